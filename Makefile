@@ -1,0 +1,52 @@
+# What a person types. Needs Python 3.11 and make; everything else comes as wheels into .venv.
+PYTHON ?= python3.11
+BIN := .venv/bin
+UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11 --generate-hashes --strip-extras \
+	--no-header --no-emit-index-url --no-emit-find-links
+
+.DEFAULT_GOAL := help
+.PHONY: help run install test check format lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+
+run: install ## start everything on this machine; Ctrl-C stops it
+	@$(BIN)/trade up
+
+install: .venv/installed ## what is missing into .venv; nothing to do the second time
+
+# The stamp depends on what decides the contents of .venv, so a second run costs one stat of each.
+.venv/installed: pyproject.toml requirements.lock
+	@command -v $(PYTHON) >/dev/null 2>&1 || { \
+		echo "Python 3.11 is needed and '$(PYTHON)' was not found: install it, or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "'$(PYTHON)' is older than Python 3.11: name a newer one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing into .venv (a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation \
+		--config-settings editable_mode=compat --editable .
+	@$(BIN)/python -m apps.up.questdb_jar || echo "going on without it" >&2
+	@touch $@
+
+test: install ## every fast test, on servers of its own
+	@$(BIN)/pytest
+
+check: install ## format, lint, types, tidy rules
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/pytest -q tests/test_tidy.py
+
+format: install ## let ruff put the files right
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: install ## newest versions that pyproject.toml allows, hashed, without addresses
+	@$(UV_COMPILE) --upgrade --extra dev -o requirements.lock
+	@$(UV_COMPILE) --constraint requirements.lock -o requirements-run.lock
+	@! grep -n '://' requirements.lock requirements-run.lock
+
+clean: ## remove .venv and caches; keeps .trade, where the journal is
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

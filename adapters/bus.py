@@ -1,0 +1,76 @@
+"""One NATS connection a service, with the options that FACTS of the client demand, and requests that say Unavailable."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import nats
+import nats.errors
+import structlog
+from nats.aio.client import Client
+
+from domain.ports import Unavailable
+
+log = structlog.get_logger()
+
+PING_INTERVAL_S: Final = 5
+RECONNECT_WAIT_S: Final = 0.25
+RECONNECT_FOR_EVER: Final = -1
+
+
+async def connect(url: str, name: str, *, closed: Callable[[], None], timeout_s: float = 5.0) -> Client:
+    """Connect and stay connected; `closed` is called when the client gave up for good, which a service treats as fatal. Unavailable.
+
+    Nothing published while disconnected is kept (pending_size=0): it would be sent later as a ghost.
+    """
+
+    async def on_error(error: Exception) -> None:
+        log.warning("NATS error", error=str(error) or type(error).__name__)
+
+    async def on_disconnected() -> None:
+        log.warning("NATS connection lost, trying again")
+
+    async def on_reconnected() -> None:
+        log.info("Connected to NATS", again=True)
+
+    async def on_closed() -> None:
+        closed()
+
+    try:
+        client = await asyncio.wait_for(
+            nats.connect(
+                url,
+                name=name,
+                pending_size=0,
+                ping_interval=PING_INTERVAL_S,
+                max_reconnect_attempts=RECONNECT_FOR_EVER,
+                reconnect_time_wait=RECONNECT_WAIT_S,
+                connect_timeout=timeout_s,
+                error_cb=on_error,
+                disconnected_cb=on_disconnected,
+                reconnected_cb=on_reconnected,
+                closed_cb=on_closed,
+            ),
+            timeout_s,
+        )
+    except (TimeoutError, OSError, nats.errors.Error) as error:
+        raise Unavailable(f"NATS at {url} does not answer: {error or type(error).__name__}") from error
+    log.info("Connected to NATS", url=url)
+    return client
+
+
+async def request(client: Client, subject: str, payload: bytes, timeout_s: float) -> bytes:
+    """One request, one reply. Unavailable when nobody answers in time."""
+    try:
+        reply = await client.request(subject, payload, timeout=timeout_s)
+    except (TimeoutError, OSError, nats.errors.Error) as error:
+        raise Unavailable(f"no answer on {subject}: {error or type(error).__name__}", unknown=True) from error
+    return reply.data
+
+
+async def publish(client: Client, subject: str, payload: bytes) -> None:
+    """Send and forget. Unavailable while disconnected: the caller decides whether the loss matters."""
+    try:
+        await client.publish(subject, payload)
+    except (OSError, nats.errors.Error) as error:
+        raise Unavailable(f"cannot publish on {subject}: {error or type(error).__name__}") from error

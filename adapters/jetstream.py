@@ -1,0 +1,209 @@
+"""The journal on JetStream: one message is one commit, fenced by the sequence of the last, chained, fsynced before the ack."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import secrets
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any, Final
+
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from adapters import bus
+from adapters.chain import GENESIS, following, verified
+from adapters.pull import Pull
+from domain.ports import Fenced, Head, Recorded, Unavailable
+
+log = structlog.get_logger()
+
+EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
+COMMIT_ID: Final = "Nats-Msg-Id"
+CHAIN: Final = "Oms-Chain"
+
+WRONG_LAST_SEQUENCE: Final = 10071
+IN_FLIGHT: Final = 10164
+NO_MESSAGE: Final = 10037
+SETTLED_BY_READING: Final = frozenset({WRONG_LAST_SEQUENCE, IN_FLIGHT})
+
+API_TIMEOUT_S: Final = 2.0
+SETTLE_PAUSE_S: Final = 0.02
+DUPLICATE_WINDOW_S: Final = 30
+
+
+async def ensure_stream(client: Client, name: str, subjects: Sequence[str], max_bytes: int) -> None:
+    """Make the stream when it is missing: on disk, nothing ever deleted or purged, full means refused. Unavailable."""
+    config = {
+        "name": name,
+        "subjects": list(subjects),
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",
+        "max_bytes": max_bytes,
+        "num_replicas": 1,
+        "deny_delete": True,
+        "deny_purge": True,
+        "allow_direct": False,
+        "duplicate_window": DUPLICATE_WINDOW_S * 1_000_000_000,
+    }
+    answer = await _api(client, f"STREAM.INFO.{name}", {})
+    if "error" in answer:
+        answer = await _api(client, f"STREAM.CREATE.{name}", config)
+    if "error" in answer:
+        raise Unavailable(f"stream {name}: {answer['error'].get('description')}")
+
+
+class JetStreamJournal:
+    """One shard (one subject) of a stream. Port: domain.ports.Journal."""
+
+    def __init__(self, client: Client, stream: str, subject: str, *, append_timeout_s: float, append_deadline_s: float) -> None:
+        self._client = client
+        self._stream = stream
+        self._subject = subject
+        self._append_timeout_s = append_timeout_s
+        self._append_deadline_s = append_deadline_s
+        self._writer = secrets.token_hex(6)
+        self._inbox = client.new_inbox()
+        self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
+
+    @classmethod
+    async def open(
+        cls,
+        client: Client,
+        *,
+        stream: str,
+        subject: str,
+        append_timeout_s: float = 0.5,
+        append_deadline_s: float = 2.0,
+    ) -> "JetStreamJournal":
+        """A journal over an existing stream (ensure_stream), ready to append and to read."""
+        journal = cls(client, stream, subject, append_timeout_s=append_timeout_s, append_deadline_s=append_deadline_s)
+        await client.subscribe(f"{journal._inbox}.*", cb=journal._on_ack)
+        return journal
+
+    async def head(self) -> Head:
+        last = await self._get({"last_by_subj": self._subject})
+        return last[0].head if last else GENESIS
+
+    async def read(self, seq: int) -> Recorded | None:
+        found = await self._get({"seq": seq})
+        return found[0] if found else None
+
+    async def append(self, payload: bytes, after: Head) -> Head:
+        """Publish until the outcome is known: an ack, our own commit read back, or somebody else's in its place (Fenced)."""
+        chain = following(after, payload)
+        commit_id = f"{after.n + 1}-{self._writer}-{chain[:8]}"
+        headers = {EXPECTED: str(after.seq), COMMIT_ID: commit_id, CHAIN: chain}
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._append_deadline_s
+        sent = False
+        while loop.time() < deadline:
+            try:
+                ack = await self._publish(payload, headers, min(self._append_timeout_s, deadline - loop.time()))
+                sent = True
+            except _NotSent:
+                ack = None
+            except TimeoutError:
+                ack, sent = None, True
+            if ack is not None and "error" not in ack:
+                return Head(int(ack["seq"]), after.n + 1, chain)
+            if ack is not None and ack["error"].get("err_code") not in SETTLED_BY_READING:
+                raise Unavailable(f"the journal refused a commit: {ack['error'].get('description')}")
+            if sent and (head := await self._settle(commit_id, after)) is not None:
+                return head
+            await asyncio.sleep(SETTLE_PAUSE_S)
+        raise Unavailable(f"commit {after.n + 1} was not acknowledged within {self._append_deadline_s} s", unknown=sent)
+
+    async def _settle(self, commit_id: str, after: Head) -> Head | None:
+        """Ask the leader for the shard's last commit: ours is success, the one before ours means send again (None), another is a fence."""
+        try:
+            last = await self._get({"last_by_subj": self._subject})
+        except Unavailable:
+            return None
+        recorded, found_id = last if last else (Recorded(GENESIS, b""), "")
+        if found_id == commit_id:
+            return recorded.head
+        if recorded.head.seq == after.seq:
+            return None
+        raise Fenced(f"sequence {recorded.head.seq} was written by another writer ({found_id}), not {commit_id}")
+
+    async def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[Recorded]]:
+        head = after
+        if until is not None and head.seq >= until:
+            return
+        pull = Pull(self._client, self._stream, self._subject, after.seq + 1)
+        async with contextlib.aclosing(pull.batches()) as batches:
+            async for messages in batches:
+                recorded: list[Recorded] = []
+                for seq, message in messages:
+                    head = _verified(head, seq, message.headers, message.data)
+                    recorded.append(Recorded(head, message.data))
+                    if seq == until:
+                        break
+                yield recorded
+                if until is not None and head.seq >= until:
+                    return
+
+    async def _publish(self, payload: bytes, headers: dict[str, str], timeout_s: float) -> dict[str, Any]:
+        token = secrets.token_hex(8)
+        waiting = self._waiting[token] = asyncio.get_running_loop().create_future()
+        try:
+            try:
+                await self._client.publish(self._subject, payload, reply=f"{self._inbox}.{token}", headers=headers)
+            except (nats.errors.Error, OSError) as error:
+                raise _NotSent from error
+            return await asyncio.wait_for(waiting, timeout_s)
+        finally:
+            del self._waiting[token]
+
+    async def _on_ack(self, message: Msg) -> None:
+        """The ack mux: the client's own publish_async never fails its future on a server's error."""
+        waiting = self._waiting.get(message.subject.rsplit(".", 1)[1])
+        if waiting is None or waiting.done():
+            return
+        try:
+            waiting.set_result(json.loads(message.data))
+        except ValueError:
+            waiting.set_result({"error": {"err_code": IN_FLIGHT, "description": "unreadable ack"}})
+
+    async def _get(self, which: dict[str, object]) -> tuple[Recorded, str] | None:
+        """One message from the leader (not direct get, which may be stale on a replica). None when there is none."""
+        answer = await _api(self._client, f"STREAM.MSG.GET.{self._stream}", which)
+        if "error" in answer:
+            if answer["error"].get("err_code") == NO_MESSAGE:
+                return None
+            raise Unavailable(f"stream {self._stream}: {answer['error'].get('description')}")
+        message = answer["message"]
+        headers = _headers(base64.b64decode(message.get("hdrs", "")))
+        commit_id = headers.get(COMMIT_ID, "")
+        head = Head(int(message["seq"]), _number(commit_id), headers.get(CHAIN, ""))
+        return Recorded(head, base64.b64decode(message.get("data", ""))), commit_id
+
+
+class _NotSent(Exception):
+    """The client had no connection: nothing left this process."""
+
+
+async def _api(client: Client, what: str, body: dict[str, object]) -> dict[str, Any]:
+    reply = await bus.request(client, f"$JS.API.{what}", json.dumps(body).encode(), API_TIMEOUT_S)
+    answer: dict[str, Any] = json.loads(reply)
+    return answer
+
+
+def _verified(head: Head, seq: int, headers: Mapping[str, str] | None, payload: bytes) -> Head:
+    known = headers or {}
+    return verified(head, seq, _number(known.get(COMMIT_ID, "")), known.get(CHAIN, ""), payload)
+
+
+def _number(commit_id: str) -> int:
+    """The n of a commit, first part of its id; -1 (which never verifies) when it is not one of ours."""
+    n = commit_id.partition("-")[0]
+    return int(n) if n.isdecimal() else -1
+
+
+def _headers(raw: bytes) -> dict[str, str]:
+    lines = raw.decode(errors="replace").split("\r\n")[1:]
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines) if key}

@@ -1,0 +1,145 @@
+"""Group commit: while one commit is on its way to the disk, the next one fills up. Effects leave only after the ack."""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+import msgspec
+import structlog
+
+from adapters.codec import CommitCodec
+from domain.ports import Fenced, Head, Journal, Unavailable
+
+log = structlog.get_logger()
+E = TypeVar("E")
+
+Outcome = int | Unavailable
+"""The sequence of the commit that holds the events, or why there is none (or none that we know of)."""
+Done = Callable[[Outcome], None]
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How long and how much one commit gathers. All bounds of the open commit."""
+
+    wait_s: float = 0.001
+    events_max: int = 1000
+    bytes_max: int = 512 * 1024
+
+
+class GroupCommit(Generic[E]):
+    """One writer's open commit and the loop that makes it durable. Not for two tasks to run."""
+
+    def __init__(self, journal: Journal, codec: CommitCodec[E], head: Head, *, shard: int = 0, pace: Pace) -> None:
+        self._journal = journal
+        self._codec = codec
+        self._shard = shard
+        self._pace = pace
+        self.head = head
+        self.added = 0
+        self.durable = 0
+        self.on_append: Callable[[float, int], None] = lambda seconds, events: None
+        self._open: deque[tuple[Sequence[E], Done]] = deque()
+        self._open_events = 0
+        self._in_flight: list[tuple[Sequence[E], Done]] = []
+        self._filled = asyncio.Event()
+        self._full = asyncio.Event()
+        self._advanced = asyncio.Event()
+        self._lost: Unavailable | None = None
+
+    def add(self, events: Sequence[E], done: Done) -> int:
+        """Put events into the open commit, together; `done` is called once, after the ack or when they are lost.
+
+        Returns a ticket: the events are durable when `durable` has reached it.
+        """
+        self._open.append((events, done))
+        self._open_events += len(events)
+        self.added += 1
+        self._filled.set()
+        if self._open_events >= self._pace.events_max:
+            self._full.set()
+        return self.added
+
+    async def settled(self, ticket: int) -> None:
+        """Until everything up to the ticket is on disk. Unavailable when it was lost."""
+        while self.durable < ticket:
+            if self._lost is not None:
+                raise self._lost
+            await self._advanced.wait()
+
+    async def run(self) -> None:
+        """Commit for ever. Raises Fenced or Unavailable when what is in memory can no longer be trusted: recover from the journal."""
+        try:
+            while True:
+                await self._filled.wait()
+                await self._gather()
+                await self._commit()
+        except (Fenced, Unavailable) as trouble:
+            self._lose(trouble)
+            raise
+
+    async def _gather(self) -> None:
+        """Wait a named moment for company, cut short when the commit is full."""
+        if self._pace.wait_s > 0 and not self._full.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pace.wait_s):
+                    await self._full.wait()
+
+    async def _commit(self) -> None:
+        payload, count = self._take()
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        self.head = await self._journal.append(payload, self.head)
+        self.on_append(loop.time() - started, count)
+        landed, self._in_flight = self._in_flight, []
+        self.durable += len(landed)
+        self._advance()
+        for _, done in landed:
+            _call(done, self.head.seq)
+
+    def _take(self) -> tuple[bytes, int]:
+        """The next commit's bytes, within its bounds; its effects wait in `_in_flight` for the ack."""
+        count = 0
+        while self._open and (not count or count + len(self._open[0][0]) <= self._pace.events_max):
+            count += len(self._open[0][0])
+            self._in_flight.append(self._open.popleft())
+        payload = self._encoded()
+        while len(payload) > self._pace.bytes_max and len(self._in_flight) > 1:
+            for group in reversed(self._in_flight[len(self._in_flight) // 2 :]):
+                self._open.appendleft(group)
+                count -= len(group[0])
+            del self._in_flight[len(self._in_flight) // 2 :]
+            payload = self._encoded()
+        self._open_events -= count
+        if not self._open:
+            self._filled.clear()
+        if self._open_events < self._pace.events_max:
+            self._full.clear()
+        return payload, count
+
+    def _encoded(self) -> bytes:
+        return self._codec.encode(self._shard, self.head.n + 1, [event for events, _ in self._in_flight for event in events])
+
+    def _lose(self, trouble: Fenced | Unavailable) -> None:
+        """What was in flight may be stored when nobody could tell; what was still open certainly is not."""
+        unknown = isinstance(trouble, Unavailable) and trouble.unknown
+        self._lost = Unavailable(str(trouble))
+        self._advance()
+        for _, done in self._in_flight:
+            _call(done, Unavailable(str(trouble), unknown=unknown))
+        for _, done in self._open:
+            _call(done, Unavailable(str(trouble)))
+        self._in_flight, self._open = [], deque()
+
+    def _advance(self) -> None:
+        self._advanced.set()
+        self._advanced = asyncio.Event()
+
+
+def _call(callback: Done, outcome: Outcome) -> None:
+    """A reply to a closed connection may raise; the journal's loop must not die of it with everybody else's replies."""
+    try:
+        callback(outcome)
+    except Exception:  # an effect belongs to somebody else: isolate it, say so, go on
+        log.exception("an effect failed after its commit")

@@ -1,0 +1,144 @@
+"""`trade up`: from the choices of a person to a running stack, and back to nothing."""
+
+import asyncio
+import functools
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from apps.up import questdb_jar, stack
+from apps.up.directory import claimed, wipe
+from apps.up.ports import ServerPorts, check_free
+from apps.up.program import Program
+from apps.up.screen import Screen
+from apps.up.servers import Servers, embedded
+from apps.up.services import Choices, services
+from apps.up.supervisor import Supervisor
+from apps.up.trouble import CannotStart, Exit
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+FIRST_ORDER = '{"symbol":"BTCUSDT","side":"buy","quantity":0.1,"price":45000,"type":"limit"}'
+
+
+def up(
+    data_dir: Path,
+    port_offset: int,
+    fresh: bool,
+    yes: bool,
+    fills: str,
+    quotes: Path | None,
+    quotes_speed: str,
+    config_dir: Path | None,
+    only_servers: bool,
+) -> int:
+    """Run the stack until a signal; the exit code of the command."""
+    choices = Choices(data_dir.resolve(), port_offset, fills, quotes, quotes_speed, config_dir)
+    screen = Screen()
+    try:
+        _start(choices, screen, fresh=fresh, yes=yes, only_servers=only_servers)
+    except CannotStart as trouble:
+        print(trouble, file=sys.stderr)
+        return trouble.exit_code
+    except KeyboardInterrupt:
+        screen.say("stopped before anything was started")
+    return Exit.DONE
+
+
+def _start(choices: Choices, screen: Screen, *, fresh: bool, yes: bool, only_servers: bool) -> None:
+    """Everything that can refuse comes before anything is removed; what is removed is removed before anything starts."""
+    _check(choices)
+    questdb = choices.fills == "questdb"
+    ports = ServerPorts().shifted(choices.port_offset)
+    servers = Servers.at(ports, questdb=questdb)
+    last = [] if only_servers else services(choices, servers)
+    if questdb and not questdb_jar.cached():
+        screen.say("fetching QuestDB's jar, 30 MB, this once")
+        questdb_jar.fetch()
+    with claimed(choices.data_dir):
+        for stale in stack.end_stale(choices.data_dir):
+            screen.alarm(f"ended {stale}, left behind by a start that was killed")
+        check_free(ports.named(questdb=questdb) | _ports_of(last))
+        if fresh:
+            _wipe(choices.data_dir, ask=not yes and sys.stdin.isatty())
+        first = embedded(choices.data_dir, ports, with_questdb=questdb)
+        asyncio.run(_run([first, last], _addresses(servers, choices, last), choices, screen))
+
+
+def _check(choices: Choices) -> None:
+    if choices.fills not in ("questdb", "sqlite"):
+        raise CannotStart(f"--fills is questdb or sqlite, not {choices.fills}.", exit_code=Exit.USAGE)
+    if choices.quotes and not choices.quotes.is_file():
+        raise CannotStart(f"--quotes: there is no file {choices.quotes}.", exit_code=Exit.USAGE)
+
+
+def _wipe(data_dir: Path, *, ask: bool) -> None:
+    if ask and input(f"Remove the journal and everything else in {data_dir}? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise CannotStart("Nothing was removed.", remedy="Start without --fresh to carry on from what is there.")
+    wipe(data_dir)
+
+
+async def _run(stages: Sequence[Sequence[Program]], urls: dict[str, str], choices: Choices, screen: Screen) -> None:
+    logs = choices.data_dir / "logs"
+    logs.mkdir(exist_ok=True)
+    supervisor = Supervisor(stages, logs, screen, changed=lambda: stack.write(choices.data_dir, described))
+    described = stack.Stack(
+        pid=os.getpid(),
+        started_at=time.time(),
+        data_dir=str(choices.data_dir),
+        port_offset=choices.port_offset,
+        fills=choices.fills,
+        urls=urls,
+        processes=list(supervisor.states.values()),
+    )
+    for number in STOP_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, functools.partial(_stop, supervisor, screen, number))
+    screen.say(f"starting; state and logs are in {choices.data_dir}" + (", fills go to SQLite" if choices.fills == "sqlite" else ""))
+    try:
+        await supervisor.run(ready=lambda: screen.show(_welcome(described)))
+    finally:
+        stack.forget(choices.data_dir)
+    screen.say("stopped")
+
+
+def _stop(supervisor: Supervisor, screen: Screen, number: signal.Signals) -> None:
+    screen.say(f"stopping ({number.name}); once more to kill")
+    supervisor.stop()
+
+
+def _ports_of(programs: Sequence[Program]) -> dict[str, int]:
+    return {f"{program.name} ({use})": port for program in programs for use, port in program.ports.items()}
+
+
+def _addresses(servers: Servers, choices: Choices, started: Sequence[Program]) -> dict[str, str]:
+    found = {
+        "nats": servers.nats_url,
+        "valkey": servers.valkey_url,
+        "questdb": servers.questdb_http_url,
+        "questdb-pg": servers.questdb_pg_url,
+    }
+    return {name: url for name, url in found.items() if url} | {service.name: choices.url(service.name) for service in started}
+
+
+def _welcome(described: stack.Stack) -> str:
+    lines = ["", "Everything answers:", *(f"  {name:<13}{url}" for name, url in described.urls.items()), ""]
+    if oms := described.urls.get("oms"):
+        trade = (f"TRADE_OMS_URL={oms} " if described.port_offset else "") + _trade()
+        lines += [
+            "A first order, to paste into another terminal:",
+            f"  curl -s {oms}/orders -H 'content-type: application/json' -d '{FIRST_ORDER}'",
+            "The same from the command line, and what came of it:",
+            f"  {trade} order submit BTCUSDT buy 0.1 --price 45000",
+            f"  {trade} positions default",
+            "",
+        ]
+    return "\n".join([*lines, "Ctrl-C stops all of it.", ""])
+
+
+def _trade() -> str:
+    """How the person can call `trade` from where they stand."""
+    beside = Path(sys.executable).parent / "trade"
+    return "trade" if shutil.which("trade") or not beside.exists() else os.path.relpath(beside)

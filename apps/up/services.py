@@ -1,0 +1,90 @@
+"""The five services as programs: which module, which port, and the environment that tells each where everything is."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from apps.up.ports import HOST, METRICS_OFFSET, SERVICE_PORTS
+from apps.up.program import Program, http_answers
+from apps.up.servers import Servers
+from apps.up.trouble import CannotStart, Exit
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+MODULES = {"oms": "apps.oms", "risk": "apps.risk", "exeq": "apps.exeq", "live-gateway": "apps.gateway", "projector": "apps.projector"}
+URL_VARIABLES = {name: f"TRADE_{name.removeprefix('live-').upper()}_URL" for name in SERVICE_PORTS}
+READY_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the person chose on the command line, as far as services care."""
+
+    data_dir: Path
+    port_offset: int = 0
+    fills: str = "questdb"
+    quotes: Path | None = None
+    quotes_speed: str = ""
+    config_dir: Path | None = None
+
+    def url(self, service: str) -> str:
+        return f"http://{HOST}:{SERVICE_PORTS[service] + self.port_offset}"
+
+
+def services(choices: Choices, servers: Servers) -> list[Program]:
+    """All five; CannotStart (usage) for a configuration directory that holds none of theirs."""
+    files = _configurations(choices.config_dir)
+    common = _common_environment(choices, servers)
+    return [_service(name, choices.port_offset, common, files.get(name)) for name in SERVICE_PORTS]
+
+
+def _service(name: str, port_offset: int, common: Mapping[str, str], config: Path | None) -> Program:
+    port = SERVICE_PORTS[name] + port_offset
+    metrics_port = port + METRICS_OFFSET
+    own = {"TRADE_PORT": str(port), "TRADE_METRICS_PORT": str(metrics_port)}
+    if config:
+        own["TRADE_CONFIG"] = str(config)
+
+    def probe() -> None:
+        http_answers(port, "/ready")
+
+    return Program(
+        name=name,
+        kind="service",
+        command=(sys.executable, "-m", MODULES[name]),
+        probe=probe,
+        ports={"http": port, "metrics": metrics_port},
+        environment={**common, **own},
+        cwd=CHECKOUT,
+        ready_timeout_s=READY_TIMEOUT_S,
+    )
+
+
+def _common_environment(choices: Choices, servers: Servers) -> dict[str, str]:
+    environment = {
+        "PYTHONUNBUFFERED": "1",
+        "TRADE_HOST": HOST,
+        "TRADE_NATS_URL": servers.nats_url,
+        "TRADE_VALKEY_URL": servers.valkey_url,
+        "TRADE_QUESTDB_HTTP_URL": servers.questdb_http_url,
+        "TRADE_QUESTDB_PG_URL": servers.questdb_pg_url,
+        "TRADE_DATA_DIR": str(choices.data_dir),
+        "TRADE_LOG_DIR": str(choices.data_dir / "logs"),
+        "TRADE_FILLS": choices.fills,
+        "TRADE_QUOTES": str(choices.quotes.resolve()) if choices.quotes else "",
+        "TRADE_QUOTES_SPEED": choices.quotes_speed,
+    }
+    environment |= {variable: choices.url(name) for name, variable in URL_VARIABLES.items()}
+    return {name: value for name, value in environment.items() if value}
+
+
+def _configurations(config_dir: Path | None) -> dict[str, Path]:
+    """The file of each service that has one there; the others read the checkout's."""
+    if config_dir is None:
+        return {}
+    found = {name: config_dir.resolve() / name / "config.yaml" for name in SERVICE_PORTS}
+    found = {name: file for name, file in found.items() if file.is_file()}
+    if not found:
+        sentence = f"{config_dir} holds no <service>/config.yaml for any of {', '.join(SERVICE_PORTS)}."
+        raise CannotStart(sentence, remedy="Compare config/backend.", exit_code=Exit.USAGE)
+    return found

@@ -1,0 +1,173 @@
+"""Keeps programs alive: starts them in stages, brings back what dies, and stops all of it in time."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from apps.up.process import Process, all_ended, bound, ending, rotate
+from apps.up.program import Program
+from apps.up.screen import Screen
+from apps.up.stack import ProcessState
+from apps.up.trouble import CannotStart
+
+
+@dataclass(frozen=True)
+class Pacing:
+    """Every time that the supervisor waits, named."""
+
+    backoff_min_s: float = 0.5
+    backoff_max_s: float = 10.0
+    steady_after_s: float = 60.0  # alive this long, and the next death starts at backoff_min_s again
+    last_stage_stops_s: float = 5.0  # then the stage before is told, whatever still hangs
+    kill_after_s: float = 8.0
+    bound_every_s: float = 10.0
+
+    def backoff_s(self, deaths: int) -> float:
+        """The wait after that many deaths in a row, 1 being the first."""
+        return float(min(self.backoff_max_s, self.backoff_min_s * 2 ** min(deaths - 1, 30)))
+
+
+class Supervisor:
+    """Runs `stages` of programs: a stage starts when all of the one before answer, and stops when the one after has."""
+
+    def __init__(
+        self, stages: Sequence[Sequence[Program]], logs: Path, screen: Screen, changed: Callable[[], None], pacing: Pacing | None = None
+    ) -> None:
+        self._stages = stages
+        self._screen = screen
+        self._changed = changed
+        self._pacing = pacing or Pacing()
+        self._logs = logs
+        self._running: dict[str, Process] = {}
+        self._keepers: list[asyncio.Task[None]] = []
+        self._stop = asyncio.Event()
+        self.states = {
+            each.name: ProcessState(each.name, each.kind, dict(each.ports), str(self._output(each))) for stage in stages for each in stage
+        }
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Start everything, call `ready`, and keep it going until stop(). CannotStart if the start fails; all is stopped either way."""
+        bounding = asyncio.create_task(self._bound_outputs())
+        starting = asyncio.create_task(self._start_stages())
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not self._stop.is_set():
+                await starting
+                ready()
+                await asyncio.wait((stopping, *self._keepers), return_when=asyncio.FIRST_COMPLETED)
+                self._raise_if_a_keeper_failed()
+        finally:
+            await _cancelled(bounding, starting, stopping, *self._keepers)
+            await self._stop_stages()
+
+    def stop(self) -> None:
+        """Begin to stop; asked a second time, at once."""
+        if self._stop.is_set():
+            self._signal(list(self._running.values()), signal.SIGKILL)
+        self._stop.set()
+
+    async def _start_stages(self) -> None:
+        for stage in self._stages:
+            for program in stage:
+                rotate(self._output(program))
+            joining = [asyncio.create_task(self._join(await self._start(program))) for program in stage]
+            try:
+                await asyncio.gather(*joining)  # the first that fails is the one to tell of
+            finally:
+                await _cancelled(*joining)
+
+    async def _join(self, process: Process) -> None:
+        """Its first answer; from then on it is kept."""
+        await process.answers()
+        self._became_ready(process)
+        self._keepers.append(asyncio.create_task(self._keep(process)))
+
+    async def _start(self, program: Program) -> Process:
+        on_line = self._screen.lines_of(program.name) if program.kind == "service" else None
+        process = await Process.start(program, self._output(program), on_line)
+        self._running[program.name] = process
+        self.states[program.name].began(process.pid)
+        self._changed()
+        return process
+
+    def _became_ready(self, process: Process) -> None:
+        name, ports = process.program.name, process.program.ports
+        self.states[name].state = "ready"
+        self._changed()
+        self._screen.say(f"{name} is ready on {', '.join(f'{port} ({use})' for use, port in ports.items())}")
+
+    async def _keep(self, process: Process) -> None:
+        """Bring it back whenever it dies, later each time until it has been steady for a while."""
+        program, deaths = process.program, 0
+        while True:
+            began = time.monotonic()
+            answering = asyncio.create_task(self._watch_ready(process)) if deaths else None
+            code = await process.wait()
+            if answering:
+                await _cancelled(answering)
+            deaths = 1 if time.monotonic() - began > self._pacing.steady_after_s else deaths + 1
+            wait_s = self._pacing.backoff_s(deaths)
+            state = self.states[program.name]
+            state.state, state.last_ending = "waiting", ending(code)
+            self._changed()
+            self._screen.alarm(
+                f"{program.name} died ({ending(code)}); start {state.starts + 1} follows in {wait_s:g} s, see {process.output}"
+            )
+            await asyncio.sleep(wait_s)
+            process = await self._start(program)
+
+    async def _watch_ready(self, process: Process) -> None:
+        """Say when a restarted program answers, or that it does not; only its death brings it down again."""
+        try:
+            await process.answers()
+        except CannotStart as trouble:
+            if not process.ended:
+                self._screen.alarm(str(trouble))
+        else:
+            self._became_ready(process)
+
+    async def _stop_stages(self) -> None:
+        """The last stage first. Everything is told by last_stage_stops_s and gone soon after kill_after_s."""
+        began = time.monotonic()
+        told: list[Process] = []
+        for stage in reversed(self._stages):
+            running = [self._running[each.name] for each in stage if each.name in self._running]
+            self._signal(running, signal.SIGTERM)
+            told += running
+            await all_ended(told, within_s=began + self._pacing.last_stage_stops_s - time.monotonic())
+        await all_ended(told, within_s=began + self._pacing.kill_after_s - time.monotonic())
+        for process in told:
+            if not process.ended:
+                self._screen.alarm(f"{process.program.name} did not stop within {self._pacing.kill_after_s:g} s and is killed")
+        self._signal(told, signal.SIGKILL)
+        await all_ended(told, within_s=1.0)
+
+    @staticmethod
+    def _signal(processes: Sequence[Process], number: signal.Signals) -> None:
+        for process in processes:
+            process.signal(number)
+
+    async def _bound_outputs(self) -> None:
+        while True:
+            await asyncio.sleep(self._pacing.bound_every_s)
+            for state in self.states.values():
+                bound(Path(state.log))
+
+    def _raise_if_a_keeper_failed(self) -> None:
+        for keeper in self._keepers:
+            if keeper.done():
+                keeper.result()
+
+    def _output(self, program: Program) -> Path:
+        return self._logs / f"{program.name}.out"
+
+
+async def _cancelled(*tasks: asyncio.Task[object]) -> None:
+    """Cancel them and wait until they are gone; a failure in one was already told."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,141 @@
+"""What can be traded and where: instruments.yaml and venues.yaml, checked."""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Final, Literal, NamedTuple
+
+from pydantic import Field
+
+from config.kinds import Exact, Listed, Millis, Percent, Positive, Section, validated
+from config.text import ConfigError, read_mapping
+from domain.instruments import Instrument
+from domain.values import SYMBOL, is_multiple, plain
+
+HERE: Final = Path(__file__).parent
+
+Symbol = Annotated[str, Field(pattern=rf"^{SYMBOL.pattern}$")]
+Symbols = Annotated[tuple[Symbol, ...], Listed, Field(min_length=1)]
+VenueName = Annotated[str, Field(pattern=r"^[A-Z0-9_]{1,16}$")]
+
+
+class Group(Section):
+    """Instruments that share everything but the symbol."""
+
+    symbols: Symbols
+    tick: Positive
+    lot: Positive
+    quantity_max: Positive
+    notional_min: Annotated[Exact, Field(ge=0)]
+    currency: str
+    collar_pct: Percent | None = None
+    shortable: bool = False
+
+    def instruments(self) -> Iterable[Instrument]:
+        terms = {name: getattr(self, name) for name in Instrument.__struct_fields__ if name != "symbol"}
+        return (Instrument(symbol=symbol, **terms) for symbol in self.symbols)
+
+
+class InstrumentsFile(Section):
+    currencies: dict[Annotated[str, Field(pattern=r"^[A-Z0-9]{2,10}$")], Positive]
+    groups: Annotated[tuple[Group, ...], Listed]
+
+
+class Fees(Section):
+    """A negative fee is a rebate."""
+
+    maker_bps: Annotated[Exact, Field(ge=-100, le=1000)]
+    taker_bps: Annotated[Exact, Field(ge=-100, le=1000)]
+
+
+class VenueSection(Section):
+    fees: Fees
+    spread_ticks: Annotated[int, Field(ge=0, le=1000)] = 0
+    depth_scale: Positive = Decimal(1)
+    latency_ms: Annotated[Millis, Field(le=10_000)] = 1
+    symbols: Literal["all"] | Symbols = "all"
+    session: Literal["full"] = "full"
+
+
+class SimulatedQuote(Section):
+    """Where a simulated mid price starts, how far it may go, and the size that stands on each side."""
+
+    start: Positive
+    swing_pct: Percent
+    spread_ticks: Annotated[int, Field(ge=1, le=1000)] = 2
+    size: Positive
+
+
+class VenuesFile(Section):
+    venues: Annotated[dict[VenueName, VenueSection], Field(min_length=1)]
+    simulated_quotes: dict[Symbol, SimulatedQuote] = {}
+
+
+class Catalogue(NamedTuple):
+    """All instruments by symbol, and what one unit of each currency is worth in USD."""
+
+    instruments: Mapping[str, Instrument]
+    currencies: Mapping[str, Decimal]
+
+
+class VenueSettings(NamedTuple):
+    """How one paper venue differs from the quotes it is fed. Fees are in basis points, latency in milliseconds."""
+
+    name: str
+    maker_bps: Decimal
+    taker_bps: Decimal
+    spread_ticks: int
+    depth_scale: Decimal
+    latency_ms: float
+    symbols: frozenset[str]
+    session: str
+
+
+class Venues(NamedTuple):
+    venues: Mapping[str, VenueSettings]
+    simulated: Mapping[str, SimulatedQuote]
+
+
+def load_instruments(path: Path | None = None) -> Catalogue:
+    """instruments.yaml. ConfigError."""
+    path = path or HERE / "instruments.yaml"
+    file = validated(InstrumentsFile, read_mapping(path), lambda _: str(path))
+    instruments: dict[str, Instrument] = {}
+    for instrument in (one for group in file.groups for one in group.instruments()):
+        if instrument.symbol in instruments:
+            raise ConfigError(f"{path}: groups: {instrument.symbol} is there twice")
+        if instrument.currency not in file.currencies:
+            raise ConfigError(f"{path}: groups: {instrument.symbol} is in {instrument.currency}, which has no rate under currencies")
+        if not is_multiple(instrument.quantity_max, instrument.lot):
+            raise ConfigError(f"{path}: groups: quantity_max of {instrument.symbol} is not on its lot {plain(instrument.lot)}")
+        instruments[instrument.symbol] = instrument
+    return Catalogue(instruments, file.currencies)
+
+
+def load_venues(instruments: Mapping[str, Instrument], path: Path | None = None) -> Venues:
+    """venues.yaml, whose symbols must be instruments. ConfigError."""
+    path = path or HERE / "venues.yaml"
+    file = validated(VenuesFile, read_mapping(path), lambda _: str(path))
+    for name, section in file.venues.items():
+        for symbol in () if section.symbols == "all" else section.symbols:
+            if symbol not in instruments:
+                raise ConfigError(f"{path}: venues.{name}.symbols: {symbol} is not an instrument")
+    for symbol, quote in file.simulated_quotes.items():
+        if symbol not in instruments:
+            raise ConfigError(f"{path}: simulated_quotes: {symbol} is not an instrument")
+        if not is_multiple(quote.start, instruments[symbol].tick):
+            raise ConfigError(f"{path}: simulated_quotes.{symbol}.start: is not on the tick {plain(instruments[symbol].tick)}")
+    return Venues({name: _venue(name, section, instruments) for name, section in file.venues.items()}, file.simulated_quotes)
+
+
+def _venue(name: str, section: VenueSection, instruments: Iterable[str]) -> VenueSettings:
+    return VenueSettings(
+        name=name,
+        maker_bps=section.fees.maker_bps,
+        taker_bps=section.fees.taker_bps,
+        spread_ticks=section.spread_ticks,
+        depth_scale=section.depth_scale,
+        latency_ms=section.latency_ms,
+        symbols=frozenset(instruments if section.symbols == "all" else section.symbols),
+        session=section.session,
+    )

@@ -1,0 +1,254 @@
+"""The sections that configuration files are made of. A key's unit is in its name; every key has a default."""
+
+from decimal import Decimal
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from config.kinds import (
+    Bytes,
+    Count,
+    Exact,
+    HttpUrl,
+    Identifier,
+    Listed,
+    Millis,
+    Money,
+    Names,
+    NatsUrl,
+    OptionalPath,
+    Percent,
+    PgUrl,
+    Port,
+    Seconds,
+    Section,
+    Speed,
+    ValkeyUrl,
+    Wait,
+)
+
+CheckName = Literal["position_limit", "order_size_limit", "buying_power", "var_limit", "concentration_limit", "short_restriction"]
+OrderTypeName = Literal["market", "limit", "stop", "stop_limit"]
+
+
+class ServiceSection(Section):
+    """What every process has. The name and the default port differ: see the services in settings.py."""
+
+    name: str
+    host: str = "127.0.0.1"
+    port: Port
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    workers: Count = 1
+    data_dir: OptionalPath = None
+    log_dir: OptionalPath = None
+
+
+class NatsSection(Section):
+    url: NatsUrl = "nats://nats:4222"
+    connect_timeout_sec: Seconds = 5
+
+
+class OmsNatsSection(NatsSection):
+    """The subjects are fixed points between programs: the keys are known, another value is refused."""
+
+    fill_subject: Literal["fills.>"] = "fills.>"
+    order_subject_prefix: Literal["orders"] = "orders"
+    position_subject_prefix: Literal["positions"] = "positions"
+
+
+class ValkeySection(Section):
+    url: ValkeyUrl = "redis://valkey:6379"
+    db: Annotated[int, Field(ge=0, le=15)] = 0
+    max_connections: Annotated[int, Field(ge=1, le=1000)] = 20
+    timeout_ms: Millis = 100
+
+
+class RiskValkeySection(ValkeySection):
+    db: Annotated[int, Field(ge=0, le=15)] = 4
+    position_cache_ttl_sec: Annotated[int, Field(ge=0, le=31_536_000)] = 300
+
+
+class PositionsValkeySection(ValkeySection):
+    """`position_ttl_sec` applies to flat positions only: an expired open position would read as flat. 0 keeps them too."""
+
+    db: Annotated[int, Field(ge=0, le=15)] = 5
+    position_ttl_sec: Annotated[int, Field(ge=0, le=31_536_000)] = 0
+
+
+class QuestdbSection(Section):
+    http_url: HttpUrl = "http://questdb:9000"
+    pg_url: PgUrl = "postgresql://admin:quest@questdb:8812/qdb"
+    batch_size: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    flush_interval_sec: Seconds = 1
+
+
+class MonitoringSection(Section):
+    metrics_port: Port
+    health_check_interval_sec: Seconds = 10
+
+
+class RiskMonitoringSection(MonitoringSection):
+    latency_alert_threshold_ms: Millis = 2.0
+
+
+class JournalSection(Section):
+    """The bounds of the only writer of a journal."""
+
+    shard: Annotated[int, Field(ge=0, le=0)] = 0
+    shards: Annotated[int, Field(ge=1, le=1)] = 1
+    commit_wait_ms: Wait = 1.0
+    commit_events_max: Annotated[int, Field(ge=1, le=1000)] = 1000
+    commit_bytes_max: Annotated[int, Field(ge=4096, le=524_288)] = 524_288
+    append_timeout_ms: Millis = 500
+    append_deadline_ms: Millis = 2000
+    durability: Literal["fsync", "relaxed"] = "fsync"
+    max_bytes: Bytes = 20 * 2**30
+
+
+class FollowingSection(Section):
+    """How a service reads the journal."""
+
+    follower_wait_ms: Wait = 1.0
+
+
+class RiskChecksSection(Section):
+    enabled: Annotated[tuple[CheckName, ...], Listed] = (
+        "position_limit",
+        "order_size_limit",
+        "buying_power",
+        "concentration_limit",
+        "short_restriction",
+    )
+    max_order_size_usd: Money = Decimal(100_000)
+    max_order_size_shares: Money = Decimal(10_000)
+    max_position_size_usd: Money = Decimal(1_000_000)
+    max_concentration_pct: Percent = Decimal(25)
+    max_portfolio_var_usd: Money = Decimal(50_000)
+    var_confidence_level: Exact = Decimal("0.99")
+    var_lookback_days: Annotated[int, Field(ge=2, le=3650)] = 30
+    initial_buying_power_usd: Money = Decimal(100_000)
+    margin_requirement_pct: Percent = Decimal(50)
+    reservation_ttl_ms: Millis = 2000
+    market_buffer_pct: Percent = Decimal(1)
+    quote_age_max_sec: Seconds = 10
+    short_allowed_accounts: Names = ()
+    batch_max: Annotated[int, Field(ge=1, le=10_000)] = 256
+
+    @field_validator("enabled")
+    @classmethod
+    def _once_each(cls, names: tuple[CheckName, ...]) -> tuple[CheckName, ...]:
+        if len(set(names)) != len(names):
+            raise ValueError("names a check twice")
+        return names
+
+    @field_validator("var_confidence_level")
+    @classmethod
+    def _a_probability(cls, level: Decimal) -> Decimal:
+        if not Decimal("0.5") <= level < 1:
+            raise ValueError("must be at least 0.5 and below 1")
+        return level
+
+    @field_validator("margin_requirement_pct")
+    @classmethod
+    def _some_margin(cls, percent: Decimal) -> Decimal:
+        if not percent:
+            raise ValueError("must be above 0: without margin every order would have buying power")
+        return percent
+
+
+class RiskPerformanceSection(Section):
+    latency_sla_ms: Millis = 1.5
+    cache_positions: bool = True
+    cache_limits: bool = True
+    async_var_calculation: bool = False
+
+    @field_validator("async_var_calculation")
+    @classmethod
+    def _synchronous(cls, wanted: bool) -> bool:
+        if wanted:
+            raise ValueError("must be false: VaR is computed before the order is answered")
+        return wanted
+
+
+class RiskServiceSection(Section):
+    """How oms asks risk."""
+
+    url: HttpUrl = "http://risk:8103"
+    check_endpoint: str = "/check"
+    timeout_sec: Annotated[Seconds, Field(le=1)] = 0.005
+    risk_wait_ms: Wait = 0.5
+    batch_max: Annotated[int, Field(ge=1, le=10_000)] = 256
+    enabled: bool = True
+    fail_closed: bool = True
+
+    @field_validator("enabled")
+    @classmethod
+    def _always_asked(cls, enabled: bool) -> bool:
+        if not enabled:
+            raise ValueError("no order is accepted without a decision from risk; this cannot be switched off")
+        return enabled
+
+    @field_validator("fail_closed")
+    @classmethod
+    def _fails_closed(cls, closed: bool) -> bool:
+        if not closed:
+            raise ValueError("orders are refused when risk cannot answer; this cannot be switched off")
+        return closed
+
+
+class OrderManagementSection(Section):
+    supported_order_types: Annotated[tuple[OrderTypeName, ...], Listed, Field(min_length=1)] = ("market", "limit", "stop", "stop_limit")
+    max_open_orders_per_account: Annotated[int, Field(ge=1, le=10_000_000)] = 1000
+    order_timeout_sec: Seconds | None = None
+    update_positions_realtime: bool = True
+    reconcile_positions_interval_sec: Seconds = 60
+    default_account: Identifier = "main"
+    intake_max: Annotated[int, Field(ge=1, le=1_000_000)] = 4096
+
+    @field_validator("update_positions_realtime")
+    @classmethod
+    def _realtime(cls, wanted: bool) -> bool:
+        if not wanted:
+            raise ValueError("must be true: positions follow the journal as fills arrive")
+        return wanted
+
+
+class OmsPerformanceSection(Section):
+    latency_sla_ms: Millis = 10
+    max_latency_ms: Millis = 50
+
+
+class RoutingSection(Section):
+    policy: Literal["best_price"] = "best_price"
+    route_batch_max: Annotated[int, Field(ge=1, le=10_000)] = 256
+    max_quote_age_sec: Seconds = 10
+
+
+class QuotesSection(Section):
+    """Where the paper venues' quotes come from. `speed` is a factor on the file's own pace, "max", or "stepped" (a test says when)."""
+
+    source: Literal["simulated", "file"] = "simulated"
+    file: OptionalPath = None
+    speed: Speed = Decimal(1)
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 2026
+    interval_ms: Millis = 250
+
+    @model_validator(mode="after")
+    def _a_file_to_read(self) -> Self:
+        if (self.source == "file") != (self.file is not None):
+            raise ValueError("source: file and file: PATH go together")
+        return self
+
+
+class ProjectionSection(Section):
+    projection_wait_ms: Wait = 10
+
+
+class PeersSection(Section):
+    """Where the other services answer."""
+
+    oms_url: HttpUrl = "http://oms:8099"
+    risk_url: HttpUrl = "http://risk:8103"
+    exeq_url: HttpUrl = "http://exeq:8095"
+    gateway_url: HttpUrl = "http://live-gateway:8105"
+    projector_url: HttpUrl = "http://projector:8107"

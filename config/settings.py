@@ -1,0 +1,195 @@
+"""One Settings class for each service: its sections, what has no effect, and what an operator should know."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Final, Literal
+
+from config.kinds import Port, Section
+from config.sections import (
+    FollowingSection,
+    JournalSection,
+    MonitoringSection,
+    NatsSection,
+    OmsNatsSection,
+    OmsPerformanceSection,
+    OrderManagementSection,
+    PeersSection,
+    PositionsValkeySection,
+    ProjectionSection,
+    QuestdbSection,
+    QuotesSection,
+    RiskChecksSection,
+    RiskMonitoringSection,
+    RiskPerformanceSection,
+    RiskServiceSection,
+    RiskValkeySection,
+    RoutingSection,
+    ServiceSection,
+)
+
+FillsStore = Literal["questdb", "sqlite"]
+
+_WRITTEN_BY_PROJECTOR: Final = "the projector writes positions and fills, with the value in its own file"
+_A_GOAL: Final = "it is a number to measure against; see /stats and /metrics"
+_IN_MEMORY: Final = "risk keeps positions and limits in memory as a fold of the journal, where they do not expire"
+
+
+class Settings(Section):
+    """What all services have in common. `NO_EFFECT` maps a dotted key to the reason why setting it changes nothing."""
+
+    NO_EFFECT: ClassVar[Mapping[str, str]] = {}
+
+    service: ServiceSection
+    nats: NatsSection = NatsSection()
+    monitoring: MonitoringSection
+    peers: PeersSection = PeersSection()
+
+    def without_effect(self) -> list[str]:
+        """A sentence for each key that the file sets and that does nothing by design."""
+        common = {"service.workers": "a service is one process; order state has a single writer"}
+        return [f"{key} has no effect: {reason}" for key, reason in (common | dict(self.NO_EFFECT)).items() if self._is_set(key)]
+
+    def notices(self) -> list[str]:
+        """Sentences about a valid configuration that an operator should read once."""
+        return []
+
+    def _is_set(self, dotted: str) -> bool:
+        section, key = dotted.split(".")
+        part = getattr(self, section)
+        return section in self.model_fields_set and key in part.model_fields_set
+
+
+class RiskService(ServiceSection):
+    name: Literal["risk"] = "risk"
+    port: Port = 8103
+
+
+class RiskMonitoring(RiskMonitoringSection):
+    metrics_port: Port = 9103
+
+
+class RiskSettings(Settings):
+    NO_EFFECT: ClassVar[Mapping[str, str]] = {
+        "valkey.position_cache_ttl_sec": _IN_MEMORY,
+        "performance.cache_positions": _IN_MEMORY,
+        "performance.cache_limits": _IN_MEMORY,
+        "performance.async_var_calculation": "VaR is always computed before the order is answered",
+        "performance.latency_sla_ms": _A_GOAL,
+    }
+
+    service: RiskService = RiskService()
+    valkey: RiskValkeySection = RiskValkeySection()
+    questdb: QuestdbSection = QuestdbSection()
+    risk_checks: RiskChecksSection = RiskChecksSection()
+    performance: RiskPerformanceSection = RiskPerformanceSection()
+    monitoring: RiskMonitoring = RiskMonitoring()
+    following: FollowingSection = FollowingSection()
+
+    def notices(self) -> list[str]:
+        if "var_limit" in self.risk_checks.enabled:
+            return ["risk_checks.enabled has var_limit: without price history every order is refused with no_price_history"]
+        if not self.risk_checks.enabled:
+            return ["risk_checks.enabled is empty: only symbol blocks refuse an order"]
+        return []
+
+
+class OmsService(ServiceSection):
+    name: Literal["oms"] = "oms"
+    port: Port = 8099
+
+
+class OmsMonitoring(MonitoringSection):
+    metrics_port: Port = 9099
+
+
+class OmsSettings(Settings):
+    NO_EFFECT: ClassVar[Mapping[str, str]] = {
+        "valkey.position_ttl_sec": _WRITTEN_BY_PROJECTOR,
+        "questdb.batch_size": _WRITTEN_BY_PROJECTOR,
+        "questdb.flush_interval_sec": _WRITTEN_BY_PROJECTOR,
+        "risk_service.url": "oms asks risk over NATS, on risk.check.order",
+        "risk_service.check_endpoint": "oms asks risk over NATS, on risk.check.order",
+        "performance.latency_sla_ms": _A_GOAL,
+        "performance.max_latency_ms": _A_GOAL,
+    }
+
+    service: OmsService = OmsService()
+    nats: OmsNatsSection = OmsNatsSection()
+    valkey: PositionsValkeySection = PositionsValkeySection()
+    questdb: QuestdbSection = QuestdbSection()
+    risk_service: RiskServiceSection = RiskServiceSection()
+    order_management: OrderManagementSection = OrderManagementSection()
+    performance: OmsPerformanceSection = OmsPerformanceSection()
+    monitoring: OmsMonitoring = OmsMonitoring()
+    journal: JournalSection = JournalSection()
+    fills: FillsStore = "questdb"
+
+    def notices(self) -> list[str]:
+        return _durability(self.journal)
+
+
+class ExeqService(ServiceSection):
+    name: Literal["exeq"] = "exeq"
+    port: Port = 8095
+
+
+class ExeqMonitoring(MonitoringSection):
+    metrics_port: Port = 9095
+
+
+class ExeqSettings(Settings):
+    service: ExeqService = ExeqService()
+    routing: RoutingSection = RoutingSection()
+    monitoring: ExeqMonitoring = ExeqMonitoring()
+    following: FollowingSection = FollowingSection()
+
+
+class GatewayService(ServiceSection):
+    name: Literal["live-gateway"] = "live-gateway"
+    port: Port = 8105
+
+
+class GatewayMonitoring(MonitoringSection):
+    metrics_port: Port = 9105
+
+
+class GatewaySettings(Settings):
+    service: GatewayService = GatewayService()
+    quotes: QuotesSection = QuotesSection()
+    faults: Literal["denied", "allowed"] = "denied"
+    monitoring: GatewayMonitoring = GatewayMonitoring()
+    journal: JournalSection = JournalSection()
+
+    def notices(self) -> list[str]:
+        allowed = ["faults: allowed, so anyone who reaches this port can make the venues misbehave"] if self.faults == "allowed" else []
+        return allowed + _durability(self.journal)
+
+
+class ProjectorService(ServiceSection):
+    name: Literal["projector"] = "projector"
+    port: Port = 8107
+
+
+class ProjectorMonitoring(MonitoringSection):
+    metrics_port: Port = 9107
+
+
+class ProjectorSettings(Settings):
+    service: ProjectorService = ProjectorService()
+    valkey: PositionsValkeySection = PositionsValkeySection()
+    questdb: QuestdbSection = QuestdbSection()
+    monitoring: ProjectorMonitoring = ProjectorMonitoring()
+    projection: ProjectionSection = ProjectionSection()
+    fills: FillsStore = "questdb"
+
+    def notices(self) -> list[str]:
+        return (
+            ["fills: sqlite, so fills and order events go to a file in the data directory, not to QuestDB"]
+            if self.fills == "sqlite"
+            else []
+        )
+
+
+def _durability(journal: JournalSection) -> list[str]:
+    if journal.durability == "fsync":
+        return []
+    return ["journal.durability is relaxed: a power cut can lose orders that were answered"]

@@ -1,0 +1,120 @@
+"""Orders to the actor, in the imperative, and a venue's reports, which are commands that may not be refused."""
+
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+from domain.events import Candidate, CheckResult, Leg
+from domain.instruments import Denial
+from domain.values import Liquidity, OrderType, Side, TimeInForce
+
+
+class Decision(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Risk's answer for one order. `denial` is None when it was approved and reserved."""
+
+    order_id: str
+    limits_version: int
+    denial: Denial | None = None
+    checks: tuple[CheckResult, ...] = ()
+    reference: Decimal | None = None
+
+    @property
+    def approved(self) -> bool:
+        return self.denial is None
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What the client asked for, validated and numbered."""
+
+    order_id: str
+    account: str
+    client_order_id: str
+    symbol: str
+    side: Side
+    order_type: OrderType
+    quantity: Decimal
+    price: Decimal | None = None
+    stop_price: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    expire_at: int | None = None
+    priority: int = 0
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", gc=False):
+    order_id: str
+
+
+class SubmitOrder(Command, frozen=True, kw_only=True, tag="submit", gc=False):
+    terms: Terms
+    decision: Decision
+
+
+class CancelOrder(Command, frozen=True, kw_only=True, tag="cancel", gc=False):
+    source: str = "client"
+    reason: str = "requested"
+
+
+class RouteOrder(Command, frozen=True, kw_only=True, tag="route", gc=False):
+    legs: tuple[Leg, ...]
+    policy: str
+    candidates: tuple[Candidate, ...] = ()
+
+
+class RefuseRoute(Command, frozen=True, kw_only=True, tag="refuse_route", gc=False):
+    """exeq found no venue that may take it."""
+
+    reason: str
+
+
+class ReportKind(StrEnum):
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    FILL = "fill"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    CANCEL_REJECTED = "cancel_rejected"
+    BUST = "bust"
+
+
+class VenueReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One execution report as it travels on `fills.<account>`. `report_seq` has no holes per venue and shard."""
+
+    report: ReportKind
+    order_id: str
+    route_id: str
+    venue: str
+    report_seq: int
+    at: int
+    account: str
+    symbol: str
+    side: Side
+    venue_order_id: str = ""
+    exec_id: str = ""
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+    fee: Decimal | None = None
+    liquidity: Liquidity | None = None
+    reason: str = ""
+
+
+class VenueRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One request as it travels on `orders.<account>.new` and `.cancel`."""
+
+    order_id: str
+    route_id: str
+    venue: str
+    account: str
+    symbol: str
+    side: Side
+    type: OrderType
+    quantity: Decimal
+    price: Decimal | None = None
+    stop_price: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    expire_at: int | None = None
+    shard: int = 0
+    sent_at: int = 0
+
+
+OrderCommand = SubmitOrder | CancelOrder | RouteOrder | RefuseRoute | VenueReport

@@ -1,0 +1,208 @@
+"""Facts, in the past tense. Each carries the state it led to, so that a reader needs no machine to follow."""
+
+from decimal import Decimal
+
+import msgspec
+
+from domain.lifecycle import State
+from domain.values import Liquidity, OrderType, Side, TimeInForce
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="type", gc=False):
+    """What every event says: whose it is, when it was decided (nanoseconds UTC), and the order's state after it."""
+
+    order_id: str
+    at: int
+    status: State
+
+
+class CheckResult(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True, gc=False):
+    """One risk check as it was decided: what was found against which limit. The headroom is their difference."""
+
+    name: str
+    found: Decimal
+    limit: Decimal
+
+
+class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One venue as the router saw it. `cost` is the all-in price of one unit: the touch plus (buy) or minus (sell) the taker fee."""
+
+    venue: str
+    bid: Decimal | None = None
+    ask: Decimal | None = None
+    size: Decimal | None = None
+    cost: Decimal | None = None
+    note: str | None = None
+
+
+class Leg(msgspec.Struct, frozen=True, gc=False):
+    """A part of an order sent to one venue."""
+
+    route_id: str
+    venue: str
+    quantity: Decimal
+
+
+class OrderSubmitted(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    account: str
+    client_order_id: str
+    symbol: str
+    side: Side
+    order_type: OrderType
+    quantity: Decimal
+    price: Decimal | None = None
+    stop_price: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    expire_at: int | None = None
+    priority: int = 0
+
+
+class OrderRiskChecked(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    """All checks passed and the exposure is reserved. `reference` is the price the order was valued at."""
+
+    limits_version: int
+    checks: tuple[CheckResult, ...] = ()
+    reference: Decimal | None = None
+
+
+class OrderQueued(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    pass
+
+
+class OrderRejected(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    """Refused by `source` (oms, risk, exeq or venue), with its numbers."""
+
+    source: str
+    reason: str
+    found: str | None = None
+    limit: str | None = None
+    unit: str | None = None
+    limits_version: int | None = None
+    checks: tuple[CheckResult, ...] = ()
+    route_id: str | None = None
+    venue: str | None = None
+    report_seq: int | None = None
+
+
+class OrderRouted(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    """Logged before the wire: the legs are sent only by who reads this back from the journal."""
+
+    legs: tuple[Leg, ...]
+    policy: str
+    candidates: tuple[Candidate, ...] = ()
+
+
+class RouteAcknowledged(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    route_id: str
+    venue: str
+    venue_order_id: str
+    report_seq: int
+
+
+class RouteClosed(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    """One leg ended without a trade of its own ending the order; others still work."""
+
+    route_id: str
+    venue: str
+    reason: str
+    report_seq: int
+
+
+class OrderFilled(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    """A trade, partial or last. `late`: after the order was closed; `overfill`: beyond its quantity."""
+
+    account: str
+    client_order_id: str
+    symbol: str
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    liquidity: Liquidity
+    exec_id: str
+    venue: str
+    route_id: str
+    report_seq: int
+    late: bool = False
+    overfill: bool = False
+
+
+class TradeBusted(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    """The venue took a trade back. Quantity, price and fee are those of the trade, so that a fold can reverse it."""
+
+    account: str
+    symbol: str
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    exec_id: str
+    venue: str
+    report_seq: int
+
+
+class CancelRequested(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    """Logged before the wire, like a route."""
+
+    source: str
+    reason: str
+
+
+class CancelRejected(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    reason: str
+    venue: str
+    report_seq: int
+
+
+class OrderCancelled(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    source: str
+    reason: str
+    route_id: str | None = None
+    venue: str | None = None
+    report_seq: int | None = None
+
+
+class OrderExpired(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    source: str
+    reason: str
+    route_id: str | None = None
+    venue: str | None = None
+    report_seq: int | None = None
+
+
+class TransitionRefused(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    """Somebody asked for a step that the table lacks. Stored, counted, alarmed; the order did not move."""
+
+    trigger: str
+    source: str
+    detail: str | None = None
+
+
+class ReportQuarantined(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    """A venue's report that nobody may apply yet: it names an unknown order, or contradicts a trade already booked. Never dropped."""
+
+    reason: str
+    venue: str
+    report_seq: int
+    report: str
+
+
+OrderEvent = (
+    OrderSubmitted
+    | OrderRiskChecked
+    | OrderQueued
+    | OrderRejected
+    | OrderRouted
+    | RouteAcknowledged
+    | RouteClosed
+    | OrderFilled
+    | TradeBusted
+    | CancelRequested
+    | CancelRejected
+    | OrderCancelled
+    | OrderExpired
+    | TransitionRefused
+    | ReportQuarantined
+)
+
+EVENTS: tuple[type[Fact], ...] = OrderEvent.__args__  # every kind of fact, in the order of an order's life

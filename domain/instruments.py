@@ -1,0 +1,73 @@
+"""What can be traded, and on which steps of price and quantity."""
+
+from decimal import Decimal
+
+import msgspec
+
+from domain.values import ZERO, OrderType, is_multiple, plain
+
+
+class Denial(msgspec.Struct, frozen=True):
+    """Why something was refused: a stable code, the number found and the bound it broke. Prose is for the door."""
+
+    code: str
+    found: str | None = None
+    limit: str | None = None
+    unit: str | None = None
+
+
+class Instrument(msgspec.Struct, frozen=True, kw_only=True):
+    """Steps are exact: a price is a whole number of `tick`, a quantity a whole number of `lot`."""
+
+    symbol: str
+    tick: Decimal
+    lot: Decimal
+    quantity_max: Decimal
+    notional_min: Decimal
+    currency: str
+    collar_pct: Decimal | None = None
+    shortable: bool = False
+
+
+def price_denial(instrument: Instrument, price: Decimal, name: str) -> Denial | None:
+    if price <= ZERO:
+        return Denial(f"{name}_not_positive", plain(price), "0")
+    if not is_multiple(price, instrument.tick):
+        return Denial(f"{name}_off_tick", plain(price), plain(instrument.tick))
+    return None
+
+
+def quantity_denial(instrument: Instrument, quantity: Decimal) -> Denial | None:
+    if quantity <= ZERO:
+        return Denial("quantity_not_positive", plain(quantity), "0")
+    if not is_multiple(quantity, instrument.lot):
+        return Denial("quantity_off_lot", plain(quantity), plain(instrument.lot))
+    if quantity > instrument.quantity_max:
+        return Denial("quantity_too_large", plain(quantity), plain(instrument.quantity_max))
+    return None
+
+
+def terms_denial(
+    instrument: Instrument, type_: OrderType, quantity: Decimal, price: Decimal | None, stop_price: Decimal | None
+) -> Denial | None:
+    """The first reason why these terms cannot trade, in a fixed order: presence, steps, size."""
+    needs_price = type_ in (OrderType.LIMIT, OrderType.STOP_LIMIT)
+    needs_stop = type_ in (OrderType.STOP, OrderType.STOP_LIMIT)
+    if needs_price and price is None:
+        return Denial("price_required")
+    if price is not None and not needs_price:
+        return Denial("price_not_allowed", plain(price))
+    if needs_stop and stop_price is None:
+        return Denial("stop_price_required")
+    if stop_price is not None and not needs_stop:
+        return Denial("stop_price_not_allowed", plain(stop_price))
+    if denial := quantity_denial(instrument, quantity):
+        return denial
+    if price is not None and (denial := price_denial(instrument, price, "price")):
+        return denial
+    if stop_price is not None and (denial := price_denial(instrument, stop_price, "stop_price")):
+        return denial
+    worst = price if price is not None else stop_price
+    if worst is not None and worst * quantity < instrument.notional_min:
+        return Denial("notional_too_small", plain(worst * quantity), plain(instrument.notional_min), instrument.currency)
+    return None

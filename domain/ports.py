@@ -1,0 +1,105 @@
+"""What the core needs of the world, named for the need. Adapters fill these; each has a contract suite in tests/contracts."""
+
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from domain.events import OrderEvent
+from domain.position import Position
+
+
+class Fenced(Exception):
+    """Another writer has the journal: step down and recover. Nothing of ours was stored."""
+
+
+class Unavailable(Exception):
+    """The world did not answer in time. `unknown` when what we sent may have been stored all the same."""
+
+    def __init__(self, reason: str, *, unknown: bool = False) -> None:
+        super().__init__(reason)
+        self.unknown = unknown
+
+
+class Corrupt(Exception):
+    """The journal does not verify. Nobody goes on from here; the message names the sequence."""
+
+
+class Head(msgspec.Struct, frozen=True, gc=False):
+    """The last commit of a shard: its stream sequence, its number without holes, and the chain value over all before it."""
+
+    seq: int = 0
+    n: int = 0
+    chain: str = ""
+
+
+class Recorded(msgspec.Struct, frozen=True, gc=False):
+    """One commit as it was read back. `payload` is the bytes that were appended, verified against the chain."""
+
+    head: Head
+    payload: bytes
+
+
+class Journal(Protocol):
+    """One shard's log of commits: fenced, chained, durable when `append` returns."""
+
+    async def head(self) -> Head:
+        """The last commit as the leader has it. Unavailable."""
+
+    async def append(self, payload: bytes, after: Head) -> Head:
+        """Store one commit behind `after` and return the new head once it is on disk. Fenced, Unavailable."""
+
+    async def read(self, seq: int) -> Recorded | None:
+        """One commit by its sequence, not verified against its neighbours; None when there is none. Unavailable."""
+
+    def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[Recorded]]:
+        """Batches of verified commits behind `after`, in order; for ever, or up to and with sequence `until`. Corrupt, Unavailable."""
+
+
+class Positions(Protocol):
+    """Positions for readers, with the journal sequence they stand for, stored in one step."""
+
+    async def checkpoint(self) -> int:
+        """The last journal sequence applied; 0 when empty. Unavailable."""
+
+    async def load(self) -> list[Position]:
+        """All of them. Unavailable."""
+
+    async def of(self, account: str) -> tuple[list[Position], int]:
+        """One account's positions and the sequence they are as of. Unavailable."""
+
+    async def store(self, changed: Iterable[Position], *, after: int, seq: int) -> bool:
+        """Write positions and move the checkpoint from `after` to `seq` in one step; False (nothing written) when it stood elsewhere."""
+
+    async def clear(self) -> None:
+        """Forget all positions and the checkpoint, to rebuild from the journal."""
+
+
+class EventRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One event with its place in the journal, on its way into the tables."""
+
+    event: OrderEvent
+    seq: int
+    index: int
+
+
+class Fills(Protocol):
+    """The tables other programs read: `fills` and `order_events`. Writing the same rows again changes nothing."""
+
+    async def prepare(self) -> None:
+        """Make the tables when they are missing. Unavailable."""
+
+    async def checkpoint(self) -> int:
+        """The highest journal sequence whose rows are known to be stored; 0 when empty. Unavailable."""
+
+    async def write(self, rows: Sequence[EventRow]) -> None:
+        """Events with sequence and place in the commit; trades go to `fills`, all go to `order_events`. Unavailable."""
+
+    async def fills(self, account: str, *, symbol: str | None, since_ns: int, limit: int) -> list[dict[str, object]]:
+        """Rows of the fills table, newest first, columns as in the API page. Unavailable."""
+
+
+class Clock(Protocol):
+    """Wall time for stamps, in nanoseconds UTC; never goes back."""
+
+    def now_ns(self) -> int: ...

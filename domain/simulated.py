@@ -1,0 +1,75 @@
+"""A market made up from a seed: whole ticks, drawn back to where they began. And how each venue shows a market as its own."""
+
+import random
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Final
+
+from domain.instruments import Instrument
+from domain.quotes import Quote
+
+PULL: Final = 8
+"""Each step takes back one part in so many of the distance from the start: memory of a dozen quotes, so the start is crossed all the time."""
+
+SWING_PARTS: Final = 4
+"""The largest single step is one part in so many of the swing; with PULL that makes excursions of about a third of the swing usual."""
+
+
+class SimulatedMarket:
+    """One symbol. The mid stays within `start` and plus or minus `swing_pct` percent, and begins a quarter of the swing below `start`."""
+
+    def __init__(self, instrument: Instrument, start: Decimal, swing_pct: Decimal, size: Decimal, seed: int) -> None:
+        self._instrument = instrument
+        self._random = random.Random(f"{seed}:{instrument.symbol}")
+        self._start_ticks = int(start // instrument.tick)
+        self._swing_ticks = max(int(start * swing_pct.scaleb(-2) // instrument.tick), 1)
+        self._size_lots = max(int(size // instrument.lot), 1)
+        self._away_ticks = -(self._swing_ticks // SWING_PARTS)
+
+    def quotes(self) -> Iterator[tuple[Quote, ...]]:
+        """For ever; one quote of one tick's width a step, from no venue and at no time yet."""
+        while True:
+            yield (self._quote(),)
+            self._step()
+
+    def _step(self) -> None:
+        swing, away = self._swing_ticks, self._away_ticks
+        step_max = max(swing // SWING_PARTS, 1)
+        away += self._random.randint(-step_max, step_max) - (abs(away) // PULL if away > 0 else -(abs(away) // PULL))
+        self._away_ticks = min(max(away, -swing), swing)
+
+    def _quote(self) -> Quote:
+        tick = self._instrument.tick
+        bid_ticks = max(self._start_ticks + self._away_ticks - 1, 1)
+        return Quote(
+            symbol=self._instrument.symbol,
+            venue="",
+            bid=bid_ticks * tick,
+            bid_size=self._size(),
+            ask=(bid_ticks + 1) * tick,
+            ask_size=self._size(),
+            at=0,
+        )
+
+    def _size(self) -> Decimal:
+        """From half to one and a half times the usual size, in whole lots."""
+        half = self._size_lots // 2
+        return max(self._size_lots - half + self._random.randint(0, 2 * half), 1) * self._instrument.lot
+
+
+def shaped(quote: Quote, venue: str, instrument: Instrument, spread_ticks: int, depth_scale: Decimal, at: int) -> Quote:
+    """The quote as one venue shows it: `spread_ticks` worse on each side (a bid never below one tick), sizes scaled and cut down to lots."""
+    worse = spread_ticks * instrument.tick
+    return Quote(
+        symbol=quote.symbol,
+        venue=venue,
+        bid=max(quote.bid - worse, instrument.tick),
+        bid_size=whole_lots(quote.bid_size * depth_scale, instrument),
+        ask=quote.ask + worse,
+        ask_size=whole_lots(quote.ask_size * depth_scale, instrument),
+        at=at,
+    )
+
+
+def whole_lots(size: Decimal, instrument: Instrument) -> Decimal:
+    return size // instrument.lot * instrument.lot

@@ -1,0 +1,134 @@
+"""The nouns every room shares: sides, types, exact numbers, identifiers, times."""
+
+import decimal
+import hashlib
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+ZERO: Final = Decimal(0)
+
+IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+SYMBOL: Final = re.compile(r"[A-Za-z0-9_/-]{1,64}", re.ASCII)
+NUMBER: Final = re.compile(r"(0|[1-9]\d{0,17})(\.\d{1,12})?", re.ASCII)
+
+# Sums and products of bounded inputs (18 + 12 digits each) are exact in 100 digits; anything that is not must stop.
+EXACT: Final = decimal.Context(
+    prec=100,
+    rounding=decimal.ROUND_HALF_EVEN,
+    traps=[decimal.Inexact, decimal.InvalidOperation, decimal.DivisionByZero, decimal.Overflow],
+)
+_ROUNDED: Final = decimal.Context(prec=100, rounding=decimal.ROUND_HALF_EVEN, traps=[decimal.InvalidOperation, decimal.DivisionByZero])
+
+WHOLE_DIGITS: Final = 18
+MONEY_PLACES: Final = 12
+"""Digits behind the point that a division (average price, released cost) keeps. Inputs never have more."""
+
+
+class Side(StrEnum):
+    BUY = "buy"
+    SELL = "sell"
+
+
+class OrderType(StrEnum):
+    MARKET = "market"
+    LIMIT = "limit"
+    STOP = "stop"
+    STOP_LIMIT = "stop_limit"
+
+
+class TimeInForce(StrEnum):
+    GTC = "gtc"
+    IOC = "ioc"
+    FOK = "fok"
+    GTD = "gtd"
+
+
+class Liquidity(StrEnum):
+    MAKER = "maker"
+    TAKER = "taker"
+
+
+def use_exact_arithmetic() -> None:
+    """Make this thread's decimal arithmetic exact or loud. Every process and test session starts with it."""
+    decimal.DefaultContext.prec = EXACT.prec
+    decimal.DefaultContext.traps[decimal.Inexact] = True
+    decimal.setcontext(EXACT.copy())
+
+
+def divide(numerator: Decimal, denominator: Decimal, places: int = MONEY_PLACES) -> Decimal:
+    """The one place where a quotient is rounded: half to even, `places` digits behind the point."""
+    return _ROUNDED.divide(numerator, denominator).quantize(Decimal(1).scaleb(-places), context=_ROUNDED)
+
+
+def plain(value: Decimal) -> str:
+    """The number as people write it: no exponent, no trailing zeros, no minus zero."""
+    text = format(value, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+def bounded(value: Decimal) -> bool:
+    """Finite and within the digits that `NUMBER` allows (18 before the point, 12 behind), so that arithmetic on it is exact and cheap."""
+    exponent = value.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -MONEY_PLACES and value.adjusted() < WHOLE_DIGITS
+
+
+def is_multiple(value: Decimal, step: Decimal) -> bool:
+    return not value % step
+
+
+def signed(side: Side, quantity: Decimal) -> Decimal:
+    return quantity if side is Side.BUY else -quantity
+
+
+def opposite(side: Side) -> Side:
+    return Side.SELL if side is Side.BUY else Side.BUY
+
+
+def rfc3339(at_ns: int) -> str:
+    """UTC with microseconds, as every answer prints times."""
+    seconds, rest = divmod(at_ns, 1_000_000_000)
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{rest // 1000:06d}Z"
+
+
+def from_rfc3339(text: str) -> int:
+    """Nanoseconds since the epoch. ValueError when the text is not a time, has no zone or lies outside the years 1 to 9999."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time needs its zone, for example 2026-01-31T12:00:00Z")
+    try:
+        whole = moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("a time must lie in the years 1 to 9999") from error
+    return int(whole.replace(microsecond=0).timestamp()) * 1_000_000_000 + whole.microsecond * 1000
+
+
+def derived_id(*parts: str) -> str:
+    """One id for one tuple of texts, for ever. The length prefix keeps ("a", "bc") apart from ("ab", "c")."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        raw = part.encode()
+        digest.update(len(raw).to_bytes(4, "big") + raw)
+    return digest.hexdigest()
+
+
+def order_id_of(account: str, client_order_id: str) -> str:
+    """A repeated submit finds the same actor because its id follows from what the client sent."""
+    return derived_id("order", account, client_order_id)
+
+
+def subject_token(symbol: str) -> str:
+    """A symbol as one NATS subject token or store key part: "/" is the only character that needs another face."""
+    return symbol.replace("/", "~")
+
+
+def shard_of(account: str, shards: int) -> int:
+    """fnv1a32(account) modulo the number of shards; fixed at install."""
+    value = 0x811C9DC5
+    for byte in account.encode():
+        value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF
+    return value % shards

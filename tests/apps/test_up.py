@@ -1,0 +1,265 @@
+"""`trade up` as a person meets it: the real command with the real servers, its refusals, and what it leaves behind."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import nats
+import pytest
+
+from apps.up import stack
+from apps.up.directory import MARK, claimed, wipe
+from apps.up.ports import SERVICE_PORTS, ServerPorts, check_free
+from apps.up.process import die_with
+from apps.up.servers import Servers
+from apps.up.services import Choices, services
+from apps.up.trouble import CannotStart, Exit
+
+PATIENCE_S = 20.0
+STOP_S = 10.0
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def free_offset() -> int:
+    """One by which all fixed ports can be shifted now; workers and runs side by side begin elsewhere."""
+    first = 11_000 + os.getpid() * 37 % 30_000
+    for offset in range(first, first + 5_000, 113):
+        try:
+            check_free(ServerPorts().shifted(offset).named(questdb=True))
+        except CannotStart:
+            continue
+        return offset
+    raise AssertionError("no free ports")
+
+
+@contextmanager
+def command(data_dir: Path, offset: int, *more: str) -> Iterator[subprocess.Popen[str]]:
+    """`python -m apps.up` with NATS and Valkey alone, which is what starts fastest."""
+    words = ["--data-dir", str(data_dir), "--port-offset", str(offset), "--only-servers", "--fills", "sqlite", *more]
+    with subprocess.Popen(
+        [sys.executable, "-m", "apps.up", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=die_with(os.getpid()),
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def ready_stack(data_dir: Path) -> stack.Stack:
+    def is_ready() -> bool:
+        found = stack.read(data_dir)
+        return found is not None and all(each.state == "ready" for each in found.processes)
+
+    until(is_ready)
+    found = stack.read(data_dir)
+    assert found is not None
+    return found
+
+
+def stop(process: subprocess.Popen[str]) -> tuple[str, str]:
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=STOP_S)
+    assert process.returncode == Exit.DONE
+    return said
+
+
+async def _publish(url: str) -> None:
+    client = await nats.connect(url)
+    await client.jetstream().add_stream(name="T", subjects=["t"])
+    await client.jetstream().publish("t", b"kept")
+    await client.close()
+
+
+async def _kept(url: str) -> int:
+    client = await nats.connect(url)
+    try:
+        names = [info.config.name for info in await client.jetstream().streams_info()]
+        return (await client.jetstream().stream_info("T")).state.messages if "T" in names else 0
+    finally:
+        await client.close()
+
+
+def test_it_starts_says_where_stops_cleanly_and_carries_on_the_next_time(tmp_path: Path) -> None:
+    data_dir, offset = tmp_path / "state", free_offset()
+    with command(data_dir, offset) as process:
+        found = ready_stack(data_dir)
+        assert [each.name for each in found.processes] == ["nats", "valkey"]
+        asyncio.run(_publish(found.urls["nats"]))
+        out, _ = stop(process)
+    assert found.urls["nats"] == f"nats://127.0.0.1:{4222 + offset}"
+    assert found.urls["nats"] in out
+    assert "fills go to SQLite" in out
+    assert out.endswith("stopped\n")
+    assert stack.read(data_dir) is None
+    assert not any(each.is_alive() for each in found.processes)
+    with command(data_dir, offset) as process:
+        assert asyncio.run(_kept(ready_stack(data_dir).urls["nats"])) == 1
+        stop(process)
+
+
+def test_nothing_outlives_a_supervisor_that_is_killed_and_the_next_start_works(tmp_path: Path) -> None:
+    data_dir, offset = tmp_path, free_offset()
+    with command(data_dir, offset) as process:
+        found = ready_stack(data_dir)
+        process.kill()
+        process.wait()
+        until(lambda: not any(each.is_alive() for each in found.processes))
+    with command(data_dir, offset) as process:
+        until(lambda: (now := stack.read(data_dir)) is not None and now.pid == process.pid)
+        ready_stack(data_dir)
+        stop(process)
+
+
+def test_a_second_stack_on_the_same_directory_is_told_who_has_it(tmp_path: Path) -> None:
+    with command(tmp_path, free_offset()) as first:
+        ready_stack(tmp_path)
+        with command(tmp_path, free_offset()) as second:
+            _, err = second.communicate(timeout=STOP_S)
+        assert second.returncode == Exit.REFUSED
+        assert f"in use by another stack (pid {first.pid})" in err
+        stop(first)
+
+
+def test_a_port_in_use_is_named_with_its_owner_before_anything_is_removed(tmp_path: Path) -> None:
+    data_dir, offset = tmp_path / "state", free_offset()
+    with claimed(data_dir):
+        (data_dir / "journal").write_text("dear")
+    with closing(socket.create_server(("127.0.0.1", 6379 + offset))), command(data_dir, offset, "--fresh", "--yes") as process:
+        _, err = process.communicate(timeout=STOP_S)
+    assert process.returncode == Exit.REFUSED
+    assert f"Port {6379 + offset}, which valkey needs, is in use by" in err
+    assert f"(pid {os.getpid()})" in err
+    assert "--port-offset" in err
+    assert (data_dir / "journal").read_text() == "dear"
+
+
+def test_fresh_forgets_what_was_there(tmp_path: Path) -> None:
+    data_dir, offset = tmp_path / "state", free_offset()
+    with command(data_dir, offset) as process:
+        asyncio.run(_publish(ready_stack(data_dir).urls["nats"]))
+        stop(process)
+    with command(data_dir, offset, "--fresh") as process:
+        assert asyncio.run(_kept(ready_stack(data_dir).urls["nats"])) == 0
+        stop(process)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--quotes", "nowhere.csv"), "there is no file nowhere.csv"),
+        (("--port-offset", "70000"), "is not a port"),
+        (("--fills", "oracle"), "invalid choice"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(tmp_path: Path, words: tuple[str, ...], sentence: str) -> None:
+    with command(tmp_path, 0, *words) as process:
+        _, err = process.communicate(timeout=STOP_S)
+    assert process.returncode == Exit.USAGE
+    assert sentence in err
+    assert "Traceback" not in err
+
+
+def test_a_directory_that_is_not_ours_is_refused_and_untouched(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(CannotStart, match="was not made by `trade up`"), claimed(tmp_path):
+        pytest.fail("claimed")
+    assert [each.name for each in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_data_directory_that_is_a_file_is_wrong_usage(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CannotStart, match="cannot be used") as trouble, claimed(tmp_path / "file"):
+        pytest.fail("claimed")
+    assert trouble.value.exit_code == Exit.USAGE
+
+
+def test_wiping_removes_links_but_not_what_they_point_to(tmp_path: Path) -> None:
+    dear = tmp_path / "dear"
+    dear.mkdir()
+    (dear / "thesis.txt").touch()
+    data_dir = tmp_path / "state"
+    with claimed(data_dir):
+        (data_dir / "link").symlink_to(dear)
+        (data_dir / "nats").mkdir()
+        wipe(data_dir)
+    assert {each.name for each in data_dir.iterdir()} == {MARK, "lock"}
+    assert (dear / "thesis.txt").exists()
+
+
+def test_a_stale_process_is_ended_but_not_a_stranger_with_its_number(tmp_path: Path) -> None:
+    ours, stranger = (subprocess.Popen(["sleep", "60"], process_group=0) for _ in range(2))
+    states = [stack.ProcessState(name, "server", {}, "") for name in ("ours", "stranger")]
+    for state, process in zip(states, (ours, stranger), strict=True):
+        state.began(process.pid)
+    states[1].created_at -= 100  # what stack.json remembers is another process
+    stack.write(tmp_path, stack.Stack(1, 0.0, str(tmp_path), 0, "sqlite", {}, states))
+    try:
+        assert stack.end_stale(tmp_path) == [f"ours (pid {ours.pid})"]
+        assert ours.wait(timeout=5) == -signal.SIGTERM
+        assert stranger.poll() is None
+    finally:
+        for process in (ours, stranger):
+            process.kill()
+            process.wait()
+    assert stack.read(tmp_path) is None
+
+
+def test_a_damaged_stack_file_is_no_stack(tmp_path: Path) -> None:
+    (tmp_path / stack.FILE).write_text('{"pid": ')
+    assert stack.read(tmp_path) is None
+
+
+def test_each_service_is_told_its_ports_and_where_everything_is(tmp_path: Path) -> None:
+    (tmp_path / "oms").mkdir()
+    (tmp_path / "oms" / "config.yaml").touch()
+    servers = Servers.at(ServerPorts().shifted(10), questdb=True)
+    programs = {each.name: each for each in services(Choices(tmp_path, 10, config_dir=tmp_path), servers)}
+    assert set(programs) == set(SERVICE_PORTS)
+    oms = programs["oms"]
+    assert oms.command[1:] == ("-m", "apps.oms")
+    assert oms.environment == {
+        "PYTHONUNBUFFERED": "1",
+        "TRADE_CONFIG": str(tmp_path / "oms" / "config.yaml"),
+        "TRADE_HOST": "127.0.0.1",
+        "TRADE_PORT": "8109",
+        "TRADE_METRICS_PORT": "9109",
+        "TRADE_DATA_DIR": str(tmp_path),
+        "TRADE_LOG_DIR": str(tmp_path / "logs"),
+        "TRADE_FILLS": "questdb",
+        "TRADE_NATS_URL": "nats://127.0.0.1:4232",
+        "TRADE_VALKEY_URL": "redis://127.0.0.1:6389",
+        "TRADE_QUESTDB_HTTP_URL": "http://127.0.0.1:9010",
+        "TRADE_QUESTDB_PG_URL": "postgresql://admin:quest@127.0.0.1:8822/qdb",
+        "TRADE_OMS_URL": "http://127.0.0.1:8109",
+        "TRADE_RISK_URL": "http://127.0.0.1:8113",
+        "TRADE_EXEQ_URL": "http://127.0.0.1:8105",
+        "TRADE_GATEWAY_URL": "http://127.0.0.1:8115",
+        "TRADE_PROJECTOR_URL": "http://127.0.0.1:8117",
+    }
+    gateway = programs["live-gateway"]
+    assert gateway.command[1:] == ("-m", "apps.gateway")
+    assert "TRADE_CONFIG" not in gateway.environment
+
+
+def test_a_configuration_directory_without_services_is_wrong_usage(tmp_path: Path) -> None:
+    with pytest.raises(CannotStart, match=r"holds no <service>/config\.yaml") as trouble:
+        services(Choices(tmp_path, config_dir=tmp_path), Servers.at(ServerPorts()))
+    assert trouble.value.exit_code == Exit.USAGE

@@ -1,0 +1,62 @@
+"""What every test may ask for: exact arithmetic always, real servers when named."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from apps.up import servers
+from apps.up.ports import ServerPorts
+from apps.up.program import Program
+from domain.values import use_exact_arithmetic
+from tests.live import LiveServer, live
+
+Make = Callable[[Path, ServerPorts], Program]
+
+
+@pytest.fixture(autouse=True)
+def _exact_arithmetic() -> None:
+    """The decimal context belongs to the thread and the context: set it anew for each test."""
+    use_exact_arithmetic()
+
+
+def _running(make: Make, home: Path) -> Iterator[LiveServer]:
+    server = live(make, home)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """One nats-server for the whole run: use names (streams, subjects, accounts) of your own."""
+    yield from _running(servers.nats, tmp_path_factory.mktemp("nats"))
+
+
+@pytest.fixture(scope="session")
+def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """One valkey-server for the whole run: use keys or a database of your own."""
+    yield from _running(servers.valkey, tmp_path_factory.mktemp("valkey"))
+
+
+@pytest.fixture(scope="session")
+def questdb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """One QuestDB for the whole run, 2 s to start: use tables or accounts of your own."""
+    yield from _running(servers.questdb, tmp_path_factory.mktemp("questdb"))
+
+
+@pytest.fixture
+def fresh_nats(tmp_path: Path) -> Iterator[LiveServer]:
+    """An empty nats-server for this test alone, to be killed, frozen and restarted at will."""
+    yield from _running(servers.nats, tmp_path / "fresh_nats")
+
+
+@pytest.fixture
+def fresh_valkey(tmp_path: Path) -> Iterator[LiveServer]:
+    """An empty valkey-server for this test alone."""
+    yield from _running(servers.valkey, tmp_path / "fresh_valkey")
+
+
+@pytest.fixture
+def fresh_questdb(tmp_path: Path) -> Iterator[LiveServer]:
+    """An empty QuestDB for this test alone."""
+    yield from _running(servers.questdb, tmp_path / "fresh_questdb")

@@ -1,0 +1,150 @@
+"""What every journal promises: fenced, chained, contiguous, durable when it answers. Run by memory and by a real nats-server."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from adapters import bus
+from adapters.jetstream import JetStreamJournal, ensure_stream
+from adapters.memory import MemoryJournal, MemoryLog
+from domain.ports import Fenced, Head, Journal, Unavailable
+from tests.live import LiveServer
+
+MakeJournal = Callable[[], Awaitable[Journal]]
+
+
+@pytest.fixture(params=["memory", "jetstream"])
+async def writer(request: pytest.FixtureRequest) -> AsyncIterator[MakeJournal]:
+    """Makes writers that contend for one shard."""
+    if request.param == "memory":
+        shared = MemoryLog()
+
+        async def in_memory() -> Journal:
+            return MemoryJournal(shared)
+
+        yield in_memory
+        return
+    server: LiveServer = request.getfixturevalue("nats_server")
+    client = await bus.connect(server.url, "contract", closed=lambda: None)
+    name = "J_" + secrets.token_hex(4)
+    await ensure_stream(client, name, [f"{name}.>"], 64 * 1024 * 1024)
+
+    async def on_the_server() -> Journal:
+        return await JetStreamJournal.open(client, stream=name, subject=f"{name}.0")
+
+    yield on_the_server
+    await client.close()
+
+
+async def read_all(journal: Journal, until: int, after: Head | None = None) -> list[bytes]:
+    return [r.payload async for batch in journal.follow(after or Head(), until=until) for r in batch]
+
+
+async def test_an_empty_journal_begins_at_zero(writer: MakeJournal) -> None:
+    assert await (await writer()).head() == Head()
+
+
+async def test_what_was_appended_is_read_back_in_order(writer: MakeJournal) -> None:
+    journal = await writer()
+    head = Head()
+    for n in range(30):
+        head = await journal.append(b"commit %d" % n, head)
+    assert (head.seq, head.n) == (30, 30)
+    assert await journal.head() == head
+    assert await read_all(journal, until=30) == [b"commit %d" % n for n in range(30)]
+
+
+async def test_a_reader_goes_on_behind_any_commit(writer: MakeJournal) -> None:
+    journal = await writer()
+    head = Head()
+    for n in range(10):
+        head = await journal.append(b"%d" % n, head)
+    fourth = await journal.read(4)
+    assert fourth is not None
+    assert fourth.payload == b"3"
+    assert await read_all(journal, until=10, after=fourth.head) == [b"%d" % n for n in range(4, 10)]
+    assert await journal.read(11) is None
+
+
+async def test_a_reader_sees_what_is_appended_while_it_reads(writer: MakeJournal) -> None:
+    journal, reader = await writer(), await writer()
+    reading = asyncio.create_task(read_all(reader, until=3))
+    head = Head()
+    for n in range(3):
+        await asyncio.sleep(0.01)
+        head = await journal.append(b"%d" % n, head)
+    assert await asyncio.wait_for(reading, 5) == [b"0", b"1", b"2"]
+
+
+async def test_the_second_writer_is_fenced_and_stores_nothing(writer: MakeJournal) -> None:
+    # FAILURES 14
+    first, second = await writer(), await writer()
+    head = await first.append(b"mine", Head())
+    with pytest.raises(Fenced):
+        await second.append(b"yours", Head())
+    assert await first.head() == head
+    assert await read_all(first, until=1) == [b"mine"]
+
+
+async def test_many_writers_contend_and_each_place_has_one_winner(writer: MakeJournal) -> None:
+    # FAILURES 14
+    writers = [await writer() for _ in range(4)]
+    won: list[bytes] = []
+
+    async def contend(name: int, journal: Journal) -> None:
+        for attempt in range(20):
+            try:
+                await journal.append(b"%d-%d" % (name, attempt), await journal.head())
+            except Fenced:
+                continue
+            won.append(b"%d-%d" % (name, attempt))
+
+    await asyncio.gather(*(contend(name, journal) for name, journal in enumerate(writers)))
+    assert sorted(await read_all(writers[0], until=len(won))) == sorted(won)
+    assert (await writers[0].head()).seq == len(won)
+
+
+async def test_an_append_without_a_server_is_unavailable_and_leaves_no_ghost(fresh_nats: LiveServer) -> None:
+    # FAILURES 6
+    client = await bus.connect(fresh_nats.url, "outage", closed=lambda: None)
+    await ensure_stream(client, "J", ["j.>"], 64 * 1024 * 1024)
+    journal = await JetStreamJournal.open(client, stream="J", subject="j.0", append_timeout_s=0.2, append_deadline_s=0.6)
+    head = await journal.append(b"before", Head())
+    fresh_nats.kill()
+    await asyncio.sleep(0.2)
+    with pytest.raises(Unavailable):
+        await journal.append(b"ghost", head)
+    fresh_nats.start()
+    for _ in range(40):
+        await asyncio.sleep(0.1)
+        if client.is_connected:
+            break
+    await asyncio.sleep(0.5)
+    assert await journal.head() == head
+    assert (await journal.append(b"after", head)).n == 2
+    await client.close()
+
+
+async def test_a_reader_comes_back_after_the_server_did(fresh_nats: LiveServer) -> None:
+    # FAILURES 8
+    client = await bus.connect(fresh_nats.url, "reader", closed=lambda: None)
+    await ensure_stream(client, "J", ["j.>"], 64 * 1024 * 1024)
+    journal = await JetStreamJournal.open(client, stream="J", subject="j.0")
+    head = await journal.append(b"one", Head())
+    seen: list[bytes] = []
+
+    async def read() -> None:
+        async for batch in journal.follow(Head()):
+            seen.extend(r.payload for r in batch)
+
+    reading = asyncio.create_task(read())
+    await asyncio.sleep(0.3)
+    fresh_nats.restart()
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(reading, 12)
+    assert seen == [b"one"]
+    await journal.append(b"two", head)
+    assert await read_all(journal, until=2) == [b"one", b"two"]
+    await client.close()

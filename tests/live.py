@@ -1,0 +1,116 @@
+"""Real servers for tests: each started once on free ports, and able to be killed, frozen and brought back."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from apps.up import servers
+from apps.up.ports import ServerPorts
+from apps.up.process import die_with, tail
+from apps.up.program import Program
+from apps.up.trouble import NotReady
+
+STOP_S = 8.0
+PROBE_EVERY_S = 0.02
+
+
+class LiveServer:
+    """A server process that a test may treat badly. Its ports and its data stay the same over kill() and restart().
+
+    Start it from the test's own thread (a blocking call in an async test is fine here): the kernel ends it with the thread that began it.
+    """
+
+    def __init__(self, program: Program, home: Path, urls: servers.Servers) -> None:
+        self.program = program
+        self.home = home
+        self.urls = urls
+        self.output = home / f"{program.name}.out"
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """nats://, redis:// (no database number) or QuestDB's http://."""
+        return {"nats": self.urls.nats_url, "valkey": self.urls.valkey_url, "questdb": self.urls.questdb_http_url}[self.program.name]
+
+    @property
+    def pg_url(self) -> str:
+        """QuestDB's PostgreSQL wire."""
+        return self.urls.questdb_pg_url
+
+    @property
+    def monitor_url(self) -> str:
+        """NATS's monitoring over HTTP."""
+        return f"http://127.0.0.1:{self.program.ports['monitor']}"
+
+    def start(self) -> "LiveServer":
+        """Run it and return when it answers."""
+        assert self._child is None, f"{self.program.name} runs already"
+        with self.output.open("ab", buffering=0) as file:
+            self._child = subprocess.Popen(
+                self.program.command,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                env=self.program.full_environment(),
+                process_group=0,
+                preexec_fn=die_with(os.getpid()),
+            )
+        deadline = time.monotonic() + self.program.ready_timeout_s
+        while silence := self._silence():
+            said = "\n".join(tail(self.output))
+            assert self._child.poll() is None, f"{self.program.name} ended with {self._child.returncode}:\n{said}"
+            assert time.monotonic() < deadline, f"{self.program.name}: {silence}\n{said}"
+            time.sleep(PROBE_EVERY_S)
+        return self
+
+    def _silence(self) -> str:
+        """Why it does not answer yet; empty when it does."""
+        try:
+            self.program.probe()
+        except NotReady as reason:
+            return str(reason)
+        return ""
+
+    def kill(self) -> None:
+        """kill -9, and wait until it is gone."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """SIGTERM, and wait; kill -9 if it does not listen."""
+        self._end(signal.SIGTERM)
+
+    def restart(self) -> None:
+        """The same data on the same ports again, after a kill() or in place of one."""
+        self.kill()
+        self.start()
+
+    def freeze(self) -> None:
+        """SIGSTOP: connections stay open, nothing answers."""
+        assert self._child is not None
+        self._child.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._child is not None
+        self._child.send_signal(signal.SIGCONT)
+
+    def _end(self, number: signal.Signals) -> None:
+        child, self._child = self._child, None
+        if child is None:
+            return
+        child.send_signal(number)
+        if number is signal.SIGTERM:
+            child.send_signal(signal.SIGCONT)  # a frozen one could not hear it
+        try:
+            child.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def live(make: Callable[[Path, ServerPorts], Program], home: Path) -> LiveServer:
+    """A started server made by one of apps.up.servers' nats, valkey, questdb."""
+    ports = ServerPorts.free()
+    return LiveServer(make(home, ports), home, servers.Servers.at(ports)).start()
