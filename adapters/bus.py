@@ -17,6 +17,9 @@ PING_INTERVAL_S: Final = 5
 RECONNECT_WAIT_S: Final = 0.25
 RECONNECT_FOR_EVER: Final = -1
 
+WireError: Final = (OSError, nats.errors.Error)
+"""What the client raises when it cannot send."""
+
 
 async def connect(url: str, name: str, *, closed: Callable[[], None], timeout_s: float = 5.0) -> Client:
     """Connect and stay connected; `closed` is called when the client gave up for good, which a service treats as fatal. Unavailable.

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
@@ -40,9 +40,9 @@ class GroupCommit(Generic[E]):
         self.added = 0
         self.durable = 0
         self.on_append: Callable[[float, int], None] = lambda seconds, events: None
-        self._open: deque[tuple[Sequence[E], Done]] = deque()
+        self._open: deque[tuple[Sequence[E], list[Done]]] = deque()
         self._open_events = 0
-        self._in_flight: list[tuple[Sequence[E], Done]] = []
+        self._in_flight: list[tuple[Sequence[E], list[Done]]] = []
         self._filled = asyncio.Event()
         self._full = asyncio.Event()
         self._advanced = asyncio.Event()
@@ -53,13 +53,19 @@ class GroupCommit(Generic[E]):
 
         Returns a ticket: the events are durable when `durable` has reached it.
         """
-        self._open.append((events, done))
+        self._open.append((events, [done]))
         self._open_events += len(events)
         self.added += 1
         self._filled.set()
         if self._open_events >= self._pace.events_max:
             self._full.set()
         return self.added
+
+    def join(self, ticket: int, done: Done) -> None:
+        """Call `done` with the outcome of an earlier `add` that is not durable yet."""
+        place = ticket - self.durable - 1
+        group = self._in_flight[place] if place < len(self._in_flight) else self._open[place - len(self._in_flight)]
+        group[1].append(done)
 
     async def settled(self, ticket: int) -> None:
         """Until everything up to the ticket is on disk. Unavailable when it was lost."""
@@ -95,8 +101,7 @@ class GroupCommit(Generic[E]):
         landed, self._in_flight = self._in_flight, []
         self.durable += len(landed)
         self._advance()
-        for _, done in landed:
-            _call(done, self.head.seq)
+        _call_all(landed, self.head.seq)
 
     def _take(self) -> tuple[bytes, int]:
         """The next commit's bytes, within its bounds; its effects wait in `_in_flight` for the ack."""
@@ -126,20 +131,21 @@ class GroupCommit(Generic[E]):
         unknown = isinstance(trouble, Unavailable) and trouble.unknown
         self._lost = Unavailable(str(trouble))
         self._advance()
-        for _, done in self._in_flight:
-            _call(done, Unavailable(str(trouble), unknown=unknown))
-        for _, done in self._open:
-            _call(done, Unavailable(str(trouble)))
-        self._in_flight, self._open = [], deque()
+        in_flight, self._in_flight = self._in_flight, []
+        waiting, self._open = self._open, deque()
+        _call_all(in_flight, Unavailable(str(trouble), unknown=unknown))
+        _call_all(waiting, Unavailable(str(trouble)))
 
     def _advance(self) -> None:
         self._advanced.set()
         self._advanced = asyncio.Event()
 
 
-def _call(callback: Done, outcome: Outcome) -> None:
+def _call_all(groups: Iterable[tuple[Sequence[object], list[Done]]], outcome: Outcome) -> None:
     """A reply to a closed connection may raise; the journal's loop must not die of it with everybody else's replies."""
-    try:
-        callback(outcome)
-    except Exception:  # an effect belongs to somebody else: isolate it, say so, go on
-        log.exception("an effect failed after its commit")
+    for _, callbacks in groups:
+        for callback in callbacks:
+            try:
+                callback(outcome)
+            except Exception:  # an effect belongs to somebody else: isolate it, say so, go on
+                log.exception("an effect failed after its commit")

@@ -68,7 +68,7 @@ class SimulatedQuote(Section):
 
 class VenuesFile(Section):
     venues: Annotated[dict[VenueName, VenueSection], Field(min_length=1)]
-    simulated_quotes: dict[Symbol, SimulatedQuote] = {}
+    simulated_quotes: Annotated[dict[Symbol, SimulatedQuote], Field(default_factory=dict)]
 
 
 class Catalogue(NamedTuple):

@@ -88,6 +88,7 @@ OptionalPath = Annotated[Path | None, BeforeValidator(_path)]
 
 
 WORDS: Final = {
+    "missing": "is missing",
     "string_pattern_mismatch": "may have letters, digits, - and _ only, 64 at most",
     "model_type": "must be keys with values",
     "is_instance_of": "must be a path",

@@ -44,7 +44,10 @@ class ServiceSection(Section):
 
 
 class NatsSection(Section):
+    """`monitor_url` is where nats-server tells its settings: oms will not write to a journal that is not fsynced."""
+
     url: NatsUrl = "nats://nats:4222"
+    monitor_url: HttpUrl = "http://nats:8222"
     connect_timeout_sec: Seconds = 5
 
 
@@ -102,7 +105,7 @@ class JournalSection(Section):
     append_timeout_ms: Millis = 500
     append_deadline_ms: Millis = 2000
     durability: Literal["fsync", "relaxed"] = "fsync"
-    max_bytes: Bytes = 20 * 2**30
+    max_bytes: Bytes = 10 * 2**30
 
 
 class FollowingSection(Section):

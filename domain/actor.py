@@ -9,7 +9,7 @@ from domain import commands as c
 from domain import events as e
 from domain.lifecycle import CLOSED, UNROUTED, State, step
 from domain.order import Order, Trade, evolve
-from domain.values import ZERO, Liquidity, bounded
+from domain.values import MONEY_PLACES, ZERO, Liquidity, bounded
 
 Events = tuple[e.OrderEvent, ...]
 __all__ = ["Events", "decide", "evolve", "same_terms"]
@@ -82,7 +82,7 @@ def _risk_rejected(order_id: str, decision: c.Decision, now: int) -> e.OrderReje
         order_id=order_id,
         at=now,
         status=_must(State.NEW, "risk_fail"),
-        source="risk",
+        source=decision.source,
         reason=denial.code,
         found=denial.found,
         limit=denial.limit,
@@ -191,8 +191,8 @@ def _fill(order: Order, report: c.VenueReport, now: int) -> Events:
 
 
 def _possible(quantity: Decimal, price: Decimal, fee: Decimal) -> bool:
-    """A decoder lets NaN and 1e999999 through. Fees may be negative (a rebate), prices and quantities not."""
-    return bounded(quantity) and bounded(price) and bounded(fee) and quantity > ZERO and price >= ZERO
+    """A decoder lets NaN and 1e999999 through. A fee may be negative (a rebate), and long: it is a product of price and quantity."""
+    return bounded(quantity) and bounded(price) and bounded(fee, 2 * MONEY_PLACES) and quantity > ZERO and price >= ZERO
 
 
 def _ours(order: Order, report: c.VenueReport) -> bool:

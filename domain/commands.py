@@ -11,13 +11,14 @@ from domain.values import Liquidity, OrderType, Side, TimeInForce
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """Risk's answer for one order. `denial` is None when it was approved and reserved."""
+    """Risk's answer for one order. `denial` is None when it was approved and reserved. `source`: who decided, risk or oms at its own door."""
 
     order_id: str
     limits_version: int
     denial: Denial | None = None
     checks: tuple[CheckResult, ...] = ()
     reference: Decimal | None = None
+    source: str = "risk"
 
     @property
     def approved(self) -> bool:

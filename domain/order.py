@@ -41,7 +41,10 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
 
 
 class Order(msgspec.Struct, kw_only=True, gc=False):
-    """State of one order. Only its actor changes it; `seqs` and `commit` are the host's book-keeping, not the order's."""
+    """State of one order. Only its actor changes it; `seqs` and `commit` are the host's book-keeping, not the order's.
+
+    `refused`: rejected before it was ever queued, which is what its submit was answered. `source` says who ended it.
+    """
 
     order_id: str
     account: str
@@ -67,6 +70,7 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     found: str | None = None
     limit: str | None = None
     unit: str | None = None
+    refused: bool = False
     overfill: bool = False
     routes: tuple[Route, ...] = ()
     trades: tuple[Trade, ...] = ()
@@ -170,6 +174,7 @@ def _(event: e.TradeBusted, order: Order) -> None:
 def _(event: e.OrderRejected, order: Order) -> None:
     order.source, order.reason = event.source, event.reason
     order.found, order.limit, order.unit = event.found, event.limit, event.unit
+    order.refused = order.version == 2  # the fact right behind OrderSubmitted
     _close_routes(order)
 
 

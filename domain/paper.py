@@ -1,4 +1,4 @@
-"""A paper venue: `decide` turns a request, a quote or the passing of time into facts, `evolve` applies them. Rules: docs/paper-venues.md."""
+"""A paper venue: `decide` turns a request, a quote or passing time into facts, `evolve` applies them. Rules: docs/paper-venues.md."""
 
 from bisect import bisect_left, insort
 from collections import deque
@@ -145,9 +145,7 @@ class PaperVenue:
         order = self.orders.get(request.route_id)
         if order is None:
             self.taken += 1
-            order = PaperOrder(
-                number=self.taken, request=request, venue_order_id=f"{self.name}-o{self.taken}", leaves=request.quantity
-            )
+            order = PaperOrder(number=self.taken, request=request, venue_order_id=f"{self.name}-o{self.taken}", leaves=request.quantity)
             self.orders[request.route_id] = order
         order.sends += 1
         self.sends_max = max(self.sends_max, order.sends)

@@ -25,7 +25,10 @@ class PaperState(StrEnum):
 
 
 class PaperOrder(msgspec.Struct, kw_only=True, gc=False):
-    """One order as the venue keeps it. `leaves` is what was not filled, also when closed; `sends` counts how often its request came; `reports` are the report_seqs that told of it."""
+    """One order as the venue keeps it. `leaves` is what was not filled, also when closed.
+
+    `sends` counts how often its request came, `reports` are the report_seqs that told of it.
+    """
 
     number: int
     request: VenueRequest

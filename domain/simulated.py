@@ -9,7 +9,7 @@ from domain.instruments import Instrument
 from domain.quotes import Quote
 
 PULL: Final = 8
-"""Each step takes back one part in so many of the distance from the start: memory of a dozen quotes, so the start is crossed all the time."""
+"""Each step takes back one part in so many of the distance from the start, so that the start is crossed all the time."""
 
 SWING_PARTS: Final = 4
 """The largest single step is one part in so many of the swing; with PULL that makes excursions of about a third of the swing usual."""
@@ -18,35 +18,37 @@ SWING_PARTS: Final = 4
 class SimulatedMarket:
     """One symbol. The mid stays within `start` and plus or minus `swing_pct` percent, and begins a quarter of the swing below `start`."""
 
-    def __init__(self, instrument: Instrument, start: Decimal, swing_pct: Decimal, size: Decimal, seed: int) -> None:
+    def __init__(self, instrument: Instrument, start: Decimal, swing_pct: Decimal, size: Decimal, spread_ticks: int, seed: int) -> None:
         self._instrument = instrument
+        self._spread_ticks = spread_ticks
         self._random = random.Random(f"{seed}:{instrument.symbol}")
         self._start_ticks = int(start // instrument.tick)
         self._swing_ticks = max(int(start * swing_pct.scaleb(-2) // instrument.tick), 1)
         self._size_lots = max(int(size // instrument.lot), 1)
         self._away_ticks = -(self._swing_ticks // SWING_PARTS)
 
-    def quotes(self) -> Iterator[tuple[Quote, ...]]:
-        """For ever; one quote of one tick's width a step, from no venue and at no time yet."""
+    def quotes(self) -> Iterator[Quote]:
+        """For ever: bid and ask `spread_ticks` apart around the mid, of no venue and no time yet."""
         while True:
-            yield (self._quote(),)
+            yield self._quote()
             self._step()
 
     def _step(self) -> None:
         swing, away = self._swing_ticks, self._away_ticks
         step_max = max(swing // SWING_PARTS, 1)
-        away += self._random.randint(-step_max, step_max) - (abs(away) // PULL if away > 0 else -(abs(away) // PULL))
+        pull = abs(away) // PULL
+        away += self._random.randint(-step_max, step_max) + (pull if away < 0 else -pull)
         self._away_ticks = min(max(away, -swing), swing)
 
     def _quote(self) -> Quote:
         tick = self._instrument.tick
-        bid_ticks = max(self._start_ticks + self._away_ticks - 1, 1)
+        bid_ticks = max(self._start_ticks + self._away_ticks - self._spread_ticks // 2, 1)
         return Quote(
             symbol=self._instrument.symbol,
             venue="",
             bid=bid_ticks * tick,
             bid_size=self._size(),
-            ask=(bid_ticks + 1) * tick,
+            ask=(bid_ticks + self._spread_ticks) * tick,
             ask_size=self._size(),
             at=0,
         )
@@ -58,7 +60,7 @@ class SimulatedMarket:
 
 
 def shaped(quote: Quote, venue: str, instrument: Instrument, spread_ticks: int, depth_scale: Decimal, at: int) -> Quote:
-    """The quote as one venue shows it: `spread_ticks` worse on each side (a bid never below one tick), sizes scaled and cut down to lots."""
+    """The quote as one venue shows it: `spread_ticks` worse on each side (bid at least one tick), sizes scaled and cut down to lots."""
     worse = spread_ticks * instrument.tick
     return Quote(
         symbol=quote.symbol,

@@ -71,10 +71,10 @@ def plain(value: Decimal) -> str:
     return "0" if text == "-0" else text
 
 
-def bounded(value: Decimal) -> bool:
-    """Finite and within the digits that `NUMBER` allows (18 before the point, 12 behind), so that arithmetic on it is exact and cheap."""
+def bounded(value: Decimal, places: int = MONEY_PLACES) -> bool:
+    """Finite, with at most 18 digits before the point and `places` behind it, so that arithmetic on it is exact and cheap."""
     exponent = value.as_tuple().exponent
-    return isinstance(exponent, int) and exponent >= -MONEY_PLACES and value.adjusted() < WHOLE_DIGITS
+    return isinstance(exponent, int) and exponent >= -places and value.adjusted() < WHOLE_DIGITS
 
 
 def is_multiple(value: Decimal, step: Decimal) -> bool:

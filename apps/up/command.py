@@ -132,7 +132,7 @@ def _welcome(described: stack.Stack) -> str:
             f"  curl -s {oms}/orders -H 'content-type: application/json' -d '{FIRST_ORDER}'",
             "The same from the command line, and what came of it:",
             f"  {trade} order submit BTCUSDT buy 0.1 --price 45000",
-            f"  {trade} positions default",
+            f"  {trade} positions main",
             "",
         ]
     return "\n".join([*lines, "Ctrl-C stops all of it.", ""])

@@ -8,7 +8,7 @@ from typing import TextIO
 
 COLOURS = (36, 32, 33, 35, 34, 96, 92, 93, 95)
 ALARM = 31
-NAME_WIDTH = 12
+NAME_WIDTH = 13
 
 
 class Screen:

@@ -60,6 +60,7 @@ class Servers:
     valkey_url: str
     questdb_http_url: str = ""
     questdb_pg_url: str = ""
+    nats_monitor_url: str = ""
 
     @classmethod
     def at(cls, ports: ServerPorts, *, questdb: bool = True) -> "Servers":
@@ -68,6 +69,7 @@ class Servers:
             valkey_url=f"redis://{HOST}:{ports.valkey}",
             questdb_http_url=f"http://{HOST}:{ports.questdb_http}" if questdb else "",
             questdb_pg_url=f"postgresql://admin:quest@{HOST}:{ports.questdb_pg}/qdb" if questdb else "",
+            nats_monitor_url=f"http://{HOST}:{ports.nats_monitor}",
         )
 
 

@@ -65,6 +65,7 @@ def _common_environment(choices: Choices, servers: Servers) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "TRADE_HOST": HOST,
         "TRADE_NATS_URL": servers.nats_url,
+        "TRADE_NATS_MONITOR_URL": servers.nats_monitor_url,
         "TRADE_VALKEY_URL": servers.valkey_url,
         "TRADE_QUESTDB_HTTP_URL": servers.questdb_http_url,
         "TRADE_QUESTDB_PG_URL": servers.questdb_pg_url,

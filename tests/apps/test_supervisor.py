@@ -154,7 +154,7 @@ async def test_stop_during_the_start_stops_what_has_begun(stage: Stage) -> None:
 async def test_lines_of_a_service_carry_its_name_and_those_of_a_server_stay_in_its_file(stage: Stage) -> None:
     supervisor = stage.supervisor([stage.fake("db", kind="server")], [stage.fake("web")])
     await supervisor.run(ready=supervisor.stop)
-    assert "web         web speaks\n" in stage.out.getvalue()
+    assert "web          web speaks\n" in stage.out.getvalue()
     assert "db speaks" not in stage.out.getvalue()
     assert (stage.home / "db.out").read_text() == "db speaks\n"
     assert (stage.home / "web.out").read_text() == "web speaks\n"

@@ -1,0 +1,222 @@
+"""The fills tables in QuestDB: written by its own client over HTTP (ILP), read by bind parameters over the PostgreSQL wire.
+
+Why ILP, what it costs and what it needs is in docs/decisions.md, "How fills reach QuestDB".
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
+from urllib.parse import SplitResult, urlsplit
+
+import asyncpg
+import structlog
+from asyncpg.pool import PoolConnectionProxy
+from questdb import Protocol, QuestDBError, Sender, TimestampNanos
+
+from domain.ports import EventRow, Unavailable
+from domain.projections import FillRow, OrderEventRow, Owners, table_rows
+from domain.values import rfc3339
+
+log = structlog.get_logger()
+
+OVERLAP: Final = 1000
+"""Commits written again after a start or trouble: QuestDB does not fsync by default, so its host may lose the latest rows."""
+RECENT_ROWS: Final = 100_000
+"""Where the highest sequence is looked for: rows are in the order of time, which is nearly that of the journal."""
+WRITE_TIMEOUT_MS: Final = 10_000
+QUERY_TIMEOUT_S: Final = 10.0
+CONNECT_TIMEOUT_S: Final = 3.0
+READERS_MAX: Final = 4
+ASK_MANY: Final = 500
+ILP_WITH_DECIMALS: Final = 3
+
+EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 (QuestDB's TIMESTAMP has no zone: it is UTC)
+
+# DECIMAL(38,12) takes every number an order may carry (18 + 12 digits) and sums of them; products of two are exact as DECIMAL(76,24).
+# A fee is quantity x price x rate: up to 36 places.
+FILLS: Final = """
+CREATE TABLE IF NOT EXISTS fills (
+  timestamp TIMESTAMP, exec_id VARCHAR, order_id VARCHAR, client_order_id VARCHAR, account SYMBOL, symbol SYMBOL, side SYMBOL, venue SYMBOL,
+  quantity DECIMAL(38,12), price DECIMAL(38,12), fee DECIMAL(76,36), liquidity SYMBOL, seq LONG
+) timestamp(timestamp) PARTITION BY DAY WAL DEDUP UPSERT KEYS(timestamp, exec_id, venue)
+"""
+ORDER_EVENTS: Final = """
+CREATE TABLE IF NOT EXISTS order_events (
+  timestamp TIMESTAMP, order_id VARCHAR, account SYMBOL, symbol SYMBOL, type SYMBOL, status SYMBOL, seq LONG, "index" INT, detail VARCHAR
+) timestamp(timestamp) PARTITION BY DAY WAL DEDUP UPSERT KEYS(timestamp, order_id, seq, "index")
+"""
+STANDING: Final = "SELECT count() FROM tables() WHERE table_name IN ('fills', 'order_events') AND dedup AND NOT table_suspended"
+HIGHEST: Final = f"SELECT max(seq) FROM (SELECT seq FROM order_events LIMIT -{RECENT_ROWS})"
+OWNERS: Final = "SELECT order_id, account, symbol FROM order_events WHERE type = 'OrderSubmitted' AND order_id IN "
+COLUMNS: Final = ", ".join(FillRow.__struct_fields__)
+FILLS_OF: Final = f"SELECT {COLUMNS} FROM fills WHERE account = $1 AND timestamp >= $2"
+NEWEST: Final = " ORDER BY timestamp DESC, seq DESC, exec_id DESC LIMIT "
+
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+
+
+class QuestDbFills:
+    """Port: domain.ports.Fills. Rows can be read about a tenth of a second after `write` has returned."""
+
+    def __init__(self, http_url: str, pg_url: str) -> None:
+        self._http = urlsplit(http_url)
+        self._pg_url = pg_url
+        self._owners = Owners()
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._sender: Sender | None = None
+        self._writing = asyncio.Lock()
+        self._connected = False
+
+    async def prepare(self) -> None:
+        async with self._query() as connection:
+            await connection.execute(FILLS)
+            await connection.execute(ORDER_EVENTS)
+            await _standing(connection)
+
+    async def close(self) -> None:
+        """Waits for a write under way."""
+        async with self._writing:
+            self._hang_up()
+        if self._pool is not None:
+            self._pool.terminate()
+            self._pool = None
+
+    async def ping(self) -> None:
+        async with self._query() as connection:
+            await connection.execute("SELECT 1")
+
+    async def checkpoint(self) -> int:
+        async with self._query() as connection:
+            return max(0, (await connection.fetchval(HIGHEST) or 0) - OVERLAP)
+
+    async def write(self, rows: Sequence[EventRow]) -> None:
+        """Fills before events: the checkpoint, which is read from the events, never runs ahead of the fills."""
+        async with self._writing:
+            async with self._query() as connection:
+                await _standing(connection)
+                await self._learn(connection, self._owners.missing(rows))
+            fills, events = table_rows(rows, self._owners)
+            try:
+                await _to_the_end(asyncio.to_thread(self._send, fills, events))
+            except QuestDBError as error:
+                self._hang_up()
+                raise Unavailable(f"QuestDB did not take rows up to sequence {rows[-1].seq}: {error}", unknown=True) from error
+        self._owners.stored(rows)
+
+    async def fills(self, account: str, *, symbol: str | None, since_ns: int, limit: int) -> list[dict[str, object]]:
+        values = [account, _datetime(since_ns), *([symbol] if symbol is not None else []), limit]
+        asked = FILLS_OF + (" AND symbol = $3" if symbol is not None else "") + NEWEST + f"${len(values)}"
+        async with self._query() as connection:
+            return [_answer(record) for record in await connection.fetch(asked, *values)]
+
+    async def _learn(self, connection: Connection, missing: Sequence[str]) -> None:
+        for start in range(0, len(missing), ASK_MANY):
+            some = [*missing[start : start + ASK_MANY], missing[start]]  # a list of one would be asked of as an array
+            marks = ",".join(f"${number}" for number in range(1, len(some) + 1))
+            for order_id, account, symbol in await connection.fetch(f"{OWNERS}({marks})", *some):
+                self._owners.learn(order_id, (account, symbol))
+
+    def _send(self, fills: Sequence[FillRow], events: Sequence[OrderEventRow]) -> None:
+        """Blocking. Each flush is one request and one transaction of its table."""
+        sender = self._sender
+        if sender is None:
+            sender = self._sender = _sender(self._http)
+        for f in fills:
+            sender.row(
+                "fills",
+                symbols={"account": f.account, "symbol": f.symbol, "side": f.side, "venue": f.venue, "liquidity": f.liquidity},
+                columns={
+                    "exec_id": f.exec_id,
+                    "order_id": f.order_id,
+                    "client_order_id": f.client_order_id,
+                    "quantity": f.quantity,
+                    "price": f.price,
+                    "fee": f.fee,
+                    "seq": f.seq,
+                },
+                at=TimestampNanos(_whole_micros(f.timestamp)),
+            )
+        sender.flush()
+        for e in events:
+            sender.row(
+                "order_events",
+                symbols={"account": e.account, "symbol": e.symbol, "type": e.type, "status": e.status},
+                columns={"order_id": e.order_id, "seq": e.seq, "index": e.index, "detail": e.detail},
+                at=TimestampNanos(_whole_micros(e.timestamp)),
+            )
+        sender.flush()
+
+    def _hang_up(self) -> None:
+        """What is still in the sender's buffer is thrown away: it will come again."""
+        if self._sender is not None:
+            self._sender.close(flush=False)
+            self._sender = None
+
+    @contextlib.asynccontextmanager
+    async def _query(self) -> AsyncIterator[Connection]:
+        try:
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(
+                    self._pg_url,
+                    min_size=0,
+                    max_size=READERS_MAX,
+                    timeout=CONNECT_TIMEOUT_S,
+                    command_timeout=QUERY_TIMEOUT_S,
+                    statement_cache_size=0,  # a table made anew has the old name and other columns
+                )
+            async with self._pool.acquire(timeout=QUERY_TIMEOUT_S) as connection:
+                yield connection
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            self._connected = False
+            raise Unavailable(f"QuestDB: {error or type(error).__name__}") from error
+        if not self._connected:
+            self._connected = True
+            log.info("Connected to QuestDB", address=self._http.netloc.rpartition("@")[2])
+
+
+async def _standing(connection: Connection) -> None:
+    """Unavailable unless both tables are there, with their keys, and take rows."""
+    if await connection.fetchval(STANDING) != 2:
+        raise Unavailable("QuestDB: table fills or order_events is missing, suspended, or was made without DEDUP by somebody else")
+
+
+async def _to_the_end(work: Coroutine[None, None, None]) -> None:
+    """A thread cannot be cancelled: wait for it even when we are, so that nobody uses the sender beside it."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+def _sender(http: SplitResult) -> Sender:
+    """A refused or lost request is ours to repeat, not the client's: we look first what the table holds."""
+    sender = Sender(
+        Protocol.Https if http.scheme == "https" else Protocol.Http,
+        http.hostname or "",
+        http.port or 9000,
+        username=http.username,
+        password=http.password,
+        auto_flush=False,
+        protocol_version=ILP_WITH_DECIMALS,
+        retry_timeout=0,
+        request_timeout=WRITE_TIMEOUT_MS,
+    )
+    sender.establish()  # type: ignore[no-untyped-call]
+    return sender
+
+
+def _whole_micros(at_ns: int) -> int:
+    return at_ns // 1000 * 1000
+
+
+def _datetime(at_ns: int) -> datetime:
+    return EPOCH + timedelta(microseconds=at_ns // 1000)
+
+
+def _answer(record: asyncpg.Record) -> dict[str, object]:
+    row = dict(record)
+    return row | {"timestamp": rfc3339((row["timestamp"] - EPOCH) // timedelta(microseconds=1) * 1000)}

@@ -1,0 +1,63 @@
+"""What risk publishes for readers in Valkey: a hash `risk:portfolio:<account>`. Nobody decides by it, and risk never reads it back."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from domain.ports import Unavailable
+from domain.values import IDENTIFIER
+
+PREFIX: Final = "risk:portfolio:"
+CONNECTION_WAIT_S: Final = 1.0
+
+
+def portfolio_key(account: str) -> str:
+    """ValueError when the account could be read as more than itself."""
+    if not IDENTIFIER.fullmatch(account):
+        raise ValueError(f"not an account: {account[:80]!r}")
+    return PREFIX + account
+
+
+class ValkeySnapshots:
+    """Whole hashes in one round trip. Any trouble with the server is Unavailable."""
+
+    def __init__(self, client: "Redis") -> None:
+        self._client = client
+
+    @classmethod
+    def at(cls, url: str, *, database: int, timeout_ms: float, connections_max: int) -> "ValkeySnapshots":
+        """Connects when first asked."""
+        pool = BlockingConnectionPool.from_url(
+            url,
+            db=database,
+            max_connections=connections_max,
+            timeout=CONNECTION_WAIT_S,
+            socket_timeout=timeout_ms / 1000,
+            socket_connect_timeout=timeout_ms / 1000,
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=True,
+        )
+        return cls(Redis(connection_pool=pool))
+
+    async def ping(self) -> None:
+        try:
+            await self._client.ping()
+        except (RedisError, OSError, TimeoutError) as error:
+            raise Unavailable(f"Valkey: {error or type(error).__name__}") from error
+
+    async def write(self, snapshots: Iterable[tuple[str, Mapping[str, str]]]) -> None:
+        """Each account's hash is replaced field by field; the fields are always the same ones."""
+        try:
+            async with self._client.pipeline(transaction=False) as pipeline:
+                for account, fields in snapshots:
+                    pipeline.hset(portfolio_key(account), mapping=dict(fields))
+                await pipeline.execute()
+        except (RedisError, OSError, TimeoutError) as error:
+            raise Unavailable(f"Valkey: {error or type(error).__name__}") from error
+
+    async def close(self) -> None:
+        await self._client.connection_pool.disconnect()

@@ -1,0 +1,143 @@
+"""The fills tables in one SQLite file: the same columns as in QuestDB, numbers as exact text, times as RFC 3339 text."""
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Final, TypeVar
+
+import structlog
+
+from domain.ports import EventRow, Unavailable
+from domain.projections import FillRow, OrderEventRow, Owners, table_rows
+from domain.values import plain, rfc3339
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+FILE: Final = "fills.db"
+BUSY_TIMEOUT_S: Final = 5.0
+ASK_MANY: Final = 500
+
+TABLES: Final = """
+CREATE TABLE IF NOT EXISTS fills (
+  timestamp TEXT NOT NULL, exec_id TEXT NOT NULL, order_id TEXT NOT NULL, client_order_id TEXT,
+  account TEXT NOT NULL, symbol TEXT NOT NULL, side TEXT NOT NULL, venue TEXT NOT NULL,
+  quantity TEXT NOT NULL, price TEXT NOT NULL, fee TEXT NOT NULL, liquidity TEXT, seq INTEGER NOT NULL,
+  PRIMARY KEY (timestamp, exec_id, venue)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS fills_of_account ON fills (account, timestamp);
+CREATE TABLE IF NOT EXISTS order_events (
+  timestamp TEXT NOT NULL, order_id TEXT NOT NULL, account TEXT, symbol TEXT, type TEXT NOT NULL, status TEXT NOT NULL,
+  seq INTEGER NOT NULL, "index" INTEGER NOT NULL, detail TEXT NOT NULL,
+  PRIMARY KEY (seq, "index")
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS order_events_of_order ON order_events (order_id);
+"""
+PUT_FILL: Final = "INSERT OR REPLACE INTO fills VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
+PUT_EVENT: Final = "INSERT OR REPLACE INTO order_events VALUES (?,?,?,?,?,?,?,?,?)"
+FILLS_OF: Final = """
+SELECT * FROM fills WHERE account = ?1 AND timestamp >= ?2 AND (?3 IS NULL OR symbol = ?3)
+ORDER BY timestamp DESC, seq DESC, exec_id DESC LIMIT ?4
+"""
+NUMBERS: Final = ("quantity", "price", "fee")
+
+
+class SqliteFills:
+    """Port: domain.ports.Fills. One connection, used in worker threads one call at a time."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._owners = Owners()
+        self._connection: sqlite3.Connection | None = None
+        self._one_at_a_time = threading.Lock()
+
+    async def prepare(self) -> None:
+        def make(connection: sqlite3.Connection) -> None:
+            connection.executescript(TABLES)
+
+        await self._in_thread(make)
+
+    async def close(self) -> None:
+        """Waits for a call under way."""
+        await asyncio.to_thread(self._close)
+
+    async def ping(self) -> None:
+        await self._in_thread(lambda connection: connection.execute("SELECT 1").fetchone())
+
+    async def checkpoint(self) -> int:
+        return await self._in_thread(lambda c: int(c.execute("SELECT coalesce(max(seq), 0) FROM order_events").fetchone()[0]))
+
+    async def write(self, rows: Sequence[EventRow]) -> None:
+        """One transaction."""
+        await self._in_thread(lambda connection: self._write(connection, rows))
+        self._owners.stored(rows)
+
+    async def fills(self, account: str, *, symbol: str | None, since_ns: int, limit: int) -> list[dict[str, object]]:
+        def ask(connection: sqlite3.Connection) -> list[dict[str, object]]:
+            found = connection.execute(FILLS_OF, (account, rfc3339(since_ns), symbol, limit))
+            return [_answer(dict(zip(FillRow.__struct_fields__, row, strict=True))) for row in found]
+
+        return await self._in_thread(ask)
+
+    def _write(self, connection: sqlite3.Connection, rows: Sequence[EventRow]) -> None:
+        missing = self._owners.missing(rows)
+        for start in range(0, len(missing), ASK_MANY):
+            some = missing[start : start + ASK_MANY]
+            marks = ",".join("?" * len(some))
+            asked = f"SELECT order_id, account, symbol FROM order_events WHERE type = 'OrderSubmitted' AND order_id IN ({marks})"
+            for order_id, account, symbol in connection.execute(asked, some):
+                self._owners.learn(order_id, (account, symbol))
+        fills, events = table_rows(rows, self._owners)
+        with connection:
+            connection.executemany(PUT_FILL, map(_columns, fills))
+            connection.executemany(PUT_EVENT, map(_columns, events))
+
+    async def _in_thread(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        def locked() -> T:
+            with self._one_at_a_time, self._trouble():
+                if self._connection is None:
+                    self._connection = self._open()
+                elif not self._file.exists():
+                    raise sqlite3.OperationalError("the file is gone")
+                return work(self._connection)
+
+        return await asyncio.to_thread(locked)
+
+    def _open(self) -> sqlite3.Connection:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self._file, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+        # WAL lets others read while we write; NORMAL may lose the last transactions in a power cut, and then the checkpoint with them.
+        connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
+        log.info("Connected to SQLite", file=str(self._file))
+        return connection
+
+    def _close(self) -> None:
+        with self._one_at_a_time:
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
+
+    @contextlib.contextmanager
+    def _trouble(self) -> Iterator[None]:
+        """After any trouble the connection is opened anew: the file may have been replaced."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
+            raise Unavailable(f"SQLite {self._file}: {error}") from error
+
+
+def _columns(row: FillRow | OrderEventRow) -> tuple[object, ...]:
+    """In the order of the table; the first column is the time."""
+    at, *values = (getattr(row, name) for name in row.__struct_fields__)
+    return (rfc3339(at), *(plain(value) if isinstance(value, Decimal) else value for value in values))
+
+
+def _answer(row: dict[str, object]) -> dict[str, object]:
+    return row | {name: Decimal(str(row[name])) for name in NUMBERS}

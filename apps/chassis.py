@@ -1,0 +1,91 @@
+"""What a service is built with, and what it gives back."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+
+from fastapi import APIRouter
+from prometheus_client import CollectorRegistry
+from structlog.stdlib import BoundLogger
+
+from apps import logs, metrics
+from apps.health import Health
+from apps.http import Handler
+from config.settings import Settings
+
+DONE: Final = 0
+FAILED: Final = 1
+MISCONFIGURED: Final = 2
+"""Exit codes of a service."""
+
+S = TypeVar("S", bound=Settings)
+
+
+async def _nothing_to_stop() -> None:
+    return
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a service plugs into the chassis. `fast` handlers stand in front of the router; `stop_intake` refuses what is new."""
+
+    router: APIRouter = field(default_factory=APIRouter)
+    fast: Mapping[tuple[str, str], Handler] = field(default_factory=dict)
+    stats: Callable[[], Mapping[str, object]] = dict
+    stop_intake: Callable[[], Awaitable[None]] = _nothing_to_stop
+
+
+class Chassis(Generic[S]):
+    """What a service may use while it is built and while it lives."""
+
+    def __init__(self, settings: S) -> None:
+        self.settings = settings
+        self.name = settings.service.name
+        self.log: BoundLogger = logs.get_logger()
+        self.health = Health("healthy", "unhealthy", self.log)
+        self.ready = Health("ready", "not ready", self.log)
+        self.registry: CollectorRegistry = metrics.registry()
+        self.stopping = asyncio.Event()
+        self.exits = contextlib.AsyncExitStack()
+        self.code = DONE
+        self.service: Service | None = None
+        self._started = time.monotonic()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, object], name: str) -> asyncio.Task[object]:
+        """Run for as long as the service lives. It is cancelled at its place in `exits`; its exception ends the process."""
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        task.add_done_callback(self._ended)
+        self.exits.push_async_callback(cancelled, task)
+        return task
+
+    def fail(self, reason: str) -> None:
+        """This process cannot go on: say why, end in order with exit code 1. Whoever supervises starts another."""
+        self.log.critical(reason)
+        self._end(FAILED)
+
+    def stop(self) -> None:
+        """An orderly end with exit code 0, as on SIGTERM."""
+        self._end(DONE)
+
+    def stats(self) -> dict[str, object]:
+        own = self.service.stats() if self.service else {}
+        return {"service": self.name, "uptime_sec": int(time.monotonic() - self._started), "ready": self.ready.known() is None, **own}
+
+    def _end(self, code: int) -> None:
+        self.code = self.code or code
+        self.stopping.set()
+
+    def _ended(self, task: asyncio.Task[object]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.log.critical(f"The task {task.get_name()} failed", exc_info=error)
+            self._end(FAILED)
+
+
+async def cancelled(task: asyncio.Future[Any]) -> None:
+    """Cancel and wait until it has ended, however it ends."""
+    task.cancel()
+    await asyncio.wait({task})

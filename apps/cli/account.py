@@ -1,0 +1,60 @@
+"""`trade positions` and `trade fills`: what an account holds, and the trades it came from."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import typer
+
+from apps.cli import show
+from apps.cli.addresses import find
+from apps.cli.client import Oms, not_ours
+from apps.cli.options import Account, AtSeq, DataDir, Json, OnlySymbol, PortOffset, identifier
+
+ROWS: Final = 50
+POSITION_FIELDS: Final = ("quantity", "average_price", "last_price", "realised_pnl", "unrealised_pnl", "fees")
+FILL_COLUMNS: Final = ("timestamp", "symbol", "side", "quantity", "price", "fee", "liquidity", "venue", "exec_id", "order_id", "seq")
+
+
+def positions(
+    account: Account,
+    at_seq: AtSeq = None,
+    min_seq: Annotated[int | None, typer.Option(min=0, help="Wait up to 2 s until the projection has reached this sequence.")] = None,
+    json: Json = False,
+    data_dir: DataDir = None,
+    port_offset: PortOffset = None,
+) -> None:
+    """What an account holds, by symbol."""
+    with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
+        answer = oms.get(f"/positions/{identifier(account, 'an account')}", at_seq=at_seq, min_seq=min_seq)
+    if json:
+        return
+    held = answer.object()
+    as_of = answer.headers.get("as-of-seq")
+    show.table(f"as of sequence {as_of}" if as_of else "", ("symbol", *POSITION_FIELDS), _rows(held, answer.body), numbers=POSITION_FIELDS)
+
+
+def _rows(held: Mapping[str, Any], body: bytes) -> list[tuple[object, ...]]:
+    if not all(isinstance(position, dict) for position in held.values()):
+        not_ours(body)
+    return [(symbol, *(position.get(name) for name in POSITION_FIELDS)) for symbol, position in held.items()]
+
+
+def fills(
+    account: Account,
+    symbol: OnlySymbol = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Not before, for example 2027-01-31T12:00:00Z.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = ROWS,
+    json: Json = False,
+    data_dir: DataDir = None,
+    port_offset: PortOffset = None,
+) -> None:
+    """The trades of an account, newest first."""
+    with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
+        answer = oms.get(f"/fills/{identifier(account, 'an account')}", symbol=symbol, since=since, limit=limit)
+    if not json:
+        rows = answer.rows("fills")
+        show.table("", FILL_COLUMNS, (_fill_row(row) for row in rows), numbers=("quantity", "price", "fee", "seq"))
+
+
+def _fill_row(row: Mapping[str, Any]) -> tuple[object, ...]:
+    return show.day_and_clock(row.get("timestamp")), *(row.get(name) for name in FILL_COLUMNS[1:])

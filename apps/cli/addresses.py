@@ -1,0 +1,79 @@
+"""Where the services and servers are: named on the command line, in the environment, by a running stack, or the usual ports."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from apps.cli.trouble import Unreachable, WrongUsage
+from apps.up import stack
+from apps.up.ports import HOST, SERVICE_PORTS, ServerPorts
+from apps.up.servers import Servers
+from apps.up.services import URL_VARIABLES
+
+DATA_DIR = Path(".trade")
+DATA_DIR_VARIABLE = "TRADE_DATA_DIR"
+SERVER_VARIABLES = {"nats": "TRADE_NATS_URL", "valkey": "TRADE_VALKEY_URL", "questdb": "TRADE_QUESTDB_HTTP_URL"}
+VARIABLES = SERVER_VARIABLES | URL_VARIABLES
+NATS_MONITOR_ABOVE = ServerPorts().nats_monitor - ServerPorts().nats
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Name -> URL of all that should run; and how often each was started again, when a supervisor of this machine tells."""
+
+    urls: Mapping[str, str]
+    nats_monitor: str
+    restarts: Mapping[str, int] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> str:
+        try:
+            return self.urls[name]
+        except KeyError:
+            raise Unreachable(f"This stack runs without {name}.", "Start all of it: trade up") from None
+
+
+def find(data_dir: Path | None, port_offset: int | None, environ: Mapping[str, str] = os.environ) -> Addresses:
+    """The command line rules over the environment, that over a stack whose directory lies here, that over the usual ports."""
+    if data_dir is not None or port_offset is not None:
+        return _named(data_dir, port_offset)
+    running = stack.read(Path(environ.get(DATA_DIR_VARIABLE) or DATA_DIR))
+    base = _of_stack(running) if running else _usual(0)
+    told = {name: environ[variable].rstrip("/") for name, variable in VARIABLES.items() if environ.get(variable)}
+    urls = {**base.urls, **told}
+    if environ.get("TRADE_FILLS") == "sqlite":
+        urls.pop("questdb", None)
+    return Addresses(urls, _monitor(told["nats"]) if "nats" in told else base.nats_monitor, base.restarts)
+
+
+def _named(data_dir: Path | None, port_offset: int | None) -> Addresses:
+    running = stack.read(data_dir) if data_dir is not None else None
+    if running is not None and port_offset in (None, running.port_offset):
+        return _of_stack(running)
+    if port_offset is None:
+        raise Unreachable(f"No stack runs from {data_dir}.", f"Start one: trade up --data-dir {data_dir}")
+    return _usual(port_offset)
+
+
+def _of_stack(running: stack.Stack) -> Addresses:
+    urls = {name: url for name, url in running.urls.items() if name in VARIABLES}
+    monitors = [process.ports["monitor"] for process in running.processes if "monitor" in process.ports]
+    monitor = f"http://{HOST}:{monitors[0]}" if monitors else _monitor(urls["nats"])
+    return Addresses(urls, monitor, {process.name: max(process.starts - 1, 0) for process in running.processes})
+
+
+def _usual(offset: int) -> Addresses:
+    servers = Servers.at(ServerPorts().shifted(offset))
+    urls = {"nats": servers.nats_url, "valkey": servers.valkey_url, "questdb": servers.questdb_http_url}
+    urls |= {name: f"http://{HOST}:{port + offset}" for name, port in SERVICE_PORTS.items()}
+    return Addresses(urls, _monitor(servers.nats_url))
+
+
+def _monitor(nats_url: str) -> str:
+    """NATS's own HTTP door stands at a fixed distance from its port, as in every configuration of ours."""
+    try:
+        parts = urlsplit(nats_url)
+        return f"http://{parts.hostname}:{(parts.port or ServerPorts().nats) + NATS_MONITOR_ABOVE}"
+    except ValueError as error:
+        raise WrongUsage(f"TRADE_NATS_URL is {nats_url!r}, which is no address: {error}.", "An example: nats://127.0.0.1:4222") from error

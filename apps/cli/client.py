@@ -1,0 +1,178 @@
+"""The HTTP client of oms: one question, one answer, and every kind of no as a Trouble with a sentence."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final, NoReturn, Self
+
+import httpx
+
+from apps.cli import show
+from apps.cli.trouble import Refused, Trouble, Unreachable, WrongUsage
+
+CONNECT_TIMEOUT_S: Final = 2.0
+ANSWER_TIMEOUT_S: Final = 10.0
+RETRY_FIRST_S: Final = 0.2
+RETRY_MAX_S: Final = 2.0
+PROSE_MAX: Final = 300
+
+START = "Start it with `trade up`, or say where it is: --port-offset, --data-dir or TRADE_OMS_URL."
+AGAIN: Final = (429, 503)
+"""Answers after which the same request may be accepted. With the same client_order_id asking again is safe."""
+
+REMEDIES: Final = {
+    "order_not_found": "Find it: trade order list",
+    "illegal_transition": "See what happened to it: trade order events ORDER_ID",
+    "unknown_symbol": "The instruments are in config/instruments.yaml.",
+    "client_order_id_reused": "Choose another --client-order-id, or repeat the first order exactly.",
+    "internal": "The reason is in the log of oms (DATA_DIR/logs); trade status shows who is well.",
+    "not_found": "Is it another program, or an older oms? See: trade status",
+    "method_not_allowed": "Is it another program, or an older oms? See: trade status",
+}
+_KNOWN: Final = frozenset({"type", "title", "status", "detail", "code", "instance", "found", "limit", "unit", "checks"})
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the API sent. `value()` reads numbers exactly."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+    def value(self) -> Any:
+        """The body as Python values, numbers as int and Decimal. Unreachable when it is not JSON: then it is not our API."""
+        try:
+            return json.loads(self.body, parse_float=Decimal)
+        except ValueError:
+            return not_ours(self.body)
+
+    def object(self) -> dict[str, Any]:
+        value = self.value()
+        return value if isinstance(value, dict) else not_ours(self.body)
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """A list of objects, bare or under `name`."""
+        value = self.value()
+        rows = value.get(name) if isinstance(value, dict) else value
+        return rows if isinstance(rows, list) and all(isinstance(row, dict) for row in rows) else not_ours(self.body)
+
+
+class Oms:
+    """The door of oms. With `raw` every body is printed as it came, refusals too."""
+
+    def __init__(self, url: str, *, raw: bool = False) -> None:
+        self._url = url
+        self._raw = raw
+        try:
+            timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+            # a proxy of the environment has no business between a person and their own machine
+            self._http = httpx.Client(base_url=url, timeout=timeout, trust_env=False)
+        except httpx.InvalidURL as error:
+            raise WrongUsage(f"{url!r} is no address: {error}.", "An example: TRADE_OMS_URL=http://127.0.0.1:8099") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._http.close()
+
+    def get(self, path: str, **query: object) -> Answer:
+        return self._accepted(self._ask("GET", path, query))
+
+    def delete(self, path: str, **query: object) -> Answer:
+        """Asking twice cancels once, so a lost answer needs no care of ours."""
+        return self._accepted(self._ask("DELETE", path, query))
+
+    def submit(self, order: Mapping[str, object], retry_for_s: float, say: Say) -> Answer:
+        """POST /orders until an answer is final or the time is over. The order must carry its client_order_id."""
+        deadline = time.monotonic() + retry_for_s
+        repeat = f"Repeat the same order with --client-order-id {order['client_order_id']}: it cannot become two."
+        pause, sent = RETRY_FIRST_S, False
+        while True:
+            try:
+                answer = self._ask("POST", "/orders", {}, json.dumps(order).encode())
+            except Unreachable as trouble:
+                if not sent and isinstance(trouble.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol):
+                    raise
+                answer, reason = None, str(trouble).partition("\n")[0]
+            else:
+                if answer.status not in AGAIN:
+                    return self._accepted(answer)
+                reason = _sentence(answer)
+            sent = True
+            pause = max(_retry_after(answer), pause)
+            if time.monotonic() + pause > deadline:
+                self._give_up(answer, reason, repeat)
+            say(f"{reason} Asking again with the same client_order_id in {pause:g} s.")
+            time.sleep(pause)
+            pause = min(pause * 2, RETRY_MAX_S)
+
+    def _give_up(self, answer: Answer | None, reason: str, remedy: str) -> NoReturn:
+        if self._raw and answer is not None:
+            show.raw(answer.body)
+        kind = Refused if answer is not None and answer.status == 429 else Unreachable
+        raise kind(f"The outcome is not known. {reason}" if kind is Unreachable else reason, remedy)
+
+    def _ask(self, method: str, path: str, query: Mapping[str, object], body: bytes | None = None) -> Answer:
+        parameters = {name: str(value) for name, value in query.items() if value is not None}
+        headers = {"content-type": "application/json"} if body is not None else {}
+        try:
+            response = self._http.request(method, path, params=parameters, content=body, headers=headers)
+        except httpx.TimeoutException as error:
+            raise Unreachable(f"oms at {self._url} did not answer in time ({type(error).__name__}).", "See how it is: trade status") from error
+        except httpx.TransportError as error:
+            raise Unreachable(f"oms at {self._url} cannot be reached ({error or type(error).__name__}).", START) from error
+        return Answer(response.status_code, response.content, response.headers)
+
+    def _accepted(self, answer: Answer) -> Answer:
+        """The answer when it is a yes; printed at once when the caller wants bytes."""
+        if self._raw:
+            show.raw(answer.body)
+        if answer.status < 300:
+            return answer
+        raise _trouble(answer)
+
+
+def not_ours(body: bytes) -> NoReturn:
+    raise Unreachable(f"The answer is not one of this system's: {show.clean(body[:80].decode(errors='replace'))!r}", "Is another program there? See: trade status")
+
+
+def _problem(answer: Answer) -> dict[str, Any]:
+    try:
+        problem = answer.value()
+    except Unreachable:
+        return {}
+    return problem if isinstance(problem, dict) else {}
+
+
+def _sentence(answer: Answer) -> str:
+    """What the problem document says, on one line: the detail, the code, and whatever else it names."""
+    problem = _problem(answer)
+    code = problem.get("code", f"HTTP {answer.status}")
+    detail = str(problem.get("detail") or problem.get("title") or "The answer is not a problem document of this system")
+    others = "".join(f", {name} {value}" for name, value in problem.items() if name not in _KNOWN and not isinstance(value, dict | list))
+    return f"{show.clean(detail[:PROSE_MAX]).rstrip('.')} ({show.clean(f'{code}{others}')})."
+
+
+def _trouble(answer: Answer) -> Trouble:
+    code = str(_problem(answer).get("code", ""))
+    if answer.status in (502, 503, 504):
+        return Unreachable(_sentence(answer), "Ask again in a moment; trade status shows who is not ready.")
+    if answer.status == 429:
+        return Refused(_sentence(answer), f"Ask again in {max(_retry_after(answer), 1):g} s.")
+    return Refused(_sentence(answer), REMEDIES.get(code, "Correct it and ask again; nothing was recorded." if answer.status < 500 else ""))
+
+
+def _retry_after(answer: Answer | None) -> float:
+    text = answer.headers.get("retry-after", "") if answer is not None else ""
+    return float(text) if text.isdecimal() else 0.0
+
+
+def to_stderr(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)

@@ -1,0 +1,212 @@
+"""`trade order`: submit, show, list, events, cancel."""
+
+import secrets
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import typer
+
+from apps.cli import show, story
+from apps.cli.addresses import find
+from apps.cli.client import Answer, Oms, to_stderr
+from apps.cli.options import AtSeq, DataDir, Json, OnlySymbol, OrderId, PortOffset, identifier, symbol_name
+from apps.cli.trouble import Refused, WrongUsage
+from domain.lifecycle import State
+from domain.values import NUMBER, OrderType, Side, TimeInForce
+
+RETRY_FOR_S: Final = 10.0
+RETRY_FOR_MAX_S: Final = 3600.0
+ROWS: Final = 20
+PAGE_ROWS_MAX: Final = 100
+SIDES: Final = frozenset(str(side) for side in Side)
+EXAMPLE: Final = "An example: trade order submit buy 0.1 BTCUSDT --price 45000"
+
+app = typer.Typer(no_args_is_help=True)
+
+Number = typer.Option(metavar="NUMBER", help="Sent digit for digit.")
+LIST_COLUMNS: Final = ("order_id", "created", "account", "symbol", "side", "type", "quantity", "price", "status", "filled", "average")
+NUMBERS: Final = ("quantity", "price", "filled", "average", "seq", "fee", "average_price", "last_price")
+
+
+@app.command()
+def submit(
+    words: Annotated[list[str] | None, typer.Argument(metavar="[buy|sell QUANTITY SYMBOL]", help="The same without options, in any order.")] = None,
+    side: Annotated[Side | None, typer.Option()] = None,
+    quantity: Annotated[str | None, Number] = None,
+    symbol: Annotated[str | None, typer.Option("--symbol", "-s")] = None,
+    order_type: Annotated[OrderType | None, typer.Option("--type", "-t", help="By default limit with a price, market without.")] = None,
+    price: Annotated[str | None, Number] = None,
+    stop_price: Annotated[str | None, Number] = None,
+    time_in_force: Annotated[TimeInForce | None, typer.Option(help="By default gtc.")] = None,
+    expire_at: Annotated[str | None, typer.Option(metavar="TIME", help="For gtd, for example 2027-01-31T12:00:00Z.")] = None,
+    priority: Annotated[int | None, typer.Option(min=0, max=9)] = None,
+    account: Annotated[str | None, typer.Option("--account", "-a", help="By default the one that oms is configured with.")] = None,
+    client_order_id: Annotated[str | None, typer.Option(help="Your own id: with it the same order can be sent again and stays one.")] = None,
+    retry_for: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, max=RETRY_FOR_MAX_S, help="How long to ask again while oms is not able to answer.")
+    ] = RETRY_FOR_S,
+    json: Json = False,
+    data_dir: DataDir = None,
+    port_offset: PortOffset = None,
+) -> None:
+    """Submit an order: trade order submit buy 0.1 BTCUSDT --price 45000
+
+    Exit code 0 when it was accepted, 1 when it was refused. An order always carries a client_order_id, one is made when none is given:
+    after a lost answer the same order is sent again and cannot become two.
+    """
+    given = {"side": side, "quantity": quantity, "symbol": symbol}
+    order = {
+        "client_order_id": identifier(client_order_id, "a client_order_id") if client_order_id else f"cli-{secrets.token_hex(12)}",
+        **_main_terms(given, words or ()),
+        "account": identifier(account, "an account") if account else None,
+        "type": order_type,
+        "price": _number(price, "--price"),
+        "stop_price": _number(stop_price, "--stop-price"),
+        "time_in_force": time_in_force,
+        "expire_at": expire_at,
+        "priority": priority,
+    }
+    with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
+        answer = oms.submit({name: value for name, value in order.items() if value is not None}, retry_for, to_stderr)
+    _tell_submitted(answer.object(), quiet=json)
+
+
+def _main_terms(given: Mapping[str, str | None], words: list[str] | tuple[str, ...]) -> dict[str, str]:
+    """Side, quantity and symbol from the options and from bare words, each told once. WrongUsage."""
+    terms = {name: value for name, value in given.items() if value is not None}
+    for word in words:
+        name = "side" if word.lower() in SIDES else "quantity" if NUMBER.fullmatch(word) else "symbol"
+        if name in terms:
+            raise WrongUsage(f"The {name} is there twice: {terms[name]} and {word}.", EXAMPLE)
+        terms[name] = word.lower() if name == "side" else word
+    if missing := [name for name in given if name not in terms]:
+        raise WrongUsage(f"The order lacks its {' and its '.join(missing)}.", EXAMPLE)
+    _number(terms["quantity"], "--quantity")
+    symbol_name(terms["symbol"])
+    return terms
+
+
+def _number(value: str | None, name: str) -> str | None:
+    if value is not None and not NUMBER.fullmatch(value):
+        raise WrongUsage(
+            f"{name} {value!r} is not a plain number.", "At most 18 digits before the point and 12 behind it, as in 0.001; no sign, no exponent."
+        )
+    return value
+
+
+def _tell_submitted(answer: Mapping[str, Any], *, quiet: bool) -> None:
+    order_id = show.text(answer.get("order_id"))
+    if answer.get("status") == "rejected":
+        raise Refused(f"Rejected, {story.denial(answer)}.", f"It is recorded: trade order events {order_id}")
+    if not quiet:
+        show.card((name, answer.get(name)) for name in ("status", "order_id", "client_order_id", "seq", "replayed"))
+        show.hint(f"What becomes of it: trade order events {order_id}")
+
+
+@app.command("show")
+def show_(
+    order_id: OrderId,
+    events: Annotated[bool, typer.Option("--events", help="Its timeline as well.")] = False,
+    at_seq: AtSeq = None,
+    json: Json = False,
+    data_dir: DataDir = None,
+    port_offset: PortOffset = None,
+) -> None:
+    """One order as it is, or as it was."""
+    path = f"/orders/{identifier(order_id, 'an order id')}"
+    with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
+        order = oms.get(path, at_seq=at_seq)
+        timeline = oms.get(f"{path}/events") if events else None
+    if json:
+        return
+    show.card(_card(order.object()))
+    if timeline:
+        print()
+        _tell_timeline(timeline)
+
+
+def _card(order: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """All that the API says about it, a line each; a route is a line of its own."""
+    plain_fields = [(name, value) for name, value in order.items() if not isinstance(value, list | dict)]
+    routes = order.get("routes")
+    return plain_fields + [("route", _route(each)) for each in (routes if isinstance(routes, list) else ()) if isinstance(each, dict)]
+
+
+def _route(route: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {show.text(value)}" for name, value in route.items() if not isinstance(value, list | dict))
+
+
+@app.command()
+def events(order_id: OrderId, json: Json = False, data_dir: DataDir = None, port_offset: PortOffset = None) -> None:
+    """The story of one order: every event, with the numbers that decided it."""
+    with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
+        timeline = oms.get(f"/orders/{identifier(order_id, 'an order id')}/events")
+    if not json:
+        _tell_timeline(timeline)
+
+
+def _tell_timeline(answer: Answer) -> None:
+    rows = [story.row(event) for event in answer.rows("events")]
+    show.table("", story.COLUMNS, ((seq, show.clock(at), *rest) for seq, at, *rest in rows), numbers=NUMBERS)
+
+
+@app.command("list")
+def list_(
+    account: Annotated[str | None, typer.Option("--account", "-a", help="Only this account.")] = None,
+    status: Annotated[State | None, typer.Option(help="Only orders in this state.")] = None,
+    symbol: OnlySymbol = None,
+    client_order_id: Annotated[str | None, typer.Option(help="Only the one with this id of yours.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = ROWS,
+    everything: Annotated[bool, typer.Option("--all", help="All of them, page by page.")] = False,
+    cursor: Annotated[str | None, typer.Option(help="Go on from where a page ended.")] = None,
+    json: Json = False,
+    data_dir: DataDir = None,
+    port_offset: PortOffset = None,
+) -> None:
+    """Orders, newest first. With --json a page is a line."""
+    filters = {"account": account, "status": status, "symbol": symbol, "client_order_id": client_order_id}
+    rows: list[dict[str, Any]] = []
+    with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
+        while everything or len(rows) < limit:
+            wanted = PAGE_ROWS_MAX if everything else min(limit - len(rows), PAGE_ROWS_MAX)
+            page = oms.get("/orders", **filters, limit=wanted, cursor=cursor)
+            rows += page.rows("orders")
+            cursor = page.object().get("next")
+            if not cursor:
+                break
+    if not json:
+        show.table("", LIST_COLUMNS, map(_list_row, rows), numbers=NUMBERS)
+        if cursor:
+            show.hint(f"There are more: --all, or go on with --cursor {show.clean(str(cursor))}")
+
+
+def _list_row(order: Mapping[str, Any]) -> tuple[object, ...]:
+    names = ("account", "symbol", "side", "type", "quantity", "price", "status", "cum_quantity", "average_price")
+    return order.get("order_id"), show.day_and_clock(order.get("created_at")), *(order.get(name) for name in names)
+
+
+@app.command()
+def cancel(
+    order_id: Annotated[str | None, typer.Argument(metavar="[ORDER_ID]")] = None,
+    account: Annotated[str | None, typer.Option("--account", "-a", help="Every open order of this account.")] = None,
+    symbol: OnlySymbol = None,
+    side: Annotated[Side | None, typer.Option(help="Only this side.")] = None,
+    json: Json = False,
+    data_dir: DataDir = None,
+    port_offset: PortOffset = None,
+) -> None:
+    """Cancel one order, or all open ones of an account. Asking again is safe."""
+    if (order_id is None) == (account is None) or (order_id and (symbol or side)):
+        raise WrongUsage("Name one order, or an account.", "trade order cancel ORDER_ID; or trade order cancel --account A [--symbol S] [--side SIDE]")
+    with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
+        if order_id:
+            answer = oms.delete(f"/orders/{identifier(order_id, 'an order id')}")
+        else:
+            answer = oms.delete("/orders", account=account, symbol=symbol, side=side)
+    if not json:
+        show.card((name, value) for name, value in answer.object().items() if name in CANCEL_FIELDS)
+    if answer.status == 202:
+        show.hint("The venue has been asked; see what it says: trade order events ORDER_ID")
+
+
+CANCEL_FIELDS: Final = ("status", "order_id", "client_order_id", "cum_quantity", "leaves_quantity", "seq", "cancelled", "pending")

@@ -1,0 +1,127 @@
+"""Positions from the journal alone, held against the positions that readers see. No printing here."""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, aclosing
+from typing import Any, Final
+
+import msgspec
+
+from adapters.codec import ORDER_COMMITS
+from domain.ports import Head, Journal, Positions, Unavailable
+from domain.position import Book, Position
+
+WRITE_TRIES_MAX: Final = 5
+FIELDS: Final = ("quantity", "average_price", "realised_pnl", "fees", "last_price", "cost", "updated_at", "seq")
+
+Key = tuple[str, str]
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One field of one position, as the journal has it and as readers see it; None where there is no such position."""
+
+    account: str
+    symbol: str
+    field: str
+    journal: Any
+    stored: Any
+
+
+class Rebuilt:
+    """The fold of all commits up to `head`, and how many they were."""
+
+    def __init__(self, journal: Journal, progress: Callable[[int], None] = lambda _: None) -> None:
+        self.book = Book()
+        self.head = Head()
+        self.events = 0
+        self._journal = journal
+        self._progress = progress
+
+    async def advance(self, until: int) -> None:
+        """Fold on, up to and including sequence `until`, which must be in the journal. Corrupt, Unavailable."""
+        if until <= self.head.seq:
+            return
+        async with _closing(self._journal.follow(self.head, until=until)) as batches:
+            async for batch in batches:
+                for recorded in batch:
+                    events = ORDER_COMMITS.decode(recorded.payload).events
+                    for event in events:
+                        self.book.apply(event, recorded.head.seq)
+                    self.events += len(events)
+                self.head = batch[-1].head
+                self._progress(self.head.seq)
+
+
+class Comparison(msgspec.Struct):
+    """What differs, as of which sequence, and which flat positions are not stored any more (they may expire)."""
+
+    differences: list[Difference]
+    expired: int
+    seq: int
+
+
+async def compare(rebuilt: Rebuilt, positions: Positions, only: str | None = None) -> Comparison:
+    """Each account at the sequence that its stored positions stand for: a running projector moves them on while we read."""
+    found = Comparison([], 0, rebuilt.head.seq)
+    empty = await positions.checkpoint() == 0
+    done: set[str] = set()
+    while waiting := sorted({account for account, _ in rebuilt.book.positions if only in (None, account)} - done):
+        for account in waiting:
+            await _compare_account(account, rebuilt, positions, found, empty)
+            done.add(account)
+    if only is not None and only not in done:
+        await _compare_account(only, rebuilt, positions, found, empty)
+    if only is None and not empty and not found.differences:
+        # Last, and only while all is well: a store that misses a position heals itself when it is loaded, and would hide what is wrong.
+        found.differences += [_extra(p) for p in await positions.load() if p.account not in done]
+    return found
+
+
+async def _compare_account(account: str, rebuilt: Rebuilt, positions: Positions, found: Comparison, empty: bool) -> None:
+    stored, seq = await positions.of(account)
+    if not empty:
+        if seq < rebuilt.head.seq:
+            raise Unavailable("the stored positions went back in time: a projector is building them anew")
+        await rebuilt.advance(seq)
+        found.seq = seq
+    ours, theirs = by_key(rebuilt.book.of(account)), by_key(stored)
+    for key in sorted(ours.keys() | theirs.keys()):
+        if not empty and key not in theirs and not ours[key].quantity:
+            found.expired += 1
+        else:
+            found.differences += differences(ours.get(key), theirs.get(key))
+
+
+def by_key(positions: Iterable[Position]) -> dict[Key, Position]:
+    return {(position.account, position.symbol): position for position in positions}
+
+
+def differences(ours: Position | None, theirs: Position | None) -> list[Difference]:
+    """Field by field; one that exists on one side only differs in its quantity."""
+    if ours is None or theirs is None:
+        return [_missing(ours)] if ours else [_extra(theirs)] if theirs else []
+    pairs = ((name, getattr(ours, name), getattr(theirs, name)) for name in FIELDS)
+    return [Difference(ours.account, ours.symbol, name, mine, other) for name, mine, other in pairs if mine != other]
+
+
+def _missing(position: Position) -> Difference:
+    return Difference(position.account, position.symbol, "quantity", position.quantity, None)
+
+
+def _extra(position: Position) -> Difference:
+    return Difference(position.account, position.symbol, "quantity", None, position.quantity)
+
+
+async def put_right(rebuilt: Rebuilt, journal: Journal, positions: Positions) -> None:
+    """Store every position anew, up to the journal's end. Unavailable when a projector keeps moving them at the same time."""
+    for _ in range(WRITE_TRIES_MAX):
+        await rebuilt.advance((await journal.head()).seq)
+        # Forgetting first takes away what the journal does not know, and tells a running projector to look again.
+        await positions.clear()
+        if await positions.store(rebuilt.book.positions.values(), after=0, seq=rebuilt.head.seq):
+            return
+    raise Unavailable("a projector keeps writing positions at the same time")
+
+
+def _closing(batches: AsyncIterator[Any]) -> AbstractAsyncContextManager[AsyncIterator[Any]]:
+    """The reader lets go of its consumer at once, not when it is collected. Every journal's `follow` is a generator."""
+    return aclosing(batches)  # type: ignore[type-var]

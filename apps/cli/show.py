@@ -1,0 +1,115 @@
+"""How answers look: tables for a terminal, plain columns for a pipe, bytes for a program."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from domain.values import plain, rfc3339
+
+NOTHING = "-"
+"""An empty cell, so that columns can be counted."""
+
+Cell = object
+Row = Sequence[Cell]
+
+STYLES = {
+    "filled": "green",
+    "partially_filled": "cyan",
+    "rejected": "red",
+    "cancelled": "yellow",
+    "expired": "yellow",
+    "in_doubt": "bold red",
+    "buy": "green",
+    "sell": "red",
+    "yes": "green",
+    "no": "bold red",
+}
+
+
+def raw(body: bytes) -> None:
+    """The API's bytes, unchanged."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(body + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def line(text: str) -> None:
+    print(clean(text), flush=True)
+
+
+def hint(text: str) -> None:
+    """Something for people only: to stderr, and only when a person looks at stdout."""
+    if sys.stdout.isatty():
+        print(text, file=sys.stderr)
+
+
+def clean(text: str) -> str:
+    """Without control characters: a venue's reason must not steer the terminal, nor end the line."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
+def text(value: object) -> str:
+    """One cell: numbers plain and exact, nothing as a dash."""
+    if value is None or value == "":
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Decimal):
+        return plain(value)
+    return clean(str(value))
+
+
+def moment(value: object) -> str:
+    """A time of the API, or nanoseconds as the bus has them."""
+    return rfc3339(value) if isinstance(value, int) and value > 0 else text(value)
+
+
+def clock(value: object) -> str:
+    """The time of day for a person, who sees the date elsewhere; the whole time for a pipe."""
+    whole = moment(value)
+    return whole[11:].rstrip("Z") if sys.stdout.isatty() and len(whole) > 11 else whole
+
+
+def day_and_clock(value: object) -> str:
+    """To the second for a person; the whole time for a pipe."""
+    whole = moment(value)
+    return whole[:19].replace("T", " ") if sys.stdout.isatty() else whole
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Row], numbers: Sequence[str] = ()) -> None:
+    """A table with every character of every cell; `numbers` names the columns that stand to the right."""
+    cells = [[text(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        _plain_columns(columns, cells)
+        return
+    drawn = Table(title=Text(title) if title else None, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for name in columns:
+        drawn.add_column(Text(name), justify="right" if name in numbers else "left", overflow="fold")
+    for row in cells:
+        drawn.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+    Console(highlight=False).print(drawn)
+
+
+def _plain_columns(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """Two spaces between columns as wide as their widest cell; nothing is cut."""
+    rows = [columns, *cells]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def card(pairs: Iterable[tuple[str, object]]) -> None:
+    """Name and value, a line each; names without a value are left out."""
+    shown = [(name, text(value)) for name, value in pairs if value is not None and value != ""]
+    width = max((len(name) for name, _ in shown), default=0)
+    console = Console(highlight=False, soft_wrap=True) if sys.stdout.isatty() else None
+    for name, value in shown:
+        if console:
+            console.print(Text(name.ljust(width) + "  ", style="dim") + Text(value, style=STYLES.get(value, "")))
+        else:
+            print(f"{name.ljust(width)}  {value}")

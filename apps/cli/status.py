@@ -1,0 +1,161 @@
+"""`trade status`: each process and server asked at its own address."""
+
+import asyncio
+import json as jsonlib
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+import typer
+
+from apps.cli import show
+from apps.cli.addresses import Addresses, find
+from apps.cli.client import START
+from apps.cli.options import DataDir, PortOffset
+from apps.cli.trouble import Refused, Unreachable
+from apps.up.ports import SERVICE_PORTS
+
+ASK_TIMEOUT_S: Final = 3.0
+REASON_MAX: Final = 200
+ANSWER_MAX: Final = 4096
+COLUMNS: Final = ("name", "up", "ready", "lag", "seq", "restarts", "address", "note")
+LAG: Final = ("lag", "journal_lag")
+SEQUENCE: Final = ("seq", "last_seq", "applied_seq", "head_seq", "journal_seq")
+
+
+class Standing(msgspec.Struct, kw_only=True):
+    """How one of them does. `up`: it answers; `ready`: it is well and caught up."""
+
+    name: str
+    address: str
+    up: bool = False
+    ready: bool = False
+    lag: int | None = None
+    seq: int | None = None
+    restarts: int | None = None
+    note: str = ""
+    stats: Any = None
+
+
+def status(
+    json: bool = typer.Option(False, "--json", help="The same as JSON, with what each /stats says."),
+    data_dir: DataDir = None,
+    port_offset: PortOffset = None,
+) -> None:
+    """Each process and server: up, ready, lag, last sequence.
+
+    Exit code 0 when everything is ready, 1 when something is not, 3 when nothing answers.
+    """
+    addresses = find(data_dir, port_offset)
+    standings = asyncio.run(_ask_all(addresses))
+    for each in standings:
+        each.restarts = addresses.restarts.get(each.name)
+    if json:
+        show.raw(msgspec.json.encode({"ready": all(each.ready for each in standings), "services": standings}))
+    else:
+        show.table("", COLUMNS, (_row(each) for each in standings), numbers=("lag", "seq", "restarts"))
+    if not any(each.up for each in standings):
+        raise Unreachable("Nothing answers.", START)
+    if behind := [each.name for each in standings if not each.ready]:
+        raise Refused(f"Not ready: {', '.join(behind)}.", "The notes above say why; the logs are in the data directory, under logs.")
+
+
+def _row(each: Standing) -> tuple[object, ...]:
+    return each.name, each.up, each.ready, each.lag, each.seq, each.restarts, each.address, each.note
+
+
+async def _ask_all(addresses: Addresses) -> list[Standing]:
+    async with httpx.AsyncClient(timeout=ASK_TIMEOUT_S, trust_env=False) as http:
+        servers = {
+            "nats": lambda url: _http_server(http, "nats", url, f"{addresses.nats_monitor}/healthz"),
+            "valkey": _valkey,
+            "questdb": lambda url: _http_server(http, "questdb", url, f"{url}/exec?query=select%201"),
+        }
+        asked = [ask(addresses.urls[name]) for name, ask in servers.items() if name in addresses.urls]
+        asked += [_service(http, name, addresses.urls[name]) for name in SERVICE_PORTS if name in addresses.urls]
+        return await asyncio.gather(*asked)
+
+
+async def _service(http: httpx.AsyncClient, name: str, url: str) -> Standing:
+    standing = Standing(name=name, address=url)
+    health, ready, stats = await asyncio.gather(*(_get(http, f"{url}/{page}") for page in ("health", "ready", "stats")))
+    standing.up = health is not None
+    standing.ready = _is_ok(health) and _is_ok(ready)
+    standing.note = _why_not(health) or _why_not(ready)
+    if _is_ok(stats) and stats is not None:
+        standing.stats = _object(stats)
+        standing.lag, standing.seq = _first(standing.stats, LAG), _first(standing.stats, SEQUENCE)
+    return standing
+
+
+async def _http_server(http: httpx.AsyncClient, name: str, url: str, question: str) -> Standing:
+    answer = await _get(http, question)
+    address = urlsplit(url)._replace(path="").geturl()
+    return Standing(name=name, address=address, up=answer is not None, ready=_is_ok(answer), note=_why_not(answer))
+
+
+async def _valkey(url: str) -> Standing:
+    """PING, as plainly as it goes; it says -LOADING until its file is read."""
+    standing = Standing(name="valkey", address=url)
+    try:
+        async with asyncio.timeout(ASK_TIMEOUT_S):
+            said = await _ping(urlsplit(url))
+    except (OSError, TimeoutError, ValueError) as error:
+        standing.note = _in_words(error)
+        return standing
+    standing.up, standing.ready = bool(said), said.startswith(b"+PONG")
+    standing.note = "" if standing.ready else show.clean(said.decode(errors="replace").strip())
+    return standing
+
+
+async def _ping(address: Any) -> bytes:
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    try:
+        writer.write(b"PING\r\n")
+        return await reader.readline()
+    finally:
+        writer.close()
+
+
+async def _get(http: httpx.AsyncClient, url: str) -> httpx.Response | None:
+    """The answer, whatever it says; None when there is none."""
+    try:
+        return await http.get(url)
+    except (httpx.TransportError, httpx.InvalidURL):
+        return None
+
+
+def _is_ok(answer: httpx.Response | None) -> bool:
+    return answer is not None and answer.status_code == httpx.codes.OK
+
+
+def _why_not(answer: httpx.Response | None) -> str:
+    """Empty when all is well; else the reason that the answer gives."""
+    if answer is None:
+        return "does not answer"
+    if _is_ok(answer):
+        return ""
+    said = _object(answer)
+    reason = said.get("reason") or said.get("reasons") or said.get("detail") or answer.text
+    return show.clean(f"{answer.status_code}: {reason if isinstance(reason, str) else jsonlib.dumps(reason)}"[:REASON_MAX])
+
+
+def _object(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        value = answer.json()
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _first(stats: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
+    """The first of these numbers, also when a service groups its own under a word."""
+    groups = [stats, *(each for each in stats.values() if isinstance(each, dict))]
+    found = (group[name] for name in names for group in groups if isinstance(group.get(name), int))
+    return next(found, None)
+
+
+def _in_words(error: BaseException) -> str:
+    return "does not answer" if isinstance(error, OSError | TimeoutError) else show.clean(str(error))

@@ -1,0 +1,122 @@
+"""The session of each venue and shard: `venue.<venue>.session.<shard>` answers what was missed and what is there."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+import structlog
+from nats.aio.msg import Msg
+
+from adapters.codec import decoder, encode
+from apps.gateway.host import VenueHost
+from apps.gateway.requests import Intake
+from apps.gateway.sent import Sent
+from apps.gateway.views import PAGE_MAX, open_orders, order_view
+from domain.commands import VenueReport
+from domain.ports import Unavailable
+
+log = structlog.get_logger()
+
+SUBJECT: Final = "venue.*.session.*"
+
+RESENDS_MAX: Final = 16
+"""Resends that wait their turn; the next one is told `busy`."""
+
+ORDER_REPORTS_MAX: Final = 1000
+
+
+class Resend(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="resend", rename={"first": "from"}):
+    first: int
+
+
+class OpenOrders(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="orders"):
+    after: int = 0
+    limit: int = PAGE_MAX
+
+
+class OneOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="order"):
+    route_id: str
+
+
+_ASKED: Final = decoder(Resend | OpenOrders | OneOrder)
+
+
+class Sessions:
+    def __init__(self, hosts: Mapping[str, VenueHost], intake: Intake, sent: Sent) -> None:
+        self._hosts = hosts
+        self._intake = intake
+        self._sent = sent
+        self._resends: asyncio.Queue[tuple[VenueHost, int, int, int]] = asyncio.Queue(RESENDS_MAX)
+        self.resent = 0
+
+    async def on_message(self, message: Msg) -> None:
+        _, venue, _, shard = message.subject.split(".")
+        host = self._hosts.get(venue)
+        if host is None:
+            return
+        try:
+            answer = await self._answer(host, int(shard), _ASKED.decode(message.data))
+        except ValueError:
+            answer = {"error": "malformed"}
+        except Unavailable:
+            answer = {"error": "unavailable"}
+        with contextlib.suppress(Exception):  # a callback of the client must not raise; who asked will ask again
+            await message.respond(encode(answer))
+
+    async def _answer(self, host: VenueHost, shard: int, asked: Resend | OpenOrders | OneOrder) -> dict[str, object]:
+        if isinstance(asked, Resend):
+            return self._resend(host, shard, asked.first)
+        await self._intake.heard_all()
+        if isinstance(asked, OpenOrders):
+            return await host.ask(lambda: {"last": host.reports.last(shard)} | open_orders(host, asked.after, asked.limit, shard))
+        return await self._order(host, shard, asked.route_id)
+
+    def _resend(self, host: VenueHost, shard: int, first: int) -> dict[str, object]:
+        last = host.reports.last(shard)
+        if self._resends.full():
+            return {"error": "busy"}
+        self._resends.put_nowait((host, shard, max(first, 1), last))
+        return {"last": last}
+
+    async def _order(self, host: VenueHost, shard: int, route_id: str) -> dict[str, object]:
+        def look() -> tuple[dict[str, object], tuple[int, ...]]:
+            answer: dict[str, object] = {"last": host.reports.last(shard), "known": False}
+            order = host.venue.orders.get(route_id)
+            if order is None or order.request.shard != shard:
+                return answer, ()
+            return answer | {"known": True, "order": order_view(order)}, order.reports[-ORDER_REPORTS_MAX:]
+
+        answer, seqs = await host.ask(look)
+        if answer["known"]:
+            answer["reports"] = await _reports(host, shard, seqs)
+        return answer
+
+    async def run(self) -> None:
+        """Send again what was asked for, one resend after the other, never more than the outbox holds."""
+        while True:
+            host, shard, first, last = await self._resends.get()
+            try:
+                async with contextlib.aclosing(host.reports.read(shard, first, last)) as batches:
+                    async for batch in batches:
+                        await self._publish(host, batch)
+            except Unavailable as trouble:
+                log.warning("a resend was interrupted", venue=host.name, shard=shard, reason=str(trouble))
+
+    async def _publish(self, host: VenueHost, batch: Sequence[VenueReport]) -> None:
+        for begin in range(0, len(batch), PAGE_MAX):
+            for report in batch[begin : begin + PAGE_MAX]:
+                host.publish_report(report)
+                self.resent += 1
+            await self._sent.all()
+
+
+async def _reports(host: VenueHost, shard: int, seqs: tuple[int, ...]) -> list[VenueReport]:
+    wanted = set(seqs)
+    found: list[VenueReport] = []
+    if seqs:
+        async with contextlib.aclosing(host.reports.read(shard, seqs[0], seqs[-1])) as batches:
+            async for batch in batches:
+                found += [report for report in batch if report.report_seq in wanted]
+    return found

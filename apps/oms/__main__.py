@@ -1,0 +1,111 @@
+"""`python -m apps.oms`: the order management service, wired so that it can be read aloud."""
+
+from typing import Any, Final
+
+from adapters.clock import SystemClock
+from apps import wiring
+from apps.commits import Pace
+from apps.host import Host
+from apps.oms.accounts import Accounts
+from apps.oms.body import TermsReader
+from apps.oms.commands import CommandDesk
+from apps.oms.door import Door
+from apps.oms.intake import Intake
+from apps.oms.metrics import OmsMetrics
+from apps.oms.notices import Notices
+from apps.oms.reads import Reads
+from apps.oms.risk_client import Bounds, RiskClient
+from apps.oms.routes import router
+from apps.oms.sessions import VenueSessions
+from apps.outbox import Outbox
+from apps.service import Chassis, Service, run_service
+from config.catalogue import load_instruments, load_venues
+from config.loading import load_oms
+from config.settings import OmsSettings
+from domain.quotes import Market
+from domain.values import OrderType
+
+QUOTE_AGE_MAX_S: Final = 10.0
+
+
+async def build(chassis: Chassis[OmsSettings]) -> Service:
+    settings, clock = chassis.settings, SystemClock()
+    instruments = load_instruments().instruments
+    venues = load_venues(instruments).venues
+    chassis.ready.set("journal", False, "recovering")
+
+    client = await wiring.connect(chassis)
+    journal = await wiring.writable_order_journal(chassis, client)
+    positions, fills = wiring.positions(chassis), wiring.fills(chassis)
+    market = Market()
+    await wiring.follow_ticks(client, market, clock)
+
+    metrics = OmsMetrics(chassis.registry)
+    host = Host(journal, clock, shard=settings.journal.shard, pace=_pace(settings))
+    risk = RiskClient(client, _bounds(settings))
+    outbox = Outbox(client)
+    sessions = VenueSessions(client, host, venues, settings.journal.shard)
+    intake = Intake(
+        host,
+        risk,
+        open_orders_max=settings.order_management.max_open_orders_per_account,
+        in_flight_max=settings.order_management.intake_max,
+    )
+    types = frozenset(OrderType(name) for name in settings.order_management.supported_order_types)
+    reader = TermsReader(instruments, settings.order_management.default_account, types)
+
+    def on_ready(ready: bool) -> None:
+        chassis.ready.set("journal", ready, "recovering")
+        metrics.ready(ready)
+        if ready:
+            sessions.restart()
+
+    host.on_ready, host.on_append, host.on_landed = on_ready, metrics.appended, Notices(outbox, metrics)
+    await risk.start()
+    await sessions.start()
+    await CommandDesk(host, outbox).start(client, settings.journal.shard)
+    chassis.spawn(outbox.run(), "outbox")
+    chassis.spawn(host.run(), "host")
+    chassis.spawn(sessions.run(), "sessions")
+
+    def stats() -> dict[str, Any]:
+        return {
+            **metrics.stats(),
+            "ready": host.ready,
+            "seq": host.head.seq,
+            "recoveries": host.recoveries,
+            "orders": {str(state): count for state, count in host.orders.states.items() if count},
+            "in_flight": intake.in_flight,
+            "risk": {"timeouts": risk.timeouts, "errors": risk.errors},
+            "reports": {
+                "applied": sessions.reports,
+                "duplicates": sessions.duplicates,
+                "gaps": sessions.gaps,
+                "unreadable": sessions.unreadable,
+            },
+            "notifications_dropped": outbox.dropped,
+        }
+
+    async def stop_intake() -> None:
+        intake.stopping = True
+
+    return Service(
+        router=router(host, Reads(host, journal), Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S)),
+        fast={("POST", "/orders"): Door(reader, intake, clock, metrics)},
+        stats=stats,
+        stop_intake=stop_intake,
+    )
+
+
+def _pace(settings: OmsSettings) -> Pace:
+    journal = settings.journal
+    return Pace(wait_s=float(journal.commit_wait_ms) / 1000, events_max=journal.commit_events_max, bytes_max=journal.commit_bytes_max)
+
+
+def _bounds(settings: OmsSettings) -> Bounds:
+    risk = settings.risk_service
+    return Bounds(budget_s=float(risk.timeout_sec), wait_s=float(risk.risk_wait_ms) / 1000, batch_max=risk.batch_max)
+
+
+if __name__ == "__main__":
+    run_service("oms", load_oms, build)

@@ -1,0 +1,45 @@
+"""What an account holds and did: read from the projections, with the sequence they stand for."""
+
+import asyncio
+from typing import Any, Final
+
+from apps.http import Refusal
+from apps.oms.views import View, positions_view
+from domain.ports import Clock, Fills, Positions, Unavailable
+from domain.quotes import Market
+
+MIN_SEQ_WAIT_S: Final = 2.0
+MIN_SEQ_POLL_S: Final = 0.005
+
+
+class Accounts:
+    """Reads over Valkey positions and the fills table; marks come from the ticks."""
+
+    def __init__(self, positions: Positions, fills: Fills, market: Market, clock: Clock, quote_age_max_s: float) -> None:
+        self._positions = positions
+        self._fills = fills
+        self._market = market
+        self._clock = clock
+        self._quote_age_max_ns = int(quote_age_max_s * 1e9)
+
+    async def positions(self, account: str, min_seq: int) -> tuple[View, int]:
+        """Positions by symbol and their sequence, at least `min_seq`. Refusal 503 when the projection is behind or away."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + MIN_SEQ_WAIT_S
+        while True:
+            held, seq = await _answered(self._positions.of(account), "positions_unavailable")
+            if seq >= min_seq:
+                return positions_view(held, self._market, self._clock.now_ns() - self._quote_age_max_ns), seq
+            if loop.time() >= deadline:
+                raise Refusal(503, "projection_behind", f"positions stand at sequence {seq}, asked for {min_seq}", as_of_seq=seq)
+            await asyncio.sleep(MIN_SEQ_POLL_S)
+
+    async def fills(self, account: str, symbol: str | None, since_ns: int, limit: int) -> list[dict[str, object]]:
+        return await _answered(self._fills.fills(account, symbol=symbol, since_ns=since_ns, limit=limit), "fills_unavailable")
+
+
+async def _answered(reading: Any, code: str) -> Any:
+    try:
+        return await reading
+    except Unavailable as trouble:
+        raise Refusal(503, code, str(trouble), headers={"Retry-After": "1"}) from trouble

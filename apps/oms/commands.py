@@ -1,0 +1,84 @@
+"""`oms.commands.<shard>`: other services ask, in lists; every command has its answer in the list that comes back."""
+
+from typing import Any, Final
+
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from adapters.codec import decoder, encode
+from apps.host import Host, Landed
+from apps.outbox import Outbox
+from domain.commands import CancelOrder, RefuseRoute, RouteOrder
+from domain.events import TransitionRefused
+from domain.ports import Unavailable
+
+log = structlog.get_logger()
+
+COMMANDS_MAX: Final = 1000
+
+ServiceCommand = CancelOrder | RouteOrder | RefuseRoute
+_COMMANDS: Final = decoder(list[ServiceCommand])
+
+Answer = dict[str, Any]
+
+
+class CommandDesk:
+    """Takes lists of commands. A command for an unknown order is refused, never an error of the others."""
+
+    def __init__(self, host: Host, outbox: Outbox) -> None:
+        self._host = host
+        self._outbox = outbox
+
+    async def start(self, client: Client, shard: int) -> None:
+        await client.subscribe(f"oms.commands.{shard}", cb=self._on_commands)
+
+    async def _on_commands(self, message: Msg) -> None:
+        try:
+            commands: list[ServiceCommand] = _COMMANDS.decode(message.data)
+        except ValueError as error:
+            log.warning("unreadable commands", error=str(error))
+            self.reply(message, [{"ok": False, "code": "malformed", "detail": str(error)}])
+            return
+        if len(commands) > COMMANDS_MAX:
+            self.reply(message, [{"ok": False, "code": "overloaded", "detail": f"at most {COMMANDS_MAX} commands"}])
+            return
+        Batch(self, message, len(commands)).run(self._host, commands)
+
+    def reply(self, message: Msg, answers: list[Answer]) -> None:
+        if message.reply:
+            self._outbox.put(message.reply, encode(answers))
+
+
+class Batch:
+    """The answers of one list, sent when the last is in."""
+
+    def __init__(self, desk: CommandDesk, message: Msg, count: int) -> None:
+        self._desk = desk
+        self._message = message
+        self._answers: list[Answer] = [{} for _ in range(count)]
+        self._open = count
+
+    def run(self, host: Host, commands: list[ServiceCommand]) -> None:
+        if not commands:
+            self._desk.reply(self._message, [])
+        for place, command in enumerate(commands):
+            if host.ready and command.order_id not in host.orders.by_id:
+                self._put(place, {"ok": False, "code": "order_not_found"})
+            else:
+                host.execute(command, lambda outcome, place=place: self._put(place, _answer(outcome)))  # type: ignore[misc]
+
+    def _put(self, place: int, answer: Answer) -> None:
+        self._answers[place] = answer
+        self._open -= 1
+        if self._open == 0:
+            self._desk.reply(self._message, self._answers)
+
+
+def _answer(outcome: Landed | Unavailable) -> Answer:
+    if isinstance(outcome, Unavailable):
+        return {"ok": False, "code": "outcome_unknown" if outcome.unknown else "journal_unavailable"}
+    refused = next((event for event in outcome.events if isinstance(event, TransitionRefused)), None)
+    if refused is not None:
+        return {"ok": False, "code": "illegal_transition", "state": refused.status, "seq": outcome.seq}
+    return {"ok": True, "seq": outcome.seq}

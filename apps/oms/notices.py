@@ -1,0 +1,52 @@
+"""What others hear of an order: the drop copy on `oms.orders.<account>.<order_id>`, one message an order and commit."""
+
+from typing import Any
+
+import structlog
+
+from adapters.codec import encode
+from apps.host import Landed
+from apps.oms.metrics import OmsMetrics
+from apps.outbox import Outbox
+from domain.events import OrderFilled, ReportQuarantined, TransitionRefused
+
+log = structlog.get_logger()
+
+
+class Notices:
+    """Runs after the ack, never before. Alarms what the lifecycle page wants alarmed."""
+
+    def __init__(self, outbox: Outbox, metrics: OmsMetrics) -> None:
+        self._outbox = outbox
+        self._metrics = metrics
+
+    def __call__(self, landed: Landed) -> None:
+        for event in landed.events:
+            self._alarm(event)
+        order = landed.order
+        if order is None:
+            return
+        last = landed.events[-1]
+        body: dict[str, Any] = {
+            "order_id": order.order_id,
+            "client_order_id": order.client_order_id,
+            "account": order.account,
+            "symbol": order.symbol,
+            "status": last.status,
+            "cum_quantity": landed.cum_quantity,
+            "quantity": order.quantity,
+            "seq": landed.seq,
+            "at": last.at,
+            "events": landed.events,
+        }
+        self._outbox.put(f"oms.orders.{order.account}.{order.order_id}", encode(body))
+
+    def _alarm(self, event: object) -> None:
+        if type(event) is TransitionRefused:
+            self._metrics.transition_refused(event.trigger)
+            log.warning("transition refused", order_id=event.order_id, state=event.status, trigger=event.trigger, source=event.source)
+        elif type(event) is ReportQuarantined:
+            self._metrics.quarantined(event.reason)
+            log.error("venue report quarantined", order_id=event.order_id, venue=event.venue, reason=event.reason, report=event.report)
+        elif type(event) is OrderFilled and (event.late or event.overfill):
+            log.error("unexpected fill booked", order_id=event.order_id, exec_id=event.exec_id, late=event.late, overfill=event.overfill)

@@ -1,0 +1,124 @@
+"""The risk call: orders gathered for a moment, one request for all of them, and no answer is a refusal."""
+
+import asyncio
+from typing import Final
+
+import msgspec
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from adapters import bus
+from adapters.codec import decoder, encode
+from domain.commands import Decision, Terms
+from domain.instruments import Denial
+
+log = structlog.get_logger()
+
+SUBJECT: Final = "risk.check.order"
+GRACE_TURNS: Final = 6
+"""Turns of the loop given to answers that have arrived but were not read yet, before the budget counts as spent."""
+
+_DECISIONS: Final = decoder(tuple[Decision, ...])
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    budget_s: float = 0.005
+    wait_s: float = 0.0005
+    batch_max: int = 256
+
+
+class RiskClient:
+    """Asks risk over NATS. It always answers: a decision of risk, or a denial `risk_timeout` or `risk_error` (fail closed)."""
+
+    def __init__(self, client: Client, bounds: Bounds) -> None:
+        self._client = client
+        self._bounds = bounds
+        self._inbox = client.new_inbox()
+        self._gathered: list[Terms] = []
+        self._waiting: dict[str, asyncio.Future[Decision]] = {}
+        self._batches: dict[str, list[str]] = {}
+        self._number = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.timeouts = 0
+        self.errors = 0
+
+    async def start(self) -> None:
+        await self._client.subscribe(f"{self._inbox}.*", cb=self._on_reply)
+
+    async def check(self, terms: Terms) -> Decision:
+        """One order's decision. The host sees to it that an order is asked about only once at a time."""
+        loop = asyncio.get_running_loop()
+        waiting = self._waiting[terms.order_id] = loop.create_future()
+        self._gathered.append(terms)
+        if len(self._gathered) >= self._bounds.batch_max or self._bounds.wait_s <= 0:
+            self._flush()
+        elif self._timer is None:
+            self._timer = loop.call_later(self._bounds.wait_s, self._flush)
+        return await waiting
+
+    def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        batch, self._gathered = self._gathered, []
+        if batch:
+            task = asyncio.create_task(self._ask(batch))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _ask(self, batch: list[Terms]) -> None:
+        self._number += 1
+        token = str(self._number)
+        ids = self._batches[token] = [terms.order_id for terms in batch]
+        try:
+            await self._client.publish(SUBJECT, encode(batch), reply=f"{self._inbox}.{token}")
+        except bus.WireError as error:
+            self._deny(token, ids, "risk_error", str(error))
+            return
+        await asyncio.sleep(self._bounds.budget_s)
+        for _ in range(GRACE_TURNS):
+            if token not in self._batches:
+                return
+            await asyncio.sleep(0)
+        self._deny(token, ids, "risk_timeout", "")
+
+    async def _on_reply(self, message: Msg) -> None:
+        """A late answer finds nobody waiting and is ignored; risk releases its reservation when it reads our rejection."""
+        token = message.subject.rsplit(".", 1)[1]
+        ids = self._batches.get(token)
+        if ids is None:
+            return
+        if (message.headers or {}).get("Status") == "503":
+            self._deny(token, ids, "risk_error", "risk is not there")
+            return
+        try:
+            decisions = _DECISIONS.decode(message.data)
+        except ValueError as error:
+            self._deny(token, ids, "risk_error", f"unreadable answer: {error}")
+            return
+        asked = set(ids)
+        for decision in decisions:
+            if decision.order_id in asked:
+                self._answer(decision)
+        self._deny(token, ids, "risk_error", "no decision in the answer")
+
+    def _answer(self, decision: Decision) -> None:
+        waiting = self._waiting.pop(decision.order_id, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(decision)
+
+    def _deny(self, token: str, ids: list[str], code: str, why: str) -> None:
+        """Whoever of the batch still waits is refused. The batch is over."""
+        self._batches.pop(token, None)
+        refused = [order_id for order_id in ids if order_id in self._waiting]
+        if not refused:
+            return
+        if code == "risk_timeout":
+            self.timeouts += len(refused)
+        else:
+            self.errors += len(refused)
+        log.warning("risk did not answer", code=code, orders=len(refused), first=refused[0], why=why)
+        for order_id in refused:
+            self._answer(Decision(order_id=order_id, limits_version=0, denial=Denial(code)))

@@ -1,0 +1,126 @@
+"""The venue sessions: reports applied in their order, none missed, none applied twice.
+
+The gateway numbers its reports per venue and shard without holes. The last number applied is in the journal; a hole, a start or a quiet
+moment asks the gateway to send again from there.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from adapters import bus
+from adapters.codec import decoder, encode
+from apps.host import Host, Landed
+from domain.commands import VenueReport
+from domain.ports import Unavailable
+
+log = structlog.get_logger()
+
+SUBJECT: Final = "fills.>"
+ASK_EVERY_S: Final = 1.0
+ASK_TIMEOUT_S: Final = 1.0
+
+_REPORT: Final = decoder(VenueReport)
+
+
+class ResendAnswer(msgspec.Struct):
+    last: int
+
+
+_ANSWER: Final = decoder(ResendAnswer)
+
+
+class VenueSessions:
+    """One shard's side of the sessions with every venue."""
+
+    def __init__(self, client: Client, host: Host, venues: Iterable[str], shard: int) -> None:
+        self._client = client
+        self._host = host
+        self._venues = tuple(venues)
+        self._shard = shard
+        self._applied: dict[str, int] = {}
+        self._asking: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.reports = 0
+        self.duplicates = 0
+        self.gaps = 0
+        self.unreadable = 0
+
+    async def start(self) -> None:
+        await self._client.subscribe(SUBJECT, cb=self._on_report)
+
+    def restart(self) -> None:
+        """The shard recovered: what was applied is what its journal says."""
+        self._applied = dict(self._host.orders.report_seqs)
+
+    async def run(self) -> None:
+        """Ask every venue now and then whether we missed its last reports: a lost last report leaves no hole to see."""
+        seen: dict[str, int] = {}
+        while True:
+            for venue in self._venues:
+                if self._host.ready and seen.get(venue) == self._applied.get(venue, 0):
+                    await self._ask(venue)
+                seen[venue] = self._applied.get(venue, 0)
+            await asyncio.sleep(ASK_EVERY_S)
+
+    async def _on_report(self, message: Msg) -> None:
+        try:
+            report: VenueReport = _REPORT.decode(message.data)
+        except ValueError as error:
+            self.unreadable += 1
+            log.warning(
+                "unreadable venue report", subject=message.subject, error=str(error), head=message.data[:200].decode(errors="replace")
+            )
+            return
+        if self._host.ready:
+            self._take(report)
+
+    def _take(self, report: VenueReport) -> None:
+        applied = self._applied.get(report.venue, 0)
+        if report.report_seq > applied + 1:
+            self._gap(report.venue, applied, report.report_seq)
+            return
+        if report.report_seq <= applied:
+            self.duplicates += 1
+            return
+        self._applied[report.venue] = report.report_seq
+        self.reports += 1
+        self._host.execute(report, _nothing)
+
+    def _gap(self, venue: str, applied: int, found: int) -> None:
+        if venue in self._asking:
+            return
+        self.gaps += 1
+        log.warning("a venue's reports have a hole", venue=venue, applied=applied, found=found)
+        task = asyncio.create_task(self._ask(venue))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ask(self, venue: str) -> None:
+        """Have the reports behind the last applied one sent again, in order, on their usual subjects."""
+        if venue in self._asking:
+            return
+        self._asking.add(venue)
+        body = encode({"kind": "resend", "from": self._applied.get(venue, 0) + 1})
+        try:
+            answer: ResendAnswer = _ANSWER.decode(
+                await bus.request(self._client, f"venue.{venue}.session.{self._shard}", body, ASK_TIMEOUT_S)
+            )
+        except Unavailable:
+            return
+        except ValueError as error:
+            log.warning("unreadable session answer", venue=venue, error=str(error))
+            return
+        finally:
+            self._asking.discard(venue)
+        if answer.last < self._applied.get(venue, 0):
+            log.error("a venue numbers its reports below what was applied: was its state lost?", venue=venue, last=answer.last)
+
+
+def _nothing(outcome: Landed | Unavailable) -> None:
+    """A report that could not be stored comes again: the number in the journal did not move."""

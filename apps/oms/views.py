@@ -1,0 +1,89 @@
+"""How orders, their timelines and positions look in an answer. Exact numbers, RFC 3339 times."""
+
+import json
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from domain.events import OrderEvent
+from domain.order import Order
+from domain.position import Position
+from domain.quotes import Market
+from domain.values import rfc3339
+
+View = dict[str, Any]
+
+
+def order_view(order: Order) -> View:
+    return {
+        "order_id": order.order_id,
+        "client_order_id": order.client_order_id,
+        "account": order.account,
+        "symbol": order.symbol,
+        "side": order.side,
+        "type": order.order_type,
+        "quantity": order.quantity,
+        "price": order.price,
+        "stop_price": order.stop_price,
+        "time_in_force": order.time_in_force,
+        "expire_at": rfc3339(order.expire_at) if order.expire_at is not None else None,
+        "priority": order.priority,
+        "status": order.status,
+        "cum_quantity": order.cum_quantity,
+        "leaves_quantity": order.leaves_quantity,
+        "average_price": order.average_price,
+        "fees": order.fees,
+        "routes": [route_view(order, place) for place in range(len(order.routes))],
+        "reason": order.reason,
+        "source": order.source,
+        "overfill": order.overfill,
+        "created_at": rfc3339(order.created_at),
+        "updated_at": rfc3339(order.updated_at),
+        "version": order.version,
+    }
+
+
+def route_view(order: Order, place: int) -> View:
+    route = order.routes[place]
+    return {
+        "route_id": route.route_id,
+        "venue": route.venue,
+        "venue_order_id": route.venue_order_id or None,
+        "quantity": route.quantity,
+        "cum_quantity": route.cum_quantity,
+        "leaves_quantity": route.leaves_quantity,
+    }
+
+
+def event_view(event: OrderEvent, seq: int) -> View:
+    """One line of the timeline: where it stands, when, what, and the fact's own fields."""
+    fields = {name: value for name, value in msgspec.structs.asdict(event).items() if value is not None and value != ()}
+    for name in ("order_id", "at"):
+        del fields[name]
+    if "checks" in fields:
+        fields["checks"] = [{"name": c.name, "found": c.found, "limit": c.limit, "headroom": c.limit - c.found} for c in fields["checks"]]
+    if "report" in fields:
+        fields["report"] = json.loads(fields["report"])
+    if "expire_at" in fields:
+        fields["expire_at"] = rfc3339(fields["expire_at"])
+    return {"seq": seq, "at": rfc3339(event.at), "type": type(event).__name__, **fields}
+
+
+def positions_view(positions: Iterable[Position], market: Market, since_ns: int) -> View:
+    return {p.symbol: _position(p, market.mid(p.symbol, since_ns)) for p in positions}
+
+
+def _position(position: Position, mid: Decimal | None) -> View:
+    """Marked at the mid of the fresh quotes; without one at the last fill's price."""
+    return {
+        "quantity": position.quantity,
+        "average_price": position.average_price,
+        "last_price": position.last_price,
+        "realised_pnl": position.realised_pnl,
+        "unrealised_pnl": position.unrealised_pnl(position.last_price if mid is None else mid),
+        "fees": position.fees,
+        "updated_at": rfc3339(position.updated_at),
+        "seq": position.seq,
+    }

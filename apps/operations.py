@@ -1,0 +1,69 @@
+"""What every service answers about itself, at its door and on its metrics port."""
+
+from fastapi import APIRouter
+from starlette.types import Receive, Scope, Send
+
+from apps import metrics
+from apps.chassis import Chassis, S
+from apps.health import Health
+from apps.http import Exact, Handler, Refusal, application, encode, send_json, send_problem
+
+PATHS = ("/health", "/ready", "/stats", "/openapi.json", "/docs")
+
+
+async def _answer(health: Health, good: str, bad: str) -> tuple[int, dict[str, str]]:
+    reason = await health.trouble()
+    return (200, {"status": good}) if reason is None else (503, {"status": bad, "reason": reason})
+
+
+def router(chassis: Chassis[S]) -> APIRouter:
+    """What every service answers about itself."""
+    routes = APIRouter(tags=["operations"])
+
+    @routes.get("/health")
+    async def health() -> Exact:
+        """200 while the loop turns and the dependencies answer."""
+        status, answer = await _answer(chassis.health, "healthy", "unhealthy")
+        return Exact(answer, status)
+
+    @routes.get("/ready")
+    async def ready() -> Exact:
+        """200 once caught up with the journal."""
+        status, answer = await _answer(chassis.ready, "ready", "not_ready")
+        return Exact(answer, status)
+
+    @routes.get("/stats")
+    async def stats() -> Exact:
+        """Counts and latencies since the start of this process."""
+        return Exact(chassis.stats())
+
+    return routes
+
+
+def closed(chassis: Chassis[S], why: str) -> Handler:
+    """The door while the service is starting or stopping: only operations answer."""
+    own = application(chassis.name, router(chassis))
+    refusal = Refusal(503, why, f"{chassis.name} is {why}", headers={"retry-after": "1", "connection": "close"}, outcome="not_accepted")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] in PATHS:
+            await own(scope, receive, send)
+        else:
+            await send_problem(send, refusal)
+
+    return app
+
+
+def gauges(chassis: Chassis[S]) -> Handler:
+    """The metrics port. /health is here as well, where a flood at the door does not reach."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/metrics":
+            await metrics.serve_metrics(chassis.registry, send)
+        elif scope["path"] == "/health":
+            status, answer = await _answer(chassis.health, "healthy", "unhealthy")
+            await send_json(send, status, encode(answer))
+        else:
+            await send_problem(send, Refusal(404, "not_found", "here are /metrics and /health"))
+
+    return app

@@ -1,0 +1,54 @@
+"""Notifications on their way out: bounded, in order, dropped (and counted) when nobody can take them. Facts are in the journal anyway."""
+
+import asyncio
+from collections import deque
+from typing import Final
+
+import structlog
+from nats.aio.client import Client
+
+from adapters import bus
+from domain.ports import Unavailable
+
+log = structlog.get_logger()
+
+MESSAGES_MAX: Final = 100_000
+YIELD_EVERY: Final = 50
+
+
+class Outbox:
+    """Core messages to send soon, from code that must not wait."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._messages: deque[tuple[str, bytes]] = deque()
+        self._filled = asyncio.Event()
+        self.dropped = 0
+
+    def put(self, subject: str, payload: bytes) -> None:
+        if len(self._messages) >= MESSAGES_MAX:
+            self.dropped += 1
+            return
+        self._messages.append((subject, payload))
+        self._filled.set()
+
+    async def run(self) -> None:
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            await self._send_all()
+
+    async def _send_all(self) -> None:
+        sent = 0
+        while self._messages:
+            subject, payload = self._messages.popleft()
+            try:
+                await bus.publish(self._client, subject, payload)
+            except Unavailable as trouble:
+                self.dropped += 1 + len(self._messages)
+                self._messages.clear()
+                log.warning("notifications dropped", dropped=self.dropped, reason=str(trouble))
+                return
+            sent += 1
+            if sent % YIELD_EVERY == 0:
+                await asyncio.sleep(0)

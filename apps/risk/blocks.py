@@ -1,0 +1,45 @@
+"""Blocking and unblocking a symbol: on disk, and read back into effect, before the caller gets an answer."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from adapters.codec import CommitCodec
+from apps.follower import Follower
+from domain.controls import ControlEvent, Controls
+from domain.ports import Fenced, Head, Journal, Unavailable
+
+ATTEMPTS_MAX: Final = 3
+READ_BACK_S: Final = 2.0
+
+
+class Blocks:
+    """The one writer of the controls in this process. Another process that writes too is fenced off or read first, never overwritten."""
+
+    def __init__(self, journal: Journal, codec: CommitCodec[ControlEvent], follower: Follower[Any], controls: Controls) -> None:
+        self._journal = journal
+        self._codec = codec
+        self._follower = follower
+        self._controls = controls
+        self._turn = asyncio.Lock()
+
+    async def record(self, make: Callable[[int], ControlEvent]) -> Head:
+        """`make` gives the event for a version. Returns when it is durable and in effect here. Unavailable."""
+        async with self._turn:
+            for _ in range(ATTEMPTS_MAX):
+                before = self._follower.head
+                payload = self._codec.encode(0, before.n + 1, (make(self._controls.version + 1),))
+                try:
+                    stored = await self._journal.append(payload, before)
+                except Fenced:
+                    await self._read_to((await self._journal.head()).seq)
+                    continue
+                await self._read_to(stored.seq, unknown=True)
+                return stored
+        raise Unavailable("others keep changing the controls")
+
+    async def _read_to(self, seq: int, *, unknown: bool = False) -> None:
+        try:
+            await asyncio.wait_for(self._follower.wait_for(seq), READ_BACK_S)
+        except TimeoutError as error:
+            raise Unavailable("the controls were not read back in time", unknown=unknown) from error

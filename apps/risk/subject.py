@@ -1,0 +1,143 @@
+"""`risk.check.order`: one order or a list of them, decided in one pass, one reply. Nothing that comes in is met with silence."""
+
+import time
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from adapters import bus
+from adapters.codec import decoder, encode
+from apps.logs import get_logger
+from apps.risk.desk import Desk
+from apps.risk.measures import Measures
+from domain.commands import Decision, Terms
+from domain.values import OrderType, Side, TimeInForce
+
+log = get_logger()
+
+SUBJECT: Final = "risk.check.order"
+REQUESTS_PENDING_MAX: Final = 4096
+"""Requests that wait to be read. More are dropped by the client, and who asked refuses by timeout."""
+
+
+class PlainOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """An order as people write it: a type that follows from the price, no order id for a dry check."""
+
+    account: str
+    symbol: str
+    side: Side
+    quantity: Decimal
+    price: Decimal | None = None
+    type: OrderType | None = None
+    stop_price: Decimal | None = None
+    order_id: str = ""
+    client_order_id: str = ""
+    time_in_force: TimeInForce = TimeInForce.GTC
+    expire_at: int | None = None
+    priority: int = 0
+
+    def terms(self) -> Terms:
+        fields = {name: getattr(self, name) for name in self.__struct_fields__ if name != "type"}
+        return Terms(order_type=self.type or (OrderType.MARKET if self.price is None else OrderType.LIMIT), **fields)
+
+
+class Answer(Decision, frozen=True, kw_only=True, gc=False):
+    """A decision that also says it in the user's words."""
+
+    approved: bool
+    reason: str | None = None
+
+
+_MANY: Final = decoder(list[Terms])
+_PARTS: Final = decoder(list[msgspec.Raw])
+_TERMS: Final = decoder(Terms)
+_PLAIN: Final = decoder(PlainOrder)
+_NAMED: Final = decoder(dict[str, Any])
+
+
+class Ear:
+    """Listens on the subject. The callback must not raise: that would leave the connection deaf."""
+
+    def __init__(self, client: Client, desk: Desk, measures: Measures, batch_max: int) -> None:
+        self._client = client
+        self._desk = desk
+        self._measures = measures
+        self._batch_max = batch_max
+
+    async def start(self) -> None:
+        await self._client.subscribe(SUBJECT, cb=self.on_request, pending_msgs_limit=REQUESTS_PENDING_MAX)
+
+    async def on_request(self, message: Msg) -> None:
+        if not message.reply:
+            return  # nobody would hear the answer, and a reservation would leak
+        began = time.perf_counter_ns()
+        try:
+            reply = encode(self.answer(message.data))
+        except Exception as error:  # noqa: BLE001 - a callback of the NATS client
+            log.error("risk request failed", error=repr(error)[:500])
+            reply = encode(answered(self._desk.refuse("", type(error).__name__)))
+        self._measures.took("nats", time.perf_counter_ns() - began)
+        try:
+            await self._client.publish(message.reply, reply)
+        except bus.WireError as error:
+            log.warning("a risk answer was not sent", error=str(error) or type(error).__name__)
+
+    def answer(self, payload: bytes) -> Answer | list[Answer]:
+        try:
+            orders = _MANY.decode(payload)
+        except (ValueError, RecursionError):
+            return self._one_by_one(payload)
+        if len(orders) > self._batch_max:
+            return [answered(self._desk.refuse(terms.order_id, "batch_too_large")) for terms in orders]
+        return [answered(decision) for decision in self._desk.decide_all(orders)]
+
+    def _one_by_one(self, payload: bytes) -> Answer | list[Answer]:
+        """Not a plain list of terms: a single order, or a list in which one at least cannot be read."""
+        text = payload.lstrip()
+        if not text.startswith(b"["):
+            return answered(self._read(payload))
+        try:
+            parts = _PARTS.decode(payload)
+        except (ValueError, RecursionError):
+            return answered(self._malformed(""))
+        if len(parts) > self._batch_max:
+            return [answered(self._desk.refuse(_order_id(part), "batch_too_large")) for part in parts]
+        return [answered(self._read(part)) for part in parts]
+
+    def _read(self, text: bytes | msgspec.Raw) -> Decision:
+        for kind in (_TERMS, _PLAIN):
+            try:
+                found = kind.decode(text)
+            except (ValueError, RecursionError):
+                continue
+            return self._desk.decide(found.terms() if isinstance(found, PlainOrder) else found)
+        return self._malformed(_order_id(text))
+
+    def _malformed(self, order_id: str) -> Decision:
+        self._measures.counts["malformed"] += 1
+        return self._desk.refuse(order_id, "malformed")
+
+
+def answered(decision: Decision) -> Answer:
+    denial = decision.denial
+    return Answer(
+        order_id=decision.order_id,
+        limits_version=decision.limits_version,
+        denial=denial,
+        checks=decision.checks,
+        reference=decision.reference,
+        approved=denial is None,
+        reason=denial.code if denial else None,
+    )
+
+
+def _order_id(text: bytes | msgspec.Raw) -> str:
+    """Whose it was, when that can be read at all."""
+    try:
+        found = _NAMED.decode(text).get("order_id", "")
+    except (ValueError, RecursionError):
+        return ""
+    return found[:64] if isinstance(found, str) else ""

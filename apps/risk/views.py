@@ -1,0 +1,119 @@
+"""How portfolios, limits and decisions look in an answer. Exact numbers; what cannot be said is null, with the reason beside it."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from domain.commands import Decision
+from domain.controls import Controls
+from domain.risk.engine import Risk
+from domain.risk.exposure import Account, Holding
+from domain.values import ZERO, divide, plain, rfc3339
+
+View = dict[str, Any]
+
+PERCENT: Final = Decimal(100)
+PERCENT_PLACES: Final = 4
+
+
+def decision_view(decision: Decision, explain: bool) -> View:
+    """The user's two shapes; `explain` adds every check that had something to measure."""
+    denial = decision.denial
+    view: View = {"approved": denial is None}
+    if denial is not None:
+        detail = {name: value for name in ("found", "limit", "unit") if (value := getattr(denial, name)) is not None}
+        view |= {"reason": denial.code, **({"detail": detail} if detail else {})}
+    if explain:
+        view["reference"] = decision.reference
+        view["limits_version"] = decision.limits_version
+        view["checks"] = [{"name": c.name, "found": c.found, "limit": c.limit, "headroom": c.limit - c.found} for c in decision.checks]
+    return view
+
+
+def portfolio_view(risk: Risk, account: Account) -> View:
+    """One account as the checks see it. Money is USD; margin, reservations and buying power are in margin, not in notional."""
+    rate = risk.limits.margin_rate
+    symbols = {s: _holding_view(h, account.equity) for s, h in sorted(account.holdings.items()) if h.worst or h.quantity}
+    return {
+        "account": account.name,
+        "as_of_seq": risk.fold.seq,
+        "equity": account.equity,
+        "initial_buying_power": risk.limits.buying_power_initial,
+        "gross_exposure": account.gross,
+        "worst_case_exposure": account.worst,
+        "margin_in_use": account.gross * rate,
+        "reservations": (account.worst - account.gross) * rate,
+        "buying_power": account.equity - account.worst * rate,
+        "concentration": _largest(account),
+        "var": None,
+        "var_reason": "no_price_history",
+        "symbols": symbols,
+    }
+
+
+def snapshot_fields(risk: Risk, account: Account, now_ns: int) -> Mapping[str, str]:
+    """The same numbers, without the symbols, as text for a hash."""
+    view = portfolio_view(risk, account)
+    numbers = {name: plain(value) for name, value in view.items() if isinstance(value, Decimal)}
+    return {
+        **numbers,
+        "concentration_pct": _text(view["concentration"]["pct"]),
+        "as_of_seq": str(risk.fold.seq),
+        "updated_at": rfc3339(now_ns),
+    }
+
+
+def limits_view(risk: Risk, account: str | None) -> View:
+    limits = risk.limits
+    view: View = {
+        "version": limits.version,
+        "set_by": limits.set_by,
+        "enabled": sorted(limits.enabled),
+        "max_order_size_usd": limits.order_notional_max,
+        "max_order_size_shares": limits.order_quantity_max,
+        "max_position_size_usd": limits.position_notional_max,
+        "max_concentration_pct": limits.concentration_max * PERCENT,
+        "max_portfolio_var_usd": limits.var_max,
+        "initial_buying_power_usd": limits.buying_power_initial,
+        "margin_requirement_pct": limits.margin_rate * PERCENT,
+        "market_buffer_pct": limits.market_buffer * PERCENT,
+        "blocked_symbols": blocks_view(risk.controls),
+    }
+    if account is not None:
+        view |= {"account": account, "short_allowed": account in limits.short_accounts}
+    return view
+
+
+def blocks_view(controls: Controls) -> list[View]:
+    blocks = sorted(controls.blocks.items())
+    return [{"symbol": s, "reason": b.reason, "who": b.who, "at": rfc3339(b.at), "version": b.version} for s, b in blocks]
+
+
+def _holding_view(holding: Holding, equity: Decimal) -> View:
+    return {
+        "quantity": holding.quantity,
+        "mark": holding.mark if holding.quantity else None,
+        "value": holding.value,
+        "open_buy_quantity": holding.buy_quantity,
+        "open_buy_notional": holding.buy_notional,
+        "open_sell_quantity": holding.sell_quantity,
+        "open_sell_notional": holding.sell_notional,
+        "worst_case": holding.worst,
+        "concentration_pct": _percent(holding.worst, equity),
+    }
+
+
+def _largest(account: Account) -> View:
+    largest = max(account.holdings.values(), key=lambda holding: holding.worst, default=None)
+    if largest is None or not largest.worst:
+        return {"symbol": None, "worst_case": ZERO, "pct": ZERO}
+    return {"symbol": largest.symbol, "worst_case": largest.worst, "pct": _percent(largest.worst, account.equity)}
+
+
+def _percent(part: Decimal, whole: Decimal) -> Decimal | None:
+    """Null when nothing is left to be a part of."""
+    return divide(part * PERCENT, whole, PERCENT_PLACES) if whole > ZERO else None
+
+
+def _text(number: Decimal | None) -> str:
+    return "" if number is None else plain(number)

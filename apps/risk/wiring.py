@@ -1,0 +1,196 @@
+"""risk, put together: the only place where its parts meet NATS, Valkey and QuestDB."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from decimal import Decimal
+from typing import Final, TypeVar
+
+import nats.errors
+from nats.aio.client import Client
+
+from adapters import bus
+from adapters.chain import GENESIS
+from adapters.clock import SystemClock
+from adapters.codec import ORDER_COMMITS, Commit
+from adapters.controls import CONTROL_COMMITS, open_controls
+from adapters.jetstream import JetStreamJournal
+from adapters.price_history import QuestdbPriceHistory
+from adapters.risk_snapshot import ValkeySnapshots
+from apps.chassis import Chassis, Service
+from apps.follower import Follower
+from apps.risk.blocks import Blocks
+from apps.risk.desk import Desk
+from apps.risk.door import Door
+from apps.risk.gate import Gate
+from apps.risk.measures import Measures
+from apps.risk.mirror import Mirror
+from apps.risk.subject import Ear
+from apps.risk.ticks import Ticks
+from config.catalogue import load_instruments
+from config.sections import RiskChecksSection
+from config.settings import RiskSettings
+from domain.controls import ControlEvent, Controls
+from domain.events import OrderEvent
+from domain.ports import Unavailable
+from domain.risk.engine import Risk
+from domain.risk.limits import Limits
+
+T = TypeVar("T")
+
+ORDERS_STREAM: Final = "OMS_JOURNAL"
+ORDERS_SUBJECT: Final = "oms.journal.0"
+RETRY_S: Final = 0.5
+FLUSH_TIMEOUT_S: Final = 1
+QUESTDB_TIMEOUT_S: Final = 1.0
+CONTROLS_WAIT_S: Final = 0.0
+"""A block has to take effect at once."""
+
+
+async def build(chassis: Chassis[RiskSettings]) -> Service:
+    """Everything in the order in which it is needed; the chassis takes it apart in the reverse order."""
+    settings = chassis.settings
+    checks = settings.risk_checks
+    catalogue = load_instruments()
+    controls = Controls()
+    risk = Risk(limits_of(checks), catalogue.instruments, catalogue.currencies, controls)
+    clock = SystemClock()
+    measures = Measures(chassis.registry, settings.monitoring.latency_alert_threshold_ms, lambda: gauges(risk))
+
+    client = await _nats(chassis)
+    orders = await JetStreamJournal.open(client, stream=ORDERS_STREAM, subject=ORDERS_SUBJECT)
+    symbols = await patiently(chassis, lambda: open_controls(client))
+    wait_s = settings.following.follower_wait_ms / 1000
+    journal_follower = Follower(orders, ORDER_COMMITS, orders_into(risk), after=GENESIS, wait_s=wait_s)
+    control_follower = Follower(symbols, CONTROL_COMMITS, controls_into(controls), after=GENESIS, wait_s=CONTROLS_WAIT_S)
+
+    gate = Gate(journal_follower, control_follower, orders, checks.reservation_ttl_ms / 1000)
+    desk = Desk(risk, gate, measures)
+    chassis.ready.set("journal", False, "catching up with the journal")
+    chassis.spawn(journal_follower.run(), "journal follower")
+    chassis.spawn(control_follower.run(), "control follower")
+    chassis.spawn(gate.open(), "opening")
+    chassis.spawn(gate.watch(lambda ok, why: chassis.ready.set("journal", ok, why)), "readiness")
+    chassis.spawn(gate.give_back(risk.exposure, measures), "leaked reservations")
+
+    await _valkey(chassis, risk, clock)
+    await _questdb(chassis)
+    await Ticks(risk, measures, time.monotonic_ns).start(client)
+    await Ear(client, desk, measures, checks.batch_max).start()
+    door = Door(risk, desk, Blocks(symbols, CONTROL_COMMITS, control_follower, controls), measures, clock)
+    return Service(router=door.router(), fast={("POST", "/check"): door.check}, stats=measures.stats)
+
+
+def limits_of(checks: RiskChecksSection) -> Limits:
+    """The user's numbers; percent become fractions, exactly."""
+    return Limits(
+        enabled=frozenset(checks.enabled),
+        order_notional_max=checks.max_order_size_usd,
+        order_quantity_max=checks.max_order_size_shares,
+        position_notional_max=checks.max_position_size_usd,
+        concentration_max=_fraction(checks.max_concentration_pct),
+        buying_power_initial=checks.initial_buying_power_usd,
+        margin_rate=_fraction(checks.margin_requirement_pct),
+        market_buffer=_fraction(checks.market_buffer_pct),
+        short_accounts=frozenset(checks.short_allowed_accounts),
+        var_max=checks.max_portfolio_var_usd,
+        quote_age_max_ns=int(checks.quote_age_max_sec * 1e9),
+    )
+
+
+def _fraction(percent: Decimal) -> Decimal:
+    return percent.scaleb(-2)
+
+
+def orders_into(risk: Risk) -> Callable[[Sequence[tuple[int, Commit[OrderEvent]]]], None]:
+    def apply(commits: Sequence[tuple[int, Commit[OrderEvent]]]) -> None:
+        for seq, commit in commits:
+            for event in commit.events:
+                risk.fold.apply(event, seq)
+
+    return apply
+
+
+def controls_into(controls: Controls) -> Callable[[Sequence[tuple[int, Commit[ControlEvent]]]], None]:
+    def apply(commits: Sequence[tuple[int, Commit[ControlEvent]]]) -> None:
+        for _, commit in commits:
+            for event in commit.events:
+                controls.apply(event)
+
+    return apply
+
+
+def gauges(risk: Risk) -> dict[str, int]:
+    exposure = risk.exposure
+    return {
+        "reservations": len(exposure.reservations),
+        "open_orders": len(exposure.orders),
+        "accounts": len(exposure.accounts),
+        "blocked_symbols": len(risk.controls.blocks),
+        "as_of_seq": risk.fold.seq,
+    }
+
+
+async def patiently(chassis: Chassis[RiskSettings], attempt: Callable[[], Awaitable[T]]) -> T:
+    """Until it works: a dependency that starts after us is no failure. The chassis stops the waiting when told to end."""
+    said = ""
+    while True:
+        try:
+            return await attempt()
+        except Unavailable as trouble:
+            if str(trouble) != said:
+                chassis.log.warning("waiting for a dependency", reason=str(trouble))
+            said = str(trouble)
+            await asyncio.sleep(RETRY_S)
+
+
+async def _nats(chassis: Chassis[RiskSettings]) -> Client:
+    section = chassis.settings.nats
+
+    def closed() -> None:
+        if not chassis.stopping.is_set():
+            chassis.fail("the NATS connection was closed for good")
+
+    client = await patiently(chassis, lambda: bus.connect(section.url, chassis.name, closed=closed, timeout_s=section.connect_timeout_sec))
+    chassis.exits.push_async_callback(client.close)
+
+    async def answers() -> str | None:
+        try:
+            await client.flush(FLUSH_TIMEOUT_S)
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            return str(error) or type(error).__name__
+        return None
+
+    chassis.health.depend("nats", answers)
+    return client
+
+
+async def _valkey(chassis: Chassis[RiskSettings], risk: Risk, clock: SystemClock) -> None:
+    """A dependency of /health, not of a decision: risk starts and decides without it."""
+    section = chassis.settings.valkey
+    snapshots = ValkeySnapshots.at(section.url, database=section.db, timeout_ms=section.timeout_ms, connections_max=section.max_connections)
+    chassis.exits.push_async_callback(snapshots.close)
+    await _greet(chassis, "Redis", snapshots.ping, section.url)
+    chassis.health.depend("valkey", snapshots.ping)
+    chassis.spawn(Mirror(risk, snapshots, clock).run(), "snapshots for readers")
+
+
+async def _questdb(chassis: Chassis[RiskSettings]) -> None:
+    """Nothing reads it before there is value at risk; with fills in SQLite there may be none at all."""
+    if getattr(chassis.settings, "fills", "questdb") == "sqlite":
+        chassis.log.info("running without QuestDB: fills are in SQLite")
+        return
+    history = QuestdbPriceHistory.at(chassis.settings.questdb.http_url, timeout_s=QUESTDB_TIMEOUT_S)
+    chassis.exits.push_async_callback(history.close)
+    await _greet(chassis, "QuestDB", history.ping, chassis.settings.questdb.http_url)
+    chassis.health.depend("questdb", history.ping)
+
+
+async def _greet(chassis: Chassis[RiskSettings], name: str, ping: Callable[[], Awaitable[None]], url: str) -> None:
+    """Say once that it is there; when it is not yet, go on and say so when it comes."""
+
+    async def keep_trying() -> None:
+        await patiently(chassis, ping)
+        chassis.log.info(f"Connected to {name}", url=url)
+
+    chassis.spawn(keep_trying(), f"first word from {name}")

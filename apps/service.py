@@ -1,0 +1,158 @@
+"""The chassis of every service: settings, logs, signals, the HTTP door, health, and an orderly end."""
+
+import asyncio
+import resource
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Final, NoReturn
+
+import uvloop
+from starlette.types import Receive, Scope, Send
+
+from apps import logs, metrics, operations
+from apps.chassis import FAILED, MISCONFIGURED, Chassis, S, Service, cancelled
+from apps.http import Handler, Listener, application, fast_path, serve
+from config.settings import Settings
+from config.text import ConfigError
+from domain.values import use_exact_arithmetic
+
+__all__ = ["Build", "Chassis", "Service", "live", "run_service"]
+
+STOP_DEADLINE_S: Final = 8.0
+
+Build = Callable[[Chassis[S]], Awaitable[Service]]
+
+
+def run_service(name: str, load: Callable[[], S], build: Build[S]) -> NoReturn:
+    """The whole life of a process. Exit codes: 0 stopped when asked, 1 failed, 2 wrong configuration."""
+    use_exact_arithmetic()
+    _allow_many_files()
+    try:
+        settings = load()
+        _configure_logs(name, settings)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            code = runner.run(live(settings, build))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        code = MISCONFIGURED
+    sys.exit(code)
+
+
+def _configure_logs(name: str, settings: Settings) -> None:
+    directory = settings.service.log_dir
+    try:
+        logs.configure(name, settings.service.log_level, directory)
+    except OSError as error:
+        raise ConfigError(f"{directory}: service.log_dir: no log can be written there: {error.strerror}") from error
+
+
+class Front:
+    """The application behind the door, which changes while the door stays open."""
+
+    def __init__(self, app: Handler) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
+async def live(settings: S, build: Build[S]) -> int:
+    """Open the doors, build, serve until told to stop, stop. The exit code."""
+    chassis = Chassis(settings)
+    for sentence in settings.without_effect():
+        chassis.log.info(sentence)
+    for sentence in settings.notices():
+        chassis.log.warning(sentence)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, chassis.stop)
+    chassis.health.set("service", False, "starting")
+    chassis.ready.set("service", False, "starting")
+    front = Front(operations.closed(chassis, "starting"))
+    try:
+        door, gauges = await _open(chassis, front)
+    except OSError as error:
+        chassis.log.critical(f"Cannot open the ports of {chassis.name}: {error}")
+        return FAILED
+    await _serve_until_told(chassis, build, front)
+    await _stop(chassis, front, door, gauges)
+    return chassis.code
+
+
+async def _open(chassis: Chassis[S], front: Handler) -> tuple[Listener, Listener]:
+    where, monitoring = chassis.settings.service, chassis.settings.monitoring
+    gauges = await serve(operations.gauges(chassis), where.host, monitoring.metrics_port)
+    try:
+        door = await serve(front, where.host, where.port)
+    except OSError:
+        await gauges.stop()
+        raise
+    chassis.log.info("Listening", host=where.host, port=door.port, metrics_port=gauges.port)
+    return door, gauges
+
+
+async def _serve_until_told(chassis: Chassis[S], build: Build[S], front: Front) -> None:
+    chassis.spawn(metrics.measure_loop_lag(chassis.registry), "loop lag")
+    service = await _built(chassis, build)
+    if service is None:
+        return
+    chassis.service = service
+    app = application(chassis.name, operations.router(chassis), service.router)
+    front.app = fast_path(app, service.fast)
+    chassis.health.set("service", True)
+    chassis.ready.set("service", True)
+    chassis.spawn(_look_after(chassis), "health")
+    await chassis.stopping.wait()
+
+
+async def _built(chassis: Chassis[S], build: Build[S]) -> Service | None:
+    """The service, or None when we are told to stop first or it cannot be built."""
+    building = asyncio.ensure_future(build(chassis))
+    told = asyncio.create_task(chassis.stopping.wait())
+    await asyncio.wait({building, told}, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    try:
+        if chassis.stopping.is_set():
+            await cancelled(building)
+            return None
+        return building.result()
+    except ConfigError:
+        raise
+    except Exception:  # the edge of the process: whatever it was, it is said and the process ends
+        chassis.log.critical(f"{chassis.name} could not start", exc_info=True)
+        chassis.code = FAILED
+        return None
+
+
+async def _stop(chassis: Chassis[S], front: Front, door: Listener, gauges: Listener) -> None:
+    """Nothing new, then what is in flight, then the rest in the reverse order of its making."""
+    chassis.ready.set("service", False, "stopping")
+    front.app = operations.closed(chassis, "stopping")
+    try:
+        async with asyncio.timeout(STOP_DEADLINE_S):
+            if chassis.service:
+                await chassis.service.stop_intake()
+            await door.stop()
+            await chassis.exits.aclose()
+            await gauges.stop()
+    except TimeoutError:
+        chassis.log.warning(f"Not everything had ended after {STOP_DEADLINE_S:g} s")
+    except Exception:  # the edge of the process
+        chassis.log.critical(f"{chassis.name} could not stop in order", exc_info=True)
+        chassis.code = FAILED
+    chassis.log.info("Stopped", exit_code=chassis.code)
+
+
+async def _look_after(chassis: Chassis[S]) -> None:
+    """Ask the dependencies now and then, so that a change is in the log also when nobody asks /health."""
+    while True:
+        await chassis.health.trouble()
+        await asyncio.sleep(chassis.settings.monitoring.health_check_interval_sec)
+
+
+def _allow_many_files() -> None:
+    """As many connections as the system lets us have: the usual soft limit of 1024 is below our own bound."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

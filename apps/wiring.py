@@ -1,0 +1,151 @@
+"""The only place where ports meet machines: each service takes its connections from here."""
+
+import asyncio
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import nats.errors
+import structlog
+from nats.aio.client import Client
+
+from adapters import bus
+from adapters.codec import decoder
+from adapters.jetstream import JetStreamJournal, ensure_stream
+from adapters.natsmonitor import NotDurable, require_fsync
+from adapters.questdb import QuestDbFills
+from adapters.sqlite import SqliteFills
+from adapters.valkey import ValkeyPositions
+from apps.service import Chassis
+from config.settings import OmsSettings, ProjectorSettings, Settings
+from domain.ports import Clock, Unavailable
+from domain.quotes import Market, Quote
+
+log = structlog.get_logger()
+
+ORDER_STREAM: Final = "OMS_JOURNAL"
+TRY_AGAIN_S: Final = 0.5
+PROBE_TIMEOUT_S: Final = 0.8
+FILLS_FILE: Final = "fills.db"
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+_QUOTE: Final = decoder(Quote)
+
+
+async def connect(chassis: Chassis[AnySettings]) -> Client:
+    """The service's NATS connection: tried until it is there, watched, closed at the end."""
+    settings = chassis.settings.nats
+
+    def closed() -> None:
+        if not chassis.stopping.is_set():
+            chassis.fail("the NATS client gave up its connection")
+
+    while True:
+        try:
+            client = await bus.connect(settings.url, chassis.name, closed=closed, timeout_s=float(settings.connect_timeout_sec))
+            break
+        except Unavailable as trouble:
+            log.warning("waiting for NATS", reason=str(trouble))
+            await asyncio.sleep(TRY_AGAIN_S)
+    chassis.exits.push_async_callback(client.close)
+    chassis.health.depend("nats", lambda: nats_trouble(client))
+    return client
+
+
+async def nats_trouble(client: Client) -> str | None:
+    """None while a ping comes back; else why not. A deaf connection looks connected, so it is asked."""
+    if not client.is_connected:
+        return "not connected"
+    try:
+        await client.rtt(PROBE_TIMEOUT_S)
+    except (TimeoutError, OSError, nats.errors.Error) as error:
+        return f"no answer: {error or type(error).__name__}"
+    return None
+
+
+def order_subject(shard: int) -> str:
+    return f"oms.journal.{shard}"
+
+
+async def order_journal(
+    client: Client, *, shard: int = 0, append_timeout_s: float = 0.5, append_deadline_s: float = 2.0
+) -> JetStreamJournal:
+    """The order journal of a shard, to read; only oms appends."""
+    return await JetStreamJournal.open(
+        client, stream=ORDER_STREAM, subject=order_subject(shard), append_timeout_s=append_timeout_s, append_deadline_s=append_deadline_s
+    )
+
+
+async def writable_order_journal(chassis: Chassis[OmsSettings], client: Client) -> JetStreamJournal:
+    """The journal for its only writer: the stream made if missing, and refused where an ack does not mean fsynced."""
+    settings = chassis.settings.journal
+    while True:
+        try:
+            if settings.durability == "fsync":
+                await require_fsync(str(chassis.settings.nats.monitor_url))
+            else:
+                log.warning("durability is relaxed: an acknowledged order may be lost in a power cut")
+            await ensure_stream(client, ORDER_STREAM, ["oms.journal.*"], settings.max_bytes)
+            break
+        except Unavailable as trouble:
+            log.warning("waiting for the journal", reason=str(trouble))
+            await asyncio.sleep(TRY_AGAIN_S)
+        except NotDurable as trouble:
+            chassis.fail(f"{trouble}; or set journal.durability to relaxed, and lose orders in a power cut")
+            await asyncio.Event().wait()
+    return await order_journal(
+        client,
+        shard=settings.shard,
+        append_timeout_s=float(settings.append_timeout_ms) / 1000,
+        append_deadline_s=float(settings.append_deadline_ms) / 1000,
+    )
+
+
+def positions(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> ValkeyPositions:
+    """Positions in Valkey, watched by health, closed at the end."""
+    settings = chassis.settings.valkey
+    store = ValkeyPositions.at(
+        str(settings.url),
+        database=settings.db,
+        position_ttl_sec=settings.position_ttl_sec,
+        timeout_ms=float(settings.timeout_ms),
+        connections_max=settings.max_connections,
+    )
+    chassis.exits.push_async_callback(store.close)
+    chassis.health.depend("valkey", lambda: _trouble(store))
+    return store
+
+
+def fills(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> QuestDbFills | SqliteFills:
+    """The fills table where the configuration says it is: QuestDB, or a SQLite file in the data directory."""
+    settings = chassis.settings
+    store: QuestDbFills | SqliteFills
+    if settings.fills == "sqlite":
+        store = SqliteFills((settings.service.data_dir or Path()) / FILLS_FILE)
+    else:
+        store = QuestDbFills(str(settings.questdb.http_url), str(settings.questdb.pg_url))
+    chassis.exits.push_async_callback(store.close)
+    chassis.health.depend(settings.fills, lambda: _trouble(store))
+    return store
+
+
+async def _trouble(store: Any) -> str | None:
+    try:
+        await store.ping()
+    except Unavailable as trouble:
+        return str(trouble)
+    return None
+
+
+async def follow_ticks(client: Client, market: Market, clock: Clock) -> None:
+    """Keep the market up to date from `ticks.>`. A tick that cannot be read is counted out by its age."""
+
+    async def on_tick(message: Any) -> None:
+        try:
+            quote: Quote = _QUOTE.decode(message.data)
+        except ValueError as error:
+            log.warning("unreadable tick", subject=message.subject, error=str(error))
+            return
+        market.update(quote, clock.now_ns())
+
+    await client.subscribe("ticks.>", cb=on_tick)

@@ -1,0 +1,88 @@
+"""One question, one answer: check and reservation are a single synchronous step, so concurrent orders cannot pass one limit together."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from domain.commands import Decision, Terms
+from domain.controls import Controls
+from domain.instruments import Denial, Instrument
+from domain.risk.checks import Case, judge, switched_on
+from domain.risk.exposure import Account, Exposure, Holding, Marks, Open, Reservation
+from domain.risk.fold import RiskFold
+from domain.risk.limits import Limits
+from domain.values import ZERO, OrderType, Side
+
+
+class Risk:
+    """Limits, prices, controls and exposure of all accounts. `now_ns` is any steady clock: only differences are told by it."""
+
+    def __init__(
+        self, limits: Limits, instruments: Mapping[str, Instrument], currencies: Mapping[str, Decimal], controls: Controls
+    ) -> None:
+        self.limits = limits
+        self.instruments = instruments
+        self.controls = controls
+        self.marks = Marks({s: currencies[i.currency] for s, i in instruments.items()}, limits.quote_age_max_ns)
+        self.exposure = Exposure(self.marks, limits.buying_power_initial)
+        self.fold = RiskFold(self.exposure)
+        self._checks = switched_on(limits)
+
+    def decide(self, terms: Terms, now_ns: int) -> Decision:
+        """The decision, and the reservation when it is an approval. Asked again while that stands, it answers the same and reserves nothing."""
+        held = self.exposure.reservations.get(terms.order_id)
+        if held is not None and held.terms == terms:
+            self.exposure.renew(terms.order_id, now_ns)
+            return held.decision
+        if held is not None or terms.order_id in self.exposure.orders:
+            return Decision(terms.order_id, self.limits.version, denial=Denial("duplicate_order"))
+        decision = self.dry(terms, now_ns)
+        if decision.denial is None:
+            assert decision.reference is not None
+            price = decision.reference * self.marks.rates[terms.symbol]
+            open_ = Open(terms.account, terms.symbol, terms.side, terms.quantity, price)
+            self.exposure.reserve(terms.order_id, Reservation(open_, terms, decision, now_ns))
+        return decision
+
+    def dry(self, terms: Terms, now_ns: int) -> Decision:
+        """The decision alone."""
+        price = self.valued_at(terms, now_ns)
+        denial, results = judge(self._case(terms, price), self._checks)
+        return Decision(terms.order_id, self.limits.version, denial=denial, checks=results, reference=price)
+
+    def valued_at(self, terms: Terms, now_ns: int) -> Decimal | None:
+        """The price an order is counted at, in its currency: its limit, or the worse of far touch and stop plus the buffer."""
+        if terms.order_type is OrderType.LIMIT or terms.order_type is OrderType.STOP_LIMIT:
+            return terms.price
+        touch = self.marks.touch(terms.symbol, terms.side, now_ns)
+        if touch is None:
+            return None
+        return max(touch, terms.stop_price or ZERO) * (1 + self.limits.market_buffer)
+
+    def _case(self, terms: Terms, price: Decimal | None) -> Case:
+        symbol, quantity = terms.symbol, terms.quantity
+        account: Account = self.exposure.look(terms.account)
+        holding = account.holdings.get(symbol) or Holding(symbol)
+        notional = ZERO if price is None else price * quantity * self.marks.rates[symbol]
+        sells = terms.side is Side.SELL
+        if sells:
+            open_quantity, worst_side = holding.sell_quantity, holding.sell_notional - holding.value + notional
+            reduces = open_quantity + quantity <= holding.quantity
+        else:
+            open_quantity, worst_side = holding.buy_quantity, holding.buy_notional + holding.value + notional
+            reduces = open_quantity + quantity <= -holding.quantity
+        return Case(
+            limits=self.limits,
+            blocked=self.controls.blocked(symbol),
+            priced=price is not None,
+            sells=sells,
+            may_short=self.instruments[symbol].shortable or terms.account in self.limits.short_accounts,
+            reduces=reduces,
+            quantity=quantity,
+            notional=notional,
+            held=holding.quantity,
+            open_quantity=open_quantity,
+            worst_side=worst_side,
+            worst_added=max(worst_side - holding.worst, ZERO),
+            worst_total=account.worst,
+            equity=account.equity,
+        )

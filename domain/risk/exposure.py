@@ -1,0 +1,225 @@
+"""What each account has at stake, in USD: positions at their mark, open orders and reservations at the worst case, as running sums.
+
+Every number of a check is read off these sums, so a check costs the same with one open order or a thousand. All arithmetic is exact:
+what is added when an order opens is what is taken away when it closes, to the last digit.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import msgspec
+
+from domain.commands import Decision, Terms
+from domain.quotes import Market, Quote
+from domain.values import ZERO, Side
+
+
+class Marks:
+    """The last mid of each symbol in USD, however old: what positions are valued at. `version` counts the changes."""
+
+    def __init__(self, rates: Mapping[str, Decimal], quote_age_max_ns: int) -> None:
+        self.rates = rates
+        self.mids: dict[str, Decimal] = {}
+        self.version = 0
+        self._market = Market()
+        self._age_max_ns = quote_age_max_ns
+
+    def update(self, quote: Quote, now_ns: int) -> None:
+        self._market.update(quote, now_ns)
+        mid = self._market.mid(quote.symbol, now_ns - self._age_max_ns)
+        if mid is None:
+            return
+        usd = mid * self.rates[quote.symbol]
+        if self.mids.get(quote.symbol) != usd:
+            self.mids[quote.symbol] = usd
+            self.version += 1
+
+    def touch(self, symbol: str, side: Side, now_ns: int) -> Decimal | None:
+        """The price an aggressive order meets, in the instrument's currency; None without a quote that is young enough."""
+        return self._market.best(symbol, side, now_ns - self._age_max_ns)
+
+
+class Holding(msgspec.Struct, gc=False):
+    """One account in one symbol. `quantity` is signed; notionals, value and worst case are USD.
+
+    `worst` is the larger of what the position becomes in value when all open buys fill, and when all open sells do.
+    """
+
+    symbol: str
+    quantity: Decimal = ZERO
+    mark: Decimal = ZERO
+    last_price: Decimal = ZERO
+    buy_quantity: Decimal = ZERO
+    buy_notional: Decimal = ZERO
+    sell_quantity: Decimal = ZERO
+    sell_notional: Decimal = ZERO
+    value: Decimal = ZERO
+    worst: Decimal = ZERO
+
+
+class Account(msgspec.Struct):
+    """Sums over the holdings of one account. `cash` starts as the initial buying power: trades and fees move it, so equity needs no average cost."""
+
+    name: str
+    cash: Decimal
+    value: Decimal = ZERO
+    gross: Decimal = ZERO
+    worst: Decimal = ZERO
+    marked: int = -1
+    holdings: dict[str, Holding] = {}
+
+    @property
+    def equity(self) -> Decimal:
+        """Initial buying power + realised + unrealised - fees."""
+        return self.cash + self.value
+
+    def holding(self, symbol: str) -> Holding:
+        found = self.holdings.get(symbol)
+        if found is None:
+            found = self.holdings[symbol] = Holding(symbol)
+        return found
+
+    def mark(self, marks: Marks) -> None:
+        """Value all positions at the latest mids; nothing to do when no mid has moved since the last time."""
+        if self.marked == marks.version:
+            return
+        for holding in self.holdings.values():
+            price = marks.mids.get(holding.symbol, holding.last_price)
+            if price != holding.mark:
+                self._value(holding, holding.quantity, price)
+        self.marked = marks.version
+
+    def open(self, symbol: str, side: Side, quantity: Decimal, notional: Decimal) -> None:
+        """Add to (negative: take from) what is open on one side. Sums first, then changes: a trap leaves nothing half done."""
+        holding = self.holding(symbol)
+        buying = side is Side.BUY
+        buys = holding.buy_notional + notional if buying else holding.buy_notional
+        sells = holding.sell_notional if buying else holding.sell_notional + notional
+        shares = (holding.buy_quantity if buying else holding.sell_quantity) + quantity
+        worst = max(holding.value + buys, sells - holding.value)
+        total = self.worst + worst - holding.worst
+        if buying:
+            holding.buy_quantity, holding.buy_notional = shares, buys
+        else:
+            holding.sell_quantity, holding.sell_notional = shares, sells
+        holding.worst, self.worst = worst, total
+
+    def trade(self, symbol: str, quantity: Decimal, price: Decimal, fee: Decimal, marks: Marks) -> None:
+        """A signed quantity changed hands at a price in USD. A bust is the opposite trade with its fee given back."""
+        holding = self.holding(symbol)
+        cash = self.cash - quantity * price - fee
+        self._value(holding, holding.quantity + quantity, marks.mids.get(symbol, price))
+        self.cash, holding.last_price = cash, price
+
+    def _value(self, holding: Holding, quantity: Decimal, mark: Decimal) -> None:
+        value = quantity * mark
+        worst = max(value + holding.buy_notional, holding.sell_notional - value)
+        total = self.value + value - holding.value
+        gross = self.gross + abs(value) - abs(holding.value)
+        worst_total = self.worst + worst - holding.worst
+        holding.quantity, holding.mark, holding.value, holding.worst = quantity, mark, value, worst
+        self.value, self.gross, self.worst = total, gross, worst_total
+
+
+class Open(msgspec.Struct, frozen=True, gc=False):
+    """What an order may still trade, and the price in USD that it is counted at."""
+
+    account: str
+    symbol: str
+    side: Side
+    quantity: Decimal
+    price: Decimal
+
+
+class Reservation(msgspec.Struct, frozen=True, gc=False):
+    """Approved, not yet seen in the journal. The decision is kept so that a repeated question gets the same answer."""
+
+    open: Open
+    terms: Terms
+    decision: Decision
+    at_ns: int
+
+
+class Exposure:
+    """All accounts, the open orders behind their sums, and the reservations in the order in which they were made.
+
+    `changed` are the accounts that moved since a reader last took them off the set.
+    """
+
+    def __init__(self, marks: Marks, buying_power_initial: Decimal) -> None:
+        self.marks = marks
+        self.accounts: dict[str, Account] = {}
+        self.orders: dict[str, Open] = {}
+        self.reservations: dict[str, Reservation] = {}
+        self.changed: set[str] = set()
+        self._initial = buying_power_initial
+
+    @property
+    def oldest_reservation_ns(self) -> int | None:
+        return next((r.at_ns for r in self.reservations.values()), None)
+
+    def look(self, account: str) -> Account:
+        """The account, marked to the market. One that never traded is made up for the moment and not remembered."""
+        found = self.accounts.get(account)
+        if found is None:
+            return Account(account, self._initial)
+        found.mark(self.marks)
+        return found
+
+    def account(self, name: str) -> Account:
+        """The account, to be changed: readers will be told."""
+        self.changed.add(name)
+        found = self.accounts.get(name)
+        if found is None:
+            found = self.accounts[name] = Account(name, self._initial)
+        return found
+
+    def reserve(self, order_id: str, reservation: Reservation) -> None:
+        self._count(reservation.open)
+        self.reservations[order_id] = reservation
+
+    def renew(self, order_id: str, at_ns: int) -> None:
+        """Asked again: it is held from now on."""
+        self.reservations[order_id] = msgspec.structs.replace(self.reservations.pop(order_id), at_ns=at_ns)
+
+    def release(self, order_id: str) -> None:
+        """Take the reservation away, if there is one; so it is released exactly once, whoever comes first."""
+        reservation = self.reservations.pop(order_id, None)
+        if reservation is not None:
+            self._discount(reservation.open)
+
+    def release_before(self, at_ns: int) -> list[str]:
+        """The order ids of reservations made before `at_ns`, released: they were approved and never journaled."""
+        leaked: list[str] = []
+        for order_id, reservation in self.reservations.items():
+            if reservation.at_ns >= at_ns:
+                break
+            leaked.append(order_id)
+        for order_id in leaked:
+            self.release(order_id)
+        return leaked
+
+    def opened(self, order_id: str, open_: Open) -> None:
+        """The journal has the order: what was reserved for it becomes what the journal says."""
+        self.release(order_id)
+        self._count(open_)
+        self.orders[order_id] = open_
+
+    def resized(self, order_id: str, quantity: Decimal) -> None:
+        """The order may still trade this much."""
+        open_ = self.orders[order_id]
+        self._discount(open_)
+        self.orders[order_id] = changed = msgspec.structs.replace(open_, quantity=quantity)
+        self._count(changed)
+
+    def closed(self, order_id: str) -> None:
+        self.release(order_id)
+        open_ = self.orders.pop(order_id, None)
+        if open_ is not None:
+            self._discount(open_)
+
+    def _count(self, open_: Open) -> None:
+        self.account(open_.account).open(open_.symbol, open_.side, open_.quantity, open_.quantity * open_.price)
+
+    def _discount(self, open_: Open) -> None:
+        self.account(open_.account).open(open_.symbol, open_.side, -open_.quantity, -open_.quantity * open_.price)

@@ -1,0 +1,63 @@
+"""The exposure as the journal tells it: the same events make the same sums, whoever reserved what before."""
+
+from decimal import Decimal
+
+from domain import events as e
+from domain.lifecycle import CLOSED
+from domain.risk.exposure import Exposure, Open
+from domain.values import ZERO, signed
+
+
+class UnknownInstrument(LookupError):
+    """The journal names a symbol that the catalogue lost: nobody can say what it is worth. Put the instrument back."""
+
+
+class RiskFold:
+    """Moves what orders have at stake: reserved, open, position, gone. Closed orders are forgotten; a late trade still moves the position."""
+
+    def __init__(self, exposure: Exposure) -> None:
+        self.exposure = exposure
+        self.seq = 0
+        self._submitted: dict[str, e.OrderSubmitted] = {}
+
+    def apply(self, event: e.OrderEvent, seq: int) -> None:
+        self.seq = seq
+        order_id = event.order_id
+        if isinstance(event, e.OrderSubmitted):
+            self._submitted[order_id] = event
+        elif isinstance(event, e.OrderRiskChecked):
+            self._opened(event)
+        elif isinstance(event, e.OrderFilled):
+            self._traded(event, event.quantity, event.fee)
+        elif isinstance(event, e.TradeBusted):
+            self._traded(event, -event.quantity, -event.fee)
+        if event.status in CLOSED:
+            self._submitted.pop(order_id, None)
+            self.exposure.closed(order_id)
+
+    def _opened(self, event: e.OrderRiskChecked) -> None:
+        terms = self._submitted.pop(event.order_id)
+        price = event.reference if event.reference is not None else terms.price
+        assert price is not None, f"order {event.order_id} passed risk without a price to value it at"
+        usd = price * self._rate(terms.symbol)
+        self.exposure.opened(event.order_id, Open(terms.account, terms.symbol, terms.side, terms.quantity, usd))
+
+    def _traded(self, event: e.OrderFilled | e.TradeBusted, quantity: Decimal, fee: Decimal) -> None:
+        """`quantity` and `fee` are negative for a bust: then the position goes back, and the order may trade that much again."""
+        rate, exposure = self._rate(event.symbol), self.exposure
+        account = exposure.account(event.account)
+        account.trade(event.symbol, signed(event.side, quantity), event.price * rate, fee * rate, exposure.marks)
+        open_ = exposure.orders.get(event.order_id)
+        if event.status in CLOSED:
+            return
+        if open_ is not None:
+            exposure.resized(event.order_id, max(open_.quantity - quantity, ZERO))
+        elif quantity < ZERO:
+            # A bust opened a forgotten order again: its trade's own price is what is known of it.
+            exposure.opened(event.order_id, Open(event.account, event.symbol, event.side, -quantity, event.price * rate))
+
+    def _rate(self, symbol: str) -> Decimal:
+        rate = self.exposure.marks.rates.get(symbol)
+        if rate is None:
+            raise UnknownInstrument(f"the journal names {symbol}, which is not among the instruments")
+        return rate

@@ -1,0 +1,90 @@
+"""Cancels: asked for, raced by fills, refused by the venue."""
+
+from tests.table import check
+
+
+def test_a_cancel_of_a_routed_order_waits_for_the_venue() -> None:
+    # rows 18, 19
+    check("""submit buy 10 @50
+             route PAPER_A
+             cancel
+             > CancelRequested pending_cancel source=client
+             cancel
+             > nothing
+             venue_cancelled requested
+             > OrderCancelled cancelled source=venue reason=requested
+             cancel
+             > nothing""")
+
+
+def test_a_fill_overtakes_the_cancel() -> None:
+    # rows 15, 16, FAILURES 35
+    check("""submit buy 10 @50
+             route PAPER_A
+             cancel
+             fill F1 4 @49
+             > OrderFilled pending_cancel cum=4 leaves=6 late=False
+             fill F2 6 @49
+             > OrderFilled filled leaves=0
+             cancel_rejected too_late
+             > nothing
+             = filled""")
+
+
+def test_the_venue_cancels_what_a_fill_left() -> None:
+    check("""submit buy 10 @50
+             route PAPER_A
+             cancel
+             fill F1 4 @49
+             venue_cancelled
+             > OrderCancelled cancelled cum=4 leaves=0""")
+
+
+def test_a_rejected_cancel_returns_to_where_the_order_works() -> None:
+    # row 20
+    check("""submit buy 10 @50
+             route PAPER_A
+             cancel
+             cancel_rejected too_late
+             > CancelRejected routed reason=too_late
+             fill F1 4 @49
+             cancel
+             > CancelRequested pending_cancel
+             cancel_rejected too_late
+             > CancelRejected partially_filled
+             cancel_rejected too_late
+             > nothing""")
+
+
+def test_an_acknowledgement_may_arrive_after_the_cancel_was_asked_for() -> None:
+    check("""submit buy 10 @50
+             route PAPER_A
+             cancel
+             ack V1
+             > RouteAcknowledged pending_cancel""")
+
+
+def test_a_venue_that_rejects_the_order_while_we_cancel_has_the_last_word() -> None:
+    check("""submit buy 10 @50
+             route PAPER_A
+             cancel
+             reject unknown_symbol
+             > OrderRejected rejected source=venue""")
+
+
+def test_an_order_may_expire_while_we_cancel() -> None:
+    check("""submit buy 10 @50
+             route PAPER_A
+             cancel
+             expired
+             > OrderExpired expired""")
+
+
+def test_a_cancel_of_what_ended_otherwise_is_refused_and_stored() -> None:
+    for end, status in (("fill F1 10 @50", "filled"), ("expired", "expired"), ("reject", "rejected")):
+        check(f"""submit buy 10 @50
+                  route PAPER_A
+                  {end}
+                  cancel operator late
+                  > TransitionRefused {status} trigger=cancel source=operator detail=late
+                  = {status}""")

@@ -1,0 +1,563 @@
+"""A paper venue, told as scenes: what it hears, and after `>` what it says. The rules are docs/paper-venues.md."""
+
+import re
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.codec import CommitCodec
+from domain.commands import ReportKind, VenueReport, VenueRequest
+from domain.instruments import Instrument
+from domain.paper import PaperVenue
+from domain.paper_book import PaperOrder
+from domain.paper_events import Cancel, Message, Passed, Reported, RequestTaken, StopTriggered, VenueEvent
+from domain.quotes import Quote
+from domain.values import OrderType, Side, TimeInForce, plain
+
+INSTRUMENT = Instrument(
+    symbol="X", tick=Decimal("0.5"), lot=Decimal("0.1"), quantity_max=Decimal(10_000), notional_min=Decimal(5), currency="USD"
+)
+MAKER_BPS, TAKER_BPS = Decimal(2), Decimal(10)
+QUOTE = re.compile(r"quote (\S+)x(\S+) (\S+)x(\S+)")
+ORDER = re.compile(r"(\w+) (buy|sell) (\S+)(?: @(\S+))?(?: stop (\S+))?(?: (ioc|fok|gtd|gtc)(\d+)?)?(?: of (\S+))?(?: shard (\d+))?")
+
+
+def new_venue() -> PaperVenue:
+    return PaperVenue("V", {"X": INSTRUMENT}, MAKER_BPS, TAKER_BPS)
+
+
+def message_of(line: str) -> Message:
+    """`quote 10x99.5 10x100`, `A buy 3 @100 fok`, `S sell 2 stop 95`, `cancel A`, `time`. Types follow from the prices given."""
+    if line == "time":
+        return Passed()
+    if line.startswith("cancel "):
+        name, _, account = line.removeprefix("cancel ").partition(" of ")
+        return Cancel(request(name, Side.BUY, Decimal(1), account=account or "alice"))
+    if found := QUOTE.fullmatch(line):
+        bid_size, bid, ask_size, ask = (Decimal(text) for text in found.groups())
+        return Quote(symbol="X", venue="V", bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size, at=0)
+    found = ORDER.fullmatch(line)
+    assert found, f"not a line of a scene: {line!r}"
+    name, side, quantity, price, stop, force, expire_at, symbol, shard = found.groups()
+    return request(
+        name,
+        Side(side),
+        Decimal(quantity),
+        price=Decimal(price) if price else None,
+        stop_price=Decimal(stop) if stop else None,
+        force=TimeInForce(force or "gtc"),
+        expire_at=int(expire_at) if expire_at else None,
+        symbol=symbol or "X",
+        shard=int(shard or 0),
+    )
+
+
+def request(
+    name: str,
+    side: Side,
+    quantity: Decimal,
+    *,
+    price: Decimal | None = None,
+    stop_price: Decimal | None = None,
+    force: TimeInForce = TimeInForce.GTC,
+    expire_at: int | None = None,
+    symbol: str = "X",
+    shard: int = 0,
+    account: str = "alice",
+) -> VenueRequest:
+    kind = {
+        (False, False): OrderType.MARKET,
+        (True, False): OrderType.LIMIT,
+        (False, True): OrderType.STOP,
+        (True, True): OrderType.STOP_LIMIT,
+    }[price is not None, stop_price is not None]
+    return VenueRequest(
+        order_id=f"order-{name}",
+        route_id=name,
+        venue="V",
+        account=account,
+        symbol=symbol,
+        side=side,
+        type=kind,
+        quantity=quantity,
+        price=price,
+        stop_price=stop_price,
+        time_in_force=force,
+        expire_at=expire_at,
+        shard=shard,
+    )
+
+
+def said(event: VenueEvent) -> str | None:
+    match event:
+        case RequestTaken():
+            return None
+        case StopTriggered():
+            return f"{event.route_id} triggered"
+        case Reported():
+            return said_by(event.report)
+
+
+def said_by(report: VenueReport) -> str:
+    if report.report is ReportKind.FILL:
+        assert report.quantity is not None and report.price is not None
+        return f"{report.route_id} fill {plain(report.quantity)} @{plain(report.price)} {report.liquidity}"
+    return f"{report.route_id} {report.report}" + (f" {report.reason}" if report.reason else "")
+
+
+def check(scene: str, venue: PaperVenue | None = None) -> PaperVenue:
+    """Play a scene: each line is heard by the venue, `> ...` is what it must have said to the line before, `at 5` sets its clock."""
+    venue, now, told, before = venue or new_venue(), 0, "", ""
+    for line in (text.strip() for text in scene.strip().splitlines()):
+        if line.startswith("> "):
+            assert told == line[2:], before
+        elif line.startswith("at "):
+            now = int(line[3:])
+        else:
+            before = line
+            told = ", ".join(text for event in venue.take(message_of(line), now) if (text := said(event))) or "nothing"
+    return venue
+
+
+def test_a_market_order_fills_at_the_touch() -> None:
+    check("""quote 10x99.5 10x100
+             > nothing
+             B buy 3
+             > B accepted, B fill 3 @100 taker
+             S sell 4
+             > S accepted, S fill 4 @99.5 taker""")
+
+
+def test_a_marketable_limit_fills_at_the_touch_not_at_its_limit() -> None:
+    check("""quote 10x99.5 10x100
+             B buy 3 @105
+             > B accepted, B fill 3 @100 taker
+             S sell 3 @99.5
+             > S accepted, S fill 3 @99.5 taker""")
+
+
+def test_the_displayed_size_is_consumed_until_the_next_quote() -> None:
+    check("""quote 10x99.5 5x100
+             A buy 3
+             > A accepted, A fill 3 @100 taker
+             B buy 3 @100
+             > B accepted, B fill 2 @100 taker
+             C buy 1 @100
+             > C accepted
+             quote 10x99.5 5x100
+             > B fill 1 @100 maker, C fill 1 @100 maker
+             D buy 9
+             > D accepted, D fill 3 @100 taker""")
+
+
+def test_each_side_has_a_size_of_its_own() -> None:
+    check("""quote 1x99.5 2x100
+             B buy 2
+             > B accepted, B fill 2 @100 taker
+             S sell 1
+             > S accepted, S fill 1 @99.5 taker""")
+
+
+def test_what_a_market_order_lacks_waits_and_fills_at_the_next_touch() -> None:
+    check("""M buy 3
+             > M accepted
+             quote 10x99.5 1x100
+             > M fill 1 @100 taker
+             quote 10x99.5 0x90
+             > nothing
+             quote 10x99.5 10x101
+             > M fill 2 @101 taker""")
+
+
+def test_a_resting_limit_fills_at_its_own_price_when_the_touch_comes_to_it_or_crosses_it() -> None:
+    check("""quote 10x99.5 10x100
+             A buy 1 @99
+             > A accepted
+             B buy 1 @98
+             > B accepted
+             S sell 1 @102
+             > S accepted
+             quote 10x98.5 10x99
+             > A fill 1 @99 maker
+             quote 10x101.5 10x102
+             > nothing
+             quote 10x103 10x104
+             > S fill 1 @102 maker
+             quote 10x90 10x91
+             > B fill 1 @98 maker""")
+
+
+def test_resting_limits_fill_by_price_then_time() -> None:
+    check("""A buy 1 @99
+             B buy 1 @100
+             C buy 1 @99
+             D buy 1 @100
+             quote 10x90 3x99
+             > B fill 1 @100 maker, D fill 1 @100 maker, A fill 1 @99 maker
+             quote 10x90 3x99
+             > C fill 1 @99 maker""")
+
+
+def test_sell_limits_too_fill_the_best_price_first() -> None:
+    check("""A sell 1 @101
+             B sell 1 @100
+             C sell 1 @101
+             quote 2x101 9x110
+             > B fill 1 @100 maker, A fill 1 @101 maker""")
+
+
+def test_waiting_market_orders_go_before_limits() -> None:
+    check("""L buy 2 @200
+             M buy 2
+             quote 10x99.5 3x100
+             > M fill 2 @100 taker, L fill 1 @200 maker""")
+
+
+def test_buys_come_before_sells_when_one_quote_fills_both() -> None:
+    check("""S sell 1 @90
+             B buy 1 @110
+             quote 10x99.5 10x100
+             > B fill 1 @110 maker, S fill 1 @90 maker""")
+
+
+def test_a_stop_triggers_on_its_own_aggressive_side() -> None:
+    check("""quote 10x99.5 10x100
+             B buy 1 stop 101
+             > B accepted
+             S sell 1 stop 99
+             > S accepted
+             quote 10x99.5 10x100.5
+             > nothing
+             quote 10x100.5 10x101
+             > B triggered, B fill 1 @101 taker
+             quote 10x99 10x101
+             > S triggered, S fill 1 @99 taker""")
+
+
+def test_a_stop_that_is_reached_when_it_comes_triggers_at_once() -> None:
+    check("""quote 10x99.5 10x100
+             B buy 1 stop 100
+             > B accepted, B triggered, B fill 1 @100 taker""")
+
+
+def test_a_triggered_stop_limit_rests_at_its_limit() -> None:
+    check("""quote 10x99.5 10x100
+             B buy 2 @101.5 stop 101
+             > B accepted
+             quote 10x102 10x103
+             > B triggered
+             quote 10x99.5 1x100
+             > B fill 1 @101.5 maker""")
+
+
+def test_a_triggered_stop_stays_triggered_without_size_and_when_the_price_turns_back() -> None:
+    check("""B buy 1 stop 101
+             quote 10x99.5 0x101
+             > B triggered
+             quote 10x90 10x95
+             > B fill 1 @95 taker""")
+
+
+def test_stops_trigger_nearest_first_and_share_the_display() -> None:
+    check("""A buy 2 stop 103
+             B buy 2 stop 101
+             C buy 2 stop 103
+             quote 10x100 3x104
+             > B triggered, B fill 2 @104 taker, A triggered, A fill 1 @104 taker, C triggered""")
+
+
+def test_resting_orders_go_before_stops_that_the_same_quote_triggers() -> None:
+    check("""S buy 2 stop 99
+             L buy 2 @100
+             quote 10x98 3x99
+             > L fill 2 @100 maker, S triggered, S fill 1 @99 taker""")
+
+
+def test_the_rest_of_an_ioc_is_cancelled() -> None:
+    check("""quote 10x99.5 2x100
+             A buy 3 @100 ioc
+             > A accepted, A fill 2 @100 taker, A cancelled ioc
+             B buy 3 @99 ioc
+             > B accepted, B cancelled ioc
+             M buy 3 ioc
+             > M accepted, M cancelled ioc""")
+
+
+def test_an_ioc_that_gets_all_it_wants_is_not_cancelled() -> None:
+    check("""quote 10x99.5 2x100
+             A buy 2 ioc
+             > A accepted, A fill 2 @100 taker""")
+
+
+def test_fok_is_all_or_nothing() -> None:
+    check("""quote 10x99.5 2x100
+             A buy 3 fok
+             > A accepted, A cancelled fok
+             B buy 2 @100 fok
+             > B accepted, B fill 2 @100 taker
+             C buy 1 fok
+             > C accepted, C cancelled fok""")
+
+
+def test_a_stop_is_immediate_only_when_it_triggers() -> None:
+    check("""quote 10x99.5 10x100
+             A buy 3 stop 101 fok
+             > A accepted
+             B buy 3 stop 101 ioc
+             > B accepted
+             quote 10x100.5 2x101
+             > A triggered, A cancelled fok, B triggered, B fill 2 @101 taker, B cancelled ioc""")
+
+
+def test_gtd_orders_expire_before_anything_else_happens() -> None:
+    check("""A buy 1 @100 gtd50
+             B buy 1 @100 gtd40
+             C buy 1 @100
+             at 39
+             time
+             > nothing
+             at 60
+             quote 10x99.5 10x100
+             > B expired, A expired, C fill 1 @100 maker""")
+
+
+def test_time_alone_expires_and_a_late_cancel_is_too_late() -> None:
+    check("""A buy 1 @100 gtd50
+             B buy 1 @100 gtd50
+             at 50
+             cancel A
+             > A expired, B expired, A cancel_rejected too_late
+             time
+             > nothing""")
+
+
+def test_gtd_that_is_over_when_it_comes_never_trades() -> None:
+    check("""at 50
+             quote 10x99.5 10x100
+             A buy 1 @100 gtd50
+             > A accepted, A expired
+             B buy 1 @100 gtd
+             > B rejected expire_at_required""")
+
+
+def test_a_cancel_takes_the_order_off_the_book() -> None:
+    check("""A buy 2 @100
+             quote 10x99.5 1x100
+             > A fill 1 @100 maker
+             cancel A
+             > A cancelled requested
+             quote 10x99.5 1x100
+             > nothing
+             cancel A
+             > A cancel_rejected too_late""")
+
+
+def test_a_cancel_of_a_sleeping_stop_or_a_waiting_market_order() -> None:
+    check("""S buy 1 stop 100
+             M buy 1
+             cancel S
+             > S cancelled requested
+             cancel M
+             > M cancelled requested
+             quote 10x99.5 10x100
+             > nothing""")
+
+
+def test_a_cancel_of_what_is_unknown_or_anothers_is_rejected() -> None:
+    check("""A buy 1 @90
+             cancel B
+             > B cancel_rejected unknown
+             cancel A of bob
+             > A cancel_rejected unknown
+             cancel A
+             > A cancelled requested""")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("A buy 1 @100 of Y", "unknown_symbol"),
+        ("A buy 1 @100.2", "price_off_tick"),
+        ("A buy 1 stop 100.2", "stop_price_off_tick"),
+        ("A buy 0.05 @100", "quantity_off_lot"),
+        ("A buy 0 @100", "quantity_not_positive"),
+        ("A buy 0.1 @1", "notional_too_small"),
+    ],
+)
+def test_what_cannot_trade_is_rejected(line: str, reason: str) -> None:
+    venue = check(f"{line}\n> A rejected {reason}")
+    assert not venue.open
+
+
+def test_a_repeated_request_is_counted_and_never_a_second_order() -> None:  # FAILURES 36
+    venue = check("""quote 10x99.5 10x100
+                     A buy 1
+                     > A accepted, A fill 1 @100 taker
+                     A buy 1
+                     > nothing
+                     B buy 1 @90
+                     B buy 1 @90
+                     > nothing
+                     C buy 1 of Y
+                     C buy 1 of Y
+                     > nothing""")
+    assert [venue.orders[name].sends for name in "ABC"] == [2, 2, 2]
+    assert venue.sends_max == 2
+    assert venue.report_seqs == {0: 4}
+
+
+def test_a_quote_of_equal_numbers_is_a_new_quote() -> None:
+    check("""A buy 3 @100
+             quote 10x99.5 2x100
+             > A fill 2 @100 maker
+             quote 10x99.5 2x100
+             > A fill 1 @100 maker""")
+
+
+def test_nothing_fills_before_the_first_quote() -> None:
+    check("""M buy 1
+             > M accepted
+             F buy 1 @100 fok
+             > F accepted, F cancelled fok
+             S buy 1 stop 1
+             > S accepted""")
+
+
+def test_reports_are_numbered_without_holes_for_each_shard() -> None:
+    venue = new_venue()
+    lines = ["quote 10x99.5 10x100", "A buy 1 shard 0", "B buy 1 shard 1", "C buy 1 @100.2 shard 1", "D buy 1 shard 0"]
+    reported = [e for line in lines for e in venue.take(message_of(line), 0) if isinstance(e, Reported)]
+    assert [(e.shard, e.report.report_seq) for e in reported] == [(0, 1), (0, 2), (1, 1), (1, 2), (1, 3), (0, 3), (0, 4)]
+    assert [e.report.exec_id for e in reported if e.report.exec_id] == ["V-1", "V-2", "V-3"]
+    assert [e.report.venue_order_id for e in reported if e.report.report is ReportKind.ACCEPTED] == ["V-o1", "V-o2", "V-o4"]
+
+
+def test_fees_are_exact_and_follow_the_liquidity() -> None:
+    venue = new_venue()
+    venue.take(message_of("quote 10x99.5 0.3x100.5"), 0)
+    taker = venue.take(message_of("A buy 0.7 @101"), 0)[-1]
+    maker = venue.take(message_of("quote 10x99.5 10x100.5"), 0)[-1]
+    assert isinstance(taker, Reported)
+    assert isinstance(maker, Reported)
+    assert taker.report.fee == Decimal("0.03015")  # 0.3 * 100.5 * 10 / 10000
+    assert maker.report.fee == Decimal("0.00808")  # 0.4 * 101 * 2 / 10000
+
+
+def test_deciding_changes_nothing() -> None:
+    venue = check("""quote 10x99.5 2x100
+                     A buy 3 @99
+                     S buy 1 stop 101""")
+    before = state(venue)
+    quote = message_of("quote 10x98 10x103")
+    assert venue.decide(quote, 9) == venue.decide(quote, 9)
+    assert venue.decide(message_of("B buy 1"), 9) == venue.decide(message_of("B buy 1"), 9)
+    assert state(venue) == before
+
+
+def test_only_so_many_closed_orders_are_remembered() -> None:
+    venue = PaperVenue("V", {"X": INSTRUMENT}, MAKER_BPS, TAKER_BPS, closed_max=2)
+    check("\n".join(["O buy 1 @90", "quote 10x99.5 10x100", "A buy 1", "B buy 1", "C buy 1"]), venue)
+    assert list(venue.orders) == ["O", "B", "C"]
+
+
+# Any sequence of messages.
+
+LOTS = st.integers(1, 30).map(lambda lots: lots * INSTRUMENT.lot)
+SIZES = st.integers(0, 60).map(lambda lots: lots * INSTRUMENT.lot)
+PRICES = st.integers(190, 210).map(lambda ticks: ticks * INSTRUMENT.tick)
+
+
+@st.composite
+def quotes(draw: st.DrawFn) -> Quote:
+    bid, ask = sorted((draw(PRICES), draw(PRICES)))
+    return Quote(symbol="X", venue="V", bid=bid, bid_size=draw(SIZES), ask=ask, ask_size=draw(SIZES), at=0)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> VenueRequest:
+    return request(
+        draw(st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZ")),
+        draw(st.sampled_from(Side)),
+        draw(LOTS),
+        price=draw(st.none() | PRICES),
+        stop_price=draw(st.none() | PRICES),
+        force=draw(st.sampled_from(TimeInForce)),
+        expire_at=draw(st.none() | st.integers(0, 60)),
+        shard=draw(st.integers(0, 1)),
+    )
+
+
+MESSAGES = st.lists(st.one_of(quotes(), quotes(), requests(), requests(), requests().map(Cancel), st.just(Passed())), max_size=60)
+COMMITS: CommitCodec[VenueEvent] = CommitCodec(VenueEvent)
+
+
+def state(venue: PaperVenue) -> object:
+    """All that must follow from the events, the sequence in the books included."""
+    ladders = [
+        [order.request.route_id for order in ladder]
+        for _, book in sorted(venue.books.items())
+        for kind in (book.markets, book.limits, book.stops)
+        for ladder in kind.values()
+    ]
+    orders = {name: PaperOrder(**{field: getattr(o, field) for field in o.__struct_fields__}) for name, o in venue.orders.items()}
+    expiries = [order.request.route_id for order in venue.due(10**9)]
+    return orders, list(venue.open), dict(venue.report_seqs), venue.taken, venue.executions, venue.sends_max, ladders, expiries
+
+
+@given(MESSAGES)
+def test_no_order_and_no_display_gives_more_than_it_has(messages: list[Message]) -> None:
+    venue, seqs, left = new_venue(), {0: 0, 1: 0}, {side: Decimal(0) for side in Side}
+    filled: dict[str, Decimal] = {}
+    for now, message in enumerate(messages):
+        if isinstance(message, Quote):
+            left = {Side.BUY: message.ask_size, Side.SELL: message.bid_size}
+        for event in venue.take(message, now):
+            if not isinstance(event, Reported):
+                continue
+            seqs[event.shard] += 1
+            assert event.report.report_seq == seqs[event.shard]
+            if quantity := event.report.quantity:
+                assert quantity > 0
+                left[event.report.side] -= quantity
+                filled[event.report.route_id] = filled.get(event.report.route_id, Decimal(0)) + quantity
+        assert all(size >= 0 for size in left.values())
+    for name, order in venue.orders.items():
+        assert filled.get(name, Decimal(0)) == order.cum_quantity <= order.request.quantity
+        assert (order.number in venue.open) == (order.state == "working")
+
+
+@given(MESSAGES)
+def test_no_order_trades_beyond_its_limit(messages: list[Message]) -> None:
+    venue = new_venue()
+    for now, message in enumerate(messages):
+        for event in venue.take(message, now):
+            if isinstance(event, Reported) and (price := event.report.price):
+                limit = venue.orders[event.report.route_id].request.price
+                assert limit is None or (price <= limit if event.report.side is Side.BUY else price >= limit)
+
+
+@given(MESSAGES)
+def test_no_size_is_left_that_a_resting_order_could_have(messages: list[Message]) -> None:
+    """After each message, an order that the touch has reached still works only because the display is used up."""
+    venue = new_venue()
+    for now, message in enumerate(messages):
+        venue.take(message, now)
+        display = venue.displays.get("X")
+        for order in venue.open.values() if display else ():
+            assert display is not None
+            side, touch = order.request.side, display.quote.touch(order.request.side)
+            price = order.request.price if not order.waits_for_stop else None
+            reached = price is None or (touch <= price if side is Side.BUY else touch >= price)
+            assert order.waits_for_stop or not reached or not display.left[side] or not display.quote.size(side)
+
+
+@given(MESSAGES)
+def test_the_events_read_back_from_json_make_the_same_venue(messages: list[Message]) -> None:
+    venue = new_venue()
+    events = [event for now, message in enumerate(messages) for event in venue.take(message, now)]
+    again = new_venue()
+    for event in COMMITS.decode(COMMITS.encode(0, 1, events)).events:
+        again.evolve(event)
+    assert state(again) == state(venue)

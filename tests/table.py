@@ -1,0 +1,157 @@
+"""Scenes in text: what is done to one order, line by line, and below each line what must follow.
+
+    submit buy 10 @50
+    > OrderSubmitted new, OrderRiskChecked risk_checked, OrderQueued queued
+    route PAPER_A:6 PAPER_B:4
+    > OrderRouted routed
+    fill F1 4 @49 R2 fee=0.1
+    > OrderFilled partially_filled leaves=6 late=False
+    fill F1 4 @49 R2 fee=0.1
+    > nothing
+    = partially_filled cum=4
+
+A line that starts with ">" names the events in order: type, status, then fields of the event or, where it has none of that name,
+of the order. A line that starts with "=" says the same of the order alone. Legs are numbered R1, R2, ...; a report is about R1
+unless it says more.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import msgspec
+
+from domain import commands as c
+from domain.actor import Events, decide
+from domain.order import Order, evolve
+from domain.values import plain
+from tests import given
+
+SHORT = {"cum": "cum_quantity", "leaves": "leaves_quantity", "average": "average_price"}
+
+
+class Scene:
+    """One order, its clock and the events of the last line."""
+
+    def __init__(self) -> None:
+        self.order: Order | None = None
+        self.events: Events = ()
+        self.history: list[Events] = []
+        self.now_ns = given.NOW
+        self.report_seq = 0
+
+    def play(self, line: str) -> None:
+        if line.startswith(">"):
+            self._expect_events(line[1:].strip())
+        elif line.startswith("="):
+            self._expect_order(line[1:].split())
+        else:
+            self.do(command(line, self.order, self.report_seq + 1))
+
+    def do(self, asked: c.OrderCommand) -> Events:
+        self.now_ns += given.SECOND
+        self.report_seq += isinstance(asked, c.VenueReport)
+        self.events = decide(self.order, asked, self.now_ns)
+        self.history.append(self.events)
+        for event in self.events:
+            if self.order or not is_quarantine(event):
+                self.order = evolve(self.order, event)
+        return self.events
+
+    def _expect_events(self, text: str) -> None:
+        wanted = [] if text == "nothing" else [part.split() for part in text.split(",")]
+        found = [type(event).__name__ for event in self.events]
+        assert found == [words[0] for words in wanted], f"expected {text}, found {found or 'nothing'}"
+        for event, (_, status, *facts) in zip(self.events, wanted, strict=True):
+            assert event.status == status, f"{event.status}, not {status}"
+            _expect_facts(facts, event, self.order)
+
+    def _expect_order(self, words: list[str]) -> None:
+        assert self.order is not None
+        assert self.order.status == words[0], f"{self.order.status}, not {words[0]}"
+        _expect_facts(words[1:], self.order)
+
+
+def check(text: str) -> Scene:
+    """Play a scene; the first line that does not hold fails with its number."""
+    scene = Scene()
+    for number, line in enumerate(text.strip().splitlines(), 1):
+        if line := line.strip():
+            try:
+                scene.play(line)
+            except AssertionError as error:
+                raise AssertionError(f"line {number}: {line}\n  {error}") from error
+    return scene
+
+
+def is_quarantine(event: object) -> bool:
+    return type(event).__name__ == "ReportQuarantined"
+
+
+def _expect_facts(facts: list[str], *places: object) -> None:
+    for fact in facts:
+        name, _, value = fact.partition("=")
+        name = SHORT.get(name, name)
+        place = next(p for p in places if hasattr(p, name))
+        found = getattr(place, name)
+        assert _text(found) == value, f"{name} is {_text(found)}, not {value}"
+
+
+def _text(value: object) -> str:
+    return plain(value) if isinstance(value, Decimal) else str(value)
+
+
+def command(line: str, order: Order | None, report_seq: int) -> c.OrderCommand:
+    verb, *words = line.split()
+    return VERBS[verb](words, order) if verb in VERBS else _report(verb, words, order, report_seq)
+
+
+def _submit(words: list[str], _: Order | None) -> c.SubmitOrder:
+    side, quantity, price, *denial = words
+    asked = (
+        given.terms(quantity, None, side=side, order_type="market") if price == "market" else given.terms(quantity, price[1:], side=side)
+    )
+    return given.submit(asked, given.denied(denial[1]) if denial else None)
+
+
+def _route(words: list[str], order: Order | None) -> c.RouteOrder:
+    """`PAPER_A` takes all, `PAPER_A:6` six; `PAPER_A:6:R7` names its leg."""
+    assert order is not None
+    legs = []
+    for number, word in enumerate(words, 1):
+        venue, quantity, route_id, *_ = [*word.split(":"), "", ""]
+        legs.append((route_id or f"R{number}", venue, quantity or plain(order.quantity)))
+    return given.route(*legs)
+
+
+def _cancel(words: list[str], _: Order | None) -> c.CancelOrder:
+    return given.cancel(*words)
+
+
+def _no_route(words: list[str], _: Order | None) -> c.RefuseRoute:
+    return c.RefuseRoute(order_id=given.ORDER_ID, reason=words[0])
+
+
+VERBS: dict[str, Callable[[list[str], Order | None], c.OrderCommand]] = {
+    "submit": _submit,
+    "route": _route,
+    "cancel": _cancel,
+    "no_route": _no_route,
+}
+REPORTS = {"ack": "accepted", "reject": "rejected", "venue_cancelled": "cancelled"}
+
+
+def _report(verb: str, words: list[str], order: Order | None, report_seq: int) -> c.VenueReport:
+    """`fill F1 4 @49`, `bust F1`, `ack V1`, `reject why`: the rest of the words are `R2` or `field=value`."""
+    known: dict[str, str] = {}
+    if verb in ("fill", "bust"):
+        known["exec_id"] = words.pop(0)
+    if verb == "fill":
+        known["quantity"], known["price"] = words.pop(0), words.pop(0)[1:]
+    if verb == "ack":
+        known["venue_order_id"] = words.pop(0)
+    for word in words:
+        name, _, value = word.partition("=")
+        known |= {name: value} if value else {"route_id" if word.startswith("R") else "reason": word}
+    about = next((r for r in order.routes if r.route_id == known.get("route_id", "R1")), None) if order else None
+    known = {"venue": about.venue if about else "PAPER_A", "side": str(order.side) if order else "buy"} | known
+    return msgspec.structs.replace(given.report(REPORTS.get(verb, verb), **known), report_seq=report_seq)  # type: ignore[arg-type]
