@@ -1,4 +1,4 @@
-"""RISK_CONTROL: what people forbid, kept for ever on disk. One journal for each kind of control; risk writes, whoever sends orders follows."""
+"""RISK_CONTROL: what people forbid, kept for ever. One journal for each kind of control; risk writes, whoever sends orders follows."""
 
 from typing import Final
 

@@ -54,7 +54,7 @@ class ValkeySnapshots:
         try:
             async with self._client.pipeline(transaction=False) as pipeline:
                 for account, fields in snapshots:
-                    pipeline.hset(portfolio_key(account), mapping=dict(fields))
+                    pipeline.hset(portfolio_key(account), items=[text for pair in fields.items() for text in pair])
                 await pipeline.execute()
         except (RedisError, OSError, TimeoutError) as error:
             raise Unavailable(f"Valkey: {error or type(error).__name__}") from error

@@ -18,7 +18,6 @@ from domain.values import plain, rfc3339
 log = structlog.get_logger()
 T = TypeVar("T")
 
-FILE: Final = "fills.db"
 BUSY_TIMEOUT_S: Final = 5.0
 ASK_MANY: Final = 500
 

@@ -38,6 +38,7 @@ class Follower(Generic[E]):
         self._wait_s = wait_s
         self.head = after
         self.target: int | None = None
+        self.began: int | None = None
         self.connected = False
         self._progress = asyncio.Event()
 
@@ -45,6 +46,10 @@ class Follower(Generic[E]):
     def caught_up(self) -> bool:
         """Has everything that was in the journal when the reading began been applied, and is the reading alive?"""
         return self.connected and self.target is not None and self.head.seq >= self.target
+
+    def is_past(self, seq: int) -> bool:
+        """Was this in the journal before this follower began to read?"""
+        return self.began is None or seq <= self.began
 
     async def wait_for(self, seq: int) -> None:
         """Until sequence `seq` has been applied."""
@@ -59,6 +64,7 @@ class Follower(Generic[E]):
             before = self.head.seq
             try:
                 self.target = (await self._journal.head()).seq
+                self.began = self.target if self.began is None else self.began
                 self.connected = True
                 await self._read()
             except Unavailable as trouble:

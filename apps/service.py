@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from apps import logs, metrics, operations
 from apps.chassis import FAILED, MISCONFIGURED, Chassis, S, Service, cancelled
+from apps.health import SERVICE
 from apps.http import Handler, Listener, application, fast_path, serve
 from config.settings import Settings
 from config.text import ConfigError
@@ -20,6 +21,7 @@ from domain.values import use_exact_arithmetic
 __all__ = ["Build", "Chassis", "Service", "live", "run_service"]
 
 STOP_DEADLINE_S: Final = 8.0
+STOP_INTAKE_S: Final = 2.0
 
 Build = Callable[[Chassis[S]], Awaitable[Service]]
 
@@ -66,8 +68,8 @@ async def live(settings: S, build: Build[S]) -> int:
         chassis.log.warning(sentence)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, chassis.stop)
-    chassis.health.set("service", False, "starting")
-    chassis.ready.set("service", False, "starting")
+    chassis.health.set(SERVICE, False, "starting")
+    chassis.ready.set(SERVICE, False, "starting")
     front = Front(operations.closed(chassis, "starting"))
     try:
         door, gauges = await _open(chassis, front)
@@ -81,7 +83,7 @@ async def live(settings: S, build: Build[S]) -> int:
 
 async def _open(chassis: Chassis[S], front: Handler) -> tuple[Listener, Listener]:
     where, monitoring = chassis.settings.service, chassis.settings.monitoring
-    gauges = await serve(operations.gauges(chassis), where.host, monitoring.metrics_port)
+    gauges = await serve(operations.gauges(chassis), where.host, monitoring.metrics_port, drain_sec=0.5)
     try:
         door = await serve(front, where.host, where.port)
     except OSError:
@@ -99,8 +101,8 @@ async def _serve_until_told(chassis: Chassis[S], build: Build[S], front: Front) 
     chassis.service = service
     app = application(chassis.name, operations.router(chassis), service.router)
     front.app = fast_path(app, service.fast)
-    chassis.health.set("service", True)
-    chassis.ready.set("service", True)
+    chassis.health.set(SERVICE, True)
+    chassis.ready.set(SERVICE, True)
     chassis.spawn(_look_after(chassis), "health")
     await chassis.stopping.wait()
 
@@ -126,21 +128,26 @@ async def _built(chassis: Chassis[S], build: Build[S]) -> Service | None:
 
 async def _stop(chassis: Chassis[S], front: Front, door: Listener, gauges: Listener) -> None:
     """Nothing new, then what is in flight, then the rest in the reverse order of its making."""
-    chassis.ready.set("service", False, "stopping")
+    deadline = asyncio.get_running_loop().time() + STOP_DEADLINE_S
+    chassis.ready.set(SERVICE, False, "stopping")
     front.app = operations.closed(chassis, "stopping")
-    try:
-        async with asyncio.timeout(STOP_DEADLINE_S):
-            if chassis.service:
-                await chassis.service.stop_intake()
-            await door.stop()
-            await chassis.exits.aclose()
-            await gauges.stop()
-    except TimeoutError:
-        chassis.log.warning(f"Not everything had ended after {STOP_DEADLINE_S:g} s")
-    except Exception:  # the edge of the process
-        chassis.log.critical(f"{chassis.name} could not stop in order", exc_info=True)
-        chassis.code = FAILED
+    if chassis.service:
+        await _step(chassis, "refusing new work", chassis.service.stop_intake, deadline - STOP_DEADLINE_S + STOP_INTAKE_S)
+    await _step(chassis, "answering what is in flight", door.stop, deadline)
+    await _step(chassis, "closing what was opened", chassis.exits.aclose, deadline)
+    await gauges.stop()
     chassis.log.info("Stopped", exit_code=chassis.code)
+
+
+async def _step(chassis: Chassis[S], what: str, step: Callable[[], Awaitable[None]], until: float) -> None:
+    try:
+        async with asyncio.timeout_at(until):
+            await step()
+    except TimeoutError:
+        chassis.log.warning(f"{what} was not done in time and is left")
+    except Exception:  # the edge of the process: the next step is due all the same
+        chassis.log.critical(f"{what} failed", exc_info=True)
+        chassis.code = FAILED
 
 
 async def _look_after(chassis: Chassis[S]) -> None:

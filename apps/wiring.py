@@ -1,6 +1,7 @@
 """The only place where ports meet machines: each service takes its connections from here."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -15,6 +16,7 @@ from adapters.natsmonitor import NotDurable, require_fsync
 from adapters.questdb import QuestDbFills
 from adapters.sqlite import SqliteFills
 from adapters.valkey import ValkeyPositions
+from apps.follower import Follower
 from apps.service import Chassis
 from config.settings import OmsSettings, ProjectorSettings, Settings
 from domain.ports import Clock, Unavailable
@@ -24,10 +26,12 @@ log = structlog.get_logger()
 
 ORDER_STREAM: Final = "OMS_JOURNAL"
 TRY_AGAIN_S: Final = 0.5
+READY_EVERY_S: Final = 0.1
 PROBE_TIMEOUT_S: Final = 0.8
 FILLS_FILE: Final = "fills.db"
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
+T = TypeVar("T")
 
 _QUOTE: Final = decoder(Quote)
 
@@ -67,13 +71,9 @@ def order_subject(shard: int) -> str:
     return f"oms.journal.{shard}"
 
 
-async def order_journal(
-    client: Client, *, shard: int = 0, append_timeout_s: float = 0.5, append_deadline_s: float = 2.0
-) -> JetStreamJournal:
+async def order_journal(client: Client, shard: int = 0) -> JetStreamJournal:
     """The order journal of a shard, to read; only oms appends."""
-    return await JetStreamJournal.open(
-        client, stream=ORDER_STREAM, subject=order_subject(shard), append_timeout_s=append_timeout_s, append_deadline_s=append_deadline_s
-    )
+    return await JetStreamJournal.open(client, stream=ORDER_STREAM, subject=order_subject(shard))
 
 
 async def writable_order_journal(chassis: Chassis[OmsSettings], client: Client) -> JetStreamJournal:
@@ -93,9 +93,10 @@ async def writable_order_journal(chassis: Chassis[OmsSettings], client: Client) 
         except NotDurable as trouble:
             chassis.fail(f"{trouble}; or set journal.durability to relaxed, and lose orders in a power cut")
             await asyncio.Event().wait()
-    return await order_journal(
+    return await JetStreamJournal.open(
         client,
-        shard=settings.shard,
+        stream=ORDER_STREAM,
+        subject=order_subject(settings.shard),
         append_timeout_s=float(settings.append_timeout_ms) / 1000,
         append_deadline_s=float(settings.append_deadline_ms) / 1000,
     )
@@ -149,3 +150,24 @@ async def follow_ticks(client: Client, market: Market, clock: Clock) -> None:
         market.update(quote, clock.now_ns())
 
     await client.subscribe("ticks.>", cb=on_tick)
+
+
+async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Until it works: a dependency that starts after us is no failure."""
+    said = ""
+    while True:
+        try:
+            return await attempt()
+        except Unavailable as trouble:
+            if str(trouble) != said:
+                log.warning("waiting for a dependency", reason=str(trouble))
+            said = str(trouble)
+            await asyncio.sleep(TRY_AGAIN_S)
+
+
+async def tell_ready(chassis: Chassis[AnySettings], follower: Follower[Any], caught_up: Callable[[], bool]) -> None:
+    """`/ready` turns with the follower: caught up once, and reading still."""
+    while True:
+        reason = f"catching up: at sequence {follower.head.seq} of {follower.target}"
+        chassis.ready.set("journal", caught_up(), reason)
+        await asyncio.sleep(READY_EVERY_S)

@@ -222,7 +222,7 @@ class OmsPerformanceSection(Section):
 
 
 class RoutingSection(Section):
-    policy: Literal["best_price"] = "best_price"
+    policy: Literal["lowest_cost", "best_price"] = "lowest_cost"
     route_batch_max: Annotated[int, Field(ge=1, le=10_000)] = 256
     max_quote_age_sec: Seconds = 10
 

@@ -70,6 +70,8 @@ class RiskMonitoring(RiskMonitoringSection):
 class RiskSettings(Settings):
     NO_EFFECT: ClassVar[Mapping[str, str]] = {
         "valkey.position_cache_ttl_sec": _IN_MEMORY,
+        "questdb.batch_size": _WRITTEN_BY_PROJECTOR,
+        "questdb.flush_interval_sec": _WRITTEN_BY_PROJECTOR,
         "performance.cache_positions": _IN_MEMORY,
         "performance.cache_limits": _IN_MEMORY,
         "performance.async_var_calculation": "VaR is always computed before the order is answered",
@@ -108,6 +110,8 @@ class OmsSettings(Settings):
         "questdb.flush_interval_sec": _WRITTEN_BY_PROJECTOR,
         "risk_service.url": "oms asks risk over NATS, on risk.check.order",
         "risk_service.check_endpoint": "oms asks risk over NATS, on risk.check.order",
+        "order_management.order_timeout_sec": "orders are not cancelled for their age yet",
+        "order_management.reconcile_positions_interval_sec": "positions carry the journal's sequence; trade replay positions compares them",
         "performance.latency_sla_ms": _A_GOAL,
         "performance.max_latency_ms": _A_GOAL,
     }

@@ -119,12 +119,13 @@ def _route(order: Order, command: c.RouteOrder, now: int) -> Events:
 
 
 def _no_route(order: Order, command: c.RefuseRoute, now: int) -> Events:
-    if order.status is State.REJECTED and order.source == "exeq":
-        return ()
-    status = step(order.status, "no_route")
+    trigger = "no_route" if command.route_id is None else "venue_reject"
+    status = step(order.status, trigger)
     if status is None:
-        return (_refused(order, "no_route", "exeq", command.reason, now),)
-    return (e.OrderRejected(order_id=order.order_id, at=now, status=status, source="exeq", reason=command.reason),)
+        return (_refused(order, trigger, "exeq", command.reason, now),)
+    return (
+        e.OrderRejected(order_id=order.order_id, at=now, status=status, source="exeq", reason=command.reason, route_id=command.route_id),
+    )
 
 
 # A venue's reports: facts, so each has an answer in every state.

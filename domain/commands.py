@@ -63,9 +63,10 @@ class RouteOrder(Command, frozen=True, kw_only=True, tag="route", gc=False):
 
 
 class RefuseRoute(Command, frozen=True, kw_only=True, tag="refuse_route", gc=False):
-    """exeq found no venue that may take it."""
+    """exeq found no venue that may take it, or (with `route_id`) did not send what had been routed."""
 
     reason: str
+    route_id: str | None = None
 
 
 class ReportKind(StrEnum):

@@ -8,15 +8,15 @@ from typing import Final
 from domain.instruments import Instrument
 from domain.quotes import Quote
 
-PULL: Final = 8
+PULL: Final = 3
 """Each step takes back one part in so many of the distance from the start, so that the start is crossed all the time."""
 
-SWING_PARTS: Final = 4
-"""The largest single step is one part in so many of the swing; with PULL that makes excursions of about a third of the swing usual."""
+SWING_PARTS: Final = 3
+"""The largest single step is one part in so many of the swing; with PULL that makes excursions of a quarter of the swing usual."""
 
 
 class SimulatedMarket:
-    """One symbol. The mid stays within `start` and plus or minus `swing_pct` percent, and begins a quarter of the swing below `start`."""
+    """One symbol. The mid stays within `start` and plus or minus `swing_pct` percent, and begins a third of the swing below `start`."""
 
     def __init__(self, instrument: Instrument, start: Decimal, swing_pct: Decimal, size: Decimal, spread_ticks: int, seed: int) -> None:
         self._instrument = instrument

@@ -92,7 +92,7 @@ def opposite(side: Side) -> Side:
 def rfc3339(at_ns: int) -> str:
     """UTC with microseconds, as every answer prints times."""
     seconds, rest = divmod(at_ns, 1_000_000_000)
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{rest // 1000:06d}Z"
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat() + f".{rest // 1000:06d}Z"
 
 
 def from_rfc3339(text: str) -> int:

@@ -22,6 +22,7 @@ PROSE_MAX: Final = 300
 START = "Start it with `trade up`, or say where it is: --port-offset, --data-dir or TRADE_OMS_URL."
 AGAIN: Final = (429, 503)
 """Answers after which the same request may be accepted. With the same client_order_id asking again is safe."""
+NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
 
 REMEDIES: Final = {
     "order_not_found": "Find it: trade order list",
@@ -93,25 +94,27 @@ class Oms:
         """POST /orders until an answer is final or the time is over. The order must carry its client_order_id."""
         deadline = time.monotonic() + retry_for_s
         repeat = f"Repeat the same order with --client-order-id {order['client_order_id']}: it cannot become two."
-        pause, sent = RETRY_FIRST_S, False
+        body, pause, first = json.dumps(order).encode(), RETRY_FIRST_S, True
         while True:
-            try:
-                answer = self._ask("POST", "/orders", {}, json.dumps(order).encode())
-            except Unreachable as trouble:
-                if not sent and isinstance(trouble.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol):
-                    raise
-                answer, reason = None, str(trouble).partition("\n")[0]
-            else:
-                if answer.status not in AGAIN:
-                    return self._accepted(answer)
-                reason = _sentence(answer)
-            sent = True
+            answer, reason = self._try(body, first)
+            if answer is not None and answer.status not in AGAIN:
+                return self._accepted(answer)
             pause = max(_retry_after(answer), pause)
             if time.monotonic() + pause > deadline:
                 self._give_up(answer, reason, repeat)
             say(f"{reason} Asking again with the same client_order_id in {pause:g} s.")
             time.sleep(pause)
-            pause = min(pause * 2, RETRY_MAX_S)
+            pause, first = min(pause * 2, RETRY_MAX_S), False
+
+    def _try(self, body: bytes, first: bool) -> tuple[Answer | None, str]:
+        """An answer, or why there is none. Unreachable when nobody was there from the start: then nothing was sent."""
+        try:
+            answer = self._ask("POST", "/orders", {}, body)
+        except Unreachable as trouble:
+            if first and isinstance(trouble.__cause__, NOT_SENT):
+                raise
+            return None, str(trouble).partition("\n")[0]
+        return answer, _sentence(answer) if answer.status in AGAIN else ""
 
     def _give_up(self, answer: Answer | None, reason: str, remedy: str) -> NoReturn:
         if self._raw and answer is not None:
@@ -125,7 +128,9 @@ class Oms:
         try:
             response = self._http.request(method, path, params=parameters, content=body, headers=headers)
         except httpx.TimeoutException as error:
-            raise Unreachable(f"oms at {self._url} did not answer in time ({type(error).__name__}).", "See how it is: trade status") from error
+            raise Unreachable(
+                f"oms at {self._url} did not answer in time ({type(error).__name__}).", "See how it is: trade status"
+            ) from error
         except httpx.TransportError as error:
             raise Unreachable(f"oms at {self._url} cannot be reached ({error or type(error).__name__}).", START) from error
         return Answer(response.status_code, response.content, response.headers)
@@ -140,7 +145,10 @@ class Oms:
 
 
 def not_ours(body: bytes) -> NoReturn:
-    raise Unreachable(f"The answer is not one of this system's: {show.clean(body[:80].decode(errors='replace'))!r}", "Is another program there? See: trade status")
+    raise Unreachable(
+        f"The answer is not one of this system's: {show.clean(body[:80].decode(errors='replace'))!r}",
+        "Is another program there? See: trade status",
+    )
 
 
 def _problem(answer: Answer) -> dict[str, Any]:

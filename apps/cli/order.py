@@ -1,5 +1,6 @@
 """`trade order`: submit, show, list, events, cancel."""
 
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
@@ -18,6 +19,8 @@ RETRY_FOR_S: Final = 10.0
 RETRY_FOR_MAX_S: Final = 3600.0
 ROWS: Final = 20
 PAGE_ROWS_MAX: Final = 100
+NUMERIC: Final = re.compile(r"[\d.,+]*\d[\d.,eE+-]*", re.ASCII)
+"""A word that is meant as a number, though it may be a wrong one."""
 SIDES: Final = frozenset(str(side) for side in Side)
 EXAMPLE: Final = "An example: trade order submit buy 0.1 BTCUSDT --price 45000"
 
@@ -30,7 +33,9 @@ NUMBERS: Final = ("quantity", "price", "filled", "average", "seq", "fee", "avera
 
 @app.command()
 def submit(
-    words: Annotated[list[str] | None, typer.Argument(metavar="[buy|sell QUANTITY SYMBOL]", help="The same without options, in any order.")] = None,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="SIDE QUANTITY SYMBOL", help="In any order; or by the options of the same names.")
+    ] = None,
     side: Annotated[Side | None, typer.Option()] = None,
     quantity: Annotated[str | None, Number] = None,
     symbol: Annotated[str | None, typer.Option("--symbol", "-s")] = None,
@@ -40,8 +45,12 @@ def submit(
     time_in_force: Annotated[TimeInForce | None, typer.Option(help="By default gtc.")] = None,
     expire_at: Annotated[str | None, typer.Option(metavar="TIME", help="For gtd, for example 2027-01-31T12:00:00Z.")] = None,
     priority: Annotated[int | None, typer.Option(min=0, max=9)] = None,
-    account: Annotated[str | None, typer.Option("--account", "-a", help="By default the one that oms is configured with.")] = None,
-    client_order_id: Annotated[str | None, typer.Option(help="Your own id: with it the same order can be sent again and stays one.")] = None,
+    account: Annotated[
+        str | None, typer.Option("--account", "-a", metavar="ACCOUNT", help="By default the one that oms is configured with.")
+    ] = None,
+    client_order_id: Annotated[
+        str | None, typer.Option(help="Your own id: with it the same order can be sent again and stays one.")
+    ] = None,
     retry_for: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, max=RETRY_FOR_MAX_S, help="How long to ask again while oms is not able to answer.")
     ] = RETRY_FOR_S,
@@ -51,8 +60,9 @@ def submit(
 ) -> None:
     """Submit an order: trade order submit buy 0.1 BTCUSDT --price 45000
 
-    Exit code 0 when it was accepted, 1 when it was refused. An order always carries a client_order_id, one is made when none is given:
-    after a lost answer the same order is sent again and cannot become two.
+    Exit code 0 when it was accepted, 1 when it was refused.
+
+    Every order carries a client_order_id, made here unless given. When an answer is lost, the same order is sent again and stays one.
     """
     given = {"side": side, "quantity": quantity, "symbol": symbol}
     order = {
@@ -75,7 +85,7 @@ def _main_terms(given: Mapping[str, str | None], words: list[str] | tuple[str, .
     """Side, quantity and symbol from the options and from bare words, each told once. WrongUsage."""
     terms = {name: value for name, value in given.items() if value is not None}
     for word in words:
-        name = "side" if word.lower() in SIDES else "quantity" if NUMBER.fullmatch(word) else "symbol"
+        name = "side" if word.lower() in SIDES else "quantity" if NUMERIC.fullmatch(word) else "symbol"
         if name in terms:
             raise WrongUsage(f"The {name} is there twice: {terms[name]} and {word}.", EXAMPLE)
         terms[name] = word.lower() if name == "side" else word
@@ -89,7 +99,8 @@ def _main_terms(given: Mapping[str, str | None], words: list[str] | tuple[str, .
 def _number(value: str | None, name: str) -> str | None:
     if value is not None and not NUMBER.fullmatch(value):
         raise WrongUsage(
-            f"{name} {value!r} is not a plain number.", "At most 18 digits before the point and 12 behind it, as in 0.001; no sign, no exponent."
+            f"{name} {value!r} is not a plain number.",
+            "At most 18 digits before the point and 12 behind it, as in 0.001; no sign, no exponent.",
         )
     return value
 
@@ -197,7 +208,9 @@ def cancel(
 ) -> None:
     """Cancel one order, or all open ones of an account. Asking again is safe."""
     if (order_id is None) == (account is None) or (order_id and (symbol or side)):
-        raise WrongUsage("Name one order, or an account.", "trade order cancel ORDER_ID; or trade order cancel --account A [--symbol S] [--side SIDE]")
+        raise WrongUsage(
+            "Name one order, or an account.", "trade order cancel ORDER_ID; or trade order cancel --account A [--symbol S] [--side SIDE]"
+        )
     with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
         if order_id:
             answer = oms.delete(f"/orders/{identifier(order_id, 'an order id')}")

@@ -2,7 +2,7 @@
 
 import asyncio
 import json as jsonlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -68,12 +68,12 @@ def _row(each: Standing) -> tuple[object, ...]:
 
 async def _ask_all(addresses: Addresses) -> list[Standing]:
     async with httpx.AsyncClient(timeout=ASK_TIMEOUT_S, trust_env=False) as http:
-        servers = {
+        servers: dict[str, Callable[[str], Awaitable[Standing]]] = {
             "nats": lambda url: _http_server(http, "nats", url, f"{addresses.nats_monitor}/healthz"),
             "valkey": _valkey,
             "questdb": lambda url: _http_server(http, "questdb", url, f"{url}/exec?query=select%201"),
         }
-        asked = [ask(addresses.urls[name]) for name, ask in servers.items() if name in addresses.urls]
+        asked: list[Awaitable[Standing]] = [ask(addresses.urls[name]) for name, ask in servers.items() if name in addresses.urls]
         asked += [_service(http, name, addresses.urls[name]) for name in SERVICE_PORTS if name in addresses.urls]
         return await asyncio.gather(*asked)
 

@@ -7,11 +7,12 @@ from typing import Final
 
 import msgspec
 import structlog
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from adapters.codec import decoder, encode
 from apps.gateway.host import VenueHost
-from apps.gateway.requests import Intake
+from apps.gateway.requests import SHARDS_MAX, Intake
 from apps.gateway.sent import Sent
 from apps.gateway.views import PAGE_MAX, open_orders, order_view
 from domain.commands import VenueReport
@@ -21,8 +22,8 @@ log = structlog.get_logger()
 
 SUBJECT: Final = "venue.*.session.*"
 
-RESENDS_MAX: Final = 16
-"""Resends that wait their turn; the next one is told `busy`."""
+RESEND_PAGE: Final = 5_000
+"""Reports of one venue and shard that are sent again before others have their turn."""
 
 ORDER_REPORTS_MAX: Final = 1000
 
@@ -48,16 +49,20 @@ class Sessions:
         self._hosts = hosts
         self._intake = intake
         self._sent = sent
-        self._resends: asyncio.Queue[tuple[VenueHost, int, int, int]] = asyncio.Queue(RESENDS_MAX)
+        self._wanted: dict[tuple[str, int], int] = {}
+        self._asked = asyncio.Event()
         self.resent = 0
 
-    async def on_message(self, message: Msg) -> None:
+    async def listen(self, client: Client) -> None:
+        await client.subscribe(SUBJECT, cb=self._on_message)
+
+    async def _on_message(self, message: Msg) -> None:
         _, venue, _, shard = message.subject.split(".")
         host = self._hosts.get(venue)
         if host is None:
             return
         try:
-            answer = await self._answer(host, int(shard), _ASKED.decode(message.data))
+            answer = await self._answer(host, shard_of(shard), _ASKED.decode(message.data))
         except ValueError:
             answer = {"error": "malformed"}
         except Unavailable:
@@ -74,11 +79,11 @@ class Sessions:
         return await self._order(host, shard, asked.route_id)
 
     def _resend(self, host: VenueHost, shard: int, first: int) -> dict[str, object]:
-        last = host.reports.last(shard)
-        if self._resends.full():
-            return {"error": "busy"}
-        self._resends.put_nowait((host, shard, max(first, 1), last))
-        return {"last": last}
+        """Asked again while it runs, it goes on from the lower of the two places: one resend a venue and shard, however often asked."""
+        key, first = (host.name, shard), max(first, 1)
+        self._wanted[key] = min(self._wanted.get(key, first), first)
+        self._asked.set()
+        return {"last": host.reports.last(shard)}
 
     async def _order(self, host: VenueHost, shard: int, route_id: str) -> dict[str, object]:
         def look() -> tuple[dict[str, object], tuple[int, ...]]:
@@ -94,15 +99,28 @@ class Sessions:
         return answer
 
     async def run(self) -> None:
-        """Send again what was asked for, one resend after the other, never more than the outbox holds."""
+        """Send again what was asked for, up to the last report there is by then, never more than the outbox holds."""
         while True:
-            host, shard, first, last = await self._resends.get()
-            try:
-                async with contextlib.aclosing(host.reports.read(shard, first, last)) as batches:
-                    async for batch in batches:
-                        await self._publish(host, batch)
-            except Unavailable as trouble:
-                log.warning("a resend was interrupted", venue=host.name, shard=shard, reason=str(trouble))
+            await self._asked.wait()
+            for name, shard in list(self._wanted):
+                await self._send_page(self._hosts[name], shard)
+            if not self._wanted:
+                self._asked.clear()
+
+    async def _send_page(self, host: VenueHost, shard: int) -> None:
+        key = (host.name, shard)
+        first = self._wanted.pop(key)
+        last = min(host.reports.last(shard), first + RESEND_PAGE - 1)
+        if first > last:
+            return
+        self._wanted[key] = last + 1
+        try:
+            async with contextlib.aclosing(host.reports.read(shard, first, last)) as batches:
+                async for batch in batches:
+                    await self._publish(host, batch)
+        except Unavailable as trouble:
+            log.warning("a resend was interrupted", venue=host.name, shard=shard, reason=str(trouble))
+            self._wanted.pop(key, None)
 
     async def _publish(self, host: VenueHost, batch: Sequence[VenueReport]) -> None:
         for begin in range(0, len(batch), PAGE_MAX):
@@ -110,6 +128,13 @@ class Sessions:
                 host.publish_report(report)
                 self.resent += 1
             await self._sent.all()
+
+
+def shard_of(text: str) -> int:
+    """The shard in a session's subject. ValueError when there is no such shard."""
+    if not text.isascii() or not text.isdecimal() or len(text) > 4 or int(text) >= SHARDS_MAX:
+        raise ValueError(f"there is no shard {text[:20]!r}")
+    return int(text)
 
 
 async def _reports(host: VenueHost, shard: int, seqs: tuple[int, ...]) -> list[VenueReport]:

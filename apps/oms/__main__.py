@@ -77,12 +77,7 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
             "orders": {str(state): count for state, count in host.orders.states.items() if count},
             "in_flight": intake.in_flight,
             "risk": {"timeouts": risk.timeouts, "errors": risk.errors},
-            "reports": {
-                "applied": sessions.reports,
-                "duplicates": sessions.duplicates,
-                "gaps": sessions.gaps,
-                "unreadable": sessions.unreadable,
-            },
+            "reports": sessions.stats(),
             "notifications_dropped": outbox.dropped,
         }
 

@@ -1,12 +1,15 @@
 """What an account holds and did: read from the projections, with the sequence they stand for."""
 
 import asyncio
-from typing import Any, Final
+from collections.abc import Awaitable
+from typing import Final, TypeVar
 
 from apps.http import Refusal
 from apps.oms.views import View, positions_view
 from domain.ports import Clock, Fills, Positions, Unavailable
 from domain.quotes import Market
+
+T = TypeVar("T")
 
 MIN_SEQ_WAIT_S: Final = 2.0
 MIN_SEQ_POLL_S: Final = 0.005
@@ -38,7 +41,7 @@ class Accounts:
         return await _answered(self._fills.fills(account, symbol=symbol, since_ns=since_ns, limit=limit), "fills_unavailable")
 
 
-async def _answered(reading: Any, code: str) -> Any:
+async def _answered(reading: Awaitable[T], code: str) -> T:
     try:
         return await reading
     except Unavailable as trouble:

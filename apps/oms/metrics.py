@@ -19,17 +19,13 @@ class OmsMetrics:
     """Prometheus series and the recent submit latencies that `/stats` shows."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._orders = Counter(
-            "oms_orders", "Submits answered with an order, by outcome and reason.", ["outcome", "reason"], registry=registry
-        )
-        self._submit = Histogram("oms_submit_seconds", "Request to answer of POST /orders.", buckets=LATENCY_BUCKETS_S, registry=registry)
+        self._orders = Counter("oms_orders", "Submits answered with an order.", ["outcome", "reason"], registry=registry)
+        self._submit = Histogram("oms_submit_seconds", "POST /orders, request to answer.", buckets=LATENCY_BUCKETS_S, registry=registry)
         self._append = Histogram("oms_append_seconds", "One commit to its ack.", buckets=LATENCY_BUCKETS_S, registry=registry)
         self._events = Counter("oms_events", "Events made durable.", registry=registry)
-        self._refused = Counter("oms_transitions_refused", "Steps that the table lacks, by trigger.", ["trigger"], registry=registry)
-        self._quarantined = Counter(
-            "oms_reports_quarantined", "Venue reports nobody may apply yet, by reason.", ["reason"], registry=registry
-        )
-        self._ready = Gauge("oms_ready", "1 while the shard answers from memory that equals the journal.", registry=registry)
+        self._refused = Counter("oms_transitions_refused", "Steps that the table lacks.", ["trigger"], registry=registry)
+        self._quarantined = Counter("oms_reports_quarantined", "Venue reports nobody may apply yet.", ["reason"], registry=registry)
+        self._ready = Gauge("oms_ready", "1 while memory equals the journal.", registry=registry)
         self._recent: deque[float] = deque(maxlen=RECENT_MAX)
         self._tally: Tally[str] = Tally()
         self.commits = 0

@@ -50,7 +50,8 @@ class RiskClient:
     async def check(self, terms: Terms) -> Decision:
         """One order's decision. The host sees to it that an order is asked about only once at a time."""
         loop = asyncio.get_running_loop()
-        waiting = self._waiting[terms.order_id] = loop.create_future()
+        waiting: asyncio.Future[Decision] = loop.create_future()
+        self._waiting[terms.order_id] = waiting
         self._gathered.append(terms)
         if len(self._gathered) >= self._bounds.batch_max or self._bounds.wait_s <= 0:
             self._flush()

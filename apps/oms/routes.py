@@ -96,10 +96,10 @@ def _since(text: str | None) -> int:
 
 def _drawing(routes: APIRouter, host: Host) -> None:
     @routes.get("/diagram")
-    async def show_diagram(format: str = "mermaid", counts: bool = False) -> Response:
-        if format not in MEDIA:
+    async def show_diagram(form: str = Query("mermaid", alias="format"), counts: bool = False) -> Response:
+        if form not in MEDIA:
             raise Refusal(400, "malformed", f"format must be one of {', '.join(MEDIA)}", pointer="/format")
-        return Response(draw(format, _counts(host) if counts else None), media_type=MEDIA[format])
+        return Response(draw(form, _counts(host) if counts else None), media_type=MEDIA[form])
 
 
 def _counts(host: Host) -> Counts:

@@ -29,7 +29,10 @@ _REPORT: Final = decoder(VenueReport)
 
 
 class ResendAnswer(msgspec.Struct):
-    last: int
+    """`error`: busy or unavailable for now; it is asked again."""
+
+    last: int | None = None
+    error: str | None = None
 
 
 _ANSWER: Final = decoder(ResendAnswer)
@@ -68,14 +71,16 @@ class VenueSessions:
                 seen[venue] = self._applied.get(venue, 0)
             await asyncio.sleep(ASK_EVERY_S)
 
+    def stats(self) -> dict[str, int]:
+        return {"applied": self.reports, "duplicates": self.duplicates, "gaps": self.gaps, "unreadable": self.unreadable}
+
     async def _on_report(self, message: Msg) -> None:
         try:
             report: VenueReport = _REPORT.decode(message.data)
         except ValueError as error:
             self.unreadable += 1
-            log.warning(
-                "unreadable venue report", subject=message.subject, error=str(error), head=message.data[:200].decode(errors="replace")
-            )
+            head = message.data[:200].decode(errors="replace")
+            log.warning("unreadable venue report", subject=message.subject, error=str(error), head=head)
             return
         if self._host.ready:
             self._take(report)
@@ -118,7 +123,7 @@ class VenueSessions:
             return
         finally:
             self._asking.discard(venue)
-        if answer.last < self._applied.get(venue, 0):
+        if answer.last is not None and answer.last < self._applied.get(venue, 0):
             log.error("a venue numbers its reports below what was applied: was its state lost?", venue=venue, last=answer.last)
 
 

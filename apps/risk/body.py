@@ -20,7 +20,7 @@ class _Number(str):
 
 
 def malformed(detail: str, pointer: str = "") -> Refusal:
-    return Refusal(400, "malformed", detail, **({"pointer": pointer} if pointer else {}))
+    return Refusal(400, "malformed", detail, pointer=pointer) if pointer else Refusal(400, "malformed", detail)
 
 
 def read_object(body: bytes, known: tuple[str, ...]) -> dict[str, object]:
@@ -33,7 +33,7 @@ def read_object(body: bytes, known: tuple[str, ...]) -> dict[str, object]:
         raise malformed("must be a JSON object")
     unknown = next((key for key in found if key not in known), None)
     if unknown is not None:
-        raise malformed(f"{ascii(unknown[:64])} is not a known field")
+        raise malformed(f"{unknown[:64]!a} is not a known field")
     return found
 
 

@@ -1,4 +1,4 @@
-"""When risk may answer, and when a reservation that never reached the journal is given back. Both are told by the journal, not by a timer alone."""
+"""When risk may answer, and when an approval that never reached the journal is taken back: told by the journal, not by a timer alone."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ LEAKED_SHOWN_MAX: Final = 10
 
 
 class Gate:
-    """Shut until everything that a predecessor of this process may have approved is in the fold; shut again while a journal is out of reach."""
+    """Shut until all that a predecessor of this process may have approved is in the fold; shut again while a journal is out of reach."""
 
     def __init__(self, orders: Follower[Any], controls: Follower[Any], journal: Journal, reservation_ttl_s: float) -> None:
         self._orders = orders
@@ -38,10 +38,12 @@ class Gate:
         return None if self._opened else "waiting for what was approved before the start"
 
     async def open(self) -> None:
-        """What was approved before we started is journaled within the reservation's time, so the journal's head after that has all of it."""
+        """What was approved before we started is journaled within the reservation's time: the head after that has all of it."""
         await asyncio.sleep(self._ttl_s)
-        while (seq := await self._head()) is None:
+        seq = await self._head()
+        while seq is None:
             await asyncio.sleep(ASK_AGAIN_S)
+            seq = await self._head()
         await self._orders.wait_for(seq)
         self._opened = True
         log.info("risk is open", seq=seq)

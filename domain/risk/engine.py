@@ -7,7 +7,7 @@ from domain.commands import Decision, Terms
 from domain.controls import Controls
 from domain.instruments import Denial, Instrument
 from domain.risk.checks import Case, judge, switched_on
-from domain.risk.exposure import Account, Exposure, Holding, Marks, Open, Reservation
+from domain.risk.exposure import Account, Exposure, Holding, Marks, Open, Reservation, side_worst
 from domain.risk.fold import RiskFold
 from domain.risk.limits import Limits
 from domain.values import ZERO, OrderType, Side
@@ -28,7 +28,7 @@ class Risk:
         self._checks = switched_on(limits)
 
     def decide(self, terms: Terms, now_ns: int) -> Decision:
-        """The decision, and the reservation when it is an approval. Asked again while that stands, it answers the same and reserves nothing."""
+        """The decision, with a reservation when it is an approval. Asked again while that stands, it says the same and reserves nothing."""
         held = self.exposure.reservations.get(terms.order_id)
         if held is not None and held.terms == terms:
             self.exposure.renew(terms.order_id, now_ns)
@@ -65,18 +65,17 @@ class Risk:
         notional = ZERO if price is None else price * quantity * self.marks.rates[symbol]
         sells = terms.side is Side.SELL
         if sells:
-            open_quantity, worst_side = holding.sell_quantity, holding.sell_notional - holding.value + notional
-            reduces = open_quantity + quantity <= holding.quantity
+            held, value, open_quantity, open_notional = -holding.quantity, -holding.value, holding.sell_quantity, holding.sell_notional
         else:
-            open_quantity, worst_side = holding.buy_quantity, holding.buy_notional + holding.value + notional
-            reduces = open_quantity + quantity <= -holding.quantity
+            held, value, open_quantity, open_notional = holding.quantity, holding.value, holding.buy_quantity, holding.buy_notional
+        worst_side = side_worst(held, value, open_quantity + quantity, open_notional + notional)
         return Case(
             limits=self.limits,
             blocked=self.controls.blocked(symbol),
             priced=price is not None,
             sells=sells,
             may_short=self.instruments[symbol].shortable or terms.account in self.limits.short_accounts,
-            reduces=reduces,
+            reduces=open_quantity + quantity <= -held,
             quantity=quantity,
             notional=notional,
             held=holding.quantity,

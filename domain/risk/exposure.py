@@ -11,7 +11,7 @@ import msgspec
 
 from domain.commands import Decision, Terms
 from domain.quotes import Market, Quote
-from domain.values import ZERO, Side
+from domain.values import ZERO, Side, divide
 
 
 class Marks:
@@ -39,10 +39,21 @@ class Marks:
         return self._market.best(symbol, side, now_ns - self._age_max_ns)
 
 
+def side_worst(held: Decimal, value: Decimal, quantity: Decimal, notional: Decimal) -> Decimal:
+    """What a position comes to when all open orders of one side fill. `held` and `value` are signed as that side sees them.
+
+    Orders in the position's own direction add to it. Against it they close first, and only what goes beyond counts, at their average price.
+    """
+    if held >= ZERO:
+        return value + notional
+    beyond = held + quantity
+    return divide(notional * beyond, quantity) if beyond > ZERO else ZERO
+
+
 class Holding(msgspec.Struct, gc=False):
     """One account in one symbol. `quantity` is signed; notionals, value and worst case are USD.
 
-    `worst` is the larger of what the position becomes in value when all open buys fill, and when all open sells do.
+    `worst` is the larger of what the position comes to when all open buys fill, and when all open sells do.
     """
 
     symbol: str
@@ -58,7 +69,7 @@ class Holding(msgspec.Struct, gc=False):
 
 
 class Account(msgspec.Struct):
-    """Sums over the holdings of one account. `cash` starts as the initial buying power: trades and fees move it, so equity needs no average cost."""
+    """Sums over the holdings of one account. `cash` starts as the initial buying power; trades and fees move it: no average cost needed."""
 
     name: str
     cash: Decimal
@@ -96,7 +107,11 @@ class Account(msgspec.Struct):
         buys = holding.buy_notional + notional if buying else holding.buy_notional
         sells = holding.sell_notional if buying else holding.sell_notional + notional
         shares = (holding.buy_quantity if buying else holding.sell_quantity) + quantity
-        worst = max(holding.value + buys, sells - holding.value)
+        held, value = holding.quantity, holding.value
+        worst = max(
+            side_worst(held, value, shares if buying else holding.buy_quantity, buys),
+            side_worst(-held, -value, holding.sell_quantity if buying else shares, sells),
+        )
         total = self.worst + worst - holding.worst
         if buying:
             holding.buy_quantity, holding.buy_notional = shares, buys
@@ -113,7 +128,10 @@ class Account(msgspec.Struct):
 
     def _value(self, holding: Holding, quantity: Decimal, mark: Decimal) -> None:
         value = quantity * mark
-        worst = max(value + holding.buy_notional, holding.sell_notional - value)
+        worst = max(
+            side_worst(quantity, value, holding.buy_quantity, holding.buy_notional),
+            side_worst(-quantity, -value, holding.sell_quantity, holding.sell_notional),
+        )
         total = self.value + value - holding.value
         gross = self.gross + abs(value) - abs(holding.value)
         worst_total = self.worst + worst - holding.worst

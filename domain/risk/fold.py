@@ -13,7 +13,7 @@ class UnknownInstrument(LookupError):
 
 
 class RiskFold:
-    """Moves what orders have at stake: reserved, open, position, gone. Closed orders are forgotten; a late trade still moves the position."""
+    """Moves what orders have at stake: reserved, open, position, gone. Closed orders are forgotten; late trades still move positions."""
 
     def __init__(self, exposure: Exposure) -> None:
         self.exposure = exposure

@@ -41,7 +41,7 @@ def test_the_simulated_market_starts_where_the_user_trades() -> None:
 def test_the_two_venues_differ_in_spread_fee_depth_and_latency() -> None:
     venues = load_venues(load_instruments().instruments).venues
     a, b = venues["PAPER_A"], venues["PAPER_B"]
-    assert (a.taker_bps, a.maker_bps, b.taker_bps, b.maker_bps) == (10, 2, Decimal("7.5"), 1)
+    assert (a.taker_bps, a.maker_bps, b.taker_bps, b.maker_bps) == (Decimal(10), Decimal(2), Decimal("7.5"), Decimal(1))
     assert a.spread_ticks < b.spread_ticks
     assert a.depth_scale < b.depth_scale
     assert a.latency_ms < b.latency_ms

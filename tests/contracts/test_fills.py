@@ -20,7 +20,7 @@ from adapters.sqlite import SqliteFills
 from domain import events as e
 from domain.lifecycle import State
 from domain.ports import Fills, Unavailable
-from domain.projections import FillRow, OrderEventRow
+from domain.projections import FillRow, OrderEventRow, Owners
 from domain.values import rfc3339
 from tests.contracts.facts import AT, busted, commits, filled, queued, rows, submitted
 from tests.live import LiveServer
@@ -135,10 +135,10 @@ async def test_the_same_rows_again_change_nothing(shelf: Shelf) -> None:  # FAIL
     assert len(await shelf.events()) == len(batch) + 1
 
 
-async def test_rows_written_again_by_a_process_that_saw_no_beginning_keep_their_owner(shelf: Shelf, tmp_path: Path) -> None:
+async def test_rows_written_again_by_a_process_that_saw_no_beginning_keep_their_owner(shelf: Shelf) -> None:
     await shelf.fills.write(commits([submitted("O1")], [queued("O1")]))
     await shelf.settled(3)
-    shelf.fills._owners.__init__()  # type: ignore[attr-defined]  # what a restart does to it
+    shelf.fills._owners = Owners()  # type: ignore[attr-defined]  # what a restart does to it
     await shelf.fills.write(rows(2, queued("O1")) + rows(4, queued("O1", at=AT + 1), queued("NOBODY")))
     await shelf.settled(5)
     owners = {(event["seq"], event["order_id"]): event["account"] for event in await shelf.events()}

@@ -1,0 +1,86 @@
+"""The entry point of `trade`: the commands in one row, and every ending with its exit code."""
+
+import logging
+import sys
+from typing import Any, NoReturn
+
+import structlog
+import typer
+from typer.core import TyperGroup
+
+from apps.cli import account, diagram, order, replay, run, status, watch
+from apps.cli.trouble import Trouble
+from apps.up.trouble import Exit
+from domain.values import use_exact_arithmetic
+
+TRADE = """The trading core, from the command line.
+
+Exit codes: 0 done, 1 refused or different, 2 wrong usage, 3 cannot reach the system.
+"""
+_RUN, _ORDERS, _PROVE = "Run it", "Orders and accounts", "Look inside"
+ORDER = ("up", "status", "version", "order", "positions", "fills", "watch", "replay", "diagram")
+
+
+class Commands(TyperGroup):
+    """Says an expected trouble on stderr, a sentence and what to do next, and ends with its exit code."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(self.commands, key=ORDER.index)
+
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        """Always ends the process (SystemExit)."""
+        extra["standalone_mode"] = False
+        try:
+            code = super().main(*args, **extra)
+        except Trouble as trouble:
+            _say(str(trouble))
+            code = trouble.exit_code
+        except typer.TyperException as usage:
+            _say(_usage(usage))
+            code = Exit.USAGE
+        sys.exit(code)
+
+
+def _usage(trouble: typer.TyperException) -> str:
+    """Empty when there was no argument at all: then the help has been shown."""
+    sentence = trouble.format_message()
+    context = getattr(trouble, "ctx", None)
+    return f"{sentence}\nSee: {context.command_path} --help" if sentence and context else sentence
+
+
+def _say(text: str) -> None:
+    sys.stdout.flush()
+    if text:
+        print(text, file=sys.stderr)
+
+
+app = typer.Typer(
+    cls=Commands, help=TRADE, no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
+
+
+@app.callback()
+def prepare() -> None:
+    """What every command needs: exact numbers, and what adapters log kept to warnings on stderr."""
+    use_exact_arithmetic()
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.dev.ConsoleRenderer(colors=False)],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+app.command("up", rich_help_panel=_RUN)(run.up)
+app.command("status", rich_help_panel=_RUN)(status.status)
+app.command("version", rich_help_panel=_RUN)(run.show_version)
+app.add_typer(order.app, name="order", help="Submit, look at and cancel orders.", rich_help_panel=_ORDERS)
+app.command("positions", rich_help_panel=_ORDERS)(account.positions)
+app.command("fills", rich_help_panel=_ORDERS)(account.fills)
+app.command("watch", rich_help_panel=_ORDERS)(watch.watch)
+app.add_typer(replay.app, name="replay", help="Rebuild from the journal alone.", rich_help_panel=_PROVE)
+app.command("diagram", rich_help_panel=_PROVE)(diagram.diagram)
+
+
+def main() -> None:
+    """The `trade` of pyproject.toml. Ends the process."""
+    app()

@@ -1,0 +1,153 @@
+"""`trade replay`: rebuild from the journal alone what readers see, and say whether it is the same."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from adapters import bus
+from adapters.jetstream import JetStreamJournal
+from adapters.valkey import ValkeyPositions
+from apps.cli import show
+from apps.cli.addresses import Addresses, find
+from apps.cli.client import START
+from apps.cli.options import DataDir, PortOffset, identifier
+from apps.cli.rebuild import Comparison, Rebuilt, compare, put_right
+from apps.cli.trouble import Refused, Unreachable, WrongUsage
+from domain.ports import Corrupt, Journal, Positions, Unavailable
+from domain.position import Position
+
+STREAM: Final = "OMS_JOURNAL"
+SUBJECT: Final = "oms.journal.0"
+VALKEY_TIMEOUT_MS: Final = 5_000.0
+DIFFERENCES_SHOWN_MAX: Final = 200
+COLUMNS: Final = ("account", "symbol", "quantity", "average_price", "realised_pnl", "fees", "last_price", "seq")
+
+Progressing = Callable[[int], None]
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def replay() -> None:
+    """Rebuild from the journal alone."""
+
+
+@app.command()
+def positions(
+    account: Annotated[str | None, typer.Option("--account", "-a", help="Hold only this account's positions against Valkey.")] = None,
+    to_seq: Annotated[int | None, typer.Option(min=1, help="Show the positions as they were at this sequence.")] = None,
+    write: Annotated[bool, typer.Option("--write", help="Put Valkey right where it differs.")] = False,
+    data_dir: DataDir = None,
+    port_offset: PortOffset = None,
+) -> None:
+    """Rebuild positions from the journal and compare them with Valkey, as of the sequence that Valkey stands for.
+
+    Exit code 0 when they are identical (or were put right), 1 when they differ; the differences are a table.
+    """
+    if write and (account or to_seq):
+        raise WrongUsage("--write puts all positions right, as of now.", "Leave --account and --to-seq out, or --write.")
+    if account:
+        identifier(account, "an account")
+    try:
+        asyncio.run(_positions(find(data_dir, port_offset), account, to_seq, write))
+    except Corrupt as error:
+        raise Refused(
+            f"The journal does not verify: {error}.", "Nobody should go on from it: keep the data directory, restore a copy."
+        ) from error
+    except Unavailable as error:
+        raise Unreachable(f"{str(error).rstrip('.')}.", f"Ask again when it answers. {START}") from error
+
+
+async def _positions(addresses: Addresses, account: str | None, to_seq: int | None, write: bool) -> None:
+    async with contextlib.AsyncExitStack() as exits:
+        client = await bus.connect(addresses["nats"], "trade replay", closed=lambda: None)
+        exits.push_async_callback(client.close)
+        journal = await JetStreamJournal.open(client, stream=STREAM, subject=SUBJECT)
+        if to_seq is not None:
+            await _as_it_was(journal, to_seq, account)
+            return
+        valkey = ValkeyPositions.at(addresses["valkey"], timeout_ms=VALKEY_TIMEOUT_MS)
+        exits.push_async_callback(valkey.close)
+        await _compare(journal, valkey, account, write)
+
+
+async def _as_it_was(journal: Journal, seq: int, account: str | None) -> None:
+    end = (await journal.head()).seq
+    if seq > end:
+        raise Refused(f"The journal ends at sequence {end}.", f"Ask for --to-seq {end} or less.")
+    rebuilt = await _rebuild(journal, seq)
+    wanted = [p for p in rebuilt.book.positions.values() if account in (None, p.account)]
+    show.table("", COLUMNS, (_row(p) for p in sorted(wanted, key=lambda p: (p.account, p.symbol))), numbers=COLUMNS[2:])
+    show.hint(f"{_count(rebuilt)} rebuilt as of sequence {rebuilt.head.seq}; Valkey was not asked.")
+
+
+def _row(position: Position) -> tuple[object, ...]:
+    return tuple(getattr(position, name) for name in COLUMNS)
+
+
+async def _compare(journal: Journal, valkey: Positions, account: str | None, write: bool) -> None:
+    checkpoint, end = await valkey.checkpoint(), (await journal.head()).seq
+    rebuilt = await _rebuild(journal, min(checkpoint, end) or end)
+    if checkpoint > end:
+        found = Comparison([], 0, checkpoint)
+        trouble = f"Valkey stands at sequence {checkpoint}, but the journal ends at {end}: it belongs to another journal"
+    else:
+        found = await compare(rebuilt, valkey, account)
+        where = "empty" if not checkpoint else f"different as of sequence {found.seq}"
+        trouble = f"{_count(rebuilt)} rebuilt; Valkey is {where}: {len(found.differences)} values differ" if found.differences else ""
+    if not trouble:
+        _tell_identical(rebuilt, found, account, end)
+        return
+    _tell_differences(found)
+    if not write:
+        raise Refused(f"{trouble}.", "Put Valkey right from the journal: trade replay positions --write")
+    await put_right(rebuilt, journal, valkey)
+    show.line(f"{trouble}. Put right as of sequence {rebuilt.head.seq}: {len(rebuilt.book.positions)} positions written.")
+
+
+def _tell_identical(rebuilt: Rebuilt, found: Comparison, account: str | None, end: int) -> None:
+    whose = f" for {account}" if account else ""
+    show.line(f"{_count(rebuilt)} rebuilt; identical to Valkey{whose} as of sequence {found.seq}")
+    if found.expired:
+        show.line(f"{found.expired} flat positions are not in Valkey any more (position_ttl_sec); they read as flat")
+    if end > found.seq:
+        show.line(f"the journal went on to sequence {end}: the projector is {end - found.seq} behind")
+
+
+def _tell_differences(found: Comparison) -> None:
+    if not found.differences:
+        return
+    shown = found.differences[:DIFFERENCES_SHOWN_MAX]
+    rows = ((d.account, d.symbol, d.field, d.journal, d.stored) for d in shown)
+    show.table("", ("account", "symbol", "field", "journal", "valkey"), rows, numbers=("journal", "valkey"))
+    if len(found.differences) > len(shown):
+        show.line(f"and {len(found.differences) - len(shown)} more")
+
+
+def _count(rebuilt: Rebuilt) -> str:
+    return f"{rebuilt.head.n} commits, {rebuilt.events} events, {len(rebuilt.book.positions)} positions"
+
+
+async def _rebuild(journal: Journal, until: int) -> Rebuilt:
+    with _progress(until) as progress:
+        rebuilt = Rebuilt(journal, progress)
+        await rebuilt.advance(until)
+    return rebuilt
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[Progressing]:
+    """A bar on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    columns = (TextColumn("reading the journal"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda seq: bar.update(task, completed=seq)

@@ -1,0 +1,158 @@
+"""live-gateway, wired so that it can be read aloud."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from nats.aio.client import Client
+
+from adapters.clock import SystemClock
+from adapters.jetstream import JetStreamJournal, ensure_stream
+from adapters.natsmonitor import NotDurable, require_fsync
+from apps import wiring
+from apps.commits import Pace
+from apps.gateway.feed import Recording, Venues, simulate
+from apps.gateway.host import VenueHost
+from apps.gateway.requests import Intake
+from apps.gateway.routes import gateway_routes
+from apps.gateway.sent import Sent
+from apps.gateway.session import Sessions
+from apps.gateway.views import venue_stats
+from apps.outbox import Outbox
+from apps.service import Chassis, Service
+from config.catalogue import SimulatedQuote, VenueSettings, load_instruments, load_venues
+from config.settings import GatewaySettings
+from config.text import ConfigError
+from domain.instruments import Instrument
+from domain.ports import Clock, Unavailable
+from domain.quotes import Quote
+from domain.recorded import BadQuotes, read_quotes
+from domain.simulated import SimulatedMarket
+
+log = structlog.get_logger()
+
+STREAM: Final = "PAPER_VENUES"
+SUBJECTS: Final = "venue.journal.*"
+TRY_AGAIN_S: Final = 0.5
+
+
+async def build(chassis: Chassis[GatewaySettings]) -> Service:
+    settings, clock = chassis.settings, SystemClock()
+    instruments = load_instruments().instruments
+    venues, simulated = load_venues(instruments)
+    rows = recorded_quotes(settings.quotes.file, instruments) if settings.quotes.file else None
+
+    client = await wiring.connect(chassis)
+    await _stream(chassis, client)
+    outbox = Outbox(client)
+    sent = await Sent.open(client, outbox)
+    chassis.spawn(outbox.run(), "outbox")
+
+    hosts = {name: await _host(chassis, client, venue, instruments, clock, outbox) for name, venue in venues.items()}
+    for name, host in hosts.items():
+        host.on_ready = _tell_ready(chassis, name)
+        chassis.spawn(host.run(), f"venue {name}")
+        await host.ready.wait()
+
+    audience = Venues(hosts)
+    recording = Recording(rows, audience, sent) if rows is not None else None
+    stepped = recording if settings.quotes.speed == "stepped" else None
+    intake = Intake(hosts)
+    sessions = Sessions(hosts, intake, sent)
+    chassis.spawn(sessions.run(), "resends")
+    chassis.spawn(audience.heartbeat(), "heartbeat")
+    await intake.listen(client)
+    await sessions.listen(client)
+    if feed := _feed(settings, recording, _markets(simulated, instruments, settings.quotes.seed), audience, clock):
+        chassis.spawn(feed, "quotes")
+
+    def stats() -> dict[str, object]:
+        return {
+            "requests": {"taken": intake.taken, "unreadable": intake.unreadable, "elsewhere": intake.elsewhere},
+            "reports_resent": sessions.resent,
+            "messages_dropped": outbox.dropped,
+            "rows_played": recording.position if recording else None,
+            "venues": {name: venue_stats(host) for name, host in sorted(hosts.items())},
+        }
+
+    return Service(router=gateway_routes(hosts, stepped), stats=stats)
+
+
+def recorded_quotes(path: Path, instruments: Mapping[str, Instrument]) -> Sequence[Quote]:
+    """The rows of a quotes file. ConfigError says in one sentence what is wrong and where."""
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            return read_quotes(lines, instruments)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text") from error
+    except BadQuotes as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _markets(simulated: Mapping[str, SimulatedQuote], instruments: Mapping[str, Instrument], seed: int) -> list[SimulatedMarket]:
+    return [
+        SimulatedMarket(instruments[symbol], quote.start, quote.swing_pct, quote.size, quote.spread_ticks, seed)
+        for symbol, quote in sorted(simulated.items())
+    ]
+
+
+def _feed(
+    settings: GatewaySettings, recording: Recording | None, markets: Sequence[SimulatedMarket], audience: Venues, clock: Clock
+) -> Coroutine[Any, Any, None] | None:
+    """What makes the quotes come by themselves; a stepped recording waits to be told."""
+    speed = settings.quotes.speed
+    if recording is None:
+        return simulate([market.quotes() for market in markets], audience, clock, float(settings.quotes.interval_ms) / 1000)
+    if speed == "stepped":
+        return None
+    return recording.play(None if isinstance(speed, str) else speed)
+
+
+async def _stream(chassis: Chassis[GatewaySettings], client: Client) -> None:
+    """The venues' stream, made if missing, and refused where an ack does not mean fsynced."""
+    settings = chassis.settings
+    while True:
+        try:
+            if settings.journal.durability == "fsync":
+                await require_fsync(str(settings.nats.monitor_url))
+            await ensure_stream(client, STREAM, [SUBJECTS], settings.journal.max_bytes)
+        except Unavailable as trouble:
+            log.warning("waiting for the journal", reason=str(trouble))
+            await asyncio.sleep(TRY_AGAIN_S)
+        except NotDurable as trouble:
+            chassis.fail(f"{trouble}; or set journal.durability to relaxed, and lose reports in a power cut")
+            await asyncio.Event().wait()
+        else:
+            return
+
+
+async def _host(
+    chassis: Chassis[GatewaySettings],
+    client: Client,
+    venue: VenueSettings,
+    instruments: Mapping[str, Instrument],
+    clock: Clock,
+    outbox: Outbox,
+) -> VenueHost:
+    settings = chassis.settings.journal
+    journal = await JetStreamJournal.open(
+        client,
+        stream=STREAM,
+        subject=SUBJECTS.replace("*", venue.name),
+        append_timeout_s=float(settings.append_timeout_ms) / 1000,
+        append_deadline_s=float(settings.append_deadline_ms) / 1000,
+    )
+    pace = Pace(wait_s=float(settings.commit_wait_ms) / 1000, events_max=settings.commit_events_max, bytes_max=settings.commit_bytes_max)
+    traded = {symbol: instruments[symbol] for symbol in venue.symbols}
+    return VenueHost(venue, traded, journal, clock, outbox.put, pace)
+
+
+def _tell_ready(chassis: Chassis[GatewaySettings], name: str) -> Callable[[bool], None]:
+    def on_ready(ready: bool) -> None:
+        chassis.ready.set(f"venue {name}", ready, "reading its journal")
+
+    return on_ready

@@ -1,0 +1,128 @@
+"""Positions: each batch of commits becomes one step in the store, and only then a message for each position that it changed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from decimal import Decimal
+from typing import Final
+
+import structlog
+
+from apps.follower import Applied
+from apps.http import encode
+from apps.projector.keeping import StartOver
+from domain.events import OrderEvent
+from domain.ports import Positions, Unavailable
+from domain.position import Book, Position
+
+log = structlog.get_logger()
+
+STORE_POSITIONS_MAX: Final = 1000
+"""After so many changed positions a batch is cut, at the end of a commit, so that one step stays well inside the store's timeout."""
+CHECK_EVERY_S: Final = 1.0
+"""How often the checkpoint is looked at even when nothing happens: the store may have been flushed or restored."""
+YIELD_EVERY: Final = 50
+"""Messages published in a row before others on the loop get a turn."""
+
+Publish = Callable[[str, bytes], Awaitable[None]]
+"""Subject and payload; Unavailable while nobody can be reached."""
+
+
+def message(position: Position) -> bytes:
+    """`positions.<account>`: the user's five fields and three more. `timestamp`: seconds since the epoch, exact to the microsecond."""
+    return encode(
+        {
+            "account": position.account,
+            "symbol": position.symbol,
+            "quantity": position.quantity,
+            "price": position.last_price,
+            "timestamp": Decimal(position.updated_at // 1000).scaleb(-6),
+            "average_price": position.average_price,
+            "realised_pnl": position.realised_pnl,
+            "seq": position.seq,
+        }
+    )
+
+
+class PositionsProjection:
+    """A Book in memory that is never ahead of the store, except between a change and its step."""
+
+    name = "positions"
+
+    def __init__(self, store: Positions, publish: Publish) -> None:
+        self.seq = 0
+        self.stored = 0
+        self.published = 0
+        self._store = store
+        self._publish = publish
+        self._book = Book()
+        self._told: int | None = None
+        self._one_at_a_time = asyncio.Lock()
+
+    async def begin(self) -> int:
+        """The checkpoint is read before the positions: should another writer come between, the next step is refused.
+
+        Positions that were stored without our knowing it, when an answer was lost, are told now.
+        """
+        self.seq = await self._store.checkpoint()
+        if not self.seq:
+            await self._store.clear()  # what an interrupted clear may have left
+        self._book = Book()
+        self._book.positions = {(p.account, p.symbol): p for p in await self._store.load()}
+        if self._told is None:
+            self._told = self.seq
+        await self._tell(self._book.positions.values())
+        return self.seq
+
+    async def apply(self, commits: Applied[OrderEvent]) -> None:
+        changed: dict[tuple[str, str], Position] = {}
+        async with self._one_at_a_time:
+            for seq, commit in commits:
+                for event in commit.events:
+                    if (position := self._book.apply(event, seq)) is not None:
+                        changed[position.account, position.symbol] = position
+                if len(changed) >= STORE_POSITIONS_MAX:
+                    await self._step(changed, seq)
+                    changed = {}
+            if commits[-1][0] > self.seq:
+                await self._step(changed, commits[-1][0])
+
+    async def run(self) -> None:
+        """Notice a store that went back, and tell what could not be told."""
+        while True:
+            await asyncio.sleep(CHECK_EVERY_S)
+            async with self._one_at_a_time:
+                found = await self._store.checkpoint()
+                if found != self.seq:
+                    raise StartOver(
+                        f"the store stands at {found}, not at {self.seq}: it was flushed, restored, or somebody else writes to it"
+                    )
+                await self._tell(self._book.positions.values())
+
+    async def _step(self, changed: dict[tuple[str, str], Position], seq: int) -> None:
+        try:
+            stored = await self._store.store(changed.values(), after=self.seq, seq=seq)
+        except Unavailable as trouble:
+            raise StartOver(str(trouble)) from trouble
+        if not stored:
+            raise StartOver(f"the store does not stand at {self.seq}: it was flushed, restored, or somebody else writes to it")
+        all_told = self._told is not None and self._told >= self.seq
+        self.seq = seq
+        self.stored += len(changed)
+        await self._tell(changed.values() if all_told else self._book.positions.values())
+
+    async def _tell(self, candidates: Iterable[Position]) -> None:
+        """Publish what is newer than what was told before; history that is rebuilt is no news. What fails is tried again later."""
+        told = self._told or 0
+        if told >= self.seq:
+            return
+        try:
+            for position in candidates:
+                if position.seq > told:
+                    await self._publish(f"positions.{position.account}", message(position))
+                    self.published += 1
+                    if not self.published % YIELD_EVERY:
+                        await asyncio.sleep(0)
+        except Unavailable as trouble:
+            log.warning("position updates wait", reason=str(trouble))
+            return
+        self._told = self.seq

@@ -1,0 +1,99 @@
+"""What exeq knows of every open order: a fold of the journal that says what to route, what to send and what to cancel."""
+
+from collections import OrderedDict
+from typing import Final
+
+import msgspec
+
+from domain import events as e
+from domain.commands import VenueRequest
+from domain.lifecycle import CLOSED
+from domain.queue import PriorityQueue
+
+ROUTED_KEPT_MAX: Final = 10_000
+"""Route records kept for `/routes`; older ones are in the order's timeline."""
+
+
+class Working(msgspec.Struct, gc=False):
+    """An open order at a venue: its terms, its legs, and which of them the venue has answered."""
+
+    terms: e.OrderSubmitted
+    legs: tuple[e.Leg, ...]
+    answered: frozenset[str] = frozenset()
+
+
+class Executions:
+    """`new`: routes just read from the journal, to be sent. `cancels`: requests to withdraw, to be sent. Both are emptied by who sends."""
+
+    def __init__(self, shard: int = 0) -> None:
+        self._shard = shard
+        self._terms: dict[str, e.OrderSubmitted] = {}
+        self.queue = PriorityQueue()
+        self.working: dict[str, Working] = {}
+        self.routed: OrderedDict[str, e.OrderRouted] = OrderedDict()
+        self.to_send: list[VenueRequest] = []
+        self.to_cancel: list[VenueRequest] = []
+
+    def apply(self, event: e.OrderEvent) -> None:
+        if event.status in CLOSED:
+            self._close(event.order_id)
+            return
+        match event:
+            case e.OrderSubmitted():
+                self._terms[event.order_id] = event
+            case e.OrderQueued():
+                self.queue.put(self._terms[event.order_id], event.at)
+            case e.OrderRouted():
+                self._route(event)
+            case e.RouteAcknowledged() | e.OrderFilled() | e.RouteClosed():
+                self._answer(event.order_id, event.route_id)
+            case e.CancelRequested():
+                self._cancel(event.order_id)
+
+    def _route(self, event: e.OrderRouted) -> None:
+        terms = self._terms.pop(event.order_id)
+        self.queue.discard(event.order_id)
+        self.working[event.order_id] = Working(terms, event.legs)
+        self.routed[event.order_id] = event
+        if len(self.routed) > ROUTED_KEPT_MAX:
+            self.routed.popitem(last=False)
+        self.to_send.extend(self._request(terms, leg) for leg in event.legs)
+
+    def _answer(self, order_id: str, route_id: str) -> None:
+        if working := self.working.get(order_id):
+            working.answered |= {route_id}
+
+    def _cancel(self, order_id: str) -> None:
+        if working := self.working.get(order_id):
+            self.to_cancel.extend(self._request(working.terms, leg) for leg in working.legs)
+
+    def _close(self, order_id: str) -> None:
+        self._terms.pop(order_id, None)
+        self.queue.discard(order_id)
+        self.working.pop(order_id, None)
+
+    def _request(self, terms: e.OrderSubmitted, leg: e.Leg) -> VenueRequest:
+        return VenueRequest(
+            order_id=terms.order_id,
+            route_id=leg.route_id,
+            venue=leg.venue,
+            account=terms.account,
+            symbol=terms.symbol,
+            side=terms.side,
+            type=terms.order_type,
+            quantity=leg.quantity,
+            price=terms.price,
+            stop_price=terms.stop_price,
+            time_in_force=terms.time_in_force,
+            expire_at=terms.expire_at,
+            shard=self._shard,
+        )
+
+    def unanswered(self) -> list[VenueRequest]:
+        """Every leg that is routed and that no venue has said a word about."""
+        return [
+            self._request(working.terms, leg)
+            for working in self.working.values()
+            for leg in working.legs
+            if leg.route_id not in working.answered
+        ]

@@ -1,0 +1,47 @@
+"""The smallest service on the chassis, run as a process by test_service.py. What it should do wrong comes by environment."""
+
+import asyncio
+import os
+from pathlib import Path
+
+from starlette.types import Receive, Scope, Send
+
+from apps.http import encode, send_json
+from apps.service import Chassis, Service, run_service
+from config.loading import load_exeq
+from config.settings import ExeqSettings
+
+
+async def build(chassis: Chassis[ExeqSettings]) -> Service:
+    wrong = os.environ.get("WRONG", "")
+    sick = Path(os.environ["SICK_FILE"])
+    if wrong == "build":
+        raise RuntimeError("the world is not as it was promised")
+    if wrong == "never built":
+        await asyncio.sleep(3600)
+
+    async def probe() -> str | None:
+        return sick.read_text() if sick.exists() else None
+
+    async def fail_soon() -> None:
+        await asyncio.sleep(0.1)
+        raise RuntimeError("the task is broken")
+
+    async def slow(_: Scope, __: Receive, send: Send) -> None:
+        await asyncio.sleep(1)
+        await send_json(send, 200, encode({"answered": True}))
+
+    async def say(sentence: str) -> None:
+        chassis.log.info(sentence)
+
+    chassis.health.depend("disk", probe)
+    chassis.exits.push_async_callback(say, "closed first what was opened last: the connection")
+    if wrong == "task":
+        chassis.spawn(fail_soon(), "fragile")
+    if wrong == "will not end":
+        chassis.exits.push_async_callback(asyncio.sleep, 3600)
+    return Service(fast={("GET", "/slow"): slow}, stats=lambda: {"orders": 7}, stop_intake=lambda: say("no more intake"))
+
+
+if __name__ == "__main__":
+    run_service("exeq", load_exeq, build)

@@ -1,0 +1,103 @@
+"""Log lines: one event, one line, in ASCII, without passwords, and not without end."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps import logs
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level, raises = root.handlers[:], root.level, logging.raiseExceptions
+    root.handlers = []
+    yield
+    for handler in root.handlers:
+        handler.close()
+    root.handlers, logging.raiseExceptions = handlers, raises
+    root.setLevel(level)
+
+
+def lines(directory: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (directory / "oms.jsonl").read_text("ascii").splitlines()]
+
+
+def test_an_event_is_a_json_line_in_the_file_and_a_short_line_on_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("oms", directory=tmp_path)
+    logs.get_logger(shard=0).info("Connected to NATS", url="nats://127.0.0.1:4222", order_id="a-1")
+    (line,) = lines(tmp_path)
+    assert list(line)[:4] == ["at", "level", "service", "event"]
+    assert (line["event"], line["service"], line["level"], line["order_id"], line["shard"]) == (
+        "Connected to NATS",
+        "oms",
+        "info",
+        "a-1",
+        0,
+    )
+    shown = capsys.readouterr().out
+    assert shown[13:] == "INFO    oms          Connected to NATS  shard=0  url=nats://127.0.0.1:4222  order_id=a-1\n"
+
+
+HOSTILE = "a\nb\r\x1b[31mred\x00 ‮ é 😀 \x7f \u2028 end"
+
+
+def test_hostile_text_stays_on_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # FAILURES 58, 65
+    logs.configure("oms", directory=tmp_path)
+    logs.get_logger().warning(HOSTILE, client_order_id=HOSTILE)
+    (line,) = lines(tmp_path)
+    assert (line["event"], line["client_order_id"]) == (HOSTILE, HOSTILE)
+    shown = capsys.readouterr().out
+    assert shown.count("\n") == 1
+    assert shown.endswith("\n")
+    assert all(" " <= character <= "~" for character in shown[:-1])
+
+
+def test_passwords_in_addresses_are_not_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # FAILURES 72
+    logs.configure("oms", directory=tmp_path)
+    logs.get_logger().info("Connected to QuestDB", url="postgresql://admin:hunter2@127.0.0.1:8812/qdb")
+    logging.getLogger("asyncpg").warning("lost redis://:hunter2@valkey:6379")
+    assert "hunter2" not in (tmp_path / "oms.jsonl").read_text() + capsys.readouterr().out
+    assert lines(tmp_path)[0]["url"] == "postgresql://admin:***@127.0.0.1:8812/qdb"
+
+
+def test_libraries_log_through_it_and_a_stack_trace_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("oms", directory=tmp_path)
+    try:
+        raise ValueError("deep\ntrouble")
+    except ValueError:
+        logging.getLogger("uvicorn.error").exception("Exception in ASGI application\n")
+    logging.getLogger("uvicorn.error").info("Uvicorn running on http://127.0.0.1")
+    (line,) = lines(tmp_path)
+    assert line["exception"].endswith("ValueError: deep\ntrouble")
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_the_level_holds_and_endless_text_is_cut(tmp_path: Path) -> None:
+    logs.configure("oms", "WARNING", tmp_path)
+    logs.get_logger().info("not this")
+    logs.get_logger().error("this", body="x" * 1_000_000)
+    (line,) = lines(tmp_path)
+    assert len(line["body"]) == logs.VALUE_CHARACTERS_MAX
+
+
+def test_files_are_rotated_and_old_ones_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "FILE_BYTES_MAX", 2000)
+    logs.configure("oms", directory=tmp_path)
+    for count in range(200):
+        logs.get_logger().info("filling the disk", count=count)
+    files = list(tmp_path.iterdir())
+    assert len(files) == logs.FILES_KEPT + 1
+    assert all(file.stat().st_size <= 2000 for file in files)
+    assert lines(tmp_path)[-1]["count"] == 199
+
+
+def test_a_logger_made_early_follows_a_later_configuration(tmp_path: Path) -> None:
+    early = logs.get_logger(part="early")
+    logs.configure("oms", directory=tmp_path)
+    early.info("hello")
+    assert lines(tmp_path)[0]["part"] == "early"

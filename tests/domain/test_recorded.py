@@ -1,0 +1,68 @@
+"""A recorded market is read exactly, or refused with the line that is wrong."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from config.catalogue import load_instruments
+from domain.instruments import Instrument
+from domain.recorded import BadQuotes, market_time, read_quotes
+
+DATA = Path(__file__).parent.parent / "data"
+HEADER = "time,symbol,bid,bid_size,ask,ask_size"
+X = Instrument(symbol="X", tick=Decimal("0.5"), lot=Decimal("0.1"), quantity_max=Decimal(100), notional_min=Decimal(0), currency="USD")
+
+
+def read(*rows: str) -> object:
+    return read_quotes("\n".join((HEADER, *rows)).splitlines(keepends=True), {"X": X})
+
+
+def test_numbers_are_exact_and_sizes_are_cut_down_to_lots() -> None:
+    (quote,) = read_quotes([HEADER, "2018-04-04T00:01:00,X,99.5,4.9E-7,100.0,35.35399601000002"], {"X": X})
+    assert (quote.bid, quote.bid_size, quote.ask, quote.ask_size) == (Decimal("99.5"), 0, 100, Decimal("35.3"))
+    assert quote.at == 1_522_800_060_000_000_000
+
+
+def test_a_time_without_a_zone_is_utc() -> None:
+    assert market_time("2018-04-04T00:01:00") == market_time("2018-04-04T00:01:00Z") == market_time("2018-04-04T02:01:00+02:00")
+
+
+@pytest.mark.parametrize("name", ["quotes_crypto_2018-04-04.csv", "quotes_equity_2013-10-04.csv"])
+def test_a_day_of_real_quotes_can_be_read(name: str) -> None:
+    lines = (DATA / name).read_text().splitlines()
+    assert len(read_quotes(lines, load_instruments().instruments)) == len(lines) - 1
+
+
+GOOD = "2018-04-04T00:01:00,X,99.5,1,100,1"
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("2018-04-04T00:01:00,X,99.7,1,100,1", "bid 99.7 is not a positive whole number of ticks of 0.5"),
+        ("2018-04-04T00:01:00,X,0,1,100,1", "bid 0 is not a positive whole number of ticks of 0.5"),
+        ("2018-04-04T00:01:00,X,100.5,1,100,1", "the bid 100.5 is above the ask 100"),
+        ("2018-04-04T00:01:00,X,99.5,-1,100,1", "bid_size '-1' is not a number"),
+        ("2018-04-04T00:01:00,X,99.5,NaN,100,1", "bid_size 'NaN' is not a number"),
+        ("2018-04-04T00:01:00,X,99.5,1,1e999999,1", "ask '1e999999' is not a number"),
+        ("2018-04-04T00:01:00,X,,1,100,1", "bid '' is not a number"),
+        ("2018-04-04T00:01:00,Y,99.5,1,100,1", "unknown symbol 'Y'"),
+        ("yesterday,X,99.5,1,100,1", "'yesterday' is not a time"),
+        ("2018-04-04T00:00:59,X,99.5,1,100,1", "the time is earlier than that of the row before"),
+        ("2018-04-04T00:01:00,X,99.5,1,100", "5 fields where 6 are needed"),
+    ],
+)
+def test_a_bad_row_is_named_by_its_line(row: str, reason: str) -> None:
+    with pytest.raises(BadQuotes, match="line 3: ") as refused:
+        read(GOOD, row)
+    assert str(refused.value) == f"line 3: {reason}"
+
+
+def test_a_wrong_header_and_an_empty_file_are_refused() -> None:
+    with pytest.raises(BadQuotes, match="line 1: the columns must be time,symbol"):
+        read_quotes(["time,symbol,price\n", GOOD], {"X": X})
+    with pytest.raises(BadQuotes, match="line 1: there are no quotes"):
+        read()
+    with pytest.raises(BadQuotes, match="there are no quotes"):
+        read_quotes([], {"X": X})

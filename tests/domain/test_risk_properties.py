@@ -1,0 +1,245 @@
+"""For any history: the running sums are what a slow recount finds, no limit is passed, and closing everything leaves nothing."""
+
+from decimal import Decimal, Inexact, localcontext
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain import events as e
+from domain.commands import Terms
+from domain.lifecycle import State
+from domain.position import Book
+from domain.risk.exposure import Account
+from domain.values import ZERO, Side, signed
+from tests.domain.risk_scene import INSTRUMENTS, SECOND, Scene, busted, checked, filled, order, submitted
+
+SYMBOLS = ("BTCUSDT", "EURO", "LENDABLE")
+RATES = {"BTCUSDT": Decimal(1), "EURO": Decimal("1.25"), "LENDABLE": Decimal(1)}
+MARK = Decimal(100)
+
+Step = tuple[str, int, int]
+
+# What is done, to which of the orders so far, how much of it.
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["buy", "sell", "record", "fill", "fill", "cancel", "leak", "bust", "late", "quote"]),
+        st.integers(0, 999),
+        st.integers(1, 30),
+    ),
+    min_size=20,
+    max_size=80,
+)
+
+
+class History:
+    """A venue, an oms and the asker in one, with its own slow books of what each order is worth."""
+
+    def __init__(self, *, marks_move: bool) -> None:
+        self.scene = Scene(position_notional_max=Decimal(20_000), concentration_max=Decimal(1), order_notional_max=Decimal(10**9))
+        self.book = Book()
+        self.approved: dict[str, Terms] = {}
+        self.open: dict[str, tuple[Terms, Decimal]] = {}
+        self.trades: dict[str, list[Decimal]] = {}
+        self.closed: dict[str, Terms] = {}
+        self.number = 0
+        self.marks = dict.fromkeys(SYMBOLS, MARK)
+        self.marks_move = marks_move
+        for symbol in SYMBOLS:
+            self.scene.quote(symbol, "100", "100")
+
+    def do(self, step: Step) -> None:
+        verb, pick, size = step
+        getattr(self, verb)(pick, size)
+
+    def buy(self, pick: int, size: int, side: str = "buy") -> None:
+        self.number += 1
+        price = str(90 + pick % 20) if self.marks_move else "100"
+        terms = order("alice", f"o{self.number}", side, str(size), SYMBOLS[pick % 3], f"@{price}")
+        if self.scene.risk.decide(terms, self.scene.now).approved:
+            self.approved[terms.order_id] = terms
+
+    def sell(self, pick: int, size: int) -> None:
+        self.buy(pick, size, "sell")
+
+    def record(self, pick: int, _: int) -> None:
+        if self.approved:
+            terms = self.approved.pop(_pick(self.approved, pick))
+            self.scene.apply(submitted(terms))
+            self.scene.apply(checked(terms, terms.price))
+            self.open[terms.order_id] = terms, terms.quantity
+
+    def fill(self, pick: int, size: int) -> None:
+        if not self.open:
+            return
+        order_id = _pick(self.open, pick)
+        terms, leaves = self.open[order_id]
+        quantity = min(Decimal(size), leaves)
+        self._trade(filled(terms, str(quantity), str(terms.price), "0.5", State.FILLED if quantity == leaves else State.PARTIALLY_FILLED))
+        self.trades.setdefault(order_id, []).append(quantity)
+        self.open[order_id] = terms, leaves - quantity
+        if quantity == leaves:
+            self.closed[order_id] = self.open.pop(order_id)[0]
+
+    def cancel(self, pick: int, _: int) -> None:
+        if self.open:
+            order_id = _pick(self.open, pick)
+            self.scene.apply(e.OrderCancelled(order_id=order_id, at=0, status=State.CANCELLED, source="client", reason="requested"))
+            self.closed[order_id] = self.open.pop(order_id)[0]
+
+    def leak(self, _: int, __: int) -> None:
+        self.approved.clear()
+        self.scene.now += 3 * SECOND
+        self.scene.risk.exposure.release_before(self.scene.now - 2 * SECOND)
+
+    def bust(self, pick: int, _: int) -> None:
+        """Takes a trade back; an order that was filled, or is open, may trade that much again."""
+        if not self.marks_move or not self.trades:
+            return
+        order_id = _pick(self.trades, pick)
+        quantity = self.trades[order_id].pop()
+        if not self.trades[order_id]:
+            del self.trades[order_id]
+        terms, leaves = self.open[order_id] if order_id in self.open else (self.closed[order_id], ZERO)
+        self._trade(busted(terms, str(quantity), str(terms.price), "0.5", State.ROUTED))
+        self.open[order_id] = terms, leaves + quantity
+
+    def late(self, pick: int, size: int) -> None:
+        if self.marks_move and self.closed:
+            terms = self.closed[_pick(self.closed, pick)]
+            self._trade(filled(terms, str(size), str(terms.price), "0.5", State.FILLED, late=True))
+            self.open.pop(terms.order_id, None)
+
+    def quote(self, pick: int, size: int) -> None:
+        if self.marks_move:
+            symbol = SYMBOLS[pick % 3]
+            self.marks[symbol] = Decimal(85 + size)
+            self.scene.quote(symbol, str(85 + size), str(85 + size))
+
+    def _trade(self, event: e.OrderFilled | e.TradeBusted) -> None:
+        self.scene.apply(event)
+        self.book.apply(event, self.scene.seq)
+
+    def finish(self) -> Account:
+        """Everything open is cancelled, everything reserved is given back, everything held is sold or bought back."""
+        for _ in range(len(self.open)):
+            self.cancel(0, 0)
+        self.leak(0, 0)
+        for position in self.book.of("alice"):
+            side = "sell" if position.quantity > ZERO else "buy"
+            if position.quantity:
+                terms = order("alice", f"end-{position.symbol}", side, str(abs(position.quantity)), position.symbol, "@100")
+                self._trade(filled(terms, str(terms.quantity), "100", "0", State.FILLED))
+        return self.scene.risk.exposure.look("alice")
+
+    def recount(self) -> tuple[dict[str, list[Decimal]], Decimal, Decimal]:
+        """What is open per symbol, the sum of worst cases and equity: from the orders and the book, one by one."""
+        standing = [*self.open.values(), *((terms, terms.quantity) for terms in self.approved.values())]
+        rows, worst, equity = {}, ZERO, Decimal(100_000)
+        for symbol in SYMBOLS:
+            rate, mark = RATES[symbol], self.marks[symbol] * RATES[symbol]
+            mine = [(t, leaves) for t, leaves in standing if t.symbol == symbol]
+            sums = [ZERO] * 4
+            for terms, leaves in mine:
+                assert terms.price is not None
+                place = 0 if terms.side is Side.BUY else 2
+                sums[place] += leaves
+                sums[place + 1] += leaves * terms.price * rate
+            position = self.book.positions.get(("alice", symbol))
+            held = position.quantity if position else ZERO
+            if position:
+                equity += (position.realised_pnl + position.unrealised_pnl(self.marks[symbol]) - position.fees) * rate
+            rows[symbol] = [held, *sums]
+            worst += max(_side(held, mark, *sums[:2]), _side(-held, mark, *sums[2:]))
+        return rows, worst, equity
+
+
+def _side(held: Decimal, mark: Decimal, quantity: Decimal, notional: Decimal) -> Decimal:
+    if held >= ZERO:
+        return held * mark + notional
+    beyond = max(held + quantity, ZERO)
+    with localcontext() as context:
+        context.traps[Inexact] = False
+        return (notional * beyond / quantity).quantize(Decimal("1e-12")) if beyond else ZERO
+
+
+def _pick(of: dict[str, object] | dict[str, Terms] | dict[str, tuple[Terms, Decimal]] | dict[str, list[Decimal]], pick: int) -> str:
+    return list(of)[pick % len(of)]
+
+
+@given(STEPS)
+@settings(max_examples=150, deadline=None)
+def test_the_running_sums_are_what_a_slow_recount_finds(steps: list[Step]) -> None:
+    history = History(marks_move=True)
+    for step in steps:
+        history.do(step)
+        rows, worst, equity = history.recount()
+        account = history.scene.risk.exposure.look("alice")
+        for symbol, expected in rows.items():
+            h = account.holdings.get(symbol)
+            found = [h.quantity, h.buy_quantity, h.buy_notional, h.sell_quantity, h.sell_notional] if h else [ZERO] * 5
+            assert found == expected, (symbol, step)
+        assert account.worst == worst
+        assert abs(account.equity - equity) < Decimal("1e-9")  # the book rounds released cost, risk rounds nothing
+        assert account.gross == sum((abs(h.value) for h in account.holdings.values()), ZERO)
+
+
+@given(STEPS)
+@settings(max_examples=150, deadline=None)
+def test_exposure_is_never_above_a_limit_at_any_prefix(steps: list[Step]) -> None:
+    """All prices are one, so no market moves an account beyond what was approved; trades at venues keep to what was sent there."""
+    history = History(marks_move=False)
+    for step in steps:
+        history.do(step)
+        account = history.scene.risk.exposure.look("alice")
+        for holding in account.holdings.values():
+            assert holding.worst <= Decimal(20_000)
+            assert holding.quantity - holding.sell_quantity >= ZERO or INSTRUMENTS[holding.symbol].shortable
+        assert account.equity - account.worst * Decimal("0.5") >= -_fees(history)
+
+
+def _fees(history: History) -> Decimal:
+    """Fees are the one thing that an approval does not know of."""
+    return sum((p.fees for p in history.book.of("alice")), ZERO) * 2
+
+
+@given(STEPS)
+@settings(max_examples=150, deadline=None)
+def test_closing_everything_returns_to_nothing(steps: list[Step]) -> None:
+    history = History(marks_move=True)
+    for step in steps:
+        history.do(step)
+    account = history.finish()
+    assert (account.worst, account.gross, account.value) == (ZERO, ZERO, ZERO)
+    assert history.scene.risk.exposure.reservations == {}
+    assert history.scene.risk.exposure.orders == {}
+    for h in account.holdings.values():
+        assert (h.quantity, h.buy_quantity, h.buy_notional, h.sell_quantity, h.sell_notional, h.worst) == (ZERO,) * 6
+
+
+@given(STEPS)
+@settings(max_examples=100, deadline=None)
+def test_two_who_read_the_same_journal_agree_whatever_one_of_them_reserved(steps: list[Step]) -> None:
+    history, reader = History(marks_move=True), Scene()
+    told: list[e.OrderEvent] = []
+    real = history.scene.apply
+    history.scene.apply = lambda event: (told.append(event), real(event))[1]  # type: ignore[method-assign, func-returns-value]
+    for step in steps:
+        history.do(step)
+    for event in told:
+        reader.apply(event)
+    history.leak(0, 0)
+    for symbol, mark in history.marks.items():
+        reader.quote(symbol, str(mark), str(mark))
+    mine, theirs = history.scene.risk.exposure.look("alice"), reader.risk.exposure.look("alice")
+    assert (mine.equity, mine.worst, mine.gross) == (theirs.equity, theirs.worst, theirs.gross)
+    assert history.scene.risk.exposure.orders == reader.risk.exposure.orders
+
+
+def test_a_position_is_the_signed_sum_of_its_trades() -> None:
+    scene = Scene()
+    total = ZERO
+    for side, quantity in ((Side.BUY, "3"), (Side.SELL, "5"), (Side.BUY, "0.5")):
+        terms = order("alice", "x", side, quantity, "LENDABLE", "@10")
+        scene.apply(filled(terms, quantity, "10", "0", State.FILLED))
+        total += signed(side, Decimal(quantity))
+    assert scene.risk.exposure.look("alice").holdings["LENDABLE"].quantity == total
