@@ -52,13 +52,12 @@ class SqliteFills:
         self._file = file
         self._owners = Owners()
         self._connection: sqlite3.Connection | None = None
+        self._inode = 0
         self._one_at_a_time = threading.Lock()
 
     async def prepare(self) -> None:
-        def make(connection: sqlite3.Connection) -> None:
-            connection.executescript(TABLES)
-
-        await self._in_thread(make)
+        """Only this makes the file: a reader that comes first must not leave an empty one in the writer's way."""
+        await self._in_thread(lambda connection: connection.executescript(TABLES), create=True)
 
     async def close(self) -> None:
         """Waits for a call under way."""
@@ -95,20 +94,23 @@ class SqliteFills:
             connection.executemany(PUT_FILL, map(_columns, fills))
             connection.executemany(PUT_EVENT, map(_columns, events))
 
-    async def _in_thread(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _in_thread(self, work: Callable[[sqlite3.Connection], T], *, create: bool = False) -> T:
         def locked() -> T:
             with self._one_at_a_time, self._trouble():
                 if self._connection is None:
-                    self._connection = self._open()
-                elif not self._file.exists():
-                    raise sqlite3.OperationalError("the file is gone")
+                    self._connection = self._open(create)
+                elif self._file.stat().st_ino != self._inode:
+                    raise sqlite3.OperationalError("the file was replaced")
                 return work(self._connection)
 
         return await asyncio.to_thread(locked)
 
-    def _open(self) -> sqlite3.Connection:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self._file, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+    def _open(self, create: bool) -> sqlite3.Connection:
+        if create:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+        address = f"{self._file.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+        connection = sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+        self._inode = self._file.stat().st_ino
         # WAL lets others read while we write; NORMAL may lose the last transactions in a power cut, and then the checkpoint with them.
         connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
         log.info("Connected to SQLite", file=str(self._file))
@@ -122,7 +124,7 @@ class SqliteFills:
 
     @contextlib.contextmanager
     def _trouble(self) -> Iterator[None]:
-        """After any trouble the connection is opened anew: the file may have been replaced."""
+        """After any trouble the connection is opened anew: the file may be another one, or gone."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:

@@ -13,7 +13,7 @@ ANSWER_KEPT_S: Final = 0.5
 """However often /health is asked, a dependency is asked twice a second."""
 
 SERVICE: Final = "service"
-"""The chassis's own check: starting and stopping are no trouble, though the answer is no."""
+"""The chassis's own check: starting and stopping are no trouble to warn of, though the answer is no."""
 
 Probe = Callable[[], Awaitable[str | None]]
 
@@ -67,9 +67,7 @@ class Health:
         self._said = reason
         if reason is None:
             self._log.info(f"This service is {self.good}")
-        elif reason.startswith(f"{SERVICE}: "):
-            self._log.info(f"This service is {reason.removeprefix(f'{SERVICE}: ')}")
-        else:
+        elif not reason.startswith(f"{SERVICE}: "):
             self._log.warning(f"This service is {self.bad}", reason=reason)
 
 

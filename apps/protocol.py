@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol with bounds: how large a request may be, how long it may take to arrive, how many may be connected."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any, Final
 
 import httptools
@@ -167,5 +167,5 @@ class BoundedProtocol(HttpToolsProtocol):
         self.loop.call_later(LINGER_S, self.transport.close)
 
 
-def _slices(data: bytes) -> Iterator[bytes]:
-    return (data[at : at + SLICE] for at in range(0, len(data), SLICE))
+def _slices(data: bytes) -> Iterable[bytes]:
+    return (data,) if len(data) <= SLICE else (data[at : at + SLICE] for at in range(0, len(data), SLICE))

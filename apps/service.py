@@ -62,6 +62,7 @@ class Front:
 async def live(settings: S, build: Build[S]) -> int:
     """Open the doors, build, serve until told to stop, stop. The exit code."""
     chassis = Chassis(settings)
+    chassis.log.info(f"Starting {chassis.name}")
     for sentence in settings.without_effect():
         chassis.log.info(sentence)
     for sentence in settings.notices():
@@ -129,6 +130,7 @@ async def _built(chassis: Chassis[S], build: Build[S]) -> Service | None:
 async def _stop(chassis: Chassis[S], front: Front, door: Listener, gauges: Listener) -> None:
     """Nothing new, then what is in flight, then the rest in the reverse order of its making."""
     deadline = asyncio.get_running_loop().time() + STOP_DEADLINE_S
+    chassis.log.info(f"Stopping {chassis.name}")
     chassis.ready.set(SERVICE, False, "stopping")
     front.app = operations.closed(chassis, "stopping")
     if chassis.service:

@@ -61,7 +61,7 @@ async def nats_trouble(client: Client) -> str | None:
     if not client.is_connected:
         return "not connected"
     try:
-        await client.rtt(PROBE_TIMEOUT_S)
+        await client.rtt(PROBE_TIMEOUT_S)  # type: ignore[arg-type]
     except (TimeoutError, OSError, nats.errors.Error) as error:
         return f"no answer: {error or type(error).__name__}"
     return None

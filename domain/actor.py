@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
 from domain import commands as c
 from domain import events as e
 from domain.lifecycle import CLOSED, UNROUTED, State, step
-from domain.order import Order, Trade, evolve
+from domain.order import Order, Route, Trade, evolve
 from domain.values import MONEY_PLACES, ZERO, Liquidity, bounded
 
 Events = tuple[e.OrderEvent, ...]
@@ -22,11 +23,7 @@ def decide(order: Order | None, command: c.OrderCommand, now_ns: int) -> Events:
     if isinstance(command, c.SubmitOrder):
         return () if order else _submit(command, now_ns)
     assert order is not None, f"the host looks orders up before it asks: {command.order_id}"
-    if isinstance(command, c.CancelOrder):
-        return _cancel(order, command, now_ns)
-    if isinstance(command, c.RouteOrder):
-        return _route(order, command, now_ns)
-    return _no_route(order, command, now_ns)
+    return COMMANDS[type(command)](order, command, now_ns)
 
 
 def same_terms(order: Order, terms: c.Terms) -> bool:
@@ -119,6 +116,8 @@ def _route(order: Order, command: c.RouteOrder, now: int) -> Events:
 
 
 def _no_route(order: Order, command: c.RefuseRoute, now: int) -> Events:
+    if order.status is State.REJECTED and order.source == "exeq":
+        return ()  # asked again by an exeq that did not hear the answer
     trigger = "no_route" if command.route_id is None else "venue_reject"
     status = step(order.status, trigger)
     if status is None:
@@ -126,6 +125,53 @@ def _no_route(order: Order, command: c.RefuseRoute, now: int) -> Events:
     return (
         e.OrderRejected(order_id=order.order_id, at=now, status=status, source="exeq", reason=command.reason, route_id=command.route_id),
     )
+
+
+def _doubt(order: Order, command: c.DoubtRoute, now: int) -> Events:
+    """Only a route that nobody has said a word about can be in doubt; once is enough."""
+    route = _silent_route(order, command.route_id)
+    if route is None or order.status is State.IN_DOUBT:
+        return ()
+    status = step(order.status, "no_answer")
+    if status is None:
+        return (_refused(order, "no_answer", "exeq", command.reason, now),)
+    return (
+        e.OrderInDoubt(order_id=order.order_id, at=now, status=status, route_id=route.route_id, venue=route.venue, reason=command.reason),
+    )
+
+
+def _absent(order: Order, command: c.RouteAbsent, now: int) -> Events:
+    """Evidence settles a doubt, never a timer: the venue does not have the order, so the route never arrived."""
+    route = _silent_route(order, command.route_id)
+    if route is None or order.status is not State.IN_DOUBT:
+        return ()
+    if any(other.live and other.route_id != route.route_id for other in order.routes):
+        return ()
+    return (
+        e.OrderRejected(
+            order_id=order.order_id,
+            at=now,
+            status=_must(order.status, "venue_reject"),
+            source="exeq",
+            reason="never_arrived",
+            found=command.evidence,
+            route_id=route.route_id,
+            venue=route.venue,
+        ),
+    )
+
+
+def _silent_route(order: Order, route_id: str) -> Route | None:
+    return next((r for r in order.routes if r.route_id == route_id and r.live and not r.venue_order_id and not r.cum_quantity), None)
+
+
+COMMANDS: dict[type[c.OrderCommand], Callable[[Order, Any, int], Events]] = {
+    c.CancelOrder: _cancel,
+    c.RouteOrder: _route,
+    c.RefuseRoute: _no_route,
+    c.DoubtRoute: _doubt,
+    c.RouteAbsent: _absent,
+}
 
 
 # A venue's reports: facts, so each has an answer in every state.

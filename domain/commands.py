@@ -11,7 +11,7 @@ from domain.values import Liquidity, OrderType, Side, TimeInForce
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """Risk's answer for one order. `denial` is None when it was approved and reserved. `source`: who decided, risk or oms at its own door."""
+    """Risk's answer for one order. `denial` is None when it was approved and reserved. `source` says who decided: risk, or oms itself."""
 
     order_id: str
     limits_version: int
@@ -69,6 +69,20 @@ class RefuseRoute(Command, frozen=True, kw_only=True, tag="refuse_route", gc=Fal
     route_id: str | None = None
 
 
+class DoubtRoute(Command, frozen=True, kw_only=True, tag="doubt_route", gc=False):
+    """A venue has not answered for a route within its deadline."""
+
+    route_id: str
+    reason: str
+
+
+class RouteAbsent(Command, frozen=True, kw_only=True, tag="route_absent", gc=False):
+    """Evidence: the venue, asked repeatedly for all orders it ever had, does not know the route."""
+
+    route_id: str
+    evidence: str
+
+
 class ReportKind(StrEnum):
     ACCEPTED = "accepted"
     REJECTED = "rejected"
@@ -119,4 +133,4 @@ class VenueRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     sent_at: int = 0
 
 
-OrderCommand = SubmitOrder | CancelOrder | RouteOrder | RefuseRoute | VenueReport
+OrderCommand = SubmitOrder | CancelOrder | RouteOrder | RefuseRoute | DoubtRoute | RouteAbsent | VenueReport

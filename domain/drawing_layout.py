@@ -81,8 +81,8 @@ NOT_FILLED: Final = tuple(state for state in State if state is not S.FILLED)
 
 LINES: Final[tuple[Line, ...]] = (
     # not at a venue
-    Line("service", (S.NEW,), ("risk_pass",), S.RISK_CHECKED, ((160, 206), (160, 280)), (168, 248), (160, 262), "start"),
-    Line("service", (S.RISK_CHECKED,), ("enqueue",), S.QUEUED, ((160, 356), (160, 430)), (168, 398), (160, 412), "start"),
+    Line("service", (S.NEW,), ("risk_pass",), S.RISK_CHECKED, ((160, 206), (160, 280)), (168, 252), (160, 224), "start"),
+    Line("service", (S.RISK_CHECKED,), ("enqueue",), S.QUEUED, ((160, 356), (160, 430)), (168, 402), (160, 374), "start"),
     Line(
         "request", UNROUTED, ("cancel",), S.CANCELLED, ((160, 100), (160, 72), (1762, 72), (1762, 554), (1740, 554)), (470, 67), (560, 72)
     ),
@@ -97,32 +97,32 @@ LINES: Final[tuple[Line, ...]] = (
         (470, 209),
         (560, 214),
     ),
-    Line("trade", UNROUTED, ("trade_part",), S.PARTIALLY_FILLED, ((270, 246), (1305, 246), (1305, 336)), (470, 241), (560, 246)),
-    Line("service", (S.QUEUED,), ("route",), S.ROUTED, ((250, 484), (430, 484)), (350, 479), (390, 484)),
-    Line("venue", (S.ROUTED,), ("venue_reject_requeue",), S.QUEUED, ((430, 506), (250, 506)), (350, 524), (350, 506)),
+    Line("trade", UNROUTED, ("trade_part",), S.PARTIALLY_FILLED, ((270, 246), (1305, 246), (1305, 336)), (470, 241), (570, 246)),
+    Line("service", (S.QUEUED,), ("route",), S.ROUTED, ((250, 484), (430, 484)), (330, 479), (380, 484)),
+    Line("venue", (S.ROUTED,), ("venue_reject_requeue",), S.QUEUED, ((430, 506), (250, 506)), (340, 524), (340, 506)),
     # between routed and partially_filled
     Line("trade", (S.ROUTED,), ("trade_part",), S.PARTIALLY_FILLED, ((590, 354), (1220, 354)), (690, 349), (750, 354)),
     Line("bust", (S.PARTIALLY_FILLED,), ("bust",), S.ROUTED, ((1220, 388), (590, 388)), (690, 383), (750, 388)),
     # in_doubt
-    Line("service", (S.ROUTED,), ("no_answer",), S.IN_DOUBT, ((590, 430), (790, 430)), (690, 425), (740, 430)),
-    Line("venue", (S.IN_DOUBT,), ("venue_ack",), S.ROUTED, ((790, 478), (590, 478)), (690, 473), (740, 478)),
-    Line("service", (S.PARTIALLY_FILLED,), ("no_answer",), S.IN_DOUBT, ((1220, 430), (980, 430)), (1100, 425), (1160, 430)),
+    Line("service", (S.ROUTED,), ("no_answer",), S.IN_DOUBT, ((590, 426), (790, 426)), (690, 421), (690, 438)),
+    Line("venue", (S.IN_DOUBT,), ("venue_ack",), S.ROUTED, ((790, 484), (590, 484)), (690, 479), (690, 496)),
+    Line("service", (S.PARTIALLY_FILLED,), ("no_answer",), S.IN_DOUBT, ((1220, 426), (980, 426)), (1100, 421), (1100, 438)),
     Line(
-        "venue", (S.IN_DOUBT,), ("venue_ack_traded", "trade_part"), S.PARTIALLY_FILLED, ((980, 478), (1220, 478)), (1100, 473), (1190, 478)
+        "venue", (S.IN_DOUBT,), ("venue_ack_traded", "trade_part"), S.PARTIALLY_FILLED, ((980, 484), (1220, 484)), (1100, 479), (1100, 496)
     ),
     # pending_cancel
-    Line("request", (S.ROUTED,), ("cancel",), S.PENDING_CANCEL, ((590, 582), (790, 582)), (690, 577), (740, 582)),
-    Line("venue", (S.PENDING_CANCEL,), ("cancel_rejected",), S.ROUTED, ((790, 644), (590, 644)), (690, 639), (740, 644)),
-    Line("request", (S.PARTIALLY_FILLED,), ("cancel",), S.PENDING_CANCEL, ((1220, 582), (980, 582)), (1100, 577), (1160, 582)),
+    Line("request", (S.ROUTED,), ("cancel",), S.PENDING_CANCEL, ((590, 582), (790, 582)), (690, 577), (690, 594)),
+    Line("venue", (S.PENDING_CANCEL,), ("cancel_rejected",), S.ROUTED, ((790, 644), (590, 644)), (690, 639), (690, 656)),
+    Line("request", (S.PARTIALLY_FILLED,), ("cancel",), S.PENDING_CANCEL, ((1220, 582), (980, 582)), (1100, 577), (1100, 594)),
     Line(
-        "venue", (S.PENDING_CANCEL,), ("cancel_rejected_traded",), S.PARTIALLY_FILLED, ((980, 644), (1220, 644)), (1100, 639), (1190, 644)
+        "venue", (S.PENDING_CANCEL,), ("cancel_rejected_traded",), S.PARTIALLY_FILLED, ((980, 644), (1220, 644)), (1100, 639), (1100, 656)
     ),
-    Line("request", (S.IN_DOUBT,), ("cancel",), S.PENDING_CANCEL, ((930, 498), (930, 558)), (938, 532), (930, 516), "start"),
-    Line("service", (S.PENDING_CANCEL,), ("no_answer",), S.IN_DOUBT, ((840, 558), (840, 498)), (832, 532), (840, 542), "end"),
+    Line("request", (S.IN_DOUBT,), ("cancel",), S.PENDING_CANCEL, ((930, 498), (930, 558)), (938, 537), (930, 510), "start"),
+    Line("service", (S.PENDING_CANCEL,), ("no_answer",), S.IN_DOUBT, ((840, 558), (840, 498)), (832, 524), (840, 545), "end"),
     # pending_replace
-    Line("request", (S.ROUTED,), ("replace",), S.PENDING_REPLACE, ((590, 750), (790, 750)), (690, 745), (740, 750)),
-    Line("venue", (S.PENDING_REPLACE,), ("replaced", "replace_rejected"), S.ROUTED, ((790, 814), (590, 814)), (690, 809), (740, 814)),
-    Line("request", (S.PARTIALLY_FILLED,), ("replace",), S.PENDING_REPLACE, ((1220, 750), (980, 750)), (1100, 745), (1160, 750)),
+    Line("request", (S.ROUTED,), ("replace",), S.PENDING_REPLACE, ((590, 750), (790, 750)), (690, 745), (690, 762)),
+    Line("venue", (S.PENDING_REPLACE,), ("replaced", "replace_rejected"), S.ROUTED, ((790, 814), (590, 814)), (690, 809), (690, 826)),
+    Line("request", (S.PARTIALLY_FILLED,), ("replace",), S.PENDING_REPLACE, ((1220, 750), (980, 750)), (1100, 745), (1100, 762)),
     Line(
         "venue",
         (S.PENDING_REPLACE,),
@@ -130,9 +130,9 @@ LINES: Final[tuple[Line, ...]] = (
         S.PARTIALLY_FILLED,
         ((980, 814), (1220, 814)),
         (1100, 809),
-        (1190, 814),
+        (1100, 826),
     ),
-    Line("request", (S.PENDING_REPLACE,), ("cancel",), S.PENDING_CANCEL, ((930, 728), (930, 670)), (938, 703), (930, 712), "start"),
+    Line("request", (S.PENDING_REPLACE,), ("cancel",), S.PENDING_CANCEL, ((930, 728), (930, 670)), (938, 695), (930, 715), "start"),
     Line(
         "service",
         (S.PENDING_REPLACE,),
@@ -140,7 +140,7 @@ LINES: Final[tuple[Line, ...]] = (
         S.IN_DOUBT,
         ((840, 728), (840, 699), (766, 699), (766, 454), (790, 454)),
         (832, 716),
-        (800, 699),
+        (766, 613),
         "end",
     ),
     # to the closed states
@@ -153,9 +153,9 @@ LINES: Final[tuple[Line, ...]] = (
         (1160, 263),
         (1230, 268),
     ),
-    Line("venue", AT_VENUE, ("expire",), S.EXPIRED, ((1410, 402), (1560, 402)), (1485, 397), (1530, 402)),
-    Line("venue", AT_VENUE, ("venue_cancelled",), S.CANCELLED, ((1410, 554), (1560, 554)), (1485, 549), (1530, 554)),
-    Line("trade", NOT_FILLED, ("trade_full",), S.FILLED, ((1720, 950), (1720, 808)), (1712, 884), (1720, 900), "end"),
+    Line("venue", AT_VENUE, ("expire",), S.EXPIRED, ((1410, 402), (1560, 402)), (1485, 397), (1485, 414)),
+    Line("venue", AT_VENUE, ("venue_cancelled",), S.CANCELLED, ((1410, 554), (1560, 554)), (1485, 549), (1485, 566)),
+    Line("trade", NOT_FILLED, ("trade_full",), S.FILLED, ((1720, 950), (1720, 808)), (1712, 880), (1720, 906), "end"),
     Line(
         "venue",
         (S.PENDING_REPLACE,),
@@ -166,7 +166,7 @@ LINES: Final[tuple[Line, ...]] = (
         (1180, 884),
     ),
     # taken back
-    Line("bust", (S.FILLED,), ("bust_traded",), S.PARTIALLY_FILLED, ((1560, 730), (1390, 730)), (1485, 725), (1440, 730)),
+    Line("bust", (S.FILLED,), ("bust_traded",), S.PARTIALLY_FILLED, ((1560, 730), (1390, 730)), (1485, 725), (1485, 742)),
     Line("bust", (S.FILLED,), ("bust",), S.ROUTED, ((1605, 808), (1605, 920), (510, 920), (510, 840)), (1100, 915), (1180, 920)),
-    Line("bust", (S.FILLED,), ("bust_ended",), S.CANCELLED, ((1650, 700), (1650, 608)), (1658, 658), (1650, 640), "start"),
+    Line("bust", (S.FILLED,), ("bust_ended",), S.CANCELLED, ((1650, 700), (1650, 608)), (1658, 650), (1650, 682), "start"),
 )

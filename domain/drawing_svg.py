@@ -8,6 +8,7 @@ from domain.lifecycle import CLOSED, State
 
 LINE_HEIGHT: Final = 15
 CORNER: Final = 9
+HEAD: Final = 5
 DIGIT: Final = 7
 KINDS: Final[dict[Kind, str]] = {
     "request": "asked for: may be refused",
@@ -100,7 +101,7 @@ def _arrow(kind: Kind, points: tuple[tuple[int, int], ...]) -> str:
         path += " L{} {} Q{} {} {} {}".format(*_towards(here, before), *here, *_towards(here, after))
     (x0, y0), (x, y) = points[-2:]
     dx, dy = (x > x0) - (x < x0), (y > y0) - (y < y0)
-    head = " ".join(f"{x - 10 * dx + side * 4.5 * dy:g},{y - 10 * dy + side * 4.5 * dx:g}" for side in (1, -1))
+    head = " ".join(f"{x - 10 * dx + side * dy},{y - 10 * dy + side * dx}" for side in (HEAD, -HEAD))
     return f'<path class="line {kind}" d="{path} L{x - 8 * dx} {y - 8 * dy}"/><polygon class="{kind}-ink" points="{x},{y} {head}"/>'
 
 
@@ -128,7 +129,7 @@ def _box(state: State, box: Box, steps: Iterable[Drawn], counts: Counts | None) 
 def _badge(ink: str, x: int, y: int, number: int) -> str:
     width = DIGIT * len(str(number)) + 12
     return (
-        f'<g class="badge"><rect class="{ink}" x="{x - width / 2:g}" y="{y - 9}" width="{width}" height="18" rx="9"/>'
+        f'<g class="badge"><rect class="{ink}" x="{x - width // 2}" y="{y - 9}" width="{width}" height="18" rx="9"/>'
         f"{_text('count', x, y + 4, str(number), 'middle')}</g>"
     )
 

@@ -108,6 +108,14 @@ class RouteClosed(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     report_seq: int
 
 
+class OrderInDoubt(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    """A venue did not answer for a route. Counted at the worst case until there is evidence."""
+
+    route_id: str
+    venue: str
+    reason: str
+
+
 class OrderFilled(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     """A trade, partial or last. `late`: after the order was closed; `overfill`: beyond its quantity."""
 
@@ -195,6 +203,7 @@ OrderEvent = (
     | OrderRouted
     | RouteAcknowledged
     | RouteClosed
+    | OrderInDoubt
     | OrderFilled
     | TradeBusted
     | CancelRequested

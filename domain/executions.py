@@ -19,6 +19,7 @@ class Working(msgspec.Struct, gc=False):
 
     terms: e.OrderSubmitted
     legs: tuple[e.Leg, ...]
+    routed_at: int
     answered: frozenset[str] = frozenset()
 
 
@@ -53,7 +54,7 @@ class Executions:
     def _route(self, event: e.OrderRouted) -> None:
         terms = self._terms.pop(event.order_id)
         self.queue.discard(event.order_id)
-        self.working[event.order_id] = Working(terms, event.legs)
+        self.working[event.order_id] = Working(terms, event.legs, event.at)
         self.routed[event.order_id] = event
         if len(self.routed) > ROUTED_KEPT_MAX:
             self.routed.popitem(last=False)
@@ -89,11 +90,12 @@ class Executions:
             shard=self._shard,
         )
 
-    def unanswered(self) -> list[VenueRequest]:
-        """Every leg that is routed and that no venue has said a word about."""
+    def unanswered(self, routed_before: int) -> list[VenueRequest]:
+        """Every leg that was routed before a time (ns) and that no venue has said a word about, the oldest first."""
         return [
             self._request(working.terms, leg)
             for working in self.working.values()
+            if working.routed_at < routed_before
             for leg in working.legs
             if leg.route_id not in working.answered
         ]

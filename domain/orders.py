@@ -2,10 +2,34 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
+from typing import Final
 
 from domain import events as e
-from domain.lifecycle import State
+from domain.lifecycle import State, step
 from domain.order import Order, evolve
+
+TRIGGERS_OF: Final[dict[type[e.Fact], tuple[str, ...]]] = {
+    e.OrderRiskChecked: ("risk_pass",),
+    e.OrderQueued: ("enqueue", "venue_reject_requeue"),
+    e.OrderRejected: ("risk_fail", "no_route", "venue_reject"),
+    e.OrderRouted: ("route",),
+    e.RouteAcknowledged: ("venue_ack", "venue_ack_traded"),
+    e.OrderInDoubt: ("no_answer",),
+    e.OrderFilled: ("trade_part", "trade_full"),
+    e.TradeBusted: ("bust", "bust_traded", "bust_full"),
+    e.CancelRequested: ("cancel",),
+    e.CancelRejected: ("cancel_rejected", "cancel_rejected_traded"),
+    e.OrderCancelled: ("cancel", "venue_cancelled"),
+    e.OrderExpired: ("expire",),
+}
+"""The steps that a kind of fact may stand for; the states before and after it say which one it was."""
+
+
+@cache
+def trigger_of(kind: type[e.Fact], before: State, after: State) -> str | None:
+    """The trigger that an event took; None for facts that are no step of the machine."""
+    return next((trigger for trigger in TRIGGERS_OF.get(kind, ()) if step(before, trigger) is after), None)
 
 
 class Orders:
@@ -17,7 +41,7 @@ class Orders:
         self.newest: list[Order] = []
         self.open: Counter[str] = Counter()
         self.states: Counter[State] = Counter()
-        self.steps: Counter[tuple[State | None, State]] = Counter()
+        self.steps: Counter[tuple[State, str]] = Counter()
         self.report_seqs: dict[str, int] = {}
 
     def apply(self, event: e.OrderEvent) -> Order | None:
@@ -36,8 +60,9 @@ class Orders:
             self._add(order)
         else:
             self.states[before] -= 1
+            if trigger := trigger_of(type(event), before, order.status):
+                self.steps[before, trigger] += 1
         self.states[order.status] += 1
-        self.steps[before, order.status] += 1
         self.open[order.account] += (not order.closed) - was_open
         return order
 

@@ -13,7 +13,7 @@ from domain.paper_events import Cancel, Message, Passed, Reported, RequestTaken,
 from domain.quotes import Quote
 from domain.values import ZERO, Liquidity, Side, TimeInForce
 
-CLOSED_MAX: Final = 1_000_000
+CLOSED_MAX: Final = 200_000
 """Closed orders that a venue remembers. A route id sent again after so many others have closed would be taken for a new one."""
 
 

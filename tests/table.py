@@ -128,7 +128,17 @@ def _cancel(words: list[str], _: Order | None) -> c.CancelOrder:
 
 
 def _no_route(words: list[str], _: Order | None) -> c.RefuseRoute:
-    return c.RefuseRoute(order_id=given.ORDER_ID, reason=words[0])
+    reason, route_id = [*words, None][:2]
+    assert reason is not None
+    return c.RefuseRoute(order_id=given.ORDER_ID, reason=reason, route_id=route_id)
+
+
+def _doubt(words: list[str], _: Order | None) -> c.DoubtRoute:
+    return c.DoubtRoute(order_id=given.ORDER_ID, route_id=words[0], reason="no_answer")
+
+
+def _absent(words: list[str], _: Order | None) -> c.RouteAbsent:
+    return c.RouteAbsent(order_id=given.ORDER_ID, route_id=words[0], evidence="asked 3 times")
 
 
 VERBS: dict[str, Callable[[list[str], Order | None], c.OrderCommand]] = {
@@ -136,6 +146,8 @@ VERBS: dict[str, Callable[[list[str], Order | None], c.OrderCommand]] = {
     "route": _route,
     "cancel": _cancel,
     "no_route": _no_route,
+    "doubt": _doubt,
+    "absent": _absent,
 }
 REPORTS = {"ack": "accepted", "reject": "rejected", "venue_cancelled": "cancelled"}
 

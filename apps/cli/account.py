@@ -8,7 +8,7 @@ import typer
 from apps.cli import show
 from apps.cli.addresses import find
 from apps.cli.client import Oms, not_ours
-from apps.cli.options import Account, AtSeq, DataDir, Json, OnlySymbol, PortOffset, identifier
+from apps.cli.options import Account, DataDir, Json, OnlySymbol, PortOffset, identifier
 
 ROWS: Final = 50
 POSITION_FIELDS: Final = ("quantity", "average_price", "last_price", "realised_pnl", "unrealised_pnl", "fees")
@@ -17,7 +17,6 @@ FILL_COLUMNS: Final = ("timestamp", "symbol", "side", "quantity", "price", "fee"
 
 def positions(
     account: Account,
-    at_seq: AtSeq = None,
     min_seq: Annotated[int | None, typer.Option(min=0, help="Wait up to 2 s until the projection has reached this sequence.")] = None,
     json: Json = False,
     data_dir: DataDir = None,
@@ -25,7 +24,7 @@ def positions(
 ) -> None:
     """What an account holds, by symbol."""
     with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
-        answer = oms.get(f"/positions/{identifier(account, 'an account')}", at_seq=at_seq, min_seq=min_seq)
+        answer = oms.get(f"/positions/{identifier(account, 'an account')}", min_seq=min_seq)
     if json:
         return
     held = answer.object()

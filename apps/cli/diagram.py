@@ -3,7 +3,7 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -12,32 +12,34 @@ from apps.cli.addresses import find
 from apps.cli.client import Oms
 from apps.cli.options import DataDir, PortOffset
 from apps.cli.trouble import Refused, WrongUsage
+from domain.drawing import Format, draw
+from domain.ports import Unavailable
 
 
-class Format(StrEnum):
+class Picture(StrEnum):
     MERMAID = "mermaid"
     DOT = "dot"
     SVG = "svg"
     PNG = "png"
 
 
+DRAWN_AS: Final[dict[Picture, Format]] = {Picture.MERMAID: "mermaid", Picture.DOT: "dot", Picture.SVG: "svg", Picture.PNG: "svg"}
+
+
 def diagram(
-    picture: Annotated[Format, typer.Option("--format", "-f")] = Format.MERMAID,
+    picture: Annotated[Picture, typer.Option("--format", "-f")] = Picture.MERMAID,
     counts: Annotated[bool, typer.Option("--counts", help="With the live counts of oms on states and arrows.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", dir_okay=False, help="Else to stdout.")] = None,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
     """Draw the life of an order. Without --counts nothing needs to run."""
-    if picture is Format.PNG and output is None and sys.stdout.isatty():
+    if picture is Picture.PNG and output is None and sys.stdout.isatty():
         raise WrongUsage("A PNG is not for a terminal.", "Name a file: trade diagram --format png -o life.png")
-    source = Format.SVG if picture is Format.PNG else picture
-    drawn = _with_counts(source, data_dir, port_offset) if counts else _plain(source)
-    body = _png(drawn) if picture is Format.PNG else drawn
+    drawn = _with_counts(DRAWN_AS[picture], data_dir, port_offset) if counts else draw(DRAWN_AS[picture]).encode()
+    body = _png(drawn) if picture is Picture.PNG else drawn
     if output is None:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(body)
-        sys.stdout.buffer.flush()
+        show.put(body)
         return
     try:
         output.write_bytes(body)
@@ -46,22 +48,15 @@ def diagram(
     show.hint(f"{output}: {len(body)} bytes")
 
 
-def _with_counts(picture: Format, data_dir: Path | None, port_offset: int | None) -> bytes:
+def _with_counts(form: Format, data_dir: Path | None, port_offset: int | None) -> bytes:
     with Oms(find(data_dir, port_offset)["oms"]) as oms:
-        return _ended(oms.get("/diagram", format=picture, counts=1).body)
-
-
-def _plain(picture: Format) -> bytes:
-    from domain.drawing import draw
-
-    return _ended(draw(str(picture)).encode())
-
-
-def _ended(text: bytes) -> bytes:
-    return text if text.endswith(b"\n") else text + b"\n"
+        return oms.get("/diagram", format=form, counts=1).body
 
 
 def _png(svg: bytes) -> bytes:
-    from adapters.picture import png  # late: it loads fonts
+    from adapters.picture import png  # late: the other pictures need no renderer
 
-    return png(svg.decode())
+    try:
+        return png(svg.decode())
+    except Unavailable as error:
+        raise Refused(f"The PNG cannot be made: {error}.") from error

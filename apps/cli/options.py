@@ -23,7 +23,6 @@ PortOffset = Annotated[
     int | None, typer.Option(min=-1024, max=PORT_MAX, rich_help_panel=_WHERE, help="The stack whose ports are shifted by this number.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print what the API sent, byte for byte, and a line feed.")]
-AtSeq = Annotated[int | None, typer.Option(min=0, help="As it was at this sequence of the journal.")]
 OnlySymbol = Annotated[str | None, typer.Option("--symbol", "-s", help="Only this symbol.")]
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT")]
 OrderId = Annotated[str, typer.Argument(metavar="ORDER_ID")]

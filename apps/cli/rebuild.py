@@ -1,7 +1,8 @@
 """Positions from the journal alone, held against the positions that readers see. No printing here."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, aclosing
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any, Final
 
 import msgspec
@@ -10,7 +11,10 @@ from adapters.codec import ORDER_COMMITS
 from domain.ports import Head, Journal, Positions, Unavailable
 from domain.position import Book, Position
 
-WRITE_TRIES_MAX: Final = 5
+PROJECTOR_LOOKS_S: Final = 2.5
+"""A running projector looks at the checkpoint every second."""
+SETTLE_MAX_S: Final = 60.0
+POLL_S: Final = 0.05
 FIELDS: Final = ("quantity", "average_price", "realised_pnl", "fees", "last_price", "cost", "updated_at", "seq")
 
 
@@ -39,7 +43,7 @@ class Rebuilt:
         """Fold on, up to and including sequence `until`, which must be in the journal. Corrupt, Unavailable."""
         if until <= self.head.seq:
             return
-        async with _closing(self._journal.follow(self.head, until=until)) as batches:
+        async with aclosing(self._journal.follow(self.head, until=until)) as batches:
             async for batch in batches:
                 for recorded in batch:
                     events = ORDER_COMMITS.decode(recorded.payload).events
@@ -108,16 +112,29 @@ def _extra(position: Position) -> Difference:
 
 
 async def put_right(rebuilt: Rebuilt, journal: Journal, positions: Positions) -> None:
-    """Store every position anew, up to the journal's end. Unavailable when a projector keeps moving them at the same time."""
-    for _ in range(WRITE_TRIES_MAX):
-        await rebuilt.advance((await journal.head()).seq)
-        # Forgetting first takes away what the journal does not know, and tells a running projector to look again.
-        await positions.clear()
-        if await positions.store(rebuilt.book.positions.values(), after=0, seq=rebuilt.head.seq):
-            return
-    raise Unavailable("a projector keeps writing positions at the same time")
+    """Store every position anew. `rebuilt` is empty, and stands at the journal's end afterwards. Unavailable when it cannot be finished.
+
+    The last commit comes a moment later than the rest: a running projector, whose memory may be as wrong as what it stored, so sees
+    that the checkpoint is not where it left it, reads the positions anew, and adds the last commit itself.
+    """
+    end = (await journal.head()).seq
+    await rebuilt.advance(end - 1)
+    await positions.clear()
+    await positions.store(rebuilt.book.positions.values(), after=0, seq=end - 1)  # when refused, a projector is rebuilding all of it
+    if not await _reaches(positions, end, PROJECTOR_LOOKS_S):
+        await rebuilt.advance(end)
+        changed = [position for position in rebuilt.book.positions.values() if position.seq == end]
+        await positions.store(changed, after=end - 1, seq=end)
+    await rebuilt.advance(end)
+    if not await _reaches(positions, end, SETTLE_MAX_S):
+        raise Unavailable(f"the positions did not come to sequence {end} within {SETTLE_MAX_S:g} s")
 
 
-def _closing(batches: AsyncIterator[Any]) -> AbstractAsyncContextManager[AsyncIterator[Any]]:
-    """The reader lets go of its consumer at once, not when it is collected. Every journal's `follow` is a generator."""
-    return aclosing(batches)  # type: ignore[type-var]
+async def _reaches(positions: Positions, seq: int, within_s: float) -> bool:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within_s
+    while await positions.checkpoint() < seq:
+        if loop.time() >= deadline:
+            return False
+        await asyncio.sleep(POLL_S)
+    return True

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from adapters import bus
-from adapters.jetstream import JetStreamJournal
 from adapters.valkey import ValkeyPositions
 from apps.cli import show
 from apps.cli.addresses import Addresses, find
@@ -22,8 +21,6 @@ from apps.cli.trouble import Refused, Unreachable, WrongUsage
 from domain.ports import Corrupt, Journal, Positions, Unavailable
 from domain.position import Position
 
-STREAM: Final = "OMS_JOURNAL"
-SUBJECT: Final = "oms.journal.0"
 VALKEY_TIMEOUT_MS: Final = 5_000.0
 DIFFERENCES_SHOWN_MAX: Final = 200
 COLUMNS: Final = ("account", "symbol", "quantity", "average_price", "realised_pnl", "fees", "last_price", "seq")
@@ -65,10 +62,12 @@ def positions(
 
 
 async def _positions(addresses: Addresses, account: str | None, to_seq: int | None, write: bool) -> None:
+    from apps.wiring import order_journal  # late: it brings the services' machinery along
+
     async with contextlib.AsyncExitStack() as exits:
         client = await bus.connect(addresses["nats"], "trade replay", closed=lambda: None)
         exits.push_async_callback(client.close)
-        journal = await JetStreamJournal.open(client, stream=STREAM, subject=SUBJECT)
+        journal = await order_journal(client)
         if to_seq is not None:
             await _as_it_was(journal, to_seq, account)
             return
@@ -107,8 +106,20 @@ async def _compare(journal: Journal, valkey: Positions, account: str | None, wri
     _tell_differences(found)
     if not write:
         raise Refused(f"{trouble}.", "Put Valkey right from the journal: trade replay positions --write")
-    await put_right(rebuilt, journal, valkey)
-    show.line(f"{trouble}. Put right as of sequence {rebuilt.head.seq}: {len(rebuilt.book.positions)} positions written.")
+    show.line(f"{trouble}; putting it right")
+    await _put_right(journal, valkey, end)
+
+
+async def _put_right(journal: Journal, valkey: Positions, end: int) -> None:
+    """Write, then compare again: what is said to be right has been looked at."""
+    with _progress(end) as progress:
+        rebuilt = Rebuilt(journal, progress)
+        await put_right(rebuilt, journal, valkey)
+    found = await compare(rebuilt, valkey)
+    if found.differences:
+        _tell_differences(found)
+        raise Refused("Valkey still differs.", "Somebody else writes to it: stop that, and ask again.")
+    _tell_identical(rebuilt, found, None, end)
 
 
 def _tell_identical(rebuilt: Rebuilt, found: Comparison, account: str | None, end: int) -> None:

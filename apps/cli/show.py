@@ -14,6 +14,9 @@ from domain.values import plain, rfc3339
 NOTHING = "-"
 """An empty cell, so that columns can be counted."""
 
+SECONDS_MAX = 10**12
+"""Above it a number is nanoseconds: as seconds it would be 30 000 years away."""
+
 Cell = object
 Row = Sequence[Cell]
 
@@ -32,9 +35,13 @@ STYLES = {
 
 
 def raw(body: bytes) -> None:
-    """The API's bytes, unchanged."""
+    """The API's bytes, unchanged, as a line."""
+    put(body + b"\n")
+
+
+def put(body: bytes) -> None:
     sys.stdout.flush()
-    sys.stdout.buffer.write(body + b"\n")
+    sys.stdout.buffer.write(body)
     sys.stdout.buffer.flush()
 
 
@@ -65,8 +72,10 @@ def text(value: object) -> str:
 
 
 def moment(value: object) -> str:
-    """A time of the API, or nanoseconds as the bus has them."""
-    return rfc3339(value) if isinstance(value, int) and value > 0 else text(value)
+    """A time of the API as it is; the bus's nanoseconds or seconds since the epoch as the API would say them."""
+    if not isinstance(value, int | Decimal) or not value:
+        return text(value)
+    return rfc3339(int(value if value > SECONDS_MAX else value * 1_000_000_000))
 
 
 def clock(value: object) -> str:

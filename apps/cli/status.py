@@ -21,8 +21,8 @@ ASK_TIMEOUT_S: Final = 3.0
 REASON_MAX: Final = 200
 ANSWER_MAX: Final = 4096
 COLUMNS: Final = ("name", "up", "ready", "lag", "seq", "restarts", "address", "note")
-LAG: Final = ("lag", "journal_lag")
-SEQUENCE: Final = ("seq", "last_seq", "applied_seq", "head_seq", "journal_seq")
+LAG: Final = ("lag", "lag_commits")
+SEQUENCE: Final = ("seq", "as_of_seq")
 
 
 class Standing(msgspec.Struct, kw_only=True):
@@ -86,7 +86,9 @@ async def _service(http: httpx.AsyncClient, name: str, url: str) -> Standing:
     standing.note = _why_not(health) or _why_not(ready)
     if _is_ok(stats) and stats is not None:
         standing.stats = _object(stats)
-        standing.lag, standing.seq = _first(standing.stats, LAG), _first(standing.stats, SEQUENCE)
+        # of several parts the slowest one counts
+        standing.lag = max(_numbers(standing.stats, LAG), default=None)
+        standing.seq = min(_numbers(standing.stats, SEQUENCE), default=None)
     return standing
 
 
@@ -150,11 +152,11 @@ def _object(answer: httpx.Response) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _first(stats: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
-    """The first of these numbers, also when a service groups its own under a word."""
-    groups = [stats, *(each for each in stats.values() if isinstance(each, dict))]
-    found = (group[name] for name in names for group in groups if isinstance(group.get(name), int))
-    return next(found, None)
+def _numbers(stats: Mapping[str, Any], names: tuple[str, ...]) -> list[int]:
+    """What a service says under these names: once for itself, or once for each part of it (the projector keeps two projections)."""
+    own = [stats[name] for name in names if isinstance(stats.get(name), int)]
+    parts = [part[name] for part in stats.values() if isinstance(part, dict) for name in names if isinstance(part.get(name), int)]
+    return own or parts
 
 
 def _in_words(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS, Commit
 from adapters.controls import CONTROL_COMMITS, open_controls
 from apps import wiring
+from apps.exeq.doubts import Doubts
 from apps.exeq.executor import Bounds, Executor
 from apps.exeq.routes import router
 from apps.follower import Follower
@@ -43,10 +44,18 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
     chassis.spawn(blocks.run(), "control follower")
     chassis.spawn(orders.run(), "journal follower")
     chassis.spawn(executor.run(), "executor")
+    doubts = Doubts(client, executor, clock)
+    chassis.spawn(doubts.run(), "doubts")
     chassis.spawn(wiring.tell_ready(chassis, orders, executor.caught_up), "readiness")
 
     def stats() -> dict[str, Any]:
-        return {**executor.stats(), "seq": orders.head.seq, "ready": executor.caught_up(), "requests_dropped": outbox.dropped}
+        return {
+            **executor.stats(),
+            **doubts.stats(),
+            "seq": orders.head.seq,
+            "ready": executor.caught_up(),
+            "requests_dropped": outbox.dropped,
+        }
 
     return Service(router=router(executor, venues, market, clock, bounds.quote_age_max_ns), stats=stats)
 

@@ -1,7 +1,7 @@
 """Routes what is queued and sends what was routed. A send follows only from an OrderRouted read back from the journal."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +12,7 @@ from adapters import bus
 from adapters.codec import decoder, encode
 from apps.follower import Applied
 from apps.outbox import Outbox
-from domain.commands import RefuseRoute, RouteOrder, VenueRequest
+from domain.commands import DoubtRoute, RefuseRoute, RouteAbsent, RouteOrder, VenueRequest
 from domain.controls import Controls
 from domain.events import OrderEvent, OrderSubmitted
 from domain.executions import Executions
@@ -27,7 +27,7 @@ ASK_AGAIN_S: Final = 0.2
 ASKS_MAX: Final = 8
 """Lists of commands under way at oms at once."""
 
-Command = RouteOrder | RefuseRoute
+Command = RouteOrder | RefuseRoute | DoubtRoute | RouteAbsent
 
 
 class Answer(msgspec.Struct):
@@ -107,7 +107,7 @@ class Executor:
     def _withhold(self, request: VenueRequest) -> None:
         self.withheld += 1
         log.warning("not sent: the symbol is blocked", order_id=request.order_id, symbol=request.symbol)
-        self._ask_soon([RefuseRoute(order_id=request.order_id, reason="symbol_blocked", route_id=request.route_id)])
+        self.ask_soon([RefuseRoute(order_id=request.order_id, reason="symbol_blocked", route_id=request.route_id)])
 
     async def run(self) -> None:
         """Route what is queued, in lists, for ever."""
@@ -115,7 +115,7 @@ class Executor:
             await self._work.wait()
             self._work.clear()
             while self.caught_up() and (commands := self._next()):
-                self._ask_soon(commands)
+                self.ask_soon(commands)
                 await asyncio.sleep(0)
 
     def _next(self) -> list[Command]:
@@ -139,7 +139,10 @@ class Executor:
         quotes = self._market.quotes(order.symbol, since)
         return route(order, f"{order.order_id}-1", self._venues.values(), quotes, self._bounds.policy)
 
-    def _ask_soon(self, commands: list[Command]) -> None:
+    def ask_soon(self, commands: Sequence[Command]) -> None:
+        """Have oms record these, in the background, until it has answered."""
+        if not commands:
+            return
         self._asked.update((command.order_id, command) for command in commands)
         task = asyncio.create_task(self._ask(commands))
         self._tasks.add(task)
@@ -150,7 +153,7 @@ class Executor:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.failed(f"routing failed: {error!r}")
 
-    async def _ask(self, commands: list[Command]) -> None:
+    async def _ask(self, commands: Sequence[Command]) -> None:
         """Have oms record the decisions. Asked again until it answers: a route id is recorded once however often it is asked for."""
         body = encode(commands)
         while True:
@@ -164,7 +167,7 @@ class Executor:
         retry = [command for command, answer in zip(commands, answers, strict=False) if self._settled(command, answer)]
         if retry:
             await asyncio.sleep(ASK_AGAIN_S)
-            self._ask_soon(retry)
+            self.ask_soon(retry)
 
     def _settled(self, command: Command, answer: Answer) -> bool:
         """Forget the command, unless oms could not decide: then True, to ask again."""

@@ -23,7 +23,7 @@ def router(executor: Executor, venues: dict[str, Venue], market: Market, clock: 
         executions = executor.executions
         oldest = executions.queue.oldest()
         working = Counter(leg.venue for order in executions.working.values() for leg in order.legs)
-        waiting = Counter(request.venue for request in executions.unanswered())
+        waiting = Counter(request.venue for request in executions.unanswered(clock.now_ns()))
         return Exact(
             {
                 "depth": len(executions.queue),

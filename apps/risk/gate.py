@@ -21,16 +21,26 @@ LEAKED_SHOWN_MAX: Final = 10
 class Gate:
     """Shut until all that a predecessor of this process may have approved is in the fold; shut again while a journal is out of reach."""
 
-    def __init__(self, orders: Follower[Any], controls: Follower[Any], journal: Journal, reservation_ttl_s: float) -> None:
+    def __init__(
+        self,
+        orders: Follower[Any],
+        controls: Follower[Any],
+        journal: Journal,
+        reservation_ttl_s: float,
+        connected: Callable[[], bool],
+    ) -> None:
         self._orders = orders
         self._controls = controls
         self._journal = journal
         self._ttl_s = reservation_ttl_s
+        self._connected = connected
         self._opened = False
 
     @property
     def shut(self) -> str | None:
         """Why no order is approved now; None when the gate is open."""
+        if not self._connected():
+            return "no connection to the journal"
         if not self._controls.caught_up:
             return "catching up with the controls"
         if not self._orders.caught_up:

@@ -1,22 +1,17 @@
 """risk, put together: the only place where its parts meet NATS, Valkey and QuestDB."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
-from typing import Final, TypeVar
+from typing import Final
 
-import nats.errors
-from nats.aio.client import Client
-
-from adapters import bus
 from adapters.chain import GENESIS
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS, Commit
 from adapters.controls import CONTROL_COMMITS, open_controls
-from adapters.jetstream import JetStreamJournal
 from adapters.price_history import QuestdbPriceHistory
 from adapters.risk_snapshot import ValkeySnapshots
+from apps import wiring
 from apps.chassis import Chassis, Service
 from apps.follower import Follower
 from apps.risk.blocks import Blocks
@@ -32,16 +27,9 @@ from config.sections import RiskChecksSection
 from config.settings import RiskSettings
 from domain.controls import ControlEvent, Controls
 from domain.events import OrderEvent
-from domain.ports import Unavailable
 from domain.risk.engine import Risk
 from domain.risk.limits import Limits
 
-T = TypeVar("T")
-
-ORDERS_STREAM: Final = "OMS_JOURNAL"
-ORDERS_SUBJECT: Final = "oms.journal.0"
-RETRY_S: Final = 0.5
-FLUSH_TIMEOUT_S: Final = 1
 QUESTDB_TIMEOUT_S: Final = 1.0
 CONTROLS_WAIT_S: Final = 0.0
 """A block has to take effect at once."""
@@ -57,14 +45,14 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     clock = SystemClock()
     measures = Measures(chassis.registry, settings.monitoring.latency_alert_threshold_ms, lambda: gauges(risk))
 
-    client = await _nats(chassis)
-    orders = await JetStreamJournal.open(client, stream=ORDERS_STREAM, subject=ORDERS_SUBJECT)
-    symbols = await patiently(chassis, lambda: open_controls(client))
+    client = await wiring.connect(chassis)
+    orders = await wiring.order_journal(client)
+    symbols = await wiring.patiently(lambda: open_controls(client))
     wait_s = settings.following.follower_wait_ms / 1000
     journal_follower = Follower(orders, ORDER_COMMITS, orders_into(risk), after=GENESIS, wait_s=wait_s)
     control_follower = Follower(symbols, CONTROL_COMMITS, controls_into(controls), after=GENESIS, wait_s=CONTROLS_WAIT_S)
 
-    gate = Gate(journal_follower, control_follower, orders, checks.reservation_ttl_ms / 1000)
+    gate = Gate(journal_follower, control_follower, orders, checks.reservation_ttl_ms / 1000, lambda: client.is_connected)
     desk = Desk(risk, gate, measures)
     chassis.ready.set("journal", False, "catching up with the journal")
     chassis.spawn(journal_follower.run(), "journal follower")
@@ -131,40 +119,6 @@ def gauges(risk: Risk) -> dict[str, int]:
     }
 
 
-async def patiently(chassis: Chassis[RiskSettings], attempt: Callable[[], Awaitable[T]]) -> T:
-    """Until it works: a dependency that starts after us is no failure. The chassis stops the waiting when told to end."""
-    said = ""
-    while True:
-        try:
-            return await attempt()
-        except Unavailable as trouble:
-            if str(trouble) != said:
-                chassis.log.warning("waiting for a dependency", reason=str(trouble))
-            said = str(trouble)
-            await asyncio.sleep(RETRY_S)
-
-
-async def _nats(chassis: Chassis[RiskSettings]) -> Client:
-    section = chassis.settings.nats
-
-    def closed() -> None:
-        if not chassis.stopping.is_set():
-            chassis.fail("the NATS connection was closed for good")
-
-    client = await patiently(chassis, lambda: bus.connect(section.url, chassis.name, closed=closed, timeout_s=section.connect_timeout_sec))
-    chassis.exits.push_async_callback(client.close)
-
-    async def answers() -> str | None:
-        try:
-            await client.flush(FLUSH_TIMEOUT_S)
-        except (nats.errors.Error, OSError, TimeoutError) as error:
-            return str(error) or type(error).__name__
-        return None
-
-    chassis.health.depend("nats", answers)
-    return client
-
-
 async def _valkey(chassis: Chassis[RiskSettings], risk: Risk, clock: SystemClock) -> None:
     """A dependency of /health, not of a decision: risk starts and decides without it."""
     section = chassis.settings.valkey
@@ -190,7 +144,7 @@ async def _greet(chassis: Chassis[RiskSettings], name: str, ping: Callable[[], A
     """Say once that it is there; when it is not yet, go on and say so when it comes."""
 
     async def keep_trying() -> None:
-        await patiently(chassis, ping)
+        await wiring.patiently(ping)
         chassis.log.info(f"Connected to {name}", url=url)
 
     chassis.spawn(keep_trying(), f"first word from {name}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 
@@ -73,7 +74,7 @@ class Scene:
 
     async def until(self, true: Callable[[], bool]) -> None:
         async with asyncio.timeout(WAIT_S):
-            while not true():  # noqa: ASYNC110  # the host tells nobody of its recoveries
+            while not true():  # the host tells nobody of its recoveries
                 await asyncio.sleep(0.01)
 
 
@@ -178,7 +179,7 @@ def test_a_long_decision_is_cut_between_orders_only() -> None:
     assert [event for group in cut for event in group] == list(events)
     assert [len(group) for group in cut] == [GROUP_MAX, GROUP_MAX]
     odd = list(groups(events, 3))
-    assert all(route_of(one[-1]) != route_of(other[0]) for one, other in zip(odd, odd[1:], strict=False))
+    assert all(route_of(one[-1]) != route_of(other[0]) for one, other in itertools.pairwise(odd))
     assert {len(group) for group in odd} == {4}
 
 

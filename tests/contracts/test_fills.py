@@ -228,16 +228,23 @@ async def test_texts_are_only_texts(shelf: Shelf, text: str) -> None:  # FAILURE
 
 
 async def test_an_sqlite_file_that_was_taken_away_is_told_and_made_anew(tmp_path: Path) -> None:
-    store = SqliteFills(tmp_path / "fills.db")
+    store, reader = SqliteFills(tmp_path / "fills.db"), SqliteFills(tmp_path / "fills.db")
     await store.prepare()
     await store.write(rows(1, filled("E1")))
     for file in tmp_path.iterdir():
         file.unlink()
-    with pytest.raises(Unavailable, match="gone"):
+    with pytest.raises(Unavailable):
+        await reader.fills("alice", symbol=None, since_ns=0, limit=1)
+    assert not list(tmp_path.iterdir()), "a reader makes no file"
+    sqlite3.connect(tmp_path / "fills.db").close()
+    with pytest.raises(Unavailable, match=r"replaced|No such file"):
         await store.write(rows(2, filled("E2")))
     await store.prepare()
     assert await store.checkpoint() == 0
+    await store.write(rows(2, filled("E2")))
+    assert len(await reader.fills("alice", symbol=None, since_ns=0, limit=9)) == 1
     await store.close()
+    await reader.close()
 
 
 async def test_a_dropped_table_is_told_before_the_client_makes_one_without_keys(questdb_server: LiveServer) -> None:

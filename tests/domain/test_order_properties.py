@@ -38,7 +38,15 @@ reports = st.builds(
     st.integers(1, 6),
 )
 requests = st.sampled_from(
-    [given.cancel(), given.route(*LEGS), given.route(("R1", "PAPER_A", "10")), c.RefuseRoute(order_id=given.ORDER_ID, reason="x")]
+    [
+        given.cancel(),
+        given.route(*LEGS),
+        given.route(("R1", "PAPER_A", "10")),
+        c.RefuseRoute(order_id=given.ORDER_ID, reason="x"),
+        c.RefuseRoute(order_id=given.ORDER_ID, reason="x", route_id="R1"),
+        c.DoubtRoute(order_id=given.ORDER_ID, route_id="R1", reason="no_answer"),
+        c.RouteAbsent(order_id=given.ORDER_ID, route_id="R1", evidence="asked 3 times"),
+    ]
 )
 submits = st.sampled_from([given.submit(given.terms()), given.submit(given.terms(), given.denied("order_size_limit"))])
 lives = st.tuples(submits, st.lists(st.one_of(requests, fills, reports, st.just(given.route(*LEGS))), max_size=30))

@@ -36,6 +36,16 @@ def test_an_overfill_is_booked_and_flagged() -> None:
              = filled cum=12 leaves=0""")
 
 
+def test_an_overfill_stays_flagged_when_it_is_taken_back() -> None:
+    check("""submit buy 10 @50
+             route PAPER_A
+             fill F1 11 @50
+             bust F1
+             fill F2 4 @50
+             > OrderFilled partially_filled overfill=False
+             = partially_filled overfill=True""")
+
+
 def test_a_fill_of_an_order_that_was_never_sent_is_booked_and_ends_it() -> None:
     # Nobody will trade the rest: no leg works, and a queued order that somebody fills must not be sent as well.
     check("""submit buy 10 @50

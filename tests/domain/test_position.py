@@ -96,6 +96,12 @@ def test_a_reversal_is_the_same_as_a_close_and_an_opening() -> None:
     assert (whole.quantity, whole.cost, whole.realised_pnl) == (split.quantity, split.cost, split.realised_pnl)
 
 
+def test_a_position_that_is_closed_whole_leaves_no_dust_in_its_cost() -> None:
+    # the product has 24 places, a released part only 12
+    position = after(traded("buy", "0.000000000003", "0.333333333333"), traded("sell", "0.000000000003", "0.333333333333"))
+    assert (position.quantity, position.cost, position.realised_pnl) == (0, 0, 0)
+
+
 def test_fees_are_kept_apart_from_profit() -> None:
     position = after(traded("buy", "10", "50", "0.5"), traded("sell", "10", "51", "-0.1"))
     assert (position.fees, position.realised_pnl) == (D("0.4"), D(10))

@@ -1,0 +1,90 @@
+"""Routes that no venue answered: asked about, never sent again. Only evidence settles them."""
+
+import asyncio
+from typing import Final
+
+import msgspec
+import structlog
+from nats.aio.client import Client
+
+from adapters import bus
+from adapters.codec import decoder, encode
+from apps.exeq.executor import Command, Executor
+from domain.commands import DoubtRoute, RouteAbsent, VenueRequest
+from domain.ports import Clock, Unavailable
+
+log = structlog.get_logger()
+
+ANSWER_DEADLINE_S: Final = 2.0
+"""How long a venue may take to say a first word about a route before it is asked."""
+ASK_EVERY_S: Final = 1.0
+ASK_TIMEOUT_S: Final = 1.0
+ASKED_AT_ONCE_MAX: Final = 200
+NEGATIVES_NEEDED: Final = 3
+"""A venue that lists closed orders too must deny the route this often before it counts as absent."""
+
+
+class OrderAnswer(msgspec.Struct):
+    """What a venue's session says to a question about one route."""
+
+    known: bool | None = None
+    error: str | None = None
+
+
+_ANSWER: Final = decoder(OrderAnswer)
+
+
+class Doubts:
+    """Looks after silence. What a venue does know comes through oms's session with it; here only the absence is settled."""
+
+    def __init__(self, client: Client, executor: Executor, clock: Clock, shard: int = 0) -> None:
+        self._client = client
+        self._executor = executor
+        self._clock = clock
+        self._shard = shard
+        self._negatives: dict[str, int] = {}
+        self._doubted: set[str] = set()
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(ASK_EVERY_S)
+            if self._executor.caught_up():
+                await self._round()
+
+    async def _round(self) -> None:
+        silent = self._executor.executions.unanswered(self._clock.now_ns() - int(ANSWER_DEADLINE_S * 1e9))
+        still = {request.route_id for request in silent}
+        self._negatives = {route_id: count for route_id, count in self._negatives.items() if route_id in still}
+        self._doubted &= still
+        for request in silent[:ASKED_AT_ONCE_MAX]:
+            self._executor.ask_soon(self._conclusion(request, await self._known(request)))
+
+    async def _known(self, request: VenueRequest) -> bool | None:
+        """Does the venue know the route? None when it does not say."""
+        question = encode({"kind": "order", "route_id": request.route_id})
+        try:
+            reply = await bus.request(self._client, f"venue.{request.venue}.session.{self._shard}", question, ASK_TIMEOUT_S)
+            answer: OrderAnswer = _ANSWER.decode(reply)
+        except (Unavailable, ValueError):
+            return None
+        return answer.known
+
+    def _conclusion(self, request: VenueRequest, known: bool | None) -> list[Command]:
+        if known:
+            self._negatives.pop(request.route_id, None)
+            return []
+        commands: list[Command] = []
+        if request.route_id not in self._doubted:
+            self._doubted.add(request.route_id)
+            reason = "no_answer" if known is None else "unknown_at_venue"
+            log.warning("route in doubt", order_id=request.order_id, route_id=request.route_id, venue=request.venue, reason=reason)
+            commands.append(DoubtRoute(order_id=request.order_id, route_id=request.route_id, reason=reason))
+        if known is False:
+            denied = self._negatives[request.route_id] = self._negatives.get(request.route_id, 0) + 1
+            if denied >= NEGATIVES_NEEDED:
+                evidence = f"{request.venue} denied it {denied} times"
+                commands.append(RouteAbsent(order_id=request.order_id, route_id=request.route_id, evidence=evidence))
+        return commands
+
+    def stats(self) -> dict[str, int]:
+        return {"in_doubt": len(self._doubted)}

@@ -1,0 +1,1 @@
+"""Long measurements: commands, never timed assertions in the test suite."""

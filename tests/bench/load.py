@@ -1,0 +1,143 @@
+"""An open-loop load on POST /orders: latency counts from the moment an order was meant to be sent, whatever held it up."""
+
+import asyncio
+import json
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+ACCOUNTS = 10
+SEED_QUANTITY = "0.3"
+QUANTITY = "0.001"
+
+
+@dataclass
+class Tally:
+    """What came of the orders sent."""
+
+    latencies_s: list[float] = field(default_factory=list)
+    outcomes: Counter[str] = field(default_factory=Counter)
+
+    def percentile_ms(self, share: float) -> float:
+        ordered = sorted(self.latencies_s)
+        return ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1000 if ordered else 0.0
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection, one request at a time; the least Python that speaks HTTP/1.1."""
+
+    def __init__(self) -> None:
+        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+        self._received = b""
+        self._transport: asyncio.WriteTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._answer and not self._answer.done():
+            self._answer.set_exception(ConnectionError("closed"))
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, split, body = self._received.partition(b"\r\n\r\n")
+        if not split or self._answer is None:
+            return
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
+        if len(body) >= length:
+            self._received = b""
+            self._answer.set_result((int(head[9:12]), body))
+
+    async def post(self, body: bytes) -> tuple[int, bytes]:
+        assert self._transport
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(b"POST /orders HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        return await self._answer
+
+
+def order_body(run: str, number: int) -> bytes:
+    """Balanced: each account buys and sells in turn, at prices that always trade."""
+    account, turn = number % ACCOUNTS, number // ACCOUNTS
+    side, price = ("buy", "45300") if turn % 2 == 0 else ("sell", "44700")
+    return (
+        f'{{"account":"load-{account}","client_order_id":"{run}-{number}","symbol":"BTCUSDT","side":"{side}",'
+        f'"type":"limit","quantity":{QUANTITY},"price":{price}}}'
+    ).encode()
+
+
+def seed_body(run: str, account: int) -> bytes:
+    return (
+        f'{{"account":"load-{account}","client_order_id":"{run}-seed-{account}","symbol":"BTCUSDT","side":"buy","type":"market",'
+        f'"quantity":{SEED_QUANTITY}}}'
+    ).encode()
+
+
+class Load:
+    """Sends orders over a fixed set of connections."""
+
+    def __init__(self, port: int, connections: int) -> None:
+        self._port = port
+        self._count = connections
+        self._idle: deque[Connection] = deque()
+        self.tally = Tally()
+
+    async def open(self) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(self._count):
+            _, connection = await loop.create_connection(Connection, "127.0.0.1", self._port)
+            self._idle.append(connection)
+
+    async def send(self, connection: Connection, body: bytes, meant_at: float) -> None:
+        try:
+            status, answer = await connection.post(body)
+        except ConnectionError:
+            self.tally.outcomes["connection lost"] += 1
+            return
+        self.tally.latencies_s.append(time.perf_counter() - meant_at)
+        parsed = json.loads(answer)
+        outcome = parsed.get("status") or parsed.get("code")
+        self.tally.outcomes[
+            f"{outcome}:{parsed['reason']}" if "reason" in parsed else f"{outcome}" if status == 200 else f"{status} {outcome}"
+        ] += 1
+
+    async def at_rate(self, run: str, rate: float, seconds: float) -> float:
+        """`rate` a second for `seconds`; returns the seconds it took until the last answer."""
+        started = time.perf_counter()
+        waiting: deque[tuple[int, float]] = deque()
+        tasks: set[asyncio.Task[None]] = set()
+        number, total = 0, int(rate * seconds)
+
+        async def work(connection: Connection, order: int, meant_at: float) -> None:
+            await self.send(connection, order_body(run, order), meant_at)
+            while waiting:
+                order, meant_at = waiting.popleft()
+                await self.send(connection, order_body(run, order), meant_at)
+            self._idle.append(connection)
+
+        while number < total:
+            due = min(int((time.perf_counter() - started) * rate) + 1, total)
+            while number < due:
+                meant_at = started + number / rate
+                if self._idle:
+                    task = asyncio.create_task(work(self._idle.popleft(), number, meant_at))
+                    tasks.add(task)
+                    task.add_done_callback(tasks.discard)
+                else:
+                    waiting.append((number, meant_at))
+                number += 1
+            await asyncio.sleep(0.0005)
+        while tasks:
+            await asyncio.wait(set(tasks))
+        return time.perf_counter() - started
+
+    async def saturate(self, run: str, orders: int) -> float:
+        """Each connection sends its next order when it has its answer; returns the seconds it took."""
+        numbers = iter(range(orders))
+        started = time.perf_counter()
+
+        async def work(connection: Connection) -> None:
+            for number in numbers:
+                await self.send(connection, order_body(run, number), time.perf_counter())
+
+        await asyncio.gather(*(work(connection) for connection in self._idle))
+        return time.perf_counter() - started

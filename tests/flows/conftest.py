@@ -1,0 +1,24 @@
+"""Whole stacks: one for the scenes that leave it as they found it, and fresh ones for those that do not."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.stack import LiveStack
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
+    """One stack for the whole run, with QuestDB: use an account of your own, and leave every process alive."""
+    started = LiveStack(tmp_path_factory.mktemp("stack") / "data").start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[LiveStack]:
+    """A stack for this test alone, with SQLite fills (it starts quicker)."""
+    started = LiveStack(tmp_path / "data", "--fills", "sqlite").start()
+    yield started
+    started.stop()

@@ -1,0 +1,135 @@
+"""A whole stack for tests: `trade up` as a process on ports of its own, as a person would start it."""
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from apps.up import stack
+
+CHECKOUT: Final = Path(__file__).resolve().parents[1]
+START_MAX_S: Final = 60.0
+STOP_MAX_S: Final = 12.0
+POLL_S: Final = 0.05
+PORTS: Final = (4222, 8222, 6379, 9000, 8812, 9003, 8099, 8103, 8095, 8105, 8107, 9099, 9103, 9095, 9105, 9107)
+
+
+def free_offset() -> int:
+    """An offset at which all ports of a stack are free."""
+    while True:
+        offset = random.randrange(1000, 50_000, 50)
+        if all(_free(port + offset) for port in PORTS):
+            return offset
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+class LiveStack:
+    """A stack that a test may treat badly. `http` speaks to oms; `urls` has everybody's address."""
+
+    def __init__(self, data_dir: Path, *arguments: str) -> None:
+        self.data_dir = data_dir
+        self.offset = free_offset()
+        self.output = data_dir.with_suffix(".out")
+        self._arguments: Sequence[str] = arguments
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "LiveStack":
+        """Run `trade up` and return when all of it is ready."""
+        command = [sys.executable, "-m", "apps.up", "--data-dir", str(self.data_dir), "--port-offset", str(self.offset), *self._arguments]
+        with self.output.open("ab") as output:
+            self._process = subprocess.Popen(
+                command, cwd=CHECKOUT, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        deadline = time.monotonic() + START_MAX_S
+        while not self._announced():
+            assert self._process.poll() is None, f"trade up ended with {self._process.returncode}:\n{self.said()}"
+            assert time.monotonic() < deadline, f"trade up is not ready after {START_MAX_S} s:\n{self.said()}"
+            time.sleep(POLL_S)
+        return self
+
+    def _announced(self) -> bool:
+        found = stack.read(self.data_dir)
+        return found is not None and all(process.state == "ready" for process in found.processes)
+
+    def said(self) -> str:
+        return self.output.read_text(errors="replace")[-4000:]
+
+    def stop(self) -> int:
+        """Ctrl-C; the exit code. It must not take longer than promised."""
+        assert self._process
+        self._process.send_signal(signal.SIGINT)
+        code = self._process.wait(STOP_MAX_S)
+        self._process = None
+        return code
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For `trade` commands that should speak to this stack."""
+        return {**os.environ, "TRADE_OMS_URL": self.url("oms"), "TRADE_RISK_URL": self.url("risk"), "TRADE_EXEQ_URL": self.url("exeq")}
+
+    def url(self, name: str) -> str:
+        found = stack.read(self.data_dir)
+        assert found is not None, "the stack does not run"
+        return found.urls[name]
+
+    def pid(self, name: str) -> int:
+        found = stack.read(self.data_dir)
+        assert found is not None
+        pid = next(process.pid for process in found.processes if process.name == name)
+        assert pid, f"{name} does not run"
+        return pid
+
+    def kill(self, name: str) -> None:
+        """kill -9 of one process; `trade up` is expected to bring it back."""
+        os.kill(self.pid(name), signal.SIGKILL)
+
+    def await_ready(self, within_s: float = 20.0) -> None:
+        """Until every service answers /ready again."""
+        deadline = time.monotonic() + within_s
+        while True:
+            try:
+                if all(httpx.get(f"{self.url(name)}/ready", timeout=2).status_code == 200 for name in SERVICES):
+                    return
+            except httpx.TransportError:
+                pass
+            assert time.monotonic() < deadline, f"not ready after {within_s} s:\n{self.said()}"
+            time.sleep(POLL_S)
+
+    def client(self, name: str = "oms") -> httpx.Client:
+        return httpx.Client(base_url=self.url(name), timeout=5.0)
+
+    def trade(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A `trade` command against this stack."""
+        command = [str(Path(sys.executable).parent / "trade"), *arguments]
+        return subprocess.run(command, cwd=CHECKOUT, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
+
+    def query(self, sql: str) -> list[list[Any]]:
+        """Rows from QuestDB."""
+        answer = httpx.get(f"{self.url('questdb')}/exec", params={"query": sql}, timeout=10).json()
+        assert "dataset" in answer, json.dumps(answer)
+        rows: list[list[Any]] = answer["dataset"]
+        return rows
+
+
+SERVICES: Final = ("oms", "risk", "exeq", "live-gateway", "projector")
