@@ -2,11 +2,30 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 CONTENT_TYPE: Final = b"application/problem+json"
+
+PROBLEM_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["type", "title", "status", "code", "detail"],
+    "properties": {
+        "type": {"const": "about:blank"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string", "description": "Stable: what programs read."},
+        "detail": {"type": "string", "description": "For people."},
+        "pointer": {"type": "string", "description": "The field or parameter that is meant, as a JSON pointer."},
+        "outcome": {"enum": ["not_accepted", "unknown"], "description": "Of a 503: whether what was asked may have happened all the same."},
+    },
+}
+
+
+def problem_doc(description: str) -> dict[str, Any]:
+    """What OpenAPI says of an answer that is a problem."""
+    return {"description": description, "content": {CONTENT_TYPE.decode(): {"schema": PROBLEM_SCHEMA}}}
 
 
 class Refusal(Exception):

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import httpx
 
+from apps.cli import addresses
 from apps.up import stack
 
 CHECKOUT: Final = Path(__file__).resolve().parents[1]
@@ -57,27 +58,47 @@ class LiveStack:
             self._process = subprocess.Popen(
                 command, cwd=CHECKOUT, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
             )
-        deadline = time.monotonic() + START_MAX_S
-        while not self._announced():
-            assert self._process.poll() is None, f"trade up ended with {self._process.returncode}:\n{self.said()}"
-            assert time.monotonic() < deadline, f"trade up is not ready after {START_MAX_S} s:\n{self.said()}"
-            time.sleep(POLL_S)
+        try:
+            self._await_announced(self._process)
+        except BaseException:
+            self.close()
+            raise
         return self
 
+    def _await_announced(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_MAX_S
+        while not self._announced():
+            assert process.poll() is None, f"trade up ended with {process.returncode}:\n{self.said()}"
+            assert time.monotonic() < deadline, f"trade up is not ready after {START_MAX_S} s:\n{self.said()}"
+            time.sleep(POLL_S)
+
     def _announced(self) -> bool:
+        """`trade up` says that all is ready, and it is not speaking of one that has died since."""
         found = stack.read(self.data_dir)
-        return found is not None and all(process.state == "ready" for process in found.processes)
+        return found is not None and all(process.state == "ready" and process.is_alive() for process in found.processes)
 
     def said(self) -> str:
         return self.output.read_text(errors="replace")[-4000:]
 
-    def stop(self) -> int:
-        """Ctrl-C; the exit code. It must not take longer than promised."""
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        """Ctrl-C, or another signal; the exit code. It must not take longer than promised."""
         assert self._process
-        self._process.send_signal(signal.SIGINT)
+        self._process.send_signal(number)
         code = self._process.wait(STOP_MAX_S)
         self._process = None
         return code
+
+    def close(self) -> None:
+        """The end of a test, however it went: nothing is left running. When `trade up` is killed, the kernel ends its children."""
+        if self._process is None:
+            return
+        try:
+            self.stop()
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+            raise
 
     def restart(self) -> None:
         self.stop()
@@ -85,18 +106,22 @@ class LiveStack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """For `trade` commands that should speak to this stack."""
-        return {**os.environ, "TRADE_OMS_URL": self.url("oms"), "TRADE_RISK_URL": self.url("risk"), "TRADE_EXEQ_URL": self.url("exeq")}
+        """For `trade` commands that should speak to this stack, whatever else runs here."""
+        others = {name: value for name, value in os.environ.items() if name not in addresses.VARIABLES.values()}
+        return others | {addresses.DATA_DIR_VARIABLE: str(self.data_dir)}
 
     def url(self, name: str) -> str:
         found = stack.read(self.data_dir)
         assert found is not None, "the stack does not run"
         return found.urls[name]
 
-    def pid(self, name: str) -> int:
+    def state(self, name: str) -> stack.ProcessState:
         found = stack.read(self.data_dir)
-        assert found is not None
-        pid = next(process.pid for process in found.processes if process.name == name)
+        assert found is not None, "the stack does not run"
+        return next(process for process in found.processes if process.name == name)
+
+    def pid(self, name: str) -> int:
+        pid = self.state(name).pid
         assert pid, f"{name} does not run"
         return pid
 
@@ -105,11 +130,11 @@ class LiveStack:
         os.kill(self.pid(name), signal.SIGKILL)
 
     def await_ready(self, within_s: float = 20.0) -> None:
-        """Until every service answers /ready again."""
+        """Until every process is up and every service answers /ready again."""
         deadline = time.monotonic() + within_s
         while True:
             try:
-                if all(httpx.get(f"{self.url(name)}/ready", timeout=2).status_code == 200 for name in SERVICES):
+                if self._announced() and all(httpx.get(f"{self.url(name)}/ready", timeout=2).status_code == 200 for name in SERVICES):
                     return
             except httpx.TransportError:
                 pass

@@ -12,10 +12,16 @@ from msgspec import UNSET, UnsetType
 from apps.http import Refusal
 from domain.commands import Terms
 from domain.instruments import Denial, Instrument, terms_denial
-from domain.values import IDENTIFIER, NUMBER, OrderType, Side, TimeInForce, from_rfc3339, order_id_of
+from domain.values import IDENTIFIER, NUMBER, OrderType, Side, TimeInForce, from_rfc3339, order_id_of, rfc3339
 
-_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"(\s*:)?')
-_POINTER: Final = re.compile(r" - at `\$(.*)`$")
+_TOKEN: Final = re.compile(rb'("(?:[^"\\]|\\.)*")(\s*:)?')
+_AT: Final = re.compile(r" - at `\$([^`]*)`$")
+_FIELD: Final = re.compile(r"Object (?:missing required|contains unknown) field `(.*)`", re.DOTALL)
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+
+ECHO_MAX: Final = 64
+"""Characters of somebody's text that a refusal repeats."""
+DETAIL_MAX: Final = 200
 
 Priority = Annotated[int, msgspec.Meta(ge=0, le=9)]
 
@@ -44,31 +50,33 @@ def malformed(detail: str, pointer: str | None = None) -> Refusal:
 
 
 def parse_submit(body: bytes) -> SubmitBody:
-    """The body as JSON of the right shape. Refusal 400 `malformed` with a pointer to the field."""
+    """The body as JSON of the right shape; its numbers are still text. Refusal 400 `malformed` with a pointer to the field."""
     try:
-        parsed = _DECODER.decode(body)
+        return _DECODER.decode(body)
     except (ValueError, RecursionError) as error:
-        raise _unreadable(error) from None
-    if _keys(body) != _given(parsed):
-        raise malformed("a key stands twice in the object")
-    return parsed
+        raise _unreadable(str(error)) from None
 
 
-def _unreadable(error: Exception) -> Refusal:
-    text = str(error)
-    found = _POINTER.search(text)
-    if not found:
-        return malformed(text)
-    return malformed(text[: found.start()], found.group(1).replace(".", "/").replace("[", "/").replace("]", ""))
+def _unreadable(text: str) -> Refusal:
+    if found := _AT.search(text):
+        return malformed(text[: found.start()][:DETAIL_MAX], found.group(1).replace(".", "/").replace("[", "/").replace("]", ""))
+    if named := _FIELD.fullmatch(text):
+        return malformed(text[:DETAIL_MAX], _pointer(named.group(1)))
+    return malformed(text[:DETAIL_MAX])
 
 
-def _keys(body: bytes) -> int:
-    """How many keys the text has: strings followed by a colon. The parser itself keeps the last of two and is silent."""
-    return sum(1 for token in _TOKEN.finditer(body) if token.group(1))
+def _pointer(name: str) -> str:
+    return "/" + name[:ECHO_MAX].replace("~", "~0").replace("/", "~1")
 
 
-def _given(parsed: SubmitBody) -> int:
-    return sum(1 for name in parsed.__struct_fields__ if getattr(parsed, name) is not UNSET)
+def each_once(body: bytes, parsed: SubmitBody) -> None:
+    """No key stands twice: the parser itself keeps the last of two and is silent. Refusal 400. Asked when nothing in the body is nested."""
+    keys = [token.group(1) for token in _TOKEN.finditer(body) if token.group(2)]
+    if len(keys) == sum(1 for name in parsed.__struct_fields__ if getattr(parsed, name) is not UNSET):
+        return
+    names = [msgspec.json.decode(key, type=str) for key in keys]
+    twice = next(name for name in names if names.count(name) > 1)
+    raise malformed(f"{twice} stands twice in the object", f"/{twice}")
 
 
 def exact_number(raw: msgspec.Raw | UnsetType, field: str) -> Decimal | None:
@@ -85,14 +93,27 @@ def exact_number(raw: msgspec.Raw | UnsetType, field: str) -> Decimal | None:
     return Decimal(text)
 
 
-def identifier(value: str | None, field: str) -> str | None:
-    if value is not None and not IDENTIFIER.fullmatch(value):
+def identifier(value: str | UnsetType | None, field: str) -> str | None:
+    """A name that may stand in a subject and a key, or none at all; an empty text is neither. Refusal 400."""
+    if value is None or isinstance(value, UnsetType):
+        return None
+    if not IDENTIFIER.fullmatch(value):
         raise malformed(f"{field} must be 1 to 64 of the characters A-Z a-z 0-9 _ -", f"/{field}")
     return value
 
 
+def moment(text: str, field: str) -> int:
+    """Nanoseconds since the epoch of an RFC 3339 time. Refusal 400."""
+    try:
+        if not _TIME.fullmatch(text):
+            raise ValueError("another form")
+        return from_rfc3339(text)
+    except ValueError:
+        raise malformed(f"{field} must be a time with its zone, for example 2026-01-31T12:00:00Z", f"/{field}") from None
+
+
 class TermsReader:
-    """Turns a parsed body into terms this desk can trade. The refusals have a fixed order: form, then instrument, then terms."""
+    """Turns a body into terms this desk can trade. The refusals have a fixed order: form (400), then instrument, then terms (422)."""
 
     def __init__(self, instruments: Mapping[str, Instrument], default_account: str, types: frozenset[OrderType]) -> None:
         self._instruments = instruments
@@ -101,67 +122,64 @@ class TermsReader:
 
     def terms(self, body: bytes, idempotency_key: str | None, now_ns: int) -> Terms:
         """Refusal 400 when it is not well formed, 422 when it is but cannot trade."""
+        terms = self.read(body, idempotency_key)
+        if denial := self.denial(terms, now_ns):
+            raise _untradable(denial)
+        return terms
+
+    def read(self, body: bytes, idempotency_key: str | None) -> Terms:
+        """What was asked for, tradable or not. Refusal 400."""
         parsed = parse_submit(body)
         quantity = exact_number(parsed.quantity, "quantity")
         if quantity is None:
             raise malformed("quantity is required", "/quantity")
         price, stop_price = exact_number(parsed.price, "price"), exact_number(parsed.stop_price, "stop_price")
-        account = identifier(parsed.account or None, "account") or self._default_account
-        client_order_id = self._client_order_id(parsed, idempotency_key)
-        tif = parsed.time_in_force or TimeInForce.GTC
-        order_type = parsed.type or (OrderType.MARKET if price is None else OrderType.LIMIT)
-        expire_at = self._expire_at(parsed, tif, now_ns)
-        self._tradable(parsed.symbol, order_type, quantity, price, stop_price)
+        each_once(body, parsed)
+        account = identifier(parsed.account, "account") or self._default_account
+        client_order_id = _client_order_id(parsed, idempotency_key)
         return Terms(
             order_id=order_id_of(account, client_order_id),
             account=account,
             client_order_id=client_order_id,
             symbol=parsed.symbol,
             side=parsed.side,
-            order_type=order_type,
+            order_type=parsed.type or (OrderType.MARKET if price is None else OrderType.LIMIT),
             quantity=quantity,
             price=price,
             stop_price=stop_price,
-            time_in_force=tif,
-            expire_at=expire_at,
+            time_in_force=parsed.time_in_force or TimeInForce.GTC,
+            expire_at=moment(parsed.expire_at, "expire_at") if isinstance(parsed.expire_at, str) else None,
             priority=parsed.priority or 0,
         )
 
-    def _client_order_id(self, parsed: SubmitBody, key: str | None) -> str:
-        given = identifier(parsed.client_order_id or None, "client_order_id")
-        if key is None:
-            return given or f"auto-{secrets.token_hex(12)}"
-        if not IDENTIFIER.fullmatch(key):
-            raise malformed("Idempotency-Key must be 1 to 64 of the characters A-Z a-z 0-9 _ -")
-        if given is not None and given != key:
-            raise malformed("Idempotency-Key and client_order_id differ", "/client_order_id")
-        return key
-
-    def _expire_at(self, parsed: SubmitBody, tif: TimeInForce, now_ns: int) -> int | None:
-        text = parsed.expire_at or None
-        if text is None:
-            if tif is TimeInForce.GTD:
-                raise _untradable(Denial("expire_at_required"))
-            return None
-        try:
-            expire_at = from_rfc3339(text)
-        except (ValueError, OverflowError):
-            raise malformed("expire_at must be a time with its zone, for example 2026-01-31T12:00:00Z", "/expire_at") from None
-        if tif is not TimeInForce.GTD:
-            raise _untradable(Denial("expire_at_not_allowed", text))
-        return expire_at if expire_at > now_ns else self._past(text)
-
-    def _past(self, text: str) -> int:
-        raise _untradable(Denial("expire_at_in_past", text))
-
-    def _tradable(self, symbol: str, type_: OrderType, quantity: Decimal, price: Decimal | None, stop_price: Decimal | None) -> None:
-        instrument = self._instruments.get(symbol)
+    def denial(self, terms: Terms, now_ns: int) -> Denial | None:
+        """The first reason why these terms cannot trade now."""
+        instrument = self._instruments.get(terms.symbol)
         if instrument is None:
-            raise _untradable(Denial("unknown_symbol", symbol[:64]))
-        if type_ not in self._types:
-            raise _untradable(Denial("order_type_unsupported", str(type_)))
-        if denial := terms_denial(instrument, type_, quantity, price, stop_price):
-            raise _untradable(denial)
+            return Denial("unknown_symbol", terms.symbol[:ECHO_MAX])
+        if terms.order_type not in self._types:
+            return Denial("order_type_unsupported", str(terms.order_type))
+        return terms_denial(instrument, terms.order_type, terms.quantity, terms.price, terms.stop_price) or _expiry_denial(terms, now_ns)
+
+
+def _client_order_id(parsed: SubmitBody, key: str | None) -> str:
+    given = identifier(parsed.client_order_id, "client_order_id")
+    if key is None:
+        return given or f"auto-{secrets.token_hex(12)}"
+    if not IDENTIFIER.fullmatch(key):
+        raise malformed("Idempotency-Key must be 1 to 64 of the characters A-Z a-z 0-9 _ -")
+    if given is not None and given != key:
+        raise malformed("Idempotency-Key and client_order_id differ", "/client_order_id")
+    return key
+
+
+def _expiry_denial(terms: Terms, now_ns: int) -> Denial | None:
+    gtd, expire_at = terms.time_in_force is TimeInForce.GTD, terms.expire_at
+    if expire_at is None:
+        return Denial("expire_at_required") if gtd else None
+    if not gtd:
+        return Denial("expire_at_not_allowed", rfc3339(expire_at))
+    return Denial("expire_at_in_past", rfc3339(expire_at), rfc3339(now_ns)) if expire_at <= now_ns else None
 
 
 def _untradable(denial: Denial) -> Refusal:

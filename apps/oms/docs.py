@@ -1,13 +1,34 @@
-"""What OpenAPI says of `POST /orders`, which a raw handler serves. A test holds it equal to SubmitBody."""
+"""What OpenAPI says of oms: `POST /orders`, which a raw handler serves (a test holds it equal to SubmitBody), and the other routes' answers."""
 
-from typing import Any, Final
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated, Any, Final
 
-_NUMBER: Final = {
-    "oneOf": [{"type": "number"}, {"type": "string", "pattern": r"^(0|[1-9]\d{0,17})(\.\d{1,12})?$"}],
-    "description": "A JSON number or a decimal string, read exactly.",
-}
-_OPTIONAL_NUMBER: Final = {"oneOf": [*_NUMBER["oneOf"], {"type": "null"}], "description": _NUMBER["description"]}
-_ID: Final = {"type": ["string", "null"], "pattern": r"^[A-Za-z0-9_-]{1,64}$"}
+from fastapi import Path, Query
+
+from apps.problem import problem_doc
+from domain.values import IDENTIFIER, NUMBER, SYMBOL, OrderType, Side, TimeInForce
+
+Documented = dict[int | str, dict[str, Any]]
+
+_ID_PATTERN: Final = f"^{IDENTIFIER.pattern}$"
+_SYMBOL_PATTERN: Final = f"^{SYMBOL.pattern}$"
+
+AccountPath = Annotated[str, Path(pattern=_ID_PATTERN, description="Whose.")]
+AccountQuery = Annotated[str, Query(pattern=_ID_PATTERN, description="Of this account.")]
+SymbolQuery = Annotated[str, Query(pattern=_SYMBOL_PATTERN, description="In this instrument.")]
+ClientOrderIdQuery = Annotated[str, Query(pattern=_ID_PATTERN, description="With this client_order_id.")]
+
+_EXACTLY: Final = {"description": "A JSON number or a decimal string, read exactly; no sign, no exponent."}
+_NUMBERS: Final = [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^{NUMBER.pattern}$"}]
+_NUMBER: Final = {"oneOf": _NUMBERS, **_EXACTLY}
+_OPTIONAL_NUMBER: Final = {"oneOf": [*_NUMBERS, {"type": "null"}], **_EXACTLY}
+_ID: Final = {"type": ["string", "null"], "pattern": _ID_PATTERN}
+
+
+def _one_of(words: Iterable[StrEnum]) -> dict[str, Any]:
+    return {"type": ["string", "null"], "enum": [*(str(word) for word in words), None]}
+
 
 SUBMIT_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
@@ -15,33 +36,63 @@ SUBMIT_SCHEMA: Final[dict[str, Any]] = {
     "required": ["symbol", "side", "quantity"],
     "properties": {
         "symbol": {"type": "string"},
-        "side": {"type": "string", "enum": ["buy", "sell"]},
+        "side": {"type": "string", "enum": [str(side) for side in Side]},
         "quantity": _NUMBER,
         "account": _ID,
-        "client_order_id": _ID,
-        "type": {"type": ["string", "null"], "enum": ["market", "limit", "stop", "stop_limit", None]},
+        "client_order_id": {**_ID, "description": "Names this order for ever: asked again, it is answered again. Made up when absent."},
+        "type": {**_one_of(OrderType), "description": "limit when a price is given, else market."},
         "price": _OPTIONAL_NUMBER,
         "stop_price": _OPTIONAL_NUMBER,
-        "time_in_force": {"type": ["string", "null"], "enum": ["gtc", "ioc", "fok", "gtd", None]},
-        "expire_at": {"type": ["string", "null"], "format": "date-time"},
+        "time_in_force": {**_one_of(TimeInForce), "description": "gtc when absent."},
+        "expire_at": {"type": ["string", "null"], "format": "date-time", "description": "With gtd, and only then."},
         "priority": {"type": ["integer", "null"], "minimum": 0, "maximum": 9},
     },
     "example": {"symbol": "BTCUSDT", "side": "buy", "quantity": 0.1, "price": 45000, "type": "limit"},
 }
 
-_PROBLEM: Final = {"content": {"application/problem+json": {"schema": {"type": "object"}}}}
+ANSWER_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["status", "order_id", "client_order_id", "seq"],
+    "properties": {
+        "status": {"enum": ["submitted", "rejected"]},
+        "order_id": {"type": "string"},
+        "client_order_id": {"type": "string"},
+        "reason": {"type": "string", "description": "Of a rejection: its stable code."},
+        "detail": {"type": "object", "description": "found, limit and unit as text."},
+        "seq": {"type": "integer", "description": "Where in the journal the order begins."},
+        "replayed": {"const": True, "description": "This client_order_id was answered before; this is that answer."},
+    },
+}
+
+_KEY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same as client_order_id.",
+    "schema": {"type": "string", "pattern": _ID_PATTERN},
+}
+
+NOT_FOUND: Final[Documented] = {404: problem_doc("`order_not_found`")}
+UNAVAILABLE: Final[Documented] = {503: problem_doc("The journal, or what is read, is away for now; Retry-After")}
+CANCEL_DOC: Final[Documented] = {
+    200: {"description": "The order, cancelled."},
+    202: {"description": "The order, `pending_cancel`: the venue must answer first."},
+    409: problem_doc("`illegal_transition`, with the `state` that does not allow it"),
+    **NOT_FOUND,
+    **UNAVAILABLE,
+}
 
 SUBMIT_DOC: Final[dict[str, Any]] = {
-    "openapi_extra": {"requestBody": {"required": True, "content": {"application/json": {"schema": SUBMIT_SCHEMA}}}},
+    "openapi_extra": {"parameters": [_KEY], "requestBody": {"required": True, "content": {"application/json": {"schema": SUBMIT_SCHEMA}}}},
     "responses": {
         200: {
             "description": "Journaled: `submitted`, or `rejected` by risk. `replayed` when this client_order_id was answered before.",
-            "content": {"application/json": {"schema": {"type": "object"}}},
+            "content": {"application/json": {"schema": ANSWER_SCHEMA}},
         },
-        400: {"description": "`malformed`, with a pointer to the field", **_PROBLEM},
-        413: {"description": "`body_too_large`", **_PROBLEM},
-        422: {"description": "Well formed but not tradable, or `client_order_id_reused`", **_PROBLEM},
-        429: {"description": "`overloaded`, with Retry-After", **_PROBLEM},
-        503: {"description": "`outcome`: `not_accepted` or `unknown`; ask again with the same client_order_id", **_PROBLEM},
+        400: problem_doc("`malformed`, with a pointer to the field"),
+        413: problem_doc("`body_too_large`"),
+        422: problem_doc("Well formed but not tradable, or `client_order_id_reused`"),
+        429: problem_doc("`overloaded`, with Retry-After"),
+        503: problem_doc("`outcome`: `not_accepted` or `unknown`; ask again with the same client_order_id"),
     },
 }

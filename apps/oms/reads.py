@@ -8,7 +8,6 @@ from apps.host import Host
 from apps.http import Refusal
 from apps.oms.intake import unavailable
 from apps.oms.views import View, event_view, order_view
-from domain.lifecycle import State
 from domain.order import Order
 from domain.ports import Journal, Unavailable
 
@@ -79,9 +78,3 @@ class Reads:
 
 def _matches(order: Order, wanted: dict[str, str]) -> bool:
     return all(getattr(order, field) == value for field, value in wanted.items())
-
-
-def status_filter(text: str) -> str:
-    if text not in tuple(State):
-        raise Refusal(400, "malformed", f"status must be one of {', '.join(State)}", pointer="/status")
-    return text

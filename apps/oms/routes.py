@@ -5,15 +5,25 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Response
 
 from apps.host import Host
-from apps.http import Exact, Refusal
+from apps.http import Exact
 from apps.oms.accounts import Accounts
-from apps.oms.body import identifier
+from apps.oms.body import moment
 from apps.oms.cancels import cancel, cancel_all
-from apps.oms.docs import SUBMIT_DOC
-from apps.oms.reads import LIST_MAX, Reads, status_filter
+from apps.oms.docs import (
+    CANCEL_DOC,
+    NOT_FOUND,
+    SUBMIT_DOC,
+    UNAVAILABLE,
+    AccountPath,
+    AccountQuery,
+    ClientOrderIdQuery,
+    SymbolQuery,
+)
+from apps.oms.intake import unavailable
+from apps.oms.reads import LIST_MAX, Reads
 from domain.drawing import Counts, Format, draw
 from domain.lifecycle import State
-from domain.values import Side, from_rfc3339
+from domain.values import Side
 
 MEDIA: Final = {"mermaid": "text/plain; charset=utf-8", "dot": "text/plain; charset=utf-8", "svg": "image/svg+xml"}
 
@@ -32,38 +42,42 @@ def _orders(routes: APIRouter, host: Host, reads: Reads) -> None:
         """Submit an order. Served in front of FastAPI by apps/oms/door.py."""
         raise AssertionError("the fast path serves this")
 
-    @routes.get("/orders/{order_id}")
+    @routes.get("/orders/{order_id}", responses={**NOT_FOUND, **UNAVAILABLE})
     async def show_order(order_id: str) -> Response:
+        """One order as it is now. What it shows is on disk."""
         return Exact(await reads.one(order_id))
 
-    @routes.get("/orders/{order_id}/events")
+    @routes.get("/orders/{order_id}/events", responses={**NOT_FOUND, **UNAVAILABLE})
     async def show_timeline(order_id: str) -> Response:
+        """Every event of the order, with its place in the journal."""
         return Exact({"order_id": order_id, "events": await reads.timeline(order_id)})
 
-    @routes.get("/orders")
+    @routes.get("/orders", responses=UNAVAILABLE)
     async def list_orders(
-        account: str | None = None,
-        status: str | None = None,
-        symbol: str | None = None,
-        client_order_id: str | None = None,
+        account: AccountQuery | None = None,
+        status: State | None = None,
+        symbol: SymbolQuery | None = None,
+        client_order_id: ClientOrderIdQuery | None = None,
         limit: int = Query(100, ge=1, le=LIST_MAX),
-        cursor: int | None = Query(None, ge=0),
+        cursor: int | None = Query(None, ge=0, description="`next` of the page before."),
     ) -> Response:
-        wanted = {"account": account, "status": status and status_filter(status), "symbol": symbol, "client_order_id": client_order_id}
+        """Orders, newest first. A page may end short; `next` is null at the end."""
+        wanted = {"account": account, "status": status, "symbol": symbol, "client_order_id": client_order_id}
         return Exact(await reads.page({k: v for k, v in wanted.items() if v is not None}, limit, cursor))
 
-    @routes.delete("/orders/{order_id}")
+    @routes.delete("/orders/{order_id}", responses=CANCEL_DOC)
     async def cancel_order(order_id: str) -> Response:
+        """Cancel. Asking again changes nothing."""
         order = reads.find(order_id)
         await cancel(host, order)
         view = await reads.one(order_id)
         return Exact(view, status_code=202 if view["status"] == State.PENDING_CANCEL else 200)
 
-    @routes.delete("/orders")
-    async def cancel_orders(account: str, symbol: str | None = None, side: Side | None = None) -> Response:
-        identifier(account, "account")
+    @routes.delete("/orders", responses=UNAVAILABLE)
+    async def cancel_orders(account: AccountQuery, symbol: SymbolQuery | None = None, side: Side | None = None) -> Response:
+        """Cancel every open order of an account: how many were, and how many wait for their venue."""
         if not host.ready:
-            raise Refusal(503, "journal_unavailable", "the order journal is not available", outcome="not_accepted")
+            raise unavailable("the order journal is not available", unknown=False)
         orders = [
             order
             for order in host.orders.by_account.get(account, [])
@@ -73,25 +87,24 @@ def _orders(routes: APIRouter, host: Host, reads: Reads) -> None:
 
 
 def _accounts(routes: APIRouter, accounts: Accounts) -> None:
-    @routes.get("/positions/{account}")
-    async def show_positions(account: str, min_seq: int = Query(0, ge=0)) -> Response:
-        identifier(account, "account")
+    @routes.get("/positions/{account}", responses=UNAVAILABLE)
+    async def show_positions(
+        account: AccountPath, min_seq: int = Query(0, ge=0, description="Wait up to 2 s until the positions stand for this sequence.")
+    ) -> Response:
+        """What the account holds, by symbol; the header As-Of-Seq says as of which sequence."""
         view, seq = await accounts.positions(account, min_seq)
         return Exact(view, headers={"As-Of-Seq": str(seq)})
 
-    @routes.get("/fills/{account}")
+    @routes.get("/fills/{account}", responses=UNAVAILABLE)
     async def show_fills(
-        account: str, symbol: str | None = None, since: str | None = None, limit: int = Query(100, ge=1, le=LIST_MAX)
+        account: AccountPath,
+        symbol: SymbolQuery | None = None,
+        since: str | None = Query(None, description="Not before this RFC 3339 time."),
+        limit: int = Query(100, ge=1, le=LIST_MAX),
     ) -> Response:
-        identifier(account, "account")
-        return Exact({"fills": await accounts.fills(account, symbol, _since(since), limit)})
-
-
-def _since(text: str | None) -> int:
-    try:
-        return from_rfc3339(text) if text else 0
-    except (ValueError, OverflowError):
-        raise Refusal(400, "malformed", "since must be a time with its zone, for example 2026-01-31T12:00:00Z", pointer="/since") from None
+        """Rows of the fills table, newest first."""
+        since_ns = 0 if since is None else moment(since, "since")
+        return Exact({"fills": await accounts.fills(account, symbol, since_ns, limit)})
 
 
 def _drawing(routes: APIRouter, host: Host) -> None:

@@ -27,25 +27,30 @@ class Gate:
         controls: Follower[Any],
         journal: Journal,
         reservation_ttl_s: float,
-        connected: Callable[[], bool],
+        connection: Callable[[], int | None],
     ) -> None:
+        """`connection` numbers the connections to the journal; None while there is none."""
         self._orders = orders
         self._controls = controls
         self._journal = journal
         self._ttl_s = reservation_ttl_s
-        self._connected = connected
-        self._opened = False
+        self._connection = connection
+        self.read_over: int | None = None
+        self.opened = False
 
     @property
     def shut(self) -> str | None:
         """Why no order is approved now; None when the gate is open."""
-        if not self._connected():
+        connection = self._connection()
+        if connection is None:
             return "no connection to the journal"
+        if connection != self.read_over:
+            return "reading what was missed"
         if not self._controls.caught_up:
             return "catching up with the controls"
         if not self._orders.caught_up:
             return "catching up with the journal"
-        return None if self._opened else "waiting for what was approved before the start"
+        return None if self.opened else "waiting for what was approved before the start"
 
     async def open(self) -> None:
         """What was approved before we started is journaled within the reservation's time: the head after that has all of it."""
@@ -55,12 +60,15 @@ class Gate:
             await asyncio.sleep(ASK_AGAIN_S)
             seq = await self._head()
         await self._orders.wait_for(seq)
-        self._opened = True
+        self.opened = True
         log.info("risk is open", seq=seq)
 
     async def watch(self, changed: Callable[[bool, str], None]) -> None:
-        """For ever: tell the readiness what the gate says."""
+        """For ever: tell the readiness what the gate says. Over a new connection, first read what was written while there was none."""
         while True:
+            connection = self._connection()
+            if connection is not None and connection != self.read_over and await self._read_on():
+                self.read_over = connection
             shut = self.shut
             changed(shut is None, shut or "")
             await asyncio.sleep(ASK_AGAIN_S)

@@ -52,7 +52,13 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     journal_follower = Follower(orders, ORDER_COMMITS, orders_into(risk), after=GENESIS, wait_s=wait_s)
     control_follower = Follower(symbols, CONTROL_COMMITS, controls_into(controls), after=GENESIS, wait_s=CONTROLS_WAIT_S)
 
-    gate = Gate(journal_follower, control_follower, orders, checks.reservation_ttl_ms / 1000, lambda: client.is_connected)
+    gate = Gate(
+        journal_follower,
+        control_follower,
+        orders,
+        checks.reservation_ttl_ms / 1000,
+        lambda: client.stats["reconnects"] if client.is_connected else None,
+    )
     desk = Desk(risk, gate, measures)
     chassis.ready.set("journal", False, "catching up with the journal")
     chassis.spawn(journal_follower.run(), "journal follower")

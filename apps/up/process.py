@@ -45,7 +45,7 @@ class Process:
                     env=program.full_environment(),
                     cwd=program.cwd,
                     process_group=0,  # Ctrl-C at the terminal is for us; we decide who stops when
-                    preexec_fn=die_with(os.getpid()),
+                    preexec_fn=die_with(os.getpid(), program.niceness),
                 )
             except OSError as error:
                 raise CannotStart(f"{program.name} cannot be run: {error}", remedy="Install again: make clean install") from error
@@ -117,10 +117,12 @@ async def all_ended(processes: Sequence[Process], *, within_s: float) -> bool:
     return not pending
 
 
-def die_with(parent: int) -> Callable[[], None]:
+def die_with(parent: int, niceness: int = 0) -> Callable[[], None]:
     """To be called in the child: the kernel kills it when we die, even by kill -9 (Linux; elsewhere the next start cleans up)."""
 
     def between_fork_and_exec() -> None:
+        if niceness:
+            os.nice(niceness)
         if _libc is not None:
             _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != parent:  # we died in between

@@ -12,12 +12,16 @@ from apps.up.ports import HOST
 from apps.up.trouble import NotReady
 
 PROBE_TIMEOUT_S = 2.0
+PROJECTION_NICENESS = 5
 ANSWER_MAX = 4_096
 
 
 @dataclass(frozen=True)
 class Program:
-    """One server or service. `probe` blocks at most PROBE_TIMEOUT_S, returns when the program answers, else raises NotReady."""
+    """One server or service. `probe` blocks at most PROBE_TIMEOUT_S, returns when the program answers, else raises NotReady.
+
+    `niceness` is what it gives way by when the processor is short: what only projects the journal yields to what an order waits for.
+    """
 
     name: str
     kind: Literal["server", "service"]
@@ -27,6 +31,7 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
     ready_timeout_s: float = 30.0
+    niceness: int = 0
 
     def full_environment(self) -> dict[str, str]:
         return {**os.environ, **self.environment}

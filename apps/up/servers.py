@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from apps.up.ports import HOST, ServerPorts
 from apps.up.process import Process, stop_all
-from apps.up.program import Program, http_answers, socket_answers
+from apps.up.program import PROJECTION_NICENESS, Program, http_answers, socket_answers
 from apps.up.questdb_jar import fetch
 from apps.up.trouble import CannotStart
 
@@ -133,6 +133,7 @@ def questdb(data_dir: Path, ports: ServerPorts, *, heap_max_mb: int = QUESTDB_HE
         },
         probe=probe,
         ports={"http": ports.questdb_http, "pg": ports.questdb_pg, "min": ports.questdb_min},
+        niceness=PROJECTION_NICENESS,
         ready_timeout_s=60.0,
     )
 

@@ -7,9 +7,10 @@ from domain.commands import Decision, Terms
 from domain.controls import Controls
 from domain.instruments import Denial, Instrument
 from domain.risk.checks import Case, judge, switched_on
-from domain.risk.exposure import Account, Exposure, Holding, Marks, Open, Reservation, side_worst
+from domain.risk.exposure import Account, Exposure, Holding, Open, Reservation, side_worst
 from domain.risk.fold import RiskFold
 from domain.risk.limits import Limits
+from domain.risk.marks import Marks
 from domain.values import ZERO, OrderType, Side
 
 

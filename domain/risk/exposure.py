@@ -4,39 +4,13 @@ Every number of a check is read off these sums, so a check costs the same with o
 what is added when an order opens is what is taken away when it closes, to the last digit.
 """
 
-from collections.abc import Mapping
 from decimal import Decimal
 
 import msgspec
 
 from domain.commands import Decision, Terms
-from domain.quotes import Market, Quote
+from domain.risk.marks import Marks
 from domain.values import ZERO, Side, divide
-
-
-class Marks:
-    """The last mid of each symbol in USD, however old: what positions are valued at. `version` counts the changes."""
-
-    def __init__(self, rates: Mapping[str, Decimal], quote_age_max_ns: int) -> None:
-        self.rates = rates
-        self.mids: dict[str, Decimal] = {}
-        self.version = 0
-        self._market = Market()
-        self._age_max_ns = quote_age_max_ns
-
-    def update(self, quote: Quote, now_ns: int) -> None:
-        self._market.update(quote, now_ns)
-        mid = self._market.mid(quote.symbol, now_ns - self._age_max_ns)
-        if mid is None:
-            return
-        usd = mid * self.rates[quote.symbol]
-        if self.mids.get(quote.symbol) != usd:
-            self.mids[quote.symbol] = usd
-            self.version += 1
-
-    def touch(self, symbol: str, side: Side, now_ns: int) -> Decimal | None:
-        """The price an aggressive order meets, in the instrument's currency; None without a quote that is young enough."""
-        return self._market.best(symbol, side, now_ns - self._age_max_ns)
 
 
 def side_worst(held: Decimal, value: Decimal, quantity: Decimal, notional: Decimal) -> Decimal:

@@ -96,7 +96,7 @@ def test_a_reader_that_leaves_early_is_not_worth_a_word(oms: FakeOms) -> None:
 
 
 def test_help_names_every_command_and_the_exit_codes() -> None:
-    said = trade("--help").stdout
+    said = trade("--help", COLUMNS="120").stdout
     for command in ("up", "status", "version", "order", "positions", "fills", "watch", "replay", "diagram"):
         assert f"│ {command} " in said
     assert "Exit codes: 0 done, 1 refused or different, 2 wrong usage, 3 cannot reach the system." in said

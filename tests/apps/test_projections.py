@@ -102,18 +102,21 @@ async def test_what_could_not_be_told_is_told_later_and_as_it_is_then(monkeypatc
     journal, told = MemoryJournal(), Told()
     projection = PositionsProjection(MemoryPositions(), told.publish)
     async with kept(journal, projection):
+        await commit(journal, filled("E0", account="carol"))
+        await reached(projection, 1)
         told.deaf = True
         await commit(journal, filled("E1"), filled("E2", account="bob"))
         await commit(journal, filled("E3"))
-        await reached(projection, 2)
+        await reached(projection, 3)
         told.deaf = False
         async with asyncio.timeout(5):
-            while len(told.messages) < 2:
+            while len(told.messages) < 3:
                 await asyncio.sleep(0.005)
-        assert sorted(told.messages) == [("alice", "2", 2), ("bob", "1", 1)]
+        await asyncio.sleep(0.05)
+        assert sorted(told.messages) == [("alice", "2", 3), ("bob", "1", 2), ("carol", "1", 1)]
         await commit(journal, filled("E4"))
-        await reached(projection, 3)
-        assert told.messages[2:] == [("alice", "3", 3)]
+        await reached(projection, 4)
+        assert told.messages[3:] == [("alice", "3", 4)]
 
 
 async def test_history_is_told_to_nobody_after_a_restart() -> None:

@@ -24,13 +24,14 @@ from adapters import bus
 from adapters.chain import GENESIS
 from adapters.codec import ORDER_COMMITS, decoder, encode
 from adapters.jetstream import JetStreamJournal, ensure_stream
+from apps.risk.wiring import limits_of
 from apps.up.ports import free_ports
-from config.catalogue import load_instruments
+from config.loading import load_risk
 from domain.commands import Decision, Terms
 from domain.events import OrderCancelled, OrderEvent
 from domain.lifecycle import State
 from domain.quotes import Quote
-from domain.risk.limits import Limits
+from domain.risk.limits import SWITCHES, Limits
 from tests.domain.risk_scene import checked, filled, order, submitted
 from tests.live import LiveServer
 
@@ -374,8 +375,17 @@ async def test_a_check_answers_also_when_others_send_rubbish(client: Client, oms
     assert 'risk_checks_total{outcome="approved",reason=""} 1.0' in page
 
 
-def test_the_users_limits_are_the_defaults() -> None:
+def test_the_users_own_file_becomes_the_users_own_limits() -> None:
+    limits = limits_of(load_risk(CHECKOUT / "tests/data/user_config/risk.yaml", {}).risk_checks)
+    assert limits == Limits(enabled=frozenset(SWITCHES))
+
+
+def test_the_default_configuration_leaves_value_at_risk_out() -> None:
+    assert limits_of(load_risk(CHECKOUT / "config/backend/risk/config.yaml", {}).risk_checks) == Limits()
+
+
+def test_the_defaults_are_the_users_numbers() -> None:
     limits = Limits()
-    assert (limits.order_notional_max, limits.order_quantity_max, limits.position_notional_max) == (100_000, 10_000, 1_000_000)
-    assert (limits.concentration_max, limits.buying_power_initial, limits.margin_rate) == (Decimal("0.25"), 100_000, Decimal("0.5"))
-    assert load_instruments().instruments["BTCUSDT"].shortable is False
+    sizes = (limits.order_notional_max, limits.order_quantity_max, limits.position_notional_max, limits.buying_power_initial)
+    assert sizes == tuple(map(Decimal, (100_000, 10_000, 1_000_000, 100_000)))
+    assert (limits.concentration_max, limits.margin_rate) == (Decimal("0.25"), Decimal("0.5"))

@@ -38,11 +38,14 @@ class Shelf:
     overlap: int = 0
 
     async def settled(self, seq: int) -> None:
-        """Until everything written so far can be read: one more event at `seq` shows it."""
-        await self.fills.write(rows(seq, queued("MARKER", at=AT + 1000 * SECOND)))
+        """Until everything written so far can be read: a trade at `seq` shows it in either table, for each is applied in order."""
+        await self.fills.write(rows(seq, filled(f"MARK{seq}", account="MARKER", order_id="MARKER", at=AT + 1000 * SECOND)))
         async with asyncio.timeout(20):
-            while not any(event["seq"] == seq for event in await self.events()):
+            while not (await self._marked(seq) and any(event["seq"] == seq for event in await self.events())):
                 await asyncio.sleep(0.02)
+
+    async def _marked(self, seq: int) -> bool:
+        return any(fill["seq"] == seq for fill in await self.fills.fills("MARKER", symbol=None, since_ns=0, limit=100))
 
 
 @pytest.fixture(params=["memory", "sqlite", "questdb"])

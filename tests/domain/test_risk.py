@@ -197,6 +197,15 @@ def test_a_bust_of_an_order_that_was_cancelled_opens_nothing() -> None:
     scene.run("= alice gross_exposure 0, reservations 0")
 
 
+def test_an_order_in_doubt_counts_until_there_is_evidence() -> None:  # FAILURES 34
+    scene = Scene()
+    scene.run("alice o1 buy 10 PENNY @100")
+    scene.apply(e.OrderInDoubt(order_id="o1", at=0, status=State.IN_DOUBT, route_id="R1", venue="PAPER_A", reason="no answer"))
+    scene.run("wait 60\ngive back\n= alice reservations 500")
+    scene.apply(e.OrderRejected(order_id="o1", at=0, status=State.REJECTED, source="exeq", reason="never_arrived"))
+    scene.run("= alice reservations 0")
+
+
 def test_an_overfill_counts_in_full_and_leaves_nothing_open() -> None:  # FAILURES 30
     check("alice o1 buy 10 PENNY @100\nfill o1 11 @100\n= alice gross_exposure 1100, reservations 0")
 

@@ -13,7 +13,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
     """One stack for the whole run, with QuestDB: use an account of your own, and leave every process alive."""
     started = LiveStack(tmp_path_factory.mktemp("stack") / "data").start()
     yield started
-    started.stop()
+    started.close()
 
 
 @pytest.fixture
@@ -21,4 +21,4 @@ def fresh(tmp_path: Path) -> Iterator[LiveStack]:
     """A stack for this test alone, with SQLite fills (it starts quicker)."""
     started = LiveStack(tmp_path / "data", "--fills", "sqlite").start()
     yield started
-    started.stop()
+    started.close()

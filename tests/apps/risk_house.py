@@ -1,0 +1,86 @@
+"""risk as it is wired, without a server: journals in memory, and a client that keeps what it would have sent."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from adapters.chain import GENESIS
+from adapters.clock import SystemClock
+from adapters.codec import ORDER_COMMITS, encode
+from adapters.controls import CONTROL_COMMITS
+from adapters.memory import MemoryJournal
+from apps.follower import Follower
+from apps.http import application, fast_path
+from apps.risk.blocks import Blocks
+from apps.risk.desk import Desk
+from apps.risk.door import Door
+from apps.risk.gate import Gate
+from apps.risk.measures import Measures
+from apps.risk.subject import Ear
+from apps.risk.wiring import controls_into, orders_into
+from domain.controls import Controls
+from domain.risk.engine import Risk
+from domain.risk.limits import Limits
+from tests.domain.risk_scene import CURRENCIES, INSTRUMENTS
+
+BATCH_MAX = 8
+GOOD = {"account": "alice", "symbol": "BTCUSDT", "side": "buy", "quantity": 0.1, "price": 45000}
+
+
+class Sent:
+    """Stands for the NATS client: keeps what would have been published."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, bytes]] = []
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        self.messages.append((subject, payload))
+
+
+class Message:
+    def __init__(self, data: bytes, reply: str = "inbox") -> None:
+        self.data = data
+        self.reply = reply
+
+
+class House:
+    """risk as it is wired, on journals in memory; open from the start."""
+
+    def __init__(self, **limits: Any) -> None:
+        controls = Controls()
+        self.connection: int | None = 0
+        self.risk = Risk(Limits(**limits), INSTRUMENTS, CURRENCIES, controls)
+        self.measures = Measures(CollectorRegistry(), 1000, dict)
+        orders = MemoryJournal()
+        self.orders = Follower(orders, ORDER_COMMITS, orders_into(self.risk), after=GENESIS)
+        journal = MemoryJournal()
+        self.symbols = Follower(journal, CONTROL_COMMITS, controls_into(controls), after=GENESIS)
+        self.gate = Gate(self.orders, self.symbols, orders, 0, lambda: self.connection)
+        self.desk = Desk(self.risk, self.gate, self.measures)
+        self.sent = Sent()
+        self.ear = Ear(self.sent, self.desk, self.measures, BATCH_MAX)  # type: ignore[arg-type]
+        self.door = Door(self.risk, self.desk, Blocks(journal, CONTROL_COMMITS, self.symbols, controls), self.measures, SystemClock())
+        for follower in (self.orders, self.symbols):
+            follower.connected, follower.target = True, 0
+        self.gate.opened, self.gate.read_over = True, 0
+
+    def asked(self, payload: bytes) -> Any:
+        return msgspec.json.decode(encode(self.ear.answer(payload)))
+
+    @asynccontextmanager
+    async def http(self, *, fast: bool = True) -> AsyncIterator[httpx.AsyncClient]:
+        app: Any = application("risk", self.door.router())
+        if fast:
+            app = fast_path(app, {("POST", "/check"): self.door.check})
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://risk") as client:
+            yield client
+
+
+def text(**changes: Any) -> bytes:
+    return json.dumps({k: v for k, v in {**GOOD, **changes}.items() if v is not ...}).encode()
