@@ -1,7 +1,7 @@
 """The only place where ports meet machines: each service takes its connections from here."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -16,9 +16,11 @@ from adapters.natsmonitor import NotDurable, require_fsync
 from adapters.questdb import QuestDbFills
 from adapters.sqlite import SqliteFills
 from adapters.valkey import ValkeyPositions
+from apps.commits import Pace
 from apps.follower import Follower
 from apps.service import Chassis
-from config.settings import OmsSettings, ProjectorSettings, Settings
+from config.sections import JournalSection
+from config.settings import GatewaySettings, OmsSettings, ProjectorSettings, Settings
 from domain.ports import Clock, Unavailable
 from domain.quotes import Market, Quote
 
@@ -31,6 +33,7 @@ PROBE_TIMEOUT_S: Final = 0.8
 FILLS_FILE: Final = "fills.db"
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
+WriterSettings = TypeVar("WriterSettings", OmsSettings, GatewaySettings)
 T = TypeVar("T")
 
 _QUOTE: Final = decoder(Quote)
@@ -44,13 +47,7 @@ async def connect(chassis: Chassis[AnySettings]) -> Client:
         if not chassis.stopping.is_set():
             chassis.fail("the NATS client gave up its connection")
 
-    while True:
-        try:
-            client = await bus.connect(settings.url, chassis.name, closed=closed, timeout_s=float(settings.connect_timeout_sec))
-            break
-        except Unavailable as trouble:
-            log.warning("waiting for NATS", reason=str(trouble))
-            await asyncio.sleep(TRY_AGAIN_S)
+    client = await patiently(lambda: bus.connect(settings.url, chassis.name, closed=closed, timeout_s=float(settings.connect_timeout_sec)))
     chassis.exits.push_async_callback(client.close)
     chassis.health.depend("nats", lambda: nats_trouble(client))
     return client
@@ -76,30 +73,38 @@ async def order_journal(client: Client, shard: int = 0) -> JetStreamJournal:
     return await JetStreamJournal.open(client, stream=ORDER_STREAM, subject=order_subject(shard))
 
 
-async def writable_order_journal(chassis: Chassis[OmsSettings], client: Client) -> JetStreamJournal:
-    """The journal for its only writer: the stream made if missing, and refused where an ack does not mean fsynced."""
-    settings = chassis.settings.journal
-    while True:
-        try:
-            if settings.durability == "fsync":
-                await require_fsync(str(chassis.settings.nats.monitor_url))
-            else:
-                log.warning("durability is relaxed: an acknowledged order may be lost in a power cut")
-            await ensure_stream(client, ORDER_STREAM, ["oms.journal.*"], settings.max_bytes)
-            break
-        except Unavailable as trouble:
-            log.warning("waiting for the journal", reason=str(trouble))
-            await asyncio.sleep(TRY_AGAIN_S)
-        except NotDurable as trouble:
-            chassis.fail(f"{trouble}; or set journal.durability to relaxed, and lose orders in a power cut")
-            await asyncio.Event().wait()
+async def durable_stream(chassis: Chassis[WriterSettings], client: Client, name: str, subjects: Sequence[str]) -> None:
+    """A journal's stream, made if missing, and refused where an ack does not mean fsynced."""
+    settings = chassis.settings
+    if settings.journal.durability == "relaxed":
+        log.warning("durability is relaxed: what was acknowledged may be lost in a power cut")
+
+    async def attempt() -> None:
+        if settings.journal.durability == "fsync":
+            await require_fsync(str(settings.nats.monitor_url))
+        await ensure_stream(client, name, subjects, settings.journal.max_bytes)
+
+    try:
+        await patiently(attempt)
+    except NotDurable as trouble:
+        chassis.fail(f"{trouble}; or set journal.durability to relaxed, and lose orders in a power cut")
+        await asyncio.Event().wait()
+
+
+async def written_journal(client: Client, settings: JournalSection, stream: str, subject: str) -> JetStreamJournal:
+    """A journal for its only writer, with its bounds."""
     return await JetStreamJournal.open(
         client,
-        stream=ORDER_STREAM,
-        subject=order_subject(settings.shard),
+        stream=stream,
+        subject=subject,
         append_timeout_s=float(settings.append_timeout_ms) / 1000,
         append_deadline_s=float(settings.append_deadline_ms) / 1000,
     )
+
+
+def pace(settings: JournalSection) -> Pace:
+    """How long and how much one commit gathers."""
+    return Pace(wait_s=float(settings.commit_wait_ms) / 1000, events_max=settings.commit_events_max, bytes_max=settings.commit_bytes_max)
 
 
 def positions(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> ValkeyPositions:

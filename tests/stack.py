@@ -110,10 +110,14 @@ class LiveStack:
         others = {name: value for name, value in os.environ.items() if name not in addresses.VARIABLES.values()}
         return others | {addresses.DATA_DIR_VARIABLE: str(self.data_dir)}
 
-    def url(self, name: str) -> str:
+    @property
+    def urls(self) -> dict[str, str]:
         found = stack.read(self.data_dir)
         assert found is not None, "the stack does not run"
-        return found.urls[name]
+        return found.urls
+
+    def url(self, name: str) -> str:
+        return self.urls[name]
 
     def state(self, name: str) -> stack.ProcessState:
         found = stack.read(self.data_dir)

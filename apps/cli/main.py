@@ -1,14 +1,12 @@
 """The entry point of `trade`: the commands in one row, and every ending with its exit code."""
 
-import logging
 import sys
 from typing import Any, NoReturn
 
-import structlog
 import typer
 from typer.core import TyperGroup
 
-from apps.cli import account, diagram, order, replay, run, status, watch
+from apps.cli import account, diagram, logs, order, replay, run, status, watch
 from apps.cli.trouble import Trouble
 from apps.up.trouble import Exit
 from domain.values import use_exact_arithmetic
@@ -63,11 +61,7 @@ app = typer.Typer(
 def prepare() -> None:
     """What every command needs: exact numbers, and what adapters log kept to warnings on stderr."""
     use_exact_arithmetic()
-    structlog.configure(
-        processors=[structlog.processors.add_log_level, structlog.dev.ConsoleRenderer(colors=False)],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    logs.only()
 
 
 app.command("up", rich_help_panel=_RUN)(run.up)

@@ -10,11 +10,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from adapters import bus
 from adapters.valkey import ValkeyPositions
 from apps.cli import show
 from apps.cli.addresses import Addresses, find
 from apps.cli.client import START
+from apps.cli.connection import connected
 from apps.cli.options import DataDir, PortOffset, identifier
 from apps.cli.rebuild import Comparison, Rebuilt, compare, put_right
 from apps.cli.trouble import Refused, Unreachable, WrongUsage
@@ -65,8 +65,7 @@ async def _positions(addresses: Addresses, account: str | None, to_seq: int | No
     from apps.wiring import order_journal  # late: it brings the services' machinery along
 
     async with contextlib.AsyncExitStack() as exits:
-        client = await bus.connect(addresses["nats"], "trade replay", closed=lambda: None)
-        exits.push_async_callback(client.close)
+        client = await exits.enter_async_context(connected(addresses["nats"], "trade replay"))
         journal = await order_journal(client)
         if to_seq is not None:
             await _as_it_was(journal, to_seq, account)

@@ -5,15 +5,15 @@ import contextlib
 import json as jsonlib
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from nats.aio.client import Client
 
-from adapters import bus
 from apps.cli import show, story
 from apps.cli.addresses import find
 from apps.cli.client import START, to_stderr
+from apps.cli.connection import connected
 from apps.cli.options import DataDir, PortOffset, identifier
 from apps.cli.trouble import Unreachable
 from domain.ports import Unavailable
@@ -35,22 +35,19 @@ def watch(
         asyncio.run(_watch(find(data_dir, port_offset)["nats"], whose, json))
 
 
-async def _watch(url: str, whose: str, json: bool) -> None:
+async def _watch(url: str, whose: str, json: bool) -> NoReturn:
     gone = asyncio.Event()
     try:
-        client = await bus.connect(url, "trade watch", closed=gone.set)
-    except Unavailable as error:
-        raise Unreachable(f"{error}.", START) from error
-    try:
-        async with asyncio.TaskGroup() as readers:
+        async with connected(url, "trade watch", gone.set) as client, asyncio.TaskGroup() as readers:
             tasks = [readers.create_task(_print(client, subject, json)) for subject in (f"oms.orders.{whose}.*", f"positions.{whose}")]
+            await asyncio.sleep(0)  # both have subscribed
             await client.flush()
             to_stderr(f"Watching {'every account' if whose == ANYBODY else whose}; Ctrl-C ends it.")
             await gone.wait()
             for task in tasks:
                 task.cancel()
-    finally:
-        await client.close()
+    except Unavailable as error:
+        raise Unreachable(f"{error}.", START) from error
     raise Unreachable("The connection to NATS was closed.", START)
 
 

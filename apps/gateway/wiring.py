@@ -1,6 +1,5 @@
 """live-gateway, wired so that it can be read aloud."""
 
-import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -9,10 +8,7 @@ import structlog
 from nats.aio.client import Client
 
 from adapters.clock import SystemClock
-from adapters.jetstream import JetStreamJournal, ensure_stream
-from adapters.natsmonitor import NotDurable, require_fsync
 from apps import wiring
-from apps.commits import Pace
 from apps.gateway.feed import Recording, Venues, simulate
 from apps.gateway.host import VenueHost
 from apps.gateway.requests import Intake
@@ -26,7 +22,7 @@ from config.catalogue import SimulatedQuote, VenueSettings, load_instruments, lo
 from config.settings import GatewaySettings
 from config.text import ConfigError
 from domain.instruments import Instrument
-from domain.ports import Clock, Unavailable
+from domain.ports import Clock
 from domain.quotes import Quote
 from domain.recorded import BadQuotes, read_quotes
 from domain.simulated import SimulatedMarket
@@ -45,7 +41,7 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     rows = recorded_quotes(settings.quotes.file, instruments) if settings.quotes.file else None
 
     client = await wiring.connect(chassis)
-    await _stream(chassis, client)
+    await wiring.durable_stream(chassis, client, STREAM, [SUBJECTS])
     outbox = Outbox(client)
     sent = await Sent.open(client, outbox)
     chassis.spawn(outbox.run(), "outbox")
@@ -112,24 +108,6 @@ def _feed(
     return recording.play(None if isinstance(speed, str) else speed)
 
 
-async def _stream(chassis: Chassis[GatewaySettings], client: Client) -> None:
-    """The venues' stream, made if missing, and refused where an ack does not mean fsynced."""
-    settings = chassis.settings
-    while True:
-        try:
-            if settings.journal.durability == "fsync":
-                await require_fsync(str(settings.nats.monitor_url))
-            await ensure_stream(client, STREAM, [SUBJECTS], settings.journal.max_bytes)
-        except Unavailable as trouble:
-            log.warning("waiting for the journal", reason=str(trouble))
-            await asyncio.sleep(TRY_AGAIN_S)
-        except NotDurable as trouble:
-            chassis.fail(f"{trouble}; or set journal.durability to relaxed, and lose reports in a power cut")
-            await asyncio.Event().wait()
-        else:
-            return
-
-
 async def _host(
     chassis: Chassis[GatewaySettings],
     client: Client,
@@ -139,16 +117,9 @@ async def _host(
     outbox: Outbox,
 ) -> VenueHost:
     settings = chassis.settings.journal
-    journal = await JetStreamJournal.open(
-        client,
-        stream=STREAM,
-        subject=SUBJECTS.replace("*", venue.name),
-        append_timeout_s=float(settings.append_timeout_ms) / 1000,
-        append_deadline_s=float(settings.append_deadline_ms) / 1000,
-    )
-    pace = Pace(wait_s=float(settings.commit_wait_ms) / 1000, events_max=settings.commit_events_max, bytes_max=settings.commit_bytes_max)
+    journal = await wiring.written_journal(client, settings, STREAM, SUBJECTS.replace("*", venue.name))
     traded = {symbol: instruments[symbol] for symbol in venue.symbols}
-    return VenueHost(venue, traded, journal, clock, outbox.put, pace)
+    return VenueHost(venue, traded, journal, clock, outbox.put, wiring.pace(settings))
 
 
 def _tell_ready(chassis: Chassis[GatewaySettings], name: str) -> Callable[[bool], None]:

@@ -4,7 +4,6 @@ from typing import Any, Final
 
 from adapters.clock import SystemClock
 from apps import wiring
-from apps.commits import Pace
 from apps.host import Host
 from apps.oms.accounts import Accounts
 from apps.oms.body import TermsReader
@@ -35,13 +34,14 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     chassis.ready.set("journal", False, "recovering")
 
     client = await wiring.connect(chassis)
-    journal = await wiring.writable_order_journal(chassis, client)
+    await wiring.durable_stream(chassis, client, wiring.ORDER_STREAM, ["oms.journal.*"])
+    journal = await wiring.written_journal(client, settings.journal, wiring.ORDER_STREAM, wiring.order_subject(settings.journal.shard))
     positions, fills = wiring.positions(chassis), wiring.fills(chassis)
     market = Market()
     await wiring.follow_ticks(client, market, clock)
 
     metrics = OmsMetrics(chassis.registry)
-    host = Host(journal, clock, shard=settings.journal.shard, pace=_pace(settings))
+    host = Host(journal, clock, shard=settings.journal.shard, pace=wiring.pace(settings.journal))
     risk = RiskClient(client, _bounds(settings))
     outbox = Outbox(client)
     sessions = VenueSessions(client, host, venues, settings.journal.shard)
@@ -90,11 +90,6 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
         stats=stats,
         stop_intake=stop_intake,
     )
-
-
-def _pace(settings: OmsSettings) -> Pace:
-    journal = settings.journal
-    return Pace(wait_s=float(journal.commit_wait_ms) / 1000, events_max=journal.commit_events_max, bytes_max=journal.commit_bytes_max)
 
 
 def _bounds(settings: OmsSettings) -> Bounds:
