@@ -81,6 +81,7 @@ class RiskSettings(Settings):
     service: RiskService = RiskService()
     valkey: RiskValkeySection = RiskValkeySection()
     questdb: QuestdbSection = QuestdbSection()
+    fills: FillsStore = "questdb"
     risk_checks: RiskChecksSection = RiskChecksSection()
     performance: RiskPerformanceSection = RiskPerformanceSection()
     monitoring: RiskMonitoring = RiskMonitoring()

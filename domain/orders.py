@@ -17,7 +17,7 @@ TRIGGERS_OF: Final[dict[type[e.Fact], tuple[str, ...]]] = {
     e.RouteAcknowledged: ("venue_ack", "venue_ack_traded"),
     e.OrderInDoubt: ("no_answer",),
     e.OrderFilled: ("trade_part", "trade_full"),
-    e.TradeBusted: ("bust", "bust_traded", "bust_full"),
+    e.TradeBusted: ("bust", "bust_traded", "bust_full", "bust_ended"),
     e.CancelRequested: ("cancel",),
     e.CancelRejected: ("cancel_rejected", "cancel_rejected_traded"),
     e.OrderCancelled: ("cancel", "venue_cancelled"),

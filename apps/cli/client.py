@@ -132,7 +132,7 @@ class Oms:
                 f"oms at {self._url} did not answer in time ({type(error).__name__}).", "See how it is: trade status"
             ) from error
         except httpx.TransportError as error:
-            raise Unreachable(f"oms at {self._url} cannot be reached ({error or type(error).__name__}).", START) from error
+            raise Unreachable(f"oms at {self._url} cannot be reached ({str(error) or type(error).__name__}).", START) from error
         return Answer(response.status_code, response.content, response.headers)
 
     def _accepted(self, answer: Answer) -> Answer:

@@ -3,17 +3,31 @@
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Final
 
 from nats.aio.client import Client
 
 from adapters import bus
 from apps.cli import logs
+from apps.cli.client import START
+from apps.cli.trouble import Unreachable
+from domain.ports import Unavailable
+
+CONNECT_TIMEOUT_S: Final = 3.0
 
 
 @asynccontextmanager
 async def connected(url: str, name: str, closed: Callable[[], None] = lambda: None) -> AsyncIterator[Client]:
-    """A NATS connection that ends in silence: the client takes its own closing for a loss, and says so. Unavailable."""
-    client = await bus.connect(url, name, closed=closed)
+    """A NATS connection for the length of a block. Unreachable.
+
+    It begins and ends in silence: the client warns of every try, and takes its own closing for a loss.
+    """
+    logs.only(logging.CRITICAL)
+    try:
+        client = await bus.connect(url, name, closed=closed, timeout_s=CONNECT_TIMEOUT_S)
+    except Unavailable as error:
+        raise Unreachable(f"NATS at {url} does not answer.", START) from error
+    logs.only(logging.WARNING)
     try:
         yield client
     finally:

@@ -5,10 +5,10 @@ import contextlib
 import json as jsonlib
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Any, Final
 
 import typer
-from nats.aio.client import Client
+from nats.aio.subscription import Subscription
 
 from apps.cli import show, story
 from apps.cli.addresses import find
@@ -16,7 +16,6 @@ from apps.cli.client import START, to_stderr
 from apps.cli.connection import connected
 from apps.cli.options import DataDir, PortOffset, identifier
 from apps.cli.trouble import Unreachable
-from domain.ports import Unavailable
 
 ANYBODY: Final = "*"
 PENDING_MAX: Final = 65_536
@@ -35,24 +34,22 @@ def watch(
         asyncio.run(_watch(find(data_dir, port_offset)["nats"], whose, json))
 
 
-async def _watch(url: str, whose: str, json: bool) -> NoReturn:
+async def _watch(url: str, whose: str, json: bool) -> None:
     gone = asyncio.Event()
-    try:
-        async with connected(url, "trade watch", gone.set) as client, asyncio.TaskGroup() as readers:
-            tasks = [readers.create_task(_print(client, subject, json)) for subject in (f"oms.orders.{whose}.*", f"positions.{whose}")]
-            await asyncio.sleep(0)  # both have subscribed
-            await client.flush()
-            to_stderr(f"Watching {'every account' if whose == ANYBODY else whose}; Ctrl-C ends it.")
-            await gone.wait()
-            for task in tasks:
-                task.cancel()
-    except Unavailable as error:
-        raise Unreachable(f"{error}.", START) from error
+    async with connected(url, "trade watch", gone.set) as client:
+        subjects = (f"oms.orders.{whose}.*", f"positions.{whose}")
+        subscriptions = [await client.subscribe(subject, pending_msgs_limit=PENDING_MAX) for subject in subjects]
+        await client.flush()
+        to_stderr(f"Watching {'every account' if whose == ANYBODY else whose}; Ctrl-C ends it.")
+        await asyncio.gather(_until(gone), *(_print(subscription, json) for subscription in subscriptions))
+
+
+async def _until(gone: asyncio.Event) -> None:
+    await gone.wait()
     raise Unreachable("The connection to NATS was closed.", START)
 
 
-async def _print(client: Client, subject: str, json: bool) -> None:
-    subscription = await client.subscribe(subject, pending_msgs_limit=PENDING_MAX)
+async def _print(subscription: Subscription, json: bool) -> None:
     async for message in subscription.messages:
         if json:
             show.raw(message.data)

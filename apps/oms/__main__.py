@@ -1,5 +1,6 @@
 """`python -m apps.oms`: the order management service, wired so that it can be read aloud."""
 
+from functools import partial
 from typing import Any, Final
 
 from adapters.clock import SystemClock
@@ -68,28 +69,29 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     chassis.spawn(host.run(), "host")
     chassis.spawn(sessions.run(), "sessions")
 
-    def stats() -> dict[str, Any]:
-        return {
-            **metrics.stats(),
-            "ready": host.ready,
-            "seq": host.head.seq,
-            "recoveries": host.recoveries,
-            "orders": {str(state): count for state, count in host.orders.states.items() if count},
-            "in_flight": intake.in_flight,
-            "risk": {"timeouts": risk.timeouts, "errors": risk.errors},
-            "reports": sessions.stats(),
-            "notifications_dropped": outbox.dropped,
-        }
-
     async def stop_intake() -> None:
         intake.stopping = True
 
     return Service(
         router=router(host, Reads(host, journal), Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S)),
         fast={("POST", "/orders"): Door(reader, intake, clock, metrics)},
-        stats=stats,
+        stats=partial(_stats, metrics, host, intake, risk, sessions, outbox),
         stop_intake=stop_intake,
     )
+
+
+def _stats(metrics: OmsMetrics, host: Host, intake: Intake, risk: RiskClient, sessions: VenueSessions, outbox: Outbox) -> dict[str, Any]:
+    return {
+        **metrics.stats(),
+        "ready": host.ready,
+        "seq": host.head.seq,
+        "recoveries": host.recoveries,
+        "orders": {str(state): count for state, count in host.orders.states.items() if count},
+        "in_flight": intake.in_flight,
+        "risk": {"timeouts": risk.timeouts, "errors": risk.errors},
+        "reports": sessions.stats(),
+        "notifications_dropped": outbox.dropped,
+    }
 
 
 def _bounds(settings: OmsSettings) -> Bounds:

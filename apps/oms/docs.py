@@ -1,4 +1,4 @@
-"""What OpenAPI says of oms: `POST /orders`, which a raw handler serves (a test holds it equal to SubmitBody), and the other routes' answers."""
+"""What OpenAPI says of `POST /orders`, which a raw handler serves (a test holds it equal to SubmitBody), and of others' answers."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -74,6 +74,7 @@ _KEY: Final = {
 
 NOT_FOUND: Final[Documented] = {404: problem_doc("`order_not_found`")}
 UNAVAILABLE: Final[Documented] = {503: problem_doc("The journal, or what is read, is away for now; Retry-After")}
+DRAWING_DOC: Final[Documented] = {200: {"content": {"text/plain": {}, "image/svg+xml": {}}}}
 CANCEL_DOC: Final[Documented] = {
     200: {"description": "The order, cancelled."},
     202: {"description": "The order, `pending_cancel`: the venue must answer first."},

@@ -11,6 +11,7 @@ from apps.oms.body import moment
 from apps.oms.cancels import cancel, cancel_all
 from apps.oms.docs import (
     CANCEL_DOC,
+    DRAWING_DOC,
     NOT_FOUND,
     SUBMIT_DOC,
     UNAVAILABLE,
@@ -108,7 +109,7 @@ def _accounts(routes: APIRouter, accounts: Accounts) -> None:
 
 
 def _drawing(routes: APIRouter, host: Host) -> None:
-    @routes.get("/diagram")
+    @routes.get("/diagram", response_class=Response, responses=DRAWING_DOC)
     async def show_diagram(form: Annotated[Format, Query(alias="format")] = "mermaid", counts: bool = False) -> Response:
         """The machine that runs; with `counts`, how many orders are in each state and took each step since this process recovered."""
         return Response(draw(form, _counts(host) if counts else None), media_type=MEDIA[form])

@@ -137,7 +137,7 @@ async def _valkey(chassis: Chassis[RiskSettings], risk: Risk, clock: SystemClock
 
 async def _questdb(chassis: Chassis[RiskSettings]) -> None:
     """Nothing reads it before there is value at risk; with fills in SQLite there may be none at all."""
-    if getattr(chassis.settings, "fills", "questdb") == "sqlite":
+    if chassis.settings.fills == "sqlite":
         chassis.log.info("running without QuestDB: fills are in SQLite")
         return
     history = QuestdbPriceHistory.at(chassis.settings.questdb.http_url, timeout_s=QUESTDB_TIMEOUT_S)

@@ -6,10 +6,10 @@ import os
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from adapters.clock import SystemClock
 from apps.up import questdb_jar, stack
 from apps.up.directory import claimed, wipe
 from apps.up.ports import ServerPorts, check_free
@@ -87,7 +87,7 @@ async def _run(stages: Sequence[Sequence[Program]], urls: dict[str, str], choice
     supervisor = Supervisor(stages, logs, screen, changed=lambda: stack.write(choices.data_dir, described))
     described = stack.Stack(
         pid=os.getpid(),
-        started_at=time.time(),
+        started_at=SystemClock().now_ns() / 1e9,
         data_dir=str(choices.data_dir),
         port_offset=choices.port_offset,
         fills=choices.fills,

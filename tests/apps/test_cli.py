@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import structlog
 from typer.testing import CliRunner, Result
 
 from apps.cli.addresses import find
@@ -23,6 +24,14 @@ from tests.live import LiveServer
 
 NOWHERE: Final = "http://127.0.0.1:1"
 SERVICES: Final = ("OMS", "RISK", "EXEQ", "GATEWAY", "PROJECTOR")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """The command line sets up logging for its process, which here is ours."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="module")

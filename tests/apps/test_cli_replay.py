@@ -1,11 +1,12 @@
 """`trade replay positions`: the journal alone against what readers see, on real servers and in memory."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Final, TypeVar
 
 import pytest
+import structlog
 from redis.asyncio import Redis
 from typer.testing import CliRunner, Result
 
@@ -57,6 +58,14 @@ async def projected(positions: Positions, upto: int = len(COMMITS)) -> None:
 
 
 # The command, on real servers
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """The command line sets up logging for its process, which here is ours."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 class World:

@@ -1,13 +1,16 @@
-"""The paper venues again, slow and obvious, written from docs/paper-venues.md alone: what a recorded day must have done to a list of orders."""
+"""The paper venues again, slow and obvious, from docs/paper-venues.md alone: what quotes must have done to a list of orders."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final
+from typing import Final, NamedTuple
 
 ZERO: Final = Decimal(0)
 PLACES: Final = 12
+
+Rank = tuple[Decimal, int]
+"""What comes first is less: a price as it counts, and whose turn it is."""
 
 
 def cut(value: Decimal, step: Decimal) -> Decimal:
@@ -82,6 +85,19 @@ class Order:
         assert self.stop_price is not None
         return touch >= self.stop_price if self.side == "buy" else touch <= self.stop_price
 
+    def by_turn(self) -> Rank:
+        return ZERO, self.stands
+
+    def by_limit(self) -> Rank:
+        """The best limit first: of buyers the highest, of sellers the lowest."""
+        assert self.price is not None
+        return (-self.price if self.side == "buy" else self.price), self.stands
+
+    def by_stop(self) -> Rank:
+        """The stop first that the market reaches first: of buyers the lowest, of sellers the highest."""
+        assert self.stop_price is not None
+        return (self.stop_price if self.side == "buy" else -self.stop_price), self.stands
+
 
 @dataclass(frozen=True)
 class Fill:
@@ -96,6 +112,16 @@ class Fill:
     price: Decimal
     fee: Decimal
     liquidity: str
+
+
+class Compared(NamedTuple):
+    """One venue as an order sees it. `cost` is the touch with the taker fee in it."""
+
+    venue: str
+    bid: Decimal
+    ask: Decimal
+    size: Decimal
+    cost: Decimal
 
 
 @dataclass(frozen=True)
@@ -117,10 +143,10 @@ class Terms:
             cut(cut(market.ask_size, steps.lot) * self.depth_scale, steps.lot),
         )
 
-    def cost(self, shown: Shown, side: str) -> Decimal:
-        """The touch with the taker fee in it."""
+    def compared(self, shown: Shown, side: str) -> Compared:
         fee = shown.touch(side) * self.taker_bps / 10000
-        return shown.touch(side) + (fee if side == "buy" else -fee)
+        cost = shown.touch(side) + (fee if side == "buy" else -fee)
+        return Compared(self.name, shown.bid, shown.ask, shown.size(side), cost)
 
 
 class ObviousVenue:
@@ -150,20 +176,20 @@ class ObviousVenue:
         self.shown[symbol] = shown = self.terms.own(market, self._steps[symbol])
         self._left[symbol, "buy"], self._left[symbol, "sell"] = shown.ask_size, shown.bid_size
         for side in ("buy", "sell"):
-            touch, better = shown.touch(side), 1 if side == "buy" else -1
-            for order in self._at(symbol, side, "waits", lambda o: o.stands):
+            touch = shown.touch(side)
+            for order in self._at(symbol, side, "waits", Order.by_turn):
                 self._fill(order, touch, "taker")
-            for order in self._at(symbol, side, "rests", lambda o: (-better * (o.price or ZERO), o.stands)):
+            for order in self._at(symbol, side, "rests", Order.by_limit):
                 if order.limit_met(touch):
                     self._fill(order, order.price or ZERO, "maker")
-            for order in self._at(symbol, side, "sleeps", lambda o: (better * (o.stop_price or ZERO), o.stands)):
+            for order in self._at(symbol, side, "sleeps", Order.by_stop):
                 if order.stop_met(touch):
                     self._meet(order)
 
-    def _at(self, symbol: str, side: str, place: str, rank: Callable[[Order], object]) -> list[Order]:
+    def _at(self, symbol: str, side: str, place: str, rank: Callable[[Order], Rank]) -> list[Order]:
         self._open = [order for order in self._open if order.is_open]
         there = [order for order in self._open if (order.symbol, order.side, order.place) == (symbol, side, place)]
-        return sorted(there, key=rank)  # type: ignore[arg-type]
+        return sorted(there, key=rank)
 
     def _reached(self, order: Order) -> bool:
         shown = self.shown.get(order.symbol)
@@ -222,6 +248,10 @@ class Holding:
     def average_price(self) -> Decimal:
         return quotient(self.cost, abs(self.quantity)) if self.quantity else ZERO
 
+    def unrealised(self, mark: Decimal) -> Decimal:
+        worth = abs(self.quantity) * mark
+        return worth - self.cost if self.quantity > 0 else self.cost - worth
+
     def take(self, fill: Fill) -> None:
         change = fill.quantity if fill.side == "buy" else -fill.quantity
         against = self.quantity * change < 0
@@ -263,13 +293,23 @@ class ObviousMarket:
     def cancel(self, order: Order) -> None:
         self.venues[order.venue].cancel(order)
 
+    def compared(self, symbol: str, side: str) -> tuple[Compared, ...]:
+        """Every venue that quotes the symbol, by name."""
+        quoting = [venue for _, venue in sorted(self.venues.items()) if symbol in venue.shown]
+        return tuple(venue.terms.compared(venue.shown[symbol], side) for venue in quoting)
+
     def chosen(self, symbol: str, side: str) -> ObviousVenue:
         """The lowest cost; then the larger size; then the name. Before the first quote the lowest taker fee."""
-        quoting = [venue for venue in self.venues.values() if symbol in venue.shown]
-        if not quoting:
-            return min(self.venues.values(), key=lambda venue: (venue.terms.taker_bps, venue.terms.name))
         sign = 1 if side == "buy" else -1
-        return min(quoting, key=lambda v: (sign * v.terms.cost(v.shown[symbol], side), -v.shown[symbol].size(side), v.terms.name))
+        ranked = sorted(self.compared(symbol, side), key=lambda one: (sign * one.cost, -one.size, one.venue))
+        if ranked:
+            return self.venues[ranked[0].venue]
+        return min(self.venues.values(), key=lambda venue: (venue.terms.taker_bps, venue.terms.name))
+
+    def mark(self, symbol: str) -> Decimal:
+        """Half-way between the best bid and the best ask."""
+        shown = [venue.shown[symbol] for venue in self.venues.values()]
+        return (max(one.bid for one in shown) + min(one.ask for one in shown)) / 2
 
     def _note(self, fill: Fill) -> None:
         self.fills.append(fill)

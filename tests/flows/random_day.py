@@ -8,17 +8,21 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from tests.flows.obvious_matcher import ObviousMarket, Order, Shown, Steps, cut
+from tests.flows.obvious_matcher import Compared, ObviousMarket, Order, Shown, Steps, cut
 
+SIDES: Final = ("buy", "sell")
 TYPES: Final = ("market", "limit", "stop", "stop_limit")
 TIMES: Final = {"gtc": 14, "ioc": 3, "fok": 3, "gtd": 2}
-OF_THE_DISPLAY: Final = tuple(map(Decimal, ("0.01", "0.1", "0.3", "0.5", "0.9", "1", "1", "1.5", "3", "8")))
+OF_THE_DISPLAY: Final = tuple(map(Decimal, ("0.01", "0.1", "0.3", "0.5", "0.9", "1", "1.5", "3", "8", "25")))
 AWAY_PPM: Final = (0, 200, 1000, 5000, 20_000, 60_000)
 """How far from the market a price may be, in millionths; which of them is drawn first, so that all scales are there."""
+SAME_TERMS: Final = 0.2
+"""How often an order takes the prices of one that is open, so that turns count."""
 NOTIONAL_MIN: Final = 4
 ACCOUNTS: Final = ("ann", "bob", "cem", "dov")
 EARLY: Final = "early"
-"""Trades before the first quote only, when another venue is chosen: every account has each symbol at one venue, where the order of fills is known."""
+"""Trades only before the first quote, when another venue may be chosen. So every account has each symbol at one venue,
+whose reports come in order; between venues nobody promises one."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +37,15 @@ class Stop:
 
     rows: int
     asks: dict[str, list[tuple[str, Order]]] = field(default_factory=dict)
-    quotes: dict[tuple[str, str], Shown] = field(default_factory=dict)
-    """What each venue shows of each symbol when the market stands here."""
+    compared: dict[tuple[str, str], tuple[Compared, ...]] = field(default_factory=dict)
+    """What an order of a symbol and side must be routed by while the market stands here; nothing before the first quote."""
 
 
 def read_rows(path: Path) -> list[Row]:
     with path.open() as lines:
-        return [Row(r["symbol"], Shown(*(Decimal(r[name]) for name in ("bid", "bid_size", "ask", "ask_size")))) for r in csv.DictReader(lines)]
+        return [
+            Row(r["symbol"], Shown(*(Decimal(r[name]) for name in ("bid", "bid_size", "ask", "ask_size")))) for r in csv.DictReader(lines)
+        ]
 
 
 @dataclass
@@ -68,7 +74,8 @@ class RandomDay:
                 self.market.show(row.symbol, row.shown)
             stop = Stop(place - played)
             played = place
-            stop.quotes = {(name, symbol): shown for name, venue in self.market.venues.items() for symbol, shown in venue.shown.items()}
+            if place:
+                stop.compared = {(symbol, side): self.market.compared(symbol, side) for symbol in symbols for side in SIDES}
             if place < len(self.rows):
                 stop.asks = {symbol: list(self._asks(symbol, early=not place)) for symbol in symbols}
             yield stop
@@ -94,11 +101,14 @@ class RandomDay:
         return self._drawn(symbol, self._random.choice(TYPES), self.market.chosen(symbol, "buy").shown[symbol])
 
     def _drawn(self, symbol: str, type_: str, shown: Shown) -> Order:
-        side = self._random.choice(("buy", "sell"))
+        side = self._random.choice(SIDES)
         touch, steps = shown.touch(side), self.steps[symbol]
         outward = 1 if side == "buy" else -1
         stop = self._price(touch, outward, steps) if type_ in ("stop", "stop_limit") else None
         price = self._price(stop or touch, -outward, steps) if type_ in ("limit", "stop_limit") else None
+        if twins := [o for o in self.orders if o.is_open and (o.symbol, o.side, o.type) == (symbol, side, type_)]:
+            if self._random.random() < SAME_TERMS:
+                stop, price = twins[-1].stop_price, twins[-1].price
         return Order(
             client_order_id=f"day-{len(self.orders)}",
             account=self._random.choice(ACCOUNTS),

@@ -1,0 +1,86 @@
+"""oms as it is wired, without a server: the journal in memory, a risk that a test can hold, and the same doors."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from prometheus_client import CollectorRegistry
+
+from adapters.clock import SystemClock
+from adapters.memory import MemoryFills, MemoryJournal, MemoryLog, MemoryPositions
+from apps.chassis import cancelled
+from apps.commits import Pace
+from apps.host import Host
+from apps.http import Handler, application, fast_path
+from apps.oms.accounts import Accounts
+from apps.oms.door import Door
+from apps.oms.intake import Intake
+from apps.oms.metrics import OmsMetrics
+from apps.oms.reads import Reads
+from apps.oms.routes import router
+from domain.commands import Decision, Terms
+from domain.quotes import Market
+from tests.apps.submits import READER
+from tests.given import approved
+
+QUOTE_AGE_MAX_S = 10.0
+
+
+class HeldRisk:
+    """Stands for the risk client: approves whatever it is asked, when it is let."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.let = asyncio.Event()
+        self.let.set()
+
+    async def check(self, terms: Terms) -> Decision:
+        self.asked.append(terms.order_id)
+        await self.let.wait()
+        return approved(terms.order_id)
+
+
+class OmsHouse:
+    """One oms on a log that outlives it."""
+
+    def __init__(self, log: MemoryLog, *, in_flight_max: int = 4096) -> None:
+        clock, journal = SystemClock(), MemoryJournal(log)
+        self.log, self.risk = log, HeldRisk()
+        self.positions, self.fills = MemoryPositions(), MemoryFills()
+        self.host = Host(journal, clock, pace=Pace())
+        self.intake = Intake(self.host, self.risk, open_orders_max=1000, in_flight_max=in_flight_max)  # type: ignore[arg-type]
+        self.door = Door(READER, self.intake, clock, OmsMetrics(CollectorRegistry()))
+        accounts = Accounts(self.positions, self.fills, Market(), clock, QUOTE_AGE_MAX_S)
+        self.application = application("oms", router(self.host, Reads(self.host, journal), accounts))
+        self.app: Handler = fast_path(self.application, {("POST", "/orders"): self.door})
+
+    async def ready(self) -> None:
+        async with asyncio.timeout(5):
+            while not self.host.ready:
+                await asyncio.sleep(0.001)
+
+    async def under_way(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self.risk.asked) < count:
+                await asyncio.sleep(0.001)
+
+    @asynccontextmanager
+    async def http(self) -> AsyncIterator[httpx.AsyncClient]:
+        transport = httpx.ASGITransport(app=self.app)  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://oms") as client:
+            yield client
+
+
+@asynccontextmanager
+async def living(log: MemoryLog | None = None, **bounds: Any) -> AsyncIterator[tuple[OmsHouse, httpx.AsyncClient]]:
+    """A house whose host runs, and a client of it. Give the same log again for a restart."""
+    house = OmsHouse(log or MemoryLog(), **bounds)
+    running = asyncio.create_task(house.host.run())
+    try:
+        await house.ready()
+        async with house.http() as client:
+            yield house, client
+    finally:
+        await cancelled(running)

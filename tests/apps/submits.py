@@ -1,0 +1,58 @@
+"""Bodies for `POST /orders`, good ones and others, and what the parser makes of them."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from apps.http import Refusal
+from apps.oms.body import TermsReader
+from domain.commands import Terms
+from domain.instruments import Instrument
+from domain.values import OrderType
+from tests.given import NOW
+
+GOOD: dict[str, Any] = {"account": "alice", "client_order_id": "a-1", "symbol": "BTCUSDT", "side": "buy", "quantity": 1, "price": 50}
+
+
+def instrument(symbol: str, tick: str, lot: str) -> Instrument:
+    return Instrument(
+        symbol=symbol, tick=Decimal(tick), lot=Decimal(lot), quantity_max=Decimal(1000), notional_min=Decimal(5), currency="USDT"
+    )
+
+
+ALL_FIELDS = (*GOOD, "stop_price", "type", "time_in_force", "expire_at", "priority")
+
+INSTRUMENTS = {"BTCUSDT": instrument("BTCUSDT", "0.01", "0.001"), "FINE": instrument("FINE", "0.000000000001", "0.000000000001")}
+READER = TermsReader(INSTRUMENTS, "main", frozenset(OrderType) - {OrderType.STOP_LIMIT})
+
+
+def text(**changes: Any) -> bytes:
+    """The good order with changes; `...` leaves a field out."""
+    return json.dumps({name: value for name, value in {**GOOD, **changes}.items() if value is not ...}).encode()
+
+
+def with_raw(field: str, raw: str) -> bytes:
+    """The good order in which a field's value is exactly this text."""
+    return json.dumps({**GOOD, field: "@"}).replace('"@"', raw).encode("utf-8", "surrogatepass")
+
+
+def read(body: bytes, key: str | None = None) -> Terms:
+    return READER.terms(body, key, NOW)
+
+
+def refusal(body: bytes, key: str | None = None) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        read(body, key)
+    return caught.value
+
+
+def malformed_at(body: bytes, key: str | None = None) -> str | None:
+    """Where a body is malformed: the pointer, None when there is none to give."""
+    found = refusal(body, key)
+    assert (found.status, found.code) == (400, "malformed"), found.detail
+    problem = json.loads(found.body())
+    assert problem["detail"]
+    pointer: str | None = problem.get("pointer")
+    return pointer
