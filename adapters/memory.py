@@ -1,15 +1,20 @@
 """Fakes that keep the ports' promises in memory; they pass the same contract suites as the real machines."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Sequence
 
 import msgspec
 
 from adapters.chain import GENESIS, following, verified
-from domain.ports import EventRow, Fenced, Head, Recorded, Unavailable
+from adapters.codec import decoder
+from domain.order import Order
+from domain.ports import EventRow, Fenced, Head, Recorded, StoredOrders, Unavailable
 from domain.position import Position
 from domain.projections import FillRow, OrderEventRow, Owners, table_rows
 from domain.values import IDENTIFIER, SYMBOL, rfc3339
+
+_ORDER = decoder(Order)
 
 
 class MemoryLog:
@@ -157,3 +162,52 @@ class MemoryFills:
     def _check_up(self) -> None:
         if self.down:
             raise Unavailable("fills are down")
+
+
+class MemoryOrderStore:
+    """Orders as bytes in a dict, so that nobody shares a live object with it. Port: domain.ports.OrderStore."""
+
+    def __init__(self) -> None:
+        self._orders: dict[str, bytes] = {}
+        self._meta: tuple[int, Head, dict[str, int]] | None = None
+        self.down = False
+
+    def load(self) -> StoredOrders | None:
+        if self._meta is None:
+            return None
+        orders = [_stored(body) for body in self._orders.values()]
+        checkpoint, head, report_seqs = self._meta
+        counts = Counter(str(order.status) for order in orders)
+        return StoredOrders(checkpoint, head, dict(report_seqs), [order for order in orders if not order.closed], dict(counts))
+
+    def clear(self) -> None:
+        self._orders, self._meta = {}, None
+
+    def find(self, order_id: str) -> Order | None:
+        self._check_up()
+        body = self._orders.get(order_id)
+        return None if body is None else _stored(body)
+
+    def page(self, wanted: dict[str, str], below: tuple[int, str] | None, limit: int) -> list[Order]:
+        self._check_up()
+        orders = sorted(map(_stored, self._orders.values()), key=lambda o: (o.created_at, o.order_id), reverse=True)
+        older = [o for o in orders if below is None or (o.created_at, o.order_id) < below]
+        return [o for o in older if all(getattr(o, name) == value for name, value in wanted.items())][:limit]
+
+    def save(self, rows: Sequence[tuple[Order, bytes]], *, checkpoint: int, head: Head, report_seqs: dict[str, int]) -> None:
+        self._check_up()
+        self._orders.update((order.order_id, body) for order, body in rows)
+        self._meta = (checkpoint, head, dict(report_seqs))
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _check_up(self) -> None:
+        if self.down:
+            raise Unavailable("the order store is down")
+
+
+def _stored(body: bytes) -> Order:
+    order: Order = _ORDER.decode(body)
+    order.commit = 0
+    return order

@@ -8,13 +8,15 @@ import msgspec
 import structlog
 
 from adapters.codec import ORDER_COMMITS
+from adapters.memory import MemoryOrderStore
+from apps.bookkeeper import Bookkeeper
 from apps.commits import GroupCommit, Outcome, Pace
 from domain import events as e
 from domain.actor import Events, decide
 from domain.commands import OrderCommand
 from domain.order import Order
-from domain.orders import Orders, note
-from domain.ports import Clock, Fenced, Head, Journal, Unavailable
+from domain.orders import Orders
+from domain.ports import Clock, Fenced, Head, Journal, OrderStore, Unavailable
 
 log = structlog.get_logger()
 
@@ -37,17 +39,26 @@ Then = Callable[[Landed | Unavailable], None]
 class Host:
     """The one writer of a shard. `ready` while its memory equals the journal plus what is on the way to it."""
 
-    def __init__(self, journal: Journal, clock: Clock, *, shard: int = 0, pace: Pace) -> None:
+    def __init__(self, journal: Journal, clock: Clock, *, store: OrderStore | None = None, shard: int = 0, pace: Pace) -> None:
         self._journal = journal
         self._clock = clock
         self._shard = shard
         self._pace = pace
         self._commits: GroupCommit[e.OrderEvent] | None = None
-        self.orders = Orders()
+        self.book = Bookkeeper(store or MemoryOrderStore())
         self.recoveries = 0
         self.on_landed: Callable[[Landed], None] = lambda landed: None
         self.on_append: Callable[[float, int], None] = lambda seconds, events: None
         self.on_ready: Callable[[bool], None] = lambda ready: None
+
+    @property
+    def orders(self) -> Orders:
+        """The orders in memory, and the counts over all."""
+        return self.book.orders
+
+    def find(self, order_id: str) -> Order | None:
+        """Any order there ever was. Unavailable."""
+        return self.book.find(order_id)
 
     @property
     def ready(self) -> bool:
@@ -63,28 +74,34 @@ class Host:
             try:
                 self._commits = await self._recovered()
                 self.on_ready(True)
-                await self._commits.run()
+                await self._write(self._commits)
             except (Fenced, Unavailable) as trouble:
                 log.warning("the shard recovers from the journal", shard=self._shard, reason=str(trouble))
             self._commits = None
             self.on_ready(False)
-            self.orders = Orders()
             self.recoveries += 1
             await asyncio.sleep(RECOVER_PAUSE_S)
 
     async def _recovered(self) -> GroupCommit[e.OrderEvent]:
         """Memory as the journal has it. The journal's last commit is the fence that the next append must follow."""
-        orders, head, last = Orders(), Head(), await self._journal.head()
-        async for batch in self._journal.follow(head, until=last.seq):
-            for recorded in batch:
-                orders.replay(recorded.head.seq, ORDER_COMMITS.decode(recorded.payload).events)
-            head = batch[-1].head
-            await asyncio.sleep(0)
-        self.orders = orders
-        log.info("recovered from the journal", shard=self._shard, sequence=head.seq, orders=len(orders.by_id))
+        head = await self.book.recover(self._journal)
         commits = GroupCommit(self._journal, ORDER_COMMITS, head, shard=self._shard, pace=self._pace)
         commits.on_append = self.on_append
         return commits
+
+    async def _write(self, commits: GroupCommit[e.OrderEvent]) -> None:
+        """Commit, and save what was committed, until the journal says that somebody else writes or that it cannot tell."""
+        saving = asyncio.create_task(self.book.run(lambda: (commits.head, commits.durable)))
+        writing = asyncio.create_task(commits.run())
+        try:
+            await asyncio.wait([saving, writing], return_when=asyncio.FIRST_COMPLETED)
+            for task in (saving, writing):
+                if task.done():
+                    task.result()
+        finally:
+            for task in (saving, writing):
+                task.cancel()
+            await asyncio.gather(saving, writing, return_exceptions=True)
 
     def execute(self, command: OrderCommand, then: Then) -> None:
         """Decide and evolve now; `then` follows the ack. Unavailable at once while the shard recovers."""
@@ -92,10 +109,14 @@ class Host:
         if commits is None:
             then(Unavailable("the order journal is not available"))
             return
-        order = self.orders.by_id.get(command.order_id)
+        try:
+            order = self.book.find(command.order_id)
+        except Unavailable as trouble:
+            then(trouble)
+            return
         events = decide(order, command, self._clock.now_ns())
-        for event in events:
-            order = self.orders.apply(event)
+        if events:
+            order = self.book.apply(order, events)
 
         def landed(outcome: Outcome) -> None:
             self._landed(order, events, cum, outcome, then)
@@ -114,8 +135,8 @@ class Host:
         if isinstance(outcome, Unavailable):
             then(outcome)
             return
-        if order is not None and events:
-            note(order, outcome)
+        if events:
+            self.book.landed(order, events, outcome)
         result = Landed(order, events, outcome, cum)
         try:
             then(result)

@@ -12,7 +12,9 @@ from nats.aio.client import Client
 from adapters import bus
 from adapters.codec import decoder
 from adapters.jetstream import JetStreamJournal, ensure_stream
+from adapters.memory import MemoryOrderStore
 from adapters.natsmonitor import NotDurable, require_fsync
+from adapters.orderstore import SqliteOrderStore
 from adapters.questdb import QuestDbFills
 from adapters.sqlite import SqliteFills
 from adapters.valkey import ValkeyPositions
@@ -21,7 +23,7 @@ from apps.follower import Follower
 from apps.service import Chassis
 from config.sections import JournalSection
 from config.settings import GatewaySettings, OmsSettings, ProjectorSettings, Settings
-from domain.ports import Clock, Unavailable
+from domain.ports import Clock, OrderStore, Unavailable
 from domain.quotes import Market, Quote
 
 log = structlog.get_logger()
@@ -31,6 +33,7 @@ TRY_AGAIN_S: Final = 0.5
 READY_EVERY_S: Final = 0.1
 PROBE_TIMEOUT_S: Final = 0.8
 FILLS_FILE: Final = "fills.db"
+ORDERS_FILE: Final = "orders.db"
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 WriterSettings = TypeVar("WriterSettings", OmsSettings, GatewaySettings)
@@ -105,6 +108,17 @@ async def written_journal(client: Client, settings: JournalSection, stream: str,
 def pace(settings: JournalSection) -> Pace:
     """How long and how much one commit gathers."""
     return Pace(wait_s=float(settings.commit_wait_ms) / 1000, events_max=settings.commit_events_max, bytes_max=settings.commit_bytes_max)
+
+
+def order_store(chassis: Chassis[OmsSettings]) -> OrderStore:
+    """Orders on disk in the data directory. Without one they stay in memory, and a restart reads the whole journal."""
+    directory = chassis.settings.service.data_dir
+    if directory is None:
+        log.warning("no data directory: every order stays in memory")
+        return MemoryOrderStore()
+    store = SqliteOrderStore(directory / ORDERS_FILE)
+    chassis.exits.callback(store.close)
+    return store
 
 
 def positions(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> ValkeyPositions:

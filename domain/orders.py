@@ -1,7 +1,6 @@
-"""Every order of a shard, with the indexes that reads and limits need. A fold of the journal and nothing else."""
+"""The orders of a shard, with the indexes that limits need. A fold of the journal and nothing else."""
 
 from collections import Counter
-from collections.abc import Iterable
 from functools import cache
 from typing import Final
 
@@ -33,13 +32,11 @@ def trigger_of(kind: type[e.Fact], before: State, after: State) -> str | None:
 
 
 class Orders:
-    """Orders by id and account, newest last; open ones counted; the last report number of every venue."""
+    """The orders in memory: all that are open, and those closed ones that somebody works on. Counts are over all there ever were."""
 
     def __init__(self) -> None:
         self.by_id: dict[str, Order] = {}
-        self.by_account: dict[str, list[Order]] = {}
-        self.newest: list[Order] = []
-        self.open: Counter[str] = Counter()
+        self.open: dict[str, dict[str, Order]] = {}
         self.states: Counter[State] = Counter()
         self.steps: Counter[tuple[State, str]] = Counter()
         self.report_seqs: dict[str, int] = {}
@@ -47,36 +44,53 @@ class Orders:
     def apply(self, event: e.OrderEvent) -> Order | None:
         """The order after the event; None for a report that belongs to no order."""
         order = self.by_id.get(event.order_id)
-        seq = getattr(event, "report_seq", None)
-        if seq is not None:
-            venue: str = event.venue  # type: ignore[union-attr, assignment]
-            self.report_seqs[venue] = max(seq, self.report_seqs.get(venue, 0))
+        self._heard(event)
         if order is None and type(event) is e.ReportQuarantined:
             return None
         before = order.status if order else None
-        was_open = order is not None and not order.closed
         order = evolve(order, event)
         if before is None:
-            self._add(order)
+            self.by_id[order.order_id] = order
         else:
             self.states[before] -= 1
             if trigger := trigger_of(type(event), before, order.status):
                 self.steps[before, trigger] += 1
         self.states[order.status] += 1
-        self.open[order.account] += (not order.closed) - was_open
+        self._index(order)
         return order
 
-    def _add(self, order: Order) -> None:
+    def adopt(self, order: Order) -> None:
+        """Back into memory, as it was stored."""
         self.by_id[order.order_id] = order
-        self.newest.append(order)
-        self.by_account.setdefault(order.account, []).append(order)
+        self._index(order)
 
-    def replay(self, seq: int, facts: Iterable[e.OrderEvent]) -> None:
-        """One commit read back from the journal."""
-        for event in facts:
-            order = self.apply(event)
-            if order is not None:
-                note(order, seq)
+    def forget(self, order: Order) -> None:
+        """Out of memory: it is stored. Only closed orders."""
+        del self.by_id[order.order_id]
+
+    def open_of(self, account: str) -> list[Order]:
+        return list(self.open.get(account, {}).values())
+
+    def open_count(self, account: str) -> int:
+        return len(self.open.get(account, ()))
+
+    def _index(self, order: Order) -> None:
+        if not order.closed:
+            self.open.setdefault(order.account, {})[order.order_id] = order
+        elif (opened := self.open.get(order.account)) and opened.pop(order.order_id, None) and not opened:
+            del self.open[order.account]
+
+    def _heard(self, event: e.OrderEvent) -> None:
+        """The last report number of each venue, which its session goes on from."""
+        if (reported := reported_by(event)) is not None:
+            venue, seq = reported
+            self.report_seqs[venue] = max(seq, self.report_seqs.get(venue, 0))
+
+
+def reported_by(event: e.OrderEvent) -> tuple[str, int] | None:
+    """The venue and the number of the report that caused the event; None when none did."""
+    seq: int | None = getattr(event, "report_seq", None)
+    return None if seq is None else (getattr(event, "venue"), seq)  # noqa: B009 - not every event has one
 
 
 def note(order: Order, seq: int) -> None:

@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from domain.events import OrderEvent
+from domain.order import Order
 from domain.position import Position
 
 
@@ -97,6 +98,37 @@ class Fills(Protocol):
 
     async def fills(self, account: str, *, symbol: str | None, since_ns: int, limit: int) -> list[dict[str, object]]:
         """Rows of the fills table, newest first, columns as in the API page. Unavailable."""
+
+
+class StoredOrders(msgspec.Struct, frozen=True):
+    """Where a restart begins. All up to `checkpoint` is in the store; by `head`, a commit it has seen, the journal is recognised."""
+
+    checkpoint: int
+    head: Head
+    report_seqs: dict[str, int]
+    open: list[Order]
+    counts: dict[str, int]
+
+
+class OrderStore(Protocol):
+    """A writer's own projection of its orders: closed ones are kept here and not in memory. Made again from the journal when lost."""
+
+    def load(self) -> StoredOrders | None:
+        """None when there is nothing that verifies."""
+
+    def clear(self) -> None:
+        """Forget everything."""
+
+    def find(self, order_id: str) -> Order | None:
+        """One order as it was last saved. Quick enough for the event loop. Unavailable."""
+
+    def page(self, wanted: dict[str, str], below: tuple[int, str] | None, limit: int) -> list[Order]:
+        """Newest first, older than `below` (created_at, order_id), equal to all of `wanted`. Not quick. Unavailable."""
+
+    def save(self, rows: Sequence[tuple[Order, bytes]], *, checkpoint: int, head: Head, report_seqs: dict[str, int]) -> None:
+        """Orders with their bytes as they stood, and the checkpoint, in one step. From any thread. Unavailable."""
+
+    def close(self) -> None: ...
 
 
 class Clock(Protocol):

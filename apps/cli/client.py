@@ -33,7 +33,7 @@ REMEDIES: Final = {
     "not_found": "Is it another program, or an older oms? See: trade status",
     "method_not_allowed": "Is it another program, or an older oms? See: trade status",
 }
-_KNOWN: Final = frozenset({"type", "title", "status", "detail", "code", "instance", "found", "limit", "unit", "checks"})
+_KNOWN: Final = frozenset({"type", "title", "status", "detail", "code", "instance", "found", "limit", "unit", "checks", "order_id"})
 
 Say = Callable[[str], None]
 
@@ -169,12 +169,13 @@ def _sentence(answer: Answer) -> str:
 
 
 def _trouble(answer: Answer) -> Trouble:
-    code = str(_problem(answer).get("code", ""))
+    problem = _problem(answer)
     if answer.status in (502, 503, 504):
         return Unreachable(_sentence(answer), "Ask again in a moment; trade status shows who is not ready.")
     if answer.status == 429:
         return Refused(_sentence(answer), f"Ask again in {max(_retry_after(answer), 1):g} s.")
-    return Refused(_sentence(answer), REMEDIES.get(code, "Correct it and ask again; nothing was recorded." if answer.status < 500 else ""))
+    remedy = REMEDIES.get(str(problem.get("code", "")), "Correct it and ask again; nothing was recorded." if answer.status < 500 else "")
+    return Refused(_sentence(answer), remedy.replace("ORDER_ID", show.clean(str(problem.get("order_id", "ORDER_ID")))))
 
 
 def _retry_after(answer: Answer | None) -> float:

@@ -157,7 +157,8 @@ def events(order_id: OrderId, json: Json = False, data_dir: DataDir = None, port
 
 def _tell_timeline(answer: Answer) -> None:
     rows = [story.row(event) for event in answer.rows("events")]
-    show.table("", story.COLUMNS, ((seq, show.clock(at), *rest) for seq, at, *rest in rows), numbers=NUMBERS)
+    day = show.moment(rows[0][1])[:10] if rows else ""
+    show.table(day, story.COLUMNS, ((seq, show.clock(at), *rest) for seq, at, *rest in rows), numbers=NUMBERS)
 
 
 @app.command("list")
@@ -218,7 +219,7 @@ def cancel(
     if not json:
         show.card((name, value) for name, value in answer.object().items() if name in CANCEL_FIELDS)
     if answer.status == 202:
-        show.hint("The venue has been asked; see what it says: trade order events ORDER_ID")
+        show.hint(f"The venue has been asked; see what it says: trade order events {order_id}")
 
 
 CANCEL_FIELDS: Final = ("status", "order_id", "client_order_id", "cum_quantity", "leaves_quantity", "seq", "cancelled", "pending")

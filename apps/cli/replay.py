@@ -98,7 +98,7 @@ async def _compare(journal: Journal, valkey: Positions, account: str | None, wri
     else:
         found = await compare(rebuilt, valkey, account)
         where = "empty" if not checkpoint else f"different as of sequence {found.seq}"
-        trouble = f"{_count(rebuilt)} rebuilt; Valkey is {where}: {len(found.differences)} values differ" if found.differences else ""
+        trouble = f"{_count(rebuilt)} rebuilt; Valkey is {where}: values that differ: {len(found.differences)}" if found.differences else ""
     if not trouble:
         _tell_identical(rebuilt, found, account, end)
         return
@@ -141,7 +141,8 @@ def _tell_differences(found: Comparison) -> None:
 
 
 def _count(rebuilt: Rebuilt) -> str:
-    return f"{rebuilt.head.n} commits, {rebuilt.events} events, {len(rebuilt.book.positions)} positions"
+    counts = {"commit": rebuilt.head.n, "event": rebuilt.events, "position": len(rebuilt.book.positions)}
+    return ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items())
 
 
 async def _rebuild(journal: Journal, until: int) -> Rebuilt:

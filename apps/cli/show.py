@@ -17,6 +17,11 @@ NOTHING = "-"
 SECONDS_MAX = 10**12
 """Above it a number is nanoseconds: as seconds it would be 30 000 years away."""
 
+PROSE = frozenset({"what", "note"})
+PROSE_MIN = 40
+GAP = 3
+"""Between two columns: a space before and after, and one for the line that is not drawn."""
+
 Cell = object
 Row = Sequence[Cell]
 
@@ -85,9 +90,9 @@ def clock(value: object) -> str:
 
 
 def day_and_clock(value: object) -> str:
-    """To the second for a person; the whole time for a pipe."""
+    """Without year and fraction for a person; the whole time for a pipe."""
     whole = moment(value)
-    return whole[:19].replace("T", " ") if sys.stdout.isatty() else whole
+    return whole[5:19].replace("T", " ") if sys.stdout.isatty() else whole
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Row], numbers: Sequence[str] = ()) -> None:
@@ -96,19 +101,27 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Row], numbers: Sequ
     if not sys.stdout.isatty():
         _plain_columns(columns, cells)
         return
-    drawn = Table(title=Text(title) if title else None, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    drawn = Table(title=Text(title) if title else None, box=SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
     for name in columns:
-        drawn.add_column(Text(name), justify="right" if name in numbers else "left", overflow="fold")
+        drawn.add_column(Text(name), justify="right" if name in numbers else "left", overflow="fold", no_wrap=name not in PROSE)
     for row in cells:
         drawn.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-    Console(highlight=False).print(drawn)
+    Console(highlight=False, width=max(Console().width, _narrowest(columns, cells))).print(drawn)
+
+
+def _narrowest(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> int:
+    """Only prose is folded. What is wider than the window is left for the terminal to wrap, so that an id can still be copied."""
+    return sum(PROSE_MIN if name in PROSE else width + GAP for name, width in zip(columns, _widths(columns, cells), strict=True))
+
+
+def _widths(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
+    return [max(len(row[i]) for row in (columns, *cells)) for i in range(len(columns))]
 
 
 def _plain_columns(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     """Two spaces between columns as wide as their widest cell; nothing is cut."""
-    rows = [columns, *cells]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
-    for row in rows:
+    widths = _widths(columns, cells)
+    for row in (columns, *cells):
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json as jsonlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -50,8 +50,7 @@ def status(
     """
     addresses = find(data_dir, port_offset)
     standings = asyncio.run(_ask_all(addresses))
-    for each in standings:
-        each.restarts = addresses.restarts.get(each.name)
+    _compared(standings, addresses)
     if json:
         show.raw(msgspec.json.encode({"ready": all(each.ready for each in standings), "services": standings}))
     else:
@@ -60,6 +59,15 @@ def status(
         raise Unreachable("Nothing answers.", START)
     if behind := [each.name for each in standings if not each.ready]:
         raise Refused(f"Not ready: {', '.join(behind)}.", "The notes above say why; the logs are in the data directory, under logs.")
+
+
+def _compared(standings: Sequence[Standing], addresses: Addresses) -> None:
+    """What one alone does not know: how often it was started again, and how far the journal is ahead of it (oms writes it)."""
+    journal = next((each.seq for each in standings if each.name == "oms"), None)
+    for each in standings:
+        each.restarts = addresses.restarts.get(each.name)
+        if each.lag is None and each.seq is not None and journal is not None:
+            each.lag = max(journal - each.seq, 0)
 
 
 def _row(each: Standing) -> tuple[object, ...]:

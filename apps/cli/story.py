@@ -49,7 +49,7 @@ def _submitted(event: Event) -> str:
 
 def _risk_checked(event: Event) -> str:
     checks = [each for each in map(_check, event.get("checks") or ()) if each]
-    told = ", ".join(f"{name} {text(found)} of {text(limit)}" for name, found, limit in checks) or "no limit in its way"
+    told = ", ".join(f"{name} {text(found)} of {text(limit)}" for name, found, limit in checks) or "passed"
     reference = event.get("reference")
     return told + (f"; valued at {text(reference)}" if reference is not None else "")
 

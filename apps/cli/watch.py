@@ -83,10 +83,16 @@ def _quantities(update: Mapping[str, Any]) -> list[str]:
 
 
 def _events(events: object) -> list[str]:
-    """What happened, after a colon."""
+    """What happened, behind a bar."""
     several = events if isinstance(events, list) else [events]
-    told = [f"{each.get('type', '?')} ({story.what(each)})" if isinstance(each, dict) else str(each) for each in several if each]
-    return [": " + "; ".join(told)] if told else []
+    told = [_event(each) if isinstance(each, dict) else str(each) for each in several if each]
+    return ["| " + "; ".join(told)] if told else []
+
+
+def _event(event: Mapping[str, Any]) -> str:
+    """In short: what was checked and compared is in `trade order events`."""
+    short = {name: value for name, value in event.items() if name not in ("checks", "candidates")}
+    return f"{event.get('type', '?')} ({story.what(short)})"
 
 
 def _position_line(update: Mapping[str, Any]) -> str:

@@ -42,7 +42,7 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     await wiring.follow_ticks(client, market, clock)
 
     metrics = OmsMetrics(chassis.registry)
-    host = Host(journal, clock, shard=settings.journal.shard, pace=wiring.pace(settings.journal))
+    host = Host(journal, clock, store=wiring.order_store(chassis), shard=settings.journal.shard, pace=wiring.pace(settings.journal))
     risk = RiskClient(client, _bounds(settings))
     outbox = Outbox(client)
     sessions = VenueSessions(client, host, venues, settings.journal.shard)

@@ -63,7 +63,7 @@ class Batch:
         if not commands:
             self._desk.reply(self._message, [])
         for place, command in enumerate(commands):
-            if host.ready and command.order_id not in host.orders.by_id:
+            if host.ready and _unknown(host, command.order_id):
                 self._put(place, {"ok": False, "code": "order_not_found"})
             else:
                 host.execute(command, lambda outcome, place=place: self._put(place, _answer(outcome)))  # type: ignore[misc]
@@ -73,6 +73,14 @@ class Batch:
         self._open -= 1
         if self._open == 0:
             self._desk.reply(self._message, self._answers)
+
+
+def _unknown(host: Host, order_id: str) -> bool:
+    """False when it cannot be told: then the host says so itself."""
+    try:
+        return host.find(order_id) is None
+    except Unavailable:
+        return False
 
 
 def _answer(outcome: Landed | Unavailable) -> Answer:

@@ -47,7 +47,7 @@ class Intake:
         self._admit()
         while (first := self._in_flight.get(terms.order_id)) is not None:
             await asyncio.wait([first])
-        known = self._host.orders.by_id.get(terms.order_id)
+        known = self._find(terms.order_id)
         return await (self._repeated(known, terms) if known else self._new(terms))
 
     def _admit(self) -> None:
@@ -55,6 +55,12 @@ class Intake:
             raise unavailable("the order journal is not available", unknown=False)
         if len(self._in_flight) >= self._in_flight_max:
             raise Refusal(429, "overloaded", "too many orders are under way, try again", headers={"Retry-After": str(RETRY_AFTER_S)})
+
+    def _find(self, order_id: str) -> Order | None:
+        try:
+            return self._host.find(order_id)
+        except Unavailable as trouble:
+            raise unavailable(str(trouble), unknown=False) from trouble
 
     async def _new(self, terms: Terms) -> Answer:
         mine = self._in_flight[terms.order_id] = asyncio.get_running_loop().create_future()
@@ -78,7 +84,7 @@ class Intake:
 
     def _at_the_door(self, terms: Terms) -> Decision | None:
         """The one limit that oms itself knows: open orders of the account, those under way included."""
-        found = self._host.orders.open[terms.account] + self._accounts[terms.account]
+        found = self._host.orders.open_count(terms.account) + self._accounts[terms.account]
         if found <= self._open_orders_max:
             return None
         denial = Denial("max_open_orders", str(found), str(self._open_orders_max), "orders")

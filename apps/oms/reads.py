@@ -12,8 +12,6 @@ from domain.order import Order
 from domain.ports import Journal, Unavailable
 
 LIST_MAX: Final = 1000
-SCAN_MAX: Final = 50_000
-"""Orders one list request looks at; a page may end short with a cursor to go on from."""
 
 
 class Reads:
@@ -26,7 +24,10 @@ class Reads:
     def find(self, order_id: str) -> Order:
         if not self._host.ready:
             raise unavailable("the order journal is not available", unknown=False)
-        order = self._host.orders.by_id.get(order_id)
+        try:
+            order = self._host.find(order_id)
+        except Unavailable as trouble:
+            raise unavailable(str(trouble), unknown=False) from trouble
         if order is None:
             raise Refusal(404, "order_not_found", f"there is no order {order_id[:64]!r}")
         return order
@@ -43,19 +44,22 @@ class Reads:
     async def one(self, order_id: str) -> View:
         return (await self.views([self.find(order_id)]))[0]
 
-    async def page(self, wanted: dict[str, str], limit: int, cursor: int | None) -> dict[str, Any]:
-        """Newest first. `cursor` is the place in the (growing) list to go on below."""
-        orders = self._host.orders
-        account = wanted.get("account")
-        listed = orders.newest if account is None else orders.by_account.get(account, [])
-        place = len(listed) if cursor is None else min(cursor, len(listed))
-        floor = max(place - SCAN_MAX, 0)
-        found: list[Order] = []
-        while place > floor and len(found) < limit:
-            place -= 1
-            if _matches(listed[place], wanted):
-                found.append(listed[place])
-        return {"orders": await self.views(found), "next": str(place) if place > 0 else None}
+    async def page(self, wanted: dict[str, str], limit: int, cursor: str | None) -> dict[str, Any]:
+        """Newest first, over memory and store without a seam: what is not saved yet is taken from memory, all else from the store."""
+        if not self._host.ready:
+            raise unavailable("the order journal is not available", unknown=False)
+        below = _place(cursor) if cursor is not None else None
+        unsaved = {order.order_id: order for order in self._host.book.unsaved()}
+        asked = limit + 1 + len(unsaved)
+        try:
+            stored = await self._host.book.page(wanted, below, asked)
+        except Unavailable as trouble:
+            raise unavailable(str(trouble), unknown=False) from trouble
+        found = [order for order in stored if order.order_id not in unsaved]
+        found += [order for order in unsaved.values() if _matches(order, wanted) and (below is None or _key(order) < below)]
+        found.sort(key=_key, reverse=True)
+        shown, more = found[:limit], len(found) > limit
+        return {"orders": await self.views(shown), "next": "-".join(map(str, _key(shown[-1]))) if more else None}
 
     async def timeline(self, order_id: str) -> list[View]:
         """Every event of the order, read from the journal itself."""
@@ -74,6 +78,16 @@ class Reads:
         assert recorded is not None, f"the journal lost sequence {seq}"
         events = ORDER_COMMITS.decode(recorded.payload).events
         return [event_view(event, seq) for event in events if event.order_id == order_id]
+
+
+def _key(order: Order) -> tuple[int, str]:
+    return order.created_at, order.order_id
+
+
+def _place(cursor: str) -> tuple[int, str]:
+    """The order that a page ended with."""
+    at, _, order_id = cursor.partition("-")
+    return int(at), order_id
 
 
 def _matches(order: Order, wanted: dict[str, str]) -> bool:

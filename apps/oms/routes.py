@@ -60,9 +60,9 @@ def _orders(routes: APIRouter, host: Host, reads: Reads) -> None:
         symbol: SymbolQuery | None = None,
         client_order_id: ClientOrderIdQuery | None = None,
         limit: int = Query(100, ge=1, le=LIST_MAX),
-        cursor: int | None = Query(None, ge=0, description="`next` of the page before."),
+        cursor: str | None = Query(None, pattern=r"^\d{1,19}-[0-9a-f]{32}$", description="`next` of the page before."),
     ) -> Response:
-        """Orders, newest first. A page may end short; `next` is null at the end."""
+        """Orders, newest first; `next` is null at the end."""
         wanted = {"account": account, "status": status, "symbol": symbol, "client_order_id": client_order_id}
         return Exact(await reads.page({k: v for k, v in wanted.items() if v is not None}, limit, cursor))
 
@@ -79,11 +79,7 @@ def _orders(routes: APIRouter, host: Host, reads: Reads) -> None:
         """Cancel every open order of an account: how many were, and how many wait for their venue."""
         if not host.ready:
             raise unavailable("the order journal is not available", unknown=False)
-        orders = [
-            order
-            for order in host.orders.by_account.get(account, [])
-            if not order.closed and symbol in (None, order.symbol) and side in (None, order.side)
-        ]
+        orders = [order for order in host.orders.open_of(account) if symbol in (None, order.symbol) and side in (None, order.side)]
         return Exact(await cancel_all(host, orders))
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -145,14 +146,24 @@ def at_a_terminal(words: str, columns: int, **environment: str) -> str:
 
 
 def test_at_a_terminal_a_table_has_colours_and_still_every_character(oms: FakeOms) -> None:
-    order_id = "0123456789abcdef" * 2
-    oms.says("GET", "/orders", {"orders": [{"order_id": order_id, "status": "filled", "account": "alice"}], "next": "7"})
+    order = {"order_id": "0123456789abcdef" * 2, "account": "a" * 64, "symbol": "BTCUSDT", "status": "partially_filled", "price": 45000}
+    oms.says("GET", "/orders", {"orders": [order], "next": "7"})
     seen = at_a_terminal("order list --limit 1", 60, TRADE_OMS_URL=oms.url)
     assert "\x1b[" in seen
-    assert "…" not in seen
     assert "--cursor 7" in seen
-    wide = at_a_terminal("order list --limit 1", 200, TRADE_OMS_URL=oms.url)
-    assert order_id in wide
+    for value in order.values():
+        assert str(value) in seen
+
+
+def test_at_a_terminal_a_story_is_folded_into_the_window(oms: FakeOms) -> None:
+    event = {"seq": 1, "at": "2026-01-31T12:00:00.000001Z", "type": "OrderCancelled", "status": "cancelled", "source": "venue"}
+    words = [f"word{number}" for number in range(50)]
+    oms.says("GET", "/orders/a-1/events", {"events": [{**event, "reason": " ".join(words)}]})
+    seen = at_a_terminal("order events a-1", 100, TRADE_OMS_URL=oms.url)
+    assert all(word in seen for word in words)
+    assert "12:00:00.000001" in seen
+    assert "2026-01-31" in seen
+    assert max(len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in seen.splitlines()) <= 100
 
 
 def test_a_png_is_not_poured_over_a_terminal() -> None:
@@ -227,6 +238,19 @@ def test_one_that_is_not_ready_is_1_with_its_reason(oms: FakeOms, valkey_server:
     notes = {line.split()[0]: line for line in ended.stdout.splitlines()}
     assert "503: journal: catching up" in notes["oms"]
     assert "does not answer" in notes["risk"]
+
+
+def test_how_far_one_is_behind_the_journal_follows_from_what_oms_says(oms: FakeOms, valkey_server: LiveServer) -> None:
+    well(oms)
+    oms.answers[("GET", "/stats")].clear()
+    oms.says("GET", "/stats", {"seq": 812})
+    with fake_oms() as risk:
+        well(risk)
+        risk.answers[("GET", "/stats")].clear()
+        risk.says("GET", "/stats", {"as_of_seq": 800})
+        ended = trade("status", **{**everywhere(oms, valkey_server.url), "TRADE_RISK_URL": risk.url})
+    rows = {line.split()[0]: line.split()[3:5] for line in ended.stdout.splitlines()}
+    assert (rows["oms"], rows["risk"]) == (["0", "812"], ["12", "800"])
 
 
 def test_of_two_projections_the_slower_one_counts(oms: FakeOms, valkey_server: LiveServer) -> None:

@@ -159,7 +159,7 @@ def test_a_position_that_no_trade_made_is_a_difference(world: World, account: st
 def test_write_fills_an_empty_valkey_and_looks_at_it_again(world: World) -> None:
     empty = world.replay()
     assert empty.exit_code == 1
-    assert empty.stderr.splitlines()[0] == f"4 commits, {EVENTS} events, 3 positions rebuilt; Valkey is empty: 3 values differ."
+    assert empty.stderr.splitlines()[0] == f"4 commits, {EVENTS} events, 3 positions rebuilt; Valkey is empty: values that differ: 3."
     ended = world.replay("--write")
     assert (ended.exit_code, ended.stderr) == (0, "")
     assert ended.stdout.splitlines()[-1] == f"4 commits, {EVENTS} events, 3 positions rebuilt; identical to Valkey as of sequence 4"

@@ -40,7 +40,7 @@ POSITION = (
 def test_an_order_update_is_a_line() -> None:
     assert told("oms.orders.alice.O1", ORDER) == (
         "2023-11-14T22:13:20.123456Z alice order O1 BTCUSDT partially_filled, filled 4 @ 49.5 leaves 6 seq 7 "
-        ": OrderFilled (buy 4 @ 49.5 on PAPER_A (taker, fee 0.1))"
+        "| OrderFilled (buy 4 @ 49.5 on PAPER_A (taker, fee 0.1))"
     )
 
 

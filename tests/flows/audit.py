@@ -177,7 +177,12 @@ async def _positions_are_the_sum_of(stack: LiveStack, traffic: Traffic, fills: l
         assert await _until_equal(held, sums), "positions in Valkey are the sum of the fills"
     async with _oms(stack) as http:
         for account in traffic.accounts:
-            assert (await http.get(f"/positions/{account}")).json()["BTCUSDT"]["quantity"] == float(sums[account])
+
+            async def told(account: str = account) -> float | None:
+                answer = await http.get(f"/positions/{account}")
+                return float(answer.json()["BTCUSDT"]["quantity"]) if answer.status_code == 200 else None
+
+            assert await _until_equal(told, float(sums[account])), "oms tells what Valkey holds"
 
 
 async def _until_equal(look: Callable[[], Awaitable[Any]], wanted: Any) -> bool:

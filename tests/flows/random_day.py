@@ -19,6 +19,8 @@ AWAY_PPM: Final = (0, 200, 1000, 5000, 20_000, 60_000)
 SAME_TERMS: Final = 0.2
 """How often an order takes the prices of one that is open, so that turns count."""
 NOTIONAL_MIN: Final = 4
+QUANTITY_MAX: Final = Decimal(1_000_000)
+"""The bound of the form, for all instruments of the recordings."""
 ACCOUNTS: Final = ("ann", "bob", "cem", "dov")
 EARLY: Final = "early"
 """Trades only before the first quote, when another venue may be chosen. So every account has each symbol at one venue,
@@ -106,9 +108,9 @@ class RandomDay:
         outward = 1 if side == "buy" else -1
         stop = self._price(touch, outward, steps) if type_ in ("stop", "stop_limit") else None
         price = self._price(stop or touch, -outward, steps) if type_ in ("limit", "stop_limit") else None
-        if twins := [o for o in self.orders if o.is_open and (o.symbol, o.side, o.type) == (symbol, side, type_)]:
-            if self._random.random() < SAME_TERMS:
-                stop, price = twins[-1].stop_price, twins[-1].price
+        twins = [o for o in self.orders if o.is_open and (o.symbol, o.side, o.type) == (symbol, side, type_)]
+        if twins and self._random.random() < SAME_TERMS:
+            stop, price = twins[-1].stop_price, twins[-1].price
         return Order(
             client_order_id=f"day-{len(self.orders)}",
             account=self._random.choice(ACCOUNTS),
@@ -124,7 +126,7 @@ class RandomDay:
     def _quantity(self, size: Decimal, touch: Decimal, steps: Steps) -> Decimal:
         """A part of the displayed size or a multiple of it, but worth trading."""
         least = (NOTIONAL_MIN // (touch * steps.lot) + 1) * steps.lot
-        return max(cut(size * self._random.choice(OF_THE_DISPLAY), steps.lot), least)
+        return min(max(cut(size * self._random.choice(OF_THE_DISPLAY), steps.lot), least), QUANTITY_MAX)
 
     def _price(self, near: Decimal, direction: int, steps: Steps) -> Decimal:
         """Mostly on the far side of `near` (where a limit rests and a stop sleeps), sometimes through it, now and then out of reach."""

@@ -1,0 +1,180 @@
+"""Orders on disk beside the journal: a projection that oms keeps for itself, so that closed orders need no memory and a restart is short.
+
+Lost or damaged, it is thrown away and made again from the journal. Every row has a checksum, and the file says which journal it belongs to.
+"""
+
+import contextlib
+import json
+import sqlite3
+import threading
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from adapters.codec import encode
+from domain.lifecycle import CLOSED
+from domain.order import Order
+from domain.ports import Head, StoredOrders, Unavailable
+
+log = structlog.get_logger()
+
+SCHEMA: Final = 1
+BUSY_MS: Final = 2000
+TABLES: Final = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS orders (
+  id INTEGER PRIMARY KEY, order_id TEXT NOT NULL UNIQUE, account TEXT NOT NULL, client_order_id TEXT NOT NULL, symbol TEXT NOT NULL,
+  status TEXT NOT NULL, closed INTEGER NOT NULL, created_at INTEGER NOT NULL, body BLOB NOT NULL, checksum INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS by_time ON orders (created_at, order_id);
+CREATE INDEX IF NOT EXISTS by_account ON orders (account, created_at, order_id);
+CREATE INDEX IF NOT EXISTS by_status ON orders (status);
+CREATE INDEX IF NOT EXISTS still_open ON orders (id) WHERE closed = 0;
+"""
+PUT: Final = """
+INSERT INTO orders (order_id, account, client_order_id, symbol, status, closed, created_at, body, checksum) VALUES (?,?,?,?,?,?,?,?,?)
+ON CONFLICT (order_id) DO UPDATE SET status = excluded.status, closed = excluded.closed, body = excluded.body, checksum = excluded.checksum
+"""
+FIND: Final = "SELECT body, checksum FROM orders WHERE order_id = ?"
+OPEN: Final = "SELECT body, checksum FROM orders WHERE closed = 0"
+FILTERS: Final = ("account", "status", "symbol", "client_order_id")
+
+_ORDER: Final = msgspec.json.Decoder(Order)
+
+
+class Damaged(Exception):
+    """A row or the file does not verify."""
+
+
+class SqliteOrderStore:
+    """Port: domain.ports.OrderStore. Reads on the caller's thread (a point look-up takes some microseconds), writes on another's."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._reader: sqlite3.Connection | None = None
+        self._writer: sqlite3.Connection | None = None
+        self._writing = threading.Lock()
+
+    def load(self) -> StoredOrders | None:
+        """What a restart begins with; None when there is nothing, or nothing that verifies (said in the log)."""
+        try:
+            with self._trouble():
+                meta = dict(self._read().execute("SELECT name, value FROM meta").fetchall())
+                if int(meta.get("schema", 0)) != SCHEMA:
+                    return None
+                orders = [_verified(row) for row in self._read().execute(OPEN)]
+                counts = self._read().execute("SELECT status, count(*) FROM orders GROUP BY status").fetchall()
+                return StoredOrders(
+                    checkpoint=int(meta["checkpoint"]),
+                    head=msgspec.json.decode(meta["head"], type=Head),
+                    report_seqs=json.loads(meta["report_seqs"]),
+                    open=orders,
+                    counts=dict(counts),
+                )
+        except (Damaged, Unavailable, KeyError, ValueError) as trouble:
+            log.warning("the order store does not verify and is made again from the journal", file=self._file.name, reason=str(trouble))
+            return None
+
+    def clear(self) -> None:
+        """Begin with an empty file."""
+        self.close()
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self._file}{suffix}").unlink(missing_ok=True)
+
+    def find(self, order_id: str) -> Order | None:
+        """Unavailable when the row does not verify: nobody decides on a damaged order."""
+        with self._trouble():
+            row = self._read().execute(FIND, (order_id,)).fetchone()
+        try:
+            return _verified(row) if row else None
+        except Damaged as damage:
+            raise Unavailable(f"the order store is damaged at {order_id}: {damage}") from damage
+
+    def page(self, wanted: dict[str, str], below: tuple[int, str] | None, limit: int) -> list[Order]:
+        """Newest first, older than `below` (created_at, order_id)."""
+        asked = [f"{name} = ?" for name in FILTERS if name in wanted]
+        values: list[Any] = [wanted[name] for name in FILTERS if name in wanted]
+        if below is not None:
+            asked.append("(created_at, order_id) < (?, ?)")
+            values.extend(below)
+        where = f" WHERE {' AND '.join(asked)}" if asked else ""
+        connection = self._connect()
+        try:
+            with self._trouble():
+                found = connection.execute(
+                    f"SELECT body, checksum FROM orders{where} ORDER BY created_at DESC, order_id DESC LIMIT ?", [*values, limit]
+                )
+                return [_verified(row) for row in found]
+        except Damaged as damage:
+            raise Unavailable(f"the order store is damaged: {damage}") from damage
+        finally:
+            connection.close()
+
+    def save(self, rows: Sequence[tuple[Order, bytes]], *, checkpoint: int, head: Head, report_seqs: dict[str, int]) -> None:
+        """Orders as they stand, and how far into the journal that goes, in one transaction. Unavailable."""
+        meta = {"schema": str(SCHEMA), "checkpoint": str(checkpoint), "head": encode(head).decode(), "report_seqs": json.dumps(report_seqs)}
+        with self._writing, self._trouble():
+            connection = self._write()
+            with connection:
+                connection.executemany(PUT, [_columns(order, body) for order, body in rows])
+                connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
+
+    def close(self) -> None:
+        with self._writing:
+            for connection in (self._reader, self._writer):
+                if connection is not None:
+                    connection.close()
+            self._reader = self._writer = None
+
+    def _read(self) -> sqlite3.Connection:
+        if self._reader is None:
+            self._reader = self._connect()
+        return self._reader
+
+    def _write(self) -> sqlite3.Connection:
+        if self._writer is None:
+            self._writer = self._connect()
+        return self._writer
+
+    def _connect(self) -> sqlite3.Connection:
+        """WAL without fsync: what a power cut takes back is read again from the journal, since the checkpoint goes back with it."""
+        with self._trouble():
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self._file, check_same_thread=False, timeout=BUSY_MS / 1000)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.executescript(TABLES)
+            return connection
+
+    @contextlib.contextmanager
+    def _trouble(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise Unavailable(f"{self._file.name}: {error}") from error
+
+
+def _columns(order: Order, body: bytes) -> tuple[Any, ...]:
+    return (
+        order.order_id,
+        order.account,
+        order.client_order_id,
+        order.symbol,
+        str(order.status),
+        order.status in CLOSED,
+        order.created_at,
+        body,
+        zlib.crc32(body),
+    )
+
+
+def _verified(row: tuple[bytes, int]) -> Order:
+    body, checksum = row
+    if zlib.crc32(body) != checksum:
+        raise Damaged("a row's checksum is wrong")
+    order = _ORDER.decode(body)
+    order.commit = 0
+    return order

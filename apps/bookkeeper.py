@@ -1,0 +1,151 @@
+"""Keeps the orders of a shard: open ones in memory, all of them in the store, and the two together equal to the journal."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import structlog
+
+from adapters.codec import ORDER_COMMITS, encode
+from domain import events as e
+from domain.lifecycle import State
+from domain.order import Order
+from domain.orders import Orders, note, reported_by
+from domain.ports import Head, Journal, OrderStore, StoredOrders, Unavailable
+
+log = structlog.get_logger()
+
+Durable = Callable[[], tuple[Head, int]]
+"""The head that is on disk now, and the ticket up to which all added events are."""
+
+SAVE_EVERY_S: Final = 0.2
+SAVE_RETRY_S: Final = 5.0
+DIRTY_MAX: Final = 20_000
+"""Changed orders that a recovery holds before it saves and forgets them."""
+
+
+class Bookkeeper:
+    """`find` sees every order there ever was. What changed and is durable is saved a few times a second; closed orders are then forgotten.
+
+    The checkpoint is fuzzy: an order whose next change is still on its way to the disk is saved later, and the checkpoint stays before it.
+    Going on from there is right all the same, because an order knows which commits it has seen (`seqs`) and sees none twice.
+    """
+
+    def __init__(self, store: OrderStore) -> None:
+        self._store = store
+        self._dirty: dict[str, int] = {}
+        self._report_seqs: dict[str, int] = {}
+        self.orders = Orders()
+        self.save_failures = 0
+
+    def find(self, order_id: str) -> Order | None:
+        """From memory or from the store. Unavailable when the store cannot be read: unknown is not the same as new."""
+        return self.orders.by_id.get(order_id) or self._store.find(order_id)
+
+    def apply(self, order: Order | None, events: Iterable[e.OrderEvent]) -> Order | None:
+        """Evolve at once, in memory. `order` is what `find` gave."""
+        if order is not None and order.order_id not in self.orders.by_id:
+            self.orders.adopt(order)
+        for event in events:
+            order = self.orders.apply(event) or order
+        return order
+
+    def landed(self, order: Order | None, events: Iterable[e.OrderEvent], seq: int) -> None:
+        """These facts are on disk."""
+        for event in events:
+            if (reported := reported_by(event)) is not None:
+                self._report_seqs[reported[0]] = max(reported[1], self._report_seqs.get(reported[0], 0))
+        if order is not None:
+            note(order, seq)
+            self._dirty.setdefault(order.order_id, seq)
+
+    def unsaved(self) -> list[Order]:
+        """Orders whose stored state is older than the journal."""
+        return [self.orders.by_id[order_id] for order_id in self._dirty]
+
+    async def page(self, wanted: dict[str, str], below: tuple[int, str] | None, limit: int) -> list[Order]:
+        """Stored orders, newest first. Unavailable."""
+        return await asyncio.to_thread(self._store.page, wanted, below, limit)
+
+    async def recover(self, journal: Journal) -> Head:
+        """Memory and store as the journal has them; the head that the next append must follow. Unavailable, Corrupt."""
+        stored, after = await self._begin(journal)
+        last = await journal.head()
+        head = after
+        async for batch in journal.follow(after, until=last.seq):
+            for recorded in batch:
+                self._replay(recorded.head.seq, ORDER_COMMITS.decode(recorded.payload).events)
+            head = batch[-1].head
+            if len(self._dirty) >= DIRTY_MAX:
+                await self._save(lambda head=head: (head, 0))  # type: ignore[misc]
+            await asyncio.sleep(0)
+        log.info("recovered", store_at=after.seq, sequence=head.seq, from_store=stored, open=sum(map(len, self.orders.open.values())))
+        return head
+
+    async def _begin(self, journal: Journal) -> tuple[int, Head]:
+        """What the store has, if it belongs to this journal; else an empty store."""
+        stored = await asyncio.to_thread(self._store.load)
+        self.orders, self._dirty, self._report_seqs = Orders(), {}, {}
+        if stored is None or not await _belongs(stored, journal):
+            await asyncio.to_thread(self._store.clear)
+            return 0, Head()
+        self.orders.report_seqs = dict(stored.report_seqs)
+        self._report_seqs = dict(stored.report_seqs)
+        self.orders.states.update({State(status): count for status, count in stored.counts.items()})
+        for order in stored.open:
+            self.orders.adopt(order)
+        began = await journal.read(stored.checkpoint) if stored.checkpoint else None
+        return len(stored.open), began.head if began else Head()
+
+    def _replay(self, seq: int, events: Iterable[e.OrderEvent]) -> None:
+        """One commit read back. What an order has seen, as it came from the store, it does not see again."""
+        seen: dict[str, bool] = {}
+        for event in events:
+            order = self.find(event.order_id)
+            if event.order_id not in seen:
+                seen[event.order_id] = order is not None and bool(order.seqs) and order.seqs[-1] >= seq
+            if not seen[event.order_id]:
+                self.landed(self.apply(order, (event,)), (event,), seq)
+
+    async def run(self, durable: Durable) -> None:
+        """Save what changed, for ever."""
+        while True:
+            await asyncio.sleep(SAVE_EVERY_S)
+            if self._dirty and not await self._save(durable):
+                await asyncio.sleep(SAVE_RETRY_S)
+
+    async def _save(self, durable: Durable) -> bool:
+        """One step of saving. A full disk stops the saving, not the trading: what is not saved stays in memory."""
+        head, ticket = durable()
+        taken = {order_id: seq for order_id, seq in self._dirty.items() if self.orders.by_id[order_id].commit <= ticket}
+        rows = [(order, encode(order)) for order in map(self.orders.by_id.__getitem__, taken)]
+        self._dirty = {order_id: seq for order_id, seq in self._dirty.items() if order_id not in taken}
+        checkpoint = min(self._dirty.values(), default=head.seq + 1) - 1
+        reports = dict(self._report_seqs)
+        try:
+            await asyncio.to_thread(self._store.save, rows, checkpoint=checkpoint, head=head, report_seqs=reports)
+        except Unavailable as trouble:
+            self.save_failures += 1
+            log.warning("the order store cannot be written: orders stay in memory", reason=str(trouble), unsaved=len(taken))
+            self._dirty.update({order_id: min(seq, self._dirty.get(order_id, seq)) for order_id, seq in taken.items()})
+            return False
+        self._forget((order for order, _ in rows), durable()[1])
+        return True
+
+    def _forget(self, saved: Iterable[Order], ticket: int) -> None:
+        """Closed orders leave memory, unless something came while they were being saved."""
+        for order in saved:
+            unchanged = order.order_id not in self._dirty and order.commit <= ticket
+            if order.closed and unchanged and self.orders.by_id.get(order.order_id) is order:
+                self.orders.forget(order)
+
+
+async def _belongs(stored: StoredOrders, journal: Journal) -> bool:
+    """Is the store a projection of this journal? A commit it has seen must be there, with the same chain value."""
+    if not stored.head.seq:
+        return not stored.checkpoint
+    found = await journal.read(stored.head.seq)
+    if found is not None and found.head == stored.head:
+        return True
+    log.warning("the order store is of another journal and is made again", sequence=stored.head.seq)
+    return False
