@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-import nats
 import nats.errors
 import structlog
 from nats.aio.client import Client
@@ -31,7 +30,8 @@ async def connect(url: str, name: str, *, closed: Callable[[], None], timeout_s:
         log.warning("NATS error", error=str(error) or type(error).__name__)
 
     async def on_disconnected() -> None:
-        log.warning("NATS connection lost, trying again")
+        if not client.is_closed:
+            log.warning("NATS connection lost, trying again")
 
     async def on_reconnected() -> None:
         log.info("Connected to NATS", again=True)
@@ -39,16 +39,17 @@ async def connect(url: str, name: str, *, closed: Callable[[], None], timeout_s:
     async def on_closed() -> None:
         closed()
 
+    client = Client()
     try:
-        client = await asyncio.wait_for(
-            nats.connect(
+        await asyncio.wait_for(
+            client.connect(
                 url,
                 name=name,
                 pending_size=0,
                 ping_interval=PING_INTERVAL_S,
                 max_reconnect_attempts=RECONNECT_FOR_EVER,
-                reconnect_time_wait=RECONNECT_WAIT_S,
-                connect_timeout=timeout_s,
+                reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]
+                connect_timeout=timeout_s,  # type: ignore[arg-type]
                 error_cb=on_error,
                 disconnected_cb=on_disconnected,
                 reconnected_cb=on_reconnected,
@@ -57,7 +58,7 @@ async def connect(url: str, name: str, *, closed: Callable[[], None], timeout_s:
             timeout_s,
         )
     except (TimeoutError, OSError, nats.errors.Error) as error:
-        raise Unavailable(f"NATS at {url} does not answer: {error or type(error).__name__}") from error
+        raise Unavailable(f"NATS at {url} does not answer: {str(error) or type(error).__name__}") from error
     log.info("Connected to NATS", url=url)
     return client
 
@@ -67,7 +68,7 @@ async def request(client: Client, subject: str, payload: bytes, timeout_s: float
     try:
         reply = await client.request(subject, payload, timeout=timeout_s)
     except (TimeoutError, OSError, nats.errors.Error) as error:
-        raise Unavailable(f"no answer on {subject}: {error or type(error).__name__}", unknown=True) from error
+        raise Unavailable(f"no answer on {subject}: {str(error) or type(error).__name__}", unknown=True) from error
     return reply.data
 
 
@@ -76,4 +77,4 @@ async def publish(client: Client, subject: str, payload: bytes) -> None:
     try:
         await client.publish(subject, payload)
     except (OSError, nats.errors.Error) as error:
-        raise Unavailable(f"cannot publish on {subject}: {error or type(error).__name__}") from error
+        raise Unavailable(f"cannot publish on {subject}: {str(error) or type(error).__name__}") from error

@@ -1,17 +1,16 @@
 """Exact JSON: structs to bytes and back, decimals as JSON numbers; and the envelope of a commit."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
 from domain.events import OrderEvent
 from domain.ports import Corrupt
+from domain.upcasting import OLDEST, UPCASTERS, VERSION, Upcasters, upcast
 
 E = TypeVar("E")
-
-VERSION: Final = 1
-"""Of the commit's envelope and of the events in it."""
 
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 
@@ -38,8 +37,10 @@ class Commit(msgspec.Struct, Generic[E], frozen=True):
 class CommitCodec(Generic[E]):
     """Commits of one kind of event. An event or version it does not know is Corrupt: nobody skips what it cannot read."""
 
-    def __init__(self, kind: Any) -> None:
+    def __init__(self, kind: Any, *, oldest: int = OLDEST, upcasters: Upcasters = UPCASTERS) -> None:
         self._decoder = msgspec.json.Decoder(Commit[kind])
+        self._oldest = oldest
+        self._upcasters = upcasters
 
     def encode(self, shard: int, n: int, events: Sequence[E]) -> bytes:
         return _ENCODER.encode(Commit(VERSION, shard, n, tuple(events)))
@@ -48,10 +49,28 @@ class CommitCodec(Generic[E]):
         try:
             commit = self._decoder.decode(payload)
         except ValueError as error:
-            raise Corrupt(f"a commit cannot be read: {error}") from error
-        if commit.v != VERSION:
-            raise Corrupt(f"a commit has version {commit.v}, this program reads {VERSION}")
-        return commit
+            return self._of_another_version(payload, error)
+        return commit if commit.v == VERSION else self._of_another_version(payload, None)
 
+    def _of_another_version(self, payload: bytes, error: ValueError | None) -> Commit[E]:
+        """Read what older programs wrote; say clearly what newer ones did. `error` is why today's words do not fit."""
+        try:
+            old = _ENVELOPE.decode(payload)
+        except ValueError as unreadable:
+            raise Corrupt(f"a commit cannot be read: {unreadable}") from unreadable
+        if old.v == VERSION:
+            raise Corrupt(f"commit {old.n} cannot be read: {error}") from error
+        if not self._oldest <= old.v < VERSION:
+            age = "a newer program wrote it: start that one" if old.v > VERSION else "no upcasters lead from there"
+            raise Corrupt(f"commit {old.n} has version {old.v}, this program reads {self._oldest} to {VERSION}; {age}")
+        try:
+            events = [upcast(event, old.v, self._upcasters) for event in old.events]
+            return self._decoder.decode(_ENCODER.encode(Commit(VERSION, old.shard, old.n, tuple(events))))
+        except (ValueError, KeyError) as misfit:
+            raise Corrupt(f"commit {old.n} of version {old.v} does not become version {VERSION}: {misfit!r}") from misfit
+
+
+_ENVELOPE: Final = msgspec.json.Decoder(Commit[dict[str, Any]], float_hook=Decimal)
+"""Events without their meaning; numbers stay exact."""
 
 ORDER_COMMITS: Final[CommitCodec[OrderEvent]] = CommitCodec(OrderEvent)

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 
 import msgspec
 
 from adapters.chain import GENESIS, following, verified
 from adapters.codec import decoder
 from domain.order import Order
-from domain.ports import EventRow, Fenced, Head, Recorded, StoredOrders, Unavailable
+from domain.ports import Acceptance, EventRow, Fenced, Head, Recorded, StoredOrders, Unavailable
 from domain.position import Position
 from domain.projections import FillRow, OrderEventRow, Owners, table_rows
 from domain.values import IDENTIFIER, SYMBOL, rfc3339
@@ -211,3 +211,52 @@ def _stored(body: bytes) -> Order:
     order: Order = _ORDER.decode(body)
     order.commit = 0
     return order
+
+
+class MemorySnapshots:
+    """Port: Snapshots."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, list[tuple[str, Head, bytes]]] = {}
+        self.down = False
+
+    def store(self, name: str, schema: str, head: Head, body: bytes) -> None:
+        if self.down:
+            raise Unavailable("snapshots are down")
+        self.files[name] = [(schema, head, body), *self.files.get(name, [])[:1]]
+
+    def kept(self, name: str, schema: str) -> Iterator[tuple[Head, bytes]]:
+        if not self.down:
+            yield from ((head, body) for written, head, body in self.files.get(name, []) if written == schema)
+
+
+class MemoryWatermark:
+    """Port: Watermark."""
+
+    def __init__(self) -> None:
+        self.mark: Head | None = None
+        self.accepted: Acceptance | None = None
+        self.down = False
+
+    def read(self) -> Head | None:
+        return self.mark
+
+    def raise_to(self, head: Head) -> None:
+        self._check_up()
+        if self.mark is None or head.seq > self.mark.seq:
+            self.mark = head
+
+    def acceptance(self) -> Acceptance | None:
+        return self.accepted
+
+    def accept(self, acceptance: Acceptance) -> None:
+        self._check_up()
+        self.accepted = acceptance
+
+    def settle(self, head: Head) -> None:
+        self._check_up()
+        self.mark, self.accepted = head, None
+
+    def _check_up(self) -> None:
+        if self.down:
+            raise Unavailable("the mark cannot be written")

@@ -23,7 +23,7 @@ class QuestdbPriceHistory:
         try:
             answer = await self._client.get("/exec", params={"query": "select 1"})
         except (httpx.HTTPError, OSError) as error:
-            raise Unavailable(f"QuestDB: {error or type(error).__name__}") from error
+            raise Unavailable(f"QuestDB: {str(error) or type(error).__name__}") from error
         if answer.status_code != OK:
             raise Unavailable(f"QuestDB: HTTP {answer.status_code}")
 

@@ -95,7 +95,7 @@ class Pull:
         try:
             await self._client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{consumer}", body.encode(), reply=inbox)
         except (nats.errors.Error, OSError) as error:
-            raise Unavailable(f"cannot read stream {self._stream}: {error or type(error).__name__}") from error
+            raise Unavailable(f"cannot read stream {self._stream}: {str(error) or type(error).__name__}") from error
 
     async def _on_message(self, message: Msg) -> None:
         if message.reply:

@@ -170,7 +170,7 @@ class QuestDbFills:
                 yield connection
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             self._connected = False
-            raise Unavailable(f"QuestDB: {error or type(error).__name__}") from error
+            raise Unavailable(f"QuestDB: {str(error) or type(error).__name__}") from error
         if not self._connected:
             self._connected = True
             log.info("Connected to QuestDB", address=self._http.netloc.rpartition("@")[2])

@@ -47,7 +47,7 @@ class ValkeySnapshots:
         try:
             await self._client.ping()
         except (RedisError, OSError, TimeoutError) as error:
-            raise Unavailable(f"Valkey: {error or type(error).__name__}") from error
+            raise Unavailable(f"Valkey: {str(error) or type(error).__name__}") from error
 
     async def write(self, snapshots: Iterable[tuple[str, Mapping[str, str]]]) -> None:
         """Each account's hash is replaced field by field; the fields are always the same ones."""
@@ -57,7 +57,7 @@ class ValkeySnapshots:
                     pipeline.hset(portfolio_key(account), items=[text for pair in fields.items() for text in pair])
                 await pipeline.execute()
         except (RedisError, OSError, TimeoutError) as error:
-            raise Unavailable(f"Valkey: {error or type(error).__name__}") from error
+            raise Unavailable(f"Valkey: {str(error) or type(error).__name__}") from error
 
     async def close(self) -> None:
         await self._client.connection_pool.disconnect()

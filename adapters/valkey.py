@@ -181,7 +181,7 @@ class ValkeyPositions:
             yield
         except (RedisError, OSError, TimeoutError) as error:
             self._connected = False
-            raise Unavailable(f"Valkey: {error or type(error).__name__}", unknown=True) from error
+            raise Unavailable(f"Valkey: {str(error) or type(error).__name__}", unknown=True) from error
         if not self._connected:
             self._connected = True
             log.info("Connected to Redis", address=self._address)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -17,6 +18,7 @@ from domain.commands import OrderCommand
 from domain.order import Order
 from domain.orders import Orders
 from domain.ports import Clock, Fenced, Head, Journal, OrderStore, Unavailable
+from domain.values import ZERO
 
 log = structlog.get_logger()
 
@@ -29,7 +31,8 @@ class Landed(msgspec.Struct, frozen=True):
     order: Order | None
     events: Events
     seq: int
-    cum_quantity: object = None
+    cum_quantity: Decimal = ZERO
+    notional: Decimal = ZERO
 
 
 Then = Callable[[Landed | Unavailable], None]
@@ -119,9 +122,9 @@ class Host:
             order = self.book.apply(order, events)
 
         def landed(outcome: Outcome) -> None:
-            self._landed(order, events, cum, outcome, then)
+            self._landed(Landed(order, events, 0, cum, notional), outcome, then)
 
-        cum = order.cum_quantity if order else None
+        cum, notional = (order.cum_quantity, order.notional) if order else (ZERO, ZERO)
         if events:
             ticket = commits.add(events, landed)
             if order is not None:
@@ -131,17 +134,17 @@ class Host:
         else:
             commits.join(order.commit, landed)
 
-    def _landed(self, order: Order | None, events: Events, cum: object, outcome: Outcome, then: Then) -> None:
+    def _landed(self, came: Landed, outcome: Outcome, then: Then) -> None:
         if isinstance(outcome, Unavailable):
             then(outcome)
             return
-        if events:
-            self.book.landed(order, events, outcome)
-        result = Landed(order, events, outcome, cum)
+        if came.events:
+            self.book.landed(came.order, came.events, outcome)
+        result = Landed(came.order, came.events, outcome, came.cum_quantity, came.notional)
         try:
             then(result)
         finally:
-            if events:
+            if came.events:
                 self.on_landed(result)
 
     async def perform(self, command: OrderCommand) -> Landed:

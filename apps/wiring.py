@@ -63,7 +63,7 @@ async def nats_trouble(client: Client) -> str | None:
     try:
         await client.rtt(PROBE_TIMEOUT_S)  # type: ignore[arg-type]
     except (TimeoutError, OSError, nats.errors.Error) as error:
-        return f"no answer: {error or type(error).__name__}"
+        return f"no answer: {str(error) or type(error).__name__}"
     return None
 
 

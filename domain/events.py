@@ -195,6 +195,20 @@ class ReportQuarantined(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     report: str
 
 
+class JournalAccepted(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    """An operator said that the journal goes on from a sequence, although it had been acknowledged up to another.
+
+    It belongs to no order: `order_id` and `status` say nothing, and every fold goes past it.
+    """
+
+    order_id: str = ""
+    status: State = State.NEW
+    who: str
+    reason: str
+    goes_on_from: int
+    acknowledged_to: int
+
+
 OrderEvent = (
     OrderSubmitted
     | OrderRiskChecked
@@ -212,6 +226,7 @@ OrderEvent = (
     | OrderExpired
     | TransitionRefused
     | ReportQuarantined
+    | JournalAccepted
 )
 
 EVENTS: tuple[type[Fact], ...] = OrderEvent.__args__  # every kind of fact, in the order of an order's life

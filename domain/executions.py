@@ -13,8 +13,18 @@ from domain.queue import PriorityQueue
 ROUTED_KEPT_MAX: Final = 10_000
 """Route records kept for `/routes`; older ones are in the order's timeline."""
 
+STATE_VERSION: Final = 1
+"""To be raised when the same fields of `ExecutionsState` come to mean something else."""
 
-class Working(msgspec.Struct, gc=False):
+
+class Waiting(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An order without a route yet, and when the journal queued it; None before that."""
+
+    terms: e.OrderSubmitted
+    queued_at: int | None = None
+
+
+class Working(msgspec.Struct, array_like=True, gc=False):
     """An open order at a venue: its terms, its legs, and which of them the venue has answered."""
 
     terms: e.OrderSubmitted
@@ -23,17 +33,39 @@ class Working(msgspec.Struct, gc=False):
     answered: frozenset[str] = frozenset()
 
 
+class ExecutionsState(msgspec.Struct, frozen=True, gc=False):
+    """Each in the order in which the journal told of it."""
+
+    waiting: tuple[Waiting, ...]
+    working: tuple[Working, ...]
+    routed: tuple[e.OrderRouted, ...]
+
+
 class Executions:
-    """`new`: routes just read from the journal, to be sent. `cancels`: requests to withdraw, to be sent. Both are emptied by who sends."""
+    """`to_send`: routes just read from the journal. `to_cancel`: requests to withdraw. Who sends empties both; who routes empties `queue`."""
 
     def __init__(self, shard: int = 0) -> None:
         self._shard = shard
-        self._terms: dict[str, e.OrderSubmitted] = {}
+        self._waiting: dict[str, Waiting] = {}
         self.queue = PriorityQueue()
         self.working: dict[str, Working] = {}
         self.routed: OrderedDict[str, e.OrderRouted] = OrderedDict()
         self.to_send: list[VenueRequest] = []
         self.to_cancel: list[VenueRequest] = []
+
+    def state(self) -> ExecutionsState:
+        """All that the journal said so far, to be encoded before the next event. What was taken from the queue waits still, until its route is journaled."""
+        return ExecutionsState(tuple(self._waiting.values()), tuple(self.working.values()), tuple(self.routed.values()))
+
+    def restore(self, state: ExecutionsState) -> None:
+        """Go on from there, in a fold that has seen nothing. Nothing of it is to be sent: it may have been."""
+        assert not self._waiting and not self.working, "a state is restored into empty executions"
+        self._waiting = {waiting.terms.order_id: waiting for waiting in state.waiting}
+        self.working = {working.terms.order_id: working for working in state.working}
+        self.routed = OrderedDict((routed.order_id, routed) for routed in state.routed)
+        for waiting in state.waiting:
+            if waiting.queued_at is not None:
+                self.queue.put(waiting.terms, waiting.queued_at)
 
     def apply(self, event: e.OrderEvent) -> None:
         if event.status in CLOSED:
@@ -41,9 +73,9 @@ class Executions:
             return
         match event:
             case e.OrderSubmitted():
-                self._terms[event.order_id] = event
+                self._waiting[event.order_id] = Waiting(event)
             case e.OrderQueued():
-                self.queue.put(self._terms[event.order_id], event.at)
+                self._queue(event)
             case e.OrderRouted():
                 self._route(event)
             case e.RouteAcknowledged() | e.OrderFilled() | e.RouteClosed():
@@ -51,8 +83,13 @@ class Executions:
             case e.CancelRequested():
                 self._cancel(event.order_id)
 
+    def _queue(self, event: e.OrderQueued) -> None:
+        terms = self._waiting.pop(event.order_id).terms
+        self._waiting[event.order_id] = Waiting(terms, event.at)  # behind those that were queued before it
+        self.queue.put(terms, event.at)
+
     def _route(self, event: e.OrderRouted) -> None:
-        terms = self._terms.pop(event.order_id)
+        terms = self._waiting.pop(event.order_id).terms
         self.queue.discard(event.order_id)
         self.working[event.order_id] = Working(terms, event.legs, event.at)
         self.routed[event.order_id] = event
@@ -69,7 +106,7 @@ class Executions:
             self.to_cancel.extend(self._request(working.terms, leg) for leg in working.legs)
 
     def _close(self, order_id: str) -> None:
-        self._terms.pop(order_id, None)
+        self._waiting.pop(order_id, None)
         self.queue.discard(order_id)
         self.working.pop(order_id, None)
 

@@ -42,10 +42,10 @@ class Orders:
         self.report_seqs: dict[str, int] = {}
 
     def apply(self, event: e.OrderEvent) -> Order | None:
-        """The order after the event; None for a report that belongs to no order."""
+        """The order after the event; None for one that belongs to no order."""
         order = self.by_id.get(event.order_id)
         self._heard(event)
-        if order is None and type(event) is e.ReportQuarantined:
+        if order is None and isinstance(event, (e.ReportQuarantined, e.JournalAccepted)):
             return None
         before = order.status if order else None
         order = evolve(order, event)

@@ -3,6 +3,7 @@
 import msgspec
 
 from domain.commands import VenueReport, VenueRequest
+from domain.events import JournalAccepted
 from domain.quotes import Quote
 
 
@@ -31,7 +32,7 @@ class Reported(VenueFact, frozen=True, kw_only=True, tag=True, gc=False):
     shard: int = 0
 
 
-VenueEvent = RequestTaken | StopTriggered | Reported
+VenueEvent = RequestTaken | StopTriggered | Reported | JournalAccepted
 
 
 class Cancel(msgspec.Struct, frozen=True, gc=False):

@@ -1,6 +1,6 @@
 """What the core needs of the world, named for the need. Adapters fill these; each has a contract suite in tests/contracts."""
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -55,6 +55,35 @@ class Journal(Protocol):
 
     def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[Recorded]]:
         """Batches of verified commits behind `after`, in order; for ever, or up to and with sequence `until`. Corrupt, Unavailable."""
+
+
+class Acceptance(msgspec.Struct, frozen=True, kw_only=True):
+    """An operator's word that a journal may go on from `head`, although the mark says that there was more, or something else."""
+
+    head: Head
+    mark: Head
+    at: int
+    who: str
+    reason: str
+
+
+class Watermark(Protocol):
+    """The last commit of a journal that is known to be on disk, kept outside the journal's own store."""
+
+    def read(self) -> Head | None:
+        """None when there never was one. Corrupt."""
+
+    def raise_to(self, head: Head) -> None:
+        """On disk when it returns; a lower head changes nothing. Unavailable."""
+
+    def acceptance(self) -> Acceptance | None:
+        """What an operator accepted and nobody went on from yet. Corrupt."""
+
+    def accept(self, acceptance: Acceptance) -> None:
+        """Keep it for the writer's next start. Unavailable."""
+
+    def settle(self, head: Head) -> None:
+        """The writer goes on from `head`, whatever the mark was; the acceptance is used up. Unavailable."""
 
 
 class Positions(Protocol):
@@ -129,6 +158,16 @@ class OrderStore(Protocol):
         """Orders with their bytes as they stood, and the checkpoint, in one step. From any thread. Unavailable."""
 
     def close(self) -> None: ...
+
+
+class Snapshots(Protocol):
+    """The states of folds beside the journal, so that a restart need not read all of it. Never an authority: lost, they are made again."""
+
+    def store(self, name: str, schema: str, head: Head, body: bytes) -> None:
+        """Keep the state that `name` had at `head`, and the one before it. Whole or not at all. Unavailable."""
+
+    def kept(self, name: str, schema: str) -> Iterator[tuple[Head, bytes]]:
+        """Those of this schema that verify, the newest first. What does not is passed over and said in the log. From any thread."""
 
 
 class Clock(Protocol):

@@ -27,13 +27,14 @@ DRAWN_AS: Final[dict[Picture, Format]] = {Picture.MERMAID: "mermaid", Picture.DO
 
 
 def diagram(
-    picture: Annotated[Picture, typer.Option("--format", "-f")] = Picture.MERMAID,
+    form: Annotated[Picture | None, typer.Option("--format", "-f", help="By default what the file's name ends in, else mermaid.")] = None,
     counts: Annotated[bool, typer.Option("--counts", help="With the live counts of oms on states and arrows.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", dir_okay=False, help="Else to stdout.")] = None,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
     """Draw the life of an order. Without --counts nothing needs to run."""
+    picture = form or _named(output)
     if picture is Picture.PNG and output is None and sys.stdout.isatty():
         raise WrongUsage("A PNG is not for a terminal.", "Name a file: trade diagram --format png -o life.png")
     drawn = _with_counts(DRAWN_AS[picture], data_dir, port_offset) if counts else draw(DRAWN_AS[picture]).encode()
@@ -48,9 +49,14 @@ def diagram(
     show.hint(f"{output}: {len(body)} bytes")
 
 
-def _with_counts(form: Format, data_dir: Path | None, port_offset: int | None) -> bytes:
+def _named(output: Path | None) -> Picture:
+    ending = output.suffix.removeprefix(".") if output else ""
+    return Picture(ending) if ending in tuple(Picture) else Picture.MERMAID
+
+
+def _with_counts(drawn_as: Format, data_dir: Path | None, port_offset: int | None) -> bytes:
     with Oms(find(data_dir, port_offset)["oms"]) as oms:
-        return oms.get("/diagram", format=form, counts=1).body
+        return oms.get("/diagram", format=drawn_as, counts=1).body
 
 
 def _png(svg: bytes) -> bytes:

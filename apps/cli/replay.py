@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from adapters.valkey import ValkeyPositions
 from apps.cli import show
 from apps.cli.addresses import Addresses, find
-from apps.cli.client import START
+from apps.cli.client import START, to_stderr
 from apps.cli.connection import connected
 from apps.cli.options import DataDir, PortOffset, identifier
 from apps.cli.rebuild import Comparison, Rebuilt, compare, put_right
@@ -82,7 +82,7 @@ async def _as_it_was(journal: Journal, seq: int, account: str | None) -> None:
     rebuilt = await _rebuild(journal, seq)
     wanted = [p for p in rebuilt.book.positions.values() if account in (None, p.account)]
     show.table("", COLUMNS, (_row(p) for p in sorted(wanted, key=lambda p: (p.account, p.symbol))), numbers=COLUMNS[2:])
-    show.hint(f"{_count(rebuilt)} rebuilt as of sequence {rebuilt.head.seq}; Valkey was not asked.")
+    to_stderr(f"{_count(rebuilt)} rebuilt as of sequence {rebuilt.head.seq}; Valkey was not asked.")
 
 
 def _row(position: Position) -> tuple[object, ...]:

@@ -13,6 +13,7 @@ from apps.commits import GroupCommit, Outcome, Pace
 from apps.gateway.reports import VENUE_COMMITS, ReportLog
 from config.catalogue import VenueSettings
 from domain.commands import VenueReport
+from domain.events import JournalAccepted
 from domain.instruments import Instrument
 from domain.paper import PaperVenue
 from domain.paper_events import Message, Passed, Reported, RequestTaken, StopTriggered, VenueEvent
@@ -239,3 +240,5 @@ def route_of(event: VenueEvent) -> str:
             return event.route_id
         case Reported():
             return event.report.route_id
+        case JournalAccepted():
+            return ""

@@ -9,6 +9,8 @@ from apps.host import Landed
 from apps.oms.metrics import OmsMetrics
 from apps.outbox import Outbox
 from domain.events import OrderFilled, ReportQuarantined, TransitionRefused
+from domain.lifecycle import CLOSED
+from domain.values import ZERO, divide
 
 log = structlog.get_logger()
 
@@ -32,9 +34,13 @@ class Notices:
             "client_order_id": order.client_order_id,
             "account": order.account,
             "symbol": order.symbol,
+            "side": order.side,
+            "type": order.order_type,
             "status": last.status,
             "cum_quantity": landed.cum_quantity,
             "quantity": order.quantity,
+            "leaves_quantity": ZERO if last.status in CLOSED else max(order.quantity - landed.cum_quantity, ZERO),
+            "average_price": divide(landed.notional, landed.cum_quantity) if landed.cum_quantity else None,
             "seq": landed.seq,
             "at": last.at,
             "events": landed.events,

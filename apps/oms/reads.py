@@ -1,6 +1,6 @@
 """Reading orders: never speculative state. A view is taken, then answered when all that it shows is on disk."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from adapters.codec import ORDER_COMMITS
@@ -8,10 +8,13 @@ from apps.host import Host
 from apps.http import Refusal
 from apps.oms.intake import unavailable
 from apps.oms.views import View, event_view, order_view
-from domain.order import Order
+from domain.events import OrderEvent
+from domain.order import Order, evolved
 from domain.ports import Journal, Unavailable
 
 LIST_MAX: Final = 1000
+CREATED_AT_MAX: Final = 2**63 - 1
+"""The latest time that a store can be asked for."""
 
 
 class Reads:
@@ -44,6 +47,17 @@ class Reads:
     async def one(self, order_id: str) -> View:
         return (await self.views([self.find(order_id)]))[0]
 
+    async def as_of(self, order_id: str, at_seq: int) -> View:
+        """The order as the journal had it at a sequence: evolved from its events up to there, never from live state."""
+        order = self.find(order_id)
+        if at_seq > self._host.head.seq:
+            raise Refusal(422, "seq_not_reached", f"the journal stands at sequence {self._host.head.seq}", as_of_seq=self._host.head.seq)
+        seen = [seq for seq in order.seqs if seq <= at_seq]
+        past = evolved([event for seq in seen for event in await self._events(order_id, seq)])
+        if past is None:
+            raise Refusal(404, "order_not_found", f"order {order_id} did not exist at sequence {at_seq}")
+        return order_view(past) | {"seq": seen[-1]}
+
     async def page(self, wanted: dict[str, str], limit: int, cursor: str | None) -> dict[str, Any]:
         """Newest first, over memory and store without a seam: what is not saved yet is taken from memory, all else from the store."""
         if not self._host.ready:
@@ -66,18 +80,18 @@ class Reads:
         order = self.find(order_id)
         try:
             await self._host.settled(order)
-            lines: list[View] = []
-            for seq in order.seqs:
-                lines.extend(await self._lines(order_id, seq))
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
-        return lines
+        return [event_view(event, seq) for seq in order.seqs for event in await self._events(order_id, seq)]
 
-    async def _lines(self, order_id: str, seq: int) -> Iterable[View]:
-        recorded = await self._journal.read(seq)
+    async def _events(self, order_id: str, seq: int) -> list[OrderEvent]:
+        """The order's own events of one commit, read from the journal."""
+        try:
+            recorded = await self._journal.read(seq)
+        except Unavailable as trouble:
+            raise unavailable(str(trouble), unknown=False) from trouble
         assert recorded is not None, f"the journal lost sequence {seq}"
-        events = ORDER_COMMITS.decode(recorded.payload).events
-        return [event_view(event, seq) for event in events if event.order_id == order_id]
+        return [event for event in ORDER_COMMITS.decode(recorded.payload).events if event.order_id == order_id]
 
 
 def _key(order: Order) -> tuple[int, str]:

@@ -44,9 +44,11 @@ def _orders(routes: APIRouter, host: Host, reads: Reads) -> None:
         raise AssertionError("the fast path serves this")
 
     @routes.get("/orders/{order_id}", responses={**NOT_FOUND, **UNAVAILABLE})
-    async def show_order(order_id: str) -> Response:
-        """One order as it is now. What it shows is on disk."""
-        return Exact(await reads.one(order_id))
+    async def show_order(
+        order_id: str, at_seq: Annotated[int | None, Query(ge=1, description="As it was at this sequence.")] = None
+    ) -> Response:
+        """One order as it is now, or as it was. What it shows is on disk."""
+        return Exact(await (reads.one(order_id) if at_seq is None else reads.as_of(order_id, at_seq)))
 
     @routes.get("/orders/{order_id}/events", responses={**NOT_FOUND, **UNAVAILABLE})
     async def show_timeline(order_id: str) -> Response:
@@ -60,7 +62,7 @@ def _orders(routes: APIRouter, host: Host, reads: Reads) -> None:
         symbol: SymbolQuery | None = None,
         client_order_id: ClientOrderIdQuery | None = None,
         limit: int = Query(100, ge=1, le=LIST_MAX),
-        cursor: str | None = Query(None, pattern=r"^\d{1,19}-[0-9a-f]{32}$", description="`next` of the page before."),
+        cursor: str | None = Query(None, pattern="^[0-9]{1,19}-[0-9a-f]{32}$", description="`next` of the page before."),
     ) -> Response:
         """Orders, newest first; `next` is null at the end."""
         wanted = {"account": account, "status": status, "symbol": symbol, "client_order_id": client_order_id}

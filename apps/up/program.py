@@ -45,7 +45,7 @@ def http_answers(port: int, path: str) -> bytes:
         response = connection.getresponse()
         body = response.read(ANSWER_MAX)
     except (OSError, http.client.HTTPException) as error:
-        raise NotReady(f"GET {path} on port {port}: {error or type(error).__name__}") from error
+        raise NotReady(f"GET {path} on port {port}: {str(error) or type(error).__name__}") from error
     finally:
         connection.close()
     if response.status != http.client.OK:
@@ -65,6 +65,6 @@ def socket_answers(port: int, *, say: bytes, hear: bytes) -> None:
                     break
                 heard += piece
     except OSError as error:
-        raise NotReady(f"port {port}: {error or type(error).__name__}") from error
+        raise NotReady(f"port {port}: {str(error) or type(error).__name__}") from error
     if hear not in heard:
         raise NotReady(f"port {port} said {heard[:100]!r} instead of {hear!r}")

@@ -71,7 +71,7 @@ class Account(msgspec.Struct):
         for holding in self.holdings.values():
             price = marks.mids.get(holding.symbol, holding.last_price)
             if price != holding.mark:
-                self._value(holding, holding.quantity, price)
+                self.value_at(holding, holding.quantity, price)
         self.marked = marks.version
 
     def open(self, symbol: str, side: Side, quantity: Decimal, notional: Decimal) -> None:
@@ -97,10 +97,11 @@ class Account(msgspec.Struct):
         """A signed quantity changed hands at a price in USD. A bust is the opposite trade with its fee given back."""
         holding = self.holding(symbol)
         cash = self.cash - quantity * price - fee
-        self._value(holding, holding.quantity + quantity, marks.mids.get(symbol, price))
+        self.value_at(holding, holding.quantity + quantity, marks.mids.get(symbol, price))
         self.cash, holding.last_price = cash, price
 
-    def _value(self, holding: Holding, quantity: Decimal, mark: Decimal) -> None:
+    def value_at(self, holding: Holding, quantity: Decimal, mark: Decimal) -> None:
+        """A position of this quantity at this mark, in place of what the holding had."""
         value = quantity * mark
         worst = max(
             side_worst(quantity, value, holding.buy_quantity, holding.buy_notional),
@@ -144,7 +145,7 @@ class Exposure:
         self.orders: dict[str, Open] = {}
         self.reservations: dict[str, Reservation] = {}
         self.changed: set[str] = set()
-        self._initial = buying_power_initial
+        self.initial = buying_power_initial
 
     @property
     def oldest_reservation_ns(self) -> int | None:
@@ -154,7 +155,7 @@ class Exposure:
         """The account, marked to the market. One that never traded is made up for the moment and not remembered."""
         found = self.accounts.get(account)
         if found is None:
-            return Account(account, self._initial)
+            return Account(account, self.initial)
         found.mark(self.marks)
         return found
 
@@ -163,7 +164,7 @@ class Exposure:
         self.changed.add(name)
         found = self.accounts.get(name)
         if found is None:
-            found = self.accounts[name] = Account(name, self._initial)
+            found = self.accounts[name] = Account(name, self.initial)
         return found
 
     def reserve(self, order_id: str, reservation: Reservation) -> None:

@@ -5,6 +5,7 @@ from decimal import Decimal
 from domain import events as e
 from domain.lifecycle import CLOSED
 from domain.risk.exposure import Exposure, Open
+from domain.risk.state import RiskState, accounts_of, restore
 from domain.values import ZERO, signed
 
 
@@ -19,6 +20,21 @@ class RiskFold:
         self.exposure = exposure
         self.seq = 0
         self._submitted: dict[str, e.OrderSubmitted] = {}
+
+    def state(self) -> RiskState:
+        """All that the journal said so far, and nothing else: equal after the same events, whoever reserved what, whatever the prices are."""
+        rates = dict(self.exposure.marks.rates)
+        return RiskState(self.seq, rates, accounts_of(self.exposure), tuple(self._submitted.values()))
+
+    def restore(self, state: RiskState) -> None:
+        """Go on from there, in a fold that has seen nothing. ValueError, and nothing changed, when money is counted differently by now."""
+        rates = self.exposure.marks.rates
+        changed = sorted(symbol for symbol, rate in state.rates.items() if rates.get(symbol) != rate)
+        if changed:
+            raise ValueError(f"the catalogue counts {changed[0]} at {rates.get(changed[0])} and not at {state.rates[changed[0]]}")
+        self.seq = state.seq
+        self._submitted = {event.order_id: event for event in state.submitted}
+        restore(self.exposure, state.accounts)
 
     def apply(self, event: e.OrderEvent, seq: int) -> None:
         self.seq = seq

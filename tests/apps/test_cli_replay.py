@@ -189,6 +189,7 @@ def test_positions_as_they_were_need_no_valkey(world: World) -> None:
     ended = world.replay("--to-seq 2 --account bob")
     assert ended.exit_code == 0
     assert [line.split()[:3] for line in ended.stdout.splitlines()] == [["account", "symbol", "quantity"], ["bob", "BTCUSDT", "7"]]
+    assert ended.stderr.endswith("2 positions rebuilt as of sequence 2; Valkey was not asked.\n")
     assert world.replay("--to-seq 5").exit_code == 1
 
 

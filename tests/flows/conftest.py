@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.flows.doors import Doors
 from tests.stack import LiveStack
 
 
@@ -22,3 +23,11 @@ def fresh(tmp_path: Path) -> Iterator[LiveStack]:
     started = LiveStack(tmp_path / "data", "--fills", "sqlite").start()
     yield started
     started.close()
+
+
+@pytest.fixture
+def doors(running: LiveStack) -> Iterator[Doors]:
+    """A client of the shared stack's oms that takes no 500 for an answer."""
+    opened = Doors(running)
+    yield opened
+    opened.close()

@@ -1,0 +1,44 @@
+"""One short name for the state of a fold: equal states have equal names, in any process, whatever way they came about."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from domain.order import Order
+from domain.position import Position
+from domain.values import plain
+
+DIGEST_BYTES: Final = 16
+
+
+def state_hash(state: object) -> str:
+    """BLAKE2b over canonical JSON: keys and sets sorted, numbers as people write them (1.50 is 1.5), lists in their own order."""
+    return hashlib.blake2b(canonical(state).encode(), digest_size=DIGEST_BYTES).hexdigest()
+
+
+def canonical(state: object) -> str:
+    builtins = msgspec.to_builtins(state, builtin_types=(Decimal,), order="deterministic")
+    return json.dumps(builtins, default=_number, sort_keys=True, separators=(",", ":"))
+
+
+def shape_of(kind: Any, version: int) -> str:
+    """What a stored state is held against before it is read: it changes with the fields of `kind`, and with `version` when only their meaning does."""
+    return f"{version}-{state_hash(msgspec.json.schema(kind))}"
+
+
+def orders_state(orders: Iterable[Order]) -> list[Order]:
+    """Orders as their events made them, sorted, without the host's book-keeping."""
+    return [msgspec.structs.replace(order, seqs=(), commit=0) for order in sorted(orders, key=lambda order: order.order_id)]
+
+
+def positions_state(positions: Iterable[Position]) -> list[Position]:
+    return sorted(positions, key=lambda position: (position.account, position.symbol))
+
+
+def _number(value: object) -> str:
+    assert isinstance(value, Decimal), f"a state holds a {type(value).__name__}"
+    return plain(value)

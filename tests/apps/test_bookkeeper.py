@@ -1,0 +1,219 @@
+"""Memory and store together are the journal: after any stop, with any save lost, closed orders forgotten and found again."""
+
+import asyncio
+from decimal import Decimal
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapters.chain import GENESIS
+from adapters.clock import SystemClock
+from adapters.codec import ORDER_COMMITS
+from adapters.memory import MemoryJournal, MemoryLog, MemoryOrderStore
+from apps.commits import Pace
+from apps.host import Host
+from domain.commands import CancelOrder, Decision, ReportKind, RouteOrder, SubmitOrder, Terms, VenueReport
+from domain.events import Leg
+from domain.lifecycle import State
+from domain.order import Order, evolve
+from domain.values import OrderType, Side, order_id_of, use_exact_arithmetic
+
+SOON_S = 5.0
+
+
+def terms(name: str) -> Terms:
+    return Terms(
+        order_id=order_id_of("alice", name),
+        account="alice",
+        client_order_id=name,
+        symbol="BTCUSDT",
+        side=Side.BUY,
+        order_type=OrderType.LIMIT,
+        quantity=Decimal("2"),
+        price=Decimal("100"),
+    )
+
+
+def submit(name: str) -> SubmitOrder:
+    order_id = order_id_of("alice", name)
+    return SubmitOrder(order_id=order_id, terms=terms(name), decision=Decision(order_id=order_id, limits_version=1))
+
+
+def fill(name: str, number: int, quantity: str) -> VenueReport:
+    order_id = order_id_of("alice", name)
+    return VenueReport(
+        report=ReportKind.FILL,
+        order_id=order_id,
+        route_id=f"{order_id}-1",
+        venue="PAPER_A",
+        report_seq=number,
+        at=1,
+        account="alice",
+        symbol="BTCUSDT",
+        side=Side.BUY,
+        exec_id=f"x{number}",
+        quantity=Decimal(quantity),
+        price=Decimal("99"),
+        fee=Decimal("0.1"),
+    )
+
+
+def route(name: str) -> RouteOrder:
+    order_id = order_id_of("alice", name)
+    return RouteOrder(order_id=order_id, legs=(Leg(f"{order_id}-1", "PAPER_A", Decimal("2")),), policy="test")
+
+
+class Desk:
+    """A host that can be stopped as by kill -9 and begun again over the same journal and store."""
+
+    def __init__(self, log: MemoryLog, store: MemoryOrderStore) -> None:
+        self.host = Host(MemoryJournal(log), SystemClock(), store=store, pace=Pace(wait_s=0))
+        self._task = asyncio.create_task(self.host.run())
+
+    async def ready(self) -> "Desk":
+        async with asyncio.timeout(SOON_S):
+            while not self.host.ready:
+                await asyncio.sleep(0.001)
+        return self
+
+    async def kill(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def saved(self) -> None:
+        async with asyncio.timeout(SOON_S):
+            while self.host.book.unsaved():
+                await asyncio.sleep(0.01)
+
+
+async def replayed(log: MemoryLog) -> dict[str, Order]:
+    """The orders as the journal alone has them."""
+    orders: dict[str, Order] = {}
+    async for batch in MemoryJournal(log).follow(GENESIS, until=len(log.commits)):
+        for recorded in batch:
+            for event in ORDER_COMMITS.decode(recorded.payload).events:
+                orders[event.order_id] = evolve(orders.get(event.order_id), event)
+    return orders
+
+
+def bare(order: Order | None) -> tuple[object, ...] | None:
+    return order and (order.status, order.version, order.cum_quantity, order.notional, order.trades, order.routes, order.updated_at)
+
+
+async def test_a_closed_order_leaves_memory_and_is_found_again() -> None:
+    desk = await Desk(MemoryLog(), MemoryOrderStore()).ready()
+    await desk.host.perform(submit("a"))
+    await desk.host.perform(CancelOrder(order_id=terms("a").order_id))
+    await desk.saved()
+    assert terms("a").order_id not in desk.host.orders.by_id
+    found = desk.host.find(terms("a").order_id)
+    assert found is not None
+    assert found.status is State.CANCELLED
+    await desk.kill()
+
+
+async def test_a_late_fill_brings_a_forgotten_order_back() -> None:
+    # FAILURES 29
+    desk = await Desk(MemoryLog(), MemoryOrderStore()).ready()
+    await desk.host.perform(submit("a"))
+    await desk.host.perform(route("a"))
+    await desk.host.perform(fill("a", 1, "2"))
+    await desk.saved()
+    landed = await desk.host.perform(fill("a", 2, "1"))
+    assert landed.events[0].overfill  # type: ignore[union-attr]
+    await desk.saved()
+    found = desk.host.find(terms("a").order_id)
+    assert found is not None
+    assert found.cum_quantity == 3
+    assert not desk.host.orders.by_id
+    await desk.kill()
+
+
+async def test_a_submit_is_recognised_whatever_its_age_and_after_a_restart() -> None:
+    # FAILURES 5
+    log, store = MemoryLog(), MemoryOrderStore()
+    desk = await Desk(log, store).ready()
+    first = await desk.host.perform(submit("a"))
+    await desk.host.perform(CancelOrder(order_id=terms("a").order_id))
+    await desk.saved()
+    await desk.kill()
+    again = await Desk(log, store).ready()
+    landed = await again.host.perform(submit("a"))
+    assert landed.events == ()
+    assert landed.order is not None
+    assert landed.order.seqs[0] == first.seq
+    await again.kill()
+
+
+async def test_a_store_of_another_journal_is_not_believed() -> None:
+    store = MemoryOrderStore()
+    desk = await Desk(MemoryLog(), store).ready()
+    await desk.host.perform(submit("a"))
+    await desk.saved()
+    await desk.kill()
+    other = await Desk(MemoryLog(), store).ready()
+    assert other.host.find(terms("a").order_id) is None
+    assert store.load() is None
+    await other.kill()
+
+
+async def test_a_store_that_cannot_be_written_keeps_orders_in_memory() -> None:
+    # FAILURES 48
+    store = MemoryOrderStore()
+    desk = await Desk(MemoryLog(), store).ready()
+    await desk.host.perform(submit("a"))
+    await desk.saved()
+    store.down = True
+    await desk.host.perform(CancelOrder(order_id=terms("a").order_id))
+    await asyncio.sleep(0.5)
+    assert desk.host.book.save_failures
+    found = desk.host.find(terms("a").order_id)
+    assert found is not None
+    assert found.status is State.CANCELLED
+    await desk.kill()
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=st.lists(st.sampled_from(["submit", "route", "fill", "cancel", "save", "kill", "old store"]), max_size=25))
+def test_after_any_stop_memory_and_store_are_the_journal(steps: list[str]) -> None:
+    use_exact_arithmetic()
+    asyncio.run(_live_through(steps))
+
+
+async def _live_through(steps: list[str]) -> None:
+    log, store = MemoryLog(), MemoryOrderStore()
+    desk = await Desk(log, store).ready()
+    names, number = [f"o{n}" for n in range(4)], 0
+    kept = dict(store._orders), store._meta
+    for turn, step in enumerate(steps):
+        name = names[turn % len(names)]
+        known = desk.host.find(terms(name).order_id)
+        match step:
+            case "submit":
+                await desk.host.perform(submit(name))
+            case "route" if known:
+                await desk.host.perform(route(name))
+            case "fill" if known:
+                number += 1
+                await desk.host.perform(fill(name, number, "1"))
+            case "cancel" if known:
+                await desk.host.perform(CancelOrder(order_id=known.order_id))
+            case "save":
+                kept = dict(store._orders), store._meta
+                await desk.saved()
+            case "kill" | "old store":
+                await desk.kill()
+                if step == "old store":
+                    store._orders, store._meta = dict(kept[0]), kept[1]
+                desk = await Desk(log, store).ready()
+    truth = await replayed(log)
+    for name in names:
+        order_id = terms(name).order_id
+        assert bare(desk.host.find(order_id)) == bare(truth.get(order_id))
+    open_ids = {order_id for order_id, order in truth.items() if not order.closed}
+    assert {order.order_id for order in desk.host.orders.open_of("alice")} == open_ids
+    counted = {state: count for state, count in desk.host.orders.states.items() if count}
+    assert sum(counted.values()) == len(truth)
+    assert all(counted.get(state, 0) == sum(o.status is state for o in truth.values()) for state in State)
+    assert desk.host.orders.report_seqs == ({"PAPER_A": number} if number else {})
+    await desk.kill()

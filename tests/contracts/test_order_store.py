@@ -1,0 +1,163 @@
+"""What every order store promises: saved together with its checkpoint, found again exactly, newest first, damage told from absence."""
+
+import sqlite3
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from adapters.codec import encode
+from adapters.memory import MemoryOrderStore
+from adapters.orderstore import SqliteOrderStore
+from domain.lifecycle import State
+from domain.order import Order, Route, Trade
+from domain.ports import Head, OrderStore, Unavailable
+from domain.values import OrderType, Side, TimeInForce, order_id_of
+
+MakeStore = Callable[[], OrderStore]
+HEAD = Head(7, 7, "chain")
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> MakeStore:
+    """Opens the same store again and again, as restarts do."""
+    if request.param == "memory":
+        only = MemoryOrderStore()
+        return lambda: only
+    return lambda: SqliteOrderStore(tmp_path / "orders.db")
+
+
+def an_order(name: str, *, at: int = 1, status: State = State.FILLED, account: str = "alice", symbol: str = "BTCUSDT") -> Order:
+    return Order(
+        order_id=order_id_of(account, name),
+        account=account,
+        client_order_id=name,
+        symbol=symbol,
+        side=Side.BUY,
+        order_type=OrderType.LIMIT,
+        quantity=Decimal("0.100000000001"),
+        price=Decimal("64250.123456789012"),
+        stop_price=None,
+        time_in_force=TimeInForce.GTC,
+        expire_at=None,
+        priority=0,
+        created_at=at,
+        updated_at=at,
+        status=status,
+        routes=(Route("r-1", "PAPER_A", Decimal("0.1"), Decimal("0.1"), "o1"),),
+        trades=(Trade("PAPER_A", "x1", "r-1", Decimal("0.1"), Decimal("1E-8"), Decimal(0)),),
+        seqs=(1, 2),
+    )
+
+
+def save(store: OrderStore, *orders: Order, checkpoint: int = 7, head: Head = HEAD) -> None:
+    store.save([(order, encode(order)) for order in orders], checkpoint=checkpoint, head=head, report_seqs={"PAPER_A": 3})
+
+
+def test_an_empty_store_has_nothing_to_begin_with(opened: MakeStore) -> None:
+    store = opened()
+    assert store.load() is None
+    assert store.find("nobody") is None
+    assert store.page({}, None, 10) == []
+    store.close()
+
+
+def test_an_order_comes_back_to_the_last_digit(opened: MakeStore) -> None:
+    store = opened()
+    save(store, an_order("a"))
+    assert store.find(order_id_of("alice", "a")) == an_order("a")
+    store.close()
+
+
+def test_a_restart_begins_with_the_open_orders_and_the_checkpoint(opened: MakeStore) -> None:
+    store = opened()
+    save(store, an_order("done"), an_order("open", status=State.ROUTED), checkpoint=5)
+    store.close()
+    again = opened()
+    found = again.load()
+    assert found is not None
+    assert (found.checkpoint, found.head, found.report_seqs) == (5, HEAD, {"PAPER_A": 3})
+    assert [order.client_order_id for order in found.open] == ["open"]
+    assert found.counts == {"filled": 1, "routed": 1}
+    again.close()
+
+
+def test_saving_again_replaces(opened: MakeStore) -> None:
+    store = opened()
+    save(store, an_order("a", status=State.ROUTED))
+    save(store, an_order("a", status=State.CANCELLED), checkpoint=9)
+    found = store.find(order_id_of("alice", "a"))
+    assert found is not None
+    assert found.status is State.CANCELLED
+    loaded = store.load()
+    assert loaded is not None
+    assert (loaded.checkpoint, loaded.open) == (9, [])
+    store.close()
+
+
+def test_where_an_order_stood_in_an_open_commit_is_forgotten(opened: MakeStore) -> None:
+    store = opened()
+    order = an_order("a")
+    order.commit = 99
+    save(store, order)
+    found = store.find(order.order_id)
+    assert found is not None
+    assert found.commit == 0
+    store.close()
+
+
+def test_pages_go_from_new_to_old_without_gap_or_repeat(opened: MakeStore) -> None:
+    store = opened()
+    save(store, *(an_order(f"n{n}", at=n // 2, account="alice" if n % 3 else "bob") for n in range(20)))
+    seen: list[Order] = []
+    below = None
+    while page := store.page({"account": "alice"}, below, 4):
+        seen += page
+        below = (page[-1].created_at, page[-1].order_id)
+    assert len(seen) == len({order.order_id for order in seen}) == 13
+    assert [order.created_at for order in seen] == sorted((order.created_at for order in seen), reverse=True)
+    store.close()
+
+
+def test_filters_hold_together(opened: MakeStore) -> None:
+    store = opened()
+    save(store, an_order("a"), an_order("b", status=State.ROUTED), an_order("c", symbol="ETHUSDT"), an_order("a", account="bob"))
+    found = store.page({"account": "alice", "status": "filled", "symbol": "BTCUSDT"}, None, 10)
+    assert [order.client_order_id for order in found] == ["a"]
+    assert len(store.page({"client_order_id": "a"}, None, 10)) == 2
+    store.close()
+
+
+def test_cleared_is_empty(opened: MakeStore) -> None:
+    store = opened()
+    save(store, an_order("a"))
+    store.clear()
+    assert store.load() is None
+    assert store.find(order_id_of("alice", "a")) is None
+    store.close()
+
+
+@pytest.mark.parametrize("harm", ["UPDATE orders SET checksum = checksum + 1", "UPDATE orders SET body = zeroblob(40)"])
+def test_a_damaged_row_is_never_an_order(tmp_path: Path, harm: str) -> None:
+    # FAILURES 51
+    store = SqliteOrderStore(tmp_path / "orders.db")
+    save(store, an_order("a", status=State.ROUTED))
+    with sqlite3.connect(tmp_path / "orders.db") as other:
+        other.execute(harm)
+    other.close()
+    with pytest.raises(Unavailable):
+        store.find(order_id_of("alice", "a"))
+    assert store.load() is None
+    store.close()
+
+
+def test_a_file_that_is_no_database_is_made_again(tmp_path: Path) -> None:
+    # FAILURES 51
+    (tmp_path / "orders.db").write_bytes(b"rubbish" * 1000)
+    store = SqliteOrderStore(tmp_path / "orders.db")
+    assert store.load() is None
+    store.clear()
+    save(store, an_order("a"))
+    assert store.find(order_id_of("alice", "a")) is not None
+    store.close()

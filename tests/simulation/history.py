@@ -1,0 +1,181 @@
+"""One history: trade while things go wrong, heal, wait until all is settled, end what is still open, and check everything."""
+
+import asyncio
+import contextlib
+import gc
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from adapters.codec import ORDER_COMMITS
+from apps.gateway.reports import VENUE_COMMITS
+from domain import checker
+from domain.checker import Audit, Bounds, Violation
+from domain.executions import Executions
+from domain.paper_events import VenueEvent
+from domain.risk.exposure import Exposure
+from domain.values import use_exact_arithmetic
+from tests.simulation import market
+from tests.simulation.faults import trouble
+from tests.simulation.house import House
+from tests.simulation.journal import Disk
+from tests.simulation.loop import VirtualLoop, run_virtually
+from tests.simulation.quiet import everything_quiet
+from tests.simulation.services import OPEN_ORDERS_MAX, Exeq
+from tests.simulation.world import World
+
+ORDERS = 30
+TROUBLE_S = 4.0
+SETTLED_WITHIN_S = 30.0
+"""FAILURES 2.2, invariant 9."""
+LOOK_S = 0.25
+
+BOUNDS = Bounds(
+    open_orders_max=OPEN_ORDERS_MAX,
+    position_notional_max=market.POSITION_MAX,
+    marks={market.SYMBOL: market.MID},
+    short_accounts=frozenset(),
+)
+
+
+class Outcome(msgspec.Struct):
+    """What one run came to. `state` is a hash over everything that happened: equal for equal seeds."""
+
+    seed: int
+    violations: list[Violation]
+    faults: Counter[str]
+    commits: int
+    events: int
+    orders: int
+    state: str
+    virtual_s: float
+    ends: Counter[str]
+
+
+def simulate(seed: int, tell: Callable[[str], None] | None = None) -> Outcome:
+    """Run one seed. The collector waits: when it runs must not depend on what ran before."""
+    use_exact_arithmetic()
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        outcome: Outcome = run_virtually(lambda loop: _history(World(seed, loop, tell)))
+    finally:
+        if collecting:
+            gc.enable()
+    if seed % 16 == 0:
+        gc.collect()
+    return outcome
+
+
+async def _history(world: World) -> Outcome:
+    with everything_quiet(world):
+        house = House(world)
+        world.loop.set_exception_handler(lambda loop, context: _unhandled(world, context))
+        await house.open()
+        await _until(lambda: house.oms.host.ready and house.risk.gate.shut is None, 10.0)
+        trading = asyncio.create_task(house.trader.trade(ORDERS, world.loop.time() + TROUBLE_S))
+        await trouble(house, world.loop.time() + TROUBLE_S)
+        await asyncio.sleep(max(0.0, TROUBLE_S - 1))
+        await house.heal()
+        await _settle(world, house, trading)
+        return _outcome(world, house)
+
+
+async def _settle(world: World, house: House, trading: "asyncio.Task[None]") -> None:
+    """Everybody has an answer and every order rests somewhere; then what is open is cancelled, and must end."""
+    began = world.loop.time()
+    if not await _until(lambda: trading.done() and _at_rest(house), SETTLED_WITHIN_S):
+        _still(world, house, "does not come to rest")
+        return
+    trading.result()
+    for order_id in [order_id for order_id, line in _audit(house).lines.items() if not line.order.closed]:
+        await house.trader.cancel(order_id, attempts=5)
+    if not await _until(lambda: _at_rest(house) and all(line.order.closed for line in _audit(house).lines.values()), SETTLED_WITHIN_S):
+        _still(world, house, "does not end")
+    world.tell("settled %.1f s after healing", world.loop.time() - began)
+
+
+def _still(world: World, house: House, what: str) -> None:
+    open_orders = [f"{order_id[:8]} {line.order.status}" for order_id, line in _audit(house).lines.items() if not line.order.closed]
+    seqs = f"journal {house.ground.orders.head.seq}, positions {house.ground.positions.seq}, risk {house.risk.risk.fold.seq}"
+    world.violated("liveness", "the house", f"{what}: {house.trader.waiting} clients wait, open: {open_orders}; {seqs}")
+
+
+def _at_rest(house: House) -> bool:
+    """Followers have read everything, and the journal says that nothing is under way."""
+    head = house.ground.orders.head.seq
+    exeq = house.lives["exeq"]
+    assert isinstance(exeq, Exeq)
+    if not all(process.alive for process in house.lives.values()) or not house.oms.host.ready or not hasattr(exeq, "orders"):
+        return False
+    if house.ground.positions.seq != head or house.risk.risk.fold.seq != head or exeq.orders.head.seq != head:
+        return False
+    audit = _audit(house)
+    if any(True for _ in checker.check_settled(audit, house.risk.risk.exposure.reservations)):
+        return False
+    return not any(violation for violation in _venue_violations(house, audit))
+
+
+async def _until(condition: Callable[[], bool], within_s: float) -> bool:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within_s
+    while not condition():
+        if loop.time() >= deadline:
+            return False
+        await asyncio.sleep(LOOK_S)
+    return True
+
+
+def _audit(house: House) -> Audit:
+    return checker.check_journal(_commits(house.ground.orders), bounds=BOUNDS)
+
+
+def _commits(disk: Disk) -> Iterator[checker.Commit]:
+    for head, payload in disk.log.commits:
+        yield checker.Commit(head.seq, head.n, head.chain, payload, ORDER_COMMITS.decode(payload).events)
+
+
+def _venue_events(disk: Disk) -> list[VenueEvent]:
+    return [event for _, payload in disk.log.commits for event in VENUE_COMMITS.decode(payload).events]
+
+
+def _venue_violations(house: House, audit: Audit) -> Iterator[Violation]:
+    for name, disk in house.ground.venues.items():
+        yield from checker.check_venue(audit, name, _venue_events(disk), settled=True)
+
+
+def _outcome(world: World, house: House) -> Outcome:
+    audit = _audit(house)
+    world.violations += audit.violations
+    world.violations += checker.check_answers(audit, house.trader.answers)
+    world.violations += checker.check_sends(audit, house.sends)
+    world.violations += _venue_violations(house, audit)
+    world.violations += checker.check_settled(audit, house.risk.risk.exposure.reservations)
+    world.violations += _folds(house, audit)
+    for name, error in house.unread_errors():
+        world.violated("no_task_dies", name, repr(error))
+    if (again := checker.state_hash(_audit(house))) != checker.state_hash(audit):
+        world.violated("replay_hash", "the journal", f"one replay makes {checker.state_hash(audit)}, the next {again}")
+    return Outcome(
+        seed=world.seed,
+        violations=world.violations,
+        faults=world.faults,
+        commits=audit.n,
+        events=audit.events,
+        orders=len(audit.lines),
+        state=audit.chain + checker.state_hash(audit),
+        virtual_s=world.loop.time(),
+        ends=Counter(str(line.order.status) for line in audit.lines.values()),
+    )
+
+
+def _folds(house: House, audit: Audit) -> Iterator[Violation]:
+    """What each service holds in memory or in its store, against a fresh replay."""
+    orders = {order_id: _plain(order) for order_id in audit.lines if (order := house.oms.host.find(order_id)) is not None}
+    yield from checker.check_fold("oms", orders, {order_id: _plain(line.order) for order_id, line in audit.lines.items()})
+    stored = {" ".join(key): position for key, position in house.ground.positions.positions.items()}
+    yield from checker.check_fold("positions", stored, {" ".join(key): position for key, position in audit.book.positions.items()})
+    executions, exposure = Executions(), type(house.risk)(house.ground)
+    raise NotImplementedError

@@ -1,0 +1,142 @@
+"""All services of one run: started, killed, cut off, mended; and what they did on the wire."""
+
+import asyncio
+from collections.abc import Iterator
+
+import msgspec
+
+from adapters.codec import decoder
+from domain.checker import Send
+from domain.commands import VenueRequest
+from tests.simulation.services import SERVICES, Gateway, Ground, Oms, Process, RiskService
+from tests.simulation.trader import Trader
+from tests.simulation.world import World
+
+RESTART_MAX_S = 1.0
+
+_REQUEST = decoder(VenueRequest)
+
+
+class House:
+    """`lives` are the processes that run now; a dead one stays there until its successor comes."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.ground = Ground(world)
+        self.ground.network.wire = self._on_wire
+        self.lives: dict[str, Process] = {}
+        self.dead: list[Process] = []
+        self.sends: list[Send] = []
+        self.lag: dict[str, float] = {}
+        self._skew_ns: dict[str, int] = {}
+        self._random = world.random("house")
+        self._calm = False
+        self.trader = Trader(world, self._door, lambda: self.ground.orders.head.seq)
+
+    async def open(self) -> None:
+        for name in SERVICES:
+            await self._start(name)
+
+    async def _start(self, name: str) -> None:
+        process = SERVICES[name](self.ground)
+        process.clock.skew_ns = self._skew_ns.get(name, 0)
+        self.lives[name] = process
+        self.world.tell("%s starts", name)
+        begun = process.run(process.begin())
+        begun.add_done_callback(lambda task: self._begun(process, task))
+        await asyncio.sleep(0)
+        for journal in process.journals:
+            journal.lag_s = self.lag.get(name, 0.0)
+
+    def _begun(self, process: Process, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            process.failed(f"did not start: {error!r}")
+
+    def _door(self) -> Oms | None:
+        oms = self.lives.get("oms")
+        return oms if isinstance(oms, Oms) and oms.alive and hasattr(oms, "intake") else None
+
+    def kill(self, name: str, how: str) -> None:
+        """kill -9, and a supervisor that starts it again after a while."""
+        process = self.lives[name]
+        if not process.alive or self._calm:
+            return
+        self.world.fired(how)
+        self.world.tell("%s is killed", name)
+        self._bury(process)
+
+    def _bury(self, process: Process) -> None:
+        process.die()
+        self.dead.append(process)
+        self.world.doomed.pop(process.name, None)
+        self.world.loop.create_task(self._restart(process.name, RESTART_MAX_S * self._random.random()))
+
+    async def _restart(self, name: str, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        if not self.lives[name].alive:
+            await self._start(name)
+
+    def doom(self, name: str, steps: int, *, before: bool) -> None:
+        process = self.lives[name]
+        if process.alive:
+            self.world.doomed[name] = (steps, before, lambda: self._bury(process))
+
+    def cut(self, name: str) -> None:
+        self.lives[name].client.cut()
+        for disk in self.ground.disks:
+            disk.disturb()
+
+    def mend(self, name: str) -> None:
+        self.lives[name].client.mend()
+
+    def skew(self, name: str, seconds: float) -> None:
+        self._skew_ns[name] = self.lives[name].clock.skew_ns = int(seconds * 1e9)
+
+    def be_quick(self, name: str) -> None:
+        self.lag.pop(name, None)
+        for journal in self.lives[name].journals:
+            journal.lag_s = 0.0
+
+    async def heal(self) -> None:
+        """From here on nothing goes wrong any more. Clocks stay wrong: nothing may depend on them."""
+        self._calm = True
+        self.world.tell("all is well from here on")
+        self.world.doomed.clear()
+        self.world.weather = msgspec.structs.replace(type(self.world.weather)())
+        for disk in self.ground.disks:
+            disk.calm()
+        self.ground.positions.down = self.ground.order_store.down = False
+        for name in SERVICES:
+            self.mend(name)
+            self.be_quick(name)
+
+    @property
+    def oms(self) -> Oms:
+        found = self.lives["oms"]
+        assert isinstance(found, Oms)
+        return found
+
+    @property
+    def risk(self) -> RiskService:
+        found = self.lives["risk"]
+        assert isinstance(found, RiskService)
+        return found
+
+    @property
+    def gateway(self) -> Gateway:
+        found = self.lives["gateway"]
+        assert isinstance(found, Gateway)
+        return found
+
+    def _on_wire(self, sender: str, subject: str, payload: bytes) -> None:
+        """What execution sends to venues, whether it arrives or not."""
+        if sender == "exeq" and subject.startswith("orders."):
+            request: VenueRequest = _REQUEST.decode(payload)
+            verb = subject.rsplit(".", 1)[1]
+            self.sends.append(Send(verb, request.order_id, request.route_id, self.ground.orders.head.seq))
+            self.world.tell("exeq sends %s %s to %s", verb, request.route_id, request.venue)
+
+    def unread_errors(self) -> Iterator[tuple[str, BaseException]]:
+        for process in (*self.dead, *self.lives.values()):
+            for error in process.lost_errors():
+                yield process.name, error

@@ -1,0 +1,43 @@
+"""A small market: one symbol whose price stands still, so that what an account has at stake can be told from the journal alone."""
+
+import random
+from collections.abc import Iterator
+from decimal import Decimal
+
+from config.catalogue import VenueSettings
+from domain.instruments import Instrument
+from domain.quotes import Quote
+from domain.risk.limits import ORDER_SIZE_LIMIT, POSITION_LIMIT, SHORT_RESTRICTION, Limits
+
+SYMBOL = "BTCUSDT"
+BID, MID, ASK = Decimal("99.99"), Decimal("100.00"), Decimal("100.01")
+QUOTE_EVERY_S = 0.4
+POSITION_MAX = Decimal(3_000)
+
+INSTRUMENTS = {
+    SYMBOL: Instrument(
+        symbol=SYMBOL, tick=Decimal("0.01"), lot=Decimal("0.1"), quantity_max=Decimal(1000), notional_min=Decimal(1), currency="USDT"
+    )
+}
+CURRENCIES = {"USDT": Decimal(1)}
+
+LIMITS = Limits(
+    enabled=frozenset({POSITION_LIMIT, ORDER_SIZE_LIMIT, SHORT_RESTRICTION}),
+    order_notional_max=Decimal(1_500),
+    position_notional_max=POSITION_MAX,
+    quote_age_max_ns=10_000_000_000,
+)
+
+
+def _venue(name: str, taker_bps: str, spread_ticks: int, latency_ms: float) -> VenueSettings:
+    return VenueSettings(name, Decimal(1), Decimal(taker_bps), spread_ticks, Decimal(1), latency_ms, frozenset({SYMBOL}), "full")
+
+
+VENUES = {"PAPER_A": _venue("PAPER_A", "10", 0, 1), "PAPER_B": _venue("PAPER_B", "10", 0, 2)}
+
+
+def quotes(chance: random.Random) -> Iterator[Quote]:
+    """Always the same prices; sizes small enough that some orders wait for the next quote."""
+    while True:
+        sizes = [Decimal(chance.randint(5, 80)) / 10 for _ in range(2)]
+        yield Quote(symbol=SYMBOL, venue="", bid=BID, bid_size=sizes[0], ask=ASK, ask_size=sizes[1], at=0)

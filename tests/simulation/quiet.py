@@ -1,0 +1,60 @@
+"""Logs become part of the story, and whoever asks for the time gets the loop's."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import apps.risk.desk
+import apps.risk.gate
+import apps.risk.measures
+import apps.risk.subject
+from tests.simulation.world import World
+
+ASKS_THE_TIME = (apps.risk.desk, apps.risk.gate, apps.risk.measures, apps.risk.subject)
+SAID = ("warning", "error", "critical", "exception")
+
+
+class Steady:
+    """What these modules use of `time`."""
+
+    def __init__(self, world: World) -> None:
+        self.monotonic_ns = self.perf_counter_ns = world.steady_ns
+
+
+class Said:
+    """A logger whose lines go to the story of the run."""
+
+    def __init__(self, world: World, module: str) -> None:
+        self._world = world
+        self._module = module
+
+    def __getattr__(self, level: str) -> Any:
+        if level not in SAID or not self._world.told:
+            return _nothing
+
+        def say(sentence: str, **values: object) -> None:
+            facts = "".join(f" {name}={value}" for name, value in values.items())
+            self._world.tell("%s %s: %s%s", level.upper(), self._module, sentence, facts)
+
+        return say
+
+
+def _nothing(*sentence: object, **values: object) -> None:
+    return
+
+
+@contextlib.contextmanager
+def everything_quiet(world: World) -> Iterator[None]:
+    """For the time of one run."""
+    talking = [module for name, module in sorted(sys.modules.items()) if name.startswith(("apps.", "adapters.")) and hasattr(module, "log")]
+    before = [(module, "log", module.log) for module in talking] + [(module, "time", module.time) for module in ASKS_THE_TIME]  # type: ignore[attr-defined]
+    for module in talking:
+        module.log = Said(world, module.__name__)  # type: ignore[attr-defined]
+    for module in ASKS_THE_TIME:
+        module.time = Steady(world)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        for module, name, value in before:
+            setattr(module, name, value)

@@ -1,0 +1,227 @@
+"""The services of the house, wired as their own `build` functions wire them, in processes that can die at any moment and start again."""
+
+import asyncio
+import contextvars
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from adapters.codec import ORDER_COMMITS
+from adapters.controls import CONTROL_COMMITS
+from adapters.memory import MemoryOrderStore, MemoryPositions
+from apps.bookkeeper import Bookkeeper
+from apps.commits import Pace
+from apps.exeq.doubts import Doubts
+from apps.exeq.executor import Bounds as ExecutorBounds
+from apps.exeq.executor import Executor
+from apps.follower import Follower
+from apps.gateway.feed import Venues, simulate
+from apps.gateway.host import VenueHost
+from apps.gateway.requests import Intake as VenueIntake
+from apps.gateway.sent import Sent
+from apps.gateway.session import Sessions
+from apps.host import Host
+from apps.oms.commands import CommandDesk
+from apps.oms.intake import Intake
+from apps.oms.risk_client import Bounds as RiskBounds
+from apps.oms.risk_client import RiskClient
+from apps.oms.sessions import VenueSessions
+from apps.outbox import Outbox
+from apps.projector.keeping import Keeper
+from apps.projector.positions import PositionsProjection
+from apps.risk.desk import Desk
+from apps.risk.gate import Gate
+from apps.risk.measures import Measures
+from apps.risk.subject import Ear
+from apps.risk.ticks import Ticks
+from apps.risk.wiring import controls_into, orders_into
+from apps.wiring import follow_ticks
+from domain.controls import Controls
+from domain.ports import Head
+from domain.quotes import Market
+from domain.risk.engine import Risk
+from domain.routing import Venue
+from tests.simulation import market
+from tests.simulation.bus import Client, Network
+from tests.simulation.journal import Disk, SimJournal
+from tests.simulation.loop import OWNER
+from tests.simulation.world import SimClock, World
+
+RISK_TTL_S = 2.0
+RISK_BUDGET_S = 0.01
+OPEN_ORDERS_MAX = 25
+IN_FLIGHT_MAX = 12
+
+
+class Ground:
+    """What outlives every process: the disks, the stores, the network."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.network = Network(world)
+        self.orders = Disk(world, "oms.journal.0")
+        self.controls = Disk(world, "risk.control.symbols")
+        self.venues = {name: Disk(world, f"venue.journal.{name}") for name in market.VENUES}
+        self.order_store = MemoryOrderStore()
+        self.positions = MemoryPositions()
+
+    @property
+    def disks(self) -> Iterator[Disk]:
+        yield from (self.orders, self.controls, *self.venues.values())
+
+
+class Process:
+    """One life of one service. `begin` wires it; when it dies its tasks end, and nothing it still says is heard."""
+
+    name = ""
+
+    def __init__(self, ground: Ground) -> None:
+        self.ground = ground
+        self.world = ground.world
+        self.client: Client = ground.network.connect(self.name)
+        self.clock = SimClock(ground.world.loop)
+        self.journals: list[SimJournal] = []
+        self.tasks: list[asyncio.Task[Any]] = []
+        self.alive = True
+        self._context = contextvars.copy_context()
+        self._context.run(OWNER.set, self)
+
+    async def start(self) -> None:
+        await self.run(self.begin())
+
+    async def begin(self) -> None:
+        raise NotImplementedError
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """In the name of this process: what it starts dies with it."""
+        return self.world.loop.create_task(coroutine, context=self._context)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """As the chassis does: the process ends when one of these does."""
+        asyncio.get_running_loop().create_task(coroutine).add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        if self.alive and not task.cancelled():
+            self.world.violated("no_task_dies", self.name, repr(task.exception() or "ended"))
+
+    def failed(self, reason: str) -> None:
+        self.world.violated("no_task_dies", self.name, reason)
+
+    def journal(self, disk: Disk) -> SimJournal:
+        journal = SimJournal(disk, self.client)
+        self.journals.append(journal)
+        return journal
+
+    def die(self) -> None:
+        self.alive = False
+        self.client.close()
+        for task in self.tasks:
+            task.cancel()
+
+    def lost_errors(self) -> Iterator[BaseException]:
+        """What a task raised and nobody ever looked at."""
+        for task in self.tasks:
+            if task.done() and not task.cancelled() and task._log_traceback and (error := task.exception()):  # type: ignore[attr-defined]
+                yield error
+
+
+class Oms(Process):
+    name = "oms"
+
+    async def begin(self) -> None:
+        client, outbox = self.client, Outbox(self.client)  # type: ignore[arg-type]
+        self.host = Host(self.journal(self.ground.orders), self.clock, store=self.ground.order_store, pace=Pace())
+        self.risk = RiskClient(client, RiskBounds(budget_s=RISK_BUDGET_S))  # type: ignore[arg-type]
+        self.sessions = VenueSessions(client, self.host, market.VENUES, 0)  # type: ignore[arg-type]
+        self.intake = Intake(self.host, self.risk, open_orders_max=OPEN_ORDERS_MAX, in_flight_max=IN_FLIGHT_MAX)
+        self.host.on_ready = lambda ready: self.sessions.restart() if ready else None
+        await self.risk.start()
+        await self.sessions.start()
+        await CommandDesk(self.host, outbox).start(client, 0)  # type: ignore[arg-type]
+        self.spawn(outbox.run())
+        self.spawn(self.host.run())
+        self.spawn(self.sessions.run())
+
+    @property
+    def book(self) -> Bookkeeper:
+        return self.host.book
+
+
+class RiskService(Process):
+    name = "risk"
+
+    async def begin(self) -> None:
+        controls, client = Controls(), self.client
+        self.risk = Risk(market.LIMITS, market.INSTRUMENTS, market.CURRENCIES, controls)
+        measures = Measures(CollectorRegistry(), 1e9, dict)
+        orders = self.journal(self.ground.orders)
+        self.orders = Follower(orders, ORDER_COMMITS, orders_into(self.risk), after=Head())
+        blocks = Follower(self.journal(self.ground.controls), CONTROL_COMMITS, controls_into(controls), after=Head(), wait_s=0)
+        gate = Gate(self.orders, blocks, orders, RISK_TTL_S, lambda: client.stats["reconnects"] if client.is_connected else None)
+        self.gate = gate
+        self.spawn(self.orders.run())
+        self.spawn(blocks.run())
+        self.run(gate.open())
+        self.spawn(gate.watch(lambda ok, why: None))
+        self.spawn(gate.give_back(self.risk.exposure, measures))
+        await Ticks(self.risk, measures, self.world.steady_ns).start(client)  # type: ignore[arg-type]
+        await Ear(client, Desk(self.risk, gate, measures), measures, 256).start()  # type: ignore[arg-type]
+
+
+class Exeq(Process):
+    name = "exeq"
+
+    async def begin(self) -> None:
+        client: Any = self.client
+        controls, quotes, outbox = Controls(), Market(), Outbox(client)
+        await follow_ticks(client, quotes, self.clock)
+        venues = {name: Venue(name, v.maker_bps, v.taker_bps, v.symbols) for name, v in market.VENUES.items()}
+        bounds = ExecutorBounds("lowest_cost", 100, 10_000_000_000)
+        self.executor = Executor(client, outbox, quotes, controls, venues, self.clock, bounds)
+        self.orders = Follower(self.journal(self.ground.orders), ORDER_COMMITS, self.executor.apply, after=Head())
+        blocks = Follower(self.journal(self.ground.controls), CONTROL_COMMITS, controls_into(controls), after=Head(), wait_s=0)
+        self.executor.caught_up = lambda: self.orders.caught_up and blocks.caught_up
+        self.executor.is_past = self.orders.is_past
+        self.executor.failed = self.failed
+        for coroutine in (outbox.run(), blocks.run(), self.orders.run(), self.executor.run()):
+            self.spawn(coroutine)
+        self.spawn(Doubts(client, self.executor, self.clock).run())
+
+
+class Gateway(Process):
+    name = "gateway"
+
+    async def begin(self) -> None:
+        client: Any = self.client
+        outbox = Outbox(client)
+        sent = await Sent.open(client, outbox)
+        self.spawn(outbox.run())
+        self.hosts = {
+            name: VenueHost(settings, market.INSTRUMENTS, self.journal(self.ground.venues[name]), self.clock, outbox.put, Pace())
+            for name, settings in market.VENUES.items()
+        }
+        for host in self.hosts.values():
+            self.spawn(host.run())
+            await host.ready.wait()
+        intake = VenueIntake(self.hosts)
+        sessions = Sessions(self.hosts, intake, sent)
+        self.spawn(sessions.run())
+        await intake.listen(client)
+        await sessions.listen(client)
+        audience = Venues(self.hosts)
+        self.spawn(audience.heartbeat())
+        self.spawn(simulate([market.quotes(self.world.random("quotes"))], audience, self.clock, market.QUOTE_EVERY_S))
+
+
+class Projector(Process):
+    name = "projector"
+
+    async def begin(self) -> None:
+        projection = PositionsProjection(self.ground.positions, self.client.publish)
+        self.keeper = Keeper(self.journal(self.ground.orders), projection, wait_s=0.01)
+        self.spawn(self.keeper.run())
+
+
+SERVICES: dict[str, type[Process]] = {kind.name: kind for kind in (Gateway, RiskService, Exeq, Oms, Projector)}
+"""In the order in which they are started."""

@@ -1,0 +1,151 @@
+"""Clients: they submit with ids of their own, ask again when they hear nothing, cancel some, and write down what they were told."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from apps.http import Refusal
+from apps.oms.cancels import cancel
+from domain.checker import Answer
+from domain.commands import Terms
+from domain.values import OrderType, Side, TimeInForce, order_id_of
+from tests.simulation import market
+from tests.simulation.services import Oms
+from tests.simulation.world import BEGIN_NS, World
+
+ACCOUNTS = ("alice", "bob")
+HTTP_TIMEOUT_S = 2.5
+ASK_AGAIN_S = 0.3
+ASK_AGAIN_MAX = 400
+FINAL = ("submitted", "rejected", "reused")
+
+
+class Trader:
+    """`oms` is whoever answers at the door now; None while nobody does."""
+
+    def __init__(self, world: World, oms: Callable[[], Oms | None], journal_head: Callable[[], int]) -> None:
+        self._world = world
+        self._oms = oms
+        self._head = journal_head
+        self._random = world.random("trader")
+        self.answers: list[Answer] = []
+        self.waiting = 0
+        self.calm = False
+
+    async def trade(self, orders: int, horizon_s: float) -> None:
+        """All of the day's orders, each at its moment, side by side."""
+        chance = self._random
+        plans = sorted(chance.random() * horizon_s for _ in range(orders))
+        loop = asyncio.get_running_loop()
+        scripts = []
+        for number, at in enumerate(plans):
+            script = random.Random(chance.random())
+            await asyncio.sleep(max(at - loop.time(), 0))
+            scripts.append(asyncio.create_task(self._one(number, script)))
+        for finished in scripts:
+            await finished
+
+    async def _one(self, number: int, chance: random.Random) -> None:
+        terms = self._terms(number, chance)
+        asked = [asyncio.create_task(self._until_answered(terms)) for _ in range(2 if chance.random() < 0.1 else 1)]
+        if chance.random() < 0.05:
+            other = msgspec.structs.replace(terms, quantity=terms.quantity + 1)
+            asked.append(asyncio.create_task(self._until_answered(other)))
+        if chance.random() < 0.35:
+            await asyncio.sleep(chance.random() * 1.5)
+            await self.cancel(terms.order_id, attempts=3)
+        for answer in asked:
+            await answer
+        if chance.random() < 0.2:
+            await asyncio.sleep(chance.random() * 3)
+            await self._until_answered(terms)
+
+    def _terms(self, number: int, chance: random.Random) -> Terms:
+        account, name = chance.choice(ACCOUNTS), f"c-{number}"
+        side = Side.BUY if chance.random() < 0.65 else Side.SELL
+        kind = OrderType.MARKET if chance.random() < 0.2 else OrderType.LIMIT
+        touch = market.ASK if side is Side.BUY else market.BID
+        price = None if kind is OrderType.MARKET else touch if chance.random() < 0.7 else market.MID
+        lived = TimeInForce.GTC if chance.random() < 0.75 else chance.choice((TimeInForce.IOC, TimeInForce.FOK, TimeInForce.GTD))
+        expire_at = BEGIN_NS + int((self._world.loop.time() + chance.random() * 4) * 1e9) if lived is TimeInForce.GTD else None
+        return Terms(
+            order_id=order_id_of(account, name),
+            account=account,
+            client_order_id=name,
+            symbol=market.SYMBOL,
+            side=side,
+            order_type=kind,
+            quantity=Decimal(chance.randint(1, 120)) / 10,
+            price=price,
+            time_in_force=lived,
+            expire_at=expire_at,
+            priority=chance.randint(0, 2),
+        )
+
+    async def _until_answered(self, terms: Terms) -> None:
+        self.waiting += 1
+        for _ in range(ASK_AGAIN_MAX):
+            if await self._submit(terms) in FINAL:
+                self.waiting -= 1
+                return
+            await asyncio.sleep(ASK_AGAIN_S * (0.5 + self._random.random()))
+        self._world.violated("liveness", f"{terms.account} {terms.client_order_id}", "its submit was never answered")
+
+    async def _submit(self, terms: Terms) -> str:
+        outcome, seq = await self._asked(lambda oms: oms.intake.submit(terms))
+        answer = Answer(account=terms.account, client_order_id=terms.client_order_id, outcome=outcome, seq=seq, head=self._head())
+        self.answers.append(answer)
+        self._world.tell("client %s %s %s x%s: %s %s", terms.account, terms.client_order_id, terms.side, terms.quantity, outcome, seq or "")
+        return outcome
+
+    async def cancel(self, order_id: str, *, attempts: int) -> None:
+        """DELETE /orders/{id}, until oms has said yes or no, or for so many times."""
+        for _ in range(attempts):
+            outcome, _ = await self._asked(lambda oms: _cancelled(oms, order_id))
+            self._world.tell("client cancels %s: %s", order_id, outcome)
+            if outcome in ("cancelled", "refused"):
+                return
+            await asyncio.sleep(ASK_AGAIN_S)
+
+    async def _asked(self, ask: Callable[[Oms], Any]) -> tuple[str, int]:
+        """One request and what came of it. The way there and back may fail; a request whose answer is lost has unknown outcome."""
+        oms, chance, weather = self._oms(), self._random, self._world.weather
+        await asyncio.sleep(0.0002 + 0.0005 * chance.random())
+        if oms is None or not oms.alive:
+            return "not_accepted", 0
+        deaf = chance.random() < weather.drop
+        asked = oms.run(_answered(ask(oms)))
+        done, _ = await asyncio.wait([asked], timeout=0.02 * chance.random() if deaf else HTTP_TIMEOUT_S)
+        if deaf:
+            self._world.fired("client gone")
+        if deaf or not done or asked.cancelled():
+            return "unknown", 0
+        found: tuple[str, int] = asked.result()
+        return found
+
+
+async def _answered(request: Any) -> tuple[str, int]:
+    """An answer as the client sees it: the words and codes of HTTP."""
+    try:
+        answer = await request
+    except Refusal as refusal:
+        if refusal.status == 422:
+            return "reused", 0
+        unknown = refusal.status == 503 and refusal.extra.get("outcome") == "unknown"
+        return ("unknown" if unknown else "refused" if refusal.status in (404, 409) else "not_accepted"), 0
+    if isinstance(answer, int):
+        return "cancelled", answer
+    return ("rejected" if answer.order.refused else "submitted"), answer.seq
+
+
+async def _cancelled(oms: Oms, order_id: str) -> int:
+    if not oms.host.ready:
+        raise Refusal(503, "journal_unavailable", "recovering", outcome="not_accepted")
+    order = oms.host.find(order_id)
+    if order is None:
+        raise Refusal(404, "order_not_found", "there is no such order")
+    return (await cancel(oms.host, order)).seq
