@@ -7,7 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from domain.events import OrderEvent
-from domain.ports import Corrupt
+from domain.ports import Corrupt, Recorded
 from domain.upcasting import OLDEST, UPCASTERS, VERSION, Upcasters, upcast
 
 E = TypeVar("E")
@@ -44,6 +44,16 @@ class CommitCodec(Generic[E]):
 
     def encode(self, shard: int, n: int, events: Sequence[E]) -> bytes:
         return _ENCODER.encode(Commit(VERSION, shard, n, tuple(events)))
+
+    def read(self, recorded: Recorded) -> Commit[E]:
+        """A commit as the journal gave it. Corrupt names its sequence."""
+        try:
+            commit = self.decode(recorded.payload)
+        except Corrupt as trouble:
+            raise Corrupt(f"sequence {recorded.head.seq}: {trouble}") from trouble
+        if commit.n != recorded.head.n:
+            raise Corrupt(f"sequence {recorded.head.seq}: commit {recorded.head.n} calls itself {commit.n}")
+        return commit
 
     def decode(self, payload: bytes) -> Commit[E]:
         try:

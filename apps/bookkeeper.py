@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 
 from adapters.codec import ORDER_COMMITS, encode
+from apps.watermark import verify_chain
 from domain import events as e
 from domain.lifecycle import State
 from domain.order import Order
@@ -35,6 +36,7 @@ class Bookkeeper:
         self._store = store
         self._dirty: dict[str, int] = {}
         self._report_seqs: dict[str, int] = {}
+        self._verified = Head()
         self.orders = Orders()
         self.save_failures = 0
 
@@ -70,15 +72,17 @@ class Bookkeeper:
     async def recover(self, journal: Journal) -> Head:
         """Memory and store as the journal has them; the head that the next append must follow. Unavailable, Corrupt."""
         stored, after = await self._begin(journal)
+        await verify_chain(journal, self._verified, after)  # what is not replayed is read all the same, once in a process
         last = await journal.head()
         head = after
         async for batch in journal.follow(after, until=last.seq):
             for recorded in batch:
-                self._replay(recorded.head.seq, ORDER_COMMITS.decode(recorded.payload).events)
+                self._replay(recorded.head.seq, ORDER_COMMITS.read(recorded).events)
             head = batch[-1].head
             if len(self._dirty) >= DIRTY_MAX:
                 await self._save(lambda head=head: (head, 0))  # type: ignore[misc]
             await asyncio.sleep(0)
+        self._verified = head
         log.info("recovered", store_at=after.seq, sequence=head.seq, from_store=stored, open=sum(map(len, self.orders.open.values())))
         return head
 

@@ -4,16 +4,22 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 import structlog
 
 from adapters.codec import CommitCodec
+from apps.failpoint import failpoint
 from domain.ports import Fenced, Head, Journal, Unavailable
 
 log = structlog.get_logger()
 E = TypeVar("E")
+
+CONFIRM_EVERY_S: Final = 0.5
+"""How often an idle writer asks the journal whether it is still the only one."""
+TRUST_S: Final = 2.5
+"""How long a writer may answer from its memory since the journal last showed that nobody else has written."""
 
 Outcome = int | Unavailable
 """The sequence of the commit that holds the events, or why there is none (or none that we know of)."""
@@ -40,6 +46,7 @@ class GroupCommit(Generic[E]):
         self.added = 0
         self.durable = 0
         self.on_append: Callable[[float, int], None] = lambda seconds, events: None
+        self.on_head: Callable[[Head], None] = lambda head: None
         self._open: deque[tuple[Sequence[E], list[Done]]] = deque()
         self._open_events = 0
         self._in_flight: list[tuple[Sequence[E], list[Done]]] = []
@@ -47,6 +54,15 @@ class GroupCommit(Generic[E]):
         self._full = asyncio.Event()
         self._advanced = asyncio.Event()
         self._lost: Unavailable | None = None
+        self._confirmed_at = float("-inf")
+
+    @property
+    def trusted(self) -> bool:
+        """May memory be answered from? Not once the journal has been silent for too long: another writer may have taken over.
+
+        A process that was stopped and wakes finds that the time has run on, and asks before it answers.
+        """
+        return asyncio.get_running_loop().time() - self._confirmed_at < TRUST_S
 
     def add(self, events: Sequence[E], done: Done) -> int:
         """Put events into the open commit, together; `done` is called once, after the ack or when they are lost.
@@ -77,13 +93,36 @@ class GroupCommit(Generic[E]):
     async def run(self) -> None:
         """Commit for ever. Raises Fenced or Unavailable when what is in memory can no longer be trusted: recover from the journal."""
         try:
+            await self._confirm()
             while True:
-                await self._filled.wait()
+                if not await self._filled_soon():
+                    await self._confirm()
+                    continue
                 await self._gather()
                 await self._commit()
         except (Fenced, Unavailable) as trouble:
             self._lose(trouble)
             raise
+
+    async def _filled_soon(self) -> bool:
+        """Is there something to commit? False when nothing came for a while."""
+        if not self._filled.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CONFIRM_EVERY_S):
+                    await self._filled.wait()
+        return self._filled.is_set()
+
+    async def _confirm(self) -> None:
+        """Is the journal's last commit still ours? Fenced when it is not. While nobody answers, trust runs out by itself."""
+        asked_at = asyncio.get_running_loop().time()
+        try:
+            last = await self._journal.head()
+        except Unavailable as trouble:
+            log.warning("the journal does not answer", reason=str(trouble))
+            return
+        if last != self.head:
+            raise Fenced(f"the journal ends at sequence {last.seq}, not at {self.head.seq}: another writer wrote, or the store changed")
+        self._confirmed_at = asked_at
 
     async def _gather(self) -> None:
         """Wait a named moment for company, cut short when the commit is full."""
@@ -96,7 +135,11 @@ class GroupCommit(Generic[E]):
         payload, count = self._take()
         loop = asyncio.get_running_loop()
         started = loop.time()
+        failpoint("before_append")
         self.head = await self._journal.append(payload, self.head)
+        failpoint("after_append")
+        self._confirmed_at = started
+        self.on_head(self.head)
         self.on_append(loop.time() - started, count)
         landed, self._in_flight = self._in_flight, []
         self.durable += len(landed)

@@ -8,7 +8,7 @@ from typing import Final, Generic, TypeVar
 import structlog
 
 from adapters.codec import Commit, CommitCodec
-from domain.ports import Head, Journal, Unavailable
+from domain.ports import Corrupt, Head, Journal, Recorded, Unavailable
 
 log = structlog.get_logger()
 E = TypeVar("E")
@@ -63,7 +63,7 @@ class Follower(Generic[E]):
         while True:
             before = self.head.seq
             try:
-                self.target = (await self._journal.head()).seq
+                self.target = await self._end()
                 self.began = self.target if self.began is None else self.began
                 self.connected = True
                 await self._read()
@@ -73,14 +73,31 @@ class Follower(Generic[E]):
             pause = RETRY_FIRST_S if self.head.seq > before else min(pause * 2, RETRY_MAX_S)
             await asyncio.sleep(pause)
 
+    async def _end(self) -> int:
+        """The journal's last sequence. Corrupt when what was applied is not there any more: it went back, or it is another one."""
+        last, applied = await self._journal.head(), self.head
+        if applied.seq and applied.chain and last != applied:
+            found = await self._journal.read(applied.seq) if last.seq > applied.seq else None
+            if found is None or found.head != applied:
+                raise Corrupt(f"sequence {applied.seq} was applied and is not in the journal, which ends at {last.seq}: its store went back")
+        return last.seq
+
     async def _read(self) -> None:
         self._progress.set()
         async with contextlib.aclosing(self._journal.follow(self.head)) as batches:
             async for recorded in batches:
-                applied = self._apply([(r.head.seq, self._codec.decode(r.payload)) for r in recorded])
-                if applied is not None:
-                    await applied
+                await self._hand_over(recorded)
                 self.head = recorded[-1].head
                 self._progress.set()
                 if self._wait_s > 0 and self.caught_up:
                     await asyncio.sleep(self._wait_s)
+
+    async def _hand_over(self, recorded: Sequence[Recorded]) -> None:
+        commits = [(r.head.seq, self._codec.read(r)) for r in recorded]
+        try:
+            applied = self._apply(commits)
+            if applied is not None:
+                await applied
+        except Exception as error:  # it ends the service: whoever reads of it should know where to look
+            error.add_note(f"while applying sequences {commits[0][0]} to {commits[-1][0]} of the journal")
+            raise

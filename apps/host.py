@@ -12,6 +12,7 @@ from adapters.codec import ORDER_COMMITS
 from adapters.memory import MemoryOrderStore
 from apps.bookkeeper import Bookkeeper
 from apps.commits import GroupCommit, Outcome, Pace
+from apps.watermark import Mark, verify_watermark
 from domain import events as e
 from domain.actor import Events, decide
 from domain.commands import OrderCommand
@@ -42,9 +43,12 @@ Then = Callable[[Landed | Unavailable], None]
 class Host:
     """The one writer of a shard. `ready` while its memory equals the journal plus what is on the way to it."""
 
-    def __init__(self, journal: Journal, clock: Clock, *, store: OrderStore | None = None, shard: int = 0, pace: Pace) -> None:
+    def __init__(
+        self, journal: Journal, clock: Clock, *, store: OrderStore | None = None, mark: Mark | None = None, shard: int = 0, pace: Pace
+    ) -> None:
         self._journal = journal
         self._clock = clock
+        self._mark = mark
         self._shard = shard
         self._pace = pace
         self._commits: GroupCommit[e.OrderEvent] | None = None
@@ -65,7 +69,11 @@ class Host:
 
     @property
     def ready(self) -> bool:
-        return self._commits is not None
+        return self._commits is not None and self._commits.trusted
+
+    async def distrusted(self) -> str | None:
+        """For the readiness: None while memory may be answered from."""
+        return None if self.ready else "memory was not confirmed by the journal of late"
 
     @property
     def head(self) -> Head:
@@ -87,9 +95,14 @@ class Host:
 
     async def _recovered(self) -> GroupCommit[e.OrderEvent]:
         """Memory as the journal has it. The journal's last commit is the fence that the next append must follow."""
+        if self._mark is not None:
+            await verify_watermark(self._journal, self._mark)
         head = await self.book.recover(self._journal)
         commits = GroupCommit(self._journal, ORDER_COMMITS, head, shard=self._shard, pace=self._pace)
         commits.on_append = self.on_append
+        if self._mark is not None:
+            self._mark.note(head)
+            commits.on_head = self._mark.note
         return commits
 
     async def _write(self, commits: GroupCommit[e.OrderEvent]) -> None:

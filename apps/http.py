@@ -232,6 +232,7 @@ async def serve(app: Handler, host: str, port: int, *, connections_max: int = CO
         lifespan="off",
         log_config=None,
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,

@@ -112,7 +112,7 @@ async def _go_on(journal: Journal, mark: Mark, accepted: Acceptance, head: Head)
     if head == accepted.head:
         head = await journal.append(payload, head)
         log.warning("the journal was accepted as it is", journal=mark.name, who=accepted.who, reason=accepted.reason, sequence=head.seq)
-    elif not await _is_there(journal, accepted.head.seq + 1, payload):
+    elif not await _is_there(journal, head.seq, payload):
         log.error("the journal changed since it was accepted", journal=mark.name, accepted=accepted.head.seq, sequence=head.seq)
         return head
     mark.forget()

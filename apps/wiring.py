@@ -16,13 +16,17 @@ from adapters.memory import MemoryOrderStore
 from adapters.natsmonitor import NotDurable, require_fsync
 from adapters.orderstore import SqliteOrderStore
 from adapters.questdb import QuestDbFills
+from adapters.snapshots import FileSnapshots
 from adapters.sqlite import SqliteFills
 from adapters.valkey import ValkeyPositions
+from adapters.watermark import DIRECTORY, FileWatermark
 from apps.commits import Pace
 from apps.follower import Follower
 from apps.service import Chassis
+from apps.watermark import Encodes, Mark
+from apps.snapshots import Fold, Snapshotter
 from config.sections import JournalSection
-from config.settings import GatewaySettings, OmsSettings, ProjectorSettings, Settings
+from config.settings import ExeqSettings, GatewaySettings, OmsSettings, ProjectorSettings, RiskSettings, Settings
 from domain.ports import Clock, OrderStore, Unavailable
 from domain.quotes import Market, Quote
 
@@ -33,11 +37,13 @@ TRY_AGAIN_S: Final = 0.5
 READY_EVERY_S: Final = 0.1
 PROBE_TIMEOUT_S: Final = 0.8
 FILLS_FILE: Final = "fills.db"
+SNAPSHOTS: Final = "snapshots"
 ORDERS_FILE: Final = "orders.db"
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 WriterSettings = TypeVar("WriterSettings", OmsSettings, GatewaySettings)
 T = TypeVar("T")
+State = TypeVar("State")
 
 _QUOTE: Final = decoder(Quote)
 
@@ -121,6 +127,17 @@ def order_store(chassis: Chassis[OmsSettings]) -> OrderStore:
     return store
 
 
+def watermark(chassis: Chassis[OmsSettings] | Chassis[GatewaySettings], subject: str, codec: Encodes, shard: int = 0) -> Mark | None:
+    """The mark of a journal for its only writer, kept up in the background. None without a data directory."""
+    directory = chassis.settings.service.data_dir
+    if directory is None:
+        log.warning("no data directory: a journal that was truncated or replaced by an older copy is not found out", journal=subject)
+        return None
+    mark = Mark(FileWatermark(directory / DIRECTORY, subject), subject, codec, shard)
+    chassis.spawn(mark.run(), f"mark of {subject}")
+    return mark
+
+
 def positions(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> ValkeyPositions:
     """Positions in Valkey, watched by health, closed at the end."""
     settings = chassis.settings.valkey
@@ -155,6 +172,34 @@ async def _trouble(store: Any) -> str | None:
     except Unavailable as trouble:
         return str(trouble)
     return None
+
+
+def snapshotter(
+    chassis: Chassis[RiskSettings] | Chassis[ExeqSettings], fold: Fold[State], kind: type[State], version: int
+) -> Snapshotter[State]:
+    """Keeps a service's fold in the data directory; without one it reads the whole journal at every start."""
+    directory, following = chassis.settings.service.data_dir, chassis.settings.following
+    store = FileSnapshots(directory / SNAPSHOTS) if directory else None
+    return Snapshotter(
+        store,
+        chassis.name,
+        fold,
+        kind,
+        version,
+        every_commits=following.snapshot_every_commits,
+        every_s=following.snapshot_every_sec,
+    )
+
+
+def keep(chassis: Chassis[RiskSettings] | Chassis[ExeqSettings], snapshots: Snapshotter[State], follower: Follower[Any]) -> None:
+    """Snapshots as long as the service lives, and one more at a clean end."""
+
+    async def last() -> None:
+        if not chassis.code:
+            await snapshots.last(follower)
+
+    chassis.spawn(snapshots.run(follower), "snapshots")
+    chassis.exits.push_async_callback(last)
 
 
 async def follow_ticks(client: Client, market: Market, clock: Clock) -> None:

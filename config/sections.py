@@ -109,9 +109,11 @@ class JournalSection(Section):
 
 
 class FollowingSection(Section):
-    """How a service reads the journal."""
+    """How a service reads the journal, and how often it keeps where it stands (in service.data_dir): after so many commits or seconds."""
 
     follower_wait_ms: Wait = 1.0
+    snapshot_every_commits: Count = 20_000
+    snapshot_every_sec: Seconds = 300
 
 
 class RiskChecksSection(Section):

@@ -207,7 +207,7 @@ class Audit:
                     self.violated("one_route_an_id", seq, f"route {min(again)} was recorded twice")
                 line.legs |= routed
             case e.CancelRequested():
-                line.cancelled = seq
+                line.cancelled = line.cancelled or seq
             case e.OrderFilled():
                 self._traded(line, event, seq)
             case e.TradeBusted():

@@ -26,7 +26,7 @@ def canonical(state: object) -> str:
 
 
 def shape_of(kind: Any, version: int) -> str:
-    """What a stored state is held against before it is read: it changes with the fields of `kind`, and with `version` when only their meaning does."""
+    """What a stored state is held against: another one when the fields of `kind` change, and, by `version`, when only their meaning does."""
     return f"{version}-{state_hash(msgspec.json.schema(kind))}"
 
 

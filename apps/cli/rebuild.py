@@ -46,7 +46,7 @@ class Rebuilt:
         async with aclosing(self._journal.follow(self.head, until=until)) as batches:
             async for batch in batches:
                 for recorded in batch:
-                    events = ORDER_COMMITS.decode(recorded.payload).events
+                    events = ORDER_COMMITS.read(recorded).events
                     for event in events:
                         if position := self.book.apply(event, recorded.head.seq):
                             self.accounts.setdefault(position.account, {})[position.symbol] = position

@@ -17,6 +17,7 @@ from config.catalogue import load_instruments, load_venues
 from config.loading import load_exeq
 from config.settings import ExeqSettings
 from domain.controls import ControlEvent, Controls
+from domain.executions import STATE_VERSION, ExecutionsState
 from domain.ports import Head
 from domain.quotes import Market
 from domain.routing import Venue
@@ -34,7 +35,9 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
     bounds = Bounds(settings.routing.policy, settings.routing.route_batch_max, int(settings.routing.max_quote_age_sec * 1e9))
     executor = Executor(client, outbox, market, controls, venues, clock, bounds)
     wait_s = float(settings.following.follower_wait_ms) / 1000
-    orders = Follower(journal, ORDER_COMMITS, executor.apply, after=Head(), wait_s=wait_s)
+    snapshots = wiring.snapshotter(chassis, executor.executions, ExecutionsState, STATE_VERSION)
+    head = await wiring.patiently(lambda: snapshots.recover(journal))
+    orders = Follower(journal, ORDER_COMMITS, snapshots.whole(executor.apply), after=head, wait_s=wait_s)
     blocks = Follower(await wiring.patiently(lambda: open_controls(client)), CONTROL_COMMITS, _into(controls), after=Head(), wait_s=0)
     executor.caught_up = lambda: orders.caught_up and blocks.caught_up
     executor.is_past = orders.is_past
@@ -47,6 +50,7 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
     doubts = Doubts(client, executor, clock)
     chassis.spawn(doubts.run(), "doubts")
     chassis.spawn(wiring.tell_ready(chassis, orders, executor.caught_up), "readiness")
+    wiring.keep(chassis, snapshots, orders)
 
     def stats() -> dict[str, Any]:
         return {
@@ -55,6 +59,7 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
             "seq": orders.head.seq,
             "ready": executor.caught_up(),
             "requests_dropped": outbox.dropped,
+            "snapshots": snapshots.stats(),
         }
 
     return Service(router=router(executor, venues, market, clock, bounds.quote_age_max_ns), stats=stats)

@@ -10,6 +10,7 @@ from nats.aio.client import Client
 
 from adapters import bus
 from adapters.codec import decoder, encode
+from apps.failpoint import failpoint
 from apps.follower import Applied
 from apps.outbox import Outbox
 from domain.commands import DoubtRoute, RefuseRoute, RouteAbsent, RouteOrder, VenueRequest
@@ -24,6 +25,7 @@ log = structlog.get_logger()
 
 ASK_TIMEOUT_S: Final = 5.0
 ASK_AGAIN_S: Final = 0.2
+CAUGHT_UP_EVERY_S: Final = 0.02
 ASKS_MAX: Final = 8
 """Lists of commands under way at oms at once."""
 
@@ -91,6 +93,7 @@ class Executor:
                 self._withhold(request)
             else:
                 self.sends += 1
+                failpoint("before_send")
                 self._put("new", request)
         for request in self._taken(self.executions.to_cancel):
             self._put("cancel", request)
@@ -110,13 +113,16 @@ class Executor:
         self.ask_soon([RefuseRoute(order_id=request.order_id, reason="symbol_blocked", route_id=request.route_id)])
 
     async def run(self) -> None:
-        """Route what is queued, in lists, for ever."""
+        """Route what is queued, in lists, for ever. What was in the queue before the journal was read to its end waits until then."""
         while True:
-            await self._work.wait()
-            self._work.clear()
-            while self.caught_up() and (commands := self._next()):
+            if not self.caught_up():
+                await asyncio.sleep(CAUGHT_UP_EVERY_S)
+            elif commands := self._next():
                 self.ask_soon(commands)
                 await asyncio.sleep(0)
+            else:
+                self._work.clear()
+                await self._work.wait()
 
     def _next(self) -> list[Command]:
         """The next list of routing decisions, by priority."""

@@ -10,7 +10,9 @@ import structlog
 
 from adapters.codec import encode
 from apps.commits import GroupCommit, Outcome, Pace
+from apps.failpoint import failpoint
 from apps.gateway.reports import VENUE_COMMITS, ReportLog
+from apps.watermark import Mark, verify_watermark
 from config.catalogue import VenueSettings
 from domain.commands import VenueReport
 from domain.events import JournalAccepted
@@ -57,7 +59,14 @@ class VenueHost:
     """`venue` and `reports` are what the journal holds plus what is on the way to it; `quotes` what the venue shows."""
 
     def __init__(
-        self, settings: VenueSettings, instruments: dict[str, Instrument], journal: Journal, clock: Clock, send: Send, pace: Pace
+        self,
+        settings: VenueSettings,
+        instruments: dict[str, Instrument],
+        journal: Journal,
+        clock: Clock,
+        send: Send,
+        pace: Pace,
+        mark: Mark | None = None,
     ) -> None:
         self.settings = settings
         self.instruments = instruments
@@ -65,6 +74,7 @@ class VenueHost:
         self._clock = clock
         self._send = send
         self._pace = pace
+        self._mark = mark
         self.venue = self._new_venue()
         self.reports = ReportLog(journal)
         self.quotes: dict[str, Quote] = {}
@@ -118,12 +128,14 @@ class VenueHost:
             await asyncio.sleep(RECOVER_PAUSE_S)
 
     async def _recovered(self) -> GroupCommit[VenueEvent]:
+        if self._mark is not None:
+            await verify_watermark(self._journal, self._mark)
         venue, reports, last = self._new_venue(), ReportLog(self._journal), await self._journal.head()
         head = reports.head
         async with contextlib.aclosing(self._journal.follow(head, until=last.seq)) as batches:
             async for batch in batches:
                 for recorded in batch:
-                    events = VENUE_COMMITS.decode(recorded.payload).events
+                    events = VENUE_COMMITS.read(recorded).events
                     for event in events:
                         venue.evolve(event)
                     head = recorded.head
@@ -131,7 +143,11 @@ class VenueHost:
                 await asyncio.sleep(0)
         self.venue, self.reports = venue, reports
         log.info("a venue is open", venue=self.name, sequence=head.seq, orders=venue.taken, open=len(venue.open))
-        return GroupCommit(self._journal, VENUE_COMMITS, head, pace=self._pace)
+        commits = GroupCommit(self._journal, VENUE_COMMITS, head, pace=self._pace)
+        if self._mark is not None:
+            self._mark.note(head)
+            commits.on_head = self._mark.note
+        return commits
 
     async def _work_all(self, commits: GroupCommit[VenueEvent]) -> None:
         self._ticket = 0
@@ -205,6 +221,7 @@ class VenueHost:
     def _landed(self, commits: GroupCommit[VenueEvent], group: Sequence[VenueEvent], outcome: Outcome) -> None:
         if isinstance(outcome, Unavailable):
             return
+        failpoint("before_report")
         reported = [event for event in group if isinstance(event, Reported)]
         self.reports.add(reported, commits.head)
         for event in reported:

@@ -11,6 +11,7 @@ from adapters.clock import SystemClock
 from apps import wiring
 from apps.gateway.feed import Recording, Venues, simulate
 from apps.gateway.host import VenueHost
+from apps.gateway.reports import VENUE_COMMITS
 from apps.gateway.requests import Intake
 from apps.gateway.routes import gateway_routes
 from apps.gateway.sent import Sent
@@ -118,8 +119,9 @@ async def _host(
 ) -> VenueHost:
     settings = chassis.settings.journal
     journal = await wiring.written_journal(client, settings, STREAM, SUBJECTS.replace("*", venue.name))
+    mark = wiring.watermark(chassis, SUBJECTS.replace("*", venue.name), VENUE_COMMITS)
     traded = {symbol: instruments[symbol] for symbol in venue.symbols}
-    return VenueHost(venue, traded, journal, clock, outbox.put, wiring.pace(settings))
+    return VenueHost(venue, traded, journal, clock, outbox.put, wiring.pace(settings), mark)
 
 
 def _tell_ready(chassis: Chassis[GatewaySettings], name: str) -> Callable[[bool], None]:

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any, Final
 
 from adapters.clock import SystemClock
+from adapters.codec import ORDER_COMMITS
 from apps import wiring
 from apps.host import Host
 from apps.oms.accounts import Accounts
@@ -42,7 +43,10 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     await wiring.follow_ticks(client, market, clock)
 
     metrics = OmsMetrics(chassis.registry)
-    host = Host(journal, clock, store=wiring.order_store(chassis), shard=settings.journal.shard, pace=wiring.pace(settings.journal))
+    shard, pace = settings.journal.shard, wiring.pace(settings.journal)
+    mark = wiring.watermark(chassis, wiring.order_subject(shard), ORDER_COMMITS, shard)
+    host = Host(journal, clock, store=wiring.order_store(chassis), mark=mark, shard=shard, pace=pace)
+    chassis.ready.depend("journal's answers", host.distrusted)
     risk = RiskClient(client, _bounds(settings))
     outbox = Outbox(client)
     sessions = VenueSessions(client, host, venues, settings.journal.shard)

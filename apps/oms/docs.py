@@ -73,6 +73,7 @@ _KEY: Final = {
 }
 
 NOT_FOUND: Final[Documented] = {404: problem_doc("`order_not_found`")}
+NOT_REACHED: Final[Documented] = {422: problem_doc("`seq_not_reached`: the journal is not there yet; `as_of_seq` says where it stands")}
 UNAVAILABLE: Final[Documented] = {503: problem_doc("The journal, or what is read, is away for now; Retry-After")}
 DRAWING_DOC: Final[Documented] = {200: {"content": {"text/plain": {}, "image/svg+xml": {}}}}
 CANCEL_DOC: Final[Documented] = {

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from apps.failpoint import failpoint
 from apps.host import Host, Landed
 from apps.http import Refusal
 from apps.oms.risk_client import RiskClient
@@ -67,6 +68,7 @@ class Intake:
         self._accounts[terms.account] += 1
         try:
             decision = self._at_the_door(terms) or await self._risk.check(terms)
+            failpoint("after_risk")
             landed = await self._host.perform(SubmitOrder(order_id=terms.order_id, terms=terms, decision=decision))
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=trouble.unknown) from trouble

@@ -91,7 +91,7 @@ class Reads:
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
         assert recorded is not None, f"the journal lost sequence {seq}"
-        return [event for event in ORDER_COMMITS.decode(recorded.payload).events if event.order_id == order_id]
+        return [event for event in ORDER_COMMITS.read(recorded).events if event.order_id == order_id]
 
 
 def _key(order: Order) -> tuple[int, str]:
@@ -101,7 +101,7 @@ def _key(order: Order) -> tuple[int, str]:
 def _place(cursor: str) -> tuple[int, str]:
     """The order that a page ended with."""
     at, _, order_id = cursor.partition("-")
-    return int(at), order_id
+    return min(int(at), CREATED_AT_MAX), order_id
 
 
 def _matches(order: Order, wanted: dict[str, str]) -> bool:

@@ -16,6 +16,8 @@ from domain.instruments import Denial
 log = structlog.get_logger()
 
 SUBJECT: Final = "risk.check.order"
+BATCHES_OUT_MAX: Final = 2
+"""Requests under way at once. While they are, orders gather here, where waiting does not eat the budget, and go as one larger request."""
 GRACE_TURNS: Final = 6
 """Turns of the loop given to answers that have arrived but were not read yet, before the budget counts as spent."""
 
@@ -55,7 +57,7 @@ class RiskClient:
         self._gathered.append(terms)
         if len(self._gathered) >= self._bounds.batch_max or self._bounds.wait_s <= 0:
             self._flush()
-        elif self._timer is None:
+        elif self._timer is None and len(self._batches) < BATCHES_OUT_MAX:
             self._timer = loop.call_later(self._bounds.wait_s, self._flush)
         return await waiting
 
@@ -63,16 +65,19 @@ class RiskClient:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        batch, self._gathered = self._gathered, []
+        if len(self._batches) >= BATCHES_OUT_MAX:
+            return
+        batch, self._gathered = self._gathered[: self._bounds.batch_max], self._gathered[self._bounds.batch_max :]
         if batch:
-            task = asyncio.create_task(self._ask(batch))
+            self._number += 1
+            token = str(self._number)
+            self._batches[token] = [terms.order_id for terms in batch]
+            task = asyncio.create_task(self._ask(token, batch))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _ask(self, batch: list[Terms]) -> None:
-        self._number += 1
-        token = str(self._number)
-        ids = self._batches[token] = [terms.order_id for terms in batch]
+    async def _ask(self, token: str, batch: list[Terms]) -> None:
+        ids = self._batches[token]
         try:
             await self._client.publish(SUBJECT, encode(batch), reply=f"{self._inbox}.{token}")
         except bus.WireError as error:
@@ -111,8 +116,10 @@ class RiskClient:
             waiting.set_result(decision)
 
     def _deny(self, token: str, ids: list[str], code: str, why: str) -> None:
-        """Whoever of the batch still waits is refused. The batch is over."""
+        """Whoever of the batch still waits is refused. The batch is over, and the next one may go."""
         self._batches.pop(token, None)
+        if self._gathered:
+            self._flush()
         refused = [order_id for order_id in ids if order_id in self._waiting]
         if not refused:
             return

@@ -13,6 +13,7 @@ from apps.oms.docs import (
     CANCEL_DOC,
     DRAWING_DOC,
     NOT_FOUND,
+    NOT_REACHED,
     SUBMIT_DOC,
     UNAVAILABLE,
     AccountPath,
@@ -43,7 +44,7 @@ def _orders(routes: APIRouter, host: Host, reads: Reads) -> None:
         """Submit an order. Served in front of FastAPI by apps/oms/door.py."""
         raise AssertionError("the fast path serves this")
 
-    @routes.get("/orders/{order_id}", responses={**NOT_FOUND, **UNAVAILABLE})
+    @routes.get("/orders/{order_id}", responses={**NOT_FOUND, **NOT_REACHED, **UNAVAILABLE})
     async def show_order(
         order_id: str, at_seq: Annotated[int | None, Query(ge=1, description="As it was at this sequence.")] = None
     ) -> Response:

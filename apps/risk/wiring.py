@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from adapters.chain import GENESIS
 from adapters.clock import SystemClock
@@ -29,6 +29,7 @@ from domain.controls import ControlEvent, Controls
 from domain.events import OrderEvent
 from domain.risk.engine import Risk
 from domain.risk.limits import Limits
+from domain.risk.state import VERSION, RiskState
 
 QUESTDB_TIMEOUT_S: Final = 1.0
 CONTROLS_WAIT_S: Final = 0.0
@@ -49,7 +50,9 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     orders = await wiring.order_journal(client)
     symbols = await wiring.patiently(lambda: open_controls(client))
     wait_s = settings.following.follower_wait_ms / 1000
-    journal_follower = Follower(orders, ORDER_COMMITS, orders_into(risk), after=GENESIS, wait_s=wait_s)
+    snapshots = wiring.snapshotter(chassis, risk.fold, RiskState, VERSION)
+    head = await wiring.patiently(lambda: snapshots.recover(orders))
+    journal_follower = Follower(orders, ORDER_COMMITS, snapshots.whole(orders_into(risk)), after=head, wait_s=wait_s)
     control_follower = Follower(symbols, CONTROL_COMMITS, controls_into(controls), after=GENESIS, wait_s=CONTROLS_WAIT_S)
 
     gate = Gate(
@@ -66,13 +69,18 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     chassis.spawn(gate.open(), "opening")
     chassis.spawn(gate.watch(lambda ok, why: chassis.ready.set("journal", ok, why)), "readiness")
     chassis.spawn(gate.give_back(risk.exposure, measures), "leaked reservations")
+    wiring.keep(chassis, snapshots, journal_follower)
 
     await _valkey(chassis, risk, clock)
     await _questdb(chassis)
     await Ticks(risk, measures, time.monotonic_ns).start(client)
     await Ear(client, desk, measures, checks.batch_max).start()
     door = Door(risk, desk, Blocks(symbols, CONTROL_COMMITS, control_follower, controls), measures, clock)
-    return Service(router=door.router(), fast={("POST", "/check"): door.check}, stats=measures.stats)
+
+    def stats() -> dict[str, Any]:
+        return {**measures.stats(), "snapshots": snapshots.stats()}
+
+    return Service(router=door.router(), fast={("POST", "/check"): door.check}, stats=stats)
 
 
 def limits_of(checks: RiskChecksSection) -> Limits:

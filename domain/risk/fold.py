@@ -22,7 +22,7 @@ class RiskFold:
         self._submitted: dict[str, e.OrderSubmitted] = {}
 
     def state(self) -> RiskState:
-        """All that the journal said so far, and nothing else: equal after the same events, whoever reserved what, whatever the prices are."""
+        """What the journal said so far and nothing else: equal after the same events, whoever reserved what, whatever the prices are."""
         rates = dict(self.exposure.marks.rates)
         return RiskState(self.seq, rates, accounts_of(self.exposure), tuple(self._submitted.values()))
 

@@ -1,4 +1,4 @@
-"""What a restart needs of the exposure: facts of the journal alone. Sums, marks and worst cases follow from them; reservations are nobody's facts."""
+"""What a restart needs of the exposure: facts of the journal. Sums and worst cases follow from them; a reservation is no fact."""
 
 from collections.abc import Iterable
 from decimal import Decimal

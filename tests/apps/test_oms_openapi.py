@@ -19,7 +19,7 @@ ROUTES = {
     "post /orders": {"200", "400", "413", "422", "429", "503", "default"},
     "get /orders": {"200", "503", "default"},
     "delete /orders": {"200", "503", "default"},
-    "get /orders/{order_id}": {"200", "404", "503", "default"},
+    "get /orders/{order_id}": {"200", "404", "422", "503", "default"},
     "delete /orders/{order_id}": {"200", "202", "404", "409", "503", "default"},
     "get /orders/{order_id}/events": {"200", "404", "503", "default"},
     "get /positions/{account}": {"200", "503", "default"},

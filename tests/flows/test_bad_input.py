@@ -100,6 +100,16 @@ def test_a_state_that_does_not_allow_it_is_409(running: LiveStack, doors: Doors)
     assert (answer.status_code, answer.json()["code"], answer.json()["state"]) == (409, "illegal_transition", "filled")
 
 
+def test_a_sequence_that_is_not_there_yet_is_422_and_one_before_the_order_404(doors: Doors) -> None:
+    order = doors.submit(**{**ORDER, "account": "past"}).json()
+    path = f"/orders/{order['order_id']}"
+    assert doors.refused("GET", f"{path}?at_seq={'9' * 30}") == (422, "seq_not_reached", None)
+    if order["seq"] > 1:
+        assert doors.refused("GET", f"{path}?at_seq=1") == (404, "order_not_found", None)
+    assert doors.ask("GET", f"{path}?at_seq={order['seq']}").json()["order_id"] == order["order_id"]
+    doors.ask("DELETE", "/orders?account=past")
+
+
 PARAMETERS = [
     ("/orders?account=a.b", "/account"),
     ("/orders?account=", "/account"),
@@ -115,6 +125,8 @@ PARAMETERS = [
     ("/orders?cursor=1-x", "/cursor"),
     ("/orders?cursor=%D9%A1-00000000000000000000000000000000", "/cursor"),
     ("/orders?cursor=" + "9" * 30 + "-" + "0" * 32, "/cursor"),
+    ("/orders/x?at_seq=0", "/at_seq"),
+    ("/orders/x?at_seq=1.5", "/at_seq"),
     ("/positions/bad?min_seq=-1", "/min_seq"),
     ("/positions/bad?min_seq=NaN", "/min_seq"),
     ("/fills/bad?since=yesterday", "/since"),

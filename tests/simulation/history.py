@@ -1,7 +1,6 @@
 """One history: trade while things go wrong, heal, wait until all is settled, end what is still open, and check everything."""
 
 import asyncio
-import contextlib
 import gc
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,8 +13,10 @@ from apps.gateway.reports import VENUE_COMMITS
 from domain import checker
 from domain.checker import Audit, Bounds, Violation
 from domain.executions import Executions
+from domain.order import Order
 from domain.paper_events import VenueEvent
 from domain.risk.exposure import Exposure
+from domain.risk.fold import RiskFold
 from domain.values import use_exact_arithmetic
 from tests.simulation import market
 from tests.simulation.faults import trouble
@@ -71,16 +72,34 @@ def simulate(seed: int, tell: Callable[[str], None] | None = None) -> Outcome:
 
 async def _history(world: World) -> Outcome:
     with everything_quiet(world):
-        house = House(world)
+        house = House(world, Audit(BOUNDS))
         world.loop.set_exception_handler(lambda loop, context: _unhandled(world, context))
-        await house.open()
-        await _until(lambda: house.oms.host.ready and house.risk.gate.shut is None, 10.0)
-        trading = asyncio.create_task(house.trader.trade(ORDERS, world.loop.time() + TROUBLE_S))
-        await trouble(house, world.loop.time() + TROUBLE_S)
-        await asyncio.sleep(max(0.0, TROUBLE_S - 1))
-        await house.heal()
-        await _settle(world, house, trading)
-        return _outcome(world, house)
+        try:
+            return await _lived(world, house)
+        finally:
+            await _close(house)
+
+
+async def _lived(world: World, house: House) -> Outcome:
+    await house.open()
+    await _until(lambda: house.oms.host.ready and house.risk.gate.shut is None, 10.0)
+    trading = asyncio.create_task(house.trader.trade(ORDERS, world.loop.time() + TROUBLE_S))
+    await trouble(house, world.loop.time() + TROUBLE_S)
+    await asyncio.sleep(max(0.0, TROUBLE_S - 1))
+    await house.heal()
+    await _settle(world, house, trading)
+    return _outcome(world, house)
+
+
+async def _close(house: House) -> None:
+    """Take the house down. What a task does in answer to its end may need a second word."""
+    for process in house.lives.values():
+        process.die()
+    me = asyncio.current_task()
+    while pending := [task for task in asyncio.all_tasks() if task is not me]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=1.0)
 
 
 async def _settle(world: World, house: House, trading: "asyncio.Task[None]") -> None:
@@ -129,11 +148,15 @@ async def _until(condition: Callable[[], bool], within_s: float) -> bool:
 
 
 def _audit(house: House) -> Audit:
-    return checker.check_journal(_commits(house.ground.orders), bounds=BOUNDS)
+    """The checker's own view of the journal so far."""
+    audit = house.audit
+    for commit in _commits(house.ground.orders, behind=audit.seq):
+        audit.take(commit)
+    return audit
 
 
-def _commits(disk: Disk) -> Iterator[checker.Commit]:
-    for head, payload in disk.log.commits:
+def _commits(disk: Disk, behind: int = 0) -> Iterator[checker.Commit]:
+    for head, payload in disk.log.commits[behind:]:
         yield checker.Commit(head.seq, head.n, head.chain, payload, ORDER_COMMITS.decode(payload).events)
 
 
@@ -147,7 +170,7 @@ def _venue_violations(house: House, audit: Audit) -> Iterator[Violation]:
 
 
 def _outcome(world: World, house: House) -> Outcome:
-    audit = _audit(house)
+    audit = checker.check_journal(_commits(house.ground.orders), bounds=BOUNDS)
     world.violations += audit.violations
     world.violations += checker.check_answers(audit, house.trader.answers)
     world.violations += checker.check_sends(audit, house.sends)
@@ -177,5 +200,47 @@ def _folds(house: House, audit: Audit) -> Iterator[Violation]:
     yield from checker.check_fold("oms", orders, {order_id: _plain(line.order) for order_id, line in audit.lines.items()})
     stored = {" ".join(key): position for key, position in house.ground.positions.positions.items()}
     yield from checker.check_fold("positions", stored, {" ".join(key): position for key, position in audit.book.positions.items()})
-    executions, exposure = Executions(), type(house.risk)(house.ground)
-    raise NotImplementedError
+    yield from checker.check_fold("exeq", _working(house), _working_again(house))
+    yield from checker.check_fold("risk", _exposed(house.risk.risk.exposure), _exposed(_exposure_again(house)))
+
+
+def _plain(order: Order) -> Order:
+    """Without the host's own notes."""
+    return msgspec.structs.replace(order, seqs=(), commit=0)
+
+
+def _working(house: House) -> dict[str, object]:
+    exeq = house.lives["exeq"]
+    assert isinstance(exeq, Exeq)
+    return dict(exeq.executor.executions.working)
+
+
+def _working_again(house: House) -> dict[str, object]:
+    executions = Executions()
+    for commit in _commits(house.ground.orders):
+        for event in commit.events:
+            executions.apply(event)
+    return dict(executions.working)
+
+
+def _exposed(exposure: Exposure) -> dict[str, object]:
+    """What does not depend on the last price."""
+    found: dict[str, object] = dict(exposure.orders)
+    for account in exposure.accounts.values():
+        for h in account.holdings.values():
+            stake = (h.quantity, h.buy_quantity, h.buy_notional, h.sell_quantity, h.sell_notional)
+            if any(stake):
+                found[f"{account.name} {h.symbol}"] = (account.cash, *stake)
+    return found
+
+
+def _exposure_again(house: House) -> Exposure:
+    fold = RiskFold(Exposure(house.risk.risk.marks, market.LIMITS.buying_power_initial))
+    for commit in _commits(house.ground.orders):
+        for event in commit.events:
+            fold.apply(event, commit.seq)
+    return fold.exposure
+
+
+def _unhandled(world: World, context: dict[str, Any]) -> None:
+    world.violated("no_task_dies", "the loop", f"{context.get('message')}: {context.get('exception')!r}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import msgspec
 
 from adapters.codec import decoder
-from domain.checker import Send
+from domain.checker import Audit, Send
 from domain.commands import VenueRequest
 from tests.simulation.services import SERVICES, Gateway, Ground, Oms, Process, RiskService
 from tests.simulation.trader import Trader
@@ -20,8 +20,9 @@ _REQUEST = decoder(VenueRequest)
 class House:
     """`lives` are the processes that run now; a dead one stays there until its successor comes."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, audit: Audit) -> None:
         self.world = world
+        self.audit = audit
         self.ground = Ground(world)
         self.ground.network.wire = self._on_wire
         self.lives: dict[str, Process] = {}

@@ -16,7 +16,7 @@ from apps.exeq.doubts import Doubts
 from apps.exeq.executor import Bounds as ExecutorBounds
 from apps.exeq.executor import Executor
 from apps.follower import Follower
-from apps.gateway.feed import Venues, simulate
+from apps.gateway.feed import Venues
 from apps.gateway.host import VenueHost
 from apps.gateway.requests import Intake as VenueIntake
 from apps.gateway.sent import Sent
@@ -211,7 +211,15 @@ class Gateway(Process):
         await sessions.listen(client)
         audience = Venues(self.hosts)
         self.spawn(audience.heartbeat())
-        self.spawn(simulate([market.quotes(self.world.random("quotes"))], audience, self.clock, market.QUOTE_EVERY_S))
+        self.spawn(self._quotes())
+
+    async def _quotes(self) -> None:
+        """Each venue shows sizes of its own."""
+        quotes = market.quotes(self.world.random(f"quotes {self.world.loop.time()}"))
+        while True:
+            for host in self.hosts.values():
+                await host.show(next(quotes), self.clock.now_ns())
+            await asyncio.sleep(market.QUOTE_EVERY_S)
 
 
 class Projector(Process):

@@ -10,8 +10,10 @@ import msgspec
 
 from apps.http import Refusal
 from apps.oms.cancels import cancel
+from apps.oms.intake import unavailable
 from domain.checker import Answer
 from domain.commands import Terms
+from domain.ports import Unavailable
 from domain.values import OrderType, Side, TimeInForce, order_id_of
 from tests.simulation import market
 from tests.simulation.services import Oms
@@ -145,7 +147,10 @@ async def _answered(request: Any) -> tuple[str, int]:
 async def _cancelled(oms: Oms, order_id: str) -> int:
     if not oms.host.ready:
         raise Refusal(503, "journal_unavailable", "recovering", outcome="not_accepted")
-    order = oms.host.find(order_id)
+    try:
+        order = oms.host.find(order_id)
+    except Unavailable as trouble:
+        raise unavailable(str(trouble), unknown=False) from trouble
     if order is None:
         raise Refusal(404, "order_not_found", "there is no such order")
     return (await cancel(oms.host, order)).seq

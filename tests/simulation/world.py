@@ -64,6 +64,15 @@ class World:
     def fired(self, fault: str) -> None:
         self.faults[fault] += 1
 
+    @property
+    def told(self) -> bool:
+        """Does anybody listen to the story?"""
+        return self._tell is not None
+
+    def steady_ns(self) -> int:
+        """A clock that only goes on."""
+        return int(self.loop.time() * 1e9)
+
     def tell(self, text: str, *values: Any) -> None:
         if self._tell is not None:
             self._tell(f"{self.loop.time():9.4f}  {text % values if values else text}")

@@ -1,0 +1,40 @@
+"""Named places where a test ends the process as a crash would: TRADE_FAILPOINT=after_append, or after_append:3 for the third time there."""
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+VARIABLE: Final = "TRADE_FAILPOINT"
+KILLED: Final = 137
+"""The exit code that a shell shows for kill -9."""
+
+POINTS: Final = (
+    "before_append",  # decided in memory, nothing sent to the journal
+    "after_append",  # on disk and acknowledged, nobody told
+    "after_risk",  # risk approved and reserved, nothing journaled
+    "before_send",  # exeq read the route back from the journal, the venue has heard nothing
+    "before_report",  # the venue's answer is journaled, nobody told
+)
+
+
+class Bomb:
+    """Goes off the n-th time that its place is reached."""
+
+    def __init__(self, text: str) -> None:
+        self.name, _, times = text.partition(":")
+        self.left = int(times or 1)
+        if self.name not in POINTS:
+            raise ValueError(f"{VARIABLE}: there is no {self.name!r}; there are {', '.join(POINTS)}")
+
+    def __call__(self, name: str) -> None:
+        if name == self.name:
+            self.left -= 1
+            if not self.left:
+                os._exit(KILLED)
+
+
+def _nothing(name: str) -> None:
+    """The failpoint of every process that is not under test."""
+
+
+failpoint: Final[Callable[[str], None]] = Bomb(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else _nothing

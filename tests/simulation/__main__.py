@@ -1,0 +1,57 @@
+"""`python -m tests.simulation --seed 12345` tells one history; `--seeds 0..2000` runs many and says what went wrong on purpose."""
+
+import argparse
+import sys
+import time
+from collections import Counter
+
+from tests.simulation.history import Outcome, simulate
+
+SHOWN_MAX = 20
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seed", type=int, help="tell the story of one seed")
+    parser.add_argument("--seeds", help="run a range, FIRST..BEHIND_THE_LAST")
+    parser.add_argument("--quiet", action="store_true", help="of one seed, only the end")
+    asked = parser.parse_args(arguments)
+    if asked.seed is not None:
+        outcome = simulate(asked.seed, None if asked.quiet else print)
+        _tell(outcome)
+        return 1 if outcome.violations else 0
+    first, _, last = (asked.seeds or "0..100").partition("..")
+    return many(range(int(first), int(last)))
+
+
+def many(seeds: range) -> int:
+    began, faults, failed, calm, events, ends = time.perf_counter(), Counter[str](), 0, 0, 0, Counter[str]()
+    for seed in seeds:
+        outcome = simulate(seed)
+        faults += outcome.faults
+        ends += outcome.ends
+        events += outcome.events
+        calm += not outcome.faults
+        if outcome.violations:
+            failed += 1
+            if failed <= SHOWN_MAX:
+                _tell(outcome)
+    took = time.perf_counter() - began
+    print(f"{len(seeds)} histories, {events} events, {took:.1f} s: {len(seeds) / took:.1f} a second")
+    print("faults:", ", ".join(f"{count} {fault}" for fault, count in faults.most_common()))
+    print("orders:", ", ".join(f"{count} {status}" for status, count in ends.most_common()))
+    print(f"{calm} without a fault do not count; {failed} failed")
+    return 1 if failed else 0
+
+
+def _tell(outcome: Outcome) -> None:
+    faults = ", ".join(f"{count} {fault}" for fault, count in outcome.faults.most_common())
+    print(f"seed {outcome.seed}: {outcome.orders} orders, {outcome.events} events, {outcome.commits} commits, {outcome.virtual_s:.1f} s; {faults}")
+    for violation in outcome.violations[:SHOWN_MAX]:
+        print(f"  {violation}")
+    if outcome.violations:
+        print(f"  again: python -m tests.simulation --seed {outcome.seed}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
