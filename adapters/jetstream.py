@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 import nats.errors
 import structlog
 from nats.aio.client import Client
@@ -16,7 +17,7 @@ from nats.aio.msg import Msg
 from adapters import bus
 from adapters.chain import GENESIS, following, verified
 from adapters.pull import Pull
-from domain.ports import Fenced, Head, Recorded, Unavailable
+from domain.ports import Corrupt, Fenced, Head, Recorded, Unavailable
 
 log = structlog.get_logger()
 
@@ -27,15 +28,40 @@ CHAIN: Final = "Oms-Chain"
 WRONG_LAST_SEQUENCE: Final = 10071
 IN_FLIGHT: Final = 10164
 NO_MESSAGE: Final = 10037
+NO_STREAM: Final = 10059
 SETTLED_BY_READING: Final = frozenset({WRONG_LAST_SEQUENCE, IN_FLIGHT})
 
 API_TIMEOUT_S: Final = 2.0
 SETTLE_PAUSE_S: Final = 0.02
+CONNECTION_WAIT_S: Final = 1.0
+"""How long a commit waits for a connection before it is given up; nothing of it has been sent."""
+LOOK_BEHIND_EVERY: Final = 10
+"""Of the quiet moments of a reading, how many pass between two looks whether there should be more."""
 DUPLICATE_WINDOW_S: Final = 30
+
+
+class StreamState(msgspec.Struct, frozen=True):
+    """How much is in a stream."""
+
+    messages: int
+    bytes: int
+    max_bytes: int
+
+
+async def stream_state(client: Client, name: str) -> StreamState | None:
+    """None when there is no such stream. Unavailable."""
+    answer = await _api(client, f"STREAM.INFO.{name}", {})
+    if "error" not in answer:
+        return StreamState(answer["state"]["messages"], answer["state"]["bytes"], answer["config"]["max_bytes"])
+    if answer["error"].get("err_code") == NO_STREAM:
+        return None
+    raise Unavailable(f"stream {name}: {answer['error'].get('description')}")
 
 
 async def ensure_stream(client: Client, name: str, subjects: Sequence[str], max_bytes: int) -> None:
     """Make the stream when it is missing: on disk, nothing ever deleted or purged, full means refused. Unavailable."""
+    if await stream_state(client, name) is not None:
+        return
     config = {
         "name": name,
         "subjects": list(subjects),
@@ -49,9 +75,7 @@ async def ensure_stream(client: Client, name: str, subjects: Sequence[str], max_
         "allow_direct": False,
         "duplicate_window": DUPLICATE_WINDOW_S * 1_000_000_000,
     }
-    answer = await _api(client, f"STREAM.INFO.{name}", {})
-    if "error" in answer:
-        answer = await _api(client, f"STREAM.CREATE.{name}", config)
+    answer = await _api(client, f"STREAM.CREATE.{name}", config)
     if "error" in answer:
         raise Unavailable(f"stream {name}: {answer['error'].get('description')}")
 
@@ -98,9 +122,10 @@ class JetStreamJournal:
         commit_id = f"{after.n + 1}-{self._writer}-{chain[:8]}"
         headers = {EXPECTED: str(after.seq), COMMIT_ID: commit_id, CHAIN: chain}
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._append_deadline_s
+        began = loop.time()
+        deadline = began + self._append_deadline_s
         sent = False
-        while loop.time() < deadline:
+        while loop.time() < (deadline if sent else min(deadline, began + CONNECTION_WAIT_S)):
             try:
                 ack = await self._publish(payload, headers, min(self._append_timeout_s, deadline - loop.time()))
                 sent = True
@@ -115,7 +140,9 @@ class JetStreamJournal:
             if sent and (head := await self._settle(commit_id, after)) is not None:
                 return head
             await asyncio.sleep(SETTLE_PAUSE_S)
-        raise Unavailable(f"commit {after.n + 1} was not acknowledged within {self._append_deadline_s} s", unknown=sent)
+        if not sent:
+            raise Unavailable("no connection to the journal")
+        raise Unavailable(f"commit {after.n + 1} was not acknowledged within {self._append_deadline_s} s", unknown=True)
 
     async def _settle(self, commit_id: str, after: Head) -> Head | None:
         """Ask the leader for the shard's last commit: ours is success, the one before ours means send again (None), another is a fence."""
@@ -134,18 +161,43 @@ class JetStreamJournal:
         head = after
         if until is not None and head.seq >= until:
             return
-        pull = Pull(self._client, self._stream, self._subject, after.seq + 1)
+        pull, empty = Pull(self._client, self._stream, self._subject, after.seq + 1), 0
         async with contextlib.aclosing(pull.batches()) as batches:
             async for messages in batches:
                 recorded: list[Recorded] = []
                 for seq, message in messages:
-                    head = _verified(head, seq, message.headers, message.data)
+                    n, chain = _claimed(message.headers)
+                    if n > head.n + 1:
+                        await self._check_hole(head)
+                    head = verified(head, seq, n, chain, message.data)
                     recorded.append(Recorded(head, message.data))
                     if seq == until:
                         break
-                yield recorded
+                if recorded:
+                    yield recorded
                 if until is not None and head.seq >= until:
                     return
+                empty = 0 if recorded else empty + 1
+                if empty and (until is not None or empty % LOOK_BEHIND_EVERY == 0):
+                    await self._check_end(head, until)
+
+    async def _check_hole(self, head: Head) -> None:
+        """The reading jumped. When the leader has the commit in between, it was only lost on the way: read again. Unavailable."""
+        found = await self._next(head)
+        if found is not None and found.n == head.n + 1:
+            raise Unavailable(f"commit {found.n} was lost on its way, reading again")
+
+    async def _check_end(self, head: Head, until: int | None) -> None:
+        """Nothing comes any more. Corrupt when there should be more and the leader cannot give it: a damaged last commit leaves no hole."""
+        if until is None and (await self.head()).seq <= head.seq:
+            return
+        if await self._next(head) is None:
+            raise Corrupt(f"sequence {head.seq + 1}: the commit behind {head.n} cannot be read: the journal has a hole at its end")
+
+    async def _next(self, head: Head) -> Head | None:
+        """The first commit behind `head` that the leader has. None when it has none, or cannot read it. Unavailable."""
+        found = await self._get({"seq": head.seq + 1, "next_by_subj": self._subject})
+        return found[0].head if found else None
 
     async def _publish(self, payload: bytes, headers: dict[str, str], timeout_s: float) -> dict[str, Any]:
         token = secrets.token_hex(8)
@@ -193,9 +245,10 @@ async def _api(client: Client, what: str, body: dict[str, object]) -> dict[str, 
     return answer
 
 
-def _verified(head: Head, seq: int, headers: Mapping[str, str] | None, payload: bytes) -> Head:
+def _claimed(headers: Mapping[str, str] | None) -> tuple[int, str]:
+    """The number and the chain value that a commit says it has."""
     known = headers or {}
-    return verified(head, seq, _number(known.get(COMMIT_ID, "")), known.get(CHAIN, ""), payload)
+    return _number(known.get(COMMIT_ID, "")), known.get(CHAIN, "")
 
 
 def _number(commit_id: str) -> int:

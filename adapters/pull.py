@@ -38,36 +38,38 @@ class Pull:
         self._wake = asyncio.Event()
         self._owed = 0
         self._asked = False
+        self._heard_at = asyncio.get_running_loop().time()
         self._broken = ""
         self._connection = client.stats["reconnects"]
 
     async def batches(self) -> AsyncGenerator[Sequence[Message]]:
-        """Batches for ever. Unavailable when the server falls silent: not even an expired pull request comes back."""
+        """Batches for ever, an empty one when nothing came for LOOK_UP_S.
+
+        Unavailable when the server falls silent: not even an expired pull request comes back.
+        """
         inbox = self._client.new_inbox()
         subscription = await self._client.subscribe(inbox, cb=self._on_message)
         try:
             consumer = await self._consumer()
             while True:
                 await self._ask(consumer, inbox)
-                if not self._arrived:
-                    await self._wait()
-                    continue
+                await self._wait()
                 batch, self._arrived = self._arrived, []
-                self._wake.clear()
                 yield batch
         finally:
             await _quietly_unsubscribe(subscription)
 
     async def _wait(self) -> None:
-        """Until something comes. A lost or renewed connection takes the open request with it, so look up now and then."""
+        """Until something comes, or LOOK_UP_S. A lost or renewed connection takes the open request with it."""
         loop = asyncio.get_running_loop()
-        silent_at = loop.time() + SILENCE_S
-        while not self._wake.is_set():
-            if self._broken or self._client.stats["reconnects"] != self._connection or loop.time() >= silent_at:
-                raise Unavailable(f"stream {self._stream} is silent: {self._broken or 'connection lost'}")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), LOOK_UP_S)
-        self._wake.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_UP_S):
+                await self._wake.wait()
+        if self._wake.is_set():
+            self._heard_at = loop.time()
+            self._wake.clear()
+        if self._broken or self._client.stats["reconnects"] != self._connection or loop.time() - self._heard_at >= SILENCE_S:
+            raise Unavailable(f"stream {self._stream} is silent: {self._broken or 'connection lost'}")
 
     async def _consumer(self) -> str:
         config = {
@@ -98,14 +100,15 @@ class Pull:
             raise Unavailable(f"cannot read stream {self._stream}: {str(error) or type(error).__name__}") from error
 
     async def _on_message(self, message: Msg) -> None:
-        if message.reply:
+        if self._client.stats["reconnects"] != self._connection:
+            self._broken = "connection lost"  # what was under way on the old one is gone: this may stand behind a hole
+        elif message.reply:
             self._owed -= 1
             self._arrived.append((_stream_sequence(message.reply), message))
         elif (status := (message.headers or {}).get("Status", "")) in REQUEST_OVER and "Deleted" not in _description(message):
             self._asked = False
         else:
             self._broken = f"{status} {_description(message)}"
-            return
         self._wake.set()
 
 

@@ -62,16 +62,19 @@ class GroupCommit(Generic[E]):
 
         A process that was stopped and wakes finds that the time has run on, and asks before it answers.
         """
-        return asyncio.get_running_loop().time() - self._confirmed_at < TRUST_S
+        return self._lost is None and asyncio.get_running_loop().time() - self._confirmed_at < TRUST_S
 
     def add(self, events: Sequence[E], done: Done) -> int:
         """Put events into the open commit, together; `done` is called once, after the ack or when they are lost.
 
         Returns a ticket: the events are durable when `durable` has reached it.
         """
+        self.added += 1
+        if self._lost is not None:
+            self._refuse(done, self._lost)
+            return self.added
         self._open.append((events, [done]))
         self._open_events += len(events)
-        self.added += 1
         self._filled.set()
         if self._open_events >= self._pace.events_max:
             self._full.set()
@@ -79,9 +82,17 @@ class GroupCommit(Generic[E]):
 
     def join(self, ticket: int, done: Done) -> None:
         """Call `done` with the outcome of an earlier `add` that is not durable yet."""
+        if self._lost is not None:
+            self._refuse(done, self._lost)
+            return
         place = ticket - self.durable - 1
         group = self._in_flight[place] if place < len(self._in_flight) else self._open[place - len(self._in_flight)]
         group[1].append(done)
+
+    @staticmethod
+    def _refuse(done: Done, lost: Unavailable) -> None:
+        """Between the loss and the recovery: told like the others, and like them not from inside the call."""
+        asyncio.get_running_loop().call_soon(_call_all, [((), [done])], lost)
 
     async def settled(self, ticket: int) -> None:
         """Until everything up to the ticket is on disk. Unavailable when it was lost."""

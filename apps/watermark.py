@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 import structlog
 
-from adapters.chain import GENESIS
 from domain.events import JournalAccepted
 from domain.ports import Acceptance, Corrupt, Head, Journal, Unavailable, Watermark
 
@@ -94,13 +94,20 @@ async def verify_watermark(journal: Journal, mark: Mark) -> None:
             f"{mark.name} ends at sequence {head.seq}, but sequence {highest.seq} had been acknowledged: the store was truncated or "
             f"replaced by an older copy. {WHAT_TO_DO}"
         )
-    there = await journal.read(highest.seq) if highest.seq else None
-    found = there.head if there is not None else GENESIS
-    if found != highest:
-        raise Corrupt(
-            f"{mark.name} has another commit at sequence {highest.seq} than the one that was acknowledged: the store was replaced or "
-            f"damaged. {WHAT_TO_DO}"
-        )
+    there = await journal.read(highest.seq)
+    if there is None or there.head != highest:
+        what = "cannot be read" if there is None else "is another commit than the one"
+        raise Corrupt(f"{mark.name}: sequence {highest.seq} {what} that had been acknowledged: the store was damaged or replaced. {WHAT_TO_DO}")
+
+
+def may_begin(stream: str, marks: Sequence[Mark | None]) -> None:
+    """May a missing stream be made? Corrupt when it was there before: the server could not load it, or it was removed."""
+    for mark in marks:
+        if mark is not None and mark.kept.acceptance() is None and (highest := mark.highest()) is not None:
+            raise Corrupt(
+                f"the stream {stream} is missing, but {mark.name} had been acknowledged up to sequence {highest.seq}: it was removed, or "
+                f"nats-server cannot load it (see its log). {WHAT_TO_DO}"
+            )
 
 
 async def _go_on(journal: Journal, mark: Mark, accepted: Acceptance, head: Head) -> Head:

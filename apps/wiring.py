@@ -11,9 +11,9 @@ from nats.aio.client import Client
 
 from adapters import bus
 from adapters.codec import decoder
-from adapters.jetstream import JetStreamJournal, ensure_stream
+from adapters.jetstream import JetStreamJournal, ensure_stream, stream_state
 from adapters.memory import MemoryOrderStore
-from adapters.natsmonitor import NotDurable, require_fsync
+from adapters.natsmonitor import NotDurable, health_trouble, require_fsync
 from adapters.orderstore import SqliteOrderStore
 from adapters.questdb import QuestDbFills
 from adapters.snapshots import FileSnapshots
@@ -23,11 +23,11 @@ from adapters.watermark import DIRECTORY, FileWatermark
 from apps.commits import Pace
 from apps.follower import Follower
 from apps.service import Chassis
-from apps.watermark import Encodes, Mark
 from apps.snapshots import Fold, Snapshotter
+from apps.watermark import Encodes, Mark, may_begin
 from config.sections import JournalSection
 from config.settings import ExeqSettings, GatewaySettings, OmsSettings, ProjectorSettings, RiskSettings, Settings
-from domain.ports import Clock, OrderStore, Unavailable
+from domain.ports import Clock, Corrupt, OrderStore, Unavailable
 from domain.quotes import Market, Quote
 
 log = structlog.get_logger()
@@ -82,8 +82,10 @@ async def order_journal(client: Client, shard: int = 0) -> JetStreamJournal:
     return await JetStreamJournal.open(client, stream=ORDER_STREAM, subject=order_subject(shard))
 
 
-async def durable_stream(chassis: Chassis[WriterSettings], client: Client, name: str, subjects: Sequence[str]) -> None:
-    """A journal's stream, made if missing, and refused where an ack does not mean fsynced."""
+async def durable_stream(
+    chassis: Chassis[WriterSettings], client: Client, name: str, subjects: Sequence[str], marks: Sequence[Mark | None]
+) -> None:
+    """A journal's stream, made if missing and never written to, and refused where an ack does not mean fsynced."""
     settings = chassis.settings
     if settings.journal.durability == "relaxed":
         log.warning("durability is relaxed: what was acknowledged may be lost in a power cut")
@@ -91,6 +93,8 @@ async def durable_stream(chassis: Chassis[WriterSettings], client: Client, name:
     async def attempt() -> None:
         if settings.journal.durability == "fsync":
             await require_fsync(str(settings.nats.monitor_url))
+        if await stream_state(client, name) is None:
+            may_begin(name, marks)
         await ensure_stream(client, name, subjects, settings.journal.max_bytes)
 
     try:
@@ -98,6 +102,11 @@ async def durable_stream(chassis: Chassis[WriterSettings], client: Client, name:
     except NotDurable as trouble:
         chassis.fail(f"{trouble}; or set journal.durability to relaxed, and lose orders in a power cut")
         await asyncio.Event().wait()
+    except Corrupt as trouble:
+        chassis.fail(str(trouble))
+        await asyncio.Event().wait()
+    if settings.journal.durability == "fsync":
+        chassis.ready.depend("nats store", lambda: health_trouble(str(settings.nats.monitor_url)))
 
 
 async def written_journal(client: Client, settings: JournalSection, stream: str, subject: str) -> JetStreamJournal:

@@ -25,12 +25,13 @@ class Waiting(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Working(msgspec.Struct, array_like=True, gc=False):
-    """An open order at a venue: its terms, its legs, and which of them the venue has answered."""
+    """An open order at a venue: its terms, its legs, which of them the venue has answered, and whether a cancel waits for its answer."""
 
     terms: e.OrderSubmitted
     legs: tuple[e.Leg, ...]
     routed_at: int
     answered: frozenset[str] = frozenset()
+    cancelling: bool = False
 
 
 class ExecutionsState(msgspec.Struct, frozen=True, gc=False):
@@ -82,6 +83,8 @@ class Executions:
                 self._answer(event.order_id, event.route_id)
             case e.CancelRequested():
                 self._cancel(event.order_id)
+            case e.CancelRejected():
+                self._keep(event.order_id)
 
     def _queue(self, event: e.OrderQueued) -> None:
         terms = self._waiting.pop(event.order_id).terms
@@ -103,7 +106,12 @@ class Executions:
 
     def _cancel(self, order_id: str) -> None:
         if working := self.working.get(order_id):
+            working.cancelling = True
             self.to_cancel.extend(self._request(working.terms, leg) for leg in working.legs)
+
+    def _keep(self, order_id: str) -> None:
+        if working := self.working.get(order_id):
+            working.cancelling = False
 
     def _close(self, order_id: str) -> None:
         self._waiting.pop(order_id, None)
@@ -136,3 +144,7 @@ class Executions:
             for leg in working.legs
             if leg.route_id not in working.answered
         ]
+
+    def uncancelled(self) -> list[VenueRequest]:
+        """Every leg whose cancel the venue has neither done nor refused."""
+        return [self._request(working.terms, leg) for working in self.working.values() if working.cancelling for leg in working.legs]

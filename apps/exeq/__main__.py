@@ -47,7 +47,7 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
     chassis.spawn(blocks.run(), "control follower")
     chassis.spawn(orders.run(), "journal follower")
     chassis.spawn(executor.run(), "executor")
-    doubts = Doubts(client, executor, clock)
+    doubts = Doubts(client, executor)
     chassis.spawn(doubts.run(), "doubts")
     chassis.spawn(wiring.tell_ready(chassis, orders, executor.caught_up), "readiness")
     wiring.keep(chassis, snapshots, orders)

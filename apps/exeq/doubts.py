@@ -1,6 +1,7 @@
-"""Routes that no venue answered: asked about, never sent again. Only evidence settles them."""
+"""Routes that no venue answered: asked about, never sent again; only evidence settles them. Cancels without an answer are said again."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -11,12 +12,14 @@ from adapters import bus
 from adapters.codec import decoder, encode
 from apps.exeq.executor import Command, Executor
 from domain.commands import DoubtRoute, RouteAbsent, VenueRequest
-from domain.ports import Clock, Unavailable
+from domain.ports import Unavailable
 
 log = structlog.get_logger()
 
 ANSWER_DEADLINE_S: Final = 2.0
-"""How long a venue may take to say a first word about a route before it is asked."""
+"""How long a venue may take to say a first word about a route, or to answer a cancel, before it is asked (told) again."""
+WHENEVER: Final = 2**63
+"""Silence is measured from when it was noticed, by the loop's time: the stamps in the journal come from another clock."""
 ASK_EVERY_S: Final = 1.0
 ASK_TIMEOUT_S: Final = 1.0
 ASKED_AT_ONCE_MAX: Final = 200
@@ -37,11 +40,12 @@ _ANSWER: Final = decoder(OrderAnswer)
 class Doubts:
     """Looks after silence. What a venue does know comes through oms's session with it; here only the absence is settled."""
 
-    def __init__(self, client: Client, executor: Executor, clock: Clock, shard: int = 0) -> None:
+    def __init__(self, client: Client, executor: Executor, shard: int = 0) -> None:
         self._client = client
         self._executor = executor
-        self._clock = clock
         self._shard = shard
+        self._silent_since: dict[str, float] = {}
+        self._uncancelled_since: dict[str, float] = {}
         self._negatives: dict[str, int] = {}
         self._doubted: set[str] = set()
 
@@ -49,13 +53,20 @@ class Doubts:
         while True:
             await asyncio.sleep(ASK_EVERY_S)
             if self._executor.caught_up():
+                self._cancel_again()
                 await self._round()
 
+    def _cancel_again(self) -> None:
+        """A cancel that was lost on its way leaves no trace: an order would wait for its end for ever."""
+        self._uncancelled_since, overdue = _overdue(self._uncancelled_since, self._executor.executions.uncancelled())
+        for request in overdue:
+            del self._uncancelled_since[request.route_id]
+            self._executor.cancel(request)
+
     async def _round(self) -> None:
-        silent = self._executor.executions.unanswered(self._clock.now_ns() - int(ANSWER_DEADLINE_S * 1e9))
-        still = {request.route_id for request in silent}
-        self._negatives = {route_id: count for route_id, count in self._negatives.items() if route_id in still}
-        self._doubted &= still
+        self._silent_since, silent = _overdue(self._silent_since, self._executor.executions.unanswered(WHENEVER))
+        self._negatives = {route_id: count for route_id, count in self._negatives.items() if route_id in self._silent_since}
+        self._doubted &= self._silent_since.keys()
         for request in silent[:ASKED_AT_ONCE_MAX]:
             self._executor.ask_soon(self._conclusion(request, await self._known(request)))
 
@@ -70,15 +81,15 @@ class Doubts:
         return answer.known
 
     def _conclusion(self, request: VenueRequest, known: bool | None) -> list[Command]:
+        """Said every time: a cancel that the venue refused as unknown has taken the order out of its doubt again."""
         if known:
             self._negatives.pop(request.route_id, None)
             return []
-        commands: list[Command] = []
+        reason = "no_answer" if known is None else "unknown_at_venue"
         if request.route_id not in self._doubted:
             self._doubted.add(request.route_id)
-            reason = "no_answer" if known is None else "unknown_at_venue"
             log.warning("route in doubt", order_id=request.order_id, route_id=request.route_id, venue=request.venue, reason=reason)
-            commands.append(DoubtRoute(order_id=request.order_id, route_id=request.route_id, reason=reason))
+        commands: list[Command] = [DoubtRoute(order_id=request.order_id, route_id=request.route_id, reason=reason)]
         if known is False:
             denied = self._negatives[request.route_id] = self._negatives.get(request.route_id, 0) + 1
             if denied >= NEGATIVES_NEEDED:
@@ -88,3 +99,11 @@ class Doubts:
 
     def stats(self) -> dict[str, int]:
         return {"in_doubt": len(self._doubted)}
+
+
+def _overdue(since: dict[str, float], requests: Iterable[VenueRequest]) -> tuple[dict[str, float], list[VenueRequest]]:
+    """When each of these was first seen to wait, and those that have waited too long."""
+    now = asyncio.get_running_loop().time()
+    waiting = {request.route_id: request for request in requests}
+    since = {route_id: since.get(route_id, now) for route_id in waiting}
+    return since, [request for route_id, request in waiting.items() if now - since[route_id] >= ANSWER_DEADLINE_S]

@@ -96,7 +96,11 @@ class Executor:
                 failpoint("before_send")
                 self._put("new", request)
         for request in self._taken(self.executions.to_cancel):
-            self._put("cancel", request)
+            self.cancel(request)
+
+    def cancel(self, request: VenueRequest) -> None:
+        """Unlike a new order this may be said twice: a venue that has cancelled, or never had the order, changes nothing."""
+        self._put("cancel", request)
 
     @staticmethod
     def _taken(requests: list[VenueRequest]) -> Iterable[VenueRequest]:
@@ -176,8 +180,11 @@ class Executor:
             self.ask_soon(retry)
 
     def _settled(self, command: Command, answer: Answer) -> bool:
-        """Forget the command, unless oms could not decide: then True, to ask again."""
-        if answer.ok or answer.code in ("illegal_transition", "order_not_found"):
+        """Forget the command, unless oms could not decide: then True, to ask again.
+
+        It will find what it does not find now: the order is in the journal, so its memory is behind (a commit landed after it was given up).
+        """
+        if answer.ok or answer.code == "illegal_transition":
             self._asked.pop(command.order_id, None)
             return False
         return True

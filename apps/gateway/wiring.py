@@ -19,6 +19,7 @@ from apps.gateway.session import Sessions
 from apps.gateway.views import venue_stats
 from apps.outbox import Outbox
 from apps.service import Chassis, Service
+from apps.watermark import Mark
 from config.catalogue import SimulatedQuote, VenueSettings, load_instruments, load_venues
 from config.settings import GatewaySettings
 from config.text import ConfigError
@@ -42,12 +43,13 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     rows = recorded_quotes(settings.quotes.file, instruments) if settings.quotes.file else None
 
     client = await wiring.connect(chassis)
-    await wiring.durable_stream(chassis, client, STREAM, [SUBJECTS])
+    marks = {name: wiring.watermark(chassis, SUBJECTS.replace("*", name), VENUE_COMMITS) for name in venues}
+    await wiring.durable_stream(chassis, client, STREAM, [SUBJECTS], list(marks.values()))
     outbox = Outbox(client)
     sent = await Sent.open(client, outbox)
     chassis.spawn(outbox.run(), "outbox")
 
-    hosts = {name: await _host(chassis, client, venue, instruments, clock, outbox) for name, venue in venues.items()}
+    hosts = {name: await _host(chassis, client, venue, instruments, clock, outbox, marks[name]) for name, venue in venues.items()}
     for name, host in hosts.items():
         host.on_ready = _tell_ready(chassis, name)
         chassis.spawn(host.run(), f"venue {name}")
@@ -116,10 +118,10 @@ async def _host(
     instruments: Mapping[str, Instrument],
     clock: Clock,
     outbox: Outbox,
+    mark: Mark | None,
 ) -> VenueHost:
     settings = chassis.settings.journal
     journal = await wiring.written_journal(client, settings, STREAM, SUBJECTS.replace("*", venue.name))
-    mark = wiring.watermark(chassis, SUBJECTS.replace("*", venue.name), VENUE_COMMITS)
     traded = {symbol: instruments[symbol] for symbol in venue.symbols}
     return VenueHost(venue, traded, journal, clock, outbox.put, wiring.pace(settings), mark)
 

@@ -120,13 +120,6 @@ class TermsReader:
         self._default_account = default_account
         self._types = types
 
-    def terms(self, body: bytes, idempotency_key: str | None, now_ns: int) -> Terms:
-        """Refusal 400 when it is not well formed, 422 when it is but cannot trade."""
-        terms = self.read(body, idempotency_key)
-        if denial := self.denial(terms, now_ns):
-            raise _untradable(denial)
-        return terms
-
     def read(self, body: bytes, idempotency_key: str | None) -> Terms:
         """What was asked for, tradable or not. Refusal 400."""
         parsed = parse_submit(body)
@@ -180,10 +173,3 @@ def _expiry_denial(terms: Terms, now_ns: int) -> Denial | None:
     if not gtd:
         return Denial("expire_at_not_allowed", rfc3339(expire_at))
     return Denial("expire_at_in_past", rfc3339(expire_at), rfc3339(now_ns)) if expire_at <= now_ns else None
-
-
-def _untradable(denial: Denial) -> Refusal:
-    found = f": found {denial.found}" if denial.found is not None else ""
-    limit = f", limit {denial.limit}" if denial.limit is not None else ""
-    extra = {name: value for name in ("found", "limit", "unit") if (value := getattr(denial, name)) is not None}
-    return Refusal(422, denial.code, denial.code.replace("_", " ") + found + limit, **extra)

@@ -26,8 +26,8 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._metrics.submit():
             body = await read_body(receive)
-            terms = self._reader.terms(body, header(scope, b"idempotency-key"), self._clock.now_ns())
-            answer = await self._intake.submit(terms)
+            terms = self._reader.read(body, header(scope, b"idempotency-key"))
+            answer = await self._intake.submit(terms, self._reader.denial(terms, self._clock.now_ns()))
         self._metrics.answered(answer)
         await send_json(send, 200, answer_body(answer))
 

@@ -43,13 +43,20 @@ class Intake:
     def in_flight(self) -> int:
         return len(self._in_flight)
 
-    async def submit(self, terms: Terms) -> Answer:
-        """Refusal 422 (id used with another body), 429, 503 (outcome not_accepted or unknown)."""
+    async def submit(self, terms: Terms, denial: Denial | None = None) -> Answer:
+        """Refusal 422 (`denial`: it cannot trade now; or the id was used with another body), 429, 503 (outcome not_accepted or unknown).
+
+        An id that is known gets its first answer, also when the same terms could not trade any more.
+        """
         self._admit()
         while (first := self._in_flight.get(terms.order_id)) is not None:
             await asyncio.wait([first])
         known = self._find(terms.order_id)
-        return await (self._repeated(known, terms) if known else self._new(terms))
+        if known:
+            return await self._repeated(known, terms)
+        if denial:
+            raise untradable(denial)
+        return await self._new(terms)
 
     def _admit(self) -> None:
         if self.stopping or not self._host.ready:
@@ -106,6 +113,14 @@ class Intake:
                 order_id=order.order_id,
             )
         return Answer(order, order.seqs[0], replayed=True)
+
+
+def untradable(denial: Denial) -> Refusal:
+    """422, with the number found and the bound it broke."""
+    found = f": found {denial.found}" if denial.found is not None else ""
+    limit = f", limit {denial.limit}" if denial.limit is not None else ""
+    extra = {name: value for name in ("found", "limit", "unit") if (value := getattr(denial, name)) is not None}
+    return Refusal(422, denial.code, denial.code.replace("_", " ") + found + limit, **extra)
 
 
 def unavailable(reason: str, *, unknown: bool) -> Refusal:

@@ -61,6 +61,13 @@ class OmsHouse:
             while not self.host.ready:
                 await asyncio.sleep(0.001)
 
+    async def recovered(self) -> None:
+        """Until the memory was thrown away once, and is there again."""
+        async with asyncio.timeout(5):
+            while not self.host.recoveries:
+                await asyncio.sleep(0.001)
+        await self.ready()
+
     async def under_way(self, count: int) -> None:
         async with asyncio.timeout(5):
             while len(self.risk.asked) < count:

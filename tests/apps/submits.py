@@ -8,6 +8,7 @@ import pytest
 
 from apps.http import Refusal
 from apps.oms.body import TermsReader
+from apps.oms.intake import untradable
 from domain.commands import Terms
 from domain.instruments import Instrument
 from domain.values import OrderType
@@ -39,7 +40,11 @@ def with_raw(field: str, raw: str) -> bytes:
 
 
 def read(body: bytes, key: str | None = None) -> Terms:
-    return READER.terms(body, key, NOW)
+    """What the door makes of it when the id is new: terms, or the refusal."""
+    terms = READER.read(body, key)
+    if denial := READER.denial(terms, NOW):
+        raise untradable(denial)
+    return terms
 
 
 def refusal(body: bytes, key: str | None = None) -> Refusal:

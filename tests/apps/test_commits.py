@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from adapters.codec import CommitCodec
 from adapters.memory import MemoryJournal, MemoryLog
-from apps.commits import GroupCommit, Outcome, Pace
+from apps.commits import Done, GroupCommit, Outcome, Pace
 from domain.ports import Fenced, Head, Unavailable
 from domain.values import use_exact_arithmetic
 from tests.apps.held_journal import HeldJournal, until, within
@@ -31,14 +31,15 @@ class Scene:
         self.task = asyncio.create_task(self.group.run())
 
     def add(self, *events: str) -> int:
-        name = "+".join(events)
+        return self.group.add(events, self.hears("+".join(events)))
 
+    def hears(self, name: str) -> Done:
         def done(outcome: Outcome) -> None:
             assert name not in self.outcomes, "told once"
             self.outcomes[name] = outcome
             self.order.append(name)
 
-        return self.group.add(events, done)
+        return done
 
     async def told(self, count: int) -> None:
         await until(lambda: len(self.outcomes) >= count)
@@ -140,18 +141,17 @@ async def test_one_command_beyond_the_bytes_goes_alone() -> None:
 
 async def test_who_joins_hears_of_the_commit_in_flight_or_of_the_open_one() -> None:
     async with scene() as s:
-        heard: list[tuple[str, Outcome]] = []
         s.journal.hold()
         first = s.add("a")
         await s.journal.reached()
         second = s.add("b")
         third = s.add("c")
         for ticket, name in ((third, "c"), (first, "a"), (second, "b"), (second, "b again")):
-            s.group.join(ticket, lambda outcome, name=name: heard.append((name, outcome)))  # type: ignore[misc]
-        assert heard == []
+            s.group.join(ticket, s.hears(f"{name} too"))
+        assert s.outcomes == {}
         s.journal.release()
-        await s.told(3)
-        assert heard == [("a", 1), ("b", 2), ("b again", 2), ("c", 2)]
+        await s.told(7)
+        assert s.outcomes == {"a": 1, "a too": 1, "b": 2, "b too": 2, "b again too": 2, "c": 2, "c too": 2}
 
 
 async def test_settled_waits_for_the_ticket_and_not_for_those_behind_it() -> None:
@@ -191,7 +191,7 @@ async def test_a_lost_ack_leaves_the_flight_unknown_and_the_open_commit_surely_n
         ticket = s.add("flying")
         await s.journal.reached()
         s.add("open")
-        s.group.join(ticket, lambda outcome: s.outcomes.setdefault("joined", outcome) and None)
+        s.group.join(ticket, s.hears("joined"))
         settled = asyncio.create_task(s.group.settled(ticket))
         await asyncio.sleep(0)
         s.journal.release()
@@ -227,7 +227,7 @@ async def test_what_is_added_after_the_loss_is_told_so_and_never_left_waiting() 
             await within(s.task)
         ticket = s.add("late")
         await s.told(2)
-        s.group.join(ticket, lambda outcome: s.outcomes.setdefault("joined", outcome) and None)
+        s.group.join(ticket, s.hears("joined"))
         await s.told(3)
         assert all(isinstance(outcome, Unavailable) and not outcome.unknown for outcome in s.outcomes.values())
         with pytest.raises(Unavailable):
@@ -254,6 +254,9 @@ async def _all_is_stored_once(added: Sequence[Sequence[str]], pace: Pace) -> Non
     stored = [TEXTS.decode(payload).events for _, payload in journal.log.commits]
     assert [text for commit in stored for text in commit] == [text for events in added for text in events]
     assert outcomes == sorted(outcomes)  # type: ignore[type-var]
-    by_seq = [[text for events, seq in zip(added, outcomes, strict=True) if seq == number for text in events] for number in range(1, len(stored) + 1)]
+    by_seq = [
+        [text for events, seq in zip(added, outcomes, strict=True) if seq == number for text in events]
+        for number in range(1, len(stored) + 1)
+    ]
     assert by_seq == [list(commit) for commit in stored]
     assert all(len(commit) <= max(pace.events_max, 4) for commit in stored)

@@ -53,8 +53,7 @@ class Desk:
 
     def begin(self, command: c.OrderCommand) -> "asyncio.Task[Landed]":
         """Decided when this returns; the answer is the task's."""
-        task = asyncio.ensure_future(self.host.perform(command))
-        return task
+        return asyncio.ensure_future(self.host.perform(command))
 
     async def do(self, command: c.OrderCommand) -> Landed:
         async with asyncio.timeout(5):
@@ -275,8 +274,12 @@ async def test_what_was_decided_on_lost_memory_is_not_answered_from_it() -> None
         await d.do(submit("a"))
         heard: list[Landed | Unavailable] = []
         loop = asyncio.get_running_loop()
+
+        def lost(outcome: Landed | Unavailable) -> None:
+            loop.call_soon(d.host.execute, cancel("a"), heard.append)
+
         d.log.down = True
-        d.host.execute(cancel("a"), lambda outcome: loop.call_soon(d.host.execute, cancel("a"), heard.append) and None)
+        d.host.execute(cancel("a"), lost)
         await until(lambda: bool(heard))
         assert isinstance(heard[0], Unavailable), "the second cancel changes nothing, on top of one that is lost"
 

@@ -129,7 +129,9 @@ async def test_without_a_wait_each_is_asked_at_once(scene: Any) -> None:
 
 async def test_each_order_has_its_own_decision_whatever_their_sequence(scene: Any) -> None:
     async def mixed(message: Msg, asked: list[Terms]) -> None:
-        decisions = [given.approved(t.order_id) if t.client_order_id != "b" else given.denied("order_size_limit", t.order_id) for t in asked]
+        decisions = [
+            given.approved(t.order_id) if t.client_order_id != "b" else given.denied("order_size_limit", t.order_id) for t in asked
+        ]
         await message.respond(encode(decisions[::-1]))
 
     async with scene() as s:

@@ -29,9 +29,7 @@ class Told(Executions):
 
     def ack(self, name: str, route_id: str, venue: str = "A") -> None:
         self.apply(
-            e.RouteAcknowledged(
-                order_id=name, at=0, status=State.ROUTED, route_id=route_id, venue=venue, venue_order_id="V", report_seq=1
-            )
+            e.RouteAcknowledged(order_id=name, at=0, status=State.ROUTED, route_id=route_id, venue=venue, venue_order_id="V", report_seq=1)
         )
 
     def fill(self, name: str, route_id: str, status: State = State.PARTIALLY_FILLED) -> None:

@@ -166,6 +166,7 @@ STORY: dict[type[e.Fact], tuple[str, ...]] = {
     e.OrderExpired: ("expire",),
     e.TransitionRefused: (),
     e.ReportQuarantined: (),
+    e.JournalAccepted: (),
 }
 # The page has these rows; their events come with replace.
 NOT_YET_TOLD = {

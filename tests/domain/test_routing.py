@@ -126,7 +126,9 @@ def markets(draw: st.DrawFn) -> tuple[list[Venue], list[Quote]]:
 
 
 @hypothesis_given(markets(), st.sampled_from(["buy", "sell"]), st.sampled_from(sorted(POLICIES)), st.randoms())
-def test_the_choice_does_not_depend_on_the_sequence_of_venues(market: tuple[list[Venue], list[Quote]], side: str, policy: str, random: object) -> None:
+def test_the_choice_does_not_depend_on_the_sequence_of_venues(
+    market: tuple[list[Venue], list[Quote]], side: str, policy: str, random: object
+) -> None:
     venues, quotes = market
     first = route(order(side), "R1", venues, quotes, policy)
     random.shuffle(venues)  # type: ignore[attr-defined]

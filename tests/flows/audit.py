@@ -123,7 +123,7 @@ async def _journal(stack: LiveStack) -> list[tuple[int, OrderEvent]]:
     last: dict[str, int] = {}
     for _, event in events:
         if (number := getattr(event, "report_seq", None)) is not None:
-            venue: str = event.venue  # type: ignore[union-attr, assignment]
+            venue: str = event.venue
             assert number > last.get(venue, 0), f"report {number} of {venue} was applied behind {last[venue]}"
             last[venue] = number
     return events

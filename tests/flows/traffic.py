@@ -17,7 +17,7 @@ SEED: Final = "0.3"
 QUANTITY: Final = "0.001"
 AGAIN_S: Final = 0.1
 ANSWER_WITHIN_S: Final = 25.0
-SOME_REFUSALS_OF_RISK: Final = ("risk_timeout", "risk_error")
+RISK_WAS_SILENT: Final = ("risk_timeout", "risk_error")
 
 
 @dataclass

@@ -128,7 +128,7 @@ async def store_trouble(house: House, chance: random.Random) -> None:
     house.world.fired(which)
     house.world.tell("stores: %s", which)
     if which == "positions flushed":
-        await ground.positions.clear()
+        ground.positions.positions, ground.positions.seq = {}, 0
     elif which == "orders lost":
         house.kill("oms", "crash")
         ground.order_store.clear()

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import apps.gateway.host
 import apps.risk.desk
 import apps.risk.gate
 import apps.risk.measures
@@ -48,7 +49,11 @@ def _nothing(*sentence: object, **values: object) -> None:
 def everything_quiet(world: World) -> Iterator[None]:
     """For the time of one run."""
     talking = [module for name, module in sorted(sys.modules.items()) if name.startswith(("apps.", "adapters.")) and hasattr(module, "log")]
-    before = [(module, "log", module.log) for module in talking] + [(module, "time", module.time) for module in ASKS_THE_TIME]  # type: ignore[attr-defined]
+    settings = [(apps.gateway.host, "TIME_CHECK_S", 0.2)]
+    before = [(module, name, getattr(module, name)) for module, name, _ in settings]
+    before += [(module, "log", module.log) for module in talking] + [(module, "time", module.time) for module in ASKS_THE_TIME]  # type: ignore[attr-defined]
+    for module, name, value in settings:
+        setattr(module, name, value)
     for module in talking:
         module.log = Said(world, module.__name__)  # type: ignore[attr-defined]
     for module in ASKS_THE_TIME:

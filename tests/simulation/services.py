@@ -186,7 +186,7 @@ class Exeq(Process):
         self.executor.failed = self.failed
         for coroutine in (outbox.run(), blocks.run(), self.orders.run(), self.executor.run()):
             self.spawn(coroutine)
-        self.spawn(Doubts(client, self.executor, self.clock).run())
+        self.spawn(Doubts(client, self.executor).run())
 
 
 class Gateway(Process):

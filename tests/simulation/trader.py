@@ -81,7 +81,7 @@ class Trader:
             symbol=market.SYMBOL,
             side=side,
             order_type=kind,
-            quantity=Decimal(chance.randint(1, 120)) / 10,
+            quantity=Decimal(chance.randint(1, 140 if side is Side.BUY else 60)) / 10,
             price=price,
             time_in_force=lived,
             expire_at=expire_at,

@@ -1,0 +1,192 @@
+"""Work in a forked child: a still picture of the process, none of its connections, and an end that is always noticed."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import uvloop
+
+from apps.forked import NotDone, in_child
+
+CHECKOUT: Final = Path(__file__).resolve().parents[2]
+Scene = Callable[[], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture(params=[uvloop.new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"])
+def play(request: pytest.FixtureRequest) -> Callable[[Scene], None]:
+    """Runs a scene on each kind of loop, and looks that no child is left."""
+
+    def run(scene: Scene) -> None:
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            runner.run(scene())
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(-1, os.WNOHANG)
+                time.sleep(0.01)
+                continue
+            return
+        raise AssertionError("a child lives on")
+
+    return run
+
+
+def alive(pid: int) -> bool:
+    """Zombies are not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_the_child_sees_the_moment_of_the_fork_and_nothing_later(play: Callable[[Scene], None]) -> None:
+    async def scene() -> None:
+        seen = ["before"]
+
+        def work() -> str:
+            time.sleep(0.1)
+            return ",".join(seen)
+
+        running = asyncio.ensure_future(in_child(work, 5))
+        await asyncio.sleep(0)
+        seen.append("after")
+        assert await running == "before"
+
+    play(scene)
+
+
+def test_the_loop_turns_while_the_child_works(play: Callable[[Scene], None]) -> None:
+    async def scene() -> None:
+        running = asyncio.ensure_future(in_child(lambda: time.sleep(0.3) or "done", 5))  # type: ignore[func-returns-value]
+        turns = 0
+        while not running.done():
+            await asyncio.sleep(0.005)
+            turns += 1
+        assert (await running, turns > 10) == ("done", True)
+
+    play(scene)
+
+
+def fails() -> str:
+    raise OSError(28, "No space left on device")
+
+
+def dies() -> str:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return "not reached"
+
+
+@pytest.mark.parametrize(
+    ("work", "reason"),
+    [
+        (fails, "No space left on device"),
+        (dies, "status -9"),
+        (lambda: time.sleep(60) or "", "longer than 0.2 s"),
+        (lambda: 1 / 0, "division"),
+    ],
+)
+def test_whatever_ends_it_is_told(play: Callable[[Scene], None], work: Callable[[], str], reason: str) -> None:
+    async def scene() -> None:
+        began = time.monotonic()
+        with pytest.raises(NotDone, match=reason):
+            await in_child(work, 0.2)
+        assert time.monotonic() - began < 2
+
+    play(scene)
+
+
+def test_when_no_process_can_be_made_the_service_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", none_left)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(NotDone, match="no child can be made: Resource temporarily unavailable"):
+        asyncio.run(in_child(lambda: "", 1))
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
+
+
+def test_who_is_cancelled_leaves_no_child(play: Callable[[Scene], None]) -> None:
+    async def scene() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await in_child(lambda: time.sleep(60) or "", 60)  # type: ignore[func-returns-value]
+
+    play(scene)
+
+
+def test_a_signal_to_the_child_is_not_one_to_us(play: Callable[[Scene], None]) -> None:
+    def work() -> str:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+        return ""
+
+    async def scene() -> None:
+        heard: list[str] = []
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, heard.append, "told to stop")
+        with pytest.raises(NotDone, match="status -15"):
+            await in_child(work, 5)
+        await asyncio.sleep(0.05)
+        assert not heard
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0.05)
+        assert heard == ["told to stop"], "ours still work"
+        loop.remove_signal_handler(signal.SIGTERM)
+
+    play(scene)
+
+
+def test_the_child_holds_no_port(play: Callable[[Scene], None]) -> None:
+    async def scene() -> None:
+        server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        running = asyncio.ensure_future(in_child(lambda: time.sleep(0.5) or "done", 5))  # type: ignore[func-returns-value]
+        await asyncio.sleep(0.1)
+        server.close()
+        await server.wait_closed()
+        with socket.socket() as again:
+            again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            again.bind(("127.0.0.1", port))
+        assert not running.done()
+        assert await running == "done"
+
+    play(scene)
+
+
+ORPHAN: Final = """
+import asyncio, os, signal, sys, time
+from apps.forked import in_child
+
+def work():
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+    return ""
+
+async def scene():
+    running = asyncio.ensure_future(in_child(work, 60))
+    await asyncio.sleep(0.3)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(scene())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
+def test_a_killed_service_takes_its_child_with_it() -> None:
+    done = subprocess.run([sys.executable, "-c", ORPHAN], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 5
+    while alive(int(done.stdout)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -1,0 +1,109 @@
+"""Journals of every release, kept as they were written: each must replay to the states that were recorded with it, for ever.
+
+`python -m tests.golden --write NAME` makes one from the scenes. A file that is there is never written again.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from adapters.chain import GENESIS, following
+from adapters.codec import ORDER_COMMITS
+from domain.events import EVENTS, OrderEvent
+from domain.executions import Executions
+from domain.lifecycle import State
+from domain.orders import Orders
+from domain.position import Book
+from domain.statehash import orders_state, positions_state, state_hash
+from tests.domain.risk_scene import new_risk
+
+HOME: Final = Path(__file__).parent
+NOT_REACHED: Final = {State.PENDING_REPLACE: "no command replaces an order yet"}
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """What is written beside a journal: its last chain value, and each fold's hash after every commit."""
+
+    chain: str
+    hashes: dict[str, list[str]]
+
+
+def names() -> list[str]:
+    return sorted(file.stem for file in HOME.glob("*.jsonl"))
+
+
+def payloads(name: str) -> list[bytes]:
+    """The commits, byte for byte."""
+    return (HOME / f"{name}.jsonl").read_bytes().splitlines()
+
+
+def recorded(name: str) -> Recorded:
+    return msgspec.json.decode((HOME / f"{name}.json").read_bytes(), type=Recorded)
+
+
+def replayed(journal: Sequence[bytes]) -> Recorded:
+    """What today's code makes of it."""
+    folds, head = Folds(), GENESIS
+    hashes: dict[str, list[str]] = {}
+    for seq, payload in enumerate(journal, 1):
+        head = msgspec.structs.replace(head, seq=seq, n=seq, chain=following(head, payload))
+        folds.apply(ORDER_COMMITS.decode(payload).events, seq)
+        for fold, state in folds.states().items():
+            hashes.setdefault(fold, []).append(state_hash(state))
+    return Recorded(head.chain, hashes)
+
+
+class Folds:
+    """Everybody who makes a state of the order journal."""
+
+    def __init__(self) -> None:
+        self.orders = Orders()
+        self.positions = Book()
+        self.risk = new_risk().fold
+        self.executions = Executions()
+
+    def apply(self, events: Sequence[OrderEvent], seq: int) -> None:
+        for event in events:
+            self.orders.apply(event)
+            self.positions.apply(event, seq)
+            self.risk.apply(event, seq)
+            self.executions.apply(event)
+
+    def states(self) -> dict[str, Any]:
+        return {
+            "orders": (orders_state(self.orders.by_id.values()), self.orders.report_seqs),
+            "positions": positions_state(self.positions.positions.values()),
+            "risk": self.risk.state(),
+            "executions": self.executions.state(),
+        }
+
+
+# What the journals together have shown
+
+
+def never_seen() -> list[str]:
+    """Kinds of event, fields with something in them, and states that are in none of the journals. Empty is right."""
+    events = [event for name in names() for payload in payloads(name) for event in ORDER_COMMITS.decode(payload).events]
+    seen = {(type(part), field) for event in events for part in _structs(event) for field in _filled_in(part)}
+    kinds = {*EVENTS, *(type(part) for event in events for part in _structs(event))}
+    fields = [f"{kind.__name__}.{field.name}" for kind in kinds for field in msgspec.structs.fields(kind) if (kind, field.name) not in seen]
+    states = {State(event.status) for event in events} | set(NOT_REACHED)
+    return sorted(fields) + sorted(f"the state {state}" for state in State if state not in states)
+
+
+def _structs(value: Any) -> Iterator[msgspec.Struct]:
+    """It and every struct in it."""
+    if isinstance(value, msgspec.Struct):
+        yield value
+        for field in value.__struct_fields__:
+            yield from _structs(getattr(value, field))
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _structs(item)
+
+
+def _filled_in(part: msgspec.Struct) -> list[str]:
+    """Fields that say something: those without a default, and those that differ from it."""
+    return [field.name for field in msgspec.structs.fields(part) if getattr(part, field.name) != field.default]

@@ -1,0 +1,163 @@
+"""The scenes of a golden journal: every kind of event, every field, every state, made by the real actor.
+
+A line is `ORDER verb ...` in the language of tests/table.py; what follows a bar are more of the order's terms. Lines of one scene that stand
+together are one commit.
+"""
+
+from collections import Counter
+from decimal import Decimal
+from functools import reduce
+from typing import Any, Final
+
+import msgspec
+
+from domain import commands as c
+from domain import events as e
+from domain.actor import decide
+from domain.order import Order, evolve
+from domain.values import order_id_of
+from tests import given, table
+
+ACCOUNTS: Final = ("alice", "bob")
+CANDIDATES: Final = (
+    e.Candidate("PAPER_A", bid=Decimal("49.99"), ask=Decimal(50), size=Decimal("7.5"), cost=Decimal("50.025")),
+    e.Candidate("PAPER_B", note="no fresh quote"),
+)
+
+SCENES: Final = """
+plain submit buy 10 @50
+long submit buy 12.5 @49.5 | time_in_force=gtd expire_at=1700000900000000000 priority=3
+sudden submit sell 2 market
+
+plain route PAPER_A:6 PAPER_B:4
+long route PAPER_A
+sudden route PAPER_B
+
+plain ack V1
+plain ack V2 R2
+sudden fill S1 2 @49.95 fee=0.05
+long ack V3
+
+plain fill F1 4 @49.875 fee=-0.000000000001
+long fill L1 2.25 @49.5 fee=0.1
+
+plain fill F2 4 @50 R2 fee=0.2
+plain fill F2 4 @50 R2 fee=0.2
+
+plain fill F3 2 @50 fee=0.1
+
+big submit buy 10 @50 denied order_size_limit
+stopped submit sell 3 @44 | order_type=stop_limit stop_price=45 time_in_force=ioc
+nowhere submit buy 1 @50
+
+nowhere no_route no_venue
+stopped route PAPER_A
+stopped reject tick_size
+gone submit buy 1 @50
+gone cancel
+gone cancel
+gone route PAPER_A
+
+two submit buy 10 @50
+two route PAPER_A:6 PAPER_B:4
+
+two ack V5
+two venue_cancelled R2 venue_said_so
+two fill T1 1 @50
+
+two cancel
+two cancel_rejected too_late
+
+two cancel operator end_of_day
+two fill T2 1 @50
+two venue_cancelled R1 requested
+
+two fill T3 2 @50
+
+silent submit buy 5 @50
+silent route PAPER_A
+lost submit buy 5 @50
+lost route PAPER_B
+
+silent doubt R1
+lost doubt R1
+
+silent fill D1 5 @49 fee=0.1
+lost absent R1
+
+day submit sell 4 @51 | time_in_force=gtd expire_at=1700000900000000000
+day route PAPER_A
+day ack V9
+
+day fill E1 1 @51
+day expired R1 time
+
+over submit buy 2 @50
+over route PAPER_A
+
+over fill O1 1.5 @50
+over fill O2 1.5 @50
+over fill O2 1.5 @49
+
+over bust O2
+plain bust F3
+stranger fill Q1 1 @50
+
+early submit buy 1 @50
+early fill W1 0.5 @50
+
+kept submit buy 3 @50
+waits submit sell 3 @52
+
+kept route PAPER_B
+"""
+"""A journal ends with orders in the queue and at venues, as journals do."""
+
+
+def journal() -> list[tuple[e.OrderEvent, ...]]:
+    """The commits of all scenes, and an operator's word at the end."""
+    day = Day()
+    commits = [tuple(event for line in scene.splitlines() for event in day.play(line)) for scene in SCENES.strip().split("\n\n")]
+    accepted = e.JournalAccepted(
+        at=day.now_ns, who="operator", reason="the disk was restored", goes_on_from=len(commits), acknowledged_to=len(commits) + 2
+    )
+    return [*commits, (accepted,)]
+
+
+class Day:
+    """Several orders, by name; each venue numbers its reports."""
+
+    def __init__(self) -> None:
+        self.now_ns = given.NOW
+        self._orders: dict[str, Order] = {}
+        self._reports: Counter[str] = Counter()
+
+    def play(self, line: str) -> tuple[e.OrderEvent, ...]:
+        name, _, rest = line.partition(" ")
+        words, _, terms = rest.partition("|")
+        self.now_ns += given.SECOND
+        order = self._orders.get(name)
+        events = decide(order, self._command(name, words, terms, order), self.now_ns)
+        if events and not (order is None and table.is_quarantine(events[0])):
+            self._orders[name] = reduce(evolve, events, order)  # type: ignore[arg-type, assignment]
+        return events
+
+    def _command(self, name: str, words: str, terms: str, order: Order | None) -> c.OrderCommand:
+        command = table.command(words.strip(), order, 0)
+        account = ACCOUNTS[len(name) % len(ACCOUNTS)]
+        order_id = order_id_of(account, name)
+        if isinstance(command, c.SubmitOrder):
+            return _submit(command, dict(order_id=order_id, account=account, client_order_id=name), terms)
+        if isinstance(command, c.VenueReport):
+            self._reports[command.venue] += 1
+            return msgspec.structs.replace(command, order_id=order_id, account=account, report_seq=self._reports[command.venue])
+        if isinstance(command, c.RouteOrder):
+            command = msgspec.structs.replace(command, candidates=CANDIDATES)
+        return msgspec.structs.replace(command, order_id=order_id)
+
+
+def _submit(command: c.SubmitOrder, whose: dict[str, str], more: str) -> c.SubmitOrder:
+    plain = msgspec.to_builtins(command.terms) | whose | dict(word.split("=") for word in more.split())
+    terms: c.Terms = msgspec.convert(plain, c.Terms, strict=False)
+    decision: dict[str, Any] = {"order_id": terms.order_id, "reference": terms.price or Decimal("50.5")}
+    return c.SubmitOrder(order_id=terms.order_id, terms=terms, decision=msgspec.structs.replace(command.decision, **decision))
