@@ -5,7 +5,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11
 	--no-header --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test check format lock clean
+.PHONY: help run install test check bench format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -31,6 +31,9 @@ install: .venv/installed ## what is missing into .venv; nothing to do the second
 
 test: install ## every fast test, on servers of its own
 	@$(BIN)/pytest
+
+bench: install ## submit at 1000/s and saturated against a stack that runs (LOADS="1000:64,20 saturated:64,30000")
+	@$(BIN)/python -m tests.bench.lives --json bench.json $(LOADS)
 
 check: install ## format, lint, types, tidy rules
 	@$(BIN)/ruff format --check .

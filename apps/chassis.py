@@ -15,6 +15,7 @@ from apps import logs, metrics
 from apps.health import Health
 from apps.http import Handler
 from config.settings import Settings
+from domain.ports import Corrupt
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -80,7 +81,10 @@ class Chassis(Generic[S]):
 
     def _ended(self, task: asyncio.Task[object]) -> None:
         error = None if task.cancelled() else task.exception()
-        if error is not None:
+        if isinstance(error, Corrupt):
+            self.log.critical(f"The journal does not verify, and {self.name} does not go on from it", reason=str(error))
+            self._end(FAILED)
+        elif error is not None:
             self.log.critical(f"The task {task.get_name()} failed", exc_info=error)
             self._end(FAILED)
 

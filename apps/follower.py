@@ -15,6 +15,8 @@ E = TypeVar("E")
 
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 2.0
+MISSED_MAX: Final = 5
+"""How often the journal must deny what was applied from it."""
 
 Applied = Sequence[tuple[int, Commit[E]]]
 """Commits with their stream sequences."""
@@ -40,6 +42,7 @@ class Follower(Generic[E]):
         self.target: int | None = None
         self.began: int | None = None
         self.connected = False
+        self._missed = 0
         self._progress = asyncio.Event()
 
     @property
@@ -74,13 +77,21 @@ class Follower(Generic[E]):
             await asyncio.sleep(pause)
 
     async def _end(self) -> int:
-        """The journal's last sequence. Corrupt when what was applied is not there any more: it went back, or it is another one."""
+        """The journal's last sequence. Corrupt when what was applied is not there any more: it went back, or it is another one.
+
+        Said at once it might be a server that lags behind, so nothing is read, and it is asked again, before that is concluded.
+        """
         last, applied = await self._journal.head(), self.head
-        if applied.seq and applied.chain and last != applied:
-            found = await self._journal.read(applied.seq) if last.seq > applied.seq else None
-            if found is None or found.head != applied:
-                raise Corrupt(f"sequence {applied.seq} was applied and is not in the journal, which ends at {last.seq}: its store went back")
-        return last.seq
+        if not applied.chain or last == applied or await self._holds(applied, last):
+            self._missed = 0
+            return last.seq
+        self._missed += 1
+        missing = f"sequence {applied.seq} was applied and is not in the journal, which ends at {last.seq}: its store went back"
+        raise Corrupt(missing) if self._missed >= MISSED_MAX else Unavailable(missing)
+
+    async def _holds(self, applied: Head, last: Head) -> bool:
+        found = await self._journal.read(applied.seq) if last.seq > applied.seq else None
+        return found is not None and found.head == applied
 
     async def _read(self) -> None:
         self._progress.set()

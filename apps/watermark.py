@@ -96,8 +96,10 @@ async def verify_watermark(journal: Journal, mark: Mark) -> None:
         )
     there = await journal.read(highest.seq)
     if there is None or there.head != highest:
-        what = "cannot be read" if there is None else "is another commit than the one"
-        raise Corrupt(f"{mark.name}: sequence {highest.seq} {what} that had been acknowledged: the store was damaged or replaced. {WHAT_TO_DO}")
+        what = "cannot be read" if there is None else "is another commit now"
+        raise Corrupt(
+            f"{mark.name}: sequence {highest.seq}, which had been acknowledged, {what}: the store was damaged or replaced. {WHAT_TO_DO}"
+        )
 
 
 def may_begin(stream: str, marks: Sequence[Mark | None]) -> None:

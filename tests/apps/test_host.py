@@ -198,7 +198,7 @@ async def test_while_it_recovers_it_says_so_at_once() -> None:  # FAILURES 6
         d.log.down = True
         with pytest.raises(Unavailable):
             await d.do(submit("a"))
-        await until(lambda: not d.host.ready)
+        await until(lambda: d.host.recoveries > 0)
         for waiting in (d.do(submit("b")), d.host.settled()):
             with pytest.raises(Unavailable) as trouble:
                 await within(waiting)

@@ -1,7 +1,7 @@
 """The scenes of a golden journal: every kind of event, every field, every state, made by the real actor.
 
-A line is `ORDER verb ...` in the language of tests/table.py; what follows a bar are more of the order's terms. Lines of one scene that stand
-together are one commit.
+A line is `ORDER verb ...` in the language of tests/table.py; what follows a bar are more of the order's terms. Lines that stand together
+are one commit.
 """
 
 from collections import Counter
@@ -147,7 +147,7 @@ class Day:
         account = ACCOUNTS[len(name) % len(ACCOUNTS)]
         order_id = order_id_of(account, name)
         if isinstance(command, c.SubmitOrder):
-            return _submit(command, dict(order_id=order_id, account=account, client_order_id=name), terms)
+            return _submit(command, {"order_id": order_id, "account": account, "client_order_id": name}, terms)
         if isinstance(command, c.VenueReport):
             self._reports[command.venue] += 1
             return msgspec.structs.replace(command, order_id=order_id, account=account, report_seq=self._reports[command.venue])
@@ -159,5 +159,5 @@ class Day:
 def _submit(command: c.SubmitOrder, whose: dict[str, str], more: str) -> c.SubmitOrder:
     plain = msgspec.to_builtins(command.terms) | whose | dict(word.split("=") for word in more.split())
     terms: c.Terms = msgspec.convert(plain, c.Terms, strict=False)
-    decision: dict[str, Any] = {"order_id": terms.order_id, "reference": terms.price or Decimal("50.5")}
-    return c.SubmitOrder(order_id=terms.order_id, terms=terms, decision=msgspec.structs.replace(command.decision, **decision))
+    decided: dict[str, Any] = {"order_id": terms.order_id, "reference": terms.price or Decimal("50.5"), "checks": given.approved().checks}
+    return c.SubmitOrder(order_id=terms.order_id, terms=terms, decision=msgspec.structs.replace(command.decision, **decided))

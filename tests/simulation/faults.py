@@ -30,6 +30,8 @@ async def trouble(house: House, horizon_s: float) -> None:
             under_way.append(asyncio.create_task(fault(house, random.Random(fraction))))
     for fault_task in under_way:
         await fault_task
+    if not house.world.faults:
+        await crash(house, chance)
 
 
 def _weather(chance: random.Random, kinds: list[str]) -> Weather:
@@ -64,6 +66,31 @@ async def cut(house: House, chance: random.Random) -> None:
     house.cut(name)
     await asyncio.sleep(chance.choice((0.05, 0.5, 2.0)) * chance.random())
     house.mend(name)
+
+
+async def freeze(house: House, chance: random.Random) -> None:
+    """SIGSTOP, and SIGCONT after a while: for the service itself no time has passed."""
+    process = house.lives[chance.choice(SERVICES)]
+    if not process.alive:
+        return
+    house.world.fired("freeze")
+    house.world.tell("%s is stopped", process.name)
+    process.freeze(frozen=True)
+    await asyncio.sleep(chance.choice((0.05, 0.5, 3.0)) * chance.random())
+    house.world.tell("%s goes on", process.name)
+    process.freeze(frozen=False)
+
+
+async def two_writers(house: House, chance: random.Random) -> None:
+    """An oms is stopped, another takes over, the first wakes up and believes that it is still the one."""
+    first = await house.take_over()
+    if first is None:
+        return
+    await asyncio.sleep(chance.choice((0.1, 1.0, 4.0)) * chance.random())
+    house.world.tell("the first oms wakes up")
+    first.freeze(frozen=False)
+    await asyncio.sleep(2.0 * chance.random())
+    house.end_zombies()
 
 
 async def partition(house: House, chance: random.Random) -> None:
@@ -131,9 +158,9 @@ async def store_trouble(house: House, chance: random.Random) -> None:
         ground.positions.positions, ground.positions.seq = {}, 0
     elif which == "orders lost":
         house.kill("oms", "crash")
-        ground.order_store.clear()
+        ground.directory.orders.clear()
     else:
-        store = ground.positions if which == "positions down" else ground.order_store
+        store = ground.positions if which == "positions down" else ground.directory.orders
         store.down = True
         await asyncio.sleep(1.5 * chance.random())
         store.down = False
@@ -143,6 +170,8 @@ FAULTS: dict[str, Fault] = {
     "crash": crash,
     "crash at a step": crash_at_a_step,
     "cut": cut,
+    "freeze": freeze,
+    "two writers": two_writers,
     "partition": partition,
     "journal down": journal_down,
     "journal slow": journal_slow,

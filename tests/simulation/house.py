@@ -8,7 +8,7 @@ import msgspec
 from adapters.codec import decoder
 from domain.checker import Audit, Send
 from domain.commands import VenueRequest
-from tests.simulation.services import SERVICES, Gateway, Ground, Oms, Process, RiskService
+from tests.simulation.services import SERVICES, DataDirectory, Gateway, Ground, Oms, Process, RiskService
 from tests.simulation.trader import Trader
 from tests.simulation.world import World
 
@@ -27,6 +27,7 @@ class House:
         self.ground.network.wire = self._on_wire
         self.lives: dict[str, Process] = {}
         self.dead: list[Process] = []
+        self.zombies: list[Oms] = []
         self.sends: list[Send] = []
         self.lag: dict[str, float] = {}
         self._skew_ns: dict[str, int] = {}
@@ -54,8 +55,9 @@ class House:
             process.failed(f"did not start: {error!r}")
 
     def _door(self) -> Oms | None:
-        oms = self.lives.get("oms")
-        return oms if isinstance(oms, Oms) and oms.alive and hasattr(oms, "intake") else None
+        """Who answers a client. While two of them think that they are the one, chance decides."""
+        doors = [oms for oms in (self.lives.get("oms"), *self.zombies) if isinstance(oms, Oms) and oms.alive and oms.open]
+        return self._random.choice(doors) if doors else None
 
     def kill(self, name: str, how: str) -> None:
         """kill -9, and a supervisor that starts it again after a while."""
@@ -76,6 +78,26 @@ class House:
         await asyncio.sleep(after_s)
         if not self.lives[name].alive:
             await self._start(name)
+
+    async def take_over(self) -> Oms | None:
+        """A second oms, on another machine, while the first is stopped and does not know."""
+        first = self.lives["oms"]
+        if not isinstance(first, Oms) or not first.alive or self.zombies or self._calm:
+            return None
+        self.world.fired("two writers")
+        self.world.tell("oms is stopped, another one takes over")
+        first.freeze(frozen=True)
+        self.zombies.append(first)
+        self.ground.directory = DataDirectory(self.ground.directory)
+        await self._start("oms")
+        return first
+
+    def end_zombies(self) -> None:
+        for zombie in self.zombies:
+            self.world.tell("the first oms ends")
+            zombie.die()
+            self.dead.append(zombie)
+        self.zombies = []
 
     def doom(self, name: str, steps: int, *, before: bool) -> None:
         process = self.lives[name]
@@ -103,11 +125,13 @@ class House:
         self._calm = True
         self.world.tell("all is well from here on")
         self.world.doomed.clear()
+        self.end_zombies()
         self.world.weather = msgspec.structs.replace(type(self.world.weather)())
         for disk in self.ground.disks:
             disk.calm()
-        self.ground.positions.down = self.ground.order_store.down = False
+        self.ground.positions.down = self.ground.directory.orders.down = False
         for name in SERVICES:
+            self.lives[name].freeze(frozen=False)
             self.mend(name)
             self.be_quick(name)
 

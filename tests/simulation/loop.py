@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar
 from typing import Any, Protocol
@@ -15,9 +16,10 @@ class Deadlock(Exception):
 
 
 class Owner(Protocol):
-    """A process of the simulation, as the loop sees it: it wants to know of every task that was begun in its name."""
+    """A process of the simulation, as the loop sees it: it knows of every task that was begun in its name, and may be stopped."""
 
     tasks: list[asyncio.Task[Any]]
+    frozen: bool
 
 
 OWNER: ContextVar[Owner | None] = ContextVar("owner", default=None)
@@ -38,6 +40,38 @@ class NumberedTask(asyncio.Task[Any]):
         return self is other
 
 
+class Ready(deque[asyncio.Handle]):
+    """What is to be run next. What belongs to a process that is stopped is put aside until that one goes on, as SIGSTOP does it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.aside: list[asyncio.Handle] = []
+        self.watched = False
+
+    def popleft(self) -> asyncio.Handle:
+        handle = super().popleft()
+        if self.watched and not handle.cancelled() and (owner := handle._context.get(OWNER)) is not None and owner.frozen:  # type: ignore[attr-defined]
+            self.aside.append(handle)
+            return _NOTHING
+        return handle
+
+    def look_again(self, *, watched: bool) -> None:
+        """Somebody was stopped or goes on."""
+        self.watched = watched
+        self.extendleft(reversed(self.aside))
+        self.aside = []
+
+
+class _Nothing(asyncio.Handle):
+    def __init__(self) -> None:
+        """Looks like a handle that was cancelled."""
+        self._cancelled = True
+        self._scheduled = False
+
+
+_NOTHING = _Nothing()
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """No sockets, no threads, no real time."""
 
@@ -46,6 +80,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._now = 0.0
         self._tasks_made = 0
         self._selector = self
+        self._ready = self.ready = Ready()
         self.set_task_factory(_task)
         self.steps = 0
 

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from adapters.codec import ORDER_COMMITS
 from adapters.controls import CONTROL_COMMITS
-from adapters.memory import MemoryOrderStore, MemoryPositions
+from adapters.memory import MemoryOrderStore, MemoryPositions, MemorySnapshots, MemoryWatermark
 from apps.bookkeeper import Bookkeeper
 from apps.commits import Pace
 from apps.exeq.doubts import Doubts
@@ -18,6 +18,7 @@ from apps.exeq.executor import Executor
 from apps.follower import Follower
 from apps.gateway.feed import Venues
 from apps.gateway.host import VenueHost
+from apps.gateway.reports import VENUE_COMMITS
 from apps.gateway.requests import Intake as VenueIntake
 from apps.gateway.sent import Sent
 from apps.gateway.session import Sessions
@@ -36,11 +37,17 @@ from apps.risk.measures import Measures
 from apps.risk.subject import Ear
 from apps.risk.ticks import Ticks
 from apps.risk.wiring import controls_into, orders_into
-from apps.wiring import follow_ticks
+from apps.snapshots import Snapshotter
+from apps.watermark import Mark
+from apps.wiring import follow_ticks, patiently
 from domain.controls import Controls
+from domain.executions import STATE_VERSION as EXECUTIONS_VERSION
+from domain.executions import ExecutionsState
 from domain.ports import Head
 from domain.quotes import Market
 from domain.risk.engine import Risk
+from domain.risk.state import VERSION as RISK_STATE_VERSION
+from domain.risk.state import RiskState
 from domain.routing import Venue
 from tests.simulation import market
 from tests.simulation.bus import Client, Network
@@ -48,10 +55,26 @@ from tests.simulation.journal import Disk, SimJournal
 from tests.simulation.loop import OWNER
 from tests.simulation.world import SimClock, World
 
+ORDERS = "oms.journal.0"
 RISK_TTL_S = 2.0
 RISK_BUDGET_S = 0.01
+SNAPSHOT_EVERY_COMMITS, SNAPSHOT_EVERY_S = 8, 1.0
 OPEN_ORDERS_MAX = 25
 IN_FLIGHT_MAX = 12
+
+
+class DataDirectory:
+    """What writers of journals keep on their machine. Another machine has its own for oms; the venues stay where they are."""
+
+    def __init__(self, venues: "DataDirectory | None" = None) -> None:
+        self.orders = MemoryOrderStore()
+        self.marks = {name: mark for name, mark in venues.marks.items() if name != ORDERS} if venues else {}
+
+    def mark(self, name: str, codec: Any) -> Mark:
+        mark = Mark(self.marks.setdefault(name, MemoryWatermark()), name, codec)
+        note = mark.note
+        mark.note = lambda head: note(head) if head.seq else None  # TEMPORARY
+        return mark
 
 
 class Ground:
@@ -60,10 +83,11 @@ class Ground:
     def __init__(self, world: World) -> None:
         self.world = world
         self.network = Network(world)
-        self.orders = Disk(world, "oms.journal.0")
+        self.orders = Disk(world, ORDERS)
         self.controls = Disk(world, "risk.control.symbols")
         self.venues = {name: Disk(world, f"venue.journal.{name}") for name in market.VENUES}
-        self.order_store = MemoryOrderStore()
+        self.directory = DataDirectory()
+        self.snapshots = MemorySnapshots()
         self.positions = MemoryPositions()
 
     @property
@@ -84,6 +108,7 @@ class Process:
         self.journals: list[SimJournal] = []
         self.tasks: list[asyncio.Task[Any]] = []
         self.alive = True
+        self.frozen = False
         self._context = contextvars.copy_context()
         self._context.run(OWNER.set, self)
 
@@ -108,13 +133,23 @@ class Process:
     def failed(self, reason: str) -> None:
         self.world.violated("no_task_dies", self.name, reason)
 
+    def snapshots(self, fold: Any, kind: type[Any], version: int) -> Snapshotter[Any]:
+        store = self.ground.snapshots
+        return Snapshotter(store, self.name, fold, kind, version, every_commits=SNAPSHOT_EVERY_COMMITS, every_s=SNAPSHOT_EVERY_S)
+
     def journal(self, disk: Disk) -> SimJournal:
         journal = SimJournal(disk, self.client)
         self.journals.append(journal)
         return journal
 
+    def freeze(self, *, frozen: bool) -> None:
+        """SIGSTOP and SIGCONT: nothing of it runs, while messages pile up and time goes by."""
+        self.frozen = frozen
+        self.world.loop.ready.look_again(watched=True)
+
     def die(self) -> None:
         self.alive = False
+        self.freeze(frozen=False)
         self.client.close()
         for task in self.tasks:
             task.cancel()
@@ -128,10 +163,13 @@ class Process:
 
 class Oms(Process):
     name = "oms"
+    open = False
 
     async def begin(self) -> None:
         client, outbox = self.client, Outbox(self.client)  # type: ignore[arg-type]
-        self.host = Host(self.journal(self.ground.orders), self.clock, store=self.ground.order_store, pace=Pace())
+        directory = self.ground.directory
+        mark = directory.mark(ORDERS, ORDER_COMMITS)
+        self.host = Host(self.journal(self.ground.orders), self.clock, store=directory.orders, mark=mark, pace=Pace())
         self.risk = RiskClient(client, RiskBounds(budget_s=RISK_BUDGET_S))  # type: ignore[arg-type]
         self.sessions = VenueSessions(client, self.host, market.VENUES, 0)  # type: ignore[arg-type]
         self.intake = Intake(self.host, self.risk, open_orders_max=OPEN_ORDERS_MAX, in_flight_max=IN_FLIGHT_MAX)
@@ -139,9 +177,9 @@ class Oms(Process):
         await self.risk.start()
         await self.sessions.start()
         await CommandDesk(self.host, outbox).start(client, 0)  # type: ignore[arg-type]
-        self.spawn(outbox.run())
-        self.spawn(self.host.run())
-        self.spawn(self.sessions.run())
+        for coroutine in (outbox.run(), mark.run(), self.host.run(), self.sessions.run()):
+            self.spawn(coroutine)
+        self.open = True
 
     @property
     def book(self) -> Bookkeeper:
@@ -156,11 +194,14 @@ class RiskService(Process):
         self.risk = Risk(market.LIMITS, market.INSTRUMENTS, market.CURRENCIES, controls)
         measures = Measures(CollectorRegistry(), 1e9, dict)
         orders = self.journal(self.ground.orders)
-        self.orders = Follower(orders, ORDER_COMMITS, orders_into(self.risk), after=Head())
+        snapshots = self.snapshots(self.risk.fold, RiskState, RISK_STATE_VERSION)
+        head = await patiently(lambda: snapshots.recover(orders))
+        self.orders = Follower(orders, ORDER_COMMITS, snapshots.whole(orders_into(self.risk)), after=head)
         blocks = Follower(self.journal(self.ground.controls), CONTROL_COMMITS, controls_into(controls), after=Head(), wait_s=0)
         gate = Gate(self.orders, blocks, orders, RISK_TTL_S, lambda: client.stats["reconnects"] if client.is_connected else None)
         self.gate = gate
         self.spawn(self.orders.run())
+        self.spawn(snapshots.run(self.orders))
         self.spawn(blocks.run())
         self.run(gate.open())
         self.spawn(gate.watch(lambda ok, why: None))
@@ -179,12 +220,15 @@ class Exeq(Process):
         venues = {name: Venue(name, v.maker_bps, v.taker_bps, v.symbols) for name, v in market.VENUES.items()}
         bounds = ExecutorBounds("lowest_cost", 100, 10_000_000_000)
         self.executor = Executor(client, outbox, quotes, controls, venues, self.clock, bounds)
-        self.orders = Follower(self.journal(self.ground.orders), ORDER_COMMITS, self.executor.apply, after=Head())
+        journal = self.journal(self.ground.orders)
+        snapshots = self.snapshots(self.executor.executions, ExecutionsState, EXECUTIONS_VERSION)
+        head = await patiently(lambda: snapshots.recover(journal))
+        self.orders = Follower(journal, ORDER_COMMITS, snapshots.whole(self.executor.apply), after=head)
         blocks = Follower(self.journal(self.ground.controls), CONTROL_COMMITS, controls_into(controls), after=Head(), wait_s=0)
         self.executor.caught_up = lambda: self.orders.caught_up and blocks.caught_up
         self.executor.is_past = self.orders.is_past
         self.executor.failed = self.failed
-        for coroutine in (outbox.run(), blocks.run(), self.orders.run(), self.executor.run()):
+        for coroutine in (outbox.run(), blocks.run(), self.orders.run(), self.executor.run(), snapshots.run(self.orders)):
             self.spawn(coroutine)
         self.spawn(Doubts(client, self.executor).run())
 
@@ -197,10 +241,7 @@ class Gateway(Process):
         outbox = Outbox(client)
         sent = await Sent.open(client, outbox)
         self.spawn(outbox.run())
-        self.hosts = {
-            name: VenueHost(settings, market.INSTRUMENTS, self.journal(self.ground.venues[name]), self.clock, outbox.put, Pace())
-            for name, settings in market.VENUES.items()
-        }
+        self.hosts = {name: self._host(name, outbox) for name in market.VENUES}
         for host in self.hosts.values():
             self.spawn(host.run())
             await host.ready.wait()
@@ -212,6 +253,12 @@ class Gateway(Process):
         audience = Venues(self.hosts)
         self.spawn(audience.heartbeat())
         self.spawn(self._quotes())
+
+    def _host(self, name: str, outbox: Outbox) -> VenueHost:
+        mark = self.ground.directory.mark(f"venue.journal.{name}", VENUE_COMMITS)
+        self.spawn(mark.run())
+        journal = self.journal(self.ground.venues[name])
+        return VenueHost(market.VENUES[name], market.INSTRUMENTS, journal, self.clock, outbox.put, Pace(), mark)
 
     async def _quotes(self) -> None:
         """Each venue shows sizes of its own."""
