@@ -113,6 +113,8 @@ class JetStreamJournal:
         return last[0].head if last else GENESIS
 
     async def read(self, seq: int) -> Recorded | None:
+        if seq < 1:
+            return None
         found = await self._get({"seq": seq})
         return found[0] if found else None
 

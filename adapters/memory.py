@@ -1,6 +1,7 @@
 """Fakes that keep the ports' promises in memory; they pass the same contract suites as the real machines."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 
@@ -9,7 +10,7 @@ import msgspec
 from adapters.chain import GENESIS, following, verified
 from adapters.codec import decoder
 from domain.order import Order
-from domain.ports import Acceptance, EventRow, Fenced, Head, Recorded, StoredOrders, Unavailable
+from domain.ports import Acceptance, EventRow, Fenced, Head, Recorded, StoredOrders, StoredPicture, Unavailable
 from domain.position import Position
 from domain.projections import FillRow, OrderEventRow, Owners, table_rows
 from domain.values import IDENTIFIER, SYMBOL, rfc3339
@@ -157,11 +158,26 @@ class MemoryFills:
             if row.account == account and symbol in (None, row.symbol) and key[0] >= since_ns // 1000
         ]
         newest = [row for *_, row in sorted(wanted, key=lambda w: w[:3], reverse=True)][:limit]
-        return [msgspec.structs.asdict(row) | {"timestamp": rfc3339(row.timestamp)} for row in newest]
+        return [_fill_answer(row) for row in newest]
+
+    async def reaches(self) -> int:
+        return await self.checkpoint()
+
+    async def rows(self, after: int, until: int) -> list[dict[str, object]]:
+        self._check_up()
+        return [_fill_answer(row) for row in self.fill_rows.values() if after < row.seq <= until]
+
+    async def count(self, until: int) -> int:
+        self._check_up()
+        return sum(row.seq <= until for row in self.fill_rows.values())
 
     def _check_up(self) -> None:
         if self.down:
             raise Unavailable("fills are down")
+
+
+def _fill_answer(row: FillRow) -> dict[str, object]:
+    return msgspec.structs.asdict(row) | {"timestamp": rfc3339(row.timestamp)}
 
 
 class MemoryOrderStore:
@@ -193,6 +209,15 @@ class MemoryOrderStore:
         orders = sorted(map(_stored, self._orders.values()), key=lambda o: (o.created_at, o.order_id), reverse=True)
         older = [o for o in orders if below is None or (o.created_at, o.order_id) < below]
         return [o for o in older if all(getattr(o, name) == value for name, value in wanted.items())][:limit]
+
+    @contextlib.contextmanager
+    def picture(self) -> Iterator[StoredPicture | None]:
+        self._check_up()
+        if self._meta is None:
+            yield None
+            return
+        checkpoint, head, _ = self._meta
+        yield StoredPicture(checkpoint, head, ((order_id, _stored(body)) for order_id, body in sorted(self._orders.items())))
 
     def save(self, rows: Sequence[tuple[Order, bytes]], *, checkpoint: int, head: Head, report_seqs: dict[str, int]) -> None:
         self._check_up()

@@ -18,7 +18,7 @@ import structlog
 from adapters.codec import encode
 from domain.lifecycle import CLOSED
 from domain.order import Order
-from domain.ports import Head, StoredOrders, Unavailable
+from domain.ports import Corrupt, Head, StoredOrders, StoredPicture, Unavailable
 
 log = structlog.get_logger()
 
@@ -40,6 +40,9 @@ ON CONFLICT (order_id) DO UPDATE SET status = excluded.status, closed = excluded
 """
 FIND: Final = "SELECT body, checksum FROM orders WHERE order_id = ?"
 OPEN: Final = "SELECT body, checksum FROM orders WHERE closed = 0"
+PICTURE: Final = """
+SELECT order_id, account, client_order_id, symbol, status, closed, created_at, body, checksum FROM orders ORDER BY order_id
+"""
 FILTERS: Final = ("account", "status", "symbol", "client_order_id")
 
 _ORDER: Final = msgspec.json.Decoder(Order)
@@ -113,6 +116,27 @@ class SqliteOrderStore:
         finally:
             connection.close()
 
+    @contextlib.contextmanager
+    def picture(self) -> Iterator[StoredPicture | None]:
+        """One read transaction of a connection of its own, which writes nothing. While it lasts, the WAL file only grows."""
+        if not self._file.exists():
+            yield None
+            return
+        with self._trouble(), contextlib.closing(sqlite3.connect(f"{self._file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            try:
+                connection.isolation_level = None
+                connection.execute("BEGIN")
+                meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
+                if int(meta.get("schema", 0)) != SCHEMA:
+                    yield None
+                    return
+                head = msgspec.json.decode(meta["head"], type=Head)
+                yield StoredPicture(int(meta["checkpoint"]), head, map(_pictured, connection.execute(PICTURE)))
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError as damage:
+                raise Corrupt(f"{self._file.name} is damaged: {damage}") from damage
+
     def save(self, rows: Sequence[tuple[Order, bytes]], *, checkpoint: int, head: Head, report_seqs: dict[str, int]) -> None:
         """Orders as they stand, and how far into the journal that goes, in one transaction. Unavailable."""
         meta = {"schema": str(SCHEMA), "checkpoint": str(checkpoint), "head": encode(head).decode(), "report_seqs": json.dumps(report_seqs)}
@@ -169,6 +193,16 @@ def _columns(order: Order, body: bytes) -> tuple[Any, ...]:
         body,
         zlib.crc32(body),
     )
+
+
+def _pictured(row: tuple[Any, ...]) -> tuple[str, Order | None]:
+    """Columns beside the body are what lists are made from: they must say the same."""
+    *columns, body, checksum = row
+    try:
+        order = _verified((body, checksum))
+    except (Damaged, ValueError):
+        return row[0], None
+    return row[0], order if _columns(order, body) == (*columns, body, checksum) else None
 
 
 def _verified(row: tuple[bytes, int]) -> Order:

@@ -52,6 +52,8 @@ HIGHEST: Final = f"SELECT max(seq) FROM (SELECT seq FROM order_events LIMIT -{RE
 OWNERS: Final = "SELECT order_id, account, symbol FROM order_events WHERE type = 'OrderSubmitted' AND order_id IN "
 COLUMNS: Final = ", ".join(FillRow.__struct_fields__)
 FILLS_OF: Final = f"SELECT {COLUMNS} FROM fills WHERE account = $1 AND timestamp >= $2"
+ROWS: Final = f"SELECT {COLUMNS} FROM fills WHERE seq > $1 AND seq <= $2"
+COUNT: Final = "SELECT count() FROM fills WHERE seq IS NULL OR seq <= $1"
 NEWEST: Final = " ORDER BY timestamp DESC, seq DESC, exec_id DESC LIMIT "
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
@@ -110,6 +112,19 @@ class QuestDbFills:
         asked = FILLS_OF + (" AND symbol = $3" if symbol is not None else "") + NEWEST + f"${len(values)}"
         async with self._query() as connection:
             return [_answer(record) for record in await connection.fetch(asked, *values)]
+
+    async def reaches(self) -> int:
+        """Fills are sent before events, but each table applies for itself: the last fills up to here may come a moment later."""
+        async with self._query() as connection:
+            return int(await connection.fetchval(HIGHEST) or 0)
+
+    async def rows(self, after: int, until: int) -> list[dict[str, object]]:
+        async with self._query() as connection:
+            return [_answer(record) for record in await connection.fetch(ROWS, after, until)]
+
+    async def count(self, until: int) -> int:
+        async with self._query() as connection:
+            return int(await connection.fetchval(COUNT, until) or 0)
 
     async def _learn(self, connection: Connection, missing: Sequence[str]) -> None:
         for start in range(0, len(missing), ASK_MANY):

@@ -17,6 +17,7 @@ log = structlog.get_logger()
 NEWEST: Final = "newest.snapshot"
 PREVIOUS: Final = "previous.snapshot"
 DIGEST_BYTES: Final = 32
+HEADER_BYTES_MAX: Final = 4096
 SYNC_EVERY_BYTES: Final = 4 * 2**20
 """Written to the disk in pieces of this size: one large fsync would hold up the journal's small ones."""
 
@@ -68,12 +69,13 @@ class FileSnapshots:
 
 
 def _read(file: Path, schema: str) -> tuple[Head, bytes]:
-    line, newline, body = file.read_bytes().partition(b"\n")
+    with file.open("rb", buffering=0) as whole:
+        line, body = whole.readline(HEADER_BYTES_MAX), whole.readall()
     try:
         header = msgspec.json.decode(line, type=Header)
     except ValueError as error:
         raise NotVerified(f"its first line cannot be read: {error}") from error
-    if not newline or header.checksum != _checksum(header.schema, header.head, body):
+    if line[-1:] != b"\n" or header.checksum != _checksum(header.schema, header.head, body):
         raise NotVerified("its checksum does not verify")
     if header.schema != schema:
         raise NotVerified(f"its schema is {header.schema}, this program's is {schema}")

@@ -42,6 +42,8 @@ FILLS_OF: Final = """
 SELECT * FROM fills WHERE account = ?1 AND timestamp >= ?2 AND (?3 IS NULL OR symbol = ?3)
 ORDER BY timestamp DESC, seq DESC, exec_id DESC LIMIT ?4
 """
+ROWS: Final = "SELECT * FROM fills WHERE seq > ? AND seq <= ?"
+COUNT: Final = "SELECT count(*) FROM fills WHERE seq <= ?"
 NUMBERS: Final = ("quantity", "price", "fee")
 
 
@@ -80,6 +82,18 @@ class SqliteFills:
             return [_answer(dict(zip(FillRow.__struct_fields__, row, strict=True))) for row in found]
 
         return await self._in_thread(ask)
+
+    async def reaches(self) -> int:
+        return await self.checkpoint()
+
+    async def rows(self, after: int, until: int) -> list[dict[str, object]]:
+        def ask(connection: sqlite3.Connection) -> list[dict[str, object]]:
+            return [_answer(dict(zip(FillRow.__struct_fields__, row, strict=True))) for row in connection.execute(ROWS, (after, until))]
+
+        return await self._in_thread(ask)
+
+    async def count(self, until: int) -> int:
+        return await self._in_thread(lambda connection: int(connection.execute(COUNT, (until,)).fetchone()[0]))
 
     def _write(self, connection: sqlite3.Connection, rows: Sequence[EventRow]) -> None:
         missing = self._owners.missing(rows)

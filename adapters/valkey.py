@@ -63,6 +63,10 @@ def position_key(account: str, symbol: str) -> str:
     return f"position:{_checked(account)}:{subject_token(symbol)}"
 
 
+RETRIES: Final = 1
+"""A pooled connection may be older than the server. Asking twice changes nothing: a second `store` is refused by its `after`."""
+
+
 class ValkeyPositions:
     """Port: domain.ports.Positions. Any trouble with the server is Unavailable; what was sent may then have been stored."""
 
@@ -90,7 +94,7 @@ class ValkeyPositions:
             timeout=CONNECTION_WAIT_S,
             socket_timeout=timeout_ms / 1000,
             socket_connect_timeout=timeout_ms / 1000,
-            retry=Retry(NoBackoff(), 0),
+            retry=Retry(NoBackoff(), RETRIES),
             decode_responses=True,
         )
         return cls(Redis(connection_pool=pool), urlsplit(url).netloc.rpartition("@")[2], position_ttl_sec)

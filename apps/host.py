@@ -175,11 +175,6 @@ class Host:
         self.execute(command, then)
         return await waiting
 
-    def commits_of(self, order: Order) -> int:
-        """In how many commits the order's facts are, the one that is not durable yet included."""
-        pending = self._commits is not None and order.commit > self._commits.durable
-        return len(order.seqs) + pending
-
     async def settled(self, *orders: Order) -> None:
         """Until all that these orders show is on disk: nobody reads speculative state. Unavailable."""
         if self._commits is None:

@@ -40,7 +40,7 @@ class Mark:
 
     def note(self, head: Head) -> None:
         """This is on disk. Called with every commit: it costs nothing."""
-        self._noted = head
+        self._noted = head if head.seq else None  # an empty journal has nothing to guard
 
     def highest(self) -> Head | None:
         """The last commit that we know was there. Corrupt."""
@@ -87,7 +87,7 @@ async def verify_watermark(journal: Journal, mark: Mark) -> None:
     if accepted is not None:
         head = await _go_on(journal, mark, accepted, head)
     highest = mark.highest()
-    if highest is None:
+    if highest is None or not highest.seq:
         return
     if head.seq < highest.seq:
         raise Corrupt(

@@ -81,7 +81,7 @@ class PositionsValkeySection(ValkeySection):
 class QuestdbSection(Section):
     http_url: HttpUrl = "http://questdb:9000"
     pg_url: PgUrl = "postgresql://admin:quest@questdb:8812/qdb"
-    batch_size: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    batch_size: Annotated[int, Field(ge=1, le=100_000)] = 10_000
     flush_interval_sec: Seconds = 1
 
 

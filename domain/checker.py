@@ -6,7 +6,7 @@ breach is a Violation with the invariant's name, and the list of them is the ans
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -53,7 +53,7 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client was told about one submit. `head`: the journal's last sequence at that moment.
+    """What a client was told about one submit, when it asked and when it was told (any clock, one for all), and where the journal ended then.
 
     `outcome`: submitted, rejected, reused (422), not_accepted (429, 503, nobody there) or unknown.
     """
@@ -61,8 +61,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     client_order_id: str
     outcome: str
+    asked_at: int = 0
+    told_at: int = 0
     seq: int = 0
     head: int = 0
+    replayed: bool = False
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -112,16 +115,19 @@ class Stake(msgspec.Struct):
 
 
 class Audit:
-    """A pass over one shard's journal, commit by commit. `violations` grows; `lines` and `book` are the checker's own fold."""
+    """A pass over one shard's journal, commit by commit. `violations` grows; `lines` and `book` are the checker's own fold.
 
-    def __init__(self, bounds: Bounds | None = None) -> None:
+    A long journal brings its own `lines`, which keep those of closed orders elsewhere than in memory.
+    """
+
+    def __init__(self, bounds: Bounds | None = None, lines: MutableMapping[str, Line] | None = None) -> None:
         self.bounds = bounds or Bounds()
         self.violations: list[Violation] = []
         self.seq = 0
         self.n = 0
         self.chain = ""
         self.events = 0
-        self.lines: dict[str, Line] = {}
+        self.lines: MutableMapping[str, Line] = {} if lines is None else lines
         self.book = Book()
         self.positions: Counter[tuple[str, str]] = Counter()
         self.trades: dict[tuple[str, str], str] = {}
@@ -350,6 +356,10 @@ def _answers_of_one(audit: Audit, where: str, line: Line | None, said: Sequence[
         yield Violation("same_answer", where, f"was answered {final[0].outcome} and is {line.order.status}")
     if line is not None and all(answer.outcome == "not_accepted" for answer in said):
         yield Violation("no_ghost", where, f"was never accepted, and is in the journal at {line.born}")
+    for answer in final:
+        before = [other for other in said if other is not answer and other.asked_at <= answer.told_at]
+        if answer.replayed and not any(other.outcome in ("submitted", "rejected", "unknown") for other in before):
+            yield Violation("no_ghost", where, "is answered again, and every time before it was said not to be accepted")
     if line is None and any(answer.outcome == "reused" for answer in said):
         yield Violation("same_answer", where, "was refused as used before, and never was")
 

@@ -30,7 +30,7 @@ class Working(msgspec.Struct, array_like=True, gc=False):
     terms: e.OrderSubmitted
     legs: tuple[e.Leg, ...]
     routed_at: int
-    answered: frozenset[str] = frozenset()
+    answered: tuple[str, ...] = ()
     cancelling: bool = False
 
 
@@ -94,15 +94,15 @@ class Executions:
     def _route(self, event: e.OrderRouted) -> None:
         terms = self._waiting.pop(event.order_id).terms
         self.queue.discard(event.order_id)
-        self.working[event.order_id] = Working(terms, event.legs, event.at)
+        self.working[terms.order_id] = Working(terms, event.legs, event.at)
         self.routed[event.order_id] = event
         if len(self.routed) > ROUTED_KEPT_MAX:
             self.routed.popitem(last=False)
         self.to_send.extend(self._request(terms, leg) for leg in event.legs)
 
     def _answer(self, order_id: str, route_id: str) -> None:
-        if working := self.working.get(order_id):
-            working.answered |= {route_id}
+        if (working := self.working.get(order_id)) and route_id not in working.answered:
+            working.answered += tuple(leg.route_id for leg in working.legs if leg.route_id == route_id)
 
     def _cancel(self, order_id: str) -> None:
         if working := self.working.get(order_id):

@@ -1,6 +1,7 @@
 """What the core needs of the world, named for the need. Adapters fill these; each has a contract suite in tests/contracts."""
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import msgspec
@@ -128,6 +129,15 @@ class Fills(Protocol):
     async def fills(self, account: str, *, symbol: str | None, since_ns: int, limit: int) -> list[dict[str, object]]:
         """Rows of the fills table, newest first, columns as in the API page. Unavailable."""
 
+    async def reaches(self) -> int:
+        """The highest sequence of which rows can be read now; 0 when there are none. Unavailable."""
+
+    async def rows(self, after: int, until: int) -> list[dict[str, object]]:
+        """Rows of the fills table of these sequences, `until` included, in no order. Not quick. Unavailable."""
+
+    async def count(self, until: int) -> int:
+        """How many rows the fills table has that are not of a later sequence, whatever else is wrong with them. Unavailable."""
+
 
 class StoredOrders(msgspec.Struct, frozen=True):
     """Where a restart begins. All up to `checkpoint` is in the store; by `head`, a commit it has seen, the journal is recognised."""
@@ -137,6 +147,14 @@ class StoredOrders(msgspec.Struct, frozen=True):
     report_seqs: dict[str, int]
     open: list[Order]
     counts: dict[str, int]
+
+
+class StoredPicture(msgspec.Struct, frozen=True):
+    """An order store at one moment: as `StoredOrders`, with every row in the order of order_id; None for a row that does not verify."""
+
+    checkpoint: int
+    head: Head
+    rows: Iterator[tuple[str, Order | None]]
 
 
 class OrderStore(Protocol):
@@ -153,6 +171,9 @@ class OrderStore(Protocol):
 
     def page(self, wanted: dict[str, str], below: tuple[int, str] | None, limit: int) -> list[Order]:
         """Newest first, older than `below` (created_at, order_id), equal to all of `wanted`. Not quick. Unavailable."""
+
+    def picture(self) -> AbstractContextManager[StoredPicture | None]:
+        """For whoever checks it, from any process; None when nothing was ever saved. Unavailable, Corrupt."""
 
     def save(self, rows: Sequence[tuple[Order, bytes]], *, checkpoint: int, head: Head, report_seqs: dict[str, int]) -> None:
         """Orders with their bytes as they stood, and the checkpoint, in one step. From any thread. Unavailable."""

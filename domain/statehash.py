@@ -20,6 +20,23 @@ def state_hash(state: object) -> str:
     return hashlib.blake2b(canonical(state).encode(), digest_size=DIGEST_BYTES).hexdigest()
 
 
+class ListHash:
+    """The name of a list that is never in memory: the same as `state_hash` of all that was added, in that order."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.blake2b(b"[", digest_size=DIGEST_BYTES)
+        self._between = b""
+
+    def add(self, item: object) -> None:
+        self._digest.update(self._between + canonical(item).encode())
+        self._between = b","
+
+    def name(self) -> str:
+        whole = self._digest.copy()
+        whole.update(b"]")
+        return whole.hexdigest()
+
+
 def canonical(state: object) -> str:
     builtins = msgspec.to_builtins(state, builtin_types=(Decimal,), order="deterministic")
     return json.dumps(builtins, default=_number, sort_keys=True, separators=(",", ":"))
@@ -32,7 +49,11 @@ def shape_of(kind: Any, version: int) -> str:
 
 def orders_state(orders: Iterable[Order]) -> list[Order]:
     """Orders as their events made them, sorted, without the host's book-keeping."""
-    return [msgspec.structs.replace(order, seqs=(), commit=0) for order in sorted(orders, key=lambda order: order.order_id)]
+    return [order_state(order) for order in sorted(orders, key=lambda order: order.order_id)]
+
+
+def order_state(order: Order) -> Order:
+    return msgspec.structs.replace(order, seqs=(), commit=0)
 
 
 def positions_state(positions: Iterable[Position]) -> list[Position]:

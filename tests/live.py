@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from apps.up import servers
 from apps.up.ports import ServerPorts
@@ -17,36 +18,31 @@ STOP_S = 8.0
 PROBE_EVERY_S = 0.02
 
 
-class LiveServer:
-    """A server process that a test may treat badly. Its ports and its data stay the same over kill() and restart().
+class LiveProcess:
+    """A program that a test may treat badly. Its ports and its data stay the same over kill() and restart().
 
     Start it from the test's own thread (a blocking call in an async test is fine here): the kernel ends it with the thread that began it.
     """
 
-    def __init__(self, program: Program, home: Path, urls: servers.Servers) -> None:
+    def __init__(self, program: Program, home: Path) -> None:
         self.program = program
         self.home = home
-        self.urls = urls
         self.output = home / f"{program.name}.out"
         self._child: subprocess.Popen[bytes] | None = None
 
-    @property
-    def url(self) -> str:
-        """nats://, redis:// (no database number) or QuestDB's http://."""
-        return {"nats": self.urls.nats_url, "valkey": self.urls.valkey_url, "questdb": self.urls.questdb_http_url}[self.program.name]
+    def start(self, **environment: str) -> Self:
+        """Run it, with more environment, and return when it answers."""
+        self.begin(**environment)
+        deadline = time.monotonic() + self.program.ready_timeout_s
+        while silence := self._silence():
+            code = self.ended
+            assert code is None, f"{self.program.name} ended with {code}:\n{self.said()}"
+            assert time.monotonic() < deadline, f"{self.program.name}: {silence}\n{self.said()}"
+            time.sleep(PROBE_EVERY_S)
+        return self
 
-    @property
-    def pg_url(self) -> str:
-        """QuestDB's PostgreSQL wire."""
-        return self.urls.questdb_pg_url
-
-    @property
-    def monitor_url(self) -> str:
-        """NATS's monitoring over HTTP."""
-        return f"http://127.0.0.1:{self.program.ports['monitor']}"
-
-    def start(self) -> "LiveServer":
-        """Run it and return when it answers."""
+    def begin(self, **environment: str) -> None:
+        """Run it and do not wait."""
         assert self._child is None, f"{self.program.name} runs already"
         with self.output.open("ab", buffering=0) as file:
             self._child = subprocess.Popen(
@@ -54,17 +50,27 @@ class LiveServer:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                env=self.program.full_environment(),
+                env=self.program.full_environment() | environment,
+                cwd=self.program.cwd,
                 process_group=0,
                 preexec_fn=die_with(os.getpid()),
             )
-        deadline = time.monotonic() + self.program.ready_timeout_s
-        while silence := self._silence():
-            said = "\n".join(tail(self.output))
-            assert self._child.poll() is None, f"{self.program.name} ended with {self._child.returncode}:\n{said}"
-            assert time.monotonic() < deadline, f"{self.program.name}: {silence}\n{said}"
-            time.sleep(PROBE_EVERY_S)
-        return self
+
+    @property
+    def ended(self) -> int | None:
+        """Its exit code, negative for a signal; None while it runs."""
+        return self._child.poll() if self._child else None
+
+    def wait(self, within_s: float = STOP_S) -> int:
+        """The exit code of one that ends by itself."""
+        assert self._child is not None
+        code = self._child.wait(within_s)
+        self._child = None
+        return code
+
+    def said(self) -> str:
+        """The last lines of what it printed."""
+        return "\n".join(tail(self.output))
 
     def _silence(self) -> str:
         """Why it does not answer yet; empty when it does."""
@@ -82,10 +88,10 @@ class LiveServer:
         """SIGTERM, and wait; kill -9 if it does not listen."""
         self._end(signal.SIGTERM)
 
-    def restart(self) -> None:
+    def restart(self, **environment: str) -> None:
         """The same data on the same ports again, after a kill() or in place of one."""
         self.kill()
-        self.start()
+        self.start(**environment)
 
     def freeze(self) -> None:
         """SIGSTOP: connections stay open, nothing answers."""
@@ -108,6 +114,29 @@ class LiveServer:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+
+
+class LiveServer(LiveProcess):
+    """nats-server, valkey-server or QuestDB."""
+
+    def __init__(self, program: Program, home: Path, urls: servers.Servers) -> None:
+        super().__init__(program, home)
+        self.urls = urls
+
+    @property
+    def url(self) -> str:
+        """nats://, redis:// (no database number) or QuestDB's http://."""
+        return {"nats": self.urls.nats_url, "valkey": self.urls.valkey_url, "questdb": self.urls.questdb_http_url}[self.program.name]
+
+    @property
+    def pg_url(self) -> str:
+        """QuestDB's PostgreSQL wire."""
+        return self.urls.questdb_pg_url
+
+    @property
+    def monitor_url(self) -> str:
+        """NATS's monitoring over HTTP."""
+        return f"http://127.0.0.1:{self.program.ports['monitor']}"
 
 
 def live(make: Callable[[Path, ServerPorts], Program], home: Path) -> LiveServer:

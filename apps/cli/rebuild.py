@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -55,6 +55,15 @@ class Rebuilt:
                 self._progress(self.head.seq)
 
 
+class Replay(Protocol):
+    """What positions are compared with: a fold that can be led on."""
+
+    head: Head
+    accounts: dict[str, dict[str, Position]]
+
+    async def advance(self, until: int) -> None: ...
+
+
 class Comparison(msgspec.Struct):
     """What differs, as of which sequence, and which flat positions are not stored any more (they may expire)."""
 
@@ -63,7 +72,7 @@ class Comparison(msgspec.Struct):
     seq: int
 
 
-async def compare(rebuilt: Rebuilt, positions: Positions, only: str | None = None) -> Comparison:
+async def compare(rebuilt: Replay, positions: Positions, only: str | None = None) -> Comparison:
     """Each account at the sequence that its stored positions stand for: a running projector moves them on while we read."""
     found = Comparison([], 0, rebuilt.head.seq)
     empty = await positions.checkpoint() == 0
@@ -80,7 +89,7 @@ async def compare(rebuilt: Rebuilt, positions: Positions, only: str | None = Non
     return found
 
 
-async def _compare_account(account: str, rebuilt: Rebuilt, positions: Positions, found: Comparison, empty: bool) -> None:
+async def _compare_account(account: str, rebuilt: Replay, positions: Positions, found: Comparison, empty: bool) -> None:
     stored, seq = await positions.of(account)
     if not empty:
         if seq < rebuilt.head.seq:

@@ -1,7 +1,7 @@
 """Routes that no venue answered: asked about, never sent again; only evidence settles them. Cancels without an answer are said again."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -67,8 +67,18 @@ class Doubts:
         self._silent_since, silent = _overdue(self._silent_since, self._executor.executions.unanswered(WHENEVER))
         self._negatives = {route_id: count for route_id, count in self._negatives.items() if route_id in self._silent_since}
         self._doubted &= self._silent_since.keys()
+        by_venue: dict[str, list[VenueRequest]] = {}
         for request in silent[:ASKED_AT_ONCE_MAX]:
-            self._executor.ask_soon(self._conclusion(request, await self._known(request)))
+            by_venue.setdefault(request.venue, []).append(request)
+        await asyncio.gather(*(self._ask_venue(requests) for requests in by_venue.values()))
+
+    async def _ask_venue(self, requests: Sequence[VenueRequest]) -> None:
+        """One after the other; a venue that says nothing once is not asked again in this round."""
+        answers = True
+        for request in requests:
+            known = await self._known(request) if answers else None
+            answers = known is not None
+            self._executor.ask_soon(self._conclusion(request, known))
 
     async def _known(self, request: VenueRequest) -> bool | None:
         """Does the venue know the route? None when it does not say."""

@@ -174,7 +174,9 @@ class Executor:
             except (Unavailable, ValueError) as trouble:
                 log.warning("oms did not record routes, asking again", orders=len(commands), reason=str(trouble))
                 await asyncio.sleep(ASK_AGAIN_S)
-        retry = [command for command, answer in zip(commands, answers, strict=False) if self._settled(command, answer)]
+        if len(answers) != len(commands):
+            raise AssertionError(f"oms gave {len(answers)} answers to {len(commands)} commands: {answers[:1]}")
+        retry = [command for command, answer in zip(commands, answers, strict=True) if self._settled(command, answer)]
         if retry:
             await asyncio.sleep(ASK_AGAIN_S)
             self.ask_soon(retry)

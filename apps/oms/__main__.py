@@ -1,5 +1,7 @@
 """`python -m apps.oms`: the order management service, wired so that it can be read aloud."""
 
+import asyncio
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -15,7 +17,7 @@ from apps.oms.intake import Intake
 from apps.oms.metrics import OmsMetrics
 from apps.oms.notices import Notices
 from apps.oms.reads import Reads
-from apps.oms.risk_client import Bounds, RiskClient
+from apps.oms.risk_client import Bounds, PlainOrder, RiskClient
 from apps.oms.routes import router
 from apps.oms.sessions import VenueSessions
 from apps.outbox import Outbox
@@ -23,10 +25,13 @@ from apps.service import Chassis, Service, run_service
 from config.catalogue import load_instruments, load_venues
 from config.loading import load_oms
 from config.settings import OmsSettings
+from domain.instruments import Instrument
 from domain.quotes import Market
-from domain.values import OrderType
+from domain.values import OrderType, Side
 
 QUOTE_AGE_MAX_S: Final = 10.0
+RISK_TIMEOUT_S: Final = 0.5
+RISK_AGAIN_S: Final = 0.1
 
 
 async def build(chassis: Chassis[OmsSettings]) -> Service:
@@ -68,10 +73,13 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     host.on_ready, host.on_append, host.on_landed = on_ready, metrics.appended, Notices(outbox, metrics)
     await risk.start()
     await sessions.start()
-    await CommandDesk(host, outbox).start(client, settings.journal.shard)
+    desk = CommandDesk(host, outbox)
+    desk.failed = sessions.failed = chassis.fail
+    await desk.start(client, settings.journal.shard)
     chassis.spawn(outbox.run(), "outbox")
     chassis.spawn(host.run(), "host")
     chassis.spawn(sessions.run(), "sessions")
+    chassis.spawn(_await_risk(chassis, risk, instruments), "first word from risk")
 
     async def stop_intake() -> None:
         intake.stopping = True
@@ -82,6 +90,16 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
         stats=partial(_stats, metrics, host, intake, risk, sessions, outbox),
         stop_intake=stop_intake,
     )
+
+
+async def _await_risk(chassis: Chassis[OmsSettings], risk: RiskClient, instruments: Mapping[str, Instrument]) -> None:
+    """Not ready before risk has decided once: until then every order would be refused."""
+    chassis.ready.set("risk", False, "risk has not answered yet")
+    some = next(iter(instruments.values()))
+    probe = PlainOrder(chassis.settings.order_management.default_account, some.symbol, Side.BUY, some.lot, some.tick)
+    while not await risk.is_open(probe, RISK_TIMEOUT_S):  # noqa: ASYNC110 - it is another process that we wait for
+        await asyncio.sleep(RISK_AGAIN_S)
+    chassis.ready.set("risk", True, "")
 
 
 def _stats(metrics: OmsMetrics, host: Host, intake: Intake, risk: RiskClient, sessions: VenueSessions, outbox: Outbox) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """`oms.commands.<shard>`: other services ask, in lists; every command has its answer in the list that comes back."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
@@ -29,6 +30,7 @@ class CommandDesk:
     def __init__(self, host: Host, outbox: Outbox) -> None:
         self._host = host
         self._outbox = outbox
+        self.failed: Callable[[str], None] = lambda reason: None
 
     async def start(self, client: Client, shard: int) -> None:
         await client.subscribe(f"oms.commands.{shard}", cb=self._on_commands)
@@ -43,7 +45,10 @@ class CommandDesk:
         if len(commands) > COMMANDS_MAX:
             self.reply(message, [{"ok": False, "code": "overloaded", "detail": f"at most {COMMANDS_MAX} commands"}])
             return
-        Batch(self, message, len(commands)).run(self._host, commands)
+        try:
+            Batch(self, message, len(commands)).run(self._host, commands)
+        except Exception as error:  # noqa: BLE001 - the client would swallow it: stop and say where
+            self.failed(f"commands cannot be executed: {error!r}")
 
     def reply(self, message: Msg, answers: list[Answer]) -> None:
         if message.reply:

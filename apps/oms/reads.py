@@ -37,12 +37,12 @@ class Reads:
 
     async def views(self, orders: Sequence[Order]) -> list[View]:
         """The orders as they are now, answered when that is durable."""
-        shown = [(order, order_view(order), self._host.commits_of(order)) for order in orders]
+        shown = [(order, order_view(order)) for order in orders]
         try:
             await self._host.settled(*orders)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
-        return [view | {"seq": order.seqs[min(place, len(order.seqs)) - 1]} for order, view, place in shown]
+        return [view | {"seq": order.seqs[-1]} for order, view in shown]
 
     async def one(self, order_id: str) -> View:
         return (await self.views([self.find(order_id)]))[0]

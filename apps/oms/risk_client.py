@@ -1,6 +1,7 @@
 """The risk call: orders gathered for a moment, one request for all of them, and no answer is a refusal."""
 
 import asyncio
+from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -12,6 +13,8 @@ from adapters import bus
 from adapters.codec import decoder, encode
 from domain.commands import Decision, Terms
 from domain.instruments import Denial
+from domain.ports import Unavailable
+from domain.values import Side
 
 log = structlog.get_logger()
 
@@ -30,8 +33,25 @@ class Bounds(msgspec.Struct, frozen=True):
     batch_max: int = 256
 
 
+class PlainOrder(msgspec.Struct, frozen=True):
+    """An order as anybody may ask risk about it."""
+
+    account: str
+    symbol: str
+    side: Side
+    quantity: Decimal
+    price: Decimal
+
+
+class ProbeAnswer(msgspec.Struct):
+    reason: str | None = None
+
+
+_PROBE_ANSWER: Final = decoder(ProbeAnswer)
+
+
 class RiskClient:
-    """Asks risk over NATS. It always answers: a decision of risk, or a denial `risk_timeout` or `risk_error` (fail closed)."""
+    """Asks risk over NATS: a decision of risk, or a denial `risk_timeout` or `risk_error` (fail closed); Unavailable when we cannot ask."""
 
     def __init__(self, client: Client, bounds: Bounds) -> None:
         self._client = client
@@ -48,6 +68,15 @@ class RiskClient:
 
     async def start(self) -> None:
         await self._client.subscribe(f"{self._inbox}.*", cb=self._on_reply)
+
+    async def is_open(self, probe: PlainOrder, timeout_s: float) -> bool:
+        """Does risk decide? Asked about an order that is nobody's (without an id it reserves nothing)."""
+        try:
+            reply = await bus.request(self._client, SUBJECT, encode(probe), timeout_s)
+            told: ProbeAnswer = _PROBE_ANSWER.decode(reply)
+        except (Unavailable, ValueError):
+            return False
+        return told.reason != "risk_error"
 
     async def check(self, terms: Terms) -> Decision:
         """One order's decision. The host sees to it that an order is asked about only once at a time."""
@@ -81,7 +110,7 @@ class RiskClient:
         try:
             await self._client.publish(SUBJECT, encode(batch), reply=f"{self._inbox}.{token}")
         except bus.WireError as error:
-            self._deny(token, ids, "risk_error", str(error))
+            self._unsent(token, Unavailable(f"risk cannot be asked: {str(error) or type(error).__name__}"))
             return
         await asyncio.sleep(self._bounds.budget_s)
         for _ in range(GRACE_TURNS):
@@ -89,6 +118,15 @@ class RiskClient:
                 return
             await asyncio.sleep(0)
         self._deny(token, ids, "risk_timeout", "")
+
+    def _unsent(self, token: str, trouble: Unavailable) -> None:
+        """We have no connection, and so no journal either: nobody is refused for ever over that."""
+        for order_id in self._batches.pop(token):
+            waiting = self._waiting.pop(order_id, None)
+            if waiting is not None and not waiting.done():
+                waiting.set_exception(trouble)
+        if self._gathered:
+            self._flush()
 
     async def _on_reply(self, message: Msg) -> None:
         """A late answer finds nobody waiting and is ignored; risk releases its reservation when it reads our rejection."""

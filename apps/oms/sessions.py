@@ -5,7 +5,7 @@ moment asks the gateway to send again from there.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -53,6 +53,7 @@ class VenueSessions:
         self.duplicates = 0
         self.gaps = 0
         self.unreadable = 0
+        self.failed: Callable[[str], None] = lambda reason: None
 
     async def start(self) -> None:
         await self._client.subscribe(SUBJECT, cb=self._on_report)
@@ -82,8 +83,12 @@ class VenueSessions:
             head = message.data[:200].decode(errors="replace")
             log.warning("unreadable venue report", subject=message.subject, error=str(error), head=head)
             return
-        if self._host.ready:
+        if not self._host.ready:
+            return
+        try:
             self._take(report)
+        except Exception as error:  # noqa: BLE001 - the client would swallow it, and the report with it: stop and say where
+            self.failed(f"report {report.report_seq} of {report.venue} cannot be applied: {error!r}")
 
     def _take(self, report: VenueReport) -> None:
         applied = self._applied.get(report.venue, 0)
@@ -93,9 +98,9 @@ class VenueSessions:
         if report.report_seq <= applied:
             self.duplicates += 1
             return
+        self._host.execute(report, _nothing)
         self._applied[report.venue] = report.report_seq
         self.reports += 1
-        self._host.execute(report, _nothing)
 
     def _gap(self, venue: str, applied: int, found: int) -> None:
         if venue in self._asking:

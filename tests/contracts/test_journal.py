@@ -66,6 +66,7 @@ async def test_a_reader_goes_on_behind_any_commit(writer: MakeJournal) -> None:
     assert fourth.payload == b"3"
     assert await read_all(journal, until=10, after=fourth.head) == [b"%d" % n for n in range(4, 10)]
     assert await journal.read(11) is None
+    assert await journal.read(0) is None
 
 
 async def test_a_reader_sees_what_is_appended_while_it_reads(writer: MakeJournal) -> None:

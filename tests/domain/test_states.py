@@ -146,8 +146,9 @@ def test_the_shape_of_a_state_changes_with_its_fields_and_with_its_version() -> 
 PRINTS: Final = """
 from tests.domain.test_states import *
 from domain.executions import Working
-working = Working(submitted(order("alice", "A", "buy", "10", "EURO", "@50")), (), 0, frozenset(f"R{n}" for n in range(20)))
-print(state_hash(some_risk().state()), state_hash(ExecutionsState((), (working,), ())), shape_of(ExecutionsState, 1))
+working = Working(submitted(order("alice", "A", "buy", "10", "EURO", "@50")), (), 0, ("R1",))
+state = ExecutionsState((), (working,), ())
+print(state_hash(some_risk().state()), state_hash(state), shape_of(ExecutionsState, 1), state_hash({f"R{n}" for n in range(20)}))
 """
 
 

@@ -5,6 +5,7 @@ import sys
 import time
 from collections import Counter
 
+from tests.simulation.faults import KINDS
 from tests.simulation.history import Outcome, simulate
 
 SHOWN_MAX = 20
@@ -15,19 +16,21 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, help="tell the story of one seed")
     parser.add_argument("--seeds", help="run a range, FIRST..BEHIND_THE_LAST")
     parser.add_argument("--quiet", action="store_true", help="of one seed, only the end")
+    parser.add_argument("--only", default="", help=f"these kinds of trouble and no other, with commas: {', '.join(KINDS)}")
     asked = parser.parse_args(arguments)
+    only = tuple(kind for kind in asked.only.split(",") if kind)
     if asked.seed is not None:
-        outcome = simulate(asked.seed, None if asked.quiet else print)
-        _tell(outcome)
+        outcome = simulate(asked.seed, None if asked.quiet else print, only)
+        _tell(outcome, only)
         return 1 if outcome.violations else 0
     first, _, last = (asked.seeds or "0..100").partition("..")
-    return many(range(int(first), int(last)))
+    return many(range(int(first), int(last)), only)
 
 
-def many(seeds: range) -> int:
+def many(seeds: range, only: tuple[str, ...]) -> int:
     began, faults, failed, calm, events, ends = time.perf_counter(), Counter[str](), 0, 0, 0, Counter[str]()
     for seed in seeds:
-        outcome = simulate(seed)
+        outcome = simulate(seed, only=only)
         faults += outcome.faults
         ends += outcome.ends
         events += outcome.events
@@ -35,7 +38,7 @@ def many(seeds: range) -> int:
         if outcome.violations:
             failed += 1
             if failed <= SHOWN_MAX:
-                _tell(outcome)
+                _tell(outcome, only)
     took = time.perf_counter() - began
     print(f"{len(seeds)} histories, {events} events, {took:.1f} s: {len(seeds) / took:.1f} a second")
     print("faults:", ", ".join(f"{count} {fault}" for fault, count in faults.most_common()))
@@ -44,13 +47,14 @@ def many(seeds: range) -> int:
     return 1 if failed else 0
 
 
-def _tell(outcome: Outcome) -> None:
+def _tell(outcome: Outcome, only: tuple[str, ...]) -> None:
     faults = ", ".join(f"{count} {fault}" for fault, count in outcome.faults.most_common())
     print(f"seed {outcome.seed}: {outcome.orders} orders, {outcome.events} events, {outcome.commits} commits, {outcome.virtual_s:.1f} s; {faults}")
     for violation in outcome.violations[:SHOWN_MAX]:
         print(f"  {violation}")
     if outcome.violations:
-        print(f"  again: python -m tests.simulation --seed {outcome.seed}")
+        kinds = f" --only '{','.join(only)}'" if only else ""
+        print(f"  again: python -m tests.simulation --seed {outcome.seed}{kinds}")
 
 
 if __name__ == "__main__":

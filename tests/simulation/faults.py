@@ -15,12 +15,12 @@ SERVICES = ("gateway", "risk", "exeq", "oms", "projector")
 LIKELY_TO_DIE = ("gateway", "risk", "exeq", "oms", "oms", "exeq", "projector")
 
 
-async def trouble(house: House, horizon_s: float) -> None:
+async def trouble(house: House, horizon_s: float, only: tuple[str, ...] = ()) -> None:
     """A few kinds, not all of them: runs differ more when each has its own mixture."""
     chance = house.world.random("faults")
-    kinds = chance.sample(KINDS, chance.randint(1, 4))
+    kinds = list(only) or chance.sample(KINDS, chance.randint(2, 5))
     house.world.weather = _weather(chance, kinds)
-    moments = sorted((chance.random() * horizon_s, chance.choice(kinds)) for _ in range(chance.randint(3, 9)))
+    moments = sorted((chance.random() * horizon_s, chance.choice(kinds)) for _ in range(chance.randint(4, 12)))
     fractions = [chance.random() for _ in moments]
     loop = asyncio.get_running_loop()
     under_way = []
@@ -99,7 +99,7 @@ async def partition(house: House, chance: random.Random) -> None:
     house.world.tell("%s and %s are apart", first, second)
     weather = house.world.weather
     house.world.weather = msgspec.structs.replace(weather, apart=weather.apart | {(first, second)})
-    await asyncio.sleep(2.5 * chance.random())
+    await asyncio.sleep(chance.choice((0.5, 2.0, 5.0)) * chance.random())
     weather = house.world.weather
     house.world.weather = msgspec.structs.replace(weather, apart=weather.apart - {(first, second)})
 
@@ -118,7 +118,7 @@ async def journal_down(house: House, chance: random.Random) -> None:
 async def journal_slow(house: House, chance: random.Random) -> None:
     disk = chance.choice(list(house.ground.disks))
     house.world.fired("journal slow")
-    disk.slow_s = chance.choice((0.02, 0.1, 0.6))
+    disk.slow_s = chance.choice((0.02, 0.1, 0.6, 1.9))
     await asyncio.sleep(2 * chance.random())
     disk.slow_s = 0.0
 

@@ -56,13 +56,13 @@ class Outcome(msgspec.Struct):
     ends: Counter[str]
 
 
-def simulate(seed: int, tell: Callable[[str], None] | None = None) -> Outcome:
+def simulate(seed: int, tell: Callable[[str], None] | None = None, only: tuple[str, ...] = ()) -> Outcome:
     """Run one seed. The collector waits: when it runs must not depend on what ran before."""
     use_exact_arithmetic()
     collecting = gc.isenabled()
     gc.disable()
     try:
-        outcome: Outcome = run_virtually(lambda loop: _history(World(seed, loop, tell)))
+        outcome: Outcome = run_virtually(lambda loop: _history(World(seed, loop, tell), only))
     finally:
         if collecting:
             gc.enable()
@@ -70,21 +70,21 @@ def simulate(seed: int, tell: Callable[[str], None] | None = None) -> Outcome:
     return outcome
 
 
-async def _history(world: World) -> Outcome:
+async def _history(world: World, only: tuple[str, ...]) -> Outcome:
     with everything_quiet(world):
         house = House(world, Audit(BOUNDS))
         world.loop.set_exception_handler(lambda loop, context: _unhandled(world, context))
         try:
-            return await _lived(world, house)
+            return await _lived(world, house, only)
         finally:
             await _close(house)
 
 
-async def _lived(world: World, house: House) -> Outcome:
+async def _lived(world: World, house: House, only: tuple[str, ...]) -> Outcome:
     await house.open()
     await _until(lambda: house.oms.host.ready and house.risk.gate.shut is None, 10.0)
     trading = asyncio.create_task(house.trader.trade(ORDERS, world.loop.time() + TROUBLE_S))
-    await trouble(house, world.loop.time() + TROUBLE_S)
+    await trouble(house, world.loop.time() + TROUBLE_S, only)
     await asyncio.sleep(CALM_AFTER_S)
     await house.heal()
     await _settle(world, house, trading)

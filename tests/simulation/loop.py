@@ -2,6 +2,8 @@
 
 import asyncio
 import functools
+import heapq
+import itertools
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar
@@ -11,8 +13,12 @@ THREAD_S = 0.0005
 """How long a call into a worker thread takes."""
 
 
+TURNS_MAX = 20_000
+"""Turns of the loop at one moment of time."""
+
+
 class Deadlock(Exception):
-    """Nothing is ready and no timer is set: everybody waits for somebody else, for ever."""
+    """Nothing happens any more, or always the same: everybody waits for somebody else, or somebody never waits."""
 
 
 class Owner(Protocol):
@@ -40,61 +46,66 @@ class NumberedTask(asyncio.Task[Any]):
         return self is other
 
 
-class Ready(deque[asyncio.Handle]):
-    """What is to be run next. What belongs to a process that is stopped is put aside until that one goes on, as SIGSTOP does it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.aside: list[asyncio.Handle] = []
-        self.watched = False
-
-    def popleft(self) -> asyncio.Handle:
-        handle = super().popleft()
-        if self.watched and not handle.cancelled() and (owner := handle._context.get(OWNER)) is not None and owner.frozen:  # type: ignore[attr-defined]
-            self.aside.append(handle)
-            return _NOTHING
-        return handle
-
-    def look_again(self, *, watched: bool) -> None:
-        """Somebody was stopped or goes on."""
-        self.watched = watched
-        self.extendleft(reversed(self.aside))
-        self.aside = []
-
-
-class _Nothing(asyncio.Handle):
-    def __init__(self) -> None:
-        """Looks like a handle that was cancelled."""
-        self._cancelled = True
-        self._scheduled = False
-
-
-_NOTHING = _Nothing()
-
-
 class VirtualLoop(asyncio.BaseEventLoop):
-    """No sockets, no threads, no real time."""
+    """No sockets, no threads, no real time. What is due at the same moment runs in the order in which it was asked for."""
 
     def __init__(self) -> None:
         super().__init__()
         self._now = 0.0
+        self._turns = 0
+        self._numbers = itertools.count(1)
         self._tasks_made = 0
-        self._selector = self
-        self._ready = self.ready = Ready()
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._ready: deque[asyncio.Handle] = deque()
+        self._aside: list[asyncio.Handle] = []
+        self._watched = False
         self.set_task_factory(_task)
-        self.steps = 0
 
     def time(self) -> float:
         return self._now
 
-    def select(self, timeout: float | None) -> tuple[()]:
-        """What the selector of a real loop does: wait. Here the clock is put to the next timer instead."""
-        self.steps += 1
-        if timeout is None:
-            raise Deadlock("nothing is ready and no timer is set")
-        if timeout > 0:
-            self._now = max(self._now, self._scheduled[0].when())  # type: ignore[attr-defined]
-        return ()
+    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:  # type: ignore[override]
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.TimerHandle:  # type: ignore[override]
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.TimerHandle:  # type: ignore[override]
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, next(self._numbers), timer))
+        return timer
+
+    def _run_once(self) -> None:
+        """One turn: when nothing is ready the clock goes to the next timer, then all that is ready by now runs."""
+        ready, timers = self._ready, self._timers
+        while timers and timers[0][2].cancelled():
+            heapq.heappop(timers)
+        if not ready:
+            if not timers:
+                raise Deadlock("nothing is ready and no timer is set")
+            self._now = max(self._now, timers[0][0])
+            self._turns = 0
+        self._turns += 1
+        if self._turns > TURNS_MAX:
+            raise Deadlock("somebody is busy for ever, and time stands still")
+        while timers and timers[0][0] <= self._now:
+            ready.append(heapq.heappop(timers)[2])
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if handle.cancelled():
+                continue
+            if self._watched and (owner := handle._context.get(OWNER)) is not None and owner.frozen:  # type: ignore[attr-defined]
+                self._aside.append(handle)
+            else:
+                handle._run()
+
+    def look_again(self) -> None:
+        """Somebody was stopped, or goes on. What belongs to who is stopped is put aside until then, as SIGSTOP does it."""
+        self._watched = True
+        self._ready.extendleft(reversed(self._aside))
+        self._aside = []
 
     def next_number(self) -> int:
         self._tasks_made += 1
@@ -106,11 +117,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.call_later(THREAD_S, _called, future, functools.partial(func, *args))
         return future
 
-    def _process_events(self, event_list: object) -> None:
-        """There are none."""
-
     def _write_to_self(self) -> None:
         """Nobody sleeps who had to be woken."""
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """It is thrown away when its time comes."""
 
 
 def _task(loop: asyncio.AbstractEventLoop, coroutine: Any, context: Context | None = None) -> NumberedTask:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +13,7 @@ import apps.risk.gate
 import apps.risk.measures
 import apps.risk.subject
 import apps.snapshots
+import apps.watermark
 from tests.simulation.world import World
 
 ASKS_THE_TIME = (apps.risk.desk, apps.risk.gate, apps.risk.measures, apps.risk.subject, apps.snapshots)
@@ -35,6 +37,10 @@ class NoCollector:
         """It does not run."""
 
     enable = disable
+
+
+_shape_of = functools.cache(apps.snapshots.shape_of)
+"""The same at every start of a service; it costs a millisecond."""
 
 
 async def _in_child(work: Callable[[], str], deadline_s: float) -> str:
@@ -70,7 +76,14 @@ def _nothing(*sentence: object, **values: object) -> None:
 def everything_quiet(world: World) -> Iterator[None]:
     """For the time of one run."""
     talking = [module for name, module in sorted(sys.modules.items()) if name.startswith(("apps.", "adapters.")) and hasattr(module, "log")]
-    settings = [(apps.gateway.host, "TIME_CHECK_S", 0.2), (apps.snapshots, "in_child", _in_child), (apps.snapshots, "gc", NoCollector)]
+    settings = [
+        (apps.gateway.host, "TIME_CHECK_S", 0.2),
+        (apps.watermark, "RAISE_EVERY_S", 0.7),
+        (apps.snapshots, "CHECK_EVERY_S", 0.3),
+        (apps.snapshots, "shape_of", _shape_of),
+        (apps.snapshots, "in_child", _in_child),
+        (apps.snapshots, "gc", NoCollector),
+    ]
     before = [(module, name, getattr(module, name)) for module, name, _ in settings]
     before += [(module, "log", module.log) for module in talking] + [(module, "time", module.time) for module in ASKS_THE_TIME]  # type: ignore[attr-defined]
     for module, name, value in settings:

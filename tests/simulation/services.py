@@ -145,7 +145,7 @@ class Process:
     def freeze(self, *, frozen: bool) -> None:
         """SIGSTOP and SIGCONT: nothing of it runs, while messages pile up and time goes by."""
         self.frozen = frozen
-        self.world.loop.ready.look_again(watched=True)
+        self.world.loop.look_again()
 
     def die(self) -> None:
         self.alive = False

@@ -98,8 +98,18 @@ class Trader:
         self._world.violated("liveness", f"{terms.account} {terms.client_order_id}", "its submit was never answered")
 
     async def _submit(self, terms: Terms) -> str:
-        outcome, seq = await self._asked(lambda oms: oms.intake.submit(terms))
-        answer = Answer(account=terms.account, client_order_id=terms.client_order_id, outcome=outcome, seq=seq, head=self._head())
+        asked_at = self._world.steady_ns()
+        outcome, seq, replayed = await self._asked(lambda oms: oms.intake.submit(terms))
+        answer = Answer(
+            account=terms.account,
+            client_order_id=terms.client_order_id,
+            outcome=outcome,
+            asked_at=asked_at,
+            told_at=self._world.steady_ns(),
+            seq=seq,
+            head=self._head(),
+            replayed=replayed,
+        )
         self.answers.append(answer)
         self._world.tell("client %s %s %s x%s: %s %s", terms.account, terms.client_order_id, terms.side, terms.quantity, outcome, seq or "")
         return outcome
@@ -107,41 +117,44 @@ class Trader:
     async def cancel(self, order_id: str, *, attempts: int) -> None:
         """DELETE /orders/{id}, until oms has said yes or no, or for so many times."""
         for _ in range(attempts):
-            outcome, _ = await self._asked(lambda oms: _cancelled(oms, order_id))
+            outcome, *_ = await self._asked(lambda oms: _cancelled(oms, order_id))
             self._world.tell("client cancels %s: %s", order_id, outcome)
             if outcome in ("cancelled", "refused"):
                 return
             await asyncio.sleep(ASK_AGAIN_S)
 
-    async def _asked(self, ask: Callable[[Oms], Any]) -> tuple[str, int]:
+    async def _asked(self, ask: Callable[[Oms], Any]) -> tuple[str, int, bool]:
         """One request and what came of it. The way there and back may fail; a request whose answer is lost has unknown outcome."""
         oms, chance, weather = self._oms(), self._random, self._world.weather
         await asyncio.sleep(0.0002 + 0.0005 * chance.random())
         if oms is None or not oms.alive:
-            return "not_accepted", 0
+            return "not_accepted", 0, False
         deaf = chance.random() < weather.drop
         asked = oms.run(_answered(ask(oms)))
         done, _ = await asyncio.wait([asked], timeout=0.02 * chance.random() if deaf else HTTP_TIMEOUT_S)
         if deaf:
             self._world.fired("client gone")
         if deaf or not done or asked.cancelled():
-            return "unknown", 0
-        found: tuple[str, int] = asked.result()
+            return "unknown", 0, False
+        if (error := asked.exception()) is not None:
+            self._world.violated("no_500", "oms", repr(error))
+            return "unknown", 0, False
+        found: tuple[str, int, bool] = asked.result()
         return found
 
 
-async def _answered(request: Any) -> tuple[str, int]:
+async def _answered(request: Any) -> tuple[str, int, bool]:
     """An answer as the client sees it: the words and codes of HTTP."""
     try:
         answer = await request
     except Refusal as refusal:
         if refusal.status == 422:
-            return "reused", 0
+            return "reused", 0, False
         unknown = refusal.status == 503 and refusal.extra.get("outcome") == "unknown"
-        return ("unknown" if unknown else "refused" if refusal.status in (404, 409) else "not_accepted"), 0
+        return ("unknown" if unknown else "refused" if refusal.status in (404, 409) else "not_accepted"), 0, False
     if isinstance(answer, int):
-        return "cancelled", answer
-    return ("rejected" if answer.order.refused else "submitted"), answer.seq
+        return "cancelled", answer, False
+    return ("rejected" if answer.order.refused else "submitted"), answer.seq, answer.replayed
 
 
 async def _cancelled(oms: Oms, order_id: str) -> int:

@@ -1,0 +1,84 @@
+"""What a pass over a long journal remembers of each order: open ones in memory, closed ones in a temporary file that nobody else sees."""
+
+import heapq
+import sqlite3
+from collections.abc import Iterator, MutableMapping
+from typing import Final
+
+import msgspec
+
+from domain.checker import Line
+
+CLOSED_MAX: Final = 10_000
+"""Closed orders in memory."""
+
+TABLE: Final = "CREATE TABLE lines (order_id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID"
+PUT: Final = "INSERT OR REPLACE INTO lines VALUES (?, ?)"
+FIND: Final = "SELECT body FROM lines WHERE order_id = ?"
+SAME: Final = "SELECT 1 FROM lines WHERE order_id = ?"
+DROP: Final = "DELETE FROM lines WHERE order_id = ?"
+ALL: Final = "SELECT order_id, body FROM lines ORDER BY order_id"
+NAMES: Final = "SELECT order_id FROM lines"
+
+_DECODER: Final = msgspec.msgpack.Decoder(Line)
+
+
+class ScratchLines(MutableMapping[str, Line]):
+    """Lines by order_id. What was taken out may be changed in place until the next `settle`."""
+
+    def __init__(self, closed_max: int = CLOSED_MAX) -> None:
+        self._closed_max = closed_max
+        self._near: dict[str, Line] = {}
+        self._far = sqlite3.connect("", isolation_level=None)  # the empty name: a file of its own, gone when it is closed
+        self._far.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {TABLE};")
+        self._touched: dict[str, None] = {}
+
+    def settle(self) -> None:
+        """Nobody holds a line now: too many closed ones go to the file. Those that come back from there are written again."""
+        if len(self._touched) <= self._closed_max:
+            return
+        closed = [order_id for order_id in self._touched if self._near[order_id].order.closed]
+        self._far.execute("BEGIN")
+        self._far.executemany(PUT, ((order_id, msgspec.msgpack.encode(self._near.pop(order_id))) for order_id in closed))
+        self._far.execute("COMMIT")
+        self._touched = {}
+
+    def close(self) -> None:
+        self._far.close()
+
+    def items_in_order(self) -> Iterator[tuple[str, Line]]:
+        """All of them by order_id, one at a time. Nothing may be taken out or put in meanwhile."""
+        near = ((order_id, self._near[order_id]) for order_id in sorted(self._near))
+        far = ((order_id, _DECODER.decode(body)) for order_id, body in self._far.execute(ALL) if order_id not in self._near)
+        return heapq.merge(near, far, key=lambda item: item[0])
+
+    def __getitem__(self, order_id: str) -> Line:
+        line = self._near.get(order_id)
+        if line is None:
+            found = self._far.execute(FIND, (order_id,)).fetchone()
+            if found is None:
+                raise KeyError(order_id)
+            line = self._near[order_id] = _DECODER.decode(found[0])
+        self._touched[order_id] = None
+        return line
+
+    def __setitem__(self, order_id: str, line: Line) -> None:
+        self._near[order_id] = line
+        self._touched[order_id] = None
+
+    def __delitem__(self, order_id: str) -> None:
+        if order_id not in self:
+            raise KeyError(order_id)
+        self._near.pop(order_id, None)
+        self._touched.pop(order_id, None)
+        self._far.execute(DROP, (order_id,))
+
+    def __contains__(self, order_id: object) -> bool:
+        return order_id in self._near or self._far.execute(SAME, (order_id,)).fetchone() is not None
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._near
+        yield from (order_id for (order_id,) in self._far.execute(NAMES) if order_id not in self._near)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

@@ -1,0 +1,126 @@
+"""The order store of oms, row by row, against what the journal makes of each order."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Final
+
+from apps.http import encode
+from apps.verify.fold import Fold
+from apps.verify.report import Check
+from domain.order import Order
+from domain.ports import Corrupt, Head, StoredPicture, Unavailable
+from domain.statehash import ListHash, order_state
+
+NAME: Final = "order store"
+SAID_MAX: Final = 200
+"""Characters of a value in a difference."""
+Pair = tuple[str, Order | None, Order | None, bool]
+"""order_id, as the journal makes it, as it is stored, whether there is a row at all."""
+
+
+class StoredOrders:
+    """Compared as of the store's checkpoint. A row that is newer than that is compared as of its own last commit."""
+
+    def __init__(self, picture: Callable[[], AbstractContextManager[StoredPicture | None]]) -> None:
+        self._picture = picture
+        self._rows = 0
+        self._ahead: list[Order] = []
+        self._state = ListHash()
+
+    async def stands(self) -> int | None:
+        try:
+            with self._picture() as picture:
+                return picture.checkpoint if picture else None
+        except Corrupt:
+            return None
+
+    async def compare(self, fold: Fold) -> Check:
+        try:
+            with self._picture() as picture:
+                found = await self._different(fold, picture)
+        except Corrupt as damage:
+            found = str(damage)
+        counts: dict[str, int | str] = {"orders": self._rows, "as_of": fold.head.seq}
+        if found:
+            return Check(NAME, "different", counts, found)
+        return Check(NAME, "ok", counts | {"state": self._state.name()})
+
+    async def _different(self, fold: Fold, picture: StoredPicture | None) -> str:
+        """The first difference; empty when there is none."""
+        if picture is None:
+            return f"it is empty, and the journal has {len(fold.lines)} orders" if len(fold.lines) else ""
+        if found := await _of_another_journal(fold, picture):
+            return found
+        if fold.head.seq > picture.checkpoint:
+            raise Unavailable(f"the order store went back to sequence {picture.checkpoint}: oms is making it anew")
+        await fold.advance(picture.checkpoint)
+        for pair in _merged(fold, picture):
+            self._rows += 1
+            if found := self._pair(fold.head, *pair):
+                return found
+        return await self._newer_rows(fold)
+
+    def _pair(self, head: Head, order_id: str, made: Order | None, stored: Order | None, is_there: bool) -> str:
+        if made is not None:
+            self._state.add(order_state(made))
+        if not is_there:
+            return f"order {order_id} is in the journal and not in the store"
+        if stored is None:
+            return f"the row of order {order_id} does not verify"
+        if stored.seqs and stored.seqs[-1] > head.seq:
+            self._ahead.append(stored)
+            return ""
+        return f"order {order_id} is in the store and not in the journal" if made is None else difference(made, stored)
+
+    async def _newer_rows(self, fold: Fold) -> str:
+        """Rows that were saved while the change of another order was still on its way."""
+        for stored in sorted(self._ahead, key=lambda order: order.seqs[-1]):
+            if stored.seqs[-1] > await fold.end():
+                return f"order {stored.order_id} is stored as of sequence {stored.seqs[-1]}, but the journal ends at {await fold.end()}"
+            await fold.advance(stored.seqs[-1])
+            line = fold.lines.get(stored.order_id)
+            if line is None:
+                return f"order {stored.order_id} is in the store and not in the journal"
+            if found := difference(line.order, stored):
+                return found
+        return ""
+
+
+def difference(made: Order, found: Order) -> str:
+    """The first field in which an order is not what the journal makes of it; empty when it is."""
+    for field in Order.__struct_fields__:
+        ours, theirs = getattr(made, field), getattr(found, field)
+        if field != "commit" and ours != theirs:
+            return f"order {made.order_id} {field}: {said(ours)} by the journal, {said(theirs)} in the store"
+    return ""
+
+
+def said(value: object) -> str:
+    text = encode(value).decode()
+    return text if len(text) <= SAID_MAX else f"{text[:SAID_MAX]}…"
+
+
+async def _of_another_journal(fold: Fold, picture: StoredPicture) -> str:
+    if not picture.head.seq:
+        return ""
+    recorded = await fold.journal.read(picture.head.seq)
+    if recorded is not None and recorded.head == picture.head:
+        return ""
+    return f"it was made from another journal: sequence {picture.head.seq} is not the commit that it has seen"
+
+
+def _merged(fold: Fold, picture: StoredPicture) -> Iterator[Pair]:
+    """Both sides by order_id, each order once."""
+    made, stored = iter(fold.lines.items_in_order()), iter(picture.rows)
+    ours, theirs = next(made, None), next(stored, None)
+    while ours is not None or theirs is not None:
+        if theirs is None or (ours is not None and ours[0] < theirs[0]):
+            assert ours is not None
+            yield ours[0], ours[1].order, None, False
+            ours = next(made, None)
+        elif ours is None or theirs[0] < ours[0]:
+            yield theirs[0], None, theirs[1], True
+            theirs = next(stored, None)
+        else:
+            yield ours[0], ours[1].order, theirs[1], True
+            ours, theirs = next(made, None), next(stored, None)

@@ -1,0 +1,107 @@
+"""What the scenes of faults share: orders, a risk that says yes, and the journal as it is read back."""
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import httpx
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from adapters import bus
+from adapters.codec import ORDER_COMMITS, decoder, encode
+from adapters.jetstream import JetStreamJournal
+from apps.wiring import ORDER_STREAM, order_subject
+from domain.commands import Terms
+from domain.events import OrderEvent, OrderSubmitted
+from domain.ports import Head, Journal
+from tests.given import approved
+
+ROUNDS: Final = int(os.environ.get("TORTURE_ROUNDS", "1"))
+"""`make torture` repeats the loops of these scenes so many times as often as `make test`."""
+
+PATIENT: Final = {"risk_service": {"timeout_sec": 1.0}}
+"""A configuration for scenes that are not about risk being late."""
+
+_TERMS: Final = decoder(list[Terms])
+
+
+def order(name: str, account: str = "alice", *, price: str = "45000", quantity: str = "0.001") -> dict[str, str]:
+    terms = {"symbol": "BTCUSDT", "side": "buy", "quantity": quantity, "price": price, "type": "limit"}
+    return {"account": account, "client_order_id": name, **terms}
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Client]:
+    client = await bus.connect(url, "scene", closed=lambda: None)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def risk_that_says_yes(url: str) -> AsyncIterator[Client]:
+    """Answers `risk.check.order` with an approval of everything; the connection is lent to who needs one."""
+    async with connected(url) as client:
+
+        async def answer(message: Msg) -> None:
+            await message.respond(encode([approved(terms.order_id) for terms in _TERMS.decode(message.data)]))
+
+        await client.subscribe("risk.check.order", cb=answer)
+        yield client
+
+
+async def order_journal(client: Client) -> JetStreamJournal:
+    return await JetStreamJournal.open(client, stream=ORDER_STREAM, subject=order_subject(0))
+
+
+async def events_of(journal: Journal) -> list[tuple[int, OrderEvent]]:
+    """Every event with its sequence, verified against the chain."""
+    end = (await journal.head()).seq
+    found: list[tuple[int, OrderEvent]] = []
+    async for batch in journal.follow(Head(), until=end):
+        for recorded in batch:
+            found += [(recorded.head.seq, event) for event in ORDER_COMMITS.read(recorded).events]
+    return found
+
+
+async def submitted(journal: Journal) -> Counter[str]:
+    """How often each client_order_id is in the journal: never more than once, if all is well."""
+    return Counter(event.client_order_id for _, event in await events_of(journal) if isinstance(event, OrderSubmitted))
+
+
+async def until(true: Callable[[], bool], within_s: float = 20.0) -> None:
+    async with asyncio.timeout(within_s):
+        while not true():
+            await asyncio.sleep(0.02)
+
+
+async def until_ready(client: httpx.AsyncClient, within_s: float = 20.0) -> None:
+    """Until the service says that it is ready."""
+    async with asyncio.timeout(within_s):
+        while True:
+            try:
+                if (await client.get("/ready")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            await asyncio.sleep(0.05)
+
+
+async def answered(client: httpx.AsyncClient, body: dict[str, str], within_s: float = 20.0) -> dict[str, Any]:
+    """Ask under the same client_order_id until there is an answer: what clients are told to do."""
+    async with asyncio.timeout(within_s):
+        while True:
+            try:
+                answer = await client.post("/orders", json=body)
+            except httpx.TransportError:
+                answer = None
+            if answer is not None and answer.status_code == 200:
+                found: dict[str, Any] = answer.json()
+                return found
+            assert answer is None or answer.status_code in (429, 503), answer.text
+            await asyncio.sleep(0.05)
