@@ -54,6 +54,7 @@ class Snapshotter(Generic[S]):
         self.taken = 0
         self.failed = 0
         self.restored_from = 0
+        self.stood_still_ms = 0.0
 
     async def recover(self, journal: Journal) -> Head:
         """Put the newest snapshot that verifies and belongs to this journal into the fold; where to read on from. Unavailable."""
@@ -120,15 +121,19 @@ class Snapshotter(Generic[S]):
                 return False
             self._tried, self._tried_at = head, time.monotonic()
             try:
-                kept_bytes = int(await in_child(lambda: self._keep(store, head), CHILD_MAX_S))
+                kept_bytes = int(await in_child(lambda: self._keep(store, head), CHILD_MAX_S, self._stood_still))
             except NotDone as trouble:
                 self.failed += 1
                 log.warning("no snapshot could be kept, the service goes on", seq=head.seq, reason=str(trouble))
                 return False
             self._stored = head
             self.taken += 1
-            log.info("snapshot", seq=head.seq, kept_bytes=kept_bytes, seconds=round(time.monotonic() - self._tried_at, 3))
+            seconds = round(time.monotonic() - self._tried_at, 3)
+            log.info("snapshot", seq=head.seq, kept_bytes=kept_bytes, seconds=seconds, stood_still_ms=self.stood_still_ms)
             return True
+
+    def _stood_still(self, seconds: float) -> None:
+        self.stood_still_ms = round(seconds * 1000, 2)
 
     def _keep(self, store: Snapshots, head: Head) -> str:
         """In the child. How many bytes it took."""
@@ -142,8 +147,14 @@ class Snapshotter(Generic[S]):
             async with asyncio.timeout(LAST_ONE_MAX_S):
                 await self.take(follower)
 
-    def stats(self) -> dict[str, int]:
-        return {"taken": self.taken, "failed": self.failed, "restored_from": self.restored_from, "kept_seq": self._stored.seq}
+    def stats(self) -> dict[str, float]:
+        return {
+            "taken": self.taken,
+            "failed": self.failed,
+            "restored_from": self.restored_from,
+            "kept_seq": self._stored.seq,
+            "stood_still_ms": self.stood_still_ms,
+        }
 
 
 async def _not_of(journal: Journal, head: Head) -> str | None:

@@ -218,6 +218,12 @@ class OrderManagementSection(Section):
         return wanted
 
 
+class AdminSection(Section):
+    """What oms does for an operator over HTTP. Off unless somebody wants it: whoever reaches the port may ask."""
+
+    verify: Literal["disabled", "enabled"] = "disabled"
+
+
 class OmsPerformanceSection(Section):
     latency_sla_ms: Millis = 10
     max_latency_ms: Millis = 50

@@ -5,6 +5,7 @@ from typing import ClassVar, Final, Literal
 
 from config.kinds import Port, Section
 from config.sections import (
+    AdminSection,
     FollowingSection,
     JournalSection,
     MonitoringSection,
@@ -126,10 +127,12 @@ class OmsSettings(Settings):
     performance: OmsPerformanceSection = OmsPerformanceSection()
     monitoring: OmsMonitoring = OmsMonitoring()
     journal: JournalSection = JournalSection()
+    admin: AdminSection = AdminSection()
     fills: FillsStore = "questdb"
 
     def notices(self) -> list[str]:
-        return _durability(self.journal)
+        allowed = ["admin.verify: enabled, so anyone who reaches this port can have the whole journal read"]
+        return (allowed if self.admin.verify == "enabled" else []) + _durability(self.journal)
 
 
 class ExeqService(ServiceSection):

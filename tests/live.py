@@ -33,6 +33,10 @@ class LiveProcess:
     def start(self, **environment: str) -> Self:
         """Run it, with more environment, and return when it answers."""
         self.begin(**environment)
+        return self.ready()
+
+    def ready(self) -> Self:
+        """Return when it answers."""
         deadline = time.monotonic() + self.program.ready_timeout_s
         while silence := self._silence():
             code = self.ended

@@ -1,20 +1,19 @@
 """A TCP connection that a test may treat badly: cut, reset, delayed, frozen one way, sliced, and every nth ack of NATS dropped.
 
-It runs on a loop in a thread of its own, so that it keeps its time whatever the test does. Every switch takes effect at once.
+It keeps its time whatever the test does (tests/aside.py). Every switch takes effect at once.
 """
 
 import asyncio
 import contextlib
 import socket
 import struct
-import threading
-from collections.abc import Callable, Coroutine
-from typing import Any, Final, Self
+from collections.abc import Callable
+from typing import Final, Self
 
 from apps.up.ports import HOST
+from tests.aside import Aside
 
 PIECE: Final = 64 * 1024
-CALL_TIMEOUT_S: Final = 5.0
 LINGER_NOT: Final = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: closing sends a reset."""
 
@@ -30,20 +29,16 @@ class Proxy:
         self.connections = 0
         self.refusing = False
         self._pipes: set[Pipe] = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._aside = Aside()
         self._server: asyncio.Server | None = None
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        self._on_loop(self._listen())
+        self._aside.call(self._listen())
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._on_loop(self._close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._aside.call(self._close())
+        self._aside.close()
 
     @property
     def url(self) -> str:
@@ -51,11 +46,11 @@ class Proxy:
 
     def cut(self) -> None:
         """Every connection ends now; new ones are taken."""
-        self._on_loop(self._end(reset=False))
+        self._aside.call(self._end(reset=False))
 
     def reset(self) -> None:
         """As `cut`, but with a reset: what was under way is lost on both sides."""
-        self._on_loop(self._end(reset=True))
+        self._aside.call(self._end(reset=True))
 
     def refuse(self, refusing: bool = True) -> None:
         """Cut, and take no connection until told otherwise."""
@@ -92,14 +87,6 @@ class Proxy:
         if self._server is not None:
             self._server.close()
         await self._end(reset=False)
-        await asyncio.sleep(0.01)
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-
-    def _on_loop(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_TIMEOUT_S)
 
 
 class Direction:

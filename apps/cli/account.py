@@ -7,10 +7,13 @@ import typer
 
 from apps.cli import show
 from apps.cli.addresses import find
-from apps.cli.client import Oms, not_ours
-from apps.cli.options import Account, DataDir, Json, OnlySymbol, PortOffset, identifier
+from apps.cli.client import ANSWER_TIMEOUT_S, Oms, not_ours
+from apps.cli.options import Account, AtSeq, DataDir, Json, OnlySymbol, PortOffset, identifier
+from apps.cli.trouble import WrongUsage
 
 ROWS: Final = 50
+PAST_TIMEOUT_S: Final = 25.0
+"""oms gives up before that."""
 POSITION_FIELDS: Final = ("quantity", "average_price", "last_price", "realised_pnl", "unrealised_pnl", "fees")
 FILL_COLUMNS: Final = ("timestamp", "symbol", "side", "quantity", "price", "fee", "liquidity", "venue", "exec_id", "order_id", "seq")
 
@@ -18,13 +21,16 @@ FILL_COLUMNS: Final = ("timestamp", "symbol", "side", "quantity", "price", "fee"
 def positions(
     account: Account,
     min_seq: Annotated[int | None, typer.Option(min=0, help="Wait up to 2 s until the projection has reached this sequence.")] = None,
+    at_seq: AtSeq = None,
     json: Json = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """What an account holds, by symbol."""
-    with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
-        answer = oms.get(f"/positions/{identifier(account, 'an account')}", min_seq=min_seq)
+    """What an account holds, by symbol; or what it held, marked at the last fill's price."""
+    if min_seq and at_seq:
+        raise WrongUsage("--min-seq asks for the present and --at-seq for the past.", "Leave one of them out.")
+    with Oms(find(data_dir, port_offset)["oms"], raw=json, answer_timeout_s=PAST_TIMEOUT_S if at_seq else ANSWER_TIMEOUT_S) as oms:
+        answer = oms.get(f"/positions/{identifier(account, 'an account')}", min_seq=min_seq, at_seq=at_seq)
     if json:
         return
     held = answer.object()

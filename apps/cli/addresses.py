@@ -26,6 +26,9 @@ class Addresses:
     urls: Mapping[str, str]
     nats_monitor: str
     restarts: Mapping[str, int] = field(default_factory=dict)
+    questdb_pg: str = ""
+    data_dir: Path | None = None
+    """Where the files of these services are; None when nobody said that it is on this machine."""
 
     def __getitem__(self, name: str) -> str:
         try:
@@ -44,7 +47,14 @@ def find(data_dir: Path | None, port_offset: int | None, environ: Mapping[str, s
     urls = {**base.urls, **told}
     if environ.get("TRADE_FILLS") == "sqlite":
         urls.pop("questdb", None)
-    return Addresses(urls, _monitor(told["nats"]) if "nats" in told else base.nats_monitor, base.restarts)
+    named = environ.get(DATA_DIR_VARIABLE)
+    return Addresses(
+        urls,
+        _monitor(told["nats"]) if "nats" in told else base.nats_monitor,
+        base.restarts,
+        environ.get("TRADE_QUESTDB_PG_URL") or ("" if "questdb" in told else base.questdb_pg),
+        Path(named) if named else base.data_dir if urls["nats"] == base.urls["nats"] else None,
+    )
 
 
 def _named(data_dir: Path | None, port_offset: int | None) -> Addresses:
@@ -60,14 +70,15 @@ def _of_stack(running: stack.Stack) -> Addresses:
     urls = {name: url for name, url in running.urls.items() if name in VARIABLES}
     monitors = [process.ports["monitor"] for process in running.processes if "monitor" in process.ports]
     monitor = f"http://{HOST}:{monitors[0]}" if monitors else _monitor(urls["nats"])
-    return Addresses(urls, monitor, {process.name: max(process.starts - 1, 0) for process in running.processes})
+    restarts = {process.name: max(process.starts - 1, 0) for process in running.processes}
+    return Addresses(urls, monitor, restarts, running.urls.get("questdb-pg", ""), Path(running.data_dir))
 
 
 def _usual(offset: int) -> Addresses:
     servers = Servers.at(ServerPorts().shifted(offset))
     urls = {"nats": servers.nats_url, "valkey": servers.valkey_url, "questdb": servers.questdb_http_url}
     urls |= {name: f"http://{HOST}:{port + offset}" for name, port in SERVICE_PORTS.items()}
-    return Addresses(urls, _monitor(servers.nats_url))
+    return Addresses(urls, _monitor(servers.nats_url), questdb_pg=servers.questdb_pg_url)
 
 
 def _monitor(nats_url: str) -> str:

@@ -29,6 +29,7 @@ REMEDIES: Final = {
     "illegal_transition": "See what happened to it: trade order events ORDER_ID",
     "unknown_symbol": "The instruments are in config/instruments.yaml.",
     "client_order_id_reused": "Choose another --client-order-id, or repeat the first order exactly.",
+    "seq_not_reached": "Ask for that sequence or an earlier one.",
     "internal": "The reason is in the log of oms (DATA_DIR/logs); trade status shows who is well.",
     "not_found": "Is it another program, or an older oms? See: trade status",
     "method_not_allowed": "Is it another program, or an older oms? See: trade status",
@@ -67,11 +68,11 @@ class Answer:
 class Oms:
     """The door of oms. With `raw` every body is printed as it came, refusals too."""
 
-    def __init__(self, url: str, *, raw: bool = False) -> None:
+    def __init__(self, url: str, *, raw: bool = False, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         self._url = url
         self._raw = raw
         try:
-            timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+            timeout = httpx.Timeout(answer_timeout_s, connect=CONNECT_TIMEOUT_S)
             # a proxy of the environment has no business between a person and their own machine
             self._http = httpx.Client(base_url=url, timeout=timeout, trust_env=False)
         except httpx.InvalidURL as error:

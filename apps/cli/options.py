@@ -24,6 +24,7 @@ PortOffset = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print what the API sent, byte for byte, and a line feed.")]
 OnlySymbol = Annotated[str | None, typer.Option("--symbol", "-s", help="Only this symbol.")]
+AtSeq = Annotated[int | None, typer.Option(min=1, help="As it was at this sequence of the journal.")]
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT")]
 OrderId = Annotated[str, typer.Argument(metavar="ORDER_ID")]
 

@@ -10,7 +10,7 @@ import typer
 from apps.cli import show, story
 from apps.cli.addresses import find
 from apps.cli.client import Answer, Oms, to_stderr
-from apps.cli.options import DataDir, Json, OnlySymbol, OrderId, PortOffset, identifier, symbol_name
+from apps.cli.options import AtSeq, DataDir, Json, OnlySymbol, OrderId, PortOffset, identifier, symbol_name
 from apps.cli.trouble import Refused, WrongUsage
 from domain.lifecycle import State
 from domain.values import NUMBER, OrderType, Side, TimeInForce
@@ -118,14 +118,17 @@ def _tell_submitted(answer: Mapping[str, Any], *, quiet: bool) -> None:
 def show_(
     order_id: OrderId,
     events: Annotated[bool, typer.Option("--events", help="Its timeline as well.")] = False,
+    at_seq: AtSeq = None,
     json: Json = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """One order as it is."""
+    """One order as it is, or as it was."""
+    if events and at_seq:
+        raise WrongUsage("--events tells the whole story and --at-seq shows one moment of it.", "Leave one of them out.")
     path = f"/orders/{identifier(order_id, 'an order id')}"
     with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
-        order = oms.get(path)
+        order = oms.get(path, at_seq=at_seq)
         timeline = oms.get(f"{path}/events") if events else None
     if json:
         return

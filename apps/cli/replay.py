@@ -2,13 +2,9 @@
 
 import asyncio
 import contextlib
-import sys
-from collections.abc import Callable, Iterator
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from adapters.valkey import ValkeyPositions
 from apps.cli import show
@@ -16,6 +12,7 @@ from apps.cli.addresses import Addresses, find
 from apps.cli.client import START, to_stderr
 from apps.cli.connection import connected
 from apps.cli.options import DataDir, PortOffset, identifier
+from apps.cli.progress import progress_of
 from apps.cli.rebuild import Comparison, Rebuilt, compare, put_right
 from apps.cli.trouble import Refused, Unreachable, WrongUsage
 from domain.ports import Corrupt, Journal, Positions, Unavailable
@@ -24,8 +21,6 @@ from domain.position import Position
 VALKEY_TIMEOUT_MS: Final = 5_000.0
 DIFFERENCES_SHOWN_MAX: Final = 200
 COLUMNS: Final = ("account", "symbol", "quantity", "average_price", "realised_pnl", "fees", "last_price", "seq")
-
-Progressing = Callable[[int], None]
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -111,7 +106,7 @@ async def _compare(journal: Journal, valkey: Positions, account: str | None, wri
 
 async def _put_right(journal: Journal, valkey: Positions, end: int) -> None:
     """Write, then compare again: what is said to be right has been looked at."""
-    with _progress(end) as progress:
+    with progress_of(end) as progress:
         rebuilt = Rebuilt(journal, progress)
         await put_right(rebuilt, journal, valkey)
     found = await compare(rebuilt, valkey)
@@ -146,19 +141,7 @@ def _count(rebuilt: Rebuilt) -> str:
 
 
 async def _rebuild(journal: Journal, until: int) -> Rebuilt:
-    with _progress(until) as progress:
+    with progress_of(until) as progress:
         rebuilt = Rebuilt(journal, progress)
         await rebuilt.advance(until)
     return rebuilt
-
-
-@contextlib.contextmanager
-def _progress(total: int) -> Iterator[Progressing]:
-    """A bar on a terminal, nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    columns = (TextColumn("reading the journal"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda seq: bar.update(task, completed=seq)

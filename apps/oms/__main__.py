@@ -8,8 +8,11 @@ from typing import Any, Final
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from apps import wiring
+from apps.beside import Beside
 from apps.host import Host
+from apps.oms import admin
 from apps.oms.accounts import Accounts
+from apps.oms.admin import Admin
 from apps.oms.body import TermsReader
 from apps.oms.commands import CommandDesk
 from apps.oms.door import Door
@@ -21,6 +24,8 @@ from apps.oms.risk_client import Bounds, PlainOrder, RiskClient
 from apps.oms.routes import router
 from apps.oms.sessions import VenueSessions
 from apps.outbox import Outbox
+from apps.past import asking
+from apps.past.asking import PastBeside
 from apps.service import Chassis, Service, run_service
 from config.catalogue import load_instruments, load_venues
 from config.loading import load_oms
@@ -81,11 +86,19 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     chassis.spawn(sessions.run(), "sessions")
     chassis.spawn(_await_risk(chassis, risk, instruments), "first word from risk")
 
+    past = Beside(asking.MODULE, deadline_s=asking.PAST_MAX_S, waiting_max=asking.WAITING_MAX)
+    verification = Beside(admin.MODULE, deadline_s=admin.VERIFY_MAX_S)
+    accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, PastBeside(past))
+    routes = router(host, Reads(host, journal), accounts)
+    routes.include_router(admin.router(Admin(verification if settings.admin.verify == "enabled" else None)))
+
     async def stop_intake() -> None:
         intake.stopping = True
+        past.stop()
+        verification.stop()
 
     return Service(
-        router=router(host, Reads(host, journal), Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S)),
+        router=routes,
         fast={("POST", "/orders"): Door(reader, intake, clock, metrics)},
         stats=partial(_stats, metrics, host, intake, risk, sessions, outbox),
         stop_intake=stop_intake,
@@ -96,7 +109,8 @@ async def _await_risk(chassis: Chassis[OmsSettings], risk: RiskClient, instrumen
     """Not ready before risk has decided once: until then every order would be refused."""
     chassis.ready.set("risk", False, "risk has not answered yet")
     some = next(iter(instruments.values()))
-    probe = PlainOrder(chassis.settings.order_management.default_account, some.symbol, Side.BUY, some.lot, some.tick)
+    price = some.tick * (some.notional_min // (some.lot * some.tick) + 1)
+    probe = PlainOrder(chassis.settings.order_management.default_account, some.symbol, Side.BUY, some.lot, price)
     while not await risk.is_open(probe, RISK_TIMEOUT_S):  # noqa: ASYNC110 - it is another process that we wait for
         await asyncio.sleep(RISK_AGAIN_S)
     chassis.ready.set("risk", True, "")

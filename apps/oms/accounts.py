@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 
 from apps.http import Refusal
 from apps.oms.views import View, positions_view
+from apps.past.asking import Past
 from domain.ports import Clock, Fills, Positions, Unavailable
 from domain.quotes import Market
 
@@ -18,7 +19,10 @@ MIN_SEQ_POLL_S: Final = 0.005
 class Accounts:
     """Reads over Valkey positions and the fills table; marks come from the ticks."""
 
-    def __init__(self, positions: Positions, fills: Fills, market: Market, clock: Clock, quote_age_max_s: float) -> None:
+    def __init__(
+        self, positions: Positions, fills: Fills, market: Market, clock: Clock, quote_age_max_s: float, past: Past | None = None
+    ) -> None:
+        self._past = past
         self._positions = positions
         self._fills = fills
         self._market = market
@@ -36,6 +40,12 @@ class Accounts:
             if loop.time() >= deadline:
                 raise Refusal(503, "projection_behind", f"positions stand at sequence {seq}, asked for {min_seq}", as_of_seq=seq)
             await asyncio.sleep(MIN_SEQ_POLL_S)
+
+    async def positions_at(self, account: str, at_seq: int) -> View:
+        """As the journal had them at a sequence that it has reached, marked at the last fill's price: the market of then is not kept."""
+        if self._past is None:
+            raise Refusal(503, "past_unavailable", "this oms does not look into the past")
+        return positions_view(await self._past.positions(account, at_seq), Market(), 0)
 
     async def fills(self, account: str, symbol: str | None, since_ns: int, limit: int) -> list[dict[str, object]]:
         return await _answered(self._fills.fills(account, symbol=symbol, since_ns=since_ns, limit=limit), "fills_unavailable")

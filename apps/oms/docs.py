@@ -74,6 +74,13 @@ _KEY: Final = {
 
 NOT_FOUND: Final[Documented] = {404: problem_doc("`order_not_found`")}
 NOT_REACHED: Final[Documented] = {422: problem_doc("`seq_not_reached`: the journal is not there yet; `as_of_seq` says where it stands")}
+AT_SEQ_DOC: Final[Documented] = {400: problem_doc("`malformed`: min_seq and at_seq together")}
+VERIFY_DOC: Final[Documented] = {
+    200: {"description": "The report: `ok`, `first_difference`, and each of the `checks`."},
+    403: problem_doc("`admin_disabled`: the configuration does not allow it"),
+    409: problem_doc("`verify_running`: one at a time"),
+    503: problem_doc("`verify_timeout`, `verify_unavailable`: no report could be made"),
+}
 UNAVAILABLE: Final[Documented] = {503: problem_doc("The journal, or what is read, is away for now; Retry-After")}
 DRAWING_DOC: Final[Documented] = {200: {"content": {"text/plain": {}, "image/svg+xml": {}}}}
 CANCEL_DOC: Final[Documented] = {

@@ -50,13 +50,19 @@ class Reads:
     async def as_of(self, order_id: str, at_seq: int) -> View:
         """The order as the journal had it at a sequence: evolved from its events up to there, never from live state."""
         order = self.find(order_id)
-        if at_seq > self._host.head.seq:
-            raise Refusal(422, "seq_not_reached", f"the journal stands at sequence {self._host.head.seq}", as_of_seq=self._host.head.seq)
+        self.reached(at_seq)
         seen = [seq for seq in order.seqs if seq <= at_seq]
         past = evolved([event for seq in seen for event in await self._events(order_id, seq)])
         if past is None:
             raise Refusal(404, "order_not_found", f"order {order_id} did not exist at sequence {at_seq}")
         return order_view(past) | {"seq": seen[-1]}
+
+    def reached(self, at_seq: int) -> None:
+        """Refusal 422 when the journal is not there yet."""
+        if not self._host.ready:
+            raise unavailable("the order journal is not available", unknown=False)
+        if at_seq > self._host.head.seq:
+            raise Refusal(422, "seq_not_reached", f"the journal stands at sequence {self._host.head.seq}", as_of_seq=self._host.head.seq)
 
     async def page(self, wanted: dict[str, str], limit: int, cursor: str | None) -> dict[str, Any]:
         """Newest first, over memory and store without a seam: what is not saved yet is taken from memory, all else from the store."""

@@ -5,11 +5,12 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Response
 
 from apps.host import Host
-from apps.http import Exact
+from apps.http import Exact, Refusal
 from apps.oms.accounts import Accounts
 from apps.oms.body import moment
 from apps.oms.cancels import cancel, cancel_all
 from apps.oms.docs import (
+    AT_SEQ_DOC,
     CANCEL_DOC,
     DRAWING_DOC,
     NOT_FOUND,
@@ -33,7 +34,7 @@ MEDIA: Final = {"mermaid": "text/plain; charset=utf-8", "dot": "text/plain; char
 def router(host: Host, reads: Reads, accounts: Accounts) -> APIRouter:
     routes = APIRouter()
     _orders(routes, host, reads)
-    _accounts(routes, accounts)
+    _accounts(routes, accounts, reads)
     _drawing(routes, host)
     return routes
 
@@ -86,13 +87,21 @@ def _orders(routes: APIRouter, host: Host, reads: Reads) -> None:
         return Exact(await cancel_all(host, orders))
 
 
-def _accounts(routes: APIRouter, accounts: Accounts) -> None:
-    @routes.get("/positions/{account}", responses=UNAVAILABLE)
+def _accounts(routes: APIRouter, accounts: Accounts, reads: Reads) -> None:
+    @routes.get("/positions/{account}", responses={**AT_SEQ_DOC, **NOT_REACHED, **UNAVAILABLE})
     async def show_positions(
-        account: AccountPath, min_seq: int = Query(0, ge=0, description="Wait up to 2 s until the positions stand for this sequence.")
+        account: AccountPath,
+        min_seq: int = Query(0, ge=0, description="Wait up to 2 s until the positions stand for this sequence."),
+        at_seq: Annotated[int | None, Query(ge=1, description="As they were at this sequence, by the journal alone.")] = None,
     ) -> Response:
         """What the account holds, by symbol; the header As-Of-Seq says as of which sequence."""
-        view, seq = await accounts.positions(account, min_seq)
+        if at_seq is None:
+            view, seq = await accounts.positions(account, min_seq)
+        elif min_seq:
+            raise Refusal(400, "malformed", "min_seq asks for the present and at_seq for the past", pointer="/at_seq", within="query")
+        else:
+            reads.reached(at_seq)
+            view, seq = await accounts.positions_at(account, at_seq), at_seq
         return Exact(view, headers={"As-Of-Seq": str(seq)})
 
     @routes.get("/fills/{account}", responses=UNAVAILABLE)

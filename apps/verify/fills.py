@@ -10,7 +10,7 @@ import msgspec
 from apps.verify.fold import Fold, Seen
 from apps.verify.orders import said
 from apps.verify.report import Check
-from domain.ports import EventRow, Fills
+from domain.ports import EventRow, Fills, Unavailable
 from domain.projections import fill_row
 from domain.values import ZERO, plain, rfc3339
 
@@ -36,21 +36,32 @@ class FillsTable:
         self._rows = 0
         self._sums: dict[tuple[str, str], Decimal] = {}
         self._found = ""
+        self._away: Unavailable | None = None
 
     async def begin(self, end: int) -> None:
-        """An empty table is compared as of now. Unavailable."""
-        for _ in range(LOOKS_MAX):
-            self._until = await self._fills.reaches()
-            if self._until or not end:
-                break
-            await asyncio.sleep(LOOK_AGAIN_S)
+        """How far the table has come; an empty one is compared as of now, when it stays empty."""
+        try:
+            for _ in range(LOOKS_MAX):
+                self._until = await self._fills.reaches()
+                if self._until or not end:
+                    break
+                await asyncio.sleep(LOOK_AGAIN_S)
+        except Unavailable as trouble:
+            self._away = trouble
         if self._until > end:
             self._found = f"the table stands at sequence {self._until} and the journal ends at {end}: it is of another journal"
         self._until = min(self._until or end, end)
 
     async def see(self, commits: Seen) -> None:
+        """Trouble is kept for later: it must not stop the pass."""
+        try:
+            await self._see(commits)
+        except Unavailable as trouble:
+            self._away = trouble
+
+    async def _see(self, commits: Seen) -> None:
         for seq, events in commits:
-            if seq > self._until or self._found:
+            if seq > self._until or self._found or self._away:
                 return
             self._seen = seq
             rows = (fill_row(EventRow(event=event, seq=seq, index=index)) for index, event in enumerate(events))
@@ -58,8 +69,10 @@ class FillsTable:
             if len(self._expected) >= BLOCK_ROWS:
                 await self._compare_block()
 
-    async def check(self, fold: Fold) -> Check:
-        """Behind the pass. Unavailable."""
+    async def compare(self, fold: Fold) -> Check:
+        """The end of it, behind the pass. Unavailable."""
+        if self._away is not None:
+            raise self._away
         if not self._found:
             await self._compare_block()
         if not self._found and (count := await self._fills.count(self._until)) != self._rows:
@@ -93,9 +106,9 @@ def first_difference(expected: Sequence[Row], rows: Iterable[Row]) -> str:
         if found.setdefault(_key(row), row) is not row:
             return f"{_named(row)} is in the table twice"
     for trade in expected:
-        row = found.pop(_key(trade), None)
-        if row is None:
+        if (key := _key(trade)) not in found:
             return f"{_named(trade)} is in the journal and not in the table"
+        row = found.pop(key)
         for column, value in trade.items():
             if row.get(column) != value:
                 return f"{_named(trade)} {column}: {said(value)} by the journal, {said(row.get(column))} in the table"

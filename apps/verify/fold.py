@@ -1,4 +1,4 @@
-"""The pass over the journal: the checker's audit, which can be led on from one sequence to another. Its memory is that of the open orders."""
+"""The pass over the journal: the checker's audit, led on from one sequence to another. It remembers as much as there are open orders."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ class Fold:
         self.audit = checker.Audit(lines=self.lines)
         self.accounts: dict[str, dict[str, Position]] = {}
         self.marked: Head | None = None
-        self._mark = mark
+        self.mark = mark
         self._end = 0
         self._progress = progress
         self._watchers = watchers
@@ -69,7 +69,7 @@ class Fold:
                 note(line.order, head.seq)
             if isinstance(event, (e.OrderFilled, e.TradeBusted)):
                 self._held(event.account, event.symbol)
-        if self._mark is not None and head.seq == self._mark.seq:
+        if self.mark is not None and head.seq == self.mark.seq:
             self.marked = head
         self.head = head
         return events

@@ -23,7 +23,7 @@ class StoredOrders:
 
     def __init__(self, picture: Callable[[], AbstractContextManager[StoredPicture | None]]) -> None:
         self._picture = picture
-        self._rows = 0
+        self._rows = self._as_of = 0
         self._ahead: list[Order] = []
         self._state = ListHash()
 
@@ -40,7 +40,7 @@ class StoredOrders:
                 found = await self._different(fold, picture)
         except Corrupt as damage:
             found = str(damage)
-        counts: dict[str, int | str] = {"orders": self._rows, "as_of": fold.head.seq}
+        counts: dict[str, int | str] = {"orders": self._rows, "as_of": self._as_of}
         if found:
             return Check(NAME, "different", counts, found)
         return Check(NAME, "ok", counts | {"state": self._state.name()})
@@ -54,6 +54,7 @@ class StoredOrders:
         if fold.head.seq > picture.checkpoint:
             raise Unavailable(f"the order store went back to sequence {picture.checkpoint}: oms is making it anew")
         await fold.advance(picture.checkpoint)
+        self._as_of = picture.checkpoint
         for pair in _merged(fold, picture):
             self._rows += 1
             if found := self._pair(fold.head, *pair):

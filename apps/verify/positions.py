@@ -25,7 +25,8 @@ class StoredPositions:
         if stands is not None and stands > end:
             return Check(NAME, "different", {"as_of": stands}, f"they are of another journal: this one ends at sequence {end}")
         found = await compare(fold, self._positions)
-        counts: dict[str, int | str] = {"positions": sum(map(len, fold.accounts.values())), "as_of": found.seq, "behind": end - found.seq}
+        behind = await fold.end() - found.seq
+        counts: dict[str, int | str] = {"positions": sum(map(len, fold.accounts.values())), "as_of": found.seq, "behind": behind}
         if found.expired:
             counts["expired"] = found.expired
         return Check(NAME, "different", counts, _said(found.differences[0])) if found.differences else Check(NAME, "ok", counts)

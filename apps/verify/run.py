@@ -27,46 +27,57 @@ NOT_ASKED: Final = "nobody said where it is"
 
 
 class Sides(msgspec.Struct, kw_only=True):
-    """What the journal is held against; None is not looked at. `mark` is its high-water mark, read before anything else."""
+    """What the journal is held against; None is not looked at. `mark` tells its high-water mark, and is asked before anything else."""
 
-    mark: Head | None = None
+    mark: Callable[[], Head | None] | None = None
     orders: Callable[[], AbstractContextManager[StoredPicture | None]] | None = None
     positions: Positions | None = None
     fills: Fills | None = None
     live: Live | None = None
 
 
-class Moving(Protocol):
-    """A view that somebody keeps up to date while we look. Unavailable."""
-
-    async def stands(self) -> int | None:
-        """How far it has come; None when there is nothing in it, which is compared as of now."""
+class View(Protocol):
+    """What can be held against the pass. Unavailable."""
 
     async def compare(self, fold: Fold) -> Check: ...
+
+
+class Moving(View, Protocol):
+    async def stands(self) -> int | None:
+        """How far it has come; None when there is nothing in it, which is compared as of now. Unavailable."""
 
 
 async def verify(
     journal: Journal, sides: Sides, *, tell: Tell = lambda check: None, progress: Callable[[int], None] = lambda seq: None
 ) -> Report:
     """Read the journal once and compare. Unavailable when the journal itself cannot be read."""
+    mark, found = _mark(sides)
     table = FillsTable(sides.fills) if sides.fills is not None else None
-    fold = Fold(journal, sides.mark, progress, [table] if table else ())
+    fold = Fold(journal, mark, progress, [table] if table else ())
     try:
-        return await Verification(fold, sides, table, tell).run()
+        return await Verification(fold, sides, table, tell, found).run()
     finally:
         fold.close()
+
+
+def _mark(sides: Sides) -> tuple[Head | None, str]:
+    """The mark, and what is wrong with it."""
+    try:
+        return sides.mark() if sides.mark is not None else None, ""
+    except (Corrupt, Unavailable) as trouble:
+        return None, str(trouble)
 
 
 class Verification:
     """One run: the checks that were made, in order."""
 
-    def __init__(self, fold: Fold, sides: Sides, table: FillsTable | None, tell: Tell) -> None:
+    def __init__(self, fold: Fold, sides: Sides, table: FillsTable | None, tell: Tell, found: str) -> None:
         self._fold = fold
         self._sides = sides
         self._table = table
         self._tell = tell
+        self._found_at_mark = found
         self._checks: list[Check] = []
-        self._fills_away = ""
 
     async def run(self) -> Report:
         try:
@@ -79,82 +90,62 @@ class Verification:
         return report_of(self._checks, self._fold.head.seq)
 
     async def _all(self) -> None:
-        fold = self._fold
+        fold, table, live = self._fold, self._table, self._sides.live
         end = await fold.end()
-        if self._table is not None:
-            try:
-                await self._table.begin(end)
-            except Unavailable as trouble:
-                self._fills_away = str(trouble)
+        if table is not None:
+            await table.begin(end)
         found = await self._views(end)
         await fold.advance(end)
-        found += [await self._fills(), await self._live()]
-        self._done(self._journal())
-        self._done(self._lives())
-        for check in found:
+        found.append(await self._compared(FILLS, table))
+        found.append(await self._compared(LIVE, LiveOrders(live) if live is not None else None))
+        for check in (self._journal(), self._lives(), *found):
             self._done(check)
 
     async def _views(self, end: int) -> list[Check]:
-        """The one that stands earliest first: the pass cannot go back."""
+        """Those that somebody keeps up to date while we look. The one that stands earliest first: the pass cannot go back."""
+        orders, positions = self._sides.orders, self._sides.positions
         waiting: dict[str, Moving] = {}
-        if self._sides.orders is not None:
-            waiting[ORDERS] = StoredOrders(self._sides.orders)
-        if self._sides.positions is not None:
-            waiting[POSITIONS] = StoredPositions(self._sides.positions)
-        found = [Check(name, "not_looked_at", {}, NOT_ASKED) for name in (ORDERS, POSITIONS) if name not in waiting]
+        if orders is not None:
+            waiting[ORDERS] = StoredOrders(orders)
+        if positions is not None:
+            waiting[POSITIONS] = StoredPositions(positions)
+        found = {name: await self._compared(name, None) for name in (ORDERS, POSITIONS) if name not in waiting}
         while waiting:
-            name = await self._earliest(waiting, end, found)
-            if name is not None:
-                view = waiting.pop(name)
-                found.append(await self._compared(name, view))
-        return found
+            name = await self._next(waiting, end)
+            found[name] = await self._compared(name, waiting.pop(name))
+        return [found[ORDERS], found[POSITIONS]]
 
-    async def _earliest(self, waiting: dict[str, Moving], end: int, found: list[Check]) -> str | None:
-        """Whose turn it is, with the pass led up to where it stands; None when somebody fell away."""
+    async def _next(self, waiting: dict[str, Moving], end: int) -> str:
+        """Whose turn it is, with the pass led up to where it stands. Who does not answer has it at once, and will say so."""
+        name = ""
         for _ in range(CHASES_MAX):
             stands: dict[str, int] = {}
             for name, view in waiting.items():
                 try:
                     at = await view.stands()
-                except Unavailable as trouble:
-                    del waiting[name]
-                    found.append(Check(name, "unreachable", {}, str(trouble)))
-                    return None
+                except Unavailable:
+                    return name
                 stands[name] = end if at is None else min(at, end)
-            first = min(stands, key=lambda name: stands[name])
-            if self._fold.head.seq >= stands[first]:
+            name = min(stands, key=lambda name: stands[name])
+            if self._fold.head.seq >= stands[name]:
                 break
-            await self._fold.advance(stands[first])
-        return first
+            await self._fold.advance(stands[name])
+        return name
 
-    async def _compared(self, name: str, view: Moving | LiveOrders) -> Check:
+    async def _compared(self, name: str, view: View | None) -> Check:
+        if view is None:
+            return Check(name, "not_looked_at", {}, NOT_ASKED)
         try:
             return await view.compare(self._fold)
         except Unavailable as trouble:
             return Check(name, "unreachable", {}, str(trouble))
 
-    async def _fills(self) -> Check:
-        if self._table is None:
-            return Check(FILLS, "not_looked_at", {}, NOT_ASKED)
-        if self._fills_away:
-            return Check(FILLS, "unreachable", {}, self._fills_away)
-        try:
-            return await self._table.check(self._fold)
-        except Unavailable as trouble:
-            return Check(FILLS, "unreachable", {}, str(trouble))
-
-    async def _live(self) -> Check:
-        if self._sides.live is None:
-            return Check(LIVE, "not_looked_at", {}, NOT_ASKED)
-        return await self._compared(LIVE, LiveOrders(self._sides.live))
-
     def _journal(self) -> Check:
-        fold, mark = self._fold, self._sides.mark
-        counts = fold.counts()
-        found = next((str(violation) for violation in fold.audit.violations if violation.name in OF_THE_CHAIN), "")
-        if mark is not None:
-            counts["high_water_mark"] = mark.seq
-            found = found or _unmarked(fold, mark)
+        fold, counts = self._fold, self._fold.counts()
+        found = next((str(violation) for violation in fold.audit.violations if violation.name in OF_THE_CHAIN), self._found_at_mark)
+        if fold.mark is not None:
+            counts["high_water_mark"] = fold.mark.seq
+            found = found or _unmarked(fold, fold.mark)
         return Check(JOURNAL, "different" if found else "ok", counts, found)
 
     def _lives(self) -> Check:

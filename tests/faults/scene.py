@@ -18,6 +18,7 @@ from apps.wiring import ORDER_STREAM, order_subject
 from domain.commands import Terms
 from domain.events import OrderEvent, OrderSubmitted
 from domain.ports import Head, Journal
+from tests.aside import Aside
 from tests.given import approved
 
 ROUNDS: Final = int(os.environ.get("TORTURE_ROUNDS", "1"))
@@ -44,15 +45,26 @@ async def connected(url: str) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def risk_that_says_yes(url: str) -> AsyncIterator[Client]:
-    """Answers `risk.check.order` with an approval of everything; the connection is lent to who needs one."""
-    async with connected(url) as client:
+async def risk_that_says_yes(url: str) -> AsyncIterator[None]:
+    """Answers `risk.check.order` with an approval of everything, also while the test starts a process."""
+    aside = Aside()
+    client = aside.call(_say_yes(url))
+    try:
+        yield
+    finally:
+        aside.call(client.close())
+        aside.close()
 
-        async def answer(message: Msg) -> None:
-            await message.respond(encode([approved(terms.order_id) for terms in _TERMS.decode(message.data)]))
 
-        await client.subscribe("risk.check.order", cb=answer)
-        yield client
+async def _say_yes(url: str) -> Client:
+    client = await bus.connect(url, "risk", closed=lambda: None)
+
+    async def answer(message: Msg) -> None:
+        asked = [approved(terms.order_id) for terms in _TERMS.decode(message.data)] if message.data.startswith(b"[") else approved("")
+        await message.respond(encode(asked))
+
+    await client.subscribe("risk.check.order", cb=answer)
+    return client
 
 
 async def order_journal(client: Client) -> JetStreamJournal:

@@ -10,7 +10,7 @@ import pytest
 
 from adapters import bus
 from apps.failpoint import KILLED
-from tests.faults.scene import PATIENT, order, order_journal, risk_that_says_yes, submitted, until
+from tests.faults.scene import PATIENT, connected, order, order_journal, risk_that_says_yes, submitted, until
 from tests.live import LiveServer
 from tests.process import LiveService
 
@@ -19,7 +19,7 @@ from tests.process import LiveService
 async def test_oms_dies_around_the_append(fresh_nats: LiveServer, tmp_path: Path, step: str, stored: int) -> None:
     # FAILURES 1, 2
     oms = LiveService("oms", fresh_nats, tmp_path / "oms", changes=PATIENT)
-    async with risk_that_says_yes(fresh_nats.url) as nats, oms.client() as http:
+    async with risk_that_says_yes(fresh_nats.url), connected(fresh_nats.url) as nats, oms.client() as http:
         oms.start(TRADE_FAILPOINT=f"{step}:2")
         first = (await http.post("/orders", json=order("o-1"))).json()
         with pytest.raises(httpx.TransportError):
@@ -39,8 +39,9 @@ async def test_oms_dies_around_the_append(fresh_nats: LiveServer, tmp_path: Path
 
 async def test_an_id_is_known_for_ever_whatever_the_window_of_the_server(fresh_nats: LiveServer, tmp_path: Path) -> None:
     # FAILURES 5: the index comes from the log, not from JetStream's dedupe window, and not from oms's own store either
-    oms = LiveService("oms", fresh_nats, tmp_path / "oms", changes=PATIENT).start()
-    async with risk_that_says_yes(fresh_nats.url) as nats, oms.client() as http:
+    oms = LiveService("oms", fresh_nats, tmp_path / "oms", changes=PATIENT)
+    async with risk_that_says_yes(fresh_nats.url), connected(fresh_nats.url) as nats, oms.client() as http:
+        oms.start()
         await _window_of_one_second(nats)
         first = (await http.post("/orders", json=order("o-1"))).json()
         oms.stop()
@@ -69,8 +70,9 @@ async def test_what_risk_approved_for_an_oms_that_died_is_given_back(fresh_nats:
     # FAILURES 17
     oms = LiveService("oms", fresh_nats, tmp_path / "oms", changes=PATIENT)
     risk = LiveService("risk", fresh_nats, tmp_path / "risk")
-    oms.start(TRADE_FAILPOINT="after_risk:2")
+    oms.begin(TRADE_FAILPOINT="after_risk:2")
     risk.start()
+    oms.ready()
     async with oms.client() as http, risk.client() as about:
         assert (await http.post("/orders", json=order("o-1"))).json()["status"] == "submitted"
 

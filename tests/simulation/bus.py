@@ -90,9 +90,9 @@ class Client:
             await asyncio.Event().wait()  # a dead process never gets an answer
         if not self.is_connected:
             raise nats.errors.OutboundBufferLimitError
-        await self.network.world.step(self.name, f"publish {subject}", before=True)
+        await self.network.world.step(self, f"publish {subject}", before=True)
         self.network.send(self, subject, payload, reply)
-        await self.network.world.step(self.name, f"publish {subject}", before=False)
+        await self.network.world.step(self, f"publish {subject}", before=False)
 
     async def request(self, subject: str, payload: bytes, timeout: float) -> Message:
         if self._mux is None:

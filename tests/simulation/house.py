@@ -71,7 +71,7 @@ class House:
     def _bury(self, process: Process) -> None:
         process.die()
         self.dead.append(process)
-        self.world.doomed.pop(process.name, None)
+        self.world.doomed.pop(process.client, None)
         self.world.loop.create_task(self._restart(process.name, RESTART_MAX_S * self._random.random()))
 
     async def _restart(self, name: str, after_s: float) -> None:
@@ -102,7 +102,7 @@ class House:
     def doom(self, name: str, steps: int, *, before: bool) -> None:
         process = self.lives[name]
         if process.alive:
-            self.world.doomed[name] = (steps, before, lambda: self._bury(process))
+            self.world.doomed[process.client] = (steps, before, lambda: self._bury(process))
 
     def cut(self, name: str) -> None:
         self.lives[name].client.cut()

@@ -73,7 +73,7 @@ class SimJournal:
         """Every outcome the real one has: stored, fenced, surely not stored, or nobody knows (and then perhaps stored later)."""
         disk, chance = self._disk, self._disk.random
         self._check_up(sent=False)
-        await self._world.step(self._client.name, f"append {after.n + 1}", before=True)
+        await self._world.step(self._client, f"append {after.n + 1}", before=True)
         wait_s = (APPEND_S + disk.slow_s) * chance.random()
         fate = chance.random()
         lost, late = fate < disk.lose, disk.lose <= fate < disk.lose + disk.late
@@ -89,7 +89,7 @@ class SimJournal:
             raise Unavailable("the append was not acknowledged", unknown=True)
         head = await stored
         await asyncio.sleep(wait_s / 2)
-        await self._world.step(self._client.name, f"append {after.n + 1}", before=False)
+        await self._world.step(self._client, f"append {after.n + 1}", before=False)
         await self._forever_when_dead()
         self._check_up(sent=True)
         if head is None:

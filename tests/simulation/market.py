@@ -12,7 +12,7 @@ from domain.risk.limits import ORDER_SIZE_LIMIT, POSITION_LIMIT, SHORT_RESTRICTI
 SYMBOL = "BTCUSDT"
 BID, MID, ASK = Decimal("99.99"), Decimal("100.00"), Decimal("100.01")
 QUOTE_EVERY_S = 0.4
-POSITION_MAX = Decimal(5_000)
+POSITION_MAX = Decimal(3_500)
 
 INSTRUMENTS = {
     SYMBOL: Instrument(

@@ -43,7 +43,7 @@ _shape_of = functools.cache(apps.snapshots.shape_of)
 """The same at every start of a service; it costs a millisecond."""
 
 
-async def _in_child(work: Callable[[], str], deadline_s: float) -> str:
+async def _in_child(work: Callable[[], str], *bounds: object) -> str:
     """A fork sees memory as it is now; what it writes is there a little later, unless its parent dies first."""
     words = work()
     await asyncio.sleep(FORK_S)

@@ -54,7 +54,8 @@ class World:
         self.weather = Weather()
         self.faults: Counter[str] = Counter()
         self.violations: list[Violation] = []
-        self.doomed: dict[str, tuple[int, bool, Callable[[], None]]] = {}
+        self.doomed: dict[object, tuple[int, bool, Callable[[], None]]] = {}
+        """Connections whose process dies soon: at which step, before or after it, and how."""
         self._tell = tell
 
     def random(self, of: str) -> random.Random:
@@ -81,17 +82,17 @@ class World:
         self.violations.append(Violation(name, where, what))
         self.tell("VIOLATED %s %s: %s", name, where, what)
 
-    async def step(self, service: str, what: str, *, before: bool) -> None:
-        """Something is about to leave a service, or has just left it. Here a doomed one dies."""
-        doom = self.doomed.get(service)
+    async def step(self, connection: object, what: str, *, before: bool) -> None:
+        """Something is about to leave a process, or has just left it. Here a doomed one dies."""
+        doom = self.doomed.get(connection)
         if doom is None or doom[1] is not before:
             return
         left, _, die = doom
         if left > 1:
-            self.doomed[service] = (left - 1, before, die)
+            self.doomed[connection] = (left - 1, before, die)
             return
-        del self.doomed[service]
+        del self.doomed[connection]
         self.fired("crash at a step")
-        self.tell("%s dies %s %s", service, "before" if before else "after", what)
+        self.tell("a process dies %s %s", "before" if before else "after", what)
         die()
         await asyncio.Event().wait()

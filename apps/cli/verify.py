@@ -1,0 +1,64 @@
+"""`trade verify`: is everything what the journal says?"""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from adapters.codec import encode
+from apps.cli import show
+from apps.cli.addresses import Addresses, find
+from apps.cli.client import START
+from apps.cli.connection import connected
+from apps.cli.options import DataDir, PortOffset
+from apps.cli.progress import progress_of
+from apps.cli.trouble import Refused, Unreachable
+from apps.verify.report import Report
+from domain.ports import Unavailable
+
+
+def verify(
+    json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
+    data_dir: DataDir = None,
+    port_offset: PortOffset = None,
+) -> None:
+    """Read the whole journal and compare: its chain, every order's steps and sums, the order store, Valkey, the fills table, oms itself.
+
+    Exit code 0 when all of it holds, 1 with the first difference, 3 when something could not be asked.
+    """
+    try:
+        report = asyncio.run(_verify(find(data_dir, port_offset), quiet=json))
+    except Unavailable as error:
+        raise Unreachable(f"{str(error).rstrip('.')}.", f"Ask again when it answers. {START}") from error
+    if json:
+        show.raw(encode(report))
+    if not report.ok:
+        raise Refused(f"{report.first_difference}.", REMEDY)
+    if away := [check.name for check in report.checks if check.outcome == "unreachable"]:
+        raise Unreachable(f"Not compared: {', '.join(away)}.", "Ask again when it answers; trade status shows who is well.")
+
+
+REMEDY = "The journal is the truth: docs/operations.md says how each of the others is made again from it."
+
+
+async def _verify(addresses: Addresses, *, quiet: bool) -> Report:
+    from apps.verify.places import Places, opened  # late: it brings the services' machinery along
+    from apps.verify.run import verify
+    from apps.wiring import order_journal
+
+    in_questdb = "questdb" in addresses.urls
+    places = Places(
+        valkey=addresses["valkey"],
+        questdb_http=addresses["questdb"] if in_questdb else "",
+        questdb_pg=addresses.questdb_pg if in_questdb else "",
+        oms=addresses.urls.get("oms", ""),
+        data_dir=addresses.data_dir,
+    )
+    async with connected(addresses["nats"], "trade verify") as client, opened(places) as sides:
+        journal = await order_journal(client)
+        with progress_of((await journal.head()).seq) as progress:
+            report = await verify(journal, sides, progress=progress)
+    if not quiet:
+        for check in report.checks:
+            show.line(check.line())
+    return report

@@ -1,0 +1,74 @@
+"""Saved position books: states of the fold at some sequences, so that looking far into the past need not begin at the beginning."""
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from adapters.codec import decoder, encode
+from adapters.snapshots import FileSnapshots
+from domain.ports import Head, Journal, Unavailable
+from domain.position import Book, Position
+from domain.statehash import shape_of
+
+log = structlog.get_logger()
+
+DIRECTORY: Final = Path("snapshots", "positions")
+STATE_VERSION: Final = 1
+"""To be raised when the fields of a position stay and their meaning does not."""
+BOOKS_MAX: Final = 200
+"""When there are more, every second one goes: those that stay are twice as far apart."""
+DIGITS: Final = 20
+
+_SCHEMA: Final = shape_of(list[Position], STATE_VERSION)
+_DECODER: Final = decoder(list[Position])
+
+
+class Books:
+    """One directory for each, named for its sequence. Any of them may be lost or damaged: it is passed over."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._directory = data_dir / DIRECTORY
+        self._files = FileSnapshots(self._directory)
+
+    async def newest(self, journal: Journal, until: int) -> tuple[Head, Book]:
+        """The one that stands nearest before or at `until`, verifies, and is of this journal; else an empty book. Unavailable."""
+        for name in reversed([name for name in self._names() if int(name) <= until]):
+            for head, body in self._files.kept(name, _SCHEMA):
+                recorded = await journal.read(head.seq)
+                if recorded is not None and recorded.head == head and head.seq == int(name):
+                    return head, _book(_DECODER.decode(body))
+                log.warning("a saved position book is ignored: it is of another journal", sequence=head.seq)
+        return Head(), Book()
+
+    async def keep(self, head: Head, book: Book) -> None:
+        """Whoever waits for an answer gets it also when the disk is full."""
+        try:
+            await asyncio.to_thread(self._files.store, _name(head.seq), _SCHEMA, head, encode(list(book.positions.values())))
+            self._thin()
+        except (Unavailable, OSError) as trouble:
+            log.warning("a position book could not be saved", sequence=head.seq, reason=str(trouble))
+
+    def _thin(self) -> None:
+        names = self._names()
+        if len(names) > BOOKS_MAX:
+            for name in names[::2]:
+                shutil.rmtree(self._directory / name)
+
+    def _names(self) -> Sequence[str]:
+        """In the order of their sequences."""
+        found = self._directory.iterdir() if self._directory.is_dir() else ()
+        return sorted(each.name for each in found if len(each.name) == DIGITS and each.name.isdecimal())
+
+
+def _name(seq: int) -> str:
+    return f"{seq:0{DIGITS}}"
+
+
+def _book(positions: list[Position]) -> Book:
+    book = Book()
+    book.positions = {(position.account, position.symbol): position for position in positions}
+    return book
