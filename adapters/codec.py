@@ -58,15 +58,15 @@ class CommitCodec(Generic[E]):
     def decode(self, payload: bytes) -> Commit[E]:
         try:
             commit = self._decoder.decode(payload)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return self._of_another_version(payload, error)
         return commit if commit.v == VERSION else self._of_another_version(payload, None)
 
-    def _of_another_version(self, payload: bytes, error: ValueError | None) -> Commit[E]:
+    def _of_another_version(self, payload: bytes, error: Exception | None) -> Commit[E]:
         """Read what older programs wrote; say clearly what newer ones did. `error` is why today's words do not fit."""
         try:
             old = _ENVELOPE.decode(payload)
-        except ValueError as unreadable:
+        except (ValueError, RecursionError) as unreadable:
             raise Corrupt(f"a commit cannot be read: {unreadable}") from unreadable
         if old.v == VERSION:
             raise Corrupt(f"commit {old.n} cannot be read: {error}") from error

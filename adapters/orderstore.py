@@ -207,7 +207,7 @@ def _pictured(row: tuple[Any, ...]) -> tuple[str, Order | None]:
 
 def _verified(row: tuple[bytes, int]) -> Order:
     body, checksum = row
-    if zlib.crc32(body) != checksum:
+    if not isinstance(body, bytes) or zlib.crc32(body) != checksum:
         raise Damaged("a row's checksum is wrong")
     order = _ORDER.decode(body)
     order.commit = 0

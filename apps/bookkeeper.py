@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from copy import copy
 from typing import Final
 
 import structlog
@@ -122,7 +123,8 @@ class Bookkeeper:
         """One step of saving. A full disk stops the saving, not the trading: what is not saved stays in memory."""
         head, ticket = durable()
         taken = {order_id: seq for order_id, seq in self._dirty.items() if self.orders.by_id[order_id].commit <= ticket}
-        rows = [(order, encode(order)) for order in map(self.orders.by_id.__getitem__, taken)]
+        orders = [self.orders.by_id[order_id] for order_id in taken]
+        rows = [(copy(order), encode(order)) for order in orders]  # while the thread writes them, the orders themselves move on
         self._dirty = {order_id: seq for order_id, seq in self._dirty.items() if order_id not in taken}
         checkpoint = min(self._dirty.values(), default=head.seq + 1) - 1
         reports = dict(self._report_seqs)
@@ -133,7 +135,7 @@ class Bookkeeper:
             log.warning("the order store cannot be written: orders stay in memory", reason=str(trouble), unsaved=len(taken))
             self._dirty.update({order_id: min(seq, self._dirty.get(order_id, seq)) for order_id, seq in taken.items()})
             return False
-        self._forget((order for order, _ in rows), durable()[1])
+        self._forget(orders, durable()[1])
         return True
 
     def _forget(self, saved: Iterable[Order], ticket: int) -> None:

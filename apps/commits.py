@@ -104,10 +104,11 @@ class GroupCommit(Generic[E]):
     async def run(self) -> None:
         """Commit for ever. Raises Fenced or Unavailable when what is in memory can no longer be trusted: recover from the journal."""
         try:
-            await self._confirm()
+            if not self.trusted:
+                await self.confirm()
             while True:
                 if not await self._filled_soon():
-                    await self._confirm()
+                    await self.confirm()
                     continue
                 await self._gather()
                 await self._commit()
@@ -123,7 +124,7 @@ class GroupCommit(Generic[E]):
                     await self._filled.wait()
         return self._filled.is_set()
 
-    async def _confirm(self) -> None:
+    async def confirm(self) -> None:
         """Is the journal's last commit still ours? Fenced when it is not. While nobody answers, trust runs out by itself."""
         asked_at = asyncio.get_running_loop().time()
         try:

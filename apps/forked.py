@@ -108,7 +108,7 @@ def _live(work: Callable[[], str], mouth: int, parent: int) -> NoReturn:
 
 def _let_go(mouth: int) -> None:
     """Signals are not the parent's any more, nor are its sockets: a child that holds a port would keep a restart from it."""
-    signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(-1)  # else a signal would be written into whatever file has that number by then
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

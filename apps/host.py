@@ -103,6 +103,7 @@ class Host:
         if self._mark is not None:
             self._mark.note(head)
             commits.on_head = self._mark.note
+        await commits.confirm()
         return commits
 
     async def _write(self, commits: GroupCommit[e.OrderEvent]) -> None:

@@ -19,7 +19,7 @@ VALUE_CHARACTERS_MAX: Final = 8000
 PASSWORD: Final = re.compile(r"(://[^/\s:@]*:)[^/\s@]*@", re.ASCII)
 
 # Those that say at INFO what only their authors want to know.
-QUIET: Final = ("asyncio", "httpx", "httpcore", "nats", "uvicorn.error", "uvicorn.asgi")
+QUIET: Final = ("asyncio", "httpx", "httpcore", "nats", "transitions", "uvicorn.error", "uvicorn.asgi")
 
 
 def configure(service: str, level: str = "INFO", directory: Path | None = None) -> None:

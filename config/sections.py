@@ -112,7 +112,7 @@ class FollowingSection(Section):
     """How a service reads the journal, and how often it keeps where it stands (in service.data_dir): after so many commits or seconds."""
 
     follower_wait_ms: Wait = 1.0
-    snapshot_every_commits: Count = 20_000
+    snapshot_every_commits: Count = 100_000
     snapshot_every_sec: Seconds = 300
 
 

@@ -55,12 +55,13 @@ class Executions:
         self.to_cancel: list[VenueRequest] = []
 
     def state(self) -> ExecutionsState:
-        """All that the journal said so far, to be encoded before the next event. What was taken from the queue waits still: it has no route."""
+        """What the journal said so far, to be encoded before the next event. What was taken from the queue waits still for its route."""
         return ExecutionsState(tuple(self._waiting.values()), tuple(self.working.values()), tuple(self.routed.values()))
 
     def restore(self, state: ExecutionsState) -> None:
         """Go on from there, in a fold that has seen nothing. Nothing of it is to be sent: it may have been."""
-        assert not (self._waiting or self.working), "a state is restored into empty executions"
+        assert not self._waiting, "a state is restored into empty executions"
+        assert not self.working, "a state is restored into empty executions"
         self._waiting = {waiting.terms.order_id: waiting for waiting in state.waiting}
         self.working = {working.terms.order_id: working for working in state.working}
         self.routed = OrderedDict((routed.order_id, routed) for routed in state.routed)

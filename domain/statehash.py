@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
+from msgspec import inspect
 
 from domain.order import Order
 from domain.position import Position
@@ -43,8 +44,23 @@ def canonical(state: object) -> str:
 
 
 def shape_of(kind: Any, version: int) -> str:
-    """What a stored state is held against: another one when the fields of `kind` change, and, by `version`, when only their meaning does."""
-    return f"{version}-{state_hash(msgspec.json.schema(kind))}"
+    """What a stored state is held against: another one when the fields of `kind` change, and, by `version`, when their meaning does."""
+    return f"{version}-{state_hash(_shape(inspect.type_info(kind)))}"
+
+
+def _shape(info: Any) -> Any:
+    """Names, places, types and defaults, down to the last field; not what a docstring says of them."""
+    match info:
+        case inspect.StructType():
+            fields = [[field.encode_name, field.required, repr(field.default), _shape(field.type)] for field in info.fields]
+            return [info.cls.__name__, info.tag, info.array_like, fields]
+        case inspect.EnumType():
+            return [info.cls.__name__, [str(member.value) for member in info.cls]]
+        case msgspec.Struct():
+            return [type(info).__name__, [_shape(getattr(info, name)) for name in info.__struct_fields__]]
+        case tuple():
+            return [_shape(part) for part in info]
+    return repr(info)
 
 
 def orders_state(orders: Iterable[Order]) -> list[Order]:

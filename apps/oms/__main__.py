@@ -60,14 +60,10 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     risk = RiskClient(client, _bounds(settings))
     outbox = Outbox(client)
     sessions = VenueSessions(client, host, venues, settings.journal.shard)
-    intake = Intake(
-        host,
-        risk,
-        open_orders_max=settings.order_management.max_open_orders_per_account,
-        in_flight_max=settings.order_management.intake_max,
-    )
-    types = frozenset(OrderType(name) for name in settings.order_management.supported_order_types)
-    reader = TermsReader(instruments, settings.order_management.default_account, types)
+    orders = settings.order_management
+    intake = Intake(host, risk, open_orders_max=orders.max_open_orders_per_account, in_flight_max=orders.intake_max)
+    types = frozenset(OrderType(name) for name in orders.supported_order_types)
+    reader = TermsReader(instruments, orders.default_account, types)
 
     def on_ready(ready: bool) -> None:
         chassis.ready.set("journal", ready, "recovering")
@@ -86,16 +82,15 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     chassis.spawn(sessions.run(), "sessions")
     chassis.spawn(_await_risk(chassis, risk, instruments), "first word from risk")
 
-    past = Beside(asking.MODULE, deadline_s=asking.PAST_MAX_S, waiting_max=asking.WAITING_MAX)
-    verification = Beside(admin.MODULE, deadline_s=admin.VERIFY_MAX_S)
+    past, verification = _beside(settings)
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, PastBeside(past))
     routes = router(host, Reads(host, journal), accounts)
-    routes.include_router(admin.router(Admin(verification if settings.admin.verify == "enabled" else None)))
+    routes.include_router(admin.router(Admin(verification)))
 
     async def stop_intake() -> None:
         intake.stopping = True
-        past.stop()
-        verification.stop()
+        for program in filter(None, (past, verification)):
+            program.stop()
 
     return Service(
         router=routes,
@@ -103,6 +98,13 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
         stats=partial(_stats, metrics, host, intake, risk, sessions, outbox),
         stop_intake=stop_intake,
     )
+
+
+def _beside(settings: OmsSettings) -> tuple[Beside, Beside | None]:
+    """The programs that look at the journal for us: into the past, and, when that is allowed, at all of it."""
+    past = Beside(asking.MODULE, deadline_s=asking.PAST_MAX_S, waiting_max=asking.WAITING_MAX)
+    verification = Beside(admin.MODULE, deadline_s=admin.VERIFY_MAX_S)
+    return past, verification if settings.admin.verify == "enabled" else None
 
 
 async def _await_risk(chassis: Chassis[OmsSettings], risk: RiskClient, instruments: Mapping[str, Instrument]) -> None:

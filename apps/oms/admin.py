@@ -31,7 +31,9 @@ class Admin:
         except Busy:
             raise Refusal(409, "verify_running", "a verification is under way") from None
         except TookTooLong:
-            raise Refusal(503, "verify_timeout", f"it took more than {VERIFY_MAX_S:g} s: run `trade verify`, which has no such bound") from None
+            raise Refusal(
+                503, "verify_timeout", f"it took more than {VERIFY_MAX_S:g} s: run `trade verify`, which has no such bound"
+            ) from None
         if not ended.out:
             log.warning("the verification could not be made", code=ended.code, reason=ended.words)
             raise Refusal(503, "verify_unavailable", ended.words.rpartition("\n")[2] or "it ended", headers={"Retry-After": "1"})

@@ -74,7 +74,6 @@ _KEY: Final = {
 
 NOT_FOUND: Final[Documented] = {404: problem_doc("`order_not_found`")}
 NOT_REACHED: Final[Documented] = {422: problem_doc("`seq_not_reached`: the journal is not there yet; `as_of_seq` says where it stands")}
-AT_SEQ_DOC: Final[Documented] = {400: problem_doc("`malformed`: min_seq and at_seq together")}
 VERIFY_DOC: Final[Documented] = {
     200: {"description": "The report: `ok`, `first_difference`, and each of the `checks`."},
     403: problem_doc("`admin_disabled`: the configuration does not allow it"),

@@ -10,7 +10,6 @@ from apps.oms.accounts import Accounts
 from apps.oms.body import moment
 from apps.oms.cancels import cancel, cancel_all
 from apps.oms.docs import (
-    AT_SEQ_DOC,
     CANCEL_DOC,
     DRAWING_DOC,
     NOT_FOUND,
@@ -88,7 +87,7 @@ def _orders(routes: APIRouter, host: Host, reads: Reads) -> None:
 
 
 def _accounts(routes: APIRouter, accounts: Accounts, reads: Reads) -> None:
-    @routes.get("/positions/{account}", responses={**AT_SEQ_DOC, **NOT_REACHED, **UNAVAILABLE})
+    @routes.get("/positions/{account}", responses={**NOT_REACHED, **UNAVAILABLE})
     async def show_positions(
         account: AccountPath,
         min_seq: int = Query(0, ge=0, description="Wait up to 2 s until the positions stand for this sequence."),

@@ -8,8 +8,8 @@ from adapters.chain import GENESIS
 from adapters.codec import ORDER_COMMITS
 from adapters.scratch import ScratchLines
 from apps.verify.report import Counts
-from domain import checker
 from domain import events as e
+from domain.audit import Audit, Commit
 from domain.orders import note
 from domain.ports import Head, Journal, Recorded, Unavailable
 from domain.position import Position
@@ -31,7 +31,7 @@ class Fold:
         self.journal = journal
         self.head = GENESIS
         self.lines = ScratchLines()
-        self.audit = checker.Audit(lines=self.lines)
+        self.audit = Audit(lines=self.lines)
         self.accounts: dict[str, dict[str, Position]] = {}
         self.marked: Head | None = None
         self.mark = mark
@@ -63,7 +63,7 @@ class Fold:
 
     def _take(self, recorded: Recorded) -> tuple[e.OrderEvent, ...]:
         head, events = recorded.head, ORDER_COMMITS.read(recorded).events
-        self.audit.take(checker.Commit(head.seq, head.n, head.chain, recorded.payload, events))
+        self.audit.take(Commit(head.seq, head.n, head.chain, recorded.payload, events))
         for event in events:
             if (line := self.lines.get(event.order_id)) is not None:
                 note(line.order, head.seq)

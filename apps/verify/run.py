@@ -16,7 +16,7 @@ from apps.verify.orders import StoredOrders
 from apps.verify.positions import NAME as POSITIONS
 from apps.verify.positions import StoredPositions
 from apps.verify.report import Check, Report, Tell, report_of
-from domain.checker import Violation
+from domain.audit import Violation
 from domain.ports import Corrupt, Fills, Head, Journal, Positions, StoredPicture, Unavailable
 
 JOURNAL: Final = "journal"

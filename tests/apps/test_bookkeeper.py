@@ -1,6 +1,8 @@
 """Memory and store together are the journal: after any stop, with any save lost, closed orders forgotten and found again."""
 
 import asyncio
+import threading
+from collections.abc import Sequence
 from decimal import Decimal
 
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from adapters.chain import GENESIS
 from adapters.clock import SystemClock
-from adapters.codec import ORDER_COMMITS
+from adapters.codec import ORDER_COMMITS, decoder
 from adapters.memory import MemoryJournal, MemoryLog, MemoryOrderStore
 from apps.commits import Pace
 from apps.host import Host
@@ -16,9 +18,11 @@ from domain.commands import CancelOrder, Decision, ReportKind, RouteOrder, Submi
 from domain.events import Leg
 from domain.lifecycle import State
 from domain.order import Order, evolve
+from domain.ports import Head
 from domain.values import OrderType, Side, order_id_of, use_exact_arithmetic
 
 SOON_S = 5.0
+ORDER = decoder(Order)
 
 
 def terms(name: str) -> Terms:
@@ -81,8 +85,9 @@ class Desk:
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def saved(self) -> None:
+        """Until all is saved, and what is closed has left memory."""
         async with asyncio.timeout(SOON_S):
-            while self.host.book.unsaved():
+            while self.host.book.unsaved() or any(order.closed for order in self.host.orders.by_id.values()):
                 await asyncio.sleep(0.01)
 
 
@@ -98,6 +103,34 @@ async def replayed(log: MemoryLog) -> dict[str, Order]:
 
 def bare(order: Order | None) -> tuple[object, ...] | None:
     return order and (order.status, order.version, order.cum_quantity, order.notional, order.trades, order.routes, order.updated_at)
+
+
+class HeldStore(MemoryOrderStore):
+    """Its first write takes until a test lets it go on. What it was given is looked at then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.let = threading.Event(), threading.Event()
+        self.given: list[tuple[State, State]] = []
+
+    def save(self, rows: Sequence[tuple[Order, bytes]], *, checkpoint: int, head: Head, report_seqs: dict[str, int]) -> None:
+        self.begun.set()
+        assert self.let.wait(SOON_S)
+        self.given += [(order.status, ORDER.decode(body).status) for order, body in rows]
+        super().save(rows, checkpoint=checkpoint, head=head, report_seqs=report_seqs)
+
+
+async def test_what_is_being_written_stays_as_it_was_while_the_order_moves_on() -> None:
+    store = HeldStore()
+    desk = await Desk(MemoryLog(), store).ready()
+    await desk.host.perform(submit("a"))
+    while not store.begun.is_set():
+        await asyncio.sleep(0.001)
+    await desk.host.perform(CancelOrder(order_id=terms("a").order_id))
+    store.let.set()
+    await desk.saved()
+    assert store.given == [(State.QUEUED, State.QUEUED), (State.CANCELLED, State.CANCELLED)]
+    await desk.kill()
 
 
 async def test_a_closed_order_leaves_memory_and_is_found_again() -> None:

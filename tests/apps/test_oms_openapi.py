@@ -22,7 +22,7 @@ ROUTES = {
     "get /orders/{order_id}": {"200", "404", "422", "503", "default"},
     "delete /orders/{order_id}": {"200", "202", "404", "409", "503", "default"},
     "get /orders/{order_id}/events": {"200", "404", "503", "default"},
-    "get /positions/{account}": {"200", "503", "default"},
+    "get /positions/{account}": {"200", "422", "503", "default"},
     "get /fills/{account}": {"200", "503", "default"},
     "get /diagram": {"200", "default"},
 }

@@ -141,14 +141,20 @@ async def test_one_is_taken_after_some_time_if_anything_came(journal: MemoryJour
 
 async def test_what_a_batch_left_half_done_is_never_kept(journal: MemoryJournal, tmp_path: Path) -> None:
     service = Service(journal, FileSnapshots(tmp_path))
-    whole, service.snapshots._every_s = service.apply, 0
+    whole = service.apply
 
     def breaks(commits: Applied[OrderEvent]) -> None:
-        whole(commits[: len(commits) // 2])
-        raise LookupError("an instrument is gone")
+        seq, commit = commits[0]
+        if seq > 25:
+            service.fold.apply(commit.events[0], seq)
+            raise LookupError("an instrument is gone")
+        whole(commits)
 
     service.apply = breaks  # type: ignore[method-assign]
     async with service.live():
+        await write(journal, list(crowd(ORDERS * 2))[25:])
+        await until(lambda: service.fold.seq > 25)
+        assert service.follower.head.seq == 25, "the state is ahead of the place"
         assert not await service.snapshots.take(service.follower)
         await service.snapshots.last(service.follower)
     assert list(tmp_path.rglob("*.snapshot")) == []
@@ -206,7 +212,7 @@ async def test_when_nothing_can_be_written_the_service_goes_on_and_says_so(journ
     (tmp_path / "risk").write_text("in the way")
     with structlog.testing.capture_logs() as logs:
         async with Service(journal, FileSnapshots(tmp_path), seconds=0.1).live() as service:
-            await until(lambda: service.snapshots.failed == 1)
+            await until(lambda: service.snapshots.failed)
             await write(journal, list(crowd(ORDERS * 2))[25:])
             await service.follower.wait_for(50)
             assert service.hash == await replayed(journal)

@@ -218,6 +218,25 @@ async def test_readers_choose_by_account_symbol_time_and_number(shelf: Shelf) ->
     assert await fills_of(shelf, account="nobody") == []
 
 
+async def test_whoever_checks_reads_rows_by_their_sequences(shelf: Shelf) -> None:
+    assert (await shelf.fills.reaches(), await shelf.fills.rows(0, 9), await shelf.fills.count(9)) == (0, [], 0)
+    first, second = filled("E1", "3", "50", fee="0.1"), filled("E2", account="bob", at=AT + SECOND)
+    await shelf.fills.write(commits([submitted("O1")], [first], [second, busted(first)], [queued("O1")]))
+    await shelf.settled(5)
+    assert await shelf.fills.reaches() == 5
+    assert [sorted(str(row["exec_id"]) for row in await shelf.fills.rows(n - 1, n)) for n in (1, 2, 3, 4)] == [
+        [],
+        ["E1"],
+        ["E1:bust", "E2"],
+        [],
+    ]
+    assert len(await shelf.fills.rows(0, 3)) == 3
+    assert [await shelf.fills.count(until) for until in range(6)] == [0, 0, 1, 3, 3, 4]
+    (row,) = await shelf.fills.rows(1, 2)
+    (asked,) = [fill for fill in await fills_of(shelf) if fill["exec_id"] == "E1"]
+    assert row == asked, "the same columns and values that every reader gets"
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 async def test_texts_are_only_texts(shelf: Shelf, text: str) -> None:  # FAILURES 64
     trade = filled(text, account=text, symbol=text, order_id=text, venue=text)

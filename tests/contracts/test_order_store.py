@@ -161,3 +161,42 @@ def test_a_file_that_is_no_database_is_made_again(tmp_path: Path) -> None:
     save(store, an_order("a"))
     assert store.find(order_id_of("alice", "a")) is not None
     store.close()
+
+
+def test_a_picture_has_every_row_in_order_and_says_where_it_was_taken(opened: MakeStore) -> None:
+    with opened().picture() as picture:
+        assert picture is None
+    orders = [
+        an_order(name, at=at, status=status) for name, at, status in (("c", 1, State.NEW), ("a", 2, State.FILLED), ("b", 3, State.NEW))
+    ]
+    save(opened(), *orders, checkpoint=6)
+    with opened().picture() as picture:
+        assert picture is not None
+        assert (picture.checkpoint, picture.head) == (6, HEAD)
+        assert list(picture.rows) == [(order.order_id, order) for order in sorted(orders, key=lambda order: order.order_id)]
+
+
+def test_a_picture_does_not_move_while_orders_are_saved(tmp_path: Path) -> None:
+    writer, reader = SqliteOrderStore(tmp_path / "orders.db"), SqliteOrderStore(tmp_path / "orders.db")
+    save(writer, an_order("a"))
+    with reader.picture() as picture:
+        save(writer, an_order("b"), checkpoint=9)
+        assert picture is not None
+        assert (picture.checkpoint, len(list(picture.rows))) == (7, 1)
+    with reader.picture() as picture:
+        assert picture is not None
+        assert (picture.checkpoint, len(list(picture.rows))) == (9, 2)
+
+
+@pytest.mark.parametrize(
+    "change", ["body = CAST(body AS TEXT)", "body = x'7b7d'", "checksum = 1", "status = 'new'", "closed = 0", "symbol = 'ETHUSDT'"]
+)
+def test_a_picture_tells_a_row_that_does_not_verify(tmp_path: Path, change: str) -> None:
+    store = SqliteOrderStore(tmp_path / "orders.db")
+    save(store, an_order("a"), an_order("b"))
+    with sqlite3.connect(tmp_path / "orders.db") as connection:
+        connection.execute(f"UPDATE orders SET {change} WHERE client_order_id = 'a'")
+    connection.close()
+    with store.picture() as picture:
+        assert picture is not None
+        assert dict(picture.rows) == {order_id_of("alice", "a"): None, order_id_of("alice", "b"): an_order("b")}

@@ -1,4 +1,4 @@
-"""What every keeper of snapshots promises: the newest whole one of our schema first, the one before it behind. Run by memory and by files."""
+"""What every keeper of snapshots promises: the newest whole one of our schema, then the one before it. Run by memory and by files."""
 
 import itertools
 import os
@@ -106,6 +106,15 @@ def test_no_single_bit_of_a_file_can_turn_unseen(home: Path) -> None:
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
         found = kept(FileSnapshots(home))
         assert found == [(head(3), b"the one before")], (place, bit)
+
+
+def test_a_schema_that_was_written_over_does_not_make_it_ours(tmp_path: Path) -> None:
+    # FAILURES 51
+    files = FileSnapshots(tmp_path)
+    files.store("risk", "9-xyz", head(1), BODY)
+    file = tmp_path / "risk" / NEWEST
+    file.write_bytes(file.read_bytes().replace(b"9-xyz", SCHEMA.encode()))
+    assert kept(files) == []
 
 
 def test_when_both_are_spoilt_there_is_none(home: Path) -> None:

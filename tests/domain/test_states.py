@@ -115,6 +115,21 @@ def some_risk(**limits: object) -> RiskFold:
     return risk_of([tuple(events)], Scene(**limits).risk.fold)
 
 
+def test_a_position_that_was_closed_leaves_nothing_behind() -> None:
+    """Its last price is in no state, whether it was forgotten with it or is still there beside an open order."""
+    terms, later = order("alice", "A", "buy", "10", "EURO", "@50"), order("alice", "B", "sell", "3", "EURO", "@51")
+    out = order("alice", "C", "sell", "10", "EURO", "@52")
+    flat = [
+        (submitted(terms), checked(terms, terms.price), filled(terms, "10", "50", "0", State.FILLED)),
+        (submitted(out), checked(out, out.price), filled(out, "10", "52", "0", State.FILLED)),
+    ]
+    then = [(submitted(later), checked(later, later.price))]
+    restored = new_risk().fold
+    restored.restore(through_bytes(risk_of(flat).state()))
+    assert restored.state().accounts[0].holdings == ()
+    assert state_hash(risk_of(then, restored).state()) == state_hash(risk_of(flat + then).state())
+
+
 def test_an_account_begins_with_what_the_configuration_says_today() -> None:
     richer = new_risk(buying_power_initial=Decimal(7_000_000))
     richer.fold.restore(some_risk().state())
@@ -141,6 +156,10 @@ def test_the_shape_of_a_state_changes_with_its_fields_and_with_its_version() -> 
     one, other = (msgspec.defstruct("S", fields) for fields in ([("a", int)], [("a", Decimal)]))
     assert len({shape_of(one, 1), shape_of(one, 2), shape_of(other, 1)}) == 3
     assert shape_of(RiskState, 1) != shape_of(ExecutionsState, 1)
+    told = msgspec.defstruct("S", [("a", int)], namespace={"__doc__": "What it says about itself is nobody's state."})
+    assert shape_of(told, 1) == shape_of(one, 1)
+    rows = [msgspec.defstruct("Row", fields, array_like=True) for fields in ([("a", int), ("b", int)], [("b", int), ("a", int)])]
+    assert shape_of(rows[0], 1) != shape_of(rows[1], 1), "what is told apart by its place"
 
 
 PRINTS: Final = """

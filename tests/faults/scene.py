@@ -17,9 +17,10 @@ from adapters.jetstream import JetStreamJournal
 from apps.wiring import ORDER_STREAM, order_subject
 from domain.commands import Terms
 from domain.events import OrderEvent, OrderSubmitted
-from domain.ports import Head, Journal
+from domain.ports import Head
 from tests.aside import Aside
 from tests.given import approved
+from tests.live import LiveServer
 
 ROUNDS: Final = int(os.environ.get("TORTURE_ROUNDS", "1"))
 """`make torture` repeats the loops of these scenes so many times as often as `make test`."""
@@ -71,19 +72,20 @@ async def order_journal(client: Client) -> JetStreamJournal:
     return await JetStreamJournal.open(client, stream=ORDER_STREAM, subject=order_subject(0))
 
 
-async def events_of(journal: Journal) -> list[tuple[int, OrderEvent]]:
-    """Every event with its sequence, verified against the chain."""
-    end = (await journal.head()).seq
+async def events_of(nats: LiveServer) -> list[tuple[int, OrderEvent]]:
+    """Every event of the order journal with its sequence, verified against the chain, over a connection of its own."""
     found: list[tuple[int, OrderEvent]] = []
-    async for batch in journal.follow(Head(), until=end):
-        for recorded in batch:
-            found += [(recorded.head.seq, event) for event in ORDER_COMMITS.read(recorded).events]
+    async with connected(nats.url) as client:
+        journal = await order_journal(client)
+        async for batch in journal.follow(Head(), until=(await journal.head()).seq):
+            for recorded in batch:
+                found += [(recorded.head.seq, event) for event in ORDER_COMMITS.read(recorded).events]
     return found
 
 
-async def submitted(journal: Journal) -> Counter[str]:
+async def submitted(nats: LiveServer) -> Counter[str]:
     """How often each client_order_id is in the journal: never more than once, if all is well."""
-    return Counter(event.client_order_id for _, event in await events_of(journal) if isinstance(event, OrderSubmitted))
+    return Counter(event.client_order_id for _, event in await events_of(nats) if isinstance(event, OrderSubmitted))
 
 
 async def until(true: Callable[[], bool], within_s: float = 20.0) -> None:

@@ -1,5 +1,6 @@
 """An older copy of the journal's store is put back: oms refuses until an operator accepts the loss, and that is journaled."""
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -7,8 +8,9 @@ import sys
 from pathlib import Path
 
 from apps.chassis import FAILED
+from apps.watermark import RAISE_EVERY_S
 from domain.events import JournalAccepted
-from tests.faults.scene import PATIENT, connected, events_of, order, order_journal, risk_that_says_yes, submitted
+from tests.faults.scene import PATIENT, events_of, order, risk_that_says_yes, submitted
 from tests.live import LiveServer
 from tests.process import CHECKOUT, LiveService
 
@@ -31,15 +33,15 @@ async def test_an_older_copy_is_refused_until_an_operator_accepts_it(fresh_nats:
     # FAILURES 13
     oms = LiveService("oms", fresh_nats, tmp_path / "oms", changes=PATIENT)
     store, copy = fresh_nats.home / "nats" / "jetstream", tmp_path / "copy"
-    async with risk_that_says_yes(fresh_nats.url), connected(fresh_nats.url) as nats, oms.client() as http:
+    async with risk_that_says_yes(fresh_nats.url), oms.client() as http:
         oms.start()
-        journal = await order_journal(nats)
         kept = [(await http.post("/orders", json=order(f"kept-{n}"))).json() for n in range(5)]
         fresh_nats.stop()
         shutil.copytree(store, copy)
         fresh_nats.start()
         oms.restart()
         lost = [(await http.post("/orders", json=order(f"lost-{n}"))).json() for n in range(5)]
+        await asyncio.sleep(2 * RAISE_EVERY_S)  # what is younger than that is not guarded
         oms.kill()
         fresh_nats.kill()
         shutil.rmtree(store)
@@ -57,7 +59,7 @@ async def test_an_older_copy_is_refused_until_an_operator_accepts_it(fresh_nats:
         accepted = trade(fresh_nats, oms, "journal", "accept", "--who", "ann", "--reason", "the disk was lost")
         assert accepted.returncode == 0, accepted.stderr
         oms.start()
-        events = await events_of(journal)
+        events = await events_of(fresh_nats)
         seq, fact = events[-1]
         assert isinstance(fact, JournalAccepted)
         assert (seq, fact.who, fact.reason) == (kept[-1]["seq"] + 1, "ann", "the disk was lost")
@@ -70,7 +72,7 @@ async def test_an_older_copy_is_refused_until_an_operator_accepts_it(fresh_nats:
         assert trade(fresh_nats, oms, "journal", "show").returncode == 0
         again = trade(fresh_nats, oms, "journal", "accept", "--reason", "once more")
         assert (again.returncode, "nothing to accept" in again.stderr) == (1, True)
-        assert await submitted(journal) == {f"kept-{n}": 1 for n in range(5)} | {"lost-0": 1}
+        assert await submitted(fresh_nats) == {f"kept-{n}": 1 for n in range(5)} | {"lost-0": 1}
     oms.stop()
 
 

@@ -49,7 +49,8 @@ def many(seeds: range, only: tuple[str, ...]) -> int:
 
 def _tell(outcome: Outcome, only: tuple[str, ...]) -> None:
     faults = ", ".join(f"{count} {fault}" for fault, count in outcome.faults.most_common())
-    print(f"seed {outcome.seed}: {outcome.orders} orders, {outcome.events} events, {outcome.commits} commits, {outcome.virtual_s:.1f} s; {faults}")
+    size = f"{outcome.orders} orders, {outcome.events} events, {outcome.commits} commits, {outcome.virtual_s:.1f} s"
+    print(f"seed {outcome.seed}: {size}; {faults}")
     for violation in outcome.violations[:SHOWN_MAX]:
         print(f"  {violation}")
     if outcome.violations:

@@ -62,7 +62,7 @@ class Subscription:
 
 
 class Client:
-    """One service's connection. When its process is dead nothing leaves it any more; while it is cut off nothing leaves and nothing comes."""
+    """One service's connection. When its process is dead nothing leaves it any more; while it is cut off nothing comes either."""
 
     def __init__(self, network: "Network", name: str) -> None:
         self.network = network
@@ -102,7 +102,7 @@ class Client:
         answer = self._asked[token] = asyncio.get_running_loop().create_future()
         try:
             await self.publish(subject, payload, reply=token)
-            message = await asyncio.wait_for(answer, timeout)
+            message: Message = await asyncio.wait_for(answer, timeout)
         finally:
             del self._asked[token]
         if (message.headers or {}).get("Status") == "503":

@@ -2,16 +2,19 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import msgspec
 
 from tests.simulation.house import House
 from tests.simulation.world import Weather
 
-Fault = Callable[[House, random.Random], Awaitable[None]]
+Fault = Callable[[House, random.Random], Coroutine[Any, Any, None]]
 
 SERVICES = ("gateway", "risk", "exeq", "oms", "projector")
+STOPPED_MAX_S = 1.2
+"""An oms that holds an approval for longer may outlive the reservation behind it: see docs/verification.md."""
 LIKELY_TO_DIE = ("gateway", "risk", "exeq", "oms", "oms", "exeq", "projector")
 
 
@@ -23,7 +26,7 @@ async def trouble(house: House, horizon_s: float, only: tuple[str, ...] = ()) ->
     moments = sorted((chance.random() * horizon_s, chance.choice(kinds)) for _ in range(chance.randint(4, 12)))
     fractions = [chance.random() for _ in moments]
     loop = asyncio.get_running_loop()
-    under_way = []
+    under_way: list[asyncio.Task[None]] = []
     for (at, kind), fraction in zip(moments, fractions, strict=True):
         await asyncio.sleep(max(at - loop.time(), 0))
         if fault := FAULTS.get(kind):
@@ -76,7 +79,8 @@ async def freeze(house: House, chance: random.Random) -> None:
     house.world.fired("freeze")
     house.world.tell("%s is stopped", process.name)
     process.freeze(frozen=True)
-    await asyncio.sleep(chance.choice((0.05, 0.5, 3.0)) * chance.random())
+    longest_s = chance.choice((0.05, 0.5, STOPPED_MAX_S if process.name == "oms" else 3.0))
+    await asyncio.sleep(longest_s * chance.random())
     house.world.tell("%s goes on", process.name)
     process.freeze(frozen=False)
 
@@ -86,7 +90,7 @@ async def two_writers(house: House, chance: random.Random) -> None:
     first = await house.take_over()
     if first is None:
         return
-    await asyncio.sleep(chance.choice((0.1, 1.0, 4.0)) * chance.random())
+    await asyncio.sleep(chance.choice((0.1, STOPPED_MAX_S)) * chance.random())
     house.world.tell("the first oms wakes up")
     first.freeze(frozen=False)
     await asyncio.sleep(2.0 * chance.random())
@@ -118,7 +122,7 @@ async def journal_down(house: House, chance: random.Random) -> None:
 async def journal_slow(house: House, chance: random.Random) -> None:
     disk = chance.choice(list(house.ground.disks))
     house.world.fired("journal slow")
-    disk.slow_s = chance.choice((0.02, 0.1, 0.6, 1.9))
+    disk.slow_s = chance.choice((0.02, 0.1, 0.6))
     await asyncio.sleep(2 * chance.random())
     disk.slow_s = 0.0
 

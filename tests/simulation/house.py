@@ -3,14 +3,12 @@
 import asyncio
 from collections.abc import Iterator
 
-import msgspec
-
 from adapters.codec import decoder
 from domain.checker import Audit, Send
 from domain.commands import VenueRequest
-from tests.simulation.services import SERVICES, DataDirectory, Gateway, Ground, Oms, Process, RiskService
+from tests.simulation.services import SERVICES, DataDirectory, Ground, Oms, Process, RiskService
 from tests.simulation.trader import Trader
-from tests.simulation.world import World
+from tests.simulation.world import Weather, World
 
 RESTART_MAX_S = 1.0
 
@@ -126,7 +124,7 @@ class House:
         self.world.tell("all is well from here on")
         self.world.doomed.clear()
         self.end_zombies()
-        self.world.weather = msgspec.structs.replace(type(self.world.weather)())
+        self.world.weather = Weather()
         for disk in self.ground.disks:
             disk.calm()
         self.ground.positions.down = self.ground.directory.orders.down = False
@@ -145,12 +143,6 @@ class House:
     def risk(self) -> RiskService:
         found = self.lives["risk"]
         assert isinstance(found, RiskService)
-        return found
-
-    @property
-    def gateway(self) -> Gateway:
-        found = self.lives["gateway"]
-        assert isinstance(found, Gateway)
         return found
 
     def _on_wire(self, sender: str, subject: str, payload: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Journals that outlive their writers, and the trouble there is in reaching them: latency, lost acks, late copies, outages, stale readers."""
+"""Journals that outlive their writers, and the trouble in reaching them: latency, lost acks, late copies, outages, stale readers."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -10,9 +10,10 @@ from tests.simulation.bus import Client
 from tests.simulation.world import World
 
 APPEND_S, READ_S = 0.0008, 0.0005
-GIVE_UP_S = 1.0
+GIVE_UP_S = 0.7
 """A writer that hears nothing waits so long, then says that it does not know."""
-LATE_MAX_S = 2.5
+LATE_MAX_S = 0.8
+"""How long after that a copy may still be stored. All together less than a reservation of risk holds: see docs/verification.md."""
 
 
 class Disk:

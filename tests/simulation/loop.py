@@ -138,7 +138,7 @@ def _called(future: asyncio.Future[Any], call: Callable[[], Any]) -> None:
         return
     try:
         future.set_result(call())
-    except Exception as error:  # as a thread does: whatever it raises goes to whoever waits for it
+    except Exception as error:  # noqa: BLE001 - as a thread does: whatever it raises goes to whoever waits for it
         future.set_exception(error)
 
 
@@ -146,8 +146,6 @@ def run_virtually(main: Callable[[VirtualLoop], Coroutine[Any, Any, Any]]) -> An
     """Run to the end on a loop of its own."""
     loop = VirtualLoop()
     try:
-        asyncio.set_event_loop(loop)
         return loop.run_until_complete(main(loop))
     finally:
-        asyncio.set_event_loop(None)
         loop.close()

@@ -14,6 +14,7 @@ import apps.risk.measures
 import apps.risk.subject
 import apps.snapshots
 import apps.watermark
+from domain.statehash import shape_of
 from tests.simulation.world import World
 
 ASKS_THE_TIME = (apps.risk.desk, apps.risk.gate, apps.risk.measures, apps.risk.subject, apps.snapshots)
@@ -39,7 +40,7 @@ class NoCollector:
     enable = disable
 
 
-_shape_of = functools.cache(apps.snapshots.shape_of)
+_shape_of = functools.cache(shape_of)
 """The same at every start of a service; it costs a millisecond."""
 
 
@@ -75,8 +76,7 @@ def _nothing(*sentence: object, **values: object) -> None:
 @contextlib.contextmanager
 def everything_quiet(world: World) -> Iterator[None]:
     """For the time of one run."""
-    talking = [module for name, module in sorted(sys.modules.items()) if name.startswith(("apps.", "adapters.")) and hasattr(module, "log")]
-    settings = [
+    settings: list[tuple[Any, str, Any]] = [
         (apps.gateway.host, "TIME_CHECK_S", 0.2),
         (apps.watermark, "RAISE_EVERY_S", 0.7),
         (apps.snapshots, "CHECK_EVERY_S", 0.3),
@@ -84,16 +84,17 @@ def everything_quiet(world: World) -> Iterator[None]:
         (apps.snapshots, "in_child", _in_child),
         (apps.snapshots, "gc", NoCollector),
     ]
+    settings += [(module, "log", Said(world, module.__name__)) for module in _talking()]
+    settings += [(module, "time", Steady(world)) for module in ASKS_THE_TIME]
     before = [(module, name, getattr(module, name)) for module, name, _ in settings]
-    before += [(module, "log", module.log) for module in talking] + [(module, "time", module.time) for module in ASKS_THE_TIME]  # type: ignore[attr-defined]
     for module, name, value in settings:
         setattr(module, name, value)
-    for module in talking:
-        module.log = Said(world, module.__name__)  # type: ignore[attr-defined]
-    for module in ASKS_THE_TIME:
-        module.time = Steady(world)  # type: ignore[attr-defined]
     try:
         yield
     finally:
         for module, name, value in before:
             setattr(module, name, value)
+
+
+def _talking() -> list[Any]:
+    return [module for name, module in sorted(sys.modules.items()) if name.startswith(("apps.", "adapters.")) and hasattr(module, "log")]

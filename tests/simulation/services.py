@@ -56,7 +56,7 @@ from tests.simulation.loop import OWNER
 from tests.simulation.world import SimClock, World
 
 ORDERS = "oms.journal.0"
-RISK_TTL_S = 2.0
+RISK_TTL_S = 2.5
 RISK_BUDGET_S = 0.01
 SNAPSHOT_EVERY_COMMITS, SNAPSHOT_EVERY_S = 8, 1.0
 OPEN_ORDERS_MAX = 25
@@ -68,13 +68,10 @@ class DataDirectory:
 
     def __init__(self, venues: "DataDirectory | None" = None) -> None:
         self.orders = MemoryOrderStore()
-        self.marks = {name: mark for name, mark in venues.marks.items() if name != ORDERS} if venues else {}
+        self.marks: dict[str, MemoryWatermark] = {name: mark for name, mark in venues.marks.items() if name != ORDERS} if venues else {}
 
     def mark(self, name: str, codec: Any) -> Mark:
-        mark = Mark(self.marks.setdefault(name, MemoryWatermark()), name, codec)
-        note = mark.note
-        mark.note = lambda head: note(head) if head.seq else None  # TEMPORARY
-        return mark
+        return Mark(self.marks.setdefault(name, MemoryWatermark()), name, codec)
 
 
 class Ground:
@@ -157,7 +154,7 @@ class Process:
     def lost_errors(self) -> Iterator[BaseException]:
         """What a task raised and nobody ever looked at."""
         for task in self.tasks:
-            if task.done() and not task.cancelled() and task._log_traceback and (error := task.exception()):  # type: ignore[attr-defined]
+            if task.done() and not task.cancelled() and task._log_traceback and (error := task.exception()):
                 yield error
 
 

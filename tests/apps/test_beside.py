@@ -1,0 +1,118 @@
+"""A program beside a service: its words come back, one runs at a time, none outlives its deadline or the service."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from apps.beside import PARENT, Beside, Busy, TookTooLong
+
+WAIT = "import time, pathlib, os; pathlib.Path({file!r}).write_text(str(os.getpid())); time.sleep({seconds})"
+SOON_S = 10.0
+
+
+def timed(code: str) -> tuple[str, ...]:
+    """Arguments with which `python -m timeit` runs some code once."""
+    return "-n1", "-r1", code
+
+
+async def until(look: Callable[[], bool]) -> None:
+    async with asyncio.timeout(SOON_S):
+        while not look():
+            await asyncio.sleep(0.01)
+
+
+def runs(file: Path) -> int:
+    return int(file.read_text() or 0) if file.exists() else 0
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+async def test_its_words_and_its_code_come_back() -> None:
+    ended = await Beside("timeit", deadline_s=SOON_S).ask(*timed("print('out')"))
+    assert (ended.code, ended.out.splitlines()[0], ended.words) == (0, b"out", "")
+    ended = await Beside("timeit", deadline_s=SOON_S).ask(*timed("raise ValueError('words')"))
+    assert ended.code == 1
+    assert "ValueError: words" in ended.words
+
+
+async def test_the_loop_goes_on_meanwhile() -> None:
+    asking = asyncio.create_task(Beside("timeit", deadline_s=SOON_S).ask(*timed("import time; time.sleep(0.3)")))
+    turns, longest, last = 0, 0.0, time.monotonic()
+    while not asking.done():
+        await asyncio.sleep(0.001)
+        now = time.monotonic()
+        turns, longest, last = turns + 1, max(longest, now - last), now
+    assert turns > 20
+    assert longest < 1.0
+
+
+async def test_at_its_deadline_it_is_killed(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    with pytest.raises(TookTooLong):
+        await Beside("timeit", deadline_s=1.0).ask(*timed(WAIT.format(file=str(file), seconds=60)))
+    await until(lambda: is_gone(runs(file)))
+
+
+async def test_one_runs_and_some_wait_and_the_others_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    beside = Beside("timeit", deadline_s=SOON_S, waiting_max=1)
+    first = asyncio.create_task(beside.ask(*timed(WAIT.format(file=str(file), seconds=1))))
+    await until(lambda: runs(file) > 0)
+    second = asyncio.create_task(beside.ask(*timed(f"import os; print(os.path.exists('/proc/{runs(file)}'))")))
+    await asyncio.sleep(0)
+    with pytest.raises(Busy):
+        await beside.ask(*timed("pass"))
+    assert (await first).code == 0
+    assert (await second).out.startswith(b"False"), "the first had ended before the second began"
+    assert (await beside.ask(*timed("pass"))).code == 0
+
+
+async def test_with_the_service_it_stops(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    beside = Beside("timeit", deadline_s=SOON_S)
+    asking = asyncio.create_task(beside.ask(*timed(WAIT.format(file=str(file), seconds=60))))
+    await until(lambda: runs(file) > 0)
+    beside.stop()
+    assert (await asking).code == -9
+    with pytest.raises(Busy):
+        await beside.ask(*timed("pass"))
+
+
+async def test_who_leaves_takes_it_along(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    asking = asyncio.create_task(Beside("timeit", deadline_s=SOON_S).ask(*timed(WAIT.format(file=str(file), seconds=60))))
+    await until(lambda: runs(file) > 0)
+    asking.cancel()
+    await until(lambda: is_gone(runs(file)))
+
+
+def test_a_killed_service_takes_it_along_and_it_is_niced(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, time; from apps import beside; beside.settle_in(); "
+        f"open({str(tmp_path / 'pid')!r}, 'w').write(f'{{os.getpid()}} {{os.nice(0)}}'); time.sleep(60)"
+    )
+    environment = f"{{**os.environ, {PARENT!r}: str(os.getpid())}}"
+    parent_code = f"import os, subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}], env={environment})"
+    parent = subprocess.Popen([sys.executable, "-c", parent_code])
+    deadline = time.monotonic() + SOON_S
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    pid, nice = map(int, (tmp_path / "pid").read_text().split())
+    assert nice >= min(os.nice(0) + 10, 19)
+    parent.kill()
+    parent.wait()
+    while not is_gone(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -1,0 +1,78 @@
+"""nats-server's disk is full: orders are refused, readiness says why, and after more room and a restart nothing answered is missing."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from adapters.natsmonitor import health_trouble
+from apps.up import servers
+from apps.up.ports import ServerPorts
+from tests.faults.scene import PATIENT, answered, order, risk_that_says_yes, submitted, until_ready
+from tests.live import LiveServer
+from tests.process import LiveService
+
+DISK_MB: Final = 24
+MORE_MB: Final = 64
+JOURNAL_MAX: Final = 12 * 2**20
+ROOM: Final = 100_000
+"""Bytes that are left for the journal when the disk is nearly full."""
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with little room. It takes root, and a machine that permits mounts."""
+    home = tmp_path / "small"
+    home.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", home], capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here (user {os.getuid()}): {mounted.stderr.strip()}")
+    yield home
+    subprocess.run(["umount", "-l", home], check=True)
+
+
+async def test_a_full_disk_refuses_orders_and_loses_none(small_disk: Path, tmp_path: Path) -> None:
+    # FAILURES 47
+    ports = ServerPorts.free()
+    nats = LiveServer(servers.nats(small_disk, ports), small_disk, servers.Servers.at(ports))
+    nats.output = tmp_path / "nats.out"
+    nats.start()
+    oms = LiveService("oms", nats, tmp_path / "oms", changes=PATIENT | {"journal": {"max_bytes": JOURNAL_MAX}})
+    async with risk_that_says_yes(nats.url), oms.client(30) as http:
+        oms.start()
+        accepted = {f"before-{n}": (await answered(http, order(f"before-{n}"))) for n in range(20)}
+        (small_disk / "ballast").write_bytes(bytes(_free(small_disk) - ROOM))
+        for n in range(10_000):
+            answer = await http.post("/orders", json=order(f"o-{n}"))
+            if answer.status_code != 200:
+                break
+            accepted[f"o-{n}"] = answer.json()
+        assert (answer.status_code, answer.json()["outcome"]) == (503, "unknown"), answer.text
+        unknown = f"o-{n}"
+        async with asyncio.timeout(10):
+            while (ready := await http.get("/ready")).status_code == 200:
+                await asyncio.sleep(0.1)
+        print(len(accepted), "orders before the disk was full;", ready.text)
+        assert (await http.post("/orders", json=order("refused"))).status_code == 503
+        assert "not healthy" in (await health_trouble(nats.monitor_url) or ""), "nats-server says so itself"
+
+        (small_disk / "ballast").unlink()
+        subprocess.run(["mount", "-o", f"remount,size={MORE_MB}m", small_disk], check=True)
+        nats.restart()
+        await until_ready(http)
+        for name, first in accepted.items():
+            assert (await answered(http, order(name))) == first | {"replayed": True}
+        await answered(http, order(unknown))
+        await answered(http, order("refused"))
+        assert await submitted(nats) == dict.fromkeys([*accepted, unknown, "refused"], 1)
+    oms.stop()
+    nats.stop()
+
+
+def _free(directory: Path) -> int:
+    stat = os.statvfs(directory)
+    return stat.f_bavail * stat.f_bsize
