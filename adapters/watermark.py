@@ -56,7 +56,7 @@ def _read(file: Path, kind: type[T]) -> T | None:
 
 
 def _write(file: Path, what: Head | Acceptance) -> None:
-    """Beside it, on the disk, then in its place: a power cut leaves the old one or the new one. The name may be lost; a lower mark is safe."""
+    """Beside it, on the disk, then in its place: a power cut leaves the old or the new one. A lower mark is safe."""
     body = msgspec.json.encode(what)
     fresh = file.with_name(f"{file.name}.{os.getpid()}")
     try:

@@ -81,7 +81,7 @@ class Mark:
 
 
 async def verify_watermark(journal: Journal, mark: Mark) -> None:
-    """Corrupt when the journal ends before what was acknowledged, or is another one there, and no operator accepted that. Unavailable, Fenced."""
+    """Corrupt when the journal ends before what was acknowledged, or differs there, and no operator accepted that. Unavailable, Fenced."""
     head = await journal.head()
     accepted = mark.kept.acceptance()
     if accepted is not None:

@@ -26,7 +26,9 @@ Changes = Mapping[str, Mapping[str, object]]
 class LiveService(LiveProcess):
     """oms, risk, exeq, live-gateway or projector, with a data directory and ports that it keeps over its lives."""
 
-    def __init__(self, name: str, nats: LiveServer, home: Path, *, nats_url: str = "", valkey_url: str = NOBODY, changes: Changes | None = None):
+    def __init__(
+        self, name: str, nats: LiveServer, home: Path, *, nats_url: str = "", valkey_url: str = NOBODY, changes: Changes | None = None
+    ):
         """`nats_url` may be a proxy's; `changes` are laid over the service's own configuration file: section, key, value."""
         home.mkdir(parents=True, exist_ok=True)
         port, metrics_port = free_ports(2)

@@ -19,7 +19,7 @@ LINGER_NOT: Final = struct.pack("ii", 1, 0)
 
 
 class Proxy:
-    """In front of 127.0.0.1:`target`. `url` says nats://; `answers` is what goes from the server to the client, `requests` the other way."""
+    """In front of 127.0.0.1:`target`. `url` says nats://; `answers` go from the server to the client, `requests` the other way."""
 
     def __init__(self, target: int) -> None:
         self.target = target

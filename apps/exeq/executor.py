@@ -184,7 +184,7 @@ class Executor:
     def _settled(self, command: Command, answer: Answer) -> bool:
         """Forget the command, unless oms could not decide: then True, to ask again.
 
-        It will find what it does not find now: the order is in the journal, so its memory is behind (a commit landed after it was given up).
+        It will find what it does not find now: the order is in the journal, so its memory is behind (a commit landed late).
         """
         if answer.ok or answer.code == "illegal_transition":
             self._asked.pop(command.order_id, None)

@@ -64,7 +64,7 @@ async def test_a_whole_journal_goes_on_and_one_without_a_mark_too(scene: Scene) 
 async def test_a_journal_that_ends_before_its_mark_is_refused(scene: Scene) -> None:
     # FAILURES 12, 13
     del scene.log.commits[7:]
-    with pytest.raises(Corrupt, match="ends at sequence 7, but sequence 10 had been acknowledged.*trade journal accept"):
+    with pytest.raises(Corrupt, match=r"ends at sequence 7, but sequence 10 had been acknowledged.*trade journal accept"):
         await verify_watermark(scene.journal, scene.mark)
 
 
@@ -73,14 +73,14 @@ async def test_a_journal_with_another_commit_at_the_mark_is_refused(scene: Scene
     del scene.log.commits[9:]
     await scene.journal.append(b"another", await scene.journal.head())
     await scene.journal.append(b"and one more", await scene.journal.head())
-    with pytest.raises(Corrupt, match="sequence 10, which had been acknowledged, is another commit now"):
+    with pytest.raises(Corrupt, match=r"sequence 10, which had been acknowledged, is another commit now"):
         await verify_watermark(scene.journal, scene.mark)
 
 
 async def test_what_was_noted_counts_before_it_is_on_the_disk(scene: Scene) -> None:
     scene.mark.note(await scene.write(3))
     del scene.log.commits[11:]
-    with pytest.raises(Corrupt, match="ends at sequence 11, but sequence 13"):
+    with pytest.raises(Corrupt, match=r"ends at sequence 11, but sequence 13"):
         await verify_watermark(scene.journal, scene.mark)
 
 
@@ -91,7 +91,7 @@ async def test_a_host_whose_journal_went_back_under_it_ends(scene: Scene) -> Non
         while not host.ready:
             await asyncio.sleep(0.001)
         del scene.log.commits[6:]
-        with pytest.raises(Corrupt, match="ends at sequence 6"):
+        with pytest.raises(Corrupt, match=r"ends at sequence 6"):
             await running
     assert not host.ready
 
@@ -126,14 +126,14 @@ async def test_another_journal_than_the_accepted_one_is_still_refused(scene: Sce
     seventh = scene.heads()[6]
     del scene.log.commits[5:]
     scene.accept(seventh, Head(10, 10, "x"))
-    with pytest.raises(Corrupt, match="ends at sequence 5"):
+    with pytest.raises(Corrupt, match=r"ends at sequence 5"):
         await verify_watermark(scene.journal, scene.mark)
     assert len(scene.heads()) == 5
 
 
 async def test_a_missing_stream_may_be_made_only_when_nothing_was_ever_in_it(scene: Scene) -> None:
     may_begin("OMS_JOURNAL", [None, Mark(MemoryWatermark(), "new", ORDER_COMMITS)])
-    with pytest.raises(Corrupt, match="is missing, but oms.journal.0 had been acknowledged up to sequence 10"):
+    with pytest.raises(Corrupt, match=r"is missing, but oms.journal.0 had been acknowledged up to sequence 10"):
         may_begin("OMS_JOURNAL", [scene.mark])
     scene.accept(Head(), Head(10, 10, "x"))
     may_begin("OMS_JOURNAL", [scene.mark])
@@ -159,10 +159,10 @@ async def test_what_a_start_goes_past_is_verified(scene: Scene) -> None:
     heads = scene.heads()
     await verify_chain(scene.journal, Head(), heads[-1])
     await verify_chain(scene.journal, heads[4], heads[8])
-    with pytest.raises(Corrupt, match="sequence 9: the chain does not lead to"):
+    with pytest.raises(Corrupt, match=r"sequence 9: the chain does not lead to"):
         await verify_chain(scene.journal, Head(), Head(9, 9, "another"))
     scene.log.commits[3] = (heads[3], b"changed")
-    with pytest.raises(Corrupt, match="sequence 4: "):
+    with pytest.raises(Corrupt, match=r"sequence 4: "):
         await verify_chain(scene.journal, Head(), heads[-1])
     await verify_chain(scene.journal, heads[4], heads[8])
 
@@ -175,7 +175,7 @@ async def test_a_venue_refuses_and_accepts_like_the_orders(scene: Scene) -> None
         return VenueHost(settings, {}, scene.journal, SystemClock(), lambda subject, payload: None, Pace(), mark)
 
     del scene.log.commits[7:]
-    with pytest.raises(Corrupt, match="venue.journal.V ends at sequence 7"):
+    with pytest.raises(Corrupt, match=r"venue.journal.V ends at sequence 7"):
         await venue().run()
     scene.accept(scene.heads()[-1], Head(10, 10, "x"))
     again = venue()
@@ -203,6 +203,6 @@ async def test_a_reader_whose_journal_went_back_under_it_stops(scene: Scene) -> 
         return await real()
 
     scene.journal.head = counted  # type: ignore[method-assign]
-    with pytest.raises(Corrupt, match="sequence 9 was applied and is not in the journal, which ends at 5"):
+    with pytest.raises(Corrupt, match=r"sequence 9 was applied and is not in the journal, which ends at 5"):
         await follower.run()
     assert (applied, looks) == ([], MISSED_MAX)

@@ -16,7 +16,7 @@ ACCEPTED = JournalAccepted(at=NOW, who="ann", reason="the disk was lost", goes_o
 def test_nobody_has_an_order_for_it() -> None:
     orders, book = Orders(), Book()
     assert orders.apply(ACCEPTED) is None
-    assert not (orders.by_id or orders.states or orders.steps or orders.report_seqs)
+    assert not any((orders.by_id, orders.states, orders.steps, orders.report_seqs))
     assert book.apply(ACCEPTED, 8) is None
     assert not book.positions
 
@@ -26,8 +26,8 @@ def test_risk_and_execution_only_note_its_place() -> None:
     risk.fold.apply(ACCEPTED, 8)
     executions.apply(ACCEPTED)
     assert risk.fold.seq == 8
-    assert not (risk.exposure.accounts or risk.exposure.orders)
-    assert not (executions.working or executions.to_send or len(executions.queue))
+    assert not any((risk.exposure.accounts, risk.exposure.orders))
+    assert not any((executions.working, executions.to_send, len(executions.queue)))
 
 
 def test_readers_of_the_tables_find_it_without_an_owner() -> None:

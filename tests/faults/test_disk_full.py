@@ -61,7 +61,7 @@ async def test_a_full_disk_refuses_orders_and_loses_none(small_disk: Path, tmp_p
         assert "not healthy" in (await health_trouble(nats.monitor_url) or ""), "nats-server says so itself"
 
         (small_disk / "ballast").unlink()
-        subprocess.run(["mount", "-o", f"remount,size={MORE_MB}m", small_disk], check=True)
+        subprocess.run(["mount", "-o", f"remount,size={MORE_MB}m", small_disk], check=True)  # noqa: ASYNC221 - nothing else goes on
         nats.restart()
         await until_ready(http)
         for name, first in accepted.items():

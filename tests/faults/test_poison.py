@@ -1,4 +1,4 @@
-"""A commit that nobody can read, or that does not follow: whoever reads the journal stops there and names it, however often it is started."""
+"""A commit that nobody can read, or that does not follow: who reads stops there and names it, however often it is started."""
 
 import secrets
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ def event(**changes: str) -> str:
     """The good event with fields replaced by raw JSON; an empty text takes the field away."""
     fields = {"type": '"OrderSubmitted"', "order_id": '"x"', "at": "1", "status": '"new"', "account": '"a"', "client_order_id": '"c"'}
     fields |= {"symbol": '"S"', "side": '"buy"', "order_type": '"market"', "quantity": "1"} | changes
-    return "{%s}" % ",".join(f'"{name}":{value}' for name, value in fields.items() if value)
+    return "{" + ",".join(f'"{name}":{value}' for name, value in fields.items() if value) + "}"
 
 
 PAYLOADS: Final[Mapping[str, bytes]] = {

@@ -1,4 +1,4 @@
-"""Two oms on one shard: every order has one winner, the loser never answers from what it thought was true, and a sleeper wakes to silence."""
+"""Two oms on one shard: every order has one winner, the loser never answers from stale memory, a sleeper wakes to silence."""
 
 import asyncio
 import itertools
