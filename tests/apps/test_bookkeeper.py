@@ -102,7 +102,9 @@ async def replayed(log: MemoryLog) -> dict[str, Order]:
 
 
 def bare(order: Order | None) -> tuple[object, ...] | None:
-    return order and (order.status, order.version, order.cum_quantity, order.notional, order.trades, order.routes, order.updated_at)
+    if order is None:
+        return None
+    return order.status, order.version, order.cum_quantity, order.notional, order.trades, order.routes, order.updated_at
 
 
 class HeldStore(MemoryOrderStore):

@@ -59,7 +59,7 @@ async def test_a_report_says_its_figures_in_a_line(world: World) -> None:
 # The journal
 
 
-async def test_a_flipped_byte_is_found_with_its_sequence(world: World) -> None:
+async def test_a_flipped_byte_is_found_with_its_sequence(world: World) -> None:  # FAILURES 12
     head, payload = world.log.commits[4]
     world.log.commits[4] = (head, payload.replace(b"PAPER_A", b"PAPER_B"))
     report = await world.verified()
@@ -77,7 +77,7 @@ async def test_a_commit_that_nobody_can_read_is_found(world: World) -> None:
     assert "has version 99" in found_in(await world.verified(), "journal")
 
 
-async def test_a_journal_that_ends_before_its_mark_is_found(world: World) -> None:
+async def test_a_journal_that_ends_before_its_mark_is_found(world: World) -> None:  # FAILURES 12, 13
     last = world.log.commits[-1][0]
     world.mark = Head(last.seq + 5, last.n + 5, "beyond")
     assert f"ends before its mark at {last.seq + 5}" in found_in(await world.verified(), "journal")

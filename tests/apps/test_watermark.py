@@ -168,7 +168,7 @@ async def test_what_a_start_goes_past_is_verified(scene: Scene) -> None:
 
 
 async def test_a_venue_refuses_and_accepts_like_the_orders(scene: Scene) -> None:
-    settings = VenueSettings(name="V", maker_bps=Decimal(1), taker_bps=Decimal(1), symbols=frozenset(), latency_ms=0)
+    settings = VenueSettings("V", Decimal(1), Decimal(1), 1, Decimal(1), 0, frozenset(), "always")
     mark = Mark(scene.kept, "venue.journal.V", VENUE_COMMITS)
 
     def venue() -> VenueHost:

@@ -1,5 +1,6 @@
 """What every watermark promises: it survives, it never goes back, and it says when it was damaged. Run by memory and by files."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,6 +67,8 @@ def test_an_empty_file_is_damaged(tmp_path: Path) -> None:
 
 
 def test_where_nothing_can_be_written_it_is_unavailable(tmp_path: Path) -> None:
-    (tmp_path / "no-directory").touch()
+    mark = FileWatermark(tmp_path, SUBJECT)
+    (tmp_path / f"{mark.file.name}.{os.getpid()}").mkdir()
     with pytest.raises(Unavailable, match="cannot be written"):
-        FileWatermark(tmp_path / "no-directory" / "watermarks", SUBJECT).raise_to(Head(1, 1, "a"))
+        mark.raise_to(Head(1, 1, "a"))
+    assert mark.read() is None

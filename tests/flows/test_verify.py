@@ -170,8 +170,8 @@ def test_the_past_is_the_same_by_every_way(stack: LiveStack) -> None:
         beyond = http.get("/positions/ann", params={"at_seq": 10**9})
         assert (beyond.status_code, beyond.json()["code"]) == (422, "seq_not_reached")
     born = timeline[0]["seq"]
-    shown = stack.trade("positions", "ann", "--at-seq", str(end), "--json").stdout
-    assert json.loads(shown)["BTCUSDT"] == then
+    printed = stack.trade("positions", "ann", "--at-seq", str(end), "--json").stdout
+    assert json.loads(printed)["BTCUSDT"] == then
     assert json.loads(stack.trade("order", "show", waits["order_id"], "--at-seq", str(born), "--json").stdout)["version"] < waits["version"]
     assert stack.trade("order", "show", waits["order_id"], "--at-seq", str(born - 1)).returncode == 1
     refused = stack.trade("positions", "ann", "--at-seq", "1000000000")

@@ -158,7 +158,7 @@ async def _until(condition: Callable[[], bool], within_s: float, house: House) -
 
 async def _all_written(house: House) -> None:
     loop, asked_at = asyncio.get_running_loop(), -1.0
-    while asked_at != loop.time() and house.oms.open and house.oms.host.ready:
+    while asked_at != loop.time() and house.oms.alive and house.oms.open and house.oms.host.ready:
         asked_at = loop.time()
         with contextlib.suppress(Unavailable):
             await house.oms.host.settled(*house.oms.host.orders.by_id.values())
