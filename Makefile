@@ -33,7 +33,7 @@ test: install ## every fast test, on servers of its own
 	@$(BIN)/pytest
 
 faults: install ## real processes and servers, one fault after the other (about two minutes)
-	@$(BIN)/pytest -o addopts="-p no:valkey -ra" tests/faults
+	@$(BIN)/pytest -o addopts="-p no:valkey -ra" tests/faults tests/flows/test_snapshots.py
 
 simulate: install ## seeded histories of the whole core on a virtual clock (SEEDS="0..500")
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),0..500)

@@ -139,17 +139,18 @@ class JetStreamJournal:
                 return Head(int(ack["seq"]), after.n + 1, chain)
             if ack is not None and ack["error"].get("err_code") not in SETTLED_BY_READING:
                 raise Unavailable(f"the journal refused a commit: {ack['error'].get('description')}")
-            if sent and (head := await self._settle(commit_id, after)) is not None:
+            left = deadline - loop.time()
+            if sent and left > 0 and (head := await self._settle(commit_id, after, left)) is not None:
                 return head
             await asyncio.sleep(SETTLE_PAUSE_S)
         if not sent:
             raise Unavailable("no connection to the journal")
         raise Unavailable(f"commit {after.n + 1} was not acknowledged within {self._append_deadline_s} s", unknown=True)
 
-    async def _settle(self, commit_id: str, after: Head) -> Head | None:
+    async def _settle(self, commit_id: str, after: Head, timeout_s: float) -> Head | None:
         """Ask the leader for the shard's last commit: ours is success, the one before ours means send again (None), another is a fence."""
         try:
-            last = await self._get({"last_by_subj": self._subject})
+            last = await self._get({"last_by_subj": self._subject}, timeout_s)
         except Unavailable:
             return None
         recorded, found_id = last if last else (Recorded(GENESIS, b""), "")
@@ -223,9 +224,9 @@ class JetStreamJournal:
         except ValueError:
             waiting.set_result({"error": {"err_code": IN_FLIGHT, "description": "unreadable ack"}})
 
-    async def _get(self, which: dict[str, object]) -> tuple[Recorded, str] | None:
+    async def _get(self, which: dict[str, object], timeout_s: float = API_TIMEOUT_S) -> tuple[Recorded, str] | None:
         """One message from the leader (not direct get, which may be stale on a replica). None when there is none."""
-        answer = await _api(self._client, f"STREAM.MSG.GET.{self._stream}", which)
+        answer = await _api(self._client, f"STREAM.MSG.GET.{self._stream}", which, timeout_s)
         if "error" in answer:
             if answer["error"].get("err_code") == NO_MESSAGE:
                 return None
@@ -241,8 +242,8 @@ class _NotSent(Exception):
     """The client had no connection: nothing left this process."""
 
 
-async def _api(client: Client, what: str, body: dict[str, object]) -> dict[str, Any]:
-    reply = await bus.request(client, f"$JS.API.{what}", json.dumps(body).encode(), API_TIMEOUT_S)
+async def _api(client: Client, what: str, body: dict[str, object], timeout_s: float = API_TIMEOUT_S) -> dict[str, Any]:
+    reply = await bus.request(client, f"$JS.API.{what}", json.dumps(body).encode(), timeout_s)
     answer: dict[str, Any] = json.loads(reply)
     return answer
 

@@ -12,7 +12,7 @@ import pytest
 from domain.values import order_id_of
 from tests.flows.doors import ORDER, UNKNOWN, Doors, recorded
 from tests.flows.test_life import soon
-from tests.stack import LiveStack
+from tests.stack import CHECKOUT, LiveStack
 
 ROUNDS = 20
 AT_ONCE = 50
@@ -76,7 +76,9 @@ def test_a_used_id_with_another_body_is_422_and_the_first_order_untouched(runnin
 @pytest.fixture(scope="module")
 def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
     """One stack for the two scenes that end a stack's peace."""
-    started = LiveStack(tmp_path_factory.mktemp("troubled") / "data", "--fills", "sqlite").start()
+    started = LiveStack(
+        tmp_path_factory.mktemp("troubled") / "data", "--fills", "sqlite", "--config-dir", str(CHECKOUT / "config/backend")
+    ).start()
     yield started
     started.close()
 

@@ -25,7 +25,7 @@ from apps.http import Refusal
 from apps.oms.sessions import VenueSessions
 from apps.risk.gate import Gate
 from apps.snapshots import Snapshotter
-from domain.commands import ReportKind, RouteOrder, SubmitOrder
+from domain.commands import DoubtRoute, ReportKind, RouteOrder, SubmitOrder
 from domain.events import OrderRouted
 from domain.executions import Executions
 from domain.lifecycle import State
@@ -252,6 +252,27 @@ def _() -> list[Patch]:
         return False
 
     return [(Doubts, "_conclusion", conclusion), (Doubts, "_known", asked), (doubts, "NEGATIVES_NEEDED", 1)]
+
+
+@plant("silence is measured against the clock of another machine", "clock jump", "drop")
+def _() -> list[Patch]:
+    async def look(self: Doubts) -> None:
+        before = self._executor._clock.now_ns() - int(doubts.ANSWER_DEADLINE_S * 1e9)
+        for request in self._executor.executions.unanswered(before):
+            self._executor.ask_soon(self._conclusion(request, await self._known(request)))
+
+    return [(Doubts, "_round", look)]
+
+
+@plant("a doubt that a refused cancel took back is not said again")
+def _() -> list[Patch]:
+    good = Doubts._conclusion
+
+    def conclusion(self: Doubts, request: Any, known: bool | None) -> Any:
+        said = request.route_id in self._doubted
+        return [c for c in good(self, request, known) if not (said and isinstance(c, DoubtRoute))]
+
+    return [(Doubts, "_conclusion", conclusion)]
 
 
 @plant("a cancel that was lost is not said again")
