@@ -1,9 +1,7 @@
 """Bugs planted one at a time, to prove that checker and simulation see: each is a mistake that somebody could make, in one place."""
 
-import contextlib
-from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -32,46 +30,10 @@ from domain.lifecycle import State
 from domain.order import Order
 from domain.ports import Fenced, Head, Unavailable
 from domain.risk.exposure import Exposure
-from tests.simulation.history import Outcome, simulate
 from tests.simulation.journal import Disk
+from tests.simulation.planting import PLANTS, Patch, plant
 
-Patch = tuple[Any, str, Any]
-Plant = Callable[[], list[Patch]]
-
-PLANTS: dict[str, tuple[Plant, tuple[str, ...]]] = {}
-"""By what the bug is, in words: how it is planted, and the only kinds of trouble of its seeds (none: as drawn, like every other run)."""
-
-
-def plant(words: str, *only: str) -> Callable[[Plant], Plant]:
-    def add(make: Plant) -> Plant:
-        PLANTS[words] = make, only
-        return make
-
-    return add
-
-
-@contextlib.contextmanager
-def planted(words: str) -> Iterator[None]:
-    """The bug is there for as long as this lasts, and nowhere else."""
-    patches = PLANTS[words][0]()
-    before = [(where, name, vars(where)[name]) for where, name, _ in patches]
-    try:
-        for where, name, bad in patches:
-            setattr(where, name, bad)
-        yield
-    finally:
-        for where, name, good in before:
-            setattr(where, name, good)
-
-
-def catch(words: str, seeds: range) -> tuple[int, Outcome | None]:
-    """How many seeds it took, and the run that caught the bug; None when none did."""
-    with planted(words):
-        for count, seed in enumerate(seeds, 1):
-            outcome = simulate(seed, only=PLANTS[words][1])
-            if outcome.violations:
-                return count, outcome
-    return len(seeds), None
+__all__ = ["PLANTS"]
 
 
 # The log
@@ -404,7 +366,3 @@ def _() -> list[Patch]:
 
     reports = {**domain.actor.REPORTS, ReportKind.FILL: fill}
     return [(domain.actor, "REPORTS", reports)]
-
-
-CATCH_WITHIN: Final = 250
-"""Seeds that a bug may take to be caught. docs/verification.md has how many each takes."""

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.history import Outcome, simulate
-from tests.simulation.planted import CATCH_WITHIN, PLANTS, catch, planted
+from tests.simulation.planted import PLANTS
+from tests.simulation.planting import CATCH_WITHIN, catch, planted
 
 SEEDS, CHUNK = 2_000, 125
 SAME = (3, 140, 371)

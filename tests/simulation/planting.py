@@ -1,0 +1,48 @@
+"""How a bug is planted for a test, found, and taken out again."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from tests.simulation.history import Outcome, simulate
+
+CATCH_WITHIN: Final = 250
+"""Seeds that a bug may take to be caught. docs/verification.md has how many each takes."""
+
+Patch = tuple[Any, str, Any]
+Plant = Callable[[], list[Patch]]
+
+PLANTS: dict[str, tuple[Plant, tuple[str, ...]]] = {}
+"""By what the bug is, in words: how it is planted, and the only kinds of trouble of its seeds (none: as drawn, like every other run)."""
+
+
+def plant(words: str, *only: str) -> Callable[[Plant], Plant]:
+    def add(make: Plant) -> Plant:
+        PLANTS[words] = make, only
+        return make
+
+    return add
+
+
+@contextlib.contextmanager
+def planted(words: str) -> Iterator[None]:
+    """The bug is there for as long as this lasts, and nowhere else."""
+    patches = PLANTS[words][0]()
+    before = [(where, name, vars(where)[name]) for where, name, _ in patches]
+    try:
+        for where, name, bad in patches:
+            setattr(where, name, bad)
+        yield
+    finally:
+        for where, name, good in before:
+            setattr(where, name, good)
+
+
+def catch(words: str, seeds: range) -> tuple[int, Outcome | None]:
+    """How many seeds it took, and the run that caught the bug; None when none did."""
+    with planted(words):
+        for count, seed in enumerate(seeds, 1):
+            outcome = simulate(seed, only=PLANTS[words][1])
+            if outcome.violations:
+                return count, outcome
+    return len(seeds), None
