@@ -245,6 +245,7 @@ def test_each_service_is_told_its_ports_and_where_everything_is(tmp_path: Path) 
         "TRADE_LOG_DIR": str(tmp_path / "logs"),
         "TRADE_FILLS": "questdb",
         "TRADE_NATS_URL": "nats://127.0.0.1:4232",
+        "TRADE_NATS_MONITOR_URL": "http://127.0.0.1:8232",
         "TRADE_VALKEY_URL": "redis://127.0.0.1:6389",
         "TRADE_QUESTDB_HTTP_URL": "http://127.0.0.1:9010",
         "TRADE_QUESTDB_PG_URL": "postgresql://admin:quest@127.0.0.1:8822/qdb",
