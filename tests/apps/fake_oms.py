@@ -75,7 +75,7 @@ class FakeOms:
 def fake_oms() -> Iterator[FakeOms]:
     """A FakeOms that answers on a free port."""
     fake = FakeOms()
-    server = uvicorn.Server(uvicorn.Config(fake, host=HOST, port=0, lifespan="off", log_level="critical", access_log=False))
+    server = uvicorn.Server(uvicorn.Config(fake, host=HOST, port=0, lifespan="off", log_config=None, access_log=False))
     with server.config.bind_socket() as listening:
         fake.url = f"http://{HOST}:{listening.getsockname()[1]}"
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -130,7 +130,7 @@ class Trader:
         if oms is None or not oms.alive:
             return "not_accepted", 0, False
         deaf = chance.random() < weather.drop
-        asked = oms.run(_answered(ask(oms)))
+        asked = oms.run(_answered(ask, oms))
         done, _ = await asyncio.wait([asked], timeout=0.02 * chance.random() if deaf else HTTP_TIMEOUT_S)
         if deaf:
             self._world.fired("client gone")
@@ -143,10 +143,10 @@ class Trader:
         return found
 
 
-async def _answered(request: Any) -> tuple[str, int, bool]:
+async def _answered(ask: Callable[[Oms], Any], oms: Oms) -> tuple[str, int, bool]:
     """An answer as the client sees it: the words and codes of HTTP."""
     try:
-        answer = await request
+        answer = await ask(oms)
     except Refusal as refusal:
         if refusal.status == 422:
             return "reused", 0, False
