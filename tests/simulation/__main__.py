@@ -3,12 +3,19 @@
 import argparse
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Iterator
+from itertools import islice
 
+from tests.simulation.crowd import Crowd
 from tests.simulation.faults import KINDS
 from tests.simulation.history import Outcome, simulate
 
 SHOWN_MAX = 20
+CHUNK = 50
+"""Seeds that a worker takes at a time."""
+AHEAD = 4
+"""Chunks for each worker that are asked for before the first of them is told."""
 
 
 def main(arguments: list[str]) -> int:
@@ -16,6 +23,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, help="tell the story of one seed")
     parser.add_argument("--seeds", help="run a range, FIRST..BEHIND_THE_LAST")
     parser.add_argument("--quiet", action="store_true", help="of one seed, only the end")
+    parser.add_argument("--jobs", type=int, default=0, help="worker processes for a range (as many as there are cores)")
     parser.add_argument("--only", default="", help=f"these kinds of trouble and no other, with commas: {', '.join(KINDS)}")
     asked = parser.parse_args(arguments)
     only = tuple(kind for kind in asked.only.split(",") if kind)
@@ -24,13 +32,12 @@ def main(arguments: list[str]) -> int:
         _tell(outcome, only)
         return 1 if outcome.violations else 0
     first, _, last = (asked.seeds or "0..100").partition("..")
-    return many(range(int(first), int(last)), only)
+    return many(range(int(first), int(last)), only, asked.jobs)
 
 
-def many(seeds: range, only: tuple[str, ...]) -> int:
+def many(seeds: range, only: tuple[str, ...], jobs: int) -> int:
     began, faults, failed, calm, events, ends = time.perf_counter(), Counter[str](), 0, 0, 0, Counter[str]()
-    for seed in seeds:
-        outcome = simulate(seed, only=only)
+    for outcome in _outcomes(seeds, only, jobs):
         faults += outcome.faults
         ends += outcome.ends
         events += outcome.events
@@ -45,6 +52,22 @@ def many(seeds: range, only: tuple[str, ...]) -> int:
     print("orders:", ", ".join(f"{count} {status}" for status, count in ends.most_common()))
     print(f"{calm} without a fault do not count; {failed} failed")
     return 1 if failed else 0
+
+
+def _outcomes(seeds: range, only: tuple[str, ...], jobs: int) -> Iterator[Outcome]:
+    """In the order of their seeds. One chunk is not worth a worker."""
+    if len(seeds) <= CHUNK:
+        yield from (simulate(seed, only=only) for seed in seeds)
+        return
+    crowd = Crowd(jobs)
+    try:
+        chunks = iter([seeds[first : first + CHUNK] for first in range(0, len(seeds), CHUNK)])
+        asked = deque(crowd.simulate(chunk, only) for chunk in islice(chunks, crowd.workers * AHEAD))
+        while asked:
+            yield from asked.popleft().result()
+            asked += [crowd.simulate(chunk, only) for chunk in islice(chunks, 1)]
+    finally:
+        crowd.close()
 
 
 def _tell(outcome: Outcome, only: tuple[str, ...]) -> None:

@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+import msgspec
+
 from tests.simulation.history import Outcome, simulate
 
 CATCH_WITHIN: Final = 250
@@ -38,11 +40,19 @@ def planted(words: str) -> Iterator[None]:
             setattr(where, name, good)
 
 
-def catch(words: str, seeds: range) -> tuple[int, Outcome | None]:
-    """How many seeds it took, and the run that caught the bug; None when none did."""
-    with planted(words):
-        for count, seed in enumerate(seeds, 1):
-            outcome = simulate(seed, only=PLANTS[words][1])
-            if outcome.violations:
-                return count, outcome
-    return len(seeds), None
+class Caught(msgspec.Struct):
+    """The run that noticed a bug, the how-manieth it was, and the same seed without the bug. Both None when no run noticed."""
+
+    count: int
+    outcome: Outcome | None = None
+    clean: Outcome | None = None
+
+
+def catch(words: str, seeds: range) -> Caught:
+    only = PLANTS[words][1]
+    for count, seed in enumerate(seeds, 1):
+        with planted(words):
+            outcome = simulate(seed, only=only)
+        if outcome.violations:
+            return Caught(count, outcome, simulate(seed, only=only))
+    return Caught(len(seeds))

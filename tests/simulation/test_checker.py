@@ -1,7 +1,9 @@
 """Each invariant by name: a lawful history breaks none, and one thing changed breaks exactly what it should."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,7 +11,7 @@ import pytest
 
 from adapters.chain import GENESIS, following
 from adapters.codec import ORDER_COMMITS
-from domain import checker
+from domain import audit, checker, position
 from domain import events as e
 from domain.actor import decide
 from domain.checker import Answer, Audit, Bounds, Commit, Mark, Send
@@ -22,6 +24,7 @@ from tests import given
 from tests.domain.test_executions import Told
 from tests.given import ACCOUNT, CLIENT_ID, NOW, ORDER_ID, SYMBOL
 
+PAGE = Path(__file__).parents[2] / "docs" / "verification.md"
 REPORTS = (
     given.report("accepted", report_seq=1, venue_order_id="V1"),
     given.report("fill", exec_id="X1", quantity="4", price="49", fee="1", report_seq=2),
@@ -67,10 +70,10 @@ def changed(events: Sequence[e.OrderEvent], kind: type[e.Fact], **fields: Any) -
 
 
 def test_a_lawful_life_breaks_nothing() -> None:
-    audit = audited(life(*REPORTS))
-    assert audit.violations == []
-    assert (audit.n, audit.events, audit.lines[ORDER_ID].order.status) == (7, 7, State.FILLED)
-    assert audit.positions[ACCOUNT, SYMBOL] == 10
+    found = audited(life(*REPORTS))
+    assert found.violations == []
+    assert (found.n, found.events, found.lines[ORDER_ID].order.status) == (7, 7, State.FILLED)
+    assert found.positions[ACCOUNT, SYMBOL] == 10
 
 
 def test_commits_of_several_events_are_one_step_for_reports_and_limits() -> None:
@@ -120,6 +123,38 @@ def test_one_thing_changed_is_seen(what: str) -> None:
     found = names(audited(change(life(*REPORTS))).violations)
     assert expected <= found, found
     assert found <= expected | ABOUT_THE_ORDER, f"{found}: nothing else is wrong"
+
+
+def _forgets_to_count(order: Order | None, event: e.OrderEvent) -> Order:
+    """`evolve`, but a fill leaves cum where it was."""
+    evolved = evolve(order, event)
+    if isinstance(event, e.OrderFilled):
+        evolved.cum_quantity = Decimal(0)
+    return evolved
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "bad", "found"),
+    [
+        (audit, "evolve", _forgets_to_count, "cum"),
+        (Order, "leaves_quantity", property(lambda order: order.quantity), "leaves"),
+        (position, "signed", lambda side, quantity: -quantity, "position"),
+        (audit, "signed", lambda side, quantity: quantity * 2, "position"),
+    ],
+)
+def test_a_fold_of_ours_that_counts_wrongly_is_seen(where: Any, name: str, bad: Any, found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = life(*REPORTS)
+    monkeypatch.setattr(where, name, bad)
+    assert found in names(audited(events).violations)
+
+
+def test_every_invariant_is_on_the_page_and_has_a_test_here() -> None:
+    sources = [Path(module.__file__).read_text() for module in (audit, checker)]
+    known = {name for source in sources for name in re.findall(r'(?:violated|Violation)\("(\w+)"', source)}
+    assert len(known) > 15
+    page, here = PAGE.read_text(), Path(__file__).read_text()
+    assert [name for name in sorted(known) if f"`{name}`" not in page] == []
+    assert [name for name in sorted(known) if f'"{name}"' not in here] == []
 
 
 def test_a_commit_that_is_missing_or_changed_is_named_by_its_sequence() -> None:
@@ -204,9 +239,9 @@ def venue_log(*reports: VenueReport) -> list[VenueEvent]:
     ],
 )
 def test_our_view_of_a_venue_is_the_venues_own(ours: tuple[VenueReport, ...], theirs: tuple[VenueReport, ...], found: set[str]) -> None:
-    audit = audited(life(*ours))
+    view = audited(life(*ours))
     log = venue_log(*theirs) if theirs else []
-    assert names(checker.check_venue(audit, "PAPER_A", log, settled=True)) == found
+    assert names(checker.check_venue(view, "PAPER_A", log, settled=True)) == found
 
 
 def test_while_things_go_wrong_our_view_may_only_be_behind() -> None:

@@ -2,17 +2,59 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import pytest
 
+from tests.simulation.crowd import Crowd
 from tests.simulation.history import Outcome, simulate
 from tests.simulation.planted import PLANTS
-from tests.simulation.planting import CATCH_WITHIN, catch, planted
+from tests.simulation.planting import CATCH_WITHIN, Caught, planted
 
-SEEDS, CHUNK = 2_000, 125
+Piece, Result = TypeVar("Piece"), TypeVar("Result")
+
+SEEDS, CHUNK = 2_000, 100
+AHEAD = 4
+"""Pieces of work for each worker that are asked for before their test begins."""
 SAME = (3, 140, 371)
 PAGE = Path(__file__).parents[2] / "docs" / "verification.md"
+
+
+class Work(Generic[Piece, Result]):
+    """Pieces of work in their tests' order, some of them done ahead by the crowd."""
+
+    def __init__(self, crowd: Crowd, pieces: Iterable[Piece], ask: Callable[[Piece], "Future[Result]"]) -> None:
+        self._pieces = list(pieces)
+        self._ask = ask
+        self._ahead = crowd.workers * AHEAD
+        self._asked: dict[Piece, Future[Result]] = {}
+
+    def result(self, piece: Piece) -> Result:
+        place = self._pieces.index(piece)
+        for near in self._pieces[place : place + self._ahead]:
+            if near not in self._asked:
+                self._asked[near] = self._ask(near)
+        return self._asked[piece].result()
+
+
+@pytest.fixture(scope="module")
+def crowd() -> Iterator[Crowd]:
+    crowd = Crowd()
+    yield crowd
+    crowd.close()
+
+
+@pytest.fixture(scope="module")
+def histories(crowd: Crowd) -> Work[int, list[Outcome]]:
+    return Work(crowd, range(0, SEEDS, CHUNK), lambda first: crowd.simulate(range(first, first + CHUNK)))
+
+
+@pytest.fixture(scope="module")
+def hunts(crowd: Crowd) -> Work[str, Caught]:
+    return Work(crowd, PLANTS, lambda words: crowd.catch(words, range(CATCH_WITHIN)))
 
 
 def again(outcome: Outcome) -> str:
@@ -21,21 +63,22 @@ def again(outcome: Outcome) -> str:
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
-def test_nothing_is_lost_doubled_or_stuck_whatever_goes_wrong(first: int) -> None:
+def test_nothing_is_lost_doubled_or_stuck_whatever_goes_wrong(first: int, histories: Work[int, list[Outcome]]) -> None:
     # FAILURES 1-3, 5, 8, 10, 14-18, 23-28, 33, 34, 36, 38, 43, 46, 48, 51
-    for seed in range(first, first + CHUNK):
-        outcome = simulate(seed)
+    outcomes = histories.result(first)
+    assert [outcome.seed for outcome in outcomes] == list(range(first, first + CHUNK))
+    for outcome in outcomes:
         assert not outcome.violations, again(outcome)
-        assert outcome.faults, f"seed {seed} exercised no fault: it proves nothing"
-        assert outcome.orders, f"seed {seed} had no order"
+        assert outcome.faults, f"seed {outcome.seed} exercised no fault: it proves nothing"
+        assert outcome.orders, f"seed {outcome.seed} had no order"
 
 
 @pytest.mark.parametrize("words", PLANTS)
-def test_a_planted_bug_is_caught_and_its_seed_is_clean_without_it(words: str) -> None:
-    _, outcome = catch(words, range(CATCH_WITHIN))
-    assert outcome is not None, f"{CATCH_WITHIN} seeds did not notice: {words}"
-    clean = simulate(outcome.seed, only=PLANTS[words][1])
-    assert not clean.violations, again(clean)
+def test_a_planted_bug_is_caught_and_its_seed_is_clean_without_it(words: str, hunts: Work[str, Caught]) -> None:
+    caught = hunts.result(words)
+    assert caught.outcome is not None, f"{CATCH_WITHIN} seeds did not notice: {words}"
+    assert caught.clean is not None
+    assert not caught.clean.violations, again(caught.clean)
 
 
 def test_every_planted_bug_is_on_the_page() -> None:
