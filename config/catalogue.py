@@ -48,13 +48,24 @@ class Fees(Section):
     taker_bps: Annotated[Exact, Field(ge=-100, le=1000)]
 
 
+class ThrottleSection(Section):
+    """Tokens for new orders: so many a second, and so many at once."""
+
+    orders_per_sec: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    burst: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+
+
 class VenueSection(Section):
+    """`session: plain` is a program that only knows orders.<account>.new and fills.<account>: live-gateway does not host it."""
+
     fees: Fees
     spread_ticks: Annotated[int, Field(ge=0, le=1000)] = 0
     depth_scale: Positive = Decimal(1)
     latency_ms: Annotated[Millis, Field(le=10_000)] = 1
     symbols: Literal["all"] | Symbols = "all"
-    session: Literal["full"] = "full"
+    session: Literal["full", "plain"] = "full"
+    answer_deadline_ms: Annotated[Millis, Field(ge=10, le=3_600_000)] = 2000
+    throttle: ThrottleSection = ThrottleSection()
 
 
 class SimulatedQuote(Section):
@@ -89,6 +100,9 @@ class VenueSettings(NamedTuple):
     latency_ms: float
     symbols: frozenset[str]
     session: str
+    answer_deadline_ms: float = 2000
+    orders_per_sec: int = 10_000
+    burst: int = 10_000
 
 
 class Venues(NamedTuple):
@@ -138,4 +152,7 @@ def _venue(name: str, section: VenueSection, instruments: Iterable[str]) -> Venu
         latency_ms=section.latency_ms,
         symbols=frozenset(instruments if section.symbols == "all" else section.symbols),
         session=section.session,
+        answer_deadline_ms=section.answer_deadline_ms,
+        orders_per_sec=section.throttle.orders_per_sec,
+        burst=section.throttle.burst,
     )

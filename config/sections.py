@@ -230,7 +230,12 @@ class OmsPerformanceSection(Section):
 
 
 class RoutingSection(Section):
-    policy: Literal["lowest_cost", "best_price"] = "lowest_cost"
+    """`no_venue`: what becomes of an order that no venue may take now. `venue_health`: are rejects and silence held against a venue?"""
+
+    policy: Literal["lowest_cost", "best_price", "split", "pinned"] = "lowest_cost"
+    pinned_venue: str | None = None
+    no_venue: Literal["reject", "hold"] = "reject"
+    venue_health: Literal["counted", "ignored"] = "counted"
     route_batch_max: Annotated[int, Field(ge=1, le=10_000)] = 256
     max_quote_age_sec: Seconds = 10
 

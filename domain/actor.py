@@ -123,7 +123,15 @@ def _no_route(order: Order, command: c.RefuseRoute, now: int) -> Events:
     if status is None:
         return (_refused(order, trigger, "exeq", command.reason, now),)
     return (
-        e.OrderRejected(order_id=order.order_id, at=now, status=status, source="exeq", reason=command.reason, route_id=command.route_id),
+        e.OrderRejected(
+            order_id=order.order_id,
+            at=now,
+            status=status,
+            source="exeq",
+            reason=command.reason,
+            found=command.detail,
+            route_id=command.route_id,
+        ),
     )
 
 

@@ -67,6 +67,7 @@ class RefuseRoute(Command, frozen=True, kw_only=True, tag="refuse_route", gc=Fal
 
     reason: str
     route_id: str | None = None
+    detail: str | None = None
 
 
 class DoubtRoute(Command, frozen=True, kw_only=True, tag="doubt_route", gc=False):

@@ -25,7 +25,10 @@ class CheckResult(msgspec.Struct, frozen=True, omit_defaults=True, array_like=Tr
 
 
 class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """One venue as the router saw it. `cost` is the all-in price of one unit: the touch plus (buy) or minus (sell) the taker fee."""
+    """One venue as the router saw it. `cost` is the all-in price of one unit: the touch plus (buy) or minus (sell) the taker fee.
+
+    `penalty_bps` is what the venue's ill health added when costs were compared; `note` says why it could not be chosen.
+    """
 
     venue: str
     bid: Decimal | None = None
@@ -33,6 +36,7 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     size: Decimal | None = None
     cost: Decimal | None = None
     note: str | None = None
+    penalty_bps: Decimal | None = None
 
 
 class Leg(msgspec.Struct, frozen=True, gc=False):

@@ -9,19 +9,21 @@ from domain import events as e
 from domain.commands import VenueRequest
 from domain.lifecycle import CLOSED
 from domain.queue import PriorityQueue
+from domain.venue_health import VenueHealth
 
 ROUTED_KEPT_MAX: Final = 10_000
 """Route records kept for `/routes`; older ones are in the order's timeline."""
 
-STATE_VERSION: Final = 1
+STATE_VERSION: Final = 2
 """To be raised when the same fields of `ExecutionsState` come to mean something else."""
 
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """An order without a route yet, and when the journal queued it; None before that."""
+    """An order without a route, when the journal queued it (None before that), and the venues its earlier legs went to."""
 
     terms: e.OrderSubmitted
     queued_at: int | None = None
+    tried: tuple[str, ...] = ()
 
 
 class Working(msgspec.Struct, array_like=True, gc=False):
@@ -32,6 +34,7 @@ class Working(msgspec.Struct, array_like=True, gc=False):
     routed_at: int
     answered: tuple[str, ...] = ()
     cancelling: bool = False
+    tried: tuple[str, ...] = ()
 
 
 class ExecutionsState(msgspec.Struct, frozen=True, gc=False):
@@ -53,6 +56,7 @@ class Executions:
         self.routed: OrderedDict[str, e.OrderRouted] = OrderedDict()
         self.to_send: list[VenueRequest] = []
         self.to_cancel: list[VenueRequest] = []
+        self.health: dict[str, VenueHealth] = {}
 
     def state(self) -> ExecutionsState:
         """What the journal said so far, to be encoded before the next event. What was taken from the queue waits still for its route."""
@@ -71,7 +75,7 @@ class Executions:
 
     def apply(self, event: e.OrderEvent) -> None:
         if event.status in CLOSED:
-            self._close(event.order_id)
+            self._close(event)
             return
         match event:
             case e.OrderSubmitted():
@@ -81,29 +85,56 @@ class Executions:
             case e.OrderRouted():
                 self._route(event)
             case e.RouteAcknowledged() | e.OrderFilled() | e.RouteClosed():
-                self._answer(event.order_id, event.route_id)
+                if working := self.working.get(event.order_id):
+                    self._answer(working, event)
             case e.CancelRequested():
                 self._cancel(event.order_id)
             case e.CancelRejected():
                 self._keep(event.order_id)
 
+    def tried(self, order_id: str) -> tuple[str, ...]:
+        """Venues that its earlier legs went to, one for each leg."""
+        waiting = self._waiting.get(order_id)
+        return waiting.tried if waiting else ()
+
     def _queue(self, event: e.OrderQueued) -> None:
-        terms = self._waiting.pop(event.order_id).terms
-        self._waiting[event.order_id] = Waiting(terms, event.at)  # behind those that were queued before it
-        self.queue.put(terms, event.at)
+        """For the first time, or again: a venue refused it and others are left."""
+        if working := self.working.pop(event.order_id, None):
+            waiting = Waiting(working.terms, event.at, working.tried + tuple(leg.venue for leg in working.legs))
+        else:
+            waiting = Waiting(self._waiting.pop(event.order_id).terms, event.at)
+        self._waiting[event.order_id] = waiting  # behind those that were queued before it
+        self.queue.put(waiting.terms, event.at)
 
     def _route(self, event: e.OrderRouted) -> None:
-        terms = self._waiting.pop(event.order_id).terms
+        waiting = self._waiting.pop(event.order_id)
+        terms = waiting.terms
         self.queue.discard(event.order_id)
-        self.working[terms.order_id] = Working(terms, event.legs, event.at)
+        self.working[terms.order_id] = Working(terms, event.legs, event.at, tried=waiting.tried)
         self.routed[event.order_id] = event
         if len(self.routed) > ROUTED_KEPT_MAX:
             self.routed.popitem(last=False)
         self.to_send.extend(self._request(terms, leg) for leg in event.legs)
 
-    def _answer(self, order_id: str, route_id: str) -> None:
-        if (working := self.working.get(order_id)) and route_id not in working.answered:
-            working.answered += tuple(leg.route_id for leg in working.legs if leg.route_id == route_id)
+    def _answer(self, working: Working, event: e.RouteAcknowledged | e.OrderFilled | e.RouteClosed | e.OrderRejected) -> None:
+        """The first word about a leg says how quick its venue is."""
+        route_id = event.route_id
+        if route_id is None or route_id in working.answered or all(leg.route_id != route_id for leg in working.legs):
+            return
+        working.answered += (route_id,)
+        if event.venue is not None:
+            health = self.health_of(event.venue)
+            health.answered(event.at - working.routed_at)
+            if isinstance(event, e.RouteAcknowledged | e.OrderFilled):
+                health.worked()
+            else:
+                health.rejected(event.at)
+
+    def health_of(self, venue: str) -> VenueHealth:
+        health = self.health.get(venue)
+        if health is None:
+            health = self.health[venue] = VenueHealth()
+        return health
 
     def _cancel(self, order_id: str) -> None:
         if working := self.working.get(order_id):
@@ -114,10 +145,12 @@ class Executions:
         if working := self.working.get(order_id):
             working.cancelling = False
 
-    def _close(self, order_id: str) -> None:
-        self._waiting.pop(order_id, None)
-        self.queue.discard(order_id)
-        self.working.pop(order_id, None)
+    def _close(self, event: e.OrderEvent) -> None:
+        self._waiting.pop(event.order_id, None)
+        self.queue.discard(event.order_id)
+        working = self.working.pop(event.order_id, None)
+        if working and (isinstance(event, e.OrderFilled) or (isinstance(event, e.OrderRejected) and event.source == "venue")):
+            self._answer(working, event)
 
     def _request(self, terms: e.OrderSubmitted, leg: e.Leg) -> VenueRequest:
         return VenueRequest(

@@ -4,13 +4,16 @@ import heapq
 
 from domain.events import OrderSubmitted
 
+Rank = tuple[int, int, int]
+"""Priority (negative), time, and the sequence of arrival: less is earlier."""
+
 
 class PriorityQueue:
     """Orders waiting for a route. Taking one out of the middle (a cancel) costs nothing now and a little later."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, int, str]] = []
-        self._waiting: dict[str, tuple[OrderSubmitted, int]] = {}
+        self._heap: list[tuple[Rank, str]] = []
+        self._waiting: dict[str, tuple[Rank, OrderSubmitted]] = {}
         self._count = 0
 
     def __len__(self) -> int:
@@ -24,20 +27,30 @@ class PriorityQueue:
         if order.order_id in self._waiting:
             return
         self._count += 1
-        self._waiting[order.order_id] = (order, at)
-        heapq.heappush(self._heap, (-order.priority, at, self._count, order.order_id))
+        self.put_back((-order.priority, at, self._count), order)
+
+    def put_back(self, rank: Rank, order: OrderSubmitted) -> None:
+        """Where it was before it was taken."""
+        self._waiting[order.order_id] = (rank, order)
+        heapq.heappush(self._heap, (rank, order.order_id))
 
     def discard(self, order_id: str) -> None:
         self._waiting.pop(order_id, None)
 
     def take(self) -> OrderSubmitted | None:
         """The next order, out of the queue; None when it is empty."""
+        ranked = self.take_ranked()
+        return ranked[1] if ranked else None
+
+    def take_ranked(self) -> tuple[Rank, OrderSubmitted] | None:
+        """The next order with the place it had."""
         while self._heap:
-            order_id = heapq.heappop(self._heap)[-1]
-            if waiting := self._waiting.pop(order_id, None):
-                return waiting[0]
+            rank, order_id = heapq.heappop(self._heap)
+            if (waiting := self._waiting.get(order_id)) and waiting[0] == rank:
+                del self._waiting[order_id]
+                return waiting
         return None
 
     def oldest(self) -> int | None:
         """When the order that has waited longest was queued, nanoseconds UTC."""
-        return min((at for _, at in self._waiting.values()), default=None)
+        return min((rank[1] for rank, _ in self._waiting.values()), default=None)

@@ -1,6 +1,6 @@
 """`python -m apps.exeq`: execution, wired so that it can be read aloud."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.clock import SystemClock
@@ -8,16 +8,19 @@ from adapters.codec import ORDER_COMMITS, Commit
 from adapters.controls import CONTROL_COMMITS, open_controls
 from apps import wiring
 from apps.exeq.doubts import Doubts
-from apps.exeq.executor import Bounds, Executor
+from apps.exeq.executor import Executor
+from apps.exeq.router import Router, RoutingRules
 from apps.exeq.routes import router
 from apps.follower import Follower
 from apps.outbox import Outbox
 from apps.service import Chassis, Service, run_service
-from config.catalogue import load_instruments, load_venues
+from config.catalogue import VenueSettings, load_instruments, load_venues
 from config.loading import load_exeq
+from config.sections import RoutingSection
 from config.settings import ExeqSettings
+from config.text import ConfigError
 from domain.controls import ControlEvent, Controls
-from domain.executions import STATE_VERSION, ExecutionsState
+from domain.executions import STATE_VERSION, Executions, ExecutionsState
 from domain.ports import Head
 from domain.quotes import Market
 from domain.routing import Venue
@@ -25,17 +28,20 @@ from domain.routing import Venue
 
 async def build(chassis: Chassis[ExeqSettings]) -> Service:
     settings, clock = chassis.settings, SystemClock()
-    venues = _venues()
+    instruments = load_instruments().instruments
+    venues = {name: routed_venue(venue) for name, venue in load_venues(instruments).venues.items()}
+    rules = routing_rules(settings.routing, venues)
     chassis.ready.set("journal", False, "catching up with the journal")
     client = await wiring.connect(chassis)
     journal = await wiring.order_journal(client)
     controls, market, outbox = Controls(), Market(), Outbox(client)
     await wiring.follow_ticks(client, market, clock)
 
-    bounds = Bounds(settings.routing.policy, settings.routing.route_batch_max, int(settings.routing.max_quote_age_sec * 1e9))
-    executor = Executor(client, outbox, market, controls, venues, clock, bounds)
+    executions = Executions()
+    routing = Router(venues, instruments, market, clock, rules, executions)
+    executor = Executor(client, outbox, controls, clock, executions, routing, settings.routing.route_batch_max)
     wait_s = float(settings.following.follower_wait_ms) / 1000
-    snapshots = wiring.snapshotter(chassis, executor.executions, ExecutionsState, STATE_VERSION)
+    snapshots = wiring.snapshotter(chassis, executions, ExecutionsState, STATE_VERSION)
     head = await wiring.patiently(lambda: snapshots.recover(journal))
     orders = Follower(journal, ORDER_COMMITS, snapshots.whole(executor.apply), after=head, wait_s=wait_s)
     blocks = Follower(await wiring.patiently(lambda: open_controls(client)), CONTROL_COMMITS, _into(controls), after=Head(), wait_s=0)
@@ -62,12 +68,37 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
             "snapshots": snapshots.stats(),
         }
 
-    return Service(router=router(executor, venues, market, clock, bounds.quote_age_max_ns), stats=stats)
+    return Service(router=router(executor, market, clock), stats=stats)
 
 
-def _venues() -> dict[str, Venue]:
-    found = load_venues(load_instruments().instruments).venues
-    return {name: Venue(name, venue.maker_bps, venue.taker_bps, venue.symbols) for name, venue in found.items()}
+def routed_venue(venue: VenueSettings) -> Venue:
+    """A venue of the catalogue as routing knows it."""
+    return Venue(
+        venue.name,
+        venue.maker_bps,
+        venue.taker_bps,
+        venue.symbols,
+        venue.orders_per_sec,
+        venue.burst,
+        int(venue.answer_deadline_ms * 1e6),
+        venue.session == "plain",
+    )
+
+
+def routing_rules(section: RoutingSection, venues: Mapping[str, Venue]) -> RoutingRules:
+    """What the two configuration files say together. ConfigError."""
+    pin = section.pinned_venue
+    if section.policy == "pinned" and pin not in venues:
+        raise ConfigError(f"routing.pinned_venue: {pin or 'is missing'}; the policy pinned needs one of {', '.join(sorted(venues))}")
+    alone = [name for name, venue in venues.items() if venue.plain]
+    if alone and len(venues) > 1 and (section.policy != "pinned" or [pin] != alone):
+        raise ConfigError(
+            f"routing.policy: {alone[0]} has session: plain, so its program takes every order there is: make it the only venue, "
+            f"or set policy: pinned and pinned_venue: {alone[0]}, and the others only show their quotes"
+        )
+    return RoutingRules(
+        section.policy, int(section.max_quote_age_sec * 1e9), pin, hold=section.no_venue == "hold", health=section.venue_health == "counted"
+    )
 
 
 def _into(controls: Controls) -> Any:

@@ -1,7 +1,8 @@
 """Routes what is queued and sends what was routed. A send follows only from an OrderRouted read back from the journal."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -10,6 +11,7 @@ from nats.aio.client import Client
 
 from adapters import bus
 from adapters.codec import decoder, encode
+from apps.exeq.router import Router
 from apps.failpoint import failpoint
 from apps.follower import Applied
 from apps.outbox import Outbox
@@ -18,8 +20,8 @@ from domain.controls import Controls
 from domain.events import OrderEvent, OrderSubmitted
 from domain.executions import Executions
 from domain.ports import Clock, Unavailable
-from domain.quotes import Market
-from domain.routing import Routing, Venue, route
+from domain.queue import Rank
+from domain.routing import NoRoute
 
 log = structlog.get_logger()
 
@@ -28,6 +30,11 @@ ASK_AGAIN_S: Final = 0.2
 CAUGHT_UP_EVERY_S: Final = 0.02
 ASKS_MAX: Final = 8
 """Lists of commands under way at oms at once."""
+TOKEN_WAIT_MAX_S: Final = 1.0
+HOLD_S: Final = 0.5
+"""How long what no venue may take now is left alone before it is looked at again."""
+LOOKED_AT_MAX: Final = 1024
+"""Orders looked at in one go; those behind them in the queue wait for their turn even when they could be routed."""
 
 Command = RouteOrder | RefuseRoute | DoubtRoute | RouteAbsent
 
@@ -44,33 +51,29 @@ class Answer(msgspec.Struct):
 _ANSWERS: Final = decoder(list[Answer])
 
 
-class Bounds(msgspec.Struct, frozen=True):
-    policy: str
-    batch_max: int
-    quote_age_max_ns: int
-
-
 class Executor:
     """The fold (Executions) and what is done about it. Nothing is routed or sent before the journal has been read to its end."""
 
     def __init__(
-        self, client: Client, outbox: Outbox, market: Market, controls: Controls, venues: Mapping[str, Venue], clock: Clock, bounds: Bounds
+        self, client: Client, outbox: Outbox, controls: Controls, clock: Clock, executions: Executions, router: Router, batch_max: int
     ) -> None:
         self._client = client
         self._outbox = outbox
-        self._market = market
         self._controls = controls
-        self._venues = venues
         self._clock = clock
-        self._bounds = bounds
+        self._batch_max = batch_max
         self._asked: dict[str, Command] = {}
         self._asks = asyncio.Semaphore(ASKS_MAX)
         self._work = asyncio.Event()
-        self.executions = Executions()
+        self.executions = executions
+        self.router = router
         self.caught_up: Callable[[], bool] = lambda: False
         self.is_past: Callable[[int], bool] = lambda seq: True
         self.sends = 0
         self.withheld = 0
+        self.held = 0
+        self._set_aside: list[tuple[Rank, OrderSubmitted]] = []
+        self._look_again_s: float | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.failed: Callable[[str], None] = lambda reason: None
 
@@ -125,29 +128,52 @@ class Executor:
                 self.ask_soon(commands)
                 await asyncio.sleep(0)
             else:
-                self._work.clear()
+                await self._wait()
+
+    async def _wait(self) -> None:
+        """Until something is queued; while orders stand aside, until a token may be there or a venue be well again."""
+        self._work.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._look_again_s):
                 await self._work.wait()
 
     def _next(self) -> list[Command]:
-        """The next list of routing decisions, by priority."""
+        """The next list of routing decisions, by priority. Who has to wait keeps its place; who comes behind it may go elsewhere."""
         commands: list[Command] = []
-        since = self._clock.now_ns() - self._bounds.quote_age_max_ns
-        while len(commands) < self._bounds.batch_max and (order := self.executions.queue.take()):
-            if order.order_id not in self._asked:
-                commands.append(self._decide(order, since))
+        self._look_again_s = None
+        queue, looked_at = self.executions.queue, 0
+        while len(commands) < self._batch_max and looked_at < LOOKED_AT_MAX and (ranked := queue.take_ranked()):
+            looked_at += 1
+            order = ranked[1]
+            if order.order_id in self._asked:
+                continue
+            command = self._decide(order)
+            if command is None:
+                self._set_aside.append(ranked)
+            else:
+                commands.append(command)
+        self.held = len(self._set_aside)
+        while self._set_aside:
+            queue.put_back(*self._set_aside.pop())
         return commands
 
-    def _decide(self, order: OrderSubmitted, since: int) -> Command:
+    def _decide(self, order: OrderSubmitted) -> Command | None:
+        """None: it waits in the queue."""
         if self._controls.blocked(order.symbol):
             return RefuseRoute(order_id=order.order_id, reason="symbol_blocked")
-        routing = self._routing(order, since)
-        if routing is None:
-            return RefuseRoute(order_id=order.order_id, reason="no_venue")
-        return RouteOrder(order_id=order.order_id, legs=routing.legs, policy=routing.policy, candidates=routing.candidates)
+        found = self.router.decide(order)
+        if not isinstance(found, NoRoute):
+            return RouteOrder(order_id=order.order_id, legs=found.legs, policy=found.policy, candidates=found.candidates)
+        if found.waits:
+            self._look_again(min(self.router.token_in_s(), TOKEN_WAIT_MAX_S))
+            return None
+        if self.router.rules.hold:
+            self._look_again(HOLD_S)
+            return None
+        return RefuseRoute(order_id=order.order_id, reason=found.reason, detail=found.detail)
 
-    def _routing(self, order: OrderSubmitted, since: int) -> Routing | None:
-        quotes = self._market.quotes(order.symbol, since)
-        return route(order, f"{order.order_id}-1", self._venues.values(), quotes, self._bounds.policy)
+    def _look_again(self, wait_s: float) -> None:
+        self._look_again_s = wait_s if self._look_again_s is None else min(wait_s, self._look_again_s)
 
     def ask_soon(self, commands: Sequence[Command]) -> None:
         """Have oms record these, in the background, until it has answered."""
@@ -198,4 +224,5 @@ class Executor:
             "working": len(self.executions.working),
             "sends": self.sends,
             "withheld": self.withheld,
+            "held": self.held,
         }

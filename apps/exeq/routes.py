@@ -1,6 +1,7 @@
 """What exeq tells: the queue, the venues as routing sees them, and why an order went where it went."""
 
 from collections import Counter
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -12,10 +13,12 @@ from domain.ports import Clock
 from domain.quotes import Market
 from domain.routing import Venue
 from domain.values import rfc3339
+from domain.venue_health import VenueHealth
 
 
-def router(executor: Executor, venues: dict[str, Venue], market: Market, clock: Clock, quote_age_max_ns: int) -> APIRouter:
+def router(executor: Executor, market: Market, clock: Clock) -> APIRouter:
     routes = APIRouter()
+    routing = executor.router
 
     @routes.get("/queue")
     async def show_queue() -> Response:
@@ -27,15 +30,15 @@ def router(executor: Executor, venues: dict[str, Venue], market: Market, clock: 
         return Exact(
             {
                 "depth": len(executions.queue),
+                "held": executor.held,
                 "oldest": rfc3339(oldest) if oldest is not None else None,
-                "venues": {name: {"working": working[name], "unanswered": waiting[name]} for name in venues},
+                "venues": {name: {"working": working[name], "unanswered": waiting[name]} for name in routing.venues},
             }
         )
 
     @routes.get("/venues")
     async def show_venues() -> Response:
-        since = clock.now_ns() - quote_age_max_ns
-        return Exact({"venues": [_venue(venue, market, since) for venue in venues.values()]})
+        return Exact({"venues": [_venue(executor, venue, market, clock.now_ns()) for venue in routing.venues.values()]})
 
     @routes.get("/routes/{order_id}")
     async def show_route(order_id: str) -> Response:
@@ -56,13 +59,40 @@ def router(executor: Executor, venues: dict[str, Venue], market: Market, clock: 
     return routes
 
 
-def _venue(venue: Venue, market: Market, since: int) -> dict[str, Any]:
+def _venue(executor: Executor, venue: Venue, market: Market, now: int) -> dict[str, Any]:
+    routing = executor.router
+    since = now - routing.rules.quote_age_max_ns
     quoted = sorted(symbol for symbol in venue.symbols if any(q.venue == venue.name for q in market.quotes(symbol, since)))
+    standing = routing.standings(now)[venue.name]
     return {
         "venue": venue.name,
+        "session": "plain" if venue.plain else "full",
         "maker_bps": venue.maker_bps,
         "taker_bps": venue.taker_bps,
         "symbols": len(venue.symbols),
         "quoted": quoted,
-        "healthy": bool(quoted),
+        "open": standing.closed is None,
+        "closed": standing.closed,
+        "healthy": bool(quoted) and standing.closed in (None, "throttled"),
+        "health": _health(executor.executions.health_of(venue.name), now),
+        "throttle": {
+            "orders_per_sec": venue.orders_per_sec,
+            "burst": venue.burst,
+            "tokens": routing.throttles[venue.name].tokens(now),
+        },
+        "answer_deadline_ms": venue.answer_deadline_ns // 1_000_000,
+    }
+
+
+def _health(health: VenueHealth, now: int) -> dict[str, Any]:
+    """Rates as parts of one; latency from the journaled route to the journaled first answer."""
+    return {
+        "latency_ms": Decimal(health.latency_ns // 1000).scaleb(-3),
+        "reject_rate": Decimal(health.reject_rate).scaleb(-6),
+        "no_answer_rate": Decimal(health.silence_rate).scaleb(-6),
+        "answers": health.answers,
+        "rejects": health.rejects,
+        "no_answers": health.silences,
+        "penalty_bps": health.penalty_bps,
+        "backed_off_until": rfc3339(health.until_ns) if health.backed_off(now) else None,
     }

@@ -13,13 +13,14 @@ from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from adapters.memory import MemoryJournal
 from adapters.snapshots import FileSnapshots
-from apps.exeq.executor import Bounds, Command, Executor
+from apps.exeq.executor import Command, Executor
+from apps.exeq.router import Router, RoutingRules
 from apps.follower import Follower
 from apps.snapshots import Snapshotter
 from domain import events as e
 from domain.commands import VenueRequest
 from domain.controls import Controls
-from domain.executions import STATE_VERSION, ExecutionsState
+from domain.executions import STATE_VERSION, Executions, ExecutionsState
 from domain.lifecycle import State
 from domain.quotes import Market, Quote
 from domain.routing import Venue
@@ -48,8 +49,9 @@ class Exeq:
         quote = Quote(symbol="BTCUSDT", venue="PAPER_A", bid=one, bid_size=one, ask=one, ask_size=one, at=AT)
         market.update(quote, clock.now_ns())
         venues = {"PAPER_A": Venue("PAPER_A", one, one, frozenset({"BTCUSDT"}))}
-        bounds = Bounds("lowest_cost", 256, 10**12)
-        self.executor = Executor(None, self.sent, market, Controls(), venues, clock, bounds)  # type: ignore[arg-type]
+        executions, rules = Executions(), RoutingRules("lowest_cost", 10**12)
+        routing = Router(venues, {}, market, clock, rules, executions)
+        self.executor = Executor(None, self.sent, Controls(), clock, executions, routing, 256)  # type: ignore[arg-type]
         self.executor.ask_soon = self._ask  # type: ignore[method-assign]
         self.snapshots = Snapshotter(
             FileSnapshots(directory),

@@ -191,8 +191,8 @@ def _() -> list[Patch]:
 def _() -> list[Patch]:
     good = Executor._decide
 
-    def decide(self: Executor, order: Any, since: int) -> Any:
-        command = good(self, order, since)
+    def decide(self: Executor, order: Any) -> Any:
+        command = good(self, order)
         if isinstance(command, RouteOrder):
             fold = Executions()
             fold.apply(order)

@@ -13,8 +13,8 @@ from adapters.memory import MemoryOrderStore, MemoryPositions, MemorySnapshots, 
 from apps.bookkeeper import Bookkeeper
 from apps.commits import Pace
 from apps.exeq.doubts import Doubts
-from apps.exeq.executor import Bounds as ExecutorBounds
 from apps.exeq.executor import Executor
+from apps.exeq.router import Router, RoutingRules
 from apps.follower import Follower
 from apps.gateway.feed import Venues
 from apps.gateway.host import VenueHost
@@ -42,7 +42,7 @@ from apps.watermark import Mark
 from apps.wiring import follow_ticks, patiently
 from domain.controls import Controls
 from domain.executions import STATE_VERSION as EXECUTIONS_VERSION
-from domain.executions import ExecutionsState
+from domain.executions import Executions, ExecutionsState
 from domain.ports import Head
 from domain.quotes import Market
 from domain.risk.engine import Risk
@@ -215,8 +215,9 @@ class Exeq(Process):
         controls, quotes, outbox = Controls(), Market(), Outbox(client)
         await follow_ticks(client, quotes, self.clock)
         venues = {name: Venue(name, v.maker_bps, v.taker_bps, v.symbols) for name, v in market.VENUES.items()}
-        bounds = ExecutorBounds("lowest_cost", 100, 10_000_000_000)
-        self.executor = Executor(client, outbox, quotes, controls, venues, self.clock, bounds)
+        executions, rules = Executions(), RoutingRules("lowest_cost", 10_000_000_000)
+        routing = Router(venues, market.INSTRUMENTS, quotes, self.clock, rules, executions)
+        self.executor = Executor(client, outbox, controls, self.clock, executions, routing, 100)
         journal = self.journal(self.ground.orders)
         snapshots = self.snapshots(self.executor.executions, ExecutionsState, EXECUTIONS_VERSION)
         head = await patiently(lambda: snapshots.recover(journal))

@@ -1,0 +1,95 @@
+"""The policy in its place: what each venue shows, how it stands at this moment, and the tokens that a route costs."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from domain.events import OrderSubmitted
+from domain.executions import Executions
+from domain.instruments import Instrument
+from domain.ports import Clock
+from domain.quotes import Market
+from domain.routing import WELL, NoRoute, Routing, Standing, Venue, route
+from domain.throttle import Throttle
+
+THROTTLED: Final = Standing(closed="throttled", waits=True)
+BACKED_OFF: Final = Standing(closed="backed off")
+DISCONNECTED: Final = Standing(closed="disconnected")
+
+
+class RoutingRules(msgspec.Struct, frozen=True):
+    """What the configuration says about routing. `hold`: orders that no venue may take wait instead of being rejected."""
+
+    policy: str
+    quote_age_max_ns: int
+    pin: str | None = None
+    hold: bool = False
+    health: bool = True
+
+
+class Router:
+    """Decides one order at a time. `disconnected` are venues whose session does not answer, as the doubts know it."""
+
+    def __init__(
+        self,
+        venues: Mapping[str, Venue],
+        instruments: Mapping[str, Instrument],
+        market: Market,
+        clock: Clock,
+        rules: RoutingRules,
+        executions: Executions,
+    ) -> None:
+        self.venues = venues
+        self.rules = rules
+        self.disconnected: set[str] = set()
+        self.throttles = {venue.name: Throttle(venue.orders_per_sec, venue.burst) for venue in venues.values()}
+        self._instruments = instruments
+        self._market = market
+        self._clock = clock
+        self._executions = executions
+
+    def decide(self, order: OrderSubmitted) -> Routing | NoRoute:
+        """A route with its tokens taken, or why there is none."""
+        now = self._clock.now_ns()
+        found = route(
+            order,
+            self.venues.values(),
+            self._market.quotes(order.symbol, now - self.rules.quote_age_max_ns),
+            self.rules.policy,
+            standings=self.standings(now),
+            instrument=self._instruments.get(order.symbol),
+            pin=self.rules.pin,
+            tried=self._executions.tried(order.order_id),
+        )
+        if isinstance(found, Routing):
+            for leg in found.legs:
+                self.throttles[leg.venue].take(now)
+        return found
+
+    def standings(self, now: int) -> dict[str, Standing]:
+        return {name: self._standing(name, now) for name in self.venues}
+
+    def _standing(self, name: str, now: int) -> Standing:
+        if name in self.disconnected:
+            return DISCONNECTED
+        health = self._executions.health.get(name)
+        if health is not None and self.rules.health and health.backed_off(now):
+            return BACKED_OFF
+        if not self.throttles[name].ready(now):
+            return THROTTLED
+        if health is not None and self.rules.health and (penalty := health.penalty_bps):
+            return Standing(penalty_bps=penalty)
+        return WELL
+
+    def token_in_s(self) -> float:
+        """How long until some venue that has none now has a token again."""
+        now = self._clock.now_ns()
+        waits = [wait for throttle in self.throttles.values() if (wait := throttle.wait_ns(now)) > 0]
+        return min(waits, default=0) / 1e9
+
+    def silent(self, venues: Iterable[str]) -> None:
+        """These let a route's deadline pass."""
+        now = self._clock.now_ns()
+        for name in venues:
+            self._executions.health_of(name).silent(now)

@@ -1,0 +1,74 @@
+"""How a venue has been doing: its latency, how often it rejects or says nothing, and until when it is left alone. Integers only."""
+
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from domain.values import ZERO
+
+WEIGHT_SHIFT: Final = 4
+"""Each observation counts a sixteenth: about the last thirty decide."""
+WHOLE: Final = 1_000_000
+"""Rates are parts of a million."""
+PENALTY_BPS: Final = Decimal(50)
+"""What a venue that always fails would cost on top of its price: half a percent. A tenth of failures costs a tenth of it."""
+REJECTS_IN_A_ROW_MAX: Final = 20
+BACK_OFF_NS: Final = 1_000_000_000
+BACK_OFF_MAX_NS: Final = 60_000_000_000
+_PENALTY: Final = PENALTY_BPS / WHOLE
+
+
+class VenueHealth(msgspec.Struct, gc=False):
+    """Observed from the journal (answers) and from the clock (silence). The same observations make the same health."""
+
+    latency_ns: int = 0
+    reject_rate: int = 0
+    silence_rate: int = 0
+    answers: int = 0
+    rejects: int = 0
+    silences: int = 0
+    rejects_in_a_row: int = 0
+    back_offs: int = 0
+    until_ns: int = 0
+
+    def answered(self, latency_ns: int) -> None:
+        """A first word about a route. Whatever it was, the venue is there."""
+        self.answers += 1
+        latency_ns = max(latency_ns, 0)
+        self.latency_ns += (latency_ns - self.latency_ns) >> WEIGHT_SHIFT if self.answers > 1 else latency_ns
+        self.silence_rate -= self.silence_rate >> WEIGHT_SHIFT
+        self.until_ns = self.back_offs = 0
+
+    def worked(self) -> None:
+        """It took the order."""
+        self.reject_rate -= self.reject_rate >> WEIGHT_SHIFT
+        self.rejects_in_a_row = 0
+
+    def rejected(self, at_ns: int) -> None:
+        self.rejects += 1
+        self.rejects_in_a_row += 1
+        self.reject_rate += (WHOLE - self.reject_rate) >> WEIGHT_SHIFT
+        if self.rejects_in_a_row >= REJECTS_IN_A_ROW_MAX:
+            self._back_off(at_ns)
+
+    def silent(self, now_ns: int) -> None:
+        """A route's deadline passed without a word: it is left alone for a while, each time for longer, until it speaks."""
+        self.silences += 1
+        self.silence_rate += (WHOLE - self.silence_rate) >> WEIGHT_SHIFT
+        self._back_off(now_ns)
+
+    def _back_off(self, now_ns: int) -> None:
+        if now_ns < self.until_ns:
+            return
+        self.until_ns = now_ns + min(BACK_OFF_NS << min(self.back_offs, 10), BACK_OFF_MAX_NS)
+        self.back_offs += 1
+
+    def backed_off(self, now_ns: int) -> bool:
+        return now_ns < self.until_ns
+
+    @property
+    def penalty_bps(self) -> Decimal:
+        """What its failures add to its cost."""
+        failures = self.reject_rate + self.silence_rate
+        return failures * _PENALTY if failures else ZERO
