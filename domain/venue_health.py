@@ -9,14 +9,14 @@ from domain.values import ZERO
 
 WEIGHT_SHIFT: Final = 4
 """Each observation counts a sixteenth: about the last thirty decide."""
-WHOLE: Final = 1_000_000
+WHOLE: Final = 10**6
 """Rates are parts of a million."""
 PENALTY_BPS: Final = Decimal(50)
 """What a venue that always fails would cost on top of its price: half a percent. A tenth of failures costs a tenth of it."""
 REJECTS_IN_A_ROW_MAX: Final = 20
 BACK_OFF_NS: Final = 1_000_000_000
 BACK_OFF_MAX_NS: Final = 60_000_000_000
-_PENALTY: Final = PENALTY_BPS / WHOLE
+_PENALTY: Final = PENALTY_BPS.scaleb(-6)
 
 
 class VenueHealth(msgspec.Struct, gc=False):

@@ -21,7 +21,7 @@ from tests import given, table
 ACCOUNTS: Final = ("alice", "bob")
 CANDIDATES: Final = (
     e.Candidate("PAPER_A", bid=Decimal("49.99"), ask=Decimal(50), size=Decimal("7.5"), cost=Decimal("50.025")),
-    e.Candidate("PAPER_B", note="no fresh quote"),
+    e.Candidate("PAPER_B", note="no fresh quote", penalty_bps=Decimal("3.125")),
 )
 
 SCENES: Final = """
