@@ -32,8 +32,8 @@ install: .venv/installed ## what is missing into .venv; nothing to do the second
 test: install ## every fast test, on servers of its own
 	@$(BIN)/pytest
 
-faults: install ## real processes and servers, one fault after the other (about two minutes)
-	@$(BIN)/pytest -o addopts="-p no:valkey -ra" tests/faults tests/flows/test_snapshots.py
+faults: install ## the part of the tests in which real processes and servers are killed, cut off and starved (about three minutes)
+	@$(BIN)/pytest tests/faults tests/flows/test_kill.py tests/flows/test_snapshots.py
 
 simulate: install ## seeded histories of the whole core on a virtual clock (SEEDS="0..500")
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),0..500)

@@ -58,7 +58,7 @@ async def stream_state(client: Client, name: str) -> StreamState | None:
     raise Unavailable(f"stream {name}: {answer['error'].get('description')}")
 
 
-async def ensure_stream(client: Client, name: str, subjects: Sequence[str], max_bytes: int) -> None:
+async def ensure_stream(client: Client, name: str, subjects: Sequence[str], max_bytes: int, replicas: int = 1) -> None:
     """Make the stream when it is missing: on disk, nothing ever deleted or purged, full means refused. Unavailable."""
     if await stream_state(client, name) is not None:
         return
@@ -69,7 +69,7 @@ async def ensure_stream(client: Client, name: str, subjects: Sequence[str], max_
         "retention": "limits",
         "discard": "new",
         "max_bytes": max_bytes,
-        "num_replicas": 1,
+        "num_replicas": replicas,
         "deny_delete": True,
         "deny_purge": True,
         "allow_direct": False,

@@ -12,7 +12,7 @@ from adapters.codec import decoder
 from domain.order import Order
 from domain.ports import Acceptance, EventRow, Fenced, Head, Recorded, StoredOrders, StoredPicture, Unavailable
 from domain.position import Position
-from domain.projections import FillRow, OrderEventRow, Owners, table_rows
+from domain.projections import FillRow, OrderEventRow, Owners, fill_row, table_rows
 from domain.values import IDENTIFIER, SYMBOL, rfc3339
 
 _ORDER = decoder(Order)
@@ -138,6 +138,16 @@ class MemoryFills:
     async def checkpoint(self) -> int:
         self._check_up()
         return max((seq for seq, _ in self.event_rows), default=0)
+
+    async def holds(self, row: EventRow) -> tuple[bool, bool]:
+        self._check_up()
+        event, fill = self.event_rows.get((row.seq, row.index)), fill_row(row)
+        there = event is not None and (event.timestamp // 1000, event.order_id) == (row.event.at // 1000, row.event.order_id)
+        return there, fill is None or (fill.timestamp // 1000, fill.exec_id, fill.venue) in self.fill_rows
+
+    async def clear(self) -> None:
+        self._check_up()
+        self.fill_rows, self.event_rows = {}, {}
 
     async def write(self, rows: Sequence[EventRow]) -> None:
         self._check_up()

@@ -16,7 +16,7 @@ from asyncpg.pool import PoolConnectionProxy
 from questdb import Protocol, QuestDBError, Sender, TimestampNanos
 
 from domain.ports import EventRow, Unavailable
-from domain.projections import FillRow, OrderEventRow, Owners, table_rows
+from domain.projections import FillRow, OrderEventRow, Owners, fill_row, table_rows
 from domain.values import rfc3339
 
 log = structlog.get_logger()
@@ -54,6 +54,8 @@ COLUMNS: Final = ", ".join(FillRow.__struct_fields__)
 FILLS_OF: Final = f"SELECT {COLUMNS} FROM fills WHERE account = $1 AND timestamp >= $2"
 ROWS: Final = f"SELECT {COLUMNS} FROM fills WHERE seq > $1 AND seq <= $2"
 COUNT: Final = "SELECT count() FROM fills WHERE seq IS NULL OR seq <= $1"
+HOLDS_EVENT: Final = 'SELECT count() FROM order_events WHERE timestamp = $1 AND order_id = $2 AND seq = $3 AND "index" = $4'
+HOLDS_FILL: Final = "SELECT count() FROM fills WHERE timestamp = $1 AND exec_id = $2 AND venue = $3"
 NEWEST: Final = " ORDER BY timestamp DESC, seq DESC, exec_id DESC LIMIT "
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
@@ -92,6 +94,17 @@ class QuestDbFills:
     async def checkpoint(self) -> int:
         async with self._query() as connection:
             return max(0, (await connection.fetchval(HIGHEST) or 0) - OVERLAP)
+
+    async def holds(self, row: EventRow) -> tuple[bool, bool]:
+        at, fill = _datetime(row.event.at), fill_row(row)
+        async with self._query() as connection:
+            event = await connection.fetchval(HOLDS_EVENT, at, row.event.order_id, row.seq, row.index)
+            return bool(event), fill is None or bool(await connection.fetchval(HOLDS_FILL, at, fill.exec_id, fill.venue))
+
+    async def clear(self) -> None:
+        async with self._writing, self._query() as connection:
+            await connection.execute("TRUNCATE TABLE order_events")
+            await connection.execute("TRUNCATE TABLE fills")
 
     async def write(self, rows: Sequence[EventRow]) -> None:
         """Fills before events: the checkpoint, which is read from the events, never runs ahead of the fills."""

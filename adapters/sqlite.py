@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import structlog
 
 from domain.ports import EventRow, Unavailable
-from domain.projections import FillRow, OrderEventRow, Owners, table_rows
+from domain.projections import FillRow, OrderEventRow, Owners, fill_row, table_rows
 from domain.values import plain, rfc3339
 
 log = structlog.get_logger()
@@ -44,6 +44,8 @@ ORDER BY timestamp DESC, seq DESC, exec_id DESC LIMIT ?4
 """
 ROWS: Final = "SELECT * FROM fills WHERE seq > ? AND seq <= ?"
 COUNT: Final = "SELECT count(*) FROM fills WHERE seq <= ?"
+HOLDS_EVENT: Final = 'SELECT count(*) FROM order_events WHERE timestamp = ? AND order_id = ? AND seq = ? AND "index" = ?'
+HOLDS_FILL: Final = "SELECT count(*) FROM fills WHERE timestamp = ? AND exec_id = ? AND venue = ?"
 NUMBERS: Final = ("quantity", "price", "fee")
 
 
@@ -70,6 +72,18 @@ class SqliteFills:
 
     async def checkpoint(self) -> int:
         return await self._in_thread(lambda c: int(c.execute("SELECT coalesce(max(seq), 0) FROM order_events").fetchone()[0]))
+
+    async def holds(self, row: EventRow) -> tuple[bool, bool]:
+        at, fill = rfc3339(row.event.at), fill_row(row)
+
+        def ask(connection: sqlite3.Connection) -> tuple[bool, bool]:
+            (event,) = connection.execute(HOLDS_EVENT, (at, row.event.order_id, row.seq, row.index)).fetchone()
+            return bool(event), fill is None or bool(connection.execute(HOLDS_FILL, (at, fill.exec_id, fill.venue)).fetchone()[0])
+
+        return await self._in_thread(ask)
+
+    async def clear(self) -> None:
+        await self._in_thread(lambda connection: connection.executescript("DELETE FROM order_events; DELETE FROM fills;"))
 
     async def write(self, rows: Sequence[EventRow]) -> None:
         """One transaction."""

@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 
 from adapters.codec import ORDER_COMMITS, encode
+from apps.failpoint import failpoint
 from apps.watermark import verify_chain
 from domain import events as e
 from domain.lifecycle import State
@@ -79,6 +80,7 @@ class Bookkeeper:
         async for batch in journal.follow(after, until=last.seq):
             for recorded in batch:
                 self._replay(recorded.head.seq, ORDER_COMMITS.read(recorded).events)
+            failpoint("during_recovery")
             head = batch[-1].head
             if len(self._dirty) >= DIRTY_MAX:
                 await self._save(lambda head=head: (head, 0))  # type: ignore[misc]

@@ -9,11 +9,16 @@ KILLED: Final = 137
 """The exit code that a shell shows for kill -9."""
 
 POINTS: Final = (
+    "during_recovery",  # oms has read a first part of the journal, and saved nothing of it
     "before_append",  # decided in memory, nothing sent to the journal
     "after_append",  # on disk and acknowledged, nobody told
     "after_risk",  # risk approved and reserved, nothing journaled
     "before_send",  # exeq read the route back from the journal, the venue has heard nothing
     "before_report",  # the venue's answer is journaled, nobody told
+    "before_publish",  # a notification, or a request to a venue, is about to leave
+    "after_publish",  # the client has it; whether it left the machine nobody can tell
+    "before_reply",  # POST /orders is decided and on disk, the caller has heard nothing
+    "after_reply",  # the answer was written
 )
 
 

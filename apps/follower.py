@@ -22,6 +22,10 @@ Applied = Sequence[tuple[int, Commit[E]]]
 """Commits with their stream sequences."""
 
 
+class NotApplied(Exception):
+    """What the fold needs was not there. Whoever can wait for it catches Unavailable in `apply` itself."""
+
+
 class Follower(Generic[E]):
     """One fold's place in the journal. `apply` gets batches; what it raises ends the follower (and the service)."""
 
@@ -109,6 +113,8 @@ class Follower(Generic[E]):
             applied = self._apply(commits)
             if applied is not None:
                 await applied
+        except Unavailable as trouble:  # not the journal's: reading again would apply what may be half applied
+            raise NotApplied(f"sequences {commits[0][0]} to {commits[-1][0]} of the journal: {trouble}") from trouble
         except Exception as error:  # it ends the service: whoever reads of it should know where to look
             error.add_note(f"while applying sequences {commits[0][0]} to {commits[-1][0]} of the journal")
             raise

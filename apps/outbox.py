@@ -8,6 +8,7 @@ import structlog
 from nats.aio.client import Client
 
 from adapters import bus
+from apps.failpoint import failpoint
 from domain.ports import Unavailable
 
 log = structlog.get_logger()
@@ -42,6 +43,7 @@ class Outbox:
         sent = 0
         while self._messages:
             subject, payload = self._messages.popleft()
+            failpoint("before_publish")
             try:
                 await bus.publish(self._client, subject, payload)
             except Unavailable as trouble:
@@ -49,6 +51,7 @@ class Outbox:
                 self._messages.clear()
                 log.warning("notifications dropped", dropped=self.dropped, reason=str(trouble))
                 return
+            failpoint("after_publish")
             sent += 1
             if sent % YIELD_EVERY == 0:
                 await asyncio.sleep(0)

@@ -95,7 +95,7 @@ async def durable_stream(
             await require_fsync(str(settings.nats.monitor_url))
         if await stream_state(client, name) is None:
             may_begin(name, marks)
-        await ensure_stream(client, name, subjects, settings.journal.max_bytes)
+        await ensure_stream(client, name, subjects, settings.journal.max_bytes, settings.journal.replicas)
 
     try:
         await patiently(attempt)

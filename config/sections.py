@@ -106,6 +106,7 @@ class JournalSection(Section):
     append_deadline_ms: Millis = 2000
     durability: Literal["fsync", "relaxed"] = "fsync"
     max_bytes: Bytes = 10 * 2**30
+    replicas: Annotated[int, Field(ge=1, le=5)] = 1
 
 
 class FollowingSection(Section):

@@ -123,6 +123,12 @@ class Fills(Protocol):
     async def checkpoint(self) -> int:
         """The highest journal sequence whose rows are known to be stored; 0 when empty. Unavailable."""
 
+    async def holds(self, row: EventRow) -> tuple[bool, bool]:
+        """Is this very event in `order_events`, and its trade in `fills` (True of what is no trade)? Quick. Unavailable."""
+
+    async def clear(self) -> None:
+        """Empty both tables, to fill them again from the journal. Unavailable."""
+
     async def write(self, rows: Sequence[EventRow]) -> None:
         """Events with sequence and place in the commit; trades go to `fills`, all go to `order_events`. Unavailable."""
 

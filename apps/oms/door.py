@@ -4,6 +4,7 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
+from apps.failpoint import failpoint
 from apps.http import header, read_body, send_json
 from apps.oms.body import TermsReader
 from apps.oms.intake import Answer, Intake
@@ -29,7 +30,9 @@ class Door:
             terms = self._reader.read(body, header(scope, b"idempotency-key"))
             answer = await self._intake.submit(terms, self._reader.denial(terms, self._clock.now_ns()))
         self._metrics.answered(answer)
+        failpoint("before_reply")
         await send_json(send, 200, answer_body(answer))
+        failpoint("after_reply")
 
 
 def answer_body(answer: Answer) -> bytes:

@@ -2,19 +2,24 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Final
 
 from apps.follower import Applied
 from apps.projector.keeping import StartOver
 from domain.events import OrderEvent
 from domain.ports import EventRow, Fills, Unavailable
+from domain.projections import fill_row
 
 BATCHES_HELD_MAX: Final = 10
 """Beyond so many batches in memory the reading of the journal waits for the writing."""
 WRITE_BATCHES_MAX: Final = 5
 """One write takes so many batches at most when it is behind: a few large writes cost less than many small ones."""
 CHECK_EVERY_S: Final = 10.0
-"""How often the store is looked at when nothing happens: it may have been emptied."""
+"""How often the store is looked at: it may have been emptied, or restored."""
+LOOKS: Final = 20
+LOOK_AGAIN_S: Final = 1.0
+"""A row that was just written can be read a moment later: so often, so far apart, is it missed before it counts as lost."""
 
 
 class FillsProjection:
@@ -24,6 +29,7 @@ class FillsProjection:
 
     def __init__(self, store: Fills, *, batch_rows: int, flush_s: float) -> None:
         self.seq = 0
+        self.newest = 0
         self.rows = 0
         self.writes = 0
         self._store = store
@@ -31,6 +37,8 @@ class FillsProjection:
         self._flush_s = flush_s
         self._held: list[EventRow] = []
         self._checkpoint = 0
+        self._witness: EventRow | None = None
+        self._emptied = False
         self._some, self._batch, self._room = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     @property
@@ -40,10 +48,20 @@ class FillsProjection:
     async def begin(self) -> int:
         """The store's checkpoint lies behind what was written, so that rows it may have lost are written again."""
         await self._store.prepare()
-        self._checkpoint = self.seq = await self._store.checkpoint()
-        self._held = []
+        if self._emptied:
+            await self._store.clear()  # what came since: else a rebuilding that is cut short would take it for its end
+        self._checkpoint = self.seq = 0 if self._emptied else await self._store.checkpoint()
+        self.newest = 0 if self._emptied else await self._store.reaches()
+        self._held, self._witness, self._emptied = [], None, False
         self._signal()
         return self.seq
+
+    async def recognises(self, events: Sequence[OrderEvent]) -> bool:
+        rows = [EventRow(event=event, seq=self.newest, index=index) for index, event in enumerate(events)]
+        if not rows or not (await self._store.holds(rows[0]))[0]:
+            return False
+        self._witness = rows[0]
+        return True
 
     async def apply(self, commits: Applied[OrderEvent]) -> None:
         for seq, commit in commits:
@@ -52,13 +70,16 @@ class FillsProjection:
         await self._room.wait()
 
     async def run(self) -> None:
-        """Write for ever, a batch or what has come in a moment."""
+        """Write for ever, a batch or what has come in a moment; and look now and then whether it is still there."""
+        loop = asyncio.get_running_loop()
+        look_at = loop.time() + CHECK_EVERY_S
         while True:
-            try:
-                async with asyncio.timeout(CHECK_EVERY_S):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(look_at):
                     await self._some.wait()
-            except TimeoutError:
+            if loop.time() >= look_at:
                 await self._check()
+                look_at = loop.time() + CHECK_EVERY_S
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._flush_s):
@@ -75,17 +96,29 @@ class FillsProjection:
         except Unavailable as trouble:
             raise StartOver(str(trouble)) from trouble
         del self._held[:end]
+        if self._witness is None:
+            self._witness = next((row for row in rows if fill_row(row) is not None), rows[0])
         self.seq = rows[-1].seq
         self.rows += len(rows)
         self.writes += 1
         self._signal()
 
     async def _check(self) -> None:
-        """A store that was emptied, or restored, stands earlier than it did."""
+        """A store that was restored stands earlier than it did; one that was emptied misses what it had, however much came since."""
+        if self._witness is not None and not await self._holds(self._witness):
+            self._emptied = True
+            raise StartOver(f"the store does not have a row of sequence {self._witness.seq} any more: it was emptied, and is filled anew")
         found = await self._store.checkpoint()
         if found < self._checkpoint:
             raise StartOver(f"the store went back from {self._checkpoint} to {found}")
         self._checkpoint = found
+
+    async def _holds(self, row: EventRow) -> bool:
+        for _ in range(LOOKS):
+            if all(await self._store.holds(row)):
+                return True
+            await asyncio.sleep(LOOK_AGAIN_S)
+        return False
 
     def _signal(self) -> None:
         for event, holds in (

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final, Protocol
 
 import structlog
@@ -30,8 +30,14 @@ class Projection(Protocol):
     seq: int
     """What the store stands for."""
 
+    newest: int
+    """The latest sequence that the store has something of, as of `begin`; 0 for an empty store."""
+
     async def begin(self) -> int:
         """Make ready and return the sequence to follow from. Unavailable, StartOver."""
+
+    async def recognises(self, events: Sequence[OrderEvent]) -> bool:
+        """Does what the store has of `newest` come from these events? Unavailable."""
 
     async def apply(self, commits: Applied[OrderEvent]) -> None:
         """The next commits. StartOver."""
@@ -83,7 +89,9 @@ class Keeper:
 
     async def _keep(self) -> None:
         seq = await self.projection.begin()
-        follower = Follower(self._journal, ORDER_COMMITS, self.projection.apply, after=await self._head_at(seq), wait_s=self._wait_s)
+        after = await self._head_at(seq)
+        await self._verify_origin()
+        follower = Follower(self._journal, ORDER_COMMITS, self.projection.apply, after=after, wait_s=self._wait_s)
         self.starts += 1
         self._follower, self._trouble = follower, None
         log.info(f"Projecting {self.projection.name}", after=seq, start=self.starts)
@@ -98,6 +106,16 @@ class Keeper:
                 "journal. Put the right one back, or empty the store to have it rebuilt"
             )
         return recorded.head if recorded else Head()
+
+    async def _verify_origin(self) -> None:
+        """Another journal, or one that went back and grew again, has other events where the store's newest row came from."""
+        seq = self.projection.newest
+        recorded = await self._journal.read(seq) if seq else None
+        if seq and (recorded is None or not await self.projection.recognises(ORDER_COMMITS.read(recorded).events)):
+            raise Corrupt(
+                f"the store of {self.projection.name} has something of sequence {seq} that is not in the journal there: it was made from "
+                "another journal. Put the right one back, or empty the store to have it rebuilt"
+            )
 
     async def _measure(self) -> None:
         while True:

@@ -1,7 +1,7 @@
 """Positions: each batch of commits becomes one step in the store, and only then a message for each position that it changed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -50,6 +50,7 @@ class PositionsProjection:
 
     def __init__(self, store: Positions, publish: Publish) -> None:
         self.seq = 0
+        self.newest = 0
         self.stored = 0
         self.published = 0
         self._store = store
@@ -68,10 +69,15 @@ class PositionsProjection:
             await self._store.clear()  # what an interrupted clear may have left
         self._book = Book()
         self._book.positions = {(p.account, p.symbol): p for p in await self._store.load()}
+        self.newest = max((p.seq for p in self._book.positions.values()), default=0)
         if self._told is None:
             self._told = self.seq
         await self._tell(self._book.positions.values())
         return self.seq
+
+    async def recognises(self, events: Sequence[OrderEvent]) -> bool:
+        moved = [p for p in self._book.positions.values() if p.seq == self.newest]
+        return any(event.at == p.updated_at and getattr(event, "account", "") == p.account for p in moved for event in events)
 
     async def apply(self, commits: Applied[OrderEvent]) -> None:
         changed: dict[tuple[str, str], Position] = {}

@@ -12,7 +12,7 @@ from adapters.chain import following
 from adapters.codec import CommitCodec
 from adapters.memory import MemoryJournal, MemoryLog
 from apps import follower as follower_module
-from apps.follower import Applied, Follower
+from apps.follower import Applied, Follower, NotApplied
 from domain.ports import Corrupt, Head, Recorded, Unavailable
 from tests.apps.held_journal import until, within
 
@@ -193,6 +193,23 @@ async def test_what_the_fold_raises_ends_it() -> None:
     write(log, 1)
     with pytest.raises(AssertionError, match="impossible"):
         await within(Follower(MemoryJournal(log), TEXTS, impossible, after=Head()).run())
+
+
+async def test_what_the_fold_cannot_reach_is_no_trouble_of_the_journal_and_ends_it_too() -> None:
+    """Read again, the batch would be applied a second time, from the middle of the first."""
+    asked = 0
+
+    async def out_of_reach(commits: Applied[str]) -> None:
+        nonlocal asked
+        asked += 1
+        raise Unavailable("the store is away")
+
+    log = MemoryLog()
+    write(log, 2)
+    follower = Follower(MemoryJournal(log), TEXTS, out_of_reach, after=Head())
+    with pytest.raises(NotApplied, match=r"^sequences 1 to 2 of the journal: the store is away$"):
+        await within(follower.run())
+    assert (asked, follower.head) == (1, Head())
 
 
 @settings(max_examples=50, deadline=None)

@@ -15,9 +15,9 @@ from apps.projector.fills import FillsProjection
 from apps.projector.keeping import Keeper, Projection, StartOver
 from apps.projector.positions import STORE_POSITIONS_MAX, PositionsProjection
 from domain import events as e
-from domain.ports import Head, Unavailable
+from domain.ports import Corrupt, Head, Unavailable
 from domain.position import Position
-from tests.contracts.facts import filled, submitted
+from tests.contracts.facts import AT, filled, submitted
 
 
 class Told:
@@ -189,6 +189,7 @@ async def test_a_store_that_does_not_keep_up_stops_the_reading_and_loses_nothing
 
 async def test_a_store_that_was_emptied_is_noticed_when_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filling, "CHECK_EVERY_S", 0.02)
+    monkeypatch.setattr(filling, "LOOK_AGAIN_S", 0.001)
     journal, store = MemoryJournal(), MemoryFills()
     projection = FillsProjection(store, batch_rows=10, flush_s=0.01)
     async with kept(journal, projection) as keeper:
@@ -201,6 +202,61 @@ async def test_a_store_that_was_emptied_is_noticed_when_nothing_happens(monkeypa
             while not store.fill_rows:
                 await asyncio.sleep(0.005)
         assert keeper.starts == 2
+
+
+async def test_a_store_that_was_emptied_and_filled_on_is_noticed_and_filled_from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    # FAILURES 24
+    monkeypatch.setattr(filling, "CHECK_EVERY_S", 0.2)
+    monkeypatch.setattr(filling, "LOOK_AGAIN_S", 0.001)
+    journal, store = MemoryJournal(), MemoryFills()
+    projection = FillsProjection(store, batch_rows=10, flush_s=0.001)
+    async with kept(journal, projection) as keeper:
+        await commit(journal, submitted("O1"), filled("E1"))
+        await reached(projection, 1)
+        store.event_rows.clear()
+        store.fill_rows.clear()
+        await commit(journal, filled("E2"))
+        async with asyncio.timeout(5):
+            while len(store.fill_rows) < 2:
+                await commit(journal, submitted("O2"))
+                await asyncio.sleep(0.005)
+        assert keeper.starts == 2
+    assert {seq for seq, _ in store.event_rows} >= {1, 2}
+
+
+async def test_a_store_of_trades_that_was_emptied_alone_is_noticed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filling, "CHECK_EVERY_S", 0.02)
+    monkeypatch.setattr(filling, "LOOK_AGAIN_S", 0.001)
+    journal, store = MemoryJournal(), MemoryFills()
+    async with kept(journal, projection := FillsProjection(store, batch_rows=10, flush_s=0.001)):
+        await commit(journal, submitted("O1"), filled("E1"))
+        await reached(projection, 1)
+        store.fill_rows.clear()
+        async with asyncio.timeout(5):
+            while not store.fill_rows:
+                await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("of", ["fills", "positions"])
+async def test_a_store_that_was_made_from_another_journal_is_not_gone_on_with(of: str) -> None:
+    # FAILURES 13
+    journals = MemoryJournal(), MemoryJournal()
+    for number, journal in enumerate(journals):
+        for n in range(3):
+            await commit(journal, filled(f"E{n}", at=AT + number * 1_000_000))
+    fills, positions = MemoryFills(), MemoryPositions()
+
+    def projection() -> Projection:
+        return FillsProjection(fills, batch_rows=10, flush_s=0.001) if of == "fills" else PositionsProjection(positions, Told().publish)
+
+    first = projection()
+    async with kept(journals[0], first):
+        await reached(first, 3)
+    with pytest.raises(Corrupt, match=f"the store of {of} has something of sequence 3 that is not in the journal there"):
+        await asyncio.wait_for(Keeper(journals[1], projection(), wait_s=0).run(), 5)
+    again = projection()
+    async with kept(journals[0], again):
+        await reached(again, 3)
 
 
 async def test_trouble_is_waited_out_told_to_who_asks_and_the_lag_goes_on_being_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,6 +113,22 @@ async def test_a_trade_is_a_row_with_the_columns_of_the_api_page(shelf: Shelf) -
     assert list((await fills_of(shelf))[0]) == list(FillRow.__struct_fields__)
 
 
+async def test_what_was_written_is_recognised_until_it_is_cleared(shelf: Shelf) -> None:
+    # FAILURES 13, 24
+    trade, birth = rows(1, filled("E1", "0.1"))[0], rows(2, submitted("O1"))[0]
+    await shelf.fills.write([trade, birth])
+    await shelf.settled(3)
+    assert [await shelf.fills.holds(row) for row in (trade, birth)] == [(True, True), (True, True)]
+    for stranger in (rows(1, filled("E1", "0.1", at=AT + SECOND)), rows(2, submitted("O2")), rows(4, queued("O1"))):
+        assert not (await shelf.fills.holds(stranger[0]))[0]
+    assert await shelf.fills.holds(rows(1, filled("E2", "0.1"))[0]) == (True, False), "this event's order, but not its trade"
+    await shelf.fills.clear()
+    await shelf.settled(5)
+    assert await shelf.fills.holds(trade) == (False, False)
+    assert await shelf.fills.holds(birth) == (False, True)
+    assert [fill["exec_id"] for account in ("alice", "MARKER") for fill in await fills_of(shelf, account)] == ["MARK5"]
+
+
 async def test_every_event_has_a_row_with_its_owner_and_its_own_fields(shelf: Shelf) -> None:
     await shelf.fills.write(commits([submitted("O1"), queued("O1")], [filled("E1", "0.1")]))
     await shelf.settled(3)

@@ -1,12 +1,14 @@
-"""nats-server's disk is full: orders are refused, readiness says why, and after more room and a restart nothing answered is missing."""
+"""A full disk under nats-server: orders are refused and none is lost. Under a service: trading goes on."""
 
 import asyncio
+import contextlib
 import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import httpx
 import pytest
 
 from adapters.natsmonitor import health_trouble
@@ -19,6 +21,7 @@ from tests.process import LiveService
 DISK_MB: Final = 24
 MORE_MB: Final = 64
 JOURNAL_MAX: Final = 12 * 2**20
+FULL: Final = 50
 ROOM: Final = 100_000
 """Bytes that are left for the journal when the disk is nearly full."""
 
@@ -71,6 +74,54 @@ async def test_a_full_disk_refuses_orders_and_loses_none(small_disk: Path, tmp_p
         assert await submitted(nats) == dict.fromkeys([*accepted, unknown, "refused"], 1)
     oms.stop()
     nats.stop()
+
+
+async def test_with_no_room_for_logs_orders_marks_and_snapshots_trading_goes_on(
+    fresh_nats: LiveServer, small_disk: Path, tmp_path: Path
+) -> None:
+    # FAILURES 48
+    oms = LiveService("oms", fresh_nats, small_disk / "oms", changes=PATIENT)
+    risk = LiveService("risk", fresh_nats, small_disk / "risk", changes={"following": {"snapshot_every_commits": 1}})
+    ballast = small_disk / "ballast"
+    for service in (oms, risk):
+        service.output = tmp_path / f"{service.program.name}.out"
+        service.begin(TRADE_LOG_DIR=str(service.home / "logs"))
+    async with oms.client() as http, risk.client() as about:
+        oms.ready()
+        risk.ready()
+        answers = {name: await answered(http, order(name)) for name in ("before-1", "before-2")}
+        await until_kept(about, 1)
+        ballast.write_bytes(bytes(_free(small_disk) - 4096))
+        with contextlib.suppress(OSError), (small_disk / "crumbs").open("wb", buffering=0) as crumbs:
+            while True:
+                crumbs.write(bytes(512))
+        answers |= {f"full-{n}": await answered(http, order(f"full-{n}")) for n in range(FULL)}
+        assert {answer["status"] for answer in answers.values()} == {"submitted"}
+        assert (await http.get("/ready")).status_code == 200
+        async with asyncio.timeout(20):
+            while not (await about.get("/stats")).json()["snapshots"]["failed"]:
+                await asyncio.sleep(0.1)
+        assert "the order store cannot be written" in oms.said()
+
+        for file in (ballast, small_disk / "crumbs"):
+            file.unlink()
+        oms.kill()
+        risk.kill()
+        risk.begin()
+        oms.start()
+        risk.ready()
+        for name, first in answers.items():
+            assert await answered(http, order(name)) == first | {"replayed": True}
+        await until_kept(about, 1)
+        assert (await about.get("/stats")).json()["open_orders"] == len(answers)
+    oms.stop()
+    risk.stop()
+
+
+async def until_kept(risk: httpx.AsyncClient, snapshots: int) -> None:
+    async with asyncio.timeout(20):
+        while (await risk.get("/stats")).json()["snapshots"]["taken"] < snapshots:
+            await asyncio.sleep(0.05)
 
 
 def _free(directory: Path) -> int:

@@ -13,7 +13,7 @@ from tests.faults.scene import PATIENT, ROUNDS, order, risk_that_says_yes, submi
 from tests.live import LiveServer
 from tests.process import LiveService
 
-CONTENDED: Final = 500 * ROUNDS
+CONTENDED: Final = 300 * ROUNDS
 CLIENTS: Final = 25
 SLEEPERS_ASKED: Final = 20
 

@@ -9,11 +9,13 @@ from typing import Any, Final
 
 import httpx
 import pytest
+import yaml
 
 from adapters.snapshots import NEWEST
+from config.loading import BACKEND
 from tests.flows.audit import audit
 from tests.flows.traffic import Traffic
-from tests.stack import CHECKOUT, LiveStack
+from tests.stack import PATIENT, LiveStack
 
 ORDERS: Final = 300
 A_SECOND: Final = 150.0
@@ -24,11 +26,14 @@ KEEPERS: Final = ("risk", "exeq")
 def eager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
     """One stack with SQLite fills, whose risk and exeq keep a snapshot as often as they can."""
     home = tmp_path_factory.mktemp("eager")
-    copytree(CHECKOUT / "config" / "backend", home / "backend")
+    copytree(PATIENT, home / "config")
     for name in KEEPERS:
-        file = home / "backend" / name / "config.yaml"
-        file.write_text(file.read_text().replace("snapshot_every_commits: 20000", "snapshot_every_commits: 1"))
-    started = LiveStack(home / "data", "--fills", "sqlite", "--config-dir", str(home / "backend")).start()
+        settings = yaml.safe_load((BACKEND / name / "config.yaml").read_text())
+        settings["following"]["snapshot_every_commits"] = 1
+        file = home / "config" / name / "config.yaml"
+        file.parent.mkdir()
+        file.write_text(yaml.safe_dump(settings))
+    started = LiveStack(home / "data", "--fills", "sqlite", "--config-dir", str(home / "config")).start()
     yield started
     started.close()
 

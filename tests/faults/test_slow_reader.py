@@ -1,0 +1,52 @@
+"""A reader that is slower than the server has patience: its consumer is gone, and yet each commit is applied once, in order."""
+
+import asyncio
+import time
+from typing import Final
+
+import pytest
+
+from adapters import pull
+from adapters.codec import CommitCodec
+from adapters.jetstream import JetStreamJournal, ensure_stream
+from apps.follower import Applied, Follower
+from domain.ports import Head
+from tests.faults.scene import connected
+from tests.live import LiveServer
+
+TEXTS: Final[CommitCodec[str]] = CommitCodec(str)
+COMMITS: Final = 1500
+PATIENCE_S: Final = 1
+SLOW_S: Final = 2.5
+
+
+async def test_a_reader_that_outlives_its_consumer_applies_each_commit_once(
+    fresh_nats: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # FAILURES 46: nobody acknowledges, so nothing is sent again; the reader's own place is what counts
+    monkeypatch.setattr(pull, "IDLE_CONSUMER_S", PATIENCE_S)
+    applied: list[int] = []
+    slow = [lambda: asyncio.sleep(SLOW_S), lambda: asyncio.to_thread(time.sleep, SLOW_S)]
+    async with connected(fresh_nats.url) as writing, connected(fresh_nats.url) as reading:
+        await ensure_stream(writing, "J", ["j.>"], 64 * 1024 * 1024)
+        journal = await JetStreamJournal.open(writing, stream="J", subject="j.0")
+        head = Head()
+        for n in range(1, COMMITS + 1):
+            head = await journal.append(TEXTS.encode(0, n, [f"event {n}"]), head)
+
+        async def apply(commits: Applied[str]) -> None:
+            applied.extend(seq for seq, _ in commits)
+            if slow:
+                await slow.pop()()
+
+        there = await JetStreamJournal.open(reading, stream="J", subject="j.0")
+        follower = Follower(there, TEXTS, apply, after=Head(), wait_s=0)
+        running = asyncio.create_task(follower.run())
+        async with asyncio.timeout(30):
+            await follower.wait_for(head.seq)
+            head = await journal.append(TEXTS.encode(0, head.n + 1, ["and it goes on"]), head)
+            await follower.wait_for(head.seq)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert not slow, "it was never slow: it proves nothing"
+    assert applied == list(range(1, COMMITS + 2))
