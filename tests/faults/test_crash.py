@@ -1,38 +1,116 @@
-"""oms dies at a named step of a submit: the order exists once or not at all, and asking again settles which."""
+"""A service dies at a named step: the order exists once or not at all, reaches a venue once or not at all, and asking settles which."""
 
 import asyncio
+from collections import Counter
 from pathlib import Path
+from typing import Any, Final
 
 import httpx
 import msgspec
 import pytest
 
 from adapters import bus
+from adapters.jetstream import JetStreamJournal
 from apps.failpoint import KILLED
-from tests.faults.scene import PATIENT, connected, order, risk_that_says_yes, submitted, until
+from apps.gateway.reports import VENUE_COMMITS
+from domain.paper_events import RequestTaken
+from domain.ports import Head
+from tests.faults.scene import PATIENT, answered, connected, order, risk_that_says_yes, submitted, until, until_ready
 from tests.live import LiveServer
 from tests.process import LiveService
 
+TRADING: Final = ("risk", "oms", "exeq", "live-gateway")
+VENUES: Final = ("PAPER_A", "PAPER_B")
+VENUE_STREAM: Final = "PAPER_VENUES"
 
-@pytest.mark.parametrize(("step", "stored"), [("before_append", 0), ("after_append", 1)])
-async def test_oms_dies_around_the_append(fresh_nats: LiveServer, tmp_path: Path, step: str, stored: int) -> None:
+STEPS: Final = ("before_append", "after_append", "before_publish", "after_publish", "before_reply", "after_reply")
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_oms_dies_at_a_step_of_append_publish_and_reply(fresh_nats: LiveServer, tmp_path: Path, step: str) -> None:
     # FAILURES 1, 2
+    stored = step != "before_append"
     oms = LiveService("oms", fresh_nats, tmp_path / "oms", changes=PATIENT)
     async with risk_that_says_yes(fresh_nats.url), oms.client() as http:
         oms.start(TRADE_FAILPOINT=f"{step}:2")
         first = (await http.post("/orders", json=order("o-1"))).json()
-        with pytest.raises(httpx.TransportError):
-            await http.post("/orders", json=order("o-2"))
+        heard = await _heard(http, order("o-2"))
         assert oms.wait() == KILLED
+        assert heard is None or step in ("before_publish", "after_publish", "after_reply"), "nobody may have told"
         assert await submitted(fresh_nats) == {"o-1": 1} | ({"o-2": 1} if stored else {})
 
         oms.start()
         again = (await http.post("/orders", json=order("o-2"))).json()
-        assert (again["status"], again.get("replayed", False)) == ("submitted", bool(stored))
+        assert (again["status"], again.get("replayed", False)) == ("submitted", stored)
+        assert heard is None or again == heard | {"replayed": True}
         assert (await http.post("/orders", json=order("o-2"))).json() == again | {"replayed": True}
         assert (await http.post("/orders", json=order("o-1"))).json() == first | {"replayed": True}
         assert await submitted(fresh_nats) == {"o-1": 1, "o-2": 1}
     oms.stop()
+
+
+async def _heard(http: httpx.AsyncClient, body: dict[str, str]) -> dict[str, Any] | None:
+    """What came back before the death; None when nothing did."""
+    try:
+        answer = await http.post("/orders", json=body)
+    except httpx.TransportError:
+        return None
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+DEATHS: Final = [("exeq", "before_send"), ("exeq", "after_publish"), ("live-gateway", "before_append"), ("live-gateway", "before_report")]
+
+
+async def test_who_dies_around_a_send_asks_and_does_not_send_again(fresh_nats: LiveServer, tmp_path: Path) -> None:
+    # FAILURES 36
+    services = {name: LiveService(name, fresh_nats, tmp_path / name, changes=PATIENT if name == "oms" else {}) for name in TRADING}
+    for service in services.values():
+        service.begin()
+    for service in services.values():
+        service.ready()
+    async with services["oms"].client() as http:
+        for number, (who, step) in enumerate(DEATHS, 1):
+            dying = services[who]
+            dying.kill()
+            dying.start(TRADE_FAILPOINT=step)
+            await until_ready(http)
+            accepted = await answered(http, order(f"o-{number}", price="45900"))
+            assert accepted["status"] == "submitted", accepted
+            assert await asyncio.to_thread(dying.wait, 20) == KILLED, step
+            dying.start()
+            ended = await _ended(http, accepted["order_id"])
+            assert (ended["status"], ended["reason"]) in (("filled", None), ("rejected", "never_arrived")), step
+            taken = await _taken_by_venues(fresh_nats)
+            assert set(taken.values()) <= {1}, f"{step}: a route was sent twice: {taken}"
+            sent = {route["route_id"] for route in ended["routes"]} & taken.keys()
+            assert bool(sent) == (ended["status"] == "filled"), step
+    for service in services.values():
+        service.stop()
+
+
+async def _ended(http: httpx.AsyncClient, order_id: str) -> dict[str, Any]:
+    """The order when it is closed: the venue is asked about it after 2 s, and three times if it denies it."""
+    async with asyncio.timeout(25):
+        while True:
+            shown = (await http.get(f"/orders/{order_id}")).json()
+            if shown.get("status") in ("filled", "rejected", "cancelled"):
+                found: dict[str, Any] = shown
+                return found
+            await asyncio.sleep(0.1)
+
+
+async def _taken_by_venues(nats: LiveServer) -> Counter[str]:
+    """How often each route reached a venue, by the venues' own journals."""
+    found: Counter[str] = Counter()
+    async with connected(nats.url) as client:
+        for venue in VENUES:
+            journal = await JetStreamJournal.open(client, stream=VENUE_STREAM, subject=f"venue.journal.{venue}")
+            async for batch in journal.follow(Head(), until=(await journal.head()).seq):
+                for recorded in batch:
+                    events = VENUE_COMMITS.read(recorded).events
+                    found.update(event.request.route_id for event in events if isinstance(event, RequestTaken))
+    return found
 
 
 async def test_an_id_is_known_for_ever_whatever_the_window_of_the_server(fresh_nats: LiveServer, tmp_path: Path) -> None:
