@@ -125,11 +125,15 @@ class Audit:
 
     def _reported(self, commit: Commit) -> None:
         """A venue's reports are applied in the order of their numbers, each once."""
+        applied: set[tuple[str, int, str]] = set()
         for event in commit.events:
             number: int | None = getattr(event, "report_seq", None)
             if number is None:
                 continue
             venue: str = getattr(event, "venue")  # noqa: B009 - not every event has one
+            if (venue, number, event.order_id) in applied:
+                continue  # one report, two facts: a correction takes a trade back and books another
+            applied.add((venue, number, event.order_id))
             if number <= self.reports.get(venue, 0):
                 self.violated("report_order", commit.seq, f"report {number} of {venue} was applied behind {self.reports[venue]}")
             self.reports[venue] = max(number, self.reports.get(venue, 0))
@@ -174,6 +178,8 @@ class Audit:
                 if again := routed.keys() & line.legs.keys():
                     self.violated("one_route_an_id", seq, f"route {min(again)} was recorded twice")
                 line.legs |= routed
+            case e.OrderReplaced():
+                line.price = event.reference if event.reference is not None else line.price
             case e.CancelRequested():
                 line.cancelled = line.cancelled or seq
             case e.OrderFilled():
@@ -260,11 +266,15 @@ TRIGGERS: Final[Mapping[type[e.Fact], tuple[str, ...]]] = {
     e.OrderRejected: ("risk_fail", "no_route", "venue_reject"),
     e.OrderRouted: ("route",),
     e.RouteAcknowledged: ("venue_ack", "venue_ack_traded"),
+    e.RouteClosed: ("leg_ended", "leg_ended_traded", "leg_ended_waiting"),
     e.OrderInDoubt: ("no_answer",),
     e.OrderFilled: ("trade_part", "trade_full"),
     e.TradeBusted: ("bust", "bust_traded", "bust_full", "bust_ended"),
     e.CancelRequested: ("cancel",),
-    e.CancelRejected: ("cancel_rejected", "cancel_rejected_traded"),
+    e.CancelRejected: ("cancel_rejected", "cancel_rejected_traded", "cancel_rejected_replacing"),
+    e.ReplaceRequested: ("replace",),
+    e.OrderReplaced: ("replace", "replaced", "replaced_traded", "replaced_full"),
+    e.ReplaceRejected: ("replace_rejected", "replace_rejected_traded"),
     e.OrderCancelled: ("cancel", "venue_cancelled"),
     e.OrderExpired: ("expire",),
 }

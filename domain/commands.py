@@ -40,6 +40,10 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     time_in_force: TimeInForce = TimeInForce.GTC
     expire_at: int | None = None
     priority: int = 0
+    post_only: bool = False
+    reduce_only: bool = False
+    replaces: str = ""
+    """The order that would have these terms; `order_id` is then the replace's own id, and `quantity` what would be left to trade."""
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", gc=False):
@@ -54,6 +58,23 @@ class SubmitOrder(Command, frozen=True, kw_only=True, tag="submit", gc=False):
 class CancelOrder(Command, frozen=True, kw_only=True, tag="cancel", gc=False):
     source: str = "client"
     reason: str = "requested"
+
+
+class ReplaceOrder(Command, frozen=True, kw_only=True, tag="replace", gc=False):
+    """New terms; what is None stays. `replace_id` names the terms they follow; `decision` is risk's, where they weigh more."""
+
+    replace_id: str
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+    stop_price: Decimal | None = None
+    source: str = "client"
+    decision: Decision | None = None
+
+
+class ExpireOrder(Command, frozen=True, kw_only=True, tag="expire", gc=False):
+    """Its time is over: at once where no venue has it, else its venue is asked to cancel it."""
+
+    reason: str
 
 
 class RouteOrder(Command, frozen=True, kw_only=True, tag="route", gc=False):
@@ -91,11 +112,17 @@ class ReportKind(StrEnum):
     CANCELLED = "cancelled"
     EXPIRED = "expired"
     CANCEL_REJECTED = "cancel_rejected"
+    REPLACED = "replaced"
+    REPLACE_REJECTED = "replace_rejected"
     BUST = "bust"
+    CORRECTION = "correction"
 
 
 class VenueReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One execution report as it travels on `fills.<account>`. `report_seq` has no holes per venue and shard."""
+    """One execution report as it travels on `fills.<account>`. `report_seq` has no holes per venue and shard.
+
+    A correction names in `ref_exec_id` the trade that it stands for; a replaced order says its terms.
+    """
 
     report: ReportKind
     order_id: str
@@ -113,10 +140,13 @@ class VenueReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     fee: Decimal | None = None
     liquidity: Liquidity | None = None
     reason: str = ""
+    stop_price: Decimal | None = None
+    replace_id: str = ""
+    ref_exec_id: str = ""
 
 
 class VenueRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One request as it travels on `orders.<account>.new` and `.cancel`."""
+    """One request as it travels on `orders.<account>.new`, `.cancel` and `.replace`: then with the leg's new terms."""
 
     order_id: str
     route_id: str
@@ -132,6 +162,9 @@ class VenueRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     expire_at: int | None = None
     shard: int = 0
     sent_at: int = 0
+    post_only: bool = False
+    reduce_only: bool = False
+    replace_id: str = ""
 
 
-OrderCommand = SubmitOrder | CancelOrder | RouteOrder | RefuseRoute | DoubtRoute | RouteAbsent | VenueReport
+OrderCommand = SubmitOrder | CancelOrder | ReplaceOrder | ExpireOrder | RouteOrder | RefuseRoute | DoubtRoute | RouteAbsent | VenueReport

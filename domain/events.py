@@ -59,6 +59,8 @@ class OrderSubmitted(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     time_in_force: TimeInForce = TimeInForce.GTC
     expire_at: int | None = None
     priority: int = 0
+    post_only: bool = False
+    reduce_only: bool = False
 
 
 class OrderRiskChecked(Fact, frozen=True, kw_only=True, tag=True, gc=False):
@@ -104,12 +106,12 @@ class RouteAcknowledged(Fact, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class RouteClosed(Fact, frozen=True, kw_only=True, tag=True, gc=False):
-    """One leg ended without a trade of its own ending the order; others still work."""
+    """One leg ended without a trade of its own ending the order; others still work. Without a `report_seq` no venue said so."""
 
     route_id: str
     venue: str
     reason: str
-    report_seq: int
+    report_seq: int | None = None
 
 
 class OrderInDoubt(Fact, frozen=True, kw_only=True, tag=True, gc=False):
@@ -121,7 +123,7 @@ class OrderInDoubt(Fact, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class OrderFilled(Fact, frozen=True, kw_only=True, tag=True, gc=False):
-    """A trade, partial or last. `late`: after the order was closed; `overfill`: beyond its quantity."""
+    """A trade, partial or last. `late`: after the order was closed; `overfill`: beyond its quantity; `corrects`: the one it replaces."""
 
     account: str
     client_order_id: str
@@ -134,13 +136,17 @@ class OrderFilled(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     exec_id: str
     venue: str
     route_id: str
-    report_seq: int
+    report_seq: int | None = None
     late: bool = False
     overfill: bool = False
+    corrects: str | None = None
 
 
 class TradeBusted(Fact, frozen=True, kw_only=True, tag=True, gc=False):
-    """The venue took a trade back. Quantity, price and fee are those of the trade, so that a fold can reverse it."""
+    """The venue took a trade back. Quantity, price and fee are those of the trade, so that a fold can reverse it.
+
+    Without a `report_seq` the bust had come before its trade and was parked until then.
+    """
 
     account: str
     symbol: str
@@ -150,7 +156,7 @@ class TradeBusted(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     fee: Decimal
     exec_id: str
     venue: str
-    report_seq: int
+    report_seq: int | None = None
 
 
 class CancelRequested(Fact, frozen=True, kw_only=True, tag=True, gc=False):
@@ -164,6 +170,62 @@ class CancelRejected(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     reason: str
     venue: str
     report_seq: int
+
+
+class ReplaceRequested(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    """Logged before the wire: `leg` as it is to be. The old terms rule until the venue has answered; the order counts at the worse of both.
+
+    In the three events of a replace `leaves_quantity` and `reference` are what the order may still trade and the price it is counted at.
+    """
+
+    replace_id: str
+    leg: Leg
+    quantity: Decimal
+    price: Decimal | None = None
+    stop_price: Decimal | None = None
+    leaves_quantity: Decimal
+    reference: Decimal | None = None
+    limits_version: int | None = None
+    checks: tuple[CheckResult, ...] = ()
+
+
+class OrderReplaced(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    """The order has these terms now: its venue said so, or no venue had it yet."""
+
+    replace_id: str
+    quantity: Decimal
+    price: Decimal | None = None
+    stop_price: Decimal | None = None
+    leaves_quantity: Decimal
+    reference: Decimal | None = None
+    limits_version: int | None = None
+    checks: tuple[CheckResult, ...] = ()
+    route_id: str | None = None
+    venue: str | None = None
+    report_seq: int | None = None
+
+
+class ReplaceRejected(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    """The venue keeps the old terms."""
+
+    replace_id: str
+    reason: str
+    leaves_quantity: Decimal
+    reference: Decimal | None = None
+    venue: str
+    report_seq: int
+
+
+class ReplaceRefused(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    """Never asked of a venue: risk would not have the new terms. The order did not move."""
+
+    source: str
+    reason: str
+    found: str | None = None
+    limit: str | None = None
+    unit: str | None = None
+    limits_version: int | None = None
+    checks: tuple[CheckResult, ...] = ()
 
 
 class OrderCancelled(Fact, frozen=True, kw_only=True, tag=True, gc=False):
@@ -226,6 +288,10 @@ OrderEvent = (
     | TradeBusted
     | CancelRequested
     | CancelRejected
+    | ReplaceRequested
+    | OrderReplaced
+    | ReplaceRejected
+    | ReplaceRefused
     | OrderCancelled
     | OrderExpired
     | TransitionRefused

@@ -27,7 +27,7 @@ class Waiting(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Working(msgspec.Struct, array_like=True, gc=False):
-    """An open order at a venue: its terms, its legs, which of them the venue has answered, and whether a cancel waits for its answer."""
+    """An open order at a venue: its terms, its legs, which of them the venue has answered, and the requests that wait for an answer."""
 
     terms: e.OrderSubmitted
     legs: tuple[e.Leg, ...]
@@ -35,6 +35,7 @@ class Working(msgspec.Struct, array_like=True, gc=False):
     answered: tuple[str, ...] = ()
     cancelling: bool = False
     tried: tuple[str, ...] = ()
+    replacing: e.ReplaceRequested | None = None
 
 
 class ExecutionsState(msgspec.Struct, frozen=True, gc=False):
@@ -46,7 +47,7 @@ class ExecutionsState(msgspec.Struct, frozen=True, gc=False):
 
 
 class Executions:
-    """`to_send`: routes just journaled. `to_cancel`: requests to withdraw. Who sends empties both; who routes empties `queue`."""
+    """`to_send`: routes just journaled. `to_cancel`, `to_replace`: about them. Who sends empties these; who routes empties `queue`."""
 
     def __init__(self, shard: int = 0) -> None:
         self._shard = shard
@@ -57,6 +58,7 @@ class Executions:
         self.to_send: list[VenueRequest] = []
         self.to_cancel: list[VenueRequest] = []
         self.health: dict[str, VenueHealth] = {}
+        self.to_replace: list[VenueRequest] = []
 
     def state(self) -> ExecutionsState:
         """What the journal said so far, to be encoded before the next event. What was taken from the queue waits still for its route."""
@@ -91,6 +93,12 @@ class Executions:
                 self._cancel(event.order_id)
             case e.CancelRejected():
                 self._keep(event.order_id)
+            case e.ReplaceRequested():
+                self._replace(event)
+            case e.OrderReplaced():
+                self._replaced(event)
+            case e.ReplaceRejected() if working := self.working.get(event.order_id):
+                working.replacing = None
 
     def tried(self, order_id: str) -> tuple[str, ...]:
         """Venues that its earlier legs went to, one for each leg."""
@@ -145,6 +153,31 @@ class Executions:
         if working := self.working.get(order_id):
             working.cancelling = False
 
+    def _replace(self, event: e.ReplaceRequested) -> None:
+        if working := self.working.get(event.order_id):
+            working.replacing = event
+            self.to_replace.append(self._replacement(working.terms, event))
+
+    def _replaced(self, event: e.OrderReplaced) -> None:
+        """An order in the queue keeps its place there; whoever is choosing a venue for its old terms will be refused."""
+        changed = {"quantity": event.quantity, "price": event.price, "stop_price": event.stop_price}
+        if waiting := self._waiting.get(event.order_id):
+            terms = msgspec.structs.replace(waiting.terms, **changed)
+            self._waiting[event.order_id] = Waiting(terms, waiting.queued_at, waiting.tried)
+            self.queue.discard(event.order_id)
+            self.queue_again(event.order_id)
+        elif working := self.working.get(event.order_id):
+            working.terms = msgspec.structs.replace(working.terms, **changed)
+            if (asked := working.replacing) is not None and asked.replace_id == event.replace_id:
+                working.legs = tuple(asked.leg if leg.route_id == asked.leg.route_id else leg for leg in working.legs)
+            working.replacing = None
+
+    def queue_again(self, order_id: str) -> None:
+        """What was taken from the queue waits for its route still."""
+        waiting = self._waiting.get(order_id)
+        if waiting is not None and waiting.queued_at is not None:
+            self.queue.put(waiting.terms, waiting.queued_at)
+
     def _close(self, event: e.OrderEvent) -> None:
         self._waiting.pop(event.order_id, None)
         self.queue.discard(event.order_id)
@@ -166,8 +199,14 @@ class Executions:
             stop_price=terms.stop_price,
             time_in_force=terms.time_in_force,
             expire_at=terms.expire_at,
+            post_only=terms.post_only,
+            reduce_only=terms.reduce_only,
             shard=self._shard,
         )
+
+    def _replacement(self, terms: e.OrderSubmitted, asked: e.ReplaceRequested) -> VenueRequest:
+        request = self._request(terms, asked.leg)
+        return msgspec.structs.replace(request, price=asked.price, stop_price=asked.stop_price, replace_id=asked.replace_id)
 
     def unanswered(self, routed_before: int) -> list[VenueRequest]:
         """Every leg that was routed before a time (ns) and that no venue has said a word about, the oldest first."""
@@ -182,3 +221,7 @@ class Executions:
     def uncancelled(self) -> list[VenueRequest]:
         """Every leg whose cancel the venue has neither done nor refused."""
         return [self._request(working.terms, leg) for working in self.working.values() if working.cancelling for leg in working.legs]
+
+    def unreplaced(self) -> list[VenueRequest]:
+        """Every replace that the venue has neither done nor refused. Said again it changes nothing: the venue knows it by its id."""
+        return [self._replacement(working.terms, asked) for working in self.working.values() if (asked := working.replacing) is not None]

@@ -58,6 +58,10 @@ TABLE: Final[tuple[Step, ...]] = (
     Step("venue_ack", (S.PENDING_REPLACE,), S.PENDING_REPLACE, "10"),
     Step("venue_ack_traded", (S.IN_DOUBT,), S.PARTIALLY_FILLED, "13"),
     Step("venue_reject", (S.ROUTED, S.IN_DOUBT, *PENDING), S.REJECTED, "11, 13"),
+    # One leg of several ended. What was in doubt is settled by it when no other leg is silent.
+    Step("leg_ended", (S.ROUTED, S.IN_DOUBT), S.ROUTED, "13, 25"),
+    Step("leg_ended_traded", (S.PARTIALLY_FILLED, S.IN_DOUBT), S.PARTIALLY_FILLED, "13, 25"),
+    *(Step("leg_ended_waiting", (state,), state, "25") for state in (*PENDING, S.IN_DOUBT)),
     Step("venue_reject_requeue", (S.ROUTED,), S.QUEUED, "11"),
     Step("no_answer", (S.ROUTED, S.PARTIALLY_FILLED, *PENDING), S.IN_DOUBT, "12"),
     # A fill is a fact: there is a row for it in every state, also where no venue should have had the order.
@@ -72,12 +76,18 @@ TABLE: Final[tuple[Step, ...]] = (
     Step("venue_cancelled", (S.ROUTED, S.PARTIALLY_FILLED, *PENDING, S.IN_DOUBT), S.CANCELLED, "13, 19, 25"),
     Step("cancel_rejected", (S.PENDING_CANCEL,), S.ROUTED, "20"),
     Step("cancel_rejected_traded", (S.PENDING_CANCEL,), S.PARTIALLY_FILLED, "20"),
+    Step("cancel_rejected_replacing", (S.PENDING_CANCEL,), S.PENDING_REPLACE, "20"),
     Step("replace", (S.ROUTED, S.PARTIALLY_FILLED), S.PENDING_REPLACE, "21"),
-    Step("replaced", (S.PENDING_REPLACE,), S.ROUTED, "22"),
-    Step("replaced_traded", (S.PENDING_REPLACE,), S.PARTIALLY_FILLED, "22"),
-    Step("replaced_full", (S.PENDING_REPLACE,), S.FILLED, "22"),
-    Step("replace_rejected", (S.PENDING_REPLACE,), S.ROUTED, "23"),
-    Step("replace_rejected_traded", (S.PENDING_REPLACE,), S.PARTIALLY_FILLED, "23"),
+    # A venue that says how an order now stands has the order: that settles a doubt, and needs nobody to have asked.
+    Step("replaced", (S.PENDING_REPLACE, S.ROUTED, S.IN_DOUBT), S.ROUTED, "22, 13"),
+    Step("replaced_traded", (S.PENDING_REPLACE, S.PARTIALLY_FILLED, S.IN_DOUBT), S.PARTIALLY_FILLED, "22, 13"),
+    Step("replaced_full", (S.PENDING_REPLACE, S.PARTIALLY_FILLED, S.IN_DOUBT, S.PENDING_CANCEL), S.FILLED, "22, 13"),
+    Step("replace_rejected", (S.PENDING_REPLACE, S.ROUTED, S.IN_DOUBT), S.ROUTED, "23, 13"),
+    Step("replace_rejected_traded", (S.PENDING_REPLACE, S.PARTIALLY_FILLED, S.IN_DOUBT), S.PARTIALLY_FILLED, "23, 13"),
+    *(
+        Step(trigger, (S.PENDING_CANCEL,), S.PENDING_CANCEL, rows)
+        for trigger, rows in (("replaced", "22"), ("replaced_traded", "22"), ("replace_rejected", "23"), ("replace_rejected_traded", "23"))
+    ),
     Step("replace", (S.NEW,), S.NEW, "24"),
     Step("replace", (S.RISK_CHECKED,), S.RISK_CHECKED, "24"),
     Step("replace", (S.QUEUED,), S.QUEUED, "24"),

@@ -3,12 +3,28 @@
 from collections.abc import Iterable
 from decimal import Decimal
 from functools import reduce, singledispatch
+from typing import Final
 
 import msgspec
 
 from domain import events as e
 from domain.lifecycle import CLOSED, State
 from domain.values import ZERO, OrderType, Side, TimeInForce, divide
+
+UNKNOWN_TRADE: Final = "unknown_trade"
+"""Why a bust or correction is quarantined: its trade has not come yet. It is parked with the order until then."""
+
+PARKED_MAX: Final = 100
+
+TIMES_UP: Final = frozenset({"order_timeout", "expire_at", "session_end"})
+"""Why oms itself has a venue cancel an order, which then counts as expired."""
+
+
+class _Named(msgspec.Struct):
+    """What a parked report says of its trade."""
+
+    exec_id: str = ""
+    ref_exec_id: str = ""
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
@@ -40,10 +56,38 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
     busted: bool = False
 
 
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """The numbers of an order, as they were first submitted."""
+
+    quantity: Decimal
+    price: Decimal | None
+    stop_price: Decimal | None
+
+
+class Replacing(msgspec.Struct, frozen=True, gc=False):
+    """New terms that a venue was asked for and has not answered, and the price they would be counted at."""
+
+    replace_id: str
+    quantity: Decimal
+    price: Decimal | None
+    stop_price: Decimal | None
+    reference: Decimal | None
+
+
+class Parked(msgspec.Struct, frozen=True, gc=False):
+    """A bust or correction that came before its trade: the whole report, as JSON."""
+
+    venue: str
+    exec_id: str
+    report: str
+
+
 class Order(msgspec.Struct, kw_only=True, gc=False):
     """State of one order. Only its actor changes it; `seqs` and `commit` are the host's book-keeping, not the order's.
 
-    `refused`: rejected before it was ever queued, which is what its submit was answered. `source` says who ended it.
+    `refused`: rejected before it was ever queued, which is what its submit was answered. `source` says who ended it. `reference` is the
+    price that risk counts it at. `asked` are its first terms, once they were replaced. `expiring`: its cancel was asked because its time
+    was over.
     """
 
     order_id: str
@@ -60,6 +104,8 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     priority: int
     created_at: int
     updated_at: int
+    post_only: bool = False
+    reduce_only: bool = False
     status: State = State.NEW
     version: int = 0
     cum_quantity: Decimal = ZERO
@@ -74,6 +120,12 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     overfill: bool = False
     routes: tuple[Route, ...] = ()
     trades: tuple[Trade, ...] = ()
+    reference: Decimal | None = None
+    replaces: int = 0
+    replacing: Replacing | None = None
+    asked: Asked | None = None
+    expiring: bool = False
+    parked: tuple[Parked, ...] = ()
     seqs: tuple[int, ...] = ()
     commit: int = 0
 
@@ -92,6 +144,16 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     @property
     def live_routes(self) -> tuple[Route, ...]:
         return tuple(r for r in self.routes if r.live)
+
+    @property
+    def next_replace_id(self) -> str:
+        """The id of a replace that follows from the terms as they are."""
+        return f"{self.order_id}-r{self.replaces + 1}"
+
+    def elsewhere(self, route_id: str) -> Decimal:
+        """What the order has but for one leg: what it traded on the others, and what they may trade still."""
+        own = sum((r.cum_quantity for r in self.routes if r.route_id == route_id), ZERO)
+        return self.cum_quantity - own + sum((r.leaves_quantity for r in self.routes if r.route_id != route_id), ZERO)
 
     def trade(self, venue: str, exec_id: str) -> Trade | None:
         return next((t for t in self.trades if t.exec_id == exec_id and t.venue == venue), None)
@@ -113,6 +175,8 @@ def born(event: e.OrderSubmitted) -> Order:
         priority=event.priority,
         created_at=event.at,
         updated_at=event.at,
+        post_only=event.post_only,
+        reduce_only=event.reduce_only,
         status=event.status,
         version=1,
     )
@@ -138,6 +202,11 @@ def evolved(events: Iterable[e.OrderEvent]) -> Order | None:
 @singledispatch
 def _apply(event: e.Fact, order: Order) -> None:
     """Most events change nothing but status, version and time."""
+
+
+@_apply.register
+def _(event: e.OrderRiskChecked, order: Order) -> None:
+    order.reference = order.price if event.reference is None else event.reference
 
 
 @_apply.register
@@ -167,7 +236,49 @@ def _(event: e.TradeBusted, order: Order) -> None:
     order.trades = tuple(
         msgspec.structs.replace(t, busted=True) if (t.venue, t.exec_id) == (event.venue, event.exec_id) else t for t in order.trades
     )
+    order.parked = tuple(p for p in order.parked if (p.venue, p.exec_id) != (event.venue, event.exec_id))
     _recount(order)
+
+
+@_apply.register
+def _(event: e.ReportQuarantined, order: Order) -> None:
+    if event.reason == UNKNOWN_TRADE and len(order.parked) < PARKED_MAX:
+        report = msgspec.json.decode(event.report, type=_Named)
+        order.parked += (Parked(event.venue, report.ref_exec_id or report.exec_id, event.report),)
+
+
+@_apply.register
+def _(event: e.CancelRequested, order: Order) -> None:
+    order.expiring = event.source == "oms" and event.reason in TIMES_UP
+
+
+@_apply.register
+def _(event: e.CancelRejected, order: Order) -> None:
+    order.expiring = False
+
+
+@_apply.register
+def _(event: e.ReplaceRequested, order: Order) -> None:
+    order.replaces += 1
+    order.replacing = Replacing(event.replace_id, event.quantity, event.price, event.stop_price, event.reference)
+
+
+@_apply.register
+def _(event: e.ReplaceRejected, order: Order) -> None:
+    order.replacing = None
+
+
+@_apply.register
+def _(event: e.OrderReplaced, order: Order) -> None:
+    """A leg has what the order asks for without what was traded elsewhere."""
+    if order.asked is None:
+        order.asked = Asked(order.quantity, order.price, order.stop_price)
+    if event.route_id is None:
+        order.replaces += 1
+    else:
+        _change_route(order, event.route_id, quantity=event.quantity - order.elsewhere(event.route_id))
+    order.quantity, order.price, order.stop_price = event.quantity, event.price, event.stop_price
+    order.reference, order.replacing = event.reference, None
 
 
 @_apply.register

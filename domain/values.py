@@ -44,6 +44,7 @@ class TimeInForce(StrEnum):
     IOC = "ioc"
     FOK = "fok"
     GTD = "gtd"
+    DAY = "day"
 
 
 class Liquidity(StrEnum):

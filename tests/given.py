@@ -31,7 +31,8 @@ def approved(order_id: str = ORDER_ID) -> c.Decision:
 
 
 def denied(code: str, order_id: str = ORDER_ID) -> c.Decision:
-    return c.Decision(order_id=order_id, limits_version=3, denial=Denial(code, found="150000", limit="100000", unit="USD"))
+    checks = (CheckResult(code, Decimal(150_000), Decimal(100_000)),)
+    return c.Decision(order_id=order_id, limits_version=3, denial=Denial(code, found="150000", limit="100000", unit="USD"), checks=checks)
 
 
 def submit(asked: c.Terms, decision: c.Decision | None = None) -> c.SubmitOrder:
@@ -62,6 +63,9 @@ def report(
     side: str = "buy",
     symbol: str = SYMBOL,
     account: str = ACCOUNT,
+    stop_price: str | None = None,
+    replace_id: str = "",
+    ref_exec_id: str = "",
 ) -> c.VenueReport:
     return c.VenueReport(
         report=c.ReportKind(kind),
@@ -80,6 +84,9 @@ def report(
         fee=None if fee is None else Decimal(fee),
         liquidity=Liquidity.TAKER,
         reason=reason,
+        stop_price=None if stop_price is None else Decimal(stop_price),
+        replace_id=replace_id,
+        ref_exec_id=ref_exec_id,
     )
 
 

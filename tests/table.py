@@ -10,6 +10,9 @@
     > nothing
     = partially_filled cum=4
 
+`replace 12 @51` asks for other terms (`replace 12 denied code`: risk says no), and `replaced 12 @51`, `replace_rejected why` answer it.
+`correct F2 F1 4 @48` books F2 in the place of F1.
+
 A line that starts with ">" names the events in order: type, status, then fields of the event or, where it has none of that name,
 of the order. A line that starts with "=" says the same of the order alone. Legs are numbered R1, R2, ...; a report is about R1
 unless it says more.
@@ -127,6 +130,33 @@ def _cancel(words: list[str], _: Order | None) -> c.CancelOrder:
     return given.cancel(*words)
 
 
+def _replace(words: list[str], order: Order | None) -> c.ReplaceOrder:
+    """`12`, `@51`, `stop 48`, `checked`, `denied code`, `as r7`: what is not said stays as it is."""
+    assert order is not None
+    asked = c.ReplaceOrder(order_id=given.ORDER_ID, replace_id=order.next_replace_id)
+    while words:
+        word = words.pop(0)
+        changed: dict[str, object]
+        if word == "stop":
+            changed = {"stop_price": Decimal(words.pop(0))}
+        elif word == "checked":
+            changed = {"decision": given.approved()}
+        elif word == "denied":
+            changed = {"decision": given.denied(words.pop(0))}
+        elif word == "as":
+            changed = {"replace_id": words.pop(0)}
+        elif word.startswith("@"):
+            changed = {"price": Decimal(word[1:])}
+        else:
+            changed = {"quantity": Decimal(word)}
+        asked = msgspec.structs.replace(asked, **changed)
+    return asked
+
+
+def _expire(words: list[str], _: Order | None) -> c.ExpireOrder:
+    return c.ExpireOrder(order_id=given.ORDER_ID, reason=words[0])
+
+
 def _no_route(words: list[str], _: Order | None) -> c.RefuseRoute:
     reason, route_id = [*words, None][:2]
     assert reason is not None
@@ -146,18 +176,28 @@ VERBS: dict[str, Callable[[list[str], Order | None], c.OrderCommand]] = {
     "route": _route,
     "cancel": _cancel,
     "no_route": _no_route,
+    "replace": _replace,
+    "expire": _expire,
     "doubt": _doubt,
     "absent": _absent,
 }
-REPORTS = {"ack": "accepted", "reject": "rejected", "venue_cancelled": "cancelled"}
+REPORTS = {"ack": "accepted", "reject": "rejected", "venue_cancelled": "cancelled", "correct": "correction"}
 
 
 def _report(verb: str, words: list[str], order: Order | None, report_seq: int) -> c.VenueReport:
     """`fill F1 4 @49`, `bust F1`, `ack V1`, `reject why`: the rest of the words are `R2` or `field=value`."""
     known: dict[str, str] = {}
-    if verb in ("fill", "bust"):
+    if verb in ("fill", "bust", "correct"):
         known["exec_id"] = words.pop(0)
-    if verb == "fill":
+    if verb == "correct":
+        known["ref_exec_id"] = words.pop(0)
+    if verb in ("replaced", "replace_rejected"):
+        known["replace_id"] = order.replacing.replace_id if order and order.replacing else f"{given.ORDER_ID}-r1"
+    if verb == "replaced":
+        known["quantity"] = words.pop(0)
+        if words and words[0].startswith("@"):
+            known["price"] = words.pop(0)[1:]
+    if verb in ("fill", "correct"):
         known["quantity"], known["price"] = words.pop(0), words.pop(0)[1:]
     if verb == "ack":
         known["venue_order_id"] = words.pop(0)

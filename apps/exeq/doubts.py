@@ -46,6 +46,7 @@ class Doubts:
         self._shard = shard
         self._silent_since: dict[str, float] = {}
         self._uncancelled_since: dict[str, float] = {}
+        self._unreplaced_since: dict[str, float] = {}
         self._negatives: dict[str, int] = {}
         self._doubted: set[str] = set()
 
@@ -54,6 +55,7 @@ class Doubts:
             await asyncio.sleep(ASK_EVERY_S)
             if self._executor.caught_up():
                 self._cancel_again()
+                self._replace_again()
                 await self._round()
 
     def _cancel_again(self) -> None:
@@ -62,6 +64,12 @@ class Doubts:
         for request in overdue:
             del self._uncancelled_since[request.route_id]
             self._executor.cancel(request)
+
+    def _replace_again(self) -> None:
+        self._unreplaced_since, overdue = _overdue(self._unreplaced_since, self._executor.executions.unreplaced())
+        for request in overdue:
+            del self._unreplaced_since[request.route_id]
+            self._executor.replace(request)
 
     async def _round(self) -> None:
         self._silent_since, silent = _overdue(self._silent_since, self._executor.executions.unanswered(WHENEVER))

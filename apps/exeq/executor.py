@@ -85,6 +85,7 @@ class Executor:
             if self.is_past(seq):
                 self.executions.to_send.clear()
                 self.executions.to_cancel.clear()
+                self.executions.to_replace.clear()
         self._send()
         if len(self.executions.queue):
             self._work.set()
@@ -100,10 +101,16 @@ class Executor:
                 self._put("new", request)
         for request in self._taken(self.executions.to_cancel):
             self.cancel(request)
+        for request in self._taken(self.executions.to_replace):
+            self.replace(request)
 
     def cancel(self, request: VenueRequest) -> None:
         """Unlike a new order this may be said twice: a venue that has cancelled, or never had the order, changes nothing."""
         self._put("cancel", request)
+
+    def replace(self, request: VenueRequest) -> None:
+        """This too may be said twice: a venue knows a replace by its id."""
+        self._put("replace", request)
 
     @staticmethod
     def _taken(requests: list[VenueRequest]) -> Iterable[VenueRequest]:
@@ -214,8 +221,15 @@ class Executor:
         """
         if answer.ok or answer.code == "illegal_transition":
             self._asked.pop(command.order_id, None)
+            if not answer.ok and isinstance(command, RouteOrder):
+                asyncio.get_running_loop().call_later(ASK_AGAIN_S, self._queue_again, command.order_id)
             return False
         return True
+
+    def _queue_again(self, order_id: str) -> None:
+        """Its terms were replaced while a venue was chosen for the old ones: by now the journal has told us the new ones."""
+        self.executions.queue_again(order_id)
+        self._work.set()
 
     def stats(self) -> dict[str, Any]:
         return {

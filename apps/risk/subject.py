@@ -38,6 +38,8 @@ class PlainOrder(msgspec.Struct, forbid_unknown_fields=True):
     time_in_force: TimeInForce = TimeInForce.GTC
     expire_at: int | None = None
     priority: int = 0
+    post_only: bool = False
+    reduce_only: bool = False
 
     def terms(self) -> Terms:
         fields = {name: getattr(self, name) for name in self.__struct_fields__ if name != "type"}

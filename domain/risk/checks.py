@@ -26,6 +26,7 @@ class Case(msgspec.Struct, frozen=True, gc=False):
     blocked: bool
     priced: bool
     sells: bool
+    reduce_only: bool
     may_short: bool
     reduces: bool
     quantity: Decimal
@@ -57,6 +58,13 @@ def _symbol_blocked(case: Case) -> Measured:
 
 def _no_reference_price(case: Case) -> Measured:
     return None if case.priced else (ONE, ZERO)
+
+
+def _reduce_only(case: Case) -> Measured:
+    """What may still trade on its side, and what there is to close."""
+    if not case.reduce_only:
+        return None
+    return case.open_quantity + case.quantity, max(case.held if case.sells else -case.held, ZERO)
 
 
 def _order_notional(case: Case) -> Measured:
@@ -96,6 +104,7 @@ def _price_history(case: Case) -> Measured:
 CHECKS: Final = (
     Check("symbol_blocked", None, None, _symbol_blocked),
     Check("no_reference_price", None, None, _no_reference_price),
+    Check("reduce_only", None, "shares", _reduce_only),
     Check(names.ORDER_SIZE_LIMIT, names.ORDER_SIZE_LIMIT, "USD", _order_notional),
     Check(names.ORDER_SIZE_LIMIT, names.ORDER_SIZE_LIMIT, "shares", _order_quantity),
     Check(names.POSITION_LIMIT, names.POSITION_LIMIT, "USD", _position),

@@ -34,6 +34,8 @@ class Risk:
         if held is not None and held.terms == terms:
             self.exposure.renew(terms.order_id, now_ns)
             return held.decision
+        if terms.replaces:
+            return self._decide_replace(terms, now_ns)
         if held is not None or terms.order_id in self.exposure.orders:
             return Decision(terms.order_id, self.limits.version, denial=Denial("duplicate_order"))
         decision = self.dry(terms, now_ns)
@@ -42,6 +44,20 @@ class Risk:
             price = decision.reference * self.marks.rates[terms.symbol]
             open_ = Open(terms.account, terms.symbol, terms.side, terms.quantity, price)
             self.exposure.reserve(terms.order_id, Reservation(open_, terms, decision, now_ns))
+        return decision
+
+    def _decide_replace(self, terms: Terms, now_ns: int) -> Decision:
+        """New terms of an open order: checked as though it did not count, and reserved up to the worse of both."""
+        self.exposure.release(terms.order_id)
+        old = self.exposure.orders.get(terms.replaces)
+        if old is None:
+            return Decision(terms.order_id, self.limits.version, denial=Denial("risk_error", found="order_not_seen"))
+        decision = self.exposure.without(old, lambda: self.dry(terms, now_ns))
+        if decision.denial is None:
+            assert decision.reference is not None
+            price = max(old.price, decision.reference * self.marks.rates[terms.symbol])
+            worse = Open(terms.account, terms.symbol, terms.side, max(old.quantity, terms.quantity), price)
+            self.exposure.reserve(terms.order_id, Reservation(worse, terms, decision, now_ns, instead=old))
         return decision
 
     def dry(self, terms: Terms, now_ns: int) -> Decision:
@@ -75,6 +91,7 @@ class Risk:
             blocked=self.controls.blocked(symbol),
             priced=price is not None,
             sells=sells,
+            reduce_only=terms.reduce_only,
             may_short=self.instruments[symbol].shortable or terms.account in self.limits.short_accounts,
             reduces=open_quantity + quantity <= -held,
             quantity=quantity,

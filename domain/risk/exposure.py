@@ -4,13 +4,17 @@ Every number of a check is read off these sums, so a check costs the same with o
 what is added when an order opens is what is taken away when it closes, to the last digit.
 """
 
+from collections.abc import Callable
 from decimal import Decimal
+from typing import TypeVar
 
 import msgspec
 
 from domain.commands import Decision, Terms
 from domain.risk.marks import Marks
 from domain.values import ZERO, Side, divide
+
+T = TypeVar("T")
 
 
 def side_worst(held: Decimal, value: Decimal, quantity: Decimal, notional: Decimal) -> Decimal:
@@ -125,12 +129,16 @@ class Open(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reservation(msgspec.Struct, frozen=True, gc=False):
-    """Approved, not yet seen in the journal. The decision is kept so that a repeated question gets the same answer."""
+    """Approved, not yet seen in the journal. The decision is kept so that a repeated question gets the same answer.
+
+    `instead` is the open order whose place `open` would take: only the difference of both is reserved.
+    """
 
     open: Open
     terms: Terms
     decision: Decision
     at_ns: int
+    instead: Open | None = None
 
 
 class Exposure:
@@ -169,6 +177,8 @@ class Exposure:
 
     def reserve(self, order_id: str, reservation: Reservation) -> None:
         self._count(reservation.open)
+        if reservation.instead is not None:
+            self._discount(reservation.instead)
         self.reservations[order_id] = reservation
 
     def renew(self, order_id: str, at_ns: int) -> None:
@@ -180,6 +190,16 @@ class Exposure:
         reservation = self.reservations.pop(order_id, None)
         if reservation is not None:
             self._discount(reservation.open)
+            if reservation.instead is not None:
+                self._count(reservation.instead)
+
+    def without(self, open_: Open, look: Callable[[], T]) -> T:
+        """What `look` finds when the open order does not count."""
+        self._discount(open_)
+        try:
+            return look()
+        finally:
+            self._count(open_)
 
     def release_before(self, at_ns: int) -> list[str]:
         """The order ids of reservations made before `at_ns`, released: they were approved and never journaled."""
@@ -203,6 +223,18 @@ class Exposure:
         open_ = self.orders[order_id]
         self._discount(open_)
         self.orders[order_id] = changed = msgspec.structs.replace(open_, quantity=quantity)
+        self._count(changed)
+
+    def restated(self, order_id: str, quantity: Decimal, price: Decimal | None, *, worst: bool = False) -> None:
+        """The order may trade this much at this price, or, while that is not settled, what is worse of it and what it was."""
+        open_ = self.orders.get(order_id)
+        if open_ is None:
+            return
+        price = open_.price if price is None else price
+        if worst:
+            quantity, price = max(quantity, open_.quantity), max(price, open_.price)
+        self._discount(open_)
+        self.orders[order_id] = changed = msgspec.structs.replace(open_, quantity=quantity, price=price)
         self._count(changed)
 
     def closed(self, order_id: str) -> None:

@@ -47,6 +47,8 @@ class RiskFold:
             self._traded(event, event.quantity, event.fee)
         elif isinstance(event, e.TradeBusted):
             self._traded(event, -event.quantity, -event.fee)
+        elif isinstance(event, e.ReplaceRequested | e.OrderReplaced | e.ReplaceRejected):
+            self._restated(event)
         if event.status in CLOSED:
             self._submitted.pop(order_id, None)
             self.exposure.closed(order_id)
@@ -57,6 +59,15 @@ class RiskFold:
         assert price is not None, f"order {event.order_id} passed risk without a price to value it at"
         usd = price * self._rate(terms.symbol)
         self.exposure.opened(event.order_id, Open(terms.account, terms.symbol, terms.side, terms.quantity, usd))
+
+    def _restated(self, event: e.ReplaceRequested | e.OrderReplaced | e.ReplaceRejected) -> None:
+        """Until its venue has answered, an order counts at the worse of its old and its new terms."""
+        self.exposure.release(event.replace_id)
+        open_ = self.exposure.orders.get(event.order_id)
+        if open_ is not None:
+            price = None if event.reference is None else event.reference * self._rate(open_.symbol)
+            asked = isinstance(event, e.ReplaceRequested)
+            self.exposure.restated(event.order_id, event.leaves_quantity, price, worst=asked)
 
     def _traded(self, event: e.OrderFilled | e.TradeBusted, quantity: Decimal, fee: Decimal) -> None:
         """`quantity` and `fee` are negative for a bust: then the position goes back, and the order may trade that much again."""

@@ -72,6 +72,7 @@ def order(account: str, order_id: str, side: str, quantity: str, symbol: str, *p
 
 def submitted(terms: c.Terms) -> e.OrderSubmitted:
     fields = msgspec.structs.asdict(terms)
+    del fields["replaces"]
     return e.OrderSubmitted(at=0, status=State.NEW, **fields)
 
 

@@ -19,7 +19,7 @@ from tests.domain.test_lifecycle import STORY
 from tests.table import Scene, check
 
 LEGS = (("R1", "PAPER_A", "6"), ("R2", "PAPER_B", "4"))
-WORKING = {State.ROUTED, State.PARTIALLY_FILLED, State.PENDING_CANCEL, State.IN_DOUBT}
+WORKING = {State.ROUTED, State.PARTIALLY_FILLED, State.PENDING_CANCEL, State.PENDING_REPLACE, State.IN_DOUBT}
 VENUES = {"R1": "PAPER_A", "R2": "PAPER_B", "R7": "PAPER_A"}
 
 routes = st.sampled_from(["R1", "R2", "R7"])
@@ -37,9 +37,29 @@ reports = st.builds(
     routes,
     st.integers(1, 6),
 )
+R1 = f"{given.ORDER_ID}-r1"
+answers = st.builds(
+    lambda q, r, named: given.report("replaced", quantity=q, route_id=r, venue=VENUES[r], replace_id=named),
+    quantities,
+    routes,
+    st.sampled_from([R1, ""]),
+)
+corrections = st.builds(
+    lambda n, was, r, q: given.report(
+        "correction", exec_id=f"F{n}", ref_exec_id=f"F{was}", quantity=q, price="48", route_id=r, venue=VENUES[r]
+    ),
+    st.integers(1, 9),
+    st.integers(1, 6),
+    routes,
+    quantities,
+)
 requests = st.sampled_from(
     [
         given.cancel(),
+        c.ReplaceOrder(order_id=given.ORDER_ID, replace_id=R1, quantity=Decimal(12)),
+        c.ReplaceOrder(order_id=given.ORDER_ID, replace_id=R1, quantity=Decimal(2), price=Decimal(49)),
+        c.ReplaceOrder(order_id=given.ORDER_ID, replace_id=R1, quantity=Decimal(99), decision=given.denied("order_size_limit")),
+        c.ExpireOrder(order_id=given.ORDER_ID, reason="order_timeout"),
         given.route(*LEGS),
         given.route(("R1", "PAPER_A", "10")),
         c.RefuseRoute(order_id=given.ORDER_ID, reason="x"),
@@ -49,7 +69,7 @@ requests = st.sampled_from(
     ]
 )
 submits = st.sampled_from([given.submit(given.terms()), given.submit(given.terms(), given.denied("order_size_limit"))])
-lives = st.tuples(submits, st.lists(st.one_of(requests, fills, reports, st.just(given.route(*LEGS))), max_size=30))
+lives = st.tuples(submits, st.lists(st.one_of(requests, fills, reports, answers, corrections, st.just(given.route(*LEGS))), max_size=30))
 
 
 @settings(max_examples=300, deadline=None)
@@ -107,6 +127,9 @@ SET = (
     given.report("cancelled", route_id="R2", venue="PAPER_B"),
     given.report("rejected"),
     given.report("cancel_rejected"),
+    given.report("replaced", quantity="7", replace_id=R1),
+    given.report("replace_rejected", replace_id=R1),
+    c.ReplaceOrder(order_id=given.ORDER_ID, replace_id=R1, quantity=Decimal(11)),
     given.cancel(),
 )
 

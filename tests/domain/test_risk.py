@@ -18,6 +18,7 @@ from tests.domain.risk_scene import SECOND, Scene, busted, check, filled, new_ri
 CODES = [
     "symbol_blocked",
     "no_reference_price",
+    "reduce_only",
     "order_size_limit",
     "order_size_limit",
     "position_limit",

@@ -24,7 +24,6 @@ HOME: Final = Path(__file__).parent
 EXCUSED: Final = {
     "JournalAccepted.order_id": "it belongs to no order",
     "JournalAccepted.status": "it belongs to no order",
-    "the state pending_replace": "no command replaces an order yet",
 }
 """What is in no journal, and why."""
 

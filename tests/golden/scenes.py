@@ -106,6 +106,26 @@ stranger fill Q1 1 @50
 early submit buy 1 @50
 early fill W1 0.5 @50
 
+careful submit sell 3 @52 | order_type=stop_limit stop_price=53 post_only=true reduce_only=true
+careful replace 4 @51.5 stop 52.5 checked
+careful replace 900 denied order_size_limit
+careful route PAPER_A
+
+careful ack V20
+careful replace 5 @51 stop 52 checked
+careful replaced 5 @51 stop_price=52
+careful fill C1 1 @51 fee=0.1
+
+careful replace 2 @51.25
+careful replace_rejected too_late
+careful correct C2 C1 1 @51.5 fee=0.1
+careful bust C9
+careful fill C9 0.5 @51
+
+careful replace 1.5
+careful cancel
+careful replaced 1.5
+
 kept submit buy 3 @50
 waits submit sell 3 @52
 

@@ -1,0 +1,114 @@
+"""The end of a leg, whoever says so: its venue, or exeq that never sent it or found that it never arrived."""
+
+from typing import Any
+
+from domain import commands as c
+from domain import events as e
+from domain.deciding import Events, must, refused, traded
+from domain.lifecycle import State, step
+from domain.order import Order, Route
+
+Ending = type[e.OrderRejected] | type[e.OrderCancelled] | type[e.OrderExpired]
+
+_TRIGGERS: dict[Ending, str] = {e.OrderRejected: "venue_reject", e.OrderCancelled: "venue_cancelled", e.OrderExpired: "expire"}
+
+
+def leg_ended(
+    order: Order,
+    route: Route,
+    kind: Ending,
+    now: int,
+    *,
+    source: str,
+    reason: str,
+    found: str | None = None,
+    report_seq: int | None = None,
+) -> Events:
+    """With other legs alive the order works on. A reject after a trade is a cancel of the rest."""
+    if any(other.live and other.route_id != route.route_id for other in order.routes):
+        status = must(order.status, _leg_trigger(order, route))
+        closed = e.RouteClosed(
+            order_id=order.order_id,
+            at=now,
+            status=status,
+            route_id=route.route_id,
+            venue=route.venue,
+            reason=reason,
+            report_seq=report_seq,
+        )
+        return (closed,)
+    if kind is e.OrderRejected and order.cum_quantity:
+        kind = e.OrderCancelled
+    more: dict[str, Any] = {"found": found} if kind is e.OrderRejected else {}
+    ended = kind(
+        order_id=order.order_id,
+        at=now,
+        status=must(order.status, _TRIGGERS[kind]),
+        source=source,
+        reason=reason,
+        route_id=route.route_id,
+        venue=route.venue,
+        report_seq=report_seq,
+        **more,
+    )
+    return (ended,)
+
+
+def _leg_trigger(order: Order, ended: Route) -> str:
+    """Where nobody waits for an answer the order works. A doubt is settled by this leg, but not while another one is silent."""
+    others = [route for route in order.live_routes if route.route_id != ended.route_id]
+    doubt = order.status is State.IN_DOUBT and any(silent(route) for route in others)
+    if doubt or order.status in (State.PENDING_CANCEL, State.PENDING_REPLACE):
+        return "leg_ended_waiting"
+    return traded(order, "leg_ended")
+
+
+def silent(route: Route) -> bool:
+    """Nobody has said a word about it yet."""
+    return route.live and not route.venue_order_id and not route.cum_quantity
+
+
+def _silent_route(order: Order, route_id: str) -> Route | None:
+    return next((route for route in order.routes if route.route_id == route_id and silent(route)), None)
+
+
+def not_sent(order: Order, command: c.RefuseRoute, now: int) -> Events:
+    """exeq had no venue for the order, or (with a `route_id`) did not send what had been routed."""
+    if order.status is State.REJECTED and order.source == "exeq":
+        return ()  # asked again by an exeq that did not hear the answer
+    if command.route_id is not None:
+        return _route_not_sent(order, command, command.route_id, now)
+    status = step(order.status, "no_route")
+    if status is None:
+        return (refused(order, "no_route", "exeq", command.reason, now),)
+    return (e.OrderRejected(order_id=order.order_id, at=now, status=status, source="exeq", reason=command.reason, found=command.detail),)
+
+
+def _route_not_sent(order: Order, command: c.RefuseRoute, route_id: str, now: int) -> Events:
+    route = next((route for route in order.routes if route.route_id == route_id), None)
+    if route is not None and route.ended:
+        return ()
+    if order.closed or route is None or not silent(route):
+        return (refused(order, "venue_reject", "exeq", command.reason, now),)
+    return leg_ended(order, route, e.OrderRejected, now, source="exeq", reason=command.reason, found=command.detail)
+
+
+def doubted(order: Order, command: c.DoubtRoute, now: int) -> Events:
+    """Only a route that nobody has said a word about can be in doubt; once is enough."""
+    route = _silent_route(order, command.route_id)
+    if route is None or order.status is State.IN_DOUBT:
+        return ()
+    status = step(order.status, "no_answer")
+    if status is None:
+        return (refused(order, "no_answer", "exeq", command.reason, now),)
+    return (
+        e.OrderInDoubt(order_id=order.order_id, at=now, status=status, route_id=route.route_id, venue=route.venue, reason=command.reason),
+    )
+
+
+def absent(order: Order, command: c.RouteAbsent, now: int) -> Events:
+    """Evidence settles a doubt, never a timer: the venue does not have the order, so the route never arrived."""
+    route = _silent_route(order, command.route_id)
+    if route is None or order.status is not State.IN_DOUBT:
+        return ()
+    return leg_ended(order, route, e.OrderRejected, now, source="exeq", reason="never_arrived", found=command.evidence)
