@@ -1,6 +1,7 @@
 """The only place where ports meet machines: each service takes its connections from here."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -15,6 +16,7 @@ from adapters.jetstream import JetStreamJournal, ensure_stream, stream_state
 from adapters.memory import MemoryOrderStore
 from adapters.natsmonitor import NotDurable, health_trouble, require_fsync
 from adapters.orderstore import SqliteOrderStore
+from adapters.price_history import PRICES_CHANGED, QuestDbPrices, SqlitePrices
 from adapters.questdb import QuestDbFills
 from adapters.snapshots import FileSnapshots
 from adapters.sqlite import SqliteFills
@@ -173,6 +175,20 @@ def fills(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> QuestDb
     chassis.exits.push_async_callback(store.close)
     chassis.health.depend(settings.fills, lambda: _trouble(store))
     return store
+
+
+def prices(chassis: Chassis[RiskSettings] | Chassis[GatewaySettings]) -> QuestDbPrices | SqlitePrices:
+    """Daily closes where the configuration says that fills are: QuestDB, or a SQLite file in the data directory."""
+    settings = chassis.settings
+    if settings.fills == "sqlite":
+        return SqlitePrices(settings.service.data_dir or Path())
+    return QuestDbPrices(str(settings.questdb.pg_url))
+
+
+async def tell_prices(client: Client) -> None:
+    """Somebody has written closes. Nobody waits for it: whoever reads them looks by itself in a while."""
+    with contextlib.suppress(Unavailable):
+        await bus.publish(client, PRICES_CHANGED, b"")
 
 
 async def _trouble(store: Any) -> str | None:

@@ -122,6 +122,7 @@ class RiskChecksSection(Section):
         "position_limit",
         "order_size_limit",
         "buying_power",
+        "var_limit",
         "concentration_limit",
         "short_restriction",
     )
@@ -132,6 +133,9 @@ class RiskChecksSection(Section):
     max_portfolio_var_usd: Money = Decimal(50_000)
     var_confidence_level: Exact = Decimal("0.99")
     var_lookback_days: Annotated[int, Field(ge=2, le=3650)] = 30
+    var_method: Literal["historical", "parametric"] = "historical"
+    price_history_age_max_days: Annotated[int, Field(ge=1, le=100_000)] = 7
+    price_history_refresh_sec: Seconds = 30
     initial_buying_power_usd: Money = Decimal(100_000)
     margin_requirement_pct: Percent = Decimal(50)
     reservation_ttl_ms: Millis = 2000

@@ -89,8 +89,6 @@ class RiskSettings(Settings):
     following: FollowingSection = FollowingSection()
 
     def notices(self) -> list[str]:
-        if "var_limit" in self.risk_checks.enabled:
-            return ["risk_checks.enabled has var_limit: without price history every order is refused with no_price_history"]
         if not self.risk_checks.enabled:
             return ["risk_checks.enabled is empty: only symbol blocks refuse an order"]
         return []
@@ -163,6 +161,8 @@ class GatewayMonitoring(MonitoringSection):
 class GatewaySettings(Settings):
     service: GatewayService = GatewayService()
     quotes: QuotesSection = QuotesSection()
+    questdb: QuestdbSection = QuestdbSection()
+    fills: FillsStore = "questdb"
     faults: Literal["denied", "allowed"] = "denied"
     monitoring: GatewayMonitoring = GatewayMonitoring()
     journal: JournalSection = JournalSection()

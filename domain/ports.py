@@ -9,6 +9,7 @@ import msgspec
 from domain.events import OrderEvent
 from domain.order import Order
 from domain.position import Position
+from domain.risk.history import DailyClose
 
 
 class Fenced(Exception):
@@ -143,6 +144,25 @@ class Fills(Protocol):
 
     async def count(self, until: int) -> int:
         """How many rows the fills table has that are not of a later sequence, whatever else is wrong with them. Unavailable."""
+
+
+class Prices(Protocol):
+    """Daily closes, by which value at risk is measured: one for each day and symbol, whoever wrote last."""
+
+    async def prepare(self) -> None:
+        """Make the table when it is missing. Unavailable."""
+
+    async def ping(self) -> None:
+        """Unavailable when it does not answer."""
+
+    async def write(self, closes: Sequence[DailyClose]) -> None:
+        """Store them; they can be read when it returns. The same ones again change nothing. Unavailable."""
+
+    async def recent(self, symbols: Iterable[str], days: int) -> list[DailyClose]:
+        """The last so many closes of each of these symbols. Unavailable."""
+
+    async def real_symbols(self) -> frozenset[str]:
+        """Symbols that have closes of another source than the simulation. Unavailable."""
 
 
 class StoredOrders(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ class SimulatedMarket:
     def __init__(self, instrument: Instrument, start: Decimal, swing_pct: Decimal, size: Decimal, spread_ticks: int, seed: int) -> None:
         self._instrument = instrument
         self._spread_ticks = spread_ticks
+        self._seed = seed
         self._random = random.Random(f"{seed}:{instrument.symbol}")
         self._start_ticks = int(start // instrument.tick)
         self._swing_ticks = max(int(start * swing_pct.scaleb(-2) // instrument.tick), 1)
@@ -32,6 +33,12 @@ class SimulatedMarket:
         while True:
             yield self._quote()
             self._step()
+
+    def close(self, day: int) -> Decimal:
+        """The mid at which a day ended (counted from 1970-01-01), as far from `start` as mids go: the same for the same seed and day."""
+        chance = random.Random(f"{self._seed}:{self._instrument.symbol}:{day}")
+        away = chance.randint(-self._swing_ticks, self._swing_ticks)
+        return max(self._start_ticks + away, 1) * self._instrument.tick
 
     def _step(self) -> None:
         swing, away = self._swing_ticks, self._away_ticks

@@ -1,6 +1,7 @@
 """live-gateway, wired so that it can be read aloud."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ from nats.aio.client import Client
 
 from adapters.clock import SystemClock
 from apps import wiring
+from apps.gateway.closes import keep_closes
 from apps.gateway.feed import Recording, Venues, simulate
 from apps.gateway.host import VenueHost
 from apps.gateway.reports import VENUE_COMMITS
@@ -64,8 +66,12 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     chassis.spawn(audience.heartbeat(), "heartbeat")
     await intake.listen(client)
     await sessions.listen(client)
-    if feed := _feed(settings, recording, _markets(simulated, instruments, settings.quotes.seed), audience, clock):
+    markets = _markets(simulated, instruments, settings.quotes.seed)
+    if feed := _feed(settings, recording, list(markets.values()), audience, clock):
         chassis.spawn(feed, "quotes")
+
+    if recording is None:
+        chassis.spawn(keep_closes(markets, wiring.prices(chassis), clock, partial(wiring.tell_prices, client)), "simulated closes")
 
     def stats() -> dict[str, object]:
         return {
@@ -92,11 +98,11 @@ def recorded_quotes(path: Path, instruments: Mapping[str, Instrument]) -> Sequen
         raise ConfigError(f"{path}: {error}") from error
 
 
-def _markets(simulated: Mapping[str, SimulatedQuote], instruments: Mapping[str, Instrument], seed: int) -> list[SimulatedMarket]:
-    return [
-        SimulatedMarket(instruments[symbol], quote.start, quote.swing_pct, quote.size, quote.spread_ticks, seed)
+def _markets(simulated: Mapping[str, SimulatedQuote], instruments: Mapping[str, Instrument], seed: int) -> dict[str, SimulatedMarket]:
+    return {
+        symbol: SimulatedMarket(instruments[symbol], quote.start, quote.swing_pct, quote.size, quote.spread_ticks, seed)
         for symbol, quote in sorted(simulated.items())
-    ]
+    }
 
 
 def _feed(

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from domain.commands import Decision
 from domain.controls import Controls
+from domain.risk.checks import NO_PRICE_HISTORY
 from domain.risk.engine import Risk
 from domain.risk.exposure import Account, Holding
 from domain.values import ZERO, divide, plain, rfc3339
@@ -45,8 +46,8 @@ def portfolio_view(risk: Risk, account: Account) -> View:
         "reservations": (account.worst - account.gross) * rate,
         "buying_power": account.equity - account.worst * rate,
         "concentration": _largest(account),
-        "var": None,
-        "var_reason": "no_price_history",
+        "var": None if account.unmeasured else account.var.measure(account.losses),
+        "var_reason": NO_PRICE_HISTORY if account.unmeasured else None,
         "symbols": symbols,
     }
 

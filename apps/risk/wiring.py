@@ -3,13 +3,15 @@
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
+from statistics import NormalDist
 from typing import Any, Final
+
+from nats.aio.client import Client
 
 from adapters.chain import GENESIS
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS, Commit
 from adapters.controls import CONTROL_COMMITS, open_controls
-from adapters.price_history import QuestdbPriceHistory
 from adapters.risk_snapshot import ValkeySnapshots
 from apps import wiring
 from apps.chassis import Chassis, Service
@@ -20,6 +22,7 @@ from apps.risk.door import Door
 from apps.risk.gate import Gate
 from apps.risk.measures import Measures
 from apps.risk.mirror import Mirror
+from apps.risk.prices import PriceHistory
 from apps.risk.subject import Ear
 from apps.risk.ticks import Ticks
 from config.catalogue import load_instruments
@@ -28,10 +31,11 @@ from config.settings import RiskSettings
 from domain.controls import ControlEvent, Controls
 from domain.events import OrderEvent
 from domain.risk.engine import Risk
-from domain.risk.limits import Limits
+from domain.risk.limits import VAR_LIMIT, Limits
 from domain.risk.state import VERSION, RiskState
+from domain.risk.var import Method
+from domain.values import MONEY_PLACES
 
-QUESTDB_TIMEOUT_S: Final = 1.0
 CONTROLS_WAIT_S: Final = 0.0
 """A block has to take effect at once."""
 
@@ -72,13 +76,13 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     wiring.keep(chassis, snapshots, journal_follower)
 
     await _valkey(chassis, risk, clock)
-    await _questdb(chassis)
+    history = await _price_history(chassis, risk, clock, client)
     await Ticks(risk, measures, time.monotonic_ns).start(client)
     await Ear(client, desk, measures, checks.batch_max).start()
     door = Door(risk, desk, Blocks(symbols, CONTROL_COMMITS, control_follower, controls), measures, clock)
 
     def stats() -> dict[str, Any]:
-        return {**measures.stats(), "snapshots": snapshots.stats()}
+        return {**measures.stats(), "price_history": history.stats() if history else None, "snapshots": snapshots.stats()}
 
     return Service(router=door.router(), fast={("POST", "/check"): door.check}, stats=stats)
 
@@ -96,8 +100,17 @@ def limits_of(checks: RiskChecksSection) -> Limits:
         market_buffer=_fraction(checks.market_buffer_pct),
         short_accounts=frozenset(checks.short_allowed_accounts),
         var_max=checks.max_portfolio_var_usd,
+        var_method=_method(checks),
         quote_age_max_ns=int(checks.quote_age_max_sec * 1e9),
     )
+
+
+def _method(checks: RiskChecksSection) -> Method:
+    """The quantile of the normal distribution comes from a float, once, rounded to 12 places: everything behind it is exact."""
+    level = checks.var_confidence_level
+    if checks.var_method == "historical":
+        return Method(level)
+    return Method(level, Decimal(f"{NormalDist().inv_cdf(float(level)):.{MONEY_PLACES}f}"))
 
 
 def _fraction(percent: Decimal) -> Decimal:
@@ -143,15 +156,30 @@ async def _valkey(chassis: Chassis[RiskSettings], risk: Risk, clock: SystemClock
     chassis.spawn(Mirror(risk, snapshots, clock).run(), "snapshots for readers")
 
 
-async def _questdb(chassis: Chassis[RiskSettings]) -> None:
-    """Nothing reads it before there is value at risk; with fills in SQLite there may be none at all."""
+async def _price_history(chassis: Chassis[RiskSettings], risk: Risk, clock: SystemClock, client: Client) -> PriceHistory | None:
+    """A dependency of /health, not of a decision: orders are measured by what was read last. None when nothing is measured by it."""
+    store = wiring.prices(chassis)
     if chassis.settings.fills == "sqlite":
-        chassis.log.info("running without QuestDB: fills are in SQLite")
-        return
-    history = QuestdbPriceHistory.at(chassis.settings.questdb.http_url, timeout_s=QUESTDB_TIMEOUT_S)
-    chassis.exits.push_async_callback(history.close)
-    await _greet(chassis, "QuestDB", history.ping, chassis.settings.questdb.http_url)
-    chassis.health.depend("questdb", history.ping)
+        chassis.log.info("running without QuestDB: fills and daily closes are in SQLite")
+    else:
+        await _greet(chassis, "QuestDB", store.ping, chassis.settings.questdb.http_url)
+        chassis.health.depend("questdb", store.ping)
+    if VAR_LIMIT not in risk.limits.enabled:
+        return None
+    checks = chassis.settings.risk_checks
+    chassis.ready.set("price history", False, "no daily closes yet")
+    history = PriceHistory(
+        risk,
+        store,
+        clock,
+        returns=checks.var_lookback_days,
+        age_max_days=checks.price_history_age_max_days,
+        refresh_s=checks.price_history_refresh_sec,
+        ready=lambda ok: chassis.ready.set("price history", ok, "no daily closes yet"),
+    )
+    await history.listen(client)
+    chassis.spawn(history.run(), "price history")
+    return history
 
 
 async def _greet(chassis: Chassis[RiskSettings], name: str, ping: Callable[[], Awaitable[None]], url: str) -> None:

@@ -13,6 +13,7 @@ from domain.risk.limits import Limits
 from domain.values import ZERO, plain
 
 ONE: Final = Decimal(1)
+NO_PRICE_HISTORY: Final = "no_price_history"
 
 
 class Case(msgspec.Struct, frozen=True, gc=False):
@@ -37,6 +38,8 @@ class Case(msgspec.Struct, frozen=True, gc=False):
     worst_added: Decimal
     worst_total: Decimal
     equity: Decimal
+    measured: bool
+    var: Decimal
 
 
 Measured = tuple[Decimal, Decimal] | None
@@ -97,8 +100,12 @@ def _buying_power(case: Case) -> Measured:
 
 
 def _price_history(case: Case) -> Measured:
-    """Value at risk needs daily closes, and there are none yet: whoever enables it is refused, never passed unmeasured."""
-    return ONE, ZERO
+    """What cannot be measured is refused, never passed unmeasured."""
+    return None if case.reduces or case.measured else (ONE, ZERO)
+
+
+def _var(case: Case) -> Measured:
+    return None if case.reduces else (case.var, case.limits.var_max)
 
 
 CHECKS: Final = (
@@ -111,7 +118,8 @@ CHECKS: Final = (
     Check(names.SHORT_RESTRICTION, names.SHORT_RESTRICTION, "shares", _short),
     Check(names.CONCENTRATION_LIMIT, names.CONCENTRATION_LIMIT, "USD", _concentration),
     Check(names.BUYING_POWER, names.BUYING_POWER, "USD", _buying_power),
-    Check("no_price_history", names.VAR_LIMIT, None, _price_history),
+    Check(NO_PRICE_HISTORY, names.VAR_LIMIT, None, _price_history),
+    Check(names.VAR_LIMIT, names.VAR_LIMIT, "USD", _var),
 )
 
 

@@ -6,11 +6,13 @@ from decimal import Decimal
 from domain.commands import Decision, Terms
 from domain.controls import Controls
 from domain.instruments import Denial, Instrument
-from domain.risk.checks import Case, judge, switched_on
-from domain.risk.exposure import Account, Exposure, Holding, Open, Reservation, side_worst
+from domain.risk.checks import NO_PRICE_HISTORY, Case, judge, switched_on
+from domain.risk.exposure import Account, Exposure, Holding, Open, Reservation, reach
 from domain.risk.fold import RiskFold
-from domain.risk.limits import Limits
+from domain.risk.history import History
+from domain.risk.limits import VAR_LIMIT, Limits
 from domain.risk.marks import Marks
+from domain.risk.var import Moves, Var
 from domain.values import ZERO, OrderType, Side
 
 
@@ -24,9 +26,15 @@ class Risk:
         self.instruments = instruments
         self.controls = controls
         self.marks = Marks({s: currencies[i.currency] for s, i in instruments.items()}, limits.quote_age_max_ns)
-        self.exposure = Exposure(self.marks, limits.buying_power_initial)
+        self.exposure = Exposure(self.marks, limits.buying_power_initial, Var(History(), limits.var_method))
         self.fold = RiskFold(self.exposure)
         self._checks = switched_on(limits)
+        self._measures = VAR_LIMIT in limits.enabled
+
+    def learn(self, history: History) -> None:
+        """Measure value at risk by these closes from now on. Each account is counted anew when it is next looked at."""
+        if self._measures and history != self.exposure.var.history:
+            self.exposure.var = Var(history, self.limits.var_method)
 
     def decide(self, terms: Terms, now_ns: int) -> Decision:
         """The decision, with a reservation when it is an approval. Asked again while that stands, it says the same and reserves nothing."""
@@ -64,7 +72,16 @@ class Risk:
         """The decision alone."""
         price = self.valued_at(terms, now_ns)
         denial, results = judge(self._case(terms, price), self._checks)
+        if denial is not None and denial.code == NO_PRICE_HISTORY:
+            denial = Denial(NO_PRICE_HISTORY, found=self._without_history(terms))
         return Decision(terms.order_id, self.limits.version, denial=denial, checks=results, reference=price)
+
+    def _without_history(self, terms: Terms) -> str:
+        """Which symbol cannot be measured, and why: the order's own, else the first one that the account has at stake."""
+        var, account = self.exposure.var, self.exposure.look(terms.account)
+        symbols = (terms.symbol, *(h.symbol for h in account.holdings.values() if h.worst))
+        symbol = next(symbol for symbol in symbols if symbol not in var.moves)
+        return f"{symbol} {var.history.unusable.get(symbol, 'missing')}"
 
     def valued_at(self, terms: Terms, now_ns: int) -> Decimal | None:
         """The price an order is counted at, in its currency: its limit, or the worse of far touch and stop plus the buffer."""
@@ -85,7 +102,12 @@ class Risk:
             held, value, open_quantity, open_notional = -holding.quantity, -holding.value, holding.sell_quantity, holding.sell_notional
         else:
             held, value, open_quantity, open_notional = holding.quantity, holding.value, holding.buy_quantity, holding.buy_notional
-        worst_side = side_worst(held, value, open_quantity + quantity, open_notional + notional)
+        side = reach(held, value, holding.mark, open_quantity + quantity, open_notional + notional)
+        worst_side = max(side, ZERO)
+        worst_added = max(side - holding.worst, ZERO)
+        reduces = open_quantity + quantity <= -held
+        moves = self.exposure.var.moves.get(symbol)
+        measured = moves is not None and not account.unmeasured
         return Case(
             limits=self.limits,
             blocked=self.controls.blocked(symbol),
@@ -93,13 +115,24 @@ class Risk:
             sells=sells,
             reduce_only=terms.reduce_only,
             may_short=self.instruments[symbol].shortable or terms.account in self.limits.short_accounts,
-            reduces=open_quantity + quantity <= -held,
+            reduces=reduces,
             quantity=quantity,
             notional=notional,
             held=holding.quantity,
             open_quantity=open_quantity,
             worst_side=worst_side,
-            worst_added=max(worst_side - holding.worst, ZERO),
+            worst_added=worst_added,
             worst_total=account.worst,
             equity=account.equity,
+            measured=measured,
+            var=self._var(account, holding, moves, (holding.long, side) if sells else (side, holding.short), account.worst + worst_added)
+            if moves is not None and measured and self._measures and not reduces
+            else ZERO,
         )
+
+    def _var(self, account: Account, holding: Holding, moves: Moves, after: tuple[Decimal, Decimal], worst: Decimal) -> Decimal:
+        """Value at risk of the account with the order in it."""
+        var = account.var
+        if worst > var.notional_max:
+            raise OverflowError(f"value at risk is not measured beyond {var.notional_max} USD")
+        return var.measure(account.losses + var.shift(moves, (holding.long, holding.short), after))

@@ -12,26 +12,28 @@ import msgspec
 
 from domain.commands import Decision, Terms
 from domain.risk.marks import Marks
+from domain.risk.var import Var
 from domain.values import ZERO, Side, divide
 
 T = TypeVar("T")
 
 
-def side_worst(held: Decimal, value: Decimal, quantity: Decimal, notional: Decimal) -> Decimal:
-    """What a position comes to when all open orders of one side fill. `held` and `value` are signed as that side sees them.
+def reach(held: Decimal, value: Decimal, mark: Decimal, quantity: Decimal, notional: Decimal) -> Decimal:
+    """What a position is worth when all open orders of one side fill. `held` and `value` are signed as that side sees them, and so is this.
 
-    Orders in the position's own direction add to it. Against it they close first, and only what goes beyond counts, at their average price.
+    Orders in the position's own direction add to it. Against it they close first, at the mark, and only what goes beyond counts, at their
+    average price.
     """
     if held >= ZERO:
         return value + notional
     beyond = held + quantity
-    return divide(notional * beyond, quantity) if beyond > ZERO else ZERO
+    return divide(notional * beyond, quantity) if beyond > ZERO else beyond * mark
 
 
 class Holding(msgspec.Struct, gc=False):
-    """One account in one symbol. `quantity` is signed; notionals, value and worst case are USD.
+    """One account in one symbol. `quantity` is signed; notionals, value and reaches are USD.
 
-    `worst` is the larger of what the position comes to when all open buys fill, and when all open sells do.
+    `long` is what the position comes to when all open buys fill; `short`, as the other side sees it, when all open sells do.
     """
 
     symbol: str
@@ -43,17 +45,29 @@ class Holding(msgspec.Struct, gc=False):
     sell_quantity: Decimal = ZERO
     sell_notional: Decimal = ZERO
     value: Decimal = ZERO
-    worst: Decimal = ZERO
+    long: Decimal = ZERO
+    short: Decimal = ZERO
+
+    @property
+    def worst(self) -> Decimal:
+        """The larger of both reaches: never less than the position is worth now, and never below zero."""
+        return self.long if self.long >= self.short else self.short
 
 
 class Account(msgspec.Struct):
-    """Sums over the holdings of one account. `cash` starts as the initial buying power; trades and fees move it: no average cost needed."""
+    """Sums over the holdings of one account. `cash` starts as the initial buying power; trades and fees move it: no average cost needed.
+
+    `losses` adds up what the holdings would lose in each scenario of `var`; `unmeasured` counts those at stake without a price history.
+    """
 
     name: str
     cash: Decimal
+    var: Var
     value: Decimal = ZERO
     gross: Decimal = ZERO
     worst: Decimal = ZERO
+    losses: int = 0
+    unmeasured: int = 0
     marked: int = -1
     holdings: dict[str, Holding] = {}
 
@@ -78,24 +92,26 @@ class Account(msgspec.Struct):
                 self.value_at(holding, holding.quantity, price)
         self.marked = marks.version
 
+    def measure(self, var: Var) -> None:
+        """Count the losses anew, in the scenarios of another price history."""
+        self.var, self.losses, self.unmeasured = var, 0, 0
+        for holding in self.holdings.values():
+            self._count_losses(holding.symbol, (ZERO, ZERO), (holding.long, holding.short))
+
     def open(self, symbol: str, side: Side, quantity: Decimal, notional: Decimal) -> None:
         """Add to (negative: take from) what is open on one side. Sums first, then changes: a trap leaves nothing half done."""
         holding = self.holding(symbol)
-        buying = side is Side.BUY
-        buys = holding.buy_notional + notional if buying else holding.buy_notional
-        sells = holding.sell_notional if buying else holding.sell_notional + notional
-        shares = (holding.buy_quantity if buying else holding.sell_quantity) + quantity
-        held, value = holding.quantity, holding.value
-        worst = max(
-            side_worst(held, value, shares if buying else holding.buy_quantity, buys),
-            side_worst(-held, -value, holding.sell_quantity if buying else shares, sells),
-        )
-        total = self.worst + worst - holding.worst
-        if buying:
-            holding.buy_quantity, holding.buy_notional = shares, buys
+        if side is Side.BUY:
+            shares, usd = holding.buy_quantity + quantity, holding.buy_notional + notional
+            long, short = reach(holding.quantity, holding.value, holding.mark, shares, usd), holding.short
         else:
-            holding.sell_quantity, holding.sell_notional = shares, sells
-        holding.worst, self.worst = worst, total
+            shares, usd = holding.sell_quantity + quantity, holding.sell_notional + notional
+            long, short = holding.long, reach(-holding.quantity, -holding.value, holding.mark, shares, usd)
+        self._reaches(holding, long, short)
+        if side is Side.BUY:
+            holding.buy_quantity, holding.buy_notional = shares, usd
+        else:
+            holding.sell_quantity, holding.sell_notional = shares, usd
 
     def trade(self, symbol: str, quantity: Decimal, price: Decimal, fee: Decimal, marks: Marks) -> None:
         """A signed quantity changed hands at a price in USD. A bust is the opposite trade with its fee given back."""
@@ -107,15 +123,26 @@ class Account(msgspec.Struct):
     def value_at(self, holding: Holding, quantity: Decimal, mark: Decimal) -> None:
         """A position of this quantity at this mark, in place of what the holding had."""
         value = quantity * mark
-        worst = max(
-            side_worst(quantity, value, holding.buy_quantity, holding.buy_notional),
-            side_worst(-quantity, -value, holding.sell_quantity, holding.sell_notional),
-        )
         total = self.value + value - holding.value
         gross = self.gross + abs(value) - abs(holding.value)
-        worst_total = self.worst + worst - holding.worst
-        holding.quantity, holding.mark, holding.value, holding.worst = quantity, mark, value, worst
-        self.value, self.gross, self.worst = total, gross, worst_total
+        long = reach(quantity, value, mark, holding.buy_quantity, holding.buy_notional)
+        short = reach(-quantity, -value, mark, holding.sell_quantity, holding.sell_notional)
+        self._reaches(holding, long, short)
+        holding.quantity, holding.mark, holding.value = quantity, mark, value
+        self.value, self.gross = total, gross
+
+    def _reaches(self, holding: Holding, long: Decimal, short: Decimal) -> None:
+        """Other reaches in place of those the holding had; the sums follow."""
+        worst = self.worst + (long if long >= short else short) - holding.worst
+        self._count_losses(holding.symbol, (holding.long, holding.short), (long, short))
+        holding.long, holding.short, self.worst = long, short, worst
+
+    def _count_losses(self, symbol: str, before: tuple[Decimal, Decimal], after: tuple[Decimal, Decimal]) -> None:
+        moves = self.var.moves.get(symbol)
+        if moves is not None:
+            self.losses += self.var.shift(moves, before, after)
+        else:
+            self.unmeasured += (max(after) > ZERO) - (max(before) > ZERO)
 
 
 class Open(msgspec.Struct, frozen=True, gc=False):
@@ -147,8 +174,9 @@ class Exposure:
     `changed` are the accounts that moved since a reader last took them off the set.
     """
 
-    def __init__(self, marks: Marks, buying_power_initial: Decimal) -> None:
+    def __init__(self, marks: Marks, buying_power_initial: Decimal, var: Var) -> None:
         self.marks = marks
+        self.var = var
         self.accounts: dict[str, Account] = {}
         self.orders: dict[str, Open] = {}
         self.reservations: dict[str, Reservation] = {}
@@ -163,8 +191,10 @@ class Exposure:
         """The account, marked to the market. One that never traded is made up for the moment and not remembered."""
         found = self.accounts.get(account)
         if found is None:
-            return Account(account, self.initial)
+            return Account(account, self.initial, self.var)
         found.mark(self.marks)
+        if found.var is not self.var:
+            found.measure(self.var)
         return found
 
     def account(self, name: str) -> Account:
@@ -172,7 +202,7 @@ class Exposure:
         self.changed.add(name)
         found = self.accounts.get(name)
         if found is None:
-            found = self.accounts[name] = Account(name, self.initial)
+            found = self.accounts[name] = Account(name, self.initial, self.var)
         return found
 
     def reserve(self, order_id: str, reservation: Reservation) -> None:

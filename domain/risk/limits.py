@@ -5,6 +5,8 @@ from typing import Final
 
 import msgspec
 
+from domain.risk.var import Method
+
 POSITION_LIMIT: Final = "position_limit"
 ORDER_SIZE_LIMIT: Final = "order_size_limit"
 BUYING_POWER: Final = "buying_power"
@@ -21,7 +23,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     version: int = 1
     set_by: str = "configuration"
-    enabled: frozenset[str] = frozenset(SWITCHES) - {VAR_LIMIT}
+    enabled: frozenset[str] = frozenset(SWITCHES)
     order_notional_max: Decimal = Decimal(100_000)
     order_quantity_max: Decimal = Decimal(10_000)
     position_notional_max: Decimal = Decimal(1_000_000)
@@ -31,4 +33,5 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     market_buffer: Decimal = Decimal("0.01")
     short_accounts: frozenset[str] = frozenset()
     var_max: Decimal = Decimal(50_000)
+    var_method: Method = Method(Decimal("0.99"))
     quote_age_max_ns: int = 10_000_000_000

@@ -26,7 +26,7 @@ from apps.risk.wiring import controls_into, orders_into
 from domain.controls import Controls
 from domain.risk.engine import Risk
 from domain.risk.limits import Limits
-from tests.domain.risk_scene import CURRENCIES, INSTRUMENTS
+from tests.domain.risk_scene import CURRENCIES, INSTRUMENTS, WITHOUT_VAR
 
 BATCH_MAX = 8
 GOOD = {"account": "alice", "symbol": "BTCUSDT", "side": "buy", "quantity": 0.1, "price": 45000}
@@ -54,7 +54,7 @@ class House:
     def __init__(self, **limits: Any) -> None:
         controls = Controls()
         self.connection: int | None = 0
-        self.risk = Risk(Limits(**limits), INSTRUMENTS, CURRENCIES, controls)
+        self.risk = Risk(Limits(**{"enabled": WITHOUT_VAR, **limits}), INSTRUMENTS, CURRENCIES, controls)
         self.measures = Measures(CollectorRegistry(), 1000, dict)
         orders = MemoryJournal()
         self.orders = Follower(orders, ORDER_COMMITS, orders_into(self.risk), after=GENESIS)

@@ -2,13 +2,11 @@
 
 import asyncio
 import contextlib
-import http.server
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from decimal import Decimal
@@ -24,6 +22,7 @@ from adapters import bus
 from adapters.chain import GENESIS
 from adapters.codec import ORDER_COMMITS, decoder, encode
 from adapters.jetstream import JetStreamJournal, ensure_stream
+from adapters.price_history import PRICES_CHANGED, QuestDbPrices
 from apps.risk.wiring import limits_of
 from apps.up.ports import free_ports
 from config.loading import load_risk
@@ -31,13 +30,15 @@ from domain.commands import Decision, Terms
 from domain.events import OrderCancelled, OrderEvent
 from domain.lifecycle import State
 from domain.quotes import Quote
+from domain.risk.history import DailyClose
 from domain.risk.limits import SWITCHES, Limits
-from tests.domain.risk_scene import checked, filled, order, submitted
+from tests.domain.risk_scene import WITHOUT_VAR, checked, filled, order, submitted
 from tests.live import LiveServer
 
 CHECKOUT = Path(__file__).parents[2]
 START_S = 20.0
 WAIT_S = 8.0
+DAY_NS = 86_400 * 10**9
 TTL_MS = 400
 """Short enough for tests to wait for it, long enough for a slow machine to journal within it."""
 
@@ -55,8 +56,8 @@ class Risk:
         self.url = f"http://127.0.0.1:{port}"
         self.metrics_url = f"http://127.0.0.1:{metrics_port}/metrics"
         config = home / "risk.yaml"
-        checks = f"  enabled: [{', '.join(enabled)}]\n" if enabled else ""
-        config.write_text(f"risk_checks:\n  reservation_ttl_ms: {TTL_MS}\n{checks}")
+        checks = ", ".join(enabled or sorted(WITHOUT_VAR))
+        config.write_text(f"risk_checks:\n  reservation_ttl_ms: {TTL_MS}\n  price_history_refresh_sec: 1\n  enabled: [{checks}]\n")
         own = {"TRADE_CONFIG": str(config), "TRADE_PORT": str(port), "TRADE_METRICS_PORT": str(metrics_port), "TRADE_LOG_DIR": str(home)}
         self._environment = os.environ | environment | own
         self._process: subprocess.Popen[bytes] | None = None
@@ -125,28 +126,6 @@ class Oms:
         self._head = await self._journal.append(ORDER_COMMITS.encode(0, self._head.n + 1, events), self._head)
 
 
-class Questdb(http.server.BaseHTTPRequestHandler):
-    """All that risk asks of QuestDB today."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Quiet."""
-
-
-@pytest.fixture(scope="module")
-def questdb() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Questdb)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
 @pytest.fixture
 async def client(fresh_nats: LiveServer) -> AsyncIterator[Client]:
     found = await bus.connect(fresh_nats.url, "test", closed=lambda: None)
@@ -164,9 +143,9 @@ Make = Callable[..., Risk]
 
 
 @pytest.fixture
-def make(fresh_nats: LiveServer, valkey_server: LiveServer, questdb: str, tmp_path: Path) -> Iterator[Make]:
+def make(fresh_nats: LiveServer, valkey_server: LiveServer, questdb_server: LiveServer, tmp_path: Path) -> Iterator[Make]:
     made: list[Risk] = []
-    urls = {"TRADE_NATS_URL": fresh_nats.url, "TRADE_VALKEY_URL": valkey_server.url, "TRADE_QUESTDB_HTTP_URL": questdb}
+    urls = {"TRADE_NATS_URL": fresh_nats.url, "TRADE_VALKEY_URL": valkey_server.url, "TRADE_QUESTDB_PG_URL": questdb_server.pg_url}
 
     def one(enabled: Sequence[str] = (), **environment: str) -> Risk:
         made.append(Risk(tmp_path / "risk", urls | environment, enabled))
@@ -359,10 +338,27 @@ async def test_market_orders_wait_for_a_quote_and_rubbish_is_no_quote(client: Cl
     assert (stats["ticks"], stats["ticks_refused"]) == (1, 1)
 
 
-async def test_enabled_value_at_risk_without_history_refuses_and_says_so_at_start(client: Client, oms: Oms, make: Make) -> None:
-    risk = await make(enabled=("var_limit", "order_size_limit")).start()
-    assert (await risk.post("/check", GOOD)).json() == {"approved": False, "reason": "no_price_history"}
-    assert any("no_price_history" in sentence for sentence in risk.said())
+async def test_orders_are_refused_until_closes_are_loaded_and_go_on_without_their_database(
+    fresh_questdb: LiveServer, client: Client, oms: Oms, make: Make
+) -> None:  # FAILURES 23
+    risk = await make(enabled=("var_limit",), TRADE_QUESTDB_PG_URL=fresh_questdb.pg_url).start()
+    refused = {"approved": False, "reason": "no_price_history", "detail": {"found": "BTCUSDT missing"}}
+    assert (await risk.post("/check", GOOD)).json() == refused
+    today = time.time_ns() // DAY_NS
+    await QuestDbPrices(fresh_questdb.pg_url).write(
+        [DailyClose(today - ago, "BTCUSDT", Decimal(100 + ago % 2), "test") for ago in range(1, 41)]
+    )
+    await client.publish(PRICES_CHANGED, b"")
+    end = time.monotonic() + WAIT_S
+    while (await risk.post("/check", GOOD)).json() != {"approved": True}:
+        assert time.monotonic() < end
+        await asyncio.sleep(0.05)
+    fresh_questdb.kill()
+    await risk.until("/health", 503)
+    await risk.until("/ready", 200)
+    assert (await risk.post("/check", GOOD)).json() == {"approved": True}
+    history = (await risk.get("/stats")).json()["price_history"]
+    assert (history["scenarios"], history["usable"], history["unusable"]["AAPL"]) == (30, ["BTCUSDT"], "missing")
 
 
 async def test_a_check_answers_also_when_others_send_rubbish(client: Client, oms: Oms, make: Make) -> None:  # FAILURES 16
@@ -383,7 +379,7 @@ def test_the_users_own_file_becomes_the_users_own_limits() -> None:
     assert limits == Limits(enabled=frozenset(SWITCHES))
 
 
-def test_the_default_configuration_leaves_value_at_risk_out() -> None:
+def test_the_default_configuration_has_all_six() -> None:
     assert limits_of(load_risk(CHECKOUT / "config/backend/risk/config.yaml", {}).risk_checks) == Limits()
 
 

@@ -56,11 +56,6 @@ def test_every_key_said_to_have_no_effect_exists(model: type[Settings]) -> None:
         assert name in getattr(model.model_validate({}), section).__class__.model_fields
 
 
-def test_var_limit_loads_and_says_what_it_will_refuse() -> None:
-    assert "no_price_history" in load_risk(USER / "risk.yaml", NOWHERE).notices()[0]
-    assert load_risk(environ=NOWHERE).notices() == []
-
-
 @pytest.mark.parametrize("service", SERVICES)
 def test_our_own_files_spell_out_the_defaults_and_use_service_names(service: str) -> None:
     path = path_of(service, NOWHERE)

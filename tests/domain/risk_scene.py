@@ -2,6 +2,7 @@
 
 ask ...                 asks and reserves, and does not journal
 recorded ...            journals without asking
+closes SYMBOL 100 90    daily closes, oldest first, as many for each symbol
 ACCOUNT ID buy ...      asks, and journals what was approved
 late ID Q @P            a fill after the order was closed
 give back               releases reservations that are older than two seconds
@@ -20,7 +21,9 @@ from domain.instruments import Instrument
 from domain.lifecycle import State
 from domain.quotes import Quote
 from domain.risk.engine import Risk
-from domain.risk.limits import Limits
+from domain.risk.history import DailyClose, history_of
+from domain.risk.limits import SWITCHES, VAR_LIMIT, Limits
+from domain.risk.var import Method
 from domain.values import Liquidity, OrderType, Side, plain
 
 SECOND = 1_000_000_000
@@ -45,11 +48,13 @@ INSTRUMENTS = {
     "EURO": instrument("EURO", "EUR"),
     "LENDABLE": instrument("LENDABLE", shortable=True),
 }
+WITHOUT_VAR = frozenset(SWITCHES) - {VAR_LIMIT}
 CURRENCIES = {"USD": Decimal(1), "USDT": Decimal(1), "EUR": Decimal("1.25")}
 
 
 def new_risk(**limits: object) -> Risk:
-    return Risk(Limits(**{"short_accounts": frozenset({"hedger"}), **limits}), INSTRUMENTS, CURRENCIES, Controls())  # type: ignore[arg-type]
+    """All checks but value at risk, which needs a history: scenes that bring one enable it."""
+    return Risk(Limits(**{"enabled": WITHOUT_VAR, "short_accounts": frozenset({"hedger"}), **limits}), INSTRUMENTS, CURRENCIES, Controls())  # type: ignore[arg-type]
 
 
 def order(account: str, order_id: str, side: str, quantity: str, symbol: str, *price: str) -> c.Terms:
@@ -88,6 +93,7 @@ class Scene:
         self.orders: dict[str, tuple[c.Terms, Decimal]] = {}
         self.decision: c.Decision | None = None
         self.checks_left: list[e.CheckResult] = []
+        self.closes_told: list[DailyClose] = []
 
     def run(self, text: str) -> None:
         for number, line in enumerate(text.strip("\n").splitlines(), 1):
@@ -121,13 +127,23 @@ class Scene:
     def limits(self, *pairs: str) -> None:
         changes: dict[str, object] = {}
         for key, _, value in (pair.partition("=") for pair in pairs):
-            changes[key] = frozenset(value.split(",")) if key == "enabled" else Decimal(value)
+            match key:
+                case "enabled":
+                    changes[key] = frozenset(value.split(","))
+                case "var_quantile":
+                    changes["var_method"] = Method(Decimal("0.99"), Decimal(value))
+                case _:
+                    changes[key] = Decimal(value)
         self.risk = new_risk(**changes)
 
     def quote(self, symbol: str, bid: str, ask: str) -> None:
         one = Decimal(1)
         quote = Quote(symbol=symbol, venue="PAPER_A", bid=Decimal(bid), bid_size=one, ask=Decimal(ask), ask_size=one, at=0)
         self.risk.marks.update(quote, self.now)
+
+    def closes(self, symbol: str, *prices: str) -> None:
+        self.closes_told += [DailyClose(day, symbol, Decimal(price), "scene") for day, price in enumerate(prices)]
+        self.risk.learn(history_of(self.closes_told, INSTRUMENTS, len(prices), returns=len(prices) - 1, age_max_days=1))
 
     def block(self, symbol: str) -> None:
         self.risk.controls.apply(SymbolBlocked(version=1, at=0, who="test", reason="scene", symbol=symbol))
@@ -172,7 +188,7 @@ class Scene:
         self.apply(e.OrderCancelled(order_id=order_id, at=0, status=State.CANCELLED, source="client", reason="requested"))
 
     VERBS: dict[str, Callable[..., None]] = {
-        verb.__name__: verb for verb in (limits, quote, block, unblock, wait, give, ask, fill, late, bust, cancel)
+        verb.__name__: verb for verb in (limits, quote, closes, block, unblock, wait, give, ask, fill, late, bust, cancel)
     } | {"recorded": record}
 
     def _answered(self, words: list[str]) -> None:
@@ -183,7 +199,7 @@ class Scene:
         if words[-1].startswith("reference="):
             assert decision.reference is not None
             told.append(f"reference={plain(decision.reference)}")
-        assert told == words, f"it said: {' '.join(told)}"
+        assert " ".join(told) == " ".join(words), f"it said: {' '.join(told)}"
 
     def _recorded_check(self, name: str, found: str, limit: str) -> None:
         result = self.checks_left.pop(0)

@@ -26,6 +26,7 @@ CODES = [
     "concentration_limit",
     "buying_power",
     "no_price_history",
+    "var_limit",
 ]
 
 
@@ -222,7 +223,7 @@ def test_an_error_inside_a_check_leaves_nothing_half_done(monkeypatch: pytest.Mo
         raise ArithmeticError("a bug")
 
     risk = new_risk()
-    monkeypatch.setattr(risk, "_checks", (*CHECKS[:-1], checks.Check("broken", None, None, broken)))
+    monkeypatch.setattr(risk, "_checks", (*CHECKS[:-2], checks.Check("broken", None, None, broken)))
     with pytest.raises(ArithmeticError):
         risk.decide(order("alice", "o1", "buy", "10", "PENNY", "@100"), SECOND)
     assert risk.exposure.reservations == {}

@@ -1,0 +1,101 @@
+"""Keeps the price history of value at risk in memory: read in the background, so that no order ever waits for a database."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from adapters.price_history import PRICES_CHANGED
+from apps.logs import get_logger
+from domain.closes import day_text
+from domain.ports import Clock, Prices, Unavailable
+from domain.risk.engine import Risk
+from domain.risk.history import DailyClose, history_of
+
+log = get_logger()
+
+DAY_NS: Final = 86_400 * 10**9
+SPARE_DAYS: Final = 2
+"""Closes are read for so many times the days that are needed: symbols do not trade on the same days."""
+FIRST_WAIT_S: Final = 10.0
+"""How long `/ready` waits for a first usable history. After that risk is ready without, and says by name what it refuses."""
+TRY_AGAIN_S: Final = 0.5
+
+
+class PriceHistory:
+    """The last closes that were read. When they cannot be read again they go on to count, until they are too old."""
+
+    def __init__(
+        self, risk: Risk, prices: Prices, clock: Clock, *, returns: int, age_max_days: int, refresh_s: float, ready: Callable[[bool], None]
+    ) -> None:
+        self._risk = risk
+        self._prices = prices
+        self._clock = clock
+        self._returns = returns
+        self._age_max_days = age_max_days
+        self._refresh_s = refresh_s
+        self._ready = ready
+        self._closes: Sequence[DailyClose] | None = None
+        self._changed = asyncio.Event()
+        self._said: Mapping[str, str] | None = None
+        self._trouble = ""
+
+    async def listen(self, client: Client) -> None:
+        """Whoever has loaded prices says so."""
+
+        async def on_change(_: Msg) -> None:
+            self._changed.set()
+
+        await client.subscribe(PRICES_CHANGED, cb=on_change)
+
+    async def run(self) -> None:
+        """For ever."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while True:
+            await self.refresh()
+            waited = loop.time() - began > FIRST_WAIT_S
+            settled = bool(self._risk.exposure.var.moves) or waited
+            if settled:
+                self._ready(True)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._refresh_s if settled else TRY_AGAIN_S):
+                    await self._changed.wait()
+            self._changed.clear()
+
+    async def refresh(self) -> None:
+        """Read, and count by what was read last when that cannot be done. A day that has passed makes closes older either way."""
+        symbols = self._risk.instruments
+        try:
+            if self._closes is None:
+                await self._prices.prepare()
+            self._closes = await self._prices.recent(symbols, SPARE_DAYS * (self._returns + 1))
+        except Unavailable as trouble:
+            if str(trouble) != self._trouble:
+                log.warning("the price history could not be read", reason=str(trouble), kept=self._closes is not None)
+            self._trouble = str(trouble)
+        else:
+            self._trouble = ""
+        today = self._clock.now_ns() // DAY_NS
+        self._risk.learn(history_of(self._closes or (), symbols, today, returns=self._returns, age_max_days=self._age_max_days))
+        self._say()
+
+    def _say(self) -> None:
+        history = self._risk.exposure.var.history
+        if self._said != history.unusable:
+            self._said = history.unusable
+            log.info("price history", usable=len(history.closes), unusable=dict(history.unusable), simulated=sorted(history.simulated))
+
+    def stats(self) -> dict[str, Any]:
+        history = self._risk.exposure.var.history
+        return {
+            "scenarios": self._risk.exposure.var.scenarios,
+            "from": day_text(history.days[0]) if history.days else None,
+            "to": day_text(history.days[-1]) if history.days else None,
+            "usable": sorted(history.closes),
+            "simulated": sorted(history.simulated),
+            "unusable": dict(history.unusable),
+        }

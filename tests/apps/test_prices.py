@@ -1,0 +1,171 @@
+"""Closes on their way: from a file by `trade prices load`, from the simulated market, and into what risk measures by."""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import structlog
+from typer.testing import CliRunner, Result
+
+from adapters.price_history import SqlitePrices
+from apps.cli.main import app
+from apps.gateway.closes import DAY_NS, DAYS, keep_closes
+from apps.risk.prices import PriceHistory
+from domain.ports import Unavailable
+from domain.risk.engine import Risk
+from domain.risk.history import SIMULATED, DailyClose
+from domain.risk.limits import VAR_LIMIT
+from domain.simulated import SimulatedMarket
+from tests.domain.risk_scene import instrument, new_risk
+
+REAL = Path(__file__).parents[1] / "data" / "daily_closes.csv"
+TODAY = 20_000
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """The command line sets up logging for its process, which here is ours."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+class Shelf:
+    """A store in memory that can be away."""
+
+    def __init__(self, closes: Iterable[DailyClose] = ()) -> None:
+        self.rows = {(close.day, close.symbol): close for close in closes}
+        self.away = False
+        self.writes = 0
+
+    async def prepare(self) -> None:
+        await self.ping()
+
+    async def ping(self) -> None:
+        if self.away:
+            raise Unavailable("the store is away")
+
+    async def write(self, closes: Sequence[DailyClose]) -> None:
+        await self.ping()
+        self.writes += 1
+        self.rows |= {(close.day, close.symbol): close for close in closes}
+
+    async def recent(self, symbols: Iterable[str], days: int) -> list[DailyClose]:
+        await self.ping()
+        found = [[close for close in self.rows.values() if close.symbol == symbol] for symbol in symbols]
+        return [close for of in found for close in sorted(of, key=lambda close: -close.day)[:days]]
+
+    async def real_symbols(self) -> frozenset[str]:
+        await self.ping()
+        return frozenset(close.symbol for close in self.rows.values() if close.source != SIMULATED)
+
+
+class Day:
+    """A clock that stands until it is told."""
+
+    def __init__(self, today: int = TODAY) -> None:
+        self.today = today
+
+    def now_ns(self) -> int:
+        return self.today * DAY_NS + 5
+
+
+# From a file.
+
+
+def load(directory: Path, *words: str) -> Result:
+    environment = {"TRADE_FILLS": "sqlite", "TRADE_DATA_DIR": str(directory), "TRADE_NATS_URL": "nats://127.0.0.1:1"}
+    return CliRunner(env=environment).invoke(app, ["prices", "load", *words])
+
+
+def test_real_closes_are_loaded_and_loading_them_again_changes_nothing(tmp_path: Path) -> None:
+    for _ in range(2):
+        result = load(tmp_path, str(REAL))
+        assert result.exit_code == 0, result.output
+        assert "SPY     504     2013-01-02  2014-12-31" in result.stdout
+    store = SqlitePrices(tmp_path)
+    assert len(asyncio.run(store.recent(["SPY", "BTCUSD"], 10_000))) == 504 + 590
+    (newest,) = asyncio.run(store.recent(["SPY"], 1))
+    assert newest == DailyClose(16_435, "SPY", Decimal("205.5"), "daily_closes.csv")
+
+
+def test_a_wrong_line_stores_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "closes.csv"
+    file.write_text("date,symbol,close\n2014-12-30,SPY,205\n2014-12-31,SPY,-1\n")
+    result = load(tmp_path, str(file))
+    assert (result.exit_code, "line 3" in result.stderr, "Nothing was stored" in result.stderr) == (1, True, True)
+    assert not (tmp_path / "prices.db").exists()
+    assert load(tmp_path, str(tmp_path / "nothing.csv")).exit_code == 1
+    assert load(tmp_path, str(file), "--source", SIMULATED).exit_code == 2
+
+
+# From the simulated market.
+
+
+async def test_the_simulated_market_brings_sixty_days_and_leaves_real_symbols_alone() -> None:
+    shelf, day = Shelf([DailyClose(1, "REAL", Decimal(7), "file.csv")]), Day()
+    markets = {s: SimulatedMarket(instrument(s), Decimal(100), Decimal(1), Decimal(1), 2, 2026) for s in ("MADE", "REAL")}
+    told: list[int] = []
+
+    async def tell() -> None:
+        told.append(day.today)
+
+    task = asyncio.create_task(keep_closes(markets, shelf, day, tell))
+    while not told:
+        await asyncio.sleep(0)
+    task.cancel()
+    made = [close for close in shelf.rows.values() if close.symbol == "MADE"]
+    assert [close.day for close in made] == list(range(TODAY - DAYS, TODAY))
+    assert {close.source for close in made} == {SIMULATED}
+    assert all(99 <= close.price <= 101 for close in made)
+    assert len({close.price for close in made}) > DAYS / 2
+    assert len(shelf.rows) == DAYS + 1
+    again = SimulatedMarket(instrument("MADE"), Decimal(100), Decimal(1), Decimal(1), 2, 2026)
+    assert [again.close(close.day) for close in made] == [close.price for close in made]
+
+
+# Into risk.
+
+
+def history(risk: Risk, shelf: Shelf, day: Day) -> PriceHistory:
+    return PriceHistory(risk, shelf, day, returns=30, age_max_days=7, refresh_s=1, ready=lambda _: None)
+
+
+def penny(days: range) -> list[DailyClose]:
+    return [DailyClose(day, "PENNY", Decimal(100 + day % 3), "test") for day in days]
+
+
+async def test_closes_that_cannot_be_read_again_count_on_until_they_are_too_old() -> None:  # FAILURES 23
+    risk, day = new_risk(enabled=frozenset({VAR_LIMIT})), Day()
+    shelf = Shelf(penny(range(TODAY - 40, TODAY)))
+    reader = history(risk, shelf, day)
+    shelf.away = True
+    await reader.refresh()
+    assert not risk.exposure.var.moves
+    shelf.away = False
+    await reader.refresh()
+    assert list(risk.exposure.var.moves) == ["PENNY"]
+    measured = risk.exposure.var
+    shelf.away = True
+    day.today += 6
+    await reader.refresh()
+    assert risk.exposure.var is measured
+    day.today += 1
+    await reader.refresh()
+    assert (risk.exposure.var.history.unusable["PENNY"], list(risk.exposure.var.moves)) == ("old", [])
+
+
+async def test_it_is_ready_with_the_first_closes_and_looks_when_it_is_told() -> None:
+    risk, day, shelf, said = new_risk(enabled=frozenset({VAR_LIMIT})), Day(), Shelf(), list[bool]()
+    reader = PriceHistory(risk, shelf, day, returns=30, age_max_days=7, refresh_s=60, ready=said.append)
+    task = asyncio.create_task(reader.run())
+    await asyncio.sleep(0.05)
+    assert said == []
+    await shelf.write(penny(range(TODAY - 40, TODAY)))
+    async with asyncio.timeout(10):
+        while not said:
+            await asyncio.sleep(0.02)
+    assert reader.stats()["usable"] == ["PENNY"]
+    task.cancel()
