@@ -26,7 +26,7 @@ class Risk:
         self.instruments = instruments
         self.controls = controls
         self.marks = Marks({s: currencies[i.currency] for s, i in instruments.items()}, limits.quote_age_max_ns)
-        self.exposure = Exposure(self.marks, limits.buying_power_initial, Var(History(), limits.var_method))
+        self.exposure = Exposure(self.marks, limits.buying_power_initial)
         self.fold = RiskFold(self.exposure)
         self._checks = switched_on(limits)
         self._measures = VAR_LIMIT in limits.enabled

@@ -12,7 +12,7 @@ import msgspec
 
 from domain.commands import Decision, Terms
 from domain.risk.marks import Marks
-from domain.risk.var import Var
+from domain.risk.var import UNMEASURED, Var
 from domain.values import ZERO, Side, divide
 
 T = TypeVar("T")
@@ -174,7 +174,7 @@ class Exposure:
     `changed` are the accounts that moved since a reader last took them off the set.
     """
 
-    def __init__(self, marks: Marks, buying_power_initial: Decimal, var: Var) -> None:
+    def __init__(self, marks: Marks, buying_power_initial: Decimal, var: Var = UNMEASURED) -> None:
         self.marks = marks
         self.var = var
         self.accounts: dict[str, Account] = {}

@@ -112,3 +112,7 @@ def _packed(returns: list[int]) -> Moves:
     falls = sum(max(-r, 0) << LANE_BITS * lane for lane, r in enumerate(returns))
     rises = sum(max(r, 0) << LANE_BITS * lane for lane, r in enumerate(returns))
     return Moves(falls, rises)
+
+
+UNMEASURED: Final = Var(History(), Method(Decimal("0.99")))
+"""Before there is any history, and where nobody measures."""
