@@ -1,6 +1,7 @@
 """The chassis of every service: settings, logs, signals, the HTTP door, health, and an orderly end."""
 
 import asyncio
+import gc
 import resource
 import signal
 import sys
@@ -22,6 +23,8 @@ __all__ = ["Build", "Chassis", "Service", "live", "run_service"]
 
 STOP_DEADLINE_S: Final = 8.0
 STOP_INTAKE_S: Final = 2.0
+YOUNG_MAX: Final = 20_000
+"""New objects between two looks of the cycle collector; at Python's own 700 it took a seventh of oms's time, and found next to nothing."""
 
 Build = Callable[[Chassis[S]], Awaitable[Service]]
 
@@ -105,6 +108,7 @@ async def _serve_until_told(chassis: Chassis[S], build: Build[S], front: Front) 
     chassis.health.set(SERVICE, True)
     chassis.ready.set(SERVICE, True)
     chassis.spawn(_look_after(chassis), "health")
+    _leave_alone_what_stays()
     await chassis.stopping.wait()
 
 
@@ -157,6 +161,13 @@ async def _look_after(chassis: Chassis[S]) -> None:
     while True:
         await chassis.health.trouble()
         await asyncio.sleep(chassis.settings.monitoring.health_check_interval_sec)
+
+
+def _leave_alone_what_stays() -> None:
+    """What a start has made lives as long as the process: the collector need not walk it again and again beside the orders."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_MAX, 20, 20)
 
 
 def _allow_many_files() -> None:

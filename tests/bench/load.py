@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 ACCOUNTS = 10
 SEED_QUANTITY = "0.3"
 QUANTITY = "0.001"
+TICK_S = 0.001
+"""How often the open loop looks what is due. uvloop counts whole milliseconds: less than one would be none, and a busy loop."""
 
 
 @dataclass
@@ -125,7 +127,7 @@ class Load:
                 else:
                     waiting.append((number, meant_at))
                 number += 1
-            await asyncio.sleep(0.0005)
+            await asyncio.sleep(TICK_S)
         while tasks:
             await asyncio.wait(set(tasks))
         return time.perf_counter() - started
