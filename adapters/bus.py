@@ -48,6 +48,7 @@ async def connect(url: str, name: str, *, closed: Callable[[], None], timeout_s:
                 pending_size=0,
                 ping_interval=PING_INTERVAL_S,
                 max_reconnect_attempts=RECONNECT_FOR_EVER,
+                skip_subject_validation=True,  # subjects are made of names that were validated at the edge
                 reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]
                 connect_timeout=timeout_s,  # type: ignore[arg-type]
                 error_cb=on_error,

@@ -60,6 +60,8 @@ class SqliteOrderStore:
         self._reader: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
         self._writing = threading.Lock()
+        self._reading = threading.Lock()
+        self._saving = False
 
     def load(self) -> StoredOrders | None:
         """What a restart begins with; None when there is nothing, or nothing that verifies (said in the log)."""
@@ -89,8 +91,8 @@ class SqliteOrderStore:
 
     def find(self, order_id: str) -> Order | None:
         """Unavailable when the row does not verify: nobody decides on a damaged order."""
-        with self._trouble():
-            row = self._read().execute(FIND, (order_id,)).fetchone()
+        with self._trouble(), self._reading:
+            row = self._look().execute(FIND, (order_id,)).fetchone()
         try:
             return _verified(row) if row else None
         except Damaged as damage:
@@ -140,11 +142,30 @@ class SqliteOrderStore:
     def save(self, rows: Sequence[tuple[Order, bytes]], *, checkpoint: int, head: Head, report_seqs: dict[str, int]) -> None:
         """Orders as they stand, and how far into the journal that goes, in one transaction. Unavailable."""
         meta = {"schema": str(SCHEMA), "checkpoint": str(checkpoint), "head": encode(head).decode(), "report_seqs": json.dumps(report_seqs)}
-        with self._writing, self._trouble():
+        with self._writing, self._trouble(), self._looked_at_anew():
             connection = self._write()
             with connection:
                 connection.executemany(PUT, [_columns(order, body) for order, body in rows])
                 connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
+
+    @contextlib.contextmanager
+    def _looked_at_anew(self) -> Iterator[None]:
+        """While a save lasts nobody keeps a picture, or the WAL could not be folded back; after it the next look takes a new one."""
+        with self._reading:
+            self._saving = True
+            if self._reader is not None:
+                self._reader.rollback()
+        try:
+            yield
+        finally:
+            self._saving = False
+
+    def _look(self) -> sqlite3.Connection:
+        """The reader, in one transaction from save to save: taking and giving back the file's lock costs four times the look-up."""
+        reader = self._read()
+        if not self._saving and not reader.in_transaction:
+            reader.execute("BEGIN")
+        return reader
 
     def close(self) -> None:
         with self._writing:

@@ -5,6 +5,7 @@ from collections import Counter as Tally
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -28,6 +29,7 @@ class OmsMetrics:
         self._ready = Gauge("oms_ready", "1 while memory equals the journal.", registry=registry)
         self._recent: deque[float] = deque(maxlen=RECENT_MAX)
         self._tally: Tally[str] = Tally()
+        self._counter = cache(self._orders.labels)
         self.commits = 0
 
     @contextmanager
@@ -43,7 +45,7 @@ class OmsMetrics:
     def answered(self, answer: Answer) -> None:
         outcome = "replayed" if answer.replayed else "rejected" if answer.order.refused else "submitted"
         reason = (answer.order.reason or "") if outcome == "rejected" else ""
-        self._orders.labels(outcome, reason).inc()
+        self._counter(outcome, reason).inc()
         self._tally[f"{outcome}:{reason}" if reason else outcome] += 1
 
     def appended(self, seconds: float, events: int) -> None:

@@ -1,18 +1,39 @@
 """What others hear of an order: the drop copy on `oms.orders.<account>.<order_id>`, one message an order and commit."""
 
-from typing import Any
+from decimal import Decimal
 
+import msgspec
 import structlog
 
 from adapters.codec import encode
 from apps.host import Landed
 from apps.oms.metrics import OmsMetrics
 from apps.outbox import Outbox
+from domain.actor import Events
 from domain.events import OrderFilled, ReportQuarantined, TransitionRefused
-from domain.lifecycle import CLOSED
-from domain.values import ZERO, divide
+from domain.lifecycle import CLOSED, State
+from domain.values import ZERO, OrderType, Side, divide
 
 log = structlog.get_logger()
+
+
+class Notice(msgspec.Struct, kw_only=True, gc=False):
+    """The drop copy's words. `at` is in nanoseconds UTC; `events` as in the journal."""
+
+    order_id: str
+    client_order_id: str
+    account: str
+    symbol: str
+    side: Side
+    type: OrderType
+    status: State
+    cum_quantity: Decimal
+    quantity: Decimal
+    leaves_quantity: Decimal
+    average_price: Decimal | None
+    seq: int
+    at: int
+    events: Events
 
 
 class Notices:
@@ -28,23 +49,23 @@ class Notices:
         order = landed.order
         if order is None:
             return
-        last = landed.events[-1]
-        body: dict[str, Any] = {
-            "order_id": order.order_id,
-            "client_order_id": order.client_order_id,
-            "account": order.account,
-            "symbol": order.symbol,
-            "side": order.side,
-            "type": order.order_type,
-            "status": last.status,
-            "cum_quantity": landed.cum_quantity,
-            "quantity": order.quantity,
-            "leaves_quantity": ZERO if last.status in CLOSED else max(order.quantity - landed.cum_quantity, ZERO),
-            "average_price": divide(landed.notional, landed.cum_quantity) if landed.cum_quantity else None,
-            "seq": landed.seq,
-            "at": last.at,
-            "events": landed.events,
-        }
+        last, cum = landed.events[-1], landed.cum_quantity
+        body = Notice(
+            order_id=order.order_id,
+            client_order_id=order.client_order_id,
+            account=order.account,
+            symbol=order.symbol,
+            side=order.side,
+            type=order.order_type,
+            status=last.status,
+            cum_quantity=cum,
+            quantity=order.quantity,
+            leaves_quantity=ZERO if last.status in CLOSED else max(order.quantity - cum, ZERO),
+            average_price=divide(landed.notional, cum) if cum else None,
+            seq=landed.seq,
+            at=last.at,
+            events=landed.events,
+        )
         self._outbox.put(f"oms.orders.{order.account}.{order.order_id}", encode(body))
 
     def _alarm(self, event: object) -> None:
