@@ -143,7 +143,12 @@ async def lives(count: int, directory: Path) -> tuple[Spent, dict[str, float]]:
         orders = [json.loads(body) | json.loads(answer) for body, answer in zip(bodies, answers, strict=True)]
         assert all(order["status"] == "submitted" for order in orders), orders[0]
         routes = [
-            {"command": "route", "order_id": o["order_id"], "legs": [Leg(f"{o['order_id']}-1", VENUE, Decimal("0.001"))], "policy": "best_price"}
+            {
+                "command": "route",
+                "order_id": o["order_id"],
+                "legs": [Leg(f"{o['order_id']}-1", VENUE, Decimal("0.001"))],
+                "policy": "best_price",
+            }
             for o in orders
         ]
         said = Said(encode(routes))
@@ -152,7 +157,11 @@ async def lives(count: int, directory: Path) -> tuple[Spent, dict[str, float]]:
             await landed(host)
         for step, kind, more in (
             ("accepted", ReportKind.ACCEPTED, {}),
-            ("fill", ReportKind.FILL, {"quantity": Decimal("0.001"), "price": Decimal(45_000), "fee": Decimal("0.045"), "liquidity": Liquidity.TAKER}),
+            (
+                "fill",
+                ReportKind.FILL,
+                {"quantity": Decimal("0.001"), "price": Decimal(45_000), "fee": Decimal("0.045"), "liquidity": Liquidity.TAKER},
+            ),
         ):
             reports = []
             for order in orders:
