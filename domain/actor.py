@@ -12,7 +12,7 @@ from domain.lifecycle import UNROUTED, State, step
 from domain.order import Asked, Order, evolve
 from domain.replacing import replace
 from domain.values import ZERO, bounded
-from domain.venue_reports import reported
+from domain.venue_reports import reported, set_aside
 
 __all__ = ["Events", "decide", "evolve", "same_terms"]
 
@@ -23,6 +23,8 @@ def decide(order: Order | None, command: c.OrderCommand, now_ns: int) -> Events:
         return reported(order, command, now_ns)
     if isinstance(command, c.SubmitOrder):
         return () if order else _submit(command, now_ns)
+    if isinstance(command, c.SetReportAside):
+        return (set_aside(order, command, now_ns),)
     assert order is not None, f"the host looks orders up before it asks: {command.order_id}"
     return COMMANDS[type(command)](order, command, now_ns)
 

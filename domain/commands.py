@@ -167,4 +167,23 @@ class VenueRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     replace_id: str = ""
 
 
-OrderCommand = SubmitOrder | CancelOrder | ReplaceOrder | ExpireOrder | RouteOrder | RefuseRoute | DoubtRoute | RouteAbsent | VenueReport
+class SetReportAside(Command, frozen=True, kw_only=True, tag="set_report_aside", gc=False):
+    """A venue's report of which only the number can be read, whatever was asked of the venue. `report` is its text."""
+
+    venue: str
+    report_seq: int
+    report: str
+
+
+OrderCommand = (
+    SubmitOrder
+    | CancelOrder
+    | ReplaceOrder
+    | ExpireOrder
+    | RouteOrder
+    | RefuseRoute
+    | DoubtRoute
+    | RouteAbsent
+    | VenueReport
+    | SetReportAside
+)

@@ -8,7 +8,7 @@ from functools import reduce
 import msgspec
 
 from domain import events as e
-from domain.commands import ReportKind, VenueReport
+from domain.commands import ReportKind, SetReportAside, VenueReport
 from domain.deciding import Events, must, quarantined, refused, traded, works_on
 from domain.legs import Ending, leg_ended
 from domain.lifecycle import CLOSED, State, step
@@ -23,6 +23,12 @@ def reported(order: Order | None, report: VenueReport, now: int) -> Events:
     if order is None:
         return (quarantined(report, State.NEW, "unknown_order", now),)
     return REPORTS[report.report](order, report, now)
+
+
+def set_aside(order: Order | None, command: SetReportAside, now: int) -> e.ReportQuarantined:
+    """Only its number could be read: its text is kept, and those behind it have their turn."""
+    status = order.status if order else State.NEW
+    return e.ReportQuarantined(at=now, status=status, reason="unreadable", **msgspec.structs.asdict(command))
 
 
 def _accepted(order: Order, report: VenueReport, now: int) -> Events:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -285,3 +286,19 @@ def test_every_event_and_field_is_in_a_golden_journal() -> None:
     """A release reads what the ones before it wrote: `python -m tests.golden --write NAME`, after a scene in tests/golden/scenes.py."""
     # FAILURES 52
     assert_none(sorted(golden.never_seen() - set(golden.EXCUSED)))
+
+
+# Failures
+
+
+FAILURES: Final = frozenset((*range(1, 11), *range(12, 16), 39, *range(45, 53), 73, 74))
+"""Rows of the list of failures that a journal to trust must survive: each is cited by the test that plays it (`# FAILURES 12`)."""
+
+
+def test_every_failure_of_the_journal_has_its_scene() -> None:
+    cited: set[int] = set()
+    for path in sources("tests"):
+        for line in re.findall(r"FAILURES ([\d, -]+)", path.read_text()):
+            for first, last in re.findall(r"(\d+)(?:-(\d+))?", line):
+                cited |= set(range(int(first), int(last or first) + 1))
+    assert_none(f"nobody plays failure {row}" for row in sorted(FAILURES - cited))

@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 from adapters import bus
 from adapters.codec import decoder, encode
 from apps.host import Host, Landed
-from domain.commands import VenueReport
+from domain.commands import SetReportAside, VenueReport
 from domain.ports import Unavailable
 
 log = structlog.get_logger()
@@ -25,7 +25,22 @@ SUBJECT: Final = "fills.>"
 ASK_EVERY_S: Final = 1.0
 ASK_TIMEOUT_S: Final = 1.0
 
+UNREADABLE_MAX: Final = 3
+"""So often a report may come that cannot be read; then it is set aside in the journal, and those behind it have their turn."""
+REPORT_CHARACTERS_MAX: Final = 10_000
+
 _REPORT: Final = decoder(VenueReport)
+
+
+class Numbered(msgspec.Struct):
+    """What must be readable of a report to go past it."""
+
+    venue: str
+    report_seq: int
+    order_id: str
+
+
+_NUMBERED: Final = decoder(Numbered)
 
 
 class ResendAnswer(msgspec.Struct):
@@ -48,6 +63,7 @@ class VenueSessions:
         self._shard = shard
         self._applied: dict[str, int] = {}
         self._asking: set[str] = set()
+        self._unread: dict[str, tuple[int, int]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.reports = 0
         self.duplicates = 0
@@ -82,6 +98,7 @@ class VenueSessions:
             self.unreadable += 1
             head = message.data[:200].decode(errors="replace")
             log.warning("unreadable venue report", subject=message.subject, error=str(error), head=head)
+            self._unreadable(message.data)
             return
         if not self._host.ready:
             return
@@ -101,6 +118,26 @@ class VenueSessions:
         self._host.execute(report, _nothing)
         self._applied[report.venue] = report.report_seq
         self.reports += 1
+
+    def _unreadable(self, data: bytes) -> None:
+        """The next report of a venue cannot be read: asked for again, and in the end set aside. What has no number has no place either."""
+        try:
+            found: Numbered = _NUMBERED.decode(data)
+        except ValueError:
+            return
+        applied = self._applied.get(found.venue, 0)
+        if not self._host.ready or found.venue not in self._venues or found.report_seq != applied + 1:
+            return
+        seq, times = self._unread.get(found.venue, (0, 0))
+        times = times + 1 if seq == found.report_seq else 1
+        self._unread[found.venue] = found.report_seq, times
+        if times < UNREADABLE_MAX:
+            self._gap(found.venue, applied, found.report_seq)
+            return
+        text = data.decode(errors="replace")[:REPORT_CHARACTERS_MAX]
+        aside = SetReportAside(order_id=found.order_id, venue=found.venue, report_seq=found.report_seq, report=text)
+        self._host.execute(aside, _nothing)
+        self._applied[found.venue] = found.report_seq
 
     def _gap(self, venue: str, applied: int, found: int) -> None:
         if venue in self._asking:

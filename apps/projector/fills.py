@@ -17,7 +17,7 @@ WRITE_BATCHES_MAX: Final = 5
 """One write takes so many batches at most when it is behind: a few large writes cost less than many small ones."""
 CHECK_EVERY_S: Final = 10.0
 """How often the store is looked at: it may have been emptied, or restored."""
-LOOKS: Final = 20
+LOOKS: Final = 5
 LOOK_AGAIN_S: Final = 1.0
 """A row that was just written can be read a moment later: so often, so far apart, is it missed before it counts as lost."""
 

@@ -17,8 +17,8 @@ from tests.process import LiveService
 
 MB: Final = 2**20
 LIMIT: Final = 300 * MB
-FLOOD: Final = 3000
-CALLERS: Final = 150
+FLOOD: Final = 1200
+CALLERS: Final = 100
 IN_FLIGHT_MAX: Final = 32
 ASKED_AGAIN: Final = 50
 ROOM: Final = 50 * MB

@@ -2,13 +2,14 @@
 
 import asyncio
 import hashlib
+import itertools
 import random
 import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import pytest
@@ -17,7 +18,7 @@ from adapters.codec import CommitCodec
 from adapters.jetstream import JetStreamJournal, ensure_stream
 from apps.follower import Applied, Follower
 from domain.ports import Head
-from tests.faults.scene import PATIENT, ROUNDS, answered, connected, order, risk_that_says_yes, submitted, until_ready
+from tests.faults.scene import PATIENT, ROUNDS, answered, connected, order, risk_that_says_yes, submitted, until, until_ready
 from tests.live import LiveServer
 from tests.process import LiveService
 from tests.proxy import Proxy
@@ -29,6 +30,7 @@ IN_FLIGHT_MAX: Final = 32
 CROWD: Final = 100
 ANSWER_MAX_S: Final = 8.0
 CUTS: Final = 20 * ROUNDS
+WRITER_CUTS: Final = 8 * ROUNDS
 FOLLOWERS: Final = 5
 ORDERS: Final = 200 * ROUNDS
 
@@ -143,6 +145,38 @@ async def test_cut_again_and_again_a_reader_misses_nothing_and_sees_nothing_twic
         assert not any(task.done() for task in running)
         for task in running:
             task.cancel()
+
+
+async def test_cut_off_while_it_writes_an_oms_answers_every_order_and_stores_it_once(fresh_nats: LiveServer, tmp_path: Path) -> None:
+    # FAILURES 8, 10
+    chance = random.Random(10)
+    with Proxy(fresh_nats.program.ports["nats"]) as proxy:
+        oms = LiveService("oms", fresh_nats, tmp_path / "oms", nats_url=proxy.url, changes=PATIENT)
+        async with risk_that_says_yes(fresh_nats.url), oms.client() as http:
+            oms.start()
+            answers: dict[str, dict[str, Any]] = {}
+            names, over = (f"o-{n}" for n in itertools.count()), False
+
+            async def ask() -> None:
+                while not over:
+                    name = next(names)
+                    answers[name] = await answered(http, order(name))
+
+            asking = [asyncio.create_task(ask()) for _ in range(3)]
+            for _ in range(WRITER_CUTS):
+                known = len(answers)
+                await until(lambda known=known: len(answers) > known + 5)  # type: ignore[misc]
+                await asyncio.sleep(chance.uniform(0, 0.05))
+                chance.choice([proxy.cut, proxy.reset])()
+            over = True
+            await asyncio.gather(*asking)
+            assert await submitted(fresh_nats) == dict.fromkeys(answers, 1)
+            assert proxy.connections > WRITER_CUTS, "nobody was cut off"
+            before = [(await http.get(f"/orders/{answer['order_id']}")).json() for answer in answers.values()]
+            oms.kill()
+            oms.start()
+            assert [(await http.get(f"/orders/{answer['order_id']}")).json() for answer in answers.values()] == before
+        oms.stop()
 
 
 async def test_every_tenth_ack_is_lost_and_every_order_is_answered_and_stored_once(fresh_nats: LiveServer, tmp_path: Path) -> None:
