@@ -5,7 +5,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11
 	--no-header --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test faults simulate check bench format lock clean
+.PHONY: help run install test faults simulate torture check bench format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -37,6 +37,9 @@ faults: install ## the part of the tests in which real processes and servers are
 
 simulate: install ## seeded histories of the whole core on a virtual clock (SEEDS="0..500")
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),0..500)
+
+torture: install ## hours of kills, power cuts, contended orders, damage and histories (one part: python -m tests.torture kill --rounds 50)
+	@$(BIN)/python -m tests.torture
 
 bench: install ## submit at 1000/s and saturated against a stack that runs (LOADS="1000:64,20 saturated:64,30000")
 	@$(BIN)/python -m tests.bench.lives --json bench.json $(LOADS)

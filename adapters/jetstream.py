@@ -17,7 +17,7 @@ from nats.aio.msg import Msg
 from adapters import bus
 from adapters.chain import GENESIS, following, verified
 from adapters.pull import Pull
-from domain.ports import Corrupt, Fenced, Head, Recorded, Unavailable
+from domain.ports import Corrupt, Fenced, Head, Missing, Recorded, Unavailable
 
 log = structlog.get_logger()
 
@@ -230,7 +230,8 @@ class JetStreamJournal:
         if "error" in answer:
             if answer["error"].get("err_code") == NO_MESSAGE:
                 return None
-            raise Unavailable(f"stream {self._stream}: {answer['error'].get('description')}")
+            kind = Missing if answer["error"].get("err_code") == NO_STREAM else Unavailable
+            raise kind(f"stream {self._stream}: {answer['error'].get('description')}")
         message = answer["message"]
         headers = _headers(base64.b64decode(message.get("hdrs", "")))
         commit_id = headers.get(COMMIT_ID, "")

@@ -24,6 +24,10 @@ class Unavailable(Exception):
         self.unknown = unknown
 
 
+class Missing(Unavailable):
+    """There is no such journal: it was never made, or it is gone."""
+
+
 class Corrupt(Exception):
     """The journal does not verify. Nobody goes on from here; the message names the sequence."""
 

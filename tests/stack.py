@@ -44,10 +44,11 @@ def _free(port: int) -> bool:
 
 
 class LiveStack:
-    """A stack that a test may treat badly. `http` speaks to oms; `urls` has everybody's address."""
+    """A stack that a test may treat badly. `http` speaks to oms; `urls` has everybody's address. `up` is the module that runs it."""
 
-    def __init__(self, data_dir: Path, *arguments: str) -> None:
+    def __init__(self, data_dir: Path, *arguments: str, up: str = "apps.up") -> None:
         self.data_dir = data_dir
+        self._up = up
         self.offset = free_offset()
         self.output = data_dir.with_suffix(".out")
         self._arguments: Sequence[str] = arguments if "--config-dir" in arguments else (*arguments, "--config-dir", str(PATIENT))
@@ -55,7 +56,7 @@ class LiveStack:
 
     def start(self) -> "LiveStack":
         """Run `trade up` and return when all of it is ready."""
-        command = [sys.executable, "-m", "apps.up", "--data-dir", str(self.data_dir), "--port-offset", str(self.offset), *self._arguments]
+        command = [sys.executable, "-m", self._up, "--data-dir", str(self.data_dir), "--port-offset", str(self.offset), *self._arguments]
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
                 command, cwd=CHECKOUT, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True

@@ -14,7 +14,7 @@ from apps.cli.options import DataDir, PortOffset
 from apps.cli.progress import progress_of
 from apps.cli.trouble import Refused, Unreachable
 from apps.verify.report import Report
-from domain.ports import Unavailable
+from domain.ports import Journal, Missing, Unavailable
 
 
 def verify(
@@ -56,9 +56,17 @@ async def _verify(addresses: Addresses, *, quiet: bool) -> Report:
     )
     async with connected(addresses["nats"], "trade verify") as client, opened(places) as sides:
         journal = await order_journal(client)
-        with progress_of((await journal.head()).seq) as progress:
+        with progress_of(await _end(journal)) as progress:
             report = await verify(journal, sides, progress=progress)
     if not quiet:
         for check in report.checks:
             show.line(check.line())
     return report
+
+
+async def _end(journal: Journal) -> int:
+    """Of a journal that is gone the verification itself says what it means."""
+    try:
+        return (await journal.head()).seq
+    except Missing:
+        return 0

@@ -17,7 +17,7 @@ from apps.verify.positions import NAME as POSITIONS
 from apps.verify.positions import StoredPositions
 from apps.verify.report import Check, Report, Tell, report_of
 from domain.audit import Violation
-from domain.ports import Corrupt, Fills, Head, Journal, Positions, StoredPicture, Unavailable
+from domain.ports import Corrupt, Fills, Head, Journal, Missing, Positions, StoredPicture, Unavailable
 
 JOURNAL: Final = "journal"
 LIVES: Final = "orders"
@@ -91,7 +91,7 @@ class Verification:
 
     async def _all(self) -> None:
         fold, table, live = self._fold, self._table, self._sides.live
-        end = await fold.end()
+        end = await self._end()
         if table is not None:
             await table.begin(end)
         found = await self._views(end)
@@ -100,6 +100,14 @@ class Verification:
         found.append(await self._compared(LIVE, LiveOrders(live) if live is not None else None))
         for check in (self._journal(), self._lives(), *found):
             self._done(check)
+
+    async def _end(self) -> int:
+        try:
+            return await self._fold.end()
+        except Missing as trouble:
+            if (mark := self._fold.mark) is None:
+                raise
+            raise Corrupt(f"{trouble}, but sequence {mark.seq} had been acknowledged") from trouble
 
     async def _views(self, end: int) -> list[Check]:
         """Those that somebody keeps up to date while we look. The one that stands earliest first: the pass cannot go back."""
@@ -161,7 +169,8 @@ class Verification:
 
 def _unmarked(fold: Fold, mark: Head) -> str:
     if fold.head.seq < mark.seq:
-        return str(Violation("high_water_mark", str(fold.head.seq), f"the journal ends before its mark at {mark.seq}: it was truncated"))
+        short = f"the journal ends before its mark at sequence {mark.seq}: it was truncated"
+        return str(Violation("high_water_mark", str(fold.head.seq), short))
     if mark.seq and fold.marked != mark:
-        return str(Violation("high_water_mark", str(mark.seq), "the journal has another commit here than the mark says"))
+        return str(Violation("high_water_mark", str(mark.seq), f"the journal has another commit at sequence {mark.seq} than the mark says"))
     return ""

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from adapters.codec import ORDER_COMMITS, encode
+from adapters.memory import MemoryJournal
 from adapters.scratch import ScratchLines
 from adapters.sqlite import SqliteFills
 from apps.verify.live import OmsDoor, View
@@ -16,7 +17,7 @@ from apps.verify.report import Check
 from apps.verify.run import Sides, verify
 from domain import events as e
 from domain.audit import Audit, Commit
-from domain.ports import Corrupt, Head
+from domain.ports import Corrupt, Head, Missing
 from domain.statehash import orders_state, state_hash
 from domain.values import use_exact_arithmetic
 from tests.apps.test_bookkeeper import Desk, fill, replayed, route, submit, terms
@@ -80,9 +81,25 @@ async def test_a_commit_that_nobody_can_read_is_found(world: World) -> None:
 async def test_a_journal_that_ends_before_its_mark_is_found(world: World) -> None:  # FAILURES 12, 13
     last = world.log.commits[-1][0]
     world.mark = Head(last.seq + 5, last.n + 5, "beyond")
-    assert f"ends before its mark at {last.seq + 5}" in found_in(await world.verified(), "journal")
+    assert f"ends before its mark at sequence {last.seq + 5}" in found_in(await world.verified(), "journal")
     world.mark = Head(3, 3, "another")
     assert "high_water_mark at 3" in found_in(await world.verified(), "journal")
+
+
+class Removed(MemoryJournal):
+    """Its stream is not there any more."""
+
+    async def head(self) -> Head:
+        raise Missing("stream OMS_JOURNAL: stream not found")
+
+
+async def test_a_journal_that_is_gone_is_found_by_its_mark(world: World) -> None:  # FAILURES 12
+    world.mark, world.journal = world.log.commits[-1][0], Removed()
+    found = found_in(await world.verified(), "journal")
+    assert found == f"stream OMS_JOURNAL: stream not found, but sequence {world.mark.seq} had been acknowledged"
+    world.mark = None
+    with pytest.raises(Missing):
+        await world.verified()
 
 
 async def test_a_mark_that_does_not_verify_is_said_and_the_rest_is_compared(world: World) -> None:

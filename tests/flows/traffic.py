@@ -39,6 +39,7 @@ class Traffic:
     def __init__(self, stack: LiveStack, run: str) -> None:
         self.accounts = [f"{run}-{number}" for number in range(ACCOUNTS)]
         self.asked: list[Asked] = []
+        self.over = False
         self._stack = stack
         self._url = stack.url("oms")  # it stays the same over a restart
 
@@ -54,7 +55,7 @@ class Traffic:
                     assert number < 5, asked.answer
 
     async def flow(self, orders: int, a_second: float) -> None:
-        """So many orders from several connections, none sent before its time. Returns when all are answered."""
+        """So many orders, or until it is `over`, from several connections, none sent before its time. Returns when all are answered."""
         work = enumerate(self._orders(orders))
         began = asyncio.get_running_loop().time()
 
@@ -67,7 +68,7 @@ class Traffic:
         await asyncio.gather(*(send() for _ in range(CONNECTIONS)))
 
     def _orders(self, count: int) -> Iterator[Asked]:
-        for number in range(count):
+        for number in itertools.takewhile(lambda _: not self.over, range(count)):
             turn, place = divmod(number, ACCOUNTS)
             side, price = ("sell", "44700") if turn % 2 else ("buy", "45300")
             yield Asked(_order(self.accounts[place], f"o-{number}", side, QUANTITY, price))

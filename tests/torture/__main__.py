@@ -1,0 +1,102 @@
+"""`python -m tests.torture kill --rounds 1000 --seed 7` runs one part; without a part, all of them: what `make torture` does."""
+
+import argparse
+import asyncio
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from apps.cli import logs
+from apps.up import servers
+from domain.values import use_exact_arithmetic
+from tests.live import live
+from tests.simulation.__main__ import main as simulation
+from tests.torture.contended import contend
+from tests.torture.damage import spoil
+from tests.torture.disk import NotPermitted
+from tests.torture.kill import kill
+from tests.torture.powercut import cut
+
+HISTORIES_AT_ONCE: Final = 1_000
+
+Run = Callable[[int, int, Path], str]
+"""Rounds, seed and a directory; what it came to, in a line. AssertionError when a promise was broken."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One trial, and how long `make torture` makes it."""
+
+    rounds: int
+    run: Run
+
+
+PARTS: Final = {
+    "kill": Part(1_000, lambda rounds, seed, home: asyncio.run(kill(rounds, seed, home, _tell)).line()),
+    "powercut": Part(200, lambda rounds, seed, home: asyncio.run(cut(rounds, seed, home, _tell)).line()),
+    "contended": Part(10_000, lambda rounds, seed, home: _contended(rounds, seed, home)),
+    "damage": Part(100, lambda rounds, seed, home: asyncio.run(spoil(rounds, seed, home, _tell)).line()),
+    "histories": Part(100_000, lambda rounds, seed, home: _histories(rounds, seed)),
+}
+
+
+def _contended(orders: int, seed: int, home: Path) -> str:
+    nats = live(servers.nats, home / "nats")
+    try:
+        return asyncio.run(contend(orders, seed, nats, home, _tell)).line()
+    finally:
+        nats.stop()
+
+
+def _histories(count: int, seed: int) -> str:
+    """Seeds that no other seed of ours overlaps; the simulation tells by itself which of them fail."""
+    first = seed * count
+    for start in range(first, first + count, HISTORIES_AT_ONCE):
+        end = min(start + HISTORIES_AT_ONCE, first + count)
+        assert simulation(["--seeds", f"{start}..{end}"]) == 0, f"one of the seeds {start}..{end} failed"
+        _tell(f"{end - first} of {count} histories")
+    return f"{count} histories, seeds {first}..{first + count}: none failed"
+
+
+def _tell(line: str) -> None:
+    print(f"  {time.strftime('%H:%M:%S')} {line}", flush=True)
+
+
+def trial(name: str, rounds: int, seed: int, home: Path | None) -> bool:
+    """Run it, and say how it ended."""
+    print(f"{name}: {rounds} rounds, seed {seed}", flush=True)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix=f"torture-{name}-", dir=home) as directory:
+        try:
+            came, held = PARTS[name].run(rounds, seed, Path(directory)), True
+        except NotPermitted as why:
+            came, held = f"skipped, it takes root on a machine that lets it mount files: {why}", True
+        except AssertionError as broken:
+            came, held = f"BROKEN: {broken}\n  again: python -m tests.torture {name} --rounds {rounds} --seed {seed}", False
+    print(f"{name}: {came} ({time.monotonic() - began:.0f} s)", flush=True)
+    return held
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
+    parser.add_argument("part", nargs="?", choices=sorted(PARTS))
+    parser.add_argument("--rounds", type=int, help="of the one part; by default as many as in the whole")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--home", type=Path, help="where the directories of the trials are made")
+    asked = parser.parse_args(arguments)
+    use_exact_arithmetic()
+    logs.only(logging.CRITICAL)  # what services complain of while we torment them is what we want
+    names = [asked.part] if asked.part else list(PARTS)
+    held = {name: trial(name, asked.rounds or PARTS[name].rounds, asked.seed, asked.home) for name in names}
+    broken = [name for name, was in held.items() if not was]
+    print(f"{len(held) - len(broken)} of {len(held)} parts held" + (f"; BROKEN: {', '.join(broken)}" if broken else ""))
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

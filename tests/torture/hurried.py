@@ -1,0 +1,14 @@
+"""`trade up` for a stack that is killed all the time: what dies is started again at once, however often it died before."""
+
+import sys
+from functools import partial
+
+from apps.up import command
+from apps.up.__main__ import main
+from apps.up.supervisor import Pacing, Supervisor
+
+AT_ONCE = Pacing(backoff_min_s=0.05, backoff_max_s=0.05)
+
+if __name__ == "__main__":
+    command.Supervisor = partial(Supervisor, pacing=AT_ONCE)  # type: ignore[assignment,misc]
+    sys.exit(main())

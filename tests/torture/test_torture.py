@@ -1,0 +1,33 @@
+"""The short forms of kills and power cuts; `make torture` has the long ones. Contended orders and damages are in tests/faults."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.torture.disk import NotPermitted
+from tests.torture.kill import kill
+from tests.torture.powercut import cut
+
+KILLS: Final = 25
+CUTS: Final = 3
+SEED: Final = 7
+
+
+@pytest.mark.timeout(240)
+async def test_killed_at_random_under_load_nothing_answered_is_lost_or_doubled(tmp_path: Path) -> None:
+    # FAILURES 1, 2, 6, 8, 36, 74
+    came = await kill(KILLS, SEED, tmp_path, print, fills="sqlite")
+    print(came.line())
+    assert came.ends["asked_again"], "nobody noticed the deaths: it proves nothing"
+
+
+@pytest.mark.timeout(120)
+async def test_a_power_cut_takes_nothing_that_was_answered(tmp_path: Path) -> None:
+    # FAILURES 11
+    try:
+        came = await cut(CUTS, SEED, tmp_path, print)
+    except NotPermitted as why:
+        pytest.skip(f"it takes root on a machine that lets it mount files: {why}")
+    print(came.line())
+    assert min(came.lost_by_default) > 0
