@@ -19,6 +19,7 @@ from adapters.codec import encode
 from domain.lifecycle import CLOSED
 from domain.order import Order
 from domain.ports import Corrupt, Head, StoredOrders, StoredPicture, Unavailable
+from domain.sharing import Shared
 
 log = structlog.get_logger()
 
@@ -70,7 +71,8 @@ class SqliteOrderStore:
                 meta = dict(self._read().execute("SELECT name, value FROM meta").fetchall())
                 if int(meta.get("schema", 0)) != SCHEMA:
                     return None
-                orders = [_verified(row) for row in self._read().execute(OPEN)]
+                shared = Shared()
+                orders = [shared.order(_verified(row)) for row in self._read().execute(OPEN)]
                 counts = self._read().execute("SELECT status, count(*) FROM orders GROUP BY status").fetchall()
                 return StoredOrders(
                     checkpoint=int(meta["checkpoint"]),

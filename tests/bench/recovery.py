@@ -78,9 +78,11 @@ class FileJournal:
                 chain, _, payload = line.rstrip("\n").partition(" ")
                 head = verified(head, seq, seq, chain, payload.encode())
                 batch.append(Recorded(head, payload.encode()))
-                if len(batch) == BATCH or seq == self._last.seq:
+                if len(batch) == BATCH or seq in (until, self._last.seq):
                     yield batch
                     batch = []
+                if seq == until:
+                    return
         await asyncio.Event().wait()
 
 

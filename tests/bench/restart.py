@@ -1,0 +1,100 @@
+"""`python -m tests.bench.restart --orders 1000000`: how long oms takes to start with very many open orders, and what each costs in memory.
+
+A journal is written into nats-server, oms starts on it with nothing (it reads all of it and fills its store), stops, and starts again from
+its store, which is what a restart is. Seconds are from the start of the process to 200 on /ready; memory is beyond an oms with no orders.
+"""
+
+import argparse
+import asyncio
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import httpx
+import psutil
+
+from adapters.orderstore import SqliteOrderStore
+from apps.wiring import ORDERS_FILE
+from domain.values import use_exact_arithmetic
+from tests.bench.crowd import crowd
+from tests.bench.served import nats_at, write
+from tests.faults.scene import PATIENT, risk_that_says_yes
+from tests.live import LiveServer
+from tests.process import LiveService
+
+READY_WITHIN_S: Final = 900.0
+SAVED_WITHIN_S: Final = 120.0
+SETTLE_S: Final = 1.0
+
+
+class Oms:
+    """The service in a directory of its own, with time to start."""
+
+    def __init__(self, nats: LiveServer, home: Path) -> None:
+        self._service = LiveService("oms", nats, home, changes=PATIENT)
+        self._service.program = replace(self._service.program, ready_timeout_s=READY_WITHIN_S)
+        self.store = SqliteOrderStore(home / ORDERS_FILE)
+
+    def start(self) -> tuple[float, int]:
+        """Seconds until it was ready, and the bytes that it then held."""
+        began = time.perf_counter()
+        self._service.start()
+        took = time.perf_counter() - began
+        time.sleep(SETTLE_S)
+        assert self._service._child is not None
+        return took, psutil.Process(self._service._child.pid).memory_info().rss
+
+    def open_orders(self) -> int:
+        ended = ("filled", "cancelled", "rejected", "expired")
+        counts: dict[str, int] = httpx.get(f"{self._service.url}/stats", timeout=30).json()["orders"]
+        return sum(count for status, count in counts.items() if status not in ended)
+
+    def saved(self, seq: int) -> float:
+        """Seconds until its store has come to `seq`."""
+        began = time.perf_counter()
+        while time.perf_counter() - began < SAVED_WITHIN_S:
+            with self.store.picture() as picture:
+                if picture is not None and picture.checkpoint >= seq:
+                    return time.perf_counter() - began
+            time.sleep(0.2)
+        raise SystemExit(f"the store did not come to sequence {seq} within {SAVED_WITHIN_S} s")
+
+    def stop(self) -> None:
+        self._service.stop()
+
+
+async def main(orders: int, home: Path) -> None:
+    nothing = await _of_an_empty_journal(home / "nothing")
+    async with nats_at(home / "nats") as nats, risk_that_says_yes(nats.url):
+        began = time.perf_counter()
+        head, events = await write(nats, crowd(orders))
+        print(f"{orders} orders, {events} events in {head.n} commits written in {time.perf_counter() - began:.0f} s", flush=True)
+        oms = Oms(nats, home / "oms")
+        for how in ("from the journal alone", "from its store", "from its store again"):
+            took, held = oms.start()
+            count = oms.open_orders()
+            each = (held - nothing) / count
+            print(f"{how}: ready after {took:.1f} s, {count} open orders, {held / 1e6:.0f} MB, {each:.0f} bytes an open order", flush=True)
+            print(f"  the store was at the journal's end {oms.saved(head.seq):.1f} s later", flush=True)
+            oms.stop()
+
+
+async def _of_an_empty_journal(home: Path) -> int:
+    async with nats_at(home) as nats, risk_that_says_yes(nats.url):
+        oms = Oms(nats, home / "oms")
+        took, held = oms.start()
+        oms.stop()
+    print(f"no orders: ready after {took:.1f} s, {held / 1e6:.0f} MB", flush=True)
+    return held
+
+
+if __name__ == "__main__":
+    use_exact_arithmetic()
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.restart", description=__doc__)
+    parser.add_argument("--orders", type=int, default=100_000)
+    parser.add_argument("--home", type=Path)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=asked.home) as directory:
+        asyncio.run(main(asked.orders, Path(directory)))
