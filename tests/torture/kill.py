@@ -25,7 +25,7 @@ AT_ONCE_EVERY: Final = 12
 """Of so many kills one takes all processes at once, as the machine's memory killer or a person would."""
 PATIENTLY: Final = 0.75
 """How often the next kill waits until the last victim is back; else it may find it in the middle of its recovery."""
-BACK_WITHIN_S: Final = 20.0
+BACK_WITHIN_S: Final = 45.0
 PAUSE_MAX_S: Final = 1.2
 HEALED_WITHIN_S: Final = 40.0
 WEIGHTS: Final = {"nats": 6, "oms": 5, "exeq": 3, "risk": 3, "valkey": 3, "live-gateway": 3, "projector": 2, "questdb": 1}
