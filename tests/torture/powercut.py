@@ -152,7 +152,9 @@ class Machine:
         self._answers: dict[str, dict[str, Any]] = {}
 
     async def live_and_die(self, name: str, chance: random.Random, came: Came) -> None:
+        before = len(self._answers)
         await self._load_until_cut(name, chance.uniform(*LOAD_S))
+        came.answered += len(self._answers) - before
         self._nats.start()
         self._oms.start()
         events = [(seq, event) for seq, event in await events_of(self._nats) if isinstance(event, OrderSubmitted)]
@@ -163,7 +165,6 @@ class Machine:
         assert born.keys() <= self._asked.keys(), "an order that nobody sent"
         await self._settle(came)
         await self._verify()
-        came.answered = len(self._answers)
 
     async def _load_until_cut(self, name: str, seconds: float) -> None:
         """Orders as fast as they are answered, then the cut."""
