@@ -55,7 +55,9 @@ async def main(orders: int, home: Path) -> None:
             if (first + FLOCK) % TELL_EVERY == 0 or first + FLOCK >= orders:
                 await asyncio.sleep(3 * SAVE_EVERY_S)
                 held = process.memory_info().rss
-                print(f"{first + FLOCK} orders, all closed: {held / 1e6:.0f} MB, {(held - began) / 1e6:.0f} MB beyond the start", flush=True)
+                print(
+                    f"{first + FLOCK} orders, all closed: {held / 1e6:.0f} MB, {(held - began) / 1e6:.0f} MB beyond the start", flush=True
+                )
         print(f"outcomes {dict(load.tally.outcomes)}")
         oms.stop()
 
