@@ -1,6 +1,6 @@
 """`python -m tests.bench.history --orders 300000`: what the orders that oms has behind it cost it in memory.
 
-Orders are posted to a real oms in flocks and cancelled, so that all of them are closed; its memory is asked for after each flock's last word.
+Orders are posted to a real oms in flocks and cancelled: all of them are closed. Its memory is asked for after each flock's last word.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """`python -m tests.bench.replay --orders 200000`: positions from the journal alone, events a second, in process and by `trade replay`.
 
-In process the journal is a file: decoding, the chain and the fold are measured, not the server. By the command it is nats-server and Valkey.
+In process the journal is a file: decoding, chain and fold are measured, not the server. By the command it is nats-server and Valkey.
 """
 
 import argparse
