@@ -23,13 +23,16 @@ WireError: Final = (OSError, nats.errors.Error)
 async def connect(url: str, name: str, *, closed: Callable[[], None], timeout_s: float = 5.0) -> Client:
     """Connect and stay connected; `closed` is called when the client gave up for good, which a service treats as fatal. Unavailable.
 
-    Nothing published while disconnected is kept (pending_size=0): it would be sent later as a ghost.
+    Nothing published while disconnected is kept (pending_size=0), nor what had not left when the connection broke: both would be sent
+    later as ghosts.
     """
 
     async def on_error(error: Exception) -> None:
         log.warning("NATS error", error=str(error) or type(error).__name__)
 
     async def on_disconnected() -> None:
+        client._pending.clear()  # the client would send it over the next connection; subscriptions it repeats by itself
+        client._pending_data_size = 0
         if not client.is_closed:
             log.warning("NATS connection lost, trying again")
 

@@ -1,4 +1,4 @@
-"""RISK_CONTROL: what people forbid, kept for ever. One journal for each kind of control; risk writes, whoever sends orders follows."""
+"""RISK_CONTROL: what people forbid and bound, kept for ever, in one order. risk writes; oms and exeq follow."""
 
 from typing import Final
 
@@ -10,14 +10,15 @@ from domain.controls import ControlEvent
 
 STREAM: Final = "RISK_CONTROL"
 SUBJECTS: Final = ("risk.control.>",)
-SYMBOLS: Final = "risk.control.symbols"
+SUBJECT: Final = "risk.control.all"
+"""One journal for every kind, so that one version tells what was in force."""
 MAX_BYTES: Final = 64 * 2**20
-"""A block is about 200 bytes: room for 300 000 of them."""
+"""A control is 200 to 500 bytes: room for 130 000 of them."""
 
 CONTROL_COMMITS: Final[CommitCodec[ControlEvent]] = CommitCodec(ControlEvent)
 
 
 async def open_controls(client: Client) -> JetStreamJournal:
-    """The journal of symbol blocks, made when it is missing. Unavailable."""
+    """The journal of controls, made when it is missing. Unavailable."""
     await ensure_stream(client, STREAM, SUBJECTS, MAX_BYTES)
-    return await JetStreamJournal.open(client, stream=STREAM, subject=SYMBOLS)
+    return await JetStreamJournal.open(client, stream=STREAM, subject=SUBJECT)

@@ -15,6 +15,7 @@ log = structlog.get_logger()
 
 MESSAGES_MAX: Final = 100_000
 YIELD_EVERY: Final = 50
+LOOK_EVERY_S: Final = 0.002
 
 
 class Outbox:
@@ -32,6 +33,18 @@ class Outbox:
             return
         self._messages.append((subject, payload))
         self._filled.set()
+
+    async def left(self, within_s: float) -> bool:
+        """Is all that was put in by now with the server, or thrown away for want of one? False when it may still go out later."""
+        try:
+            async with asyncio.timeout(within_s):
+                while self._messages:  # noqa: ASYNC110 - the sender should not have to tell anybody
+                    await asyncio.sleep(LOOK_EVERY_S)
+                if self._client.is_connected:
+                    await self._client.flush()
+        except (TimeoutError, *bus.WireError):
+            return not self._client.is_connected
+        return True
 
     async def run(self) -> None:
         while True:

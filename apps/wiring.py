@@ -12,6 +12,7 @@ from nats.aio.client import Client
 
 from adapters import bus
 from adapters.codec import decoder
+from adapters.controls import CONTROL_COMMITS, open_controls
 from adapters.jetstream import JetStreamJournal, ensure_stream, stream_state
 from adapters.memory import MemoryOrderStore
 from adapters.natsmonitor import NotDurable, health_trouble, require_fsync
@@ -23,13 +24,16 @@ from adapters.sqlite import SqliteFills
 from adapters.valkey import ValkeyPositions
 from adapters.watermark import DIRECTORY, FileWatermark
 from apps.commits import Pace
+from apps.controls import Known, Obedience, connections, controls_into
 from apps.follower import Follower
+from apps.outbox import Outbox
 from apps.service import Chassis
 from apps.snapshots import Fold, Snapshotter
 from apps.watermark import Encodes, Mark, may_begin
 from config.sections import JournalSection
 from config.settings import ExeqSettings, GatewaySettings, OmsSettings, ProjectorSettings, RiskSettings, Settings
-from domain.ports import Clock, Corrupt, OrderStore, Unavailable
+from domain.controls import ControlEvent
+from domain.ports import Clock, Corrupt, Head, OrderStore, Unavailable
 from domain.quotes import Market, Quote
 
 log = structlog.get_logger()
@@ -225,6 +229,20 @@ def keep(chassis: Chassis[RiskSettings] | Chassis[ExeqSettings], snapshots: Snap
 
     chassis.spawn(snapshots.run(follower), "snapshots")
     chassis.exits.push_async_callback(last)
+
+
+async def follow_controls(
+    chassis: Chassis[OmsSettings] | Chassis[ExeqSettings], client: Client, outbox: Outbox, *taken: Callable[[ControlEvent], None]
+) -> Known:
+    """Each control into each of `taken`, for a service that lets orders pass or sends them; and whoever asks is told that it obeys."""
+    journal = await patiently(lambda: open_controls(client))
+    follower = Follower(journal, CONTROL_COMMITS, controls_into(*taken), after=Head(), wait_s=0)
+    known = Known(journal, follower, connections(client))
+    await Obedience(chassis.name, follower, outbox).start(client)
+    chassis.spawn(follower.run(), "control follower")
+    chassis.spawn(known.run(), "controls over every connection")
+    chassis.ready.depend("controls", known.trouble)
+    return known
 
 
 async def follow_ticks(client: Client, market: Market, clock: Clock) -> None:

@@ -229,6 +229,12 @@ class AdminSection(Section):
     verify: Literal["disabled", "enabled"] = "disabled"
 
 
+class ControlsSection(Section):
+    """Whether one person alone may take both steps that arm a killed scope again."""
+
+    second_person: Literal["required", "not_required"] = "required"
+
+
 class OmsPerformanceSection(Section):
     latency_sla_ms: Millis = 10
     max_latency_ms: Millis = 50

@@ -6,6 +6,7 @@ from typing import ClassVar, Final, Literal
 from config.kinds import Port, Section
 from config.sections import (
     AdminSection,
+    ControlsSection,
     FollowingSection,
     JournalSection,
     MonitoringSection,
@@ -84,6 +85,7 @@ class RiskSettings(Settings):
     questdb: QuestdbSection = QuestdbSection()
     fills: FillsStore = "questdb"
     risk_checks: RiskChecksSection = RiskChecksSection()
+    controls: ControlsSection = ControlsSection()
     performance: RiskPerformanceSection = RiskPerformanceSection()
     monitoring: RiskMonitoring = RiskMonitoring()
     following: FollowingSection = FollowingSection()

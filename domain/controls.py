@@ -1,10 +1,21 @@
-"""What people forbid while the market runs: a fold of control events. A symbol block today; the kill switch will be one more kind."""
+"""What people forbid and bound while the market runs: a fold of control events. Whoever lets an order pass or sends it asks here."""
+
+from collections import deque
+from decimal import Decimal
+from typing import Final
 
 import msgspec
 
+ALL: Final = "all"
+HISTORY_KEPT_MAX: Final = 1000
+"""Control events kept for readers; all of them are in the journal."""
+
+KILLED: Final = "killed"
+BLOCKED: Final = "symbol_blocked"
+
 
 class Control(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="type", gc=False):
-    """Who decided what, when (nanoseconds UTC) and why. `version` counts the controls without holes."""
+    """Who decided what, when (nanoseconds UTC) and why. `version` counts the controls without holes; 1 is the configuration alone."""
 
     version: int
     at: int
@@ -20,22 +31,100 @@ class SymbolUnblocked(Control, frozen=True, kw_only=True, tag=True, gc=False):
     symbol: str
 
 
-ControlEvent = SymbolBlocked | SymbolUnblocked
+class KillThrown(Control, frozen=True, kw_only=True, tag=True, gc=False):
+    """`scope` is `all`, `account:A`, `symbol:S` or `venue:V`. `local`: thrown at exeq itself, which tells of it afterwards."""
+
+    scope: str
+    local: bool = False
+
+
+class ArmRequested(Control, frozen=True, kw_only=True, tag=True, gc=False):
+    """The first of two steps. Whoever takes the second names the token."""
+
+    scope: str
+    token: str
+
+
+class Armed(Control, frozen=True, kw_only=True, tag=True, gc=False):
+    """The second step: orders of the scope may pass again."""
+
+    scope: str
+    token: str
+
+
+class LimitSet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    """The limits that may differ from the configuration's. None: as for everybody. Money is USD, `concentration_max` a fraction."""
+
+    order_notional_max: Decimal | None = None
+    order_quantity_max: Decimal | None = None
+    position_notional_max: Decimal | None = None
+    concentration_max: Decimal | None = None
+    var_max: Decimal | None = None
+    short_allowed: bool | None = None
+
+
+class LimitsChanged(Control, frozen=True, kw_only=True, tag=True, gc=False):
+    """Limits of one account, or of one symbol of it (else `symbol` is empty), in place of the old ones."""
+
+    account: str
+    symbol: str = ""
+    old: LimitSet = LimitSet()
+    new: LimitSet = LimitSet()
+
+
+ControlEvent = SymbolBlocked | SymbolUnblocked | KillThrown | ArmRequested | Armed | LimitsChanged
+
+
+def scopes_of(account: str, symbol: str, venue: str | None = None) -> tuple[str, ...]:
+    """Every scope that an order is in, the widest first."""
+    found = (ALL, f"account:{account}", f"symbol:{symbol}")
+    return found if venue is None else (*found, f"venue:{venue}")
 
 
 class Controls:
-    """What is forbidden now. The last word on a symbol counts; repeating it changes only who said it last and why."""
+    """What is forbidden now. The last word counts; repeating it changes only who said it last and why.
+
+    `limits_version` is the version at which any limits last changed.
+    """
 
     def __init__(self) -> None:
-        self.version = 0
+        self.version = 1
+        self.limits_version = 1
         self.blocks: dict[str, SymbolBlocked] = {}
+        self.kills: dict[str, KillThrown] = {}
+        self.arming: dict[str, ArmRequested] = {}
+        self.limits: dict[tuple[str, str], LimitsChanged] = {}
+        self.history: deque[ControlEvent] = deque(maxlen=HISTORY_KEPT_MAX)
 
     def apply(self, event: ControlEvent) -> None:
         self.version = event.version
-        if isinstance(event, SymbolBlocked):
-            self.blocks[event.symbol] = event
-        else:
-            self.blocks.pop(event.symbol, None)
+        self.history.append(event)
+        match event:
+            case SymbolBlocked():
+                self.blocks[event.symbol] = event
+            case SymbolUnblocked():
+                self.blocks.pop(event.symbol, None)
+            case KillThrown():
+                self.kills[event.scope] = event
+                self.arming.pop(event.scope, None)  # thrown again: what was asked for before does not arm it
+            case ArmRequested():
+                self.arming[event.scope] = event
+            case Armed():
+                self.kills.pop(event.scope, None)
+                self.arming.pop(event.scope, None)
+            case LimitsChanged():
+                self.limits[event.account, event.symbol] = event
+                self.limits_version = event.version
 
     def blocked(self, symbol: str) -> bool:
         return symbol in self.blocks
+
+    def killed(self, account: str, symbol: str, venue: str | None = None) -> bool:
+        """Is the switch thrown on any scope of the order? Free while none is thrown at all."""
+        return bool(self.kills) and any(scope in self.kills for scope in scopes_of(account, symbol, venue))
+
+    def forbids(self, account: str, symbol: str, venue: str | None = None) -> str | None:
+        """The reason why no such order may pass or be sent; None when it may."""
+        if self.killed(account, symbol, venue):
+            return KILLED
+        return BLOCKED if symbol in self.blocks else None

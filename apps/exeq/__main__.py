@@ -1,16 +1,19 @@
 """`python -m apps.exeq`: execution, wired so that it can be read aloud."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from adapters.clock import SystemClock
-from adapters.codec import ORDER_COMMITS, Commit
-from adapters.controls import CONTROL_COMMITS, open_controls
+from adapters.codec import ORDER_COMMITS
+from adapters.local_kills import DIRECTORY, LocalKills
 from apps import wiring
+from apps.controls import Scopes
+from apps.exeq import local
 from apps.exeq.doubts import Doubts
 from apps.exeq.executor import Executor
 from apps.exeq.router import Router, RoutingRules
 from apps.exeq.routes import router
+from apps.exeq.switch import Switch
 from apps.follower import Follower
 from apps.outbox import Outbox
 from apps.service import Chassis, Service, run_service
@@ -19,9 +22,8 @@ from config.loading import load_exeq
 from config.sections import RoutingSection
 from config.settings import ExeqSettings
 from config.text import ConfigError
-from domain.controls import ControlEvent, Controls
+from domain.controls import Controls
 from domain.executions import STATE_VERSION, Executions, ExecutionsState
-from domain.ports import Head
 from domain.quotes import Market
 from domain.routing import Venue
 
@@ -34,23 +36,26 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
     chassis.ready.set("journal", False, "catching up with the journal")
     client = await wiring.connect(chassis)
     journal = await wiring.order_journal(client)
-    controls, market, outbox = Controls(), Market(), Outbox(client)
+    market, outbox, controls = Market(), Outbox(client), Controls()
+    directory = settings.service.data_dir
+    switch = Switch(controls, LocalKills(directory / DIRECTORY) if directory else None)
     await wiring.follow_ticks(client, market, clock)
 
     executions = Executions()
     routing = Router(venues, instruments, market, clock, rules, executions)
-    executor = Executor(client, outbox, controls, clock, executions, routing, settings.routing.route_batch_max)
+    routing.killed = switch.venue_killed
+    executor = Executor(client, outbox, switch, clock, executions, routing, settings.routing.route_batch_max)
     wait_s = float(settings.following.follower_wait_ms) / 1000
     snapshots = wiring.snapshotter(chassis, executions, ExecutionsState, STATE_VERSION)
     head = await wiring.patiently(lambda: snapshots.recover(journal))
     orders = Follower(journal, ORDER_COMMITS, snapshots.whole(executor.apply), after=head, wait_s=wait_s)
-    blocks = Follower(await wiring.patiently(lambda: open_controls(client)), CONTROL_COMMITS, _into(controls), after=Head(), wait_s=0)
-    executor.caught_up = lambda: orders.caught_up and blocks.caught_up
+    switch.known = known = await wiring.follow_controls(chassis, client, outbox, controls.apply, switch.heard)
+    executor.caught_up = lambda: orders.caught_up and known()
     executor.is_past = orders.is_past
     executor.failed = chassis.fail
 
     chassis.spawn(outbox.run(), "outbox")
-    chassis.spawn(blocks.run(), "control follower")
+    chassis.spawn(switch.run(client), "local switches")
     chassis.spawn(orders.run(), "journal follower")
     chassis.spawn(executor.run(), "executor")
     doubts = Doubts(client, executor)
@@ -65,10 +70,13 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
             "seq": orders.head.seq,
             "ready": executor.caught_up(),
             "requests_dropped": outbox.dropped,
+            "killed": sorted({*controls.kills, *switch.local}),
             "snapshots": snapshots.stats(),
         }
 
-    return Service(router=router(executor, market, clock), stats=stats)
+    routes = router(executor, market, clock)
+    routes.include_router(local.router(switch, outbox, Scopes(instruments, venues), clock))
+    return Service(router=routes, stats=stats)
 
 
 def routed_venue(venue: VenueSettings) -> Venue:
@@ -99,15 +107,6 @@ def routing_rules(section: RoutingSection, venues: Mapping[str, Venue]) -> Routi
     return RoutingRules(
         section.policy, int(section.max_quote_age_sec * 1e9), pin, hold=section.no_venue == "hold", health=section.venue_health == "counted"
     )
-
-
-def _into(controls: Controls) -> Any:
-    def apply(commits: Sequence[tuple[int, Commit[ControlEvent]]]) -> None:
-        for _, commit in commits:
-            for event in commit.events:
-                controls.apply(event)
-
-    return apply
 
 
 if __name__ == "__main__":

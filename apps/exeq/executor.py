@@ -12,11 +12,11 @@ from nats.aio.client import Client
 from adapters import bus
 from adapters.codec import decoder, encode
 from apps.exeq.router import Router
+from apps.exeq.switch import Switch
 from apps.failpoint import failpoint
 from apps.follower import Applied
 from apps.outbox import Outbox
 from domain.commands import DoubtRoute, RefuseRoute, RouteAbsent, RouteOrder, VenueRequest
-from domain.controls import Controls
 from domain.events import OrderEvent, OrderSubmitted
 from domain.executions import Executions
 from domain.ports import Clock, Unavailable
@@ -55,11 +55,11 @@ class Executor:
     """The fold (Executions) and what is done about it. Nothing is routed or sent before the journal has been read to its end."""
 
     def __init__(
-        self, client: Client, outbox: Outbox, controls: Controls, clock: Clock, executions: Executions, router: Router, batch_max: int
+        self, client: Client, outbox: Outbox, switch: Switch, clock: Clock, executions: Executions, router: Router, batch_max: int
     ) -> None:
         self._client = client
         self._outbox = outbox
-        self._controls = controls
+        self._switch = switch
         self._clock = clock
         self._batch_max = batch_max
         self._asked: dict[str, Command] = {}
@@ -91,10 +91,13 @@ class Executor:
             self._work.set()
 
     def _send(self) -> None:
-        """On the wire at last: what the journal says was routed, unless it was forbidden since."""
+        """On the wire at last: what was routed, unless it was forbidden since. It waits while nobody knows whether it was."""
+        if (self.executions.to_send or self.executions.to_replace) and not self._switch.known():
+            self._work.set()
+            return
         for request in self._taken(self.executions.to_send):
-            if self._controls.blocked(request.symbol):
-                self._withhold(request)
+            if reason := self._switch.forbids(request.account, request.symbol, request.venue):
+                self._withhold(request, reason)
             else:
                 self.sends += 1
                 failpoint("before_send")
@@ -109,8 +112,11 @@ class Executor:
         self._put("cancel", request)
 
     def replace(self, request: VenueRequest) -> None:
-        """This too may be said twice: a venue knows a replace by its id."""
-        self._put("replace", request)
+        """This too may be said twice: a venue knows a replace by its id. A forbidden one is not said: the order is about to be cancelled."""
+        if self._switch.forbids(request.account, request.symbol, request.venue):
+            self.withheld += 1
+        else:
+            self._put("replace", request)
 
     @staticmethod
     def _taken(requests: list[VenueRequest]) -> Iterable[VenueRequest]:
@@ -121,17 +127,21 @@ class Executor:
     def _put(self, verb: str, request: VenueRequest) -> None:
         self._outbox.put(f"orders.{request.account}.{verb}", encode(msgspec.structs.replace(request, sent_at=self._clock.now_ns())))
 
-    def _withhold(self, request: VenueRequest) -> None:
+    def _withhold(self, request: VenueRequest, reason: str) -> None:
         self.withheld += 1
-        log.warning("not sent: the symbol is blocked", order_id=request.order_id, symbol=request.symbol)
-        self.ask_soon([RefuseRoute(order_id=request.order_id, reason="symbol_blocked", route_id=request.route_id)])
+        log.warning(
+            "not sent", reason=reason, order_id=request.order_id, account=request.account, symbol=request.symbol, venue=request.venue
+        )
+        self.ask_soon([RefuseRoute(order_id=request.order_id, reason=reason, route_id=request.route_id)])
 
     async def run(self) -> None:
         """Route what is queued, in lists, for ever. What was in the queue before the journal was read to its end waits until then."""
         while True:
             if not self.caught_up():
                 await asyncio.sleep(CAUGHT_UP_EVERY_S)
-            elif commands := self._next():
+                continue
+            self._send()
+            if commands := self._next():
                 self.ask_soon(commands)
                 await asyncio.sleep(0)
             else:
@@ -166,8 +176,8 @@ class Executor:
 
     def _decide(self, order: OrderSubmitted) -> Command | None:
         """None: it waits in the queue."""
-        if self._controls.blocked(order.symbol):
-            return RefuseRoute(order_id=order.order_id, reason="symbol_blocked")
+        if reason := self._switch.forbids(order.account, order.symbol):
+            return RefuseRoute(order_id=order.order_id, reason=reason)
         found = self.router.decide(order)
         if not isinstance(found, NoRoute):
             return RouteOrder(order_id=order.order_id, legs=found.legs, policy=found.policy, candidates=found.candidates)

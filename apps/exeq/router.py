@@ -1,6 +1,6 @@
 """The policy in its place: what each venue shows, how it stands at this moment, and the tokens that a route costs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -15,6 +15,7 @@ from domain.throttle import Throttle
 
 THROTTLED: Final = Standing(closed="throttled", waits=True)
 BACKED_OFF: Final = Standing(closed="backed off")
+KILLED: Final = Standing(closed="killed")
 DISCONNECTED: Final = Standing(closed="disconnected")
 
 
@@ -29,7 +30,7 @@ class RoutingRules(msgspec.Struct, frozen=True):
 
 
 class Router:
-    """Decides one order at a time. `disconnected` are venues whose session does not answer, as the doubts know it."""
+    """Decides one order at a time. `disconnected` are venues whose session does not answer; a `killed` one gets nothing."""
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Router:
         self.venues = venues
         self.rules = rules
         self.disconnected: set[str] = set()
+        self.killed: Callable[[str], bool] = lambda name: False
         self.throttles = {venue.name: Throttle(venue.orders_per_sec, venue.burst) for venue in venues.values()}
         self._instruments = instruments
         self._market = market
@@ -71,6 +73,8 @@ class Router:
         return {name: self._standing(name, now) for name in self.venues}
 
     def _standing(self, name: str, now: int) -> Standing:
+        if self.killed(name):
+            return KILLED
         if name in self.disconnected:
             return DISCONNECTED
         health = self._executions.health.get(name)

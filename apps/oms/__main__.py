@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
+from nats.aio.client import Client
+
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from apps import wiring
@@ -23,6 +25,7 @@ from apps.oms.reads import Reads
 from apps.oms.risk_client import Bounds, PlainOrder, RiskClient
 from apps.oms.routes import router
 from apps.oms.sessions import VenueSessions
+from apps.oms.switch import Switch
 from apps.outbox import Outbox
 from apps.past import asking
 from apps.past.asking import PastBeside
@@ -30,6 +33,7 @@ from apps.service import Chassis, Service, run_service
 from config.catalogue import load_instruments, load_venues
 from config.loading import load_oms
 from config.settings import OmsSettings
+from domain.controls import Controls
 from domain.instruments import Instrument
 from domain.quotes import Market
 from domain.values import OrderType, Side
@@ -71,6 +75,7 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
         if ready:
             sessions.restart()
 
+    switch = await _obey(chassis, client, host, intake, outbox)
     host.on_ready, host.on_append, host.on_landed = on_ready, metrics.appended, Notices(outbox, metrics)
     await risk.start()
     await sessions.start()
@@ -95,9 +100,19 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     return Service(
         router=routes,
         fast={("POST", "/orders"): Door(reader, intake, clock, metrics)},
-        stats=partial(_stats, metrics, host, intake, risk, sessions, outbox),
+        stats=partial(_stats, metrics, host, intake, risk, sessions, outbox, switch),
         stop_intake=stop_intake,
     )
+
+
+async def _obey(chassis: Chassis[OmsSettings], client: Client, host: Host, intake: Intake, outbox: Outbox) -> Switch:
+    """What people forbid is refused and cancelled here too."""
+    controls = Controls()
+    switch = Switch(host, controls)
+    switch.known = known = await wiring.follow_controls(chassis, client, outbox, controls.apply, switch.heard)
+    intake.forbids, intake.informed = switch.forbids, known
+    chassis.spawn(switch.run(), "what is forbidden")
+    return switch
 
 
 def _beside(settings: OmsSettings) -> tuple[Beside, Beside | None]:
@@ -118,7 +133,9 @@ async def _await_risk(chassis: Chassis[OmsSettings], risk: RiskClient, instrumen
     chassis.ready.set("risk", True, "")
 
 
-def _stats(metrics: OmsMetrics, host: Host, intake: Intake, risk: RiskClient, sessions: VenueSessions, outbox: Outbox) -> dict[str, Any]:
+def _stats(
+    metrics: OmsMetrics, host: Host, intake: Intake, risk: RiskClient, sessions: VenueSessions, outbox: Outbox, switch: Switch
+) -> dict[str, Any]:
     return {
         **metrics.stats(),
         "ready": host.ready,
@@ -128,6 +145,7 @@ def _stats(metrics: OmsMetrics, host: Host, intake: Intake, risk: RiskClient, se
         "in_flight": intake.in_flight,
         "risk": {"timeouts": risk.timeouts, "errors": risk.errors},
         "reports": sessions.stats(),
+        "controls": switch.stats(),
         "notifications_dropped": outbox.dropped,
     }
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -38,6 +39,8 @@ class Intake:
         self._in_flight: dict[str, asyncio.Future[None]] = {}
         self._accounts: Counter[str] = Counter()
         self.stopping = False
+        self.forbids: Callable[[Terms], str | None] = lambda terms: None
+        self.informed: Callable[[], bool] = lambda: True
 
     @property
     def in_flight(self) -> int:
@@ -61,6 +64,8 @@ class Intake:
     def _admit(self) -> None:
         if self.stopping or not self._host.ready:
             raise unavailable("the order journal is not available", unknown=False)
+        if not self.informed():
+            raise unavailable("it is not known yet what is forbidden", unknown=False)
         if len(self._in_flight) >= self._in_flight_max:
             raise Refusal(429, "overloaded", "too many orders are under way, try again", headers={"Retry-After": str(RETRY_AFTER_S)})
 
@@ -76,6 +81,7 @@ class Intake:
         try:
             decision = self._at_the_door(terms) or await self._risk.check(terms)
             failpoint("after_risk")
+            decision = self._forbidden(terms) or decision  # since it was asked: between here and the journal nobody else has a turn
             landed = await self._host.perform(SubmitOrder(order_id=terms.order_id, terms=terms, decision=decision))
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
@@ -91,8 +97,14 @@ class Intake:
             return await self._repeated(landed.order, terms)
         return Answer(landed.order, landed.seq)
 
+    def _forbidden(self, terms: Terms) -> Decision | None:
+        reason = self.forbids(terms)
+        return Decision(order_id=terms.order_id, limits_version=0, denial=Denial(reason), source="oms") if reason else None
+
     def _at_the_door(self, terms: Terms) -> Decision | None:
-        """The one limit that oms itself knows: open orders of the account, those under way included."""
+        """What oms itself knows: what is forbidden, and the open orders of the account, those under way included."""
+        if forbidden := self._forbidden(terms):
+            return forbidden
         found = self._host.orders.open_count(terms.account) + self._accounts[terms.account]
         if found <= self._open_orders_max:
             return None

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+import msgspec
+
+from apps.risk.limits_body import FIELD_OF
 from domain.commands import Decision
-from domain.controls import Controls
+from domain.controls import ControlEvent, Controls, LimitsChanged, LimitSet
 from domain.risk.checks import NO_PRICE_HISTORY
 from domain.risk.engine import Risk
 from domain.risk.exposure import Account, Holding
@@ -64,8 +67,9 @@ def snapshot_fields(risk: Risk, account: Account, now_ns: int) -> Mapping[str, s
     }
 
 
-def limits_view(risk: Risk, account: str | None) -> View:
-    limits = risk.limits
+def limits_view(risk: Risk, account: str | None, symbol: str = "") -> View:
+    """What holds for everybody, for an account, or for one symbol of it; `own` is what was set for exactly this."""
+    limits = risk.limits if account is None else risk.limits_of(account, symbol)
     view: View = {
         "version": limits.version,
         "set_by": limits.set_by,
@@ -79,15 +83,52 @@ def limits_view(risk: Risk, account: str | None) -> View:
         "margin_requirement_pct": limits.margin_rate * PERCENT,
         "market_buffer_pct": limits.market_buffer * PERCENT,
         "blocked_symbols": blocks_view(risk.controls),
+        "killed": kills_view(risk.controls),
     }
-    if account is not None:
-        view |= {"account": account, "short_allowed": account in limits.short_accounts}
-    return view
+    if account is None:
+        return view | {"overrides": [change_view(change) for _, change in sorted(risk.controls.limits.items())]}
+    change = risk.controls.limits.get((account, symbol))
+    view |= {"account": account, "short_allowed": account in limits.short_accounts, "own": change_view(change) if change else None}
+    return view | {"symbol": symbol} if symbol else view
 
 
 def blocks_view(controls: Controls) -> list[View]:
-    blocks = sorted(controls.blocks.items())
-    return [{"symbol": s, "reason": b.reason, "who": b.who, "at": rfc3339(b.at), "version": b.version} for s, b in blocks]
+    return [control_view(block) for _, block in sorted(controls.blocks.items())]
+
+
+def kills_view(controls: Controls) -> list[View]:
+    return [control_view(kill) for _, kill in sorted(controls.kills.items())]
+
+
+def controls_view(controls: Controls) -> View:
+    return {
+        "version": controls.version,
+        "killed": kills_view(controls),
+        "blocked_symbols": blocks_view(controls),
+        "arming": [control_view(asked) for _, asked in sorted(controls.arming.items())],
+    }
+
+
+def control_view(event: ControlEvent) -> View:
+    """One control as it was recorded."""
+    if isinstance(event, LimitsChanged):
+        return change_view(event)
+    view: View = {"type": type(event).__name__}
+    return view | msgspec.structs.asdict(event) | {"at": rfc3339(event.at)}
+
+
+def change_view(change: LimitsChanged) -> View:
+    about = {"account": change.account, **({"symbol": change.symbol} if change.symbol else {})}
+    who = {"version": change.version, "who": change.who, "reason": change.reason, "at": rfc3339(change.at)}
+    return {"type": "LimitsChanged", **about, **who, "old": _set_view(change.old), "new": _set_view(change.new)}
+
+
+def _set_view(limits: LimitSet) -> View:
+    """In the names of the configuration; what is not in it is as for everybody."""
+    numbers = {outside: value for outside, inside in FIELD_OF.items() if (value := getattr(limits, inside)) is not None}
+    if limits.concentration_max is not None:
+        numbers["max_concentration_pct"] = limits.concentration_max * PERCENT
+    return numbers | ({} if limits.short_allowed is None else {"short_allowed": limits.short_allowed})
 
 
 def _holding_view(holding: Holding, equity: Decimal) -> View:

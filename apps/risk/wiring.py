@@ -15,20 +15,23 @@ from adapters.controls import CONTROL_COMMITS, open_controls
 from adapters.risk_snapshot import ValkeySnapshots
 from apps import wiring
 from apps.chassis import Chassis, Service
+from apps.controls import Scopes, connections, controls_into
 from apps.follower import Follower
-from apps.risk.blocks import Blocks
+from apps.risk.control_door import ControlDoor
+from apps.risk.control_log import ControlLog
 from apps.risk.desk import Desk
 from apps.risk.door import Door
 from apps.risk.gate import Gate
 from apps.risk.measures import Measures
 from apps.risk.mirror import Mirror
+from apps.risk.obedience import Obeying, Reports
 from apps.risk.prices import PriceHistory
 from apps.risk.subject import Ear
 from apps.risk.ticks import Ticks
-from config.catalogue import load_instruments
+from config.catalogue import load_instruments, load_venues
 from config.sections import RiskChecksSection
 from config.settings import RiskSettings
-from domain.controls import ControlEvent, Controls
+from domain.controls import Controls
 from domain.events import OrderEvent
 from domain.risk.engine import Risk
 from domain.risk.limits import VAR_LIMIT, Limits
@@ -52,19 +55,19 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
 
     client = await wiring.connect(chassis)
     orders = await wiring.order_journal(client)
-    symbols = await wiring.patiently(lambda: open_controls(client))
+    control_journal = await wiring.patiently(lambda: open_controls(client))
     wait_s = settings.following.follower_wait_ms / 1000
     snapshots = wiring.snapshotter(chassis, risk.fold, RiskState, VERSION)
     head = await wiring.patiently(lambda: snapshots.recover(orders))
     journal_follower = Follower(orders, ORDER_COMMITS, snapshots.whole(orders_into(risk)), after=head, wait_s=wait_s)
-    control_follower = Follower(symbols, CONTROL_COMMITS, controls_into(controls), after=GENESIS, wait_s=CONTROLS_WAIT_S)
+    control_follower = Follower(control_journal, CONTROL_COMMITS, controls_into(controls.apply), after=GENESIS, wait_s=CONTROLS_WAIT_S)
 
     gate = Gate(
         journal_follower,
         control_follower,
         orders,
         checks.reservation_ttl_ms / 1000,
-        lambda: client.stats["reconnects"] if client.is_connected else None,
+        connections(client),
     )
     desk = Desk(risk, gate, measures)
     chassis.ready.set("journal", False, "catching up with the journal")
@@ -79,12 +82,18 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     history = await _price_history(chassis, risk, clock, client)
     await Ticks(risk, measures, time.monotonic_ns).start(client)
     await Ear(client, desk, measures, checks.batch_max).start()
-    door = Door(risk, desk, Blocks(symbols, CONTROL_COMMITS, control_follower, controls), measures, clock)
+    control_log = ControlLog(control_journal, CONTROL_COMMITS, control_follower, controls)
+    await Reports(client, control_log).start()
+    scopes = Scopes(catalogue.instruments, load_venues(catalogue.instruments).venues)
+    control_door = ControlDoor(risk, control_log, Obeying(client), scopes, clock, settings.controls.second_person == "required")
+    door = Door(risk, desk, measures)
+    routes = door.router()
+    routes.include_router(control_door.router())
 
     def stats() -> dict[str, Any]:
         return {**measures.stats(), "price_history": history.stats() if history else None, "snapshots": snapshots.stats()}
 
-    return Service(router=door.router(), fast={("POST", "/check"): door.check}, stats=stats)
+    return Service(router=routes, fast={("POST", "/check"): door.check}, stats=stats)
 
 
 def limits_of(checks: RiskChecksSection) -> Limits:
@@ -126,15 +135,6 @@ def orders_into(risk: Risk) -> Callable[[Sequence[tuple[int, Commit[OrderEvent]]
     return apply
 
 
-def controls_into(controls: Controls) -> Callable[[Sequence[tuple[int, Commit[ControlEvent]]]], None]:
-    def apply(commits: Sequence[tuple[int, Commit[ControlEvent]]]) -> None:
-        for _, commit in commits:
-            for event in commit.events:
-                controls.apply(event)
-
-    return apply
-
-
 def gauges(risk: Risk) -> dict[str, int]:
     exposure = risk.exposure
     return {
@@ -142,6 +142,7 @@ def gauges(risk: Risk) -> dict[str, int]:
         "open_orders": len(exposure.orders),
         "accounts": len(exposure.accounts),
         "blocked_symbols": len(risk.controls.blocks),
+        "killed_scopes": len(risk.controls.kills),
         "as_of_seq": risk.fold.seq,
     }
 

@@ -24,6 +24,7 @@ class Case(msgspec.Struct, frozen=True, gc=False):
     """
 
     limits: Limits
+    killed: bool
     blocked: bool
     priced: bool
     sells: bool
@@ -53,6 +54,10 @@ class Check(NamedTuple):
     switch: str | None
     unit: str | None
     measure: Callable[[Case], Measured]
+
+
+def _killed(case: Case) -> Measured:
+    return (ONE, ZERO) if case.killed else None
 
 
 def _symbol_blocked(case: Case) -> Measured:
@@ -109,6 +114,7 @@ def _var(case: Case) -> Measured:
 
 
 CHECKS: Final = (
+    Check("killed", None, None, _killed),
     Check("symbol_blocked", None, None, _symbol_blocked),
     Check("no_reference_price", None, None, _no_reference_price),
     Check("reduce_only", None, "shares", _reduce_only),

@@ -12,6 +12,7 @@ from domain.risk.fold import RiskFold
 from domain.risk.history import History
 from domain.risk.limits import VAR_LIMIT, Limits
 from domain.risk.marks import Marks
+from domain.risk.overrides import Overrides
 from domain.risk.var import Moves, Var
 from domain.values import ZERO, OrderType, Side
 
@@ -28,6 +29,7 @@ class Risk:
         self.marks = Marks({s: currencies[i.currency] for s, i in instruments.items()}, limits.quote_age_max_ns)
         self.exposure = Exposure(self.marks, limits.buying_power_initial)
         self.fold = RiskFold(self.exposure)
+        self.limits_of = Overrides(limits, controls).of
         self._checks = switched_on(limits)
         self._measures = VAR_LIMIT in limits.enabled
 
@@ -45,7 +47,8 @@ class Risk:
         if terms.replaces:
             return self._decide_replace(terms, now_ns)
         if held is not None or terms.order_id in self.exposure.orders:
-            return Decision(terms.order_id, self.limits.version, denial=Denial("duplicate_order"))
+            version = self.limits_of(terms.account, terms.symbol).version
+            return Decision(terms.order_id, version, denial=Denial("duplicate_order"))
         decision = self.dry(terms, now_ns)
         if decision.denial is None:
             assert decision.reference is not None
@@ -59,7 +62,8 @@ class Risk:
         self.exposure.release(terms.order_id)
         old = self.exposure.orders.get(terms.replaces)
         if old is None:
-            return Decision(terms.order_id, self.limits.version, denial=Denial("risk_error", found="order_not_seen"))
+            version = self.limits_of(terms.account, terms.symbol).version
+            return Decision(terms.order_id, version, denial=Denial("risk_error", found="order_not_seen"))
         decision = self.exposure.without(old, lambda: self.dry(terms, now_ns))
         if decision.denial is None:
             assert decision.reference is not None
@@ -71,10 +75,11 @@ class Risk:
     def dry(self, terms: Terms, now_ns: int) -> Decision:
         """The decision alone."""
         price = self.valued_at(terms, now_ns)
-        denial, results = judge(self._case(terms, price), self._checks)
+        limits = self.limits_of(terms.account, terms.symbol)
+        denial, results = judge(self._case(terms, price, limits), self._checks)
         if denial is not None and denial.code == NO_PRICE_HISTORY:
             denial = Denial(NO_PRICE_HISTORY, found=self._without_history(terms))
-        return Decision(terms.order_id, self.limits.version, denial=denial, checks=results, reference=price)
+        return Decision(terms.order_id, limits.version, denial=denial, checks=results, reference=price)
 
     def _without_history(self, terms: Terms) -> str:
         """Which symbol cannot be measured, and why: the order's own, else the first one that the account has at stake."""
@@ -92,7 +97,7 @@ class Risk:
             return None
         return max(touch, terms.stop_price or ZERO) * (1 + self.limits.market_buffer)
 
-    def _case(self, terms: Terms, price: Decimal | None) -> Case:
+    def _case(self, terms: Terms, price: Decimal | None, limits: Limits) -> Case:
         symbol, quantity = terms.symbol, terms.quantity
         account: Account = self.exposure.look(terms.account)
         holding = account.holdings.get(symbol) or Holding(symbol)
@@ -109,12 +114,13 @@ class Risk:
         moves = self.exposure.var.moves.get(symbol)
         measured = moves is not None and not account.unmeasured
         return Case(
-            limits=self.limits,
+            limits=limits,
+            killed=self.controls.killed(terms.account, symbol),
             blocked=self.controls.blocked(symbol),
             priced=price is not None,
             sells=sells,
             reduce_only=terms.reduce_only,
-            may_short=self.instruments[symbol].shortable or terms.account in self.limits.short_accounts,
+            may_short=self.instruments[symbol].shortable or terms.account in limits.short_accounts,
             reduces=reduces,
             quantity=quantity,
             notional=notional,

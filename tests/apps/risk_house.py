@@ -1,7 +1,8 @@
 """risk as it is wired, without a server: journals in memory, and a client that keeps what it would have sent."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,15 +15,18 @@ from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS, encode
 from adapters.controls import CONTROL_COMMITS
 from adapters.memory import MemoryJournal
+from apps.chassis import cancelled
+from apps.controls import Scopes, controls_into
 from apps.follower import Follower
 from apps.http import application, fast_path
-from apps.risk.blocks import Blocks
+from apps.risk.control_door import ControlDoor
+from apps.risk.control_log import ControlLog
 from apps.risk.desk import Desk
 from apps.risk.door import Door
 from apps.risk.gate import Gate
 from apps.risk.measures import Measures
 from apps.risk.subject import Ear
-from apps.risk.wiring import controls_into, orders_into
+from apps.risk.wiring import orders_into
 from domain.controls import Controls
 from domain.risk.engine import Risk
 from domain.risk.limits import Limits
@@ -59,27 +63,36 @@ class House:
         orders = MemoryJournal()
         self.orders = Follower(orders, ORDER_COMMITS, orders_into(self.risk), after=GENESIS)
         journal = MemoryJournal()
-        self.symbols = Follower(journal, CONTROL_COMMITS, controls_into(controls), after=GENESIS)
+        self.symbols = Follower(journal, CONTROL_COMMITS, controls_into(controls.apply), after=GENESIS)
         self.gate = Gate(self.orders, self.symbols, orders, 0, lambda: self.connection)
         self.desk = Desk(self.risk, self.gate, self.measures)
         self.sent = Sent()
         self.ear = Ear(self.sent, self.desk, self.measures, BATCH_MAX)  # type: ignore[arg-type]
-        self.door = Door(self.risk, self.desk, Blocks(journal, CONTROL_COMMITS, self.symbols, controls), self.measures, SystemClock())
+        self.door = Door(self.risk, self.desk, self.measures)
+        self.obeyed: dict[str, str] = {"exeq": "yes", "oms": "yes"}
+        log = ControlLog(journal, CONTROL_COMMITS, self.symbols, controls)
+        self.control_door = ControlDoor(self.risk, log, self, Scopes(INSTRUMENTS, {"PAPER_A"}), SystemClock())  # type: ignore[arg-type]
         for follower in (self.orders, self.symbols):
             follower.connected, follower.target = True, 0
         self.gate.opened, self.gate.read_over = True, 0
+
+    async def of(self, seq: int) -> Mapping[str, str]:
+        """Stands for those who obey."""
+        return self.obeyed
 
     def asked(self, payload: bytes) -> Any:
         return msgspec.json.decode(encode(self.ear.answer(payload)))
 
     @asynccontextmanager
     async def http(self, *, fast: bool = True) -> AsyncIterator[httpx.AsyncClient]:
-        app: Any = application("risk", self.door.router())
+        app: Any = application("risk", self.door.router(), self.control_door.router())
         if fast:
             app = fast_path(app, {("POST", "/check"): self.door.check})
         transport = httpx.ASGITransport(app=app)
+        following = asyncio.create_task(self.symbols.run())
         async with httpx.AsyncClient(transport=transport, base_url="http://risk") as client:
             yield client
+        await cancelled(following)
 
 
 def text(**changes: Any) -> bytes:

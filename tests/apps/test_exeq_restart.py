@@ -15,6 +15,7 @@ from adapters.memory import MemoryJournal
 from adapters.snapshots import FileSnapshots
 from apps.exeq.executor import Command, Executor
 from apps.exeq.router import Router, RoutingRules
+from apps.exeq.switch import Switch
 from apps.follower import Follower
 from apps.snapshots import Snapshotter
 from domain import events as e
@@ -50,8 +51,12 @@ class Exeq:
         market.update(quote, clock.now_ns())
         venues = {"PAPER_A": Venue("PAPER_A", one, one, frozenset({"BTCUSDT"}))}
         executions, rules = Executions(), RoutingRules("lowest_cost", 10**12)
+        self.controls = Controls()
+        self.switch = Switch(self.controls, None)
+        self.switch.known = lambda: True
         routing = Router(venues, {}, market, clock, rules, executions)
-        self.executor = Executor(None, self.sent, Controls(), clock, executions, routing, 256)  # type: ignore[arg-type]
+        routing.killed = self.switch.venue_killed
+        self.executor = Executor(None, self.sent, self.switch, clock, executions, routing, 256)  # type: ignore[arg-type]
         self.executor.ask_soon = self._ask  # type: ignore[method-assign]
         self.snapshots = Snapshotter(
             FileSnapshots(directory),

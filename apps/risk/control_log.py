@@ -1,4 +1,4 @@
-"""Blocking and unblocking a symbol: on disk, and read back into effect, before the caller gets an answer."""
+"""Recording a control: on disk, and read back into effect here, before anybody gets an answer."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,7 +13,7 @@ ATTEMPTS_MAX: Final = 3
 READ_BACK_S: Final = 2.0
 
 
-class Blocks:
+class ControlLog:
     """The one writer of the controls in this process. Another process that writes too is fenced off or read first, never overwritten."""
 
     def __init__(self, journal: Journal, codec: CommitCodec[ControlEvent], follower: Follower[Any], controls: Controls) -> None:
@@ -24,7 +24,7 @@ class Blocks:
         self._turn = asyncio.Lock()
 
     async def record(self, make: Callable[[int], ControlEvent]) -> Head:
-        """`make` gives the event for a version. Returns when it is durable and in effect here. Unavailable."""
+        """`make` gives the event for a version; what it raises is for the caller. Durable and in effect here on return. Unavailable."""
         async with self._turn:
             for _ in range(ATTEMPTS_MAX):
                 before = self._follower.head

@@ -1,0 +1,42 @@
+"""The way to stop sending that needs nobody but exeq: `POST /kill`, on the disk before the answer."""
+
+from typing import Any, Final
+
+from fastapi import APIRouter, Request, Response
+
+from adapters.local_kills import LocalKill
+from apps.controls import Scopes, reason_of, who_of
+from apps.exeq.switch import Switch
+from apps.http import Exact, Refusal
+from apps.outbox import Outbox
+from apps.strict_json import read_object
+from domain.ports import Clock, Unavailable
+from domain.values import rfc3339
+
+LEAVE_S: Final = 1.0
+"""How long what was put on the wire before may take to leave this process."""
+
+
+def router(switch: Switch, outbox: Outbox, scopes: Scopes, clock: Clock) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/kill", summary="The switches thrown here")
+    async def show() -> Response:
+        return Exact({"killed": [_view(kill) for _, kill in sorted(switch.local.items())]})
+
+    @routes.post("/kill", summary="Throw the kill switch here, whoever else is away")
+    async def throw(request: Request) -> Response:
+        fields = read_object(await request.body(), ("scope", "reason", "who"))
+        kill = LocalKill(scope=scopes.of(fields), who=who_of(fields), reason=reason_of(fields), at=clock.now_ns())
+        try:
+            switch.throw(kill)
+        except Unavailable as trouble:
+            raise Refusal(503, "not_durable", str(trouble), outcome="unknown", scope=kill.scope) from trouble
+        left = await outbox.left(LEAVE_S)
+        return Exact({**_view(kill), "killed": True, "obeyed": {"exeq": "yes" if left else "unknown"}}, status_code=200 if left else 202)
+
+    return routes
+
+
+def _view(kill: LocalKill) -> dict[str, Any]:
+    return {"scope": kill.scope, "who": kill.who, "reason": kill.reason, "at": rfc3339(kill.at), "reported": kill.reported}

@@ -1,0 +1,78 @@
+"""From the bytes of `PUT /risk/limits/{account}` to limits, or to the first reason why not. Nothing is changed here."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from apps.controls import reason_of, who_of
+from apps.problem import Refusal
+from apps.strict_json import Number, malformed, read_object
+from domain.controls import LimitSet
+from domain.instruments import Instrument
+from domain.risk.overrides import PER_ACCOUNT
+from domain.values import IDENTIFIER, NUMBER
+
+FIELD_OF: Final = {
+    "max_order_size_usd": "order_notional_max",
+    "max_order_size_shares": "order_quantity_max",
+    "max_position_size_usd": "position_notional_max",
+    "max_concentration_pct": "concentration_max",
+    "max_portfolio_var_usd": "var_max",
+}
+"""The user's names, and what they are called inside."""
+PERCENT_MAX: Final = Decimal(1000)
+
+
+class AskedLimits(NamedTuple):
+    version: int
+    symbol: str
+    who: str
+    reason: str
+    limits: LimitSet
+
+
+def read_limits(body: bytes, account: str, instruments: Mapping[str, Instrument]) -> AskedLimits:
+    """All limits that are to differ from the configuration's; what is left out or null is as for everybody. Refusal 400, 422."""
+    fields = read_object(body, ("version", "symbol", "who", "reason", "short_allowed", *FIELD_OF))
+    if not IDENTIFIER.fullmatch(account):
+        raise malformed("the account must be 1 to 64 of the characters A-Z a-z 0-9 _ -")
+    symbol = fields.get("symbol")
+    if symbol is not None and (type(symbol) is not str or symbol not in instruments):
+        raise Refusal(422, "unknown_symbol", "there is no such instrument", pointer="/symbol")
+    numbers = {inside: value for name, inside in FIELD_OF.items() if (value := _limit(fields, name)) is not None}
+    found = LimitSet(short_allowed=_truth(fields, "short_allowed"), **numbers)
+    if symbol is not None and (wide := next((name for name in PER_ACCOUNT if getattr(found, name) is not None), None)):
+        name = next((outside for outside, inside in FIELD_OF.items() if inside == wide), wide)
+        raise Refusal(422, "limit_not_per_symbol", f"{name} is a limit of the whole account", pointer=f"/{name}")
+    return AskedLimits(_version(fields), symbol or "", who_of(fields), reason_of(fields), found)
+
+
+def _version(fields: Mapping[str, object]) -> int:
+    """The version that the change was made up from: two people who change the same limits must see each other's work."""
+    text = fields.get("version")
+    if not isinstance(text, Number) or not text.isdecimal() or len(text) > 18:
+        raise malformed("version is missing: that of GET /risk/limits, a whole number", "/version")
+    return int(text)
+
+
+def _limit(fields: Mapping[str, object], name: str) -> Decimal | None:
+    text = fields.get(name)
+    if text is None:
+        return None
+    if not isinstance(text, str) or not NUMBER.fullmatch(text):
+        raise malformed(f"{name} must be a plain decimal number, not below 0", f"/{name}")
+    number = Decimal(text)
+    if not name.endswith("_pct"):
+        return number
+    if number > PERCENT_MAX:
+        raise Refusal(
+            422, "limit_out_of_range", f"{name} may be {PERCENT_MAX} at most", found=str(number), limit=str(PERCENT_MAX), pointer=f"/{name}"
+        )
+    return number.scaleb(-2)
+
+
+def _truth(fields: Mapping[str, object], name: str) -> bool | None:
+    found = fields.get(name)
+    if found is not None and type(found) is not bool:
+        raise malformed(f"{name} must be true or false", f"/{name}")
+    return found

@@ -1,0 +1,152 @@
+"""exeq asks right before the wire; a switch thrown at exeq itself needs nobody else, and outlives the process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from adapters.clock import SystemClock
+from adapters.local_kills import LocalKill, LocalKills
+from adapters.memory import MemoryJournal
+from apps.controls import Scopes
+from apps.exeq.local import router
+from apps.exeq.switch import Switch
+from apps.http import application
+from domain.commands import RefuseRoute
+from domain.controls import KILLED, Armed, Controls, KillThrown, SymbolBlocked
+from domain.ports import Unavailable
+from tests.apps.test_exeq_restart import Exeq, born, routed
+from tests.apps.test_snapshots import until
+
+SAID: dict[str, Any] = {"version": 2, "at": 1, "who": "desk-1", "reason": "a scene"}
+
+
+def kill(scope: str = "all", **more: Any) -> LocalKill:
+    return LocalKill(**({"scope": scope, "who": "desk-1", "reason": "a scene", "at": 1} | more))
+
+
+def refused(exeq: Exeq) -> list[tuple[str, str, str | None]]:
+    return [(c.order_id, c.reason, c.route_id) for c in exeq.asked if isinstance(c, RefuseRoute)]
+
+
+@pytest.mark.parametrize("scope", ["all", "account:alice", "symbol:BTCUSDT", "venue:PAPER_A"])
+async def test_what_was_routed_is_withheld_when_the_switch_was_thrown_since(tmp_path: Path, scope: str) -> None:  # FAILURES 40, 41
+    async with Exeq(MemoryJournal(), tmp_path).live() as exeq:
+        await exeq.reads(born("A"))
+        await until(lambda: exeq.asked)
+        exeq.controls.apply(KillThrown(scope=scope, **SAID))
+        await exeq.reads(routed("A"))
+        assert exeq.sent.routes == []
+        assert refused(exeq) == [("A", KILLED, "A-1")]
+
+
+async def test_what_is_blocked_or_killed_is_not_routed(tmp_path: Path) -> None:  # FAILURES 40
+    async with Exeq(MemoryJournal(), tmp_path).live() as exeq:
+        exeq.controls.apply(SymbolBlocked(symbol="BTCUSDT", **SAID))
+        await exeq.reads(born("A"))
+        await until(lambda: refused(exeq))
+        assert refused(exeq) == [("A", "symbol_blocked", None)]
+        exeq.switch.local["all"] = kill()
+        await exeq.reads(born("B"))
+        await until(lambda: len(refused(exeq)) == 2)
+        assert refused(exeq)[1] == ("B", KILLED, None)
+
+
+async def test_a_killed_venue_is_no_candidate(tmp_path: Path) -> None:
+    async with Exeq(MemoryJournal(), tmp_path).live() as exeq:
+        exeq.controls.apply(KillThrown(scope="venue:PAPER_A", **SAID))
+        await exeq.reads(born("A"))
+        await until(lambda: refused(exeq))
+        assert refused(exeq) == [("A", "no_venue", None)]
+
+
+async def test_while_nobody_knows_what_is_forbidden_a_send_waits(tmp_path: Path) -> None:
+    async with Exeq(MemoryJournal(), tmp_path).live() as exeq:
+        known = False
+        exeq.switch.known = lambda: known
+        exeq.executor.caught_up = lambda: known and exeq.follower.caught_up
+        await exeq.reads(born("A"), routed("A"))
+        await asyncio.sleep(0.05)
+        assert exeq.sent.routes == []
+        known = True
+        await until(lambda: exeq.sent.routes)
+        assert exeq.sent.routes == [("new", "A-1")]
+
+
+def test_a_local_switch_outlives_the_process(tmp_path: Path) -> None:  # FAILURES 42
+    Switch(Controls(), LocalKills(tmp_path / "kills")).throw(kill("symbol:BTC/USD"))
+    again = Switch(Controls(), LocalKills(tmp_path / "kills"))
+    assert (again.forbids("alice", "BTC/USD"), again.forbids("alice", "ETH")) == (KILLED, None)
+
+
+def test_a_switch_file_that_cannot_be_read_stops_everything(tmp_path: Path) -> None:
+    store = LocalKills(tmp_path)
+    store.keep(kill("account:alice"))
+    (file,) = tmp_path.glob("*.kill")
+    file.write_bytes(b"\x00" + file.read_bytes()[1:])
+    assert Switch(Controls(), store).forbids("bob", "ETH") == KILLED
+
+
+def test_a_switch_that_cannot_be_kept_is_in_force_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "kills").write_text("a file where the directory should be")
+    for switch in (Switch(Controls(), None), Switch(Controls(), LocalKills(tmp_path / "kills"))):
+        with pytest.raises(Unavailable):
+            switch.throw(kill())
+        assert switch.forbids("alice", "ETH") == KILLED
+
+
+def test_a_local_switch_goes_with_the_arming_that_follows_its_report_and_not_with_an_older_one(tmp_path: Path) -> None:
+    store = LocalKills(tmp_path)
+    switch = Switch(Controls(), store)
+    switch.throw(kill())
+    switch.heard(Armed(scope="all", token="t", **SAID))
+    assert switch.forbids("alice", "ETH") == KILLED, "risk had not been told of it"
+    switch.throw(kill(reported=5))
+    switch.heard(Armed(scope="all", token="t", **SAID | {"version": 4}))
+    assert switch.forbids("alice", "ETH") == KILLED
+    switch.heard(Armed(scope="all", token="t", **SAID | {"version": 7}))
+    assert switch.forbids("alice", "ETH") is None
+    assert store.load() == {}
+
+
+class Left:
+    """Stands for the outbox."""
+
+    def __init__(self, left: bool) -> None:
+        self._left = left
+
+    async def left(self, within_s: float) -> bool:
+        return self._left
+
+
+@asynccontextmanager
+async def door(store: LocalKills | None, *, left: bool = True) -> AsyncIterator[tuple[Switch, httpx.AsyncClient]]:
+    switch = Switch(Controls(), store)
+    app: Any = application("exeq", router(switch, Left(left), Scopes({"BTCUSDT"}, {"PAPER_A"}), SystemClock()))  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://exeq") as client:
+        yield switch, client
+
+
+async def test_the_local_door_answers_when_it_is_on_the_disk(tmp_path: Path) -> None:
+    async with door(LocalKills(tmp_path)) as (switch, client):
+        answer = await client.post("/kill", json={"scope": "account:alice", "reason": "runaway", "who": "desk-1"})
+        assert (answer.status_code, answer.json()["obeyed"], answer.json()["reported"]) == (200, {"exeq": "yes"}, None)
+        assert list(LocalKills(tmp_path).load()) == ["account:alice"]
+        assert switch.forbids("alice", "BTCUSDT") == KILLED
+        assert [one["scope"] for one in (await client.get("/kill")).json()["killed"]] == ["account:alice"]
+
+
+async def test_the_local_door_does_not_promise_what_it_cannot_keep(tmp_path: Path) -> None:
+    body = {"scope": "all", "reason": "x"}
+    async with door(None) as (_, client):
+        answer = await client.post("/kill", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_durable")
+    async with door(LocalKills(tmp_path), left=False) as (_, client):
+        assert (await client.post("/kill", json=body)).status_code == 202
+    async with door(LocalKills(tmp_path / "other")) as (switch, client):
+        answer = await client.post("/kill", json={"scope": "venue:PAPR_A", "reason": "x"})
+        assert (answer.status_code, answer.json()["code"], switch.local) == (422, "unknown_venue", {})

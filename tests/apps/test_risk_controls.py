@@ -1,0 +1,238 @@
+"""The kill switch, blocks and limits over HTTP: what is answered, what is refused, and that a refusal changes nothing."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from adapters.codec import encode
+from adapters.memory import MemoryJournal
+from apps.risk.control_door import ARM_REQUEST_MAX_S
+from domain.commands import Decision
+from domain.ports import Unavailable
+from tests.apps.risk_house import House, text
+from tests.domain.risk_scene import order
+
+WHY = {"reason": "a scene"}
+
+
+async def post(client: httpx.AsyncClient, path: str, **body: object) -> httpx.Response:
+    return await client.post(path, content=json.dumps(body))
+
+
+async def reason(client: httpx.AsyncClient, **changes: object) -> str | None:
+    found: str | None = (await client.post("/check", content=text(**changes))).json().get("reason")
+    return found
+
+
+@pytest.mark.parametrize("scope", ["all", "account:alice", "symbol:BTCUSDT"])
+async def test_a_thrown_switch_refuses_the_next_check_also_of_an_order_that_only_reduces(scope: str) -> None:  # FAILURES 41
+    house = House()
+    async with house.http() as client:
+        answer = await post(client, "/risk/kill", scope=scope, who="desk-1", **WHY)
+        assert (answer.status_code, answer.json()["killed"], answer.json()["obeyed"]) == (200, True, {"exeq": "yes", "oms": "yes"})
+        assert await reason(client) == "killed"
+        assert await reason(client, side="sell") == "killed"
+        assert await reason(client, account="bob", symbol="PENNY", price=1) == ("killed" if scope == "all" else None)
+        assert house.asked(b"[" + order_json("o1") + b"]")[0]["reason"] == "killed"
+        assert not house.risk.exposure.reservations
+
+
+def order_json(order_id: str) -> bytes:
+    return encode(order("alice", order_id, "buy", "0.1", "BTCUSDT", "@45000"))
+
+
+async def test_a_switch_of_a_venue_does_not_refuse_checks() -> None:
+    async with House().http() as client:
+        assert (await post(client, "/risk/kill", scope="venue:PAPER_A", **WHY)).status_code == 200
+        assert await reason(client) is None
+
+
+async def test_who_does_not_say_that_he_obeys_makes_it_202() -> None:
+    house = House()
+    house.obeyed = {"exeq": "unknown", "oms": "yes"}
+    async with house.http() as client:
+        answer = await post(client, "/risk/kill", scope="all", **WHY)
+        assert (answer.status_code, answer.json()["killed"]) == (202, True)
+        assert (await post(client, "/risk/symbols/BTCUSDT/block", **WHY)).status_code == 202
+        assert await reason(client) == "killed"
+
+
+async def test_arming_takes_two_steps_and_two_people() -> None:  # FAILURES 41
+    async with House().http() as client:
+        await post(client, "/risk/kill", scope="all", who="desk-1", **WHY)
+        asked = await post(client, "/risk/arm", scope="all", who="desk-1", reason="it was a test")
+        token = asked.json()["token"]
+        assert (asked.status_code, asked.json()["killed"]) == (202, True)
+        assert await reason(client) == "killed"
+        refused = await post(client, "/risk/arm", scope="all", who="desk-1", token=token, **WHY)
+        assert (refused.status_code, refused.json()["code"]) == (403, "second_person_required")
+        wrong = await post(client, "/risk/arm", scope="all", who="desk-2", token="0" * 8, **WHY)
+        assert (wrong.status_code, wrong.json()["code"]) == (409, "not_requested")
+        assert await reason(client) == "killed"
+        armed = await post(client, "/risk/arm", scope="all", who="desk-2", token=token, reason="I have looked")
+        assert (armed.status_code, armed.json()["killed"]) == (200, False)
+        assert await reason(client) is None
+        history = (await client.get("/risk/controls/history")).json()["controls"]
+        assert [(one["type"], one["who"], one["reason"]) for one in history] == [
+            ("Armed", "desk-2", "I have looked"),
+            ("ArmRequested", "desk-1", "it was a test"),
+            ("KillThrown", "desk-1", "a scene"),
+        ]
+
+
+async def test_one_person_may_take_both_steps_where_the_configuration_says_so() -> None:
+    house = House()
+    house.control_door._second_person = False
+    async with house.http() as client:
+        await post(client, "/risk/kill", scope="all", **WHY)
+        token = (await post(client, "/risk/arm", scope="all", **WHY)).json()["token"]
+        assert (await post(client, "/risk/arm", scope="all", token=token, **WHY)).status_code == 200
+
+
+async def test_a_request_to_arm_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    async with house.http() as client:
+        await post(client, "/risk/kill", scope="all", **WHY)
+        token = (await post(client, "/risk/arm", scope="all", **WHY)).json()["token"]
+        later = house.control_door._clock.now_ns() + (ARM_REQUEST_MAX_S + 1) * 1_000_000_000
+        monkeypatch.setattr(house.control_door._clock, "now_ns", lambda: later)
+        answer = await post(client, "/risk/arm", scope="all", who="desk-2", token=token, **WHY)
+        assert (answer.status_code, answer.json()["code"]) == (409, "not_requested")
+
+
+async def test_a_scope_that_is_not_killed_cannot_be_armed() -> None:
+    async with House().http() as client:
+        await post(client, "/risk/kill", scope="account:alice", **WHY)
+        for body in ({"scope": "all"}, {"scope": "all", "token": "x"}):
+            answer = await post(client, "/risk/arm", **body, **WHY)
+            assert (answer.status_code, answer.json()["code"]) == (409, "not_killed")
+
+
+@pytest.mark.parametrize("path", ["/risk/kill", "/risk/arm"])
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"scope": "all"}, 400, "malformed"),
+        ({"reason": "x"}, 400, "malformed"),
+        ({"scope": "everything", "reason": "x"}, 400, "malformed"),
+        ({"scope": "account:", "reason": "x"}, 400, "malformed"),
+        ({"scope": "account:a.b", "reason": "x"}, 400, "malformed"),
+        ({"scope": "desk:a", "reason": "x"}, 400, "malformed"),
+        ({"scope": ["all"], "reason": "x"}, 400, "malformed"),
+        ({"scope": "all", "reason": "x", "force": True}, 400, "malformed"),
+        ({"scope": "all", "reason": "x", "who": "two words"}, 400, "malformed"),
+        ({"scope": "symbol:NOPE", "reason": "x"}, 422, "unknown_symbol"),
+        ({"scope": "venue:PAPR_A", "reason": "x"}, 422, "unknown_venue"),
+    ],
+)
+async def test_a_switch_that_says_nothing_clear_is_not_thrown(path: str, body: dict[str, object], status: int, code: str) -> None:
+    house = House()
+    async with house.http() as client:
+        answer = await post(client, path, **body)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert house.risk.controls.version == 1
+
+
+async def limits(client: httpx.AsyncClient, query: str = "account=alice") -> dict[str, Any]:
+    found: dict[str, Any] = (await client.get(f"/risk/limits?{query}")).json()
+    return found
+
+
+async def put(client: httpx.AsyncClient, account: str = "alice", **body: object) -> httpx.Response:
+    return await client.put(f"/risk/limits/{account}", content=json.dumps({"version": 1, "reason": "a scene", "who": "desk-1"} | body))
+
+
+async def test_new_limits_hold_for_the_next_check_and_the_decision_names_their_version() -> None:
+    house = House()
+    async with house.http() as client:
+        answer = await put(client, max_order_size_usd="4499.99", max_concentration_pct=20)
+        assert (answer.status_code, answer.json()["version"], answer.json()["set_by"]) == (200, 2, "desk-1")
+        refused = (await client.post("/check?explain=1", content=text())).json()
+        assert (refused["reason"], refused["limits_version"], refused["detail"]["limit"]) == ("order_size_limit", 2, "4499.99")
+        assert await reason(client, account="bob") is None
+        found = await limits(client)
+        assert (found["max_order_size_usd"], found["max_concentration_pct"], found["max_order_size_shares"]) == (4499.99, 20, 10000)
+        again = await put(client, version=2, max_order_size_usd=4500)
+        assert again.json()["version"] == 3
+        assert await reason(client) is None
+        assert (await limits(client))["max_concentration_pct"] == 25, "what is left out is as for everybody"
+        change = (await client.get("/risk/controls/history?limit=1")).json()["controls"][0]
+        assert (change["old"], change["new"]) == (
+            {"max_order_size_usd": 4499.99, "max_concentration_pct": 20},
+            {"max_order_size_usd": 4500},
+        )
+        assert (change["who"], change["reason"], change["version"]) == ("desk-1", "a scene", 3)
+
+
+async def test_limits_of_a_symbol_hold_for_that_symbol_alone() -> None:
+    async with House().http() as client:
+        assert (await put(client, symbol="BTCUSDT", max_order_size_shares=0)).status_code == 200
+        assert await reason(client) == "order_size_limit"
+        assert await reason(client, symbol="LENDABLE", price=10) is None
+        assert (await limits(client))["max_order_size_shares"] == 10000
+        assert (await limits(client, "account=alice&symbol=BTCUSDT"))["max_order_size_shares"] == 0
+        assert [one["symbol"] for one in (await limits(client, ""))["overrides"]] == ["BTCUSDT"]
+
+
+async def test_a_stale_version_changes_nothing() -> None:
+    house = House()
+    async with house.http() as client:
+        await put(client, max_order_size_usd=1)
+        answer = await put(client, max_order_size_usd=2)
+        assert (answer.status_code, answer.json()["code"], answer.json()["version"]) == (409, "limits_version_stale", 2)
+        assert (await put(client, "bob", max_order_size_usd=2)).status_code == 200, "the limits of others are another matter"
+        assert (await limits(client))["max_order_size_usd"] == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "pointer"),
+    [
+        ({"max_order_size_usd": -1}, 400, "malformed", "/max_order_size_usd"),
+        ({"max_order_size_usd": "NaN"}, 400, "malformed", "/max_order_size_usd"),
+        ({"max_order_size_usd": "1e9"}, 400, "malformed", "/max_order_size_usd"),
+        ({"max_position_size_usd": [1]}, 400, "malformed", "/max_position_size_usd"),
+        ({"max_concentration_pct": 1001}, 422, "limit_out_of_range", "/max_concentration_pct"),
+        ({"max_order_size": 1}, 400, "malformed", None),
+        ({"enabled": []}, 400, "malformed", None),
+        ({"version": None}, 400, "malformed", "/version"),
+        ({"version": "x"}, 400, "malformed", "/version"),
+        ({"version": 1.5}, 400, "malformed", "/version"),
+        ({"reason": " "}, 400, "malformed", "/reason"),
+        ({"short_allowed": "yes"}, 400, "malformed", "/short_allowed"),
+        ({"symbol": "NOPE"}, 422, "unknown_symbol", "/symbol"),
+        ({"symbol": "BTCUSDT", "max_portfolio_var_usd": 1}, 422, "limit_not_per_symbol", "/max_portfolio_var_usd"),
+        ({"symbol": "BTCUSDT", "short_allowed": True}, 422, "limit_not_per_symbol", "/short_allowed"),
+    ],
+)
+async def test_bad_limits_are_refused_and_nothing_changes(body: dict[str, object], status: int, code: str, pointer: str | None) -> None:
+    house = House()
+    async with house.http() as client:
+        before = await limits(client)
+        answer = await put(client, **body)
+        assert (answer.status_code, answer.json()["code"], answer.json().get("pointer")) == (status, code, pointer)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert await limits(client) == before
+        assert (await put(client, "a.b", max_order_size_usd=1)).status_code == 400
+
+
+async def test_what_cannot_be_recorded_is_503_and_not_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(self: MemoryJournal, *_: object) -> None:
+        raise Unavailable("the disk is full")
+
+    house = House()
+    monkeypatch.setattr(MemoryJournal, "append", refuse)
+    async with house.http() as client:
+        answer = await post(client, "/risk/kill", scope="all", **WHY)
+        assert (answer.status_code, answer.json()["outcome"]) == (503, "not_accepted")
+        assert await reason(client) is None
+
+
+async def test_a_decision_over_nats_names_the_limits_version() -> None:
+    house = House()
+    async with house.http() as client:
+        await put(client, max_order_size_usd=99_999)
+        decision: Decision = house.desk.decide(order("alice", "o1", "buy", "0.1", "BTCUSDT", "@45000"))
+        other: Decision = house.desk.decide(order("bob", "o2", "buy", "0.1", "BTCUSDT", "@45000"))
+    assert (decision.limits_version, other.limits_version) == (2, 1)
