@@ -112,7 +112,7 @@ class Executor:
         self._put("cancel", request)
 
     def replace(self, request: VenueRequest) -> None:
-        """This too may be said twice: a venue knows a replace by its id. A forbidden one is not said: the order is about to be cancelled."""
+        """This too may be said twice: a venue knows a replace by its id. A forbidden one is not said: its order is being cancelled."""
         if self._switch.forbids(request.account, request.symbol, request.venue):
             self.withheld += 1
         else:
