@@ -5,18 +5,21 @@ from enum import StrEnum
 
 import msgspec
 
-from domain.events import Candidate, CheckResult, Leg
+from domain.events import Candidate, Leg
 from domain.instruments import Denial
 from domain.values import Liquidity, OrderType, Side, TimeInForce
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """Risk's answer for one order. `denial` is None when it was approved and reserved. `source` says who decided: risk, or oms itself."""
+    """Risk's answer for one order. `denial` is None when it was approved and reserved. `source` says who decided: risk, or oms itself.
+
+    `checks` is what was measured, a line of domain/risk/record.py.
+    """
 
     order_id: str
     limits_version: int
     denial: Denial | None = None
-    checks: tuple[CheckResult, ...] = ()
+    checks: str = ""
     reference: Decimal | None = None
     source: str = "risk"
 

@@ -16,14 +16,6 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
     status: State
 
 
-class CheckResult(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True, gc=False):
-    """One risk check as it was decided: what was found against which limit. The headroom is their difference."""
-
-    name: str
-    found: Decimal
-    limit: Decimal
-
-
 class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One venue as the router saw it. `cost` is the all-in price of one unit: the touch plus (buy) or minus (sell) the taker fee.
 
@@ -64,10 +56,10 @@ class OrderSubmitted(Fact, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class OrderRiskChecked(Fact, frozen=True, kw_only=True, tag=True, gc=False):
-    """All checks passed and the exposure is reserved. `reference` is the price the order was valued at."""
+    """All checks passed and the exposure is reserved. `reference` is what the order was valued at, `checks` a line of risk/record.py."""
 
     limits_version: int
-    checks: tuple[CheckResult, ...] = ()
+    checks: str = ""
     reference: Decimal | None = None
 
 
@@ -84,7 +76,7 @@ class OrderRejected(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     limit: str | None = None
     unit: str | None = None
     limits_version: int | None = None
-    checks: tuple[CheckResult, ...] = ()
+    checks: str = ""
     route_id: str | None = None
     venue: str | None = None
     report_seq: int | None = None
@@ -186,7 +178,7 @@ class ReplaceRequested(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     leaves_quantity: Decimal
     reference: Decimal | None = None
     limits_version: int | None = None
-    checks: tuple[CheckResult, ...] = ()
+    checks: str = ""
 
 
 class OrderReplaced(Fact, frozen=True, kw_only=True, tag=True, gc=False):
@@ -199,7 +191,7 @@ class OrderReplaced(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     leaves_quantity: Decimal
     reference: Decimal | None = None
     limits_version: int | None = None
-    checks: tuple[CheckResult, ...] = ()
+    checks: str = ""
     route_id: str | None = None
     venue: str | None = None
     report_seq: int | None = None
@@ -225,7 +217,7 @@ class ReplaceRefused(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     limit: str | None = None
     unit: str | None = None
     limits_version: int | None = None
-    checks: tuple[CheckResult, ...] = ()
+    checks: str = ""
 
 
 class OrderCancelled(Fact, frozen=True, kw_only=True, tag=True, gc=False):

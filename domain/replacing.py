@@ -83,7 +83,7 @@ def replace(order: Order, command: c.ReplaceOrder, now: int) -> Events:
             leaves_quantity=max(wanted.quantity - order.cum_quantity, ZERO),
             reference=_reference(order, wanted, decision),
             limits_version=decision.limits_version if decision else None,
-            checks=decision.checks if decision else (),
+            checks=decision.checks if decision else "",
         ),
     )
 

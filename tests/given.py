@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from domain import commands as c
-from domain.events import CheckResult, Leg
+from domain.events import Leg
 from domain.instruments import Denial
 from domain.values import Liquidity, OrderType, Side, order_id_of
 
@@ -27,11 +27,11 @@ def terms(quantity: str = "10", price: str | None = "50", *, side: str = "buy", 
 
 
 def approved(order_id: str = ORDER_ID) -> c.Decision:
-    return c.Decision(order_id=order_id, limits_version=3, checks=(CheckResult("order_size_limit", Decimal(500), Decimal(100_000)),))
+    return c.Decision(order_id=order_id, limits_version=3, checks="order_size_limit 500 100000")
 
 
 def denied(code: str, order_id: str = ORDER_ID) -> c.Decision:
-    checks = (CheckResult(code, Decimal(150_000), Decimal(100_000)),)
+    checks = f"{code} 150000 100000"
     return c.Decision(order_id=order_id, limits_version=3, denial=Denial(code, found="150000", limit="100000", unit="USD"), checks=checks)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from apps.records import record_view
 from domain.events import OrderEvent
 from domain.order import Order
 from domain.position import Position
@@ -62,8 +63,8 @@ def event_view(event: OrderEvent, seq: int) -> View:
     fields = {name: value for name, value in msgspec.structs.asdict(event).items() if value is not None and value != ()}
     for name in ("order_id", "at"):
         del fields[name]
-    if "checks" in fields:
-        fields["checks"] = [{"name": c.name, "found": c.found, "limit": c.limit, "headroom": c.limit - c.found} for c in fields["checks"]]
+    if line := fields.pop("checks", ""):
+        fields |= record_view(line)
     if "report" in fields:
         fields["report"] = json.loads(fields["report"])
     if "expire_at" in fields:

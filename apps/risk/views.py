@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from apps.records import record_view
 from apps.risk.limits_body import FIELD_OF
 from domain.commands import Decision
 from domain.controls import ControlEvent, Controls, LimitsChanged, LimitSet
@@ -30,7 +31,7 @@ def decision_view(decision: Decision, explain: bool) -> View:
     if explain:
         view["reference"] = decision.reference
         view["limits_version"] = decision.limits_version
-        view["checks"] = [{"name": c.name, "found": c.found, "limit": c.limit, "headroom": c.limit - c.found} for c in decision.checks]
+        view |= record_view(decision.checks)
     return view
 
 

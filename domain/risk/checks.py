@@ -6,10 +6,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from domain.events import CheckResult
 from domain.instruments import Denial
 from domain.risk import limits as names
 from domain.risk.limits import Limits
+from domain.risk.record import checked
 from domain.values import ZERO, plain
 
 ONE: Final = Decimal(1)
@@ -133,15 +133,15 @@ def switched_on(limits: Limits) -> tuple[Check, ...]:
     return tuple(check for check in CHECKS if check.switch is None or check.switch in limits.enabled)
 
 
-def judge(case: Case, checks: tuple[Check, ...]) -> tuple[Denial | None, tuple[CheckResult, ...]]:
-    """The first refusal, if any, and the record of every check that had something to measure up to it."""
-    results: list[CheckResult] = []
+def judge(case: Case, checks: tuple[Check, ...]) -> tuple[Denial | None, list[str]]:
+    """The first refusal, if any, and what is recorded of every check that had something to measure up to it."""
+    results: list[str] = []
     for code, _, unit, measure in checks:
         measured = measure(case)
         if measured is None:
             continue
         found, limit = measured
-        results.append(CheckResult(code, found, limit))
+        results.append(checked(code, found, limit))
         if found > limit:
-            return Denial(code, plain(found), plain(limit), unit) if unit else Denial(code), tuple(results)
-    return None, tuple(results)
+            return Denial(code, plain(found), plain(limit), unit) if unit else Denial(code), results
+    return None, results

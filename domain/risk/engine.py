@@ -13,6 +13,7 @@ from domain.risk.history import History
 from domain.risk.limits import VAR_LIMIT, Limits
 from domain.risk.marks import Marks
 from domain.risk.overrides import Overrides
+from domain.risk.record import written
 from domain.risk.var import Moves, Var
 from domain.values import ZERO, OrderType, Side
 
@@ -79,7 +80,7 @@ class Risk:
         denial, results = judge(self._case(terms, price, limits), self._checks)
         if denial is not None and denial.code == NO_PRICE_HISTORY:
             denial = Denial(NO_PRICE_HISTORY, found=self._without_history(terms))
-        return Decision(terms.order_id, limits.version, denial=denial, checks=results, reference=price)
+        return Decision(terms.order_id, limits.version, denial=denial, checks=written(results), reference=price)
 
     def _without_history(self, terms: Terms) -> str:
         """Which symbol cannot be measured, and why: the order's own, else the first one that the account has at stake."""

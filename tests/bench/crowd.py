@@ -14,10 +14,7 @@ ACCOUNTS: Final = 100
 EACH_COMMIT: Final = 200
 """Orders that are born, routed, acknowledged together."""
 AT: Final = 1_700_000_000_000_000_000
-CHECKS: Final = tuple(
-    e.CheckResult(name, Decimal(found), Decimal(limit))
-    for name, found, limit in (("order_size_limit", 501, 100_000), ("position_limit", 5010, 1_000_000), ("buying_power", 250, 99_749))
-)
+CHECKS: Final = "order_size_limit 501 100000,position_limit 5010 1000000,buying_power 250 99749"
 ONE_IN_TRADES: Final = 10
 ONE_IN_ENDS: Final = 40
 

@@ -34,16 +34,17 @@ from apps.oms.notices import Notices
 from apps.oms.sessions import VenueSessions
 from config.catalogue import load_instruments
 from domain.commands import Decision, ReportKind, Terms, VenueReport
-from domain.events import CheckResult, Leg
+from domain.events import Leg
 from domain.lifecycle import State
 from domain.values import Liquidity, OrderType, use_exact_arithmetic
 from tests.bench.load import order_body
 
 AT_ONCE = 64
 VENUE = "PAPER_A"
-CHECKS = tuple(
-    CheckResult(name, Decimal("45.3"), Decimal(100_000))
-    for name in ("order_size_limit", "position_limit", "short_restriction", "concentration_limit", "buying_power")
+CHECKS = (
+    "order_size_limit 45.3 100000,order_size_limit 0.001 10000,price_collar 12.5 9000.1,position_limit 45.3 1000000,"
+    "short_restriction 0.001 0.1,concentration_limit 45.3 25000.00,buying_power 22.65 97750.0,var_limit 0.62831 50000;"
+    "mid 45000.005 120;2026-01-31"
 )
 
 

@@ -198,13 +198,13 @@ async def test_details_have_exact_numbers_without_exponents(shelf: Shelf) -> Non
         at=AT,
         status=State.RISK_CHECKED,
         limits_version=1,
-        checks=(e.CheckResult("PRICE_E-1", Decimal("1E-8"), Decimal("1E+3")),),
+        checks="PRICE_E-1 1E-8 1E+3",
         reference=Decimal("0E-12"),
     )
     await shelf.fills.write(rows(1, checked))
     await shelf.settled(2)
     (found,) = [event for event in await shelf.events() if event["seq"] == 1]
-    assert found["detail"] == '{"limits_version":1,"checks":[["PRICE_E-1",0.00000001,1000]],"reference":0}'
+    assert found["detail"] == '{"limits_version":1,"checks":"PRICE_E-1 1E-8 1E+3","reference":0}'
 
 
 async def test_a_bust_is_a_row_that_turns_the_sums_back(shelf: Shelf) -> None:  # FAILURES 32

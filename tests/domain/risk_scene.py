@@ -23,6 +23,7 @@ from domain.quotes import Quote
 from domain.risk.engine import Risk
 from domain.risk.history import DailyClose, history_of
 from domain.risk.limits import SWITCHES, VAR_LIMIT, Limits
+from domain.risk.record import Checked, read
 from domain.risk.var import Method
 from domain.values import Liquidity, OrderType, Side, plain
 
@@ -92,7 +93,7 @@ class Scene:
         self.seq = 0
         self.orders: dict[str, tuple[c.Terms, Decimal]] = {}
         self.decision: c.Decision | None = None
-        self.checks_left: list[e.CheckResult] = []
+        self.checks_left: list[Checked] = []
         self.closes_told: list[DailyClose] = []
 
     def run(self, text: str) -> None:
@@ -160,7 +161,7 @@ class Scene:
 
     def ask(self, *words: str) -> None:
         self.decision = self.risk.decide(order(*words), self.now)
-        self.checks_left = list(self.decision.checks)
+        self.checks_left = list(read(self.decision.checks).checks)
 
     def record(self, *words: str) -> None:
         terms = order(*words)

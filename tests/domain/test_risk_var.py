@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from domain.closes import BadCloses, day_of, day_text, read_closes
 from domain.risk.history import SIMULATED, DailyClose, History, history_of
 from domain.risk.limits import VAR_LIMIT
+from domain.risk.record import read as read_record
 from domain.risk.var import Method, Var
 from domain.values import ZERO
 from tests.domain.risk_scene import Scene, instrument
@@ -88,7 +89,7 @@ def test_portfolios_of_several_symbols_agree_with_numpy_to_the_cent(seed: int, r
     expected = numpy_var(numpy_returns(day_text(day), symbols, returns), reaches, parametric)
     assert abs(float(account.var.measure(account.losses)) - expected) < CENT
     assert scene.decision is not None
-    found = next(check.found for check in scene.decision.checks if check.name == VAR_LIMIT)
+    found = next(check.found for check in read_record(scene.decision.checks).checks if check.name == VAR_LIMIT)
     scene.risk.exposure.accounts["alice"].measure(Var(history_until(day, symbols, returns), method))
     assert found == account.var.measure(account.losses), "what a check found is what the account then has"
 

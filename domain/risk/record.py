@@ -1,0 +1,72 @@
+"""What a decision was made of, as one line of text that travels with the order and is kept in the journal with it.
+
+    order_size_limit 4500 100000,var_limit 62.12 50000;mid 45000.005 120;2026-11-21
+
+Checks with what was found and the most that may be found; prices that were used, with their age in milliseconds; the last day of the price
+history. It is text because five processes carry it and nobody computes with it: a list of numbers costs ten times as much to read.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+
+class Checked(NamedTuple):
+    name: str
+    found: Decimal
+    limit: Decimal
+
+    @property
+    def headroom(self) -> Decimal:
+        return self.limit - self.found
+
+
+class Used(NamedTuple):
+    """A price that the decision used, in the currency of limits, and how old it was."""
+
+    name: str
+    price: Decimal
+    age_ms: int
+
+
+class Record(NamedTuple):
+    checks: tuple[Checked, ...] = ()
+    prices: tuple[Used, ...] = ()
+    closes_to: str | None = None
+
+
+def written(checks: Sequence[str], prices: str = "", closes_to: str = "") -> str:
+    """`checks` as they come from `checked`."""
+    return f"{','.join(checks)};{prices};{closes_to}" if prices or closes_to else ",".join(checks)
+
+
+def checked(name: str, found: Decimal, limit: Decimal) -> str:
+    return f"{name} {found!s} {limit!s}"
+
+
+def used(name: str, price: Decimal, age_ms: int) -> str:
+    return f"{name} {price!s} {age_ms}"
+
+
+def read(line: str) -> Record:
+    """ValueError when the line is not one of ours."""
+    checks, prices, closes_to = [*line.split(";"), "", ""][:3]
+    return Record(
+        tuple(Checked(name, _number(found), _number(limit)) for name, found, limit in _fields(checks)),
+        tuple(Used(name, _number(price), int(age)) for name, price, age in _fields(prices)),
+        closes_to or None,
+    )
+
+
+def _fields(part: str) -> list[list[str]]:
+    found = [item.split(" ") for item in part.split(",") if item]
+    if any(len(item) != 3 for item in found):
+        raise ValueError(f"not a record of a decision: {part[:80]!r}")
+    return found
+
+
+def _number(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except ArithmeticError as error:
+        raise ValueError(f"not a number: {text[:40]!r}") from error
