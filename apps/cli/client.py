@@ -1,4 +1,4 @@
-"""The HTTP client of oms: one question, one answer, and every kind of no as a Trouble with a sentence."""
+"""The HTTP client of a service: one question, one answer, and every kind of no as a Trouble with a sentence."""
 
 import json
 import sys
@@ -12,6 +12,7 @@ import httpx
 
 from apps.cli import show
 from apps.cli.trouble import Refused, Trouble, Unreachable, WrongUsage
+from domain.values import plain
 
 CONNECT_TIMEOUT_S: Final = 2.0
 ANSWER_TIMEOUT_S: Final = 10.0
@@ -29,6 +30,10 @@ REMEDIES: Final = {
     "illegal_transition": "See what happened to it: trade order events ORDER_ID",
     "unknown_symbol": "The instruments are in config/instruments.yaml.",
     "client_order_id_reused": "Choose another --client-order-id, or repeat the first order exactly.",
+    "limits_version_stale": "Somebody else changed them meanwhile: look (trade risk limits show ACCOUNT), and ask again.",
+    "not_killed": "What is: trade risk controls",
+    "not_requested": "Begin with the first step: trade arm SCOPE --reason ...",
+    "second_person_required": "Let somebody else confirm it, or say who you are: --who NAME",
     "seq_not_reached": "Ask for that sequence or an earlier one.",
     "internal": "The reason is in the log of oms (DATA_DIR/logs); trade status shows who is well.",
     "not_found": "Is it another program, or an older oms? See: trade status",
@@ -66,10 +71,11 @@ class Answer:
 
 
 class Oms:
-    """The door of oms. With `raw` every body is printed as it came, refusals too."""
+    """The door of oms, or of another `service`. With `raw` every body is printed as it came, refusals too."""
 
-    def __init__(self, url: str, *, raw: bool = False, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
+    def __init__(self, url: str, *, service: str = "oms", raw: bool = False, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         self._url = url
+        self._service = service
         self._raw = raw
         try:
             timeout = httpx.Timeout(answer_timeout_s, connect=CONNECT_TIMEOUT_S)
@@ -86,6 +92,12 @@ class Oms:
 
     def get(self, path: str, **query: object) -> Answer:
         return self._accepted(self._ask("GET", path, query))
+
+    def post(self, path: str, body: Mapping[str, object]) -> Answer:
+        return self._accepted(self._ask("POST", path, {}, _encoded(body)))
+
+    def put(self, path: str, body: Mapping[str, object]) -> Answer:
+        return self._accepted(self._ask("PUT", path, {}, _encoded(body)))
 
     def delete(self, path: str, **query: object) -> Answer:
         """Asking twice cancels once, so a lost answer needs no care of ours."""
@@ -130,10 +142,10 @@ class Oms:
             response = self._http.request(method, path, params=parameters, content=body, headers=headers)
         except httpx.TimeoutException as error:
             raise Unreachable(
-                f"oms at {self._url} did not answer in time ({type(error).__name__}).", "See how it is: trade status"
+                f"{self._service} at {self._url} did not answer in time ({type(error).__name__}).", "See how it is: trade status"
             ) from error
         except httpx.TransportError as error:
-            raise Unreachable(f"oms at {self._url} cannot be reached ({str(error) or type(error).__name__}).", START) from error
+            raise Unreachable(f"{self._service} at {self._url} cannot be reached ({str(error) or type(error).__name__}).", START) from error
         return Answer(response.status_code, response.content, response.headers)
 
     def _accepted(self, answer: Answer) -> Answer:
@@ -143,6 +155,11 @@ class Oms:
         if answer.status < 300:
             return answer
         raise _trouble(answer)
+
+
+def _encoded(body: Mapping[str, object]) -> bytes:
+    """JSON in which a Decimal is the text of its digits."""
+    return json.dumps(body, default=plain).encode()
 
 
 def not_ours(body: bytes) -> NoReturn:

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from apps.cli import account, diagram, journal, logs, order, prices, replay, run, status, verify, watch
+from apps.cli import account, diagram, journal, kill, logs, order, prices, replay, risk, run, status, verify, watch
 from apps.cli.trouble import Trouble
 from apps.up.trouble import Exit
 from domain.values import use_exact_arithmetic
@@ -15,8 +15,24 @@ TRADE = """The trading core, from the command line.
 
 Exit codes: 0 done, 1 refused or different, 2 wrong usage, 3 cannot reach the system.
 """
-_RUN, _ORDERS, _PROVE = "Run it", "Orders and accounts", "Look inside"
-ORDER = ("up", "status", "version", "order", "positions", "fills", "watch", "prices", "replay", "verify", "journal", "diagram")
+_RUN, _ORDERS, _RISK, _PROVE = "Run it", "Orders and accounts", "Risk", "Look inside"
+ORDER = (
+    "up",
+    "status",
+    "version",
+    "order",
+    "positions",
+    "fills",
+    "watch",
+    "kill",
+    "arm",
+    "risk",
+    "prices",
+    "replay",
+    "verify",
+    "journal",
+    "diagram",
+)
 
 
 class Commands(TyperGroup):
@@ -71,7 +87,10 @@ app.add_typer(order.app, name="order", help="Submit, look at and cancel orders."
 app.command("positions", rich_help_panel=_ORDERS)(account.positions)
 app.command("fills", rich_help_panel=_ORDERS)(account.fills)
 app.command("watch", rich_help_panel=_ORDERS)(watch.watch)
-app.add_typer(prices.app, name="prices", help="Daily closes for value at risk.", rich_help_panel=_ORDERS)
+app.command("kill", rich_help_panel=_RISK)(kill.kill)
+app.command("arm", rich_help_panel=_RISK)(kill.arm)
+app.add_typer(risk.app, name="risk", help="What is forbidden, and the limits of accounts.", rich_help_panel=_RISK)
+app.add_typer(prices.app, name="prices", help="Daily closes for value at risk.", rich_help_panel=_RISK)
 app.add_typer(replay.app, name="replay", help="Rebuild from the journal alone.", rich_help_panel=_PROVE)
 app.command("verify", rich_help_panel=_PROVE)(verify.verify)
 app.add_typer(journal.app, name="journal", help="How far the journals go, and had been acknowledged.", rich_help_panel=_PROVE)

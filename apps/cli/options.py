@@ -25,6 +25,8 @@ PortOffset = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print what the API sent, byte for byte, and a line feed.")]
 OnlySymbol = Annotated[str | None, typer.Option("--symbol", "-s", help="Only this symbol.")]
 AtSeq = Annotated[int | None, typer.Option(min=1, help="As it was at this sequence of the journal.")]
+Reason = Annotated[str, typer.Option(help="Why: it is kept for ever.")]
+Who = Annotated[str, typer.Option(help="Who says so: it is kept for ever. By default the user who runs this.")]
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT")]
 OrderId = Annotated[str, typer.Argument(metavar="ORDER_ID")]
 
