@@ -76,6 +76,12 @@ class Stake(msgspec.Struct):
     """A late, unexpected or busted trade: no check before it could have known."""
 
 
+class Quarantined(msgspec.Struct):
+    """What is looked at in a report that was kept aside."""
+
+    exec_id: str = ""
+
+
 class Audit:
     """A pass over one shard's journal, commit by commit. `violations` grows; `lines` and `book` are the checker's own fold.
 
@@ -93,6 +99,8 @@ class Audit:
         self.book = Book()
         self.positions: Counter[tuple[str, str]] = Counter()
         self.trades: dict[tuple[str, str], str] = {}
+        self.aside: set[tuple[str, str]] = set()
+        """Trades that were kept aside because nobody may book them: (venue, exec_id)."""
         self.clients: dict[tuple[str, str], str] = {}
         self.reports: dict[str, int] = {}
         self.open: Counter[str] = Counter()
@@ -143,6 +151,8 @@ class Audit:
         if isinstance(event, e.OrderSubmitted):
             self._submitted(event, seq)
             return
+        if isinstance(event, e.ReportQuarantined):
+            self.aside.add((event.venue, msgspec.json.decode(event.report, type=Quarantined).exec_id))
         if line is None:
             if not isinstance(event, (e.ReportQuarantined, e.JournalAccepted)):
                 self.violated("lawful_step", seq, f"{type(event).__name__} of order {event.order_id}, which was never submitted")
@@ -198,7 +208,7 @@ class Audit:
         if (event.account, event.symbol, event.side) != (line.order.account, line.order.symbol, line.order.side):
             self.violated("trade_once", seq, f"trade {event.exec_id} is not of its order's account, symbol and side")
         line.trades[key] = event
-        if event.late or not line.legs:
+        if event.late or event.overfill or not line.legs:
             self.stakes[event.account, event.symbol].surprised = True
 
     def _summed(self, line: Line, event: e.OrderEvent, seq: int, before: State, before_cum: Decimal) -> None:

@@ -7,13 +7,12 @@ what it finds: each breach is a Violation with the invariant's name. No violatio
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Final
 
 import msgspec
 
 from domain import statehash
 from domain.audit import Audit, Bounds, Commit, Line, Violation
-from domain.commands import ReportKind
+from domain.commands import ReportKind, VenueReport
 from domain.lifecycle import State
 from domain.paper_events import Reported, RequestTaken, VenueEvent
 from domain.values import ZERO, order_id_of
@@ -136,7 +135,10 @@ def check_venue(audit: Audit, venue: str, events: Sequence[VenueEvent], *, settl
     reports = [event.report for event in events if isinstance(event, Reported)]
     if [r.report_seq for r in reports] != list(range(1, len(reports) + 1)):
         yield Violation("venue_numbers", venue, "its report numbers have a hole")
-    theirs = {(venue, r.exec_id): r for r in reports if r.report is ReportKind.FILL}
+    theirs: dict[tuple[str, str], VenueReport] = {}
+    for report in reports:
+        if report.report is ReportKind.FILL:
+            theirs.setdefault((venue, report.exec_id), report)
     ours = {key: order_id for key, order_id in audit.trades.items() if key[0] == venue}
     for key in ours.keys() - theirs.keys():
         yield Violation("venue_trades", venue, f"trade {key[1]} was booked and never made")
@@ -146,28 +148,41 @@ def check_venue(audit: Audit, venue: str, events: Sequence[VenueEvent], *, settl
             yield Violation("venue_trades", venue, f"trade {key[1]} was booked otherwise than it was made")
     if not settled:
         return
-    for key in theirs.keys() - ours.keys():
-        yield Violation("venue_trades", venue, f"trade {key[1]} was made and never booked")
-    yield from _same_view(audit, venue, _working(events))
+    for key in theirs.keys() - ours.keys() - audit.aside:
+        yield Violation("venue_trades", venue, f"trade {key[1]} was made and neither booked nor kept aside")
+    busted = {(venue, r.exec_id) for r in reports if r.report is ReportKind.BUST}
+    for key in ours.keys() & (busted ^ {key for key, order_id in ours.items() if key in audit.lines[order_id].busted}):
+        yield Violation("venue_trades", venue, f"trade {key[1]} was taken back on one side only")
+    aside = {exec_id for _, exec_id in theirs.keys() & audit.aside - ours.keys()}
+    yield from _same_view(audit, venue, _working(events, aside))
 
 
-def _working(events: Iterable[VenueEvent]) -> dict[str, str]:
-    """Routes that still work at the venue, with their orders."""
+def _working(events: Iterable[VenueEvent], aside: set[str]) -> dict[str, str]:
+    """Routes that still work at the venue, with their orders. Trades that were kept aside are nobody's."""
     leaves: dict[str, Decimal] = {}
     orders: dict[str, str] = {}
+    trades = set(aside)
     for event in events:
         match event:
             case RequestTaken():
-                leaves.setdefault(event.request.route_id, event.request.quantity)
                 orders[event.request.route_id] = event.request.order_id
-            case Reported(report=report) if report.route_id in leaves and report.report is ReportKind.FILL:
-                leaves[report.route_id] -= report.quantity or ZERO
-            case Reported(report=report) if report.route_id in leaves and report.report in _ENDINGS:
-                leaves[report.route_id] = ZERO
+                leaves.setdefault(event.request.route_id, event.request.quantity)
+            case Reported(report=report) if leaves.get(report.route_id, ZERO) > ZERO:
+                leaves[report.route_id] = _left(leaves[report.route_id], report, seen=report.exec_id in trades)
+                trades.add(report.exec_id)
     return {route_id: orders[route_id] for route_id, left in leaves.items() if left > ZERO}
 
 
-_ENDINGS: Final = (ReportKind.CANCELLED, ReportKind.EXPIRED, ReportKind.REJECTED)
+def _left(leaves: Decimal, report: VenueReport, *, seen: bool) -> Decimal:
+    """What an order still works for after a report; an order that has ended stays so."""
+    match report.report:
+        case ReportKind.FILL if not seen:
+            return leaves - (report.quantity or ZERO)
+        case ReportKind.BUST:
+            return leaves + (report.quantity or ZERO)
+        case ReportKind.CANCELLED | ReportKind.EXPIRED | ReportKind.REJECTED:
+            return ZERO
+    return leaves
 
 
 def _same_view(audit: Audit, venue: str, theirs: Mapping[str, str]) -> Iterator[Violation]:

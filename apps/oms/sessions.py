@@ -64,6 +64,9 @@ class VenueSessions:
         self._applied: dict[str, int] = {}
         self._asking: set[str] = set()
         self._unread: dict[str, tuple[int, int]] = {}
+        self._stuck: set[str] = set()
+        """Venues whose next report could not be taken just now; it is asked for again at the next look, not at each report behind it."""
+        self._refused = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.reports = 0
         self.duplicates = 0
@@ -83,6 +86,7 @@ class VenueSessions:
         seen: dict[str, int] = {}
         while True:
             for venue in self._venues:
+                self._stuck.discard(venue)
                 if self._host.ready and seen.get(venue) == self._applied.get(venue, 0):
                     await self._ask(venue)
                 seen[venue] = self._applied.get(venue, 0)
@@ -110,14 +114,14 @@ class VenueSessions:
     def _take(self, report: VenueReport) -> None:
         applied = self._applied.get(report.venue, 0)
         if report.report_seq > applied + 1:
-            self._gap(report.venue, applied, report.report_seq)
+            if report.venue not in self._stuck:
+                self._gap(report.venue, applied, report.report_seq)
             return
         if report.report_seq <= applied:
             self.duplicates += 1
             return
-        self._host.execute(report, _nothing)
-        self._applied[report.venue] = report.report_seq
-        self.reports += 1
+        if self._apply(report, report.venue, report.report_seq):
+            self.reports += 1
 
     def _unreadable(self, data: bytes) -> None:
         """The next report of a venue cannot be read: asked for again, and in the end set aside. What has no number has no place either."""
@@ -136,8 +140,24 @@ class VenueSessions:
             return
         text = data.decode(errors="replace")[:REPORT_CHARACTERS_MAX]
         aside = SetReportAside(order_id=found.order_id, venue=found.venue, report_seq=found.report_seq, report=text)
-        self._host.execute(aside, _nothing)
-        self._applied[found.venue] = found.report_seq
+        self._apply(aside, found.venue, found.report_seq)
+
+    def _apply(self, command: VenueReport | SetReportAside, venue: str, number: int) -> bool:
+        """The next of a venue's numbers. False when it cannot be taken just now."""
+        self._refused = False
+        self._host.execute(command, self._stored)
+        if self._refused:
+            self._stuck.add(venue)
+            log.warning("a venue's report cannot be taken now", venue=venue, report_seq=number)
+            return False
+        self._applied[venue] = number
+        return True
+
+    def _stored(self, outcome: Landed | Unavailable) -> None:
+        """Refused at once (its order is in a store that is down), it was not applied. Lost later it comes again by itself: the shard
+        recovers, and the number in its journal did not move."""
+        if isinstance(outcome, Unavailable):
+            self._refused = True
 
     def _gap(self, venue: str, applied: int, found: int) -> None:
         if venue in self._asking:
@@ -167,7 +187,3 @@ class VenueSessions:
             self._asking.discard(venue)
         if answer.last is not None and answer.last < self._applied.get(venue, 0):
             log.error("a venue numbers its reports below what was applied: was its state lost?", venue=venue, last=answer.last)
-
-
-def _nothing(outcome: Landed | Unavailable) -> None:
-    """A report that could not be stored comes again: the number in the journal did not move."""

@@ -10,6 +10,7 @@ from itertools import islice
 from tests.simulation.crowd import Crowd
 from tests.simulation.faults import KINDS
 from tests.simulation.history import Outcome, simulate
+from tests.simulation.rogue import HABITS
 
 SHOWN_MAX = 20
 CHUNK = 50
@@ -24,7 +25,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seeds", help="run a range, FIRST..BEHIND_THE_LAST")
     parser.add_argument("--quiet", action="store_true", help="of one seed, only the end")
     parser.add_argument("--jobs", type=int, default=0, help="worker processes for a range (as many as there are cores)")
-    parser.add_argument("--only", default="", help=f"these kinds of trouble and no other, with commas: {', '.join(KINDS)}")
+    parser.add_argument("--only", default="", help=f"these kinds of trouble and no other, with commas: {', '.join((*KINDS, *HABITS))}")
     asked = parser.parse_args(arguments)
     only = tuple(kind for kind in asked.only.split(",") if kind)
     if asked.seed is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from tests.simulation.house import House
+from tests.simulation.rogue import HABITS
 from tests.simulation.world import Weather
 
 Fault = Callable[[House, random.Random], Coroutine[Any, Any, None]]
@@ -21,8 +22,9 @@ LIKELY_TO_DIE = ("gateway", "risk", "exeq", "oms", "oms", "exeq", "projector")
 async def trouble(house: House, horizon_s: float, only: tuple[str, ...] = ()) -> None:
     """A few kinds, not all of them: runs differ more when each has its own mixture."""
     chance = house.world.random("faults")
-    kinds = list(only) or chance.sample(KINDS, chance.randint(2, 5))
+    kinds = list(only) or chance.sample(KINDS, chance.randint(2, 5)) + chance.sample(HABITS, chance.randint(0, 3))
     house.world.weather = _weather(chance, kinds)
+    house.ground.habits = frozenset(kinds).intersection(HABITS)
     moments = sorted((chance.random() * horizon_s, chance.choice(kinds)) for _ in range(chance.randint(4, 12)))
     fractions = [chance.random() for _ in moments]
     loop = asyncio.get_running_loop()

@@ -55,6 +55,7 @@ from tests.simulation import market
 from tests.simulation.bus import Client, Network
 from tests.simulation.journal import Disk, SimJournal
 from tests.simulation.loop import OWNER
+from tests.simulation.rogue import RogueVenue
 from tests.simulation.world import SimClock, World
 
 ORDERS = "oms.journal.0"
@@ -88,6 +89,8 @@ class Ground:
         self.directory = DataDirectory()
         self.snapshots = MemorySnapshots()
         self.positions = MemoryPositions()
+        self.habits: frozenset[str] = frozenset()
+        """How the venues misbehave now."""
 
     @property
     def disks(self) -> Iterator[Disk]:
@@ -235,6 +238,20 @@ class Exeq(Process):
         self.spawn(Doubts(client, self.executor).run())
 
 
+class RogueHost(VenueHost):
+    """The host of a venue that misbehaves."""
+
+    def __init__(self, ground: Ground, *args: Any) -> None:
+        self._ground = ground
+        super().__init__(*args)
+
+    def _new_venue(self) -> RogueVenue:
+        settings, world = self.settings, self._ground.world
+        chance = world.random(f"rogue {self.name} {world.loop.time()}")
+        rates = settings.maker_bps, settings.taker_bps
+        return RogueVenue(self.name, self.instruments, *rates, habits=lambda: self._ground.habits, chance=chance, fired=world.fired)
+
+
 class Gateway(Process):
     name = "gateway"
 
@@ -260,7 +277,7 @@ class Gateway(Process):
         mark = self.ground.directory.mark(f"venue.journal.{name}", VENUE_COMMITS)
         self.spawn(mark.run())
         journal = self.journal(self.ground.venues[name])
-        return VenueHost(market.VENUES[name], market.INSTRUMENTS, journal, self.clock, outbox.put, Pace(), mark)
+        return RogueHost(self.ground, market.VENUES[name], market.INSTRUMENTS, journal, self.clock, outbox.put, Pace(), mark)
 
     async def _quotes(self) -> None:
         """Each venue shows sizes of its own."""
