@@ -138,13 +138,15 @@ def check_venue(audit: Audit, venue: str, events: Sequence[VenueEvent], *, settl
     theirs: dict[tuple[str, str], VenueReport] = {}
     for report in reports:
         if report.report is ReportKind.FILL:
-            theirs.setdefault((venue, report.exec_id), report)
+            first = theirs.setdefault((venue, report.exec_id), report)
+            if settled and _content(first) != _content(report) and (venue, report.exec_id) not in audit.aside:
+                yield Violation("venue_trades", venue, f"trade {report.exec_id} was contradicted, and nobody kept that aside")
     ours = {key: order_id for key, order_id in audit.trades.items() if key[0] == venue}
     for key in ours.keys() - theirs.keys():
         yield Violation("venue_trades", venue, f"trade {key[1]} was booked and never made")
     for key in ours.keys() & theirs.keys():
         booked, made = audit.lines[ours[key]].trades[key], theirs[key]
-        if (booked.order_id, booked.quantity, booked.price, booked.fee) != (made.order_id, made.quantity, made.price, made.fee):
+        if (booked.order_id, booked.quantity, booked.price, booked.fee) != _content(made):
             yield Violation("venue_trades", venue, f"trade {key[1]} was booked otherwise than it was made")
     if not settled:
         return
@@ -155,6 +157,10 @@ def check_venue(audit: Audit, venue: str, events: Sequence[VenueEvent], *, settl
         yield Violation("venue_trades", venue, f"trade {key[1]} was taken back on one side only")
     aside = {exec_id for _, exec_id in theirs.keys() & audit.aside - ours.keys()}
     yield from _same_view(audit, venue, _working(events, aside))
+
+
+def _content(trade: VenueReport) -> tuple[object, ...]:
+    return trade.order_id, trade.quantity, trade.price, trade.fee
 
 
 def _working(events: Iterable[VenueEvent], aside: set[str]) -> dict[str, str]:

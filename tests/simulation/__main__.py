@@ -10,6 +10,8 @@ from itertools import islice
 from tests.simulation.crowd import Crowd
 from tests.simulation.faults import KINDS
 from tests.simulation.history import Outcome, simulate
+from tests.simulation.planted import PLANTS
+from tests.simulation.planting import CATCH_WITHIN
 from tests.simulation.rogue import HABITS
 
 SHOWN_MAX = 20
@@ -24,6 +26,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, help="tell the story of one seed")
     parser.add_argument("--seeds", help="run a range, FIRST..BEHIND_THE_LAST")
     parser.add_argument("--quiet", action="store_true", help="of one seed, only the end")
+    parser.add_argument("--planted", action="store_true", help="plant each bug and print the table of docs/verification.md")
     parser.add_argument("--jobs", type=int, default=0, help="worker processes for a range (as many as there are cores)")
     parser.add_argument("--only", default="", help=f"these kinds of trouble and no other, with commas: {', '.join((*KINDS, *HABITS))}")
     asked = parser.parse_args(arguments)
@@ -32,6 +35,8 @@ def main(arguments: list[str]) -> int:
         outcome = simulate(asked.seed, None if asked.quiet else print, only)
         _tell(outcome, only)
         return 1 if outcome.violations else 0
+    if asked.planted:
+        return hunt(asked.jobs)
     first, _, last = (asked.seeds or "0..100").partition("..")
     return many(range(int(first), int(last)), only, asked.jobs)
 
@@ -53,6 +58,22 @@ def many(seeds: range, only: tuple[str, ...], jobs: int) -> int:
     print("orders:", ", ".join(f"{count} {status}" for status, count in ends.most_common()))
     print(f"{calm} without a fault do not count; {failed} failed")
     return 1 if failed else 0
+
+
+def hunt(jobs: int) -> int:
+    """Every planted bug, and who saw it after how many seeds."""
+    crowd = Crowd(jobs)
+    try:
+        hunts = {words: crowd.catch(words, range(CATCH_WITHIN)) for words in PLANTS}
+        caught = {words: hunted.result() for words, hunted in hunts.items()}
+    finally:
+        crowd.close()
+    print("| bug | seeds | seen as |\n|---|---|---|")
+    for words, found in caught.items():
+        seen = sorted({violation.name for violation in found.outcome.violations}) if found.outcome else ["nobody"]
+        only = f" ({', '.join(PLANTS[words][1])})" if PLANTS[words][1] else ""
+        print(f"| {words} | {found.count}{only} | {', '.join(f'`{name}`' for name in seen)} |")
+    return 0 if all(found.outcome for found in caught.values()) else 1
 
 
 def _outcomes(seeds: range, only: tuple[str, ...], jobs: int) -> Iterator[Outcome]:

@@ -131,16 +131,7 @@ def _() -> list[Patch]:
 
 @plant("a trade that comes twice is booked twice")
 def _() -> list[Patch]:
-    """Two mistakes: the number of the report and the id of the trade each hide the lack of the other."""
-    good = VenueSessions._take
-
-    def take(self: VenueSessions, report: Any) -> None:
-        if report.report_seq <= self._applied.get(report.venue, 0):
-            self._host.execute(report, lambda outcome: None)
-        else:
-            good(self, report)
-
-    return [(Order, "trade", lambda self, venue, exec_id: None), (VenueSessions, "_take", take)]
+    return [(Order, "trade", lambda self, venue, exec_id: None)]
 
 
 # The venue's session
@@ -156,6 +147,24 @@ def _() -> list[Patch]:
         good(self, report)
 
     return [(VenueSessions, "_take", take)]
+
+
+@plant("an old report is taken again")
+def _() -> list[Patch]:
+    good = VenueSessions._take
+
+    def take(self: VenueSessions, report: Any) -> None:
+        if report.report_seq <= self._applied.get(report.venue, 0):
+            self._host.execute(report, lambda outcome: None)
+        else:
+            good(self, report)
+
+    return [(VenueSessions, "_take", take)]
+
+
+@plant("a report that cannot be taken just now counts as taken", "store trouble", "busts", "fills after the end")
+def _() -> list[Patch]:
+    return [(VenueSessions, "_stored", lambda self, outcome: None)]
 
 
 @plant("the number of a report counts as applied before its commit is stored")
@@ -366,3 +375,42 @@ def _() -> list[Patch]:
 
     reports = {**domain.actor.REPORTS, ReportKind.FILL: fill}
     return [(domain.actor, "REPORTS", reports)]
+
+
+def _reports(**changed: Any) -> list[Patch]:
+    """Other answers to some kinds of a venue's reports."""
+    return [(domain.actor, "REPORTS", {**domain.actor.REPORTS, **{ReportKind(kind): answer for kind, answer in changed.items()}})]
+
+
+@plant("a fill that comes after the end is dropped")
+def _() -> list[Patch]:
+    good = domain.actor.REPORTS[ReportKind.FILL]
+    return _reports(fill=lambda order, report, now: () if order.closed else good(order, report, now))
+
+
+@plant("an overfill is cut to what was left")
+def _() -> list[Patch]:
+    good = domain.actor.REPORTS[ReportKind.FILL]
+
+    def fill(order: Order, report: Any, now: int) -> Any:
+        if report.quantity is not None and report.quantity > order.leaves_quantity > 0:
+            report = msgspec.structs.replace(report, quantity=order.leaves_quantity)
+        return good(order, report, now)
+
+    return _reports(fill=fill)
+
+
+@plant("a trade of an unknown order is dropped")
+def _() -> list[Patch]:
+    good = domain.actor._report
+    return [(domain.actor, "_report", lambda order, report, now: () if order is None else good(order, report, now))]
+
+
+@plant("a trade that contradicts one that is booked is dropped")
+def _() -> list[Patch]:
+    return [(domain.actor, "_same_trade", lambda seen, report: True)]
+
+
+@plant("a trade that was taken back stays")
+def _() -> list[Patch]:
+    return _reports(bust=lambda order, report, now: ())
