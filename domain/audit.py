@@ -79,6 +79,7 @@ class Stake(msgspec.Struct):
 class Quarantined(msgspec.Struct):
     """What is looked at in a report that was kept aside."""
 
+    report: str
     exec_id: str = ""
 
 
@@ -152,7 +153,7 @@ class Audit:
             self._submitted(event, seq)
             return
         if isinstance(event, e.ReportQuarantined):
-            self.aside.add((event.venue, msgspec.json.decode(event.report, type=Quarantined).exec_id))
+            self._kept_aside(event)
         if line is None:
             if not isinstance(event, (e.ReportQuarantined, e.JournalAccepted)):
                 self.violated("lawful_step", seq, f"{type(event).__name__} of order {event.order_id}, which was never submitted")
@@ -166,6 +167,11 @@ class Audit:
         self._count(line)
         self._summed(line, event, seq, before, cum)
         self._positions(event, seq)
+
+    def _kept_aside(self, event: e.ReportQuarantined) -> None:
+        report = msgspec.json.decode(event.report, type=Quarantined)
+        if report.report == "fill":
+            self.aside.add((event.venue, report.exec_id))
 
     def _submitted(self, event: e.OrderSubmitted, seq: int) -> None:
         key = (event.account, event.client_order_id)

@@ -9,7 +9,9 @@ import apps.commits
 import apps.host
 import apps.oms.intake
 import domain.actor
+import domain.legs
 import domain.order
+import domain.venue_reports
 from adapters.chain import following
 from adapters.codec import encode
 from apps.bookkeeper import Bookkeeper
@@ -347,12 +349,12 @@ def _() -> list[Patch]:
 
 @plant("a cancelled order counts as filled")
 def _() -> list[Patch]:
-    good = domain.actor._must
+    good = domain.legs.must
 
     def must(state: State, trigger: str) -> State:
         return State.FILLED if trigger == "venue_cancelled" else good(state, trigger)
 
-    return [(domain.actor, "_must", must)]
+    return [(domain.legs, "must", must)]
 
 
 @plant("quantities are added up as floats")
@@ -368,29 +370,35 @@ def _() -> list[Patch]:
 
 @plant("a fill that crosses a cancel is dropped")
 def _() -> list[Patch]:
-    good = domain.actor.REPORTS[ReportKind.FILL]
+    good = domain.venue_reports.REPORTS[ReportKind.FILL]
 
     def fill(order: Order, report: Any, now: int) -> Any:
         return () if order.status is State.PENDING_CANCEL else good(order, report, now)
 
-    reports = {**domain.actor.REPORTS, ReportKind.FILL: fill}
-    return [(domain.actor, "REPORTS", reports)]
+    reports = {**domain.venue_reports.REPORTS, ReportKind.FILL: fill}
+    return [(domain.venue_reports, "REPORTS", reports)]
 
 
 def _reports(**changed: Any) -> list[Patch]:
     """Other answers to some kinds of a venue's reports."""
-    return [(domain.actor, "REPORTS", {**domain.actor.REPORTS, **{ReportKind(kind): answer for kind, answer in changed.items()}})]
+    return [
+        (
+            domain.venue_reports,
+            "REPORTS",
+            {**domain.venue_reports.REPORTS, **{ReportKind(kind): answer for kind, answer in changed.items()}},
+        )
+    ]
 
 
 @plant("a fill that comes after the end is dropped")
 def _() -> list[Patch]:
-    good = domain.actor.REPORTS[ReportKind.FILL]
+    good = domain.venue_reports.REPORTS[ReportKind.FILL]
     return _reports(fill=lambda order, report, now: () if order.closed else good(order, report, now))
 
 
 @plant("an overfill is cut to what was left")
 def _() -> list[Patch]:
-    good = domain.actor.REPORTS[ReportKind.FILL]
+    good = domain.venue_reports.REPORTS[ReportKind.FILL]
 
     def fill(order: Order, report: Any, now: int) -> Any:
         if report.quantity is not None and report.quantity > order.leaves_quantity > 0:
@@ -402,13 +410,13 @@ def _() -> list[Patch]:
 
 @plant("a trade of an unknown order is dropped")
 def _() -> list[Patch]:
-    good = domain.actor._report
-    return [(domain.actor, "_report", lambda order, report, now: () if order is None else good(order, report, now))]
+    good = domain.venue_reports.reported
+    return [(domain.actor, "reported", lambda order, report, now: () if order is None else good(order, report, now))]
 
 
 @plant("a trade that contradicts one that is booked is dropped")
 def _() -> list[Patch]:
-    return [(domain.actor, "_same_trade", lambda seen, report: True)]
+    return [(domain.venue_reports, "_same_trade", lambda seen, report: True)]
 
 
 @plant("a trade that was taken back stays")
