@@ -1,5 +1,6 @@
 """The checker's own fold of one shard's journal: every order counted again, every limit looked at after every commit."""
 
+import contextlib
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -169,9 +170,10 @@ class Audit:
         self._positions(event, seq)
 
     def _kept_aside(self, event: e.ReportQuarantined) -> None:
-        report = msgspec.json.decode(event.report, type=Quarantined)
-        if report.report == "fill":
-            self.aside.add((event.venue, report.exec_id))
+        with contextlib.suppress(msgspec.DecodeError):  # nobody could read it: then it names no trade either
+            report = msgspec.json.decode(event.report, type=Quarantined)
+            if report.report == "fill":
+                self.aside.add((event.venue, report.exec_id))
 
     def _submitted(self, event: e.OrderSubmitted, seq: int) -> None:
         key = (event.account, event.client_order_id)
