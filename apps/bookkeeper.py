@@ -15,6 +15,7 @@ from domain.lifecycle import State
 from domain.order import Order
 from domain.orders import Orders, note, reported_by
 from domain.ports import Head, Journal, OrderStore, StoredOrders, Unavailable
+from domain.sharing import Shared
 
 log = structlog.get_logger()
 
@@ -76,14 +77,17 @@ class Bookkeeper:
         stored, after = await self._begin(journal)
         await verify_chain(journal, self._verified, after)  # what is not replayed is read all the same, once in a process
         last = await journal.head()
-        head = after
+        head, shared = after, Shared()
         async for batch in journal.follow(after, until=last.seq):
             for recorded in batch:
                 self._replay(recorded.head.seq, ORDER_COMMITS.read(recorded).events)
             failpoint("during_recovery")
             head = batch[-1].head
             if len(self._dirty) >= DIRTY_MAX:
+                changed = self.unsaved()
                 await self._save(lambda head=head: (head, 0))  # type: ignore[misc]
+                for order in changed:
+                    shared.order(order)
             await asyncio.sleep(0)
         self._verified = head
         log.info("recovered", store_at=after.seq, sequence=head.seq, from_store=stored, open=sum(map(len, self.orders.open.values())))
