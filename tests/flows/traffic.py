@@ -53,6 +53,12 @@ class Traffic:
                     if asked.accepted:
                         break
                     assert number < 5, asked.answer
+                await self._filled(http, asked.answer["order_id"])
+
+    async def _filled(self, http: httpx.AsyncClient, order_id: str) -> None:
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            while (await http.get(f"/orders/{order_id}")).json().get("status") != "filled":
+                await asyncio.sleep(AGAIN_S)
 
     async def flow(self, orders: int, a_second: float) -> None:
         """So many orders, or until it is `over`, from several connections, none sent before its time. Returns when all are answered."""
