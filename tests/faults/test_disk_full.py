@@ -91,10 +91,7 @@ async def test_with_no_room_for_logs_orders_marks_and_snapshots_trading_goes_on(
         risk.ready()
         answers = {name: await answered(http, order(name)) for name in ("before-1", "before-2")}
         await until_kept(about, 1)
-        ballast.write_bytes(bytes(_free(small_disk) - 4096))
-        with contextlib.suppress(OSError), (small_disk / "crumbs").open("wb", buffering=0) as crumbs:
-            while True:
-                crumbs.write(bytes(512))
+        _fill(ballast)
         answers |= {f"full-{n}": await answered(http, order(f"full-{n}")) for n in range(FULL)}
         assert {answer["status"] for answer in answers.values()} == {"submitted"}
         assert (await http.get("/ready")).status_code == 200
@@ -103,8 +100,7 @@ async def test_with_no_room_for_logs_orders_marks_and_snapshots_trading_goes_on(
                 await asyncio.sleep(0.1)
         assert "the order store cannot be written" in oms.said()
 
-        for file in (ballast, small_disk / "crumbs"):
-            file.unlink()
+        ballast.unlink()
         oms.kill()
         risk.kill()
         risk.begin()
@@ -122,6 +118,15 @@ async def until_kept(risk: httpx.AsyncClient, snapshots: int) -> None:
     async with asyncio.timeout(20):
         while (await risk.get("/stats")).json()["snapshots"]["taken"] < snapshots:
             await asyncio.sleep(0.05)
+
+
+def _fill(ballast: Path) -> None:
+    """To the last byte, while others write there too."""
+    with ballast.open("wb", buffering=0) as out:
+        for piece in (2**20, 4096, 1):
+            with contextlib.suppress(OSError):
+                while out.write(bytes(piece)) == piece:
+                    pass
 
 
 def _free(directory: Path) -> int:
