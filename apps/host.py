@@ -121,9 +121,9 @@ class Host:
             await asyncio.gather(saving, writing, return_exceptions=True)
 
     def execute(self, command: OrderCommand, then: Then) -> None:
-        """Decide and evolve now; `then` follows the ack. Unavailable at once while the shard recovers."""
+        """Decide and evolve now; `then` follows the ack. Unavailable at once while the shard recovers, or when its memory may be old."""
         commits = self._commits
-        if commits is None:
+        if commits is None or not commits.trusted:
             then(Unavailable("the order journal is not available"))
             return
         try:

@@ -9,6 +9,7 @@ import pytest
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from adapters.memory import MemoryLog, MemoryOrderStore
+from apps import commits as commits_module
 from apps import host as host_module
 from apps.commits import Pace
 from apps.host import Host, Landed
@@ -282,6 +283,21 @@ async def test_what_was_decided_on_lost_memory_is_not_answered_from_it() -> None
         d.host.execute(cancel("a"), lost)
         await until(lambda: bool(heard))
         assert isinstance(heard[0], Unavailable), "the second cancel changes nothing, on top of one that is lost"
+
+
+async def test_a_host_that_was_not_confirmed_of_late_decides_nothing_from_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    # FAILURES 15: it slept, and another may have taken over; the orders that it has not heard of are not wrong
+    async with desk() as d:
+        await d.do(submit("a"))
+        await d.do(cancel("a"))
+        monkeypatch.setattr(commits_module, "TRUST_S", -1.0)
+        for command in (cancel("a"), cancel("of-the-heir"), submit("b")):
+            with pytest.raises(Unavailable) as trouble:
+                await d.do(command)
+            assert not trouble.value.unknown
+        monkeypatch.undo()
+        assert (await d.do(cancel("a"))).seq == 2
+        assert events_of(d.log).count("OrderSubmitted") == 1
 
 
 async def test_a_restart_goes_on_where_the_store_and_the_journal_stand() -> None:  # FAILURES 5

@@ -4,8 +4,10 @@ import asyncio
 from pathlib import Path
 from typing import Final
 
+from adapters import bus
+from adapters.codec import encode
 from apps.commits import TRUST_S
-from tests.faults.scene import PATIENT, order, risk_that_says_yes, submitted, until_ready
+from tests.faults.scene import PATIENT, connected, order, risk_that_says_yes, submitted, until_ready
 from tests.live import LiveServer
 from tests.process import LiveService
 from tests.torture.contended import contend
@@ -32,6 +34,9 @@ async def test_an_oms_that_wakes_after_another_took_over_says_nothing_from_its_m
         heir.start()
         assert (await awake.delete(path)).json()["status"] == "cancelled"
         taken = (await awake.post("/orders", json=order("o-2"))).json()
+        async with connected(fresh_nats.url) as client:  # both get it: one has never heard of this order, and will read of it when it wakes
+            command = encode([{"command": "cancel", "order_id": taken["order_id"]}])
+            assert b'"ok":true' in await bus.request(client, "oms.commands.0", command, 5)
         waiting = [asyncio.ensure_future(asleep.get(path)) for _ in range(SLEEPERS_ASKED)]
         submits = [asyncio.ensure_future(asleep.post("/orders", json=order(name))) for name in ("o-2", "o-3")]
         await asyncio.sleep(TRUST_S + 0.5)
@@ -49,6 +54,7 @@ async def test_an_oms_that_wakes_after_another_took_over_says_nothing_from_its_m
         for answer in await asyncio.gather(*submits):
             assert answer.status_code == 503 or answer.json().get("replayed") or answer.json()["client_order_id"] == "o-3"
         await until_ready(asleep)
+        assert sleeper.ended is None
         assert (await asleep.post("/orders", json=order("o-2"))).json() == taken | {"replayed": True}
         found = await submitted(fresh_nats)
         assert {name: found[name] for name in ("o-1", "o-2")} == {"o-1": 1, "o-2": 1}
