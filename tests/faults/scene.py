@@ -28,6 +28,11 @@ ROUNDS: Final = int(os.environ.get("TORTURE_ROUNDS", "1"))
 PATIENT: Final = {"risk_service": {"timeout_sec": 1.0}}
 """A configuration for scenes that are not about risk being late."""
 
+WITHOUT_CLOSES: Final = {
+    "risk_checks": {"enabled": ["position_limit", "order_size_limit", "buying_power", "concentration_limit", "short_restriction"]}
+}
+"""A configuration of risk for scenes in which no market brings daily closes."""
+
 _TERMS: Final = decoder(list[Terms])
 
 

@@ -15,10 +15,11 @@ from apps.failpoint import KILLED
 from apps.gateway.reports import VENUE_COMMITS
 from domain.paper_events import RequestTaken
 from domain.ports import Head
-from tests.faults.scene import PATIENT, answered, connected, order, risk_that_says_yes, submitted, until, until_ready
+from tests.faults.scene import PATIENT, WITHOUT_CLOSES, answered, connected, order, risk_that_says_yes, submitted, until, until_ready
 from tests.live import LiveServer
 from tests.process import LiveService
 
+CHANGES: Final = {"oms": PATIENT, "risk": WITHOUT_CLOSES}
 TRADING: Final = ("risk", "oms", "exeq", "live-gateway")
 VENUES: Final = ("PAPER_A", "PAPER_B")
 VENUE_STREAM: Final = "PAPER_VENUES"
@@ -64,7 +65,7 @@ DEATHS: Final = [("exeq", "before_send"), ("exeq", "after_publish"), ("live-gate
 
 async def test_who_dies_around_a_send_asks_and_does_not_send_again(fresh_nats: LiveServer, tmp_path: Path) -> None:
     # FAILURES 36
-    services = {name: LiveService(name, fresh_nats, tmp_path / name, changes=PATIENT if name == "oms" else {}) for name in TRADING}
+    services = {name: LiveService(name, fresh_nats, tmp_path / name, changes=CHANGES.get(name)) for name in TRADING}
     for service in services.values():
         service.begin()
     for service in services.values():
@@ -145,7 +146,7 @@ async def _window_of_one_second(nats: LiveServer) -> None:
 async def test_what_risk_approved_for_an_oms_that_died_is_given_back(fresh_nats: LiveServer, tmp_path: Path) -> None:
     # FAILURES 17
     oms = LiveService("oms", fresh_nats, tmp_path / "oms", changes=PATIENT)
-    risk = LiveService("risk", fresh_nats, tmp_path / "risk")
+    risk = LiveService("risk", fresh_nats, tmp_path / "risk", changes=WITHOUT_CLOSES)
     oms.begin(TRADE_FAILPOINT="after_risk:2")
     risk.start()
     oms.ready()

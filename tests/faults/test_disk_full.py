@@ -14,7 +14,7 @@ import pytest
 from adapters.natsmonitor import health_trouble
 from apps.up import servers
 from apps.up.ports import ServerPorts
-from tests.faults.scene import PATIENT, answered, order, risk_that_says_yes, submitted, until_ready
+from tests.faults.scene import PATIENT, WITHOUT_CLOSES, answered, order, risk_that_says_yes, submitted, until_ready
 from tests.live import LiveServer
 from tests.process import LiveService
 
@@ -81,7 +81,7 @@ async def test_with_no_room_for_logs_orders_marks_and_snapshots_trading_goes_on(
 ) -> None:
     # FAILURES 48
     oms = LiveService("oms", fresh_nats, small_disk / "oms", changes=PATIENT)
-    risk = LiveService("risk", fresh_nats, small_disk / "risk", changes={"following": {"snapshot_every_commits": 1}})
+    risk = LiveService("risk", fresh_nats, small_disk / "risk", changes=WITHOUT_CLOSES | {"following": {"snapshot_every_commits": 1}})
     ballast = small_disk / "ballast"
     for service in (oms, risk):
         service.output = tmp_path / f"{service.program.name}.out"

@@ -21,7 +21,7 @@ from domain.lifecycle import State
 from domain.ports import Corrupt, Head
 from domain.upcasting import VERSION
 from domain.values import OrderType, Side
-from tests.faults.scene import PATIENT, answered, connected, order, order_journal, risk_that_says_yes
+from tests.faults.scene import PATIENT, WITHOUT_CLOSES, answered, connected, order, order_journal, risk_that_says_yes
 from tests.given import NOW, terms
 from tests.live import LiveServer
 from tests.process import LiveService
@@ -38,6 +38,7 @@ GOOD: Final = OrderSubmitted(
     quantity=terms().quantity,
     price=terms().price,
 )
+CHANGES: Final = {"oms": PATIENT, "risk": WITHOUT_CLOSES}
 SERVICES: Final = ("oms", "risk", "exeq", "projector")
 POISONED: Final = 2
 """The sequence where the poison is: one good commit before it, one behind it."""
@@ -135,7 +136,7 @@ async def test_every_reader_stops_at_a_poisoned_commit(nats_server: LiveServer, 
 
 async def test_every_service_ends_at_a_poisoned_commit_and_again_when_it_is_started_again(fresh_nats: LiveServer, tmp_path: Path) -> None:
     # FAILURES 45
-    services = {name: LiveService(name, fresh_nats, tmp_path / name, changes=PATIENT if name == "oms" else {}) for name in SERVICES}
+    services = {name: LiveService(name, fresh_nats, tmp_path / name, changes=CHANGES.get(name)) for name in SERVICES}
     async with risk_that_says_yes(fresh_nats.url), services["oms"].client() as http:
         services["oms"].start()
         order_id = (await answered(http, order("o-1")))["order_id"]
