@@ -96,8 +96,8 @@ class FillsProjection:
         except Unavailable as trouble:
             raise StartOver(str(trouble)) from trouble
         del self._held[:end]
-        if self._witness is None:
-            self._witness = next((row for row in rows if fill_row(row) is not None), rows[0])
+        if self._witness is None or fill_row(self._witness) is None:  # a trade shows for both tables
+            self._witness = next((row for row in rows if fill_row(row) is not None), self._witness or rows[0])
         self.seq = rows[-1].seq
         self.rows += len(rows)
         self.writes += 1
