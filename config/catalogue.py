@@ -9,7 +9,9 @@ from pydantic import Field
 
 from config.kinds import Exact, Listed, Millis, Percent, Positive, Section, validated
 from config.text import ConfigError, read_mapping
+from config.venue_sections import CalendarSection, PaperSection
 from domain.instruments import Instrument
+from domain.paper_rules import PLAIN, PaperRules
 from domain.values import SYMBOL, is_multiple, plain
 
 HERE: Final = Path(__file__).parent
@@ -66,6 +68,8 @@ class VenueSection(Section):
     session: Literal["full", "plain"] = "full"
     answer_deadline_ms: Annotated[Millis, Field(ge=10, le=3_600_000)] = 2000
     throttle: ThrottleSection = ThrottleSection()
+    calendar: CalendarSection = CalendarSection()
+    paper: PaperSection = PaperSection()
 
 
 class SimulatedQuote(Section):
@@ -103,6 +107,8 @@ class VenueSettings(NamedTuple):
     answer_deadline_ms: float = 2000
     orders_per_sec: int = 10_000
     burst: int = 10_000
+    jitter_ms: float = 0
+    rules: PaperRules = PLAIN
 
 
 class Venues(NamedTuple):
@@ -155,4 +161,6 @@ def _venue(name: str, section: VenueSection, instruments: Iterable[str]) -> Venu
         answer_deadline_ms=section.answer_deadline_ms,
         orders_per_sec=section.throttle.orders_per_sec,
         burst=section.throttle.burst,
+        jitter_ms=section.paper.jitter_ms,
+        rules=section.paper.rules(section.calendar.calendar()),
     )

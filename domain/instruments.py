@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import msgspec
 
-from domain.values import ZERO, OrderType, is_multiple, plain
+from domain.values import ZERO, OrderType, TimeInForce, is_multiple, plain
 
 
 class Denial(msgspec.Struct, frozen=True):
@@ -70,4 +70,11 @@ def terms_denial(
     worst = price if price is not None else stop_price
     if worst is not None and worst * quantity < instrument.notional_min:
         return Denial("notional_too_small", plain(worst * quantity), plain(instrument.notional_min), instrument.currency)
+    return None
+
+
+def flags_denial(type_: OrderType, time_in_force: TimeInForce, post_only: bool) -> Denial | None:
+    """An order that must not take needs a limit to rest at, and the time to."""
+    if post_only and (type_ in (OrderType.MARKET, OrderType.STOP) or time_in_force in (TimeInForce.IOC, TimeInForce.FOK)):
+        return Denial("post_only_not_allowed")
     return None

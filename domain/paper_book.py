@@ -10,7 +10,7 @@ import msgspec
 
 from domain.commands import VenueRequest
 from domain.quotes import Quote
-from domain.values import ZERO, OrderType, Side, TimeInForce
+from domain.values import ZERO, Liquidity, OrderType, Side, TimeInForce, opposite
 
 STOPS = (OrderType.STOP, OrderType.STOP_LIMIT)
 
@@ -24,10 +24,17 @@ class PaperState(StrEnum):
     REJECTED = "rejected"
 
 
-class PaperOrder(msgspec.Struct, kw_only=True, gc=False):
-    """One order as the venue keeps it. `leaves` is what was not filled, also when closed.
+class PaperTrade(msgspec.Struct, frozen=True, gc=False):
+    exec_id: str
+    quantity: Decimal
+    price: Decimal
+    liquidity: Liquidity
 
-    `sends` counts how often its request came, `reports` are the report_seqs that told of it.
+
+class PaperOrder(msgspec.Struct, kw_only=True, gc=False):
+    """One order as the venue keeps it. `request` has its terms as they are now, `leaves` is what was not filled, also when closed.
+
+    `sends` counts how often its request came, `reports` are the report_seqs that told of it. `behind`: see QueueJoined.
     """
 
     number: int
@@ -38,6 +45,10 @@ class PaperOrder(msgspec.Struct, kw_only=True, gc=False):
     triggered: bool = False
     sends: int = 0
     reports: tuple[int, ...] = ()
+    trades: tuple[PaperTrade, ...] = ()
+    day_ends_at: int | None = None
+    replace_id: str = ""
+    behind: Decimal = ZERO
 
     @property
     def cum_quantity(self) -> Decimal:
@@ -49,25 +60,59 @@ class PaperOrder(msgspec.Struct, kw_only=True, gc=False):
 
     @property
     def expire_at(self) -> int | None:
-        return self.request.expire_at if self.request.time_in_force is TimeInForce.GTD else None
+        force = self.request.time_in_force
+        return self.request.expire_at if force is TimeInForce.GTD else self.day_ends_at if force is TimeInForce.DAY else None
 
     def due(self, now_ns: int) -> bool:
         expire_at = self.expire_at
         return expire_at is not None and expire_at <= now_ns
 
 
+Level = tuple[Decimal, Decimal]
+"""A price and what is left there."""
+
+
 class Display(msgspec.Struct, gc=False):
-    """The quote in force and what is left of its two sizes, by the side that takes them: buyers take the ask, sellers the bid."""
+    """The quote in force and what is left of its levels, the touch first, by the side that takes them: buyers take the asks."""
 
     quote: Quote
-    left: dict[Side, Decimal]
+    left: dict[Side, tuple[Level, ...]]
 
     @classmethod
-    def of(cls, quote: Quote) -> "Display":
-        return cls(quote, {Side.BUY: quote.ask_size, Side.SELL: quote.bid_size})
+    def of(cls, quote: Quote, tick: Decimal = ZERO, levels: int = 1) -> "Display":
+        """`levels` on each side, `tick` apart, each of the touch's size; bids no lower than a price can be."""
+        asks = tuple((quote.ask + n * tick, quote.ask_size) for n in range(levels))
+        bids = tuple((price, quote.bid_size) for n in range(levels) if (price := quote.bid - n * tick) > ZERO or not n)
+        return cls(quote, {Side.BUY: asks, Side.SELL: bids})
 
     def copy(self) -> "Display":
         return Display(self.quote, dict(self.left))
+
+    def size(self, side: Side, limit: Decimal | None) -> Decimal:
+        """What this side may take at its limit or better."""
+        return sum((size for price, size in self.left[side] if limit is None or reaches(side, limit, price)), ZERO)
+
+    def shown_at(self, side: Side, price: Decimal) -> Decimal:
+        """What stands at a price among the orders of this side."""
+        return next((size for at, size in self.left[opposite(side)] if at == price), ZERO)
+
+    def take(self, side: Side, quantity: Decimal) -> list[Level]:
+        """So much of it, from the touch on: what was had at which price. Less where there is less."""
+        had: list[Level] = []
+        left: list[Level] = []
+        for price, size in self.left[side]:
+            taken = min(size, quantity)
+            quantity -= taken
+            left.append((price, size - taken))
+            if taken:
+                had.append((price, taken))
+        self.left[side] = tuple(left)
+        return had
+
+
+def reaches(side: Side, limit: Decimal, price: Decimal) -> bool:
+    """May an order of this side and limit trade at the price?"""
+    return price <= limit if side is Side.BUY else price >= limit
 
 
 class Ladder:
@@ -77,6 +122,7 @@ class Ladder:
         self._highest_first = highest_first
         self._keys: list[Decimal] = []  # ascending, best last: the best price is looked at and removed in O(1)
         self._levels: dict[Decimal, OrderedDict[int, PaperOrder]] = {}
+        self._gone: dict[Decimal, Decimal] = {}
 
     def _key(self, price: Decimal) -> Decimal:
         return price if self._highest_first else -price
@@ -94,6 +140,7 @@ class Ladder:
         level = self._levels[key]
         del level[order.number]
         if not level:
+            self._gone.pop(key, None)
             del self._levels[key]
             del self._keys[bisect_left(self._keys, key)]
 
@@ -104,6 +151,18 @@ class Ladder:
             if key < bound:
                 return
             yield from self._levels[key].values()
+
+    def gone(self, price: Decimal) -> Decimal:
+        """How much of others' size at this price was traded since an order of ours came to rest there."""
+        return self._gone.get(self._key(price), ZERO)
+
+    def advance(self, price: Decimal, quantity: Decimal) -> None:
+        self._gone[self._key(price)] = self.gone(price) + quantity
+
+    def last(self, price: Decimal) -> PaperOrder | None:
+        """Whose turn comes last at this price."""
+        level = self._levels.get(self._key(price))
+        return next(reversed(level.values())) if level else None
 
     def __iter__(self) -> Iterator[PaperOrder]:
         for key in reversed(self._keys):

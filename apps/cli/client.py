@@ -103,6 +103,10 @@ class Oms:
         """Asking twice cancels once, so a lost answer needs no care of ours."""
         return self._accepted(self._ask("DELETE", path, query))
 
+    def patch(self, path: str, terms: Mapping[str, object]) -> Answer:
+        """Asking twice replaces once."""
+        return self._accepted(self._ask("PATCH", path, {}, json.dumps(terms).encode()))
+
     def submit(self, order: Mapping[str, object], retry_for_s: float, say: Say) -> Answer:
         """POST /orders until an answer is final or the time is over. The order must carry its client_order_id."""
         deadline = time.monotonic() + retry_for_s

@@ -45,6 +45,8 @@ def submit(
     time_in_force: Annotated[TimeInForce | None, typer.Option(help="By default gtc.")] = None,
     expire_at: Annotated[str | None, typer.Option(metavar="TIME", help="For gtd, for example 2027-01-31T12:00:00Z.")] = None,
     priority: Annotated[int | None, typer.Option(min=0, max=9)] = None,
+    post_only: Annotated[bool, typer.Option("--post-only", help="Never trade at once: the venue refuses it rather.")] = False,
+    reduce_only: Annotated[bool, typer.Option("--reduce-only", help="Never do more than close a position.")] = False,
     account: Annotated[
         str | None, typer.Option("--account", "-a", metavar="ACCOUNT", help="By default the one that oms is configured with.")
     ] = None,
@@ -75,6 +77,8 @@ def submit(
         "time_in_force": time_in_force,
         "expire_at": expire_at,
         "priority": priority,
+        "post_only": post_only or None,
+        "reduce_only": reduce_only or None,
     }
     with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
         answer = oms.submit({name: value for name, value in order.items() if value is not None}, retry_for, to_stderr)
@@ -225,4 +229,28 @@ def cancel(
         show.hint(f"The venue has been asked; see what it says: trade order events {order_id}")
 
 
+@app.command()
+def replace(
+    order_id: OrderId,
+    quantity: Annotated[str | None, Number] = None,
+    price: Annotated[str | None, Number] = None,
+    stop_price: Annotated[str | None, Number] = None,
+    json: Json = False,
+    data_dir: DataDir = None,
+    port_offset: PortOffset = None,
+) -> None:
+    """Other terms for an open order: trade order replace ORDER_ID --price 45100. Asking again is safe."""
+    numbers = {"quantity": (quantity, "--quantity"), "price": (price, "--price"), "stop_price": (stop_price, "--stop-price")}
+    terms = {name: _number(value, option) for name, (value, option) in numbers.items() if value is not None}
+    if not terms:
+        raise WrongUsage("Nothing is to change.", "trade order replace ORDER_ID [--quantity N] [--price N] [--stop-price N]")
+    with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
+        answer = oms.patch(f"/orders/{identifier(order_id, 'an order id')}", terms)
+    if not json:
+        show.card((name, value) for name, value in answer.object().items() if name in REPLACE_FIELDS)
+    if answer.status == 202:
+        show.hint(f"The venue has been asked; see what it says: trade order events {order_id}")
+
+
+REPLACE_FIELDS: Final = ("status", "order_id", "quantity", "price", "stop_price", "cum_quantity", "leaves_quantity", "seq")
 CANCEL_FIELDS: Final = ("status", "order_id", "client_order_id", "cum_quantity", "leaves_quantity", "seq", "cancelled", "pending")

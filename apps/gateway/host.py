@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final, Generic, TypeVar
@@ -11,6 +12,7 @@ import structlog
 from adapters.codec import encode
 from apps.commits import GroupCommit, Outcome, Pace
 from apps.failpoint import failpoint
+from apps.gateway.faults import Faults
 from apps.gateway.reports import VENUE_COMMITS, ReportLog
 from apps.watermark import Mark, verify_watermark
 from config.catalogue import VenueSettings
@@ -18,7 +20,20 @@ from domain.commands import VenueReport
 from domain.events import JournalAccepted
 from domain.instruments import Instrument
 from domain.paper import PaperVenue
-from domain.paper_events import Message, Passed, Reported, RequestTaken, StopTriggered, VenueEvent
+from domain.paper_events import (
+    Deed,
+    Message,
+    OrderForgotten,
+    Passed,
+    QueueAdvanced,
+    QueueJoined,
+    Reported,
+    RequestTaken,
+    StopTriggered,
+    TradingHalted,
+    TradingResumed,
+    VenueEvent,
+)
 from domain.ports import Clock, Fenced, Journal, Unavailable
 from domain.quotes import Quote
 from domain.simulated import shaped
@@ -86,17 +101,31 @@ class VenueHost:
         self._inbox: asyncio.Queue[tuple[float, Work]] = asyncio.Queue(INBOX_MAX)
         self._commits: GroupCommit[VenueEvent] | None = None
         self._ticket = 0
+        self._chance = random.Random(settings.name)
+        self.faults = Faults(self.publish_report)
 
     @property
     def name(self) -> str:
         return self.settings.name
 
     def _new_venue(self) -> PaperVenue:
-        return PaperVenue(self.name, self.instruments, self.settings.maker_bps, self.settings.taker_bps)
+        return PaperVenue(self.name, self.instruments, self.settings.maker_bps, self.settings.taker_bps, self.settings.rules)
 
     async def put(self, message: Message) -> None:
-        """A request of the wire: it is looked at when the venue's latency has passed."""
-        await self._inbox.put((asyncio.get_running_loop().time() + self.settings.latency_ms / 1000, message))
+        """A request of the wire: it is looked at when the venue's latency has passed, and those before it have been."""
+        heard = self.faults.heard(message)
+        if heard is not None:
+            await self._inbox.put((asyncio.get_running_loop().time() + self._latency_s(), heard))
+
+    def _latency_s(self) -> float:
+        """The usual time and now and then a longer one: what is added is spread as waiting times are."""
+        jitter_ms = self.settings.jitter_ms
+        return (self.settings.latency_ms + (self._chance.expovariate(1 / jitter_ms) if jitter_ms else 0.0)) / 1000
+
+    async def do(self, deed: Deed) -> None:
+        """What the venue's staff does, or a fault; returns when it is journaled. Unavailable."""
+        await self._inbox.put((0, deed))
+        await self.ask(lambda: None)
 
     async def show(self, base: Quote, at: int) -> None:
         """A quote of the common market, in this venue's shape; nothing when the symbol is not traded here."""
@@ -180,6 +209,8 @@ class VenueHost:
             due, work = await self._inbox.get()
             if (wait_s := due - loop.time()) > 0:
                 await asyncio.sleep(wait_s)
+            if self.faults.frozen:
+                await self.faults.thawed()
             if isinstance(work, Query):
                 await self._answer(work, commits)
             else:
@@ -225,7 +256,7 @@ class VenueHost:
         reported = [event for event in group if isinstance(event, Reported)]
         self.reports.add(reported, commits.head)
         for event in reported:
-            self.publish_report(event.report)
+            self.faults.report(event.report)
 
     def publish_report(self, report: VenueReport) -> None:
         self._send(f"fills.{report.account}", encode(report))
@@ -253,9 +284,9 @@ def route_of(event: VenueEvent) -> str:
     match event:
         case RequestTaken():
             return event.request.route_id
-        case StopTriggered():
+        case StopTriggered() | QueueJoined() | OrderForgotten():
             return event.route_id
         case Reported():
             return event.report.route_id
-        case JournalAccepted():
+        case QueueAdvanced() | TradingHalted() | TradingResumed() | JournalAccepted():
             return ""

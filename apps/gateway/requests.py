@@ -1,4 +1,4 @@
-"""Requests as they come from the wire: `orders.<account>.new` and `.cancel`, on one subscription so that they keep their sequence."""
+"""Requests from the wire, `orders.<account>.new`, `.cancel`, `.replace`: one subscription, so that they keep their sequence."""
 
 import asyncio
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from nats.aio.subscription import Subscription
 from adapters.codec import decoder
 from apps.gateway.host import VenueHost
 from domain.commands import VenueRequest
-from domain.paper_events import Cancel
+from domain.paper_events import Cancel, Replace
 from domain.values import IDENTIFIER
 
 log = structlog.get_logger()
@@ -66,13 +66,13 @@ class Intake:
             self.elsewhere += 1
             return
         self.taken += 1
-        await host.put(request if verb == "new" else Cancel(request))
+        await host.put(request if verb == "new" else Cancel(request) if verb == "cancel" else Replace(request))
 
 
 def read_request(subject: str, payload: bytes) -> tuple[str, VenueRequest]:
     """The verb and the request. Everything is checked that later enters a subject, a journal or arithmetic. Unreadable."""
     _, account, verb = subject.split(".")
-    if verb not in ("new", "cancel"):
+    if verb not in ("new", "cancel", "replace"):
         raise Unreadable(f"there is no request {verb!r}")
     try:
         request: VenueRequest = _REQUEST.decode(payload)

@@ -59,7 +59,7 @@ class Sessions:
     async def _on_message(self, message: Msg) -> None:
         _, venue, _, shard = message.subject.split(".")
         host = self._hosts.get(venue)
-        if host is None:
+        if host is None or host.faults.frozen:
             return
         try:
             answer = await self._answer(host, shard_of(shard), _ASKED.decode(message.data))

@@ -5,6 +5,7 @@ from typing import Final
 
 from apps.gateway.host import VenueHost
 from domain.paper_book import PaperOrder
+from domain.values import ZERO
 
 PAGE_MAX: Final = 500
 
@@ -24,11 +25,12 @@ def order_view(order: PaperOrder) -> dict[str, object]:
         "price": request.price,
         "stop_price": request.stop_price,
         "time_in_force": request.time_in_force,
-        "expire_at": request.expire_at,
+        "expire_at": order.expire_at,
+        "post_only": request.post_only,
         "status": order.state,
         "triggered": order.triggered,
         "cum_quantity": order.cum_quantity,
-        "leaves_quantity": order.leaves,
+        "leaves_quantity": max(order.leaves, ZERO),
         "sends": order.sends,
     }
 
@@ -51,6 +53,10 @@ def venue_view(host: VenueHost) -> dict[str, object]:
         "spread_ticks": settings.spread_ticks,
         "depth_scale": settings.depth_scale,
         "latency_ms": settings.latency_ms,
+        "jitter_ms": settings.jitter_ms,
+        "levels": settings.rules.levels,
+        "self_trade": settings.rules.self_trade,
+        "halted": sorted(host.venue.halted),
         "session": settings.session,
         "symbols": sorted(host.instruments),
         "open_orders": len(host.venue.open),

@@ -13,6 +13,7 @@ from apps import wiring
 from apps.gateway.closes import keep_closes
 from apps.gateway.feed import Recording, Venues, simulate
 from apps.gateway.host import VenueHost
+from apps.gateway.misbehaviour import misbehaviour_routes
 from apps.gateway.reports import VENUE_COMMITS
 from apps.gateway.requests import Intake
 from apps.gateway.routes import gateway_routes
@@ -82,7 +83,9 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
             "venues": {name: venue_stats(host) for name, host in sorted(hosts.items())},
         }
 
-    return Service(router=gateway_routes(hosts, stepped), stats=stats)
+    routes = gateway_routes(hosts, stepped)
+    routes.include_router(misbehaviour_routes(hosts, allowed=settings.faults == "allowed"))
+    return Service(router=routes, stats=stats)
 
 
 def recorded_quotes(path: Path, instruments: Mapping[str, Instrument]) -> Sequence[Quote]:

@@ -1,7 +1,7 @@
 """`python -m apps.oms`: the order management service, wired so that it can be read aloud."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -11,17 +11,19 @@ from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from apps import wiring
 from apps.beside import Beside
-from apps.host import Host
+from apps.host import Host, Landed
 from apps.oms import admin
 from apps.oms.accounts import Accounts
 from apps.oms.admin import Admin
 from apps.oms.body import TermsReader
 from apps.oms.commands import CommandDesk
 from apps.oms.door import Door
+from apps.oms.expirer import Expirer
 from apps.oms.intake import Intake
 from apps.oms.metrics import OmsMetrics
 from apps.oms.notices import Notices
 from apps.oms.reads import Reads
+from apps.oms.replaces import Replaces
 from apps.oms.risk_client import Bounds, PlainOrder, RiskClient
 from apps.oms.routes import router
 from apps.oms.sessions import VenueSessions
@@ -30,10 +32,13 @@ from apps.outbox import Outbox
 from apps.past import asking
 from apps.past.asking import PastBeside
 from apps.service import Chassis, Service, run_service
-from config.catalogue import load_instruments, load_venues
+from config.catalogue import VenueSettings, load_instruments, load_venues
 from config.loading import load_oms
 from config.settings import OmsSettings
-from domain.controls import Controls
+    switch = await _obey(chassis, client, host, intake, outbox)
+    expirer = Expirer(host, clock, _timeout_ns(settings), _calendars(venues.values()))
+    host.on_ready, host.on_append = on_ready, metrics.appended
+    host.on_landed = partial(_on_landed, Notices(outbox, metrics), expirer)
 from domain.instruments import Instrument
 from domain.quotes import Market
 from domain.values import OrderType, Side
@@ -66,30 +71,30 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     sessions = VenueSessions(client, host, venues, settings.journal.shard)
     orders = settings.order_management
     intake = Intake(host, risk, open_orders_max=orders.max_open_orders_per_account, in_flight_max=orders.intake_max)
-    types = frozenset(OrderType(name) for name in orders.supported_order_types)
-    reader = TermsReader(instruments, orders.default_account, types)
 
     def on_ready(ready: bool) -> None:
         chassis.ready.set("journal", ready, "recovering")
         metrics.ready(ready)
         if ready:
             sessions.restart()
+            expirer.restart()
 
     switch = await _obey(chassis, client, host, intake, outbox)
-    host.on_ready, host.on_append, host.on_landed = on_ready, metrics.appended, Notices(outbox, metrics)
+    expirer = Expirer(host, clock, _timeout_ns(settings), _calendars(venues.values()))
+    host.on_ready, host.on_append = on_ready, metrics.appended
+    host.on_landed = partial(_on_landed, Notices(outbox, metrics), expirer)
     await risk.start()
     await sessions.start()
     desk = CommandDesk(host, outbox)
     desk.failed = sessions.failed = chassis.fail
     await desk.start(client, settings.journal.shard)
-    chassis.spawn(outbox.run(), "outbox")
-    chassis.spawn(host.run(), "host")
-    chassis.spawn(sessions.run(), "sessions")
+    for name, runs in {"outbox": outbox, "host": host, "sessions": sessions, "expirer": expirer}.items():
+        chassis.spawn(runs.run(), name)
     chassis.spawn(_await_risk(chassis, risk, instruments), "first word from risk")
 
     past, verification = _beside(settings)
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, PastBeside(past))
-    routes = router(host, Reads(host, journal), accounts)
+    routes = router(host, Reads(host, journal), accounts, Replaces(host, risk, instruments))
     routes.include_router(admin.router(Admin(verification)))
 
     async def stop_intake() -> None:
@@ -99,20 +104,16 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
 
     return Service(
         router=routes,
-        fast={("POST", "/orders"): Door(reader, intake, clock, metrics)},
+        fast={("POST", "/orders"): Door(_reader(settings, instruments), intake, clock, metrics)},
         stats=partial(_stats, metrics, host, intake, risk, sessions, outbox, switch),
         stop_intake=stop_intake,
     )
 
 
-async def _obey(chassis: Chassis[OmsSettings], client: Client, host: Host, intake: Intake, outbox: Outbox) -> Switch:
-    """What people forbid is refused and cancelled here too."""
-    controls = Controls()
-    switch = Switch(host, controls)
-    switch.known = known = await wiring.follow_controls(chassis, client, outbox, controls.apply, switch.heard)
-    intake.forbids, intake.informed = switch.forbids, known
-    chassis.spawn(switch.run(), "what is forbidden")
-    return switch
+    switch = await _obey(chassis, client, host, intake, outbox)
+    expirer = Expirer(host, clock, _timeout_ns(settings), _calendars(venues.values()))
+    host.on_ready, host.on_append = on_ready, metrics.appended
+    host.on_landed = partial(_on_landed, Notices(outbox, metrics), expirer)
 
 
 def _beside(settings: OmsSettings) -> tuple[Beside, Beside | None]:

@@ -4,14 +4,14 @@ import re
 import secrets
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from apps.http import Refusal
 from domain.commands import Terms
-from domain.instruments import Denial, Instrument, terms_denial
+from domain.instruments import Denial, Instrument, flags_denial, terms_denial
 from domain.values import IDENTIFIER, NUMBER, OrderType, Side, TimeInForce, from_rfc3339, order_id_of, rfc3339
 
 _TOKEN: Final = re.compile(rb'("(?:[^"\\]|\\.)*")(\s*:)?')
@@ -23,6 +23,7 @@ ECHO_MAX: Final = 64
 """Characters of somebody's text that a refusal repeats."""
 DETAIL_MAX: Final = 200
 
+Body = TypeVar("Body", bound=msgspec.Struct)
 Priority = Annotated[int, msgspec.Meta(ge=0, le=9)]
 
 
@@ -40,6 +41,8 @@ class SubmitBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     time_in_force: TimeInForce | UnsetType | None = UNSET
     expire_at: str | UnsetType | None = UNSET
     priority: Priority | UnsetType | None = UNSET
+    post_only: bool | UnsetType | None = UNSET
+    reduce_only: bool | UnsetType | None = UNSET
 
 
 _DECODER: Final = msgspec.json.Decoder(SubmitBody)
@@ -51,9 +54,14 @@ def malformed(detail: str, pointer: str | None = None) -> Refusal:
 
 
 def parse_submit(body: bytes) -> SubmitBody:
-    """The body as JSON of the right shape; its numbers are still text. Refusal 400 `malformed` with a pointer to the field."""
+    """The body of a submit; its numbers are still text. Refusal 400."""
+    return parsed(_DECODER, body)
+
+
+def parsed(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body:
+    """The body as JSON of the right shape. Refusal 400 `malformed` with a pointer to the field."""
     try:
-        return _DECODER.decode(body)
+        return decoder.decode(body)
     except (ValueError, RecursionError) as error:
         raise _unreadable(str(error)) from None
 
@@ -70,7 +78,7 @@ def _pointer(name: str) -> str:
     return "/" + name[:ECHO_MAX].replace("~", "~0").replace("/", "~1")
 
 
-def each_once(body: bytes, parsed: SubmitBody) -> None:
+def each_once(body: bytes, parsed: msgspec.Struct) -> None:
     """No key stands twice: the parser itself keeps the last of two and is silent. Refusal 400. Asked when nothing in the body is nested."""
     given = sum([getattr(parsed, name) is not UNSET for name in _FIELDS])
     if body.count(b":") == given:
@@ -147,6 +155,8 @@ class TermsReader:
             time_in_force=parsed.time_in_force or TimeInForce.GTC,
             expire_at=moment(parsed.expire_at, "expire_at") if isinstance(parsed.expire_at, str) else None,
             priority=parsed.priority or 0,
+            post_only=parsed.post_only is True,
+            reduce_only=parsed.reduce_only is True,
         )
 
     def denial(self, terms: Terms, now_ns: int) -> Denial | None:
@@ -156,7 +166,11 @@ class TermsReader:
             return Denial("unknown_symbol", terms.symbol[:ECHO_MAX])
         if terms.order_type not in self._types:
             return Denial("order_type_unsupported", str(terms.order_type))
-        return terms_denial(instrument, terms.order_type, terms.quantity, terms.price, terms.stop_price) or _expiry_denial(terms, now_ns)
+        return (
+            terms_denial(instrument, terms.order_type, terms.quantity, terms.price, terms.stop_price)
+            or flags_denial(terms.order_type, terms.time_in_force, terms.post_only)
+            or _expiry_denial(terms, now_ns)
+        )
 
 
 def _client_order_id(parsed: SubmitBody, key: str | None) -> str:

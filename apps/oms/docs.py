@@ -46,6 +46,8 @@ SUBMIT_SCHEMA: Final[dict[str, Any]] = {
         "time_in_force": {**_one_of(TimeInForce), "description": "gtc when absent."},
         "expire_at": {"type": ["string", "null"], "format": "date-time", "description": "With gtd, and only then."},
         "priority": {"type": ["integer", "null"], "minimum": 0, "maximum": 9},
+        "post_only": {"type": ["boolean", "null"], "description": "Refused by the venue where it would trade at once."},
+        "reduce_only": {"type": ["boolean", "null"], "description": "Refused by risk where it could do more than close a position."},
     },
     "example": {"symbol": "BTCUSDT", "side": "buy", "quantity": 0.1, "price": 45000, "type": "limit"},
 }
@@ -88,6 +90,25 @@ CANCEL_DOC: Final[Documented] = {
     409: problem_doc("`illegal_transition`, with the `state` that does not allow it"),
     **NOT_FOUND,
     **UNAVAILABLE,
+}
+
+REPLACE_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"quantity": _OPTIONAL_NUMBER, "price": _OPTIONAL_NUMBER, "stop_price": _OPTIONAL_NUMBER},
+    "example": {"quantity": 0.2, "price": 45100},
+}
+REPLACE_DOC: Final[dict[str, Any]] = {
+    "openapi_extra": {"requestBody": {"required": True, "content": {"application/json": {"schema": REPLACE_SCHEMA}}}},
+    "responses": {
+        200: {"description": "The order, with these terms."},
+        202: {"description": "The order, `pending_replace`: the venue must answer first."},
+        400: problem_doc("`malformed`, with a pointer to the field"),
+        409: problem_doc("`illegal_transition`, with the `state` and the `reason` that do not allow it"),
+        422: problem_doc("The new terms cannot trade, or risk would not have them"),
+        **NOT_FOUND,
+        **UNAVAILABLE,
+    },
 }
 
 SUBMIT_DOC: Final[dict[str, Any]] = {

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from apps.host import Host
 from apps.http import Exact, Refusal
@@ -14,6 +14,7 @@ from apps.oms.docs import (
     DRAWING_DOC,
     NOT_FOUND,
     NOT_REACHED,
+    REPLACE_DOC,
     SUBMIT_DOC,
     UNAVAILABLE,
     AccountPath,
@@ -23,6 +24,7 @@ from apps.oms.docs import (
 )
 from apps.oms.intake import unavailable
 from apps.oms.reads import LIST_MAX, Reads
+from apps.oms.replaces import Replaces, read_replace
 from domain.drawing import Counts, Format, draw
 from domain.lifecycle import State
 from domain.values import Side
@@ -30,9 +32,10 @@ from domain.values import Side
 MEDIA: Final = {"mermaid": "text/plain; charset=utf-8", "dot": "text/plain; charset=utf-8", "svg": "image/svg+xml"}
 
 
-def router(host: Host, reads: Reads, accounts: Accounts) -> APIRouter:
+def router(host: Host, reads: Reads, accounts: Accounts, replaces: Replaces) -> APIRouter:
     routes = APIRouter()
     _orders(routes, host, reads)
+    _changes(routes, host, reads, replaces)
     _accounts(routes, accounts, reads)
     _drawing(routes, host)
     return routes
@@ -68,6 +71,16 @@ def _orders(routes: APIRouter, host: Host, reads: Reads) -> None:
         """Orders, newest first; `next` is null at the end."""
         wanted = {"account": account, "status": status, "symbol": symbol, "client_order_id": client_order_id}
         return Exact(await reads.page({k: v for k, v in wanted.items() if v is not None}, limit, cursor))
+
+
+def _changes(routes: APIRouter, host: Host, reads: Reads, replaces: Replaces) -> None:
+    @routes.patch("/orders/{order_id}", **REPLACE_DOC)
+    async def replace_order(order_id: str, request: Request) -> Response:
+        """Other terms for an open order. Asking again changes nothing."""
+        numbers = read_replace(await request.body())
+        await replaces.replace(reads.find(order_id), numbers)
+        view = await reads.one(order_id)
+        return Exact(view, status_code=202 if view["status"] == State.PENDING_REPLACE else 200)
 
     @routes.delete("/orders/{order_id}", responses=CANCEL_DOC)
     async def cancel_order(order_id: str) -> Response:

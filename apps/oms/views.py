@@ -31,10 +31,13 @@ def order_view(order: Order) -> View:
         "time_in_force": order.time_in_force,
         "expire_at": rfc3339(order.expire_at) if order.expire_at is not None else None,
         "priority": order.priority,
+        "post_only": order.post_only,
+        "reduce_only": order.reduce_only,
         "status": order.status,
         "cum_quantity": order.cum_quantity,
         "leaves_quantity": order.leaves_quantity,
         "average_price": order.average_price,
+        "replacing": _replacing(order),
         "fees": order.fees,
         "routes": [route_view(order, place) for place in range(len(order.routes))],
         "reason": order.reason,
@@ -44,6 +47,12 @@ def order_view(order: Order) -> View:
         "updated_at": rfc3339(order.updated_at),
         "version": order.version,
     }
+
+
+def _replacing(order: Order) -> View | None:
+    """The terms that the venue has been asked for."""
+    asked = order.replacing if not order.closed else None
+    return {"quantity": asked.quantity, "price": asked.price, "stop_price": asked.stop_price} if asked else None
 
 
 def route_view(order: Order, place: int) -> View:

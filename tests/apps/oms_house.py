@@ -19,10 +19,11 @@ from apps.oms.door import Door
 from apps.oms.intake import Intake
 from apps.oms.metrics import OmsMetrics
 from apps.oms.reads import Reads
+from apps.oms.replaces import Replaces
 from apps.oms.routes import router
 from domain.commands import Decision, Terms
 from domain.quotes import Market
-from tests.apps.submits import READER
+from tests.apps.submits import INSTRUMENTS, READER
 from tests.given import approved
 
 QUOTE_AGE_MAX_S = 10.0
@@ -52,8 +53,9 @@ class OmsHouse:
         self.host = Host(journal, clock, pace=Pace())
         self.intake = Intake(self.host, self.risk, open_orders_max=1000, in_flight_max=in_flight_max)  # type: ignore[arg-type]
         self.door = Door(READER, self.intake, clock, OmsMetrics(CollectorRegistry()))
+        replaces = Replaces(self.host, self.risk, INSTRUMENTS)  # type: ignore[arg-type]
         accounts = Accounts(self.positions, self.fills, Market(), clock, QUOTE_AGE_MAX_S)
-        self.application = application("oms", router(self.host, Reads(self.host, journal), accounts))
+        self.application = application("oms", router(self.host, Reads(self.host, journal), accounts, replaces))
         self.app: Handler = fast_path(self.application, {("POST", "/orders"): self.door})
 
     async def ready(self) -> None:

@@ -23,7 +23,7 @@ def instrument(symbol: str, tick: str, lot: str) -> Instrument:
     )
 
 
-ALL_FIELDS = (*GOOD, "stop_price", "type", "time_in_force", "expire_at", "priority")
+ALL_FIELDS = (*GOOD, "stop_price", "type", "time_in_force", "expire_at", "priority", "post_only", "reduce_only")
 
 INSTRUMENTS = {"BTCUSDT": instrument("BTCUSDT", "0.01", "0.001"), "FINE": instrument("FINE", "0.000000000001", "0.000000000001")}
 READER = TermsReader(INSTRUMENTS, "main", frozenset(OrderType) - {OrderType.STOP_LIMIT})

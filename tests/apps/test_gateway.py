@@ -258,7 +258,7 @@ async def test_a_query_is_answered_after_the_requests_before_it(gateway: Gateway
         ("orders.alice.new", b"{"),
         ("orders.alice.new", b'{"order_id":"x"}'),
         ("orders.bob.new", encode(order("A", "1"))),
-        ("orders.alice.replace", encode(order("A", "1"))),
+        ("orders.alice.amend", encode(order("A", "1"))),
         ("orders.alice.new", encode(order("A", "1")).replace(b'"quantity":1', b'"quantity":1e999999')),
         ("orders.alice.new", encode(order("A", "1")).replace(b'"quantity":1', b'"quantity":"NaN"')),
         ("orders.alice.new", encode(order("A.>", "1"))),

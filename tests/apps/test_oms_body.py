@@ -30,7 +30,16 @@ def test_two_orders_without_an_id_are_two_orders() -> None:
 @pytest.mark.parametrize("first", [False, True])
 def test_a_key_that_stands_twice_is_malformed(field: str, escaped: bool, first: bool) -> None:  # FAILURES 57
     """Also as null, also written with an escape, before or behind the other one."""
-    values = {**GOOD, "stop_price": None, "type": None, "time_in_force": None, "expire_at": None, "priority": 1}
+    values = {
+        **GOOD,
+        "stop_price": None,
+        "type": None,
+        "time_in_force": None,
+        "expire_at": None,
+        "priority": 1,
+        "post_only": True,
+        "reduce_only": None,
+    }
     key = f"\\u{ord(field[0]):04x}{field[1:]}" if escaped else field
     again = f'"{key}": {json.dumps(values[field])}'
     inside = json.dumps(values)[1:-1]

@@ -20,6 +20,7 @@ ROUTES = {
     "get /orders": {"200", "503", "default"},
     "delete /orders": {"200", "503", "default"},
     "get /orders/{order_id}": {"200", "404", "422", "503", "default"},
+    "patch /orders/{order_id}": {"200", "202", "400", "404", "409", "422", "503", "default"},
     "delete /orders/{order_id}": {"200", "202", "404", "409", "503", "default"},
     "get /orders/{order_id}/events": {"200", "404", "503", "default"},
     "get /positions/{account}": {"200", "422", "503", "default"},

@@ -4,10 +4,33 @@ import copy
 import re
 from decimal import Decimal
 
+import msgspec
+
 from domain.commands import ReportKind, VenueReport, VenueRequest
 from domain.instruments import Instrument
 from domain.paper import PaperVenue
-from domain.paper_events import Cancel, Message, Passed, Reported, RequestTaken, StopTriggered, VenueEvent
+from domain.paper_events import (
+    BustTrade,
+    Cancel,
+    CancelUnasked,
+    CorrectTrade,
+    Deed,
+    Forget,
+    Halt,
+    Message,
+    Passed,
+    QueueAdvanced,
+    QueueJoined,
+    Replace,
+    Reported,
+    RequestTaken,
+    StopTriggered,
+    TradeAnyway,
+    TradingHalted,
+    TradingResumed,
+    VenueEvent,
+)
+from domain.paper_rules import PaperRules
 from domain.quotes import Quote
 from domain.values import OrderType, Side, TimeInForce, plain
 
@@ -16,11 +39,15 @@ INSTRUMENT = Instrument(
 )
 MAKER_BPS, TAKER_BPS = Decimal(2), Decimal(10)
 QUOTE = re.compile(r"quote (\S+)x(\S+) (\S+)x(\S+)")
-ORDER = re.compile(r"(\w+) (buy|sell) (\S+)(?: @(\S+))?(?: stop (\S+))?(?: (ioc|fok|gtd|gtc)(\d+)?)?(?: of (\S+))?(?: shard (\d+))?")
+ORDER = re.compile(
+    r"(\w+) (buy|sell) (\S+)(?: @(\S+))?(?: stop (\S+))?(?: (ioc|fok|gtd|gtc|day)(\d+)?)?( post)?"
+    r"(?: of (\S+))?(?: shard (\d+))?(?: by (\S+))?"
+)
+REPLACE = re.compile(r"replace (\w+) (\S+)(?: @(\S+))?(?: stop (\S+))?(?: as (\S+))?")
 
 
-def new_venue() -> PaperVenue:
-    return PaperVenue("V", {"X": INSTRUMENT}, MAKER_BPS, TAKER_BPS)
+def new_venue(**rules: object) -> PaperVenue:
+    return PaperVenue("V", {"X": INSTRUMENT}, MAKER_BPS, TAKER_BPS, PaperRules(**rules))  # type: ignore[arg-type]
 
 
 def message_of(line: str) -> Message:
@@ -30,23 +57,53 @@ def message_of(line: str) -> Message:
     if line.startswith("cancel "):
         name, _, account = line.removeprefix("cancel ").partition(" of ")
         return Cancel(request(name, Side.BUY, Decimal(1), account=account or "alice"))
+    if line.startswith(("halt", "resume")):
+        return Halt("X", resume=line == "resume")
+    if deed := deed_of(line.split()):
+        return deed
+    if found := REPLACE.fullmatch(line):
+        name, quantity, price, stop, replace_id = found.groups()
+        asked = request(name, Side.BUY, Decimal(quantity), price=_number(price), stop_price=_number(stop))
+        return Replace(msgspec.structs.replace(asked, replace_id=replace_id or f"{line}"))
     if found := QUOTE.fullmatch(line):
         bid_size, bid, ask_size, ask = (Decimal(text) for text in found.groups())
         return Quote(symbol="X", venue="V", bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size, at=0)
     found = ORDER.fullmatch(line)
     assert found, f"not a line of a scene: {line!r}"
-    name, side, quantity, price, stop, force, expire_at, symbol, shard = found.groups()
+    name, side, quantity, price, stop, force, expire_at, post, symbol, shard, account = found.groups()
     return request(
         name,
         Side(side),
         Decimal(quantity),
-        price=Decimal(price) if price else None,
-        stop_price=Decimal(stop) if stop else None,
+        price=_number(price),
+        stop_price=_number(stop),
         force=TimeInForce(force or "gtc"),
         expire_at=int(expire_at) if expire_at else None,
         symbol=symbol or "X",
         shard=int(shard or 0),
+        post_only=bool(post),
+        account=account or "alice",
     )
+
+
+def _number(text: str | None) -> Decimal | None:
+    return Decimal(text) if text else None
+
+
+def deed_of(words: list[str]) -> Deed | None:
+    """`bust V-1`, `correct V-1 2 @99`, `force A 3 @99`, `forget A`, `end A why`."""
+    match words:
+        case ["bust", exec_id]:
+            return BustTrade(exec_id)
+        case ["correct", exec_id, quantity, price]:
+            return CorrectTrade(exec_id, Decimal(quantity), Decimal(price[1:]))
+        case ["force", name, quantity, price]:
+            return TradeAnyway(name, Decimal(quantity), Decimal(price[1:]))
+        case ["forget", name]:
+            return Forget(name)
+        case ["end", name, reason]:
+            return CancelUnasked(name, reason)
+    return None
 
 
 def request(
@@ -61,6 +118,7 @@ def request(
     symbol: str = "X",
     shard: int = 0,
     account: str = "alice",
+    post_only: bool = False,
 ) -> VenueRequest:
     kind = {
         (False, False): OrderType.MARKET,
@@ -82,6 +140,7 @@ def request(
         time_in_force=force,
         expire_at=expire_at,
         shard=shard,
+        post_only=post_only,
     )
 
 
@@ -91,8 +150,17 @@ def said(event: VenueEvent) -> str | None:
             return None
         case StopTriggered():
             return f"{event.route_id} triggered"
+        case QueueJoined():
+            return f"{event.route_id} behind {plain(event.behind)}"
+        case QueueAdvanced():
+            return f"{plain(event.quantity)} before it"
+        case TradingHalted():
+            return "halted"
+        case TradingResumed():
+            return "resumed"
         case Reported():
             return said_by(event.report)
+    return type(event).__name__
 
 
 def said_by(report: VenueReport) -> str:
@@ -100,6 +168,10 @@ def said_by(report: VenueReport) -> str:
         assert report.quantity is not None
         assert report.price is not None
         return f"{report.route_id} fill {plain(report.quantity)} @{plain(report.price)} {report.liquidity}"
+    if report.report in (ReportKind.REPLACED, ReportKind.CORRECTION):
+        assert report.quantity is not None
+        price = f" @{plain(report.price)}" if report.price is not None else ""
+        return f"{report.route_id} {report.report} {plain(report.quantity)}{price}"
     return f"{report.route_id} {report.report}" + (f" {report.reason}" if report.reason else "")
 
 
@@ -127,4 +199,16 @@ def state(venue: PaperVenue) -> object:
     ]
     orders = {name: copy.copy(order) for name, order in venue.orders.items()}
     expiries = [order.request.route_id for order in venue.due(10**9)]
-    return orders, list(venue.open), dict(venue.report_seqs), venue.taken, venue.executions, venue.sends_max, ladders, expiries
+    gone = [dict(ladder._gone) for _, book in sorted(venue.books.items()) for ladder in book.limits.values()]
+    return (
+        gone,
+        sorted(venue.halted),
+        orders,
+        list(venue.open),
+        dict(venue.report_seqs),
+        venue.taken,
+        venue.executions,
+        venue.sends_max,
+        ladders,
+        expiries,
+    )

@@ -7,6 +7,7 @@ import pytest
 from domain.commands import ReportKind
 from domain.paper import PaperVenue
 from domain.paper_events import Reported
+from domain.paper_rules import PaperRules
 from tests.domain.paper_scene import INSTRUMENT, MAKER_BPS, TAKER_BPS, check, message_of, new_venue, state
 
 
@@ -346,6 +347,6 @@ def test_deciding_changes_nothing() -> None:
 
 
 def test_only_so_many_closed_orders_are_remembered() -> None:
-    venue = PaperVenue("V", {"X": INSTRUMENT}, MAKER_BPS, TAKER_BPS, closed_max=2)
+    venue = PaperVenue("V", {"X": INSTRUMENT}, MAKER_BPS, TAKER_BPS, PaperRules(closed_max=2))
     check("\n".join(["O buy 1 @90", "quote 10x99.5 10x100", "A buy 1", "B buy 1", "C buy 1"]), venue)
     assert list(venue.orders) == ["O", "B", "C"]

@@ -2,12 +2,27 @@
 
 from decimal import Decimal
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.codec import CommitCodec
 from domain.commands import VenueRequest
-from domain.paper_events import Cancel, Message, Passed, Reported, VenueEvent
+from domain.paper_events import (
+    BustTrade,
+    Cancel,
+    CancelUnasked,
+    CorrectTrade,
+    Forget,
+    Halt,
+    Message,
+    Passed,
+    Replace,
+    Reported,
+    TradeAnyway,
+    VenueEvent,
+)
 from domain.quotes import Quote
 from domain.values import Side, TimeInForce
 from tests.domain.paper_scene import INSTRUMENT, new_venue, request, state
@@ -38,6 +53,24 @@ def requests(draw: st.DrawFn) -> VenueRequest:
 
 
 MESSAGES = st.lists(st.one_of(quotes(), quotes(), requests(), requests(), requests().map(Cancel), st.just(Passed())), max_size=60)
+DEEDS = st.one_of(
+    st.builds(Halt, st.just("X"), st.booleans()),
+    st.builds(BustTrade, st.integers(1, 9).map(lambda n: f"V-{n}")),
+    st.builds(CorrectTrade, st.integers(1, 9).map(lambda n: f"V-{n}"), LOTS, PRICES),
+    st.builds(TradeAnyway, st.sampled_from("ABCDEF"), LOTS, PRICES),
+    st.builds(Forget, st.sampled_from("ABCDEF")),
+    st.builds(CancelUnasked, st.sampled_from("ABCDEF"), st.just("why")),
+)
+REPLACES = st.builds(
+    lambda asked, name: Replace(msgspec.structs.replace(asked, replace_id=name)), requests(), st.sampled_from(["r1", "r2", "r3"])
+)
+EVERYTHING = st.lists(st.one_of(quotes(), quotes(), requests(), requests(), requests().map(Cancel), REPLACES, DEEDS), max_size=60)
+RULES = [
+    {},
+    {"levels": 3, "queue": True},
+    {"queue": True, "self_trade": "cancel_oldest"},
+    {"levels": 2, "level_ticks": 2, "self_trade": "cancel_newest", "closed_max": 3},
+]
 COMMITS: CommitCodec[VenueEvent] = CommitCodec(VenueEvent)
 
 
@@ -85,14 +118,15 @@ def test_no_size_is_left_that_a_resting_order_could_have(messages: list[Message]
             side, touch = order.request.side, display.quote.touch(order.request.side)
             price = order.request.price if not order.waits_for_stop else None
             reached = price is None or (touch <= price if side is Side.BUY else touch >= price)
-            assert order.waits_for_stop or not reached or not display.left[side]
+            assert order.waits_for_stop or not reached or not display.size(side, price)
 
 
-@given(MESSAGES)
-def test_the_events_read_back_from_json_make_the_same_venue(messages: list[Message]) -> None:
-    venue = new_venue()
+@pytest.mark.parametrize("rules", RULES, ids=str)
+@given(messages=EVERYTHING)
+def test_the_events_read_back_from_json_make_the_same_venue(rules: dict[str, object], messages: list[Message]) -> None:
+    venue = new_venue(**rules)
     events = [event for now, message in enumerate(messages) for event in venue.take(message, now)]
-    again = new_venue()
+    again = new_venue(**rules)
     for event in COMMITS.decode(COMMITS.encode(0, 1, events)).events:
         again.evolve(event)
     assert state(again) == state(venue)

@@ -1,0 +1,97 @@
+"""What goes wrong on purpose between a paper venue and the wire. Nothing here is decided or journaled: a wire has no memory."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Final, Literal
+
+from domain.commands import VenueReport, VenueRequest
+from domain.paper_events import Message, Refuse
+
+WireFault = Literal["drop", "delay", "duplicate", "reorder"]
+RequestFault = Literal["forget", "reject"]
+
+DELAY_S: Final = 1.0
+REORDER_WAIT_S: Final = 1.0
+"""A report that was to come behind the next one does not wait longer for it."""
+
+
+class Faults:
+    """How often each fault is still to happen. `publish` is the wire."""
+
+    def __init__(self, publish: Callable[[VenueReport], None]) -> None:
+        self._publish = publish
+        self._left: Counter[str] = Counter()
+        self._delay_s = DELAY_S
+        self._reason = "fault"
+        self._held: VenueReport | None = None
+        self._flows = asyncio.Event()
+        self._flows.set()
+        self._thaw: asyncio.TimerHandle | None = None
+
+    def wire(self, fault: WireFault, count: int, delay_s: float) -> None:
+        """The next `count` reports are lost, late, said twice, or overtaken."""
+        self._left[fault] += count
+        self._delay_s = delay_s
+
+    def requests(self, fault: RequestFault, count: int, reason: str) -> None:
+        """The next `count` new orders never arrive, or are refused."""
+        self._left[fault] += count
+        self._reason = reason
+
+    def freeze(self, seconds: float) -> None:
+        """The venue hears everything and says nothing."""
+        self._flows.clear()
+        if self._thaw is not None:
+            self._thaw.cancel()
+        self._thaw = asyncio.get_running_loop().call_later(seconds, self._flows.set)
+
+    @property
+    def frozen(self) -> bool:
+        return not self._flows.is_set()
+
+    async def thawed(self) -> None:
+        await self._flows.wait()
+
+    def clear(self) -> None:
+        self._left.clear()
+        self._flows.set()
+        self._let_go()
+
+    def view(self) -> dict[str, object]:
+        return {"pending": {name: count for name, count in self._left.items() if count}, "frozen": self.frozen}
+
+    def report(self, report: VenueReport) -> None:
+        """On its way, or whatever becomes of it."""
+        if self._happens("drop"):
+            return
+        if self._happens("delay"):
+            asyncio.get_running_loop().call_later(self._delay_s, self._publish, report)
+            return
+        if self._held is None and self._happens("reorder"):
+            self._held = report
+            asyncio.get_running_loop().call_later(REORDER_WAIT_S, self._let_go)
+            return
+        self._publish(report)
+        if self._happens("duplicate"):
+            self._publish(report)
+        self._let_go()
+
+    def heard(self, message: Message) -> Message | None:
+        """A request as it reaches the venue; None when it does not."""
+        if isinstance(message, VenueRequest) and self._happens("forget"):
+            return None
+        if isinstance(message, VenueRequest) and self._happens("reject"):
+            return Refuse(message, self._reason)
+        return message
+
+    def _happens(self, fault: str) -> bool:
+        if not self._left[fault]:
+            return False
+        self._left[fault] -= 1
+        return True
+
+    def _let_go(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            self._publish(held)

@@ -1,0 +1,156 @@
+"""`POST /venues/{venue}/faults`: a venue told to misbehave, or its staff to act, for tests. Only where the configuration allows it."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from apps.gateway.host import VenueHost
+from apps.http import Exact, Refusal
+from domain.paper_book import PaperOrder
+from domain.paper_events import BustTrade, CancelUnasked, CorrectTrade, Deed, Forget, Halt, TradeAnyway
+from domain.ports import Unavailable
+from domain.values import NUMBER, ZERO
+
+COUNT_MAX: Final = 1_000_000
+SECONDS_MAX: Final = 3600
+
+Wire = ("drop", "delay", "duplicate", "reorder")
+
+
+def _number(value: object) -> Decimal:
+    text = format(value, "f") if isinstance(value, Decimal) else str(value)
+    if isinstance(value, bool) or not NUMBER.fullmatch(text):
+        raise ValueError("must be a plain decimal number, as a text")
+    return Decimal(text)
+
+
+Number = Annotated[Decimal, BeforeValidator(_number)]
+
+
+class Fault(BaseModel):
+    """`drop`, `delay`, `duplicate`, `reorder`: the next `count` reports. `forget`, `reject`: the next `count` new orders; `forget` with an
+    `order_id` one that the venue has. `freeze`: for `seconds`. The others are done at once, to an order, a trade or a symbol."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    fault: Literal[
+        "drop",
+        "delay",
+        "duplicate",
+        "reorder",
+        "reject",
+        "forget",
+        "freeze",
+        "overfill",
+        "fill",
+        "cancel",
+        "bust",
+        "correct",
+        "halt",
+        "resume",
+    ]
+    count: Annotated[int, Field(ge=1, le=COUNT_MAX)] = 1
+    seconds: Annotated[float, Field(gt=0, le=SECONDS_MAX)] = 1.0
+    reason: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")] = "fault"
+    order_id: str | None = None
+    exec_id: str | None = None
+    symbol: str | None = None
+    quantity: Number | None = None
+    price: Number | None = None
+
+
+def misbehaviour_routes(hosts: Mapping[str, VenueHost], *, allowed: bool) -> APIRouter:
+    router = APIRouter()
+
+    def venue_of(venue: str) -> VenueHost:
+        if not allowed:
+            raise Refusal(403, "faults_denied", "live-gateway is not configured for it: faults")
+        if venue not in hosts:
+            raise Refusal(404, "venue_not_found", f"there is no venue {venue} here")
+        return hosts[venue]
+
+    @router.post("/venues/{venue}/faults")
+    async def misbehave(venue: str, body: Fault) -> Exact:
+        host = venue_of(venue)
+        faults = host.faults
+        match body.fault:
+            case "drop" | "delay" | "duplicate" | "reorder":
+                faults.wire(body.fault, body.count, body.seconds)
+            case "freeze":
+                faults.freeze(body.seconds)
+            case "reject":
+                faults.requests("reject", body.count, body.reason)
+            case "forget" if body.order_id is None:
+                faults.requests("forget", body.count, body.reason)
+            case _:
+                await _do(host, _deed(host, body))
+        return Exact(faults.view())
+
+    @router.delete("/venues/{venue}/faults")
+    async def behave(venue: str) -> Exact:
+        host = venue_of(venue)
+        host.faults.clear()
+        return Exact(host.faults.view())
+
+    return router
+
+
+async def _do(host: VenueHost, deed: Deed) -> None:
+    try:
+        await host.do(deed)
+    except Unavailable as trouble:
+        raise Refusal(503, "unavailable", str(trouble), outcome="unknown") from trouble
+
+
+def _deed(host: VenueHost, body: Fault) -> Deed:
+    match body.fault:
+        case "halt" | "resume":
+            if body.symbol not in host.instruments:
+                raise Refusal(422, "unknown_symbol", "give a symbol that this venue trades")
+            return Halt(str(body.symbol), resume=body.fault == "resume")
+        case "bust" | "correct":
+            return _taken_back(host, body)
+    order = _order(host, body.order_id)
+    if body.fault == "cancel":
+        return CancelUnasked(order.request.route_id, body.reason)
+    if body.fault == "forget":
+        return Forget(order.request.route_id)
+    return _trade(host, order, body)
+
+
+def _taken_back(host: VenueHost, body: Fault) -> Deed:
+    found = host.venue.traded(body.exec_id or "")
+    if found is None:
+        raise Refusal(422, "unknown_trade", "give the exec_id of a trade that stands at this venue")
+    if body.fault == "bust":
+        return BustTrade(found[1].exec_id)
+    return CorrectTrade(found[1].exec_id, _given(body.quantity, found[1].quantity), _given(body.price, found[1].price))
+
+
+def _given(number: Decimal | None, otherwise: Decimal) -> Decimal:
+    if number is not None and number <= ZERO:
+        raise Refusal(422, "not_positive", "a quantity or price must be above zero")
+    return otherwise if number is None else number
+
+
+def _order(host: VenueHost, order_id: str | None) -> PaperOrder:
+    """The newest leg of the order at this venue."""
+    legs = [order for order in host.venue.orders.values() if order.request.order_id == order_id]
+    if not legs:
+        raise Refusal(422, "order_not_found", "give the order_id of an order that this venue has")
+    return legs[-1]
+
+
+def _trade(host: VenueHost, order: PaperOrder, body: Fault) -> TradeAnyway:
+    """`fill`: so much, or what is left. `overfill`: what is left and so much more, or one lot."""
+    request = order.request
+    quote = host.quotes.get(request.symbol)
+    price = body.price or request.price or (quote.touch(request.side) if quote else None)
+    if price is None:
+        raise Refusal(422, "price_required", "nothing says at which price")
+    left, lot = max(order.leaves, ZERO), host.instruments[request.symbol].lot
+    quantity = _given(body.quantity, left or lot) if body.fault == "fill" else left + _given(body.quantity, lot)
+    return TradeAnyway(request.route_id, quantity, _given(price, price))

@@ -1,0 +1,123 @@
+"""`PATCH /orders/{id}`: other terms for an open order. Risk is asked where they weigh more; the venue where it has the order."""
+
+import asyncio
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from apps.host import Host, Landed
+from apps.http import Refusal
+from apps.oms.body import each_once, exact_number, malformed, parsed
+from apps.oms.intake import unavailable, untradable
+from apps.oms.risk_client import RiskClient
+from domain.commands import Decision, ReplaceOrder, Terms
+from domain.events import ReplaceRefused, TransitionRefused
+from domain.instruments import Denial, Instrument, terms_denial
+from domain.order import Asked, Order
+from domain.ports import Unavailable
+from domain.replacing import reason_against, terms_wanted, under_way, weighs_more
+from domain.values import ZERO
+
+
+class ReplaceBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What is not given, or null, stays as it is."""
+
+    quantity: msgspec.Raw | UnsetType = UNSET
+    price: msgspec.Raw | UnsetType = UNSET
+    stop_price: msgspec.Raw | UnsetType = UNSET
+
+
+_DECODER: Final = msgspec.json.Decoder(ReplaceBody)
+
+Numbers = tuple[Decimal | None, Decimal | None, Decimal | None]
+
+
+def read_replace(body: bytes) -> Numbers:
+    """Quantity, price and stop price, one of them at least. Refusal 400."""
+    found = parsed(_DECODER, body)
+    numbers = (exact_number(found.quantity, "quantity"), exact_number(found.price, "price"), exact_number(found.stop_price, "stop_price"))
+    each_once(body, found)
+    if numbers == (None, None, None):
+        raise malformed("give a quantity, a price or a stop_price")
+    return numbers
+
+
+class Replaces:
+    """One replace of an order after the other; those of different orders side by side."""
+
+    def __init__(self, host: Host, risk: RiskClient, instruments: Mapping[str, Instrument]) -> None:
+        self._host = host
+        self._risk = risk
+        self._instruments = instruments
+        self._under_way: dict[str, asyncio.Future[None]] = {}
+
+    async def replace(self, order: Order, numbers: Numbers) -> None:
+        """Refusal 409 `illegal_transition` (with `reason`), 422 (the instrument's or risk's), 503. Asked again it changes nothing more."""
+        while (first := self._under_way.get(order.order_id)) is not None:
+            await asyncio.wait([first])
+        mine = self._under_way[order.order_id] = asyncio.get_running_loop().create_future()
+        try:
+            landed = await self._replaced(order, numbers)
+        except Unavailable as trouble:
+            raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
+        finally:
+            mine.set_result(None)
+            del self._under_way[order.order_id]
+        for event in landed.events:
+            if isinstance(event, TransitionRefused):
+                raise _refusal(order, str(event.detail))
+            if isinstance(event, ReplaceRefused):
+                raise untradable(Denial(event.reason, event.found, event.limit, event.unit))
+
+    async def _replaced(self, order: Order, numbers: Numbers) -> Landed:
+        wanted = terms_wanted(order, *numbers)
+        replace_id, decision = order.next_replace_id, None
+        if not order.closed and not under_way(order, wanted):
+            self._tradable(order, wanted)
+            if reason_against(order, wanted) is None and weighs_more(order, wanted):
+                decision = await self._decision(order, wanted, replace_id)
+        quantity, price, stop_price = numbers
+        return await self._host.perform(
+            ReplaceOrder(
+                order_id=order.order_id, replace_id=replace_id, quantity=quantity, price=price, stop_price=stop_price, decision=decision
+            )
+        )
+
+    def _tradable(self, order: Order, wanted: Asked) -> None:
+        instrument = self._instruments.get(order.symbol)
+        if instrument is None:
+            raise untradable(Denial("unknown_symbol", order.symbol))
+        denial = terms_denial(instrument, order.order_type, wanted.quantity, wanted.price, wanted.stop_price)
+        if denial is not None:
+            raise untradable(denial)
+
+    async def _decision(self, order: Order, wanted: Asked, replace_id: str) -> Decision | None:
+        leaves = max(wanted.quantity - order.cum_quantity, ZERO)
+        if not leaves:
+            return None
+        terms = Terms(
+            order_id=replace_id,
+            account=order.account,
+            client_order_id=order.client_order_id,
+            symbol=order.symbol,
+            side=order.side,
+            order_type=order.order_type,
+            quantity=leaves,
+            price=wanted.price,
+            stop_price=wanted.stop_price,
+            time_in_force=order.time_in_force,
+            expire_at=order.expire_at,
+            priority=order.priority,
+            post_only=order.post_only,
+            reduce_only=order.reduce_only,
+            replaces=order.order_id,
+        )
+        return await self._risk.check(terms)
+
+
+def _refusal(order: Order, reason: str) -> Refusal:
+    why: dict[str, Any] = {"state": order.status, "order_id": order.order_id, "reason": reason}
+    return Refusal(409, "illegal_transition", f"a {order.status} order cannot be replaced now: {reason.replace('_', ' ')}", **why)
