@@ -35,10 +35,8 @@ from apps.service import Chassis, Service, run_service
 from config.catalogue import VenueSettings, load_instruments, load_venues
 from config.loading import load_oms
 from config.settings import OmsSettings
-    switch = await _obey(chassis, client, host, intake, outbox)
-    expirer = Expirer(host, clock, _timeout_ns(settings), _calendars(venues.values()))
-    host.on_ready, host.on_append = on_ready, metrics.appended
-    host.on_landed = partial(_on_landed, Notices(outbox, metrics), expirer)
+from domain.calendar import Calendar
+from domain.controls import Controls
 from domain.instruments import Instrument
 from domain.quotes import Market
 from domain.values import OrderType, Side
@@ -88,13 +86,13 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     desk = CommandDesk(host, outbox)
     desk.failed = sessions.failed = chassis.fail
     await desk.start(client, settings.journal.shard)
-    for name, runs in {"outbox": outbox, "host": host, "sessions": sessions, "expirer": expirer}.items():
-        chassis.spawn(runs.run(), name)
+    for runs, name in ((outbox.run, "outbox"), (host.run, "host"), (sessions.run, "sessions"), (expirer.run, "expirer")):
+        chassis.spawn(runs(), name)
     chassis.spawn(_await_risk(chassis, risk, instruments), "first word from risk")
 
     past, verification = _beside(settings)
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, PastBeside(past))
-    routes = router(host, Reads(host, journal), accounts, Replaces(host, risk, instruments))
+    routes = router(host, Reads(host, journal), accounts, Replaces(host, risk, instruments, intake.forbidden))
     routes.include_router(admin.router(Admin(verification)))
 
     async def stop_intake() -> None:
@@ -110,10 +108,38 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     )
 
 
-    switch = await _obey(chassis, client, host, intake, outbox)
-    expirer = Expirer(host, clock, _timeout_ns(settings), _calendars(venues.values()))
-    host.on_ready, host.on_append = on_ready, metrics.appended
-    host.on_landed = partial(_on_landed, Notices(outbox, metrics), expirer)
+async def _obey(chassis: Chassis[OmsSettings], client: Client, host: Host, intake: Intake, outbox: Outbox) -> Switch:
+    """What people forbid is refused and cancelled here too."""
+    controls = Controls()
+    switch = Switch(host, controls)
+    switch.known = known = await wiring.follow_controls(chassis, client, outbox, controls.apply, switch.heard)
+    intake.forbids, intake.informed = switch.forbids, known
+    chassis.spawn(switch.run(), "what is forbidden")
+    return switch
+
+
+def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument]) -> TermsReader:
+    orders = settings.order_management
+    return TermsReader(instruments, orders.default_account, frozenset(OrderType(name) for name in orders.supported_order_types))
+
+
+def _on_landed(notices: Notices, expirer: Expirer, landed: Landed) -> None:
+    notices(landed)
+    expirer.landed(landed)
+
+
+def _timeout_ns(settings: OmsSettings) -> int | None:
+    timeout_s = settings.order_management.order_timeout_sec
+    return None if timeout_s is None else int(timeout_s * 1e9)
+
+
+def _calendars(venues: Iterable[VenueSettings]) -> dict[str, list[Calendar]]:
+    """The hours of all venues that trade a symbol: while no venue has an order, its day ends with the last of them."""
+    found: dict[str, list[Calendar]] = {}
+    for venue in venues:
+        for symbol in venue.symbols:
+            found.setdefault(symbol, []).append(venue.rules.calendar)
+    return found
 
 
 def _beside(settings: OmsSettings) -> tuple[Beside, Beside | None]:

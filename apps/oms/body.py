@@ -46,7 +46,6 @@ class SubmitBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 _DECODER: Final = msgspec.json.Decoder(SubmitBody)
-_FIELDS: Final = SubmitBody.__struct_fields__
 
 
 def malformed(detail: str, pointer: str | None = None) -> Refusal:
@@ -80,7 +79,7 @@ def _pointer(name: str) -> str:
 
 def each_once(body: bytes, parsed: msgspec.Struct) -> None:
     """No key stands twice: the parser itself keeps the last of two and is silent. Refusal 400. Asked when nothing in the body is nested."""
-    given = sum([getattr(parsed, name) is not UNSET for name in _FIELDS])
+    given = sum([getattr(parsed, name) is not UNSET for name in parsed.__struct_fields__])
     if body.count(b":") == given:
         return  # one for each key and none in a text, as nearly always; what follows costs ten times as much
     keys = [token.group(1) for token in _TOKEN.finditer(body) if token.group(2)]

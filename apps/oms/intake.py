@@ -81,7 +81,7 @@ class Intake:
         try:
             decision = self._at_the_door(terms) or await self._risk.check(terms)
             failpoint("after_risk")
-            decision = self._forbidden(terms) or decision  # since it was asked: between here and the journal nobody else has a turn
+            decision = self.forbidden(terms) or decision  # since it was asked: between here and the journal nobody else has a turn
             landed = await self._host.perform(SubmitOrder(order_id=terms.order_id, terms=terms, decision=decision))
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
@@ -97,13 +97,13 @@ class Intake:
             return await self._repeated(landed.order, terms)
         return Answer(landed.order, landed.seq)
 
-    def _forbidden(self, terms: Terms) -> Decision | None:
+    def forbidden(self, terms: Terms) -> Decision | None:
         reason = self.forbids(terms)
         return Decision(order_id=terms.order_id, limits_version=0, denial=Denial(reason), source="oms") if reason else None
 
     def _at_the_door(self, terms: Terms) -> Decision | None:
         """What oms itself knows: what is forbidden, and the open orders of the account, those under way included."""
-        if forbidden := self._forbidden(terms):
+        if forbidden := self.forbidden(terms):
             return forbidden
         found = self._host.orders.open_count(terms.account) + self._accounts[terms.account]
         if found <= self._open_orders_max:

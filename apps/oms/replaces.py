@@ -1,7 +1,7 @@
 """`PATCH /orders/{id}`: other terms for an open order. Risk is asked where they weigh more; the venue where it has the order."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -48,11 +48,14 @@ def read_replace(body: bytes) -> Numbers:
 class Replaces:
     """One replace of an order after the other; those of different orders side by side."""
 
-    def __init__(self, host: Host, risk: RiskClient, instruments: Mapping[str, Instrument]) -> None:
+    def __init__(
+        self, host: Host, risk: RiskClient, instruments: Mapping[str, Instrument], forbidden: Callable[[Terms], Decision | None]
+    ) -> None:
         self._host = host
         self._risk = risk
         self._instruments = instruments
         self._under_way: dict[str, asyncio.Future[None]] = {}
+        self._forbidden = forbidden
 
     async def replace(self, order: Order, numbers: Numbers) -> None:
         """Refusal 409 `illegal_transition` (with `reason`), 422 (the instrument's or risk's), 503. Asked again it changes nothing more."""
@@ -115,7 +118,8 @@ class Replaces:
             reduce_only=order.reduce_only,
             replaces=order.order_id,
         )
-        return await self._risk.check(terms)
+        decision = self._forbidden(terms) or await self._risk.check(terms)
+        return self._forbidden(terms) or decision
 
 
 def _refusal(order: Order, reason: str) -> Refusal:

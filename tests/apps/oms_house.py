@@ -53,7 +53,7 @@ class OmsHouse:
         self.host = Host(journal, clock, pace=Pace())
         self.intake = Intake(self.host, self.risk, open_orders_max=1000, in_flight_max=in_flight_max)  # type: ignore[arg-type]
         self.door = Door(READER, self.intake, clock, OmsMetrics(CollectorRegistry()))
-        replaces = Replaces(self.host, self.risk, INSTRUMENTS)  # type: ignore[arg-type]
+        replaces = Replaces(self.host, self.risk, INSTRUMENTS, self.intake.forbidden)  # type: ignore[arg-type]
         accounts = Accounts(self.positions, self.fills, Market(), clock, QUOTE_AGE_MAX_S)
         self.application = application("oms", router(self.host, Reads(self.host, journal), accounts, replaces))
         self.app: Handler = fast_path(self.application, {("POST", "/orders"): self.door})
