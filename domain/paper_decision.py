@@ -168,7 +168,7 @@ class Decision:
         order = self._found(request)
         if order is None:
             self.report(ReportKind.REPLACE_REJECTED, _stranger(request), reason="unknown", replace_id=request.replace_id)
-        elif order.replace_id == request.replace_id:
+        elif request.replace_id and order.replace_id == request.replace_id:
             return  # said again: it was answered
         elif not self._works(order):
             self.report(ReportKind.REPLACE_REJECTED, order, reason="too_late", replace_id=request.replace_id)

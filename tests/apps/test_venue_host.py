@@ -59,8 +59,8 @@ def buy(name: str, price: int | None = None) -> VenueRequest:
 class Scene:
     """A host on a log that a test can break, and what it published."""
 
-    def __init__(self) -> None:
-        self.log = MemoryLog()
+    def __init__(self, log: MemoryLog | None = None) -> None:
+        self.log = log or MemoryLog()
         self.published: list[str] = []
         self.host = VenueHost(VENUE, {"X": X}, MemoryJournal(self.log), SystemClock(), self._send, Pace(wait_s=0))
 
