@@ -5,10 +5,10 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11
 	--no-header --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test faults simulate torture check bench format lock clean
+.PHONY: help run install test faults simulate torture deploy-test check bench format lock clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
 
 run: install ## start everything on this machine; Ctrl-C stops it
 	@$(BIN)/trade up
@@ -41,6 +41,9 @@ simulate: install ## seeded histories of the whole core on a virtual clock (SEED
 torture: install ## hours of kills, power cuts, contended orders, damage and histories (one part: python -m tests.torture kill --rounds 50)
 	@$(BIN)/python -m tests.torture
 
+deploy-test: install ## the containers for real: build, up, an order, kill, down and up (needs Docker with compose, or COMPOSE_LAB)
+	@COMPOSE_LAB=$(or $(COMPOSE_LAB),$(wildcard ../shared/tools/compose-lab)) $(BIN)/pytest -n0 -v tests/deploy/with_engine.py
+
 bench: install ## submit at 1000/s and saturated against a stack that runs (LOADS="1000:64,20 saturated:64,30000")
 	@$(BIN)/python -m tests.bench.lives --json bench.json $(LOADS)
 
@@ -55,7 +58,7 @@ format: install ## let ruff put the files right
 	@$(BIN)/ruff check --fix .
 
 lock: install ## newest versions that pyproject.toml allows, hashed, without addresses
-	@$(UV_COMPILE) --upgrade --extra dev -o requirements.lock
+	@$(UV_COMPILE) --upgrade --extra dev --extra servers -o requirements.lock
 	@$(UV_COMPILE) --constraint requirements.lock -o requirements-run.lock
 	@! grep -n '://' requirements.lock requirements-run.lock
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from typing import Final
+from urllib.parse import urlsplit
 
 import nats.errors
 import structlog
@@ -15,6 +16,8 @@ log = structlog.get_logger()
 PING_INTERVAL_S: Final = 5
 RECONNECT_WAIT_S: Final = 0.25
 RECONNECT_FOR_EVER: Final = -1
+
+INBOX: Final = "_INBOX"
 
 WireError: Final = (OSError, nats.errors.Error)
 """What the client raises when it cannot send."""
@@ -42,13 +45,14 @@ async def connect(url: str, name: str, *, closed: Callable[[], None], timeout_s:
     async def on_closed() -> None:
         closed()
 
-    client = Client()
+    client, said = Client(), without_password(url)
     try:
         await asyncio.wait_for(
             client.connect(
                 url,
                 name=name,
                 pending_size=0,
+                inbox_prefix=_inbox(url),
                 ping_interval=PING_INTERVAL_S,
                 max_reconnect_attempts=RECONNECT_FOR_EVER,
                 skip_subject_validation=True,  # subjects are made of names that were validated at the edge
@@ -62,9 +66,21 @@ async def connect(url: str, name: str, *, closed: Callable[[], None], timeout_s:
             timeout_s,
         )
     except (TimeoutError, OSError, nats.errors.Error) as error:
-        raise Unavailable(f"NATS at {url} does not answer: {str(error) or type(error).__name__}") from error
-    log.info("Connected to NATS", url=url)
+        raise Unavailable(f"NATS at {said} does not answer: {str(error) or type(error).__name__}") from error
+    log.info("Connected to NATS", url=said)
     return client
+
+
+def without_password(url: str) -> str:
+    """An address as it may be shown."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _inbox(url: str) -> str:
+    """A user's answers come to a place of its own, where nobody else may listen."""
+    user = urlsplit(url).username
+    return f"{INBOX}_{user}" if user else INBOX
 
 
 async def request(client: Client, subject: str, payload: bytes, timeout_s: float) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import yaml
 
+from config import secrets
 from config.kinds import validated
 from config.settings import ExeqSettings, GatewaySettings, OmsSettings, ProjectorSettings, RiskSettings, Settings
 from config.text import ConfigError, parse, read_mapping
@@ -70,7 +71,8 @@ def path_of(service: str, environ: Mapping[str, str]) -> Path:
 def _load(model: type[S], service: str, path: Path | None, environ: Mapping[str, str]) -> S:
     path = path or path_of(service, environ)
     raw, set_by = _overridden(model, read_mapping(path), environ)
-    return validated(model, raw, lambda key: set_by.get(key, str(path)))
+    settings = validated(model, raw, lambda key: set_by.get(key, str(path)))
+    return secrets.applied(settings, secrets.read(settings.service.name, environ))
 
 
 def _overridden(model: type[Settings], raw: dict[str, Any], environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:

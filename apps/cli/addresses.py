@@ -7,21 +7,28 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from apps.cli.trouble import Unreachable, WrongUsage
+from apps.secrets.users import OPERATOR
 from apps.up import stack
 from apps.up.ports import HOST, SERVICE_PORTS, ServerPorts
 from apps.up.servers import Servers
-from apps.up.services import URL_VARIABLES
+from apps.up.services import SECRETS, URL_VARIABLES
+from config import secrets
+from config.text import ConfigError
 
 DATA_DIR = Path(".trade")
 DATA_DIR_VARIABLE = "TRADE_DATA_DIR"
 SERVER_VARIABLES = {"nats": "TRADE_NATS_URL", "valkey": "TRADE_VALKEY_URL", "questdb": "TRADE_QUESTDB_HTTP_URL"}
 VARIABLES = SERVER_VARIABLES | URL_VARIABLES
+CREDENTIALS_OF = {"nats": "nats.url", "valkey": "valkey.url", "questdb": "questdb.http_url"}
 NATS_MONITOR_ABOVE = ServerPorts().nats_monitor - ServerPorts().nats
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """Name -> URL of all that should run; and how often each was started again, when a supervisor of this machine tells."""
+    """Name -> URL of all that should run; and how often each was started again, when a supervisor of this machine tells.
+
+    `urls` are to be shown; `addresses[name]` is to be connected to, with the operator's password in it where there is one.
+    """
 
     urls: Mapping[str, str]
     nats_monitor: str
@@ -30,11 +37,20 @@ class Addresses:
     data_dir: Path | None = None
     """Where the files of these services are; None when nobody said that it is on this machine."""
 
+    credentials: secrets.Credentials = field(default_factory=dict, repr=False)
+
     def __getitem__(self, name: str) -> str:
         try:
-            return self.urls[name]
+            return self._with_user(self.urls[name], CREDENTIALS_OF.get(name, ""))
         except KeyError:
             raise Unreachable(f"This stack runs without {name}.", "Start all of it: trade up") from None
+
+    @property
+    def questdb_pg_to_connect(self) -> str:
+        return self._with_user(self.questdb_pg, "questdb.pg_url") if self.questdb_pg else ""
+
+    def _with_user(self, url: str, key: str) -> str:
+        return secrets.with_user(url, *self.credentials[key]) if key in self.credentials else url
 
 
 def find(data_dir: Path | None, port_offset: int | None, environ: Mapping[str, str] = os.environ) -> Addresses:
@@ -54,6 +70,7 @@ def find(data_dir: Path | None, port_offset: int | None, environ: Mapping[str, s
         base.restarts,
         environ.get("TRADE_QUESTDB_PG_URL") or ("" if "questdb" in told else base.questdb_pg),
         Path(named) if named else base.data_dir if urls["nats"] == base.urls["nats"] else None,
+        _credentials(environ) if environ.get(secrets.VARIABLE) else base.credentials if "nats" not in told else {},
     )
 
 
@@ -71,7 +88,20 @@ def _of_stack(running: stack.Stack) -> Addresses:
     monitors = [process.ports["monitor"] for process in running.processes if "monitor" in process.ports]
     monitor = f"http://{HOST}:{monitors[0]}" if monitors else _monitor(urls["nats"])
     restarts = {process.name: max(process.starts - 1, 0) for process in running.processes}
-    return Addresses(urls, monitor, restarts, running.urls.get("questdb-pg", ""), Path(running.data_dir))
+    return Addresses(urls, monitor, restarts, running.urls.get("questdb-pg", ""), Path(running.data_dir), _kept_in(Path(running.data_dir)))
+
+
+def _kept_in(data_dir: Path) -> secrets.Credentials:
+    """Those of a stack on this machine. A stack of another user lets us in as a guest, if at all."""
+    file = data_dir / SECRETS / f"{OPERATOR}.yaml"
+    return _credentials({secrets.VARIABLE: str(file.parent)}) if os.access(file, os.R_OK) else {}
+
+
+def _credentials(environ: Mapping[str, str]) -> secrets.Credentials:
+    try:
+        return secrets.read(OPERATOR, environ)
+    except ConfigError as error:
+        raise WrongUsage(f"{error}.") from error
 
 
 def _usual(offset: int) -> Addresses:

@@ -26,7 +26,7 @@ async def connected(url: str, name: str, closed: Callable[[], None] = lambda: No
     try:
         client = await bus.connect(url, name, closed=closed, timeout_s=CONNECT_TIMEOUT_S)
     except Unavailable as error:
-        raise Unreachable(f"NATS at {url} does not answer.", START) from error
+        raise Unreachable(f"NATS at {bus.without_password(url)} does not answer.", START) from error
     logs.only(logging.WARNING)
     try:
         yield client

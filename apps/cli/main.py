@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from apps.cli import account, diagram, journal, kill, logs, order, prices, replay, risk, run, status, verify, watch
+from apps.cli import account, diagram, journal, kill, logs, order, prices, replay, risk, run, secrets, status, verify, watch
 from apps.cli.trouble import Trouble
 from apps.up.trouble import Exit
 from domain.values import use_exact_arithmetic
@@ -32,6 +32,7 @@ ORDER = (
     "verify",
     "journal",
     "diagram",
+    "secrets",
 )
 
 
@@ -94,6 +95,7 @@ app.add_typer(prices.app, name="prices", help="Daily closes for value at risk.",
 app.add_typer(replay.app, name="replay", help="Rebuild from the journal alone.", rich_help_panel=_PROVE)
 app.command("verify", rich_help_panel=_PROVE)(verify.verify)
 app.add_typer(journal.app, name="journal", help="How far the journals go, and had been acknowledged.", rich_help_panel=_PROVE)
+app.add_typer(secrets.app, name="secrets", help="Passwords of the servers.", rich_help_panel=_RUN)
 app.command("diagram", rich_help_panel=_PROVE)(diagram.diagram)
 
 

@@ -87,7 +87,7 @@ async def _load(addresses: Addresses, closes: Sequence[DailyClose]) -> None:
 
 def _store(addresses: Addresses) -> Prices:
     if "questdb" in addresses.urls:
-        return QuestDbPrices(addresses.questdb_pg)
+        return QuestDbPrices(addresses.questdb_pg_to_connect)
     if addresses.data_dir is None:
         raise WrongUsage("This stack keeps closes in SQLite, and nobody said where.", "Say it: --data-dir DIRECTORY")
     return SqlitePrices(addresses.data_dir)

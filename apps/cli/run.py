@@ -25,6 +25,7 @@ def up(
     quotes: Annotated[Path | None, typer.Option(metavar="FILE", help="Replay this CSV instead of simulating quotes.")] = None,
     quotes_speed: Annotated[str, typer.Option(metavar="FACTOR|max", help="How fast the quotes are replayed.")] = "",
     config_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="A directory with <service>/config.yaml.")] = None,
+    guests: Annotated[bool, typer.Option("--guests/--no-guests", help="Programs without a password may read what is published.")] = True,
     only_servers: Annotated[bool, typer.Option("--only-servers", help="NATS, Valkey and QuestDB without the services.")] = False,
 ) -> None:
     """Start everything on this machine and keep it alive; Ctrl-C stops all of it cleanly."""
@@ -40,6 +41,7 @@ def up(
         quotes_speed=quotes_speed,
         config_dir=config_dir,
         only_servers=only_servers,
+        guests=guests,
     )
     raise typer.Exit(code)
 

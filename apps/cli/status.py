@@ -79,7 +79,7 @@ async def _ask_all(addresses: Addresses) -> list[Standing]:
         servers: dict[str, Callable[[str], Awaitable[Standing]]] = {
             "nats": lambda url: _http_server(http, "nats", url, f"{addresses.nats_monitor}/healthz"),
             "valkey": _valkey,
-            "questdb": lambda url: _http_server(http, "questdb", url, f"{url}/exec?query=select%201"),
+            "questdb": lambda url: _http_server(http, "questdb", url, f"{addresses['questdb']}/exec?query=select%201"),
         }
         asked: list[Awaitable[Standing]] = [ask(addresses.urls[name]) for name, ask in servers.items() if name in addresses.urls]
         asked += [_service(http, name, addresses.urls[name]) for name in SERVICE_PORTS if name in addresses.urls]

@@ -50,7 +50,7 @@ async def _verify(addresses: Addresses, *, quiet: bool) -> Report:
     places = Places(
         valkey=addresses["valkey"],
         questdb_http=addresses["questdb"] if in_questdb else "",
-        questdb_pg=addresses.questdb_pg if in_questdb else "",
+        questdb_pg=addresses.questdb_pg_to_connect if in_questdb else "",
         oms=addresses.urls.get("oms", ""),
         data_dir=addresses.data_dir,
     )

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adapters.clock import SystemClock
+from apps.secrets import keys
 from apps.up import questdb_jar, stack
 from apps.up.directory import claimed, wipe
 from apps.up.ports import ServerPorts, check_free
@@ -34,9 +35,10 @@ def up(
     quotes_speed: str,
     config_dir: Path | None,
     only_servers: bool,
+    guests: bool = True,
 ) -> int:
     """Run the stack until a signal; the exit code of the command."""
-    choices = Choices(data_dir.resolve(), port_offset, fills, quotes, quotes_speed, config_dir)
+    choices = Choices(data_dir.resolve(), port_offset, fills, quotes, quotes_speed, config_dir, guests)
     screen = Screen()
     try:
         _start(choices, screen, fresh=fresh, yes=yes, only_servers=only_servers)
@@ -64,7 +66,8 @@ def _start(choices: Choices, screen: Screen, *, fresh: bool, yes: bool, only_ser
         check_free(ports.named(questdb=questdb) | _ports_of(last))
         if fresh:
             _wipe(choices.data_dir, ask=not yes and sys.stdin.isatty())
-        first = embedded(choices.data_dir, ports, with_questdb=questdb)
+        keys.init(choices.secrets, guests=choices.guests)
+        first = embedded(choices.data_dir, ports, with_questdb=questdb, secrets=choices.secrets)
         asyncio.run(_run([first, last], _addresses(servers, choices, last), choices, screen))
 
 

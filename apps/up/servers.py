@@ -1,14 +1,15 @@
 """The real servers, from wheels and a jar: how each is configured, started, asked and stopped on this machine."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
+from apps.secrets.users import NATS_FILE, QUESTDB_FILE, VALKEY_FILE
 from apps.up.ports import HOST, ServerPorts
 from apps.up.process import Process, stop_all
 from apps.up.program import PROJECTION_NICENESS, Program, http_answers, socket_answers
@@ -35,7 +36,7 @@ jetstream {{
   # the default, every two minutes, loses acknowledged messages in a power cut
   sync_interval: always
 }}
-"""
+{users}"""
 
 VALKEY_CONF = """\
 # written at every start; changes are lost
@@ -49,7 +50,7 @@ appendfsync everysec
 save ""
 maxmemory-policy noeviction
 daemonize no
-"""
+{users}"""
 
 
 @dataclass(frozen=True)
@@ -73,16 +74,26 @@ class Servers:
         )
 
 
-def nats(data_dir: Path, ports: ServerPorts) -> Program:
-    """nats-server with JetStream that fsyncs before it acknowledges."""
+def nats(data_dir: Path, ports: ServerPorts, secrets: Path | None = None) -> Program:
+    """nats-server with JetStream that fsyncs before it acknowledges. Without `secrets` (apps.secrets) everybody may do everything."""
     binary = _nats_binary()
     home = _made(data_dir / "nats")
-    conf = NATS_CONF.format(host=HOST, ports=ports, payload_max=NATS_PAYLOAD_MAX, memory_max=NATS_MEMORY_STORE_MAX, store=_quoted(home))
+    conf = NATS_CONF.format(
+        host=HOST,
+        ports=ports,
+        payload_max=NATS_PAYLOAD_MAX,
+        memory_max=NATS_MEMORY_STORE_MAX,
+        store=_quoted(home),
+        users=_nats_users(home, secrets),
+    )
     (home / "nats.conf").write_text(conf)
 
     def probe() -> None:
         http_answers(ports.nats_monitor, "/healthz")  # JetStream has recovered its streams
-        socket_answers(ports.nats, say=b'CONNECT {"verbose":false}\r\nPING\r\n', hear=b"PONG")  # and clients are served
+        if secrets:
+            socket_answers(ports.nats, say=b"", hear=b"INFO {")  # and it greets clients; we have no password to ask more with
+        else:
+            socket_answers(ports.nats, say=b'CONNECT {"verbose":false}\r\nPING\r\n', hear=b"PONG")
 
     return Program(
         name="nats",
@@ -93,11 +104,13 @@ def nats(data_dir: Path, ports: ServerPorts) -> Program:
     )
 
 
-def valkey(data_dir: Path, ports: ServerPorts) -> Program:
+def valkey(data_dir: Path, ports: ServerPorts, secrets: Path | None = None) -> Program:
     """valkey-server with an append-only file and no eviction: a position must not vanish to make room."""
     binary = _valkey_binary()
     home = _made(data_dir / "valkey")
-    (home / "valkey.conf").write_text(VALKEY_CONF.format(host=HOST, ports=ports, databases=VALKEY_DATABASES, store=_quoted(home)))
+    users = f"aclfile {_quoted(secrets / VALKEY_FILE)}\n" if secrets else ""
+    conf = VALKEY_CONF.format(host=HOST, ports=ports, databases=VALKEY_DATABASES, store=_quoted(home), users=users)
+    (home / "valkey.conf").write_text(conf)
 
     def probe() -> None:
         socket_answers(ports.valkey, say=b"PING\r\n", hear=b"+PONG")  # it says -LOADING until its file is read
@@ -107,7 +120,7 @@ def valkey(data_dir: Path, ports: ServerPorts) -> Program:
     )
 
 
-def questdb(data_dir: Path, ports: ServerPorts, *, heap_max_mb: int = QUESTDB_HEAP_MAX_MB) -> Program:
+def questdb(data_dir: Path, ports: ServerPorts, secrets: Path | None = None, *, heap_max_mb: int = QUESTDB_HEAP_MAX_MB) -> Program:
     """QuestDB on the Java that came as a wheel; CannotStart if its jar cannot be had."""
     jar = fetch()
     java = _java_binary()
@@ -115,7 +128,7 @@ def questdb(data_dir: Path, ports: ServerPorts, *, heap_max_mb: int = QUESTDB_HE
     flags = f"-Xms64m -Xmx{heap_max_mb}m -XX:+UseSerialGC --enable-native-access=io.questdb --sun-misc-unsafe-memory-access=allow"
 
     def probe() -> None:
-        http_answers(ports.questdb_http, f"/exec?query={quote('select 1')}")
+        http_answers(ports.questdb_min, "/status")  # asks for no password
         socket_answers(ports.questdb_pg, say=_pg_startup(user="admin", database="qdb"), hear=b"R\x00")  # "authenticate yourself"
 
     return Program(
@@ -123,6 +136,7 @@ def questdb(data_dir: Path, ports: ServerPorts, *, heap_max_mb: int = QUESTDB_HE
         kind="server",
         command=(str(java), *flags.split(), "-p", str(jar), "-m", "io.questdb/io.questdb.ServerMain", "-d", str(home)),
         environment={
+            **(_environment(secrets / QUESTDB_FILE) if secrets else {}),
             "QDB_HTTP_BIND_TO": f"{HOST}:{ports.questdb_http}",
             "QDB_PG_NET_BIND_TO": f"{HOST}:{ports.questdb_pg}",
             "QDB_HTTP_MIN_NET_BIND_TO": f"{HOST}:{ports.questdb_min}",
@@ -138,10 +152,10 @@ def questdb(data_dir: Path, ports: ServerPorts, *, heap_max_mb: int = QUESTDB_HE
     )
 
 
-def embedded(data_dir: Path, ports: ServerPorts, *, with_questdb: bool) -> list[Program]:
+def embedded(data_dir: Path, ports: ServerPorts, *, with_questdb: bool, secrets: Path | None = None) -> list[Program]:
     """The servers of a stack; the data directory must be an absolute path, because it goes into their configurations."""
-    programs = [nats(data_dir, ports), valkey(data_dir, ports)]
-    return [*programs, questdb(data_dir, ports)] if with_questdb else programs
+    programs = [nats(data_dir, ports, secrets), valkey(data_dir, ports, secrets)]
+    return [*programs, questdb(data_dir, ports, secrets)] if with_questdb else programs
 
 
 @asynccontextmanager
@@ -158,6 +172,15 @@ async def running_servers(data_dir: Path, ports: ServerPorts, questdb: bool = Tr
         yield Servers.at(ports, questdb=questdb)
     finally:
         await stop_all(processes, within_s=SERVERS_STOP_S)
+
+
+def _nats_users(home: Path, secrets: Path | None) -> str:
+    """nats-server seeks what it includes from the place of its own file."""
+    return f"include {_quoted(Path(os.path.relpath(secrets / NATS_FILE, home)))}\n" if secrets else ""
+
+
+def _environment(file: Path) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in file.read_text().splitlines())
 
 
 def _nats_binary() -> Path:

@@ -9,11 +9,14 @@ from apps.up.ports import HOST, METRICS_OFFSET, SERVICE_PORTS
 from apps.up.program import PROJECTION_NICENESS, Program, http_answers
 from apps.up.servers import Servers
 from apps.up.trouble import CannotStart, Exit
+from config.secrets import VARIABLE as SECRETS_VARIABLE
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 MODULES = {"oms": "apps.oms", "risk": "apps.risk", "exeq": "apps.exeq", "live-gateway": "apps.gateway", "projector": "apps.projector"}
 URL_VARIABLES = {name: f"TRADE_{name.removeprefix('live-').upper()}_URL" for name in SERVICE_PORTS}
 READY_TIMEOUT_S = 60.0
+SECRETS = "secrets"
+"""In the data directory."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,12 @@ class Choices:
     quotes: Path | None = None
     quotes_speed: str = ""
     config_dir: Path | None = None
+    guests: bool = True
+
+    @property
+    def secrets(self) -> Path:
+        """Where the passwords of this stack are."""
+        return self.data_dir / SECRETS
 
     def url(self, service: str) -> str:
         return f"http://{HOST}:{SERVICE_PORTS[service] + self.port_offset}"
@@ -73,6 +82,7 @@ def _common_environment(choices: Choices, servers: Servers) -> dict[str, str]:
         "TRADE_DATA_DIR": str(choices.data_dir),
         "TRADE_LOG_DIR": str(choices.data_dir / "logs"),
         "TRADE_FILLS": choices.fills,
+        SECRETS_VARIABLE: str(choices.secrets),
         "TRADE_QUOTES": str(choices.quotes.resolve()) if choices.quotes else "",
         "TRADE_QUOTES_SPEED": choices.quotes_speed,
     }

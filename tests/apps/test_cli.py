@@ -241,7 +241,8 @@ def test_up_passes_every_choice_on_and_ends_with_its_code(monkeypatch: pytest.Mo
         return 3
 
     monkeypatch.setattr("apps.up.command.up", up)
-    words = f"up --data-dir {tmp_path} --port-offset 100 --fresh --yes --fills sqlite --quotes q.csv --quotes-speed max --only-servers"
+    words = f"up --data-dir {tmp_path} --port-offset 100 --fresh --yes --fills sqlite --quotes q.csv --quotes-speed max"
+    words += " --only-servers --no-guests"
     assert trade(words).exit_code == 3
     assert chosen == {
         "data_dir": tmp_path,
@@ -253,6 +254,7 @@ def test_up_passes_every_choice_on_and_ends_with_its_code(monkeypatch: pytest.Mo
         "quotes_speed": "max",
         "config_dir": None,
         "only_servers": True,
+        "guests": False,
     }
 
 

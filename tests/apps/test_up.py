@@ -21,6 +21,7 @@ from apps.up.process import die_with
 from apps.up.servers import Servers
 from apps.up.services import Choices, services
 from apps.up.trouble import CannotStart, Exit
+from tests.stack import as_admin
 
 PATIENCE_S = 20.0
 STOP_S = 10.0
@@ -102,7 +103,7 @@ def test_it_starts_says_where_stops_cleanly_and_carries_on_the_next_time(tmp_pat
     with command(data_dir, offset) as process:
         found = ready_stack(data_dir)
         assert [each.name for each in found.processes] == ["nats", "valkey"]
-        asyncio.run(_publish(found.urls["nats"]))
+        asyncio.run(_publish(as_admin(data_dir, found.urls)["nats"]))
         out, _ = stop(process)
     assert found.urls["nats"] == f"nats://127.0.0.1:{4222 + offset}"
     assert found.urls["nats"] in out
@@ -111,7 +112,7 @@ def test_it_starts_says_where_stops_cleanly_and_carries_on_the_next_time(tmp_pat
     assert stack.read(data_dir) is None
     assert not any(each.is_alive() for each in found.processes)
     with command(data_dir, offset) as process:
-        assert asyncio.run(_kept(ready_stack(data_dir).urls["nats"])) == 1
+        assert asyncio.run(_kept(as_admin(data_dir, ready_stack(data_dir).urls)["nats"])) == 1
         stop(process)
 
 
@@ -154,10 +155,10 @@ def test_a_port_in_use_is_named_with_its_owner_before_anything_is_removed(tmp_pa
 def test_fresh_forgets_what_was_there(tmp_path: Path) -> None:
     data_dir, offset = tmp_path / "state", free_offset()
     with command(data_dir, offset) as process:
-        asyncio.run(_publish(ready_stack(data_dir).urls["nats"]))
+        asyncio.run(_publish(as_admin(data_dir, ready_stack(data_dir).urls)["nats"]))
         stop(process)
     with command(data_dir, offset, "--fresh") as process:
-        assert asyncio.run(_kept(ready_stack(data_dir).urls["nats"])) == 0
+        assert asyncio.run(_kept(as_admin(data_dir, ready_stack(data_dir).urls)["nats"])) == 0
         stop(process)
 
 
@@ -244,6 +245,7 @@ def test_each_service_is_told_its_ports_and_where_everything_is(tmp_path: Path) 
         "TRADE_DATA_DIR": str(tmp_path),
         "TRADE_LOG_DIR": str(tmp_path / "logs"),
         "TRADE_FILLS": "questdb",
+        "TRADE_SECRETS_DIR": str(tmp_path / "secrets"),
         "TRADE_NATS_URL": "nats://127.0.0.1:4232",
         "TRADE_NATS_MONITOR_URL": "http://127.0.0.1:8232",
         "TRADE_VALKEY_URL": "redis://127.0.0.1:6389",

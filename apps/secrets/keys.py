@@ -1,0 +1,104 @@
+"""The passwords: made once, kept in files that nobody but their reader can open, and never shown."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import yaml
+
+from apps.secrets import nats, questdb, valkey
+from apps.secrets.users import (
+    CLIENTS,
+    GRAFANA_FILE,
+    NATS_FILE,
+    NATS_USERS,
+    QUESTDB_FILE,
+    QUESTDB_ROLES,
+    QUESTDB_WRITER,
+    READER,
+    VALKEY_FILE,
+    VALKEY_USERS,
+)
+
+KEYS_FILE: Final = "keys.json"
+PASSWORD_BYTES: Final = 32
+PRIVATE: Final = 0o600
+
+Passwords = dict[str, str]
+
+
+class Keys(msgspec.Struct):
+    """User -> password, for each server apart: one server's file tells nothing about another."""
+
+    nats: Passwords = {}
+    valkey: Passwords = {}
+    questdb: Passwords = {}
+    grafana: Passwords = {}
+
+
+def init(directory: Path, *, guests: bool, owners: Mapping[str, int] | None = None, renew: bool = False) -> Keys:
+    """Make what is missing, and write every file anew from it: who may do what is never older than the program. OSError.
+
+    `owners` (file -> user id) gives files away, which takes root; the directory can then be searched by all and listed by none.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o711 if owners else 0o700)
+    keys = Keys() if renew else _kept(directory)
+    for passwords, users in (
+        (keys.nats, NATS_USERS),
+        (keys.valkey, VALKEY_USERS),
+        (keys.questdb, (QUESTDB_WRITER, READER)),
+        (keys.grafana, ("admin",)),
+    ):
+        for user in users:
+            passwords.setdefault(user, secrets.token_urlsafe(PASSWORD_BYTES))
+    _write(directory / KEYS_FILE, msgspec.json.encode(keys).decode(), None)
+    for name, text in _files(keys, guests=guests).items():
+        _write(directory / name, text, (owners or {}).get(name))
+    return keys
+
+
+def _kept(directory: Path) -> Keys:
+    file = directory / KEYS_FILE
+    return msgspec.json.decode(file.read_bytes(), type=Keys) if file.exists() else Keys()
+
+
+def _files(keys: Keys, *, guests: bool) -> dict[str, str]:
+    environment = questdb.environment(keys.questdb, guests=guests)
+    clients = {f"{name}.yaml": _client(keys, name, environment) for name in CLIENTS}
+    return clients | {
+        NATS_FILE: nats.configuration(keys.nats, guests=guests),
+        VALKEY_FILE: valkey.acl(keys.valkey, guests=guests),
+        QUESTDB_FILE: "".join(f"{name}={value}\n" for name, value in environment.items()),
+        GRAFANA_FILE: keys.grafana["admin"],
+    }
+
+
+def _client(keys: Keys, name: str, environment: Mapping[str, str]) -> str:
+    """What one program needs: a user and a password for each address of its configuration."""
+    found = {"nats.url": [name, keys.nats[name]]}
+    if name in keys.valkey:
+        found["valkey.url"] = [name, keys.valkey[name]]
+    role = QUESTDB_ROLES.get(name)
+    if role == QUESTDB_WRITER:
+        found["questdb.pg_url"] = found["questdb.http_url"] = [role, keys.questdb[role]]
+    elif role:
+        found["questdb.pg_url"] = [environment["QDB_PG_READONLY_USER"], environment["QDB_PG_READONLY_PASSWORD"]]
+    return "# made by `trade secrets init`; changes are lost\n" + yaml.safe_dump(found)
+
+
+def _write(file: Path, text: str, owner: int | None) -> None:
+    """Never readable by another, not even for a moment; whoever reads sees the old file or the new one."""
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
+    with os.fdopen(descriptor, "w") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(descriptor)
+        if owner is not None:
+            os.fchown(descriptor, owner, owner)
+    fresh.replace(file)

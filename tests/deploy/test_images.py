@@ -1,0 +1,167 @@
+"""Dockerfiles and compose files say what the code says: ports, users, modules, configuration, servers."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from apps.secrets.users import CONTAINER_UIDS, SERVICES
+from apps.up import servers
+from apps.up.ports import METRICS_OFFSET, SERVICE_PORTS, ServerPorts
+from apps.up.questdb_jar import VERSION as QUESTDB_VERSION
+from apps.up.services import MODULES
+from config.loading import SERVICES as SETTINGS
+from config.loading import load
+
+ROOT: Final = Path(__file__).parents[2]
+APPS: Final = ROOT / "docker-compose.apps.yml"
+CORE: Final = ROOT / "infra/docker-compose.core.yml"
+IMAGES: Final = (*SERVICES, "trade")
+ITS_OWN: Final = "# its own\n"
+
+
+def composed(file: Path) -> dict[str, Any]:
+    found = yaml.safe_load(file.read_text())
+    assert isinstance(found, dict)
+    return found
+
+
+def services() -> dict[str, dict[str, Any]]:
+    return composed(CORE)["services"] | composed(APPS)["services"]
+
+
+def dockerfile(name: str) -> str:
+    return (ROOT / "infra" / name / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_services_port_is_the_same_number_everywhere(name: str) -> None:
+    port = SERVICE_PORTS[name]
+    metrics = port + METRICS_OFFSET
+    model = SETTINGS[name].model_fields
+    assert (model["service"].default.port, model["monitoring"].default.metrics_port) == (port, metrics)
+    settings = load(name, ROOT / "config/backend" / name / "config.yaml", {})
+    assert (settings.service.name, settings.service.port, settings.monitoring.metrics_port) == (name, port, metrics)
+    text = dockerfile(name)
+    assert re.findall(r"^EXPOSE (.*)$", text, re.M) == [f"{port} {metrics}"]
+    assert re.findall(r"127\.0\.0\.1:(\d+)/health", text) == [str(port)]
+    service = services()[name]
+    assert service["ports"] == [f"127.0.0.1:{port}:{port}", f"127.0.0.1:{metrics}:{metrics}"]
+    assert re.findall(r"127\.0\.0\.1:(\d+)/health", service["healthcheck"]["test"][-1]) == [str(port)]
+    assert f"{name} {port}" in (ROOT / "docs/operations.md").read_text()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_services_image_runs_its_module_as_the_user_that_its_secrets_belong_to(name: str) -> None:
+    text, uid = dockerfile(name), CONTAINER_UIDS[f"{name}.yaml"]
+    assert f'CMD ["python", "-m", "{MODULES[name]}"]' in text
+    assert f"useradd --uid {uid} " in text
+    assert f"\nUSER {uid}:{uid}\n" in text
+    assert f"COPY config/backend/{name}/config.yaml /app/config/config.yaml\n" in text
+
+
+def test_the_images_share_all_that_can_be_shared() -> None:
+    shared = {dockerfile(name).split("\n", 1)[1].split(ITS_OWN)[0] for name in IMAGES}
+    assert len(shared) == 1
+    assert re.findall(r"^FROM (.*)$", shared.pop(), re.M)[-1] == "python:3.11-slim"
+
+
+def test_images_are_built_from_the_hashed_lock_and_leave_state_and_secrets_outside() -> None:
+    assert "--require-hashes -r /app/requirements-run.lock" in dockerfile("oms")
+    sent = set((ROOT / ".dockerignore").read_text().splitlines())
+    copied = {line.split()[1] for name in IMAGES for line in dockerfile(name).splitlines() if re.match("COPY [^-]", line)}
+    assert "*" in sent
+    assert {path.split("/")[0] for path in copied} == {line[1:] for line in sent if line.startswith("!")}
+
+
+def test_the_linter_for_dockerfiles_finds_nothing() -> None:
+    files = [str(ROOT / "infra" / name / "Dockerfile") for name in IMAGES]
+    said = subprocess.run([str(Path(sys.executable).parent / "hadolint"), *files], capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("name", [*SERVICES, "nats", "valkey", "questdb", "prometheus", "grafana", "keys", "trade"])
+def test_a_container_can_change_nothing_but_its_volumes_and_gains_no_rights(name: str) -> None:
+    service = services()[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
+    if name not in ("keys", "trade"):  # both end by themselves
+        assert service["restart"] == "unless-stopped"
+        assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory", "pids"}
+        assert service["healthcheck"]["test"]
+
+
+def test_nobody_but_the_keys_runs_as_root() -> None:
+    found = services()
+    assert {name for name in ("nats", "valkey", "questdb", "prometheus", "grafana", "keys") if found[name]["user"].startswith("0:")} == {
+        "keys"
+    }
+    assert found["keys"]["network_mode"] == "none"
+    for server, file in (
+        ("nats", "nats-users.conf"),
+        ("valkey", "valkey.acl"),
+        ("questdb", "questdb.env"),
+        ("grafana", "grafana.password"),
+    ):
+        assert found[server]["user"].split(":")[0] == str(CONTAINER_UIDS[file])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_waits_for_what_it_depends_on_to_be_well(name: str) -> None:
+    asked = {
+        "risk": {"nats", "valkey", "questdb"},
+        "oms": {"nats", "valkey", "questdb", "risk"},
+        "exeq": {"nats", "oms"},
+        "live-gateway": {"nats", "questdb"},
+        "projector": {"nats", "valkey", "questdb"},
+    }
+    service = services()[name]
+    assert service["depends_on"] == {other: {"condition": "service_healthy"} for other in asked[name]}
+    assert service["networks"] == ["frontend", "lowlatency", "backend"]
+    assert f"./config/backend/{name}:/app/config:ro" in service["volumes"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_configuration_speaks_of_services_never_of_this_machine(name: str) -> None:
+    text = (ROOT / "config/backend" / name / "config.yaml").read_text()
+    assert not re.search(r"localhost|127\.0\.0\.1", text)
+    hosts = set(re.findall(r"://(?:[^@/\s]*@)?([a-z-]+)", text))
+    assert hosts <= set(services())
+
+
+def test_the_servers_are_those_that_the_core_runs_with_on_one_machine() -> None:
+    found = services()
+    assert found["nats"]["image"] == f"nats:{'.'.join(map(str, servers.NATS_VERSION_MIN))}-alpine"
+    assert found["questdb"]["image"] == f"questdb/questdb:{QUESTDB_VERSION}"
+    published = {port.split(":")[1] for name in ("nats", "valkey", "questdb") for port in found[name]["ports"]}
+    assert published == {str(port) for port in ServerPorts().all() if port != ServerPorts().questdb_min}
+
+
+def meant(conf: str) -> set[str]:
+    """The settings of a server's configuration, without comments and places."""
+    lines = {line.strip() for line in conf.splitlines()}
+    return {
+        line for line in lines if line and not line.startswith(("#", "include", "aclfile", "listen", "http:", "store_dir", "dir ", "bind "))
+    }
+
+
+def test_servers_in_containers_are_configured_as_on_one_machine(tmp_path: Path) -> None:
+    ports = ServerPorts()
+    servers.nats(tmp_path, ports), servers.valkey(tmp_path, ports)
+    ours = {"nats": "nats/nats.conf", "valkey": "valkey/valkey.conf"}
+    for name, path in ours.items():
+        here, there = (tmp_path / path).read_text(), (ROOT / "infra" / path).read_text()
+        assert meant(here) - {"protected-mode yes"} == meant(there), name
+    assert "sync_interval: always" in (ROOT / "infra/nats/nats.conf").read_text()
+
+
+def test_no_password_stands_in_what_everybody_can_read() -> None:
+    for file in (APPS, CORE, *(ROOT / "infra").glob("*/*")):
+        if file.is_file():
+            assert not re.search(r"(?i)password['\"]?\s*[:=]\s*['\"]?[A-Za-z0-9]", file.read_text()), file

@@ -1,0 +1,175 @@
+"""The whole deployment for real, scene after scene on one stack: `make deploy-test`."""
+
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from tests.deploy.engine import SERVICES, Deployed, NoEngine, environment, until
+
+OMS: Final = "http://127.0.0.1:8099"
+USERS_ORDER: Final = {"symbol": "BTCUSDT", "side": "buy", "quantity": 0.001, "price": 45500, "type": "limit"}
+"""As the user wrote it, at a price that trades."""
+STOP_MAX_S: Final = 10
+TRIES: Final = 20
+
+pytestmark = pytest.mark.timeout(1800)
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Deployed]:
+    try:
+        deployed = Deployed(environment())
+    except NoEngine as reason:
+        pytest.fail(str(reason))
+    deployed.down(volumes=True)
+    deployed.build()
+    try:
+        deployed.up()
+        yield deployed
+    finally:
+        deployed.down(volumes=True)
+
+
+def submitted(account: str = "main") -> dict[str, Any]:
+    """The user's order. On a busy machine risk may take more than its 5 ms, which refuses it: then a new one is asked for."""
+    for _ in range(TRIES):
+        body = USERS_ORDER | {"client_order_id": uuid.uuid4().hex, "account": account}
+        answer = httpx.post(f"{OMS}/orders", json=body, timeout=10).json()
+        if answer.get("reason") != "risk_timeout":
+            return dict(answer)
+        time.sleep(0.2)
+    raise AssertionError("risk never answered in time")
+
+
+def filled(order_id: str) -> bool:
+    return bool(httpx.get(f"{OMS}/orders/{order_id}", timeout=5).json()["status"] == "filled")
+
+
+def orders() -> dict[str, str]:
+    found: dict[str, str] = {}
+    cursor = ""
+    while True:
+        page = httpx.get(f"{OMS}/orders", params={"limit": "500"} | ({"cursor": cursor} if cursor else {}), timeout=10).json()
+        found |= {order["order_id"]: order["status"] for order in page["orders"]}
+        cursor = page.get("next") or ""
+        if not cursor:
+            return found
+
+
+def is_well(port: int) -> bool:
+    return httpx.get(f"http://127.0.0.1:{port}/health", timeout=5).status_code == 200
+
+
+def test_every_container_is_healthy_and_none_was_started_twice(stack: Deployed) -> None:
+    for name in (*SERVICES, "nats", "valkey", "questdb"):
+        found = stack.inspected(name)
+        assert (found["State"]["Health"]["Status"], found["RestartCount"]) == ("healthy", 0), name
+    for service in SERVICES:
+        said = stack.compose("logs", "--no-log-prefix", service).stdout
+        assert "Connected to NATS" in said, service
+
+
+def test_the_user_s_order_fills_through_the_published_port(stack: Deployed) -> None:
+    answer = submitted("first")
+    assert answer["status"] == "submitted"
+    until(lambda: filled(answer["order_id"]), 10, "the order is filled")
+    position = httpx.get(f"{OMS}/positions/first", params={"min_seq": answer["seq"]}, timeout=5).json()
+    assert position["BTCUSDT"]["quantity"] == 0.001
+    until(lambda: len(httpx.get(f"{OMS}/fills/first", timeout=5).json()["fills"]) == 1, 15, "the fill is in QuestDB")
+    row = stack.python(
+        "projector",
+        "import asyncio, asyncpg; from config.loading import load_projector\n"
+        "async def main():\n"
+        "    c = await asyncpg.connect(str(load_projector().questdb.pg_url))\n"
+        "    print(await c.fetchval(\"SELECT count() FROM fills WHERE account = 'first' AND timestamp > dateadd('m', -10, now())\"))\n"
+        "asyncio.run(main())",
+    )
+    assert row == "1"
+
+
+def test_risk_cannot_write_the_journal_nor_read_the_secrets_of_oms(stack: Deployed) -> None:
+    before = httpx.get(f"{OMS}/stats", timeout=5).json()["seq"]
+    said = stack.python(
+        "risk",
+        "import asyncio, nats; from config.loading import load_risk\n"
+        "async def main():\n"
+        "    async def told(error): print(error)\n"
+        "    c = await nats.connect(load_risk().nats.url, error_cb=told, inbox_prefix='_INBOX_risk')\n"
+        "    await c.publish('oms.journal.0', b'forged'); await c.flush(); await asyncio.sleep(0.3); await c.close()\n"
+        "asyncio.run(main())",
+    )
+    assert "permissions violation" in said.lower()
+    assert httpx.get(f"{OMS}/stats", timeout=5).json()["seq"] == before
+    assert "PermissionError" in stack.python("risk", "open('/run/secrets/trade/oms.yaml')", check=False)
+
+
+def test_no_password_is_in_an_inspection_an_image_or_a_log(stack: Deployed) -> None:
+    # FAILURES 72
+    canaries = stack.keys()
+    said = stack.compose("logs").stdout + stack.compose("config").stdout
+    for name in (*SERVICES, "nats", "valkey", "questdb", "keys"):
+        said += stack.docker("inspect", stack.container(name)).stdout
+    for name in (*SERVICES, "trade"):
+        said += stack.docker("image", "inspect", f"localhost/{name}:latest").stdout
+        said += stack.docker("history", "--no-trunc", f"localhost/{name}:latest").stdout
+    assert len(canaries) > 10
+    assert not [canary[:4] for canary in canaries if canary in said]
+
+
+def test_a_killed_service_comes_back_and_goes_on(stack: Deployed) -> None:
+    kill = "import os, pathlib\nfor p in pathlib.Path('/proc').glob('[0-9]*'):\n"
+    kill += "    if b'apps.oms' in (p / 'cmdline').read_bytes() and int(p.name) not in (1, os.getpid()): os.kill(int(p.name), 9)"
+    before = orders()
+    stack.compose("exec", "-T", "oms", "python", "-c", kill, check=False)
+    until(lambda: stack.inspected("oms")["RestartCount"] == 1, 30, "oms is started again")
+    until(lambda: is_well(8099), 60, "oms is healthy again")
+    until(lambda: httpx.get(f"{OMS}/ready", timeout=5).status_code == 200, 60, "oms is ready again")
+    assert orders() == before
+    answer = submitted()
+    until(lambda: filled(answer["order_id"]), 20, "an order lives after it")
+
+
+def test_a_paused_valkey_turns_health_red_and_green_again(stack: Deployed) -> None:
+    stack.compose("pause", "valkey")
+    try:
+        until(lambda: not is_well(8099) and not is_well(8107), 20, "oms and projector say so")
+        assert "valkey" in httpx.get(f"{OMS}/health", timeout=5).json()["reason"]
+        answer = submitted("while-valkey-is-away")
+        assert answer["status"] == "submitted", "positions for readers are away, orders go on"
+    finally:
+        stack.compose("unpause", "valkey")
+    until(lambda: all(is_well(port) for port in (8099, 8103, 8107)), 30, "all are well again")
+    until(lambda: bool(httpx.get(f"{OMS}/positions/while-valkey-is-away", timeout=5).json()), 20, "and the projector has caught up")
+
+
+def test_a_stop_takes_less_than_ten_seconds_and_is_clean(stack: Deployed) -> None:
+    # FAILURES 73
+    for service in reversed(SERVICES):
+        began = time.monotonic()
+        stack.compose("stop", service)
+        assert time.monotonic() - began < STOP_MAX_S, service
+        assert stack.inspected(service)["State"]["ExitCode"] == 0, service
+    stack.up()
+
+
+def test_down_and_up_keep_every_order(stack: Deployed) -> None:
+    some = [submitted("kept") for _ in range(20)]
+    until(lambda: all(filled(answer["order_id"]) for answer in some if answer["status"] == "submitted"), 20, "they are filled")
+    before = orders()
+    positions = httpx.get(f"{OMS}/positions/kept", timeout=5).json()["BTCUSDT"]["quantity"]
+    stack.down()
+    stack.up()
+    assert orders() == before
+    assert {answer["order_id"] for answer in some} <= set(before)
+    assert httpx.get(f"{OMS}/positions/kept", timeout=5).json()["BTCUSDT"]["quantity"] == positions
+
+
+def test_everything_agrees_with_the_journal(stack: Deployed) -> None:
+    done: subprocess.CompletedProcess[str] = stack.trade("verify")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert stack.trade("status").returncode == 0
