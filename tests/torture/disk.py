@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Final, Self
 
-SIZE_MB: Final = 192
+SIZE_MB: Final = 512
 COMMIT_EVERY_S: Final = 300
 """How often the file system writes by itself what nobody fsynced: never, in one of our rounds."""
 
