@@ -140,6 +140,12 @@ class RiskChecksSection(Section):
     margin_requirement_pct: Percent = Decimal(50)
     reservation_ttl_ms: Millis = 2000
     market_buffer_pct: Percent = Decimal(1)
+    price_collar_pct: Annotated[Exact, Field(gt=0, le=1000)] | None = Decimal(20)
+    max_open_orders_per_account: Count | None = None
+    max_orders_per_sec_per_account: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    duplicate_order_window_ms: Millis | None = None
+    repeated_orders_max: Count | None = None
+    repeated_orders_window_sec: Seconds = 60
     quote_age_max_sec: Seconds = 10
     short_allowed_accounts: Names = ()
     batch_max: Annotated[int, Field(ge=1, le=10_000)] = 256

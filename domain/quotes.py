@@ -46,6 +46,13 @@ class Market:
             return None
         return min(prices) if side is Side.BUY else max(prices)
 
+    def touched(self, symbol: str, side: Side, since_ns: int = 0) -> tuple[Decimal, int] | None:
+        """The far touch over all venues, and when it arrived."""
+        found = [(q.touch(side), at) for q, at in self._quotes.get(symbol, {}).values() if at >= since_ns and q.size(side) > ZERO]
+        if not found:
+            return None
+        return min(found) if side is Side.BUY else max(found)
+
     def mid(self, symbol: str, since_ns: int = 0) -> Decimal | None:
         """Half-way between the best bid and the best ask of all venues."""
         bid, ask = self.best(symbol, Side.SELL, since_ns), self.best(symbol, Side.BUY, since_ns)

@@ -4,7 +4,8 @@ import secrets
 from collections.abc import Callable
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Request
+import structlog
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from apps.controls import Scopes, reason_of, who_of
@@ -28,6 +29,8 @@ from domain.ports import Clock, Head, Unavailable
 from domain.risk.engine import Risk
 from domain.risk.overrides import own
 from domain.values import IDENTIFIER, SYMBOL, rfc3339
+
+log = structlog.get_logger()
 
 ARM_REQUEST_MAX_S: Final = 600
 """How long a request to arm waits for its second step."""
@@ -59,6 +62,7 @@ class ControlDoor:
         router.add_api_route("/risk/symbols/{symbol:path}/unblock", self._unblock, methods=["POST"], summary="Let them pass again")
         router.add_api_route("/risk/kill", self._kill, methods=["POST"], summary="Throw the kill switch for a scope")
         router.add_api_route("/risk/arm", self._arm, methods=["POST"], summary="Ask to arm a scope again; with the token, do it")
+        router.add_api_route("/risk/repeats/{account}/enable", self._enable, methods=["POST"], summary="Let orders repeated too often pass")
         router.add_api_route("/risk/controls", self._show, methods=["GET"], summary="What is forbidden now")
         router.add_api_route("/risk/controls/history", self._history, methods=["GET"], summary="Who decided what, when and why")
         router.add_api_route("/risk/limits", self._limits, methods=["GET"], summary="The limits in force, and what is forbidden")
@@ -162,6 +166,14 @@ class ControlDoor:
 
         stored = await self._record(event)
         return Exact(limits_view(self._risk, account, asked.symbol) | {"seq": stored.seq})
+
+    async def _enable(self, account: Annotated[str, Path(pattern=f"^{IDENTIFIER.pattern}$")], request: Request) -> Response:
+        """Nothing to keep: a restart of risk enables them too."""
+        fields = read_object(await request.body(), ("reason", "who"))
+        reason, who = reason_of(fields), who_of(fields)
+        enabled = self._risk.enable(account)
+        log.warning("repeated orders enabled", account=account, orders=enabled, who=who, reason=reason)
+        return Exact({"account": account, "enabled": enabled, "reason": reason, "who": who})
 
     async def _record(self, make: Make) -> Head:
         """Refusal 503."""

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from apps.logs import get_logger
 from apps.risk.gate import Gate
 from apps.risk.measures import Measures, Seldom
-from domain.commands import Decision, Terms
+from domain.commands import Terms
 from domain.instruments import Denial, terms_denial
 from domain.risk.engine import Risk
+from domain.risk.record import Ruling
 from domain.values import IDENTIFIER
 
 log = get_logger()
@@ -25,29 +26,29 @@ class Desk:
         self._measures = measures
         self._seldom = Seldom(ERROR_LOG_EVERY_NS)
 
-    def decide(self, terms: Terms) -> Decision:
+    def decide(self, terms: Terms) -> Ruling:
         """The decision; with an order id it reserves, without one it is dry."""
         began = time.perf_counter_ns()
         decision = self._decided(terms)
         self._measures.decided(decision, "check", time.perf_counter_ns() - began)
         return decision
 
-    def decide_all(self, orders: Sequence[Terms]) -> list[Decision]:
+    def decide_all(self, orders: Sequence[Terms]) -> list[Ruling]:
         return [self.decide(terms) for terms in orders]
 
-    def refuse(self, order_id: str, why: str) -> Decision:
+    def refuse(self, order_id: str, why: str) -> Ruling:
         """A decision for something that never became an order. Counted like any other."""
         decision = self._error(order_id, why)
         self._measures.decided(decision, "check", 0)
         return decision
 
-    def _decided(self, terms: Terms) -> Decision:
+    def _decided(self, terms: Terms) -> Ruling:
         if self._gate.shut is not None:
             return self._error(terms.order_id, "not_ready")
         try:
             if why := self._untradable(terms):
                 return self._error(terms.order_id, why)
-            verb: Callable[[Terms, int], Decision] = self._risk.decide if terms.order_id else self._risk.dry
+            verb: Callable[[Terms, int], Ruling] = self._risk.decide if terms.order_id else self._risk.dry
             return verb(terms, time.monotonic_ns())
         except Exception as error:  # noqa: BLE001 - the edge of the process: no error, of whatever kind, may let an order pass
             held_back = self._seldom.now()
@@ -67,5 +68,5 @@ class Desk:
             return None  # of a replaced order only the rest is asked about, which may be small
         return denial.code
 
-    def _error(self, order_id: str, why: str) -> Decision:
-        return Decision(order_id, self._risk.limits.version, denial=Denial("risk_error", found=why))
+    def _error(self, order_id: str, why: str) -> Ruling:
+        return Ruling(order_id, self._risk.limits.version, denial=Denial("risk_error", found=why))

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from apps.logs import get_logger
-from domain.commands import Decision
+from domain.risk.record import Ruling
 
 log = get_logger()
 
@@ -95,7 +95,7 @@ class Measures(Collector):
         self._gauges = gauges
         registry.register(self)
 
-    def decided(self, decision: Decision, way: str, ns: int) -> None:
+    def decided(self, decision: Ruling, way: str, ns: int) -> None:
         denial = decision.denial
         self._decisions["approved", ""] += denial is None
         if denial is not None:

@@ -14,6 +14,7 @@ from apps.logs import get_logger
 from apps.risk.desk import Desk
 from apps.risk.measures import Measures
 from domain.commands import Decision, Terms
+from domain.risk.record import Ruling
 from domain.values import OrderType, Side, TimeInForce
 
 log = get_logger()
@@ -109,7 +110,7 @@ class Ear:
             return [answered(self._desk.refuse(_order_id(part), "batch_too_large")) for part in parts]
         return [answered(self._read(part)) for part in parts]
 
-    def _read(self, text: bytes | msgspec.Raw) -> Decision:
+    def _read(self, text: bytes | msgspec.Raw) -> Ruling:
         for kind in (_TERMS, _PLAIN):
             try:
                 found = kind.decode(text)
@@ -118,18 +119,18 @@ class Ear:
             return self._desk.decide(found.terms() if isinstance(found, PlainOrder) else found)
         return self._malformed(_order_id(text))
 
-    def _malformed(self, order_id: str) -> Decision:
+    def _malformed(self, order_id: str) -> Ruling:
         self._measures.counts["malformed"] += 1
         return self._desk.refuse(order_id, "malformed")
 
 
-def answered(decision: Decision) -> Answer:
+def answered(decision: Ruling) -> Answer:
     denial = decision.denial
     return Answer(
         order_id=decision.order_id,
         limits_version=decision.limits_version,
         denial=denial,
-        checks=decision.checks,
+        checks=decision.line(),
         reference=decision.reference,
         approved=denial is None,
         reason=denial.code if denial else None,

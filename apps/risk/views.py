@@ -6,13 +6,14 @@ from typing import Any, Final
 
 import msgspec
 
+from adapters.codec import encode
 from apps.records import record_view
 from apps.risk.limits_body import FIELD_OF
-from domain.commands import Decision
 from domain.controls import ControlEvent, Controls, LimitsChanged, LimitSet
 from domain.risk.checks import NO_PRICE_HISTORY
 from domain.risk.engine import Risk
 from domain.risk.exposure import Account, Holding
+from domain.risk.record import Ruling
 from domain.values import ZERO, divide, plain, rfc3339
 
 View = dict[str, Any]
@@ -21,7 +22,7 @@ PERCENT: Final = Decimal(100)
 PERCENT_PLACES: Final = 4
 
 
-def decision_view(decision: Decision, explain: bool) -> View:
+def decision_view(decision: Ruling, explain: bool) -> View:
     """The user's two shapes; `explain` adds every check that had something to measure."""
     denial = decision.denial
     view: View = {"approved": denial is None}
@@ -31,7 +32,7 @@ def decision_view(decision: Decision, explain: bool) -> View:
     if explain:
         view["reference"] = decision.reference
         view["limits_version"] = decision.limits_version
-        view |= record_view(decision.checks)
+        view |= record_view(decision.line())
     return view
 
 
@@ -49,6 +50,7 @@ def portfolio_view(risk: Risk, account: Account) -> View:
         "margin_in_use": account.gross * rate,
         "reservations": (account.worst - account.gross) * rate,
         "buying_power": account.equity - account.worst * rate,
+        "open_orders": account.orders,
         "concentration": _largest(account),
         "var": None if account.unmeasured else account.var.measure(account.losses),
         "var_reason": NO_PRICE_HISTORY if account.unmeasured else None,
@@ -57,12 +59,16 @@ def portfolio_view(risk: Risk, account: Account) -> View:
 
 
 def snapshot_fields(risk: Risk, account: Account, now_ns: int) -> Mapping[str, str]:
-    """The same numbers, without the symbols, as text for a hash."""
+    """The same numbers as text for a hash, the symbols as JSON. Always the same fields; what cannot be said is empty."""
     view = portfolio_view(risk, account)
     numbers = {name: plain(value) for name, value in view.items() if isinstance(value, Decimal)}
     return {
         **numbers,
         "concentration_pct": _text(view["concentration"]["pct"]),
+        "var": _text(view["var"]),
+        "var_reason": view["var_reason"] or "",
+        "open_orders": str(account.orders),
+        "symbols": encode(view["symbols"]).decode(),
         "as_of_seq": str(risk.fold.seq),
         "updated_at": rfc3339(now_ns),
     }
@@ -83,6 +89,14 @@ def limits_view(risk: Risk, account: str | None, symbol: str = "") -> View:
         "initial_buying_power_usd": limits.buying_power_initial,
         "margin_requirement_pct": limits.margin_rate * PERCENT,
         "market_buffer_pct": limits.market_buffer * PERCENT,
+        "price_collar_pct": None if limits.price_collar is None else limits.price_collar * PERCENT,
+        "var_confidence_level": limits.var_method.confidence,
+        "var_method": "historical" if limits.var_method.quantile is None else "parametric",
+        "var_scenarios": risk.exposure.var.scenarios,
+        "max_open_orders_per_account": limits.open_orders_max,
+        "max_orders_per_sec_per_account": limits.order_rate_max,
+        "duplicate_order_window_ms": None if limits.duplicate_window_ns is None else limits.duplicate_window_ns // 10**6,
+        "repeated_orders_max": limits.repeated_orders_max,
         "blocked_symbols": blocks_view(risk.controls),
         "killed": kills_view(risk.controls),
     }

@@ -19,6 +19,7 @@ from apps.controls import Scopes, connections, controls_into
 from apps.follower import Follower
 from apps.risk.control_door import ControlDoor
 from apps.risk.control_log import ControlLog
+from apps.risk.decisions import Decisions
 from apps.risk.desk import Desk
 from apps.risk.door import Door
 from apps.risk.gate import Gate
@@ -89,6 +90,9 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     door = Door(risk, desk, measures)
     routes = door.router()
     routes.include_router(control_door.router())
+    decisions = Decisions.at(settings.peers.oms_url)
+    chassis.exits.push_async_callback(decisions.close)
+    routes.include_router(decisions.router())
 
     def stats() -> dict[str, Any]:
         return {**measures.stats(), "price_history": history.stats() if history else None, "snapshots": snapshots.stats()}
@@ -111,6 +115,12 @@ def limits_of(checks: RiskChecksSection) -> Limits:
         var_max=checks.max_portfolio_var_usd,
         var_method=_method(checks),
         quote_age_max_ns=int(checks.quote_age_max_sec * 1e9),
+        price_collar=None if checks.price_collar_pct is None else _fraction(checks.price_collar_pct),
+        open_orders_max=checks.max_open_orders_per_account,
+        order_rate_max=checks.max_orders_per_sec_per_account,
+        duplicate_window_ns=None if checks.duplicate_order_window_ms is None else int(checks.duplicate_order_window_ms * 1e6),
+        repeated_orders_max=checks.repeated_orders_max,
+        repeated_window_ns=int(checks.repeated_orders_window_sec * 1e9),
     )
 
 

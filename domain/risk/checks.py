@@ -9,18 +9,21 @@ import msgspec
 from domain.instruments import Denial
 from domain.risk import limits as names
 from domain.risk.limits import Limits
-from domain.risk.record import checked
 from domain.values import ZERO, plain
 
 ONE: Final = Decimal(1)
 NO_PRICE_HISTORY: Final = "no_price_history"
+REPEATED_ORDER: Final = "repeated_order"
+RATE_LIMIT: Final = "rate_limit"
 
 
 class Case(msgspec.Struct, frozen=True, gc=False):
     """One order before the checks, with what its account has at stake without it. Money is USD.
 
     `open_quantity` and `worst_side` count its side only: what is open there, and what the position becomes when all of that and this
-    order fill. `worst_added` is by how much the order raises the larger of both sides.
+    order fill. `worst_added` is by how much the order raises the larger of both sides. `measured`: all that the account has at stake with
+    this order has a price history; `var` is its value at risk then. `collar` is how far the price may be `away` from the market.
+    Counts of orders include this one.
     """
 
     limits: Limits
@@ -33,14 +36,20 @@ class Case(msgspec.Struct, frozen=True, gc=False):
     reduces: bool
     quantity: Decimal
     notional: Decimal
+    away: Decimal
+    collar: Decimal | None
     held: Decimal
     open_quantity: Decimal
+    open_orders: int
     worst_side: Decimal
     worst_added: Decimal
     worst_total: Decimal
     equity: Decimal
     measured: bool
     var: Decimal
+    in_a_second: int = 0
+    repeats: int = 0
+    doubled: bool = False
 
 
 Measured = tuple[Decimal, Decimal] | None
@@ -48,7 +57,10 @@ Measured = tuple[Decimal, Decimal] | None
 
 
 class Check(NamedTuple):
-    """`switch` is the name that a configuration enables it by, None when it is always on. Without a unit the numbers say nothing."""
+    """`switch` is the name that a configuration enables it by, or the limit that must not be None; None when it is always on.
+
+    Without a unit the numbers say nothing to people.
+    """
 
     code: str
     switch: str | None
@@ -66,6 +78,29 @@ def _symbol_blocked(case: Case) -> Measured:
 
 def _no_reference_price(case: Case) -> Measured:
     return None if case.priced else (ONE, ZERO)
+
+
+def _rate(case: Case) -> Measured:
+    most = case.limits.order_rate_max
+    return None if most is None else (Decimal(case.in_a_second), Decimal(most))
+
+
+def _duplicate(case: Case) -> Measured:
+    return (ONE, ZERO) if case.doubled else None
+
+
+def _repeated(case: Case) -> Measured:
+    most = case.limits.repeated_orders_max
+    return None if most is None else (Decimal(case.repeats), Decimal(most))
+
+
+def _open_orders(case: Case) -> Measured:
+    most = case.limits.open_orders_max
+    return None if most is None else (Decimal(case.open_orders), Decimal(most))
+
+
+def _collar(case: Case) -> Measured:
+    return None if case.collar is None else (case.away, case.collar)
 
 
 def _reduce_only(case: Case) -> Measured:
@@ -116,8 +151,13 @@ def _var(case: Case) -> Measured:
 CHECKS: Final = (
     Check("killed", None, None, _killed),
     Check("symbol_blocked", None, None, _symbol_blocked),
+    Check(RATE_LIMIT, "order_rate_max", "orders a second", _rate),
+    Check("duplicate_order", "duplicate_window_ns", None, _duplicate),
+    Check(REPEATED_ORDER, "repeated_orders_max", "orders", _repeated),
+    Check("max_open_orders", "open_orders_max", "orders", _open_orders),
     Check("no_reference_price", None, None, _no_reference_price),
     Check("reduce_only", None, "shares", _reduce_only),
+    Check("price_collar", None, "USD", _collar),
     Check(names.ORDER_SIZE_LIMIT, names.ORDER_SIZE_LIMIT, "USD", _order_notional),
     Check(names.ORDER_SIZE_LIMIT, names.ORDER_SIZE_LIMIT, "shares", _order_quantity),
     Check(names.POSITION_LIMIT, names.POSITION_LIMIT, "USD", _position),
@@ -130,18 +170,22 @@ CHECKS: Final = (
 
 
 def switched_on(limits: Limits) -> tuple[Check, ...]:
-    return tuple(check for check in CHECKS if check.switch is None or check.switch in limits.enabled)
+    return tuple(check for check in CHECKS if check.switch is None or _is_on(limits, check.switch))
 
 
-def judge(case: Case, checks: tuple[Check, ...]) -> tuple[Denial | None, list[str]]:
-    """The first refusal, if any, and what is recorded of every check that had something to measure up to it."""
-    results: list[str] = []
+def _is_on(limits: Limits, switch: str) -> bool:
+    return switch in limits.enabled or getattr(limits, switch, None) is not None
+
+
+def judge(case: Case, checks: tuple[Check, ...]) -> tuple[Denial | None, list[tuple[str, Decimal, Decimal]]]:
+    """The first refusal, if any, and code, found and limit of every check that had something to measure up to it."""
+    results: list[tuple[str, Decimal, Decimal]] = []
     for code, _, unit, measure in checks:
         measured = measure(case)
         if measured is None:
             continue
         found, limit = measured
-        results.append(checked(code, found, limit))
+        results.append((code, found, limit))
         if found > limit:
             return Denial(code, plain(found), plain(limit), unit) if unit else Denial(code), results
     return None, results

@@ -2,20 +2,26 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Final
 
-from domain.commands import Decision, Terms
+from domain.commands import Terms
 from domain.controls import Controls
 from domain.instruments import Denial, Instrument
-from domain.risk.checks import NO_PRICE_HISTORY, Case, judge, switched_on
+from domain.risk.checks import NO_PRICE_HISTORY, RATE_LIMIT, REPEATED_ORDER, Case, judge, switched_on
 from domain.risk.exposure import Account, Exposure, Holding, Open, Reservation, reach
 from domain.risk.fold import RiskFold
+from domain.risk.habits import Habits
 from domain.risk.history import History
 from domain.risk.limits import VAR_LIMIT, Limits
 from domain.risk.marks import Marks
 from domain.risk.overrides import Overrides
-from domain.risk.record import written
-from domain.risk.var import Moves, Var
+from domain.risk.record import Ruling
+from domain.risk.var import Var, micros
 from domain.values import ZERO, OrderType, Side
+
+MILLISECOND: Final = 1_000_000
+HABITS_KEPT_MAX: Final = 100_000
+"""Accounts whose habits are remembered, when a limit asks for them."""
 
 
 class Risk:
@@ -33,13 +39,16 @@ class Risk:
         self.limits_of = Overrides(limits, controls).of
         self._checks = switched_on(limits)
         self._measures = VAR_LIMIT in limits.enabled
+        self._watches = any(most is not None for most in (limits.order_rate_max, limits.duplicate_window_ns, limits.repeated_orders_max))
+        self._habits: dict[str, Habits] = {}
+        self._collars = {s: limits.price_collar if i.collar_pct is None else i.collar_pct.scaleb(-2) for s, i in instruments.items()}
 
     def learn(self, history: History) -> None:
         """Measure value at risk by these closes from now on. Each account is counted anew when it is next looked at."""
         if self._measures and history != self.exposure.var.history:
             self.exposure.var = Var(history, self.limits.var_method)
 
-    def decide(self, terms: Terms, now_ns: int) -> Decision:
+    def decide(self, terms: Terms, now_ns: int) -> Ruling:
         """The decision, with a reservation when it is an approval. Asked again while that stands, it says the same and reserves nothing."""
         held = self.exposure.reservations.get(terms.order_id)
         if held is not None and held.terms == terms:
@@ -49,8 +58,10 @@ class Risk:
             return self._decide_replace(terms, now_ns)
         if held is not None or terms.order_id in self.exposure.orders:
             version = self.limits_of(terms.account, terms.symbol).version
-            return Decision(terms.order_id, version, denial=Denial("duplicate_order"))
+            return Ruling(terms.order_id, version, Denial("duplicate_order"))
         decision = self.dry(terms, now_ns)
+        if self._watches:
+            self._noted(terms, decision, now_ns)
         if decision.denial is None:
             assert decision.reference is not None
             price = decision.reference * self.marks.rates[terms.symbol]
@@ -58,13 +69,13 @@ class Risk:
             self.exposure.reserve(terms.order_id, Reservation(open_, terms, decision, now_ns))
         return decision
 
-    def _decide_replace(self, terms: Terms, now_ns: int) -> Decision:
+    def _decide_replace(self, terms: Terms, now_ns: int) -> Ruling:
         """New terms of an open order: checked as though it did not count, and reserved up to the worse of both."""
         self.exposure.release(terms.order_id)
         old = self.exposure.orders.get(terms.replaces)
         if old is None:
             version = self.limits_of(terms.account, terms.symbol).version
-            return Decision(terms.order_id, version, denial=Denial("risk_error", found="order_not_seen"))
+            return Ruling(terms.order_id, version, Denial("risk_error", found="order_not_seen"))
         decision = self.exposure.without(old, lambda: self.dry(terms, now_ns))
         if decision.denial is None:
             assert decision.reference is not None
@@ -73,14 +84,34 @@ class Risk:
             self.exposure.reserve(terms.order_id, Reservation(worse, terms, decision, now_ns, instead=old))
         return decision
 
-    def dry(self, terms: Terms, now_ns: int) -> Decision:
+    def dry(self, terms: Terms, now_ns: int) -> Ruling:
         """The decision alone."""
-        price = self.valued_at(terms, now_ns)
         limits = self.limits_of(terms.account, terms.symbol)
-        denial, results = judge(self._case(terms, price, limits), self._checks)
+        price, prices = self._priced(terms, now_ns)
+        denial, results = judge(self._case(terms, price, limits, now_ns), self._checks)
         if denial is not None and denial.code == NO_PRICE_HISTORY:
             denial = Denial(NO_PRICE_HISTORY, found=self._without_history(terms))
-        return Decision(terms.order_id, limits.version, denial=denial, checks=written(results), reference=price)
+        return Ruling(terms.order_id, limits.version, denial, price, results, prices, self.exposure.var.closes_to)
+
+    def enable(self, account: str) -> int:
+        """Orders that were repeated too often may pass again. How many different ones there were."""
+        habits = self._habits.get(account)
+        return habits.enable() if habits else 0
+
+    def _noted(self, terms: Terms, decision: Ruling, now_ns: int) -> None:
+        """What later orders of the account are held against."""
+        limits, denial = self.limits, decision.denial
+        habits = self._habits.get(terms.account)
+        if habits is None:
+            habits = self._habits[terms.account] = Habits()
+            if len(self._habits) > HABITS_KEPT_MAX:
+                del self._habits[next(iter(self._habits))]
+        if limits.order_rate_max is not None and (denial is None or denial.code != RATE_LIMIT):
+            habits.asked(limits.order_rate_max, now_ns)
+        if denial is None:
+            habits.passed(terms, limits, now_ns)
+        elif denial.code == REPEATED_ORDER:
+            habits.stop(terms)
 
     def _without_history(self, terms: Terms) -> str:
         """Which symbol cannot be measured, and why: the order's own, else the first one that the account has at stake."""
@@ -91,55 +122,79 @@ class Risk:
 
     def valued_at(self, terms: Terms, now_ns: int) -> Decimal | None:
         """The price an order is counted at, in its currency: its limit, or the worse of far touch and stop plus the buffer."""
-        if terms.order_type is OrderType.LIMIT or terms.order_type is OrderType.STOP_LIMIT:
-            return terms.price
-        touch = self.marks.touch(terms.symbol, terms.side, now_ns)
-        if touch is None:
-            return None
-        return max(touch, terms.stop_price or ZERO) * (1 + self.limits.market_buffer)
+        return self._priced(terms, now_ns)[0]
 
-    def _case(self, terms: Terms, price: Decimal | None, limits: Limits) -> Case:
-        symbol, quantity = terms.symbol, terms.quantity
-        account: Account = self.exposure.look(terms.account)
+    def _priced(self, terms: Terms, now_ns: int) -> tuple[Decimal | None, tuple[tuple[str, Decimal, int], ...]]:
+        """The price an order is counted at, and what is recorded of the prices that were used."""
+        symbol = terms.symbol
+        mid = self.marks.mids.get(symbol)
+        prices = () if mid is None else (("mid", mid, (now_ns - self.marks.mids_at_ns[symbol]) // MILLISECOND),)
+        if terms.order_type is OrderType.LIMIT or terms.order_type is OrderType.STOP_LIMIT:
+            return terms.price, prices
+        touched = self.marks.touch(symbol, terms.side, now_ns)
+        if touched is None:
+            return None, prices
+        touch, at_ns = touched
+        worst = max(touch, terms.stop_price or ZERO) * (1 + self.limits.market_buffer)
+        return worst, (("touch", touch * self.marks.rates[symbol], (now_ns - at_ns) // MILLISECOND), *prices)
+
+    def _anchor(self, terms: Terms, now_ns: int) -> Decimal | None:
+        """What a limit price is held against, in USD: the mid; for a stop-limit the stop price, for that is where it begins to work."""
+        if terms.order_type is OrderType.LIMIT:
+            return self.marks.fresh(terms.symbol, now_ns)
+        return terms.stop_price * self.marks.rates[terms.symbol] if terms.price is not None and terms.stop_price is not None else None
+
+    def _case(self, terms: Terms, price: Decimal | None, limits: Limits, now_ns: int) -> Case:
+        symbol, quantity, sells = terms.symbol, terms.quantity, terms.side is Side.SELL
+        account = self.exposure.look(terms.account)
         holding = account.holdings.get(symbol) or Holding(symbol)
-        notional = ZERO if price is None else price * quantity * self.marks.rates[symbol]
-        sells = terms.side is Side.SELL
+        usd = ZERO if price is None else price * self.marks.rates[symbol]
+        notional = usd * quantity
         if sells:
             held, value, open_quantity, open_notional = -holding.quantity, -holding.value, holding.sell_quantity, holding.sell_notional
         else:
             held, value, open_quantity, open_notional = holding.quantity, holding.value, holding.buy_quantity, holding.buy_notional
-        side = reach(held, value, holding.mark, open_quantity + quantity, open_notional + notional)
-        worst_side = max(side, ZERO)
-        worst_added = max(side - holding.worst, ZERO)
-        reduces = open_quantity + quantity <= -held
-        moves = self.exposure.var.moves.get(symbol)
-        measured = moves is not None and not account.unmeasured
+        on_side = open_quantity + quantity
+        side = reach(held, value, holding.mark, on_side, open_notional + notional)
+        worst = holding.worst
+        added = side - worst if side > worst else ZERO
+        reduces = on_side <= -held
+        collar = self._collars[symbol]
+        anchor = None if collar is None else self._anchor(terms, now_ns)
+        measured = not account.unmeasured and symbol in account.var.moves
+        habits = self._habits.get(terms.account) if self._watches else None
         return Case(
-            limits=limits,
-            killed=self.controls.killed(terms.account, symbol),
-            blocked=self.controls.blocked(symbol),
-            priced=price is not None,
-            sells=sells,
-            reduce_only=terms.reduce_only,
-            may_short=self.instruments[symbol].shortable or terms.account in limits.short_accounts,
-            reduces=reduces,
-            quantity=quantity,
-            notional=notional,
+            limits,
+            self.controls.killed(terms.account, symbol),
+            self.controls.blocked(symbol),
+            price is not None,
+            sells,
+            terms.reduce_only,
+            self.instruments[symbol].shortable or terms.account in limits.short_accounts,
+            reduces,
+            quantity,
+            notional,
+            away=ZERO if anchor is None else abs(usd - anchor),
+            collar=None if collar is None or anchor is None else anchor * collar,
             held=holding.quantity,
             open_quantity=open_quantity,
-            worst_side=worst_side,
-            worst_added=worst_added,
+            open_orders=account.orders + 1,
+            worst_side=side if side > ZERO else ZERO,
+            worst_added=added,
             worst_total=account.worst,
             equity=account.equity,
             measured=measured,
-            var=self._var(account, holding, moves, (holding.long, side) if sells else (side, holding.short), account.worst + worst_added)
-            if moves is not None and measured and self._measures and not reduces
-            else ZERO,
+            var=self._var(account, holding, side, sells, added) if measured and self._measures and not reduces else ZERO,
+            in_a_second=1 if habits is None or limits.order_rate_max is None else habits.in_a_second(limits.order_rate_max, now_ns),
+            repeats=1 if habits is None else habits.repeats(terms, limits, now_ns),
+            doubled=habits is not None and habits.doubled(terms, limits, now_ns),
         )
 
-    def _var(self, account: Account, holding: Holding, moves: Moves, after: tuple[Decimal, Decimal], worst: Decimal) -> Decimal:
-        """Value at risk of the account with the order in it."""
+    def _var(self, account: Account, holding: Holding, side: Decimal, sells: bool, added: Decimal) -> Decimal:
+        """Value at risk of the account with the order in it: its side of the holding then reaches as far as `side`."""
         var = account.var
-        if worst > var.notional_max:
+        if account.worst + added > var.notional_max:
             raise OverflowError(f"value at risk is not measured beyond {var.notional_max} USD")
-        return var.measure(account.losses + var.shift(moves, (holding.long, holding.short), after))
+        before = holding.micros
+        after = (before[0], micros(side)) if sells else (micros(side), before[1])
+        return var.measure(account.losses + var.shift(var.moves[holding.symbol], before, after))

@@ -10,9 +10,10 @@ from typing import TypeVar
 
 import msgspec
 
-from domain.commands import Decision, Terms
+from domain.commands import Terms
 from domain.risk.marks import Marks
-from domain.risk.var import UNMEASURED, Var
+from domain.risk.record import Ruling
+from domain.risk.var import UNMEASURED, Var, micros
 from domain.values import ZERO, Side, divide
 
 T = TypeVar("T")
@@ -33,7 +34,8 @@ def reach(held: Decimal, value: Decimal, mark: Decimal, quantity: Decimal, notio
 class Holding(msgspec.Struct, gc=False):
     """One account in one symbol. `quantity` is signed; notionals, value and reaches are USD.
 
-    `long` is what the position comes to when all open buys fill; `short`, as the other side sees it, when all open sells do.
+    `long` is what the position comes to when all open buys fill; `short`, as the other side sees it, when all open sells do; `micros` are
+    both in whole micro-USD.
     """
 
     symbol: str
@@ -47,6 +49,7 @@ class Holding(msgspec.Struct, gc=False):
     value: Decimal = ZERO
     long: Decimal = ZERO
     short: Decimal = ZERO
+    micros: tuple[int, int] = (0, 0)
 
     @property
     def worst(self) -> Decimal:
@@ -57,7 +60,8 @@ class Holding(msgspec.Struct, gc=False):
 class Account(msgspec.Struct):
     """Sums over the holdings of one account. `cash` starts as the initial buying power; trades and fees move it: no average cost needed.
 
-    `losses` adds up what the holdings would lose in each scenario of `var`; `unmeasured` counts those at stake without a price history.
+    `losses` adds up what the holdings would lose in each scenario of `var`; `unmeasured` counts those at stake without a price history;
+    `orders` are those that may still trade, reserved or open.
     """
 
     name: str
@@ -68,6 +72,7 @@ class Account(msgspec.Struct):
     worst: Decimal = ZERO
     losses: int = 0
     unmeasured: int = 0
+    orders: int = 0
     marked: int = -1
     holdings: dict[str, Holding] = {}
 
@@ -83,9 +88,7 @@ class Account(msgspec.Struct):
         return found
 
     def mark(self, marks: Marks) -> None:
-        """Value all positions at the latest mids; nothing to do when no mid has moved since the last time."""
-        if self.marked == marks.version:
-            return
+        """Value all positions at the latest mids."""
         for holding in self.holdings.values():
             price = marks.mids.get(holding.symbol, holding.last_price)
             if price != holding.mark:
@@ -96,7 +99,7 @@ class Account(msgspec.Struct):
         """Count the losses anew, in the scenarios of another price history."""
         self.var, self.losses, self.unmeasured = var, 0, 0
         for holding in self.holdings.values():
-            self._count_losses(holding.symbol, (ZERO, ZERO), (holding.long, holding.short))
+            self._count_losses(holding.symbol, (0, 0), holding.micros)
 
     def open(self, symbol: str, side: Side, quantity: Decimal, notional: Decimal) -> None:
         """Add to (negative: take from) what is open on one side. Sums first, then changes: a trap leaves nothing half done."""
@@ -134,15 +137,17 @@ class Account(msgspec.Struct):
     def _reaches(self, holding: Holding, long: Decimal, short: Decimal) -> None:
         """Other reaches in place of those the holding had; the sums follow."""
         worst = self.worst + (long if long >= short else short) - holding.worst
-        self._count_losses(holding.symbol, (holding.long, holding.short), (long, short))
-        holding.long, holding.short, self.worst = long, short, worst
+        before = holding.micros
+        after = (before[0] if long is holding.long else micros(long), before[1] if short is holding.short else micros(short))
+        self._count_losses(holding.symbol, before, after)
+        holding.long, holding.short, holding.micros, self.worst = long, short, after, worst
 
-    def _count_losses(self, symbol: str, before: tuple[Decimal, Decimal], after: tuple[Decimal, Decimal]) -> None:
+    def _count_losses(self, symbol: str, before: tuple[int, int], after: tuple[int, int]) -> None:
         moves = self.var.moves.get(symbol)
         if moves is not None:
             self.losses += self.var.shift(moves, before, after)
         else:
-            self.unmeasured += (max(after) > ZERO) - (max(before) > ZERO)
+            self.unmeasured += (max(after) > 0) - (max(before) > 0)
 
 
 class Open(msgspec.Struct, frozen=True, gc=False):
@@ -163,7 +168,7 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
 
     open: Open
     terms: Terms
-    decision: Decision
+    decision: Ruling
     at_ns: int
     instead: Open | None = None
 
@@ -192,7 +197,8 @@ class Exposure:
         found = self.accounts.get(account)
         if found is None:
             return Account(account, self.initial, self.var)
-        found.mark(self.marks)
+        if found.marked != self.marks.version:
+            found.mark(self.marks)
         if found.var is not self.var:
             found.measure(self.var)
         return found
@@ -274,7 +280,11 @@ class Exposure:
             self._discount(open_)
 
     def _count(self, open_: Open) -> None:
-        self.account(open_.account).open(open_.symbol, open_.side, open_.quantity, open_.quantity * open_.price)
+        account = self.account(open_.account)
+        account.open(open_.symbol, open_.side, open_.quantity, open_.quantity * open_.price)
+        account.orders += 1
 
     def _discount(self, open_: Open) -> None:
-        self.account(open_.account).open(open_.symbol, open_.side, -open_.quantity, -open_.quantity * open_.price)
+        account = self.account(open_.account)
+        account.open(open_.symbol, open_.side, -open_.quantity, -open_.quantity * open_.price)
+        account.orders -= 1

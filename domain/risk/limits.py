@@ -15,7 +15,7 @@ CONCENTRATION_LIMIT: Final = "concentration_limit"
 SHORT_RESTRICTION: Final = "short_restriction"
 
 SWITCHES: Final = (POSITION_LIMIT, ORDER_SIZE_LIMIT, BUYING_POWER, VAR_LIMIT, CONCENTRATION_LIMIT, SHORT_RESTRICTION)
-"""The checks that a configuration may switch on. What is not among them is always on."""
+"""The checks that a configuration names to have them. Others are always on, or on when their own limit below is not None."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,3 +35,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     var_max: Decimal = Decimal(50_000)
     var_method: Method = Method(Decimal("0.99"))
     quote_age_max_ns: int = 10_000_000_000
+    price_collar: Decimal | None = Decimal("0.2")
+    open_orders_max: int | None = None
+    order_rate_max: int | None = None
+    duplicate_window_ns: int | None = None
+    repeated_orders_max: int | None = None
+    repeated_window_ns: int = 60_000_000_000

@@ -2,17 +2,21 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Final
 
 from domain.quotes import Market, Quote
 from domain.values import Side
 
+FOREVER_AGO: Final = -(2**63)
+
 
 class Marks:
-    """The last mid of each symbol in USD, however old: what positions are valued at. `version` counts the changes."""
+    """The last mid of each symbol in USD, however old, and when it came: what positions are valued at. `version` counts the changes."""
 
     def __init__(self, rates: Mapping[str, Decimal], quote_age_max_ns: int) -> None:
         self.rates = rates
         self.mids: dict[str, Decimal] = {}
+        self.mids_at_ns: dict[str, int] = {}
         self.version = 0
         self._market = Market()
         self._age_max_ns = quote_age_max_ns
@@ -22,11 +26,16 @@ class Marks:
         mid = self._market.mid(quote.symbol, now_ns - self._age_max_ns)
         if mid is None:
             return
+        self.mids_at_ns[quote.symbol] = now_ns
         usd = mid * self.rates[quote.symbol]
         if self.mids.get(quote.symbol) != usd:
             self.mids[quote.symbol] = usd
             self.version += 1
 
-    def touch(self, symbol: str, side: Side, now_ns: int) -> Decimal | None:
-        """The price an aggressive order meets, in the instrument's currency; None without a quote that is young enough."""
-        return self._market.best(symbol, side, now_ns - self._age_max_ns)
+    def fresh(self, symbol: str, now_ns: int) -> Decimal | None:
+        """The last mid in USD, when it is young enough to hold a price against."""
+        return self.mids[symbol] if now_ns - self.mids_at_ns.get(symbol, FOREVER_AGO) <= self._age_max_ns else None
+
+    def touch(self, symbol: str, side: Side, now_ns: int) -> tuple[Decimal, int] | None:
+        """The price an aggressive order meets, in its currency, and when it came; None without a quote that is young enough."""
+        return self._market.touched(symbol, side, now_ns - self._age_max_ns)

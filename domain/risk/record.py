@@ -10,6 +10,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
+import msgspec
+
+from domain.instruments import Denial
+
 
 class Checked(NamedTuple):
     name: str
@@ -35,17 +39,27 @@ class Record(NamedTuple):
     closes_to: str | None = None
 
 
-def written(checks: Sequence[str], prices: str = "", closes_to: str = "") -> str:
-    """`checks` as they come from `checked`."""
-    return f"{','.join(checks)};{prices};{closes_to}" if prices or closes_to else ",".join(checks)
+class Ruling(msgspec.Struct, frozen=True, gc=False):
+    """Risk's decision inside risk: what `Decision` says to others, with what it was made of still in numbers."""
 
+    order_id: str
+    limits_version: int
+    denial: Denial | None = None
+    reference: Decimal | None = None
+    checks: Sequence[tuple[str, Decimal, Decimal]] = ()
+    prices: Sequence[tuple[str, Decimal, int]] = ()
+    closes_to: str = ""
 
-def checked(name: str, found: Decimal, limit: Decimal) -> str:
-    return f"{name} {found!s} {limit!s}"
+    @property
+    def approved(self) -> bool:
+        return self.denial is None
 
-
-def used(name: str, price: Decimal, age_ms: int) -> str:
-    return f"{name} {price!s} {age_ms}"
+    def line(self) -> str:
+        checks = ",".join([f"{name} {found!s} {limit!s}" for name, found, limit in self.checks])
+        if not self.prices and not self.closes_to:
+            return checks
+        prices = ",".join([f"{name} {price!s} {age_ms}" for name, price, age_ms in self.prices])
+        return f"{checks};{prices};{self.closes_to}"
 
 
 def read(line: str) -> Record:

@@ -84,6 +84,7 @@ def restore(exposure: Exposure, accounts: Iterable[AccountState]) -> None:
             holding.last_price = held.last_price
             holding.buy_quantity, holding.buy_notional = _opened(exposure.orders, state.name, held.symbol, Side.BUY, held.buys)
             holding.sell_quantity, holding.sell_notional = _opened(exposure.orders, state.name, held.symbol, Side.SELL, held.sells)
+            account.orders += len(held.buys) + len(held.sells)
             account.value_at(holding, held.quantity, exposure.marks.mids.get(held.symbol, held.last_price))
 
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+from domain.closes import day_text
 from domain.risk.history import History
 from domain.values import MONEY_PLACES, ZERO
 
@@ -49,6 +50,7 @@ class Var:
         self.history = history
         self.scenarios = max(len(history.days) - 1, 0)
         self.method = method
+        self.closes_to = day_text(history.days[-1]) if history.days else ""
         rates = {symbol: _returns(closes) for symbol, closes in history.closes.items()}
         self.moves = {symbol: _packed(returns) for symbol, returns in rates.items()}
         largest = max((abs(r) for returns in rates.values() for r in returns), default=0)
@@ -60,17 +62,14 @@ class Var:
         self._read = struct.Struct("<" + "4xQ" * self.scenarios).unpack
         self._quantile = None if method.quantile is None else int(method.quantile.scaleb(MONEY_PLACES))
 
-    def shift(self, moves: Moves, before: tuple[Decimal, Decimal], after: tuple[Decimal, Decimal]) -> int:
-        """What a symbol's losses change by when its longest and shortest reach do (in USD, see `domain.risk.exposure.reach`)."""
+    def shift(self, moves: Moves, before: tuple[int, int], after: tuple[int, int]) -> int:
+        """What a symbol's losses change by when its reaches on both sides do (`micros` of them, see `domain.risk.exposure.reach`)."""
         if self._quantile is not None:
-            change = _signed_micros(*after) - _signed_micros(*before)
-            return (moves.falls - moves.rises) * change
-        change = 0
-        if before[0] is not after[0]:
-            change = (int(after[0] * MICROS) - int(before[0] * MICROS)) * moves.falls
-        if before[1] is not after[1]:
-            change += (int(after[1] * MICROS) - int(before[1] * MICROS)) * moves.rises
-        return change
+            return (moves.falls - moves.rises) * (_larger(*after) - _larger(*before))
+        long, short = after[0] - before[0], after[1] - before[1]
+        if not short:
+            return moves.falls * long
+        return moves.rises * short + (moves.falls * long if long else 0)
 
     def measure(self, losses: int) -> Decimal:
         """Value at risk in USD, never below zero."""
@@ -85,9 +84,14 @@ class Var:
         return Decimal(micros) * MICRO if micros > 0 else ZERO
 
 
-def _signed_micros(long: Decimal, short: Decimal) -> int:
+def micros(usd: Decimal) -> int:
+    """Whole micro-USD, towards zero: equal amounts are equal numbers, so that what was added is what is taken away."""
+    return int(usd * MICROS)
+
+
+def _larger(long: int, short: int) -> int:
     """The larger of the two reaches, with its sign: what parametric value at risk counts of a symbol."""
-    return int(long * MICROS) if long >= short else -int(short * MICROS)
+    return long if long >= short else -short
 
 
 def _deviation(tops: tuple[int, ...]) -> int:

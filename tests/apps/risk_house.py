@@ -58,7 +58,7 @@ class House:
     def __init__(self, **limits: Any) -> None:
         controls = Controls()
         self.connection: int | None = 0
-        self.risk = Risk(Limits(**{"enabled": WITHOUT_VAR, **limits}), INSTRUMENTS, CURRENCIES, controls)
+        self.risk = Risk(Limits(**{"enabled": WITHOUT_VAR, "price_collar": None, **limits}), INSTRUMENTS, CURRENCIES, controls)
         self.measures = Measures(CollectorRegistry(), 1000, dict)
         orders = MemoryJournal()
         self.orders = Follower(orders, ORDER_COMMITS, orders_into(self.risk), after=GENESIS)

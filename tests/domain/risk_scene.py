@@ -2,6 +2,7 @@
 
 ask ...                 asks and reserves, and does not journal
 recorded ...            journals without asking
+enable ACCOUNT          orders that were repeated too often may pass again
 closes SYMBOL 100 90    daily closes, oldest first, as many for each symbol
 ACCOUNT ID buy ...      asks, and journals what was approved
 late ID Q @P            a fill after the order was closed
@@ -23,7 +24,7 @@ from domain.quotes import Quote
 from domain.risk.engine import Risk
 from domain.risk.history import DailyClose, history_of
 from domain.risk.limits import SWITCHES, VAR_LIMIT, Limits
-from domain.risk.record import Checked, read
+from domain.risk.record import Checked, Ruling, read
 from domain.risk.var import Method
 from domain.values import Liquidity, OrderType, Side, plain
 
@@ -54,8 +55,13 @@ CURRENCIES = {"USD": Decimal(1), "USDT": Decimal(1), "EUR": Decimal("1.25")}
 
 
 def new_risk(**limits: object) -> Risk:
-    """All checks but value at risk, which needs a history: scenes that bring one enable it."""
-    return Risk(Limits(**{"enabled": WITHOUT_VAR, "short_accounts": frozenset({"hedger"}), **limits}), INSTRUMENTS, CURRENCIES, Controls())  # type: ignore[arg-type]
+    """All checks but value at risk, which needs a history, and no price collar: scenes that want them say so."""
+    return Risk(
+        Limits(**{"enabled": WITHOUT_VAR, "price_collar": None, "short_accounts": frozenset({"hedger"}), **limits}),
+        INSTRUMENTS,
+        CURRENCIES,
+        Controls(),
+    )  # type: ignore[arg-type]
 
 
 def order(account: str, order_id: str, side: str, quantity: str, symbol: str, *price: str) -> c.Terms:
@@ -92,7 +98,7 @@ class Scene:
         self.now = SECOND
         self.seq = 0
         self.orders: dict[str, tuple[c.Terms, Decimal]] = {}
-        self.decision: c.Decision | None = None
+        self.decision: Ruling | None = None
         self.checks_left: list[Checked] = []
         self.closes_told: list[DailyClose] = []
 
@@ -131,6 +137,8 @@ class Scene:
             match key:
                 case "enabled":
                     changes[key] = frozenset(value.split(","))
+                case "open_orders_max" | "order_rate_max" | "repeated_orders_max" | "duplicate_window_ns" | "repeated_window_ns":
+                    changes[key] = int(value)
                 case "var_quantile":
                     changes["var_method"] = Method(Decimal("0.99"), Decimal(value))
                 case _:
@@ -155,13 +163,16 @@ class Scene:
     def wait(self, seconds: str) -> None:
         self.now += int(seconds) * SECOND
 
+    def enable(self, account: str) -> None:
+        self.risk.enable(account)
+
     def give(self, back: str) -> None:
         assert back == "back"
         self.risk.exposure.release_before(self.now - TTL_NS)
 
     def ask(self, *words: str) -> None:
         self.decision = self.risk.decide(order(*words), self.now)
-        self.checks_left = list(read(self.decision.checks).checks)
+        self.checks_left = list(read(self.decision.line()).checks)
 
     def record(self, *words: str) -> None:
         terms = order(*words)
@@ -189,7 +200,7 @@ class Scene:
         self.apply(e.OrderCancelled(order_id=order_id, at=0, status=State.CANCELLED, source="client", reason="requested"))
 
     VERBS: dict[str, Callable[..., None]] = {
-        verb.__name__: verb for verb in (limits, quote, closes, block, unblock, wait, give, ask, fill, late, bust, cancel)
+        verb.__name__: verb for verb in (limits, quote, closes, block, unblock, wait, enable, give, ask, fill, late, bust, cancel)
     } | {"recorded": record}
 
     def _answered(self, words: list[str]) -> None:

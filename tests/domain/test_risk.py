@@ -18,8 +18,13 @@ from tests.domain.risk_scene import SECOND, Scene, busted, check, filled, new_ri
 CODES = [
     "killed",
     "symbol_blocked",
+    "rate_limit",
+    "duplicate_order",
+    "repeated_order",
+    "max_open_orders",
     "no_reference_price",
     "reduce_only",
+    "price_collar",
     "order_size_limit",
     "order_size_limit",
     "position_limit",

@@ -7,6 +7,7 @@ import msgspec
 from domain import commands as c
 from domain import events as e
 from domain.lifecycle import State
+from domain.risk.record import Ruling
 from tests.domain.risk_scene import Scene, order
 
 D = Decimal
@@ -18,7 +19,7 @@ def opened(**limits: object) -> Scene:
     return scene
 
 
-def asked(scene: Scene, quantity: str, price: str) -> c.Decision:
+def asked(scene: Scene, quantity: str, price: str) -> Ruling:
     terms = order("alice", "o1-r1", "buy", quantity, "PENNY", f"@{price}")
     return scene.risk.decide(msgspec.structs.replace(terms, replaces="o1"), scene.now)
 

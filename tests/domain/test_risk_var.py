@@ -15,17 +15,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.closes import BadCloses, day_of, day_text, read_closes
+from domain.controls import Controls
+from domain.risk.engine import Risk
 from domain.risk.history import SIMULATED, DailyClose, History, history_of
-from domain.risk.limits import VAR_LIMIT
+from domain.risk.limits import VAR_LIMIT, Limits
 from domain.risk.record import read as read_record
 from domain.risk.var import Method, Var
-from domain.values import ZERO
 from tests.domain.risk_scene import Scene, instrument
 
 FILE = Path(__file__).parents[1] / "data" / "daily_closes.csv"
 CONFIDENCE = Decimal("0.99")
 QUANTILE = Decimal(f"{NormalDist().inv_cdf(0.99):.12f}")
 CENT = 0.005
+MICROS = 10**6
 STOCKS = ("AAPL", "AIG", "BAC", "EEM", "GOOG", "IBM", "IWM", "QQQ", "SPY", "USO")
 SYMBOLS = {symbol: instrument(symbol) for symbol in (*STOCKS, "BTCUSD")}
 
@@ -79,9 +81,9 @@ def test_portfolios_of_several_symbols_agree_with_numpy_to_the_cent(seed: int, r
     symbols = tuple(sorted(chance.sample(STOCKS, chance.randint(1, 8))))
     day = chance.randint(day_of("2014-03-01"), day_of("2014-12-31"))
     method = Method(CONFIDENCE, QUANTILE if parametric else None)
-    scene = Scene(enabled=frozenset({VAR_LIMIT}), var_max=Decimal(10**9), var_method=method, short_accounts=frozenset({"alice"}))
-    scene.risk.instruments = SYMBOLS
-    scene.risk.marks.rates = dict.fromkeys(SYMBOLS, Decimal(1))
+    scene = Scene()
+    limits = Limits(enabled=frozenset({VAR_LIMIT}), var_max=Decimal(10**9), var_method=method, short_accounts=frozenset({"alice"}))
+    scene.risk = Risk(limits, SYMBOLS, {"USD": Decimal(1)}, Controls())
     scene.risk.learn(history_until(day, symbols, returns))
     reaches = {symbol: _traded(scene, chance, symbol) for symbol in symbols}
     account = scene.risk.exposure.look("alice")
@@ -89,7 +91,7 @@ def test_portfolios_of_several_symbols_agree_with_numpy_to_the_cent(seed: int, r
     expected = numpy_var(numpy_returns(day_text(day), symbols, returns), reaches, parametric)
     assert abs(float(account.var.measure(account.losses)) - expected) < CENT
     assert scene.decision is not None
-    found = next(check.found for check in read_record(scene.decision.checks).checks if check.name == VAR_LIMIT)
+    found = next(check.found for check in read_record(scene.decision.line()).checks if check.name == VAR_LIMIT)
     scene.risk.exposure.accounts["alice"].measure(Var(history_until(day, symbols, returns), method))
     assert found == account.var.measure(account.losses), "what a check found is what the account then has"
 
@@ -113,14 +115,14 @@ def test_a_days_worst_of_thirty_is_the_largest_of_thirty_and_the_second_of_two_h
         day = day_of("2014-12-31")
         losses = sorted(-numpy_returns(day_text(day), ("SPY",), returns)["SPY"] * 1000)
         var = Var(history_until(day, ("SPY",), returns), Method(CONFIDENCE))
-        found = var.measure(var.shift(var.moves["SPY"], (ZERO, ZERO), (Decimal(1000), Decimal(-1000))))
+        found = var.measure(var.shift(var.moves["SPY"], (0, 0), (1000 * MICROS, -1000 * MICROS)))
         assert abs(float(found) - losses[rank - 1]) < CENT
 
 
 def test_a_billion_is_measured_exactly_and_what_would_overflow_is_an_error() -> None:
     closes = [DailyClose(day, "PENNY", Decimal(price), "test") for day, price in enumerate((100, 90, 99))]
     var = Var(history_of(closes, ["PENNY"], 3, returns=2, age_max_days=7), Method(CONFIDENCE))
-    assert abs(var.measure(var.shift(var.moves["PENNY"], (ZERO, ZERO), (Decimal(10**9), ZERO))) - 10**8) < Decimal("0.005")
+    assert abs(var.measure(var.shift(var.moves["PENNY"], (0, 0), (10**9 * MICROS, 0))) - 10**8) < Decimal("0.005")
     assert var.notional_max > Decimal(10**10)
     scene = Scene(enabled=frozenset({VAR_LIMIT}), var_max=Decimal(10**15))
     scene.run("closes PENNY 100 90 99")

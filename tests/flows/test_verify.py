@@ -34,7 +34,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
         for account, side, quantity in (("ann", "buy", "0.2"), ("bob", "buy", "0.1"), ("ann", "sell", "0.05")):
             traded(started, account, side, quantity)
         with started.client() as http:
-            waits = {"account": "ann", "symbol": "BTCUSDT", "side": "buy", "quantity": "0.01", "price": "30000"}
+            waits = {"account": "ann", "symbol": "BTCUSDT", "side": "buy", "quantity": "0.01", "price": "40000"}
             assert http.post("/orders", json=waits).json()["status"] == "submitted"
         soon(lambda: verified(started)["complete"] or None)
         yield started
