@@ -67,11 +67,9 @@ class PriceHistory:
             self._changed.clear()
 
     async def refresh(self) -> None:
-        """Read, and count by what was read last when that cannot be done. A day that has passed makes closes older either way."""
+        """Read (who writes makes the table), and count by what was read last when that cannot be done. A day that has passed makes closes older either way."""
         symbols = self._risk.instruments
         try:
-            if self._closes is None:
-                await self._prices.prepare()
             self._closes = await self._prices.recent(symbols, SPARE_DAYS * (self._returns + 1))
         except Unavailable as trouble:
             if str(trouble) != self._trouble:
