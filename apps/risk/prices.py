@@ -67,7 +67,7 @@ class PriceHistory:
             self._changed.clear()
 
     async def refresh(self) -> None:
-        """Read (who writes makes the table), and count by what was read last when that cannot be done. A day that has passed makes closes older either way."""
+        """Read (who writes makes the table); when that cannot be done, count by what was read last. Every day makes closes older."""
         symbols = self._risk.instruments
         try:
             self._closes = await self._prices.recent(symbols, SPARE_DAYS * (self._returns + 1))

@@ -345,9 +345,9 @@ async def test_orders_are_refused_until_closes_are_loaded_and_go_on_without_thei
     refused = {"approved": False, "reason": "no_price_history", "detail": {"found": "BTCUSDT missing"}}
     assert (await risk.post("/check", GOOD)).json() == refused
     today = time.time_ns() // DAY_NS
-    await QuestDbPrices(fresh_questdb.pg_url).write(
-        [DailyClose(today - ago, "BTCUSDT", Decimal(100 + ago % 2), "test") for ago in range(1, 41)]
-    )
+    prices = QuestDbPrices(fresh_questdb.pg_url)
+    await prices.prepare()
+    await prices.write([DailyClose(today - ago, "BTCUSDT", Decimal(100 + ago % 2), "test") for ago in range(1, 41)])
     await client.publish(PRICES_CHANGED, b"")
     end = time.monotonic() + WAIT_S
     while (await risk.post("/check", GOOD)).json() != {"approved": True}:
