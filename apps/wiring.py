@@ -101,7 +101,7 @@ async def durable_stream(
             await require_fsync(str(settings.nats.monitor_url))
         if await stream_state(client, name) is None:
             may_begin(name, marks)
-        await ensure_stream(client, name, subjects, settings.journal.max_bytes, settings.journal.replicas)
+        await ensure_stream(client, name, subjects, settings.journal.max_bytes, settings.nats.replicas)
 
     try:
         await patiently(attempt)
@@ -235,7 +235,7 @@ async def follow_controls(
     chassis: Chassis[OmsSettings] | Chassis[ExeqSettings], client: Client, outbox: Outbox, *taken: Callable[[ControlEvent], None]
 ) -> Known:
     """Each control into each of `taken`, for a service that lets orders pass or sends them; and whoever asks is told that it obeys."""
-    journal = await patiently(lambda: open_controls(client))
+    journal = await patiently(lambda: open_controls(client, chassis.settings.nats.replicas))
     follower = Follower(journal, CONTROL_COMMITS, controls_into(*taken), after=Head(), wait_s=0)
     known = Known(journal, follower, connections(client))
     await Obedience(chassis.name, follower, outbox).start(client)

@@ -44,11 +44,15 @@ class ServiceSection(Section):
 
 
 class NatsSection(Section):
-    """`monitor_url` is where nats-server tells its settings: oms will not write to a journal that is not fsynced."""
+    """`monitor_url` is where nats-server tells its settings: oms will not write to a journal that is not fsynced.
+
+    `replicas`: how many servers of a cluster keep each stream that is made.
+    """
 
     url: NatsUrl = "nats://nats:4222"
     monitor_url: HttpUrl = "http://nats:8222"
     connect_timeout_sec: Seconds = 5
+    replicas: Annotated[int, Field(ge=1, le=5)] = 1
 
 
 class OmsNatsSection(NatsSection):
@@ -106,7 +110,6 @@ class JournalSection(Section):
     append_deadline_ms: Millis = 2000
     durability: Literal["fsync", "relaxed"] = "fsync"
     max_bytes: Bytes = 10 * 2**30
-    replicas: Annotated[int, Field(ge=1, le=5)] = 1
 
 
 class FollowingSection(Section):

@@ -56,7 +56,7 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
 
     client = await wiring.connect(chassis)
     orders = await wiring.order_journal(client)
-    control_journal = await wiring.patiently(lambda: open_controls(client))
+    control_journal = await wiring.patiently(lambda: open_controls(client, chassis.settings.nats.replicas))
     wait_s = settings.following.follower_wait_ms / 1000
     snapshots = wiring.snapshotter(chassis, risk.fold, RiskState, VERSION)
     head = await wiring.patiently(lambda: snapshots.recover(orders))

@@ -24,7 +24,7 @@ PAUSE_S: Final = 0.02
 async def test_when_the_leader_is_killed_every_order_is_answered_and_stored_once(tmp_path: Path) -> None:
     # FAILURES 9
     with cluster(tmp_path) as nodes:
-        oms = LiveService("oms", nodes[0], tmp_path / "oms", changes=PATIENT | {"journal": {"replicas": len(nodes)}})
+        oms = LiveService("oms", nodes[0], tmp_path / "oms", changes=PATIENT | {"nats": {"replicas": len(nodes)}})
         async with risk_that_says_yes(nodes[0].url), oms.client() as http, connected(nodes[0].url) as client:
             oms.start()
             answers: dict[str, dict[str, Any]] = {}
