@@ -2,6 +2,7 @@
 
 from decimal import Decimal, Inexact, localcontext
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,19 +11,22 @@ from domain.commands import Terms
 from domain.lifecycle import State
 from domain.position import Book
 from domain.risk.exposure import Account
-from domain.values import ZERO, Side, signed
+from domain.risk.limits import SWITCHES
+from domain.values import ZERO, OrderType, Side, signed
 from tests.domain.risk_scene import INSTRUMENTS, SECOND, Scene, busted, checked, filled, order, submitted
 
 SYMBOLS = ("BTCUSDT", "EURO", "LENDABLE")
 RATES = {"BTCUSDT": Decimal(1), "EURO": Decimal("1.25"), "LENDABLE": Decimal(1)}
 MARK = Decimal(100)
+CLOSES = "closes BTCUSDT 100 90 99\ncloses EURO 100 110 88\ncloses LENDABLE 100 101 111.1"
+RETURNS = {"BTCUSDT": (-0.1, 0.1), "EURO": (0.1, -0.2), "LENDABLE": (0.01, 0.1)}
 
 Step = tuple[str, int, int]
 
 # What is done, to which of the orders so far, how much of it.
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["buy", "sell", "record", "fill", "fill", "cancel", "leak", "bust", "late", "quote"]),
+        st.sampled_from(["buy", "sell", "record", "fill", "fill", "cancel", "leak", "bust", "late", "quote", "replace", "answer"]),
         st.integers(0, 999),
         st.integers(1, 30),
     ),
@@ -35,7 +39,14 @@ class History:
     """A venue, an oms and the asker in one, with its own slow books of what each order is worth."""
 
     def __init__(self, *, marks_move: bool) -> None:
-        self.scene = Scene(position_notional_max=Decimal(20_000), concentration_max=Decimal(1), order_notional_max=Decimal(10**9))
+        self.scene = Scene(
+            enabled=frozenset(SWITCHES),
+            position_notional_max=Decimal(20_000),
+            concentration_max=Decimal(1),
+            order_notional_max=Decimal(10**9),
+        )
+        self.scene.run(CLOSES)
+        self.asked: dict[str, tuple[str, Decimal]] = {}
         self.book = Book()
         self.approved: dict[str, Terms] = {}
         self.open: dict[str, tuple[Terms, Decimal]] = {}
@@ -55,8 +66,12 @@ class History:
         self.number += 1
         price = str(90 + pick % 20) if self.marks_move else "100"
         terms = order("alice", f"o{self.number}", side, str(size), SYMBOLS[pick % 3], f"@{price}")
-        if self.scene.risk.decide(terms, self.scene.now).approved:
+        decision = self.scene.risk.decide(terms, self.scene.now)
+        if decision.approved:
             self.approved[terms.order_id] = terms
+            account = self.scene.risk.exposure.look("alice")
+            found = [found for name, found, _ in decision.checks if name == "var_limit"]
+            assert found in ([], [account.var.measure(account.losses)]), "a check finds what the account has with the order"
 
     def sell(self, pick: int, size: int) -> None:
         self.buy(pick, size, "sell")
@@ -78,13 +93,58 @@ class History:
         self.trades.setdefault(order_id, []).append(quantity)
         self.open[order_id] = terms, leaves - quantity
         if quantity == leaves:
-            self.closed[order_id] = self.open.pop(order_id)[0]
+            self._close(order_id)
 
     def cancel(self, pick: int, _: int) -> None:
         if self.open:
             order_id = _pick(self.open, pick)
             self.scene.apply(e.OrderCancelled(order_id=order_id, at=0, status=State.CANCELLED, source="client", reason="requested"))
-            self.closed[order_id] = self.open.pop(order_id)[0]
+            self._close(order_id)
+
+    def replace(self, pick: int, size: int) -> None:
+        """New terms of an open order, as oms journals them: the worse of both until the venue has answered. Some are never journaled."""
+        if not self.open:
+            return
+        order_id = _pick(self.open, pick)
+        terms, leaves = self.open[order_id]
+        self.number += 1
+        price = Decimal(90 + pick % 20) if self.marks_move else MARK
+        asked = msgspec.structs.replace(
+            terms, order_id=f"r{self.number}", replaces=order_id, quantity=Decimal(size), price=price, order_type=OrderType.LIMIT
+        )
+        if order_id in self.asked or not self.scene.risk.decide(asked, self.scene.now).approved:
+            return
+        if pick % 3 == 0:
+            self.scene.risk.exposure.release(asked.order_id)
+            return
+        leg = e.Leg("R1", "PAPER_A", asked.quantity)
+        fields = {
+            "order_id": order_id,
+            "at": 0,
+            "replace_id": asked.order_id,
+            "quantity": asked.quantity,
+            "price": price,
+            "reference": price,
+        }
+        self.scene.apply(e.ReplaceRequested(status=State.PENDING_REPLACE, leg=leg, leaves_quantity=asked.quantity, **fields))
+        assert terms.price is not None
+        worse = msgspec.structs.replace(terms, price=max(price, terms.price))
+        self.open[order_id], self.asked[order_id] = (worse, max(leaves, asked.quantity)), (asked.order_id, price)
+
+    def answer(self, pick: int, size: int) -> None:
+        """The venue takes the new terms or keeps the old ones, and says what may still trade: no more than was feared."""
+        if not self.asked:
+            return
+        order_id = list(self.asked)[pick % len(self.asked)]
+        replace_id, price = self.asked.pop(order_id)
+        terms, worst = self.open[order_id]
+        leaves = min(Decimal(size), worst)
+        fields = {"order_id": order_id, "at": 0, "status": State.ROUTED, "replace_id": replace_id, "leaves_quantity": leaves}
+        if pick % 2:
+            self.scene.apply(e.OrderReplaced(quantity=leaves, price=price, reference=price, **fields))
+        else:
+            self.scene.apply(e.ReplaceRejected(reason="too_late", venue="PAPER_A", report_seq=1, reference=price, **fields))
+        self.open[order_id] = msgspec.structs.replace(terms, price=price), leaves
 
     def leak(self, _: int, __: int) -> None:
         self.approved.clear()
@@ -108,12 +168,17 @@ class History:
             terms = self.closed[_pick(self.closed, pick)]
             self._trade(filled(terms, str(size), str(terms.price), "0.5", State.FILLED, late=True))
             self.open.pop(terms.order_id, None)
+            self.asked.pop(terms.order_id, None)
 
     def quote(self, pick: int, size: int) -> None:
         if self.marks_move:
             symbol = SYMBOLS[pick % 3]
             self.marks[symbol] = Decimal(85 + size)
             self.scene.quote(symbol, str(85 + size), str(85 + size))
+
+    def _close(self, order_id: str) -> None:
+        self.asked.pop(order_id, None)
+        self.closed[order_id] = self.open.pop(order_id)[0]
 
     def _trade(self, event: e.OrderFilled | e.TradeBusted) -> None:
         self.scene.apply(event)
@@ -131,10 +196,10 @@ class History:
                 self._trade(filled(terms, str(terms.quantity), "100", "0", State.FILLED))
         return self.scene.risk.exposure.look("alice")
 
-    def recount(self) -> tuple[dict[str, list[Decimal]], Decimal, Decimal]:
-        """What is open per symbol, the sum of worst cases and equity: from the orders and the book, one by one."""
+    def recount(self) -> tuple[dict[str, list[Decimal]], Decimal, Decimal, float]:
+        """What is open per symbol, the sum of worst cases, equity and value at risk: from the orders and the book, one by one."""
         standing = [*self.open.values(), *((terms, terms.quantity) for terms in self.approved.values())]
-        rows, worst, equity = {}, ZERO, Decimal(100_000)
+        rows, worst, equity, losses = {}, ZERO, Decimal(100_000), [0.0, 0.0]
         for symbol in SYMBOLS:
             rate, mark = RATES[symbol], self.marks[symbol] * RATES[symbol]
             mine = [(t, leaves) for t, leaves in standing if t.symbol == symbol]
@@ -149,17 +214,21 @@ class History:
             if position:
                 equity += (position.realised_pnl + position.unrealised_pnl(self.marks[symbol]) - position.fees) * rate
             rows[symbol] = [held, *sums]
-            worst += max(_side(held, mark, *sums[:2]), _side(-held, mark, *sums[2:]))
-        return rows, worst, equity
+            long, short = _side(held, mark, *sums[:2]), _side(-held, mark, *sums[2:])
+            worst += max(long, short)
+            losses = [lost + max(-float(long) * r, float(short) * r) for lost, r in zip(losses, RETURNS[symbol], strict=True)]
+        return rows, worst, equity, max(*losses, 0.0)
 
 
 def _side(held: Decimal, mark: Decimal, quantity: Decimal, notional: Decimal) -> Decimal:
     if held >= ZERO:
         return held * mark + notional
-    beyond = max(held + quantity, ZERO)
+    beyond = held + quantity
+    if beyond <= ZERO:
+        return beyond * mark
     with localcontext() as context:
         context.traps[Inexact] = False
-        return (notional * beyond / quantity).quantize(Decimal("1e-12")) if beyond else ZERO
+        return (notional * beyond / quantity).quantize(Decimal("1e-12"))
 
 
 def _pick(of: dict[str, object] | dict[str, Terms] | dict[str, tuple[Terms, Decimal]] | dict[str, list[Decimal]], pick: int) -> str:
@@ -172,13 +241,15 @@ def test_the_running_sums_are_what_a_slow_recount_finds(steps: list[Step]) -> No
     history = History(marks_move=True)
     for step in steps:
         history.do(step)
-        rows, worst, equity = history.recount()
+        rows, worst, equity, var = history.recount()
         account = history.scene.risk.exposure.look("alice")
         for symbol, expected in rows.items():
             h = account.holdings.get(symbol)
             found = [h.quantity, h.buy_quantity, h.buy_notional, h.sell_quantity, h.sell_notional] if h else [ZERO] * 5
             assert found == expected, (symbol, step)
         assert account.worst == worst
+        assert account.orders == len(history.open) + len(history.approved)
+        assert abs(float(account.var.measure(account.losses)) - var) < 0.0001
         assert abs(account.equity - equity) < Decimal("1e-9")  # the book rounds released cost, risk rounds nothing
         assert account.gross == sum((abs(h.value) for h in account.holdings.values()), ZERO)
 
@@ -210,6 +281,7 @@ def test_closing_everything_returns_to_nothing(steps: list[Step]) -> None:
         history.do(step)
     account = history.finish()
     assert (account.worst, account.gross, account.value) == (ZERO, ZERO, ZERO)
+    assert (account.losses, account.orders, account.unmeasured) == (0, 0, 0)
     assert history.scene.risk.exposure.reservations == {}
     assert history.scene.risk.exposure.orders == {}
     for h in account.holdings.values():

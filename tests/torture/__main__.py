@@ -21,6 +21,7 @@ from tests.torture.damage import spoil
 from tests.torture.disk import NotPermitted
 from tests.torture.kill import kill
 from tests.torture.powercut import cut
+from tests.torture.race import race
 
 HISTORIES_AT_ONCE: Final = 1_000
 
@@ -41,6 +42,7 @@ PARTS: Final = {
     "powercut": Part(200, lambda rounds, seed, home: asyncio.run(cut(rounds, seed, home, _tell)).line()),
     "contended": Part(10_000, lambda rounds, seed, home: _contended(rounds, seed, home)),
     "damage": Part(100, lambda rounds, seed, home: asyncio.run(spoil(rounds, seed, home, _tell)).line()),
+    "race": Part(10_000, lambda rounds, seed, home: asyncio.run(race(rounds, seed, _tell)).line()),
     "histories": Part(100_000, lambda rounds, seed, home: _histories(rounds, seed)),
 }
 
