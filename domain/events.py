@@ -64,7 +64,12 @@ class OrderRiskChecked(Fact, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class OrderQueued(Fact, frozen=True, kw_only=True, tag=True, gc=False):
-    pass
+    """It waits for a venue; with a `venue`, again: that one refused it for a reason of its own, and others may be left."""
+
+    route_id: str | None = None
+    venue: str | None = None
+    reason: str | None = None
+    report_seq: int | None = None
 
 
 class OrderRejected(Fact, frozen=True, kw_only=True, tag=True, gc=False):

@@ -10,6 +10,9 @@ from domain.order import Order, Route
 
 Ending = type[e.OrderRejected] | type[e.OrderCancelled] | type[e.OrderExpired]
 
+OF_THE_VENUE = frozenset({"halted", "market_closed", "unknown_symbol", "venue_busy"})
+"""Reasons for which a venue refuses any order, so that another venue may take this one."""
+
 _TRIGGERS: dict[Ending, str] = {e.OrderRejected: "venue_reject", e.OrderCancelled: "venue_cancelled", e.OrderExpired: "expire"}
 
 
@@ -37,6 +40,8 @@ def leg_ended(
             report_seq=report_seq,
         )
         return (closed,)
+    if kind is e.OrderRejected and source == "venue" and reason in OF_THE_VENUE and order.status is State.ROUTED and not order.trades:
+        return (_queued_again(order, route, now, reason, report_seq),)
     if kind is e.OrderRejected and order.cum_quantity:
         kind = e.OrderCancelled
     more: dict[str, Any] = {"found": found} if kind is e.OrderRejected else {}
@@ -52,6 +57,18 @@ def leg_ended(
         **more,
     )
     return (ended,)
+
+
+def _queued_again(order: Order, route: Route, now: int, reason: str, report_seq: int | None) -> e.OrderQueued:
+    return e.OrderQueued(
+        order_id=order.order_id,
+        at=now,
+        status=must(order.status, "venue_reject_requeue"),
+        route_id=route.route_id,
+        venue=route.venue,
+        reason=reason,
+        report_seq=report_seq,
+    )
 
 
 def _leg_trigger(order: Order, ended: Route) -> str:

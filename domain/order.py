@@ -210,6 +210,12 @@ def _(event: e.OrderRiskChecked, order: Order) -> None:
 
 
 @_apply.register
+def _(event: e.OrderQueued, order: Order) -> None:
+    if event.route_id is not None:
+        _change_route(order, event.route_id, ended=True)
+
+
+@_apply.register
 def _(event: e.OrderRouted, order: Order) -> None:
     order.routes += tuple(Route(leg.route_id, leg.venue, leg.quantity) for leg in event.legs)
 

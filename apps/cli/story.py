@@ -19,6 +19,9 @@ def row(event: Event) -> tuple[object, ...]:
 
 
 def what(event: Event) -> str:
+    """In the words of oms; of one that does not tell, or of a drop copy, by its fields."""
+    if isinstance(event.get("told"), str):
+        return text(event["told"])
     return SENTENCES.get(str(event.get("type", "")), _fields)(event)
 
 

@@ -7,7 +7,7 @@ from adapters.codec import ORDER_COMMITS
 from apps.host import Host
 from apps.http import Refusal
 from apps.oms.intake import unavailable
-from apps.oms.views import View, event_view, order_view
+from apps.oms.views import View, order_view, timeline_view
 from domain.events import OrderEvent
 from domain.order import Order, evolved
 from domain.ports import Journal, Unavailable
@@ -88,7 +88,7 @@ class Reads:
             await self._host.settled(order)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
-        return [event_view(event, seq) for seq in order.seqs for event in await self._events(order_id, seq)]
+        return timeline_view([(seq, event) for seq in order.seqs for event in await self._events(order_id, seq)])
 
     async def _events(self, order_id: str, seq: int) -> list[OrderEvent]:
         """The order's own events of one commit, read from the journal."""

@@ -9,9 +9,11 @@ import msgspec
 
 from apps.records import record_view
 from domain.events import OrderEvent
-from domain.order import Order
+from domain.fix import exec_type, ord_status
+from domain.order import Order, evolve
 from domain.position import Position
 from domain.quotes import Market
+from domain.story import told
 from domain.values import rfc3339
 
 View = dict[str, Any]
@@ -67,6 +69,17 @@ def route_view(order: Order, place: int) -> View:
     }
 
 
+def timeline_view(events: Iterable[tuple[int, OrderEvent]]) -> list[View]:
+    """An order's story: each fact in a sentence, in the words of FIX, and with its own fields."""
+    order: Order | None = None
+    lines: list[View] = []
+    for seq, event in events:
+        order = evolve(order, event)
+        line = event_view(event, seq)
+        lines.append(line | {"exec_type": exec_type(event), "ord_status": ord_status(order)})
+    return lines
+
+
 def event_view(event: OrderEvent, seq: int) -> View:
     """One line of the timeline: where it stands, when, what, and the fact's own fields."""
     fields = {name: value for name, value in msgspec.structs.asdict(event).items() if value is not None and value != ()}
@@ -78,7 +91,7 @@ def event_view(event: OrderEvent, seq: int) -> View:
         fields["report"] = json.loads(fields["report"])
     if "expire_at" in fields:
         fields["expire_at"] = rfc3339(fields["expire_at"])
-    return {"seq": seq, "at": rfc3339(event.at), "type": type(event).__name__, **fields}
+    return {"seq": seq, "at": rfc3339(event.at), "type": type(event).__name__, "told": told(event), **fields}
 
 
 def positions_view(positions: Iterable[Position], market: Market, since_ns: int) -> View:

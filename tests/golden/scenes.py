@@ -126,6 +126,11 @@ careful replace 1.5
 careful cancel
 careful replaced 1.5
 
+moved submit buy 3 @50
+moved route PAPER_A
+moved reject halted
+moved route PAPER_B:3:R2
+
 kept submit buy 3 @50
 waits submit sell 3 @52
 

@@ -1,0 +1,340 @@
+"""Scenes on the real services: a client, a venue and its staff act, line by line; below stands what was heard of the order in FIX.
+
+    submit buy 10 @100
+    > A/A 0/0
+    fill 4 @100
+    > F/1
+    = partially_filled cum=4 leaves=6
+
+A line that begins with ">" names what was reported since the last one: ExecType/OrdStatus, 9 for a refused request. "=" is the order as
+`GET /orders/{id}` shows it, "!" the refusal that the last request was answered. Between two lines the world has time to come to rest.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from apps.gateway.host import VenueHost
+from apps.http import Refusal
+from apps.oms.cancels import cancel
+from apps.oms.expirer import Expirer
+from apps.oms.reads import Reads
+from apps.oms.replaces import Replaces
+from domain.calendar import ALWAYS
+from domain.commands import Terms
+from domain.instruments import flags_denial, terms_denial
+from domain.paper_events import BustTrade, CancelUnasked, CorrectTrade, Deed, Forget, Halt, TradeAnyway
+from domain.quotes import Quote
+from domain.values import OrderType, Side, TimeInForce, order_id_of, plain
+from tests.simulation import market
+from tests.simulation.loop import VirtualLoop, run_virtually
+from tests.simulation.quiet import everything_quiet
+from tests.simulation.services import Exeq, Gateway, Ground, Oms, Process, RiskService
+from tests.simulation.world import BEGIN_NS, World
+
+REST_S = 0.4
+OPENING_S = 5.0
+VENUE = "PAPER_A"
+
+
+class QuietGateway(Gateway):
+    """Shows only what a scene says, and behaves as long as a scene does."""
+
+    def _host(self, name: str, outbox: Any) -> VenueHost:
+        host = super()._host(name, outbox)
+        host._new_venue = lambda: VenueHost._new_venue(host)  # type: ignore[method-assign]
+        host.venue = host._new_venue()
+        return host
+
+    async def _quotes(self) -> None:
+        await asyncio.Event().wait()
+
+
+class DoorsOfOms(Oms):
+    """With the doors that a client uses."""
+
+    async def begin(self) -> None:
+        await super().begin()
+        self.replaces = Replaces(self.host, self.risk, market.INSTRUMENTS, self.intake.forbidden)
+        self.reads = Reads(self.host, self.journals[0])
+        self.expirer = Expirer(self.host, self.clock, None, {market.SYMBOL: [ALWAYS]})
+        sessions = self.host.on_ready
+
+        def ready(is_ready: bool) -> None:
+            sessions(is_ready)
+            if is_ready:
+                self.expirer.restart()
+
+        self.host.on_ready, self.host.on_landed = ready, self.expirer.landed
+        self.spawn(self.expirer.run())
+
+
+KINDS: dict[str, type[Process]] = {"gateway": QuietGateway, "risk": RiskService, "exeq": Exeq, "oms": DoorsOfOms}
+
+
+class Floor:
+    """One order, `a-1` of alice, and whoever has to do with it."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self.world = World(0, loop)
+        self.ground = Ground(self.world)
+        self.lives: dict[str, Any] = {}
+        self.order_id = order_id_of("alice", "a-1")
+        self.heard = 0
+        self.answer: Any = None
+
+    async def open(self) -> None:
+        for name in KINDS:
+            await self.start(name)
+        await asyncio.sleep(OPENING_S)
+
+    async def start(self, name: str) -> None:
+        process = self.lives[name] = KINDS[name](self.ground)
+        await process.start()
+
+    @property
+    def oms(self) -> DoorsOfOms:
+        found = self.lives["oms"]
+        assert isinstance(found, DoorsOfOms)
+        return found
+
+    @property
+    def venue(self) -> VenueHost:
+        hosts: dict[str, VenueHost] = self.lives["gateway"].hosts
+        return hosts[VENUE]
+
+    async def play(self, line: str) -> None:
+        if line.startswith(">"):
+            heard = await self._reported()
+            assert heard == line[1:].split(), f"what was heard is {' '.join(heard)}"
+        elif line.startswith("="):
+            await self._expect(line[1:].split())
+        elif line.startswith("!"):
+            assert isinstance(self.answer, Refusal), f"it was not refused but answered {self.answer}"
+            assert [str(self.answer.status), self.answer.code] == line[1:].split()
+        else:
+            verb, *words = line.split()
+            await VERBS[verb](self, words)
+            await asyncio.sleep(REST_S)
+
+    async def _reported(self) -> list[str]:
+        story = await self._in_oms(lambda: self.oms.reads.timeline(self.order_id))
+        said = [f"{line['exec_type']}/{line['ord_status']}" for line in story[self.heard :] if line["exec_type"] is not None]
+        self.heard = len(story)
+        return said or ["nothing"]
+
+    async def _expect(self, words: list[str]) -> None:
+        order = await self._in_oms(lambda: self.oms.reads.one(self.order_id))
+        assert order["status"] == words[0], f"it is {order['status']}"
+        names = {"cum": "cum_quantity", "leaves": "leaves_quantity", "average": "average_price"}
+        for word in words[1:]:
+            name, _, value = word.partition("=")
+            found = order[names.get(name, name)]
+            assert (plain(found) if isinstance(found, Decimal) else str(found)) == value, f"{name} is {found}"
+
+    async def _in_oms(self, ask: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        return await self.oms.run(ask())
+
+    async def asked(self, ask: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """What the client was answered, kept for `!`."""
+        try:
+            self.answer = await self._in_oms(ask)
+        except Refusal as refusal:
+            self.answer = refusal
+
+    # Clients
+
+    async def submit(self, words: list[str]) -> None:
+        """`buy 10 @100 stop 101 ioc post reduce as a-2`; without a price a market order."""
+        side, quantity, *rest = words
+        changes: dict[str, Any] = {}
+        name = "a-1"
+        while rest:
+            word = rest.pop(0)
+            if word.startswith("@"):
+                changes["price"] = Decimal(word[1:])
+            elif word == "stop":
+                changes["stop_price"] = Decimal(rest.pop(0))
+            elif word in ("post", "reduce"):
+                changes[f"{word}_only"] = True
+            elif word == "as":
+                name = rest.pop(0)
+            elif word.startswith("gtd"):
+                changes |= {"time_in_force": TimeInForce.GTD, "expire_at": self.oms.clock.now_ns() + int(float(word[3:]) * 1e9)}
+            else:
+                changes["time_in_force"] = TimeInForce(word)
+        kinds = {(False, False): "market", (True, False): "limit", (False, True): "stop", (True, True): "stop_limit"}
+        terms = Terms(
+            order_id=order_id_of("alice", name),
+            account="alice",
+            client_order_id=name,
+            symbol=market.SYMBOL,
+            side=Side(side),
+            order_type=OrderType(kinds["price" in changes, "stop_price" in changes]),
+            quantity=Decimal(quantity),
+            **changes,
+        )
+        instrument = market.INSTRUMENTS[market.SYMBOL]
+        denial = terms_denial(instrument, terms.order_type, terms.quantity, terms.price, terms.stop_price)
+        denial = denial or flags_denial(terms.order_type, terms.time_in_force, terms.post_only)
+        await self.asked(lambda: self.oms.intake.submit(terms, denial))
+
+    async def cancel(self, words: list[str]) -> None:
+        """The order, or another one by its name."""
+        order_id = order_id_of("alice", words[0]) if words else self.order_id
+        await self.asked(lambda: self._cancelled(order_id))
+
+    async def _cancelled(self, order_id: str) -> Any:
+        return await cancel(self.oms.host, self.oms.reads.find(order_id))
+
+    async def replace(self, words: list[str]) -> None:
+        """`12`, `@101`, `stop 99`: what is not said stays."""
+        quantity, price, stop = None, None, None
+        rest = list(words)
+        while rest:
+            word = rest.pop(0)
+            if word == "stop":
+                stop = Decimal(rest.pop(0))
+            elif word.startswith("@"):
+                price = Decimal(word[1:])
+            else:
+                quantity = Decimal(word)
+        order = self.oms.reads.find(self.order_id)
+        await self.asked(lambda: self.oms.replaces.replace(order, (quantity, price, stop)))
+
+    # The venue and its staff
+
+    async def quote(self, words: list[str]) -> None:
+        """`5x99 5x100`"""
+        (bid_size, bid), (ask_size, ask) = (tuple(map(Decimal, word.split("x"))) for word in words)
+        shown = Quote(symbol=market.SYMBOL, venue="", bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size, at=0)
+        await self.lives["gateway"].run(self.venue.show(shown, self.venue._clock.now_ns()))
+
+    async def do(self, deed: Deed) -> None:
+        await self.lives["gateway"].run(self.venue.do(deed))
+
+    def route_id(self) -> str:
+        return next(name for name, order in self.venue.venue.orders.items() if order.request.order_id == self.order_id)
+
+    async def fill(self, words: list[str]) -> None:
+        await self.do(TradeAnyway(self.route_id(), Decimal(words[0]), Decimal(words[1][1:])))
+
+    async def bust(self, words: list[str]) -> None:
+        await self.do(BustTrade(f"{VENUE}-{words[0]}"))
+
+    async def correct(self, words: list[str]) -> None:
+        await self.do(CorrectTrade(f"{VENUE}-{words[0]}", Decimal(words[1]), Decimal(words[2][1:])))
+
+    async def end(self, words: list[str]) -> None:
+        await self.do(CancelUnasked(self.route_id(), words[0]))
+
+    async def forget(self, words: list[str]) -> None:
+        if words:
+            self.venue.faults.requests("forget", int(words[0]), "fault")
+        else:
+            await self.do(Forget(self.route_id()))
+
+    async def halt(self, words: list[str]) -> None:
+        await self.do(Halt(market.SYMBOL))
+
+    async def resume(self, words: list[str]) -> None:
+        await self.do(Halt(market.SYMBOL, resume=True))
+
+    async def refuse(self, words: list[str]) -> None:
+        """The next new order, for this reason."""
+        self.venue.faults.requests("reject", 1, words[0])
+
+    async def freeze(self, words: list[str]) -> None:
+        self.venue.faults.freeze(float(words[0]))
+
+    async def wire(self, words: list[str]) -> None:
+        """`drop 1`, `duplicate 2`, `reorder 1`, `delay 1`: the next reports."""
+        self.venue.faults.wire(words[0], int(words[1]), 0.05)  # type: ignore[arg-type]
+
+    # The world
+
+    async def cut(self, words: list[str]) -> None:
+        """These two do not hear each other."""
+        self.world.weather = msgspec.structs.replace(self.world.weather, apart=frozenset({(words[0], words[1])}))
+
+    async def mend(self, words: list[str]) -> None:
+        self.world.weather = msgspec.structs.replace(self.world.weather, apart=frozenset())
+        await asyncio.sleep(4)
+
+    async def kill(self, words: list[str]) -> None:
+        self.lives[words[0]].die()
+
+    async def restart(self, words: list[str]) -> None:
+        if self.lives[words[0]].alive:
+            self.lives[words[0]].die()
+        await self.start(words[0])
+        await asyncio.sleep(OPENING_S)
+
+    async def wait(self, words: list[str]) -> None:
+        await asyncio.sleep(float(words[0]))
+
+    async def timed(self, words: list[str]) -> None:
+        """Orders are withdrawn after so many seconds."""
+        self.oms.expirer._timeout_ns = int(words[0]) * 10**9
+
+    async def midnight(self, words: list[str]) -> None:
+        day = 86_400 * 10**9
+        await asyncio.sleep((day - (BEGIN_NS + int(asyncio.get_running_loop().time() * 1e9)) % day) / 1e9 + 1)
+
+
+VERBS: dict[str, Callable[[Floor, list[str]], Coroutine[Any, Any, None]]] = {
+    verb.__name__: verb
+    for verb in (
+        Floor.submit,
+        Floor.cancel,
+        Floor.replace,
+        Floor.quote,
+        Floor.fill,
+        Floor.bust,
+        Floor.correct,
+        Floor.end,
+        Floor.forget,
+        Floor.halt,
+        Floor.resume,
+        Floor.refuse,
+        Floor.freeze,
+        Floor.wire,
+        Floor.cut,
+        Floor.mend,
+        Floor.kill,
+        Floor.restart,
+        Floor.wait,
+        Floor.timed,
+        Floor.midnight,
+    )
+}
+
+
+def play(scene: str) -> None:
+    """The whole scene, on a floor of its own. The first line that does not hold fails with its number."""
+
+    async def main(loop: VirtualLoop) -> None:
+        floor = Floor(loop)
+        with everything_quiet(floor.world):
+            try:
+                await floor.open()
+                await _played(floor, scene)
+                assert not floor.world.violations, floor.world.violations
+            finally:
+                for process in floor.lives.values():
+                    process.die()
+                await asyncio.sleep(1)
+
+    run_virtually(main)
+
+
+async def _played(floor: Floor, scene: str) -> None:
+    for number, line in enumerate(scene.strip().splitlines(), 1):
+        if line.strip():
+            try:
+                await floor.play(line.strip())
+            except AssertionError as error:
+                raise AssertionError(f"line {number}: {line.strip()}\n  {error}") from error
