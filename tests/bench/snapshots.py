@@ -1,15 +1,16 @@
-"""`python -m tests.bench.snapshots --every 5`: submit at a fixed rate while risk and exeq keep snapshots, and while they do not.
+"""`python -m tests.bench.snapshots --every 10`: submit at a fixed rate while risk and exeq keep snapshots of many resting orders.
 
-Each turn is two whole stacks, one after the other, with so many resting orders in risk's and exeq's memory. The shipped pace is 300 s.
+All answers are held against those of the same run that no snapshot was near, so that both saw the same machine. The shipped pace is 300 s.
 """
 
 import argparse
 import asyncio
 import json
 import tempfile
+import time
+from datetime import datetime
 from pathlib import Path
 from shutil import copytree
-from statistics import median
 from typing import Any, Final
 
 import httpx
@@ -20,12 +21,12 @@ from tests.bench.load import ACCOUNTS, Load, seed_body
 from tests.stack import CHECKOUT, PATIENT, LiveStack
 
 KEEPERS: Final = ("risk", "exeq")
-NEVER_S: Final = 86_400
 COMMITS_NEVER: Final = 1_000_000_000
 CONNECTIONS: Final = 64
 EACH_ACCOUNT: Final = 1_000
 """Open orders that an account may have."""
 SETTLE_S: Final = 3.0
+NEAR_S: Final = 0.25
 
 
 def configured(home: Path, every_s: float) -> Path:
@@ -55,58 +56,70 @@ class Resting(Load):
         await asyncio.gather(*(work(connection) for connection in self._idle))
 
 
-async def turn(home: Path, every_s: float, resting: int, rate: float, seconds: float) -> dict[str, Any]:
-    stack = LiveStack(home / "data", "--fills", "sqlite", "--config-dir", str(configured(home, every_s)))
+class Timed(Load):
+    """Knows when each answer came."""
+
+    def __init__(self, port: int, connections: int) -> None:
+        super().__init__(port, connections)
+        self.answers: list[tuple[float, float]] = []
+
+    async def send(self, connection: Any, body: bytes, meant_at: float) -> None:
+        await super().send(connection, body, meant_at)
+        self.answers.append((time.time(), self.tally.latencies_s[-1]))
+
+
+def windows(stack: LiveStack) -> list[tuple[float, float]]:
+    """When snapshots were being made, and a moment longer, for what waited then."""
+    found: list[tuple[float, float]] = []
+    for name in KEEPERS:
+        for line in (stack.data_dir / "logs" / f"{name}.jsonl").read_text().splitlines():
+            said = json.loads(line)
+            if said["event"] == "snapshot":
+                end = datetime.fromisoformat(said["at"]).timestamp()
+                found.append((end - said["seconds"] - NEAR_S, end + NEAR_S))
+    return found
+
+
+def p99_ms(answers: list[tuple[float, float]]) -> float:
+    latencies = sorted(latency for _, latency in answers)
+    return latencies[int(len(latencies) * 0.99)] * 1000
+
+
+async def measured(home: Path, asked: argparse.Namespace) -> None:
+    stack = LiveStack(home / "data", "--fills", "sqlite", "--config-dir", str(configured(home, asked.every)))
     await asyncio.to_thread(stack.start)
     try:
         port = httpx.URL(stack.url("oms")).port or 0
-        quiet = Resting(port, CONNECTIONS)
-        await quiet.open()
-        await quiet.fill(resting)
-        load = Load(port, CONNECTIONS)
+        resting = Resting(port, CONNECTIONS)
+        await resting.open()
+        await resting.fill(asked.open)
+        load = Timed(port, CONNECTIONS)
         await load.open()
         for account in range(ACCOUNTS):
             await load.send(load._idle[0], seed_body("s", account), 0.0)
         await asyncio.sleep(SETTLE_S)
-        load.tally.latencies_s.clear()
-        before = _kept(stack)
-        await load.at_rate("measured", rate, seconds)
-        after = _kept(stack)
-        return {
-            "every_s": every_s,
-            "p50_ms": round(load.tally.percentile_ms(0.5), 2),
-            "p99_ms": round(load.tally.percentile_ms(0.99), 2),
-            "snapshots": {name: after[name]["taken"] - before[name]["taken"] for name in KEEPERS},
-            "stood_still_ms": {name: after[name]["stood_still_ms"] for name in KEEPERS},
-            "resting": dict(quiet.tally.outcomes),
-            "outcomes": dict(load.tally.outcomes),
-        }
+        load.answers.clear()
+        await load.at_rate("measured", asked.rate, asked.seconds)
     finally:
         await asyncio.to_thread(stack.close)
+    _tell(load.answers, windows(stack), resting.tally.outcomes["submitted"], asked)
 
 
-def _kept(stack: LiveStack) -> dict[str, dict[str, float]]:
-    return {name: httpx.get(f"{stack.url(name)}/stats", timeout=10).json()["snapshots"] for name in KEEPERS}
-
-
-async def main(asked: argparse.Namespace) -> None:
-    found: dict[float, list[float]] = {NEVER_S: [], asked.every: []}
-    with tempfile.TemporaryDirectory(dir=asked.home) as directory:
-        for number in range(asked.turns):
-            for every_s in (NEVER_S, asked.every) if number % 2 == 0 else (asked.every, NEVER_S):
-                came = await turn(Path(directory) / f"{number}-{every_s}", every_s, asked.open, asked.rate, asked.seconds)
-                found[every_s].append(came["p99_ms"])
-                print(json.dumps(came), flush=True)
-    without, kept = median(found[NEVER_S]), median(found[asked.every])
-    print(f"submit P99 without snapshots {without:.2f} ms, with one every {asked.every:g} s {kept:.2f} ms: {kept / without - 1:+.0%}")
+def _tell(answers: list[tuple[float, float]], snapshots: list[tuple[float, float]], resting: int, asked: argparse.Namespace) -> None:
+    far = [(at, latency) for at, latency in answers if not any(begin <= at <= end for begin, end in snapshots)]
+    count = sum(answers[0][0] <= end and begin <= answers[-1][0] for begin, end in snapshots)
+    every, without = p99_ms(answers), p99_ms(far)
+    print(f"{resting} resting orders, {count} snapshots; of {len(answers)} answers {len(answers) - len(far)} came near one")
+    print(f"P99 {every:.2f} ms, far from snapshots {without:.2f} ms: {every / without - 1:+.1%} at one every {asked.every:g} s")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.bench.snapshots", description=__doc__)
     parser.add_argument("--open", type=int, default=20_000, help="resting orders")
-    parser.add_argument("--every", type=float, default=5.0, help="seconds between two snapshots")
-    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--every", type=float, default=10.0, help="seconds between two snapshots")
     parser.add_argument("--rate", type=float, default=500.0)
-    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--home", type=Path)
-    uvloop.run(main(parser.parse_args()))
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=asked.home) as directory:
+        uvloop.run(measured(Path(directory) / "stack", asked))
