@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 from fastapi import APIRouter
 from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
 from structlog.stdlib import BoundLogger
 
 from apps import logs, metrics
@@ -54,6 +55,7 @@ class Chassis(Generic[S]):
         self.code = DONE
         self.service: Service | None = None
         self._started = time.monotonic()
+        metrics.read(self.registry, self._series)
 
     def spawn(self, coroutine: Coroutine[Any, Any, object], name: str) -> asyncio.Task[object]:
         """Run for as long as the service lives. It is cancelled at its place in `exits`; its exception ends the process."""
@@ -74,6 +76,12 @@ class Chassis(Generic[S]):
     def stats(self) -> dict[str, object]:
         own = self.service.stats() if self.service else {}
         return {"service": self.name, "uptime_sec": int(time.monotonic() - self._started), "ready": self.ready.known() is None, **own}
+
+    def _series(self) -> Iterator[Metric]:
+        yield metrics.gauge("service_healthy", "1 while /health says so, as of the last look", self.health.known() is None)
+        yield metrics.gauge("service_ready", "1 while /ready says so, as of the last look", self.ready.known() is None)
+        standing = self.ready.standing() | self.health.standing()
+        yield metrics.gauge("service_check_ok", "1 while this dependency or condition is well", standing, "check")
 
     def _end(self, code: int) -> None:
         self.code = self.code or code

@@ -40,6 +40,10 @@ class Health:
         """Ask `probe` on every look: None when all is well, else why not. It may also raise Unavailable or OSError."""
         self._probes[name] = probe
 
+    def standing(self) -> dict[str, bool]:
+        """Each check by its name, as last known: is it well?"""
+        return {name: reason is None for name, reason in self._reasons.items()}
+
     def known(self) -> str | None:
         """Why not, by what is known without asking anybody; None when all is well."""
         return next((f"{name}: {reason}" for name, reason in self._reasons.items() if reason is not None), None)

@@ -1,14 +1,20 @@
-"""What Prometheus reads: one registry for each process, and how late the loop is."""
+"""What Prometheus reads: one registry for each process, series that are read when it asks, and how late the loop is."""
 
 import asyncio
 import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Gauge, GCCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, GCCollector, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
 from starlette.types import Send
 
 LAG_EVERY_S: Final = 0.25
+LAG_BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+
+Series = Callable[[], Iterable[Metric]]
 
 
 def registry() -> CollectorRegistry:
@@ -19,13 +25,46 @@ def registry() -> CollectorRegistry:
     return fresh
 
 
+class _Read(Collector):
+    def __init__(self, series: Series) -> None:
+        self._series = series
+
+    def collect(self) -> Iterable[Metric]:
+        return self._series()
+
+
+def read(into: CollectorRegistry, series: Series) -> None:
+    """Series that are made when Prometheus asks, of what is known anyway: they cost an order nothing."""
+    into.register(_Read(series))
+
+
+def gauge(name: str, text: str, value: float | Mapping[str, float], label: str = "") -> GaugeMetricFamily:
+    """One value; or one for each of `label`."""
+    if not isinstance(value, Mapping):
+        return GaugeMetricFamily(name, text, value=value)
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for of, number in value.items():
+        family.add_metric([of], number)
+    return family
+
+
+def counter(name: str, text: str, value: float | Mapping[str, float], label: str = "") -> CounterMetricFamily:
+    """As `gauge`, of what only grows; `_total` is added to the name."""
+    if not isinstance(value, Mapping):
+        return CounterMetricFamily(name, text, value=value)
+    family = CounterMetricFamily(name, text, labels=[label])
+    for of, number in value.items():
+        family.add_metric([of], number)
+    return family
+
+
 async def measure_loop_lag(into: CollectorRegistry) -> None:
     """For ever: how much later than asked the loop woke up."""
-    lag = Gauge("event_loop_lag_seconds", "How late the event loop last woke up", registry=into)
+    lag = Histogram("event_loop_lag_seconds", "How late the event loop woke up", buckets=LAG_BUCKETS_S, registry=into)
     while True:
         asked = time.perf_counter() + LAG_EVERY_S
         await asyncio.sleep(LAG_EVERY_S)
-        lag.set(max(0.0, time.perf_counter() - asked))
+        lag.observe(max(0.0, time.perf_counter() - asked))
 
 
 async def serve_metrics(of: CollectorRegistry, send: Send) -> None:

@@ -160,6 +160,7 @@ async def _look_after(chassis: Chassis[S]) -> None:
     """Ask the dependencies now and then, so that a change is in the log also when nobody asks /health."""
     while True:
         await chassis.health.trouble()
+        await chassis.ready.trouble()
         await asyncio.sleep(chassis.settings.monitoring.health_check_interval_sec)
 
 

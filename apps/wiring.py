@@ -9,11 +9,12 @@ from typing import Any, Final, TypeVar
 import nats.errors
 import structlog
 from nats.aio.client import Client
+from prometheus_client.core import Metric
 
 from adapters import bus
 from adapters.codec import decoder
 from adapters.controls import CONTROL_COMMITS, open_controls
-from adapters.jetstream import JetStreamJournal, ensure_stream, stream_state
+from adapters.jetstream import JetStreamJournal, StreamState, ensure_stream, stream_state
 from adapters.memory import MemoryOrderStore
 from adapters.natsmonitor import NotDurable, health_trouble, require_fsync
 from adapters.orderstore import SqliteOrderStore
@@ -23,6 +24,7 @@ from adapters.snapshots import FileSnapshots
 from adapters.sqlite import SqliteFills
 from adapters.valkey import ValkeyPositions
 from adapters.watermark import DIRECTORY, FileWatermark
+from apps import metrics
 from apps.commits import Pace
 from apps.controls import Known, Obedience, connections, controls_into
 from apps.follower import Follower
@@ -40,6 +42,7 @@ log = structlog.get_logger()
 
 ORDER_STREAM: Final = "OMS_JOURNAL"
 TRY_AGAIN_S: Final = 0.5
+MEASURE_EVERY_S: Final = 30.0
 READY_EVERY_S: Final = 0.1
 PROBE_TIMEOUT_S: Final = 0.8
 FILLS_FILE: Final = "fills.db"
@@ -111,8 +114,28 @@ async def durable_stream(
     except Corrupt as trouble:
         chassis.fail(str(trouble))
         await asyncio.Event().wait()
+    chassis.spawn(_measure_room(chassis, client, name), "room of the journal")
     if settings.journal.durability == "fsync":
         chassis.ready.depend("nats store", lambda: health_trouble(str(settings.nats.monitor_url)))
+
+
+async def _measure_room(chassis: Chassis[WriterSettings], client: Client, name: str) -> None:
+    """For ever: how full the stream is, for whoever must make room in time."""
+    state = await patiently(lambda: stream_state(client, name))
+    known = [state] if state else []
+    metrics.read(chassis.registry, lambda: _room(name, known[-1]) if known else ())
+    while True:
+        await asyncio.sleep(MEASURE_EVERY_S)
+        with contextlib.suppress(Unavailable):
+            known[:] = [state for state in [await stream_state(client, name)] if state]
+
+
+def _room(name: str, state: StreamState) -> list[Metric]:
+    used, bound = {name: float(state.bytes)}, {name: float(state.max_bytes)}
+    return [
+        metrics.gauge("journal_stream_bytes", "How much the journal's stream holds", used, "stream"),
+        metrics.gauge("journal_stream_bytes_max", "When it is full, orders are refused", bound, "stream"),
+    ]
 
 
 async def written_journal(client: Client, settings: JournalSection, stream: str, subject: str) -> JetStreamJournal:
@@ -274,6 +297,7 @@ async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
 
 async def tell_ready(chassis: Chassis[AnySettings], follower: Follower[Any], caught_up: Callable[[], bool]) -> None:
     """`/ready` turns with the follower: caught up once, and reading still."""
+    metrics.read(chassis.registry, lambda: [metrics.gauge("journal_read_sequence", "The last sequence applied", follower.head.seq)])
     while True:
         reason = f"catching up: at sequence {follower.head.seq} of {follower.target}"
         chassis.ready.set("journal", caught_up(), reason)

@@ -1,14 +1,16 @@
 """`python -m apps.exeq`: execution, wired so that it can be read aloud."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from adapters.local_kills import DIRECTORY, LocalKills
-from apps import wiring
+from apps import metrics, wiring
 from apps.controls import Scopes
-from apps.exeq import local
+from apps.durations import Hops
+from apps.exeq import local, measures
 from apps.exeq.doubts import Doubts
 from apps.exeq.executor import Executor
 from apps.exeq.router import Router, RoutingRules
@@ -48,7 +50,8 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
     wait_s = float(settings.following.follower_wait_ms) / 1000
     snapshots = wiring.snapshotter(chassis, executions, ExecutionsState, STATE_VERSION)
     head = await wiring.patiently(lambda: snapshots.recover(journal))
-    orders = Follower(journal, ORDER_COMMITS, snapshots.whole(executor.apply), after=head, wait_s=wait_s)
+    timed = Hops(chassis.registry, clock).timed("exeq", snapshots.whole(executor.apply))
+    orders = Follower(journal, ORDER_COMMITS, timed, after=head, wait_s=wait_s)
     switch.known = known = await wiring.follow_controls(chassis, client, outbox, controls.apply, switch.heard)
     executor.caught_up = lambda: orders.caught_up and known()
     executor.is_past = orders.is_past
@@ -62,6 +65,7 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
     chassis.spawn(doubts.run(), "doubts")
     chassis.spawn(wiring.tell_ready(chassis, orders, executor.caught_up), "readiness")
     wiring.keep(chassis, snapshots, orders)
+    metrics.read(chassis.registry, partial(measures.series, executor, doubts, switch, controls, outbox, clock))
 
     def stats() -> dict[str, Any]:
         return {

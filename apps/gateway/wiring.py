@@ -9,10 +9,11 @@ import structlog
 from nats.aio.client import Client
 
 from adapters.clock import SystemClock
-from apps import wiring
+from apps import metrics, wiring
 from apps.gateway.closes import keep_closes
 from apps.gateway.feed import Recording, Venues, simulate
 from apps.gateway.host import VenueHost
+from apps.gateway.measures import series
 from apps.gateway.misbehaviour import misbehaviour_routes
 from apps.gateway.reports import VENUE_COMMITS
 from apps.gateway.requests import Intake
@@ -85,6 +86,7 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
 
     routes = gateway_routes(hosts, stepped)
     routes.include_router(misbehaviour_routes(hosts, allowed=settings.faults == "allowed"))
+    metrics.read(chassis.registry, lambda: series(hosts, intake, sessions, outbox))
     return Service(router=routes, stats=stats)
 
 

@@ -1,14 +1,16 @@
 """`python -m apps.oms`: the order management service, wired so that it can be read aloud."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
 from nats.aio.client import Client
+from prometheus_client.core import Metric
 
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
+from apps import metrics as metrics_page
 from apps import wiring
 from apps.beside import Beside
 from apps.host import Host, Landed
@@ -89,7 +91,6 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     for runs, name in ((outbox.run, "outbox"), (host.run, "host"), (sessions.run, "sessions"), (expirer.run, "expirer")):
         chassis.spawn(runs(), name)
     chassis.spawn(_await_risk(chassis, risk, instruments), "first word from risk")
-
     past, verification = _beside(settings)
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, PastBeside(past))
     routes = router(host, Reads(host, journal), accounts, Replaces(host, risk, instruments, intake.forbidden))
@@ -100,6 +101,7 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
         for program in filter(None, (past, verification)):
             program.stop()
 
+    metrics_page.read(chassis.registry, partial(_series, host, intake, risk, sessions, outbox))
     return Service(
         router=routes,
         fast={("POST", "/orders"): Door(_reader(settings, instruments), intake, clock, metrics)},
@@ -175,6 +177,18 @@ def _stats(
         "controls": switch.stats(),
         "notifications_dropped": outbox.dropped,
     }
+
+
+def _series(host: Host, intake: Intake, risk: RiskClient, sessions: VenueSessions, outbox: Outbox) -> Iterator[Metric]:
+    """Read when Prometheus asks; beside what OmsMetrics observes as it happens."""
+    counter, gauge = metrics_page.counter, metrics_page.gauge
+    yield gauge("oms_journal_sequence", "The last sequence written", host.head.seq)
+    yield gauge("oms_orders_by_status", "Orders by where they stand", {str(state): n for state, n in host.orders.states.items()}, "status")
+    yield gauge("oms_submits_in_flight", "Orders between request and answer", intake.in_flight)
+    yield counter("oms_recoveries", "Times that memory was thrown away and read again", host.recoveries)
+    yield counter("oms_risk_no_answer", "Questions to risk without a decision", {"timeout": risk.timeouts, "error": risk.errors}, "outcome")
+    yield counter("oms_reports", "Venue reports by what became of them", sessions.stats(), "outcome")
+    yield counter("oms_notifications_dropped", "Updates that nobody was told of in time", outbox.dropped)
 
 
 def _bounds(settings: OmsSettings) -> Bounds:

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from apps.oms.intake import Answer
 
 LATENCY_BUCKETS_S: Final = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+COMMIT_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 RECENT_MAX: Final = 10_000
 
 
@@ -23,6 +24,7 @@ class OmsMetrics:
         self._orders = Counter("oms_orders", "Submits answered with an order.", ["outcome", "reason"], registry=registry)
         self._submit = Histogram("oms_submit_seconds", "POST /orders, request to answer.", buckets=LATENCY_BUCKETS_S, registry=registry)
         self._append = Histogram("oms_append_seconds", "One commit to its ack.", buckets=LATENCY_BUCKETS_S, registry=registry)
+        self._size = Histogram("oms_commit_events", "Events in one commit.", buckets=COMMIT_BUCKETS, registry=registry)
         self._events = Counter("oms_events", "Events made durable.", registry=registry)
         self._refused = Counter("oms_transitions_refused", "Steps that the table lacks.", ["trigger"], registry=registry)
         self._quarantined = Counter("oms_reports_quarantined", "Venue reports nobody may apply yet.", ["reason"], registry=registry)
@@ -52,6 +54,7 @@ class OmsMetrics:
         self.commits += 1
         self._append.observe(seconds)
         self._events.inc(events)
+        self._size.observe(events)
 
     def transition_refused(self, trigger: str) -> None:
         self._refused.labels(trigger).inc()

@@ -4,8 +4,10 @@ from functools import partial
 from typing import Final
 
 from adapters import bus
+from adapters.clock import SystemClock
 from apps import wiring
 from apps.chassis import Chassis, Service
+from apps.durations import Hops
 from apps.projector.fills import FillsProjection
 from apps.projector.keeping import Keeper
 from apps.projector.measures import Measures
@@ -27,9 +29,10 @@ async def build(chassis: Chassis[ProjectorSettings]) -> Service:
     fills = FillsProjection(
         wiring.fills(chassis), batch_rows=settings.questdb.batch_size, flush_s=float(settings.questdb.flush_interval_sec)
     )
+    hops = Hops(chassis.registry, SystemClock())
     keepers = [
-        Keeper(journal, positions, wait_s=float(settings.projection.projection_wait_ms) / 1000),
-        Keeper(journal, fills, wait_s=FILLS_WAIT_S),
+        Keeper(journal, positions, wait_s=float(settings.projection.projection_wait_ms) / 1000, hops=hops),
+        Keeper(journal, fills, wait_s=FILLS_WAIT_S, hops=hops),
     ]
     for keeper in keepers:
         chassis.ready.depend(keeper.projection.name, keeper.behind)

@@ -9,57 +9,15 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from apps.durations import Durations
 from apps.logs import get_logger
 from domain.risk.record import Ruling
 
 log = get_logger()
 
-STEPS: Final = 16
-"""Buckets in each doubling of time: a percentile is at most 6 % too high."""
-BUCKETS_MAX: Final = STEPS * 40
 BOUNDS_S: Final = (0.000005, 0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.0015, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0)
 
 SLOW_LOG_EVERY_NS: Final = 1_000_000_000
-
-
-class Histogram:
-    """Counts of durations in buckets that grow with them: always the same size, whatever comes."""
-
-    def __init__(self) -> None:
-        self.counts = [0] * BUCKETS_MAX
-        self.count = 0
-        self.sum_ns = 0
-        self.max_ns = 0
-
-    def add(self, ns: int) -> None:
-        doubling = max(ns.bit_length() - 5, 0)
-        self.counts[min(doubling * STEPS + (ns >> doubling), BUCKETS_MAX - 1)] += 1
-        self.count += 1
-        self.sum_ns += ns
-        if ns > self.max_ns:
-            self.max_ns = ns
-
-    def percentile(self, share: float) -> int:
-        """The upper edge of the bucket in which it falls, in nanoseconds; 0 when nothing was counted."""
-        wanted, seen = share * self.count, 0
-        for bucket, count in enumerate(self.counts):
-            seen += count
-            if count and seen >= wanted:
-                return min(_upper_edge(bucket), self.max_ns)
-        return 0
-
-    def below(self, ns: int) -> int:
-        """How many were surely no longer than this."""
-        return sum(count for bucket, count in enumerate(self.counts) if count and _upper_edge(bucket) <= ns)
-
-    def view(self) -> dict[str, float | int]:
-        shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-        return {"count": self.count, **{k: self.percentile(v) / 1000 for k, v in shares.items()}, "max": self.max_ns / 1000}
-
-
-def _upper_edge(bucket: int) -> int:
-    doubling = max(bucket // STEPS - 1, 0)
-    return (bucket - doubling * STEPS + 1 << doubling) - 1
 
 
 class Seldom:
@@ -89,7 +47,7 @@ class Measures(Collector):
     def __init__(self, registry: CollectorRegistry, slow_ms: float, gauges: Callable[[], dict[str, int]]) -> None:
         self._decisions: Counter[tuple[str, str]] = Counter()
         self.counts: Counter[str] = Counter(leaked_reservations=0, ticks=0, ticks_refused=0, malformed=0, slow=0)
-        self._latency = {way: Histogram() for way in self.WAYS}
+        self._latency = {way: Durations() for way in self.WAYS}
         self._slow_ns = int(slow_ms * 1_000_000)
         self._seldom = Seldom()
         self._gauges = gauges
@@ -130,9 +88,8 @@ class Measures(Collector):
             decisions.add_metric(labels, count)
         yield decisions
         seconds = HistogramMetricFamily("risk_check_seconds", "How long a check, a request, a batch took", labels=["way"])
-        for way, histogram in self._latency.items():
-            buckets: list[tuple[str, float]] = [(repr(bound), histogram.below(int(bound * 1e9))) for bound in BOUNDS_S]
-            seconds.add_metric([way], [*buckets, ("+Inf", histogram.count)], histogram.sum_ns / 1e9)
+        for way, durations in self._latency.items():
+            seconds.add_metric([way], durations.buckets(BOUNDS_S), durations.sum_ns / 1e9)
         yield seconds
         for name, number in self.counts.items():
             yield CounterMetricFamily(f"risk_{name}", f"Count of {name.replace('_', ' ')}", value=number)

@@ -16,6 +16,7 @@ from adapters.risk_snapshot import ValkeySnapshots
 from apps import wiring
 from apps.chassis import Chassis, Service
 from apps.controls import Scopes, connections, controls_into
+from apps.durations import Hops
 from apps.follower import Follower
 from apps.risk.control_door import ControlDoor
 from apps.risk.control_log import ControlLog
@@ -60,7 +61,8 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     wait_s = settings.following.follower_wait_ms / 1000
     snapshots = wiring.snapshotter(chassis, risk.fold, RiskState, VERSION)
     head = await wiring.patiently(lambda: snapshots.recover(orders))
-    journal_follower = Follower(orders, ORDER_COMMITS, snapshots.whole(orders_into(risk)), after=head, wait_s=wait_s)
+    timed = Hops(chassis.registry, clock).timed("risk", snapshots.whole(orders_into(risk)))
+    journal_follower = Follower(orders, ORDER_COMMITS, timed, after=head, wait_s=wait_s)
     control_follower = Follower(control_journal, CONTROL_COMMITS, controls_into(controls.apply), after=GENESIS, wait_s=CONTROLS_WAIT_S)
 
     gate = Gate(

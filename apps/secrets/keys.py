@@ -13,6 +13,7 @@ from apps.secrets import nats, questdb, valkey
 from apps.secrets.users import (
     CLIENTS,
     GRAFANA_FILE,
+    GRAFANA_QUESTDB_FILE,
     NATS_FILE,
     NATS_USERS,
     QUESTDB_FILE,
@@ -74,6 +75,7 @@ def _files(keys: Keys, *, guests: bool) -> dict[str, str]:
         VALKEY_FILE: valkey.acl(keys.valkey, guests=guests),
         QUESTDB_FILE: "".join(f"{name}={value}\n" for name, value in environment.items()),
         GRAFANA_FILE: keys.grafana["admin"],
+        GRAFANA_QUESTDB_FILE: keys.questdb[READER],
     }
 
 

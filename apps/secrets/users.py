@@ -32,12 +32,14 @@ NATS_FILE: Final = "nats-users.conf"
 VALKEY_FILE: Final = "valkey.acl"
 QUESTDB_FILE: Final = "questdb.env"
 GRAFANA_FILE: Final = "grafana.password"
+GRAFANA_QUESTDB_FILE: Final = "grafana-questdb.password"
 
 CONTAINER_UIDS: Final = {
     NATS_FILE: 10222,
     VALKEY_FILE: 999,
     QUESTDB_FILE: 10001,
     GRAFANA_FILE: 472,
+    GRAFANA_QUESTDB_FILE: 472,
     "oms.yaml": 10099,
     "risk.yaml": 10103,
     "exeq.yaml": 10095,

