@@ -5,7 +5,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11
 	--no-header --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test faults simulate torture deploy-test check bench format lock clean
+.PHONY: help run install test faults simulate torture deploy-test check bench gate peers format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -44,8 +44,15 @@ torture: install ## hours of kills, power cuts, contended orders, damage and his
 deploy-test: install ## the containers for real: build, up, an order, kill, down and up (needs Docker with compose, or COMPOSE_LAB)
 	@COMPOSE_LAB=$(or $(COMPOSE_LAB),$(wildcard ../shared/tools/compose-lab)) $(BIN)/pytest -n0 -v tests/deploy/with_engine.py
 
-bench: install ## submit at 1000/s and saturated against a stack that runs (LOADS="1000:64,20 saturated:64,30000")
+bench: install ## submit, full lives, risk, replay: latencies, CPU by process, what was verified (on servers of its own)
 	@$(BIN)/python -m tests.bench.lives --json bench.json $(LOADS)
+
+gate: install ## the validation gate: 1000 orders/s over all hops, then everything is counted (SECONDS=300)
+	@$(BIN)/python -m tests.bench.gate --seconds $(or $(SECONDS),300) --json gate.json
+
+peers: install ## the core against the bare parts and two usual ways, in one run (needs PostgreSQL from the system's packages)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-peers.lock
+	@$(BIN)/python -m tests.bench.peers.run --json peers.json
 
 check: install ## format, lint, types, tidy rules
 	@$(BIN)/ruff format --check .
@@ -60,7 +67,8 @@ format: install ## let ruff put the files right
 lock: install ## newest versions that pyproject.toml allows, hashed, without addresses
 	@$(UV_COMPILE) --upgrade --extra dev --extra servers -o requirements.lock
 	@$(UV_COMPILE) --constraint requirements.lock -o requirements-run.lock
-	@! grep -n '://' requirements.lock requirements-run.lock
+	@$(UV_COMPILE) --constraint requirements.lock --extra peers -o requirements-peers.lock
+	@! grep -n '://' requirements.lock requirements-run.lock requirements-peers.lock
 
 clean: ## remove .venv and caches; keeps .trade, where the journal is
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build *.egg-info

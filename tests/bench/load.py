@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 ACCOUNTS = 10
@@ -19,6 +20,15 @@ class Tally:
 
     latencies_s: list[float] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
+
+    accepted: list[int] = field(default_factory=list)
+    _looked: int = 0
+
+    def since_last_look(self) -> "Tally":
+        """What came since this was asked last."""
+        recent = Tally(self.latencies_s[self._looked :])
+        self._looked = len(self.latencies_s)
+        return recent
 
     def percentile_ms(self, share: float) -> float:
         ordered = sorted(self.latencies_s)
@@ -57,13 +67,31 @@ class Connection(asyncio.Protocol):
         return await self._answer
 
 
+def balanced(number: int) -> tuple[int, str]:
+    """The account and the side of the n-th order: each account buys and sells in turn."""
+    return number % ACCOUNTS, "sell" if number // ACCOUNTS % 2 else "buy"
+
+
 def order_body(run: str, number: int) -> bytes:
-    """Balanced: each account buys and sells in turn, at prices that always trade."""
-    account, turn = number % ACCOUNTS, number // ACCOUNTS
-    side, price = ("buy", "45300") if turn % 2 == 0 else ("sell", "44700")
+    """Balanced, at prices that always trade."""
+    account, side = balanced(number)
+    price = 45_300 if side == "buy" else 44_700
     return (
         f'{{"account":"load-{account}","client_order_id":"{run}-{number}","symbol":"BTCUSDT","side":"{side}",'
         f'"type":"limit","quantity":{QUANTITY},"price":{price}}}'
+    ).encode()
+
+
+OrderBody = Callable[[str, int], bytes]
+"""The body of the n-th order of a run."""
+
+
+def script_body(run: str, number: int) -> bytes:
+    """As the user's own load script asks: 45 000 to 45 099, odd orders sell, 0.1 at a time. It runs into its own limits."""
+    side = "sell" if number % 2 else "buy"
+    return (
+        f'{{"account":"script-{number % ACCOUNTS}","client_order_id":"{run}-{number}","symbol":"BTCUSDT","side":"{side}",'
+        f'"type":"limit","quantity":0.1,"price":{45_000 + number % 100}}}'
     ).encode()
 
 
@@ -77,8 +105,9 @@ def seed_body(run: str, account: int) -> bytes:
 class Load:
     """Sends orders over a fixed set of connections."""
 
-    def __init__(self, port: int, connections: int) -> None:
+    def __init__(self, port: int, connections: int, body: OrderBody = order_body) -> None:
         self._port = port
+        self._body = body
         self._count = connections
         self._idle: deque[Connection] = deque()
         self.tally = Tally()
@@ -89,7 +118,11 @@ class Load:
             _, connection = await loop.create_connection(Connection, "127.0.0.1", self._port)
             self._idle.append(connection)
 
-    async def send(self, connection: Connection, body: bytes, meant_at: float) -> None:
+    async def once(self, body: bytes) -> None:
+        """One order, on the first connection."""
+        await self.send(self._idle[0], body, time.perf_counter())
+
+    async def send(self, connection: Connection, body: bytes, meant_at: float, number: int = -1) -> None:
         try:
             status, answer = await connection.post(body)
         except ConnectionError:
@@ -98,6 +131,8 @@ class Load:
         self.tally.latencies_s.append(time.perf_counter() - meant_at)
         parsed = json.loads(answer)
         outcome = parsed.get("status") or parsed.get("code")
+        if outcome == "submitted":
+            self.tally.accepted.append(number)
         self.tally.outcomes[
             f"{outcome}:{parsed['reason']}" if "reason" in parsed else f"{outcome}" if status == 200 else f"{status} {outcome}"
         ] += 1
@@ -110,10 +145,10 @@ class Load:
         number, total = 0, int(rate * seconds)
 
         async def work(connection: Connection, order: int, meant_at: float) -> None:
-            await self.send(connection, order_body(run, order), meant_at)
+            await self.send(connection, self._body(run, order), meant_at, order)
             while waiting:
                 order, meant_at = waiting.popleft()
-                await self.send(connection, order_body(run, order), meant_at)
+                await self.send(connection, self._body(run, order), meant_at, order)
             self._idle.append(connection)
 
         while number < total:
@@ -139,7 +174,7 @@ class Load:
 
         async def work(connection: Connection) -> None:
             for number in numbers:
-                await self.send(connection, order_body(run, number), time.perf_counter())
+                await self.send(connection, self._body(run, number), time.perf_counter(), number)
 
         await asyncio.gather(*(work(connection) for connection in self._idle))
         return time.perf_counter() - started

@@ -1,0 +1,105 @@
+"""What is measured: a running stack as `trade up` wrote it down, and what it says of itself."""
+
+import asyncio
+import json
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from apps.up import stack
+from tests.stack import CHECKOUT, LiveStack
+
+SETTLE_MAX_S: Final = 120.0
+SHIPPED: Final = CHECKOUT / "config/backend"
+
+
+def get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return json.load(answer, parse_float=Decimal)
+
+
+class Stand:
+    """A running stack: its processes, their CPU and memory, and what it counted."""
+
+    def __init__(self, data_dir: Path) -> None:
+        found = stack.read(data_dir)
+        if found is None:
+            raise SystemExit(f"no stack runs on {data_dir}: start one with `trade up --data-dir {data_dir}`")
+        self.data_dir = data_dir
+        self.urls = found.urls
+        self.pids = {process.name: process.pid for process in found.processes if process.pid}
+        self.oms_port = urllib.parse.urlsplit(self.urls["oms"]).port or 0
+
+    def cpu_s(self) -> dict[str, float]:
+        """CPU seconds by process so far, the load generator among them."""
+        spent = {"generator": psutil.Process().cpu_times()}
+        spent |= {name: psutil.Process(pid).cpu_times() for name, pid in self.pids.items()}
+        return {name: times.user + times.system for name, times in spent.items()}
+
+    def rss_mb(self) -> dict[str, int]:
+        return {name: psutil.Process(pid).memory_info().rss // 2**20 for name, pid in self.pids.items()}
+
+    def descriptors(self) -> dict[str, int]:
+        return {name: psutil.Process(pid).num_fds() for name, pid in self.pids.items()}
+
+    def starts(self) -> dict[str, int]:
+        """How often each process was started: 1 is never restarted."""
+        found = stack.read(self.data_dir)
+        return {process.name: process.starts for process in found.processes} if found else {}
+
+    def stats(self, service: str) -> Any:
+        return get(f"{self.urls[service]}/stats")
+
+    def filled(self) -> int:
+        return int(self.stats("oms")["orders"].get("filled", 0))
+
+    def rows(self, query: str) -> list[list[Any]]:
+        """What QuestDB answers."""
+        found: list[list[Any]] = get(f"{self.urls['questdb']}/exec?query={urllib.parse.quote(query)}")["dataset"]
+        return found
+
+    def filled_orders_in_table(self) -> int:
+        return int(self.rows("SELECT count(DISTINCT order_id) FROM fills")[0][0])
+
+    def positions(self, account: str) -> dict[str, Decimal]:
+        """Quantities by symbol, as oms shows them out of Valkey."""
+        return {symbol: Decimal(line["quantity"]) for symbol, line in get(f"{self.urls['oms']}/positions/{account}").items()}
+
+    def seqs(self) -> tuple[int, int, int]:
+        """The journal's head, and how far positions and fills have come."""
+        oms, projector = self.stats("oms"), self.stats("projector")
+        return oms["seq"], projector["positions"]["seq"], projector["fills"]["seq"]
+
+    async def settled(self, filled: int) -> tuple[float, dict[str, int]]:
+        """Until `filled` orders are filled and projected: how long that took, and the counts as they then stood."""
+        started = time.perf_counter()
+        while True:
+            counts = {"filled": self.filled(), "fills_rows": self.filled_orders_in_table()}
+            oms, positions, fills = self.seqs()
+            done = counts["filled"] >= filled and counts["fills_rows"] >= filled and oms == positions == fills
+            if done or time.perf_counter() - started > SETTLE_MAX_S:
+                return time.perf_counter() - started, counts
+            await asyncio.sleep(0.1)
+
+
+@contextmanager
+def stand(data_dir: Path | None, *arguments: str) -> Iterator[Stand]:
+    """The stack that runs on `data_dir`; without one, a fresh stack with the shipped configuration for as long as it is needed."""
+    if data_dir is not None:
+        yield Stand(data_dir)
+        return
+    with tempfile.TemporaryDirectory(prefix="trade-bench-") as directory:
+        live = LiveStack(Path(directory) / "data", "--config-dir", str(SHIPPED), *arguments)
+        live.start()
+        try:
+            yield Stand(live.data_dir)
+        finally:
+            live.close()
