@@ -108,7 +108,7 @@ async def _serve_until_told(chassis: Chassis[S], build: Build[S], front: Front) 
     chassis.health.set(SERVICE, True)
     chassis.ready.set(SERVICE, True)
     chassis.spawn(_look_after(chassis), "health")
-    _leave_alone_what_stays()
+    leave_alone_what_stays()
     await chassis.stopping.wait()
 
 
@@ -164,7 +164,7 @@ async def _look_after(chassis: Chassis[S]) -> None:
         await asyncio.sleep(chassis.settings.monitoring.health_check_interval_sec)
 
 
-def _leave_alone_what_stays() -> None:
+def leave_alone_what_stays() -> None:
     """What a start has made lives as long as the process: the collector need not walk it again and again beside the orders."""
     gc.collect()
     gc.freeze()

@@ -65,6 +65,11 @@ class LiveProcess:
         """Its exit code, negative for a signal; None while it runs."""
         return self._child.poll() if self._child else None
 
+    @property
+    def pid(self) -> int:
+        assert self._child is not None
+        return self._child.pid
+
     def wait(self, within_s: float = STOP_S) -> int:
         """The exit code of one that ends by itself."""
         assert self._child is not None

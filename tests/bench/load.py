@@ -82,6 +82,14 @@ def order_body(run: str, number: int) -> bytes:
     ).encode()
 
 
+def many_accounts_body(run: str, number: int) -> bytes:
+    """Small buys that stay open (nobody routes them), spread so that no account reaches a limit."""
+    return (
+        f'{{"account":"wide-{number % 200}","client_order_id":"{run}-{number}","symbol":"BTCUSDT","side":"buy",'
+        f'"type":"limit","quantity":{QUANTITY},"price":45300}}'
+    ).encode()
+
+
 OrderBody = Callable[[str, int], bytes]
 """The body of the n-th order of a run."""
 
