@@ -5,7 +5,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11
 	--no-header --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test faults simulate torture deploy-test check bench gate peers format lock clean
+.PHONY: help run install test faults simulate torture deploy-test check bench bench-quick gate peers format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -49,6 +49,9 @@ bench: install ## submit, full lives, risk, replay: latencies, CPU by process, w
 
 gate: install ## the validation gate: 1000 orders/s over all hops, then everything is counted (SECONDS=300)
 	@$(BIN)/python -m tests.bench.gate --seconds $(or $(SECONDS),300) --json gate.json
+
+bench-quick: install ## has the core become slower? ratios to the bare ceiling in the same run, red below 85 % of the recorded ones
+	@$(BIN)/python -m tests.bench.quick
 
 peers: install ## the core against the bare parts and two usual ways, in one run (needs PostgreSQL from the system's packages)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-peers.lock

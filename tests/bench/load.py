@@ -63,7 +63,9 @@ class Connection(asyncio.Protocol):
     async def post(self, body: bytes) -> tuple[int, bytes]:
         assert self._transport
         self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(b"POST /orders HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        self._transport.write(
+            b"POST /orders HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+        )
         return await self._answer
 
 

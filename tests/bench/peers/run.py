@@ -85,7 +85,7 @@ async def measured(
         p99_ms=round(load.tally.percentile_ms(0.99), 2),
         cpu_us_an_order=round((_cpu_s(pids) - cpu) / orders * 1e6),
     )
-    print(result, flush=True)
+    print(result, "" if accepted == orders else dict(load.tally.outcomes), flush=True)
     return result
 
 
@@ -260,9 +260,8 @@ def main(arguments: argparse.Namespace) -> None:
         for name, (first, *rest) in results.items():
             if name == "core":
                 continue
-            print(
-                f"core against {first.name}: {lives.lives_per_s / first.lives_per_s:.2f} of its lives/s, {lives.p99_ms / first.p99_ms:.2f} of its P99"
-            )
+            lives_share, tail_share = lives.lives_per_s / first.lives_per_s, lives.p99_ms / first.p99_ms
+            print(f"core against {first.name}: {lives_share:.2f} of its lives/s, {tail_share:.2f} of its P99")
             for alone in rest:
                 print(f"core against {alone.name}: {accepts.answers_per_s / alone.answers_per_s:.2f} of its answers/s")
     if arguments.json:

@@ -1,7 +1,7 @@
 """The usual way: FastAPI, pydantic, SQLAlchemy (async) and PostgreSQL; one transaction an order, the same checks.
 
-The whole life happens here, in one process: submit commits the order; a background task then routes it, fills it and moves the position, each
-step a transaction of its own, as a worker with a job table would.
+The whole life happens here, in one process: submit commits the order; a background task then routes it, fills it and moves the position,
+each step a transaction of its own, as a worker with a job table would.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from sqlalchemy import ForeignKey, Numeric, func, select
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from tests.bench.load import ACCOUNTS, SEED_QUANTITY
 from tests.bench.peers.body import Submit
 
 EQUITY = Decimal(1_000_000)
@@ -70,10 +71,7 @@ app = FastAPI()
 async def submit(asked: Submit) -> dict[str, Any]:
     async with session.begin() as db:
         account = await db.get(Account, asked.account, with_for_update=True)
-        if account is None:
-            account = Account(name=asked.account, reserved=Decimal(0))
-            db.add(account)
-            await db.flush()
+        assert account is not None
         position = await db.get(Position, (asked.account, asked.symbol))
         held = position.quantity if position else Decimal(0)
         reason = refused(asked, held, account.reserved)
@@ -123,9 +121,7 @@ async def work() -> None:
             account = await db.get(Account, row.account, with_for_update=True)
             assert account is not None
             position = await db.get(Position, (row.account, row.symbol), with_for_update=True)
-            if position is None:
-                position = Position(account=row.account, symbol=row.symbol, quantity=Decimal(0))
-                db.add(position)
+            assert position is not None
             position.quantity += row.quantity if row.side == "buy" else -row.quantity
             account.reserved -= row.quantity * row.price
             row.status = "filled"
@@ -141,6 +137,10 @@ async def filled() -> int:
 async def main() -> None:
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
+    async with session.begin() as db:
+        db.add_all(Account(name=f"load-{number}", reserved=Decimal(0)) for number in range(ACCOUNTS))
+        await db.flush()
+        db.add_all(Position(account=f"load-{number}", symbol="BTCUSDT", quantity=Decimal(SEED_QUANTITY)) for number in range(ACCOUNTS))
     workers = [asyncio.create_task(work()) for _ in range(WORKERS)]
     config = uvicorn.Config(app, host="127.0.0.1", port=int(os.environ["USUAL_PORT"]), loop="none", log_config=None, access_log=False)
     await uvicorn.Server(config).serve()
