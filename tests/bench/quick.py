@@ -1,7 +1,7 @@
 """`make bench-quick`: has the core become slower? Ratios, so that the machine does not matter; red when one fell by more than 15 %.
 
 Three figures against the recorded ones (baseline.json beside this file): lives a second as a share of the bare ceiling's in the same run,
-accepts a second likewise, and the work inside oms in units of a fixed piece of Python timed in the same process. `--record` writes new ones.
+accepts likewise, and the work inside oms in units of a fixed piece of Python timed in the same process.
 """
 
 import argparse

@@ -24,24 +24,24 @@ ORDER_MAX = Decimal(100_000)
 WORKERS = 16
 
 
-class Base(DeclarativeBase):
+class Table(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {Decimal: Numeric(38, 12)}
 
 
-class Account(Base):
+class Account(Table):
     __tablename__ = "accounts"
     name: Mapped[str] = mapped_column(primary_key=True)
     reserved: Mapped[Decimal] = mapped_column(default=Decimal(0))
 
 
-class Position(Base):
+class Position(Table):
     __tablename__ = "positions"
     account: Mapped[str] = mapped_column(ForeignKey("accounts.name"), primary_key=True)
     symbol: Mapped[str] = mapped_column(primary_key=True)
     quantity: Mapped[Decimal] = mapped_column(default=Decimal(0))
 
 
-class Row(Base):
+class Row(Table):
     __tablename__ = "orders"
     id: Mapped[int] = mapped_column(primary_key=True)
     account: Mapped[str]
@@ -53,7 +53,7 @@ class Row(Base):
     status: Mapped[str]
 
 
-class Fill(Base):
+class Fill(Table):
     __tablename__ = "fills"
     id: Mapped[int] = mapped_column(primary_key=True)
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
@@ -136,7 +136,7 @@ async def filled() -> int:
 
 async def main() -> None:
     async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+        await connection.run_sync(Table.metadata.create_all)
     async with session.begin() as db:
         db.add_all(Account(name=f"load-{number}", reserved=Decimal(0)) for number in range(ACCOUNTS))
         await db.flush()
