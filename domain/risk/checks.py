@@ -8,6 +8,7 @@ import msgspec
 
 from domain.instruments import Denial
 from domain.risk import limits as names
+from domain.risk.habits import Seen
 from domain.risk.limits import Limits
 from domain.values import ZERO, plain
 
@@ -47,9 +48,7 @@ class Case(msgspec.Struct, frozen=True, gc=False):
     equity: Decimal
     measured: bool
     var: Decimal
-    in_a_second: int = 0
-    repeats: int = 0
-    doubled: bool = False
+    habits: Seen
 
 
 Measured = tuple[Decimal, Decimal] | None
@@ -82,16 +81,16 @@ def _no_reference_price(case: Case) -> Measured:
 
 def _rate(case: Case) -> Measured:
     most = case.limits.order_rate_max
-    return None if most is None else (Decimal(case.in_a_second), Decimal(most))
+    return None if most is None else (Decimal(case.habits.in_a_second), Decimal(most))
 
 
 def _duplicate(case: Case) -> Measured:
-    return (ONE, ZERO) if case.doubled else None
+    return (ONE, ZERO) if case.habits.doubled else None
 
 
 def _repeated(case: Case) -> Measured:
     most = case.limits.repeated_orders_max
-    return None if most is None else (Decimal(case.repeats), Decimal(most))
+    return None if most is None else (Decimal(case.habits.repeats), Decimal(most))
 
 
 def _open_orders(case: Case) -> Measured:
@@ -181,11 +180,9 @@ def judge(case: Case, checks: tuple[Check, ...]) -> tuple[Denial | None, list[tu
     """The first refusal, if any, and code, found and limit of every check that had something to measure up to it."""
     results: list[tuple[str, Decimal, Decimal]] = []
     for code, _, unit, measure in checks:
-        measured = measure(case)
-        if measured is None:
-            continue
-        found, limit = measured
-        results.append((code, found, limit))
-        if found > limit:
-            return Denial(code, plain(found), plain(limit), unit) if unit else Denial(code), results
+        if (measured := measure(case)) is not None:
+            found, limit = measured
+            results.append((code, found, limit))
+            if found > limit:
+                return Denial(code, plain(found), plain(limit), unit) if unit else Denial(code), results
     return None, results

@@ -10,7 +10,7 @@ from domain.instruments import Denial, Instrument
 from domain.risk.checks import NO_PRICE_HISTORY, RATE_LIMIT, REPEATED_ORDER, Case, judge, switched_on
 from domain.risk.exposure import Account, Exposure, Holding, Open, Reservation, reach
 from domain.risk.fold import RiskFold
-from domain.risk.habits import Habits
+from domain.risk.habits import NO_HABITS, Habits
 from domain.risk.history import History
 from domain.risk.limits import VAR_LIMIT, Limits
 from domain.risk.marks import Marks
@@ -20,6 +20,8 @@ from domain.risk.var import Var, micros
 from domain.values import ZERO, OrderType, Side
 
 MILLISECOND: Final = 1_000_000
+Prices = tuple[tuple[str, Decimal, int], ...]
+"""Name, USD, and age in milliseconds."""
 HABITS_KEPT_MAX: Final = 100_000
 """Accounts whose habits are remembered, when a limit asks for them."""
 
@@ -38,6 +40,7 @@ class Risk:
         self.fold = RiskFold(self.exposure)
         self.limits_of = Overrides(limits, controls).of
         self._checks = switched_on(limits)
+        self._fresh_ms = limits.quote_age_max_ns // MILLISECOND
         self._measures = VAR_LIMIT in limits.enabled
         self._watches = any(most is not None for most in (limits.order_rate_max, limits.duplicate_window_ns, limits.repeated_orders_max))
         self._habits: dict[str, Habits] = {}
@@ -88,10 +91,10 @@ class Risk:
         """The decision alone."""
         limits = self.limits_of(terms.account, terms.symbol)
         price, prices = self._priced(terms, now_ns)
-        denial, results = judge(self._case(terms, price, limits, now_ns), self._checks)
+        denial, results = judge(self._case(terms, price, limits, now_ns, prices), self._checks)
         if denial is not None and denial.code == NO_PRICE_HISTORY:
             denial = Denial(NO_PRICE_HISTORY, found=self._without_history(terms))
-        return Ruling(terms.order_id, limits.version, denial, price, results, prices, self.exposure.var.closes_to)
+        return Ruling(terms.order_id, limits.version, denial, price, tuple(results), prices, self.exposure.var.closes_to)
 
     def enable(self, account: str) -> int:
         """Orders that were repeated too often may pass again. How many different ones there were."""
@@ -124,11 +127,11 @@ class Risk:
         """The price an order is counted at, in its currency: its limit, or the worse of far touch and stop plus the buffer."""
         return self._priced(terms, now_ns)[0]
 
-    def _priced(self, terms: Terms, now_ns: int) -> tuple[Decimal | None, tuple[tuple[str, Decimal, int], ...]]:
-        """The price an order is counted at, and what is recorded of the prices that were used."""
+    def _priced(self, terms: Terms, now_ns: int) -> tuple[Decimal | None, Prices]:
+        """The price an order is counted at, and the prices that are used: the mid of its symbol, if any, comes last."""
         symbol = terms.symbol
         mid = self.marks.mids.get(symbol)
-        prices = () if mid is None else (("mid", mid, (now_ns - self.marks.mids_at_ns[symbol]) // MILLISECOND),)
+        prices: Prices = () if mid is None else (("mid", mid, (now_ns - self.marks.mids_at_ns[symbol]) // MILLISECOND),)
         if terms.order_type is OrderType.LIMIT or terms.order_type is OrderType.STOP_LIMIT:
             return terms.price, prices
         touched = self.marks.touch(symbol, terms.side, now_ns)
@@ -138,13 +141,13 @@ class Risk:
         worst = max(touch, terms.stop_price or ZERO) * (1 + self.limits.market_buffer)
         return worst, (("touch", touch * self.marks.rates[symbol], (now_ns - at_ns) // MILLISECOND), *prices)
 
-    def _anchor(self, terms: Terms, now_ns: int) -> Decimal | None:
-        """What a limit price is held against, in USD: the mid; for a stop-limit the stop price, for that is where it begins to work."""
+    def _anchor(self, terms: Terms, prices: Prices) -> Decimal | None:
+        """What a limit price is held against, in USD: a fresh mid; for a stop-limit the stop price, for that is where it begins to work."""
         if terms.order_type is OrderType.LIMIT:
-            return self.marks.fresh(terms.symbol, now_ns)
+            return prices[-1][1] if prices and prices[-1][2] <= self._fresh_ms else None
         return terms.stop_price * self.marks.rates[terms.symbol] if terms.price is not None and terms.stop_price is not None else None
 
-    def _case(self, terms: Terms, price: Decimal | None, limits: Limits, now_ns: int) -> Case:
+    def _case(self, terms: Terms, price: Decimal | None, limits: Limits, now_ns: int, prices: Prices) -> Case:
         symbol, quantity, sells = terms.symbol, terms.quantity, terms.side is Side.SELL
         account = self.exposure.look(terms.account)
         holding = account.holdings.get(symbol) or Holding(symbol)
@@ -160,13 +163,16 @@ class Risk:
         added = side - worst if side > worst else ZERO
         reduces = on_side <= -held
         collar = self._collars[symbol]
-        anchor = None if collar is None else self._anchor(terms, now_ns)
+        anchor = None if collar is None else self._anchor(terms, prices)
         measured = not account.unmeasured and symbol in account.var.moves
+        var = self._var(account, holding, side, sells, added) if measured and self._measures and not reduces else ZERO
         habits = self._habits.get(terms.account) if self._watches else None
+        controls = self.controls
+        # By position, in the order of the fields: by name it takes five times as long.
         return Case(
             limits,
-            self.controls.killed(terms.account, symbol),
-            self.controls.blocked(symbol),
+            bool(controls.kills) and controls.killed(terms.account, symbol),
+            symbol in controls.blocks,
             price is not None,
             sells,
             terms.reduce_only,
@@ -174,20 +180,18 @@ class Risk:
             reduces,
             quantity,
             notional,
-            away=ZERO if anchor is None else abs(usd - anchor),
-            collar=None if collar is None or anchor is None else anchor * collar,
-            held=holding.quantity,
-            open_quantity=open_quantity,
-            open_orders=account.orders + 1,
-            worst_side=side if side > ZERO else ZERO,
-            worst_added=added,
-            worst_total=account.worst,
-            equity=account.equity,
-            measured=measured,
-            var=self._var(account, holding, side, sells, added) if measured and self._measures and not reduces else ZERO,
-            in_a_second=1 if habits is None or limits.order_rate_max is None else habits.in_a_second(limits.order_rate_max, now_ns),
-            repeats=1 if habits is None else habits.repeats(terms, limits, now_ns),
-            doubled=habits is not None and habits.doubled(terms, limits, now_ns),
+            ZERO if anchor is None else abs(usd - anchor),
+            None if collar is None or anchor is None else anchor * collar,
+            holding.quantity,
+            open_quantity,
+            account.orders + 1,
+            side if side > ZERO else ZERO,
+            added,
+            account.worst,
+            account.cash + account.value,
+            measured,
+            var,
+            NO_HABITS if habits is None else habits.seen(terms, limits, now_ns),
         )
 
     def _var(self, account: Account, holding: Holding, side: Decimal, sells: bool, added: Decimal) -> Decimal:

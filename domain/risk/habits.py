@@ -1,7 +1,7 @@
 """How an account sends its orders: how many a second, the same one how often. Kept where a limit asks for it; no part of the journal."""
 
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -29,12 +29,28 @@ class Same(msgspec.Struct, gc=False):
     stopped: bool = False
 
 
+class Seen(NamedTuple):
+    """What an order is held against, counted with it."""
+
+    in_a_second: int = 1
+    repeats: int = 1
+    doubled: bool = False
+
+
+NO_HABITS: Final = Seen()
+
+
 class Habits:
     """One account. `look` changes nothing; `passed` is told of every order that was approved."""
 
     def __init__(self) -> None:
         self._paid_until_ns = 0
         self._same: dict[Form, Same] = {}
+
+    def seen(self, terms: Terms, limits: Limits, now_ns: int) -> Seen:
+        rate = limits.order_rate_max
+        in_a_second = 1 if rate is None else self.in_a_second(rate, now_ns)
+        return Seen(in_a_second, self.repeats(terms, limits, now_ns), self.doubled(terms, limits, now_ns))
 
     def in_a_second(self, rate: int, now_ns: int) -> int:
         """How many of `rate` orders a second are used up, with one more."""

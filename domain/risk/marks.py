@@ -2,12 +2,9 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Final
 
 from domain.quotes import Market, Quote
 from domain.values import Side
-
-FOREVER_AGO: Final = -(2**63)
 
 
 class Marks:
@@ -31,10 +28,6 @@ class Marks:
         if self.mids.get(quote.symbol) != usd:
             self.mids[quote.symbol] = usd
             self.version += 1
-
-    def fresh(self, symbol: str, now_ns: int) -> Decimal | None:
-        """The last mid in USD, when it is young enough to hold a price against."""
-        return self.mids[symbol] if now_ns - self.mids_at_ns.get(symbol, FOREVER_AGO) <= self._age_max_ns else None
 
     def touch(self, symbol: str, side: Side, now_ns: int) -> tuple[Decimal, int] | None:
         """The price an aggressive order meets, in its currency, and when it came; None without a quote that is young enough."""

@@ -72,11 +72,19 @@ async def test_the_users_example_becomes_a_fill_a_position_and_a_row(running: Li
             "OrderFilled",
         ]
         assert [event["status"] for event in timeline] == ["new", "risk_checked", "queued", "routed", "routed", "filled"]
-        assert {check["name"] for check in timeline[1]["checks"]} >= {"order_size_limit", "position_limit", "buying_power"}
+        made = {check["name"] for check in timeline[1]["checks"]}
+        assert made == {"price_collar", "order_size_limit", "position_limit", "concentration_limit", "buying_power", "var_limit"}
         assert len(timeline[3]["candidates"]) >= 2
         positions = http.get("/positions/user", params={"min_seq": order["seq"]})
     assert positions.json()["BTCUSDT"]["quantity"] == 0.1
     assert int(positions.headers["As-Of-Seq"]) >= order["seq"]
+
+    with running.client("risk") as http:
+        decision = http.get(f"/risk/decisions/{order_id}").json()
+        history = http.get("/stats").json()["price_history"]
+    assert (decision["approved"], decision["checks"], decision["reference"]) == (True, timeline[1]["checks"], 45000)
+    assert [price["name"] for price in decision["prices"]] == ["mid"]
+    assert (history["scenarios"], history["simulated"], history["to"]) == (30, ["BTCUSDT", "ETHUSDT", "SOLUSDT"], decision["closes_to"])
 
     with running.client("exeq") as http:
         assert http.get(f"/routes/{order_id}").json()["legs"][0]["venue"] == order["routes"][0]["venue"]
