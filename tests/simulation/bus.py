@@ -162,7 +162,7 @@ class Network:
         listeners = self.listeners(subject)
         for subscription in listeners:
             self._carry(sender.name, subscription, Message(subscription.client, subject, payload, reply))
-        if reply and not listeners:
+        if reply and not any(subscription.client.is_connected for subscription in listeners):
             status = {"Status": "503"}
             for subscription in self.listeners(reply):
                 self._carry(sender.name, subscription, Message(subscription.client, reply, b"", "", status))

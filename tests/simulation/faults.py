@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from tests.simulation.house import House
+from tests.simulation.operator import SCOPES
 from tests.simulation.rogue import HABITS
 from tests.simulation.world import Weather
 
@@ -138,11 +139,11 @@ async def append_trouble(house: House, chance: random.Random) -> None:
 
 
 async def stale_reader(house: House, chance: random.Random) -> None:
-    """One service reads the journals late."""
-    name, lag_s = chance.choice(("risk", "exeq", "projector")), chance.choice((0.05, 0.3, 1.0))
-    house.lag[name] = lag_s
-    for journal in house.lives[name].journals:
-        journal.lag_s = lag_s
+    """One service reads all journals, or one of them, late."""
+    name, lag_s = chance.choice(("risk", "exeq", "oms", "projector")), chance.choice((0.05, 0.3, 1.0))
+    ground = house.ground
+    for disk in chance.choice(((ground.orders,), (ground.controls,), tuple(ground.disks))):
+        disk.lags[name] = lag_s
     await asyncio.sleep(2 * chance.random())
     house.be_quick(name)
 
@@ -172,6 +173,19 @@ async def store_trouble(house: House, chance: random.Random) -> None:
         store.down = False
 
 
+async def kill_switch(house: House, chance: random.Random) -> None:
+    """Somebody forbids something, and allows it again: before the trouble ends, so that every order can come to its end."""
+    operator, scope = house.operator, chance.choice(SCOPES)
+    if scope in operator.busy:
+        return
+    operator.busy.add(scope)
+    house.world.fired("kill switch")
+    await operator.throw(scope)
+    await asyncio.sleep(1.5 * chance.random())
+    await operator.arm(scope)
+    operator.busy.discard(scope)
+
+
 FAULTS: dict[str, Fault] = {
     "crash": crash,
     "crash at a step": crash_at_a_step,
@@ -185,5 +199,6 @@ FAULTS: dict[str, Fault] = {
     "stale reader": stale_reader,
     "clock jump": clock_jump,
     "store trouble": store_trouble,
+    "kill switch": kill_switch,
 }
 KINDS = ("drop", "duplicate", "delay", "reorder", *FAULTS)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from adapters.codec import decoder
 from domain.checker import Audit, Send
 from domain.commands import VenueRequest
+from tests.simulation.operator import Operator
 from tests.simulation.services import SERVICES, DataDirectory, Ground, Oms, Process, RiskService
 from tests.simulation.trader import Trader
 from tests.simulation.world import Weather, World
@@ -27,10 +28,10 @@ class House:
         self.dead: list[Process] = []
         self.zombies: list[Oms] = []
         self.sends: list[Send] = []
-        self.lag: dict[str, float] = {}
         self._skew_ns: dict[str, int] = {}
         self._random = world.random("house")
         self._calm = False
+        self.operator = Operator(world, lambda: self.risk)
         self.trader = Trader(world, self._door, lambda: self.ground.orders.head.seq)
 
     async def open(self) -> None:
@@ -45,8 +46,6 @@ class House:
         begun = process.run(process.begin())
         begun.add_done_callback(lambda task: self._begun(process, task))
         await asyncio.sleep(0)
-        for journal in process.journals:
-            journal.lag_s = self.lag.get(name, 0.0)
 
     def _begun(self, process: Process, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -114,9 +113,8 @@ class House:
         self._skew_ns[name] = self.lives[name].clock.skew_ns = int(seconds * 1e9)
 
     def be_quick(self, name: str) -> None:
-        self.lag.pop(name, None)
-        for journal in self.lives[name].journals:
-            journal.lag_s = 0.0
+        for disk in self.ground.disks:
+            disk.lags.pop(name, None)
 
     async def heal(self) -> None:
         """From here on nothing goes wrong any more. Clocks stay wrong: nothing may depend on them."""
@@ -152,6 +150,8 @@ class House:
             request: VenueRequest = _REQUEST.decode(payload)
             verb = subject.rsplit(".", 1)[1]
             self.sends.append(Send(verb, request.order_id, request.route_id, self.ground.orders.head.seq))
+            if verb == "new":
+                self.operator.seen(request)
             self.world.tell("exeq sends %s %s to %s", verb, request.route_id, request.venue)
 
     def unread_errors(self) -> Iterator[tuple[str, BaseException]]:

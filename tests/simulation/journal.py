@@ -28,6 +28,8 @@ class Disk:
         self.lose = 0.0
         self.lose_acks = 0.0
         self.late = 0.0
+        self.lags: dict[str, float] = {}
+        """Services that read late, and by how much."""
 
     @property
     def head(self) -> Head:
@@ -60,7 +62,6 @@ class SimJournal:
         self._client = client
         self._world = disk.world
         self._memory = MemoryJournal(disk.log)
-        self.lag_s = 0.0
 
     async def head(self) -> Head:
         await self._way(READ_S)
@@ -112,7 +113,7 @@ class SimJournal:
                 head = verified(head, stored.seq, stored.n, stored.chain, payload)
                 batch.append(Recorded(head, payload))
             if batch:
-                await self._way(READ_S + self.lag_s)
+                await self._way(READ_S + self._disk.lags.get(self._client.name, 0.0))
                 yield batch
             else:
                 await arrived.wait()

@@ -9,6 +9,7 @@ import domain.venue_reports
 from apps.exeq import doubts
 from apps.exeq.doubts import Doubts
 from apps.exeq.executor import Executor
+from apps.exeq.switch import Switch
 from apps.gateway.session import Sessions
 from apps.oms.sessions import VenueSessions
 from domain.commands import DoubtRoute, ReportKind, RouteOrder
@@ -145,6 +146,11 @@ def _() -> list[Patch]:
         return good(self, command, answer)
 
     return [(Executor, "_settled", settled)]
+
+
+@plant("what was forbidden since it was routed is sent", "kill switch", "delay", "journal slow", "stale reader")
+def _() -> list[Patch]:
+    return [(Switch, "forbids", lambda self, account, symbol, venue=None: None)]
 
 
 # Answers

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextvars
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -12,11 +12,11 @@ from adapters.controls import CONTROL_COMMITS
 from adapters.memory import MemoryOrderStore, MemoryPositions, MemorySnapshots, MemoryWatermark
 from apps.bookkeeper import Bookkeeper
 from apps.commits import Pace
-from apps.controls import controls_into
+from apps.controls import Known, Obedience, connections, controls_into
 from apps.exeq.doubts import Doubts
 from apps.exeq.executor import Executor
 from apps.exeq.router import Router, RoutingRules
-from apps.exeq.switch import Switch
+from apps.exeq.switch import Switch as SendSwitch
 from apps.follower import Follower
 from apps.gateway.feed import Venues
 from apps.gateway.host import VenueHost
@@ -30,19 +30,22 @@ from apps.oms.intake import Intake
 from apps.oms.risk_client import Bounds as RiskBounds
 from apps.oms.risk_client import RiskClient
 from apps.oms.sessions import VenueSessions
+from apps.oms.switch import Switch
 from apps.outbox import Outbox
 from apps.projector.keeping import Keeper
 from apps.projector.positions import PositionsProjection
+from apps.risk.control_log import ControlLog
 from apps.risk.desk import Desk
 from apps.risk.gate import Gate
 from apps.risk.measures import Measures
+from apps.risk.obedience import Obeying, Reports
 from apps.risk.subject import Ear
 from apps.risk.ticks import Ticks
 from apps.risk.wiring import orders_into
 from apps.snapshots import Snapshotter
 from apps.watermark import Mark
 from apps.wiring import follow_ticks, patiently
-from domain.controls import Controls
+from domain.controls import ControlEvent, Controls
 from domain.executions import STATE_VERSION as EXECUTIONS_VERSION
 from domain.executions import Executions, ExecutionsState
 from domain.ports import Head
@@ -107,7 +110,6 @@ class Process:
         self.world = ground.world
         self.client: Client = ground.network.connect(self.name)
         self.clock = SimClock(ground.world.loop)
-        self.journals: list[SimJournal] = []
         self.tasks: list[asyncio.Task[Any]] = []
         self.alive = True
         self.frozen = False
@@ -140,9 +142,18 @@ class Process:
         return Snapshotter(store, self.name, fold, kind, version, every_commits=SNAPSHOT_EVERY_COMMITS, every_s=SNAPSHOT_EVERY_S)
 
     def journal(self, disk: Disk) -> SimJournal:
-        journal = SimJournal(disk, self.client)
-        self.journals.append(journal)
-        return journal
+        return SimJournal(disk, self.client)
+
+    async def follow_controls(self, outbox: Outbox, *taken: Callable[[ControlEvent], None]) -> Known:
+        """As apps.wiring does it."""
+        client: Any = self.client
+        journal = self.journal(self.ground.controls)
+        follower = Follower(journal, CONTROL_COMMITS, controls_into(*taken), after=Head(), wait_s=0)
+        known = Known(journal, follower, connections(client))
+        await Obedience(self.name, follower, outbox).start(client)
+        self.spawn(follower.run())
+        self.spawn(known.run())
+        return known
 
     def freeze(self, *, frozen: bool) -> None:
         """SIGSTOP and SIGCONT: nothing of it runs, while messages pile up and time goes by."""
@@ -175,11 +186,15 @@ class Oms(Process):
         self.risk = RiskClient(client, RiskBounds(budget_s=RISK_BUDGET_S))  # type: ignore[arg-type]
         self.sessions = VenueSessions(client, self.host, market.VENUES, 0)  # type: ignore[arg-type]
         self.intake = Intake(self.host, self.risk, open_orders_max=OPEN_ORDERS_MAX, in_flight_max=IN_FLIGHT_MAX)
+        controls = Controls()
+        switch = Switch(self.host, controls)
+        switch.known = known = await self.follow_controls(outbox, controls.apply, switch.heard)
+        self.intake.forbids, self.intake.informed = switch.forbids, known
         self.host.on_ready = lambda ready: self.sessions.restart() if ready else None
         await self.risk.start()
         await self.sessions.start()
         await CommandDesk(self.host, outbox).start(client, 0)  # type: ignore[arg-type]
-        for coroutine in (outbox.run(), mark.run(), self.host.run(), self.sessions.run()):
+        for coroutine in (outbox.run(), mark.run(), self.host.run(), self.sessions.run(), switch.run()):
             self.spawn(coroutine)
         self.open = True
 
@@ -199,8 +214,9 @@ class RiskService(Process):
         snapshots = self.snapshots(self.risk.fold, RiskState, RISK_STATE_VERSION)
         head = await patiently(lambda: snapshots.recover(orders))
         self.orders = Follower(orders, ORDER_COMMITS, snapshots.whole(orders_into(self.risk)), after=head)
-        blocks = Follower(self.journal(self.ground.controls), CONTROL_COMMITS, controls_into(controls.apply), after=Head(), wait_s=0)
-        gate = Gate(self.orders, blocks, orders, RISK_TTL_S, lambda: client.stats["reconnects"] if client.is_connected else None)
+        journal = self.journal(self.ground.controls)
+        blocks = Follower(journal, CONTROL_COMMITS, controls_into(controls.apply), after=Head(), wait_s=0)
+        gate = Gate(self.orders, blocks, orders, RISK_TTL_S, connections(client))  # type: ignore[arg-type]
         self.gate = gate
         self.spawn(self.orders.run())
         self.spawn(snapshots.run(self.orders))
@@ -210,6 +226,9 @@ class RiskService(Process):
         self.spawn(gate.give_back(self.risk.exposure, measures))
         await Ticks(self.risk, measures, self.world.steady_ns).start(client)  # type: ignore[arg-type]
         await Ear(client, Desk(self.risk, gate, measures), measures, 256).start()  # type: ignore[arg-type]
+        self.obeying = Obeying(client)  # type: ignore[arg-type]
+        self.control_log = ControlLog(journal, CONTROL_COMMITS, blocks, controls)
+        await Reports(client, self.control_log).start()  # type: ignore[arg-type]
 
 
 class Exeq(Process):
@@ -222,18 +241,18 @@ class Exeq(Process):
         venues = {name: Venue(name, v.maker_bps, v.taker_bps, v.symbols) for name, v in market.VENUES.items()}
         executions, rules = Executions(), RoutingRules("lowest_cost", 10_000_000_000)
         routing = Router(venues, market.INSTRUMENTS, quotes, self.clock, rules, executions)
-        switch = Switch(controls, None)
+        switch = SendSwitch(controls, None)
+        routing.killed = switch.venue_killed
         self.executor = Executor(client, outbox, switch, self.clock, executions, routing, 100)
         journal = self.journal(self.ground.orders)
         snapshots = self.snapshots(self.executor.executions, ExecutionsState, EXECUTIONS_VERSION)
         head = await patiently(lambda: snapshots.recover(journal))
         self.orders = Follower(journal, ORDER_COMMITS, snapshots.whole(self.executor.apply), after=head)
-        blocks = Follower(self.journal(self.ground.controls), CONTROL_COMMITS, controls_into(controls.apply), after=Head(), wait_s=0)
-        switch.known = lambda: blocks.caught_up
-        self.executor.caught_up = lambda: self.orders.caught_up and blocks.caught_up
+        switch.known = known = await self.follow_controls(outbox, controls.apply, switch.heard)
+        self.executor.caught_up = lambda: self.orders.caught_up and known()
         self.executor.is_past = self.orders.is_past
         self.executor.failed = self.failed
-        for coroutine in (outbox.run(), blocks.run(), self.orders.run(), self.executor.run(), snapshots.run(self.orders)):
+        for coroutine in (outbox.run(), switch.run(client), self.orders.run(), self.executor.run(), snapshots.run(self.orders)):
             self.spawn(coroutine)
         self.spawn(Doubts(client, self.executor).run())
 
