@@ -140,11 +140,21 @@ async def append_trouble(house: House, chance: random.Random) -> None:
 
 async def stale_reader(house: House, chance: random.Random) -> None:
     """One service reads all journals, or one of them, late."""
-    name, lag_s = chance.choice(("risk", "exeq", "oms", "projector")), chance.choice((0.05, 0.3, 1.0))
+    name, lag_s = chance.choice(("risk", "risk", "exeq", "exeq", "oms", "projector")), chance.choice((0.05, 0.3, 1.0))
     ground = house.ground
     for disk in chance.choice(((ground.orders,), (ground.controls,), tuple(ground.disks))):
         disk.lags[name] = lag_s
     await asyncio.sleep(2 * chance.random())
+    house.be_quick(name)
+
+
+async def slow_start(house: House, chance: random.Random) -> None:
+    """Somebody dies, and who comes after it reads late."""
+    name = chance.choice(("risk", "exeq", "oms"))
+    house.kill(name, "slow start")
+    for disk in house.ground.disks:
+        disk.lags[name] = chance.choice((0.3, 1.0))
+    await asyncio.sleep(1 + chance.random())
     house.be_quick(name)
 
 
@@ -197,6 +207,7 @@ FAULTS: dict[str, Fault] = {
     "journal slow": journal_slow,
     "append trouble": append_trouble,
     "stale reader": stale_reader,
+    "slow start": slow_start,
     "clock jump": clock_jump,
     "store trouble": store_trouble,
     "kill switch": kill_switch,

@@ -152,7 +152,7 @@ def _() -> list[Patch]:
     return [(Exposure, "release_before", lambda self, at_ns: [])]
 
 
-@plant("risk answers before it has read the journal", "crash", "stale reader")
+@plant("risk answers before it has read the journal", "slow start")
 def _() -> list[Patch]:
     return [(Gate, "shut", None)]
 

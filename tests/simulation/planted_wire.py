@@ -97,7 +97,7 @@ def _() -> list[Patch]:
     return [(Executor, "_decide", decide)]
 
 
-@plant("a route that a venue did not answer in time counts as absent")
+@plant("a route that a venue did not answer in time counts as absent", "freeze", "cut", "drop")
 def _() -> list[Patch]:
     good = Doubts._conclusion
 
