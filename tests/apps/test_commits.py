@@ -92,13 +92,15 @@ async def test_while_one_commit_is_in_flight_the_next_one_fills_up() -> None:
         assert s.order == ["a", "b", "c", "d"]
 
 
-async def test_a_commit_gathers_for_a_moment() -> None:
+async def test_after_a_pause_a_commit_goes_at_once_and_the_next_one_gathers_for_a_moment() -> None:
     async with scene(GATHER) as s:
         s.add("a")
-        await asyncio.sleep(0.002)
+        await s.told(1)
         s.add("b")
-        await s.told(2)
-        assert s.commits == [("a", "b")]
+        await asyncio.sleep(0.002)
+        s.add("c")
+        await s.told(3)
+        assert s.commits == [("a",), ("b", "c")]
 
 
 async def test_a_full_commit_does_not_wait() -> None:
