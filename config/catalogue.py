@@ -1,5 +1,6 @@
 """What can be traded and where: instruments.yaml and venues.yaml, checked."""
 
+import os
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -133,8 +134,8 @@ def load_instruments(path: Path | None = None) -> Catalogue:
 
 
 def load_venues(instruments: Mapping[str, Instrument], path: Path | None = None) -> Venues:
-    """venues.yaml, whose symbols must be instruments. ConfigError."""
-    path = path or HERE / "venues.yaml"
+    """venues.yaml, or the file that TRADE_VENUES names, whose symbols must be instruments. ConfigError."""
+    path = path or Path(os.environ.get("TRADE_VENUES") or HERE / "venues.yaml")
     file = validated(VenuesFile, read_mapping(path), lambda _: str(path))
     for name, section in file.venues.items():
         for symbol in () if section.symbols == "all" else section.symbols:

@@ -112,7 +112,6 @@ class OmsSettings(Settings):
         "questdb.flush_interval_sec": _WRITTEN_BY_PROJECTOR,
         "risk_service.url": "oms asks risk over NATS, on risk.check.order",
         "risk_service.check_endpoint": "oms asks risk over NATS, on risk.check.order",
-        "order_management.reconcile_positions_interval_sec": "positions carry the journal's sequence; trade replay positions compares them",
         "performance.latency_sla_ms": _A_GOAL,
         "performance.max_latency_ms": _A_GOAL,
     }

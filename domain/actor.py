@@ -7,12 +7,13 @@ from typing import Any
 from domain import commands as c
 from domain import events as e
 from domain.deciding import Events, must, refused
-from domain.legs import absent, doubted, not_sent
+from domain.doubts import absent, confirmed, doubted, set_aside, settled
+from domain.legs import not_sent
 from domain.lifecycle import UNROUTED, State, step
 from domain.order import Asked, Order, evolve
 from domain.replacing import replace
 from domain.values import ZERO, bounded
-from domain.venue_reports import reported, set_aside
+from domain.venue_reports import reported
 
 __all__ = ["Events", "decide", "evolve", "same_terms"]
 
@@ -24,7 +25,7 @@ def decide(order: Order | None, command: c.OrderCommand, now_ns: int) -> Events:
     if isinstance(command, c.SubmitOrder):
         return () if order else _submit(command, now_ns)
     if isinstance(command, c.SetReportAside):
-        return (set_aside(order, command, now_ns),)
+        return set_aside(order, command, now_ns)
     assert order is not None, f"the host looks orders up before it asks: {command.order_id}"
     return COMMANDS[type(command)](order, command, now_ns)
 
@@ -145,5 +146,7 @@ COMMANDS: dict[type[c.OrderCommand], Callable[[Order, Any, int], Events]] = {
     c.RouteOrder: _route,
     c.RefuseRoute: not_sent,
     c.DoubtRoute: doubted,
+    c.ConfirmRoute: confirmed,
+    c.SettleOrder: settled,
     c.RouteAbsent: absent,
 }

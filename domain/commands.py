@@ -95,10 +95,42 @@ class RefuseRoute(Command, frozen=True, kw_only=True, tag="refuse_route", gc=Fal
 
 
 class DoubtRoute(Command, frozen=True, kw_only=True, tag="doubt_route", gc=False):
-    """A venue has not answered for a route within its deadline."""
+    """A venue has not answered for a route within its deadline; `anyway`: whatever it said before, it went away or cannot be understood."""
 
     route_id: str
     reason: str
+    anyway: bool = False
+
+
+class ConfirmRoute(Command, frozen=True, kw_only=True, tag="confirm_route", gc=False):
+    """Evidence: the venue, asked for the route, says that it works. `cancelling`: its cancel has not been answered yet."""
+
+    route_id: str
+    venue_order_id: str = ""
+    cancelling: bool = False
+
+
+class Outcome(StrEnum):
+    """What an operator found out at the venue."""
+
+    NEVER_ARRIVED = "never_arrived"
+    CANCELLED = "cancelled"
+    WORKING = "working"
+    FILLED = "filled"
+
+
+class SettleOrder(Command, frozen=True, kw_only=True, tag="settle", gc=False):
+    """An operator's word on an order in doubt. Only `filled` has a trade; `route_id` may be left out where only one leg can be meant."""
+
+    outcome: Outcome
+    who: str
+    reason: str
+    route_id: str | None = None
+    venue_order_id: str = ""
+    exec_id: str = ""
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+    fee: Decimal | None = None
 
 
 class RouteAbsent(Command, frozen=True, kw_only=True, tag="route_absent", gc=False):
@@ -122,7 +154,7 @@ class ReportKind(StrEnum):
 
 
 class VenueReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One execution report as it travels on `fills.<account>`. `report_seq` has no holes per venue and shard.
+    """One execution report as it travels on `fills.<account>`. `report_seq` has no holes per venue and shard; 0 is no number.
 
     A correction names in `ref_exec_id` the trade that it stands for; a replaced order says its terms.
     """
@@ -171,11 +203,12 @@ class VenueRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class SetReportAside(Command, frozen=True, kw_only=True, tag="set_report_aside", gc=False):
-    """A venue's report of which only the number can be read, whatever was asked of the venue. `report` is its text."""
+    """A venue said something that nobody may apply, whatever was asked of it, and that may have been a trade. `report` is its text."""
 
     venue: str
-    report_seq: int
     report: str
+    report_seq: int = 0
+    reason: str = "unreadable"
 
 
 OrderCommand = (
@@ -186,7 +219,9 @@ OrderCommand = (
     | RouteOrder
     | RefuseRoute
     | DoubtRoute
+    | ConfirmRoute
     | RouteAbsent
+    | SettleOrder
     | VenueReport
     | SetReportAside
 )

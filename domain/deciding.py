@@ -32,7 +32,7 @@ def quarantined(report: VenueReport, status: State, reason: str, now: int) -> e.
         status=status,
         reason=reason,
         venue=report.venue,
-        report_seq=report.report_seq,
+        report_seq=report.report_seq or None,
         report=msgspec.json.encode(report).decode(),
     )
 

@@ -99,7 +99,7 @@ class RouteAcknowledged(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     route_id: str
     venue: str
     venue_order_id: str
-    report_seq: int
+    report_seq: int | None = None
 
 
 class RouteClosed(Fact, frozen=True, kw_only=True, tag=True, gc=False):
@@ -116,6 +116,16 @@ class OrderInDoubt(Fact, frozen=True, kw_only=True, tag=True, gc=False):
 
     route_id: str
     venue: str
+    reason: str
+
+
+class DoubtSettled(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    """An operator's word on an order in doubt, before what follows from it. `outcome`: never_arrived, cancelled, working or filled."""
+
+    route_id: str
+    venue: str
+    outcome: str
+    who: str
     reason: str
 
 
@@ -166,7 +176,7 @@ class CancelRequested(Fact, frozen=True, kw_only=True, tag=True, gc=False):
 class CancelRejected(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     reason: str
     venue: str
-    report_seq: int
+    report_seq: int | None = None
 
 
 class ReplaceRequested(Fact, frozen=True, kw_only=True, tag=True, gc=False):
@@ -210,7 +220,7 @@ class ReplaceRejected(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     leaves_quantity: Decimal
     reference: Decimal | None = None
     venue: str
-    report_seq: int
+    report_seq: int | None = None
 
 
 class ReplaceRefused(Fact, frozen=True, kw_only=True, tag=True, gc=False):
@@ -254,7 +264,7 @@ class ReportQuarantined(Fact, frozen=True, kw_only=True, tag=True, gc=False):
 
     reason: str
     venue: str
-    report_seq: int
+    report_seq: int | None = None
     report: str
 
 
@@ -281,6 +291,7 @@ OrderEvent = (
     | RouteAcknowledged
     | RouteClosed
     | OrderInDoubt
+    | DoubtSettled
     | OrderFilled
     | TradeBusted
     | CancelRequested

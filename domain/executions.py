@@ -1,13 +1,14 @@
 """What exeq knows of every open order: a fold of the journal that says what to route, what to send and what to cancel."""
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
 from domain import events as e
 from domain.commands import VenueRequest
-from domain.lifecycle import CLOSED
+from domain.lifecycle import CLOSED, State
 from domain.queue import PriorityQueue
 from domain.venue_health import VenueHealth
 
@@ -36,6 +37,7 @@ class Working(msgspec.Struct, array_like=True, gc=False):
     cancelling: bool = False
     tried: tuple[str, ...] = ()
     replacing: e.ReplaceRequested | None = None
+    in_doubt: bool = False
 
 
 class ExecutionsState(msgspec.Struct, frozen=True, gc=False):
@@ -88,11 +90,14 @@ class Executions:
                 self._route(event)
             case e.RouteAcknowledged() | e.OrderFilled() | e.RouteClosed():
                 if working := self.working.get(event.order_id):
+                    working.in_doubt = event.status is State.IN_DOUBT
                     self._answer(working, event)
             case e.CancelRequested():
                 self._cancel(event.order_id)
             case e.CancelRejected():
                 self._keep(event.order_id)
+            case e.OrderInDoubt() if working := self.working.get(event.order_id):
+                working.in_doubt = True
             case e.ReplaceRequested():
                 self._replace(event)
             case e.OrderReplaced():
@@ -147,6 +152,7 @@ class Executions:
     def _cancel(self, order_id: str) -> None:
         if working := self.working.get(order_id):
             working.cancelling = True
+            working.in_doubt = False
             self.to_cancel.extend(self._request(working.terms, leg) for leg in working.legs)
 
     def _keep(self, order_id: str) -> None:
@@ -217,6 +223,23 @@ class Executions:
             for leg in working.legs
             if leg.route_id not in working.answered
         ]
+
+    def open_legs(self) -> Iterator[VenueRequest]:
+        """Every leg of every open order, answered or not."""
+        return (self._request(working.terms, leg) for working in self.working.values() for leg in working.legs)
+
+    def doubtful(self) -> Iterator[VenueRequest]:
+        """Every leg of the orders that are in doubt."""
+        return (self._request(working.terms, leg) for working in self.working.values() if working.in_doubt for leg in working.legs)
+
+    def doubtful_count(self) -> int:
+        return sum(working.in_doubt for working in self.working.values())
+
+    def is_doubtful(self, order_id: str) -> bool:
+        return (working := self.working.get(order_id)) is not None and working.in_doubt
+
+    def is_cancelling(self, order_id: str) -> bool:
+        return (working := self.working.get(order_id)) is not None and working.cancelling
 
     def uncancelled(self) -> list[VenueRequest]:
         """Every leg whose cancel the venue has neither done nor refused."""

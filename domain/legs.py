@@ -85,10 +85,6 @@ def silent(route: Route) -> bool:
     return route.live and not route.venue_order_id and not route.cum_quantity
 
 
-def _silent_route(order: Order, route_id: str) -> Route | None:
-    return next((route for route in order.routes if route.route_id == route_id and silent(route)), None)
-
-
 def not_sent(order: Order, command: c.RefuseRoute, now: int) -> Events:
     """exeq had no venue for the order, or (with a `route_id`) did not send what had been routed."""
     if order.status is State.REJECTED and order.source == "exeq":
@@ -108,24 +104,3 @@ def _route_not_sent(order: Order, command: c.RefuseRoute, route_id: str, now: in
     if order.closed or route is None or not silent(route):
         return (refused(order, "venue_reject", "exeq", command.reason, now),)
     return leg_ended(order, route, e.OrderRejected, now, source="exeq", reason=command.reason, found=command.detail)
-
-
-def doubted(order: Order, command: c.DoubtRoute, now: int) -> Events:
-    """Only a route that nobody has said a word about can be in doubt; once is enough."""
-    route = _silent_route(order, command.route_id)
-    if route is None or order.status is State.IN_DOUBT:
-        return ()
-    status = step(order.status, "no_answer")
-    if status is None:
-        return (refused(order, "no_answer", "exeq", command.reason, now),)
-    return (
-        e.OrderInDoubt(order_id=order.order_id, at=now, status=status, route_id=route.route_id, venue=route.venue, reason=command.reason),
-    )
-
-
-def absent(order: Order, command: c.RouteAbsent, now: int) -> Events:
-    """Evidence settles a doubt, never a timer: the venue does not have the order, so the route never arrived."""
-    route = _silent_route(order, command.route_id)
-    if route is None or order.status is not State.IN_DOUBT:
-        return ()
-    return leg_ended(order, route, e.OrderRejected, now, source="exeq", reason="never_arrived", found=command.evidence)

@@ -136,7 +136,7 @@ def replaced(order: Order, report: c.VenueReport, now: int) -> Events:
             reference=asked.reference if asked else _reference(order, said, None),
             route_id=report.route_id,
             venue=report.venue,
-            report_seq=report.report_seq,
+            report_seq=report.report_seq or None,
         ),
     )
 
@@ -164,6 +164,6 @@ def replace_rejected(order: Order, report: c.VenueReport, now: int) -> Events:
             leaves_quantity=order.leaves_quantity,
             reference=order.reference,
             venue=report.venue,
-            report_seq=report.report_seq,
+            report_seq=report.report_seq or None,
         ),
     )

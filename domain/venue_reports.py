@@ -8,7 +8,7 @@ from functools import reduce
 import msgspec
 
 from domain import events as e
-from domain.commands import ReportKind, SetReportAside, VenueReport
+from domain.commands import ReportKind, VenueReport
 from domain.deciding import Events, must, quarantined, refused, traded, works_on
 from domain.legs import Ending, leg_ended
 from domain.lifecycle import CLOSED, State, step
@@ -23,12 +23,6 @@ def reported(order: Order | None, report: VenueReport, now: int) -> Events:
     if order is None:
         return (quarantined(report, State.NEW, "unknown_order", now),)
     return REPORTS[report.report](order, report, now)
-
-
-def set_aside(order: Order | None, command: SetReportAside, now: int) -> e.ReportQuarantined:
-    """Only its number could be read: its text is kept, and those behind it have their turn."""
-    status = order.status if order else State.NEW
-    return e.ReportQuarantined(at=now, status=status, reason="unreadable", **msgspec.structs.asdict(command))
 
 
 def _accepted(order: Order, report: VenueReport, now: int) -> Events:
@@ -47,7 +41,7 @@ def _accepted(order: Order, report: VenueReport, now: int) -> Events:
             route_id=report.route_id,
             venue=report.venue,
             venue_order_id=report.venue_order_id,
-            report_seq=report.report_seq,
+            report_seq=report.report_seq or None,
         ),
     )
 
@@ -107,7 +101,7 @@ def _booked(order: Order, report: VenueReport, now: int) -> Events:
         exec_id=report.exec_id,
         venue=report.venue,
         route_id=report.route_id,
-        report_seq=report.report_seq,
+        report_seq=report.report_seq or None,
         late=order.closed,
         overfill=cum > order.quantity,
         corrects=report.ref_exec_id or None,
@@ -174,7 +168,7 @@ def _busted(order: Order, seen: Trade, report: VenueReport, now: int) -> e.Trade
         fee=seen.fee,
         exec_id=seen.exec_id,
         venue=seen.venue,
-        report_seq=report.report_seq,
+        report_seq=report.report_seq or None,
     )
 
 
@@ -198,7 +192,7 @@ def _ended(order: Order, report: VenueReport, now: int) -> Events:
     if kind is e.OrderCancelled and order.expiring:
         kind = e.OrderExpired
     reason = report.reason or str(report.report)
-    return leg_ended(order, route, kind, now, source="venue", reason=reason, report_seq=report.report_seq)
+    return leg_ended(order, route, kind, now, source="venue", reason=reason, report_seq=report.report_seq or None)
 
 
 def _cancel_rejected(order: Order, report: VenueReport, now: int) -> Events:
@@ -208,7 +202,7 @@ def _cancel_rejected(order: Order, report: VenueReport, now: int) -> Events:
         return ()
     return (
         e.CancelRejected(
-            order_id=order.order_id, at=now, status=status, reason=report.reason, venue=report.venue, report_seq=report.report_seq
+            order_id=order.order_id, at=now, status=status, reason=report.reason, venue=report.venue, report_seq=report.report_seq or None
         ),
     )
 

@@ -164,7 +164,29 @@ def _no_route(words: list[str], _: Order | None) -> c.RefuseRoute:
 
 
 def _doubt(words: list[str], _: Order | None) -> c.DoubtRoute:
-    return c.DoubtRoute(order_id=given.ORDER_ID, route_id=words[0], reason="no_answer")
+    """`doubt R1`, or `doubt R1 disconnected` for one that may have spoken."""
+    reason = words[1] if len(words) > 1 else "no_answer"
+    return c.DoubtRoute(order_id=given.ORDER_ID, route_id=words[0], reason=reason, anyway=len(words) > 1)
+
+
+def _confirm(words: list[str], _: Order | None) -> c.ConfirmRoute:
+    return c.ConfirmRoute(order_id=given.ORDER_ID, route_id=words[0], cancelling="cancelling" in words)
+
+
+def _quarantine(words: list[str], _: Order | None) -> c.SetReportAside:
+    return c.SetReportAside(order_id=given.ORDER_ID, venue=words[0], reason=words[1], report="as it came", report_seq=7)
+
+
+def _settle(words: list[str], _: Order | None) -> c.SettleOrder:
+    """`settle cancelled`, `settle filled 4 @49`; more words are `R2` or `field=value`."""
+    known: dict[str, object] = {}
+    outcome, *rest = words
+    if outcome == "filled":
+        known["quantity"], known["price"], *rest = Decimal(rest[0]), Decimal(rest[1][1:]), *rest[2:]
+    for word in rest:
+        name, _, value = word.partition("=")
+        known |= {"fee": Decimal(value)} if name == "fee" else {name: value} if value else {"route_id": name}
+    return c.SettleOrder(order_id=given.ORDER_ID, outcome=c.Outcome(outcome), who="ann", reason="asked the venue", **known)  # type: ignore[arg-type]
 
 
 def _absent(words: list[str], _: Order | None) -> c.RouteAbsent:
@@ -180,6 +202,9 @@ VERBS: dict[str, Callable[[list[str], Order | None], c.OrderCommand]] = {
     "expire": _expire,
     "doubt": _doubt,
     "absent": _absent,
+    "confirm": _confirm,
+    "quarantine": _quarantine,
+    "settle": _settle,
 }
 REPORTS = {"ack": "accepted", "reject": "rejected", "venue_cancelled": "cancelled", "correct": "correction"}
 

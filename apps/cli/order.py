@@ -11,6 +11,7 @@ from apps.cli import show, story
 from apps.cli.addresses import find
 from apps.cli.client import Answer, Oms, to_stderr
 from apps.cli.options import AtSeq, DataDir, Json, OnlySymbol, OrderId, PortOffset, identifier, symbol_name
+from apps.cli.settle import settle
 from apps.cli.trouble import Refused, WrongUsage
 from domain.lifecycle import State
 from domain.values import NUMBER, OrderType, Side, TimeInForce
@@ -227,6 +228,9 @@ def cancel(
         show.card((name, value) for name, value in answer.object().items() if name in CANCEL_FIELDS)
     if answer.status == 202:
         show.hint(f"The venue has been asked; see what it says: trade order events {order_id}")
+
+
+app.command()(settle)
 
 
 @app.command()

@@ -39,6 +39,12 @@ class Rebuilt:
         self._journal = journal
         self._progress = progress
 
+    def begin(self, head: Head, book: Book) -> None:
+        """From a saved fold instead of the journal's beginning."""
+        self.head, self.book = head, book
+        for position in book.positions.values():
+            self.accounts.setdefault(position.account, {})[position.symbol] = position
+
     async def advance(self, until: int) -> None:
         """Fold on, up to and including sequence `until`, which must be in the journal. Corrupt, Unavailable."""
         if until <= self.head.seq:

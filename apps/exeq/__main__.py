@@ -1,6 +1,5 @@
 """`python -m apps.exeq`: execution, wired so that it can be read aloud."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -13,21 +12,19 @@ from apps.durations import Hops
 from apps.exeq import local, measures
 from apps.exeq.doubts import Doubts
 from apps.exeq.executor import Executor
-from apps.exeq.router import Router, RoutingRules
+from apps.exeq.router import Router
 from apps.exeq.routes import router
+from apps.exeq.rules import routed_venue, routing_rules
 from apps.exeq.switch import Switch
 from apps.follower import Follower
 from apps.outbox import Outbox
 from apps.service import Chassis, Service, run_service
-from config.catalogue import VenueSettings, load_instruments, load_venues
+from config.catalogue import load_instruments, load_venues
 from config.loading import load_exeq
-from config.sections import RoutingSection
 from config.settings import ExeqSettings
-from config.text import ConfigError
 from domain.controls import Controls
 from domain.executions import STATE_VERSION, Executions, ExecutionsState
 from domain.quotes import Market
-from domain.routing import Venue
 
 
 async def build(chassis: Chassis[ExeqSettings]) -> Service:
@@ -81,36 +78,6 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
     routes = router(executor, market, clock)
     routes.include_router(local.router(switch, outbox, Scopes(instruments, venues), clock))
     return Service(router=routes, stats=stats)
-
-
-def routed_venue(venue: VenueSettings) -> Venue:
-    """A venue of the catalogue as routing knows it."""
-    return Venue(
-        venue.name,
-        venue.maker_bps,
-        venue.taker_bps,
-        venue.symbols,
-        venue.orders_per_sec,
-        venue.burst,
-        int(venue.answer_deadline_ms * 1e6),
-        venue.session == "plain",
-    )
-
-
-def routing_rules(section: RoutingSection, venues: Mapping[str, Venue]) -> RoutingRules:
-    """What the two configuration files say together. ConfigError."""
-    pin = section.pinned_venue
-    if section.policy == "pinned" and pin not in venues:
-        raise ConfigError(f"routing.pinned_venue: {pin or 'is missing'}; the policy pinned needs one of {', '.join(sorted(venues))}")
-    alone = [name for name, venue in venues.items() if venue.plain]
-    if alone and len(venues) > 1 and (section.policy != "pinned" or [pin] != alone):
-        raise ConfigError(
-            f"routing.policy: {alone[0]} has session: plain, so its program takes every order there is: make it the only venue, "
-            f"or set policy: pinned and pinned_venue: {alone[0]}, and the others only show their quotes"
-        )
-    return RoutingRules(
-        section.policy, int(section.max_quote_age_sec * 1e9), pin, hold=section.no_venue == "hold", health=section.venue_health == "counted"
-    )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from apps.exeq.switch import Switch
 from apps.failpoint import failpoint
 from apps.follower import Applied
 from apps.outbox import Outbox
-from domain.commands import DoubtRoute, RefuseRoute, RouteAbsent, RouteOrder, VenueRequest
+from domain.commands import ConfirmRoute, DoubtRoute, RefuseRoute, RouteAbsent, RouteOrder, VenueRequest
 from domain.events import OrderEvent, OrderSubmitted
 from domain.executions import Executions
 from domain.ports import Clock, Unavailable
@@ -36,7 +36,7 @@ HOLD_S: Final = 0.5
 LOOKED_AT_MAX: Final = 1024
 """Orders looked at in one go; those behind them in the queue wait for their turn even when they could be routed."""
 
-Command = RouteOrder | RefuseRoute | DoubtRoute | RouteAbsent
+Command = RouteOrder | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent
 
 
 class Answer(msgspec.Struct):

@@ -26,7 +26,7 @@ def series(executor: Executor, doubts: Doubts, switch: Switch, controls: Control
     yield gauge("exeq_queue_depth", "Orders that wait for a route", len(executions.queue))
     yield gauge("exeq_queue_oldest_seconds", "How long the oldest of them has waited", (now - oldest) / 1e9 if oldest is not None else 0)
     yield gauge("exeq_orders_held", "Orders that no venue may take now", executor.held)
-    yield gauge("exeq_orders_in_doubt", "Routes about which a venue is silent", doubts.stats()["in_doubt"])
+    yield gauge("exeq_orders_in_doubt", "Orders whose venue left them open", doubts.in_doubt)
     yield gauge("exeq_routes_working", "Routes at a venue", {name: working[name] for name in names}, "venue")
     yield gauge("exeq_routes_unanswered", "Routes without a first word", {name: waiting[name] for name in names}, "venue")
     yield gauge("exeq_venue_open", "1 while orders may go there", open_to, "venue")

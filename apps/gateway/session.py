@@ -32,6 +32,10 @@ class Resend(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
     first: int
 
 
+class Hello(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="hello"):
+    """Is anybody there?"""
+
+
 class OpenOrders(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="orders"):
     after: int = 0
     limit: int = PAGE_MAX
@@ -41,7 +45,7 @@ class OneOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
     route_id: str
 
 
-_ASKED: Final = decoder(Resend | OpenOrders | OneOrder)
+_ASKED: Final = decoder(Resend | Hello | OpenOrders | OneOrder)
 
 
 class Sessions:
@@ -70,9 +74,11 @@ class Sessions:
         with contextlib.suppress(Exception):  # a callback of the client must not raise; who asked will ask again
             await message.respond(encode(answer))
 
-    async def _answer(self, host: VenueHost, shard: int, asked: Resend | OpenOrders | OneOrder) -> dict[str, object]:
+    async def _answer(self, host: VenueHost, shard: int, asked: Resend | Hello | OpenOrders | OneOrder) -> dict[str, object]:
         if isinstance(asked, Resend):
             return self._resend(host, shard, asked.first)
+        if isinstance(asked, Hello):
+            return {"last": host.reports.last(shard), "ready": host.ready.is_set()}
         await self._intake.heard_all()
         if isinstance(asked, OpenOrders):
             return await host.ask(lambda: {"last": host.reports.last(shard)} | open_orders(host, asked.after, asked.limit, shard))

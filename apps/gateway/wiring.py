@@ -43,7 +43,8 @@ TRY_AGAIN_S: Final = 0.5
 async def build(chassis: Chassis[GatewaySettings]) -> Service:
     settings, clock = chassis.settings, SystemClock()
     instruments = load_instruments().instruments
-    venues, simulated = load_venues(instruments)
+    listed, simulated = load_venues(instruments)
+    venues = {name: venue for name, venue in listed.items() if venue.session == "full"}  # a plain one is a program of its own
     rows = recorded_quotes(settings.quotes.file, instruments) if settings.quotes.file else None
 
     client = await wiring.connect(chassis)

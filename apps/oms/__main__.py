@@ -1,7 +1,7 @@
 """`python -m apps.oms`: the order management service, wired so that it can be read aloud."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -13,8 +13,9 @@ from adapters.codec import ORDER_COMMITS
 from apps import metrics as metrics_page
 from apps import wiring
 from apps.beside import Beside
+from apps.exeq.rules import routed_venue
 from apps.host import Host, Landed
-from apps.oms import admin
+from apps.oms import admin, settling
 from apps.oms.accounts import Accounts
 from apps.oms.admin import Admin
 from apps.oms.body import TermsReader
@@ -24,12 +25,14 @@ from apps.oms.expirer import Expirer
 from apps.oms.intake import Intake
 from apps.oms.metrics import OmsMetrics
 from apps.oms.notices import Notices
+from apps.oms.plain import PlainVenues
 from apps.oms.reads import Reads
 from apps.oms.replaces import Replaces
 from apps.oms.risk_client import Bounds, PlainOrder, RiskClient
 from apps.oms.routes import router
 from apps.oms.sessions import VenueSessions
 from apps.oms.switch import Switch
+from apps.oms.upkeep import PositionsUpkeep
 from apps.outbox import Outbox
 from apps.past import asking
 from apps.past.asking import PastBeside
@@ -68,20 +71,13 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     chassis.ready.depend("journal's answers", host.distrusted)
     risk = RiskClient(client, _bounds(settings))
     outbox = Outbox(client)
-    sessions = VenueSessions(client, host, venues, settings.journal.shard)
+    sessions = _sessions(client, host, venues, shard)
     orders = settings.order_management
     intake = Intake(host, risk, open_orders_max=orders.max_open_orders_per_account, in_flight_max=orders.intake_max)
 
-    def on_ready(ready: bool) -> None:
-        chassis.ready.set("journal", ready, "recovering")
-        metrics.ready(ready)
-        if ready:
-            sessions.restart()
-            expirer.restart()
-
     switch = await _obey(chassis, client, host, intake, outbox)
     expirer = Expirer(host, clock, _timeout_ns(settings), _calendars(venues.values()))
-    host.on_ready, host.on_append = on_ready, metrics.appended
+    host.on_ready, host.on_append = _on_ready(chassis, metrics, sessions, expirer), metrics.appended
     host.on_landed = partial(_on_landed, Notices(outbox, metrics), expirer)
     await risk.start()
     await sessions.start()
@@ -92,12 +88,17 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
         chassis.spawn(runs(), name)
     chassis.spawn(_await_risk(chassis, risk, instruments), "first word from risk")
     past, verification = _beside(settings)
+    positions_upkeep = PositionsUpkeep(float(orders.reconcile_positions_interval_sec), chassis.registry)
+    chassis.spawn(positions_upkeep.run(), "positions upkeep")
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, PastBeside(past))
-    routes = router(host, Reads(host, journal), accounts, Replaces(host, risk, instruments, intake.forbidden))
+    reads = Reads(host, journal)
+    routes = router(host, reads, accounts, Replaces(host, risk, instruments, intake.forbidden))
     routes.include_router(admin.router(Admin(verification)))
+    routes.include_router(settling.router(host, reads))
 
     async def stop_intake() -> None:
         intake.stopping = True
+        positions_upkeep.stop()
         for program in filter(None, (past, verification)):
             program.stop()
 
@@ -105,7 +106,7 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     return Service(
         router=routes,
         fast={("POST", "/orders"): Door(_reader(settings, instruments), intake, clock, metrics)},
-        stats=partial(_stats, metrics, host, intake, risk, sessions, outbox, switch),
+        stats=lambda: _stats(metrics, host, intake, risk, sessions, outbox, switch) | {"positions_upkeep": positions_upkeep.stats()},
         stop_intake=stop_intake,
     )
 
@@ -118,6 +119,22 @@ async def _obey(chassis: Chassis[OmsSettings], client: Client, host: Host, intak
     intake.forbids, intake.informed = switch.forbids, known
     chassis.spawn(switch.run(), "what is forbidden")
     return switch
+
+
+def _on_ready(chassis: Chassis[OmsSettings], metrics: OmsMetrics, sessions: VenueSessions, expirer: Expirer) -> Callable[[bool], None]:
+    def on_ready(ready: bool) -> None:
+        chassis.ready.set("journal", ready, "recovering")
+        metrics.ready(ready)
+        if ready:
+            sessions.restart()
+            expirer.restart()
+
+    return on_ready
+
+
+def _sessions(client: Client, host: Host, venues: Mapping[str, VenueSettings], shard: int) -> VenueSessions:
+    plain = PlainVenues(host, map(routed_venue, venues.values()))
+    return VenueSessions(client, host, [name for name, venue in venues.items() if venue.session == "full"], shard, plain)
 
 
 def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument]) -> TermsReader:

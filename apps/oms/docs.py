@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import Path, Query
 
 from apps.problem import problem_doc
+from domain.commands import Outcome
 from domain.values import IDENTIFIER, NUMBER, SYMBOL, OrderType, Side, TimeInForce
 
 Documented = dict[int | str, dict[str, Any]]
@@ -106,6 +107,35 @@ REPLACE_DOC: Final[dict[str, Any]] = {
         400: problem_doc("`malformed`, with a pointer to the field"),
         409: problem_doc("`illegal_transition`, with the `state` and the `reason` that do not allow it"),
         422: problem_doc("The new terms cannot trade, or risk would not have them"),
+        **NOT_FOUND,
+        **UNAVAILABLE,
+    },
+}
+
+_SETTLE_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["outcome", "who", "reason"],
+    "properties": {
+        "outcome": {"enum": [str(outcome) for outcome in Outcome]},
+        "who": {"type": "string", "minLength": 1, "maxLength": 200},
+        "reason": {"type": "string", "minLength": 1, "maxLength": 200},
+        "route_id": {**_ID, "description": "Which leg, where several may be meant."},
+        "venue_order_id": {**_ID, "description": "With working: the venue's own number."},
+        "exec_id": {**_ID, "description": "With filled: the venue's id of the trade."},
+        "quantity": _OPTIONAL_NUMBER,
+        "price": _OPTIONAL_NUMBER,
+        "fee": _OPTIONAL_NUMBER,
+    },
+    "example": {"outcome": "never_arrived", "who": "ann", "reason": "the venue's desk has no such order"},
+}
+SETTLE_DOC: Final[dict[str, Any]] = {
+    "openapi_extra": {"requestBody": {"required": True, "content": {"application/json": {"schema": _SETTLE_SCHEMA}}}},
+    "responses": {
+        200: {"description": "The order, settled."},
+        400: problem_doc("`malformed`, with a pointer to the field"),
+        409: problem_doc("`illegal_transition`: it is not in doubt, or its leg must be named"),
+        422: problem_doc("`quantity_too_large`: more than the order has left"),
         **NOT_FOUND,
         **UNAVAILABLE,
     },

@@ -27,6 +27,7 @@ class OmsMetrics:
         self._size = Histogram("oms_commit_events", "Events in one commit.", buckets=COMMIT_BUCKETS, registry=registry)
         self._events = Counter("oms_events", "Events made durable.", registry=registry)
         self._refused = Counter("oms_transitions_refused", "Steps that the table lacks.", ["trigger"], registry=registry)
+        self._doubted = Counter("oms_orders_doubted", "Orders that came to be in doubt.", ["reason"], registry=registry)
         self._quarantined = Counter("oms_reports_quarantined", "Venue reports nobody may apply yet.", ["reason"], registry=registry)
         self._ready = Gauge("oms_ready", "1 while memory equals the journal.", registry=registry)
         self._recent: deque[float] = deque(maxlen=RECENT_MAX)
@@ -58,6 +59,9 @@ class OmsMetrics:
 
     def transition_refused(self, trigger: str) -> None:
         self._refused.labels(trigger).inc()
+
+    def doubted(self, reason: str) -> None:
+        self._doubted.labels(reason).inc()
 
     def quarantined(self, reason: str) -> None:
         self._quarantined.labels(reason).inc()

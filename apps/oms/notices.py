@@ -10,7 +10,7 @@ from apps.host import Landed
 from apps.oms.metrics import OmsMetrics
 from apps.outbox import Outbox
 from domain.actor import Events
-from domain.events import OrderFilled, ReportQuarantined, TransitionRefused
+from domain.events import OrderFilled, OrderInDoubt, ReportQuarantined, TransitionRefused
 from domain.lifecycle import CLOSED, State
 from domain.values import ZERO, OrderType, Side, divide
 
@@ -75,5 +75,8 @@ class Notices:
         elif type(event) is ReportQuarantined:
             self._metrics.quarantined(event.reason)
             log.error("venue report quarantined", order_id=event.order_id, venue=event.venue, reason=event.reason, report=event.report)
+        elif type(event) is OrderInDoubt:
+            self._metrics.doubted(event.reason)
+            log.error("order in doubt", order_id=event.order_id, route_id=event.route_id, venue=event.venue, reason=event.reason)
         elif type(event) is OrderFilled and (event.late or event.overfill):
             log.error("unexpected fill booked", order_id=event.order_id, exec_id=event.exec_id, late=event.late, overfill=event.overfill)

@@ -5,6 +5,7 @@ moment asks the gateway to send again from there.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -16,7 +17,8 @@ from nats.aio.msg import Msg
 from adapters import bus
 from adapters.codec import decoder, encode
 from apps.host import Host, Landed
-from domain.commands import SetReportAside, VenueReport
+from apps.oms.plain import PlainVenues
+from domain.commands import ReportKind, SetReportAside, VenueReport
 from domain.ports import Unavailable
 
 log = structlog.get_logger()
@@ -28,6 +30,9 @@ ASK_TIMEOUT_S: Final = 1.0
 UNREADABLE_MAX: Final = 3
 """So often a report may come that cannot be read; then it is set aside in the journal, and those behind it have their turn."""
 REPORT_CHARACTERS_MAX: Final = 10_000
+
+TRADES: Final = (ReportKind.FILL, ReportKind.BUST, ReportKind.CORRECTION)
+"""Facts that are looked at again when they come again: the same id must say the same."""
 
 _REPORT: Final = decoder(VenueReport)
 
@@ -56,10 +61,12 @@ _ANSWER: Final = decoder(ResendAnswer)
 class VenueSessions:
     """One shard's side of the sessions with every venue."""
 
-    def __init__(self, client: Client, host: Host, venues: Iterable[str], shard: int) -> None:
+    def __init__(self, client: Client, host: Host, venues: Iterable[str], shard: int, plain: PlainVenues | None = None) -> None:
+        """`venues` have the whole session; `plain` looks after those that have none."""
         self._client = client
         self._host = host
         self._venues = tuple(venues)
+        self._plain = plain or PlainVenues(host, ())
         self._shard = shard
         self._applied: dict[str, int] = {}
         self._asking: set[str] = set()
@@ -80,6 +87,7 @@ class VenueSessions:
     def restart(self) -> None:
         """The shard recovered: what was applied is what its journal says."""
         self._applied = dict(self._host.orders.report_seqs)
+        self._plain.recovered()
 
     async def run(self) -> None:
         """Ask every venue now and then whether we missed its last reports: a lost last report leaves no hole to see."""
@@ -99,6 +107,8 @@ class VenueSessions:
         try:
             report: VenueReport = _REPORT.decode(message.data)
         except ValueError as error:
+            if self._plain.take(message.data):
+                return
             self.unreadable += 1
             head = message.data[:200].decode(errors="replace")
             log.warning("unreadable venue report", subject=message.subject, error=str(error), head=head)
@@ -119,9 +129,17 @@ class VenueSessions:
             return
         if report.report_seq <= applied:
             self.duplicates += 1
+            if report.report in TRADES:
+                self._look_again(report)
             return
         if self._apply(report, report.venue, report.report_seq):
             self.reports += 1
+
+    def _look_again(self, report: VenueReport) -> None:
+        """A trade that came before must say what it said; its number was used already. What cannot be looked at now comes again."""
+        with contextlib.suppress(Unavailable):
+            if self._host.find(report.order_id) is not None:
+                self._host.execute(msgspec.structs.replace(report, report_seq=0), lambda outcome: None)
 
     def _unreadable(self, data: bytes) -> None:
         """The next report of a venue cannot be read: asked for again, and in the end set aside. What has no number has no place either."""

@@ -162,6 +162,7 @@ STORY: dict[type[e.Fact], tuple[str, ...]] = {
     e.RouteAcknowledged: ("venue_ack", "venue_ack_traded"),
     e.RouteClosed: ("leg_ended", "leg_ended_traded", "leg_ended_waiting"),
     e.OrderInDoubt: ("no_answer",),
+    e.DoubtSettled: (),
     e.OrderFilled: ("trade_part", "trade_full"),
     e.TradeBusted: ("bust", "bust_traded", "bust_full", "bust_ended"),
     e.CancelRequested: ("cancel",),

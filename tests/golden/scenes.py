@@ -103,6 +103,15 @@ over bust O2
 plain bust F3
 stranger fill Q1 1 @50
 
+vague submit buy 5 @50
+vague route PAPER_B
+
+vague doubt R1
+vague settle filled 2 @49.5 exec_id=X1 fee=0.25
+
+vague doubt R1 disconnected
+vague settle cancelled R1
+
 early submit buy 1 @50
 early fill W1 0.5 @50
 

@@ -1,0 +1,51 @@
+"""`trade order settle`: an operator's word on an order in doubt."""
+
+import getpass
+from typing import Annotated
+
+import typer
+
+from apps.cli import show
+from apps.cli.addresses import find
+from apps.cli.client import Oms
+from apps.cli.options import DataDir, Json, OrderId, PortOffset, identifier
+from domain.commands import Outcome
+
+SHOWN = ("order_id", "client_order_id", "status", "reason", "source", "cum_quantity", "leaves_quantity", "average_price")
+
+
+def settle(
+    order_id: OrderId,
+    outcome: Annotated[Outcome, typer.Option(help="What was found out at the venue.")],
+    reason: Annotated[str, typer.Option(help="Why it is known. Journaled with who said it.")],
+    who: Annotated[str | None, typer.Option(help="By default the user of this machine.")] = None,
+    route_id: Annotated[str | None, typer.Option(metavar="ROUTE_ID", help="The leg, where several may be meant.")] = None,
+    venue_order_id: Annotated[str | None, typer.Option(help="With working: the venue's own number.")] = None,
+    quantity: Annotated[str | None, typer.Option(metavar="NUMBER", help="With filled: what was traded.")] = None,
+    price: Annotated[str | None, typer.Option(metavar="NUMBER", help="With filled: at which price.")] = None,
+    fee: Annotated[str | None, typer.Option(metavar="NUMBER", help="With filled.")] = None,
+    exec_id: Annotated[str | None, typer.Option(help="With filled: the venue's id of the trade, so that it is booked once.")] = None,
+    json: Json = False,
+    data_dir: DataDir = None,
+    port_offset: PortOffset = None,
+) -> None:
+    """Settle an order in doubt: trade order settle ORDER_ID --outcome never_arrived --reason "the venue's desk has no such order"
+
+    Only for orders in doubt, after asking the venue by other means. Exit code 1 when it is not in doubt.
+    """
+    said = {
+        "outcome": str(outcome),
+        "who": who or getpass.getuser(),
+        "reason": reason,
+        "route_id": route_id,
+        "venue_order_id": venue_order_id,
+        "quantity": quantity,
+        "price": price,
+        "fee": fee,
+        "exec_id": exec_id,
+    }
+    body = {name: value for name, value in said.items() if value is not None}
+    with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
+        answer = oms.post(f"/orders/{identifier(order_id, 'an order id')}/settle", body)
+    if not json:
+        show.card((name, value) for name, value in answer.object().items() if name in SHOWN)

@@ -1,0 +1,39 @@
+"""Venues and routing rules as the configuration files say them together."""
+
+from collections.abc import Mapping
+
+from apps.exeq.router import RoutingRules
+from config.catalogue import VenueSettings
+from config.sections import RoutingSection
+from config.text import ConfigError
+from domain.routing import Venue
+
+
+def routed_venue(venue: VenueSettings) -> Venue:
+    """A venue of the catalogue as routing knows it."""
+    return Venue(
+        venue.name,
+        venue.maker_bps,
+        venue.taker_bps,
+        venue.symbols,
+        venue.orders_per_sec,
+        venue.burst,
+        int(venue.answer_deadline_ms * 1e6),
+        venue.session == "plain",
+    )
+
+
+def routing_rules(section: RoutingSection, venues: Mapping[str, Venue]) -> RoutingRules:
+    """What the two configuration files say together. ConfigError."""
+    pin = section.pinned_venue
+    if section.policy == "pinned" and pin not in venues:
+        raise ConfigError(f"routing.pinned_venue: {pin or 'is missing'}; the policy pinned needs one of {', '.join(sorted(venues))}")
+    alone = [name for name, venue in venues.items() if venue.plain]
+    if alone and len(venues) > 1 and (section.policy != "pinned" or [pin] != alone):
+        raise ConfigError(
+            f"routing.policy: {alone[0]} has session: plain, so its program takes every order there is: make it the only venue, "
+            f"or set policy: pinned and pinned_venue: {alone[0]}, and the others only show their quotes"
+        )
+    return RoutingRules(
+        section.policy, int(section.max_quote_age_sec * 1e9), pin, hold=section.no_venue == "hold", health=section.venue_health == "counted"
+    )

@@ -1,0 +1,107 @@
+"""`POST /orders/{id}/settle`: an operator's word on an order in doubt, journaled with who and why."""
+
+from typing import Final
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from msgspec import UNSET, UnsetType
+
+from apps.host import Host
+from apps.http import Exact, Refusal
+from apps.oms.body import exact_number, identifier, malformed
+from apps.oms.docs import SETTLE_DOC
+from apps.oms.intake import unavailable
+from apps.oms.reads import Reads
+from domain.commands import Outcome, SettleOrder
+from domain.events import TransitionRefused
+from domain.order import Order
+from domain.ports import Unavailable
+from domain.values import ZERO
+
+TEXT_MAX: Final = 200
+
+
+class SettleBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What was found out at the venue. Numbers stay text until they are known to be short and plain."""
+
+    outcome: Outcome
+    who: str
+    reason: str
+    route_id: str | None = None
+    venue_order_id: str | None = None
+    exec_id: str | None = None
+    quantity: msgspec.Raw | UnsetType = UNSET
+    price: msgspec.Raw | UnsetType = UNSET
+    fee: msgspec.Raw | UnsetType = UNSET
+
+
+_BODY: Final = msgspec.json.Decoder(SettleBody)
+
+
+def router(host: Host, reads: Reads) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.post("/orders/{order_id}/settle", **SETTLE_DOC)
+    async def settle_order(order_id: str, request: Request) -> Response:
+        """Settle an order in doubt by what was found out at its venue; `filled` needs the trade."""
+        command = read_settle(order_id, await request.body())
+        order = reads.find(order_id)
+        _tradable(order, command)
+        await _settle(host, order, command)
+        return Exact(await reads.one(order_id))
+
+    return routes
+
+
+def read_settle(order_id: str, body: bytes) -> SettleOrder:
+    """Refusal 400."""
+    try:
+        said = _BODY.decode(body)
+    except (ValueError, RecursionError) as error:
+        raise malformed(str(error)[:TEXT_MAX]) from None
+    for name in ("who", "reason"):
+        text = getattr(said, name)
+        if not text.strip() or len(text) > TEXT_MAX or not text.isprintable():
+            raise malformed(f"{name} must be said, in at most {TEXT_MAX} printable characters", f"/{name}")
+    numbers = {name: exact_number(getattr(said, name), name) for name in ("quantity", "price", "fee")}
+    if said.outcome is not Outcome.FILLED and any(number is not None for number in numbers.values()):
+        raise malformed("quantity, price and fee go with outcome filled", "/outcome")
+    if said.outcome is Outcome.FILLED and not (numbers["quantity"] and numbers["price"]):
+        raise malformed("filled needs the quantity and the price that were traded", "/quantity")
+    return SettleOrder(
+        order_id=order_id,
+        outcome=said.outcome,
+        who=said.who,
+        reason=said.reason,
+        route_id=identifier(said.route_id, "route_id"),
+        venue_order_id=identifier(said.venue_order_id, "venue_order_id") or "",
+        exec_id=identifier(said.exec_id, "exec_id") or "",
+        **numbers,
+    )
+
+
+def _tradable(order: Order, command: SettleOrder) -> None:
+    if (command.quantity or ZERO) > order.leaves_quantity:
+        raise Refusal(
+            422,
+            "quantity_too_large",
+            "more than the order has left",
+            found=str(command.quantity),
+            limit=str(order.leaves_quantity),
+            order_id=order.order_id,
+        )
+
+
+async def _settle(host: Host, order: Order, command: SettleOrder) -> None:
+    try:
+        landed = await host.perform(command)
+    except Unavailable as trouble:
+        raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
+    if any(isinstance(event, TransitionRefused) for event in landed.events):
+        raise Refusal(
+            409,
+            "illegal_transition",
+            "only an order in doubt can be settled, and its leg must be named where several may be meant",
+            state=order.status,
+            order_id=order.order_id,
+        )
