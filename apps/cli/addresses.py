@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from apps.cli.trouble import Unreachable, WrongUsage
-from apps.secrets.users import OPERATOR
+from apps.secrets.users import ADMIN, OPERATOR
 from apps.up import stack
 from apps.up.ports import HOST, SERVICE_PORTS, ServerPorts
 from apps.up.servers import Servers
@@ -38,12 +38,18 @@ class Addresses:
     """Where the files of these services are; None when nobody said that it is on this machine."""
 
     credentials: secrets.Credentials = field(default_factory=dict, repr=False)
+    secrets_dir: Path | None = None
 
     def __getitem__(self, name: str) -> str:
         try:
             return self._with_user(self.urls[name], CREDENTIALS_OF.get(name, ""))
         except KeyError:
             raise Unreachable(f"This stack runs without {name}.", "Start all of it: trade up") from None
+
+    def as_admin(self, name: str) -> str:
+        """For the few commands that do what no program may. The address alone where there are no passwords."""
+        found = _credentials(ADMIN, {secrets.VARIABLE: str(self.secrets_dir)}) if self.secrets_dir else {}
+        return secrets.with_user(self.urls[name], *found[CREDENTIALS_OF[name]]) if found else self[name]
 
     @property
     def questdb_pg_to_connect(self) -> str:
@@ -70,7 +76,7 @@ def find(data_dir: Path | None, port_offset: int | None, environ: Mapping[str, s
         base.restarts,
         environ.get("TRADE_QUESTDB_PG_URL") or ("" if "questdb" in told else base.questdb_pg),
         Path(named) if named else base.data_dir if urls["nats"] == base.urls["nats"] else None,
-        _credentials(environ) if environ.get(secrets.VARIABLE) else base.credentials if "nats" not in told else {},
+        *_passwords(Path(environ[secrets.VARIABLE]) if environ.get(secrets.VARIABLE) else base.secrets_dir if "nats" not in told else None),
     )
 
 
@@ -87,19 +93,24 @@ def _of_stack(running: stack.Stack) -> Addresses:
     urls = {name: url for name, url in running.urls.items() if name in VARIABLES}
     monitors = [process.ports["monitor"] for process in running.processes if "monitor" in process.ports]
     monitor = f"http://{HOST}:{monitors[0]}" if monitors else _monitor(urls["nats"])
+    data_dir = Path(running.data_dir)
     restarts = {process.name: max(process.starts - 1, 0) for process in running.processes}
-    return Addresses(urls, monitor, restarts, running.urls.get("questdb-pg", ""), Path(running.data_dir), _kept_in(Path(running.data_dir)))
+    return Addresses(urls, monitor, restarts, running.urls.get("questdb-pg", ""), data_dir, *_passwords(_kept_in(data_dir)))
 
 
-def _kept_in(data_dir: Path) -> secrets.Credentials:
+def _kept_in(data_dir: Path) -> Path | None:
     """Those of a stack on this machine. A stack of another user lets us in as a guest, if at all."""
-    file = data_dir / SECRETS / f"{OPERATOR}.yaml"
-    return _credentials({secrets.VARIABLE: str(file.parent)}) if os.access(file, os.R_OK) else {}
+    directory = data_dir / SECRETS
+    return directory if os.access(directory / f"{OPERATOR}.yaml", os.R_OK) else None
 
 
-def _credentials(environ: Mapping[str, str]) -> secrets.Credentials:
+def _passwords(directory: Path | None) -> tuple[secrets.Credentials, Path | None]:
+    return (_credentials(OPERATOR, {secrets.VARIABLE: str(directory)}) if directory else {}), directory
+
+
+def _credentials(user: str, environ: Mapping[str, str]) -> secrets.Credentials:
     try:
-        return secrets.read(OPERATOR, environ)
+        return secrets.read(user, environ)
     except ConfigError as error:
         raise WrongUsage(f"{error}.") from error
 

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from apps.cli import account, diagram, journal, kill, logs, order, prices, replay, risk, run, secrets, status, verify, watch
+from apps.cli import account, backup, diagram, journal, kill, logs, order, prices, replay, risk, run, secrets, status, verify, watch
 from apps.cli.trouble import Trouble
 from apps.up.trouble import Exit
 from domain.values import use_exact_arithmetic
@@ -31,6 +31,8 @@ ORDER = (
     "replay",
     "verify",
     "journal",
+    "backup",
+    "restore",
     "diagram",
     "secrets",
 )
@@ -96,6 +98,8 @@ app.add_typer(replay.app, name="replay", help="Rebuild from the journal alone.",
 app.command("verify", rich_help_panel=_PROVE)(verify.verify)
 app.add_typer(journal.app, name="journal", help="How far the journals go, and had been acknowledged.", rich_help_panel=_PROVE)
 app.add_typer(secrets.app, name="secrets", help="Passwords of the servers.", rich_help_panel=_RUN)
+app.command("backup", rich_help_panel=_PROVE)(backup.backup)
+app.command("restore", rich_help_panel=_PROVE)(backup.restore)
 app.command("diagram", rich_help_panel=_PROVE)(diagram.diagram)
 
 

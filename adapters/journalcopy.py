@@ -1,0 +1,91 @@
+"""Whole streams copied out of and into JetStream, message by message, each held against the chain of its subject."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, Final
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from adapters.chain import GENESIS, verified
+from adapters.jetstream import CHAIN, COMMIT_ID, stream_state
+from adapters.pull import Pull
+from domain.ports import Corrupt, Head, Unavailable
+
+AT_ONCE: Final = 100
+"""Messages on their way into the server: each waits for its own fsync, not for those of the others."""
+ACK_TIMEOUT_S: Final = 30.0
+
+
+class Copied(msgspec.Struct, frozen=True):
+    """One commit as it stands in its stream. `data` is its text, byte for byte."""
+
+    seq: int
+    subject: str
+    id: str
+    chain: str
+    data: str
+
+
+class Chains:
+    """The last commit of each subject of one stream; the next must follow from it."""
+
+    def __init__(self) -> None:
+        self.heads: dict[str, Head] = {}
+        self.seq = 0
+
+    def take(self, message: Copied) -> None:
+        """Corrupt when it is not the next one, or not what its chain says."""
+        if message.seq != self.seq + 1:
+            raise Corrupt(f"sequence {self.seq + 1} is missing, {message.seq} follows {self.seq}")
+        n = message.id.partition("-")[0]
+        head = self.heads.get(message.subject, GENESIS)
+        self.heads[message.subject] = verified(head, message.seq, int(n) if n.isdecimal() else -1, message.chain, message.data.encode())
+        self.seq = message.seq
+
+
+async def out_of(client: Client, stream: str, subjects: str) -> AsyncGenerator[Sequence[Copied]]:
+    """Everything that the stream holds now, in its order. Corrupt, Unavailable."""
+    state = await stream_state(client, stream)
+    if state is None or not state.messages:
+        return
+    chains = Chains()
+    async with contextlib.aclosing(Pull(client, stream, subjects, 1).batches()) as batches:
+        async for messages in batches:
+            batch = [_copied(seq, message) for seq, message in messages if seq <= state.messages]
+            for each in batch:
+                if each.seq != chains.seq + 1:
+                    raise Unavailable(f"sequence {chains.seq + 1} of {stream} did not come: try again; if it repeats, see trade verify")
+                chains.take(each)
+            if batch:
+                yield batch
+            if chains.seq >= state.messages:
+                return
+
+
+async def into(client: Client, messages: Sequence[Copied]) -> None:
+    """Append them; each must get the sequence that it had. Unavailable, Corrupt."""
+    for start in range(0, len(messages), AT_ONCE):
+        await asyncio.gather(*(_put(client, message) for message in messages[start : start + AT_ONCE]))
+
+
+async def _put(client: Client, message: Copied) -> None:
+    headers = {COMMIT_ID: message.id, CHAIN: message.chain}
+    try:
+        reply = await client.request(message.subject, message.data.encode(), timeout=ACK_TIMEOUT_S, headers=headers)
+    except (TimeoutError, OSError, nats.errors.Error) as error:
+        raise Unavailable(f"sequence {message.seq} was not taken: {str(error) or type(error).__name__}", unknown=True) from error
+    ack: dict[str, Any] = json.loads(reply.data)
+    if "error" in ack:
+        raise Unavailable(f"sequence {message.seq} was refused: {ack['error'].get('description')}")
+    if ack.get("seq") != message.seq:
+        raise Corrupt(f"sequence {message.seq} became {ack.get('seq')}: somebody else writes, or the stream was not empty")
+
+
+def _copied(seq: int, message: Msg) -> Copied:
+    headers = message.headers or {}
+    return Copied(seq, message.subject, headers.get(COMMIT_ID, ""), headers.get(CHAIN, ""), message.data.decode())

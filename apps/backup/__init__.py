@@ -1,0 +1,1 @@
+"""The journals in one file, and back."""

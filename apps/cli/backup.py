@@ -1,0 +1,89 @@
+"""`trade backup` and `trade restore`: the journals in one file, and back."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from adapters.clock import SystemClock
+from apps.cli import show
+from apps.cli.addresses import Addresses, find
+from apps.cli.client import START
+from apps.cli.connection import connected
+from apps.cli.options import DataDir, PortOffset
+from apps.cli.progress import progress_of
+from apps.cli.trouble import Refused, Unreachable
+from domain.ports import Corrupt, Head, Unavailable
+
+EMPTY: Final = "Bring back into new servers: trade up --fresh --only-servers, with another --data-dir if this one is still wanted."
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(dir_okay=False, metavar="FILE", help="Made anew; there is never a half one under this name.")],
+    data_dir: DataDir = None,
+    port_offset: PortOffset = None,
+) -> None:
+    """Keep all journals in a file, while the stack runs. Each commit is held against its chain, and the file is read again at the end.
+
+    Everything else (positions, fills, orders as a table) is made again from the journals; configuration and passwords are not in it.
+    """
+    try:
+        asyncio.run(_backup(find(data_dir, port_offset), file))
+    except Unavailable as error:
+        raise Unreachable(f"{str(error).rstrip('.')}.", START) from error
+    except Corrupt as error:
+        raise Refused(f"The journal does not verify: {error}.", "No backup was made; the ones you have are the better ones.") from error
+    except OSError as error:
+        raise Refused(f"{file} cannot be written: {error.strerror}.") from error
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="FILE", help="What `trade backup` made.")],
+    data_dir: DataDir = None,
+    port_offset: PortOffset = None,
+) -> None:
+    """Bring the journals back into servers that have none (trade up --fresh --only-servers), as they were, sequence for sequence.
+
+    The file is verified as a whole before anything is written, and what was written is read back and compared.
+    """
+    from apps.backup.streams import NotEmpty
+
+    try:
+        asyncio.run(_restore(find(data_dir, port_offset), file))
+    except NotEmpty as error:
+        raise Refused(f"Nothing was written: {error}.", EMPTY) from error
+    except Unavailable as error:
+        raise Unreachable(f"{str(error).rstrip('.')}.", START) from error
+    except Corrupt as error:
+        raise Refused(f"{error}.", "Take another backup, into empty servers.") from error
+
+
+async def _backup(addresses: Addresses, file: Path) -> None:
+    from apps.backup.streams import keep, size  # late: it brings the services' machinery along
+
+    async with connected(addresses["nats"], "trade backup") as client:
+        with progress_of(await size(client)) as progress:
+            seal = await keep(client, file, SystemClock().now_ns(), progress)
+    _tell(seal.heads)
+    show.line(f"{file}: {file.stat().st_size} bytes, read again and whole, sha256 of its lines {seal.sha256}")
+
+
+async def _restore(addresses: Addresses, file: Path) -> None:
+    from apps.backup.file import heading_of, sealed
+    from apps.backup.streams import bring_back
+
+    made = datetime.fromtimestamp(heading_of(file).at / 1e9, UTC).isoformat(timespec="seconds")
+    commits = sum(head.n for heads in sealed(file).heads.values() for head in heads.values())
+    async with connected(addresses.as_admin("nats"), "trade restore") as client:
+        with progress_of(commits) as progress:
+            seal = await bring_back(client, file, progress)
+    _tell(seal.heads)
+    show.line(f"as of {made}, read back and the same; positions and fills are made again when the services start")
+
+
+def _tell(heads: Mapping[str, Mapping[str, Head]]) -> None:
+    rows = [(stream, subject, head.seq, head.n) for stream, of in heads.items() for subject, head in of.items()]
+    show.table("", ("stream", "journal", "head", "commits"), rows, numbers=("head", "commits"))
