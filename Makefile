@@ -5,7 +5,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11
 	--no-header --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test faults simulate torture deploy-test check bench bench-quick gate peers format lock clean
+.PHONY: help run install test faults simulate torture docs deploy-test check bench bench-quick gate peers format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -40,6 +40,10 @@ simulate: install ## seeded histories of the whole core on a virtual clock (SEED
 
 torture: install ## hours of kills, power cuts, contended orders, damage and histories (one part: python -m tests.torture kill --rounds 50)
 	@$(BIN)/python -m tests.torture
+
+docs: install ## the pages and dashboards that are made from the code
+	@$(BIN)/python -m config.reference
+	@$(BIN)/python infra/grafana/dashboards.py
 
 deploy-test: install ## the containers for real: build, up, an order, kill, down and up (needs Docker with compose, or COMPOSE_LAB)
 	@COMPOSE_LAB=$(or $(COMPOSE_LAB),$(wildcard ../shared/tools/compose-lab)) $(BIN)/pytest -n0 -v tests/deploy/with_engine.py

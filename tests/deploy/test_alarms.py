@@ -53,7 +53,7 @@ def test_prometheus_asks_every_service_on_its_metrics_port() -> None:
 
 def test_the_files_of_grafana_are_what_the_program_makes() -> None:
     for name, text in generator().files().items():
-        assert (ROOT / "infra/grafana/dashboards" / name).read_text() == text, "run infra/grafana/dashboards.py"
+        assert (ROOT / "infra/grafana/dashboards" / name).read_text() == text, "run: make docs"
 
 
 def counted(total: str, per_minute: float, *, labels: str = "") -> dict[str, str]:

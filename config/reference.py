@@ -1,0 +1,104 @@
+"""The configuration reference, from the settings themselves: `make docs` writes docs/configuration.md."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import UnionType
+from typing import Any, Final, Literal, Union, get_args, get_origin
+
+import annotated_types
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from config.loading import OVERRIDES, SERVICES
+
+PAGE: Final = Path(__file__).parents[1] / "docs" / "configuration.md"
+HERE: Final = Path(__file__).parent / "backend"
+HEAD: Final = """\
+# Configuration reference
+
+Made from the settings code (`make docs`); a test keeps it current. One file a service: `config/backend/<service>/config.yaml`,
+in containers `/app/config/config.yaml`, or what `TRADE_CONFIG` names. Numbers are read exactly, unknown keys are refused. What the
+shipped files say beside a key is repeated here.
+"""
+
+
+def page() -> str:
+    """The whole of docs/configuration.md."""
+    parts = [HEAD, _environment()]
+    for service, model in SERVICES.items():
+        notes = _notes((HERE / service / "config.yaml").read_text("utf-8"))
+        rows = [f"| `{key}` | {kind} | {default} | {notes.get(key, '')} |" for key, kind, default in _keys(model)]
+        parts.append("\n".join([f"## {service}", "", "| key | value | default | |", "|---|---|---|---|", *rows, ""]))
+        if model.NO_EFFECT:
+            idle = [f"| `{key}` | {reason} |" for key, reason in model.NO_EFFECT.items()]
+            parts.append("\n".join(["Known, and without effect:", "", "| key | why |", "|---|---|", *idle, ""]))
+    return "\n".join(parts)
+
+
+def _environment() -> str:
+    rows = [f"| `{variable}` | `{override.key}` |" for variable, override in OVERRIDES.items()]
+    rows += [
+        "| `TRADE_CONFIG` | which file is read |",
+        "| `TRADE_SECRETS_DIR` | where `<service>.yaml` with users and passwords is ([deployment.md](deployment.md#passwords)) |",
+    ]
+    return "\n".join(["## Environment", "", "A variable rules over the file.", "", "| variable | key |", "|---|---|", *rows, ""])
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Dotted key, what it may be, its default."""
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _keys(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", _kind(inner, field), _default(field)
+
+
+def _kind(annotation: Any, field: FieldInfo | None = None) -> str:
+    if get_origin(annotation) is Literal:
+        return ", ".join(f"`{value}`" if isinstance(value, str) else str(value).lower() for value in get_args(annotation))
+    if get_origin(annotation) in (Union, UnionType):
+        return " or ".join(_kind(each) for each in get_args(annotation) if each is not type(None))
+    if get_origin(annotation) is tuple:
+        return f"list of {_kind(get_args(annotation)[0])}"
+    if hasattr(annotation, "__metadata__"):
+        return _kind(get_args(annotation)[0])
+    name = {"Decimal": "number", "float": "number", "int": "whole number", "str": "text", "bool": "true, false", "Path": "path"}
+    return name.get(getattr(annotation, "__name__", ""), "text") + (_bounds(field) if field else "")
+
+
+def _bounds(field: FieldInfo) -> str:
+    words = {annotated_types.Ge: "from {}", annotated_types.Gt: "above {}", annotated_types.Le: "to {}", annotated_types.Lt: "below {}"}
+    found = [words[type(bound)].format(getattr(bound, type(bound).__name__.lower())) for bound in field.metadata if type(bound) in words]
+    return f" {' '.join(found)}" if found else ""
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "none: must be set"
+    value = field.get_default(call_default_factory=True)
+    if value is None or value == ():
+        return "nothing"
+    if isinstance(value, tuple | list):
+        return ", ".join(f"`{each}`" for each in value)
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _notes(text: str) -> dict[str, str]:
+    """What stands as a comment behind a key of a shipped file."""
+    notes, section = {}, ""
+    for line in text.splitlines():
+        found = re.match(r"^(\s*)([a-z_]+):[^#]*?(?:#\s*(.*))?$", line)
+        if not found:
+            continue
+        indent, key, note = found.groups()
+        if not indent:
+            section = key
+        if note:
+            notes[f"{section}.{key}" if indent else key] = note.replace("|", "\\|")
+    return notes
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")
