@@ -21,7 +21,8 @@ def body(number: int) -> dict[str, object]:
 def everything(stack: LiveStack) -> dict[str, Any]:
     with stack.client() as oms:
         orders = {order["order_id"]: order for order in oms.get("/orders", params={"limit": "500"}).json()["orders"]}
-        return orders | {"positions": oms.get("/positions/main").json()}
+        positions = oms.get("/positions/main").json()
+        return orders | {name: {**held, "unrealised_pnl": "moves with the market"} for name, held in positions.items()}
 
 
 def settled(stack: LiveStack) -> None:
