@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from nats.aio.client import Client
 
+from adapters import bus
 from adapters.chain import GENESIS
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS, Commit
@@ -200,6 +201,6 @@ async def _greet(chassis: Chassis[RiskSettings], name: str, ping: Callable[[], A
 
     async def keep_trying() -> None:
         await wiring.patiently(ping)
-        chassis.log.info(f"Connected to {name}", url=url)
+        chassis.log.info(f"Connected to {name}", url=bus.without_password(url))
 
     chassis.spawn(keep_trying(), f"first word from {name}")
