@@ -89,7 +89,7 @@ class Risk:
 
     def dry(self, terms: Terms, now_ns: int) -> Ruling:
         """The decision alone."""
-        limits = self.limits_of(terms.account, terms.symbol)
+        limits = self.limits_of(terms.account, terms.symbol) if self.controls.limits else self.limits
         price, prices = self._priced(terms, now_ns)
         denial, results = judge(self._case(terms, price, limits, now_ns, prices), self._checks)
         if denial is not None and denial.code == NO_PRICE_HISTORY:

@@ -34,8 +34,8 @@ def reach(held: Decimal, value: Decimal, mark: Decimal, quantity: Decimal, notio
 class Holding(msgspec.Struct, gc=False):
     """One account in one symbol. `quantity` is signed; notionals, value and reaches are USD.
 
-    `long` is what the position comes to when all open buys fill; `short`, as the other side sees it, when all open sells do; `micros` are
-    both in whole micro-USD.
+    `long` is what the position comes to when all open buys fill; `short`, as the other side sees it, when all open sells do; `worst` is the
+    larger of both, never less than the position is worth now; `micros` are both in whole micro-USD.
     """
 
     symbol: str
@@ -49,12 +49,8 @@ class Holding(msgspec.Struct, gc=False):
     value: Decimal = ZERO
     long: Decimal = ZERO
     short: Decimal = ZERO
+    worst: Decimal = ZERO
     micros: tuple[int, int] = (0, 0)
-
-    @property
-    def worst(self) -> Decimal:
-        """The larger of both reaches: never less than the position is worth now, and never below zero."""
-        return self.long if self.long >= self.short else self.short
 
 
 class Account(msgspec.Struct):
@@ -136,11 +132,12 @@ class Account(msgspec.Struct):
 
     def _reaches(self, holding: Holding, long: Decimal, short: Decimal) -> None:
         """Other reaches in place of those the holding had; the sums follow."""
-        worst = self.worst + (long if long >= short else short) - holding.worst
+        worst = long if long >= short else short
+        total = self.worst + worst - holding.worst
         before = holding.micros
         after = (before[0] if long is holding.long else micros(long), before[1] if short is holding.short else micros(short))
         self._count_losses(holding.symbol, before, after)
-        holding.long, holding.short, holding.micros, self.worst = long, short, after, worst
+        holding.long, holding.short, holding.worst, holding.micros, self.worst = long, short, worst, after, total
 
     def _count_losses(self, symbol: str, before: tuple[int, int], after: tuple[int, int]) -> None:
         moves = self.var.moves.get(symbol)

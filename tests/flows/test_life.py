@@ -195,3 +195,22 @@ def test_all_services_answer_their_health_word_for_word(running: LiveStack) -> N
     logs = "".join(path.read_text() for path in (running.data_dir / "logs").glob("*.jsonl"))
     for sentence in ("Connected to NATS", "Connected to Redis", "Connected to QuestDB"):
         assert sentence in logs
+
+
+def test_real_closes_are_loaded_from_the_command_line_and_the_old_ones_told_from_the_missing(running: LiveStack) -> None:
+    for _ in range(2):
+        loaded = running.trade("prices", "load", "tests/data/daily_closes.csv")
+        assert loaded.returncode == 0, loaded.stderr
+        assert "SPY" in loaded.stdout
+
+    def history() -> dict[str, str] | None:
+        with running.client("risk") as http:
+            unusable: dict[str, str] = http.get("/stats").json()["price_history"]["unusable"]
+        return unusable if unusable["SPY"] == "old" else None
+
+    assert soon(history)["ETHUSD"] == "missing"
+    if "questdb" in running.urls:
+        assert running.query("SELECT count() FROM daily_closes WHERE symbol = 'SPY'") == [[504]]
+    with running.client() as http:
+        answer = http.post("/orders", json={"account": "old", "symbol": "SPY", "side": "buy", "quantity": "1", "price": "200"}).json()
+    assert (answer["status"], answer["reason"], answer["detail"]["found"]) == ("rejected", "no_price_history", "SPY old")
