@@ -12,6 +12,7 @@ from apps.http import Exact, encode, read_body, send_json
 from apps.risk.body import read_order
 from apps.risk.desk import Desk
 from apps.risk.measures import Measures
+from apps.risk.mirror import ACCOUNTS_AT_ONCE
 from apps.risk.views import decision_view, portfolio_view
 from domain.risk.engine import Risk
 from domain.values import IDENTIFIER
@@ -81,5 +82,9 @@ class Door:
         if account is not None:
             return Exact(portfolio_view(self._risk, exposure.look(account)))
         names = [name for name in sorted(exposure.accounts) if cursor is None or name > cursor]
-        views = [portfolio_view(self._risk, exposure.look(name)) for name in names[:limit]]
+        views = []
+        for name in names[:limit]:
+            views.append(portfolio_view(self._risk, exposure.look(name)))
+            if len(views) % ACCOUNTS_AT_ONCE == 0:
+                await asyncio.sleep(0)
         return Exact({"accounts": views, "next": names[limit - 1] if len(names) > limit else None})
