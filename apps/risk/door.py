@@ -1,5 +1,6 @@
 """risk over HTTP: `POST /check` raw for speed, the rest through FastAPI."""
 
+import asyncio
 import time
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qs
