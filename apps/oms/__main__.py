@@ -169,7 +169,7 @@ def _beside(settings: OmsSettings) -> tuple[Beside, Beside | None]:
 
 
 async def _await_risk(chassis: Chassis[OmsSettings], risk: RiskClient, instruments: Mapping[str, Instrument]) -> None:
-    """Not ready before risk has decided once: until then every order would be refused."""
+    """Not ready before risk has decided once, and not well while it does not: every order would be refused."""
     chassis.ready.set("risk", False, "risk has not answered yet")
     some = next(iter(instruments.values()))
     price = some.tick * (some.notional_min // (some.lot * some.tick) + 1)
@@ -177,6 +177,11 @@ async def _await_risk(chassis: Chassis[OmsSettings], risk: RiskClient, instrumen
     while not await risk.is_open(probe, RISK_TIMEOUT_S):  # noqa: ASYNC110 - it is another process that we wait for
         await asyncio.sleep(RISK_AGAIN_S)
     chassis.ready.set("risk", True, "")
+
+    async def trouble() -> str | None:
+        return None if await risk.is_open(probe, RISK_TIMEOUT_S) else "it does not decide: every order is refused"
+
+    chassis.health.depend("risk", trouble)
 
 
 def _stats(
