@@ -16,10 +16,12 @@ def _keys(*patterns: str, read_only: bool = False) -> str:
     return " ".join(f"{'%R' if read_only else ''}~{pattern}" for pattern in patterns)
 
 
+_PROJECTS: Final = f"{_keys(*_PROJECTED)} {_WRITE} -function +fcall +function|load"
+
 RULES: Final[Mapping[str, str]] = {
-    "oms": f"{_keys(*_PROJECTED, read_only=True)} {_READ}",
+    "oms": _PROJECTS,  # every minute it looks whether what readers see is what the journal says, and puts it right
     "risk": f"{_keys(*_PUBLISHED)} {_WRITE}",
-    "projector": f"{_keys(*_PROJECTED)} {_WRITE} -function +fcall +function|load",
+    "projector": _PROJECTS,
     OPERATOR: f"{_keys(*_PROJECTED)} {_keys(*_PUBLISHED, read_only=True)} {_WRITE} -function +fcall +function|load +info",
     READER: f"{_keys(*_PROJECTED, *_PUBLISHED, read_only=True)} {_READ}",
     ADMIN: "~* &* +@all",

@@ -175,7 +175,7 @@ async def test_the_projector_writes_positions_and_others_read_them(guarded_valke
 @pytest.mark.parametrize(
     ("user", "command"),
     [
-        ("oms", ["SET", "position:alice:BTCUSDT", "1"]),
+        ("oms", ["HSET", "risk:portfolio:alice", "equity", "1"]),
         ("risk", ["HSET", "position:alice:BTCUSDT", "quantity", "1"]),
         ("risk", ["GET", "projection:positions"]),
         ("projector", ["HSET", "risk:portfolio:alice", "equity", "1"]),
