@@ -1,0 +1,42 @@
+"""The pages hang together: every link leads somewhere, every page is in the index, every alarm's runbook can be jumped to."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[2]
+PAGES: Final = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def anchors(page: Path) -> set[str]:
+    """As the usual viewers make them of headings, and those set by hand."""
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.S)
+    headings = [re.sub(r"[^\w\- ]", "", line.lower()).strip().replace(" ", "-") for line in re.findall(r"^#+ (.*)$", text, re.M)]
+    return {*headings, *re.findall(r'<a id="([^"]+)"', text)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    broken = []
+    for target in LINK.findall(page.read_text("utf-8")):
+        if ":" in target.split("/")[0]:
+            continue
+        name, _, anchor = target.partition("#")
+        other = (page.parent / name).resolve() if name else page
+        if not other.exists() or (anchor and anchor not in anchors(other)):
+            broken.append(target)
+    assert broken == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    listed = {target.partition("#")[0] for target in LINK.findall((ROOT / "docs/README.md").read_text("utf-8"))}
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"} <= listed
+
+
+def test_every_alarm_s_runbook_can_be_jumped_to() -> None:
+    jumps = re.findall(r"runbook: docs/operations\.md#(\w+)", (ROOT / "infra/prometheus/alerts.yml").read_text())
+    assert len(jumps) > 20
+    assert set(jumps) <= anchors(ROOT / "docs/operations.md")
