@@ -159,10 +159,10 @@ class Ladder:
     def advance(self, price: Decimal, quantity: Decimal) -> None:
         self._gone[self._key(price)] = self.gone(price) + quantity
 
-    def last(self, price: Decimal) -> PaperOrder | None:
-        """Whose turn comes last at this price."""
+    def last_but(self, price: Decimal, order: PaperOrder) -> PaperOrder | None:
+        """Whose turn comes last at this price, not counting one; None when nobody else rests there."""
         level = self._levels.get(self._key(price))
-        return next(reversed(level.values())) if level else None
+        return next((other for other in reversed(level.values()) if other.number != order.number), None) if level else None
 
     def __iter__(self) -> Iterator[PaperOrder]:
         for key in reversed(self._keys):

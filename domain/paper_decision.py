@@ -183,7 +183,7 @@ class Decision:
         new.request, new.leaves = msgspec.structs.replace(order.request, **terms), quantity - order.cum_quantity
         moved = (request.price, request.stop_price) != (order.request.price, order.request.stop_price)
         why = self._against(new.request) if new.leaves else None
-        if why is None and moved and self._would_take(new):
+        if why is None and new.leaves and moved and self._would_take(new):
             why = "post_only"
         if why is not None:
             self.report(ReportKind.REPLACE_REJECTED, order, reason=why, replace_id=request.replace_id)
@@ -231,6 +231,7 @@ class Decision:
             quantity = min(order.leaves, left)
             self.display.take(side, quantity)
             self._fill(order, quantity, price, Liquidity.MAKER)
+            self._full_after(order, quantity)
 
     def _crowd_passes(self, order: PaperOrder, behind: Decimal) -> bool:
         """Others' size that stands before the order at its price is traded first. False when the display is used up by it."""
@@ -282,7 +283,13 @@ class Decision:
         quantity = min(order.leaves, self.display.size(request.side, request.price))
         for price, taken in self.display.take(request.side, quantity):
             self._fill(order, taken, price, Liquidity.TAKER)
+        self._full_after(order, quantity)
         return order.leaves - quantity
+
+    def _full_after(self, order: PaperOrder, quantity: Decimal) -> None:
+        """The order itself changes only when this decision is over."""
+        if quantity == order.leaves:
+            self._ended.add(order.number)
 
     def _rest(self, order: PaperOrder, price: Decimal) -> None:
         """What others show at its price, and what stood before the one that came last, stands before it."""
@@ -291,9 +298,9 @@ class Decision:
         side = order.request.side
         book = self.venue.books.get(order.request.symbol)
         ladder = book.limits[side] if book else None
-        gone = ladder.gone(price) if ladder else ZERO
-        last = ladder.last(price) if ladder else None
-        behind = max(gone + self.display.shown_at(side, price), last.behind if last and last.number != order.number else ZERO)
+        last = ladder.last_but(price, order) if ladder else None
+        gone = ladder.gone(price) + self._gone.get((side, price), ZERO) if ladder and last else ZERO
+        behind = max(gone + self.display.shown_at(side, price), last.behind if last else ZERO)
         if behind > gone:
             self.events.append(QueueJoined(route_id=order.request.route_id, behind=behind))
 

@@ -111,7 +111,7 @@ def test_an_order_that_loses_its_turn_joins_again() -> None:
            > 4 before it
            quote 8x99 10x100
            replace A 2 @99
-           > A replaced 2 @99, A behind 12
+           > A replaced 2 @99, A behind 8
            replace A 1 @99
            > A replaced 1 @99""",
         new_venue(queue=True),
