@@ -28,6 +28,7 @@ from apps.risk.gate import Gate
 from apps.risk.measures import Measures
 from apps.risk.mirror import Mirror
 from apps.risk.obedience import Obeying, Reports
+from apps.risk.overfills import Overfills
 from apps.risk.prices import PriceHistory
 from apps.risk.subject import Ear
 from apps.risk.ticks import Ticks
@@ -62,7 +63,8 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     wait_s = settings.following.follower_wait_ms / 1000
     snapshots = wiring.snapshotter(chassis, risk.fold, RiskState, VERSION)
     head = await wiring.patiently(lambda: snapshots.recover(orders))
-    timed = Hops(chassis.registry, clock).timed("risk", snapshots.whole(orders_into(risk)))
+    overfills = Overfills(controls, clock)
+    timed = Hops(chassis.registry, clock).timed("risk", snapshots.whole(orders_into(risk, overfills.look)))
     journal_follower = Follower(orders, ORDER_COMMITS, timed, after=head, wait_s=wait_s)
     control_follower = Follower(control_journal, CONTROL_COMMITS, controls_into(controls.apply), after=GENESIS, wait_s=CONTROLS_WAIT_S)
 
@@ -88,6 +90,7 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     await Ear(client, desk, measures, checks.batch_max).start()
     control_log = ControlLog(control_journal, CONTROL_COMMITS, control_follower, controls)
     await Reports(client, control_log).start()
+    chassis.spawn(overfills.run(control_log), "overfills")
     scopes = Scopes(catalogue.instruments, load_venues(catalogue.instruments).venues)
     control_door = ControlDoor(risk, control_log, Obeying(client), scopes, clock, settings.controls.second_person == "required")
     door = Door(risk, desk, measures)
@@ -139,11 +142,17 @@ def _fraction(percent: Decimal) -> Decimal:
     return percent.scaleb(-2)
 
 
-def orders_into(risk: Risk) -> Callable[[Sequence[tuple[int, Commit[OrderEvent]]]], None]:
-    def apply(commits: Sequence[tuple[int, Commit[OrderEvent]]]) -> None:
+Orders = Sequence[tuple[int, Commit[OrderEvent]]]
+
+
+def orders_into(risk: Risk, also: Callable[[Orders], None] = lambda commits: None) -> Callable[[Orders], None]:
+    """Into the fold, and then to whoever looks at them too."""
+
+    def apply(commits: Orders) -> None:
         for seq, commit in commits:
             for event in commit.events:
                 risk.fold.apply(event, seq)
+        also(commits)
 
     return apply
 

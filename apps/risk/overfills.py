@@ -1,0 +1,59 @@
+"""An account for which a venue traded more than was asked is stopped until somebody has looked at it."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from adapters.codec import Commit
+from apps.risk.control_log import ControlLog
+from domain.controls import Controls, KillThrown
+from domain.events import OrderEvent, OrderFilled
+from domain.ports import Clock, Unavailable
+
+log = structlog.get_logger()
+
+WHO: Final = "risk"
+WAITING_MAX: Final = 1000
+"""Overfills that wait to be acted on; when there are more, their accounts are stopped by those before them or by hand."""
+AGAIN_S: Final = 1.0
+
+
+class Overfills:
+    """Reads the journal with the fold, and throws the kill switch for the account. Once for each trade, also over restarts."""
+
+    def __init__(self, controls: Controls, clock: Clock) -> None:
+        self._controls = controls
+        self._clock = clock
+        self._waiting: asyncio.Queue[OrderFilled] = asyncio.Queue(WAITING_MAX)
+
+    def look(self, commits: Sequence[tuple[int, Commit[OrderEvent]]]) -> None:
+        for _, commit in commits:
+            for event in commit.events:
+                if type(event) is OrderFilled and event.overfill and not self._waiting.full():
+                    self._waiting.put_nowait(event)
+
+    async def run(self, control_log: ControlLog) -> None:
+        while True:
+            event = await self._waiting.get()
+            while not self._known(event):
+                try:
+                    await self._stop(event, control_log)
+                except Unavailable as trouble:
+                    log.warning("an overfill could not stop its account yet", account=event.account, reason=str(trouble))
+                    await asyncio.sleep(AGAIN_S)
+
+    async def _stop(self, event: OrderFilled, control_log: ControlLog) -> None:
+        at = self._clock.now_ns()
+        scope, reason = f"account:{event.account}", _reason(event)
+        await control_log.record(lambda version: KillThrown(version=version, at=at, who=WHO, reason=reason, scope=scope))
+        log.error("overfill: the account is stopped", account=event.account, order_id=event.order_id, exec_id=event.exec_id)
+
+    def _known(self, event: OrderFilled) -> bool:
+        """It was acted on before, by this process or one before it; perhaps somebody has armed the account since."""
+        return any(isinstance(thrown, KillThrown) and thrown.reason == _reason(event) for thrown in self._controls.history)
+
+
+def _reason(event: OrderFilled) -> str:
+    return f"overfill: trade {event.exec_id} of {event.venue} for order {event.order_id}"
