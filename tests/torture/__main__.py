@@ -6,24 +6,28 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Protocol
 
 from apps.cli import logs
 from apps.up import servers
 from domain.values import use_exact_arithmetic
-from tests.live import live
+from tests.live import LiveServer, live
 from tests.simulation.__main__ import main as simulation
 from tests.torture.contended import contend
 from tests.torture.damage import spoil
 from tests.torture.disk import NotPermitted
 from tests.torture.kill import kill
+from tests.torture.killswitch import killswitch
 from tests.torture.powercut import cut
 from tests.torture.race import race
+from tests.torture.stampede import stampede
 
 HISTORIES_AT_ONCE: Final = 1_000
+DEATH_EVERY: Final = 50
+"""Switches that are thrown while everybody is alive, for each one that is not."""
 
 Run = Callable[[int, int, Path], str]
 """Rounds, seed and a directory; what it came to, in a line. AssertionError when a promise was broken."""
@@ -40,17 +44,27 @@ class Part:
 PARTS: Final = {
     "kill": Part(1_000, lambda rounds, seed, home: asyncio.run(kill(rounds, seed, home, _tell)).line()),
     "powercut": Part(200, lambda rounds, seed, home: asyncio.run(cut(rounds, seed, home, _tell)).line()),
-    "contended": Part(10_000, lambda rounds, seed, home: _contended(rounds, seed, home)),
+    "killswitch": Part(
+        1_000,
+        lambda rounds, seed, home: _on_nats(home, lambda nats: killswitch(rounds, seed, nats, home, _tell, deaths=rounds // DEATH_EVERY)),
+    ),
+    "stampede": Part(10_000, lambda rounds, seed, home: _on_nats(home, lambda nats: stampede(rounds, seed, nats, home, _tell))),
+    "contended": Part(10_000, lambda rounds, seed, home: _on_nats(home, lambda nats: contend(rounds, seed, nats, home, _tell))),
     "damage": Part(100, lambda rounds, seed, home: asyncio.run(spoil(rounds, seed, home, _tell)).line()),
     "race": Part(10_000, lambda rounds, seed, home: asyncio.run(race(rounds, seed, _tell)).line()),
     "histories": Part(100_000, lambda rounds, seed, home: _histories(rounds, seed)),
 }
 
 
-def _contended(orders: int, seed: int, home: Path) -> str:
+class Came(Protocol):
+    def line(self) -> str: ...
+
+
+def _on_nats(home: Path, torment: Callable[[LiveServer], Coroutine[Any, Any, Came]]) -> str:
+    """On a nats-server of its own."""
     nats = live(servers.nats, home / "nats")
     try:
-        return asyncio.run(contend(orders, seed, nats, home, _tell)).line()
+        return asyncio.run(torment(nats)).line()
     finally:
         nats.stop()
 
