@@ -27,7 +27,7 @@ async def test_with_nats_and_oms_dead_exeq_is_told_alone_and_sends_nothing_when_
         http, desk, exeq = [await opened.enter_async_context(each.client()) for each in (house.oms, house.risk, house.exeq)]
         clients = [asyncio.create_task(house.client(http, number, 7)) for number in range(CLIENTS)]
         try:
-            await wire.flows("all")
+            assert await wire.flows("all"), house.reasons
             house.oms.kill()
             fresh_nats.kill()
             answer = await exeq.post("/kill", json={"scope": "all", "who": "desk-1", **WHY})
@@ -47,7 +47,7 @@ async def test_with_nats_and_oms_dead_exeq_is_told_alone_and_sends_nothing_when_
             assert (kill["scope"], kill["who"], kill["local"]) == ("all", "desk-1", True)
             assert [one["reported"] for one in (await exeq.get("/kill")).json()["killed"]] == [kill["version"]]
             await _arm(desk)
-            await wire.flows("all")
+            assert await wire.flows("all"), house.reasons
             assert (await exeq.get("/kill")).json() == {"killed": []}
         finally:
             house.loading = False
@@ -56,7 +56,7 @@ async def test_with_nats_and_oms_dead_exeq_is_told_alone_and_sends_nothing_when_
 
 async def _until_rejected(http: httpx.AsyncClient) -> None:
     """Until risk and oms have heard of it too."""
-    order = {"account": "dave", "symbol": "BTCUSDT", "side": "buy", "quantity": "0.01", "price": "20000"}
+    order = {"account": "dave", "symbol": "BTCUSDT", "side": "buy", "quantity": "0.01", "price": "40000"}
     async with asyncio.timeout(BACK_WITHIN_S):
         while (await http.post("/orders", json=order)).json().get("reason") != "killed":
             await asyncio.sleep(0.05)

@@ -1,0 +1,70 @@
+"""What could not be sent is not sent later over another connection, and whoever asks is told whether all of it has left."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from nats.aio.client import Client
+
+from adapters import bus
+from apps.chassis import cancelled
+from apps.outbox import Outbox
+from tests.live import LiveServer
+
+MORE_THAN_THE_KERNEL_TAKES = 64
+BLOCK = b"x" * 2**19
+WAIT_S = 10.0
+
+
+@pytest.fixture
+async def client(fresh_nats: LiveServer) -> AsyncIterator[Client]:
+    found = await bus.connect(fresh_nats.url, "test", closed=lambda: None)
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+async def outbox(client: Client) -> AsyncIterator[Outbox]:
+    made = Outbox(client)
+    running = asyncio.create_task(made.run())
+    yield made
+    await cancelled(running)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.timeout(60)
+async def test_what_had_not_left_when_the_connection_broke_is_thrown_away(fresh_nats: LiveServer, client: Client, outbox: Outbox) -> None:
+    # FAILURES 6, 42
+    fresh_nats.freeze()
+    for _ in range(MORE_THAN_THE_KERNEL_TAKES):
+        outbox.put("orders.alice.new", BLOCK)
+    await until(lambda: client.pending_data_size > len(BLOCK))
+    assert not await outbox.left(0.2), "it lies with a server that takes nothing: it may still go out"
+    fresh_nats.kill()
+    await until(lambda: not client.is_connected)
+    await until(lambda: client.pending_data_size == 0)
+    outbox.put("orders.alice.new", BLOCK)
+    assert await outbox.left(1.0), "there is no connection: nothing of it goes out any more"
+    assert outbox.dropped == 1
+
+
+async def test_what_was_put_in_before_has_left_when_it_says_so(fresh_nats: LiveServer, client: Client, outbox: Outbox) -> None:
+    seen: list[bytes] = []
+
+    async def keep(message: object) -> None:
+        seen.append(b"")
+
+    listener = await bus.connect(fresh_nats.url, "listener", closed=lambda: None)
+    await listener.subscribe("orders.>", cb=keep)
+    await listener.flush()
+    for _ in range(1000):
+        outbox.put("orders.alice.new", b"{}")
+    assert await outbox.left(WAIT_S)
+    await listener.flush()
+    await until(lambda: len(seen) == 1000)
+    await listener.close()
