@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from itertools import pairwise
 from typing import Final
 
 import msgspec
 
 SIMULATED: Final = "simulated"
 """The source of closes that a simulated market made up. Real closes of the same symbol take their place."""
+
+RISE_MAX: Final = 16
+"""A close so many times that of the day before is a typing error or another unit: it would put everything else out of scale."""
 
 
 class DailyClose(msgspec.Struct, frozen=True, gc=False):
@@ -20,7 +24,7 @@ class DailyClose(msgspec.Struct, frozen=True, gc=False):
 
 
 class History(msgspec.Struct, frozen=True):
-    """Closes of each symbol on the same `days`, oldest first; and why the other symbols have none: missing, old, short or gaps."""
+    """Closes of each symbol on the same `days`, oldest first; and why the other symbols have none: missing, old, short, gaps or jump."""
 
     days: tuple[int, ...] = ()
     closes: Mapping[str, tuple[Decimal, ...]] = {}
@@ -46,7 +50,11 @@ def history_of(closes: Iterable[DailyClose], symbols: Iterable[str], today: int,
             unusable[symbol] = "gaps"
     last = tuple(sorted(days)[-returns - 1 :])
     prices = {symbol: tuple(found[symbol][day].price for day in last) for symbol in usable}
-    simulated = frozenset(symbol for symbol in usable if found[symbol][last[-1]].source == SIMULATED)
+    for symbol in usable:
+        if any(now > before * RISE_MAX for before, now in pairwise(prices[symbol])):
+            unusable[symbol] = "jump"
+            del prices[symbol]
+    simulated = frozenset(symbol for symbol in prices if found[symbol][last[-1]].source == SIMULATED)
     return History(last, prices, unusable, simulated)
 
 

@@ -32,6 +32,7 @@ from domain.lifecycle import State
 from domain.quotes import Quote
 from domain.risk.history import DailyClose
 from domain.risk.limits import SWITCHES, Limits
+from domain.risk.var import Method
 from tests.domain.risk_scene import WITHOUT_VAR, checked, filled, order, submitted
 from tests.live import LiveServer
 
@@ -334,6 +335,9 @@ async def test_market_orders_wait_for_a_quote_and_rubbish_is_no_quote(client: Cl
     while not (decision := (await ask(client, market))[0]).approved:
         assert time.monotonic() < end
     assert decision.reference == Decimal("45450.00")
+    far = (await risk.post("/check?explain=1", {**GOOD, "price": 60000})).json()
+    assert (far["reason"], far["detail"]) == ("price_collar", {"found": "15000.5", "limit": "8999.9", "unit": "USD"})
+    assert far["prices"][0]["name"] == "mid"
     stats = (await risk.get("/stats")).json()
     assert (stats["ticks"], stats["ticks_refused"]) == (1, 1)
 
@@ -381,6 +385,24 @@ def test_the_users_own_file_becomes_the_users_own_limits() -> None:
 
 def test_the_default_configuration_has_all_six() -> None:
     assert limits_of(load_risk(CHECKOUT / "config/backend/risk/config.yaml", {}).risk_checks) == Limits()
+
+
+def test_what_an_operator_may_say_of_checks_arrives_in_the_limits(tmp_path: Path) -> None:
+    file = tmp_path / "risk.yaml"
+    file.write_text("""risk_checks:
+  var_method: parametric
+  price_collar_pct: null
+  max_open_orders_per_account: 7
+  max_orders_per_sec_per_account: 8
+  duplicate_order_window_ms: 250
+  repeated_orders_max: 9
+  repeated_orders_window_sec: 10
+""")
+    limits = limits_of(load_risk(file, {}).risk_checks)
+    assert limits.var_method == Method(Decimal("0.99"), Decimal("2.326347874041"))
+    counts = (limits.price_collar, limits.open_orders_max, limits.order_rate_max, limits.repeated_orders_max)
+    assert counts == (None, 7, 8, 9)
+    assert (limits.duplicate_window_ns, limits.repeated_window_ns) == (250_000_000, 10_000_000_000)
 
 
 def test_the_defaults_are_the_users_numbers() -> None:

@@ -2,13 +2,18 @@
 
 from decimal import Decimal
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.controls import Controls
+from domain.instruments import Denial
+from domain.quotes import Quote
+from domain.risk.engine import Risk
 from domain.risk.habits import SAME_KEPT_MAX, Habits
 from domain.risk.limits import Limits
 from domain.risk.record import Checked, Record, Ruling, Used, read
-from tests.domain.risk_scene import SECOND, Scene, new_risk, order
+from tests.domain.risk_scene import CURRENCIES, SECOND, Scene, instrument, new_risk, order
 
 
 @given(st.lists(st.integers(0, 2 * SECOND), max_size=60), st.integers(1, 20))
@@ -79,6 +84,18 @@ def test_a_record_is_read_back_as_it_was_written() -> None:
     assert found.checks[0].headroom == Decimal("49937.876544")
     assert read(Ruling("o1", 7, checks=checks[:1]).line()) == Record((Checked(*checks[0]),))
     assert read("") == Record()
+
+
+def test_an_instruments_own_collar_rules_over_the_general_one() -> None:
+    tight = {"PENNY": msgspec.structs.replace(instrument("PENNY"), collar_pct=Decimal(1)), "EURO": instrument("EURO", "EUR")}
+    risk = Risk(Limits(enabled=frozenset(), price_collar=None), tight, CURRENCIES, Controls())
+    for symbol in tight:
+        quote = Quote(symbol=symbol, venue="A", bid=Decimal(99), bid_size=Decimal(1), ask=Decimal(101), ask_size=Decimal(1), at=0)
+        risk.marks.update(quote, SECOND)
+    answers = {price: risk.dry(order("alice", "", "buy", "1", "PENNY", f"@{price}"), SECOND).denial for price in ("101", "101.01")}
+    assert (answers["101"], answers["101.01"]) == (None, Denial("price_collar", "1.01", "1", "USD"))
+    assert risk.dry(order("alice", "", "buy", "1", "EURO", "@1000"), SECOND).approved
+    assert risk.dry(order("alice", "", "buy", "1", "PENNY", "@200"), 60 * SECOND).approved, "a mid that is not fresh holds nothing"
 
 
 def test_every_decision_says_what_was_measured_and_by_which_prices() -> None:

@@ -165,6 +165,12 @@ def test_a_symbol_with_gaps_harms_itself_alone() -> None:
     assert all(day % 7 < 5 for day in found.days)
 
 
+def test_a_close_in_another_unit_harms_its_symbol_alone() -> None:
+    cents = [*closes_of("B", range(40, 99)), DailyClose(99, "B", Decimal(10_000), "test")]
+    found = told([*closes_of("A", range(40, 100)), *cents])
+    assert (sorted(found.closes), found.unusable["B"]) == (["A"], "jump")
+
+
 def test_closes_that_were_made_up_give_way_to_real_ones() -> None:
     made_up = closes_of("A", range(40, 100), SIMULATED)
     assert told(made_up).simulated == {"A"}
