@@ -16,7 +16,7 @@ from domain.risk.limits import VAR_LIMIT, Limits
 from domain.risk.marks import Marks
 from domain.risk.overrides import Overrides
 from domain.risk.record import Ruling
-from domain.risk.var import Var, micros
+from domain.risk.var import Var
 from domain.values import ZERO, OrderType, Side
 
 MILLISECOND: Final = 1_000_000
@@ -199,6 +199,4 @@ class Risk:
         var = account.var
         if account.worst + added > var.notional_max:
             raise OverflowError(f"value at risk is not measured beyond {var.notional_max} USD")
-        before = holding.micros
-        after = (before[0], micros(side)) if sells else (micros(side), before[1])
-        return var.measure(account.losses + var.shift(var.moves[holding.symbol], before, after))
+        return var.measure(account.losses + var.stretched(holding.symbol, holding.micros, side, sells))

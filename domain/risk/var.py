@@ -71,6 +71,13 @@ class Var:
             return moves.falls * long
         return moves.rises * short + (moves.falls * long if long else 0)
 
+    def stretched(self, symbol: str, before: tuple[int, int], side: Decimal, sells: bool) -> int:
+        """`shift`, when one side alone comes to reach as far as `side`."""
+        moves, after = self.moves[symbol], int(side * MICROS)
+        if self._quantile is not None:
+            return self.shift(moves, before, (before[0], after) if sells else (after, before[1]))
+        return moves[sells] * (after - before[sells])
+
     def measure(self, losses: int) -> Decimal:
         """Value at risk in USD, never below zero."""
         if not self.scenarios:
