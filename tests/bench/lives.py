@@ -8,14 +8,16 @@ from typing import Any
 
 import uvloop
 
-from tests.bench.load import ACCOUNTS, Load, seed_body
+from tests.bench.load import ACCOUNTS, Load, OrderBody, order_body, seed_body
 from tests.bench.stand import Stand, stand
 
 
-async def measure(running: Stand, name: str, connections: int, rate: float | None, amount: float) -> dict[str, Any]:
+async def measure(
+    running: Stand, name: str, connections: int, rate: float | None, amount: float, body: OrderBody = order_body
+) -> dict[str, Any]:
     """One load on the running stack; `amount` is seconds at a rate, or orders saturated."""
-    run = f"{name}-{time.time_ns() % 10**12}"
-    load = Load(running.oms_port, connections)
+    run = f"{name.replace(' ', '-')}-{time.time_ns() % 10**12}"
+    load = Load(running.oms_port, connections, body)
     await load.open()
     before = running.filled()
     cpu = running.cpu_s()

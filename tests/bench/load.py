@@ -69,14 +69,19 @@ class Connection(asyncio.Protocol):
         return await self._answer
 
 
-def balanced(number: int) -> tuple[int, str]:
+def balanced(number: int, accounts: int = ACCOUNTS) -> tuple[int, str]:
     """The account and the side of the n-th order: each account buys and sells in turn."""
-    return number % ACCOUNTS, "sell" if number // ACCOUNTS % 2 else "buy"
+    return number % accounts, "sell" if number // accounts % 2 else "buy"
 
 
 def order_body(run: str, number: int) -> bytes:
     """Balanced, at prices that always trade."""
-    account, side = balanced(number)
+    return body_of(run, number, ACCOUNTS)
+
+
+def body_of(run: str, number: int, accounts: int) -> bytes:
+    """The same over any number of accounts."""
+    account, side = balanced(number, accounts)
     price = 45_300 if side == "buy" else 44_700
     return (
         f'{{"account":"load-{account}","client_order_id":"{run}-{number}","symbol":"BTCUSDT","side":"{side}",'
