@@ -57,7 +57,8 @@ class Line(msgspec.Struct):
     born: int
     price: Decimal | None = None
     legs: dict[str, int] = {}
-    cancelled: int = 0
+    asked: dict[str, int] = {}
+    """Where a cancel, or a replace, was first asked for."""
     trades: dict[tuple[str, str], e.OrderFilled] = {}
     busted: set[tuple[str, str]] = set()
 
@@ -199,7 +200,9 @@ class Audit:
             case e.OrderReplaced():
                 line.price = event.reference if event.reference is not None else line.price
             case e.CancelRequested():
-                line.cancelled = line.cancelled or seq
+                line.asked.setdefault("cancel", seq)
+            case e.ReplaceRequested():
+                line.asked.setdefault("replace", seq)
             case e.OrderFilled():
                 self._traded(line, event, seq)
             case e.TradeBusted():

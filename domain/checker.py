@@ -124,7 +124,7 @@ def check_sends(audit: Audit, sends: Sequence[Send]) -> Iterator[Violation]:
             yield Violation("sent_once", route_id, f"was sent {times} times")
     for send in sends:
         line = audit.lines.get(send.order_id)
-        logged = 0 if line is None else line.legs.get(send.route_id, 0) if send.verb == "new" else line.cancelled
+        logged = 0 if line is None else line.legs.get(send.route_id, 0) if send.verb == "new" else line.asked.get(send.verb, 0)
         if not 0 < logged <= send.head:
             when = f"logged at {logged}" if logged else "never logged"
             yield Violation("logged_before_wire", send.route_id, f"{send.verb} was sent at {send.head}, {when}")
@@ -163,32 +163,40 @@ def _content(trade: VenueReport) -> tuple[object, ...]:
     return trade.order_id, trade.quantity, trade.price, trade.fee
 
 
+class _AtVenue(msgspec.Struct):
+    """A route as its venue's own log has it."""
+
+    order_id: str
+    quantity: Decimal
+    cum: Decimal = ZERO
+    ended: bool = False
+
+    def told(self, report: VenueReport, *, seen: bool) -> None:
+        quantity = report.quantity or ZERO
+        match report.report:
+            case ReportKind.FILL if not seen:
+                self.cum += quantity
+            case ReportKind.BUST:
+                self.cum -= quantity
+            case ReportKind.REPLACED:
+                self.quantity = quantity
+            case ReportKind.CANCELLED | ReportKind.EXPIRED | ReportKind.REJECTED:
+                self.ended = True
+        self.ended = self.ended or self.cum >= self.quantity
+
+
 def _working(events: Iterable[VenueEvent], aside: set[str]) -> dict[str, str]:
     """Routes that still work at the venue, with their orders. Trades that were kept aside are nobody's."""
-    leaves: dict[str, Decimal] = {}
-    orders: dict[str, str] = {}
+    routes: dict[str, _AtVenue] = {}
     trades = set(aside)
     for event in events:
         match event:
             case RequestTaken():
-                orders[event.request.route_id] = event.request.order_id
-                leaves.setdefault(event.request.route_id, event.request.quantity)
-            case Reported(report=report) if leaves.get(report.route_id, ZERO) > ZERO:
-                leaves[report.route_id] = _left(leaves[report.route_id], report, seen=report.exec_id in trades)
+                routes.setdefault(event.request.route_id, _AtVenue(event.request.order_id, event.request.quantity))
+            case Reported(report=report) if (route := routes.get(report.route_id)) is not None and not route.ended:
+                route.told(report, seen=report.exec_id in trades)
                 trades.add(report.exec_id)
-    return {route_id: orders[route_id] for route_id, left in leaves.items() if left > ZERO}
-
-
-def _left(leaves: Decimal, report: VenueReport, *, seen: bool) -> Decimal:
-    """What an order still works for after a report; an order that has ended stays so."""
-    match report.report:
-        case ReportKind.FILL if not seen:
-            return leaves - (report.quantity or ZERO)
-        case ReportKind.BUST:
-            return leaves + (report.quantity or ZERO)
-        case ReportKind.CANCELLED | ReportKind.EXPIRED | ReportKind.REJECTED:
-            return ZERO
-    return leaves
+    return {route_id: route.order_id for route_id, route in routes.items() if not route.ended}
 
 
 def _same_view(audit: Audit, venue: str, theirs: Mapping[str, str]) -> Iterator[Violation]:

@@ -177,6 +177,8 @@ class RogueVenue(PaperVenue):
                 return not known and order.state is PaperState.WORKING and (report.quantity or ZERO) <= order.leaves
             case ReportKind.CANCELLED | ReportKind.EXPIRED | ReportKind.REJECTED:
                 return order.state in OPEN
+            case ReportKind.REPLACED:
+                return order.state is PaperState.WORKING
             case ReportKind.BUST:
                 return False
         return True

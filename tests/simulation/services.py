@@ -26,7 +26,9 @@ from apps.gateway.sent import Sent
 from apps.gateway.session import Sessions
 from apps.host import Host
 from apps.oms.commands import CommandDesk
+from apps.oms.expirer import Expirer
 from apps.oms.intake import Intake
+from apps.oms.replaces import Replaces
 from apps.oms.risk_client import Bounds as RiskBounds
 from apps.oms.risk_client import RiskClient
 from apps.oms.sessions import VenueSessions
@@ -190,13 +192,21 @@ class Oms(Process):
         switch = Switch(self.host, controls)
         switch.known = known = await self.follow_controls(outbox, controls.apply, switch.heard)
         self.intake.forbids, self.intake.informed = switch.forbids, known
-        self.host.on_ready = lambda ready: self.sessions.restart() if ready else None
+        self.replaces = Replaces(self.host, self.risk, market.INSTRUMENTS, self.intake.forbidden)
+        self.expirer = Expirer(self.host, self.clock, None, {})
+        self.host.on_landed = self.expirer.landed
+        self.host.on_ready = self._on_ready
         await self.risk.start()
         await self.sessions.start()
         await CommandDesk(self.host, outbox).start(client, 0)  # type: ignore[arg-type]
-        for coroutine in (outbox.run(), mark.run(), self.host.run(), self.sessions.run(), switch.run()):
+        for coroutine in (outbox.run(), mark.run(), self.host.run(), self.sessions.run(), switch.run(), self.expirer.run()):
             self.spawn(coroutine)
         self.open = True
+
+    def _on_ready(self, ready: bool) -> None:
+        if ready:
+            self.sessions.restart()
+            self.expirer.restart()
 
     @property
     def book(self) -> Bookkeeper:

@@ -211,6 +211,7 @@ def test_an_acked_order_that_is_nowhere_is_lost() -> None:
         ([Send("new", ORDER_ID, "R1", 4), Send("new", ORDER_ID, "R1", 9)], {"sent_once"}),
         ([Send("new", ORDER_ID, "R2", 4)], {"logged_before_wire"}),
         ([Send("cancel", ORDER_ID, "R1", 4)], {"logged_before_wire"}),
+        ([Send("replace", ORDER_ID, "R1", 4)], {"logged_before_wire"}),
         ([Send("new", "nobody", "R1", 4)], {"logged_before_wire"}),
     ],
 )
@@ -242,6 +243,19 @@ def test_our_view_of_a_venue_is_the_venues_own(ours: tuple[VenueReport, ...], th
     view = audited(life(*ours))
     log = venue_log(*theirs) if theirs else []
     assert names(checker.check_venue(view, "PAPER_A", log, settled=True)) == found
+
+
+def test_a_trade_is_booked_or_kept_aside_and_taken_back_on_both_sides() -> None:
+    nonsense = given.report("fill", exec_id="X9", quantity="-1", price="50", fee="0", report_seq=4)
+    contradiction = given.report("fill", exec_id="X1", quantity="4", price="48", fee="1", report_seq=4)
+    bust = given.report("bust", exec_id="X1", quantity="4", price="49", report_seq=4)
+    assert not names(checker.check_venue(audited(life(*REPORTS, nonsense)), "PAPER_A", venue_log(*REPORTS, nonsense), settled=True))
+    assert not names(
+        checker.check_venue(audited(life(*REPORTS, contradiction)), "PAPER_A", venue_log(*REPORTS, contradiction), settled=True)
+    )
+    assert not names(checker.check_venue(audited(life(*REPORTS, bust)), "PAPER_A", venue_log(*REPORTS, bust), settled=False))
+    for missed in (nonsense, contradiction, bust):
+        assert "venue_trades" in names(checker.check_venue(audited(life(*REPORTS)), "PAPER_A", venue_log(*REPORTS, missed), settled=True))
 
 
 def test_while_things_go_wrong_our_view_may_only_be_behind() -> None:

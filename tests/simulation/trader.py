@@ -11,8 +11,10 @@ import msgspec
 from apps.http import Refusal
 from apps.oms.cancels import cancel
 from apps.oms.intake import unavailable
+from apps.oms.replaces import Numbers
 from domain.checker import Answer
 from domain.commands import Terms
+from domain.order import Order
 from domain.ports import Unavailable
 from domain.values import OrderType, Side, TimeInForce, order_id_of
 from tests.simulation import market
@@ -57,6 +59,9 @@ class Trader:
         if chance.random() < 0.05:
             other = msgspec.structs.replace(terms, quantity=terms.quantity + 1)
             asked.append(asyncio.create_task(self._until_answered(other)))
+        if chance.random() < 0.25:
+            await asyncio.sleep(chance.random() * 1.5)
+            await self._replace(terms, chance)
         if chance.random() < 0.35:
             await asyncio.sleep(chance.random() * 1.5)
             await self.cancel(terms.order_id, attempts=3)
@@ -114,12 +119,25 @@ class Trader:
         self._world.tell("client %s %s %s x%s: %s %s", terms.account, terms.client_order_id, terms.side, terms.quantity, outcome, seq or "")
         return outcome
 
+    async def _replace(self, terms: Terms, chance: random.Random) -> None:
+        """PATCH /orders/{id}: more or less of it, or another price; asked again like every other request."""
+        quantity = Decimal(chance.randint(1, 140)) / 10 if chance.random() < 0.7 else None
+        price = chance.choice((market.BID, market.MID, market.ASK)) if terms.price is not None and chance.random() < 0.6 else None
+        if quantity is None and price is None:
+            return
+        for _ in range(3):
+            outcome, *_ = await self._asked(lambda oms: _replaced(oms, terms.order_id, (quantity, price, None)))
+            self._world.tell("client replaces %s by %s @%s: %s", terms.order_id, quantity, price, outcome)
+            if outcome in ("done", "refused", "reused"):
+                return
+            await asyncio.sleep(ASK_AGAIN_S)
+
     async def cancel(self, order_id: str, *, attempts: int) -> None:
         """DELETE /orders/{id}, until oms has said yes or no, or for so many times."""
         for _ in range(attempts):
             outcome, *_ = await self._asked(lambda oms: _cancelled(oms, order_id))
             self._world.tell("client cancels %s: %s", order_id, outcome)
-            if outcome in ("cancelled", "refused"):
+            if outcome in ("done", "refused"):
                 return
             await asyncio.sleep(ASK_AGAIN_S)
 
@@ -153,11 +171,22 @@ async def _answered(ask: Callable[[Oms], Any], oms: Oms) -> tuple[str, int, bool
         unknown = refusal.status == 503 and refusal.extra.get("outcome") == "unknown"
         return ("unknown" if unknown else "refused" if refusal.status in (404, 409) else "not_accepted"), 0, False
     if isinstance(answer, int):
-        return "cancelled", answer, False
+        return "done", answer, False
     return ("rejected" if answer.order.refused else "submitted"), answer.seq, answer.replayed
 
 
 async def _cancelled(oms: Oms, order_id: str) -> int:
+    return (await cancel(oms.host, _found(oms, order_id))).seq
+
+
+async def _replaced(oms: Oms, order_id: str, numbers: Numbers) -> int:
+    order = _found(oms, order_id)
+    await oms.replaces.replace(order, numbers)
+    return order.seqs[-1] if order.seqs else 0
+
+
+def _found(oms: Oms, order_id: str) -> Order:
+    """The order that a request names, as the routes look it up."""
     if not oms.host.ready:
         raise Refusal(503, "journal_unavailable", "recovering", outcome="not_accepted")
     try:
@@ -166,4 +195,4 @@ async def _cancelled(oms: Oms, order_id: str) -> int:
         raise unavailable(str(trouble), unknown=False) from trouble
     if order is None:
         raise Refusal(404, "order_not_found", "there is no such order")
-    return (await cancel(oms.host, order)).seq
+    return order
