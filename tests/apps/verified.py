@@ -19,6 +19,7 @@ from apps import bookkeeper
 from apps.http import application
 from apps.oms.accounts import Accounts
 from apps.oms.reads import Reads
+from apps.oms.replaces import Replaces
 from apps.oms.routes import router
 from apps.verify import fills as fills_check
 from apps.verify.live import OmsDoor, View
@@ -79,7 +80,7 @@ class World:
             assert connection.execute(*statement).rowcount, "something must have been planted"
 
     async def verified(self, live: Any = None, told: list[Check] | None = None) -> Report:
-        application_ = application("oms", router(self.desk.host, Reads(self.desk.host, self.journal), self.accounts()))
+        application_ = application("oms", router(self.desk.host, Reads(self.desk.host, self.journal), self.accounts(), self.replaces()))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=application_), base_url="http://oms") as http:
             sides = Sides(
                 mark=lambda: self.mark,
@@ -92,6 +93,10 @@ class World:
 
     def accounts(self) -> Accounts:
         return Accounts(self.positions, self.fills, Market(), SystemClock(), 10.0)
+
+    def replaces(self) -> Replaces:
+        """Nobody replaces an order here."""
+        return Replaces(self.desk.host, None, {}, lambda terms: None)  # type: ignore[arg-type]
 
 
 @contextlib.asynccontextmanager
@@ -147,6 +152,6 @@ class Silent:
 
 @contextlib.asynccontextmanager
 async def door_of(world: World) -> AsyncIterator[OmsDoor]:
-    served = application("oms", router(world.desk.host, Reads(world.desk.host, world.journal), world.accounts()))
+    served = application("oms", router(world.desk.host, Reads(world.desk.host, world.journal), world.accounts(), world.replaces()))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=served), base_url="http://oms") as http:
         yield OmsDoor(http)
