@@ -1,5 +1,6 @@
 """The pages hang together: every link leads somewhere, every page is in the index, every alarm's runbook can be jumped to."""
 
+import ast
 import re
 from pathlib import Path
 from typing import Final
@@ -40,3 +41,24 @@ def test_every_alarm_s_runbook_can_be_jumped_to() -> None:
     jumps = re.findall(r"runbook: docs/operations\.md#(\w+)", (ROOT / "infra/prometheus/alerts.yml").read_text())
     assert len(jumps) > 20
     assert set(jumps) <= anchors(ROOT / "docs/operations.md")
+
+
+NOT_ERRORS: Final = {"max_open_orders", "risk_error", "duplicate_order"}
+"""Answers of risk: 200, rejected."""
+
+
+def codes() -> set[str]:
+    """What a program of ours may refuse with, as far as it is written down in one piece."""
+    found = set()
+    for file in (*ROOT.glob("apps/**/*.py"), *ROOT.glob("domain/**/*.py")):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Refusal", "Denial"):
+                said = node.args[1:2] if node.func.id == "Refusal" else node.args[:1]
+                found |= {each.value for each in said if isinstance(each, ast.Constant)}
+    return found - NOT_ERRORS
+
+
+def test_every_error_has_its_example() -> None:
+    told = (ROOT / "docs/errors.md").read_text("utf-8")
+    assert len(codes()) > 40
+    assert {code for code in codes() if f"`{code}`" not in told} == set()
