@@ -302,6 +302,7 @@ async def test_losing_valkey_costs_readers_and_no_order(  # FAILURES 19, 22
 
     row = await until_written("1")
     assert (row["reservations"], row["buying_power"], row["equity"]) == ("2250", "97750", "100000")
+    assert (row["open_orders"], json.loads(row["symbols"])["BTCUSDT"]["open_buy_quantity"]) == ("1", 0.1)
     store.flushall()
     fresh_valkey.kill()
     await risk.until("/health", 503)
