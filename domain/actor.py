@@ -22,6 +22,8 @@ def decide(order: Order | None, command: c.OrderCommand, now_ns: int) -> Events:
     """The facts that follow from the command. None of them: it was seen before, or is stale. A step that the table lacks is a fact too."""
     if isinstance(command, c.VenueReport):
         return reported(order, command, now_ns)
+    if isinstance(command, c.BookReport):
+        return reported(order, command.report, now_ns)
     if isinstance(command, c.SubmitOrder):
         return () if order else _submit(command, now_ns)
     if isinstance(command, c.SetReportAside):

@@ -202,6 +202,12 @@ class VenueRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     replace_id: str = ""
 
 
+class BookReport(Command, frozen=True, kw_only=True, tag="book_report", gc=False):
+    """What a venue has and we have not, or otherwise, found outside of its session. Booked as the venue's own report."""
+
+    report: VenueReport
+
+
 class SetReportAside(Command, frozen=True, kw_only=True, tag="set_report_aside", gc=False):
     """A venue said something that nobody may apply, whatever was asked of it, and that may have been a trade. `report` is its text."""
 
@@ -223,5 +229,6 @@ OrderCommand = (
     | RouteAbsent
     | SettleOrder
     | VenueReport
+    | BookReport
     | SetReportAside
 )

@@ -6,7 +6,24 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from apps.cli import account, backup, diagram, journal, kill, logs, order, prices, replay, risk, run, secrets, status, verify, watch
+from apps.cli import (
+    account,
+    backup,
+    diagram,
+    journal,
+    kill,
+    logs,
+    order,
+    prices,
+    reconcile,
+    replay,
+    risk,
+    run,
+    secrets,
+    status,
+    verify,
+    watch,
+)
 from apps.cli.trouble import Trouble
 from apps.up.trouble import Exit
 from domain.values import use_exact_arithmetic
@@ -29,6 +46,7 @@ ORDER = (
     "risk",
     "prices",
     "replay",
+    "reconcile",
     "verify",
     "journal",
     "backup",
@@ -95,6 +113,7 @@ app.command("arm", rich_help_panel=_RISK)(kill.arm)
 app.add_typer(risk.app, name="risk", help="What is forbidden, and the limits of accounts.", rich_help_panel=_RISK)
 app.add_typer(prices.app, name="prices", help="Daily closes for value at risk.", rich_help_panel=_RISK)
 app.add_typer(replay.app, name="replay", help="Rebuild from the journal alone.", rich_help_panel=_PROVE)
+app.command("reconcile", rich_help_panel=_PROVE)(reconcile.reconcile)
 app.command("verify", rich_help_panel=_PROVE)(verify.verify)
 app.add_typer(journal.app, name="journal", help="How far the journals go, and had been acknowledged.", rich_help_panel=_PROVE)
 app.add_typer(secrets.app, name="secrets", help="Passwords of the servers.", rich_help_panel=_RUN)

@@ -16,6 +16,7 @@ from apps.exeq.router import Router
 from apps.exeq.routes import router
 from apps.exeq.rules import routed_venue, routing_rules
 from apps.exeq.switch import Switch
+from apps.exeq.upkeep import VenuesUpkeep
 from apps.follower import Follower
 from apps.outbox import Outbox
 from apps.service import Chassis, Service, run_service
@@ -58,7 +59,10 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
     chassis.spawn(switch.run(client), "local switches")
     chassis.spawn(orders.run(), "journal follower")
     chassis.spawn(executor.run(), "executor")
+    reconciling = VenuesUpkeep((v.name for v in venues.values() if not v.plain), float(settings.routing.reconcile_venues_interval_sec))
+    chassis.spawn(reconciling.run(), "venues upkeep")
     doubts = Doubts(client, executor)
+    doubts.on_back = reconciling.wanted
     chassis.spawn(doubts.run(), "doubts")
     chassis.spawn(wiring.tell_ready(chassis, orders, executor.caught_up), "readiness")
     wiring.keep(chassis, snapshots, orders)
@@ -68,6 +72,7 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
         return {
             **executor.stats(),
             **doubts.stats(),
+            "venues_upkeep": reconciling.stats(),
             "seq": orders.head.seq,
             "ready": executor.caught_up(),
             "requests_dropped": outbox.dropped,

@@ -1,7 +1,7 @@
 """Routes that a venue leaves open: asked about, never sent again; only evidence settles them. Cancels without an answer are said again."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -69,6 +69,7 @@ class Doubts:
         self._next_ask: dict[str, tuple[float, float]] = {}
         self._working: dict[str, str] = {}
         self._trouble: dict[str, str] = {}
+        self.on_back: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
         await asyncio.gather(self._listen_on(), self._look_on())
@@ -95,6 +96,7 @@ class Doubts:
             self._doubt(r for r in self._executor.executions.open_legs() if r.venue in gone)
         if back:
             self._next_ask.clear()
+            self.on_back()
 
     def _doubt(self, requests: Iterable[VenueRequest], reason: str = "disconnected") -> None:
         commands: list[Command] = [DoubtRoute(order_id=r.order_id, route_id=r.route_id, reason=reason, anyway=True) for r in requests]

@@ -26,10 +26,11 @@ class Listening:
         self._shard = shard
         self._deadlines = {venue.name: venue.answer_deadline_ns / 1e9 for venue in venues.values() if not venue.plain}
         self._heard: dict[str, float] = {}
+        self._known: set[str] = set()
         self.away: set[str] = set()
 
     async def listen(self) -> tuple[set[str], set[str]]:
-        """Ask everybody once. Who went away since the last time, and who came back."""
+        """Ask everybody once. Who went away since the last time, and who came back or is heard for the first time."""
         answers = await asyncio.gather(*(self._hears(name) for name in self._deadlines))
         now = asyncio.get_running_loop().time()
         quiet = set[str]()
@@ -44,7 +45,9 @@ class Listening:
         back = {name for name in back if self._heard[name] == now}
         self.away = (self.away | gone) - back
         _tell(gone, back)
-        return gone, back
+        heard = {name for name, answered in zip(self._deadlines, answers, strict=True) if answered}
+        new, self._known = heard - self._known, self._known | heard
+        return gone, back | new
 
     async def _hears(self, venue: str) -> bool:
         try:

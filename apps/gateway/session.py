@@ -36,6 +36,13 @@ class Hello(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     """Is anybody there?"""
 
 
+class Reports(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="reports", rename={"first": "from"}):
+    """A page of all that was ever reported, in the answer itself: for whoever compares."""
+
+    first: int
+    limit: int = PAGE_MAX
+
+
 class OpenOrders(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="orders"):
     after: int = 0
     limit: int = PAGE_MAX
@@ -45,7 +52,8 @@ class OneOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
     route_id: str
 
 
-_ASKED: Final = decoder(Resend | Hello | OpenOrders | OneOrder)
+Asked = Resend | Hello | Reports | OpenOrders | OneOrder
+_ASKED: Final = decoder(Asked)
 
 
 class Sessions:
@@ -74,15 +82,25 @@ class Sessions:
         with contextlib.suppress(Exception):  # a callback of the client must not raise; who asked will ask again
             await message.respond(encode(answer))
 
-    async def _answer(self, host: VenueHost, shard: int, asked: Resend | Hello | OpenOrders | OneOrder) -> dict[str, object]:
+    async def _answer(self, host: VenueHost, shard: int, asked: Asked) -> dict[str, object]:
         if isinstance(asked, Resend):
             return self._resend(host, shard, asked.first)
         if isinstance(asked, Hello):
             return {"last": host.reports.last(shard), "ready": host.ready.is_set()}
+        if isinstance(asked, Reports):
+            return await self._reports(host, shard, max(asked.first, 1), min(asked.limit, PAGE_MAX))
         await self._intake.heard_all()
         if isinstance(asked, OpenOrders):
             return await host.ask(lambda: {"last": host.reports.last(shard)} | open_orders(host, asked.after, asked.limit, shard))
         return await self._order(host, shard, asked.route_id)
+
+    async def _reports(self, host: VenueHost, shard: int, first: int, limit: int) -> dict[str, object]:
+        last = host.reports.last(shard)
+        found: list[VenueReport] = []
+        async with contextlib.aclosing(host.reports.read(shard, first, min(last, first + limit - 1))) as batches:
+            async for batch in batches:
+                found += batch
+        return {"last": last, "reports": found}
 
     def _resend(self, host: VenueHost, shard: int, first: int) -> dict[str, object]:
         """Asked again while it runs, it goes on from the lower of the two places: one resend a venue and shard, however often asked."""

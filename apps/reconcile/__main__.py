@@ -1,7 +1,11 @@
-"""`python -m apps.reconcile`: positions in Valkey against the journal, put right where they differ, with oms's own configuration."""
+"""`python -m apps.reconcile`: positions in Valkey against the journal, with oms's configuration; `… VENUE …`: venues, with exeq's.
+
+What differs is put right, and the report is JSON on stdout.
+"""
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 from adapters import bus
@@ -10,24 +14,27 @@ from adapters.valkey import ValkeyPositions
 from apps import beside, wiring
 from apps.cli import logs
 from apps.past.books import Books
+from apps.reconcile import venues as at_venues
 from apps.reconcile.positions import Pass, reconcile
+from apps.reconcile.venues import VenuePass
 from apps.up.trouble import Exit
-from config.loading import load_oms
-from config.settings import OmsSettings
+from config.loading import load_exeq, load_oms
+from config.settings import ExeqSettings, OmsSettings
 from domain.ports import Corrupt, Unavailable
 from domain.values import use_exact_arithmetic
 
 VALKEY_TIMEOUT_MS = 5_000.0
 
 
-def main() -> NoReturn:
+def main(venues: Sequence[str]) -> NoReturn:
     """Exit codes: 0 with the report on stdout, 1 when the journal does not verify, 3 when it could not be done."""
     beside.settle_in()
     use_exact_arithmetic()
     logs.only()
     code = Exit.DONE
     try:
-        sys.stdout.buffer.write(encode(asyncio.run(_reconcile(load_oms()))))
+        looked = _venues(load_exeq(), venues) if venues else _positions(load_oms())
+        sys.stdout.buffer.write(encode(asyncio.run(looked)))
     except Corrupt as damage:
         code = _failed(damage, Exit.REFUSED)
     except Unavailable as trouble:
@@ -40,7 +47,23 @@ def _failed(trouble: Exception, code: Exit) -> Exit:
     return code
 
 
-async def _reconcile(settings: OmsSettings) -> Pass:
+async def _venues(settings: ExeqSettings, venues: Sequence[str]) -> list[VenuePass]:
+    """One after the other. A venue that does not answer is left out: it is in doubt anyway."""
+    client = await bus.connect(settings.nats.url, "reconcile", closed=lambda: None, timeout_s=float(settings.nats.connect_timeout_sec))
+    done: list[VenuePass] = []
+    try:
+        journal = await wiring.order_journal(client)
+        for venue in venues:
+            try:
+                done.append(await at_venues.reconcile(client, journal, venue, write=True))
+            except Unavailable as trouble:
+                print(trouble, file=sys.stderr)
+    finally:
+        await client.close()
+    return done
+
+
+async def _positions(settings: OmsSettings) -> Pass:
     client = await bus.connect(settings.nats.url, "reconcile", closed=lambda: None, timeout_s=float(settings.nats.connect_timeout_sec))
     valkey = ValkeyPositions.at(
         str(settings.valkey.url),
@@ -58,4 +81,4 @@ async def _reconcile(settings: OmsSettings) -> Pass:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

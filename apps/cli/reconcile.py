@@ -1,0 +1,60 @@
+"""`trade reconcile`: what venues have against what we have, as a list, and put right."""
+
+import asyncio
+from typing import Annotated, Final
+
+import typer
+
+from apps.cli import show
+from apps.cli.addresses import Addresses, find
+from apps.cli.client import START
+from apps.cli.connection import connected
+from apps.cli.options import DataDir, PortOffset
+from apps.cli.trouble import Refused, Unreachable, WrongUsage
+from config.catalogue import load_instruments, load_venues
+from domain.ports import Corrupt, Unavailable
+
+COLUMNS: Final = ("venue", "what", "account", "symbol", "order_id", "about", "ours", "theirs")
+SHOWN_MAX: Final = 200
+
+
+def reconcile(
+    venue: Annotated[list[str] | None, typer.Option("--venue", help="Only this venue. Can be given more than once.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what differs.")] = False,
+    data_dir: DataDir = None,
+    port_offset: PortOffset = None,
+) -> None:
+    """Compare orders, trades and positions with the venues, show what differs, and put it right.
+
+    Exit code 0 when all is the same or was put right, 1 when something differs still: that is for a person to look at.
+    """
+    venues = [name for name, found in load_venues(load_instruments().instruments).venues.items() if found.session == "full"]
+    if unknown := set(venue or ()) - set(venues):
+        raise WrongUsage(f"{sorted(unknown)[0]} is no venue with a session to ask.", f"There are {', '.join(venues)}.")
+    try:
+        asyncio.run(_reconcile(find(data_dir, port_offset), venue or venues, dry_run))
+    except Corrupt as error:
+        raise Refused(f"The journal does not verify: {error}.", "Nobody should go on from it: keep the data directory.") from error
+    except Unavailable as error:
+        raise Unreachable(f"{str(error).rstrip('.')}.", f"Ask again when it answers. {START}") from error
+
+
+async def _reconcile(addresses: Addresses, venues: list[str], dry_run: bool) -> None:
+    from apps import wiring  # late: they bring the services' machinery along
+    from apps.reconcile import venues as at_venues
+
+    left = 0
+    async with connected(addresses["nats"], "trade reconcile") as client:
+        journal = await wiring.order_journal(client)
+        for name in venues:
+            done = await at_venues.reconcile(client, journal, name, write=not dry_run)
+            rows = [(name, d.what, d.account, d.symbol, d.order_id, d.about, d.ours, d.theirs) for d in done.found[:SHOWN_MAX]]
+            if rows:
+                show.table("", COLUMNS, rows)
+            more = f", {len(done.found)} differences" if done.found else ", no difference"
+            repaired = f", {done.repaired} put right" if done.repaired else ""
+            show.line(f"{name}: {done.orders} routes and {done.trades} trades as of sequence {done.as_of_seq}{more}{repaired}")
+            left += len(done.left)
+    if left:
+        remedy = "Put right what can be: trade reconcile" if dry_run else "See docs/venues.md: what is left is for a person to look at."
+        raise Refused(f"{left} differences are there.", remedy)

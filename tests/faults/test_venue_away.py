@@ -1,0 +1,112 @@
+"""A venue goes away with orders working there, and comes back: in doubt, then as it says. What we have otherwise than it is put right."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from adapters import bus
+from adapters.codec import encode
+from domain.commands import BookReport, ReportKind, VenueReport
+from domain.events import OrderInDoubt, RouteAcknowledged
+from domain.values import Side
+from tests.faults.scene import answered, connected, events_of, order, until_ready
+from tests.faults.test_send import House
+from tests.live import LiveServer
+
+
+async def until_status(house: House, status: str, within_s: float = 15.0) -> dict[str, dict[str, Any]]:
+    """Until every order is in this state; the orders by client_order_id."""
+    async with asyncio.timeout(within_s):
+        while True:
+            found = {one["client_order_id"]: one for one in await house.orders()}
+            if found and {one["status"] for one in found.values()} == {status}:
+                return found
+            await asyncio.sleep(0.05)
+
+
+def trade(nats: LiveServer, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [str(Path(sys.executable).parent / "trade"), *arguments]
+    return subprocess.run(command, env=os.environ | {"TRADE_NATS_URL": nats.url}, capture_output=True, text=True, timeout=40, check=False)
+
+
+async def test_a_venue_that_went_away_and_came_back(fresh_nats: LiveServer, tmp_path: Path) -> None:
+    # FAILURES 37
+    house = House(fresh_nats, tmp_path)
+    async with house.living(fresh_nats):
+        http = house.http["oms"]
+        for number in range(3):
+            await answered(http, order(f"o-{number}", price="20000"))
+        await until_status(house, "routed")
+        await acked(house)
+        house.services["live-gateway"].kill()
+        await until_status(house, "in_doubt")
+        refused = await answered(http, order("late", price="20000"))
+        async with asyncio.timeout(10):
+            while (late := (await http.get(f"/orders/{refused['order_id']}")).json())["status"] == "queued":
+                await asyncio.sleep(0.05)
+        assert (late["status"], late["reason"], late["source"]) == ("rejected", "no_venue", "exeq"), "no new orders"
+        house.services["live-gateway"].start()
+        await until_ready(house.http["live-gateway"])
+        async with asyncio.timeout(15):
+            while [one["status"] for one in await house.orders()].count("routed") < 3:
+                await asyncio.sleep(0.05)
+        assert (await house.sends())["most"] == 1
+    events = [event for _, event in await events_of(fresh_nats)]
+    assert {e.reason for e in events if isinstance(e, OrderInDoubt)} == {"disconnected"}
+    assert len([e for e in events if isinstance(e, RouteAcknowledged)]) == 6, "acknowledged, and confirmed after the doubt"
+
+
+async def acked(house: House) -> None:
+    async with asyncio.timeout(10):
+        while not all(route["venue_order_id"] for one in await house.orders() for route in one["routes"]):
+            await asyncio.sleep(0.05)
+
+
+async def test_what_differs_is_shown_then_put_right_and_the_second_pass_finds_nothing(fresh_nats: LiveServer, tmp_path: Path) -> None:
+    # FAILURES 38
+    house = House(fresh_nats, tmp_path)
+    async with house.living(fresh_nats):
+        http = house.http["oms"]
+        await answered(http, order("filled", price="50000"))
+        await house.settled()
+        assert trade(fresh_nats, "reconcile", "--dry-run").returncode == 0
+        accepted = await answered(http, order("resting", price="20000"))
+        await acked(house)
+        resting = (await http.get(f"/orders/{accepted['order_id']}")).json()
+        async with connected(fresh_nats.url) as client:
+            told = [invented(resting, ReportKind.FILL), invented(resting, ReportKind.CANCELLED)]
+            commands = [BookReport(order_id=resting["order_id"], report=report) for report in told]
+            await bus.request(client, "oms.commands.0", encode(commands), 5)
+        assert (await http.get(f"/orders/{accepted['order_id']}")).json()["status"] == "cancelled", "as we were told, wrongly"
+
+        shown = await asyncio.to_thread(trade, fresh_nats, "reconcile", "--dry-run")
+        assert shown.returncode == 1, shown.stderr
+        for words in ("trade not there", "0.0005 @ 20000", "order works there", "position", "3 differences"):
+            assert words in shown.stdout, shown.stdout
+        written = await asyncio.to_thread(trade, fresh_nats, "reconcile")
+        assert (written.returncode, "2 put right" in written.stdout) == (0, True), written.stdout + written.stderr
+        again = await asyncio.to_thread(trade, fresh_nats, "reconcile")
+        assert (again.returncode, again.stdout.count("no difference")) == (0, 2), again.stdout
+        after = (await http.get(f"/orders/{accepted['order_id']}")).json()
+        assert (after["status"], after["cum_quantity"]) == ("cancelled", 0)
+
+
+def invented(order: dict[str, Any], kind: ReportKind) -> VenueReport:
+    """What the venue never said."""
+    route = order["routes"][0]
+    trade = {"exec_id": "X-1", "quantity": "0.0005", "price": "20000"} if kind is ReportKind.FILL else {}
+    return VenueReport(
+        report=kind,
+        order_id=order["order_id"],
+        route_id=route["route_id"],
+        venue=route["venue"],
+        report_seq=0,
+        at=0,
+        account=order["account"],
+        symbol=order["symbol"],
+        side=Side(order["side"]),
+        **trade,  # type: ignore[arg-type]
+    )
