@@ -39,6 +39,8 @@ CANCELLED_WITHIN_S: Final = 20.0
 NO_HISTORY: Final[Changes] = {
     "risk_checks": {"enabled": ["position_limit", "order_size_limit", "buying_power", "concentration_limit", "short_restriction"]}
 }
+FORGIVING: Final[Changes] = {"routing": {"venue_health": "ignored"}}
+"""After a death a venue seems silent for a while, and everything would go to the other one."""
 WHY: Final = {"reason": "torture"}
 TELL_EVERY: Final = 50
 
@@ -103,7 +105,7 @@ class House:
     def __init__(self, nats: LiveServer, home: Path) -> None:
         self.oms = LiveService("oms", nats, home / "oms", changes=PATIENT)
         self.risk = LiveService("risk", nats, home / "risk", changes=NO_HISTORY)
-        self.exeq = LiveService("exeq", nats, home / "exeq")
+        self.exeq = LiveService("exeq", nats, home / "exeq", changes=FORGIVING)
         self.gateway = LiveService("live-gateway", nats, home / "gateway")
         self.services = (self.oms, self.risk, self.exeq, self.gateway)
         self.loading = True
@@ -162,12 +164,12 @@ async def killswitch(rounds: int, seed: int, nats: LiveServer, home: Path, tell:
                 assert await wire.flows(scope), f"nothing of {scope} reaches a venue: {came.line()}, {house.reasons}"
                 await asyncio.sleep(chance.uniform(0, THROWN_WITHIN_S))
                 await _round(scope, house, wire, desk, came, chance if number in deadly else None)
+                came.sends = len(wire.scopes)
                 if (number + 1) % TELL_EVERY == 0:
                     tell(f"{number + 1} of {rounds}: {came.line()}")
         finally:
             house.loading = False
             await asyncio.gather(*clients)
-        came.sends = len(wire.scopes)
     return came
 
 
