@@ -145,6 +145,16 @@ def test_a_rejection_by_anyone_releases_the_reservation_once() -> None:  # FAILU
     scene.run("= alice reservations 0, worst_case_exposure 0")
 
 
+@pytest.mark.parametrize("kind", [e.OrderExpired, e.OrderCancelled])
+def test_an_expiry_or_a_cancel_releases_what_is_open_once(kind: type[e.OrderExpired | e.OrderCancelled]) -> None:
+    scene = Scene()
+    scene.run("alice o1 buy 10 PENNY @100\nalice o2 buy 2 PENNY @100\n= alice reservations 600")
+    status = State.EXPIRED if kind is e.OrderExpired else State.CANCELLED
+    for _ in range(2):
+        scene.apply(kind(order_id="o1", at=0, status=status, source="venue", reason="day"))
+        scene.run("= alice reservations 100, worst_case_exposure 200, open_orders 1")
+
+
 def test_a_late_approval_does_not_outlive_its_time() -> None:  # FAILURES 16, 17
     scene = Scene()
     scene.apply(e.OrderRejected(order_id="o1", at=0, status=State.REJECTED, source="risk", reason="risk_timeout"))
