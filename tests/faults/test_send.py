@@ -13,7 +13,7 @@ from apps.failpoint import KILLED
 from domain.events import OrderRouted
 from tests.faults.scene import PATIENT, answered, events_of, order, risk_that_says_yes, until, until_ready
 from tests.live import LiveServer
-from tests.process import LiveService
+from tests.process import NOBODY, Changes, LiveService
 
 ORDERS = 8
 SETTLED_WITHIN_S = 30.0
@@ -22,9 +22,14 @@ SETTLED_WITHIN_S = 30.0
 class House:
     """oms, exeq and live-gateway on real servers, with a risk that says yes."""
 
-    def __init__(self, nats: LiveServer, home: Path) -> None:
-        self.oms = LiveService("oms", nats, home / "oms", changes=PATIENT)
-        self.services = {"oms": self.oms, **{name: LiveService(name, nats, home / name) for name in ("exeq", "live-gateway")}}
+    def __init__(self, nats: LiveServer, home: Path, *, valkey_url: str = "", changes: Changes = PATIENT) -> None:
+        """With Valkey there is a projector, too. `changes` are for oms."""
+        self.oms = LiveService("oms", nats, home / "oms", valkey_url=valkey_url or NOBODY, changes=changes)
+        others = ("exeq", "live-gateway", *(["projector"] if valkey_url else []))
+        self.services = {
+            "oms": self.oms,
+            **{name: LiveService(name, nats, home / name, valkey_url=valkey_url or NOBODY) for name in others},
+        }
         self.http: dict[str, httpx.AsyncClient] = {}
 
     @asynccontextmanager

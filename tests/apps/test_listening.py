@@ -1,0 +1,61 @@
+"""Is a venue's session there? Only silence for its whole deadline says that it is not, and nothing does while we are away ourselves."""
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from apps.exeq import listening
+from apps.exeq.listening import Listening
+from domain.ports import Unavailable
+from domain.routing import Venue
+
+
+class Wire:
+    """Venues that answer, and our own connection. `is_connected` as the client has it."""
+
+    def __init__(self) -> None:
+        self.is_connected = True
+        self.there = {"A", "B"}
+
+
+def venue(name: str, **facts: Any) -> Venue:
+    return Venue(name, Decimal(1), Decimal(1), frozenset(), answer_deadline_ns=50_000_000, **facts)
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
+    wire = Wire()
+
+    async def request(client: Wire, subject: str, payload: bytes, timeout_s: float) -> bytes:
+        if not client.is_connected or subject.split(".")[1] not in client.there:
+            raise Unavailable("nobody")
+        return b"{}"
+
+    monkeypatch.setattr(listening.bus, "request", request)
+    return wire
+
+
+async def test_a_venue_is_away_when_its_deadline_has_passed_and_back_when_it_answers(wire: Wire) -> None:
+    # FAILURES 37
+    ear = Listening(wire, {"A": venue("A"), "B": venue("B"), "P": venue("P", plain=True)})  # type: ignore[arg-type]
+    assert await ear.listen() == (set(), {"A", "B"}), "heard for the first time; a plain venue is not asked"
+    wire.there = {"B"}
+    assert await ear.listen() == (set(), set()), "not yet"
+    await asyncio.sleep(0.06)
+    assert (await ear.listen(), ear.away) == (({"A"}, set()), {"A"})
+    assert (await ear.listen(), ear.away) == ((set(), set()), {"A"}), "once"
+    wire.there = {"A", "B"}
+    assert (await ear.listen(), ear.away) == ((set(), {"A"}), set())
+
+
+async def test_while_we_are_away_ourselves_nothing_is_known_of_anybody(wire: Wire) -> None:
+    ear = Listening(wire, {"A": venue("A")})  # type: ignore[arg-type]
+    await ear.listen()
+    wire.is_connected = False
+    await asyncio.sleep(0.06)
+    assert (await ear.listen(), ear.away) == ((set(), set()), set())
+    wire.is_connected = True
+    wire.there = set()
+    assert (await ear.listen(), ear.away) == ((set(), set()), set()), "its silence is counted from when we are there again"

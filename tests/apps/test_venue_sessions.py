@@ -1,0 +1,135 @@
+"""oms's side of a venue's session: reports in their order, none missed, none taken twice, and what contradicts is kept with an alarm."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from adapters.clock import SystemClock
+from adapters.codec import encode
+from adapters.memory import MemoryJournal, MemoryLog
+from apps.commits import Pace
+from apps.host import Host
+from apps.oms.sessions import VenueSessions
+from domain import events as e
+from domain.commands import RouteOrder, VenueReport
+from domain.events import Leg
+from domain.lifecycle import State
+from tests import given
+from tests.apps.held_journal import until
+
+VENUE = "PAPER_A"
+
+
+class Message(msgspec.Struct):
+    data: bytes
+    subject: str = "fills.alice"
+
+
+class Asked(msgspec.Struct):
+    data: bytes
+
+
+class Client:
+    """Keeps what the venue is asked, and answers that it will send again."""
+
+    def __init__(self) -> None:
+        self.questions: list[Any] = []
+        self.callback: Any = None
+
+    async def subscribe(self, subject: str, cb: Any) -> None:
+        self.callback = cb
+
+    async def request(self, subject: str, payload: bytes, timeout: float) -> Asked:
+        self.questions.append((subject, msgspec.json.decode(payload)))
+        return Asked(encode({"last": 9}))
+
+
+class Desk:
+    """A host with one routed order, and a session with its venue."""
+
+    def __init__(self) -> None:
+        self.log, self.client, self.said = MemoryLog(), Client(), list[e.OrderEvent]()
+        self.host = Host(MemoryJournal(self.log), SystemClock(), pace=Pace(wait_s=0))
+        self.sessions = VenueSessions(self.client, self.host, [VENUE], 0)  # type: ignore[arg-type]
+        self.host.on_landed = lambda landed: self.said.extend(landed.events)
+        self.host.on_ready = lambda ready: self.sessions.restart() if ready else None
+
+    async def hears(self, *reports: VenueReport | bytes) -> None:
+        """Each as it comes from the wire, once what it led to is on disk."""
+        for report in reports:
+            await self.client.callback(Message(report if isinstance(report, bytes) else encode(report)))
+        order = self.host.find(given.ORDER_ID)
+        assert order is not None
+        await self.host.settled(order)
+        await asyncio.sleep(0)
+
+    def kinds(self) -> list[str]:
+        return [type(event).__name__ for event in self.said]
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    desk = Desk()
+    running = asyncio.create_task(desk.host.run())
+    await until(lambda: desk.host.ready)
+    await desk.sessions.start()
+    await desk.host.perform(given.submit(given.terms()))
+    legs = (Leg("R1", VENUE, given.terms().quantity),)
+    await desk.host.perform(RouteOrder(order_id=given.ORDER_ID, legs=legs, policy="test"))
+    desk.said.clear()
+    yield desk
+    running.cancel()
+
+
+ACK = given.report("accepted", report_seq=1, venue_order_id="V1")
+FILL = given.report("fill", report_seq=2, exec_id="F1", quantity="4", price="49")
+
+
+async def test_the_same_report_again_changes_nothing(desk: Desk) -> None:
+    # FAILURES 26
+    await desk.hears(ACK, FILL, FILL, ACK, FILL)
+    assert desk.kinds() == ["RouteAcknowledged", "OrderFilled"]
+    assert desk.sessions.stats() == {"applied": 2, "duplicates": 3, "gaps": 0, "unreadable": 0}
+
+
+async def test_the_same_execution_with_other_content_is_kept_aside_and_changes_nothing(desk: Desk) -> None:
+    other = msgspec.structs.replace(FILL, quantity=FILL.quantity + 1 if FILL.quantity else None)
+    await desk.hears(ACK, FILL, other)
+    assert desk.kinds() == ["RouteAcknowledged", "OrderFilled", "ReportQuarantined"]
+    kept = desk.said[-1]
+    assert isinstance(kept, e.ReportQuarantined)
+    assert (kept.reason, kept.report_seq) == ("conflict", None), "its number was used already"
+    order = desk.host.find(given.ORDER_ID)
+    assert order is not None
+    assert order.cum_quantity == 4
+
+
+async def test_a_hole_is_asked_for_and_what_is_behind_it_waits(desk: Desk) -> None:
+    # FAILURES 27, 28
+    await desk.hears(FILL)
+    assert desk.kinds() == []
+    await until(lambda: desk.client.questions)
+    assert desk.client.questions[0] == (f"venue.{VENUE}.session.0", {"kind": "resend", "from": 1})
+    await desk.hears(ACK, FILL)
+    assert desk.kinds() == ["RouteAcknowledged", "OrderFilled"]
+    assert desk.sessions.stats()["gaps"] == 1
+
+
+async def test_a_report_for_an_order_that_nobody_knows_is_kept_and_those_behind_it_have_their_turn(desk: Desk) -> None:
+    # FAILURES 31
+    stranger = msgspec.structs.replace(FILL, order_id="stranger", report_seq=1)
+    await desk.hears(stranger, msgspec.structs.replace(ACK, report_seq=2))
+    await until(lambda: len(desk.said) == 2)
+    assert desk.kinds() == ["ReportQuarantined", "RouteAcknowledged"]
+
+
+async def test_a_report_that_cannot_be_read_leaves_its_order_in_doubt_and_what_follows_settles_it(desk: Desk) -> None:
+    # rows 12 and 13
+    broken = encode({"venue": VENUE, "report_seq": 2, "order_id": given.ORDER_ID, "report": "exploded"})
+    await desk.hears(ACK, broken, broken, broken)
+    assert desk.kinds() == ["RouteAcknowledged", "ReportQuarantined", "OrderInDoubt"]
+    await desk.hears(msgspec.structs.replace(FILL, report_seq=3))
+    assert desk.said[-1].status is State.PARTIALLY_FILLED
