@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from apps.secrets.users import ADMIN, NATS_USERS, OPERATOR, READER, SERVICES
+from apps.secrets.users import ADMIN, NATS_USERS, OPERATOR, READER, SERVICES, VENUE
 
 ORDERS: Final = "OMS_JOURNAL"
 VENUES: Final = "PAPER_VENUES"
@@ -85,6 +85,7 @@ RIGHTS: Final[Mapping[str, Rights]] = {
         ("venue.journal.*", "fills.>", "ticks.>", "prices.>", *_read(VENUES), _made(VENUES), *_answers("oms", "exeq", OPERATOR, ADMIN)),
         ("orders.>", "venue.*.session.*", *ANNOUNCED),
     ),
+    VENUE: Rights(("fills.>", "ticks.>", *_answers("oms", "exeq")), ("orders.>", "venue.*.session.*", *ANNOUNCED)),
     "projector": Rights(("positions.>", *_read(ORDERS)), ANNOUNCED),
     OPERATOR: Rights(("risk.check.order", "venue.*.session.*", "prices.>", *_EVERYTHING), ANNOUNCED),
     READER: _READS,

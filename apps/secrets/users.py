@@ -5,12 +5,14 @@ from typing import Final
 SERVICES: Final = ("oms", "risk", "exeq", "live-gateway", "projector")
 OPERATOR: Final = "operator"
 """Who types `trade`: reads everything, puts projections right, keeps backups. Cannot write a journal."""
+VENUE: Final = "venue"
+"""A gateway that is not ours (`session: plain`): takes orders, reports fills, shows quotes."""
 READER: Final = "reader"
 """Other programs: hear what is announced, read what is projected."""
 ADMIN: Final = "admin"
 """Everything. For emergencies; no program of ours uses it."""
 
-NATS_USERS: Final = (*SERVICES, OPERATOR, READER, ADMIN)
+NATS_USERS: Final = (*SERVICES, VENUE, OPERATOR, READER, ADMIN)
 VALKEY_USERS: Final = ("oms", "risk", "projector", OPERATOR, READER, ADMIN)
 QUESTDB_WRITER: Final = "trade"
 
@@ -25,7 +27,7 @@ QUESTDB_ROLES: Final = {
 }
 """Who comes to QuestDB as whom: it knows one user who writes and one who reads."""
 
-CLIENTS: Final = (*SERVICES, OPERATOR, READER, ADMIN)
+CLIENTS: Final = (*SERVICES, VENUE, OPERATOR, READER, ADMIN)
 """Each has a file `<name>.yaml` with all that it needs."""
 
 NATS_FILE: Final = "nats-users.conf"
@@ -45,6 +47,7 @@ CONTAINER_UIDS: Final = {
     "exeq.yaml": 10095,
     "live-gateway.yaml": 10105,
     "projector.yaml": 10107,
+    "venue.yaml": 10000,
     "operator.yaml": 10000,
     "reader.yaml": 10000,
 }
