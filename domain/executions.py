@@ -170,7 +170,7 @@ class Executions:
         if waiting := self._waiting.get(event.order_id):
             terms = msgspec.structs.replace(waiting.terms, **changed)
             self._waiting[event.order_id] = Waiting(terms, waiting.queued_at, waiting.tried)
-            self.queue.discard(event.order_id)
+            self.queue.change(terms)
             self.queue_again(event.order_id)
         elif working := self.working.get(event.order_id):
             working.terms = msgspec.structs.replace(working.terms, **changed)

@@ -34,6 +34,11 @@ class PriorityQueue:
         self._waiting[order.order_id] = (rank, order)
         heapq.heappush(self._heap, (rank, order.order_id))
 
+    def change(self, order: OrderSubmitted) -> None:
+        """Other terms at the place it has; nothing when it is not here."""
+        if waiting := self._waiting.get(order.order_id):
+            self._waiting[order.order_id] = (waiting[0], order)
+
     def discard(self, order_id: str) -> None:
         self._waiting.pop(order_id, None)
 

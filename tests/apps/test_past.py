@@ -17,6 +17,7 @@ from apps.beside import Busy, Ended, TookTooLong
 from apps.http import Refusal, application
 from apps.oms.accounts import Accounts
 from apps.oms.reads import Reads
+from apps.oms.replaces import Replaces
 from apps.oms.routes import router
 from apps.past import books as saved
 from apps.past.asking import PastBeside
@@ -156,7 +157,8 @@ async def test_positions_at_a_sequence_come_from_the_journal_and_say_so() -> Non
     journal = await journal_of()
     async with living(journal.log) as (house, _):
         accounts = Accounts(MemoryPositions(), MemoryFills(), Market(), SystemClock(), 10.0, PastInside(journal))
-        served = application("oms", router(house.host, Reads(house.host, journal), accounts))
+        replaces = Replaces(house.host, None, {}, lambda terms: None)  # type: ignore[arg-type]
+        served = application("oms", router(house.host, Reads(house.host, journal), accounts, replaces))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=served), base_url="http://oms") as http:
             for seq in range(1, END + 1):
                 answer = await http.get("/positions/alice", params={"at_seq": seq})

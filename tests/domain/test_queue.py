@@ -1,5 +1,7 @@
 """Who is routed next."""
 
+from decimal import Decimal
+
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,6 +69,14 @@ def test_what_was_discarded_may_come_again_and_is_given_once() -> None:
     queue.put(named("b"), 3)
     assert len(queue) == 2
     assert sorted(drained(queue)) == ["a", "b"]
+
+
+def test_one_whose_terms_changed_keeps_its_place_among_those_of_the_same_moment() -> None:
+    queue = queued(("a", 0, 1), ("b", 0, 1))
+    other = msgspec.structs.replace(named("a"), quantity=Decimal(7))
+    queue.change(other)
+    queue.change(named("c"))
+    assert (queue.take(), drained(queue)) == (other, ["b"])
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 5)), max_size=40))
