@@ -32,7 +32,28 @@ READ_AGAIN_S: Final = 0.05
 REPORT_SUBJECT: Final = "risk.kill"
 """exeq tells risk here of switches that were thrown at exeq itself."""
 
+SIGNED: Final = ("reason", "who")
+THROWN: Final = ("scope", *SIGNED)
+ARMED: Final = (*THROWN, "token")
+"""The fields of a request: what the readers take is what the documentation shows."""
+
+_DOCUMENTED: Final[Mapping[str, Mapping[str, object]]] = {
+    "scope": {"type": "string", "description": "all, account:A, symbol:S or venue:V"},
+    "reason": {"type": "string", "minLength": 1, "maxLength": REASON_MAX, "description": "kept for ever"},
+    "who": {"type": ["string", "null"], "pattern": f"^{IDENTIFIER.pattern}$", "description": f"by default {OPERATOR}"},
+    "token": {"type": ["string", "null"], "description": "what the first step answered; without it this is the first step"},
+}
+_REQUIRED: Final = ("scope", "reason", "version")
+
 Say = Mapping[str, object]
+
+
+def body_doc(fields: Sequence[str], more: Mapping[str, Mapping[str, object]] | None = None) -> dict[str, Any]:
+    """What OpenAPI says of a request that has these fields."""
+    properties = {name: (more or _DOCUMENTED).get(name) or _DOCUMENTED[name] for name in fields}
+    required = [name for name in fields if name in _REQUIRED]
+    schema = {"type": "object", "additionalProperties": False, "required": required, "properties": properties}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def reason_of(fields: Say) -> str:

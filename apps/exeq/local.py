@@ -5,7 +5,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 
 from adapters.local_kills import LocalKill
-from apps.controls import Scopes, reason_of, who_of
+from apps.controls import THROWN, Scopes, body_doc, reason_of, who_of
 from apps.exeq.switch import Switch
 from apps.http import Exact, Refusal
 from apps.outbox import Outbox
@@ -24,9 +24,9 @@ def router(switch: Switch, outbox: Outbox, scopes: Scopes, clock: Clock) -> APIR
     async def show() -> Response:
         return Exact({"killed": [_view(kill) for _, kill in sorted(switch.local.items())]})
 
-    @routes.post("/kill", summary="Throw the kill switch here, whoever else is away")
+    @routes.post("/kill", summary="Throw the kill switch here, whoever else is away", openapi_extra=body_doc(THROWN))
     async def throw(request: Request) -> Response:
-        fields = read_object(await request.body(), ("scope", "reason", "who"))
+        fields = read_object(await request.body(), THROWN)
         kill = LocalKill(scope=scopes.of(fields), who=who_of(fields), reason=reason_of(fields), at=clock.now_ns())
         try:
             switch.throw(kill)

@@ -8,10 +8,11 @@ import structlog
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from apps.controls import Scopes, reason_of, who_of
+from apps.controls import ARMED, SIGNED, THROWN, Scopes, body_doc, reason_of, who_of
 from apps.http import Exact, Refusal
 from apps.risk.control_log import ControlLog
-from apps.risk.limits_body import read_limits
+from apps.risk.limits_body import DOCUMENTED, read_limits
+from apps.risk.limits_body import FIELDS as LIMIT_FIELDS
 from apps.risk.obedience import Obeying
 from apps.risk.views import control_view, controls_view, limits_view
 from apps.strict_json import malformed, read_object
@@ -38,8 +39,6 @@ TOKEN_BYTES: Final = 4
 
 Make = Callable[[int], ControlEvent]
 
-AccountName = Annotated[str, Query(pattern=f"^{IDENTIFIER.pattern}$")]
-SymbolName = Annotated[str, Query(pattern=f"^{SYMBOL.pattern}$")]
 Account = Annotated[str | None, Query(pattern=f"^{IDENTIFIER.pattern}$")]
 Symbol = Annotated[str | None, Query(pattern=f"^{SYMBOL.pattern}$")]
 
@@ -58,15 +57,24 @@ class ControlDoor:
 
     def router(self) -> APIRouter:
         router = APIRouter()
-        router.add_api_route("/risk/symbols/{symbol:path}/block", self._block, methods=["POST"], summary="Refuse orders in a symbol")
-        router.add_api_route("/risk/symbols/{symbol:path}/unblock", self._unblock, methods=["POST"], summary="Let them pass again")
-        router.add_api_route("/risk/kill", self._kill, methods=["POST"], summary="Throw the kill switch for a scope")
-        router.add_api_route("/risk/arm", self._arm, methods=["POST"], summary="Ask to arm a scope again; with the token, do it")
-        router.add_api_route("/risk/repeats/{account}/enable", self._enable, methods=["POST"], summary="Let orders repeated too often pass")
+        for path, handler, fields, summary in (
+            ("/risk/symbols/{symbol:path}/block", self._block, SIGNED, "Refuse orders in a symbol"),
+            ("/risk/symbols/{symbol:path}/unblock", self._unblock, SIGNED, "Let them pass again"),
+            ("/risk/kill", self._kill, THROWN, "Throw the kill switch for a scope"),
+            ("/risk/arm", self._arm, ARMED, "Ask to arm a scope again; with the token, do it"),
+            ("/risk/repeats/{account}/enable", self._enable, SIGNED, "Let orders repeated too often pass"),
+        ):
+            router.add_api_route(path, handler, methods=["POST"], summary=summary, openapi_extra=body_doc(fields))
         router.add_api_route("/risk/controls", self._show, methods=["GET"], summary="What is forbidden now")
         router.add_api_route("/risk/controls/history", self._history, methods=["GET"], summary="Who decided what, when and why")
         router.add_api_route("/risk/limits", self._limits, methods=["GET"], summary="The limits in force, and what is forbidden")
-        router.add_api_route("/risk/limits/{account}", self._set_limits, methods=["PUT"], summary="Limits of an account, or a symbol of it")
+        router.add_api_route(
+            "/risk/limits/{account}",
+            self._set_limits,
+            methods=["PUT"],
+            summary="Limits of an account, or a symbol of it",
+            openapi_extra=body_doc(LIMIT_FIELDS, DOCUMENTED),
+        )
         return router
 
     async def _block(self, symbol: str, request: Request) -> Response:
@@ -76,7 +84,7 @@ class ControlDoor:
         return await self._change(SymbolUnblocked, symbol, await request.body())
 
     async def _change(self, kind: type[SymbolBlocked | SymbolUnblocked], symbol: str, body: bytes) -> Response:
-        fields = read_object(body, ("reason", "who"))
+        fields = read_object(body, SIGNED)
         reason, who, at = reason_of(fields), who_of(fields), self._clock.now_ns()
         if symbol not in self._risk.instruments:
             raise Refusal(422, "unknown_symbol", "there is no such instrument")
@@ -86,7 +94,7 @@ class ControlDoor:
         return await self._answered(view, stored) if kind is SymbolBlocked else Exact(view)
 
     async def _kill(self, request: Request) -> Response:
-        fields = read_object(await request.body(), ("scope", "reason", "who"))
+        fields = read_object(await request.body(), THROWN)
         scope, reason, who, at = self._scopes.of(fields), reason_of(fields), who_of(fields), self._clock.now_ns()
         stored = await self._record(lambda version: KillThrown(version=version, at=at, who=who, reason=reason, scope=scope))
         view = {"scope": scope, "killed": scope in self._controls.kills, "reason": reason, "who": who, "at": rfc3339(at), "seq": stored.seq}
@@ -99,7 +107,7 @@ class ControlDoor:
         return Exact({**view, "obeyed": obeyed}, status_code=status)
 
     async def _arm(self, request: Request) -> Response:
-        fields = read_object(await request.body(), ("scope", "reason", "who", "token"))
+        fields = read_object(await request.body(), ARMED)
         scope, reason, who, at = self._scopes.of(fields), reason_of(fields), who_of(fields), self._clock.now_ns()
         token = fields.get("token")
         if token is None:
@@ -169,7 +177,7 @@ class ControlDoor:
 
     async def _enable(self, account: Annotated[str, Path(pattern=f"^{IDENTIFIER.pattern}$")], request: Request) -> Response:
         """Nothing to keep: a restart of risk enables them too."""
-        fields = read_object(await request.body(), ("reason", "who"))
+        fields = read_object(await request.body(), SIGNED)
         reason, who = reason_of(fields), who_of(fields)
         enabled = self._risk.enable(account)
         log.warning("repeated orders enabled", account=account, orders=enabled, who=who, reason=reason)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from apps.controls import reason_of, who_of
+from apps.controls import SIGNED, reason_of, who_of
 from apps.problem import Refusal
 from apps.strict_json import Number, malformed, read_object
 from domain.controls import LimitSet
@@ -23,6 +23,19 @@ FIELD_OF: Final = {
 PERCENT_MAX: Final = Decimal(1000)
 
 
+FIELDS: Final = ("version", "symbol", *SIGNED, "short_allowed", *FIELD_OF)
+_LIMIT_DOC: Final = {
+    "type": ["number", "string", "null"],
+    "description": "a JSON number or decimal string, not below 0; left out or null: as for everybody",
+}
+DOCUMENTED: Final[Mapping[str, Mapping[str, object]]] = {
+    "version": {"type": "integer", "minimum": 1, "description": "that of GET /risk/limits, which the change was made up from"},
+    "symbol": {"type": ["string", "null"], "description": "of this symbol of the account alone"},
+    "short_allowed": {"type": ["boolean", "null"]},
+    **dict.fromkeys(FIELD_OF, _LIMIT_DOC),
+}
+
+
 class AskedLimits(NamedTuple):
     version: int
     symbol: str
@@ -33,7 +46,7 @@ class AskedLimits(NamedTuple):
 
 def read_limits(body: bytes, account: str, instruments: Mapping[str, Instrument]) -> AskedLimits:
     """All limits that are to differ from the configuration's; what is left out or null is as for everybody. Refusal 400, 422."""
-    fields = read_object(body, ("version", "symbol", "who", "reason", "short_allowed", *FIELD_OF))
+    fields = read_object(body, FIELDS)
     if not IDENTIFIER.fullmatch(account):
         raise malformed("the account must be 1 to 64 of the characters A-Z a-z 0-9 _ -")
     symbol = fields.get("symbol")

@@ -236,3 +236,18 @@ async def test_a_decision_over_nats_names_the_limits_version() -> None:
         decision: Decision = house.desk.decide(order("alice", "o1", "buy", "0.1", "BTCUSDT", "@45000"))
         other: Decision = house.desk.decide(order("bob", "o2", "buy", "0.1", "BTCUSDT", "@45000"))
     assert (decision.limits_version, other.limits_version) == (2, 1)
+
+
+async def test_every_request_that_changes_something_is_documented_with_its_fields() -> None:
+    async with House().http() as client:
+        paths = (await client.get("/openapi.json")).json()["paths"]
+    found = {}
+    for path, verbs in paths.items():
+        for verb in {"post", "put"} & set(verbs):
+            schema = verbs[verb]["requestBody"]["content"]["application/json"]["schema"]
+            found[path] = (set(schema["properties"]), set(schema["required"]))
+    assert found["/risk/kill"] == ({"scope", "reason", "who"}, {"scope", "reason"})
+    assert found["/risk/arm"] == ({"scope", "reason", "who", "token"}, {"scope", "reason"})
+    assert found["/risk/limits/{account}"][1] == {"version", "reason"}
+    assert {"max_order_size_usd", "max_portfolio_var_usd", "short_allowed", "symbol"} < found["/risk/limits/{account}"][0]
+    assert found["/risk/symbols/{symbol}/block"] == ({"reason", "who"}, {"reason"})
