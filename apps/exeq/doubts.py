@@ -33,6 +33,8 @@ NEGATIVES_NEEDED: Final = 3
 """A venue that lists closed orders too must deny the route this often before it counts as absent."""
 
 WORKS: Final = "working"
+TAKEN: Final = "taken"
+"""The venue has the order, and has said nothing about it."""
 
 
 class OrderState(msgspec.Struct):
@@ -171,6 +173,8 @@ class Doubts:
         except ValueError:
             self._trouble[request.route_id] = "unreadable_answer"
             return None
+        if answer.order is not None and answer.order.status == TAKEN:
+            self._trouble[request.route_id] = "not_answered"
         if answer.order is not None and answer.order.status == WORKS:
             self._working[request.route_id] = answer.order.venue_order_id
         return answer.known
@@ -180,21 +184,26 @@ class Doubts:
         order_id, route_id, executions = request.order_id, request.route_id, self._executor.executions
         if known:
             self._negatives.pop(route_id, None)
+            if (why := self._trouble.get(route_id)) is not None:
+                return [self._doubtful(request, why)]
             if (number := self._working.get(route_id)) is None or not executions.is_doubtful(order_id):
                 return []
             return [
                 ConfirmRoute(order_id=order_id, route_id=route_id, venue_order_id=number, cancelling=executions.is_cancelling(order_id))
             ]
         reason = self._trouble.get(route_id, "no_answer") if known is None else "unknown_at_venue"
-        if route_id not in self._doubted:
-            self._doubted.add(route_id)
-            log.warning("route in doubt", order_id=order_id, route_id=route_id, venue=request.venue, reason=reason)
-        commands: list[Command] = [DoubtRoute(order_id=order_id, route_id=route_id, reason=reason)]
+        commands: list[Command] = [self._doubtful(request, reason)]
         if known is False:
             denied = self._negatives[route_id] = self._negatives.get(route_id, 0) + 1
             if denied >= NEGATIVES_NEEDED:
                 commands.append(RouteAbsent(order_id=order_id, route_id=route_id, evidence=f"{request.venue} denied it {denied} times"))
         return commands
+
+    def _doubtful(self, request: VenueRequest, reason: str) -> DoubtRoute:
+        if request.route_id not in self._doubted:
+            self._doubted.add(request.route_id)
+            log.warning("route in doubt", order_id=request.order_id, route_id=request.route_id, venue=request.venue, reason=reason)
+        return DoubtRoute(order_id=request.order_id, route_id=request.route_id, reason=reason)
 
     def _plain(self, request: VenueRequest) -> bool:
         venue = self._venues.get(request.venue)

@@ -153,6 +153,11 @@ def _() -> list[Patch]:
     return [(Switch, "forbids", lambda self, account, symbol, venue=None: None)]
 
 
+@plant("an order that a venue has and says nothing about is not in doubt", "never answers")
+def _() -> list[Patch]:
+    return [(doubts, "TAKEN", "nothing that a venue says")]
+
+
 # Answers
 
 

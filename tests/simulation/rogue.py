@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import msgspec
 
-from domain.commands import ReportKind, VenueReport
+from domain.commands import ReportKind, VenueReport, VenueRequest
 from domain.paper import PaperVenue
 from domain.paper_book import PaperOrder, PaperState
-from domain.paper_events import Message, Reported, VenueEvent
+from domain.paper_events import Message, Reported, RequestTaken, VenueEvent
 from domain.quotes import Quote
 from domain.values import ZERO, Side, order_id_of
 from tests.simulation import market
@@ -48,6 +48,8 @@ class RogueVenue(PaperVenue):
 
     def decide(self, message: Message, now_ns: int) -> tuple[VenueEvent, ...]:
         events: list[VenueEvent] = []
+        if isinstance(message, VenueRequest) and message.route_id not in self.orders and self.has("never answers"):
+            return (RequestTaken(at=now_ns, request=message),)
         for event in super().decide(message, now_ns):
             events += self._told(event) if isinstance(event, Reported) else (event,)
         events = self._fill_first(events)
@@ -226,6 +228,7 @@ HABITS: Final = (
     "tells twice",
     "contradicts itself",
     "fills first",
+    "never answers",
     "cancels unasked",
     "busts",
     "fills a stranger",
