@@ -256,6 +256,7 @@ class RoutingSection(Section):
     pinned_venue: str | None = None
     no_venue: Literal["reject", "hold"] = "reject"
     venue_health: Literal["counted", "ignored"] = "counted"
+    venue_away_wait_sec: Seconds = 5
     reconcile_venues_interval_sec: Seconds = 60
     route_batch_max: Annotated[int, Field(ge=1, le=10_000)] = 256
     max_quote_age_sec: Seconds = 10

@@ -47,11 +47,12 @@ class Routing(msgspec.Struct, frozen=True):
 
 
 class NoRoute(msgspec.Struct, frozen=True):
-    """Nobody may take it. `waits`: only for now, a token will come; else it is for whoever decides to refuse or to hold."""
+    """Nobody may take it. `waits`: only for now, a token will come. `away`: a venue that lists it is not well, and may be again soon."""
 
     reason: str
     detail: str = ""
     waits: bool = False
+    away: bool = False
 
 
 class Offer(msgspec.Struct, gc=False):
@@ -130,7 +131,7 @@ def route(
     by_venue = {quote.venue: quote for quote in quotes}
     seen: list[Candidate] = []
     offers: list[Offer] = []
-    listed = waits = False
+    listed = waits = away = False
     for venue in venues:
         if order.symbol not in venue.symbols:
             continue
@@ -143,12 +144,14 @@ def route(
             offers.append(offer)
         elif standing.waits:
             waits = True
+        elif venue.name not in tried:
+            away = True
     if not listed:
         return NoRoute("no_venue", f"no venue lists {order.symbol}")
     offers.sort(key=lambda offer: offer.venue.name)
     choice = POLICIES[policy](Ask(order, instrument, pin), offers) if offers else ()
     if not choice:
-        return NoRoute("no_venue", _why(seen, policy, pin), waits)
+        return NoRoute("no_venue", _why(seen, policy, pin), waits, away)
     begin = len(tried) + 1
     legs = tuple(Leg(f"{order.order_id}-{begin + place}", venue.name, quantity) for place, (venue, quantity) in enumerate(choice))
     return Routing(legs, policy, tuple(seen))

@@ -74,6 +74,7 @@ class Executor:
         self.held = 0
         self._set_aside: list[tuple[Rank, OrderSubmitted]] = []
         self._look_again_s: float | None = None
+        self._stranded: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.failed: Callable[[str], None] = lambda reason: None
 
@@ -170,6 +171,9 @@ class Executor:
             else:
                 commands.append(command)
         self.held = len(self._set_aside)
+        if self._stranded:
+            aside = {order.order_id for _, order in self._set_aside}
+            self._stranded = {order_id: since for order_id, since in self._stranded.items() if order_id in aside or order_id in queue}
         while self._set_aside:
             queue.put_back(*self._set_aside.pop())
         return commands
@@ -184,10 +188,15 @@ class Executor:
         if found.waits:
             self._look_again(min(self.router.token_in_s(), TOKEN_WAIT_MAX_S))
             return None
-        if self.router.rules.hold:
+        if self.router.rules.hold or (found.away and self._may_come_back(order.order_id)):
             self._look_again(HOLD_S)
             return None
         return RefuseRoute(order_id=order.order_id, reason=found.reason, detail=found.detail)
+
+    def _may_come_back(self, order_id: str) -> bool:
+        """For a moment after the order was first seen to have no venue."""
+        now = self._clock.now_ns()
+        return now - self._stranded.setdefault(order_id, now) < self.router.rules.away_wait_ns
 
     def _look_again(self, wait_s: float) -> None:
         self._look_again_s = wait_s if self._look_again_s is None else min(wait_s, self._look_again_s)

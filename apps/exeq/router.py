@@ -20,13 +20,15 @@ DISCONNECTED: Final = Standing(closed="disconnected")
 
 
 class RoutingRules(msgspec.Struct, frozen=True):
-    """What the configuration says about routing. `hold`: orders that no venue may take wait instead of being rejected."""
+    """What the configuration says about routing. `hold`: orders that no venue may take wait instead of being rejected; `away_wait_ns`:
+    they wait so long in any case when a venue is only not well, which a restart cures."""
 
     policy: str
     quote_age_max_ns: int
     pin: str | None = None
     hold: bool = False
     health: bool = True
+    away_wait_ns: int = 0
 
 
 class Router:

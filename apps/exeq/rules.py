@@ -35,5 +35,10 @@ def routing_rules(section: RoutingSection, venues: Mapping[str, Venue]) -> Routi
             f"or set policy: pinned and pinned_venue: {alone[0]}, and the others only show their quotes"
         )
     return RoutingRules(
-        section.policy, int(section.max_quote_age_sec * 1e9), pin, hold=section.no_venue == "hold", health=section.venue_health == "counted"
+        section.policy,
+        int(section.max_quote_age_sec * 1e9),
+        pin,
+        hold=section.no_venue == "hold",
+        health=section.venue_health == "counted",
+        away_wait_ns=int(section.venue_away_wait_sec * 1e9),
     )

@@ -124,6 +124,20 @@ def test_when_no_venue_is_well_it_is_refused_or_held(no_venue: bool, first: list
     assert desk.decided() == later
 
 
+def test_an_order_waits_a_moment_for_a_venue_that_is_only_not_well_and_is_then_refused() -> None:
+    desk = Desk(venue("A"), away_wait_ns=5 * S)
+    desk.router.disconnected.add("A")
+    desk.told.submit("a")
+    assert desk.decided() == []
+    desk.clock.now += 4 * S
+    desk.told.submit("b")
+    assert (desk.decided(), desk.executor.held) == ([], 2)
+    desk.clock.now += S
+    assert desk.decided() == ["a no_venue"]
+    desk.router.disconnected.clear()
+    assert (desk.decided(), desk.executor._stranded) == (["b A"], {})
+
+
 def test_a_symbol_that_nobody_lists_is_refused_with_the_reason() -> None:
     desk = Desk(Venue("A", ONE, ONE, frozenset({"ETHUSDT"})))
     desk.told.submit("a")
