@@ -250,11 +250,13 @@ class OmsPerformanceSection(Section):
 
 
 class RoutingSection(Section):
-    """`no_venue`: what becomes of an order that no venue may take now. `venue_health`: are rejects and silence held against a venue?"""
+    """`no_venue`: what becomes of an order that no venue may take now. `venue_health`: are rejects and silence held against a venue?
+    `stops`: where they sleep until their price is reached."""
 
     policy: Literal["lowest_cost", "best_price", "split", "pinned"] = "lowest_cost"
     pinned_venue: str | None = None
     no_venue: Literal["reject", "hold"] = "reject"
+    stops: Literal["venue", "exeq"] = "venue"
     venue_health: Literal["counted", "ignored"] = "counted"
     venue_away_wait_sec: Seconds = 5
     reconcile_venues_interval_sec: Seconds = 60

@@ -120,6 +120,13 @@ def _expire(order: Order, command: c.ExpireOrder, now: int) -> Events:
     return (kind(order_id=order.order_id, at=now, status=status, source="oms", reason=command.reason),)
 
 
+def _trigger(order: Order, command: c.TriggerOrder, now: int) -> Events:
+    """Once. An order that is elsewhere by now needs nobody to wake it."""
+    if order.status is not State.QUEUED or order.triggered or order.stop_price is None or not bounded(command.price):
+        return ()
+    return (e.OrderTriggered(order_id=order.order_id, at=now, status=order.status, venue=command.venue, price=command.price),)
+
+
 def _route(order: Order, command: c.RouteOrder, now: int) -> Events:
     """Exactly what is left of the order: legs that were chosen for other terms than it has by now are refused, and chosen again."""
     known = {route.route_id for route in order.routes}
@@ -145,6 +152,7 @@ COMMANDS: dict[type[c.OrderCommand], Callable[[Order, Any, int], Events]] = {
     c.CancelOrder: _cancel,
     c.ReplaceOrder: replace,
     c.ExpireOrder: _expire,
+    c.TriggerOrder: _trigger,
     c.RouteOrder: _route,
     c.RefuseRoute: not_sent,
     c.DoubtRoute: doubted,

@@ -80,6 +80,13 @@ class ExpireOrder(Command, frozen=True, kw_only=True, tag="expire", gc=False):
     reason: str
 
 
+class TriggerOrder(Command, frozen=True, kw_only=True, tag="trigger", gc=False):
+    """The market has come to the price of a stop that sleeps at exeq."""
+
+    venue: str
+    price: Decimal
+
+
 class RouteOrder(Command, frozen=True, kw_only=True, tag="route", gc=False):
     legs: tuple[Leg, ...]
     policy: str
@@ -222,6 +229,7 @@ OrderCommand = (
     | CancelOrder
     | ReplaceOrder
     | ExpireOrder
+    | TriggerOrder
     | RouteOrder
     | RefuseRoute
     | DoubtRoute

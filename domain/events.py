@@ -72,6 +72,13 @@ class OrderQueued(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     report_seq: int | None = None
 
 
+class OrderTriggered(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    """The market has come to its stop price, while no venue had it: from now on it is a market or limit order. `price` is the touch."""
+
+    venue: str
+    price: Decimal
+
+
 class OrderRejected(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     """Refused by `source` (oms, risk, exeq or venue), with its numbers."""
 
@@ -286,6 +293,7 @@ OrderEvent = (
     OrderSubmitted
     | OrderRiskChecked
     | OrderQueued
+    | OrderTriggered
     | OrderRejected
     | OrderRouted
     | RouteAcknowledged

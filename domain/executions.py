@@ -10,6 +10,7 @@ from domain import events as e
 from domain.commands import VenueRequest
 from domain.lifecycle import CLOSED, State
 from domain.queue import PriorityQueue
+from domain.values import OrderType
 from domain.venue_health import VenueHealth
 
 ROUTED_KEPT_MAX: Final = 10_000
@@ -51,8 +52,11 @@ class ExecutionsState(msgspec.Struct, frozen=True, gc=False):
 class Executions:
     """`to_send`: routes just journaled. `to_cancel`, `to_replace`: about them. Who sends empties these; who routes empties `queue`."""
 
-    def __init__(self, shard: int = 0) -> None:
+    def __init__(self, shard: int = 0, *, holds_stops: bool = False) -> None:
         self._shard = shard
+        self._holds_stops = holds_stops
+        self.sleeping: dict[str, dict[str, e.OrderSubmitted]] = {}
+        """Stops that wait here for their price, by symbol; without `holds_stops` venues have them."""
         self._waiting: dict[str, Waiting] = {}
         self.queue = PriorityQueue()
         self.working: dict[str, Working] = {}
@@ -74,8 +78,7 @@ class Executions:
         self.working = {working.terms.order_id: working for working in state.working}
         self.routed = OrderedDict((routed.order_id, routed) for routed in state.routed)
         for waiting in state.waiting:
-            if waiting.queued_at is not None:
-                self.queue.put(waiting.terms, waiting.queued_at)
+            self.queue_again(waiting.terms.order_id)
 
     def apply(self, event: e.OrderEvent) -> None:
         if event.status in CLOSED:
@@ -86,6 +89,8 @@ class Executions:
                 self._waiting[event.order_id] = Waiting(event)
             case e.OrderQueued():
                 self._queue(event)
+            case e.OrderTriggered():
+                self._trigger(event)
             case e.OrderRouted():
                 self._route(event)
             case e.RouteAcknowledged() | e.OrderFilled() | e.RouteClosed():
@@ -117,12 +122,32 @@ class Executions:
         else:
             waiting = Waiting(self._waiting.pop(event.order_id).terms, event.at)
         self._waiting[event.order_id] = waiting  # behind those that were queued before it
-        self.queue.put(waiting.terms, event.at)
+        self._put(waiting.terms, event.at)
+
+    def _put(self, terms: e.OrderSubmitted, queued_at: int) -> None:
+        if self._holds_stops and terms.stop_price is not None:
+            self.sleeping.setdefault(terms.symbol, {})[terms.order_id] = terms
+        else:
+            self.queue.put(terms, queued_at)
+
+    def _wake(self, terms: e.OrderSubmitted) -> None:
+        if (stops := self.sleeping.get(terms.symbol)) and stops.pop(terms.order_id, None) and not stops:
+            del self.sleeping[terms.symbol]
+
+    def _trigger(self, event: e.OrderTriggered) -> None:
+        """A market or limit order from now on, in the place that it was given when it was queued."""
+        if waiting := self._waiting.get(event.order_id):
+            self._wake(waiting.terms)
+            kind = OrderType.MARKET if waiting.terms.price is None else OrderType.LIMIT
+            terms = msgspec.structs.replace(waiting.terms, order_type=kind, stop_price=None)
+            self._waiting[event.order_id] = Waiting(terms, waiting.queued_at, waiting.tried)
+            self.queue_again(event.order_id)
 
     def _route(self, event: e.OrderRouted) -> None:
         waiting = self._waiting.pop(event.order_id)
         terms = waiting.terms
         self.queue.discard(event.order_id)
+        self._wake(terms)
         self.working[terms.order_id] = Working(terms, event.legs, event.at, tried=waiting.tried)
         self.routed[event.order_id] = event
         if len(self.routed) > ROUTED_KEPT_MAX:
@@ -168,11 +193,13 @@ class Executions:
         """An order in the queue keeps its place there; whoever is choosing a venue for its old terms will be refused."""
         changed = {"quantity": event.quantity, "price": event.price, "stop_price": event.stop_price}
         if waiting := self._waiting.get(event.order_id):
+            changed["stop_price"] = waiting.terms.stop_price and event.stop_price  # none is left of one that has triggered
             terms = msgspec.structs.replace(waiting.terms, **changed)
             self._waiting[event.order_id] = Waiting(terms, waiting.queued_at, waiting.tried)
             self.queue.change(terms)
             self.queue_again(event.order_id)
         elif working := self.working.get(event.order_id):
+            changed["stop_price"] = working.terms.stop_price and event.stop_price
             working.terms = msgspec.structs.replace(working.terms, **changed)
             if (asked := working.replacing) is not None and asked.replace_id == event.replace_id:
                 working.legs = tuple(asked.leg if leg.route_id == asked.leg.route_id else leg for leg in working.legs)
@@ -182,10 +209,11 @@ class Executions:
         """What was taken from the queue waits for its route still."""
         waiting = self._waiting.get(order_id)
         if waiting is not None and waiting.queued_at is not None:
-            self.queue.put(waiting.terms, waiting.queued_at)
+            self._put(waiting.terms, waiting.queued_at)
 
     def _close(self, event: e.OrderEvent) -> None:
-        self._waiting.pop(event.order_id, None)
+        if waiting := self._waiting.pop(event.order_id, None):
+            self._wake(waiting.terms)
         self.queue.discard(event.order_id)
         working = self.working.pop(event.order_id, None)
         if working and (isinstance(event, e.OrderFilled) or (isinstance(event, e.OrderRejected) and event.source == "venue")):
@@ -212,7 +240,9 @@ class Executions:
 
     def _replacement(self, terms: e.OrderSubmitted, asked: e.ReplaceRequested) -> VenueRequest:
         request = self._request(terms, asked.leg)
-        return msgspec.structs.replace(request, price=asked.price, stop_price=asked.stop_price, replace_id=asked.replace_id)
+        return msgspec.structs.replace(
+            request, price=asked.price, stop_price=terms.stop_price and asked.stop_price, replace_id=asked.replace_id
+        )
 
     def unanswered(self, routed_before: int) -> list[VenueRequest]:
         """Every leg that was routed before a time (ns) and that no venue has said a word about, the oldest first."""

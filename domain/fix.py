@@ -20,6 +20,7 @@ _STATUS: Final = {
 }
 _TYPES: Final[dict[type[e.Fact], str]] = {
     e.OrderSubmitted: "A",
+    e.OrderTriggered: "L",
     e.RouteAcknowledged: "0",
     e.OrderFilled: "F",
     e.TradeBusted: "H",

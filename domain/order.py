@@ -125,6 +125,7 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     replacing: Replacing | None = None
     asked: Asked | None = None
     expiring: bool = False
+    triggered: bool = False
     parked: tuple[Parked, ...] = ()
     seqs: tuple[int, ...] = ()
     commit: int = 0
@@ -213,6 +214,11 @@ def _(event: e.OrderRiskChecked, order: Order) -> None:
 def _(event: e.OrderQueued, order: Order) -> None:
     if event.route_id is not None:
         _change_route(order, event.route_id, ended=True)
+
+
+@_apply.register
+def _(event: e.OrderTriggered, order: Order) -> None:
+    order.triggered = True
 
 
 @_apply.register

@@ -102,11 +102,15 @@ SENTENCES: Final[dict[type[e.Fact], Callable[[Any], str]]] = {
     e.OrderSubmitted: _submitted,
     e.OrderRiskChecked: _checked,
     e.OrderQueued: _queued,
+    e.OrderTriggered: lambda event: f"{event.venue} shows {plain(event.price)}: its stop price is reached.",
     e.OrderRejected: _rejected,
     e.OrderRouted: _routed,
     e.RouteAcknowledged: lambda event: f"{event.venue} works it as {event.venue_order_id}.",
     e.RouteClosed: lambda event: f"Its part at {event.venue} has ended: {event.reason.replace('_', ' ')}; the others work on.",
     e.OrderInDoubt: lambda event: f"{event.venue} does not answer ({event.reason.replace('_', ' ')}): it may or may not have it.",
+    e.DoubtSettled: lambda event: (
+        f"{event.who} settles the doubt at {event.venue}: {event.outcome.replace('_', ' ')}, because {event.reason}."
+    ),
     e.OrderFilled: _filled,
     e.TradeBusted: _busted,
     e.CancelRequested: lambda event: f"The venue is asked to cancel it, for {event.source}: {event.reason.replace('_', ' ')}.",

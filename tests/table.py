@@ -153,6 +153,10 @@ def _replace(words: list[str], order: Order | None) -> c.ReplaceOrder:
     return asked
 
 
+def _trigger(words: list[str], _: Order | None) -> c.TriggerOrder:
+    return c.TriggerOrder(order_id=given.ORDER_ID, venue=words[0], price=Decimal(words[1][1:]))
+
+
 def _expire(words: list[str], _: Order | None) -> c.ExpireOrder:
     return c.ExpireOrder(order_id=given.ORDER_ID, reason=words[0])
 
@@ -200,6 +204,7 @@ VERBS: dict[str, Callable[[list[str], Order | None], c.OrderCommand]] = {
     "no_route": _no_route,
     "replace": _replace,
     "expire": _expire,
+    "trigger": _trigger,
     "doubt": _doubt,
     "absent": _absent,
     "confirm": _confirm,

@@ -15,6 +15,7 @@ from apps.exeq.executor import Executor
 from apps.exeq.router import Router
 from apps.exeq.routes import router
 from apps.exeq.rules import routed_venue, routing_rules
+from apps.exeq.stops import Stops
 from apps.exeq.switch import Switch
 from apps.exeq.upkeep import VenuesUpkeep
 from apps.follower import Follower
@@ -41,7 +42,7 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
     switch = Switch(controls, LocalKills(directory / DIRECTORY) if directory else None)
     await wiring.follow_ticks(client, market, clock)
 
-    executions = Executions()
+    executions = Executions(holds_stops=settings.routing.stops == "exeq")
     routing = Router(venues, instruments, market, clock, rules, executions)
     routing.killed = switch.venue_killed
     executor = Executor(client, outbox, switch, clock, executions, routing, settings.routing.route_batch_max)
@@ -64,6 +65,7 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
     doubts = Doubts(client, executor)
     doubts.on_back = reconciling.wanted
     chassis.spawn(doubts.run(), "doubts")
+    chassis.spawn(Stops(executor, executions, market, clock, rules.quote_age_max_ns).run(), "stops")
     chassis.spawn(wiring.tell_ready(chassis, orders, executor.caught_up), "readiness")
     wiring.keep(chassis, snapshots, orders)
     metrics.read(chassis.registry, partial(measures.series, executor, doubts, switch, controls, outbox, clock))

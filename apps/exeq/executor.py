@@ -16,7 +16,7 @@ from apps.exeq.switch import Switch
 from apps.failpoint import failpoint
 from apps.follower import Applied
 from apps.outbox import Outbox
-from domain.commands import ConfirmRoute, DoubtRoute, RefuseRoute, RouteAbsent, RouteOrder, VenueRequest
+from domain.commands import ConfirmRoute, DoubtRoute, RefuseRoute, RouteAbsent, RouteOrder, TriggerOrder, VenueRequest
 from domain.events import OrderEvent, OrderSubmitted
 from domain.executions import Executions
 from domain.ports import Clock, Unavailable
@@ -36,7 +36,7 @@ HOLD_S: Final = 0.5
 LOOKED_AT_MAX: Final = 1024
 """Orders looked at in one go; those behind them in the queue wait for their turn even when they could be routed."""
 
-Command = RouteOrder | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent
+Command = RouteOrder | TriggerOrder | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent
 
 
 class Answer(msgspec.Struct):
@@ -63,6 +63,8 @@ class Executor:
         self._clock = clock
         self._batch_max = batch_max
         self._asked: dict[str, Command] = {}
+        self._missed: set[str] = set()
+        """Orders whose turn came while oms was still to answer for them."""
         self._asks = asyncio.Semaphore(ASKS_MAX)
         self._work = asyncio.Event()
         self.executions = executions
@@ -164,6 +166,7 @@ class Executor:
             looked_at += 1
             order = ranked[1]
             if order.order_id in self._asked:
+                self._missed.add(order.order_id)
                 continue
             command = self._decide(order)
             if command is None:
@@ -200,6 +203,10 @@ class Executor:
 
     def _look_again(self, wait_s: float) -> None:
         self._look_again_s = wait_s if self._look_again_s is None else min(wait_s, self._look_again_s)
+
+    def asks(self, order_id: str) -> bool:
+        """Is oms still to answer for it?"""
+        return order_id in self._asked
 
     def ask_soon(self, commands: Sequence[Command]) -> None:
         """Have oms record these, in the background, until it has answered."""
@@ -240,13 +247,15 @@ class Executor:
         """
         if answer.ok or answer.code == "illegal_transition":
             self._asked.pop(command.order_id, None)
-            if not answer.ok and isinstance(command, RouteOrder):
+            missed = command.order_id in self._missed
+            if missed or (not answer.ok and isinstance(command, RouteOrder)):
+                self._missed.discard(command.order_id)
                 asyncio.get_running_loop().call_later(ASK_AGAIN_S, self._queue_again, command.order_id)
             return False
         return True
 
     def _queue_again(self, order_id: str) -> None:
-        """Its terms were replaced while a venue was chosen for the old ones: by now the journal has told us the new ones."""
+        """Its terms changed, or it was queued again, while oms was asked about it: by now the journal has told us. Routed it stays so."""
         self.executions.queue_again(order_id)
         self._work.set()
 

@@ -10,7 +10,7 @@ from nats.aio.msg import Msg
 from adapters.codec import decoder, encode
 from apps.host import Host, Landed
 from apps.outbox import Outbox
-from domain.commands import BookReport, CancelOrder, ConfirmRoute, DoubtRoute, RefuseRoute, RouteAbsent, RouteOrder
+from domain.commands import BookReport, CancelOrder, ConfirmRoute, DoubtRoute, RefuseRoute, RouteAbsent, RouteOrder, TriggerOrder
 from domain.events import TransitionRefused
 from domain.ports import Unavailable
 
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 COMMANDS_MAX: Final = 1000
 
-ServiceCommand = CancelOrder | RouteOrder | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent | BookReport
+ServiceCommand = CancelOrder | TriggerOrder | RouteOrder | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent | BookReport
 _COMMANDS: Final = decoder(list[ServiceCommand])
 
 Answer = dict[str, Any]

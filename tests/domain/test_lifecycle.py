@@ -157,6 +157,7 @@ STORY: dict[type[e.Fact], tuple[str, ...]] = {
     e.OrderSubmitted: (),
     e.OrderRiskChecked: ("risk_pass",),
     e.OrderQueued: ("enqueue", "venue_reject_requeue"),
+    e.OrderTriggered: (),
     e.OrderRejected: ("risk_fail", "no_route", "venue_reject"),
     e.OrderRouted: ("route",),
     e.RouteAcknowledged: ("venue_ack", "venue_ack_traded"),

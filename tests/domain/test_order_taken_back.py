@@ -136,3 +136,12 @@ def test_a_leg_that_was_not_sent_after_another_traded_cancels_the_rest() -> None
              no_route symbol_blocked R2
              > OrderCancelled cancelled source=exeq reason=symbol_blocked
              = cancelled cum=6""")
+
+
+def test_a_stop_that_no_venue_has_is_woken_once() -> None:
+    check("""submit buy 10 market
+             trigger PAPER_A @51
+             > nothing""")
+    scene = check("submit buy 10 @50\nroute PAPER_A")
+    scene.play("trigger PAPER_A @51")
+    scene.play("> nothing")

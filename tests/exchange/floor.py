@@ -11,12 +11,13 @@ A line that begins with ">" names what was reported since the last one: ExecType
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
+from apps.exeq.stops import Stops
 from apps.gateway.host import VenueHost
 from apps.http import Refusal
 from apps.oms.cancels import cancel
@@ -59,7 +60,7 @@ class DoorsOfOms(Oms):
     async def begin(self) -> None:
         await super().begin()
         self.replaces = Replaces(self.host, self.risk, market.INSTRUMENTS, self.intake.forbidden)
-        self.reads = Reads(self.host, self.journals[0])
+        self.reads = Reads(self.host, self.journal(self.ground.orders))
         self.expirer = Expirer(self.host, self.clock, None, {market.SYMBOL: [ALWAYS]})
         sessions = self.host.on_ready
 
@@ -70,6 +71,18 @@ class DoorsOfOms(Oms):
 
         self.host.on_ready, self.host.on_landed = ready, self.expirer.landed
         self.spawn(self.expirer.run())
+
+
+class ExeqWithStops(Exeq):
+    """Where stops sleep until their price is reached."""
+
+    holds_stops = True
+
+    async def begin(self) -> None:
+        await super().begin()
+        router = self.executor.router
+        stops = Stops(self.executor, self.executor.executions, router._market, self.clock, router.rules.quote_age_max_ns)
+        self.spawn(stops.run())
 
 
 KINDS: dict[str, type[Process]] = {"gateway": QuietGateway, "risk": RiskService, "exeq": Exeq, "oms": DoorsOfOms}
@@ -86,13 +99,14 @@ class Floor:
         self.heard = 0
         self.answer: Any = None
 
-    async def open(self) -> None:
-        for name in KINDS:
+    async def open(self, kinds: Mapping[str, type[Process]] = KINDS) -> None:
+        self.kinds = kinds
+        for name in kinds:
             await self.start(name)
         await asyncio.sleep(OPENING_S)
 
     async def start(self, name: str) -> None:
-        process = self.lives[name] = KINDS[name](self.ground)
+        process = self.lives[name] = self.kinds[name](self.ground)
         await process.start()
 
     @property
@@ -313,14 +327,14 @@ VERBS: dict[str, Callable[[Floor, list[str]], Coroutine[Any, Any, None]]] = {
 }
 
 
-def play(scene: str) -> None:
+def play(scene: str, **others: type[Process]) -> None:
     """The whole scene, on a floor of its own. The first line that does not hold fails with its number."""
 
     async def main(loop: VirtualLoop) -> None:
         floor = Floor(loop)
         with everything_quiet(floor.world):
             try:
-                await floor.open()
+                await floor.open(KINDS | others)
                 await _played(floor, scene)
                 assert not floor.world.violations, floor.world.violations
             finally:

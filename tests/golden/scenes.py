@@ -135,6 +135,10 @@ careful replace 1.5
 careful cancel
 careful replaced 1.5
 
+woken submit sell 3 market | order_type=stop stop_price=45
+woken trigger PAPER_A @44.5
+woken route PAPER_A
+
 moved submit buy 3 @50
 moved route PAPER_A
 moved reject halted

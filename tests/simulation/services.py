@@ -243,13 +243,14 @@ class RiskService(Process):
 
 class Exeq(Process):
     name = "exeq"
+    holds_stops = False
 
     async def begin(self) -> None:
         client: Any = self.client
         controls, quotes, outbox = Controls(), Market(), Outbox(client)
         await follow_ticks(client, quotes, self.clock)
         venues = {name: Venue(name, v.maker_bps, v.taker_bps, v.symbols) for name, v in market.VENUES.items()}
-        executions, rules = Executions(), RoutingRules("lowest_cost", 10_000_000_000)
+        executions, rules = Executions(holds_stops=self.holds_stops), RoutingRules("lowest_cost", 10_000_000_000)
         routing = Router(venues, market.INSTRUMENTS, quotes, self.clock, rules, executions)
         switch = SendSwitch(controls, None)
         routing.killed = switch.venue_killed

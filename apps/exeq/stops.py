@@ -1,0 +1,61 @@
+"""Stops that sleep here and not at a venue: woken once, when the market has come to their price, then routed by the quotes of then."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Final
+
+from apps.exeq.executor import Command, Executor
+from domain.commands import TriggerOrder
+from domain.events import OrderSubmitted
+from domain.executions import Executions
+from domain.ports import Clock
+from domain.quotes import Market, Quote
+from domain.values import ZERO, Side
+
+LOOK_EVERY_S: Final = 0.05
+AT_ONCE_MAX: Final = 1000
+"""Stops that are woken in one look; the others follow in the next."""
+
+
+class Stops:
+    """Looks at the market, not at each tick: a price that came and went between two looks woke nobody."""
+
+    def __init__(self, executor: Executor, executions: Executions, market: Market, clock: Clock, quote_age_max_ns: int) -> None:
+        self._executor = executor
+        self._executions = executions
+        self._market = market
+        self._clock = clock
+        self._quote_age_max_ns = quote_age_max_ns
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            if self._executions.sleeping and self._executor.caught_up():
+                self._executor.ask_soon([command for command, _ in zip(self._woken(), range(AT_ONCE_MAX), strict=False)])
+
+    def _woken(self) -> Iterator[Command]:
+        since = self._clock.now_ns() - self._quote_age_max_ns
+        for symbol, stops in self._executions.sleeping.items():
+            quotes = self._market.quotes(symbol, since)
+            for side in Side:
+                best = _best(quotes, side)
+                if best is not None:
+                    yield from (_trigger(terms, best) for terms in stops.values() if self._wakes(terms, side, best))
+
+    def _wakes(self, terms: OrderSubmitted, side: Side, best: Quote) -> bool:
+        if terms.side is not side or terms.stop_price is None or self._executor.asks(terms.order_id):
+            return False
+        touch = best.touch(side)
+        return touch >= terms.stop_price if side is Side.BUY else touch <= terms.stop_price
+
+
+def _best(quotes: list[Quote], side: Side) -> Quote | None:
+    """The quote that this side would trade with: all others are at its price or worse, so that all have come to a stop when it has."""
+    shown = [quote for quote in quotes if quote.size(side) > ZERO]
+    if not shown:
+        return None
+    return min(shown, key=lambda quote: (quote.ask if side is Side.BUY else -quote.bid, quote.venue))
+
+
+def _trigger(terms: OrderSubmitted, best: Quote) -> TriggerOrder:
+    return TriggerOrder(order_id=terms.order_id, venue=best.venue, price=best.touch(terms.side))
