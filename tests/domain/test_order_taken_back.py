@@ -1,6 +1,11 @@
 """Trades corrected, busts that come before their trade, and time that runs out."""
 
-from tests.table import check
+from decimal import Decimal
+
+import msgspec
+
+from tests import given
+from tests.table import Scene, check
 
 
 def test_a_correction_takes_a_trade_back_and_books_another() -> None:
@@ -142,6 +147,10 @@ def test_a_stop_that_no_venue_has_is_woken_once() -> None:
     check("""submit buy 10 market
              trigger PAPER_A @51
              > nothing""")
-    scene = check("submit buy 10 @50\nroute PAPER_A")
-    scene.play("trigger PAPER_A @51")
-    scene.play("> nothing")
+    stop = msgspec.structs.replace(given.terms("10", None, order_type="stop"), stop_price=Decimal(51))
+    scene = Scene()
+    scene.do(given.submit(stop))
+    for line in ("trigger PAPER_A @51.5", "> OrderTriggered queued venue=PAPER_A price=51.5", "trigger PAPER_A @52", "> nothing"):
+        scene.play(line)
+    for line in ("route PAPER_A", "> OrderRouted routed", "trigger PAPER_A @52", "> nothing"):
+        scene.play(line)

@@ -24,10 +24,11 @@ from apps.oms.cancels import cancel
 from apps.oms.expirer import Expirer
 from apps.oms.reads import Reads
 from apps.oms.replaces import Replaces
-from domain.calendar import ALWAYS
-from domain.commands import Terms
+from domain.calendar import DAY_NS, DAY_S, SECOND_NS, Calendar
+from domain.commands import Terms, VenueRequest
 from domain.instruments import flags_denial, terms_denial
-from domain.paper_events import BustTrade, CancelUnasked, CorrectTrade, Deed, Forget, Halt, TradeAnyway
+from domain.paper_events import BustTrade, CancelUnasked, CorrectTrade, Deed, Forget, Halt, Message, TradeAnyway
+from domain.paper_rules import PaperRules
 from domain.quotes import Quote
 from domain.values import OrderType, Side, TimeInForce, order_id_of, plain
 from tests.simulation import market
@@ -39,15 +40,44 @@ from tests.simulation.world import BEGIN_NS, World
 REST_S = 0.4
 OPENING_S = 5.0
 VENUE = "PAPER_A"
+DAY_ENDS_S = 22 * 3600 + 20 * 60
+HOURS = Calendar(opens_s=DAY_ENDS_S, closes_s=DAY_ENDS_S + DAY_S)
+"""A day without a break, which ends soon after a scene has begun."""
+
+
+class Transit:
+    """The way of cancels and replaces to a venue: `held` are those that have not arrived yet, while something holds them up."""
+
+    def __init__(self, host: VenueHost) -> None:
+        self.arrives = host.put
+        self.held: list[Message] | None = None
+        self.loses = False
+
+    async def put(self, message: Message) -> None:
+        if isinstance(message, VenueRequest) or (self.held is None and not self.loses):
+            await self.arrives(message)
+        elif self.held is not None:
+            self.held.append(message)
+
+    async def mend(self) -> None:
+        held, self.held, self.loses = self.held or [], None, False
+        for message in held:
+            await self.arrives(message)
 
 
 class QuietGateway(Gateway):
     """Shows only what a scene says, and behaves as long as a scene does."""
 
+    transit: Transit
+
     def _host(self, name: str, outbox: Any) -> VenueHost:
         host = super()._host(name, outbox)
+        host.settings = host.settings._replace(rules=PaperRules(calendar=HOURS))
         host._new_venue = lambda: VenueHost._new_venue(host)  # type: ignore[method-assign]
         host.venue = host._new_venue()
+        if name == VENUE:
+            self.transit = Transit(host)
+            host.put = self.transit.put  # type: ignore[method-assign]
         return host
 
     async def _quotes(self) -> None:
@@ -61,7 +91,7 @@ class DoorsOfOms(Oms):
         await super().begin()
         self.replaces = Replaces(self.host, self.risk, market.INSTRUMENTS, self.intake.forbidden)
         self.reads = Reads(self.host, self.journal(self.ground.orders))
-        self.expirer = Expirer(self.host, self.clock, None, {market.SYMBOL: [ALWAYS]})
+        self.expirer = Expirer(self.host, self.clock, None, {market.SYMBOL: [HOURS]})
         sessions = self.host.on_ready
 
         def ready(is_ready: bool) -> None:
@@ -270,12 +300,21 @@ class Floor:
 
     # The world
 
+    async def hold(self, words: list[str]) -> None:
+        """Cancels and replaces are long on their way."""
+        self.lives["gateway"].transit.held = []
+
+    async def lose(self, words: list[str]) -> None:
+        """Cancels and replaces do not arrive."""
+        self.lives["gateway"].transit.loses = True
+
     async def cut(self, words: list[str]) -> None:
         """These two do not hear each other."""
         self.world.weather = msgspec.structs.replace(self.world.weather, apart=frozenset({(words[0], words[1])}))
 
     async def mend(self, words: list[str]) -> None:
         self.world.weather = msgspec.structs.replace(self.world.weather, apart=frozenset())
+        await self.lives["gateway"].transit.mend()
         await asyncio.sleep(4)
 
     async def kill(self, words: list[str]) -> None:
@@ -294,9 +333,11 @@ class Floor:
         """Orders are withdrawn after so many seconds."""
         self.oms.expirer._timeout_ns = int(words[0]) * 10**9
 
-    async def midnight(self, words: list[str]) -> None:
-        day = 86_400 * 10**9
-        await asyncio.sleep((day - (BEGIN_NS + int(asyncio.get_running_loop().time() * 1e9)) % day) / 1e9 + 1)
+    async def overnight(self, words: list[str]) -> None:
+        """Into the next day."""
+        now = BEGIN_NS + int(asyncio.get_running_loop().time() * 1e9)
+        ends = now // DAY_NS * DAY_NS + DAY_ENDS_S * SECOND_NS
+        await asyncio.sleep((ends - now) / 1e9 + 1)
 
 
 VERBS: dict[str, Callable[[Floor, list[str]], Coroutine[Any, Any, None]]] = {
@@ -316,13 +357,15 @@ VERBS: dict[str, Callable[[Floor, list[str]], Coroutine[Any, Any, None]]] = {
         Floor.refuse,
         Floor.freeze,
         Floor.wire,
+        Floor.hold,
+        Floor.lose,
         Floor.cut,
         Floor.mend,
         Floor.kill,
         Floor.restart,
         Floor.wait,
         Floor.timed,
-        Floor.midnight,
+        Floor.overnight,
     )
 }
 

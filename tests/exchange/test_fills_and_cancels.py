@@ -27,12 +27,12 @@ SCENES = {
         > A/A 0/0
         fill 4 @100
         > F/1
-        midnight
+        overnight
         > C/C
         = expired cum=4 leaves=0 source=venue""",
     "D2 an order of the day may still be filled when it has ended": """
         submit buy 10 @100 day
-        midnight
+        overnight
         > A/A 0/0 C/C
         fill 4 @100
         > F/C
@@ -47,7 +47,7 @@ SCENES = {
     "D4 trades go on while the cancel is under way": """
         submit buy 10 @100
         fill 2 @100
-        cut exeq gateway
+        hold
         cancel
         > A/A 0/0 F/1 6/6
         fill 5 @100
@@ -59,7 +59,7 @@ SCENES = {
     "D5 an order is filled before its cancel arrives": """
         submit buy 10 @100
         fill 2 @100
-        cut exeq gateway
+        hold
         cancel
         fill 8 @100
         > A/A 0/0 F/1 6/6 F/2
@@ -137,7 +137,7 @@ SCENES = {
         = filled cum=10""",
     "a fill while the cancel that nobody heard is said again": """
         submit buy 10 @100
-        cut exeq gateway
+        lose
         cancel
         wait 10
         > A/A 0/0 6/6

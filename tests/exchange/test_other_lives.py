@@ -38,7 +38,7 @@ SCENES = {
     "D27 an order until it is cancelled lives through the night": """
         submit buy 10 @100
         fill 2 @100
-        midnight
+        overnight
         > A/A 0/0 F/1
         fill 3 @100
         > F/1
@@ -56,14 +56,14 @@ SCENES = {
     "D29 an order until it is cancelled is cancelled the next day": """
         submit buy 10 @100
         fill 2 @100
-        midnight
+        overnight
         cancel
         > A/A 0/0 F/1 6/6 4/4
         = cancelled cum=2""",
     "D30 an order until it is cancelled is replaced the next day": """
         submit buy 10 @100
         fill 2 @100
-        midnight
+        overnight
         replace 12
         > A/A 0/0 F/1 E/E 5/1
         fill 10 @100
@@ -160,7 +160,7 @@ SCENES = {
     "D36 an order of two days whose trade of the first is corrected": """
         submit buy 10 @100
         fill 2 @100
-        midnight
+        overnight
         cancel
         correct 1 3 @100
         > A/A 0/0 F/1 6/6 4/4 H/4 G/4

@@ -28,7 +28,7 @@ SCENES = {
     "D11 a trade comes first and the new quantity is above it": """
         submit buy 10 @100
         fill 2 @100
-        cut exeq gateway
+        hold
         replace 8
         fill 3 @100
         > A/A 0/0 F/1 E/E F/E
@@ -40,7 +40,7 @@ SCENES = {
         > F/2""",
     "D12 a trade comes first and the new quantity is just that": """
         submit buy 10 @100
-        cut exeq gateway
+        hold
         replace 7
         fill 7 @100
         > A/A 0/0 E/E F/E
@@ -49,7 +49,7 @@ SCENES = {
         = filled quantity=7 cum=7 leaves=0""",
     "D13 a trade comes first and the new quantity is below it": """
         submit buy 10 @100
-        cut exeq gateway
+        hold
         replace 7
         fill 8 @100
         mend
@@ -57,7 +57,7 @@ SCENES = {
         = filled quantity=8 cum=8 leaves=0""",
     "D14 the order fills before its replace arrives": """
         submit buy 10 @100
-        cut exeq gateway
+        hold
         replace 8
         fill 10 @100
         > A/A 0/0 E/E F/2
@@ -116,7 +116,7 @@ SCENES = {
         = partially_filled quantity=10 leaves=7""",
     "D19 a second replace while the first is open": """
         submit buy 10 @100
-        cut exeq gateway
+        hold
         replace 9
         replace 9
         replace 8
@@ -127,7 +127,7 @@ SCENES = {
         = routed quantity=9""",
     "D19 a replace while a cancel is open": """
         submit buy 10 @100
-        cut exeq gateway
+        hold
         cancel
         replace 9
         ! 409 illegal_transition
@@ -136,7 +136,7 @@ SCENES = {
         > 4/4""",
     "D20 a cancel while a replace is open": """
         submit buy 10 @100
-        cut exeq gateway
+        hold
         replace 9
         cancel
         > A/A 0/0 E/E 6/6
@@ -170,7 +170,7 @@ SCENES = {
         > E/E 5/0""",
     "a lost replace is said again and done once": """
         submit buy 10 @100
-        cut exeq gateway
+        lose
         replace 9
         wait 10
         mend
