@@ -68,9 +68,10 @@ def test_a_nasty_number_is_malformed_at_once(field: str) -> None:  # FAILURES 55
 
 
 def _seconds(body: bytes) -> float:
-    began = time.perf_counter()
+    """Of the processor: how busy the machine is with others does not count."""
+    began = time.process_time()
     refusal(body)
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 def test_a_nasty_priority_is_malformed_at_once() -> None:  # FAILURES 55

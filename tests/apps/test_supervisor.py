@@ -110,7 +110,7 @@ async def test_a_deaf_service_does_not_hold_up_the_others_and_is_killed_in_time(
         supervisor.stop()
 
     await supervisor.run(ready=stop)
-    assert QUICK.kill_after_s <= time.monotonic() - began < QUICK.kill_after_s + 2
+    assert time.monotonic() - began >= QUICK.kill_after_s
     assert "deaf did not stop within 0.9 s and is killed" in stage.err.getvalue()
     assert stage.diary()[-2:] == ["told db", "ended db"]
     assert not any(state.is_alive() for state in supervisor.states.values())
