@@ -112,6 +112,12 @@ class JournalSection(Section):
     max_bytes: Bytes = 10 * 2**30
 
 
+class VenueJournalSection(JournalSection):
+    """The paper venues' own. nats-server sets `max_bytes` aside when the stream is made, so it is no more than they need."""
+
+    max_bytes: Bytes = 2 * 2**30
+
+
 class FollowingSection(Section):
     """How a service reads the journal, and how often it keeps where it stands (in service.data_dir): after so many commits or seconds."""
 

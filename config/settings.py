@@ -26,6 +26,7 @@ from config.sections import (
     RiskValkeySection,
     RoutingSection,
     ServiceSection,
+    VenueJournalSection,
 )
 
 FillsStore = Literal["questdb", "sqlite"]
@@ -165,7 +166,7 @@ class GatewaySettings(Settings):
     fills: FillsStore = "questdb"
     faults: Literal["denied", "allowed"] = "denied"
     monitoring: GatewayMonitoring = GatewayMonitoring()
-    journal: JournalSection = JournalSection()
+    journal: VenueJournalSection = VenueJournalSection()
 
     def notices(self) -> list[str]:
         allowed = ["faults: allowed, so anyone who reaches this port can make the venues misbehave"] if self.faults == "allowed" else []
