@@ -130,7 +130,8 @@ async def test_one_is_taken_after_so_many_commits_and_not_before(journal: Memory
         await asyncio.sleep(0.3)
         told = service.snapshots.stats()
         assert told.pop("stood_still_ms") > 0
-        assert told == {"taken": 1, "failed": 0, "restored_from": 0, "kept_seq": 50}
+        assert 40 <= told.pop("kept_seq") <= 50, "it may begin while the last ones come"
+        assert told == {"taken": 1, "failed": 0, "restored_from": 0}
 
 
 async def test_one_is_taken_after_some_time_if_anything_came(journal: MemoryJournal, tmp_path: Path) -> None:
@@ -284,7 +285,8 @@ def killed_while_it_keeps(directory: Path, after_s: float) -> None:
     """The service and with it the child that writes; the moment is of the machine's choosing."""
     process = subprocess.Popen([sys.executable, "-c", EAGER, str(directory)], cwd=CHECKOUT, stdout=subprocess.PIPE)
     assert process.stdout
-    process.stdout.readline()
+    while process.stdout.readline() == b"0\n":
+        pass  # on a busy machine the first one may not be done in time
     time.sleep(after_s)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
