@@ -103,7 +103,7 @@ class JournalSection(Section):
 
     shard: Annotated[int, Field(ge=0, le=0)] = 0
     shards: Annotated[int, Field(ge=1, le=1)] = 1
-    commit_wait_ms: Wait = 1.0
+    commit_wait_ms: Wait = 2.0
     commit_events_max: Annotated[int, Field(ge=1, le=1000)] = 1000
     commit_bytes_max: Annotated[int, Field(ge=4096, le=524_288)] = 524_288
     append_timeout_ms: Millis = 500
@@ -121,7 +121,7 @@ class VenueJournalSection(JournalSection):
 class FollowingSection(Section):
     """How a service reads the journal, and how often it keeps where it stands (in service.data_dir): after so many commits or seconds."""
 
-    follower_wait_ms: Wait = 1.0
+    follower_wait_ms: Wait = 2.0
     snapshot_every_commits: Count = 100_000
     snapshot_every_sec: Seconds = 300
 
@@ -201,7 +201,7 @@ class RiskServiceSection(Section):
     url: HttpUrl = "http://risk:8103"
     check_endpoint: str = "/check"
     timeout_sec: Annotated[Seconds, Field(le=1)] = 0.005
-    risk_wait_ms: Wait = 0.5
+    risk_wait_ms: Wait = 2.0
     batch_max: Annotated[int, Field(ge=1, le=10_000)] = 256
     enabled: bool = True
     fail_closed: bool = True
@@ -287,7 +287,7 @@ class QuotesSection(Section):
 
 
 class ProjectionSection(Section):
-    projection_wait_ms: Wait = 10
+    projection_wait_ms: Wait = 25
 
 
 class PeersSection(Section):

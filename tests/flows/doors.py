@@ -73,7 +73,6 @@ class Recorded:
 
     seq: int
     orders: dict[str, int]
-    risk_checks: int
     reservations: Any
 
 
@@ -93,4 +92,4 @@ def recorded(stack: LiveStack) -> Recorded:
 def _recorded(stack: LiveStack) -> Recorded:
     oms = httpx.get(f"{stack.url('oms')}/stats").json()
     risk = httpx.get(f"{stack.url('risk')}/stats").json()
-    return Recorded(oms["seq"], oms["orders"], risk["checks"], json.dumps(risk["reservations"]))
+    return Recorded(oms["seq"], oms["orders"], json.dumps(risk["reservations"]))
