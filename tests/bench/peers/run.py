@@ -68,8 +68,10 @@ async def measured(
     await load.open()
     before, cpu = filled() if filled else 0, _cpu_s(pids)
     started = time.perf_counter()
-    took = await load.saturate(f"{name.replace(' ', '-')}-{time.time_ns() % 10**9}", orders)
+    took = await load.saturate(f"{name.partition(':')[0].partition(' ')[0]}-{time.time_ns() % 10**12}", orders)
     accepted = load.tally.outcomes["submitted"]
+    if accepted < orders / 2:
+        raise SystemExit(f"{name}: most orders were not accepted, so there is nothing to compare: {dict(load.tally.outcomes)}")
     while filled and filled() - before < accepted:
         if time.perf_counter() - started - took > SETTLE_MAX_S:
             raise SystemExit(f"{name}: {filled() - before} of {accepted} orders were filled after {SETTLE_MAX_S} s")
