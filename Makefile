@@ -51,7 +51,7 @@ docs: install ## the pages and dashboards that are made from the code
 deploy-test: install ## the containers for real: build, up, an order, kill, down and up (needs Docker with compose, or COMPOSE_LAB)
 	@COMPOSE_LAB=$(or $(COMPOSE_LAB),$(wildcard ../shared/tools/compose-lab)) $(BIN)/pytest -n0 -v tests/deploy/with_engine.py
 
-bench: install ## submit, full lives, risk, replay: latencies, CPU by process, what was verified (on servers of its own)
+bench: install ## submit at fixed rates and saturated, each life to its fill: latencies, CPU by process (others: docs/performance.md)
 	@$(BIN)/python -m tests.bench.lives --json bench.json $(LOADS)
 
 gate: install ## the validation gate: 1000 orders/s over all hops, then everything is counted (SECONDS=300)

@@ -10,8 +10,9 @@ from typing import Final
 import msgspec
 
 from domain import events as e
-from domain.lifecycle import CLOSED, State, step
+from domain.lifecycle import CLOSED, State
 from domain.order import Order, evolve
+from domain.orders import TRIGGERS_OF, trigger_of
 from domain.position import Book
 from domain.values import ZERO, Side, signed
 
@@ -281,29 +282,8 @@ class Audit:
             self.violated("risk_limit", seq, f"{account} may come to hold {worst} of {symbol}, the limit is {bounds.position_notional_max}")
 
 
-TRIGGERS: Final[Mapping[type[e.Fact], tuple[str, ...]]] = {
-    e.OrderRiskChecked: ("risk_pass",),
-    e.OrderQueued: ("enqueue", "venue_reject_requeue"),
-    e.OrderRejected: ("risk_fail", "no_route", "venue_reject"),
-    e.OrderRouted: ("route",),
-    e.RouteAcknowledged: ("venue_ack", "venue_ack_traded"),
-    e.RouteClosed: ("leg_ended", "leg_ended_traded", "leg_ended_waiting"),
-    e.OrderInDoubt: ("no_answer",),
-    e.OrderFilled: ("trade_part", "trade_full"),
-    e.TradeBusted: ("bust", "bust_traded", "bust_full", "bust_ended"),
-    e.CancelRequested: ("cancel",),
-    e.CancelRejected: ("cancel_rejected", "cancel_rejected_traded", "cancel_rejected_replacing"),
-    e.ReplaceRequested: ("replace",),
-    e.OrderReplaced: ("replace", "replaced", "replaced_traded", "replaced_full"),
-    e.ReplaceRejected: ("replace_rejected", "replace_rejected_traded"),
-    e.OrderCancelled: ("cancel", "venue_cancelled"),
-    e.OrderExpired: ("expire",),
-}
-"""Steps a fact may stand for. What is not here is no step: the order stays where it is."""
-
-
 def lawful(event: e.OrderEvent, before: State) -> bool:
-    triggers = TRIGGERS.get(type(event))
-    if triggers is None:
+    """Is there a step that this fact may stand for? What stands for none leaves the order where it is."""
+    if type(event) not in TRIGGERS_OF:
         return event.status is before
-    return any(step(before, trigger) is event.status for trigger in triggers)
+    return trigger_of(type(event), before, event.status) is not None

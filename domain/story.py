@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Final
 
 from domain import events as e
+from domain.risk.record import read
 from domain.values import plain, rfc3339
 
 
@@ -31,7 +32,13 @@ def _terms(quantity: Decimal, price: Decimal | None, stop_price: Decimal | None)
 
 def _checked(event: e.OrderRiskChecked) -> str:
     valued = f", valued at {plain(event.reference)}" if event.reference is not None else ""
-    return f"Risk lets it pass under limits version {event.limits_version}{valued}."
+    return f"Risk lets it pass under limits version {event.limits_version}{valued}{_numbers(event.checks)}."
+
+
+def _numbers(checks: str) -> str:
+    """What each check found, and the most that it may find."""
+    made = [f"{check.name} {plain(check.found)} of {plain(check.limit)}" for check in read(checks).checks]
+    return f": {', '.join(made)}" if made else ""
 
 
 def _queued(event: e.OrderQueued) -> str:

@@ -1,5 +1,6 @@
 """What every test may ask for: exact arithmetic always, real servers when named."""
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from apps.up.ports import ServerPorts
 from apps.up.program import Program
 from domain.values import use_exact_arithmetic
 from tests.live import LiveServer, live
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # started in the background: or our children would never hear their Ctrl-C
 
 Make = Callable[[Path, ServerPorts], Program]
 

@@ -46,7 +46,7 @@ class Measures(Collector):
 
     def __init__(self, registry: CollectorRegistry, slow_ms: float, gauges: Callable[[], dict[str, int]]) -> None:
         self._decisions: Counter[tuple[str, str]] = Counter()
-        self.counts: Counter[str] = Counter(leaked_reservations=0, ticks=0, ticks_refused=0, malformed=0, slow=0)
+        self.counts: Counter[str] = Counter(dry=0, leaked_reservations=0, ticks=0, ticks_refused=0, malformed=0, slow=0)
         self._latency = {way: Durations() for way in self.WAYS}
         self._slow_ns = int(slow_ms * 1_000_000)
         self._seldom = Seldom()
@@ -55,6 +55,8 @@ class Measures(Collector):
 
     def decided(self, decision: Ruling, way: str, ns: int) -> None:
         denial = decision.denial
+        if not decision.order_id:
+            self.counts["dry"] += 1
         self._decisions["approved", ""] += denial is None
         if denial is not None:
             self._decisions["denied", denial.code] += 1

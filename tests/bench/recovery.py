@@ -28,7 +28,7 @@ from apps.forked import in_child
 from apps.snapshots import Snapshotter
 from domain.events import OrderEvent
 from domain.executions import STATE_VERSION, Executions, ExecutionsState
-from domain.ports import Head, Recorded
+from domain.ports import Head, Recorded, Unavailable
 from domain.risk.fold import RiskFold
 from domain.risk.state import VERSION, RiskState
 from domain.statehash import state_hash
@@ -67,7 +67,7 @@ class FileJournal:
         return Recorded(self._last, b"") if seq == self._last.seq else None
 
     async def append(self, payload: bytes, after: Head) -> Head:
-        raise NotImplementedError
+        raise Unavailable("a file is only read")
 
     async def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
         head, batch = after, list[Recorded]()

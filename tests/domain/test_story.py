@@ -1,9 +1,14 @@
 """A person reads an order's timeline and knows why it is where it is; a counterparty would have heard it in FIX."""
 
+from decimal import Decimal
+
+from domain.actor import decide
+from domain.commands import Decision
 from domain.events import EVENTS
 from domain.fix import exec_type, ord_status
 from domain.order import evolve
 from domain.story import SENTENCES, told
+from tests.given import NOW, submit, terms
 from tests.golden.scenes import journal
 from tests.table import check
 
@@ -31,7 +36,7 @@ def test_a_life_reads_as_a_story() -> None:
                      venue_cancelled requested""")
     assert [told(event) for events in scene.history for event in events] == [
         "alice asks to buy 10 @ 50 BTCUSDT as limit gtc.",
-        "Risk lets it pass under limits version 3.",
+        "Risk lets it pass under limits version 3: order_size_limit 500 of 100000.",
         "It waits for a venue.",
         "Sent: 6 to PAPER_A and 4 to PAPER_B, by best_price.",
         "PAPER_A works it as V1.",
@@ -44,6 +49,15 @@ def test_a_life_reads_as_a_story() -> None:
         "The venue is asked to cancel it, for client: requested.",
         "Cancelled by PAPER_A: requested.",
     ]
+
+
+def test_risk_says_the_numbers_that_decided() -> None:
+    asked = terms("0.1", "45000")
+    line = "order_size_limit 4500 100000,var_limit 62.12 50000;mid 45000.005 120;2026-11-21"
+    decision = Decision(order_id=asked.order_id, limits_version=3, checks=line, reference=Decimal(45000))
+    assert told(decide(None, submit(asked, decision), NOW)[1]) == (
+        "Risk lets it pass under limits version 3, valued at 45000: order_size_limit 4500 of 100000, var_limit 62.12 of 50000."
+    )
 
 
 def test_every_step_has_its_words_in_fix() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -102,7 +103,7 @@ class Ground:
         yield from (self.orders, self.controls, *self.venues.values())
 
 
-class Process:
+class Process(ABC):
     """One life of one service. `begin` wires it; when it dies its tasks end, and nothing it still says is heard."""
 
     name = ""
@@ -121,8 +122,9 @@ class Process:
     async def start(self) -> None:
         await self.run(self.begin())
 
+    @abstractmethod
     async def begin(self) -> None:
-        raise NotImplementedError
+        """What the service builds, wired as in its own `build`."""
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """In the name of this process: what it starts dies with it."""
