@@ -92,6 +92,15 @@ async def request(client: Client, subject: str, payload: bytes, timeout_s: float
     return reply.data
 
 
+async def flush(client: Client) -> None:
+    """Until the server has all that was published and subscribed before. WireError, also when it does not answer in 10 s.
+
+    The client writes its PING past what still waits for its sender, so the first answer says nothing of that; it is sent meanwhile.
+    """
+    await client.flush()
+    await client.flush()
+
+
 async def publish(client: Client, subject: str, payload: bytes) -> None:
     """Send and forget. Unavailable while disconnected: the caller decides whether the loss matters."""
     try:

@@ -41,7 +41,7 @@ class Outbox:
                 while self._messages:  # noqa: ASYNC110 - the sender should not have to tell anybody
                     await asyncio.sleep(LOOK_EVERY_S)
                 if self._client.is_connected:
-                    await self._client.flush()
+                    await bus.flush(self._client)
         except (TimeoutError, *bus.WireError):
             return not self._client.is_connected
         return True

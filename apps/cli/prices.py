@@ -82,7 +82,7 @@ async def _load(addresses: Addresses, closes: Sequence[DailyClose]) -> None:
     with contextlib.suppress(Unavailable, Unreachable):
         async with connected(addresses["nats"], "trade prices") as client:
             await bus.publish(client, PRICES_CHANGED, b"")
-            await client.flush()
+            await bus.flush(client)
 
 
 def _store(addresses: Addresses) -> Prices:

@@ -106,7 +106,7 @@ class Trader:
         trader = cls(await bus.connect(url, "trader", closed=lambda: None))
         await trader.client.subscribe("fills.>", cb=trader._on_report)
         await trader.client.subscribe("ticks.>", cb=trader._on_tick)
-        await trader.client.flush()
+        await bus.flush(trader.client)
         return trader
 
     async def _on_report(self, message: Msg) -> None:
@@ -186,7 +186,7 @@ async def test_a_stepped_recording_answers_when_all_that_it_caused_has_been_sent
     await trader.send(order("B", "1", side=Side.SELL, price="7003"))
     await trader.heard(2)
     assert await gateway.advance(until="2018-04-04T00:02:30") == {"rows": 3, "time": "2018-04-04T00:02:00.000000Z"}
-    await trader.client.flush()  # what was sent before the answer is here before the pong
+    await bus.flush(trader.client)  # what was sent before the answer is here before the pong
     assert await trader.heard(5) == ["1 A accepted", "2 B accepted", "3 A fill", "4 A fill", "5 A fill"]
     assert [(r.quantity, r.price) for r in trader.reports[2:]] == [(2, 7001), (2, 7002), (1, 7003)]
     assert await gateway.advance(until="2018-04-04T03:00:00Z") == {"rows": 2, "time": "2018-04-04T00:04:00.000000Z"}

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from adapters import bus
 from apps.chassis import cancelled
@@ -14,6 +15,7 @@ from tests.live import LiveServer
 MORE_THAN_THE_KERNEL_TAKES = 64
 BLOCK = b"x" * 2**19
 WAIT_S = 10.0
+ROUNDS = 200
 
 
 @pytest.fixture
@@ -61,10 +63,24 @@ async def test_what_was_put_in_before_has_left_when_it_says_so(fresh_nats: LiveS
 
     listener = await bus.connect(fresh_nats.url, "listener", closed=lambda: None)
     await listener.subscribe("orders.>", cb=keep)
-    await listener.flush()
+    await bus.flush(listener)
     for _ in range(1000):
         outbox.put("orders.alice.new", b"{}")
     assert await outbox.left(WAIT_S)
-    await listener.flush()
+    await bus.flush(listener)
     await until(lambda: len(seen) == 1000)
     await listener.close()
+
+
+async def test_what_was_subscribed_before_a_flush_hears_what_others_send_after_it(fresh_nats: LiveServer, client: Client) -> None:
+    """The client's own flush does not say so: its PING goes past what waits for its sender."""
+    asking = await bus.connect(fresh_nats.url, "asking", closed=lambda: None)
+    for number in range(ROUNDS):
+        await client.subscribe(f"there.{number}", cb=_answer)
+        await bus.flush(client)
+        assert await bus.request(asking, f"there.{number}", b"", WAIT_S) == b"here"
+    await asking.close()
+
+
+async def _answer(message: Msg) -> None:
+    await message.respond(b"here")

@@ -212,7 +212,7 @@ async def quest_scene(fresh_nats: LiveServer, fresh_valkey: LiveServer, fresh_qu
 async def test_a_trade_becomes_a_position_a_row_and_a_message(scene: Scene, fresh_valkey: LiveServer) -> None:
     await scene.projector.answers("/ready", 200)
     updates = await scene.client.subscribe("positions.>")
-    await scene.client.flush()
+    await bus.flush(scene.client)
     await scene.commit(submitted("O1"), filled("E1", "0.1", "45000.5", fee="0.45"))
     scene.trades = 1
     message = await updates.next_msg(5)
@@ -244,7 +244,7 @@ async def test_a_trade_becomes_a_position_a_row_and_a_message(scene: Scene, fres
 async def test_positions_in_one_batch_are_told_once_each(scene: Scene) -> None:
     await scene.projector.answers("/ready", 200)
     updates = await scene.client.subscribe("positions.>")
-    await scene.client.flush()
+    await bus.flush(scene.client)
     await scene.trade(commits=1, per_commit=40)
     told = [msgspec.json.decode((await updates.next_msg(5)).data) for _ in range(4)]
     assert {(m["account"], m["symbol"]) for m in told} == {(a, s) for a in ACCOUNTS for s in SYMBOLS}
@@ -270,7 +270,7 @@ async def test_a_flushed_valkey_is_rebuilt_even_when_nothing_happens(scene: Scen
     await scene.trade(20)
     await scene.projected()
     updates = await scene.client.subscribe("positions.>")
-    await scene.client.flush()
+    await bus.flush(scene.client)
     async with Redis.from_url(fresh_valkey.url) as valkey:
         await valkey.flushall()
         await valkey.function_flush()  # type: ignore[no-untyped-call]

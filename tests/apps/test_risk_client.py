@@ -36,7 +36,7 @@ class Risk:
 
     async def listen(self, subject: str) -> "Risk":
         await self._client.subscribe(subject, cb=self._on_message)
-        await self._client.flush()
+        await bus.flush(self._client)
         return self
 
     async def _on_message(self, message: Msg) -> None:
@@ -96,7 +96,7 @@ def scene(nats_server: LiveServer, monkeypatch: pytest.MonkeyPatch, request: pyt
         made = Scene(ours, theirs, subject, Bounds(**{"budget_s": BUDGET_S, "wait_s": 0.005, **bounds}))  # type: ignore[arg-type]
         try:
             await made.client.start()
-            await ours.flush()
+            await bus.flush(ours)
             yield made
         finally:
             await ours.close()

@@ -327,7 +327,7 @@ async def test_market_orders_wait_for_a_quote_and_rubbish_is_no_quote(client: Cl
     one = Decimal(1)
     quote = Quote(symbol="BTCUSDT", venue="PAPER_A", bid=Decimal(44999), bid_size=one, ask=Decimal(45000), ask_size=one, at=0)
     await client.publish("ticks.BTCUSDT", encode(quote))
-    await client.flush()
+    await bus.flush(client)
     end = time.monotonic() + WAIT_S
     while not (decision := (await ask(client, market))[0]).approved:
         assert time.monotonic() < end

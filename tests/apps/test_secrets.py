@@ -122,9 +122,9 @@ async def test_nobody_hears_what_is_said_to_another(guarded_nats: LiveServer, di
         heard.append(message.data)  # type: ignore[attr-defined]
 
     await client.subscribe(subject, cb=hear)
-    await client.flush()
+    await bus.flush(client)
     await admin.publish(subject.replace(">", "x"), b"for somebody else")
-    await admin.flush()
+    await bus.flush(admin)
     await asyncio.sleep(DENIED_S)
     await client.close()
     await admin.close()
@@ -149,7 +149,7 @@ async def test_a_guest_hears_fills_and_reads_journals_and_writes_nothing(tmp_pat
         heard = await guest.subscribe("fills.>")
         await guest.publish("oms.journal.0", b"forged")
         await guest.publish("fills.alice", b"forged")
-        await guest.flush()
+        await bus.flush(guest)
         await admin.publish("fills.alice", b"true")
         assert (await heard.next_msg(timeout=2)).data == b"true"
         assert (await guest.jetstream().stream_info(ORDERS)).state.messages == 0

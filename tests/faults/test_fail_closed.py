@@ -12,6 +12,7 @@ import httpx
 import pytest
 from nats.aio.msg import Msg
 
+from adapters import bus
 from tests.faults.scene import connected, order, risk_that_says_yes
 from tests.live import LiveServer
 from tests.process import Changes, LiveService
@@ -126,7 +127,7 @@ async def says(nats: LiveServer, payload: bytes) -> AsyncIterator[None]:
 
     async with connected(nats.url) as client:
         await client.subscribe("risk.check.order", cb=answer)
-        await client.flush()
+        await bus.flush(client)
         yield
 
 

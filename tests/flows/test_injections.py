@@ -8,6 +8,7 @@ from urllib.parse import quote
 import httpx
 import nats
 
+from adapters import bus
 from tests.flows.doors import ORDER, Doors, accepted, recorded
 from tests.flows.test_life import filled
 from tests.stack import SERVICES, LiveStack
@@ -95,7 +96,7 @@ async def test_subjects_on_the_bus_are_made_of_plain_names(running: LiveStack, d
         subjects.add(message.subject)
 
     await client.subscribe(">", cb=hear)
-    await client.flush()
+    await bus.flush(client)
     accounts = ("a" * 64, "A-z_0", "-", "_", "null")
     for account in accounts:
         order = await asyncio.to_thread(accepted, doors, **{**ORDER, "account": account, "price": "45900"})

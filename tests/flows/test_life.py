@@ -11,6 +11,7 @@ import nats
 import pytest
 import redis
 
+from adapters import bus
 from tests.stack import LiveStack
 
 T = TypeVar("T")
@@ -45,7 +46,7 @@ async def heard_while(stack: LiveStack, subject: str, act: Callable[[], T]) -> t
         heard.append(json.loads(message.data))
 
     await client.subscribe(subject, cb=hear)
-    await client.flush()
+    await bus.flush(client)
     done = await asyncio.to_thread(act)
     await asyncio.sleep(1.0)
     await client.close()

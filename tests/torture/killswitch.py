@@ -15,6 +15,7 @@ import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from adapters import bus
 from domain.commands import VenueRequest
 from domain.controls import scopes_of
 from tests.faults.scene import PATIENT, connected, until_ready
@@ -74,14 +75,14 @@ class Wire:
     async def listen(self) -> None:
         for verb in ("new", "replace"):
             await self._client.subscribe(f"orders.*.{verb}", cb=self._on_request)
-        await self._client.flush()
+        await bus.flush(self._client)
 
     async def _on_request(self, message: Msg) -> None:
         request = msgspec.json.decode(message.data, type=VenueRequest)
         self.scopes.append((*scopes_of(request.account, request.symbol, request.venue), f"block:{request.symbol}"))
 
     async def count(self) -> int:
-        await self._client.flush()
+        await bus.flush(self._client)
         for _ in range(TURNS):
             await asyncio.sleep(0)
         return len(self.scopes)
