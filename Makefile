@@ -29,11 +29,11 @@ install: .venv/installed ## what is missing into .venv; nothing to do the second
 	@$(BIN)/python -m apps.up.questdb_jar || echo "going on without it" >&2
 	@touch $@
 
-# Scenes on whole stacks, and histories that use every core by themselves: one at a time. All the others run two at a time.
-SCENES := tests/faults tests/flows tests/simulation tests/torture
+# Histories use every core by themselves, and kills want them too. All the others run two at a time, with stacks and servers of their own.
+ALONE := tests/simulation tests/torture
 
-test: install ## every fast test, on servers of its own (the scenes run also after a failure before them)
-	@$(BIN)/pytest -n 2 --dist loadfile $(SCENES:%=--ignore=%); others=$$?; $(BIN)/pytest $(SCENES) && exit $$others
+test: install ## every fast test, on servers of its own (the last ones run also after a failure before them)
+	@$(BIN)/pytest -n 2 --dist loadfile $(ALONE:%=--ignore=%); others=$$?; $(BIN)/pytest $(ALONE) && exit $$others
 
 faults: install ## the part of the tests in which real processes and servers are killed, cut off and starved (about three minutes)
 	@$(BIN)/pytest tests/faults tests/flows/test_kill.py tests/flows/test_snapshots.py

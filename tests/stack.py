@@ -29,9 +29,10 @@ PORTS: Final = (4222, 8222, 6379, 9000, 8812, 9003, 8099, 8103, 8095, 8105, 8107
 
 
 def free_offset() -> int:
-    """An offset at which all ports of a stack are free."""
+    """An offset at which all ports of a stack are free. The ports of two workers (up to four) never meet: their last two digits differ."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
-        offset = random.randrange(1000, 22_000, 50)
+        offset = random.randrange(1000, 22_000, 100) + 25 * worker
         if all(_free(port + offset) for port in PORTS):
             return offset
 
