@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,10 +36,14 @@ CREATE INDEX IF NOT EXISTS by_account ON orders (account, created_at, order_id);
 CREATE INDEX IF NOT EXISTS by_status ON orders (status);
 CREATE INDEX IF NOT EXISTS still_open ON orders (id) WHERE closed = 0;
 """
-PUT: Final = """
-INSERT INTO orders (order_id, account, client_order_id, symbol, status, closed, created_at, body, checksum) VALUES (?,?,?,?,?,?,?,?,?)
+ROW: Final = "(?,?,?,?,?,?,?,?,?)"
+PUT: Final = f"""
+INSERT INTO orders (order_id, account, client_order_id, symbol, status, closed, created_at, body, checksum) VALUES {ROW}
 ON CONFLICT (order_id) DO UPDATE SET status = excluded.status, closed = excluded.closed, body = excluded.body, checksum = excluded.checksum
 """
+ROWS_AT_ONCE: Final = 64
+"""In one statement: between two statements the interpreter's lock changes hands, and the loop beside has to wait for it."""
+PUT_MANY: Final = PUT.replace(ROW, ",".join([ROW] * ROWS_AT_ONCE))
 FIND: Final = "SELECT body, checksum FROM orders WHERE order_id = ?"
 OPEN: Final = "SELECT body, checksum FROM orders WHERE closed = 0"
 PICTURE: Final = """
@@ -147,7 +152,11 @@ class SqliteOrderStore:
         with self._writing, self._trouble(), self._looked_at_anew():
             connection = self._write()
             with connection:
-                connection.executemany(PUT, [_columns(order, body) for order, body in rows])
+                columns = [_columns(order, body) for order, body in rows]
+                rest = len(columns) % ROWS_AT_ONCE
+                for first in range(rest, len(columns), ROWS_AT_ONCE):
+                    connection.execute(PUT_MANY, [*chain.from_iterable(columns[first : first + ROWS_AT_ONCE])])
+                connection.executemany(PUT, columns[:rest])
                 connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
 
     @contextlib.contextmanager

@@ -94,7 +94,7 @@ def _live(work: Callable[[], str], mouth: int, parent: int) -> NoReturn:
     try:
         gc.disable()
         _let_go(mouth)
-        die_with(parent, NICENESS)()
+        die_with(parent, NICENESS - os.getpriority(os.PRIO_PROCESS, 0))()
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO)
         words, code = work(), 0

@@ -24,6 +24,37 @@ SLICE: Final = 16 * 1024
 Refused = tuple[int, str, str]
 """Status, code and detail."""
 
+INTERIM: Final = b"HTTP/1.1 100"
+"""The one head that has no body behind it and must not wait for one."""
+
+
+class HeadWithBody:
+    """A transport that keeps an answer's head until its body comes: uvicorn writes each by itself, and each would be a segment."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data.endswith(b"\r\n\r\n") and not data.startswith(INTERIM):
+            self._head = data
+            return
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """The answer is complete; the head of one without a body is still here."""
+        if self._head:
+            self.write(b"")
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
 
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. After a refusal it is closed."""
@@ -39,11 +70,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(HeadWithBody(transport))  # type: ignore[arg-type]
         if len(self.connections) > self.connections_max:
             self._refuse((503, "too_many_connections", f"{self.connections_max} connections are open already"))
             return
         self._start_deadline()
+
+    def on_response_complete(self) -> None:
+        self.transport.flush()  # type: ignore[attr-defined]
+        super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_deadline()

@@ -115,13 +115,14 @@ class JournalSection(Section):
 class VenueJournalSection(JournalSection):
     """The paper venues' own. nats-server sets `max_bytes` aside when the stream is made, so it is no more than they need."""
 
+    commit_wait_ms: Wait = 4.0
     max_bytes: Bytes = 2 * 2**30
 
 
 class FollowingSection(Section):
     """How a service reads the journal, and how often it keeps where it stands (in service.data_dir): after so many commits or seconds."""
 
-    follower_wait_ms: Wait = 2.0
+    follower_wait_ms: Wait = 0
     snapshot_every_commits: Count = 100_000
     snapshot_every_sec: Seconds = 300
 
@@ -202,7 +203,7 @@ class RiskServiceSection(Section):
     check_endpoint: str = "/check"
     timeout_sec: Annotated[Seconds, Field(le=1)] = 0.005
     risk_wait_ms: Wait = 2.0
-    batch_max: Annotated[int, Field(ge=1, le=10_000)] = 256
+    batch_max: Annotated[int, Field(ge=1, le=10_000)] = 32
     enabled: bool = True
     fail_closed: bool = True
 

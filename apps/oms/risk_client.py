@@ -33,7 +33,7 @@ _DECISIONS: Final = decoder(tuple[Decision, ...])
 class Bounds(msgspec.Struct, frozen=True):
     budget_s: float = 0.005
     wait_s: float = 0.0005
-    batch_max: int = 256
+    batch_max: int = 32
 
 
 class PlainOrder(msgspec.Struct, frozen=True):

@@ -122,7 +122,8 @@ def die_with(parent: int, niceness: int = 0) -> Callable[[], None]:
 
     def between_fork_and_exec() -> None:
         if niceness:
-            os.nice(niceness)
+            with contextlib.suppress(PermissionError):
+                os.nice(niceness)
         if _libc is not None:
             _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != parent:  # we died in between

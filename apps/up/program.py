@@ -12,6 +12,7 @@ from apps.up.ports import HOST
 from apps.up.trouble import NotReady
 
 PROBE_TIMEOUT_S = 2.0
+URGENT_NICENESS = -10
 PROJECTION_NICENESS = 5
 ANSWER_MAX = 4_096
 
@@ -20,7 +21,8 @@ ANSWER_MAX = 4_096
 class Program:
     """One server or service. `probe` blocks at most PROBE_TIMEOUT_S, returns when the program answers, else raises NotReady.
 
-    `niceness` is what it gives way by when the processor is short: what only projects the journal yields to what an order waits for.
+    `niceness` is what it gives way by when the processor is short: what only projects the journal yields to what an order waits for. What a
+    risk check waits for within its few milliseconds goes first (negative), where the system lets us: as root, or with RLIMIT_NICE.
     """
 
     name: str

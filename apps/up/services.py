@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from apps.up.ports import HOST, METRICS_OFFSET, SERVICE_PORTS
-from apps.up.program import PROJECTION_NICENESS, Program, http_answers
+from apps.up.program import PROJECTION_NICENESS, URGENT_NICENESS, Program, http_answers
 from apps.up.servers import Servers
 from apps.up.trouble import CannotStart, Exit
 from config.secrets import VARIABLE as SECRETS_VARIABLE
@@ -66,7 +66,7 @@ def _service(name: str, port_offset: int, common: Mapping[str, str], config: Pat
         environment={**common, **own},
         cwd=CHECKOUT,
         ready_timeout_s=READY_TIMEOUT_S,
-        niceness=PROJECTION_NICENESS if name == "projector" else 0,
+        niceness={"risk": URGENT_NICENESS, "projector": PROJECTION_NICENESS}.get(name, 0),
     )
 
 

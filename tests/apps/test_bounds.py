@@ -234,6 +234,36 @@ async def test_an_upgrade_that_is_not_offered_is_answered_as_it_stands(door: Lis
         assert await wire.answer() == (200, {"size": 0})
 
 
+async def test_an_answer_without_a_body_goes_out_all_the_same(door: Listener) -> None:
+    async with connected(door) as wire:
+        await wire.send(b"HEAD / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert b" 200 " in await asyncio.wait_for(wire.reader.readuntil(b"\r\n\r\n"), 10)
+        await wire.send(GOOD)
+        assert await wire.answer() == (200, {"size": 2}), "and nothing of it is left in front of the next one"
+
+
+async def test_who_waits_for_leave_to_send_a_body_is_given_it(door: Listener) -> None:
+    async with connected(door) as wire:
+        await wire.send(b"POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
+        assert await asyncio.wait_for(wire.reader.readuntil(b"\r\n\r\n"), 10) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await wire.send(b"hi")
+        assert await wire.answer() == (200, {"size": 2})
+
+
+def test_a_head_leaves_with_its_body_and_an_interim_one_by_itself() -> None:
+    sent: list[bytes] = []
+
+    class Sends:
+        write = staticmethod(sent.append)
+
+    transport = protocol.HeadWithBody(Sends())  # type: ignore[arg-type]
+    for piece in (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"body", b"HTTP/1.1 204 No Content\r\n\r\n"):
+        transport.write(piece)
+    transport.flush()
+    transport.flush()
+    assert sent == [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\nbody", b"HTTP/1.1 204 No Content\r\n\r\n"]
+
+
 async def test_stopping_answers_what_is_in_flight_and_takes_nothing_new(door: Listener, seen: Seen) -> None:  # FAILURES 73
     seen.hold.clear()
     async with connected(door) as busy, connected(door) as idle:

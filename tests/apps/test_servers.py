@@ -1,6 +1,7 @@
 """The embedded servers: they are the real ones, configured as the journal needs, and their absence is one clear sentence."""
 
 import json
+import os
 import sys
 import urllib.request
 from pathlib import Path
@@ -144,3 +145,11 @@ def test_a_half_written_jar_counts_as_absent(tmp_path: Path, monkeypatch: pytest
     place.mkdir(parents=True)
     (place / f"questdb-{questdb_jar.VERSION}.jar").write_bytes(b"half")
     assert questdb_jar.cached() is None
+
+
+@pytest.mark.parametrize("niceness", [-10, 5])
+async def test_a_program_goes_first_or_gives_way_as_far_as_the_system_lets_it(tmp_path: Path, niceness: int) -> None:
+    program = Program("nice", "server", (sys.executable, "-c", "import os; print(os.nice(0))"), lambda: None, {}, niceness=niceness)
+    process = await Process.start(program, tmp_path / "out")
+    assert await process.wait() == 0, "not to be allowed is no reason not to start"
+    assert int((tmp_path / "out").read_text()) - os.nice(0) in {niceness, max(niceness, 0)}

@@ -257,6 +257,7 @@ def test_each_service_is_told_its_ports_and_where_everything_is(tmp_path: Path) 
         "TRADE_GATEWAY_URL": "http://127.0.0.1:8115",
         "TRADE_PROJECTOR_URL": "http://127.0.0.1:8117",
     }
+    assert programs["risk"].niceness < oms.niceness < programs["projector"].niceness, "an order waits 5 ms for risk, and not for readers"
     gateway = programs["live-gateway"]
     assert gateway.command[1:] == ("-m", "apps.gateway")
     assert "TRADE_CONFIG" not in gateway.environment
