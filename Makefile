@@ -51,8 +51,11 @@ docs: install ## the pages and dashboards that are made from the code
 deploy-test: install ## the containers for real: build, up, an order, kill, down and up (needs Docker with compose, or COMPOSE_LAB)
 	@COMPOSE_LAB=$(or $(COMPOSE_LAB),$(wildcard ../shared/tools/compose-lab)) $(BIN)/pytest -n0 -v tests/deploy/with_engine.py
 
-bench: install ## submit at fixed rates and saturated, each life to its fill: latencies, CPU by process (others: docs/performance.md)
+bench: install ## every measurement of a quarter of an hour: lives, /check, replay, restart (longer ones: docs/performance.md)
 	@$(BIN)/python -m tests.bench.lives --json bench.json $(LOADS)
+	@$(BIN)/python -m tests.bench.check --json bench-check.json
+	@$(BIN)/python -m tests.bench.replay
+	@$(BIN)/python -m tests.bench.restart
 
 gate: install ## the validation gate: 1000 orders/s over all hops, then everything is counted (SECONDS=300)
 	@$(BIN)/python -m tests.bench.gate --seconds $(or $(SECONDS),300) --json gate.json

@@ -118,8 +118,8 @@ class Venues(NamedTuple):
 
 
 def load_instruments(path: Path | None = None) -> Catalogue:
-    """instruments.yaml. ConfigError."""
-    path = path or HERE / "instruments.yaml"
+    """instruments.yaml, or the file that TRADE_INSTRUMENTS names. ConfigError."""
+    path = path or Path(os.environ.get("TRADE_INSTRUMENTS") or HERE / "instruments.yaml")
     file = validated(InstrumentsFile, read_mapping(path), lambda _: str(path))
     instruments: dict[str, Instrument] = {}
     for instrument in (one for group in file.groups for one in group.instruments()):

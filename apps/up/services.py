@@ -87,7 +87,14 @@ def _common_environment(choices: Choices, servers: Servers) -> dict[str, str]:
         "TRADE_QUOTES_SPEED": choices.quotes_speed,
     }
     environment |= {variable: choices.url(name) for name, variable in URL_VARIABLES.items()}
+    environment |= _catalogue(choices.config_dir)
     return {name: value for name, value in environment.items() if value}
+
+
+def _catalogue(config_dir: Path | None) -> dict[str, str]:
+    """What can be traded and where, when the directory says so; else what the environment or the checkout says."""
+    files = {f"TRADE_{name.upper()}": config_dir.resolve() / f"{name}.yaml" for name in ("instruments", "venues")} if config_dir else {}
+    return {variable: str(file) for variable, file in files.items() if file.is_file()}
 
 
 def _configurations(config_dir: Path | None) -> dict[str, Path]:

@@ -231,6 +231,7 @@ def test_a_damaged_stack_file_is_no_stack(tmp_path: Path) -> None:
 def test_each_service_is_told_its_ports_and_where_everything_is(tmp_path: Path) -> None:
     (tmp_path / "oms").mkdir()
     (tmp_path / "oms" / "config.yaml").touch()
+    (tmp_path / "instruments.yaml").touch()
     servers = Servers.at(ServerPorts().shifted(10), questdb=True)
     programs = {each.name: each for each in services(Choices(tmp_path, 10, config_dir=tmp_path), servers)}
     assert set(programs) == set(SERVICE_PORTS)
@@ -239,6 +240,7 @@ def test_each_service_is_told_its_ports_and_where_everything_is(tmp_path: Path) 
     assert oms.environment == {
         "PYTHONUNBUFFERED": "1",
         "TRADE_CONFIG": str(tmp_path / "oms" / "config.yaml"),
+        "TRADE_INSTRUMENTS": str(tmp_path / "instruments.yaml"),
         "TRADE_HOST": "127.0.0.1",
         "TRADE_PORT": "8109",
         "TRADE_METRICS_PORT": "9109",

@@ -19,7 +19,7 @@ async def measure(
     run = f"{name.replace(' ', '-')}-{time.time_ns() % 10**12}"
     load = Load(running.oms_port, connections, body)
     await load.open()
-    before = running.filled()
+    before, hops = running.filled(), running.hops()
     cpu = running.cpu_s()
     took = await (load.at_rate(run, rate, amount) if rate else load.saturate(run, int(amount)))
     submitted = load.tally.outcomes["submitted"]
@@ -37,6 +37,7 @@ async def measure(
         "p90_ms": round(load.tally.percentile_ms(0.90), 2),
         "p99_ms": round(load.tally.percentile_ms(0.99), 2),
         "max_ms": round(load.tally.percentile_ms(1.0), 2),
+        **running.hops().since(hops),
         "settled_after_s": round(settled_s, 2),
         "all_filled_and_projected": counts["filled"] - before == submitted and counts["fills_rows"] >= counts["filled"],
         "cpu_us_per_order": {process: round(us) for process, us in sorted(spent.items(), key=lambda item: -item[1])}
@@ -52,6 +53,8 @@ def show(result: dict[str, Any]) -> None:
         f"  max {result['max_ms']:>7.2f} ms  settled +{result['settled_after_s']:.2f} s"
     )
     print(f"  outcomes {result['outcomes']}  all filled and projected: {result['all_filled_and_projected']}")
+    for told, what in (("wire", "decision_to_wire_ms"), ("position", "decision_to_position_ms")):
+        print(f"  from the decision to the {told}: P50 {result[what]['p50']} ms, P99 {result[what]['p99']} ms")
     print("  CPU us an order: " + ", ".join(f"{name} {us}" for name, us in result["cpu_us_per_order"].items()))
     print("  memory MB: " + ", ".join(f"{name} {mb}" for name, mb in result["rss_mb"].items()), flush=True)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import tempfile
 import time
 import urllib.parse
@@ -26,6 +27,34 @@ def get(url: str) -> Any:
         return json.load(answer, parse_float=Decimal)
 
 
+FOLLOWED: Final = (("decision_to_wire_ms", "exeq", "exeq"), ("decision_to_position_ms", "projector", "positions"))
+
+
+class Hops:
+    """Cumulative counts by bound in seconds, for each thing that is followed."""
+
+    def __init__(self, counts: dict[str, dict[float, float]]) -> None:
+        self._counts = counts
+
+    def since(self, before: "Hops") -> dict[str, dict[str, float]]:
+        """P50 and P99 of what came after, in milliseconds."""
+        found = {}
+        for what, counts in self._counts.items():
+            new = {bound: count - before._counts[what].get(bound, 0) for bound, count in sorted(counts.items())}
+            found[what] = {name: round(_percentile(new, share) * 1000, 1) for name, share in (("p50", 0.5), ("p99", 0.99))}
+        return found
+
+
+def _percentile(counts: dict[float, float], share: float) -> float:
+    """As Prometheus does it: evenly spread within a bucket, and no more than the last bound."""
+    wanted, low, below = share * max(counts.values(), default=0), 0.0, 0.0
+    for bound, count in counts.items():
+        if count >= wanted and count > below:
+            return low if bound == float("inf") else low + (bound - low) * (wanted - below) / (count - below)
+        low, below = bound, count
+    return low
+
+
 class Stand:
     """A running stack: its processes, their CPU and memory, and what it counted."""
 
@@ -36,6 +65,7 @@ class Stand:
         self.data_dir = data_dir
         self.urls = found.urls
         self.pids = {process.name: process.pid for process in found.processes if process.pid}
+        self._metrics = {process.name: process.ports["metrics"] for process in found.processes if "metrics" in process.ports}
         self.oms_port = urllib.parse.urlsplit(self.urls["oms"]).port or 0
 
     def cpu_s(self) -> dict[str, float]:
@@ -57,6 +87,16 @@ class Stand:
 
     def stats(self, service: str) -> Any:
         return get(f"{self.urls[service]}/stats")
+
+    def hops(self) -> "Hops":
+        """How long it has taken so far from a decision in oms to its request on the wire, and to the position that others can read."""
+        return Hops({what: self._followed(service, reader) for what, service, reader in FOLLOWED})
+
+    def _followed(self, service: str, reader: str) -> dict[float, float]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._metrics[service]}/metrics", timeout=10) as answer:
+            page = answer.read().decode()
+        found = re.findall(rf'^journal_follow_seconds_bucket{{le="(.*?)",reader="{reader}"}} (\S+)$', page, re.M)
+        return {float(bound): float(count) for bound, count in found}
 
     def filled(self) -> int:
         return int(self.stats("oms")["orders"].get("filled", 0))
@@ -91,13 +131,13 @@ class Stand:
 
 
 @contextmanager
-def stand(data_dir: Path | None, *arguments: str) -> Iterator[Stand]:
+def stand(data_dir: Path | None, *arguments: str, config: Path = SHIPPED) -> Iterator[Stand]:
     """The stack that runs on `data_dir`; without one, a fresh stack with the shipped configuration for as long as it is needed."""
     if data_dir is not None:
         yield Stand(data_dir)
         return
     with tempfile.TemporaryDirectory(prefix="trade-bench-") as directory:
-        live = LiveStack(Path(directory) / "data", "--config-dir", str(SHIPPED), *arguments)
+        live = LiveStack(Path(directory) / "data", "--config-dir", str(config), *arguments)
         live.start()
         try:
             yield Stand(live.data_dir)
