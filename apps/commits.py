@@ -21,8 +21,8 @@ CONFIRM_EVERY_S: Final = 0.5
 TRUST_S: Final = 2.5
 """How long a writer may answer from its memory since the journal last showed that nobody else has written."""
 
-IDLE_WAITS: Final = 5
-"""After so many waits without a commit the next one does not wait for company: below some 200 orders a second waiting gathers nobody."""
+COMPANY_MIN: Final = 4
+"""So many that came while the last commit was under way are worth waiting for more. Fewer show that waiting would gather next to nobody."""
 
 Outcome = int | Unavailable
 """The sequence of the commit that holds the events, or why there is none (or none that we know of)."""
@@ -57,7 +57,7 @@ class GroupCommit(Generic[E]):
         self._full = asyncio.Event()
         self._advanced = asyncio.Event()
         self._lost: Unavailable | None = None
-        self._confirmed_at = self._committed_at = float("-inf")
+        self._confirmed_at = float("-inf")
 
     @property
     def trusted(self) -> bool:
@@ -140,9 +140,8 @@ class GroupCommit(Generic[E]):
         self._confirmed_at = asked_at
 
     async def _gather(self) -> None:
-        """Wait a named moment for company, cut short when the commit is full. After a pause nobody is likely to come: then at once."""
-        idle = asyncio.get_running_loop().time() - self._committed_at > self._pace.wait_s * IDLE_WAITS
-        if idle:
+        """Wait a named moment for more company where there is some, cut short when the commit is full."""
+        if len(self._open) < COMPANY_MIN:
             await asyncio.sleep(0)  # what this turn of the loop still brings goes along
         elif self._pace.wait_s > 0 and not self._full.is_set():
             with contextlib.suppress(TimeoutError):
@@ -156,7 +155,7 @@ class GroupCommit(Generic[E]):
         failpoint("before_append")
         self.head = await self._journal.append(payload, self.head)
         failpoint("after_append")
-        self._confirmed_at, self._committed_at = started, loop.time()
+        self._confirmed_at = started
         self.on_head(self.head)
         self.on_append(loop.time() - started, count)
         landed, self._in_flight = self._in_flight, []

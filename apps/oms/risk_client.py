@@ -21,8 +21,6 @@ log = structlog.get_logger()
 SUBJECT: Final = "risk.check.order"
 BATCHES_OUT_MAX: Final = 2
 """Requests under way at once. While they are, orders gather here, where waiting does not eat the budget, and go as one larger request."""
-IDLE_WAITS: Final = 2
-"""After so many waits without a question the next one does not wait for company."""
 SENDING_TURNS: Final = 2
 GRACE_TURNS: Final = 6
 """Turns of the loop given to answers that have arrived but were not read yet, before the budget counts as spent."""
@@ -64,7 +62,8 @@ class RiskClient:
         self._waiting: dict[str, asyncio.Future[Decision]] = {}
         self._batches: dict[str, list[str]] = {}
         self._number = 0
-        self._asked_at = float("-inf")
+        self._company = False
+        """Did the last question hold more than one order? Only then is it worth waiting for company to the next."""
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.timeouts = 0
@@ -91,8 +90,7 @@ class RiskClient:
         if len(self._gathered) >= self._bounds.batch_max or self._bounds.wait_s <= 0:
             self._flush()
         elif self._timer is None and len(self._batches) < BATCHES_OUT_MAX:
-            idle = loop.time() - self._asked_at > self._bounds.wait_s * IDLE_WAITS
-            self._timer = loop.call_later(0 if idle else self._bounds.wait_s, self._flush)
+            self._timer = loop.call_later(self._bounds.wait_s if self._company else 0, self._flush)
         return await waiting
 
     def _flush(self) -> None:
@@ -104,7 +102,7 @@ class RiskClient:
         batch, self._gathered = self._gathered[: self._bounds.batch_max], self._gathered[self._bounds.batch_max :]
         if batch:
             self._number += 1
-            self._asked_at = asyncio.get_running_loop().time()
+            self._company = len(batch) > 1
             token = str(self._number)
             self._batches[token] = [terms.order_id for terms in batch]
             task = asyncio.create_task(self._ask(token, batch))

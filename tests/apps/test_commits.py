@@ -16,7 +16,7 @@ from domain.values import use_exact_arithmetic
 from tests.apps.held_journal import HeldJournal, until, within
 
 TEXTS: CommitCodec[str] = CommitCodec(str)
-GATHER = Pace(wait_s=0.01)
+GATHER = Pace(wait_s=0.05)
 AT_ONCE = Pace(wait_s=0)
 
 
@@ -92,15 +92,20 @@ async def test_while_one_commit_is_in_flight_the_next_one_fills_up() -> None:
         assert s.order == ["a", "b", "c", "d"]
 
 
-async def test_after_a_pause_a_commit_goes_at_once_and_the_next_one_gathers_for_a_moment() -> None:
+async def test_few_go_at_once_and_where_there_is_company_a_commit_waits_a_moment_for_more() -> None:
     async with scene(GATHER) as s:
+        s.journal.hold()
         s.add("a")
+        await s.journal.reached()
+        for name in "bcde":
+            s.add(name)
+        s.journal.release()
         await s.told(1)
-        s.add("b")
-        await asyncio.sleep(0.002)
-        s.add("c")
-        await s.told(3)
-        assert s.commits == [("a",), ("b", "c")]
+        s.add("f")
+        await s.told(6)
+        s.add("g")
+        await s.told(7)
+        assert s.commits == [("a",), ("b", "c", "d", "e", "f"), ("g",)]
 
 
 async def test_a_full_commit_does_not_wait() -> None:

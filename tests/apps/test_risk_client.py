@@ -113,6 +113,21 @@ async def test_orders_of_one_moment_are_one_question(scene: Any) -> None:
         assert (s.client.timeouts, s.client.errors) == (0, 0)
 
 
+async def test_who_is_alone_does_not_wait_and_where_there_was_company_the_next_one_waits_for_more(scene: Any) -> None:
+    async with scene(wait_s=0.1) as s:
+        risk = await s.risk(approve)
+        assert await s.check("a", "b") == ["approved"] * 2
+        first = asyncio.create_task(s.check("c"))
+        await asyncio.sleep(0.02)
+        assert await s.check("d") + await first == ["approved"] * 2
+        assert risk.asked == [["a", "b"], ["c", "d"]]
+        assert await s.check("e") + await s.check("f") == ["approved"] * 2
+        alone = asyncio.create_task(s.check("g"))
+        await asyncio.sleep(0.02)
+        assert await s.check("h") + await alone == ["approved"] * 2
+        assert risk.asked[2:] == [["e"], ["f"], ["g"], ["h"]]
+
+
 async def test_a_full_question_does_not_wait(scene: Any) -> None:
     async with scene(wait_s=60, batch_max=2) as s:
         risk = await s.risk(approve)
