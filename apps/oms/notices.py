@@ -1,5 +1,6 @@
 """What others hear of an order: the drop copy on `oms.orders.<account>.<order_id>`, one message an order and commit."""
 
+import asyncio
 from decimal import Decimal
 
 import msgspec
@@ -12,6 +13,7 @@ from apps.outbox import Outbox
 from domain.actor import Events
 from domain.events import OrderFilled, OrderInDoubt, ReportQuarantined, TransitionRefused
 from domain.lifecycle import CLOSED, State
+from domain.order import Order
 from domain.values import ZERO, OrderType, Side, divide
 
 log = structlog.get_logger()
@@ -42,6 +44,8 @@ class Notices:
     def __init__(self, outbox: Outbox, metrics: OmsMetrics) -> None:
         self._outbox = outbox
         self._metrics = metrics
+        self._landed: dict[str, Landed] = {}
+        """The last word of each order in this commit; its events are all that the commit has of it."""
 
     def __call__(self, landed: Landed) -> None:
         for event in landed.events:
@@ -49,24 +53,17 @@ class Notices:
         order = landed.order
         if order is None:
             return
-        last, cum = landed.events[-1], landed.cum_quantity
-        body = Notice(
-            order_id=order.order_id,
-            client_order_id=order.client_order_id,
-            account=order.account,
-            symbol=order.symbol,
-            side=order.side,
-            type=order.order_type,
-            status=last.status,
-            cum_quantity=cum,
-            quantity=order.quantity,
-            leaves_quantity=ZERO if last.status in CLOSED else max(order.quantity - cum, ZERO),
-            average_price=divide(landed.notional, cum) if cum else None,
-            seq=landed.seq,
-            at=last.at,
-            events=landed.events,
-        )
-        self._outbox.put(f"oms.orders.{order.account}.{order.order_id}", encode(body))
+        if not self._landed:
+            asyncio.get_running_loop().call_soon(self._tell)  # all of a commit land in one turn of the loop
+        before = self._landed.get(order.order_id)
+        self._landed[order.order_id] = msgspec.structs.replace(landed, events=before.events + landed.events) if before else landed
+
+    def _tell(self) -> None:
+        told, self._landed = self._landed, {}
+        for landed in told.values():
+            order = landed.order
+            assert order is not None, "others are not gathered"
+            self._outbox.put(f"oms.orders.{order.account}.{order.order_id}", encode(_notice(order, landed)))
 
     def _alarm(self, event: object) -> None:
         if type(event) is TransitionRefused:
@@ -80,3 +77,23 @@ class Notices:
             log.error("order in doubt", order_id=event.order_id, route_id=event.route_id, venue=event.venue, reason=event.reason)
         elif type(event) is OrderFilled and (event.late or event.overfill):
             log.error("unexpected fill booked", order_id=event.order_id, exec_id=event.exec_id, late=event.late, overfill=event.overfill)
+
+
+def _notice(order: Order, landed: Landed) -> Notice:
+    last, cum = landed.events[-1], landed.cum_quantity
+    return Notice(
+        order_id=order.order_id,
+        client_order_id=order.client_order_id,
+        account=order.account,
+        symbol=order.symbol,
+        side=order.side,
+        type=order.order_type,
+        status=last.status,
+        cum_quantity=cum,
+        quantity=order.quantity,
+        leaves_quantity=ZERO if last.status in CLOSED else max(order.quantity - cum, ZERO),
+        average_price=divide(landed.notional, cum) if cum else None,
+        seq=landed.seq,
+        at=last.at,
+        events=landed.events,
+    )

@@ -1,0 +1,78 @@
+"""What others hear of an order: one message an order and commit, with all that the commit has of it."""
+
+import asyncio
+import json
+from decimal import Decimal
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from apps.host import Landed
+from apps.oms.metrics import OmsMetrics
+from apps.oms.notices import Notices
+from domain.actor import decide
+from domain.commands import OrderCommand
+from domain.order import Order, evolve
+from tests import given
+
+
+class Outbox:
+    def __init__(self) -> None:
+        self.said: list[tuple[str, dict[str, Any]]] = []
+
+    def put(self, subject: str, payload: bytes) -> None:
+        self.said.append((subject, json.loads(payload)))
+
+
+class Desk:
+    """Decides like the host, and lands everything at once in one commit."""
+
+    def __init__(self) -> None:
+        self.outbox = Outbox()
+        self.notices = Notices(self.outbox, OmsMetrics(CollectorRegistry()))  # type: ignore[arg-type]
+        self.orders: dict[str, Order] = {}
+
+    def land(self, command: OrderCommand, seq: int) -> None:
+        order = self.orders.get(command.order_id)
+        events = decide(order, command, given.NOW)
+        for event in events:
+            order = self.orders[command.order_id] = evolve(order, event)
+        cum, notional = (order.cum_quantity, order.notional) if order else (Decimal(0), Decimal(0))
+        self.notices(Landed(order, events, seq, cum, notional))
+
+    async def told(self) -> list[tuple[str, dict[str, Any]]]:
+        await asyncio.sleep(0)
+        said, self.outbox.said = self.outbox.said, []
+        return said
+
+
+def kinds(body: dict[str, Any]) -> list[str]:
+    return [event["type"] for event in body["events"]]
+
+
+async def test_a_commit_is_one_message_an_order_and_another_commit_another_one() -> None:
+    desk = Desk()
+    desk.land(given.submit(given.terms("10")), 1)
+    [(subject, body)] = await desk.told()
+    assert subject == f"oms.orders.{given.ACCOUNT}.{given.ORDER_ID}"
+    assert (body["status"], body["seq"], kinds(body)) == ("queued", 1, ["OrderSubmitted", "OrderRiskChecked", "OrderQueued"])
+
+    desk.land(given.route(("R1", "PAPER_A", "10")), 2)
+    await desk.told()
+    desk.land(given.report("accepted", venue_order_id="V1"), 3)
+    desk.land(given.fill("F1", "4", "49", report_seq=2), 3)
+    desk.land(given.fill("F2", "6", "50", report_seq=3), 3)
+    [(_, body)] = await desk.told()
+    assert kinds(body) == ["RouteAcknowledged", "OrderFilled", "OrderFilled"]
+    assert (body["status"], body["cum_quantity"], body["leaves_quantity"], body["seq"]) == ("filled", 10, 0, 3)
+    assert Decimal(str(body["average_price"])) == Decimal("49.6")
+    assert await desk.told() == []
+
+
+async def test_what_belongs_to_no_order_is_not_told_and_what_comes_late_is() -> None:
+    desk = Desk()
+    desk.notices(Landed(None, (), 1))
+    assert await desk.told() == []
+    desk.land(given.submit(given.terms("10"), given.denied("order_size_limit")), 2)
+    [(_, body)] = await desk.told()
+    assert (body["status"], body["leaves_quantity"]) == ("rejected", 0)
