@@ -24,7 +24,9 @@ def up(
     fills: Annotated[FillsStore, typer.Option(help="Where fills are kept for readers.")] = FillsStore.QUESTDB,
     quotes: Annotated[Path | None, typer.Option(metavar="FILE", help="Replay this CSV instead of simulating quotes.")] = None,
     quotes_speed: Annotated[str, typer.Option(metavar="FACTOR|max", help="How fast the quotes are replayed.")] = "",
-    config_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="A directory with <service>/config.yaml.")] = None,
+    config_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Has <service>/config.yaml, instruments.yaml or venues.yaml.")
+    ] = None,
     guests: Annotated[bool, typer.Option("--guests/--no-guests", help="Programs without a password may read what is published.")] = True,
     only_servers: Annotated[bool, typer.Option("--only-servers", help="NATS, Valkey and QuestDB without the services.")] = False,
 ) -> None:

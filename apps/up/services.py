@@ -103,7 +103,9 @@ def _configurations(config_dir: Path | None) -> dict[str, Path]:
         return {}
     found = {name: config_dir.resolve() / name / "config.yaml" for name in SERVICE_PORTS}
     found = {name: file for name, file in found.items() if file.is_file()}
-    if not found:
-        sentence = f"{config_dir} holds no <service>/config.yaml for any of {', '.join(SERVICE_PORTS)}."
+    if not found and not _catalogue(config_dir):
+        sentence = (
+            f"{config_dir} holds no <service>/config.yaml for any of {', '.join(SERVICE_PORTS)}, nor instruments.yaml or venues.yaml."
+        )
         raise CannotStart(sentence, remedy="Compare config/backend.", exit_code=Exit.USAGE)
     return found

@@ -265,6 +265,13 @@ def test_each_service_is_told_its_ports_and_where_everything_is(tmp_path: Path) 
     assert "TRADE_CONFIG" not in gateway.environment
 
 
+def test_a_configuration_directory_may_say_only_what_is_traded_and_where(tmp_path: Path) -> None:
+    (tmp_path / "venues.yaml").touch()
+    for each in services(Choices(tmp_path, config_dir=tmp_path), Servers.at(ServerPorts())):
+        assert each.environment["TRADE_VENUES"] == str(tmp_path / "venues.yaml")
+        assert not {"TRADE_CONFIG", "TRADE_INSTRUMENTS"} & each.environment.keys()
+
+
 def test_a_configuration_directory_without_services_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(CannotStart, match=r"holds no <service>/config\.yaml") as trouble:
         services(Choices(tmp_path, config_dir=tmp_path), Servers.at(ServerPorts()))

@@ -49,6 +49,14 @@ def test_the_two_venues_differ_in_spread_fee_depth_and_latency() -> None:
 
 
 GROUP = "{symbols: [X], tick: 0.01, lot: 1, quantity_max: 10, notional_min: 1, currency: USD}"
+
+
+def test_another_file_may_say_what_is_traded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.yaml").write_text(f"currencies: {{USD: 1}}\ngroups: [{GROUP}]")
+    monkeypatch.setenv("TRADE_INSTRUMENTS", str(tmp_path / "mine.yaml"))
+    assert set(load_instruments().instruments) == {"X"}
+
+
 INSTRUMENTS_REFUSED = [
     (f"currencies: {{EUR: 1}}\ngroups: [{GROUP}]", "groups: X is in USD, which has no rate under currencies"),
     (f"currencies: {{USD: 1}}\ngroups: [{GROUP}, {GROUP}]", "groups: X is there twice"),
