@@ -12,6 +12,10 @@ from domain.lifecycle import State
 from domain.order import Order, Route, Trade
 from domain.values import ZERO, derived_id, plain, signed
 
+Positions = Mapping[str, Mapping[str, Decimal]]
+"""Quantities by account and symbol."""
+NONE: Final[Positions] = {}
+
 ENDINGS: Final = frozenset({ReportKind.CANCELLED, ReportKind.EXPIRED, ReportKind.REJECTED})
 
 
@@ -80,11 +84,14 @@ class VenueView:
             self.routes[taken.route_id].cum_quantity -= taken.quantity or ZERO
 
 
-def differences(view: VenueView, orders: Mapping[str, Order]) -> list[Difference]:
-    """Trades first, then how orders stand, then the positions that follow: repairs are made in this sequence."""
+def differences(view: VenueView, orders: Mapping[str, Order], agreed: Positions = NONE) -> list[Difference]:
+    """Trades first, then how orders stand, then the positions that follow: repairs are made in this sequence.
+
+    `agreed` are positions of orders that are not looked at any more, on which both sides agreed.
+    """
     ours = {route.route_id: (order, route) for order in orders.values() for route in order.routes if route.venue == view.venue}
     found = [*_trades(view, orders), *_unknown_here(view, orders), *_routes(view, ours)]
-    return found + list(_positions(view, orders))
+    return found + list(_positions(view, orders, agreed))
 
 
 def same_trade_id(venue: str, theirs: VenueReport) -> str:
@@ -157,7 +164,7 @@ def _routes(view: VenueView, ours: Mapping[str, tuple[Order, Route]]) -> Iterato
             yield _of(order, "order works there", route_id, str(order.status), _stands(theirs, mine), cancel=_request(order, mine))
 
 
-def _positions(view: VenueView, orders: Mapping[str, Order]) -> Iterator[Difference]:
+def _positions(view: VenueView, orders: Mapping[str, Order], agreed: Positions) -> Iterator[Difference]:
     """What follows from the trades; nothing to repair by itself."""
     here, there = defaultdict[tuple[str, str], Decimal](Decimal), defaultdict[tuple[str, str], Decimal](Decimal)
     for order in orders.values():
@@ -167,7 +174,8 @@ def _positions(view: VenueView, orders: Mapping[str, Order]) -> Iterator[Differe
     for report in view.trades.values():
         there[report.account, report.symbol] += signed(report.side, report.quantity or ZERO)
     for account, symbol in sorted(here.keys() | there.keys()):
-        mine, theirs = here[account, symbol], there[account, symbol]
+        base = agreed.get(account, {}).get(symbol, ZERO)
+        mine, theirs = base + here[account, symbol], base + there[account, symbol]
         if mine != theirs:
             yield Difference("position", account, symbol, "", "", plain(mine), plain(theirs))
 

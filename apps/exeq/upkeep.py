@@ -17,7 +17,8 @@ log = structlog.get_logger()
 MODULE: Final = "apps.reconcile"
 PASS_MAX_S: Final = 600.0
 SHARE: Final = 20
-"""A pass reads the whole journal. It rests so many times as long as it took: a twentieth of one core at most."""
+"""A pass reads what is new; once a day, and when something was said of an old order, the whole journal. It rests so many times as long as
+it took: a twentieth of one core at most."""
 
 _PASSES: Final = decoder(list[VenuePass])
 

@@ -17,7 +17,7 @@ VENUE_COMMITS: Final[CommitCodec[VenueEvent]] = CommitCodec(VenueEvent)
 KEPT_MAX: Final = 100_000
 """Reports in memory, by shard; a resend of older ones reads the journal."""
 
-MARK_EVERY: Final = 5_000
+MARK_EVERY: Final = 1_000
 """Reports between two places in the journal from which such a reading can begin."""
 
 

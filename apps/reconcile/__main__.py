@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from adapters import bus
+from adapters.clock import SystemClock
 from adapters.codec import encode
 from adapters.valkey import ValkeyPositions
 from apps import beside, wiring
@@ -16,7 +17,7 @@ from apps.cli import logs
 from apps.past.books import Books
 from apps.reconcile import venues as at_venues
 from apps.reconcile.positions import Pass, reconcile
-from apps.reconcile.venues import VenuePass
+from apps.reconcile.venues import Kept, VenuePass
 from apps.up.trouble import Exit
 from config.loading import load_exeq, load_oms
 from config.settings import ExeqSettings, OmsSettings
@@ -53,9 +54,11 @@ async def _venues(settings: ExeqSettings, venues: Sequence[str]) -> list[VenuePa
     done: list[VenuePass] = []
     try:
         journal = await wiring.order_journal(client)
+        directory = settings.service.data_dir
+        kept = Kept(directory, SystemClock()) if directory is not None else None
         for venue in venues:
             try:
-                done.append(await at_venues.reconcile(client, journal, venue, write=True))
+                done.append(await at_venues.reconcile(client, journal, venue, write=True, kept=kept))
             except Unavailable as trouble:
                 print(trouble, file=sys.stderr)
     finally:

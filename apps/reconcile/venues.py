@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -10,16 +11,33 @@ from nats.aio.client import Client
 
 from adapters import bus
 from adapters.codec import ORDER_COMMITS, decoder, encode
+from adapters.snapshots import FileSnapshots
 from domain.commands import BookReport, DoubtRoute, VenueReport
-from domain.orders import Orders
-from domain.ports import Head, Journal, Unavailable
-from domain.reconciling import Difference, VenueView, differences, repairs
+from domain.comparing import STATE_VERSION, Comparison, ComparisonState
+from domain.ports import Clock, Head, Journal, Unavailable
+from domain.reconciling import Difference, repairs
+from domain.statehash import shape_of
 
 ASK_TIMEOUT_S: Final = 5.0
 PAGE: Final = 500
 LOOK_AGAIN_S: Final = 1.5
 """What differs only because something is on its way does not differ for so long."""
 REPAIRED_AT_ONCE_MAX: Final = 500
+SETTLE_EVERY_EVENTS: Final = 100_000
+"""A long reading stops so often to forget what both sides agree on."""
+READ_ALL_EVERY_NS: Final = 24 * 3600 * 1_000_000_000
+DIRECTORY: Final = Path("snapshots", "venues")
+
+
+class KeptState(msgspec.Struct, frozen=True):
+    """`read_at`: when everything was last read from the beginning."""
+
+    read_at: int
+    comparison: ComparisonState
+
+
+_SCHEMA: Final = shape_of(KeptState, STATE_VERSION)
+_KEPT: Final = decoder(KeptState)
 
 
 class ReportsAnswer(msgspec.Struct):
@@ -38,7 +56,8 @@ _COMMANDS: Final = decoder(list[CommandAnswer])
 
 
 class VenuePass(msgspec.Struct, frozen=True):
-    """One look at one venue. `left` is what differs still after the repairs; without repairs it is all that was found."""
+    """One look at one venue. `left` is what differs still after the repairs; without repairs it is all that was found. `read_from` is the
+    sequence up to which the journal had been read before."""
 
     venue: str
     as_of_seq: int
@@ -47,89 +66,123 @@ class VenuePass(msgspec.Struct, frozen=True):
     found: tuple[Difference, ...] = ()
     repaired: int = 0
     left: tuple[Difference, ...] = ()
+    read_from: int = 0
 
 
-class Ours:
-    """All orders there ever were, by the journal."""
+class Reading:
+    """Both sides of one venue, read on from where they stand."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, client: Client, journal: Journal, comparison: Comparison, head: Head, shard: int = 0) -> None:
+        self.comparison = comparison
+        self.head = head
+        self.began = head.seq
+        self._client = client
         self._journal = journal
-        self._orders = Orders()
-        self._head = Head()
-
-    @property
-    def seq(self) -> int:
-        return self._head.seq
-
-    @property
-    def orders(self) -> Orders:
-        return self._orders
+        self._subject = f"venue.{comparison.view.venue}.session.{shard}"
 
     async def advance(self) -> None:
-        """To the journal's end as it is now. Corrupt, Unavailable."""
-        end = (await self._journal.head()).seq
-        if end <= self._head.seq:
-            return
-        async with contextlib.aclosing(self._journal.follow(self._head, until=end)) as batches:
+        """To the end as it is now. The venue is read behind us, so that it knows all that we know. Corrupt, Unavailable."""
+        end, read = (await self._journal.head()).seq, 0
+        async with contextlib.aclosing(self._journal.follow(self.head, until=end)) as batches:
             async for batch in batches:
                 for recorded in batch:
-                    for event in ORDER_COMMITS.read(recorded).events:
-                        self._orders.apply(event)
-                self._head = batch[-1].head
+                    events = ORDER_COMMITS.read(recorded).events
+                    for event in events:
+                        self.comparison.ours(event)
+                    read += len(events)
+                self.head = batch[-1].head
+                if read >= SETTLE_EVERY_EVENTS:
+                    await self._hear(self.comparison.heard)
+                    self.comparison.settle()
+                    read = 0
                 await asyncio.sleep(0)
+        await self._hear(None)
 
-
-class Theirs:
-    """All that a venue reported, by its own session."""
-
-    def __init__(self, client: Client, venue: str, shard: int = 0) -> None:
-        self.view = VenueView(venue)
-        self._client = client
-        self._subject = f"venue.{venue}.session.{shard}"
-
-    async def advance(self) -> None:
-        """Unavailable when the venue does not answer."""
-        while True:
-            question = encode({"kind": "reports", "from": self.view.last + 1, "limit": PAGE})
+    async def _hear(self, until: int | None) -> None:
+        """The venue's reports up to this one, or all. Unavailable when it does not answer."""
+        view = self.comparison.view
+        while until is None or view.last < until:
+            question = encode({"kind": "reports", "from": view.last + 1, "limit": PAGE})
             try:
                 answer: ReportsAnswer = _REPORTS.decode(await bus.request(self._client, self._subject, question, ASK_TIMEOUT_S))
             except ValueError as error:
-                raise Unavailable(f"venue {self.view.venue} cannot be understood: {error}") from error
+                raise Unavailable(f"venue {view.venue} cannot be understood: {error}") from error
             if answer.error or answer.last is None:
-                raise Unavailable(f"venue {self.view.venue} does not tell its reports: {answer.error}")
+                raise Unavailable(f"venue {view.venue} does not tell its reports: {answer.error}")
+            if answer.last < view.last:
+                self.comparison.touched.add("")  # what it told once it does not have any more
             for report in answer.reports:
-                self.view.apply(report)
-            if not answer.reports or self.view.last >= answer.last:
+                self.comparison.theirs(report)
+            if not answer.reports or view.last >= answer.last:
                 return
 
 
-async def reconcile(client: Client, journal: Journal, venue: str, *, write: bool) -> VenuePass:
-    """Only what differs in two looks counts. With `write` it is put right and looked at once more. Corrupt, Unavailable."""
-    ours, theirs = Ours(journal), Theirs(client, venue)
-    found = await _differ(ours, theirs)
-    count = sum(route.venue == venue for order in ours.orders.by_id.values() for route in order.routes)
-    done = VenuePass(venue, ours.seq, count, len(theirs.view.trades), tuple(found), 0, tuple(found))
+class Kept:
+    """Where the last pass ended, by venue, in files of the service. Without one everything is read again; and once a day anyway."""
+
+    def __init__(self, data_dir: Path, clock: Clock) -> None:
+        self._files = FileSnapshots(data_dir / DIRECTORY)
+        self._clock = clock
+
+    async def begun(self, journal: Journal, venue: str) -> tuple[KeptState, Head] | None:
+        for head, body in self._files.kept(venue, _SCHEMA):
+            found: KeptState = _KEPT.decode(body)
+            recorded = await journal.read(head.seq)
+            if recorded is not None and recorded.head == head and self._clock.now_ns() - found.read_at < READ_ALL_EVERY_NS:
+                return found, head
+        return None
+
+    def store(self, venue: str, head: Head, state: KeptState) -> None:
+        with contextlib.suppress(Unavailable):  # the next pass is longer
+            self._files.store(venue, _SCHEMA, head, encode(state))
+
+    def now_ns(self) -> int:
+        return self._clock.now_ns()
+
+
+async def reconcile(client: Client, journal: Journal, venue: str, *, write: bool, kept: Kept | None = None) -> VenuePass:
+    """Only what differs in two looks counts. With `write` it is put right and looked at once more. Corrupt, Unavailable.
+
+    With `kept` it goes on from where the last pass ended. What is said since of an order that was closed and agreed on makes it begin anew.
+    """
+    begun = await kept.begun(journal, venue) if kept else None
+    read_at = begun[0].read_at if begun else kept.now_ns() if kept else 0
+    reading = Reading(client, journal, Comparison(venue, begun[0].comparison if begun else None), begun[1] if begun else Head())
+    done, keep = await _passed(client, reading, write), frozenset[str]()
+    while touched := reading.comparison.touched - keep:
+        keep |= touched
+        read_at = kept.now_ns() if kept else 0
+        reading = Reading(client, journal, Comparison(venue, keep=keep), Head())
+        done = await _passed(client, reading, write)
+    if kept is not None:
+        reading.comparison.settle()
+        kept.store(venue, reading.head, KeptState(read_at, reading.comparison.state()))
+    return done
+
+
+async def _passed(client: Client, reading: Reading, write: bool) -> VenuePass:
+    """One look, and the repairs that it asks for. A comparison that cannot be trusted repairs nothing."""
+    found, comparison = await _differ(reading), reading.comparison
+    counts = (reading.head.seq, comparison.routed, comparison.trades)
+    done = VenuePass(comparison.view.venue, *counts, tuple(found), 0, tuple(found), reading.began)
     wanted = repairs(found)
-    if not (write and wanted):
+    if not (write and wanted) or comparison.touched:
         return done
     for begin in range(0, len(wanted), REPAIRED_AT_ONCE_MAX):
         await _repair(client, wanted[begin : begin + REPAIRED_AT_ONCE_MAX])
-    left = await _differ(ours, theirs)
-    return msgspec.structs.replace(done, as_of_seq=ours.seq, repaired=len(wanted), left=tuple(left))
+    left = await _differ(reading)
+    return msgspec.structs.replace(done, as_of_seq=reading.head.seq, repaired=len(wanted), left=tuple(left))
 
 
-async def _differ(ours: Ours, theirs: Theirs) -> list[Difference]:
-    """The venue is read behind us, so that it knows all that we know."""
-    await ours.advance()
-    await theirs.advance()
-    first = differences(theirs.view, ours.orders.by_id)
-    if not first:
+async def _differ(reading: Reading) -> list[Difference]:
+    await reading.advance()
+    first = reading.comparison.differences()
+    if not first or reading.comparison.touched:
         return []
     await asyncio.sleep(LOOK_AGAIN_S)
-    await ours.advance()
-    await theirs.advance()
+    await reading.advance()
     before = {difference.key for difference in first}
-    return [difference for difference in differences(theirs.view, ours.orders.by_id) if difference.key in before]
+    return [difference for difference in reading.comparison.differences() if difference.key in before]
 
 
 async def _repair(client: Client, wanted: Sequence[Difference]) -> None:

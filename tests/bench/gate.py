@@ -153,7 +153,7 @@ def judge(running: Stand, result: dict[str, Any]) -> Verdict:
         text=True,
         check=False,
     )
-    verdict.hold("trade verify is clean", verify.returncode == 0, verify.stdout[-300:] if verify.returncode else "clean")
+    verdict.hold("trade verify is clean", verify.returncode == 0, (verify.stdout + verify.stderr)[-300:] if verify.returncode else "clean")
     return verdict
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from adapters import bus
+from adapters.clock import SystemClock
 from adapters.codec import encode
+from apps.reconcile.venues import Kept, VenuePass, reconcile
 from domain.commands import BookReport, ReportKind, VenueReport
 from domain.events import OrderInDoubt, RouteAcknowledged
 from domain.values import Side
-from tests.faults.scene import answered, connected, events_of, order, until_ready
+from tests.faults.scene import answered, connected, events_of, order, order_journal, until_ready
 from tests.faults.test_send import House
 from tests.live import LiveServer
 
@@ -101,6 +103,37 @@ async def test_what_differs_is_shown_then_put_right_and_the_second_pass_finds_no
         assert (again.returncode, again.stdout.count("no difference")) == (0, 2), again.stdout
         after = (await http.get(f"/orders/{accepted['order_id']}")).json()
         assert (after["status"], after["cum_quantity"]) == ("cancelled", 0)
+
+
+async def test_a_pass_goes_on_from_where_the_last_one_ended_and_begins_anew_when_an_old_order_moves(
+    fresh_nats: LiveServer, tmp_path: Path
+) -> None:
+    # FAILURES 38
+    house, kept = House(fresh_nats, tmp_path), Kept(tmp_path / "kept", SystemClock())
+    async with house.living(fresh_nats), connected(fresh_nats.url) as client:
+        await compared(house)
+        journal = await order_journal(client)
+
+        async def look() -> dict[str, VenuePass]:
+            return {venue: await reconcile(client, journal, venue, write=True, kept=kept) for venue in ("PAPER_A", "PAPER_B")}
+
+        old = await answered(house.http["oms"], order("old", price="50000"))
+        await house.settled()
+        first = await look()
+        await answered(house.http["oms"], order("new", price="50000"))
+        await house.settled()
+        second = await look()
+        for venue, found in second.items():
+            assert (found.found, found.read_from) == ((), first[venue].as_of_seq), "only what is new is read"
+        assert sum(found.orders for found in second.values()) == sum(found.trades for found in second.values()) == 2, "and all is counted"
+
+        filled = (await house.http["oms"].get(f"/orders/{old['order_id']}")).json()
+        await bus.request(
+            client, "oms.commands.0", encode([BookReport(order_id=old["order_id"], report=invented(filled, ReportKind.FILL))]), 5
+        )
+        third = (await look())[filled["routes"][0]["venue"]]
+        assert (third.read_from, [each.what for each in third.found]) == (0, ["trade not there", "position"])
+        assert (third.repaired, third.left) == (1, ()), "a trade that a closed order never had is taken back"
 
 
 def invented(order: dict[str, Any], kind: ReportKind) -> VenueReport:
