@@ -30,7 +30,8 @@ class Agreed(msgspec.Struct):
 
 
 class ComparisonState(msgspec.Struct, frozen=True):
-    """A comparison as it can be kept. `heard` is the last report that our journal has seen, `last` the last one that was read here."""
+    """A comparison as it can be kept. `heard` is the last report that our journal has seen, `last` the last one that was read here;
+    `strangers` are none of our orders, which is known."""
 
     heard: int
     last: int
@@ -38,11 +39,12 @@ class ComparisonState(msgspec.Struct, frozen=True):
     routes: dict[str, TheirRoute]
     trades: dict[str, VenueReport]
     agreed: Agreed
+    strangers: list[str]
 
 
 class Comparison:
-    """A fold of both sides. `keep` names orders that are not to be forgotten; `touched` collects forgotten ones that something was said of:
-    then this comparison is worth nothing, and a new one has to keep them."""
+    """A fold of both sides. `keep` names orders that are not to be forgotten; `touched` collects forgotten ones of which our side says
+    something: then this comparison is worth nothing, and a new one has to keep them."""
 
     def __init__(self, venue: str, state: ComparisonState | None = None, keep: frozenset[str] = frozenset()) -> None:
         self.orders = Orders()
@@ -59,10 +61,12 @@ class Comparison:
         self.orders.report_seqs[self.view.venue] = state.heard
         self.view.last, self.view.routes, self.view.trades = state.last, dict(state.routes), dict(state.trades)
         self.agreed = state.agreed
+        self._keep = frozenset(state.strangers)
 
     def state(self) -> ComparisonState:
         orders, view = list(self.orders.by_id.values()), self.view
-        return ComparisonState(self.heard, view.last, orders, view.routes, view.trades, self.agreed)
+        strangers = sorted(self._keep - self.orders.by_id.keys())
+        return ComparisonState(self.heard, view.last, orders, view.routes, view.trades, self.agreed, strangers)
 
     @property
     def heard(self) -> int:
@@ -86,10 +90,12 @@ class Comparison:
         self.orders.apply(event)
 
     def theirs(self, report: VenueReport) -> None:
-        """Our side is ahead: an order that it does not have was forgotten, or is a stranger, which only a new comparison can tell."""
-        if self._forgotten(report.order_id) and report.route_id not in self.view.routes:
-            self.touched.add(report.order_id)
         self.view.apply(report)
+
+    def strangers(self) -> set[str]:
+        """Orders that the venue has told of and our side has not, or not yet. One that stays so was forgotten, or is really none of ours:
+        only a new comparison, which keeps it, can tell."""
+        return {order_id for route in self.view.routes.values() if self._forgotten(order_id := route.first.order_id)}
 
     def _forgotten(self, order_id: str) -> bool:
         return self.agreed.closed > 0 and order_id not in self.orders.by_id and order_id not in self._keep

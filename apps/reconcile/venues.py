@@ -26,6 +26,8 @@ REPAIRED_AT_ONCE_MAX: Final = 500
 SETTLE_EVERY_EVENTS: Final = 100_000
 """A long reading stops so often to forget what both sides agree on."""
 READ_ALL_EVERY_NS: Final = 24 * 3600 * 1_000_000_000
+ANEW_MAX: Final = 5
+"""So often a pass begins anew because something is said of an old order."""
 DIRECTORY: Final = Path("snapshots", "venues")
 
 
@@ -149,11 +151,15 @@ async def reconcile(client: Client, journal: Journal, venue: str, *, write: bool
     read_at = begun[0].read_at if begun else kept.now_ns() if kept else 0
     reading = Reading(client, journal, Comparison(venue, begun[0].comparison if begun else None), begun[1] if begun else Head())
     done, keep = await _passed(client, reading, write), frozenset[str]()
-    while touched := reading.comparison.touched - keep:
+    for _ in range(ANEW_MAX):
+        if not (touched := reading.comparison.touched - keep):
+            break
         keep |= touched
         read_at = kept.now_ns() if kept else 0
         reading = Reading(client, journal, Comparison(venue, keep=keep), Head())
         done = await _passed(client, reading, write)
+    else:
+        raise Unavailable(f"venue {venue}: old orders moved while it was compared, {ANEW_MAX} times")
     if kept is not None:
         reading.comparison.settle()
         kept.store(venue, reading.head, KeptState(read_at, reading.comparison.state()))
@@ -176,11 +182,12 @@ async def _passed(client: Client, reading: Reading, write: bool) -> VenuePass:
 
 async def _differ(reading: Reading) -> list[Difference]:
     await reading.advance()
-    first = reading.comparison.differences()
+    first, strangers = reading.comparison.differences(), reading.comparison.strangers()
     if not first or reading.comparison.touched:
         return []
     await asyncio.sleep(LOOK_AGAIN_S)
     await reading.advance()
+    reading.comparison.touched |= strangers & reading.comparison.strangers()
     before = {difference.key for difference in first}
     return [difference for difference in reading.comparison.differences() if difference.key in before]
 

@@ -4,8 +4,10 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from adapters import bus
 from adapters.clock import SystemClock
@@ -17,6 +19,9 @@ from domain.values import Side
 from tests.faults.scene import answered, connected, events_of, order, order_journal, until_ready
 from tests.faults.test_send import House
 from tests.live import LiveServer
+
+TRADED: Final = 600
+"""Orders that fill while passes are made."""
 
 
 async def until_status(house: House, status: str, within_s: float = 15.0) -> dict[str, dict[str, Any]]:
@@ -117,15 +122,25 @@ async def test_a_pass_goes_on_from_where_the_last_one_ended_and_begins_anew_when
         async def look() -> dict[str, VenuePass]:
             return {venue: await reconcile(client, journal, venue, write=True, kept=kept) for venue in ("PAPER_A", "PAPER_B")}
 
+        async def trade_on(names: Iterator[str]) -> None:
+            for name in names:
+                await answered(house.http["oms"], order(name, price="50000"))
+
         old = await answered(house.http["oms"], order("old", price="50000"))
         await house.settled()
-        first = await look()
-        await answered(house.http["oms"], order("new", price="50000"))
+        seen = [await look()]
+        trading = asyncio.create_task(trade_on(f"o-{number}" for number in range(TRADED)))
+        while not trading.done():
+            seen.append(await look())
+        await trading
         await house.settled()
-        second = await look()
-        for venue, found in second.items():
-            assert (found.found, found.read_from) == ((), first[venue].as_of_seq), "only what is new is read"
-        assert sum(found.orders for found in second.values()) == sum(found.trades for found in second.values()) == 2, "and all is counted"
+        seen.append(await look())
+        assert len(seen) > 3
+        for before, after in pairwise(seen):
+            for venue, found in after.items():
+                assert (found.found, found.read_from) == ((), before[venue].as_of_seq), "only what is new is read, also while orders come"
+        assert sum(found.orders for found in seen[-1].values()) == 1 + TRADED, "and all is counted"
+        assert sum(found.trades for found in seen[-1].values()) == 1 + TRADED
 
         filled = (await house.http["oms"].get(f"/orders/{old['order_id']}")).json()
         await bus.request(
