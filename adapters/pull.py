@@ -88,8 +88,8 @@ class Pull:
         return str(answer["name"])
 
     async def _ask(self, consumer: str, inbox: str) -> None:
-        """Keep one pull request open; ask for more when half of it has come."""
-        if self._asked and self._owed > PULL_MESSAGES // 2:
+        """Keep one pull request open, and never two: what the server owes a slow reader must stay far below what it keeps for one."""
+        if self._asked and self._owed > 0:
             return
         self._owed = PULL_MESSAGES
         self._asked = True
