@@ -16,6 +16,7 @@ Positions = Mapping[str, Mapping[str, Decimal]]
 """Quantities by account and symbol."""
 NONE: Final[Positions] = {}
 
+POSITION: Final = "position"
 ENDINGS: Final = frozenset({ReportKind.CANCELLED, ReportKind.EXPIRED, ReportKind.REJECTED})
 
 
@@ -177,7 +178,7 @@ def _positions(view: VenueView, orders: Mapping[str, Order], agreed: Positions) 
         base = agreed.get(account, {}).get(symbol, ZERO)
         mine, theirs = base + here[account, symbol], base + there[account, symbol]
         if mine != theirs:
-            yield Difference("position", account, symbol, "", "", plain(mine), plain(theirs))
+            yield Difference(POSITION, account, symbol, "", "", plain(mine), plain(theirs))
 
 
 def _same(trade: Trade, theirs: VenueReport) -> bool:
@@ -243,6 +244,14 @@ def _stands(theirs: TheirRoute, mine: Route | None) -> str:
 
 def _told(quantity: Decimal | None, price: Decimal | None) -> str:
     return f"{plain(quantity or ZERO)} @ {plain(price or ZERO)}"
+
+
+def standing(before: Iterable[Difference], now: Iterable[Difference]) -> list[Difference]:
+    """What differs in two looks. A position follows from trades: it differs where one of them does, and not because one is on its way."""
+    known, found = {difference.key for difference in before}, list(now)
+    there = [difference for difference in found if difference.what != POSITION and difference.key in known]
+    moved = {(difference.account, difference.symbol) for difference in there}
+    return there + [each for each in found if each.what == POSITION and (each.account, each.symbol) in moved]
 
 
 def repairs(found: Iterable[Difference]) -> list[Difference]:

@@ -15,7 +15,7 @@ from adapters.snapshots import FileSnapshots
 from domain.commands import BookReport, DoubtRoute, VenueReport
 from domain.comparing import STATE_VERSION, Comparison, ComparisonState
 from domain.ports import Clock, Head, Journal, Unavailable
-from domain.reconciling import Difference, repairs
+from domain.reconciling import Difference, repairs, standing
 from domain.statehash import shape_of
 
 ASK_TIMEOUT_S: Final = 5.0
@@ -188,8 +188,7 @@ async def _differ(reading: Reading) -> list[Difference]:
     await asyncio.sleep(LOOK_AGAIN_S)
     await reading.advance()
     reading.comparison.touched |= strangers & reading.comparison.strangers()
-    before = {difference.key for difference in first}
-    return [difference for difference in reading.comparison.differences() if difference.key in before]
+    return standing(first, reading.comparison.differences())
 
 
 async def _repair(client: Client, wanted: Sequence[Difference]) -> None:

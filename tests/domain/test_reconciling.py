@@ -12,7 +12,7 @@ from domain.actor import decide
 from domain.commands import VenueReport
 from domain.lifecycle import State
 from domain.order import Order, evolve
-from domain.reconciling import VenueView, differences, repairs, same_trade_id
+from domain.reconciling import VenueView, differences, repairs, same_trade_id, standing
 from tests import given
 from tests.table import check
 
@@ -113,6 +113,14 @@ def test_an_order_that_the_venue_does_not_have_is_in_doubt_and_no_more() -> None
     assert desk.order.status is State.IN_DOUBT
     assert desk.put_right() == 0, "a second pass does nothing"
     assert desk.found() == [("order not there", "in_doubt", "-")], "but says it"
+
+
+def test_a_trade_on_its_way_is_no_difference_of_positions_and_one_that_stays_away_is() -> None:
+    before, after = Desk("ack V1", [ACK, fill("F1", "4")]), Desk("ack V1\nfill F1 4 @49", [ACK, fill("F1", "4"), fill("F2", "2")])
+    first, second = (differences(desk.view, desk.orders) for desk in (before, after))
+    assert [difference.what for difference in second] == ["trade not here", "position"]
+    assert standing(first, second) == [], "another trade is on its way by now"
+    assert [difference.what for difference in standing(second, second)] == ["trade not here", "position"]
 
 
 def test_an_order_that_we_do_not_know_is_told_and_left_to_a_person() -> None:
