@@ -145,6 +145,12 @@ async def events(client: Client) -> Any:
         await asyncio.sleep(COMMIT_WAIT_S)
 
 
+async def tell(client: Client, subject: str, found: list[Event]) -> None:
+    """In lists that stay below what a message may have."""
+    for first in range(0, len(found), EVENTS_MAX):
+        await client.publish(subject, _ENCODE(found[first : first + EVENTS_MAX]))
+
+
 async def door(client: Client, port: int) -> None:
     await client.jetstream().add_stream(name=STREAM, subjects=["bare.journal.*"], storage="file")
     app = Door(client)
@@ -176,17 +182,15 @@ async def exeq(client: Client, _: int) -> None:
     leave_alone_what_stays()
     async for found in events(client):
         routes = [Event(ROUTED, event.id) for event in found if event.kind == SUBMITTED]
-        if routes:
-            await client.publish("bare.events", _ENCODE(routes))
+        await tell(client, "bare.events", routes)
         sends = [event for event in found if event.kind == ROUTED]
-        if sends:
-            await client.publish("bare.orders", _ENCODE(sends))
+        await tell(client, "bare.orders", sends)
 
 
 async def venue(client: Client, _: int) -> None:
     async def on_orders(message: Msg) -> None:
         orders = _EVENTS.decode(message.data)
-        await client.publish("bare.events", _ENCODE([Event(kind, order.id) for order in orders for kind in (ACCEPTED, FILLED)]))
+        await tell(client, "bare.events", [Event(kind, order.id) for order in orders for kind in (ACCEPTED, FILLED)])
 
     await client.subscribe("bare.orders", cb=on_orders)
     leave_alone_what_stays()
