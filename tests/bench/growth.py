@@ -62,7 +62,7 @@ def market_of(symbols: int, directory: Path) -> Path:
     """A configuration directory in which so many symbols are quoted, each around 100."""
     shutil.copytree(SHIPPED, directory, dirs_exist_ok=True)
     names = [f"S{number}" for number in range(symbols)]
-    group = {"symbols": names, "tick": "0.01", "lot": "0.001", "quantity_max": 1_000_000, "notional_min": 5, "currency": "USD"}
+    group = {"symbols": names, "tick": 0.01, "lot": 0.001, "quantity_max": 1_000_000, "notional_min": 5, "currency": "USD"}
     (directory / "instruments.yaml").write_text(yaml.safe_dump({"currencies": {"USD": 1}, "groups": [group]}))
     venues = yaml.safe_load((CHECKOUT / "config/venues.yaml").read_text())
     venues["simulated_quotes"] = {name: {"start": 100, "swing_pct": 0.05, "spread_ticks": 2, "size": 1000} for name in names}
