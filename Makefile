@@ -51,7 +51,7 @@ docs: install ## the pages and dashboards that are made from the code
 deploy-test: install ## the containers for real: build, up, an order, kill, down and up (needs Docker with compose, or COMPOSE_LAB)
 	@COMPOSE_LAB=$(or $(COMPOSE_LAB),$(wildcard ../shared/tools/compose-lab)) $(BIN)/pytest -n0 -v tests/deploy/with_engine.py
 
-bench: install ## every measurement of a quarter of an hour: lives, /check, replay, restart (longer ones: docs/performance.md)
+bench: install ## lives at fixed rates and saturated, /check, replay, restart: three minutes (longer ones: docs/performance.md)
 	@$(BIN)/python -m tests.bench.lives --json bench.json $(LOADS)
 	@$(BIN)/python -m tests.bench.check --json bench-check.json
 	@$(BIN)/python -m tests.bench.replay

@@ -93,7 +93,7 @@ async def request(client: Client, subject: str, payload: bytes, timeout_s: float
 
 
 async def flush(client: Client) -> None:
-    """Until the server has all that was published and subscribed before. WireError, also when it does not answer in 10 s.
+    """Until the server has all that was published and subscribed before. WireError, also when it does not answer in 20 s.
 
     The client writes its PING past what still waits for its sender, so the first answer says nothing of that; it is sent meanwhile.
     """

@@ -43,8 +43,8 @@ class ComparisonState(msgspec.Struct, frozen=True):
 
 
 class Comparison:
-    """A fold of both sides. `keep` names orders that are not to be forgotten; `touched` collects forgotten ones of which our side says
-    something: then this comparison is worth nothing, and a new one has to keep them."""
+    """A fold of both sides. `keep` names orders that are not to be forgotten; `touched` collects forgotten ones of which something is said:
+    then this comparison is worth nothing, and a new one has to keep them."""
 
     def __init__(self, venue: str, state: ComparisonState | None = None, keep: frozenset[str] = frozenset()) -> None:
         self.orders = Orders()
@@ -65,7 +65,8 @@ class Comparison:
 
     def state(self) -> ComparisonState:
         orders, view = list(self.orders.by_id.values()), self.view
-        strangers = sorted(self._keep - self.orders.by_id.keys())
+        told = {route.first.order_id for route in view.routes.values()}
+        strangers = sorted(told & self._keep - self.orders.by_id.keys())
         return ComparisonState(self.heard, view.last, orders, view.routes, view.trades, self.agreed, strangers)
 
     @property

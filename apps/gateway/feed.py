@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import cycle
 from typing import Final
 
 from apps.gateway.host import VenueHost
@@ -16,6 +17,9 @@ QUOTE_AGE_MAX_S: Final = 1.0
 """A quote that nobody has heard for so long is published again, unchanged: a quiet market is not a lost connection."""
 
 HEARTBEAT_S: Final = 0.25
+AT_ONCE_MAX: Final = 50
+PAUSE_S: Final = 0.005
+"""After so many old quotes: a thousand symbols are heard anew within a tenth of a second."""
 
 
 class Venues:
@@ -29,21 +33,27 @@ class Venues:
             await host.show(quote, at)
 
     async def heartbeat(self) -> None:
-        loop = asyncio.get_running_loop()
+        """Everything that grew old, for ever; many symbols a few at a time, because everybody has to hear them beside the orders."""
+        loop, told = asyncio.get_running_loop(), 0
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             for host in self.hosts:
-                for symbol, quote in host.quotes.items():
-                    if loop.time() - host.quoted_at.get(symbol, 0.0) >= QUOTE_AGE_MAX_S - HEARTBEAT_S:
-                        host.publish_quote(quote)
+                for symbol in list(host.quotes):
+                    if loop.time() - host.quoted_at.get(symbol, 0.0) < QUOTE_AGE_MAX_S - HEARTBEAT_S:
+                        continue
+                    host.publish_quote(host.quotes[symbol])
+                    told += 1
+                    if not told % AT_ONCE_MAX:
+                        await asyncio.sleep(PAUSE_S)
 
 
 async def simulate(markets: Sequence[Iterator[Quote]], venues: Venues, clock: Clock, interval_s: float) -> None:
-    """One quote of each symbol at every interval, for ever."""
-    while True:
-        for market in markets:
-            await venues.show(next(market), clock.now_ns())
-        await asyncio.sleep(interval_s)
+    """One quote of each symbol at once, then one in every interval, for ever: symbol after symbol, and not all in a burst."""
+    for market in markets:
+        await venues.show(next(market), clock.now_ns())
+    for market in cycle(markets):
+        await asyncio.sleep(interval_s / len(markets))
+        await venues.show(next(market), clock.now_ns())
 
 
 class Recording:

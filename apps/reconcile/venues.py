@@ -127,6 +127,7 @@ class Kept:
         self._clock = clock
 
     async def begun(self, journal: Journal, venue: str) -> tuple[KeptState, Head] | None:
+        """None: from the beginning."""
         for head, body in self._files.kept(venue, _SCHEMA):
             found: KeptState = _KEPT.decode(body)
             recorded = await journal.read(head.seq)
@@ -134,12 +135,11 @@ class Kept:
                 return found, head
         return None
 
-    def store(self, venue: str, head: Head, state: KeptState) -> None:
+    def store(self, venue: str, head: Head, comparison: ComparisonState, read_at: int | None) -> None:
+        """`read_at`: None when everything was read just now."""
+        state = KeptState(self._clock.now_ns() if read_at is None else read_at, comparison)
         with contextlib.suppress(Unavailable):  # the next pass is longer
             self._files.store(venue, _SCHEMA, head, encode(state))
-
-    def now_ns(self) -> int:
-        return self._clock.now_ns()
 
 
 async def reconcile(client: Client, journal: Journal, venue: str, *, write: bool, kept: Kept | None = None) -> VenuePass:
@@ -148,21 +148,20 @@ async def reconcile(client: Client, journal: Journal, venue: str, *, write: bool
     With `kept` it goes on from where the last pass ended. What is said since of an order that was closed and agreed on makes it begin anew.
     """
     begun = await kept.begun(journal, venue) if kept else None
-    read_at = begun[0].read_at if begun else kept.now_ns() if kept else 0
-    reading = Reading(client, journal, Comparison(venue, begun[0].comparison if begun else None), begun[1] if begun else Head())
-    done, keep = await _passed(client, reading, write), frozenset[str]()
-    for _ in range(ANEW_MAX):
-        if not (touched := reading.comparison.touched - keep):
+    state, head = begun or (None, Head())
+    comparison, keep = Comparison(venue, state.comparison if state else None), frozenset[str]()
+    for _ in range(1 + ANEW_MAX):
+        reading = Reading(client, journal, comparison, head)
+        done = await _passed(client, reading, write)
+        if not (touched := comparison.touched - keep):
             break
         keep |= touched
-        read_at = kept.now_ns() if kept else 0
-        reading = Reading(client, journal, Comparison(venue, keep=keep), Head())
-        done = await _passed(client, reading, write)
+        state, head, comparison = None, Head(), Comparison(venue, keep=keep)
     else:
         raise Unavailable(f"venue {venue}: old orders moved while it was compared, {ANEW_MAX} times")
     if kept is not None:
-        reading.comparison.settle()
-        kept.store(venue, reading.head, KeptState(read_at, reading.comparison.state()))
+        comparison.settle()
+        kept.store(venue, reading.head, comparison.state(), state.read_at if state else None)
     return done
 
 

@@ -1,6 +1,5 @@
 """risk over HTTP: `POST /check` raw for speed, the rest through FastAPI."""
 
-import asyncio
 import time
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qs
@@ -13,7 +12,7 @@ from apps.http import Exact, encode, read_body, send_json
 from apps.risk.body import read_order
 from apps.risk.desk import Desk
 from apps.risk.measures import Measures
-from apps.risk.mirror import ACCOUNTS_AT_ONCE
+from apps.risk.pacing import ACCOUNT_WEIGHT, Pacing
 from apps.risk.views import decision_view, portfolio_view
 from domain.risk.engine import Risk
 from domain.values import IDENTIFIER
@@ -83,9 +82,9 @@ class Door:
         if account is not None:
             return Exact(portfolio_view(self._risk, exposure.look(account)))
         names = [name for name in sorted(exposure.accounts) if cursor is None or name > cursor]
-        views = []
+        views, pacing = [], Pacing()
         for name in names[:limit]:
-            views.append(portfolio_view(self._risk, exposure.look(name)))
-            if len(views) % ACCOUNTS_AT_ONCE == 0:
-                await asyncio.sleep(0)
+            found = exposure.look(name)
+            views.append(portfolio_view(self._risk, found))
+            await pacing.after(ACCOUNT_WEIGHT + len(found.holdings))
         return Exact({"accounts": views, "next": names[limit - 1] if len(names) > limit else None})

@@ -1,6 +1,6 @@
 """How portfolios, limits and decisions look in an answer. Exact numbers; what cannot be said is null, with the reason beside it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -38,8 +38,17 @@ def decision_view(decision: Ruling, explain: bool) -> View:
 
 def portfolio_view(risk: Risk, account: Account) -> View:
     """One account as the checks see it. Money is USD; margin, reservations and buying power are in margin, not in notional."""
+    return _sums_view(risk, account) | {"symbols": holdings_view(account, account.holdings.values())}
+
+
+def holdings_view(account: Account, holdings: Iterable[Holding]) -> View:
+    """Those of them that hold something or may, by symbol."""
+    found = sorted((holding for holding in holdings if holding.worst or holding.quantity), key=lambda holding: holding.symbol)
+    return {holding.symbol: _holding_view(holding, account.equity) for holding in found}
+
+
+def _sums_view(risk: Risk, account: Account) -> View:
     rate = risk.limits.margin_rate
-    symbols = {s: _holding_view(h, account.equity) for s, h in sorted(account.holdings.items()) if h.worst or h.quantity}
     return {
         "account": account.name,
         "as_of_seq": risk.fold.seq,
@@ -54,13 +63,12 @@ def portfolio_view(risk: Risk, account: Account) -> View:
         "concentration": _largest(account),
         "var": None if account.unmeasured else account.var.measure(account.losses),
         "var_reason": NO_PRICE_HISTORY if account.unmeasured else None,
-        "symbols": symbols,
     }
 
 
-def snapshot_fields(risk: Risk, account: Account, now_ns: int) -> Mapping[str, str]:
+def snapshot_fields(risk: Risk, account: Account, symbols: View, now_ns: int) -> Mapping[str, str]:
     """The same numbers as text for a hash, the symbols as JSON. Always the same fields; what cannot be said is empty."""
-    view = portfolio_view(risk, account)
+    view = _sums_view(risk, account)
     numbers = {name: plain(value) for name, value in view.items() if isinstance(value, Decimal)}
     return {
         **numbers,
@@ -68,7 +76,7 @@ def snapshot_fields(risk: Risk, account: Account, now_ns: int) -> Mapping[str, s
         "var": _text(view["var"]),
         "var_reason": view["var_reason"] or "",
         "open_orders": str(account.orders),
-        "symbols": encode(view["symbols"]).decode(),
+        "symbols": encode(symbols).decode(),
         "as_of_seq": str(risk.fold.seq),
         "updated_at": rfc3339(now_ns),
     }

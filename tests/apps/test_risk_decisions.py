@@ -1,7 +1,7 @@
 """`GET /risk/decisions/{order_id}`, portfolios for readers, and repeated orders enabled again."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +12,7 @@ from adapters.codec import encode
 from apps.http import application
 from apps.oms.views import event_view
 from apps.risk.decisions import Decisions
-from apps.risk.views import limits_view, snapshot_fields
+from apps.risk.views import holdings_view, limits_view, snapshot_fields
 from domain import events as e
 from domain.lifecycle import State
 from domain.risk.limits import SWITCHES
@@ -93,7 +93,7 @@ async def test_explain_says_the_prices_and_the_days_that_were_used() -> None:
     assert (found["approved"], found["limits_version"], found.get("prices")) == (True, 1, None)
     scene = Scene(enabled=frozenset(SWITCHES))
     scene.run("closes BTCUSDT 100 90 99\nquote BTCUSDT 99 101\nalice o1 buy 1 BTCUSDT @100")
-    fields = snapshot_fields(scene.risk, scene.risk.exposure.look("alice"), 0)
+    fields = told(scene)
     assert (fields["var"], fields["var_reason"], fields["open_orders"]) == ("10", "", "1")
     assert json.loads(fields["symbols"])["BTCUSDT"]["open_buy_quantity"] == 1
     assert limits_view(scene.risk, None)["var_scenarios"] == 2
@@ -102,10 +102,16 @@ async def test_explain_says_the_prices_and_the_days_that_were_used() -> None:
 async def test_what_cannot_be_measured_is_empty_for_readers_and_not_left_as_it_was() -> None:
     scene = Scene(enabled=frozenset(SWITCHES) - {"var_limit"})
     scene.run("alice o1 buy 1 PENNY @100")
-    fields = snapshot_fields(scene.risk, scene.risk.exposure.look("alice"), 0)
+    fields = told(scene)
     assert (fields["var"], fields["var_reason"]) == ("", "no_price_history")
     scene.run("cancel o1")
-    assert snapshot_fields(scene.risk, scene.risk.exposure.look("alice"), 0).keys() == fields.keys()
+    assert told(scene).keys() == fields.keys()
+
+
+def told(scene: Scene) -> Mapping[str, str]:
+    """What readers find of alice."""
+    alice = scene.risk.exposure.look("alice")
+    return snapshot_fields(scene.risk, alice, holdings_view(alice, alice.holdings.values()), 0)
 
 
 async def test_repeated_orders_pass_again_when_somebody_enables_them() -> None:  # FAILURES 71

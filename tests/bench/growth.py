@@ -5,7 +5,6 @@ each number on a fresh stack, every account seeded first (with some of each symb
 """
 
 import argparse
-import asyncio
 import json
 import shutil
 import tempfile
@@ -25,6 +24,8 @@ from tests.stack import CHECKOUT
 RATE = 500
 SECONDS = 10
 CONNECTIONS = 32
+SEED_QUANTITY = "0.01"
+"""Ten thousand times that is shown within seconds."""
 QUOTES_PER_S = 100
 """Of all symbols together: it is orders whose cost is looked at, not quotes."""
 
@@ -50,11 +51,16 @@ async def over_history(running: Stand, sizes: list[int]) -> list[dict[str, Any]]
     return results
 
 
-async def with_accounts(running: Stand, accounts: int) -> dict[str, Any]:
-    seeding = Load(running.oms_port, 64, seed_body)
+async def seeded(running: Stand, seeds: int, body: OrderBody) -> None:
+    """All of them filled: the venues show so much at a time and no more."""
+    seeding = Load(running.oms_port, CONNECTIONS, body)
     await seeding.open()
-    await seeding.saturate(f"s{time.time_ns()}", accounts)
-    await asyncio.sleep(2)
+    await seeding.saturate(f"s{time.time_ns()}", seeds)
+    await running.settled(seeding.tally.outcomes["submitted"])
+
+
+async def with_accounts(running: Stand, accounts: int) -> dict[str, Any]:
+    await seeded(running, accounts, partial(seed_body, quantity=SEED_QUANTITY))
     return await looked_at(running, f"{accounts} accounts", partial(body_of, accounts=accounts))
 
 
@@ -93,10 +99,7 @@ def _body(run: str, number: int, account: int, symbol: int, side: str, quantity:
 
 
 async def with_symbols(running: Stand, symbols: int) -> dict[str, Any]:
-    seeding = Load(running.oms_port, CONNECTIONS, symbol_seed)
-    await seeding.open()
-    await seeding.saturate(f"s{time.time_ns()}", symbols * ACCOUNTS)
-    await asyncio.sleep(2)
+    await seeded(running, symbols * ACCOUNTS, symbol_seed)
     return await looked_at(running, f"{symbols} symbols", partial(symbol_body, symbols=symbols))
 
 

@@ -110,10 +110,10 @@ def script_body(run: str, number: int) -> bytes:
     ).encode()
 
 
-def seed_body(run: str, account: int) -> bytes:
+def seed_body(run: str, account: int, quantity: str = SEED_QUANTITY) -> bytes:
     return (
         f'{{"account":"load-{account}","client_order_id":"{run}-seed-{account}","symbol":"BTCUSDT","side":"buy","type":"market",'
-        f'"quantity":{SEED_QUANTITY}}}'
+        f'"quantity":{quantity}}}'
     ).encode()
 
 
