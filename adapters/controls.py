@@ -18,7 +18,7 @@ MAX_BYTES: Final = 64 * 2**20
 CONTROL_COMMITS: Final[CommitCodec[ControlEvent]] = CommitCodec(ControlEvent)
 
 
-async def open_controls(client: Client, replicas: int = 1) -> JetStreamJournal:
+async def open_controls(client: Client, replicas: int = 1, writer: Client | None = None) -> JetStreamJournal:
     """The journal of controls, made when it is missing. Unavailable."""
     await ensure_stream(client, STREAM, SUBJECTS, MAX_BYTES, replicas)
-    return await JetStreamJournal.open(client, stream=STREAM, subject=SUBJECT)
+    return await JetStreamJournal.open(client, writer=writer, stream=STREAM, subject=SUBJECT)

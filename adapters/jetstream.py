@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 
 from adapters import bus
 from adapters.chain import GENESIS, following, verified
-from adapters.pull import Pull
+from adapters.feed import API, STORED, Feed
 from domain.ports import Corrupt, Fenced, Head, Missing, Recorded, Unavailable
 
 log = structlog.get_logger()
@@ -38,6 +38,8 @@ CONNECTION_WAIT_S: Final = 1.0
 LOOK_BEHIND_EVERY: Final = 10
 """Of the quiet moments of a reading, how many pass between two looks whether there should be more."""
 DUPLICATE_WINDOW_S: Final = 30
+READABLE: Final = {"allow_direct": True, "republish": {"src": ">", "dest": f"{STORED}.>"}}
+"""What reading needs of a stream (adapters.feed)."""
 
 
 class StreamState(msgspec.Struct, frozen=True):
@@ -50,19 +52,44 @@ class StreamState(msgspec.Struct, frozen=True):
 
 async def stream_state(client: Client, name: str) -> StreamState | None:
     """None when there is no such stream. Unavailable."""
+    answer = await _info(client, name)
+    return None if answer is None else StreamState(answer["state"]["messages"], answer["state"]["bytes"], answer["config"]["max_bytes"])
+
+
+async def _info(client: Client, name: str) -> dict[str, Any] | None:
     answer = await _api(client, f"STREAM.INFO.{name}", {})
     if "error" not in answer:
-        return StreamState(answer["state"]["messages"], answer["state"]["bytes"], answer["config"]["max_bytes"])
+        return answer
     if answer["error"].get("err_code") == NO_STREAM:
         return None
     raise Unavailable(f"stream {name}: {answer['error'].get('description')}")
 
 
 async def ensure_stream(client: Client, name: str, subjects: Sequence[str], max_bytes: int, replicas: int = 1) -> None:
-    """Make the stream when it is missing: on disk, nothing ever deleted or purged, full means refused. Unavailable."""
-    if await stream_state(client, name) is not None:
-        return
-    config = {
+    """Make the stream when it is missing: on disk, nothing ever deleted or purged, full means refused. Unavailable.
+
+    A stream of an earlier release is changed so that it can be read by direct gets and from its feed.
+    """
+    found = await _config(client, name)
+    if found is None:
+        await _make(client, "CREATE", name, _stream_config(name, subjects, max_bytes, replicas))
+    elif any(found.get(key) != value for key, value in READABLE.items()):
+        await _make(client, "UPDATE", name, found | READABLE)
+
+
+async def _config(client: Client, name: str) -> dict[str, Any] | None:
+    answer = await _info(client, name)
+    return None if answer is None else dict(answer["config"])
+
+
+async def _make(client: Client, verb: str, name: str, config: dict[str, Any]) -> None:
+    answer = await _api(client, f"STREAM.{verb}.{name}", config)
+    if "error" in answer:
+        raise Unavailable(f"stream {name}: {answer['error'].get('description')}")
+
+
+def _stream_config(name: str, subjects: Sequence[str], max_bytes: int, replicas: int) -> dict[str, Any]:
+    return {
         "name": name,
         "subjects": list(subjects),
         "storage": "file",
@@ -72,25 +99,25 @@ async def ensure_stream(client: Client, name: str, subjects: Sequence[str], max_
         "num_replicas": replicas,
         "deny_delete": True,
         "deny_purge": True,
-        "allow_direct": False,
         "duplicate_window": DUPLICATE_WINDOW_S * 1_000_000_000,
+        **READABLE,
     }
-    answer = await _api(client, f"STREAM.CREATE.{name}", config)
-    if "error" in answer:
-        raise Unavailable(f"stream {name}: {answer['error'].get('description')}")
 
 
 class JetStreamJournal:
     """One shard (one subject) of a stream. Port: domain.ports.Journal."""
 
-    def __init__(self, client: Client, stream: str, subject: str, *, append_timeout_s: float, append_deadline_s: float) -> None:
+    def __init__(
+        self, client: Client, writer: Client, stream: str, subject: str, *, append_timeout_s: float, append_deadline_s: float
+    ) -> None:
         self._client = client
+        self._writing = writer
         self._stream = stream
         self._subject = subject
         self._append_timeout_s = append_timeout_s
         self._append_deadline_s = append_deadline_s
         self._writer = secrets.token_hex(6)
-        self._inbox = client.new_inbox()
+        self._inbox = writer.new_inbox()
         self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
 
     @classmethod
@@ -100,12 +127,17 @@ class JetStreamJournal:
         *,
         stream: str,
         subject: str,
+        writer: Client | None = None,
         append_timeout_s: float = 0.5,
         append_deadline_s: float = 2.0,
     ) -> "JetStreamJournal":
-        """A journal over an existing stream (ensure_stream), ready to append and to read."""
-        journal = cls(client, stream, subject, append_timeout_s=append_timeout_s, append_deadline_s=append_deadline_s)
-        await client.subscribe(f"{journal._inbox}.*", cb=journal._on_ack)
+        """A journal over an existing stream (ensure_stream), ready to read and to append.
+
+        Commits go over the connection `writer`, which needs no other right than to publish them; by default over `client`.
+        """
+        writer = writer or client
+        journal = cls(client, writer, stream, subject, append_timeout_s=append_timeout_s, append_deadline_s=append_deadline_s)
+        await writer.subscribe(f"{journal._inbox}.*", cb=journal._on_ack)
         return journal
 
     async def head(self) -> Head:
@@ -164,8 +196,8 @@ class JetStreamJournal:
         head = after
         if until is not None and head.seq >= until:
             return
-        pull, empty = Pull(self._client, self._stream, self._subject, after.seq + 1), 0
-        async with contextlib.aclosing(pull.batches()) as batches:
+        feed, empty = Feed(self._client, self._stream, self._subject, after.seq), 0
+        async with contextlib.aclosing(feed.batches()) as batches:
             async for messages in batches:
                 recorded: list[Recorded] = []
                 for seq, message in messages:
@@ -207,7 +239,7 @@ class JetStreamJournal:
         waiting = self._waiting[token] = asyncio.get_running_loop().create_future()
         try:
             try:
-                await self._client.publish(self._subject, payload, reply=f"{self._inbox}.{token}", headers=headers)
+                await self._writing.publish(self._subject, payload, reply=f"{self._inbox}.{token}", headers=headers)
             except (nats.errors.Error, OSError) as error:
                 raise _NotSent from error
             return await asyncio.wait_for(waiting, timeout_s)
@@ -244,7 +276,7 @@ class _NotSent(Exception):
 
 
 async def _api(client: Client, what: str, body: dict[str, object], timeout_s: float = API_TIMEOUT_S) -> dict[str, Any]:
-    reply = await bus.request(client, f"$JS.API.{what}", json.dumps(body).encode(), timeout_s)
+    reply = await bus.request(client, f"{API}.{what}", json.dumps(body).encode(), timeout_s)
     answer: dict[str, Any] = json.loads(reply)
     return answer
 

@@ -12,8 +12,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from adapters.chain import GENESIS, verified
+from adapters.feed import Feed, subject_of
 from adapters.jetstream import CHAIN, COMMIT_ID, stream_state
-from adapters.pull import Pull
 from domain.ports import Corrupt, Head, Unavailable
 
 AT_ONCE: Final = 100
@@ -54,7 +54,7 @@ async def out_of(client: Client, stream: str, subjects: str) -> AsyncGenerator[S
     if state is None or not state.messages:
         return
     chains = Chains()
-    async with contextlib.aclosing(Pull(client, stream, subjects, 1).batches()) as batches:
+    async with contextlib.aclosing(Feed(client, stream, subjects, 0).batches()) as batches:
         async for messages in batches:
             batch = [_copied(seq, message) for seq, message in messages if seq <= state.messages]
             for each in batch:
@@ -88,4 +88,4 @@ async def _put(client: Client, message: Copied) -> None:
 
 def _copied(seq: int, message: Msg) -> Copied:
     headers = message.headers or {}
-    return Copied(seq, message.subject, headers.get(COMMIT_ID, ""), headers.get(CHAIN, ""), message.data.decode())
+    return Copied(seq, subject_of(message), headers.get(COMMIT_ID, ""), headers.get(CHAIN, ""), message.data.decode())

@@ -59,15 +59,25 @@ _QUOTE: Final = decoder(Quote)
 
 async def connect(chassis: Chassis[AnySettings]) -> Client:
     """The service's NATS connection: tried until it is there, watched, closed at the end."""
+    return await _connected(chassis, chassis.settings.nats.url, chassis.name, "nats")
+
+
+async def connect_writer(chassis: Chassis[AnySettings]) -> Client:
+    """The connection over which a service writes its journal, and does nothing else: see apps.secrets.nats."""
     settings = chassis.settings.nats
+    return await _connected(chassis, settings.writer_url or settings.url, f"{chassis.name} journal", "nats journal")
+
+
+async def _connected(chassis: Chassis[AnySettings], url: str, name: str, dependency: str) -> Client:
+    timeout_s = float(chassis.settings.nats.connect_timeout_sec)
 
     def closed() -> None:
         if not chassis.stopping.is_set():
             chassis.fail("the NATS client gave up its connection")
 
-    client = await patiently(lambda: bus.connect(settings.url, chassis.name, closed=closed, timeout_s=float(settings.connect_timeout_sec)))
+    client = await patiently(lambda: bus.connect(url, name, closed=closed, timeout_s=timeout_s))
     chassis.exits.push_async_callback(client.close)
-    chassis.health.depend("nats", lambda: nats_trouble(client))
+    chassis.health.depend(dependency, lambda: nats_trouble(client))
     return client
 
 
@@ -138,10 +148,11 @@ def _room(name: str, state: StreamState) -> list[Metric]:
     ]
 
 
-async def written_journal(client: Client, settings: JournalSection, stream: str, subject: str) -> JetStreamJournal:
+async def written_journal(client: Client, writer: Client, settings: JournalSection, stream: str, subject: str) -> JetStreamJournal:
     """A journal for its only writer, with its bounds."""
     return await JetStreamJournal.open(
         client,
+        writer=writer,
         stream=stream,
         subject=subject,
         append_timeout_s=float(settings.append_timeout_ms) / 1000,

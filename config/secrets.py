@@ -45,7 +45,8 @@ def applied(settings: M, credentials: Credentials) -> M:
         section, _, name = key.partition(".")
         part = getattr(settings, section, None)
         if part is not None and hasattr(part, name):
-            fresh = part.model_copy(update={name: with_user(getattr(part, name), user, password)})
+            address = getattr(part, name) or getattr(part, "url")  # noqa: B009 - the sections that leave an address out have a `url`
+            fresh = part.model_copy(update={name: with_user(address, user, password)})
             settings = settings.model_copy(update={section: fresh})
     return settings
 

@@ -46,10 +46,12 @@ class ServiceSection(Section):
 class NatsSection(Section):
     """`monitor_url` is where nats-server tells its settings: oms will not write to a journal that is not fsynced.
 
+    `writer_url`: where a service that owns a journal writes its commits, with a user of its own (by default `url`).
     `replicas`: how many servers of a cluster keep each stream that is made.
     """
 
     url: NatsUrl = "nats://nats:4222"
+    writer_url: NatsUrl | None = None
     monitor_url: HttpUrl = "http://nats:8222"
     connect_timeout_sec: Seconds = 5
     replicas: Annotated[int, Field(ge=1, le=5)] = 1

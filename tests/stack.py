@@ -53,6 +53,12 @@ def as_admin(data_dir: Path, urls: Mapping[str, str]) -> dict[str, str]:
     return {name: secrets.with_user(urls[name], *admin[key]) for name, key in keys.items() if name in urls}
 
 
+def as_writer_of(stream: str, data_dir: Path, urls: Mapping[str, str]) -> str:
+    """NATS as the only user that may write this journal: not even the admin may."""
+    admin = secrets.read("admin", {secrets.VARIABLE: str(data_dir / SECRETS)})
+    return secrets.with_user(urls["nats"], *admin[f"nats.{stream}"])
+
+
 class LiveStack:
     """A stack that a test may treat badly. `http` speaks to oms; `urls` has everybody's address. `up` is the module that runs it."""
 

@@ -1,6 +1,6 @@
 """Journals into a backup, and a backup into empty servers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -43,8 +43,11 @@ async def keep(client: Client, path: Path, at_ns: int, progress: Progress) -> Se
     return sealed(path)
 
 
-async def bring_back(client: Client, path: Path, progress: Progress) -> Seal:
-    """Into servers without journals. The whole file is verified before the first commit is written. NotEmpty, Corrupt, Unavailable."""
+async def bring_back(client: Client, writers: Mapping[str, Client], path: Path, progress: Progress) -> Seal:
+    """Into servers without journals. The whole file is verified before the first commit is written. NotEmpty, Corrupt, Unavailable.
+
+    `client` makes the streams and reads; `writers` has the connection that may write each of them.
+    """
     seal = sealed(path)
     for name in STREAMS:
         state = await stream_state(client, name)
@@ -56,12 +59,13 @@ async def bring_back(client: Client, path: Path, progress: Progress) -> Seal:
     stream, done = "", 0
     for entry in entries(path):
         if waiting and (entry.stream != stream or len(waiting) >= journalcopy.AT_ONCE):
-            await journalcopy.into(client, waiting)
+            await journalcopy.into(writers[stream], waiting)
             done, waiting = done + len(waiting), []
             progress(done)
         stream = entry.stream
         waiting.append(entry.message)
-    await journalcopy.into(client, waiting)
+    if waiting:
+        await journalcopy.into(writers[stream], waiting)
     progress(done + len(waiting))
     await _compare(client, seal)
     return seal

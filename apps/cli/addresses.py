@@ -51,6 +51,11 @@ class Addresses:
         found = _credentials(ADMIN, {secrets.VARIABLE: str(self.secrets_dir)}) if self.secrets_dir else {}
         return secrets.with_user(self.urls[name], *found[CREDENTIALS_OF[name]]) if found else self[name]
 
+    def as_writer_of(self, stream: str) -> str:
+        """NATS with the user that may write this stream. The address alone where there are no passwords."""
+        found = _credentials(ADMIN, {secrets.VARIABLE: str(self.secrets_dir)}) if self.secrets_dir else {}
+        return secrets.with_user(self.urls["nats"], *found[f"nats.{stream}"]) if found else self["nats"]
+
     @property
     def questdb_pg_to_connect(self) -> str:
         return self._with_user(self.questdb_pg, "questdb.pg_url") if self.questdb_pg else ""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
@@ -73,13 +74,18 @@ async def _backup(addresses: Addresses, file: Path) -> None:
 
 async def _restore(addresses: Addresses, file: Path) -> None:
     from apps.backup.file import heading_of, sealed
-    from apps.backup.streams import bring_back
+    from apps.backup.streams import STREAMS, bring_back
 
     made = datetime.fromtimestamp(heading_of(file).at / 1e9, UTC).isoformat(timespec="seconds")
     commits = sum(head.n for heads in sealed(file).heads.values() for head in heads.values())
-    async with connected(addresses.as_admin("nats"), "trade restore") as client:
+    async with AsyncExitStack() as connections:
+        client = await connections.enter_async_context(connected(addresses.as_admin("nats"), "trade restore"))
+        writers = {
+            stream: await connections.enter_async_context(connected(addresses.as_writer_of(stream), f"trade restore {stream}"))
+            for stream in STREAMS
+        }
         with progress_of(commits) as progress:
-            seal = await bring_back(client, file, progress)
+            seal = await bring_back(client, writers, file, progress)
     _tell(seal.heads)
     show.line(f"as of {made}, read back and the same; positions and fills are made again when the services start")
 

@@ -10,10 +10,12 @@ from apps.cli import show
 from apps.cli.addresses import DATA_DIR
 from apps.cli.trouble import Refused
 from apps.secrets import keys
+from apps.secrets.accounts import move_journals
 from apps.secrets.users import CONTAINER_UIDS
 from apps.up.services import SECRETS
 
-VOLUMES: Final = {Path("/volumes/nats"): 10222, Path("/volumes/prometheus"): 65534}
+NATS_VOLUME: Final = Path("/volumes/nats")
+VOLUMES: Final = {NATS_VOLUME: 10222, Path("/volumes/prometheus"): 65534}
 """Volumes of servers whose images have no directory of their own to take the owner from."""
 
 app = typer.Typer(no_args_is_help=True)
@@ -39,6 +41,8 @@ def init(
         for volume, owner in VOLUMES.items() if for_containers else ():
             if volume.is_dir():
                 os.chown(volume, owner, owner)
+        if for_containers:
+            move_journals(NATS_VOLUME, VOLUMES[NATS_VOLUME])
     except OSError as error:
         raise Refused(f"The secrets cannot be kept in {directory}: {error.strerror}.") from error
     show.line(f"secrets are in {directory}")

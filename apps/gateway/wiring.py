@@ -47,14 +47,14 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     venues = {name: venue for name, venue in listed.items() if venue.session == "full"}  # a plain one is a program of its own
     rows = recorded_quotes(settings.quotes.file, instruments) if settings.quotes.file else None
 
-    client = await wiring.connect(chassis)
+    client, writer = await wiring.connect(chassis), await wiring.connect_writer(chassis)
     marks = {name: wiring.watermark(chassis, SUBJECTS.replace("*", name), VENUE_COMMITS) for name in venues}
     await wiring.durable_stream(chassis, client, STREAM, [SUBJECTS], list(marks.values()))
     outbox = Outbox(client)
     sent = await Sent.open(client, outbox)
     chassis.spawn(outbox.run(), "outbox")
 
-    hosts = {name: await _host(chassis, client, venue, instruments, clock, outbox, marks[name]) for name, venue in venues.items()}
+    hosts = {name: await _host(chassis, client, writer, venue, instruments, clock, outbox, marks[name]) for name, venue in venues.items()}
     for name, host in hosts.items():
         host.on_ready = _tell_ready(chassis, name)
         chassis.spawn(host.run(), f"venue {name}")
@@ -126,6 +126,7 @@ def _feed(
 async def _host(
     chassis: Chassis[GatewaySettings],
     client: Client,
+    writer: Client,
     venue: VenueSettings,
     instruments: Mapping[str, Instrument],
     clock: Clock,
@@ -133,7 +134,7 @@ async def _host(
     mark: Mark | None,
 ) -> VenueHost:
     settings = chassis.settings.journal
-    journal = await wiring.written_journal(client, settings, STREAM, SUBJECTS.replace("*", venue.name))
+    journal = await wiring.written_journal(client, writer, settings, STREAM, SUBJECTS.replace("*", venue.name))
     traded = {symbol: instruments[symbol] for symbol in venue.symbols}
     return VenueHost(venue, traded, journal, clock, outbox.put, wiring.pace(settings), mark)
 

@@ -57,11 +57,11 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     venues = load_venues(instruments).venues
     chassis.ready.set("journal", False, "recovering")
 
-    client = await wiring.connect(chassis)
+    client, writer = await wiring.connect(chassis), await wiring.connect_writer(chassis)
     shard, pace = settings.journal.shard, wiring.pace(settings.journal)
     mark = wiring.watermark(chassis, wiring.order_subject(shard), ORDER_COMMITS, shard)
     await wiring.durable_stream(chassis, client, wiring.ORDER_STREAM, ["oms.journal.*"], [mark])
-    journal = await wiring.written_journal(client, settings.journal, wiring.ORDER_STREAM, wiring.order_subject(shard))
+    journal = await wiring.written_journal(client, writer, settings.journal, wiring.ORDER_STREAM, wiring.order_subject(shard))
     positions, fills = wiring.positions(chassis), wiring.fills(chassis)
     market = Market()
     await wiring.follow_ticks(client, market, clock)

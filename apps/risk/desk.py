@@ -1,7 +1,7 @@
 """Every question comes through here: shut means refused, and so does any error inside a check. Nothing passes unmeasured."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from apps.logs import get_logger
 from apps.risk.gate import Gate
@@ -32,9 +32,6 @@ class Desk:
         decision = self._decided(terms)
         self._measures.decided(decision, "check", time.perf_counter_ns() - began)
         return decision
-
-    def decide_all(self, orders: Sequence[Terms]) -> list[Ruling]:
-        return [self.decide(terms) for terms in orders]
 
     def refuse(self, order_id: str, why: str) -> Ruling:
         """A decision for something that never became an order. Counted like any other."""

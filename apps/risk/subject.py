@@ -1,10 +1,15 @@
-"""`risk.check.order`: one order or a list of them, decided in one pass, one reply. Nothing that comes in is met with silence."""
+"""`risk.check.order`: one order or a list of them, decided in one pass, one reply. Nothing that comes in is met with silence.
+
+A question with an order id reserves what the order may cost. Only oms may ask here; what others ask comes in as `risk.check.dry`, and
+reserves nothing whatever it names (nats-server sees to that: apps.secrets.nats).
+"""
 
 import time
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
@@ -20,6 +25,7 @@ from domain.values import OrderType, Side, TimeInForce
 log = get_logger()
 
 SUBJECT: Final = "risk.check.order"
+DRY_SUBJECT: Final = "risk.check.dry"
 REQUESTS_PENDING_MAX: Final = 4096
 """Requests that wait to be read. More are dropped by the client, and who asked refuses by timeout."""
 
@@ -71,14 +77,15 @@ class Ear:
         self._batch_max = batch_max
 
     async def start(self) -> None:
-        await self._client.subscribe(SUBJECT, cb=self.on_request, pending_msgs_limit=REQUESTS_PENDING_MAX)
+        for subject in (SUBJECT, DRY_SUBJECT):
+            await self._client.subscribe(subject, cb=self.on_request, pending_msgs_limit=REQUESTS_PENDING_MAX)
 
     async def on_request(self, message: Msg) -> None:
         if not message.reply:
             return  # nobody would hear the answer, and a reservation would leak
         began = time.perf_counter_ns()
         try:
-            reply = encode(self.answer(message.data))
+            reply = encode(self.answer(message.data, dry=message.subject == DRY_SUBJECT))
         except Exception as error:  # noqa: BLE001 - a callback of the NATS client
             log.error("risk request failed", error=repr(error)[:500])
             reply = encode(answered(self._desk.refuse("", type(error).__name__)))
@@ -88,35 +95,41 @@ class Ear:
         except bus.WireError as error:
             log.warning("a risk answer was not sent", error=str(error) or type(error).__name__)
 
-    def answer(self, payload: bytes) -> Answer | list[Answer]:
+    def answer(self, payload: bytes, *, dry: bool = False) -> Answer | list[Answer]:
         try:
             orders = _MANY.decode(payload)
         except (ValueError, RecursionError):
-            return self._one_by_one(payload)
+            return self._one_by_one(payload, dry)
         if len(orders) > self._batch_max:
             return [answered(self._desk.refuse(terms.order_id, "batch_too_large")) for terms in orders]
-        return [answered(decision) for decision in self._desk.decide_all(orders)]
+        decide = self._dry if dry else self._desk.decide
+        return [answered(decide(terms)) for terms in orders]
 
-    def _one_by_one(self, payload: bytes) -> Answer | list[Answer]:
+    def _dry(self, terms: Terms) -> Ruling:
+        """The decision under the id that was asked about, but nothing is reserved under it."""
+        return replace(self._desk.decide(replace(terms, order_id="", replaces="")), order_id=terms.order_id)
+
+    def _one_by_one(self, payload: bytes, dry: bool) -> Answer | list[Answer]:
         """Not a plain list of terms: a single order, or a list in which one at least cannot be read."""
         text = payload.lstrip()
         if not text.startswith(b"["):
-            return answered(self._read(payload))
+            return answered(self._read(payload, dry))
         try:
             parts = _PARTS.decode(payload)
         except (ValueError, RecursionError):
             return answered(self._malformed(""))
         if len(parts) > self._batch_max:
             return [answered(self._desk.refuse(_order_id(part), "batch_too_large")) for part in parts]
-        return [answered(self._read(part)) for part in parts]
+        return [answered(self._read(part, dry)) for part in parts]
 
-    def _read(self, text: bytes | msgspec.Raw) -> Ruling:
+    def _read(self, text: bytes | msgspec.Raw, dry: bool) -> Ruling:
         for kind in (_TERMS, _PLAIN):
             try:
                 found = kind.decode(text)
             except (ValueError, RecursionError):
                 continue
-            return self._desk.decide(found.terms() if isinstance(found, PlainOrder) else found)
+            terms = found.terms() if isinstance(found, PlainOrder) else found
+            return self._dry(terms) if dry else self._desk.decide(terms)
         return self._malformed(_order_id(text))
 
     def _malformed(self, order_id: str) -> Ruling:

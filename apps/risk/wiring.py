@@ -57,9 +57,9 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     clock = SystemClock()
     measures = Measures(chassis.registry, settings.monitoring.latency_alert_threshold_ms, lambda: gauges(risk))
 
-    client = await wiring.connect(chassis)
+    client, writer = await wiring.connect(chassis), await wiring.connect_writer(chassis)
     orders = await wiring.order_journal(client)
-    control_journal = await wiring.patiently(lambda: open_controls(client, chassis.settings.nats.replicas))
+    control_journal = await wiring.patiently(lambda: open_controls(client, chassis.settings.nats.replicas, writer))
     wait_s = settings.following.follower_wait_ms / 1000
     snapshots = wiring.snapshotter(chassis, risk.fold, RiskState, VERSION)
     head = await wiring.patiently(lambda: snapshots.recover(orders))

@@ -11,11 +11,13 @@ import yaml
 
 from apps.secrets import nats, questdb, valkey
 from apps.secrets.users import (
+    ADMIN,
     CLIENTS,
     GRAFANA_FILE,
     GRAFANA_QUESTDB_FILE,
     NATS_FILE,
     NATS_USERS,
+    NATS_WRITERS,
     QUESTDB_FILE,
     QUESTDB_ROLES,
     QUESTDB_WRITER,
@@ -49,7 +51,7 @@ def init(directory: Path, *, guests: bool, owners: Mapping[str, int] | None = No
     directory.chmod(0o711 if owners else 0o700)
     keys = Keys() if renew else _kept(directory)
     for passwords, users in (
-        (keys.nats, NATS_USERS),
+        (keys.nats, (*NATS_USERS, *NATS_WRITERS.values())),
         (keys.valkey, VALKEY_USERS),
         (keys.questdb, (QUESTDB_WRITER, READER)),
         (keys.grafana, ("admin",)),
@@ -82,6 +84,10 @@ def _files(keys: Keys, *, guests: bool) -> dict[str, str]:
 def _client(keys: Keys, name: str, environment: Mapping[str, str]) -> str:
     """What one program needs: a user and a password for each address of its configuration."""
     found = {"nats.url": [name, keys.nats[name]]}
+    if writer := NATS_WRITERS.get(name):
+        found["nats.writer_url"] = [writer, keys.nats[writer]]
+    if name == ADMIN:
+        found |= {f"nats.{journal.stream}": [journal.writer, keys.nats[journal.writer]] for journal in nats.JOURNALS}
     if name in keys.valkey:
         found["valkey.url"] = [name, keys.valkey[name]]
     role = QUESTDB_ROLES.get(name)

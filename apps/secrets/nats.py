@@ -1,18 +1,61 @@
-"""What each user of NATS may send and hear. Nobody but oms can write the order journal."""
+"""What each user of NATS may publish and subscribe to, and in which account it lives.
+
+NATS checks the subject that a client publishes on, not the subject it names for the answer: whoever may ask anything can have the
+answer put on any subject *of its own account*. So each journal is alone in an account, where its writer may publish commits and
+nothing else, and asks nothing. Everybody else reads over exports of that account, and their answers stay in their own.
+
+    READERS  guest, reader ──┐ announcements, risk.check.order (answered, never reserved)
+                             ├── BUS  services, operator, venue, admin ──┐ reads over `journals.*`, feed `stored.*`
+                             └───────────────────────────────────────────┼── ORDERS    oms-journal
+                                                                         ├── CONTROLS  risk-journal
+                                                                         └── VENUES    live-gateway-journal
+"""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from apps.secrets.users import ADMIN, NATS_USERS, OPERATOR, READER, SERVICES, VENUE
+from adapters.feed import API, STORED
+from apps.secrets.users import ADMIN, NATS_USERS, NATS_WRITERS, OPERATOR, READER, SERVICES, VENUE
 
 ORDERS: Final = "OMS_JOURNAL"
 VENUES: Final = "PAPER_VENUES"
 CONTROLS: Final = "RISK_CONTROL"
 GUEST: Final = "guest"
 
+BUS: Final = "BUS"
+READERS: Final = "READERS"
+
+JETSTREAM: Final = "$JS.API"
+ANSWERS: Final = "_R_.>"
+"""Where an answer goes to somebody of another account; nats-server puts the real subject back at the border."""
+CHECK: Final = "risk.check.order"
+DRY_CHECK: Final = "risk.check.dry"
+"""What a check from outside of BUS becomes: it reserves nothing, whatever it asks for."""
+
 ANNOUNCED: Final = ("fills.>", "positions.>", "oms.orders.>", "ticks.>", "risk.control.>", "prices.>")
 """What everybody may hear."""
+
+
+class Journal(NamedTuple):
+    """A stream with an account of its own. `maker` is the service that may make and change it; its commits come from `writer`."""
+
+    account: str
+    stream: str
+    subject: str
+    maker: str
+    writer: str
+
+
+JOURNALS: Final = (
+    Journal("ORDERS", ORDERS, "oms.journal.*", "oms", NATS_WRITERS["oms"]),
+    Journal("CONTROLS", CONTROLS, "risk.control.*", "risk", NATS_WRITERS["risk"]),
+    Journal("VENUES", VENUES, "venue.journal.*", "live-gateway", NATS_WRITERS["live-gateway"]),
+)
+
+READS: Final = ("STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET")
+MAKES: Final = ("STREAM.CREATE", "STREAM.UPDATE")
+MANY_ANSWERS: Final = "DIRECT.GET"
 
 
 def inbox(user: str) -> str:
@@ -20,19 +63,8 @@ def inbox(user: str) -> str:
     return f"_INBOX_{user}"
 
 
-def _read(stream: str) -> tuple[str, ...]:
-    api = "$JS.API"
-    return (
-        f"{api}.STREAM.INFO.{stream}",
-        f"{api}.STREAM.MSG.GET.{stream}",
-        f"{api}.CONSUMER.CREATE.{stream}",
-        f"{api}.CONSUMER.CREATE.{stream}.>",
-        f"{api}.CONSUMER.MSG.NEXT.{stream}.>",
-    )
-
-
-def _made(stream: str) -> str:
-    return f"$JS.API.STREAM.CREATE.{stream}"
+def _api(stream: str, verbs: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{API}.{verb}.{stream}" for verb in verbs)
 
 
 def _answers(*users: str) -> tuple[str, ...]:
@@ -46,68 +78,142 @@ class Rights(NamedTuple):
     subscribe: Sequence[str] = ()
 
 
-_GUEST_INBOX: Final = ("_INBOX.>",)
-_EVERYTHING: Final = (*_read(ORDERS), *_read(VENUES), *_read(CONTROLS), "$JS.API.INFO")
-_READS: Final = Rights(("risk.check.order", *_EVERYTHING), ANNOUNCED)
+_FEEDS: Final = {journal.stream: f"{STORED}.{journal.subject}" for journal in JOURNALS}
+
+
+def _reading(publish: Sequence[str], subscribe: Sequence[str], *streams: str) -> Rights:
+    """These rights, and to read these journals."""
+    reads = tuple(subject for stream in streams for subject in _api(stream, READS))
+    return Rights((*publish, *reads), (*subscribe, *(_FEEDS[stream] for stream in streams)))
+
+
+_READER: Final = _reading((CHECK,), ANNOUNCED, ORDERS, VENUES, CONTROLS)
 
 RIGHTS: Final[Mapping[str, Rights]] = {
-    "oms": Rights(
-        (
-            "oms.journal.*",
-            "oms.orders.>",
-            "risk.check.order",
-            "venue.*.session.*",
-            *_read(ORDERS),
-            *_read(CONTROLS),
-            _made(ORDERS),
-            *_answers("exeq", "risk", OPERATOR, ADMIN),
-        ),
+    "oms": _reading(
+        ("oms.orders.>", CHECK, "venue.*.session.*", *_api(ORDERS, MAKES), *_answers("exeq", "risk", OPERATOR, ADMIN)),
         ("oms.commands.*", "controls.obeyed.oms", *ANNOUNCED),
+        ORDERS,
+        CONTROLS,
     ),
-    "risk": Rights(
-        (
-            "risk.control.>",
-            "controls.obeyed.*",
-            "oms.commands.*",
-            *_read(ORDERS),
-            *_read(CONTROLS),
-            _made(CONTROLS),
-            *_answers("oms", "exeq", OPERATOR, READER, ADMIN),
-            *_GUEST_INBOX,
-        ),
-        ("risk.check.order", "risk.kill", *ANNOUNCED),
+    "risk": _reading(
+        ("controls.obeyed.*", "oms.commands.*", *_api(CONTROLS, MAKES), *_answers("oms", "exeq", OPERATOR, ADMIN), ANSWERS),
+        (CHECK, DRY_CHECK, "risk.kill", *ANNOUNCED),
+        ORDERS,
+        CONTROLS,
     ),
-    "exeq": Rights(
-        ("oms.commands.*", "orders.>", "risk.kill", "venue.*.session.*", *_read(ORDERS), *_read(CONTROLS), *_answers("risk")),
+    "exeq": _reading(
+        ("oms.commands.*", "orders.>", "risk.kill", "venue.*.session.*", *_answers("risk")),
         ("controls.obeyed.exeq", *ANNOUNCED),
+        ORDERS,
+        CONTROLS,
     ),
-    "live-gateway": Rights(
-        ("venue.journal.*", "fills.>", "ticks.>", "prices.>", *_read(VENUES), _made(VENUES), *_answers("oms", "exeq", OPERATOR, ADMIN)),
+    "live-gateway": _reading(
+        ("fills.>", "ticks.>", "prices.>", *_api(VENUES, MAKES), *_answers("oms", "exeq", OPERATOR, ADMIN)),
         ("orders.>", "venue.*.session.*", *ANNOUNCED),
+        VENUES,
     ),
     VENUE: Rights(("fills.>", "ticks.>", *_answers("oms", "exeq")), ("orders.>", "venue.*.session.*", *ANNOUNCED)),
-    "projector": Rights(("positions.>", *_read(ORDERS)), ANNOUNCED),
-    OPERATOR: Rights(("risk.check.order", "venue.*.session.*", "prices.>", *_EVERYTHING), ANNOUNCED),
-    READER: _READS,
+    "projector": _reading(("positions.>",), ANNOUNCED, ORDERS),
+    OPERATOR: _reading((DRY_CHECK, "venue.*.session.*", "prices.>"), ANNOUNCED, ORDERS, VENUES, CONTROLS),
+    READER: _READER,
     ADMIN: Rights((">",), (">",)),
 }
 assert set(RIGHTS) == set(NATS_USERS) > set(SERVICES)
 
+WRITES: Final[Mapping[str, Rights]] = {journal.writer: Rights((journal.subject,)) for journal in JOURNALS}
+"""A writer publishes commits and asks nothing, so that no answer to it can become a message of its journal but its own acks."""
+
+
+def account_of(user: str) -> str:
+    """Where this user lives."""
+    if user in WRITES:
+        return next(journal.account for journal in JOURNALS if journal.writer == user)
+    return READERS if user in (READER, GUEST) else BUS
+
 
 def configuration(passwords: Mapping[str, str], *, guests: bool) -> str:
     """What nats-server includes. With `guests` a program without a password is let in as a reader."""
-    lines = ["# made by `trade secrets init`; changes are lost", "authorization {"]
-    lines += ["  users = ["]
-    lines += [_user(user, password, RIGHTS[user], inbox(user)) for user, password in passwords.items()]
-    lines += [_user(GUEST, passwords[READER], _READS, "_INBOX")] if guests else []
-    lines += ["  ]", "}"]
+    users = {user: _user(user, passwords[user], {**RIGHTS, **WRITES}[user], inbox(user)) for user in passwords}
+    if guests:
+        users[GUEST] = _user(GUEST, passwords[READER], _READER, "_INBOX")
+    lines = ["# made by `trade secrets init`; changes are lost", "accounts {"]
+    for journal in JOURNALS:
+        lines += _account(journal.account, users, "    jetstream: enabled", exports=_journal_exports(journal))
+    lines += _account(BUS, users, exports=_bus_exports(), imports=[*_reads_of(JOURNALS), *_makes(), _announced_controls()])
+    lines += _account(READERS, users, imports=[*_bus_imports(), *_reads_of(JOURNALS)])
+    lines += ["}"]
     return "\n".join([*lines, *([f"no_auth_user: {GUEST}"] if guests else []), ""])
 
 
+def _account(
+    name: str, users: Mapping[str, str], *settings: str, exports: Sequence[str] = (), imports: Sequence[str] = ()
+) -> Iterable[str]:
+    yield f"  {name} {{"
+    yield from settings
+    for key, entries in (("users", [text for user, text in users.items() if account_of(user) == name]), ("exports", exports)):
+        yield from (f"    {key}: [", *(f"      {entry}" for entry in entries), "    ]")
+    yield from ("    imports: [", *(f"      {entry}" for entry in imports), "    ]", "  }")
+
+
+def _journal_exports(journal: Journal) -> list[str]:
+    everybody, bus = [BUS, READERS], [BUS]
+    services = [(f"{JETSTREAM}.{verb}.{journal.stream}", verb, everybody) for verb in READS]
+    services += [(f"{JETSTREAM}.{verb}.{journal.stream}", verb, bus) for verb in MAKES]
+    exports = [
+        f"{{service: {json.dumps(subject)}, accounts: {json.dumps(accounts)}{', response_type: stream' * (verb == MANY_ANSWERS)}}}"
+        for subject, verb, accounts in services
+    ]
+    return [*exports, f"{{stream: {json.dumps(f'{STORED}.{journal.subject}')}, accounts: {json.dumps(everybody)}}}"]
+
+
+def _reads_of(journals: Iterable[Journal]) -> list[str]:
+    found: list[str] = []
+    for journal in journals:
+        found += [_service(journal.account, f"{JETSTREAM}.{verb}.{journal.stream}", f"{API}.{verb}.{journal.stream}") for verb in READS]
+        found += [_stream(journal.account, f"{STORED}.{journal.subject}")]
+    return found
+
+
+def _makes() -> list[str]:
+    return [
+        _service(journal.account, f"{JETSTREAM}.{verb}.{journal.stream}", f"{API}.{verb}.{journal.stream}")
+        for journal in JOURNALS
+        for verb in MAKES
+    ]
+
+
+def _announced_controls() -> str:
+    """Controls are announced under their own subject as well, for listeners that do not read the journal."""
+    return _stream("CONTROLS", f"{STORED}.risk.control.all", "risk.control.all")
+
+
+def _bus_exports() -> list[str]:
+    private = f"accounts: {json.dumps([READERS])}"
+    return [
+        *(f"{{stream: {json.dumps(subject)}, {private}}}" for subject in ANNOUNCED if subject != "risk.control.>"),
+        f"{{service: {json.dumps(DRY_CHECK)}, {private}}}",
+    ]
+
+
+def _bus_imports() -> list[str]:
+    announced = [_stream(BUS, subject) for subject in ANNOUNCED if subject != "risk.control.>"]
+    return [*announced, _announced_controls(), _service(BUS, DRY_CHECK, CHECK)]
+
+
+def _service(account: str, subject: str, to: str) -> str:
+    return f"{{service: {{account: {account}, subject: {json.dumps(subject)}}}, to: {json.dumps(to)}}}"
+
+
+def _stream(account: str, subject: str, to: str = "") -> str:
+    renamed = f", to: {json.dumps(to)}" if to else ""
+    return f"{{stream: {{account: {account}, subject: {json.dumps(subject)}}}{renamed}}}"
+
+
 def _user(user: str, password: str, rights: Rights, own: str) -> str:
-    publish, subscribe = (*rights.publish, f"{own}.>"), (*rights.subscribe, f"{own}.>")
+    publish, subscribe = rights.publish, (*rights.subscribe, f"{own}.>")
     rights_of = f"{{publish: {_list(publish)}, subscribe: {_list(subscribe)}}}"
-    return f"    {{user: {json.dumps(user)}, password: {json.dumps(password)}, permissions: {rights_of}}}"
+    return f"{{user: {json.dumps(user)}, password: {json.dumps(password)}, permissions: {rights_of}}}"
 
 
 def _list(subjects: Sequence[str]) -> str:

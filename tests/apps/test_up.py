@@ -14,6 +14,9 @@ from pathlib import Path
 import nats
 import pytest
 
+from adapters import bus
+from adapters.jetstream import ensure_stream, stream_state
+from apps.secrets.nats import ORDERS
 from apps.up import stack
 from apps.up.directory import MARK, claimed, wipe
 from apps.up.ports import SERVICE_PORTS, ServerPorts, check_free
@@ -21,7 +24,7 @@ from apps.up.process import die_with
 from apps.up.servers import Servers
 from apps.up.services import Choices, services
 from apps.up.trouble import CannotStart, Exit
-from tests.stack import as_admin
+from tests.stack import as_admin, as_writer_of
 
 PATIENCE_S = 20.0
 STOP_S = 10.0
@@ -82,18 +85,19 @@ def stop(process: subprocess.Popen[str]) -> tuple[str, str]:
     return said
 
 
-async def _publish(url: str) -> None:
-    client = await nats.connect(url)
-    await client.jetstream().add_stream(name="T", subjects=["t"])
-    await client.jetstream().publish("t", b"kept")
+async def _publish(url: str, writer_url: str) -> None:
+    client, writer = await nats.connect(url), await bus.connect(writer_url, "t", closed=lambda: None)
+    await ensure_stream(client, ORDERS, ["oms.journal.*"], 2**24)
+    await writer.request("oms.journal.0", b"kept", timeout=5)
     await client.close()
+    await writer.close()
 
 
 async def _kept(url: str) -> int:
     client = await nats.connect(url)
     try:
-        names = [info.config.name for info in await client.jetstream().streams_info()]
-        return (await client.jetstream().stream_info("T")).state.messages if "T" in names else 0
+        state = await stream_state(client, ORDERS)
+        return state.messages if state else 0
     finally:
         await client.close()
 
@@ -103,7 +107,7 @@ def test_it_starts_says_where_stops_cleanly_and_carries_on_the_next_time(tmp_pat
     with command(data_dir, offset) as process:
         found = ready_stack(data_dir)
         assert [each.name for each in found.processes] == ["nats", "valkey"]
-        asyncio.run(_publish(as_admin(data_dir, found.urls)["nats"]))
+        asyncio.run(_publish(as_admin(data_dir, found.urls)["nats"], as_writer_of(ORDERS, data_dir, found.urls)))
         out, _ = stop(process)
     assert found.urls["nats"] == f"nats://127.0.0.1:{4222 + offset}"
     assert found.urls["nats"] in out
@@ -155,7 +159,8 @@ def test_a_port_in_use_is_named_with_its_owner_before_anything_is_removed(tmp_pa
 def test_fresh_forgets_what_was_there(tmp_path: Path) -> None:
     data_dir, offset = tmp_path / "state", free_offset()
     with command(data_dir, offset) as process:
-        asyncio.run(_publish(as_admin(data_dir, ready_stack(data_dir).urls)["nats"]))
+        urls = ready_stack(data_dir).urls
+        asyncio.run(_publish(as_admin(data_dir, urls)["nats"], as_writer_of(ORDERS, data_dir, urls)))
         stop(process)
     with command(data_dir, offset, "--fresh") as process:
         assert asyncio.run(_kept(as_admin(data_dir, ready_stack(data_dir).urls)["nats"])) == 0

@@ -21,11 +21,13 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from questdb import Protocol, Sender, TimestampNanos
 
-from adapters.pull import Pull
+from adapters.feed import Feed
+from adapters.jetstream import ensure_stream
 from apps.service import leave_alone_what_stays
 
 STREAM: Final = "BARE"
 SUBJECT: Final = "bare.journal.0"
+JOURNAL_BYTES_MAX: Final = 4 * 2**30
 RISK_WAIT_S: Final = 0.001
 COMMIT_WAIT_S: Final = 0.001
 EVENTS_MAX: Final = 1000
@@ -138,7 +140,7 @@ class Door:
 
 async def events(client: Client) -> Any:
     """The journal's events, as they come."""
-    async for messages in Pull(client, STREAM, SUBJECT, 1).batches():
+    async for messages in Feed(client, STREAM, SUBJECT, 0).batches():
         found = [event for _, message in messages for event in _EVENTS.decode(message.data)]
         if found:
             yield found
@@ -152,7 +154,7 @@ async def tell(client: Client, subject: str, found: list[Event]) -> None:
 
 
 async def door(client: Client, port: int) -> None:
-    await client.jetstream().add_stream(name=STREAM, subjects=["bare.journal.*"], storage="file")
+    await ensure_stream(client, STREAM, ["bare.journal.*"], JOURNAL_BYTES_MAX)
     app = Door(client)
     await app.start()
     config = uvicorn.Config(
