@@ -42,6 +42,10 @@ READABLE: Final = {"allow_direct": True, "republish": {"src": ">", "dest": f"{ST
 """What reading needs of a stream (adapters.feed)."""
 
 
+class OldStream(Exception):
+    """The stream lacks what reading needs. Making it readable takes the admin: no service may change a stream."""
+
+
 class StreamState(msgspec.Struct, frozen=True):
     """How much is in a stream."""
 
@@ -66,20 +70,27 @@ async def _info(client: Client, name: str) -> dict[str, Any] | None:
 
 
 async def ensure_stream(client: Client, name: str, subjects: Sequence[str], max_bytes: int, replicas: int = 1) -> None:
-    """Make the stream when it is missing: on disk, nothing ever deleted or purged, full means refused. Unavailable.
-
-    A stream of an earlier release is changed so that it can be read by direct gets and from its feed.
-    """
-    found = await _config(client, name)
+    """Make the stream when it is missing: on disk, nothing ever deleted or purged, full means refused. Unavailable, OldStream."""
+    found = await _info(client, name)
     if found is None:
         await _make(client, "CREATE", name, _stream_config(name, subjects, max_bytes, replicas))
-    elif any(found.get(key) != value for key, value in READABLE.items()):
-        await _make(client, "UPDATE", name, found | READABLE)
+    elif not _is_readable(found["config"]):
+        raise OldStream(f"the stream {name} was made by an earlier release and cannot be read by this one: trade journal upgrade")
 
 
-async def _config(client: Client, name: str) -> dict[str, Any] | None:
-    answer = await _info(client, name)
-    return None if answer is None else dict(answer["config"])
+async def make_readable(client: Client, name: str) -> bool:
+    """Change a stream of an earlier release so that it can be read; False if it needs nothing. Only the admin may. Unavailable, Missing."""
+    found = await _info(client, name)
+    if found is None:
+        raise Missing(f"there is no stream {name}")
+    if _is_readable(found["config"]):
+        return False
+    await _make(client, "UPDATE", name, found["config"] | READABLE)
+    return True
+
+
+def _is_readable(config: Mapping[str, Any]) -> bool:
+    return all(config.get(key) == value for key, value in READABLE.items())
 
 
 async def _make(client: Client, verb: str, name: str, config: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from prometheus_client.core import Metric
 from adapters import bus
 from adapters.codec import decoder
 from adapters.controls import CONTROL_COMMITS, open_controls
-from adapters.jetstream import JetStreamJournal, StreamState, ensure_stream, stream_state
+from adapters.jetstream import JetStreamJournal, OldStream, StreamState, ensure_stream, stream_state
 from adapters.memory import MemoryOrderStore
 from adapters.natsmonitor import NotDurable, health_trouble, require_fsync
 from adapters.orderstore import SqliteOrderStore
@@ -121,7 +121,7 @@ async def durable_stream(
     except NotDurable as trouble:
         chassis.fail(f"{trouble}; or set journal.durability to relaxed, and lose orders in a power cut")
         await asyncio.Event().wait()
-    except Corrupt as trouble:
+    except (Corrupt, OldStream) as trouble:
         chassis.fail(str(trouble))
         await asyncio.Event().wait()
     chassis.spawn(_measure_room(chassis, client, name), "room of the journal")

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from adapters.clock import SystemClock
-from adapters.jetstream import JetStreamJournal, StreamState, stream_state
+from adapters.jetstream import JetStreamJournal, StreamState, make_readable, stream_state
 from adapters.watermark import DIRECTORY, FileWatermark
 from apps.cli import show
 from apps.cli.addresses import DATA_DIR, DATA_DIR_VARIABLE, find
@@ -61,6 +61,23 @@ def accept(
     subject = f"{VENUES}.{identifier(venue, 'a venue')}" if venue else f"{ORDERS}.{shard}"
     kept = FileWatermark(_directory(data_dir), subject)
     asyncio.run(_accept(find(data_dir, port_offset)["nats"], kept, subject, who or getpass.getuser(), reason))
+
+
+@app.command()
+def upgrade(data_dir: DataDir = None, port_offset: PortOffset = None) -> None:
+    """Make journals of a release before 0.2 readable for this one. `trade up` does it by itself; containers need it once."""
+    asyncio.run(_upgrade(find(data_dir, port_offset).as_admin("nats")))
+
+
+async def _upgrade(nats: str) -> None:
+    try:
+        async with connected(nats, "trade journal") as client:
+            for stream in STREAMS.values():
+                if await stream_state(client, stream) is not None:
+                    changed = await make_readable(client, stream)
+                    show.line(f"{stream} {'can be read now' if changed else 'needed nothing'}")
+    except Unavailable as error:
+        raise Unreachable(f"{str(error).rstrip('.')}.", START) from error
 
 
 def _directory(data_dir: Path | None) -> Path:

@@ -38,7 +38,7 @@ ANNOUNCED: Final = ("fills.>", "positions.>", "oms.orders.>", "ticks.>", "risk.c
 
 
 class Journal(NamedTuple):
-    """A stream with an account of its own. `maker` is the service that may make and change it; its commits come from `writer`."""
+    """A stream with an account of its own. `maker` is the service that may make it; its commits come from `writer`."""
 
     account: str
     stream: str
@@ -54,7 +54,9 @@ JOURNALS: Final = (
 )
 
 READS: Final = ("STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET")
-MAKES: Final = ("STREAM.CREATE", "STREAM.UPDATE")
+MAKES: Final = "STREAM.CREATE"
+CHANGES: Final = "STREAM.UPDATE"
+"""Only the admin may: a changed stream can lose messages."""
 MANY_ANSWERS: Final = "DIRECT.GET"
 
 
@@ -91,13 +93,13 @@ _READER: Final = _reading((CHECK,), ANNOUNCED, ORDERS, VENUES, CONTROLS)
 
 RIGHTS: Final[Mapping[str, Rights]] = {
     "oms": _reading(
-        ("oms.orders.>", CHECK, "venue.*.session.*", *_api(ORDERS, MAKES), *_answers("exeq", "risk", OPERATOR, ADMIN)),
+        ("oms.orders.>", CHECK, "venue.*.session.*", *_api(ORDERS, (MAKES,)), *_answers("exeq", "risk", OPERATOR, ADMIN)),
         ("oms.commands.*", "controls.obeyed.oms", *ANNOUNCED),
         ORDERS,
         CONTROLS,
     ),
     "risk": _reading(
-        ("controls.obeyed.*", "oms.commands.*", *_api(CONTROLS, MAKES), *_answers("oms", "exeq", OPERATOR, ADMIN), ANSWERS),
+        ("controls.obeyed.*", "oms.commands.*", *_api(CONTROLS, (MAKES,)), *_answers("oms", "exeq", OPERATOR, ADMIN), ANSWERS),
         (CHECK, DRY_CHECK, "risk.kill", *ANNOUNCED),
         ORDERS,
         CONTROLS,
@@ -109,7 +111,7 @@ RIGHTS: Final[Mapping[str, Rights]] = {
         CONTROLS,
     ),
     "live-gateway": _reading(
-        ("fills.>", "ticks.>", "prices.>", *_api(VENUES, MAKES), *_answers("oms", "exeq", OPERATOR, ADMIN)),
+        ("fills.>", "ticks.>", "prices.>", *_api(VENUES, (MAKES,)), *_answers("oms", "exeq", OPERATOR, ADMIN)),
         ("orders.>", "venue.*.session.*", *ANNOUNCED),
         VENUES,
     ),
@@ -159,7 +161,7 @@ def _account(
 def _journal_exports(journal: Journal) -> list[str]:
     everybody, bus = [BUS, READERS], [BUS]
     services = [(f"{JETSTREAM}.{verb}.{journal.stream}", verb, everybody) for verb in READS]
-    services += [(f"{JETSTREAM}.{verb}.{journal.stream}", verb, bus) for verb in MAKES]
+    services += [(f"{JETSTREAM}.{verb}.{journal.stream}", verb, bus) for verb in (MAKES, CHANGES)]
     exports = [
         f"{{service: {json.dumps(subject)}, accounts: {json.dumps(accounts)}{', response_type: stream' * (verb == MANY_ANSWERS)}}}"
         for subject, verb, accounts in services
@@ -179,7 +181,7 @@ def _makes() -> list[str]:
     return [
         _service(journal.account, f"{JETSTREAM}.{verb}.{journal.stream}", f"{API}.{verb}.{journal.stream}")
         for journal in JOURNALS
-        for verb in MAKES
+        for verb in (MAKES, CHANGES)
     ]
 
 

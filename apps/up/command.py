@@ -20,6 +20,7 @@ from apps.up.servers import Servers, embedded
 from apps.up.services import Choices, services
 from apps.up.supervisor import Supervisor
 from apps.up.trouble import CannotStart, Exit
+from apps.up.upgrade import upgrade
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 FIRST_ORDER = '{"symbol":"BTCUSDT","side":"buy","quantity":0.1,"price":45000,"type":"limit"}'
@@ -67,6 +68,8 @@ def _start(choices: Choices, screen: Screen, *, fresh: bool, yes: bool, only_ser
         if fresh:
             _wipe(choices.data_dir, ask=not yes and sys.stdin.isatty())
         keys.init(choices.secrets, guests=choices.guests)
+        for journal in upgrade(choices.data_dir, ports, choices.secrets):
+            screen.say(f"{journal} of an earlier release has an account of its own now")
         first = embedded(choices.data_dir, ports, with_questdb=questdb, secrets=choices.secrets)
         asyncio.run(_run([first, last], _addresses(servers, choices, last), choices, screen))
 

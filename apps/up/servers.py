@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.feed import API
-from apps.secrets.accounts import move_journals
 from apps.secrets.nats import JETSTREAM
 from apps.secrets.users import NATS_FILE, QUESTDB_FILE, VALKEY_FILE
 from apps.up.ports import HOST, ServerPorts
@@ -81,8 +80,6 @@ def nats(data_dir: Path, ports: ServerPorts, secrets: Path | None = None) -> Pro
     """nats-server with JetStream that fsyncs before it acknowledges. Without `secrets` (apps.secrets) everybody may do everything."""
     binary = _nats_binary()
     home = _made(data_dir / "nats")
-    if secrets:
-        move_journals(home)
     conf = NATS_CONF.format(
         host=HOST,
         ports=ports,

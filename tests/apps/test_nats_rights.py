@@ -1,5 +1,7 @@
 """Who may write what on NATS: every user x every question x every place for the answer, against a real nats-server with our accounts."""
 
+import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,14 +16,16 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from adapters import bus
-from adapters.feed import API, STORED
-from adapters.jetstream import ensure_stream, stream_state
+from adapters.feed import API, STORED, Feed
+from adapters.jetstream import OldStream, ensure_stream, make_readable, stream_state
 from apps.secrets import keys
-from apps.secrets.accounts import move_journals
-from apps.secrets.nats import ANNOUNCED, CHECK, DRY_CHECK, GUEST, JETSTREAM, JOURNALS, READERS, RIGHTS, WRITES, account_of
+from apps.secrets.nats import ANNOUNCED, CHECK, DRY_CHECK, GUEST, JETSTREAM, JOURNALS, ORDERS, READERS, RIGHTS, WRITES, account_of
 from apps.secrets.users import ADMIN, NATS_USERS, OPERATOR, READER
 from apps.up import servers
+from apps.up.ports import ServerPorts
+from apps.up.upgrade import upgrade
 from config import secrets
+from domain.ports import Unavailable
 from tests.live import LiveServer, live
 
 USERS: Final = (*NATS_USERS, *WRITES, GUEST)
@@ -241,28 +245,57 @@ async def test_a_user_subscribes_to_what_its_row_says(server: LiveServer, direct
         assert any(f'subscription to "{subject.lower()}"' in said for said in refused) == (subject not in own), subject
 
 
-async def test_a_store_of_the_release_before_is_moved_to_its_accounts(tmp_path: Path) -> None:
-    """That release had one account for all. Its commits are there afterwards, and the next one gets the next sequence."""
-    old = live(servers.nats, tmp_path)
-    client = await nats.connect(old.url)
+async def _written_before(url: str) -> None:
+    client = await nats.connect(url)
     for journal in JOURNALS:
         config = {"name": journal.stream, "subjects": [journal.subject], "storage": "file", "max_bytes": 2**24, "discard": "new"}
         await client.request(f"{JETSTREAM}.STREAM.CREATE.{journal.stream}", json.dumps(config | {"deny_delete": True}).encode(), timeout=5)
         await client.request(concrete(journal.subject), b"of before", timeout=5)
     await client.close()
+
+
+def test_a_store_of_the_release_before_is_upgraded(tmp_path: Path) -> None:
+    """That release had one account for all. Its commits are there afterwards, and the next one gets the next sequence."""
+    old = live(servers.nats, tmp_path)
+    asyncio.run(_written_before(old.url))
     old.stop()
     keys.init(tmp_path / "secrets", guests=True)
+    assert upgrade(tmp_path, ServerPorts.free(), tmp_path / "secrets") == [journal.stream for journal in JOURNALS]
+    assert upgrade(tmp_path, ServerPorts.free(), tmp_path / "secrets") == [], "once"
     new = live(partial(servers.nats, secrets=tmp_path / "secrets"), tmp_path)
     try:
-        assert move_journals(tmp_path / "nats") == [], "the start has moved them already"
-        for journal in JOURNALS:
-            async with (
-                connected(new, tmp_path / "secrets", journal.maker) as maker,
-                connected(new, tmp_path / "secrets", journal.writer) as writer,
-            ):
-                await ensure_stream(maker, journal.stream, [journal.subject], 2**24)
-                assert json.loads((await writer.request(concrete(journal.subject), b"and now", timeout=5)).data)["seq"] == 2
-                first = json.loads((await maker.request(f"{API}.STREAM.MSG.GET.{journal.stream}", b'{"seq":1}', timeout=5)).data)
-                assert first["message"]["data"] == "b2YgYmVmb3Jl"
+        asyncio.run(_carried_on(new, tmp_path / "secrets"))
     finally:
         new.stop()
+
+
+async def _carried_on(server: LiveServer, directory: Path) -> None:
+    for journal in JOURNALS:
+        async with connected(server, directory, journal.maker) as maker, connected(server, directory, journal.writer) as writer:
+            await ensure_stream(maker, journal.stream, [journal.subject], 2**24)
+            assert json.loads((await writer.request(concrete(journal.subject), b"and now", timeout=5)).data)["seq"] == 2
+            read: list[bytes] = []
+            async with contextlib.aclosing(Feed(maker, journal.stream, journal.subject, 0).batches()) as batches:
+                async for batch in batches:
+                    read += [message.data for _, message in batch]
+                    if len(read) == 2:
+                        break
+            assert read == [b"of before", b"and now"]
+
+
+async def test_a_stream_of_the_release_before_is_refused_by_its_service_and_changed_by_nobody_else(tmp_path: Path) -> None:
+    keys.init(tmp_path / "secrets", guests=True)
+    server = live(partial(servers.nats, secrets=tmp_path / "secrets"), tmp_path)
+    try:
+        async with connected(server, tmp_path / "secrets", "oms") as oms, connected(server, tmp_path / "secrets", ADMIN) as admin:
+            config = {"name": ORDERS, "subjects": ["oms.journal.*"], "storage": "file", "max_bytes": 2**24, "discard": "new"}
+            await oms.request(f"{API}.STREAM.CREATE.{ORDERS}", json.dumps(config).encode(), timeout=5)
+            with pytest.raises(OldStream, match="trade journal upgrade"):
+                await ensure_stream(oms, ORDERS, ["oms.journal.*"], 2**24)
+            with pytest.raises(Unavailable):
+                await make_readable(oms, ORDERS)
+            assert await make_readable(admin, ORDERS)
+            assert not await make_readable(admin, ORDERS)
+            await ensure_stream(oms, ORDERS, ["oms.journal.*"], 2**24)
+    finally:
+        server.stop()
