@@ -1,10 +1,10 @@
-"""Wall time for stamps. Order is told by sequence, never by this."""
+"""Wall time for stamps, steady time for spans. Order is told by sequence, never by either."""
 
 import time
 
 
 class SystemClock:
-    """Nanoseconds UTC, clamped so that it never goes back within a process. Port: domain.ports.Clock."""
+    """Port: domain.ports.Clock. `now_ns` never goes back within a process: after a jump back by an hour it stays the same for an hour."""
 
     def __init__(self) -> None:
         self._last = 0
@@ -12,3 +12,6 @@ class SystemClock:
     def now_ns(self) -> int:
         self._last = max(self._last, time.time_ns())
         return self._last
+
+    def monotonic_ns(self) -> int:
+        return time.monotonic_ns()

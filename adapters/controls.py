@@ -5,8 +5,9 @@ from typing import Final
 from nats.aio.client import Client
 
 from adapters.codec import CommitCodec
-from adapters.jetstream import JetStreamJournal, ensure_stream
+from adapters.jetstream import JetStreamJournal, ensure_stream, stream_state
 from domain.controls import ControlEvent
+from domain.ports import Missing
 
 STREAM: Final = "RISK_CONTROL"
 SUBJECTS: Final = ("risk.control.>",)
@@ -18,7 +19,13 @@ MAX_BYTES: Final = 64 * 2**20
 CONTROL_COMMITS: Final[CommitCodec[ControlEvent]] = CommitCodec(ControlEvent)
 
 
-async def open_controls(client: Client, replicas: int = 1, writer: Client | None = None) -> JetStreamJournal:
-    """The journal of controls, made when it is missing. Unavailable."""
+async def make_controls(client: Client, replicas: int = 1) -> None:
+    """Make the stream when it is missing. For risk alone, after it looked whether it had been there before. Unavailable."""
     await ensure_stream(client, STREAM, SUBJECTS, MAX_BYTES, replicas)
+
+
+async def open_controls(client: Client, writer: Client | None = None) -> JetStreamJournal:
+    """The journal of controls, to read or to write. Missing when there is no stream: only risk makes it. Unavailable."""
+    if await stream_state(client, STREAM) is None:
+        raise Missing(f"stream {STREAM}: stream not found")
     return await JetStreamJournal.open(client, writer=writer, stream=STREAM, subject=SUBJECT)

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import hashlib
 import json
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -15,9 +16,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from adapters import bus
-from adapters.chain import GENESIS, following, verified
+from adapters.chain import GENESIS, Reading, following, is_foreign, number
 from adapters.feed import API, STORED, Feed
-from domain.ports import Corrupt, Fenced, Head, Missing, Recorded, Unavailable
+from domain.events import Foreign
+from domain.ports import FOREIGN_MAX, Corrupt, Fenced, Head, Missing, Recorded, Unavailable
 
 log = structlog.get_logger()
 
@@ -46,6 +48,10 @@ class OldStream(Exception):
     """The stream lacks what reading needs. Making it readable takes the admin: no service may change a stream."""
 
 
+FOREIGN_SEEN: Final[dict[str, set[int]]] = {}
+"""Sequences of foreign messages that this process went past, by journal, for its metrics; at most FOREIGN_MAX of each."""
+
+
 class StreamState(msgspec.Struct, frozen=True):
     """How much is in a stream."""
 
@@ -67,6 +73,12 @@ async def _info(client: Client, name: str) -> dict[str, Any] | None:
     if answer["error"].get("err_code") == NO_STREAM:
         return None
     raise Unavailable(f"stream {name}: {answer['error'].get('description')}")
+
+
+async def stream_subjects(client: Client, name: str) -> Sequence[str]:
+    """The journals that a stream holds anything of; none when there is no such stream. Unavailable."""
+    answer = await _api(client, f"STREAM.INFO.{name}", {"subjects_filter": ">"})
+    return sorted(answer.get("state", {}).get("subjects") or ())
 
 
 async def ensure_stream(client: Client, name: str, subjects: Sequence[str], max_bytes: int, replicas: int = 1) -> None:
@@ -130,6 +142,13 @@ class JetStreamJournal:
         self._writer = secrets.token_hex(6)
         self._inbox = writer.new_inbox()
         self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._passed: dict[int, Foreign] = {}
+        self._foreign_end = (0, GENESIS)
+        """The last message when it was foreign, and the last commit before it."""
+
+    @property
+    def passed(self) -> Sequence[Foreign]:
+        return [self._passed[seq] for seq in sorted(self._passed)]
 
     @classmethod
     async def open(
@@ -153,13 +172,40 @@ class JetStreamJournal:
 
     async def head(self) -> Head:
         last = await self._get({"last_by_subj": self._subject})
-        return last[0].head if last else GENESIS
+        if last is None:
+            return GENESIS
+        return await self._commit_before(last[0]) if _is_foreign(*last) else last[0].head
+
+    async def _commit_before(self, last: Recorded) -> Head:
+        """The last commit before a foreign message, sought backwards. What was found is remembered: what is stored does not change."""
+        self._pass(_foreign(last))
+        known, head = self._foreign_end
+        at = last.head.seq
+        while at > known:
+            at -= 1
+            found = await self._get({"seq": at}) if at else None
+            if found is not None and not _is_foreign(*found):
+                head = found[0].head
+                break
+        self._foreign_end = (last.head.seq, head)
+        return head
+
+    async def foreign(self, after: Head) -> Sequence[Foreign]:
+        found: list[Foreign] = []
+        at = after.seq
+        while len(found) < FOREIGN_MAX:
+            message = await self._get({"seq": at + 1, "next_by_subj": self._subject})
+            if message is None or not _is_foreign(*message):
+                break
+            found.append(_foreign(message[0]))
+            at = message[0].head.seq
+        return found
 
     async def read(self, seq: int) -> Recorded | None:
         if seq < 1:
             return None
         found = await self._get({"seq": seq})
-        return found[0] if found else None
+        return found[0] if found and not _is_foreign(*found) else None
 
     async def append(self, payload: bytes, after: Head) -> Head:
         """Publish until the outcome is known: an ack, our own commit read back, or somebody else's in its place (Fenced)."""
@@ -201,31 +247,36 @@ class JetStreamJournal:
             return recorded.head
         if recorded.head.seq == after.seq:
             return None
+        if last is not None and _is_foreign(*last):
+            raise Fenced(f"sequence {recorded.head.seq} is no commit: something else than a writer put it there")
         raise Fenced(f"sequence {recorded.head.seq} was written by another writer ({found_id}), not {commit_id}")
 
     async def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[Recorded]]:
-        head = after
-        if until is not None and head.seq >= until:
+        reading = Reading(after)
+        if until is not None and reading.at >= until:
             return
         feed, empty = Feed(self._client, self._stream, self._subject, after.seq), 0
         async with contextlib.aclosing(feed.batches()) as batches:
             async for messages in batches:
                 recorded: list[Recorded] = []
                 for seq, message in messages:
-                    n, chain = _claimed(message.headers)
-                    if n > head.n + 1:
-                        await self._check_hole(head)
-                    head = verified(head, seq, n, chain, message.data)
-                    recorded.append(Recorded(head, message.data))
+                    commit_id, chain = _claimed(message.headers)
+                    if number(commit_id) > reading.head.n + 1:
+                        await self._check_hole(reading.head)
+                    found = reading.take(seq, commit_id, chain, message.data)
+                    if isinstance(found, Foreign):
+                        self._pass(found)
+                    else:
+                        recorded.append(found)
                     if seq == until:
                         break
                 if recorded:
                     yield recorded
-                if until is not None and head.seq >= until:
+                if until is not None and reading.at >= until:
                     return
-                empty = 0 if recorded else empty + 1
+                empty = 0 if messages else empty + 1
                 if empty and (until is not None or empty % LOOK_BEHIND_EVERY == 0):
-                    await self._check_end(head, until)
+                    await self._check_end(reading.head, until)
 
     async def _check_hole(self, head: Head) -> None:
         """The reading jumped. When the leader has the commit in between, it was only lost on the way: read again. Unavailable."""
@@ -242,8 +293,21 @@ class JetStreamJournal:
 
     async def _next(self, head: Head) -> Head | None:
         """The first commit behind `head` that the leader has. None when it has none, or cannot read it. Unavailable."""
-        found = await self._get({"seq": head.seq + 1, "next_by_subj": self._subject})
-        return found[0].head if found else None
+        at = head.seq
+        while (found := await self._get({"seq": at + 1, "next_by_subj": self._subject})) is not None:
+            if not _is_foreign(*found):
+                return found[0].head
+            at = found[0].head.seq
+        return None
+
+    def _pass(self, found: Foreign) -> None:
+        """Name a foreign message once in this process."""
+        seen = FOREIGN_SEEN.setdefault(self._subject, set())
+        if found.seq not in seen and len(seen) < FOREIGN_MAX:
+            seen.add(found.seq)
+            log.error("a message in the journal is no commit and is passed", journal=self._subject, sequence=found.seq, sha256=found.sha256)
+        if len(self._passed) < FOREIGN_MAX:
+            self._passed[found.seq] = found
 
     async def _publish(self, payload: bytes, headers: dict[str, str], timeout_s: float) -> dict[str, Any]:
         token = secrets.token_hex(8)
@@ -276,9 +340,11 @@ class JetStreamJournal:
             kind = Missing if answer["error"].get("err_code") == NO_STREAM else Unavailable
             raise kind(f"stream {self._stream}: {answer['error'].get('description')}")
         message = answer["message"]
+        if message["subject"] != self._subject:
+            return None  # the stream is shared with other journals
         headers = _headers(base64.b64decode(message.get("hdrs", "")))
         commit_id = headers.get(COMMIT_ID, "")
-        head = Head(int(message["seq"]), _number(commit_id), headers.get(CHAIN, ""))
+        head = Head(int(message["seq"]), number(commit_id), headers.get(CHAIN, ""))
         return Recorded(head, base64.b64decode(message.get("data", ""))), commit_id
 
 
@@ -292,16 +358,18 @@ async def _api(client: Client, what: str, body: dict[str, object], timeout_s: fl
     return answer
 
 
-def _claimed(headers: Mapping[str, str] | None) -> tuple[int, str]:
-    """The number and the chain value that a commit says it has."""
+def _claimed(headers: Mapping[str, str] | None) -> tuple[str, str]:
+    """The id and the chain value that a message says it has as a commit."""
     known = headers or {}
-    return _number(known.get(COMMIT_ID, "")), known.get(CHAIN, "")
+    return known.get(COMMIT_ID, ""), known.get(CHAIN, "")
 
 
-def _number(commit_id: str) -> int:
-    """The n of a commit, first part of its id; -1 (which never verifies) when it is not one of ours."""
-    n = commit_id.partition("-")[0]
-    return int(n) if n.isdecimal() else -1
+def _is_foreign(recorded: Recorded, commit_id: str) -> bool:
+    return is_foreign(commit_id, recorded.head.chain)
+
+
+def _foreign(recorded: Recorded) -> Foreign:
+    return Foreign(recorded.head.seq, hashlib.sha256(recorded.payload).hexdigest())
 
 
 def _headers(raw: bytes) -> dict[str, str]:

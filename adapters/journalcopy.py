@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from base64 import b64decode, b64encode
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from adapters.chain import GENESIS, verified
+from adapters.chain import GENESIS, Reading
 from adapters.feed import Feed, subject_of
 from adapters.jetstream import CHAIN, COMMIT_ID, stream_state
 from domain.ports import Corrupt, Head, Unavailable
@@ -21,30 +22,41 @@ AT_ONCE: Final = 100
 ACK_TIMEOUT_S: Final = 30.0
 
 
-class Copied(msgspec.Struct, frozen=True):
-    """One commit as it stands in its stream. `data` is its text, byte for byte."""
+class Copied(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One message as it is in its stream. `data` is its text, byte for byte; `base64` is in its place when the bytes are no text.
+
+    A foreign message is copied too, without its headers: the commits behind it keep their sequences.
+    """
 
     seq: int
     subject: str
     id: str
     chain: str
     data: str
+    base64: str = ""
+
+    @property
+    def payload(self) -> bytes:
+        return b64decode(self.base64) if self.base64 else self.data.encode()
 
 
 class Chains:
     """The last commit of each subject of one stream; the next must follow from it."""
 
     def __init__(self) -> None:
-        self.heads: dict[str, Head] = {}
+        self._readings: dict[str, Reading] = {}
         self.seq = 0
+
+    @property
+    def heads(self) -> dict[str, Head]:
+        return {subject: reading.head for subject, reading in self._readings.items()}
 
     def take(self, message: Copied) -> None:
         """Corrupt when it is not the next one, or not what its chain says."""
         if message.seq != self.seq + 1:
             raise Corrupt(f"sequence {self.seq + 1} is missing, {message.seq} follows {self.seq}")
-        n = message.id.partition("-")[0]
-        head = self.heads.get(message.subject, GENESIS)
-        self.heads[message.subject] = verified(head, message.seq, int(n) if n.isdecimal() else -1, message.chain, message.data.encode())
+        reading = self._readings.setdefault(message.subject, Reading(GENESIS))
+        reading.take(message.seq, message.id, message.chain, message.payload)
         self.seq = message.seq
 
 
@@ -74,9 +86,9 @@ async def into(client: Client, messages: Sequence[Copied]) -> None:
 
 
 async def _put(client: Client, message: Copied) -> None:
-    headers = {COMMIT_ID: message.id, CHAIN: message.chain}
+    headers = {name: value for name, value in ((COMMIT_ID, message.id), (CHAIN, message.chain)) if value} or None
     try:
-        reply = await client.request(message.subject, message.data.encode(), timeout=ACK_TIMEOUT_S, headers=headers)
+        reply = await client.request(message.subject, message.payload, timeout=ACK_TIMEOUT_S, headers=headers)
     except (TimeoutError, OSError, nats.errors.Error) as error:
         raise Unavailable(f"sequence {message.seq} was not taken: {str(error) or type(error).__name__}", unknown=True) from error
     ack: dict[str, Any] = json.loads(reply.data)
@@ -88,4 +100,8 @@ async def _put(client: Client, message: Copied) -> None:
 
 def _copied(seq: int, message: Msg) -> Copied:
     headers = message.headers or {}
-    return Copied(seq, subject_of(message), headers.get(COMMIT_ID, ""), headers.get(CHAIN, ""), message.data.decode())
+    where = (seq, subject_of(message), headers.get(COMMIT_ID, ""), headers.get(CHAIN, ""))
+    try:
+        return Copied(*where, message.data.decode())
+    except UnicodeDecodeError:
+        return Copied(*where, "", b64encode(message.data).decode())

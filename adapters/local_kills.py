@@ -32,23 +32,29 @@ class LocalKills:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def stamp(self) -> int:
-        """Changes when a file comes or goes."""
+    def prepare(self) -> None:
+        """Make the directory if it is missing, so that from now on its absence means trouble. Unavailable."""
         try:
-            return self._directory.stat().st_mtime_ns
-        except OSError:
-            return 0
+            self._directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(f"{self._directory} cannot be made: {error.strerror}") from error
 
     def load(self) -> dict[str, LocalKill]:
-        """By scope. A file that cannot be read was meant to stop something, and nobody knows what: it stops everything."""
-        return {kill.scope: kill for file in sorted(self._directory.glob(f"*{SUFFIX}")) for kill in _read(file)}
+        """By scope. A file that cannot be read was meant to stop something, and it is not known what: it stops everything.
+
+        Unavailable when the directory cannot be listed, also when it is missing: then it is not known what was thrown.
+        """
+        try:
+            names = sorted(name for name in os.listdir(self._directory) if name.endswith(SUFFIX))
+        except OSError as error:
+            raise Unavailable(f"{self._directory} cannot be read: {error.strerror}") from error
+        return {kill.scope: kill for name in names for kill in _read(self._directory / name)}
 
     def keep(self, kill: LocalKill) -> None:
-        """On the disk when it returns. Unavailable."""
+        """On the disk when it returns. Unavailable, also when the directory is missing: see `prepare`."""
         file = self._directory / (hashlib.sha256(kill.scope.encode()).hexdigest()[:32] + SUFFIX)
         fresh = file.with_name(f"{file.name}.{os.getpid()}")
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
             with fresh.open("wb") as out:
                 out.write(msgspec.json.encode(kill))
                 out.flush()
@@ -72,9 +78,9 @@ class LocalKills:
 def _read(file: Path) -> Iterator[LocalKill]:
     try:
         yield msgspec.json.decode(file.read_bytes(), type=LocalKill)
-    except FileNotFoundError:
-        return
     except (OSError, ValueError) as error:
+        if not os.path.lexists(file):
+            return  # removed since it was listed; a link that leads nowhere is still there
         yield LocalKill(scope=ALL, who="exeq", reason=f"{file.name} cannot be read: {error}"[:200], at=0)
 
 

@@ -2,20 +2,36 @@
 
 import asyncio
 import contextlib
+import hashlib
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from typing import Final
 
 import msgspec
 
-from adapters.chain import GENESIS, following, verified
+from adapters.chain import GENESIS, Reading, following
 from adapters.codec import decoder
+from domain.events import Foreign
 from domain.order import Order
-from domain.ports import Acceptance, EventRow, Fenced, Head, Recorded, StoredOrders, StoredPicture, Unavailable
+from domain.owner import NO_OWNER, Owner
+from domain.ports import (
+    FOREIGN_MAX,
+    Acceptance,
+    EventRow,
+    Fenced,
+    Head,
+    Recorded,
+    StoredOrders,
+    StoredPicture,
+    Unavailable,
+)
 from domain.position import Position
 from domain.projections import FillRow, OrderEventRow, Owners, fill_row, table_rows
 from domain.values import IDENTIFIER, SYMBOL, rfc3339
 
 _ORDER = decoder(Order)
+NO_COMMIT: Final = -1
+"""The number of a message that is no commit."""
 
 
 class MemoryLog:
@@ -32,29 +48,51 @@ class MemoryLog:
         self.arrived.set()
         self.arrived = asyncio.Event()
 
+    def put_foreign(self, payload: bytes) -> None:
+        """A message that no writer made: it has a sequence, and neither number nor chain value."""
+        self.store(Head(len(self.commits) + 1, NO_COMMIT), payload)
+
+    @property
+    def last(self) -> int:
+        """The sequence of the last message."""
+        return self.commits[-1][0].seq if self.commits else 0
+
 
 class MemoryJournal:
     """The journal's promises without a server. Two of them on one MemoryLog contend like two writers. Port: Journal."""
 
     def __init__(self, shared: MemoryLog | None = None) -> None:
         self.log = shared or MemoryLog()
+        self._passed: dict[int, Foreign] = {}
+
+    @property
+    def passed(self) -> Sequence[Foreign]:
+        return [self._passed[seq] for seq in sorted(self._passed)][:FOREIGN_MAX]
 
     async def head(self) -> Head:
         self._check_up()
-        return self.log.commits[-1][0] if self.log.commits else GENESIS
+        return next((head for head, _ in reversed(self.log.commits) if head.n != NO_COMMIT), GENESIS)
+
+    async def foreign(self, after: Head) -> Sequence[Foreign]:
+        self._check_up()
+        found: list[Foreign] = []
+        for head, payload in self.log.commits[after.seq :]:
+            if head.n != NO_COMMIT or len(found) == FOREIGN_MAX:
+                break
+            found.append(Foreign(head.seq, hashlib.sha256(payload).hexdigest()))
+        return found
 
     async def read(self, seq: int) -> Recorded | None:
         self._check_up()
-        if not 1 <= seq <= len(self.log.commits):
+        if not 1 <= seq <= len(self.log.commits) or self.log.commits[seq - 1][0].n == NO_COMMIT:
             return None
         return Recorded(*self.log.commits[seq - 1])
 
     async def append(self, payload: bytes, after: Head) -> Head:
         self._check_up()
-        last = await self.head()
-        if last.seq != after.seq:
-            raise Fenced(f"sequence {last.seq} was written by another writer")
-        head = Head(last.seq + 1, last.n + 1, following(last, payload))
+        if self.log.last != after.seq:
+            raise Fenced(f"sequence {self.log.last} was written by another writer")
+        head = Head(after.seq + 1, after.n + 1, following(after, payload))
         self.log.store(head, payload)
         await asyncio.sleep(0)
         if self.log.acks_to_lose:
@@ -63,17 +101,20 @@ class MemoryJournal:
         return head
 
     async def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[Recorded]]:
-        head = after
-        while until is None or head.seq < until:
+        reading = Reading(after)
+        while until is None or reading.at < until:
             self._check_up()
             arrived = self.log.arrived
             batch = []
-            for stored, payload in self.log.commits[head.seq : until]:
-                head = verified(head, stored.seq, stored.n, stored.chain, payload)
-                batch.append(Recorded(head, payload))
+            for stored, payload in self.log.commits[reading.at : until]:
+                found = reading.take(stored.seq, "" if stored.n == NO_COMMIT else f"{stored.n}-memory", stored.chain, payload)
+                if isinstance(found, Foreign):
+                    self._passed[found.seq] = found
+                else:
+                    batch.append(found)
             if batch:
                 yield batch
-            else:
+            elif until is None or reading.at < until:
                 await arrived.wait()
 
     def _check_up(self) -> None:
@@ -195,16 +236,16 @@ class MemoryOrderStore:
 
     def __init__(self) -> None:
         self._orders: dict[str, bytes] = {}
-        self._meta: tuple[int, Head, dict[str, int]] | None = None
+        self._meta: tuple[int, Head, dict[str, int], Owner] | None = None
         self.down = False
 
     def load(self) -> StoredOrders | None:
         if self._meta is None:
             return None
         orders = [_stored(body) for body in self._orders.values()]
-        checkpoint, head, report_seqs = self._meta
+        checkpoint, head, report_seqs, owner = self._meta
         counts = Counter(str(order.status) for order in orders)
-        return StoredOrders(checkpoint, head, dict(report_seqs), [order for order in orders if not order.closed], dict(counts))
+        return StoredOrders(checkpoint, head, dict(report_seqs), [order for order in orders if not order.closed], dict(counts), owner)
 
     def clear(self) -> None:
         self._orders, self._meta = {}, None
@@ -226,13 +267,15 @@ class MemoryOrderStore:
         if self._meta is None:
             yield None
             return
-        checkpoint, head, _ = self._meta
+        checkpoint, head, *_ = self._meta
         yield StoredPicture(checkpoint, head, ((order_id, _stored(body)) for order_id, body in sorted(self._orders.items())))
 
-    def save(self, rows: Sequence[tuple[Order, bytes]], *, checkpoint: int, head: Head, report_seqs: dict[str, int]) -> None:
+    def save(
+        self, rows: Sequence[tuple[Order, bytes]], *, checkpoint: int, head: Head, report_seqs: dict[str, int], owner: Owner = NO_OWNER
+    ) -> None:
         self._check_up()
         self._orders.update((order.order_id, body) for order, body in rows)
-        self._meta = (checkpoint, head, dict(report_seqs))
+        self._meta = (checkpoint, head, dict(report_seqs), owner)
 
     def close(self) -> None:
         """Nothing to let go of."""

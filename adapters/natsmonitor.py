@@ -4,6 +4,7 @@ import asyncio
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from domain.ports import Unavailable
@@ -17,19 +18,50 @@ class NotDurable(Exception):
     """The server would acknowledge what a power cut takes back."""
 
 
-async def require_fsync(monitor_url: str) -> None:
-    """NotDurable when the server is too old or does not sync every message; Unavailable when it does not say."""
-    told = await asyncio.to_thread(_varz, monitor_url)
+async def require_fsync(monitor_urls: Sequence[str]) -> list[str]:
+    """NotDurable when a server of the cluster is too old, does not sync every message, or is not among these; Unavailable when fewer
+    than a majority answer. Returns those that did not answer: they may not come back otherwise than the others.
+    """
+    answers = await asyncio.gather(*(asyncio.to_thread(_varz, url) for url in monitor_urls), return_exceptions=True)
+    silent = [(url, answer) for url, answer in zip(monitor_urls, answers, strict=True) if isinstance(answer, BaseException)]
+    for _, trouble in silent:
+        if not isinstance(trouble, Unavailable) or 2 * (len(answers) - len(silent)) <= len(answers):
+            raise trouble
+    names = set[str]()
+    for answer in answers:
+        if not isinstance(answer, BaseException):
+            _check(answer)
+            names.add(str(answer.get("server_id", "")))
+            size = int(answer.get("jetstream", {}).get("meta", {}).get("cluster_size", 1))
+            if len(monitor_urls) < size:
+                raise NotDurable(
+                    f"the cluster has {size} servers and {len(monitor_urls)} of them can be asked whether they sync: "
+                    "name the monitoring address of each in nats.monitor_urls"
+                )
+    if len(names) + len(silent) < len(monitor_urls):
+        raise NotDurable("two addresses of nats.monitor_urls are of the same server")
+    return [url for url, _ in silent]
+
+
+async def require_fsync_of(monitor_url: str) -> None:
+    """As `require_fsync`, for one server of a cluster. NotDurable, Unavailable."""
+    _check(await asyncio.to_thread(_varz, monitor_url))
+
+
+def _check(told: Mapping[str, Any]) -> None:
+    name = f"nats-server {told.get('server_name', '')}".strip()
     version = str(told.get("version", ""))
     if _parts(version) < VERSION_MIN:
-        raise NotDurable(f"nats-server {version} is older than {'.'.join(map(str, VERSION_MIN))}")
+        raise NotDurable(f"{name} has version {version}, older than {'.'.join(map(str, VERSION_MIN))}")
     if not told.get("jetstream", {}).get("config", {}).get("sync_always"):
-        raise NotDurable("nats-server does not fsync each message: set jetstream { sync_interval: always }")
+        raise NotDurable(f"{name} does not fsync each message: set jetstream {{ sync_interval: always }}")
 
 
-async def health_trouble(monitor_url: str) -> str | None:
-    """None while nats-server calls itself healthy; else what it says. A full or damaged store shows here before anywhere else."""
-    return await asyncio.to_thread(_healthz, monitor_url)
+async def health_trouble(*monitor_urls: str) -> str | None:
+    """None while a majority of the servers call themselves healthy; else what one says. A full or damaged store shows here first."""
+    said = await asyncio.gather(*(asyncio.to_thread(_healthz, url) for url in monitor_urls))
+    troubles = [trouble for trouble in said if trouble is not None]
+    return troubles[0] if 2 * len(troubles) >= len(said) else None
 
 
 def _healthz(monitor_url: str) -> str | None:

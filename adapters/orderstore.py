@@ -1,6 +1,7 @@
 """Orders on disk beside the journal: a projection that oms keeps for itself, so that closed orders need no memory and a restart is short.
 
-Lost or damaged, it is thrown away and made again from the journal. Every row has a checksum, and the file says which journal it belongs to.
+Lost or damaged, it is thrown away and made again from the journal. Every row has a checksum over all its columns, and the file says which
+journal it belongs to. A file of another schema is made again too.
 """
 
 import contextlib
@@ -19,12 +20,13 @@ import structlog
 from adapters.codec import encode
 from domain.lifecycle import CLOSED
 from domain.order import Order
+from domain.owner import NO_OWNER, Owner
 from domain.ports import Corrupt, Head, StoredOrders, StoredPicture, Unavailable
 from domain.sharing import Shared
 
 log = structlog.get_logger()
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 BUSY_MS: Final = 2000
 TABLES: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -44,11 +46,11 @@ ON CONFLICT (order_id) DO UPDATE SET status = excluded.status, closed = excluded
 ROWS_AT_ONCE: Final = 64
 """In one statement: between two statements the interpreter's lock changes hands, and the loop beside has to wait for it."""
 PUT_MANY: Final = PUT.replace(ROW, ",".join([ROW] * ROWS_AT_ONCE))
-FIND: Final = "SELECT body, checksum FROM orders WHERE order_id = ?"
-OPEN: Final = "SELECT body, checksum FROM orders WHERE closed = 0"
-PICTURE: Final = """
-SELECT order_id, account, client_order_id, symbol, status, closed, created_at, body, checksum FROM orders ORDER BY order_id
-"""
+SELECT: Final = "SELECT order_id, account, client_order_id, symbol, status, closed, created_at, body, checksum FROM orders"
+FIND: Final = f"{SELECT} WHERE order_id = ?"
+OPEN: Final = f"{SELECT} WHERE closed = 0"
+ALL: Final = f"{SELECT} NOT INDEXED"
+PICTURE: Final = f"{SELECT} ORDER BY order_id"
 FILTERS: Final = ("account", "status", "symbol", "client_order_id")
 
 _ORDER: Final = msgspec.json.Decoder(Order)
@@ -68,14 +70,22 @@ class SqliteOrderStore:
         self._writing = threading.Lock()
         self._reading = threading.Lock()
         self._saving = False
+        self._checked = False
 
     def load(self) -> StoredOrders | None:
-        """What a restart begins with; None when there is nothing, or nothing that verifies (said in the log)."""
+        """What a restart begins with; None when there is nothing, or nothing that verifies (said in the log).
+
+        The first time in a process every row is looked at: one whose status was changed is in none of the places where it is sought.
+        """
         try:
             with self._trouble():
                 meta = dict(self._read().execute("SELECT name, value FROM meta").fetchall())
                 if int(meta.get("schema", 0)) != SCHEMA:
                     return None
+                if not self._checked:
+                    for row in self._read().execute(ALL):
+                        _check(row)
+                    self._checked = True
                 shared = Shared()
                 orders = [shared.order(_verified(row)) for row in self._read().execute(OPEN)]
                 counts = self._read().execute("SELECT status, count(*) FROM orders GROUP BY status").fetchall()
@@ -85,6 +95,7 @@ class SqliteOrderStore:
                     report_seqs=json.loads(meta["report_seqs"]),
                     open=orders,
                     counts=dict(counts),
+                    owner=msgspec.json.decode(meta.get("owner", "{}"), type=Owner),
                 )
         except (Damaged, Unavailable, KeyError, ValueError) as trouble:
             log.warning("the order store does not verify and is made again from the journal", file=self._file.name, reason=str(trouble))
@@ -116,9 +127,7 @@ class SqliteOrderStore:
         connection = self._connect()
         try:
             with self._trouble():
-                found = connection.execute(
-                    f"SELECT body, checksum FROM orders{where} ORDER BY created_at DESC, order_id DESC LIMIT ?", [*values, limit]
-                )
+                found = connection.execute(f"{SELECT}{where} ORDER BY created_at DESC, order_id DESC LIMIT ?", [*values, limit])
                 return [_verified(row) for row in found]
         except Damaged as damage:
             raise Unavailable(f"the order store is damaged: {damage}") from damage
@@ -146,17 +155,20 @@ class SqliteOrderStore:
             except sqlite3.DatabaseError as damage:
                 raise Corrupt(f"{self._file.name} is damaged: {damage}") from damage
 
-    def save(self, rows: Sequence[tuple[Order, bytes]], *, checkpoint: int, head: Head, report_seqs: dict[str, int]) -> None:
+    def save(
+        self, rows: Sequence[tuple[Order, bytes]], *, checkpoint: int, head: Head, report_seqs: dict[str, int], owner: Owner = NO_OWNER
+    ) -> None:
         """Orders as they stand, and how far into the journal that goes, in one transaction. Unavailable."""
         meta = {"schema": str(SCHEMA), "checkpoint": str(checkpoint), "head": encode(head).decode(), "report_seqs": json.dumps(report_seqs)}
+        meta["owner"] = encode(owner).decode()
         with self._writing, self._trouble(), self._looked_at_anew():
             connection = self._write()
             with connection:
-                columns = [_columns(order, body) for order, body in rows]
-                rest = len(columns) % ROWS_AT_ONCE
-                for first in range(rest, len(columns), ROWS_AT_ONCE):
-                    connection.execute(PUT_MANY, [*chain.from_iterable(columns[first : first + ROWS_AT_ONCE])])
-                connection.executemany(PUT, columns[:rest])
+                put = [columns(order, body) for order, body in rows]
+                rest = len(put) % ROWS_AT_ONCE
+                for first in range(rest, len(put), ROWS_AT_ONCE):
+                    connection.execute(PUT_MANY, [*chain.from_iterable(put[first : first + ROWS_AT_ONCE])])
+                connection.executemany(PUT, put[:rest])
                 connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
 
     @contextlib.contextmanager
@@ -213,34 +225,42 @@ class SqliteOrderStore:
             raise Unavailable(f"{self._file.name}: {error}") from error
 
 
-def _columns(order: Order, body: bytes) -> tuple[Any, ...]:
-    return (
+def columns(order: Order, body: bytes) -> tuple[Any, ...]:
+    """A row of the table, its checksum last."""
+    named = (
         order.order_id,
         order.account,
         order.client_order_id,
         order.symbol,
         str(order.status),
-        order.status in CLOSED,
+        int(order.status in CLOSED),
         order.created_at,
-        body,
-        zlib.crc32(body),
     )
+    return (*named, body, _checksum(named, body))
+
+
+def _checksum(named: tuple[Any, ...], body: bytes) -> int:
+    """Over the body and the columns by which it is found: SQLite gives them back as they were put in, texts and integers."""
+    return zlib.crc32(body, zlib.crc32(repr(named).encode()))
 
 
 def _pictured(row: tuple[Any, ...]) -> tuple[str, Order | None]:
     """Columns beside the body are what lists are made from: they must say the same."""
-    *columns, body, checksum = row
     try:
-        order = _verified((body, checksum))
+        order = _verified(row)
     except (Damaged, ValueError):
         return row[0], None
-    return row[0], order if _columns(order, body) == (*columns, body, checksum) else None
+    return row[0], order if columns(order, row[-2]) == row else None
 
 
-def _verified(row: tuple[bytes, int]) -> Order:
-    body, checksum = row
-    if not isinstance(body, bytes) or zlib.crc32(body) != checksum:
+def _check(row: tuple[Any, ...]) -> None:
+    *named, body, checksum = row
+    if not isinstance(body, bytes) or _checksum(tuple(named), body) != checksum:
         raise Damaged("a row's checksum is wrong")
-    order = _ORDER.decode(body)
+
+
+def _verified(row: tuple[Any, ...]) -> Order:
+    _check(row)
+    order = _ORDER.decode(row[-2])
     order.commit = 0
     return order

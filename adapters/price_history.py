@@ -33,7 +33,8 @@ QUESTDB_TABLE: Final = """
 CREATE TABLE IF NOT EXISTS daily_closes (timestamp TIMESTAMP, symbol SYMBOL, close DECIMAL(38,12), source SYMBOL)
 timestamp(timestamp) PARTITION BY YEAR WAL DEDUP UPSERT KEYS(timestamp, symbol)
 """
-QUESTDB_PUT: Final = "INSERT INTO daily_closes VALUES ($1, $2, CAST($3 AS DECIMAL(38,12)), $4)"
+# The number as text, or one that is too large would be cut without a word (adapters/questdb.py).
+QUESTDB_PUT: Final = "INSERT INTO daily_closes VALUES ($1, $2, CAST($3::VARCHAR AS DECIMAL(38,12)), $4)"
 QUESTDB_RECENT: Final = "SELECT timestamp, symbol, close, source FROM daily_closes WHERE symbol = $1 ORDER BY timestamp DESC LIMIT $2"
 QUESTDB_REAL: Final = "SELECT DISTINCT symbol FROM daily_closes WHERE source != $1"
 QUESTDB_WAITING: Final = "SELECT count() FROM wal_tables() WHERE name = 'daily_closes' AND sequencerTxn > writerTxn"
@@ -64,7 +65,7 @@ class QuestDbPrices:
 
     async def write(self, closes: Sequence[DailyClose]) -> None:
         """Returns when they can be read."""
-        rows = [(EPOCH + close.day * ONE_DAY, close.symbol, close.price, close.source) for close in closes]
+        rows = [(EPOCH + close.day * ONE_DAY, close.symbol, plain(close.price), close.source) for close in closes]
         async with self._query() as connection:
             await connection.executemany(QUESTDB_PUT, rows)
             for _ in range(VISIBLE_LOOKS_MAX):

@@ -1,19 +1,21 @@
-"""The fills tables in QuestDB: written by its own client over HTTP (ILP), read by bind parameters over the PostgreSQL wire.
+"""The fills tables in QuestDB, written and read over the PostgreSQL wire with bind parameters.
 
-Why ILP, what it costs and what it needs is in docs/decisions.md, "How fills reach QuestDB".
+QuestDB's HTTP only reads, because it has one user for all. What that costs is in docs/decisions.md, "How fills reach QuestDB".
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine, Sequence
+import itertools
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final, TypeAlias
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import asyncpg
+import msgspec
 import structlog
 from asyncpg.pool import PoolConnectionProxy
-from questdb import Protocol, QuestDBError, Sender, TimestampNanos
 
 from domain.ports import EventRow, Unavailable
 from domain.projections import FillRow, OrderEventRow, Owners, fill_row, table_rows
@@ -25,12 +27,12 @@ OVERLAP: Final = 1000
 """Commits written again after a start or trouble: QuestDB does not fsync by default, so its host may lose the latest rows."""
 RECENT_ROWS: Final = 100_000
 """Where the highest sequence is looked for: rows are in the order of time, which is nearly that of the journal."""
-WRITE_TIMEOUT_MS: Final = 10_000
+WRITE_TIMEOUT_S: Final = 30.0
+"""For all rows of one table in one write."""
 QUERY_TIMEOUT_S: Final = 10.0
 CONNECT_TIMEOUT_S: Final = 3.0
 READERS_MAX: Final = 4
 ASK_MANY: Final = 500
-ILP_WITH_DECIMALS: Final = 3
 
 EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 (QuestDB's TIMESTAMP has no zone: it is UTC)
 
@@ -47,6 +49,12 @@ CREATE TABLE IF NOT EXISTS order_events (
   timestamp TIMESTAMP, order_id VARCHAR, account SYMBOL, symbol SYMBOL, type SYMBOL, status SYMBOL, seq LONG, "index" INT, detail VARCHAR
 ) timestamp(timestamp) PARTITION BY DAY WAL DEDUP UPSERT KEYS(timestamp, order_id, seq, "index")
 """
+# Numbers go as text, which QuestDB refuses when it does not fit the column. A NUMERIC that is too large it would cut silently (9.3.4).
+PUT_FILL: Final = """
+INSERT INTO fills VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
+  CAST($9::VARCHAR AS DECIMAL(38,12)), CAST($10::VARCHAR AS DECIMAL(38,12)), CAST($11::VARCHAR AS DECIMAL(76,36)), $12, $13)
+"""
+PUT_EVENT: Final = "INSERT INTO order_events VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 STANDING: Final = "SELECT count() FROM tables() WHERE table_name IN ('fills', 'order_events') AND dedup AND NOT table_suspended"
 HIGHEST: Final = f"SELECT max(seq) FROM (SELECT seq FROM order_events LIMIT -{RECENT_ROWS})"
 OWNERS: Final = "SELECT order_id, account, symbol FROM order_events WHERE type = 'OrderSubmitted' AND order_id IN "
@@ -59,17 +67,17 @@ HOLDS_FILL: Final = "SELECT count() FROM fills WHERE timestamp = $1 AND exec_id 
 NEWEST: Final = " ORDER BY timestamp DESC, seq DESC, exec_id DESC LIMIT "
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+_numbers = itertools.count(1)
+Rows: TypeAlias = Sequence[FillRow] | Sequence[OrderEventRow]
 
 
 class QuestDbFills:
     """Port: domain.ports.Fills. Rows can be read about a tenth of a second after `write` has returned."""
 
-    def __init__(self, http_url: str, pg_url: str) -> None:
-        self._http = urlsplit(http_url)
+    def __init__(self, pg_url: str) -> None:
         self._pg_url = pg_url
         self._owners = Owners()
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
-        self._sender: Sender | None = None
         self._writing = asyncio.Lock()
         self._connected = False
 
@@ -82,10 +90,9 @@ class QuestDbFills:
     async def close(self) -> None:
         """Waits for a write under way."""
         async with self._writing:
-            self._hang_up()
-        if self._pool is not None:
-            self._pool.terminate()
-            self._pool = None
+            if self._pool is not None:
+                self._pool.terminate()
+                self._pool = None
 
     async def ping(self) -> None:
         async with self._query() as connection:
@@ -107,17 +114,20 @@ class QuestDbFills:
             await connection.execute("TRUNCATE TABLE fills")
 
     async def write(self, rows: Sequence[EventRow]) -> None:
-        """Fills before events: the checkpoint, which is read from the events, never runs ahead of the fills."""
-        async with self._writing:
-            async with self._query() as connection:
-                await _standing(connection)
-                await self._learn(connection, self._owners.missing(rows))
+        """Fills before events: the checkpoint, which is read from the events, never runs ahead of the fills.
+
+        Each table takes its rows in one transaction. Interrupted, it may have taken them all the same: writing them again changes nothing.
+        """
+        async with self._writing, self._query() as connection:
+            await _standing(connection)
+            await self._learn(connection, self._owners.missing(rows))
             fills, events = table_rows(rows, self._owners)
             try:
-                await _to_the_end(asyncio.to_thread(self._send, fills, events))
-            except QuestDBError as error:
-                self._hang_up()
-                raise Unavailable(f"QuestDB did not take rows up to sequence {rows[-1].seq}: {error}", unknown=True) from error
+                await _put(connection, PUT_FILL, fills)
+                await _put(connection, PUT_EVENT, events)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                reason = str(error) or type(error).__name__
+                raise Unavailable(f"QuestDB did not take rows up to sequence {rows[-1].seq}: {reason}", unknown=True) from error
         self._owners.stored(rows)
 
     async def fills(self, account: str, *, symbol: str | None, since_ns: int, limit: int) -> list[dict[str, object]]:
@@ -146,42 +156,6 @@ class QuestDbFills:
             for order_id, account, symbol in await connection.fetch(f"{OWNERS}({marks})", *some):
                 self._owners.learn(order_id, (account, symbol))
 
-    def _send(self, fills: Sequence[FillRow], events: Sequence[OrderEventRow]) -> None:
-        """Blocking. Each flush is one request and one transaction of its table."""
-        sender = self._sender
-        if sender is None:
-            sender = self._sender = _sender(self._http)
-        for f in fills:
-            sender.row(
-                "fills",
-                symbols={"account": f.account, "symbol": f.symbol, "side": f.side, "venue": f.venue, "liquidity": f.liquidity},
-                columns={
-                    "exec_id": f.exec_id,
-                    "order_id": f.order_id,
-                    "client_order_id": f.client_order_id,
-                    "quantity": f.quantity,
-                    "price": f.price,
-                    "fee": f.fee,
-                    "seq": f.seq,
-                },
-                at=TimestampNanos(_whole_micros(f.timestamp)),
-            )
-        sender.flush()
-        for e in events:
-            sender.row(
-                "order_events",
-                symbols={"account": e.account, "symbol": e.symbol, "type": e.type, "status": e.status},
-                columns={"order_id": e.order_id, "seq": e.seq, "index": e.index, "detail": e.detail},
-                at=TimestampNanos(_whole_micros(e.timestamp)),
-            )
-        sender.flush()
-
-    def _hang_up(self) -> None:
-        """What is still in the sender's buffer is thrown away: it will come again."""
-        if self._sender is not None:
-            self._sender.close(flush=False)
-            self._sender = None
-
     @contextlib.asynccontextmanager
     async def _query(self) -> AsyncIterator[Connection]:
         try:
@@ -201,7 +175,7 @@ class QuestDbFills:
             raise Unavailable(f"QuestDB: {str(error) or type(error).__name__}") from error
         if not self._connected:
             self._connected = True
-            log.info("Connected to QuestDB", address=self._http.netloc.rpartition("@")[2])
+            log.info("Connected to QuestDB", address=urlsplit(self._pg_url).netloc.rpartition("@")[2])
 
 
 async def _standing(connection: Connection) -> None:
@@ -210,35 +184,23 @@ async def _standing(connection: Connection) -> None:
         raise Unavailable("QuestDB: table fills or order_events is missing, suspended, or was made without DEDUP by somebody else")
 
 
-async def _to_the_end(work: Coroutine[None, None, None]) -> None:
-    """A thread cannot be cancelled: wait for it even when we are, so that nobody uses the sender beside it."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
+class Values:
+    """The values of rows, made as they are sent: a large write does not hold up the loop. They can be gone through more than once."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[tuple[object, ...]]:
+        for row in self._rows:
+            at, *rest = msgspec.structs.astuple(row)
+            yield (_datetime(at), *(format(value, "f") if type(value) is Decimal else value for value in rest))
 
 
-def _sender(http: SplitResult) -> Sender:
-    """A refused or lost request is ours to repeat, not the client's: we look first what the table holds."""
-    sender = Sender(
-        Protocol.Https if http.scheme == "https" else Protocol.Http,
-        http.hostname or "",
-        http.port or 9000,
-        username=http.username,
-        password=http.password,
-        auto_flush=False,
-        protocol_version=ILP_WITH_DECIMALS,
-        retry_timeout=0,
-        request_timeout=WRITE_TIMEOUT_MS,
-    )
-    sender.establish()  # type: ignore[no-untyped-call]
-    return sender
-
-
-def _whole_micros(at_ns: int) -> int:
-    return at_ns // 1000 * 1000
+async def _put(connection: Connection, statement: str, rows: Rows) -> None:
+    """Prepared by a name: QuestDB forgets a statement without one after the first row."""
+    if rows:
+        prepared = await connection.prepare(statement, name=f"put_{next(_numbers)}", timeout=QUERY_TIMEOUT_S)
+        await prepared.executemany(Values(rows), timeout=WRITE_TIMEOUT_S)
 
 
 def _datetime(at_ns: int) -> datetime:

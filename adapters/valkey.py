@@ -11,7 +11,7 @@ import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from domain.ports import Unavailable
 from domain.position import Position
@@ -161,13 +161,18 @@ class ValkeyPositions:
             await self._client.unlink(ACCOUNTS)
 
     async def _call(self, keys: list[str], args: list[str]) -> int:
-        """A server that was replaced or flushed has no functions: load ours and ask again."""
+        """A server that was replaced or flushed has no functions: load ours and ask again. Only the projector may load it."""
         try:
             return int(await self._client.fcall(NAME, len(keys), *keys, *args))
         except ResponseError as error:
             if "function not found" not in str(error).lower():
                 raise
-        await self._client.function_load(LIBRARY, replace=True)
+        try:
+            await self._client.function_load(LIBRARY, replace=True)
+        except NoPermissionError as error:
+            raise Unavailable(
+                "Valkey does not have the function that stores positions; the projector loads it with its next write"
+            ) from error
         return int(await self._client.fcall(NAME, len(keys), *keys, *args))
 
     async def _hashes(self, keys: Sequence[str]) -> list[dict[str, str]]:

@@ -33,6 +33,10 @@ class Busy(Exception):
     """As many wait as may."""
 
 
+class NotStarted(Exception):
+    """The machine does not let us: no memory, no process, no descriptor or no thread is left; the message says which."""
+
+
 class TookTooLong(Exception):
     """It was killed at its deadline, or could not begin before it."""
 
@@ -51,7 +55,7 @@ class Beside:
         self._stopped = False
 
     async def ask(self, *arguments: str) -> Ended:
-        """Run it to its end. Busy, TookTooLong."""
+        """Run it to its end. Busy, TookTooLong, NotStarted."""
         if self._stopped or self._asked > self._waiting_max:
             raise Busy
         loop = asyncio.get_running_loop()
@@ -64,6 +68,8 @@ class Beside:
                 return await asyncio.to_thread(self._run, arguments, deadline - loop.time())
             except subprocess.TimeoutExpired as late:
                 raise TookTooLong from late
+            except (OSError, RuntimeError) as error:  # the second: no thread can be started
+                raise NotStarted(f"it could not be run: {error}") from error
             finally:
                 self._kill()  # when we are cancelled, it is of no use any more
                 self._one_at_a_time.release()

@@ -1,7 +1,7 @@
 """Keeps the orders of a shard: open ones in memory, all of them in the store, and the two together equal to the journal."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from typing import Final
 
@@ -14,6 +14,7 @@ from domain import events as e
 from domain.lifecycle import State
 from domain.order import Order
 from domain.orders import Orders, note, reported_by
+from domain.owner import NO_OWNER, owner_of
 from domain.ports import Head, Journal, OrderStore, StoredOrders, Unavailable
 from domain.sharing import Shared
 
@@ -40,7 +41,11 @@ class Bookkeeper:
         self._dirty: dict[str, int] = {}
         self._report_seqs: dict[str, int] = {}
         self._verified = Head()
+        self.latest = 0
+        """The highest stamp that a recovery saw: of the last commit, of what was replayed, of the orders that are open."""
         self.orders = Orders()
+        self.owner = NO_OWNER
+        """Who sends for the shard, as the journal has it."""
         self.save_failures = 0
 
     def find(self, order_id: str) -> Order | None:
@@ -80,7 +85,7 @@ class Bookkeeper:
         head, shared = after, Shared()
         async for batch in journal.follow(after, until=last.seq):
             for recorded in batch:
-                self._replay(recorded.head.seq, ORDER_COMMITS.read(recorded).events)
+                self._replay(recorded.head, ORDER_COMMITS.read(recorded).events)
             failpoint("during_recovery")
             head = batch[-1].head
             if len(self._dirty) >= DIRTY_MAX:
@@ -96,22 +101,33 @@ class Bookkeeper:
     async def _begin(self, journal: Journal) -> tuple[int, Head]:
         """What the store has, if it belongs to this journal; else an empty store."""
         stored = await asyncio.to_thread(self._store.load)
-        self.orders, self._dirty, self._report_seqs = Orders(), {}, {}
+        self.orders, self._dirty, self._report_seqs, self.owner = Orders(), {}, {}, NO_OWNER
         if stored is None or not await _belongs(stored, journal):
             await asyncio.to_thread(self._store.clear)
             return 0, Head()
         self.orders.report_seqs = dict(stored.report_seqs)
-        self._report_seqs = dict(stored.report_seqs)
+        self._report_seqs, self.owner = dict(stored.report_seqs), stored.owner
         self.orders.states.update({State(status): count for status, count in stored.counts.items()})
         for order in stored.open:
             self.orders.adopt(order)
+            self.latest = max(self.latest, order.updated_at)
         began = await journal.read(stored.checkpoint) if stored.checkpoint else None
+        if began is not None:
+            self._stamped(ORDER_COMMITS.read(began).events)
         return len(stored.open), began.head if began else Head()
 
-    def _replay(self, seq: int, events: Iterable[e.OrderEvent]) -> None:
+    def _stamped(self, events: Sequence[e.OrderEvent]) -> None:
+        for last in events[-1:]:  # within a commit stamps rise: one process wrote it
+            self.latest = max(self.latest, last.at)
+
+    def _replay(self, head: Head, events: Sequence[e.OrderEvent]) -> None:
         """One commit read back. What an order has seen, as it came from the store, it does not see again."""
-        seen: dict[str, bool] = {}
+        self._stamped(events)
+        seq, seen = head.seq, dict[str, bool]()
         for event in events:
+            if isinstance(event, e.OF_NO_ORDER):
+                self.owner = owner_of(event, head.n) if isinstance(event, e.ShardTaken) else self.owner
+                continue
             order = self.find(event.order_id)
             if event.order_id not in seen:
                 seen[event.order_id] = order is not None and bool(order.seqs) and order.seqs[-1] >= seq
@@ -133,9 +149,9 @@ class Bookkeeper:
         rows = [(copy(order), encode(order)) for order in orders]  # while the thread writes them, the orders themselves move on
         self._dirty = {order_id: seq for order_id, seq in self._dirty.items() if order_id not in taken}
         checkpoint = min(self._dirty.values(), default=head.seq + 1) - 1
-        reports = dict(self._report_seqs)
+        reports, owner = dict(self._report_seqs), self.owner
         try:
-            await asyncio.to_thread(self._store.save, rows, checkpoint=checkpoint, head=head, report_seqs=reports)
+            await asyncio.to_thread(self._store.save, rows, checkpoint=checkpoint, head=head, report_seqs=reports, owner=owner)
         except Unavailable as trouble:
             self.save_failures += 1
             log.warning("the order store cannot be written: orders stay in memory", reason=str(trouble), unsaved=len(taken))

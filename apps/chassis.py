@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
@@ -13,8 +14,10 @@ from prometheus_client.core import Metric
 from structlog.stdlib import BoundLogger
 
 from apps import logs, metrics
+from apps.access import Access
 from apps.health import Health
 from apps.http import Handler
+from apps.tasks import Task
 from config.settings import Settings
 from domain.ports import Corrupt
 
@@ -22,6 +25,10 @@ DONE: Final = 0
 FAILED: Final = 1
 MISCONFIGURED: Final = 2
 """Exit codes of a service."""
+
+AGAIN_FIRST_S: Final = 0.5
+AGAIN_MAX_S: Final = 30.0
+"""Pauses before housekeeping that failed is begun again. One that lasted longer than the longest begins with the shortest."""
 
 S = TypeVar("S", bound=Settings)
 
@@ -46,6 +53,7 @@ class Chassis(Generic[S]):
     def __init__(self, settings: S) -> None:
         self.settings = settings
         self.name = settings.service.name
+        self.access = Access.of(settings)
         self.log: BoundLogger = logs.get_logger()
         self.health = Health("healthy", "unhealthy", self.log)
         self.ready = Health("ready", "not ready", self.log)
@@ -53,16 +61,45 @@ class Chassis(Generic[S]):
         self.stopping = asyncio.Event()
         self.exits = contextlib.AsyncExitStack()
         self.code = DONE
+        self.deaths: Counter[str] = Counter()
+        """Of tasks that were begun again."""
         self.service: Service | None = None
         self._started = time.monotonic()
         metrics.read(self.registry, self._series)
 
-    def spawn(self, coroutine: Coroutine[Any, Any, object], name: str) -> asyncio.Task[object]:
-        """Run for as long as the service lives. It is cancelled at its place in `exits`; its exception ends the process."""
-        task = asyncio.get_running_loop().create_task(coroutine, name=name)
-        task.add_done_callback(self._ended)
-        self.exits.push_async_callback(cancelled, task)
-        return task
+    def spawn(self, work: Callable[[], Coroutine[Any, Any, object]], task: Task, of: str = "") -> None:
+        """Run for as long as the service lives; `task` says what its death means, `of` which of several this is.
+
+        It is cancelled at its place in `exits`.
+        """
+        name = f"{task.name} {of}" if of else task.name
+        if not task.vital:
+            self.deaths.setdefault(name, 0)
+        coroutine = work() if task.vital else self._kept_up(work, name)
+        running = asyncio.get_running_loop().create_task(coroutine, name=name)
+        running.add_done_callback(self._ended)
+        self.exits.push_async_callback(cancelled, running)
+
+    async def _kept_up(self, work: Callable[[], Coroutine[Any, Any, object]], name: str) -> None:
+        """Housekeeping may fail: it is counted, said, and begun again, after a longer pause each time."""
+        loop = asyncio.get_running_loop()
+        pause = AGAIN_FIRST_S
+        while True:
+            began, running = loop.time(), loop.create_task(work(), name=name)
+            try:
+                await asyncio.wait({running})
+            finally:
+                await cancelled(running)
+            error = None if running.cancelled() else running.exception()
+            if error is None:
+                return
+            if isinstance(error, Corrupt):
+                raise error
+            self.deaths[name] += 1
+            self.log.error(f"The task {name} failed and is begun again", exc_info=error, in_s=pause)
+            pause = AGAIN_FIRST_S if loop.time() - began > AGAIN_MAX_S else pause
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, AGAIN_MAX_S)
 
     def fail(self, reason: str) -> None:
         """This process cannot go on: say why, end in order with exit code 1. Whoever supervises starts another."""
@@ -75,13 +112,28 @@ class Chassis(Generic[S]):
 
     def stats(self) -> dict[str, object]:
         own = self.service.stats() if self.service else {}
-        return {"service": self.name, "uptime_sec": int(time.monotonic() - self._started), "ready": self.ready.known() is None, **own}
+        return {
+            "service": self.name,
+            "uptime_sec": int(time.monotonic() - self._started),
+            "ready": self.ready.known() is None,
+            "task_deaths": dict(+self.deaths),
+            "log_lines_dropped": sum(logs.dropped().values()),
+            **own,
+        }
 
     def _series(self) -> Iterator[Metric]:
         yield metrics.gauge("service_healthy", "1 while /health says so, as of the last look", self.health.known() is None)
         yield metrics.gauge("service_ready", "1 while /ready says so, as of the last look", self.ready.known() is None)
+        yield metrics.counter(
+            "http_requests_refused",
+            "Requests under a foreign Host, of a foreign page, or with a body that is no JSON",
+            self.access.refused,
+            "code",
+        )
         standing = self.ready.standing() | self.health.standing()
+        yield metrics.counter("service_task_deaths", "Times that housekeeping failed and was begun again", self.deaths, "task")
         yield metrics.gauge("service_check_ok", "1 while this dependency or condition is well", standing, "check")
+        yield metrics.counter("log_lines_dropped", "Log lines for which there was no room", logs.dropped(), "to")
 
     def _end(self, code: int) -> None:
         self.code = self.code or code

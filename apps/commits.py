@@ -40,7 +40,20 @@ class Pace(msgspec.Struct, frozen=True):
 class GroupCommit(Generic[E]):
     """One writer's open commit and the loop that makes it durable. Not for two tasks to run."""
 
-    def __init__(self, journal: Journal, codec: CommitCodec[E], head: Head, *, shard: int = 0, pace: Pace) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        codec: CommitCodec[E],
+        head: Head,
+        *,
+        shard: int = 0,
+        pace: Pace,
+        held: Callable[[], E] | None = None,
+    ) -> None:
+        """`held` makes the event of a commit that only proves that we can still write. A cluster needs it: a leader that was deposed and
+        does not know it answers what the last commit is, and only an append needs a majority. None: the journal is on a single server.
+        """
+        self._held = held
         self._journal = journal
         self._codec = codec
         self._shard = shard
@@ -58,14 +71,47 @@ class GroupCommit(Generic[E]):
         self._advanced = asyncio.Event()
         self._lost: Unavailable | None = None
         self._confirmed_at = float("-inf")
+        self._heard_at = float("-inf")
 
     @property
     def trusted(self) -> bool:
-        """May memory be answered from? Not once the journal has been silent for too long: another writer may have taken over.
+        """May commands be decided on memory? Not once the journal has been silent for too long: another writer may have taken over.
 
         A process that was stopped and wakes finds that the time has run on, and asks before it answers.
         """
+        return self._lost is None and asyncio.get_running_loop().time() - self._heard_at < TRUST_S
+
+    @property
+    def proven(self) -> bool:
+        """May memory be answered from as it is? On a cluster only behind an append that was acknowledged, counted from its sending."""
         return self._lost is None and asyncio.get_running_loop().time() - self._confirmed_at < TRUST_S
+
+    async def prove(self) -> None:
+        """Until memory is proven, by a commit that is under way or by one that says nothing else. Unavailable."""
+        while not self.proven:
+            if self._lost is not None:
+                raise self._lost
+            if self._held is None:  # `run` asks the server when nothing is under way; between two commits its answer says nothing
+                try:
+                    async with asyncio.timeout(TRUST_S):
+                        await self._advanced.wait()
+                except TimeoutError as silence:
+                    raise Unavailable("the journal does not answer") from silence
+            else:
+                await self.settled(self._proving())
+
+    def when_proven(self, seq: int, done: Done) -> None:
+        """Call `done` with `seq` once memory is proven; at once where it is."""
+        if self.proven or self._held is None:
+            done(seq)
+        else:
+            self.join(self._proving(), lambda outcome: done(outcome if isinstance(outcome, Unavailable) else seq))
+
+    def _proving(self) -> int:
+        """The ticket of a commit whose ack is a proof: the last one under way, else one of its own."""
+        if self.added > self.durable or self._lost is not None or self._held is None:
+            return self.added
+        return self.add((self._held(),), lambda outcome: None)
 
     def add(self, events: Sequence[E], done: Done) -> int:
         """Put events into the open commit, together; `done` is called once, after the ack or when they are lost.
@@ -128,16 +174,26 @@ class GroupCommit(Generic[E]):
         return self._filled.is_set()
 
     async def confirm(self) -> None:
-        """Is the journal's last commit still ours? Fenced when it is not. While nobody answers, trust runs out by itself."""
+        """Is the journal's last commit still ours? Fenced when it is not. While nobody answers, trust runs out by itself.
+
+        On a cluster the answer may be a deposed leader's: that there is more is true, that there is less is old, and neither proves
+        what is not there.
+        """
         asked_at = asyncio.get_running_loop().time()
         try:
             last = await self._journal.head()
         except Unavailable as trouble:
             log.warning("the journal does not answer", reason=str(trouble))
             return
+        if self._held is not None and last.seq < self.head.seq:
+            log.warning("the journal's server answered with an old end", sequence=last.seq, ours=self.head.seq)
+            return
         if last != self.head:
             raise Fenced(f"the journal ends at sequence {last.seq}, not at {self.head.seq}: another writer wrote, or the store changed")
-        self._confirmed_at = asked_at
+        self._heard_at = asked_at
+        if self._held is None:
+            self._confirmed_at = asked_at
+            self._advance()
 
     async def _gather(self) -> None:
         """Wait a named moment for more company where there is some, cut short when the commit is full."""
@@ -155,7 +211,7 @@ class GroupCommit(Generic[E]):
         failpoint("before_append")
         self.head = await self._journal.append(payload, self.head)
         failpoint("after_append")
-        self._confirmed_at = started
+        self._confirmed_at = self._heard_at = started
         self.on_head(self.head)
         self.on_append(loop.time() - started, count)
         landed, self._in_flight = self._in_flight, []

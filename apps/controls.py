@@ -1,6 +1,7 @@
 """What the services share about controls: the words of a request, which orders a scope has, and who obeys by now."""
 
 import asyncio
+import contextlib
 import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
@@ -13,12 +14,13 @@ from nats.aio.msg import Msg
 
 from adapters import bus
 from adapters.codec import Commit, decoder, encode
+from adapters.controls import CONTROL_COMMITS
 from apps.follower import Follower
 from apps.outbox import Outbox
 from apps.problem import Refusal
 from apps.strict_json import malformed
-from domain.controls import ALL, ControlEvent
-from domain.ports import Journal, Unavailable
+from domain.controls import ALL, ControlEvent, ControlsAccepted
+from domain.ports import Head, Journal, Unavailable
 from domain.values import IDENTIFIER
 
 log = structlog.get_logger()
@@ -112,6 +114,17 @@ def controls_into(*taken: Callable[[ControlEvent], None]) -> Callable[[Sequence[
                     take(event)
 
     return apply
+
+
+async def loss_accepted(journal: Journal, applied: Head) -> bool:
+    """Did an operator accept that the journal lost this control? Corrupt, Unavailable."""
+    until = (await journal.head()).seq
+    async with contextlib.aclosing(journal.follow(Head(), until=until)) as batches:
+        async for batch in batches:
+            for event in (event for recorded in batch for event in CONTROL_COMMITS.read(recorded).events):
+                if isinstance(event, ControlsAccepted) and event.lost and applied.seq <= event.acknowledged_to:
+                    return True
+    return False
 
 
 class Known:

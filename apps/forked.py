@@ -21,6 +21,9 @@ DESCRIPTORS_MAX: Final = 65_536
 FIRST_TO_GO: Final = "1000"
 """Where memory runs out, the kernel takes the child and not the service."""
 
+_unreaped: Final[set[int]] = set()
+"""Killed children for which no thread could wait."""
+
 
 class NotDone(Exception):
     """The child failed, was killed, took too long, or could not be made; the message says which."""
@@ -31,6 +34,7 @@ async def in_child(work: Callable[[], str], deadline_s: float, stood_still: Call
 
     The service stands still for the fork alone, and is told for how long: some 30 us for each MB. Leaving early kills the child.
     """
+    _reap()
     began = time.perf_counter()
     pid, ear = _fork(work)
     stood_still(time.perf_counter() - began)
@@ -65,15 +69,27 @@ def _status(pid: int) -> int | None:
 
 
 def _kill(pid: int) -> None:
-    """A killed process that hangs in the disk may take its time: somebody else waits for it."""
+    """A killed process that hangs in the disk may take its time: a thread waits for it, or, where none can be started, the next fork."""
     os.kill(pid, signal.SIGKILL)
-    threading.Thread(target=os.waitpid, args=(pid, 0), daemon=True).start()
+    try:
+        threading.Thread(target=os.waitpid, args=(pid, 0), daemon=True).start()
+    except RuntimeError:
+        _unreaped.add(pid)
+
+
+def _reap() -> None:
+    for pid in list(_unreaped):
+        if _status(pid) is not None:
+            _unreaped.discard(pid)
 
 
 def _fork(work: Callable[[], str]) -> tuple[int, int]:
-    """The child's id, and where its last words can be read. No signal reaches it before its handlers are its own."""
+    """The child's id, and where its last words can be read. No signal reaches it before its handlers are its own. NotDone."""
     parent = os.getpid()
-    ear, mouth = os.pipe()
+    try:
+        ear, mouth = os.pipe()
+    except OSError as error:
+        raise NotDone(f"no child can be made: {error.strerror}") from error
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         pid = os.fork()

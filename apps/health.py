@@ -1,6 +1,7 @@
 """Whether a service is well, and whether it is ready: named checks, and the first one that says no."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -14,6 +15,8 @@ ANSWER_KEPT_S: Final = 0.5
 
 SERVICE: Final = "service"
 """The chassis's own check: starting and stopping are no trouble to warn of, though the answer is no."""
+
+NUMBER: Final = re.compile(r"\b[0-9]+\b")
 
 Probe = Callable[[], Awaitable[str | None]]
 
@@ -66,9 +69,10 @@ class Health:
 
     def _say_change(self) -> None:
         reason = self.known()
-        if reason == self._said:
+        kind = NUMBER.sub("#", reason) if reason else None  # "at 5 of 10" becomes "at 6 of 10": no news for the log
+        if kind == self._said:
             return
-        self._said = reason
+        self._said = kind
         if reason is None:
             self._log.info(f"This service is {self.good}")
         elif not reason.startswith(f"{SERVICE}: "):

@@ -17,8 +17,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from apps.access import Access
 from apps.problem import CONTENT_TYPE, Refusal, problem_body, problem_doc
-from apps.protocol import BODY_MAX, BoundedProtocol
+from apps.protocol import BODY_MAX, BoundedProtocol, Room
 from domain.values import plain
 
 __all__ = [
@@ -220,13 +221,28 @@ class Listener:
         await self._task
 
 
-async def serve(app: Handler, host: str, port: int, *, connections_max: int = CONNECTIONS_MAX, drain_sec: float = DRAIN_S) -> Listener:
+def guarded(app: Handler, access: Access) -> Handler:
+    """The application behind `access`: what is refused reaches none of its handlers. Its body is left to the connection to skip."""
+
+    async def front(scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = access.refusal(scope)
+        if refusal is None:
+            await app(scope, receive, send)
+        else:
+            await send_problem(send, refusal)
+
+    return front
+
+
+async def serve(
+    app: Handler, host: str, port: int, access: Access, *, connections_max: int = CONNECTIONS_MAX, drain_sec: float = DRAIN_S
+) -> Listener:
     """Serve on the running loop; port 0 takes any free one. OSError when the port cannot be had."""
     bound = socket.create_server((host, port), backlog=BACKLOG, family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     bound.setblocking(False)
     config = uvicorn.Config(
-        cast(Any, app),
-        http=cast(Any, partial(BoundedProtocol, connections_max=connections_max)),
+        cast(Any, guarded(app, access)),
+        http=cast(Any, partial(BoundedProtocol, room=Room(connections_max))),
         loop="none",
         ws="none",
         lifespan="off",

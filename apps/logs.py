@@ -1,15 +1,21 @@
-"""Logs: one JSON line an event to a file, a short readable line to the terminal. A line is always one line, in ASCII."""
+"""Logs: one JSON line an event to a file, a short readable line to the terminal. A line is always one line, in ASCII.
 
+A full disk or a terminal that is not read must not stop trading: lines are written beside, and what finds no room is dropped and counted.
+"""
+
+import errno
 import json
 import logging
 import re
 import sys
-from logging.handlers import RotatingFileHandler
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from apps.background_writer import BackgroundWriter, RotatingFile, Target, Terminal
 
 FILE_BYTES_MAX: Final = 20 * 2**20
 FILES_KEPT: Final = 5
@@ -18,12 +24,18 @@ VALUE_CHARACTERS_MAX: Final = 8000
 
 PASSWORD: Final = re.compile(r"(://[^/\s:@]*:)[^/\s@]*@", re.ASCII)
 
+DISK_TROUBLE: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO))
+"""Not a wrong configuration: it may pass, and no service waits for it."""
+
 # Those that say at INFO what only their authors want to know.
 QUIET: Final = ("asyncio", "httpx", "httpcore", "nats", "transitions", "uvicorn.error", "uvicorn.asgi")
 
 
 def configure(service: str, level: str = "INFO", directory: Path | None = None) -> None:
-    """Send this process's logs, also those of libraries, to the terminal and, with a directory, to SERVICE.jsonl in it."""
+    """Send this process's logs, also those of libraries, to the terminal and, with a directory, to SERVICE.jsonl in it.
+
+    OSError when that file cannot be there at all. When the disk is full or in trouble, it is tried again with each line.
+    """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -33,11 +45,9 @@ def configure(service: str, level: str = "INFO", directory: Path | None = None) 
         _named(service),
         _bounded,
     ]
-    handlers = [_handler(logging.StreamHandler(sys.stdout), _readable, shared)]
+    handlers = [_handler(Beside(Terminal(sys.stdout), "terminal"), _readable, shared)]
     if directory is not None:
-        directory.mkdir(parents=True, exist_ok=True)
-        file = RotatingFileHandler(directory / f"{service}.jsonl", maxBytes=FILE_BYTES_MAX, backupCount=FILES_KEPT, encoding="ascii")
-        handlers.append(_handler(file, _json, shared))
+        handlers.append(_handler(Beside(_file(directory / f"{service}.jsonl"), "file"), _json, shared))
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
@@ -45,7 +55,7 @@ def configure(service: str, level: str = "INFO", directory: Path | None = None) 
     for handler in handlers:
         root.addHandler(handler)
     root.setLevel(level)
-    logging.raiseExceptions = False  # a full disk or a closed terminal must not stop trading
+    logging.raiseExceptions = False  # a line that cannot be formatted must not stop trading
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
@@ -59,6 +69,60 @@ def get_logger(**bound: object) -> structlog.stdlib.BoundLogger:
     """A logger that says `bound` with every event. It follows a later `configure`."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(**bound)
     return logger
+
+
+def dropped() -> Mapping[str, int]:
+    """How many lines could not be written, by where they should have gone: terminal, file."""
+    return {each.place: each.dropped for each in logging.getLogger().handlers if isinstance(each, Beside)}
+
+
+def flush() -> None:
+    """Wait a moment until what was logged is written, or dropped."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+
+
+class Beside(logging.Handler):
+    """Formats a record here and lets a thread write it."""
+
+    def __init__(self, target: Target, place: str) -> None:
+        super().__init__()
+        self.place = place
+        self._writer = BackgroundWriter(target, f"logs to the {place}", self._notice)
+
+    @property
+    def dropped(self) -> int:
+        return self._writer.dropped
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._writer.put(self._line(record))
+        except Exception:  # noqa: BLE001 - the edge of logging: a value that has no text must not stop whoever logs it
+            self.handleError(record)
+
+    def flush(self) -> None:
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+        super().close()
+
+    def _line(self, record: logging.LogRecord) -> bytes:
+        return (self.format(record) + "\n").encode(errors="replace")
+
+    def _notice(self, lines: int) -> bytes:
+        sentence = f"{lines} log lines are missing here: there was no room for them"
+        return self._line(logging.LogRecord("apps.logs", logging.WARNING, __file__, 0, sentence, (), None))
+
+
+def _file(path: Path) -> RotatingFile:
+    file = RotatingFile(path, FILE_BYTES_MAX, FILES_KEPT)
+    try:
+        file.open()
+    except OSError as error:
+        if error.errno not in DISK_TROUBLE:
+            raise
+    return file
 
 
 def _handler(handler: logging.Handler, renderer: Processor, shared: list[Processor]) -> logging.Handler:

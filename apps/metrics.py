@@ -58,9 +58,12 @@ def counter(name: str, text: str, value: float | Mapping[str, float], label: str
     return family
 
 
-async def measure_loop_lag(into: CollectorRegistry) -> None:
+def loop_lag(into: CollectorRegistry) -> Histogram:
+    return Histogram("event_loop_lag_seconds", "How late the event loop woke up", buckets=LAG_BUCKETS_S, registry=into)
+
+
+async def measure_loop_lag(lag: Histogram) -> None:
     """For ever: how much later than asked the loop woke up."""
-    lag = Histogram("event_loop_lag_seconds", "How late the event loop woke up", buckets=LAG_BUCKETS_S, registry=into)
     while True:
         asked = time.perf_counter() + LAG_EVERY_S
         await asyncio.sleep(LAG_EVERY_S)

@@ -58,7 +58,9 @@ def gauges(chassis: Chassis[S]) -> Handler:
     """The metrics port. /health is here as well, where a flood at the door does not reach."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] == "/metrics":
+        if scope["method"] not in ("GET", "HEAD"):
+            await send_problem(send, Refusal(405, "method_not_allowed", "here everything is read with GET", headers={"allow": "GET"}))
+        elif scope["path"] == "/metrics":
             await metrics.serve_metrics(chassis.registry, send)
         elif scope["path"] == "/health":
             status, answer = await _answer(chassis.health, "healthy", "unhealthy")

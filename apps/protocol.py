@@ -1,6 +1,7 @@
 """uvicorn's HTTP protocol with bounds: how large a request may be, how long it may take to arrive, how many may be connected."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -20,6 +21,12 @@ LINGER_S: Final = 1.0
 SLICE: Final = 16 * 1024
 """The parser is fed this much at a time, so that no bound is passed by more."""
 
+
+URGENT_MAX: Final = 64
+"""Connections beyond the bound, on which only health and what stops trading are answered."""
+
+URGENT: Final = frozenset((("GET", b"/health"), ("GET", b"/ready"), ("POST", b"/kill"), ("POST", b"/risk/kill")))
+"""Answered beside every DELETE (cancels) on a connection beyond the bound."""
 
 Refused = tuple[int, str, str]
 """Status, code and detail."""
@@ -56,12 +63,42 @@ class HeadWithBody:
         return getattr(self._transport, name)
 
 
+class Room:
+    """The connections of one port that have no request in flight, the longest without one first. They give way to a new connection."""
+
+    def __init__(self, connections_max: int) -> None:
+        self.connections_max = connections_max
+        self.shed = 0
+        self._idle: OrderedDict[BoundedProtocol, None] = OrderedDict()
+        self._receiving: OrderedDict[BoundedProtocol, None] = OrderedDict()
+
+    def waits(self, connection: "BoundedProtocol", *, receiving: bool) -> None:
+        """This one has nothing in flight from now on; `receiving` when a part of a request has come."""
+        (self._receiving if receiving else self._idle)[connection] = None
+
+    def leave(self, connection: "BoundedProtocol") -> None:
+        """It is asked something, or it is gone."""
+        self._idle.pop(connection, None)
+        self._receiving.pop(connection, None)
+
+    def make(self) -> bool:
+        """Close one that waits: an idle one, else one whose request is not here in full. False when all others are being answered."""
+        for waiting in (self._idle, self._receiving):
+            found = next((each for each in waiting if not each.answering()), None)
+            if found is not None:
+                self.shed += 1
+                found.give_way()
+                return True
+        return False
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. After a refusal it is closed."""
 
-    def __init__(self, *args: Any, connections_max: int, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, room: Room, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.connections_max = connections_max
+        self._room = room
+        self._beyond = False
         self._head_bytes = 0
         self._body_bytes = 0
         self._in_head = True
@@ -71,22 +108,41 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(HeadWithBody(transport))  # type: ignore[arg-type]
-        if len(self.connections) > self.connections_max:
-            self._refuse((503, "too_many_connections", f"{self.connections_max} connections are open already"))
-            return
+        over = len(self.connections) - self._room.connections_max
+        if over > 0 and not self._room.make():
+            self._beyond = True
+            if over > URGENT_MAX:
+                self._refuse(self._too_many())
+                return
+        self._room.waits(self, receiving=False)
         self._start_deadline()
 
     def on_response_complete(self) -> None:
         self.transport.flush()  # type: ignore[attr-defined]
         super().on_response_complete()
+        if not self._receiving and not self.answering() and not self.transport.is_closing():
+            self._room.waits(self, receiving=False)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._room.leave(self)
         self._stop_deadline()
         super().connection_lost(exc)
+
+    def give_way(self) -> None:
+        """Close for a new connection. Nothing that was asked here has been begun."""
+        self._room.leave(self)
+        self.connections.discard(self)  # its place is free at once, not when the transport has closed
+        if self._receiving:
+            self._refuse(self._too_many())
+        else:
+            self._stop_deadline()
+            self._unset_keepalive_if_required()
+            self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         if self._refusal:
             return
+        self._room.leave(self)
         self._unset_keepalive_if_required()
         for part in _slices(data):
             self._receiving = True
@@ -96,7 +152,9 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
         if not self._receiving:
             self._stop_deadline()
-        elif self._deadline is None:
+            return
+        self._room.waits(self, receiving=True)
+        if self._deadline is None:
             self._start_deadline()
 
     def _feed(self, part: bytes) -> Refused | None:
@@ -132,6 +190,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._body_bytes = 0
         if self._announced_body() > BODY_MAX:
             self._refuse_body()
+        if self._beyond and not self._urgent():
+            self._refusal = self._refusal or self._too_many()
         if not self._refusal:
             super().on_headers_complete()
 
@@ -154,6 +214,17 @@ class BoundedProtocol(HttpToolsProtocol):
         """Content-Length; the parser has made sure that it is a number, and the only one."""
         return next((int(value) for name, value in self.headers if name == b"content-length"), 0)
 
+    def _urgent(self) -> bool:
+        """Answered beyond the bound as well. Once others have left, this connection is one like any other."""
+        if len(self.connections) <= self._room.connections_max:
+            self._beyond = False
+            return True
+        method = self.parser.get_method().decode("ascii")
+        return method == "DELETE" or (method, self.url.partition(b"?")[0]) in URGENT
+
+    def _too_many(self) -> Refused:
+        return (503, "too_many_connections", f"{self._room.connections_max} connections are open already")
+
     def _refuse_body(self) -> None:
         self._refusal = self._refusal or (413, "body_too_large", f"a body has {BODY_MAX} bytes at most")
 
@@ -166,24 +237,31 @@ class BoundedProtocol(HttpToolsProtocol):
             self._deadline = None
 
     def _deadline_passed(self) -> None:
-        if self._answering():
+        if self.answering():
             self._start_deadline()  # we are the slow ones: the next request waits behind our answer
         elif not self._receiving:
             self.transport.close()  # nothing was ever asked
         else:
             self._refuse((408, "request_timeout", f"a request must arrive within {RECEIPT_DEADLINE_S:g} s"))
 
-    def _answering(self) -> bool:
+    def answering(self) -> bool:
         """A request is here in full and its answer is not out yet."""
         return self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
+
+    def _answered_early(self) -> bool:
+        """This request was answered before its body was here, and the rest of it is skipped."""
+        return self._receiving and self.cycle is not None and self.cycle.response_complete and self.cycle.scope is self.scope
 
     def _refuse(self, refusal: Refused) -> None:
         """Say why and close. An answer that is still under way to the same client goes out first, and ours is left unsaid."""
         self._refusal = refusal
         self._stop_deadline()
-        if self._answering():
+        if self.answering():
             self.cycle.keep_alive = False
             self.pipeline.clear()
+            return
+        if self._answered_early():
+            self._end()  # a second answer would belong to no request
             return
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True  # the handler waits for a body that will not come
@@ -197,6 +275,9 @@ class BoundedProtocol(HttpToolsProtocol):
         body = problem_body(status, code, detail)
         head = b"content-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % (CONTENT_TYPE, len(body))
         self.transport.write(STATUS_LINE[status] + head + body)
+        self._end()
+
+    def _end(self) -> None:
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.loop.call_later(LINGER_S, self.transport.close)

@@ -6,12 +6,13 @@ import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, NoReturn
 
 import uvloop
 from starlette.types import Receive, Scope, Send
 
-from apps import logs, metrics, operations
+from apps import logs, metrics, operations, private, tasks
 from apps.chassis import FAILED, MISCONFIGURED, Chassis, S, Service, cancelled
 from apps.health import SERVICE
 from apps.http import Handler, Listener, application, fast_path, serve
@@ -33,9 +34,12 @@ def run_service(name: str, load: Callable[[], S], build: Build[S]) -> NoReturn:
     """The whole life of a process. Exit codes: 0 stopped when asked, 1 failed, 2 wrong configuration."""
     use_exact_arithmetic()
     _allow_many_files()
+    private.begin()
     try:
         settings = load()
         _configure_logs(name, settings)
+        if settings.service.data_dir:
+            private.tighten_files_of_a_service(settings.service.data_dir)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             code = runner.run(live(settings, build))
     except ConfigError as error:
@@ -87,9 +91,9 @@ async def live(settings: S, build: Build[S]) -> int:
 
 async def _open(chassis: Chassis[S], front: Handler) -> tuple[Listener, Listener]:
     where, monitoring = chassis.settings.service, chassis.settings.monitoring
-    gauges = await serve(operations.gauges(chassis), where.host, monitoring.metrics_port, drain_sec=0.5)
+    gauges = await serve(operations.gauges(chassis), where.host, monitoring.metrics_port, chassis.access, drain_sec=0.5)
     try:
-        door = await serve(front, where.host, where.port)
+        door = await serve(front, where.host, where.port, chassis.access)
     except OSError:
         await gauges.stop()
         raise
@@ -98,7 +102,7 @@ async def _open(chassis: Chassis[S], front: Handler) -> tuple[Listener, Listener
 
 
 async def _serve_until_told(chassis: Chassis[S], build: Build[S], front: Front) -> None:
-    chassis.spawn(metrics.measure_loop_lag(chassis.registry), "loop lag")
+    chassis.spawn(partial(metrics.measure_loop_lag, metrics.loop_lag(chassis.registry)), tasks.LOOP_LAG)
     service = await _built(chassis, build)
     if service is None:
         return
@@ -107,7 +111,7 @@ async def _serve_until_told(chassis: Chassis[S], build: Build[S], front: Front) 
     front.app = fast_path(app, service.fast)
     chassis.health.set(SERVICE, True)
     chassis.ready.set(SERVICE, True)
-    chassis.spawn(_look_after(chassis), "health")
+    chassis.spawn(partial(_look_after, chassis), tasks.HEALTH)
     leave_alone_what_stays()
     await chassis.stopping.wait()
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import structlog
@@ -38,8 +38,19 @@ class Snapshotter(Generic[S]):
     """Keeps one fold. It is restored, then followed, then kept now and then; `whole` says when it stands between two commits."""
 
     def __init__(
-        self, store: Snapshots | None, name: str, fold: Fold[S], kind: type[S], version: int, *, every_commits: int, every_s: float
+        self,
+        store: Snapshots | None,
+        name: str,
+        fold: Fold[S],
+        kind: type[S],
+        version: int,
+        *,
+        every_commits: int,
+        every_s: float,
+        older: Sequence[str] = (),
     ) -> None:
+        """`older` are schemas of earlier programs whose states `kind` reads as they are: fields that came since have defaults."""
+        self._older = older
         self._store = store
         self._name = name
         self._fold = fold
@@ -62,7 +73,13 @@ class Snapshotter(Generic[S]):
         if self._store is None:
             log.info("no snapshots: service.data_dir is not set; every start reads the whole journal")
             return GENESIS
-        kept = self._store.kept(self._name, self._schema)
+        for schema in (self._schema, *self._older):
+            if (head := await self._restored(journal, self._store.kept(self._name, schema))) is not None:
+                return head
+        return GENESIS
+
+    async def _restored(self, journal: Journal, kept: Iterator[tuple[Head, bytes]]) -> Head | None:
+        """The head of the first one that can be gone on from."""
         while (found := await asyncio.to_thread(next, kept, None)) is not None:
             head, body = found
             reason = await _not_of(journal, head) or self._misfit(body)
@@ -71,7 +88,7 @@ class Snapshotter(Generic[S]):
                 self.restored_from = head.seq
                 return head
             log.warning("a snapshot is ignored", seq=head.seq, reason=reason)
-        return GENESIS
+        return None
 
     def _misfit(self, body: bytes) -> str | None:
         """Why the fold does not take it; None when it did."""

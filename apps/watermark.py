@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Protocol
 
+import msgspec
 import structlog
 
-from domain.events import JournalAccepted
+from domain.controls import ControlsAccepted
+from domain.events import Foreign, JournalAccepted
 from domain.ports import Acceptance, Corrupt, Head, Journal, Unavailable, Watermark
 
 log = structlog.get_logger()
@@ -15,6 +17,11 @@ log = structlog.get_logger()
 RAISE_EVERY_S: Final = 0.25
 """How often the mark is written and fsynced at most: so much of the newest is not guarded when the machine dies with its store."""
 RAISE_RETRY_S: Final = 5.0
+LOOK_EVERY_S: Final = 1.0
+"""How often a writer looks whether a foreign message is behind its last commit."""
+NAMED_MAX: Final = 50
+"""Runs of sequences in one sentence."""
+ACCEPTANCES: Final = (JournalAccepted.__name__, ControlsAccepted.__name__)
 
 WHAT_TO_DO: Final = (
     "Put the newest good copy of the store back. To go on without what is missing, the servers running alone (trade up --only-servers): "
@@ -23,19 +30,48 @@ WHAT_TO_DO: Final = (
 
 
 class Encodes(Protocol):
-    """A codec of commits that knows JournalAccepted."""
+    """A codec of commits that knows the event of an acceptance."""
 
-    def encode(self, shard: int, n: int, events: tuple[JournalAccepted]) -> bytes: ...
+    def encode(self, shard: int, n: int, events: tuple[Any]) -> bytes: ...
+
+
+def journal_accepted(accepted: Acceptance) -> JournalAccepted:
+    """The event for the order journal and the venues' journals."""
+    return JournalAccepted(
+        at=accepted.at,
+        who=accepted.who,
+        reason=accepted.reason,
+        goes_on_from=accepted.head.seq,
+        acknowledged_to=accepted.mark.seq,
+        skipped=accepted.skipped,
+    )
+
+
+def controls_accepted(accepted: Acceptance) -> ControlsAccepted:
+    """The event for the journal of controls. Each of its commits is one control, so the number of the commit gives the version."""
+    return ControlsAccepted(
+        version=accepted.head.n + 2,
+        at=accepted.at,
+        who=accepted.who,
+        reason=accepted.reason,
+        goes_on_from=accepted.head.seq,
+        acknowledged_to=accepted.mark.seq,
+        lost=accepted.lost,
+        skipped=accepted.skipped,
+    )
 
 
 class Mark:
-    """One journal's mark in the hands of its only writer."""
+    """One journal's mark, kept by its only writer, or by a follower for itself. `event` is how an acceptance is journaled."""
 
-    def __init__(self, kept: Watermark, name: str, codec: Encodes, shard: int = 0) -> None:
+    def __init__(
+        self, kept: Watermark, name: str, codec: Encodes, shard: int = 0, *, event: Callable[[Acceptance], object] = journal_accepted
+    ) -> None:
         self.kept = kept
         self.name = name
         self._codec = codec
         self._shard = shard
+        self._event = event
         self._noted: Head | None = None
 
     def note(self, head: Head) -> None:
@@ -51,14 +87,15 @@ class Mark:
         self._noted = None
 
     def accepted_commit(self, accepted: Acceptance) -> bytes:
-        event = JournalAccepted(
-            at=accepted.at,
-            who=accepted.who,
-            reason=accepted.reason,
-            goes_on_from=accepted.head.seq,
-            acknowledged_to=accepted.mark.seq,
-        )
-        return self._codec.encode(self._shard, accepted.head.n + 1, (event,))
+        return self._codec.encode(self._shard, accepted.head.n + 1, (self._event(accepted),))
+
+    async def raise_now(self, head: Head) -> None:
+        """On disk when it returns, or the log says why not: what was acknowledged stays acknowledged."""
+        self.note(head)
+        try:
+            await asyncio.to_thread(self.kept.raise_to, head)
+        except Unavailable as trouble:
+            log.warning("the high-water mark stays behind", journal=self.name, reason=str(trouble))
 
     async def run(self) -> None:
         """Keep the mark up with what was noted, for ever; once more at the end. A full disk stops the mark, not the trading."""
@@ -81,11 +118,20 @@ class Mark:
 
 
 async def verify_watermark(journal: Journal, mark: Mark) -> None:
-    """Corrupt when the journal ends before what was acknowledged, or differs there, and no operator accepted that. Unavailable, Fenced."""
+    """For the writer, before it trusts the journal.
+
+    Corrupt when the journal ends before what was acknowledged, differs there, or has a foreign message behind its last commit, and no
+    operator accepted that. Unavailable, Fenced.
+    """
     head = await journal.head()
     accepted = mark.kept.acceptance()
     if accepted is not None:
         head = await _go_on(journal, mark, accepted, head)
+    await _verify_mark(journal, mark, head)
+    refuse_foreign(mark.name, await journal.foreign(head))
+
+
+async def _verify_mark(journal: Journal, mark: Mark, head: Head) -> None:
     highest = mark.highest()
     if highest is None or not highest.seq:
         return
@@ -102,6 +148,74 @@ async def verify_watermark(journal: Journal, mark: Mark) -> None:
         )
 
 
+def refuse_foreign(name: str, found: Sequence[Foreign]) -> None:
+    """Corrupt for foreign messages at the journal's end. A writer never continues behind one by itself."""
+    if found:
+        which = listed(found)
+        raise Corrupt(
+            f"{name}: sequence {which} is no commit: something else than the writer put it there. Nothing acknowledged is lost. Find out "
+            f"who could write there; then continue behind it: trade journal skip {which.replace(',', '')} --reason ..."
+        )
+
+
+def listed(found: Sequence[Foreign]) -> str:
+    """Their sequences for a sentence, runs of them as `57-60`."""
+    runs: list[list[int]] = []
+    for each in found:
+        if runs and each.seq == runs[-1][-1] + 1:
+            runs[-1][1:] = [each.seq]
+        else:
+            runs.append([each.seq])
+    text = ", ".join("-".join(map(str, run)) for run in runs[:NAMED_MAX])
+    return f"{text}, ..." if len(runs) > NAMED_MAX else text
+
+
+class _Acceptance(msgspec.Struct):
+    """The part of an acceptance that names what was skipped; of any other event, nothing."""
+
+    type: str = ""
+    skipped: tuple[Foreign, ...] = ()
+
+
+class _Acceptances(msgspec.Struct):
+    events: tuple[_Acceptance, ...]
+
+
+_ACCEPTANCES: Final = msgspec.json.Decoder(_Acceptances)
+
+
+def skipped_in(payload: bytes) -> Sequence[Foreign]:
+    """The foreign messages that an operator's acceptance in this commit names."""
+    if not any(b'"' + kind.encode() + b'"' in payload for kind in ACCEPTANCES):
+        return ()  # nearly every commit: the bytes are looked through, and not decoded
+    return [each for event in _ACCEPTANCES.decode(payload).events if event.type in ACCEPTANCES for each in event.skipped]
+
+
+async def watch_foreign(journal: Journal, head: Callable[[], Head | None], name: str) -> None:
+    """For as long as the writer lives: Corrupt when a foreign message is behind its last commit, also while nothing is written."""
+    while True:
+        await asyncio.sleep(LOOK_EVERY_S)
+        if (last := head()) is not None:
+            with contextlib.suppress(Unavailable):
+                refuse_foreign(name, await journal.foreign(last))
+
+
+async def verify_followed(journal: Journal, mark: Mark, loss_accepted: Callable[[Journal, Head], Awaitable[bool]]) -> None:
+    """For a follower: Corrupt when the journal ends before what this service had applied, or differs there.
+
+    `loss_accepted`: does the journal itself say that an operator accepted the loss of this commit? Unavailable.
+    """
+    try:
+        await _verify_mark(journal, mark, await journal.head())
+    except Corrupt:
+        highest = mark.highest()
+        if highest is None or not await loss_accepted(journal, highest):
+            raise
+        log.warning("what had been applied is gone, and an operator accepted that", journal=mark.name, sequence=highest.seq)
+        mark.forget()
+        await asyncio.to_thread(mark.kept.settle, Head())
+
+
 def may_begin(stream: str, marks: Sequence[Mark | None]) -> None:
     """May a missing stream be made? Corrupt when it was there before: the server could not load it, or it was removed."""
     for mark in marks:
@@ -115,11 +229,14 @@ def may_begin(stream: str, marks: Sequence[Mark | None]) -> None:
 async def _go_on(journal: Journal, mark: Mark, accepted: Acceptance, head: Head) -> Head:
     """The acceptance becomes the journal's next commit, before anybody writes another; only then it is used up.
 
-    A crash in between finds either the same head again, or this very commit behind it. Any other head was not accepted.
+    A crash in between finds either the same head again, or this very commit behind it. Any other head was not accepted, nor is a foreign
+    message behind it that the acceptance does not name.
     """
     payload = mark.accepted_commit(accepted)
-    if head == accepted.head:
-        head = await journal.append(payload, head)
+    behind = tuple(await journal.foreign(head))
+    if head == accepted.head and behind == tuple(each for each in accepted.skipped if each.seq > head.seq):
+        place = Head(behind[-1].seq, head.n, head.chain) if behind else head
+        head = await journal.append(payload, place)
         log.warning("the journal was accepted as it is", journal=mark.name, who=accepted.who, reason=accepted.reason, sequence=head.seq)
     elif not await _is_there(journal, head.seq, payload):
         log.error("the journal changed since it was accepted", journal=mark.name, accepted=accepted.head.seq, sequence=head.seq)

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -12,11 +13,9 @@ from nats.aio.client import Client
 from prometheus_client.core import Metric
 
 from adapters import bus
-from adapters.codec import decoder
-from adapters.controls import CONTROL_COMMITS, open_controls
-from adapters.jetstream import JetStreamJournal, OldStream, StreamState, ensure_stream, stream_state
+from adapters.jetstream import FOREIGN_SEEN, JetStreamJournal, OldStream, StreamState, ensure_stream, stream_state
 from adapters.memory import MemoryOrderStore
-from adapters.natsmonitor import NotDurable, health_trouble, require_fsync
+from adapters.natsmonitor import NotDurable, health_trouble, require_fsync, require_fsync_of
 from adapters.orderstore import SqliteOrderStore
 from adapters.price_history import PRICES_CHANGED, QuestDbPrices, SqlitePrices
 from adapters.questdb import QuestDbFills
@@ -24,23 +23,31 @@ from adapters.snapshots import FileSnapshots
 from adapters.sqlite import SqliteFills
 from adapters.valkey import ValkeyPositions
 from adapters.watermark import DIRECTORY, FileWatermark
-from apps import metrics
+from apps import metrics, tasks
 from apps.commits import Pace
-from apps.controls import Known, Obedience, connections, controls_into
 from apps.follower import Follower
-from apps.outbox import Outbox
+from apps.health import SERVICE
 from apps.service import Chassis
 from apps.snapshots import Fold, Snapshotter
-from apps.watermark import Encodes, Mark, may_begin
+from apps.standby import Turn
+from apps.ticks import Ticks
+from apps.watermark import (
+    Encodes,
+    Mark,
+    journal_accepted,
+    may_begin,
+)
+from config.catalogue import VenueSettings
 from config.sections import JournalSection
 from config.settings import ExeqSettings, GatewaySettings, OmsSettings, ProjectorSettings, RiskSettings, Settings
-from domain.controls import ControlEvent
-from domain.ports import Clock, Corrupt, Head, OrderStore, Unavailable
-from domain.quotes import Market, Quote
+from domain.instruments import Instrument
+from domain.ports import Acceptance, Clock, Corrupt, OrderStore, Unavailable
+from domain.quotes import Listed, Quote
 
 log = structlog.get_logger()
 
 ORDER_STREAM: Final = "OMS_JOURNAL"
+RELAXED: Final = "or set journal.durability to relaxed, and lose orders in a power cut"
 TRY_AGAIN_S: Final = 0.5
 MEASURE_EVERY_S: Final = 30.0
 READY_EVERY_S: Final = 0.1
@@ -54,12 +61,12 @@ WriterSettings = TypeVar("WriterSettings", OmsSettings, GatewaySettings)
 T = TypeVar("T")
 State = TypeVar("State")
 
-_QUOTE: Final = decoder(Quote)
-
 
 async def connect(chassis: Chassis[AnySettings]) -> Client:
     """The service's NATS connection: tried until it is there, watched, closed at the end."""
-    return await _connected(chassis, chassis.settings.nats.url, chassis.name, "nats")
+    client = await _connected(chassis, chassis.settings.nats.url, chassis.name, "nats")
+    metrics.read(chassis.registry, lambda: _foreign_seen())
+    return client
 
 
 async def connect_writer(chassis: Chassis[AnySettings]) -> Client:
@@ -79,6 +86,25 @@ async def _connected(chassis: Chassis[AnySettings], url: str, name: str, depende
     chassis.exits.push_async_callback(client.close)
     chassis.health.depend(dependency, lambda: nats_trouble(client))
     return client
+
+
+def _foreign_seen() -> list[Metric]:
+    seen = {journal: float(len(sequences)) for journal, sequences in FOREIGN_SEEN.items()}
+    return [metrics.gauge("journal_foreign_messages", "Messages in a journal that are no commits, seen by this process", seen, "journal")]
+
+
+async def turn(chassis: Chassis[AnySettings], client: Client) -> Turn:
+    """Stand by while another process of this service works; from then on this one does, until it is followed, which ends it."""
+    own = Turn(client, chassis.name)
+
+    def waits(reason: str) -> None:
+        chassis.log.warning(f"{chassis.name} {reason}")
+        chassis.ready.set(SERVICE, False, reason)
+        chassis.health.set(SERVICE, True)  # it is well, and has nothing to do
+
+    await own.wait(waits)
+    chassis.spawn(lambda: own.run(chassis.fail), tasks.TURN)
+    return own
 
 
 async def nats_trouble(client: Client) -> str | None:
@@ -109,35 +135,45 @@ async def durable_stream(
     if settings.journal.durability == "relaxed":
         log.warning("durability is relaxed: what was acknowledged may be lost in a power cut")
 
+    silent: list[str] = []
+
     async def attempt() -> None:
         if settings.journal.durability == "fsync":
-            await require_fsync(str(settings.nats.monitor_url))
+            silent[:] = await require_fsync(settings.nats.monitors())
         if await stream_state(client, name) is None:
             may_begin(name, marks)
         await ensure_stream(client, name, subjects, settings.journal.max_bytes, settings.nats.replicas)
 
     try:
-        await patiently(attempt)
+        await or_refused(chassis, attempt)
     except NotDurable as trouble:
-        chassis.fail(f"{trouble}; or set journal.durability to relaxed, and lose orders in a power cut")
+        chassis.fail(f"{trouble}; {RELAXED}")
         await asyncio.Event().wait()
-    except (Corrupt, OldStream) as trouble:
-        chassis.fail(str(trouble))
-        await asyncio.Event().wait()
-    chassis.spawn(_measure_room(chassis, client, name), "room of the journal")
-    if settings.journal.durability == "fsync":
-        chassis.ready.depend("nats store", lambda: health_trouble(str(settings.nats.monitor_url)))
-
-
-async def _measure_room(chassis: Chassis[WriterSettings], client: Client, name: str) -> None:
-    """For ever: how full the stream is, for whoever must make room in time."""
-    state = await patiently(lambda: stream_state(client, name))
-    known = [state] if state else []
+    known: list[StreamState] = []
     metrics.read(chassis.registry, lambda: _room(name, known[-1]) if known else ())
+    chassis.spawn(lambda: _measure_room(client, name, known), tasks.ROOM)
+    if settings.journal.durability == "fsync":
+        chassis.ready.depend("nats store", lambda: health_trouble(*settings.nats.monitors()))
+    if silent:
+        log.warning("nats-servers do not say yet whether they sync every message", servers=silent)
+    chassis.spawn(lambda: _sync_too(chassis, silent), tasks.SYNC)
+
+
+async def _sync_too(chassis: Chassis[WriterSettings], monitor_urls: Sequence[str]) -> None:
+    """A server that was away when we started must sync too, when it is back."""
+    for url in monitor_urls:
+        try:
+            await patiently(partial(require_fsync_of, url))
+        except NotDurable as trouble:
+            chassis.fail(f"{trouble}; {RELAXED}")
+
+
+async def _measure_room(client: Client, name: str, known: list[StreamState]) -> None:
+    """Keep in `known` how full the stream is, for whoever must make room in time."""
     while True:
-        await asyncio.sleep(MEASURE_EVERY_S)
         with contextlib.suppress(Unavailable):
             known[:] = [state for state in [await stream_state(client, name)] if state]
+        await asyncio.sleep(MEASURE_EVERY_S if known else TRY_AGAIN_S)
 
 
 def _room(name: str, state: StreamState) -> list[Metric]:
@@ -176,14 +212,36 @@ def order_store(chassis: Chassis[OmsSettings]) -> OrderStore:
     return store
 
 
-def watermark(chassis: Chassis[OmsSettings] | Chassis[GatewaySettings], subject: str, codec: Encodes, shard: int = 0) -> Mark | None:
-    """The mark of a journal for its only writer, kept up in the background. None without a data directory."""
+async def or_refused(chassis: Chassis[AnySettings], attempt: Callable[[], Awaitable[T]]) -> T:
+    """`attempt` until it works. A journal that does not verify ends the service, with the reason as its last line."""
+    try:
+        return await patiently(attempt)
+    except (Corrupt, OldStream) as trouble:
+        chassis.fail(str(trouble))
+        await asyncio.Event().wait()
+        raise
+
+
+def watermark(
+    chassis: Chassis[Any],
+    subject: str,
+    codec: Encodes,
+    shard: int = 0,
+    *,
+    of_follower: bool = False,
+    event: Callable[[Acceptance], object] = journal_accepted,
+) -> Mark | None:
+    """The mark of a journal for its only writer, kept up in the background. None without a data directory.
+
+    A follower keeps a mark of its own, in a directory of its own: services may share a data directory.
+    """
     directory = chassis.settings.service.data_dir
     if directory is None:
         log.warning("no data directory: a journal that was truncated or replaced by an older copy is not found out", journal=subject)
         return None
-    mark = Mark(FileWatermark(directory / DIRECTORY, subject), subject, codec, shard)
-    chassis.spawn(mark.run(), f"mark of {subject}")
+    home = directory / DIRECTORY / chassis.name if of_follower else directory / DIRECTORY
+    mark = Mark(FileWatermark(home, subject), subject, codec, shard, event=event)
+    chassis.spawn(mark.run, tasks.MARK, subject)
     return mark
 
 
@@ -209,7 +267,7 @@ def fills(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> QuestDb
     if settings.fills == "sqlite":
         store = SqliteFills((settings.service.data_dir or Path()) / FILLS_FILE)
     else:
-        store = QuestDbFills(str(settings.questdb.http_url), str(settings.questdb.pg_url))
+        store = QuestDbFills(str(settings.questdb.pg_url))
     chassis.exits.push_async_callback(store.close)
     chassis.health.depend(settings.fills, lambda: _trouble(store))
     return store
@@ -238,7 +296,7 @@ async def _trouble(store: Any) -> str | None:
 
 
 def snapshotter(
-    chassis: Chassis[RiskSettings] | Chassis[ExeqSettings], fold: Fold[State], kind: type[State], version: int
+    chassis: Chassis[RiskSettings] | Chassis[ExeqSettings], fold: Fold[State], kind: type[State], version: int, older: Sequence[str] = ()
 ) -> Snapshotter[State]:
     """Keeps a service's fold in the data directory; without one it reads the whole journal at every start."""
     directory, following = chassis.settings.service.data_dir, chassis.settings.following
@@ -251,6 +309,7 @@ def snapshotter(
         version,
         every_commits=following.snapshot_every_commits,
         every_s=following.snapshot_every_sec,
+        older=older,
     )
 
 
@@ -261,36 +320,24 @@ def keep(chassis: Chassis[RiskSettings] | Chassis[ExeqSettings], snapshots: Snap
         if not chassis.code:
             await snapshots.last(follower)
 
-    chassis.spawn(snapshots.run(follower), "snapshots")
+    metrics.read(chassis.registry, lambda: [metrics.counter("snapshots_failed", "Snapshots that could not be kept", snapshots.failed)])
+    chassis.spawn(lambda: snapshots.run(follower), tasks.SNAPSHOTS)
     chassis.exits.push_async_callback(last)
 
 
-async def follow_controls(
-    chassis: Chassis[OmsSettings] | Chassis[ExeqSettings], client: Client, outbox: Outbox, *taken: Callable[[ControlEvent], None]
-) -> Known:
-    """Each control into each of `taken`, for a service that lets orders pass or sends them; and whoever asks is told that it obeys."""
-    journal = await patiently(lambda: open_controls(client, chassis.settings.nats.replicas))
-    follower = Follower(journal, CONTROL_COMMITS, controls_into(*taken), after=Head(), wait_s=0)
-    known = Known(journal, follower, connections(client))
-    await Obedience(chassis.name, follower, outbox).start(client)
-    chassis.spawn(follower.run(), "control follower")
-    chassis.spawn(known.run(), "controls over every connection")
-    chassis.ready.depend("controls", known.trouble)
-    return known
+async def follow_ticks(
+    chassis: Chassis[AnySettings], client: Client, take: Callable[[Quote, int], None], listed: Listed, clock: Clock
+) -> Ticks:
+    """Every quote of `ticks.>` that is one into `take`, with the steady time at which it came."""
+    ticks = Ticks(take, listed, clock.monotonic_ns)
+    await ticks.start(client)
+    metrics.read(chassis.registry, ticks.series)
+    return ticks
 
 
-async def follow_ticks(client: Client, market: Market, clock: Clock) -> None:
-    """Keep the market up to date from `ticks.>`. A tick that cannot be read is counted out by its age."""
-
-    async def on_tick(message: Any) -> None:
-        try:
-            quote: Quote = _QUOTE.decode(message.data)
-        except ValueError as error:
-            log.warning("unreadable tick", subject=message.subject, error=str(error))
-            return
-        market.update(quote, clock.now_ns())
-
-    await client.subscribe("ticks.>", cb=on_tick)
+def listed(instruments: Mapping[str, Instrument], venues: Mapping[str, VenueSettings]) -> Listed:
+    """What the catalogue says of who may quote what."""
+    return Listed(instruments.keys(), {name: venue.symbols for name, venue in venues.items()})
 
 
 async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
@@ -306,9 +353,13 @@ async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
             await asyncio.sleep(TRY_AGAIN_S)
 
 
-async def tell_ready(chassis: Chassis[AnySettings], follower: Follower[Any], caught_up: Callable[[], bool]) -> None:
+def tell_ready(chassis: Chassis[AnySettings], follower: Follower[Any], caught_up: Callable[[], bool]) -> None:
     """`/ready` turns with the follower: caught up once, and reading still."""
     metrics.read(chassis.registry, lambda: [metrics.gauge("journal_read_sequence", "The last sequence applied", follower.head.seq)])
+    chassis.spawn(lambda: _keep_ready(chassis, follower, caught_up), tasks.READINESS)
+
+
+async def _keep_ready(chassis: Chassis[AnySettings], follower: Follower[Any], caught_up: Callable[[], bool]) -> None:
     while True:
         reason = f"catching up: at sequence {follower.head.seq} of {follower.target}"
         chassis.ready.set("journal", caught_up(), reason)

@@ -82,6 +82,25 @@ def _path(value: object) -> object:
     return Path(value) if isinstance(value, str) and value else value
 
 
+def _shaped(pattern: re.Pattern[str], words: str) -> Callable[[object], object]:
+    def check(value: object) -> object:
+        if isinstance(value, str) and not pattern.fullmatch(value):
+            raise ValueError(words)
+        return value
+
+    return check
+
+
+_HOST: Final = r"(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])"
+Host = Annotated[
+    str, BeforeValidator(_shaped(re.compile(_HOST, re.ASCII), "must be a name or an address without a port, IPv6 in brackets"))
+]
+Origin = Annotated[
+    str, BeforeValidator(_shaped(re.compile(rf"https?://{_HOST}(?::\d{{1,5}})?", re.ASCII), "must be scheme://host or scheme://host:port"))
+]
+
+Hosts = Annotated[tuple[Host, ...], BeforeValidator(_listed)]
+Origins = Annotated[tuple[Origin, ...], BeforeValidator(_listed)]
 Names = Annotated[tuple[Identifier, ...], BeforeValidator(_listed)]
 Listed = BeforeValidator(_listed)
 OptionalPath = Annotated[Path | None, BeforeValidator(_path)]

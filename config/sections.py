@@ -9,6 +9,7 @@ from config.kinds import (
     Bytes,
     Count,
     Exact,
+    Hosts,
     HttpUrl,
     Identifier,
     Listed,
@@ -17,6 +18,7 @@ from config.kinds import (
     Names,
     NatsUrl,
     OptionalPath,
+    Origins,
     Percent,
     PgUrl,
     Port,
@@ -47,14 +49,20 @@ class NatsSection(Section):
     """`monitor_url` is where nats-server tells its settings: oms will not write to a journal that is not fsynced.
 
     `writer_url`: where a service that owns a journal writes its commits, with a user of its own (by default `url`).
-    `replicas`: how many servers of a cluster keep each stream that is made.
+    `replicas`: how many servers of a cluster keep each stream that is made. On a cluster `monitor_urls` names every server's address:
+    one that does not sync would acknowledge what a power cut takes back.
     """
 
     url: NatsUrl = "nats://nats:4222"
     writer_url: NatsUrl | None = None
     monitor_url: HttpUrl = "http://nats:8222"
+    monitor_urls: Annotated[tuple[HttpUrl, ...], Listed] = ()
     connect_timeout_sec: Seconds = 5
     replicas: Annotated[int, Field(ge=1, le=5)] = 1
+
+    def monitors(self) -> tuple[str, ...]:
+        """Where the servers are asked: `monitor_urls`, else `monitor_url`."""
+        return tuple(map(str, self.monitor_urls)) or (str(self.monitor_url),)
 
 
 class OmsNatsSection(NatsSection):
@@ -239,6 +247,13 @@ class OrderManagementSection(Section):
         if not wanted:
             raise ValueError("must be true: positions follow the journal as fills arrive")
         return wanted
+
+
+class AccessSection(Section):
+    """Who may ask at this service's ports, beside loopback and the address that it listens on. Neither list knows a wildcard."""
+
+    hosts: Hosts = ()
+    origins: Origins = ()
 
 
 class AdminSection(Section):

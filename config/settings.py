@@ -5,6 +5,7 @@ from typing import ClassVar, Final, Literal
 
 from config.kinds import Port, Section
 from config.sections import (
+    AccessSection,
     AdminSection,
     ControlsSection,
     FollowingSection,
@@ -45,6 +46,7 @@ class Settings(Section):
     nats: NatsSection = NatsSection()
     monitoring: MonitoringSection
     peers: PeersSection = PeersSection()
+    access: AccessSection = AccessSection()
 
     def without_effect(self) -> list[str]:
         """A sentence for each key that the file sets and that does nothing by design."""

@@ -19,7 +19,7 @@ __all__ = ["Events", "decide", "evolve", "same_terms"]
 
 
 def decide(order: Order | None, command: c.OrderCommand, now_ns: int) -> Events:
-    """The facts that follow from the command. None of them: it was seen before, or is stale. A step that the table lacks is a fact too."""
+    """The facts that follow from the command. None: it was seen before, or is stale. A refusal is for who asked: see deciding."""
     if isinstance(command, c.VenueReport):
         return reported(order, command, now_ns)
     if isinstance(command, c.BookReport):
@@ -139,7 +139,14 @@ def _route(order: Order, command: c.RouteOrder, now: int) -> Events:
         return (refused(order, "route", "exeq", legs, now),)
     return (
         e.OrderRouted(
-            order_id=order.order_id, at=now, status=status, legs=command.legs, policy=command.policy, candidates=command.candidates
+            order_id=order.order_id,
+            at=now,
+            status=status,
+            legs=command.legs,
+            policy=command.policy,
+            candidates=command.candidates,
+            unit=command.unit,
+            epoch=command.epoch,
         ),
     )
 

@@ -158,7 +158,7 @@ class Audit:
         if isinstance(event, e.ReportQuarantined):
             self._kept_aside(event)
         if line is None:
-            if not isinstance(event, (e.ReportQuarantined, e.JournalAccepted)):
+            if not isinstance(event, (e.ReportQuarantined, *e.OF_NO_ORDER)):
                 self.violated("lawful_step", seq, f"{type(event).__name__} of order {event.order_id}, which was never submitted")
             return
         before, cum = line.order.status, line.cum

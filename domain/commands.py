@@ -80,20 +80,40 @@ class ExpireOrder(Command, frozen=True, kw_only=True, tag="expire", gc=False):
     reason: str
 
 
-class TriggerOrder(Command, frozen=True, kw_only=True, tag="trigger", gc=False):
+class ExeqCommand(Command, frozen=True, kw_only=True, gc=False):
+    """What exeq asks for. `unit` and `epoch` say which one: oms refuses all but the one that took the shard last."""
+
+    unit: str = ""
+    epoch: int = 0
+
+
+class TakeShard(Command, frozen=True, kw_only=True, tag="take_shard", gc=False):
+    """An exeq takes over the sending. Recorded only when `before` is the epoch of now, so that a late or doubled request takes nothing.
+
+    `met` is the largest epoch that a venue has met; the new one is above it.
+    """
+
+    order_id: str = ""
+    unit: str
+    sender: str
+    before: int = 0
+    met: int = 0
+
+
+class TriggerOrder(ExeqCommand, frozen=True, kw_only=True, tag="trigger", gc=False):
     """The market has come to the price of a stop that sleeps at exeq."""
 
     venue: str
     price: Decimal
 
 
-class RouteOrder(Command, frozen=True, kw_only=True, tag="route", gc=False):
+class RouteOrder(ExeqCommand, frozen=True, kw_only=True, tag="route", gc=False):
     legs: tuple[Leg, ...]
     policy: str
     candidates: tuple[Candidate, ...] = ()
 
 
-class RefuseRoute(Command, frozen=True, kw_only=True, tag="refuse_route", gc=False):
+class RefuseRoute(ExeqCommand, frozen=True, kw_only=True, tag="refuse_route", gc=False):
     """exeq found no venue that may take it, or (with `route_id`) did not send what had been routed."""
 
     reason: str
@@ -101,7 +121,7 @@ class RefuseRoute(Command, frozen=True, kw_only=True, tag="refuse_route", gc=Fal
     detail: str | None = None
 
 
-class DoubtRoute(Command, frozen=True, kw_only=True, tag="doubt_route", gc=False):
+class DoubtRoute(ExeqCommand, frozen=True, kw_only=True, tag="doubt_route", gc=False):
     """A venue has not answered for a route within its deadline; `anyway`: whatever it said before, it went away or cannot be understood."""
 
     route_id: str
@@ -109,7 +129,7 @@ class DoubtRoute(Command, frozen=True, kw_only=True, tag="doubt_route", gc=False
     anyway: bool = False
 
 
-class ConfirmRoute(Command, frozen=True, kw_only=True, tag="confirm_route", gc=False):
+class ConfirmRoute(ExeqCommand, frozen=True, kw_only=True, tag="confirm_route", gc=False):
     """Evidence: the venue, asked for the route, says that it works. `cancelling`: its cancel has not been answered yet."""
 
     route_id: str
@@ -140,7 +160,7 @@ class SettleOrder(Command, frozen=True, kw_only=True, tag="settle", gc=False):
     fee: Decimal | None = None
 
 
-class RouteAbsent(Command, frozen=True, kw_only=True, tag="route_absent", gc=False):
+class RouteAbsent(ExeqCommand, frozen=True, kw_only=True, tag="route_absent", gc=False):
     """Evidence: the venue, asked repeatedly for all orders it ever had, does not know the route."""
 
     route_id: str
@@ -188,7 +208,10 @@ class VenueReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
 
 class VenueRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One request as it travels on `orders.<account>.new`, `.cancel` and `.replace`: then with the leg's new terms."""
+    """One request as it travels on `orders.<account>.new`, `.cancel` and `.replace`: then with the leg's new terms.
+
+    `unit` and `epoch` name the exeq that sends it: a venue takes nothing of an epoch below the largest that it has met.
+    """
 
     order_id: str
     route_id: str
@@ -203,6 +226,8 @@ class VenueRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     time_in_force: TimeInForce = TimeInForce.GTC
     expire_at: int | None = None
     shard: int = 0
+    unit: str = ""
+    epoch: int = 0
     sent_at: int = 0
     post_only: bool = False
     reduce_only: bool = False

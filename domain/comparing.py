@@ -15,7 +15,7 @@ from domain.values import ZERO, signed
 STATE_VERSION: Final = 1
 """To be raised when the fields of the state stay and their meaning does not."""
 
-WITHOUT_EFFECT: Final = (e.TransitionRefused, e.ReportQuarantined, e.JournalAccepted)
+WITHOUT_EFFECT: Final = (e.TransitionRefused, e.ReportQuarantined, *e.OF_NO_ORDER)
 """What may be said of a forgotten order without changing anything that is compared."""
 
 

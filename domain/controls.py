@@ -1,10 +1,13 @@
 """What people forbid and bound while the market runs: a fold of control events. Whoever lets an order pass or sends it asks here."""
 
+import unicodedata
 from collections import deque
 from decimal import Decimal
 from typing import Final
 
 import msgspec
+
+from domain.events import Foreign
 
 ALL: Final = "all"
 HISTORY_KEPT_MAX: Final = 1000
@@ -72,7 +75,30 @@ class LimitsChanged(Control, frozen=True, kw_only=True, tag=True, gc=False):
     new: LimitSet = LimitSet()
 
 
-ControlEvent = SymbolBlocked | SymbolUnblocked | KillThrown | ArmRequested | Armed | LimitsChanged
+class ControlsAccepted(Control, frozen=True, kw_only=True, tag=True, gc=False):
+    """An operator accepted that the journal of controls continues from a sequence, past foreign messages (`skipped`).
+
+    `lost`: although it had been acknowledged up to another. What was forbidden in between is not known then, so everything is: as if the
+    switch had been thrown for `all`, which two people arm.
+    """
+
+    goes_on_from: int
+    acknowledged_to: int
+    lost: bool = True
+    skipped: tuple[Foreign, ...] = ()
+
+
+ControlEvent = SymbolBlocked | SymbolUnblocked | KillThrown | ArmRequested | Armed | LimitsChanged | ControlsAccepted
+
+
+def same_person(one: str, other: str) -> bool:
+    """Two names that differ in case, in space or in the form of their letters only are those of one person."""
+    return _plain_name(one) == _plain_name(other)
+
+
+def _plain_name(name: str) -> str:
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return "".join(folded.split())
 
 
 def scopes_of(account: str, symbol: str, venue: str | None = None) -> tuple[str, ...]:
@@ -115,6 +141,13 @@ class Controls:
             case LimitsChanged():
                 self.limits[event.account, event.symbol] = event
                 self.limits_version = event.version
+            case ControlsAccepted():
+                self._accepted(event)
+
+    def _accepted(self, event: ControlsAccepted) -> None:
+        if event.lost:
+            self.kills[ALL] = KillThrown(version=event.version, at=event.at, who=event.who, reason=event.reason, scope=ALL)
+            self.arming.pop(ALL, None)
 
     def blocked(self, symbol: str) -> bool:
         return symbol in self.blocks

@@ -1,6 +1,10 @@
-"""What every decision needs: the step that the table must have, the refusal where it has none, the report that nobody may apply yet."""
+"""What every decision needs: the step that the table must have, the refusal where it has none, the report that nobody may apply yet.
+
+A decision may hold more than facts: `is_fact` says which of it belongs into the journal, `sameness` which of that is worth no second entry.
+"""
 
 from decimal import Decimal
+from typing import Final
 
 import msgspec
 
@@ -11,6 +15,14 @@ from domain.order import Order
 from domain.values import ZERO
 
 Events = tuple[e.OrderEvent, ...]
+
+SAID_BY_VENUES: Final = frozenset({"venue_ack"})
+"""Triggers of refusals that answer no request: a venue says what cannot be, which is a fact about the venue."""
+
+UNMOVING: Final[frozenset[type[e.Fact]]] = frozenset({e.TransitionRefused, e.ReplaceRefused, e.ReportQuarantined})
+"""Events that leave the order where it is."""
+
+_REPORT: Final = msgspec.json.Decoder(VenueReport)
 
 
 def must(state: State, trigger: str) -> State:
@@ -45,3 +57,30 @@ def traded(order: Order, trigger: str) -> str:
 def works_on(order: Order, route_id: str, change: Decimal) -> bool:
     """Does any leg still work when one of them traded by `change`?"""
     return any(not r.ended and r.cum_quantity + (change if r.route_id == route_id else ZERO) < r.quantity for r in order.routes)
+
+
+def is_fact(event: e.OrderEvent) -> bool:
+    """False for a refused request: it changed nothing, so it is answered and counted, and no journal grows by asking."""
+    return not isinstance(event, e.TransitionRefused) or event.trigger in SAID_BY_VENUES
+
+
+def sameness(event: e.OrderEvent) -> tuple[str, ...] | None:
+    """What two facts that change nothing have in common when the second says no more than the first. None: it changes something."""
+    match event:
+        case e.TransitionRefused():
+            return event.order_id, event.trigger, event.source, event.detail or "", event.status
+        case e.ReplaceRefused():
+            return event.order_id, event.source, event.reason, str(event.limits_version)
+        case e.ReportQuarantined():
+            return event.order_id, event.venue, event.reason, _content(event.report)
+        case _:
+            return None
+
+
+def _content(report: str) -> str:
+    """A report without its number and its time: a venue that says it again may give it others."""
+    try:
+        said = _REPORT.decode(report)
+    except msgspec.MsgspecError:
+        return report
+    return msgspec.json.encode(msgspec.structs.replace(said, report_seq=0, at=0)).decode()

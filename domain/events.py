@@ -95,11 +95,16 @@ class OrderRejected(Fact, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class OrderRouted(Fact, frozen=True, kw_only=True, tag=True, gc=False):
-    """Logged before the wire: the legs are sent only by who reads this back from the journal."""
+    """Logged before the wire: the legs are sent only by the exeq that reads this back from the journal and is named here.
+
+    `unit` and `epoch` are those of the exeq that asked for it. Without an epoch (older journals) no exeq sends it; it is asked about.
+    """
 
     legs: tuple[Leg, ...]
     policy: str
     candidates: tuple[Candidate, ...] = ()
+    unit: str = ""
+    epoch: int = 0
 
 
 class RouteAcknowledged(Fact, frozen=True, kw_only=True, tag=True, gc=False):
@@ -259,7 +264,7 @@ class OrderExpired(Fact, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class TransitionRefused(Fact, frozen=True, kw_only=True, tag=True, gc=False):
-    """Somebody asked for a step that the table lacks. Stored, counted, alarmed; the order did not move."""
+    """Somebody asked for a step that the table lacks. Counted and alarmed; the order did not move. Recorded only when a venue said it."""
 
     trigger: str
     source: str
@@ -275,10 +280,18 @@ class ReportQuarantined(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     report: str
 
 
-class JournalAccepted(Fact, frozen=True, kw_only=True, tag=True, gc=False):
-    """An operator said that the journal goes on from a sequence, although it had been acknowledged up to another.
+class Foreign(msgspec.Struct, frozen=True, gc=False):
+    """A message in a journal's stream that is no commit: no writer of ours made it, so nothing in it was ever acknowledged."""
 
-    It belongs to no order: `order_id` and `status` say nothing, and every fold goes past it.
+    seq: int
+    sha256: str
+
+
+class JournalAccepted(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    """An operator accepted that the journal continues from a sequence, although it had been acknowledged up to another.
+
+    `skipped` are foreign messages that the operator named; the chain leads past them. The event belongs to no order: `order_id` and
+    `status` say nothing, and every fold ignores it.
     """
 
     order_id: str = ""
@@ -287,6 +300,34 @@ class JournalAccepted(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     reason: str
     goes_on_from: int
     acknowledged_to: int
+    skipped: tuple[Foreign, ...] = ()
+
+
+class ShardTaken(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    """A process took over the sending for this shard. Its epoch is the number of this commit; `before` is the epoch that it ends.
+
+    `sender` names the process, so that it recognises its own. `met` is the largest epoch that a venue had met: where a journal was
+    accepted after a loss, its commits are numbered from a lower number again, and the epoch is then one above `met`.
+    It belongs to no order: `order_id` and `status` say nothing.
+    """
+
+    order_id: str = ""
+    status: State = State.NEW
+    unit: str
+    sender: str
+    before: int = 0
+    met: int = 0
+
+
+class ShardHeld(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+    """The writer of this shard could write: what it knew then was the truth. Appended on a cluster when a read needs that proof.
+
+    It belongs to no order: `order_id` and `status` say nothing.
+    """
+
+    order_id: str = ""
+    status: State = State.NEW
+    unit: str
 
 
 OrderEvent = (
@@ -313,6 +354,11 @@ OrderEvent = (
     | TransitionRefused
     | ReportQuarantined
     | JournalAccepted
+    | ShardTaken
+    | ShardHeld
 )
+
+OF_NO_ORDER = (JournalAccepted, ShardTaken, ShardHeld)
+"""Facts about the journal itself: every fold of orders goes past them."""
 
 EVENTS: tuple[type[Fact], ...] = OrderEvent.__args__  # every kind of fact, in the order of an order's life

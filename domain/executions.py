@@ -1,7 +1,7 @@
 """What exeq knows of every open order: a fold of the journal that says what to route, what to send and what to cancel."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Final
 
 import msgspec
@@ -18,6 +18,8 @@ ROUTED_KEPT_MAX: Final = 10_000
 
 STATE_VERSION: Final = 2
 """To be raised when the same fields of `ExecutionsState` come to mean something else."""
+OLDER_SHAPES: Final = ("2-f57ab318a5a586dbecce87cb6d336c1a",)
+"""0.1.0: an OrderRouted had neither unit nor epoch, which then are their defaults."""
 
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -50,7 +52,10 @@ class ExecutionsState(msgspec.Struct, frozen=True, gc=False):
 
 
 class Executions:
-    """`to_send`: routes just journaled. `to_cancel`, `to_replace`: about them. Who sends empties these; who routes empties `queue`."""
+    """`to_send`: routes just journaled, with the unit and epoch they name. `to_cancel`, `to_replace`: about them.
+
+    Who sends empties these; who routes empties `queue`.
+    """
 
     def __init__(self, shard: int = 0, *, holds_stops: bool = False) -> None:
         self._shard = shard
@@ -64,6 +69,8 @@ class Executions:
         self.to_send: list[VenueRequest] = []
         self.to_cancel: list[VenueRequest] = []
         self.health: dict[str, VenueHealth] = {}
+        self.refusing: set[str] = set()
+        """Venues that rejected too many in a row, by what was just journaled. Who routes empties it."""
         self.to_replace: list[VenueRequest] = []
 
     def state(self) -> ExecutionsState:
@@ -152,7 +159,7 @@ class Executions:
         self.routed[event.order_id] = event
         if len(self.routed) > ROUTED_KEPT_MAX:
             self.routed.popitem(last=False)
-        self.to_send.extend(self._request(terms, leg) for leg in event.legs)
+        self.to_send.extend(self._request(terms, leg, event.unit, event.epoch) for leg in event.legs)
 
     def _answer(self, working: Working, event: e.RouteAcknowledged | e.OrderFilled | e.RouteClosed | e.OrderRejected) -> None:
         """The first word about a leg says how quick its venue is."""
@@ -162,11 +169,12 @@ class Executions:
         working.answered += (route_id,)
         if event.venue is not None:
             health = self.health_of(event.venue)
+            self.refusing.discard(event.venue)
             health.answered(event.at - working.routed_at)
             if isinstance(event, e.RouteAcknowledged | e.OrderFilled):
                 health.worked()
-            else:
-                health.rejected(event.at)
+            elif health.rejected():
+                self.refusing.add(event.venue)
 
     def health_of(self, venue: str) -> VenueHealth:
         health = self.health.get(venue)
@@ -219,7 +227,7 @@ class Executions:
         if working and (isinstance(event, e.OrderFilled) or (isinstance(event, e.OrderRejected) and event.source == "venue")):
             self._answer(working, event)
 
-    def _request(self, terms: e.OrderSubmitted, leg: e.Leg) -> VenueRequest:
+    def _request(self, terms: e.OrderSubmitted, leg: e.Leg, unit: str = "", epoch: int = 0) -> VenueRequest:
         return VenueRequest(
             order_id=terms.order_id,
             route_id=leg.route_id,
@@ -236,6 +244,8 @@ class Executions:
             post_only=terms.post_only,
             reduce_only=terms.reduce_only,
             shard=self._shard,
+            unit=unit,
+            epoch=epoch,
         )
 
     def _replacement(self, terms: e.OrderSubmitted, asked: e.ReplaceRequested) -> VenueRequest:
@@ -254,9 +264,14 @@ class Executions:
             if leg.route_id not in working.answered
         ]
 
-    def open_legs(self) -> Iterator[VenueRequest]:
-        """Every leg of every open order, answered or not."""
-        return (self._request(working.terms, leg) for working in self.working.values() for leg in working.legs)
+    def awaited(self, venues: Container[str]) -> Iterator[VenueRequest]:
+        """Every leg at these venues with something unanswered: its first word, a cancel, or other terms. What rests there is none of it."""
+        return (
+            self._request(working.terms, leg)
+            for working in self.working.values()
+            for leg in working.legs
+            if leg.venue in venues and _awaits(working, leg.route_id)
+        )
 
     def doubtful(self) -> Iterator[VenueRequest]:
         """Every leg of the orders that are in doubt."""
@@ -278,3 +293,8 @@ class Executions:
     def unreplaced(self) -> list[VenueRequest]:
         """Every replace that the venue has neither done nor refused. Said again it changes nothing: the venue knows it by its id."""
         return [self._replacement(working.terms, asked) for working in self.working.values() if (asked := working.replacing) is not None]
+
+
+def _awaits(working: Working, route_id: str) -> bool:
+    replacing = working.replacing is not None and working.replacing.leg.route_id == route_id
+    return working.cancelling or replacing or route_id not in working.answered

@@ -49,7 +49,7 @@ class Orders:
         """The order after the event; None for one that belongs to no order."""
         order = self.by_id.get(event.order_id)
         self._heard(event)
-        if order is None and isinstance(event, (e.ReportQuarantined, e.JournalAccepted)):
+        if order is None and isinstance(event, (e.ReportQuarantined, *e.OF_NO_ORDER)):
             return None
         before = order.status if order else None
         order = evolve(order, event)

@@ -8,15 +8,20 @@ from typing import Final
 
 import msgspec
 
-from domain.commands import ReportKind, VenueReport
+from domain.commands import ReportKind, VenueReport, VenueRequest
 from domain.instruments import Instrument
 from domain.paper_book import Book, Display, PaperOrder, PaperState, PaperTrade
 from domain.paper_decision import Decision
 from domain.paper_events import (
+    Cancel,
+    EpochMet,
+    Meet,
     Message,
     OrderForgotten,
     QueueAdvanced,
     QueueJoined,
+    Refuse,
+    Replace,
     Reported,
     RequestTaken,
     StopTriggered,
@@ -51,6 +56,8 @@ class PaperVenue:
         self.open: dict[int, PaperOrder] = {}
         self.halted: set[str] = set()
         self.report_seqs: dict[int, int] = {}
+        self.epochs: dict[int, int] = {}
+        """The largest epoch met, by shard."""
         self.taken = 0
         self.executions = 0
         self.sends_max = 0
@@ -68,7 +75,20 @@ class PaperVenue:
 
     def decide(self, message: Message, now_ns: int) -> tuple[VenueEvent, ...]:
         """The facts that follow. First of all, whatever the message: orders whose time has come expire."""
-        return Decision(self, now_ns).of(message)
+        return (*self._met(message, now_ns), *Decision(self, now_ns).of(message))
+
+    def _met(self, message: Message, now_ns: int) -> Iterator[EpochMet]:
+        """A larger epoch than any before is journaled before what it asks for."""
+        named = epoch_in(message)
+        if named is not None and named[1] > self.epochs.get(named[0], 0):
+            yield EpochMet(at=now_ns, shard=named[0], epoch=named[1], unit=named[2])
+
+    def is_stale(self, message: Message) -> bool:
+        """Does it come from an exeq that another one has followed? A cancel without an epoch is a comparison's, and is taken."""
+        named = epoch_in(message)
+        if named is None or (isinstance(message, Cancel) and not named[1]):
+            return False
+        return named[1] < self.epochs.get(named[0], 0)
 
     def due(self, now_ns: int) -> Iterator[PaperOrder]:
         for expire_at, number in self._expiries:
@@ -108,6 +128,8 @@ class PaperVenue:
                 self.halted.discard(event.symbol)
             case OrderForgotten():
                 self._forget(self.orders.pop(event.route_id))
+            case EpochMet():
+                self.epochs[event.shard] = event.epoch
             case Reported():
                 self._reported(event.report, event.shard)
 
@@ -213,3 +235,16 @@ class PaperVenue:
             self.books[order.request.symbol].remove(order)
             if order.expire_at is not None:
                 del self._expiries[bisect_left(self._expiries, (order.expire_at, order.number))]
+
+
+def epoch_in(message: Message) -> tuple[int, int, str] | None:
+    """Shard, epoch and unit of the exeq that says it; None for what no exeq says."""
+    match message:
+        case VenueRequest():
+            return message.shard, message.epoch, message.unit
+        case Cancel() | Replace() | Refuse():
+            return message.request.shard, message.request.epoch, message.request.unit
+        case Meet():
+            return message.shard, message.epoch, message.unit
+        case _:
+            return None

@@ -5,7 +5,7 @@ from decimal import Decimal
 import msgspec
 
 from domain.commands import VenueReport, VenueRequest
-from domain.events import JournalAccepted
+from domain.events import JournalAccepted, ShardHeld
 from domain.quotes import Quote
 from domain.values import Side
 
@@ -65,6 +65,15 @@ class OrderForgotten(VenueFact, frozen=True, kw_only=True, tag=True, gc=False):
     route_id: str
 
 
+class EpochMet(VenueFact, frozen=True, kw_only=True, tag=True, gc=False):
+    """The largest epoch of a shard's exeq up to now. What an older one sends is refused from here on, also after a restart."""
+
+    at: int
+    shard: int
+    epoch: int
+    unit: str = ""
+
+
 class Reported(VenueFact, frozen=True, kw_only=True, tag=True, gc=False):
     """One execution report. Orders change by nothing else."""
 
@@ -80,8 +89,10 @@ VenueEvent = (
     | TradingHalted
     | TradingResumed
     | OrderForgotten
+    | EpochMet
     | Reported
     | JournalAccepted
+    | ShardHeld
 )
 
 
@@ -97,8 +108,31 @@ class Replace(msgspec.Struct, frozen=True, gc=False):
     request: VenueRequest
 
 
+class Meet(msgspec.Struct, frozen=True, gc=False):
+    """An exeq names its epoch without asking for anything else."""
+
+    shard: int
+    epoch: int
+    unit: str = ""
+
+
 class Passed(msgspec.Struct, frozen=True, gc=False):
     """Nothing but time."""
+
+
+def stamp_of(event: VenueEvent) -> int:
+    """When it was decided; 0 where it does not say."""
+    stamp: int = event.report.at if isinstance(event, Reported) else getattr(event, "at", 0)
+    return stamp
+
+
+def not_before(event: VenueEvent, at: int) -> VenueEvent:
+    """With this stamp where it has an earlier one."""
+    if not 0 < stamp_of(event) < at:
+        return event
+    if isinstance(event, Reported):
+        return msgspec.structs.replace(event, report=msgspec.structs.replace(event.report, at=at))
+    return msgspec.structs.replace(event, at=at)
 
 
 # What an exchange's staff may do, and what goes wrong on purpose
@@ -144,4 +178,4 @@ class Forget(msgspec.Struct, frozen=True, gc=False):
 
 
 Deed = Halt | Refuse | CancelUnasked | TradeAnyway | BustTrade | CorrectTrade | Forget
-Message = VenueRequest | Cancel | Replace | Quote | Passed | Deed
+Message = VenueRequest | Cancel | Replace | Quote | Meet | Passed | Deed

@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
-from domain.events import OrderEvent
+from domain.events import Foreign, OrderEvent
 from domain.order import Order
+from domain.owner import NO_OWNER, Owner
 from domain.position import Position
 from domain.risk.history import DailyClose
 
@@ -40,6 +41,10 @@ class Head(msgspec.Struct, frozen=True, gc=False):
     chain: str = ""
 
 
+FOREIGN_MAX: Final = 5000
+"""Foreign messages of one journal that are remembered and may be skipped at once."""
+
+
 class Recorded(msgspec.Struct, frozen=True, gc=False):
     """One commit as it was read back. `payload` is the bytes that were appended, verified against the chain."""
 
@@ -50,27 +55,45 @@ class Recorded(msgspec.Struct, frozen=True, gc=False):
 class Journal(Protocol):
     """One shard's log of commits: fenced, chained, durable when `append` returns."""
 
+    @property
+    def passed(self) -> Sequence[Foreign]:
+        """Foreign messages that readings of this journal went past, each once, in their order; the first FOREIGN_MAX of them."""
+
     async def head(self) -> Head:
-        """The last commit as the leader has it. Unavailable."""
+        """The last commit as the leader has it, also when a foreign message is behind it. Unavailable."""
+
+    async def foreign(self, after: Head) -> Sequence[Foreign]:
+        """Foreign messages right behind the commit `after`; empty when a commit or nothing follows. Unavailable."""
 
     async def append(self, payload: bytes, after: Head) -> Head:
-        """Store one commit behind `after` and return the new head once it is on disk. Fenced, Unavailable."""
+        """Store one commit behind `after` and return the new head once it is on disk. Fenced, Unavailable.
+
+        A message behind `after` fences, a foreign one too. To append behind a foreign message, name its sequence in `after.seq`.
+        """
 
     async def read(self, seq: int) -> Recorded | None:
-        """One commit by its sequence, not verified against its neighbours; None when there is none. Unavailable."""
+        """One commit by its sequence, not verified against its neighbours; None when there is none there. Unavailable."""
 
     def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[Recorded]]:
-        """Batches of verified commits behind `after`, in order; for ever, or up to and with sequence `until`. Corrupt, Unavailable."""
+        """Batches of verified commits behind `after`, in order; for ever, or up to and with sequence `until`. Corrupt, Unavailable.
+
+        A foreign message is passed: the chain over the commits on both sides of it shows that no commit is missing in its place.
+        """
 
 
 class Acceptance(msgspec.Struct, frozen=True, kw_only=True):
-    """An operator's word that a journal may go on from `head`, although the mark says that there was more, or something else."""
+    """An operator's word that a journal may continue from `head`.
+
+    `lost`: although the mark says that there was more, or something else. `skipped`: past these foreign messages.
+    """
 
     head: Head
     mark: Head
     at: int
     who: str
     reason: str
+    lost: bool = True
+    skipped: tuple[Foreign, ...] = ()
 
 
 class Watermark(Protocol):
@@ -177,6 +200,7 @@ class StoredOrders(msgspec.Struct, frozen=True):
     report_seqs: dict[str, int]
     open: list[Order]
     counts: dict[str, int]
+    owner: Owner = NO_OWNER
 
 
 class StoredPicture(msgspec.Struct, frozen=True):
@@ -205,8 +229,10 @@ class OrderStore(Protocol):
     def picture(self) -> AbstractContextManager[StoredPicture | None]:
         """For whoever checks it, from any process; None when nothing was ever saved. Unavailable, Corrupt."""
 
-    def save(self, rows: Sequence[tuple[Order, bytes]], *, checkpoint: int, head: Head, report_seqs: dict[str, int]) -> None:
-        """Orders with their bytes as they stood, and the checkpoint, in one step. From any thread. Unavailable."""
+    def save(
+        self, rows: Sequence[tuple[Order, bytes]], *, checkpoint: int, head: Head, report_seqs: dict[str, int], owner: Owner = NO_OWNER
+    ) -> None:
+        """Orders with their bytes as they stood, the checkpoint, and the shard's owner, in one step. From any thread. Unavailable."""
 
     def close(self) -> None: ...
 
@@ -222,6 +248,11 @@ class Snapshots(Protocol):
 
 
 class Clock(Protocol):
-    """Wall time for stamps, in nanoseconds UTC; never goes back."""
+    """Nanoseconds: `now_ns` UTC, for stamps and moments of the calendar; it never goes back, but may jump ahead and then stand still.
+
+    `monotonic_ns` from an arbitrary beginning, at the pace of time whatever the wall clock does: for ages, pauses and limits of rate.
+    """
 
     def now_ns(self) -> int: ...
+
+    def monotonic_ns(self) -> int: ...

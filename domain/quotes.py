@@ -1,6 +1,8 @@
-"""The latest quote of every venue: best touch, mid, age."""
+"""The latest quote of every venue: what counts as a quote, best touch, mid, age."""
 
+from collections.abc import Mapping, Set
 from decimal import Decimal
+from typing import Final
 
 import msgspec
 
@@ -26,8 +28,68 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.ask_size if side is Side.BUY else self.bid_size
 
 
+DIGITS_MAX: Final = 30
+ADJUSTED_MIN, ADJUSTED_MAX = -12, 18
+"""A price or size other than zero is at least 1e-12 and below 1e19."""
+AT_END: Final = 2**63
+
+UNKNOWN_SYMBOL: Final = "unknown_symbol"
+UNKNOWN_VENUE: Final = "unknown_venue"
+NOT_LISTED: Final = "not_listed"
+NUMBER: Final = "number"
+PRICE: Final = "price"
+SIZE: Final = "size"
+CROSSED: Final = "crossed"
+TIME: Final = "time"
+REFUSED: Final = (UNKNOWN_SYMBOL, UNKNOWN_VENUE, NOT_LISTED, NUMBER, PRICE, SIZE, CROSSED, TIME)
+"""Why a quote is not used, in the order in which it is looked at."""
+
+
+def unsound(quote: Quote) -> str | None:
+    """Why the numbers of a quote are not used; None when they may be. The one rule for every source of quotes.
+
+    Each is finite, of at most DIGITS_MAX digits, between 1e-12 and 1e19. Prices are above zero; a size of zero is legal and shows nothing.
+    One venue's bid may equal its ask (a locked market is legal, and short-lived ones are usual); a bid above the ask (crossed) is refused:
+    such a venue would win every comparison, and the mid would lie outside its own market. Bids and asks of different venues may cross.
+    The time is from 1970 to 2262; it is the market's, which may be years ago: age is measured from the arrival.
+    """
+    numbers = (quote.bid, quote.ask, quote.bid_size, quote.ask_size)
+    if not all(map(_bounded, numbers)):
+        return NUMBER
+    if quote.bid <= ZERO or quote.ask <= ZERO:
+        return PRICE
+    if quote.bid_size < ZERO or quote.ask_size < ZERO:
+        return SIZE
+    if quote.bid > quote.ask:
+        return CROSSED
+    return None if 0 <= quote.at < AT_END else TIME
+
+
+def _bounded(number: Decimal) -> bool:
+    if not number.is_finite():
+        return False
+    lowest, highest = (ADJUSTED_MIN, ADJUSTED_MAX) if number else (-DIGITS_MAX, DIGITS_MAX)
+    return lowest <= number.adjusted() <= highest and len(number.as_tuple().digits) <= DIGITS_MAX
+
+
+class Listed:
+    """The venues there are and what each trades. Called with a quote it returns one of REFUSED, or None when the quote may be used."""
+
+    def __init__(self, symbols: Set[str], venues: Mapping[str, Set[str]]) -> None:
+        self._symbols = symbols
+        self._venues = venues
+
+    def __call__(self, quote: Quote) -> str | None:
+        if quote.symbol not in self._symbols:
+            return UNKNOWN_SYMBOL
+        traded = self._venues.get(quote.venue)
+        if traded is None:
+            return UNKNOWN_VENUE
+        return unsound(quote) if quote.symbol in traded else NOT_LISTED
+
+
 class Market:
-    """Latest quotes by symbol and venue, with the local time they arrived, by which age is told (a recorded market's own time is old)."""
+    """Latest quotes by symbol and venue, with the steady time at which they arrived: a recorded market's own time is old."""
 
     def __init__(self) -> None:
         self._quotes: dict[str, dict[str, tuple[Quote, int]]] = {}

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from domain.instruments import Instrument
-from domain.quotes import Quote
+from domain.quotes import ADJUSTED_MAX, Quote, unsound
 from domain.simulated import whole_lots
 from domain.values import ZERO, from_rfc3339, is_multiple, plain
 
@@ -83,7 +83,7 @@ def _row(line: int, cells: list[str], instruments: Mapping[str, Instrument]) -> 
             raise BadQuotes(line, f"{name} {plain(price)} is not a positive whole number of ticks of {plain(instrument.tick)}")
     if bid > ask:
         raise BadQuotes(line, f"the bid {plain(bid)} is above the ask {plain(ask)}")
-    return Quote(
+    quote = Quote(
         symbol=symbol,
         venue="",
         bid=bid,
@@ -92,9 +92,15 @@ def _row(line: int, cells: list[str], instruments: Mapping[str, Instrument]) -> 
         ask_size=whole_lots(ask_size, instrument),
         at=at,
     )
+    if reason := unsound(quote):
+        raise BadQuotes(line, f"no service would use this quote: {reason}")
+    return quote
 
 
 def _number(line: int, name: str, text: str) -> Decimal:
     if not _NUMBER.fullmatch(text):
         raise BadQuotes(line, f"{name} {text!r} is not a number")
-    return Decimal(text)
+    number = Decimal(text)
+    if number and number.adjusted() > ADJUSTED_MAX:
+        raise BadQuotes(line, f"{name} {text} is 1e{ADJUSTED_MAX + 1} or more")
+    return number

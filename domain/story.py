@@ -130,5 +130,7 @@ SENTENCES: Final[dict[type[e.Fact], Callable[[Any], str]]] = {
     e.OrderExpired: partial(_ended, "Expired"),
     e.TransitionRefused: _refused,
     e.ReportQuarantined: _quarantined,
+    e.ShardTaken: lambda event: f"{event.sender} of {event.unit} sends from here on.",
+    e.ShardHeld: lambda event: f"{event.unit} still writes.",
     e.JournalAccepted: lambda event: f"{event.who} has the journal go on from {event.goes_on_from}: {event.reason}.",
 }

@@ -20,7 +20,7 @@ _PENALTY: Final = PENALTY_BPS.scaleb(-6)
 
 
 class VenueHealth(msgspec.Struct, gc=False):
-    """Observed from the journal (answers) and from the clock (silence). The same observations make the same health."""
+    """Observed from the journal (answers) and from the steady clock (silence). The same observations make the same health."""
 
     latency_ns: int = 0
     reject_rate: int = 0
@@ -45,20 +45,21 @@ class VenueHealth(msgspec.Struct, gc=False):
         self.reject_rate -= self.reject_rate >> WEIGHT_SHIFT
         self.rejects_in_a_row = 0
 
-    def rejected(self, at_ns: int) -> None:
+    def rejected(self) -> bool:
+        """Were there too many in a row? Then whoever knows the time calls `back_off`."""
         self.rejects += 1
         self.rejects_in_a_row += 1
         self.reject_rate += (WHOLE - self.reject_rate) >> WEIGHT_SHIFT
-        if self.rejects_in_a_row >= REJECTS_IN_A_ROW_MAX:
-            self._back_off(at_ns)
+        return self.rejects_in_a_row >= REJECTS_IN_A_ROW_MAX
 
     def silent(self, now_ns: int) -> None:
         """A route's deadline passed without a word: it is left alone for a while, each time for longer, until it speaks."""
         self.silences += 1
         self.silence_rate += (WHOLE - self.silence_rate) >> WEIGHT_SHIFT
-        self._back_off(now_ns)
+        self.back_off(now_ns)
 
-    def _back_off(self, now_ns: int) -> None:
+    def back_off(self, now_ns: int) -> None:
+        """By steady time: nothing that happens to the wall clock makes the pause longer."""
         if now_ns < self.until_ns:
             return
         self.until_ns = now_ns + min(BACK_OFF_NS << min(self.back_offs, 10), BACK_OFF_MAX_NS)

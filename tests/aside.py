@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-CALL_TIMEOUT_S: Final = 10.0
+CALL_TIMEOUT_S: Final = 120.0
 
 
 class Aside:

@@ -60,3 +60,8 @@ async def leader(client: Client, stream: str, nodes: list[LiveServer]) -> LiveSe
         return None
     name = info.get("cluster", {}).get("leader")
     return next((node for node in nodes if node.home.name == name), None)
+
+
+def on_a_cluster(nodes: list[LiveServer]) -> dict[str, object]:
+    """The section `nats` of a service whose journal is on all of these."""
+    return {"replicas": len(nodes), "monitor_urls": [node.monitor_url for node in nodes]}

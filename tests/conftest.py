@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from apps.up import servers
 from apps.up.ports import ServerPorts
@@ -14,6 +15,9 @@ from tests.live import LiveServer, live
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # started in the background: or our children would never hear their Ctrl-C
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")  # how fast an example is says how busy the machine is
 
 Make = Callable[[Path, ServerPorts], Program]
 

@@ -1,6 +1,5 @@
 """Real servers for tests: each started once on free ports, and able to be killed, frozen and brought back."""
 
-import os
 import signal
 import subprocess
 import time
@@ -10,19 +9,19 @@ from typing import Self
 
 from apps.up import servers
 from apps.up.ports import ServerPorts
-from apps.up.process import die_with, tail
+from apps.up.process import tail
 from apps.up.program import Program
+from apps.up.progress import Watched
 from apps.up.trouble import NotReady
+from tests.children import started
 
-STOP_S = 8.0
+STOP_S = 60.0
+ENDS_S = 120.0
 PROBE_EVERY_S = 0.02
 
 
 class LiveProcess:
-    """A program that a test may treat badly. Its ports and its data stay the same over kill() and restart().
-
-    Start it from the test's own thread (a blocking call in an async test is fine here): the kernel ends it with the thread that began it.
-    """
+    """A program that a test may treat badly. Its ports and its data stay the same over kill() and restart()."""
 
     def __init__(self, program: Program, home: Path) -> None:
         self.program = program
@@ -33,15 +32,19 @@ class LiveProcess:
     def start(self, **environment: str) -> Self:
         """Run it, with more environment, and return when it answers."""
         self.begin(**environment)
-        return self.ready()
+        try:
+            return self.ready()
+        except BaseException:
+            self.kill()
+            raise
 
     def ready(self) -> Self:
         """Return when it answers."""
-        deadline = time.monotonic() + self.program.ready_timeout_s
+        progress = Watched(self.pid, self.program.silence_max_s)
         while silence := self._silence():
             code = self.ended
             assert code is None, f"{self.program.name} ended with {code}:\n{self.said()}"
-            assert time.monotonic() < deadline, f"{self.program.name}: {silence}\n{self.said()}"
+            assert not progress.is_over(silence, output=self.output.stat().st_size), f"{self.program.name}: {silence}\n{self.said()}"
             time.sleep(PROBE_EVERY_S)
         return self
 
@@ -49,7 +52,7 @@ class LiveProcess:
         """Run it and do not wait."""
         assert self._child is None, f"{self.program.name} runs already"
         with self.output.open("ab", buffering=0) as file:
-            self._child = subprocess.Popen(
+            self._child = started(
                 self.program.command,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
@@ -57,7 +60,6 @@ class LiveProcess:
                 env=self.program.full_environment() | environment,
                 cwd=self.program.cwd,
                 process_group=0,
-                preexec_fn=die_with(os.getpid()),
             )
 
     @property
@@ -70,7 +72,7 @@ class LiveProcess:
         assert self._child is not None
         return self._child.pid
 
-    def wait(self, within_s: float = STOP_S) -> int:
+    def wait(self, within_s: float = ENDS_S) -> int:
         """The exit code of one that ends by itself."""
         assert self._child is not None
         code = self._child.wait(within_s)
@@ -81,13 +83,13 @@ class LiveProcess:
         """The last lines of what it printed."""
         return "\n".join(tail(self.output))
 
-    def _silence(self) -> str:
-        """Why it does not answer yet; empty when it does."""
+    def _silence(self) -> NotReady | None:
+        """Why it does not answer yet; None when it does."""
         try:
             self.program.probe()
         except NotReady as reason:
-            return str(reason)
-        return ""
+            return reason
+        return None
 
     def kill(self) -> None:
         """kill -9, and wait until it is gone."""

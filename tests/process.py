@@ -1,5 +1,6 @@
 """One service alone, as a process against real servers: started, killed, stopped in its tracks and brought back by a test."""
 
+import contextlib
 import sys
 from collections.abc import Mapping
 from copy import deepcopy
@@ -9,14 +10,17 @@ from typing import Any
 import httpx
 import yaml
 
+from adapters import bus
+from adapters.controls import make_controls
 from apps.failpoint import VARIABLE
 from apps.up.ports import HOST, free_ports
 from apps.up.program import Program, http_answers
 from apps.up.services import CHECKOUT, MODULES
 from config.loading import BACKEND
+from domain.ports import Unavailable
+from tests.aside import Aside
 from tests.live import LiveProcess, LiveServer
 
-READY_TIMEOUT_S = 20.0
 NOBODY = "redis://127.0.0.1:1"
 """Where no server is: what a service only reads from may be away."""
 
@@ -57,19 +61,37 @@ class LiveService(LiveProcess):
             ports={"http": port, "metrics": metrics_port},
             environment=environment,
             cwd=CHECKOUT,
-            ready_timeout_s=READY_TIMEOUT_S,
         )
         super().__init__(program, home)
+        self._nats = nats
+        self.makes_controls = True
+
+    def begin(self, **environment: str) -> None:
+        """Run it and do not wait. Who follows the controls waits for risk to make their stream: here a test did, where no risk runs."""
+        if self.program.name in ("oms", "exeq") and self.makes_controls:
+            aside = Aside()
+            with contextlib.suppress(Unavailable):  # the server is away: then the scene is about that
+                aside.call(_make_controls(self._nats.url))
+            aside.close()
+        super().begin(**environment)
 
     @property
     def url(self) -> str:
         return f"http://{HOST}:{self.program.ports['http']}"
 
-    def client(self, timeout_s: float = 10.0) -> httpx.AsyncClient:
+    def client(self, timeout_s: float = 30.0) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self.url, timeout=timeout_s)
 
     def is_ready(self) -> bool:
         return not self._silence()
+
+
+async def _make_controls(url: str) -> None:
+    client = await bus.connect(url, "risk's part", closed=lambda: None, timeout_s=1.0)
+    try:
+        await make_controls(client)
+    finally:
+        await client.close()
 
 
 def _configuration(name: str, home: Path, changes: Changes) -> Path:

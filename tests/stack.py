@@ -18,23 +18,43 @@ from apps.cli import addresses
 from apps.up import stack
 from apps.up.services import SECRETS
 from config import secrets
+from tests.children import started
 
 CHECKOUT: Final = Path(__file__).resolve().parents[1]
 PATIENT: Final = CHECKOUT / "tests/data/config_patient"
 """The shipped configuration, but risk may take a second: a busy test machine must not refuse orders."""
-START_MAX_S: Final = 60.0
-STOP_MAX_S: Final = 12.0
+HANGS_S: Final = 300.0
+"""Bounds of waits that are no promise: a machine that does twenty other things is slow, and `trade up` itself gives up what hangs."""
 POLL_S: Final = 0.05
 PORTS: Final = (4222, 8222, 6379, 9000, 8812, 9003, 8099, 8103, 8095, 8105, 8107, 9099, 9103, 9095, 9105, 9107)
 
 
+RESERVED: Final = 9999
+"""The port, shifted as the others, that a test holds while an offset is its own: runs side by side never choose the same."""
+
+_held: Final[dict[int, socket.socket]] = {}
+
+
 def free_offset() -> int:
-    """An offset at which all ports of a stack are free. The ports of two workers (up to four) never meet: their last two digits differ."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    """An offset at which all ports of a stack are free, and ours until `give_back`, or the end of the run."""
     while True:
-        offset = random.randrange(1000, 22_000, 100) + 25 * worker
+        offset = random.randrange(1000, 22_000, 25)
+        reservation = socket.socket()
+        try:
+            reservation.bind(("127.0.0.1", RESERVED + offset))
+        except OSError:
+            reservation.close()
+            continue
         if all(_free(port + offset) for port in PORTS):
+            _held[offset] = reservation
             return offset
+        reservation.close()
+
+
+def give_back(offset: int) -> None:
+    """Others may have its ports."""
+    if reservation := _held.pop(offset, None):
+        reservation.close()
 
 
 def _free(port: int) -> bool:
@@ -70,12 +90,17 @@ class LiveStack:
         self._arguments: Sequence[str] = arguments if "--config-dir" in arguments else (*arguments, "--config-dir", str(PATIENT))
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> "LiveStack":
-        """Run `trade up` and return when all of it is ready."""
+    def start(self, output: int | None = None) -> "LiveStack":
+        """Run `trade up` and return when all of it is ready. What it says goes to `output`, a descriptor, if one is given."""
         command = [sys.executable, "-m", self._up, "--data-dir", str(self.data_dir), "--port-offset", str(self.offset), *self._arguments]
-        with self.output.open("ab") as output:
-            self._process = subprocess.Popen(
-                command, cwd=CHECKOUT, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
+        with self.output.open("ab") as file:
+            self._process = started(
+                command,
+                cwd=CHECKOUT,
+                stdout=output or file,
+                stderr=output or file,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         try:
             self._await_announced(self._process)
@@ -85,10 +110,10 @@ class LiveStack:
         return self
 
     def _await_announced(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + START_MAX_S
+        deadline = time.monotonic() + HANGS_S
         while not self._announced():
             assert process.poll() is None, f"trade up ended with {process.returncode}:\n{self.said()}"
-            assert time.monotonic() < deadline, f"trade up is not ready after {START_MAX_S} s:\n{self.said()}"
+            assert time.monotonic() < deadline, f"trade up is not ready after {HANGS_S} s:\n{self.said()}"
             time.sleep(POLL_S)
 
     def _announced(self) -> bool:
@@ -100,15 +125,16 @@ class LiveStack:
         return self.output.read_text(errors="replace")[-4000:]
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
-        """Ctrl-C, or another signal; the exit code. It must not take longer than promised."""
+        """Ctrl-C, or another signal; the exit code."""
         assert self._process
         self._process.send_signal(number)
-        code = self._process.wait(STOP_MAX_S)
+        code = self._process.wait(HANGS_S)
         self._process = None
         return code
 
     def close(self) -> None:
         """The end of a test, however it went: nothing is left running. When `trade up` is killed, the kernel ends its children."""
+        give_back(self.offset)
         if self._process is None:
             return
         try:
@@ -139,10 +165,22 @@ class LiveStack:
     def url(self, name: str) -> str:
         return self.urls[name]
 
+    def writer_url(self, stream: str) -> str:
+        """NATS as the user that writes this journal."""
+        found = stack.read(self.data_dir)
+        assert found is not None, "the stack does not run"
+        return as_writer_of(stream, self.data_dir, found.urls)
+
     def state(self, name: str) -> stack.ProcessState:
         found = stack.read(self.data_dir)
         assert found is not None, "the stack does not run"
         return next(process for process in found.processes if process.name == name)
+
+    @property
+    def up_pid(self) -> int:
+        """Of `trade up` itself."""
+        assert self._process
+        return self._process.pid
 
     def pid(self, name: str) -> int:
         pid = self.state(name).pid
@@ -153,12 +191,12 @@ class LiveStack:
         """kill -9 of one process; `trade up` is expected to bring it back."""
         os.kill(self.pid(name), signal.SIGKILL)
 
-    def await_ready(self, within_s: float = 20.0) -> None:
+    def await_ready(self, within_s: float = HANGS_S) -> None:
         """Until every process is up and every service answers /ready again."""
         deadline = time.monotonic() + within_s
         while True:
             try:
-                if self._announced() and all(httpx.get(f"{self.url(name)}/ready", timeout=2).status_code == 200 for name in SERVICES):
+                if self._announced() and all(httpx.get(f"{self.url(name)}/ready", timeout=30).status_code == 200 for name in SERVICES):
                     return
             except httpx.TransportError:
                 pass
@@ -166,16 +204,16 @@ class LiveStack:
             time.sleep(POLL_S)
 
     def client(self, name: str = "oms") -> httpx.Client:
-        return httpx.Client(base_url=self.url(name), timeout=5.0)
+        return httpx.Client(base_url=self.url(name), timeout=30.0)
 
     def trade(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A `trade` command against this stack."""
         command = [str(Path(sys.executable).parent / "trade"), *arguments]
-        return subprocess.run(command, cwd=CHECKOUT, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, cwd=CHECKOUT, env=self.environment, capture_output=True, text=True, timeout=HANGS_S, check=False)
 
     def query(self, sql: str) -> list[list[Any]]:
         """Rows from QuestDB."""
-        answer = httpx.get(f"{self.url('questdb')}/exec", params={"query": sql}, timeout=10).json()
+        answer = httpx.get(f"{self.url('questdb')}/exec", params={"query": sql}, timeout=60).json()
         assert "dataset" in answer, json.dumps(answer)
         rows: list[list[Any]] = answer["dataset"]
         return rows

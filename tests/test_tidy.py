@@ -171,6 +171,30 @@ def test_nobody_reads_the_wall_clock_but_the_clock() -> None:
     )
 
 
+LATE: Final = {"known", "controls_known"}
+"""Filled in by the wiring, because who answers needs the asker first; until then they refuse."""
+
+
+def test_nothing_is_allowed_because_the_wiring_forgot_to_say_otherwise() -> None:
+    """What decides comes with the constructor. What only notifies (`on_…`) may come later; so may what refuses until it does."""
+    for path in sources("apps", "adapters"):
+        for node in every(ast.AnnAssign, path):
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Attribute) and isinstance(node.value, ast.Lambda):
+                name = node.target.attr
+                refuses = name in LATE and isinstance(node.value.body, ast.Constant) and node.value.body.value is False
+                assert name.startswith("on_") or refuses, f"{name_of(path)}:{node.lineno} {name} has a default"
+
+
+def test_every_task_is_spawned_with_its_row() -> None:
+    """By its name in apps/tasks.py: then the page shows it and a test kills it."""
+    assert_none(
+        f"{name_of(path)}:{line} {name}"
+        for path in sources("apps")
+        for line, name, call in calls(path)
+        if name.endswith("chassis.spawn") and not ast.unparse(call.args[1]).startswith("tasks.") and ast.unparse(call.args[1]) != "task"
+    )
+
+
 def test_chance_has_a_seed() -> None:
     assert_none(
         f"{name_of(path)}:{line} {name}"

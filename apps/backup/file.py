@@ -1,5 +1,6 @@
 """The file of a backup: compressed lines, a heading first, a seal with counts, heads and a hash last."""
 
+import errno
 import gzip
 import hashlib
 import os
@@ -11,6 +12,7 @@ from typing import Final, Self
 import msgspec
 
 from adapters.journalcopy import Chains, Copied
+from apps import private
 from domain.ports import Corrupt, Head
 
 FORMAT: Final = 1
@@ -41,14 +43,21 @@ _LINE: Final = msgspec.json.Decoder(Heading | Entry | Seal)
 
 
 class Writer:
-    """Writes beside the file and puts it in its place when it is sealed: there is never a half one under its name."""
+    """Writes beside the file and puts it in its place when it is sealed: there is never a half one under its name.
 
-    def __init__(self, path: Path, heading: Heading) -> None:
+    Nobody but its user may read it: all orders are in it. It takes another file's place only when told to `replace` it. FileExistsError.
+    """
+
+    def __init__(self, path: Path, heading: Heading, *, replace: bool = False) -> None:
+        if not replace and os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
         self._path = path
+        self._replace = replace
         self._fresh = path.with_name(f"{path.name}.part")
         self._hash = hashlib.sha256()
         self._chains: dict[str, Chains] = {name: Chains() for name in heading.max_bytes}
-        self._raw = self._fresh.open("wb")
+        self._fresh.unlink(missing_ok=True)  # of a backup that was killed
+        self._raw = os.fdopen(os.open(self._fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, private.FILE), "wb")
         self._out = gzip.GzipFile(fileobj=self._raw, mode="wb", compresslevel=6, mtime=0)
         self._line(heading)
 
@@ -63,6 +72,8 @@ class Writer:
         self._raw.flush()
         os.fsync(self._raw.fileno())
         self._raw.close()
+        if not self._replace and os.path.lexists(self._path):  # it came while this one was made
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self._path))
         self._fresh.replace(self._path)
         return seal
 
@@ -75,9 +86,11 @@ class Writer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._out.close()
-        self._raw.close()
-        self._fresh.unlink(missing_ok=True)
+        try:
+            self._out.close()
+            self._raw.close()
+        finally:  # closing writes, which a full disk refuses
+            self._fresh.unlink(missing_ok=True)
 
 
 def heading_of(path: Path) -> Heading:

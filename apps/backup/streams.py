@@ -27,12 +27,12 @@ async def size(client: Client) -> int:
     return sum(state.messages for state in states if state)
 
 
-async def keep(client: Client, path: Path, at_ns: int, progress: Progress) -> Seal:
-    """All journals as they stand now, services running or not; then the file is read again and verified. Corrupt, Unavailable."""
+async def keep(client: Client, path: Path, at_ns: int, progress: Progress, *, replace: bool = False) -> Seal:
+    """All journals as they stand now, services running or not; then the file is read again and verified. Corrupt, Unavailable, OSError."""
     states = {name: await stream_state(client, name) for name in STREAMS}
     heading = Heading(1, at_ns, {name: state.max_bytes for name, state in states.items() if state})
     done = 0
-    with Writer(path, heading) as file:
+    with Writer(path, heading, replace=replace) as file:
         for name in heading.max_bytes:
             async for batch in journalcopy.out_of(client, name, STREAMS[name]):
                 for message in batch:

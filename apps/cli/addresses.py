@@ -39,6 +39,8 @@ class Addresses:
 
     credentials: secrets.Credentials = field(default_factory=dict, repr=False)
     secrets_dir: Path | None = None
+    lines_dropped: Mapping[str, int] = field(default_factory=dict)
+    """Lines of each program's output that are not in its file, as the supervisor counts them."""
 
     def __getitem__(self, name: str) -> str:
         try:
@@ -82,6 +84,7 @@ def find(data_dir: Path | None, port_offset: int | None, environ: Mapping[str, s
         environ.get("TRADE_QUESTDB_PG_URL") or ("" if "questdb" in told else base.questdb_pg),
         Path(named) if named else base.data_dir if urls["nats"] == base.urls["nats"] else None,
         *_passwords(Path(environ[secrets.VARIABLE]) if environ.get(secrets.VARIABLE) else base.secrets_dir if "nats" not in told else None),
+        base.lines_dropped,
     )
 
 
@@ -100,7 +103,8 @@ def _of_stack(running: stack.Stack) -> Addresses:
     monitor = f"http://{HOST}:{monitors[0]}" if monitors else _monitor(urls["nats"])
     data_dir = Path(running.data_dir)
     restarts = {process.name: max(process.starts - 1, 0) for process in running.processes}
-    return Addresses(urls, monitor, restarts, running.urls.get("questdb-pg", ""), data_dir, *_passwords(_kept_in(data_dir)))
+    dropped = {process.name: process.lines_dropped for process in running.processes}
+    return Addresses(urls, monitor, restarts, running.urls.get("questdb-pg", ""), data_dir, *_passwords(_kept_in(data_dir)), dropped)
 
 
 def _kept_in(data_dir: Path) -> Path | None:

@@ -23,7 +23,8 @@ EMPTY: Final = "Bring back into new servers: trade up --fresh --only-servers, wi
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(dir_okay=False, metavar="FILE", help="Made anew; there is never a half one under this name.")],
+    file: Annotated[Path, typer.Argument(dir_okay=False, metavar="FILE", help="A new file; there is never a half one under this name.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if there is one.")] = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
@@ -32,11 +33,13 @@ def backup(
     Everything else (positions, fills, orders as a table) is made again from the journals; configuration and passwords are not in it.
     """
     try:
-        asyncio.run(_backup(find(data_dir, port_offset), file))
+        asyncio.run(_backup(find(data_dir, port_offset), file, force))
     except Unavailable as error:
         raise Unreachable(f"{str(error).rstrip('.')}.", START) from error
     except Corrupt as error:
         raise Refused(f"The journal does not verify: {error}.", "No backup was made; the ones you have are the better ones.") from error
+    except FileExistsError as error:
+        raise Refused(f"There is a file {file} already; nothing was written.", "Name another one, or replace it: --force") from error
     except OSError as error:
         raise Refused(f"{file} cannot be written: {error.strerror}.") from error
 
@@ -62,12 +65,12 @@ def restore(
         raise Refused(f"{error}.", "Take another backup, into empty servers.") from error
 
 
-async def _backup(addresses: Addresses, file: Path) -> None:
+async def _backup(addresses: Addresses, file: Path, force: bool) -> None:
     from apps.backup.streams import keep, size  # late: it brings the services' machinery along
 
     async with connected(addresses["nats"], "trade backup") as client:
         with progress_of(await size(client)) as progress:
-            seal = await keep(client, file, SystemClock().now_ns(), progress)
+            seal = await keep(client, file, SystemClock().now_ns(), progress, replace=force)
     _tell(seal.heads)
     show.line(f"{file}: {file.stat().st_size} bytes, read again and whole, sha256 of its lines {seal.sha256}")
 

@@ -1,66 +1,168 @@
-"""`trade journal`: how far each journal goes and had been acknowledged, and an operator's word that it goes on with less."""
+"""`trade journal`: is each journal whole, how far had it been acknowledged, and an operator's word that it continues all the same."""
 
 import asyncio
+import contextlib
 import getpass
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
+import msgspec
 import typer
+from nats.aio.client import Client
 
+from adapters import controls
 from adapters.clock import SystemClock
-from adapters.jetstream import JetStreamJournal, StreamState, make_readable, stream_state
+from adapters.jetstream import JetStreamJournal, StreamState, make_readable, stream_state, stream_subjects
 from adapters.watermark import DIRECTORY, FileWatermark
 from apps.cli import show
 from apps.cli.addresses import DATA_DIR, DATA_DIR_VARIABLE, find
 from apps.cli.connection import connected
 from apps.cli.options import DataDir, PortOffset, identifier
-from apps.cli.trouble import Refused, Unreachable
-from domain.ports import Acceptance, Corrupt, Head, Unavailable
+from apps.cli.progress import Progressing, progress_of
+from apps.cli.trouble import Refused, Unreachable, WrongUsage
+from apps.watermark import listed, skipped_in
+from domain.events import Foreign
+from domain.ports import FOREIGN_MAX, Acceptance, Corrupt, Head, Unavailable
 
 ORDERS: Final = "oms.journal"
 VENUES: Final = "venue.journal"
-STREAMS: Final = {ORDERS: "OMS_JOURNAL", VENUES: "PAPER_VENUES"}
-COLUMNS: Final = ("journal", "head", "mark", "state", "commits", "bytes", "max_bytes")
+CONTROLS: Final = "risk.control"
+STREAMS: Final = {ORDERS: "OMS_JOURNAL", VENUES: "PAPER_VENUES", CONTROLS: controls.STREAM}
+COLUMNS: Final = ("journal", "head", "mark", "state", "commits", "bytes", "max_bytes", "skipped")
+WELL: Final = ("whole", "empty", "accepted")
+SEQUENCES: Final = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
 START: Final = "The servers alone are enough: trade up --only-servers"
 
 app = typer.Typer(no_args_is_help=True)
 
 Shard = Annotated[int, typer.Option(min=0, help="The shard of the order journal.")]
+Venue = Annotated[str | None, typer.Option(help="The journal of this paper venue, not the order journal.")]
+OfControls = Annotated[
+    bool, typer.Option("--controls", help="The journal of controls (blocks, kill switches, limits), not the order journal.")
+]
+Why = Annotated[str, typer.Option(help="Why: it is journaled.")]
+Who = Annotated[str, typer.Option(help="Who says so: it is journaled. By default the user who runs this.")]
+
+
+class Looked(msgspec.Struct, frozen=True, kw_only=True):
+    """One journal against its mark. `found` says in a sentence what is wrong; `foreign` nobody skipped yet, `skipped` somebody did."""
+
+    subject: str
+    state: str
+    head: Head = Head()
+    mark: Head | None = None
+    size: StreamState | None = None
+    found: str = ""
+    foreign: tuple[Foreign, ...] = ()
+    skipped: tuple[Foreign, ...] = ()
+
+    def row(self) -> tuple[object, ...]:
+        sizes = (self.head.n, self.size.bytes, self.size.max_bytes) if self.size else (self.head.n, 0, None)
+        return (self.subject, self.head.seq, self.mark.seq if self.mark else None, self.state, *sizes, listed(self.skipped) or None)
 
 
 @app.callback()
 def journal() -> None:
-    """How far each journal goes, and had been acknowledged."""
+    """Is each journal whole, and how far had it been acknowledged?"""
 
 
 @app.command("show")
-def show_journals(data_dir: DataDir = None, port_offset: PortOffset = None) -> None:
-    """Each journal's last sequence, the mark that is kept outside of it, and its size. Exit code 1 when one ends before its mark."""
+def show_journals(
+    quick: Annotated[bool, typer.Option("--quick", help="Look at the ends and the marks only; damage in the middle is not found.")] = False,
+    data_dir: DataDir = None,
+    port_offset: PortOffset = None,
+) -> None:
+    """Each journal's last sequence, the mark that is kept outside of it, and its size. Every commit is read and held against the chain.
+
+    Exit code 1 when one is damaged, ends before its mark, or has a message that is no commit; a sentence names the sequence.
+    """
     directory = _directory(data_dir)
-    subjects = sorted({f"{ORDERS}.0", *(file.stem for file in directory.glob("*.mark"))})
-    rows = asyncio.run(_looked_at(find(data_dir, port_offset)["nats"], directory, subjects))
-    show.table("", COLUMNS, rows, numbers=COLUMNS[1:3] + COLUMNS[4:])
-    if behind := [str(row[0]) for row in rows if row[3] not in ("whole", "empty", "accepted")]:
-        raise Refused(f"Not what had been acknowledged: {', '.join(behind)}.", "Put the newest good copy back, or: trade journal accept")
+    looked = asyncio.run(_looked_at(find(data_dir, port_offset)["nats"], directory, quick=quick))
+    show.table("", COLUMNS, [each.row() for each in looked], numbers=COLUMNS[1:3] + COLUMNS[4:7])
+    if wrong := [each for each in looked if each.state not in WELL]:
+        for each in wrong[:-1]:
+            typer.echo(f"{each.found}.", err=True)
+        raise Refused(f"{wrong[-1].found}.", _remedy(wrong))
 
 
 @app.command()
 def accept(
-    reason: Annotated[str, typer.Option(help="Why: it is journaled.")],
-    who: Annotated[str, typer.Option(help="Who says so: it is journaled. By default the user who runs this.")] = "",
+    reason: Why,
+    who: Who = "",
     shard: Shard = 0,
-    venue: Annotated[str | None, typer.Option(help="The journal of this paper venue, not the order journal.")] = None,
+    venue: Venue = None,
+    of_controls: OfControls = False,
+    acknowledged: Annotated[
+        int, typer.Option(min=0, metavar="SEQ", help="The sequence that a service names, when its mark is not in this data directory.")
+    ] = 0,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Let a journal go on although it ends before what had been acknowledged. What is missing is lost for good.
+    """Let a journal continue although it ends before what had been acknowledged. What is missing is lost for good.
 
-    The service goes on at its next start, and journals who accepted that and why before anything else.
+    The service continues at its next start, and journals who accepted that and why before anything else. With --controls everything is
+    killed then, because what was forbidden is not known any more: trade arm all.
     """
-    subject = f"{VENUES}.{identifier(venue, 'a venue')}" if venue else f"{ORDERS}.{shard}"
-    kept = FileWatermark(_directory(data_dir), subject)
-    asyncio.run(_accept(find(data_dir, port_offset)["nats"], kept, subject, who or getpass.getuser(), reason))
+    subject = _subject(shard, venue, of_controls)
+    nats, directory = find(data_dir, port_offset)["nats"], _directory(data_dir)
+    looked = asyncio.run(_one(nats, directory, subject))
+    marks = [mark.seq for mark in (looked.mark, *_followers(directory, subject)) if mark is not None]
+    highest = max([acknowledged, *marks])
+    if looked.state == "damaged":
+        raise Refused(f"{looked.found}.", "This cannot be accepted: put the newest good copy of the store back.")
+    if looked.state == "foreign" and highest <= looked.head.seq:
+        raise Refused(f"{looked.found}.", _remedy([looked]))
+    if looked.state in WELL and highest <= looked.head.seq:
+        raise Refused(f"{subject} has all that had been acknowledged, up to sequence {looked.head.seq}: there is nothing to accept.")
+    mark = looked.mark if looked.mark is not None and looked.mark.seq >= highest else Head(seq=highest)
+    _keep(directory, looked, mark, who, reason, lost=True)
+    show.line(f"{subject} continues from sequence {looked.head.seq} at the next start of its service; acknowledged had been {highest}")
+    if of_controls:
+        show.line("everything is killed then: look at trade risk controls, throw and block what is missing, then: trade arm all")
+    else:
+        show.line("then put right what readers see: trade replay positions --write")
+
+
+@app.command()
+def skip(
+    sequences: Annotated[list[str], typer.Argument(metavar="SEQ...", help="What `trade journal show` names as foreign: 57, or 57-60.")],
+    reason: Why,
+    who: Who = "",
+    shard: Shard = 0,
+    venue: Venue = None,
+    of_controls: OfControls = False,
+    data_dir: DataDir = None,
+    port_offset: PortOffset = None,
+) -> None:
+    """Let a journal continue behind messages that are no commits: something else than its writer put them there. Nothing is lost.
+
+    The whole journal is verified first: the chain over the commits leads across what is skipped. A commit, or a place where one is
+    missing, cannot be skipped. The service continues at its next start, and journals what was skipped, by whom and why, first of all.
+    """
+    asked, subject, directory = _sequences(sequences), _subject(shard, venue, of_controls), _directory(data_dir)
+    looked = asyncio.run(_one(find(data_dir, port_offset)["nats"], directory, subject))
+    if looked.state not in ("foreign", *WELL):
+        raise Refused(f"{looked.found}.", _remedy([looked]))
+    foreign = [each.seq for each in looked.foreign]
+    if strange := sorted(asked - set(foreign)):
+        raise Refused(_not_foreign(looked, strange[0]), f"What can be skipped: {listed(looked.foreign) or 'nothing'}.")
+    if more := [each for each in looked.foreign if each.seq not in asked]:
+        raise Refused(f"Sequence {listed(more)} of {subject} is no commit either: name every one that is to be skipped.")
+    if len(foreign) >= FOREIGN_MAX:
+        raise Refused(f"{subject} has {FOREIGN_MAX} or more messages that are no commits.", "Put the newest good copy of the store back.")
+    _keep(directory, looked, looked.mark or Head(), who, reason, lost=False)
+    show.line(f"{subject} continues behind sequence {max(foreign)} at the next start of its service; no commit is missing")
+
+
+def _subject(shard: int, venue: str | None, of_controls: bool) -> str:
+    if venue and of_controls:
+        raise WrongUsage("--venue and --controls are two journals: name one.")
+    if of_controls:
+        return controls.SUBJECT
+    return f"{VENUES}.{identifier(venue, 'a venue')}" if venue else f"{ORDERS}.{shard}"
 
 
 @app.command()
@@ -84,71 +186,159 @@ def _directory(data_dir: Path | None) -> Path:
     return (data_dir or Path(os.environ.get(DATA_DIR_VARIABLE) or DATA_DIR)) / DIRECTORY
 
 
-async def _looked_at(nats: str, directory: Path, subjects: list[str]) -> list[tuple[object, ...]]:
-    rows: list[tuple[object, ...]] = []
+def _keep(directory: Path, looked: Looked, mark: Head, who: str, reason: str, *, lost: bool) -> None:
+    acceptance = Acceptance(
+        head=looked.head,
+        mark=mark,
+        at=SystemClock().now_ns(),
+        who=who or getpass.getuser(),
+        reason=reason,
+        lost=lost,
+        skipped=looked.foreign,
+    )
+    try:
+        FileWatermark(directory, looked.subject).accept(acceptance)
+    except Unavailable as error:
+        raise Refused(f"{error}.") from error
+
+
+def _followers(directory: Path, subject: str) -> list[Head]:
+    """The marks of services that follow this journal and share the data directory. A damaged one tells nothing."""
+    found = []
+    for file in directory.glob(f"*/{subject}.mark"):
+        with contextlib.suppress(Corrupt):
+            found.append(FileWatermark(file.parent, subject).read())
+    return [head for head in found if head is not None]
+
+
+async def _one(nats: str, directory: Path, subject: str) -> Looked:
+    return (await _looked_at(nats, directory, subject))[0]
+
+
+async def _looked_at(nats: str, directory: Path, subject: str = "", *, quick: bool = False) -> list[Looked]:
+    """One journal; without `subject` all that there are, or should be by the marks."""
     try:
         async with connected(nats, "trade journal") as client:
-            for subject in subjects:
-                stream = STREAMS[subject.rpartition(".")[0]]
-                size = await stream_state(client, stream)
-                read = await JetStreamJournal.open(client, stream=stream, subject=subject)
-                head = await read.head() if size else Head()
-                rows.append(await _row(subject, read, FileWatermark(directory, subject), head, size))
+            subjects = [subject] if subject else await _subjects(client, directory)
+            return [await _look(client, directory, subject, quick=quick) for subject in subjects]
     except Unavailable as error:
         raise Unreachable(f"{str(error).rstrip('.')}.", START) from error
-    return rows
 
 
-async def _row(subject: str, read: JetStreamJournal, kept: FileWatermark, head: Head, size: StreamState | None) -> tuple[object, ...]:
+async def _subjects(client: Client, directory: Path) -> list[str]:
+    there = [subject for stream in STREAMS.values() for subject in await stream_subjects(client, stream)]
+    marked = [file.stem for file in directory.glob("*.mark")]
+    return sorted(each for each in {f"{ORDERS}.0", controls.SUBJECT, *there, *marked} if each.rpartition(".")[0] in STREAMS)
+
+
+async def _look(client: Client, directory: Path, subject: str, *, quick: bool) -> Looked:
+    stream = STREAMS[subject.rpartition(".")[0]]
+    kept = FileWatermark(directory, subject)
+    mark, damaged = _mark(kept)
+    if (size := await stream_state(client, stream)) is None:
+        lost = damaged or (mark is not None and bool(mark.seq))
+        looked = Looked(
+            subject=subject, state="missing" if lost else "empty", mark=mark, found=f"{subject}: the stream {stream} is missing"
+        )
+    else:
+        read = await JetStreamJournal.open(client, stream=stream, subject=subject)
+        looked = Looked(subject=subject, state="", head=await read.head(), mark=mark, size=size)
+        looked = await (_ends(read, looked) if quick else _whole(read, looked))
+        looked = await _against_mark(read, looked, damaged)
+    return msgspec.structs.replace(looked, state="accepted") if looked.state and _is_accepted(kept, looked) else looked
+
+
+def _mark(kept: FileWatermark) -> tuple[Head | None, bool]:
+    """The mark, and whether it is damaged: then it tells nothing, and the journal may be accepted as it is."""
     try:
-        mark = kept.read()
-        state = "accepted" if kept.acceptance() else await _state(read, head, mark)
+        return kept.read(), False
     except Corrupt:
-        mark, state = None, "damaged mark"
-    sizes = (head.n, size.bytes, size.max_bytes) if size else (head.n, 0, None)
-    return (subject, head.seq, mark.seq if mark else None, state, *sizes)
+        return None, True
 
 
-async def _state(read: JetStreamJournal, head: Head, mark: Head | None) -> str:
-    """In a word, what a start of its writer would find at the mark."""
-    if mark is None:
-        return "whole" if head.seq else "empty"
-    if head.seq < mark.seq:
-        return "behind"
-    found = await read.read(mark.seq)
-    return "whole" if found is not None and found.head == mark else "another"
-
-
-async def _accept(nats: str, kept: FileWatermark, subject: str, who: str, reason: str) -> None:
+def _is_accepted(kept: FileWatermark, looked: Looked) -> bool:
+    """Does an acceptance wait for the writer's next start, and is it about the journal as it is?"""
     try:
-        async with connected(nats, "trade journal") as client:
-            stream = STREAMS[subject.rpartition(".")[0]]
-            read = await JetStreamJournal.open(client, stream=stream, subject=subject)
-            head = await read.head() if await stream_state(client, stream) else Head()
-            mark = _mark(kept)
-            if await _state(read, head, mark) in ("whole", "empty"):
-                raise Refused(f"{subject} has all that had been acknowledged, up to sequence {head.seq}: there is nothing to accept.")
-            await _verify(read, head)
-    except Unavailable as error:
-        raise Unreachable(f"{str(error).rstrip('.')}.", START) from error
-    mark = mark or Head()
-    kept.accept(Acceptance(head=head, mark=mark, at=SystemClock().now_ns(), who=who, reason=reason))
-    show.line(f"{subject} goes on from sequence {head.seq} at the next start of its service; acknowledged had been {mark.seq}")
-    show.line("then put right what readers see: trade replay positions --write")
-
-
-def _mark(kept: FileWatermark) -> Head | None:
-    """A damaged mark counts as one that nobody can tell any more: it can be accepted."""
-    try:
-        return kept.read()
+        accepted = kept.acceptance()
     except Corrupt:
-        return Head(chain="damaged")
+        return False
+    return accepted is not None and accepted.head == looked.head and accepted.skipped == looked.foreign
 
 
-async def _verify(read: JetStreamJournal, head: Head) -> None:
-    """What is there must be whole: an acceptance covers what is missing behind it, never a hole or a changed commit."""
+async def _ends(read: JetStreamJournal, looked: Looked) -> Looked:
+    foreign = tuple(await read.foreign(looked.head))
+    return msgspec.structs.replace(looked, foreign=foreign)
+
+
+async def _whole(read: JetStreamJournal, looked: Looked) -> Looked:
+    """Every commit against the chain; what is foreign, and what of it an acceptance in the journal names. Damage is `found`."""
+    skipped: dict[int, Foreign] = {}
     try:
-        async for _ in read.follow(Head(), until=head.seq):
-            continue
-    except Corrupt as error:
-        raise Refused(f"{error}.", "This cannot be accepted: put the newest good copy of the store back.") from error
+        with progress_of(looked.head.seq, f"reading {looked.subject}") as progress:
+            head = await _through(read, looked.head.seq, skipped, progress)
+    except Corrupt as damage:
+        return msgspec.structs.replace(looked, state="damaged", found=f"{looked.subject}: {damage}")
+    if head != looked.head:
+        return msgspec.structs.replace(looked, state="damaged", found=f"{looked.subject}: sequence {looked.head.seq} cannot be reached")
+    every = {each.seq: each for each in (*read.passed, *await read.foreign(looked.head))}
+    foreign = tuple(every[seq] for seq in sorted(every) if every[seq] != skipped.get(seq))
+    return msgspec.structs.replace(looked, foreign=foreign, skipped=tuple(skipped[seq] for seq in sorted(skipped)))
+
+
+async def _through(read: JetStreamJournal, until: int, skipped: dict[int, Foreign], progress: Progressing) -> Head:
+    head = Head()
+    async with contextlib.aclosing(read.follow(head, until=until)) as batches:
+        async for batch in batches:
+            for recorded in batch:
+                skipped.update({each.seq: each for each in skipped_in(recorded.payload)})
+            head = batch[-1].head
+            progress(head.seq)
+    return head
+
+
+async def _against_mark(read: JetStreamJournal, looked: Looked, damaged: bool) -> Looked:
+    """In a word, what a start of its writer would find."""
+    if looked.state:
+        return looked
+    state, found, mark, subject = "whole" if looked.head.seq else "empty", "", looked.mark, looked.subject
+    if damaged:
+        state, found = "damaged mark", f"{subject}: its mark does not verify, so how far it had been acknowledged is not known"
+    elif mark is not None and looked.head.seq < mark.seq:
+        state, found = "behind", f"{subject} ends at sequence {looked.head.seq}, but sequence {mark.seq} had been acknowledged"
+    elif mark is not None and mark.seq and ((there := await read.read(mark.seq)) is None or there.head != mark):
+        state, found = "another", f"{subject}: sequence {mark.seq} is not the commit that had been acknowledged"
+    elif looked.foreign:
+        state, found = "foreign", f"{subject}: sequence {listed(looked.foreign)} is no commit: something else than its writer put it there"
+    return msgspec.structs.replace(looked, state=state, found=found)
+
+
+def _not_foreign(looked: Looked, seq: int) -> str:
+    if seq in {each.seq for each in looked.skipped}:
+        return f"Sequence {seq} of {looked.subject} is skipped already."
+    if seq > looked.head.seq:
+        return f"There is no sequence {seq} in {looked.subject}, which ends at {looked.head.seq}."
+    return f"Sequence {seq} of {looked.subject} is a commit, or of another journal: it cannot be skipped."
+
+
+def _remedy(wrong: Sequence[Looked]) -> str:
+    """What to do about the first of them. What is foreign can be skipped only where nothing is lost."""
+    first = next((each for each in wrong if each.state == "foreign"), wrong[0])
+    which = {VENUES: f" --venue {first.subject.rpartition('.')[2]}", CONTROLS: " --controls"}.get(first.subject.rpartition(".")[0], "")
+    if first.state == "foreign":
+        which = listed(first.foreign).replace(",", "") + which
+        return f"Find out who could write there. Nothing is lost; to continue behind it: trade journal skip {which} --reason ..."
+    return (
+        f"Put the newest good copy of the store back. Without one, when only the end is missing: trade journal accept{which} --reason ..."
+    )
+
+
+def _sequences(texts: Sequence[str]) -> set[int]:
+    """From `57` and `57-60`. WrongUsage."""
+    found: set[int] = set()
+    for text in texts:
+        match = SEQUENCES.fullmatch(text)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not 0 < first <= last < first + FOREIGN_MAX:
+            raise WrongUsage(f"{text!r} is not a sequence or a range of at most {FOREIGN_MAX} of them, as in 57 or 57-60.")
+        found.update(range(first, last + 1))
+    return found

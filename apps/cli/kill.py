@@ -70,7 +70,9 @@ def _thrown_locally(addresses: Addresses, body: Mapping[str, str], *, raw: bool)
 
 def _by_file(data_dir: Path, body: Mapping[str, str]) -> None:
     try:
-        LocalKills(data_dir / DIRECTORY).keep(LocalKill(**body, at=SystemClock().now_ns()))  # type: ignore[arg-type]
+        kills = LocalKills(data_dir / DIRECTORY)
+        kills.prepare()
+        kills.keep(LocalKill(**body, at=SystemClock().now_ns()))  # type: ignore[arg-type]
     except Unavailable as error:
         raise Refused(f"{error}.", "Stop exeq: it sends, and nobody can tell it not to.") from error
     show.line(f"Killed: {body['scope']}, by a file. exeq does not answer; it reads the file within a second, or before it sends anything.")

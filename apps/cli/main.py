@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from apps import private
 from apps.cli import (
     account,
     backup,
@@ -96,8 +97,9 @@ app = typer.Typer(
 
 @app.callback()
 def prepare() -> None:
-    """What every command needs: exact numbers, and what adapters log kept to warnings on stderr."""
+    """What every command needs: exact numbers, files of its user alone, and what adapters log kept to warnings on stderr."""
     use_exact_arithmetic()
+    private.begin()
     logs.only()
 
 

@@ -179,6 +179,8 @@ def _about(each: Mapping[str, Any]) -> str:
     if each.get("type") == "LimitsChanged":
         of = " ".join(str(each[name]) for name in ("account", "symbol") if name in each)
         return f"{of}: {_set(each.get('old'))} -> {_set(each.get('new'))}"
+    if each.get("type") == "ControlsAccepted":
+        return "all" if each.get("lost") else "-"
     return str(each.get("scope") or f"symbol:{each.get('symbol')}")
 
 

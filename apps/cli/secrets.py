@@ -18,6 +18,8 @@ NATS_VOLUME: Final = Path("/volumes/nats")
 VOLUMES: Final = {NATS_VOLUME: 10222, Path("/volumes/prometheus"): 65534}
 """Volumes of servers whose images have no directory of their own to take the owner from."""
 
+RENEW: Final = "Bring the file back from a copy, or make new passwords: trade secrets init --renew, and restart servers and services."
+
 app = typer.Typer(no_args_is_help=True)
 
 
@@ -43,6 +45,8 @@ def init(
                 os.chown(volume, owner, owner)
         if for_containers:
             move_journals(NATS_VOLUME, VOLUMES[NATS_VOLUME])
+    except keys.Damaged as error:
+        raise Refused(f"{error}.", RENEW) from error
     except OSError as error:
         raise Refused(f"The secrets cannot be kept in {directory}: {error.strerror}.") from error
     show.line(f"secrets are in {directory}")

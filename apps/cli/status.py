@@ -22,6 +22,7 @@ REASON_MAX: Final = 200
 ANSWER_MAX: Final = 4096
 COLUMNS: Final = ("name", "up", "ready", "lag", "seq", "restarts", "address", "note")
 LAG: Final = ("lag", "lag_commits")
+DROPPED: Final = ("log_lines_dropped",)
 SEQUENCE: Final = ("seq", "as_of_seq")
 
 
@@ -36,6 +37,7 @@ class Standing(msgspec.Struct, kw_only=True):
     seq: int | None = None
     restarts: int | None = None
     note: str = ""
+    lines_dropped: int = 0
     stats: Any = None
 
 
@@ -66,6 +68,9 @@ def _compared(standings: Sequence[Standing], addresses: Addresses) -> None:
     journal = next((each.seq for each in standings if each.name == "oms"), None)
     for each in standings:
         each.restarts = addresses.restarts.get(each.name)
+        each.lines_dropped += addresses.lines_dropped.get(each.name, 0)
+        if each.lines_dropped and not each.note:
+            each.note = f"{each.lines_dropped} log lines dropped, there was no room for them"
         if each.lag is None and each.seq is not None and journal is not None:
             each.lag = max(journal - each.seq, 0)
 
@@ -94,6 +99,7 @@ async def _service(http: httpx.AsyncClient, name: str, url: str) -> Standing:
     standing.note = _why_not(health) or _why_not(ready)
     if _is_ok(stats) and stats is not None:
         standing.stats = _object(stats)
+        standing.lines_dropped = sum(_numbers(standing.stats, DROPPED))
         # of several parts the slowest one counts
         standing.lag = max(_numbers(standing.stats, LAG), default=None)
         standing.seq = min(_numbers(standing.stats, SEQUENCE), default=None)

@@ -22,7 +22,7 @@ def verify(
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Read the whole journal and compare: its chain, every order's steps and sums, the order store, Valkey, the fills table, oms itself.
+    """Read the whole journal and compare: its chain, every order's steps and sums, the order store, Valkey, the fills table, oms, controls.
 
     Exit code 0 when all of it holds, 1 with the first difference, 3 when something could not be asked.
     """
@@ -49,12 +49,11 @@ async def _verify(addresses: Addresses, *, quiet: bool) -> Report:
     in_questdb = "questdb" in addresses.urls
     places = Places(
         valkey=addresses["valkey"],
-        questdb_http=addresses["questdb"] if in_questdb else "",
         questdb_pg=addresses.questdb_pg_to_connect if in_questdb else "",
         oms=addresses.urls.get("oms", ""),
         data_dir=addresses.data_dir,
     )
-    async with connected(addresses["nats"], "trade verify") as client, opened(places) as sides:
+    async with connected(addresses["nats"], "trade verify") as client, opened(places, client) as sides:
         journal = await order_journal(client)
         with progress_of(await _end(journal)) as progress:
             report = await verify(journal, sides, progress=progress)

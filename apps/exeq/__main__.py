@@ -1,17 +1,19 @@
 """`python -m apps.exeq`: execution, wired so that it can be read aloud."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from adapters.local_kills import DIRECTORY, LocalKills
-from apps import metrics, wiring
+from apps import control_wiring, metrics, tasks, wiring
 from apps.controls import Scopes
 from apps.durations import Hops
 from apps.exeq import local, measures
 from apps.exeq.doubts import Doubts
 from apps.exeq.executor import Executor
+from apps.exeq.ownership import Ownership
 from apps.exeq.router import Router
 from apps.exeq.routes import router
 from apps.exeq.rules import routed_venue, routing_rules
@@ -21,70 +23,96 @@ from apps.exeq.upkeep import VenuesUpkeep
 from apps.follower import Follower
 from apps.outbox import Outbox
 from apps.service import Chassis, Service, run_service
+from apps.snapshots import Snapshotter
 from config.catalogue import load_instruments, load_venues
 from config.loading import load_exeq
 from config.settings import ExeqSettings
 from domain.controls import Controls
-from domain.executions import STATE_VERSION, Executions, ExecutionsState
+from domain.executions import OLDER_SHAPES, STATE_VERSION, Executions, ExecutionsState
 from domain.quotes import Market
+from domain.routing import Venue
 
 
 async def build(chassis: Chassis[ExeqSettings]) -> Service:
     settings, clock = chassis.settings, SystemClock()
     instruments = load_instruments().instruments
-    venues = {name: routed_venue(venue) for name, venue in load_venues(instruments).venues.items()}
+    listed = load_venues(instruments).venues
+    venues = {name: routed_venue(venue) for name, venue in listed.items()}
     rules = routing_rules(settings.routing, venues)
     chassis.ready.set("journal", False, "catching up with the journal")
     client = await wiring.connect(chassis)
+    turn = await wiring.turn(chassis, client)
     journal = await wiring.order_journal(client)
     market, outbox, controls = Market(), Outbox(client), Controls()
     directory = settings.service.data_dir
     switch = Switch(controls, LocalKills(directory / DIRECTORY) if directory else None)
-    await wiring.follow_ticks(client, market, clock)
+    ticks = await wiring.follow_ticks(chassis, client, market.update, wiring.listed(instruments, listed), clock)
 
     executions = Executions(holds_stops=settings.routing.stops == "exeq")
-    routing = Router(venues, instruments, market, clock, rules, executions)
-    routing.killed = switch.venue_killed
-    executor = Executor(client, outbox, switch, clock, executions, routing, settings.routing.route_batch_max)
+    routing = Router(venues, instruments, market, clock, rules, executions, killed=switch.venue_killed)
+    ownership = Ownership(client, turn.sender, turn.holds, chassis.fail)
+    executor = Executor(
+        client,
+        outbox,
+        switch,
+        clock,
+        executions,
+        routing,
+        settings.routing.route_batch_max,
+        ownership,
+        caught_up=lambda: orders.caught_up and switch.controls_known() and ownership.active(),
+        is_past=lambda seq: orders.is_past(seq),  # nothing is applied before the follower below exists
+        failed=chassis.fail,
+    )
     wait_s = float(settings.following.follower_wait_ms) / 1000
-    snapshots = wiring.snapshotter(chassis, executions, ExecutionsState, STATE_VERSION)
+    snapshots = wiring.snapshotter(chassis, executions, ExecutionsState, STATE_VERSION, OLDER_SHAPES)
     head = await wiring.patiently(lambda: snapshots.recover(journal))
     timed = Hops(chassis.registry, clock).timed("exeq", snapshots.whole(executor.apply))
     orders = Follower(journal, ORDER_COMMITS, timed, after=head, wait_s=wait_s)
-    switch.known = known = await wiring.follow_controls(chassis, client, outbox, controls.apply, switch.heard)
-    executor.caught_up = lambda: orders.caught_up and known()
-    executor.is_past = orders.is_past
-    executor.failed = chassis.fail
+    switch.controls_known = await control_wiring.follow_controls(chassis, client, outbox, controls.apply, switch.heard)
+    chassis.ready.depend("kill switches of this machine", switch.unreadable)
 
-    chassis.spawn(outbox.run(), "outbox")
-    chassis.spawn(switch.run(client), "local switches")
-    chassis.spawn(orders.run(), "journal follower")
-    chassis.spawn(executor.run(), "executor")
-    reconciling = VenuesUpkeep((v.name for v in venues.values() if not v.plain), float(settings.routing.reconcile_venues_interval_sec))
-    chassis.spawn(reconciling.run(), "venues upkeep")
+    chassis.spawn(outbox.run, tasks.OUTBOX_OF_REQUESTS)
+    chassis.spawn(lambda: switch.run(client), tasks.LOCAL_SWITCHES)
+    chassis.spawn(orders.run, tasks.JOURNAL_FOLLOWER)
+    chassis.spawn(lambda: ownership.run(lambda: orders.caught_up and switch.controls_known()), tasks.OWNERSHIP)
+    chassis.spawn(executor.run, tasks.EXECUTOR)
+    reconciling = _upkeep(chassis, venues)
     doubts = Doubts(client, executor)
     doubts.on_back = reconciling.wanted
-    chassis.spawn(doubts.run(), "doubts")
-    chassis.spawn(Stops(executor, executions, market, clock, rules.quote_age_max_ns).run(), "stops")
-    chassis.spawn(wiring.tell_ready(chassis, orders, executor.caught_up), "readiness")
+    chassis.spawn(doubts.run, tasks.DOUBTS)
+    chassis.spawn(Stops(executor, executions, market, clock, rules.quote_age_max_ns).run, tasks.STOPS)
+    wiring.tell_ready(chassis, orders, executor.caught_up)
     wiring.keep(chassis, snapshots, orders)
     metrics.read(chassis.registry, partial(measures.series, executor, doubts, switch, controls, outbox, clock))
 
     def stats() -> dict[str, Any]:
-        return {
-            **executor.stats(),
-            **doubts.stats(),
-            "venues_upkeep": reconciling.stats(),
-            "seq": orders.head.seq,
-            "ready": executor.caught_up(),
-            "requests_dropped": outbox.dropped,
-            "killed": sorted({*controls.kills, *switch.local}),
-            "snapshots": snapshots.stats(),
-        }
+        own = _stats(executor, doubts, orders, snapshots)
+        return {**own, **switch.stats(), "venues_upkeep": reconciling.stats(), "quotes": ticks.stats(), "requests_dropped": outbox.dropped}
 
     routes = router(executor, market, clock)
     routes.include_router(local.router(switch, outbox, Scopes(instruments, venues), clock))
     return Service(router=routes, stats=stats)
+
+
+def _upkeep(chassis: Chassis[ExeqSettings], venues: Mapping[str, Venue]) -> VenuesUpkeep:
+    """Housekeeping: what cannot be compared now is counted, and compared later."""
+    every_s = float(chassis.settings.routing.reconcile_venues_interval_sec)
+    upkeep = VenuesUpkeep((venue.name for venue in venues.values() if not venue.plain), every_s)
+    missed = partial(metrics.counter, "exeq_venues_upkeep_failed", "Comparisons of venues with the journal that could not be made")
+    metrics.read(chassis.registry, lambda: [missed(upkeep.failed)])
+    chassis.spawn(upkeep.run, tasks.VENUES_UPKEEP)
+    return upkeep
+
+
+def _stats(executor: Executor, doubts: Doubts, orders: Follower[Any], snapshots: Snapshotter[Any]) -> dict[str, Any]:
+    return {
+        **executor.stats(),
+        **doubts.stats(),
+        "seq": orders.head.seq,
+        "ready": executor.caught_up(),
+        "snapshots": snapshots.stats(),
+    }
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""Routes that a venue leaves open: asked about, never sent again; only evidence settles them. Cancels without an answer are said again."""
+"""Routes that a venue leaves open: asked about, never sent again; only evidence settles them. Cancels without an answer are said again.
+
+A doubt is about something unanswered: a first word, a cancel, other terms. A venue that is away is itself shown as away; what it has
+acknowledged rests there, and is compared when it is back.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -23,11 +27,15 @@ WHENEVER: Final = 2**63
 """Silence is measured from when it was noticed, by the loop's time: the stamps in the journal come from another clock."""
 ASK_EVERY_S: Final = 1.0
 LISTEN_AWAY_S: Final = 0.2
-"""How often a venue that is away is looked for: it should not be away for longer than it is."""
+"""How soon a venue that did not answer is asked again: one word may be lost, and it should not be away for longer than it is."""
 ASK_AGAIN_MAX_S: Final = 30.0
 """A venue that does not know better yet is asked again after 1, 2, 4 seconds, and at last so rarely; a denial is repeated at once."""
 ASK_TIMEOUT_S: Final = 1.0
+DENIED_AGAIN_S: Final = ASK_EVERY_S / 2
+"""A denial is no evidence while the route may be on its way: between two of them there is time for it to arrive."""
 ASKED_AT_ONCE_MAX: Final = 200
+ASKED_TOGETHER_MAX: Final = 50
+"""Questions to one venue that are under way at once, after it has answered one."""
 TOLD_AT_ONCE_MAX: Final = 500
 NEGATIVES_NEEDED: Final = 3
 """A venue that lists closed orders too must deny the route this often before it counts as absent."""
@@ -46,6 +54,7 @@ class OrderAnswer(msgspec.Struct):
     """What a venue's session says to a question about one route."""
 
     known: bool | None = None
+    epoch: int = 0
     order: OrderState | None = None
     error: str | None = None
 
@@ -61,7 +70,7 @@ class Doubts:
         self._executor = executor
         self._shard = shard
         self._venues = executor.router.venues
-        self._listening = Listening(client, self._venues, shard)
+        self._listening = Listening(client, self._venues, executor.ownership, shard)
         self._silent_since: dict[str, float] = {}
         self._uncancelled_since: dict[str, float] = {}
         self._unreplaced_since: dict[str, float] = {}
@@ -74,11 +83,14 @@ class Doubts:
         self.on_back: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
-        await asyncio.gather(self._listen_on(), self._look_on())
+        """Two loops that end together: begun again, each runs once."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._listen_on())
+            loops.create_task(self._look_on())
 
     async def _listen_on(self) -> None:
         while True:
-            await asyncio.sleep(LISTEN_AWAY_S if self._listening.away else ASK_EVERY_S)
+            await asyncio.sleep(LISTEN_AWAY_S if self._listening.missed else ASK_EVERY_S)
             if self._executor.caught_up():
                 await self._listen()
 
@@ -88,14 +100,15 @@ class Doubts:
             if self._executor.caught_up():
                 self._cancel_again()
                 self._replace_again()
-                await self._round()
+                while await self._round():
+                    pass
 
     async def _listen(self) -> None:
-        """A venue that went away leaves in doubt all that works there; one that came back is asked about it at once."""
+        """A venue that went away leaves in doubt what it has not answered; one that came back is asked about it at once."""
         gone, back = await self._listening.listen()
         self._executor.router.disconnected = set(self._listening.away)
         if gone:
-            self._doubt(r for r in self._executor.executions.open_legs() if r.venue in gone)
+            self._doubt(self._executor.executions.awaited(gone))
         if back:
             self._next_ask.clear()
             self.on_back()
@@ -123,7 +136,8 @@ class Doubts:
             del self._unreplaced_since[request.route_id]
             self._executor.replace(request)
 
-    async def _round(self) -> None:
+    async def _round(self) -> bool:
+        """Ask about what is due. True when more is."""
         executions = self._executor.executions
         self._silent_since, silent = self._overdue(self._silent_since, executions.unanswered(WHENEVER))
         open_ = {request.route_id: request for request in (*silent, *executions.doubtful())}
@@ -135,6 +149,7 @@ class Doubts:
         for request in due[:ASKED_AT_ONCE_MAX]:
             by_venue.setdefault(request.venue, []).append(request)
         await asyncio.gather(*(self._ask_venue(requests) for requests in by_venue.values()))
+        return len(due) > ASKED_AT_ONCE_MAX
 
     def _forget(self, open_: dict[str, VenueRequest]) -> None:
         """What was settled needs no care any more."""
@@ -145,24 +160,28 @@ class Doubts:
                 del kept[route_id]
 
     async def _ask_venue(self, requests: Sequence[VenueRequest]) -> None:
-        """One after the other; a venue that says nothing once is not asked again in this round."""
-        answers = not self._plain(requests[0])
-        for request in requests:
-            known = await self._known(request) if answers else None
-            answers = known is not None
-            self._executor.ask_soon(self._conclusion(request, known))
-            self._ask_later(request, known)
+        """One, and when it was answered the others together; a venue that says nothing is not asked again in this round."""
+        answers, begin = not self._plain(requests[0]), 0
+        while group := requests[begin : begin + (ASKED_TOGETHER_MAX if begin else 1)]:
+            known = await asyncio.gather(*map(self._known, group)) if answers else [None] * len(group)
+            answers = any(word is not None for word in known)
+            asked = list(zip(group, known, strict=True))
+            self._executor.ask_soon([command for request, word in asked for command in self._conclusion(request, word)])
+            for request, word in asked:
+                self._ask_later(request, word)
+            begin += len(group)
 
     def _ask_later(self, request: VenueRequest, known: bool | None) -> None:
         """Denials are counted quickly; else the pause doubles."""
         denied = known is False and self._negatives.get(request.route_id, 0) < NEGATIVES_NEEDED
         _, pause = self._next_ask.get(request.route_id, (0.0, 0.0))
         pause = 0.0 if denied else min(max(2 * pause, ASK_EVERY_S), ASK_AGAIN_MAX_S)
-        self._next_ask[request.route_id] = asyncio.get_running_loop().time() + pause, pause
+        self._next_ask[request.route_id] = asyncio.get_running_loop().time() + (pause or DENIED_AGAIN_S), pause
 
     async def _known(self, request: VenueRequest) -> bool | None:
         """Does the venue know the route? None when it does not say."""
-        question = encode({"kind": "order", "route_id": request.route_id})
+        owned = self._executor.ownership
+        question = encode({"kind": "order", "route_id": request.route_id, "unit": owned.unit, "epoch": owned.epoch or 0})
         self._trouble.pop(request.route_id, None)
         self._working.pop(request.route_id, None)
         try:
@@ -173,6 +192,7 @@ class Doubts:
         except ValueError:
             self._trouble[request.route_id] = "unreadable_answer"
             return None
+        owned.met(answer.epoch)
         if answer.order is not None and answer.order.status == TAKEN:
             self._trouble[request.route_id] = "not_answered"
         if answer.order is not None and answer.order.status == WORKS:

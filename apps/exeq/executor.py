@@ -11,13 +11,14 @@ from nats.aio.client import Client
 
 from adapters import bus
 from adapters.codec import decoder, encode
+from apps.exeq.ownership import Ownership
 from apps.exeq.router import Router
 from apps.exeq.switch import Switch
 from apps.failpoint import failpoint
 from apps.follower import Applied
 from apps.outbox import Outbox
 from domain.commands import ConfirmRoute, DoubtRoute, RefuseRoute, RouteAbsent, RouteOrder, TriggerOrder, VenueRequest
-from domain.events import OrderEvent, OrderSubmitted
+from domain.events import OrderEvent, OrderSubmitted, ShardTaken
 from domain.executions import Executions
 from domain.ports import Clock, Unavailable
 from domain.queue import Rank
@@ -55,13 +56,27 @@ class Executor:
     """The fold (Executions) and what is done about it. Nothing is routed or sent before the journal has been read to its end."""
 
     def __init__(
-        self, client: Client, outbox: Outbox, switch: Switch, clock: Clock, executions: Executions, router: Router, batch_max: int
+        self,
+        client: Client,
+        outbox: Outbox,
+        switch: Switch,
+        clock: Clock,
+        executions: Executions,
+        router: Router,
+        batch_max: int,
+        ownership: Ownership,
+        *,
+        caught_up: Callable[[], bool],
+        is_past: Callable[[int], bool],
+        failed: Callable[[str], None],
     ) -> None:
+        """`is_past`: was this sequence in the journal before this process began to read? `failed` ends the process."""
         self._client = client
         self._outbox = outbox
         self._switch = switch
         self._clock = clock
         self._batch_max = batch_max
+        self.ownership = ownership
         self._asked: dict[str, Command] = {}
         self._missed: set[str] = set()
         """Orders whose turn came while oms was still to answer for them."""
@@ -69,37 +84,59 @@ class Executor:
         self._work = asyncio.Event()
         self.executions = executions
         self.router = router
-        self.caught_up: Callable[[], bool] = lambda: False
-        self.is_past: Callable[[int], bool] = lambda seq: True
+        self.caught_up = caught_up
+        self._is_past = is_past
+        self._failed = failed
         self.sends = 0
         self.withheld = 0
+        self.others = 0
+        """Routes of another epoch, which are not ours to send."""
         self.held = 0
         self._set_aside: list[tuple[Rank, OrderSubmitted]] = []
         self._look_again_s: float | None = None
         self._stranded: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self.failed: Callable[[str], None] = lambda reason: None
 
     def apply(self, commits: Applied[OrderEvent]) -> None:
         """New facts. What was routed before this process began is not sent: it may have been."""
         for seq, commit in commits:
             for event in commit.events:
-                self.executions.apply(event)
-            if self.is_past(seq):
+                if type(event) is ShardTaken:
+                    self.ownership.heard(event, commit.n)
+                else:
+                    self.executions.apply(event)
+            if self._is_past(seq):
                 self.executions.to_send.clear()
                 self.executions.to_cancel.clear()
                 self.executions.to_replace.clear()
+                self.executions.refusing.clear()
+        self.router.back_off(self.executions.refusing)
         self._send()
         if len(self.executions.queue):
             self._work.set()
 
     def _send(self) -> None:
-        """On the wire at last: what was routed, unless it was forbidden since. It waits while nobody knows whether it was."""
-        if (self.executions.to_send or self.executions.to_replace) and not self._switch.known():
+        """On the wire at last: what was routed, unless it was forbidden since. It waits while it is not known whether it was.
+
+        What names another epoch than ours is not sent: another exeq, or an earlier process, may have sent it. It is asked about.
+        Cancels do not wait, except for one of a route that waits itself: the venue would get it before the order.
+        """
+        if not self.ownership.active():
             self._work.set()
             return
+        if (self.executions.to_send or self.executions.to_replace) and not self._switch.known():
+            self._work.set()
+            unsent = {request.route_id for request in self.executions.to_send}
+            cancels = list(self._taken(self.executions.to_cancel))
+            self.executions.to_cancel += [request for request in cancels if request.route_id in unsent]
+            for request in cancels:
+                if request.route_id not in unsent:
+                    self.cancel(request)
+            return
         for request in self._taken(self.executions.to_send):
-            if reason := self._switch.forbids(request.account, request.symbol, request.venue):
+            if request.epoch != self.ownership.epoch:
+                self.others += 1
+            elif reason := self._switch.forbids(request.account, request.symbol, request.venue):
                 self._withhold(request, reason)
             else:
                 self.sends += 1
@@ -128,7 +165,11 @@ class Executor:
         return taken
 
     def _put(self, verb: str, request: VenueRequest) -> None:
-        self._outbox.put(f"orders.{request.account}.{verb}", encode(msgspec.structs.replace(request, sent_at=self._clock.now_ns())))
+        owned = self.ownership
+        if not owned.active():
+            return  # said again, or asked about, by the exeq that owns the shard
+        stamped = msgspec.structs.replace(request, unit=owned.unit, epoch=owned.epoch, sent_at=self._clock.now_ns())
+        self._outbox.put(f"orders.{request.account}.{verb}", encode(stamped))
 
     def _withhold(self, request: VenueRequest, reason: str) -> None:
         self.withheld += 1
@@ -140,7 +181,7 @@ class Executor:
     async def run(self) -> None:
         """Route what is queued, in lists, for ever. What was in the queue before the journal was read to its end waits until then."""
         while True:
-            if not self.caught_up():
+            if not (self.caught_up() and self._switch.known()):
                 await asyncio.sleep(CAUGHT_UP_EVERY_S)
                 continue
             self._send()
@@ -198,7 +239,7 @@ class Executor:
 
     def _may_come_back(self, order_id: str) -> bool:
         """For a moment after the order was first seen to have no venue."""
-        now = self._clock.now_ns()
+        now = self._clock.monotonic_ns()
         return now - self._stranded.setdefault(order_id, now) < self.router.rules.away_wait_ns
 
     def _look_again(self, wait_s: float) -> None:
@@ -220,12 +261,12 @@ class Executor:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self.failed(f"routing failed: {error!r}")
+            self._failed(f"routing failed: {error!r}")
 
     async def _ask(self, commands: Sequence[Command]) -> None:
         """Have oms record the decisions. Asked again until it answers: a route id is recorded once however often it is asked for."""
-        body = encode(commands)
         while True:
+            body = encode(self.ownership.signed(commands))
             try:
                 async with self._asks:
                     answers: list[Answer] = _ANSWERS.decode(await bus.request(self._client, "oms.commands.0", body, ASK_TIMEOUT_S))
@@ -266,5 +307,7 @@ class Executor:
             "working": len(self.executions.working),
             "sends": self.sends,
             "withheld": self.withheld,
+            "epoch": self.ownership.epoch,
+            "others": self.others,
             "held": self.held,
         }

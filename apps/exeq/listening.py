@@ -1,32 +1,49 @@
-"""Is a venue's session there? Asked every second; one that has said nothing for its deadline is away, and gets no new orders."""
+"""Is a venue's session there? Asked every second; one that has said nothing for its deadline, asked twice, gets no new orders."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+import msgspec
 import structlog
 from nats.aio.client import Client
 
 from adapters import bus
-from adapters.codec import encode
+from adapters.codec import decoder, encode
+from apps.exeq.ownership import Ownership
 from domain.ports import Unavailable
 from domain.routing import Venue
 
 log = structlog.get_logger()
 
 HELLO_TIMEOUT_S: Final = 1.0
-_HELLO: Final = encode({"kind": "hello"})
+MISSED_MIN: Final = 2
+"""So many questions in a row must be left without an answer: one word may be lost on its way."""
+
+
+class Greeting(msgspec.Struct):
+    """`ready`: it has read its journal; one that has not cannot say what it has. `epoch`: the largest it has met, if it knows any."""
+
+    ready: bool = True
+    epoch: int = 0
+
+
+_GREETING: Final = decoder(Greeting)
 
 
 class Listening:
     """`away` are venues that do not answer. While we are not connected ourselves, nothing is known of anybody."""
 
-    def __init__(self, client: Client, venues: Mapping[str, Venue], shard: int = 0) -> None:
+    def __init__(self, client: Client, venues: Mapping[str, Venue], ownership: Ownership, shard: int = 0) -> None:
         self._client = client
+        self._ownership = ownership
         self._shard = shard
         self._deadlines = {venue.name: venue.answer_deadline_ns / 1e9 for venue in venues.values() if not venue.plain}
         self._heard: dict[str, float] = {}
         self._known: set[str] = set()
+        self.missed: Counter[str] = Counter()
+        """Questions in a row that each venue left without an answer; nothing of one that answered."""
         self.away: set[str] = set()
 
     async def listen(self) -> tuple[set[str], set[str]]:
@@ -37,7 +54,10 @@ class Listening:
         for (name, deadline_s), answered in zip(self._deadlines.items(), answers, strict=True):
             if answered or not self._client.is_connected or name not in self._heard:
                 self._heard[name] = now
-            elif now - self._heard[name] >= deadline_s:
+                del self.missed[name]
+                continue
+            self.missed[name] += 1
+            if now - self._heard[name] >= deadline_s and self.missed[name] >= MISSED_MIN:
                 quiet.add(name)
         if not self._client.is_connected:
             return set(), set()
@@ -50,15 +70,22 @@ class Listening:
         return gone, back | new
 
     async def _hears(self, venue: str) -> bool:
+        """Our epoch goes along, so that it refuses what an exeq before us may still send."""
+        owned = self._ownership
+        hello = encode({"kind": "hello", "unit": owned.unit, "epoch": owned.epoch or 0})
         try:
-            await bus.request(self._client, f"venue.{venue}.session.{self._shard}", _HELLO, HELLO_TIMEOUT_S)
+            reply = await bus.request(self._client, f"venue.{venue}.session.{self._shard}", hello, HELLO_TIMEOUT_S)
+            greeting: Greeting = _GREETING.decode(reply)
         except Unavailable:
             return False
-        return True
+        except ValueError:
+            return True  # it is there; what it cannot say well shows when it is asked about orders
+        owned.met(greeting.epoch)
+        return greeting.ready
 
 
 def _tell(gone: Iterable[str], back: Iterable[str]) -> None:
     for name in gone:
-        log.error("a venue is away: its orders are in doubt, and it gets no new ones", venue=name)
+        log.error("a venue is away: what it has not answered is in doubt, and it gets no new orders", venue=name)
     for name in back:
-        log.warning("a venue is back: it is asked about every order in doubt", venue=name)
+        log.warning("a venue is back: it is asked about every order in doubt, and compared", venue=name)

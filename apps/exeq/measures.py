@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from prometheus_client.core import Metric
 
-from apps.exeq.doubts import Doubts
+from apps.exeq.doubts import WHENEVER, Doubts
 from apps.exeq.executor import Executor
 from apps.exeq.switch import Switch
 from apps.metrics import counter, gauge
@@ -16,15 +16,15 @@ from domain.venue_health import VenueHealth
 
 
 def series(executor: Executor, doubts: Doubts, switch: Switch, controls: Controls, outbox: Outbox, clock: Clock) -> Iterator[Metric]:
-    executions, now = executor.executions, clock.now_ns()
+    executions = executor.executions
     oldest = executions.queue.oldest()
     names = executor.router.venues
     working = Counter(leg.venue for order in executions.working.values() for leg in order.legs)
-    waiting = Counter(request.venue for request in executions.unanswered(now))
+    waiting = Counter(request.venue for request in executions.unanswered(WHENEVER))
     health = {name: executions.health_of(name) for name in names}
-    open_to = {name: standing.closed is None for name, standing in executor.router.standings(now).items()}
+    open_to = {name: standing.closed is None for name, standing in executor.router.standings(clock.monotonic_ns()).items()}
     yield gauge("exeq_queue_depth", "Orders that wait for a route", len(executions.queue))
-    yield gauge("exeq_queue_oldest_seconds", "How long the oldest of them has waited", (now - oldest) / 1e9 if oldest is not None else 0)
+    yield gauge("exeq_queue_oldest_seconds", "How long the oldest of them has waited", _age_s(clock.now_ns(), oldest))
     yield gauge("exeq_orders_held", "Orders that no venue may take now", executor.held)
     yield gauge("exeq_orders_in_doubt", "Orders whose venue left them open", doubts.in_doubt)
     yield gauge("exeq_routes_working", "Routes at a venue", {name: working[name] for name in names}, "venue")
@@ -38,8 +38,18 @@ def series(executor: Executor, doubts: Doubts, switch: Switch, controls: Control
     yield counter("exeq_venue_silences", "Routes whose deadline passed without a word", _of(health, "silences"), "venue")
     yield counter("exeq_sends", "Requests sent to venues", executor.sends)
     yield counter("exeq_sends_withheld", "Requests stopped right before the wire", executor.withheld)
+    yield counter("exeq_routes_of_others", "Routes read that name another exeq, or an earlier one; they are asked about", executor.others)
+    yield gauge("exeq_epoch", "The epoch that this exeq sends under; 0 while it does not", executor.ownership.epoch or 0)
     yield counter("exeq_requests_dropped", "Requests that did not leave; they are asked about", outbox.dropped)
+    yield gauge(
+        "exeq_kills_unreadable", "1 while the kill switches of its machine cannot be read and nothing is sent", bool(switch.trouble)
+    )
     yield gauge("exeq_kills", "Kill switches in force", len({*controls.kills, *switch.local}))
+
+
+def _age_s(now: int, since: int | None) -> float:
+    """Both by wall clocks, of which one was oms's: never less than nothing."""
+    return max(now - since, 0) / 1e9 if since is not None else 0.0
 
 
 def _of(health: Mapping[str, VenueHealth], field: str, unit: float = 1) -> dict[str, float]:

@@ -32,7 +32,10 @@ class RoutingRules(msgspec.Struct, frozen=True):
 
 
 class Router:
-    """Decides one order at a time. `disconnected` are venues whose session does not answer; a `killed` one gets nothing."""
+    """Decides one order at a time. `disconnected` are venues whose session does not answer; a `killed` one gets nothing.
+
+    Ages of quotes, tokens and pauses are spans: they are measured by the steady clock, whatever happens to the wall clock.
+    """
 
     def __init__(
         self,
@@ -42,11 +45,13 @@ class Router:
         clock: Clock,
         rules: RoutingRules,
         executions: Executions,
+        *,
+        killed: Callable[[str], bool],
     ) -> None:
         self.venues = venues
         self.rules = rules
         self.disconnected: set[str] = set()
-        self.killed: Callable[[str], bool] = lambda name: False
+        self._killed = killed
         self.throttles = {venue.name: Throttle(venue.orders_per_sec, venue.burst) for venue in venues.values()}
         self._instruments = instruments
         self._market = market
@@ -55,7 +60,7 @@ class Router:
 
     def decide(self, order: OrderSubmitted) -> Routing | NoRoute:
         """A route with its tokens taken, or why there is none."""
-        now = self._clock.now_ns()
+        now = self._clock.monotonic_ns()
         found = route(
             order,
             self.venues.values(),
@@ -72,10 +77,11 @@ class Router:
         return found
 
     def standings(self, now: int) -> dict[str, Standing]:
+        """`now`: steady time."""
         return {name: self._standing(name, now) for name in self.venues}
 
     def _standing(self, name: str, now: int) -> Standing:
-        if self.killed(name):
+        if self._killed(name):
             return KILLED
         if name in self.disconnected:
             return DISCONNECTED
@@ -90,12 +96,18 @@ class Router:
 
     def token_in_s(self) -> float:
         """How long until some venue that has none now has a token again."""
-        now = self._clock.now_ns()
+        now = self._clock.monotonic_ns()
         waits = [wait for throttle in self.throttles.values() if (wait := throttle.wait_ns(now)) > 0]
         return min(waits, default=0) / 1e9
 
+    def back_off(self, venues: set[str]) -> None:
+        """These rejected too many in a row, a moment ago."""
+        now = self._clock.monotonic_ns()
+        while venues:
+            self._executions.health_of(venues.pop()).back_off(now)
+
     def silent(self, venues: Iterable[str]) -> None:
         """These let a route's deadline pass."""
-        now = self._clock.now_ns()
+        now = self._clock.monotonic_ns()
         for name in venues:
             self._executions.health_of(name).silent(now)

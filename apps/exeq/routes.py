@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter, Response
 
+from apps.exeq.doubts import WHENEVER
 from apps.exeq.executor import Executor
 from apps.http import Exact, Refusal
 from domain.ports import Clock
@@ -26,7 +27,7 @@ def router(executor: Executor, market: Market, clock: Clock) -> APIRouter:
         executions = executor.executions
         oldest = executions.queue.oldest()
         working = Counter(leg.venue for order in executions.working.values() for leg in order.legs)
-        waiting = Counter(request.venue for request in executions.unanswered(clock.now_ns()))
+        waiting = Counter(request.venue for request in executions.unanswered(WHENEVER))
         return Exact(
             {
                 "depth": len(executions.queue),
@@ -38,7 +39,7 @@ def router(executor: Executor, market: Market, clock: Clock) -> APIRouter:
 
     @routes.get("/venues")
     async def show_venues() -> Response:
-        return Exact({"venues": [_venue(executor, venue, market, clock.now_ns()) for venue in routing.venues.values()]})
+        return Exact({"venues": [_venue(executor, venue, market, clock) for venue in routing.venues.values()]})
 
     @routes.get("/routes/{order_id}")
     async def show_route(order_id: str) -> Response:
@@ -59,8 +60,8 @@ def router(executor: Executor, market: Market, clock: Clock) -> APIRouter:
     return routes
 
 
-def _venue(executor: Executor, venue: Venue, market: Market, now: int) -> dict[str, Any]:
-    routing = executor.router
+def _venue(executor: Executor, venue: Venue, market: Market, clock: Clock) -> dict[str, Any]:
+    routing, now = executor.router, clock.monotonic_ns()
     since = now - routing.rules.quote_age_max_ns
     quoted = sorted(symbol for symbol in venue.symbols if any(q.venue == venue.name for q in market.quotes(symbol, since)))
     standing = routing.standings(now)[venue.name]
@@ -74,7 +75,7 @@ def _venue(executor: Executor, venue: Venue, market: Market, now: int) -> dict[s
         "open": standing.closed is None,
         "closed": standing.closed,
         "healthy": bool(quoted) and standing.closed in (None, "throttled"),
-        "health": _health(executor.executions.health_of(venue.name), now),
+        "health": _health(executor.executions.health_of(venue.name), now, clock.now_ns()),
         "throttle": {
             "orders_per_sec": venue.orders_per_sec,
             "burst": venue.burst,
@@ -84,7 +85,7 @@ def _venue(executor: Executor, venue: Venue, market: Market, now: int) -> dict[s
     }
 
 
-def _health(health: VenueHealth, now: int) -> dict[str, Any]:
+def _health(health: VenueHealth, now: int, wall: int) -> dict[str, Any]:
     """Rates as parts of one; latency from the journaled route to the journaled first answer."""
     return {
         "latency_ms": Decimal(health.latency_ns // 1000).scaleb(-3),
@@ -94,5 +95,5 @@ def _health(health: VenueHealth, now: int) -> dict[str, Any]:
         "rejects": health.rejects,
         "no_answers": health.silences,
         "penalty_bps": health.penalty_bps,
-        "backed_off_until": rfc3339(health.until_ns) if health.backed_off(now) else None,
+        "backed_off_until": rfc3339(wall + health.until_ns - now) if health.backed_off(now) else None,
     }

@@ -34,7 +34,7 @@ class Stops:
                 self._executor.ask_soon([command for command, _ in zip(self._woken(), range(AT_ONCE_MAX), strict=False)])
 
     def _woken(self) -> Iterator[Command]:
-        since = self._clock.now_ns() - self._quote_age_max_ns
+        since = self._clock.monotonic_ns() - self._quote_age_max_ns
         for symbol, stops in self._executions.sleeping.items():
             quotes = self._market.quotes(symbol, since)
             for side in Side:

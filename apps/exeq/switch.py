@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -17,6 +17,7 @@ from domain.ports import Unavailable
 
 log = structlog.get_logger()
 
+LOOK_EVERY_S: Final = 0.5
 REPORT_EVERY_S: Final = 0.5
 REPORT_TIMEOUT_S: Final = 2.0
 
@@ -31,15 +32,37 @@ _RECORDED: Final = decoder(Recorded)
 
 
 class Switch:
-    """`forbids` costs a look into two dictionaries. Without a data directory nothing local outlives the process, and that is said."""
+    """`forbids` costs a look into two dictionaries. Without a data directory nothing local outlives the process, and that is said.
+
+    `trouble` is why the switches of this machine cannot be read, None while they can. Until then nothing may be sent: one may be thrown.
+    """
 
     def __init__(self, controls: Controls, store: LocalKills | None) -> None:
         self._controls = controls
         self._store = store
-        self._stamp = store.stamp() if store else 0
-        self.local: dict[str, LocalKill] = store.load() if store else {}
-        self.known: Callable[[], bool] = lambda: False
-        self.thrown: Callable[[], None] = lambda: None
+        self.local: dict[str, LocalKill] = {}
+        self.trouble: str | None = None
+        self.controls_known: Callable[[], bool] = lambda: False
+        if store is not None:
+            self._begin(store)
+
+    def _begin(self, store: LocalKills) -> None:
+        try:
+            store.prepare()
+        except Unavailable as trouble:
+            log.error("the kill switches of this machine have no place", reason=str(trouble))
+        self._look()
+
+    def known(self) -> bool:
+        """Is it known up to now what is forbidden? Nothing is routed or sent while it is not."""
+        return self.trouble is None and self.controls_known()
+
+    def stats(self) -> dict[str, Any]:
+        return {"killed": sorted({*self._controls.kills, *self.local}), "kill_switches_unreadable": self.trouble}
+
+    async def unreadable(self) -> str | None:
+        """For the readiness."""
+        return self.trouble
 
     def forbids(self, account: str, symbol: str, venue: str | None = None) -> str | None:
         """The reason why no such order may be routed or sent; None when it may."""
@@ -76,18 +99,37 @@ class Switch:
             log.error("a switch that was armed again will be thrown after a restart", scope=scope, reason=str(trouble))
 
     async def run(self, client: Client) -> None:
-        """For ever: find what was thrown by file, and tell risk what it does not know."""
+        """Find what was thrown by file, and tell risk what it does not know. Neither waits for the other."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._look_on())
+            loops.create_task(self._report_on(client))
+
+    async def _look_on(self) -> None:
         while True:
             self._look()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _report_on(self, client: Client) -> None:
+        while True:
             for kill in [kill for kill in self.local.values() if kill.reported is None]:
                 await self._report(client, kill)
             await asyncio.sleep(REPORT_EVERY_S)
 
     def _look(self) -> None:
-        if self._store is None or (stamp := self._store.stamp()) == self._stamp:
+        """What was thrown by file. While that cannot be read nothing is sent; what was read before stays in force."""
+        if self._store is None:
             return
-        self._stamp = stamp
-        for scope, kill in self._store.load().items():
+        try:
+            found = self._store.load()
+        except Unavailable as trouble:
+            if self.trouble is None:
+                log.error("nothing is sent: the kill switches of this machine cannot be read", reason=str(trouble))
+            self.trouble = str(trouble)
+            return
+        if self.trouble is not None:
+            log.warning("the kill switches of this machine can be read again")
+        self.trouble = None
+        for scope, kill in found.items():
             if scope not in self.local:
                 self.local[scope] = kill
                 log.warning("kill switch thrown by file", scope=scope, who=kill.who, reason=kill.reason)

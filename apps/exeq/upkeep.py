@@ -8,7 +8,7 @@ from typing import Any, Final
 import structlog
 
 from adapters.codec import decoder
-from apps.beside import Beside, Busy, TookTooLong
+from apps.beside import Beside, Busy, NotStarted, TookTooLong
 from apps.reconcile.venues import VenuePass
 from domain.reconciling import Difference
 
@@ -60,10 +60,17 @@ class VenuesUpkeep:
         except (Busy, TookTooLong):
             self._missed(f"it did not end within {PASS_MAX_S:g} s")
             return
+        except NotStarted as trouble:
+            self._missed(str(trouble))
+            return
         if ended.code:
             self._missed(ended.words.rpartition("\n")[2] or f"it ended with {ended.code}")
             return
-        passes: list[VenuePass] = _PASSES.decode(ended.out)
+        try:
+            passes: list[VenuePass] = _PASSES.decode(ended.out)
+        except ValueError as error:
+            self._missed(f"its words cannot be read: {error}")
+            return
         if len(passes) < len(self._venues):
             self._missed(ended.words.rpartition("\n")[2])
         self.passes += 1

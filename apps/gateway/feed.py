@@ -74,11 +74,11 @@ class Recording:
     async def play(self, speed: Decimal | None) -> None:
         """To the end, `speed` times as fast as recorded; None is as fast as the venues can. The last quotes then stay."""
         loop = asyncio.get_running_loop()
-        started = loop.time()
+        started, first = loop.time(), self._rows[self.position].at if self.position < len(self._rows) else 0
         while self.position < len(self._rows):
             row = self._rows[self.position]
             if speed is not None:
-                behind_s = (row.at - self._rows[0].at) / 1e9 / float(speed) - (loop.time() - started)
+                behind_s = (row.at - first) / 1e9 / float(speed) - (loop.time() - started)
                 await asyncio.sleep(max(behind_s, 0))
             await self._next()
 

@@ -14,14 +14,17 @@ from apps.commits import GroupCommit, Outcome, Pace
 from apps.failpoint import failpoint
 from apps.gateway.faults import Faults
 from apps.gateway.reports import VENUE_COMMITS, ReportLog
-from apps.watermark import Mark, verify_watermark
+from apps.watermark import Mark, verify_watermark, watch_foreign
 from config.catalogue import VenueSettings
 from domain.commands import VenueReport
-from domain.events import JournalAccepted
+from domain.events import JournalAccepted, ShardHeld
 from domain.instruments import Instrument
+from domain.owner import UNIT
 from domain.paper import PaperVenue
 from domain.paper_events import (
     Deed,
+    EpochMet,
+    Meet,
     Message,
     OrderForgotten,
     Passed,
@@ -33,6 +36,8 @@ from domain.paper_events import (
     TradingHalted,
     TradingResumed,
     VenueEvent,
+    not_before,
+    stamp_of,
 )
 from domain.ports import Clock, Fenced, Journal, Unavailable
 from domain.quotes import Quote
@@ -82,7 +87,9 @@ class VenueHost:
         send: Send,
         pace: Pace,
         mark: Mark | None = None,
+        replicas: int = 1,
     ) -> None:
+        self._replicas = replicas
         self.settings = settings
         self.instruments = instruments
         self._journal = journal
@@ -98,9 +105,12 @@ class VenueHost:
         self.on_ready: Callable[[bool], None] = lambda ready: None
         self.recoveries = 0
         self.forgotten = 0
+        self.stale_epochs = 0
+        """Requests of an exeq that another one has followed: refused, and never reported on."""
         self._inbox: asyncio.Queue[tuple[float, Work]] = asyncio.Queue(INBOX_MAX)
         self._commits: GroupCommit[VenueEvent] | None = None
         self._ticket = 0
+        self._latest = 0
         self._chance = random.Random(settings.name)
         self.faults = Faults(self.publish_report)
 
@@ -121,6 +131,12 @@ class VenueHost:
         """The usual time and now and then a longer one: what is added is spread as waiting times are."""
         jitter_ms = self.settings.jitter_ms
         return (self.settings.latency_ms + (self._chance.expovariate(1 / jitter_ms) if jitter_ms else 0.0)) / 1000
+
+    async def meet(self, shard: int, epoch: int, unit: str) -> int:
+        """An exeq says its epoch; the largest one met for the shard. What is answered behind this stands behind it in the journal."""
+        if epoch > self.venue.epochs.get(shard, 0):
+            await self._inbox.put((0, Meet(shard, epoch, unit)))
+        return max(epoch, self.venue.epochs.get(shard, 0))
 
     async def do(self, deed: Deed) -> None:
         """What the venue's staff does, or a fault; returns when it is journaled. Unavailable."""
@@ -156,6 +172,10 @@ class VenueHost:
             self._forget()
             await asyncio.sleep(RECOVER_PAUSE_S)
 
+    async def watch(self) -> None:
+        """For ever: Corrupt when something else than this venue wrote behind its last commit."""
+        await watch_foreign(self._journal, lambda: self._commits.head if self._commits else None, f"the journal of {self.name}")
+
     async def _recovered(self) -> GroupCommit[VenueEvent]:
         if self._mark is not None:
             await verify_watermark(self._journal, self._mark)
@@ -167,16 +187,21 @@ class VenueHost:
                     events = VENUE_COMMITS.read(recorded).events
                     for event in events:
                         venue.evolve(event)
+                        self._latest = max(self._latest, stamp_of(event))
                     head = recorded.head
                     reports.add([e for e in events if isinstance(e, Reported)], head)
                 await asyncio.sleep(0)
         self.venue, self.reports = venue, reports
         log.info("a venue is open", venue=self.name, sequence=head.seq, orders=venue.taken, open=len(venue.open))
-        commits = GroupCommit(self._journal, VENUE_COMMITS, head, pace=self._pace)
+        held = self._held if self._replicas > 1 else None
+        commits = GroupCommit(self._journal, VENUE_COMMITS, head, pace=self._pace, held=held)
         if self._mark is not None:
             self._mark.note(head)
             commits.on_head = self._mark.note
         return commits
+
+    def _held(self) -> VenueEvent:
+        return ShardHeld(at=self._clock.now_ns(), unit=UNIT)
 
     async def _work_all(self, commits: GroupCommit[VenueEvent]) -> None:
         self._ticket = 0
@@ -222,9 +247,10 @@ class VenueHost:
                 await asyncio.sleep(0)
 
     async def _answer(self, query: Query[object], commits: GroupCommit[VenueEvent]) -> None:
-        """Nobody reads what is not on disk: nothing else is decided until it is."""
+        """Nobody reads what is not on disk, nor from a memory that another writer may have overtaken: nothing else is decided meanwhile."""
         try:
             await commits.settled(self._ticket)
+            await commits.prove()
         except Unavailable as trouble:
             _fail(query, trouble)
             raise
@@ -239,7 +265,15 @@ class VenueHost:
 
     def _take(self, message: Message) -> None:
         assert self._commits is not None, "only a recovered venue takes messages"
-        events = self.venue.take(message, self._clock.now_ns())
+        if self.venue.is_stale(message):
+            self.stale_epochs += 1
+            log.warning("a request of an older epoch is refused", venue=self.name, met=self.venue.epochs)
+            return
+        now = self._clock.now_ns()
+        events = self.venue.take(message, now)
+        if now < self._latest:  # the wall clock was set back: what is due goes by it, stamps do not go back
+            events = tuple(not_before(event, self._latest) for event in events)
+        self._latest = max(self._latest, now)
         if isinstance(message, Quote):
             self.publish_quote(message)
         for group in groups(events):
@@ -288,5 +322,5 @@ def route_of(event: VenueEvent) -> str:
             return event.route_id
         case Reported():
             return event.report.route_id
-        case QueueAdvanced() | TradingHalted() | TradingResumed() | JournalAccepted():
+        case QueueAdvanced() | TradingHalted() | TradingResumed() | EpochMet() | JournalAccepted() | ShardHeld():
             return ""

@@ -20,5 +20,7 @@ def series(hosts: Mapping[str, VenueHost], intake: Intake, sessions: Sessions, o
     sends = max((venue.sends_max for venue in venues.values()), default=0)
     yield gauge("gateway_sends_per_route_max", "Times the same route arrived; more than 1 was sent twice", sends)
     yield counter("gateway_requests", "Requests by what they were", {"taken": intake.taken, "unreadable": intake.unreadable}, "outcome")
+    stale = {name: host.stale_epochs for name, host in hosts.items()}
+    yield counter("gateway_stale_epoch", "Requests refused because an exeq of a newer epoch is known", stale, "venue")
     yield counter("gateway_reports_resent", "Reports sent again when asked for", sessions.resent)
     yield counter("gateway_messages_dropped", "Messages that did not leave; oms asks for them", outbox.dropped)

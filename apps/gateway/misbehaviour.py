@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from apps.gateway.host import VenueHost
 from apps.http import Exact, Refusal
+from apps.strict_json import model_doc, read_model
 from domain.paper_book import PaperOrder
 from domain.paper_events import BustTrade, CancelUnasked, CorrectTrade, Deed, Forget, Halt, TradeAnyway
 from domain.ports import Unavailable
@@ -72,8 +73,9 @@ def misbehaviour_routes(hosts: Mapping[str, VenueHost], *, allowed: bool) -> API
             raise Refusal(404, "venue_not_found", f"there is no venue {venue} here")
         return hosts[venue]
 
-    @router.post("/venues/{venue}/faults")
-    async def misbehave(venue: str, body: Fault) -> Exact:
+    @router.post("/venues/{venue}/faults", openapi_extra=model_doc(Fault))
+    async def misbehave(venue: str, request: Request) -> Exact:
+        body = read_model(await request.body(), Fault)
         host = venue_of(venue)
         faults = host.faults
         match body.fault:

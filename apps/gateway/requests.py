@@ -13,6 +13,7 @@ from nats.aio.subscription import Subscription
 from adapters.codec import decoder
 from apps.gateway.host import VenueHost
 from domain.commands import VenueRequest
+from domain.owner import named
 from domain.paper_events import Cancel, Replace
 from domain.values import IDENTIFIER
 
@@ -87,6 +88,8 @@ def read_request(subject: str, payload: bytes) -> tuple[str, VenueRequest]:
         raise Unreadable("a number is not finite or has too many digits")
     if not 0 <= request.shard < SHARDS_MAX:
         raise Unreadable(f"there is no shard {request.shard}")
+    if not named(request.unit, request.epoch):
+        raise Unreadable("unit or epoch is none")
     return verb, request
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from apps.gateway.feed import Recording
 from apps.gateway.host import VenueHost
 from apps.gateway.views import PAGE_MAX, open_orders, venue_view
 from apps.http import Exact, Refusal
+from apps.strict_json import model_doc, read_model
 from domain.ports import Unavailable
 from domain.quotes import Quote
 from domain.recorded import market_time
@@ -58,8 +59,9 @@ def gateway_routes(hosts: Mapping[str, VenueHost], stepped: Recording | None) ->
             raise Refusal(404, "no_quote", f"no venue shows a quote of {symbol}")
         return Exact({"symbol": symbol, "quotes": [_quote_view(quote) for quote in shown]})
 
-    @router.post("/quotes/advance")
-    async def advance(body: Advance) -> Exact:
+    @router.post("/quotes/advance", openapi_extra=model_doc(Advance))
+    async def advance(request: Request) -> Exact:
+        body = read_model(await request.body(), Advance)
         if stepped is None:
             raise Refusal(409, "not_stepped", "quotes are advanced by hand only when they come from a file at speed: stepped")
         try:

@@ -16,6 +16,7 @@ from apps.gateway.requests import SHARDS_MAX, Intake
 from apps.gateway.sent import Sent
 from apps.gateway.views import PAGE_MAX, open_orders, order_view
 from domain.commands import VenueReport
+from domain.owner import named
 from domain.ports import Unavailable
 
 log = structlog.get_logger()
@@ -33,7 +34,10 @@ class Resend(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
 
 
 class Hello(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="hello"):
-    """Is anybody there?"""
+    """Is the session there? An exeq says which one it is."""
+
+    unit: str = ""
+    epoch: int = 0
 
 
 class Reports(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="reports", rename={"first": "from"}):
@@ -49,7 +53,11 @@ class OpenOrders(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
 
 
 class OneOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="order"):
+    """The answer holds against what an exeq of an older epoch still sends: that is refused from then on."""
+
     route_id: str
+    unit: str = ""
+    epoch: int = 0
 
 
 Asked = Resend | Hello | Reports | OpenOrders | OneOrder
@@ -83,16 +91,22 @@ class Sessions:
             await message.respond(encode(answer))
 
     async def _answer(self, host: VenueHost, shard: int, asked: Asked) -> dict[str, object]:
+        if isinstance(asked, Hello | OneOrder) and not named(asked.unit, asked.epoch):
+            raise ValueError("unit or epoch is none")
+        if isinstance(asked, Hello):
+            met = await host.meet(shard, asked.epoch, asked.unit)
+            return {"last": host.reports.last(shard), "ready": host.ready.is_set(), "epoch": met}
+        if not host.ready.is_set():
+            raise Unavailable(f"venue {host.name} reads its journal")  # its last report is not known yet
         if isinstance(asked, Resend):
             return self._resend(host, shard, asked.first)
-        if isinstance(asked, Hello):
-            return {"last": host.reports.last(shard), "ready": host.ready.is_set()}
         if isinstance(asked, Reports):
             return await self._reports(host, shard, max(asked.first, 1), min(asked.limit, PAGE_MAX))
         await self._intake.heard_all()
         if isinstance(asked, OpenOrders):
             return await host.ask(lambda: {"last": host.reports.last(shard)} | open_orders(host, asked.after, asked.limit, shard))
-        return await self._order(host, shard, asked.route_id)
+        met = await host.meet(shard, asked.epoch, asked.unit)
+        return await self._order(host, shard, asked.route_id) | {"epoch": met}
 
     async def _reports(self, host: VenueHost, shard: int, first: int, limit: int) -> dict[str, object]:
         last = host.reports.last(shard)

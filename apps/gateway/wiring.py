@@ -9,7 +9,7 @@ import structlog
 from nats.aio.client import Client
 
 from adapters.clock import SystemClock
-from apps import metrics, wiring
+from apps import metrics, tasks, wiring
 from apps.gateway.closes import keep_closes
 from apps.gateway.feed import Recording, Venues, simulate
 from apps.gateway.host import VenueHost
@@ -52,12 +52,13 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     await wiring.durable_stream(chassis, client, STREAM, [SUBJECTS], list(marks.values()))
     outbox = Outbox(client)
     sent = await Sent.open(client, outbox)
-    chassis.spawn(outbox.run(), "outbox")
+    chassis.spawn(outbox.run, tasks.OUTBOX_OF_REPORTS)
 
     hosts = {name: await _host(chassis, client, writer, venue, instruments, clock, outbox, marks[name]) for name, venue in venues.items()}
     for name, host in hosts.items():
         host.on_ready = _tell_ready(chassis, name)
-        chassis.spawn(host.run(), f"venue {name}")
+        chassis.spawn(host.run, tasks.VENUE, name)
+        chassis.spawn(host.watch, tasks.FOREIGN, name)
         await host.ready.wait()
 
     audience = Venues(hosts)
@@ -65,16 +66,17 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     stepped = recording if settings.quotes.speed == "stepped" else None
     intake = Intake(hosts)
     sessions = Sessions(hosts, intake, sent)
-    chassis.spawn(sessions.run(), "resends")
-    chassis.spawn(audience.heartbeat(), "heartbeat")
+    chassis.spawn(sessions.run, tasks.RESENDS)
+    chassis.spawn(audience.heartbeat, tasks.HEARTBEAT)
     await intake.listen(client)
     await sessions.listen(client)
     markets = _markets(simulated, instruments, settings.quotes.seed)
     if feed := _feed(settings, recording, list(markets.values()), audience, clock):
-        chassis.spawn(feed, "quotes")
+        chassis.spawn(feed, tasks.QUOTES)
 
     if recording is None:
-        chassis.spawn(keep_closes(markets, wiring.prices(chassis), clock, partial(wiring.tell_prices, client)), "simulated closes")
+        prices = wiring.prices(chassis)
+        chassis.spawn(lambda: keep_closes(markets, prices, clock, partial(wiring.tell_prices, client)), tasks.CLOSES)
 
     def stats() -> dict[str, object]:
         return {
@@ -113,14 +115,14 @@ def _markets(simulated: Mapping[str, SimulatedQuote], instruments: Mapping[str, 
 
 def _feed(
     settings: GatewaySettings, recording: Recording | None, markets: Sequence[SimulatedMarket], audience: Venues, clock: Clock
-) -> Coroutine[Any, Any, None] | None:
+) -> Callable[[], Coroutine[Any, Any, None]] | None:
     """What makes the quotes come by themselves; a stepped recording waits to be told."""
     speed = settings.quotes.speed
     if recording is None:
-        return simulate([market.quotes() for market in markets], audience, clock, float(settings.quotes.interval_ms) / 1000)
+        return lambda: simulate([market.quotes() for market in markets], audience, clock, float(settings.quotes.interval_ms) / 1000)
     if speed == "stepped":
         return None
-    return recording.play(None if isinstance(speed, str) else speed)
+    return lambda: recording.play(None if isinstance(speed, str) else speed)
 
 
 async def _host(
@@ -136,7 +138,7 @@ async def _host(
     settings = chassis.settings.journal
     journal = await wiring.written_journal(client, writer, settings, STREAM, SUBJECTS.replace("*", venue.name))
     traded = {symbol: instruments[symbol] for symbol in venue.symbols}
-    return VenueHost(venue, traded, journal, clock, outbox.put, wiring.pace(settings), mark)
+    return VenueHost(venue, traded, journal, clock, outbox.put, wiring.pace(settings), mark, chassis.settings.nats.replicas)
 
 
 def _tell_ready(chassis: Chassis[GatewaySettings], name: str) -> Callable[[bool], None]:

@@ -10,8 +10,8 @@ from prometheus_client.core import Metric
 
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
+from apps import control_wiring, tasks, wiring
 from apps import metrics as metrics_page
-from apps import wiring
 from apps.beside import Beside
 from apps.exeq.rules import routed_venue
 from apps.host import Host, Landed
@@ -56,7 +56,6 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     instruments = load_instruments().instruments
     venues = load_venues(instruments).venues
     chassis.ready.set("journal", False, "recovering")
-
     client, writer = await wiring.connect(chassis), await wiring.connect_writer(chassis)
     shard, pace = settings.journal.shard, wiring.pace(settings.journal)
     mark = wiring.watermark(chassis, wiring.order_subject(shard), ORDER_COMMITS, shard)
@@ -64,32 +63,32 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     journal = await wiring.written_journal(client, writer, settings.journal, wiring.ORDER_STREAM, wiring.order_subject(shard))
     positions, fills = wiring.positions(chassis), wiring.fills(chassis)
     market = Market()
-    await wiring.follow_ticks(client, market, clock)
+    ticks = await wiring.follow_ticks(chassis, client, market.update, wiring.listed(instruments, venues), clock)
 
     metrics = OmsMetrics(chassis.registry)
-    host = Host(journal, clock, store=wiring.order_store(chassis), mark=mark, shard=shard, pace=pace)
+    host = Host(journal, clock, store=wiring.order_store(chassis), mark=mark, shard=shard, pace=pace, replicas=settings.nats.replicas)
     chassis.ready.depend("journal's answers", host.distrusted)
     risk = RiskClient(client, _bounds(settings))
     outbox = Outbox(client)
-    sessions = _sessions(client, host, venues, shard)
+    sessions = _sessions(client, host, venues, shard, chassis.fail)
     orders = settings.order_management
-    intake = Intake(host, risk, open_orders_max=orders.max_open_orders_per_account, in_flight_max=orders.intake_max)
-
-    switch = await _obey(chassis, client, host, intake, outbox)
+    switch = await _obey(chassis, client, host, outbox)
+    intake = _intake(settings, host, risk, switch)
     expirer = Expirer(host, clock, _timeout_ns(settings), _calendars(venues.values()))
     host.on_ready, host.on_append = _on_ready(chassis, metrics, sessions, expirer), metrics.appended
-    host.on_landed = partial(_on_landed, Notices(outbox, metrics), expirer)
+    notices = Notices(outbox, metrics)
+    host.on_landed, host.on_unrecorded = partial(_on_landed, notices, expirer), notices.unrecorded
     await risk.start()
     await sessions.start()
-    desk = CommandDesk(host, outbox)
-    desk.failed = sessions.failed = chassis.fail
+    desk = CommandDesk(host, outbox, failed=chassis.fail)
     await desk.start(client, settings.journal.shard)
-    for runs, name in ((outbox.run, "outbox"), (host.run, "host"), (sessions.run, "sessions"), (expirer.run, "expirer")):
-        chassis.spawn(runs(), name)
-    chassis.spawn(_await_risk(chassis, risk, instruments), "first word from risk")
+    runs = ((outbox.run, tasks.OUTBOX_OF_NOTICES), (host.run, tasks.HOST), (sessions.run, tasks.SESSIONS), (expirer.run, tasks.EXPIRER))
+    for work, task in runs:
+        chassis.spawn(work, task)
+    chassis.spawn(lambda: _await_risk(chassis, risk, instruments), tasks.AWAIT_RISK)
     past, verification = _beside(settings)
     positions_upkeep = PositionsUpkeep(float(orders.reconcile_positions_interval_sec), chassis.registry)
-    chassis.spawn(positions_upkeep.run(), "positions upkeep")
+    chassis.spawn(positions_upkeep.run, tasks.POSITIONS_UPKEEP)
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, PastBeside(past))
     reads = Reads(host, journal)
     routes = router(host, reads, accounts, Replaces(host, risk, instruments, intake.forbidden))
@@ -106,19 +105,33 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     return Service(
         router=routes,
         fast={("POST", "/orders"): Door(_reader(settings, instruments), intake, clock, metrics)},
-        stats=lambda: _stats(metrics, host, intake, risk, sessions, outbox, switch) | {"positions_upkeep": positions_upkeep.stats()},
+        stats=lambda: (
+            _stats(metrics, host, intake, risk, sessions, outbox, switch)
+            | {"positions_upkeep": positions_upkeep.stats(), "quotes": ticks.stats()}
+        ),
         stop_intake=stop_intake,
     )
 
 
-async def _obey(chassis: Chassis[OmsSettings], client: Client, host: Host, intake: Intake, outbox: Outbox) -> Switch:
+async def _obey(chassis: Chassis[OmsSettings], client: Client, host: Host, outbox: Outbox) -> Switch:
     """What people forbid is refused and cancelled here too."""
     controls = Controls()
     switch = Switch(host, controls)
-    switch.known = known = await wiring.follow_controls(chassis, client, outbox, controls.apply, switch.heard)
-    intake.forbids, intake.informed = switch.forbids, known
-    chassis.spawn(switch.run(), "what is forbidden")
+    switch.known = await control_wiring.follow_controls(chassis, client, outbox, controls.apply, switch.heard)
+    chassis.spawn(switch.run, tasks.FORBIDDEN)
     return switch
+
+
+def _intake(settings: OmsSettings, host: Host, risk: RiskClient, switch: Switch) -> Intake:
+    orders = settings.order_management
+    return Intake(
+        host,
+        risk,
+        forbids=switch.forbids,
+        informed=switch.known,
+        open_orders_max=orders.max_open_orders_per_account,
+        in_flight_max=orders.intake_max,
+    )
 
 
 def _on_ready(chassis: Chassis[OmsSettings], metrics: OmsMetrics, sessions: VenueSessions, expirer: Expirer) -> Callable[[bool], None]:
@@ -132,9 +145,10 @@ def _on_ready(chassis: Chassis[OmsSettings], metrics: OmsMetrics, sessions: Venu
     return on_ready
 
 
-def _sessions(client: Client, host: Host, venues: Mapping[str, VenueSettings], shard: int) -> VenueSessions:
+def _sessions(client: Client, host: Host, venues: Mapping[str, VenueSettings], shard: int, failed: Callable[[str], None]) -> VenueSessions:
     plain = PlainVenues(host, map(routed_venue, venues.values()))
-    return VenueSessions(client, host, [name for name, venue in venues.items() if venue.session == "full"], shard, plain)
+    full = [name for name, venue in venues.items() if venue.session == "full"]
+    return VenueSessions(client, host, full, shard, plain, failed=failed)
 
 
 def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument]) -> TermsReader:
@@ -205,6 +219,7 @@ def _series(host: Host, intake: Intake, risk: RiskClient, sessions: VenueSession
     """Read when Prometheus asks; beside what OmsMetrics observes as it happens."""
     counter, gauge = metrics_page.counter, metrics_page.gauge
     yield gauge("oms_journal_sequence", "The last sequence written", host.head.seq)
+    yield gauge("oms_stamps_ahead_seconds", "How far the journal's stamps are ahead of the wall clock", host.stamps.ahead_s)
     yield gauge("oms_orders_by_status", "Orders by where they stand", {str(state): n for state, n in host.orders.states.items()}, "status")
     yield gauge("oms_submits_in_flight", "Orders between request and answer", intake.in_flight)
     yield counter("oms_recoveries", "Times that memory was thrown away and read again", host.recoveries)

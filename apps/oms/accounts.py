@@ -36,7 +36,7 @@ class Accounts:
         while True:
             held, seq = await _answered(self._positions.of(account), "positions_unavailable")
             if seq >= min_seq:
-                return positions_view(held, self._market, self._clock.now_ns() - self._quote_age_max_ns), seq
+                return positions_view(held, self._market, self._clock.monotonic_ns() - self._quote_age_max_ns), seq
             if loop.time() >= deadline:
                 raise Refusal(503, "projection_behind", f"positions stand at sequence {seq}, asked for {min_seq}", as_of_seq=seq)
             await asyncio.sleep(MIN_SEQ_POLL_S)

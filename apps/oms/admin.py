@@ -6,7 +6,7 @@ import msgspec
 import structlog
 from fastapi import APIRouter, Response
 
-from apps.beside import Beside, Busy, TookTooLong
+from apps.beside import Beside, Busy, NotStarted, TookTooLong
 from apps.http import Exact, Refusal
 from apps.oms.docs import VERIFY_DOC
 
@@ -34,6 +34,9 @@ class Admin:
             raise Refusal(
                 503, "verify_timeout", f"it took more than {VERIFY_MAX_S:g} s: run `trade verify`, which has no such bound"
             ) from None
+        except NotStarted as trouble:
+            log.warning("the verification could not be made", reason=str(trouble))
+            raise Refusal(503, "verify_unavailable", str(trouble), headers={"Retry-After": "1"}) from trouble
         if not ended.out:
             log.warning("the verification could not be made", code=ended.code, reason=ended.words)
             raise Refusal(503, "verify_unavailable", ended.words.rpartition("\n")[2] or "it ended", headers={"Retry-After": "1"})

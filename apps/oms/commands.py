@@ -8,17 +8,30 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from adapters.codec import decoder, encode
-from apps.host import Host, Landed
+from apps.host import Host, Landed, Refused
 from apps.outbox import Outbox
-from domain.commands import BookReport, CancelOrder, ConfirmRoute, DoubtRoute, RefuseRoute, RouteAbsent, RouteOrder, TriggerOrder
+from domain.commands import (
+    BookReport,
+    CancelOrder,
+    ConfirmRoute,
+    DoubtRoute,
+    ExeqCommand,
+    RefuseRoute,
+    RouteAbsent,
+    RouteOrder,
+    TakeShard,
+    TriggerOrder,
+)
 from domain.events import TransitionRefused
+from domain.owner import named
 from domain.ports import Unavailable
+from domain.values import IDENTIFIER
 
 log = structlog.get_logger()
 
 COMMANDS_MAX: Final = 1000
 
-ServiceCommand = CancelOrder | TriggerOrder | RouteOrder | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent | BookReport
+ServiceCommand = CancelOrder | TriggerOrder | RouteOrder | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent | BookReport | TakeShard
 _COMMANDS: Final = decoder(list[ServiceCommand])
 
 Answer = dict[str, Any]
@@ -27,10 +40,11 @@ Answer = dict[str, Any]
 class CommandDesk:
     """Takes lists of commands. A command for an unknown order is refused, never an error of the others."""
 
-    def __init__(self, host: Host, outbox: Outbox) -> None:
+    def __init__(self, host: Host, outbox: Outbox, *, failed: Callable[[str], None]) -> None:
+        """`failed` ends the process."""
         self._host = host
         self._outbox = outbox
-        self.failed: Callable[[str], None] = lambda reason: None
+        self._failed = failed
 
     async def start(self, client: Client, shard: int) -> None:
         await client.subscribe(f"oms.commands.{shard}", cb=self._on_commands)
@@ -48,7 +62,7 @@ class CommandDesk:
         try:
             Batch(self, message, len(commands)).run(self._host, commands)
         except Exception as error:  # noqa: BLE001 - the client would swallow it: stop and say where
-            self.failed(f"commands cannot be executed: {error!r}")
+            self._failed(f"commands cannot be executed: {error!r}")
 
     def reply(self, message: Msg, answers: list[Answer]) -> None:
         if message.reply:
@@ -68,7 +82,13 @@ class Batch:
         if not commands:
             self._desk.reply(self._message, [])
         for place, command in enumerate(commands):
-            if host.ready and _unknown(host, command.order_id):
+            if isinstance(command, TakeShard) and not _readable(command):
+                self._put(place, {"ok": False, "code": "malformed", "detail": "unit, sender or met is none"})
+            elif isinstance(command, TakeShard):
+                host.take(command, lambda outcome, place=place: self._put(place, _answer(outcome)))  # type: ignore[misc]
+            elif host.ready and isinstance(command, ExeqCommand) and host.is_stale(command):
+                self._put(place, {"ok": False, "code": "stale_sender", "epoch": host.book.owner.epoch})
+            elif host.ready and _unknown(host, command.order_id):
                 self._put(place, {"ok": False, "code": "order_not_found"})
             else:
                 host.execute(command, lambda outcome, place=place: self._put(place, _answer(outcome)))  # type: ignore[misc]
@@ -80,6 +100,10 @@ class Batch:
             self._desk.reply(self._message, self._answers)
 
 
+def _readable(command: TakeShard) -> bool:
+    return bool(command.unit) and named(command.unit, command.met) and IDENTIFIER.fullmatch(command.sender) is not None
+
+
 def _unknown(host: Host, order_id: str) -> bool:
     """False when it cannot be told: then the host says so itself."""
     try:
@@ -88,7 +112,9 @@ def _unknown(host: Host, order_id: str) -> bool:
         return False
 
 
-def _answer(outcome: Landed | Unavailable) -> Answer:
+def _answer(outcome: Landed | Refused | Unavailable) -> Answer:
+    if isinstance(outcome, Refused):
+        return {"ok": False, "code": "epoch_moved", "epoch": outcome.owner.epoch}
     if isinstance(outcome, Unavailable):
         return {"ok": False, "code": "outcome_unknown" if outcome.unknown else "journal_unavailable"}
     refused = next((event for event in outcome.events if isinstance(event, TransitionRefused)), None)

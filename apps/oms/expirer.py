@@ -21,10 +21,11 @@ LOOK_EVERY_S: Final = 0.25
 VENUE_GRACE_NS: Final = 5_000_000_000
 """A venue ends an order of the day, or until a date, by itself: so long it is given before it is asked to."""
 AGAIN_NS: Final = 5_000_000_000
-"""What is still open then is asked about again: a cancel may have been refused."""
+AGAIN_MAX_NS: Final = 60_000_000_000
+"""What is still open then is asked about again, for a cancel may have been refused: each time after as long as it is overdue by then."""
 
 Due = tuple[int, str]
-"""When, and the order."""
+"""When, and the order: `_due` by the wall clock, which deadlines are about; `_again` by the steady clock, as every pause."""
 
 
 class Expirer:
@@ -36,11 +37,12 @@ class Expirer:
         self._timeout_ns = timeout_ns
         self._calendars = calendars
         self._due: list[Due] = []
+        self._again: list[Due] = []
         self.expired = 0
 
     def restart(self) -> None:
         """The shard recovered: the deadlines of all that is open."""
-        self._due = []
+        self._due, self._again = [], []
         for orders in self._host.orders.open.values():
             for order in orders.values():
                 self._note(order)
@@ -72,27 +74,33 @@ class Expirer:
     async def run(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            now = self._clock.now_ns()
+            now, steady = self._clock.now_ns(), self._clock.monotonic_ns()
             while self._host.ready and self._due and self._due[0][0] <= now:
                 self._expire(heapq.heappop(self._due)[1], now)
+            while self._host.ready and self._again and self._again[0][0] <= steady:
+                self._expire(heapq.heappop(self._again)[1], None)
 
-    def _expire(self, order_id: str, now: int) -> None:
+    def _expire(self, order_id: str, now: int | None) -> None:
+        """`now`: when it is looked at for the first time; None when its pause is over, so that the venue had its grace."""
         try:
             order = self._host.find(order_id)
         except Unavailable as trouble:
             log.warning("an order whose time is over cannot be read", order_id=order_id, reason=str(trouble))
-            heapq.heappush(self._due, (now + AGAIN_NS, order_id))
+            self._after(AGAIN_NS, order_id)
             return
         if order is None or order.closed or (deadline := self.deadline(order)) is None:
             return
         at, reason = deadline
-        if order.live_routes and reason != "order_timeout" and now < at + VENUE_GRACE_NS:
-            heapq.heappush(self._due, (at + VENUE_GRACE_NS, order_id))
+        if order.live_routes and reason != "order_timeout" and now is not None and now < at + VENUE_GRACE_NS:
+            self._after(at + VENUE_GRACE_NS - now, order_id)
             return
         self.expired += 1
         self._host.execute(ExpireOrder(order_id=order_id, reason=reason), _nothing)
         if not order.closed:
-            heapq.heappush(self._due, (now + AGAIN_NS, order_id))
+            self._after(min(max(AGAIN_NS, self._clock.now_ns() - at), AGAIN_MAX_NS), order_id)
+
+    def _after(self, pause_ns: int, order_id: str) -> None:
+        heapq.heappush(self._again, (self._clock.monotonic_ns() + pause_ns, order_id))
 
 
 def _nothing(outcome: Landed | Unavailable) -> None:

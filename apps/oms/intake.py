@@ -31,7 +31,17 @@ class Answer(msgspec.Struct, frozen=True):
 class Intake:
     """The submits under way. At most `in_flight_max` of them; past that they are turned away, not queued."""
 
-    def __init__(self, host: Host, risk: RiskClient, *, open_orders_max: int, in_flight_max: int) -> None:
+    def __init__(
+        self,
+        host: Host,
+        risk: RiskClient,
+        *,
+        forbids: Callable[[Terms], str | None],
+        informed: Callable[[], bool],
+        open_orders_max: int,
+        in_flight_max: int,
+    ) -> None:
+        """`forbids`: the reason why an order is refused by a control; `informed`: are the controls known up to now?"""
         self._host = host
         self._risk = risk
         self._open_orders_max = open_orders_max
@@ -39,8 +49,8 @@ class Intake:
         self._in_flight: dict[str, asyncio.Future[None]] = {}
         self._accounts: Counter[str] = Counter()
         self.stopping = False
-        self.forbids: Callable[[Terms], str | None] = lambda terms: None
-        self.informed: Callable[[], bool] = lambda: True
+        self._forbids = forbids
+        self._informed = informed
 
     @property
     def in_flight(self) -> int:
@@ -58,13 +68,14 @@ class Intake:
         if known:
             return await self._repeated(known, terms)
         if denial:
+            await self._proven()
             raise untradable(denial)
         return await self._new(terms)
 
     def _admit(self) -> None:
         if self.stopping or not self._host.ready:
             raise unavailable("the order journal is not available", unknown=False)
-        if not self.informed():
+        if not self._informed():
             raise unavailable("it is not known yet what is forbidden", unknown=False)
         if len(self._in_flight) >= self._in_flight_max:
             raise Refusal(429, "overloaded", "too many orders are under way, try again", headers={"Retry-After": str(RETRY_AFTER_S)})
@@ -72,6 +83,13 @@ class Intake:
     def _find(self, order_id: str) -> Order | None:
         try:
             return self._host.find(order_id)
+        except Unavailable as trouble:
+            raise unavailable(str(trouble), unknown=False) from trouble
+
+    async def _proven(self) -> None:
+        """That an id is not known is an answer from memory too."""
+        try:
+            await self._host.proven()
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
 
@@ -98,7 +116,7 @@ class Intake:
         return Answer(landed.order, landed.seq)
 
     def forbidden(self, terms: Terms) -> Decision | None:
-        reason = self.forbids(terms)
+        reason = self._forbids(terms)
         return Decision(order_id=terms.order_id, limits_version=0, denial=Denial(reason), source="oms") if reason else None
 
     def _at_the_door(self, terms: Terms) -> Decision | None:

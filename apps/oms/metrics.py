@@ -29,6 +29,9 @@ class OmsMetrics:
         self._refused = Counter("oms_transitions_refused", "Steps that the table lacks.", ["trigger"], registry=registry)
         self._doubted = Counter("oms_orders_doubted", "Orders that came to be in doubt.", ["reason"], registry=registry)
         self._quarantined = Counter("oms_reports_quarantined", "Venue reports nobody may apply yet.", ["reason"], registry=registry)
+        self._repeated = Counter(
+            "oms_facts_repeated", "Facts that said nothing new: counted, not recorded again.", ["kind"], registry=registry
+        )
         self._ready = Gauge("oms_ready", "1 while memory equals the journal.", registry=registry)
         self._recent: deque[float] = deque(maxlen=RECENT_MAX)
         self._tally: Tally[str] = Tally()
@@ -65,6 +68,9 @@ class OmsMetrics:
 
     def quarantined(self, reason: str) -> None:
         self._quarantined.labels(reason).inc()
+
+    def repeated(self, kind: str) -> None:
+        self._repeated.labels(kind).inc()
 
     def ready(self, ready: bool) -> None:
         self._ready.set(ready)

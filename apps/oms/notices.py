@@ -11,7 +11,7 @@ from apps.host import Landed
 from apps.oms.metrics import OmsMetrics
 from apps.outbox import Outbox
 from domain.actor import Events
-from domain.events import OrderFilled, OrderInDoubt, ReportQuarantined, TransitionRefused
+from domain.events import OrderFilled, OrderInDoubt, ReplaceRefused, ReportQuarantined, TransitionRefused
 from domain.lifecycle import CLOSED, State
 from domain.order import Order
 from domain.values import ZERO, OrderType, Side, divide
@@ -57,6 +57,14 @@ class Notices:
             asyncio.get_running_loop().call_soon(self._tell)  # all of a commit land in one turn of the loop
         before = self._landed.get(order.order_id)
         self._landed[order.order_id] = msgspec.structs.replace(landed, events=before.events + landed.events) if before else landed
+
+    def unrecorded(self, events: Events) -> None:
+        """Refusals, and what was recorded before: counted and said, but in no journal and no drop copy."""
+        for event in events:
+            if type(event) is TransitionRefused:
+                self._alarm(event)
+            elif isinstance(event, ReportQuarantined | ReplaceRefused):
+                self._metrics.repeated(type(event).__name__)
 
     def _tell(self) -> None:
         told, self._landed = self._landed, {}

@@ -24,9 +24,8 @@ class Reads:
         self._host = host
         self._journal = journal
 
-    def find(self, order_id: str) -> Order:
-        if not self._host.ready:
-            raise unavailable("the order journal is not available", unknown=False)
+    async def find(self, order_id: str) -> Order:
+        await self.proven()
         try:
             order = self._host.find(order_id)
         except Unavailable as trouble:
@@ -34,6 +33,15 @@ class Reads:
         if order is None:
             raise Refusal(404, "order_not_found", f"there is no order {order_id[:64]!r}")
         return order
+
+    async def proven(self) -> None:
+        """Refusal 503 when it is not known whether memory is the truth."""
+        if not self._host.ready:
+            raise unavailable("the order journal is not available", unknown=False)
+        try:
+            await self._host.proven()
+        except Unavailable as trouble:
+            raise unavailable(str(trouble), unknown=False) from trouble
 
     async def views(self, orders: Sequence[Order]) -> list[View]:
         """The orders as they are now, answered when that is durable."""
@@ -45,22 +53,21 @@ class Reads:
         return [view | {"seq": order.seqs[-1]} for order, view in shown]
 
     async def one(self, order_id: str) -> View:
-        return (await self.views([self.find(order_id)]))[0]
+        return (await self.views([await self.find(order_id)]))[0]
 
     async def as_of(self, order_id: str, at_seq: int) -> View:
         """The order as the journal had it at a sequence: evolved from its events up to there, never from live state."""
-        order = self.find(order_id)
-        self.reached(at_seq)
+        order = await self.find(order_id)
+        await self.reached(at_seq)
         seen = [seq for seq in order.seqs if seq <= at_seq]
         past = evolved([event for seq in seen for event in await self._events(order_id, seq)])
         if past is None:
             raise Refusal(404, "order_not_found", f"order {order_id} did not exist at sequence {at_seq}")
         return order_view(past) | {"seq": seen[-1]}
 
-    def reached(self, at_seq: int) -> None:
+    async def reached(self, at_seq: int) -> None:
         """Refusal 422 when the journal is not there yet."""
-        if not self._host.ready:
-            raise unavailable("the order journal is not available", unknown=False)
+        await self.proven()
         if at_seq > self._host.head.seq:
             raise Refusal(422, "seq_not_reached", f"the journal stands at sequence {self._host.head.seq}", as_of_seq=self._host.head.seq)
 
@@ -83,7 +90,7 @@ class Reads:
 
     async def timeline(self, order_id: str) -> list[View]:
         """Every event of the order, read from the journal itself."""
-        order = self.find(order_id)
+        order = await self.find(order_id)
         try:
             await self._host.settled(order)
         except Unavailable as trouble:

@@ -2,6 +2,7 @@
 
 import asyncio
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -107,7 +108,13 @@ class RiskClient:
             self._batches[token] = [terms.order_id for terms in batch]
             task = asyncio.create_task(self._ask(token, batch))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(partial(self._asked, token))
+
+    def _asked(self, token: str, task: asyncio.Task[None]) -> None:
+        """A question that failed in a way nobody thought of is an answer too: refused, and the next question may go."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and token in self._batches:
+            self._deny(token, self._batches[token], "risk_error", f"risk could not be asked: {error!r}")
 
     async def _ask(self, token: str, batch: list[Terms]) -> None:
         ids = self._batches[token]

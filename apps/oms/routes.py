@@ -22,7 +22,6 @@ from apps.oms.docs import (
     ClientOrderIdQuery,
     SymbolQuery,
 )
-from apps.oms.intake import unavailable
 from apps.oms.reads import LIST_MAX, Reads
 from apps.oms.replaces import Replaces, read_replace
 from domain.drawing import Counts, Format, draw
@@ -78,14 +77,14 @@ def _changes(routes: APIRouter, host: Host, reads: Reads, replaces: Replaces) ->
     async def replace_order(order_id: str, request: Request) -> Response:
         """Other terms for an open order. Asking again changes nothing."""
         numbers = read_replace(await request.body())
-        await replaces.replace(reads.find(order_id), numbers)
+        await replaces.replace(await reads.find(order_id), numbers)
         view = await reads.one(order_id)
         return Exact(view, status_code=202 if view["status"] == State.PENDING_REPLACE else 200)
 
     @routes.delete("/orders/{order_id}", responses=CANCEL_DOC)
     async def cancel_order(order_id: str) -> Response:
         """Cancel. Asking again changes nothing."""
-        order = reads.find(order_id)
+        order = await reads.find(order_id)
         await cancel(host, order)
         view = await reads.one(order_id)
         return Exact(view, status_code=202 if view["status"] == State.PENDING_CANCEL else 200)
@@ -93,8 +92,7 @@ def _changes(routes: APIRouter, host: Host, reads: Reads, replaces: Replaces) ->
     @routes.delete("/orders", responses=UNAVAILABLE)
     async def cancel_orders(account: AccountQuery, symbol: SymbolQuery | None = None, side: Side | None = None) -> Response:
         """Cancel every open order of an account: how many were, and how many wait for their venue."""
-        if not host.ready:
-            raise unavailable("the order journal is not available", unknown=False)
+        await reads.proven()
         orders = [order for order in host.orders.open_of(account) if symbol in (None, order.symbol) and side in (None, order.side)]
         return Exact(await cancel_all(host, orders))
 
@@ -112,7 +110,7 @@ def _accounts(routes: APIRouter, accounts: Accounts, reads: Reads) -> None:
         elif min_seq:
             raise Refusal(400, "malformed", "min_seq asks for the present and at_seq for the past", pointer="/at_seq", within="query")
         else:
-            reads.reached(at_seq)
+            await reads.reached(at_seq)
             view, seq = await accounts.positions_at(account, at_seq), at_seq
         return Exact(view, headers={"As-Of-Seq": str(seq)})
 

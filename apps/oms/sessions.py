@@ -61,8 +61,17 @@ _ANSWER: Final = decoder(ResendAnswer)
 class VenueSessions:
     """One shard's side of the sessions with every venue."""
 
-    def __init__(self, client: Client, host: Host, venues: Iterable[str], shard: int, plain: PlainVenues | None = None) -> None:
-        """`venues` have the whole session; `plain` looks after those that have none."""
+    def __init__(
+        self,
+        client: Client,
+        host: Host,
+        venues: Iterable[str],
+        shard: int,
+        plain: PlainVenues | None = None,
+        *,
+        failed: Callable[[str], None],
+    ) -> None:
+        """`venues` have the whole session; `plain` looks after those that have none. `failed` ends the process."""
         self._client = client
         self._host = host
         self._venues = tuple(venues)
@@ -79,7 +88,7 @@ class VenueSessions:
         self.duplicates = 0
         self.gaps = 0
         self.unreadable = 0
-        self.failed: Callable[[str], None] = lambda reason: None
+        self._failed = failed
 
     async def start(self) -> None:
         await self._client.subscribe(SUBJECT, cb=self._on_report)
@@ -119,7 +128,7 @@ class VenueSessions:
         try:
             self._take(report)
         except Exception as error:  # noqa: BLE001 - the client would swallow it, and the report with it: stop and say where
-            self.failed(f"report {report.report_seq} of {report.venue} cannot be applied: {error!r}")
+            self._failed(f"report {report.report_seq} of {report.venue} cannot be applied: {error!r}")
 
     def _take(self, report: VenueReport) -> None:
         applied = self._applied.get(report.venue, 0)
@@ -184,14 +193,21 @@ class VenueSessions:
         log.warning("a venue's reports have a hole", venue=venue, applied=applied, found=found)
         task = asyncio.create_task(self._ask(venue))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._asked)
+
+    def _asked(self, task: asyncio.Task[None]) -> None:
+        """Whatever kept one from asking: `run` asks again within a second or two."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a venue could not be asked for its reports", exc_info=error)
 
     async def _ask(self, venue: str) -> None:
         """Have the reports behind the last applied one sent again, in order, on their usual subjects."""
         if venue in self._asking:
             return
         self._asking.add(venue)
-        body = encode({"kind": "resend", "from": self._applied.get(venue, 0) + 1})
+        applied = self._applied.get(venue, 0)  # by the time of the answer it may be more: reports overtake an answer that waits its turn
+        body = encode({"kind": "resend", "from": applied + 1})
         try:
             answer: ResendAnswer = _ANSWER.decode(
                 await bus.request(self._client, f"venue.{venue}.session.{self._shard}", body, ASK_TIMEOUT_S)
@@ -203,5 +219,7 @@ class VenueSessions:
             return
         finally:
             self._asking.discard(venue)
-        if answer.last is not None and answer.last < self._applied.get(venue, 0):
-            log.error("a venue numbers its reports below what was applied: was its state lost?", venue=venue, last=answer.last)
+        if answer.last is not None and answer.last < applied:
+            log.error(
+                "a venue numbers its reports below what was applied: was its state lost?", venue=venue, last=answer.last, applied=applied
+            )

@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from apps.host import Host
 from apps.http import Exact, Refusal
-from apps.oms.body import exact_number, identifier, malformed
+from apps.oms.body import each_once, exact_number, identifier, malformed, parsed
 from apps.oms.docs import SETTLE_DOC
 from apps.oms.intake import unavailable
 from apps.oms.reads import Reads
@@ -27,9 +27,9 @@ class SettleBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     outcome: Outcome
     who: str
     reason: str
-    route_id: str | None = None
-    venue_order_id: str | None = None
-    exec_id: str | None = None
+    route_id: str | UnsetType | None = UNSET
+    venue_order_id: str | UnsetType | None = UNSET
+    exec_id: str | UnsetType | None = UNSET
     quantity: msgspec.Raw | UnsetType = UNSET
     price: msgspec.Raw | UnsetType = UNSET
     fee: msgspec.Raw | UnsetType = UNSET
@@ -45,7 +45,7 @@ def router(host: Host, reads: Reads) -> APIRouter:
     async def settle_order(order_id: str, request: Request) -> Response:
         """Settle an order in doubt by what was found out at its venue; `filled` needs the trade."""
         command = read_settle(order_id, await request.body())
-        order = reads.find(order_id)
+        order = await reads.find(order_id)
         _tradable(order, command)
         await _settle(host, order, command)
         return Exact(await reads.one(order_id))
@@ -55,15 +55,13 @@ def router(host: Host, reads: Reads) -> APIRouter:
 
 def read_settle(order_id: str, body: bytes) -> SettleOrder:
     """Refusal 400."""
-    try:
-        said = _BODY.decode(body)
-    except (ValueError, RecursionError) as error:
-        raise malformed(str(error)[:TEXT_MAX]) from None
+    said = parsed(_BODY, body)
     for name in ("who", "reason"):
         text = getattr(said, name)
         if not text.strip() or len(text) > TEXT_MAX or not text.isprintable():
             raise malformed(f"{name} must be said, in at most {TEXT_MAX} printable characters", f"/{name}")
     numbers = {name: exact_number(getattr(said, name), name) for name in ("quantity", "price", "fee")}
+    each_once(body, said)
     if said.outcome is not Outcome.FILLED and any(number is not None for number in numbers.values()):
         raise malformed("quantity, price and fee go with outcome filled", "/outcome")
     if said.outcome is Outcome.FILLED and not (numbers["quantity"] and numbers["price"]):

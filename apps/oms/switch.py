@@ -1,6 +1,7 @@
 """What people forbid, in oms: no such order is accepted any more, and what is open of it is cancelled for as long as that stands."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
@@ -15,7 +16,8 @@ from domain.order import Order
 log = structlog.get_logger()
 
 AGAIN_S: Final = 5.0
-"""Who refuses a cancel is asked again after so long."""
+AGAIN_MAX_S: Final = 40.0
+"""A venue that refuses a cancel is asked again after 5, 10, 20 and then every 40 seconds: each time is two more events."""
 READY_EVERY_S: Final = 0.1
 AT_ONCE: Final = 200
 """Orders that are looked at, and cancels that are asked for, before others get their turn."""
@@ -29,11 +31,14 @@ class Switch:
         self._host = host
         self._controls = controls
         self._changed = asyncio.Event()
+        self._again: dict[str, tuple[float, float]] = {}
+        """Open orders that were asked to be cancelled: when they are asked again, and the pause after that."""
         self.known: Callable[[], bool] = lambda: False
         self.cancels = 0
 
     def heard(self, event: ControlEvent) -> None:
         if isinstance(event, KillThrown | SymbolBlocked):
+            self._again.clear()
             self._changed.set()
 
     def forbids(self, terms: Terms) -> str | None:
@@ -48,24 +53,31 @@ class Switch:
                 continue
             self._changed.clear()
             await self._cancel_forbidden()
-            waiting = self._changed.wait()
-            try:
-                await asyncio.wait_for(waiting, AGAIN_S)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(AGAIN_S):  # not wait_for, which forgets that it was cancelled when both happen at once
+                    await self._changed.wait()
 
     async def _cancel_forbidden(self) -> None:
-        found = 0
-        for number, order in enumerate(list(self._candidates()), 1):
+        found, candidates = 0, list(self._candidates())
+        self._again = {order.order_id: self._again[order.order_id] for order in candidates if order.order_id in self._again}
+        for number, order in enumerate(candidates, 1):
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
-            if order.closed or order.status is State.PENDING_CANCEL or not (reason := self._why(order)):
+            if order.closed or order.status is State.PENDING_CANCEL or not (reason := self._why(order)) or not self._due(order):
                 continue
             found += 1
             self._host.execute(CancelOrder(order_id=order.order_id, source=SOURCE, reason=reason), lambda outcome: None)
         if found:
             self.cancels += found
             log.warning("open orders cancelled, they are forbidden", orders=found)
+
+    def _due(self, order: Order) -> bool:
+        now = asyncio.get_running_loop().time()
+        at, pause = self._again.get(order.order_id, (now, AGAIN_S))
+        if now < at:
+            return False
+        self._again[order.order_id] = now + pause, min(2 * pause, AGAIN_MAX_S)
+        return True
 
     def _candidates(self) -> Iterator[Order]:
         """Open orders of which one may be forbidden: without a wide switch only those of the accounts that were named."""

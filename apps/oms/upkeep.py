@@ -7,7 +7,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter
 
 from adapters.codec import decoder
-from apps.beside import Beside, Busy, TookTooLong
+from apps.beside import Beside, Busy, NotStarted, TookTooLong
 from apps.reconcile.positions import Pass
 
 log = structlog.get_logger()
@@ -43,10 +43,17 @@ class PositionsUpkeep:
         except (Busy, TookTooLong):
             self._missed(f"it did not end within {PASS_MAX_S:g} s")
             return
+        except NotStarted as trouble:
+            self._missed(str(trouble))
+            return
         if ended.code:
             self._missed(ended.words.rpartition("\n")[2] or f"it ended with {ended.code}")
             return
-        found: Pass = _PASS.decode(ended.out)
+        try:
+            found: Pass = _PASS.decode(ended.out)
+        except ValueError as error:
+            self._missed(f"its words cannot be read: {error}")
+            return
         self.passes += 1
         self.repaired += found.repaired
         self.last = found

@@ -5,7 +5,7 @@ from typing import Final, Protocol
 import structlog
 
 from adapters.codec import decoder
-from apps.beside import Beside, Busy, TookTooLong
+from apps.beside import Beside, Busy, NotStarted, TookTooLong
 from apps.problem import Refusal
 from domain.position import Position
 
@@ -41,6 +41,9 @@ class PastBeside:
             raise Refusal(
                 503, "past_timeout", f"the journal could not be read within {PAST_MAX_S:g} s; ask again", headers={"Retry-After": "1"}
             ) from None
+        except NotStarted as trouble:
+            log.warning("the past could not be read", account=account, at_seq=seq, reason=str(trouble))
+            raise Refusal(503, "past_unavailable", str(trouble), headers={"Retry-After": "1"}) from trouble
         if ended.code:
             log.warning("the past could not be read", account=account, at_seq=seq, code=ended.code, reason=ended.words)
             raise Refusal(503, "past_unavailable", ended.words.rpartition("\n")[2] or "it ended", headers={"Retry-After": "1"})

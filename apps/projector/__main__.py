@@ -5,7 +5,7 @@ from typing import Final
 
 from adapters import bus
 from adapters.clock import SystemClock
-from apps import wiring
+from apps import tasks, wiring
 from apps.chassis import Chassis, Service
 from apps.durations import Hops
 from apps.projector.fills import FillsProjection
@@ -23,6 +23,7 @@ FILLS_WAIT_S: Final = 0.05
 async def build(chassis: Chassis[ProjectorSettings]) -> Service:
     settings = chassis.settings
     client = await wiring.connect(chassis)
+    await wiring.turn(chassis, client)
     journal = await wiring.order_journal(client)
 
     positions = PositionsProjection(wiring.positions(chassis), partial(bus.publish, client))
@@ -34,9 +35,9 @@ async def build(chassis: Chassis[ProjectorSettings]) -> Service:
         Keeper(journal, positions, wait_s=float(settings.projection.projection_wait_ms) / 1000, hops=hops),
         Keeper(journal, fills, wait_s=FILLS_WAIT_S, hops=hops),
     ]
-    for keeper in keepers:
+    for keeper, task in zip(keepers, (tasks.POSITIONS, tasks.FILLS), strict=True):
         chassis.ready.depend(keeper.projection.name, keeper.behind)
-        chassis.spawn(keeper.run(), keeper.projection.name)
+        chassis.spawn(keeper.run, task)
     return Service(stats=Measures(chassis.registry, positions, fills, keepers).stats)
 
 

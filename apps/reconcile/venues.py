@@ -131,9 +131,13 @@ class Kept:
         for head, body in self._files.kept(venue, _SCHEMA):
             found: KeptState = _KEPT.decode(body)
             recorded = await journal.read(head.seq)
-            if recorded is not None and recorded.head == head and self._clock.now_ns() - found.read_at < READ_ALL_EVERY_NS:
+            if recorded is not None and recorded.head == head and self._fresh(found.read_at):
                 return found, head
         return None
+
+    def _fresh(self, read_at: int) -> bool:
+        """By the wall clock, because it is kept over restarts; a time that is still to come is no age."""
+        return 0 <= self._clock.now_ns() - read_at < READ_ALL_EVERY_NS
 
     def store(self, venue: str, head: Head, comparison: ComparisonState, read_at: int | None) -> None:
         """`read_at`: None when everything was read just now."""

@@ -25,6 +25,7 @@ from domain.controls import (
     LimitsChanged,
     SymbolBlocked,
     SymbolUnblocked,
+    same_person,
 )
 from domain.ports import Clock, Head, Unavailable
 from domain.risk.engine import Risk
@@ -144,8 +145,8 @@ class ControlDoor:
         asked = self._controls.arming.get(scope)
         if asked is None or asked.token != token or at - asked.at > ARM_REQUEST_MAX_S * 1_000_000_000:
             raise Refusal(409, "not_requested", f"nobody asked with this token to arm {scope}, or too long ago: ask again without it")
-        if self._second_person and asked.who == who:
-            raise Refusal(403, "second_person_required", f"{who} asked for it: somebody else must do the second step", pointer="/who")
+        if self._second_person and same_person(asked.who, who):
+            raise Refusal(403, "second_person_required", f"{asked.who} asked for it: somebody else must do the second step", pointer="/who")
 
     async def _show(self) -> Response:
         return Exact(controls_view(self._controls))

@@ -4,8 +4,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
 from adapters.codec import CommitCodec
 from apps.follower import Follower
+from apps.watermark import Mark
 from domain.controls import ControlEvent, Controls
 from domain.ports import Fenced, Head, Journal, Unavailable
 
@@ -16,11 +19,20 @@ READ_BACK_S: Final = 2.0
 class ControlLog:
     """The one writer of the controls in this process. Another process that writes too is fenced off or read first, never overwritten."""
 
-    def __init__(self, journal: Journal, codec: CommitCodec[ControlEvent], follower: Follower[Any], controls: Controls) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        codec: CommitCodec[ControlEvent],
+        follower: Follower[Any],
+        controls: Controls,
+        mark: Mark | None = None,
+    ) -> None:
+        """What is answered is under `mark` before the answer, so that its loss is found out."""
         self._journal = journal
         self._codec = codec
         self._follower = follower
         self._controls = controls
+        self._mark = mark
         self._turn = asyncio.Lock()
 
     async def record(self, make: Callable[[int], ControlEvent]) -> Head:
@@ -28,15 +40,27 @@ class ControlLog:
         async with self._turn:
             for _ in range(ATTEMPTS_MAX):
                 before = self._follower.head
-                payload = self._codec.encode(0, before.n + 1, (make(self._controls.version + 1),))
+                payload = self._codec.encode(0, before.n + 1, (self._stamped(make(self._controls.version + 1)),))
                 try:
                     stored = await self._journal.append(payload, before)
                 except Fenced:
+                    await self._refuse_foreign(before)
                     await self._read_to((await self._journal.head()).seq)
                     continue
+                if self._mark is not None:
+                    await self._mark.raise_now(stored)
                 await self._read_to(stored.seq, unknown=True)
                 return stored
         raise Unavailable("others keep changing the controls")
+
+    async def _refuse_foreign(self, head: Head) -> None:
+        if found := await self._journal.foreign(head):
+            raise Unavailable(f"sequence {found[0].seq} of the journal of controls is no commit; see: trade journal show")
+
+    def _stamped(self, event: ControlEvent) -> ControlEvent:
+        """The wall clock may have been set back since the last control; stamps do not go back."""
+        latest = self._controls.history[-1].at if self._controls.history else 0
+        return event if event.at >= latest else msgspec.structs.replace(event, at=latest)
 
     async def _read_to(self, seq: int, *, unknown: bool = False) -> None:
         try:

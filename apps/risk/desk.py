@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from apps.logs import get_logger
 from apps.risk.gate import Gate
-from apps.risk.measures import Measures, Seldom
+from apps.risk.measures import Measures
+from apps.seldom import Seldom
 from domain.commands import Terms
 from domain.instruments import Denial, terms_denial
 from domain.risk.engine import Risk

@@ -47,9 +47,9 @@ class Gate:
         if connection != self.read_over:
             return "reading what was missed"
         if not self._controls.caught_up:
-            return "catching up with the controls"
+            return f"catching up with the controls: {_place(self._controls)}"
         if not self._orders.caught_up:
-            return "catching up with the journal"
+            return f"catching up with the journal: {_place(self._orders)}"
         return None if self.opened else "waiting for what was approved before the start"
 
     async def open(self) -> None:
@@ -106,3 +106,8 @@ class Gate:
             return (await self._journal.head()).seq
         except Unavailable:
             return None
+
+
+def _place(follower: Follower[Any]) -> str:
+    """Moves while it reads: who waits for us sees that we do."""
+    return f"at sequence {follower.head.seq} of {follower.target}"

@@ -1,6 +1,5 @@
-"""What risk counts: decisions by outcome and reason, how long they took, leaks, ticks. Free on the way of an order: summed up when read."""
+"""What risk counts: decisions by outcome and reason, how long they took, leaks. Free on the way of an order: summed up when read."""
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -11,32 +10,12 @@ from prometheus_client.registry import Collector
 
 from apps.durations import Durations
 from apps.logs import get_logger
+from apps.seldom import Seldom
 from domain.risk.record import Ruling
 
 log = get_logger()
 
 BOUNDS_S: Final = (0.000005, 0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.0015, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0)
-
-SLOW_LOG_EVERY_NS: Final = 1_000_000_000
-
-
-class Seldom:
-    """Lets one through in a while, and counts those it held back."""
-
-    def __init__(self, every_ns: int = SLOW_LOG_EVERY_NS) -> None:
-        self._every_ns = every_ns
-        self._last: int | None = None
-        self.held_back = 0
-
-    def now(self) -> int | None:
-        """How many were held back since the last one that passed; None when this one is held back too."""
-        moment = time.monotonic_ns()
-        if self._last is not None and moment - self._last < self._every_ns:
-            self.held_back += 1
-            return None
-        self._last = moment
-        held, self.held_back = self.held_back, 0
-        return held
 
 
 class Measures(Collector):
@@ -46,7 +25,7 @@ class Measures(Collector):
 
     def __init__(self, registry: CollectorRegistry, slow_ms: float, gauges: Callable[[], dict[str, int]]) -> None:
         self._decisions: Counter[tuple[str, str]] = Counter()
-        self.counts: Counter[str] = Counter(dry=0, leaked_reservations=0, ticks=0, ticks_refused=0, malformed=0, slow=0)
+        self.counts: Counter[str] = Counter(dry=0, leaked_reservations=0, malformed=0, slow=0, not_its_turn=0)
         self._latency = {way: Durations() for way in self.WAYS}
         self._slow_ns = int(slow_ms * 1_000_000)
         self._seldom = Seldom()

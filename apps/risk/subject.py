@@ -5,6 +5,7 @@ reserves nothing whatever it names (nats-server sees to that: apps.secrets.nats)
 """
 
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
 
@@ -70,7 +71,9 @@ _NAMED: Final = decoder(dict[str, Any])
 class Ear:
     """Listens on the subject. The callback must not raise: that would leave the connection deaf."""
 
-    def __init__(self, client: Client, desk: Desk, measures: Measures, batch_max: int) -> None:
+    def __init__(self, client: Client, desk: Desk, measures: Measures, batch_max: int, holds: Callable[[], bool]) -> None:
+        """`holds`: is it this process's turn to decide? While it is not, another one answers, and this one says nothing."""
+        self._holds = holds
         self._client = client
         self._desk = desk
         self._measures = measures
@@ -83,6 +86,9 @@ class Ear:
     async def on_request(self, message: Msg) -> None:
         if not message.reply:
             return  # nobody would hear the answer, and a reservation would leak
+        if not self._holds():
+            self._measures.counts["not_its_turn"] += 1
+            return
         began = time.perf_counter_ns()
         try:
             reply = encode(self.answer(message.data, dry=message.subject == DRY_SUBJECT))

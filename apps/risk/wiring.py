@@ -1,6 +1,5 @@
 """risk, put together: the only place where its parts meet NATS, Valkey and QuestDB."""
 
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from statistics import NormalDist
@@ -12,9 +11,9 @@ from adapters import bus
 from adapters.chain import GENESIS
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS, Commit
-from adapters.controls import CONTROL_COMMITS, open_controls
+from adapters.controls import CONTROL_COMMITS
 from adapters.risk_snapshot import ValkeySnapshots
-from apps import wiring
+from apps import control_wiring, tasks, wiring
 from apps.chassis import Chassis, Service
 from apps.controls import Scopes, connections, controls_into
 from apps.durations import Hops
@@ -31,7 +30,6 @@ from apps.risk.obedience import Obeying, Reports
 from apps.risk.overfills import Overfills
 from apps.risk.prices import PriceHistory
 from apps.risk.subject import Ear
-from apps.risk.ticks import Ticks
 from config.catalogue import load_instruments, load_venues
 from config.sections import RiskChecksSection
 from config.settings import RiskSettings
@@ -58,8 +56,9 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     measures = Measures(chassis.registry, settings.monitoring.latency_alert_threshold_ms, lambda: gauges(risk))
 
     client, writer = await wiring.connect(chassis), await wiring.connect_writer(chassis)
+    turn = await wiring.turn(chassis, client)
     orders = await wiring.order_journal(client)
-    control_journal = await wiring.patiently(lambda: open_controls(client, chassis.settings.nats.replicas, writer))
+    control_journal, control_mark = await control_wiring.written_controls(chassis, client, writer)
     wait_s = settings.following.follower_wait_ms / 1000
     snapshots = wiring.snapshotter(chassis, risk.fold, RiskState, VERSION)
     head = await wiring.patiently(lambda: snapshots.recover(orders))
@@ -68,30 +67,26 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     journal_follower = Follower(orders, ORDER_COMMITS, timed, after=head, wait_s=wait_s)
     control_follower = Follower(control_journal, CONTROL_COMMITS, controls_into(controls.apply), after=GENESIS, wait_s=CONTROLS_WAIT_S)
 
-    gate = Gate(
-        journal_follower,
-        control_follower,
-        orders,
-        checks.reservation_ttl_ms / 1000,
-        connections(client),
-    )
+    gate = Gate(journal_follower, control_follower, orders, checks.reservation_ttl_ms / 1000, connections(client))
     desk = Desk(risk, gate, measures)
     chassis.ready.set("journal", False, "catching up with the journal")
-    chassis.spawn(journal_follower.run(), "journal follower")
-    chassis.spawn(control_follower.run(), "control follower")
-    chassis.spawn(gate.open(), "opening")
-    chassis.spawn(gate.watch(lambda ok, why: chassis.ready.set("journal", ok, why)), "readiness")
-    chassis.spawn(gate.give_back(risk.exposure, measures), "leaked reservations")
+    chassis.spawn(journal_follower.run, tasks.JOURNAL_FOLLOWER)
+    chassis.spawn(control_follower.run, tasks.CONTROL_FOLLOWER)
+    chassis.spawn(gate.open, tasks.OPENING)
+    chassis.spawn(lambda: gate.watch(lambda ok, why: chassis.ready.set("journal", ok, why)), tasks.GATE)
+    chassis.spawn(lambda: gate.give_back(risk.exposure, measures), tasks.LEAKED)
     wiring.keep(chassis, snapshots, journal_follower)
+    control_wiring.keep_controls(chassis, control_journal, control_mark, control_follower)
 
     await _valkey(chassis, risk, clock)
     history = await _price_history(chassis, risk, clock, client)
-    await Ticks(risk, measures, time.monotonic_ns).start(client)
-    await Ear(client, desk, measures, checks.batch_max).start()
-    control_log = ControlLog(control_journal, CONTROL_COMMITS, control_follower, controls)
+    venues = load_venues(catalogue.instruments).venues
+    ticks = await wiring.follow_ticks(chassis, client, risk.marks.update, wiring.listed(catalogue.instruments, venues), clock)
+    await Ear(client, desk, measures, checks.batch_max, turn.holds).start()
+    control_log = ControlLog(control_journal, CONTROL_COMMITS, control_follower, controls, control_mark)
     await Reports(client, control_log).start()
-    chassis.spawn(overfills.run(control_log), "overfills")
-    scopes = Scopes(catalogue.instruments, load_venues(catalogue.instruments).venues)
+    chassis.spawn(lambda: overfills.run(control_log), tasks.OVERFILLS)
+    scopes = Scopes(catalogue.instruments, venues)
     control_door = ControlDoor(risk, control_log, Obeying(client), scopes, clock, settings.controls.second_person == "required")
     door = Door(risk, desk, measures)
     routes = door.router()
@@ -101,7 +96,8 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     routes.include_router(decisions.router())
 
     def stats() -> dict[str, Any]:
-        return {**measures.stats(), "price_history": history.stats() if history else None, "snapshots": snapshots.stats()}
+        quotes = {"ticks": ticks.taken, "ticks_refused": ticks.refused.total(), "quotes": ticks.stats()}
+        return {**measures.stats(), **quotes, "price_history": history.stats() if history else None, "snapshots": snapshots.stats()}
 
     return Service(router=routes, fast={("POST", "/check"): door.check}, stats=stats)
 
@@ -177,7 +173,7 @@ async def _valkey(chassis: Chassis[RiskSettings], risk: Risk, clock: SystemClock
     chassis.exits.push_async_callback(snapshots.close)
     await _greet(chassis, "Redis", snapshots.ping, section.url)
     chassis.health.depend("valkey", snapshots.ping)
-    chassis.spawn(Mirror(risk, snapshots, clock).run(), "snapshots for readers")
+    chassis.spawn(Mirror(risk, snapshots, clock).run, tasks.MIRROR)
 
 
 async def _price_history(chassis: Chassis[RiskSettings], risk: Risk, clock: SystemClock, client: Client) -> PriceHistory | None:
@@ -202,7 +198,7 @@ async def _price_history(chassis: Chassis[RiskSettings], risk: Risk, clock: Syst
         ready=lambda ok: chassis.ready.set("price history", ok, "no daily closes yet"),
     )
     await history.listen(client)
-    chassis.spawn(history.run(), "price history")
+    chassis.spawn(history.run, tasks.PRICE_HISTORY)
     return history
 
 
@@ -213,4 +209,4 @@ async def _greet(chassis: Chassis[RiskSettings], name: str, ping: Callable[[], A
         await wiring.patiently(ping)
         chassis.log.info(f"Connected to {name}", url=bus.without_password(url))
 
-    chassis.spawn(keep_trying(), f"first word from {name}")
+    chassis.spawn(keep_trying, tasks.GREETING, name)

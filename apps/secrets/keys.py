@@ -43,7 +43,7 @@ class Keys(msgspec.Struct):
 
 
 def init(directory: Path, *, guests: bool, owners: Mapping[str, int] | None = None, renew: bool = False) -> Keys:
-    """Make what is missing, and write every file anew from it: who may do what is never older than the program. OSError.
+    """Make what is missing, and write every file anew from it: who may do what is never older than the program. OSError, Damaged.
 
     `owners` (file -> user id) gives files away, which takes root; the directory can then be searched by all and listed by none.
     """
@@ -64,9 +64,18 @@ def init(directory: Path, *, guests: bool, owners: Mapping[str, int] | None = No
     return keys
 
 
+class Damaged(Exception):
+    """The file of all passwords is there and cannot be understood; the text says which and why, and never what is in it."""
+
+
 def _kept(directory: Path) -> Keys:
     file = directory / KEYS_FILE
-    return msgspec.json.decode(file.read_bytes(), type=Keys) if file.exists() else Keys()
+    if not file.exists():
+        return Keys()
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Keys)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Damaged(f"{file} is damaged: {error}") from None  # its cause has the bytes
 
 
 def _files(keys: Keys, *, guests: bool) -> dict[str, str]:
@@ -91,8 +100,10 @@ def _client(keys: Keys, name: str, environment: Mapping[str, str]) -> str:
     if name in keys.valkey:
         found["valkey.url"] = [name, keys.valkey[name]]
     role = QUESTDB_ROLES.get(name)
+    if role:
+        found["questdb.http_url"] = [READER, keys.questdb[READER]]
     if role == QUESTDB_WRITER:
-        found["questdb.pg_url"] = found["questdb.http_url"] = [role, keys.questdb[role]]
+        found["questdb.pg_url"] = [role, keys.questdb[role]]
     elif role:
         found["questdb.pg_url"] = [environment["QDB_PG_READONLY_USER"], environment["QDB_PG_READONLY_PASSWORD"]]
     return "# made by `trade secrets init`; changes are lost\n" + yaml.safe_dump(found)

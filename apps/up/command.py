@@ -6,13 +6,15 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from adapters.clock import SystemClock
+from apps import private
 from apps.secrets import keys
 from apps.up import questdb_jar, stack
-from apps.up.directory import claimed, wipe
+from apps.up.directory import claimed, unusable, wipe
 from apps.up.ports import ServerPorts, check_free
 from apps.up.program import Program
 from apps.up.screen import Screen
@@ -22,6 +24,10 @@ from apps.up.supervisor import Supervisor
 from apps.up.trouble import CannotStart, Exit
 from apps.up.upgrade import upgrade
 
+NEW_PASSWORDS = (
+    "Bring the file back from a copy, or remove it: the servers and services of this directory get new passwords at this start, "
+    "and programs of yours that have their own must be given the new ones."
+)
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 FIRST_ORDER = '{"symbol":"BTCUSDT","side":"buy","quantity":0.1,"price":45000,"type":"limit"}'
 
@@ -39,15 +45,21 @@ def up(
     guests: bool = True,
 ) -> int:
     """Run the stack until a signal; the exit code of the command."""
-    choices = Choices(data_dir.resolve(), port_offset, fills, quotes, quotes_speed, config_dir, guests)
+    private.begin()
     screen = Screen()
     try:
+        choices = Choices(Path(os.path.realpath(data_dir)), port_offset, fills, quotes, quotes_speed, config_dir, guests)
         _start(choices, screen, fresh=fresh, yes=yes, only_servers=only_servers)
     except CannotStart as trouble:
-        print(trouble, file=sys.stderr)
+        screen.complain(str(trouble))
         return trouble.exit_code
+    except OSError as error:
+        screen.complain(f"The stack cannot start: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}.")
+        return Exit.REFUSED
     except KeyboardInterrupt:
         screen.say("stopped before anything was started")
+    finally:
+        screen.flush()
     return Exit.DONE
 
 
@@ -62,16 +74,33 @@ def _start(choices: Choices, screen: Screen, *, fresh: bool, yes: bool, only_ser
         screen.say("fetching QuestDB's jar, 30 MB, this once")
         questdb_jar.fetch()
     with claimed(choices.data_dir):
-        for stale in stack.end_stale(choices.data_dir):
-            screen.alarm(f"ended {stale}, left behind by a start that was killed")
-        check_free(ports.named(questdb=questdb) | _ports_of(last))
-        if fresh:
-            _wipe(choices.data_dir, ask=not yes and sys.stdin.isatty())
-        keys.init(choices.secrets, guests=choices.guests)
-        for journal in upgrade(choices.data_dir, ports, choices.secrets):
-            screen.say(f"{journal} of an earlier release has an account of its own now")
-        first = embedded(choices.data_dir, ports, with_questdb=questdb, secrets=choices.secrets)
+        with _usable(choices.data_dir):
+            for stale in stack.end_stale(choices.data_dir):
+                screen.alarm(f"ended {stale}, left behind by a start that was killed")
+            check_free(ports.named(questdb=questdb) | _ports_of(last))
+            if fresh:
+                _wipe(choices.data_dir, ask=not yes and sys.stdin.isatty())
+            keys.init(choices.secrets, guests=choices.guests)
+            for journal in upgrade(choices.data_dir, ports, choices.secrets):
+                screen.say(f"{journal} of an earlier release has an account of its own now")
+            first = embedded(choices.data_dir, ports, with_questdb=questdb, secrets=choices.secrets)
+            _logs(choices).mkdir(exist_ok=True)
         asyncio.run(_run([first, last], _addresses(servers, choices, last), choices, screen))
+
+
+@contextmanager
+def _usable(data_dir: Path) -> Iterator[None]:
+    """What is read and written before anything runs: a file that is damaged or refused ends the start with its name."""
+    try:
+        yield
+    except keys.Damaged as trouble:
+        raise CannotStart(f"{trouble}.", remedy=NEW_PASSWORDS) from trouble
+    except OSError as error:
+        raise unusable(data_dir, error) from error
+
+
+def _logs(choices: Choices) -> Path:
+    return choices.data_dir / "logs"
 
 
 def _check(choices: Choices) -> None:
@@ -79,6 +108,8 @@ def _check(choices: Choices) -> None:
         raise CannotStart(f"--fills is questdb or sqlite, not {choices.fills}.", exit_code=Exit.USAGE)
     if choices.quotes and not choices.quotes.is_file():
         raise CannotStart(f"--quotes: there is no file {choices.quotes}.", exit_code=Exit.USAGE)
+    if choices.quotes and not os.access(choices.quotes, os.R_OK):
+        raise CannotStart(f"--quotes: {choices.quotes} cannot be read by this user.", exit_code=Exit.USAGE)
 
 
 def _wipe(data_dir: Path, *, ask: bool) -> None:
@@ -88,9 +119,7 @@ def _wipe(data_dir: Path, *, ask: bool) -> None:
 
 
 async def _run(stages: Sequence[Sequence[Program]], urls: dict[str, str], choices: Choices, screen: Screen) -> None:
-    logs = choices.data_dir / "logs"
-    logs.mkdir(exist_ok=True)
-    supervisor = Supervisor(stages, logs, screen, changed=lambda: stack.write(choices.data_dir, described))
+    supervisor = Supervisor(stages, _logs(choices), screen, changed=lambda: stack.write(choices.data_dir, described))
     described = stack.Stack(
         pid=os.getpid(),
         started_at=SystemClock().now_ns() / 1e9,
@@ -106,7 +135,10 @@ async def _run(stages: Sequence[Sequence[Program]], urls: dict[str, str], choice
     try:
         await supervisor.run(ready=lambda: screen.show(_welcome(described)))
     finally:
-        stack.forget(choices.data_dir)
+        try:
+            stack.forget(choices.data_dir)
+        except OSError as error:
+            screen.alarm(f"{choices.data_dir / stack.FILE} cannot be removed: {error.strerror}. What it names does not run any more")
     screen.say("stopped")
 
 

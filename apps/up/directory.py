@@ -1,23 +1,29 @@
 """The data directory: ours alone while the stack runs, recognised by a mark, and wiped only when it carries it."""
 
+import contextlib
 import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
+from apps import private
 from apps.up.trouble import CannotStart, Exit
 
 MARK = "trade-data-directory"
 LOCK = "lock"
 
 
+OTHER_DIRECTORY = "Make it readable and writable for this user, or name another one: trade up --data-dir D"
+
+
 @contextmanager
 def claimed(data_dir: Path) -> Iterator[None]:
-    """Hold the directory; CannotStart if another stack does, or if what is in it was not made by us."""
+    """Hold the directory, private to this user; CannotStart if another stack does, or if what is in it was not made by us."""
     _make(data_dir)
-    with (data_dir / LOCK).open("a+") as lock:
+    with _lock(data_dir) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -26,9 +32,11 @@ def claimed(data_dir: Path) -> Iterator[None]:
                 f"The data directory {data_dir} is in use by another stack (pid {lock.read().strip() or 'unknown'}).",
                 remedy="Stop that one, or start beside it: trade up --data-dir OTHER --port-offset 100",
             ) from None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
+        with contextlib.suppress(OSError):  # who holds it is a courtesy: a full disk does not let it be written
+            lock.truncate(0)
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
+        private.tighten(data_dir)
         yield
 
 
@@ -43,6 +51,20 @@ def wipe(data_dir: Path) -> None:
             each.unlink()
 
 
+def _lock(data_dir: Path) -> TextIO:
+    try:
+        return (data_dir / LOCK).open("a+")
+    except OSError as error:
+        raise unusable(data_dir, error) from error
+
+
+def unusable(data_dir: Path, error: OSError) -> CannotStart:
+    """One sentence for whatever the disk refuses: which file, why, and what to do."""
+    where = f" ({error.filename})" if error.filename else ""
+    sentence = f"The data directory {data_dir} cannot be used: {error.strerror or error}{where}."
+    return CannotStart(sentence, remedy=OTHER_DIRECTORY, exit_code=Exit.USAGE)
+
+
 def _make(data_dir: Path) -> None:
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -52,4 +74,4 @@ def _make(data_dir: Path) -> None:
                 raise CannotStart(sentence, remedy="Name a directory that is new or empty: trade up --data-dir D")
             (data_dir / MARK).write_text("State of a trade stack. `trade up --fresh` removes all of it.\n")
     except OSError as error:
-        raise CannotStart(f"The data directory {data_dir} cannot be used: {error}.", exit_code=Exit.USAGE) from error
+        raise unusable(data_dir, error) from error

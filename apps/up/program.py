@@ -11,7 +11,10 @@ from typing import Literal
 from apps.up.ports import HOST
 from apps.up.trouble import NotReady
 
-PROBE_TIMEOUT_S = 2.0
+PROBE_TIMEOUT_S = 5.0
+SILENCE_MAX_S = 60.0
+"""A program that shows no progress for so long, and does not answer, will not answer."""
+
 URGENT_NICENESS = -10
 PROJECTION_NICENESS = 5
 ANSWER_MAX = 4_096
@@ -32,7 +35,7 @@ class Program:
     ports: Mapping[str, int]
     environment: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
-    ready_timeout_s: float = 30.0
+    silence_max_s: float = SILENCE_MAX_S
     niceness: int = 0
 
     def full_environment(self) -> dict[str, str]:
@@ -51,7 +54,7 @@ def http_answers(port: int, path: str) -> bytes:
     finally:
         connection.close()
     if response.status != http.client.OK:
-        raise NotReady(f"GET {path} on port {port}: {response.status} {body[:200].decode(errors='replace')}")
+        raise NotReady(f"GET {path} on port {port}: {response.status} {body[:200].decode(errors='replace')}", answered=True)
     return body
 
 

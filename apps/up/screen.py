@@ -1,10 +1,11 @@
-"""What the person at the terminal sees: every line with the name of who says it."""
+"""What the person at the terminal sees: every line with the name of who says it. A terminal that is not read stops nothing."""
 
-import contextlib
 import os
 import sys
 from collections.abc import Callable
 from typing import TextIO
+
+from apps.background_writer import BackgroundWriter, Terminal
 
 COLOURS = (36, 32, 33, 35, 34, 96, 92, 93, 95)
 ALARM = 31
@@ -15,8 +16,7 @@ class Screen:
     """Lines under a coloured name; plain when the output is not a terminal or NO_COLOR is set."""
 
     def __init__(self, out: TextIO = sys.stdout, err: TextIO = sys.stderr) -> None:
-        self._out = out
-        self._err = err
+        self._out, self._err = (BackgroundWriter(Terminal(stream), "the screen", _missing) for stream in (out, err))
         self._coloured = out.isatty() and not os.environ.get("NO_COLOR")
         self._colours: dict[str, int] = {}
 
@@ -34,9 +34,21 @@ class Screen:
     def show(self, text: str) -> None:
         self._print(self._out, text)
 
+    def complain(self, text: str) -> None:
+        """Why the command ends, as it is."""
+        self._print(self._err, text)
+
+    def flush(self) -> None:
+        """Wait a moment until what was said is shown, or dropped."""
+        self._out.flush()
+        self._err.flush()
+
     def _paint(self, text: str, colour: int) -> str:
         return f"\x1b[{colour}m{text}\x1b[0m" if self._coloured else text
 
-    def _print(self, stream: TextIO, text: str) -> None:
-        with contextlib.suppress(OSError):  # the terminal is gone; the stack goes on until it is told to stop
-            print(text, file=stream, flush=True)
+    def _print(self, writer: BackgroundWriter, text: str) -> None:
+        writer.put((text + "\n").encode(errors="replace"))
+
+
+def _missing(lines: int) -> bytes:
+    return f"{'up':<{NAME_WIDTH}}{lines} lines are missing here: they were not read in time\n".encode()

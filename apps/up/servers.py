@@ -21,9 +21,14 @@ from apps.up.trouble import CannotStart
 NATS_VERSION_MIN = (2, 15, 1)
 NATS_PAYLOAD_MAX = 8 * 1024 * 1024
 NATS_MEMORY_STORE_MAX = 256 * 1024 * 1024
+NATS_ENVIRONMENT = {
+    "GOMAXPROCS": "1",  # or its threads wake each other for every message: a seventh of its time
+    "GOMEMLIMIT": "128MiB",  # or what it read and wrote last stays in memory as garbage: three to four times as much, and never given back
+}
 VALKEY_DATABASES = 16
 QUESTDB_HEAP_MAX_MB = 256
 SERVERS_STOP_S = 8.0
+VERSION_MAX_S = 60.0
 REINSTALL = "Install again: make clean install"
 
 NATS_CONF = """\
@@ -103,7 +108,7 @@ def nats(data_dir: Path, ports: ServerPorts, secrets: Path | None = None) -> Pro
         command=(str(binary), "--config", str(home / "nats.conf")),
         probe=probe,
         ports={"nats": ports.nats, "monitor": ports.nats_monitor},
-        environment={"GOMAXPROCS": "1"},  # or its threads wake each other for every message: a seventh of its time
+        environment=NATS_ENVIRONMENT,
         niceness=URGENT_NICENESS,
     )
 
@@ -154,7 +159,6 @@ def questdb(data_dir: Path, ports: ServerPorts, secrets: Path | None = None, *, 
         probe=probe,
         ports={"http": ports.questdb_http, "pg": ports.questdb_pg, "min": ports.questdb_min},
         niceness=PROJECTION_NICENESS,
-        ready_timeout_s=60.0,
     )
 
 
@@ -195,7 +199,7 @@ def _nats_binary() -> Path:
     binary = Path(sys.executable).parent / "nats-server"
     if not binary.is_file():
         raise CannotStart(f"nats-server is missing: {binary} does not exist.", remedy=REINSTALL)
-    said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False, timeout=10).stdout  # nats-server: v2.15.1
+    said = _said_version(binary)
     version = tuple(int(part) for part in said.rpartition("v")[2].strip().partition("-")[0].split(".") if part.isdigit())
     if version < NATS_VERSION_MIN:
         wanted = ".".join(map(str, NATS_VERSION_MIN))
@@ -203,6 +207,14 @@ def _nats_binary() -> Path:
             f"{binary} is {said.strip() or 'unusable'}, but the journal needs nats-server {wanted} or newer.", remedy=REINSTALL
         )
     return binary
+
+
+def _said_version(binary: Path) -> str:
+    """As `nats-server: v2.15.1`."""
+    try:
+        return subprocess.run([binary, "--version"], capture_output=True, text=True, check=False, timeout=VERSION_MAX_S).stdout
+    except subprocess.TimeoutExpired as error:
+        raise CannotStart(f"{binary} does not say its version within {VERSION_MAX_S:g} s.", remedy=REINSTALL) from error
 
 
 def _valkey_binary() -> Path:

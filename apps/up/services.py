@@ -14,7 +14,6 @@ from config.secrets import VARIABLE as SECRETS_VARIABLE
 CHECKOUT = Path(__file__).resolve().parents[2]
 MODULES = {"oms": "apps.oms", "risk": "apps.risk", "exeq": "apps.exeq", "live-gateway": "apps.gateway", "projector": "apps.projector"}
 URL_VARIABLES = {name: f"TRADE_{name.removeprefix('live-').upper()}_URL" for name in SERVICE_PORTS}
-READY_TIMEOUT_S = 60.0
 SECRETS = "secrets"
 """In the data directory."""
 
@@ -65,7 +64,6 @@ def _service(name: str, port_offset: int, common: Mapping[str, str], config: Pat
         ports={"http": port, "metrics": metrics_port},
         environment={**common, **own},
         cwd=CHECKOUT,
-        ready_timeout_s=READY_TIMEOUT_S,
         niceness={"risk": URGENT_NICENESS, "projector": PROJECTION_NICENESS}.get(name, 0),
     )
 

@@ -30,6 +30,8 @@ class ProcessState(msgspec.Struct):
     created_at: float = 0.0
     starts: int = 0
     last_ending: str = ""
+    lines_dropped: int = 0
+    """Of its output, in all its starts: there was no room for them in `log`."""
 
     def is_alive(self) -> bool:
         """The very process, not another one that got its number later."""
@@ -60,10 +62,10 @@ def write(data_dir: Path, stack: Stack) -> None:
 
 
 def read(data_dir: Path) -> Stack | None:
-    """What was written last; None when nothing was, or nothing that this version understands."""
+    """What was written last; None when nothing was, or nothing that can be read or that this version understands."""
     try:
         return msgspec.json.decode((data_dir / FILE).read_bytes(), type=Stack)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
         return None
 
 

@@ -3,10 +3,13 @@
 import asyncio
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from apps.up.housekeeping import Housekeeping
 from apps.up.process import Process, all_ended, bound, ending, rotate
 from apps.up.program import Program
 from apps.up.screen import Screen
@@ -23,15 +26,22 @@ class Pacing:
     steady_after_s: float = 60.0  # alive this long, and the next death starts at backoff_min_s again
     last_stage_stops_s: float = 5.0  # then the stage before is told, whatever still hangs
     kill_after_s: float = 8.0
-    bound_every_s: float = 10.0
+    housekeeping_every_s: float = 5.0
+    say_waiting_every_s: float = 5.0
 
     def backoff_s(self, deaths: int) -> float:
         """The wait after that many deaths in a row, 1 being the first."""
         return float(min(self.backoff_max_s, self.backoff_min_s * 2 ** min(deaths - 1, 30)))
 
 
+WRITING_DOWN = "writing down what runs (stack.json)"
+
+
 class Supervisor:
-    """Runs `stages` of programs: a stage starts when all of the one before answer, and stops when the one after has."""
+    """Runs `stages` of programs: a stage starts when all of the one before answer, and stops when the one after has.
+
+    It needs no disk for that: what it cannot write is said once and tried again.
+    """
 
     def __init__(
         self, stages: Sequence[Sequence[Program]], logs: Path, screen: Screen, changed: Callable[[], None], pacing: Pacing | None = None
@@ -39,9 +49,11 @@ class Supervisor:
         self._stages = stages
         self._screen = screen
         self._changed = changed
+        self._house = Housekeeping(screen)
         self._pacing = pacing or Pacing()
         self._logs = logs
         self._running: dict[str, Process] = {}
+        self._dropped_before: Counter[str] = Counter()
         self._keepers: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
         self.states = {
@@ -50,7 +62,7 @@ class Supervisor:
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Start everything, call `ready`, and keep it going until stop(). CannotStart if the start fails; all is stopped either way."""
-        bounding = asyncio.create_task(self._bound_outputs())
+        keeping_house = asyncio.create_task(self._keep_house())
         starting = asyncio.create_task(self._start_stages())
         stopping = asyncio.create_task(self._stop.wait())
         try:
@@ -61,7 +73,7 @@ class Supervisor:
                 await asyncio.wait((stopping, *self._keepers), return_when=asyncio.FIRST_COMPLETED)
                 self._raise_if_a_keeper_failed()
         finally:
-            await _cancelled(bounding, starting, stopping, *self._keepers)
+            await _cancelled(keeping_house, starting, stopping, *self._keepers)
             await self._stop_stages()
 
     def stop(self) -> None:
@@ -73,12 +85,15 @@ class Supervisor:
     async def _start_stages(self) -> None:
         for stage in self._stages:
             for program in stage:
-                rotate(self._output(program))
-            joining = [asyncio.create_task(self._join(await self._start(program))) for program in stage]
+                output = self._output(program)
+                self._house.attempt(f"moving {output.name} of the last start aside", partial(rotate, output))
+            processes = [await self._start(program) for program in stage]
+            joining = [asyncio.create_task(self._join(process)) for process in processes]
+            saying = asyncio.create_task(self._say_what_is_waited_for(processes))
             try:
                 await asyncio.gather(*joining)  # the first that fails is the one to tell of
             finally:
-                await _cancelled(*joining)
+                await _cancelled(saying, *joining)
 
     async def _join(self, process: Process) -> None:
         """Its first answer; from then on it is kept."""
@@ -89,15 +104,23 @@ class Supervisor:
     async def _start(self, program: Program) -> Process:
         on_line = self._screen.lines_of(program.name) if program.kind == "service" else None
         process = await Process.start(program, self._output(program), on_line)
+        self._count_missing(program.name)
+        self._dropped_before[program.name] = self.states[program.name].lines_dropped
         self._running[program.name] = process
         self.states[program.name].began(process.pid)
-        self._changed()
+        if process.unwritten:
+            self._screen.alarm(f"{process.output} cannot be written: {process.unwritten}. What this start of {program.name} prints is lost")
+        self._write_down()
         return process
+
+    def _write_down(self) -> None:
+        """What changed, for others to read. It may fail, as on a full disk: then it is tried again."""
+        self._house.attempt(WRITING_DOWN, self._changed)
 
     def _became_ready(self, process: Process) -> None:
         name, ports = process.program.name, process.program.ports
         self.states[name].state = "ready"
-        self._changed()
+        self._write_down()
         self._screen.say(f"{name} is ready on {', '.join(f'{port} ({use})' for use, port in ports.items())}")
 
     async def _keep(self, process: Process) -> None:
@@ -113,22 +136,41 @@ class Supervisor:
             wait_s = self._pacing.backoff_s(deaths)
             state = self.states[program.name]
             state.state, state.last_ending = "waiting", ending(code)
-            self._changed()
+            self._write_down()
             self._screen.alarm(
                 f"{program.name} died ({ending(code)}); start {state.starts + 1} follows in {wait_s:g} s, see {process.output}"
             )
-            await asyncio.sleep(wait_s)
-            process = await self._start(program)
+            process, deaths = await self._started_again(program, deaths)
+
+    async def _started_again(self, program: Program, deaths: int) -> tuple[Process, int]:
+        """A new process of it, and how often it died in a row. One that cannot be made now (no memory, no process ids) died at once."""
+        while True:
+            await asyncio.sleep(self._pacing.backoff_s(deaths))
+            try:
+                return await self._start(program), deaths
+            except CannotStart as trouble:
+                deaths += 1
+                self._screen.alarm(f"{trouble}\nThe next attempt follows in {self._pacing.backoff_s(deaths):g} s")
 
     async def _watch_ready(self, process: Process) -> None:
-        """Say when a restarted program answers, or that it does not; only its death brings it down again."""
-        try:
-            await process.answers()
-        except CannotStart as trouble:
-            if not process.ended:
-                self._screen.alarm(str(trouble))
-        else:
-            self._became_ready(process)
+        """Say when a restarted program answers, and whenever it shows no progress; only its death brings it down again."""
+        while not process.ended:
+            try:
+                await process.answers()
+            except CannotStart as trouble:
+                if not process.ended:
+                    self._screen.alarm(str(trouble))
+            else:
+                self._became_ready(process)
+                return
+
+    async def _say_what_is_waited_for(self, processes: Sequence[Process]) -> None:
+        began = time.monotonic()
+        while True:
+            await asyncio.sleep(self._pacing.say_waiting_every_s)
+            waiting = [each for each in processes if self.states[each.program.name].state != "ready"]
+            reasons = "; ".join(f"{each.program.name} ({each.waits_for})" for each in waiting)
+            self._screen.say(f"waiting for {reasons} since {time.monotonic() - began:.0f} s")
 
     async def _stop_stages(self) -> None:
         """The last stage first. Everything is told by last_stage_stops_s and gone soon after kill_after_s."""
@@ -151,11 +193,26 @@ class Supervisor:
         for process in processes:
             process.signal(number)
 
-    async def _bound_outputs(self) -> None:
+    async def _keep_house(self) -> None:
         while True:
-            await asyncio.sleep(self._pacing.bound_every_s)
+            await asyncio.sleep(self._pacing.housekeeping_every_s)
             for state in self.states.values():
-                bound(Path(state.log))
+                if state.kind == "server":  # those of services come through us and are bounded on the way
+                    self._house.attempt(f"bounding {state.log}", partial(bound, Path(state.log)))
+            changed = sum(self._count_missing(name) for name in self.states)
+            if changed or WRITING_DOWN in self._house.failing:
+                self._write_down()
+
+    def _count_missing(self, name: str) -> bool:
+        """How much of its output is not in its file; True when that has changed."""
+        process, state = self._running.get(name), self.states[name]
+        if process is None or process.printed is None:
+            return False
+        printed = process.printed
+        before, state.lines_dropped = state.lines_dropped, self._dropped_before[name] + printed.dropped
+        if printed.bytes:
+            self._house.missing_lines(state.log, state.lines_dropped, printed.trouble)
+        return state.lines_dropped != before
 
     def _raise_if_a_keeper_failed(self) -> None:
         for keeper in self._keepers:

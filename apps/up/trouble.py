@@ -21,4 +21,8 @@ class CannotStart(Exception):
 
 
 class NotReady(Exception):
-    """A program runs but does not answer yet; the text says what was heard instead."""
+    """A program runs but is not ready; the text says why. `answered`: it said so itself."""
+
+    def __init__(self, reason: str, *, answered: bool = False) -> None:
+        super().__init__(reason)
+        self.answered = answered

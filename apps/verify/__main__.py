@@ -39,7 +39,7 @@ async def _verify(settings: OmsSettings) -> Report:
     client = await bus.connect(settings.nats.url, "verify", closed=lambda: None, timeout_s=float(settings.nats.connect_timeout_sec))
     try:
         journal = await wiring.order_journal(client, settings.journal.shard)
-        async with opened(_places(settings)) as sides:
+        async with opened(_places(settings), client) as sides:
             return await verify(journal, sides)
     finally:
         await client.close()
@@ -50,7 +50,6 @@ def _places(settings: OmsSettings) -> Places:
     return Places(
         valkey=str(settings.valkey.url),
         valkey_db=settings.valkey.db,
-        questdb_http=str(settings.questdb.http_url) if in_questdb else "",
         questdb_pg=str(settings.questdb.pg_url) if in_questdb else "",
         oms=f"http://{ANY_ADDRESS.get(service.host, service.host)}:{service.port}",
         data_dir=service.data_dir,

@@ -10,6 +10,7 @@ from adapters.scratch import ScratchLines
 from apps.verify.report import Counts
 from domain import events as e
 from domain.audit import Audit, Commit
+from domain.events import Foreign
 from domain.orders import note
 from domain.ports import Head, Journal, Recorded, Unavailable
 from domain.position import Position
@@ -35,6 +36,8 @@ class Fold:
         self.accounts: dict[str, dict[str, Position]] = {}
         self.marked: Head | None = None
         self.mark = mark
+        self.skipped: dict[int, Foreign] = {}
+        """What an operator's acceptance names as no commit."""
         self._end = 0
         self._progress = progress
         self._watchers = watchers
@@ -72,7 +75,13 @@ class Fold:
         if self.mark is not None and head.seq == self.mark.seq:
             self.marked = head
         self.head = head
+        self.skipped.update({each.seq: each for event in events if isinstance(event, e.JournalAccepted) for each in event.skipped})
         return events
+
+    async def foreign(self) -> list[Foreign]:
+        """Messages that are no commits, up to the journal's end, and that no acceptance names. Unavailable."""
+        every = {each.seq: each for each in (*self.journal.passed, *await self.journal.foreign(self.head))}
+        return [every[seq] for seq in sorted(every) if every[seq] != self.skipped.get(seq)]
 
     def _held(self, account: str, symbol: str) -> None:
         if (position := self.audit.book.positions.get((account, symbol))) is not None:

@@ -7,18 +7,23 @@ from typing import Final
 
 import httpx
 import msgspec
+from nats.aio.client import Client
 
+from adapters.controls import SUBJECT, open_controls
 from adapters.orderstore import SqliteOrderStore
 from adapters.questdb import QuestDbFills
 from adapters.sqlite import SqliteFills
 from adapters.valkey import DATABASE, ValkeyPositions
 from adapters.watermark import DIRECTORY, FileWatermark
+from apps.verify.controls import ControlsSide, Marks
 from apps.verify.live import OmsDoor
 from apps.verify.run import Sides
 from apps.wiring import FILLS_FILE, ORDERS_FILE, order_subject
 
 VALKEY_TIMEOUT_MS: Final = 5_000.0
 OMS_TIMEOUT_S: Final = 10.0
+FOLLOWERS: Final = ("exeq", "oms")
+"""Services that obey controls and keep a mark of what they read."""
 
 
 class Places(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +31,6 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
 
     valkey: str = ""
     valkey_db: int = DATABASE
-    questdb_http: str = ""
     questdb_pg: str = ""
     oms: str = ""
     data_dir: Path | None = None
@@ -34,10 +38,10 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def opened(places: Places) -> AsyncIterator[Sides]:
-    """Nothing is asked before the verification asks; all is closed behind it."""
+async def opened(places: Places, client: Client) -> AsyncIterator[Sides]:
+    """Nothing is asked before the verification asks; all is closed behind it. `client` reads the journals."""
     async with AsyncExitStack() as exits:
-        sides = Sides()
+        sides = Sides(controls=ControlsSide(lambda: open_controls(client), _marks(places.data_dir)))
         if places.data_dir is not None:
             sides.mark = FileWatermark(places.data_dir / DIRECTORY, order_subject(places.shard)).read
             sides.orders = SqliteOrderStore(places.data_dir / ORDERS_FILE).picture
@@ -54,7 +58,16 @@ async def opened(places: Places) -> AsyncIterator[Sides]:
         yield sides
 
 
+def _marks(data_dir: Path | None) -> Marks:
+    """Of the controls, as far as they are in this directory: risk's, and those of the services that follow."""
+    if data_dir is None:
+        return {}
+    home = data_dir / DIRECTORY
+    homes = {"risk": home, **{service: home / service for service in FOLLOWERS}}
+    return {service: FileWatermark(where, SUBJECT).read for service, where in homes.items()}
+
+
 def _fills(places: Places) -> QuestDbFills | SqliteFills | None:
     if places.questdb_pg:
-        return QuestDbFills(places.questdb_http, places.questdb_pg)
+        return QuestDbFills(places.questdb_pg)
     return SqliteFills(places.data_dir / FILLS_FILE) if places.data_dir is not None else None

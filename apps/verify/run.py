@@ -6,6 +6,8 @@ from typing import Final, Protocol
 
 import msgspec
 
+from apps.verify.controls import NAME as CONTROLS
+from apps.verify.controls import ControlsSide, check_controls
 from apps.verify.fills import NAME as FILLS
 from apps.verify.fills import FillsTable
 from apps.verify.fold import Fold
@@ -16,6 +18,7 @@ from apps.verify.orders import StoredOrders
 from apps.verify.positions import NAME as POSITIONS
 from apps.verify.positions import StoredPositions
 from apps.verify.report import Check, Report, Tell, report_of
+from apps.watermark import listed
 from domain.audit import Violation
 from domain.ports import Corrupt, Fills, Head, Journal, Missing, Positions, StoredPicture, Unavailable
 
@@ -24,6 +27,7 @@ LIVES: Final = "orders"
 OF_THE_CHAIN: Final = ("contiguity", "chain")
 CHASES_MAX: Final = 10
 NOT_ASKED: Final = "nobody said where it is"
+NO_COMMIT: Final = "it is no commit, and no operator skipped it: see trade journal show"
 
 
 class Sides(msgspec.Struct, kw_only=True):
@@ -34,6 +38,7 @@ class Sides(msgspec.Struct, kw_only=True):
     positions: Positions | None = None
     fills: Fills | None = None
     live: Live | None = None
+    controls: ControlsSide | None = None
 
 
 class View(Protocol):
@@ -87,6 +92,7 @@ class Verification:
             for name in (LIVES, ORDERS, POSITIONS, FILLS, LIVE):
                 if name not in {check.name for check in self._checks}:
                     self._done(Check(name, "not_looked_at", {}, "the journal cannot be read to its end"))
+        self._done(await self._controls())
         return report_of(self._checks, self._fold.head.seq)
 
     async def _all(self) -> None:
@@ -98,8 +104,17 @@ class Verification:
         await fold.advance(end)
         found.append(await self._compared(FILLS, table))
         found.append(await self._compared(LIVE, LiveOrders(live) if live is not None else None))
-        for check in (self._journal(), self._lives(), *found):
+        for check in (await self._journal(), self._lives(), *found):
             self._done(check)
+
+    async def _controls(self) -> Check:
+        side = self._sides.controls
+        if side is None:
+            return Check(CONTROLS, "not_looked_at", {}, NOT_ASKED)
+        try:
+            return await check_controls(side)
+        except Unavailable as trouble:
+            return Check(CONTROLS, "unreachable", {}, str(trouble))
 
     async def _end(self) -> int:
         try:
@@ -148,12 +163,16 @@ class Verification:
         except Unavailable as trouble:
             return Check(name, "unreachable", {}, str(trouble))
 
-    def _journal(self) -> Check:
+    async def _journal(self) -> Check:
         fold, counts = self._fold, self._fold.counts()
         found = next((str(violation) for violation in fold.audit.violations if violation.name in OF_THE_CHAIN), self._found_at_mark)
         if fold.mark is not None:
             counts["high_water_mark"] = fold.mark.seq
             found = found or _unmarked(fold, fold.mark)
+        if fold.skipped:
+            counts["skipped"] = f"{len(fold.skipped)} (sequence {listed([fold.skipped[seq] for seq in sorted(fold.skipped)])})"
+        if foreign := await fold.foreign():
+            found = found or str(Violation("foreign", listed(foreign), NO_COMMIT))
         return Check(JOURNAL, "different" if found else "ok", counts, found)
 
     def _lives(self) -> Check:

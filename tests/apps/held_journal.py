@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from adapters.memory import MemoryJournal, MemoryLog
 from domain.ports import Head
 
-WAIT_S = 5.0
+WAIT_S = 120.0
 
 
 class HeldJournal(MemoryJournal):

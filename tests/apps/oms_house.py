@@ -1,7 +1,7 @@
 """oms as it is wired, without a server: the journal in memory, a risk that a test can hold, and the same doors."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from adapters.clock import SystemClock
 from adapters.memory import MemoryFills, MemoryJournal, MemoryLog, MemoryPositions
+from apps import commits
 from apps.chassis import cancelled
 from apps.commits import Pace
 from apps.host import Host
@@ -49,9 +50,18 @@ class OmsHouse:
     def __init__(self, log: MemoryLog, *, in_flight_max: int = 4096) -> None:
         clock, journal = SystemClock(), MemoryJournal(log)
         self.log, self.risk = log, HeldRisk()
+        self.forbids: Callable[[Terms], str | None] = lambda terms: None
+        self.informed: Callable[[], bool] = lambda: True
         self.positions, self.fills = MemoryPositions(), MemoryFills()
         self.host = Host(journal, clock, pace=Pace())
-        self.intake = Intake(self.host, self.risk, open_orders_max=1000, in_flight_max=in_flight_max)  # type: ignore[arg-type]
+        self.intake = Intake(
+            self.host,
+            self.risk,  # type: ignore[arg-type]
+            forbids=lambda terms: self.forbids(terms),
+            informed=lambda: self.informed(),
+            open_orders_max=1000,
+            in_flight_max=in_flight_max,
+        )
         self.door = Door(READER, self.intake, clock, OmsMetrics(CollectorRegistry()))
         replaces = Replaces(self.host, self.risk, INSTRUMENTS, self.intake.forbidden)  # type: ignore[arg-type]
         accounts = Accounts(self.positions, self.fills, Market(), clock, QUOTE_AGE_MAX_S)
@@ -59,19 +69,19 @@ class OmsHouse:
         self.app: Handler = fast_path(self.application, {("POST", "/orders"): self.door})
 
     async def ready(self) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             while not self.host.ready:
                 await asyncio.sleep(0.001)
 
     async def recovered(self) -> None:
         """Until the memory was thrown away once, and is there again."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             while not self.host.recoveries:
                 await asyncio.sleep(0.001)
         await self.ready()
 
     async def under_way(self, count: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             while len(self.risk.asked) < count:
                 await asyncio.sleep(0.001)
 
@@ -84,8 +94,13 @@ class OmsHouse:
 
 @asynccontextmanager
 async def living(log: MemoryLog | None = None, **bounds: Any) -> AsyncIterator[tuple[OmsHouse, httpx.AsyncClient]]:
-    """A house whose host runs, and a client of it. Give the same log again for a restart."""
+    """A house whose host runs, and a client of it. Give the same log again for a restart.
+
+    Its memory is trusted however long the machine does other things: that it is not for ever is looked at in test_host.py.
+    """
     house = OmsHouse(log or MemoryLog(), **bounds)
+    trusted_s = vars(commits)["TRUST_S"]
+    vars(commits)["TRUST_S"] = 600.0
     running = asyncio.create_task(house.host.run())
     try:
         await house.ready()
@@ -93,3 +108,4 @@ async def living(log: MemoryLog | None = None, **bounds: Any) -> AsyncIterator[t
             yield house, client
     finally:
         await cancelled(running)
+        vars(commits)["TRUST_S"] = trusted_s

@@ -8,8 +8,12 @@ from starlette.types import Receive, Scope, Send
 
 from apps.http import encode, send_json
 from apps.service import Chassis, Service, run_service
+from apps.tasks import Task
 from config.loading import load_exeq
 from config.settings import ExeqSettings
+
+LINES = 1000
+"""For each GET /log."""
 
 
 async def build(chassis: Chassis[ExeqSettings]) -> Service:
@@ -31,16 +35,23 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
         await asyncio.sleep(1)
         await send_json(send, 200, encode({"answered": True}))
 
+    async def log(_: Scope, __: Receive, send: Send) -> None:
+        for number in range(LINES):
+            chassis.log.warning("much to say", number=number, text="x" * 200)
+        await send_json(send, 200, encode({"lines": LINES}))
+
     async def say(sentence: str) -> None:
         chassis.log.info(sentence)
 
     chassis.health.depend("disk", probe)
     chassis.exits.push_async_callback(say, "closed first what was opened last: the connection")
     if wrong == "task":
-        chassis.spawn(fail_soon(), "fragile")
+        chassis.spawn(fail_soon, Task("fragile", True, "the scene ends"))
     if wrong == "will not end":
         chassis.exits.push_async_callback(asyncio.sleep, 3600)
-    return Service(fast={("GET", "/slow"): slow}, stats=lambda: {"orders": 7}, stop_intake=lambda: say("no more intake"))
+    return Service(
+        fast={("GET", "/slow"): slow, ("GET", "/log"): log}, stats=lambda: {"orders": 7}, stop_intake=lambda: say("no more intake")
+    )
 
 
 if __name__ == "__main__":

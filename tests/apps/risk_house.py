@@ -68,7 +68,8 @@ class House:
         self.gate = Gate(self.orders, self.symbols, orders, 0, lambda: self.connection)
         self.desk = Desk(self.risk, self.gate, self.measures)
         self.sent = Sent()
-        self.ear = Ear(self.sent, self.desk, self.measures, BATCH_MAX)  # type: ignore[arg-type]
+        self.holds = True
+        self.ear = Ear(self.sent, self.desk, self.measures, BATCH_MAX, lambda: self.holds)  # type: ignore[arg-type]
         self.door = Door(self.risk, self.desk, self.measures)
         self.obeyed: dict[str, str] = {"exeq": "yes", "oms": "yes"}
         log = ControlLog(journal, CONTROL_COMMITS, self.symbols, controls)

@@ -1,19 +1,27 @@
 """A program beside a service: its words come back, one runs at a time, none outlives its deadline or the service."""
 
 import asyncio
+import contextlib
 import os
-import subprocess
+import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from apps.beside import PARENT, Beside, Busy, TookTooLong
+from apps.beside import PARENT, Beside, Busy, Ended, NotStarted, TookTooLong
+from apps.exeq.upkeep import VenuesUpkeep
+from apps.oms.admin import Admin
+from apps.oms.upkeep import PositionsUpkeep
+from apps.past.asking import PastBeside
+from apps.problem import Refusal
+from tests.children import started
 
 WAIT = "import time, pathlib, os; pathlib.Path({file!r}).write_text(str(os.getpid())); time.sleep({seconds})"
-SOON_S = 10.0
+SOON_S = 120.0
 
 
 def timed(code: str) -> tuple[str, ...]:
@@ -102,7 +110,7 @@ def test_a_killed_service_takes_it_along_and_it_is_niced(tmp_path: Path) -> None
     )
     environment = f"{{**os.environ, {PARENT!r}: str(os.getpid())}}"
     parent_code = f"import os, subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}], env={environment})"
-    parent = subprocess.Popen([sys.executable, "-c", parent_code])
+    parent = started([sys.executable, "-c", parent_code])
     deadline = time.monotonic() + SOON_S
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         assert time.monotonic() < deadline
@@ -114,3 +122,53 @@ def test_a_killed_service_takes_it_along_and_it_is_niced(tmp_path: Path) -> None
     while not is_gone(pid):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """The kernel refuses every pipe, as it refuses a fork when there is no memory or no process left."""
+    bounds = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, bounds[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, bounds)
+
+
+async def test_one_that_cannot_be_started_is_said_and_the_next_one_runs() -> None:
+    beside = Beside("timeit", deadline_s=SOON_S)
+    with no_descriptor_left(), pytest.raises(NotStarted, match="Too many open files"):
+        await beside.ask(*timed("pass"))
+    huge = Beside("timeit", deadline_s=SOON_S, environment={"HUGE": "x" * 200_000})  # E2BIG from execve
+    with pytest.raises(NotStarted, match="Argument list too long"):
+        await huge.ask(*timed("pass"))
+    assert (await beside.ask(*timed("pass"))).code == 0
+
+
+async def test_upkeep_that_cannot_be_made_is_counted_and_made_the_next_time() -> None:
+    venues, positions = VenuesUpkeep(["PAPER_A"], 60.0, program("[]")), PositionsUpkeep(60.0, CollectorRegistry(), program("{}"))
+    for upkeep in (venues, positions):
+        await upkeep.look()  # type: ignore[attr-defined]
+        assert (upkeep.passes, upkeep.failed) == (0, 1), "words that cannot be read"  # type: ignore[attr-defined]
+        with no_descriptor_left():
+            await upkeep.look()  # type: ignore[attr-defined]
+        assert (upkeep.passes, upkeep.failed) == (0, 2)  # type: ignore[attr-defined]
+
+
+async def test_an_operator_who_asks_for_more_than_the_machine_has_gets_a_503() -> None:
+    past, admin = PastBeside(Beside("timeit", deadline_s=SOON_S)), Admin(Beside("timeit", deadline_s=SOON_S))
+    with no_descriptor_left():
+        for asked, code in ((past.positions("alice", 1), "past_unavailable"), (admin.verify(), "verify_unavailable")):
+            with pytest.raises(Refusal) as refused:
+                await asked
+            assert (refused.value.status, refused.value.code) == (503, code)
+
+
+def program(words: str) -> Beside:
+    """Says something that is no pass, and ends well."""
+
+    class Says(Beside):
+        async def ask(self, *arguments: str) -> Ended:
+            return await super().ask(*timed(f"print({words!r})"))
+
+    return Says("timeit", deadline_s=SOON_S)

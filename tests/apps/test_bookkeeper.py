@@ -1,27 +1,38 @@
 """Memory and store together are the journal: after any stop, with any save lost, closed orders forgotten and found again."""
 
 import asyncio
+import contextlib
+import shutil
+import sqlite3
 import threading
 from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
+from typing import Final
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tests.golden as golden
 from adapters.chain import GENESIS
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS, decoder
 from adapters.memory import MemoryJournal, MemoryLog, MemoryOrderStore
+from adapters.orderstore import SCHEMA, SqliteOrderStore
+from apps.bookkeeper import Bookkeeper
 from apps.commits import Pace
 from apps.host import Host
 from domain.commands import CancelOrder, Decision, ReportKind, RouteOrder, SubmitOrder, Terms, VenueReport
 from domain.events import Leg
 from domain.lifecycle import State
 from domain.order import Order, evolve
+from domain.orders import Orders
+from domain.owner import NO_OWNER, Owner
 from domain.ports import Head
 from domain.values import OrderType, Side, order_id_of, use_exact_arithmetic
 
-SOON_S = 5.0
+SOON_S = 120.0
+OLD_STORE: Final = Path(__file__).parents[1] / "data/orders_schema_2.db"
 ORDER = decoder(Order)
 
 
@@ -115,11 +126,13 @@ class HeldStore(MemoryOrderStore):
         self.begun, self.let = threading.Event(), threading.Event()
         self.given: list[tuple[State, State]] = []
 
-    def save(self, rows: Sequence[tuple[Order, bytes]], *, checkpoint: int, head: Head, report_seqs: dict[str, int]) -> None:
+    def save(
+        self, rows: Sequence[tuple[Order, bytes]], *, checkpoint: int, head: Head, report_seqs: dict[str, int], owner: Owner = NO_OWNER
+    ) -> None:
         self.begun.set()
         assert self.let.wait(SOON_S)
         self.given += [(order.status, ORDER.decode(body).status) for order, body in rows]
-        super().save(rows, checkpoint=checkpoint, head=head, report_seqs=report_seqs)
+        super().save(rows, checkpoint=checkpoint, head=head, report_seqs=report_seqs, owner=owner)
 
 
 async def test_what_is_being_written_stays_as_it_was_while_the_order_moves_on() -> None:
@@ -252,3 +265,35 @@ async def _live_through(steps: list[str]) -> None:
     assert all(counted.get(state, 0) == sum(o.status is state for o in truth.values()) for state in State)
     assert desk.host.orders.report_seqs == ({"PAPER_A": number} if number else {})
     await desk.kill()
+
+
+async def test_a_store_of_the_schema_before_is_made_again_from_its_journal(tmp_path: Path) -> None:
+    """`orders_schema_2.db` was written by a program of that schema, from the golden journal but for its last five commits."""
+    log, head = MemoryLog(), GENESIS
+    for payload in golden.payloads("0.1.0"):
+        head = await MemoryJournal(log).append(payload, head)
+    file = tmp_path / "orders.db"
+    shutil.copy(OLD_STORE, file)
+    before = {row[0]: row[1] for row in _rows(file, "SELECT order_id, status FROM orders")}
+    book = Bookkeeper(SqliteOrderStore(file))
+    assert await book.recover(MemoryJournal(log)) == head
+    orders = Orders()
+    for payload in golden.payloads("0.1.0"):
+        for event in ORDER_COMMITS.decode(payload).events:
+            orders.apply(event)
+    expected = orders.by_id
+    assert before.keys() <= expected.keys(), "they are orders of this journal"
+    for order_id, order in expected.items():
+        assert bare(book.find(order_id)) == bare(order)
+    assert await book._save(lambda: (head, 0))
+    again = Bookkeeper(SqliteOrderStore(file))
+    assert await again.recover(MemoryJournal(log)) == head
+    assert {order_id: bare(again.find(order_id)) for order_id in expected} == {
+        order_id: bare(order) for order_id, order in expected.items()
+    }
+    assert _rows(file, "SELECT value FROM meta WHERE name = 'schema'") == [(str(SCHEMA),)]
+
+
+def _rows(file: Path, question: str) -> list[tuple[str, ...]]:
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        return connection.execute(question).fetchall()

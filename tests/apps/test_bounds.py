@@ -5,10 +5,12 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
 
+import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
 from apps import protocol
+from apps.access import Access
 from apps.http import Disconnected, Listener, encode, fast_path, read_body, send_json, serve
 
 LOCAL = "127.0.0.1"
@@ -42,7 +44,7 @@ def seen() -> Seen:
 
 @pytest.fixture
 async def door(seen: Seen) -> AsyncIterator[Listener]:
-    listener = await serve(fast_path(seen, {("POST", "/"): seen}), LOCAL, 0, connections_max=60, drain_sec=1)
+    listener = await serve(fast_path(seen, {("POST", "/"): seen}), LOCAL, 0, Access(["x"]), connections_max=60, drain_sec=1)
     yield listener
     await listener.stop()
 
@@ -67,12 +69,12 @@ class Wire:
             await self.writer.drain()
 
     async def answer(self) -> tuple[int, dict[str, object]]:
-        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 10)
+        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 120)
         length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
         return int(head.split()[1]), json.loads(await self.reader.readexactly(length))
 
     async def closed(self) -> bool:
-        return await asyncio.wait_for(self.reader.read(), 10) == b""
+        return await asyncio.wait_for(self.reader.read(), 120) == b""
 
 
 @contextlib.asynccontextmanager
@@ -82,6 +84,18 @@ async def connected(door: Listener) -> AsyncIterator[Wire]:
     writer.close()
     with contextlib.suppress(ConnectionError):
         await writer.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def asked(door: Listener, seen: Seen, request: bytes) -> AsyncIterator[Wire]:
+    """A connection with a request that has reached the application."""
+    before = len(seen.bodies)
+    async with connected(door) as wire:
+        await wire.send(request)
+        while len(seen.bodies) == before:
+            assert not wire.reader.at_eof()
+            await asyncio.sleep(0.001)
+        yield wire
 
 
 REFUSED = [
@@ -214,18 +228,114 @@ async def test_a_slow_answer_is_not_a_slow_request(door: Listener, seen: Seen) -
             assert (await wire.answer())[0] == 408
 
 
-async def test_one_connection_too_many_is_told_so_and_a_place_is_free_again_later(door: Listener) -> None:  # FAILURES 60
+async def test_the_longest_idle_connection_gives_way_to_a_new_one(door: Listener) -> None:  # FAILURES 60
     async with contextlib.AsyncExitStack() as stack:
-        for _ in range(60):
-            await stack.enter_async_context(connected(door))
-        await asyncio.sleep(0.05)
-        async with connected(door) as late:
-            status, problem = await late.answer()
-            assert (status, problem["code"]) == (503, "too_many_connections")
-    await asyncio.sleep(0.1)
+        idle = [await stack.enter_async_context(connected(door)) for _ in range(60)]
+        await idle[0].send(GOOD)
+        assert await idle[0].answer() == (200, {"size": 2}), "asked just now, it is the youngest"
+        late = await stack.enter_async_context(connected(door))
+        await late.send(GOOD)
+        assert await late.answer() == (200, {"size": 2})
+        assert await idle[1].closed()
+        for wire in (idle[0], *idle[2:]):
+            await wire.send(GOOD)
+            assert await wire.answer() == (200, {"size": 2})
+
+
+async def test_a_request_that_is_not_here_in_full_gives_way_after_the_idle_ones(door: Listener, seen: Seen) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        slow = [await stack.enter_async_context(connected(door)) for _ in range(59)]
+        for wire in slow:
+            await wire.send(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\nhalf")
+        idle = await stack.enter_async_context(connected(door))
+        await idle.send(GOOD)
+        await idle.answer()
+        first = await stack.enter_async_context(connected(door))
+        await first.send(GOOD[:20])
+        assert await idle.closed()
+        late = await stack.enter_async_context(connected(door))
+        await late.send(GOOD)
+        assert await late.answer() == (200, {"size": 2})
+        status, problem = await slow[0].answer()
+        assert (status, problem["code"]) == (503, "too_many_connections")
+        await first.send(GOOD[20:])
+        assert await first.answer() == (200, {"size": 2})
+        for wire in slow[1:]:
+            await wire.send(b"x" * 996)
+            assert await wire.answer() == (200, {"size": 1000})
+        assert seen.left == 1, "its handler was told"
+
+
+async def test_health_and_cancels_have_room_of_their_own_when_all_connections_are_answered(door: Listener, seen: Seen) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        seen.hold.clear()
+        busy = [await stack.enter_async_context(asked(door, seen, GOOD)) for _ in range(60)]
+        late = await stack.enter_async_context(connected(door))
+        await late.send(GOOD)
+        status, problem = await late.answer()
+        assert (status, problem["code"]) == (503, "too_many_connections")
+        assert await late.closed()
+        urgent = [b"GET /health?x", b"GET /ready", b"DELETE /orders/x", b"POST /kill", b"POST /risk/kill"]
+        lines = [line + b" HTTP/1.1\r\nhost: x\r\n\r\n" for line in urgent]
+        beyond = [await stack.enter_async_context(asked(door, seen, line)) for line in lines]
+        seen.hold.set()
+        for wire in busy:
+            assert await wire.answer() == (200, {"size": 2})
+        for wire in beyond:
+            assert await wire.answer() == (200, {"size": 0})
+
+
+async def test_the_room_beyond_the_bound_is_bounded(door: Listener, seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "URGENT_MAX", 3)
+    async with contextlib.AsyncExitStack() as stack:
+        seen.hold.clear()
+        cancel = b"DELETE / HTTP/1.1\r\nhost: x\r\n\r\n"
+        busy = [await stack.enter_async_context(asked(door, seen, cancel)) for _ in range(63)]
+        late = await stack.enter_async_context(connected(door))
+        status, problem = await late.answer()
+        assert (status, problem["code"]) == (503, "too_many_connections")
+        seen.hold.set()
+        for wire in busy:
+            assert await wire.answer() == (200, {"size": 0})
+        for wire in busy[1:]:
+            wire.writer.close()
+            await wire.writer.wait_closed()
+        async with connected(door) as wire:
+            await wire.send(GOOD)
+            assert await wire.answer() == (200, {"size": 2}), "a place is free again"
+
+
+async def test_a_client_whose_idle_connection_was_shed_connects_again(door: Listener) -> None:
+    async with (
+        httpx.AsyncClient(base_url=f"http://{LOCAL}:{door.port}", headers={"host": "x"}) as client,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        for _ in range(3):
+            assert (await client.post("/", content=b"hi")).json() == {"size": 2}
+            crowd = [await stack.enter_async_context(connected(door)) for _ in range(60)]
+            await crowd[-1].send(GOOD)
+            assert await crowd[-1].answer() == (200, {"size": 2})
+
+
+FOREIGN = b"POST / HTTP/1.1\r\nhost: evil.example\r\ncontent-length: 4\r\n\r\n"
+
+
+async def test_the_body_of_a_refused_request_is_skipped_and_the_connection_stays(door: Listener, seen: Seen) -> None:
     async with connected(door) as wire:
-        await wire.send(GOOD)
+        await wire.send(FOREIGN + b"bo")
+        status, problem = await wire.answer()
+        assert (status, problem["code"]) == (421, "host_unknown")
+        await wire.send(b"dy" + GOOD)
         assert await wire.answer() == (200, {"size": 2})
+    assert seen.bodies == [b"hi"]
+
+
+async def test_the_rest_of_a_refused_request_that_does_not_come_gets_no_second_answer(door: Listener) -> None:
+    with deadline(0.1):
+        async with connected(door) as wire:
+            await wire.send(FOREIGN)
+            assert (await wire.answer())[0] == 421
+            assert await wire.closed()
 
 
 async def test_an_upgrade_that_is_not_offered_is_answered_as_it_stands(door: Listener) -> None:
@@ -237,7 +347,7 @@ async def test_an_upgrade_that_is_not_offered_is_answered_as_it_stands(door: Lis
 async def test_an_answer_without_a_body_goes_out_all_the_same(door: Listener) -> None:
     async with connected(door) as wire:
         await wire.send(b"HEAD / HTTP/1.1\r\nhost: x\r\n\r\n")
-        assert b" 200 " in await asyncio.wait_for(wire.reader.readuntil(b"\r\n\r\n"), 10)
+        assert b" 200 " in await asyncio.wait_for(wire.reader.readuntil(b"\r\n\r\n"), 120)
         await wire.send(GOOD)
         assert await wire.answer() == (200, {"size": 2}), "and nothing of it is left in front of the next one"
 
@@ -245,7 +355,7 @@ async def test_an_answer_without_a_body_goes_out_all_the_same(door: Listener) ->
 async def test_who_waits_for_leave_to_send_a_body_is_given_it(door: Listener) -> None:
     async with connected(door) as wire:
         await wire.send(b"POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
-        assert await asyncio.wait_for(wire.reader.readuntil(b"\r\n\r\n"), 10) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert await asyncio.wait_for(wire.reader.readuntil(b"\r\n\r\n"), 120) == b"HTTP/1.1 100 Continue\r\n\r\n"
         await wire.send(b"hi")
         assert await wire.answer() == (200, {"size": 2})
 

@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 
 from apps.cli.main import app
 from tests.apps.fake_oms import FakeOms, fake_oms
+from tests.children import started
 
 NOWHERE: Final = "http://127.0.0.1:1"
 
@@ -48,7 +49,7 @@ def trade(words: str, **environment: str) -> Result:
 
 def process(words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "apps.cli", *words.split()]
-    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300, check=False)
 
 
 # The ways to end
@@ -94,7 +95,7 @@ def test_a_reader_that_leaves_early_is_not_worth_a_word(oms: FakeOms) -> None:
     oms.says("GET", "/orders", {"orders": [{"order_id": "x" * 1000}] * 1000, "next": None})
     command = f"{sys.executable} -m apps.cli order list --all | head -n 1"
     ended = subprocess.run(
-        ["sh", "-c", command], env={**os.environ, "TRADE_OMS_URL": oms.url}, capture_output=True, text=True, timeout=30, check=False
+        ["sh", "-c", command], env={**os.environ, "TRADE_OMS_URL": oms.url}, capture_output=True, text=True, timeout=300, check=False
     )
     assert ended.stderr == ""
 
@@ -125,16 +126,16 @@ def at_a_terminal(words: str, columns: int, **environment: str) -> str:
     ours, theirs = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm-256color", **environment}
     command = [sys.executable, "-m", "apps.cli", *words.split()]
-    with subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True) as child:
+    with started(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True) as child:
         os.close(theirs)
         seen = b""
-        while select.select([ours], [], [], 20)[0]:
+        while select.select([ours], [], [], 120)[0]:
             try:
                 piece = os.read(ours, 65536)
             except OSError:  # the other end is closed
                 break
             seen += piece
-        child.wait(10)
+        child.wait(120)
     os.close(ours)
     return seen.decode()
 
@@ -262,12 +263,12 @@ def test_ctrl_c_is_quiet() -> None:
     with fake_oms() as slow:
         slow.refuses("POST", "/orders", 503, "starting", "oms is starting")
         command = [sys.executable, "-m", "apps.cli", "order", "submit", "buy", "1", "BTCUSDT", "--retry-for", "60"]
-        with subprocess.Popen(
+        with started(
             command, env={**os.environ, "TRADE_OMS_URL": slow.url}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as child:
             assert child.stderr
             assert "Asking again" in child.stderr.readline()
             child.send_signal(signal.SIGINT)
-            _, rest = child.communicate(timeout=10)
+            _, rest = child.communicate(timeout=120)
         assert child.returncode == 130
         assert "Traceback" not in rest

@@ -15,6 +15,7 @@ from adapters import bus
 from adapters.codec import encode
 from apps.cli.watch import told
 from domain.lifecycle import State
+from tests.children import started
 from tests.contracts.facts import filled
 from tests.live import LiveServer
 
@@ -61,7 +62,7 @@ def watching(server: LiveServer, *words: str) -> Iterator[subprocess.Popen[str]]
     """`trade watch`, listening."""
     command = [sys.executable, "-m", "apps.cli", "watch", *words]
     environment = {**os.environ, "TRADE_NATS_URL": server.url}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+    with started(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         try:
             assert child.stderr
             assert child.stderr.readline().startswith("Watching ")
@@ -87,7 +88,7 @@ def test_one_account_is_watched_until_ctrl_c_which_is_0_and_quiet(nats_server: L
         seen = {child.stdout.readline().strip() for _ in range(2)}
         assert seen == {told("oms.orders.alice.O1", ORDER), told("positions.alice", POSITION)}
         child.send_signal(signal.SIGINT)
-        rest, errors = child.communicate(timeout=10)
+        rest, errors = child.communicate(timeout=120)
     assert (child.returncode, rest, errors) == (0, "", "")
 
 
@@ -120,5 +121,5 @@ def test_a_bus_that_goes_away_is_said_and_waited_for(fresh_nats: LiveServer) -> 
             publish(fresh_nats, [("positions.alice", POSITION)])
         assert child.stdout.readline().strip() == told("positions.alice", POSITION)
         child.send_signal(signal.SIGINT)
-        _, errors = child.communicate(timeout=10)
+        _, errors = child.communicate(timeout=120)
     assert "NATS connection lost, trying again" in errors

@@ -241,7 +241,7 @@ async def test_what_is_added_after_the_loss_is_told_so_and_never_left_waiting() 
             await within(s.group.settled(ticket))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.lists(st.text(max_size=20), min_size=1, max_size=4), max_size=30), st.integers(1, 6), st.integers(60, 200))
 def test_whatever_the_bounds_all_is_stored_once_in_order(added: list[list[str]], events_max: int, bytes_max: int) -> None:
     use_exact_arithmetic()

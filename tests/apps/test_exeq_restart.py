@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from adapters.clock import SystemClock
-from adapters.codec import ORDER_COMMITS
+from adapters.codec import ORDER_COMMITS, Commit
 from adapters.memory import MemoryJournal
 from adapters.snapshots import FileSnapshots
 from apps.exeq.executor import Command, Executor
@@ -21,10 +22,12 @@ from apps.snapshots import Snapshotter
 from domain import events as e
 from domain.commands import VenueRequest
 from domain.controls import Controls
-from domain.executions import STATE_VERSION, Executions, ExecutionsState
+from domain.executions import OLDER_SHAPES, STATE_VERSION, Executions, ExecutionsState
 from domain.lifecycle import State
 from domain.quotes import Market, Quote
 from domain.routing import Venue
+from domain.statehash import shape_of
+from tests.apps.owned import owned
 from tests.apps.test_snapshots import until, write
 from tests.contracts.facts import AT, queued, submitted
 
@@ -43,20 +46,31 @@ class Sent:
 class Exeq:
     """exeq as it is wired, with a quote to route by; what it asks of oms is kept and not answered."""
 
-    def __init__(self, journal: MemoryJournal, directory: Path) -> None:
+    def __init__(self, journal: MemoryJournal, directory: Path, epoch: int = 1) -> None:
         self.journal, self.sent, self.asked = journal, Sent(), list[Command]()
         market, one = Market(), Decimal(1)
         clock = SystemClock()
         quote = Quote(symbol="BTCUSDT", venue="PAPER_A", bid=one, bid_size=one, ask=one, ask_size=one, at=AT)
-        market.update(quote, clock.now_ns())
+        market.update(quote, clock.monotonic_ns())
         venues = {"PAPER_A": Venue("PAPER_A", one, one, frozenset({"BTCUSDT"}))}
         executions, rules = Executions(), RoutingRules("lowest_cost", 10**12)
         self.controls = Controls()
         self.switch = Switch(self.controls, None)
-        self.switch.known = lambda: True
-        routing = Router(venues, {}, market, clock, rules, executions)
-        routing.killed = self.switch.venue_killed
-        self.executor = Executor(None, self.sent, self.switch, clock, executions, routing, 256)  # type: ignore[arg-type]
+        self.switch.controls_known = lambda: True
+        routing = Router(venues, {}, market, clock, rules, executions, killed=self.switch.venue_killed)
+        self.executor = Executor(
+            None,  # type: ignore[arg-type]
+            self.sent,  # type: ignore[arg-type]
+            self.switch,
+            clock,
+            executions,
+            routing,
+            256,
+            owned(epoch),
+            caught_up=lambda: self.follower.caught_up,
+            is_past=lambda seq: self.follower.is_past(seq),
+            failed=pytest.fail,
+        )
         self.executor.ask_soon = self._ask  # type: ignore[method-assign]
         self.snapshots = Snapshotter(
             FileSnapshots(directory),
@@ -66,6 +80,7 @@ class Exeq:
             STATE_VERSION,
             every_commits=10**9,
             every_s=10**9,
+            older=OLDER_SHAPES,
         )
 
     def _ask(self, commands: Sequence[Command]) -> None:
@@ -76,8 +91,6 @@ class Exeq:
         after = await self.snapshots.recover(self.journal)
         self.read_from = after.seq
         self.follower = Follower(self.journal, ORDER_COMMITS, self.snapshots.whole(self.executor.apply), after=after, wait_s=0)
-        self.executor.caught_up = lambda: self.follower.caught_up
-        self.executor.is_past = self.follower.is_past
         tasks: list[asyncio.Task[Any]] = [asyncio.create_task(self.follower.run()), asyncio.create_task(self.executor.run())]
         await until(lambda: self.follower.caught_up)
         yield self
@@ -95,9 +108,9 @@ def born(order_id: str) -> tuple[e.OrderEvent, ...]:
     return submitted(order_id), checked, queued(order_id)
 
 
-def routed(order_id: str) -> tuple[e.OrderEvent, ...]:
+def routed(order_id: str, epoch: int = 1) -> tuple[e.OrderEvent, ...]:
     leg = e.Leg(f"{order_id}-1", "PAPER_A", Decimal(10))
-    return (e.OrderRouted(order_id=order_id, at=AT, status=State.ROUTED, legs=(leg,), policy="lowest_cost"),)
+    return (e.OrderRouted(order_id=order_id, at=AT, status=State.ROUTED, legs=(leg,), policy="lowest_cost", unit="unit-0", epoch=epoch),)
 
 
 def cancel_requested(order_id: str) -> tuple[e.OrderEvent, ...]:
@@ -119,11 +132,11 @@ async def test_what_waited_for_a_route_is_routed_though_nothing_new_comes(tmp_pa
     # FAILURES 6
     journal = MemoryJournal()
     await first_life(journal, tmp_path)
-    async with Exeq(journal, tmp_path).live() as exeq:
+    async with Exeq(journal, tmp_path, 2).live() as exeq:
         await until(lambda: exeq.asked)
         assert [command.order_id for command in exeq.asked] == ["W"]
         assert (exeq.read_from, exeq.sent.routes) == (3, [])
-        await exeq.reads(routed("W"))
+        await exeq.reads(routed("W", 2))
         assert exeq.sent.routes == [("new", "W-1")]
 
 
@@ -132,9 +145,47 @@ async def test_what_was_routed_before_the_start_is_not_sent_whether_in_the_snaps
     journal = MemoryJournal()
     await first_life(journal, tmp_path)
     await write(journal, [routed("W"), born("N"), routed("N"), cancel_requested("A")])
-    async with Exeq(journal, tmp_path).live() as exeq:
+    async with Exeq(journal, tmp_path, 2).live() as exeq:
         assert exeq.read_from == 3
         assert exeq.sent.routes == []
         assert [request.route_id for request in exeq.executor.executions.unanswered(AT + 1)] == ["A-1", "W-1", "N-1"]
-        await exeq.reads(born("L"), routed("L"), cancel_requested("W"))
+        await exeq.reads(born("L"), routed("L", 2), cancel_requested("W"))
         assert exeq.sent.routes == [("new", "L-1"), ("cancel", "W-1")]
+
+
+async def test_only_what_names_this_exeq_in_this_epoch_is_sent(tmp_path: Path) -> None:
+    # SCALE 3: a second exeq on the journal sent every route a second time
+    async with Exeq(MemoryJournal(), tmp_path, 2).live() as exeq:
+        await exeq.reads(born("A"), born("B"), born("C"))
+        await exeq.reads(routed("A", 1), routed("B", 2), routed("C", 3))
+        assert exeq.sent.routes == [("new", "B-1")]
+        assert [request.route_id for request in exeq.executor.executions.unanswered(AT + 1)] == ["A-1", "B-1", "C-1"]
+        assert exeq.executor.stats()["others"] == 2
+
+
+async def test_a_take_over_behind_a_route_keeps_it_from_being_sent(tmp_path: Path) -> None:
+    # SCALE 3: it slept between its route and the sending, and finds both in what it reads next
+    async with Exeq(MemoryJournal(), tmp_path, 2).live() as exeq:
+        ended: list[str] = []
+        exeq.executor.ownership._lost = ended.append
+        await exeq.reads(born("A"))
+        taken = e.ShardTaken(at=AT, unit="unit-0", sender="exeq-2", before=2)
+        exeq.executor.apply([(n, Commit(1, 0, n, events)) for n, events in enumerate([routed("A", 2), (taken,)], 5)])
+        assert exeq.sent.routes == []
+        assert ended == ["exeq-2 of unit-0 has taken the shard at epoch 6: this exeq sends nothing any more"]
+        exeq.executor.apply([(7, Commit(1, 0, 7, cancel_requested("A")))])
+        assert exeq.sent.routes == []
+
+
+async def test_a_snapshot_of_the_program_before_epochs_is_gone_on_from(tmp_path: Path) -> None:
+    """As 0.1.0 wrote it: the same state, under the shape that it had then."""
+    journal = MemoryJournal()
+    await first_life(journal, tmp_path)
+    (head, body), *_ = FileSnapshots(tmp_path).kept("exeq", shape_of(ExecutionsState, STATE_VERSION))
+    before_epochs = body.replace(b',"unit":"unit-0","epoch":1', b"")
+    assert before_epochs != body
+    for _ in (1, 2):  # the newest and the one before it
+        FileSnapshots(tmp_path).store("exeq", OLDER_SHAPES[0], head, before_epochs)
+    async with Exeq(journal, tmp_path, 2).live() as exeq:
+        assert exeq.read_from == head.seq
+        assert [request.route_id for request in exeq.executor.executions.unanswered(AT + 1)] == ["A-1"]

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from apps.exeq.executor import Command, Executor
 from apps.exeq.router import Router, RoutingRules
+from apps.exeq.stops import Stops
 from domain import events as e
 from domain.commands import RefuseRoute, RouteOrder
 from domain.controls import Controls
@@ -16,9 +18,13 @@ from domain.executions import Executions
 from domain.lifecycle import State
 from domain.quotes import Market, Quote
 from domain.routing import Venue
+from domain.values import OrderType
+from domain.venue_health import REJECTS_IN_A_ROW_MAX
+from tests.apps.owned import owned
 from tests.apps.test_snapshots import until
 from tests.contracts.facts import AT
 from tests.domain.test_executions import Told
+from tests.domain.test_routing import order
 
 SYMBOL, ONE = "BTCUSDT", Decimal(1)
 S = 1_000_000_000
@@ -29,9 +35,19 @@ class Hands:
 
     def __init__(self) -> None:
         self.now = AT
+        self.jumped = 0
+        """How far the wall clock was put ahead (or back), away from the time that went by."""
 
     def now_ns(self) -> int:
+        return self.now + self.jumped
+
+    def monotonic_ns(self) -> int:
         return self.now
+
+
+class Known(Controls):
+    def known(self) -> bool:
+        return True
 
 
 class Wire:
@@ -50,11 +66,24 @@ class Desk:
         for venue in venues:
             quote = Quote(symbol=SYMBOL, venue=venue.name, bid=ONE, bid_size=ONE, ask=ONE, ask_size=ONE, at=AT)
             market.update(quote, AT)
-        self.controls = Controls()
+        self.controls = Known()
         routing = {"policy": "lowest_cost", "quote_age_max_ns": 10**18} | rules
-        self.router = Router({v.name: v for v in venues}, {}, market, self.clock, RoutingRules(**routing), self.told)
-        self.executor = Executor(None, Wire(), self.controls, self.clock, self.told, self.router, 256)  # type: ignore[arg-type]
-        self.executor.caught_up = lambda: True
+        self.router = Router(
+            {v.name: v for v in venues}, {}, market, self.clock, RoutingRules(**routing), self.told, killed=lambda name: False
+        )
+        self.executor = Executor(
+            None,  # type: ignore[arg-type]
+            Wire(),  # type: ignore[arg-type]
+            self.controls,  # type: ignore[arg-type]
+            self.clock,
+            self.told,
+            self.router,
+            256,
+            owned(),
+            caught_up=lambda: True,
+            is_past=lambda seq: False,
+            failed=pytest.fail,
+        )
         self.executor.ask_soon = self._ask  # type: ignore[method-assign]
 
     def _ask(self, commands: Sequence[Command]) -> None:
@@ -180,7 +209,7 @@ def test_rejects_are_seen_in_the_journal_and_held_against_the_venue() -> None:
     desk.told.submit("next")
     assert desk.decided() == ["next B"]
     desk = Desk(venue("A"), venue("B", fee=3), health=False)
-    desk.told.health_of("A").rejected(AT)
+    desk.told.health_of("A").rejected()
     desk.told.submit("next")
     assert desk.decided() == ["next A"]
 
@@ -197,3 +226,95 @@ def test_an_order_that_a_venue_refused_and_oms_queued_again_goes_to_another() ->
     assert restored.tried("a") == ("A",), "a snapshot remembers"
     assert desk.decided() == ["a B"]
     assert desk.told.working == {}
+
+
+HOUR = 3600 * S
+JUMPS = pytest.mark.parametrize(
+    "jumps", [(HOUR, -HOUR), (-HOUR, HOUR), (HOUR,), (-HOUR,)], ids=["ahead and back", "back and ahead", "ahead", "back"]
+)
+"""How the wall clock is moved, one after the other; what follows is due at the same time as if it had not been."""
+
+
+@JUMPS
+def test_tokens_come_back_whatever_the_wall_clock_does(jumps: tuple[int, ...]) -> None:
+    desk = Desk(venue("A", burst=1, per_sec=1))
+    for number, jump in enumerate((0, *jumps)):
+        desk.clock.jumped += jump
+        desk.told.submit(f"o{number}")
+        assert desk.decided() == [f"o{number} A"], "the token of this second"
+        desk.told.submit(f"late{number}")
+        assert desk.decided() == [], "no second one"
+        assert desk.router.token_in_s() == 1
+        desk.clock.now += S
+        assert desk.decided() == [f"late{number} A"]
+        desk.clock.now += S
+
+
+@JUMPS
+def test_quotes_grow_old_in_their_time_whatever_the_wall_clock_does(jumps: tuple[int, ...]) -> None:
+    desk = Desk(venue("A"), quote_age_max_ns=10 * S)
+    for jump in jumps:
+        desk.clock.jumped += jump
+        assert len(desk.router._market.quotes(SYMBOL, desk.clock.monotonic_ns() - 10 * S)) == 1
+        desk.told.submit(f"o{jump}")
+        (command,) = desk.executor._next()
+        assert isinstance(command, RouteOrder)
+        assert command.candidates[0].note is None, "its quote is fresh"
+    desk.clock.now += 11 * S
+    desk.told.submit("late")
+    (command,) = desk.executor._next()
+    assert isinstance(command, RouteOrder)
+    assert command.candidates[0].note == "no fresh quote"
+
+
+@JUMPS
+def test_a_pause_of_a_venue_ends_in_its_time_whatever_the_wall_clock_does(jumps: tuple[int, ...]) -> None:
+    desk = Desk(venue("A"), away_wait_ns=5 * S)
+    for number in range(REJECTS_IN_A_ROW_MAX):
+        desk.clock.jumped += jumps[number % len(jumps)]
+        desk.told.submit(f"r{number}")
+        desk.told.route(f"r{number}", (f"R{number}", "A"), at=desk.clock.now_ns())
+        rejected = e.OrderRejected(
+            order_id=f"r{number}",
+            at=desk.clock.now_ns(),
+            status=State.REJECTED,
+            source="venue",
+            reason="halted",
+            route_id=f"R{number}",
+            venue="A",
+            report_seq=number,
+        )
+        desk.told.apply(rejected)
+    desk.router.back_off(desk.told.refusing)
+    desk.told.submit("a")
+    assert desk.decided() == [], "it waits: the venue is left alone"
+    desk.clock.jumped += jumps[0]
+    desk.clock.now += S
+    assert desk.decided() == ["a A"]
+
+
+@JUMPS
+def test_an_order_waits_for_a_venue_as_long_as_it_may_whatever_the_wall_clock_does(jumps: tuple[int, ...]) -> None:
+    desk = Desk(venue("A"), away_wait_ns=5 * S)
+    desk.router.disconnected.add("A")
+    desk.told.submit("a")
+    for jump in jumps:
+        assert desk.decided() == []
+        desk.clock.jumped += jump
+    desk.clock.now += 4 * S
+    assert desk.decided() == []
+    desk.clock.now += S
+    assert desk.decided() == ["a no_venue"]
+
+
+@JUMPS
+def test_a_stop_wakes_by_a_fresh_quote_whatever_the_wall_clock_does(jumps: tuple[int, ...]) -> None:
+    desk = Desk(venue("A"))
+    desk.clock.jumped += sum(jumps)
+    stop = msgspec.structs.replace(order(quantity="1"), order_type=OrderType.STOP, stop_price=ONE)
+    sleeping = Executions(holds_stops=True)
+    sleeping.sleeping = {SYMBOL: {"o": stop}}
+    stops = Stops(desk.executor, sleeping, desk.router._market, desk.clock, 10 * S)
+    assert [command.order_id for command in stops._woken()] == ["o"]  # type: ignore[union-attr]
+    desk.clock.now += 11 * S
+    assert list(stops._woken()) == []

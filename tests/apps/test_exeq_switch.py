@@ -1,7 +1,7 @@
 """exeq asks right before the wire; a switch thrown at exeq itself needs nobody else, and outlives the process."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from apps.http import application
 from domain.commands import RefuseRoute
 from domain.controls import KILLED, Armed, Controls, KillThrown, SymbolBlocked
 from domain.ports import Unavailable
-from tests.apps.test_exeq_restart import Exeq, born, routed
+from tests.apps.test_exeq_restart import Exeq, born, cancel_requested, routed
 from tests.apps.test_snapshots import until
 
 SAID: dict[str, Any] = {"version": 2, "at": 1, "who": "desk-1", "reason": "a scene"}
@@ -67,7 +67,7 @@ async def test_a_killed_venue_is_no_candidate(tmp_path: Path) -> None:
 async def test_while_nobody_knows_what_is_forbidden_a_send_waits(tmp_path: Path) -> None:
     async with Exeq(MemoryJournal(), tmp_path).live() as exeq:
         known = False
-        exeq.switch.known = lambda: known
+        exeq.switch.controls_known = lambda: known
         exeq.executor.caught_up = lambda: known and exeq.follower.caught_up
         await exeq.reads(born("A"), routed("A"))
         await asyncio.sleep(0.05)
@@ -97,6 +97,87 @@ def test_a_switch_that_cannot_be_kept_is_in_force_and_says_so(tmp_path: Path) ->
         with pytest.raises(Unavailable):
             switch.throw(kill())
         assert switch.forbids("alice", "ETH") == KILLED
+
+
+def _missing(kills: Path) -> None:
+    kills.rename(kills.with_name("elsewhere"))
+
+
+def _a_file(kills: Path) -> None:
+    _missing(kills)
+    kills.write_text("where the directory should be")
+
+
+def _a_loop(kills: Path) -> None:
+    _missing(kills)
+    kills.symlink_to(kills)
+
+
+def _to_nowhere(kills: Path) -> None:
+    _missing(kills)
+    kills.symlink_to("nowhere")
+
+
+def _under_a_file(kills: Path) -> None:
+    kills.parent.rename(kills.parent.with_name("was"))
+    kills.parent.write_text("where the data directory should be")
+
+
+@pytest.mark.parametrize("spoil", [_missing, _a_file, _a_loop, _to_nowhere, _under_a_file])
+async def test_while_the_directory_of_switches_cannot_be_read_nothing_is_sent_and_cancels_go(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    async with Exeq(MemoryJournal(), tmp_path).live() as exeq:
+        exeq.switch = exeq.executor._switch = Switch(exeq.controls, LocalKills(data / "kills"))
+        exeq.switch.controls_known = lambda: True
+        await exeq.reads(born("A"), routed("A"), born("B"))
+        await until(lambda: exeq.sent.routes == [("new", "A-1")])
+        spoil(data / "kills")
+        exeq.switch._look()
+        assert await exeq.switch.unreadable() == exeq.switch.trouble
+        assert "kills cannot be read" in (exeq.switch.trouble or "")
+        await exeq.reads(routed("B"), born("C"), cancel_requested("B"), cancel_requested("A"))
+        await until(lambda: ("cancel", "A-1") in exeq.sent.routes)
+        assert exeq.sent.routes == [("new", "A-1"), ("cancel", "A-1")], "B's cancel would come before B"
+        assert "C" not in {command.order_id for command in exeq.asked}, "nothing is routed either"
+        for spoilt in (data, data / "kills"):
+            if spoilt.is_symlink() or spoilt.is_file():
+                spoilt.unlink()
+        LocalKills(data / "kills").prepare()
+        exeq.switch._look()
+        await until(lambda: len(exeq.sent.routes) == 4)
+        assert exeq.sent.routes[2:] == [("new", "B-1"), ("cancel", "B-1")]
+        await until(lambda: "C" in {command.order_id for command in exeq.asked})
+
+
+def _dangling(file: Path) -> None:
+    file.symlink_to("nowhere")
+
+
+def _in_a_circle(file: Path) -> None:
+    file.symlink_to(file.name)
+
+
+def _rubbish(file: Path) -> None:
+    file.write_bytes(b"\xff\x00")
+
+
+@pytest.mark.parametrize("spoil", [Path.mkdir, Path.touch, _dangling, _in_a_circle, _rubbish])
+def test_a_file_that_is_no_switch_stops_everything_also_when_it_came_while_exeq_ran(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    switch = Switch(Controls(), LocalKills(tmp_path / "kills"))
+    spoil(tmp_path / "kills" / "x.kill")
+    switch._look()
+    assert (switch.trouble, switch.forbids("bob", "ETH"), switch.local["all"].who) == (None, KILLED, "exeq")
+    assert "x.kill cannot be read" in switch.local["all"].reason
+
+
+def test_exeq_that_starts_without_a_readable_directory_sends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "kills").write_text("a file where the directory should be")
+    switch = Switch(Controls(), LocalKills(tmp_path / "kills"))
+    switch.controls_known = lambda: True
+    assert (switch.known(), switch.trouble is None) == (False, False)
 
 
 def test_a_local_switch_goes_with_the_arming_that_follows_its_report_and_not_with_an_older_one(tmp_path: Path) -> None:

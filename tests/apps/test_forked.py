@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -15,6 +17,7 @@ import psutil
 import pytest
 import uvloop
 
+from apps import forked
 from apps.forked import NotDone, in_child
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
@@ -146,19 +149,68 @@ def test_a_signal_to_the_child_is_not_one_to_us(play: Callable[[Scene], None]) -
     play(scene)
 
 
-def test_the_child_holds_no_port(play: Callable[[Scene], None]) -> None:
+def test_the_child_holds_no_port(play: Callable[[Scene], None], tmp_path: Path) -> None:
     async def scene() -> None:
         server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        running = asyncio.ensure_future(in_child(lambda: time.sleep(0.5) or "done", 5))  # type: ignore[func-returns-value]
+        running = asyncio.ensure_future(in_child(lambda: _when_there(tmp_path / "go"), 120))
         await asyncio.sleep(0.1)
         server.close()
         await server.wait_closed()
-        with socket.socket() as again:
-            again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            again.bind(("127.0.0.1", port))
+        async with asyncio.timeout(120):
+            while not _can_be_bound(port):  # the child may need its time to let go
+                await asyncio.sleep(0.02)
         assert not running.done()
+        (tmp_path / "go").touch()
         assert await running == "done"
+
+    play(scene)
+
+
+def _when_there(file: Path) -> str:
+    while not file.exists():
+        time.sleep(0.02)
+    return "done"
+
+
+def _can_be_bound(port: int) -> bool:
+    with socket.socket() as again:
+        again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            again.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def test_where_no_child_can_be_made_that_is_said_and_the_next_one_works(play: Callable[[Scene], None]) -> None:
+    async def scene() -> None:
+        bounds = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, bounds[1]))
+        try:
+            with pytest.raises(NotDone, match="no child can be made: Too many open files"):
+                await in_child(lambda: "done", 5)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, bounds)
+        assert await in_child(lambda: "done", 5) == "done"
+
+    play(scene)
+
+
+def test_a_killed_child_for_which_no_thread_can_wait_is_reaped_by_the_next(
+    play: Callable[[Scene], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread_left(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def scene() -> None:
+        with monkeypatch.context() as machine:
+            machine.setattr(threading.Thread, "start", no_thread_left)
+            with pytest.raises(NotDone, match="took longer"):
+                await in_child(lambda: time.sleep(60) or "", 0.1)  # type: ignore[func-returns-value]
+        async with asyncio.timeout(5):
+            while forked._unreaped:
+                assert await in_child(lambda: "done", 5) == "done"
 
     play(scene)
 

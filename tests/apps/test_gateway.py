@@ -23,6 +23,7 @@ from apps.up.ports import free_ports
 from domain.commands import ReportKind, VenueReport, VenueRequest
 from domain.quotes import Quote
 from domain.values import OrderType, Side, TimeInForce
+from tests.children import started
 from tests.live import LiveServer
 
 CHECKOUT = Path(__file__).parents[2]
@@ -31,8 +32,8 @@ MARKET = HEADER + "".join(
     f"2018-04-04T00:0{minute}:00,BTCUSD,{7000 + minute},4,{7001 + minute},4.000000000000002\n" for minute in (0, 1, 2, 3, 4)
 )
 # As PAPER_A shows it: no wider, half the size. Minute by minute the ask is 7001, 7002, 7003, 7004, 7005, and 2 stand there.
-START_TIMEOUT_S = 20.0
-WAIT_S = 5.0
+START_TIMEOUT_S = 120.0
+WAIT_S = 120.0
 
 _REPORT = decoder(VenueReport)
 _QUOTE = decoder(Quote)
@@ -58,15 +59,22 @@ class Gateway:
 
     def launch(self) -> "subprocess.Popen[bytes]":
         with self.output.open("wb") as output:
-            return subprocess.Popen(
+            return started(
                 (sys.executable, "-m", "apps.gateway"), cwd=CHECKOUT, env=self._environment, stdout=output, stderr=subprocess.STDOUT
             )
 
     async def start(self) -> None:
         self._process = self.launch()
-        async with asyncio.timeout(START_TIMEOUT_S), httpx.AsyncClient(base_url=self.url) as http:
+        try:
+            await self._ready(self._process)
+        except BaseException:
+            self.end()
+            raise
+
+    async def _ready(self, process: "subprocess.Popen[bytes]") -> None:
+        async with asyncio.timeout(START_TIMEOUT_S), httpx.AsyncClient(base_url=self.url, timeout=60) as http:
             while True:
-                assert self._process.poll() is None, self.output.read_text()
+                assert process.poll() is None, self.output.read_text()
                 try:
                     if (await http.get("/ready")).status_code == 200:
                         return
@@ -79,14 +87,14 @@ class Gateway:
         if process is None:
             return 0
         process.send_signal(number)
-        return process.wait(timeout=10)
+        return process.wait(timeout=120)
 
     async def get(self, path: str) -> Any:
-        async with httpx.AsyncClient(base_url=self.url) as http:
+        async with httpx.AsyncClient(base_url=self.url, timeout=60) as http:
             return (await http.get(path)).json()
 
     async def advance(self, **how: object) -> Any:
-        async with httpx.AsyncClient(base_url=self.url) as http:
+        async with httpx.AsyncClient(base_url=self.url, timeout=60) as http:
             answer = await http.post("/quotes/advance", json=how)
             assert answer.status_code == 200, answer.text
             return answer.json()
@@ -130,8 +138,8 @@ class Trader:
                 await self._news.wait()
         return [f"{r.report_seq} {r.route_id} {r.report}" for r in self.reports]
 
-    async def session(self, **asked: object) -> Any:
-        answer = await self.client.request("venue.PAPER_A.session.0", encode(asked), timeout=WAIT_S)
+    async def session(self, within_s: float = WAIT_S, **asked: object) -> Any:
+        answer = await self.client.request("venue.PAPER_A.session.0", encode(asked), timeout=within_s)
         return decoder(dict[str, Any]).decode(answer.data)
 
 
@@ -160,9 +168,11 @@ def market_file(tmp_path: Path) -> Path:
 @pytest.fixture
 async def gateway(fresh_nats: LiveServer, market_file: Path) -> AsyncIterator[Gateway]:
     gateway = Gateway(fresh_nats, market_file)
-    await gateway.start()
-    yield gateway
-    gateway.end()
+    try:
+        await gateway.start()
+        yield gateway
+    finally:
+        gateway.end()
 
 
 @pytest.fixture
@@ -285,11 +295,11 @@ async def test_the_venue_comes_back_with_nats_and_reports_only_what_is_on_disk( 
     await trader.heard(2)
     fresh_nats.restart()
     found: Any = {}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not found.get("known"):
             with contextlib.suppress(OSError, TimeoutError, nats.errors.Error):  # while nobody is there, ask again
                 await trader.send(order("B", "0.5"))
-                found = await trader.session(kind="order", route_id="B")
+                found = await trader.session(2.0, kind="order", route_id="B")
             await asyncio.sleep(0.2)
     assert found["order"]["status"] == "filled"
     assert [r["report_seq"] for r in found["reports"]] == [3, 4]
@@ -309,7 +319,7 @@ async def test_quotes_of_every_venue_are_published_and_stay_fresh(gateway: Gatew
 
 
 async def test_http_refuses_what_is_not_there(gateway: Gateway) -> None:
-    async with httpx.AsyncClient(base_url=gateway.url) as http:
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as http:
         answers = [
             await http.get("/venues/NOBODY/orders"),
             await http.get("/quotes/BTCUSD"),
@@ -336,7 +346,7 @@ async def test_the_simulated_market_fills_the_users_own_example(fresh_nats: Live
         assert (fill.report, fill.quantity) == (ReportKind.FILL, Decimal("0.1"))
         assert fill.price is not None
         assert fill.price <= 45000
-        async with httpx.AsyncClient(base_url=gateway.url) as http:
+        async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as http:
             assert (await http.post("/quotes/advance", json={"rows": 1})).json()["code"] == "not_stepped"
         assert gateway.end(signal.SIGTERM) == 0
     finally:

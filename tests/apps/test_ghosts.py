@@ -14,7 +14,7 @@ from tests.live import LiveServer
 
 MORE_THAN_THE_KERNEL_TAKES = 64
 BLOCK = b"x" * 2**19
-WAIT_S = 10.0
+WAIT_S = 120.0
 ROUNDS = 200
 
 
@@ -39,7 +39,7 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(900)
 async def test_what_had_not_left_when_the_connection_broke_is_thrown_away(fresh_nats: LiveServer, client: Client, outbox: Outbox) -> None:
     # FAILURES 6, 42
     fresh_nats.freeze()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from adapters.clock import SystemClock
@@ -16,7 +17,7 @@ from apps.host import Host, Landed
 from domain import commands as c
 from domain.lifecycle import State
 from domain.order import Order
-from domain.ports import Unavailable
+from domain.ports import Clock, Unavailable
 from domain.values import order_id_of
 from tests import given
 from tests.apps.held_journal import HeldJournal, until, within
@@ -33,11 +34,11 @@ def _quick_recovery(monkeypatch: pytest.MonkeyPatch) -> None:
 class Desk:
     """A running host, its log, and what its callers heard."""
 
-    def __init__(self, log: MemoryLog, store: MemoryOrderStore | None = None) -> None:
+    def __init__(self, log: MemoryLog, store: MemoryOrderStore | None = None, clock: Clock | None = None) -> None:
         self.log = log
         self.journal = HeldJournal(log)
         self.store = store or MemoryOrderStore()
-        self.host = Host(self.journal, SystemClock(), store=self.store, pace=PACE)
+        self.host = Host(self.journal, clock or SystemClock(), store=self.store, pace=PACE)
         self.noticed: list[Landed] = []
         self.host.on_landed = self.noticed.append
         self.task = asyncio.create_task(self.host.run())
@@ -57,7 +58,7 @@ class Desk:
         return asyncio.ensure_future(self.host.perform(command))
 
     async def do(self, command: c.OrderCommand) -> Landed:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             return await self.host.perform(command)
 
     def order(self, name: str) -> Order:
@@ -71,8 +72,8 @@ class Desk:
 
 
 @contextlib.asynccontextmanager
-async def desk(log: MemoryLog | None = None, store: MemoryOrderStore | None = None) -> AsyncIterator[Desk]:
-    made = Desk(log or MemoryLog(), store)
+async def desk(log: MemoryLog | None = None, store: MemoryOrderStore | None = None, clock: Clock | None = None) -> AsyncIterator[Desk]:
+    made = Desk(log or MemoryLog(), store, clock)
     try:
         yield await made.ready()
     finally:
@@ -325,3 +326,61 @@ async def test_a_store_that_cannot_be_read_is_not_an_unknown_order() -> None:
         assert not trouble.value.unknown
         d.store.down = False
         assert (await d.do(submit("a"))).seq == 1
+
+
+HOUR_NS = 3_600 * given.SECOND
+
+
+class JumpingClock:
+    """A wall clock in a test's hand."""
+
+    def __init__(self) -> None:
+        self.ns = given.NOW
+
+    def now_ns(self) -> int:
+        self.ns += 1_000
+        return self.ns
+
+
+def stamps_of(log: MemoryLog) -> list[int]:
+    return [event.at for _, payload in log.commits for event in ORDER_COMMITS.decode(payload).events]
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["with its store", "without its store"])
+async def test_stamps_never_go_back_when_the_wall_clock_does_also_over_a_restart(kept: bool) -> None:
+    # FAILURES 43
+    clock, log, store = JumpingClock(), MemoryLog(), MemoryOrderStore()
+    async with desk(log, store, clock) as d:
+        await d.do(submit("a"))
+        clock.ns -= HOUR_NS
+        await d.do(submit("b"))
+        await d.do(cancel("a"))
+        await until(lambda: not d.host.book.unsaved())
+    clock.ns -= HOUR_NS
+    commits = len(log.commits)
+    async with desk(log, store if kept else MemoryOrderStore(), clock) as d:
+        await d.do(cancel("b"))
+        await d.do(submit("c"))
+        assert d.order("b").updated_at >= d.order("b").created_at
+        assert d.host.stamps.ahead_s == pytest.approx(7200, abs=1)
+        clock.ns += 3 * HOUR_NS
+        await d.do(submit("d"))
+        assert d.order("d").created_at == clock.ns, "wall time again, once it has caught up"
+    stamps = stamps_of(log)
+    assert len(log.commits) > commits
+    assert stamps == sorted(stamps)
+    assert stamps[0] == given.NOW + 1_000
+
+
+async def test_an_order_of_an_older_journal_whose_stamps_are_ahead_does_not_go_back() -> None:
+    clock, store, log = JumpingClock(), MemoryOrderStore(), MemoryLog()
+    async with desk(log, store, clock) as d:
+        await d.do(submit("late"))
+        await d.do(cancel("late"))
+        await until(lambda: not d.host.book.unsaved() and not d.host.orders.by_id)
+    clock.ns -= HOUR_NS
+    async with desk(log, store, clock) as d:
+        d.host.stamps.latest = clock.ns  # as a program did that knew only its own clock
+        late = given.report("fill", route_id="X", exec_id="F1", quantity="1", price="50")
+        await d.do(msgspec.structs.replace(late, order_id=order_id_of(given.ACCOUNT, "late")))
+    assert stamps_of(log) == sorted(stamps_of(log))

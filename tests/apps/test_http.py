@@ -9,6 +9,7 @@ import pytest
 from fastapi import APIRouter
 from starlette.types import Receive, Scope, Send
 
+from apps.access import Access
 from apps.http import Exact, Listener, Refusal, application, encode, fast_path, header, number, read_body, send_json, serve
 
 
@@ -50,14 +51,14 @@ def routes() -> APIRouter:
 
 @pytest.fixture
 async def door() -> AsyncIterator[Listener]:
-    listener = await serve(fast_path(application("test", routes()), {("POST", "/echo"): echo}), "127.0.0.1", 0)
+    listener = await serve(fast_path(application("test", routes()), {("POST", "/echo"): echo}), "127.0.0.1", 0, Access())
     yield listener
     await listener.stop()
 
 
 @pytest.fixture
 async def client(door: Listener) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{door.port}") as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{door.port}", timeout=60) as client:
         yield client
 
 
@@ -128,4 +129,4 @@ async def test_a_bug_is_answered_without_its_details(client: httpx.AsyncClient, 
 
 async def test_two_servers_cannot_share_a_port(door: Listener) -> None:
     with pytest.raises(OSError, match="in use"):
-        await serve(application("test"), "127.0.0.1", door.port)
+        await serve(application("test"), "127.0.0.1", door.port, Access())

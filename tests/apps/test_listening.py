@@ -10,6 +10,7 @@ from apps.exeq import listening
 from apps.exeq.listening import Listening
 from domain.ports import Unavailable
 from domain.routing import Venue
+from tests.apps.owned import owned
 
 
 class Wire:
@@ -18,6 +19,7 @@ class Wire:
     def __init__(self) -> None:
         self.is_connected = True
         self.there = {"A", "B"}
+        self.reading: set[str] = set()
 
 
 def venue(name: str, **facts: Any) -> Venue:
@@ -31,7 +33,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
     async def request(client: Wire, subject: str, payload: bytes, timeout_s: float) -> bytes:
         if not client.is_connected or subject.split(".")[1] not in client.there:
             raise Unavailable("nobody")
-        return b"{}"
+        return b'{"ready":false}' if subject.split(".")[1] in client.reading else b'{"ready":true}'
 
     monkeypatch.setattr(listening.bus, "request", request)
     return wire
@@ -39,7 +41,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
 
 async def test_a_venue_is_away_when_its_deadline_has_passed_and_back_when_it_answers(wire: Wire) -> None:
     # FAILURES 37
-    ear = Listening(wire, {"A": venue("A"), "B": venue("B"), "P": venue("P", plain=True)})  # type: ignore[arg-type]
+    ear = Listening(wire, {"A": venue("A"), "B": venue("B"), "P": venue("P", plain=True)}, owned())  # type: ignore[arg-type]
     assert await ear.listen() == (set(), {"A", "B"}), "heard for the first time; a plain venue is not asked"
     wire.there = {"B"}
     assert await ear.listen() == (set(), set()), "not yet"
@@ -51,7 +53,7 @@ async def test_a_venue_is_away_when_its_deadline_has_passed_and_back_when_it_ans
 
 
 async def test_while_we_are_away_ourselves_nothing_is_known_of_anybody(wire: Wire) -> None:
-    ear = Listening(wire, {"A": venue("A")})  # type: ignore[arg-type]
+    ear = Listening(wire, {"A": venue("A")}, owned())  # type: ignore[arg-type]
     await ear.listen()
     wire.is_connected = False
     await asyncio.sleep(0.06)
@@ -59,3 +61,21 @@ async def test_while_we_are_away_ourselves_nothing_is_known_of_anybody(wire: Wir
     wire.is_connected = True
     wire.there = set()
     assert (await ear.listen(), ear.away) == ((set(), set()), set()), "its silence is counted from when we are there again"
+
+
+async def test_one_lost_word_is_no_absence_whatever_the_deadline(wire: Wire) -> None:
+    ear = Listening(wire, {"A": venue("A")}, owned())  # type: ignore[arg-type]
+    await ear.listen()
+    await asyncio.sleep(0.06)
+    wire.there = set()
+    assert (await ear.listen(), ear.away, ear.missed) == ((set(), set()), set(), {"A": 1})
+    wire.there = {"A"}
+    assert (await ear.listen(), ear.away, ear.missed) == ((set(), set()), set(), {})
+
+
+async def test_a_venue_that_reads_its_journal_still_is_not_there_yet(wire: Wire) -> None:
+    ear = Listening(wire, {"A": venue("A")}, owned())  # type: ignore[arg-type]
+    wire.reading = {"A"}
+    assert await ear.listen() == (set(), set())
+    wire.reading = set()
+    assert await ear.listen() == (set(), {"A"})

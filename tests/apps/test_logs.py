@@ -1,7 +1,9 @@
 """Log lines: one event, one line, in ASCII, without passwords, and not without end."""
 
+import errno
 import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ def _logging_as_it_was() -> Iterator[None]:
     handlers, level, raises = root.handlers[:], root.level, logging.raiseExceptions
     root.handlers = []
     yield
+    logs.flush()
     for handler in root.handlers:
         handler.close()
     root.handlers, logging.raiseExceptions = handlers, raises
@@ -24,6 +27,7 @@ def _logging_as_it_was() -> Iterator[None]:
 
 
 def lines(directory: Path) -> list[dict[str, Any]]:
+    logs.flush()
     return [json.loads(line) for line in (directory / "oms.jsonl").read_text("ascii").splitlines()]
 
 
@@ -90,6 +94,7 @@ def test_files_are_rotated_and_old_ones_go(tmp_path: Path, monkeypatch: pytest.M
     logs.configure("oms", directory=tmp_path)
     for count in range(200):
         logs.get_logger().info("filling the disk", count=count)
+    logs.flush()
     files = list(tmp_path.iterdir())
     assert len(files) == logs.FILES_KEPT + 1
     assert all(file.stat().st_size <= 2000 for file in files)
@@ -101,3 +106,35 @@ def test_a_logger_made_early_follows_a_later_configuration(tmp_path: Path) -> No
     logs.configure("oms", directory=tmp_path)
     early.info("hello")
     assert lines(tmp_path)[0]["part"] == "early"
+
+
+def test_lines_for_which_there_is_no_room_are_counted_and_stop_nothing(tmp_path: Path) -> None:  # FAILURES 48
+    (tmp_path / "oms.jsonl").symlink_to("/dev/full")
+    logs.configure("oms", directory=tmp_path)
+    for count in range(10):
+        logs.get_logger().info("filling the disk", count=count)
+    logs.flush()
+    assert logs.dropped()["file"] == 10
+    (tmp_path / "oms.jsonl").unlink()
+    logs.configure("oms", directory=tmp_path)
+    logs.get_logger().info("there is room")
+    assert [line["event"] for line in lines(tmp_path)] == ["there is room"]
+
+
+def test_a_file_that_had_no_room_says_how_many_lines_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logs.configure("oms", directory=tmp_path)
+    write, full = os.write, [True]
+
+    def on_a_full_disk(descriptor: int, text: bytes) -> int:
+        if full[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(descriptor, text)
+
+    monkeypatch.setattr(os, "write", on_a_full_disk)
+    logs.get_logger().info("lost")
+    logs.flush()
+    full[0] = False
+    logs.get_logger().info("kept")
+    found = lines(tmp_path)
+    assert [line["event"] for line in found] == ["kept", "1 log lines are missing here: there was no room for them"]
+    assert (found[1]["level"], found[1]["service"]) == ("warning", "oms")

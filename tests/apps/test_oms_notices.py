@@ -76,3 +76,19 @@ async def test_what_belongs_to_no_order_is_not_told_and_what_comes_late_is() -> 
     desk.land(given.submit(given.terms("10"), given.denied("order_size_limit")), 2)
     [(_, body)] = await desk.told()
     assert (body["status"], body["leaves_quantity"]) == ("rejected", 0)
+
+
+async def test_a_refusal_is_counted_and_heard_by_nobody_but_who_asked() -> None:
+    registry, outbox = CollectorRegistry(), Outbox()
+    notices = Notices(outbox, OmsMetrics(registry))  # type: ignore[arg-type]
+    desk = Desk()
+    desk.land(given.submit(given.terms()), 1)
+    desk.land(given.cancel(), 2)
+    order = desk.orders[given.ORDER_ID]
+    for _ in range(3):
+        notices.unrecorded(decide(order, given.route(("R1", "PAPER_A", "10")), given.NOW))
+    notices.unrecorded(decide(None, given.fill("F1", "1", "49"), given.NOW))
+    await asyncio.sleep(0)
+    assert outbox.said == []
+    assert registry.get_sample_value("oms_transitions_refused_total", {"trigger": "route"}) == 3
+    assert registry.get_sample_value("oms_facts_repeated_total", {"kind": "ReportQuarantined"}) == 1

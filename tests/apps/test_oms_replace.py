@@ -7,7 +7,7 @@ import httpx
 import msgspec
 import pytest
 
-from apps.oms.expirer import VENUE_GRACE_NS, Expirer
+from apps.oms.expirer import AGAIN_MAX_NS, VENUE_GRACE_NS, Expirer
 from domain.calendar import DAY_NS, Calendar
 from domain.commands import Decision, RouteOrder, Terms
 from domain.events import Leg
@@ -175,11 +175,17 @@ async def test_flags_and_the_day_are_kept_and_shown() -> None:
 
 
 class SetClock:
+    """`now` is the wall's, `steady` the time that went by; where a scene does not set it, they are the same."""
+
     def __init__(self, now: int) -> None:
         self.now = now
+        self.steady: int | None = None
 
     def now_ns(self) -> int:
         return self.now
+
+    def monotonic_ns(self) -> int:
+        return self.now if self.steady is None else self.steady
 
 
 def expirer(house: OmsHouse, clock: SetClock, timeout_s: float | None = None) -> Expirer:
@@ -210,8 +216,12 @@ async def test_an_order_that_no_venue_has_expires_when_its_time_is_over() -> Non
         assert timed.deadline(order) == (midnight, "session_end")
         await look(timed, clock, midnight - 1)
         assert await status(client, order_id) == "queued"
-        await look(timed, clock, midnight)
-        assert await status(client, order_id) == "expired"
+        clock.now = midnight
+        running = asyncio.create_task(timed.run())
+        async with asyncio.timeout(120):
+            while await status(client, order_id) != "expired":
+                await asyncio.sleep(0.01)
+        running.cancel()
 
 
 async def test_an_order_that_is_too_old_is_withdrawn_from_its_venue_and_expires() -> None:
@@ -245,6 +255,26 @@ async def test_a_venue_is_given_time_to_end_an_order_itself() -> None:
         assert await status(client, order_id) == "routed"
         await look(timed, clock, order.expire_at + VENUE_GRACE_NS)
         assert await status(client, order_id) == "pending_cancel"
+
+
+async def test_a_refused_cancel_is_asked_for_again_in_its_time_though_the_wall_clock_stands_still() -> None:
+    async with living() as (house, client):
+        order_id = await submit(client, quantity=1, price=50)
+        await at_venue(house, order_id)
+        order = house.host.find(order_id)
+        assert order is not None
+        clock = SetClock(order.created_at)
+        clock.steady = 0
+        timed = expirer(house, clock, timeout_s=300)
+        timed.restart()
+        ahead = order.created_at + 3600 * 10**9  # where the clock was put, and stays after it was put back
+        await look(timed, clock, ahead)
+        assert (timed.expired, await status(client, order_id)) == (1, "pending_cancel")
+        await look(timed, clock, ahead)
+        assert timed.expired == 1
+        clock.steady = AGAIN_MAX_NS
+        await look(timed, clock, ahead)
+        assert timed.expired == 2
 
 
 async def test_what_came_while_it_ran_has_its_deadline_too() -> None:

@@ -47,7 +47,7 @@ class VenueOnTheWire:
 
 
 async def session(d: Desk, wire: VenueOnTheWire) -> VenueSessions:
-    made = VenueSessions(wire, d.host, [VENUE], 0)  # type: ignore[arg-type]
+    made = VenueSessions(wire, d.host, [VENUE], 0, failed=pytest.fail)  # type: ignore[arg-type]
     await made.start()
     made.restart()
     return made

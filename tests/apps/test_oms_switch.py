@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from apps.chassis import cancelled
@@ -16,6 +17,7 @@ from domain import commands as c
 from domain.controls import Armed, ControlEvent, Controls, KillThrown, SymbolBlocked
 from domain.events import Leg
 from domain.lifecycle import State
+from tests import given
 from tests.apps.oms_house import OmsHouse, living
 from tests.apps.submits import text
 from tests.given import NOW
@@ -31,7 +33,7 @@ class Scene:
         self.controls = Controls()
         self.switch = Switch(house.host, self.controls)
         self.switch.known = lambda: True
-        house.intake.forbids = self.switch.forbids
+        house.forbids = self.switch.forbids
 
     def hears(self, event: ControlEvent) -> None:
         self.controls.apply(event)
@@ -53,7 +55,7 @@ class Scene:
         return {order["client_order_id"]: order["status"] for order in orders}
 
     async def until(self, **wanted: str) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             while (found := await self.statuses()) != wanted:
                 await asyncio.sleep(0.005)
         assert found == wanted
@@ -130,12 +132,31 @@ async def test_a_cancel_that_the_venue_refused_is_asked_again_while_the_switch_i
         assert s.switch.cancels == 2
 
 
+async def test_a_venue_that_refuses_every_cancel_is_asked_less_and_less_often_until_the_switch_is_thrown_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(oms_switch, "AGAIN_S", 0.01)
+    monkeypatch.setattr(oms_switch, "AGAIN_MAX_S", 0.05)
+    async with scene() as s:
+        order_id = await s.routed("a", "PAPER_A")
+        s.hears(KillThrown(scope="all", **SAID))
+        refusal = given.report("cancel_rejected", report_seq=0, reason="too_late")
+        pauses = []
+        for _ in range(4):
+            await s.until(a="pending_cancel")
+            pauses.append(s.switch._again[order_id][1])
+            await s.house.host.perform(msgspec.structs.replace(refusal, order_id=order_id, route_id=f"{order_id}-1"))
+        assert pauses == [0.02, 0.04, 0.05, 0.05]
+        s.hears(KillThrown(scope="all", **SAID))
+        assert s.switch._again == {}
+
+
 async def test_before_it_is_known_what_is_forbidden_nothing_is_accepted_or_cancelled() -> None:
     async with scene() as s:
-        s.house.intake.informed = lambda: False
+        s.house.informed = lambda: False
         answer = await s.client.post("/orders", content=text())
         assert (answer.status_code, answer.json()["outcome"]) == (503, "not_accepted")
-        s.house.intake.informed = lambda: True
+        s.house.informed = lambda: True
         await s.submits("a")
         s.switch.known = lambda: False
         s.hears(KillThrown(scope="all", **SAID))

@@ -74,7 +74,7 @@ async def test_at_every_sequence_it_is_what_a_fold_makes_of_the_journal(tmp_path
 
 
 @given(histories())
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 async def test_so_it_is_for_any_history(tmp_path: Path, commits: Commits) -> None:
     use_exact_arithmetic()
     shutil.rmtree(tmp_path / "snapshots", ignore_errors=True)

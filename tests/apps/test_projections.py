@@ -77,7 +77,7 @@ async def kept(journal: MemoryJournal, projection: Projection) -> AsyncIterator[
 
 
 async def reached(projection: Projection, seq: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
         while projection.seq != seq:
             await asyncio.sleep(0.005)
 
@@ -109,7 +109,7 @@ async def test_what_could_not_be_told_is_told_later_and_as_it_is_then(monkeypatc
         await commit(journal, filled("E3"))
         await reached(projection, 3)
         told.deaf = False
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             while len(told.messages) < 3:
                 await asyncio.sleep(0.005)
         await asyncio.sleep(0.05)
@@ -198,7 +198,7 @@ async def test_a_store_that_was_emptied_is_noticed_when_nothing_happens(monkeypa
         await asyncio.sleep(0.05)
         store.event_rows.clear()
         store.fill_rows.clear()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             while not store.fill_rows:
                 await asyncio.sleep(0.005)
         assert keeper.starts == 2
@@ -216,7 +216,7 @@ async def test_a_store_that_was_emptied_and_filled_on_is_noticed_and_filled_from
         store.event_rows.clear()
         store.fill_rows.clear()
         await commit(journal, filled("E2"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             while len(store.fill_rows) < 2:
                 await commit(journal, submitted("O2"))
                 await asyncio.sleep(0.005)
@@ -232,7 +232,7 @@ async def test_a_store_of_trades_that_was_emptied_alone_is_noticed_too(monkeypat
         await commit(journal, submitted("O1"), filled("E1"))
         await reached(projection, 1)
         store.fill_rows.clear()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             while not store.fill_rows:
                 await asyncio.sleep(0.005)
 
@@ -253,7 +253,7 @@ async def test_a_store_that_was_made_from_another_journal_is_not_gone_on_with(of
     async with kept(journals[0], first):
         await reached(first, 3)
     with pytest.raises(Corrupt, match=f"the store of {of} has something of sequence 3 that is not in the journal there"):
-        await asyncio.wait_for(Keeper(journals[1], projection(), wait_s=0).run(), 5)
+        await asyncio.wait_for(Keeper(journals[1], projection(), wait_s=0).run(), 120)
     again = projection()
     async with kept(journals[0], again):
         await reached(again, 3)
@@ -267,7 +267,7 @@ async def test_trouble_is_waited_out_told_to_who_asks_and_the_lag_goes_on_being_
     async with kept(journal, projection) as keeper:
         for n in range(3):
             await commit(journal, filled(f"E{n}"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             while keeper.lag != 3:
                 await asyncio.sleep(0.005)
         assert await keeper.behind() == "fills are down"

@@ -26,15 +26,15 @@ from adapters.questdb import QuestDbFills
 from adapters.sqlite import SqliteFills
 from adapters.valkey import ValkeyPositions
 from apps.up.ports import free_ports
-from apps.up.process import die_with
 from domain import events as e
 from domain.ports import Fills, Head, Unavailable
 from domain.position import Book, Position
+from tests.children import started
 from tests.contracts.facts import AT, filled, submitted
 from tests.live import LiveServer
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 25.0
+PATIENCE_S = 120.0
 ACCOUNTS = ("alice", "bob")
 SYMBOLS = ("BTCUSDT", "ETH/USDT")
 
@@ -52,13 +52,12 @@ class Projector:
 
     def start(self) -> None:
         with self._output.open("ab") as output:
-            self._child = subprocess.Popen(
+            self._child = started(
                 (sys.executable, "-m", "apps.projector"),
                 cwd=ROOT,
                 env=self._environment,
                 stdout=output,
                 stderr=output,
-                preexec_fn=die_with(os.getpid()),
             )
 
     def end(self, number: int = signal.SIGTERM) -> int:
@@ -69,7 +68,7 @@ class Projector:
     def ended(self) -> int:
         assert self._child is not None
         child, self._child = self._child, None
-        return child.wait(15)
+        return child.wait(120)
 
     @contextmanager
     def running(self) -> Any:
@@ -84,7 +83,7 @@ class Projector:
         return self._output.read_text()
 
     async def get(self, path: str) -> httpx.Response:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             return await client.get(f"http://127.0.0.1:{self.port}{path}")
 
     async def stats(self) -> Any:
@@ -203,7 +202,7 @@ async def scene(fresh_nats: LiveServer, fresh_valkey: LiveServer, tmp_path: Path
 @pytest.fixture
 async def quest_scene(fresh_nats: LiveServer, fresh_valkey: LiveServer, fresh_questdb: LiveServer, tmp_path: Path) -> AsyncIterator[Scene]:
     """With QuestDB."""
-    fills = QuestDbFills(fresh_questdb.url, fresh_questdb.pg_url)
+    fills = QuestDbFills(fresh_questdb.pg_url)
     environment = {"TRADE_QUESTDB_HTTP_URL": fresh_questdb.url, "TRADE_QUESTDB_PG_URL": fresh_questdb.pg_url}
     async with _scene(fresh_nats, fresh_valkey, fills, tmp_path, environment) as made:
         yield made
@@ -234,7 +233,7 @@ async def test_a_trade_becomes_a_position_a_row_and_a_message(scene: Scene, fres
     }
     assert (stats["fills"]["rows"], stats["fills"]["rows_held"]) == (2, 0)
     assert (await scene.projector.get("/health")).json() == {"status": "healthy"}
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         assert 'projection_seq{projection="fills"} 1.0' in (await client.get(scene.projector.metrics)).text
     assert scene.projector.end() == 0
     said = scene.projector.said()

@@ -74,7 +74,7 @@ class Scene:
 
     async def check(self, *names: str) -> list[str]:
         """`approved`, or the code of the denial, for each."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             decisions = await asyncio.gather(*(self.client.check(terms(name)) for name in names))
         assert [decision.order_id for decision in decisions] == [terms(name).order_id for name in names]
         return [decision.denial.code if decision.denial else "approved" for decision in decisions]
@@ -221,6 +221,9 @@ async def test_a_late_approval_is_ignored(scene: Any) -> None:  # FAILURES 16
     async with scene(budget_s=0.02) as s:
         await s.risk(too_late)
         assert await s.check("a") == ["risk_timeout"]
+        async with asyncio.timeout(120):
+            while not late:  # on a busy machine the question itself is late
+                await asyncio.sleep(0.01)
         [message] = late
         again = asyncio.create_task(s.check("a"))
         await asyncio.sleep(0.01)

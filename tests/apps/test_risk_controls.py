@@ -82,6 +82,25 @@ async def test_arming_takes_two_steps_and_two_people() -> None:  # FAILURES 41
         ]
 
 
+@pytest.mark.parametrize("other", ["Alice", "ALICE", "alice"])
+async def test_one_person_in_other_letters_is_no_second_person(other: str) -> None:
+    async with House().http() as client:
+        await post(client, "/risk/kill", scope="all", who="alice", **WHY)
+        token = (await post(client, "/risk/arm", scope="all", who="alice", **WHY)).json()["token"]
+        refused = await post(client, "/risk/arm", scope="all", who=other, token=token, **WHY)
+        assert (refused.status_code, refused.json()["code"]) == (403, "second_person_required")
+        assert (await post(client, "/risk/arm", scope="all", who=f"{other} ", token=token, **WHY)).status_code == 400
+        assert await reason(client) == "killed"
+        assert (await post(client, "/risk/arm", scope="all", who="alicia", token=token, **WHY)).status_code == 200
+
+
+async def test_the_unnamed_operator_is_one_person_in_any_letters() -> None:
+    async with House().http() as client:
+        await post(client, "/risk/kill", scope="all", **WHY)
+        token = (await post(client, "/risk/arm", scope="all", **WHY)).json()["token"]
+        assert (await post(client, "/risk/arm", scope="all", who="OPERATOR", token=token, **WHY)).status_code == 403
+
+
 async def test_one_person_may_take_both_steps_where_the_configuration_says_so() -> None:
     house = House()
     house.control_door._second_person = False
@@ -251,3 +270,13 @@ async def test_every_request_that_changes_something_is_documented_with_its_field
     assert found["/risk/limits/{account}"][1] == {"version", "reason"}
     assert {"max_order_size_usd", "max_portfolio_var_usd", "short_allowed", "symbol"} < found["/risk/limits/{account}"][0]
     assert found["/risk/symbols/{symbol}/block"] == ({"reason", "who"}, {"reason"})
+
+
+async def test_stamps_never_go_back_when_the_wall_clock_does(monkeypatch: pytest.MonkeyPatch) -> None:  # FAILURES 43
+    house = House()
+    async with house.http() as client:
+        await post(client, "/risk/kill", scope="account:alice", **WHY)
+        (first,) = house.risk.controls.history
+        monkeypatch.setattr(house.control_door._clock, "now_ns", lambda: first.at - 3_600_000_000_000)
+        await post(client, "/risk/symbols/BTCUSDT/block", **WHY)
+        assert [control.at for control in house.risk.controls.history] == [first.at, first.at]

@@ -37,6 +37,9 @@ class SetClock:
     def now_ns(self) -> int:
         return 7
 
+    def monotonic_ns(self) -> int:
+        return 7
+
 
 def trade(exec_id: str, *, overfill: bool = True) -> OrderFilled:
     return OrderFilled(

@@ -29,12 +29,13 @@ from domain.events import OrderCancelled, OrderEvent
 from domain.lifecycle import State
 from domain.quotes import Quote
 from domain.risk.history import DailyClose
+from tests.children import started
 from tests.domain.risk_scene import WITHOUT_VAR, checked, filled, order, submitted
 from tests.live import LiveServer
 
 CHECKOUT = Path(__file__).parents[2]
-START_S = 20.0
-WAIT_S = 8.0
+START_S = 120.0
+WAIT_S = 120.0
 DAY_NS = 86_400 * 10**9
 TTL_MS = 400
 """Short enough for tests to wait for it, long enough for a slow machine to journal within it."""
@@ -67,21 +68,21 @@ class Risk:
     def launch(self) -> None:
         with (self.home / "risk.out").open("ab") as output:
             command = (sys.executable, "-m", "apps.risk")
-            self._process = subprocess.Popen(command, cwd=CHECKOUT, env=self._environment, stdout=output, stderr=output)
+            self._process = started(command, cwd=CHECKOUT, env=self._environment, stdout=output, stderr=output)
 
     def end(self, number: int = signal.SIGTERM) -> int | None:
         process, self._process = self._process, None
         if process is None:
             return None
         process.send_signal(number)
-        return process.wait(10)
+        return process.wait(120)
 
     async def get(self, path: str) -> httpx.Response:
-        async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             return await client.get(self.url + path)
 
     async def post(self, path: str, body: object) -> httpx.Response:
-        async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             return await client.post(self.url + path, content=json.dumps(body))
 
     async def until(self, path: str, status: int, seconds: float = WAIT_S) -> httpx.Response:

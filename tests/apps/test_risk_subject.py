@@ -1,4 +1,4 @@
-"""risk.check.order, ticks and counts: lists, rubbish, bounds, and errors inside a check."""
+"""risk.check.order and counts: lists, rubbish, bounds, and errors inside a check."""
 
 import json
 import time
@@ -12,11 +12,9 @@ from hypothesis import strategies as st
 
 from adapters.codec import decoder, encode
 from apps.durations import Durations
-from apps.risk.measures import Seldom
 from apps.risk.subject import DRY_SUBJECT, Answer
-from apps.risk.ticks import Ticks
+from apps.seldom import Seldom
 from domain.commands import Decision, Terms
-from domain.quotes import Quote
 from domain.risk import checks
 from tests.apps.risk_house import BATCH_MAX, House, Message, text
 from tests.domain.risk_scene import order
@@ -186,55 +184,6 @@ def test_while_a_journal_is_out_of_reach_nothing_is_approved() -> None:
         assert house.asked(wire(buy("o1")))[0]["denial"]["found"] == "not_ready"
     house.connection = 0
     assert house.asked(wire(buy("o1")))[0]["approved"]
-
-
-# Ticks.
-
-
-def tick(**changes: Any) -> bytes:
-    fields: dict[str, Any] = {"symbol": "BTCUSDT", "venue": "A", "bid": 99, "bid_size": 1, "ask": 101, "ask_size": 1, "at": 0}
-    return json.dumps({**fields, **changes}).encode()
-
-
-RUBBISH = [
-    b"",
-    b"rubbish",
-    tick(symbol="NOPE"),
-    tick(bid="NaN"),
-    tick(bid="Infinity"),
-    tick(ask=0),
-    tick(bid=-5),
-    tick(bid_size=-1),
-    tick(ask="1e400"),
-    tick(ask="1e-400"),
-    tick(ask="9" * 60),
-]
-
-
-@pytest.mark.parametrize("payload", RUBBISH)
-async def test_a_tick_that_makes_no_sense_is_left_out(payload: bytes) -> None:
-    house = House()
-    ticks = Ticks(house.risk, house.measures, time.monotonic_ns)
-    await ticks.on_tick(Message(tick()))  # type: ignore[arg-type]
-    await ticks.on_tick(Message(payload))  # type: ignore[arg-type]
-    assert house.risk.marks.mids == {"BTCUSDT": Decimal(100)}
-    assert (house.measures.counts["ticks"], house.measures.counts["ticks_refused"]) == (1, 1)
-
-
-async def test_venues_without_end_do_not_fill_the_memory() -> None:
-    house = House()
-    ticks = Ticks(house.risk, house.measures, time.monotonic_ns)
-    for number in range(100):
-        await ticks.on_tick(Message(tick(venue=f"V{number}")))  # type: ignore[arg-type]
-    assert house.measures.counts["ticks"] == 32
-
-
-async def test_a_quote_as_it_travels_moves_the_marks() -> None:
-    house = House()
-    fields = {"bid": Decimal("99.5"), "bid_size": Decimal(1), "ask": Decimal("100.5"), "ask_size": Decimal("4.000000000000002")}
-    payload = encode(Quote(symbol="EURO", venue="PAPER_A", at=1, **fields))
-    await Ticks(house.risk, house.measures, time.monotonic_ns).on_tick(Message(payload))  # type: ignore[arg-type]
-    assert house.risk.marks.mids["EURO"] == 125
 
 
 # Measures.

@@ -98,14 +98,14 @@ async def test_a_server_that_ends_at_once_is_named_with_its_last_words(tmp_path:
         await process.answers()
 
 
-async def test_a_program_that_never_answers_is_named_with_its_deadline(tmp_path: Path) -> None:
+async def test_a_program_that_never_answers_is_named_with_how_long_it_was_silent(tmp_path: Path) -> None:
     def probe() -> None:
         raise NotReady("silence")
 
-    sleeper = Program("mute", "server", ("sleep", "60"), probe, {}, ready_timeout_s=0.2)
+    sleeper = Program("mute", "server", ("sleep", "60"), probe, {}, silence_max_s=0.2)
     process = await Process.start(sleeper, tmp_path / "mute.out")
     try:
-        with pytest.raises(CannotStart, match=r"mute did not become ready within 0\.2 s: silence") as trouble:
+        with pytest.raises(CannotStart, match=r"mute is not ready and shows no progress for 0\.2 s: silence") as trouble:
             await process.answers()
         assert trouble.value.exit_code == Exit.UNREACHABLE
     finally:

@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.children import started
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -31,15 +33,15 @@ class Running:
             "SICK_FILE": str(self.sick),
         }
         command = (sys.executable, "-W", "error", "-m", "tests.apps.plain_service")
-        self.process = subprocess.Popen(
+        self.process = started(
             command, cwd=ROOT, env={**os.environ, **own, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
     def get(self, path: str, port: int | None = None) -> httpx.Response:
-        return httpx.get(f"http://127.0.0.1:{port or self.port}{path}", timeout=5)
+        return httpx.get(f"http://127.0.0.1:{port or self.port}{path}", timeout=60)
 
     def until(self, path: str, status: int) -> httpx.Response:
-        end = time.monotonic() + 15
+        end = time.monotonic() + 120
         while True:
             try:
                 answer = self.get(path)
@@ -51,7 +53,7 @@ class Running:
             time.sleep(0.02)
 
     def ended(self) -> tuple[int, str, str]:
-        out, err = self.process.communicate(timeout=15)
+        out, err = self.process.communicate(timeout=120)
         return self.process.returncode, out, err
 
     def events(self) -> list[dict[str, Any]]:
@@ -114,7 +116,10 @@ def test_health_follows_its_dependencies_both_ways(start: Start) -> None:
     assert service.until("/health", 503).json() == {"status": "unhealthy", "reason": "disk: disk is on fire"}
     service.sick.unlink()
     service.until("/health", 200)
-    said = service.said()
+    deadline = time.monotonic() + 120
+    while (said := service.said()).count("This service is healthy") < 2:  # the log is written beside, and may come after the answer
+        assert time.monotonic() < deadline, said
+        time.sleep(0.02)
     assert said.index("This service is unhealthy", 3) < len(said) - 1 - said[::-1].index("This service is healthy")
 
 
@@ -134,7 +139,7 @@ def test_a_signal_ends_it_in_order_and_answers_what_is_in_flight(start: Start, n
     service = start()
     service.until("/ready", 200)
     with socket.create_connection(("127.0.0.1", service.port)) as wire:
-        wire.sendall(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
+        wire.sendall(b"GET /slow HTTP/1.1\r\nhost: localhost\r\n\r\n")
         time.sleep(0.2)
         service.process.send_signal(number)
         received = b""
@@ -198,3 +203,24 @@ def test_a_port_in_use_is_one_sentence_and_exit_code_1(start: Start) -> None:
     assert (code, err) == (1, "")
     assert "Cannot open the ports of exeq" in out
     assert "in use" in out
+
+
+def test_a_service_whose_output_is_not_read_answers_counts_what_is_missing_and_ends(start: Start) -> None:
+    service = start()
+    service.until("/health", 200)
+    while not service.get("/stats").json()["log_lines_dropped"]:  # the pipe and what may wait for it fill up
+        service.get("/log")
+    page = service.get("/metrics", service.metrics_port).text
+    assert 'log_lines_dropped_total{to="terminal"}' in page
+    assert 'log_lines_dropped_total{to="terminal"} 0.0' not in page
+    service.process.send_signal(signal.SIGTERM)
+    assert service.process.wait(120) == 0
+
+
+def test_a_service_whose_log_file_has_no_room_answers_and_counts(start: Start, tmp_path: Path) -> None:  # FAILURES 48
+    (tmp_path / "exeq.jsonl").symlink_to("/dev/full")
+    service = start()
+    service.until("/health", 200)
+    service.get("/log")
+    assert service.until("/health", 200)
+    assert service.get("/stats").json()["log_lines_dropped"] > 0

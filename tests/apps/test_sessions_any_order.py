@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
+import pytest
 from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -104,7 +105,7 @@ async def lived(loop: VirtualLoop, reports: list[VenueReport], wire: Wire) -> tu
     """The order at oms after all of it came, by this wire."""
     log, clock = MemoryLog(), SimClock(loop)  # type: ignore[call-arg]
     host, client = Host(MemoryJournal(log), clock, pace=Pace(wait_s=0)), Wired(reports)
-    sessions = VenueSessions(client, host, [VENUE], 0)  # type: ignore[arg-type]
+    sessions = VenueSessions(client, host, [VENUE], 0, failed=pytest.fail)  # type: ignore[arg-type]
     host.on_ready = lambda ready: sessions.restart()
     await sessions.start()
     tasks = [asyncio.create_task(host.run())]

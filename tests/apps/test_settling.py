@@ -43,3 +43,13 @@ def test_what_is_malformed_is_refused(body: str) -> None:
     with pytest.raises(Refusal) as refused:
         read_settle("o1", body.encode())
     assert (refused.value.status, refused.value.code) == (400, "malformed")
+
+
+@pytest.mark.parametrize("name", ["outcome", "who", "reason", "route_id", "quantity"])
+def test_a_key_that_comes_twice_is_malformed(name: str) -> None:
+    fields = {"outcome": '"filled"', "who": '"a:b"', "reason": '"it: was"', "route_id": '"r"', "quantity": "1", "price": "2"}
+    once = "{" + ",".join(f'"{key}":{value}' for key, value in fields.items())
+    assert read_settle("o1", f"{once}}}".encode()).who == "a:b"
+    with pytest.raises(Refusal) as refused:
+        read_settle("o1", f'{once},"{name}":{fields[name]}}}'.encode())
+    assert (refused.value.code, refused.value.extra["pointer"]) == ("malformed", f"/{name}")

@@ -19,15 +19,15 @@ from adapters.jetstream import ensure_stream, stream_state
 from apps.secrets.nats import ORDERS
 from apps.up import stack
 from apps.up.directory import MARK, claimed, wipe
-from apps.up.ports import SERVICE_PORTS, ServerPorts, check_free
-from apps.up.process import die_with
+from apps.up.ports import SERVICE_PORTS, ServerPorts
 from apps.up.servers import Servers
 from apps.up.services import Choices, services
 from apps.up.trouble import CannotStart, Exit
-from tests.stack import as_admin, as_writer_of
+from tests.children import started
+from tests.stack import as_admin, as_writer_of, free_offset
 
-PATIENCE_S = 20.0
-STOP_S = 10.0
+PATIENCE_S = 120.0
+ENDS_S = 120.0
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -37,29 +37,16 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def free_offset() -> int:
-    """One by which all fixed ports can be shifted now; workers and runs side by side begin elsewhere."""
-    first = 11_000 + os.getpid() * 37 % 30_000
-    for offset in range(first, first + 5_000, 113):
-        try:
-            check_free(ServerPorts().shifted(offset).named(questdb=True))
-        except CannotStart:
-            continue
-        return offset
-    raise AssertionError("no free ports")
-
-
 @contextmanager
 def command(data_dir: Path, offset: int, *more: str) -> Iterator[subprocess.Popen[str]]:
     """`python -m apps.up` with NATS and Valkey alone, which is what starts fastest."""
     words = ["--data-dir", str(data_dir), "--port-offset", str(offset), "--only-servers", "--fills", "sqlite", *more]
-    with subprocess.Popen(
+    with started(
         [sys.executable, "-m", "apps.up", *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=die_with(os.getpid()),
     ) as process:
         try:
             yield process
@@ -80,7 +67,7 @@ def ready_stack(data_dir: Path) -> stack.Stack:
 
 def stop(process: subprocess.Popen[str]) -> tuple[str, str]:
     process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=STOP_S)
+    said = process.communicate(timeout=ENDS_S)
     assert process.returncode == Exit.DONE
     return said
 
@@ -137,7 +124,7 @@ def test_a_second_stack_on_the_same_directory_is_told_who_has_it(tmp_path: Path)
     with command(tmp_path, free_offset()) as first:
         ready_stack(tmp_path)
         with command(tmp_path, free_offset()) as second:
-            _, err = second.communicate(timeout=STOP_S)
+            _, err = second.communicate(timeout=ENDS_S)
         assert second.returncode == Exit.REFUSED
         assert f"in use by another stack (pid {first.pid})" in err
         stop(first)
@@ -148,7 +135,7 @@ def test_a_port_in_use_is_named_with_its_owner_before_anything_is_removed(tmp_pa
     with claimed(data_dir):
         (data_dir / "journal").write_text("dear")
     with closing(socket.create_server(("127.0.0.1", 6379 + offset))), command(data_dir, offset, "--fresh", "--yes") as process:
-        _, err = process.communicate(timeout=STOP_S)
+        _, err = process.communicate(timeout=ENDS_S)
     assert process.returncode == Exit.REFUSED
     assert f"Port {6379 + offset}, which valkey needs, is in use by" in err
     assert f"(pid {os.getpid()})" in err
@@ -177,7 +164,7 @@ def test_fresh_forgets_what_was_there(tmp_path: Path) -> None:
 )
 def test_wrong_usage_is_exit_code_2(tmp_path: Path, words: tuple[str, ...], sentence: str) -> None:
     with command(tmp_path, 0, *words) as process:
-        _, err = process.communicate(timeout=STOP_S)
+        _, err = process.communicate(timeout=ENDS_S)
     assert process.returncode == Exit.USAGE
     assert sentence in err
     assert "Traceback" not in err
@@ -211,7 +198,7 @@ def test_wiping_removes_links_but_not_what_they_point_to(tmp_path: Path) -> None
 
 
 def test_a_stale_process_is_ended_but_not_a_stranger_with_its_number(tmp_path: Path) -> None:
-    ours, stranger = (subprocess.Popen(["sleep", "60"], process_group=0) for _ in range(2))
+    ours, stranger = (started(["sleep", "600"], process_group=0) for _ in range(2))
     states = [stack.ProcessState(name, "server", {}, "") for name in ("ours", "stranger")]
     for state, process in zip(states, (ours, stranger), strict=True):
         state.began(process.pid)
@@ -219,7 +206,7 @@ def test_a_stale_process_is_ended_but_not_a_stranger_with_its_number(tmp_path: P
     stack.write(tmp_path, stack.Stack(1, 0.0, str(tmp_path), 0, "sqlite", {}, states))
     try:
         assert stack.end_stale(tmp_path) == [f"ours (pid {ours.pid})"]
-        assert ours.wait(timeout=5) == -signal.SIGTERM
+        assert ours.wait(timeout=120) == -signal.SIGTERM
         assert stranger.poll() is None
     finally:
         for process in (ours, stranger):

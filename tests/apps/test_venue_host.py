@@ -6,6 +6,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from adapters.clock import SystemClock
@@ -14,14 +15,16 @@ from adapters.memory import MemoryJournal, MemoryLog
 from apps.commits import Pace
 from apps.gateway.host import GROUP_MAX, VenueHost, groups, route_of
 from apps.gateway.reports import VENUE_COMMITS, ReportLog
+from apps.gateway.requests import Intake
+from apps.gateway.session import Sessions
 from config.catalogue import VenueSettings
 from domain.commands import VenueReport, VenueRequest
 from domain.instruments import Instrument
 from domain.paper import PaperVenue
-from domain.paper_events import Reported
-from domain.ports import Head, Unavailable
+from domain.paper_events import Reported, stamp_of
+from domain.ports import Clock, Head, Unavailable
 from domain.quotes import Quote
-from domain.values import OrderType, Side
+from domain.values import OrderType, Side, TimeInForce
 
 X = Instrument(symbol="X", tick=Decimal(1), lot=Decimal(1), quantity_max=Decimal(10**6), notional_min=Decimal(0), currency="USD")
 VENUE = VenueSettings(
@@ -34,7 +37,8 @@ VENUE = VenueSettings(
     symbols=frozenset("X"),
     session="full",
 )
-WAIT_S = 5.0
+WAIT_S = 120.0
+HOUR_NS = 3600 * 1_000_000_000
 _REPORT = decoder(VenueReport)
 
 
@@ -59,10 +63,10 @@ def buy(name: str, price: int | None = None) -> VenueRequest:
 class Scene:
     """A host on a log that a test can break, and what it published."""
 
-    def __init__(self, log: MemoryLog | None = None) -> None:
+    def __init__(self, log: MemoryLog | None = None, clock: Clock | None = None) -> None:
         self.log = log or MemoryLog()
         self.published: list[str] = []
-        self.host = VenueHost(VENUE, {"X": X}, MemoryJournal(self.log), SystemClock(), self._send, Pace(wait_s=0))
+        self.host = VenueHost(VENUE, {"X": X}, MemoryJournal(self.log), clock or SystemClock(), self._send, Pace(wait_s=0))
 
     def _send(self, subject: str, payload: bytes) -> None:
         if subject.startswith("fills."):
@@ -188,3 +192,54 @@ def test_an_event_is_written_and_read_as_the_same() -> None:
     events = (*venue.take(quote(), 0), *venue.take(buy("A"), 1))
     assert VENUE_COMMITS.decode(VENUE_COMMITS.encode(0, 1, events)).events == events
     assert encode(events[0]).startswith(b'{"type":"RequestTaken"')
+
+
+class JumpingClock:
+    """A wall clock in a test's hand."""
+
+    def __init__(self) -> None:
+        self.ns = 1_700_000_000_000_000_000
+
+    def now_ns(self) -> int:
+        self.ns += 1_000
+        return self.ns
+
+
+async def test_stamps_never_go_back_when_the_wall_clock_does_but_what_is_due_goes_by_it() -> None:  # FAILURES 43
+    clock, log = JumpingClock(), MemoryLog()
+    for name in ("A", "B", "C"):
+        scene = Scene(log, clock)
+        task = asyncio.create_task(scene.host.run())
+        await scene.host.ready.wait()
+        until = clock.ns + HOUR_NS
+        await scene.host.put(msgspec.structs.replace(buy(name, 50), time_in_force=TimeInForce.GTD, expire_at=until))
+        assert name in await scene.known()
+        clock.ns -= HOUR_NS
+        await scene.host.put(buy(f"{name}2", 50))
+        assert f"{name}2" in await scene.known()
+        assert len(scene.host.venue.open) == 2 * "ABC".index(name) + 2, "nothing is due by the wall clock"
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    stamps = [stamp for _, payload in log.commits for e in VENUE_COMMITS.decode(payload).events if (stamp := stamp_of(e))]
+    assert stamps == sorted(stamps)
+    assert len(set(stamps)) < len(stamps) / 2, "they stood still"
+
+
+async def test_a_venue_that_reads_its_journal_does_not_say_how_many_reports_it_has() -> None:
+    """Else it would say none, and oms took its state for lost."""
+    scene, said = Scene(), list[bytes]()
+    sessions = Sessions({"V": scene.host}, Intake({}), None)  # type: ignore[arg-type]
+
+    class Question:
+        subject = "venue.V.session.0"
+
+        def __init__(self, data: bytes) -> None:
+            self.data = data
+
+        async def respond(self, data: bytes) -> None:
+            said.append(data)
+
+    for data in (b'{"kind":"resend","from":1}', b'{"kind":"reports","from":1}', b'{"kind":"hello"}'):
+        await sessions._on_message(Question(data))  # type: ignore[arg-type]
+    assert said == [b'{"error":"unavailable"}', b'{"error":"unavailable"}', b'{"last":0,"ready":false,"epoch":0}']

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from adapters.clock import SystemClock
 from adapters.codec import encode
@@ -38,13 +39,18 @@ class Client:
     def __init__(self) -> None:
         self.questions: list[Any] = []
         self.callback: Any = None
+        self.last = 9
+        self.overtaking: tuple[VenueReport, ...] = ()
+        """Reports that come between a question and the moment its answer is looked at."""
 
     async def subscribe(self, subject: str, cb: Any) -> None:
         self.callback = cb
 
     async def request(self, subject: str, payload: bytes, timeout: float) -> Asked:
         self.questions.append((subject, msgspec.json.decode(payload)))
-        return Asked(encode({"last": 9}))
+        for report in self.overtaking:
+            await self.callback(Message(encode(report)))
+        return Asked(encode({"last": self.last}))
 
 
 class Desk:
@@ -53,7 +59,7 @@ class Desk:
     def __init__(self) -> None:
         self.log, self.client, self.said = MemoryLog(), Client(), list[e.OrderEvent]()
         self.host = Host(MemoryJournal(self.log), SystemClock(), pace=Pace(wait_s=0))
-        self.sessions = VenueSessions(self.client, self.host, [VENUE], 0)  # type: ignore[arg-type]
+        self.sessions = VenueSessions(self.client, self.host, [VENUE], 0, failed=pytest.fail)  # type: ignore[arg-type]
         self.host.on_landed = lambda landed: self.said.extend(landed.events)
         self.host.on_ready = lambda ready: self.sessions.restart() if ready else None
 
@@ -133,3 +139,20 @@ async def test_a_report_that_cannot_be_read_leaves_its_order_in_doubt_and_what_f
     assert desk.kinds() == ["RouteAcknowledged", "ReportQuarantined", "OrderInDoubt"]
     await desk.hears(msgspec.structs.replace(FILL, report_seq=3))
     assert desk.said[-1].status is State.PARTIALLY_FILLED
+
+
+async def test_reports_that_overtake_an_answer_are_no_sign_of_a_lost_state(desk: Desk) -> None:
+    desk.client.last, desk.client.overtaking = 1, (ACK, FILL)
+    with capture_logs() as said:
+        await desk.sessions._ask(VENUE)
+    assert desk.sessions.stats()["applied"] == 2
+    assert [line for line in said if line["log_level"] == "error"] == []
+
+
+async def test_a_venue_that_has_fewer_reports_than_were_applied_has_lost_its_state(desk: Desk) -> None:
+    await desk.hears(ACK, FILL)
+    desk.client.last = 1
+    with capture_logs() as said:
+        await desk.sessions._ask(VENUE)
+    (line,) = [line for line in said if line["log_level"] == "error"]
+    assert (line["venue"], line["last"], line["applied"]) == (VENUE, 1, 2)

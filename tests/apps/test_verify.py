@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from adapters.codec import ORDER_COMMITS, encode
+from adapters.controls import CONTROL_COMMITS
 from adapters.memory import MemoryJournal
 from adapters.scratch import ScratchLines
 from adapters.sqlite import SqliteFills
@@ -17,6 +18,8 @@ from apps.verify.report import Check
 from apps.verify.run import Sides, verify
 from domain import events as e
 from domain.audit import Audit, Commit
+from domain.controls import KillThrown
+from domain.events import JournalAccepted
 from domain.ports import Corrupt, Head, Missing
 from domain.statehash import orders_state, state_hash
 from domain.values import use_exact_arithmetic
@@ -34,7 +37,7 @@ async def test_a_clean_system_verifies(world: World) -> None:
     assert (report.ok, report.complete, report.first_difference) == (True, True, None), report
     assert tuple(outcomes(report)) == NAMES
     assert told == list(report.checks)
-    journal, orders, store, positions, fills, oms = (check.counts for check in report.checks)
+    journal, orders, store, positions, fills, oms, _ = (check.counts for check in report.checks)
     end = len(world.log.commits)
     assert (journal["commits"], journal["sequence"], journal["high_water_mark"]) == (end, end, end - 1)
     assert (orders["orders"], orders["trades"]) == (4, 3)
@@ -65,7 +68,7 @@ async def test_a_flipped_byte_is_found_with_its_sequence(world: World) -> None: 
     world.log.commits[4] = (head, payload.replace(b"PAPER_A", b"PAPER_B"))
     report = await world.verified()
     assert "sequence 5: the chain value of commit 5 does not verify" in found_in(report, "journal")
-    assert outcomes(report) == {"journal": "different"} | dict.fromkeys(NAMES[1:], "not_looked_at")
+    assert outcomes(report) == {"journal": "different"} | dict.fromkeys(NAMES[1:-1], "not_looked_at") | {"controls": "ok"}
 
 
 async def test_a_missing_commit_is_found_with_its_sequence(world: World) -> None:
@@ -267,3 +270,47 @@ def test_lines_that_were_put_away_are_the_same_lines(commits: Commits) -> None:
     assert [order_id for order_id, _ in scratch.items_in_order()] == sorted(near.lines)
     assert (len(scratch), set(scratch), "nobody" in scratch) == (len(near.lines), set(near.lines), False)
     scratch.close()
+
+
+# The controls
+
+
+async def kills(world: World, count: int) -> None:
+    journal, head = MemoryJournal(world.controls), Head()
+    for n in range(1, count + 1):
+        event = KillThrown(version=n + 1, at=1, who="ann", reason="why", scope=f"account:a{n}")
+        head = await journal.append(CONTROL_COMMITS.encode(0, n, (event,)), head)
+    world.control_marks = {"risk": head, "oms": head}
+
+
+async def test_controls_that_are_whole_verify_with_their_counts(world: World) -> None:
+    await kills(world, 3)
+    (check,) = (check for check in (await world.verified()).checks if check.name == "controls")
+    assert check.counts == {"commits": 3, "sequence": 3, "killed": 3, "high_water_mark": 3}
+
+
+async def test_controls_that_are_not_what_was_read_are_found(world: World) -> None:
+    await kills(world, 3)
+    head, payload = world.controls.commits[1]
+    world.controls.commits[1] = (head, payload.replace(b"a2", b"a9"))
+    assert "sequence 2: the chain value of commit 2 does not verify" in found_in(await world.verified(), "controls")
+    world.controls.commits[1] = (head, payload)
+    world.controls.put_foreign(b"an answer")
+    assert found_in(await world.verified(), "controls") == "sequence 4 is no commit, and no operator skipped it"
+    del world.controls.commits[2:]
+    assert found_in(await world.verified(), "controls") == "oms had sequence 3, and the journal ends before it"
+    del world.control_marks["oms"]
+    assert found_in(await world.verified(), "controls") == "risk had sequence 3, and the journal ends before it"
+
+
+async def test_a_foreign_message_in_the_journal_is_a_difference_until_it_is_skipped(world: World) -> None:
+    head = await world.journal.head()
+    world.log.put_foreign(b"an answer")
+    where = head.seq + 1
+    assert f"foreign at {where}: it is no commit" in found_in(await world.verified(), "journal")
+    skipped = tuple(await world.journal.foreign(head))
+    event = JournalAccepted(at=1, who="ann", reason="a guest", goes_on_from=head.seq, acknowledged_to=head.seq, skipped=skipped)
+    await world.journal.append(ORDER_COMMITS.encode(0, head.n + 1, (event,)), Head(where, head.n, head.chain))
+    report = await world.verified()
+    assert report.checks[0].outcome == "ok", report
+    assert report.checks[0].counts["skipped"] == f"1 (sequence {where})"

@@ -8,16 +8,30 @@ import pytest
 
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS, CommitCodec
+from adapters.controls import CONTROL_COMMITS
 from adapters.memory import MemoryJournal, MemoryLog, MemoryWatermark
 from apps.chassis import cancelled
 from apps.commits import Pace
+from apps.controls import loss_accepted
 from apps.follower import MISSED_MAX, Applied, Follower
 from apps.gateway.host import VenueHost
 from apps.gateway.reports import VENUE_COMMITS
 from apps.host import Host
-from apps.watermark import RAISE_EVERY_S, Mark, may_begin, verify_chain, verify_watermark
+from apps.watermark import (
+    LOOK_EVERY_S,
+    RAISE_EVERY_S,
+    Mark,
+    controls_accepted,
+    listed,
+    may_begin,
+    skipped_in,
+    verify_chain,
+    verify_followed,
+    verify_watermark,
+)
 from config.catalogue import VenueSettings
-from domain.events import JournalAccepted
+from domain.controls import ALL, Controls, ControlsAccepted, KillThrown
+from domain.events import Foreign, JournalAccepted
 from domain.ports import Acceptance, Corrupt, Head, Unavailable
 
 TEXTS: CommitCodec[str] = CommitCodec(str)
@@ -87,7 +101,7 @@ async def test_what_was_noted_counts_before_it_is_on_the_disk(scene: Scene) -> N
 async def test_a_host_whose_journal_went_back_under_it_ends(scene: Scene) -> None:
     host = Host(scene.journal, SystemClock(), mark=scene.mark, pace=Pace())
     running = asyncio.create_task(host.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
         while not host.ready:
             await asyncio.sleep(0.001)
         del scene.log.commits[6:]
@@ -180,7 +194,7 @@ async def test_a_venue_refuses_and_accepts_like_the_orders(scene: Scene) -> None
     scene.accept(scene.heads()[-1], Head(10, 10, "x"))
     again = venue()
     running = asyncio.create_task(again.run())
-    await asyncio.wait_for(again.ready.wait(), 5)
+    await asyncio.wait_for(again.ready.wait(), 120)
     assert len(scene.heads()) == 8
     await cancelled(running)
 
@@ -206,3 +220,122 @@ async def test_a_reader_whose_journal_went_back_under_it_stops(scene: Scene) -> 
     with pytest.raises(Corrupt, match=r"sequence 9 was applied and is not in the journal, which ends at 5"):
         await follower.run()
     assert (applied, looks) == ([], MISSED_MAX)
+
+
+async def test_a_foreign_message_at_the_end_is_refused_until_an_operator_skips_it(scene: Scene) -> None:
+    head = await scene.journal.head()
+    scene.log.put_foreign(b"an answer")
+    scene.log.put_foreign(b"another")
+    with pytest.raises(Corrupt, match=r"sequence 11-12 is no commit.*trade journal skip 11-12 --reason"):
+        await verify_watermark(scene.journal, scene.mark)
+    assert len(scene.log.commits) == 12, "nothing was written"
+    skipped = tuple(await scene.journal.foreign(head))
+    accepted = Acceptance(head=head, mark=head, at=1, who="ann", reason="a guest", lost=False, skipped=skipped)
+    scene.kept.accept(accepted)
+    scene.log.put_foreign(b"since then")
+    with pytest.raises(Corrupt, match=r"sequence 11-13 is no commit"):
+        await verify_watermark(scene.journal, scene.mark)
+    del scene.log.commits[12:]
+    await verify_watermark(scene.journal, scene.mark)
+    last = await scene.journal.head()
+    assert (last.seq, last.n, scene.kept.mark, scene.kept.accepted) == (13, 11, last, None)
+    found = await scene.journal.read(13)
+    assert found is not None
+    assert list(skipped_in(found.payload)) == list(skipped)
+    await verify_watermark(scene.journal, scene.mark)
+    await verify_chain(scene.journal, Head(), last)
+
+
+async def test_a_crash_between_the_skip_and_its_mark_is_made_good(scene: Scene) -> None:
+    head = await scene.journal.head()
+    scene.log.put_foreign(b"an answer")
+    skipped = tuple(await scene.journal.foreign(head))
+    scene.kept.accept(Acceptance(head=head, mark=head, at=1, who="ann", reason="a guest", lost=False, skipped=skipped))
+    scene.kept.down = True
+    with pytest.raises(Unavailable):
+        await verify_watermark(scene.journal, scene.mark)
+    scene.kept.down = False
+    await verify_watermark(scene.journal, scene.mark)
+    assert (len(scene.log.commits), scene.kept.accepted) == (12, None)
+
+
+async def test_a_host_ends_when_something_else_writes_though_nothing_is_submitted(scene: Scene) -> None:
+    host = Host(scene.journal, SystemClock(), mark=scene.mark, pace=Pace())
+    running = asyncio.create_task(host.run())
+    async with asyncio.timeout(5 + LOOK_EVERY_S):
+        while not host.ready:
+            await asyncio.sleep(0.001)
+        scene.log.put_foreign(b"an answer")
+        with pytest.raises(Corrupt, match=r"sequence 11 is no commit"):
+            await running
+
+
+def test_runs_of_sequences_are_said_in_short() -> None:
+    assert listed([Foreign(seq, "") for seq in (3, 5, 6, 7, 9)]) == "3, 5-7, 9"
+    assert listed([]) == ""
+
+
+# The controls
+
+
+def control(version: int, scope: str = "account:a") -> KillThrown:
+    return KillThrown(version=version, at=1, who="ann", reason="why", scope=scope)
+
+
+async def controls(kills: int) -> MemoryJournal:
+    journal = MemoryJournal()
+    head = Head()
+    for n in range(1, kills + 1):
+        head = await journal.append(CONTROL_COMMITS.encode(0, n, (control(n + 1),)), head)
+    return journal
+
+
+def mark_of_controls(kept: MemoryWatermark) -> Mark:
+    return Mark(kept, "risk.control.all", CONTROL_COMMITS, event=controls_accepted)
+
+
+async def test_a_lost_end_of_the_controls_is_accepted_with_everything_killed() -> None:
+    journal, kept = await controls(5), MemoryWatermark()
+    kept.raise_to(await journal.head())
+    follows = MemoryWatermark()
+    follows.raise_to(await journal.head())
+    del journal.log.commits[3:]
+    for known in (kept, follows):
+        with pytest.raises(Corrupt, match=r"risk.control.all ends at sequence 3, but sequence 5 had been acknowledged"):
+            await verify_watermark(journal, mark_of_controls(known))
+    with pytest.raises(Corrupt):
+        await verify_followed(journal, mark_of_controls(follows), loss_accepted)
+    kept.accept(Acceptance(head=await journal.head(), mark=Head(5, 5, "x"), at=1, who="ann", reason="the disk was lost"))
+    await verify_watermark(journal, mark_of_controls(kept))
+    made, event = Controls(), None
+    for _, payload in journal.log.commits:
+        (event,) = CONTROL_COMMITS.decode(payload).events
+        made.apply(event)
+    assert isinstance(event, ControlsAccepted)
+    assert (made.version, event.version, set(made.kills)) == (5, 5, {ALL, "account:a"}), "versions have no hole"
+    assert made.killed("another", "BTCUSDT")
+    await verify_followed(journal, mark_of_controls(follows), loss_accepted)
+    follows.settle(Head(9, 9, "x"))
+    with pytest.raises(Corrupt, match="sequence 9"):
+        await verify_followed(journal, mark_of_controls(follows), loss_accepted)
+
+
+async def test_skipping_among_the_controls_kills_nothing() -> None:
+    journal, kept = await controls(2), MemoryWatermark()
+    head = await journal.head()
+    journal.log.put_foreign(b"an answer")
+    skipped = tuple(await journal.foreign(head))
+    kept.accept(Acceptance(head=head, mark=head, at=1, who="ann", reason="a guest", lost=False, skipped=skipped))
+    await verify_watermark(journal, mark_of_controls(kept))
+    (event,) = CONTROL_COMMITS.decode(journal.log.commits[-1][1]).events
+    made = Controls()
+    made.apply(event)
+    assert isinstance(event, ControlsAccepted)
+    assert (made.kills, event.skipped, event.version) == ({}, skipped, 4)
+
+
+async def test_a_follower_without_a_mark_or_with_what_it_had_goes_on() -> None:
+    journal, kept = await controls(3), MemoryWatermark()
+    await verify_followed(journal, mark_of_controls(kept), loss_accepted)
+    kept.raise_to(await journal.head())
+    await verify_followed(journal, mark_of_controls(kept), loss_accepted)

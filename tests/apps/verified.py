@@ -22,18 +22,19 @@ from apps.oms.reads import Reads
 from apps.oms.replaces import Replaces
 from apps.oms.routes import router
 from apps.verify import fills as fills_check
+from apps.verify.controls import ControlsSide
 from apps.verify.live import OmsDoor, View
 from apps.verify.report import Check, Report
 from apps.verify.run import Sides, verify
 from domain.commands import CancelOrder, OrderCommand, ReportKind, VenueReport
-from domain.ports import EventRow, Head
+from domain.ports import EventRow, Head, Journal
 from domain.position import Book
 from domain.quotes import Market
 from tests.apps.test_bookkeeper import Desk, fill, route, submit, terms
 
 ORDERS_FILE: Final = "orders.db"
 FILLS_FILE: Final = "fills.db"
-NAMES: Final = ("journal", "orders", "order store", "positions", "fills", "oms")
+NAMES: Final = ("journal", "orders", "order store", "positions", "fills", "oms", "controls")
 
 
 def bust(name: str, number: int, trade: int) -> VenueReport:
@@ -49,6 +50,8 @@ class World:
         self.positions = MemoryPositions()
         self.fills = SqliteFills(directory / FILLS_FILE)
         self.mark: Head | None = None
+        self.controls = MemoryLog()
+        self.control_marks: dict[str, Head] = {}
 
     @property
     def events(self) -> list[EventRow]:
@@ -88,8 +91,12 @@ class World:
                 positions=self.positions,
                 fills=self.fills,
                 live=live or OmsDoor(http),
+                controls=ControlsSide(self._controls, {service: lambda mark=mark: mark for service, mark in self.control_marks.items()}),
             )
             return await verify(self.journal, sides, tell=(told if told is not None else []).append)
+
+    async def _controls(self) -> Journal:
+        return MemoryJournal(self.controls)
 
     def accounts(self) -> Accounts:
         return Accounts(self.positions, self.fills, Market(), SystemClock(), 10.0)

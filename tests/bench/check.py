@@ -46,7 +46,7 @@ class CheckConnection(Connection):
     async def post(self, body: bytes) -> tuple[int, bytes]:
         assert self._transport
         self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(b"POST /check HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        self._transport.write(b"POST /check HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
         return await self._answer
 
 
@@ -109,7 +109,7 @@ class Steady:
                     meant_at = started + number / rate
                     time.sleep(max(0.0, meant_at - time.perf_counter()))
                     text = body(number)
-                    connection.sendall(b"POST /check HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text))
+                    connection.sendall(b"POST /check HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text))
                     answer = connection.recv(4096)
                     while not answer.endswith(b"}"):  # head and body may come apart
                         answer += connection.recv(4096)

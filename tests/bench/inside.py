@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import gc
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -117,6 +118,18 @@ def report(kind: ReportKind, order: dict[str, Any], seq: int, **more: Any) -> Sa
     return Said(encode(said))
 
 
+def allowing(host: Host) -> Intake:
+    """An intake that no control forbids anything."""
+    return Intake(
+        host,
+        Approves(),  # type: ignore[arg-type]
+        forbids=lambda terms: None,
+        informed=lambda: True,
+        open_orders_max=10_000,
+        in_flight_max=1000,
+    )
+
+
 async def lives(count: int, directory: Path) -> tuple[Spent, dict[str, float]]:
     """`count` orders, 64 at once, each from its request to its fill."""
     registry, client = CollectorRegistry(), Nobody()
@@ -124,10 +137,10 @@ async def lives(count: int, directory: Path) -> tuple[Spent, dict[str, float]]:
     host = Host(MemoryJournal(), clock, store=SqliteOrderStore(directory / "orders.db"), pace=Pace(wait_s=0))
     host.on_landed, host.on_append = Notices(client, metrics), metrics.appended  # type: ignore[arg-type]
     running = asyncio.create_task(host.run())
-    intake = Intake(host, Approves(), open_orders_max=10_000, in_flight_max=1000)  # type: ignore[arg-type]
+    intake = allowing(host)
     door = Door(TermsReader(load_instruments().instruments, "default", frozenset(OrderType)), intake, clock, metrics)
-    sessions = VenueSessions(None, host, [VENUE], 0)  # type: ignore[arg-type]
-    desk = CommandDesk(host, client)  # type: ignore[arg-type]
+    sessions = VenueSessions(None, host, [VENUE], 0, failed=sys.exit)  # type: ignore[arg-type]
+    desk = CommandDesk(host, client, failed=sys.exit)  # type: ignore[arg-type]
     while not host.ready:
         await asyncio.sleep(0.01)
     gc.collect()

@@ -37,7 +37,7 @@ class Oms:
 
     def __init__(self, nats: LiveServer, home: Path) -> None:
         self._service = LiveService("oms", nats, home, changes=PATIENT)
-        self._service.program = replace(self._service.program, ready_timeout_s=READY_WITHIN_S)
+        self._service.program = replace(self._service.program, silence_max_s=READY_WITHIN_S)
         self.store = SqliteOrderStore(home / ORDERS_FILE)
 
     def start(self) -> tuple[float, int]:

@@ -27,10 +27,10 @@ def router(policy: str, count: int) -> Router:
         venues[name] = Venue(name, Decimal(1), Decimal(10) - away, frozenset({SYMBOL}), orders_per_sec=1_000_000, burst=1_000_000)
         bid, ask = Decimal("44999.99") - away, Decimal("45000.01") + away
         quote = Quote(symbol=SYMBOL, venue=name, bid=bid, bid_size=Decimal("0.5"), ask=ask, ask_size=Decimal("0.6"), at=0)
-        market.update(quote, clock.now_ns())
-        executions.health_of(name).rejected(0)
+        market.update(quote, clock.monotonic_ns())
+        executions.health_of(name).rejected()
     rules = RoutingRules(policy, 10**12, pin="V0")
-    return Router(venues, load_instruments().instruments, market, clock, rules, executions)
+    return Router(venues, load_instruments().instruments, market, clock, rules, executions, killed=lambda name: False)
 
 
 def cost_us(policy: str, count: int) -> float:

@@ -40,7 +40,7 @@ class Shelf:
     async def settled(self, seq: int) -> None:
         """Until everything written so far can be read: a trade at `seq` shows it in either table, for each is applied in order."""
         await self.fills.write(rows(seq, filled(f"MARK{seq}", account="MARKER", order_id="MARKER", at=AT + 1000 * SECOND)))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while not (await self._marked(seq) and any(event["seq"] == seq for event in await self.events())):
                 await asyncio.sleep(0.02)
 
@@ -75,7 +75,7 @@ async def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         connection = await asyncpg.connect(server.pg_url)
         for table in ("fills", "order_events"):
             await connection.execute(f"DROP TABLE IF EXISTS {table}")
-        quest = QuestDbFills(server.url, server.pg_url)
+        quest = QuestDbFills(server.pg_url)
         await quest.prepare()
 
         async def asked() -> list[dict[str, Any]]:
@@ -285,8 +285,23 @@ async def test_an_sqlite_file_that_was_taken_away_is_told_and_made_anew(tmp_path
     await reader.close()
 
 
-async def test_a_dropped_table_is_told_before_the_client_makes_one_without_keys(questdb_server: LiveServer) -> None:
-    store = QuestDbFills(questdb_server.url, questdb_server.pg_url)
+async def test_questdb_refuses_a_number_with_too_many_places_and_does_not_round_it(questdb_server: LiveServer) -> None:
+    store = QuestDbFills(questdb_server.pg_url)
+    await store.prepare()
+    before = await store.count(1_000_000)
+    for spoiled in (filled("E1", "0.0000000000001"), filled("E1", fee="1E-37"), filled("E1", "1E+30")):
+        with pytest.raises(Unavailable):
+            await store.write(rows(1, filled("E0"), spoiled))
+    await store.write(rows(2, filled("E2")))
+    async with asyncio.timeout(20):
+        while await store.count(1_000_000) == before:
+            await asyncio.sleep(0.02)
+    assert await store.count(1_000_000) == before + 1, "nothing of a refused write was stored"
+    await store.close()
+
+
+async def test_a_dropped_table_is_told_and_never_made_without_keys(questdb_server: LiveServer) -> None:
+    store = QuestDbFills(questdb_server.pg_url)
     await store.prepare()
     connection = await asyncpg.connect(questdb_server.pg_url)
     await connection.execute("DROP TABLE fills")
@@ -302,7 +317,7 @@ async def test_a_dropped_table_is_told_before_the_client_makes_one_without_keys(
 
 
 async def test_questdb_that_dies_is_unavailable_and_takes_rows_when_it_is_back(fresh_questdb: LiveServer) -> None:
-    store = QuestDbFills(fresh_questdb.url, fresh_questdb.pg_url)
+    store = QuestDbFills(fresh_questdb.pg_url)
     await store.prepare()
     fresh_questdb.kill()
     for call in (store.write(rows(1, filled("E1"))), store.checkpoint(), store.ping(), store.prepare()):
@@ -311,7 +326,7 @@ async def test_questdb_that_dies_is_unavailable_and_takes_rows_when_it_is_back(f
     fresh_questdb.start()
     await store.prepare()
     await store.write(rows(1, filled("E1")))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while not await store.fills("alice", symbol=None, since_ns=0, limit=1):
             await asyncio.sleep(0.02)
     await store.close()

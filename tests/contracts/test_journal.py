@@ -1,30 +1,42 @@
 """What every journal promises: fenced, chained, contiguous, durable when it answers. Run by memory and by a real nats-server."""
 
 import asyncio
+import hashlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import NamedTuple
 
 import pytest
 
 from adapters import bus
 from adapters.jetstream import JetStreamJournal, ensure_stream
 from adapters.memory import MemoryJournal, MemoryLog
-from domain.ports import Fenced, Head, Journal, Unavailable
+from domain.events import Foreign
+from domain.ports import Corrupt, Fenced, Head, Journal, Unavailable
 from tests.live import LiveServer
 
 MakeJournal = Callable[[], Awaitable[Journal]]
 
 
+class Place(NamedTuple):
+    """Where one journal is: makes writers that contend for it, and puts a message there that no writer made."""
+
+    writer: MakeJournal
+    put_foreign: Callable[[bytes], Awaitable[None]]
+
+
 @pytest.fixture(params=["memory", "jetstream"])
-async def writer(request: pytest.FixtureRequest) -> AsyncIterator[MakeJournal]:
-    """Makes writers that contend for one shard."""
+async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
     if request.param == "memory":
         shared = MemoryLog()
 
         async def in_memory() -> Journal:
             return MemoryJournal(shared)
 
-        yield in_memory
+        async def into_memory(payload: bytes) -> None:
+            shared.put_foreign(payload)
+
+        yield Place(in_memory, into_memory)
         return
     server: LiveServer = request.getfixturevalue("nats_server")
     client = await bus.connect(server.url, "contract", closed=lambda: None)
@@ -34,8 +46,16 @@ async def writer(request: pytest.FixtureRequest) -> AsyncIterator[MakeJournal]:
     async def on_the_server() -> Journal:
         return await JetStreamJournal.open(client, stream=name, subject=f"{name}.0")
 
-    yield on_the_server
+    async def onto_the_server(payload: bytes) -> None:
+        await client.request(f"{name}.0", payload, timeout=5)
+
+    yield Place(on_the_server, onto_the_server)
     await client.close()
+
+
+@pytest.fixture
+async def writer(place: Place) -> MakeJournal:
+    return place.writer
 
 
 async def read_all(journal: Journal, until: int, after: Head | None = None) -> list[bytes]:
@@ -76,7 +96,7 @@ async def test_a_reader_sees_what_is_appended_while_it_reads(writer: MakeJournal
     for n in range(3):
         await asyncio.sleep(0.01)
         head = await journal.append(b"%d" % n, head)
-    assert await asyncio.wait_for(reading, 5) == [b"0", b"1", b"2"]
+    assert await asyncio.wait_for(reading, 120) == [b"0", b"1", b"2"]
 
 
 async def test_the_second_writer_is_fenced_and_stores_nothing(writer: MakeJournal) -> None:
@@ -105,6 +125,63 @@ async def test_many_writers_contend_and_each_place_has_one_winner(writer: MakeJo
     await asyncio.gather(*(contend(name, journal) for name, journal in enumerate(writers)))
     assert sorted(await read_all(writers[0], until=len(won))) == sorted(won)
     assert (await writers[0].head()).seq == len(won)
+
+
+def foreign(seq: int, payload: bytes) -> Foreign:
+    return Foreign(seq, hashlib.sha256(payload).hexdigest())
+
+
+async def test_a_foreign_message_at_the_end_is_no_commit_and_fences_the_writer(place: Place) -> None:
+    journal = await place.writer()
+    head = await journal.append(b"one", Head())
+    head = await journal.append(b"two", head)
+    assert await journal.foreign(head) == []
+    await place.put_foreign(b"an answer of nats-server")
+    await place.put_foreign(b"")
+    assert await journal.head() == head, "the last commit"
+    assert await journal.foreign(head) == [foreign(3, b"an answer of nats-server"), foreign(4, b"")]
+    assert await journal.read(3) is None
+    assert await read_all(journal, until=head.seq) == [b"one", b"two"]
+    with pytest.raises(Fenced):
+        await journal.append(b"three", head)
+    assert await (await place.writer()).head() == head, "also when nobody has looked before"
+
+
+async def test_the_chain_leads_across_a_foreign_message(place: Place) -> None:
+    journal = await place.writer()
+    one = await journal.append(b"one", Head())
+    await place.put_foreign(b"x")
+    two = await journal.append(b"two", Head(2, one.n, one.chain))
+    await place.put_foreign(b"y")
+    await place.put_foreign(b"z")
+    three = await journal.append(b"three", Head(5, two.n, two.chain))
+    assert [(head.seq, head.n) for head in (one, two, three)] == [(1, 1), (3, 2), (6, 3)]
+    assert await journal.head() == three
+    for reader, after in ((await place.writer(), Head()), (await place.writer(), one), (await place.writer(), two)):
+        assert await read_all(reader, until=6, after=after) == [b"one", b"two", b"three"][after.n :]
+        passed = [foreign(2, b"x"), foreign(4, b"y"), foreign(5, b"z")]
+        assert reader.passed == passed[{0: 0, 1: 0, 2: 1}[after.n] :]
+    assert await journal.foreign(one) == [foreign(2, b"x")], "up to the next commit"
+    assert await read_all(journal, until=4) == [b"one", b"two"], "a reading may end at a foreign message"
+    assert (await journal.append(b"four", three)).n == 4
+
+
+async def test_a_foreign_message_in_the_place_of_a_commit_is_a_hole(place: Place) -> None:
+    journal = await place.writer()
+    one = await journal.append(b"one", Head())
+    await place.put_foreign(b"in the place of two")
+    await journal.append(b"three", Head(2, 2, one.chain))
+    with pytest.raises(Corrupt, match=r"^sequence 2: no commit, and the chain does not lead across it"):
+        await read_all(journal, until=3)
+
+
+async def test_a_foreign_message_before_the_first_commit(place: Place) -> None:
+    journal = await place.writer()
+    await place.put_foreign(b"x")
+    assert await journal.head() == Head()
+    assert await journal.foreign(Head()) == [foreign(1, b"x")]
+    assert await journal.append(b"one", Head(1)) == await journal.head()
+    assert await read_all(journal, until=2) == [b"one"]
 
 
 async def test_an_append_without_a_server_is_unavailable_and_leaves_no_ghost(fresh_nats: LiveServer) -> None:
@@ -144,7 +221,7 @@ async def test_a_reader_comes_back_after_the_server_did(fresh_nats: LiveServer) 
     await asyncio.sleep(0.3)
     fresh_nats.restart()
     with pytest.raises(Unavailable):
-        await asyncio.wait_for(reading, 12)
+        await asyncio.wait_for(reading, 120)
     assert seen == [b"one"]
     await journal.append(b"two", head)
     assert await read_all(journal, until=2) == [b"one", b"two"]

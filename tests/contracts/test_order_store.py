@@ -138,7 +138,18 @@ def test_cleared_is_empty(opened: MakeStore) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("harm", ["UPDATE orders SET checksum = checksum + 1", "UPDATE orders SET body = zeroblob(40)"])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "UPDATE orders SET checksum = checksum + 1",
+        "UPDATE orders SET body = zeroblob(40)",
+        "UPDATE orders SET status = 'cancelled'",
+        "UPDATE orders SET closed = 1",
+        "UPDATE orders SET status = 'cancelled', closed = 1",
+        "UPDATE orders SET account = 'bob'",
+        "UPDATE orders SET created_at = 2",
+    ],
+)
 def test_a_damaged_row_is_never_an_order(tmp_path: Path, harm: str) -> None:
     # FAILURES 51
     store = SqliteOrderStore(tmp_path / "orders.db")
@@ -148,8 +159,24 @@ def test_a_damaged_row_is_never_an_order(tmp_path: Path, harm: str) -> None:
     other.close()
     with pytest.raises(Unavailable):
         store.find(order_id_of("alice", "a"))
+    with pytest.raises(Unavailable):
+        store.page({}, None, 10)
     assert store.load() is None
     store.close()
+
+
+@pytest.mark.parametrize("harm", ["status = 'rejected'", "closed = 0", "status = 'routed', closed = 0"])
+def test_a_closed_order_that_was_changed_is_found_at_the_start_although_nobody_reads_it(tmp_path: Path, harm: str) -> None:
+    store = SqliteOrderStore(tmp_path / "orders.db")
+    save(store, an_order("a"), an_order("b"))
+    assert store.load() is not None
+    store.close()
+    with sqlite3.connect(tmp_path / "orders.db") as other:
+        other.execute(f"UPDATE orders SET {harm} WHERE client_order_id = 'a'")
+    other.close()
+    again = SqliteOrderStore(tmp_path / "orders.db")
+    assert again.load() is None
+    again.close()
 
 
 def test_a_file_that_is_no_database_is_made_again(tmp_path: Path) -> None:

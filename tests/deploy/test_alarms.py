@@ -87,6 +87,7 @@ TROUBLE: Final[dict[str, dict[str, str]]] = {
     "JournalRecovering": counted("oms_recoveries_total", 1),
     "JournalFilling": jumps('journal_stream_bytes{stream="OMS_JOURNAL"}', 70, 81)
     | jumps('journal_stream_bytes_max{stream="OMS_JOURNAL"}', 100, 100),
+    "JournalForeign": {'journal_foreign_messages{journal="oms.journal.0"}': f"_x{QUIET} 1+0x{QUIET}"},
     "ReaderBehind": {"oms_journal_sequence": f"1+0x{QUIET} 600+100x{QUIET}", 'journal_read_sequence{job="exeq"}': f"1+0x{2 * QUIET}"},
     "ProjectionBehind": jumps('projection_lag_commits{projection="fills"}', 10, 6000),
     "QueueStuck": jumps("exeq_queue_oldest_seconds", 0, 31),
@@ -99,7 +100,11 @@ TROUBLE: Final[dict[str, dict[str, str]]] = {
     "SentTwice": jumps("gateway_sends_per_route_max", 1, 2),
     "ReservationsLeaking": counted("risk_leaked_reservations_total", 6),
     "KillSwitchThrown": jumps("exeq_kills", 0, 1),
+    "KillSwitchUnreadable": jumps("exeq_kills_unreadable", 0, 1),
+    "QuotesRefused": counted("quotes_refused_total", 60, labels='job="exeq",reason="price"'),
+    "HousekeepingFails": counted("snapshots_failed_total", 1, labels='job="exeq"'),
     "LoopLate": slow("event_loop_lag_seconds", "0.1", labels='job="risk"'),
+    "LogLinesDropped": counted("log_lines_dropped_total", 3, labels='to="file"'),
     "MemoryGrowing": jumps('process_resident_memory_bytes{job="oms"}', 5e8, 1.7e9),
 }
 

@@ -147,9 +147,7 @@ def meant(conf: str) -> set[str]:
     """The settings of a server's configuration, without comments and places."""
     lines = {line.strip() for line in conf.splitlines()}
     return {
-        line
-        for line in lines
-        if line and not line.startswith(("#", "include", "mappings", "aclfile", "listen", "http:", "store_dir", "dir ", "bind "))
+        line for line in lines if line and not line.startswith(("#", "include", "mappings", "aclfile", "listen", "http:", "store_dir", "dir ", "bind "))
     }
 
 
@@ -161,6 +159,7 @@ def test_servers_in_containers_are_configured_as_on_one_machine(tmp_path: Path) 
         here, there = (tmp_path / path).read_text(), (ROOT / "infra" / path).read_text()
         assert meant(here) - {"protected-mode yes"} == meant(there), name
     assert "sync_interval: always" in (ROOT / "infra/nats/nats.conf").read_text()
+    assert services()["nats"]["environment"] == servers.NATS_ENVIRONMENT
 
 
 def test_no_password_stands_in_what_everybody_can_read() -> None:

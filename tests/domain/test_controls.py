@@ -18,6 +18,7 @@ from domain.controls import (
     LimitSet,
     SymbolBlocked,
     SymbolUnblocked,
+    same_person,
 )
 from domain.risk.limits import Limits
 from domain.risk.overrides import Overrides
@@ -117,3 +118,11 @@ def test_every_control_is_read_back_as_it_was_written() -> None:
 def test_what_is_kept_for_readers_has_a_bound() -> None:
     controls = told(*(thrown("all", version) for version in range(2, HISTORY_KEPT_MAX + 12)))
     assert (len(controls.history), controls.history[-1].version) == (HISTORY_KEPT_MAX, HISTORY_KEPT_MAX + 11)
+
+
+@pytest.mark.parametrize("other", ["Alice", "alice ", " A lice", "ＡＬＩＣＥ", "al\u00a0ice", "ali\u2003ce"])
+def test_a_person_is_the_same_in_other_letters(other: str) -> None:
+    assert same_person("alice", other)
+    assert same_person("stra\u00dfe", "STRASSE")
+    assert not same_person("alice", "alicia")
+    assert not same_person("ann-1", "ann_1")

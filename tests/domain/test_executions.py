@@ -153,3 +153,26 @@ def test_route_records_are_bounded_and_the_oldest_go_first() -> None:
         told.to_send.clear()
     assert len(told.routed) == ROUTED_KEPT_MAX
     assert next(iter(told.routed)) == "o-2"
+
+
+def test_what_is_awaited_of_a_venue_is_a_first_word_a_cancel_or_other_terms() -> None:
+    told = Told()
+    for name, venue in (("rests", "A"), ("sent", "A"), ("cancelled", "A"), ("replaced", "A"), ("elsewhere", "B")):
+        told.submit(name)
+        told.route(name, (name, venue))
+    for name in ("rests", "cancelled", "replaced"):
+        told.ack(name, name)
+    told.apply(e.CancelRequested(order_id="cancelled", at=0, status=State.PENDING_CANCEL, source="client", reason="requested"))
+    told.apply(
+        e.ReplaceRequested(
+            order_id="replaced",
+            at=0,
+            status=State.PENDING_REPLACE,
+            replace_id="r1",
+            leg=Leg("replaced", "A", Decimal(10)),
+            quantity=Decimal(10),
+            leaves_quantity=Decimal(10),
+        )
+    )
+    assert [request.route_id for request in told.awaited({"A"})] == ["sent", "cancelled", "replaced"]
+    assert [request.route_id for request in told.awaited({"B"})] == ["elsewhere"]

@@ -177,6 +177,8 @@ STORY: dict[type[e.Fact], tuple[str, ...]] = {
     e.TransitionRefused: (),
     e.ReportQuarantined: (),
     e.JournalAccepted: (),
+    e.ShardTaken: (),
+    e.ShardHeld: (),
 }
 
 

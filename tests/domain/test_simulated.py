@@ -4,7 +4,7 @@ from decimal import Decimal
 from itertools import islice
 
 from domain.instruments import Instrument
-from domain.quotes import Quote
+from domain.quotes import Quote, unsound
 from domain.simulated import SimulatedMarket, shaped
 
 BTC = Instrument(
@@ -52,6 +52,12 @@ def test_a_venue_widens_the_spread_and_cuts_its_size_to_lots() -> None:
     assert (quote.venue, quote.at) == ("B", 7)
     assert (quote.bid, quote.ask) == (Decimal("99.97"), Decimal("101.03"))
     assert (quote.bid_size, quote.ask_size) == (Decimal("0.50001"), Decimal(1))
+
+
+def test_what_venues_make_of_it_passes_the_rule_for_quotes() -> None:
+    for quote in islice(market().quotes(), 2_000):
+        for spread, depth in ((0, "1"), (7, "0"), (9_000_000, "0.0001")):
+            assert unsound(shaped(quote, "B", BTC, spread, Decimal(depth), 1)) is None
 
 
 def test_a_bid_never_falls_below_one_tick() -> None:

@@ -6,8 +6,9 @@
     > F/1
     = partially_filled cum=4 leaves=6
 
-A line that begins with ">" names what was reported since the last one: ExecType/OrdStatus, 9 for a refused request. "=" is the order as
-`GET /orders/{id}` shows it, "!" the refusal that the last request was answered. Between two lines the world has time to come to rest.
+A line that begins with ">" names what was reported since the last one: ExecType/OrdStatus, 9 where the venue or risk refused. "=" is the
+order as `GET /orders/{id}` shows it, "!" the refusal that the last request was answered: nobody but who asked hears of it. Between two
+lines the world has time to come to rest.
 """
 
 import asyncio
@@ -232,7 +233,7 @@ class Floor:
         await self.asked(lambda: self._cancelled(order_id))
 
     async def _cancelled(self, order_id: str) -> Any:
-        return await cancel(self.oms.host, self.oms.reads.find(order_id))
+        return await cancel(self.oms.host, await self.oms.reads.find(order_id))
 
     async def replace(self, words: list[str]) -> None:
         """`12`, `@101`, `stop 99`: what is not said stays."""
@@ -246,7 +247,7 @@ class Floor:
                 price = Decimal(word[1:])
             else:
                 quantity = Decimal(word)
-        order = self.oms.reads.find(self.order_id)
+        order = await self.oms.reads.find(self.order_id)
         await self.asked(lambda: self.oms.replaces.replace(order, (quantity, price, stop)))
 
     # The venue and its staff

@@ -68,7 +68,7 @@ SCENES = {
         = filled cum=10
         cancel
         ! 409 illegal_transition
-        > 9/2""",
+        > nothing""",
     "D6 a cancel before the venue has answered": """
         cut gateway oms
         submit buy 10 @100

@@ -23,7 +23,7 @@ SCENES = {
         fill 10 @100
         replace 12
         ! 409 illegal_transition
-        > A/A 0/0 F/2 9/2
+        > A/A 0/0 F/2
         = filled quantity=10""",
     "D11 a trade comes first and the new quantity is above it": """
         submit buy 10 @100
@@ -121,7 +121,7 @@ SCENES = {
         replace 9
         replace 8
         ! 409 illegal_transition
-        > A/A 0/0 E/E 9/E
+        > A/A 0/0 E/E
         mend
         > 5/0
         = routed quantity=9""",
@@ -131,7 +131,7 @@ SCENES = {
         cancel
         replace 9
         ! 409 illegal_transition
-        > A/A 0/0 6/6 9/6
+        > A/A 0/0 6/6
         mend
         > 4/4""",
     "D20 a cancel while a replace is open": """
@@ -147,7 +147,7 @@ SCENES = {
         submit buy 10 @100
         replace 9
         ! 409 illegal_transition
-        > A/A 9/A
+        > A/A
         mend
         > 0/0""",
     "a replace before any venue has the order": """

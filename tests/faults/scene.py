@@ -1,10 +1,12 @@
 """What the scenes of faults share: orders, a risk that says yes, and the journal as it is read back."""
 
 import asyncio
+import contextlib
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -93,13 +95,13 @@ async def submitted(nats: LiveServer) -> Counter[str]:
     return Counter(event.client_order_id for _, event in await events_of(nats) if isinstance(event, OrderSubmitted))
 
 
-async def until(true: Callable[[], bool], within_s: float = 20.0) -> None:
+async def until(true: Callable[[], bool], within_s: float = 120.0) -> None:
     async with asyncio.timeout(within_s):
         while not true():
             await asyncio.sleep(0.02)
 
 
-async def until_ready(client: httpx.AsyncClient, within_s: float = 20.0) -> None:
+async def until_ready(client: httpx.AsyncClient, within_s: float = 120.0) -> None:
     """Until the service says that it is ready."""
     async with asyncio.timeout(within_s):
         while True:
@@ -111,7 +113,7 @@ async def until_ready(client: httpx.AsyncClient, within_s: float = 20.0) -> None
             await asyncio.sleep(0.05)
 
 
-async def answered(client: httpx.AsyncClient, body: dict[str, str], within_s: float = 20.0) -> dict[str, Any]:
+async def answered(client: httpx.AsyncClient, body: dict[str, str], within_s: float = 120.0) -> dict[str, Any]:
     """Ask under the same client_order_id until there is an answer: what clients are told to do."""
     async with asyncio.timeout(within_s):
         while True:
@@ -124,3 +126,12 @@ async def answered(client: httpx.AsyncClient, body: dict[str, str], within_s: fl
                 return found
             assert answer is None or answer.status_code in (429, 503), answer.text
             await asyncio.sleep(0.05)
+
+
+def fill(ballast: Path) -> None:
+    """The disk to its last byte, while others write there too."""
+    with ballast.open("wb", buffering=0) as out:
+        for piece in (2**20, 4096, 1):
+            with contextlib.suppress(OSError):
+                while out.write(bytes(piece)) == piece:
+                    pass

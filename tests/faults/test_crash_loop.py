@@ -31,7 +31,7 @@ async def test_killed_in_every_recovery_it_has_everything_in_the_end(fresh_nats:
             for file in (tmp_path / "oms").glob("orders.db*"):
                 file.unlink()  # or there would be nothing to recover
             oms.begin(TRADE_FAILPOINT="during_recovery")
-            assert oms.wait(20) == KILLED
+            assert oms.wait(120) == KILLED
             oms.begin()
             await asyncio.sleep(chance.uniform(0, START_S))
             oms.kill()

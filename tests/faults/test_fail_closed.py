@@ -21,8 +21,8 @@ from tests.torture.killswitch import NO_HISTORY
 
 BUDGET: Final[Changes] = {"risk_service": {"timeout_sec": 0.3}}
 """A busy test machine needs more than 5 ms; the scenes are the same."""
-REFUSED_WITHIN_S: Final = 3.0
-SETTLED_WITHIN_S: Final = 15.0
+REFUSED_WITHIN_S: Final = 25.0
+SETTLED_WITHIN_S: Final = 120.0
 SLOW_S: Final = 0.6
 
 

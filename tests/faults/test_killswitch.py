@@ -13,7 +13,7 @@ THROWN: Final = 12 * ROUNDS
 SEED: Final = 7
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 async def test_after_its_answer_nothing_of_the_scope_is_sent_also_when_everybody_dies_meanwhile(
     fresh_nats: LiveServer, tmp_path: Path
 ) -> None:

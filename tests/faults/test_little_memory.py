@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Final
 
 import httpx
 
+from tests.children import started
 from tests.faults.scene import PATIENT, answered, order, risk_that_says_yes, submitted, until
 from tests.live import LiveServer
 from tests.memory import MemoryGroup, memory_group
@@ -70,7 +70,7 @@ async def _flooded(oms: LiveService, group: MemoryGroup) -> tuple[dict[str, http
 async def _taken_by_the_kernel(oms: LiveService, group: MemoryGroup) -> None:
     """Another one takes what was left in the group, and the kernel makes room."""
     group.first_to_go()
-    hog = subprocess.Popen(group.inside(sys.executable, "-c", HOG, str(LIMIT - ROOM)))  # noqa: ASYNC220 - it is not waited for
+    hog = started(group.inside(sys.executable, "-c", HOG, str(LIMIT - ROOM)))
     try:
         await until(lambda: oms.ended is not None)
         assert oms.wait() == KILLED_BY_KERNEL

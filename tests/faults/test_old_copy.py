@@ -19,14 +19,14 @@ from tests.process import LiveService
 def trade(nats: LiveServer, oms: LiveService, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).parent / "trade"), *arguments]
     environment = os.environ | {"TRADE_NATS_URL": nats.url, "TRADE_DATA_DIR": str(oms.home)}
-    return subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
 def refuses(oms: LiveService, times: int = 1) -> str:
     """It ends by itself, and again when it is started again; what it said."""
     for _ in range(times):
         oms.begin()
-        assert oms.wait(20) == FAILED
+        assert oms.wait(120) == FAILED
     return oms.said()
 
 

@@ -24,11 +24,11 @@ from tests.process import LiveService
 from tests.proxy import Proxy
 
 TEXTS: Final[CommitCodec[str]] = CommitCodec(str)
-QUICK_S: Final = 2.0
+QUICK_S: Final = 25.0
 GHOST_S: Final = 2.0 * ROUNDS
 IN_FLIGHT_MAX: Final = 32
 CROWD: Final = 100
-ANSWER_MAX_S: Final = 8.0
+ANSWER_MAX_S: Final = 60.0
 CUTS: Final = 20 * ROUNDS
 WRITER_CUTS: Final = 8 * ROUNDS
 FOLLOWERS: Final = 5
@@ -136,7 +136,7 @@ async def test_cut_again_and_again_a_reader_misses_nothing_and_sees_nothing_twic
                 chance.choice([proxy.cut, proxy.reset])()
                 proxy.answers.slice_bytes = chance.choice([0, 0, 1000])
                 cuts, next_cut = cuts + 1, time.monotonic() + chance.uniform(0.05, 0.5)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             await asyncio.gather(*(follower.wait_for(head.seq) for follower in followers))
         assert counts == [head.n] * FOLLOWERS
         assert {each.hexdigest() for each in read} == {written.hexdigest()}

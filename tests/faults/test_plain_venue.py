@@ -13,6 +13,7 @@ import yaml
 
 from apps.up.services import CHECKOUT
 from domain.events import DoubtSettled, OrderFilled, ReportQuarantined
+from tests.children import started
 from tests.faults.scene import PATIENT, answered, events_of, order, risk_that_says_yes, until_ready
 from tests.live import LiveServer
 from tests.process import LiveService
@@ -26,7 +27,7 @@ VENUES = {
 @contextmanager
 def gateway(url: str) -> Iterator["subprocess.Popen[str]"]:
     program = Path(__file__).with_name("plain_gateway.py")
-    with subprocess.Popen([sys.executable, str(program), url], stdout=subprocess.PIPE, text=True) as child:
+    with started([sys.executable, str(program), url], stdout=subprocess.PIPE, text=True) as child:
         try:
             assert child.stdout is not None
             assert child.stdout.readline() == "ready\n"
@@ -36,7 +37,7 @@ def gateway(url: str) -> Iterator["subprocess.Popen[str]"]:
 
 
 async def shown(http: httpx.AsyncClient, order_id: str, status: str) -> dict[str, Any]:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(120):
         while True:
             found: dict[str, Any] = (await http.get(f"/orders/{order_id}")).json()
             if found["status"] == status:

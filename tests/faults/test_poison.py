@@ -153,6 +153,6 @@ async def test_every_service_ends_at_a_poisoned_commit_and_again_when_it_is_star
             for service in services.values() if starts else ():
                 service.begin()
             for name, service in services.items():
-                assert service.wait(20) == FAILED, name
+                assert service.wait(120) == FAILED, name
                 assert f"sequence {head.seq + 1}: " in service.said(), f"{name}: {service.said()}"
                 assert "OrderTeleported" in service.said(), f"{name}: {service.said()}"

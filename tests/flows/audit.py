@@ -24,9 +24,9 @@ from domain.values import ZERO, signed
 from tests.flows.traffic import Asked, Traffic, first_answer
 from tests.stack import LiveStack
 
-SETTLED_WITHIN_S: Final = 20.0
+SETTLED_WITHIN_S: Final = 120.0
 """A route that nobody answered is asked about after 2 s, and absent after it was denied three times, a second apart."""
-PROJECTED_WITHIN_S: Final = 10.0
+PROJECTED_WITHIN_S: Final = 120.0
 ANSWERS_AT_ONCE: Final = 8
 VENUES: Final = ("PAPER_A", "PAPER_B")
 NEVER_ARRIVED: Final = "never_arrived"
@@ -211,5 +211,5 @@ async def _read(stack: LiveStack, stream: str, subject: str, codec: CommitCodec[
 
 @contextlib.asynccontextmanager
 async def _oms(stack: LiveStack) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=stack.url("oms"), timeout=5.0) as http:
+    async with httpx.AsyncClient(base_url=stack.url("oms"), timeout=60) as http:
         yield http

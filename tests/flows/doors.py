@@ -21,7 +21,7 @@ class Doors:
     """One client of one service. Counts what it asked."""
 
     def __init__(self, stack: LiveStack, name: str = "oms") -> None:
-        self._http = httpx.Client(base_url=stack.url(name), timeout=10.0)
+        self._http = httpx.Client(base_url=stack.url(name), timeout=60)
         self.asked = 0
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def settled(stack: LiveStack) -> None:
     assert stack.trade("verify").returncode == Exit.DONE
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 def test_a_destroyed_stack_comes_back_from_its_backup(tmp_path: Path) -> None:
     file = tmp_path / "backup.gz"
     stack = LiveStack(tmp_path / "data", "--fills", "sqlite").start()
@@ -41,6 +42,10 @@ def test_a_destroyed_stack_comes_back_from_its_backup(tmp_path: Path) -> None:
         made = stack.trade("backup", str(file))
         assert made.returncode == Exit.DONE, made.stderr
         assert "read again and whole" in made.stdout
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        twice = stack.trade("backup", str(file))
+        assert (twice.returncode, "--force" in twice.stderr) == (Exit.REFUSED, True), twice.stderr
+        assert stack.trade("backup", "--force", str(file)).returncode == Exit.DONE
         before = everything(stack)
         stack.stop()
         shutil.rmtree(stack.data_dir)

@@ -14,7 +14,7 @@ from tests.stack import LiveStack
 ORDERS: Final = 300
 A_SECOND: Final = 150.0
 STRIKE_AFTER_S: Final = 0.7
-HEALED_WITHIN_S: Final = 20.0
+HEALED_WITHIN_S: Final = 120.0
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ DAYS: Final = [
 ]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("file", "fills", "stops"), DAYS)
 async def test_a_day_of_real_quotes_fills_what_it_must_at_the_price_it_must(tmp_path: Path, file: str, fills: str, stops: int) -> None:
     rows = read_rows(DATA / file)

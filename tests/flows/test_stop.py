@@ -17,7 +17,7 @@ from tests.stack import LiveStack
 
 ORDERS: Final = 300
 A_SECOND: Final = 150.0
-STOPPED_WITHIN_S: Final = 10.0
+STOPPED_WITHIN_S: Final = 60.0
 
 
 @pytest.fixture(scope="module")

@@ -17,12 +17,12 @@ NEEDS: Final = {
     "live-gateway": {"nats"},
     "projector": {"nats", "valkey", "questdb"},
 }
-TELLS_WITHIN_S: Final = 15.0
-WELL_WITHIN_S: Final = 40.0
+TELLS_WITHIN_S: Final = 120.0
+WELL_WITHIN_S: Final = 120.0
 POLL_S: Final = 0.2
 PATIENT: Final = {"risk_service": {"timeout_sec": 1}}
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 class House:
@@ -39,7 +39,7 @@ class House:
     @staticmethod
     def _page(service: LiveService, page: str) -> tuple[int, str]:
         try:
-            answer = httpx.get(f"{service.url}/{page}", timeout=5)
+            answer = httpx.get(f"{service.url}/{page}", timeout=60)
         except httpx.TransportError:
             return 0, ""
         return answer.status_code, answer.json().get("reason", "")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.stack import CHECKOUT, LiveStack
 
-WAIT_S: Final = 20.0
+WAIT_S: Final = 120.0
 CONFIG: Final = CHECKOUT / "tests/data/config_unruly"
 VENUES: Final = ("PAPER_A", "PAPER_B")
 Answer = dict[str, Any]

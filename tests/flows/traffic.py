@@ -16,7 +16,7 @@ CONNECTIONS: Final = 12
 SEED: Final = "0.3"
 QUANTITY: Final = "0.001"
 AGAIN_S: Final = 0.1
-ANSWER_WITHIN_S: Final = 25.0
+ANSWER_WITHIN_S: Final = 120.0
 RISK_WAS_SILENT: Final = ("risk_timeout", "risk_error")
 
 
@@ -80,7 +80,7 @@ class Traffic:
             yield Asked(_order(self.accounts[place], f"o-{number}", side, QUANTITY, price))
 
     def _client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self._url, timeout=5.0, limits=httpx.Limits(max_connections=1))
+        return httpx.AsyncClient(base_url=self._url, timeout=60, limits=httpx.Limits(max_connections=1))
 
     async def _ask(self, http: httpx.AsyncClient, asked: Asked) -> None:
         self.asked.append(asked)

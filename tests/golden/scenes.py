@@ -15,6 +15,7 @@ from domain import commands as c
 from domain import events as e
 from domain.actor import decide
 from domain.order import Order, evolve
+from domain.owner import NO_OWNER, owner_of
 from domain.values import order_id_of
 from tests import given, table
 
@@ -159,7 +160,16 @@ def journal() -> list[tuple[e.OrderEvent, ...]]:
     accepted = e.JournalAccepted(
         at=day.now_ns, who="operator", reason="the disk was restored", goes_on_from=len(commits), acknowledged_to=len(commits) + 2
     )
-    return [*commits, (accepted,)]
+    return [*commits, (accepted,), *_owned(day, len(commits) + 2)]
+
+
+def _owned(day: "Day", n: int) -> list[tuple[e.OrderEvent, ...]]:
+    """Two exeqs take the shard, one after the other, and routes name the second; at the end a read needed a proof."""
+    first = e.ShardTaken(at=day.now_ns, unit="unit-0", sender="exeq-1")
+    second = e.ShardTaken(at=day.now_ns, unit="unit-0", sender="exeq-2", before=n, met=n + 40)
+    day.owner = owner_of(second, n + 1)
+    routed = [day.play(line) for line in ("named submit buy 3 @50", "named route PAPER_A")]
+    return [(first,), (second,), *routed, (e.ShardHeld(at=day.now_ns, unit="unit-0"),)]
 
 
 class Day:
@@ -167,6 +177,7 @@ class Day:
 
     def __init__(self) -> None:
         self.now_ns = given.NOW
+        self.owner = NO_OWNER
         self._orders: dict[str, Order] = {}
         self._reports: Counter[str] = Counter()
 
@@ -190,7 +201,7 @@ class Day:
             self._reports[command.venue] += 1
             return msgspec.structs.replace(command, order_id=order_id, account=account, report_seq=self._reports[command.venue])
         if isinstance(command, c.RouteOrder):
-            command = msgspec.structs.replace(command, candidates=CANDIDATES)
+            command = msgspec.structs.replace(command, candidates=CANDIDATES, unit=self.owner.unit, epoch=self.owner.epoch)
         return msgspec.structs.replace(command, order_id=order_id)
 
 

@@ -5,6 +5,7 @@ import contextlib
 import gc
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from domain.executions import Executions
 from domain.lifecycle import State
 from domain.order import Order
 from domain.paper_book import PaperState
-from domain.paper_events import VenueEvent
+from domain.paper_events import VenueEvent, stamp_of
 from domain.ports import Unavailable
 from domain.risk.exposure import Exposure
 from domain.risk.fold import RiskFold
@@ -198,6 +199,15 @@ def _venue_violations(house: House, audit: Audit) -> Iterator[Violation]:
         yield from checker.check_venue(audit, name, _venue_events(disk), settled=True)
 
 
+def _stamps_that_go_back(house: House) -> Iterator[Violation]:
+    """Clocks jump here, and services begin again with other clocks."""
+    journals = {"orders": [event.at for commit in _commits(house.ground.orders) for event in commit.events]}
+    journals |= {name: [at for event in _venue_events(disk) if (at := stamp_of(event))] for name, disk in house.ground.venues.items()}
+    for name, stamps in journals.items():
+        if back := [after for before, after in pairwise(stamps) if after < before]:
+            yield Violation("stamps_rise", name, f"{len(back)} stamps are before those of the event before them")
+
+
 def _outcome(world: World, house: House) -> Outcome:
     audit = checker.check_journal(_commits(house.ground.orders), bounds=BOUNDS)
     world.violations += audit.violations
@@ -205,6 +215,7 @@ def _outcome(world: World, house: House) -> Outcome:
     world.violations += checker.check_sends(audit, house.sends)
     world.violations += _venue_violations(house, audit)
     world.violations += checker.check_settled(audit, house.risk.risk.exposure.reservations)
+    world.violations += _stamps_that_go_back(house)
     if not audit.violations:  # a replay of an unlawful journal proves nothing, and may not even be possible
         world.violations += _folds(house, audit)
     for name, error in house.unread_errors():

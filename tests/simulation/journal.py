@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from adapters.chain import GENESIS, following, verified
 from adapters.memory import MemoryJournal, MemoryLog
+from domain.events import Foreign
 from domain.ports import Fenced, Head, Recorded, Unavailable
 from tests.simulation.bus import Client
 from tests.simulation.world import World
@@ -70,6 +71,13 @@ class SimJournal:
     async def read(self, seq: int) -> Recorded | None:
         await self._way(READ_S)
         return await self._memory.read(seq)
+
+    @property
+    def passed(self) -> Sequence[Foreign]:
+        return self._memory.passed
+
+    async def foreign(self, after: Head) -> Sequence[Foreign]:
+        return await self._memory.foreign(after)  # at once: the trouble of a run stays what its seed says
 
     async def append(self, payload: bytes, after: Head) -> Head:
         """Every outcome the real one has: stored, fenced, surely not stored, or nobody knows (and then perhaps stored later)."""

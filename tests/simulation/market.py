@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from config.catalogue import VenueSettings
 from domain.instruments import Instrument
-from domain.quotes import Quote
+from domain.quotes import Listed, Quote
 from domain.risk.limits import ORDER_SIZE_LIMIT, POSITION_LIMIT, SHORT_RESTRICTION, Limits
 
 SYMBOL = "BTCUSDT"
@@ -34,6 +34,8 @@ def _venue(name: str, taker_bps: str, spread_ticks: int, latency_ms: float) -> V
 
 
 VENUES = {"PAPER_A": _venue("PAPER_A", "10", 0, 1), "PAPER_B": _venue("PAPER_B", "10", 0, 2)}
+
+LISTED = Listed(INSTRUMENTS.keys(), {name: venue.symbols for name, venue in VENUES.items()})
 
 
 def quotes(chance: random.Random) -> Iterator[Quote]:

@@ -72,13 +72,19 @@ def _() -> list[Patch]:
 
 @plant("after a restart everything that was routed is sent again")
 def _() -> list[Patch]:
-    good = Executor.apply
+    """It takes what an earlier process routed for its own."""
+    good, good_send = Executor.apply, Executor._send
 
     def apply(self: Executor, commits: Any) -> None:
-        self.is_past = lambda seq: False
+        self._is_past = lambda seq: False
         good(self, commits)
 
-    return [(Executor, "apply", apply)]
+    def send(self: Executor) -> None:
+        routed, epoch = self.executions.to_send, self.ownership.epoch or 0
+        routed[:] = [msgspec.structs.replace(request, epoch=epoch) for request in routed]
+        good_send(self)
+
+    return [(Executor, "apply", apply), (Executor, "_send", send)]
 
 
 @plant("a route is sent before it is logged")

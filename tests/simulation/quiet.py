@@ -10,14 +10,14 @@ from typing import Any
 import apps.gateway.host
 import apps.risk.desk
 import apps.risk.gate
-import apps.risk.measures
 import apps.risk.subject
+import apps.seldom
 import apps.snapshots
 import apps.watermark
 from domain.statehash import shape_of
 from tests.simulation.world import World
 
-ASKS_THE_TIME = (apps.risk.desk, apps.risk.gate, apps.risk.measures, apps.risk.subject, apps.snapshots)
+ASKS_THE_TIME = (apps.risk.desk, apps.risk.gate, apps.risk.subject, apps.seldom, apps.snapshots)
 FORK_S = 0.004
 SAID = ("warning", "error", "critical", "exception")
 

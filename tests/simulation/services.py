@@ -16,6 +16,7 @@ from apps.commits import Pace
 from apps.controls import Known, Obedience, connections, controls_into
 from apps.exeq.doubts import Doubts
 from apps.exeq.executor import Executor
+from apps.exeq.ownership import Ownership
 from apps.exeq.router import Router, RoutingRules
 from apps.exeq.switch import Switch as SendSwitch
 from apps.follower import Follower
@@ -43,11 +44,11 @@ from apps.risk.gate import Gate
 from apps.risk.measures import Measures
 from apps.risk.obedience import Obeying, Reports
 from apps.risk.subject import Ear
-from apps.risk.ticks import Ticks
 from apps.risk.wiring import orders_into
 from apps.snapshots import Snapshotter
+from apps.ticks import Ticks
 from apps.watermark import Mark
-from apps.wiring import follow_ticks, patiently
+from apps.wiring import patiently
 from domain.controls import ControlEvent, Controls
 from domain.executions import STATE_VERSION as EXECUTIONS_VERSION
 from domain.executions import Executions, ExecutionsState
@@ -188,19 +189,25 @@ class Oms(Process):
         mark = directory.mark(ORDERS, ORDER_COMMITS)
         self.host = Host(self.journal(self.ground.orders), self.clock, store=directory.orders, mark=mark, pace=Pace())
         self.risk = RiskClient(client, RiskBounds(budget_s=RISK_BUDGET_S))  # type: ignore[arg-type]
-        self.sessions = VenueSessions(client, self.host, market.VENUES, 0)  # type: ignore[arg-type]
-        self.intake = Intake(self.host, self.risk, open_orders_max=OPEN_ORDERS_MAX, in_flight_max=IN_FLIGHT_MAX)
+        self.sessions = VenueSessions(client, self.host, market.VENUES, 0, failed=self.failed)  # type: ignore[arg-type]
         controls = Controls()
         switch = Switch(self.host, controls)
         switch.known = known = await self.follow_controls(outbox, controls.apply, switch.heard)
-        self.intake.forbids, self.intake.informed = switch.forbids, known
+        self.intake = Intake(
+            self.host,
+            self.risk,
+            forbids=switch.forbids,
+            informed=known,
+            open_orders_max=OPEN_ORDERS_MAX,
+            in_flight_max=IN_FLIGHT_MAX,
+        )
         self.replaces = Replaces(self.host, self.risk, market.INSTRUMENTS, self.intake.forbidden)
         self.expirer = Expirer(self.host, self.clock, None, {})
         self.host.on_landed = self.expirer.landed
         self.host.on_ready = self._on_ready
         await self.risk.start()
         await self.sessions.start()
-        await CommandDesk(self.host, outbox).start(client, 0)  # type: ignore[arg-type]
+        await CommandDesk(self.host, outbox, failed=self.failed).start(client, 0)  # type: ignore[arg-type]
         for coroutine in (outbox.run(), mark.run(), self.host.run(), self.sessions.run(), switch.run(), self.expirer.run()):
             self.spawn(coroutine)
         self.open = True
@@ -236,8 +243,8 @@ class RiskService(Process):
         self.run(gate.open())
         self.spawn(gate.watch(lambda ok, why: None))
         self.spawn(gate.give_back(self.risk.exposure, measures))
-        await Ticks(self.risk, measures, self.world.steady_ns).start(client)  # type: ignore[arg-type]
-        await Ear(client, Desk(self.risk, gate, measures), measures, 256).start()  # type: ignore[arg-type]
+        await Ticks(self.risk.marks.update, market.LISTED, self.world.steady_ns).start(client)  # type: ignore[arg-type]
+        await Ear(client, Desk(self.risk, gate, measures), measures, 256, lambda: True).start()  # type: ignore[arg-type]
         self.obeying = Obeying(client)  # type: ignore[arg-type]
         self.control_log = ControlLog(journal, CONTROL_COMMITS, blocks, controls)
         await Reports(client, self.control_log).start()  # type: ignore[arg-type]
@@ -250,23 +257,34 @@ class Exeq(Process):
     async def begin(self) -> None:
         client: Any = self.client
         controls, quotes, outbox = Controls(), Market(), Outbox(client)
-        await follow_ticks(client, quotes, self.clock)
+        await Ticks(quotes.update, market.LISTED, self.clock.monotonic_ns).start(client)
         venues = {name: Venue(name, v.maker_bps, v.taker_bps, v.symbols) for name, v in market.VENUES.items()}
         executions, rules = Executions(holds_stops=self.holds_stops), RoutingRules("lowest_cost", 10_000_000_000)
-        routing = Router(venues, market.INSTRUMENTS, quotes, self.clock, rules, executions)
         switch = SendSwitch(controls, None)
-        routing.killed = switch.venue_killed
-        self.executor = Executor(client, outbox, switch, self.clock, executions, routing, 100)
+        sender = f"exeq-{self.ground.network.next_number()}"
+        self.ownership = Ownership(client, sender, lambda: True, self.failed)
+        routing = Router(venues, market.INSTRUMENTS, quotes, self.clock, rules, executions, killed=switch.venue_killed)
+        self.executor = Executor(
+            client,
+            outbox,
+            switch,
+            self.clock,
+            executions,
+            routing,
+            100,
+            self.ownership,
+            caught_up=lambda: self.orders.caught_up and switch.controls_known() and self.ownership.active(),
+            is_past=lambda seq: self.orders.is_past(seq),
+            failed=self.failed,
+        )
         journal = self.journal(self.ground.orders)
         snapshots = self.snapshots(self.executor.executions, ExecutionsState, EXECUTIONS_VERSION)
         head = await patiently(lambda: snapshots.recover(journal))
         self.orders = Follower(journal, ORDER_COMMITS, snapshots.whole(self.executor.apply), after=head)
-        switch.known = known = await self.follow_controls(outbox, controls.apply, switch.heard)
-        self.executor.caught_up = lambda: self.orders.caught_up and known()
-        self.executor.is_past = self.orders.is_past
-        self.executor.failed = self.failed
+        switch.controls_known = await self.follow_controls(outbox, controls.apply, switch.heard)
         for coroutine in (outbox.run(), switch.run(client), self.orders.run(), self.executor.run(), snapshots.run(self.orders)):
             self.spawn(coroutine)
+        self.spawn(self.ownership.run(lambda: self.orders.caught_up and switch.controls_known()))
         self.spawn(Doubts(client, self.executor).run())
 
 

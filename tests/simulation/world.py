@@ -44,6 +44,9 @@ class SimClock:
         self._last = max(self._last, BEGIN_NS + int(self._loop.time() * 1e9) + self.skew_ns)
         return self._last
 
+    def monotonic_ns(self) -> int:
+        return int(self._loop.time() * 1e9)
+
 
 class World:
     """One run."""

@@ -32,6 +32,7 @@ from apps.up.ports import ServerPorts
 from tests.bench.lives import seed
 from tests.bench.load import Load, many_accounts_body, order_body
 from tests.bench.stand import Stand, stand
+from tests.children import started
 from tests.live import live
 from tests.stack import CHECKOUT
 
@@ -207,7 +208,7 @@ def _postgres() -> Iterator[tuple[int, str, int]]:
             shutil.chown(home, user, user)
         options: dict[str, Any] = {**demote, "stdout": subprocess.DEVNULL, "cwd": home}
         subprocess.run([binaries / "initdb", "-D", home / "data", "-A", "trust", "-U", user], check=True, **options)
-        process = subprocess.Popen(
+        process = started(
             [binaries / "postgres", "-D", home / "data", "-p", str(port), "-h", "127.0.0.1", "-k", home],
             stderr=subprocess.DEVNULL,
             **options,
@@ -222,7 +223,7 @@ def _postgres() -> Iterator[tuple[int, str, int]]:
 
 @contextmanager
 def _process(module: str, environment: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen([sys.executable, "-m", module, *arguments], cwd=CHECKOUT, env=os.environ | environment)
+    process = started([sys.executable, "-m", module, *arguments], cwd=CHECKOUT, env=os.environ | environment)
     try:
         yield process
     finally:

@@ -1,0 +1,34 @@
+"""What of a decision goes into the journal: facts, and of those that change nothing only the first of its kind."""
+
+from collections import OrderedDict
+from typing import Final
+
+from domain.deciding import UNMOVING, Events, is_fact, sameness
+
+KEPT_MAX: Final = 10_000
+"""Facts that changed nothing, remembered since the last recovery; one that was forgotten is recorded once more."""
+
+
+class Repeats:
+    """Whoever asks or tells the same again, however often, adds nothing to the journal."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[tuple[str, ...], None] = OrderedDict()
+
+    def facts(self, events: Events) -> Events:
+        """The events to record; none when nothing of it moves anything and all of it is known."""
+        if UNMOVING.isdisjoint(map(type, events)):
+            return events
+        facts = tuple(filter(is_fact, events))
+        keys = [sameness(event) for event in facts]
+        known = bool(facts) and all(key is not None and key in self._seen for key in keys)
+        for key in keys:
+            if key is not None:
+                self._keep(key)
+        return () if known else facts
+
+    def _keep(self, key: tuple[str, ...]) -> None:
+        self._seen[key] = None
+        self._seen.move_to_end(key)
+        if len(self._seen) > KEPT_MAX:
+            self._seen.popitem(last=False)
