@@ -303,9 +303,9 @@ class MemorySnapshots:
             raise Unavailable("snapshots are down")
         self.files[name] = [(schema, head, body), *self.files.get(name, [])[:1]]
 
-    def kept(self, name: str, schema: str) -> Iterator[tuple[Head, bytes]]:
+    def kept(self, name: str, *schemas: str) -> Iterator[tuple[Head, bytes]]:
         if not self.down:
-            yield from ((head, body) for written, head, body in self.files.get(name, []) if written == schema)
+            yield from ((head, body) for written, head, body in self.files.get(name, []) if written in schemas)
 
 
 class MemoryWatermark:

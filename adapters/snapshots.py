@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -58,17 +58,17 @@ class FileSnapshots:
         except OSError as error:
             raise Unavailable(f"{error.filename or fresh}: {error.strerror}") from error
 
-    def kept(self, name: str, schema: str) -> Iterator[tuple[Head, bytes]]:
+    def kept(self, name: str, *schemas: str) -> Iterator[tuple[Head, bytes]]:
         for file in (self._directory / name / NEWEST, self._directory / name / PREVIOUS):
             try:
-                yield _read(file, schema)
+                yield _read(file, schemas)
             except FileNotFoundError:
                 continue
             except (OSError, NotVerified) as trouble:
                 log.warning("a snapshot is ignored", snapshot=f"{name}/{file.name}", reason=str(trouble))
 
 
-def _read(file: Path, schema: str) -> tuple[Head, bytes]:
+def _read(file: Path, schemas: Sequence[str]) -> tuple[Head, bytes]:
     with file.open("rb", buffering=0) as whole:
         line, body = whole.readline(HEADER_BYTES_MAX), whole.readall()
     try:
@@ -77,8 +77,8 @@ def _read(file: Path, schema: str) -> tuple[Head, bytes]:
         raise NotVerified(f"its first line cannot be read: {error}") from error
     if line[-1:] != b"\n" or header.checksum != _checksum(header.schema, header.head, body):
         raise NotVerified("its checksum does not verify")
-    if header.schema != schema:
-        raise NotVerified(f"its schema is {header.schema}, this program's is {schema}")
+    if header.schema not in schemas:
+        raise NotVerified(f"its schema is {header.schema}, this program's is {schemas[0]}")
     return header.head, body
 
 

@@ -73,13 +73,7 @@ class Snapshotter(Generic[S]):
         if self._store is None:
             log.info("no snapshots: service.data_dir is not set; every start reads the whole journal")
             return GENESIS
-        for schema in (self._schema, *self._older):
-            if (head := await self._restored(journal, self._store.kept(self._name, schema))) is not None:
-                return head
-        return GENESIS
-
-    async def _restored(self, journal: Journal, kept: Iterator[tuple[Head, bytes]]) -> Head | None:
-        """The head of the first one that can be gone on from."""
+        kept = self._store.kept(self._name, self._schema, *self._older)
         while (found := await asyncio.to_thread(next, kept, None)) is not None:
             head, body = found
             reason = await _not_of(journal, head) or self._misfit(body)
@@ -88,7 +82,7 @@ class Snapshotter(Generic[S]):
                 self.restored_from = head.seq
                 return head
             log.warning("a snapshot is ignored", seq=head.seq, reason=reason)
-        return None
+        return GENESIS
 
     def _misfit(self, body: bytes) -> str | None:
         """Why the fold does not take it; None when it did."""

@@ -243,8 +243,8 @@ class Snapshots(Protocol):
     def store(self, name: str, schema: str, head: Head, body: bytes) -> None:
         """Keep the state that `name` had at `head`, and the one before it. Whole or not at all. Unavailable."""
 
-    def kept(self, name: str, schema: str) -> Iterator[tuple[Head, bytes]]:
-        """Those of this schema that verify, the newest first. What does not is passed over and said in the log. From any thread."""
+    def kept(self, name: str, *schemas: str) -> Iterator[tuple[Head, bytes]]:
+        """Those of one of these schemas that verify, newest first. What does not is passed over and logged. From any thread."""
 
 
 class Clock(Protocol):

@@ -74,7 +74,7 @@ def _answers(*users: str) -> tuple[str, ...]:
 
 
 class Rights(NamedTuple):
-    """Subjects that a user may publish on, and subscribe to. Its own inbox comes by itself."""
+    """Subjects that a user may publish on, and subscribe to. Its own inbox comes by itself, to publish on as well but for a writer."""
 
     publish: Sequence[str]
     subscribe: Sequence[str] = ()
@@ -104,7 +104,7 @@ RIGHTS: Final[Mapping[str, Rights]] = {
             "oms.commands.*",
             "risk.owner.*",
             *_api(CONTROLS, (MAKES,)),
-            *_answers("oms", "exeq", "risk", OPERATOR, ADMIN),
+            *_answers("oms", "exeq", OPERATOR, ADMIN),
             ANSWERS,
         ),
         (CHECK, DRY_CHECK, "risk.kill", "risk.owner.*", *ANNOUNCED),
@@ -112,7 +112,7 @@ RIGHTS: Final[Mapping[str, Rights]] = {
         CONTROLS,
     ),
     "exeq": _reading(
-        ("oms.commands.*", "orders.>", "risk.kill", "venue.*.session.*", "exeq.owner.*", *_answers("risk", "exeq")),
+        ("oms.commands.*", "orders.>", "risk.kill", "venue.*.session.*", "exeq.owner.*", *_answers("risk")),
         ("controls.obeyed.exeq", "exeq.owner.*", *ANNOUNCED),
         ORDERS,
         CONTROLS,
@@ -123,7 +123,7 @@ RIGHTS: Final[Mapping[str, Rights]] = {
         VENUES,
     ),
     VENUE: Rights(("fills.>", "ticks.>", *_answers("oms", "exeq")), ("orders.>", "venue.*.session.*", *ANNOUNCED)),
-    "projector": _reading(("positions.>", "projector.owner.*", *_answers("projector")), ("projector.owner.*", *ANNOUNCED), ORDERS),
+    "projector": _reading(("positions.>", "projector.owner.*"), ("projector.owner.*", *ANNOUNCED), ORDERS),
     OPERATOR: _reading((DRY_CHECK, "venue.*.session.*", "prices.>"), ANNOUNCED, ORDERS, VENUES, CONTROLS),
     READER: _READER,
     ADMIN: Rights((">",), (">",)),
@@ -220,7 +220,9 @@ def _stream(account: str, subject: str, to: str = "") -> str:
 
 
 def _user(user: str, password: str, rights: Rights, own: str) -> str:
-    publish, subscribe = rights.publish, (*rights.subscribe, f"{own}.>")
+    answers = (f"{own}.>",)
+    publish = rights.publish if user in WRITES else (*rights.publish, *answers)  # a program may answer itself, a writer asks nothing
+    subscribe = (*rights.subscribe, *answers)
     rights_of = f"{{publish: {_list(publish)}, subscribe: {_list(subscribe)}}}"
     return f"{{user: {json.dumps(user)}, password: {json.dumps(password)}, permissions: {rights_of}}}"
 

@@ -211,6 +211,16 @@ async def test_a_reader_hears_what_is_announced_and_reads_the_journals(
         assert answer["message"]["subject"] == "oms.journal.0"
 
 
+@pytest.mark.parametrize("user", [user for user in USERS if user not in WRITES])
+async def test_a_program_hears_its_own_inbox(server: LiveServer, directory: Path, user: str) -> None:
+    """It marks so that all it sent before has left (apps/gateway/sent.py), and answers another process of its service."""
+    async with connected(server, directory, user) as client:
+        inbox = client.new_inbox()
+        heard = await client.subscribe(inbox)
+        await client.publish(inbox, b"mark")
+        assert (await heard.next_msg(timeout=5)).data == b"mark"
+
+
 async def test_a_check_of_a_reader_is_answered(server: LiveServer, directory: Path) -> None:
     async with connected(server, directory, "risk") as risk, connected(server, directory, READER) as client:
 

@@ -147,7 +147,9 @@ def meant(conf: str) -> set[str]:
     """The settings of a server's configuration, without comments and places."""
     lines = {line.strip() for line in conf.splitlines()}
     return {
-        line for line in lines if line and not line.startswith(("#", "include", "mappings", "aclfile", "listen", "http:", "store_dir", "dir ", "bind "))
+        line
+        for line in lines
+        if line and not line.startswith(("#", "include", "mappings", "aclfile", "listen", "http:", "store_dir", "dir ", "bind "))
     }
 
 
