@@ -25,6 +25,8 @@ log = structlog.get_logger()
 ASK_EVERY_S: Final = 0.5
 HEAR_S: Final = 0.1
 """How long the answers to one question are gathered."""
+OWN_ANSWER_S: Final = 1.0
+"""How long one that works waits for its own answer first. It proves that questions arrive, and a busy loop needs its time for it."""
 NO_RESPONDERS: Final = "503"
 ANSWERS_MAX: Final = 64
 """Answers to one question that are looked at."""
@@ -61,8 +63,9 @@ class Turn:
         self.sender = sender or f"{service}-{secrets.token_hex(6)}"
         self._listening: Subscription | None = None
         self._inbox = ""
-        self._answers: list[Msg] = []
+        self._answers: list[Seen] = []
         self._nobody = asyncio.Event()
+        self._own = asyncio.Event()
         self._held_since: int | None = None
         self._confirmed_at = -TRUST_NS
 
@@ -125,20 +128,18 @@ class Turn:
 
     async def _ask(self) -> Round:
         """One question, and what all who listen say in a moment; over at once where no process listens."""
-        self._answers, self._nobody = [], asyncio.Event()
+        self._answers, self._nobody, self._own = [], asyncio.Event(), asyncio.Event()
         try:
             await self._client.publish(self._subject, encode(Question(self.sender)), reply=f"{self._inbox}.{secrets.token_hex(4)}")
             await bus.flush(self._client)
         except bus.WireError:
             return Round([])
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(HEAR_S):
-                await self._nobody.wait()
-        seen = [found for answer in self._answers if (found := _read(answer)) is not None]
-        others = [each for each in seen if each.sender != self.sender]
-        if self._listening is not None and len(seen) == len(others):
-            return Round(others)  # our own answer is the proof that questions arrive
-        return Round(others, reached=True, silent=not seen and not self._nobody.is_set())
+        if self._listening is not None:
+            await _within(OWN_ANSWER_S, self._own)
+        await _within(HEAR_S, self._nobody)
+        others = [each for each in self._answers if each.sender != self.sender]
+        reached = self._listening is None or self._own.is_set()
+        return Round(others, reached=reached, silent=reached and not self._answers and not self._nobody.is_set())
 
     async def _on_question(self, message: Msg) -> None:
         try:
@@ -150,8 +151,10 @@ class Turn:
     async def _on_answer(self, message: Msg) -> None:
         if (message.headers or {}).get("Status") == NO_RESPONDERS:
             self._nobody.set()
-        elif len(self._answers) < ANSWERS_MAX:
-            self._answers.append(message)
+        elif len(self._answers) < ANSWERS_MAX and (seen := _read(message)) is not None:
+            self._answers.append(seen)
+            if seen.sender == self.sender:
+                self._own.set()
 
     def _seen(self) -> Seen:
         since = self._held_since
@@ -160,6 +163,12 @@ class Turn:
     @staticmethod
     def _now() -> int:
         return int(asyncio.get_running_loop().time() * 1e9)
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 def _read(answer: Msg) -> Seen | None:

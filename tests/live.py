@@ -1,5 +1,6 @@
 """Real servers for tests: each started once on free ports, and able to be killed, frozen and brought back."""
 
+import os
 import signal
 import subprocess
 import time
@@ -18,6 +19,20 @@ from tests.children import started
 STOP_S = 60.0
 ENDS_S = 120.0
 PROBE_EVERY_S = 0.02
+
+
+def frozen(pid: int) -> None:
+    """Stop the process, and return when every thread of it stands: the signal alone takes effect when a thread gets the processor."""
+    os.kill(pid, signal.SIGSTOP)
+    while any(_state(task) not in "TZ" for task in Path(f"/proc/{pid}/task").iterdir()):
+        time.sleep(0.001)
+
+
+def _state(task: Path) -> str:
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "Z"
 
 
 class LiveProcess:
@@ -107,7 +122,7 @@ class LiveProcess:
     def freeze(self) -> None:
         """SIGSTOP: connections stay open, nothing answers."""
         assert self._child is not None
-        self._child.send_signal(signal.SIGSTOP)
+        frozen(self._child.pid)
 
     def thaw(self) -> None:
         assert self._child is not None

@@ -111,10 +111,21 @@ class Load:
         await asyncio.gather(*self._tasks)
 
 
+async def listed(http: httpx.AsyncClient) -> list[dict[str, Any]]:
+    """All orders, page by page."""
+    found: list[dict[str, Any]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = (await http.get("/orders", params={"limit": 1000, **({"cursor": cursor} if cursor else {})})).json()
+        found += page["orders"]
+        cursor = page["next"]
+    return found
+
+
 async def settled(http: httpx.AsyncClient) -> list[dict[str, Any]]:
     async with asyncio.timeout(WITHIN_S):
         while True:
-            found: list[dict[str, Any]] = (await http.get("/orders", params={"limit": 1000})).json()["orders"]
+            found = await listed(http)
             if found and all(one["status"] in ENDS for one in found):
                 return found
             await asyncio.sleep(0.2)

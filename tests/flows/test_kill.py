@@ -13,7 +13,6 @@ from tests.stack import LiveStack
 
 ORDERS: Final = 300
 A_SECOND: Final = 150.0
-STRIKE_AFTER_S: Final = 0.7
 HEALED_WITHIN_S: Final = 120.0
 
 
@@ -31,7 +30,7 @@ async def struck(stack: LiveStack, name: str) -> None:
     await traffic.seed()
     starts = stack.state(name).starts
     flowing = asyncio.create_task(traffic.flow(ORDERS, A_SECOND))
-    await asyncio.sleep(STRIKE_AFTER_S)
+    await traffic.moving()
     stack.kill(name)
     await flowing
     await asyncio.to_thread(stack.await_ready, HEALED_WITHIN_S)

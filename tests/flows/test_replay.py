@@ -1,6 +1,7 @@
 """`trade replay positions`: the journal alone says what everybody holds, and puts Valkey right."""
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from typing import Final
 
@@ -8,15 +9,21 @@ import pytest
 import redis
 
 from tests.flows.test_life import filled, soon
-from tests.stack import LiveStack
+from tests.stack import PATIENT, LiveStack
 
 KEY: Final = "position:ann:BTCUSDT"
+ALONE: Final = "order_management:\n  reconcile_positions_interval_sec: 86400\n"
+"""oms puts positions right by itself every minute; here only the command does."""
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
     """ann bought 0.2 and sold 0.05 of it, bob bought 0.1. Every scene leaves it so, with Valkey put right."""
-    started = LiveStack(tmp_path_factory.mktemp("replay") / "data", "--fills", "sqlite").start()
+    home = tmp_path_factory.mktemp("replay")
+    shutil.copytree(PATIENT, home / "config")
+    with (home / "config/oms/config.yaml").open("a") as file:
+        file.write(ALONE)
+    started = LiveStack(home / "data", "--fills", "sqlite", "--config-dir", str(home / "config")).start()
     try:
         for account, side, quantity in (("ann", "buy", "0.2"), ("bob", "buy", "0.1"), ("ann", "sell", "0.05")):
             traded(started, account, side, quantity)

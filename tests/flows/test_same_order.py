@@ -12,6 +12,7 @@ import pytest
 from domain.values import order_id_of
 from tests.flows.doors import ORDER, UNKNOWN, Doors, recorded
 from tests.flows.test_life import soon
+from tests.live import frozen
 from tests.stack import CHECKOUT, LiveStack
 
 ROUNDS = 20
@@ -100,7 +101,7 @@ def test_with_nats_frozen_the_answer_is_503_and_asking_again_finds_out(troubled:
     doors = Doors(troubled)
     order = {**ORDER, "account": "frozen"}
     nats_server = psutil.Process(troubled.pid("nats"))
-    nats_server.suspend()
+    frozen(nats_server.pid)
     try:
         answers = []
         for number in range(4):

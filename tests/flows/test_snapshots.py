@@ -65,9 +65,10 @@ async def test_killed_while_they_keep_snapshots_they_begin_from_one(eager: LiveS
     traffic = Traffic(eager, "kept")
     await traffic.seed()
     flowing = asyncio.create_task(traffic.flow(ORDERS, A_SECOND))
-    await asyncio.sleep(0.8)
+    await traffic.moving()
     for name in KEEPERS:
-        assert told(eager, name)["taken"] > 3
+        while told(eager, name)["taken"] <= 3:
+            await asyncio.sleep(0.02)
         eager.kill(name)
     await flowing
     await asyncio.to_thread(eager.await_ready)

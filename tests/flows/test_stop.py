@@ -61,7 +61,7 @@ async def test_stopped_in_the_middle_of_the_traffic_it_ends_well_and_carries_on(
     await traffic.seed()
     left = await asyncio.to_thread(resting, stopped, f"{number.name}-resting")
     flowing = asyncio.create_task(traffic.flow(ORDERS, A_SECOND))
-    await asyncio.sleep(0.7)
+    await traffic.moving()
     began = time.monotonic()
     assert await asyncio.to_thread(stopped.stop, number) == 0
     assert time.monotonic() - began < STOPPED_WITHIN_S

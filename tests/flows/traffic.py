@@ -13,6 +13,8 @@ from tests.stack import LiveStack
 
 ACCOUNTS: Final = 4
 CONNECTIONS: Final = 12
+MOVING: Final = 12
+"""Accepted orders beyond the seeds that show that the flow runs."""
 SEED: Final = "0.3"
 QUANTITY: Final = "0.001"
 AGAIN_S: Final = 0.1
@@ -58,6 +60,12 @@ class Traffic:
     async def _filled(self, http: httpx.AsyncClient, order_id: str) -> None:
         async with asyncio.timeout(ANSWER_WITHIN_S):
             while (await http.get(f"/orders/{order_id}")).json().get("status") != "filled":
+                await asyncio.sleep(AGAIN_S)
+
+    async def moving(self) -> None:
+        """Until orders of the flow were accepted, beyond the seeds: before that a strike hits nothing."""
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            while sum(bool(asked.answer) and asked.accepted for asked in self.asked) < ACCOUNTS + MOVING:
                 await asyncio.sleep(AGAIN_S)
 
     async def flow(self, orders: int, a_second: float) -> None:
