@@ -7,12 +7,14 @@ from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
+import pytest
 
 from adapters.codec import ORDER_COMMITS, encode
 from adapters.memory import MemoryJournal, MemoryLog
 from apps.commits import Pace
 from apps.exeq.doubts import ASKED_AT_ONCE_MAX, Doubts
 from apps.exeq.executor import Command
+from apps.exeq.ownership import Ownership
 from apps.host import Host
 from domain import commands as c
 from domain import events as e
@@ -52,6 +54,7 @@ class House:
     def __init__(self, loop: VirtualLoop) -> None:
         self.log, self.executions, self.router = MemoryLog(), Executions(), Router()
         self.host = Host(MemoryJournal(self.log), SimClock(loop), pace=Pace(wait_s=0))  # type: ignore[call-arg]
+        self.ownership = Ownership(self, "exeq", holds=lambda: True, lost=pytest.fail)  # type: ignore[arg-type]
         self.doubts = Doubts(self, self)  # type: ignore[arg-type]
         self.read = 0
         self.silent = False

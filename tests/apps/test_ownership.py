@@ -37,7 +37,7 @@ class Desk:
         self.store = store
         self.said = Said()
         self.host = Host(MemoryJournal(log), SystemClock(), store=store, pace=Pace(wait_s=0))
-        self.desk = CommandDesk(self.host, self.said)  # type: ignore[arg-type]
+        self.desk = CommandDesk(self.host, self.said, failed=pytest.fail)  # type: ignore[arg-type]
         self.task = asyncio.create_task(self.host.run())
 
     async def asks(self, *commands: c.Command) -> list[dict[str, Any]]:
