@@ -16,6 +16,9 @@ UNKNOWN_TRADE: Final = "unknown_trade"
 
 PARKED_MAX: Final = 100
 
+RISK_CONTROL: Final = "risk_control"
+"""The `source` of what a kill or a block cancels."""
+
 TIMES_UP: Final = frozenset({"order_timeout", "expire_at", "session_end"})
 """Why oms itself has a venue cancel an order, which then counts as expired."""
 
@@ -85,9 +88,9 @@ class Parked(msgspec.Struct, frozen=True, gc=False):
 class Order(msgspec.Struct, kw_only=True, gc=False):
     """State of one order. Only its actor changes it; `seqs` and `commit` are the host's book-keeping, not the order's.
 
-    `refused`: rejected before it was ever queued, which is what its submit was answered. `source` says who ended it. `reference` is the
-    price that risk counts it at. `asked` are its first terms, once they were replaced. `expiring`: its cancel was asked because its time
-    was over.
+    `refused`: rejected before it was ever queued, which is what its submit was answered. `source` and `reason` say who ended it and why;
+    while a control cancels it (a kill, a block), they name that control. `reference` is the price that risk counts it at. `asked` are its
+    first terms, once they were replaced. `expiring`: its cancel was requested because its time was over.
     """
 
     order_id: str
@@ -240,6 +243,8 @@ def _(event: e.RouteClosed, order: Order) -> None:
 def _(event: e.OrderFilled, order: Order) -> None:
     order.trades += (Trade(event.venue, event.exec_id, event.route_id, event.quantity, event.price, event.fee),)
     order.overfill = order.overfill or event.overfill
+    if order.status is State.FILLED:
+        order.source = order.reason = None
     _recount(order)
 
 
@@ -262,11 +267,14 @@ def _(event: e.ReportQuarantined, order: Order) -> None:
 @_apply.register
 def _(event: e.CancelRequested, order: Order) -> None:
     order.expiring = event.source == "oms" and event.reason in TIMES_UP
+    by_control = event.source == RISK_CONTROL
+    order.source, order.reason = (event.source, event.reason) if by_control else (None, None)
 
 
 @_apply.register
 def _(event: e.CancelRejected, order: Order) -> None:
     order.expiring = False
+    order.source = order.reason = None
 
 
 @_apply.register

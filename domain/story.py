@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Final
 
 from domain import events as e
+from domain.order import RISK_CONTROL
 from domain.risk.record import read
 from domain.values import plain, rfc3339
 
@@ -98,6 +99,8 @@ def _quarantined(event: e.ReportQuarantined) -> str:
 
 
 def _ended(how: str, event: Any) -> str:
+    if event.venue and event.source == RISK_CONTROL:
+        return f"{how} at {event.venue} for {event.source}: {event.reason.replace('_', ' ')}."
     return f"{how} by {event.venue or event.source}: {event.reason.replace('_', ' ')}."
 
 

@@ -12,7 +12,7 @@ from domain.commands import ReportKind, VenueReport
 from domain.deciding import Events, must, quarantined, refused, traded, works_on
 from domain.legs import Ending, leg_ended
 from domain.lifecycle import CLOSED, State, step
-from domain.order import UNKNOWN_TRADE, Order, Trade, evolve
+from domain.order import RISK_CONTROL, UNKNOWN_TRADE, Order, Trade, evolve
 from domain.replacing import replace_rejected, replaced
 from domain.values import MONEY_PLACES, ZERO, Liquidity, bounded
 
@@ -191,8 +191,10 @@ def _ended(order: Order, report: VenueReport, now: int) -> Events:
     kind = _ENDINGS[report.report]
     if kind is e.OrderCancelled and order.expiring:
         kind = e.OrderExpired
-    reason = report.reason or str(report.report)
-    return leg_ended(order, route, kind, now, source="venue", reason=reason, report_seq=report.report_seq or None)
+    source, reason = "venue", report.reason or str(report.report)
+    if kind is e.OrderCancelled and order.source == RISK_CONTROL and order.reason:  # the venue only says that it was asked to
+        source, reason = order.source, order.reason
+    return leg_ended(order, route, kind, now, source=source, reason=reason, report_seq=report.report_seq or None)
 
 
 def _cancel_rejected(order: Order, report: VenueReport, now: int) -> Events:

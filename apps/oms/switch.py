@@ -11,7 +11,7 @@ from apps.host import Host
 from domain.commands import CancelOrder, Terms
 from domain.controls import ALL, ControlEvent, Controls, KillThrown, SymbolBlocked
 from domain.lifecycle import State
-from domain.order import Order
+from domain.order import RISK_CONTROL, Order
 
 log = structlog.get_logger()
 
@@ -21,7 +21,6 @@ AGAIN_MAX_S: Final = 40.0
 READY_EVERY_S: Final = 0.1
 AT_ONCE: Final = 200
 """Orders that are looked at, and cancels that are asked for, before others get their turn."""
-SOURCE: Final = "risk_control"
 
 
 class Switch:
@@ -66,7 +65,7 @@ class Switch:
             if order.closed or order.status is State.PENDING_CANCEL or not (reason := self._why(order)) or not self._due(order):
                 continue
             found += 1
-            self._host.execute(CancelOrder(order_id=order.order_id, source=SOURCE, reason=reason), lambda outcome: None)
+            self._host.execute(CancelOrder(order_id=order.order_id, source=RISK_CONTROL, reason=reason), lambda outcome: None)
         if found:
             self.cancels += found
             log.warning("open orders cancelled, they are forbidden", orders=found)

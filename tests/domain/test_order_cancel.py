@@ -17,6 +17,45 @@ def test_a_cancel_of_a_routed_order_waits_for_the_venue() -> None:
              > nothing""")
 
 
+def test_what_a_control_cancelled_names_the_control() -> None:
+    # FAILURES 41
+    check("""submit buy 10 @50
+             route PAPER_A:6 PAPER_B:4
+             cancel risk_control killed
+             > CancelRequested pending_cancel source=risk_control reason=killed
+             = pending_cancel source=risk_control reason=killed
+             fill F1 2 @49
+             venue_cancelled requested
+             > RouteClosed pending_cancel reason=killed
+             venue_cancelled requested R2
+             > OrderCancelled cancelled source=risk_control reason=killed venue=PAPER_B
+             = cancelled source=risk_control reason=killed""")
+
+
+def test_a_control_that_cancelled_in_vain_is_not_named() -> None:
+    check("""submit buy 10 @50
+             route PAPER_A
+             cancel risk_control killed
+             cancel_rejected too_late
+             = routed source=None reason=None
+             cancel
+             venue_cancelled requested
+             > OrderCancelled cancelled source=venue reason=requested""")
+    check("""submit buy 10 @50
+             route PAPER_A
+             cancel risk_control killed
+             fill F1 10 @50
+             = filled source=None reason=None""")
+    check("""submit buy 10 @50
+             route PAPER_A
+             cancel risk_control killed
+             doubt R1
+             ack V1
+             cancel
+             venue_cancelled requested
+             > OrderCancelled cancelled source=venue reason=requested""")
+
+
 def test_a_fill_overtakes_the_cancel() -> None:
     # rows 15, 16, FAILURES 35
     check("""submit buy 10 @50

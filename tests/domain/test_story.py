@@ -51,6 +51,17 @@ def test_a_life_reads_as_a_story() -> None:
     ]
 
 
+def test_a_kill_is_named_with_the_venue_that_carried_it_out() -> None:
+    scene = check("""submit buy 10 @50
+                     route PAPER_A
+                     cancel risk_control killed
+                     venue_cancelled requested""")
+    assert [told(event) for event in [event for events in scene.history for event in events][-2:]] == [
+        "The venue is asked to cancel it, for risk_control: killed.",
+        "Cancelled at PAPER_A for risk_control: killed.",
+    ]
+
+
 def test_risk_says_the_numbers_that_decided() -> None:
     asked = terms("0.1", "45000")
     line = "order_size_limit 4500 100000,var_limit 62.12 50000;mid 45000.005 120;2026-11-21"

@@ -26,6 +26,9 @@ def test_the_drill_from_the_first_throw_to_the_last_arming(fresh: LiveStack) -> 
     refused = fresh.trade(*ORDER)
     assert (refused.returncode, "killed" in refused.stdout + refused.stderr) == (1, True)
     until_cancelled(fresh, resting)
+    with fresh.client() as oms:
+        ended = oms.get(f"/orders/{resting}").json()
+    assert (ended["reason"], ended["source"]) == ("killed", "risk_control")
     asked = fresh.trade("arm", "all", *BY, "ann")
     token = re.search(r"--token (\w+)", asked.stdout)
     assert token, asked.stdout + asked.stderr
