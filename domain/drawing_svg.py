@@ -35,7 +35,7 @@ text { font-family: ui-sans-serif, "Helvetica Neue", Arial, "DejaVu Sans", sans-
 .frame { fill: none; stroke: #94a3b8; stroke-dasharray: 3 4 } .hint { fill: #64748b; font-style: italic }
 .box { fill: #ffffff; stroke: #334155; stroke-width: 1.6 } .closed { fill: #e2e8f0; stroke-width: 3 }
 .name { font-size: 15px; font-weight: 700 } .count { font-size: 11px; font-weight: 700; fill: #ffffff } .state-count { fill: #0f172a }
-.line { fill: none; stroke-width: 1.7 } .quiet { opacity: 0.32 }
+.line { fill: none; stroke-width: 1.7 } .quiet { opacity: 0.45 }
 """
 STYLE_DARK: Final = """
 text { fill: #e2e8f0 } .page { fill: #0f172a } .frame { stroke: #64748b } .hint { fill: #94a3b8 } .box { fill: #1e293b; stroke: #cbd5e1 }
@@ -70,7 +70,7 @@ def _colours(colours: dict[Kind, str]) -> str:
 def _frames() -> Iterator[str]:
     for name, (x, y, width, height) in FRAMES:
         yield f'<rect class="frame" x="{x}" y="{y}" width="{width}" height="{height}" rx="16"/>'
-        yield _text("hint", x + 16, y + 17, name)
+        yield _text("hint", x + 16, y + 14, name)
 
 
 def _start() -> str:
@@ -119,7 +119,7 @@ def _box(state: State, box: Box, steps: Iterable[Drawn], counts: Counts | None) 
         taken = counts.steps.get((state, trigger), 0) if counts else 0
         lines.append(_text("stay", middle, top + 3 + LINE_HEIGHT * n, f"↻ {trigger}" + (f" {taken}" if taken else ""), "middle"))
     number = counts.states.get(state, 0) if counts else 0
-    badge = _badge("state-count", box.x + box.width - 6, box.y + 2, number) if number else ""
+    badge = _badge("state-count", box.x + box.width + 6 - _badge_width(number) // 2, box.y + 2, number) if number else ""
     return (
         f'<g class="state"><rect class="box{" closed" if state in CLOSED else ""}" x="{box.x}" y="{box.y}" width="{box.width}" '
         f'height="{box.height}" rx="10"/>{"".join(lines)}{badge}</g>'
@@ -127,15 +127,19 @@ def _box(state: State, box: Box, steps: Iterable[Drawn], counts: Counts | None) 
 
 
 def _badge(ink: str, x: int, y: int, number: int) -> str:
-    width = DIGIT * len(str(number)) + 12
+    width = _badge_width(number)
     return (
         f'<g class="badge"><rect class="{ink}" x="{x - width // 2}" y="{y - 9}" width="{width}" height="18" rx="9"/>'
         f"{_text('count', x, y + 4, str(number), 'middle')}</g>"
     )
 
 
+def _badge_width(number: int) -> int:
+    return DIGIT * len(str(number)) + 12
+
+
 def _legend(missing: list[Drawn]) -> Iterator[str]:
-    x, y = 60, 620
+    x, y = 60, 680
     for n, (kind, meaning) in enumerate(KINDS.items()):
         yield _arrow(kind, ((x, y + 28 * n), (x + 40, y + 28 * n)))
         yield _text("", x + 54, y + 4 + 28 * n, meaning)

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import NamedTuple
 from xml.etree import ElementTree
 
@@ -12,7 +12,7 @@ from transitions.extensions import GraphMachine
 
 from adapters.picture import png
 from domain.drawing import FORMATS, Counts, draw, drawn
-from domain.drawing_layout import BOXES, HEIGHT, LINES, WIDTH, Box, Drawn, Line
+from domain.drawing_layout import BOXES, HEIGHT, LINES, WIDTH, Box, Drawn
 from domain.drawing_svg import svg
 from domain.lifecycle import CLOSED, TABLE, State, machine_transitions
 from tests.lifecycle_page import PAGE, renewed
@@ -165,31 +165,97 @@ class Area(NamedTuple):
     def meets(self, other: "Area") -> bool:
         return self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
 
-
-def label_area(line: Line) -> Area:
-    """Monospace at 11.5 px: 6.9 a letter, 9 above the base line, 3 below."""
-    width = 6.9 * max(map(len, line.triggers))
-    left = line.at[0] - {"start": 0.0, "middle": width / 2, "end": width}[line.anchor]
-    return Area(left, line.at[1] - 9 - 15 * (len(line.triggers) - 1), left + width, line.at[1] + 3)
+    def within(self, other: "Area") -> bool:
+        return other.left <= self.left and other.top <= self.top and self.right <= other.right and self.bottom <= other.bottom
 
 
-def badge_area(line: Line) -> Area:
-    return Area(line.badge[0] - 24, line.badge[1] - 9, line.badge[0] + 24, line.badge[1] + 9)
+LETTER = {"name": 9.6, "stay": 6.95, "label": 6.95, "count": 7.0, "title": 12.0, "hint": 6.6, "": 6.6}
+"""Width of a letter in px, by class of text: DejaVu, the widest of the fonts that the picture names."""
+BUSY = Counts(
+    states=dict.fromkeys(State, 1_234_567),
+    steps={(d.source, d.trigger): 1_234_567 for d in drawn()},
+)
+
+
+class Shape(NamedTuple):
+    """What is drawn: a text, a badge, the border of a box or frame, or one stretch of an arrow."""
+
+    kind: str
+    name: str
+    area: Area
+
+
+def shapes(picture: str) -> list[Shape]:
+    """Everything in the picture by where it is; corners count as square."""
+    root = ElementTree.fromstring(picture)
+    counts = {id(text) for badge in root.iter(f"{SVG}g") if badge.get("class") == "badge" for text in badge.iter(f"{SVG}text")}
+    return [
+        *(text_shape(text) for text in root.iter(f"{SVG}text") if id(text) not in counts),
+        *(shape for rect in root.iter(f"{SVG}rect") for shape in rect_shapes(rect)),
+        *(Shape("arrow", path.get("d", ""), stretch) for path in root.iter(f"{SVG}path") for stretch in stretches(path.get("d", ""))),
+    ]
+
+
+def text_shape(text: ElementTree.Element) -> Shape:
+    name, kind = text.text or "", text.get("class", "").split(" ")[0]
+    width, x, y = LETTER[kind] * len(name), float(text.get("x", 0)), float(text.get("y", 0))
+    left = x - {"start": 0.0, "middle": width / 2, "end": width}[text.get("text-anchor", "start")]
+    return Shape("stay" if kind in ("stay", "name") else "text", name, Area(left, y - 9, left + width, y + 3))
+
+
+def rect_shapes(rect: ElementTree.Element) -> Iterator[Shape]:
+    kind = rect.get("class", "")
+    if kind == "page":
+        return
+    left, top, width, height = (float(rect.get(name, 0)) for name in ("x", "y", "width", "height"))
+    area = Area(left, top, left + width, top + height)
+    if kind == "frame":
+        for side in sides(area):
+            yield Shape("frame", str(area), side)
+    else:
+        yield Shape("box" if kind.startswith("box") else "badge", str(area), area)
+
+
+def sides(area: Area) -> tuple[Area, ...]:
+    left, top, right, bottom = area
+    return (
+        Area(left, top, right, top + 1),
+        Area(left, bottom - 1, right, bottom),
+        Area(left, top, left + 1, bottom),
+        Area(right - 1, top, right, bottom),
+    )
+
+
+def stretches(path: str) -> Iterator[Area]:
+    points = [(float(x), float(y)) for x, y in re.findall(r"([\d.]+) ([\d.]+)", path)]
+    for (x0, y0), (x1, y1) in pairwise(points):
+        yield Area(min(x0, x1) - 0.9, min(y0, y1) - 0.9, max(x0, x1) + 0.9, max(y0, y1) + 0.9)
+
+
+@pytest.mark.parametrize("counts", [None, BUSY, NUMBERED], ids=["bare", "seven digits", "four digits"])
+def test_no_text_leaves_its_box_or_lies_on_anything(counts: Counts | None) -> None:
+    found = shapes(draw("svg", counts))
+    boxes = [shape.area for shape in found if shape.kind == "box"]
+    page = Area(0, 0, WIDTH, HEIGHT)
+    assert [shape for shape in found if not shape.area.within(page)] == []
+    assert [shape for shape in found if shape.kind == "stay" and not any(shape.area.within(box) for box in boxes)] == []
+    texts_of_boxes = [shape for shape in found if shape.kind == "stay"]
+    others = [shape for shape in found if shape.kind in ("text", "badge")]
+    assert [(a, b) for a, b in combinations([*texts_of_boxes, *others], 2) if a.area.meets(b.area)] == []
+    solid = [shape for shape in found if shape.kind in ("box", "frame", "arrow")]
+    assert [(a.name, b) for a in others for b in solid if a.kind == "text" and a.area.meets(b.area)] == []
+
+
+def test_a_badge_lies_on_no_arrow_but_its_own() -> None:
+    found = shapes(draw("svg", BUSY))
+    crossing = {}
+    for badge in (shape for shape in found if shape.kind == "badge"):
+        crossing[badge.name] = {shape.name for shape in found if shape.kind == "arrow" and shape.area.meets(badge.area)}
+    assert {name: arrows for name, arrows in crossing.items() if len(arrows) > 1} == {}
 
 
 def box_area(box: Box) -> Area:
     return Area(box.x, box.y, box.x + box.width, box.y + box.height)
-
-
-def test_no_label_badge_or_box_covers_another() -> None:
-    areas = [
-        *((f"label {line.triggers} -> {line.target}", label_area(line)) for line in LINES),
-        *((f"badge {line.triggers} -> {line.target}", badge_area(line)) for line in LINES),
-        *((f"box {state}", box_area(box)) for state, box in BOXES.items()),
-    ]
-    page = Area(0, 0, WIDTH, HEIGHT)
-    assert all(area.left >= 0 and area.top >= 0 and area.right <= page.right and area.bottom <= page.bottom for _, area in areas)
-    assert [(a, b) for (a, one), (b, other) in combinations(areas, 2) if one.meets(other)] == []
 
 
 def test_arrows_run_square_and_end_at_the_box_they_name() -> None:
