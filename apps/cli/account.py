@@ -14,8 +14,22 @@ from apps.cli.trouble import WrongUsage
 ROWS: Final = 50
 PAST_TIMEOUT_S: Final = 25.0
 """oms gives up before that."""
-POSITION_FIELDS: Final = ("quantity", "average_price", "last_price", "realised_pnl", "unrealised_pnl", "fees")
-FILL_COLUMNS: Final = ("timestamp", "symbol", "side", "quantity", "price", "fee", "liquidity", "venue", "exec_id", "order_id", "seq")
+POSITION_NUMBERS: Final = ("quantity", "average_price", "last_price", "realised_pnl", "unrealised_pnl", "fees")
+POSITION_FIELDS: Final = (*POSITION_NUMBERS, "currency")
+FILL_COLUMNS: Final = (
+    "timestamp",
+    "symbol",
+    "side",
+    "quantity",
+    "price",
+    "fee",
+    "currency",
+    "liquidity",
+    "venue",
+    "exec_id",
+    "order_id",
+    "seq",
+)
 
 
 def positions(
@@ -35,7 +49,7 @@ def positions(
         return
     held = answer.object()
     as_of = answer.headers.get("as-of-seq")
-    show.table(f"as of sequence {as_of}" if as_of else "", ("symbol", *POSITION_FIELDS), _rows(held, answer.body), numbers=POSITION_FIELDS)
+    show.table(f"as of sequence {as_of}" if as_of else "", ("symbol", *POSITION_FIELDS), _rows(held, answer.body), numbers=POSITION_NUMBERS)
 
 
 def _rows(held: Mapping[str, Any], body: bytes) -> list[tuple[object, ...]]:

@@ -89,7 +89,7 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     past, verification = _beside(settings)
     positions_upkeep = PositionsUpkeep(float(orders.reconcile_positions_interval_sec), chassis.registry)
     chassis.spawn(positions_upkeep.run, tasks.POSITIONS_UPKEEP)
-    accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, PastBeside(past))
+    accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, instruments, PastBeside(past))
     reads = Reads(host, journal)
     routes = router(host, reads, accounts, Replaces(host, risk, instruments, intake.forbidden))
     routes.include_router(admin.router(Admin(verification)))

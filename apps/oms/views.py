@@ -1,7 +1,7 @@
 """How orders, their timelines and positions look in an answer. Exact numbers, RFC 3339 times."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -94,13 +94,14 @@ def event_view(event: OrderEvent, seq: int) -> View:
     return {"seq": seq, "at": rfc3339(event.at), "type": type(event).__name__, "told": told(event), **fields}
 
 
-def positions_view(positions: Iterable[Position], market: Market, since_ns: int) -> View:
-    return {p.symbol: _position(p, market.mid(p.symbol, since_ns)) for p in positions}
+def positions_view(positions: Iterable[Position], currencies: Mapping[str, str], market: Market, since_ns: int) -> View:
+    return {p.symbol: _position(p, currencies.get(p.symbol), market.mid(p.symbol, since_ns)) for p in positions}
 
 
-def _position(position: Position, mid: Decimal | None) -> View:
-    """Marked at the mid of the fresh quotes; without one at the last fill's price."""
+def _position(position: Position, currency: str | None, mid: Decimal | None) -> View:
+    """Prices and money are in `currency`. Marked at the mid of the fresh quotes; without one at the last fill's price."""
     return {
+        "currency": currency,
         "quantity": position.quantity,
         "average_price": position.average_price,
         "last_price": position.last_price,

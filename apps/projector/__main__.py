@@ -13,6 +13,7 @@ from apps.projector.keeping import Keeper
 from apps.projector.measures import Measures
 from apps.projector.positions import PositionsProjection
 from apps.service import run_service
+from config.catalogue import load_instruments
 from config.loading import load_projector
 from config.settings import ProjectorSettings
 
@@ -26,7 +27,8 @@ async def build(chassis: Chassis[ProjectorSettings]) -> Service:
     await wiring.turn(chassis, client)
     journal = await wiring.order_journal(client)
 
-    positions = PositionsProjection(wiring.positions(chassis), partial(bus.publish, client))
+    currencies = {symbol: instrument.currency for symbol, instrument in load_instruments().instruments.items()}
+    positions = PositionsProjection(wiring.positions(chassis), partial(bus.publish, client), currencies)
     fills = FillsProjection(
         wiring.fills(chassis), batch_rows=settings.questdb.batch_size, flush_s=float(settings.questdb.flush_interval_sec)
     )

@@ -1,7 +1,7 @@
 """Positions: each batch of commits becomes one step in the store, and only then a message for each position that it changed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -27,8 +27,11 @@ Publish = Callable[[str, bytes], Awaitable[None]]
 """Subject and payload; Unavailable while nobody can be reached."""
 
 
-def message(position: Position) -> bytes:
-    """`positions.<account>`: the user's five fields and three more. `timestamp`: seconds since the epoch, exact to the microsecond."""
+def message(position: Position, currency: str | None) -> bytes:
+    """`positions.<account>`: the user's five fields and four more.
+
+    Prices and money are in `currency`. `timestamp`: seconds since the epoch, exact to the microsecond.
+    """
     return encode(
         {
             "account": position.account,
@@ -38,6 +41,7 @@ def message(position: Position) -> bytes:
             "timestamp": Decimal(position.updated_at // 1000).scaleb(-6),
             "average_price": position.average_price,
             "realised_pnl": position.realised_pnl,
+            "currency": currency,
             "seq": position.seq,
         }
     )
@@ -48,13 +52,15 @@ class PositionsProjection:
 
     name = "positions"
 
-    def __init__(self, store: Positions, publish: Publish) -> None:
+    def __init__(self, store: Positions, publish: Publish, currencies: Mapping[str, str]) -> None:
+        """`currencies` by symbol; a symbol that is not in it is published with null."""
         self.seq = 0
         self.newest = 0
         self.stored = 0
         self.published = 0
         self._store = store
         self._publish = publish
+        self._currencies = currencies
         self._book = Book()
         self._told: int | None = None
         self._one_at_a_time = asyncio.Lock()
@@ -124,7 +130,7 @@ class PositionsProjection:
         try:
             for position in candidates:
                 if position.seq > told:
-                    await self._publish(f"positions.{position.account}", message(position))
+                    await self._publish(f"positions.{position.account}", message(position, self._currencies.get(position.symbol)))
                     self.published += 1
                     if not self.published % YIELD_EVERY:
                         await asyncio.sleep(0)

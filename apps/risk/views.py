@@ -19,6 +19,8 @@ from domain.values import ZERO, divide, plain, rfc3339
 View = dict[str, Any]
 
 PERCENT: Final = Decimal(100)
+LIMITS_CURRENCY: Final = "USD"
+"""What limits and all sums over an account are in; other currencies count at the catalogue's rate."""
 PERCENT_PLACES: Final = 4
 
 
@@ -37,8 +39,13 @@ def decision_view(decision: Ruling, explain: bool) -> View:
 
 
 def portfolio_view(risk: Risk, account: Account) -> View:
-    """One account as the checks see it. Money is USD; margin, reservations and buying power are in margin, not in notional."""
-    return _sums_view(risk, account) | {"symbols": holdings_view(account, account.holdings.values())}
+    """One account as the checks see it. Money is in `currency`, converted at `rates`.
+
+    Margin, reservations and buying power are in margin, not in notional.
+    """
+    symbols = holdings_view(account, account.holdings.values())
+    rates = {risk.instruments[symbol].currency: risk.marks.rates[symbol] for symbol in symbols}
+    return _sums_view(risk, account) | {"rates": rates, "symbols": symbols}
 
 
 def holdings_view(account: Account, holdings: Iterable[Holding]) -> View:
@@ -52,6 +59,7 @@ def _sums_view(risk: Risk, account: Account) -> View:
     return {
         "account": account.name,
         "as_of_seq": risk.fold.seq,
+        "currency": LIMITS_CURRENCY,
         "equity": account.equity,
         "initial_buying_power": risk.limits.buying_power_initial,
         "gross_exposure": account.gross,
@@ -75,6 +83,7 @@ def snapshot_fields(risk: Risk, account: Account, symbols: View, now_ns: int) ->
         "concentration_pct": _text(view["concentration"]["pct"]),
         "var": _text(view["var"]),
         "var_reason": view["var_reason"] or "",
+        "currency": view["currency"],
         "open_orders": str(account.orders),
         "symbols": encode(symbols).decode(),
         "as_of_seq": str(risk.fold.seq),

@@ -169,14 +169,15 @@ def test_a_png_is_not_poured_over_a_terminal() -> None:
 
 
 def test_positions_are_a_table_of_exact_numbers(oms: FakeOms) -> None:
-    held = b'{"BTCUSDT":{"quantity":0.100000000000000001,"average_price":45000.10,"realised_pnl":-1.5},"AAPL":{"quantity":-3}}'
+    held = b'{"BTCUSDT":{"quantity":0.100000000000000001,"average_price":45000.10,"realised_pnl":-1.5,"currency":"USDT"},'
+    held += b'"AAPL":{"quantity":-3}}'
     oms.says("GET", "/positions/alice", held, headers={"as-of-seq": "812"})
     ended = trade("positions alice --min-seq 7", TRADE_OMS_URL=oms.url)
     assert oms.asked[0].query == {"min_seq": "7"}
     assert [line.split() for line in ended.stdout.splitlines()] == [
-        ["symbol", "quantity", "average_price", "last_price", "realised_pnl", "unrealised_pnl", "fees"],
-        ["BTCUSDT", "0.100000000000000001", "45000.1", "-", "-1.5", "-", "-"],
-        ["AAPL", "-3", "-", "-", "-", "-", "-"],
+        ["symbol", "quantity", "average_price", "last_price", "realised_pnl", "unrealised_pnl", "fees", "currency"],
+        ["BTCUSDT", "0.100000000000000001", "45000.1", "-", "-1.5", "-", "-", "USDT"],
+        ["AAPL", "-3", "-", "-", "-", "-", "-", "-"],
     ]
     assert trade("positions alice --json", TRADE_OMS_URL=oms.url).stdout_bytes == held + b"\n"
 

@@ -218,7 +218,7 @@ async def test_a_trade_becomes_a_position_a_row_and_a_message(scene: Scene, fres
     assert message.subject == "positions.alice"
     assert message.data == (
         b'{"account":"alice","symbol":"BTCUSDT","quantity":0.1,"price":45000.5,"timestamp":1700000000.123456,'
-        b'"average_price":45000.5,"realised_pnl":0,"seq":1}'
+        b'"average_price":45000.5,"realised_pnl":0,"currency":"USDT","seq":1}'
     )
     async with Redis.from_url(fresh_valkey.url, db=5, decode_responses=True) as valkey:
         assert await valkey.hget("position:alice:BTCUSDT", "quantity") == "0.1", "the store comes before the message"

@@ -103,7 +103,7 @@ async def test_what_cannot_be_measured_is_empty_for_readers_and_not_left_as_it_w
     scene = Scene(enabled=frozenset(SWITCHES) - {"var_limit"})
     scene.run("alice o1 buy 1 PENNY @100")
     fields = told(scene)
-    assert (fields["var"], fields["var_reason"]) == ("", "no_price_history")
+    assert (fields["var"], fields["var_reason"], fields["currency"]) == ("", "no_price_history", "USD")
     scene.run("cancel o1")
     assert told(scene).keys() == fields.keys()
 

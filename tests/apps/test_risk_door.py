@@ -41,6 +41,7 @@ async def test_a_check_without_an_order_id_is_dry_and_with_one_reserves() -> Non
         portfolio = (await client.get("/risk/portfolio?account=alice")).json()
         assert (portfolio["reservations"], portfolio["buying_power"]) == (2250, 97750)
         assert portfolio["symbols"]["BTCUSDT"]["open_buy_quantity"] == 0.1
+        assert (portfolio["currency"], portfolio["rates"]) == ("USD", {"USDT": 1})
 
 
 @pytest.mark.parametrize("number", ["0.1", '"0.1"', "0.100000000000"])

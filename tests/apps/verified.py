@@ -30,6 +30,7 @@ from domain.commands import CancelOrder, OrderCommand, ReportKind, VenueReport
 from domain.ports import EventRow, Head, Journal
 from domain.position import Book
 from domain.quotes import Market
+from tests.apps.submits import INSTRUMENTS
 from tests.apps.test_bookkeeper import Desk, fill, route, submit, terms
 
 ORDERS_FILE: Final = "orders.db"
@@ -99,7 +100,7 @@ class World:
         return MemoryJournal(self.controls)
 
     def accounts(self) -> Accounts:
-        return Accounts(self.positions, self.fills, Market(), SystemClock(), 10.0)
+        return Accounts(self.positions, self.fills, Market(), SystemClock(), 10.0, INSTRUMENTS)
 
     def replaces(self) -> Replaces:
         """Nobody replaces an order here."""

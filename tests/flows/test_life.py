@@ -77,7 +77,7 @@ async def test_the_users_example_becomes_a_fill_a_position_and_a_row(running: Li
         assert made == {"price_collar", "order_size_limit", "position_limit", "concentration_limit", "buying_power", "var_limit"}
         assert len(timeline[3]["candidates"]) >= 2
         positions = http.get("/positions/user", params={"min_seq": order["seq"]})
-    assert positions.json()["BTCUSDT"]["quantity"] == 0.1
+    assert (positions.json()["BTCUSDT"]["quantity"], positions.json()["BTCUSDT"]["currency"]) == (0.1, "USDT")
     assert int(positions.headers["As-Of-Seq"]) >= order["seq"]
 
     with running.client("risk") as http:
@@ -96,7 +96,10 @@ async def test_the_users_example_becomes_a_fill_a_position_and_a_row(running: Li
     valkey.close()
 
     assert [(h["account"], h["symbol"], h["quantity"]) for h in heard] == [("user", "BTCUSDT", 0.1)]
-    assert {"price", "timestamp", "average_price", "realised_pnl", "seq"} <= set(heard[0])
+    assert {"price", "timestamp", "average_price", "realised_pnl", "currency", "seq"} <= set(heard[0])
+    with running.client() as http:
+        fills = soon(lambda: http.get("/fills/user").json()["fills"] or None)
+    assert {fill["currency"] for fill in fills} == {"USDT"}
 
     rows = soon(lambda: running.query(f"SELECT account, side, quantity, price, seq FROM fills WHERE order_id = '{order_id}'") or None)
     assert [(account, side, Decimal(quantity)) for account, side, quantity, _, _ in rows] == [("user", "buy", Decimal("0.1"))]
