@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Final, Literal, NamedTuple
 
 from pydantic import Field
@@ -42,6 +43,7 @@ class Group(Section):
 class InstrumentsFile(Section):
     currencies: dict[Annotated[str, Field(pattern=r"^[A-Z0-9]{2,10}$")], Positive]
     groups: Annotated[tuple[Group, ...], Listed]
+    delisted: Annotated[dict[Symbol, str], Field(default_factory=dict)]
 
 
 class Fees(Section):
@@ -88,10 +90,11 @@ class VenuesFile(Section):
 
 
 class Catalogue(NamedTuple):
-    """All instruments by symbol, and what one unit of each currency is worth in USD."""
+    """All instruments by symbol, and what one unit of each currency is worth in USD. `delisted` are instruments no more: their currency."""
 
     instruments: Mapping[str, Instrument]
     currencies: Mapping[str, Decimal]
+    delisted: Mapping[str, str] = MappingProxyType({})
 
 
 class VenueSettings(NamedTuple):
@@ -130,7 +133,12 @@ def load_instruments(path: Path | None = None) -> Catalogue:
         if not is_multiple(instrument.quantity_max, instrument.lot):
             raise ConfigError(f"{path}: groups: quantity_max of {instrument.symbol} is not on its lot {plain(instrument.lot)}")
         instruments[instrument.symbol] = instrument
-    return Catalogue(instruments, file.currencies)
+    for symbol, currency in file.delisted.items():
+        if symbol in instruments:
+            raise ConfigError(f"{path}: delisted: {symbol} is an instrument")
+        if currency not in file.currencies:
+            raise ConfigError(f"{path}: delisted: {symbol} was in {currency}, which has no rate under currencies")
+    return Catalogue(instruments, file.currencies, file.delisted)
 
 
 def load_venues(instruments: Mapping[str, Instrument], path: Path | None = None) -> Venues:

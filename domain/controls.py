@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from domain.events import Foreign
+from domain.listings import Change, Listings
 
 ALL: Final = "all"
 HISTORY_KEPT_MAX: Final = 1000
@@ -88,7 +89,15 @@ class ControlsAccepted(Control, frozen=True, kw_only=True, tag=True, gc=False):
     skipped: tuple[Foreign, ...] = ()
 
 
-ControlEvent = SymbolBlocked | SymbolUnblocked | KillThrown | ArmRequested | Armed | LimitsChanged | ControlsAccepted
+class CatalogueChanged(Control, frozen=True, kw_only=True, tag=True, gc=False):
+    """risk began with another catalogue: USD rates by currency, currencies by symbol, and the symbols that are gone. Only what is new."""
+
+    rates: dict[str, Decimal] = {}
+    listed: dict[str, str] = {}
+    delisted: tuple[str, ...] = ()
+
+
+ControlEvent = SymbolBlocked | SymbolUnblocked | KillThrown | ArmRequested | Armed | LimitsChanged | ControlsAccepted | CatalogueChanged
 
 
 def same_person(one: str, other: str) -> bool:
@@ -120,6 +129,7 @@ class Controls:
         self.kills: dict[str, KillThrown] = {}
         self.arming: dict[str, ArmRequested] = {}
         self.limits: dict[tuple[str, str], LimitsChanged] = {}
+        self.listings = Listings()
         self.history: deque[ControlEvent] = deque(maxlen=HISTORY_KEPT_MAX)
 
     def apply(self, event: ControlEvent) -> None:
@@ -141,6 +151,8 @@ class Controls:
             case LimitsChanged():
                 self.limits[event.account, event.symbol] = event
                 self.limits_version = event.version
+            case CatalogueChanged():
+                self.listings.apply(event.at, Change(event.rates, event.listed, event.delisted))
             case ControlsAccepted():
                 self._accepted(event)
 

@@ -44,7 +44,11 @@ def confirmed(order: Order, command: c.ConfirmRoute, now: int) -> Events:
     if not command.cancelling:
         return (acknowledged,)
     return acknowledged, e.CancelRequested(
-        order_id=order.order_id, at=now, status=must(acknowledged.status, "cancel"), source="oms", reason="asked_before_the_doubt"
+        order_id=order.order_id,
+        at=now,
+        status=must(acknowledged.status, "cancel"),
+        source=order.source or "oms",  # a kill's cancel stays a kill's
+        reason=order.reason or "asked_before_the_doubt",
     )
 
 

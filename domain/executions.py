@@ -273,6 +273,16 @@ class Executions:
             if leg.venue in venues and _awaits(working, leg.route_id)
         )
 
+    def stranded(self, venues: Container[str]) -> Iterator[VenueRequest]:
+        """Every leg at a venue that is none of these, of the orders that are not in doubt."""
+        return (
+            self._request(working.terms, leg)
+            for working in self.working.values()
+            if not working.in_doubt
+            for leg in working.legs
+            if leg.venue not in venues
+        )
+
     def doubtful(self) -> Iterator[VenueRequest]:
         """Every leg of the orders that are in doubt."""
         return (self._request(working.terms, leg) for working in self.working.values() if working.in_doubt for leg in working.legs)

@@ -77,6 +77,7 @@ class Doubts:
         self._negatives: dict[str, int] = {}
         self._doubted: set[str] = set()
         self._unheard: set[str] = set()
+        self._gone: set[str] = set()
         self._next_ask: dict[str, tuple[float, float]] = {}
         self._working: dict[str, str] = {}
         self._trouble: dict[str, str] = {}
@@ -98,6 +99,7 @@ class Doubts:
         while True:
             await asyncio.sleep(ASK_EVERY_S)
             if self._executor.caught_up():
+                self._strand()
                 self._cancel_again()
                 self._replace_again()
                 while await self._round():
@@ -117,6 +119,14 @@ class Doubts:
         commands: list[Command] = [DoubtRoute(order_id=r.order_id, route_id=r.route_id, reason=reason, anyway=True) for r in requests]
         for begin in range(0, len(commands), TOLD_AT_ONCE_MAX):
             self._executor.ask_soon(commands[begin : begin + TOLD_AT_ONCE_MAX])
+
+    def _strand(self) -> None:
+        """Nobody will answer for a leg at a venue that was taken out of venues.yaml: only an operator can settle it."""
+        stranded = list(self._executor.executions.stranded(self._venues))
+        if names := {request.venue for request in stranded} - self._gone:
+            self._gone |= names
+            log.error("orders are at venues that are not in venues.yaml: settle them, or put the venues back", venues=sorted(names))
+        self._doubt(stranded, "venue_removed")
 
     def _cancel_again(self) -> None:
         """A cancel that was lost on its way leaves no trace: an order would wait for its end for ever. A plain venue has no ear for it."""
@@ -161,7 +171,7 @@ class Doubts:
 
     async def _ask_venue(self, requests: Sequence[VenueRequest]) -> None:
         """One, and when it was answered the others together; a venue that says nothing is not asked again in this round."""
-        answers, begin = not self._plain(requests[0]), 0
+        answers, begin = requests[0].venue in self._venues and not self._plain(requests[0]), 0
         while group := requests[begin : begin + (ASKED_TOGETHER_MAX if begin else 1)]:
             known = await asyncio.gather(*map(self._known, group)) if answers else [None] * len(group)
             answers = any(word is not None for word in known)

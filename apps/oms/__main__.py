@@ -43,6 +43,7 @@ from config.settings import OmsSettings
 from domain.calendar import Calendar
 from domain.controls import Controls
 from domain.instruments import Instrument
+from domain.listings import currency_in
 from domain.quotes import Market
 from domain.values import OrderType, Side
 
@@ -72,7 +73,8 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     outbox = Outbox(client)
     sessions = _sessions(client, host, venues, shard, chassis.fail)
     orders = settings.order_management
-    switch = await _obey(chassis, client, host, outbox)
+    controls = Controls()
+    switch = await _obey(chassis, client, host, outbox, controls)
     intake = _intake(settings, host, risk, switch)
     expirer = Expirer(host, clock, _timeout_ns(settings), _calendars(venues.values()))
     host.on_ready, host.on_append = _on_ready(chassis, metrics, sessions, expirer), metrics.appended
@@ -89,7 +91,7 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     past, verification = _beside(settings)
     positions_upkeep = PositionsUpkeep(float(orders.reconcile_positions_interval_sec), chassis.registry)
     chassis.spawn(positions_upkeep.run, tasks.POSITIONS_UPKEEP)
-    accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, instruments, PastBeside(past))
+    accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency_in(instruments, controls.listings), PastBeside(past))
     reads = Reads(host, journal)
     routes = router(host, reads, accounts, Replaces(host, risk, instruments, intake.forbidden))
     routes.include_router(admin.router(Admin(verification)))
@@ -113,9 +115,8 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     )
 
 
-async def _obey(chassis: Chassis[OmsSettings], client: Client, host: Host, outbox: Outbox) -> Switch:
+async def _obey(chassis: Chassis[OmsSettings], client: Client, host: Host, outbox: Outbox, controls: Controls) -> Switch:
     """What people forbid is refused and cancelled here too."""
-    controls = Controls()
     switch = Switch(host, controls)
     switch.known = await control_wiring.follow_controls(chassis, client, outbox, controls.apply, switch.heard)
     chassis.spawn(switch.run, tasks.FORBIDDEN)

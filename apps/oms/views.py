@@ -1,7 +1,7 @@
 """How orders, their timelines and positions look in an answer. Exact numbers, RFC 3339 times."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -94,8 +94,8 @@ def event_view(event: OrderEvent, seq: int) -> View:
     return {"seq": seq, "at": rfc3339(event.at), "type": type(event).__name__, "told": told(event), **fields}
 
 
-def positions_view(positions: Iterable[Position], currencies: Mapping[str, str], market: Market, since_ns: int) -> View:
-    return {p.symbol: _position(p, currencies.get(p.symbol), market.mid(p.symbol, since_ns)) for p in positions}
+def positions_view(positions: Iterable[Position], currency: Callable[[str], str | None], market: Market, since_ns: int) -> View:
+    return {p.symbol: _position(p, currency(p.symbol), market.mid(p.symbol, since_ns)) for p in positions}
 
 
 def _position(position: Position, currency: str | None, mid: Decimal | None) -> View:

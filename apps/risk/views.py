@@ -44,7 +44,7 @@ def portfolio_view(risk: Risk, account: Account) -> View:
     Margin, reservations and buying power are in margin, not in notional.
     """
     symbols = holdings_view(account, account.holdings.values())
-    rates = {risk.instruments[symbol].currency: risk.marks.rates[symbol] for symbol in symbols}
+    rates = {currency: risk.marks.rates[symbol] for symbol in symbols if (currency := risk.currency(symbol))}
     return _sums_view(risk, account) | {"rates": rates, "symbols": symbols}
 
 

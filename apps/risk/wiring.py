@@ -18,6 +18,7 @@ from apps.chassis import Chassis, Service
 from apps.controls import Scopes, connections, controls_into
 from apps.durations import Hops
 from apps.follower import Follower
+from apps.risk.catalogue_record import record_catalogue
 from apps.risk.control_door import ControlDoor
 from apps.risk.control_log import ControlLog
 from apps.risk.decisions import Decisions
@@ -50,28 +51,29 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     settings = chassis.settings
     checks = settings.risk_checks
     catalogue = load_instruments()
-    controls = Controls()
-    risk = Risk(limits_of(checks), catalogue.instruments, catalogue.currencies, controls)
-    clock = SystemClock()
-    measures = Measures(chassis.registry, settings.monitoring.latency_alert_threshold_ms, lambda: gauges(risk))
+    controls, clock = Controls(), SystemClock()
 
     client, writer = await wiring.connect(chassis), await wiring.connect_writer(chassis)
     turn = await wiring.turn(chassis, client)
     orders = await wiring.order_journal(client)
     control_journal, control_mark = await control_wiring.written_controls(chassis, client, writer)
+    control_follower = Follower(control_journal, CONTROL_COMMITS, controls_into(controls.apply), after=GENESIS, wait_s=CONTROLS_WAIT_S)
+    chassis.spawn(control_follower.run, tasks.CONTROL_FOLLOWER)
+    control_log = ControlLog(control_journal, CONTROL_COMMITS, control_follower, controls, control_mark)
+    await record_catalogue(chassis, catalogue, controls, control_journal, control_follower, control_log)
+    risk = Risk(limits_of(checks), catalogue.instruments, catalogue.currencies, controls)
+    measures = Measures(chassis.registry, settings.monitoring.latency_alert_threshold_ms, lambda: gauges(risk))
     wait_s = settings.following.follower_wait_ms / 1000
     snapshots = wiring.snapshotter(chassis, risk.fold, RiskState, VERSION)
     head = await wiring.patiently(lambda: snapshots.recover(orders))
     overfills = Overfills(controls, clock)
     timed = Hops(chassis.registry, clock).timed("risk", snapshots.whole(orders_into(risk, overfills.look)))
     journal_follower = Follower(orders, ORDER_COMMITS, timed, after=head, wait_s=wait_s)
-    control_follower = Follower(control_journal, CONTROL_COMMITS, controls_into(controls.apply), after=GENESIS, wait_s=CONTROLS_WAIT_S)
 
     gate = Gate(journal_follower, control_follower, orders, checks.reservation_ttl_ms / 1000, connections(client))
     desk = Desk(risk, gate, measures)
     chassis.ready.set("journal", False, "catching up with the journal")
     chassis.spawn(journal_follower.run, tasks.JOURNAL_FOLLOWER)
-    chassis.spawn(control_follower.run, tasks.CONTROL_FOLLOWER)
     chassis.spawn(gate.open, tasks.OPENING)
     chassis.spawn(lambda: gate.watch(lambda ok, why: chassis.ready.set("journal", ok, why)), tasks.GATE)
     chassis.spawn(lambda: gate.give_back(risk.exposure, measures), tasks.LEAKED)
@@ -83,7 +85,6 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     venues = load_venues(catalogue.instruments).venues
     ticks = await wiring.follow_ticks(chassis, client, risk.marks.update, wiring.listed(catalogue.instruments, venues), clock)
     await Ear(client, desk, measures, checks.batch_max, turn.holds).start()
-    control_log = ControlLog(control_journal, CONTROL_COMMITS, control_follower, controls, control_mark)
     await Reports(client, control_log).start()
     chassis.spawn(lambda: overfills.run(control_log), tasks.OVERFILLS)
     scopes = Scopes(catalogue.instruments, venues)

@@ -1,5 +1,6 @@
 """The order store of oms, row by row, against what the journal makes of each order."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Final
@@ -12,6 +13,8 @@ from domain.ports import Corrupt, Head, StoredPicture, Unavailable
 from domain.statehash import ListHash, order_state
 
 NAME: Final = "order store"
+LOOK_AGAIN_S: Final = 0.5
+LOOKS_MAX: Final = 60
 SAID_MAX: Final = 200
 """Characters of a value in a difference."""
 Pair = tuple[str, Order | None, Order | None, bool]
@@ -19,23 +22,28 @@ Pair = tuple[str, Order | None, Order | None, bool]
 
 
 class StoredOrders:
-    """Compared as of the store's checkpoint. A row that is newer than that is compared as of its own last commit."""
+    """Compared as of the store's checkpoint. A row that is newer than that is compared as of its own last commit.
+
+    Positions move while they are compared, and the pass with them: then the store may have to come after it first.
+    """
 
     def __init__(self, picture: Callable[[], AbstractContextManager[StoredPicture | None]]) -> None:
         self._picture = picture
-        self._rows = self._as_of = 0
+        self._rows = self._as_of = self._stood = 0
         self._ahead: list[Order] = []
         self._state = ListHash()
 
     async def stands(self) -> int | None:
         try:
             with self._picture() as picture:
-                return picture.checkpoint if picture else None
+                self._stood = picture.checkpoint if picture else 0
+                return self._stood or None
         except Corrupt:
             return None
 
     async def compare(self, fold: Fold) -> Check:
         try:
+            await self._come_to(fold)
             with self._picture() as picture:
                 found = await self._different(fold, picture)
         except Corrupt as damage:
@@ -45,6 +53,15 @@ class StoredOrders:
             return Check(NAME, "different", counts, found)
         return Check(NAME, "ok", counts | {"state": self._state.name()})
 
+    async def _come_to(self, fold: Fold) -> None:
+        """Wait for a store that is behind the pass, as long as oms may take to save; one that went back is not waited for."""
+        for _ in range(LOOKS_MAX):
+            before = self._stood
+            stands = await self.stands()
+            if stands is None or stands >= fold.head.seq or stands < before:
+                return
+            await asyncio.sleep(LOOK_AGAIN_S)
+
     async def _different(self, fold: Fold, picture: StoredPicture | None) -> str:
         """The first difference; empty when there is none."""
         if picture is None:
@@ -52,7 +69,9 @@ class StoredOrders:
         if found := await _of_another_journal(fold, picture):
             return found
         if fold.head.seq > picture.checkpoint:
-            raise Unavailable(f"the order store went back to sequence {picture.checkpoint}: oms is making it anew")
+            raise Unavailable(
+                f"the order store is at sequence {picture.checkpoint}, behind what was compared before: oms is saving or making it"
+            )
         await fold.advance(picture.checkpoint)
         self._as_of = picture.checkpoint
         for pair in _merged(fold, picture):

@@ -7,6 +7,7 @@ from typing import Final
 from domain.commands import Terms
 from domain.controls import Controls
 from domain.instruments import Denial, Instrument
+from domain.listings import currency_in
 from domain.risk.checks import NO_PRICE_HISTORY, RATE_LIMIT, REPEATED_ORDER, Case, judge, switched_on
 from domain.risk.exposure import Account, Exposure, Holding, Open, Reservation, reach
 from domain.risk.fold import RiskFold
@@ -35,9 +36,10 @@ class Risk:
         self.limits = limits
         self.instruments = instruments
         self.controls = controls
-        self.marks = Marks({s: currencies[i.currency] for s, i in instruments.items()}, limits.quote_age_max_ns)
+        rates = {symbol: currencies[instrument.currency] for symbol, instrument in instruments.items()}
+        self.marks = Marks({**controls.listings.rates(), **rates}, limits.quote_age_max_ns)
         self.exposure = Exposure(self.marks, limits.buying_power_initial)
-        self.fold = RiskFold(self.exposure)
+        self.fold = RiskFold(self.exposure, controls.listings)
         self.limits_of = Overrides(limits, controls).of
         self._checks = switched_on(limits)
         self._fresh_ms = limits.quote_age_max_ns // MILLISECOND
@@ -45,6 +47,10 @@ class Risk:
         self._watches = any(most is not None for most in (limits.order_rate_max, limits.duplicate_window_ns, limits.repeated_orders_max))
         self._habits: dict[str, Habits] = {}
         self._collars = {s: limits.price_collar if i.collar_pct is None else i.collar_pct.scaleb(-2) for s, i in instruments.items()}
+
+    def currency(self, symbol: str) -> str | None:
+        """Of an instrument, or of one that was: None for a symbol that was in no catalogue."""
+        return currency_in(self.instruments, self.controls.listings)(symbol)
 
     def learn(self, history: History) -> None:
         """Measure value at risk by these closes from now on. Each account is counted anew when it is next looked at."""

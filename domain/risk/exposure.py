@@ -112,10 +112,13 @@ class Account(msgspec.Struct):
         else:
             holding.sell_quantity, holding.sell_notional = shares, usd
 
-    def trade(self, symbol: str, quantity: Decimal, price: Decimal, fee: Decimal, marks: Marks) -> None:
-        """A signed quantity changed hands at a price in USD. A bust is the opposite trade with its fee given back."""
+    def trade(self, symbol: str, quantity: Decimal, paid: Decimal, price: Decimal, marks: Marks) -> None:
+        """A signed quantity changed hands. A bust is the opposite trade with its fee given back.
+
+        `paid` is what it cost with its fee, in USD of that time; `price` what one is worth at it by today's rate.
+        """
         holding = self.holding(symbol)
-        cash = self.cash - quantity * price - fee
+        cash = self.cash - paid
         self.value_at(holding, holding.quantity + quantity, marks.mids.get(symbol, price))
         self.cash, holding.last_price = cash, price
 

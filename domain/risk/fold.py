@@ -4,20 +4,25 @@ from decimal import Decimal
 
 from domain import events as e
 from domain.lifecycle import CLOSED
+from domain.listings import Listings
 from domain.risk.exposure import Exposure, Open
 from domain.risk.state import RiskState, accounts_of, restore
 from domain.values import ZERO, signed
 
 
 class UnknownInstrument(LookupError):
-    """The journal names a symbol that the catalogue lost: nobody can say what it is worth. Put the instrument back."""
+    """The journal names a symbol that no catalogue ever had: its currency is not known."""
 
 
 class RiskFold:
-    """Moves what orders have at stake: reserved, open, position, gone. Closed orders are forgotten; late trades still move positions."""
+    """Moves what orders have at stake: reserved, open, position, gone. Closed orders are forgotten; late trades still move positions.
 
-    def __init__(self, exposure: Exposure) -> None:
+    A trade is paid at the currency rate of its time, a bust at the rate of the bust; what is open or held counts at today's.
+    """
+
+    def __init__(self, exposure: Exposure, listings: Listings) -> None:
         self.exposure = exposure
+        self._listings = listings
         self.seq = 0
         self._submitted: dict[str, e.OrderSubmitted] = {}
 
@@ -72,8 +77,10 @@ class RiskFold:
     def _traded(self, event: e.OrderFilled | e.TradeBusted, quantity: Decimal, fee: Decimal) -> None:
         """`quantity` and `fee` are negative for a bust: then the position goes back, and the order may trade that much again."""
         rate, exposure = self._rate(event.symbol), self.exposure
+        then = self._listings.rate(event.symbol, event.at) or rate
         account = exposure.account(event.account)
-        account.trade(event.symbol, signed(event.side, quantity), event.price * rate, fee * rate, exposure.marks)
+        moved = signed(event.side, quantity)
+        account.trade(event.symbol, moved, (moved * event.price + fee) * then, event.price * rate, exposure.marks)
         open_ = exposure.orders.get(event.order_id)
         if event.status in CLOSED:
             return
@@ -86,5 +93,5 @@ class RiskFold:
     def _rate(self, symbol: str) -> Decimal:
         rate = self.exposure.marks.rates.get(symbol)
         if rate is None:
-            raise UnknownInstrument(f"the journal names {symbol}, which is not among the instruments")
+            raise UnknownInstrument(f"the journal names {symbol}, which is in no catalogue: list it in instruments.yaml under delisted")
         return rate

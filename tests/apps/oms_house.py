@@ -24,7 +24,7 @@ from apps.oms.replaces import Replaces
 from apps.oms.routes import router
 from domain.commands import Decision, Terms
 from domain.quotes import Market
-from tests.apps.submits import INSTRUMENTS, READER
+from tests.apps.submits import CURRENCY, INSTRUMENTS, READER
 from tests.given import approved
 
 QUOTE_AGE_MAX_S = 10.0
@@ -64,7 +64,7 @@ class OmsHouse:
         )
         self.door = Door(READER, self.intake, clock, OmsMetrics(CollectorRegistry()))
         replaces = Replaces(self.host, self.risk, INSTRUMENTS, self.intake.forbidden)  # type: ignore[arg-type]
-        accounts = Accounts(self.positions, self.fills, Market(), clock, QUOTE_AGE_MAX_S, INSTRUMENTS)
+        accounts = Accounts(self.positions, self.fills, Market(), clock, QUOTE_AGE_MAX_S, CURRENCY)
         self.application = application("oms", router(self.host, Reads(self.host, journal), accounts, replaces))
         self.app: Handler = fast_path(self.application, {("POST", "/orders"): self.door})
 

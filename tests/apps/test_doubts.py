@@ -27,6 +27,7 @@ from tests.simulation.loop import VirtualLoop, run_virtually
 from tests.simulation.world import SimClock
 
 VENUE: Final = "PAPER_A"
+GONE: Final = "PAPER_GONE"
 RESTING: Final = 5_000
 ASKED: Final = 600
 """Of each kind of request: more than are asked about in one go."""
@@ -108,12 +109,12 @@ def submit(name: str) -> c.SubmitOrder:
     return given.submit(msgspec.structs.replace(given.terms(), order_id=order_id, client_order_id=name))
 
 
-def route(order_id: str) -> c.RouteOrder:
-    return c.RouteOrder(order_id=order_id, legs=(e.Leg(f"{order_id}-1", VENUE, Decimal(10)),), policy="x")
+def route(order_id: str, venue: str = VENUE) -> c.RouteOrder:
+    return c.RouteOrder(order_id=order_id, legs=(e.Leg(f"{order_id}-1", venue, Decimal(10)),), policy="x")
 
 
-def ack(order_id: str) -> c.VenueReport:
-    told = given.report("accepted", report_seq=0, venue_order_id="V1")
+def ack(order_id: str, venue: str = VENUE) -> c.VenueReport:
+    told = given.report("accepted", report_seq=0, venue_order_id="V1", venue=venue)
     return msgspec.structs.replace(told, order_id=order_id, route_id=f"{order_id}-1")
 
 
@@ -155,3 +156,35 @@ async def scene(loop: VirtualLoop) -> None:
 def test_only_what_was_not_answered_is_in_doubt_and_nothing_is_when_the_venue_is_back() -> None:
     # FAILURES 34, 37
     run_virtually(scene)
+
+
+async def removed(loop: VirtualLoop) -> None:
+    house = House(loop)
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(house.host.run())]
+    while not house.host.ready:
+        await asyncio.sleep(0.01)
+    here, there, sent = (order_id_of(given.ACCOUNT, name) for name in ("here", "there", "sent"))
+    await house.done([submit(name) for name in ("here", "there", "sent")])
+    await house.done([route(here), route(there, GONE), route(sent, GONE)])
+    await house.done([ack(here), ack(there, GONE)])
+    tasks.append(asyncio.create_task(house.doubts.run()))
+    await asyncio.sleep(SILENT_S)
+    states = {order_id: house.host.find(order_id).status for order_id in (here, there, sent)}  # type: ignore[union-attr]
+    assert states == {here: State.ROUTED, there: State.IN_DOUBT, sent: State.IN_DOUBT}
+    assert sorted(house.doubted()) == sorted([there, sent]), "each once"
+    assert house.questions["order"] == 0, "no question goes where no answer can come from"
+
+    await house.done([c.CancelOrder(order_id=there)])
+    await asyncio.sleep(ROUND_S)
+    assert house.host.find(there).status is State.IN_DOUBT, "what it asks for cannot be known to be done"  # type: ignore[union-attr]
+    await house.done(
+        [c.SettleOrder(order_id=name, outcome=c.Outcome.CANCELLED, who="ann", reason="closed there") for name in (there, sent)]
+    )
+    assert {house.host.find(name).status for name in (there, sent)} == {State.CANCELLED}  # type: ignore[union-attr]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_orders_at_a_venue_that_was_removed_are_in_doubt_and_can_be_settled() -> None:
+    run_virtually(removed)

@@ -29,7 +29,7 @@ from domain.position import Book, Position
 from domain.quotes import Market
 from domain.values import use_exact_arithmetic
 from tests.apps.oms_house import living
-from tests.apps.submits import INSTRUMENTS
+from tests.apps.submits import CURRENCY
 from tests.contracts.facts import busted, filled, queued, submitted
 from tests.domain.histories import Commits, histories
 
@@ -157,7 +157,7 @@ class PastInside:
 async def test_positions_at_a_sequence_come_from_the_journal_and_say_so() -> None:
     journal = await journal_of()
     async with living(journal.log) as (house, _):
-        accounts = Accounts(MemoryPositions(), MemoryFills(), Market(), SystemClock(), 10.0, INSTRUMENTS, PastInside(journal))
+        accounts = Accounts(MemoryPositions(), MemoryFills(), Market(), SystemClock(), 10.0, CURRENCY, PastInside(journal))
         replaces = Replaces(house.host, None, {}, lambda terms: None)  # type: ignore[arg-type]
         served = application("oms", router(house.host, Reads(house.host, journal), accounts, replaces))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=served), base_url="http://oms") as http:

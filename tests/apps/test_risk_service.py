@@ -249,7 +249,9 @@ async def test_a_block_is_in_force_before_its_answer_and_outlives_the_process(cl
     await risk.start()
     assert (await ask(client, buy("o1")))[0].denial is not None
     (block,) = (await risk.get("/risk/limits")).json()["blocked_symbols"]
-    assert (block["symbol"], block["reason"], block["who"], block["version"]) == ("BTCUSDT", "halted by the exchange", "desk-1", 2)
+    assert (block["symbol"], block["reason"], block["who"], block["version"]) == ("BTCUSDT", "halted by the exchange", "desk-1", 3), (
+        "2 is the catalogue"
+    )
     answer = await risk.post("/risk/symbols/BTCUSDT/unblock", {"reason": "trading again"})
     assert (answer.status_code, answer.json()["blocked"]) == (200, False)
     assert (await risk.post("/check", GOOD)).json() == {"approved": True}
@@ -262,7 +264,7 @@ async def test_blocks_made_at_once_are_all_kept_in_some_order(client: Client, om
     answers = await asyncio.gather(*(risk.post(f"/risk/symbols/{symbol}/block", {"reason": "x"}) for symbol in symbols))
     assert [answer.status_code for answer in answers] == [200] * len(symbols)
     blocks = (await risk.get("/risk/limits")).json()["blocked_symbols"]
-    assert (sorted(b["version"] for b in blocks), {b["symbol"] for b in blocks}) == ([2, 3, 4, 5, 6], set(symbols))
+    assert (sorted(b["version"] for b in blocks), {b["symbol"] for b in blocks}) == ([3, 4, 5, 6, 7], set(symbols)), "2 is the catalogue"
 
 
 async def test_without_nats_nothing_is_approved_and_no_block_is_promised(

@@ -1,6 +1,7 @@
 """A verification sees what is wrong in a view: each damage is planted alone, and is found where it is and named."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Final
 
@@ -11,9 +12,11 @@ from adapters.codec import encode
 from adapters.memory import MemoryFills
 from adapters.orderstore import columns
 from apps.verify import fills as fills_check
+from apps.verify.fold import Fold
+from apps.verify.orders import StoredOrders
 from apps.verify.run import Sides, verify
 from domain.order import Order
-from domain.ports import Head
+from domain.ports import Head, StoredPicture, Unavailable
 from domain.position import Position
 from tests.apps.test_bookkeeper import fill, terms
 from tests.apps.verified import FILLS_FILE, ORDERS_FILE, Silent, World, _impatient, found_in, outcomes, world
@@ -21,6 +24,38 @@ from tests.apps.verified import FILLS_FILE, ORDERS_FILE, Silent, World, _impatie
 __all__ = ["_impatient", "world"]
 
 # The order store
+
+
+class Saving:
+    """The store of an oms that saves while it is looked at: each look finds it at the next of these sequences."""
+
+    def __init__(self, world: World, *checkpoints: int) -> None:
+        self._world = world
+        self._checkpoints = list(checkpoints)
+
+    @contextlib.contextmanager
+    def picture(self) -> Iterator[StoredPicture | None]:
+        with self._world.store.picture() as found:
+            checkpoint = self._checkpoints.pop(0) if len(self._checkpoints) > 1 else self._checkpoints[0]
+            yield found and msgspec.structs.replace(found, checkpoint=checkpoint)
+
+
+async def led_to(world: World, seq: int) -> Fold:
+    fold = Fold(world.journal, None, lambda seq: None)
+    await fold.advance(seq)
+    return fold
+
+
+async def test_a_store_that_is_behind_the_pass_is_waited_for(world: World) -> None:
+    end = len(world.log.commits)
+    check = await StoredOrders(Saving(world, 5, 5, 7, end).picture).compare(await led_to(world, end - 1))
+    assert (check.outcome, check.counts["as_of"]) == ("ok", end)
+
+
+@pytest.mark.parametrize("checkpoints", [(7, 5, 9), (5,)], ids=["it goes back", "it never comes"])
+async def test_a_store_that_does_not_come_is_said_to_be_behind(world: World, checkpoints: tuple[int, ...]) -> None:
+    with pytest.raises(Unavailable, match="behind what was compared before"):
+        await StoredOrders(Saving(world, *checkpoints, 5).picture).compare(await led_to(world, len(world.log.commits)))
 
 
 def stored_body(world: World, name: str, change: Callable[[Order], None]) -> None:

@@ -22,6 +22,7 @@ from apps.oms.reads import Reads
 from apps.oms.replaces import Replaces
 from apps.oms.routes import router
 from apps.verify import fills as fills_check
+from apps.verify import orders as orders_check
 from apps.verify.controls import ControlsSide
 from apps.verify.live import OmsDoor, View
 from apps.verify.report import Check, Report
@@ -30,7 +31,7 @@ from domain.commands import CancelOrder, OrderCommand, ReportKind, VenueReport
 from domain.ports import EventRow, Head, Journal
 from domain.position import Book
 from domain.quotes import Market
-from tests.apps.submits import INSTRUMENTS
+from tests.apps.submits import CURRENCY
 from tests.apps.test_bookkeeper import Desk, fill, route, submit, terms
 
 ORDERS_FILE: Final = "orders.db"
@@ -100,7 +101,7 @@ class World:
         return MemoryJournal(self.controls)
 
     def accounts(self) -> Accounts:
-        return Accounts(self.positions, self.fills, Market(), SystemClock(), 10.0, INSTRUMENTS)
+        return Accounts(self.positions, self.fills, Market(), SystemClock(), 10.0, CURRENCY)
 
     def replaces(self) -> Replaces:
         """Nobody replaces an order here."""
@@ -131,6 +132,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that are missing here will not come, and nobody else needs the disk."""
     monkeypatch.setattr(fills_check, "LOOK_AGAIN_S", 0.001)
+    monkeypatch.setattr(orders_check, "LOOK_AGAIN_S", 0.001)
     monkeypatch.setattr(bookkeeper, "SAVE_EVERY_S", 0.005)
 
 

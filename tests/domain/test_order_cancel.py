@@ -32,6 +32,19 @@ def test_what_a_control_cancelled_names_the_control() -> None:
              = cancelled source=risk_control reason=killed""")
 
 
+def test_a_kill_that_was_under_way_before_a_doubt_is_still_a_kill_behind_it() -> None:
+    check("""submit buy 10 @50
+             route PAPER_A
+             ack V1
+             cancel risk_control killed
+             doubt R1 disconnected
+             > OrderInDoubt in_doubt
+             confirm R1 cancelling
+             > RouteAcknowledged routed, CancelRequested pending_cancel source=risk_control reason=killed
+             venue_cancelled requested
+             > OrderCancelled cancelled source=risk_control reason=killed""")
+
+
 def test_a_control_that_cancelled_in_vain_is_not_named() -> None:
     check("""submit buy 10 @50
              route PAPER_A

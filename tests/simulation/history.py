@@ -16,6 +16,7 @@ from domain import checker
 from domain.checker import Audit, Bounds, Violation
 from domain.executions import Executions
 from domain.lifecycle import State
+from domain.listings import Listings
 from domain.order import Order
 from domain.paper_book import PaperState
 from domain.paper_events import VenueEvent, stamp_of
@@ -276,7 +277,7 @@ def _exposed(exposure: Exposure) -> dict[str, object]:
 
 
 def _exposure_again(house: House) -> Exposure:
-    fold = RiskFold(Exposure(house.risk.risk.marks, market.LIMITS.buying_power_initial))
+    fold = RiskFold(Exposure(house.risk.risk.marks, market.LIMITS.buying_power_initial), Listings())
     for commit in _commits(house.ground.orders):
         for event in commit.events:
             fold.apply(event, commit.seq)

@@ -1,0 +1,54 @@
+"""The catalogue of this start, recorded before anything is counted by it.
+
+So what was traded stays known when it is listed no more, and a rate counts from when it was set.
+"""
+
+from functools import partial
+from typing import Any, Final
+
+from adapters.clock import SystemClock
+from apps import wiring
+from apps.chassis import Chassis
+from apps.follower import Follower
+from apps.risk.control_log import ControlLog
+from config.catalogue import Catalogue
+from config.settings import RiskSettings
+from domain.controls import CatalogueChanged, Controls
+from domain.listings import Change
+from domain.ports import Journal
+
+WHO: Final = "catalogue"
+
+
+async def record_catalogue(
+    chassis: Chassis[RiskSettings],
+    catalogue: Catalogue,
+    controls: Controls,
+    journal: Journal,
+    follower: Follower[Any],
+    record: ControlLog,
+) -> None:
+    """Until the controls are read to their end and the catalogue is in force in them."""
+    await follower.wait_for((await wiring.patiently(journal.head)).seq)
+    await wiring.patiently(partial(_recorded, chassis, catalogue, controls, record))
+    if gone := controls.listings.delisted - catalogue.delisted.keys():
+        chassis.log.warning("symbols that once were instruments are in the catalogue no more", symbols=sorted(gone)[:20], count=len(gone))
+
+
+async def _recorded(chassis: Chassis[RiskSettings], catalogue: Catalogue, controls: Controls, record: ControlLog) -> None:
+    currencies = {symbol: instrument.currency for symbol, instrument in catalogue.instruments.items()}
+    for change in controls.listings.changes(currencies, catalogue.currencies, catalogue.delisted):
+        stored = await record.record(partial(_event, change))
+        chassis.log.info("the catalogue is recorded", rates=len(change.rates), listed=len(change.listed), seq=stored.seq)
+
+
+def _event(change: Change, version: int) -> CatalogueChanged:
+    return CatalogueChanged(
+        version=version,
+        at=SystemClock().now_ns(),
+        who=WHO,
+        reason="risk began with it",
+        rates=dict(change.rates),
+        listed=dict(change.listed),
+        delisted=change.delisted,
+    )
