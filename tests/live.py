@@ -39,10 +39,14 @@ class LiveProcess:
     """A program that a test may treat badly. Its ports and its data stay the same over kill() and restart()."""
 
     def __init__(self, program: Program, home: Path) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
         self.program = program
         self.home = home
         self.output = home / f"{program.name}.out"
-        self._child: subprocess.Popen[bytes] | None = None
+
+    def __del__(self) -> None:
+        """A scene that failed may leave it running: it goes with the scene."""
+        self.kill()
 
     def start(self, **environment: str) -> Self:
         """Run it, with more environment, and return when it answers."""

@@ -7,6 +7,7 @@ import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -154,9 +155,15 @@ async def test_each_task_has_its_row_and_its_death_means_what_the_row_says(
                 chassis.kill(task)
                 await until(chassis.stopping.is_set, f"the death of {task} ends {name}")
                 assert (chassis.code, chassis.lives[task]) == (FAILED, 1), f"{name} ends, {task} is not begun again"
-                assert f"The task {task} failed" in capsys.readouterr().out
+                await until(partial(_printed, capsys, [], f"The task {task} failed"), f"the death of {task} is logged")
                 chassis.code = DONE
                 chassis.stopping.clear()
+
+
+def _printed(capsys: pytest.CaptureFixture[str], so_far: list[str], text: str) -> bool:
+    """Lines are written by a thread, and may come a moment later."""
+    so_far.append(capsys.readouterr().out)
+    return text in "".join(so_far)
 
 
 async def test_a_damaged_journal_ends_the_service_whichever_task_finds_it() -> None:

@@ -115,17 +115,23 @@ async def until_ready(client: httpx.AsyncClient, within_s: float = 120.0) -> Non
 
 async def answered(client: httpx.AsyncClient, body: dict[str, str], within_s: float = 120.0) -> dict[str, Any]:
     """Ask under the same client_order_id until there is an answer: what clients are told to do."""
-    async with asyncio.timeout(within_s):
-        while True:
-            try:
-                answer = await client.post("/orders", json=body)
-            except httpx.TransportError:
-                answer = None
-            if answer is not None and answer.status_code == 200:
-                found: dict[str, Any] = answer.json()
-                return found
-            assert answer is None or answer.status_code in (429, 503), answer.text
-            await asyncio.sleep(0.05)
+    last = "nothing"
+    try:
+        async with asyncio.timeout(within_s):
+            while True:
+                try:
+                    answer = await client.post("/orders", json=body)
+                except httpx.TransportError as trouble:
+                    last = repr(trouble)
+                else:
+                    if answer.status_code == 200:
+                        found: dict[str, Any] = answer.json()
+                        return found
+                    last = answer.text
+                    assert answer.status_code in (429, 503), last
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"{body} was not answered within {within_s:g} s; the last word was {last}") from None
 
 
 def fill(ballast: Path) -> None:
