@@ -26,6 +26,7 @@ FAILED: Final = 1
 MISCONFIGURED: Final = 2
 """Exit codes of a service."""
 
+CANCEL_AGAIN_S: Final = 2.0
 AGAIN_FIRST_S: Final = 0.5
 AGAIN_MAX_S: Final = 30.0
 """Pauses before housekeeping that failed is begun again. One that lasted longer than the longest begins with the shortest."""
@@ -145,11 +146,15 @@ class Chassis(Generic[S]):
             self.log.critical(f"The journal does not verify, and {self.name} does not go on from it", reason=str(error))
             self._end(FAILED)
         elif error is not None:
-            self.log.critical(f"The task {task.get_name()} failed", exc_info=error)
+            self.log.critical(f"The task {task.get_name()} failed", reason=str(error) or type(error).__name__, exc_info=error)
             self._end(FAILED)
 
 
 async def cancelled(task: asyncio.Future[Any]) -> None:
-    """Cancel and wait until it has ended, however it ends."""
-    task.cancel()
-    await asyncio.wait({task})
+    """Cancel and wait until it has ended, however it ends.
+
+    `asyncio.wait_for` of Python 3.11 swallows a cancel that comes together with what it waited for, so the cancel is repeated.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN_S)

@@ -127,8 +127,10 @@ async def _built(chassis: Chassis[S], build: Build[S]) -> Service | None:
             await cancelled(building)
             return None
         return building.result()
-    except ConfigError:
-        raise
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        chassis.code = MISCONFIGURED
+        return None
     except Exception:  # the edge of the process: whatever it was, it is said and the process ends
         chassis.log.critical(f"{chassis.name} could not start", exc_info=True)
         chassis.code = FAILED

@@ -51,6 +51,7 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     settings = chassis.settings
     checks = settings.risk_checks
     catalogue = load_instruments()
+    venues = load_venues(catalogue.instruments).venues
     controls, clock = Controls(), SystemClock()
 
     client, writer = await wiring.connect(chassis), await wiring.connect_writer(chassis)
@@ -82,7 +83,6 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
 
     await _valkey(chassis, risk, clock)
     history = await _price_history(chassis, risk, clock, client)
-    venues = load_venues(catalogue.instruments).venues
     ticks = await wiring.follow_ticks(chassis, client, risk.marks.update, wiring.listed(catalogue.instruments, venues), clock)
     await Ear(client, desk, measures, checks.batch_max, turn.holds).start()
     await Reports(client, control_log).start()

@@ -1,6 +1,7 @@
 """The smallest service on the chassis, run as a process by test_service.py. What it should do wrong comes by environment."""
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from apps.service import Chassis, Service, run_service
 from apps.tasks import Task
 from config.loading import load_exeq
 from config.settings import ExeqSettings
+from config.text import ConfigError
 
 LINES = 1000
 """For each GET /log."""
@@ -21,6 +23,16 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
     sick = Path(os.environ["SICK_FILE"])
     if wrong == "build":
         raise RuntimeError("the world is not as it was promised")
+    if wrong == "configuration found out late":
+
+        async def deaf() -> None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+            await asyncio.sleep(3600)
+
+        chassis.spawn(deaf, Task("deaf once", True, "the scene ends"))
+        await asyncio.sleep(0)
+        raise ConfigError("venues.yaml: venues: nothing is there")
     if wrong == "never built":
         await asyncio.sleep(3600)
 

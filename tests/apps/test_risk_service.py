@@ -77,6 +77,12 @@ class Risk:
         process.send_signal(number)
         return process.wait(120)
 
+    def wait_for_end(self) -> int:
+        """The exit code of one that ends by itself."""
+        assert self._process is not None
+        process, self._process = self._process, None
+        return process.wait(START_S)
+
     async def get(self, path: str) -> httpx.Response:
         async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             return await client.get(self.url + path)
