@@ -13,6 +13,7 @@ from apps.cli.options import DataDir, Json, PortOffset, Reason, Who, identifier,
 from apps.cli.trouble import Unreachable, WrongUsage
 from domain.values import NUMBER
 
+NAMES_MAX: Final = 5
 LIMITS: Final = (
     "max_order_size_usd",
     "max_order_size_shares",
@@ -181,7 +182,19 @@ def _about(each: Mapping[str, Any]) -> str:
         return f"{of}: {_set(each.get('old'))} -> {_set(each.get('new'))}"
     if each.get("type") == "ControlsAccepted":
         return "all" if each.get("lost") else "-"
+    if each.get("type") == "CatalogueChanged":
+        return _catalogue(each)
     return str(each.get("scope") or f"symbol:{each.get('symbol')}")
+
+
+def _catalogue(each: Mapping[str, Any]) -> str:
+    rates, listed, delisted = each.get("rates") or {}, each.get("listed") or {}, each.get("delisted") or []
+    parts = (
+        ", ".join(f"{currency} {show.text(rate)} USD" for currency, rate in rates.items()),
+        f"{len(listed)} symbols listed" if listed else "",
+        f"gone: {', '.join(map(str, delisted[:NAMES_MAX]))}{' …' if len(delisted) > NAMES_MAX else ''}" if delisted else "",
+    )
+    return "; ".join(part for part in parts if part)
 
 
 def _set(limits_: object) -> str:

@@ -63,7 +63,7 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     await wiring.durable_stream(chassis, client, wiring.ORDER_STREAM, ["oms.journal.*"], [mark])
     journal = await wiring.written_journal(client, writer, settings.journal, wiring.ORDER_STREAM, wiring.order_subject(shard))
     positions, fills = wiring.positions(chassis), wiring.fills(chassis)
-    market = Market()
+    market, controls = Market(), Controls()
     ticks = await wiring.follow_ticks(chassis, client, market.update, wiring.listed(instruments, venues), clock)
 
     metrics = OmsMetrics(chassis.registry)
@@ -73,7 +73,6 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     outbox = Outbox(client)
     sessions = _sessions(client, host, venues, shard, chassis.fail)
     orders = settings.order_management
-    controls = Controls()
     switch = await _obey(chassis, client, host, outbox, controls)
     intake = _intake(settings, host, risk, switch)
     expirer = Expirer(host, clock, _timeout_ns(settings), _calendars(venues.values()))

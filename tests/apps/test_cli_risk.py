@@ -156,6 +156,19 @@ def test_what_can_be_seen_to_be_wrong_is_not_sent(door: FakeOms, words: tuple[st
     assert door.asked == []
 
 
+def test_the_history_tells_what_the_catalogue_gained_and_lost(door: FakeOms) -> None:
+    change = {
+        "type": "CatalogueChanged",
+        "version": 2,
+        "at": "2026-11-21T09:00:00.000000Z",
+        "who": "catalogue",
+        "reason": "risk began with it",
+    }
+    more = {"rates": {"EUR": 0.9}, "listed": {"AAPL": "USD"}, "delisted": ["A", "B", "C", "D", "E", "F"]}
+    door.says("GET", "/risk/controls/history", {"controls": [change | more]})
+    assert "EUR 0.9 USD; 1 symbols listed; gone: A, B, C, D, E …" in trade(door, "risk", "history").stdout
+
+
 def test_the_history_tells_old_and_new(door: FakeOms) -> None:
     change = {"type": "LimitsChanged", "account": "alice", "symbol": "BTCUSDT", "old": {}, "new": {"max_order_size_usd": 5}}
     at = "2026-11-22T20:03:34.673824Z"
