@@ -13,12 +13,14 @@ from adapters.chain import GENESIS, Reading, following
 from adapters.codec import decoder
 from domain.events import Foreign
 from domain.order import Order
+from domain.orders import OrderFilter
 from domain.owner import NO_OWNER, Owner
 from domain.ports import (
     FOREIGN_MAX,
     Acceptance,
     EventRow,
     Fenced,
+    FillPlace,
     Head,
     Recorded,
     StoredOrders,
@@ -201,14 +203,21 @@ class MemoryFills:
         self.event_rows |= {(row.seq, row.index): row for row in events}
         self._owners.stored(rows)
 
-    async def fills(self, account: str, *, symbol: str | None, since_ns: int, limit: int) -> list[dict[str, object]]:
+    async def fills(
+        self, account: str, *, symbol: str | None, since_ns: int, limit: int, until_ns: int | None = None, below: FillPlace | None = None
+    ) -> list[dict[str, object]]:
         self._check_up()
         wanted = [
-            (key[0], row.seq, row.exec_id, row)
+            (FillPlace(key[0] * 1000, row.seq, row.exec_id, row.venue), row)
             for key, row in self.fill_rows.items()
-            if row.account == account and symbol in (None, row.symbol) and key[0] >= since_ns // 1000
+            if row.account == account and symbol in (None, row.symbol)
         ]
-        newest = [row for *_, row in sorted(wanted, key=lambda w: w[:3], reverse=True)][:limit]
+        inside = [
+            (place, row)
+            for place, row in wanted
+            if place.at_ns >= since_ns and (until_ns is None or place.at_ns < until_ns) and (below is None or place < below)
+        ]
+        newest = [row for _, row in sorted(inside, key=lambda each: each[0], reverse=True)][:limit]
         return [_fill_answer(row) for row in newest]
 
     async def reaches(self) -> int:
@@ -255,11 +264,11 @@ class MemoryOrderStore:
         body = self._orders.get(order_id)
         return None if body is None else _stored(body)
 
-    def page(self, wanted: dict[str, str], below: tuple[int, str] | None, limit: int) -> list[Order]:
+    def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int) -> list[Order]:
         self._check_up()
         orders = sorted(map(_stored, self._orders.values()), key=lambda o: (o.created_at, o.order_id), reverse=True)
         older = [o for o in orders if below is None or (o.created_at, o.order_id) < below]
-        return [o for o in older if all(getattr(o, name) == value for name, value in wanted.items())][:limit]
+        return [o for o in older if wanted.takes(o)][:limit]
 
     @contextlib.contextmanager
     def picture(self) -> Iterator[StoredPicture | None]:

@@ -20,6 +20,7 @@ import structlog
 from adapters.codec import encode
 from domain.lifecycle import CLOSED
 from domain.order import Order
+from domain.orders import OrderFilter
 from domain.owner import NO_OWNER, Owner
 from domain.ports import Corrupt, Head, StoredOrders, StoredPicture, Unavailable
 from domain.sharing import Shared
@@ -51,7 +52,17 @@ FIND: Final = f"{SELECT} WHERE order_id = ?"
 OPEN: Final = f"{SELECT} WHERE closed = 0"
 ALL: Final = f"{SELECT} NOT INDEXED"
 PICTURE: Final = f"{SELECT} ORDER BY order_id"
-FILTERS: Final = ("account", "status", "symbol", "client_order_id")
+CONDITIONS: Final = {
+    "account": "account = ?",
+    "symbol": "symbol = ?",
+    "client_order_id": "client_order_id = ?",
+    "status": "status = ?",
+    "closed": "closed = ?",
+    "since_ns": "created_at >= ?",
+    "until_ns": "created_at < ?",
+}
+"""By the field of OrderFilter: all of them."""
+SQL_INTEGERS: Final = (-(2**63), 2**63 - 1)
 
 _ORDER: Final = msgspec.json.Decoder(Order)
 
@@ -116,10 +127,11 @@ class SqliteOrderStore:
         except Damaged as damage:
             raise Unavailable(f"the order store is damaged at {order_id}: {damage}") from damage
 
-    def page(self, wanted: dict[str, str], below: tuple[int, str] | None, limit: int) -> list[Order]:
+    def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int) -> list[Order]:
         """Newest first, older than `below` (created_at, order_id)."""
-        asked = [f"{name} = ?" for name in FILTERS if name in wanted]
-        values: list[Any] = [wanted[name] for name in FILTERS if name in wanted]
+        given = {name: value for name in CONDITIONS if (value := getattr(wanted, name)) is not None}
+        asked = [CONDITIONS[name] for name in given]
+        values: list[Any] = [_sql(value) for value in given.values()]
         if below is not None:
             asked.append("(created_at, order_id) < (?, ?)")
             values.extend(below)
@@ -223,6 +235,13 @@ class SqliteOrderStore:
             yield
         except (sqlite3.Error, OSError) as error:
             raise Unavailable(f"{self._file.name}: {error}") from error
+
+
+def _sql(value: object) -> object:
+    """As the columns have it; a moment beyond the years that they can have is the nearest of those."""
+    if isinstance(value, int):
+        return min(max(int(value), SQL_INTEGERS[0]), SQL_INTEGERS[1])
+    return str(value)
 
 
 def columns(order: Order, body: bytes) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 from asyncpg.pool import PoolConnectionProxy
 
-from domain.ports import EventRow, Unavailable
+from domain.ports import EventRow, FillPlace, Unavailable
 from domain.projections import FillRow, OrderEventRow, Owners, fill_row, table_rows
 from domain.values import rfc3339
 
@@ -64,7 +64,10 @@ ROWS: Final = f"SELECT {COLUMNS} FROM fills WHERE seq > $1 AND seq <= $2"
 COUNT: Final = "SELECT count() FROM fills WHERE seq IS NULL OR seq <= $1"
 HOLDS_EVENT: Final = 'SELECT count() FROM order_events WHERE timestamp = $1 AND order_id = $2 AND seq = $3 AND "index" = $4'
 HOLDS_FILL: Final = "SELECT count() FROM fills WHERE timestamp = $1 AND exec_id = $2 AND venue = $3"
-NEWEST: Final = " ORDER BY timestamp DESC, seq DESC, exec_id DESC LIMIT "
+BELOW: Final = (
+    "timestamp <= ${0} AND (timestamp < ${0} OR seq < ${1} OR (seq = ${1} AND (exec_id < ${2} OR (exec_id = ${2} AND venue < ${3}))))"
+)
+NEWEST: Final = " ORDER BY timestamp DESC, seq DESC, exec_id DESC, venue DESC LIMIT "
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 _numbers = itertools.count(1)
@@ -130,11 +133,23 @@ class QuestDbFills:
                 raise Unavailable(f"QuestDB did not take rows up to sequence {rows[-1].seq}: {reason}", unknown=True) from error
         self._owners.stored(rows)
 
-    async def fills(self, account: str, *, symbol: str | None, since_ns: int, limit: int) -> list[dict[str, object]]:
-        values = [account, _datetime(since_ns), *([symbol] if symbol is not None else []), limit]
-        asked = FILLS_OF + (" AND symbol = $3" if symbol is not None else "") + NEWEST + f"${len(values)}"
+    async def fills(
+        self, account: str, *, symbol: str | None, since_ns: int, limit: int, until_ns: int | None = None, below: FillPlace | None = None
+    ) -> list[dict[str, object]]:
+        asked, values = [FILLS_OF], [account, _bound(since_ns)]
+        for condition, value in (
+            ("timestamp < ${}", None if until_ns is None else _bound(until_ns)),
+            ("symbol = ${}", symbol),
+        ):
+            if value is not None:
+                values.append(value)
+                asked.append(condition.format(len(values)))
+        if below is not None:
+            asked.append(BELOW.format(*range(len(values) + 1, len(values) + 5)))
+            values += [_datetime(below.at_ns), below.seq, below.exec_id, below.venue]
         async with self._query() as connection:
-            return [_answer(record) for record in await connection.fetch(asked, *values)]
+            found = await connection.fetch(f"{' AND '.join(asked)}{NEWEST}${len(values) + 1}", *values, limit)
+            return [_answer(record) for record in found]
 
     async def reaches(self) -> int:
         """Fills are sent before events, but each table applies for itself: the last fills up to here may come a moment later."""
@@ -205,6 +220,11 @@ async def _put(connection: Connection, statement: str, rows: Rows) -> None:
 
 def _datetime(at_ns: int) -> datetime:
     return EPOCH + timedelta(microseconds=at_ns // 1000)
+
+
+def _bound(at_ns: int) -> datetime:
+    """Rows have microseconds: the first one that is not before this moment."""
+    return _datetime(-(-at_ns // 1000) * 1000)
 
 
 def _answer(record: asyncpg.Record) -> dict[str, object]:

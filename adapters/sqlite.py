@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from domain.ports import EventRow, Unavailable
+from domain.ports import EventRow, FillPlace, Unavailable
 from domain.projections import FillRow, OrderEventRow, Owners, fill_row, table_rows
 from domain.values import plain, rfc3339
 
@@ -39,8 +39,10 @@ CREATE INDEX IF NOT EXISTS order_events_of_order ON order_events (order_id);
 PUT_FILL: Final = "INSERT OR REPLACE INTO fills VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
 PUT_EVENT: Final = "INSERT OR REPLACE INTO order_events VALUES (?,?,?,?,?,?,?,?,?)"
 FILLS_OF: Final = """
-SELECT * FROM fills WHERE account = ?1 AND timestamp >= ?2 AND (?3 IS NULL OR symbol = ?3)
-ORDER BY timestamp DESC, seq DESC, exec_id DESC LIMIT ?4
+SELECT * FROM fills WHERE account = :account AND timestamp >= :since AND (:until IS NULL OR timestamp < :until)
+AND (:symbol IS NULL OR symbol = :symbol)
+AND (:at IS NULL OR (timestamp <= :at AND (timestamp, seq, exec_id, venue) < (:at, :seq, :exec_id, :venue)))
+ORDER BY timestamp DESC, seq DESC, exec_id DESC, venue DESC LIMIT :limit
 """
 ROWS: Final = "SELECT * FROM fills WHERE seq > ? AND seq <= ?"
 COUNT: Final = "SELECT count(*) FROM fills WHERE seq <= ?"
@@ -90,9 +92,16 @@ class SqliteFills:
         await self._in_thread(lambda connection: self._write(connection, rows))
         self._owners.stored(rows)
 
-    async def fills(self, account: str, *, symbol: str | None, since_ns: int, limit: int) -> list[dict[str, object]]:
+    async def fills(
+        self, account: str, *, symbol: str | None, since_ns: int, limit: int, until_ns: int | None = None, below: FillPlace | None = None
+    ) -> list[dict[str, object]]:
+        at = None if below is None else rfc3339(below.at_ns)
+        place = dict(zip(("at", "seq", "exec_id", "venue"), (None,) * 4 if below is None else (at, *below[1:]), strict=True))
+        until = None if until_ns is None else _bound(until_ns)
+        asked = {"account": account, "symbol": symbol, "since": _bound(since_ns), "until": until, "limit": limit, **place}
+
         def ask(connection: sqlite3.Connection) -> list[dict[str, object]]:
-            found = connection.execute(FILLS_OF, (account, rfc3339(since_ns), symbol, limit))
+            found = connection.execute(FILLS_OF, asked)
             return [_answer(dict(zip(FillRow.__struct_fields__, row, strict=True))) for row in found]
 
         return await self._in_thread(ask)
@@ -160,6 +169,11 @@ class SqliteFills:
                 self._connection.close()
             self._connection = None
             raise Unavailable(f"SQLite {self._file}: {error}") from error
+
+
+def _bound(at_ns: int) -> str:
+    """Rows have microseconds: the first one that is not before this moment."""
+    return rfc3339(-(-at_ns // 1000) * 1000)
 
 
 def _columns(row: FillRow | OrderEventRow) -> tuple[object, ...]:

@@ -13,7 +13,7 @@ from apps.watermark import verify_chain
 from domain import events as e
 from domain.lifecycle import State
 from domain.order import Order
-from domain.orders import Orders, note, reported_by
+from domain.orders import OrderFilter, Orders, note, reported_by
 from domain.owner import NO_OWNER, owner_of
 from domain.ports import Head, Journal, OrderStore, StoredOrders, Unavailable
 from domain.sharing import Shared
@@ -73,7 +73,7 @@ class Bookkeeper:
         """Orders whose stored state is older than the journal."""
         return [self.orders.by_id[order_id] for order_id in self._dirty]
 
-    async def page(self, wanted: dict[str, str], below: tuple[int, str] | None, limit: int) -> list[Order]:
+    async def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int) -> list[Order]:
         """Stored orders, newest first. Unavailable."""
         return await asyncio.to_thread(self._store.page, wanted, below, limit)
 

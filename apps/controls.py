@@ -17,16 +17,13 @@ from adapters.codec import Commit, decoder, encode
 from adapters.controls import CONTROL_COMMITS
 from apps.follower import Follower
 from apps.outbox import Outbox
-from apps.problem import Refusal
-from apps.strict_json import malformed
-from domain.controls import ALL, ControlEvent, ControlsAccepted
+from apps.problem import Refusal, malformed
+from domain.controls import ALL, OPERATOR, REASON_MAX, WHO_MAX, ControlEvent, ControlsAccepted
 from domain.ports import Head, Journal, Unavailable
 from domain.values import IDENTIFIER
 
 log = structlog.get_logger()
 
-OPERATOR: Final = "operator"
-REASON_MAX: Final = 200
 OBEY_S: Final = 1.0
 """How long a service may take to read a control, and how long whoever asks waits for it."""
 QUESTIONS_PENDING_MAX: Final = 64
@@ -47,15 +44,27 @@ _DOCUMENTED: Final[Mapping[str, Mapping[str, object]]] = {
 }
 _REQUIRED: Final = ("scope", "reason", "version")
 
+_KILL_WORDS: Final[Mapping[str, Mapping[str, object]]] = {
+    "reason": {"description": f"kept for ever, as one line of {REASON_MAX} printable characters; a kill is never refused for its words"},
+    "who": {"description": f"the same, of {WHO_MAX} characters; by default {OPERATOR}"},
+}
+
 Say = Mapping[str, object]
 
 
-def body_doc(fields: Sequence[str], more: Mapping[str, Mapping[str, object]] | None = None) -> dict[str, Any]:
+def body_doc(
+    fields: Sequence[str], more: Mapping[str, Mapping[str, object]] | None = None, *, needed: Sequence[str] = _REQUIRED
+) -> dict[str, Any]:
     """What OpenAPI says of a request that has these fields."""
     properties = {name: (more or _DOCUMENTED).get(name) or _DOCUMENTED[name] for name in fields}
-    required = [name for name in fields if name in _REQUIRED]
+    required = [name for name in fields if name in needed]
     schema = {"type": "object", "additionalProperties": False, "required": required, "properties": properties}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def kill_doc() -> dict[str, Any]:
+    """What OpenAPI says of a kill, at risk and at exeq."""
+    return body_doc(THROWN, _KILL_WORDS, needed=("scope",))
 
 
 def reason_of(fields: Say) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from decimal import Decimal
 from functools import partial
 from http import HTTPStatus
@@ -11,15 +11,18 @@ from typing import Any, Final, cast
 
 import msgspec
 import uvicorn
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from apps.access import Access
 from apps.problem import CONTENT_TYPE, Refusal, problem_body, problem_doc
 from apps.protocol import BODY_MAX, BoundedProtocol, Room
+from apps.query import known_query, parameters_of, read_query, refused
 from domain.values import plain
 
 __all__ = [
@@ -38,6 +41,7 @@ __all__ = [
     "read_body",
     "send_json",
     "serve",
+    "with_head",
 ]
 
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -123,14 +127,27 @@ async def send_problem(send: Send, refusal: Refusal) -> None:
 
 
 def fast_path(app: Handler, routes: Mapping[tuple[str, str], Handler]) -> Handler:
-    """A few raw handlers in front of an application: FastAPI costs four times as much for a POST."""
+    """A few raw handlers in front of an application: FastAPI costs four times as much for a POST.
+
+    The query of each is held to the parameters of its documented twin in the application; without a twin there are none.
+    """
+    twins = {
+        (method, context.path): parameters_of(context.original_route)
+        for context in (iter_route_contexts(app.routes) if isinstance(app, FastAPI) else ())
+        if isinstance(context.original_route, APIRoute)
+        for method in context.methods or ()
+    }
+    known = {route: twins.get(route, frozenset()) for route in routes}
 
     async def front(scope: Scope, receive: Receive, send: Send) -> None:
-        handler = routes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        route = (scope["method"], scope["path"]) if scope["type"] == "http" else ("", "")
+        handler = routes.get(route)
         if handler is None:
             await app(scope, receive, send)
             return
         try:
+            if scope["query_string"]:
+                read_query(scope["query_string"], known[route])
             await handler(scope, receive, send)
         except Refusal as refusal:
             await send_problem(send, refusal)
@@ -144,8 +161,18 @@ def fast_path(app: Handler, routes: Mapping[tuple[str, str], Handler]) -> Handle
 
 
 def application(title: str, *routers: APIRouter) -> FastAPI:
-    """A FastAPI application that answers every trouble with problem details."""
-    app = FastAPI(title=title, redoc_url=None, redirect_slashes=False, responses={"default": _ANY_PROBLEM})
+    """A FastAPI application that answers every trouble with problem details and refuses query parameters that a route does not declare."""
+    app = FastAPI(
+        title=title,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        redirect_slashes=False,
+        responses={"default": _ANY_PROBLEM},
+        dependencies=[Depends(known_query)],
+    )
+    for route in app.routes:
+        if isinstance(route, Route):
+            route.app = _without_query(route.app)  # /docs and /openapi.json are FastAPI's own and have no dependencies
     for router in routers:
         app.include_router(router)
     app.add_exception_handler(Refusal, _on_refusal)
@@ -153,6 +180,30 @@ def application(title: str, *routers: APIRouter) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(Exception, _on_exception)
     return app
+
+
+def _without_query(app: Handler) -> Handler:
+    async def front(scope: Scope, receive: Receive, send: Send) -> None:
+        read_query(scope["query_string"], ())
+        await app(scope, receive, send)
+
+    return front
+
+
+def with_head(app: Handler) -> Handler:
+    """Answer HEAD as GET, without the body (RFC 9110, 9.3.2), wherever the application answers GET."""
+
+    async def front(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await app(scope, receive, send)
+            return
+
+        async def bodiless(message: MutableMapping[str, Any]) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        await app({**scope, "method": "GET"}, receive, bodiless)
+
+    return front
 
 
 def _response(refusal: Refusal) -> Response:
@@ -167,19 +218,32 @@ async def _on_refusal(_: Request, error: Exception) -> Response:
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = _CODES.get(error.status_code) or HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    headers = error.headers
     if error.status_code == 404:
         detail = "there is nothing at this address; /docs lists what there is"
     elif error.status_code == 405:
         detail = f"{request.method} is not offered at this address"
+        headers = {"Allow": ", ".join(_offered(request))}
     else:
         detail = str(error.detail)
-    return _response(Refusal(error.status_code, code, detail, headers=error.headers))
+    return _response(Refusal(error.status_code, code, detail, headers=headers))
+
+
+def _offered(request: Request) -> list[str]:
+    """Every method of every route at this address: Starlette names those of the first one only. HEAD is wherever GET is."""
+    found: set[str] = set()
+    for context in iter_route_contexts(request.app.routes):
+        if context.matches(request.scope)[0] is not Match.NONE:
+            found |= set(context.methods or ())
+    return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
 
 async def _on_validation_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = error.errors()[0]
     where, *path = found["loc"]
+    if where == "query":
+        return _response(refused(str(path[0]), found["msg"]))
     return _response(Refusal(400, "malformed", found["msg"], pointer="".join(f"/{_pointer_part(part)}" for part in path), within=where))
 
 
@@ -241,7 +305,7 @@ async def serve(
     bound = socket.create_server((host, port), backlog=BACKLOG, family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     bound.setblocking(False)
     config = uvicorn.Config(
-        cast(Any, guarded(app, access)),
+        cast(Any, guarded(with_head(app), access)),
         http=cast(Any, partial(BoundedProtocol, room=Room(connections_max))),
         loop="none",
         ws="none",

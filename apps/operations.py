@@ -7,8 +7,10 @@ from apps import metrics
 from apps.chassis import Chassis, S
 from apps.health import Health
 from apps.http import Exact, Handler, Refusal, application, encode, send_json, send_problem
+from apps.query import read_query
 
 PATHS = ("/health", "/ready", "/stats", "/openapi.json", "/docs")
+METRICS_PATHS = ("/metrics", "/health")
 
 
 async def _answer(health: Health, good: str, bad: str) -> tuple[int, dict[str, str]]:
@@ -57,15 +59,22 @@ def closed(chassis: Chassis[S], why: str) -> Handler:
 def gauges(chassis: Chassis[S]) -> Handler:
     """The metrics port. /health is here as well, where a flood at the door does not reach."""
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] not in ("GET", "HEAD"):
-            await send_problem(send, Refusal(405, "method_not_allowed", "here everything is read with GET", headers={"allow": "GET"}))
-        elif scope["path"] == "/metrics":
+    async def answer(scope: Scope, send: Send) -> None:
+        if scope["path"] not in METRICS_PATHS:
+            raise Refusal(404, "not_found", f"here are {' and '.join(METRICS_PATHS)}")
+        if scope["method"] != "GET":
+            raise Refusal(405, "method_not_allowed", "here everything is read with GET", headers={"allow": "GET, HEAD"})
+        read_query(scope["query_string"], ())
+        if scope["path"] == "/metrics":
             await metrics.serve_metrics(chassis.registry, send)
-        elif scope["path"] == "/health":
-            status, answer = await _answer(chassis.health, "healthy", "unhealthy")
-            await send_json(send, status, encode(answer))
         else:
-            await send_problem(send, Refusal(404, "not_found", "here are /metrics and /health"))
+            status, health = await _answer(chassis.health, "healthy", "unhealthy")
+            await send_json(send, status, encode(health))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await answer(scope, send)
+        except Refusal as refusal:
+            await send_problem(send, refusal)
 
     return app

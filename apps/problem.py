@@ -8,6 +8,10 @@ import msgspec
 
 CONTENT_TYPE: Final = b"application/problem+json"
 
+ECHO_MAX: Final = 64
+"""Characters of a request's own text that a refusal repeats."""
+DETAIL_MAX: Final = 200
+
 PROBLEM_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["type", "title", "status", "code", "detail"],
@@ -17,7 +21,7 @@ PROBLEM_SCHEMA: Final[dict[str, Any]] = {
         "status": {"type": "integer"},
         "code": {"type": "string", "description": "Stable: what programs read."},
         "detail": {"type": "string", "description": "For people."},
-        "pointer": {"type": "string", "description": "The field or parameter that is meant, as a JSON pointer."},
+        "pointer": {"type": "string", "description": "The field that is meant, as a JSON pointer; `?name` for a parameter of the query."},
         "outcome": {"enum": ["not_accepted", "unknown"], "description": "Of a 503: whether what was asked may have happened all the same."},
     },
 }
@@ -47,3 +51,8 @@ def problem_body(status: int, code: str, detail: str, **extra: object) -> bytes:
     """`type` is about:blank, so `title` is the status's own phrase; programs read `code`."""
     fields = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail}
     return msgspec.json.encode({**fields, **extra})
+
+
+def malformed(detail: str, pointer: str = "") -> Refusal:
+    """400 of a body, with a JSON pointer to the field where there is one."""
+    return Refusal(400, "malformed", detail, pointer=pointer) if pointer else Refusal(400, "malformed", detail)

@@ -26,7 +26,7 @@ URGENT_MAX: Final = 64
 """Connections beyond the bound, on which only health and what stops trading are answered."""
 
 URGENT: Final = frozenset((("GET", b"/health"), ("GET", b"/ready"), ("POST", b"/kill"), ("POST", b"/risk/kill")))
-"""Answered beside every DELETE (cancels) on a connection beyond the bound."""
+"""Answered beside every DELETE (cancels) on a connection beyond the bound; HEAD as GET."""
 
 Refused = tuple[int, str, str]
 """Status, code and detail."""
@@ -220,7 +220,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._beyond = False
             return True
         method = self.parser.get_method().decode("ascii")
-        return method == "DELETE" or (method, self.url.partition(b"?")[0]) in URGENT
+        return method == "DELETE" or ("GET" if method == "HEAD" else method, self.url.partition(b"?")[0]) in URGENT
 
     def _too_many(self) -> Refused:
         return (503, "too_many_connections", f"{self._room.connections_max} connections are open already")

@@ -14,6 +14,12 @@ ALL: Final = "all"
 HISTORY_KEPT_MAX: Final = 1000
 """Control events kept for readers; all of them are in the journal."""
 
+OPERATOR: Final = "operator"
+NO_REASON: Final = "no reason given"
+REASON_MAX: Final = 200
+WHO_MAX: Final = 64
+"""Characters of a reason, and of who gave it."""
+
 KILLED: Final = "killed"
 BLOCKED: Final = "symbol_blocked"
 
@@ -108,6 +114,17 @@ def same_person(one: str, other: str) -> bool:
 def _plain_name(name: str) -> str:
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return "".join(folded.split())
+
+
+def words_of_kill(reason: object, who: object) -> tuple[str, str]:
+    """Reason and who of a kill, as one printable line each: a kill is never refused for its words, whatever they are."""
+    return _line(reason, REASON_MAX) or NO_REASON, _line(who, WHO_MAX) or OPERATOR
+
+
+def _line(said: object, most: int) -> str:
+    """Empty when nothing printable was said."""
+    text = unicodedata.normalize("NFC", said) if isinstance(said, str) else ""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())[:most].rstrip()
 
 
 def scopes_of(account: str, symbol: str, venue: str | None = None) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ from collections import Counter
 from functools import cache
 from typing import Final
 
+import msgspec
+
 from domain import events as e
 from domain.lifecycle import State, step
 from domain.order import Order, evolve
@@ -33,6 +35,31 @@ TRIGGERS_OF: Final[dict[type[e.Fact], tuple[str, ...]]] = {
 def trigger_of(kind: type[e.Fact], before: State, after: State) -> str | None:
     """The trigger that an event took; None for facts that are no step of the machine."""
     return next((trigger for trigger in TRIGGERS_OF.get(kind, ()) if step(before, trigger) is after), None)
+
+
+class OrderFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which orders are asked about: those that are equal in everything that is not None.
+
+    `closed`: only closed or only open ones. `since_ns` is included and `until_ns` is not, of `created_at`.
+    """
+
+    account: str | None = None
+    symbol: str | None = None
+    client_order_id: str | None = None
+    status: State | None = None
+    closed: bool | None = None
+    since_ns: int | None = None
+    until_ns: int | None = None
+
+    def takes(self, order: Order) -> bool:
+        if self.since_ns is not None and order.created_at < self.since_ns:
+            return False
+        if self.until_ns is not None and order.created_at >= self.until_ns:
+            return False
+        return all(getattr(self, name) in (None, getattr(order, name)) for name in EQUAL_FIELDS)
+
+
+EQUAL_FIELDS: Final = ("account", "symbol", "client_order_id", "status", "closed")
 
 
 class Orders:

@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
 from domain.events import Foreign, OrderEvent
 from domain.order import Order
+from domain.orders import OrderFilter
 from domain.owner import NO_OWNER, Owner
 from domain.position import Position
 from domain.risk.history import DailyClose
@@ -142,6 +143,15 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     index: int
 
 
+class FillPlace(NamedTuple):
+    """Where a row has its place among the fills: it goes down by all four, and no two rows have the same."""
+
+    at_ns: int
+    seq: int
+    exec_id: str
+    venue: str
+
+
 class Fills(Protocol):
     """The tables other programs read: `fills` and `order_events`. Writing the same rows again changes nothing."""
 
@@ -160,8 +170,13 @@ class Fills(Protocol):
     async def write(self, rows: Sequence[EventRow]) -> None:
         """Events with sequence and place in the commit; trades go to `fills`, all go to `order_events`. Unavailable."""
 
-    async def fills(self, account: str, *, symbol: str | None, since_ns: int, limit: int) -> list[dict[str, object]]:
-        """Rows of the fills table, newest first, columns as in the API page. Unavailable."""
+    async def fills(
+        self, account: str, *, symbol: str | None, since_ns: int, limit: int, until_ns: int | None = None, below: "FillPlace | None" = None
+    ) -> list[dict[str, object]]:
+        """Rows of the fills table from `since_ns` until before `until_ns`, newest first, those behind `below`; columns as in the API page.
+
+        Unavailable.
+        """
 
     async def reaches(self) -> int:
         """The highest sequence of which rows can be read now; 0 when there are none. Unavailable."""
@@ -223,8 +238,8 @@ class OrderStore(Protocol):
     def find(self, order_id: str) -> Order | None:
         """One order as it was last saved. Quick enough for the event loop. Unavailable."""
 
-    def page(self, wanted: dict[str, str], below: tuple[int, str] | None, limit: int) -> list[Order]:
-        """Newest first, older than `below` (created_at, order_id), equal to all of `wanted`. Not quick. Unavailable."""
+    def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int) -> list[Order]:
+        """Newest first, older than `below` (created_at, order_id), that `wanted` takes. Not quick. Unavailable."""
 
     def picture(self) -> AbstractContextManager[StoredPicture | None]:
         """For whoever checks it, from any process; None when nothing was ever saved. Unavailable, Corrupt."""

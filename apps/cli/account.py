@@ -8,7 +8,8 @@ import typer
 from apps.cli import show
 from apps.cli.addresses import find
 from apps.cli.client import ANSWER_TIMEOUT_S, Oms, not_ours
-from apps.cli.options import Account, AtSeq, DataDir, Json, OnlySymbol, PortOffset, identifier
+from apps.cli.options import Account, AtSeq, Cursor, DataDir, Json, OnlySymbol, PortOffset, Since, Until, identifier
+from apps.cli.paging import pages, tell_more
 from apps.cli.trouble import WrongUsage
 
 ROWS: Final = 50
@@ -61,18 +62,22 @@ def _rows(held: Mapping[str, Any], body: bytes) -> list[tuple[object, ...]]:
 def fills(
     account: Account,
     symbol: OnlySymbol = None,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="Not before, for example 2027-01-31T12:00:00Z.")] = None,
+    since: Since = None,
+    until: Until = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = ROWS,
+    everything: Annotated[bool, typer.Option("--all", help="All of them, page by page.")] = False,
+    cursor: Cursor = None,
     json: Json = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """The trades of an account, newest first."""
+    """The trades of an account, newest first. With --json a page is a line."""
+    path, filters = f"/fills/{identifier(account, 'an account')}", {"symbol": symbol, "since": since, "until": until}
     with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
-        answer = oms.get(f"/fills/{identifier(account, 'an account')}", symbol=symbol, since=since, limit=limit)
+        rows, cursor = pages(oms, path, "fills", filters, None if everything else limit, cursor)
     if not json:
-        rows = answer.rows("fills")
         show.table("", FILL_COLUMNS, (_fill_row(row) for row in rows), numbers=("quantity", "price", "fee", "seq"))
+        tell_more(cursor)
 
 
 def _fill_row(row: Mapping[str, Any]) -> tuple[object, ...]:

@@ -14,7 +14,7 @@ from apps.cli.addresses import Addresses, find
 from apps.cli.client import Answer, Oms
 from apps.cli.options import DataDir, Json, PortOffset, Reason, Who, identifier
 from apps.cli.trouble import Refused, Unreachable, WrongUsage
-from domain.controls import ALL
+from domain.controls import ALL, words_of_kill
 from domain.ports import Unavailable
 from domain.values import IDENTIFIER, SYMBOL
 
@@ -37,7 +37,9 @@ def kill(
 
     Exit code 0 when nothing of the scope is sent any more, 3 when it is thrown and somebody who sends did not say that he knows.
     """
-    addresses, body = find(data_dir, port_offset), _body(scope, reason, who)
+    addresses = find(data_dir, port_offset)
+    reason, who = words_of_kill(reason, who or getpass.getuser())
+    body = {"scope": _scope(scope), "reason": reason, "who": who}
     answer = _thrown_locally(addresses, body, raw=json) if local else _thrown(addresses, body, raw=json)
     if answer is None:
         return
@@ -88,7 +90,8 @@ def arm(
     port_offset: PortOffset = None,
 ) -> None:
     """Let a killed scope pass again: one person asks and gets a token, another one confirms with it within ten minutes."""
-    body = _body(scope, reason, who) | ({"token": token} if token is not None else {})
+    signed = {"scope": _scope(scope), "reason": reason, "who": identifier(who or getpass.getuser(), "a name")}
+    body = signed | ({"token": token} if token is not None else {})
     with Oms(find(data_dir, port_offset)["risk"], service="risk", raw=json) as risk:
         answer = risk.post("/risk/arm", body)
     if json:
@@ -101,12 +104,12 @@ def arm(
     show.line(f"trade arm {scope} --token {said.get('token')} --reason ... --who ...")
 
 
-def _body(scope: str, reason: str, who: str) -> dict[str, str]:
+def _scope(scope: str) -> str:
     """WrongUsage before anything is sent, for what can be seen from here."""
     kind, _, name = scope.partition(":")
     if scope != ALL and not (kind in KINDS and KINDS[kind].fullmatch(name)):
         raise WrongUsage(f"{scope!r} is no scope.", "It is all, account:A, symbol:S or venue:V.")
-    return {"scope": scope, "reason": reason, "who": identifier(who or getpass.getuser(), "a name")}
+    return scope
 
 
 def _obedience(said: Mapping[str, Any]) -> str:

@@ -1,12 +1,13 @@
 """The options that several commands share, said once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from apps.cli.trouble import WrongUsage
 from apps.up.ports import PORT_MAX
+from domain.lifecycle import State
 from domain.values import IDENTIFIER, SYMBOL
 
 _WHERE = "Which stack"
@@ -25,6 +26,11 @@ PortOffset = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print what the API sent, byte for byte, and a line feed.")]
 OnlySymbol = Annotated[str | None, typer.Option("--symbol", "-s", help="Only this symbol.")]
 AtSeq = Annotated[int | None, typer.Option(min=1, help="As it was at this sequence of the journal.")]
+_MOMENT: Final = "2027-01-31T12:00:00Z, 2027-01-31, or an epoch number"
+Since = Annotated[str | None, typer.Option(metavar="TIME", help=f"Not before this moment: {_MOMENT}.")]
+Until = Annotated[str | None, typer.Option(metavar="TIME", help=f"Before this moment: {_MOMENT}.")]
+Cursor = Annotated[str | None, typer.Option(help="Go on from where a page ended.")]
+Status = Annotated[str | None, typer.Option(metavar="STATE", help="Only orders in this state; open and closed are several.")]
 Reason = Annotated[str, typer.Option(help="Why: it is kept for ever.")]
 Who = Annotated[str, typer.Option(help="Who says so: it is kept for ever. By default the user who runs this.")]
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT")]
@@ -41,4 +47,12 @@ def identifier(value: str, name: str) -> str:
 def symbol_name(value: str) -> str:
     if not SYMBOL.fullmatch(value):
         raise WrongUsage(f"{value!r} is not a symbol: 1 to 64 of the characters A-Z a-z 0-9 _ - /")
+    return value
+
+
+def status_name(value: str | None) -> str | None:
+    """WrongUsage when it is no state, nor all of those before or after the end."""
+    known = ("open", "closed", *State)
+    if value is not None and value not in known:
+        raise WrongUsage(f"{value!r} is no state.", f"They are {', '.join(known)}.")
     return value

@@ -10,16 +10,29 @@ import typer
 from apps.cli import show, story
 from apps.cli.addresses import find
 from apps.cli.client import Answer, Oms, to_stderr
-from apps.cli.options import AtSeq, DataDir, Json, OnlySymbol, OrderId, PortOffset, identifier, symbol_name
+from apps.cli.options import (
+    AtSeq,
+    Cursor,
+    DataDir,
+    Json,
+    OnlySymbol,
+    OrderId,
+    PortOffset,
+    Since,
+    Status,
+    Until,
+    identifier,
+    status_name,
+    symbol_name,
+)
+from apps.cli.paging import pages, tell_more
 from apps.cli.settle import settle
 from apps.cli.trouble import Refused, WrongUsage
-from domain.lifecycle import State
 from domain.values import NUMBER, OrderType, Side, TimeInForce
 
 RETRY_FOR_S: Final = 10.0
 RETRY_FOR_MAX_S: Final = 3600.0
 ROWS: Final = 20
-PAGE_ROWS_MAX: Final = 100
 NUMERIC: Final = re.compile(r"[\d.,+]*\d[\d.,eE+-]*", re.ASCII)
 """A word that is meant as a number, though it may be a wrong one."""
 SIDES: Final = frozenset(str(side) for side in Side)
@@ -172,31 +185,32 @@ def _tell_timeline(answer: Answer) -> None:
 @app.command("list")
 def list_(
     account: Annotated[str | None, typer.Option("--account", "-a", help="Only this account.")] = None,
-    status: Annotated[State | None, typer.Option(help="Only orders in this state.")] = None,
+    status: Status = None,
     symbol: OnlySymbol = None,
     client_order_id: Annotated[str | None, typer.Option(help="Only the one with this id of yours.")] = None,
+    since: Since = None,
+    until: Until = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = ROWS,
     everything: Annotated[bool, typer.Option("--all", help="All of them, page by page.")] = False,
-    cursor: Annotated[str | None, typer.Option(help="Go on from where a page ended.")] = None,
+    cursor: Cursor = None,
     json: Json = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Orders, newest first. With --json a page is a line."""
-    filters = {"account": account, "status": status, "symbol": symbol, "client_order_id": client_order_id}
-    rows: list[dict[str, Any]] = []
+    """Orders by the time they were created, newest first. With --json a page is a line."""
+    filters = {
+        "account": account,
+        "status": status_name(status),
+        "symbol": symbol,
+        "client_order_id": client_order_id,
+        "since": since,
+        "until": until,
+    }
     with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
-        while everything or len(rows) < limit:
-            wanted = PAGE_ROWS_MAX if everything else min(limit - len(rows), PAGE_ROWS_MAX)
-            page = oms.get("/orders", **filters, limit=wanted, cursor=cursor)
-            rows += page.rows("orders")
-            cursor = page.object().get("next")
-            if not cursor:
-                break
+        rows, cursor = pages(oms, "/orders", "orders", filters, None if everything else limit, cursor)
     if not json:
         show.table("", LIST_COLUMNS, map(_list_row, rows), numbers=NUMBERS)
-        if cursor:
-            show.hint(f"There are more: --all, or go on with --cursor {show.clean(str(cursor))}")
+        tell_more(cursor)
 
 
 def _list_row(order: Mapping[str, Any]) -> tuple[object, ...]:
@@ -210,20 +224,24 @@ def cancel(
     account: Annotated[str | None, typer.Option("--account", "-a", help="Every open order of this account.")] = None,
     symbol: OnlySymbol = None,
     side: Annotated[Side | None, typer.Option(help="Only this side.")] = None,
+    client_order_id: Annotated[str | None, typer.Option(help="Only the one with this id of yours.")] = None,
+    status: Status = None,
     json: Json = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
     """Cancel one order, or all open ones of an account. Asking again is safe."""
-    if (order_id is None) == (account is None) or (order_id and (symbol or side)):
+    filters = {"symbol": symbol, "side": side, "client_order_id": client_order_id, "status": status_name(status)}
+    if (order_id is None) == (account is None) or (order_id and any(filters.values())):
         raise WrongUsage(
-            "Name one order, or an account.", "trade order cancel ORDER_ID; or trade order cancel --account A [--symbol S] [--side SIDE]"
+            "Name one order, or an account.",
+            "trade order cancel ORDER_ID; or trade order cancel --account A, with --symbol, --side, --client-order-id or --status",
         )
     with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
         if order_id:
             answer = oms.delete(f"/orders/{identifier(order_id, 'an order id')}")
         else:
-            answer = oms.delete("/orders", account=account, symbol=symbol, side=side)
+            answer = oms.delete("/orders", account=account, **filters)
     if not json:
         show.card((name, value) for name, value in answer.object().items() if name in CANCEL_FIELDS)
     if answer.status == 202:

@@ -5,11 +5,12 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 
 from adapters.local_kills import LocalKill
-from apps.controls import THROWN, Scopes, body_doc, reason_of, who_of
+from apps.controls import THROWN, Scopes, kill_doc
 from apps.exeq.switch import Switch
 from apps.http import Exact, Refusal
 from apps.outbox import Outbox
 from apps.strict_json import read_object
+from domain.controls import words_of_kill
 from domain.ports import Clock, Unavailable
 from domain.values import rfc3339
 
@@ -24,10 +25,11 @@ def router(switch: Switch, outbox: Outbox, scopes: Scopes, clock: Clock) -> APIR
     async def show() -> Response:
         return Exact({"killed": [_view(kill) for _, kill in sorted(switch.local.items())]})
 
-    @routes.post("/kill", summary="Throw the kill switch here, whoever else is away", openapi_extra=body_doc(THROWN))
+    @routes.post("/kill", summary="Throw the kill switch here, whoever else is away", openapi_extra=kill_doc())
     async def throw(request: Request) -> Response:
         fields = read_object(await request.body(), THROWN)
-        kill = LocalKill(scope=scopes.of(fields), who=who_of(fields), reason=reason_of(fields), at=clock.now_ns())
+        reason, who = words_of_kill(fields.get("reason"), fields.get("who"))
+        kill = LocalKill(scope=scopes.of(fields), who=who, reason=reason, at=clock.now_ns())
         try:
             switch.throw(kill)
         except Unavailable as trouble:

@@ -10,10 +10,11 @@ from apps.gateway.feed import Recording
 from apps.gateway.host import VenueHost
 from apps.gateway.views import PAGE_MAX, open_orders, venue_view
 from apps.http import Exact, Refusal
+from apps.moments import asked_moment
+from apps.problem import malformed
 from apps.strict_json import model_doc, read_model
 from domain.ports import Unavailable
 from domain.quotes import Quote
-from domain.recorded import market_time
 from domain.values import rfc3339
 
 T = TypeVar("T")
@@ -65,9 +66,9 @@ def gateway_routes(hosts: Mapping[str, VenueHost], stepped: Recording | None) ->
         if stepped is None:
             raise Refusal(409, "not_stepped", "quotes are advanced by hand only when they come from a file at speed: stepped")
         try:
-            until = None if body.until is None else market_time(body.until)
-        except ValueError:
-            raise Refusal(400, "malformed", "until is not a time", pointer="/until") from None
+            until = None if body.until is None else asked_moment(body.until, utc=True)
+        except ValueError as error:
+            raise malformed(f"until is not a moment that can be read: {error}", "/until") from None
         try:
             played = await stepped.advance(until=until, rows=body.rows)
         except Unavailable as trouble:

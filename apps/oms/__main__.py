@@ -92,7 +92,7 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     chassis.spawn(positions_upkeep.run, tasks.POSITIONS_UPKEEP)
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency_in(instruments, controls.listings), PastBeside(past))
     reads = Reads(host, journal)
-    routes = router(host, reads, accounts, Replaces(host, risk, instruments, intake.forbidden))
+    routes = router(host, reads, accounts, Replaces(host, risk, instruments, intake.forbidden), instruments)
     routes.include_router(admin.router(Admin(verification)))
     routes.include_router(settling.router(host, reads))
 

@@ -1,19 +1,25 @@
 """What an account holds and did: read from the projections, with the sequence they stand for."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+import base64
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeVar, cast
+
+import msgspec
 
 from apps.http import Refusal
 from apps.oms.views import View, positions_view
 from apps.past.asking import Past
-from domain.ports import Clock, Fills, Positions, Unavailable
+from apps.query import refused
+from domain.ports import Clock, FillPlace, Fills, Positions, Unavailable
 from domain.quotes import Market
+from domain.values import from_rfc3339, rfc3339
 
 T = TypeVar("T")
 
 MIN_SEQ_WAIT_S: Final = 2.0
 MIN_SEQ_POLL_S: Final = 0.005
+SEQ_END: Final = 2**63
 
 
 class Accounts:
@@ -55,9 +61,33 @@ class Accounts:
             raise Refusal(503, "past_unavailable", "this oms does not look into the past")
         return positions_view(await self._past.positions(account, at_seq), self._currency, Market(), 0)
 
-    async def fills(self, account: str, symbol: str | None, since_ns: int, limit: int) -> list[dict[str, object]]:
-        rows = await _answered(self._fills.fills(account, symbol=symbol, since_ns=since_ns, limit=limit), "fills_unavailable")
-        return [row | {"currency": self._currency(str(row["symbol"]))} for row in rows]
+    async def fills(
+        self, account: str, *, symbol: str | None, since_ns: int | None, until_ns: int | None, limit: int, cursor: str | None
+    ) -> View:
+        """A page of the fills table, newest first; `next` is null at the end. What comes in meanwhile is newer and moves nothing."""
+        below = None if cursor is None else _place(cursor)
+        since_ns = 0 if since_ns is None else since_ns
+        asked = self._fills.fills(account, symbol=symbol, since_ns=since_ns, until_ns=until_ns, below=below, limit=limit + 1)
+        found = await _answered(asked, "fills_unavailable")
+        rows = [row | {"currency": self._currency(str(row["symbol"]))} for row in found[:limit]]
+        return {"fills": rows, "next": _cursor(found[limit - 1]) if len(found) > limit else None}
+
+
+def _cursor(row: Mapping[str, object]) -> str:
+    """Where a page ended: opaque, because the ids of venues may be any text."""
+    place = FillPlace(from_rfc3339(str(row["timestamp"])), cast(int, row["seq"]), str(row["exec_id"]), str(row["venue"]))
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+
+
+def _place(cursor: str) -> FillPlace:
+    try:
+        found = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=FillPlace)
+        rfc3339(found.at_ns)
+    except (ValueError, OverflowError):
+        raise refused("cursor", "cursor is not the next of a page") from None
+    if abs(found.seq) >= SEQ_END:
+        raise refused("cursor", "cursor is not the next of a page")
+    return found
 
 
 async def _answered(reading: Awaitable[T], code: str) -> T:

@@ -6,12 +6,15 @@ from typing import Annotated, Any, Final
 
 from fastapi import Path, Query
 
-from apps.problem import problem_doc
+from apps.problem import ECHO_MAX, problem_doc
+from apps.query import MOMENT_FORMS
 from domain.commands import Outcome
+from domain.lifecycle import State
 from domain.values import IDENTIFIER, NUMBER, SYMBOL, OrderType, Side, TimeInForce
 
 Documented = dict[int | str, dict[str, Any]]
 
+LIST_MAX: Final = 1000
 _ID_PATTERN: Final = f"^{IDENTIFIER.pattern}$"
 _SYMBOL_PATTERN: Final = f"^{SYMBOL.pattern}$"
 
@@ -19,6 +22,21 @@ AccountPath = Annotated[str, Path(pattern=_ID_PATTERN, description="Whose.")]
 AccountQuery = Annotated[str, Query(pattern=_ID_PATTERN, description="Of this account.")]
 SymbolQuery = Annotated[str, Query(pattern=_SYMBOL_PATTERN, description="In this instrument.")]
 ClientOrderIdQuery = Annotated[str, Query(pattern=_ID_PATTERN, description="With this client_order_id.")]
+
+STATUSES: Final = ("open", "closed", *(str(state) for state in State))
+StatusQuery = Annotated[
+    str,
+    Query(
+        pattern=f"^({'|'.join(STATUSES)})$",
+        description="In this state; `open` and `closed` are all of those before and after the end of an order's life.",
+    ),
+]
+_FORMS: Final = f"Times are {MOMENT_FORMS}."
+SinceQuery = Annotated[str, Query(max_length=ECHO_MAX, description=f"Not before this moment, which is included. {_FORMS}")]
+UntilQuery = Annotated[str, Query(max_length=ECHO_MAX, description=f"Before this moment, which is not included. {_FORMS}")]
+LimitQuery = Annotated[int, Query(ge=1, le=LIST_MAX, description="At most so many.")]
+FillsCursorQuery = Annotated[str, Query(pattern="^[A-Za-z0-9_-]{1,1024}$", description="`next` of the page before.")]
+CursorQuery = Annotated[str, Query(pattern="^[0-9]{1,19}-[0-9a-f]{32}$", description="`next` of the page before.")]
 
 _EXACTLY: Final = {"description": "A JSON number or a decimal string, read exactly; no sign, no exponent."}
 _NUMBERS: Final = [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^{NUMBER.pattern}$"}]
@@ -85,6 +103,11 @@ VERIFY_DOC: Final[Documented] = {
 }
 UNAVAILABLE: Final[Documented] = {503: problem_doc("The journal, or what is read, is away for now; Retry-After")}
 DRAWING_DOC: Final[Documented] = {200: {"content": {"text/plain": {}, "image/svg+xml": {}}}}
+CANCEL_ALL_DOC: Final[Documented] = {
+    200: {"description": "How many were cancelled at once, and how many wait for their venue."},
+    422: problem_doc("`unknown_symbol`: neither the catalogue nor an open order of the account has it"),
+    **UNAVAILABLE,
+}
 CANCEL_DOC: Final[Documented] = {
     200: {"description": "The order, cancelled."},
     202: {"description": "The order, `pending_cancel`: the venue must answer first."},

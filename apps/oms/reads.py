@@ -10,9 +10,9 @@ from apps.oms.intake import unavailable
 from apps.oms.views import View, order_view, timeline_view
 from domain.events import OrderEvent
 from domain.order import Order, evolved
+from domain.orders import OrderFilter
 from domain.ports import Journal, Unavailable
 
-LIST_MAX: Final = 1000
 CREATED_AT_MAX: Final = 2**63 - 1
 """The latest time that a store can be asked for."""
 
@@ -71,7 +71,7 @@ class Reads:
         if at_seq > self._host.head.seq:
             raise Refusal(422, "seq_not_reached", f"the journal stands at sequence {self._host.head.seq}", as_of_seq=self._host.head.seq)
 
-    async def page(self, wanted: dict[str, str], limit: int, cursor: str | None) -> dict[str, Any]:
+    async def page(self, wanted: OrderFilter, limit: int, cursor: str | None) -> dict[str, Any]:
         """Newest first, over memory and store without a seam: what is not saved yet is taken from memory, all else from the store."""
         if not self._host.ready:
             raise unavailable("the order journal is not available", unknown=False)
@@ -83,7 +83,7 @@ class Reads:
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
         found = [order for order in stored if order.order_id not in unsaved]
-        found += [order for order in unsaved.values() if _matches(order, wanted) and (below is None or _key(order) < below)]
+        found += [order for order in unsaved.values() if wanted.takes(order) and (below is None or _key(order) < below)]
         found.sort(key=_key, reverse=True)
         shown, more = found[:limit], len(found) > limit
         return {"orders": await self.views(shown), "next": "-".join(map(str, _key(shown[-1]))) if more else None}
@@ -115,7 +115,3 @@ def _place(cursor: str) -> tuple[int, str]:
     """The order that a page ended with."""
     at, _, order_id = cursor.partition("-")
     return min(int(at), CREATED_AT_MAX), order_id
-
-
-def _matches(order: Order, wanted: dict[str, str]) -> bool:
-    return all(getattr(order, field) == value for field, value in wanted.items())

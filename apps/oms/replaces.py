@@ -10,9 +10,10 @@ from msgspec import UNSET, UnsetType
 
 from apps.host import Host, Landed
 from apps.http import Refusal
-from apps.oms.body import each_once, exact_number, malformed, parsed
 from apps.oms.intake import unavailable, untradable
 from apps.oms.risk_client import RiskClient
+from apps.problem import malformed
+from apps.strict_json import exact_number, read_struct
 from domain.commands import Decision, ReplaceOrder, Terms
 from domain.events import ReplaceRefused, TransitionRefused
 from domain.instruments import Denial, Instrument, terms_denial
@@ -37,9 +38,8 @@ Numbers = tuple[Decimal | None, Decimal | None, Decimal | None]
 
 def read_replace(body: bytes) -> Numbers:
     """Quantity, price and stop price, one of them at least. Refusal 400."""
-    found = parsed(_DECODER, body)
+    found = read_struct(_DECODER, body)
     numbers = (exact_number(found.quantity, "quantity"), exact_number(found.price, "price"), exact_number(found.stop_price, "stop_price"))
-    each_once(body, found)
     if numbers == (None, None, None):
         raise malformed("give a quantity, a price or a stop_price")
     return numbers

@@ -1,15 +1,16 @@
 """The routes that FastAPI serves: reads, cancels, the drawing. `POST /orders` is in door.py; its twin here only documents it."""
 
-from typing import Annotated, Final
+from collections.abc import Collection
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 
 from apps.host import Host
 from apps.http import Exact, Refusal
 from apps.oms.accounts import Accounts
-from apps.oms.body import moment
 from apps.oms.cancels import cancel, cancel_all
 from apps.oms.docs import (
+    CANCEL_ALL_DOC,
     CANCEL_DOC,
     DRAWING_DOC,
     NOT_FOUND,
@@ -20,21 +21,30 @@ from apps.oms.docs import (
     AccountPath,
     AccountQuery,
     ClientOrderIdQuery,
+    CursorQuery,
+    FillsCursorQuery,
+    LimitQuery,
+    SinceQuery,
+    StatusQuery,
     SymbolQuery,
+    UntilQuery,
 )
-from apps.oms.reads import LIST_MAX, Reads
+from apps.oms.reads import Reads
 from apps.oms.replaces import Replaces, read_replace
+from apps.query import refused, time_window
 from domain.drawing import Counts, Format, draw
 from domain.lifecycle import State
+from domain.orders import OrderFilter
 from domain.values import Side
 
 MEDIA: Final = {"mermaid": "text/plain; charset=utf-8", "dot": "text/plain; charset=utf-8", "svg": "image/svg+xml"}
 
 
-def router(host: Host, reads: Reads, accounts: Accounts, replaces: Replaces) -> APIRouter:
+def router(host: Host, reads: Reads, accounts: Accounts, replaces: Replaces, symbols: Collection[str]) -> APIRouter:
+    """`symbols` are those of the catalogue."""
     routes = APIRouter()
     _orders(routes, host, reads)
-    _changes(routes, host, reads, replaces)
+    _changes(routes, host, reads, replaces, symbols)
     _accounts(routes, accounts, reads)
     _drawing(routes, host)
     return routes
@@ -61,18 +71,30 @@ def _orders(routes: APIRouter, host: Host, reads: Reads) -> None:
     @routes.get("/orders", responses=UNAVAILABLE)
     async def list_orders(
         account: AccountQuery | None = None,
-        status: State | None = None,
+        status: StatusQuery | None = None,
         symbol: SymbolQuery | None = None,
         client_order_id: ClientOrderIdQuery | None = None,
-        limit: int = Query(100, ge=1, le=LIST_MAX),
-        cursor: str | None = Query(None, pattern="^[0-9]{1,19}-[0-9a-f]{32}$", description="`next` of the page before."),
+        since: SinceQuery | None = None,
+        until: UntilQuery | None = None,
+        limit: LimitQuery = 100,
+        cursor: CursorQuery | None = None,
     ) -> Response:
-        """Orders, newest first; `next` is null at the end."""
-        wanted = {"account": account, "status": status, "symbol": symbol, "client_order_id": client_order_id}
-        return Exact(await reads.page({k: v for k, v in wanted.items() if v is not None}, limit, cursor))
+        """Orders by the time they were created, newest first; `next` is null at the end. A symbol without orders has an empty list."""
+        since_ns, until_ns = time_window(since, until)
+        wanted = OrderFilter(
+            account=account, symbol=symbol, client_order_id=client_order_id, since_ns=since_ns, until_ns=until_ns, **_standing(status)
+        )
+        return Exact(await reads.page(wanted, limit, cursor))
 
 
-def _changes(routes: APIRouter, host: Host, reads: Reads, replaces: Replaces) -> None:
+def _standing(status: str | None) -> dict[str, Any]:
+    """One state, or all of those before or after the end."""
+    if status in ("open", "closed"):
+        return {"closed": status == "closed"}
+    return {} if status is None else {"status": State(status)}
+
+
+def _changes(routes: APIRouter, host: Host, reads: Reads, replaces: Replaces, symbols: Collection[str]) -> None:
     @routes.patch("/orders/{order_id}", **REPLACE_DOC)
     async def replace_order(order_id: str, request: Request) -> Response:
         """Other terms for an open order. Asking again changes nothing."""
@@ -89,12 +111,22 @@ def _changes(routes: APIRouter, host: Host, reads: Reads, replaces: Replaces) ->
         view = await reads.one(order_id)
         return Exact(view, status_code=202 if view["status"] == State.PENDING_CANCEL else 200)
 
-    @routes.delete("/orders", responses=UNAVAILABLE)
-    async def cancel_orders(account: AccountQuery, symbol: SymbolQuery | None = None, side: Side | None = None) -> Response:
-        """Cancel every open order of an account: how many were, and how many wait for their venue."""
+    @routes.delete("/orders", responses=CANCEL_ALL_DOC)
+    async def cancel_orders(
+        account: AccountQuery,
+        symbol: SymbolQuery | None = None,
+        side: Side | None = None,
+        client_order_id: ClientOrderIdQuery | None = None,
+        status: StatusQuery | None = None,
+    ) -> Response:
+        """Cancel the open orders of an account that are equal in all that is given. Those that are closed stay as they are."""
         await reads.proven()
-        orders = [order for order in host.orders.open_of(account) if symbol in (None, order.symbol) and side in (None, order.side)]
-        return Exact(await cancel_all(host, orders))
+        opened = host.orders.open_of(account)
+        if symbol is not None and symbol not in symbols and not any(order.symbol == symbol for order in opened):
+            detail = f"there is no instrument {symbol}: nothing was cancelled"
+            raise Refusal(422, "unknown_symbol", detail, pointer="?symbol", within="query")
+        wanted = OrderFilter(symbol=symbol, client_order_id=client_order_id, **_standing(status))
+        return Exact(await cancel_all(host, [order for order in opened if wanted.takes(order) and side in (None, order.side)]))
 
 
 def _accounts(routes: APIRouter, accounts: Accounts, reads: Reads) -> None:
@@ -108,7 +140,7 @@ def _accounts(routes: APIRouter, accounts: Accounts, reads: Reads) -> None:
         if at_seq is None:
             view, seq = await accounts.positions(account, min_seq)
         elif min_seq:
-            raise Refusal(400, "malformed", "min_seq asks for the present and at_seq for the past", pointer="/at_seq", within="query")
+            raise refused("at_seq", "min_seq asks for the present and at_seq for the past")
         else:
             await reads.reached(at_seq)
             view, seq = await accounts.positions_at(account, at_seq), at_seq
@@ -118,12 +150,15 @@ def _accounts(routes: APIRouter, accounts: Accounts, reads: Reads) -> None:
     async def show_fills(
         account: AccountPath,
         symbol: SymbolQuery | None = None,
-        since: str | None = Query(None, description="Not before this RFC 3339 time."),
-        limit: int = Query(100, ge=1, le=LIST_MAX),
+        since: SinceQuery | None = None,
+        until: UntilQuery | None = None,
+        limit: LimitQuery = 100,
+        cursor: FillsCursorQuery | None = None,
     ) -> Response:
-        """Rows of the fills table, newest first."""
-        since_ns = 0 if since is None else moment(since, "since")
-        return Exact({"fills": await accounts.fills(account, symbol, since_ns, limit)})
+        """Rows of the fills table, newest first; `next` is null at the end, and pages lead back to the first trade."""
+        since_ns, until_ns = time_window(since, until)
+        view = await accounts.fills(account, symbol=symbol, since_ns=since_ns, until_ns=until_ns, limit=limit, cursor=cursor)
+        return Exact(view)
 
 
 def _drawing(routes: APIRouter, host: Host) -> None:

@@ -8,10 +8,11 @@ from msgspec import UNSET, UnsetType
 
 from apps.host import Host
 from apps.http import Exact, Refusal
-from apps.oms.body import each_once, exact_number, identifier, malformed, parsed
 from apps.oms.docs import SETTLE_DOC
 from apps.oms.intake import unavailable
 from apps.oms.reads import Reads
+from apps.problem import malformed
+from apps.strict_json import exact_number, identifier, read_struct
 from domain.commands import Outcome, SettleOrder
 from domain.events import TransitionRefused
 from domain.order import Order
@@ -55,13 +56,12 @@ def router(host: Host, reads: Reads) -> APIRouter:
 
 def read_settle(order_id: str, body: bytes) -> SettleOrder:
     """Refusal 400."""
-    said = parsed(_BODY, body)
+    said = read_struct(_BODY, body)
     for name in ("who", "reason"):
         text = getattr(said, name)
         if not text.strip() or len(text) > TEXT_MAX or not text.isprintable():
             raise malformed(f"{name} must be said, in at most {TEXT_MAX} printable characters", f"/{name}")
     numbers = {name: exact_number(getattr(said, name), name) for name in ("quantity", "price", "fee")}
-    each_once(body, said)
     if said.outcome is not Outcome.FILLED and any(number is not None for number in numbers.values()):
         raise malformed("quantity, price and fee go with outcome filled", "/outcome")
     if said.outcome is Outcome.FILLED and not (numbers["quantity"] and numbers["price"]):

@@ -1,77 +1,58 @@
 """From the bytes of `POST /check` to terms, or to the first reason why not. A number is text until it is known to be short and plain."""
 
 from collections.abc import Mapping
-from decimal import Decimal
-from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Final
 
-from apps.problem import Refusal
-from apps.strict_json import malformed, read_object
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from apps.problem import ECHO_MAX, Refusal, malformed
+from apps.strict_json import exact_number, identifier, read_struct
 from domain.commands import Terms
 from domain.instruments import Denial, Instrument, terms_denial
-from domain.values import IDENTIFIER, NUMBER, OrderType, Side
+from domain.values import OrderType, Side
 
-FIELDS: Final = ("account", "symbol", "side", "quantity", "price", "type", "stop_price", "order_id")
-Word = TypeVar("Word", bound=StrEnum)
+
+class CheckBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The order that is asked about."""
+
+    account: str
+    symbol: str
+    side: Side
+    quantity: msgspec.Raw
+    price: msgspec.Raw | UnsetType = UNSET
+    type: OrderType | UnsetType | None = UNSET
+    stop_price: msgspec.Raw | UnsetType = UNSET
+    order_id: str | UnsetType | None = UNSET
+
+
+_DECODER: Final = msgspec.json.Decoder(CheckBody)
 
 
 def read_order(body: bytes, instruments: Mapping[str, Instrument]) -> Terms:
     """The order to be checked. Refusal 400 when it is not well formed, 422 when it is but cannot trade."""
-    fields = read_object(body, FIELDS)
-    price, stop_price = _number(fields, "price"), _number(fields, "stop_price")
-    quantity = _number(fields, "quantity")
+    read = read_struct(_DECODER, body)
+    quantity = exact_number(read.quantity, "quantity")
     if quantity is None:
         raise malformed("quantity is missing", "/quantity")
+    price, stop_price = exact_number(read.price, "price"), exact_number(read.stop_price, "stop_price")
     terms = Terms(
-        order_id=_identifier(fields, "order_id", ""),
-        account=_identifier(fields, "account"),
+        order_id=identifier(read.order_id or None, "order_id") or "",
+        account=identifier(read.account, "account") or "",
         client_order_id="",
-        symbol=_text(fields, "symbol"),
-        side=_word(fields, "side", Side),
-        order_type=_word(fields, "type", OrderType, OrderType.MARKET if price is None else OrderType.LIMIT),
+        symbol=read.symbol,
+        side=read.side,
+        order_type=read.type or (OrderType.MARKET if price is None else OrderType.LIMIT),
         quantity=quantity,
         price=price,
         stop_price=stop_price,
     )
     instrument = instruments.get(terms.symbol)
     if instrument is None:
-        raise _untradable(Denial("unknown_symbol", terms.symbol[:64]))
+        raise _untradable(Denial("unknown_symbol", terms.symbol[:ECHO_MAX]))
     if denial := terms_denial(instrument, terms.order_type, quantity, price, stop_price):
         raise _untradable(denial)
     return terms
-
-
-def _text(fields: Mapping[str, object], name: str, default: str | None = None) -> str:
-    found = fields.get(name)
-    if found is None and default is not None:
-        return default
-    if type(found) is not str:
-        raise malformed(f"{name} {'is missing' if found is None else 'must be text'}", f"/{name}")
-    return found
-
-
-def _identifier(fields: Mapping[str, object], name: str, default: str | None = None) -> str:
-    text = _text(fields, name, default)
-    if text != default and not IDENTIFIER.fullmatch(text):
-        raise malformed(f"{name} must be 1 to 64 of the characters A-Z a-z 0-9 _ -", f"/{name}")
-    return text
-
-
-def _word(fields: Mapping[str, object], name: str, kind: type[Word], default: Word | None = None) -> Word:
-    text = _text(fields, name, default)
-    try:
-        return kind(text)
-    except ValueError:
-        raise malformed(f"{name} must be one of {', '.join(kind)}", f"/{name}") from None
-
-
-def _number(fields: Mapping[str, object], name: str) -> Decimal | None:
-    text = fields.get(name)
-    if text is None:
-        return None
-    if not isinstance(text, str) or not NUMBER.fullmatch(text):
-        raise malformed(f"{name} must be a plain decimal number: at most 18 digits before the point and 12 behind it", f"/{name}")
-    return Decimal(text)
 
 
 def _untradable(denial: Denial) -> Refusal:

@@ -8,14 +8,16 @@ import structlog
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from apps.controls import ARMED, SIGNED, THROWN, Scopes, body_doc, reason_of, who_of
+from apps.controls import ARMED, SIGNED, THROWN, Scopes, body_doc, kill_doc, reason_of, who_of
 from apps.http import Exact, Refusal
+from apps.problem import malformed
+from apps.query import refused
 from apps.risk.control_log import ControlLog
 from apps.risk.limits_body import DOCUMENTED, read_limits
 from apps.risk.limits_body import FIELDS as LIMIT_FIELDS
 from apps.risk.obedience import Obeying
 from apps.risk.views import control_view, controls_view, limits_view
-from apps.strict_json import malformed, read_object
+from apps.strict_json import read_object
 from domain.controls import (
     HISTORY_KEPT_MAX,
     Armed,
@@ -26,6 +28,7 @@ from domain.controls import (
     SymbolBlocked,
     SymbolUnblocked,
     same_person,
+    words_of_kill,
 )
 from domain.ports import Clock, Head, Unavailable
 from domain.risk.engine import Risk
@@ -58,14 +61,14 @@ class ControlDoor:
 
     def router(self) -> APIRouter:
         router = APIRouter()
-        for path, handler, fields, summary in (
-            ("/risk/symbols/{symbol:path}/block", self._block, SIGNED, "Refuse orders in a symbol"),
-            ("/risk/symbols/{symbol:path}/unblock", self._unblock, SIGNED, "Let them pass again"),
-            ("/risk/kill", self._kill, THROWN, "Throw the kill switch for a scope"),
-            ("/risk/arm", self._arm, ARMED, "Ask to arm a scope again; with the token, do it"),
-            ("/risk/repeats/{account}/enable", self._enable, SIGNED, "Let orders repeated too often pass"),
+        for path, handler, doc, summary in (
+            ("/risk/symbols/{symbol:path}/block", self._block, body_doc(SIGNED), "Refuse orders in a symbol"),
+            ("/risk/symbols/{symbol:path}/unblock", self._unblock, body_doc(SIGNED), "Let them pass again"),
+            ("/risk/kill", self._kill, kill_doc(), "Throw the kill switch for a scope"),
+            ("/risk/arm", self._arm, body_doc(ARMED), "Ask to arm a scope again; with the token, do it"),
+            ("/risk/repeats/{account}/enable", self._enable, body_doc(SIGNED), "Let orders repeated too often pass"),
         ):
-            router.add_api_route(path, handler, methods=["POST"], summary=summary, openapi_extra=body_doc(fields))
+            router.add_api_route(path, handler, methods=["POST"], summary=summary, openapi_extra=doc)
         router.add_api_route("/risk/controls", self._show, methods=["GET"], summary="What is forbidden now")
         router.add_api_route("/risk/controls/history", self._history, methods=["GET"], summary="Who decided what, when and why")
         router.add_api_route("/risk/limits", self._limits, methods=["GET"], summary="The limits in force, and what is forbidden")
@@ -96,7 +99,8 @@ class ControlDoor:
 
     async def _kill(self, request: Request) -> Response:
         fields = read_object(await request.body(), THROWN)
-        scope, reason, who, at = self._scopes.of(fields), reason_of(fields), who_of(fields), self._clock.now_ns()
+        scope, at = self._scopes.of(fields), self._clock.now_ns()
+        reason, who = words_of_kill(fields.get("reason"), fields.get("who"))
         stored = await self._record(lambda version: KillThrown(version=version, at=at, who=who, reason=reason, scope=scope))
         view = {"scope": scope, "killed": scope in self._controls.kills, "reason": reason, "who": who, "at": rfc3339(at), "seq": stored.seq}
         return await self._answered(view, stored)
@@ -157,7 +161,7 @@ class ControlDoor:
 
     async def _limits(self, account: Account = None, symbol: Symbol = None) -> Response:
         if symbol is not None and account is None:
-            raise malformed("a symbol's limits are those of an account", "/account")
+            raise refused("account", "a symbol's limits are those of an account")
         return Exact(limits_view(self._risk, account, symbol or ""))
 
     async def _set_limits(self, account: str, request: Request) -> Response:

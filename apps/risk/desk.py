@@ -1,7 +1,6 @@
 """Every question comes through here: shut means refused, and so does any error inside a check. Nothing passes unmeasured."""
 
 import time
-from collections.abc import Callable
 
 from apps.logs import get_logger
 from apps.risk.gate import Gate
@@ -27,11 +26,11 @@ class Desk:
         self._measures = measures
         self._seldom = Seldom(ERROR_LOG_EVERY_NS)
 
-    def decide(self, terms: Terms) -> Ruling:
-        """The decision; with an order id it reserves, without one it is dry."""
+    def decide(self, terms: Terms, *, every: bool = False) -> Ruling:
+        """The decision; with an order id it reserves, without one it is dry. `every`: a dry one shows the checks behind a refusal too."""
         began = time.perf_counter_ns()
-        decision = self._decided(terms)
-        self._measures.decided(decision, "check", time.perf_counter_ns() - began)
+        decision = self._decided(terms, every)
+        self._measures.decided(decision, "check", time.perf_counter_ns() - began, dry=not terms.order_id)
         return decision
 
     def refuse(self, order_id: str, why: str) -> Ruling:
@@ -40,14 +39,14 @@ class Desk:
         self._measures.decided(decision, "check", 0)
         return decision
 
-    def _decided(self, terms: Terms) -> Ruling:
+    def _decided(self, terms: Terms, every: bool) -> Ruling:
         if self._gate.shut is not None:
             return self._error(terms.order_id, "not_ready")
         try:
             if why := self._untradable(terms):
                 return self._error(terms.order_id, why)
-            verb: Callable[[Terms, int], Ruling] = self._risk.decide if terms.order_id else self._risk.dry
-            return verb(terms, time.monotonic_ns())
+            now_ns = time.monotonic_ns()
+            return self._risk.decide(terms, now_ns) if terms.order_id else self._risk.dry(terms, now_ns, every=every)
         except Exception as error:  # noqa: BLE001 - the edge of the process: no error, of whatever kind, may let an order pass
             held_back = self._seldom.now()
             if held_back is not None:

@@ -1,14 +1,14 @@
 """risk over HTTP: `POST /check` raw for speed, the rest through FastAPI."""
 
 import time
-from typing import Annotated, Any, Final
-from urllib.parse import parse_qs
+from typing import Annotated, Any, Final, Literal, get_args
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from apps.http import Exact, encode, read_body, send_json
+from apps.query import read_query, refused, word_asked
 from apps.risk.body import read_order
 from apps.risk.desk import Desk
 from apps.risk.measures import Measures
@@ -20,6 +20,12 @@ from domain.values import IDENTIFIER
 APPROVED: Final = b'{"approved":true}'
 PORTFOLIOS_MAX: Final = 1000
 
+Explain = Literal["0", "1", "all"]
+EXPLAIN: Final = get_args(Explain)
+ExplainQuery = Annotated[
+    Explain,
+    Query(description="1: the checks up to the first refusal. all: every enabled check; only where no order_id is given."),
+]
 AccountQuery = Annotated[str | None, Query(pattern=f"^{IDENTIFIER.pattern}$")]
 
 _NUMBER_SCHEMA: Final = {"anyOf": [{"type": "number"}, {"type": "string"}], "description": "a JSON number or decimal string, read exactly"}
@@ -48,18 +54,22 @@ class Door:
         self._desk = desk
         self._measures = measures
 
-    def answer(self, body: bytes, explain: bool) -> bytes:
+    def answer(self, body: bytes, explain: str) -> bytes:
         """What `POST /check` says. Refusal 400 or 422 when the body is no order."""
         began = time.perf_counter_ns()
         terms = read_order(body, self._risk.instruments)
-        decision = self._desk.decide(terms)
-        answer = APPROVED if decision.denial is None and not explain else encode(decision_view(decision, explain))
+        if explain == "all" and terms.order_id:
+            raise refused("explain", "explain=all only asks: leave out the order_id, with which a check reserves")
+        decision = self._desk.decide(terms, every=explain == "all")
+        answer = APPROVED if decision.denial is None and explain == "0" else encode(decision_view(decision, explain != "0"))
         self._measures.took("http", time.perf_counter_ns() - began, terms.order_id)
         return answer
 
     async def check(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The raw handler. Its twin in `router` answers the same and is what /docs shows."""
-        explain = parse_qs(scope["query_string"].decode("latin-1")).get("explain", ["0"])[-1] == "1" if scope["query_string"] else False
+        explain = "0"
+        if query := scope["query_string"]:
+            explain = word_asked(read_query(query, ("explain",)), "explain", EXPLAIN) or explain
         await send_json(send, 200, self.answer(await read_body(receive), explain))
 
     def router(self) -> APIRouter:
@@ -69,8 +79,8 @@ class Door:
         router.add_api_route("/risk/portfolio", self._portfolio, methods=["GET"], summary="What accounts have at stake")
         return router
 
-    async def _check_twin(self, request: Request, explain: int = 0) -> Response:
-        return Response(self.answer(await request.body(), explain == 1), media_type="application/json")
+    async def _check_twin(self, request: Request, explain: ExplainQuery = "0") -> Response:
+        return Response(self.answer(await request.body(), explain), media_type="application/json")
 
     async def _portfolio(
         self,

@@ -5,8 +5,8 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from apps.controls import SIGNED, reason_of, who_of
-from apps.problem import Refusal
-from apps.strict_json import Number, malformed, read_object
+from apps.problem import Refusal, malformed
+from apps.strict_json import Number, read_object
 from domain.controls import LimitSet
 from domain.instruments import Instrument
 from domain.risk.overrides import PER_ACCOUNT

@@ -32,12 +32,14 @@ class Measures(Collector):
         self._gauges = gauges
         registry.register(self)
 
-    def decided(self, decision: Ruling, way: str, ns: int) -> None:
+    def decided(self, decision: Ruling, way: str, ns: int, *, dry: bool = False) -> None:
+        """A dry check is counted as that alone: whoever only asks denies no order."""
         denial = decision.denial
-        if not decision.order_id:
+        if dry:
             self.counts["dry"] += 1
-        self._decisions["approved", ""] += denial is None
-        if denial is not None:
+        elif denial is None:
+            self._decisions["approved", ""] += 1
+        else:
             self._decisions["denied", denial.code] += 1
         self.took(way, ns, decision.order_id)
 

@@ -13,7 +13,7 @@ from adapters import bus
 from adapters.codec import decoder, encode
 from apps.controls import REPORT_SUBJECT, obeyed
 from apps.risk.control_log import ControlLog
-from domain.controls import KillThrown
+from domain.controls import KillThrown, words_of_kill
 from domain.ports import Unavailable
 
 log = structlog.get_logger()
@@ -64,11 +64,12 @@ class Reports:
     async def _on_report(self, message: Msg) -> None:
         try:
             told = _REPORT.decode(message.data)
+            reason, who = words_of_kill(told.reason, told.who)  # a switch thrown by file has the words of whoever wrote the file
             versions: list[int] = []
 
             def event(version: int) -> KillThrown:
                 versions.append(version)
-                return KillThrown(version=version, at=told.at, who=told.who, reason=told.reason, scope=told.scope, local=True)
+                return KillThrown(version=version, at=told.at, who=who, reason=reason, scope=told.scope, local=True)
 
             await self._log.record(event)
             await bus.publish(self._client, message.reply, encode(Recorded(versions[-1])))

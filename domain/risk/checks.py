@@ -186,3 +186,16 @@ def judge(case: Case, checks: tuple[Check, ...]) -> tuple[Denial | None, list[tu
             if found > limit:
                 return Denial(code, plain(found), plain(limit), unit) if unit else Denial(code), results
     return None, results
+
+
+def measured(case: Case, checks: tuple[Check, ...]) -> list[tuple[str, Decimal, Decimal]]:
+    """Code, found and limit of every check that has something to measure, also behind the first refusal.
+
+    Without a reference price nothing in money can be found, and without a price history no value at risk: those checks are left out.
+    """
+    results: list[tuple[str, Decimal, Decimal]] = []
+    for code, _, unit, measure in checks:
+        blind = (unit == "USD" and not case.priced) or (code == names.VAR_LIMIT and not case.measured)
+        if not blind and (found := measure(case)) is not None:
+            results.append((code, *found))
+    return results

@@ -8,7 +8,7 @@ from domain.commands import Terms
 from domain.controls import Controls
 from domain.instruments import Denial, Instrument
 from domain.listings import currency_in
-from domain.risk.checks import NO_PRICE_HISTORY, RATE_LIMIT, REPEATED_ORDER, Case, judge, switched_on
+from domain.risk.checks import NO_PRICE_HISTORY, RATE_LIMIT, REPEATED_ORDER, Case, judge, measured, switched_on
 from domain.risk.exposure import Account, Exposure, Holding, Open, Reservation, reach
 from domain.risk.fold import RiskFold
 from domain.risk.habits import NO_HABITS, Habits
@@ -93,11 +93,14 @@ class Risk:
             self.exposure.reserve(terms.order_id, Reservation(worse, terms, decision, now_ns, instead=old))
         return decision
 
-    def dry(self, terms: Terms, now_ns: int) -> Ruling:
-        """The decision alone."""
+    def dry(self, terms: Terms, now_ns: int, *, every: bool = False) -> Ruling:
+        """The decision alone. `every`: with what all enabled checks found, also behind the first refusal; the verdict is the same."""
         limits = self.limits_of(terms.account, terms.symbol) if self.controls.limits else self.limits
         price, prices = self._priced(terms, now_ns)
-        denial, results = judge(self._case(terms, price, limits, now_ns, prices), self._checks)
+        case = self._case(terms, price, limits, now_ns, prices)
+        denial, results = judge(case, self._checks)
+        if every and denial is not None:
+            results = measured(case, self._checks)
         if denial is not None and denial.code == NO_PRICE_HISTORY:
             denial = Denial(NO_PRICE_HISTORY, found=self._without_history(terms))
         return Ruling(terms.order_id, limits.version, denial, price, tuple(results), prices, self.exposure.var.closes_to)
@@ -170,8 +173,8 @@ class Risk:
         reduces = on_side <= -held
         collar = self._collars[symbol]
         anchor = None if collar is None else self._anchor(terms, prices)
-        measured = not account.unmeasured and symbol in account.var.moves
-        var = self._var(account, holding, side, sells, added) if measured and self._measures and not reduces else ZERO
+        has_history = not account.unmeasured and symbol in account.var.moves
+        var = self._var(account, holding, side, sells, added) if has_history and self._measures and not reduces else ZERO
         habits = self._habits.get(terms.account) if self._watches else None
         controls = self.controls
         # By position, in the order of the fields: by name it takes five times as long.
@@ -195,7 +198,7 @@ class Risk:
             added,
             account.worst,
             account.cash + account.value,
-            measured,
+            has_history,
             var,
             NO_HABITS if habits is None else habits.seen(terms, limits, now_ns),
         )

@@ -65,7 +65,7 @@ class OmsHouse:
         self.door = Door(READER, self.intake, clock, OmsMetrics(CollectorRegistry()))
         replaces = Replaces(self.host, self.risk, INSTRUMENTS, self.intake.forbidden)  # type: ignore[arg-type]
         accounts = Accounts(self.positions, self.fills, Market(), clock, QUOTE_AGE_MAX_S, CURRENCY)
-        self.application = application("oms", router(self.host, Reads(self.host, journal), accounts, replaces))
+        self.application = application("oms", router(self.host, Reads(self.host, journal), accounts, replaces, INSTRUMENTS))
         self.app: Handler = fast_path(self.application, {("POST", "/orders"): self.door})
 
     async def ready(self) -> None:

@@ -111,7 +111,7 @@ async def test_addresses_and_methods_that_are_not_offered(client: httpx.AsyncCli
     assert problem(await client.get("/lines/1/")) == (404, "not_found")
     answer = await client.delete("/lines/1")
     assert problem(answer) == (405, "method_not_allowed")
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "GET, HEAD"
 
 
 async def test_a_parameter_of_the_wrong_type_is_malformed_and_pointed_at(client: httpx.AsyncClient) -> None:

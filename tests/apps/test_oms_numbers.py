@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.oms.body import exact_number
+from apps.strict_json import exact_number
 from domain.values import NUMBER
 from tests.apps.submits import malformed_at, read, refusal, with_raw
 

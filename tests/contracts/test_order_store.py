@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from adapters.memory import MemoryOrderStore
 from adapters.orderstore import SqliteOrderStore
 from domain.lifecycle import State
 from domain.order import Order, Route, Trade
+from domain.orders import OrderFilter
 from domain.ports import Head, OrderStore, Unavailable
 from domain.values import OrderType, Side, TimeInForce, order_id_of
 
@@ -59,7 +61,7 @@ def test_an_empty_store_has_nothing_to_begin_with(opened: MakeStore) -> None:
     store = opened()
     assert store.load() is None
     assert store.find("nobody") is None
-    assert store.page({}, None, 10) == []
+    assert store.page(OrderFilter(), None, 10) == []
     store.close()
 
 
@@ -112,7 +114,7 @@ def test_pages_go_from_new_to_old_without_gap_or_repeat(opened: MakeStore) -> No
     save(store, *(an_order(f"n{n}", at=n // 2, account="alice" if n % 3 else "bob") for n in range(20)))
     seen: list[Order] = []
     below = None
-    while page := store.page({"account": "alice"}, below, 4):
+    while page := store.page(OrderFilter(account="alice"), below, 4):
         seen += page
         below = (page[-1].created_at, page[-1].order_id)
     assert len(seen) == len({order.order_id for order in seen}) == 13
@@ -120,12 +122,28 @@ def test_pages_go_from_new_to_old_without_gap_or_repeat(opened: MakeStore) -> No
     store.close()
 
 
+def test_orders_are_chosen_by_being_open_and_by_when_they_came(opened: MakeStore) -> None:
+    store = opened()
+    save(store, *(an_order(f"n{n}", at=n, status=State.ROUTED if n % 2 else State.FILLED) for n in range(6)))
+
+    def found(**wanted: Any) -> list[str]:
+        return [order.client_order_id for order in store.page(OrderFilter(**wanted), None, 10)]
+
+    assert (found(closed=False), found(closed=True)) == (["n5", "n3", "n1"], ["n4", "n2", "n0"])
+    assert found(since_ns=2, until_ns=4) == ["n3", "n2"], "the first moment is in, the last is not"
+    assert found(since_ns=2, until_ns=5, closed=False) == ["n3"]
+    for beyond in (10**30, -(10**30)):
+        assert found(since_ns=beyond) == ([] if beyond > 0 else [f"n{n}" for n in reversed(range(6))])
+        assert found(until_ns=beyond) == ([] if beyond < 0 else [f"n{n}" for n in reversed(range(6))])
+    store.close()
+
+
 def test_filters_hold_together(opened: MakeStore) -> None:
     store = opened()
     save(store, an_order("a"), an_order("b", status=State.ROUTED), an_order("c", symbol="ETHUSDT"), an_order("a", account="bob"))
-    found = store.page({"account": "alice", "status": "filled", "symbol": "BTCUSDT"}, None, 10)
+    found = store.page(OrderFilter(account="alice", status=State.FILLED, symbol="BTCUSDT"), None, 10)
     assert [order.client_order_id for order in found] == ["a"]
-    assert len(store.page({"client_order_id": "a"}, None, 10)) == 2
+    assert len(store.page(OrderFilter(client_order_id="a"), None, 10)) == 2
     store.close()
 
 
@@ -160,7 +178,7 @@ def test_a_damaged_row_is_never_an_order(tmp_path: Path, harm: str) -> None:
     with pytest.raises(Unavailable):
         store.find(order_id_of("alice", "a"))
     with pytest.raises(Unavailable):
-        store.page({}, None, 10)
+        store.page(OrderFilter(), None, 10)
     assert store.load() is None
     store.close()
 
