@@ -215,7 +215,8 @@ class MemoryFills:
         inside = [
             (place, row)
             for place, row in wanted
-            if place.at_ns >= since_ns and (until_ns is None or place.at_ns < until_ns) and (below is None or place < below)
+            if place.at_ns // 1000 >= since_ns // 1000 and (until_ns is None or place.at_ns // 1000 < until_ns // 1000)
+            if below is None or place < below
         ]
         newest = [row for _, row in sorted(inside, key=lambda each: each[0], reverse=True)][:limit]
         return [_fill_answer(row) for row in newest]

@@ -136,9 +136,9 @@ class QuestDbFills:
     async def fills(
         self, account: str, *, symbol: str | None, since_ns: int, limit: int, until_ns: int | None = None, below: FillPlace | None = None
     ) -> list[dict[str, object]]:
-        asked, values = [FILLS_OF], [account, _bound(since_ns)]
+        asked, values = [FILLS_OF], [account, _datetime(since_ns)]
         for condition, value in (
-            ("timestamp < ${}", None if until_ns is None else _bound(until_ns)),
+            ("timestamp < ${}", None if until_ns is None else _datetime(until_ns)),
             ("symbol = ${}", symbol),
         ):
             if value is not None:
@@ -220,11 +220,6 @@ async def _put(connection: Connection, statement: str, rows: Rows) -> None:
 
 def _datetime(at_ns: int) -> datetime:
     return EPOCH + timedelta(microseconds=at_ns // 1000)
-
-
-def _bound(at_ns: int) -> datetime:
-    """Rows have microseconds: the first one that is not before this moment."""
-    return _datetime(-(-at_ns // 1000) * 1000)
 
 
 def _answer(record: asyncpg.Record) -> dict[str, object]:

@@ -97,8 +97,8 @@ class SqliteFills:
     ) -> list[dict[str, object]]:
         at = None if below is None else rfc3339(below.at_ns)
         place = dict(zip(("at", "seq", "exec_id", "venue"), (None,) * 4 if below is None else (at, *below[1:]), strict=True))
-        until = None if until_ns is None else _bound(until_ns)
-        asked = {"account": account, "symbol": symbol, "since": _bound(since_ns), "until": until, "limit": limit, **place}
+        until = None if until_ns is None else rfc3339(until_ns)
+        asked = {"account": account, "symbol": symbol, "since": rfc3339(since_ns), "until": until, "limit": limit, **place}
 
         def ask(connection: sqlite3.Connection) -> list[dict[str, object]]:
             found = connection.execute(FILLS_OF, asked)
@@ -169,11 +169,6 @@ class SqliteFills:
                 self._connection.close()
             self._connection = None
             raise Unavailable(f"SQLite {self._file}: {error}") from error
-
-
-def _bound(at_ns: int) -> str:
-    """Rows have microseconds: the first one that is not before this moment."""
-    return rfc3339(-(-at_ns // 1000) * 1000)
 
 
 def _columns(row: FillRow | OrderEventRow) -> tuple[object, ...]:

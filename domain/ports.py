@@ -175,7 +175,7 @@ class Fills(Protocol):
     ) -> list[dict[str, object]]:
         """Rows of the fills table from `since_ns` until before `until_ns`, newest first, those behind `below`; columns as in the API page.
 
-        Unavailable.
+        Times are those of the rows, to the microsecond. Unavailable.
         """
 
     async def reaches(self) -> int:

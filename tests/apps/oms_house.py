@@ -15,6 +15,7 @@ from apps.chassis import cancelled
 from apps.commits import Pace
 from apps.host import Host
 from apps.http import Handler, application, fast_path
+from apps.oms import admin, settling
 from apps.oms.accounts import Accounts
 from apps.oms.door import Door
 from apps.oms.intake import Intake
@@ -65,7 +66,9 @@ class OmsHouse:
         self.door = Door(READER, self.intake, clock, OmsMetrics(CollectorRegistry()))
         replaces = Replaces(self.host, self.risk, INSTRUMENTS, self.intake.forbidden)  # type: ignore[arg-type]
         accounts = Accounts(self.positions, self.fills, Market(), clock, QUOTE_AGE_MAX_S, CURRENCY)
-        self.application = application("oms", router(self.host, Reads(self.host, journal), accounts, replaces, INSTRUMENTS))
+        reads = Reads(self.host, journal)
+        others = (admin.router(admin.Admin(None)), settling.router(self.host, reads))
+        self.application = application("oms", router(self.host, reads, accounts, replaces, INSTRUMENTS), *others)
         self.app: Handler = fast_path(self.application, {("POST", "/orders"): self.door})
 
     async def ready(self) -> None:

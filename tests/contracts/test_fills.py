@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import msgspec
@@ -19,9 +19,9 @@ from adapters.questdb import QuestDbFills
 from adapters.sqlite import SqliteFills
 from domain import events as e
 from domain.lifecycle import State
-from domain.ports import Fills, Unavailable
+from domain.ports import FillPlace, Fills, Unavailable
 from domain.projections import FillRow, OrderEventRow, Owners
-from domain.values import rfc3339
+from domain.values import from_rfc3339, rfc3339
 from tests.contracts.facts import AT, busted, commits, filled, queued, rows, submitted
 from tests.live import LiveServer
 
@@ -234,6 +234,56 @@ async def test_readers_choose_by_account_symbol_time_and_number(shelf: Shelf) ->
     assert await fills_of(shelf, account="nobody") == []
 
 
+def place_of(row: dict[str, object]) -> FillPlace:
+    return FillPlace(from_rfc3339(str(row["timestamp"])), cast(int, row["seq"]), str(row["exec_id"]), str(row["venue"]))
+
+
+async def pages_of(shelf: Shelf, size: int, **which: Any) -> list[tuple[object, object]]:
+    """Every row, a page after the other, by its execution and venue."""
+    seen: list[tuple[object, object]] = []
+    below = None
+    while page := await fills_of(shelf, below=below, **({"limit": size} | which)):
+        seen += [(fill["exec_id"], fill["venue"]) for fill in page]
+        below = place_of(page[-1])
+    return seen
+
+
+async def test_pages_lead_back_to_the_first_trade_whatever_moment_and_commit_trades_share(shelf: Shelf) -> None:
+    commit = [filled(f"E{n}", at=AT + n // 4 * SECOND, venue=venue) for n in range(8) for venue in ("PAPER_A", "PAPER_B")]
+    await shelf.fills.write(commits(commit, [filled("LATER", at=AT)], [filled("OTHER", account="bob")]))
+    await shelf.settled(4)
+    whole = [(fill["exec_id"], fill["venue"]) for fill in await fills_of(shelf)]
+    assert len(set(whole)) == len(whole) == 17
+    for size in (1, 3, 17):
+        assert await pages_of(shelf, size) == whole
+    older = [row for row in whole if row[0] in ("E0", "E1", "E2", "E3", "LATER")]
+    assert await pages_of(shelf, 2, until_ns=AT + SECOND) == older
+
+
+async def test_a_page_behind_a_place_stays_when_new_trades_come(shelf: Shelf) -> None:
+    await shelf.fills.write(commits(*([filled(f"E{n}", at=AT + n * SECOND)] for n in range(4))))
+    await shelf.settled(5)
+    first = await fills_of(shelf, limit=2)
+    await shelf.fills.write(rows(6, filled("NEW", at=AT + 9 * SECOND)))
+    await shelf.settled(7)
+    second = await fills_of(shelf, limit=2, below=place_of(first[-1]))
+    assert [fill["exec_id"] for fill in (*first, *second)] == ["E3", "E2", "E1", "E0"]
+
+
+async def test_a_window_takes_its_first_moment_and_leaves_out_its_last(shelf: Shelf) -> None:
+    await shelf.fills.write(commits(*([filled(f"E{n}", at=AT + n * SECOND)] for n in range(4))))
+    await shelf.settled(5)
+
+    async def found(since_ns: int, until_ns: int) -> list[object]:
+        return [fill["exec_id"] for fill in await fills_of(shelf, since_ns=since_ns, until_ns=until_ns)]
+
+    assert await found(AT + SECOND, AT + 3 * SECOND) == ["E2", "E1"]
+    assert await found(AT + SECOND + 1000, AT + 3 * SECOND + 1000) == ["E3", "E2"]
+    first, last = from_rfc3339("0001-01-01T00:00:00Z"), from_rfc3339("9999-12-31T23:59:59Z")
+    assert len(await found(first, last)) == 4
+    assert await found(last, last) == await found(first, first) == []
+
+
 async def test_whoever_checks_reads_rows_by_their_sequences(shelf: Shelf) -> None:
     assert (await shelf.fills.reaches(), await shelf.fills.rows(0, 9), await shelf.fills.count(9)) == (0, [], 0)
     first, second = filled("E1", "3", "50", fee="0.1"), filled("E2", account="bob", at=AT + SECOND)
@@ -259,6 +309,8 @@ async def test_texts_are_only_texts(shelf: Shelf, text: str) -> None:  # FAILURE
     await shelf.fills.write(rows(1, submitted(text, account=text, symbol=text), trade, queued(text)) + rows(2, filled("E1")))
     await shelf.settled(3)
     (found,) = await fills_of(shelf, account=text, symbol=text)
+    assert await fills_of(shelf, account=text, below=place_of(found)) == []
+    assert await fills_of(shelf, account=text, below=place_of(found)._replace(exec_id=text + "~")) == [found]
     assert [found[name] for name in ("exec_id", "order_id", "account", "symbol", "venue")] == [text] * 5
     assert await fills_of(shelf, account=text, symbol="'") == []
     assert [fill["exec_id"] for fill in await fills_of(shelf)] == ["E1"]
