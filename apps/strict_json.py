@@ -139,7 +139,7 @@ def _encodable(found: object) -> None:
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key stands twice in an object")
+        raise ValueError("a key is given twice in an object")
     return found
 
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -198,3 +199,56 @@ async def test_a_block_without_a_readable_reason_is_not_made(symbol: str, body: 
         answer = await client.post(f"/risk/symbols/{symbol}/block", content=body)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert house.risk.controls.version == 1
+
+
+async def explained(house: House, how: str, **changes: Any) -> tuple[dict[str, Any], list[str]]:
+    """The answer, and the names of the checks in it."""
+    async with house.http() as client:
+        answer = (await client.post(f"/check?explain={how}", content=text(**changes))).json()
+    return answer, [check["name"] for check in answer["checks"]]
+
+
+async def test_all_checks_are_explained_behind_a_refusal_too_and_the_verdict_is_the_same() -> None:
+    house = House(order_notional_max=Decimal(4000), position_notional_max=Decimal(3000))
+    first, up_to_it = await explained(house, "1")
+    every, names = await explained(house, "all")
+    assert [answer["reason"] for answer in (first, every)] == ["order_size_limit", "order_size_limit"]
+    assert up_to_it == ["order_size_limit"]
+    assert names == ["order_size_limit", "order_size_limit", "position_limit", "concentration_limit", "buying_power"]
+    assert [check["headroom"] < 0 for check in every["checks"]] == [True, False, True, False, False]
+
+
+async def test_an_order_that_passes_is_explained_the_same_either_way() -> None:
+    house = House()
+    assert (await explained(house, "1")) == (await explained(house, "all"))
+
+
+async def test_what_cannot_be_found_without_a_price_is_left_out() -> None:
+    _, names = await explained(House(), "all", price=...)
+    assert names == ["no_reference_price", "order_size_limit"], "shares can be counted, money cannot"
+
+
+async def test_explaining_all_only_asks_and_never_reserves() -> None:
+    house = House()
+    async with house.http() as client:
+        refused = await client.post("/check?explain=all", content=text(order_id="o1"))
+    assert (refused.status_code, refused.json()["pointer"]) == (400, "?explain")
+    assert not house.risk.exposure.reservations
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("query", ["explain=2", "explain=", "explain=ALL", "explain=true", "explian=1", "explain=1&explain=1"])
+async def test_explain_has_its_words_and_no_others(fast: bool, query: str) -> None:
+    async with House().http(fast=fast) as client:
+        answer = await client.post(f"/check?{query}", content=text())
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+    assert answer.json()["pointer"] == f"?{query.partition('=')[0]}"
+
+
+async def test_dry_checks_deny_nothing_in_the_counts() -> None:
+    house = House(order_notional_max=Decimal(4000))
+    async with house.http() as client:
+        for body in (text(), text(quantity="0.01"), text(order_id="o1"), text(order_id="o2", quantity="0.01")):
+            await client.post("/check", content=body)
+    stats = house.measures.stats()
+    assert (stats["dry"], stats["approved"], stats["denied"]) == (2, 1, {"order_size_limit": 1})
