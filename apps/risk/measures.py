@@ -57,7 +57,7 @@ class Measures(Collector):
         denied = {reason: n for (outcome, reason), n in self._decisions.items() if outcome == "denied"}
         approved = self._decisions["approved", ""]
         return {
-            "checks": approved + sum(denied.values()),
+            "checks": approved + sum(denied.values()) + self.counts["dry"],
             "approved": approved,
             "denied": denied,
             "latency_us": {way: histogram.view() for way, histogram in self._latency.items()},

@@ -278,11 +278,13 @@ async def test_health_and_cancels_have_room_of_their_own_when_all_connections_ar
         urgent = [b"GET /health?x", b"GET /ready", b"DELETE /orders/x", b"POST /kill", b"POST /risk/kill"]
         lines = [line + b" HTTP/1.1\r\nhost: x\r\n\r\n" for line in urgent]
         beyond = [await stack.enter_async_context(asked(door, seen, line)) for line in lines]
+        headed = await stack.enter_async_context(asked(door, seen, b"HEAD /health HTTP/1.1\r\nhost: x\r\n\r\n"))
         seen.hold.set()
         for wire in busy:
             assert await wire.answer() == (200, {"size": 2})
         for wire in beyond:
             assert await wire.answer() == (200, {"size": 0})
+        assert (await headed.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
 
 
 async def test_the_room_beyond_the_bound_is_bounded(door: Listener, seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,13 +182,21 @@ def test_positions_are_a_table_of_exact_numbers(oms: FakeOms) -> None:
     assert trade("positions alice --json", TRADE_OMS_URL=oms.url).stdout_bytes == held + b"\n"
 
 
-def test_fills_carry_their_filters(oms: FakeOms) -> None:
-    oms.says(
-        "GET", "/fills/alice", {"fills": [{"timestamp": "2026-01-31T12:00:00.000001Z", "symbol": "BTCUSDT", "quantity": 0.1, "seq": 3}]}
-    )
-    ended = trade("fills alice --symbol BTCUSDT --since 2026-01-31T00:00:00Z --limit 5", TRADE_OMS_URL=oms.url)
-    assert oms.asked[0].query == {"symbol": "BTCUSDT", "since": "2026-01-31T00:00:00Z", "limit": "5"}
+def test_fills_carry_their_filters_from_page_to_page(oms: FakeOms) -> None:
+    row = {"timestamp": "2026-01-31T12:00:00.000001Z", "symbol": "BTCUSDT", "quantity": 0.1, "seq": 3}
+    oms.says("GET", "/fills/alice", {"fills": [row], "next": "WzFd"})
+    oms.says("GET", "/fills/alice", {"fills": [row], "next": "WzJd"})
+    ended = trade("fills alice --symbol BTCUSDT --since 2026-01-31 --until 1769990400 --limit 2", TRADE_OMS_URL=oms.url)
+    wanted = {"symbol": "BTCUSDT", "since": "2026-01-31", "until": "1769990400"}
+    assert [asked.query for asked in oms.asked] == [{**wanted, "limit": "2"}, {**wanted, "limit": "1", "cursor": "WzFd"}]
     assert ended.stdout.splitlines()[1].split()[:4] == ["2026-01-31T12:00:00.000001Z", "BTCUSDT", "-", "0.1"]
+
+
+def test_all_fills_are_read_to_the_first_one(oms: FakeOms) -> None:
+    for page, following in ((3, "a"), (2, "b"), (1, None)):
+        oms.says("GET", "/fills/alice", {"fills": [{"seq": page}], "next": following})
+    ended = trade("fills alice --all", TRADE_OMS_URL=oms.url)
+    assert [line.split()[-1] for line in ended.stdout.splitlines()] == ["seq", "3", "2", "1"]
 
 
 @pytest.mark.parametrize("account", ["..", "a/b", "a.b", "*", "x" * 65])  # FAILURES 61

@@ -308,6 +308,14 @@ def test_a_list_carries_its_filters_and_stops_at_its_limit(oms: FakeOms) -> None
     assert [line.split()[0] for line in answer.stdout.splitlines()] == ["order_id", "page0-0", "page0-1", "page1-0", "page1-1"]
 
 
+def test_a_list_of_open_orders_has_its_window(oms: FakeOms) -> None:
+    pages(oms, [1])
+    trade(oms, "order list --status open --since 2026-01-31 --until 2026-02-01T00:00:00+00:00")
+    assert oms.asked[0].query == {"status": "open", "since": "2026-01-31", "until": "2026-02-01T00:00:00+00:00", "limit": "20"}
+    wrong = trade(oms, "order list --status working")
+    assert (wrong.exit_code, "'working' is no state" in wrong.stderr) == (2, True)
+
+
 def test_all_follows_every_page_also_one_that_is_empty(oms: FakeOms) -> None:
     pages(oms, [2, 0, 1])
     answer = trade(oms, "order", "list", "--all")
@@ -347,12 +355,13 @@ def test_a_closed_order_cannot_be_cancelled(oms: FakeOms) -> None:
 
 def test_all_orders_of_an_account_are_cancelled_by_filter(oms: FakeOms) -> None:
     oms.says("DELETE", "/orders", {"cancelled": 3, "pending": 2})
-    answer = trade(oms, "order cancel --account alice --symbol BTCUSDT --side sell")
-    assert oms.asked[0].query == {"account": "alice", "symbol": "BTCUSDT", "side": "sell"}
+    answer = trade(oms, "order cancel --account alice --symbol BTCUSDT --side sell --client-order-id a-1 --status open")
+    wanted = {"account": "alice", "symbol": "BTCUSDT", "side": "sell", "client_order_id": "a-1", "status": "open"}
+    assert oms.asked[0].query == wanted
     assert answer.stdout.split() == ["cancelled", "3", "pending", "2"]
 
 
-@pytest.mark.parametrize("words", ["", "--symbol BTCUSDT", f"{ID} --account alice", f"{ID} --side buy"])
+@pytest.mark.parametrize("words", ["", "--symbol BTCUSDT", f"{ID} --account alice", f"{ID} --side buy", f"{ID} --status open"])
 def test_what_to_cancel_must_be_clear(oms: FakeOms, words: str) -> None:
     assert trade(oms, "order cancel", words).exit_code == 2
     assert oms.asked == []

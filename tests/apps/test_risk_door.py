@@ -251,4 +251,4 @@ async def test_dry_checks_deny_nothing_in_the_counts() -> None:
         for body in (text(), text(quantity="0.01"), text(order_id="o1"), text(order_id="o2", quantity="0.01")):
             await client.post("/check", content=body)
     stats = house.measures.stats()
-    assert (stats["dry"], stats["approved"], stats["denied"]) == (2, 1, {"order_size_limit": 1})
+    assert (stats["checks"], stats["dry"], stats["approved"], stats["denied"]) == (4, 2, 1, {"order_size_limit": 1})

@@ -3,7 +3,6 @@
 The questions are made from each service's own openapi.json (the raw handlers have their twins there), and the metrics ports are asked too.
 """
 
-import json
 from collections.abc import Iterator
 
 import httpx
@@ -11,12 +10,9 @@ import pytest
 
 from tests import routes
 from tests.flows.doors import ORDER, Doors, accepted, recorded, sound
-from tests.flows.test_foreign_pages import BODIES
 from tests.stack import SERVICES, LiveStack
 
 LEAVES = ("/docs", "/openapi.json")
-HALF = r"\ud800"
-"""Half of a surrogate pair, as JSON can spell it and no answer could repeat it."""
 CHANGING = ("content-length", "date")
 """Headers of an answer that counts something."""
 
@@ -74,17 +70,3 @@ def test_a_mass_cancel_with_an_unknown_filter_leaves_every_order_alone(doors: Do
     assert answer["cancelled"] + answer["pending"] == 1
     assert len(doors.ask("GET", "/orders?account=filters&status=open").json()["orders"]) >= 2
     doors.ask("DELETE", "/orders?account=filters&status=open")
-
-
-@pytest.mark.parametrize(("service", "method", "path"), BODIES)
-def test_every_body_is_read_by_the_same_strict_reader(running: LiveStack, http: httpx.Client, service: str, method: str, path: str) -> None:
-    before = recorded(running)
-    fields = [f"{json.dumps(name)}:{json.dumps(value)}" for name, value in BODIES[service, method, path].items()]
-    url = running.url(service) + path.format(**routes.NAMES)
-    for name, value in BODIES[service, method, path].items():
-        twice = http.request(method, url, content="{" + ",".join([*fields, f"{json.dumps(name)}:{json.dumps(value)}"]) + "}")
-        assert (twice.status_code, twice.json()["code"]) == (400, "malformed"), name
-        assert "twice" in twice.json()["detail"]
-        half = http.request(method, url, content="{" + ",".join(f'{json.dumps(key)}:"{HALF}"' for key in (name,)) + "}")
-        assert (half.status_code, half.json()["code"]) == (400, "malformed"), name
-    assert recorded(running) == before
