@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from nats.aio.client import Client
@@ -40,7 +40,7 @@ class PriceHistory:
         self._ready = ready
         self._closes: Sequence[DailyClose] | None = None
         self._changed = asyncio.Event()
-        self._said: Mapping[str, str] | None = None
+        self._said: object = None
         self._trouble = ""
 
     async def listen(self, client: Client) -> None:
@@ -58,7 +58,7 @@ class PriceHistory:
         while True:
             await self.refresh()
             waited = loop.time() - began > FIRST_WAIT_S
-            settled = bool(self._risk.exposure.var.moves) or waited
+            settled = bool(self._risk.exposure.var.groups) or waited
             if settled:
                 self._ready(True)
             with contextlib.suppress(TimeoutError):
@@ -82,18 +82,28 @@ class PriceHistory:
         self._say()
 
     def _say(self) -> None:
-        history = self._risk.exposure.var.history
-        if self._said != history.unusable:
-            self._said = history.unusable
-            log.info("price history", usable=len(history.closes), unusable=dict(history.unusable), simulated=sorted(history.simulated))
+        var = self._risk.exposure.var
+        said = (var.history.unusable, var.history.simulated, var.remarks)
+        if self._said == said:
+            return
+        self._said = said
+        history = var.history
+        log.info("price history", usable=len(history.series), unusable=dict(history.unusable), simulated=sorted(history.simulated))
+        if var.remarks:
+            log.warning("value at risk is measured by a strange price history", remarks={s: list(r) for s, r in var.remarks.items()})
 
     def stats(self) -> dict[str, Any]:
-        history = self._risk.exposure.var.history
+        """`needed` closes make a symbol usable. `groups`: symbols with closes on the same days, which are measured together."""
+        var = self._risk.exposure.var
+        history, groups = var.history, var.groups
         return {
-            "scenarios": self._risk.exposure.var.scenarios,
-            "from": day_text(history.days[0]) if history.days else None,
-            "to": day_text(history.days[-1]) if history.days else None,
-            "usable": sorted(history.closes),
+            "scenarios": var.scenarios,
+            "needed": self._returns + 1,
+            "from": day_text(min(group.days[0] for group in groups)) if groups else None,
+            "to": day_text(max(group.days[-1] for group in groups)) if groups else None,
+            "usable": sorted(history.series),
             "simulated": sorted(history.simulated),
             "unusable": dict(history.unusable),
+            "remarks": {symbol: list(remarks) for symbol, remarks in var.remarks.items()},
+            "groups": [{"from": day_text(g.days[0]), "to": g.closes_to, "symbols": sorted(g.moves)} for g in groups],
         }

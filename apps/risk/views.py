@@ -9,11 +9,13 @@ import msgspec
 from adapters.codec import encode
 from apps.records import record_view
 from apps.risk.limits_body import FIELD_OF
+from domain.closes import day_text
 from domain.controls import ControlEvent, Controls, LimitsChanged, LimitSet
 from domain.risk.checks import NO_PRICE_HISTORY
 from domain.risk.engine import Risk
 from domain.risk.exposure import Account, Holding
 from domain.risk.record import Ruling
+from domain.risk.var import Var
 from domain.values import ZERO, divide, plain, rfc3339
 
 View = dict[str, Any]
@@ -51,7 +53,7 @@ def portfolio_view(risk: Risk, account: Account) -> View:
 def holdings_view(account: Account, holdings: Iterable[Holding]) -> View:
     """Those of them that hold something or may, by symbol."""
     found = sorted((holding for holding in holdings if holding.worst or holding.quantity), key=lambda holding: holding.symbol)
-    return {holding.symbol: _holding_view(holding, account.equity) for holding in found}
+    return {holding.symbol: _holding_view(holding, account) for holding in found}
 
 
 def _sums_view(risk: Risk, account: Account) -> View:
@@ -69,7 +71,7 @@ def _sums_view(risk: Risk, account: Account) -> View:
         "buying_power": account.equity - account.worst * rate,
         "open_orders": account.orders,
         "concentration": _largest(account),
-        "var": None if account.unmeasured else account.var.measure(account.losses),
+        "var": None if account.unmeasured else account.value_at_risk(),
         "var_reason": NO_PRICE_HISTORY if account.unmeasured else None,
     }
 
@@ -163,7 +165,7 @@ def _set_view(limits: LimitSet) -> View:
     return numbers | ({} if limits.short_allowed is None else {"short_allowed": limits.short_allowed})
 
 
-def _holding_view(holding: Holding, equity: Decimal) -> View:
+def _holding_view(holding: Holding, account: Account) -> View:
     return {
         "quantity": holding.quantity,
         "mark": holding.mark if holding.quantity else None,
@@ -173,7 +175,19 @@ def _holding_view(holding: Holding, equity: Decimal) -> View:
         "open_sell_quantity": holding.sell_quantity,
         "open_sell_notional": holding.sell_notional,
         "worst_case": holding.worst,
-        "concentration_pct": _percent(holding.worst, equity),
+        "concentration_pct": _percent(holding.worst, account.equity),
+        "price_history": _history_view(account.var, holding.symbol),
+    }
+
+
+def _history_view(var: Var, symbol: str) -> View:
+    """The days that the symbol is measured by, what is strange about its closes, and why there are none."""
+    group = var.group_of.get(symbol)
+    return {
+        "from": day_text(group.days[0]) if group else None,
+        "to": group.closes_to if group else None,
+        "remarks": list(var.remarks.get(symbol, ())),
+        "unusable": None if group else var.history.unusable.get(symbol, "missing"),
     }
 
 

@@ -161,7 +161,7 @@ def gauges(risk: Risk) -> dict[str, int]:
         "open_orders": len(exposure.orders),
         "accounts": len(exposure.accounts),
         "blocked_symbols": len(risk.controls.blocks),
-        "measured_symbols": len(exposure.var.moves),
+        "measured_symbols": len(exposure.var.group_of),
         "killed_scopes": len(risk.controls.kills),
         "as_of_seq": risk.fold.seq,
     }

@@ -17,7 +17,7 @@ from domain.risk.limits import VAR_LIMIT, Limits
 from domain.risk.marks import Marks
 from domain.risk.overrides import Overrides
 from domain.risk.record import Ruling
-from domain.risk.var import Var
+from domain.risk.var import Scenarios, Var
 from domain.values import ZERO, OrderType, Side
 
 MILLISECOND: Final = 1_000_000
@@ -103,7 +103,9 @@ class Risk:
             results = measured(case, self._checks)
         if denial is not None and denial.code == NO_PRICE_HISTORY:
             denial = Denial(NO_PRICE_HISTORY, found=self._without_history(terms))
-        return Ruling(terms.order_id, limits.version, denial, price, tuple(results), prices, self.exposure.var.closes_to)
+        return Ruling(
+            terms.order_id, limits.version, denial, price, tuple(results), prices, self.exposure.var.closes_to.get(terms.symbol, "")
+        )
 
     def enable(self, account: str) -> int:
         """Orders that were repeated too often may pass again. How many different ones there were."""
@@ -129,7 +131,7 @@ class Risk:
         """Which symbol cannot be measured, and why: the order's own, else the first one that the account has at stake."""
         var, account = self.exposure.var, self.exposure.look(terms.account)
         symbols = (terms.symbol, *(h.symbol for h in account.holdings.values() if h.worst))
-        symbol = next(symbol for symbol in symbols if symbol not in var.moves)
+        symbol = next(symbol for symbol in symbols if symbol not in var.group_of)
         return f"{symbol} {var.history.unusable.get(symbol, 'missing')}"
 
     def valued_at(self, terms: Terms, now_ns: int) -> Decimal | None:
@@ -173,8 +175,11 @@ class Risk:
         reduces = on_side <= -held
         collar = self._collars[symbol]
         anchor = None if collar is None else self._anchor(terms, prices)
-        has_history = not account.unmeasured and symbol in account.var.moves
-        var = self._var(account, holding, side, sells, added) if has_history and self._measures and not reduces else ZERO
+        group = account.var.group_of.get(symbol)
+        has_history = group is not None and not account.unmeasured
+        var = ZERO
+        if group is not None and has_history and self._measures and not reduces:
+            var = _var(account, group, holding, side, sells, added)
         habits = self._habits.get(terms.account) if self._watches else None
         controls = self.controls
         # By position, in the order of the fields: by name it takes five times as long.
@@ -203,9 +208,9 @@ class Risk:
             NO_HABITS if habits is None else habits.seen(terms, limits, now_ns),
         )
 
-    def _var(self, account: Account, holding: Holding, side: Decimal, sells: bool, added: Decimal) -> Decimal:
-        """Value at risk of the account with the order in it: its side of the holding then reaches as far as `side`."""
-        var = account.var
-        if account.worst + added > var.notional_max:
-            raise OverflowError(f"value at risk is not measured beyond {var.notional_max} USD")
-        return var.measure(account.losses + var.stretched(holding.symbol, holding.micros, side, sells))
+
+def _var(account: Account, group: Scenarios, holding: Holding, side: Decimal, sells: bool, added: Decimal) -> Decimal:
+    """Value at risk of the account with the order in it: its side of the holding then reaches as far as `side`."""
+    if account.worst + added > group.notional_max:
+        raise OverflowError(f"value at risk is not measured beyond {group.notional_max} USD")
+    return account.value_at_risk_with(group, group.stretched(holding.symbol, holding.micros, side, sells))

@@ -13,7 +13,7 @@ import msgspec
 from domain.commands import Terms
 from domain.risk.marks import Marks
 from domain.risk.record import Ruling
-from domain.risk.var import UNMEASURED, Var, micros
+from domain.risk.var import UNMEASURED, Losses, Scenarios, Var, micros
 from domain.values import ZERO, Side, divide
 
 T = TypeVar("T")
@@ -56,8 +56,9 @@ class Holding(msgspec.Struct, gc=False):
 class Account(msgspec.Struct):
     """Sums over the holdings of one account. `cash` starts as the initial buying power; trades and fees move it: no average cost needed.
 
-    `losses` adds up what the holdings would lose in each scenario of `var`; `unmeasured` counts those at stake without a price history;
-    `orders` are those that may still trade, reserved or open.
+    `losses` adds up what the holdings would lose in each scenario of `var`, in groups that lose anything; `apart` is the value at risk of
+    groups that was measured last; `unmeasured` counts the holdings at stake without a price history; `orders` are those that may still
+    trade, reserved or open.
     """
 
     name: str
@@ -66,7 +67,8 @@ class Account(msgspec.Struct):
     value: Decimal = ZERO
     gross: Decimal = ZERO
     worst: Decimal = ZERO
-    losses: int = 0
+    losses: dict[Scenarios, int] = {}
+    apart: dict[Scenarios, tuple[int, int, Decimal]] = {}
     unmeasured: int = 0
     orders: int = 0
     marked: int = -1
@@ -93,9 +95,32 @@ class Account(msgspec.Struct):
 
     def measure(self, var: Var) -> None:
         """Count the losses anew, in the scenarios of another price history."""
-        self.var, self.losses, self.unmeasured = var, 0, 0
+        self.var, self.losses, self.apart, self.unmeasured = var, {}, {}, 0
         for holding in self.holdings.values():
             self._count_losses(holding.symbol, (0, 0), holding.micros)
+
+    def value_at_risk(self) -> Decimal:
+        """In USD, of what can be measured: the sum over groups of symbols with the same days."""
+        return self._sum(self.losses)
+
+    def value_at_risk_with(self, group: Scenarios, more: int) -> Decimal:
+        """The same, if one group lost so much more in its scenarios."""
+        losses = self.losses
+        lost = losses.get(group)
+        if lost is not None and len(losses) == 1:
+            return group.measure(lost + more)
+        return self._sum(losses | {group: (lost or 0) + more})
+
+    def _sum(self, losses: Losses) -> Decimal:
+        """What one group lost does not change with the orders of another, so it is measured once."""
+        share = sum(1 for lost in losses.values() if lost)
+        total = ZERO
+        for group, lost in losses.items():
+            known = self.apart.get(group)
+            if known is None or known[0] != lost or known[1] != share:
+                known = self.apart[group] = (lost, share, group.measure(lost, share) if lost else ZERO)
+            total += known[2]
+        return total
 
     def open(self, symbol: str, side: Side, quantity: Decimal, notional: Decimal) -> None:
         """Add to (negative: take from) what is open on one side. Sums first, then changes: a trap leaves nothing half done."""
@@ -143,9 +168,13 @@ class Account(msgspec.Struct):
         holding.long, holding.short, holding.worst, holding.micros, self.worst = long, short, worst, after, total
 
     def _count_losses(self, symbol: str, before: tuple[int, int], after: tuple[int, int]) -> None:
-        moves = self.var.moves.get(symbol)
-        if moves is not None:
-            self.losses += self.var.shift(moves, before, after)
+        group = self.var.group_of.get(symbol)
+        if group is not None:
+            lost = self.losses.get(group, 0) + group.shift(group.moves[symbol], before, after)
+            if lost:
+                self.losses[group] = lost
+            else:
+                self.losses.pop(group, None)
         else:
             self.unmeasured += (max(after) > 0) - (max(before) > 0)
 

@@ -1,4 +1,4 @@
-"""Daily closes, and the days on which all symbols that can be measured moved together."""
+"""Daily closes of each symbol, and which of them value at risk is measured by. One symbol's closes never change another symbol's."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 SIMULATED: Final = "simulated"
-"""The source of closes that a simulated market made up. Real closes of the same symbol take their place."""
+"""The source of closes that a simulated market made up. They count while there are too few real ones."""
 
 RISE_MAX: Final = 16
 """A close so many times that of the day before is a typing error or another unit: it would put everything else out of scale."""
@@ -23,53 +23,63 @@ class DailyClose(msgspec.Struct, frozen=True, gc=False):
     source: str
 
 
-class History(msgspec.Struct, frozen=True):
-    """Closes of each symbol on the same `days`, oldest first; and why the other symbols have none: missing, old, short, gaps or jump."""
+class Series(msgspec.Struct, frozen=True):
+    """The closes that one symbol is measured by, oldest first, and their days."""
 
-    days: tuple[int, ...] = ()
-    closes: Mapping[str, tuple[Decimal, ...]] = {}
+    days: tuple[int, ...]
+    prices: tuple[Decimal, ...]
+
+
+class History(msgspec.Struct, frozen=True):
+    """What can be measured, and why the rest cannot: missing, old, short or jump.
+
+    `simulated` are measured by a simulated market; the number is how many real closes they have, too few to take its place.
+    """
+
+    series: Mapping[str, Series] = {}
     unusable: Mapping[str, str] = {}
-    simulated: frozenset[str] = frozenset()
+    simulated: Mapping[str, int] = {}
 
 
 def history_of(closes: Iterable[DailyClose], symbols: Iterable[str], today: int, *, returns: int, age_max_days: int) -> History:
-    """The last `returns` + 1 days that all usable symbols have in common.
+    """The last `returns` + 1 closes of each symbol, whatever the other symbols have.
 
-    Symbols with the most closes come first; one that would leave too few days in common is left out, so that it harms itself alone.
+    One rule for all symbols: the real closes when there are enough of them, else the simulated ones, else none.
     """
     found = _by_symbol(closes)
-    unusable = {symbol: why for symbol in symbols if (why := _trouble(found.get(symbol, {}), today, returns, age_max_days))}
-    days: set[int] = set()
-    usable: list[str] = []
-    for symbol in sorted(set(symbols) - unusable.keys(), key=lambda symbol: (-len(found[symbol]), symbol)):
-        common = days & found[symbol].keys() if usable else set(found[symbol])
-        if len(common) > returns:
-            days = common
-            usable.append(symbol)
-        else:
-            unusable[symbol] = "gaps"
-    last = tuple(sorted(days)[-returns - 1 :])
-    prices = {symbol: tuple(found[symbol][day].price for day in last) for symbol in usable}
-    for symbol in usable:
-        if any(now > before * RISE_MAX for before, now in pairwise(prices[symbol])):
-            unusable[symbol] = "jump"
-            del prices[symbol]
-    simulated = frozenset(symbol for symbol in prices if found[symbol][last[-1]].source == SIMULATED)
-    return History(last, prices, unusable, simulated)
+    series: dict[str, Series] = {}
+    unusable: dict[str, str] = {}
+    simulated: dict[str, int] = {}
+    for symbol in symbols:
+        real, made_up = found.get((symbol, False), {}), found.get((symbol, True), {})
+        chosen = real
+        if len(real) <= returns and (not real or _trouble(made_up, today, returns, age_max_days) is None):
+            chosen = made_up
+        trouble = _trouble(chosen, today, returns, age_max_days)
+        if trouble is not None:
+            unusable[symbol] = trouble
+            continue
+        days = tuple(sorted(chosen)[-returns - 1 :])
+        series[symbol] = Series(days, tuple(chosen[day] for day in days))
+        if chosen is made_up:
+            simulated[symbol] = len(real)
+    return History(series, unusable, simulated)
 
 
-def _by_symbol(closes: Iterable[DailyClose]) -> dict[str, dict[int, DailyClose]]:
-    """By symbol and day. What was made up is forgotten where there is anything real."""
-    real: dict[str, dict[int, DailyClose]] = {}
-    made_up: dict[str, dict[int, DailyClose]] = {}
+def _by_symbol(closes: Iterable[DailyClose]) -> dict[tuple[str, bool], dict[int, Decimal]]:
+    """Prices by day, of each symbol: the real ones, and (True) the simulated ones."""
+    found: dict[tuple[str, bool], dict[int, Decimal]] = {}
     for close in closes:
-        (made_up if close.source == SIMULATED else real).setdefault(close.symbol, {})[close.day] = close
-    return made_up | real
+        found.setdefault((close.symbol, close.source == SIMULATED), {})[close.day] = close.price
+    return found
 
 
-def _trouble(closes: Mapping[int, DailyClose], today: int, returns: int, age_max_days: int) -> str | None:
+def _trouble(closes: Mapping[int, Decimal], today: int, returns: int, age_max_days: int) -> str | None:
     if not closes:
         return "missing"
     if max(closes) < today - age_max_days:
         return "old"
-    return "short" if len(closes) <= returns else None
+    if len(closes) <= returns:
+        return "short"
+    prices = [closes[day] for day in sorted(closes)[-returns - 1 :]]
+    return "jump" if any(now > before * RISE_MAX for before, now in pairwise(prices)) else None

@@ -7,12 +7,14 @@ one until they are read with a bias. docs/risk.md has the definitions, tests/dom
 
 import math
 import struct
+from collections.abc import Mapping
 from decimal import Decimal
 from itertools import pairwise
 from typing import Final, NamedTuple
 
 from domain.closes import day_text
 from domain.risk.history import History
+from domain.risk.oddities import remarks_on
 from domain.values import MONEY_PLACES, ZERO
 
 LANE_BITS: Final = 96
@@ -22,6 +24,7 @@ TOP_BITS: Final = 64
 REST_BITS: Final = FRACTION_BITS - (LANE_BITS - TOP_BITS)
 HALF: Final = 1 << TOP_BITS - 1
 ROUND: Final = 1 << REST_BITS - 1
+ROUND_UP: Final = (1 << REST_BITS) - 1
 
 PLACES: Final = 6
 MICROS: Final = Decimal(10**PLACES)
@@ -43,23 +46,22 @@ class Method(NamedTuple):
     quantile: Decimal | None = None
 
 
-class Var:
-    """One state of the price history. Never changes; a newer history makes a new one."""
+class Scenarios:
+    """Symbols that have their closes on the same days. A scenario is what all of them did from one of these days to the next."""
 
-    def __init__(self, history: History, method: Method) -> None:
-        self.history = history
-        self.scenarios = max(len(history.days) - 1, 0)
-        self.method = method
-        self.closes_to = day_text(history.days[-1]) if history.days else ""
-        rates = {symbol: _returns(closes) for symbol, closes in history.closes.items()}
+    def __init__(self, days: tuple[int, ...], closes: Mapping[str, tuple[Decimal, ...]], method: Method) -> None:
+        self.days = days
+        self.count = len(days) - 1
+        self.closes_to = day_text(days[-1])
+        rates = {symbol: _returns(prices) for symbol, prices in closes.items()}
         self.moves = {symbol: _packed(returns) for symbol, returns in rates.items()}
-        largest = max((abs(r) for returns in rates.values() for r in returns), default=0)
+        largest = max(abs(r) for returns in rates.values() for r in returns)
         # Beyond this the lanes would run into each other.
         self.notional_max = Decimal((1 << LANE_BITS - 2) // max(largest, 1 << FRACTION_BITS)) * MICRO
-        self._rank = math.ceil(method.confidence * self.scenarios)
-        self._bias = sum(1 << LANE_BITS * lane + LANE_BITS - 1 for lane in range(self.scenarios))
-        self._bytes = self.scenarios * LANE_BITS // 8
-        self._read = struct.Struct("<" + "4xQ" * self.scenarios).unpack
+        self._beyond = self.count - math.ceil(method.confidence * self.count)
+        self._bias = sum(1 << LANE_BITS * lane + LANE_BITS - 1 for lane in range(self.count))
+        self._bytes = self.count * LANE_BITS // 8
+        self._read = struct.Struct("<" + "4xQ" * self.count).unpack
         self._quantile = None if method.quantile is None else int(method.quantile.scaleb(MONEY_PLACES))
 
     def shift(self, moves: Moves, before: tuple[int, int], after: tuple[int, int]) -> int:
@@ -78,17 +80,43 @@ class Var:
             return self.shift(moves, before, (before[0], after) if sells else (after, before[1]))
         return moves[sells] * (after - before[sells])
 
-    def measure(self, losses: int) -> Decimal:
-        """Value at risk in USD, never below zero."""
-        if not self.scenarios:
-            return ZERO
+    def measure(self, losses: int, apart: int = 1) -> Decimal:
+        """Value at risk in USD, never below zero. `apart`: how many groups of symbols share what the confidence leaves out."""
         tops: tuple[int, ...] = self._read((losses + self._bias).to_bytes(self._bytes, "little"))
         if self._quantile is None:
-            loss = (max(tops) if self._rank == self.scenarios else sorted(tops)[self._rank - 1]) - HALF
+            beyond = self._beyond // apart
+            loss = (sorted(tops)[-1 - beyond] if beyond else max(tops)) - HALF
         else:
             loss = _deviation(tops) * self._quantile // 10**MONEY_PLACES
-        micros = loss + ROUND >> REST_BITS
+        # Parts are rounded up, so that their sum is never below what was measured as one.
+        micros = loss + (ROUND if apart == 1 else ROUND_UP) >> REST_BITS
         return Decimal(micros) * MICRO if micros > 0 else ZERO
+
+
+Losses = Mapping[Scenarios, int]
+"""What an account would lose in each scenario, by the group of symbols that has them."""
+
+
+class Var:
+    """One state of the price history. Never changes; a newer history makes a new one.
+
+    Symbols with closes on the same days are measured together. Those with other days, be it for one missing day, have scenarios of their
+    own, and the values at risk of such groups are added up. No diversification between groups is assumed, so a missing day never lowers
+    what an account has at risk, and no symbol changes the days of another one. Sources: the simple sum over categories whose correlations
+    are not recognised (Basel Committee, Amendment to the Capital Accord to incorporate market risks, 1996, part B.4); the undiversified
+    value at risk (Jorion, Value at Risk); docs/risk.md says why the sum is never too small.
+    """
+
+    def __init__(self, history: History, method: Method) -> None:
+        self.history = history
+        self.remarks = remarks_on(history)
+        same_days: dict[tuple[int, ...], dict[str, tuple[Decimal, ...]]] = {}
+        for symbol, series in history.series.items():
+            same_days.setdefault(series.days, {})[symbol] = series.prices
+        self.groups = tuple(Scenarios(days, closes, method) for days, closes in sorted(same_days.items()))
+        self.group_of = {symbol: group for group in self.groups for symbol in group.moves}
+        self.scenarios = self.groups[0].count if self.groups else 0
+        self.closes_to = {symbol: group.closes_to for symbol, group in self.group_of.items()}
 
 
 def micros(usd: Decimal) -> int:

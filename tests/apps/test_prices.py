@@ -7,18 +7,21 @@ from pathlib import Path
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
 from adapters.price_history import SqlitePrices
 from apps.cli.main import app
 from apps.gateway.closes import DAY_NS, DAYS, keep_closes
 from apps.risk.prices import PriceHistory
+from apps.risk.views import portfolio_view
+from domain.lifecycle import State
 from domain.ports import Unavailable
 from domain.risk.engine import Risk
 from domain.risk.history import SIMULATED, DailyClose
 from domain.risk.limits import VAR_LIMIT
 from domain.simulated import SimulatedMarket
-from tests.domain.risk_scene import instrument, new_risk
+from tests.domain.risk_scene import filled, instrument, new_risk, order
 
 REAL = Path(__file__).parents[1] / "data" / "daily_closes.csv"
 TODAY = 20_000
@@ -146,10 +149,10 @@ async def test_closes_that_cannot_be_read_again_count_on_until_they_are_too_old(
     reader = history(risk, shelf, day)
     shelf.away = True
     await reader.refresh()
-    assert not risk.exposure.var.moves
+    assert not risk.exposure.var.groups
     shelf.away = False
     await reader.refresh()
-    assert list(risk.exposure.var.moves) == ["PENNY"]
+    assert list(risk.exposure.var.group_of) == ["PENNY"]
     measured = risk.exposure.var
     shelf.away = True
     day.today += 6
@@ -157,7 +160,7 @@ async def test_closes_that_cannot_be_read_again_count_on_until_they_are_too_old(
     assert risk.exposure.var is measured
     day.today += 1
     await reader.refresh()
-    assert (risk.exposure.var.history.unusable["PENNY"], list(risk.exposure.var.moves)) == ("old", [])
+    assert (risk.exposure.var.history.unusable["PENNY"], list(risk.exposure.var.group_of)) == ("old", [])
 
 
 async def test_it_is_ready_with_the_first_closes_and_looks_when_it_is_told() -> None:
@@ -172,3 +175,21 @@ async def test_it_is_ready_with_the_first_closes_and_looks_when_it_is_told() -> 
             await asyncio.sleep(0.02)
     assert reader.stats()["usable"] == ["PENNY"]
     task.cancel()
+
+
+async def test_strange_closes_are_named_in_the_log_in_stats_and_in_the_portfolio() -> None:
+    risk, day = new_risk(enabled=frozenset({VAR_LIMIT})), Day()
+    halved = [*penny(range(TODAY - 40, TODAY - 1)), DailyClose(TODAY - 1, "PENNY", Decimal("50.5"), "test")]
+    stopped = [DailyClose(d, "EURO", Decimal(7), "test") for d in range(TODAY - 45, TODAY - 3)]
+    reader = history(risk, Shelf([*halved, *stopped]), day)
+    with capture_logs() as lines:
+        await reader.refresh()
+        await reader.refresh()
+    named = {"PENNY": ["split-like: from 100 to 50.5 on 2024-10-03"], "EURO": ["flat: 31 closes of 7 up to 2024-09-30"]}
+    assert [line["remarks"] for line in lines if line["log_level"] == "warning"] == [named], "once"
+    found = reader.stats()
+    assert (found["remarks"], found["needed"]) == (named, 31)
+    assert [group["symbols"] for group in found["groups"]] == [["EURO"], ["PENNY"]]
+    risk.fold.apply(filled(order("alice", "o", "buy", "1", "PENNY", "@100"), "1", "100", "0", State.FILLED), 1)
+    (holding,) = portfolio_view(risk, risk.exposure.look("alice"))["symbols"].values()
+    assert holding["price_history"] == {"from": "2024-09-03", "to": "2024-10-03", "remarks": named["PENNY"], "unusable": None}

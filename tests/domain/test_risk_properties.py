@@ -71,7 +71,7 @@ class History:
             self.approved[terms.order_id] = terms
             account = self.scene.risk.exposure.look("alice")
             found = [found for name, found, _ in decision.checks if name == "var_limit"]
-            assert found in ([], [account.var.measure(account.losses)]), "a check finds what the account has with the order"
+            assert found in ([], [account.value_at_risk()]), "a check finds what the account has with the order"
 
     def sell(self, pick: int, size: int) -> None:
         self.buy(pick, size, "sell")
@@ -249,7 +249,7 @@ def test_the_running_sums_are_what_a_slow_recount_finds(steps: list[Step]) -> No
             assert found == expected, (symbol, step)
         assert account.worst == worst
         assert account.orders == len(history.open) + len(history.approved)
-        assert abs(float(account.var.measure(account.losses)) - var) < 0.0001
+        assert abs(float(account.value_at_risk()) - var) < 0.0001
         assert abs(account.equity - equity) < Decimal("1e-9")  # the book rounds released cost, risk rounds nothing
         assert account.gross == sum((abs(h.value) for h in account.holdings.values()), ZERO)
 
@@ -281,7 +281,7 @@ def test_closing_everything_returns_to_nothing(steps: list[Step]) -> None:
         history.do(step)
     account = history.finish()
     assert (account.worst, account.gross, account.value) == (ZERO, ZERO, ZERO)
-    assert (account.losses, account.orders, account.unmeasured) == (0, 0, 0)
+    assert (account.losses, account.orders, account.unmeasured) == ({}, 0, 0)
     assert history.scene.risk.exposure.reservations == {}
     assert history.scene.risk.exposure.orders == {}
     for h in account.holdings.values():

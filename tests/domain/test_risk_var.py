@@ -89,11 +89,11 @@ def test_portfolios_of_several_symbols_agree_with_numpy_to_the_cent(seed: int, r
     account = scene.risk.exposure.look("alice")
     assert account.unmeasured == 0
     expected = numpy_var(numpy_returns(day_text(day), symbols, returns), reaches, parametric)
-    assert abs(float(account.var.measure(account.losses)) - expected) < CENT
+    assert abs(float(account.value_at_risk()) - expected) < CENT
     assert scene.decision is not None
     found = next(check.found for check in read_record(scene.decision.line()).checks if check.name == VAR_LIMIT)
     scene.risk.exposure.accounts["alice"].measure(Var(history_until(day, symbols, returns), method))
-    assert found == account.var.measure(account.losses), "what a check found is what the account then has"
+    assert found == account.value_at_risk(), "what a check found is what the account then has"
 
 
 def _traded(scene: Scene, chance: random.Random, symbol: str) -> tuple[float, float]:
@@ -114,14 +114,14 @@ def test_a_days_worst_of_thirty_is_the_largest_of_thirty_and_the_second_of_two_h
     for returns, rank in ((30, 30), (99, 99), (100, 99), (200, 198)):
         day = day_of("2014-12-31")
         losses = sorted(-numpy_returns(day_text(day), ("SPY",), returns)["SPY"] * 1000)
-        var = Var(history_until(day, ("SPY",), returns), Method(CONFIDENCE))
+        (var,) = Var(history_until(day, ("SPY",), returns), Method(CONFIDENCE)).groups
         found = var.measure(var.shift(var.moves["SPY"], (0, 0), (1000 * MICROS, -1000 * MICROS)))
         assert abs(float(found) - losses[rank - 1]) < CENT
 
 
 def test_a_billion_is_measured_exactly_and_what_would_overflow_is_an_error() -> None:
     closes = [DailyClose(day, "PENNY", Decimal(price), "test") for day, price in enumerate((100, 90, 99))]
-    var = Var(history_of(closes, ["PENNY"], 3, returns=2, age_max_days=7), Method(CONFIDENCE))
+    (var,) = Var(history_of(closes, ["PENNY"], 3, returns=2, age_max_days=7), Method(CONFIDENCE)).groups
     assert abs(var.measure(var.shift(var.moves["PENNY"], (0, 0), (10**9 * MICROS, 0))) - 10**8) < Decimal("0.005")
     assert var.notional_max > Decimal(10**10)
     scene = Scene(enabled=frozenset({VAR_LIMIT}), var_max=Decimal(10**15))
@@ -151,32 +151,35 @@ def told(closes: list[DailyClose], today: int = 100, returns: int = 30) -> Histo
 
 def test_what_is_missing_old_or_short_is_unusable_and_says_why() -> None:
     found = told([*closes_of("A", range(62, 93)), *closes_of("B", range(70, 100))])
-    assert (found.unusable, found.closes) == ({"A": "old", "B": "short", "C": "missing"}, {})
+    assert (found.unusable, found.series) == ({"A": "old", "B": "short", "C": "missing"}, {})
     found = told([*closes_of("A", range(63, 94)), *closes_of("B", range(69, 100))], returns=5)
-    assert sorted(found.closes) == ["A", "B"]
-
-
-def test_a_symbol_with_gaps_harms_itself_alone() -> None:
-    gappy = [close for close in closes_of("B", range(40, 100)) if close.day % 2]
-    short_week = [close for close in closes_of("C", range(40, 100)) if close.day % 7 < 5]
-    found = told([*closes_of("A", range(40, 100)), *gappy, *short_week], returns=29)
-    assert found.unusable == {"B": "gaps"}
-    assert len(found.days) == 30
-    assert all(day % 7 < 5 for day in found.days)
+    assert sorted(found.series) == ["A", "B"]
 
 
 def test_a_close_in_another_unit_harms_its_symbol_alone() -> None:
     cents = [*closes_of("B", range(40, 99)), DailyClose(99, "B", Decimal(10_000), "test")]
     found = told([*closes_of("A", range(40, 100)), *cents])
-    assert (sorted(found.closes), found.unusable["B"]) == (["A"], "jump")
+    assert (sorted(found.series), found.unusable["B"]) == (["A"], "jump")
 
 
-def test_closes_that_were_made_up_give_way_to_real_ones() -> None:
+def test_made_up_closes_count_until_there_are_enough_real_ones() -> None:
     made_up = closes_of("A", range(40, 100), SIMULATED)
-    assert told(made_up).simulated == {"A"}
-    found = told([*made_up, *closes_of("A", range(60, 99))])
-    assert (found.simulated, found.days[-1]) == (frozenset(), 98)
-    assert told([*made_up, *closes_of("A", range(90, 99))]).unusable["A"] == "short"
+    assert told(made_up).simulated == {"A": 0}
+    few = told([*made_up, *closes_of("A", range(69, 99))])
+    assert (few.simulated, few.series["A"].days[-1]) == ({"A": 30}, 99), "thirty real ones are one too few: nothing has changed"
+    enough = told([*made_up, *closes_of("A", range(68, 99))])
+    assert (enough.simulated, enough.series["A"].days[-1]) == ({}, 98)
+
+
+def test_real_closes_that_became_old_are_not_replaced_by_made_up_ones() -> None:
+    """A feed that stopped must not become a calm market without a word."""
+    found = told([*closes_of("A", range(40, 100), SIMULATED), *closes_of("A", range(50, 90))])
+    assert (found.unusable["A"], found.series) == ("old", {})
+
+
+def test_few_real_closes_without_a_simulated_market_are_short_as_none_are_missing() -> None:
+    assert told(closes_of("A", range(90, 100))).unusable["A"] == "short"
+    assert told([*closes_of("A", range(20, 80), SIMULATED), *closes_of("A", range(90, 100))]).unusable["A"] == "short"
 
 
 # Files of closes.
