@@ -48,9 +48,18 @@ def quantity_denial(instrument: Instrument, quantity: Decimal) -> Denial | None:
 
 
 def terms_denial(
-    instrument: Instrument, type_: OrderType, quantity: Decimal, price: Decimal | None, stop_price: Decimal | None
+    instrument: Instrument,
+    type_: OrderType,
+    quantity: Decimal,
+    price: Decimal | None,
+    stop_price: Decimal | None,
+    *,
+    reduce_only: bool = False,
 ) -> Denial | None:
-    """The first reason why these terms cannot trade, in a fixed order: presence, steps, size."""
+    """The first reason why these terms cannot trade, in a fixed order: presence, steps, size.
+
+    An order that may only reduce has no least notional: what is left of a position could not be closed otherwise.
+    """
     needs_price = type_ in (OrderType.LIMIT, OrderType.STOP_LIMIT)
     needs_stop = type_ in (OrderType.STOP, OrderType.STOP_LIMIT)
     if needs_price and price is None:
@@ -68,7 +77,7 @@ def terms_denial(
     if stop_price is not None and (denial := price_denial(instrument, stop_price, "stop_price")):
         return denial
     worst = price if price is not None else stop_price
-    if worst is not None and worst * quantity < instrument.notional_min:
+    if not reduce_only and worst is not None and worst * quantity < instrument.notional_min:
         return Denial("notional_too_small", plain(worst * quantity), plain(instrument.notional_min), instrument.currency)
     return None
 

@@ -134,7 +134,9 @@ class Decision:
             return "market_closed"
         if request.time_in_force is TimeInForce.GTD and request.expire_at is None:
             return "expire_at_required"
-        denial = terms_denial(instrument, request.type, request.quantity, request.price, request.stop_price)
+        denial = terms_denial(
+            instrument, request.type, request.quantity, request.price, request.stop_price, reduce_only=request.reduce_only
+        )
         denial = denial or flags_denial(request.type, request.time_in_force, request.post_only)
         return denial.code if denial else None
 

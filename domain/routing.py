@@ -186,7 +186,7 @@ def _takes(ask: Ask, offer: Offer, left: Decimal) -> Decimal:
     shown = min(left, offer.size)
     if instrument is not None:
         shown -= shown % instrument.lot
-        if shown * (order.price or abs(offer.worth)) < instrument.notional_min:
+        if not order.reduce_only and shown * (order.price or abs(offer.worth)) < instrument.notional_min:
             return ZERO
     return shown
 

@@ -88,7 +88,7 @@ class TermsReader:
         if terms.order_type not in self._types:
             return Denial("order_type_unsupported", str(terms.order_type))
         return (
-            terms_denial(instrument, terms.order_type, terms.quantity, terms.price, terms.stop_price)
+            terms_denial(instrument, terms.order_type, terms.quantity, terms.price, terms.stop_price, reduce_only=terms.reduce_only)
             or flags_denial(terms.order_type, terms.time_in_force, terms.post_only)
             or _expiry_denial(terms, now_ns)
         )

@@ -66,7 +66,10 @@ SUBMIT_SCHEMA: Final[dict[str, Any]] = {
         "expire_at": {"type": ["string", "null"], "format": "date-time", "description": "With gtd, and only then."},
         "priority": {"type": ["integer", "null"], "minimum": 0, "maximum": 9},
         "post_only": {"type": ["boolean", "null"], "description": "Refused by the venue where it would trade at once."},
-        "reduce_only": {"type": ["boolean", "null"], "description": "Refused by risk where it could do more than close a position."},
+        "reduce_only": {
+            "type": ["boolean", "null"],
+            "description": "Never does more than close a position; no size limit, no least notional.",
+        },
     },
     "example": {"symbol": "BTCUSDT", "side": "buy", "quantity": 0.1, "price": 45000, "type": "limit"},
 }

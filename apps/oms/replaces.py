@@ -93,7 +93,7 @@ class Replaces:
         instrument = self._instruments.get(order.symbol)
         if instrument is None:
             raise untradable(Denial("unknown_symbol", order.symbol))
-        denial = terms_denial(instrument, order.order_type, wanted.quantity, wanted.price, wanted.stop_price)
+        denial = terms_denial(instrument, order.order_type, wanted.quantity, wanted.price, wanted.stop_price, reduce_only=order.reduce_only)
         if denial is not None:
             raise untradable(denial)
 

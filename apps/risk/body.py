@@ -13,6 +13,7 @@ from domain.instruments import Denial, Instrument, terms_denial
 from domain.values import OrderType, Side
 
 
+
 class CheckBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The order that is asked about."""
 
@@ -24,6 +25,7 @@ class CheckBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     type: OrderType | UnsetType | None = UNSET
     stop_price: msgspec.Raw | UnsetType = UNSET
     order_id: str | UnsetType | None = UNSET
+    reduce_only: bool | UnsetType | None = UNSET
 
 
 _DECODER: Final = msgspec.json.Decoder(CheckBody)
@@ -46,11 +48,12 @@ def read_order(body: bytes, instruments: Mapping[str, Instrument]) -> Terms:
         quantity=quantity,
         price=price,
         stop_price=stop_price,
+        reduce_only=read.reduce_only is True,
     )
     instrument = instruments.get(terms.symbol)
     if instrument is None:
         raise _untradable(Denial("unknown_symbol", terms.symbol[:ECHO_MAX]))
-    if denial := terms_denial(instrument, terms.order_type, quantity, price, stop_price):
+    if denial := terms_denial(instrument, terms.order_type, quantity, price, stop_price, reduce_only=terms.reduce_only):
         raise _untradable(denial)
     return terms
 

@@ -60,7 +60,7 @@ class Desk:
             return "unknown_symbol"
         if not IDENTIFIER.fullmatch(terms.account) or (terms.order_id and not IDENTIFIER.fullmatch(terms.order_id)):
             return "malformed"
-        denial = terms_denial(instrument, terms.order_type, terms.quantity, terms.price, terms.stop_price)
+        denial = terms_denial(instrument, terms.order_type, terms.quantity, terms.price, terms.stop_price, reduce_only=terms.reduce_only)
         if denial is None or (terms.replaces and denial.code == "notional_too_small"):
             return None  # of a replaced order only the rest is asked about, which may be small
         return denial.code

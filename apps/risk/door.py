@@ -41,6 +41,7 @@ CHECK_SCHEMA: Final[dict[str, Any]] = {
         "price": _NUMBER_SCHEMA,
         "type": {"enum": ["market", "limit", "stop", "stop_limit"], "description": "limit when a price is given, else market"},
         "stop_price": _NUMBER_SCHEMA,
+        "reduce_only": {"type": "boolean", "description": "refused where it could do more than close a position"},
         "order_id": {"type": "string", "description": "with it the check reserves; without it, it is dry"},
     },
 }

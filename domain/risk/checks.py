@@ -110,11 +110,12 @@ def _reduce_only(case: Case) -> Measured:
 
 
 def _order_notional(case: Case) -> Measured:
-    return case.notional, case.limits.order_notional_max
+    """An exit is bounded by the position it closes, which `_reduce_only` holds it and all others of its side against."""
+    return None if case.reduce_only and case.reduces else (case.notional, case.limits.order_notional_max)
 
 
 def _order_quantity(case: Case) -> Measured:
-    return case.quantity, case.limits.order_quantity_max
+    return None if case.reduce_only and case.reduces else (case.quantity, case.limits.order_quantity_max)
 
 
 def _position(case: Case) -> Measured:

@@ -49,6 +49,12 @@ def test_what_cannot_trade_is_refused_by_name_and_number(
     assert (refused.status, refused.code, refused.extra) == (422, code, {k: v for k, v in said.items() if v is not None})
 
 
+def test_what_may_only_reduce_may_be_below_the_least_notional() -> None:
+    small = {"quantity": "0.001", "price": "0.01"}
+    assert refusal(text(**small)).code == "notional_too_small"
+    assert read(text(**small, reduce_only=True)).reduce_only
+
+
 WRONG: dict[str, Any] = {
     "status": "filled",
     "side": "hold",

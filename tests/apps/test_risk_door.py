@@ -5,11 +5,14 @@ import time
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from apps.risk.body import CheckBody
 from apps.risk.door import CHECK_SCHEMA
+from domain.lifecycle import State
 from tests.apps.risk_house import GOOD, House, text
+from tests.domain.risk_scene import filled, order
 
 
 async def test_the_users_own_example_is_approved_in_the_users_own_words() -> None:
@@ -104,6 +107,7 @@ async def test_a_nasty_number_is_malformed_at_once(number: str, field: str) -> N
         (text(side="BUY"), "/side"),
         (text(side=1), "/side"),
         (text(type="iceberg"), "/type"),
+        (text(reduce_only="yes"), "/reduce_only"),
         (text(quantity=...), "/quantity"),
         (text(quantity=None), "/quantity"),
     ],
@@ -138,7 +142,20 @@ async def test_what_cannot_trade_is_refused_by_name(changes: dict[str, Any], cod
     assert (answer.status_code, answer.json()["code"]) == (422, code)
 
 
+async def test_dust_below_the_least_notional_may_be_asked_about_where_it_only_reduces() -> None:
+    house = House()
+    house.risk.instruments = {s: msgspec.structs.replace(i, notional_min=Decimal(10)) for s, i in house.risk.instruments.items()}
+    house.risk.fold.apply(filled(order("alice", "o", "buy", "1", "PENNY", "@100"), "1", "100", "0", State.FILLED), 1)
+    dust = {"symbol": "PENNY", "side": "sell", "quantity": "0.01", "price": 100}
+    async with house.http() as client:
+        assert (await client.post("/check", content=text(**dust))).json()["code"] == "notional_too_small"
+        assert (await client.post("/check", content=text(**dust, reduce_only=True))).json() == {"approved": True}
+        more = (await client.post("/check", content=text(**dust | {"quantity": "1.01"}, reduce_only=True))).json()
+    assert (more["reason"], more["detail"]) == ("reduce_only", {"found": "1.01", "limit": "1", "unit": "shares"})
+
+
 BODIES = [text(), text(order_id="o1"), text(quantity=3), text(symbol="NOPE"), text(extra=1), b"", text(type="market", price=None)]
+BODIES += [text(reduce_only=True)]
 
 
 @pytest.mark.parametrize("body", BODIES)

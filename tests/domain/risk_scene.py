@@ -65,7 +65,7 @@ def new_risk(**limits: object) -> Risk:
 
 
 def order(account: str, order_id: str, side: str, quantity: str, symbol: str, *price: str) -> c.Terms:
-    """`@100`, `market`, `stop 90` or `stop 90 @91`."""
+    """`@100`, `market`, `stop 90` or `stop 90 @91`; `reduce` behind it: may only reduce."""
     limit = next((Decimal(word[1:]) for word in price if word.startswith("@")), None)
     stop = Decimal(price[1]) if price[0] == "stop" else None
     kind = {(False, False): "market", (True, False): "limit", (False, True): "stop", (True, True): "stop_limit"}
@@ -79,6 +79,7 @@ def order(account: str, order_id: str, side: str, quantity: str, symbol: str, *p
         quantity=Decimal(quantity),
         price=limit,
         stop_price=stop,
+        reduce_only="reduce" in price,
     )
 
 

@@ -57,6 +57,8 @@ def test_terms(line: str) -> None:
     code, *numbers = answer.split()
     denial = terms_denial(BTC, OrderType(type_), Decimal(quantity), number(price), number(stop))
     assert denial == (None if code == "-" else Denial(code, *numbers))
+    exit_denial = terms_denial(BTC, OrderType(type_), Decimal(quantity), number(price), number(stop), reduce_only=True)
+    assert exit_denial == (None if code == "notional_too_small" else denial), "what may only reduce may be small, and nothing else"
 
 
 def number(text: str) -> Decimal | None:

@@ -2,13 +2,15 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from domain.commands import ReportKind
 from domain.paper import PaperVenue
 from domain.paper_events import Reported
 from domain.paper_rules import PaperRules
-from tests.domain.paper_scene import INSTRUMENT, MAKER_BPS, TAKER_BPS, check, message_of, new_venue, state
+from domain.values import Side
+from tests.domain.paper_scene import INSTRUMENT, MAKER_BPS, TAKER_BPS, check, message_of, new_venue, request, state
 
 
 def test_a_market_order_fills_at_the_touch() -> None:
@@ -279,6 +281,12 @@ def test_a_cancel_of_what_is_unknown_or_anothers_is_rejected() -> None:
 def test_what_cannot_trade_is_rejected(line: str, reason: str) -> None:
     venue = check(f"{line}\n> A rejected {reason}")
     assert not venue.open
+
+
+def test_what_may_only_reduce_may_be_less_than_the_least_notional() -> None:
+    venue = new_venue()
+    dust = msgspec.structs.replace(request("A", Side.SELL, Decimal("0.1"), price=Decimal(1)), reduce_only=True)
+    assert [event.report.report for event in venue.decide(dust, 0) if isinstance(event, Reported)] == [ReportKind.ACCEPTED]
 
 
 def test_a_repeated_request_is_counted_and_never_a_second_order() -> None:  # FAILURES 36

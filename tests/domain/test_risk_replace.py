@@ -133,8 +133,7 @@ def test_a_fill_while_the_replace_is_open_takes_from_what_counts() -> None:
 
 
 def reducing(side: str, quantity: str) -> c.Terms:
-    terms = order("alice", f"{side}{quantity}", side, quantity, "PENNY", "@50")
-    return msgspec.structs.replace(terms, reduce_only=True)
+    return order("alice", f"{side}{quantity}", side, quantity, "PENNY", "@50", "reduce")
 
 
 def test_an_order_that_may_only_reduce_is_held_against_the_position_and_what_closes_it_already() -> None:

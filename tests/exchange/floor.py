@@ -223,7 +223,7 @@ class Floor:
             **changes,
         )
         instrument = market.INSTRUMENTS[market.SYMBOL]
-        denial = terms_denial(instrument, terms.order_type, terms.quantity, terms.price, terms.stop_price)
+        denial = terms_denial(instrument, terms.order_type, terms.quantity, terms.price, terms.stop_price, reduce_only=terms.reduce_only)
         denial = denial or flags_denial(terms.order_type, terms.time_in_force, terms.post_only)
         await self.asked(lambda: self.oms.intake.submit(terms, denial))
 

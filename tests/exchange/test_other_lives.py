@@ -132,6 +132,12 @@ SCENES = {
         submit sell 5 @100 reduce
         > A/A 8/8
         = rejected source=risk reason=reduce_only""",
+    "what is left of a position may be closed by an order below the least notional": """
+        quote 5x5 5x5.5
+        submit buy 0.2 @5.5 as a-0
+        submit sell 0.1 @5 reduce
+        > A/A 0/0 F/2
+        = filled cum=0.1 leaves=0""",
     "D34 a filled order whose trades are corrected and busted": """
         submit buy 10 @100
         fill 4 @100
