@@ -20,6 +20,10 @@ HEAD: Final = """\
 Made from the settings code (`make docs`); a test keeps it current. One file a service: `config/backend/<service>/config.yaml`,
 in containers `/app/config/config.yaml`, or what `TRADE_CONFIG` names. Numbers are read exactly, unknown keys are refused. What the
 shipped files say beside a key is repeated here.
+
+A key that ends in `_pct` is in percent: 25 is a quarter. A value between 0 and 1 looks like a fraction, so the service warns of it at
+its start (`risk_checks.max_concentration_pct is 0.25, which is 0.25 % …`) and uses it as it is. The same holds for `collar_pct` of
+`instruments.yaml`. Only `swing_pct` of `venues.yaml` is not warned of: a simulated market usually swings by less than one percent.
 """
 
 

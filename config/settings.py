@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Final, Literal
 
 from config.kinds import Port, Section
+from config.percent import fractions_in
 from config.sections import (
     AccessSection,
     AdminSection,
@@ -55,7 +56,7 @@ class Settings(Section):
 
     def notices(self) -> list[str]:
         """Sentences about a valid configuration that an operator should read once."""
-        return []
+        return fractions_in(self)
 
     def _is_set(self, dotted: str) -> bool:
         section, key = dotted.split(".")
@@ -94,9 +95,8 @@ class RiskSettings(Settings):
     following: FollowingSection = FollowingSection()
 
     def notices(self) -> list[str]:
-        if not self.risk_checks.enabled:
-            return ["risk_checks.enabled is empty: only symbol blocks refuse an order"]
-        return []
+        unchecked = ["risk_checks.enabled is empty: only symbol blocks refuse an order"]
+        return super().notices() + ([] if self.risk_checks.enabled else unchecked)
 
 
 class OmsService(ServiceSection):
@@ -133,7 +133,7 @@ class OmsSettings(Settings):
 
     def notices(self) -> list[str]:
         allowed = ["admin.verify: enabled, so anyone who reaches this port can have the whole journal read"]
-        return (allowed if self.admin.verify == "enabled" else []) + _durability(self.journal)
+        return super().notices() + (allowed if self.admin.verify == "enabled" else []) + _durability(self.journal)
 
 
 class ExeqService(ServiceSection):
@@ -172,7 +172,7 @@ class GatewaySettings(Settings):
 
     def notices(self) -> list[str]:
         allowed = ["faults: allowed, so anyone who reaches this port can make the venues misbehave"] if self.faults == "allowed" else []
-        return allowed + _durability(self.journal)
+        return super().notices() + allowed + _durability(self.journal)
 
 
 class ProjectorService(ServiceSection):
@@ -193,11 +193,8 @@ class ProjectorSettings(Settings):
     fills: FillsStore = "questdb"
 
     def notices(self) -> list[str]:
-        return (
-            ["fills: sqlite, so fills and order events go to a file in the data directory, not to QuestDB"]
-            if self.fills == "sqlite"
-            else []
-        )
+        sqlite = ["fills: sqlite, so fills and order events go to a file in the data directory, not to QuestDB"]
+        return super().notices() + (sqlite if self.fills == "sqlite" else [])
 
 
 def _durability(journal: JournalSection) -> list[str]:

@@ -32,6 +32,7 @@ from apps.risk.overfills import Overfills
 from apps.risk.prices import PriceHistory
 from apps.risk.subject import Ear
 from config.catalogue import load_instruments, load_venues
+from config.percent import fractions_among
 from config.sections import RiskChecksSection
 from config.settings import RiskSettings
 from domain.controls import Controls
@@ -52,6 +53,8 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     checks = settings.risk_checks
     catalogue = load_instruments()
     venues = load_venues(catalogue.instruments).venues
+    for sentence in fractions_among(catalogue.instruments.values()):
+        chassis.log.warning(sentence)
     controls, clock = Controls(), SystemClock()
 
     client, writer = await wiring.connect(chassis), await wiring.connect_writer(chassis)

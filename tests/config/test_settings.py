@@ -4,9 +4,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from config.catalogue import load_instruments
+from config.kinds import Section
 from config.loading import SERVICES, load, load_gateway, load_oms, load_risk, path_of
+from config.percent import fractions_among
 from config.settings import Settings
 from config.text import ConfigError
 
@@ -197,6 +201,43 @@ def test_fills_may_go_to_sqlite_and_quotes_come_from_a_file() -> None:
     gateway = load_gateway(environ={"TRADE_QUOTES": "/quotes.csv", "TRADE_QUOTES_SPEED": "max"})
     assert (gateway.quotes.source, gateway.quotes.file, gateway.quotes.speed) == ("file", Path("/quotes.csv"), "max")
     assert load_gateway(environ={"TRADE_QUOTES_SPEED": "2.5"}).quotes.speed == Decimal("2.5")
+
+
+def percents() -> list[tuple[str, str]]:
+    """Service and dotted key of every setting that is named a percentage."""
+    return [
+        (service, f"{section}.{name}")
+        for service, model in SERVICES.items()
+        for section, field in model.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+        for name in field.annotation.model_fields
+        if name.endswith("_pct")
+    ]
+
+
+@pytest.mark.parametrize(("service", "key"), percents())
+def test_a_percentage_that_looks_like_a_fraction_is_warned_of_by_name_and_meaning(service: str, key: str, tmp_path: Path) -> None:
+    section, name = key.split(".")
+    for text, warnings in (
+        ("0.25", [f"{key} is 0.25, which is 0.25 % (as a fraction 0.0025); for 25 % write 25"]),
+        ("1", []),
+        ("25.0", []),
+    ):
+        file = written(tmp_path, f"{section}: {{{name}: {text}}}\n")
+        assert load(service, file, NOWHERE).notices() == warnings
+
+
+def test_the_percentages_that_people_took_for_fractions_are_among_them() -> None:
+    assert {"risk_checks.margin_requirement_pct", "risk_checks.max_concentration_pct"} <= {key for _, key in percents()}
+
+
+def test_collars_of_instruments_that_look_like_fractions_are_warned_of() -> None:
+    some = next(iter(load_instruments().instruments.values()))
+    collars = {"A": "0.2", "B": "20", "C": "0.2", "D": None}
+    instruments = [msgspec.structs.replace(some, symbol=s, collar_pct=pct and Decimal(pct)) for s, pct in collars.items()]
+    (warning,) = fractions_among(instruments)
+    assert warning == "collar_pct of A and 1 more is 0.2, which is 0.2 % (as a fraction 0.002); for 20 % write 20"
+    assert fractions_among(load_instruments().instruments.values()) == []
 
 
 def test_a_variable_for_another_service_and_an_empty_one_change_nothing() -> None:
