@@ -35,8 +35,16 @@ timestamp(timestamp) PARTITION BY YEAR WAL DEDUP UPSERT KEYS(timestamp, symbol)
 """
 # The number as text, or one that is too large would be cut without a word (adapters/questdb.py).
 QUESTDB_PUT: Final = "INSERT INTO daily_closes VALUES ($1, $2, CAST($3::VARCHAR AS DECIMAL(38,12)), $4)"
-QUESTDB_RECENT: Final = "SELECT timestamp, symbol, close, source FROM daily_closes WHERE symbol = $1 ORDER BY timestamp DESC LIMIT $2"
-QUESTDB_REAL: Final = "SELECT DISTINCT symbol FROM daily_closes WHERE source != $1"
+FORGOTTEN: Final = "forgotten"
+"""QuestDB deletes no rows. A close that was taken back is replaced by a row without one, whose source is this."""
+_REAL: Final = f"symbol = $1 AND source != '{SIMULATED}' AND source != '{FORGOTTEN}'"
+_MADE_UP: Final = f"symbol = $1 AND source = '{SIMULATED}'"
+QUESTDB_RECENT: Final = tuple(
+    f"SELECT timestamp, symbol, close, source FROM daily_closes WHERE {these} ORDER BY timestamp DESC LIMIT $2"
+    for these in (_REAL, _MADE_UP)
+)
+QUESTDB_DAYS: Final = f"SELECT timestamp, source FROM daily_closes WHERE {_REAL} AND timestamp >= $2 AND timestamp <= $3"
+QUESTDB_FORGET: Final = f"INSERT INTO daily_closes VALUES ($1, $2, CAST(NULL AS DECIMAL(38,12)), '{FORGOTTEN}')"
 QUESTDB_WAITING: Final = "SELECT count() FROM wal_tables() WHERE name = 'daily_closes' AND sequencerTxn > writerTxn"
 
 SQLITE_TABLE: Final = """
@@ -45,8 +53,11 @@ CREATE TABLE IF NOT EXISTS daily_closes (
 ) WITHOUT ROWID
 """
 SQLITE_PUT: Final = "INSERT OR REPLACE INTO daily_closes VALUES (?,?,?,?)"
-SQLITE_RECENT: Final = "SELECT timestamp, symbol, close, source FROM daily_closes WHERE symbol = ? ORDER BY timestamp DESC LIMIT ?"
-SQLITE_REAL: Final = "SELECT DISTINCT symbol FROM daily_closes WHERE source != ?"
+SQLITE_RECENT: Final = tuple(
+    f"SELECT timestamp, symbol, close, source FROM daily_closes WHERE symbol = ? AND source {these} ORDER BY timestamp DESC LIMIT ?"
+    for these in (f"!= '{SIMULATED}'", f"= '{SIMULATED}'")
+)
+SQLITE_FORGET: Final = f"DELETE FROM daily_closes WHERE symbol = ? AND source != '{SIMULATED}' AND timestamp >= ? AND timestamp <= ?"
 
 
 class QuestDbPrices:
@@ -68,20 +79,20 @@ class QuestDbPrices:
         rows = [(EPOCH + close.day * ONE_DAY, close.symbol, plain(close.price), close.source) for close in closes]
         async with self._query() as connection:
             await connection.executemany(QUESTDB_PUT, rows)
-            for _ in range(VISIBLE_LOOKS_MAX):
-                if not await connection.fetchval(QUESTDB_WAITING):
-                    return
-                await asyncio.sleep(POLL_S)
-        raise Unavailable("QuestDB took the closes and does not show them", unknown=True)
+            await _shown(connection)
+
+    async def forget(self, symbol: str, source: str | None, first: int, last: int) -> int:
+        async with self._query() as connection:
+            found = await connection.fetch(QUESTDB_DAYS, symbol, EPOCH + first * ONE_DAY, EPOCH + last * ONE_DAY)
+            rows = [(at, symbol) for at, of in found if source in (None, of)]
+            await connection.executemany(QUESTDB_FORGET, rows)
+            await _shown(connection)
+        return len(rows)
 
     async def recent(self, symbols: Iterable[str], days: int) -> list[DailyClose]:
         async with self._query() as connection:
-            records = [record for symbol in symbols for record in await connection.fetch(QUESTDB_RECENT, symbol, days)]
+            records = [record for symbol in symbols for these in QUESTDB_RECENT for record in await connection.fetch(these, symbol, days)]
         return [DailyClose((at - EPOCH) // ONE_DAY, symbol, price, source) for at, symbol, price, source in records]
-
-    async def real_symbols(self) -> frozenset[str]:
-        async with self._query() as connection:
-            return frozenset(symbol for (symbol,) in await connection.fetch(QUESTDB_REAL, SIMULATED))
 
     @contextlib.asynccontextmanager
     async def _query(self) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
@@ -93,6 +104,15 @@ class QuestDbPrices:
                 connection.terminate()
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             raise Unavailable(f"QuestDB: {str(error) or type(error).__name__}") from error
+
+
+async def _shown(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Return when what was written can be read."""
+    for _ in range(VISIBLE_LOOKS_MAX):
+        if not await connection.fetchval(QUESTDB_WAITING):
+            return
+        await asyncio.sleep(POLL_S)
+    raise Unavailable("QuestDB took the closes and does not show them", unknown=True)
 
 
 class SqlitePrices:
@@ -112,15 +132,17 @@ class SqlitePrices:
         rows = [(_day_text(close.day), close.symbol, plain(close.price), close.source) for close in closes]
         await self._in_thread(lambda connection: connection.executemany(SQLITE_PUT, rows))
 
+    async def forget(self, symbol: str, source: str | None, first: int, last: int) -> int:
+        of_source, more = (" AND source = ?", (source,)) if source else ("", ())
+        values = (symbol, _day_text(first), _day_text(last), *more)
+        return await self._in_thread(lambda connection: connection.execute(SQLITE_FORGET + of_source, values).rowcount)
+
     async def recent(self, symbols: Iterable[str], days: int) -> list[DailyClose]:
         def ask(connection: sqlite3.Connection) -> list[DailyClose]:
-            rows = [row for symbol in symbols for row in connection.execute(SQLITE_RECENT, (symbol, days))]
+            rows = [row for symbol in symbols for these in SQLITE_RECENT for row in connection.execute(these, (symbol, days))]
             return [DailyClose(_day(at), symbol, Decimal(price), source) for at, symbol, price, source in rows]
 
         return await self._in_thread(ask)
-
-    async def real_symbols(self) -> frozenset[str]:
-        return await self._in_thread(lambda c: frozenset(symbol for (symbol,) in c.execute(SQLITE_REAL, (SIMULATED,))))
 
     async def _in_thread(self, work: Callable[[sqlite3.Connection], T]) -> T:
         def whole() -> T:

@@ -200,11 +200,11 @@ class Prices(Protocol):
     async def write(self, closes: Sequence[DailyClose]) -> None:
         """Store them; they can be read when it returns. The same ones again change nothing. Unavailable."""
 
-    async def recent(self, symbols: Iterable[str], days: int) -> list[DailyClose]:
-        """The last so many closes of each of these symbols. Unavailable."""
+    async def forget(self, symbol: str, source: str | None, first: int, last: int) -> int:
+        """Take back real closes of these days, all or those of one source; how many. They are gone when it returns. Unavailable."""
 
-    async def real_symbols(self) -> frozenset[str]:
-        """Symbols that have closes of another source than the simulation. Unavailable."""
+    async def recent(self, symbols: Iterable[str], days: int) -> list[DailyClose]:
+        """The last so many real closes of each of these symbols, and as many that a simulated market made up. Unavailable."""
 
 
 class StoredOrders(msgspec.Struct, frozen=True):

@@ -11,21 +11,24 @@ import typer
 
 from adapters import bus
 from adapters.clock import SystemClock
-from adapters.price_history import PRICES_CHANGED, QuestDbPrices, SqlitePrices
+from adapters.price_history import FORGOTTEN, PRICES_CHANGED, QuestDbPrices, SqlitePrices
 from apps.cli import show
 from apps.cli.addresses import Addresses, find
-from apps.cli.client import START
+from apps.cli.client import START, Oms, to_stderr
 from apps.cli.connection import connected
-from apps.cli.options import DataDir, PortOffset
+from apps.cli.options import DataDir, PortOffset, symbol_name
 from apps.cli.progress import progress_of
-from apps.cli.trouble import Refused, Unreachable, WrongUsage
+from apps.cli.trouble import Refused, Trouble, Unreachable, WrongUsage
 from config.catalogue import load_instruments
-from domain.closes import BadCloses, day_text, read_closes
+from config.sections import RiskChecksSection
+from domain.closes import BadCloses, day_of, day_text, read_closes
 from domain.ports import Prices, Unavailable
 from domain.risk.history import SIMULATED, DailyClose
 
 DAY_NS: Final = 86_400 * 10**9
 ROWS_AT_ONCE: Final = 1000
+DAY_MAX: Final = 2_932_896
+"""9999-12-31."""
 SOURCE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 
 app = typer.Typer(no_args_is_help=True)
@@ -45,18 +48,64 @@ def load(
 ) -> None:
     """Store daily closes; risk measures by them at once. Loading the same file again changes nothing, another close of a day replaces it.
 
-    A wrong line stores nothing at all.
+    A wrong line stores nothing at all. Symbols that still have too few closes to be measured by are named.
     """
     source = source or file.name
-    if not SOURCE.fullmatch(source) or source == SIMULATED:
+    if not SOURCE.fullmatch(source) or source in (SIMULATED, FORGOTTEN):
         raise WrongUsage(f"{source!r} is not a source: 1 to 64 of the characters A-Z a-z 0-9 . _ -", "Name one: --source exchange")
     closes = _read(file, source)
+    addresses = find(data_dir, port_offset)
+    needed = _needed(addresses)
     try:
-        asyncio.run(_load(find(data_dir, port_offset), closes))
+        have = asyncio.run(_load(addresses, closes, needed))
     except Unavailable as error:
         raise Unreachable(f"{str(error).rstrip('.')}.", f"Load again when it answers: it changes nothing twice. {START}") from error
     rows = [(symbol, len(days), day_text(min(days)), day_text(max(days))) for symbol, days in sorted(_by_symbol(closes).items())]
     show.table("", ("symbol", "closes", "from", "to"), rows, numbers=("closes",))
+    for symbol, count in sorted(have.items()):
+        if count < needed:
+            to_stderr(
+                f"{symbol} is short: {count} of the {needed} real closes that value at risk needs. Until it has them it is measured by the "
+                "simulated market, and its orders are refused (no_price_history) where there is none. "
+                f"Load more, or take these back: trade prices forget {symbol} --source {source}"
+            )
+
+
+@app.command()
+def forget(
+    symbol: Annotated[str, typer.Argument(metavar="SYMBOL")],
+    source: Annotated[str | None, typer.Option(help="Only closes from there; by default from everywhere.")] = None,
+    first: Annotated[str | None, typer.Option("--from", metavar="DATE", help="Only closes of this day and later.")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="DATE", help="Only closes of this day and earlier.")] = None,
+    data_dir: DataDir = None,
+    port_offset: PortOffset = None,
+) -> None:
+    """Take loaded closes back; risk measures without them at once. Closes of the simulated market are not touched."""
+    symbol_name(symbol)
+    begin, end = _day(first, 0), _day(last, DAY_MAX)
+    try:
+        count = asyncio.run(_forget(find(data_dir, port_offset), symbol, source, begin, end))
+    except Unavailable as error:
+        raise Unreachable(f"{str(error).rstrip('.')}.", f"Ask again when it answers: it changes nothing twice. {START}") from error
+    if not count:
+        raise Refused(f"No loaded close of {symbol} is like that.", "Nothing was changed.")
+    show.line(f"Took back {count} closes of {symbol}.")
+
+
+def _day(text: str | None, default: int) -> int:
+    try:
+        return default if text is None else day_of(text)
+    except ValueError:
+        raise WrongUsage(f"{text!r} is not a date like 2014-12-31.") from None
+
+
+def _needed(addresses: Addresses) -> int:
+    """How many closes risk measures a symbol by. Without an answer: as many as it does unless configured otherwise."""
+    needed: object = None
+    with contextlib.suppress(Trouble), Oms(addresses["risk"], service="risk") as door:
+        history = door.get("/stats").object().get("price_history")
+        needed = history.get("needed") if isinstance(history, dict) else 0  # value at risk is not among the checks
+    return needed if isinstance(needed, int) else RiskChecksSection().var_lookback_days + 1
 
 
 def _read(file: Path, source: str) -> list[DailyClose]:
@@ -71,13 +120,30 @@ def _read(file: Path, source: str) -> list[DailyClose]:
         raise Refused(f"{file}: {error}.", "Nothing was stored.") from error
 
 
-async def _load(addresses: Addresses, closes: Sequence[DailyClose]) -> None:
+async def _load(addresses: Addresses, closes: Sequence[DailyClose], needed: int) -> dict[str, int]:
+    """How many real closes the symbols of the file have now, up to `needed`."""
     store = _store(addresses)
     await store.prepare()
     with progress_of(len(closes), "loading closes") as progress:
         for start in range(0, len(closes), ROWS_AT_ONCE):
             await store.write(closes[start : start + ROWS_AT_ONCE])
             progress(start + ROWS_AT_ONCE)
+    await _tell(addresses)
+    have = dict.fromkeys(_by_symbol(closes), 0)
+    for close in await store.recent(have, needed):
+        have[close.symbol] += close.source != SIMULATED
+    return have
+
+
+async def _forget(addresses: Addresses, symbol: str, source: str | None, first: int, last: int) -> int:
+    store = _store(addresses)
+    await store.prepare()
+    count = await store.forget(symbol, source, first, last)
+    await _tell(addresses)
+    return count
+
+
+async def _tell(addresses: Addresses) -> None:
     # Who measures by them looks for itself in half a minute, so a bus that is down is no failure.
     with contextlib.suppress(Unavailable, Unreachable):
         async with connected(addresses["nats"], "trade prices") as client:

@@ -18,8 +18,6 @@ from domain.risk.history import DailyClose, history_of
 log = get_logger()
 
 DAY_NS: Final = 86_400 * 10**9
-SPARE_DAYS: Final = 2
-"""Closes are read for so many times the days that are needed: symbols do not trade on the same days."""
 FIRST_WAIT_S: Final = 10.0
 """How long `/ready` waits for a first usable history. After that risk is ready without, and says by name what it refuses."""
 TRY_AGAIN_S: Final = 0.5
@@ -70,7 +68,7 @@ class PriceHistory:
         """Read (who writes makes the table); when that cannot be done, count by what was read last. Every day makes closes older."""
         symbols = self._risk.instruments
         try:
-            self._closes = await self._prices.recent(symbols, SPARE_DAYS * (self._returns + 1))
+            self._closes = await self._prices.recent(symbols, self._returns + 1)
         except Unavailable as trouble:
             if str(trouble) != self._trouble:
                 log.warning("the price history could not be read", reason=str(trouble), kept=self._closes is not None)

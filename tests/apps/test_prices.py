@@ -55,14 +55,17 @@ class Shelf:
         self.writes += 1
         self.rows |= {(close.day, close.symbol): close for close in closes}
 
+    async def forget(self, symbol: str, source: str | None, first: int, last: int) -> int:
+        raise NotImplementedError
+
     async def recent(self, symbols: Iterable[str], days: int) -> list[DailyClose]:
         await self.ping()
-        found = [[close for close in self.rows.values() if close.symbol == symbol] for symbol in symbols]
+        found = [
+            [close for close in self.rows.values() if close.symbol == symbol and (close.source == SIMULATED) is made_up]
+            for symbol in symbols
+            for made_up in (False, True)
+        ]
         return [close for of in found for close in sorted(of, key=lambda close: -close.day)[:days]]
-
-    async def real_symbols(self) -> frozenset[str]:
-        await self.ping()
-        return frozenset(close.symbol for close in self.rows.values() if close.source != SIMULATED)
 
 
 class Day:
@@ -81,9 +84,13 @@ class Day:
 # From a file.
 
 
+def prices(directory: Path, *words: str) -> Result:
+    nobody = {"TRADE_NATS_URL": "nats://127.0.0.1:1", "TRADE_RISK_URL": "http://127.0.0.1:1"}
+    return CliRunner(env={"TRADE_FILLS": "sqlite", "TRADE_DATA_DIR": str(directory), **nobody}).invoke(app, ["prices", *words])
+
+
 def load(directory: Path, *words: str) -> Result:
-    environment = {"TRADE_FILLS": "sqlite", "TRADE_DATA_DIR": str(directory), "TRADE_NATS_URL": "nats://127.0.0.1:1"}
-    return CliRunner(env=environment).invoke(app, ["prices", "load", *words])
+    return prices(directory, "load", *words)
 
 
 def test_real_closes_are_loaded_and_loading_them_again_changes_nothing(tmp_path: Path) -> None:
@@ -107,11 +114,34 @@ def test_a_wrong_line_stores_nothing(tmp_path: Path) -> None:
     assert load(tmp_path, str(file), "--source", SIMULATED).exit_code == 2
 
 
+def test_a_history_that_is_too_short_is_said_at_the_load_and_can_be_taken_back(tmp_path: Path) -> None:
+    file = tmp_path / "one.csv"
+    file.write_text("date,symbol,close\n2014-12-31,SPY,205.5\n")
+    loaded = load(tmp_path, str(file))
+    assert (loaded.exit_code, loaded.stderr.count("\n")) == (0, 1)
+    assert "SPY is short: 1 of the 31 real closes" in loaded.stderr
+    assert "trade prices forget SPY --source one.csv" in loaded.stderr
+    store = SqlitePrices(tmp_path)
+    assert prices(tmp_path, "forget", "SPY", "--source", "two.csv").exit_code == 1
+    assert prices(tmp_path, "forget", "SPY", "--from", "31.12.2014").exit_code == 2
+    assert len(asyncio.run(store.recent(["SPY"], 9))) == 1
+    taken_back = prices(tmp_path, "forget", "SPY", "--source", "one.csv")
+    assert (taken_back.exit_code, taken_back.stdout) == (0, "Took back 1 closes of SPY.\n")
+    assert asyncio.run(store.recent(["SPY"], 9)) == []
+
+
+def test_a_part_of_the_days_can_be_taken_back_and_a_whole_file_is_not_short(tmp_path: Path) -> None:
+    assert load(tmp_path, str(REAL)).stderr == ""
+    assert "Took back 2 closes" in prices(tmp_path, "forget", "SPY", "--from", "2014-12-30").stdout
+    assert "Took back 1 closes" in prices(tmp_path, "forget", "SPY", "--to", "2013-01-02").stdout
+    assert "Took back 501 closes" in prices(tmp_path, "forget", "SPY").stdout
+
+
 # From the simulated market.
 
 
-async def test_the_simulated_market_brings_sixty_days_and_leaves_real_symbols_alone() -> None:
-    shelf, day = Shelf([DailyClose(1, "REAL", Decimal(7), "file.csv")]), Day()
+async def kept(shelf: Shelf, day: Day) -> None:
+    """One round of the simulated market's own closes."""
     markets = {s: SimulatedMarket(instrument(s), Decimal(100), Decimal(1), Decimal(1), 2, 2026) for s in ("MADE", "REAL")}
     told: list[int] = []
 
@@ -122,14 +152,34 @@ async def test_the_simulated_market_brings_sixty_days_and_leaves_real_symbols_al
     while not told:
         await asyncio.sleep(0)
     task.cancel()
-    made = [close for close in shelf.rows.values() if close.symbol == "MADE"]
+
+
+def made_up(shelf: Shelf, symbol: str) -> list[DailyClose]:
+    return sorted((c for c in shelf.rows.values() if (c.symbol, c.source) == (symbol, SIMULATED)), key=lambda close: close.day)
+
+
+async def test_the_simulated_market_brings_sixty_days_and_leaves_real_symbols_alone() -> None:
+    shelf, day = Shelf(DailyClose(d, "REAL", Decimal(7), "file.csv") for d in range(TODAY - 300, TODAY - 300 + DAYS)), Day()
+    await kept(shelf, day)
+    made = made_up(shelf, "MADE")
     assert [close.day for close in made] == list(range(TODAY - DAYS, TODAY))
-    assert {close.source for close in made} == {SIMULATED}
     assert all(99 <= close.price <= 101 for close in made)
     assert len({close.price for close in made}) > DAYS / 2
-    assert len(shelf.rows) == DAYS + 1
+    assert len(shelf.rows) == DAYS + DAYS
     again = SimulatedMarket(instrument("MADE"), Decimal(100), Decimal(1), Decimal(1), 2, 2026)
     assert [again.close(close.day) for close in made] == [close.price for close in made]
+
+
+async def test_a_few_real_closes_are_kept_and_take_none_of_the_simulated_ones() -> None:
+    loaded = [DailyClose(d, "REAL", Decimal(7), "file.csv") for d in range(TODAY - 30, TODAY)]
+    shelf, day = Shelf(loaded), Day()
+    await kept(shelf, day)
+    assert len(made_up(shelf, "REAL")) == DAYS
+    assert [close for close in shelf.rows.values() if close.source != SIMULATED] == loaded
+    for close in loaded:
+        del shelf.rows[close.day, "REAL"]
+    await kept(shelf, day)
+    assert {close.day for close in made_up(shelf, "REAL")} >= set(range(TODAY - DAYS, TODAY)), "what was taken back is made up again"
 
 
 # Into risk.
@@ -193,3 +243,22 @@ async def test_strange_closes_are_named_in_the_log_in_stats_and_in_the_portfolio
     risk.fold.apply(filled(order("alice", "o", "buy", "1", "PENNY", "@100"), "1", "100", "0", State.FILLED), 1)
     (holding,) = portfolio_view(risk, risk.exposure.look("alice"))["symbols"].values()
     assert holding["price_history"] == {"from": "2024-09-03", "to": "2024-10-03", "remarks": named["PENNY"], "unusable": None}
+
+
+async def test_one_close_stops_no_symbol_and_taking_it_back_changes_nothing_either() -> None:
+    """The rule for symbols without enough closes is the same before and after."""
+    risk, day, shelf = new_risk(enabled=frozenset({VAR_LIMIT})), Day(), Shelf()
+    await kept(shelf, day)
+    for close in made_up(shelf, "MADE"):
+        await shelf.write([DailyClose(close.day, "PENNY", close.price, SIMULATED)])
+    reader = history(risk, shelf, day)
+    await reader.refresh()
+    before = risk.dry(order("alice", "o", "buy", "1", "PENNY", "@100"), 1)
+    assert before.approved
+    await shelf.write([DailyClose(TODAY - 1, "PENNY", Decimal(2500), "one.csv"), DailyClose(TODAY - 1, "EURO", Decimal(7), "one.csv")])
+    await reader.refresh()
+    assert risk.dry(order("alice", "o", "buy", "1", "PENNY", "@100"), 1).approved
+    assert reader.stats()["remarks"]["PENNY"] == ["simulated: 1 real closes are too few, 31 are needed"]
+    denied = risk.dry(order("alice", "o", "buy", "1", "EURO", "@100"), 1).denial
+    assert denied is not None
+    assert (denied.code, denied.found) == ("no_price_history", "EURO short"), "without a simulated market: missing before, short now"

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import asyncpg
 import httpx
+import msgspec
 import pytest
 
 from adapters.price_history import QuestDbPrices
@@ -297,6 +298,8 @@ async def test_writers_write_what_they_have_to(closed: Guarded, user: str) -> No
     close = DailyClose(15_000, "AAPL", Decimal("1.5"), SIMULATED)
     await prices.write([close])
     assert await prices.recent(["AAPL"], 1) == [close]
+    await prices.write([msgspec.structs.replace(close, source="file.csv")])
+    assert await prices.forget("AAPL", None, 0, 20_000) == 1
     admin = await closed.wire("admin")
     for table in ("fills", "order_events", "daily_closes"):
         await admin.execute(f"DROP TABLE {table}")

@@ -41,13 +41,32 @@ async def test_closes_come_back_exactly_however_often_they_are_written(prices: P
     await prices.ping()
 
 
-async def test_the_last_word_on_a_day_counts_and_real_closes_are_known_from_simulated_ones(prices: Prices) -> None:
-    await prices.write([DailyClose(15_000, "AAPL", Decimal(1), SIMULATED), DailyClose(15_000, "SPY", Decimal(1), SIMULATED)])
-    assert await prices.real_symbols() == frozenset()
+async def test_the_last_word_on_a_day_counts(prices: Prices) -> None:
+    await prices.write([DailyClose(15_000, "AAPL", Decimal(1), SIMULATED)])
     corrected = DailyClose(15_000, "AAPL", Decimal("1.5"), "file.csv")
     await prices.write([corrected])
     assert await prices.recent(["AAPL"], 10) == [corrected]
-    assert await prices.real_symbols() == {"AAPL"}
+
+
+async def test_simulated_closes_do_not_take_the_place_of_older_real_ones(prices: Prices) -> None:
+    made_up = [DailyClose(day, "AAPL", Decimal(1), SIMULATED) for day in range(16_000, 16_009)]
+    await prices.write([*CLOSES, *made_up])
+    found = ordered(await prices.recent(["AAPL"], 2))
+    assert found == [*CLOSES[3:5], *made_up[-2:]]
+
+
+async def test_closes_can_be_taken_back_by_symbol_source_and_days(prices: Prices) -> None:
+    other = [DailyClose(day, "AAPL", Decimal(7), "other.csv") for day in (15_010, 15_011)]
+    made_up = DailyClose(15_012, "AAPL", Decimal(1), SIMULATED)
+    await prices.write([*CLOSES, *other, made_up])
+    assert await prices.forget("AAPL", "file.csv", 15_003, 15_011) == 2
+    assert ordered(await prices.recent(["AAPL"], 10)) == [*CLOSES[:3], *other, made_up]
+    assert await prices.forget("AAPL", None, 15_010, 15_010) == 1
+    assert await prices.forget("AAPL", None, 0, 100_000) == 4
+    assert await prices.forget("AAPL", None, 0, 100_000) == 0, "the simulated market keeps its own"
+    assert ordered(await prices.recent(["AAPL", "BTC/USD"], 10)) == [made_up, *CLOSES[5:]]
+    await prices.write(CLOSES[:2])
+    assert ordered(await prices.recent(["AAPL"], 10)) == [*CLOSES[:2], made_up], "and they can be loaded again"
 
 
 async def test_a_store_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
