@@ -103,5 +103,5 @@ class PriceHistory:
             "simulated": sorted(history.simulated),
             "unusable": dict(history.unusable),
             "remarks": {symbol: list(remarks) for symbol, remarks in var.remarks.items()},
-            "groups": [{"from": day_text(g.days[0]), "to": g.closes_to, "symbols": sorted(g.moves)} for g in groups],
+            "groups": [{"from": g.closes_from, "to": g.closes_to, "symbols": sorted(g.moves)} for g in groups],
         }

@@ -9,7 +9,6 @@ import msgspec
 from adapters.codec import encode
 from apps.records import record_view
 from apps.risk.limits_body import FIELD_OF
-from domain.closes import day_text
 from domain.controls import ControlEvent, Controls, LimitsChanged, LimitSet
 from domain.risk.checks import NO_PRICE_HISTORY
 from domain.risk.engine import Risk
@@ -184,7 +183,7 @@ def _history_view(var: Var, symbol: str) -> View:
     """The days that the symbol is measured by, what is strange about its closes, and why there are none."""
     group = var.group_of.get(symbol)
     return {
-        "from": day_text(group.days[0]) if group else None,
+        "from": group.closes_from if group else None,
         "to": group.closes_to if group else None,
         "remarks": list(var.remarks.get(symbol, ())),
         "unusable": None if group else var.history.unusable.get(symbol, "missing"),

@@ -52,7 +52,7 @@ class Scenarios:
     def __init__(self, days: tuple[int, ...], closes: Mapping[str, tuple[Decimal, ...]], method: Method) -> None:
         self.days = days
         self.count = len(days) - 1
-        self.closes_to = day_text(days[-1])
+        self.closes_from, self.closes_to = day_text(days[0]), day_text(days[-1])
         rates = {symbol: _returns(prices) for symbol, prices in closes.items()}
         self.moves = {symbol: _packed(returns) for symbol, returns in rates.items()}
         largest = max(abs(r) for returns in rates.values() for r in returns)
