@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 from pydantic import BaseModel, ValidationError
 
 from apps.problem import DETAIL_MAX, ECHO_MAX, malformed
-from domain.values import IDENTIFIER, NUMBER
+from domain.values import IDENTIFIER, NUMBER_RULE, exact
 
 M = TypeVar("M", bound=BaseModel)
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -22,8 +22,6 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 _TOKEN: Final = re.compile(rb'("(?:[^"\\]|\\.)*")(\s*:)?')
 _AT: Final = re.compile(r" - at `\$([^`]*)`$")
 _FIELD: Final = re.compile(r"Object (?:missing required|contains unknown) field `(.*)`", re.DOTALL)
-
-NUMBER_FORM: Final = "a plain decimal number: at most 18 digits before the point and 12 behind it"
 
 
 class Number(str):
@@ -78,9 +76,10 @@ def exact_number(raw: msgspec.Raw | UnsetType, field: str) -> Decimal | None:
         return None
     if len(text) > 2 and text[0] == text[-1] == '"':
         text = text[1:-1]
-    if not NUMBER.fullmatch(text):
-        raise malformed(f"{field} must be {NUMBER_FORM}", f"/{field}")
-    return Decimal(text)
+    number = exact(text)
+    if number is None:
+        raise malformed(f"{field} must be {NUMBER_RULE}", f"/{field}")
+    return number
 
 
 def identifier(value: str | UnsetType | None, field: str) -> str | None:

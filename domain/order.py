@@ -9,7 +9,7 @@ import msgspec
 
 from domain import events as e
 from domain.lifecycle import CLOSED, State
-from domain.values import ZERO, OrderType, Side, TimeInForce, divide
+from domain.values import ZERO, OrderType, Side, TimeInForce, average
 
 UNKNOWN_TRADE: Final = "unknown_trade"
 """Why a bust or correction is quarantined: its trade has not come yet. It is parked with the order until then."""
@@ -143,7 +143,7 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
 
     @property
     def average_price(self) -> Decimal | None:
-        return divide(self.notional, self.cum_quantity) if self.cum_quantity else None
+        return average(self.notional, self.cum_quantity) if self.cum_quantity else None
 
     @property
     def live_routes(self) -> tuple[Route, ...]:

@@ -5,7 +5,7 @@ from decimal import Decimal
 import msgspec
 
 from domain import events as e
-from domain.values import ZERO, divide, signed
+from domain.values import ZERO, average, divide, signed
 
 
 class Position(msgspec.Struct, kw_only=True, gc=False):
@@ -23,7 +23,7 @@ class Position(msgspec.Struct, kw_only=True, gc=False):
 
     @property
     def average_price(self) -> Decimal:
-        return divide(self.cost, self.quantity) if self.quantity else ZERO
+        return average(self.cost, self.quantity) if self.quantity else ZERO
 
     def unrealised_pnl(self, mark: Decimal) -> Decimal:
         return self.quantity * mark - self.cost

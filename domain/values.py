@@ -13,6 +13,10 @@ ZERO: Final = Decimal(0)
 IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 SYMBOL: Final = re.compile(r"[A-Za-z0-9_/-]{1,64}", re.ASCII)
 NUMBER: Final = re.compile(r"(0|[1-9]\d{0,17})(\.\d{1,12})?", re.ASCII)
+"""A number as people write it. What a caller may write is read by `exact`, which also takes exponents."""
+_PLAIN: Final = NUMBER.fullmatch
+WRITTEN: Final = re.compile(r"(0|[1-9]\d{0,29})(\.\d{1,30})?([eE][+-]?0?\d{1,2})?", re.ASCII)
+"""The forms that `exact` expands. An exponent has two digits, so that no text of a few bytes becomes a huge number."""
 
 # Sums and products of bounded inputs (18 + 12 digits each) are exact in 100 digits; anything that is not must stop.
 EXACT: Final = decimal.Context(
@@ -21,6 +25,8 @@ EXACT: Final = decimal.Context(
     traps=[decimal.Inexact, decimal.InvalidOperation, decimal.DivisionByZero, decimal.Overflow],
 )
 _ROUNDED: Final = decimal.Context(prec=100, rounding=decimal.ROUND_HALF_EVEN, traps=[decimal.InvalidOperation, decimal.DivisionByZero])
+
+NUMBER_RULE: Final = "a decimal number without a sign: at most 18 digits before the point and 12 behind it"
 
 WHOLE_DIGITS: Final = 18
 MONEY_PLACES: Final = 12
@@ -57,6 +63,25 @@ def use_exact_arithmetic() -> None:
     decimal.DefaultContext.prec = EXACT.prec
     decimal.DefaultContext.traps[decimal.Inexact] = True
     decimal.setcontext(EXACT.copy())
+
+
+def exact(text: str) -> Decimal | None:
+    """The number that the text says, to the last digit; 1.234e-05 is 0.00001234. None when it is not one.
+
+    Written without an exponent it has at most 18 digits before the point and 12 behind it, and no sign.
+    """
+    if _PLAIN(text):
+        return Decimal(text)
+    if not WRITTEN.fullmatch(text):
+        return None
+    expanded = format(Decimal(text), "f")
+    return Decimal(expanded) if NUMBER.fullmatch(expanded) else None
+
+
+def average(total: Decimal, quantity: Decimal) -> Decimal:
+    """An average price for readers: 12 places, and 12 digits of a price below 1, so that an average near 1e-10 is not two digits."""
+    rough = _ROUNDED.divide(total, quantity)
+    return divide(total, quantity, MONEY_PLACES - min(rough.adjusted() + 1, 0))
 
 
 def divide(numerator: Decimal, denominator: Decimal, places: int = MONEY_PLACES) -> Decimal:

@@ -28,7 +28,7 @@ from apps.cli.options import (
 from apps.cli.paging import pages, tell_more
 from apps.cli.settle import settle
 from apps.cli.trouble import Refused, WrongUsage
-from domain.values import NUMBER, OrderType, Side, TimeInForce
+from domain.values import NUMBER_RULE, OrderType, Side, TimeInForce, exact
 
 RETRY_FOR_S: Final = 10.0
 RETRY_FOR_MAX_S: Final = 3600.0
@@ -115,11 +115,8 @@ def _main_terms(given: Mapping[str, str | None], words: list[str] | tuple[str, .
 
 
 def _number(value: str | None, name: str) -> str | None:
-    if value is not None and not NUMBER.fullmatch(value):
-        raise WrongUsage(
-            f"{name} {value!r} is not a plain number.",
-            "At most 18 digits before the point and 12 behind it, as in 0.001; no sign, no exponent.",
-        )
+    if value is not None and exact(value) is None:
+        raise WrongUsage(f"{name} {value!r} is not {NUMBER_RULE}.", "Examples: 0.001 and 1e-3")
     return value
 
 

@@ -11,7 +11,7 @@ from apps.cli.addresses import find
 from apps.cli.client import Oms
 from apps.cli.options import DataDir, Json, PortOffset, Reason, Who, identifier, symbol_name
 from apps.cli.trouble import Unreachable, WrongUsage
-from domain.values import NUMBER
+from domain.values import NUMBER_RULE, exact
 
 NAMES_MAX: Final = 5
 LIMITS: Final = (
@@ -204,8 +204,8 @@ def _set(limits_: object) -> str:
 
 
 def _number(name: str, value: str) -> str:
-    if not NUMBER.fullmatch(value):
-        raise WrongUsage(f"--{name.replace('_', '-')} {value!r} is not a plain number.", "An example: 5000")
+    if exact(value) is None:
+        raise WrongUsage(f"--{name.replace('_', '-')} {value!r} is not {NUMBER_RULE}.", "An example: 5000")
     return value
 
 

@@ -13,7 +13,7 @@ from apps.strict_json import model_doc, read_model
 from domain.paper_book import PaperOrder
 from domain.paper_events import BustTrade, CancelUnasked, CorrectTrade, Deed, Forget, Halt, TradeAnyway
 from domain.ports import Unavailable
-from domain.values import NUMBER, ZERO
+from domain.values import NUMBER_RULE, ZERO, exact
 
 COUNT_MAX: Final = 1_000_000
 SECONDS_MAX: Final = 3600
@@ -22,10 +22,11 @@ Wire = ("drop", "delay", "duplicate", "reorder")
 
 
 def _number(value: object) -> Decimal:
-    text = format(value, "f") if isinstance(value, Decimal) else str(value)
-    if isinstance(value, bool) or not NUMBER.fullmatch(text):
-        raise ValueError("must be a plain decimal number, as a text")
-    return Decimal(text)
+    text = str(value)
+    number = None if isinstance(value, bool) else exact(text)
+    if number is None:
+        raise ValueError(f"must be {NUMBER_RULE}, as a text")
+    return number
 
 
 Number = Annotated[Decimal, BeforeValidator(_number)]

@@ -10,7 +10,7 @@ from apps.problem import ECHO_MAX, problem_doc
 from apps.query import MOMENT_FORMS
 from domain.commands import Outcome
 from domain.lifecycle import State
-from domain.values import IDENTIFIER, NUMBER, SYMBOL, OrderType, Side, TimeInForce
+from domain.values import IDENTIFIER, SYMBOL, WRITTEN, OrderType, Side, TimeInForce
 
 Documented = dict[int | str, dict[str, Any]]
 
@@ -38,8 +38,10 @@ LimitQuery = Annotated[int, Query(ge=1, le=LIST_MAX, description="At most so man
 FillsCursorQuery = Annotated[str, Query(pattern="^[A-Za-z0-9_-]{1,1024}$", description="`next` of the page before.")]
 CursorQuery = Annotated[str, Query(pattern="^[0-9]{1,19}-[0-9a-f]{32}$", description="`next` of the page before.")]
 
-_EXACTLY: Final = {"description": "A JSON number or a decimal string, read exactly; no sign, no exponent."}
-_NUMBERS: Final = [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^{NUMBER.pattern}$"}]
+_EXACTLY: Final = {
+    "description": "A JSON number or a decimal string, read exactly: at most 18 digits before the point and 12 behind it, no sign."
+}
+_NUMBERS: Final = [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^{WRITTEN.pattern}$"}]
 _NUMBER: Final = {"oneOf": _NUMBERS, **_EXACTLY}
 _OPTIONAL_NUMBER: Final = {"oneOf": [*_NUMBERS, {"type": "null"}], **_EXACTLY}
 _ID: Final = {"type": ["string", "null"], "pattern": _ID_PATTERN}

@@ -14,7 +14,7 @@ from domain.actor import Events
 from domain.events import OrderFilled, OrderInDoubt, ReplaceRefused, ReportQuarantined, TransitionRefused
 from domain.lifecycle import CLOSED, State
 from domain.order import Order
-from domain.values import ZERO, OrderType, Side, divide
+from domain.values import ZERO, OrderType, Side, average
 
 log = structlog.get_logger()
 
@@ -100,7 +100,7 @@ def _notice(order: Order, landed: Landed) -> Notice:
         cum_quantity=cum,
         quantity=order.quantity,
         leaves_quantity=ZERO if last.status in CLOSED else max(order.quantity - cum, ZERO),
-        average_price=divide(landed.notional, cum) if cum else None,
+        average_price=average(landed.notional, cum) if cum else None,
         seq=landed.seq,
         at=last.at,
         events=landed.events,

@@ -13,7 +13,6 @@ from domain.instruments import Denial, Instrument, terms_denial
 from domain.values import OrderType, Side
 
 
-
 class CheckBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The order that is asked about."""
 

@@ -10,7 +10,7 @@ from apps.strict_json import Number, read_object
 from domain.controls import LimitSet
 from domain.instruments import Instrument
 from domain.risk.overrides import PER_ACCOUNT
-from domain.values import IDENTIFIER, NUMBER
+from domain.values import IDENTIFIER, NUMBER_RULE, exact
 
 FIELD_OF: Final = {
     "max_order_size_usd": "order_notional_max",
@@ -72,9 +72,9 @@ def _limit(fields: Mapping[str, object], name: str) -> Decimal | None:
     text = fields.get(name)
     if text is None:
         return None
-    if not isinstance(text, str) or not NUMBER.fullmatch(text):
-        raise malformed(f"{name} must be a plain decimal number, not below 0", f"/{name}")
-    number = Decimal(text)
+    number = exact(text) if isinstance(text, str) else None
+    if number is None:
+        raise malformed(f"{name} must be {NUMBER_RULE}", f"/{name}")
     if not name.endswith("_pct"):
         return number
     if number > PERCENT_MAX:

@@ -216,7 +216,7 @@ def test_a_program_that_is_not_ours_is_not_believed(oms: FakeOms) -> None:
         "0.1 BTCUSDT",
         "buy sell 0.1 BTCUSDT",
         "buy 0.1 BTCUSDT --quantity 2",
-        "buy 1e5 BTCUSDT",
+        "buy 1e18 BTCUSDT",
         "buy 0,1 BTCUSDT",
         "buy 01 BTCUSDT",
         "buy 0.1 BTC*",

@@ -144,7 +144,7 @@ def test_setting_one_limit_keeps_the_others_and_names_the_version_it_was_made_up
 @pytest.mark.parametrize(
     "words",
     [
-        ("alice", "--max-order-size-usd", "1e9"),
+        ("alice", "--max-order-size-usd", "1e18"),
         ("alice", "--max-order-size-usd", "-1"),
         ("alice",),
         ("alice", "--unset", "enabled"),

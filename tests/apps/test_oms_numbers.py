@@ -3,14 +3,16 @@
 import json
 import time
 import unicodedata
+from decimal import Decimal
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apps.http import Refusal
 from apps.strict_json import exact_number
-from domain.values import NUMBER
+from domain.values import NUMBER, exact
 from tests.apps.submits import malformed_at, read, refusal, with_raw
 
 AT_ONCE_S = 0.010
@@ -18,7 +20,23 @@ AT_ONCE_S = 0.010
 ONES = [chr(code) for code in range(128, 0x110000) if unicodedata.category(chr(code)) == "Nd" and unicodedata.digit(chr(code)) == 1]
 NUMBERS = [
     *("-0", "-0.0", "-1", "-0.1", "-1e5", "NaN", "-NaN", "nan", "Infinity", "-Infinity", "+Infinity", "inf", "-inf", "sNaN", "NaN123"),
-    *("1e5", "1E5", "1e+5", "1e-5", "0e0", "0.1e1", "1e999999", "1E+999999", "1e-999999", "-1e999999", "1e", "e1", "1e1.5"),
+    *("1e18", "1e-13", "0e-13", "1.0000000000000e-5", "-1e-5", "1e99", "1e-99", "1e100", "1e0005", "01e5", ".1e5", "1.e5", "1e 5"),
+    *(
+        "1e999999999",
+        "1e-999999999",
+        "0e999999999",
+        "9" * 31 + "e-20",
+        "1" + "0" * 400 + "e-400",
+        "1e+-5",
+        "1ee5",
+        "1e999999",
+        "1E+999999",
+        "1e-999999",
+        "-1e999999",
+        "1e",
+        "e1",
+        "1e1.5",
+    ),
     *("9" * 19, "9" * 400, "1" + "0" * 400, "0." + "0" * 12 + "1", "0." + "0" * 400 + "1", "9" * 5000, "1" + "0" * 60000),
     *("0x10", "0X10", "0b1", "0o7", "010", "00", "01", "00.1", "-01", ".5", "5.", ".", "+1", "+0", "--1", "-", "+", "1-", "1+1"),
     *("1_000", "1,000", "1.000.000", "1.0.0", "1 000", "1'000", "1/2", "1%", "$1", "1f", "1d", "1L", "1n", "1j", "0x1p3", "1;", "1#"),
@@ -105,3 +123,31 @@ def test_what_the_grammar_allows_is_read_exactly(written: str, quoted: bool) -> 
     found = exact_number(msgspec.Raw(f'"{written}"'.encode() if quoted else written.encode()), "price")
     assert found is not None
     assert format(found, "f") == written
+
+
+@pytest.mark.parametrize(
+    ("written", "means"),
+    [
+        *(("1.234e-05", "0.00001234"), ("1e-12", "0.000000000001"), ("1E5", "100000"), ("1e+5", "100000"), ("1e-5", "0.00001")),
+        *(("4.5e4", "45000"), ("0.1e1", "1"), ("1e17", "100000000000000000"), ("0e0", "0"), ("0e5", "0"), ("12.50e-1", "1.250")),
+        *(("1.8446744073709552e-07", None), ("123456789012345678901234567890e-12", "123456789012345678.901234567890")),
+    ],
+)
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_an_exponent_is_the_number_written_out(written: str, means: str | None, quote: str) -> None:
+    raw = msgspec.Raw(f"{quote}{written}{quote}".encode())
+    if means is None:
+        with pytest.raises(Refusal):
+            exact_number(raw, "price")
+        return
+    assert str(exact_number(raw, "price")) == str(Decimal(means))
+
+
+@given(st.from_regex(NUMBER, fullmatch=True), st.integers(-12, 17))
+def test_moving_the_point_into_an_exponent_changes_nothing(written: str, places: int) -> None:
+    moved = f"{Decimal(written).scaleb(-places):f}e{places}"
+    assert exact(moved) == Decimal(written)
+
+
+def test_the_same_order_in_another_form_is_the_same_order() -> None:
+    assert read(with_raw("price", "5e1")) == read(with_raw("price", "50"))

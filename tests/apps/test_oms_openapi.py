@@ -11,7 +11,7 @@ from fastapi.openapi.models import OpenAPI
 
 from apps.oms.body import SubmitBody
 from apps.oms.docs import SUBMIT_SCHEMA
-from domain.values import IDENTIFIER, NUMBER
+from domain.values import IDENTIFIER, WRITTEN
 from tests.apps.oms_house import OmsHouse, living
 from tests.apps.submits import text
 
@@ -80,7 +80,7 @@ def test_documented_patterns_are_the_grammars_that_are_held() -> None:
     for name in NUMBERS:
         types = [(each["type"], each.get("pattern"), each.get("minimum")) for each in properties[name]["oneOf"]]
         optional = [] if name == "quantity" else [("null", None, None)]
-        assert types == [("number", None, 0), ("string", f"^{NUMBER.pattern}$", None), *optional]
+        assert types == [("number", None, 0), ("string", f"^{WRITTEN.pattern}$", None), *optional]
 
 
 async def test_the_documented_example_is_an_order() -> None:

@@ -14,9 +14,11 @@ from domain.values import (
     NUMBER,
     SYMBOL,
     Side,
+    average,
     bounded,
     derived_id,
     divide,
+    exact,
     from_rfc3339,
     is_multiple,
     opposite,
@@ -71,6 +73,42 @@ def test_nasty_numbers_are_not_numbers(text: str) -> None:
 def test_plain_numbers_are(text: str) -> None:
     assert NUMBER.fullmatch(text)
     assert bounded(D(text))
+
+
+@pytest.mark.parametrize("text", sorted(set(NASTY) - {"1e5"}))
+def test_nasty_numbers_are_not_read_either(text: str) -> None:
+    assert exact(text) is None
+
+
+@drawn(st.text(alphabet="0123456789.eE+-", max_size=24))
+def test_what_is_read_is_a_plain_number_written_otherwise(text: str) -> None:
+    found = exact(text)
+    if found is not None:
+        assert NUMBER.fullmatch(f"{found:f}")
+        assert found == D(text)
+
+
+@pytest.mark.parametrize(
+    ("total", "quantity", "price"),
+    [
+        *(
+            ("100", "3", "33.333333333333"),
+            ("1", "3", "0.333333333333"),
+            ("1e-10", "3", "0.0000000000333333333333"),
+            ("-1", "3", "-0.333333333333"),
+        ),
+        *(("0", "3", "0"), ("3.7e-10", "3", "0.000000000123333333333"), ("0.1234", "10000", "0.00001234")),
+    ],
+)
+def test_an_average_keeps_twelve_digits_however_small_it_is(total: str, quantity: str, price: str) -> None:
+    assert plain(average(D(total), D(quantity))) == price
+
+
+@drawn(numbers, st.decimals("0.000000000001", "999999999999", places=12))
+def test_an_average_is_within_half_of_its_last_digit(total: Decimal, quantity: Decimal) -> None:
+    found = average(total, quantity)
+    true = Fraction(total) / Fraction(quantity)
+    assert abs(Fraction(found) - true) <= min(Fraction(1, 2 * 10**12), abs(true) * Fraction(5, 10**12))
 
 
 @pytest.mark.parametrize("text", ["", "a b", "a.b", "a*", ">", "a\n", "é", "а", "a" * 65, "a:b", "‮a", "a\0", "a/b", "💰", "a~b"])
