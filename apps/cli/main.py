@@ -1,5 +1,6 @@
 """The entry point of `trade`: the commands in one row, and every ending with its exit code."""
 
+import io
 import sys
 from typing import Any, NoReturn
 
@@ -27,6 +28,7 @@ from apps.cli import (
 )
 from apps.cli.trouble import Trouble
 from apps.up.trouble import Exit
+from config.text import ConfigError
 from domain.values import use_exact_arithmetic
 
 TRADE = """The trading core, from the command line.
@@ -66,15 +68,26 @@ class Commands(TyperGroup):
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         """Always ends the process (SystemExit)."""
         extra["standalone_mode"] = False
+        _write_what_can_be_written()
         try:
             code = super().main(*args, **extra)
         except Trouble as trouble:
             _say(str(trouble))
             code = trouble.exit_code
+        except ConfigError as wrong:
+            _say(f"{wrong}\nCorrect the file, or name another one: TRADE_INSTRUMENTS, TRADE_VENUES.")
+            code = Exit.USAGE
         except typer.TyperException as usage:
             _say(_usage(usage))
             code = Exit.USAGE
         sys.exit(code)
+
+
+def _write_what_can_be_written() -> None:
+    """Letters that the terminal's encoding lacks become "?": an old LANG or a cron job must not end a command in a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _usage(trouble: typer.TyperException) -> str:

@@ -15,7 +15,8 @@ NAME_WIDTH = 13
 class Screen:
     """Lines under a coloured name; plain when the output is not a terminal or NO_COLOR is set."""
 
-    def __init__(self, out: TextIO = sys.stdout, err: TextIO = sys.stderr) -> None:
+    def __init__(self, out: TextIO | None = None, err: TextIO | None = None) -> None:
+        out, err = out or sys.stdout, err or sys.stderr
         self._out, self._err = (BackgroundWriter(Terminal(stream), "the screen", _missing) for stream in (out, err))
         self._coloured = out.isatty() and not os.environ.get("NO_COLOR")
         self._colours: dict[str, int] = {}
