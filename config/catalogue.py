@@ -7,18 +7,25 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from config.kinds import Exact, Listed, Millis, Percent, Positive, Section, validated
 from config.text import ConfigError, read_mapping
 from config.venue_sections import CalendarSection, PaperSection
 from domain.instruments import Instrument
 from domain.paper_rules import PLAIN, PaperRules
-from domain.values import SYMBOL, is_multiple, plain
+from domain.values import is_multiple, is_symbol, plain
 
 HERE: Final = Path(__file__).parent
 
-Symbol = Annotated[str, Field(pattern=rf"^{SYMBOL.pattern}$")]
+
+def _symbol(text: str) -> str:
+    if not is_symbol(text):
+        raise ValueError("may have letters, digits, - _ / and . only, 64 at most, and each dot between two other characters")
+    return text
+
+
+Symbol = Annotated[str, AfterValidator(_symbol)]
 Symbols = Annotated[tuple[Symbol, ...], Listed, Field(min_length=1)]
 VenueName = Annotated[str, Field(pattern=r"^[A-Z0-9_]{1,16}$")]
 

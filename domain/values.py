@@ -11,7 +11,9 @@ from typing import Final
 ZERO: Final = Decimal(0)
 
 IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
-SYMBOL: Final = re.compile(r"[A-Za-z0-9_/-]{1,64}", re.ASCII)
+SYMBOL: Final = re.compile(r"[A-Za-z0-9_/-][A-Za-z0-9_/.-]{0,63}", re.ASCII)
+"""What may be asked about. `is_symbol` says which of them may be listed."""
+_DOTS: Final = re.compile(r"\./|/\.|\.\.|\.$", re.ASCII)
 NUMBER: Final = re.compile(r"(0|[1-9]\d{0,17})(\.\d{1,12})?", re.ASCII)
 """A number as people write it. What a caller may write is read by `exact`, which also takes exponents."""
 _PLAIN: Final = NUMBER.fullmatch
@@ -147,9 +149,14 @@ def order_id_of(account: str, client_order_id: str) -> str:
     return derived_id("order", account, client_order_id)
 
 
+def is_symbol(text: str) -> bool:
+    """Whether an instrument may have this name: BRK.B, ES.FUT, BTC/USD. Dots are inside words: clients shorten paths with /../ in them."""
+    return SYMBOL.fullmatch(text) is not None and not _DOTS.search(text)
+
+
 def subject_token(symbol: str) -> str:
-    """A symbol as one NATS subject token or store key part: "/" is the only character that needs another face."""
-    return symbol.replace("/", "~")
+    """A symbol as one NATS subject token or store key part: "/" is written "~" and "." is written "=", which no symbol has."""
+    return symbol.replace("/", "~").replace(".", "=")
 
 
 def shard_of(account: str, shards: int) -> int:

@@ -46,7 +46,7 @@ def identifier(value: str, name: str) -> str:
 
 def symbol_name(value: str) -> str:
     if not SYMBOL.fullmatch(value):
-        raise WrongUsage(f"{value!r} is not a symbol: 1 to 64 of the characters A-Z a-z 0-9 _ - /")
+        raise WrongUsage(f"{value!r} is not a symbol: 1 to 64 of the characters A-Z a-z 0-9 _ - / .")
     return value
 
 

@@ -61,7 +61,7 @@ INSTRUMENTS_REFUSED = [
     (f"currencies: {{EUR: 1}}\ngroups: [{GROUP}]", "groups: X is in USD, which has no rate under currencies"),
     (f"currencies: {{USD: 1}}\ngroups: [{GROUP}, {GROUP}]", "groups: X is there twice"),
     (f"currencies: {{USD: 1}}\ngroups: [{GROUP.replace('lot: 1', 'lot: 3')}]", "quantity_max of X is not on its lot 3"),
-    (f"currencies: {{USD: 1}}\ngroups: [{GROUP.replace('[X]', '[X.Y]')}]", "groups.0.symbols.0: may have letters"),
+    (f"currencies: {{USD: 1}}\ngroups: [{GROUP.replace('[X]', '[X.]')}]", "groups.0.symbols.0: may have letters"),
     (f"currencies: {{USD: 1}}\ngroups: [{GROUP.replace('tick: 0.01', 'tick: 0')}]", "groups.0.tick: must be greater than 0, found 0"),
     (f"currencies: {{USD: 0}}\ngroups: [{GROUP}]", "currencies.USD: must be greater than 0, found 0"),
     (f"currencies: {{USD: 1}}\ngroups: [{GROUP.replace('lot: 1, ', '')}]", "groups.0.lot: is missing"),

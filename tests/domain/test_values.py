@@ -21,6 +21,7 @@ from domain.values import (
     exact,
     from_rfc3339,
     is_multiple,
+    is_symbol,
     opposite,
     order_id_of,
     plain,
@@ -115,7 +116,7 @@ def test_an_average_is_within_half_of_its_last_digit(total: Decimal, quantity: D
 def test_nasty_identifiers_are_not_identifiers(text: str) -> None:
     # FAILURES 58, 61, 63
     assert not IDENTIFIER.fullmatch(text)
-    assert bool(SYMBOL.fullmatch(text)) is (text == "a/b")
+    assert bool(SYMBOL.fullmatch(text)) is (text in ("a/b", "a.b"))
 
 
 @pytest.mark.parametrize("text", ["NaN", "-NaN", "sNaN", "Infinity", "-Infinity", "1E+18", "1E+999999", "1E-13", "1E-999999", "-1E+18"])
@@ -260,6 +261,20 @@ def test_two_symbols_are_two_tokens(one: str, other: str) -> None:
     # FAILURES 61
     assert not set(subject_token(one)) & set(".*> /")
     assert one == other or subject_token(one) != subject_token(other)
+
+
+@pytest.mark.parametrize("symbol", ["BRK.B", "ES.FUT", "BTC/USD", "A.B/C.D", "BF.B", "RDS-A", "6E.Z26", "0.5X", "a" * 64])
+def test_an_instrument_may_have_a_name_that_feeds_and_brokers_use(symbol: str) -> None:
+    assert is_symbol(symbol)
+    assert set(subject_token(symbol)) <= set(symbol) - set("./") | set("~=")
+
+
+@pytest.mark.parametrize(
+    "text", ["", ".", "..", ".A", "A.", "A..B", "A/.", "A/../B", "./A", "A/.B", "A./B", "A~B", "A=B", "A*", "a" * 65, "A.\n"]
+)
+def test_a_dot_never_shortens_a_path(text: str) -> None:
+    # clients remove /./ and /../ from a URL before they send it
+    assert not is_symbol(text)
 
 
 def test_an_account_stays_in_its_shard() -> None:
