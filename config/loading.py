@@ -47,6 +47,7 @@ OVERRIDES: Final[Mapping[str, Override]] = {
     "TRADE_LOG_DIR": Override("service.log_dir"),
     "TRADE_FILLS": Override("fills"),
     "TRADE_QUOTES": Override("quotes.file"),
+    "TRADE_QUOTES_COLUMNS": Override("quotes.columns"),
     "TRADE_QUOTES_SPEED": Override("quotes.speed", is_text=False),
     "TRADE_OMS_URL": Override("peers.oms_url"),
     "TRADE_RISK_URL": Override("peers.risk_url"),

@@ -28,6 +28,8 @@ from config.kinds import (
     ValkeyUrl,
     Wait,
 )
+from domain.csv_rows import columns_of
+from domain.recorded import COLUMNS
 
 CheckName = Literal["position_limit", "order_size_limit", "buying_power", "var_limit", "concentration_limit", "short_restriction"]
 OrderTypeName = Literal["market", "limit", "stop", "stop_limit"]
@@ -293,6 +295,7 @@ class QuotesSection(Section):
 
     source: Literal["simulated", "file"] = "simulated"
     file: OptionalPath = None
+    columns: str = ""
     speed: Speed = Decimal(1)
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 2026
     interval_ms: Millis = 250
@@ -302,6 +305,12 @@ class QuotesSection(Section):
         if (self.source == "file") != (self.file is not None):
             raise ValueError("source: file and file: PATH go together")
         return self
+
+    @field_validator("columns")
+    @classmethod
+    def _names_columns(cls, text: str) -> str:
+        columns_of(text, COLUMNS)
+        return text
 
 
 class ProjectionSection(Section):

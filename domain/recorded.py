@@ -1,106 +1,123 @@
-"""A recorded market: rows of `time,symbol,bid,bid_size,ask,ask_size`, read exactly or refused by line number."""
+"""A recorded market: the columns `time,symbol,bid,bid_size,ask,ask_size`, each row read exactly or refused by its line."""
 
-import csv
-import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
+from domain.csv_rows import BadFile, Cell, Columns, measured, read_rows
 from domain.instruments import Instrument
-from domain.quotes import ADJUSTED_MAX, Quote, unsound
+from domain.quotes import ADJUSTED_MAX, CROSSED, Quote, unsound
 from domain.simulated import whole_lots
-from domain.values import ZERO, from_rfc3339, is_multiple, plain
+from domain.values import ZERO, is_multiple, plain
+from domain.written_times import instant_of
 
 COLUMNS: Final = ("time", "symbol", "bid", "bid_size", "ask", "ask_size")
 
 ROWS_MAX: Final = 2_000_000
 """Rows are kept in memory, so that a bad one is found before the first is played."""
+NO_PRICE: Final = frozenset(("", "nan", "none", "null", "9223372036854775807"))
+"""How files write that a side has no quote; the number is Databento's."""
+TAIL: Final = Decimal(1).scaleb(-7)
+"""A 32-bit float is this part of itself away from the number it stands for, at most."""
+CLOSE_TO_TICK: Final = Decimal("0.1")
 
-# Recorders print floats: long tails and exponents (4.9E-7) are wanted, numbers that take seconds to compute with are not.
-_NUMBER: Final = re.compile(r"\d{1,18}(\.\d{1,30})?([eE][+-]?\d{1,2})?", re.ASCII)
-
-
-class BadQuotes(Exception):
-    """The file cannot be played. `line` counts from 1 and includes the header."""
-
-    def __init__(self, line: int, reason: str) -> None:
-        super().__init__(f"line {line}: {reason}")
-        self.line = line
+ONE_SIDED, EMPTY, ROUNDED = "one_sided", "empty", "rounded"
+NOTES: Final = (CROSSED, ONE_SIDED, EMPTY, ROUNDED)
+"""Rows that are not played as they are written: left out when crossed or empty, one side that shows nothing, a price put on its tick."""
 
 
-def market_time(text: str) -> int:
-    """Nanoseconds UTC; a time without a zone is UTC. ValueError when it is no time."""
-    moment = datetime.fromisoformat(text)
-    return from_rfc3339((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat())
+class BadQuotes(BadFile):
+    """The file cannot be played."""
 
 
-def read_quotes(lines: Iterable[str], instruments: Mapping[str, Instrument]) -> list[Quote]:
-    """Every row as a quote of no venue, sizes cut down to whole lots. BadQuotes names the first line that is wrong."""
-    reader = csv.reader(lines, strict=True)
+def read_quotes(
+    lines: Iterable[str],
+    instruments: Mapping[str, Instrument],
+    columns: Columns | None = None,
+    notes: Counter[str] | None = None,
+) -> list[Quote]:
+    """The rows as quotes of no venue, sizes cut down to whole lots. BadQuotes names the first line that is wrong. `notes` counts NOTES.
+
+    A side without a price shows nothing: its size is 0 and its price the other side's. A bid above the ask lasts a moment where two
+    feeds are merged; such a row is left out, and the quote before it stays.
+    """
+    notes = Counter() if notes is None else notes
     quotes: list[Quote] = []
+    last, count = 0, 0
     try:
-        for cells in reader:
-            line = reader.line_num
-            if line == 1:
-                _check_header(cells)
-            elif cells:
-                quotes.append(_row(line, cells, instruments))
-                _check_order(line, quotes)
-    except csv.Error as error:
-        raise BadQuotes(reader.line_num, str(error)) from None
+        for line, cells in read_rows(lines, COLUMNS, columns):
+            at, quote = _row(line, cells, instruments, notes)
+            count += 1
+            if count > ROWS_MAX:
+                raise BadQuotes(line, f"more than {ROWS_MAX} rows")
+            if count > 1 and at < last:
+                raise BadQuotes(line, "the time is earlier than that of the row before")
+            last = at
+            if quote is not None:
+                quotes.append(quote)
+    except BadFile as trouble:
+        raise trouble if isinstance(trouble, BadQuotes) else BadQuotes(trouble.line, trouble.reason) from None
     if not quotes:
-        raise BadQuotes(max(reader.line_num, 1), "there are no quotes")
+        raise BadQuotes(1, "there are no quotes that can be played")
     return quotes
 
 
-def _check_header(cells: list[str]) -> None:
-    if tuple(cells) != COLUMNS:
-        raise BadQuotes(1, f"the columns must be {','.join(COLUMNS)}")
-
-
-def _check_order(line: int, quotes: list[Quote]) -> None:
-    if len(quotes) > ROWS_MAX:
-        raise BadQuotes(line, f"more than {ROWS_MAX} rows")
-    if len(quotes) > 1 and quotes[-1].at < quotes[-2].at:
-        raise BadQuotes(line, "the time is earlier than that of the row before")
-
-
-def _row(line: int, cells: list[str], instruments: Mapping[str, Instrument]) -> Quote:
-    if len(cells) != len(COLUMNS):
-        raise BadQuotes(line, f"{len(cells)} fields where {len(COLUMNS)} are needed")
-    time, symbol, *numbers = cells
+def _row(line: int, cells: list[Cell], instruments: Mapping[str, Instrument], notes: Counter[str]) -> tuple[int, Quote | None]:
+    time, symbol = cells[0].text, cells[1].text
     try:
-        at = market_time(time)
+        at = instant_of(time)
     except ValueError:
         raise BadQuotes(line, f"{time!r} is not a time") from None
     instrument = instruments.get(symbol)
     if instrument is None:
         raise BadQuotes(line, f"unknown symbol {symbol!r}")
-    bid, bid_size, ask, ask_size = (_number(line, name, text) for name, text in zip(COLUMNS[2:], numbers, strict=True))
-    for name, price in (("bid", bid), ("ask", ask)):
-        if price <= ZERO or not is_multiple(price, instrument.tick):
-            raise BadQuotes(line, f"{name} {plain(price)} is not a positive whole number of ticks of {plain(instrument.tick)}")
+    (bid, bid_size), (ask, ask_size) = (_side(line, name, cells[place], cells[place + 1], instrument, notes) for name, place in SIDES)
+    if bid is None or ask is None:
+        notes[EMPTY if bid is ask else ONE_SIDED] += 1
+    price = bid if ask is None else ask
+    if price is None:
+        return at, None
+    bid, ask = price if bid is None else bid, price if ask is None else ask
     if bid > ask:
-        raise BadQuotes(line, f"the bid {plain(bid)} is above the ask {plain(ask)}")
-    quote = Quote(
-        symbol=symbol,
-        venue="",
-        bid=bid,
-        bid_size=whole_lots(bid_size, instrument),
-        ask=ask,
-        ask_size=whole_lots(ask_size, instrument),
-        at=at,
-    )
+        notes[CROSSED] += 1
+        return at, None
+    quote = Quote(symbol=symbol, venue="", bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size, at=at)
     if reason := unsound(quote):
         raise BadQuotes(line, f"no service would use this quote: {reason}")
-    return quote
+    return at, quote
 
 
-def _number(line: int, name: str, text: str) -> Decimal:
-    if not _NUMBER.fullmatch(text):
-        raise BadQuotes(line, f"{name} {text!r} is not a number")
-    number = Decimal(text)
-    if number and number.adjusted() > ADJUSTED_MAX:
-        raise BadQuotes(line, f"{name} {text} is 1e{ADJUSTED_MAX + 1} or more")
+SIDES: Final = (("bid", 2), ("ask", 4))
+
+
+def _side(line: int, name: str, price: Cell, size: Cell, instrument: Instrument, notes: Counter[str]) -> tuple[Decimal | None, Decimal]:
+    """The price on a tick and the size in whole lots; no price and size 0 where the side has no quote."""
+    if price.text.casefold() in NO_PRICE:
+        return None, ZERO
+    found, shown = _number(line, name, price), _number(line, f"{name}_size", size)
+    if shown < ZERO:
+        raise BadQuotes(line, f"{name}_size {size.text!r} is below zero")
+    if not found and not shown:
+        return None, ZERO
+    on_tick = _on_tick(found, instrument.tick)
+    if found <= ZERO or on_tick is None:
+        raise BadQuotes(line, f"{name} {plain(found)} is not a positive whole number of ticks of {plain(instrument.tick)}")
+    notes[ROUNDED] += on_tick != found
+    return on_tick, whole_lots(shown, instrument)
+
+
+def _on_tick(price: Decimal, tick: Decimal) -> Decimal | None:
+    """The price, or the tick that a float of it stands for: 270.1199951171875 is 270.12. None when it is between two ticks."""
+    if is_multiple(price, tick):
+        return price
+    below = price // tick * tick
+    nearest = below if 2 * (price - below) < tick else below + tick
+    return nearest if abs(price - nearest) <= min(abs(price) * TAIL, tick * CLOSE_TO_TICK) else None
+
+
+def _number(line: int, name: str, cell: Cell) -> Decimal:
+    number = measured(cell)
+    if number is None:
+        raise BadQuotes(line, f"{name} {cell.text!r} is not a number below 1e{ADJUSTED_MAX}")
     return number

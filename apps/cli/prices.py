@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
@@ -21,7 +22,8 @@ from apps.cli.progress import progress_of
 from apps.cli.trouble import Refused, Trouble, Unreachable, WrongUsage
 from config.catalogue import load_instruments
 from config.sections import RiskChecksSection
-from domain.closes import BadCloses, day_of, day_text, read_closes
+from domain.closes import COLUMNS, BadCloses, day_of, day_text, read_closes
+from domain.csv_rows import BadColumns, Columns, columns_of
 from domain.ports import Prices, Unavailable
 from domain.risk.history import SIMULATED, DailyClose
 
@@ -43,6 +45,9 @@ def prices() -> None:
 def load(
     file: Annotated[Path, typer.Argument(dir_okay=False, metavar="FILE.csv", help="Columns date,symbol,close.")],
     source: Annotated[str, typer.Option(help="Where the closes come from; by default the name of the file.")] = "",
+    columns: Annotated[
+        str, typer.Option(metavar="NAME=COLUMN,...", help="Other names of columns, e.g. date=Date,close=Close,symbol=@SPY (docs/files.md).")
+    ] = "",
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
@@ -53,7 +58,8 @@ def load(
     source = source or file.name
     if not SOURCE.fullmatch(source) or source in (SIMULATED, FORGOTTEN):
         raise WrongUsage(f"{source!r} is not a source: 1 to 64 of the characters A-Z a-z 0-9 . _ -", "Name one: --source exchange")
-    closes = _read(file, source)
+    notes: Counter[str] = Counter()
+    closes = _read(file, source, _columns(columns), notes)
     addresses = find(data_dir, port_offset)
     needed = _needed(addresses)
     try:
@@ -62,6 +68,8 @@ def load(
         raise Unreachable(f"{str(error).rstrip('.')}.", f"Load again when it answers: it changes nothing twice. {START}") from error
     rows = [(symbol, len(days), day_text(min(days)), day_text(max(days))) for symbol, days in sorted(_by_symbol(closes).items())]
     show.table("", ("symbol", "closes", "from", "to"), rows, numbers=("closes",))
+    for note, count in notes.items():
+        show.line(f"{count} {note}.")
     for symbol, count in sorted(have.items()):
         if count < needed:
             to_stderr(
@@ -108,10 +116,17 @@ def _needed(addresses: Addresses) -> int:
     return needed if isinstance(needed, int) else RiskChecksSection().var_lookback_days + 1
 
 
-def _read(file: Path, source: str) -> list[DailyClose]:
+def _columns(text: str) -> Columns:
+    try:
+        return columns_of(text, COLUMNS)
+    except BadColumns as error:
+        raise WrongUsage(f"--columns: {error}.", "An example: --columns date=Date,close=Close,symbol=@SPY") from error
+
+
+def _read(file: Path, source: str, columns: Columns, notes: Counter[str]) -> list[DailyClose]:
     try:
         with file.open(encoding="utf-8", newline="") as lines:
-            return read_closes(lines, load_instruments().instruments, source, SystemClock().now_ns() // DAY_NS)
+            return read_closes(lines, load_instruments().instruments, source, SystemClock().now_ns() // DAY_NS, columns, notes)
     except OSError as error:
         raise Refused(f"{file} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:

@@ -24,6 +24,10 @@ def up(
     fills: Annotated[FillsStore, typer.Option(help="Where fills are kept for readers.")] = FillsStore.QUESTDB,
     quotes: Annotated[Path | None, typer.Option(metavar="FILE", help="Replay this CSV instead of simulating quotes.")] = None,
     quotes_speed: Annotated[str, typer.Option(metavar="FACTOR|max", help="How fast the quotes are replayed.")] = "",
+    quotes_columns: Annotated[
+        str,
+        typer.Option("--quotes-columns", "--columns", metavar="NAME=COLUMN,...", help="Other names of its columns: time=ts,bid=bidPrice."),
+    ] = "",
     config_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Has <service>/config.yaml, instruments.yaml or venues.yaml.")
     ] = None,
@@ -41,6 +45,7 @@ def up(
         fills=str(fills),
         quotes=quotes,
         quotes_speed=quotes_speed,
+        quotes_columns=quotes_columns,
         config_dir=config_dir,
         only_servers=only_servers,
         guests=guests,

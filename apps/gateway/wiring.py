@@ -1,5 +1,6 @@
 """live-gateway, wired so that it can be read aloud."""
 
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,10 +28,11 @@ from apps.watermark import Mark
 from config.catalogue import SimulatedQuote, VenueSettings, load_instruments, load_venues
 from config.settings import GatewaySettings
 from config.text import ConfigError
+from domain.csv_rows import Columns, columns_of
 from domain.instruments import Instrument
 from domain.ports import Clock
 from domain.quotes import Quote
-from domain.recorded import BadQuotes, read_quotes
+from domain.recorded import COLUMNS, NOTES, BadQuotes, read_quotes
 from domain.simulated import SimulatedMarket
 
 log = structlog.get_logger()
@@ -45,7 +47,9 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     instruments = load_instruments().instruments
     listed, simulated = load_venues(instruments)
     venues = {name: venue for name, venue in listed.items() if venue.session == "full"}  # a plain one is a program of its own
-    rows = recorded_quotes(settings.quotes.file, instruments) if settings.quotes.file else None
+    notes: Counter[str] = Counter()
+    columns = columns_of(settings.quotes.columns, COLUMNS)
+    rows = recorded_quotes(settings.quotes.file, instruments, columns, notes) if settings.quotes.file else None
 
     client, writer = await wiring.connect(chassis), await wiring.connect_writer(chassis)
     marks = {name: wiring.watermark(chassis, SUBJECTS.replace("*", name), VENUE_COMMITS) for name in venues}
@@ -84,6 +88,7 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
             "reports_resent": sessions.resent,
             "messages_dropped": outbox.dropped,
             "rows_played": recording.position if recording else None,
+            "rows_not_as_written": dict(notes),
             "venues": {name: venue_stats(host) for name, host in sorted(hosts.items())},
         }
 
@@ -93,17 +98,22 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     return Service(router=routes, stats=stats)
 
 
-def recorded_quotes(path: Path, instruments: Mapping[str, Instrument]) -> Sequence[Quote]:
+def recorded_quotes(
+    path: Path, instruments: Mapping[str, Instrument], columns: Columns | None = None, notes: Counter[str] | None = None
+) -> Sequence[Quote]:
     """The rows of a quotes file. ConfigError says in one sentence what is wrong and where."""
+    notes = Counter() if notes is None else notes
     try:
         with path.open(encoding="utf-8", newline="") as lines:
-            return read_quotes(lines, instruments)
+            quotes = read_quotes(lines, instruments, columns, notes)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text") from error
     except BadQuotes as error:
         raise ConfigError(f"{path}: {error}") from error
+    log.info("quotes read", file=str(path), quotes=len(quotes), **{note: notes[note] for note in NOTES})
+    return quotes
 
 
 def _markets(simulated: Mapping[str, SimulatedQuote], instruments: Mapping[str, Instrument], seed: int) -> dict[str, SimulatedMarket]:

@@ -16,6 +16,7 @@ def main() -> int:
     parser.add_argument("--fills", default="questdb", choices=("questdb", "sqlite"), help="where fills are kept for readers")
     parser.add_argument("--quotes", type=Path, help="replay this CSV instead of simulating quotes")
     parser.add_argument("--quotes-speed", default="", help="how fast the quotes are replayed")
+    parser.add_argument("--quotes-columns", "--columns", default="", help="other names of its columns: time=ts,bid=bidPrice")
     parser.add_argument("--config-dir", type=Path, help="a directory with <service>/config.yaml")
     parser.add_argument("--no-guests", dest="guests", action="store_false", help="nobody reads without a password")
     parser.add_argument("--only-servers", action="store_true", help="NATS, Valkey and QuestDB without the services")

@@ -23,6 +23,8 @@ from apps.up.services import Choices, services
 from apps.up.supervisor import Supervisor
 from apps.up.trouble import CannotStart, Exit
 from apps.up.upgrade import upgrade
+from domain.csv_rows import BadColumns, columns_of
+from domain.recorded import COLUMNS
 
 NEW_PASSWORDS = (
     "Bring the file back from a copy, or remove it: the servers and services of this directory get new passwords at this start, "
@@ -40,6 +42,7 @@ def up(
     fills: str,
     quotes: Path | None,
     quotes_speed: str,
+    quotes_columns: str,
     config_dir: Path | None,
     only_servers: bool,
     guests: bool = True,
@@ -48,7 +51,7 @@ def up(
     private.begin()
     screen = Screen()
     try:
-        choices = Choices(Path(os.path.realpath(data_dir)), port_offset, fills, quotes, quotes_speed, config_dir, guests)
+        choices = Choices(Path(os.path.realpath(data_dir)), port_offset, fills, quotes, quotes_speed, quotes_columns, config_dir, guests)
         _start(choices, screen, fresh=fresh, yes=yes, only_servers=only_servers)
     except CannotStart as trouble:
         screen.complain(str(trouble))
@@ -106,6 +109,10 @@ def _logs(choices: Choices) -> Path:
 def _check(choices: Choices) -> None:
     if choices.fills not in ("questdb", "sqlite"):
         raise CannotStart(f"--fills is questdb or sqlite, not {choices.fills}.", exit_code=Exit.USAGE)
+    try:
+        columns_of(choices.quotes_columns, COLUMNS)
+    except BadColumns as error:
+        raise CannotStart(f"--quotes-columns: {error}.", remedy="See docs/files.md.", exit_code=Exit.USAGE) from error
     if choices.quotes and not choices.quotes.is_file():
         raise CannotStart(f"--quotes: there is no file {choices.quotes}.", exit_code=Exit.USAGE)
     if choices.quotes and not os.access(choices.quotes, os.R_OK):

@@ -27,6 +27,7 @@ class Choices:
     fills: str = "questdb"
     quotes: Path | None = None
     quotes_speed: str = ""
+    quotes_columns: str = ""
     config_dir: Path | None = None
     guests: bool = True
 
@@ -83,6 +84,7 @@ def _common_environment(choices: Choices, servers: Servers) -> dict[str, str]:
         SECRETS_VARIABLE: str(choices.secrets),
         "TRADE_QUOTES": str(choices.quotes.resolve()) if choices.quotes else "",
         "TRADE_QUOTES_SPEED": choices.quotes_speed,
+        "TRADE_QUOTES_COLUMNS": choices.quotes_columns,
     }
     environment |= {variable: choices.url(name) for name, variable in URL_VARIABLES.items()}
     environment |= _catalogue(choices.config_dir)

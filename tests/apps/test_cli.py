@@ -251,7 +251,7 @@ def test_up_passes_every_choice_on_and_ends_with_its_code(monkeypatch: pytest.Mo
         return 3
 
     monkeypatch.setattr("apps.up.command.up", up)
-    words = f"up --data-dir {tmp_path} --port-offset 100 --fresh --yes --fills sqlite --quotes q.csv --quotes-speed max"
+    words = f"up --data-dir {tmp_path} --port-offset 100 --fresh --yes --fills sqlite --quotes q.csv --quotes-speed max --columns time=ts"
     words += " --only-servers --no-guests"
     assert trade(words).exit_code == 3
     assert chosen == {
@@ -262,6 +262,7 @@ def test_up_passes_every_choice_on_and_ends_with_its_code(monkeypatch: pytest.Mo
         "fills": "sqlite",
         "quotes": Path("q.csv"),
         "quotes_speed": "max",
+        "quotes_columns": "time=ts",
         "config_dir": None,
         "only_servers": True,
         "guests": False,

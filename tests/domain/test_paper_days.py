@@ -17,9 +17,9 @@ from domain.paper import PaperVenue
 from domain.paper_events import Cancel, Message, Passed, QueueAdvanced, Replace, Reported
 from domain.paper_rules import PaperRules
 from domain.quotes import Quote
-from domain.recorded import market_time
 from domain.simulated import shaped
 from domain.values import OrderType, Side, TimeInForce
+from domain.written_times import instant_of
 from tests.flows.obvious_venue import Fill, ObviousVenue, Order, Shown, Steps, Terms, cut
 
 DATA: Final = Path(__file__).parents[1] / "data"
@@ -195,7 +195,7 @@ def rows_of(file: str, steps: Steps) -> list[Quote]:
                 bid_size=cut(Decimal(row["bid_size"]), steps.lot),
                 ask=Decimal(row["ask"]),
                 ask_size=cut(Decimal(row["ask_size"]), steps.lot),
-                at=market_time(row["time"]),
+                at=instant_of(row["time"]),
             )
             for row in csv.DictReader(lines)
         ]

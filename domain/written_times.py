@@ -1,0 +1,71 @@
+"""Times and dates as files write them: ISO forms, with or without a zone, and counts of seconds to nanoseconds since 1970."""
+
+import re
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Final
+
+SECOND_NS: Final = 1_000_000_000
+DAY_NS: Final = 86_400 * SECOND_NS
+EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_COUNT: Final = re.compile(r"\d{9,19}(\.\d{1,12})?|\d(\.\d{1,18})?[eE]\+?\d{1,2}", re.ASCII)
+_STAMP: Final = re.compile(
+    r"(\d{4})-?(\d\d)-?(\d\d)"
+    r"(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(?: ?(Z|UTC|[+-]\d\d(?::?\d\d)?))?)?",
+    re.ASCII,
+)
+# A count of nine digits of seconds is in 1973, one of eleven in 5138: the units cannot be taken for one another in between.
+UNITS: Final = ((10**8, 10**11, SECOND_NS), (10**11, 10**14, 10**6), (10**14, 10**17, 10**3), (10**17, 10**20, 1))
+"""From, to, and how many nanoseconds one is: seconds, milliseconds, microseconds, nanoseconds since 1970."""
+
+
+def instant_of(text: str) -> int:
+    """Nanoseconds since the epoch; a time without a zone is UTC. ValueError when it is none."""
+    counted = _counted(text)
+    if counted is not None:
+        return counted
+    found = _STAMP.fullmatch(text)
+    if not found:
+        raise ValueError("not a time")
+    year, month, day, hours, minutes, seconds = (int(part or 0) for part in found.group(1, 2, 3, 4, 5, 6))
+    moment = datetime(year, month, day, hours, minutes, seconds, tzinfo=_zone(found.group(8)))
+    return (moment - _EPOCH) // timedelta(seconds=1) * SECOND_NS + int((found.group(7) or "0").ljust(9, "0"))
+
+
+def day_of(text: str) -> int:
+    """Days since 1970-01-01. The day is the one that is written, in whatever zone; a count must be midnight UTC. ValueError says why."""
+    counted = _counted(text)
+    if counted is not None:
+        if counted % DAY_NS:
+            raise ValueError("is a count since 1970 that is not midnight UTC, so its day depends on a zone: write the date")
+        return counted // DAY_NS
+    found = _STAMP.fullmatch(text)
+    if not found:
+        raise ValueError("is not a date like 2014-12-31")
+    if any(int(part or 0) for part in found.group(4, 5, 6, 7)):
+        raise ValueError("has a time of day: a close has a date, or midnight")
+    try:
+        return date(*map(int, found.group(1, 2, 3))).toordinal() - EPOCH_DAY
+    except ValueError:
+        raise ValueError("is not a date like 2014-12-31") from None
+
+
+def _counted(text: str) -> int | None:
+    """Nanoseconds of a count since 1970, told apart by its size. None when it is no number, or one too small to be a count."""
+    if not _COUNT.fullmatch(text):
+        return None
+    number = Decimal(text)
+    for least, end, worth in UNITS:
+        if least <= number < end:
+            return int(number * Decimal(worth) // 1)
+    return None
+
+
+def _zone(text: str | None) -> timezone:
+    if text in (None, "Z", "UTC"):
+        return UTC
+    assert text is not None, "the expression above"
+    hours, minutes = int(text[1:3]), int(text[3:].lstrip(":") or 0)
+    offset = timedelta(hours=hours, minutes=minutes)
+    return timezone(-offset if text[0] == "-" else offset)
