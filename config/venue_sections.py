@@ -1,7 +1,8 @@
 """What venues.yaml says of a paper venue's exchange: its hours, its depth, its queue."""
 
-from datetime import date
+from datetime import UTC, date, tzinfo
 from typing import Annotated, Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 
@@ -18,33 +19,49 @@ Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 class CalendarSection(Section):
-    """Hours in UTC, "HH:MM". A session that closes before it opens, or at the same time, ends the next day. Without one it never closes."""
+    """Hours on the clock of `zone`, "HH:MM". A session that closes before it opens, or at the same time, ends the next day.
 
+    `half_days` are dates whose session closes at another time. Without a calendar a venue never closes.
+    """
+
+    zone: str = "UTC"
     opens: Clock = "00:00"
     closes: Clock = "24:00"
     days: Annotated[tuple[Weekday, ...], Listed, Field(min_length=1)] = WEEKDAYS
     holidays: Annotated[tuple[str, ...], Listed] = ()
+    half_days: dict[str, Clock] = Field(default_factory=dict)
 
-    @field_validator("holidays")
+    @field_validator("holidays", "half_days")
     @classmethod
-    def _dates(cls, days: tuple[str, ...]) -> tuple[str, ...]:
+    def _dates(cls, days: tuple[str, ...] | dict[str, str]) -> tuple[str, ...] | dict[str, str]:
         for day in days:
             date.fromisoformat(day)
         return days
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        _zone(name)
+        return name
 
     @model_validator(mode="after")
     def _sessions_end_before_the_next(self) -> "CalendarSection":
         if self.calendar().closes_s - self.calendar().opens_s > DAY_S:
             raise ValueError("a session lasts a day at most")
+        if both := sorted(set(self.holidays) & self.half_days.keys()):
+            raise ValueError(f"{both[0]} is both a holiday and a half day")
+        if late := [day for day, closes in self.half_days.items() if _closing(self.opens, closes) >= self.calendar().closes_s]:
+            raise ValueError(f"the half day {late[0]} does not close before other days do")
         return self
 
     def calendar(self) -> Calendar:
-        opens, closes = _seconds(self.opens), _seconds(self.closes)
         return Calendar(
-            opens_s=opens,
-            closes_s=closes if closes > opens else closes + DAY_S,
+            opens_s=_seconds(self.opens),
+            closes_s=_closing(self.opens, self.closes),
             weekdays=frozenset(WEEKDAYS.index(day) for day in self.days),
-            holidays=frozenset((date.fromisoformat(day) - EPOCH).days for day in self.holidays),
+            holidays=frozenset(map(_day, self.holidays)),
+            half_days={_day(day): _closing(self.opens, closes) for day, closes in self.half_days.items()},
+            zone=_zone(self.zone),
         )
 
 
@@ -70,3 +87,20 @@ class PaperSection(Section):
 def _seconds(clock: str) -> int:
     hours, minutes = clock.split(":")
     return int(hours) * 3600 + int(minutes) * 60
+
+
+def _closing(opens: str, closes: str) -> int:
+    """Seconds from the midnight before the session opens."""
+    return _seconds(closes) + (DAY_S if _seconds(closes) <= _seconds(opens) else 0)
+
+
+def _day(text: str) -> int:
+    return (date.fromisoformat(text) - EPOCH).days
+
+
+def _zone(name: str) -> tzinfo:
+    """From the system's data or the package tzdata, which is always installed."""
+    try:
+        return UTC if name == "UTC" else ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError("is not a time zone, for example America/New_York") from error

@@ -1,5 +1,8 @@
-"""When a venue trades: sessions by day of the week, in UTC, where no clock is ever put forward or back."""
+"""When a venue trades: sessions by day of the week, on the clock of the venue's own time zone, which may be put forward and back."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -11,18 +14,22 @@ EPOCH_WEEKDAY: Final = 3
 """1970-01-01 was a Thursday; Monday is 0."""
 DAYS_AHEAD_MAX: Final = 400
 """How far a next session is looked for: a calendar without any is refused where it is read."""
+INSTANTS_KEPT: Final = 4096
 
 
 class Calendar(msgspec.Struct, frozen=True):
-    """Trading hours: seconds from a day's midnight, `closes_s` beyond DAY_S for a session that ends the next day.
+    """Trading hours: seconds of the zone's clock from a day's midnight, `closes_s` beyond DAY_S for a session that ends the next day.
 
-    `holidays` are numbers of days since 1970-01-01. The default never closes; its days end at midnight.
+    `holidays` are numbers of days since 1970-01-01 on which no session begins, `half_days` such days with a `closes_s` of their own.
+    The default never closes; its days end at midnight UTC.
     """
 
     opens_s: int = 0
     closes_s: int = DAY_S
     weekdays: frozenset[int] = frozenset(range(7))
     holidays: frozenset[int] = frozenset()
+    half_days: Mapping[int, int] = {}
+    zone: tzinfo = UTC
 
     def is_open(self, at_ns: int) -> bool:
         return any(begin <= at_ns < end for begin, end in self._sessions(at_ns, days=1))
@@ -32,15 +39,26 @@ class Calendar(msgspec.Struct, frozen=True):
         return next(end for begin, end in self._sessions(at_ns, days=DAYS_AHEAD_MAX) if at_ns < end)
 
     def _sessions(self, at_ns: int, days: int) -> list[tuple[int, int]]:
-        """Those that begin from the day before to so many days after it, until one is found that ends later."""
+        """Those that begin from the day before to so many days after it, until one is found that begins later."""
         found: list[tuple[int, int]] = []
+        away = 0 if self.zone is UTC else 1  # a zone's day may be the one before or after that of UTC
         today = at_ns // DAY_NS
-        for day in range(today - 1, today + days):
+        for day in range(today - 1 - away, today + days + away):
             if (day + EPOCH_WEEKDAY) % 7 in self.weekdays and day not in self.holidays:
-                found.append((day * DAY_NS + self.opens_s * SECOND_NS, day * DAY_NS + self.closes_s * SECOND_NS))
+                found.append((self._instant(day, self.opens_s), self._instant(day, self.half_days.get(day, self.closes_s))))
                 if found[-1][0] > at_ns:
                     break
         return found
+
+    def _instant(self, day: int, clock_s: int) -> int:
+        return day * DAY_NS + clock_s * SECOND_NS if self.zone is UTC else _local_instant(self.zone, day, clock_s)
+
+
+@lru_cache(maxsize=INSTANTS_KEPT)
+def _local_instant(zone: tzinfo, day: int, clock_s: int) -> int:
+    """When the zone's clock shows this: the first time if it does so twice, as much later as was skipped if it never does."""
+    moment = datetime(1970, 1, 1, tzinfo=zone) + timedelta(days=day, seconds=clock_s)  # of the clock: the offset is looked up afterwards
+    return int(moment.timestamp()) * SECOND_NS
 
 
 ALWAYS: Final = Calendar()

@@ -44,6 +44,16 @@ def test_a_session_that_closes_before_it_opens_ends_the_next_day(tmp_path: Path)
     assert not rules.calendar.is_open(from_rfc3339("2026-01-02T21:00:00Z"))  # type: ignore[attr-defined]
 
 
+def test_hours_are_those_of_the_venue_s_own_clock(tmp_path: Path) -> None:
+    rules = loaded(
+        tmp_path,
+        """    calendar: {zone: America/New_York, opens: "09:30", closes: "16:00", half_days: {"2026-11-27": "13:00"}}
+""",
+    )
+    ends = [rules.calendar.session_end(from_rfc3339(f"2026-{day}T15:00:00Z")) for day in ("07-01", "11-25", "11-27")]  # type: ignore[attr-defined]
+    assert [rfc3339(end)[5:16] for end in ends] == ["07-01T20:00", "11-25T21:00", "11-27T18:00"]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -53,6 +63,14 @@ def test_a_session_that_closes_before_it_opens_ends_the_next_day(tmp_path: Path)
         "{days: [sunday]}",
         '{holidays: ["2026-02-30"]}',
         '{opens: "09:00", close: "17:00"}',
+        "{zone: America/Newyork}",
+        "{zone: ../etc/passwd}",
+        "{zone: America}",
+        '{half_days: {"2026-02-30": "13:00"}}',
+        '{half_days: {"2026-11-27": "25:00"}}',
+        '{opens: "09:30", closes: "16:00", half_days: {"2026-11-27": "16:00"}}',
+        '{opens: "09:30", closes: "16:00", half_days: {"2026-11-27": "09:00"}}',
+        '{holidays: ["2026-11-27"], half_days: {"2026-11-27": "13:00"}}',
     ],
 )
 def test_what_is_no_calendar_is_refused(tmp_path: Path, wrong: str) -> None:
