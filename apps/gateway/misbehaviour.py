@@ -17,6 +17,8 @@ from domain.values import NUMBER_RULE, ZERO, exact
 
 COUNT_MAX: Final = 1_000_000
 SECONDS_MAX: Final = 3600
+FLOAT_DIGITS: Final = 15
+"""So many digits of a JSON number are still those that were written when a float has held it."""
 
 Wire = ("drop", "delay", "duplicate", "reorder")
 
@@ -24,9 +26,14 @@ Wire = ("drop", "delay", "duplicate", "reorder")
 def _number(value: object) -> Decimal:
     text = str(value)
     number = None if isinstance(value, bool) else exact(text)
-    if number is None:
-        raise ValueError(f"must be {NUMBER_RULE}, as a text")
+    if number is None or (isinstance(value, float) and not _as_written(number)):
+        raise ValueError(f"must be {NUMBER_RULE}, as a text or a JSON number of {FLOAT_DIGITS} digits at most")
     return number
+
+
+def _as_written(number: Decimal) -> bool:
+    """Whether a float still says what was written; 0 may have been 1e-999."""
+    return bool(number) and len(number.normalize().as_tuple().digits) <= FLOAT_DIGITS
 
 
 Number = Annotated[Decimal, BeforeValidator(_number)]

@@ -1,0 +1,143 @@
+"""Every number in every request body: read exactly in each form that programs write, refused by its name otherwise.
+
+The fields are taken from the structs and tables of the code, so that a new one is tried too.
+"""
+
+import importlib
+import json
+import pkgutil
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from types import ModuleType
+from typing import Any, NamedTuple, get_type_hints
+
+import msgspec
+import pytest
+
+import apps.gateway
+import apps.oms
+import apps.risk
+from apps.gateway.misbehaviour import Fault
+from apps.http import Refusal
+from apps.oms.body import SubmitBody
+from apps.oms.replaces import ReplaceBody, read_replace
+from apps.oms.settling import SettleBody, read_settle
+from apps.risk.body import read_order
+from apps.risk.door import _NUMBER_SCHEMA, CHECK_SCHEMA
+from apps.risk.limits_body import FIELD_OF, read_limits
+from apps.strict_json import read_model
+from domain.instruments import Instrument
+from tests.apps.submits import READER
+
+FINE = Instrument(
+    symbol="FINE", tick=Decimal("1e-12"), lot=Decimal("1e-12"), quantity_max=Decimal(10**18), notional_min=Decimal(0), currency="USD"
+)
+ORDER = {"account": "alice", "symbol": "FINE", "side": "buy", "type": "stop_limit", "quantity": 1, "price": 1, "stop_price": 1}
+TRADE = {"outcome": "filled", "who": "eve", "reason": "asked", "exec_id": "E1", "quantity": 1, "price": 1, "fee": 1}
+LIMITS = {"version": 1, "who": "eve", "reason": "asked", **dict.fromkeys(FIELD_OF, 1)}
+
+
+class Door(NamedTuple):
+    """How a body is read to a number by the name of its field, one good body, and its numeric fields."""
+
+    read: Callable[[bytes, str], Decimal]
+    good: dict[str, Any]
+    fields: tuple[str, ...]
+
+
+def raw_fields(body: type[msgspec.Struct]) -> tuple[str, ...]:
+    return tuple(name for name, kind in get_type_hints(body).items() if msgspec.Raw in (kind, *getattr(kind, "__args__", ())))
+
+
+def limit(body: bytes, field: str) -> Decimal:
+    value = getattr(read_limits(body, "alice", {}).limits, FIELD_OF[field])
+    return value.scaleb(2) if field.endswith("_pct") else value
+
+
+REPLACED = raw_fields(ReplaceBody)
+DOORS = {
+    SubmitBody: Door(lambda body, field: getattr(READER.read(body, None), field), ORDER, raw_fields(SubmitBody)),
+    ReplaceBody: Door(lambda body, field: read_replace(body)[REPLACED.index(field)], dict.fromkeys(REPLACED, 1), REPLACED),
+    SettleBody: Door(lambda body, field: getattr(read_settle("o", body), field), TRADE, raw_fields(SettleBody)),
+    "POST /check": Door(
+        lambda body, field: getattr(read_order(body, {"FINE": FINE}), field),
+        ORDER,
+        tuple(name for name, schema in CHECK_SCHEMA["properties"].items() if schema is _NUMBER_SCHEMA),
+    ),
+    "PUT /risk/limits": Door(limit, LIMITS, tuple(FIELD_OF)),
+    Fault: Door(
+        lambda body, field: getattr(read_model(body, Fault), field),
+        {"fault": "fill"},
+        tuple(name for name, kind in Fault.model_fields.items() if "Decimal" in str(kind.annotation)),
+    ),
+}
+FIELDS = [(door, field) for door, it in DOORS.items() for field in it.fields]
+every_field = pytest.mark.parametrize(("door", "field"), FIELDS, ids=str)
+
+EXACT = {
+    "1.234e-05": "0.00001234",
+    "1e-12": "0.000000000001",
+    "1E2": "100",
+    "9.5e+1": "95",
+    "2.50e-1": "0.25",
+    "7e0": "7",
+    "1e-05": "0.00001",
+    "0.000000000001": "0.000000000001",
+    "12.5": "12.5",
+    "1": "1",
+    "123.456789012345": "123.456789012345",
+}
+LONG = ["-0", "1" + "0" * 400 + "e-400"]
+"""Refused by the grammar alone. Faults, which are for tests, are parsed by pydantic, for which these are the numbers 0 and 1."""
+REFUSED = [
+    *("NaN", "Infinity", "-Infinity", "-1", "-1e-5", "1e18", "1e99", "1e-13", "1.5e-12", "1e999999999", "1e-999999999", "0e999999999"),
+    *("9" * 19, "9" * 400, "0." + "0" * 12 + "1", "01", "+1", ".5", "1.", "1e", "1_000", "0x10", "true", "[1]", "{}", *LONG),
+]
+
+
+def modules(package: ModuleType) -> Iterator[ModuleType]:
+    for each in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        if not each.name.endswith("__main__"):
+            yield importlib.import_module(each.name)
+
+
+def test_every_body_with_a_number_has_a_door_here() -> None:
+    structs = {
+        kind
+        for package in (apps.oms, apps.risk, apps.gateway)
+        for module in modules(package)
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind.__module__ == module.__name__ and raw_fields(kind)
+    }
+    assert structs <= DOORS.keys()
+    assert all(it.fields for it in DOORS.values())
+
+
+def body_with(door: Any, field: str, raw: str) -> bytes:
+    return json.dumps({**DOORS[door].good, field: "@"}).replace('"@"', raw).encode()
+
+
+@every_field
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_every_form_of_a_number_is_read_to_the_last_digit(door: Any, field: str, quote: str) -> None:
+    for written, means in EXACT.items():
+        found = DOORS[door].read(body_with(door, field, f"{quote}{written}{quote}"), field)
+        assert (format(found.normalize(), "f"), written) == (means, written)
+
+
+@every_field
+def test_what_is_no_number_of_ours_is_malformed_at_its_field(door: Any, field: str) -> None:
+    for raw in [*(raw for raw in REFUSED if door is not Fault or raw not in LONG), *(json.dumps(each) for each in REFUSED)]:
+        with pytest.raises(Refusal) as refused:
+            DOORS[door].read(body_with(door, field, raw), field)
+        assert (refused.value.status, refused.value.code) == (400, "malformed"), raw
+        assert refused.value.extra.get("pointer") in (f"/{field}", None), raw
+        assert refused.value.extra.get("pointer") or not is_json(raw), raw
+
+
+def is_json(raw: str) -> bool:
+    try:
+        json.loads(raw, parse_constant=lambda name: int("no"), parse_int=str)
+    except ValueError:
+        return False
+    return True
