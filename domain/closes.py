@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Final
 
-from domain.csv_rows import BadFile, Cell, Columns, kept, measured, read_rows
+from domain.csv_rows import BadFile, Columns, kept, measured, read_rows
 from domain.instruments import Instrument
 from domain.risk.history import DailyClose
 from domain.values import ZERO
@@ -53,20 +53,20 @@ def read_closes(
     return list(closes.values())
 
 
-def _row(line: int, cells: list[Cell], instruments: Mapping[str, Instrument], source: str, today: int, notes: Counter[str]) -> DailyClose:
+def _row(line: int, cells: list[str], instruments: Mapping[str, Instrument], source: str, today: int, notes: Counter[str]) -> DailyClose:
     date_, symbol, price = cells
     try:
-        day = day_of(date_.text)
+        day = day_of(date_)
     except ValueError as trouble:
-        raise BadCloses(line, f"{date_.text!r} {trouble}") from None
+        raise BadCloses(line, f"{date_!r} {trouble}") from None
     if not 0 <= day < today:
-        raise BadCloses(line, f"{date_.text} is not a day that is over")
-    if symbol.text not in instruments:
-        raise BadCloses(line, f"unknown symbol {symbol.text!r}")
+        raise BadCloses(line, f"{date_} is not a day that is over")
+    if symbol not in instruments:
+        raise BadCloses(line, f"unknown symbol {symbol!r}")
     number = measured(price)
     stored = ZERO if number is None else kept(number)
     if stored <= ZERO:
-        raise BadCloses(line, f"close {price.text!r} is not a decimal number above zero with at most 18 digits before the point")
+        raise BadCloses(line, f"close {price!r} is not a decimal number above zero with at most 18 digits before the point")
     if stored != number:
         notes[ROUNDED] += 1
-    return DailyClose(day, symbol.text, stored, source)
+    return DailyClose(day, symbol, stored, source)

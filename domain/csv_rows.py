@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from domain.values import WHOLE_DIGITS, ZERO, divide
+from domain.values import WHOLE_DIGITS, ZERO, bounded, divide
 
 MARK: Final = "\ufeff"
+NOTHING: Final = frozenset(("", "nan", "none", "null", "9223372036854775807"))
+"""How files write that there is no number; the last is Databento's."""
 _SCALED: Final = re.compile(r"(.+)/(10{1,12})", re.ASCII | re.DOTALL)
 # Recorders print floats: long tails and exponents (4.9E-7) are wanted, numbers that take seconds to compute with are not.
 _MEASURED: Final = re.compile(r"-?\d{1,18}(\.\d{0,40})?([eE][+-]?0?\d{1,2})?", re.ASCII)
@@ -42,11 +44,6 @@ class Column(NamedTuple):
 Columns = Mapping[str, Column]
 
 
-class Cell(NamedTuple):
-    text: str
-    scale: int = 0
-
-
 def columns_of(text: str, wanted: Sequence[str]) -> Columns:
     """`time=ts,bid=bid_px_00/1000000000,symbol=@AAPL` or `date=1,close=5`: what is not named keeps its own name. BadColumns."""
     named: dict[str, Column] = {}
@@ -75,11 +72,11 @@ def _column(source: str) -> Column:
     return Column(source, number=number, scale=scale)
 
 
-def read_rows(lines: Iterable[str], wanted: Sequence[str], columns: Columns | None = None) -> Iterator[tuple[int, list[Cell]]]:
+def read_rows(lines: Iterable[str], wanted: Sequence[str], columns: Columns | None = None) -> Iterator[tuple[int, list[str]]]:
     """The line number and the wanted cells of each row, in the order of `wanted`. Columns that are not wanted are not read. BadFile."""
     columns = columns or {name: Column(name) for name in wanted}
     reader = csv.reader(_without_mark(lines), strict=True)
-    picks: Callable[[list[str]], list[Cell]] | None = None
+    picks: Callable[[list[str]], list[str]] | None = None
     width = 0
     try:
         for cells in reader:
@@ -126,16 +123,26 @@ def _places(line: int, header: list[str], columns: Columns) -> dict[str, int]:
     return places
 
 
-def _picker(columns: Columns, places: Mapping[str, int]) -> Callable[[list[str]], list[Cell]]:
+def _picker(columns: Columns, places: Mapping[str, int]) -> Callable[[list[str]], list[str]]:
     picked = [(column.value, places.get(name, 0), column.scale) for name, column in columns.items()]
-    return lambda cells: [Cell(cells[place].strip() if value is None else value, scale) for value, place, scale in picked]
+
+    def pick(cells: list[str]) -> list[str]:
+        texts = (cells[place].strip() if value is None else value for value, place, _ in picked)
+        return [_scaled(text, scale) if scale else text for text, (_, _, scale) in zip(texts, picked, strict=True)]
+
+    return pick
 
 
-def measured(cell: Cell) -> Decimal | None:
-    """The number of a cell, exactly, however long its tail. None when it is not one, or has more than 18 digits before the point."""
-    if not _MEASURED.fullmatch(cell.text):
+def _scaled(text: str, scale: int) -> str:
+    """The number divided by 10 to the power of `scale`, still as text. One with an exponent of its own becomes no number."""
+    return text if text.casefold() in NOTHING else f"{text}e-{scale}"
+
+
+def measured(text: str) -> Decimal | None:
+    """The number that the text says, however long its tail. None when it is not one, or has more than 18 digits before the point."""
+    if not _MEASURED.fullmatch(text):
         return None
-    number = Decimal(cell.text).scaleb(-cell.scale)
+    number = Decimal(text)
     if not number:
         return ZERO
     return number if number.adjusted() < WHOLE_DIGITS else None
@@ -143,5 +150,7 @@ def measured(cell: Cell) -> Decimal | None:
 
 def kept(number: Decimal) -> Decimal:
     """Rounded half to even to the 12 places that prices have; the number itself when it has no more."""
+    if bounded(number):
+        return number
     rounded = divide(number, Decimal(1))
     return number if rounded == number else rounded

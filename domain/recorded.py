@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final
 
-from domain.csv_rows import BadFile, Cell, Columns, measured, read_rows
+from domain.csv_rows import NOTHING, BadFile, Columns, measured, read_rows
 from domain.instruments import Instrument
 from domain.quotes import ADJUSTED_MAX, CROSSED, Quote, unsound
 from domain.simulated import whole_lots
@@ -16,8 +16,6 @@ COLUMNS: Final = ("time", "symbol", "bid", "bid_size", "ask", "ask_size")
 
 ROWS_MAX: Final = 2_000_000
 """Rows are kept in memory, so that a bad one is found before the first is played."""
-NO_PRICE: Final = frozenset(("", "nan", "none", "null", "9223372036854775807"))
-"""How files write that a side has no quote; the number is Databento's."""
 TAIL: Final = Decimal(1).scaleb(-7)
 """A 32-bit float is this part of itself away from the number it stands for, at most."""
 CLOSE_TO_TICK: Final = Decimal("0.1")
@@ -63,8 +61,8 @@ def read_quotes(
     return quotes
 
 
-def _row(line: int, cells: list[Cell], instruments: Mapping[str, Instrument], notes: Counter[str]) -> tuple[int, Quote | None]:
-    time, symbol = cells[0].text, cells[1].text
+def _row(line: int, cells: list[str], instruments: Mapping[str, Instrument], notes: Counter[str]) -> tuple[int, Quote | None]:
+    time, symbol = cells[:2]
     try:
         at = instant_of(time)
     except ValueError:
@@ -91,13 +89,13 @@ def _row(line: int, cells: list[Cell], instruments: Mapping[str, Instrument], no
 SIDES: Final = (("bid", 2), ("ask", 4))
 
 
-def _side(line: int, name: str, price: Cell, size: Cell, instrument: Instrument, notes: Counter[str]) -> tuple[Decimal | None, Decimal]:
+def _side(line: int, name: str, price: str, size: str, instrument: Instrument, notes: Counter[str]) -> tuple[Decimal | None, Decimal]:
     """The price on a tick and the size in whole lots; no price and size 0 where the side has no quote."""
-    if price.text.casefold() in NO_PRICE:
+    if price.casefold() in NOTHING:
         return None, ZERO
     found, shown = _number(line, name, price), _number(line, f"{name}_size", size)
     if shown < ZERO:
-        raise BadQuotes(line, f"{name}_size {size.text!r} is below zero")
+        raise BadQuotes(line, f"{name}_size {size!r} is below zero")
     if not found and not shown:
         return None, ZERO
     on_tick = _on_tick(found, instrument.tick)
@@ -116,8 +114,8 @@ def _on_tick(price: Decimal, tick: Decimal) -> Decimal | None:
     return nearest if abs(price - nearest) <= min(abs(price) * TAIL, tick * CLOSE_TO_TICK) else None
 
 
-def _number(line: int, name: str, cell: Cell) -> Decimal:
-    number = measured(cell)
+def _number(line: int, name: str, text: str) -> Decimal:
+    number = measured(text)
     if number is None:
-        raise BadQuotes(line, f"{name} {cell.text!r} is not a number below 1e{ADJUSTED_MAX}")
+        raise BadQuotes(line, f"{name} {text!r} is not a number below 1e{ADJUSTED_MAX}")
     return number

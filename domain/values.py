@@ -82,12 +82,13 @@ def exact(text: str) -> Decimal | None:
 
 def average(total: Decimal, quantity: Decimal) -> Decimal:
     """An average price for readers: 12 places, and 12 digits of a price below 1, so that an average near 1e-10 is not two digits."""
-    rough = _ROUNDED.divide(total, quantity)
-    return divide(total, quantity, MONEY_PLACES - min(rough.adjusted() + 1, 0))
+    quotient = _ROUNDED.divide(total, quantity)
+    places = MONEY_PLACES - min(quotient.adjusted() + 1, 0) if quotient else MONEY_PLACES
+    return quotient.quantize(Decimal(1).scaleb(-places), context=_ROUNDED)
 
 
 def divide(numerator: Decimal, denominator: Decimal, places: int = MONEY_PLACES) -> Decimal:
-    """The one place where a quotient is rounded: half to even, `places` digits behind the point."""
+    """Rounded half to even to `places` digits behind the point; with `average` the only places where a quotient is rounded."""
     return _ROUNDED.divide(numerator, denominator).quantize(Decimal(1).scaleb(-places), context=_ROUNDED)
 
 

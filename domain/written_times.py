@@ -1,5 +1,6 @@
 """Times and dates as files write them: ISO forms, with or without a zone, and counts of seconds to nanoseconds since 1970."""
 
+import contextlib
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -35,6 +36,9 @@ def instant_of(text: str) -> int:
 
 def day_of(text: str) -> int:
     """Days since 1970-01-01. The day is the one that is written, in whatever zone; a count must be midnight UTC. ValueError says why."""
+    if len(text) == 10 and text[4] == text[7] == "-":
+        with contextlib.suppress(ValueError):  # the usual form, in one step
+            return date.fromisoformat(text).toordinal() - EPOCH_DAY
     counted = _counted(text)
     if counted is not None:
         if counted % DAY_NS:

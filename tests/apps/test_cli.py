@@ -121,11 +121,11 @@ def test_version_is_that_of_the_package() -> None:
 # The terminal
 
 
-def at_a_terminal(words: str, columns: int, **environment: str) -> str:
+def at_a_terminal(words: str, columns: int, command: list[str] | None = None, **environment: str) -> str:
     """What a person sees in a window of so many columns."""
     ours, theirs = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm-256color", **environment}
-    command = [sys.executable, "-m", "apps.cli", *words.split()]
+    command = command or [sys.executable, "-m", "apps.cli", *words.split()]
     with started(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True) as child:
         os.close(theirs)
         seen = b""
@@ -148,6 +148,24 @@ def test_at_a_terminal_a_table_has_colours_and_still_every_character(oms: FakeOm
     assert "--cursor 7" in seen
     for value in order.values():
         assert str(value) in seen
+
+
+def test_at_a_terminal_of_ascii_what_it_lacks_is_replaced_and_boxes_are_drawn_otherwise(oms: FakeOms) -> None:
+    order = {"order_id": "a-1", "account": "alice", "symbol": "BRK.B", "status": "rejected", "reason": "Störung"}
+    oms.says("GET", "/orders/a-1", order)
+    oms.says("GET", "/orders", {"orders": [order], "next": None})
+    for words in ("order list", "order show a-1", "--help"):
+        seen = at_a_terminal(words, 100, TRADE_OMS_URL=oms.url, PYTHONIOENCODING="ascii")
+        assert seen.isascii(), words
+        assert "Traceback" not in seen
+    assert "St?rung" in at_a_terminal("order show a-1", 100, TRADE_OMS_URL=oms.url, PYTHONIOENCODING="ascii")
+
+
+def test_at_a_terminal_of_ascii_progress_is_a_bar_of_ascii() -> None:
+    code = "from apps.cli.progress import progress_of as p\nwith p(9) as told:\n    told(4)\n    told(9)"
+    seen = at_a_terminal("", 100, command=[sys.executable, "-c", code], PYTHONIOENCODING="ascii")
+    assert seen.isascii()
+    assert "reading the journal" in seen
 
 
 def test_at_a_terminal_a_story_is_folded_into_the_window(oms: FakeOms) -> None:

@@ -94,3 +94,15 @@ def test_columns_that_cannot_be_meant_are_refused(text: str, trouble: str) -> No
 def test_a_number_beyond_the_row_is_named() -> None:
     with pytest.raises(BadFile, match="line 1: there is no column 9: the row has 3"):
         read_closes("2026-01-05,SPY,1\n", columns_of("date=1,symbol=2,close=9", closes.COLUMNS))
+
+
+@pytest.mark.parametrize("nothing", ["", "nan", "9223372036854775807"])
+def test_what_says_that_there_is_no_price_is_not_divided(nothing: str) -> None:
+    columns = columns_of("bid=bid/1000000000", recorded.COLUMNS)
+    file = f"time,symbol,bid,bid_size,ask,ask_size\n1767607200,SPY,{nothing},0,500.01,4\n"
+    assert READERS[recorded].read(file, columns)[0].bid_size == 0
+
+
+def test_a_divided_number_with_an_exponent_is_refused() -> None:
+    with pytest.raises(BadFile, match="line 2: close"):
+        read_closes("date,symbol,close\n2026-01-05,SPY,5e9\n", columns_of("close=close/1000000000", closes.COLUMNS))

@@ -62,6 +62,16 @@ def after(*events: e.OrderFilled | e.TradeBusted) -> Position:
     return position
 
 
+def test_an_average_of_tiny_prices_keeps_its_digits() -> None:
+    book = Book()
+    for quantity, price in (("100000000", "0.000000000123"), ("200000000", "0.000000000124")):
+        found = book.apply(traded("buy", quantity, price), 1)
+    assert found is not None
+    assert found.average_price == D("0.000000000123666666667")
+    book.apply(traded("sell", "300000000", "0.000000000125"), 2)
+    assert (found.realised_pnl, found.average_price) == (D("0.0004"), 0)
+
+
 # side quantity price, ... > quantity average realised
 SCENES = """
 buy 10 50                              >   10  50    0

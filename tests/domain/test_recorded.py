@@ -7,7 +7,10 @@ import pytest
 
 from config.catalogue import load_instruments
 from domain.instruments import Instrument
+from domain.paper import PaperVenue
+from domain.quotes import Market
 from domain.recorded import BadQuotes, read_quotes
+from domain.values import Side
 
 DATA = Path(__file__).parent.parent / "data"
 HEADER = "time,symbol,bid,bid_size,ask,ask_size"
@@ -63,3 +66,16 @@ def test_a_wrong_header_and_an_empty_file_are_refused() -> None:
         read()
     with pytest.raises(BadQuotes, match="line 1: the file is empty"):
         read_quotes([], {"X": X})
+
+
+def test_a_side_that_shows_nothing_neither_fills_nor_wakes_what_it_has_not_reached() -> None:
+    venue = PaperVenue("V", {"X": X}, Decimal(1), Decimal(1))
+    (shown,) = read_quotes([HEADER, "2018-04-04T00:01:00,X,,,100,5"], {"X": X})
+    display = venue.display_of(shown)
+    assert display.size(Side.SELL, None) == 0
+    assert display.size(Side.BUY, None) == 5
+    # a sell stop wakes when the bid has come down to it, and no bid is above the ask
+    assert shown.touch(Side.SELL) == shown.ask == 100
+    market = Market()
+    market.update(shown, 1)
+    assert (market.best("X", Side.SELL), market.best("X", Side.BUY), market.mid("X")) == (None, 100, None)
