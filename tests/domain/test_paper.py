@@ -134,6 +134,32 @@ def test_a_stop_that_is_reached_when_it_comes_triggers_at_once() -> None:
              > B accepted, B triggered, B fill 1 @100 taker""")
 
 
+def test_stops_over_a_gap_fill_where_the_market_is_and_limits_hold() -> None:
+    gap = [f"{name} triggered, {name} fill 1 @7900 taker" for name in "EFG"]
+    fell = ", ".join(["D fill 1 @8900 maker", *gap, "H triggered"])
+    check(f"""quote 1000x9900 1000x10100
+             A buy 1 stop 9000
+             > A accepted, A triggered, A fill 1 @10100 taker
+             B sell 1 stop 11000
+             > B accepted, B triggered, B fill 1 @9900 taker
+             C sell 1 stop 9900
+             > C accepted, C triggered, C fill 1 @9900 taker
+             D buy 1 @8900 stop 9000
+             > D accepted, D triggered
+             E sell 1 stop 9500
+             > E accepted
+             F sell 1 stop 9500 ioc
+             > F accepted
+             G sell 1 stop 9500 fok
+             > G accepted
+             H sell 1 @9400 stop 9500
+             > H accepted
+             quote 1000x7900 1000x8100
+             > {fell}
+             quote 1000x12000 1000x12200
+             > H fill 1 @9400 maker""")
+
+
 def test_a_triggered_stop_limit_rests_at_its_limit() -> None:
     check("""quote 10x99.5 10x100
              B buy 2 @101.5 stop 101
