@@ -98,7 +98,7 @@ def forget(
         raise Unreachable(f"{str(error).rstrip('.')}.", f"Ask again when it answers: it changes nothing twice. {START}") from error
     if not count:
         raise Refused(f"No loaded close of {symbol} is like that.", "Nothing was changed.")
-    show.line(f"Took back {count} closes of {symbol}.")
+    show.line(f"Closes of {symbol} taken back: {count}")
 
 
 def _day(text: str | None, default: int) -> int:

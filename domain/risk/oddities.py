@@ -28,7 +28,7 @@ def remarks_on(history: History) -> Mapping[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for symbol, (days, prices) in ((symbol, (series.days, series.prices)) for symbol, series in history.series.items()):
         real = history.simulated.get(symbol)
-        made_up = [f"simulated: {real} real closes are too few, {len(days)} are needed"] if real else []
+        made_up = [f"simulated: only {real} of the {len(days)} real closes that are needed"] if real else []
         if remarks := (*made_up, *(remark for kind in (_flat, _split, _jump, _gaps) if (remark := kind(days, prices)))):
             found[symbol] = remarks
     return found

@@ -126,15 +126,15 @@ def test_a_history_that_is_too_short_is_said_at_the_load_and_can_be_taken_back(t
     assert prices(tmp_path, "forget", "SPY", "--from", "31.12.2014").exit_code == 2
     assert len(asyncio.run(store.recent(["SPY"], 9))) == 1
     taken_back = prices(tmp_path, "forget", "SPY", "--source", "one.csv")
-    assert (taken_back.exit_code, taken_back.stdout) == (0, "Took back 1 closes of SPY.\n")
+    assert (taken_back.exit_code, taken_back.stdout) == (0, "Closes of SPY taken back: 1\n")
     assert asyncio.run(store.recent(["SPY"], 9)) == []
 
 
 def test_a_part_of_the_days_can_be_taken_back_and_a_whole_file_is_not_short(tmp_path: Path) -> None:
     assert load(tmp_path, str(REAL)).stderr == ""
-    assert "Took back 2 closes" in prices(tmp_path, "forget", "SPY", "--from", "2014-12-30").stdout
-    assert "Took back 1 closes" in prices(tmp_path, "forget", "SPY", "--to", "2013-01-02").stdout
-    assert "Took back 501 closes" in prices(tmp_path, "forget", "SPY").stdout
+    assert "taken back: 2" in prices(tmp_path, "forget", "SPY", "--from", "2014-12-30").stdout
+    assert "taken back: 1" in prices(tmp_path, "forget", "SPY", "--to", "2013-01-02").stdout
+    assert "taken back: 501" in prices(tmp_path, "forget", "SPY").stdout
 
 
 # From the simulated market.
@@ -258,7 +258,7 @@ async def test_one_close_stops_no_symbol_and_taking_it_back_changes_nothing_eith
     await shelf.write([DailyClose(TODAY - 1, "PENNY", Decimal(2500), "one.csv"), DailyClose(TODAY - 1, "EURO", Decimal(7), "one.csv")])
     await reader.refresh()
     assert risk.dry(order("alice", "o", "buy", "1", "PENNY", "@100"), 1).approved
-    assert reader.stats()["remarks"]["PENNY"] == ["simulated: 1 real closes are too few, 31 are needed"]
+    assert reader.stats()["remarks"]["PENNY"] == ["simulated: only 1 of the 31 real closes that are needed"]
     denied = risk.dry(order("alice", "o", "buy", "1", "EURO", "@100"), 1).denial
     assert denied is not None
     assert (denied.code, denied.found) == ("no_price_history", "EURO short"), "without a simulated market: missing before, short now"

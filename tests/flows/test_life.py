@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, TypeVar
 
 import nats
@@ -218,3 +219,25 @@ def test_real_closes_are_loaded_from_the_command_line_and_the_old_ones_told_from
     with running.client() as http:
         answer = http.post("/orders", json={"account": "old", "symbol": "SPY", "side": "buy", "quantity": "1", "price": "200"}).json()
     assert (answer["status"], answer["reason"], answer["detail"]["found"]) == ("rejected", "no_price_history", "SPY old")
+
+
+def test_one_close_of_a_simulated_symbol_is_named_short_stops_nothing_and_is_taken_back(running: LiveStack, tmp_path: Path) -> None:
+    file = tmp_path / "one.csv"
+    file.write_text("date,symbol,close\n2014-12-31,ETHUSDT,2500\n")
+    loaded = running.trade("prices", "load", str(file))
+    assert loaded.returncode == 0
+    assert "ETHUSDT is short: 1 of the 31 real closes" in loaded.stderr
+
+    def remarks(wanted: list[str]) -> bool:
+        with running.client("risk") as http:
+            found = http.get("/stats").json()["price_history"]["remarks"].get("ETHUSDT", [])
+        return [remark for remark in found if remark.startswith("simulated")] == wanted
+
+    assert soon(lambda: remarks(["simulated: only 1 of the 31 real closes that are needed"]) or None)
+    with running.client() as http:
+        order = {"account": "short", "symbol": "ETHUSDT", "side": "buy", "quantity": "0.01", "price": "2300"}
+        assert http.post("/orders", json=order).json()["status"] == "submitted"
+    taken_back = running.trade("prices", "forget", "ETHUSDT", "--source", "one.csv")
+    assert (taken_back.returncode, taken_back.stdout) == (0, "Closes of ETHUSDT taken back: 1\n")
+    assert soon(lambda: remarks([]) or None)
+    assert running.trade("prices", "forget", "ETHUSDT").returncode == 1
