@@ -1,7 +1,7 @@
 """What a request asks behind the question mark: only names that the route knows, each of them once, and moments as people send them."""
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qsl
 
 from fastapi import Request
@@ -59,7 +59,7 @@ def time_window(since: str | None, until: str | None) -> tuple[int | None, int |
 
 def word_asked(query: Mapping[str, str], name: str, words: Collection[str]) -> str | None:
     """One of some words, or None when it is not asked for. Refusal 400."""
-    found: Any = query.get(name)
+    found = query.get(name)
     if found is not None and found not in words:
         raise refused(name, f"{name} must be one of {', '.join(words)}")
-    return None if found is None else str(found)
+    return found

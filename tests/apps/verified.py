@@ -85,7 +85,7 @@ class World:
             assert connection.execute(*statement).rowcount, "something must have been planted"
 
     async def verified(self, live: Any = None, told: list[Check] | None = None) -> Report:
-        application_ = application("oms", router(self.desk.host, Reads(self.desk.host, self.journal), self.accounts(), self.replaces()))
+        application_ = application("oms", router(self.desk.host, Reads(self.desk.host, self.journal), self.accounts(), self.replaces(), ()))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=application_), base_url="http://oms") as http:
             sides = Sides(
                 mark=lambda: self.mark,
@@ -162,6 +162,6 @@ class Silent:
 
 @contextlib.asynccontextmanager
 async def door_of(world: World) -> AsyncIterator[OmsDoor]:
-    served = application("oms", router(world.desk.host, Reads(world.desk.host, world.journal), world.accounts(), world.replaces()))
+    served = application("oms", router(world.desk.host, Reads(world.desk.host, world.journal), world.accounts(), world.replaces(), ()))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=served), base_url="http://oms") as http:
         yield OmsDoor(http)

@@ -10,10 +10,10 @@ import pytest
 
 from adapters.codec import encode
 from adapters.memory import MemoryOrderStore
-from adapters.orderstore import SqliteOrderStore
+from adapters.orderstore import CONDITIONS, SqliteOrderStore
 from domain.lifecycle import State
 from domain.order import Order, Route, Trade
-from domain.orders import OrderFilter
+from domain.orders import EQUAL_FIELDS, OrderFilter
 from domain.ports import Head, OrderStore, Unavailable
 from domain.values import OrderType, Side, TimeInForce, order_id_of
 
@@ -136,6 +136,10 @@ def test_orders_are_chosen_by_being_open_and_by_when_they_came(opened: MakeStore
         assert found(since_ns=beyond) == ([] if beyond > 0 else [f"n{n}" for n in reversed(range(6))])
         assert found(until_ns=beyond) == ([] if beyond < 0 else [f"n{n}" for n in reversed(range(6))])
     store.close()
+
+
+def test_every_field_of_a_filter_is_held_by_memory_and_by_the_store() -> None:
+    assert set(CONDITIONS) == set(OrderFilter.__struct_fields__) == {*EQUAL_FIELDS, "since_ns", "until_ns"}
 
 
 def test_filters_hold_together(opened: MakeStore) -> None:
