@@ -51,9 +51,9 @@ def test_no_name_reaches_a_subject_a_key_or_a_query(running: LiveStack, doors: D
         for path in (f"/positions/{inside}", f"/fills/{inside}", f"/orders/{inside}", f"/orders/{inside}/events"):
             assert doors.ask("GET", path).status_code in (400, 404)
         for path, parameter in (("/fills/bad", "symbol"), ("/orders", "account"), ("/orders", "symbol"), ("/orders", "client_order_id")):
-            assert doors.refused("GET", path, params={parameter: name}) == (400, "malformed", f"/{parameter}")
+            assert doors.refused("GET", path, params={parameter: name}) == (400, "malformed", f"?{parameter}")
         assert doors.ask("DELETE", f"/orders/{inside}").status_code in (404, 405)
-        assert doors.refused("DELETE", "/orders", params={"account": name}) == (400, "malformed", "/account")
+        assert doors.refused("DELETE", "/orders", params={"account": name}) == (400, "malformed", "?account")
         assert doors.refused("POST", "/orders", json={**ORDER, "account": name}) == (400, "malformed", "/account")
         assert doors.refused("POST", "/orders", json={**ORDER, "client_order_id": name}) == (400, "malformed", "/client_order_id")
         assert doors.submit(**{**ORDER, "symbol": name}).status_code == 422
