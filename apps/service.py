@@ -86,6 +86,8 @@ async def live(settings: S, build: Build[S]) -> int:
         return FAILED
     await _serve_until_told(chassis, build, front)
     await _stop(chassis, front, door, gauges)
+    if chassis.misconfigured is not None:
+        raise chassis.misconfigured  # said last of all, where it is looked for
     return chassis.code
 
 
@@ -128,8 +130,8 @@ async def _built(chassis: Chassis[S], build: Build[S]) -> Service | None:
             return None
         return building.result()
     except ConfigError as error:
-        print(error, file=sys.stderr)
         chassis.code = MISCONFIGURED
+        chassis.misconfigured = error
         return None
     except Exception:  # the edge of the process: whatever it was, it is said and the process ends
         chassis.log.critical(f"{chassis.name} could not start", exc_info=True)

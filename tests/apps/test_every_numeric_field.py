@@ -22,8 +22,7 @@ from apps.http import Refusal
 from apps.oms.body import SubmitBody
 from apps.oms.replaces import ReplaceBody, read_replace
 from apps.oms.settling import SettleBody, read_settle
-from apps.risk.body import read_order
-from apps.risk.door import _NUMBER_SCHEMA, CHECK_SCHEMA
+from apps.risk.body import CheckBody, read_order
 from apps.risk.limits_body import FIELD_OF, read_limits
 from apps.strict_json import read_model
 from domain.instruments import Instrument
@@ -59,11 +58,7 @@ DOORS = {
     SubmitBody: Door(lambda body, field: getattr(READER.read(body, None), field), ORDER, raw_fields(SubmitBody)),
     ReplaceBody: Door(lambda body, field: read_replace(body)[REPLACED.index(field)], dict.fromkeys(REPLACED, 1), REPLACED),
     SettleBody: Door(lambda body, field: getattr(read_settle("o", body), field), TRADE, raw_fields(SettleBody)),
-    "POST /check": Door(
-        lambda body, field: getattr(read_order(body, {"FINE": FINE}), field),
-        ORDER,
-        tuple(name for name, schema in CHECK_SCHEMA["properties"].items() if schema is _NUMBER_SCHEMA),
-    ),
+    CheckBody: Door(lambda body, field: getattr(read_order(body, {"FINE": FINE}), field), ORDER, raw_fields(CheckBody)),
     "PUT /risk/limits": Door(limit, LIMITS, tuple(FIELD_OF)),
     Fault: Door(
         lambda body, field: getattr(read_model(body, Fault), field),

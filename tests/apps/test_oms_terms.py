@@ -59,7 +59,7 @@ WRONG: dict[str, Any] = {
     "status": "filled",
     "side": "hold",
     "quantity": "-1",
-    "price": "1e3",
+    "price": "1e99",
     "stop_price": [],
     "account": "",
     "client_order_id": "a b",

@@ -215,7 +215,7 @@ async def test_a_stale_version_changes_nothing() -> None:
     [
         ({"max_order_size_usd": -1}, 400, "malformed", "/max_order_size_usd"),
         ({"max_order_size_usd": "NaN"}, 400, "malformed", "/max_order_size_usd"),
-        ({"max_order_size_usd": "1e9"}, 400, "malformed", "/max_order_size_usd"),
+        ({"max_order_size_usd": "1e99"}, 400, "malformed", "/max_order_size_usd"),
         ({"max_position_size_usd": [1]}, 400, "malformed", "/max_position_size_usd"),
         ({"max_concentration_pct": 1001}, 422, "limit_out_of_range", "/max_concentration_pct"),
         ({"max_order_size": 1}, 400, "malformed", "/max_order_size"),
