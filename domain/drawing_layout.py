@@ -167,6 +167,15 @@ LINES: Final[tuple[Line, ...]] = (
         (862, 944),
         "end",
     ),
+    Line(
+        "venue",
+        (S.PENDING_REPLACE,),
+        ("venue_reject_requeue",),
+        S.QUEUED,
+        ((950, 1100), (950, 1166), (36, 1166), (36, 512), (70, 512)),
+        (360, 1161),
+        (500, 1166),
+    ),
     # to the closed states
     Line(
         "venue",

@@ -103,7 +103,8 @@ class Executions:
             case e.RouteAcknowledged() | e.OrderFilled() | e.RouteClosed():
                 if working := self.working.get(event.order_id):
                     working.in_doubt = event.status is State.IN_DOUBT
-                    self._answer(working, event)
+                    if self._answer(working, event) and not isinstance(event, e.RouteClosed):
+                        self._ask_at_last(working, event.route_id)
             case e.CancelRequested():
                 self._cancel(event.order_id)
             case e.CancelRejected():
@@ -161,11 +162,11 @@ class Executions:
             self.routed.popitem(last=False)
         self.to_send.extend(self._request(terms, leg, event.unit, event.epoch) for leg in event.legs)
 
-    def _answer(self, working: Working, event: e.RouteAcknowledged | e.OrderFilled | e.RouteClosed | e.OrderRejected) -> None:
-        """The first word about a leg says how quick its venue is."""
+    def _answer(self, working: Working, event: e.RouteAcknowledged | e.OrderFilled | e.RouteClosed | e.OrderRejected) -> bool:
+        """The first word about a leg says how quick its venue is. True when it was the first."""
         route_id = event.route_id
         if route_id is None or route_id in working.answered or all(leg.route_id != route_id for leg in working.legs):
-            return
+            return False
         working.answered += (route_id,)
         if event.venue is not None:
             health = self.health_of(event.venue)
@@ -175,6 +176,14 @@ class Executions:
                 health.worked()
             elif health.rejected():
                 self.refusing.add(event.venue)
+        return True
+
+    def _ask_at_last(self, working: Working, route_id: str) -> None:
+        """Its venue has the leg now. A cancel sent before may have come too early, so it is sent again; other terms waited for this."""
+        if working.cancelling:
+            self.to_cancel.extend(self._request(working.terms, leg) for leg in working.legs if leg.route_id == route_id)
+        elif (asked := working.replacing) is not None and asked.leg.route_id == route_id:
+            self._ask_for_terms(working)
 
     def health_of(self, venue: str) -> VenueHealth:
         health = self.health.get(venue)
@@ -189,13 +198,20 @@ class Executions:
             self.to_cancel.extend(self._request(working.terms, leg) for leg in working.legs)
 
     def _keep(self, order_id: str) -> None:
+        """The cancel was refused. Other terms that gave way to it are due again."""
         if working := self.working.get(order_id):
             working.cancelling = False
+            self._ask_for_terms(working)
 
     def _replace(self, event: e.ReplaceRequested) -> None:
+        """Kept until the venue's first word about the leg: before it there may be nothing to replace."""
         if working := self.working.get(event.order_id):
             working.replacing = event
-            self.to_replace.append(self._replacement(working.terms, event))
+            self._ask_for_terms(working)
+
+    def _ask_for_terms(self, working: Working) -> None:
+        if (asked := working.replacing) is not None and _is_due(working, asked):
+            self.to_replace.append(self._replacement(working.terms, asked))
 
     def _replaced(self, event: e.OrderReplaced) -> None:
         """An order in the queue keeps its place there; whoever is choosing a venue for its old terms will be refused."""
@@ -301,8 +317,17 @@ class Executions:
         return [self._request(working.terms, leg) for working in self.working.values() if working.cancelling for leg in working.legs]
 
     def unreplaced(self) -> list[VenueRequest]:
-        """Every replace that the venue has neither done nor refused. Said again it changes nothing: the venue knows it by its id."""
-        return [self._replacement(working.terms, asked) for working in self.working.values() if (asked := working.replacing) is not None]
+        """Every replace that the venue was sent and has neither done nor refused. Sent again it changes nothing: the venue knows its id."""
+        return [
+            self._replacement(working.terms, asked)
+            for working in self.working.values()
+            if (asked := working.replacing) is not None and _is_due(working, asked)
+        ]
+
+
+def _is_due(working: Working, asked: e.ReplaceRequested) -> bool:
+    """May the venue be asked now? Not before its first word about the leg, nor while a cancel is open, which wins."""
+    return not working.cancelling and asked.leg.route_id in working.answered
 
 
 def _awaits(working: Working, route_id: str) -> bool:

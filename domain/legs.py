@@ -6,12 +6,16 @@ from domain import commands as c
 from domain import events as e
 from domain.deciding import Events, must, refused, traded
 from domain.lifecycle import State, step
-from domain.order import Order, Route
+from domain.order import RISK_CONTROL, Order, Route
+from domain.replacing import UNKNOWN, applied_in_queue
 
 Ending = type[e.OrderRejected] | type[e.OrderCancelled] | type[e.OrderExpired]
 
 OF_THE_VENUE = frozenset({"halted", "market_closed", "unknown_symbol", "venue_busy"})
 """Reasons for which a venue refuses any order, so that another venue may take this one."""
+
+NOT_YET = frozenset({UNKNOWN, "too_early"})
+"""Reasons for which a venue refuses a request about an order that it may still receive."""
 
 _TRIGGERS: dict[Ending, str] = {e.OrderRejected: "venue_reject", e.OrderCancelled: "venue_cancelled", e.OrderExpired: "expire"}
 
@@ -40,8 +44,12 @@ def leg_ended(
             report_seq=report_seq,
         )
         return (closed,)
-    if kind is e.OrderRejected and source == "venue" and reason in OF_THE_VENUE and order.status is State.ROUTED and not order.trades:
-        return (_queued_again(order, route, now, reason, report_seq),)
+    if kind is e.OrderRejected and source == "venue" and reason in OF_THE_VENUE and not order.trades:
+        if step(order.status, "venue_reject_requeue"):
+            return _queued_again(order, route, now, reason, report_seq)
+        if order.status is State.PENDING_CANCEL:  # another venue could take it, and nobody wants it any more
+            kind = e.OrderExpired if order.expiring else e.OrderCancelled
+            source, reason = cancelled_by(order, reason)
     if kind is e.OrderRejected and order.cum_quantity:
         kind = e.OrderCancelled
     more: dict[str, Any] = {"found": found} if kind is e.OrderRejected else {}
@@ -59,8 +67,14 @@ def leg_ended(
     return (ended,)
 
 
-def _queued_again(order: Order, route: Route, now: int, reason: str, report_seq: int | None) -> e.OrderQueued:
-    return e.OrderQueued(
+def cancelled_by(order: Order, reason: str) -> tuple[str, str]:
+    """Source and reason of an end at its venue. A control that had it cancelled is named: the venue only says that it was asked to."""
+    return (RISK_CONTROL, order.reason) if order.source == RISK_CONTROL and order.reason else ("venue", reason)
+
+
+def _queued_again(order: Order, route: Route, now: int, reason: str, report_seq: int | None) -> Events:
+    """With the new terms that were asked for, if any: one commit, so that the old ones are never routed again."""
+    queued = e.OrderQueued(
         order_id=order.order_id,
         at=now,
         status=must(order.status, "venue_reject_requeue"),
@@ -69,6 +83,7 @@ def _queued_again(order: Order, route: Route, now: int, reason: str, report_seq:
         reason=reason,
         report_seq=report_seq,
     )
+    return queued, *applied_in_queue(order, now)
 
 
 def _leg_trigger(order: Order, ended: Route) -> str:

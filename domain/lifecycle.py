@@ -62,7 +62,8 @@ TABLE: Final[tuple[Step, ...]] = (
     Step("leg_ended", (S.ROUTED, S.IN_DOUBT), S.ROUTED, "13, 25"),
     Step("leg_ended_traded", (S.PARTIALLY_FILLED, S.IN_DOUBT), S.PARTIALLY_FILLED, "13, 25"),
     *(Step("leg_ended_waiting", (state,), state, "25") for state in (*PENDING, S.IN_DOUBT)),
-    Step("venue_reject_requeue", (S.ROUTED,), S.QUEUED, "11"),
+    # New terms that wait for the first word are applied in the queue, right behind this step.
+    Step("venue_reject_requeue", (S.ROUTED, S.PENDING_REPLACE), S.QUEUED, "11"),
     Step("no_answer", (S.ROUTED, S.PARTIALLY_FILLED, *PENDING), S.IN_DOUBT, "12"),
     # A fill is a fact: there is a row for it in every state, also where no venue should have had the order.
     Step("trade_part", (*UNROUTED, S.ROUTED, S.PARTIALLY_FILLED, S.IN_DOUBT), S.PARTIALLY_FILLED, "14"),

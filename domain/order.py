@@ -294,7 +294,8 @@ def _(event: e.OrderReplaced, order: Order) -> None:
     if order.asked is None:
         order.asked = Asked(order.quantity, order.price, order.stop_price)
     if event.route_id is None:
-        order.replaces += 1
+        asked = order.replacing
+        order.replaces += asked is None or asked.replace_id != event.replace_id  # what was asked of a venue is counted already
     else:
         _change_route(order, event.route_id, quantity=event.quantity - order.elsewhere(event.route_id))
     order.quantity, order.price, order.stop_price = event.quantity, event.price, event.stop_price

@@ -43,18 +43,16 @@ def reason_against(order: Order, wanted: Asked) -> str | None:
     """Why the order cannot be replaced now. A risk check never says so: see `replace`."""
     if step(order.status, "replace") is None:
         return str(order.status)
-    if order.status in UNROUTED:
-        return None if wanted.quantity > ZERO else "quantity"
-    live = order.live_routes
-    if len(live) > 1:
-        return "several_legs"
-    if not live[0].venue_order_id and not live[0].cum_quantity:
-        return "not_acknowledged"
-    return None
+    if wanted.quantity <= ZERO:
+        return "quantity"
+    return "several_legs" if order.status not in UNROUTED and len(order.live_routes) > 1 else None
 
 
 def replace(order: Order, command: c.ReplaceOrder, now: int) -> Events:
-    """In place while no venue has the order; else logged before the wire. What is asked for already changes nothing."""
+    """In place while no venue has the order; else logged before the wire. What is asked for already changes nothing.
+
+    A venue that has not said a word about the order yet is asked after that word: see domain/executions.py.
+    """
     wanted = terms_wanted(order, command.quantity, command.price, command.stop_price)
     if not order.closed and under_way(order, wanted):
         return ()
@@ -84,6 +82,26 @@ def replace(order: Order, command: c.ReplaceOrder, now: int) -> Events:
             reference=_reference(order, wanted, decision),
             limits_version=decision.limits_version if decision else None,
             checks=decision.checks if decision else "",
+        ),
+    )
+
+
+def applied_in_queue(order: Order, now: int) -> Events:
+    """The terms that were asked of a venue that had no answer to give: it refused the order, which waits for another one with them."""
+    asked = order.replacing
+    if asked is None:
+        return ()
+    return (
+        e.OrderReplaced(
+            order_id=order.order_id,
+            at=now,
+            status=must(State.QUEUED, "replace"),
+            replace_id=asked.replace_id,
+            quantity=asked.quantity,
+            price=asked.price,
+            stop_price=asked.stop_price,
+            leaves_quantity=asked.quantity - order.cum_quantity,
+            reference=asked.reference,
         ),
     )
 

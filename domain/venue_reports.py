@@ -10,9 +10,9 @@ import msgspec
 from domain import events as e
 from domain.commands import ReportKind, VenueReport
 from domain.deciding import Events, must, quarantined, refused, traded, works_on
-from domain.legs import Ending, leg_ended
+from domain.legs import NOT_YET, Ending, cancelled_by, leg_ended, silent
 from domain.lifecycle import CLOSED, State, step
-from domain.order import RISK_CONTROL, UNKNOWN_TRADE, Order, Trade, evolve
+from domain.order import UNKNOWN_TRADE, Order, Trade, evolve
 from domain.replacing import replace_rejected, replaced
 from domain.values import MONEY_PLACES, ZERO, Liquidity, bounded
 
@@ -192,12 +192,15 @@ def _ended(order: Order, report: VenueReport, now: int) -> Events:
     if kind is e.OrderCancelled and order.expiring:
         kind = e.OrderExpired
     source, reason = "venue", report.reason or str(report.report)
-    if kind is e.OrderCancelled and order.source == RISK_CONTROL and order.reason:  # the venue only says that it was asked to
-        source, reason = order.source, order.reason
+    if kind is e.OrderCancelled:
+        source, reason = cancelled_by(order, reason)
     return leg_ended(order, route, kind, now, source=source, reason=reason, report_seq=report.report_seq or None)
 
 
 def _cancel_rejected(order: Order, report: VenueReport, now: int) -> Events:
+    """A venue that has not seen the order yet refuses nothing: the request stays open, and exeq sends it again after the first word."""
+    if report.reason in NOT_YET and any(r.route_id == report.route_id and silent(r) for r in order.routes):
+        return ()
     trigger = "cancel_rejected_replacing" if order.replacing else traded(order, "cancel_rejected")
     status = step(order.status, trigger)
     if order.closed or status is None:

@@ -131,7 +131,7 @@ REPLACE_DOC: Final[dict[str, Any]] = {
     "openapi_extra": {"requestBody": {"required": True, "content": {"application/json": {"schema": REPLACE_SCHEMA}}}},
     "responses": {
         200: {"description": "The order, with these terms."},
-        202: {"description": "The order, `pending_replace`: the venue must answer first."},
+        202: {"description": "The order, `pending_replace`: the venue must answer first, for the order itself too if it has not yet."},
         400: problem_doc("`malformed`, with a pointer to the field"),
         409: problem_doc("`illegal_transition`, with the `state` and the `reason` that do not allow it"),
         422: problem_doc("The new terms cannot trade, or risk would not have them"),

@@ -1,11 +1,15 @@
 """What exeq knows from the journal alone: what to route, what to send, what to cancel, and who has not answered."""
 
+from collections.abc import Callable
 from decimal import Decimal
+
+import msgspec
+import pytest
 
 from domain import events as e
 from domain.commands import VenueRequest
 from domain.events import Leg
-from domain.executions import ROUTED_KEPT_MAX, Executions
+from domain.executions import ROUTED_KEPT_MAX, Executions, ExecutionsState
 from domain.lifecycle import State
 from domain.values import Liquidity, Side
 from tests.domain.test_routing import order
@@ -50,6 +54,23 @@ class Told(Executions):
                 venue="A",
                 route_id=route_id,
                 report_seq=2,
+            )
+        )
+
+    def cancel(self, name: str) -> None:
+        self.apply(e.CancelRequested(order_id=name, at=0, status=State.PENDING_CANCEL, source="client", reason="requested"))
+
+    def replace(self, name: str, route_id: str, quantity: str = "12", price: str = "51") -> None:
+        self.apply(
+            e.ReplaceRequested(
+                order_id=name,
+                at=0,
+                status=State.PENDING_REPLACE,
+                replace_id=f"{name}-r1",
+                leg=Leg(route_id, "A", Decimal(quantity)),
+                quantity=Decimal(quantity),
+                price=Decimal(price),
+                leaves_quantity=Decimal(quantity),
             )
         )
 
@@ -119,7 +140,7 @@ def test_a_cancel_is_sent_to_every_leg() -> None:
     told = Told()
     told.submit("a")
     told.route("a", ("R1", "A"), ("R2", "B"))
-    told.apply(e.CancelRequested(order_id="a", at=0, status=State.PENDING_CANCEL, source="client", reason="requested"))
+    told.cancel("a")
     assert [route_id for route_id, _, _ in routes(told.to_cancel)] == ["R1", "R2"]
 
 
@@ -162,17 +183,105 @@ def test_what_is_awaited_of_a_venue_is_a_first_word_a_cancel_or_other_terms() ->
         told.route(name, (name, venue))
     for name in ("rests", "cancelled", "replaced"):
         told.ack(name, name)
-    told.apply(e.CancelRequested(order_id="cancelled", at=0, status=State.PENDING_CANCEL, source="client", reason="requested"))
-    told.apply(
-        e.ReplaceRequested(
-            order_id="replaced",
-            at=0,
-            status=State.PENDING_REPLACE,
-            replace_id="r1",
-            leg=Leg("replaced", "A", Decimal(10)),
-            quantity=Decimal(10),
-            leaves_quantity=Decimal(10),
-        )
-    )
+    told.cancel("cancelled")
+    told.replace("replaced", "replaced")
     assert [request.route_id for request in told.awaited({"A"})] == ["sent", "cancelled", "replaced"]
     assert [request.route_id for request in told.awaited({"B"})] == ["elsewhere"]
+
+
+def routed(*legs: tuple[str, str]) -> Told:
+    told = Told()
+    told.submit("a")
+    told.route("a", *legs)
+    return told
+
+
+def started_again(told: Told) -> Told:
+    """A process that goes on from the state that the last one kept."""
+    later = Told()
+    later.restore(msgspec.json.decode(msgspec.json.encode(told.state()), type=ExecutionsState))
+    return later
+
+
+FIRST_WORDS: dict[str, Callable[[Told], None]] = {
+    "an acknowledgement": lambda told: told.ack("a", "R1"),
+    "a fill": lambda told: told.fill("a", "R1"),
+}
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("word", FIRST_WORDS)
+def test_other_terms_are_sent_after_the_first_word_and_once(word: str, restarts: bool) -> None:
+    told = routed(("R1", "A"))
+    told.replace("a", "R1")
+    assert (told.to_replace, told.unreplaced()) == ([], []), "the venue may not have the order yet"
+    told = started_again(told) if restarts else told
+    assert (told.to_replace, told.unreplaced()) == ([], [])
+    FIRST_WORDS[word](told)
+    (request,) = told.to_replace
+    assert (request.route_id, request.quantity, request.price, request.replace_id) == ("R1", Decimal(12), Decimal(51), "a-r1")
+    told.fill("a", "R1")
+    assert len(told.to_replace) == 1
+    assert routes(told.unreplaced()) == [("R1", "A", Decimal(12))], "asked again while it has no answer"
+
+
+def test_a_doubt_sends_no_terms_and_what_settles_it_does() -> None:
+    told = routed(("R1", "A"))
+    told.replace("a", "R1")
+    told.apply(e.OrderInDoubt(order_id="a", at=0, status=State.IN_DOUBT, route_id="R1", venue="A", reason="no_answer"))
+    assert (told.to_replace, told.unreplaced()) == ([], [])
+    assert [request.route_id for request in told.doubtful()] == ["R1"]
+    told.ack("a", "R1")
+    assert [request.replace_id for request in told.to_replace] == ["a-r1"]
+
+
+def test_the_end_of_a_leg_asks_its_venue_for_nothing() -> None:
+    told = routed(("R1", "A"), ("R2", "B"))
+    told.cancel("a")
+    told.to_cancel.clear()
+    told.apply(e.RouteClosed(order_id="a", at=0, status=State.PENDING_CANCEL, route_id="R1", venue="A", reason="rejected", report_seq=1))
+    assert (told.to_cancel, told.to_replace) == ([], [])
+
+
+def test_a_cancel_before_the_first_word_is_sent_at_once_and_again_after_it() -> None:
+    told = routed(("R1", "A"), ("R2", "B"))
+    told.cancel("a")
+    assert [request.route_id for request in told.to_cancel] == ["R1", "R2"]
+    told.to_cancel.clear()
+    told.ack("a", "R2", "B")
+    assert [request.route_id for request in told.to_cancel] == ["R2"], "it may have come too early"
+    told.ack("a", "R2", "B")
+    told.fill("a", "R2")
+    assert len(told.to_cancel) == 1, "what was answered once is asked again by the clock alone"
+
+
+def test_a_cancel_wins_over_terms_that_wait_and_gives_way_when_it_is_refused() -> None:
+    told = routed(("R1", "A"))
+    told.replace("a", "R1")
+    told.cancel("a")
+    told.ack("a", "R1")
+    assert (told.to_replace, told.unreplaced()) == ([], [])
+    told.apply(e.CancelRejected(order_id="a", at=0, status=State.PENDING_REPLACE, reason="too_late", venue="A", report_seq=2))
+    assert [request.replace_id for request in told.to_replace] == ["a-r1"]
+
+
+def test_an_order_that_fell_back_to_the_queue_is_routed_with_its_new_terms() -> None:
+    told = routed(("R1", "A"))
+    told.replace("a", "R1", "12", "51")
+    told.apply(e.OrderQueued(order_id="a", at=5, status=State.QUEUED, route_id="R1", venue="A", reason="halted", report_seq=1))
+    told.apply(
+        e.OrderReplaced(
+            order_id="a",
+            at=5,
+            status=State.QUEUED,
+            replace_id="a-r1",
+            quantity=Decimal(12),
+            price=Decimal(51),
+            leaves_quantity=Decimal(12),
+        )
+    )
+    taken = told.queue.take()
+    assert taken is not None
+    assert (taken.quantity, taken.price) == (Decimal(12), Decimal(51))
+    assert told.queue.take() is None, "it is in the queue once"
+    assert (told.to_replace, told.unreplaced(), told.tried("a")) == ([], [], ("A",))

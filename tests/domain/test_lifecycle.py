@@ -21,7 +21,7 @@ expire                9,13    .   .   ex  ex  ex  ex  ex  ex  | .   .   .   .
 venue_ack            10,13    .   .   .   ro  ro  pa  pc  pr  | .   .   .   .
 venue_ack_traded        13    .   .   .   .   pa  .   .   .   | .   .   .   .
 venue_reject         11,13    .   .   .   re  re  .   re  re  | .   .   .   .
-venue_reject_requeue    11    .   .   .   qu  .   .   .   .   | .   .   .   .
+venue_reject_requeue    11    .   .   .   qu  .   .   .   qu  | .   .   .   .
 leg_ended            13,25    .   .   .   ro  ro  .   .   .   | .   .   .   .
 leg_ended_traded     13,25    .   .   .   .   pa  pa  .   .   | .   .   .   .
 leg_ended_waiting       25    .   .   .   .   do  .   pc  pr  | .   .   .   .

@@ -1,5 +1,7 @@
 """Cancels: asked for, raced by fills, refused by the venue."""
 
+import pytest
+
 from tests.table import check
 
 
@@ -120,8 +122,64 @@ def test_a_venue_that_rejects_the_order_while_we_cancel_has_the_last_word() -> N
     check("""submit buy 10 @50
              route PAPER_A
              cancel
-             reject unknown_symbol
+             reject bad_day
              > OrderRejected rejected source=venue""")
+
+
+def test_an_order_that_would_wait_for_another_venue_is_cancelled_where_that_was_asked_for() -> None:
+    # row 11: it never goes back to the queue
+    for asked, told in (
+        ("cancel", "OrderCancelled cancelled source=venue reason=halted"),
+        ("cancel risk_control killed", "OrderCancelled cancelled source=risk_control reason=killed"),
+        ("expire order_timeout", "OrderExpired expired source=venue reason=halted"),
+    ):
+        check(f"""submit buy 10 @50
+                  route PAPER_A
+                  {asked}
+                  reject halted
+                  > {told}""")
+
+
+@pytest.mark.parametrize("reason", ["unknown", "too_early"])
+def test_a_venue_that_has_not_seen_the_order_yet_refuses_no_cancel(reason: str) -> None:
+    # row 20
+    check(f"""submit buy 10 @50
+              route PAPER_A
+              cancel risk_control killed
+              cancel_rejected {reason}
+              > nothing
+              = pending_cancel source=risk_control reason=killed
+              ack V1
+              > RouteAcknowledged pending_cancel
+              venue_cancelled requested
+              > OrderCancelled cancelled source=risk_control reason=killed""")
+    check(f"""submit buy 10 @50
+              route PAPER_A
+              cancel
+              ack V1
+              cancel_rejected {reason}
+              > CancelRejected routed reason={reason}""")
+    check(f"""submit buy 10 @50
+              route PAPER_A
+              cancel
+              fill F1 4 @50
+              cancel_rejected {reason}
+              > CancelRejected partially_filled reason={reason}""")
+
+
+def test_one_leg_that_was_not_seen_yet_keeps_the_cancel_of_the_other_open() -> None:
+    check("""submit buy 10 @50
+             route PAPER_A:6 PAPER_B:4
+             ack V1
+             cancel
+             cancel_rejected unknown R2
+             > nothing
+             venue_cancelled requested
+             > RouteClosed pending_cancel
+             ack V2 R2
+             > RouteAcknowledged pending_cancel
+             venue_cancelled requested R2
+             > OrderCancelled cancelled""")
 
 
 def test_an_order_may_expire_while_we_cancel() -> None:

@@ -167,6 +167,127 @@ def test_a_venue_may_change_an_order_that_nobody_asked_about() -> None:
              = routed leaves=8""")
 
 
+def test_a_replace_is_taken_before_the_venue_has_said_a_word() -> None:
+    # row 21: exeq keeps it until then, the old terms rule
+    check("""submit buy 10 @50
+             route PAPER_A
+             replace 12 @51
+             > ReplaceRequested pending_replace quantity=12 price=51 leaves_quantity=12
+             = pending_replace leaves=10
+             replace 12 @51
+             > nothing
+             replace 13
+             > TransitionRefused pending_replace detail=pending_replace
+             ack V1
+             > RouteAcknowledged pending_replace leaves=10
+             replaced 12 @51
+             > OrderReplaced routed quantity=12
+             = routed leaves=12 price=51 replaces=1""")
+
+
+def test_a_fill_may_be_the_first_word_of_a_venue_that_was_asked_for_other_terms() -> None:
+    # rows 15, 16
+    check("""submit buy 10 @50
+             route PAPER_A
+             replace 8
+             fill F1 3 @50
+             > OrderFilled pending_replace leaves=7
+             replaced 8
+             > OrderReplaced partially_filled leaves_quantity=5""")
+    check("""submit buy 10 @50
+             route PAPER_A
+             replace 12
+             fill F1 10 @50
+             > OrderFilled filled overfill=False
+             = filled quantity=10 leaves=0""")
+
+
+@pytest.mark.parametrize("acknowledged", ["", "ack V1"])
+def test_an_order_that_falls_back_to_the_queue_waits_there_with_its_new_terms(acknowledged: str) -> None:
+    # row 11: in one commit, so the old terms are never routed again
+    scene = check(f"""submit buy 10 @50
+                      route PAPER_A
+                      {acknowledged}
+                      replace 12 @51
+                      reject halted
+                      > OrderQueued queued reason=halted, OrderReplaced queued quantity=12 price=51 leaves_quantity=12
+                      = queued quantity=12 price=51 leaves=12 replaces=1 replacing=None
+                      replace 12 @51
+                      > nothing
+                      route PAPER_B:10:R2
+                      > TransitionRefused queued trigger=route
+                      route PAPER_B:12:R2
+                      > OrderRouted routed
+                      ack V2 R2
+                      replace 13
+                      > ReplaceRequested pending_replace
+                      = pending_replace replaces=2""")
+    assert scene.order is not None
+    assert scene.order.replacing is not None
+    assert scene.order.replacing.replace_id == f"{given.ORDER_ID}-r2"
+    assert scene.order.asked is not None
+    assert scene.order.asked.quantity == Decimal(10), "what was first submitted"
+
+
+def test_a_venue_that_refuses_the_order_for_itself_refuses_the_new_terms_with_it() -> None:
+    # row 11
+    check("""submit buy 10 @50
+             route PAPER_A
+             replace 12
+             reject bad_day
+             > OrderRejected rejected source=venue reason=bad_day
+             = rejected quantity=10""")
+    check("""submit buy 10 @50
+             route PAPER_A
+             replace 12
+             fill F1 4 @50
+             reject halted
+             > OrderCancelled cancelled cum=4""")
+
+
+def test_a_replace_before_the_first_word_stays_open_over_a_doubt() -> None:
+    # rows 12, 13
+    begin = """submit buy 10 @50
+               route PAPER_A
+               replace 12
+               doubt R1
+               > OrderInDoubt in_doubt"""
+    check(f"""{begin}
+              ack V1
+              > RouteAcknowledged routed
+              replace 12
+              > nothing
+              replaced 12
+              > OrderReplaced routed leaves=12""")
+    check(f"""{begin}
+              absent R1
+              > OrderRejected rejected reason=never_arrived""")
+    check(f"""{begin}
+              ack V1
+              reject venue_busy
+              > OrderQueued queued, OrderReplaced queued quantity=12""")
+
+
+def test_a_cancel_wins_over_a_replace_that_was_not_sent() -> None:
+    # row 18
+    check("""submit buy 10 @50
+             route PAPER_A
+             replace 12
+             cancel
+             > CancelRequested pending_cancel
+             ack V1
+             > RouteAcknowledged pending_cancel
+             venue_cancelled requested
+             > OrderCancelled cancelled
+             = cancelled quantity=10""")
+    check("""submit buy 10 @50
+             route PAPER_A
+             replace 12
+             cancel
+             reject halted
+             > OrderCancelled cancelled reason=halted""")
+
+
 def test_one_request_at_a_time() -> None:
     check("""submit buy 10 @50
              route PAPER_A
@@ -182,9 +303,11 @@ def test_one_request_at_a_time() -> None:
 
 def test_what_cannot_be_replaced_now_says_why() -> None:
     check("""submit buy 10 @50
+             replace 0
+             > TransitionRefused queued detail=quantity
              route PAPER_A
-             replace 12
-             > TransitionRefused routed detail=not_acknowledged
+             replace 0
+             > TransitionRefused routed detail=quantity
              ack V1
              replace 12 as old
              > TransitionRefused routed detail=replaced_meanwhile

@@ -26,12 +26,13 @@ from apps.oms.expirer import Expirer
 from apps.oms.reads import Reads
 from apps.oms.replaces import Replaces
 from domain.calendar import DAY_NS, DAY_S, SECOND_NS, Calendar
-from domain.commands import Terms, VenueRequest
+from domain.commands import Terms
 from domain.instruments import flags_denial, terms_denial
-from domain.paper_events import BustTrade, CancelUnasked, CorrectTrade, Deed, Forget, Halt, Message, TradeAnyway
+from domain.paper_events import BustTrade, CancelUnasked, CorrectTrade, Deed, Forget, Halt, TradeAnyway
 from domain.paper_rules import PaperRules
 from domain.quotes import Quote
 from domain.values import OrderType, Side, TimeInForce, order_id_of, plain
+from tests.exchange.transit import Transit
 from tests.simulation import market
 from tests.simulation.loop import VirtualLoop, run_virtually
 from tests.simulation.quiet import everything_quiet
@@ -44,26 +45,6 @@ VENUE = "PAPER_A"
 DAY_ENDS_S = 22 * 3600 + 20 * 60
 HOURS = Calendar(opens_s=DAY_ENDS_S, closes_s=DAY_ENDS_S + DAY_S)
 """A day without a break, which ends soon after a scene has begun."""
-
-
-class Transit:
-    """The way of cancels and replaces to a venue: `held` are those that have not arrived yet, while something holds them up."""
-
-    def __init__(self, host: VenueHost) -> None:
-        self.arrives = host.put
-        self.held: list[Message] | None = None
-        self.loses = False
-
-    async def put(self, message: Message) -> None:
-        if isinstance(message, VenueRequest) or (self.held is None and not self.loses):
-            await self.arrives(message)
-        elif self.held is not None:
-            self.held.append(message)
-
-    async def mend(self) -> None:
-        held, self.held, self.loses = self.held or [], None, False
-        for message in held:
-            await self.arrives(message)
 
 
 class QuietGateway(Gateway):
@@ -305,6 +286,10 @@ class Floor:
         """Cancels and replaces are long on their way."""
         self.lives["gateway"].transit.held = []
 
+    async def overtake(self, words: list[str]) -> None:
+        """Orders are long on their way; cancels and replaces are not."""
+        self.lives["gateway"].transit.overtaken = []
+
     async def lose(self, words: list[str]) -> None:
         """Cancels and replaces do not arrive."""
         self.lives["gateway"].transit.loses = True
@@ -359,6 +344,7 @@ VERBS: dict[str, Callable[[Floor, list[str]], Coroutine[Any, Any, None]]] = {
         Floor.freeze,
         Floor.wire,
         Floor.hold,
+        Floor.overtake,
         Floor.lose,
         Floor.cut,
         Floor.mend,

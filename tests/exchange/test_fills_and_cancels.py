@@ -78,6 +78,23 @@ SCENES = {
         mend
         > 0/6 4/4
         = cancelled leaves=0""",
+    "D6 a cancel that reaches the venue before its order": """
+        overtake
+        submit buy 10 @100
+        cancel
+        > A/A 6/6
+        mend
+        > 0/6 4/4
+        = cancelled leaves=0""",
+    "D6 a cancel before the venue refuses the order for now": """
+        refuse venue_busy
+        cut gateway oms
+        submit buy 10 @100
+        cancel
+        > A/A 6/6
+        mend
+        > 4/4
+        = cancelled leaves=0 reason=venue_busy""",
     "D6 a cancel before any venue has the order": """
         kill exeq
         submit buy 10 @100

@@ -146,10 +146,87 @@ SCENES = {
         cut gateway oms
         submit buy 10 @100
         replace 9
+        > A/A E/E
+        = pending_replace quantity=10 leaves=10
+        replace 8
         ! 409 illegal_transition
-        > A/A
         mend
-        > 0/0""",
+        > 0/E 5/0
+        = routed quantity=9 leaves=9""",
+    "a replace that would reach the venue before its order": """
+        overtake
+        submit buy 10 @100
+        replace 9 @99
+        > A/A E/E
+        mend
+        > 0/E 5/0
+        = routed quantity=9 price=99""",
+    "a replace before the acknowledgement outlives a restart": """
+        cut gateway oms
+        submit buy 10 @100
+        replace 9
+        restart exeq
+        restart oms
+        > A/A E/E
+        mend
+        > 0/E 5/0
+        = routed quantity=9""",
+    "a trade comes with the acknowledgement that a replace waited for": """
+        cut gateway oms
+        submit buy 10 @100
+        replace 8
+        fill 3 @100
+        > A/A E/E
+        mend
+        > 0/E F/E 5/1
+        = partially_filled quantity=8 cum=3 leaves=5""",
+    "an order is full before its replace could be sent": """
+        cut gateway oms
+        submit buy 10 @100
+        replace 12
+        fill 10 @100
+        mend
+        > A/A E/E 0/E F/2
+        = filled quantity=10 cum=10""",
+    "a venue rejects the order that a replace waits for": """
+        refuse bad_day
+        cut gateway oms
+        submit buy 10 @100
+        replace 9
+        > A/A E/E
+        mend
+        > 8/8
+        = rejected quantity=10 reason=bad_day""",
+    "an order that goes to another venue goes there with the new terms": """
+        refuse venue_busy
+        cut gateway oms
+        submit buy 10 @100
+        replace 9 @99
+        > A/A E/E
+        mend
+        > 5/A 0/0
+        = routed quantity=9 price=99 leaves=9
+        replace 8
+        > E/E 5/0""",
+    "a cancel wins over a replace that was not sent": """
+        cut gateway oms
+        submit buy 10 @100
+        replace 9
+        cancel
+        > A/A E/E 6/6
+        mend
+        > 0/6 4/4
+        = cancelled quantity=10 leaves=0""",
+    "a venue in doubt is asked for the new terms when it has answered": """
+        freeze 8
+        submit buy 10 @100
+        replace 9
+        wait 5
+        > A/A E/E
+        = in_doubt quantity=10
+        wait 12
+        > 0/0 5/0
+        = routed quantity=9""",
     "a replace before any venue has the order": """
         kill exeq
         submit buy 10 @100

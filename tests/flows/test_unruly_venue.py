@@ -173,6 +173,20 @@ def test_lost_doubled_and_reordered_reports_are_as_good_as_any(desk: Desk) -> No
     assert desk.holds == Decimal("0.5")
 
 
+def test_a_client_that_waits_for_no_acknowledgement_gets_what_it_asks_for(desk: Desk) -> None:
+    """The first report of each venue is lost: it has the order, and oms does not know yet."""
+    desk.everywhere("drop", count=1)
+    desk.submit()
+    assert desk.replace(price="40100") in (200, 202)
+    desk.until(lambda order: (order["price"], order["status"], order["leaves_quantity"]) == (40100, "routed", 0.5))
+    desk.everywhere("drop", count=1)
+    desk.submit()
+    assert desk.oms.delete(f"/orders/{desk.order_id}").status_code in (200, 202)
+    desk.is_("cancelled")
+    for venue in VENUES:
+        desk.gateway.delete(f"/venues/{venue}/faults")
+
+
 def test_a_venue_that_is_silent_leaves_a_doubt_and_its_word_ends_it(desk: Desk) -> None:
     # FAILURES 34
     desk.everywhere("freeze", seconds=6)
