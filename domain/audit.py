@@ -60,6 +60,10 @@ class Line(msgspec.Struct):
     legs: dict[str, int] = {}
     asked: dict[str, int] = {}
     """Where a cancel, or a replace, was first asked for."""
+    words: dict[str, int] = {}
+    """Where the venue of a leg first acknowledged or traded it."""
+    dropped: list[tuple[int, str]] = []
+    """Where a request that came before the venue's first word was dropped, and how."""
     trades: dict[tuple[str, str], e.OrderFilled] = {}
     busted: set[tuple[str, str]] = set()
 
@@ -198,10 +202,17 @@ class Audit:
                 if again := routed.keys() & line.legs.keys():
                     self.violated("one_route_an_id", seq, f"route {min(again)} was recorded twice")
                 line.legs |= routed
+                if line.order.replacing is not None:
+                    line.dropped.append((seq, "it was routed again without the terms that were asked for"))
             case e.OrderReplaced():
                 line.price = event.reference if event.reference is not None else line.price
+            case e.RouteAcknowledged():
+                line.words.setdefault(event.route_id, seq)
             case e.CancelRequested():
                 line.asked.setdefault("cancel", seq)
+            case e.CancelRejected():
+                if event.reason in ("unknown", "too_early") and not line.words:
+                    line.dropped.append((seq, "its cancel ended before its venue had the order"))
             case e.ReplaceRequested():
                 line.asked.setdefault("replace", seq)
             case e.OrderFilled():
@@ -214,6 +225,7 @@ class Audit:
 
     def _traded(self, line: Line, event: e.OrderFilled, seq: int) -> None:
         key = (event.venue, event.exec_id)
+        line.words.setdefault(event.route_id, seq)
         if key in self.trades:
             self.violated("trade_once", seq, f"trade {event.exec_id} of {event.venue} was booked before")
         self.trades[key] = event.order_id

@@ -29,6 +29,7 @@ __all__ = [
     "check_answers",
     "check_fold",
     "check_journal",
+    "check_kept",
     "check_sends",
     "check_settled",
     "check_venue",
@@ -117,7 +118,7 @@ def _answers_of_one(audit: Audit, where: str, line: Line | None, said: Sequence[
 
 
 def check_sends(audit: Audit, sends: Sequence[Send]) -> Iterator[Violation]:
-    """Each route is sent at most once, and nothing that was not logged, durably, before the wire."""
+    """Each route is sent at most once, other terms only after the venue's first word, and nothing that was not logged before the wire."""
     sent = Counter(send.route_id for send in sends if send.verb == "new")
     for route_id, times in sent.items():
         if times > 1:
@@ -128,6 +129,18 @@ def check_sends(audit: Audit, sends: Sequence[Send]) -> Iterator[Violation]:
         if not 0 < logged <= send.head:
             when = f"logged at {logged}" if logged else "never logged"
             yield Violation("logged_before_wire", send.route_id, f"{send.verb} was sent at {send.head}, {when}")
+        if send.verb == "replace" and line is not None and not 0 < line.words.get(send.route_id, 0) <= send.head:
+            yield Violation("replaced_after_first_word", send.route_id, f"was sent other terms at {send.head}, before its venue had it")
+
+
+def check_kept(audit: Audit) -> Iterator[Violation]:
+    """Requests before the first word are kept: a venue without the order refuses no cancel, and the queue takes over the terms asked for.
+
+    No invariant of `Audit` itself: journals of 0.2.0 and earlier lawfully hold both.
+    """
+    for order_id, line in audit.lines.items():
+        for seq, what in line.dropped:
+            yield Violation("early_request_is_kept", f"{seq} order {order_id}", what)
 
 
 def check_venue(audit: Audit, venue: str, events: Sequence[VenueEvent], *, settled: bool) -> Iterator[Violation]:

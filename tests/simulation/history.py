@@ -214,6 +214,7 @@ def _outcome(world: World, house: House) -> Outcome:
     world.violations += audit.violations
     world.violations += checker.check_answers(audit, house.trader.answers)
     world.violations += checker.check_sends(audit, house.sends)
+    world.violations += checker.check_kept(audit)
     world.violations += _venue_violations(house, audit)
     world.violations += checker.check_settled(audit, house.risk.risk.exposure.reservations)
     world.violations += _stamps_that_go_back(house)

@@ -5,6 +5,8 @@ from typing import Any
 import msgspec
 
 import domain.actor
+import domain.executions
+import domain.legs
 import domain.venue_reports
 from apps.exeq import doubts
 from apps.exeq.doubts import Doubts
@@ -34,7 +36,7 @@ def _() -> list[Patch]:
     return [(VenueSessions, "_take", take)]
 
 
-@plant("an old report is taken again")
+@plant("an old report is taken again", "duplicate", "contradicts itself", "talks nonsense")
 def _() -> list[Patch]:
     good = VenueSessions._take
 
@@ -164,7 +166,33 @@ def _() -> list[Patch]:
     return [(doubts, "TAKEN", "nothing that a venue says")]
 
 
+@plant("other terms are sent before the venue has the order", "delay", "answers late")
+def _() -> list[Patch]:
+    return [(domain.executions, "_is_due", lambda working, asked: True)]
+
+
+@plant("other terms that wait for the first word are forgotten", "delay", "answers late")
+def _() -> list[Patch]:
+    good = Executions._replace
+
+    def replace(self: Executions, event: Any) -> None:
+        if (working := self.working.get(event.order_id)) is not None and event.leg.route_id in working.answered:
+            good(self, event)
+
+    return [(Executions, "_replace", replace)]
+
+
 # Answers
+
+
+@plant("a cancel that a venue refused before it had the order is over", "answers late")
+def _() -> list[Patch]:
+    return [(domain.venue_reports, "NOT_YET", frozenset())]
+
+
+@plant("an order that goes back to the queue keeps the old terms", "delay", "is busy")
+def _() -> list[Patch]:
+    return [(domain.legs, "applied_in_queue", lambda order, now: ())]
 
 
 @plant("a fill that crosses a cancel is dropped")

@@ -13,7 +13,7 @@ from domain.paper import PaperVenue
 from domain.paper_book import PaperOrder, PaperState
 from domain.paper_events import Message, Reported, RequestTaken, VenueEvent
 from domain.quotes import Quote
-from domain.values import ZERO, Side, order_id_of
+from domain.values import ZERO, Side, TimeInForce, order_id_of
 from tests.simulation import market
 
 Fired = Callable[[str], None]
@@ -37,6 +37,8 @@ class RogueVenue(PaperVenue):
         self._chance = chance
         self._fired = fired
         self._executed: dict[str, VenueReport] = {}
+        self._late: set[str] = set()
+        """Routes that it accepts with the next quote. A venue that starts again has forgotten them, and never answers."""
         self._busted: set[str] = set()
 
     def has(self, habit: str, often: float = OFTEN) -> bool:
@@ -48,8 +50,10 @@ class RogueVenue(PaperVenue):
 
     def decide(self, message: Message, now_ns: int) -> tuple[VenueEvent, ...]:
         events: list[VenueEvent] = []
-        if isinstance(message, VenueRequest) and message.route_id not in self.orders and self.has("never answers"):
-            return (RequestTaken(at=now_ns, request=message),)
+        if isinstance(message, VenueRequest) and message.route_id not in self.orders and (met := self._met_badly(message, now_ns)):
+            return tuple(self._numbered(met))
+        if isinstance(message, Quote):
+            events += self._accepted_at_last(now_ns)
         for event in super().decide(message, now_ns):
             events += self._told(event) if isinstance(event, Reported) else (event,)
         events = self._fill_first(events)
@@ -57,9 +61,32 @@ class RogueVenue(PaperVenue):
             events += [Reported(report=report) for report in self._out_of_the_blue(message, now_ns)]
         return tuple(self._numbered(events))
 
+    def _met_badly(self, request: VenueRequest, now_ns: int) -> list[VenueEvent]:
+        """A new order that is not answered, not answered yet, or refused so that another venue may take it."""
+        taken = RequestTaken(at=now_ns, request=request)
+        if self.has("never answers"):
+            return [taken]
+        if request.time_in_force is TimeInForce.GTC and self.has("answers late"):
+            self._late.add(request.route_id)
+            return [taken]
+        if self.has("is busy"):
+            order = PaperOrder(number=0, request=request, venue_order_id="", leaves=request.quantity)
+            refused = _of(order, self.name, now_ns, report=ReportKind.REJECTED, reason="venue_busy")
+            return [taken, Reported(report=refused, shard=request.shard)]
+        return []
+
+    def _accepted_at_last(self, now_ns: int) -> Iterator[VenueEvent]:
+        late, self._late = sorted(self._late), set()
+        for route_id in late:
+            order = self.orders[route_id]
+            yield Reported(report=_of(order, self.name, now_ns, report=ReportKind.ACCEPTED), shard=order.request.shard)
+
     def _told(self, event: Reported) -> Iterator[VenueEvent]:
         """One report, as this venue tells it."""
         report = event.report
+        if report.route_id in self._late:
+            yield _again(event, reason="too_early")
+            return
         if report.report is ReportKind.CANCELLED and report.reason == "requested" and self.has("refuses a cancel"):
             yield _again(event, report=ReportKind.CANCEL_REJECTED, reason="too_late")
             return
@@ -229,6 +256,8 @@ HABITS: Final = (
     "contradicts itself",
     "fills first",
     "never answers",
+    "answers late",
+    "is busy",
     "cancels unasked",
     "busts",
     "fills a stranger",

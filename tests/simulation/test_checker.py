@@ -15,9 +15,9 @@ from domain import audit, checker, position
 from domain import events as e
 from domain.actor import decide
 from domain.checker import Answer, Audit, Bounds, Commit, Mark, Send
-from domain.commands import OrderCommand, VenueReport
+from domain.commands import OrderCommand, ReplaceOrder, VenueReport
 from domain.lifecycle import State
-from domain.order import Order, evolve
+from domain.order import Order, evolve, evolved
 from domain.paper_events import Reported, RequestTaken, VenueEvent
 from domain.ports import Head
 from tests import given
@@ -211,12 +211,67 @@ def test_an_acked_order_that_is_nowhere_is_lost() -> None:
         ([Send("new", ORDER_ID, "R1", 4), Send("new", ORDER_ID, "R1", 9)], {"sent_once"}),
         ([Send("new", ORDER_ID, "R2", 4)], {"logged_before_wire"}),
         ([Send("cancel", ORDER_ID, "R1", 4)], {"logged_before_wire"}),
-        ([Send("replace", ORDER_ID, "R1", 4)], {"logged_before_wire"}),
+        ([Send("replace", ORDER_ID, "R1", 4)], {"logged_before_wire", "replaced_after_first_word"}),
         ([Send("new", "nobody", "R1", 4)], {"logged_before_wire"}),
     ],
 )
 def test_nothing_is_sent_twice_or_before_it_is_logged(sends: list[Send], found: set[str]) -> None:
     assert names(checker.check_sends(audited(life()), sends)) == found
+
+
+def replaced(*before: VenueReport) -> list[e.OrderEvent]:
+    """A life with other terms behind these reports."""
+    events = life(*before)
+    return [*events, *asked_of(events, ReplaceOrder(order_id=ORDER_ID, replace_id=f"{ORDER_ID}-r1", quantity=Decimal(9)))]
+
+
+def asked_of(events: Iterable[e.OrderEvent], command: OrderCommand) -> tuple[e.OrderEvent, ...]:
+    """What follows from the command behind these events."""
+    return decide(evolved(events), command, NOW)
+
+
+@pytest.mark.parametrize(
+    ("before", "head", "found"),
+    [
+        (REPORTS[:1], 6, set()),
+        (REPORTS[1:2], 6, set()),
+        ((), 5, {"replaced_after_first_word"}),
+        (REPORTS[:1], 4, {"logged_before_wire", "replaced_after_first_word"}),
+    ],
+)
+def test_other_terms_are_sent_after_the_first_word(before: tuple[VenueReport, ...], head: int, found: set[str]) -> None:
+    sends = [Send("replace", ORDER_ID, "R1", head)]
+    assert names(checker.check_sends(audited(replaced(*before)), sends)) == found
+
+
+@pytest.mark.parametrize(
+    ("reports", "reason", "found"),
+    [
+        ((), "unknown", {"early_request_is_kept"}),
+        ((), "too_early", {"early_request_is_kept"}),
+        ((), "too_late", set()),
+        (REPORTS[:1], "unknown", set()),
+        (REPORTS[1:2], "unknown", set()),
+    ],
+)
+def test_a_cancel_that_came_before_its_order_is_kept(reports: tuple[VenueReport, ...], reason: str, found: set[str]) -> None:
+    asked = e.CancelRequested(order_id=ORDER_ID, at=NOW, status=State.PENDING_CANCEL, source="client", reason="requested")
+    back = State.PARTIALLY_FILLED if reports == REPORTS[1:2] else State.ROUTED
+    refused = e.CancelRejected(order_id=ORDER_ID, at=NOW, status=back, reason=reason, venue="PAPER_A")
+    audit = audited([*life(*reports), asked, refused])
+    assert audit.violations == []
+    assert names(checker.check_kept(audit)) == found
+
+
+def test_an_order_that_goes_back_to_the_queue_is_routed_with_the_terms_that_were_asked_for() -> None:
+    asked = replaced()
+    fell = asked_of(asked, given.report("rejected", reason="halted", report_seq=1))
+    assert [type(event) for event in fell] == [e.OrderQueued, e.OrderReplaced]
+    new, old = (given.route(("R2", "PAPER_B", quantity)) for quantity in ("9", "10"))
+    lawful = [*asked, *fell, *asked_of([*asked, *fell], new)]
+    forgetful = [*asked, *fell[:1], *asked_of([*asked, *fell[:1]], old)]
+    assert not names(checker.check_kept(audited(lawful)))
+    assert names(checker.check_kept(audited(forgetful))) == {"early_request_is_kept"}
 
 
 def venue_log(*reports: VenueReport) -> list[VenueEvent]:
