@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -12,6 +14,7 @@ import msgspec
 from adapters.chain import GENESIS, Reading, following
 from adapters.codec import decoder
 from domain.events import Foreign
+from domain.holdings import Key
 from domain.order import Order
 from domain.orders import OrderFilter
 from domain.owner import NO_OWNER, Owner
@@ -246,16 +249,17 @@ class MemoryOrderStore:
 
     def __init__(self) -> None:
         self._orders: dict[str, bytes] = {}
-        self._meta: tuple[int, Head, dict[str, int], Owner] | None = None
+        self._meta: tuple[int, Head, dict[str, int], Owner, dict[Key, Decimal]] | None = None
         self.down = False
 
     def load(self) -> StoredOrders | None:
         if self._meta is None:
             return None
         orders = [_stored(body) for body in self._orders.values()]
-        checkpoint, head, report_seqs, owner = self._meta
+        checkpoint, head, report_seqs, owner, held = self._meta
         counts = Counter(str(order.status) for order in orders)
-        return StoredOrders(checkpoint, head, dict(report_seqs), [order for order in orders if not order.closed], dict(counts), owner)
+        still_open = [order for order in orders if not order.closed]
+        return StoredOrders(checkpoint, head, dict(report_seqs), still_open, dict(counts), owner, dict(held))
 
     def clear(self) -> None:
         self._orders, self._meta = {}, None
@@ -281,11 +285,20 @@ class MemoryOrderStore:
         yield StoredPicture(checkpoint, head, ((order_id, _stored(body)) for order_id, body in sorted(self._orders.items())))
 
     def save(
-        self, rows: Sequence[tuple[Order, bytes]], *, checkpoint: int, head: Head, report_seqs: dict[str, int], owner: Owner = NO_OWNER
+        self,
+        rows: Sequence[tuple[Order, bytes]],
+        *,
+        checkpoint: int,
+        head: Head,
+        report_seqs: dict[str, int],
+        owner: Owner = NO_OWNER,
+        held: Mapping[Key, Decimal] = MappingProxyType({}),
     ) -> None:
         self._check_up()
         self._orders.update((order.order_id, body) for order, body in rows)
-        self._meta = (checkpoint, head, dict(report_seqs), owner)
+        before = self._meta[-1] if self._meta else {}
+        all_held = {key: quantity for key, quantity in (before | dict(held)).items() if quantity}
+        self._meta = (checkpoint, head, dict(report_seqs), owner, all_held)
 
     def close(self) -> None:
         """Nothing to let go of."""

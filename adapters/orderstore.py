@@ -9,15 +9,18 @@ import json
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 import structlog
 
 from adapters.codec import encode
+from domain.holdings import Key
 from domain.lifecycle import CLOSED
 from domain.order import Order
 from domain.orders import OrderFilter
@@ -27,13 +30,16 @@ from domain.sharing import Shared
 
 log = structlog.get_logger()
 
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 BUSY_MS: Final = 2000
 TABLES: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS orders (
   id INTEGER PRIMARY KEY, order_id TEXT NOT NULL UNIQUE, account TEXT NOT NULL, client_order_id TEXT NOT NULL, symbol TEXT NOT NULL,
   status TEXT NOT NULL, closed INTEGER NOT NULL, created_at INTEGER NOT NULL, body BLOB NOT NULL, checksum INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS held (
+  account TEXT NOT NULL, symbol TEXT NOT NULL, quantity TEXT NOT NULL, checksum INTEGER NOT NULL,
+  PRIMARY KEY (account, symbol)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_time ON orders (created_at, order_id);
 CREATE INDEX IF NOT EXISTS by_account ON orders (account, created_at, order_id);
 CREATE INDEX IF NOT EXISTS by_status ON orders (status);
@@ -107,6 +113,7 @@ class SqliteOrderStore:
                     open=orders,
                     counts=dict(counts),
                     owner=msgspec.json.decode(meta.get("owner", "{}"), type=Owner),
+                    held=dict(map(_held, self._read().execute("SELECT account, symbol, quantity, checksum FROM held"))),
                 )
         except (Damaged, Unavailable, KeyError, ValueError) as trouble:
             log.warning("the order store does not verify and is made again from the journal", file=self._file.name, reason=str(trouble))
@@ -168,9 +175,16 @@ class SqliteOrderStore:
                 raise Corrupt(f"{self._file.name} is damaged: {damage}") from damage
 
     def save(
-        self, rows: Sequence[tuple[Order, bytes]], *, checkpoint: int, head: Head, report_seqs: dict[str, int], owner: Owner = NO_OWNER
+        self,
+        rows: Sequence[tuple[Order, bytes]],
+        *,
+        checkpoint: int,
+        head: Head,
+        report_seqs: dict[str, int],
+        owner: Owner = NO_OWNER,
+        held: Mapping[Key, Decimal] = MappingProxyType({}),
     ) -> None:
-        """Orders as they stand, and how far into the journal that goes, in one transaction. Unavailable."""
+        """Orders and holdings as they stand, and how far into the journal that goes, in one transaction. Unavailable."""
         meta = {"schema": str(SCHEMA), "checkpoint": str(checkpoint), "head": encode(head).decode(), "report_seqs": json.dumps(report_seqs)}
         meta["owner"] = encode(owner).decode()
         with self._writing, self._trouble(), self._looked_at_anew():
@@ -181,6 +195,12 @@ class SqliteOrderStore:
                 for first in range(rest, len(put), ROWS_AT_ONCE):
                     connection.execute(PUT_MANY, [*chain.from_iterable(put[first : first + ROWS_AT_ONCE])])
                 connection.executemany(PUT, put[:rest])
+                connection.executemany(
+                    "DELETE FROM held WHERE account = ? AND symbol = ?", [key for key, quantity in held.items() if not quantity]
+                )
+                connection.executemany(
+                    "INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?)", [_held_row(*key, q) for key, q in held.items() if q]
+                )
                 connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
 
     @contextlib.contextmanager
@@ -261,6 +281,19 @@ def columns(order: Order, body: bytes) -> tuple[Any, ...]:
 def _checksum(named: tuple[Any, ...], body: bytes) -> int:
     """Over the body and the columns by which it is found: SQLite gives them back as they were put in, texts and integers."""
     return zlib.crc32(body, zlib.crc32(repr(named).encode()))
+
+
+def _held_row(account: str, symbol: str, quantity: Decimal) -> tuple[str, str, str, int]:
+    row = account, symbol, str(quantity)
+    return (*row, zlib.crc32(repr(row).encode()))
+
+
+def _held(row: tuple[Any, ...]) -> tuple[Key, Decimal]:
+    *named, checksum = row
+    if zlib.crc32(repr(tuple(named)).encode()) != checksum:
+        raise Damaged("a holding's checksum is wrong")
+    account, symbol, quantity = named
+    return (account, symbol), Decimal(quantity)
 
 
 def _pictured(row: tuple[Any, ...]) -> tuple[str, Order | None]:

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
+from decimal import Decimal
+from functools import partial
 from typing import Final
 
 import structlog
@@ -11,6 +13,7 @@ from adapters.codec import ORDER_COMMITS, encode
 from apps.failpoint import failpoint
 from apps.watermark import verify_chain
 from domain import events as e
+from domain.holdings import Holdings, Key
 from domain.lifecycle import State
 from domain.order import Order
 from domain.orders import OrderFilter, Orders, note, reported_by
@@ -23,6 +26,7 @@ log = structlog.get_logger()
 Durable = Callable[[], tuple[Head, int]]
 """The head that is on disk now, and the ticket up to which all added events are."""
 
+TRADES: Final = (e.OrderFilled, e.TradeBusted)
 SAVE_EVERY_S: Final = 0.2
 SAVE_RETRY_S: Final = 5.0
 DIRTY_MAX: Final = 20_000
@@ -44,9 +48,18 @@ class Bookkeeper:
         self.latest = 0
         """The highest stamp that a recovery saw: of the last commit, of what was replayed, of the orders that are open."""
         self.orders = Orders()
+        self.holdings = Holdings()
+        """What accounts hold, the commits on their way to the disk included."""
+        self._recorded = Holdings()
+        """The same as of the last commit that is on disk."""
+        self._moved: set[Key] = set()
+        self._held_at = 0
+        """The sequence that the stored holdings are as of."""
         self.owner = NO_OWNER
         """Who sends for the shard, as the journal has it."""
         self.save_failures = 0
+        self.on_opened: Callable[[e.OrderFilled, Decimal], None] = lambda event, quantity: None
+        """A reduce-only order opened or flipped a position by so much. Not called while a journal is read back."""
 
     def find(self, order_id: str) -> Order | None:
         """From memory or from the store. Unavailable when the store cannot be read: unknown is not the same as new."""
@@ -54,6 +67,13 @@ class Bookkeeper:
 
     def apply(self, order: Order | None, events: Iterable[e.OrderEvent]) -> Order | None:
         """Evolve at once, in memory. `order` is what `find` gave."""
+        order = self._evolve(order, events)
+        for event in events:
+            if isinstance(event, TRADES):
+                self.holdings.apply(event)
+        return order
+
+    def _evolve(self, order: Order | None, events: Iterable[e.OrderEvent]) -> Order | None:
         if order is not None and order.order_id not in self.orders.by_id:
             self.orders.adopt(order)
         for event in events:
@@ -62,6 +82,18 @@ class Bookkeeper:
 
     def landed(self, order: Order | None, events: Iterable[e.OrderEvent], seq: int) -> None:
         """These facts are on disk."""
+        self._note(order, events, seq)
+        for event in events:
+            if isinstance(event, TRADES):
+                opened = self._record(event)
+                if opened and order is not None and order.reduce_only and isinstance(event, e.OrderFilled):
+                    self.on_opened(event, opened)
+
+    def _record(self, event: e.OrderFilled | e.TradeBusted) -> Decimal:
+        self._moved.add((event.account, event.symbol))
+        return self._recorded.apply(event)
+
+    def _note(self, order: Order | None, events: Iterable[e.OrderEvent], seq: int) -> None:
         for event in events:
             if (reported := reported_by(event)) is not None:
                 self._report_seqs[reported[0]] = max(reported[1], self._report_seqs.get(reported[0], 0))
@@ -102,11 +134,13 @@ class Bookkeeper:
         """What the store has, if it belongs to this journal; else an empty store."""
         stored = await asyncio.to_thread(self._store.load)
         self.orders, self._dirty, self._report_seqs, self.owner = Orders(), {}, {}, NO_OWNER
+        self.holdings, self._recorded, self._moved, self._held_at = Holdings(), Holdings(), set(), 0
         if stored is None or not await _belongs(stored, journal):
             await asyncio.to_thread(self._store.clear)
             return 0, Head()
         self.orders.report_seqs = dict(stored.report_seqs)
         self._report_seqs, self.owner = dict(stored.report_seqs), stored.owner
+        self.holdings, self._recorded, self._held_at = Holdings(stored.held), Holdings(stored.held), stored.head.seq
         self.orders.states.update({State(status): count for status, count in stored.counts.items()})
         for order in stored.open:
             self.orders.adopt(order)
@@ -121,7 +155,7 @@ class Bookkeeper:
             self.latest = max(self.latest, last.at)
 
     def _replay(self, head: Head, events: Sequence[e.OrderEvent]) -> None:
-        """One commit read back. What an order has seen, as it came from the store, it does not see again."""
+        """One commit read back. What an order has seen, as it came from the store, it does not see again; holdings are as of a commit."""
         self._stamped(events)
         seq, seen = head.seq, dict[str, bool]()
         for event in events:
@@ -132,7 +166,10 @@ class Bookkeeper:
             if event.order_id not in seen:
                 seen[event.order_id] = order is not None and bool(order.seqs) and order.seqs[-1] >= seq
             if not seen[event.order_id]:
-                self.landed(self.apply(order, (event,)), (event,), seq)
+                self._note(self._evolve(order, (event,)), (event,), seq)
+            if seq > self._held_at and isinstance(event, TRADES):
+                self.holdings.apply(event)
+                self._record(event)
 
     async def run(self, durable: Durable) -> None:
         """Save what changed, for ever."""
@@ -150,12 +187,16 @@ class Bookkeeper:
         self._dirty = {order_id: seq for order_id, seq in self._dirty.items() if order_id not in taken}
         checkpoint = min(self._dirty.values(), default=head.seq + 1) - 1
         reports, owner = dict(self._report_seqs), self.owner
+        moved, self._moved = self._moved, set()
+        held = {key: self._recorded.of(key) for key in moved}
+        save = partial(self._store.save, rows, checkpoint=checkpoint, head=head, report_seqs=reports, owner=owner, held=held)
         try:
-            await asyncio.to_thread(self._store.save, rows, checkpoint=checkpoint, head=head, report_seqs=reports, owner=owner)
+            await asyncio.to_thread(save)
         except Unavailable as trouble:
             self.save_failures += 1
             log.warning("the order store cannot be written: orders stay in memory", reason=str(trouble), unsaved=len(taken))
             self._dirty.update({order_id: min(seq, self._dirty.get(order_id, seq)) for order_id, seq in taken.items()})
+            self._moved |= moved
             return False
         self._forget(orders, durable()[1])
         return True

@@ -1,7 +1,7 @@
 """Drives the actors of one shard: decide, evolve at once in memory, put the events into the open commit, answer after the ack."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -10,23 +10,29 @@ import structlog
 
 from adapters.codec import ORDER_COMMITS
 from adapters.memory import MemoryOrderStore
-from apps.bookkeeper import Bookkeeper
-from apps.commits import GroupCommit, Outcome, Pace
+from apps.bookkeeper import TRADES, Bookkeeper
+from apps.commits import Done, GroupCommit, Outcome, Pace
 from apps.repeats import Repeats
 from apps.stamps import Stamps
 from apps.watermark import Mark, verify_watermark, watch_foreign
 from domain import events as e
 from domain.actor import Events, decide
 from domain.commands import DoubtRoute, ExeqCommand, OrderCommand, TakeShard
+from domain.holdings import Key
 from domain.order import Order
 from domain.orders import Orders
 from domain.owner import UNIT, Owner, owner_of
 from domain.ports import Clock, Fenced, Head, Journal, OrderStore, Unavailable
+from domain.reduce_only import beyond, give_way
 from domain.values import ZERO
 
 log = structlog.get_logger()
 
 RECOVER_PAUSE_S: Final = 0.25
+REDUCING: Final = (*TRADES, e.OrderQueued, e.RouteAcknowledged, e.OrderReplaced, e.ReplaceRejected)
+"""Facts of a reduce-only order after which it is held against its position. A refused cancel is none: it would be asked again at once."""
+REDUCED_MAX: Final = 1000
+"""Orders that one commit cuts or cancels because a position moved; more of them follow a little later."""
 
 
 class Landed(msgspec.Struct, frozen=True):
@@ -167,23 +173,74 @@ class Host:
             return
         events = decide(order, command, self.stamps.now(order.updated_at if order else 0))
         facts = self._repeats.facts(events)
+        reactions: Sequence[Landed] = ()
         if facts:
             order = self.book.apply(order, facts)
         elif events:
             self.on_unrecorded(events)
 
         def landed(outcome: Outcome) -> None:
-            self._landed(Landed(order, facts or events, 0, cum, notional), bool(facts), outcome, then)
+            try:
+                self._landed(Landed(order, facts or events, 0, cum, notional), bool(facts), outcome, then)
+            finally:
+                self._all_landed(reactions, outcome)
 
         cum, notional = (order.cum_quantity, order.notional) if order else (ZERO, ZERO)
         if facts:
-            ticket = commits.add(facts, landed)
+            if order is not None and self.book.orders.reducing:
+                reactions = self._reactions(order, facts)
+            ticket = self._add(commits, facts, reactions, landed)
             if order is not None:
                 order.commit = ticket
         elif order is None or order.commit <= commits.durable:
             commits.when_proven(order.seqs[-1] if order else 0, landed)
         else:
             commits.join(order.commit, landed)
+
+    def reduce(self, key: Key) -> int:
+        """Cut or cancel now what is beyond its position, as a commit that moves the position does. Returns how many orders it is about."""
+        commits = self._commits
+        if commits is None or not commits.trusted:
+            return 0
+        reactions = self._reduced(key, ())
+        if reactions:
+            self._add(commits, (), reactions, lambda outcome: self._all_landed(reactions, outcome))
+        return len(reactions)
+
+    def _reactions(self, order: Order, facts: Events) -> Sequence[Landed]:
+        """What these facts mean for open reduce-only orders: it goes into the same commit, so that nothing can come between."""
+        moves = REDUCING if order.reduce_only else TRADES
+        if not any(isinstance(fact, moves) for fact in facts):
+            return ()
+        refused = (order,) if any(type(fact) is e.ReplaceRejected for fact in facts) else ()
+        return self._reduced((order.account, order.symbol), refused)
+
+    def _reduced(self, key: Key, refused: Sequence[Order]) -> Sequence[Landed]:
+        """Decided and evolved. Orders whose venue `refused` other terms are cancelled."""
+        found: list[Landed] = []
+        resting = self.book.orders.reducing.get(key, {})
+        for order, left in beyond(resting.values(), self.book.holdings.of(key))[:REDUCED_MAX]:
+            command = give_way(order, left, replaceable=order not in refused)
+            if command is None:
+                continue
+            facts = self._repeats.facts(decide(order, command, self.stamps.now(order.updated_at)))
+            if facts:
+                self.book.apply(order, facts)
+                found.append(Landed(order, facts, 0, order.cum_quantity, order.notional))
+        return found
+
+    @staticmethod
+    def _add(commits: GroupCommit[e.OrderEvent], facts: Events, reactions: Sequence[Landed], done: Done) -> int:
+        """All of it in one commit."""
+        ticket = commits.add((*facts, *(event for each in reactions for event in each.events)) if reactions else facts, done)
+        for each in reactions:
+            if each.order is not None:
+                each.order.commit = ticket
+        return ticket
+
+    def _all_landed(self, reactions: Sequence[Landed], outcome: Outcome) -> None:
+        for each in reactions:
+            self._landed(each, recorded=True, outcome=outcome, then=_nothing)
 
     def take(self, command: TakeShard, then: Taken) -> None:
         """Record that an exeq takes over the sending, if nobody has since the epoch that it expects. `then` follows the ack."""
@@ -252,3 +309,7 @@ class Host:
     async def proven(self) -> None:
         """Until what memory says now, also of what is not there, is known to be the truth. Unavailable."""
         await self.settled()
+
+
+def _nothing(outcome: Landed | Unavailable) -> None:
+    """Nobody asked: what follows a commit that is lost is decided again on the next one."""

@@ -56,6 +56,7 @@ HOST: Final = _vital("host", "memory is not what the journal has: it is read aga
 SESSIONS: Final = _housekeeping("sessions", "a lost last report of a venue is asked for a little later")
 EXPIRER: Final = _housekeeping("expirer", "the order that it failed at expires after the next start of oms; the others expire in time")
 FORBIDDEN: Final = _vital("what is forbidden", "open orders that a kill switch forbids would not be cancelled")
+REDUCE_ONLY: Final = _housekeeping("reduce only", "a venue that refused to cut or cancel a reduce-only order is asked again a little later")
 AWAIT_RISK: Final = _housekeeping("first word from risk", "oms is ready a little later")
 POSITIONS_UPKEEP: Final = _housekeeping("positions upkeep", "Valkey is compared with the journal at the next interval")
 
@@ -99,6 +100,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         EXPIRER,
         *_CONTROLS,
         FORBIDDEN,
+        REDUCE_ONLY,
         AWAIT_RISK,
         POSITIONS_UPKEEP,
         MARK,

@@ -6,7 +6,7 @@ from domain import commands as c
 from domain import events as e
 from domain.deciding import Events, must, refused, traded
 from domain.lifecycle import State, step
-from domain.order import RISK_CONTROL, Order, Route
+from domain.order import Order, Route
 from domain.replacing import UNKNOWN, applied_in_queue
 
 Ending = type[e.OrderRejected] | type[e.OrderCancelled] | type[e.OrderExpired]
@@ -68,8 +68,8 @@ def leg_ended(
 
 
 def cancelled_by(order: Order, reason: str) -> tuple[str, str]:
-    """Source and reason of an end at its venue. A control that had it cancelled is named: the venue only says that it was asked to."""
-    return (RISK_CONTROL, order.reason) if order.source == RISK_CONTROL and order.reason else ("venue", reason)
+    """Source and reason of an end at its venue. Whatever had it cancelled is named: the venue only says that it was asked to."""
+    return (order.source, order.reason) if order.source and order.reason else ("venue", reason)
 
 
 def _queued_again(order: Order, route: Route, now: int, reason: str, report_seq: int | None) -> Events:

@@ -19,6 +19,9 @@ PARKED_MAX: Final = 100
 RISK_CONTROL: Final = "risk_control"
 """The `source` of what a kill or a block cancels."""
 
+REDUCE_ONLY: Final = "reduce_only"
+"""The `reason` of what oms cancels because the position that the order was to close has gone."""
+
 TIMES_UP: Final = frozenset({"order_timeout", "expire_at", "session_end"})
 """Why oms itself has a venue cancel an order, which then counts as expired."""
 
@@ -89,8 +92,8 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     """State of one order. Only its actor changes it; `seqs` and `commit` are the host's book-keeping, not the order's.
 
     `refused`: rejected before it was ever queued, which is what its submit was answered. `source` and `reason` say who ended it and why;
-    while a control cancels it (a kill, a block), they name that control. `reference` is the price that risk counts it at. `asked` are its
-    first terms, once they were replaced. `expiring`: its cancel was requested because its time was over.
+    while a control (a kill, a block) or `reduce_only` cancels it, they name that. `reference` is the price that risk counts it at. `asked`
+    are its first terms, once they were replaced. `expiring`: its cancel was requested because its time was over.
     """
 
     order_id: str
@@ -267,8 +270,12 @@ def _(event: e.ReportQuarantined, order: Order) -> None:
 @_apply.register
 def _(event: e.CancelRequested, order: Order) -> None:
     order.expiring = event.source == "oms" and event.reason in TIMES_UP
-    by_control = event.source == RISK_CONTROL
-    order.source, order.reason = (event.source, event.reason) if by_control else (None, None)
+    order.source, order.reason = (event.source, event.reason) if _names_its_cause(event) else (None, None)
+
+
+def _names_its_cause(event: e.CancelRequested) -> bool:
+    """Is it the cause of the cancel, whatever word the venue has for it?"""
+    return event.source == RISK_CONTROL or (event.source == "oms" and event.reason == REDUCE_ONLY)
 
 
 @_apply.register

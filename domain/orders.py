@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from domain import events as e
+from domain.holdings import Key
 from domain.lifecycle import State, step
 from domain.order import Order, evolve
 
@@ -71,6 +72,8 @@ class Orders:
         self.states: Counter[State] = Counter()
         self.steps: Counter[tuple[State, str]] = Counter()
         self.report_seqs: dict[str, int] = {}
+        self.reducing: dict[Key, dict[str, Order]] = {}
+        """The open reduce-only orders of each account and symbol. Empty for most accounts, so that fills need not look further."""
 
     def apply(self, event: e.OrderEvent) -> Order | None:
         """The order after the event; None for one that belongs to no order."""
@@ -106,10 +109,19 @@ class Orders:
         return len(self.open.get(account, ()))
 
     def _index(self, order: Order) -> None:
+        if order.reduce_only:
+            self._index_reducing(order)
         if not order.closed:
             self.open.setdefault(order.account, {})[order.order_id] = order
         elif (opened := self.open.get(order.account)) and opened.pop(order.order_id, None) and not opened:
             del self.open[order.account]
+
+    def _index_reducing(self, order: Order) -> None:
+        key = order.account, order.symbol
+        if not order.closed:
+            self.reducing.setdefault(key, {})[order.order_id] = order
+        elif (opened := self.reducing.get(key)) and opened.pop(order.order_id, None) and not opened:
+            del self.reducing[key]
 
     def _heard(self, event: e.OrderEvent) -> None:
         """The last report number of each venue, which its session goes on from."""

@@ -1,12 +1,15 @@
 """What the core needs of the world, named for the need. Adapters fill these; each has a contract suite in tests/contracts."""
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from decimal import Decimal
+from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
 from domain.events import Foreign, OrderEvent
+from domain.holdings import Key
 from domain.order import Order
 from domain.orders import OrderFilter
 from domain.owner import NO_OWNER, Owner
@@ -216,6 +219,8 @@ class StoredOrders(msgspec.Struct, frozen=True):
     open: list[Order]
     counts: dict[str, int]
     owner: Owner = NO_OWNER
+    held: dict[Key, Decimal] = {}
+    """What accounts held as of `head`; what is not named is flat."""
 
 
 class StoredPicture(msgspec.Struct, frozen=True):
@@ -245,9 +250,19 @@ class OrderStore(Protocol):
         """For whoever checks it, from any process; None when nothing was ever saved. Unavailable, Corrupt."""
 
     def save(
-        self, rows: Sequence[tuple[Order, bytes]], *, checkpoint: int, head: Head, report_seqs: dict[str, int], owner: Owner = NO_OWNER
+        self,
+        rows: Sequence[tuple[Order, bytes]],
+        *,
+        checkpoint: int,
+        head: Head,
+        report_seqs: dict[str, int],
+        owner: Owner = NO_OWNER,
+        held: Mapping[Key, Decimal] = MappingProxyType({}),
     ) -> None:
-        """Orders with their bytes as they stood, the checkpoint, and the shard's owner, in one step. From any thread. Unavailable."""
+        """Orders with their bytes as they stood, the checkpoint, and the shard's owner, in one step. From any thread. Unavailable.
+
+        `held` are the holdings that moved since the last save, as of `head`; a zero takes one out.
+        """
 
     def close(self) -> None: ...
 

@@ -99,7 +99,7 @@ def _quarantined(event: e.ReportQuarantined) -> str:
 
 
 def _ended(how: str, event: Any) -> str:
-    if event.venue and event.source == RISK_CONTROL:
+    if event.venue and event.source in (RISK_CONTROL, "oms"):
         return f"{how} at {event.venue} for {event.source}: {event.reason.replace('_', ' ')}."
     return f"{how} by {event.venue or event.source}: {event.reason.replace('_', ' ')}."
 

@@ -27,6 +27,7 @@ from apps.oms.metrics import OmsMetrics
 from apps.oms.notices import Notices
 from apps.oms.plain import PlainVenues
 from apps.oms.reads import Reads
+from apps.oms.reduce_only import ReduceOnly
 from apps.oms.replaces import Replaces
 from apps.oms.risk_client import Bounds, PlainOrder, RiskClient
 from apps.oms.routes import router
@@ -72,7 +73,6 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     risk = RiskClient(client, _bounds(settings))
     outbox = Outbox(client)
     sessions = _sessions(client, host, venues, shard, chassis.fail)
-    orders = settings.order_management
     switch = await _obey(chassis, client, host, outbox, controls)
     intake = _intake(settings, host, risk, switch)
     expirer = Expirer(host, clock, _timeout_ns(settings), _calendars(venues.values()))
@@ -88,8 +88,7 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
         chassis.spawn(work, task)
     chassis.spawn(lambda: _await_risk(chassis, risk, instruments), tasks.AWAIT_RISK)
     past, verification = _beside(settings)
-    positions_upkeep = PositionsUpkeep(float(orders.reconcile_positions_interval_sec), chassis.registry)
-    chassis.spawn(positions_upkeep.run, tasks.POSITIONS_UPKEEP)
+    positions_upkeep, reduce_only = _upkeep(chassis, host)
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency_in(instruments, controls.listings), PastBeside(past))
     reads = Reads(host, journal)
     routes = router(host, reads, accounts, Replaces(host, risk, instruments, intake.forbidden), instruments)
@@ -108,7 +107,7 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
         fast={("POST", "/orders"): Door(_reader(settings, instruments), intake, clock, metrics)},
         stats=lambda: (
             _stats(metrics, host, intake, risk, sessions, outbox, switch)
-            | {"positions_upkeep": positions_upkeep.stats(), "quotes": ticks.stats()}
+            | {"positions_upkeep": positions_upkeep.stats(), "quotes": ticks.stats(), "reduce_only": reduce_only.stats()}
         ),
         stop_intake=stop_intake,
     )
@@ -120,6 +119,16 @@ async def _obey(chassis: Chassis[OmsSettings], client: Client, host: Host, outbo
     switch.known = await control_wiring.follow_controls(chassis, client, outbox, controls.apply, switch.heard)
     chassis.spawn(switch.run, tasks.FORBIDDEN)
     return switch
+
+
+def _upkeep(chassis: Chassis[OmsSettings], host: Host) -> tuple[PositionsUpkeep, ReduceOnly]:
+    """What is looked at again now and then."""
+    every_s = float(chassis.settings.order_management.reconcile_positions_interval_sec)
+    positions, reduce_only = PositionsUpkeep(every_s, chassis.registry), ReduceOnly(host)
+    chassis.spawn(positions.run, tasks.POSITIONS_UPKEEP)
+    chassis.spawn(reduce_only.run, tasks.REDUCE_ONLY)
+    metrics_page.read(chassis.registry, reduce_only.series)
+    return positions, reduce_only
 
 
 def _intake(settings: OmsSettings, host: Host, risk: RiskClient, switch: Switch) -> Intake:

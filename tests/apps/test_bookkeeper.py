@@ -5,9 +5,10 @@ import contextlib
 import shutil
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from hypothesis import given, settings
@@ -24,6 +25,7 @@ from apps.commits import Pace
 from apps.host import Host
 from domain.commands import CancelOrder, Decision, ReportKind, RouteOrder, SubmitOrder, Terms, VenueReport
 from domain.events import Leg
+from domain.holdings import Key
 from domain.lifecycle import State
 from domain.order import Order, evolve
 from domain.orders import Orders
@@ -127,12 +129,19 @@ class HeldStore(MemoryOrderStore):
         self.given: list[tuple[State, State]] = []
 
     def save(
-        self, rows: Sequence[tuple[Order, bytes]], *, checkpoint: int, head: Head, report_seqs: dict[str, int], owner: Owner = NO_OWNER
+        self,
+        rows: Sequence[tuple[Order, bytes]],
+        *,
+        checkpoint: int,
+        head: Head,
+        report_seqs: dict[str, int],
+        owner: Owner = NO_OWNER,
+        held: Mapping[Key, Decimal] = MappingProxyType({}),
     ) -> None:
         self.begun.set()
         assert self.let.wait(SOON_S)
         self.given += [(order.status, ORDER.decode(body).status) for order, body in rows]
-        super().save(rows, checkpoint=checkpoint, head=head, report_seqs=report_seqs, owner=owner)
+        super().save(rows, checkpoint=checkpoint, head=head, report_seqs=report_seqs, owner=owner, held=held)
 
 
 async def test_what_is_being_written_stays_as_it_was_while_the_order_moves_on() -> None:
@@ -264,6 +273,11 @@ async def _live_through(steps: list[str]) -> None:
     assert sum(counted.values()) == len(truth)
     assert all(counted.get(state, 0) == sum(o.status is state for o in truth.values()) for state in State)
     assert desk.host.orders.report_seqs == ({"PAPER_A": number} if number else {})
+    bought = sum(order.cum_quantity for order in truth.values())
+    assert desk.host.book.holdings.quantities == ({("alice", "BTCUSDT"): bought} if bought else {})
+    await desk.saved()
+    kept_now = store.load()
+    assert (kept_now.held if kept_now else {}) == desk.host.book.holdings.quantities
     await desk.kill()
 
 

@@ -85,6 +85,40 @@ def test_a_restart_begins_with_the_open_orders_and_the_checkpoint(opened: MakeSt
     again.close()
 
 
+def held_by(store: OrderStore) -> dict[tuple[str, str], Decimal]:
+    found = store.load()
+    assert found is not None
+    return found.held
+
+
+def test_what_accounts_hold_comes_back_exactly_and_what_is_flat_is_gone(opened: MakeStore) -> None:
+    store = opened()
+    first = {("alice", "BTCUSDT"): Decimal("0.100000000001"), ("alice", "ETH/USD"): Decimal("-1E-8"), ("bob", "BTCUSDT"): Decimal(2)}
+    store.save([], checkpoint=7, head=HEAD, report_seqs={}, held=first)
+    assert held_by(store) == first
+    store.save([], checkpoint=8, head=HEAD, report_seqs={}, held={("alice", "BTCUSDT"): Decimal(0), ("bob", "BTCUSDT"): Decimal(3)})
+    store.close()
+    again = opened()
+    assert held_by(again) == {("alice", "ETH/USD"): Decimal("-1E-8"), ("bob", "BTCUSDT"): Decimal(3)}
+    save(again, an_order("a"))
+    assert len(held_by(again)) == 2, "a save that names none changes none"
+    again.clear()
+    save(again, an_order("a"))
+    assert held_by(again) == {}
+    again.close()
+
+
+@pytest.mark.parametrize("harm", ["quantity = '9'", "account = 'carol'", "checksum = 1", "quantity = 'much'"])
+def test_a_holding_that_was_changed_is_never_believed(tmp_path: Path, harm: str) -> None:
+    store = SqliteOrderStore(tmp_path / "orders.db")
+    store.save([], checkpoint=7, head=HEAD, report_seqs={}, held={("alice", "BTCUSDT"): Decimal(2)})
+    with sqlite3.connect(tmp_path / "orders.db") as other:
+        other.execute(f"UPDATE held SET {harm}")
+    other.close()
+    assert store.load() is None
+    store.close()
+
+
 def test_saving_again_replaces(opened: MakeStore) -> None:
     store = opened()
     save(store, an_order("a", status=State.ROUTED))

@@ -97,6 +97,7 @@ TROUBLE: Final[dict[str, dict[str, str]]] = {
     | counted("exeq_venue_answers_total", 60, labels='venue="PAPER_A"'),
     "ReportsQuarantined": {'oms_reports_quarantined_total{reason="unknown_order"}': f"_x{QUIET} 1+0x{QUIET}"},
     "TransitionsRefused": {'oms_transitions_refused_total{trigger="cancel"}': f"_x{QUIET} 1+0x{QUIET}"},
+    "ReduceOnlyOpened": counted("oms_reduce_only_opened_total", 1),
     "SentTwice": jumps("gateway_sends_per_route_max", 1, 2),
     "ReservationsLeaking": counted("risk_leaked_reservations_total", 6),
     "KillSwitchThrown": jumps("exeq_kills", 0, 1),

@@ -62,6 +62,17 @@ def test_a_kill_is_named_with_the_venue_that_carried_it_out() -> None:
     ]
 
 
+def test_what_oms_cancelled_for_reduce_only_is_named_with_the_venue_that_carried_it_out() -> None:
+    scene = check("""submit sell 10 @50
+                     route PAPER_A
+                     cancel oms reduce_only
+                     venue_cancelled requested""")
+    assert [told(event) for event in [event for events in scene.history for event in events][-2:]] == [
+        "The venue is asked to cancel it, for oms: reduce only.",
+        "Cancelled at PAPER_A for oms: reduce only.",
+    ]
+
+
 def test_risk_says_the_numbers_that_decided() -> None:
     asked = terms("0.1", "45000")
     line = "order_size_limit 4500 100000,var_limit 62.12 50000;mid 45000.005 120;2026-11-21"
