@@ -221,6 +221,54 @@ def test_a_venue_cancels_by_itself_and_another_order_is_not_touched(desk: Desk) 
     assert desk.is_("cancelled")["source"] == "venue"
 
 
+def holding(desk: Desk) -> tuple[str, str, str]:
+    """The account bought 0.5, and a reduce-only sell of all of it rests: the sell, the buy, and the buy's trade."""
+    desk.works()
+    desk.trades("0.5")
+    desk.is_("filled")
+    entry, bought = desk.order_id, desk.oms.get(f"/orders/{desk.order_id}/events").json()["events"][-1]["exec_id"]
+    desk.works(side="sell", price="50000", reduce_only=True)
+    return desk.order_id, entry, bought
+
+
+def test_a_resting_reduce_only_sell_is_cancelled_when_another_order_closes_the_position(desk: Desk) -> None:
+    resting, *_ = holding(desk)
+    desk.works(side="sell", price="49000")
+    desk.trades("0.5", price="49000")
+    desk.is_("filled")
+    desk.order_id = resting
+    ended = desk.is_("cancelled")
+    assert (ended["source"], ended["reason"], ended["cum_quantity"]) == ("oms", "reduce_only", 0)
+    assert desk.heard == ["A/A", "0/0", "6/6", "4/4"]
+    assert desk.holds == 0
+    assert desk.oms.get("/stats").json()["reduce_only"]["opened"] == 0
+
+
+def test_a_resting_reduce_only_sell_is_cut_after_kill_9_of_oms_and_cancelled_when_the_rest_is_taken_back(desk: Desk) -> None:
+    resting, entry, bought = holding(desk)
+    desk.works(side="sell", price="49000", quantity="0.2")
+    before = desk.stack.pid("oms")
+    desk.stack.kill("oms")
+    deadline = time.monotonic() + WAIT_S
+    while desk.stack.state("oms").pid == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    desk.stack.await_ready()
+    desk.oms.close()
+    desk.oms = desk.stack.client()
+    desk.trades("0.2", price="49000")
+    desk.is_("filled")
+    desk.order_id = resting
+    desk.until(lambda order: order["quantity"] == 0.3)
+    assert desk.heard == ["A/A", "0/0", "E/E", "5/0"]
+    desk.order_id = entry
+    desk.staff("bust", exec_id=bought)
+    desk.order_id = resting
+    assert desk.is_("cancelled")["reason"] == "reduce_only"
+    assert desk.heard == ["A/A", "0/0", "E/E", "5/0", "6/6", "4/4"]
+    assert desk.holds == Decimal("-0.2")
+
+
 def test_orders_that_may_not_take_or_wait(desk: Desk) -> None:
     desk.submit(price="60000", post_only=True)
     assert desk.is_("rejected")["reason"] == "post_only"
