@@ -10,12 +10,14 @@ from decimal import Decimal
 
 import msgspec
 
+from domain import events as e
 from domain import statehash
 from domain.audit import Audit, Bounds, Commit, Line, Violation
 from domain.commands import ReportKind, VenueReport
 from domain.lifecycle import State
+from domain.order import Order, evolve
 from domain.paper_events import Reported, RequestTaken, VenueEvent
-from domain.values import ZERO, order_id_of
+from domain.values import ZERO, Side, order_id_of, signed
 
 __all__ = [
     "Answer",
@@ -30,6 +32,7 @@ __all__ = [
     "check_fold",
     "check_journal",
     "check_kept",
+    "check_reduce_only",
     "check_sends",
     "check_settled",
     "check_venue",
@@ -247,3 +250,78 @@ def state_hash(audit: Audit) -> str:
     """One value for everything that the journal made: the same for every replay, on every machine, with every hash seed."""
     orders = statehash.orders_state(line.order for line in audit.lines.values())
     return statehash.state_hash((orders, statehash.positions_state(audit.book.positions.values())))
+
+
+def check_reduce_only(commits: Iterable[Commit]) -> Iterator[Violation]:
+    """No commit leaves reduce-only orders beyond their position, and none of them opens one unless its venue had not heard yet.
+
+    For journals of writers that cut them: older ones did not.
+    """
+    watch = _ReduceOnly()
+    for commit in commits:
+        yield from watch.take(commit)
+
+
+class _ReduceOnly:
+    """A fold of its own. `_asked`: orders whose venue was asked to cut or cancel them, or that had ended; `_refused`: in vain."""
+
+    def __init__(self) -> None:
+        self._orders: dict[str, Order] = {}
+        self._held: Counter[tuple[str, str]] = Counter()
+        self._asked: set[str] = set()
+        self._refused: set[str] = set()
+
+    def take(self, commit: Commit) -> Iterator[Violation]:
+        moved: dict[tuple[str, str], None] = {}
+        for event in commit.events:
+            if isinstance(event, e.OrderFilled | e.TradeBusted):
+                moved[event.account, event.symbol] = None
+                yield from self._traded(event, commit.seq)
+            if (isinstance(event, e.OrderSubmitted) and event.reduce_only) or event.order_id in self._orders:
+                order = self._evolved(event)
+                moved[order.account, order.symbol] = None
+        for key in moved:
+            yield from self._beyond(key, commit.seq)
+
+    def _evolved(self, event: e.OrderEvent) -> Order:
+        order = self._orders[event.order_id] = evolve(self._orders.get(event.order_id), event)
+        match event:
+            case e.CancelRequested() | e.ReplaceRequested():
+                self._asked.add(order.order_id)
+                self._refused.discard(order.order_id)
+            case e.CancelRejected():
+                self._refused.add(order.order_id)
+        if order.closed:
+            self._asked.add(order.order_id)
+        return order
+
+    def _traded(self, event: e.OrderFilled | e.TradeBusted, seq: int) -> Iterator[Violation]:
+        key = event.account, event.symbol
+        moved = signed(event.side, event.quantity)
+        before = Decimal(self._held[key])
+        if isinstance(event, e.TradeBusted):
+            self._held[key] = before - moved  # type: ignore[assignment]
+            return
+        self._held[key] = before + moved  # type: ignore[assignment]
+        surprising = event.late or event.overfill or event.corrects is not None or event.order_id in self._asked
+        if event.order_id in self._orders and not surprising and event.quantity > _closes(before, event.side):
+            yield Violation(
+                "reduce_only", str(seq), f"order {event.order_id} traded {event.quantity} with {before} held, and nobody had asked"
+            )
+
+    def _beyond(self, key: tuple[str, str], seq: int) -> Iterator[Violation]:
+        """What its venue was asked about, or is in doubt, waits for an answer."""
+        held = Decimal(self._held[key])
+        for side in Side:
+            resting = [o for o in self._orders.values() if (o.account, o.symbol) == key and o.side is side and not self._waits(o)]
+            total = sum((order.leaves_quantity for order in resting), ZERO)
+            if total > _closes(held, side):
+                yield Violation("reduce_only", str(seq), f"{key[0]} has reduce-only {side} orders for {total} {key[1]} and holds {held}")
+
+    def _waits(self, order: Order) -> bool:
+        doubtful = order.status is State.IN_DOUBT and order.order_id in self._asked
+        return order.status in (State.PENDING_CANCEL, State.PENDING_REPLACE) or order.order_id in self._refused or doubtful
+
+
+def _closes(held: Decimal, side: Side) -> Decimal:
+    return max(held if side is Side.SELL else -held, ZERO)

@@ -70,7 +70,8 @@ SUBMIT_SCHEMA: Final[dict[str, Any]] = {
         "post_only": {"type": ["boolean", "null"], "description": "Refused by the venue where it would trade at once."},
         "reduce_only": {
             "type": ["boolean", "null"],
-            "description": "Never does more than close a position: refused, later cut or cancelled where it could. No size limit, no least notional.",
+            "description": "Never does more than close a position: refused, later cut or cancelled where it could. "
+            "No size limit, no least notional.",
         },
     },
     "example": {"symbol": "BTCUSDT", "side": "buy", "quantity": 0.1, "price": 45000, "type": "limit"},

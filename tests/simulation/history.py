@@ -44,7 +44,7 @@ BOUNDS = Bounds(
     open_orders_max=OPEN_ORDERS_MAX,
     position_notional_max=market.POSITION_MAX,
     marks={market.SYMBOL: market.MID},
-    short_accounts=frozenset(),
+    short_accounts=market.LIMITS.short_accounts,
 )
 
 
@@ -218,6 +218,7 @@ def _outcome(world: World, house: House) -> Outcome:
     world.violations += _venue_violations(house, audit)
     world.violations += checker.check_settled(audit, house.risk.risk.exposure.reservations)
     world.violations += _stamps_that_go_back(house)
+    world.violations += checker.check_reduce_only(_commits(house.ground.orders))
     if not audit.violations:  # a replay of an unlawful journal proves nothing, and may not even be possible
         world.violations += _folds(house, audit)
     for name, error in house.unread_errors():
@@ -241,6 +242,9 @@ def _folds(house: House, audit: Audit) -> Iterator[Violation]:
     """What each service holds in memory or in its store, against a fresh replay."""
     orders = {order_id: _plain(order) for order_id in audit.lines if (order := house.oms.host.find(order_id)) is not None}
     yield from checker.check_fold("oms", orders, {order_id: _plain(line.order) for order_id, line in audit.lines.items()})
+    held = {" ".join(key): quantity for key, quantity in house.oms.host.book.holdings.quantities.items()}
+    made = {" ".join(key): position.quantity for key, position in audit.book.positions.items() if position.quantity}
+    yield from checker.check_fold("oms holds", held, made)
     stored = {" ".join(key): position for key, position in house.ground.positions.positions.items()}
     yield from checker.check_fold("positions", stored, {" ".join(key): position for key, position in audit.book.positions.items()})
     yield from checker.check_fold("exeq", _working(house), _working_again(house))

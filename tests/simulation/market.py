@@ -13,6 +13,8 @@ SYMBOL = "BTCUSDT"
 BID, MID, ASK = Decimal("99.99"), Decimal("100.00"), Decimal("100.01")
 QUOTE_EVERY_S = 0.4
 POSITION_MAX = Decimal(3_500)
+SHORT = "bob"
+"""Who may sell what it does not hold: its positions flip, under reduce-only orders too."""
 
 INSTRUMENTS = {
     SYMBOL: Instrument(
@@ -25,6 +27,7 @@ LIMITS = Limits(
     enabled=frozenset({POSITION_LIMIT, ORDER_SIZE_LIMIT, SHORT_RESTRICTION}),
     order_notional_max=Decimal(1_500),
     position_notional_max=POSITION_MAX,
+    short_accounts=frozenset({SHORT}),
     quote_age_max_ns=10_000_000_000,
 )
 

@@ -15,10 +15,12 @@ from adapters.codec import encode
 from apps.bookkeeper import Bookkeeper
 from apps.commits import GroupCommit
 from apps.follower import Follower
+from apps.host import Host
 from apps.http import Refusal
 from apps.risk.gate import Gate
 from apps.snapshots import Snapshotter
 from domain.commands import SubmitOrder
+from domain.holdings import Holdings
 from domain.lifecycle import State
 from domain.order import Order
 from domain.ports import Fenced, Head, Unavailable
@@ -157,7 +159,24 @@ def _() -> list[Patch]:
     return [(Gate, "shut", None)]
 
 
+@plant("a position that shrinks leaves its reduce-only orders as they are")
+def _() -> list[Patch]:
+    return [(Host, "_reactions", lambda self, order, facts: ())]
+
+
 # Folds
+
+
+@plant("a restart forgets what accounts hold")
+def _() -> list[Patch]:
+    good = Bookkeeper._begin
+
+    async def begin(self: Bookkeeper, journal: Any) -> Any:
+        began = await good(self, journal)
+        self.holdings = Holdings()
+        return began
+
+    return [(Bookkeeper, "_begin", begin)]
 
 
 @plant("a follower skips what it cannot have")

@@ -30,6 +30,7 @@ from apps.host import Host
 from apps.oms.commands import CommandDesk
 from apps.oms.expirer import Expirer
 from apps.oms.intake import Intake
+from apps.oms.reduce_only import ReduceOnly
 from apps.oms.replaces import Replaces
 from apps.oms.risk_client import Bounds as RiskBounds
 from apps.oms.risk_client import RiskClient
@@ -203,6 +204,7 @@ class Oms(Process):
         )
         self.replaces = Replaces(self.host, self.risk, market.INSTRUMENTS, self.intake.forbidden)
         self.expirer = Expirer(self.host, self.clock, None, {})
+        self.reduce_only = ReduceOnly(self.host)
         self.host.on_landed = self.expirer.landed
         self.host.on_ready = self._on_ready
         await self.risk.start()
@@ -210,6 +212,7 @@ class Oms(Process):
         await CommandDesk(self.host, outbox, failed=self.failed).start(client, 0)  # type: ignore[arg-type]
         for coroutine in (outbox.run(), mark.run(), self.host.run(), self.sessions.run(), switch.run(), self.expirer.run()):
             self.spawn(coroutine)
+        self.spawn(self.reduce_only.run())
         self.open = True
 
     def _on_ready(self, ready: bool) -> None:

@@ -25,6 +25,8 @@ ACCOUNTS = ("alice", "bob")
 HTTP_TIMEOUT_S = 2.5
 ASK_AGAIN_S = 0.3
 ASK_AGAIN_MAX = 400
+EXITS = range(9, 100, 2)
+"""Orders that only reduce, when they are of an account that may also go short. The first orders open something to reduce."""
 FINAL = ("submitted", "rejected", "reused")
 
 
@@ -73,25 +75,27 @@ class Trader:
 
     def _terms(self, number: int, chance: random.Random) -> Terms:
         account, name = chance.choice(ACCOUNTS), f"c-{number}"
-        side = Side.BUY if chance.random() < 0.65 else Side.SELL
+        flips = account == market.SHORT
+        side = Side.BUY if chance.random() < (0.5 if flips else 0.65) else Side.SELL
         kind = OrderType.MARKET if chance.random() < 0.2 else OrderType.LIMIT
         touch = market.ASK if side is Side.BUY else market.BID
         price = None if kind is OrderType.MARKET else touch if chance.random() < 0.7 else market.MID
         lived = TimeInForce.GTC if chance.random() < 0.75 else chance.choice((TimeInForce.IOC, TimeInForce.FOK, TimeInForce.GTD))
         expire_at = BEGIN_NS + int((self._world.loop.time() + chance.random() * 4) * 1e9) if lived is TimeInForce.GTD else None
-        return Terms(
+        terms = Terms(
             order_id=order_id_of(account, name),
             account=account,
             client_order_id=name,
             symbol=market.SYMBOL,
             side=side,
             order_type=kind,
-            quantity=Decimal(chance.randint(1, 140 if side is Side.BUY else 60)) / 10,
+            quantity=Decimal(chance.randint(1, 100 if flips else 140 if side is Side.BUY else 60)) / 10,
             price=price,
             time_in_force=lived,
             expire_at=expire_at,
             priority=chance.randint(0, 2),
         )
+        return _exit(terms) if flips and number in EXITS else terms
 
     async def _until_answered(self, terms: Terms) -> None:
         self.waiting += 1
@@ -159,6 +163,13 @@ class Trader:
             return "unknown", 0, False
         found: tuple[str, int, bool] = asked.result()
         return found
+
+
+def _exit(terms: Terms) -> Terms:
+    """A small reduce-only order that rests, while others of the account move the position under it. No chance is drawn for it."""
+    some = (terms.quantity // 4 + 1) / 2
+    resting = msgspec.structs.replace(terms, order_type=OrderType.LIMIT, price=market.MID, quantity=some, reduce_only=True)
+    return msgspec.structs.replace(resting, time_in_force=TimeInForce.GTC, expire_at=None)
 
 
 async def _answered(ask: Callable[[Oms], Any], oms: Oms) -> tuple[str, int, bool]:
