@@ -281,8 +281,8 @@ class MemoryOrderStore:
         if self._meta is None:
             yield None
             return
-        checkpoint, head, *_ = self._meta
-        yield StoredPicture(checkpoint, head, ((order_id, _stored(body)) for order_id, body in sorted(self._orders.items())))
+        checkpoint, head, *_, held = self._meta
+        yield StoredPicture(checkpoint, head, ((order_id, _stored(body)) for order_id, body in sorted(self._orders.items())), held)
 
     def save(
         self,

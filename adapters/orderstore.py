@@ -58,6 +58,7 @@ FIND: Final = f"{SELECT} WHERE order_id = ?"
 OPEN: Final = f"{SELECT} WHERE closed = 0"
 ALL: Final = f"{SELECT} NOT INDEXED"
 PICTURE: Final = f"{SELECT} ORDER BY order_id"
+HELD: Final = "SELECT account, symbol, quantity, checksum FROM held"
 CONDITIONS: Final = {
     "account": "account = ?",
     "symbol": "symbol = ?",
@@ -113,7 +114,7 @@ class SqliteOrderStore:
                     open=orders,
                     counts=dict(counts),
                     owner=msgspec.json.decode(meta.get("owner", "{}"), type=Owner),
-                    held=dict(map(_held, self._read().execute("SELECT account, symbol, quantity, checksum FROM held"))),
+                    held=dict(map(_held, self._read().execute(HELD))),
                 )
         except (Damaged, Unavailable, KeyError, ValueError) as trouble:
             log.warning("the order store does not verify and is made again from the journal", file=self._file.name, reason=str(trouble))
@@ -168,7 +169,10 @@ class SqliteOrderStore:
                     yield None
                     return
                 head = msgspec.json.decode(meta["head"], type=Head)
-                yield StoredPicture(int(meta["checkpoint"]), head, map(_pictured, connection.execute(PICTURE)))
+                held = dict(map(_held, connection.execute(HELD)))
+                yield StoredPicture(int(meta["checkpoint"]), head, map(_pictured, connection.execute(PICTURE)), held)
+            except Damaged as damage:
+                raise Corrupt(f"{self._file.name} is damaged: {damage}") from damage
             except sqlite3.OperationalError:
                 raise
             except sqlite3.DatabaseError as damage:

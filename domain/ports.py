@@ -229,6 +229,7 @@ class StoredPicture(msgspec.Struct, frozen=True):
     checkpoint: int
     head: Head
     rows: Iterator[tuple[str, Order | None]]
+    held: Mapping[Key, Decimal]
 
 
 class OrderStore(Protocol):

@@ -99,6 +99,18 @@ async def test_a_row_that_was_tampered_with_is_found(world: World, statement: st
     assert found_in(await world.verified(), "order store") == f"the row of order {terms('b').order_id} does not verify"
 
 
+async def test_a_holding_that_was_changed_invented_or_lost_is_found(world: World) -> None:
+    world.sql(ORDERS_FILE, "UPDATE held SET quantity = '9'")
+    assert found_in(await world.verified(), "order store") == "orders.db is damaged: a holding's checksum is wrong"
+    world.sql(ORDERS_FILE, "DELETE FROM held")
+    assert found_in(await world.verified(), "order store") == "alice holds 1.5 BTCUSDT by the journal, 0 in the store"
+    stored = world.store.load()
+    assert stored is not None
+    held = {("alice", "BTCUSDT"): Decimal("1.5"), ("bob", "BTCUSDT"): Decimal(-2)}
+    world.store.save([], checkpoint=stored.checkpoint, head=stored.head, report_seqs={}, held=held)
+    assert found_in(await world.verified(), "order store") == "bob holds 0 BTCUSDT by the journal, -2 in the store"
+
+
 async def test_a_row_that_is_gone_is_found_and_oms_does_not_know_the_order(world: World) -> None:
     world.sql(ORDERS_FILE, "DELETE FROM orders WHERE order_id = ?", (terms("b").order_id,))
     assert found_in(await world.verified(), "order store") == f"order {terms('b').order_id} is in the journal and not in the store"

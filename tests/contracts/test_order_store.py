@@ -96,6 +96,9 @@ def test_what_accounts_hold_comes_back_exactly_and_what_is_flat_is_gone(opened: 
     first = {("alice", "BTCUSDT"): Decimal("0.100000000001"), ("alice", "ETH/USD"): Decimal("-1E-8"), ("bob", "BTCUSDT"): Decimal(2)}
     store.save([], checkpoint=7, head=HEAD, report_seqs={}, held=first)
     assert held_by(store) == first
+    with store.picture() as picture:
+        assert picture is not None
+        assert dict(picture.held) == first
     store.save([], checkpoint=8, head=HEAD, report_seqs={}, held={("alice", "BTCUSDT"): Decimal(0), ("bob", "BTCUSDT"): Decimal(3)})
     store.close()
     again = opened()
