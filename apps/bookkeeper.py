@@ -67,11 +67,10 @@ class Bookkeeper:
 
     def apply(self, order: Order | None, events: Iterable[e.OrderEvent]) -> Order | None:
         """Evolve at once, in memory. `order` is what `find` gave."""
-        order = self._evolve(order, events)
         for event in events:
-            if isinstance(event, TRADES):
+            if type(event) is e.OrderFilled or type(event) is e.TradeBusted:
                 self.holdings.apply(event)
-        return order
+        return self._evolve(order, events)
 
     def _evolve(self, order: Order | None, events: Iterable[e.OrderEvent]) -> Order | None:
         if order is not None and order.order_id not in self.orders.by_id:
@@ -84,14 +83,18 @@ class Bookkeeper:
         """These facts are on disk."""
         self._note(order, events, seq)
         for event in events:
-            if isinstance(event, TRADES):
-                opened = self._record(event)
-                if opened and order is not None and order.reduce_only and isinstance(event, e.OrderFilled):
-                    self.on_opened(event, opened)
+            if type(event) is e.OrderFilled or type(event) is e.TradeBusted:
+                if order is not None and order.reduce_only:
+                    self._watch(event)
+                self._record(event)
 
-    def _record(self, event: e.OrderFilled | e.TradeBusted) -> Decimal:
+    def _watch(self, event: e.OrderFilled | e.TradeBusted) -> None:
+        if isinstance(event, e.OrderFilled) and (opened := self._recorded.opened_by(event)):
+            self.on_opened(event, opened)
+
+    def _record(self, event: e.OrderFilled | e.TradeBusted) -> None:
         self._moved.add((event.account, event.symbol))
-        return self._recorded.apply(event)
+        self._recorded.apply(event)
 
     def _note(self, order: Order | None, events: Iterable[e.OrderEvent], seq: int) -> None:
         for event in events:

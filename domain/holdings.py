@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from domain import events as e
-from domain.values import ZERO, Side, signed
+from domain.values import ZERO, Side
 
 Key = tuple[str, str]
 """An account and a symbol."""
@@ -19,18 +19,22 @@ class Holdings:
     def of(self, key: Key) -> Decimal:
         return self.quantities.get(key, ZERO)
 
-    def apply(self, event: e.OrderFilled | e.TradeBusted) -> Decimal:
-        """Add the trade, or take the busted one back. Returns by how much the position was opened or flipped, 0 when it only shrank."""
+    def apply(self, event: e.OrderFilled | e.TradeBusted) -> None:
+        """Add the trade, or take the busted one back."""
         key = event.account, event.symbol
-        moved = signed(event.side, event.quantity)
-        if type(event) is e.TradeBusted:
-            moved = -moved
-        before = self.quantities.get(key, ZERO)
-        if after := before + moved:
+        bought = (event.side is Side.BUY) is (type(event) is e.OrderFilled)
+        moved = event.quantity if bought else -event.quantity
+        before = self.quantities.get(key)
+        if before is None:
+            self.quantities[key] = moved
+        elif after := before + moved:
             self.quantities[key] = after
         else:
-            self.quantities.pop(key, None)
-        return max(abs(moved) - closable(before, Side.BUY if moved > ZERO else Side.SELL), ZERO)
+            del self.quantities[key]
+
+    def opened_by(self, trade: e.OrderFilled) -> Decimal:
+        """By how much the trade, which is not applied yet, opens or flips the position; 0 when it only closes."""
+        return max(trade.quantity - closable(self.of((trade.account, trade.symbol)), trade.side), ZERO)
 
 
 def closable(held: Decimal, side: Side) -> Decimal:
