@@ -1,7 +1,6 @@
 """A paper venue: `decide` turns a request, a quote or passing time into facts, `evolve` applies them. Rules: docs/paper-venues.md."""
 
 from bisect import bisect_left, insort
-from collections import deque
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Final
@@ -29,6 +28,7 @@ from domain.paper_events import (
     TradingResumed,
     VenueEvent,
 )
+from domain.paper_orders import PaperOrders
 from domain.paper_rules import PLAIN, PaperRules, fee_rate
 from domain.quotes import Quote
 from domain.values import ZERO, Liquidity
@@ -52,7 +52,7 @@ class PaperVenue:
         self.fee_rates = {Liquidity.MAKER: fee_rate(maker_bps), Liquidity.TAKER: fee_rate(taker_bps)}
         self.displays: dict[str, Display] = {}
         self.books: dict[str, Book] = {}
-        self.orders: dict[str, PaperOrder] = {}
+        self.orders = PaperOrders(rules.closed_max)
         self.open: dict[int, PaperOrder] = {}
         self.halted: set[str] = set()
         self.report_seqs: dict[int, int] = {}
@@ -61,7 +61,6 @@ class PaperVenue:
         self.taken = 0
         self.executions = 0
         self.sends_max = 0
-        self._closed: deque[str] = deque()
         self._expiries: list[tuple[int, int]] = []
 
     def take(self, message: Message, now_ns: int) -> tuple[VenueEvent, ...]:
@@ -145,8 +144,8 @@ class PaperVenue:
                 leaves=request.quantity,
                 day_ends_at=event.expire_at,
             )
-            self.orders[request.route_id] = order
         order.sends += 1
+        self.orders.put(order)
         self.sends_max = max(self.sends_max, order.sends)
 
     def _reported(self, report: VenueReport, shard: int) -> None:
@@ -171,6 +170,7 @@ class PaperVenue:
                 self._filled(order, report)
             case kind if state := _CLOSING.get(kind):
                 self._close(order, state)
+        self.orders.put(order)
 
     def _open(self, order: PaperOrder) -> None:
         order.state = PaperState.WORKING
@@ -222,11 +222,6 @@ class PaperVenue:
     def _close(self, order: PaperOrder, state: PaperState) -> None:
         self._forget(order)
         order.state = state
-        self._closed.append(order.request.route_id)
-        if len(self._closed) > self.rules.closed_max:
-            oldest = self._closed.popleft()
-            if (found := self.orders.get(oldest)) is not None and found.state is not PaperState.WORKING:
-                del self.orders[oldest]
 
     def _forget(self, order: PaperOrder) -> None:
         """Out of the book, if it is there."""

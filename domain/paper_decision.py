@@ -31,6 +31,7 @@ from domain.paper_events import (
     TradingResumed,
     VenueEvent,
 )
+from domain.paper_orders import PaperOrders
 from domain.paper_rules import PaperRules
 from domain.quotes import Quote
 from domain.values import ZERO, Liquidity, Side, TimeInForce, opposite
@@ -47,7 +48,7 @@ class Venue(Protocol):
     fee_rates: dict[Liquidity, Decimal]
     displays: dict[str, Display]
     books: dict[str, Book]
-    orders: dict[str, PaperOrder]
+    orders: PaperOrders
     halted: set[str]
     report_seqs: dict[int, int]
     taken: int

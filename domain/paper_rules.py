@@ -9,7 +9,7 @@ from domain.calendar import ALWAYS, Calendar
 
 SelfTrade = Literal["allow", "cancel_newest", "cancel_oldest"]
 
-CLOSED_MAX: Final = 75_000
+CLOSED_MAX: Final = 20_000
 """Closed orders that a venue remembers. A route id sent again after so many others have closed would be taken for a new one."""
 
 

@@ -151,7 +151,7 @@ def _order(host: VenueHost, order_id: str | None) -> PaperOrder:
     legs = [order for order in host.venue.orders.values() if order.request.order_id == order_id]
     if not legs:
         raise Refusal(422, "order_not_found", "give the order_id of an order that this venue has")
-    return legs[-1]
+    return max(legs, key=lambda leg: leg.number)
 
 
 def _trade(host: VenueHost, order: PaperOrder, body: Fault) -> TradeAnyway:

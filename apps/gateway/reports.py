@@ -14,7 +14,7 @@ from domain.ports import Head, Journal
 
 VENUE_COMMITS: Final[CommitCodec[VenueEvent]] = CommitCodec(VenueEvent)
 
-KEPT_MAX: Final = 100_000
+KEPT_MAX: Final = 5_000
 """Reports in memory, by shard; a resend of older ones reads the journal."""
 
 MARK_EVERY: Final = 1_000

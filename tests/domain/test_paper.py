@@ -7,7 +7,8 @@ import pytest
 
 from domain.commands import ReportKind
 from domain.paper import PaperVenue
-from domain.paper_events import Reported
+from domain.paper_book import PaperState
+from domain.paper_events import BustTrade, Reported
 from domain.paper_rules import PaperRules
 from domain.values import Side
 from tests.domain.paper_scene import INSTRUMENT, MAKER_BPS, TAKER_BPS, check, message_of, new_venue, request, state
@@ -380,7 +381,17 @@ def test_deciding_changes_nothing() -> None:
     assert state(venue) == before
 
 
+def test_a_closed_order_is_kept_whole_and_works_again_when_its_trade_is_busted() -> None:
+    venue = PaperVenue("V", {"X": INSTRUMENT}, MAKER_BPS, TAKER_BPS)
+    check("\n".join(["quote 10x99.5 10x100", "A buy 1"]), venue)
+    filled = venue.orders["A"]
+    assert (filled.state, len(filled.trades), filled.leaves, filled.reports) == (PaperState.FILLED, 1, 0, (1, 2))
+    venue.take(BustTrade(filled.trades[0].exec_id), 1)
+    works = venue.orders["A"]
+    assert (works.state, works.trades, works.leaves, venue.open) == (PaperState.WORKING, (), 1, {works.number: works})
+
+
 def test_only_so_many_closed_orders_are_remembered() -> None:
     venue = PaperVenue("V", {"X": INSTRUMENT}, MAKER_BPS, TAKER_BPS, PaperRules(closed_max=2))
     check("\n".join(["O buy 1 @90", "quote 10x99.5 10x100", "A buy 1", "B buy 1", "C buy 1"]), venue)
-    assert list(venue.orders) == ["O", "B", "C"]
+    assert set(venue.orders) == {"O", "B", "C"}
