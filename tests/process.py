@@ -16,6 +16,7 @@ from apps.failpoint import VARIABLE
 from apps.up.ports import HOST, free_ports
 from apps.up.program import Program, http_answers
 from apps.up.services import CHECKOUT, MODULES
+from apps.wiring import patiently
 from config.loading import BACKEND
 from domain.ports import Unavailable
 from tests.aside import Aside
@@ -65,13 +66,14 @@ class LiveService(LiveProcess):
         super().__init__(program, home)
         self._nats = nats
         self.makes_controls = True
+        self._replicas = int(str((changes or {}).get("nats", {}).get("replicas", 1)))
 
     def begin(self, **environment: str) -> None:
         """Run it and do not wait. Who follows the controls waits for risk to make their stream: here a test did, where no risk runs."""
         if self.program.name in ("oms", "exeq") and self.makes_controls:
             aside = Aside()
             with contextlib.suppress(Unavailable):  # the server is away: then the scene is about that
-                aside.call(_make_controls(self._nats.url))
+                aside.call(_make_controls(self._nats.url, self._replicas))
             aside.close()
         super().begin(**environment)
 
@@ -86,10 +88,14 @@ class LiveService(LiveProcess):
         return not self._silence()
 
 
-async def _make_controls(url: str) -> None:
+async def _make_controls(url: str, replicas: int) -> None:
+    """On as many servers as the journal: else the scene ends with the one that has it."""
     client = await bus.connect(url, "risk's part", closed=lambda: None, timeout_s=1.0)
     try:
-        await make_controls(client)
+        if replicas == 1:
+            await make_controls(client)
+        else:
+            await patiently(lambda: make_controls(client, replicas))  # servers of a cluster agree first on who makes it
     finally:
         await client.close()
 
