@@ -43,6 +43,7 @@ def run_service(name: str, load: Callable[[], S], build: Build[S]) -> NoReturn:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             code = runner.run(live(settings, build))
     except ConfigError as error:
+        logs.flush()  # the sentence is the last line, where people look
         print(error, file=sys.stderr)
         code = MISCONFIGURED
     sys.exit(code)

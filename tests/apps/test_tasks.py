@@ -132,7 +132,11 @@ async def until(true: Callable[[], object], what: str = "") -> None:
 
 
 async def test_each_task_has_its_row_and_its_death_means_what_the_row_says(
-    fresh_nats: LiveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    fresh_nats: LiveServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with house(fresh_nats, tmp_path, monkeypatch) as services:
         for name, chassis in services.items():
@@ -152,18 +156,19 @@ async def test_each_task_has_its_row_and_its_death_means_what_the_row_says(
         for name, chassis in services.items():
             for task in [task for task, row in chassis.rows.items() if row.vital]:
                 assert not chassis.stopping.is_set()
+                caplog.clear()
                 chassis.kill(task)
                 await until(chassis.stopping.is_set, f"the death of {task} ends {name}")
                 assert (chassis.code, chassis.lives[task]) == (FAILED, 1), f"{name} ends, {task} is not begun again"
-                await until(partial(_printed, capsys, [], f"The task {task} failed"), f"the death of {task} is logged")
+                await until(partial(_printed, capsys, caplog, [], f"The task {task} failed"), f"the death of {task} is logged")
                 chassis.code = DONE
                 chassis.stopping.clear()
 
 
-def _printed(capsys: pytest.CaptureFixture[str], so_far: list[str], text: str) -> bool:
-    """Lines are written by a thread, and may come a moment later."""
+def _printed(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, so_far: list[str], text: str) -> bool:
+    """Printed, or logged where an earlier test configured the logs of this process."""
     so_far.append(capsys.readouterr().out)
-    return text in "".join(so_far)
+    return text in "".join(so_far) + caplog.text
 
 
 async def test_a_damaged_journal_ends_the_service_whichever_task_finds_it() -> None:

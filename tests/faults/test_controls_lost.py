@@ -151,12 +151,11 @@ async def accepted(desk: House, last: int) -> None:
     assert done.returncode == 0, done.stderr
     assert "everything is killed" in done.stdout
     desk.start()
-    found = (await events(desk.nats))[-1]
-    assert isinstance(found, ControlsAccepted)
+    *_, found = (event for event in await events(desk.nats) if isinstance(event, ControlsAccepted))
     assert (found.who, found.reason, found.acknowledged_to, found.lost) == ("ann", "the disk was lost", last, True)
     async with risk.client() as http, desk.services["oms"].client() as oms:
         state = (await http.get("/risk/controls")).json()
-        assert state["version"] == found.version
+        assert state["version"] == (await events(desk.nats))[-1].version >= found.version
         assert "all" in {kill["scope"] for kill in state["killed"]}
         refused = (await oms.post("/orders", json=order("o-1", "other"))).json()
         assert (refused["status"], refused["reason"]) == ("rejected", "killed")

@@ -61,7 +61,7 @@ class LivedDay:
 
     async def fills(self, account: str, at_least: int) -> list[Answer]:
         """The table is written in batches: wait for so many rows."""
-        params = {"account": account, "limit": ROWS_MAX}
+        params = {"limit": ROWS_MAX}
         found = await self._soon(f"/fills/{account}", lambda now: len(now["fills"]) >= at_least, params)
         return list(found["fills"])
 

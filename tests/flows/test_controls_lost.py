@@ -47,7 +47,7 @@ def test_a_lost_journal_of_controls_lets_nothing_pass(tmp_path: Path) -> None:
             shutil.rmtree(store)
         with pytest.raises(AssertionError, match="trade up ended with 1"):
             stack.start()
-        assert "the stream RISK_CONTROL is missing, but risk.control.all had been acknowledged up to sequence 1" in stack.said()
+        assert "the stream RISK_CONTROL is missing, but risk.control.all had been acknowledged up to sequence 2" in stack.said()
 
         servers = LiveStack(stack.data_dir, "--fills", "sqlite", "--only-servers").start()
         try:
@@ -56,7 +56,7 @@ def test_a_lost_journal_of_controls_lets_nothing_pass(tmp_path: Path) -> None:
             assert "risk.control.all: the stream RISK_CONTROL is missing" in shown.stderr, shown.stderr
             report = json.loads(servers.trade("verify", "--json").stdout)
             found = {check["name"]: check.get("found") for check in report["checks"] if check["outcome"] == "different"}
-            assert found["controls"] == "the stream RISK_CONTROL is missing, but risk had sequence 1", report
+            assert found["controls"] == "the stream RISK_CONTROL is missing, but risk had sequence 2", report
             accepted = servers.trade("journal", "accept", "--controls", "--reason", "the disk was lost")
             assert accepted.returncode == Exit.DONE, accepted.stderr
         finally:
