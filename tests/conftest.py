@@ -22,6 +22,11 @@ settings.load_profile("any machine")  # how fast an example is says how busy the
 Make = Callable[[Path, ServerPorts], Program]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole stacks and killed processes come first: they take long and wait much, and at the end one of them would run alone."""
+    items.sort(key=lambda item: item.path.parent.name not in ("faults", "flows"))
+
+
 @pytest.fixture(autouse=True)
 def _exact_arithmetic() -> None:
     """The decimal context belongs to the thread and the context: set it anew for each test."""
