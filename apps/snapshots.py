@@ -121,8 +121,9 @@ class Snapshotter(Generic[S]):
         log.info("recovered", snapshot=self.restored_from, seq=head.seq, tail_commits=head.n - self._stored.n, seconds=seconds)
 
     def _due(self, head: Head) -> bool:
+        """An attempt that failed is made again after the same time, also when nothing came since."""
         waited = time.monotonic() - self._tried_at
-        return head.n - self._tried.n >= self._every_commits or (head.n > self._tried.n and waited >= self._every_s)
+        return head.n - self._tried.n >= self._every_commits or (head.n > self._stored.n and waited >= self._every_s)
 
     async def take(self, follower: Follower[Any]) -> bool:
         """Now. A failure is said and changes nothing: the snapshot before it stays, and so does the journal."""
