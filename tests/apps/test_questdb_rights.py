@@ -134,6 +134,8 @@ WITHOUT_EFFECT: Final = (
 )
 """Answered or not: no table, row or file is another one afterwards."""
 
+DROPPED = ("fills~", "order_events~", "daily_closes~")
+"""Directories of tables that scenes of this file drop: the server removes them at some later time. A table itself is in SHOW TABLES."""
 OWN_LOGS: Final = ("sys.copy_export_log", "sys.text_import_log")
 """QuestDB makes these tables of its own, empty, when it is first asked to cancel a COPY. They must stay empty."""
 
@@ -192,7 +194,7 @@ class Guarded:
             found.append((table, await admin.fetchval(f"SELECT count() FROM '{table}'") if made else 0))
         await admin.close()
         home = self.server.home / "questdb"
-        tables = sorted(file.name for file in (home / "db").iterdir() if not file.name.startswith(OWN_LOGS))
+        tables = sorted(file.name for file in (home / "db").iterdir() if not file.name.startswith((*OWN_LOGS, *DROPPED)))
         return [*found, sorted(file.name for file in home.iterdir()), tables]
 
 
