@@ -211,17 +211,13 @@ class MemoryFills:
     ) -> list[dict[str, object]]:
         self._check_up()
         wanted = [
-            (FillPlace(key[0] * 1000, row.seq, row.exec_id, row.venue), row)
-            for key, row in self.fill_rows.items()
+            (FillPlace(at_us * 1000, row.seq, row.exec_id, row.venue), row)
+            for (at_us, *_), row in self.fill_rows.items()
             if row.account == account and symbol in (None, row.symbol)
+            if at_us >= since_ns // 1000 and (until_ns is None or at_us < until_ns // 1000)
         ]
-        inside = [
-            (place, row)
-            for place, row in wanted
-            if place.at_ns // 1000 >= since_ns // 1000 and (until_ns is None or place.at_ns // 1000 < until_ns // 1000)
-            if below is None or place < below
-        ]
-        newest = [row for _, row in sorted(inside, key=lambda each: each[0], reverse=True)][:limit]
+        older = [each for each in wanted if below is None or each[0] < below]
+        newest = [row for _, row in sorted(older, key=lambda each: each[0], reverse=True)][:limit]
         return [_fill_answer(row) for row in newest]
 
     async def reaches(self) -> int:

@@ -19,7 +19,6 @@ from apps.health import Health
 from apps.http import Handler
 from apps.tasks import Task
 from config.settings import Settings
-from config.text import ConfigError
 from domain.ports import Corrupt
 
 DONE: Final = 0
@@ -63,7 +62,6 @@ class Chassis(Generic[S]):
         self.stopping = asyncio.Event()
         self.exits = contextlib.AsyncExitStack()
         self.code = DONE
-        self.misconfigured: ConfigError | None = None
         self.deaths: Counter[str] = Counter()
         """Of tasks that were begun again."""
         self.service: Service | None = None

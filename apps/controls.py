@@ -45,7 +45,9 @@ _DOCUMENTED: Final[Mapping[str, Mapping[str, object]]] = {
 _REQUIRED: Final = ("scope", "reason", "version")
 
 _KILL_WORDS: Final[Mapping[str, Mapping[str, object]]] = {
-    "reason": {"description": f"kept for ever, as one line of {REASON_MAX} printable characters; a kill is never refused for its words"},
+    "reason": {
+        "description": f"stored permanently, as one line of {REASON_MAX} printable characters; a kill is never refused for its words"
+    },
     "who": {"description": f"the same, of {WHO_MAX} characters; by default {OPERATOR}"},
 }
 

@@ -312,4 +312,4 @@ class Host:
 
 
 def _nothing(outcome: Landed | Unavailable) -> None:
-    """Nobody asked: what follows a commit that is lost is decided again on the next one."""
+    """No client waits for a reaction. If its commit is lost, it is decided again after the next one."""

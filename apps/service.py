@@ -68,7 +68,7 @@ class Front:
 
 
 async def live(settings: S, build: Build[S]) -> int:
-    """Open the doors, build, serve until told to stop, stop. The exit code."""
+    """Open the doors, build, serve until told to stop, stop. The exit code. ConfigError, after the stop."""
     chassis = Chassis(settings)
     chassis.log.info(f"Starting {chassis.name}")
     for sentence in settings.without_effect():
@@ -85,10 +85,10 @@ async def live(settings: S, build: Build[S]) -> int:
     except OSError as error:
         chassis.log.critical(f"Cannot open the ports of {chassis.name}: {error}")
         return FAILED
-    await _serve_until_told(chassis, build, front)
-    await _stop(chassis, front, door, gauges)
-    if chassis.misconfigured is not None:
-        raise chassis.misconfigured  # said last of all, where it is looked for
+    try:
+        await _serve_until_told(chassis, build, front)
+    finally:
+        await _stop(chassis, front, door, gauges)
     return chassis.code
 
 
@@ -120,7 +120,7 @@ async def _serve_until_told(chassis: Chassis[S], build: Build[S], front: Front) 
 
 
 async def _built(chassis: Chassis[S], build: Build[S]) -> Service | None:
-    """The service, or None when we are told to stop first or it cannot be built."""
+    """The service, or None when we are told to stop first or it cannot be built. ConfigError."""
     building = asyncio.ensure_future(build(chassis))
     told = asyncio.create_task(chassis.stopping.wait())
     await asyncio.wait({building, told}, return_when=asyncio.FIRST_COMPLETED)
@@ -130,10 +130,9 @@ async def _built(chassis: Chassis[S], build: Build[S]) -> Service | None:
             await cancelled(building)
             return None
         return building.result()
-    except ConfigError as error:
+    except ConfigError:
         chassis.code = MISCONFIGURED
-        chassis.misconfigured = error
-        return None
+        raise
     except Exception:  # the edge of the process: whatever it was, it is said and the process ends
         chassis.log.critical(f"{chassis.name} could not start", exc_info=True)
         chassis.code = FAILED

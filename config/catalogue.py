@@ -97,7 +97,7 @@ class VenuesFile(Section):
 
 
 class Catalogue(NamedTuple):
-    """All instruments by symbol, and what one unit of each currency is worth in USD. `delisted` are instruments no more: their currency."""
+    """All instruments by symbol, and what one unit of each currency is worth in USD. `delisted`: currencies of former instruments."""
 
     instruments: Mapping[str, Instrument]
     currencies: Mapping[str, Decimal]

@@ -306,7 +306,9 @@ class _ReduceOnly:
         surprising = event.late or event.overfill or event.corrects is not None or event.order_id in self._asked
         if event.order_id in self._orders and not surprising and event.quantity > _closes(before, event.side):
             yield Violation(
-                "reduce_only", str(seq), f"order {event.order_id} traded {event.quantity} with {before} held, and nobody had asked"
+                "reduce_only",
+                str(seq),
+                f"order {event.order_id} traded {event.quantity} with {before} held, without a cancel or replace before it",
             )
 
     def _beyond(self, key: tuple[str, str], seq: int) -> Iterator[Violation]:

@@ -47,7 +47,7 @@ def leg_ended(
     if kind is e.OrderRejected and source == "venue" and reason in OF_THE_VENUE and not order.trades:
         if step(order.status, "venue_reject_requeue"):
             return _queued_again(order, route, now, reason, report_seq)
-        if order.status is State.PENDING_CANCEL:  # another venue could take it, and nobody wants it any more
+        if order.status is State.PENDING_CANCEL:  # another venue could take it, but its cancel was requested
             kind = e.OrderExpired if order.expiring else e.OrderCancelled
             source, reason = cancelled_by(order, reason)
     if kind is e.OrderRejected and order.cum_quantity:

@@ -1,7 +1,7 @@
 """Instruments and currency rates as the catalogue had them, by when. What was traded stays known, and counts at the rate of its time."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -93,11 +93,7 @@ def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
     return (items[start : start + SYMBOLS_MAX] for start in range(0, len(items), SYMBOLS_MAX))
 
 
-def currency_in(instruments: Mapping[str, Instrument], known: Listings) -> Callable[[str], str | None]:
-    """The currency of an instrument, or of one that was: None for a symbol that was in no catalogue."""
-
-    def currency(symbol: str) -> str | None:
-        instrument = instruments.get(symbol)
-        return known.currency(symbol) if instrument is None else instrument.currency
-
-    return currency
+def currency_of(instruments: Mapping[str, Instrument], known: Listings, symbol: str) -> str | None:
+    """The currency of an instrument, or of one that was delisted. None for a symbol that was in no catalogue."""
+    instrument = instruments.get(symbol)
+    return known.currency(symbol) if instrument is None else instrument.currency

@@ -38,6 +38,10 @@ def trigger_of(kind: type[e.Fact], before: State, after: State) -> str | None:
     return next((trigger for trigger in TRIGGERS_OF.get(kind, ()) if step(before, trigger) is after), None)
 
 
+STATUSES: Final = ("open", "closed", *(str(state) for state in State))
+"""What lists may be narrowed to: one state, or all of those before or after the end of an order's life."""
+
+
 class OrderFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which orders are asked about: those that are equal in everything that is not None.
 

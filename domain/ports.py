@@ -207,7 +207,7 @@ class Prices(Protocol):
         """Take back real closes of these days, all or those of one source; how many. They are gone when it returns. Unavailable."""
 
     async def recent(self, symbols: Iterable[str], days: int) -> list[DailyClose]:
-        """The last so many real closes of each of these symbols, and as many that a simulated market made up. Unavailable."""
+        """The last `days` real closes of each symbol, and the last `days` that a simulated market generated. Unavailable."""
 
 
 class StoredOrders(msgspec.Struct, frozen=True):

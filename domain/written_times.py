@@ -16,7 +16,7 @@ _STAMP: Final = re.compile(
     r"(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(?: ?(Z|UTC|[+-]\d\d(?::?\d\d)?))?)?",
     re.ASCII,
 )
-# A count of nine digits of seconds is in 1973, one of eleven in 5138: the units cannot be taken for one another in between.
+# A count of nine digits of seconds is in 1973, one of eleven in 5138: so between them the units cannot be confused.
 UNITS: Final = ((10**8, 10**11, SECOND_NS), (10**11, 10**14, 10**6), (10**14, 10**17, 10**3), (10**17, 10**20, 1))
 """From, to, and how many nanoseconds one is: seconds, milliseconds, microseconds, nanoseconds since 1970."""
 
@@ -56,7 +56,7 @@ def day_of(text: str) -> int:
 
 
 def _counted(text: str) -> int | None:
-    """Nanoseconds of a count since 1970, told apart by its size. None when it is no number, or one too small to be a count."""
+    """Nanoseconds of a count since 1970, whose unit follows from its size. None when it is no number, or one too small to be a count."""
     if not _COUNT.fullmatch(text):
         return None
     number = Decimal(text)

@@ -7,7 +7,7 @@ import typer
 
 from apps.cli.trouble import WrongUsage
 from apps.up.ports import PORT_MAX
-from domain.lifecycle import State
+from domain.orders import STATUSES
 from domain.values import IDENTIFIER, SYMBOL
 
 _WHERE = "Which stack"
@@ -29,7 +29,7 @@ AtSeq = Annotated[int | None, typer.Option(min=1, help="As it was at this sequen
 _MOMENT: Final = "2027-01-31T12:00:00Z, 2027-01-31, or an epoch number"
 Since = Annotated[str | None, typer.Option(metavar="TIME", help=f"Not before this moment: {_MOMENT}.")]
 Until = Annotated[str | None, typer.Option(metavar="TIME", help=f"Before this moment: {_MOMENT}.")]
-Cursor = Annotated[str | None, typer.Option(help="Go on from where a page ended.")]
+Cursor = Annotated[str | None, typer.Option(help="Continue after this page.")]
 Status = Annotated[str | None, typer.Option(metavar="STATE", help="Only orders in this state; open and closed are several.")]
 Reason = Annotated[str, typer.Option(help="Why: it is kept for ever.")]
 Who = Annotated[str, typer.Option(help="Who says so: it is kept for ever. By default the user who runs this.")]
@@ -52,7 +52,6 @@ def symbol_name(value: str) -> str:
 
 def status_name(value: str | None) -> str | None:
     """WrongUsage when it is no state, nor all of those before or after the end."""
-    known = ("open", "closed", *State)
-    if value is not None and value not in known:
-        raise WrongUsage(f"{value!r} is no state.", f"They are {', '.join(known)}.")
+    if value is not None and value not in STATUSES:
+        raise WrongUsage(f"{value!r} is no state.", f"They are {', '.join(STATUSES)}.")
     return value

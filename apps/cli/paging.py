@@ -26,4 +26,4 @@ def pages(
 
 def tell_more(cursor: str | None) -> None:
     if cursor:
-        show.hint(f"There are more: --all, or go on with --cursor {show.clean(str(cursor))}")
+        show.hint(f"There are more: --all, or continue with --cursor {show.clean(str(cursor))}")

@@ -121,7 +121,7 @@ class Doubts:
             self._executor.ask_soon(commands[begin : begin + TOLD_AT_ONCE_MAX])
 
     def _strand(self) -> None:
-        """Nobody will answer for a leg at a venue that was taken out of venues.yaml: only an operator can settle it."""
+        """A leg at a venue that was taken out of venues.yaml gets no answer any more: only an operator can settle it."""
         stranded = list(self._executor.executions.stranded(self._venues))
         if names := {request.venue for request in stranded} - self._gone:
             self._gone |= names

@@ -25,7 +25,7 @@ def router(switch: Switch, outbox: Outbox, scopes: Scopes, clock: Clock) -> APIR
     async def show() -> Response:
         return Exact({"killed": [_view(kill) for _, kill in sorted(switch.local.items())]})
 
-    @routes.post("/kill", summary="Throw the kill switch here, whoever else is away", openapi_extra=kill_doc())
+    @routes.post("/kill", summary="Throw the kill switch at exeq itself, without NATS or other services", openapi_extra=kill_doc())
     async def throw(request: Request) -> Response:
         fields = read_object(await request.body(), THROWN)
         reason, who = words_of_kill(fields.get("reason"), fields.get("who"))

@@ -15,7 +15,7 @@ from domain.simulated import SimulatedMarket
 log = get_logger()
 
 DAYS: Final = 60
-"""So many closes are made up for a symbol; one that has so many real ones is left alone."""
+"""Closes that are generated for a symbol. A symbol with this many real closes is left alone."""
 LOOKED_AT_DAYS: Final = 2 * DAYS
 DAY_NS: Final = 86_400 * 10**9
 LOOK_EVERY_S: Final = 60.0
@@ -23,7 +23,7 @@ LOOK_EVERY_S: Final = 60.0
 
 
 async def keep_closes(markets: Mapping[str, SimulatedMarket], prices: Prices, clock: Clock, tell: Callable[[], Awaitable[None]]) -> None:
-    """For ever: the last days up to yesterday. `tell` says that there is something new."""
+    """Keep the last days up to yesterday complete, without end. `tell` announces new closes."""
     while True:
         if await patiently(partial(_store, markets, prices, clock.now_ns() // DAY_NS)):
             await tell()

@@ -18,7 +18,7 @@ from domain.values import NUMBER_RULE, ZERO, exact
 COUNT_MAX: Final = 1_000_000
 SECONDS_MAX: Final = 3600
 FLOAT_DIGITS: Final = 15
-"""So many digits of a JSON number are still those that were written when a float has held it."""
+"""A JSON number of at most this many digits survives the conversion to a float and back."""
 
 Wire = ("drop", "delay", "duplicate", "reorder")
 

@@ -44,7 +44,7 @@ from config.settings import OmsSettings
 from domain.calendar import Calendar
 from domain.controls import Controls
 from domain.instruments import Instrument
-from domain.listings import currency_in
+from domain.listings import currency_of
 from domain.quotes import Market
 from domain.values import OrderType, Side
 
@@ -89,7 +89,8 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     chassis.spawn(lambda: _await_risk(chassis, risk, instruments), tasks.AWAIT_RISK)
     past, verification = _beside(settings)
     positions_upkeep, reduce_only = _upkeep(chassis, host)
-    accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency_in(instruments, controls.listings), PastBeside(past))
+    currency = partial(currency_of, instruments, controls.listings)
+    accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency, PastBeside(past))
     reads = Reads(host, journal)
     routes = router(host, reads, accounts, Replaces(host, risk, instruments, intake.forbidden), instruments)
     routes.include_router(admin.router(Admin(verification)))

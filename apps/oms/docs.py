@@ -9,7 +9,7 @@ from fastapi import Path, Query
 from apps.problem import ECHO_MAX, problem_doc
 from apps.query import MOMENT_FORMS
 from domain.commands import Outcome
-from domain.lifecycle import State
+from domain.orders import STATUSES
 from domain.values import IDENTIFIER, SYMBOL, WRITTEN, OrderType, Side, TimeInForce
 
 Documented = dict[int | str, dict[str, Any]]
@@ -23,7 +23,6 @@ AccountQuery = Annotated[str, Query(pattern=_ID_PATTERN, description="Of this ac
 SymbolQuery = Annotated[str, Query(pattern=_SYMBOL_PATTERN, description="In this instrument.")]
 ClientOrderIdQuery = Annotated[str, Query(pattern=_ID_PATTERN, description="With this client_order_id.")]
 
-STATUSES: Final = ("open", "closed", *(str(state) for state in State))
 StatusQuery = Annotated[
     str,
     Query(
@@ -34,7 +33,7 @@ StatusQuery = Annotated[
 _FORMS: Final = f"Times are {MOMENT_FORMS}."
 SinceQuery = Annotated[str, Query(max_length=ECHO_MAX, description=f"Not before this moment, which is included. {_FORMS}")]
 UntilQuery = Annotated[str, Query(max_length=ECHO_MAX, description=f"Before this moment, which is not included. {_FORMS}")]
-LimitQuery = Annotated[int, Query(ge=1, le=LIST_MAX, description="At most so many.")]
+LimitQuery = Annotated[int, Query(ge=1, le=LIST_MAX, description="Rows on a page, at most.")]
 FillsCursorQuery = Annotated[str, Query(pattern="^[A-Za-z0-9_-]{1,1024}$", description="`next` of the page before.")]
 CursorQuery = Annotated[str, Query(pattern="^[0-9]{1,19}-[0-9a-f]{32}$", description="`next` of the page before.")]
 

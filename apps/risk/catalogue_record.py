@@ -1,6 +1,6 @@
 """The catalogue of this start, recorded before anything is counted by it.
 
-So what was traded stays known when it is listed no more, and a rate counts from when it was set.
+So a symbol that was traded stays known after it is delisted, and a rate counts from when it was set.
 """
 
 from functools import partial
@@ -32,7 +32,7 @@ async def record_catalogue(
     await follower.wait_for((await wiring.patiently(journal.head)).seq)
     await wiring.patiently(partial(_recorded, chassis, catalogue, controls, record))
     if gone := controls.listings.delisted - catalogue.delisted.keys():
-        chassis.log.warning("symbols that once were instruments are in the catalogue no more", symbols=sorted(gone)[:20], count=len(gone))
+        chassis.log.warning("the catalogue has lost symbols that it once listed", symbols=sorted(gone)[:20], count=len(gone))
 
 
 async def _recorded(chassis: Chassis[RiskSettings], catalogue: Catalogue, controls: Controls, record: ControlLog) -> None:

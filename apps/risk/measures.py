@@ -33,7 +33,7 @@ class Measures(Collector):
         registry.register(self)
 
     def decided(self, decision: Ruling, way: str, ns: int, *, dry: bool = False) -> None:
-        """A dry check is counted as that alone: whoever only asks denies no order."""
+        """Dry checks are counted apart: they approve and deny no order."""
         denial = decision.denial
         if dry:
             self.counts["dry"] += 1

@@ -64,7 +64,7 @@ class Reports:
     async def _on_report(self, message: Msg) -> None:
         try:
             told = _REPORT.decode(message.data)
-            reason, who = words_of_kill(told.reason, told.who)  # a switch thrown by file has the words of whoever wrote the file
+            reason, who = words_of_kill(told.reason, told.who)  # the words of a switch thrown by file are unchecked
             versions: list[int] = []
 
             def event(version: int) -> KillThrown:

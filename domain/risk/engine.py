@@ -7,7 +7,7 @@ from typing import Final
 from domain.commands import Terms
 from domain.controls import Controls
 from domain.instruments import Denial, Instrument
-from domain.listings import currency_in
+from domain.listings import currency_of
 from domain.risk.checks import NO_PRICE_HISTORY, RATE_LIMIT, REPEATED_ORDER, Case, judge, measured, switched_on
 from domain.risk.exposure import Account, Exposure, Holding, Open, Reservation, reach
 from domain.risk.fold import RiskFold
@@ -50,7 +50,7 @@ class Risk:
 
     def currency(self, symbol: str) -> str | None:
         """Of an instrument, or of one that was: None for a symbol that was in no catalogue."""
-        return currency_in(self.instruments, self.controls.listings)(symbol)
+        return currency_of(self.instruments, self.controls.listings, symbol)
 
     def learn(self, history: History) -> None:
         """Measure value at risk by these closes from now on. Each account is counted anew when it is next looked at."""

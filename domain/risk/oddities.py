@@ -10,13 +10,13 @@ from domain.risk.history import History
 from domain.values import plain
 
 FLAT_CLOSES: Final = 5
-"""So many equal closes in a row look like a source that stopped."""
+"""Equal closes in a row that look like a source that stopped."""
 
 GAP_DAYS_MAX: Final = 5
 """From a Thursday to the Tuesday after: the longest that stock exchanges usually close."""
 
 LEAP: Final = Decimal("1.5")
-"""A close that is so many times the one before, or that part of it, is named."""
+"""The ratio of a close to the one before, or its inverse, from which the step is named."""
 
 SPLIT_RATIOS: Final = (Decimal("1.5"), *map(Decimal, range(2, 21)))
 SPLIT_TOLERANCE: Final = Decimal("0.03")

@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from apps.oms.body import TermsReader
 from apps.oms.intake import untradable
 from domain.commands import Terms
 from domain.instruments import Instrument
-from domain.listings import Listings, currency_in
+from domain.listings import Listings, currency_of
 from domain.values import OrderType
 from tests.given import NOW
 
@@ -27,7 +28,7 @@ def instrument(symbol: str, tick: str, lot: str) -> Instrument:
 ALL_FIELDS = (*GOOD, "stop_price", "type", "time_in_force", "expire_at", "priority", "post_only", "reduce_only")
 
 INSTRUMENTS = {"BTCUSDT": instrument("BTCUSDT", "0.01", "0.001"), "FINE": instrument("FINE", "0.000000000001", "0.000000000001")}
-CURRENCY = currency_in(INSTRUMENTS, Listings())
+CURRENCY = partial(currency_of, INSTRUMENTS, Listings())
 READER = TermsReader(INSTRUMENTS, "main", frozenset(OrderType) - {OrderType.STOP_LIMIT})
 
 

@@ -43,7 +43,7 @@ CATALOGUES = {
 
 @pytest.fixture(autouse=True)
 def _logging_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 0.1)  # nobody is there
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 0.1)  # no server listens
     before = structlog.get_config()
     yield
     structlog.configure(**before)

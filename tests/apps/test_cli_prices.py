@@ -27,7 +27,7 @@ def _logging_as_it_was() -> Iterator[None]:
 
 
 def load(directory: Path, file: bytes, *options: str) -> Result:
-    """Into SQLite, with nobody there to be told."""
+    """Into SQLite, without a running stack."""
     (directory / "closes.csv").write_bytes(file)
     (directory / "instruments.yaml").write_text(CATALOGUE)
     environment = {

@@ -56,7 +56,12 @@ class Shelf:
         self.rows |= {(close.day, close.symbol): close for close in closes}
 
     async def forget(self, symbol: str, source: str | None, first: int, last: int) -> int:
-        raise NotImplementedError
+        await self.ping()
+        loaded = [close for close in self.rows.values() if close.symbol == symbol and close.source != SIMULATED]
+        taken_back = [close for close in loaded if source in (None, close.source) and first <= close.day <= last]
+        for close in taken_back:
+            del self.rows[close.day, symbol]
+        return len(taken_back)
 
     async def recent(self, symbols: Iterable[str], days: int) -> list[DailyClose]:
         await self.ping()

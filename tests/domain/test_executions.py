@@ -197,7 +197,7 @@ def routed(*legs: tuple[str, str]) -> Told:
 
 
 def started_again(told: Told) -> Told:
-    """A process that goes on from the state that the last one kept."""
+    """A process that continues from the state that the last one kept."""
     later = Told()
     later.restore(msgspec.json.decode(msgspec.json.encode(told.state()), type=ExecutionsState))
     return later

@@ -112,7 +112,7 @@ def test_a_purchase_costs_what_it_cost_then_and_the_position_is_worth_what_it_is
     risk.fold.apply(filled("E1", "10", "100", symbol="SAP", fee="1", at=15), 1)
     alice = risk.exposure.look("alice")
     assert alice.cash == risk.limits.buying_power_initial - 1001, "paid at 1"
-    assert alice.value == 900, "held at 0.9, though it is in the catalogue no more"
+    assert alice.value == 900, "held at 0.9, though it is delisted"
     risk.fold.apply(filled("E2", "10", "100", symbol="SAP", fee="1", side="sell", at=25), 2)
     assert (alice.equity, alice.value) == (risk.limits.buying_power_initial - 1001 + Decimal("899.1"), 0)
 

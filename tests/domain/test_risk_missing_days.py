@@ -134,7 +134,7 @@ def test_no_order_of_days_has_more_at_risk_than_groups_that_are_measured_apart(
 
 
 def test_a_fall_of_yesterday_counts_whatever_was_loaded_late() -> None:
-    """Closes of a symbol that nobody holds, up to a week ago, took the last days from all the others."""
+    """Closes of an unheld symbol that ended a week ago removed the last days of all other symbols."""
     penny = {TODAY - n: 10_000 + n % 2 for n in range(2, 40)} | {TODAY - 1: 5_000}
     late = {TODAY - n: 15_000 + n % 2 for n in range(7, 45)}
     assert holding({"PENNY": penny}, {"PENNY": 100}, 30).value_at_risk() == 5_000
