@@ -57,8 +57,8 @@ bench: install ## lives at fixed rates and saturated, /check, replay, restart: t
 	@$(BIN)/python -m tests.bench.replay
 	@$(BIN)/python -m tests.bench.restart
 
-gate: install ## the validation gate: 1000 orders/s over all hops, then everything is counted (SECONDS=300)
-	@$(BIN)/python -m tests.bench.gate --seconds $(or $(SECONDS),300) --json gate.json
+gate: install ## the validation gate: 1000 orders/s over all hops, then everything is counted (SECONDS=300 TOPOLOGY=services BESIDE=0.3)
+	@$(BIN)/python -m tests.bench.gate --seconds $(or $(SECONDS),300) --topology $(or $(TOPOLOGY),unit) --beside $(or $(BESIDE),0) --json gate.json
 
 bench-quick: install ## has the core become slower? ratios to the bare ceiling in the same run, red below 85 % of the recorded ones
 	@$(BIN)/python -m tests.bench.quick

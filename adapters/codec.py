@@ -1,6 +1,6 @@
 """Exact JSON: structs to bytes and back, decimals as JSON numbers; and the envelope of a commit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any, Final, Generic, TypeVar
 
@@ -34,6 +34,12 @@ class Commit(msgspec.Struct, Generic[E], frozen=True):
     events: tuple[E, ...]
 
 
+class Appended(Recorded, Generic[E], frozen=True, gc=False):
+    """A commit that this process appended itself: its events are at hand, and nobody decodes them again."""
+
+    commit: Commit[E]
+
+
 class CommitCodec(Generic[E]):
     """Commits of one kind of event. An event or version it does not know is Corrupt: nobody skips what it cannot read."""
 
@@ -43,10 +49,21 @@ class CommitCodec(Generic[E]):
         self._upcasters = upcasters
 
     def encode(self, shard: int, n: int, events: Sequence[E]) -> bytes:
-        return _ENCODER.encode(Commit(VERSION, shard, n, tuple(events)))
+        return self.written(self.commit(shard, n, events))
+
+    @staticmethod
+    def commit(shard: int, n: int, events: Iterable[E]) -> Commit[E]:
+        return Commit(VERSION, shard, n, tuple(events))
+
+    @staticmethod
+    def written(commit: Commit[E]) -> bytes:
+        """The bytes of a commit, as they are appended."""
+        return _ENCODER.encode(commit)
 
     def read(self, recorded: Recorded) -> Commit[E]:
         """A commit as the journal gave it. Corrupt names its sequence."""
+        if isinstance(recorded, Appended):
+            return recorded.commit
         try:
             commit = self.decode(recorded.payload)
         except Corrupt as trouble:

@@ -18,6 +18,7 @@ from apps.access import Access
 from apps.health import Health
 from apps.http import Handler
 from apps.tasks import Task
+from apps.unit.shared import Unit
 from config.settings import Settings
 from domain.ports import Corrupt
 
@@ -51,8 +52,10 @@ class Service:
 class Chassis(Generic[S]):
     """What a service may use while it is built and while it lives."""
 
-    def __init__(self, settings: S) -> None:
+    def __init__(self, settings: S, unit: Unit | None = None) -> None:
+        """`unit`: what it shares with other services of its process, if it shares one."""
         self.settings = settings
+        self.unit = unit
         self.name = settings.service.name
         self.access = Access.of(settings)
         self.log: BoundLogger = logs.get_logger()

@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 import structlog
 
-from adapters.codec import CommitCodec
+from adapters.codec import Appended, Commit, CommitCodec
 from apps.failpoint import failpoint
 from domain.ports import Fenced, Head, Journal, Unavailable
 
@@ -63,6 +63,7 @@ class GroupCommit(Generic[E]):
         self.durable = 0
         self.on_append: Callable[[float, int], None] = lambda seconds, events: None
         self.on_head: Callable[[Head], None] = lambda head: None
+        self.on_commit: Callable[[Appended[E]], None] = lambda appended: None
         self._open: deque[tuple[Sequence[E], list[Done]]] = deque()
         self._open_events = 0
         self._in_flight: list[tuple[Sequence[E], list[Done]]] = []
@@ -205,7 +206,7 @@ class GroupCommit(Generic[E]):
                     await self._full.wait()
 
     async def _commit(self) -> None:
-        payload, count = self._take()
+        commit, payload, count = self._take()
         loop = asyncio.get_running_loop()
         started = loop.time()
         failpoint("before_append")
@@ -218,29 +219,31 @@ class GroupCommit(Generic[E]):
         self.durable += len(landed)
         self._advance()
         _call_all(landed, self.head.seq)
+        self.on_commit(Appended(self.head, payload, commit))
 
-    def _take(self) -> tuple[bytes, int]:
-        """The next commit's bytes, within its bounds; its effects wait in `_in_flight` for the ack."""
+    def _take(self) -> tuple[Commit[E], bytes, int]:
+        """The next commit and its bytes, within its bounds; its effects wait in `_in_flight` for the ack."""
         count = 0
         while self._open and (not count or count + len(self._open[0][0]) <= self._pace.events_max):
             count += len(self._open[0][0])
             self._in_flight.append(self._open.popleft())
-        payload = self._encoded()
+        commit, payload = self._encoded()
         while len(payload) > self._pace.bytes_max and len(self._in_flight) > 1:
             for group in reversed(self._in_flight[len(self._in_flight) // 2 :]):
                 self._open.appendleft(group)
                 count -= len(group[0])
             del self._in_flight[len(self._in_flight) // 2 :]
-            payload = self._encoded()
+            commit, payload = self._encoded()
         self._open_events -= count
         if not self._open:
             self._filled.clear()
         if self._open_events < self._pace.events_max:
             self._full.clear()
-        return payload, count
+        return commit, payload, count
 
-    def _encoded(self) -> bytes:
-        return self._codec.encode(self._shard, self.head.n + 1, [event for events, _ in self._in_flight for event in events])
+    def _encoded(self) -> tuple[Commit[E], bytes]:
+        commit = self._codec.commit(self._shard, self.head.n + 1, (event for events, _ in self._in_flight for event in events))
+        return commit, self._codec.written(commit)
 
     def _lose(self, trouble: Fenced | Unavailable) -> None:
         """What was in flight may be stored when nobody could tell; what was still open certainly is not."""

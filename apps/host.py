@@ -11,6 +11,7 @@ import structlog
 from adapters.codec import ORDER_COMMITS
 from adapters.memory import MemoryOrderStore
 from apps.bookkeeper import TRADES, Bookkeeper
+from apps.commit_feed import CommitFeed
 from apps.commits import Done, GroupCommit, Outcome, Pace
 from apps.repeats import Repeats
 from apps.stamps import Stamps
@@ -72,8 +73,13 @@ class Host:
         shard: int = 0,
         pace: Pace,
         replicas: int = 1,
+        feed: CommitFeed | None = None,
     ) -> None:
-        """`replicas` of the journal: with several, memory is answered from only behind an acknowledged append."""
+        """`replicas` of the journal: with several, memory is answered from only behind an acknowledged append.
+
+        `feed` is told of every commit that is durable, for readers in this process.
+        """
+        self._feed = feed
         self._replicas = replicas
         self._journal = journal
         self._mark = mark
@@ -121,6 +127,8 @@ class Host:
             except (Fenced, Unavailable) as trouble:
                 log.warning("the shard recovers from the journal", shard=self._shard, reason=str(trouble))
             self._commits, self._taking = None, False
+            if self._feed is not None:
+                self._feed.end()
             self.on_ready(False)
             self.recoveries += 1
             await asyncio.sleep(RECOVER_PAUSE_S)
@@ -139,6 +147,9 @@ class Host:
             self._mark.note(head)
             commits.on_head = self._mark.note
         await commits.confirm()
+        if self._feed is not None:
+            self._feed.begin(head)
+            commits.on_commit = self._feed.put
         return commits
 
     def _held(self) -> e.OrderEvent:

@@ -8,9 +8,11 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -31,30 +33,48 @@ DISK_TROUBLE: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.
 QUIET: Final = ("asyncio", "httpx", "httpcore", "nats", "transitions", "uvicorn.error", "uvicorn.asgi")
 
 
+class Log(NamedTuple):
+    """What one service says: from which level on, and in which directory SERVICE.jsonl is."""
+
+    service: str
+    level: str = "INFO"
+    directory: Path | None = None
+
+
 def configure(service: str, level: str = "INFO", directory: Path | None = None) -> None:
+    """The logs of a process with one service."""
+    configure_all([Log(service, level, directory)])
+
+
+def configure_all(services: Sequence[Log]) -> None:
     """Send this process's logs, also those of libraries, to the terminal and, with a directory, to SERVICE.jsonl in it.
 
-    OSError when that file cannot be there at all. When the disk is full or in trouble, it is tried again with each line.
+    With several services, a line is of the one that its task belongs to (`speak_as`); what belongs to none is of the first.
+    OSError when a file cannot be there at all. When the disk is full or in trouble, it is tried again with each line.
     """
+    first = services[0].service
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         structlog.processors.format_exc_info,
-        _named(service),
+        _named(first),
         _bounded,
     ]
     handlers = [_handler(Beside(Terminal(sys.stdout), "terminal"), _readable, shared)]
-    if directory is not None:
-        handlers.append(_handler(Beside(_file(directory / f"{service}.jsonl"), "file"), _json, shared))
+    for each in services:
+        if each.directory is not None:
+            handlers.append(_handler(Beside(_file(each.directory / f"{each.service}.jsonl"), "file"), _json, shared))
+            handlers[-1].addFilter(_Of({each.service: _number(each.level)}, first))
+    handlers[0].addFilter(_Of({each.service: _number(each.level) for each in services}, first))
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
         old.close()
     for handler in handlers:
         root.addHandler(handler)
-    root.setLevel(level)
+    root.setLevel(min(_number(each.level) for each in services))
     logging.raiseExceptions = False  # a line that cannot be formatted must not stop trading
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -65,6 +85,35 @@ def configure(service: str, level: str = "INFO", directory: Path | None = None) 
     )
 
 
+def speak_as(service: str) -> None:
+    """What this task and those that it starts log is of this service."""
+    _speaks.set(service)
+
+
+_speaks: Final[ContextVar[str | None]] = ContextVar("the service that speaks", default=None)
+
+
+def _speaker(unnamed: str) -> str:
+    return _speaks.get() or unnamed
+
+
+class _Of(logging.Filter):
+    """Lets through what these services say, each from its level on."""
+
+    def __init__(self, levels: Mapping[str, int], unnamed: str) -> None:
+        super().__init__()
+        self._levels = levels
+        self._unnamed = unnamed
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        level = self._levels.get(_speaker(self._unnamed))
+        return level is not None and record.levelno >= level
+
+
+def _number(level: str) -> int:
+    return logging.getLevelNamesMapping()[level]
+
+
 def get_logger(**bound: object) -> structlog.stdlib.BoundLogger:
     """A logger that says `bound` with every event. It follows a later `configure`."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(**bound)
@@ -73,7 +122,11 @@ def get_logger(**bound: object) -> structlog.stdlib.BoundLogger:
 
 def dropped() -> Mapping[str, int]:
     """How many lines could not be written, by where they should have gone: terminal, file."""
-    return {each.place: each.dropped for each in logging.getLogger().handlers if isinstance(each, Beside)}
+    found = Counter[str]()
+    for each in logging.getLogger().handlers:
+        if isinstance(each, Beside):
+            found[each.place] += each.dropped
+    return found
 
 
 def flush() -> None:
@@ -133,7 +186,7 @@ def _handler(handler: logging.Handler, renderer: Processor, shared: list[Process
 
 def _named(service: str) -> Processor:
     def name(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        event["service"] = service
+        event["service"] = _speaker(service)
         return event
 
     return name

@@ -5,9 +5,9 @@ import gc
 import resource
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import uvloop
 from starlette.types import Receive, Scope, Send
@@ -32,16 +32,23 @@ Build = Callable[[Chassis[S]], Awaitable[Service]]
 
 def run_service(name: str, load: Callable[[], S], build: Build[S]) -> NoReturn:
     """The whole life of a process. Exit codes: 0 stopped when asked, 1 failed, 2 wrong configuration."""
+
+    def lives() -> Coroutine[Any, Any, int]:
+        settings = load()
+        begin(settings)
+        return _alone(settings, build)
+
+    run_process(lives)
+
+
+def run_process(lives: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
+    """Prepare this process, run what `lives` makes, and end with its exit code. ConfigError of either is exit code 2."""
     use_exact_arithmetic()
     _allow_many_files()
     private.begin()
     try:
-        settings = load()
-        _configure_logs(name, settings)
-        if settings.service.data_dir:
-            private.tighten_files_of_a_service(settings.service.data_dir)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            code = runner.run(live(settings, build))
+            code = runner.run(lives())
     except ConfigError as error:
         logs.flush()  # the sentence is the last line, where people look
         print(error, file=sys.stderr)
@@ -49,12 +56,27 @@ def run_service(name: str, load: Callable[[], S], build: Build[S]) -> NoReturn:
     sys.exit(code)
 
 
-def _configure_logs(name: str, settings: Settings) -> None:
-    directory = settings.service.log_dir
+def begin(*services: Settings) -> None:
+    """Logs, and files of an earlier version that others may read, for the services of this process. ConfigError."""
+    for settings in services:
+        if settings.service.data_dir:
+            private.tighten_files_of_a_service(settings.service.data_dir)
     try:
-        logs.configure(name, settings.service.log_level, directory)
+        logs.configure_all([logs.Log(each.service.name, each.service.log_level, each.service.log_dir) for each in services])
     except OSError as error:
+        directory = next((each.service.log_dir for each in services if each.service.log_dir), None)
         raise ConfigError(f"{directory}: service.log_dir: no log can be written there: {error.strerror}") from error
+
+
+async def _alone(settings: S, build: Build[S]) -> int:
+    chassis = Chassis(settings)
+    stops_on_signals(chassis.stop)
+    return await live(chassis, build)
+
+
+def stops_on_signals(stop: Callable[[], None]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
 
 
 class Front:
@@ -67,16 +89,15 @@ class Front:
         await self.app(scope, receive, send)
 
 
-async def live(settings: S, build: Build[S]) -> int:
+async def live(chassis: Chassis[S], build: Build[S]) -> int:
     """Open the doors, build, serve until told to stop, stop. The exit code. ConfigError, after the stop."""
-    chassis = Chassis(settings)
+    logs.speak_as(chassis.name)
+    settings = chassis.settings
     chassis.log.info(f"Starting {chassis.name}")
     for sentence in settings.without_effect():
         chassis.log.info(sentence)
     for sentence in settings.notices():
         chassis.log.warning(sentence)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, chassis.stop)
     chassis.health.set(SERVICE, False, "starting")
     chassis.ready.set(SERVICE, False, "starting")
     front = Front(operations.closed(chassis, "starting"))
@@ -111,7 +132,8 @@ async def _serve_until_told(chassis: Chassis[S], build: Build[S], front: Front) 
         return
     chassis.service = service
     app = application(chassis.name, operations.router(chassis), service.router)
-    front.app = fast_path(app, service.fast)
+    handler = fast_path(app, service.fast)
+    front.app = handler if chassis.unit is None else chassis.unit.front(chassis.name, handler)
     chassis.health.set(SERVICE, True)
     chassis.ready.set(SERVICE, True)
     chassis.spawn(partial(_look_after, chassis), tasks.HEALTH)

@@ -24,6 +24,7 @@ from adapters.sqlite import SqliteFills
 from adapters.valkey import ValkeyPositions
 from adapters.watermark import DIRECTORY, FileWatermark
 from apps import metrics, tasks
+from apps.commit_feed import FedJournal
 from apps.commits import Pace
 from apps.follower import Follower
 from apps.health import SERVICE
@@ -31,6 +32,7 @@ from apps.service import Chassis
 from apps.snapshots import Fold, Snapshotter
 from apps.standby import Turn
 from apps.ticks import Ticks
+from apps.unit.shared import Unit
 from apps.watermark import (
     Encodes,
     Mark,
@@ -41,7 +43,7 @@ from config.catalogue import VenueSettings
 from config.sections import JournalSection
 from config.settings import ExeqSettings, GatewaySettings, OmsSettings, ProjectorSettings, RiskSettings, Settings
 from domain.instruments import Instrument
-from domain.ports import Acceptance, Clock, Corrupt, OrderStore, Unavailable
+from domain.ports import Acceptance, Clock, Corrupt, Journal, OrderStore, Unavailable
 from domain.quotes import Listed, Quote
 
 log = structlog.get_logger()
@@ -64,8 +66,16 @@ State = TypeVar("State")
 
 async def connect(chassis: Chassis[AnySettings]) -> Client:
     """The service's NATS connection: tried until it is there, watched, closed at the end."""
-    client = await _connected(chassis, chassis.settings.nats.url, chassis.name, "nats")
+    unit = chassis.unit
+    client = await (_connected(chassis, chassis.settings.nats.url, chassis.name, "nats") if unit is None else _shared(chassis, unit))
     metrics.read(chassis.registry, lambda: _foreign_seen())
+    return client
+
+
+async def _shared(chassis: Chassis[AnySettings], unit: Unit) -> Client:
+    """The one connection of a unit. It is closed when all its services have ended."""
+    client = await patiently(lambda: unit.connected(float(chassis.settings.nats.connect_timeout_sec)))
+    chassis.health.depend("nats", lambda: nats_trouble(client))
     return client
 
 
@@ -125,6 +135,12 @@ def order_subject(shard: int) -> str:
 async def order_journal(client: Client, shard: int = 0) -> JetStreamJournal:
     """The order journal of a shard, to read; only oms appends."""
     return await JetStreamJournal.open(client, stream=ORDER_STREAM, subject=order_subject(shard))
+
+
+async def followed_orders(chassis: Chassis[AnySettings], client: Client) -> Journal:
+    """The order journal for a fold of this service. In a unit, what oms appends comes from oms itself."""
+    journal = await order_journal(client)
+    return journal if chassis.unit is None else FedJournal(journal, chassis.unit.feed)
 
 
 async def durable_stream(

@@ -265,3 +265,20 @@ OrderCommand = (
     | BookReport
     | SetReportAside
 )
+
+ServiceCommand = CancelOrder | TriggerOrder | RouteOrder | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent | BookReport | TakeShard
+"""What other services may ask of oms, in lists."""
+
+
+class CommandAnswer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What oms says to one of these: recorded in the journal at `seq`, or the stable `code` of why not.
+
+    `state` of an order that allows no such step; `epoch` of the owner when another exeq has the shard; `detail` of what cannot be read.
+    """
+
+    ok: bool
+    code: str | None = None
+    seq: int | None = None
+    state: str | None = None
+    epoch: int = 0
+    detail: str | None = None

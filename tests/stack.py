@@ -174,7 +174,9 @@ class LiveStack:
     def state(self, name: str) -> stack.ProcessState:
         found = stack.read(self.data_dir)
         assert found is not None, "the stack does not run"
-        return next(process for process in found.processes if process.name == name)
+        process = found.process_of(name)
+        assert process is not None, f"there is no {name} in the stack"
+        return process
 
     @property
     def up_pid(self) -> int:

@@ -16,6 +16,11 @@ class FillsStore(StrEnum):
     SQLITE = "sqlite"
 
 
+class Topology(StrEnum):
+    UNIT = "unit"
+    SERVICES = "services"
+
+
 def up(
     data_dir: Annotated[Path, typer.Option(file_okay=False, envvar=DATA_DIR_VARIABLE, help="Where the state is kept.")] = DATA_DIR,
     port_offset: Annotated[int, typer.Option(min=-1024, max=PORT_MAX, help="Shift every port by this number.")] = 0,
@@ -32,6 +37,9 @@ def up(
         Path | None, typer.Option(metavar="DIR", help="Has <service>/config.yaml, instruments.yaml or venues.yaml.")
     ] = None,
     guests: Annotated[bool, typer.Option("--guests/--no-guests", help="Programs without a password may read what is published.")] = True,
+    topology: Annotated[
+        Topology, typer.Option(help="oms, risk and exeq as one process, or every service as a process of its own.")
+    ] = Topology.UNIT,
     only_servers: Annotated[bool, typer.Option("--only-servers", help="NATS, Valkey and QuestDB without the services.")] = False,
 ) -> None:
     """Start everything on this machine and keep it alive; Ctrl-C stops all of it cleanly."""
@@ -49,6 +57,7 @@ def up(
         config_dir=config_dir,
         only_servers=only_servers,
         guests=guests,
+        topology=str(topology),
     )
     raise typer.Exit(code)
 

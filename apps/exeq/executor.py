@@ -7,17 +7,16 @@ from typing import Any, Final
 
 import msgspec
 import structlog
-from nats.aio.client import Client
 
-from adapters import bus
-from adapters.codec import decoder, encode
+from adapters.codec import encode
+from apps.exeq.oms_commands import OmsCommands
 from apps.exeq.ownership import Ownership
 from apps.exeq.router import Router
 from apps.exeq.switch import Switch
 from apps.failpoint import failpoint
 from apps.follower import Applied
 from apps.outbox import Outbox
-from domain.commands import ConfirmRoute, DoubtRoute, RefuseRoute, RouteAbsent, RouteOrder, TriggerOrder, VenueRequest
+from domain.commands import CommandAnswer, ConfirmRoute, DoubtRoute, RefuseRoute, RouteAbsent, RouteOrder, TriggerOrder, VenueRequest
 from domain.events import OrderEvent, OrderSubmitted, ShardTaken
 from domain.executions import Executions
 from domain.ports import Clock, Unavailable
@@ -40,24 +39,12 @@ LOOKED_AT_MAX: Final = 1024
 Command = RouteOrder | TriggerOrder | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent
 
 
-class Answer(msgspec.Struct):
-    """What oms says to one command."""
-
-    ok: bool
-    code: str | None = None
-    seq: int | None = None
-    state: str | None = None
-
-
-_ANSWERS: Final = decoder(list[Answer])
-
-
 class Executor:
     """The fold (Executions) and what is done about it. Nothing is routed or sent before the journal has been read to its end."""
 
     def __init__(
         self,
-        client: Client,
+        oms: OmsCommands,
         outbox: Outbox,
         switch: Switch,
         clock: Clock,
@@ -71,7 +58,7 @@ class Executor:
         failed: Callable[[str], None],
     ) -> None:
         """`is_past`: was this sequence in the journal before this process began to read? `failed` ends the process."""
-        self._client = client
+        self._oms = oms
         self._outbox = outbox
         self._switch = switch
         self._clock = clock
@@ -266,12 +253,12 @@ class Executor:
     async def _ask(self, commands: Sequence[Command]) -> None:
         """Have oms record the decisions. Asked again until it answers: a route id is recorded once however often it is asked for."""
         while True:
-            body = encode(self.ownership.signed(commands))
+            signed = self.ownership.signed(commands)
             try:
                 async with self._asks:
-                    answers: list[Answer] = _ANSWERS.decode(await bus.request(self._client, "oms.commands.0", body, ASK_TIMEOUT_S))
+                    answers = await self._oms.ask(signed, ASK_TIMEOUT_S)
                 break
-            except (Unavailable, ValueError) as trouble:
+            except Unavailable as trouble:
                 log.warning("oms did not record routes, asking again", orders=len(commands), reason=str(trouble))
                 await asyncio.sleep(ASK_AGAIN_S)
         if len(answers) != len(commands):
@@ -281,7 +268,7 @@ class Executor:
             await asyncio.sleep(ASK_AGAIN_S)
             self.ask_soon(retry)
 
-    def _settled(self, command: Command, answer: Answer) -> bool:
+    def _settled(self, command: Command, answer: CommandAnswer) -> bool:
         """Forget the command, unless oms could not decide: then True, to ask again.
 
         It will find what it does not find now: the order is in the journal, so its memory is behind (a commit landed late).

@@ -10,10 +10,8 @@ from typing import Final, TypeVar
 
 import msgspec
 import structlog
-from nats.aio.client import Client
 
-from adapters import bus
-from adapters.codec import decoder, encode
+from apps.exeq.oms_commands import OmsCommands
 from domain.commands import ExeqCommand, TakeShard
 from domain.events import ShardTaken
 from domain.owner import EPOCH_MAX, UNIT, owner_of
@@ -29,28 +27,14 @@ READ_BACK_S: Final = 1.0
 """How long a take-over that oms recorded may take to be read back before it is asked for again."""
 
 
-class Answer(msgspec.Struct):
-    """What oms says to a take-over; `epoch` when another one came before."""
-
-    ok: bool
-    code: str | None = None
-    epoch: int = 0
-
-
-_ANSWERS: Final = decoder(list[Answer])
-
-
 class Ownership:
     """This process's epoch. `holds` says whether it is this process's turn at all (apps/standby.py)."""
 
-    def __init__(
-        self, client: Client, sender: str, holds: Callable[[], bool], lost: Callable[[str], None], *, unit: str = UNIT, shard: int = 0
-    ) -> None:
-        self._client = client
+    def __init__(self, oms: OmsCommands, sender: str, holds: Callable[[], bool], lost: Callable[[str], None], *, unit: str = UNIT) -> None:
+        self._oms = oms
         self._sender = sender
         self._holds = holds
         self._lost = lost
-        self._subject = f"oms.commands.{shard}"
         self._read = asyncio.Event()
         self._before = 0
         self._met = 0
@@ -96,7 +80,7 @@ class Ownership:
         request = TakeShard(unit=self.unit, sender=self._sender, before=self._before, met=self._met)
         self._read.clear()
         try:
-            (answer,) = _ANSWERS.decode(await bus.request(self._client, self._subject, encode([request]), ASK_TIMEOUT_S))
+            (answer,) = await self._oms.ask([request], ASK_TIMEOUT_S)
         except (Unavailable, ValueError) as trouble:
             log.warning("oms did not record who sends, asking again", reason=str(trouble))
             await asyncio.sleep(ASK_AGAIN_S)

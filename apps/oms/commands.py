@@ -1,7 +1,7 @@
 """`oms.commands.<shard>`: other services ask, in lists; every command has its answer in the list that comes back."""
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import structlog
 from nats.aio.client import Client
@@ -10,18 +10,8 @@ from nats.aio.msg import Msg
 from adapters.codec import decoder, encode
 from apps.host import Host, Landed, Refused
 from apps.outbox import Outbox
-from domain.commands import (
-    BookReport,
-    CancelOrder,
-    ConfirmRoute,
-    DoubtRoute,
-    ExeqCommand,
-    RefuseRoute,
-    RouteAbsent,
-    RouteOrder,
-    TakeShard,
-    TriggerOrder,
-)
+from apps.unit.shared import Answered
+from domain.commands import CommandAnswer, ExeqCommand, ServiceCommand, TakeShard
 from domain.events import TransitionRefused
 from domain.owner import named
 from domain.ports import Unavailable
@@ -31,10 +21,7 @@ log = structlog.get_logger()
 
 COMMANDS_MAX: Final = 1000
 
-ServiceCommand = CancelOrder | TriggerOrder | RouteOrder | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent | BookReport | TakeShard
 _COMMANDS: Final = decoder(list[ServiceCommand])
-
-Answer = dict[str, Any]
 
 
 class CommandDesk:
@@ -54,50 +41,56 @@ class CommandDesk:
             commands: list[ServiceCommand] = _COMMANDS.decode(message.data)
         except ValueError as error:
             log.warning("unreadable commands", error=str(error))
-            self.reply(message, [{"ok": False, "code": "malformed", "detail": str(error)}])
+            self._reply(message, [CommandAnswer(ok=False, code="malformed", detail=str(error))])
             return
         if len(commands) > COMMANDS_MAX:
-            self.reply(message, [{"ok": False, "code": "overloaded", "detail": f"at most {COMMANDS_MAX} commands"}])
+            self._reply(message, [CommandAnswer(ok=False, code="overloaded", detail=f"at most {COMMANDS_MAX} commands")])
             return
+        self.perform(commands, lambda answers: self._reply(message, answers))
+
+    def perform(self, commands: Sequence[ServiceCommand], answered: Answered) -> None:
+        """Decide each now; `answered` is called once, with all answers, when the last is in."""
         try:
-            Batch(self, message, len(commands)).run(self._host, commands)
+            Batch(answered, len(commands)).run(self._host, commands)
         except Exception as error:  # noqa: BLE001 - the client would swallow it: stop and say where
             self._failed(f"commands cannot be executed: {error!r}")
 
-    def reply(self, message: Msg, answers: list[Answer]) -> None:
+    def _reply(self, message: Msg, answers: Sequence[CommandAnswer]) -> None:
         if message.reply:
             self._outbox.put(message.reply, encode(answers))
 
 
 class Batch:
-    """The answers of one list, sent when the last is in."""
+    """The answers of one list, given when the last is in."""
 
-    def __init__(self, desk: CommandDesk, message: Msg, count: int) -> None:
-        self._desk = desk
-        self._message = message
-        self._answers: list[Answer] = [{} for _ in range(count)]
+    def __init__(self, answered: Answered, count: int) -> None:
+        self._answered = answered
+        self._answers: list[CommandAnswer] = [_NONE] * count
         self._open = count
 
-    def run(self, host: Host, commands: list[ServiceCommand]) -> None:
+    def run(self, host: Host, commands: Sequence[ServiceCommand]) -> None:
         if not commands:
-            self._desk.reply(self._message, [])
+            self._answered([])
         for place, command in enumerate(commands):
             if isinstance(command, TakeShard) and not _readable(command):
-                self._put(place, {"ok": False, "code": "malformed", "detail": "unit, sender or met is none"})
+                self._put(place, CommandAnswer(ok=False, code="malformed", detail="unit, sender or met is none"))
             elif isinstance(command, TakeShard):
                 host.take(command, lambda outcome, place=place: self._put(place, _answer(outcome)))  # type: ignore[misc]
             elif host.ready and isinstance(command, ExeqCommand) and host.is_stale(command):
-                self._put(place, {"ok": False, "code": "stale_sender", "epoch": host.book.owner.epoch})
+                self._put(place, CommandAnswer(ok=False, code="stale_sender", epoch=host.book.owner.epoch))
             elif host.ready and _unknown(host, command.order_id):
-                self._put(place, {"ok": False, "code": "order_not_found"})
+                self._put(place, CommandAnswer(ok=False, code="order_not_found"))
             else:
                 host.execute(command, lambda outcome, place=place: self._put(place, _answer(outcome)))  # type: ignore[misc]
 
-    def _put(self, place: int, answer: Answer) -> None:
+    def _put(self, place: int, answer: CommandAnswer) -> None:
         self._answers[place] = answer
         self._open -= 1
         if self._open == 0:
-            self._desk.reply(self._message, self._answers)
+            self._answered(self._answers)
+
+
+_NONE: Final = CommandAnswer(ok=False)
 
 
 def _readable(command: TakeShard) -> bool:
@@ -112,12 +105,12 @@ def _unknown(host: Host, order_id: str) -> bool:
         return False
 
 
-def _answer(outcome: Landed | Refused | Unavailable) -> Answer:
+def _answer(outcome: Landed | Refused | Unavailable) -> CommandAnswer:
     if isinstance(outcome, Refused):
-        return {"ok": False, "code": "epoch_moved", "epoch": outcome.owner.epoch}
+        return CommandAnswer(ok=False, code="epoch_moved", epoch=outcome.owner.epoch)
     if isinstance(outcome, Unavailable):
-        return {"ok": False, "code": "outcome_unknown" if outcome.unknown else "journal_unavailable"}
+        return CommandAnswer(ok=False, code="outcome_unknown" if outcome.unknown else "journal_unavailable")
     refused = next((event for event in outcome.events if isinstance(event, TransitionRefused)), None)
     if refused is not None:
-        return {"ok": False, "code": "illegal_transition", "state": refused.status, "seq": outcome.seq}
-    return {"ok": True, "seq": outcome.seq}
+        return CommandAnswer(ok=False, code="illegal_transition", state=refused.status, seq=outcome.seq)
+    return CommandAnswer(ok=True, seq=outcome.seq)

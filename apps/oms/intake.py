@@ -10,7 +10,7 @@ import msgspec
 from apps.failpoint import failpoint
 from apps.host import Host, Landed
 from apps.http import Refusal
-from apps.oms.risk_client import RiskClient
+from apps.oms.risk_client import RiskCheck
 from domain.actor import same_terms
 from domain.commands import Decision, SubmitOrder, Terms
 from domain.instruments import Denial
@@ -34,7 +34,7 @@ class Intake:
     def __init__(
         self,
         host: Host,
-        risk: RiskClient,
+        risk: RiskCheck,
         *,
         forbids: Callable[[Terms], str | None],
         informed: Callable[[], bool],

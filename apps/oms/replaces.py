@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from apps.host import Host, Landed
 from apps.http import Refusal
 from apps.oms.intake import unavailable, untradable
-from apps.oms.risk_client import RiskClient
+from apps.oms.risk_client import RiskCheck
 from apps.problem import malformed
 from apps.strict_json import exact_number, read_struct
 from domain.commands import Decision, ReplaceOrder, Terms
@@ -49,7 +49,7 @@ class Replaces:
     """One replace of an order after the other; those of different orders side by side."""
 
     def __init__(
-        self, host: Host, risk: RiskClient, instruments: Mapping[str, Instrument], forbidden: Callable[[Terms], Decision | None]
+        self, host: Host, risk: RiskCheck, instruments: Mapping[str, Instrument], forbidden: Callable[[Terms], Decision | None]
     ) -> None:
         self._host = host
         self._risk = risk

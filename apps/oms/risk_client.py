@@ -3,7 +3,7 @@
 import asyncio
 from decimal import Decimal
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 import structlog
@@ -49,6 +49,21 @@ class ProbeAnswer(msgspec.Struct):
     reason: str | None = None
 
 
+class RiskCheck(Protocol):
+    """How oms asks risk: RiskClient between processes, RiskBeside within one."""
+
+    timeouts: int
+    errors: int
+
+    async def start(self) -> None: ...
+
+    async def is_open(self, probe: PlainOrder, timeout_s: float) -> bool:
+        """Does risk decide? Asked about an order that is nobody's (without an id it reserves nothing)."""
+
+    async def check(self, terms: Terms) -> Decision:
+        """Risk's decision, or a denial `risk_timeout` or `risk_error` (fail closed); Unavailable when it cannot be asked."""
+
+
 _PROBE_ANSWER: Final = decoder(ProbeAnswer)
 
 
@@ -74,7 +89,6 @@ class RiskClient:
         await self._client.subscribe(f"{self._inbox}.*", cb=self._on_reply)
 
     async def is_open(self, probe: PlainOrder, timeout_s: float) -> bool:
-        """Does risk decide? Asked about an order that is nobody's (without an id it reserves nothing)."""
         try:
             reply = await bus.request(self._client, SUBJECT, encode(probe), timeout_s)
             told: ProbeAnswer = _PROBE_ANSWER.decode(reply)

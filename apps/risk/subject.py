@@ -19,6 +19,7 @@ from adapters.codec import decoder, encode
 from apps.logs import get_logger
 from apps.risk.desk import Desk
 from apps.risk.measures import Measures
+from apps.unit.share import LoopShare
 from domain.commands import Decision, Terms
 from domain.risk.record import Ruling
 from domain.values import OrderType, Side, TimeInForce
@@ -71,8 +72,20 @@ _NAMED: Final = decoder(dict[str, Any])
 class Ear:
     """Listens on the subject. The callback must not raise: that would leave the connection deaf."""
 
-    def __init__(self, client: Client, desk: Desk, measures: Measures, batch_max: int, holds: Callable[[], bool]) -> None:
-        """`holds`: is it this process's turn to decide? While it is not, another one answers, and this one says nothing."""
+    def __init__(
+        self,
+        client: Client,
+        desk: Desk,
+        measures: Measures,
+        batch_max: int,
+        holds: Callable[[], bool],
+        share: LoopShare | None = None,
+    ) -> None:
+        """`holds`: is it this process's turn to decide? While it is not, another one answers, and this one says nothing.
+
+        `share`: how much of a loop that has other work too such questions may take.
+        """
+        self._share = share
         self._holds = holds
         self._client = client
         self._desk = desk
@@ -83,12 +96,23 @@ class Ear:
         for subject in (SUBJECT, DRY_SUBJECT):
             await self._client.subscribe(subject, cb=self.on_request, pending_msgs_limit=REQUESTS_PENDING_MAX)
 
+    def decide(self, terms: Terms) -> Decision:
+        """For oms in this process. It reserves."""
+        ruling = self._desk.decide(terms) if self._holds() else self._not_its_turn(terms)
+        return Decision(ruling.order_id, ruling.limits_version, ruling.denial, ruling.line(), ruling.reference)
+
+    def _not_its_turn(self, terms: Terms) -> Ruling:
+        self._measures.counts["not_its_turn"] += 1
+        return self._desk.refuse(terms.order_id, "not_its_turn")
+
     async def on_request(self, message: Msg) -> None:
         if not message.reply:
             return  # nobody would hear the answer, and a reservation would leak
         if not self._holds():
             self._measures.counts["not_its_turn"] += 1
             return
+        if self._share is not None:
+            await self._share.pass_through(len(message.data))
         began = time.perf_counter_ns()
         try:
             reply = encode(self.answer(message.data, dry=message.subject == DRY_SUBJECT))

@@ -59,7 +59,7 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
 
     client, writer = await wiring.connect(chassis), await wiring.connect_writer(chassis)
     turn = await wiring.turn(chassis, client)
-    orders = await wiring.order_journal(client)
+    orders = await wiring.followed_orders(chassis, client)
     control_journal, control_mark = await control_wiring.written_controls(chassis, client, writer)
     control_follower = Follower(control_journal, CONTROL_COMMITS, controls_into(controls.apply), after=GENESIS, wait_s=CONTROLS_WAIT_S)
     chassis.spawn(control_follower.run, tasks.CONTROL_FOLLOWER)
@@ -87,7 +87,11 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     await _valkey(chassis, risk, clock)
     history = await _price_history(chassis, risk, clock, client)
     ticks = await wiring.follow_ticks(chassis, client, risk.marks.update, wiring.listed(catalogue.instruments, venues), clock)
-    await Ear(client, desk, measures, checks.batch_max, turn.holds).start()
+    unit = chassis.unit
+    ear = Ear(client, desk, measures, checks.batch_max, turn.holds, None if unit is None else unit.share)
+    await ear.start()
+    if unit is not None:
+        unit.decide = ear.decide
     await Reports(client, control_log).start()
     chassis.spawn(lambda: overfills.run(control_log), tasks.OVERFILLS)
     scopes = Scopes(catalogue.instruments, venues)

@@ -5,7 +5,7 @@ answer put on any subject *of its own account*. So each journal is alone in an a
 nothing else, and asks nothing. Everybody else reads over exports of that account, and their answers stay in their own.
 
     READERS  guest, reader ──┐ announcements, risk.check.order (answered, never reserved)
-                             ├── BUS  services, operator, venue, admin ──┐ reads over `journals.*`, feed `stored.*`
+                             ├── BUS  services, unit, operator, venue, admin ──┐ reads over `journals.*`, feed `stored.*`
                              └───────────────────────────────────────────┼── ORDERS    oms-journal
                                                                          ├── CONTROLS  risk-journal
                                                                          └── VENUES    live-gateway-journal
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from adapters.feed import API, STORED
-from apps.secrets.users import ADMIN, NATS_USERS, NATS_WRITERS, OPERATOR, READER, SERVICES, VENUE
+from apps.secrets.users import ADMIN, NATS_USERS, NATS_WRITERS, OPERATOR, READER, SERVICES, UNIT, UNITED, VENUE
 
 ORDERS: Final = "OMS_JOURNAL"
 VENUES: Final = "PAPER_VENUES"
@@ -70,7 +70,9 @@ def _api(stream: str, verbs: Iterable[str]) -> tuple[str, ...]:
 
 
 def _answers(*users: str) -> tuple[str, ...]:
-    return tuple(f"{inbox(user)}.>" for user in users)
+    """Who answers one of them answers it in a unit too."""
+    united = (UNIT,) if set(users) & set(UNITED) else ()
+    return tuple(f"{inbox(user)}.>" for user in (*users, *united))
 
 
 class Rights(NamedTuple):
@@ -91,7 +93,7 @@ def _reading(publish: Sequence[str], subscribe: Sequence[str], *streams: str) ->
 
 _READER: Final = _reading((CHECK,), ANNOUNCED, ORDERS, VENUES, CONTROLS)
 
-RIGHTS: Final[Mapping[str, Rights]] = {
+_RIGHTS: Final[Mapping[str, Rights]] = {
     "oms": _reading(
         ("oms.orders.>", CHECK, "venue.*.session.*", *_api(ORDERS, (MAKES,)), *_answers("exeq", "risk", OPERATOR, ADMIN)),
         ("oms.commands.*", "controls.obeyed.oms", *ANNOUNCED),
@@ -128,6 +130,16 @@ RIGHTS: Final[Mapping[str, Rights]] = {
     READER: _READER,
     ADMIN: Rights((">",), (">",)),
 }
+
+
+def _of_all(users: Iterable[str]) -> Rights:
+    """What any of them may."""
+    rights = [_RIGHTS[user] for user in users]
+    publish = dict.fromkeys(subject for each in rights for subject in each.publish)
+    return Rights(tuple(publish), tuple(dict.fromkeys(subject for each in rights for subject in each.subscribe)))
+
+
+RIGHTS: Final[Mapping[str, Rights]] = {**_RIGHTS, UNIT: _of_all(UNITED)}
 assert set(RIGHTS) == set(NATS_USERS) > set(SERVICES)
 
 WRITES: Final[Mapping[str, Rights]] = {journal.writer: Rights((journal.subject,)) for journal in JOURNALS}

@@ -3,6 +3,9 @@
 from typing import Final
 
 SERVICES: Final = ("oms", "risk", "exeq", "live-gateway", "projector")
+UNIT: Final = "unit"
+"""oms, risk and exeq in one process, over the one connection that they share. Each writes its journal as its own writer."""
+UNITED: Final = ("oms", "risk", "exeq")
 OPERATOR: Final = "operator"
 """Who types `trade`: reads everything, puts projections right, keeps backups. Cannot write a journal."""
 VENUE: Final = "venue"
@@ -12,7 +15,7 @@ READER: Final = "reader"
 ADMIN: Final = "admin"
 """Everything. For emergencies; no program of ours uses it."""
 
-NATS_USERS: Final = (*SERVICES, VENUE, OPERATOR, READER, ADMIN)
+NATS_USERS: Final = (*SERVICES, UNIT, VENUE, OPERATOR, READER, ADMIN)
 NATS_WRITERS: Final = {"oms": "oms-journal", "risk": "risk-journal", "live-gateway": "live-gateway-journal"}
 """Service -> the user with which it writes its journal, and does nothing else (apps.secrets.nats)."""
 VALKEY_USERS: Final = ("oms", "risk", "projector", OPERATOR, READER, ADMIN)
@@ -29,7 +32,7 @@ QUESTDB_ROLES: Final = {
 }
 """Who comes to QuestDB as whom: it knows one user who writes and one who reads."""
 
-CLIENTS: Final = (*SERVICES, VENUE, OPERATOR, READER, ADMIN)
+CLIENTS: Final = (*SERVICES, UNIT, VENUE, OPERATOR, READER, ADMIN)
 """Each has a file `<name>.yaml` with all that it needs."""
 
 NATS_FILE: Final = "nats-users.conf"
@@ -47,6 +50,7 @@ CONTAINER_UIDS: Final = {
     "oms.yaml": 10099,
     "risk.yaml": 10103,
     "exeq.yaml": 10095,
+    "unit.yaml": 10100,
     "live-gateway.yaml": 10105,
     "projector.yaml": 10107,
     "venue.yaml": 10000,

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from apps.up.command import up
+from apps.up.services import TOPOLOGIES, UNIT
 
 
 def main() -> int:
@@ -19,6 +20,7 @@ def main() -> int:
     parser.add_argument("--quotes-columns", "--columns", default="", help="other names of its columns: time=ts,bid=bidPrice")
     parser.add_argument("--config-dir", type=Path, help="a directory with <service>/config.yaml")
     parser.add_argument("--no-guests", dest="guests", action="store_false", help="nobody reads without a password")
+    parser.add_argument("--topology", default=UNIT, choices=TOPOLOGIES, help="oms, risk and exeq as one process, or each as its own")
     parser.add_argument("--only-servers", action="store_true", help="NATS, Valkey and QuestDB without the services")
     return up(**vars(parser.parse_args()))
 

@@ -19,7 +19,7 @@ from apps.up.ports import ServerPorts, check_free
 from apps.up.program import Program
 from apps.up.screen import Screen
 from apps.up.servers import Servers, embedded
-from apps.up.services import Choices, services
+from apps.up.services import TOPOLOGIES, UNIT, Choices, services
 from apps.up.supervisor import Supervisor
 from apps.up.trouble import CannotStart, Exit
 from apps.up.upgrade import upgrade
@@ -46,12 +46,14 @@ def up(
     config_dir: Path | None,
     only_servers: bool,
     guests: bool = True,
+    topology: str = UNIT,
 ) -> int:
     """Run the stack until a signal; the exit code of the command."""
     private.begin()
     screen = Screen()
     try:
-        choices = Choices(Path(os.path.realpath(data_dir)), port_offset, fills, quotes, quotes_speed, quotes_columns, config_dir, guests)
+        data_dir = Path(os.path.realpath(data_dir))
+        choices = Choices(data_dir, port_offset, fills, quotes, quotes_speed, quotes_columns, config_dir, guests, topology)
         _start(choices, screen, fresh=fresh, yes=yes, only_servers=only_servers)
     except CannotStart as trouble:
         screen.complain(str(trouble))
@@ -109,6 +111,8 @@ def _logs(choices: Choices) -> Path:
 def _check(choices: Choices) -> None:
     if choices.fills not in ("questdb", "sqlite"):
         raise CannotStart(f"--fills is questdb or sqlite, not {choices.fills}.", exit_code=Exit.USAGE)
+    if choices.topology not in TOPOLOGIES:
+        raise CannotStart(f"--topology is {' or '.join(TOPOLOGIES)}, not {choices.topology}.", exit_code=Exit.USAGE)
     try:
         columns_of(choices.quotes_columns, COLUMNS)
     except BadColumns as error:
@@ -138,7 +142,10 @@ async def _run(stages: Sequence[Sequence[Program]], urls: dict[str, str], choice
     )
     for number in STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, functools.partial(_stop, supervisor, screen, number))
-    screen.say(f"starting; state and logs are in {choices.data_dir}" + (", fills go to SQLite" if choices.fills == "sqlite" else ""))
+    screen.say(
+        f"starting, {_shape(choices)}; state and logs are in {choices.data_dir}"
+        + (", fills go to SQLite" if choices.fills == "sqlite" else "")
+    )
     try:
         await supervisor.run(ready=lambda: screen.show(_welcome(described)))
     finally:
@@ -147,6 +154,10 @@ async def _run(stages: Sequence[Sequence[Program]], urls: dict[str, str], choice
         except OSError as error:
             screen.alarm(f"{choices.data_dir / stack.FILE} cannot be removed: {error.strerror}. What it names does not run any more")
     screen.say("stopped")
+
+
+def _shape(choices: Choices) -> str:
+    return "oms, risk and exeq in one process (a unit)" if choices.topology == UNIT else "each service in a process of its own"
 
 
 def _stop(supervisor: Supervisor, screen: Screen, number: signal.Signals) -> None:
@@ -165,7 +176,7 @@ def _addresses(servers: Servers, choices: Choices, started: Sequence[Program]) -
         "questdb": servers.questdb_http_url,
         "questdb-pg": servers.questdb_pg_url,
     }
-    return {name: url for name, url in found.items() if url} | {service.name: choices.url(service.name) for service in started}
+    return {name: url for name, url in found.items() if url} | {name: choices.url(name) for program in started for name in program.services}
 
 
 def _welcome(described: stack.Stack) -> str:

@@ -37,6 +37,8 @@ class Program:
     cwd: Path | None = None
     silence_max_s: float = SILENCE_MAX_S
     niceness: int = 0
+    services: tuple[str, ...] = ()
+    """The services that run in it."""
 
     def full_environment(self) -> dict[str, str]:
         return {**os.environ, **self.environment}

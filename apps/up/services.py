@@ -12,7 +12,18 @@ from apps.up.trouble import CannotStart, Exit
 from config.secrets import VARIABLE as SECRETS_VARIABLE
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-MODULES = {"oms": "apps.oms", "risk": "apps.risk", "exeq": "apps.exeq", "live-gateway": "apps.gateway", "projector": "apps.projector"}
+UNIT = "unit"
+UNITED = ("oms", "risk", "exeq")
+"""In one process, unless the services are to run apart."""
+TOPOLOGIES = (UNIT, "services")
+MODULES = {
+    "oms": "apps.oms",
+    "risk": "apps.risk",
+    "exeq": "apps.exeq",
+    "live-gateway": "apps.gateway",
+    "projector": "apps.projector",
+    UNIT: "apps.unit",
+}
 URL_VARIABLES = {name: f"TRADE_{name.removeprefix('live-').upper()}_URL" for name in SERVICE_PORTS}
 SECRETS = "secrets"
 """In the data directory."""
@@ -30,6 +41,7 @@ class Choices:
     quotes_columns: str = ""
     config_dir: Path | None = None
     guests: bool = True
+    topology: str = UNIT
 
     @property
     def secrets(self) -> Path:
@@ -44,7 +56,37 @@ def services(choices: Choices, servers: Servers) -> list[Program]:
     """All five; CannotStart (usage) for a configuration directory that holds none of theirs."""
     files = _configurations(choices.config_dir)
     common = _common_environment(choices, servers)
-    return [_service(name, choices.port_offset, common, files.get(name)) for name in SERVICE_PORTS]
+    if choices.topology != UNIT:
+        return [_service(name, choices.port_offset, common, files.get(name)) for name in SERVICE_PORTS]
+    apart = [_service(name, choices.port_offset, common, files.get(name)) for name in SERVICE_PORTS if name not in UNITED]
+    return [_unit(choices.port_offset, common, files), *apart]
+
+
+def _unit(port_offset: int, common: Mapping[str, str], files: Mapping[str, Path]) -> Program:
+    """oms, risk and exeq as one program. It answers when all three do."""
+    ports, own = dict[str, int](), dict[str, str]()
+    for name in UNITED:
+        ports[name] = SERVICE_PORTS[name] + port_offset
+        ports[f"{name} metrics"] = ports[name] + METRICS_OFFSET
+        prefix = f"TRADE_{name.upper()}"
+        own |= {f"{prefix}_PORT": str(ports[name]), f"{prefix}_METRICS_PORT": str(ports[f"{name} metrics"])}
+        if config := files.get(name):
+            own[f"{prefix}_CONFIG"] = str(config)
+
+    def probe() -> None:
+        for name in UNITED:
+            http_answers(ports[name], "/ready")
+
+    return Program(
+        name=UNIT,
+        kind="service",
+        command=(sys.executable, "-m", MODULES[UNIT]),
+        probe=probe,
+        ports=ports,
+        environment={**common, **own},
+        cwd=CHECKOUT,
+        services=UNITED,
+    )
 
 
 def _service(name: str, port_offset: int, common: Mapping[str, str], config: Path | None) -> Program:
@@ -66,6 +108,7 @@ def _service(name: str, port_offset: int, common: Mapping[str, str], config: Pat
         environment={**common, **own},
         cwd=CHECKOUT,
         niceness={"risk": URGENT_NICENESS, "projector": PROJECTION_NICENESS}.get(name, 0),
+        services=(name,),
     )
 
 

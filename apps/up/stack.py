@@ -30,6 +30,8 @@ class ProcessState(msgspec.Struct):
     created_at: float = 0.0
     starts: int = 0
     last_ending: str = ""
+    services: list[str] = []
+    """Those that run in it: several in a unit, none in a server."""
     lines_dropped: int = 0
     """Of its output, in all its starts: there was no room for them in `log`."""
 
@@ -52,6 +54,10 @@ class Stack(msgspec.Struct):
     fills: str
     urls: dict[str, str]
     processes: list[ProcessState]
+
+    def process_of(self, name: str) -> ProcessState | None:
+        """The process of a server or of a service, which may be a unit."""
+        return next((process for process in self.processes if process.name == name or name in process.services), None)
 
 
 def write(data_dir: Path, stack: Stack) -> None:

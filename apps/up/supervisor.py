@@ -57,7 +57,9 @@ class Supervisor:
         self._keepers: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
         self.states = {
-            each.name: ProcessState(each.name, each.kind, dict(each.ports), str(self._output(each))) for stage in stages for each in stage
+            each.name: ProcessState(each.name, each.kind, dict(each.ports), str(self._output(each)), services=list(each.services))
+            for stage in stages
+            for each in stage
         }
 
     async def run(self, ready: Callable[[], None]) -> None:

@@ -217,8 +217,9 @@ def main() -> None:
         try:
             found = stack.read(asked.data_dir or Path(home) / "data")
             assert found is not None, f"no stack runs from {asked.data_dir}"
-            pid = next(process.pid for process in found.processes if process.name == "risk")
-            assert pid
+            process = found.process_of("risk")
+            assert process is not None
+            pid = process.pid
             rows = uvloop.run(run(found.urls, pid))
         finally:
             if started:

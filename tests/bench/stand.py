@@ -16,6 +16,7 @@ from typing import Any, Final
 import psutil
 
 from apps.up import stack
+from apps.up.ports import METRICS_OFFSET
 from tests.stack import CHECKOUT, LiveStack
 
 SETTLE_MAX_S: Final = 120.0
@@ -65,8 +66,13 @@ class Stand:
         self.data_dir = data_dir
         self.urls = found.urls
         self.pids = {process.name: process.pid for process in found.processes if process.pid}
-        self._metrics = {process.name: process.ports["metrics"] for process in found.processes if "metrics" in process.ports}
+        self.services = {process.name: process.services for process in found.processes if process.services}
+        """By process: a unit has several."""
         self.oms_port = urllib.parse.urlsplit(self.urls["oms"]).port or 0
+
+    def process_of(self, service: str) -> str:
+        """The name of the process in which it runs."""
+        return next(process for process, services in self.services.items() if service in services)
 
     def cpu_s(self) -> dict[str, float]:
         """CPU seconds by process so far, the load generator among them."""
@@ -93,7 +99,8 @@ class Stand:
         return Hops({what: self._followed(service, reader) for what, service, reader in FOLLOWED})
 
     def _followed(self, service: str, reader: str) -> dict[float, float]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._metrics[service]}/metrics", timeout=10) as answer:
+        port = (urllib.parse.urlsplit(self.urls[service]).port or 0) + METRICS_OFFSET
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             page = answer.read().decode()
         found = re.findall(rf'^journal_follow_seconds_bucket{{le="(.*?)",reader="{reader}"}} (\S+)$', page, re.M)
         return {float(bound): float(count) for bound, count in found}

@@ -81,21 +81,22 @@ async def freeze(house: House, chance: random.Random) -> None:
         return
     house.world.fired("freeze")
     house.world.tell("%s is stopped", process.name)
-    process.freeze(frozen=True)
-    longest_s = chance.choice((0.05, 0.5, STOPPED_MAX_S if process.name == "oms" else 3.0))
+    stopped = [house.lives[each] for each in house.together(process.name)]
+    house.freeze(process.name, frozen=True)
+    longest_s = chance.choice((0.05, 0.5, STOPPED_MAX_S if "oms" in house.together(process.name) else 3.0))
     await asyncio.sleep(longest_s * chance.random())
     house.world.tell("%s goes on", process.name)
-    process.freeze(frozen=False)
+    for each in stopped:
+        each.freeze(frozen=False)
 
 
 async def two_writers(house: House, chance: random.Random) -> None:
     """An oms is stopped, another takes over, the first wakes up and believes that it is still the one."""
-    first = await house.take_over()
-    if first is None:
+    if not await house.take_over():
         return
     await asyncio.sleep(chance.choice((0.1, STOPPED_MAX_S)) * chance.random())
     house.world.tell("the first oms wakes up")
-    first.freeze(frozen=False)
+    house.wake_zombies()
     await asyncio.sleep(2.0 * chance.random())
     house.end_zombies()
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 from adapters.codec import decoder
+from apps.unit.shared import Unit
 from domain.checker import Audit, Send
 from domain.commands import VenueRequest
 from tests.simulation.operator import Operator
@@ -12,21 +13,26 @@ from tests.simulation.trader import Trader
 from tests.simulation.world import Weather, World
 
 RESTART_MAX_S = 1.0
+UNITED = ("risk", "exeq", "oms")
 
 _REQUEST = decoder(VenueRequest)
 
 
 class House:
-    """`lives` are the processes that run now; a dead one stays there until its successor comes."""
+    """`lives` are the services that run now; a dead one stays there until its successor comes.
 
-    def __init__(self, world: World, audit: Audit) -> None:
+    With `unit`, oms, risk and exeq are one process: they are stopped, killed and started together.
+    """
+
+    def __init__(self, world: World, audit: Audit, *, unit: bool = False) -> None:
+        self._unit = unit
         self.world = world
         self.audit = audit
         self.ground = Ground(world)
         self.ground.network.wire = self._on_wire
         self.lives: dict[str, Process] = {}
         self.dead: list[Process] = []
-        self.zombies: list[Oms] = []
+        self.zombies: list[Process] = []
         self.sends: list[Send] = []
         self._skew_ns: dict[str, int] = {}
         self._random = world.random("house")
@@ -36,16 +42,30 @@ class House:
 
     async def open(self) -> None:
         for name in SERVICES:
-            await self._start(name)
+            if name not in self.lives:
+                await self._start(name)
+
+    def together(self, name: str) -> tuple[str, ...]:
+        """The services of the process in which this one is."""
+        return UNITED if self._unit and name in UNITED else (name,)
 
     async def _start(self, name: str) -> None:
+        """The whole process."""
+        if self._unit and name in UNITED:
+            self.ground.unit = Unit("", lambda reason: self.world.violated("no_task_dies", name, reason))
+        for each in self.together(name):
+            self._begin(each)
+        await asyncio.sleep(0)
+
+    def _begin(self, name: str) -> None:
         process = SERVICES[name](self.ground)
         process.clock.skew_ns = self._skew_ns.get(name, 0)
         self.lives[name] = process
+        if self._unit:
+            process.followed = lambda reason: self._followed(process)
         self.world.tell("%s starts", name)
         begun = process.run(process.begin())
         begun.add_done_callback(lambda task: self._begun(process, task))
-        await asyncio.sleep(0)
 
     def _begun(self, process: Process, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -58,36 +78,52 @@ class House:
 
     def kill(self, name: str, how: str) -> None:
         """kill -9, and a supervisor that starts it again after a while."""
-        process = self.lives[name]
-        if not process.alive or self._calm:
+        if not self.lives[name].alive or self._calm:
             return
         self.world.fired(how)
         self.world.tell("%s is killed", name)
-        self._bury(process)
+        self._bury(name)
 
-    def _bury(self, process: Process) -> None:
-        process.die()
-        self.dead.append(process)
-        self.world.doomed.pop(process.client, None)
-        self.world.loop.create_task(self._restart(process.name, RESTART_MAX_S * self._random.random()))
+    def _bury(self, name: str) -> None:
+        for process in (self.lives[each] for each in self.together(name)):
+            process.die()
+            self.dead.append(process)
+            self.world.doomed.pop(process.client, None)
+        self.world.loop.create_task(self._restart(name, RESTART_MAX_S * self._random.random()))
+
+    def _followed(self, process: Process) -> None:
+        """A unit that another one has followed ends: its supervisor starts it again, but not on a machine that is to be given up."""
+        self.world.tell("%s was followed, and its unit ends", process.name)
+        if process is self.lives[process.name]:
+            self._bury(process.name)
+        else:
+            self.end_zombies()
+
+    def freeze(self, name: str, *, frozen: bool) -> None:
+        for each in self.together(name):
+            self.lives[each].freeze(frozen=frozen)
 
     async def _restart(self, name: str, after_s: float) -> None:
         await asyncio.sleep(after_s)
         if not self.lives[name].alive:
             await self._start(name)
 
-    async def take_over(self) -> Oms | None:
+    async def take_over(self) -> bool:
         """A second oms, on another machine, while the first is stopped and does not know."""
         first = self.lives["oms"]
         if not isinstance(first, Oms) or not first.alive or self.zombies or self._calm:
-            return None
+            return False
         self.world.fired("two writers")
         self.world.tell("oms is stopped, another one takes over")
-        first.freeze(frozen=True)
-        self.zombies.append(first)
+        self.freeze("oms", frozen=True)
+        self.zombies += [self.lives[each] for each in self.together("oms")]
         self.ground.directory = DataDirectory(self.ground.directory)
         await self._start("oms")
-        return first
+        return True
+
+    def wake_zombies(self) -> None:
+        for zombie in self.zombies:
+            zombie.freeze(frozen=False)
 
     def end_zombies(self) -> None:
         for zombie in self.zombies:
@@ -99,7 +135,7 @@ class House:
     def doom(self, name: str, steps: int, *, before: bool) -> None:
         process = self.lives[name]
         if process.alive:
-            self.world.doomed[process.client] = (steps, before, lambda: self._bury(process))
+            self.world.doomed[process.client] = (steps, before, lambda: self._bury(name))
 
     def cut(self, name: str) -> None:
         self.lives[name].client.cut()
@@ -110,7 +146,8 @@ class House:
         self.lives[name].client.mend()
 
     def skew(self, name: str, seconds: float) -> None:
-        self._skew_ns[name] = self.lives[name].clock.skew_ns = int(seconds * 1e9)
+        for each in self.together(name):
+            self._skew_ns[each] = self.lives[each].clock.skew_ns = int(seconds * 1e9)
 
     def be_quick(self, name: str) -> None:
         for disk in self.ground.disks:

@@ -12,10 +12,12 @@ from adapters.codec import ORDER_COMMITS
 from adapters.controls import CONTROL_COMMITS
 from adapters.memory import MemoryOrderStore, MemoryPositions, MemorySnapshots, MemoryWatermark
 from apps.bookkeeper import Bookkeeper
+from apps.commit_feed import FedJournal
 from apps.commits import Pace
 from apps.controls import Known, Obedience, connections, controls_into
 from apps.exeq.doubts import Doubts
 from apps.exeq.executor import Executor
+from apps.exeq.oms_commands import OmsBeside, OmsCommands, OmsOverNats
 from apps.exeq.ownership import Ownership
 from apps.exeq.router import Router, RoutingRules
 from apps.exeq.switch import Switch as SendSwitch
@@ -32,8 +34,9 @@ from apps.oms.expirer import Expirer
 from apps.oms.intake import Intake
 from apps.oms.reduce_only import ReduceOnly
 from apps.oms.replaces import Replaces
+from apps.oms.risk_beside import RiskBeside
 from apps.oms.risk_client import Bounds as RiskBounds
-from apps.oms.risk_client import RiskClient
+from apps.oms.risk_client import RiskCheck, RiskClient
 from apps.oms.sessions import VenueSessions
 from apps.oms.switch import Switch
 from apps.outbox import Outbox
@@ -48,12 +51,13 @@ from apps.risk.subject import Ear
 from apps.risk.wiring import orders_into
 from apps.snapshots import Snapshotter
 from apps.ticks import Ticks
+from apps.unit.shared import Unit
 from apps.watermark import Mark
 from apps.wiring import patiently
 from domain.controls import ControlEvent, Controls
 from domain.executions import STATE_VERSION as EXECUTIONS_VERSION
 from domain.executions import Executions, ExecutionsState
-from domain.ports import Head
+from domain.ports import Head, Journal
 from domain.quotes import Market
 from domain.risk.engine import Risk
 from domain.risk.state import VERSION as RISK_STATE_VERSION
@@ -97,6 +101,8 @@ class Ground:
         self.directory = DataDirectory()
         self.snapshots = MemorySnapshots()
         self.positions = MemoryPositions()
+        self.unit: Unit | None = None
+        """What oms, risk and exeq share that start now; None where each is a process of its own."""
         self.habits: frozenset[str] = frozenset()
         """How the venues misbehave now."""
 
@@ -118,6 +124,9 @@ class Process(ABC):
         self.tasks: list[asyncio.Task[Any]] = []
         self.alive = True
         self.frozen = False
+        self.unit = ground.unit
+        self.followed: Callable[[str], None] = self.failed
+        """Told when another process works in the place of this one, which then ends."""
         self._context = contextvars.copy_context()
         self._context.run(OWNER.set, self)
 
@@ -149,6 +158,11 @@ class Process(ABC):
 
     def journal(self, disk: Disk) -> SimJournal:
         return SimJournal(disk, self.client)
+
+    def followed_orders(self) -> Journal:
+        """The order journal for a fold of a service, as apps.wiring has it."""
+        journal = self.journal(self.ground.orders)
+        return FedJournal(journal, self.unit.feed) if self.unit else journal
 
     async def follow_controls(self, outbox: Outbox, *taken: Callable[[ControlEvent], None]) -> Known:
         """As apps.wiring does it."""
@@ -188,8 +202,10 @@ class Oms(Process):
         client, outbox = self.client, Outbox(self.client)  # type: ignore[arg-type]
         directory = self.ground.directory
         mark = directory.mark(ORDERS, ORDER_COMMITS)
-        self.host = Host(self.journal(self.ground.orders), self.clock, store=directory.orders, mark=mark, pace=Pace())
-        self.risk = RiskClient(client, RiskBounds(budget_s=RISK_BUDGET_S))  # type: ignore[arg-type]
+        unit = self.unit
+        feed = None if unit is None else unit.feed
+        self.host = Host(self.journal(self.ground.orders), self.clock, store=directory.orders, mark=mark, pace=Pace(), feed=feed)
+        self.risk: RiskCheck = RiskBeside(unit) if unit else RiskClient(client, RiskBounds(budget_s=RISK_BUDGET_S))  # type: ignore[arg-type]
         self.sessions = VenueSessions(client, self.host, market.VENUES, 0, failed=self.failed)  # type: ignore[arg-type]
         controls = Controls()
         switch = Switch(self.host, controls)
@@ -209,7 +225,10 @@ class Oms(Process):
         self.host.on_ready = self._on_ready
         await self.risk.start()
         await self.sessions.start()
-        await CommandDesk(self.host, outbox, failed=self.failed).start(client, 0)  # type: ignore[arg-type]
+        desk = CommandDesk(self.host, outbox, failed=self.failed)
+        await desk.start(client, 0)  # type: ignore[arg-type]
+        if unit:
+            unit.perform = desk.perform
         for coroutine in (outbox.run(), mark.run(), self.host.run(), self.sessions.run(), switch.run(), self.expirer.run()):
             self.spawn(coroutine)
         self.spawn(self.reduce_only.run())
@@ -232,7 +251,7 @@ class RiskService(Process):
         controls, client = Controls(), self.client
         self.risk = Risk(market.LIMITS, market.INSTRUMENTS, market.CURRENCIES, controls)
         measures = Measures(CollectorRegistry(), 1e9, dict)
-        orders = self.journal(self.ground.orders)
+        orders = self.followed_orders()
         snapshots = self.snapshots(self.risk.fold, RiskState, RISK_STATE_VERSION)
         head = await patiently(lambda: snapshots.recover(orders))
         self.orders = Follower(orders, ORDER_COMMITS, snapshots.whole(orders_into(self.risk)), after=head)
@@ -247,7 +266,10 @@ class RiskService(Process):
         self.spawn(gate.watch(lambda ok, why: None))
         self.spawn(gate.give_back(self.risk.exposure, measures))
         await Ticks(self.risk.marks.update, market.LISTED, self.world.steady_ns).start(client)  # type: ignore[arg-type]
-        await Ear(client, Desk(self.risk, gate, measures), measures, 256, lambda: True).start()  # type: ignore[arg-type]
+        ear = Ear(client, Desk(self.risk, gate, measures), measures, 256, lambda: True, self.unit and self.unit.share)  # type: ignore[arg-type]
+        await ear.start()
+        if self.unit:
+            self.unit.decide = ear.decide
         self.obeying = Obeying(client)  # type: ignore[arg-type]
         self.control_log = ControlLog(journal, CONTROL_COMMITS, blocks, controls)
         await Reports(client, self.control_log).start()  # type: ignore[arg-type]
@@ -265,10 +287,11 @@ class Exeq(Process):
         executions, rules = Executions(holds_stops=self.holds_stops), RoutingRules("lowest_cost", 10_000_000_000)
         switch = SendSwitch(controls, None)
         sender = f"exeq-{self.ground.network.next_number()}"
-        self.ownership = Ownership(client, sender, lambda: True, self.failed)
+        oms: OmsCommands = OmsBeside(self.unit) if self.unit else OmsOverNats(client)
+        self.ownership = Ownership(oms, sender, lambda: True, lambda reason: self.followed(reason))
         routing = Router(venues, market.INSTRUMENTS, quotes, self.clock, rules, executions, killed=switch.venue_killed)
         self.executor = Executor(
-            client,
+            oms,
             outbox,
             switch,
             self.clock,
@@ -280,7 +303,7 @@ class Exeq(Process):
             is_past=lambda seq: self.orders.is_past(seq),
             failed=self.failed,
         )
-        journal = self.journal(self.ground.orders)
+        journal = self.followed_orders()
         snapshots = self.snapshots(self.executor.executions, ExecutionsState, EXECUTIONS_VERSION)
         head = await patiently(lambda: snapshots.recover(journal))
         self.orders = Follower(journal, ORDER_COMMITS, snapshots.whole(self.executor.apply), after=head)

@@ -1,0 +1,62 @@
+"""How exeq has oms record things: over NATS, or by a call when both run in one process."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from nats.aio.client import Client
+
+from adapters import bus
+from adapters.codec import decoder, encode
+from apps.unit.shared import Unit
+from domain.commands import CommandAnswer, ServiceCommand
+from domain.ports import Unavailable
+
+_ANSWERS: Final = decoder(list[CommandAnswer])
+
+
+class OmsCommands(Protocol):
+    """The commands of one shard."""
+
+    async def ask(self, commands: Sequence[ServiceCommand], timeout_s: float) -> Sequence[CommandAnswer]:
+        """An answer for each, once all of them are on disk or refused. Unavailable when none came in time: they may be recorded."""
+
+
+class OmsOverNats:
+    """oms in another process."""
+
+    def __init__(self, client: Client, shard: int = 0) -> None:
+        self._client = client
+        self._subject = f"oms.commands.{shard}"
+
+    async def ask(self, commands: Sequence[ServiceCommand], timeout_s: float) -> Sequence[CommandAnswer]:
+        reply = await bus.request(self._client, self._subject, encode(commands), timeout_s)
+        try:
+            answers: list[CommandAnswer] = _ANSWERS.decode(reply)
+        except ValueError as error:
+            raise Unavailable(f"unreadable answer: {error}") from error
+        return answers
+
+
+class OmsBeside:
+    """oms in this process."""
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
+
+    async def ask(self, commands: Sequence[ServiceCommand], timeout_s: float) -> Sequence[CommandAnswer]:
+        perform = self._unit.perform
+        if perform is None:
+            raise Unavailable("oms is not there yet")
+        waiting: asyncio.Future[Sequence[CommandAnswer]] = asyncio.get_running_loop().create_future()
+
+        def answered(answers: Sequence[CommandAnswer]) -> None:
+            if not waiting.done():
+                waiting.set_result(answers)
+
+        perform(commands, answered)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await waiting
+        except TimeoutError as silence:
+            raise Unavailable("oms did not answer in time") from silence

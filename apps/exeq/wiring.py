@@ -1,0 +1,116 @@
+"""exeq, wired so that it can be read aloud."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from adapters.clock import SystemClock
+from adapters.codec import ORDER_COMMITS
+from adapters.local_kills import DIRECTORY, LocalKills
+from apps import control_wiring, metrics, tasks, wiring
+from apps.chassis import Chassis, Service
+from apps.controls import Scopes
+from apps.durations import Hops
+from apps.exeq import local, measures
+from apps.exeq.doubts import Doubts
+from apps.exeq.executor import Executor
+from apps.exeq.oms_commands import OmsBeside, OmsCommands, OmsOverNats
+from apps.exeq.ownership import Ownership
+from apps.exeq.router import Router
+from apps.exeq.routes import router
+from apps.exeq.rules import routed_venue, routing_rules
+from apps.exeq.stops import Stops
+from apps.exeq.switch import Switch
+from apps.exeq.upkeep import VenuesUpkeep
+from apps.follower import Follower
+from apps.outbox import Outbox
+from apps.snapshots import Snapshotter
+from config.catalogue import load_instruments, load_venues
+from config.settings import ExeqSettings
+from domain.controls import Controls
+from domain.executions import OLDER_SHAPES, STATE_VERSION, Executions, ExecutionsState
+from domain.quotes import Market
+from domain.routing import Venue
+
+
+async def build(chassis: Chassis[ExeqSettings]) -> Service:
+    settings, clock = chassis.settings, SystemClock()
+    instruments = load_instruments().instruments
+    listed = load_venues(instruments).venues
+    venues = {name: routed_venue(venue) for name, venue in listed.items()}
+    rules = routing_rules(settings.routing, venues)
+    chassis.ready.set("journal", False, "catching up with the journal")
+    client = await wiring.connect(chassis)
+    turn = await wiring.turn(chassis, client)
+    journal = await wiring.followed_orders(chassis, client)
+    oms: OmsCommands = OmsOverNats(client) if chassis.unit is None else OmsBeside(chassis.unit)
+    market, outbox, controls = Market(), Outbox(client), Controls()
+    directory = settings.service.data_dir
+    switch = Switch(controls, LocalKills(directory / DIRECTORY) if directory else None)
+    ticks = await wiring.follow_ticks(chassis, client, market.update, wiring.listed(instruments, listed), clock)
+
+    executions = Executions(holds_stops=settings.routing.stops == "exeq")
+    routing = Router(venues, instruments, market, clock, rules, executions, killed=switch.venue_killed)
+    ownership = Ownership(oms, turn.sender, turn.holds, chassis.fail)
+    executor = Executor(
+        oms,
+        outbox,
+        switch,
+        clock,
+        executions,
+        routing,
+        settings.routing.route_batch_max,
+        ownership,
+        caught_up=lambda: orders.caught_up and switch.controls_known() and ownership.active(),
+        is_past=lambda seq: orders.is_past(seq),  # nothing is applied before the follower below exists
+        failed=chassis.fail,
+    )
+    wait_s = float(settings.following.follower_wait_ms) / 1000
+    snapshots = wiring.snapshotter(chassis, executions, ExecutionsState, STATE_VERSION, OLDER_SHAPES)
+    head = await wiring.patiently(lambda: snapshots.recover(journal))
+    timed = Hops(chassis.registry, clock).timed("exeq", snapshots.whole(executor.apply))
+    orders = Follower(journal, ORDER_COMMITS, timed, after=head, wait_s=wait_s)
+    switch.controls_known = await control_wiring.follow_controls(chassis, client, outbox, controls.apply, switch.heard)
+    chassis.ready.depend("kill switches of this machine", switch.unreadable)
+
+    chassis.spawn(outbox.run, tasks.OUTBOX_OF_REQUESTS)
+    chassis.spawn(lambda: switch.run(client), tasks.LOCAL_SWITCHES)
+    chassis.spawn(orders.run, tasks.JOURNAL_FOLLOWER)
+    chassis.spawn(lambda: ownership.run(lambda: orders.caught_up and switch.controls_known()), tasks.OWNERSHIP)
+    chassis.spawn(executor.run, tasks.EXECUTOR)
+    reconciling = _upkeep(chassis, venues)
+    doubts = Doubts(client, executor)
+    doubts.on_back = reconciling.wanted
+    chassis.spawn(doubts.run, tasks.DOUBTS)
+    chassis.spawn(Stops(executor, executions, market, clock, rules.quote_age_max_ns).run, tasks.STOPS)
+    wiring.tell_ready(chassis, orders, executor.caught_up)
+    wiring.keep(chassis, snapshots, orders)
+    metrics.read(chassis.registry, partial(measures.series, executor, doubts, switch, controls, outbox, clock))
+
+    def stats() -> dict[str, Any]:
+        own = _stats(executor, doubts, orders, snapshots)
+        return {**own, **switch.stats(), "venues_upkeep": reconciling.stats(), "quotes": ticks.stats(), "requests_dropped": outbox.dropped}
+
+    routes = router(executor, market, clock)
+    routes.include_router(local.router(switch, outbox, Scopes(instruments, venues), clock))
+    return Service(router=routes, stats=stats)
+
+
+def _upkeep(chassis: Chassis[ExeqSettings], venues: Mapping[str, Venue]) -> VenuesUpkeep:
+    """Housekeeping: what cannot be compared now is counted, and compared later."""
+    every_s = float(chassis.settings.routing.reconcile_venues_interval_sec)
+    upkeep = VenuesUpkeep((venue.name for venue in venues.values() if not venue.plain), every_s)
+    missed = partial(metrics.counter, "exeq_venues_upkeep_failed", "Comparisons of venues with the journal that could not be made")
+    metrics.read(chassis.registry, lambda: [missed(upkeep.failed)])
+    chassis.spawn(upkeep.run, tasks.VENUES_UPKEEP)
+    return upkeep
+
+
+def _stats(executor: Executor, doubts: Doubts, orders: Follower[Any], snapshots: Snapshotter[Any]) -> dict[str, Any]:
+    return {
+        **executor.stats(),
+        **doubts.stats(),
+        "seq": orders.head.seq,
+        "ready": executor.caught_up(),
+        "snapshots": snapshots.stats(),
+    }

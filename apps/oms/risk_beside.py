@@ -1,0 +1,60 @@
+"""The risk call where risk runs in this process: a call, in the submit's own turn of the loop."""
+
+from typing import Final
+
+import structlog
+
+from apps.oms.risk_client import PlainOrder
+from apps.seldom import Seldom
+from apps.unit.shared import Unit
+from domain.commands import Decision, Terms
+from domain.instruments import Denial
+from domain.values import OrderType
+
+log = structlog.get_logger()
+
+NOT_THERE: Final = "risk is not there"
+NOBODYS: Final = ""
+"""An order without an id reserves nothing."""
+
+
+class RiskBeside:
+    """As RiskClient. There is no time in which an answer could be late; while risk is being built, or failed, it is `risk_error`."""
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
+        self._seldom = Seldom()
+        self.timeouts = 0
+        self.errors = 0
+
+    async def start(self) -> None:
+        """Nothing to listen to."""
+
+    async def is_open(self, probe: PlainOrder, timeout_s: float) -> bool:
+        terms = Terms(
+            order_id=NOBODYS,
+            account=probe.account,
+            client_order_id=NOBODYS,
+            symbol=probe.symbol,
+            side=probe.side,
+            order_type=OrderType.LIMIT,
+            quantity=probe.quantity,
+            price=probe.price,
+        )
+        denial = self._decided(terms).denial
+        return denial is None or denial.code != "risk_error"
+
+    async def check(self, terms: Terms) -> Decision:
+        decision = self._decided(terms)
+        if decision.denial is not None and decision.denial.code == "risk_error":
+            self.errors += 1
+            held_back = self._seldom.now()
+            if held_back is not None:
+                log.warning("risk did not answer", code="risk_error", first=terms.order_id, why=decision.denial.found, not_logged=held_back)
+        return decision
+
+    def _decided(self, terms: Terms) -> Decision:
+        decide = self._unit.decide
+        if decide is None:
+            return Decision(order_id=terms.order_id, limits_version=0, denial=Denial("risk_error", found=NOT_THERE))
+        return decide(terms)

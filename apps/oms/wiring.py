@@ -1,0 +1,248 @@
+"""oms, wired so that it can be read aloud."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, Final
+
+from nats.aio.client import Client
+from prometheus_client.core import Metric
+
+from adapters.clock import SystemClock
+from adapters.codec import ORDER_COMMITS
+from apps import control_wiring, tasks, wiring
+from apps import metrics as metrics_page
+from apps.beside import Beside
+from apps.chassis import Chassis, Service
+from apps.exeq.rules import routed_venue
+from apps.host import Host, Landed
+from apps.oms import admin, settling
+from apps.oms.accounts import Accounts
+from apps.oms.admin import Admin
+from apps.oms.body import TermsReader
+from apps.oms.commands import CommandDesk
+from apps.oms.door import Door
+from apps.oms.expirer import Expirer
+from apps.oms.intake import Intake
+from apps.oms.metrics import OmsMetrics
+from apps.oms.notices import Notices
+from apps.oms.plain import PlainVenues
+from apps.oms.reads import Reads
+from apps.oms.reduce_only import ReduceOnly
+from apps.oms.replaces import Replaces
+from apps.oms.risk_beside import RiskBeside
+from apps.oms.risk_client import Bounds, PlainOrder, RiskCheck, RiskClient
+from apps.oms.routes import router
+from apps.oms.sessions import VenueSessions
+from apps.oms.switch import Switch
+from apps.oms.upkeep import PositionsUpkeep
+from apps.outbox import Outbox
+from apps.past import asking
+from apps.past.asking import PastBeside
+from config.catalogue import VenueSettings, load_instruments, load_venues
+from config.settings import OmsSettings
+from domain.calendar import Calendar
+from domain.controls import Controls
+from domain.instruments import Instrument
+from domain.listings import currency_of
+from domain.quotes import Market
+from domain.values import OrderType, Side
+
+QUOTE_AGE_MAX_S: Final = 10.0
+RISK_TIMEOUT_S: Final = 0.5
+RISK_AGAIN_S: Final = 0.1
+
+
+async def build(chassis: Chassis[OmsSettings]) -> Service:
+    settings, clock = chassis.settings, SystemClock()
+    instruments = load_instruments().instruments
+    venues = load_venues(instruments).venues
+    chassis.ready.set("journal", False, "recovering")
+    client, writer = await wiring.connect(chassis), await wiring.connect_writer(chassis)
+    shard, pace = settings.journal.shard, wiring.pace(settings.journal)
+    mark = wiring.watermark(chassis, wiring.order_subject(shard), ORDER_COMMITS, shard)
+    await wiring.durable_stream(chassis, client, wiring.ORDER_STREAM, ["oms.journal.*"], [mark])
+    journal = await wiring.written_journal(client, writer, settings.journal, wiring.ORDER_STREAM, wiring.order_subject(shard))
+    positions, fills = wiring.positions(chassis), wiring.fills(chassis)
+    market, controls = Market(), Controls()
+    ticks = await wiring.follow_ticks(chassis, client, market.update, wiring.listed(instruments, venues), clock)
+
+    metrics = OmsMetrics(chassis.registry)
+    unit = chassis.unit
+    feed = None if unit is None else unit.feed
+    store = wiring.order_store(chassis)
+    host = Host(journal, clock, store=store, mark=mark, shard=shard, pace=pace, replicas=settings.nats.replicas, feed=feed)
+    chassis.ready.depend("journal's answers", host.distrusted)
+    risk = RiskClient(client, _bounds(settings)) if unit is None else RiskBeside(unit)
+    outbox = Outbox(client)
+    sessions = _sessions(client, host, venues, shard, chassis.fail)
+    switch = await _obey(chassis, client, host, outbox, controls)
+    intake = _intake(settings, host, risk, switch)
+    expirer = Expirer(host, clock, _timeout_ns(settings), _calendars(venues.values()))
+    host.on_ready, host.on_append = _on_ready(chassis, metrics, sessions, expirer), metrics.appended
+    notices = Notices(outbox, metrics)
+    host.on_landed, host.on_unrecorded = partial(_on_landed, notices, expirer), notices.unrecorded
+    await risk.start()
+    await sessions.start()
+    desk = CommandDesk(host, outbox, failed=chassis.fail)
+    await desk.start(client, settings.journal.shard)
+    if unit is not None:
+        unit.perform = desk.perform
+    runs = ((outbox.run, tasks.OUTBOX_OF_NOTICES), (host.run, tasks.HOST), (sessions.run, tasks.SESSIONS), (expirer.run, tasks.EXPIRER))
+    for work, task in runs:
+        chassis.spawn(work, task)
+    chassis.spawn(lambda: _await_risk(chassis, risk, instruments), tasks.AWAIT_RISK)
+    past, verification = _beside(settings)
+    positions_upkeep, reduce_only = _upkeep(chassis, host)
+    currency = partial(currency_of, instruments, controls.listings)
+    accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency, PastBeside(past))
+    reads = Reads(host, journal)
+    routes = router(host, reads, accounts, Replaces(host, risk, instruments, intake.forbidden), instruments)
+    routes.include_router(admin.router(Admin(verification)))
+    routes.include_router(settling.router(host, reads))
+
+    async def stop_intake() -> None:
+        intake.stopping = True
+        positions_upkeep.stop()
+        for program in filter(None, (past, verification)):
+            program.stop()
+
+    metrics_page.read(chassis.registry, partial(_series, host, intake, risk, sessions, outbox))
+    return Service(
+        router=routes,
+        fast={("POST", "/orders"): Door(_reader(settings, instruments), intake, clock, metrics)},
+        stats=lambda: (
+            _stats(metrics, host, intake, risk, sessions, outbox, switch)
+            | {"positions_upkeep": positions_upkeep.stats(), "quotes": ticks.stats(), "reduce_only": reduce_only.stats()}
+        ),
+        stop_intake=stop_intake,
+    )
+
+
+async def _obey(chassis: Chassis[OmsSettings], client: Client, host: Host, outbox: Outbox, controls: Controls) -> Switch:
+    """What people forbid is refused and cancelled here too."""
+    switch = Switch(host, controls)
+    switch.known = await control_wiring.follow_controls(chassis, client, outbox, controls.apply, switch.heard)
+    chassis.spawn(switch.run, tasks.FORBIDDEN)
+    return switch
+
+
+def _upkeep(chassis: Chassis[OmsSettings], host: Host) -> tuple[PositionsUpkeep, ReduceOnly]:
+    """What is looked at again now and then."""
+    every_s = float(chassis.settings.order_management.reconcile_positions_interval_sec)
+    positions, reduce_only = PositionsUpkeep(every_s, chassis.registry), ReduceOnly(host)
+    chassis.spawn(positions.run, tasks.POSITIONS_UPKEEP)
+    chassis.spawn(reduce_only.run, tasks.REDUCE_ONLY)
+    metrics_page.read(chassis.registry, reduce_only.series)
+    return positions, reduce_only
+
+
+def _intake(settings: OmsSettings, host: Host, risk: RiskCheck, switch: Switch) -> Intake:
+    orders = settings.order_management
+    return Intake(
+        host,
+        risk,
+        forbids=switch.forbids,
+        informed=switch.known,
+        open_orders_max=orders.max_open_orders_per_account,
+        in_flight_max=orders.intake_max,
+    )
+
+
+def _on_ready(chassis: Chassis[OmsSettings], metrics: OmsMetrics, sessions: VenueSessions, expirer: Expirer) -> Callable[[bool], None]:
+    def on_ready(ready: bool) -> None:
+        chassis.ready.set("journal", ready, "recovering")
+        metrics.ready(ready)
+        if ready:
+            sessions.restart()
+            expirer.restart()
+
+    return on_ready
+
+
+def _sessions(client: Client, host: Host, venues: Mapping[str, VenueSettings], shard: int, failed: Callable[[str], None]) -> VenueSessions:
+    plain = PlainVenues(host, map(routed_venue, venues.values()))
+    full = [name for name, venue in venues.items() if venue.session == "full"]
+    return VenueSessions(client, host, full, shard, plain, failed=failed)
+
+
+def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument]) -> TermsReader:
+    orders = settings.order_management
+    return TermsReader(instruments, orders.default_account, frozenset(OrderType(name) for name in orders.supported_order_types))
+
+
+def _on_landed(notices: Notices, expirer: Expirer, landed: Landed) -> None:
+    notices(landed)
+    expirer.landed(landed)
+
+
+def _timeout_ns(settings: OmsSettings) -> int | None:
+    timeout_s = settings.order_management.order_timeout_sec
+    return None if timeout_s is None else int(timeout_s * 1e9)
+
+
+def _calendars(venues: Iterable[VenueSettings]) -> dict[str, list[Calendar]]:
+    """The hours of all venues that trade a symbol: while no venue has an order, its day ends with the last of them."""
+    found: dict[str, list[Calendar]] = {}
+    for venue in venues:
+        for symbol in venue.symbols:
+            found.setdefault(symbol, []).append(venue.rules.calendar)
+    return found
+
+
+def _beside(settings: OmsSettings) -> tuple[Beside, Beside | None]:
+    """The programs that look at the journal for us: into the past, and, when that is allowed, at all of it."""
+    past = Beside(asking.MODULE, deadline_s=asking.PAST_MAX_S, waiting_max=asking.WAITING_MAX)
+    verification = Beside(admin.MODULE, deadline_s=admin.VERIFY_MAX_S)
+    return past, verification if settings.admin.verify == "enabled" else None
+
+
+async def _await_risk(chassis: Chassis[OmsSettings], risk: RiskCheck, instruments: Mapping[str, Instrument]) -> None:
+    """Not ready before risk has decided once, and not well while it does not: every order would be refused."""
+    chassis.ready.set("risk", False, "risk has not answered yet")
+    some = next(iter(instruments.values()))
+    price = some.tick * (some.notional_min // (some.lot * some.tick) + 1)
+    probe = PlainOrder(chassis.settings.order_management.default_account, some.symbol, Side.BUY, some.lot, price)
+    while not await risk.is_open(probe, RISK_TIMEOUT_S):  # noqa: ASYNC110 - it is another process that we wait for
+        await asyncio.sleep(RISK_AGAIN_S)
+    chassis.ready.set("risk", True, "")
+
+    async def trouble() -> str | None:
+        return None if await risk.is_open(probe, RISK_TIMEOUT_S) else "it does not decide: every order is refused"
+
+    chassis.health.depend("risk", trouble)
+
+
+def _stats(
+    metrics: OmsMetrics, host: Host, intake: Intake, risk: RiskCheck, sessions: VenueSessions, outbox: Outbox, switch: Switch
+) -> dict[str, Any]:
+    return {
+        **metrics.stats(),
+        "ready": host.ready,
+        "seq": host.head.seq,
+        "recoveries": host.recoveries,
+        "orders": {str(state): count for state, count in host.orders.states.items() if count},
+        "in_flight": intake.in_flight,
+        "risk": {"timeouts": risk.timeouts, "errors": risk.errors},
+        "reports": sessions.stats(),
+        "controls": switch.stats(),
+        "notifications_dropped": outbox.dropped,
+    }
+
+
+def _series(host: Host, intake: Intake, risk: RiskCheck, sessions: VenueSessions, outbox: Outbox) -> Iterator[Metric]:
+    """Read when Prometheus asks; beside what OmsMetrics observes as it happens."""
+    counter, gauge = metrics_page.counter, metrics_page.gauge
+    yield gauge("oms_journal_sequence", "The last sequence written", host.head.seq)
+    yield gauge("oms_stamps_ahead_seconds", "How far the journal's stamps are ahead of the wall clock", host.stamps.ahead_s)
+    yield gauge("oms_orders_by_status", "Orders by where they stand", {str(state): n for state, n in host.orders.states.items()}, "status")
+    yield gauge("oms_submits_in_flight", "Orders between request and answer", intake.in_flight)
+    yield counter("oms_recoveries", "Times that memory was thrown away and read again", host.recoveries)
+    yield counter("oms_risk_no_answer", "Questions to risk without a decision", {"timeout": risk.timeouts, "error": risk.errors}, "outcome")
+    yield counter("oms_reports", "Venue reports by what became of them", sessions.stats(), "outcome")
+    yield counter("oms_notifications_dropped", "Updates that nobody was told of in time", outbox.dropped)
+
+
+def _bounds(settings: OmsSettings) -> Bounds:
+    risk = settings.risk_service
+    return Bounds(budget_s=float(risk.timeout_sec), wait_s=float(risk.risk_wait_ms) / 1000, batch_max=risk.batch_max)

@@ -1,0 +1,71 @@
+"""`python -m apps.unit`: oms, risk and exeq of one shard in one process, each on its own ports and with its own configuration.
+
+The variables TRADE_CONFIG, TRADE_PORT and TRADE_METRICS_PORT belong to one service: here they are TRADE_OMS_PORT, TRADE_RISK_CONFIG ….
+A failure of one service ends the process, and all three start again from the journal.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final
+
+from apps.chassis import Chassis
+from apps.exeq.wiring import build as build_exeq
+from apps.oms.wiring import build as build_oms
+from apps.risk.wiring import build as build_risk
+from apps.service import begin, live, run_process, stops_on_signals
+from apps.unit.shared import NAME, Unit
+from config import secrets
+from config.loading import load_exeq, load_oms, load_risk
+
+OF_ONE: Final = ("CONFIG", "PORT", "METRICS_PORT")
+"""What each service of a unit has for itself, under its own name."""
+
+
+def environment_of(service: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables as this service reads them."""
+    own = {f"TRADE_{what}": environ.get(f"TRADE_{service.upper()}_{what}", "") for what in OF_ONE}
+    return {**environ, **own}
+
+
+def lives() -> Coroutine[Any, Any, int]:
+    """Read all configurations, and then nothing is left that could be wrong with them. ConfigError."""
+    environ = os.environ
+    oms = load_oms(environ=environment_of("oms", environ))
+    risk = load_risk(environ=environment_of("risk", environ))
+    exeq = load_exeq(environ=environment_of("exeq", environ))
+    begin(oms, risk, exeq)
+    url, credentials = str(oms.nats.url), secrets.read(NAME, environ)
+    if user := credentials.get("nats.url"):
+        url = secrets.with_user(url, *user)
+
+    async def together() -> int:
+        unit = Unit(url, lambda reason: chassis[0].fail(reason))
+        chassis: tuple[Chassis[Any], ...] = (Chassis(oms, unit), Chassis(risk, unit), Chassis(exeq, unit))
+        try:
+            return await _all(chassis, (build_oms, build_risk, build_exeq))
+        finally:
+            await unit.close()
+
+    return together()
+
+
+async def _all(chassis: tuple[Chassis[Any], ...], builds: tuple[Callable[[Chassis[Any]], Any], ...]) -> int:
+    """Until one of them ends; the others end with it, each in order. The first exit code that is not 0. ConfigError."""
+
+    def stop() -> None:
+        for each in chassis:
+            each.stop()
+
+    stops_on_signals(stop)
+    running = [asyncio.create_task(live(each, build)) for each, build in zip(chassis, builds, strict=True)]
+    ending = [asyncio.create_task(each.stopping.wait()) for each in chassis]
+    await asyncio.wait((*running, *ending), return_when=asyncio.FIRST_COMPLETED)
+    stop()
+    await asyncio.wait(running)
+    codes = [each.result() for each in running]
+    return next((code for code in codes if code), 0)
+
+
+if __name__ == "__main__":
+    run_process(lives)

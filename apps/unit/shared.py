@@ -1,0 +1,63 @@
+"""What oms, risk and exeq of one shard share when they run in one process (docs/decisions.md): a topology, not another design.
+
+Each is a service of its own, with its port, health, metrics and fold. Between processes they ask each other over NATS; here a call does.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from nats.aio.client import Client
+
+from adapters import bus
+from apps.commit_feed import CommitFeed
+from apps.http import Handler
+from apps.unit.share import LoopShare
+from domain.commands import CommandAnswer, Decision, ServiceCommand, Terms
+
+NAME: Final = "unit"
+FIRST: Final = "oms"
+
+Decide = Callable[[Terms], Decision]
+"""Risk's decision, with a reservation when the terms have an order id. Fails closed, never raises."""
+Answered = Callable[[Sequence[CommandAnswer]], None]
+Perform = Callable[[Sequence[ServiceCommand], Answered], None]
+"""oms records what services ask for; the answers, one for each command, come after the ack."""
+
+
+class Unit:
+    """Filled by the services as they are built. What is None is not there yet, and whoever needs it fails closed or asks again."""
+
+    def __init__(self, nats_url: str, lost: Callable[[str], None]) -> None:
+        """`nats_url`: with the user of a unit, over which all parts speak. `lost` ends the process."""
+        self._nats_url = nats_url
+        self._lost = lost
+        self._client: Client | None = None
+        self._connecting = asyncio.Lock()
+        self._closing = False
+        self.feed = CommitFeed()
+        self.share = LoopShare()
+        """Of what is asked of risk and exeq. Orders come first: oms's own requests have their bound in its intake."""
+        self.decide: Decide | None = None
+        self.perform: Perform | None = None
+
+    def front(self, service: str, app: Handler) -> Handler:
+        """The application behind the door of one of its services."""
+        return app if service == FIRST else self.share.around(app)
+
+    async def connected(self, timeout_s: float) -> Client:
+        """The one connection, made by whoever asks first. Unavailable."""
+        async with self._connecting:
+            if self._client is None:
+                self._client = await bus.connect(self._nats_url, NAME, closed=self._closed, timeout_s=timeout_s)
+            return self._client
+
+    async def close(self) -> None:
+        """After all services have ended."""
+        self._closing = True
+        if self._client is not None:
+            await self._client.close()
+
+    def _closed(self) -> None:
+        if not self._closing:
+            self._lost("the NATS client gave up its connection")
