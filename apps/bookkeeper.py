@@ -29,6 +29,8 @@ Durable = Callable[[], tuple[Head, int]]
 TRADES: Final = (e.OrderFilled, e.TradeBusted)
 SAVE_EVERY_S: Final = 0.2
 SAVE_RETRY_S: Final = 5.0
+ABSENT_MAX: Final = 4096
+"""Ids that the store was asked for and does not have. A submit asks twice, a moment apart."""
 DIRTY_MAX: Final = 20_000
 """Changed orders that a recovery holds before it saves and forgets them."""
 
@@ -43,6 +45,7 @@ class Bookkeeper:
     def __init__(self, store: OrderStore) -> None:
         self._store = store
         self._dirty: dict[str, int] = {}
+        self._absent: dict[str, None] = {}
         self._report_seqs: dict[str, int] = {}
         self._verified = Head()
         self.latest = 0
@@ -63,7 +66,15 @@ class Bookkeeper:
 
     def find(self, order_id: str) -> Order | None:
         """From memory or from the store. Unavailable when the store cannot be read: unknown is not the same as new."""
-        return self.orders.by_id.get(order_id) or self._store.find(order_id)
+        order = self.orders.by_id.get(order_id)
+        if order is not None or order_id in self._absent:
+            return order
+        order = self._store.find(order_id)
+        if order is None:
+            self._absent[order_id] = None
+            if len(self._absent) > ABSENT_MAX:
+                del self._absent[next(iter(self._absent))]
+        return order
 
     def apply(self, order: Order | None, events: Iterable[e.OrderEvent]) -> Order | None:
         """Evolve at once, in memory. `order` is what `find` gave."""
@@ -73,7 +84,10 @@ class Bookkeeper:
         return self._evolve(order, events)
 
     def _evolve(self, order: Order | None, events: Iterable[e.OrderEvent]) -> Order | None:
-        if order is not None and order.order_id not in self.orders.by_id:
+        if order is None:
+            for event in events:
+                self._absent.pop(event.order_id, None)
+        elif order.order_id not in self.orders.by_id:
             self.orders.adopt(order)
         for event in events:
             order = self.orders.apply(event) or order
@@ -137,6 +151,7 @@ class Bookkeeper:
         """What the store has, if it belongs to this journal; else an empty store."""
         stored = await asyncio.to_thread(self._store.load)
         self.orders, self._dirty, self._report_seqs, self.owner = Orders(), {}, {}, NO_OWNER
+        self._absent = {}
         self.holdings, self._recorded, self._moved, self._held_at = Holdings(), Holdings(), set(), 0
         if stored is None or not await _belongs(stored, journal):
             await asyncio.to_thread(self._store.clear)

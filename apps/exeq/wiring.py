@@ -45,8 +45,7 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
     journal = await wiring.followed_orders(chassis, client)
     oms: OmsCommands = OmsOverNats(client) if chassis.unit is None else OmsBeside(chassis.unit)
     market, outbox, controls = Market(), Outbox(client), Controls()
-    directory = settings.service.data_dir
-    switch = Switch(controls, LocalKills(directory / DIRECTORY) if directory else None)
+    switch = Switch(controls, LocalKills(directory / DIRECTORY) if (directory := settings.service.data_dir) else None)
     ticks = await wiring.follow_ticks(chassis, client, market.update, wiring.listed(instruments, listed), clock)
 
     executions = Executions(holds_stops=settings.routing.stops == "exeq")

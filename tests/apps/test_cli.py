@@ -270,7 +270,7 @@ def test_up_passes_every_choice_on_and_ends_with_its_code(monkeypatch: pytest.Mo
 
     monkeypatch.setattr("apps.up.command.up", up)
     words = f"up --data-dir {tmp_path} --port-offset 100 --fresh --yes --fills sqlite --quotes q.csv --quotes-speed max --columns time=ts"
-    words += " --only-servers --no-guests"
+    words += " --only-servers --no-guests --topology services"
     assert trade(words).exit_code == 3
     assert chosen == {
         "data_dir": tmp_path,
@@ -284,6 +284,7 @@ def test_up_passes_every_choice_on_and_ends_with_its_code(monkeypatch: pytest.Mo
         "config_dir": None,
         "only_servers": True,
         "guests": False,
+        "topology": "services",
     }
 
 

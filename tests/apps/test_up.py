@@ -17,6 +17,7 @@ import pytest
 from adapters import bus
 from adapters.jetstream import ensure_stream, stream_state
 from apps.secrets.nats import ORDERS
+from apps.unit.__main__ import environment_of
 from apps.up import stack
 from apps.up.directory import MARK, claimed, wipe
 from apps.up.ports import SERVICE_PORTS, ServerPorts
@@ -225,7 +226,7 @@ def test_each_service_is_told_its_ports_and_where_everything_is(tmp_path: Path) 
     (tmp_path / "oms" / "config.yaml").touch()
     (tmp_path / "instruments.yaml").touch()
     servers = Servers.at(ServerPorts().shifted(10), questdb=True)
-    programs = {each.name: each for each in services(Choices(tmp_path, 10, config_dir=tmp_path), servers)}
+    programs = {each.name: each for each in services(Choices(tmp_path, 10, config_dir=tmp_path, topology="services"), servers)}
     assert set(programs) == set(SERVICE_PORTS)
     oms = programs["oms"]
     assert oms.command[1:] == ("-m", "apps.oms")
@@ -255,6 +256,24 @@ def test_each_service_is_told_its_ports_and_where_everything_is(tmp_path: Path) 
     gateway = programs["live-gateway"]
     assert gateway.command[1:] == ("-m", "apps.gateway")
     assert "TRADE_CONFIG" not in gateway.environment
+
+
+def test_a_unit_is_told_the_ports_and_the_configuration_of_each_of_its_services(tmp_path: Path) -> None:
+    (tmp_path / "risk").mkdir()
+    (tmp_path / "risk" / "config.yaml").touch()
+    servers = Servers.at(ServerPorts().shifted(10), questdb=True)
+    programs = {each.name: each for each in services(Choices(tmp_path, 10, config_dir=tmp_path), servers)}
+    assert set(programs) == {"unit", "live-gateway", "projector"}
+    unit = programs["unit"]
+    assert unit.command[1:] == ("-m", "apps.unit")
+    assert unit.services == ("oms", "risk", "exeq")
+    assert set(unit.ports.values()) == {8109, 9109, 8113, 9113, 8105, 9105}
+    told = {name: environment_of(name, unit.environment) for name in unit.services}
+    assert {name: (each["TRADE_PORT"], each["TRADE_METRICS_PORT"], each["TRADE_CONFIG"]) for name, each in told.items()} == {
+        "oms": ("8109", "9109", ""),
+        "risk": ("8113", "9113", str(tmp_path / "risk" / "config.yaml")),
+        "exeq": ("8105", "9105", ""),
+    }
 
 
 def test_a_configuration_directory_may_say_only_what_is_traded_and_where(tmp_path: Path) -> None:

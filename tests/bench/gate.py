@@ -24,7 +24,7 @@ import uvloop
 from apps.up.services import TOPOLOGIES, UNIT
 from tests.bench.lives import seed
 from tests.bench.load import ACCOUNTS, QUANTITY, SEED_QUANTITY, Load, balanced, order_body, script_body
-from tests.bench.stand import Stand, stand
+from tests.bench.stand import SHIPPED, Stand, stand
 
 RATE: Final = 1000
 CONNECTIONS: Final = 64
@@ -211,7 +211,7 @@ def beside(share: float) -> Iterator[None]:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    with beside(arguments.beside), stand(None, "--topology", arguments.topology) as running:
+    with beside(arguments.beside), stand(None, "--topology", arguments.topology, config=arguments.config_dir) as running:
         uvloop.run(seed(running))
         first = uvloop.run(under(running, "balanced", order_body, arguments.seconds))
         _say(first)
@@ -242,5 +242,6 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--topology", choices=TOPOLOGIES, default=UNIT)
     parser.add_argument("--beside", type=float, default=0.0, help="other work on the machine, as a share of one core")
+    parser.add_argument("--config-dir", type=Path, default=SHIPPED)
     parser.add_argument("--json", type=Path)
     sys.exit(main(parser.parse_args()))

@@ -9,8 +9,10 @@ from typing import NamedTuple
 import pytest
 
 from adapters import bus
+from adapters.codec import Appended, Commit
 from adapters.jetstream import JetStreamJournal, ensure_stream
 from adapters.memory import MemoryJournal, MemoryLog
+from apps.commit_feed import CommitFeed, FedJournal
 from domain.events import Foreign
 from domain.ports import Corrupt, Fenced, Head, Journal, Unavailable
 from tests.live import LiveServer
@@ -25,13 +27,23 @@ class Place(NamedTuple):
     put_foreign: Callable[[bytes], Awaitable[None]]
 
 
-@pytest.fixture(params=["memory", "jetstream"])
+class Beside(FedJournal):
+    """A journal for readers in the process of its writer. What is appended goes into the feed, as oms puts it there."""
+
+    async def append(self, payload: bytes, after: Head) -> Head:
+        self._feed.begin(after)
+        head = await super().append(payload, after)
+        self._feed.put(Appended(head, payload, Commit(1, 0, head.n, ())))
+        return head
+
+
+@pytest.fixture(params=["memory", "jetstream", "beside its writer"])
 async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
-    if request.param == "memory":
+    if request.param != "jetstream":
         shared = MemoryLog()
 
         async def in_memory() -> Journal:
-            return MemoryJournal(shared)
+            return MemoryJournal(shared) if request.param == "memory" else Beside(MemoryJournal(shared), CommitFeed())
 
         async def into_memory(payload: bytes) -> None:
             shared.put_foreign(payload)

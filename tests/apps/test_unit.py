@@ -1,0 +1,145 @@
+"""oms, risk and exeq in one process: what they ask each other by a call, and how a flood at one of them leaves room for the others."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps import logs
+from apps.exeq.oms_commands import OmsBeside
+from apps.oms.risk_beside import RiskBeside
+from apps.oms.risk_client import PlainOrder
+from apps.unit.share import BYTES_OF_ONE, LoopShare
+from apps.unit.shared import Answered, Unit
+from domain.commands import CancelOrder, CommandAnswer, Decision, ServiceCommand, Terms
+from domain.instruments import Denial
+from domain.ports import Unavailable
+from domain.values import Side
+from tests import given
+
+PROBE = PlainOrder("main", "BTCUSDT", Side.BUY, Decimal(1), Decimal(1))
+
+
+def unit() -> Unit:
+    return Unit("nats://127.0.0.1:1", pytest.fail)
+
+
+async def test_before_risk_is_there_every_order_is_refused() -> None:
+    risk = RiskBeside(unit())
+    decision = await risk.check(given.terms())
+    assert decision.denial == Denial("risk_error", found="risk is not there")
+    assert not await risk.is_open(PROBE, 1)
+    assert (risk.errors, risk.timeouts) == (1, 0)
+
+
+async def test_risk_decides_in_the_turn_in_which_it_is_asked_and_a_probe_reserves_nothing() -> None:
+    shared, asked = unit(), list[str]()
+
+    def decide(terms: Terms) -> Decision:
+        asked.append(terms.order_id)
+        return Decision(terms.order_id, 7, Denial("order_size_limit") if terms.order_id else None)
+
+    shared.decide = decide
+    risk = RiskBeside(shared)
+    assert await risk.is_open(PROBE, 1)
+    assert (await risk.check(given.terms())).denial == Denial("order_size_limit")
+    assert asked == ["", given.ORDER_ID]
+    assert risk.errors == 0, "a denial is an answer"
+
+
+async def test_oms_answers_each_command_and_one_that_is_not_there_is_asked_again() -> None:
+    shared = unit()
+    oms = OmsBeside(shared)
+    with pytest.raises(Unavailable, match="not there yet"):
+        await oms.ask([CancelOrder(order_id="a")], 1)
+    came: list[tuple[Sequence[ServiceCommand], Answered]] = []
+    shared.perform = lambda commands, answered: came.append((commands, answered))
+    asking = asyncio.create_task(oms.ask([CancelOrder(order_id="a")], 30))
+    while not came:
+        await asyncio.sleep(0)
+    came[0][1]([CommandAnswer(ok=True, seq=3)])
+    assert await asking == [CommandAnswer(ok=True, seq=3)]
+    with pytest.raises(Unavailable, match="in time"):
+        await oms.ask([CancelOrder(order_id="b")], 0)
+    came[1][1]([CommandAnswer(ok=True, seq=4)])  # too late, and nobody minds
+
+
+async def turns_of(share: LoopShare, sizes: Sequence[int]) -> list[int]:
+    """In which turn of the loop each of these was let through; all of them came in the first."""
+    turn, passed = 0, [-1] * len(sizes)
+
+    async def one(place: int, size: int) -> None:
+        await share.pass_through(size)
+        passed[place] = turn
+
+    tasks = [asyncio.create_task(one(place, size)) for place, size in enumerate(sizes)]
+    while not all(task.done() for task in tasks):
+        turn += 1
+        await asyncio.sleep(0)
+    return passed
+
+
+async def test_a_flood_is_let_through_in_small_parts_and_in_its_order() -> None:
+    passed = await turns_of(LoopShare(4), [0] * 40)
+    assert passed == sorted(passed)
+    assert max(passed.count(turn) for turn in passed) == 4
+    assert passed[-1] >= 10
+
+
+async def test_a_large_message_takes_the_room_of_many() -> None:
+    passed = await turns_of(LoopShare(4), [15 * BYTES_OF_ONE, *[0] * 4])
+    assert passed[0] == 1
+    assert passed[1] >= 4, "the first one is worth four turns"
+
+
+async def test_who_comes_alone_does_not_wait() -> None:
+    share = LoopShare(4)
+    for _ in range(100):
+        await share.pass_through()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert share.waited == 0
+
+
+@pytest.fixture
+def logging_as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level, raises = root.handlers[:], root.level, logging.raiseExceptions
+    root.handlers = []
+    yield
+    logs.flush()
+    for handler in root.handlers:
+        handler.close()
+    root.handlers, logging.raiseExceptions = handlers, raises
+    root.setLevel(level)
+
+
+@pytest.mark.usefixtures("logging_as_it_was")
+async def test_each_service_of_a_process_says_its_own_in_its_own_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure_all([logs.Log("oms", "INFO", tmp_path), logs.Log("risk", "WARNING", tmp_path)])
+
+    async def speaks(service: str, say: Callable[[Any], None]) -> None:
+        logs.speak_as(service)
+        await asyncio.create_task(later(say))
+
+    async def later(say: Callable[[Any], None]) -> None:
+        say(logs.get_logger())
+
+    await asyncio.gather(
+        speaks("oms", lambda log: log.info("an order")),
+        speaks("risk", lambda log: log.info("too quiet to be heard")),
+        speaks("risk", lambda log: log.warning("a limit")),
+    )
+    logs.get_logger().warning("nobody's")
+    logs.flush()
+    found = {name: [json.loads(line) for line in (tmp_path / f"{name}.jsonl").read_text().splitlines()] for name in ("oms", "risk")}
+    assert {name: [(line["service"], line["event"]) for line in lines] for name, lines in found.items()} == {
+        "oms": [("oms", "an order"), ("oms", "nobody's")],
+        "risk": [("risk", "a limit")],
+    }
+    assert [line[21:].split("  ")[0].split(" ")[0] for line in capsys.readouterr().out.splitlines()] == ["oms", "risk", "oms"]
