@@ -1,9 +1,9 @@
 """One order as its events made it. `evolve` changes it and never refuses."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
-from functools import reduce, singledispatch
-from typing import Final
+from functools import reduce
+from typing import Any, Final
 
 import msgspec
 
@@ -197,7 +197,8 @@ def evolve(order: Order | None, event: e.OrderEvent) -> Order:
     order.status = event.status
     order.version += 1
     order.updated_at = event.at
-    _apply(event, order)
+    if (change := _CHANGES.get(type(event))) is not None:
+        change(event, order)
     return order
 
 
@@ -206,44 +207,32 @@ def evolved(events: Iterable[e.OrderEvent]) -> Order | None:
     return reduce(evolve, events, None)
 
 
-@singledispatch
-def _apply(event: e.Fact, order: Order) -> None:
-    """Most events change nothing but status, version and time."""
-
-
-@_apply.register
-def _(event: e.OrderRiskChecked, order: Order) -> None:
+def _checked(event: e.OrderRiskChecked, order: Order) -> None:
     order.reference = order.price if event.reference is None else event.reference
 
 
-@_apply.register
-def _(event: e.OrderQueued, order: Order) -> None:
+def _queued(event: e.OrderQueued, order: Order) -> None:
     if event.route_id is not None:
         _change_route(order, event.route_id, ended=True)
 
 
-@_apply.register
-def _(event: e.OrderTriggered, order: Order) -> None:
+def _triggered(event: e.OrderTriggered, order: Order) -> None:
     order.triggered = True
 
 
-@_apply.register
-def _(event: e.OrderRouted, order: Order) -> None:
+def _routed(event: e.OrderRouted, order: Order) -> None:
     order.routes += tuple(Route(leg.route_id, leg.venue, leg.quantity) for leg in event.legs)
 
 
-@_apply.register
-def _(event: e.RouteAcknowledged, order: Order) -> None:
+def _acknowledged(event: e.RouteAcknowledged, order: Order) -> None:
     _change_route(order, event.route_id, venue_order_id=event.venue_order_id)
 
 
-@_apply.register
-def _(event: e.RouteClosed, order: Order) -> None:
+def _route_closed(event: e.RouteClosed, order: Order) -> None:
     _change_route(order, event.route_id, ended=True)
 
 
-@_apply.register
-def _(event: e.OrderFilled, order: Order) -> None:
+def _filled(event: e.OrderFilled, order: Order) -> None:
     order.trades += (Trade(event.venue, event.exec_id, event.route_id, event.quantity, event.price, event.fee),)
     order.overfill = order.overfill or event.overfill
     if order.status is State.FILLED:
@@ -251,8 +240,7 @@ def _(event: e.OrderFilled, order: Order) -> None:
     _recount(order)
 
 
-@_apply.register
-def _(event: e.TradeBusted, order: Order) -> None:
+def _busted(event: e.TradeBusted, order: Order) -> None:
     order.trades = tuple(
         msgspec.structs.replace(t, busted=True) if (t.venue, t.exec_id) == (event.venue, event.exec_id) else t for t in order.trades
     )
@@ -260,15 +248,13 @@ def _(event: e.TradeBusted, order: Order) -> None:
     _recount(order)
 
 
-@_apply.register
-def _(event: e.ReportQuarantined, order: Order) -> None:
+def _quarantined(event: e.ReportQuarantined, order: Order) -> None:
     if event.reason == UNKNOWN_TRADE and len(order.parked) < PARKED_MAX:
         report = msgspec.json.decode(event.report, type=_Named)
         order.parked += (Parked(event.venue, report.ref_exec_id or report.exec_id, event.report),)
 
 
-@_apply.register
-def _(event: e.CancelRequested, order: Order) -> None:
+def _cancel_requested(event: e.CancelRequested, order: Order) -> None:
     order.expiring = event.source == "oms" and event.reason in TIMES_UP
     order.source, order.reason = (event.source, event.reason) if _names_its_cause(event) else (None, None)
 
@@ -278,25 +264,21 @@ def _names_its_cause(event: e.CancelRequested) -> bool:
     return event.source == RISK_CONTROL or (event.source == "oms" and event.reason == REDUCE_ONLY)
 
 
-@_apply.register
-def _(event: e.CancelRejected, order: Order) -> None:
+def _cancel_rejected(event: e.CancelRejected, order: Order) -> None:
     order.expiring = False
     order.source = order.reason = None
 
 
-@_apply.register
-def _(event: e.ReplaceRequested, order: Order) -> None:
+def _replace_requested(event: e.ReplaceRequested, order: Order) -> None:
     order.replaces += 1
     order.replacing = Replacing(event.replace_id, event.quantity, event.price, event.stop_price, event.reference)
 
 
-@_apply.register
-def _(event: e.ReplaceRejected, order: Order) -> None:
+def _replace_rejected(event: e.ReplaceRejected, order: Order) -> None:
     order.replacing = None
 
 
-@_apply.register
-def _(event: e.OrderReplaced, order: Order) -> None:
+def _replaced(event: e.OrderReplaced, order: Order) -> None:
     """A leg has what the order asks for without what was traded elsewhere."""
     if order.asked is None:
         order.asked = Asked(order.quantity, order.price, order.stop_price)
@@ -309,17 +291,14 @@ def _(event: e.OrderReplaced, order: Order) -> None:
     order.reference, order.replacing = event.reference, None
 
 
-@_apply.register
-def _(event: e.OrderRejected, order: Order) -> None:
+def _rejected(event: e.OrderRejected, order: Order) -> None:
     order.source, order.reason = event.source, event.reason
     order.found, order.limit, order.unit = event.found, event.limit, event.unit
     order.refused = order.version == 2  # the fact right behind OrderSubmitted
     _close_routes(order)
 
 
-@_apply.register(e.OrderCancelled)
-@_apply.register(e.OrderExpired)
-def _(event: e.OrderCancelled | e.OrderExpired, order: Order) -> None:
+def _ended(event: e.OrderCancelled | e.OrderExpired, order: Order) -> None:
     order.source, order.reason = event.source, event.reason
     _close_routes(order)
 
@@ -344,3 +323,25 @@ def _change_route(order: Order, route_id: str, **changes: object) -> None:
 
 def _close_routes(order: Order) -> None:
     order.routes = tuple(msgspec.structs.replace(r, ended=True) for r in order.routes)
+
+
+_CHANGES: Final[dict[type[e.Fact], Callable[[Any, Order], None]]] = {
+    e.OrderRiskChecked: _checked,
+    e.OrderQueued: _queued,
+    e.OrderTriggered: _triggered,
+    e.OrderRouted: _routed,
+    e.RouteAcknowledged: _acknowledged,
+    e.RouteClosed: _route_closed,
+    e.OrderFilled: _filled,
+    e.TradeBusted: _busted,
+    e.ReportQuarantined: _quarantined,
+    e.CancelRequested: _cancel_requested,
+    e.CancelRejected: _cancel_rejected,
+    e.ReplaceRequested: _replace_requested,
+    e.ReplaceRejected: _replace_rejected,
+    e.OrderReplaced: _replaced,
+    e.OrderRejected: _rejected,
+    e.OrderCancelled: _ended,
+    e.OrderExpired: _ended,
+}
+"""What an event changes beside status, version and time: most change nothing."""

@@ -1,0 +1,56 @@
+"""What is counted cheaply reads as if prometheus_client had counted it."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.exposition import generate_latest
+
+from apps import metrics
+from apps.oms.intake import Answer
+from apps.oms.metrics import COMMIT_BUCKETS, LATENCY_BUCKETS_S, OmsMetrics
+from domain.actor import decide
+from domain.order import evolved
+from tests import given as scene
+
+BOUNDS = (LATENCY_BUCKETS_S, COMMIT_BUCKETS, metrics.LAG_BUCKETS_S)
+
+
+@given(st.sampled_from(BOUNDS), st.data())
+def test_observations_show_what_a_histogram_shows(bounds: tuple[float, ...], data: st.DataObject) -> None:
+    values = data.draw(st.lists(st.sampled_from(bounds) | st.floats(0, 2 * bounds[-1])))
+    observations, theirs, ours = metrics.Observations(bounds), CollectorRegistry(), CollectorRegistry()
+    histogram = Histogram("took_seconds", "How long.", buckets=bounds, registry=theirs)
+    for value in values:
+        histogram.observe(value)
+        observations.observe(value)
+    metrics.read(ours, lambda: [observations.histogram("took_seconds", "How long.")])
+    expected = [line for line in generate_latest(theirs).decode().splitlines() if "_created" not in line]
+    assert generate_latest(ours).decode().splitlines() == expected
+
+
+def test_oms_shows_answers_commits_and_events() -> None:
+    registry = CollectorRegistry()
+    counted = OmsMetrics(registry)
+    asked = scene.terms()
+    taken = evolved(decide(None, scene.submit(asked), scene.NOW))
+    refused = evolved(decide(None, scene.submit(asked, scene.denied("order_size_limit")), scene.NOW))
+    assert taken is not None
+    assert refused is not None
+    for answer in (Answer(taken, 1), Answer(taken, 1), Answer(taken, 1, replayed=True), Answer(refused, 2)):
+        counted.answered(answer)
+    counted.submitted(0.002)
+    counted.appended(0.004, 3)
+    counted.appended(0.5, 600)
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(name, labels)
+
+    assert value("oms_orders_total", outcome="submitted", reason="") == 2
+    assert value("oms_orders_total", outcome="replayed", reason="") == 1
+    assert value("oms_orders_total", outcome="rejected", reason="order_size_limit") == 1
+    assert value("oms_submit_seconds_bucket", le="0.002") == value("oms_submit_seconds_count") == 1
+    assert (value("oms_append_seconds_bucket", le="0.005"), value("oms_append_seconds_sum")) == (1, 0.504)
+    assert (value("oms_commit_events_bucket", le="500.0"), value("oms_commit_events_bucket", le="1000.0")) == (1, 2)
+    assert value("oms_events_total") == 603
+    assert counted.stats()["answers"] == {"submitted": 2, "replayed": 1, "rejected:order_size_limit": 1}
+    assert counted.stats()["commits"] == 2
