@@ -1,10 +1,11 @@
-"""`python -m apps.projector`: two projections of one journal, each with its own follower, so that neither store holds up the other."""
+"""`python -m apps.projector`: two projections of one reading of the journal, and neither store holds up the other."""
 
 from functools import partial
 from typing import Final
 
 from adapters import bus
 from adapters.clock import SystemClock
+from adapters.codec import ORDER_COMMITS
 from apps import tasks, wiring
 from apps.chassis import Chassis, Service
 from apps.durations import Hops
@@ -13,6 +14,7 @@ from apps.projector.keeping import Keeper
 from apps.projector.measures import Measures
 from apps.projector.positions import PositionsProjection
 from apps.service import run_service
+from apps.shared_reading import SharedReading
 from config.catalogue import load_instruments
 from config.loading import load_projector
 from config.settings import ProjectorSettings
@@ -25,7 +27,7 @@ async def build(chassis: Chassis[ProjectorSettings]) -> Service:
     settings = chassis.settings
     client = await wiring.connect(chassis)
     await wiring.turn(chassis, client)
-    journal = await wiring.order_journal(client)
+    reading = SharedReading(await wiring.order_journal(client), ORDER_COMMITS)
 
     currencies = {symbol: instrument.currency for symbol, instrument in load_instruments().instruments.items()}
     positions = PositionsProjection(wiring.positions(chassis), partial(bus.publish, client), currencies)
@@ -34,8 +36,8 @@ async def build(chassis: Chassis[ProjectorSettings]) -> Service:
     )
     hops = Hops(chassis.registry, SystemClock())
     keepers = [
-        Keeper(journal, positions, wait_s=float(settings.projection.projection_wait_ms) / 1000, hops=hops),
-        Keeper(journal, fills, wait_s=FILLS_WAIT_S, hops=hops),
+        Keeper(reading, projection, wait_s=wait_s, codec=reading.codec, hops=hops)
+        for projection, wait_s in ((positions, float(settings.projection.projection_wait_ms) / 1000), (fills, FILLS_WAIT_S))
     ]
     for keeper, task in zip(keepers, (tasks.POSITIONS, tasks.FILLS), strict=True):
         chassis.ready.depend(keeper.projection.name, keeper.behind)
