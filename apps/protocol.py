@@ -15,6 +15,8 @@ BODY_MAX: Final = 64 * 1024
 URL_MAX: Final = 8 * 1024
 HEADERS_MAX: Final = 100
 RECEIPT_DEADLINE_S: Final = 5.0
+IDLE_MAX_S: Final = 30.0
+"""How long a connection is kept on which nothing is asked any more."""
 LINGER_S: Final = 1.0
 """After a refusal we read on for a moment, or the client would see a reset instead of the answer."""
 
@@ -55,6 +57,9 @@ class HeadWithBody:
         if self._head:
             self.write(b"")
 
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
     def close(self) -> None:
         self.flush()
         self._transport.close()
@@ -69,17 +74,22 @@ class Room:
     def __init__(self, connections_max: int) -> None:
         self.connections_max = connections_max
         self.shed = 0
-        self._idle: OrderedDict[BoundedProtocol, None] = OrderedDict()
-        self._receiving: OrderedDict[BoundedProtocol, None] = OrderedDict()
+        self._idle: OrderedDict[BoundedProtocol, float] = OrderedDict()
+        self._receiving: OrderedDict[BoundedProtocol, float] = OrderedDict()
 
     def waits(self, connection: "BoundedProtocol", *, receiving: bool) -> None:
         """This one has nothing in flight from now on; `receiving` when a part of a request has come."""
-        (self._receiving if receiving else self._idle)[connection] = None
+        (self._receiving if receiving else self._idle)[connection] = connection.loop.time()
 
     def leave(self, connection: "BoundedProtocol") -> None:
         """It is asked something, or it is gone."""
         self._idle.pop(connection, None)
         self._receiving.pop(connection, None)
+
+    def close_idle(self, before: float) -> None:
+        """Close those that have been idle since a time of the loop. A timer for each connection would have to be set at each answer."""
+        while (first := next(iter(self._idle.items()), None)) is not None and first[1] <= before:
+            first[0].give_way()
 
     def make(self) -> bool:
         """Close one that waits: an idle one, else one whose request is not here in full. False when all others are being answered."""
@@ -118,9 +128,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self._start_deadline()
 
     def on_response_complete(self) -> None:
+        """In the place of uvicorn's, which would set a timer: the room closes what is idle for too long."""
         self.transport.flush()  # type: ignore[attr-defined]
-        super().on_response_complete()
-        if not self._receiving and not self.answering() and not self.transport.is_closing():
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif not self._receiving:
             self._room.waits(self, receiving=False)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -136,14 +152,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(self._too_many())
         else:
             self._stop_deadline()
-            self._unset_keepalive_if_required()
             self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         if self._refusal:
             return
         self._room.leave(self)
-        self._unset_keepalive_if_required()
         for part in _slices(data):
             self._receiving = True
             refusal = self._feed(part)
@@ -167,7 +181,7 @@ class BoundedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refusal = self._refusal or (400, "malformed", "this is not HTTP")
         if self._in_head and self._head_bytes > HEAD_MAX:
-            self._refusal = self._refusal or (431, "head_too_large", f"a request head has {HEAD_MAX} bytes at most")
+            self._refuse_head(f"a request head has {HEAD_MAX} bytes at most")
         return self._refusal
 
     # Parser callbacks. An exception here would become "this is not HTTP", so a refusal is noted and acted on after the slice.
@@ -175,21 +189,16 @@ class BoundedProtocol(HttpToolsProtocol):
         self._receiving = True
         super().on_message_begin()
 
-    def on_url(self, url: bytes) -> None:
-        super().on_url(url)
-        if len(self.url) > URL_MAX:
-            self._refusal = self._refusal or (431, "head_too_large", f"an address has {URL_MAX} bytes at most")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
-        if len(self.headers) > HEADERS_MAX:
-            self._refusal = self._refusal or (431, "head_too_large", f"a request has {HEADERS_MAX} headers at most")
-
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._body_bytes = 0
-        if self._announced_body() > BODY_MAX:
-            self._refuse_body()
+        if len(self.url) > URL_MAX:
+            self._refuse_head(f"an address has {URL_MAX} bytes at most")
+        if len(self.headers) > HEADERS_MAX:
+            self._refuse_head(f"a request has {HEADERS_MAX} headers at most")
+        for name, value in self.headers:
+            if name == b"content-length" and int(value) > BODY_MAX:  # the parser has made sure that it is a number, and the only one
+                self._refuse_body()
         if self._beyond and not self._urgent():
             self._refusal = self._refusal or self._too_many()
         if not self._refusal:
@@ -210,10 +219,6 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self._refusal:
             super().on_message_complete()
 
-    def _announced_body(self) -> int:
-        """Content-Length; the parser has made sure that it is a number, and the only one."""
-        return next((int(value) for name, value in self.headers if name == b"content-length"), 0)
-
     def _urgent(self) -> bool:
         """Answered beyond the bound as well. Once others have left, this connection is one like any other."""
         if len(self.connections) <= self._room.connections_max:
@@ -224,6 +229,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _too_many(self) -> Refused:
         return (503, "too_many_connections", f"{self._room.connections_max} connections are open already")
+
+    def _refuse_head(self, detail: str) -> None:
+        self._refusal = self._refusal or (431, "head_too_large", detail)
 
     def _refuse_body(self) -> None:
         self._refusal = self._refusal or (413, "body_too_large", f"a body has {BODY_MAX} bytes at most")

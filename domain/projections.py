@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from functools import cache
 from typing import Final
 
 import msgspec
@@ -99,11 +100,16 @@ def order_event_row(row: EventRow, owner: Owner | None) -> OrderEventRow:
 
 def detail(event: e.OrderEvent) -> str:
     """The event's own fields as JSON, what is absent left out, numbers exact and without exponents."""
-    own = {name: value for name in event.__struct_fields__ if name not in COMMON and (value := getattr(event, name)) is not None}
+    own = {name: value for name in _own_fields(type(event)) if (value := getattr(event, name)) is not None}
     text = _JSON.encode(own)
     if b"E-" in text or b"E+" in text:  # an exponent, or by chance a part of a text
         text = _JSON.encode(_plainly(msgspec.to_builtins(own, builtin_types=(Decimal,))))
     return text.decode()
+
+
+@cache
+def _own_fields(kind: type[e.Fact]) -> tuple[str, ...]:
+    return tuple(name for name in kind.__struct_fields__ if name not in COMMON)
 
 
 class Owners:
