@@ -1,7 +1,7 @@
 """Drives the actors of one shard: decide, evolve at once in memory, put the events into the open commit, answer after the ack."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from decimal import Decimal
 from typing import Final
 
@@ -74,12 +74,15 @@ class Host:
         pace: Pace,
         replicas: int = 1,
         feed: CommitFeed | None = None,
+        negative_prices: Set[str] = frozenset(),
     ) -> None:
         """`replicas` of the journal: with several, memory is answered from only behind an acknowledged append.
 
-        `feed` is told of every commit that is durable, for readers in this process.
+        `feed` is told of every commit that is durable, for readers in this process. `negative_prices`: symbols that may trade at zero and
+        below.
         """
         self._feed = feed
+        self._negative_prices = negative_prices
         self._replicas = replicas
         self._journal = journal
         self._mark = mark
@@ -182,7 +185,7 @@ class Host:
         except Unavailable as trouble:
             then(trouble)
             return
-        events = decide(order, command, self.stamps.now(order.updated_at if order else 0))
+        events = decide(order, command, self.stamps.now(order.updated_at if order else 0), self._negative_prices)
         facts = self._repeats.facts(events)
         reactions: Sequence[Landed] = ()
         if facts:
@@ -234,7 +237,7 @@ class Host:
             command = give_way(order, left, replaceable=order not in refused)
             if command is None:
                 continue
-            facts = self._repeats.facts(decide(order, command, self.stamps.now(order.updated_at)))
+            facts = self._repeats.facts(decide(order, command, self.stamps.now(order.updated_at), self._negative_prices))
             if facts:
                 self.book.apply(order, facts)
                 found.append(Landed(order, facts, 0, order.cum_quantity, order.notional))

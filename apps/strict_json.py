@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 from pydantic import BaseModel, ValidationError
 
 from apps.problem import DETAIL_MAX, ECHO_MAX, malformed
-from domain.values import IDENTIFIER, NUMBER_RULE, exact
+from domain.values import IDENTIFIER, NUMBER_RULE, SIGNED_RULE, exact, signed_exact
 
 M = TypeVar("M", bound=BaseModel)
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -67,8 +67,11 @@ def _nested(value: object) -> bool:
     return isinstance(value, msgspec.Raw) and bytes(value)[:1] in (b"{", b"[")
 
 
-def exact_number(raw: msgspec.Raw | UnsetType, field: str) -> Decimal | None:
-    """A JSON number or decimal string, held against the grammar before any arithmetic sees it. Refusal 400."""
+def exact_number(raw: msgspec.Raw | UnsetType, field: str, *, negative: bool = False) -> Decimal | None:
+    """A JSON number or decimal string, held against the grammar before any arithmetic sees it. Refusal 400.
+
+    `negative`: it may have a minus, as prices of instruments that say so.
+    """
     if isinstance(raw, UnsetType):
         return None
     text = bytes(raw).decode("ascii", errors="replace")
@@ -76,9 +79,9 @@ def exact_number(raw: msgspec.Raw | UnsetType, field: str) -> Decimal | None:
         return None
     if len(text) > 2 and text[0] == text[-1] == '"':
         text = text[1:-1]
-    number = exact(text)
+    number = signed_exact(text) if negative else exact(text)
     if number is None:
-        raise malformed(f"{field} must be {NUMBER_RULE}", f"/{field}")
+        raise malformed(f"{field} must be {SIGNED_RULE if negative else NUMBER_RULE}", f"/{field}")
     return number
 
 

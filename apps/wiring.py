@@ -42,7 +42,7 @@ from apps.watermark import (
 from config.catalogue import VenueSettings
 from config.sections import JournalSection
 from config.settings import ExeqSettings, GatewaySettings, OmsSettings, ProjectorSettings, RiskSettings, Settings
-from domain.instruments import Instrument
+from domain.instruments import Instrument, negative_prices
 from domain.ports import Acceptance, Clock, Corrupt, Journal, OrderStore, Unavailable
 from domain.quotes import Listed, Quote
 
@@ -353,7 +353,7 @@ async def follow_ticks(
 
 def listed(instruments: Mapping[str, Instrument], venues: Mapping[str, VenueSettings]) -> Listed:
     """What the catalogue says of who may quote what."""
-    return Listed(instruments.keys(), {name: venue.symbols for name, venue in venues.items()})
+    return Listed(instruments.keys(), {name: venue.symbols for name, venue in venues.items()}, negative_prices(instruments.values()))
 
 
 async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:

@@ -27,6 +27,7 @@ def _symbol(text: str) -> str:
 
 Symbol = Annotated[str, AfterValidator(_symbol)]
 Symbols = Annotated[tuple[Symbol, ...], Listed, Field(min_length=1)]
+Price = Annotated[Exact, Field(ge=-(Decimal(10) ** 15), le=Decimal(10) ** 15)]
 VenueName = Annotated[str, Field(pattern=r"^[A-Z0-9_]{1,16}$")]
 
 
@@ -41,6 +42,7 @@ class Group(Section):
     currency: str
     collar_pct: Percent | None = None
     shortable: bool = False
+    negative_prices: bool = False
 
     def instruments(self) -> Iterable[Instrument]:
         terms = {name: getattr(self, name) for name in Instrument.__struct_fields__ if name != "symbol"}
@@ -85,7 +87,7 @@ class VenueSection(Section):
 class SimulatedQuote(Section):
     """Where a simulated mid price starts, how far it may go, and the size that stands on each side."""
 
-    start: Positive
+    start: Price
     swing_pct: Percent
     spread_ticks: Annotated[int, Field(ge=1, le=1000)] = 2
     size: Positive
@@ -159,6 +161,8 @@ def load_venues(instruments: Mapping[str, Instrument], path: Path | None = None)
     for symbol, quote in file.simulated_quotes.items():
         if symbol not in instruments:
             raise ConfigError(f"{path}: simulated_quotes: {symbol} is not an instrument")
+        if quote.start <= 0 and not instruments[symbol].negative_prices:
+            raise ConfigError(f"{path}: simulated_quotes.{symbol}.start: must be greater than 0, found {plain(quote.start)}")
         if not is_multiple(quote.start, instruments[symbol].tick):
             raise ConfigError(f"{path}: simulated_quotes.{symbol}.start: is not on the tick {plain(instruments[symbol].tick)}")
     return Venues({name: _venue(name, section, instruments) for name, section in file.venues.items()}, file.simulated_quotes)

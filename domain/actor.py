@@ -1,6 +1,6 @@
 """One order, one writer: `decide` turns a command into facts and changes nothing; `evolve` (order.py) changes and never refuses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from decimal import Decimal
 from typing import Any
 
@@ -18,17 +18,22 @@ from domain.venue_reports import reported
 __all__ = ["Events", "decide", "evolve", "same_terms"]
 
 
-def decide(order: Order | None, command: c.OrderCommand, now_ns: int) -> Events:
-    """The facts that follow from the command. None: it was seen before, or is stale. A refusal is for who asked: see deciding."""
+def decide(order: Order | None, command: c.OrderCommand, now_ns: int, negative_prices: Container[str] = ()) -> Events:
+    """The facts that follow from the command. None: it was seen before, or is stale. A refusal is for who asked: see deciding.
+
+    `negative_prices` are the symbols that may trade at zero and below, by the catalogue of now: a fact that was booked stays one.
+    """
     if isinstance(command, c.VenueReport):
-        return reported(order, command, now_ns)
+        return reported(order, command, now_ns, negative_prices=order is not None and order.symbol in negative_prices)
     if isinstance(command, c.BookReport):
-        return reported(order, command.report, now_ns)
+        return reported(order, command.report, now_ns, negative_prices=order is not None and order.symbol in negative_prices)
     if isinstance(command, c.SubmitOrder):
         return () if order else _submit(command, now_ns)
     if isinstance(command, c.SetReportAside):
         return set_aside(order, command, now_ns)
     assert order is not None, f"the host looks orders up before it asks: {command.order_id}"
+    if isinstance(command, c.SettleOrder):
+        return settled(order, command, now_ns, negative_prices=order.symbol in negative_prices)
     return COMMANDS[type(command)](order, command, now_ns)
 
 
@@ -164,6 +169,5 @@ COMMANDS: dict[type[c.OrderCommand], Callable[[Order, Any, int], Events]] = {
     c.RefuseRoute: not_sent,
     c.DoubtRoute: doubted,
     c.ConfirmRoute: confirmed,
-    c.SettleOrder: settled,
     c.RouteAbsent: absent,
 }

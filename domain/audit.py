@@ -270,7 +270,7 @@ class Audit:
         self.open[order.account] += sign
         if order.side is Side.BUY:
             stake.buys += leaves
-            stake.buys_notional += leaves * (line.price or ZERO)
+            stake.buys_notional += leaves * abs(line.price or ZERO)
         else:
             stake.sells += leaves
 
@@ -289,7 +289,7 @@ class Audit:
         mark = bounds.marks.get(symbol)
         if bounds.position_notional_max is None or mark is None:
             return
-        worst = held * mark + stake.buys_notional
+        worst = held * abs(mark) + stake.buys_notional
         if worst > bounds.position_notional_max:
             self.violated("risk_limit", seq, f"{account} may come to hold {worst} of {symbol}, the limit is {bounds.position_notional_max}")
 

@@ -64,9 +64,10 @@ def _row(line: int, cells: list[str], instruments: Mapping[str, Instrument], sou
     if symbol not in instruments:
         raise BadCloses(line, f"unknown symbol {symbol!r}")
     number = measured(price)
-    stored = ZERO if number is None else kept(number)
-    if stored <= ZERO:
-        raise BadCloses(line, f"close {price!r} is not a decimal number above zero with at most 18 digits before the point")
+    negative_prices = instruments[symbol].negative_prices
+    if number is None or ((stored := kept(number)) <= ZERO and not negative_prices):
+        least = "" if negative_prices else " above zero"
+        raise BadCloses(line, f"close {price!r} is not a decimal number{least} with at most 18 digits before the point")
     if stored != number:
         notes[ROUNDED] += 1
     return DailyClose(day, symbol, stored, source)

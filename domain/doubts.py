@@ -80,7 +80,7 @@ def set_aside(order: Order | None, command: c.SetReportAside, now: int) -> Event
     return kept, *doubted(order, c.DoubtRoute(order_id=order.order_id, route_id=route.route_id, reason=command.reason, anyway=True), now)
 
 
-def settled(order: Order, command: c.SettleOrder, now: int) -> Events:
+def settled(order: Order, command: c.SettleOrder, now: int, *, negative_prices: bool = False) -> Events:
     """An operator's word on an order in doubt: journaled with who and why, and then what follows from it."""
     route = _live(order, command.route_id) if command.route_id else _doubtful(order)
     if order.status is not State.IN_DOUBT or route is None:
@@ -95,15 +95,15 @@ def settled(order: Order, command: c.SettleOrder, now: int) -> Events:
         who=command.who,
         reason=command.reason,
     )
-    return said, *_follows(order, route, command, now)
+    return said, *_follows(order, route, command, now, negative_prices)
 
 
-def _follows(order: Order, route: Route, command: c.SettleOrder, now: int) -> Events:
+def _follows(order: Order, route: Route, command: c.SettleOrder, now: int, negative_prices: bool) -> Events:
     match command.outcome:
         case c.Outcome.WORKING:
             return (_working_again(order, route, command.venue_order_id, now),)
         case c.Outcome.FILLED:
-            return reported(order, _trade(order, route, command, now), now)
+            return reported(order, _trade(order, route, command, now), now, negative_prices=negative_prices)
         case c.Outcome.NEVER_ARRIVED:
             return leg_ended(order, route, e.OrderRejected, now, source=OPERATOR, reason="never_arrived")
         case c.Outcome.CANCELLED:

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Container, Iterator
+from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -217,13 +218,13 @@ class Executions:
         """An order in the queue keeps its place there; whoever is choosing a venue for its old terms will be refused."""
         changed = {"quantity": event.quantity, "price": event.price, "stop_price": event.stop_price}
         if waiting := self._waiting.get(event.order_id):
-            changed["stop_price"] = waiting.terms.stop_price and event.stop_price  # none is left of one that has triggered
+            changed["stop_price"] = _still_stop(waiting.terms, event)
             terms = msgspec.structs.replace(waiting.terms, **changed)
             self._waiting[event.order_id] = Waiting(terms, waiting.queued_at, waiting.tried)
             self.queue.change(terms)
             self.queue_again(event.order_id)
         elif working := self.working.get(event.order_id):
-            changed["stop_price"] = working.terms.stop_price and event.stop_price
+            changed["stop_price"] = _still_stop(working.terms, event)
             working.terms = msgspec.structs.replace(working.terms, **changed)
             if (asked := working.replacing) is not None and asked.replace_id == event.replace_id:
                 working.legs = tuple(asked.leg if leg.route_id == asked.leg.route_id else leg for leg in working.legs)
@@ -266,9 +267,7 @@ class Executions:
 
     def _replacement(self, terms: e.OrderSubmitted, asked: e.ReplaceRequested) -> VenueRequest:
         request = self._request(terms, asked.leg)
-        return msgspec.structs.replace(
-            request, price=asked.price, stop_price=terms.stop_price and asked.stop_price, replace_id=asked.replace_id
-        )
+        return msgspec.structs.replace(request, price=asked.price, stop_price=_still_stop(terms, asked), replace_id=asked.replace_id)
 
     def unanswered(self, routed_before: int) -> list[VenueRequest]:
         """Every leg that was routed before a time (ns) and that no venue has said a word about, the oldest first."""
@@ -328,6 +327,11 @@ class Executions:
 def _is_due(working: Working, asked: e.ReplaceRequested) -> bool:
     """May the venue be asked now? Not before its first word about the leg, nor while a cancel is open, which wins."""
     return not working.cancelling and asked.leg.route_id in working.answered
+
+
+def _still_stop(terms: e.OrderSubmitted, changed: e.OrderReplaced | e.ReplaceRequested) -> Decimal | None:
+    """The new stop price. A stop that has triggered has none left to change."""
+    return None if terms.stop_price is None else changed.stop_price
 
 
 def _awaits(working: Working, route_id: str) -> bool:

@@ -1,5 +1,6 @@
 """What can be traded, and on which steps of price and quantity."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 import msgspec
@@ -17,7 +18,10 @@ class Denial(msgspec.Struct, frozen=True):
 
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):
-    """Steps are exact: a price is a whole number of `tick`, a quantity a whole number of `lot`."""
+    """Steps are exact: a price is a whole number of `tick`, a quantity a whole number of `lot`.
+
+    Prices are above zero, or with `negative_prices` any whole number of ticks: futures, power, spreads.
+    """
 
     symbol: str
     tick: Decimal
@@ -27,10 +31,16 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     collar_pct: Decimal | None = None
     shortable: bool = False
+    negative_prices: bool = False
+
+
+def negative_prices(instruments: Iterable[Instrument]) -> frozenset[str]:
+    """The symbols whose prices may be zero or below."""
+    return frozenset(instrument.symbol for instrument in instruments if instrument.negative_prices)
 
 
 def price_denial(instrument: Instrument, price: Decimal, name: str) -> Denial | None:
-    if price <= ZERO:
+    if price <= ZERO and not instrument.negative_prices:
         return Denial(f"{name}_not_positive", plain(price), "0")
     if not is_multiple(price, instrument.tick):
         return Denial(f"{name}_off_tick", plain(price), plain(instrument.tick))
@@ -77,9 +87,14 @@ def terms_denial(
     if stop_price is not None and (denial := price_denial(instrument, stop_price, "stop_price")):
         return denial
     worst = price if price is not None else stop_price
-    if not reduce_only and worst is not None and worst * quantity < instrument.notional_min:
-        return Denial("notional_too_small", plain(worst * quantity), plain(instrument.notional_min), instrument.currency)
+    if not reduce_only and worst is not None and is_too_small(instrument, quantity, worst):
+        return Denial("notional_too_small", plain(abs(worst * quantity)), plain(instrument.notional_min), instrument.currency)
     return None
+
+
+def is_too_small(instrument: Instrument, quantity: Decimal, price: Decimal) -> bool:
+    """Is |price| x quantity below the least notional? At a price of zero no quantity has one: there the bound does not hold."""
+    return abs(price * quantity) < instrument.notional_min and bool(price)
 
 
 def flags_denial(type_: OrderType, time_in_force: TimeInForce, post_only: bool) -> Denial | None:

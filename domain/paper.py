@@ -101,7 +101,10 @@ class PaperVenue:
 
     def display_of(self, quote: Quote) -> Display:
         instrument = self.instruments.get(quote.symbol)
-        return Display.of(quote, ZERO if instrument is None else self.rules.level_ticks * instrument.tick, self.rules.levels)
+        if instrument is None:
+            return Display.of(quote, ZERO, self.rules.levels)
+        apart, negative = self.rules.level_ticks * instrument.tick, instrument.negative_prices
+        return Display.of(quote, apart, self.rules.levels, negative_prices=negative)
 
     def traded(self, exec_id: str) -> tuple[PaperOrder, PaperTrade] | None:
         """A trade that stands, and its order. Looks at every order: for those who take trades back."""

@@ -79,10 +79,11 @@ class Display(msgspec.Struct, gc=False):
     left: dict[Side, tuple[Level, ...]]
 
     @classmethod
-    def of(cls, quote: Quote, tick: Decimal = ZERO, levels: int = 1) -> "Display":
+    def of(cls, quote: Quote, tick: Decimal = ZERO, levels: int = 1, *, negative_prices: bool = False) -> "Display":
         """`levels` on each side, `tick` apart, each of the touch's size; bids no lower than a price can be."""
         asks = tuple((quote.ask + n * tick, quote.ask_size) for n in range(levels))
-        bids = tuple((price, quote.bid_size) for n in range(levels) if (price := quote.bid - n * tick) > ZERO or not n)
+        prices = (quote.bid - n * tick for n in range(levels))
+        bids = tuple((price, quote.bid_size) for price in prices if negative_prices or price > ZERO or price == quote.bid)
         return cls(quote, {Side.BUY: asks, Side.SELL: bids})
 
     def copy(self) -> "Display":

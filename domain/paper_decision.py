@@ -361,7 +361,7 @@ class Decision:
             exec_id=f"{self.venue.name}-{self._executions}",
             quantity=quantity,
             price=price,
-            fee=quantity * price * self.venue.fee_rates[liquidity],
+            fee=quantity * abs(price) * self.venue.fee_rates[liquidity],
             liquidity=liquidity,
             **more,
         )

@@ -26,7 +26,7 @@ class Position(msgspec.Struct, kw_only=True, gc=False):
         return average(self.cost, self.quantity) if self.quantity else ZERO
 
     def unrealised_pnl(self, mark: Decimal) -> Decimal:
-        return self.quantity * mark - self.cost
+        return self.quantity * mark - self.cost + ZERO  # no minus zero
 
 
 def apply_trade(position: Position, quantity: Decimal, price: Decimal) -> None:

@@ -45,10 +45,11 @@ REFUSED: Final = (UNKNOWN_SYMBOL, UNKNOWN_VENUE, NOT_LISTED, NUMBER, PRICE, SIZE
 """Why a quote is not used, in the order in which it is looked at."""
 
 
-def unsound(quote: Quote) -> str | None:
+def unsound(quote: Quote, *, negative_prices: bool = False) -> str | None:
     """Why the numbers of a quote are not used; None when they may be. The one rule for every source of quotes.
 
-    Each is finite, of at most DIGITS_MAX digits, between 1e-12 and 1e19. Prices are above zero; a size of zero is legal and shows nothing.
+    Each is finite, of at most DIGITS_MAX digits, between 1e-12 and 1e19 in size. Prices are above zero, unless the instrument has
+    `negative_prices`; a size of zero is legal and shows nothing.
     One venue's bid may equal its ask (a locked market is legal, and short-lived ones are usual); a bid above the ask (crossed) is refused:
     such a venue would win every comparison, and the mid would lie outside its own market. Bids and asks of different venues may cross.
     The time is from 1970 to 2262; it is the market's, which may be years ago: age is measured from the arrival.
@@ -56,7 +57,7 @@ def unsound(quote: Quote) -> str | None:
     numbers = (quote.bid, quote.ask, quote.bid_size, quote.ask_size)
     if not all(map(_bounded, numbers)):
         return NUMBER
-    if quote.bid <= ZERO or quote.ask <= ZERO:
+    if not negative_prices and (quote.bid <= ZERO or quote.ask <= ZERO):
         return PRICE
     if quote.bid_size < ZERO or quote.ask_size < ZERO:
         return SIZE
@@ -75,8 +76,10 @@ def _bounded(number: Decimal) -> bool:
 class Listed:
     """The venues there are and what each trades. Called with a quote it returns one of REFUSED, or None when the quote may be used."""
 
-    def __init__(self, symbols: Set[str], venues: Mapping[str, Set[str]]) -> None:
+    def __init__(self, symbols: Set[str], venues: Mapping[str, Set[str]], negative: Set[str] = frozenset()) -> None:
+        """`negative` are the symbols whose prices may be zero or below."""
         self._symbols = symbols
+        self._negative = negative
         self._venues = venues
 
     def __call__(self, quote: Quote) -> str | None:
@@ -85,7 +88,9 @@ class Listed:
         traded = self._venues.get(quote.venue)
         if traded is None:
             return UNKNOWN_VENUE
-        return unsound(quote) if quote.symbol in traded else NOT_LISTED
+        if quote.symbol not in traded:
+            return NOT_LISTED
+        return unsound(quote, negative_prices=quote.symbol in self._negative)
 
 
 class Market:

@@ -81,7 +81,7 @@ def _row(line: int, cells: list[str], instruments: Mapping[str, Instrument], not
         notes[CROSSED] += 1
         return at, None
     quote = Quote(symbol=symbol, venue="", bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size, at=at)
-    if reason := unsound(quote):
+    if reason := unsound(quote, negative_prices=instrument.negative_prices):
         raise BadQuotes(line, f"no service would use this quote: {reason}")
     return at, quote
 
@@ -99,8 +99,9 @@ def _side(line: int, name: str, price: str, size: str, instrument: Instrument, n
     if not found and not shown:
         return None, ZERO
     on_tick = _on_tick(found, instrument.tick)
-    if found <= ZERO or on_tick is None:
-        raise BadQuotes(line, f"{name} {plain(found)} is not a positive whole number of ticks of {plain(instrument.tick)}")
+    if on_tick is None or (found <= ZERO and not instrument.negative_prices):
+        kind = "" if instrument.negative_prices else "positive "
+        raise BadQuotes(line, f"{name} {plain(found)} is not a {kind}whole number of ticks of {plain(instrument.tick)}")
     notes[ROUNDED] += on_tick != found
     return on_tick, whole_lots(shown, instrument)
 
@@ -109,6 +110,9 @@ def _on_tick(price: Decimal, tick: Decimal) -> Decimal | None:
     """The price, or the tick that a float of it stands for: 270.1199951171875 is 270.12. None when it is between two ticks."""
     if is_multiple(price, tick):
         return price
+    if price < ZERO:
+        found = _on_tick(-price, tick)
+        return None if found is None else -found
     below = price // tick * tick
     nearest = below if 2 * (price - below) < tick else below + tick
     return nearest if abs(price - nearest) <= min(abs(price) * TAIL, tick * CLOSE_TO_TICK) else None

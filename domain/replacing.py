@@ -25,11 +25,17 @@ def terms_wanted(order: Order, quantity: Decimal | None, price: Decimal | None, 
 
 
 def weighs_more(order: Order, wanted: Asked) -> bool:
-    """May the new terms add to what is at stake? Less of it, or a lower bid, cannot; any other new price may."""
+    """May the new terms add to what is at stake? Less of it, or a lower bid, cannot; any other new price may.
+
+    A bid that comes down through zero is lower and can be worth more: then its size counts.
+    """
     if wanted.quantity > order.quantity:
         return True
     moved = ((order.price, wanted.price), (order.stop_price, wanted.stop_price))
-    return any(old is not None and new is not None and new != old and not (order.side is Side.BUY and new < old) for old, new in moved)
+    return any(
+        old is not None and new is not None and new != old and not (order.side is Side.BUY and new < old and abs(new) <= abs(old))
+        for old, new in moved
+    )
 
 
 def under_way(order: Order, wanted: Asked) -> bool:
@@ -129,16 +135,21 @@ def _refused_by_risk(order: Order, decision: c.Decision, now: int) -> e.ReplaceR
     )
 
 
-def replaced(order: Order, report: c.VenueReport, now: int) -> Events:
+def replaced(order: Order, report: c.VenueReport, now: int, negative_prices: bool = False) -> Events:
     """The venue says how a leg stands now; asked or not, its word is final. A quantity at or below what was traded is full."""
     if order.closed or not any(r.route_id == report.route_id and not r.ended for r in order.routes):
         return ()
-    if not _readable(report):
+    if not _readable(report, negative_prices):
         return (quarantined(report, order.status, "unreadable", now),)
     assert report.quantity is not None
     asked = order.replacing if order.replacing and order.replacing.replace_id == report.replace_id else None
     rule = asked or order
-    said = terms_wanted(order, None, report.price or rule.price, report.stop_price or rule.stop_price)
+    said = terms_wanted(
+        order,
+        None,
+        rule.price if report.price is None else report.price,
+        rule.stop_price if report.stop_price is None else report.stop_price,
+    )
     quantity = max(report.quantity + order.elsewhere(report.route_id), order.cum_quantity)
     full = quantity == order.cum_quantity
     return (
@@ -159,10 +170,12 @@ def replaced(order: Order, report: c.VenueReport, now: int) -> Events:
     )
 
 
-def _readable(report: c.VenueReport) -> bool:
+def _readable(report: c.VenueReport, negative_prices: bool) -> bool:
     """Its quantity is there; prices that it does not say are those that were asked for."""
-    said = [number for number in (report.price, report.stop_price) if number is not None]
-    return report.quantity is not None and all(bounded(number) and number > ZERO for number in (report.quantity, *said))
+    prices = [number for number in (report.price, report.stop_price) if number is not None]
+    if report.quantity is None or not all(map(bounded, (report.quantity, *prices))):
+        return False
+    return report.quantity > ZERO and (negative_prices or all(price > ZERO for price in prices))
 
 
 def replace_rejected(order: Order, report: c.VenueReport, now: int) -> Events:

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from domain.events import Candidate, Leg, OrderSubmitted
-from domain.instruments import Instrument
+from domain.instruments import Instrument, is_too_small
 from domain.quotes import Quote
 from domain.values import ZERO, Side, TimeInForce
 
@@ -15,7 +15,7 @@ BPS: Final = Decimal("0.0001")
 
 
 class Venue(msgspec.Struct, frozen=True):
-    """What routing knows of a venue. Fees in basis points of the notional. A `plain` one only takes new orders and reports fills."""
+    """What routing knows of a venue. Fees in basis points of |price| x quantity. A `plain` one only takes new orders and reports fills."""
 
     name: str
     maker_bps: Decimal
@@ -165,10 +165,11 @@ def _look(venue: Venue, quote: Quote | None, side: Side, penalty_bps: Decimal, c
         return Candidate(venue.name, note=note, penalty_bps=penalty), Offer(venue, None, venue.taker_bps + penalty_bps, ZERO)
     touch, size = (quote.ask, quote.ask_size) if side is Side.BUY else (quote.bid, quote.bid_size)
     worth = touch if side is Side.BUY else -touch
-    fee = touch * venue.taker_bps * BPS
+    notional = touch if touch > ZERO else -touch
+    fee = notional * venue.taker_bps * BPS
     cost = touch + fee if side is Side.BUY else touch - fee
     looked = Candidate(venue.name, bid=quote.bid, ask=quote.ask, size=size, cost=cost, note=closed, penalty_bps=penalty)
-    dear = worth + fee + touch * penalty_bps * BPS if penalty_bps else worth + fee
+    dear = worth + fee + notional * penalty_bps * BPS if penalty_bps else worth + fee
     return looked, Offer(venue, worth, dear, size)
 
 
@@ -186,7 +187,7 @@ def _takes(ask: Ask, offer: Offer, left: Decimal) -> Decimal:
     shown = min(left, offer.size)
     if instrument is not None:
         shown -= shown % instrument.lot
-        if not order.reduce_only and shown * (order.price or abs(offer.worth)) < instrument.notional_min:
+        if not order.reduce_only and is_too_small(instrument, shown, offer.worth if order.price is None else order.price):
             return ZERO
     return shown
 

@@ -16,7 +16,8 @@ SWING_PARTS: Final = 3
 
 
 class SimulatedMarket:
-    """One symbol. The mid stays within `start` and plus or minus `swing_pct` percent, and begins a third of the swing below `start`."""
+    """One symbol. The mid stays within `start` and plus or minus `swing_pct` percent of it (of its size, where it is negative; one tick at
+    least), and begins a third of the swing below `start`."""
 
     def __init__(self, instrument: Instrument, start: Decimal, swing_pct: Decimal, size: Decimal, spread_ticks: int, seed: int) -> None:
         self._instrument = instrument
@@ -24,7 +25,7 @@ class SimulatedMarket:
         self._seed = seed
         self._random = random.Random(f"{seed}:{instrument.symbol}")
         self._start_ticks = int(start // instrument.tick)
-        self._swing_ticks = max(int(start * swing_pct.scaleb(-2) // instrument.tick), 1)
+        self._swing_ticks = max(int(abs(start) * swing_pct.scaleb(-2) // instrument.tick), 1)
         self._size_lots = max(int(size // instrument.lot), 1)
         self._away_ticks = -(self._swing_ticks // SWING_PARTS)
 
@@ -38,7 +39,10 @@ class SimulatedMarket:
         """The mid at which a day ended (counted from 1970-01-01), as far from `start` as mids go: the same for the same seed and day."""
         chance = random.Random(f"{self._seed}:{self._instrument.symbol}:{day}")
         away = chance.randint(-self._swing_ticks, self._swing_ticks)
-        return max(self._start_ticks + away, 1) * self._instrument.tick
+        return self._possible(self._start_ticks + away) * self._instrument.tick
+
+    def _possible(self, ticks: int) -> int:
+        return ticks if self._instrument.negative_prices else max(ticks, 1)
 
     def _step(self) -> None:
         swing, away = self._swing_ticks, self._away_ticks
@@ -49,7 +53,7 @@ class SimulatedMarket:
 
     def _quote(self) -> Quote:
         tick = self._instrument.tick
-        bid_ticks = max(self._start_ticks + self._away_ticks - self._spread_ticks // 2, 1)
+        bid_ticks = self._possible(self._start_ticks + self._away_ticks - self._spread_ticks // 2)
         return Quote(
             symbol=self._instrument.symbol,
             venue="",
@@ -67,12 +71,12 @@ class SimulatedMarket:
 
 
 def shaped(quote: Quote, venue: str, instrument: Instrument, spread_ticks: int, depth_scale: Decimal, at: int) -> Quote:
-    """The quote as one venue shows it: `spread_ticks` worse on each side (bid at least one tick), sizes scaled and cut down to lots."""
+    """The quote as one venue shows it: `spread_ticks` worse on each side (no lower than a price can be), sizes scaled and cut to lots."""
     worse = spread_ticks * instrument.tick
     return Quote(
         symbol=quote.symbol,
         venue=venue,
-        bid=max(quote.bid - worse, instrument.tick),
+        bid=quote.bid - worse if instrument.negative_prices else max(quote.bid - worse, instrument.tick),
         bid_size=whole_lots(quote.bid_size * depth_scale, instrument),
         ask=quote.ask + worse,
         ask_size=whole_lots(quote.ask_size * depth_scale, instrument),

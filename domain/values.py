@@ -29,6 +29,7 @@ EXACT: Final = decimal.Context(
 _ROUNDED: Final = decimal.Context(prec=100, rounding=decimal.ROUND_HALF_EVEN, traps=[decimal.InvalidOperation, decimal.DivisionByZero])
 
 NUMBER_RULE: Final = "a decimal number without a sign: at most 18 digits before the point and 12 behind it"
+SIGNED_RULE: Final = "a decimal number: at most 18 digits before the point and 12 behind it"
 
 WHOLE_DIGITS: Final = 18
 MONEY_PLACES: Final = 12
@@ -80,9 +81,19 @@ def exact(text: str) -> Decimal | None:
     return Decimal(expanded) if NUMBER.fullmatch(expanded) else None
 
 
+def signed_exact(text: str) -> Decimal | None:
+    """`exact`, also with a minus: what a price may be where it may be negative. -0 is 0."""
+    if not text.startswith("-"):
+        return exact(text)
+    number = exact(text[1:])
+    return -number if number else number
+
+
 def average(total: Decimal, quantity: Decimal) -> Decimal:
     """An average price for readers: 12 places, and 12 digits of a price below 1, so that an average near 1e-10 is not two digits."""
     quotient = _ROUNDED.divide(total, quantity)
+    if not quotient:
+        quotient = quotient.copy_abs()  # no minus zero
     places = MONEY_PLACES - min(quotient.adjusted() + 1, 0) if quotient else MONEY_PLACES
     return quotient.quantize(Decimal(1).scaleb(-places), context=_ROUNDED)
 

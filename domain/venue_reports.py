@@ -19,9 +19,12 @@ from domain.values import MONEY_PLACES, ZERO, Liquidity, bounded
 _REPORT = msgspec.json.Decoder(VenueReport)
 
 
-def reported(order: Order | None, report: VenueReport, now: int) -> Events:
+def reported(order: Order | None, report: VenueReport, now: int, *, negative_prices: bool = False) -> Events:
+    """`negative_prices`: may the order's instrument trade at zero and below? Without it such a price makes a report unreadable."""
     if order is None:
         return (quarantined(report, State.NEW, "unknown_order", now),)
+    if priced := PRICED.get(report.report):
+        return priced(order, report, now, negative_prices)
     return REPORTS[report.report](order, report, now)
 
 
@@ -49,27 +52,29 @@ def _accepted(order: Order, report: VenueReport, now: int) -> Events:
 # Trades
 
 
-def _fill(order: Order, report: VenueReport, now: int) -> Events:
-    if why := _unbookable(order, report):
+def _fill(order: Order, report: VenueReport, now: int, negative_prices: bool) -> Events:
+    if why := _unbookable(order, report, negative_prices):
         return (quarantined(report, order.status, why, now),)
     if seen := order.trade(report.venue, report.exec_id):
         return () if _same_trade(seen, report) else (quarantined(report, order.status, "conflict", now),)
     booked = _booked(order, report, now)
     waiting = [p.report for p in order.parked if (p.venue, p.exec_id) == (report.venue, report.exec_id)]
-    return _with_parked(order, booked, waiting, now) if waiting else booked
+    return _with_parked(order, booked, waiting, now, negative_prices) if waiting else booked
 
 
-def _unbookable(order: Order, report: VenueReport) -> str | None:
+def _unbookable(order: Order, report: VenueReport, negative_prices: bool) -> str | None:
     """Why no trade can be made of the report: a decoder lets NaN and 1e999999 through, and a venue may err."""
     quantity, price, fee = report.quantity, report.price, report.fee or ZERO
     if quantity is None or price is None or not report.exec_id or not _possible(quantity, price, fee):
+        return "unreadable"
+    if price < ZERO and not negative_prices:
         return "unreadable"
     return None if _ours(order, report) else "mismatch"
 
 
 def _possible(quantity: Decimal, price: Decimal, fee: Decimal) -> bool:
     """A fee may be negative (a rebate), and long: it is a product of price and quantity."""
-    return bounded(quantity) and bounded(price) and bounded(fee, 2 * MONEY_PLACES) and quantity > ZERO and price >= ZERO
+    return bounded(quantity) and bounded(price) and bounded(fee, 2 * MONEY_PLACES) and quantity > ZERO
 
 
 def _ours(order: Order, report: VenueReport) -> bool:
@@ -119,13 +124,13 @@ def _rest_cancelled(order_id: str, status: State, now: int) -> e.OrderCancelled:
 # Trades taken back
 
 
-def _with_parked(order: Order, booked: Events, waiting: list[str], now: int) -> Events:
+def _with_parked(order: Order, booked: Events, waiting: list[str], now: int, negative_prices: bool) -> Events:
     """The trade has come that these were about: they follow it at once. Their numbers in the session were used when they were parked."""
     events = booked
     for text in waiting:
         report = _REPORT.decode(text)
         after = reduce(evolve, events, copy(order))
-        events += tuple(_without_number(event) for event in REPORTS[report.report](after, report, now))
+        events += tuple(_without_number(event) for event in reported(after, report, now, negative_prices=negative_prices))
     return events
 
 
@@ -142,9 +147,9 @@ def _bust(order: Order, report: VenueReport, now: int) -> Events:
     return () if seen.busted else (_busted(order, seen, report, now),)
 
 
-def _correct(order: Order, report: VenueReport, now: int) -> Events:
+def _correct(order: Order, report: VenueReport, now: int, negative_prices: bool) -> Events:
     """A trade is taken back and another booked in its place, in one commit: every fold knows both already."""
-    if why := _unbookable(order, report):
+    if why := _unbookable(order, report, negative_prices):
         return (quarantined(report, order.status, why, now),)
     if booked := order.trade(report.venue, report.exec_id):
         return () if _same_trade(booked, report) else (quarantined(report, order.status, "conflict", now),)
@@ -221,12 +226,16 @@ _ENDINGS: dict[ReportKind, Ending] = {
 REPORTS: dict[ReportKind, Callable[[Order, VenueReport, int], Events]] = {
     ReportKind.ACCEPTED: _accepted,
     ReportKind.REJECTED: _ended,
-    ReportKind.FILL: _fill,
     ReportKind.CANCELLED: _ended,
     ReportKind.EXPIRED: _ended,
     ReportKind.CANCEL_REJECTED: _cancel_rejected,
-    ReportKind.REPLACED: replaced,
     ReportKind.REPLACE_REJECTED: replace_rejected,
     ReportKind.BUST: _bust,
+}
+
+PRICED: dict[ReportKind, Callable[[Order, VenueReport, int, bool], Events]] = {
+    ReportKind.FILL: _fill,
+    ReportKind.REPLACED: replaced,
     ReportKind.CORRECTION: _correct,
 }
+"""Reports whose prices are booked; the last argument says whether they may be zero or below."""

@@ -28,7 +28,7 @@ from apps.cli.options import (
 from apps.cli.paging import pages, tell_more
 from apps.cli.settle import settle
 from apps.cli.trouble import Refused, WrongUsage
-from domain.values import NUMBER_RULE, OrderType, Side, TimeInForce, exact
+from domain.values import NUMBER_RULE, SIGNED_RULE, OrderType, Side, TimeInForce, exact, signed_exact
 
 RETRY_FOR_S: Final = 10.0
 RETRY_FOR_MAX_S: Final = 3600.0
@@ -86,8 +86,8 @@ def submit(
         **_main_terms(given, words or ()),
         "account": identifier(account, "an account") if account else None,
         "type": order_type,
-        "price": _number(price, "--price"),
-        "stop_price": _number(stop_price, "--stop-price"),
+        "price": _price(price, "--price"),
+        "stop_price": _price(stop_price, "--stop-price"),
         "time_in_force": time_in_force,
         "expire_at": expire_at,
         "priority": priority,
@@ -117,6 +117,13 @@ def _main_terms(given: Mapping[str, str | None], words: list[str] | tuple[str, .
 def _number(value: str | None, name: str) -> str | None:
     if value is not None and exact(value) is None:
         raise WrongUsage(f"{name} {value!r} is not {NUMBER_RULE}.", "Examples: 0.001 and 1e-3")
+    return value
+
+
+def _price(value: str | None, name: str) -> str | None:
+    """With a minus too: the catalogue of oms says whether the instrument may have such a price."""
+    if value is not None and signed_exact(value) is None:
+        raise WrongUsage(f"{name} {value!r} is not {SIGNED_RULE}.", "Examples: 0.001, 1e-3 and -37.63")
     return value
 
 
@@ -259,8 +266,12 @@ def replace(
     port_offset: PortOffset = None,
 ) -> None:
     """Other terms for an open order: trade order replace ORDER_ID --price 45100. Asking again is safe."""
-    numbers = {"quantity": (quantity, "--quantity"), "price": (price, "--price"), "stop_price": (stop_price, "--stop-price")}
-    terms = {name: _number(value, option) for name, (value, option) in numbers.items() if value is not None}
+    numbers = {
+        "quantity": _number(quantity, "--quantity"),
+        "price": _price(price, "--price"),
+        "stop_price": _price(stop_price, "--stop-price"),
+    }
+    terms = {name: value for name, value in numbers.items() if value is not None}
     if not terms:
         raise WrongUsage("Nothing is to change.", "trade order replace ORDER_ID [--quantity N] [--price N] [--stop-price N]")
     with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:

@@ -1,6 +1,6 @@
 """`POST /venues/{venue}/faults`: a venue told to misbehave, or its staff to act, for tests. Only where the configuration allows it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Annotated, Final, Literal
 
@@ -9,11 +9,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from apps.gateway.host import VenueHost
 from apps.http import Exact, Refusal
+from apps.problem import malformed
 from apps.strict_json import model_doc, read_model
 from domain.paper_book import PaperOrder
 from domain.paper_events import BustTrade, CancelUnasked, CorrectTrade, Deed, Forget, Halt, TradeAnyway
 from domain.ports import Unavailable
-from domain.values import NUMBER_RULE, ZERO, exact
+from domain.values import NUMBER_RULE, SIGNED_RULE, ZERO, exact, signed_exact
 
 COUNT_MAX: Final = 1_000_000
 SECONDS_MAX: Final = 3600
@@ -24,10 +25,18 @@ Wire = ("drop", "delay", "duplicate", "reorder")
 
 
 def _number(value: object) -> Decimal:
-    text = str(value)
-    number = None if isinstance(value, bool) else exact(text)
+    return _read(value, exact, NUMBER_RULE)
+
+
+def _price(value: object) -> Decimal:
+    """The sign is looked at when the instrument is known."""
+    return _read(value, signed_exact, SIGNED_RULE)
+
+
+def _read(value: object, read: Callable[[str], Decimal | None], rule: str) -> Decimal:
+    number = None if isinstance(value, bool) else read(str(value))
     if number is None or (isinstance(value, float) and not _as_written(number)):
-        raise ValueError(f"must be {NUMBER_RULE}, as a text or a JSON number of {FLOAT_DIGITS} digits at most")
+        raise ValueError(f"must be {rule}, as a text or a JSON number of {FLOAT_DIGITS} digits at most")
     return number
 
 
@@ -37,6 +46,7 @@ def _as_written(number: Decimal) -> bool:
 
 
 Number = Annotated[Decimal, BeforeValidator(_number)]
+Price = Annotated[Decimal, BeforeValidator(_price)]
 
 
 class Fault(BaseModel):
@@ -68,7 +78,7 @@ class Fault(BaseModel):
     exec_id: str | None = None
     symbol: str | None = None
     quantity: Number | None = None
-    price: Number | None = None
+    price: Price | None = None
 
 
 def misbehaviour_routes(hosts: Mapping[str, VenueHost], *, allowed: bool) -> APIRouter:
@@ -137,7 +147,18 @@ def _taken_back(host: VenueHost, body: Fault) -> Deed:
         raise Refusal(422, "unknown_trade", "give the exec_id of a trade that stands at this venue")
     if body.fault == "bust":
         return BustTrade(found[1].exec_id)
-    return CorrectTrade(found[1].exec_id, _given(body.quantity, found[1].quantity), _given(body.price, found[1].price))
+    order, trade = found
+    price = trade.price if body.price is None else _possible(host, order.request.symbol, body.price)
+    return CorrectTrade(trade.exec_id, _given(body.quantity, trade.quantity), price)
+
+
+def _possible(host: VenueHost, symbol: str, price: Decimal) -> Decimal:
+    """A price that the instrument can have. Refusal 400, or 422 for zero."""
+    if host.instruments[symbol].negative_prices:
+        return price
+    if price < ZERO:
+        raise malformed(f"price must be {NUMBER_RULE}", "/price")
+    return _given(price, price)
 
 
 def _given(number: Decimal | None, otherwise: Decimal) -> Decimal:
@@ -158,9 +179,10 @@ def _trade(host: VenueHost, order: PaperOrder, body: Fault) -> TradeAnyway:
     """`fill`: so much, or what is left. `overfill`: what is left and so much more, or one lot."""
     request = order.request
     quote = host.quotes.get(request.symbol)
-    price = body.price or request.price or (quote.touch(request.side) if quote else None)
+    known = (body.price, request.price, quote.touch(request.side) if quote else None)
+    price = next((price for price in known if price is not None), None)
     if price is None:
         raise Refusal(422, "price_required", "nothing says at which price")
     left, lot = max(order.leaves, ZERO), host.instruments[request.symbol].lot
     quantity = _given(body.quantity, left or lot) if body.fault == "fill" else left + _given(body.quantity, lot)
-    return TradeAnyway(request.route_id, quantity, _given(price, price))
+    return TradeAnyway(request.route_id, quantity, _possible(host, request.symbol, price))

@@ -60,7 +60,10 @@ class TermsReader:
         quantity = exact_number(parsed.quantity, "quantity")
         if quantity is None:
             raise malformed("quantity is required", "/quantity")
-        price, stop_price = exact_number(parsed.price, "price"), exact_number(parsed.stop_price, "stop_price")
+        instrument = self._instruments.get(parsed.symbol)
+        negative = instrument is not None and instrument.negative_prices
+        price = exact_number(parsed.price, "price", negative=negative)
+        stop_price = exact_number(parsed.stop_price, "stop_price", negative=negative)
         account = identifier(parsed.account, "account") or self._default_account
         client_order_id = _client_order_id(parsed, idempotency_key)
         return Terms(

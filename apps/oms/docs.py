@@ -41,6 +41,12 @@ _EXACTLY: Final = {
     "description": "A JSON number or a decimal string, read exactly: at most 18 digits before the point and 12 behind it, no sign."
 }
 _NUMBERS: Final = [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^{WRITTEN.pattern}$"}]
+_PRICES: Final = [{"type": "number"}, {"type": "string", "pattern": f"^-?{WRITTEN.pattern}$"}, {"type": "null"}]
+_PRICE: Final = {
+    "oneOf": _PRICES,
+    "description": "A JSON number or a decimal string, read exactly: at most 18 digits before the point and 12 behind it. "
+    "Zero or a minus only where the instrument has negative_prices.",
+}
 _NUMBER: Final = {"oneOf": _NUMBERS, **_EXACTLY}
 _OPTIONAL_NUMBER: Final = {"oneOf": [*_NUMBERS, {"type": "null"}], **_EXACTLY}
 _ID: Final = {"type": ["string", "null"], "pattern": _ID_PATTERN}
@@ -61,8 +67,8 @@ SUBMIT_SCHEMA: Final[dict[str, Any]] = {
         "account": _ID,
         "client_order_id": {**_ID, "description": "Names this order for ever: asked again, it is answered again. Made up when absent."},
         "type": {**_one_of(OrderType), "description": "limit when a price is given, else market."},
-        "price": _OPTIONAL_NUMBER,
-        "stop_price": _OPTIONAL_NUMBER,
+        "price": _PRICE,
+        "stop_price": _PRICE,
         "time_in_force": {**_one_of(TimeInForce), "description": "gtc when absent."},
         "expire_at": {"type": ["string", "null"], "format": "date-time", "description": "With gtd, and only then."},
         "priority": {"type": ["integer", "null"], "minimum": 0, "maximum": 9},
@@ -124,7 +130,7 @@ CANCEL_DOC: Final[Documented] = {
 REPLACE_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "additionalProperties": False,
-    "properties": {"quantity": _OPTIONAL_NUMBER, "price": _OPTIONAL_NUMBER, "stop_price": _OPTIONAL_NUMBER},
+    "properties": {"quantity": _OPTIONAL_NUMBER, "price": _PRICE, "stop_price": _PRICE},
     "example": {"quantity": 0.2, "price": 45100},
 }
 REPLACE_DOC: Final[dict[str, Any]] = {
@@ -152,7 +158,7 @@ _SETTLE_SCHEMA: Final[dict[str, Any]] = {
         "venue_order_id": {**_ID, "description": "With working: the venue's own number."},
         "exec_id": {**_ID, "description": "With filled: the venue's id of the trade."},
         "quantity": _OPTIONAL_NUMBER,
-        "price": _OPTIONAL_NUMBER,
+        "price": _PRICE,
         "fee": _OPTIONAL_NUMBER,
     },
     "example": {"outcome": "never_arrived", "who": "ann", "reason": "the venue's desk has no such order"},

@@ -153,7 +153,7 @@ def _fee(fill: PlainFill, venue: Venue) -> Decimal:
     """As the configuration says that the venue charges: it does not say itself."""
     if not bounded(fill.quantity) or not bounded(fill.price):
         return ZERO
-    return divide(fill.quantity * fill.price * venue.taker_bps * BPS, Decimal(1), MONEY_PLACES)
+    return divide(fill.quantity * abs(fill.price) * venue.taker_bps * BPS, Decimal(1), MONEY_PLACES)
 
 
 def _nothing(outcome: Landed | Unavailable) -> None:

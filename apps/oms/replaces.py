@@ -36,10 +36,11 @@ _DECODER: Final = msgspec.json.Decoder(ReplaceBody)
 Numbers = tuple[Decimal | None, Decimal | None, Decimal | None]
 
 
-def read_replace(body: bytes) -> Numbers:
-    """Quantity, price and stop price, one of them at least. Refusal 400."""
+def read_replace(body: bytes, *, negative: bool = False) -> Numbers:
+    """Quantity, price and stop price, one of them at least. `negative`: prices may have a minus. Refusal 400."""
     found = read_struct(_DECODER, body)
-    numbers = (exact_number(found.quantity, "quantity"), exact_number(found.price, "price"), exact_number(found.stop_price, "stop_price"))
+    price, stop_price = (exact_number(getattr(found, name), name, negative=negative) for name in ("price", "stop_price"))
+    numbers = (exact_number(found.quantity, "quantity"), price, stop_price)
     if numbers == (None, None, None):
         raise malformed("give a quantity, a price or a stop_price")
     return numbers
@@ -56,6 +57,11 @@ class Replaces:
         self._instruments = instruments
         self._under_way: dict[str, asyncio.Future[None]] = {}
         self._forbidden = forbidden
+
+    def read(self, order: Order, body: bytes) -> Numbers:
+        """What the body asks for, by the rules of the order's instrument. Refusal 400."""
+        instrument = self._instruments.get(order.symbol)
+        return read_replace(body, negative=instrument is not None and instrument.negative_prices)
 
     async def replace(self, order: Order, numbers: Numbers) -> None:
         """Refusal 409 `illegal_transition` (with `reason`), 422 (the instrument's or risk's), 503. Asked again it changes nothing more."""

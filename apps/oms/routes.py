@@ -98,8 +98,10 @@ def _changes(routes: APIRouter, host: Host, reads: Reads, replaces: Replaces, sy
     @routes.patch("/orders/{order_id}", **REPLACE_DOC)
     async def replace_order(order_id: str, request: Request) -> Response:
         """Other terms for an open order. Asking again changes nothing."""
-        numbers = read_replace(await request.body())
-        await replaces.replace(await reads.find(order_id), numbers)
+        body = await request.body()
+        read_replace(body, negative=True)  # what no order could be asked for needs no order
+        order = await reads.find(order_id)
+        await replaces.replace(order, replaces.read(order, body))
         view = await reads.one(order_id)
         return Exact(view, status_code=202 if view["status"] == State.PENDING_REPLACE else 200)
 

@@ -1,5 +1,6 @@
 """`POST /orders/{id}/settle`: an operator's word on an order in doubt, journaled with who and why."""
 
+from collections.abc import Set
 from typing import Final
 
 import msgspec
@@ -39,14 +40,17 @@ class SettleBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 _BODY: Final = msgspec.json.Decoder(SettleBody)
 
 
-def router(host: Host, reads: Reads) -> APIRouter:
+def router(host: Host, reads: Reads, negative_prices: Set[str]) -> APIRouter:
+    """`negative_prices`: symbols that may trade at zero and below."""
     routes = APIRouter()
 
     @routes.post("/orders/{order_id}/settle", **SETTLE_DOC)
     async def settle_order(order_id: str, request: Request) -> Response:
         """Settle an order in doubt by what was found out at its venue; `filled` needs the trade."""
-        command = read_settle(order_id, await request.body())
+        body = await request.body()
+        read_settle(order_id, body, negative=True)  # what no order could be settled by needs no order
         order = await reads.find(order_id)
+        command = read_settle(order_id, body, negative=order.symbol in negative_prices)
         _tradable(order, command)
         await _settle(host, order, command)
         return Exact(await reads.one(order_id))
@@ -54,17 +58,21 @@ def router(host: Host, reads: Reads) -> APIRouter:
     return routes
 
 
-def read_settle(order_id: str, body: bytes) -> SettleOrder:
-    """Refusal 400."""
+def read_settle(order_id: str, body: bytes, *, negative: bool = False) -> SettleOrder:
+    """`negative`: the price may be zero, or have a minus. Refusal 400."""
     said = read_struct(_BODY, body)
     for name in ("who", "reason"):
         text = getattr(said, name)
         if not text.strip() or len(text) > TEXT_MAX or not text.isprintable():
             raise malformed(f"{name} must be said, in at most {TEXT_MAX} printable characters", f"/{name}")
-    numbers = {name: exact_number(getattr(said, name), name) for name in ("quantity", "price", "fee")}
+    numbers = {
+        "quantity": exact_number(said.quantity, "quantity"),
+        "price": exact_number(said.price, "price", negative=negative),
+        "fee": exact_number(said.fee, "fee"),
+    }
     if said.outcome is not Outcome.FILLED and any(number is not None for number in numbers.values()):
         raise malformed("quantity, price and fee go with outcome filled", "/outcome")
-    if said.outcome is Outcome.FILLED and not (numbers["quantity"] and numbers["price"]):
+    if said.outcome is Outcome.FILLED and not (numbers["quantity"] and (numbers["price"] or (negative and numbers["price"] is not None))):
         raise malformed("filled needs the quantity and the price that were traded", "/quantity")
     return SettleOrder(
         order_id=order_id,

@@ -1,7 +1,7 @@
 """oms, wired so that it can be read aloud."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from functools import partial
 from typing import Any, Final
 
@@ -39,12 +39,14 @@ from apps.oms.upkeep import PositionsUpkeep
 from apps.outbox import Outbox
 from apps.past import asking
 from apps.past.asking import PastBeside
+from apps.watermark import Mark
 from config.catalogue import VenueSettings, load_instruments, load_venues
 from config.settings import OmsSettings
 from domain.calendar import Calendar
 from domain.controls import Controls
-from domain.instruments import Instrument
+from domain.instruments import Instrument, negative_prices
 from domain.listings import currency_of
+from domain.ports import Clock, Journal
 from domain.quotes import Market
 from domain.values import OrderType, Side
 
@@ -59,7 +61,7 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     venues = load_venues(instruments).venues
     chassis.ready.set("journal", False, "recovering")
     client, writer = await wiring.connect(chassis), await wiring.connect_writer(chassis)
-    shard, pace = settings.journal.shard, wiring.pace(settings.journal)
+    shard = settings.journal.shard
     mark = wiring.watermark(chassis, wiring.order_subject(shard), ORDER_COMMITS, shard)
     await wiring.durable_stream(chassis, client, wiring.ORDER_STREAM, ["oms.journal.*"], [mark])
     journal = await wiring.written_journal(client, writer, settings.journal, wiring.ORDER_STREAM, wiring.order_subject(shard))
@@ -68,10 +70,9 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     ticks = await wiring.follow_ticks(chassis, client, market.update, wiring.listed(instruments, venues), clock)
 
     metrics = OmsMetrics(chassis.registry)
+    negative = negative_prices(instruments.values())
+    host = _host(chassis, journal, clock, mark, negative)
     unit = chassis.unit
-    feed = None if unit is None else unit.feed
-    store = wiring.order_store(chassis)
-    host = Host(journal, clock, store=store, mark=mark, shard=shard, pace=pace, replicas=settings.nats.replicas, feed=feed)
     chassis.ready.depend("journal's answers", host.distrusted)
     risk = RiskClient(client, _bounds(settings)) if unit is None else RiskBeside(unit)
     outbox = Outbox(client)
@@ -99,7 +100,7 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     reads = Reads(host, journal)
     routes = router(host, reads, accounts, Replaces(host, risk, instruments, intake.forbidden), instruments)
     routes.include_router(admin.router(Admin(verification)))
-    routes.include_router(settling.router(host, reads))
+    routes.include_router(settling.router(host, reads, negative))
 
     async def stop_intake() -> None:
         intake.stopping = True
@@ -164,6 +165,21 @@ def _sessions(client: Client, host: Host, venues: Mapping[str, VenueSettings], s
     plain = PlainVenues(host, map(routed_venue, venues.values()))
     full = [name for name, venue in venues.items() if venue.session == "full"]
     return VenueSessions(client, host, full, shard, plain, failed=failed)
+
+
+def _host(chassis: Chassis[OmsSettings], journal: Journal, clock: Clock, mark: Mark | None, negative: Set[str]) -> Host:
+    settings, store = chassis.settings, wiring.order_store(chassis)
+    return Host(
+        journal,
+        clock,
+        store=store,
+        mark=mark,
+        shard=settings.journal.shard,
+        pace=wiring.pace(settings.journal),
+        replicas=settings.nats.replicas,
+        feed=None if chassis.unit is None else chassis.unit.feed,
+        negative_prices=negative,
+    )
 
 
 def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument]) -> TermsReader:

@@ -36,7 +36,10 @@ def read_order(body: bytes, instruments: Mapping[str, Instrument]) -> Terms:
     quantity = exact_number(read.quantity, "quantity")
     if quantity is None:
         raise malformed("quantity is missing", "/quantity")
-    price, stop_price = exact_number(read.price, "price"), exact_number(read.stop_price, "stop_price")
+    instrument = instruments.get(read.symbol)
+    negative = instrument is not None and instrument.negative_prices
+    price = exact_number(read.price, "price", negative=negative)
+    stop_price = exact_number(read.stop_price, "stop_price", negative=negative)
     terms = Terms(
         order_id=identifier(read.order_id or None, "order_id") or "",
         account=identifier(read.account, "account") or "",
@@ -49,7 +52,6 @@ def read_order(body: bytes, instruments: Mapping[str, Instrument]) -> Terms:
         stop_price=stop_price,
         reduce_only=read.reduce_only is True,
     )
-    instrument = instruments.get(terms.symbol)
     if instrument is None:
         raise _untradable(Denial("unknown_symbol", terms.symbol[:ECHO_MAX]))
     if denial := terms_denial(instrument, terms.order_type, quantity, price, stop_price, reduce_only=terms.reduce_only):

@@ -76,7 +76,11 @@ class PriceHistory:
         else:
             self._trouble = ""
         today = self._clock.now_ns() // DAY_NS
-        self._risk.learn(history_of(self._closes or (), symbols, today, returns=self._returns, age_max_days=self._age_max_days))
+        differences = frozenset(self._risk.marks.units)
+        history = history_of(
+            self._closes or (), symbols, today, returns=self._returns, age_max_days=self._age_max_days, by_difference=differences
+        )
+        self._risk.learn(history)
         self._say()
 
     def _say(self) -> None:

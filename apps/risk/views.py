@@ -51,7 +51,7 @@ def portfolio_view(risk: Risk, account: Account) -> View:
 
 def holdings_view(account: Account, holdings: Iterable[Holding]) -> View:
     """Those of them that hold something or may, by symbol."""
-    found = sorted((holding for holding in holdings if holding.worst or holding.quantity), key=lambda holding: holding.symbol)
+    found = sorted((h for h in holdings if h.worst or h.quantity or h.buy_quantity or h.sell_quantity), key=lambda holding: holding.symbol)
     return {holding.symbol: _holding_view(holding, account) for holding in found}
 
 
@@ -168,7 +168,7 @@ def _holding_view(holding: Holding, account: Account) -> View:
     return {
         "quantity": holding.quantity,
         "mark": holding.mark if holding.quantity else None,
-        "value": holding.value,
+        "value": holding.value + ZERO,  # no minus zero
         "open_buy_quantity": holding.buy_quantity,
         "open_buy_notional": holding.buy_notional,
         "open_sell_quantity": holding.sell_quantity,

@@ -6,7 +6,7 @@ from typing import Final
 
 from domain.commands import Terms
 from domain.controls import Controls
-from domain.instruments import Denial, Instrument
+from domain.instruments import Denial, Instrument, negative_prices
 from domain.listings import currency_of
 from domain.risk.checks import NO_PRICE_HISTORY, RATE_LIMIT, REPEATED_ORDER, Case, judge, measured, switched_on
 from domain.risk.exposure import Account, Exposure, Holding, Open, Reservation, reach
@@ -27,6 +27,11 @@ HABITS_KEPT_MAX: Final = 100_000
 """Accounts whose habits are remembered, when a limit asks for them."""
 
 
+COLLAR_TICKS_MIN: Final = 100
+"""The least width of the collar where prices may be negative: a share of a price near zero leaves no room. Source: the no-bust range of
+crude oil on NYMEX, 1.00 USD or 100 ticks (Notice to Members 239 of 2008)."""
+
+
 class Risk:
     """Limits, prices, controls and exposure of all accounts. `now_ns` is any steady clock: only differences are told by it."""
 
@@ -37,7 +42,8 @@ class Risk:
         self.instruments = instruments
         self.controls = controls
         rates = {symbol: currencies[instrument.currency] for symbol, instrument in instruments.items()}
-        self.marks = Marks({**controls.listings.rates(), **rates}, limits.quote_age_max_ns)
+        units = {symbol: rates[symbol] for symbol in negative_prices(instruments.values())}
+        self.marks = Marks({**controls.listings.rates(), **rates}, limits.quote_age_max_ns, units)
         self.exposure = Exposure(self.marks, limits.buying_power_initial)
         self.fold = RiskFold(self.exposure, controls.listings)
         self.limits_of = Overrides(limits, controls).of
@@ -46,6 +52,7 @@ class Risk:
         self._measures = VAR_LIMIT in limits.enabled
         self._watches = any(most is not None for most in (limits.order_rate_max, limits.duplicate_window_ns, limits.repeated_orders_max))
         self._habits: dict[str, Habits] = {}
+        self._collar_ticks = {s: COLLAR_TICKS_MIN * instruments[s].tick * rate for s, rate in units.items()}
         self._collars = {s: limits.price_collar if i.collar_pct is None else i.collar_pct.scaleb(-2) for s, i in instruments.items()}
 
     def currency(self, symbol: str) -> str | None:
@@ -73,7 +80,7 @@ class Risk:
             self._noted(terms, decision, now_ns)
         if decision.denial is None:
             assert decision.reference is not None
-            price = decision.reference * self.marks.rates[terms.symbol]
+            price = abs(decision.reference) * self.marks.rates[terms.symbol]
             open_ = Open(terms.account, terms.symbol, terms.side, terms.quantity, price)
             self.exposure.reserve(terms.order_id, Reservation(open_, terms, decision, now_ns))
         return decision
@@ -88,7 +95,7 @@ class Risk:
         decision = self.exposure.without(old, lambda: self.dry(terms, now_ns))
         if decision.denial is None:
             assert decision.reference is not None
-            price = max(old.price, decision.reference * self.marks.rates[terms.symbol])
+            price = max(old.price, abs(decision.reference) * self.marks.rates[terms.symbol])
             worse = Open(terms.account, terms.symbol, terms.side, max(old.quantity, terms.quantity), price)
             self.exposure.reserve(terms.order_id, Reservation(worse, terms, decision, now_ns, instead=old))
         return decision
@@ -130,12 +137,12 @@ class Risk:
     def _without_history(self, terms: Terms) -> str:
         """Which symbol cannot be measured, and why: the order's own, else the first one that the account has at stake."""
         var, account = self.exposure.var, self.exposure.look(terms.account)
-        symbols = (terms.symbol, *(h.symbol for h in account.holdings.values() if h.worst))
+        symbols = (terms.symbol, *(h.symbol for h in account.holdings.values() if max(h.micros) > 0))
         symbol = next(symbol for symbol in symbols if symbol not in var.group_of)
         return f"{symbol} {var.history.unusable.get(symbol, 'missing')}"
 
     def valued_at(self, terms: Terms, now_ns: int) -> Decimal | None:
-        """The price an order is counted at, in its currency: its limit, or the worse of far touch and stop plus the buffer."""
+        """The price an order is counted at, in its currency: its limit, or the larger (in size) of far touch and stop plus the buffer."""
         return self._priced(terms, now_ns)[0]
 
     def _priced(self, terms: Terms, now_ns: int) -> tuple[Decimal | None, Prices]:
@@ -149,7 +156,8 @@ class Risk:
         if touched is None:
             return None, prices
         touch, at_ns = touched
-        worst = max(touch, terms.stop_price or ZERO) * (1 + self.limits.market_buffer)
+        stop = terms.stop_price
+        worst = (touch if stop is None or abs(touch) >= abs(stop) else stop) * (1 + self.limits.market_buffer)
         return worst, (("touch", touch * self.marks.rates[symbol], (now_ns - at_ns) // MILLISECOND), *prices)
 
     def _anchor(self, terms: Terms, prices: Prices) -> Decimal | None:
@@ -158,18 +166,23 @@ class Risk:
             return prices[-1][1] if prices and prices[-1][2] <= self._fresh_ms else None
         return terms.stop_price * self.marks.rates[terms.symbol] if terms.price is not None and terms.stop_price is not None else None
 
+    def _width(self, symbol: str, anchor: Decimal, collar: Decimal) -> Decimal:
+        """How far from the anchor a price may be, in USD."""
+        width, least = abs(anchor) * collar, self._collar_ticks.get(symbol)
+        return width if least is None or width > least else least
+
     def _case(self, terms: Terms, price: Decimal | None, limits: Limits, now_ns: int, prices: Prices) -> Case:
         symbol, quantity, sells = terms.symbol, terms.quantity, terms.side is Side.SELL
         account = self.exposure.look(terms.account)
-        holding = account.holdings.get(symbol) or Holding(symbol)
+        holding = account.holdings.get(symbol) or Holding(symbol, unit=self.marks.units.get(symbol))
         usd = ZERO if price is None else price * self.marks.rates[symbol]
-        notional = usd * quantity
+        notional = abs(usd) * quantity
         if sells:
-            held, value, open_quantity, open_notional = -holding.quantity, -holding.value, holding.sell_quantity, holding.sell_notional
+            held, stake, open_quantity, open_notional = -holding.quantity, -holding.stake, holding.sell_quantity, holding.sell_notional
         else:
-            held, value, open_quantity, open_notional = holding.quantity, holding.value, holding.buy_quantity, holding.buy_notional
+            held, stake, open_quantity, open_notional = holding.quantity, holding.stake, holding.buy_quantity, holding.buy_notional
         on_side = open_quantity + quantity
-        side = reach(held, value, holding.mark, on_side, open_notional + notional)
+        side = reach(held, stake, abs(holding.mark), on_side, open_notional + notional)
         worst = holding.worst
         added = side - worst if side > worst else ZERO
         reduces = on_side <= -held
@@ -179,7 +192,8 @@ class Risk:
         has_history = group is not None and not account.unmeasured
         var = ZERO
         if group is not None and has_history and self._measures and not reduces:
-            var = _var(account, group, holding, side, sells, added)
+            moving = side if holding.unit is None else (held + on_side) * holding.unit
+            var = _var(account, group, holding, moving, sells, added)
         habits = self._habits.get(terms.account) if self._watches else None
         controls = self.controls
         # By position, in the order of the fields: by name it takes five times as long.
@@ -195,7 +209,7 @@ class Risk:
             quantity,
             notional,
             ZERO if anchor is None else abs(usd - anchor),
-            None if collar is None or anchor is None else anchor * collar,
+            None if collar is None or anchor is None else self._width(symbol, anchor, collar),
             holding.quantity,
             open_quantity,
             account.orders + 1,
@@ -209,8 +223,11 @@ class Risk:
         )
 
 
-def _var(account: Account, group: Scenarios, holding: Holding, side: Decimal, sells: bool, added: Decimal) -> Decimal:
-    """Value at risk of the account with the order in it: its side of the holding then reaches as far as `side`."""
-    if account.worst + added > group.notional_max:
+def _var(account: Account, group: Scenarios, holding: Holding, moving: Decimal, sells: bool, added: Decimal) -> Decimal:
+    """Value at risk of the account with the order in it: its side of the holding then reaches as far as `moving`, in what is measured."""
+    at_stake = account.worst + added
+    if account.units:
+        at_stake += account.swing() + abs(moving) * group.widest.get(holding.symbol, ZERO)
+    if at_stake > group.notional_max:
         raise OverflowError(f"value at risk is not measured beyond {group.notional_max} USD")
-    return account.value_at_risk_with(group, group.stretched(holding.symbol, holding.micros, side, sells))
+    return account.value_at_risk_with(group, group.stretched(holding.symbol, holding.micros, moving, sells))

@@ -4,7 +4,7 @@ Every number of a check is read off these sums, so a check costs the same with o
 what is added when an order opens is what is taken away when it closes, to the last digit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ import msgspec
 from domain.commands import Terms
 from domain.risk.marks import Marks
 from domain.risk.record import Ruling
-from domain.risk.var import UNMEASURED, Losses, Scenarios, Var, micros
+from domain.risk.var import MICRO, UNMEASURED, Losses, Scenarios, Var, micros
 from domain.values import ZERO, Side, divide
 
 T = TypeVar("T")
@@ -22,6 +22,7 @@ T = TypeVar("T")
 def reach(held: Decimal, value: Decimal, mark: Decimal, quantity: Decimal, notional: Decimal) -> Decimal:
     """What a position is worth when all open orders of one side fill. `held` and `value` are signed as that side sees them, and so is this.
 
+    What a unit is worth is the size of its price: -40 and 40 are as much at stake, so `value` is held x |mark|, and `mark` is |mark|.
     Orders in the position's own direction add to it. Against it they close first, at the mark, and only what goes beyond counts, at their
     average price.
     """
@@ -34,8 +35,10 @@ def reach(held: Decimal, value: Decimal, mark: Decimal, quantity: Decimal, notio
 class Holding(msgspec.Struct, gc=False):
     """One account in one symbol. `quantity` is signed; notionals, value and reaches are USD.
 
-    `long` is what the position comes to when all open buys fill; `short`, as the other side sees it, when all open sells do; `worst` is the
-    larger of both, never less than the position is worth now; `micros` are both in whole micro-USD.
+    `value` is quantity x mark, which a negative mark turns around; `stake` is quantity x |mark|, and notionals are quantity x |price|.
+    `long` is what the stake comes to when all open buys fill; `short`, as the other side sees it, when all open sells do; `worst` is the
+    larger of both, never less than the size of the stake; `micros` are both in whole micro-USD, for value at risk. Where `unit` is set,
+    the USD that a move of the price by one is worth, value at risk counts quantities: `micros` are then what is held and open, times it.
     """
 
     symbol: str
@@ -47,10 +50,12 @@ class Holding(msgspec.Struct, gc=False):
     sell_quantity: Decimal = ZERO
     sell_notional: Decimal = ZERO
     value: Decimal = ZERO
+    stake: Decimal = ZERO
     long: Decimal = ZERO
     short: Decimal = ZERO
     worst: Decimal = ZERO
     micros: tuple[int, int] = (0, 0)
+    unit: Decimal | None = None
 
 
 class Account(msgspec.Struct):
@@ -58,7 +63,7 @@ class Account(msgspec.Struct):
 
     `losses` adds up what the holdings would lose in each scenario of `var`, in groups that lose anything; `apart` is the value at risk of
     groups that was measured last; `unmeasured` counts the holdings at stake without a price history; `orders` are those that may still
-    trade, reserved or open.
+    trade, reserved or open. `units`: see Marks.
     """
 
     name: str
@@ -73,6 +78,7 @@ class Account(msgspec.Struct):
     orders: int = 0
     marked: int = -1
     holdings: dict[str, Holding] = {}
+    units: Mapping[str, Decimal] = {}
 
     @property
     def equity(self) -> Decimal:
@@ -82,8 +88,13 @@ class Account(msgspec.Struct):
     def holding(self, symbol: str) -> Holding:
         found = self.holdings.get(symbol)
         if found is None:
-            found = self.holdings[symbol] = Holding(symbol)
+            found = self.holdings[symbol] = Holding(symbol, unit=self.units.get(symbol))
         return found
+
+    def swing(self) -> Decimal:
+        """What the holdings that are measured by differences move by at most, in USD."""
+        held = (holding for holding in self.holdings.values() if holding.unit is not None)
+        return sum((max(map(abs, holding.micros)) * MICRO * self.var.widest(holding.symbol) for holding in held), ZERO)
 
     def mark(self, marks: Marks) -> None:
         """Value all positions at the latest mids."""
@@ -125,13 +136,16 @@ class Account(msgspec.Struct):
     def open(self, symbol: str, side: Side, quantity: Decimal, notional: Decimal) -> None:
         """Add to (negative: take from) what is open on one side. Sums first, then changes: a trap leaves nothing half done."""
         holding = self.holding(symbol)
+        unit, size = holding.unit, abs(holding.mark)
         if side is Side.BUY:
             shares, usd = holding.buy_quantity + quantity, holding.buy_notional + notional
-            long, short = reach(holding.quantity, holding.value, holding.mark, shares, usd), holding.short
+            long, short = reach(holding.quantity, holding.stake, size, shares, usd), holding.short
+            after = micros(long if unit is None else (holding.quantity + shares) * unit), holding.micros[1]
         else:
             shares, usd = holding.sell_quantity + quantity, holding.sell_notional + notional
-            long, short = holding.long, reach(-holding.quantity, -holding.value, holding.mark, shares, usd)
-        self._reaches(holding, long, short)
+            long, short = holding.long, reach(-holding.quantity, -holding.stake, size, shares, usd)
+            after = holding.micros[0], micros(short if unit is None else (shares - holding.quantity) * unit)
+        self._reaches(holding, long, short, after)
         if side is Side.BUY:
             holding.buy_quantity, holding.buy_notional = shares, usd
         else:
@@ -150,21 +164,24 @@ class Account(msgspec.Struct):
     def value_at(self, holding: Holding, quantity: Decimal, mark: Decimal) -> None:
         """A position of this quantity at this mark, in place of what the holding had."""
         value = quantity * mark
+        stake, size, unit = (value, mark, holding.unit) if mark >= ZERO else (-value, -mark, holding.unit)
         total = self.value + value - holding.value
         gross = self.gross + abs(value) - abs(holding.value)
-        long = reach(quantity, value, mark, holding.buy_quantity, holding.buy_notional)
-        short = reach(-quantity, -value, mark, holding.sell_quantity, holding.sell_notional)
-        self._reaches(holding, long, short)
-        holding.quantity, holding.mark, holding.value = quantity, mark, value
+        long = reach(quantity, stake, size, holding.buy_quantity, holding.buy_notional)
+        short = reach(-quantity, -stake, size, holding.sell_quantity, holding.sell_notional)
+        if unit is None:
+            after = micros(long), micros(short)
+        else:
+            after = micros((quantity + holding.buy_quantity) * unit), micros((holding.sell_quantity - quantity) * unit)
+        self._reaches(holding, long, short, after)
+        holding.quantity, holding.mark, holding.value, holding.stake = quantity, mark, value, stake
         self.value, self.gross = total, gross
 
-    def _reaches(self, holding: Holding, long: Decimal, short: Decimal) -> None:
-        """Other reaches in place of those the holding had; the sums follow."""
+    def _reaches(self, holding: Holding, long: Decimal, short: Decimal, after: tuple[int, int]) -> None:
+        """Other reaches in place of those the holding had, `after` of them in micros; the sums follow."""
         worst = long if long >= short else short
         total = self.worst + worst - holding.worst
-        before = holding.micros
-        after = (before[0] if long is holding.long else micros(long), before[1] if short is holding.short else micros(short))
-        self._count_losses(holding.symbol, before, after)
+        self._count_losses(holding.symbol, holding.micros, after)
         holding.long, holding.short, holding.worst, holding.micros, self.worst = long, short, worst, after, total
 
     def _count_losses(self, symbol: str, before: tuple[int, int], after: tuple[int, int]) -> None:
@@ -180,7 +197,7 @@ class Account(msgspec.Struct):
 
 
 class Open(msgspec.Struct, frozen=True, gc=False):
-    """What an order may still trade, and the price in USD that it is counted at."""
+    """What an order may still trade, and the size of the price in USD that it is counted at."""
 
     account: str
     symbol: str
@@ -225,7 +242,7 @@ class Exposure:
         """The account, marked to the market. One that never traded is made up for the moment and not remembered."""
         found = self.accounts.get(account)
         if found is None:
-            return Account(account, self.initial, self.var)
+            return Account(account, self.initial, self.var, units=self.marks.units)
         if found.marked != self.marks.version:
             found.mark(self.marks)
         if found.var is not self.var:
@@ -237,7 +254,7 @@ class Exposure:
         self.changed.add(name)
         found = self.accounts.get(name)
         if found is None:
-            found = self.accounts[name] = Account(name, self.initial, self.var)
+            found = self.accounts[name] = Account(name, self.initial, self.var, units=self.marks.units)
         return found
 
     def reserve(self, order_id: str, reservation: Reservation) -> None:

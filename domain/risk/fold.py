@@ -62,7 +62,7 @@ class RiskFold:
         terms = self._submitted.pop(event.order_id)
         price = event.reference if event.reference is not None else terms.price
         assert price is not None, f"order {event.order_id} passed risk without a price to value it at"
-        usd = price * self._rate(terms.symbol)
+        usd = abs(price) * self._rate(terms.symbol)
         self.exposure.opened(event.order_id, Open(terms.account, terms.symbol, terms.side, terms.quantity, usd))
 
     def _restated(self, event: e.ReplaceRequested | e.OrderReplaced | e.ReplaceRejected) -> None:
@@ -70,7 +70,7 @@ class RiskFold:
         self.exposure.release(event.replace_id)
         open_ = self.exposure.orders.get(event.order_id)
         if open_ is not None:
-            price = None if event.reference is None else event.reference * self._rate(open_.symbol)
+            price = None if event.reference is None else abs(event.reference) * self._rate(open_.symbol)
             asked = isinstance(event, e.ReplaceRequested)
             self.exposure.restated(event.order_id, event.leaves_quantity, price, worst=asked)
 
@@ -88,7 +88,7 @@ class RiskFold:
             exposure.resized(event.order_id, max(open_.quantity - quantity, ZERO))
         elif quantity < ZERO:
             # A bust opened a forgotten order again: its trade's own price is what is known of it.
-            exposure.opened(event.order_id, Open(event.account, event.symbol, event.side, -quantity, event.price * rate))
+            exposure.opened(event.order_id, Open(event.account, event.symbol, event.side, -quantity, abs(event.price) * rate))
 
     def _rate(self, symbol: str) -> Decimal:
         rate = self.exposure.marks.rates.get(symbol)

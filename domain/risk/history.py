@@ -1,6 +1,6 @@
 """Daily closes of each symbol, and which of them value at risk is measured by. One symbol's closes never change another symbol's."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from decimal import Decimal
 from itertools import pairwise
 from typing import Final
@@ -34,14 +34,24 @@ class History(msgspec.Struct, frozen=True):
     """What can be measured, and why the rest cannot: missing, old, short or jump.
 
     `simulated` are measured by a simulated market; the number is how many real closes they have, too few to take its place.
+    `by_difference` are those whose prices may be zero and below: a return has no meaning there, so differences are measured.
     """
 
     series: Mapping[str, Series] = {}
     unusable: Mapping[str, str] = {}
     simulated: Mapping[str, int] = {}
+    by_difference: Set[str] = frozenset()
 
 
-def history_of(closes: Iterable[DailyClose], symbols: Iterable[str], today: int, *, returns: int, age_max_days: int) -> History:
+def history_of(
+    closes: Iterable[DailyClose],
+    symbols: Iterable[str],
+    today: int,
+    *,
+    returns: int,
+    age_max_days: int,
+    by_difference: Set[str] = frozenset(),
+) -> History:
     """The last `returns` + 1 closes of each symbol, whatever the other symbols have.
 
     One rule for all symbols: the real closes when there are enough of them, else the simulated ones, else none.
@@ -52,10 +62,10 @@ def history_of(closes: Iterable[DailyClose], symbols: Iterable[str], today: int,
     simulated: dict[str, int] = {}
     for symbol in symbols:
         real, made_up = found.get((symbol, False), {}), found.get((symbol, True), {})
-        chosen = real
-        if len(real) <= returns and (not real or _trouble(made_up, today, returns, age_max_days) is None):
+        chosen, ratios = real, symbol not in by_difference
+        if len(real) <= returns and (not real or _trouble(made_up, today, returns, age_max_days, ratios=ratios) is None):
             chosen = made_up
-        trouble = _trouble(chosen, today, returns, age_max_days)
+        trouble = _trouble(chosen, today, returns, age_max_days, ratios=ratios)
         if trouble is not None:
             unusable[symbol] = trouble
             continue
@@ -63,7 +73,7 @@ def history_of(closes: Iterable[DailyClose], symbols: Iterable[str], today: int,
         series[symbol] = Series(days, tuple(chosen[day] for day in days))
         if chosen is made_up:
             simulated[symbol] = len(real)
-    return History(series, unusable, simulated)
+    return History(series, unusable, simulated, by_difference)
 
 
 def _by_symbol(closes: Iterable[DailyClose]) -> dict[tuple[str, bool], dict[int, Decimal]]:
@@ -74,7 +84,8 @@ def _by_symbol(closes: Iterable[DailyClose]) -> dict[tuple[str, bool], dict[int,
     return found
 
 
-def _trouble(closes: Mapping[int, Decimal], today: int, returns: int, age_max_days: int) -> str | None:
+def _trouble(closes: Mapping[int, Decimal], today: int, returns: int, age_max_days: int, *, ratios: bool) -> str | None:
+    """`ratios`: does it mean anything how many times one close is another?"""
     if not closes:
         return "missing"
     if max(closes) < today - age_max_days:
@@ -82,4 +93,4 @@ def _trouble(closes: Mapping[int, Decimal], today: int, returns: int, age_max_da
     if len(closes) <= returns:
         return "short"
     prices = [closes[day] for day in sorted(closes)[-returns - 1 :]]
-    return "jump" if any(now > before * RISE_MAX for before, now in pairwise(prices)) else None
+    return "jump" if ratios and any(now > before * RISE_MAX for before, now in pairwise(prices)) else None

@@ -10,8 +10,10 @@ from domain.values import Side
 class Marks:
     """The last mid of each symbol in USD, however old, and when it came: what positions are valued at. `version` counts the changes."""
 
-    def __init__(self, rates: Mapping[str, Decimal], quote_age_max_ns: int) -> None:
+    def __init__(self, rates: Mapping[str, Decimal], quote_age_max_ns: int, units: Mapping[str, Decimal] | None = None) -> None:
+        """`units`: the rates of those symbols whose prices may be zero and below, which value at risk measures by differences."""
         self.rates = rates
+        self.units = units or {}
         self.mids: dict[str, Decimal] = {}
         self.mids_at_ns: dict[str, int] = {}
         self.version = 0

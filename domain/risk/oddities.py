@@ -19,6 +19,9 @@ LEAP: Final = Decimal("1.5")
 """The ratio of a close to the one before, or its inverse, from which the step is named."""
 
 SPLIT_RATIOS: Final = (Decimal("1.5"), *map(Decimal, range(2, 21)))
+WIDE: Final = 10
+"""A move of this many times the median move is named, of symbols that are measured by differences."""
+
 SPLIT_TOLERANCE: Final = Decimal("0.03")
 """A split comes with the move of its day."""
 
@@ -29,7 +32,8 @@ def remarks_on(history: History) -> Mapping[str, tuple[str, ...]]:
     for symbol, (days, prices) in ((symbol, (series.days, series.prices)) for symbol, series in history.series.items()):
         real = history.simulated.get(symbol)
         made_up = [f"simulated: only {real} of the {len(days)} real closes that are needed"] if real else []
-        if remarks := (*made_up, *(remark for kind in (_flat, _split, _jump, _gaps) if (remark := kind(days, prices)))):
+        kinds = BY_DIFFERENCE if symbol in history.by_difference else BY_RATIO
+        if remarks := (*made_up, *(remark for kind in kinds if (remark := kind(days, prices)))):
             found[symbol] = remarks
     return found
 
@@ -50,6 +54,16 @@ def _split(days: Sequence[int], prices: Sequence[Decimal]) -> str | None:
 
 def _jump(days: Sequence[int], prices: Sequence[Decimal]) -> str | None:
     return _leap("jump", days, [step for step in _leaps(prices) if not _is_split(step[1], step[2])])
+
+
+def _wide_move(days: Sequence[int], prices: Sequence[Decimal]) -> str | None:
+    """Where ratios mean nothing: a move of so many times the median one. Days without a move are none of them."""
+    moves = sorted(move for before, now in pairwise(prices) if (move := abs(now - before)))
+    if not moves:
+        return None
+    usual = moves[(len(moves) - 1) // 2]
+    wide = [(place, before, now) for place, (before, now) in enumerate(pairwise(prices), 1) if abs(now - before) >= usual * WIDE]
+    return _leap("jump", days, wide)
 
 
 def _gaps(days: Sequence[int], prices: Sequence[Decimal]) -> str | None:
@@ -75,3 +89,7 @@ def _leap(kind: str, days: Sequence[int], steps: Sequence[tuple[int, Decimal, De
         return None
     place, before, now = steps[-1]
     return f"{kind}: from {plain(before)} to {plain(now)} on {day_text(days[place])}"
+
+
+BY_RATIO: Final = (_flat, _split, _jump, _gaps)
+BY_DIFFERENCE: Final = (_flat, _wide_move, _gaps)

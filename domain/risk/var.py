@@ -7,7 +7,7 @@ one until they are read with a bias. docs/risk.md has the definitions, tests/dom
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from decimal import Decimal
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -32,7 +32,10 @@ MICRO: Final = Decimal(1).scaleb(-PLACES)
 
 
 class Moves(NamedTuple):
-    """What one USD loses in each scenario when the price falls (held long), or rises (held short)."""
+    """What one USD loses in each scenario when the price falls (held long), or rises (held short).
+
+    Of a symbol that is measured by differences: what one unit loses, in its currency.
+    """
 
     falls: int
     rises: int
@@ -49,13 +52,17 @@ class Method(NamedTuple):
 class Scenarios:
     """Symbols that have their closes on the same days. A scenario is what all of them did from one of these days to the next."""
 
-    def __init__(self, days: tuple[int, ...], closes: Mapping[str, tuple[Decimal, ...]], method: Method) -> None:
+    def __init__(
+        self, days: tuple[int, ...], closes: Mapping[str, tuple[Decimal, ...]], method: Method, by_difference: Set[str] = frozenset()
+    ) -> None:
         self.days = days
         self.count = len(days) - 1
         self.closes_from, self.closes_to = day_text(days[0]), day_text(days[-1])
-        rates = {symbol: _returns(prices) for symbol, prices in closes.items()}
+        rates = {symbol: (_differences if symbol in by_difference else _returns)(prices) for symbol, prices in closes.items()}
         self.moves = {symbol: _packed(returns) for symbol, returns in rates.items()}
-        largest = max(abs(r) for returns in rates.values() for r in returns)
+        largest = max((abs(r) for symbol, returns in rates.items() if symbol not in by_difference for r in returns), default=0)
+        self.widest = {s: max(abs(now - before) for before, now in pairwise(closes[s])) for s in closes.keys() & by_difference}
+        """The largest move of each symbol that is measured by differences, in its currency."""
         # Beyond this the lanes would run into each other.
         self.notional_max = Decimal((1 << LANE_BITS - 2) // max(largest, 1 << FRACTION_BITS)) * MICRO
         self._beyond = self.count - math.ceil(method.confidence * self.count)
@@ -65,7 +72,7 @@ class Scenarios:
         self._quantile = None if method.quantile is None else int(method.quantile.scaleb(MONEY_PLACES))
 
     def shift(self, moves: Moves, before: tuple[int, int], after: tuple[int, int]) -> int:
-        """What a symbol's losses change by when its reaches on both sides do (`micros` of them, see `domain.risk.exposure.reach`)."""
+        """What a symbol's losses change by when its reaches on both sides do (`micros` of them, see `domain.risk.exposure.Holding`)."""
         if self._quantile is not None:
             return (moves.falls - moves.rises) * (_larger(*after) - _larger(*before))
         long, short = after[0] - before[0], after[1] - before[1]
@@ -113,10 +120,15 @@ class Var:
         same_days: dict[tuple[int, ...], dict[str, tuple[Decimal, ...]]] = {}
         for symbol, series in history.series.items():
             same_days.setdefault(series.days, {})[symbol] = series.prices
-        self.groups = tuple(Scenarios(days, closes, method) for days, closes in sorted(same_days.items()))
+        self.groups = tuple(Scenarios(days, closes, method, history.by_difference) for days, closes in sorted(same_days.items()))
         self.group_of = {symbol: group for group in self.groups for symbol in group.moves}
         self.scenarios = self.groups[0].count if self.groups else 0
         self.closes_to = {symbol: group.closes_to for symbol, group in self.group_of.items()}
+
+    def widest(self, symbol: str) -> Decimal:
+        """The largest move of a symbol that is measured by differences; zero of others."""
+        group = self.group_of.get(symbol)
+        return ZERO if group is None else group.widest.get(symbol, ZERO)
 
 
 def micros(usd: Decimal) -> int:
@@ -141,6 +153,16 @@ def _returns(closes: tuple[Decimal, ...]) -> list[int]:
     """Simple returns from each close to the next, with 40 binary places, towards zero."""
     whole = [int(close.scaleb(MONEY_PLACES)) for close in closes]
     return [_quotient(now - before << FRACTION_BITS, before) for before, now in pairwise(whole)]
+
+
+def _differences(closes: tuple[Decimal, ...]) -> list[int]:
+    """From each close to the next, in the symbol's currency, with 40 binary places, towards zero.
+
+    For prices that may be zero or below: a return divides by the price, and says nothing near zero. This is the normal (Bachelier) model
+    of price changes, to which CME Clearing switched for oil on 22 April 2020 (Advisory 20-171).
+    """
+    whole = [int(close.scaleb(MONEY_PLACES)) for close in closes]
+    return [_quotient(now - before << FRACTION_BITS, 10**MONEY_PLACES) for before, now in pairwise(whole)]
 
 
 def _quotient(change: int, before: int) -> int:

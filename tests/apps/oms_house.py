@@ -67,7 +67,7 @@ class OmsHouse:
         replaces = Replaces(self.host, self.risk, INSTRUMENTS, self.intake.forbidden)  # type: ignore[arg-type]
         accounts = Accounts(self.positions, self.fills, Market(), clock, QUOTE_AGE_MAX_S, CURRENCY)
         reads = Reads(self.host, journal)
-        others = (admin.router(admin.Admin(None)), settling.router(self.host, reads))
+        others = (admin.router(admin.Admin(None)), settling.router(self.host, reads, frozenset()))
         self.application = application("oms", router(self.host, reads, accounts, replaces, INSTRUMENTS), *others)
         self.app: Handler = fast_path(self.application, {("POST", "/orders"): self.door})
 
