@@ -11,6 +11,7 @@ from apps.gateway.host import VenueHost
 from apps.http import Exact, Refusal
 from apps.problem import malformed
 from apps.strict_json import model_doc, read_model
+from domain.instruments import Instrument
 from domain.paper_book import PaperOrder
 from domain.paper_events import BustTrade, CancelUnasked, CorrectTrade, Deed, Forget, Halt, TradeAnyway
 from domain.ports import Unavailable
@@ -29,8 +30,9 @@ def _number(value: object) -> Decimal:
 
 
 def _price(value: object) -> Decimal:
-    """The sign is looked at when the instrument is known."""
-    return _read(value, signed_exact, SIGNED_RULE)
+    """The sign is looked at when the instrument is known. -0 says nothing then, so it is none."""
+    price = _read(value, signed_exact, SIGNED_RULE)
+    return price if price else _number(value)
 
 
 def _read(value: object, read: Callable[[str], Decimal | None], rule: str) -> Decimal:
@@ -148,13 +150,13 @@ def _taken_back(host: VenueHost, body: Fault) -> Deed:
     if body.fault == "bust":
         return BustTrade(found[1].exec_id)
     order, trade = found
-    price = trade.price if body.price is None else _possible(host, order.request.symbol, body.price)
+    price = trade.price if body.price is None else possible(host.instruments[order.request.symbol], body.price)
     return CorrectTrade(trade.exec_id, _given(body.quantity, trade.quantity), price)
 
 
-def _possible(host: VenueHost, symbol: str, price: Decimal) -> Decimal:
+def possible(instrument: Instrument, price: Decimal) -> Decimal:
     """A price that the instrument can have. Refusal 400, or 422 for zero."""
-    if host.instruments[symbol].negative_prices:
+    if instrument.negative_prices:
         return price
     if price < ZERO:
         raise malformed(f"price must be {NUMBER_RULE}", "/price")
@@ -185,4 +187,4 @@ def _trade(host: VenueHost, order: PaperOrder, body: Fault) -> TradeAnyway:
         raise Refusal(422, "price_required", "nothing says at which price")
     left, lot = max(order.leaves, ZERO), host.instruments[request.symbol].lot
     quantity = _given(body.quantity, left or lot) if body.fault == "fill" else left + _given(body.quantity, lot)
-    return TradeAnyway(request.route_id, quantity, _possible(host, request.symbol, price))
+    return TradeAnyway(request.route_id, quantity, possible(host.instruments[request.symbol], price))

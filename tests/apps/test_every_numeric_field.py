@@ -17,29 +17,32 @@ import pytest
 import apps.gateway
 import apps.oms
 import apps.risk
-from apps.gateway.misbehaviour import Fault
+from apps.gateway.misbehaviour import Fault, possible
 from apps.http import Refusal
-from apps.oms.body import SubmitBody
+from apps.oms.body import SubmitBody, TermsReader
 from apps.oms.replaces import ReplaceBody, read_replace
 from apps.oms.settling import SettleBody, read_settle
 from apps.risk.body import CheckBody, read_order
 from apps.risk.limits_body import FIELD_OF, read_limits
 from apps.strict_json import read_model
 from domain.instruments import Instrument
-from tests.apps.submits import READER
+from domain.values import OrderType
 
 FINE = Instrument(
     symbol="FINE", tick=Decimal("1e-12"), lot=Decimal("1e-12"), quantity_max=Decimal(10**18), notional_min=Decimal(0), currency="USD"
 )
+SPREAD = msgspec.structs.replace(FINE, negative_prices=True)
+PRICES = frozenset({"price", "stop_price"})
+"""Fields that may have a minus, and only of an instrument that says so."""
 ORDER = {"account": "alice", "symbol": "FINE", "side": "buy", "type": "stop_limit", "quantity": 1, "price": 1, "stop_price": 1}
 TRADE = {"outcome": "filled", "who": "eve", "reason": "asked", "exec_id": "E1", "quantity": 1, "price": 1, "fee": 1}
 LIMITS = {"version": 1, "who": "eve", "reason": "asked", **dict.fromkeys(FIELD_OF, 1)}
 
 
 class Door(NamedTuple):
-    """How a body is read to a number by the name of its field, one good body, and its numeric fields."""
+    """How a body about an instrument is read to a number by the name of its field, one good body, and its numeric fields."""
 
-    read: Callable[[bytes, str], Decimal]
+    read: Callable[[bytes, str, Instrument], Decimal]
     good: dict[str, Any]
     fields: tuple[str, ...]
 
@@ -53,15 +56,31 @@ def limit(body: bytes, field: str) -> Decimal:
     return value.scaleb(2) if field.endswith("_pct") else value
 
 
+def submitted(body: bytes, field: str, instrument: Instrument) -> Decimal:
+    number: Decimal = getattr(TermsReader({"FINE": instrument}, "alice", frozenset(OrderType)).read(body, None), field)
+    return number
+
+
+def replaced(body: bytes, field: str, instrument: Instrument) -> Decimal | None:
+    return read_replace(body, negative=instrument.negative_prices)[REPLACED.index(field)]
+
+
+def fault(body: bytes, field: str, instrument: Instrument) -> Decimal:
+    number: Decimal = getattr(read_model(body, Fault), field)
+    return possible(instrument, number) if field in PRICES else number
+
+
 REPLACED = raw_fields(ReplaceBody)
-DOORS = {
-    SubmitBody: Door(lambda body, field: getattr(READER.read(body, None), field), ORDER, raw_fields(SubmitBody)),
-    ReplaceBody: Door(lambda body, field: read_replace(body)[REPLACED.index(field)], dict.fromkeys(REPLACED, 1), REPLACED),
-    SettleBody: Door(lambda body, field: getattr(read_settle("o", body), field), TRADE, raw_fields(SettleBody)),
-    CheckBody: Door(lambda body, field: getattr(read_order(body, {"FINE": FINE}), field), ORDER, raw_fields(CheckBody)),
-    "PUT /risk/limits": Door(limit, LIMITS, tuple(FIELD_OF)),
+DOORS: dict[Any, Door] = {
+    SubmitBody: Door(submitted, ORDER, raw_fields(SubmitBody)),
+    ReplaceBody: Door(replaced, dict.fromkeys(REPLACED, 1), REPLACED),  # type: ignore[arg-type]
+    SettleBody: Door(
+        lambda body, field, about: getattr(read_settle("o", body, negative=about.negative_prices), field), TRADE, raw_fields(SettleBody)
+    ),
+    CheckBody: Door(lambda body, field, about: getattr(read_order(body, {"FINE": about}), field), ORDER, raw_fields(CheckBody)),
+    "PUT /risk/limits": Door(lambda body, field, about: limit(body, field), LIMITS, tuple(FIELD_OF)),
     Fault: Door(
-        lambda body, field: getattr(read_model(body, Fault), field),
+        fault,
         {"fault": "fill"},
         tuple(name for name, kind in Fault.model_fields.items() if "Decimal" in str(kind.annotation)),
     ),
@@ -90,6 +109,14 @@ REFUSED = [
 ]
 
 
+SIGNED_REFUSED = [
+    raw
+    for raw in [*REFUSED, *(f"-{each}" for each in REFUSED), "- 1", "-", "--1", "1-"]
+    if raw not in ("-1", "-1e-5", *LONG, *(f"-{each}" for each in LONG)) and not raw.startswith(("-true", "-[", "-{"))
+]
+"""What is no price either where a price may have a minus."""
+
+
 def modules(package: ModuleType) -> Iterator[ModuleType]:
     for each in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
         if not each.name.endswith("__main__"):
@@ -116,18 +143,47 @@ def body_with(door: Any, field: str, raw: str) -> bytes:
 @pytest.mark.parametrize("quote", ["", '"'])
 def test_every_form_of_a_number_is_read_to_the_last_digit(door: Any, field: str, quote: str) -> None:
     for written, means in EXACT.items():
-        found = DOORS[door].read(body_with(door, field, f"{quote}{written}{quote}"), field)
-        assert (format(found.normalize(), "f"), written) == (means, written)
+        for about in (FINE, SPREAD):
+            found = DOORS[door].read(body_with(door, field, f"{quote}{written}{quote}"), field, about)
+            assert (format(found.normalize(), "f"), written) == (means, written)
+
+
+@every_field
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_price_may_have_a_minus_where_its_instrument_says_so(door: Any, field: str, quote: str) -> None:
+    for written, means in EXACT.items():
+        body = body_with(door, field, f"{quote}-{written}{quote}")
+        if field in PRICES:
+            assert format(DOORS[door].read(body, field, SPREAD).normalize(), "f") == f"-{means}"
+        for about in (FINE, *((SPREAD,) if field not in PRICES else ())):
+            with pytest.raises(Refusal) as refused:
+                DOORS[door].read(body, field, about)
+            assert (refused.value.status, refused.value.code) == (400, "malformed"), written
+            assert refused.value.extra.get("pointer") == f"/{field}", written
+
+
+@pytest.mark.parametrize(("door", "field"), [(door, field) for door, field in FIELDS if field in PRICES], ids=str)
+@pytest.mark.parametrize("written", ["0", "-0", "-0.0", "0.00", '"-0"'])
+def test_zero_is_a_price_there_and_minus_zero_is_zero(door: Any, field: str, written: str) -> None:
+    if door is Fault and written != "0":
+        return  # a float that says 0 may have been 1e-999, and a test needs no -0
+    assert str(DOORS[door].read(body_with(door, field, written), field, SPREAD)).lstrip("0.") == ""
 
 
 @every_field
 def test_what_is_no_number_of_ours_is_malformed_at_its_field(door: Any, field: str) -> None:
     for raw in [*(raw for raw in REFUSED if door is not Fault or raw not in LONG), *(json.dumps(each) for each in REFUSED)]:
         with pytest.raises(Refusal) as refused:
-            DOORS[door].read(body_with(door, field, raw), field)
+            DOORS[door].read(body_with(door, field, raw), field, FINE)
         assert (refused.value.status, refused.value.code) == (400, "malformed"), raw
         assert refused.value.extra.get("pointer") in (f"/{field}", None), raw
         assert refused.value.extra.get("pointer") or not is_json(raw), raw
+    if field not in PRICES:
+        return
+    for raw in [*SIGNED_REFUSED, *(json.dumps(each) for each in SIGNED_REFUSED)]:
+        with pytest.raises(Refusal) as refused:
+            DOORS[door].read(body_with(door, field, raw), field, SPREAD)
+        assert (refused.value.status, refused.value.code) == (400, "malformed"), raw
 
 
 def is_json(raw: str) -> bool:

@@ -18,7 +18,7 @@ from apps.risk.views import portfolio_view
 from domain import commands as c
 from domain import events as e
 from domain.controls import Controls, SymbolBlocked, SymbolUnblocked
-from domain.instruments import Instrument
+from domain.instruments import Instrument, negative_prices
 from domain.lifecycle import State
 from domain.quotes import Quote
 from domain.risk.engine import Risk
@@ -32,7 +32,7 @@ SECOND = 1_000_000_000
 TTL_NS = 2 * SECOND
 
 
-def instrument(symbol: str, currency: str = "USD", *, shortable: bool = False) -> Instrument:
+def instrument(symbol: str, currency: str = "USD", *, shortable: bool = False, negative_prices: bool = False) -> Instrument:
     return Instrument(
         symbol=symbol,
         tick=Decimal("0.01"),
@@ -41,6 +41,7 @@ def instrument(symbol: str, currency: str = "USD", *, shortable: bool = False) -
         notional_min=Decimal(0),
         currency=currency,
         shortable=shortable,
+        negative_prices=negative_prices,
     )
 
 
@@ -49,6 +50,7 @@ INSTRUMENTS = {
     "PENNY": instrument("PENNY"),
     "EURO": instrument("EURO", "EUR"),
     "LENDABLE": instrument("LENDABLE", shortable=True),
+    "CRUDE": instrument("CRUDE", "EUR", shortable=True, negative_prices=True),
 }
 WITHOUT_VAR = frozenset(SWITCHES) - {VAR_LIMIT}
 CURRENCIES = {"USD": Decimal(1), "USDT": Decimal(1), "EUR": Decimal("1.25")}
@@ -153,7 +155,9 @@ class Scene:
 
     def closes(self, symbol: str, *prices: str) -> None:
         self.closes_told += [DailyClose(day, symbol, Decimal(price), "scene") for day, price in enumerate(prices)]
-        self.risk.learn(history_of(self.closes_told, INSTRUMENTS, len(prices), returns=len(prices) - 1, age_max_days=1))
+        differences, returns = negative_prices(INSTRUMENTS.values()), len(prices) - 1
+        history = history_of(self.closes_told, INSTRUMENTS, len(prices), returns=returns, age_max_days=1, by_difference=differences)
+        self.risk.learn(history)
 
     def block(self, symbol: str) -> None:
         self.risk.controls.apply(SymbolBlocked(version=1, at=0, who="test", reason="scene", symbol=symbol))
