@@ -10,6 +10,7 @@ import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from config.catalogue import Group
 from config.loading import OVERRIDES, SERVICES
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "configuration.md"
@@ -26,6 +27,41 @@ its start (`risk_checks.max_concentration_pct is 0.25, which is 0.25 % …`) and
 `instruments.yaml`. Only `swing_pct` of `venues.yaml` is not warned of: a simulated market usually swings by less than one percent.
 """
 
+INSTRUMENTS: Final = """\
+## instruments.yaml
+
+What can be traded. `currencies` says what one unit of each is worth in USD, `groups` lists instruments that share everything but the
+symbol, `delisted` names symbols that are traded no more ([operations.md](operations.md#changing-what-is-traded)). Keys of a group:
+"""
+CRUDE: Final = """\
+```yaml
+groups:
+  - symbols: [CL, DE_POWER, CL-M6-N6]   # crude oil, electricity, a spread
+    tick: 0.01
+    lot: 1
+    quantity_max: 1000
+    notional_min: 0
+    currency: USD
+    negative_prices: true
+```
+
+`negative_prices: true` is for instruments whose price may be zero or negative. Orders, replaces, quotes, closes, fills and corrections of
+such an instrument may then have any price on its tick; of all others they are refused as ever. [risk.md](risk.md#prices-at-zero-and-below)
+says what is counted how. The flag belongs to the instrument of now: oms books a venue's fill below zero when the catalogue allows it at
+that moment, and what was booked stays booked when the flag is taken away.
+"""
+GROUP_NOTES: Final = {
+    "symbols": "letters, digits, `-`, `_`, `/` and dots inside (BRK.B, BTC/USD)",
+    "tick": "step of prices",
+    "lot": "step of quantities",
+    "quantity_max": "a bound of the form, far above what risk allows",
+    "notional_min": "least size of price x quantity, in `currency`; not held against a price of zero, nor against `reduce_only`",
+    "currency": "one of `currencies`",
+    "collar_pct": "in place of risk's `price_collar_pct`",
+    "shortable": "may accounts sell below a flat position?",
+    "negative_prices": "may the price be zero or negative?",
+}
+
 
 def page() -> str:
     """The whole of docs/configuration.md."""
@@ -37,7 +73,12 @@ def page() -> str:
         if model.NO_EFFECT:
             idle = [f"| `{key}` | {reason} |" for key, reason in model.NO_EFFECT.items()]
             parts.append("\n".join(["Known, and without effect:", "", "| key | why |", "|---|---|", *idle, ""]))
-    return "\n".join(parts)
+    return "\n".join([*parts, _instruments()])
+
+
+def _instruments() -> str:
+    rows = [f"| `{key}` | {kind} | {default} | {GROUP_NOTES[key]} |" for key, kind, default in _keys(Group)]
+    return "\n".join([INSTRUMENTS, "| key | value | default | |", "|---|---|---|---|", *rows, "", CRUDE])
 
 
 def _environment() -> str:

@@ -24,6 +24,7 @@ from apps.oms.reads import Reads
 from apps.oms.replaces import Replaces
 from apps.oms.routes import router
 from domain.commands import Decision, Terms
+from domain.instruments import negative_prices
 from domain.quotes import Market
 from tests.apps.submits import CURRENCY, INSTRUMENTS, READER
 from tests.given import approved
@@ -54,7 +55,8 @@ class OmsHouse:
         self.forbids: Callable[[Terms], str | None] = lambda terms: None
         self.informed: Callable[[], bool] = lambda: True
         self.positions, self.fills = MemoryPositions(), MemoryFills()
-        self.host = Host(journal, clock, pace=Pace())
+        negative = negative_prices(INSTRUMENTS.values())
+        self.host = Host(journal, clock, pace=Pace(), negative_prices=negative)
         self.intake = Intake(
             self.host,
             self.risk,  # type: ignore[arg-type]
@@ -67,7 +69,7 @@ class OmsHouse:
         replaces = Replaces(self.host, self.risk, INSTRUMENTS, self.intake.forbidden)  # type: ignore[arg-type]
         accounts = Accounts(self.positions, self.fills, Market(), clock, QUOTE_AGE_MAX_S, CURRENCY)
         reads = Reads(self.host, journal)
-        others = (admin.router(admin.Admin(None)), settling.router(self.host, reads, frozenset()))
+        others = (admin.router(admin.Admin(None)), settling.router(self.host, reads, negative))
         self.application = application("oms", router(self.host, reads, accounts, replaces, INSTRUMENTS), *others)
         self.app: Handler = fast_path(self.application, {("POST", "/orders"): self.door})
 

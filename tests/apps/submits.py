@@ -5,6 +5,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 
 from apps.http import Refusal
@@ -27,7 +28,11 @@ def instrument(symbol: str, tick: str, lot: str) -> Instrument:
 
 ALL_FIELDS = (*GOOD, "stop_price", "type", "time_in_force", "expire_at", "priority", "post_only", "reduce_only")
 
-INSTRUMENTS = {"BTCUSDT": instrument("BTCUSDT", "0.01", "0.001"), "FINE": instrument("FINE", "0.000000000001", "0.000000000001")}
+INSTRUMENTS = {
+    "BTCUSDT": instrument("BTCUSDT", "0.01", "0.001"),
+    "FINE": instrument("FINE", "0.000000000001", "0.000000000001"),
+    "CL": msgspec.structs.replace(instrument("CL", "0.01", "1"), negative_prices=True),
+}
 CURRENCY = partial(currency_of, INSTRUMENTS, Listings())
 READER = TermsReader(INSTRUMENTS, "main", frozenset(OrderType) - {OrderType.STOP_LIMIT})
 

@@ -48,6 +48,7 @@ def test_the_two_venues_differ_in_spread_fee_depth_and_latency() -> None:
     assert "BTCUSDT" in a.symbols
 
 
+VENUE = "fees: {maker_bps: 1, taker_bps: 1}"
 GROUP = "{symbols: [X], tick: 0.01, lot: 1, quantity_max: 10, notional_min: 1, currency: USD}"
 
 
@@ -55,6 +56,16 @@ def test_another_file_may_say_what_is_traded(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "mine.yaml").write_text(f"currencies: {{USD: 1}}\ngroups: [{GROUP}]")
     monkeypatch.setenv("TRADE_INSTRUMENTS", str(tmp_path / "mine.yaml"))
     assert set(load_instruments().instruments) == {"X"}
+
+
+def test_a_price_may_be_negative_only_where_it_is_said(tmp_path: Path) -> None:
+    signed = GROUP.replace("[X]", "[Y]").replace("lot: 1", "lot: 1, negative_prices: true")
+    (tmp_path / "instruments.yaml").write_text(f"currencies: {{USD: 1}}\ngroups: [{GROUP}, {signed}]")
+    instruments = load_instruments(tmp_path / "instruments.yaml").instruments
+    assert {symbol: one.negative_prices for symbol, one in instruments.items()} == {"X": False, "Y": True}
+    quoted = "simulated_quotes: {Y: {start: -37.63, swing_pct: 1, size: 1}}"
+    (tmp_path / "venues.yaml").write_text(f"venues: {{A: {{{VENUE}}}}}\n{quoted}")
+    assert load_venues(instruments, tmp_path / "venues.yaml").simulated["Y"].start == Decimal("-37.63")
 
 
 INSTRUMENTS_REFUSED = [
@@ -65,6 +76,7 @@ INSTRUMENTS_REFUSED = [
     (f"currencies: {{USD: 1}}\ngroups: [{GROUP.replace('tick: 0.01', 'tick: 0')}]", "groups.0.tick: must be greater than 0, found 0"),
     (f"currencies: {{USD: 0}}\ngroups: [{GROUP}]", "currencies.USD: must be greater than 0, found 0"),
     (f"currencies: {{USD: 1}}\ngroups: [{GROUP.replace('lot: 1, ', '')}]", "groups.0.lot: is missing"),
+    (f"currencies: {{USD: 1}}\ngroups: [{GROUP.replace('lot: 1', 'lot: 1, negative_prices: 1')}]", "groups.0.negative_prices: "),
 ]
 
 
@@ -77,7 +89,6 @@ def test_impossible_instruments_are_refused(text: str, reason: str, tmp_path: Pa
     assert reason in str(refused.value)
 
 
-VENUE = "fees: {maker_bps: 1, taker_bps: 1}"
 VENUES_REFUSED = [
     (f"venues: {{A: {{{VENUE}, symbols: [NOPE]}}}}", "venues.A.symbols: NOPE is not an instrument"),
     (
@@ -87,6 +98,10 @@ VENUES_REFUSED = [
     (
         f"venues: {{A: {{{VENUE}}}}}\nsimulated_quotes: {{SPY: {{start: 1.001, swing_pct: 1, size: 1}}}}",
         "simulated_quotes.SPY.start: is not on the tick",
+    ),
+    (
+        f"venues: {{A: {{{VENUE}}}}}\nsimulated_quotes: {{SPY: {{start: -1, swing_pct: 1, size: 1}}}}",
+        "simulated_quotes.SPY.start: must be greater than 0, found -1",
     ),
     (f"venues: {{paper a: {{{VENUE}}}}}", "venues.paper a"),
     ("venues: {}", "venues: "),
