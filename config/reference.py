@@ -47,8 +47,8 @@ groups:
 
 `negative_prices: true` is for instruments whose price may be zero or negative. Orders, replaces, quotes, closes, fills and corrections of
 such an instrument may then have any price on its tick; of all others they are refused as ever. [risk.md](risk.md#prices-at-zero-and-below)
-says what is counted how. The flag belongs to the instrument of now: oms books a venue's fill below zero when the catalogue allows it at
-that moment, and what was booked stays booked when the flag is taken away.
+says what is counted how. The flag is the catalogue's of now: oms books a venue's fill below zero when the catalogue allows it at that
+moment, or when the order's own price is not above zero. What was booked stays booked when the flag is taken away.
 """
 GROUP_NOTES: Final = {
     "symbols": "letters, digits, `-`, `_`, `/` and dots inside (BRK.B, BTC/USD)",

@@ -21,19 +21,19 @@ __all__ = ["Events", "decide", "evolve", "same_terms"]
 def decide(order: Order | None, command: c.OrderCommand, now_ns: int, negative_prices: Container[str] = ()) -> Events:
     """The facts that follow from the command. None: it was seen before, or is stale. A refusal is for who asked: see deciding.
 
-    `negative_prices` are the symbols that may trade at zero and below, by the catalogue of now: a fact that was booked stays one.
+    `negative_prices` are the symbols that may trade at zero and below, by the catalogue of now.
     """
     if isinstance(command, c.VenueReport):
-        return reported(order, command, now_ns, negative_prices=order is not None and order.symbol in negative_prices)
+        return reported(order, command, now_ns, negative_prices=negative_prices)
     if isinstance(command, c.BookReport):
-        return reported(order, command.report, now_ns, negative_prices=order is not None and order.symbol in negative_prices)
+        return reported(order, command.report, now_ns, negative_prices=negative_prices)
     if isinstance(command, c.SubmitOrder):
         return () if order else _submit(command, now_ns)
     if isinstance(command, c.SetReportAside):
         return set_aside(order, command, now_ns)
     assert order is not None, f"the host looks orders up before it asks: {command.order_id}"
     if isinstance(command, c.SettleOrder):
-        return settled(order, command, now_ns, negative_prices=order.symbol in negative_prices)
+        return settled(order, command, now_ns, negative_prices=negative_prices)
     return COMMANDS[type(command)](order, command, now_ns)
 
 

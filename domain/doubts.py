@@ -1,5 +1,6 @@
 """What a venue leaves open: a doubt, what settles it, and reports that nobody may apply. Exposure stays at the worst case until then."""
 
+from collections.abc import Container
 from typing import Final
 
 from domain import commands as c
@@ -80,7 +81,7 @@ def set_aside(order: Order | None, command: c.SetReportAside, now: int) -> Event
     return kept, *doubted(order, c.DoubtRoute(order_id=order.order_id, route_id=route.route_id, reason=command.reason, anyway=True), now)
 
 
-def settled(order: Order, command: c.SettleOrder, now: int, *, negative_prices: bool = False) -> Events:
+def settled(order: Order, command: c.SettleOrder, now: int, *, negative_prices: Container[str] = ()) -> Events:
     """An operator's word on an order in doubt: journaled with who and why, and then what follows from it."""
     route = _live(order, command.route_id) if command.route_id else _doubtful(order)
     if order.status is not State.IN_DOUBT or route is None:
@@ -98,7 +99,7 @@ def settled(order: Order, command: c.SettleOrder, now: int, *, negative_prices: 
     return said, *_follows(order, route, command, now, negative_prices)
 
 
-def _follows(order: Order, route: Route, command: c.SettleOrder, now: int, negative_prices: bool) -> Events:
+def _follows(order: Order, route: Route, command: c.SettleOrder, now: int, negative_prices: Container[str]) -> Events:
     match command.outcome:
         case c.Outcome.WORKING:
             return (_working_again(order, route, command.venue_order_id, now),)

@@ -1,6 +1,6 @@
 """One order as its events made it. `evolve` changes it and never refuses."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from decimal import Decimal
 from functools import reduce
 from typing import Any, Final
@@ -200,6 +200,11 @@ def evolve(order: Order | None, event: e.OrderEvent) -> Order:
     if (change := _CHANGES.get(type(event))) is not None:
         change(event, order)
     return order
+
+
+def may_be_negative(order: Order, symbols: Container[str]) -> bool:
+    """May it trade below zero? Its symbol says so, or its own prices, which were in order when it was taken: its symbol may be gone."""
+    return order.symbol in symbols or any(price is not None and price <= ZERO for price in (order.price, order.stop_price))
 
 
 def evolved(events: Iterable[e.OrderEvent]) -> Order | None:

@@ -1,6 +1,6 @@
 """Changing the terms of an order that is open: what is asked for, what its venue makes of it, and what it counts at meanwhile."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from decimal import Decimal
 from functools import partial
 
@@ -8,7 +8,7 @@ from domain import commands as c
 from domain import events as e
 from domain.deciding import Events, must, quarantined, refused, traded
 from domain.lifecycle import UNROUTED, State, step
-from domain.order import Asked, Order
+from domain.order import Asked, Order, may_be_negative
 from domain.values import ZERO, OrderType, Side, bounded
 
 UNKNOWN = "unknown"
@@ -135,11 +135,11 @@ def _refused_by_risk(order: Order, decision: c.Decision, now: int) -> e.ReplaceR
     )
 
 
-def replaced(order: Order, report: c.VenueReport, now: int, negative_prices: bool = False) -> Events:
+def replaced(order: Order, report: c.VenueReport, now: int, negative_prices: Container[str] = ()) -> Events:
     """The venue says how a leg stands now; asked or not, its word is final. A quantity at or below what was traded is full."""
     if order.closed or not any(r.route_id == report.route_id and not r.ended for r in order.routes):
         return ()
-    if not _readable(report, negative_prices):
+    if not _readable(order, report, negative_prices):
         return (quarantined(report, order.status, "unreadable", now),)
     assert report.quantity is not None
     asked = order.replacing if order.replacing and order.replacing.replace_id == report.replace_id else None
@@ -170,12 +170,12 @@ def replaced(order: Order, report: c.VenueReport, now: int, negative_prices: boo
     )
 
 
-def _readable(report: c.VenueReport, negative_prices: bool) -> bool:
+def _readable(order: Order, report: c.VenueReport, negative_prices: Container[str]) -> bool:
     """Its quantity is there; prices that it does not say are those that were asked for."""
     prices = [number for number in (report.price, report.stop_price) if number is not None]
     if report.quantity is None or not all(map(bounded, (report.quantity, *prices))):
         return False
-    return report.quantity > ZERO and (negative_prices or all(price > ZERO for price in prices))
+    return report.quantity > ZERO and (all(price > ZERO for price in prices) or may_be_negative(order, negative_prices))
 
 
 def replace_rejected(order: Order, report: c.VenueReport, now: int) -> Events:

@@ -1,6 +1,6 @@
 """What venues say: facts, so each has an answer in every state. A trade is booked whatever the order is; a stale status changes nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from copy import copy
 from decimal import Decimal
 from functools import reduce
@@ -12,15 +12,15 @@ from domain.commands import ReportKind, VenueReport
 from domain.deciding import Events, must, quarantined, refused, traded, works_on
 from domain.legs import NOT_YET, Ending, cancelled_by, leg_ended, silent
 from domain.lifecycle import CLOSED, State, step
-from domain.order import UNKNOWN_TRADE, Order, Trade, evolve
+from domain.order import UNKNOWN_TRADE, Order, Trade, evolve, may_be_negative
 from domain.replacing import replace_rejected, replaced
 from domain.values import MONEY_PLACES, ZERO, Liquidity, bounded
 
 _REPORT = msgspec.json.Decoder(VenueReport)
 
 
-def reported(order: Order | None, report: VenueReport, now: int, *, negative_prices: bool = False) -> Events:
-    """`negative_prices`: may the order's instrument trade at zero and below? Without it such a price makes a report unreadable."""
+def reported(order: Order | None, report: VenueReport, now: int, *, negative_prices: Container[str] = ()) -> Events:
+    """`negative_prices` are the symbols that may trade at zero and below. Of another one such a price makes a report unreadable."""
     if order is None:
         return (quarantined(report, State.NEW, "unknown_order", now),)
     if priced := PRICED.get(report.report):
@@ -52,7 +52,7 @@ def _accepted(order: Order, report: VenueReport, now: int) -> Events:
 # Trades
 
 
-def _fill(order: Order, report: VenueReport, now: int, negative_prices: bool) -> Events:
+def _fill(order: Order, report: VenueReport, now: int, negative_prices: Container[str]) -> Events:
     if why := _unbookable(order, report, negative_prices):
         return (quarantined(report, order.status, why, now),)
     if seen := order.trade(report.venue, report.exec_id):
@@ -62,12 +62,12 @@ def _fill(order: Order, report: VenueReport, now: int, negative_prices: bool) ->
     return _with_parked(order, booked, waiting, now, negative_prices) if waiting else booked
 
 
-def _unbookable(order: Order, report: VenueReport, negative_prices: bool) -> str | None:
+def _unbookable(order: Order, report: VenueReport, negative_prices: Container[str]) -> str | None:
     """Why no trade can be made of the report: a decoder lets NaN and 1e999999 through, and a venue may err."""
     quantity, price, fee = report.quantity, report.price, report.fee or ZERO
     if quantity is None or price is None or not report.exec_id or not _possible(quantity, price, fee):
         return "unreadable"
-    if price < ZERO and not negative_prices:
+    if price < ZERO and not may_be_negative(order, negative_prices):
         return "unreadable"
     return None if _ours(order, report) else "mismatch"
 
@@ -124,7 +124,7 @@ def _rest_cancelled(order_id: str, status: State, now: int) -> e.OrderCancelled:
 # Trades taken back
 
 
-def _with_parked(order: Order, booked: Events, waiting: list[str], now: int, negative_prices: bool) -> Events:
+def _with_parked(order: Order, booked: Events, waiting: list[str], now: int, negative_prices: Container[str]) -> Events:
     """The trade has come that these were about: they follow it at once. Their numbers in the session were used when they were parked."""
     events = booked
     for text in waiting:
@@ -147,7 +147,7 @@ def _bust(order: Order, report: VenueReport, now: int) -> Events:
     return () if seen.busted else (_busted(order, seen, report, now),)
 
 
-def _correct(order: Order, report: VenueReport, now: int, negative_prices: bool) -> Events:
+def _correct(order: Order, report: VenueReport, now: int, negative_prices: Container[str]) -> Events:
     """A trade is taken back and another booked in its place, in one commit: every fold knows both already."""
     if why := _unbookable(order, report, negative_prices):
         return (quarantined(report, order.status, why, now),)
@@ -233,9 +233,9 @@ REPORTS: dict[ReportKind, Callable[[Order, VenueReport, int], Events]] = {
     ReportKind.BUST: _bust,
 }
 
-PRICED: dict[ReportKind, Callable[[Order, VenueReport, int, bool], Events]] = {
+PRICED: dict[ReportKind, Callable[[Order, VenueReport, int, Container[str]], Events]] = {
     ReportKind.FILL: _fill,
     ReportKind.REPLACED: replaced,
     ReportKind.CORRECTION: _correct,
 }
-"""Reports whose prices are booked; the last argument says whether they may be zero or below."""
+"""Reports whose prices are booked; the last argument says of which symbols they may be zero or below."""

@@ -16,7 +16,7 @@ from apps.problem import malformed
 from apps.strict_json import exact_number, identifier, read_struct
 from domain.commands import Outcome, SettleOrder
 from domain.events import TransitionRefused
-from domain.order import Order
+from domain.order import Order, may_be_negative
 from domain.ports import Unavailable
 from domain.values import ZERO
 
@@ -50,7 +50,7 @@ def router(host: Host, reads: Reads, negative_prices: Set[str]) -> APIRouter:
         body = await request.body()
         read_settle(order_id, body, negative=True)  # what no order could be settled by needs no order
         order = await reads.find(order_id)
-        command = read_settle(order_id, body, negative=order.symbol in negative_prices)
+        command = read_settle(order_id, body, negative=may_be_negative(order, negative_prices))
         _tradable(order, command)
         await _settle(host, order, command)
         return Exact(await reads.one(order_id))

@@ -31,7 +31,7 @@ class Series(msgspec.Struct, frozen=True):
 
 
 class History(msgspec.Struct, frozen=True):
-    """What can be measured, and why the rest cannot: missing, old, short or jump.
+    """What can be measured, and why the rest cannot: missing, old, short, not_positive or jump.
 
     `simulated` are measured by a simulated market; the number is how many real closes they have, too few to take its place.
     `by_difference` are those whose prices may be zero and below: a return has no meaning there, so differences are measured.
@@ -93,4 +93,6 @@ def _trouble(closes: Mapping[int, Decimal], today: int, returns: int, age_max_da
     if len(closes) <= returns:
         return "short"
     prices = [closes[day] for day in sorted(closes)[-returns - 1 :]]
+    if ratios and min(prices) <= 0:
+        return "not_positive"
     return "jump" if ratios and any(now > before * RISE_MAX for before, now in pairwise(prices)) else None

@@ -257,7 +257,7 @@ def routed(price: str = "-37") -> Order:
 
 
 def what_follows(report: VenueReport, *, signed: bool) -> list[str]:
-    facts = decide(routed(), report, given.NOW, SIGNED if signed else frozenset())
+    facts = decide(routed("37"), report, given.NOW, SIGNED if signed else frozenset())
     return [fact.reason if isinstance(fact, e.ReportQuarantined) else type(fact).__name__ for fact in facts]
 
 
@@ -275,6 +275,11 @@ def test_a_venues_word_at_a_price_below_zero_counts_only_where_it_may_be(report:
     assert what_follows(report, signed=False) == ["unreadable"]
     booked = decide(routed(), c.BookReport(order_id=given.ORDER_ID, report=report), given.NOW, SIGNED)
     assert type(booked[0]).__name__ == fact
+
+
+def test_an_order_that_was_taken_below_zero_fills_there_also_when_its_symbol_is_gone() -> None:
+    for price, fact in (("-37", "OrderFilled"), ("0", "OrderFilled"), ("37", "ReportQuarantined")):
+        assert [type(found).__name__ for found in decide(routed(price), given.fill("F1", "10", "-37.63"), given.NOW)] == [fact]
 
 
 def test_a_correction_and_one_that_came_before_its_trade_may_be_below_zero() -> None:
@@ -298,7 +303,7 @@ def test_a_report_that_says_a_price_of_zero_is_not_one_that_says_none() -> None:
 
 
 def test_an_operator_settles_a_trade_below_zero() -> None:
-    order = routed()
+    order = routed("37")
     for event in decide(order, c.DoubtRoute(order_id=order.order_id, route_id="R1", reason="silent", anyway=True), given.NOW, SIGNED):
         order = evolve(order, event)
     command = c.SettleOrder(order_id=order.order_id, outcome=c.Outcome.FILLED, who="ann", reason="asked", quantity=D(10), price=D("-37.63"))
@@ -499,6 +504,7 @@ def test_a_close_that_is_many_times_the_last_is_no_jump_where_ratios_mean_nothin
         return found.unusable or remarks_on(found) or found.series[symbol]
 
     assert history("PLAIN", "0.01", "5", "5.1") == {"PLAIN": "jump"}
+    assert history("PLAIN", "1", "0", "1") == history("PLAIN", "1", "-1", "1") == {"PLAIN": "not_positive"}
     assert history("CL", "0.01", "-5", "5.1") == Series((0, 1, 2), (D("0.01"), D(-5), D("5.1")))
     assert history("CL", "20", "19", "18", "-37.63", "10", "11") == {"CL": ("jump: from -37.63 to 10 on 1970-01-05",)}
     assert history("CL", "-1", "-1", "-1", "-1", "-1") == {"CL": ("flat: 5 closes of -1 up to 1970-01-05",)}
