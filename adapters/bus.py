@@ -92,6 +92,11 @@ async def request(client: Client, subject: str, payload: bytes, timeout_s: float
     return reply.data
 
 
+def server_id(client: Client) -> str:
+    """Of the server that we are connected to, or were last; empty when there was none."""
+    return str(client._server_info.get("server_id", ""))
+
+
 async def flush(client: Client) -> None:
     """Until the server has all that was published and subscribed before. WireError, also when it does not answer in 20 s.
 

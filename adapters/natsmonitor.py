@@ -1,4 +1,4 @@
-"""What nats-server says of itself over its monitoring port: is an acknowledged message on the disk?"""
+"""What nats-server says of itself over its monitoring port: is an acknowledged message on the disk, and who subscribed to what?"""
 
 import asyncio
 import json
@@ -6,12 +6,19 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+import msgspec
+
+from adapters.codec import decoder
 from domain.ports import Unavailable
 
 TIMEOUT_S: Final = 3.0
 SAID_MAX: Final = 400
 VERSION_MIN: Final = (2, 15, 1)
+SUBSCRIPTIONS_MAX: Final = 2048
+"""Subscriptions of one server that are looked at; a stack of ours has 200, most of them the server's own."""
+SUBSCRIPTIONS_TIMEOUT_S: Final = 1.0
 
 
 class NotDurable(Exception):
@@ -81,6 +88,45 @@ def _varz(monitor_url: str) -> dict[str, Any]:
             return told
     except (OSError, ValueError) as error:
         raise Unavailable(f"NATS monitoring at {monitor_url} does not answer: {error}") from error
+
+
+class Subscription(msgspec.Struct):
+    subject: str
+
+
+class Subscriptions(msgspec.Struct):
+    """Of the clients and streams of one server, in all accounts. `total` may be more than are listed."""
+
+    server_id: str
+    total: int = 0
+    subscriptions_list: tuple[Subscription, ...] = ()
+
+
+_SUBSCRIPTIONS: Final = decoder(Subscriptions)
+
+
+async def subscriptions(monitor_url: str) -> Subscriptions:
+    """At most SUBSCRIPTIONS_MAX of what is subscribed to at this server itself. Unavailable.
+
+    Without a thread and without a client library: it is asked up to four times a second, on the loop that carries orders.
+    """
+    parts = urlsplit(monitor_url)
+    secure = parts.scheme == "https"
+    path = f"{parts.path.rstrip('/')}/subsz?subs=1&limit={SUBSCRIPTIONS_MAX}"
+    try:
+        async with asyncio.timeout(SUBSCRIPTIONS_TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(parts.hostname, parts.port or (443 if secure else 80), ssl=secure or None)
+            try:
+                writer.write(f"GET {path} HTTP/1.0\r\nHost: {parts.netloc}\r\n\r\n".encode())  # 1.0: the answer ends with the connection
+                head, _, body = (await reader.read(-1)).partition(b"\r\n\r\n")
+            finally:
+                writer.close()
+        if head.split(maxsplit=2)[1:2] != [b"200"]:
+            raise ValueError(head[:SAID_MAX].decode(errors="replace"))
+        found: Subscriptions = _SUBSCRIPTIONS.decode(body)
+    except (TimeoutError, OSError, ValueError) as error:
+        raise Unavailable(f"NATS monitoring at {monitor_url} does not say who listens: {error or type(error).__name__}") from error
+    return found
 
 
 def _parts(version: str) -> tuple[int, ...]:

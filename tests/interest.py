@@ -1,0 +1,29 @@
+"""Who listens to announcements, where a test needs no monitoring: everybody, or nobody."""
+
+from typing import Any
+
+from nats.aio.client import Client
+
+from apps.announcements import Announcements, Interest
+
+
+class Everybody(Interest):
+    """Everything is published, at once."""
+
+    def __init__(self) -> None:
+        super().__init__(Client(), ())
+
+    def add(self, family: Announcements[Any]) -> None:
+        family.answered(None)
+
+
+class Nobody(Interest):
+    """Nothing is, and nothing is kept."""
+
+    def __init__(self) -> None:
+        super().__init__(Client(), ())
+
+    def wanted(self) -> None:
+        for family in self._families:
+            family.asked()
+            family.answered(())
