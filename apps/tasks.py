@@ -37,6 +37,7 @@ OUTBOX_OF_REPORTS: Final = _vital("outbox", "reports of venues stay behind: the 
 OUTBOX_OF_NOTICES: Final = _housekeeping(
     "outbox", "one notification is lost; facts are in the journal, and a question about a control is asked again"
 )
+INTEREST: Final = _housekeeping("interest", "who listens to announcements is told of some of them a little later")
 JOURNAL_FOLLOWER: Final = _vital("journal follower", "what the service knows is behind the journal or half applied: memory is read again")
 CONTROL_FOLLOWER: Final = _vital("control follower", "it is not known what is forbidden")
 CONTROLS_KNOWN: Final = _vital(
@@ -96,6 +97,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         *_EVERYWHERE,
         HOST,
         OUTBOX_OF_NOTICES,
+        INTEREST,
         SESSIONS,
         EXPIRER,
         *_CONTROLS,
@@ -131,6 +133,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         *_CONTROLS,
         EXECUTOR,
         OUTBOX_OF_REQUESTS,
+        INTEREST,
         LOCAL_SWITCHES,
         DOUBTS,
         STOPS,
@@ -142,7 +145,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         TURN,
         OWNERSHIP,
     ),
-    "live-gateway": (*_EVERYWHERE, VENUE, FOREIGN, OUTBOX_OF_REPORTS, RESENDS, HEARTBEAT, QUOTES, CLOSES, MARK, ROOM, SYNC),
+    "live-gateway": (*_EVERYWHERE, VENUE, FOREIGN, OUTBOX_OF_REPORTS, INTEREST, RESENDS, HEARTBEAT, QUOTES, CLOSES, MARK, ROOM, SYNC),
     "projector": (*_EVERYWHERE, TURN, POSITIONS, FILLS),
 }
 """By service. What runs inside one of these (the commits of `host`, the messages of a `venue`) dies with it."""

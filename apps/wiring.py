@@ -24,6 +24,7 @@ from adapters.sqlite import SqliteFills
 from adapters.valkey import ValkeyPositions
 from adapters.watermark import DIRECTORY, FileWatermark
 from apps import metrics, tasks
+from apps.announcements import Interest
 from apps.commit_feed import FedJournal
 from apps.commits import Pace
 from apps.follower import Follower
@@ -96,6 +97,13 @@ async def _connected(chassis: Chassis[AnySettings], url: str, name: str, depende
     chassis.exits.push_async_callback(client.close)
     chassis.health.depend(dependency, lambda: nats_trouble(client))
     return client
+
+
+def interest(chassis: Chassis[AnySettings], client: Client) -> Interest:
+    """Who listens to what this process announces."""
+    found = Interest(client, chassis.settings.nats.monitors())
+    chassis.spawn(found.run, tasks.INTEREST)
+    return found
 
 
 def _foreign_seen() -> list[Metric]:

@@ -181,9 +181,10 @@ class ReportKind(StrEnum):
 
 
 class VenueReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One execution report as it travels on `fills.<account>`. `report_seq` has no holes per venue and shard; 0 is no number.
+    """One execution report as it travels in lists on `venue.<venue>.reports.<shard>`, and alone on `fills.<account>`.
 
-    A correction names in `ref_exec_id` the trade that it stands for; a replaced order says its terms.
+    `report_seq` has no holes per venue and shard; 0 is no number. A correction names in `ref_exec_id` the trade that it
+    stands for; a replaced order says its terms.
     """
 
     report: ReportKind
@@ -208,7 +209,8 @@ class VenueReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
 
 class VenueRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One request as it travels on `orders.<account>.new`, `.cancel` and `.replace`: then with the leg's new terms.
+    """One request as it travels in lists on `venue.<venue>.requests.<shard>`, and alone on `orders.<account>.<verb>`. A replace has the
+    leg's new terms.
 
     `unit` and `epoch` name the exeq that sends it: a venue takes nothing of an epoch below the largest that it has met.
     """

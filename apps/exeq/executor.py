@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -15,7 +15,7 @@ from apps.exeq.router import Router
 from apps.exeq.switch import Switch
 from apps.failpoint import failpoint
 from apps.follower import Applied
-from apps.outbox import Outbox
+from apps.venue_lists import Sent, Verb
 from domain.commands import CommandAnswer, ConfirmRoute, DoubtRoute, RefuseRoute, RouteAbsent, RouteOrder, TriggerOrder, VenueRequest
 from domain.events import OrderEvent, OrderSubmitted, ShardTaken
 from domain.executions import Executions
@@ -45,7 +45,7 @@ class Executor:
     def __init__(
         self,
         oms: OmsCommands,
-        outbox: Outbox,
+        send: Callable[[Sequence[Sent]], None],
         switch: Switch,
         clock: Clock,
         executions: Executions,
@@ -57,9 +57,10 @@ class Executor:
         is_past: Callable[[int], bool],
         failed: Callable[[str], None],
     ) -> None:
-        """`is_past`: was this sequence in the journal before this process began to read? `failed` ends the process."""
+        """`send` puts requests on the wire before it returns. `is_past`: was this sequence in the journal before this process began to
+        read? `failed` ends the process."""
         self._oms = oms
-        self._outbox = outbox
+        self._send_all = send
         self._switch = switch
         self._clock = clock
         self._batch_max = batch_max
@@ -116,10 +117,15 @@ class Executor:
             unsent = {request.route_id for request in self.executions.to_send}
             cancels = list(self._taken(self.executions.to_cancel))
             self.executions.to_cancel += [request for request in cancels if request.route_id in unsent]
-            for request in cancels:
-                if request.route_id not in unsent:
-                    self.cancel(request)
+            self._put([("cancel", request) for request in cancels if request.route_id not in unsent])
             return
+        requests = [*self._permitted()]
+        requests += [("cancel", request) for request in self._taken(self.executions.to_cancel)]
+        requests += [("replace", request) for request in self._taken(self.executions.to_replace) if self._may_replace(request)]
+        self._put(requests)
+
+    def _permitted(self) -> Iterator[tuple[Verb, VenueRequest]]:
+        """The new orders that may be sent now."""
         for request in self._taken(self.executions.to_send):
             if request.epoch != self.ownership.epoch:
                 self.others += 1
@@ -128,22 +134,22 @@ class Executor:
             else:
                 self.sends += 1
                 failpoint("before_send")
-                self._put("new", request)
-        for request in self._taken(self.executions.to_cancel):
-            self.cancel(request)
-        for request in self._taken(self.executions.to_replace):
-            self.replace(request)
+                yield "new", request
 
     def cancel(self, request: VenueRequest) -> None:
         """Unlike a new order this may be said twice: a venue that has cancelled, or never had the order, changes nothing."""
-        self._put("cancel", request)
+        self._put([("cancel", request)])
 
     def replace(self, request: VenueRequest) -> None:
-        """This too may be said twice: a venue knows a replace by its id. A forbidden one is not said: its order is being cancelled."""
-        if self._switch.forbids(request.account, request.symbol, request.venue):
-            self.withheld += 1
-        else:
-            self._put("replace", request)
+        """This too may be said twice: a venue knows a replace by its id."""
+        if self._may_replace(request):
+            self._put([("replace", request)])
+
+    def _may_replace(self, request: VenueRequest) -> bool:
+        """A forbidden one is not said: its order is being cancelled."""
+        forbidden = self._switch.forbids(request.account, request.symbol, request.venue)
+        self.withheld += forbidden is not None
+        return forbidden is None
 
     @staticmethod
     def _taken(requests: list[VenueRequest]) -> Iterable[VenueRequest]:
@@ -151,12 +157,12 @@ class Executor:
         requests.clear()
         return taken
 
-    def _put(self, verb: str, request: VenueRequest) -> None:
+    def _put(self, requests: Sequence[tuple[Verb, VenueRequest]]) -> None:
         owned = self.ownership
-        if not owned.active():
+        if not (requests and owned.active()):
             return  # said again, or asked about, by the exeq that owns the shard
-        stamped = msgspec.structs.replace(request, unit=owned.unit, epoch=owned.epoch, sent_at=self._clock.now_ns())
-        self._outbox.put(f"orders.{request.account}.{verb}", encode(stamped))
+        stamp = {"unit": owned.unit, "epoch": owned.epoch, "sent_at": self._clock.now_ns()}
+        self._send_all([Sent(verb, msgspec.structs.replace(request, **stamp)) for verb, request in requests])
 
     def _withhold(self, request: VenueRequest, reason: str) -> None:
         self.withheld += 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from adapters.clock import SystemClock
@@ -22,6 +23,7 @@ from apps.exeq.rules import routed_venue, routing_rules
 from apps.exeq.stops import Stops
 from apps.exeq.switch import Switch
 from apps.exeq.upkeep import VenuesUpkeep
+from apps.exeq.venue_wire import VenueWire
 from apps.follower import Follower
 from apps.outbox import Outbox
 from apps.snapshots import Snapshotter
@@ -45,15 +47,16 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
     journal = await wiring.followed_orders(chassis, client)
     oms: OmsCommands = OmsOverNats(client) if chassis.unit is None else OmsBeside(chassis.unit)
     market, outbox, controls = Market(), Outbox(client), Controls()
-    switch = Switch(controls, LocalKills(directory / DIRECTORY) if (directory := settings.service.data_dir) else None)
+    switch = Switch(controls, _local_kills(settings.service.data_dir))
     ticks = await wiring.follow_ticks(chassis, client, market.update, wiring.listed(instruments, listed), clock)
 
     executions = Executions(holds_stops=settings.routing.stops == "exeq")
     routing = Router(venues, instruments, market, clock, rules, executions, killed=switch.venue_killed)
     ownership = Ownership(oms, turn.sender, turn.holds, chassis.fail)
+    venue_wire = VenueWire(outbox.put, wiring.interest(chassis, client), venues)
     executor = Executor(
         oms,
-        outbox,
+        venue_wire.send,
         switch,
         clock,
         executions,
@@ -87,12 +90,16 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
     metrics.read(chassis.registry, partial(measures.series, executor, doubts, switch, controls, outbox, clock))
 
     def stats() -> dict[str, Any]:
-        own = _stats(executor, doubts, orders, snapshots)
+        own = _stats(executor, doubts, orders, snapshots) | {"orders_announced": venue_wire.announced.stats()}
         return {**own, **switch.stats(), "venues_upkeep": reconciling.stats(), "quotes": ticks.stats(), "requests_dropped": outbox.dropped}
 
     routes = router(executor, market, clock)
     routes.include_router(local.router(switch, outbox, Scopes(instruments, venues), clock))
     return Service(router=routes, stats=stats)
+
+
+def _local_kills(directory: Path | None) -> LocalKills | None:
+    return LocalKills(directory / DIRECTORY) if directory else None
 
 
 def _upkeep(chassis: Chassis[ExeqSettings], venues: Mapping[str, Venue]) -> VenuesUpkeep:

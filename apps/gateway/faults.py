@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final, Literal
 
-from domain.commands import VenueReport, VenueRequest
-from domain.paper_events import Message, Refuse
+from domain.commands import VenueRequest
+from domain.paper_events import Message, Refuse, Reported
 
 WireFault = Literal["drop", "delay", "duplicate", "reorder"]
 RequestFault = Literal["forget", "reject"]
@@ -19,12 +19,12 @@ REORDER_WAIT_S: Final = 1.0
 class Faults:
     """How often each fault is still to happen. `publish` is the wire."""
 
-    def __init__(self, publish: Callable[[VenueReport], None]) -> None:
+    def __init__(self, publish: Callable[[Reported], None]) -> None:
         self._publish = publish
         self._left: Counter[str] = Counter()
         self._delay_s = DELAY_S
         self._reason = "fault"
-        self._held: VenueReport | None = None
+        self._held: Reported | None = None
         self._flows = asyncio.Event()
         self._flows.set()
         self._thaw: asyncio.TimerHandle | None = None
@@ -61,7 +61,7 @@ class Faults:
     def view(self) -> dict[str, object]:
         return {"pending": {name: count for name, count in self._left.items() if count}, "frozen": self.frozen}
 
-    def report(self, report: VenueReport) -> None:
+    def report(self, report: Reported) -> None:
         """On its way, or whatever becomes of it."""
         if self._happens("drop"):
             return

@@ -10,9 +10,11 @@ from typing import Final, Generic, TypeVar
 import structlog
 
 from adapters.codec import encode
+from apps.announcements import Send
 from apps.commits import GroupCommit, Outcome, Pace
 from apps.failpoint import failpoint
 from apps.gateway.faults import Faults
+from apps.gateway.report_wire import Announced, ReportWire
 from apps.gateway.reports import VENUE_COMMITS, ReportLog
 from apps.watermark import Mark, verify_watermark, watch_foreign
 from config.catalogue import VenueSettings
@@ -61,8 +63,6 @@ TIME_CHECK_S: Final = 0.05
 ANSWER_TIMEOUT_S: Final = 10
 RECOVER_PAUSE_S: Final = 0.25
 
-Send = Callable[[str, bytes], None]
-
 
 class Query(Generic[T]):
     """A question about what is journaled, in its turn among the messages."""
@@ -85,6 +85,7 @@ class VenueHost:
         journal: Journal,
         clock: Clock,
         send: Send,
+        announced: Announced,
         pace: Pace,
         mark: Mark | None = None,
         replicas: int = 1,
@@ -112,7 +113,8 @@ class VenueHost:
         self._ticket = 0
         self._latest = 0
         self._chance = random.Random(settings.name)
-        self.faults = Faults(self.publish_report)
+        self._wire = ReportWire(settings.name, send, announced)
+        self.faults = Faults(self._wire.put)
 
     @property
     def name(self) -> str:
@@ -290,10 +292,13 @@ class VenueHost:
         reported = [event for event in group if isinstance(event, Reported)]
         self.reports.add(reported, commits.head)
         for event in reported:
-            self.faults.report(event.report)
+            self.faults.report(event)
 
-    def publish_report(self, report: VenueReport) -> None:
-        self._send(f"fills.{report.account}", encode(report))
+    def resend(self, shard: int, reports: Sequence[VenueReport]) -> None:
+        """With the outbox before this returns."""
+        for report in reports:
+            self._wire.put(Reported(report=report, shard=shard))
+        self._wire.flush()
 
 
 def _fail(query: Query[object], trouble: Unavailable) -> None:

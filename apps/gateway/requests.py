@@ -1,4 +1,4 @@
-"""Requests from the wire, `orders.<account>.new`, `.cancel`, `.replace`: one subscription, so that they keep their sequence."""
+"""Requests from the wire, lists on `venue.<venue>.requests.<shard>`: one subscription, so that they keep their sequence."""
 
 import asyncio
 from collections.abc import Mapping
@@ -10,25 +10,19 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from adapters.codec import decoder
 from apps.gateway.host import VenueHost
-from domain.commands import VenueRequest
+from apps.venue_lists import REQUESTS, Reader, Sent, Unreadable
 from domain.owner import named
-from domain.paper_events import Cancel, Replace
+from domain.paper_events import Cancel, Message, Replace
 from domain.values import IDENTIFIER
 
 log = structlog.get_logger()
 
-SUBJECT: Final = "orders.*.*"
 DIGITS_MAX: Final = 18
 PLACES_MAX: Final = 12
 SHARDS_MAX: Final = 1024
 
-_REQUEST: Final = decoder(VenueRequest)
-
-
-class Unreadable(Exception):
-    """Nobody can be told: the log and the counter are all that is left of it."""
+_REQUESTS: Final = Reader[Sent](Sent)
 
 
 class Intake:
@@ -37,60 +31,64 @@ class Intake:
     def __init__(self, hosts: Mapping[str, VenueHost]) -> None:
         self._hosts = hosts
         self._subscription: Subscription | None = None
-        self._heard = asyncio.Event()
-        self.heard = 0
+        self._put = asyncio.Event()
+        self._begun = 0
+        self._done = 0
         self.taken = 0
         self.unreadable = 0
         self.elsewhere = 0
 
     async def listen(self, client: Client) -> None:
-        self._subscription = await client.subscribe(SUBJECT, cb=self._on_message)
+        self._subscription = await client.subscribe(REQUESTS, cb=self._on_requests)
 
     async def heard_all(self) -> None:
         """Until every request that had reached this process has been put before its venue."""
-        target = self.heard + (self._subscription.pending_msgs if self._subscription else 0)
-        while self.heard < target:
-            self._heard.clear()
-            await self._heard.wait()
+        target = self._begun + (self._subscription.pending_msgs if self._subscription else 0)
+        while self._done < target:
+            self._put.clear()
+            await self._put.wait()
 
-    async def _on_message(self, message: Msg) -> None:
-        self.heard += 1
-        self._heard.set()
+    async def _on_requests(self, message: Msg) -> None:
+        self._begun += 1
         try:
-            verb, request = read_request(message.subject, message.data)
-        except Unreadable as reason:
-            self.unreadable += 1
-            log.warning("a venue request cannot be read", subject=message.subject, reason=str(reason))
-            return
-        host = self._hosts.get(request.venue)
+            await self._take(message)
+        finally:
+            self._done += 1
+            self._put.set()
+
+    async def _take(self, message: Msg) -> None:
+        _, venue, _, shard = message.subject.split(".")
+        host = self._hosts.get(venue)
         if host is None:
             self.elsewhere += 1
             return
-        self.taken += 1
-        await host.put(request if verb == "new" else Cancel(request) if verb == "cancel" else Replace(request))
+        for sent in _REQUESTS.read(message.data):
+            reason = sent.reason if isinstance(sent, Unreadable) else trouble(sent, venue, shard)
+            if isinstance(sent, Unreadable) or reason:
+                self.unreadable += 1  # nobody can be told: the log and the counter are all that is left of it
+                log.warning("a venue request cannot be read", subject=message.subject, reason=reason)
+            else:
+                self.taken += 1
+                await host.put(_message(sent))
 
 
-def read_request(subject: str, payload: bytes) -> tuple[str, VenueRequest]:
-    """The verb and the request. Everything is checked that later enters a subject, a journal or arithmetic. Unreadable."""
-    _, account, verb = subject.split(".")
-    if verb not in ("new", "cancel", "replace"):
-        raise Unreadable(f"there is no request {verb!r}")
-    try:
-        request: VenueRequest = _REQUEST.decode(payload)
-    except ValueError as error:
-        raise Unreadable(str(error)) from None
-    if request.account != account:
-        raise Unreadable("the account is not the subject's")
+def _message(sent: Sent) -> Message:
+    return sent.request if sent.verb == "new" else Cancel(sent.request) if sent.verb == "cancel" else Replace(sent.request)
+
+
+def trouble(sent: Sent, venue: str, shard: str) -> str | None:
+    """Why this may not be taken. Everything is checked that later enters a subject, a journal or arithmetic."""
+    request = sent.request
+    if request.venue != venue or str(request.shard) != shard:
+        return "the venue or shard is not the subject's"
     for name in ("account", "order_id", "route_id"):
         if not IDENTIFIER.fullmatch(getattr(request, name)):
-            raise Unreadable(f"{name} is not an identifier")
+            return f"{name} is not an identifier"
     if not all(_bounded(number) for number in (request.quantity, request.price, request.stop_price) if number is not None):
-        raise Unreadable("a number is not finite or has too many digits")
+        return "a number is not finite or has too many digits"
     if not 0 <= request.shard < SHARDS_MAX:
-        raise Unreadable(f"there is no shard {request.shard}")
-    if not named(request.unit, request.epoch):
-        raise Unreadable("unit or epoch is none")
-    return verb, request
+        return f"there is no shard {request.shard}"
+    return None if named(request.unit, request.epoch) else "unit or epoch is none"
 
 
 def _bounded(number: Decimal) -> bool:

@@ -155,16 +155,16 @@ class Sessions:
         try:
             async with contextlib.aclosing(host.reports.read(shard, first, last)) as batches:
                 async for batch in batches:
-                    await self._publish(host, batch)
+                    await self._publish(host, shard, batch)
         except Unavailable as trouble:
             log.warning("a resend was interrupted", venue=host.name, shard=shard, reason=str(trouble))
             self._wanted.pop(key, None)
 
-    async def _publish(self, host: VenueHost, batch: Sequence[VenueReport]) -> None:
+    async def _publish(self, host: VenueHost, shard: int, batch: Sequence[VenueReport]) -> None:
         for begin in range(0, len(batch), PAGE_MAX):
-            for report in batch[begin : begin + PAGE_MAX]:
-                host.publish_report(report)
-                self.resent += 1
+            page = batch[begin : begin + PAGE_MAX]
+            host.resend(shard, page)
+            self.resent += len(page)
             await self._sent.all()
 
 

@@ -11,11 +11,13 @@ from nats.aio.client import Client
 
 from adapters.clock import SystemClock
 from apps import metrics, tasks, wiring
+from apps.announcements import Send
 from apps.gateway.closes import keep_closes
 from apps.gateway.feed import Recording, Venues, simulate
 from apps.gateway.host import VenueHost
 from apps.gateway.measures import series
 from apps.gateway.misbehaviour import misbehaviour_routes
+from apps.gateway.report_wire import Announced, announced_fills
 from apps.gateway.reports import VENUE_COMMITS
 from apps.gateway.requests import Intake
 from apps.gateway.routes import gateway_routes
@@ -58,7 +60,9 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     sent = await Sent.open(client, outbox)
     chassis.spawn(outbox.run, tasks.OUTBOX_OF_REPORTS)
 
-    hosts = {name: await _host(chassis, client, writer, venue, instruments, clock, outbox, marks[name]) for name, venue in venues.items()}
+    announced = announced_fills(wiring.interest(chassis, client), outbox.put)
+    wire = outbox.put, announced
+    hosts = {name: await _host(chassis, client, writer, venue, instruments, clock, wire, marks[name]) for name, venue in venues.items()}
     for name, host in hosts.items():
         host.on_ready = _tell_ready(chassis, name)
         chassis.spawn(host.run, tasks.VENUE, name)
@@ -87,6 +91,7 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
             "requests": {"taken": intake.taken, "unreadable": intake.unreadable, "elsewhere": intake.elsewhere},
             "reports_resent": sessions.resent,
             "messages_dropped": outbox.dropped,
+            "fills_announced": announced.stats(),
             "rows_played": recording.position if recording else None,
             "rows_not_as_written": dict(notes),
             "venues": {name: venue_stats(host) for name, host in sorted(hosts.items())},
@@ -142,13 +147,13 @@ async def _host(
     venue: VenueSettings,
     instruments: Mapping[str, Instrument],
     clock: Clock,
-    outbox: Outbox,
+    wire: tuple[Send, Announced],
     mark: Mark | None,
 ) -> VenueHost:
     settings = chassis.settings.journal
     journal = await wiring.written_journal(client, writer, settings, STREAM, SUBJECTS.replace("*", venue.name))
     traded = {symbol: instruments[symbol] for symbol in venue.symbols}
-    return VenueHost(venue, traded, journal, clock, outbox.put, wiring.pace(settings), mark, chassis.settings.nats.replicas)
+    return VenueHost(venue, traded, journal, clock, *wire, wiring.pace(settings), mark, chassis.settings.nats.replicas)
 
 
 def _tell_ready(chassis: Chassis[GatewaySettings], name: str) -> Callable[[bool], None]:

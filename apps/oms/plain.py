@@ -61,6 +61,10 @@ class PlainVenues:
         for name in self._venues:
             log.warning("a venue has a plain session", venue=name, limits=LIMITS)
 
+    @property
+    def any(self) -> bool:
+        return bool(self._venues)
+
     def take(self, data: bytes) -> bool:
         """False when there is no plain venue, or this is no fill of one."""
         if not self._venues:

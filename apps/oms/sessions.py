@@ -18,12 +18,16 @@ from adapters import bus
 from adapters.codec import decoder, encode
 from apps.host import Host, Landed
 from apps.oms.plain import PlainVenues
+from apps.venue_lists import Reader, Unreadable, reports_of
 from domain.commands import ReportKind, SetReportAside, VenueReport
 from domain.ports import Unavailable
 
 log = structlog.get_logger()
 
-SUBJECT: Final = "fills.>"
+PLAIN: Final = "fills.>"
+"""Where plain venues report. Of the others' reports these are announcements, which their sessions need not."""
+YIELD_EVERY: Final = 50
+"""Reports of a list that are applied in one turn of the loop: submits have theirs between."""
 ASK_EVERY_S: Final = 1.0
 ASK_TIMEOUT_S: Final = 1.0
 
@@ -35,6 +39,7 @@ TRADES: Final = (ReportKind.FILL, ReportKind.BUST, ReportKind.CORRECTION)
 """Facts that are looked at again when they come again: the same id must say the same."""
 
 _REPORT: Final = decoder(VenueReport)
+_REPORTS: Final = Reader[VenueReport](VenueReport)
 
 
 class Numbered(msgspec.Struct):
@@ -91,7 +96,10 @@ class VenueSessions:
         self._failed = failed
 
     async def start(self) -> None:
-        await self._client.subscribe(SUBJECT, cb=self._on_report)
+        for venue in self._venues:
+            await self._client.subscribe(reports_of(venue, self._shard), cb=self._on_reports)
+        if self._plain.any:
+            await self._client.subscribe(PLAIN, cb=self._on_plain)
 
     def restart(self) -> None:
         """The shard recovered: what was applied is what its journal says."""
@@ -112,17 +120,35 @@ class VenueSessions:
     def stats(self) -> dict[str, int]:
         return {"applied": self.reports, "duplicates": self.duplicates, "gaps": self.gaps, "unreadable": self.unreadable}
 
-    async def _on_report(self, message: Msg) -> None:
+    async def _on_reports(self, message: Msg) -> None:
+        """A list of one venue's reports, in their order."""
+        venue = message.subject.split(".")[1]
+        for count, report in enumerate(_REPORTS.read(message.data), 1):
+            if isinstance(report, Unreadable):
+                self._cannot_read(message.subject, report)
+                self._unreadable(report.data, venue)
+            elif report.venue != venue:
+                self._cannot_read(message.subject, Unreadable(encode(report), "it is of another venue"))
+            else:
+                self._applied_or_failed(report)
+            if not count % YIELD_EVERY:
+                await asyncio.sleep(0)
+
+    async def _on_plain(self, message: Msg) -> None:
         try:
             report: VenueReport = _REPORT.decode(message.data)
         except ValueError as error:
-            if self._plain.take(message.data):
-                return
-            self.unreadable += 1
-            head = message.data[:200].decode(errors="replace")
-            log.warning("unreadable venue report", subject=message.subject, error=str(error), head=head)
-            self._unreadable(message.data)
+            if not self._plain.take(message.data):
+                self._cannot_read(message.subject, Unreadable(message.data, str(error)))
             return
+        if report.venue not in self._venues:
+            self._applied_or_failed(report)
+
+    def _cannot_read(self, subject: str, what: Unreadable) -> None:
+        self.unreadable += 1
+        log.warning("unreadable venue report", subject=subject, error=what.reason, head=what.data[:200].decode(errors="replace"))
+
+    def _applied_or_failed(self, report: VenueReport) -> None:
         if not self._host.ready:
             return
         try:
@@ -150,14 +176,14 @@ class VenueSessions:
             if self._host.find(report.order_id) is not None:
                 self._host.execute(msgspec.structs.replace(report, report_seq=0), lambda outcome: None)
 
-    def _unreadable(self, data: bytes) -> None:
+    def _unreadable(self, data: bytes, venue: str) -> None:
         """The next report of a venue cannot be read: asked for again, and in the end set aside. What has no number has no place either."""
         try:
             found: Numbered = _NUMBERED.decode(data)
         except ValueError:
             return
         applied = self._applied.get(found.venue, 0)
-        if not self._host.ready or found.venue not in self._venues or found.report_seq != applied + 1:
+        if not self._host.ready or found.venue != venue or found.report_seq != applied + 1:
             return
         seq, times = self._unread.get(found.venue, (0, 0))
         times = times + 1 if seq == found.report_seq else 1
@@ -202,7 +228,7 @@ class VenueSessions:
             log.error("a venue could not be asked for its reports", exc_info=error)
 
     async def _ask(self, venue: str) -> None:
-        """Have the reports behind the last applied one sent again, in order, on their usual subjects."""
+        """Have the reports behind the last applied one sent again, in order, where reports always come."""
         if venue in self._asking:
             return
         self._asking.add(venue)

@@ -12,6 +12,7 @@ from nats.aio.client import Client
 from adapters import bus
 from adapters.codec import ORDER_COMMITS, decoder, encode
 from adapters.snapshots import FileSnapshots
+from apps.venue_lists import Sent, requests_to
 from domain.commands import BookReport, DoubtRoute, VenueReport
 from domain.comparing import STATE_VERSION, Comparison, ComparisonState
 from domain.ports import Clock, Head, Journal, Unavailable
@@ -203,7 +204,8 @@ async def _repair(client: Client, wanted: Sequence[Difference]) -> None:
         elif difference.doubt is not None:
             commands.append(DoubtRoute(order_id=difference.order_id, route_id=difference.about, reason=difference.doubt, anyway=True))
         elif difference.cancel is not None:
-            await bus.publish(client, f"orders.{difference.account}.cancel", encode(difference.cancel))
+            cancel = difference.cancel
+            await bus.publish(client, requests_to(cancel.venue, cancel.shard), encode([Sent("cancel", cancel)]))
     if commands:
         reply = await bus.request(client, "oms.commands.0", encode(commands), ASK_TIMEOUT_S)
         refused = [answer.code for answer in _COMMANDS.decode(reply) if not answer.ok]

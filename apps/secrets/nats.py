@@ -35,6 +35,8 @@ DRY_CHECK: Final = "risk.check.dry"
 
 ANNOUNCED: Final = ("fills.>", "positions.>", "oms.orders.>", "ticks.>", "risk.control.>", "prices.>")
 """What everybody may hear."""
+REQUESTS: Final = "venue.*.requests.*"
+REPORTS: Final = "venue.*.reports.*"
 
 
 class Journal(NamedTuple):
@@ -96,7 +98,7 @@ _READER: Final = _reading((CHECK,), ANNOUNCED, ORDERS, VENUES, CONTROLS)
 _RIGHTS: Final[Mapping[str, Rights]] = {
     "oms": _reading(
         ("oms.orders.>", CHECK, "venue.*.session.*", *_api(ORDERS, (MAKES,)), *_answers("exeq", "risk", OPERATOR, ADMIN)),
-        ("oms.commands.*", "controls.obeyed.oms", *ANNOUNCED),
+        ("oms.commands.*", "controls.obeyed.oms", REPORTS, *ANNOUNCED),
         ORDERS,
         CONTROLS,
     ),
@@ -114,17 +116,17 @@ _RIGHTS: Final[Mapping[str, Rights]] = {
         CONTROLS,
     ),
     "exeq": _reading(
-        ("oms.commands.*", "orders.>", "risk.kill", "venue.*.session.*", "exeq.owner.*", *_answers("risk")),
+        ("oms.commands.*", REQUESTS, "orders.>", "risk.kill", "venue.*.session.*", "exeq.owner.*", *_answers("risk")),
         ("controls.obeyed.exeq", "exeq.owner.*", *ANNOUNCED),
         ORDERS,
         CONTROLS,
     ),
     "live-gateway": _reading(
-        ("fills.>", "ticks.>", "prices.>", *_api(VENUES, (MAKES,)), *_answers("oms", "exeq", OPERATOR, ADMIN)),
-        ("orders.>", "venue.*.session.*", *ANNOUNCED),
+        (REPORTS, "fills.>", "ticks.>", "prices.>", *_api(VENUES, (MAKES,)), *_answers("oms", "exeq", OPERATOR, ADMIN)),
+        (REQUESTS, "venue.*.session.*", *ANNOUNCED),
         VENUES,
     ),
-    VENUE: Rights(("fills.>", "ticks.>", *_answers("oms", "exeq")), ("orders.>", "venue.*.session.*", *ANNOUNCED)),
+    VENUE: Rights((REPORTS, "fills.>", "ticks.>", *_answers("oms", "exeq")), (REQUESTS, "orders.>", "venue.*.session.*", *ANNOUNCED)),
     "projector": _reading(("positions.>", "projector.owner.*"), ("projector.owner.*", *ANNOUNCED), ORDERS),
     OPERATOR: _reading((DRY_CHECK, "venue.*.session.*", "prices.>"), ANNOUNCED, ORDERS, VENUES, CONTROLS),
     READER: _READER,

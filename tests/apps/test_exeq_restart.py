@@ -7,7 +7,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from adapters.clock import SystemClock
@@ -19,8 +18,8 @@ from apps.exeq.router import Router, RoutingRules
 from apps.exeq.switch import Switch
 from apps.follower import Follower
 from apps.snapshots import Snapshotter
+from apps.venue_lists import Sent
 from domain import events as e
-from domain.commands import VenueRequest
 from domain.controls import Controls
 from domain.executions import OLDER_SHAPES, STATE_VERSION, Executions, ExecutionsState
 from domain.lifecycle import State
@@ -32,22 +31,21 @@ from tests.apps.test_snapshots import until, write
 from tests.contracts.facts import AT, queued, submitted
 
 
-class Sent:
-    """Stands for the outbox: keeps what would go to the venues."""
+class Wire:
+    """Keeps what would go to the venues."""
 
     def __init__(self) -> None:
         self.routes: list[tuple[str, str]] = []
 
-    def put(self, subject: str, payload: bytes) -> None:
-        request = msgspec.json.decode(payload, type=VenueRequest)
-        self.routes.append((subject.rpartition(".")[2], request.route_id))
+    def send(self, requests: Sequence[Sent]) -> None:
+        self.routes += [(sent.verb, sent.request.route_id) for sent in requests]
 
 
 class Exeq:
     """exeq as it is wired, with a quote to route by; what it asks of oms is kept and not answered."""
 
     def __init__(self, journal: MemoryJournal, directory: Path, epoch: int = 1) -> None:
-        self.journal, self.sent, self.asked = journal, Sent(), list[Command]()
+        self.journal, self.sent, self.asked = journal, Wire(), list[Command]()
         market, one = Market(), Decimal(1)
         clock = SystemClock()
         quote = Quote(symbol="BTCUSDT", venue="PAPER_A", bid=one, bid_size=one, ask=one, ask_size=one, at=AT)
@@ -60,7 +58,7 @@ class Exeq:
         routing = Router(venues, {}, market, clock, rules, executions, killed=self.switch.venue_killed)
         self.executor = Executor(
             None,  # type: ignore[arg-type]
-            self.sent,  # type: ignore[arg-type]
+            self.sent.send,
             self.switch,
             clock,
             executions,

@@ -50,14 +50,6 @@ class Known(Controls):
         return True
 
 
-class Wire:
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def put(self, subject: str, payload: bytes) -> None:
-        self.said.append(subject)
-
-
 class Desk:
     """An executor that has read the journal; what it asks of oms is kept."""
 
@@ -73,7 +65,7 @@ class Desk:
         )
         self.executor = Executor(
             None,  # type: ignore[arg-type]
-            Wire(),  # type: ignore[arg-type]
+            lambda requests: None,
             self.controls,  # type: ignore[arg-type]
             self.clock,
             self.told,

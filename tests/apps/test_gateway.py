@@ -2,10 +2,7 @@
 
 import asyncio
 import contextlib
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
@@ -14,148 +11,22 @@ from typing import Any
 import httpx
 import nats.errors
 import pytest
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 
 from adapters import bus
-from adapters.codec import decoder, encode
-from apps.up.ports import free_ports
-from domain.commands import ReportKind, VenueReport, VenueRequest
-from domain.quotes import Quote
-from domain.values import OrderType, Side, TimeInForce
-from tests.children import started
+from adapters.codec import encode
+from apps.venue_lists import Sent
+from domain.commands import ReportKind, VenueReport
+from domain.values import Side
+from tests.apps.gateway_house import REPORTS, START_TIMEOUT_S, WAIT_S, Gateway, Trader, order
 from tests.live import LiveServer
 
-CHECKOUT = Path(__file__).parents[2]
 HEADER = "time,symbol,bid,bid_size,ask,ask_size\n"
 MARKET = HEADER + "".join(
     f"2018-04-04T00:0{minute}:00,BTCUSD,{7000 + minute},4,{7001 + minute},4.000000000000002\n" for minute in (0, 1, 2, 3, 4)
 )
 # As PAPER_A shows it: no wider, half the size. Minute by minute the ask is 7001, 7002, 7003, 7004, 7005, and 2 stand there.
-START_TIMEOUT_S = 120.0
-WAIT_S = 120.0
 
-_REPORT = decoder(VenueReport)
-_QUOTE = decoder(Quote)
-
-
-class Gateway:
-    """The service as `trade up` runs it, on ports of its own."""
-
-    def __init__(self, server: LiveServer, quotes: Path | None = None, speed: str = "stepped") -> None:
-        port, metrics_port = free_ports(2)
-        self.url = f"http://127.0.0.1:{port}"
-        self.output = server.home / "gateway.out"
-        self._environment = os.environ | {
-            "TRADE_HOST": "127.0.0.1",
-            "TRADE_PORT": str(port),
-            "TRADE_METRICS_PORT": str(metrics_port),
-            "TRADE_NATS_URL": server.url,
-            "TRADE_NATS_MONITOR_URL": server.monitor_url,
-        }
-        if quotes:
-            self._environment |= {"TRADE_QUOTES": str(quotes), "TRADE_QUOTES_SPEED": speed}
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def launch(self) -> "subprocess.Popen[bytes]":
-        with self.output.open("wb") as output:
-            return started(
-                (sys.executable, "-m", "apps.gateway"), cwd=CHECKOUT, env=self._environment, stdout=output, stderr=subprocess.STDOUT
-            )
-
-    async def start(self) -> None:
-        self._process = self.launch()
-        try:
-            await self._ready(self._process)
-        except BaseException:
-            self.end()
-            raise
-
-    async def _ready(self, process: "subprocess.Popen[bytes]") -> None:
-        async with asyncio.timeout(START_TIMEOUT_S), httpx.AsyncClient(base_url=self.url, timeout=60) as http:
-            while True:
-                assert process.poll() is None, self.output.read_text()
-                try:
-                    if (await http.get("/ready")).status_code == 200:
-                        return
-                except httpx.TransportError:
-                    pass
-                await asyncio.sleep(0.05)
-
-    def end(self, number: signal.Signals = signal.SIGKILL) -> int:
-        process, self._process = self._process, None
-        if process is None:
-            return 0
-        process.send_signal(number)
-        return process.wait(timeout=120)
-
-    async def get(self, path: str) -> Any:
-        async with httpx.AsyncClient(base_url=self.url, timeout=60) as http:
-            return (await http.get(path)).json()
-
-    async def advance(self, **how: object) -> Any:
-        async with httpx.AsyncClient(base_url=self.url, timeout=60) as http:
-            answer = await http.post("/quotes/advance", json=how)
-            assert answer.status_code == 200, answer.text
-            return answer.json()
-
-
-class Trader:
-    """Plays oms and exeq: sends requests, keeps every report and tick that comes."""
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-        self.reports: list[VenueReport] = []
-        self.ticks: list[Quote] = []
-        self._news = asyncio.Event()
-
-    @classmethod
-    async def open(cls, url: str) -> "Trader":
-        trader = cls(await bus.connect(url, "trader", closed=lambda: None))
-        await trader.client.subscribe("fills.>", cb=trader._on_report)
-        await trader.client.subscribe("ticks.>", cb=trader._on_tick)
-        await bus.flush(trader.client)
-        return trader
-
-    async def _on_report(self, message: Msg) -> None:
-        report = _REPORT.decode(message.data)
-        assert message.subject == f"fills.{report.account}"
-        self.reports.append(report)
-        self._news.set()
-
-    async def _on_tick(self, message: Msg) -> None:
-        self.ticks.append(_QUOTE.decode(message.data))
-        self._news.set()
-
-    async def send(self, request: VenueRequest, verb: str = "new") -> None:
-        await self.client.publish(f"orders.{request.account}.{verb}", encode(request))
-
-    async def heard(self, count: int) -> list[str]:
-        """The first `count` reports as text, once they are there."""
-        async with asyncio.timeout(WAIT_S):
-            while len(self.reports) < count:
-                self._news.clear()
-                await self._news.wait()
-        return [f"{r.report_seq} {r.route_id} {r.report}" for r in self.reports]
-
-    async def session(self, within_s: float = WAIT_S, **asked: object) -> Any:
-        answer = await self.client.request("venue.PAPER_A.session.0", encode(asked), timeout=within_s)
-        return decoder(dict[str, Any]).decode(answer.data)
-
-
-def order(name: str, quantity: str, *, side: Side = Side.BUY, price: str | None = None, symbol: str = "BTCUSD") -> VenueRequest:
-    return VenueRequest(
-        order_id=f"order-{name}",
-        route_id=name,
-        venue="PAPER_A",
-        account="alice",
-        symbol=symbol,
-        side=side,
-        type=OrderType.LIMIT if price else OrderType.MARKET,
-        quantity=Decimal(quantity),
-        price=Decimal(price) if price else None,
-        time_in_force=TimeInForce.GTC,
-    )
+ONE = encode(Sent("new", order("A", "1")))
 
 
 @pytest.fixture
@@ -244,7 +115,7 @@ async def test_missed_reports_are_sent_again_in_their_order(gateway: Gateway, tr
 async def test_new_and_cancel_of_one_order_keep_their_sequence(gateway: Gateway, trader: Trader) -> None:
     for n in range(50):
         await trader.send(order(f"A{n}", "1", price="6000"))
-        await trader.send(order(f"A{n}", "1", price="6000"), "cancel")
+        await trader.send(order(f"A{n}", "1", price="6000"), verb="cancel")
     await trader.heard(100)
     assert [r.report for r in trader.reports] == [ReportKind.ACCEPTED, ReportKind.CANCELLED] * 50
     assert [r.report_seq for r in trader.reports] == list(range(1, 101))
@@ -265,20 +136,55 @@ async def test_a_query_is_answered_after_the_requests_before_it(gateway: Gateway
 @pytest.mark.parametrize(
     ("subject", "payload"),
     [
-        ("orders.alice.new", b"{"),
-        ("orders.alice.new", b'{"order_id":"x"}'),
-        ("orders.bob.new", encode(order("A", "1"))),
-        ("orders.alice.amend", encode(order("A", "1"))),
-        ("orders.alice.new", encode(order("A", "1")).replace(b'"quantity":1', b'"quantity":1e999999')),
-        ("orders.alice.new", encode(order("A", "1")).replace(b'"quantity":1', b'"quantity":"NaN"')),
-        ("orders.alice.new", encode(order("A.>", "1"))),
+        ("PAPER_A.requests.0", b"{"),
+        ("PAPER_A.requests.0", ONE),
+        ("PAPER_A.requests.0", b'[{"verb":"new"}]'),
+        ("PAPER_A.requests.0", b"[%b]" % ONE.replace(b'"new"', b'"amend"')),
+        ("PAPER_B.requests.0", b"[%b]" % ONE),
+        ("PAPER_A.requests.1", b"[%b]" % ONE),
+        ("PAPER_A.requests.x", b"[%b]" % ONE),
+        ("PAPER_A.requests.0", b"[%b]" % ONE.replace(b'"quantity":1', b'"quantity":1e999999')),
+        ("PAPER_A.requests.0", b"[%b]" % ONE.replace(b'"quantity":1', b'"quantity":"NaN"')),
+        ("PAPER_A.requests.0", b"[%b]" % ONE.replace(b'"order-A"', b'"A.>"')),
     ],
 )
 async def test_what_cannot_be_read_is_counted_and_hurts_nobody(gateway: Gateway, trader: Trader, subject: str, payload: bytes) -> None:
-    await trader.client.publish(subject, payload)  # FAILURES 45
+    await trader.client.publish(f"venue.{subject}", payload)  # FAILURES 45
     await trader.send(order("B", "1", price="6000"))
     assert await trader.heard(1) == ["1 B accepted"]
     assert (await gateway.get("/stats"))["requests"]["unreadable"] == 1
+
+
+async def test_a_request_that_cannot_be_read_spoils_none_of_its_list(gateway: Gateway, trader: Trader) -> None:
+    good = encode(Sent("new", order("B", "1", price="6000")))
+    await trader.client.publish("venue.PAPER_A.requests.0", b"[%b,%b,%b]" % (ONE.replace(b'"new"', b'"amend"'), good, b"7"))
+    assert await trader.heard(1) == ["1 B accepted"]
+    assert (await gateway.get("/stats"))["requests"] == {"taken": 1, "unreadable": 2, "elsewhere": 0}
+
+
+async def test_fills_are_announced_to_whoever_listens_and_to_nobody_else(gateway: Gateway, trader: Trader) -> None:
+    await trader.send(order("A", "1", price="6000"))
+    await trader.heard(1)
+    async with asyncio.timeout(WAIT_S):
+        while (told := (await gateway.get("/stats"))["fills_announced"])["unheard"] != 1:
+            await asyncio.sleep(0.05)
+    assert told == {"listened_to": False, "published": 0, "unheard": 1}
+    announced = await trader.client.subscribe("fills.alice")
+    await trader.send(order("B", "1", price="6000"))
+    message = await announced.next_msg(timeout=WAIT_S)
+    assert message.data == encode((await reported(trader, 2))[1])
+
+
+async def reported(trader: Trader, count: int) -> list[VenueReport]:
+    await trader.heard(count)
+    return trader.reports
+
+
+async def test_a_list_is_taken_in_its_order_and_answered_with_one(gateway: Gateway, trader: Trader) -> None:
+    lists = await trader.client.subscribe("venue.PAPER_A.reports.0")
+    await trader.send(*(order(f"A{n}", "1", price="6000") for n in range(3)))
+    assert await trader.heard(3) == ["1 A0 accepted", "2 A1 accepted", "3 A2 accepted"]
+    assert len(REPORTS.decode((await lists.next_msg(timeout=WAIT_S)).data)) == 3
 
 
 async def test_a_session_that_asks_nonsense_is_told_so(gateway: Gateway, trader: Trader) -> None:

@@ -20,7 +20,7 @@ VENUE = "PAPER_A"
 
 class Told(msgspec.Struct):
     data: bytes
-    subject: str = "fills.acc"
+    subject: str = f"venue.{VENUE}.reports.0"
 
 
 class VenueOnTheWire:
@@ -36,8 +36,7 @@ class VenueOnTheWire:
 
     async def tell(self, *reports: VenueReport) -> None:
         assert self._hear is not None
-        for report in reports:
-            await self._hear(Told(encode(report)))
+        await self._hear(Told(encode(reports)))
 
     async def request(self, subject: str, payload: bytes, timeout: float) -> Told:
         first = msgspec.json.decode(payload)["from"]

@@ -84,7 +84,7 @@ class Wired:
         self.hear = cb
 
     async def say(self, report: VenueReport) -> None:
-        await self.hear(Said(encode(report)))
+        await self.hear(Said(encode([report])))
 
     async def request(self, subject: str, payload: bytes, timeout: float) -> "Said":
         first = json.loads(payload)["from"]
@@ -98,7 +98,7 @@ class Wired:
 
 class Said(msgspec.Struct):
     data: bytes
-    subject: str = "fills.alice"
+    subject: str = f"venue.{VENUE}.reports.0"
 
 
 async def lived(loop: VirtualLoop, reports: list[VenueReport], wire: Wire) -> tuple[Order, Book]:

@@ -14,6 +14,7 @@ from adapters.codec import decoder, encode
 from adapters.memory import MemoryJournal, MemoryLog
 from apps.commits import Pace
 from apps.gateway.host import GROUP_MAX, VenueHost, groups, route_of
+from apps.gateway.report_wire import announced_fills
 from apps.gateway.reports import VENUE_COMMITS, ReportLog
 from apps.gateway.requests import Intake
 from apps.gateway.session import Sessions
@@ -25,6 +26,7 @@ from domain.paper_events import Reported, stamp_of
 from domain.ports import Clock, Head, Unavailable
 from domain.quotes import Quote
 from domain.values import OrderType, Side, TimeInForce
+from tests.interest import Everybody
 
 X = Instrument(symbol="X", tick=Decimal(1), lot=Decimal(1), quantity_max=Decimal(10**6), notional_min=Decimal(0), currency="USD")
 VENUE = VenueSettings(
@@ -39,7 +41,7 @@ VENUE = VenueSettings(
 )
 WAIT_S = 120.0
 HOUR_NS = 3600 * 1_000_000_000
-_REPORT = decoder(VenueReport)
+_REPORT, _REPORTS = decoder(VenueReport), decoder(list[VenueReport])
 
 
 def quote(size: int = 10, ask: int = 100) -> Quote:
@@ -60,18 +62,28 @@ def buy(name: str, price: int | None = None) -> VenueRequest:
     )
 
 
+def _word(report: VenueReport) -> str:
+    return f"{report.report_seq} {report.route_id} {report.report}"
+
+
 class Scene:
     """A host on a log that a test can break, and what it published."""
 
     def __init__(self, log: MemoryLog | None = None, clock: Clock | None = None) -> None:
         self.log = log or MemoryLog()
         self.published: list[str] = []
-        self.host = VenueHost(VENUE, {"X": X}, MemoryJournal(self.log), clock or SystemClock(), self._send, Pace(wait_s=0))
+        self.announced: list[str] = []
+        self.messages = 0
+        fills = announced_fills(Everybody(), self._send)
+        self.host = VenueHost(VENUE, {"X": X}, MemoryJournal(self.log), clock or SystemClock(), self._send, fills, Pace(wait_s=0))
 
     def _send(self, subject: str, payload: bytes) -> None:
-        if subject.startswith("fills."):
-            report: VenueReport = _REPORT.decode(payload)
-            self.published.append(f"{report.report_seq} {report.route_id} {report.report}")
+        """What oms is told, and what is announced of it behind that."""
+        if subject == "venue.V.reports.0":
+            self.messages += 1
+            self.published += map(_word, _REPORTS.decode(payload))
+        elif subject == "fills.alice":
+            self.announced.append(_word(_REPORT.decode(payload)))
 
     async def known(self) -> list[str]:
         return await self.host.ask(lambda: list(self.host.venue.orders))
@@ -98,6 +110,9 @@ async def test_reports_leave_only_after_the_ack(scene: Scene) -> None:
     await scene.host.put(buy("A"))
     assert await scene.known() == ["A"]
     assert scene.published == ["1 A accepted", "2 A fill"]
+    assert scene.messages == 1, "one list a commit"
+    await asyncio.sleep(0)
+    assert scene.announced == scene.published
     assert len(scene.log.commits) == 1
 
 

@@ -26,7 +26,7 @@ VENUE = "PAPER_A"
 
 class Message(msgspec.Struct):
     data: bytes
-    subject: str = "fills.alice"
+    subject: str = f"venue.{VENUE}.reports.0"
 
 
 class Asked(msgspec.Struct):
@@ -48,8 +48,7 @@ class Client:
 
     async def request(self, subject: str, payload: bytes, timeout: float) -> Asked:
         self.questions.append((subject, msgspec.json.decode(payload)))
-        for report in self.overtaking:
-            await self.callback(Message(encode(report)))
+        await self.callback(Message(encode(self.overtaking)))
         return Asked(encode({"last": self.last}))
 
 
@@ -66,7 +65,7 @@ class Desk:
     async def hears(self, *reports: VenueReport | bytes) -> None:
         """Each as it comes from the wire, once what it led to is on disk."""
         for report in reports:
-            await self.client.callback(Message(report if isinstance(report, bytes) else encode(report)))
+            await self.client.callback(Message(b"[%b]" % (report if isinstance(report, bytes) else encode(report))))
         order = self.host.find(given.ORDER_ID)
         assert order is not None
         await self.host.settled(order)

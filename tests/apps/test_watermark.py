@@ -15,6 +15,7 @@ from apps.commits import Pace
 from apps.controls import loss_accepted
 from apps.follower import MISSED_MAX, Applied, Follower
 from apps.gateway.host import VenueHost
+from apps.gateway.report_wire import announced_fills
 from apps.gateway.reports import VENUE_COMMITS
 from apps.host import Host
 from apps.watermark import (
@@ -33,6 +34,7 @@ from config.catalogue import VenueSettings
 from domain.controls import ALL, Controls, ControlsAccepted, KillThrown
 from domain.events import Foreign, JournalAccepted
 from domain.ports import Acceptance, Corrupt, Head, Unavailable
+from tests.interest import Nobody
 
 TEXTS: CommitCodec[str] = CommitCodec(str)
 
@@ -186,7 +188,16 @@ async def test_a_venue_refuses_and_accepts_like_the_orders(scene: Scene) -> None
     mark = Mark(scene.kept, "venue.journal.V", VENUE_COMMITS)
 
     def venue() -> VenueHost:
-        return VenueHost(settings, {}, scene.journal, SystemClock(), lambda subject, payload: None, Pace(), mark)
+        return VenueHost(
+            settings,
+            {},
+            scene.journal,
+            SystemClock(),
+            lambda subject, payload: None,
+            announced_fills(Nobody(), lambda subject, payload: None),
+            Pace(),
+            mark,
+        )
 
     del scene.log.commits[7:]
     with pytest.raises(Corrupt, match=r"venue.journal.V ends at sequence 7"):

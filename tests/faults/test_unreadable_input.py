@@ -21,6 +21,7 @@ from tests.live import LiveServer
 from tests.process import LiveService
 
 VENUE: Final = "PAPER_A"
+REPORTS: Final = f"venue.{VENUE}.reports.0"
 GARBAGE: Final = (b"", b"not json", b"\xff\xfe", b"[]", b"{}", b'{"venue":"PAPER_A"}', b"[" * 100_000)
 ASK_S: Final = 5.0
 _ANSWERS: Final = decoder(list[dict[str, Any]])
@@ -39,14 +40,14 @@ class Venue:
 
     async def report(self, payload: bytes) -> None:
         self._reports.append(payload)
-        await self._client.publish("fills.alice", payload)
+        await self._client.publish(REPORTS, b"[%b]" % payload)
 
     async def _on_asked(self, message: Msg) -> None:
         asked = msgspec.json.decode(message.data)
         await message.respond(encode({"last": len(self._reports)}))
-        for payload in self._reports[asked["from"] - 1 :]:
-            self.resent += 1
-            await self._client.publish("fills.alice", payload)
+        again = self._reports[asked["from"] - 1 :]
+        self.resent += len(again)
+        await self._client.publish(REPORTS, b"[%b]" % b",".join(again))
 
 
 def report(seq: int, kind: ReportKind, order_id: str, **more: Any) -> bytes:
@@ -70,7 +71,8 @@ async def test_a_report_that_cannot_be_read_is_set_aside_and_those_behind_it_are
         poison = report(2, ReportKind.FILL, order_id, exec_id="X1").replace(b'"fill"', b'"flil"')
         await venue.report(poison)
         for garbage in GARBAGE:
-            await client.publish("fills.alice", garbage)
+            await client.publish(REPORTS, garbage)
+            await client.publish(REPORTS, b"[%b]" % garbage)
         money = {"quantity": Decimal("0.001"), "price": Decimal(45_000), "fee": Decimal(0)}
         await venue.report(report(3, ReportKind.FILL, order_id, exec_id="X2", **money))
         async with asyncio.timeout(120):

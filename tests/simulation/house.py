@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from adapters.codec import decoder
 from apps.unit.shared import Unit
+from apps.venue_lists import REQUESTS, Sent
 from domain.checker import Audit, Send
-from domain.commands import VenueRequest
+from tests.simulation.bus import matches
 from tests.simulation.operator import Operator
 from tests.simulation.services import SERVICES, DataDirectory, Ground, Oms, Process, RiskService
 from tests.simulation.trader import Trader
@@ -15,7 +16,7 @@ from tests.simulation.world import Weather, World
 RESTART_MAX_S = 1.0
 UNITED = ("risk", "exeq", "oms")
 
-_REQUEST = decoder(VenueRequest)
+_REQUESTS = decoder(list[Sent])
 
 
 class House:
@@ -183,9 +184,10 @@ class House:
 
     def _on_wire(self, sender: str, subject: str, payload: bytes) -> None:
         """What execution sends to venues, whether it arrives or not."""
-        if sender == "exeq" and subject.startswith("orders."):
-            request: VenueRequest = _REQUEST.decode(payload)
-            verb = subject.rsplit(".", 1)[1]
+        if sender != "exeq" or not matches(REQUESTS, subject):
+            return
+        found: list[Sent] = _REQUESTS.decode(payload)
+        for verb, request in ((sent.verb, sent.request) for sent in found):
             self.sends.append(Send(verb, request.order_id, request.route_id, self.ground.orders.head.seq))
             if verb == "new":
                 self.operator.seen(request)

@@ -99,7 +99,7 @@ def _() -> list[Patch]:
             fold = Executions()
             fold.apply(order)
             fold.apply(OrderRouted(order_id=order.order_id, at=0, status=State.ROUTED, legs=command.legs, policy=command.policy))
-            self._put("new", fold.to_send[0])
+            self._put([("new", fold.to_send[0])])
         return command
 
     return [(Executor, "_decide", decide)]

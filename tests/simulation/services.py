@@ -21,9 +21,11 @@ from apps.exeq.oms_commands import OmsBeside, OmsCommands, OmsOverNats
 from apps.exeq.ownership import Ownership
 from apps.exeq.router import Router, RoutingRules
 from apps.exeq.switch import Switch as SendSwitch
+from apps.exeq.venue_wire import VenueWire
 from apps.follower import Follower
 from apps.gateway.feed import Venues
 from apps.gateway.host import VenueHost
+from apps.gateway.report_wire import announced_fills
 from apps.gateway.reports import VENUE_COMMITS
 from apps.gateway.requests import Intake as VenueIntake
 from apps.gateway.sent import Sent
@@ -63,6 +65,7 @@ from domain.risk.engine import Risk
 from domain.risk.state import VERSION as RISK_STATE_VERSION
 from domain.risk.state import RiskState
 from domain.routing import Venue
+from tests.interest import Nobody
 from tests.simulation import market
 from tests.simulation.bus import Client, Network
 from tests.simulation.journal import Disk, SimJournal
@@ -292,7 +295,7 @@ class Exeq(Process):
         routing = Router(venues, market.INSTRUMENTS, quotes, self.clock, rules, executions, killed=switch.venue_killed)
         self.executor = Executor(
             oms,
-            outbox,
+            VenueWire(outbox.put, Nobody(), venues).send,
             switch,
             self.clock,
             executions,
@@ -353,7 +356,8 @@ class Gateway(Process):
         mark = self.ground.directory.mark(f"venue.journal.{name}", VENUE_COMMITS)
         self.spawn(mark.run())
         journal = self.journal(self.ground.venues[name])
-        return RogueHost(self.ground, market.VENUES[name], market.INSTRUMENTS, journal, self.clock, outbox.put, Pace(), mark)
+        wire = outbox.put, announced_fills(Nobody(), outbox.put)
+        return RogueHost(self.ground, market.VENUES[name], market.INSTRUMENTS, journal, self.clock, *wire, Pace(), mark)
 
     async def _quotes(self) -> None:
         """Each venue shows sizes of its own."""

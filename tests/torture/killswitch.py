@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from adapters import bus
-from domain.commands import VenueRequest
+from adapters.codec import decoder
+from apps.venue_lists import REQUESTS, Sent
 from domain.controls import scopes_of
 from tests.faults.scene import PATIENT, connected, until_ready
 from tests.live import LiveServer
@@ -46,6 +46,7 @@ WHY: Final = {"reason": "torture"}
 TELL_EVERY: Final = 50
 
 Tell = Callable[[str], None]
+_REQUESTS: Final = decoder(list[Sent])
 
 
 @dataclass
@@ -73,13 +74,12 @@ class Wire:
         self.scopes: list[tuple[str, ...]] = []
 
     async def listen(self) -> None:
-        for verb in ("new", "replace"):
-            await self._client.subscribe(f"orders.*.{verb}", cb=self._on_request)
+        await self._client.subscribe(REQUESTS, cb=self._on_requests)
         await bus.flush(self._client)
 
-    async def _on_request(self, message: Msg) -> None:
-        request = msgspec.json.decode(message.data, type=VenueRequest)
-        self.scopes.append((*scopes_of(request.account, request.symbol, request.venue), f"block:{request.symbol}"))
+    async def _on_requests(self, message: Msg) -> None:
+        for request in (sent.request for sent in _REQUESTS.decode(message.data) if sent.verb != "cancel"):
+            self.scopes.append((*scopes_of(request.account, request.symbol, request.venue), f"block:{request.symbol}"))
 
     async def count(self) -> int:
         await bus.flush(self._client)

@@ -1,0 +1,42 @@
+"""Requests on their way to the venues: one list a venue and commit to a full session, and a message each to a plain one."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from adapters.codec import encode
+from apps.announcements import Announcements, Interest, Send
+from apps.venue_lists import Sent, lists, requests_to
+from domain.routing import Venue
+
+ORDERS: Final = "orders.*.*"
+
+
+class VenueWire:
+    """`orders.<account>.<verb>` is a plain venue's session, and of a request to any other an announcement for whoever listens."""
+
+    def __init__(self, send: Send, interest: Interest, venues: Mapping[str, Venue]) -> None:
+        self._send = send
+        self._plain = {name for name, venue in venues.items() if venue.plain}
+        self.announced: Announcements[Sent] = Announcements(interest, send, ORDERS, _announcements)
+
+    def send(self, requests: Sequence[Sent]) -> None:
+        """In their order. With the outbox before this returns: what a kill switch waits for."""
+        to: dict[tuple[str, int], list[Sent]] = {}
+        for sent in requests:
+            request = sent.request
+            if request.venue in self._plain:
+                self._send(*_announcement(sent))
+            else:
+                to.setdefault((request.venue, request.shard), []).append(sent)
+                self.announced.tell(sent)
+        for (venue, shard), found in to.items():
+            for payload in lists(found):
+                self._send(requests_to(venue, shard), payload)
+
+
+def _announcement(sent: Sent) -> tuple[str, bytes]:
+    return f"orders.{sent.request.account}.{sent.verb}", encode(sent.request)
+
+
+def _announcements(told: Iterable[Sent]) -> Iterator[tuple[str, bytes]]:
+    return map(_announcement, told)

@@ -1,0 +1,88 @@
+"""The session of a venue by lists: one message for all that a commit says to one venue and shard, or that it says.
+
+`venue.<venue>.requests.<shard>` carries requests to it and `venue.<venue>.reports.<shard>` its reports, each a JSON list in order.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
+
+import msgspec
+
+from adapters.codec import decoder, encode
+from domain.commands import VenueReport, VenueRequest
+
+T = TypeVar("T")
+
+LIST_COUNT_MAX: Final = 500
+LIST_BYTES_MAX: Final = 512 * 1024
+"""Half of what a nats-server takes that nobody configured."""
+
+REQUESTS: Final = "venue.*.requests.*"
+
+Verb = Literal["new", "cancel", "replace"]
+
+
+class Sent(msgspec.Struct, frozen=True, gc=False):
+    """One of the requests of a list."""
+
+    verb: Verb
+    request: VenueRequest
+
+
+class Unreadable(NamedTuple):
+    """An element of a list, or all of it."""
+
+    data: bytes
+    reason: str
+
+
+def requests_to(venue: str, shard: int) -> str:
+    return f"venue.{venue}.requests.{shard}"
+
+
+def reports_of(venue: str, shard: int) -> str:
+    return f"venue.{venue}.reports.{shard}"
+
+
+def lists(elements: Iterable[Sent | VenueReport]) -> Iterator[bytes]:
+    """These as JSON lists within both bounds. What is too large by itself is a list by itself."""
+    begun: list[bytes] = []
+    size = 0
+    for element in map(encode, elements):
+        if begun and (len(begun) == LIST_COUNT_MAX or size + len(element) > LIST_BYTES_MAX):
+            yield b"[%b]" % b",".join(begun)
+            begun, size = [], 0
+        begun.append(element)
+        size += len(element) + 1
+    if begun:
+        yield b"[%b]" % b",".join(begun)
+
+
+class Reader(Generic[T]):
+    """Reads such lists. One element that cannot be read spoils none of the others."""
+
+    def __init__(self, kind: Any) -> None:
+        self._all: msgspec.json.Decoder[Any] = decoder(list[kind])
+        self._one: msgspec.json.Decoder[Any] = decoder(kind)
+
+    def read(self, data: bytes) -> Iterable[T | Unreadable]:
+        try:
+            found: list[T] = self._all.decode(data)
+        except (ValueError, RecursionError):  # the latter of something nested too deep
+            return self._one_by_one(data)
+        return found
+
+    def _one_by_one(self, data: bytes) -> Iterator[T | Unreadable]:
+        try:
+            elements = _ELEMENTS.decode(data)
+        except (ValueError, RecursionError) as error:
+            yield Unreadable(data, str(error))
+            return
+        for element in map(bytes, elements):
+            try:
+                yield self._one.decode(element)
+            except (ValueError, RecursionError) as error:
+                yield Unreadable(element, str(error))
+
+
+_ELEMENTS: Final = decoder(list[msgspec.Raw])
