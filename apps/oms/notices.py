@@ -1,15 +1,17 @@
-"""What others hear of an order: the drop copy on `oms.orders.<account>.<order_id>`, one message an order and commit."""
+"""What others hear of an order: the drop copy on `oms.orders.<account>.<order_id>`, one message an order and commit, for who listens."""
 
-import asyncio
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
+from itertools import groupby
+from typing import Final
 
 import msgspec
 import structlog
 
 from adapters.codec import encode
+from apps.announcements import Announcements, Interest, Send
 from apps.host import Landed
 from apps.oms.metrics import OmsMetrics
-from apps.outbox import Outbox
 from domain.actor import Events
 from domain.events import OrderFilled, OrderInDoubt, ReplaceRefused, ReportQuarantined, TransitionRefused
 from domain.lifecycle import CLOSED, State
@@ -38,25 +40,28 @@ class Notice(msgspec.Struct, kw_only=True, gc=False):
     events: Events
 
 
-class Notices:
-    """Runs after the ack, never before. Alarms what the lifecycle page wants alarmed."""
+ALARMING: Final = frozenset({TransitionRefused, ReportQuarantined, OrderInDoubt, OrderFilled})
 
-    def __init__(self, outbox: Outbox, metrics: OmsMetrics) -> None:
-        self._outbox = outbox
+Noted = tuple[Landed, Decimal]
+"""What landed, and the order's quantity then: other terms may come before it is told."""
+
+
+class Notices:
+    """Runs after the ack, never before. Alarms what the lifecycle page wants alarmed, and keeps the rest for whoever listens."""
+
+    def __init__(self, interest: Interest, send: Send, metrics: OmsMetrics) -> None:
+        self._copies: Announcements[Noted] = Announcements(interest, send, "oms.orders.*.*", _messages)
         self._metrics = metrics
-        self._landed: dict[str, Landed] = {}
-        """The last word of each order in this commit; its events are all that the commit has of it."""
 
     def __call__(self, landed: Landed) -> None:
         for event in landed.events:
-            self._alarm(event)
-        order = landed.order
-        if order is None:
-            return
-        if not self._landed:
-            asyncio.get_running_loop().call_soon(self._tell)  # all of a commit land in one turn of the loop
-        before = self._landed.get(order.order_id)
-        self._landed[order.order_id] = msgspec.structs.replace(landed, events=before.events + landed.events) if before else landed
+            if type(event) in ALARMING:
+                self._alarm(event)
+        if landed.order is not None:
+            self._copies.tell((landed, landed.order.quantity))
+
+    def stats(self) -> dict[str, object]:
+        return self._copies.stats()
 
     def unrecorded(self, events: Events) -> None:
         """Refusals, and what was recorded before: counted and said, but in no journal and no drop copy."""
@@ -65,13 +70,6 @@ class Notices:
                 self._alarm(event)
             elif isinstance(event, ReportQuarantined | ReplaceRefused):
                 self._metrics.repeated(type(event).__name__)
-
-    def _tell(self) -> None:
-        told, self._landed = self._landed, {}
-        for landed in told.values():
-            order = landed.order
-            assert order is not None, "others are not gathered"
-            self._outbox.put(f"oms.orders.{order.account}.{order.order_id}", encode(_notice(order, landed)))
 
     def _alarm(self, event: object) -> None:
         if type(event) is TransitionRefused:
@@ -87,7 +85,26 @@ class Notices:
             log.error("unexpected fill booked", order_id=event.order_id, exec_id=event.exec_id, late=event.late, overfill=event.overfill)
 
 
-def _notice(order: Order, landed: Landed) -> Notice:
+def _messages(told: Sequence[Noted]) -> Iterator[tuple[str, bytes]]:
+    for _, commit in groupby(told, lambda noted: noted[0].seq):
+        for landed, quantity in _by_order(commit):
+            order = landed.order
+            assert order is not None, "others are not kept"
+            yield f"oms.orders.{order.account}.{order.order_id}", encode(_notice(order, landed, quantity))
+
+
+def _by_order(commit: Iterable[Noted]) -> Iterable[Noted]:
+    """The last word of each order in the commit; its events are all that the commit has of it."""
+    found: dict[str, Noted] = {}
+    for landed, quantity in commit:
+        assert landed.order is not None, "others are not kept"
+        before = found.get(landed.order.order_id)
+        whole = msgspec.structs.replace(landed, events=before[0].events + landed.events) if before else landed
+        found[landed.order.order_id] = whole, quantity
+    return found.values()
+
+
+def _notice(order: Order, landed: Landed, quantity: Decimal) -> Notice:
     last, cum = landed.events[-1], landed.cum_quantity
     return Notice(
         order_id=order.order_id,
@@ -98,8 +115,8 @@ def _notice(order: Order, landed: Landed) -> Notice:
         type=order.order_type,
         status=last.status,
         cum_quantity=cum,
-        quantity=order.quantity,
-        leaves_quantity=ZERO if last.status in CLOSED else max(order.quantity - cum, ZERO),
+        quantity=quantity,
+        leaves_quantity=ZERO if last.status in CLOSED else max(quantity - cum, ZERO),
         average_price=average(landed.notional, cum) if cum else None,
         seq=landed.seq,
         at=last.at,

@@ -81,7 +81,7 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     intake = _intake(settings, host, risk, switch)
     expirer = Expirer(host, clock, _timeout_ns(settings), _calendars(venues.values()))
     host.on_ready, host.on_append = _on_ready(chassis, metrics, sessions, expirer), metrics.appended
-    notices = Notices(outbox, metrics)
+    notices = Notices(wiring.interest(chassis, client), outbox.put, metrics)
     host.on_landed, host.on_unrecorded = partial(_on_landed, notices, expirer), notices.unrecorded
     await risk.start()
     await sessions.start()
@@ -115,6 +115,7 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
         stats=lambda: (
             _stats(metrics, host, intake, risk, sessions, outbox, switch)
             | {"positions_upkeep": positions_upkeep.stats(), "quotes": ticks.stats(), "reduce_only": reduce_only.stats()}
+            | {"notices": notices.stats()}
         ),
         stop_intake=stop_intake,
     )

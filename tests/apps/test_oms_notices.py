@@ -7,6 +7,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from apps.announcements import Interest
 from apps.host import Landed
 from apps.oms.metrics import OmsMetrics
 from apps.oms.notices import Notices
@@ -14,6 +15,7 @@ from domain.actor import decide
 from domain.commands import OrderCommand
 from domain.order import Order, evolve
 from tests import given
+from tests.interest import Everybody
 
 
 class Outbox:
@@ -27,9 +29,9 @@ class Outbox:
 class Desk:
     """Decides like the host, and lands everything at once in one commit."""
 
-    def __init__(self) -> None:
+    def __init__(self, interest: Interest | None = None) -> None:
         self.outbox = Outbox()
-        self.notices = Notices(self.outbox, OmsMetrics(CollectorRegistry()))  # type: ignore[arg-type]
+        self.notices = Notices(interest or Everybody(), self.outbox.put, OmsMetrics(CollectorRegistry()))
         self.orders: dict[str, Order] = {}
 
     def land(self, command: OrderCommand, seq: int) -> None:
@@ -80,7 +82,7 @@ async def test_what_belongs_to_no_order_is_not_told_and_what_comes_late_is() -> 
 
 async def test_a_refusal_is_counted_and_heard_by_nobody_but_who_asked() -> None:
     registry, outbox = CollectorRegistry(), Outbox()
-    notices = Notices(outbox, OmsMetrics(registry))  # type: ignore[arg-type]
+    notices = Notices(Everybody(), outbox.put, OmsMetrics(registry))
     desk = Desk()
     desk.land(given.submit(given.terms()), 1)
     desk.land(given.cancel(), 2)

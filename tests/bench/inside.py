@@ -38,6 +38,7 @@ from domain.commands import Decision, ReportKind, Terms, VenueReport
 from domain.events import Leg
 from domain.lifecycle import State
 from domain.values import Liquidity, OrderType, use_exact_arithmetic
+from tests import interest
 from tests.bench.load import order_body
 
 AT_ONCE = 64
@@ -68,7 +69,7 @@ class Said:
     """A message as the NATS client hands it over."""
 
     reply = "reply"
-    subject = "subject"
+    subject = f"venue.{VENUE}.reports.0"
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -100,9 +101,9 @@ async def post(door: Door, body: bytes) -> bytes:
     return said[-1]
 
 
-def report(kind: ReportKind, order: dict[str, Any], seq: int, **more: Any) -> Said:
+def report(kind: ReportKind, order: dict[str, Any], seq: int, **more: Any) -> VenueReport:
     order_id = order["order_id"]
-    said = VenueReport(
+    return VenueReport(
         report=kind,
         order_id=order_id,
         route_id=f"{order_id}-1",
@@ -115,7 +116,6 @@ def report(kind: ReportKind, order: dict[str, Any], seq: int, **more: Any) -> Sa
         venue_order_id=f"V{seq}",
         **more,
     )
-    return Said(encode(said))
 
 
 def allowing(host: Host) -> Intake:
@@ -135,7 +135,7 @@ async def lives(count: int, directory: Path) -> tuple[Spent, dict[str, float]]:
     registry, client = CollectorRegistry(), Nobody()
     metrics, clock = OmsMetrics(registry), SystemClock()
     host = Host(MemoryJournal(), clock, store=SqliteOrderStore(directory / "orders.db"), pace=Pace(wait_s=0))
-    host.on_landed, host.on_append = Notices(client, metrics), metrics.appended  # type: ignore[arg-type]
+    host.on_landed, host.on_append = Notices(interest.Nobody(), client.put, metrics), metrics.appended
     running = asyncio.create_task(host.run())
     intake = allowing(host)
     door = Door(TermsReader(load_instruments().instruments, "default", frozenset(OrderType)), intake, clock, metrics)
@@ -181,8 +181,7 @@ async def lives(count: int, directory: Path) -> tuple[Spent, dict[str, float]]:
                 seq += 1
                 reports.append(report(kind, order, seq, **(more | ({"exec_id": f"E{seq}"} if more else {}))))
             with spent.on(step):
-                for said in reports:
-                    await sessions._on_report(said)  # type: ignore[arg-type]
+                await sessions._on_reports(Said(encode(reports)))  # type: ignore[arg-type]
                 await landed(host)
     await asyncio.sleep(0.5)
     running.cancel()
