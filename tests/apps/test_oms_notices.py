@@ -5,6 +5,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
+from nats.aio.client import Client
 from prometheus_client import CollectorRegistry
 
 from apps.announcements import Interest
@@ -69,6 +70,35 @@ async def test_a_commit_is_one_message_an_order_and_another_commit_another_one()
     assert (body["status"], body["cum_quantity"], body["leaves_quantity"], body["seq"]) == ("filled", 10, 0, 3)
     assert Decimal(str(body["average_price"])) == Decimal("49.6")
     assert await desk.told() == []
+
+
+class Late(Interest):
+    """Somebody who is found when a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(Client(), ())
+
+    def found(self, *subjects: str) -> None:
+        for family in self._families:
+            family.asked()
+            family.answered(subjects)
+
+
+async def test_what_landed_is_told_as_it_landed_when_a_listener_is_found_later_and_else_not_at_all() -> None:
+    interest = Late()
+    desk = Desk(interest)
+    desk.land(given.submit(given.terms("10")), 1)
+    assert await desk.told() == []
+    interest.found("ticks.>")
+    desk.land(given.route(("R1", "PAPER_A", "10")), 2)
+    desk.land(given.report("accepted", venue_order_id="V1"), 3)
+    desk.land(given.fill("F1", "4", "49", report_seq=2), 3)
+    desk.orders[given.ORDER_ID].quantity = Decimal(12)  # other terms, before anybody was told
+    assert await desk.told() == []
+    interest.found("oms.orders.*.*")
+    told = [(body["seq"], kinds(body), body["quantity"], body["cum_quantity"]) for _, body in await desk.told()]
+    assert told == [(2, ["OrderRouted"], 10, 0), (3, ["RouteAcknowledged", "OrderFilled"], 10, 4)]
+    assert desk.notices.stats() == {"listened_to": True, "published": 3, "unheard": 1}
 
 
 async def test_what_belongs_to_no_order_is_not_told_and_what_comes_late_is() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -13,11 +14,13 @@ from adapters.codec import encode
 from adapters.memory import MemoryJournal, MemoryLog
 from apps.commits import Pace
 from apps.host import Host
+from apps.oms.plain import PlainVenues
 from apps.oms.sessions import VenueSessions
 from domain import events as e
 from domain.commands import RouteOrder, VenueReport
 from domain.events import Leg
 from domain.lifecycle import State
+from domain.routing import Venue
 from tests import given
 from tests.apps.held_journal import until
 
@@ -110,6 +113,36 @@ async def test_the_same_execution_with_other_content_is_kept_aside_and_changes_n
     order = desk.host.find(given.ORDER_ID)
     assert order is not None
     assert order.cum_quantity == 4
+
+
+async def test_a_list_is_applied_in_its_order_whatever_stands_between(desk: Desk) -> None:
+    # FAILURES 45
+    other_venue = msgspec.structs.replace(FILL, venue="PAPER_B", report_seq=1)
+    await desk.client.callback(Message(b"[%b]" % b",".join((encode(ACK), b"{}", encode(other_venue), encode(FILL)))))
+    order = desk.host.find(given.ORDER_ID)
+    assert order is not None
+    await desk.host.settled(order)
+    assert desk.kinds() == ["RouteAcknowledged", "OrderFilled"]
+    assert desk.sessions.stats() == {"applied": 2, "duplicates": 0, "gaps": 0, "unreadable": 2}
+
+
+async def test_a_list_that_is_lost_as_a_whole_is_a_hole(desk: Desk) -> None:
+    # FAILURES 27, 28
+    await desk.client.callback(Message(b"not json"))
+    await desk.hears(msgspec.structs.replace(FILL, report_seq=3))
+    await until(lambda: desk.client.questions)
+    assert desk.client.questions[0][1] == {"kind": "resend", "from": 1}
+    assert (desk.kinds(), desk.sessions.stats()["gaps"]) == ([], 1)
+
+
+async def test_announcements_of_a_full_venue_are_not_its_reports_where_a_plain_one_is_heard(desk: Desk) -> None:
+    plain = PlainVenues(desk.host, [Venue("OURS", Decimal(1), Decimal(1), frozenset(), plain=True)])
+    sessions = VenueSessions(desk.client, desk.host, [VENUE], 0, plain, failed=pytest.fail)  # type: ignore[arg-type]
+    await sessions.start()  # its last subscription is the plain venues'
+    await desk.client.callback(Message(encode(ACK), "fills.alice"))
+    await desk.client.callback(Message(encode(FILL), "fills.alice"))
+    assert (desk.kinds(), desk.client.questions) == ([], [])
+    assert sessions.stats() == {"applied": 0, "duplicates": 0, "gaps": 0, "unreadable": 0}
 
 
 async def test_a_hole_is_asked_for_and_what_is_behind_it_waits(desk: Desk) -> None:

@@ -54,6 +54,33 @@ async def heard_while(stack: LiveStack, subject: str, act: Callable[[], T]) -> t
     return heard, done
 
 
+async def test_whoever_listens_hears_the_updates_and_reports_of_an_order_and_nobody_else_costs_anything(running: LiveStack) -> None:
+    def submit_and_wait() -> dict[str, Any]:
+        with running.client() as http:
+            answer = http.post("/orders", json={**EXAMPLE, "account": "listened"}).json()
+            return filled(running, answer["order_id"])
+
+    for subject, kinds in (("fills.listened", ["accepted", "fill"]), ("oms.orders.listened.*", ["filled"])):
+        heard, order = await heard_while(running, subject, submit_and_wait)
+        assert {message["order_id"] for message in heard} == {order["order_id"]}
+        told = [message.get("report", message.get("status")) for message in heard]
+        assert told[-len(kinds) :] == kinds
+
+    def counts() -> list[dict[str, Any]]:
+        found = []
+        for service, name in (("oms", "notices"), ("exeq", "orders_announced"), ("live-gateway", "fills_announced")):
+            with running.client(service) as http:
+                found.append(http.get("/stats").json()[name])
+        return found
+
+    await asyncio.to_thread(submit_and_wait)  # the end of the listeners is noticed with the next that could be told
+    assert soon(lambda: all(not each["listened_to"] for each in counts()) or None)
+    before = counts()
+    await asyncio.to_thread(submit_and_wait)
+    assert soon(lambda: all(now["unheard"] > then["unheard"] for now, then in zip(counts(), before, strict=True)) or None)
+    assert [each["published"] for each in counts()] == [each["published"] for each in before]
+
+
 async def test_the_users_example_becomes_a_fill_a_position_and_a_row(running: LiveStack) -> None:
     def submit_and_wait() -> dict[str, Any]:
         with running.client() as http:
