@@ -8,7 +8,6 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from adapters.codec import encode
 from apps.exeq.oms_commands import OmsCommands
 from apps.exeq.ownership import Ownership
 from apps.exeq.router import Router
