@@ -1,6 +1,7 @@
 """The exposure as the journal tells it: the same events make the same sums, whoever reserved what before."""
 
 from decimal import Decimal
+from typing import Final
 
 from domain import events as e
 from domain.lifecycle import CLOSED
@@ -8,6 +9,12 @@ from domain.listings import Listings
 from domain.risk.exposure import Exposure, Open
 from domain.risk.state import RiskState, accounts_of, restore
 from domain.values import ZERO, signed
+
+EARLIER_KEPT_MAX: Final = 100_000
+"""Trades at earlier rates than today's, the newest. The bust of an older one counts at today's rate."""
+
+Trade = tuple[str, str]
+"""Its venue and its id there."""
 
 
 class UnknownInstrument(LookupError):
@@ -17,7 +24,9 @@ class UnknownInstrument(LookupError):
 class RiskFold:
     """Moves what orders have at stake: reserved, open, position, gone. Closed orders are forgotten; late trades still move positions.
 
-    A trade is paid at the currency rate of its time, a bust at the rate of the bust; what is open or held counts at today's.
+    A trade is paid at the currency rate of its time, and so is its bust, which takes back what the trade booked; what is open or held
+    counts at today's. Rates change only between two starts, after which the journal is read from its beginning, so it is enough to
+    remember the trades at other rates than today's.
     """
 
     def __init__(self, exposure: Exposure, listings: Listings) -> None:
@@ -25,11 +34,13 @@ class RiskFold:
         self._listings = listings
         self.seq = 0
         self._submitted: dict[str, e.OrderSubmitted] = {}
+        self._earlier: dict[Trade, Decimal] = {}
 
     def state(self) -> RiskState:
         """What the journal said so far and nothing else: equal after the same events, whoever reserved what, whatever the prices are."""
         rates = dict(self.exposure.marks.rates)
-        return RiskState(self.seq, rates, accounts_of(self.exposure), tuple(self._submitted.values()))
+        earlier = tuple((*trade, rate) for trade, rate in self._earlier.items())
+        return RiskState(self.seq, rates, accounts_of(self.exposure), tuple(self._submitted.values()), earlier)
 
     def restore(self, state: RiskState) -> None:
         """Go on from there, in a fold that has seen nothing. ValueError, and nothing changed, when money is counted differently by now."""
@@ -39,6 +50,7 @@ class RiskFold:
             raise ValueError(f"the catalogue counts {changed[0]} at {rates.get(changed[0])} and not at {state.rates[changed[0]]}")
         self.seq = state.seq
         self._submitted = {event.order_id: event for event in state.submitted}
+        self._earlier = {(venue, exec_id): rate for venue, exec_id, rate in state.earlier}
         restore(self.exposure, state.accounts)
 
     def apply(self, event: e.OrderEvent, seq: int) -> None:
@@ -77,7 +89,7 @@ class RiskFold:
     def _traded(self, event: e.OrderFilled | e.TradeBusted, quantity: Decimal, fee: Decimal) -> None:
         """`quantity` and `fee` are negative for a bust: then the position goes back, and the order may trade that much again."""
         rate, exposure = self._rate(event.symbol), self.exposure
-        then = self._listings.rate(event.symbol, event.at) or rate
+        then = self._then(event, rate)
         account = exposure.account(event.account)
         moved = signed(event.side, quantity)
         account.trade(event.symbol, moved, (moved * event.price + fee) * then, event.price * rate, exposure.marks)
@@ -89,6 +101,18 @@ class RiskFold:
         elif quantity < ZERO:
             # A bust opened a forgotten order again: its trade's own price is what is known of it.
             exposure.opened(event.order_id, Open(event.account, event.symbol, event.side, -quantity, abs(event.price) * rate))
+
+    def _then(self, event: e.OrderFilled | e.TradeBusted, rate: Decimal) -> Decimal:
+        """The rate that the trade was booked at, also when it is taken back. `rate` is today's."""
+        trade = event.venue, event.exec_id
+        if isinstance(event, e.TradeBusted):
+            return self._earlier.pop(trade, rate)
+        then = self._listings.rate(event.symbol, event.at) or rate
+        if then != rate:
+            self._earlier[trade] = then
+            if len(self._earlier) > EARLIER_KEPT_MAX:
+                del self._earlier[next(iter(self._earlier))]
+        return then
 
     def _rate(self, symbol: str) -> Decimal:
         rate = self.exposure.marks.rates.get(symbol)

@@ -38,13 +38,14 @@ class AccountState(msgspec.Struct, frozen=True, gc=False):
     holdings: tuple[HoldingState, ...]
 
 
-class RiskState(msgspec.Struct, frozen=True, gc=False):
-    """`rates` are those of the catalogue that all this was counted with."""
+class RiskState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """`rates` are those of the catalogue that all this was counted with; `earlier` are trades (venue, id) that were booked at others."""
 
     seq: int
     rates: dict[str, Decimal]
     accounts: tuple[AccountState, ...]
     submitted: tuple[OrderSubmitted, ...]
+    earlier: tuple[tuple[str, str, Decimal], ...] = ()
 
 
 def accounts_of(exposure: Exposure) -> tuple[AccountState, ...]:

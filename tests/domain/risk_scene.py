@@ -9,7 +9,7 @@ late ID Q @P            a fill after the order was closed
 give back               releases reservations that are older than two seconds
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 import msgspec
@@ -45,22 +45,23 @@ def instrument(symbol: str, currency: str = "USD", *, shortable: bool = False, n
     )
 
 
-INSTRUMENTS = {
+GOLDEN = {
     "BTCUSDT": instrument("BTCUSDT", "USDT"),
     "PENNY": instrument("PENNY"),
     "EURO": instrument("EURO", "EUR"),
     "LENDABLE": instrument("LENDABLE", shortable=True),
-    "CRUDE": instrument("CRUDE", "EUR", shortable=True, negative_prices=True),
 }
+"""Of the golden journals: one more would change what they recorded."""
+INSTRUMENTS = GOLDEN | {"CRUDE": instrument("CRUDE", "EUR", shortable=True, negative_prices=True)}
 WITHOUT_VAR = frozenset(SWITCHES) - {VAR_LIMIT}
 CURRENCIES = {"USD": Decimal(1), "USDT": Decimal(1), "EUR": Decimal("1.25")}
 
 
-def new_risk(**limits: object) -> Risk:
+def new_risk(instruments: Mapping[str, Instrument] = INSTRUMENTS, **limits: object) -> Risk:
     """All checks but value at risk, which needs a history, and no price collar: scenes that want them say so."""
     return Risk(
         Limits(**{"enabled": WITHOUT_VAR, "price_collar": None, "short_accounts": frozenset({"hedger"}), **limits}),
-        INSTRUMENTS,
+        instruments,
         CURRENCIES,
         Controls(),
     )  # type: ignore[arg-type]

@@ -3,16 +3,20 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain import events as e
 from domain import listings
 from domain.controls import CatalogueChanged, Controls
 from domain.listings import Listings
+from domain.risk import fold
 from domain.risk.engine import Risk
 from domain.risk.fold import UnknownInstrument
 from domain.risk.limits import Limits
+from domain.risk.state import RiskState
 from tests.contracts.facts import filled
 from tests.domain.risk_scene import WITHOUT_VAR, instrument
 
@@ -115,6 +119,38 @@ def test_a_purchase_costs_what_it_cost_then_and_the_position_is_worth_what_it_is
     assert alice.value == 900, "held at 0.9, though it is delisted"
     risk.fold.apply(filled("E2", "10", "100", symbol="SAP", fee="1", side="sell", at=25), 2)
     assert (alice.equity, alice.value) == (risk.limits.buying_power_initial - 1001 + Decimal("899.1"), 0)
+
+
+def test_a_bust_takes_back_what_its_trade_booked_whenever_it_comes_and_over_a_snapshot() -> None:
+    listed = changed(2, 10, rates={"USD": Decimal(1), "EUR": Decimal(1)}, listed={"SAP": "EUR", "AAPL": "USD"})
+    catalogues = (listed, changed(3, 20, rates={"EUR": Decimal("1.5")}), changed(4, 30, rates={"EUR": Decimal("0.9")}))
+    risk = risk_of(*catalogues)
+    trades = [filled(f"E{at}", "10", "100", symbol="SAP", fee="1", at=at) for at in (15, 25, 35)]
+    for seq, trade in enumerate(trades, 1):
+        risk.fold.apply(trade, seq)
+    again = risk_of(*catalogues)
+    again.fold.restore(msgspec.json.decode(msgspec.json.encode(risk.fold.state()), type=RiskState))
+    assert again.fold.state() == risk.fold.state()
+    for one in (risk, again):
+        for seq, trade in enumerate(trades, 4):
+            one.fold.apply(busted(trade, at=99), seq)
+        account = one.exposure.look("alice")
+        assert (account.cash, account.value) == (one.limits.buying_power_initial, 0)
+        assert one.fold.state().earlier == ()
+
+
+def test_only_the_newest_trades_at_earlier_rates_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold, "EARLIER_KEPT_MAX", 1)
+    listed = changed(2, 10, rates={"USD": Decimal(1), "EUR": Decimal(1)}, listed={"SAP": "EUR"})
+    risk = risk_of(listed, changed(3, 20, rates={"EUR": Decimal("0.9")}))
+    for exec_id in ("E1", "E2"):
+        risk.fold.apply(filled(exec_id, "10", "100", symbol="SAP", fee="0", at=15), 1)
+    assert [exec_id for _, exec_id, _ in risk.fold.state().earlier] == ["E2"]
+
+
+def busted(trade: e.OrderFilled, at: int) -> e.TradeBusted:
+    names = ("order_id", "account", "symbol", "side", "quantity", "price", "fee", "exec_id", "venue", "status")
+    return e.TradeBusted(at=at, **{name: getattr(trade, name) for name in names})
 
 
 def test_a_symbol_that_no_catalogue_had_ends_the_reading_with_a_way_on() -> None:

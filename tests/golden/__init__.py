@@ -18,7 +18,7 @@ from domain.lifecycle import State
 from domain.orders import Orders
 from domain.position import Book
 from domain.statehash import orders_state, positions_state, state_hash
-from tests.domain.risk_scene import new_risk
+from tests.domain.risk_scene import GOLDEN, new_risk
 
 HOME: Final = Path(__file__).parent
 EXCUSED: Final = {
@@ -71,7 +71,7 @@ class Folds:
     def __init__(self) -> None:
         self.orders = Orders()
         self.positions = Book()
-        self.risk = new_risk().fold
+        self.risk = new_risk(GOLDEN).fold
         self.executions = Executions()
 
     def apply(self, events: Sequence[OrderEvent], seq: int) -> None:

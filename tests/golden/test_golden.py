@@ -10,7 +10,7 @@ from domain.executions import Executions, ExecutionsState
 from domain.risk.state import RiskState
 from domain.statehash import state_hash
 from domain.upcasting import VERSION
-from tests.domain.risk_scene import new_risk
+from tests.domain.risk_scene import GOLDEN, new_risk
 from tests.golden.__main__ import write
 from tests.golden.scenes import journal
 
@@ -43,7 +43,7 @@ def test_every_place_is_a_place_to_begin_again(name: str) -> None:
     for seq, events in enumerate(commits, 1):
         first.apply(events, seq)
         again = golden.Folds()
-        again.risk, again.executions = new_risk().fold, Executions()
+        again.risk, again.executions = new_risk(GOLDEN).fold, Executions()
         again.orders, again.positions = first.orders, first.positions
         again.risk.restore(decoder(RiskState).decode(encode(first.risk.state())))
         again.executions.restore(decoder(ExecutionsState).decode(encode(first.executions.state())))
