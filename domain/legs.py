@@ -45,9 +45,9 @@ def leg_ended(
         )
         return (closed,)
     if kind is e.OrderRejected and source == "venue" and reason in OF_THE_VENUE and not order.trades:
-        if step(order.status, "venue_reject_requeue"):
+        if not order.cancel_wanted and step(order.status, "venue_reject_requeue"):
             return _queued_again(order, route, now, reason, report_seq)
-        if order.status is State.PENDING_CANCEL:  # another venue could take it, but its cancel was requested
+        if order.cancel_wanted and order.status is not State.IN_DOUBT:  # another venue could take it, but its cancel was requested
             kind = e.OrderExpired if order.expiring else e.OrderCancelled
             source, reason = cancelled_by(order, reason)
     if kind is e.OrderRejected and order.cum_quantity:

@@ -94,6 +94,7 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     `refused`: rejected before it was ever queued, which is what its submit was answered. `source` and `reason` say who ended it and why;
     while a control (a kill, a block) or `reduce_only` cancels it, they name that. `reference` is the price that risk counts it at. `asked`
     are its first terms, once they were replaced. `expiring`: its cancel was requested because its time was over.
+    `cancel_wanted`: its cancel was requested and not refused. A doubt between them says nothing against it.
     """
 
     order_id: str
@@ -131,6 +132,7 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     replacing: Replacing | None = None
     asked: Asked | None = None
     expiring: bool = False
+    cancel_wanted: bool = False
     triggered: bool = False
     parked: tuple[Parked, ...] = ()
     seqs: tuple[int, ...] = ()
@@ -260,6 +262,7 @@ def _quarantined(event: e.ReportQuarantined, order: Order) -> None:
 
 
 def _cancel_requested(event: e.CancelRequested, order: Order) -> None:
+    order.cancel_wanted = True
     order.expiring = event.source == "oms" and event.reason in TIMES_UP
     order.source, order.reason = (event.source, event.reason) if _names_its_cause(event) else (None, None)
 
@@ -270,7 +273,7 @@ def _names_its_cause(event: e.CancelRequested) -> bool:
 
 
 def _cancel_rejected(event: e.CancelRejected, order: Order) -> None:
-    order.expiring = False
+    order.expiring = order.cancel_wanted = False
     order.source = order.reason = None
 
 

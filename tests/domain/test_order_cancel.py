@@ -140,6 +140,32 @@ def test_an_order_that_would_wait_for_another_venue_is_cancelled_where_that_was_
                   > {told}""")
 
 
+def test_a_doubt_makes_no_cancel_forgotten() -> None:
+    # row 11: acknowledged behind a doubt, and then refused for now, it does not go back to the queue either
+    for asked, told in (
+        ("cancel", "OrderCancelled cancelled source=venue reason=halted"),
+        ("cancel risk_control killed", "OrderCancelled cancelled source=risk_control reason=killed"),
+        ("expire order_timeout", "OrderExpired expired source=venue reason=halted"),
+    ):
+        check(f"""submit buy 10 @50
+                  route PAPER_A
+                  {asked}
+                  doubt R1
+                  > OrderInDoubt in_doubt
+                  ack V1
+                  > RouteAcknowledged routed
+                  reject halted
+                  > {told}""")
+    check("""submit buy 10 @50
+             route PAPER_A
+             cancel
+             ack V1
+             cancel_rejected too_late
+             > CancelRejected routed
+             reject halted
+             > OrderQueued queued""")
+
+
 @pytest.mark.parametrize("reason", ["unknown", "too_early"])
 def test_a_venue_that_has_not_seen_the_order_yet_refuses_no_cancel(reason: str) -> None:
     # row 20
