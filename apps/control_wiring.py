@@ -74,6 +74,12 @@ async def follow_controls(
     return known
 
 
+async def learn(client: Client, take: Callable[[ControlEvent], None]) -> None:
+    """Each control into `take`, for a service that obeys none and only wants to know what was in the catalogue. Without end."""
+    journal = await wiring.patiently(lambda: controls.open_controls(client))
+    await Follower(journal, CONTROL_COMMITS, controls_into(take), after=Head(), wait_s=0).run()
+
+
 async def _followed_controls(chassis: Chassis[OmsSettings] | Chassis[ExeqSettings], client: Client, mark: Mark | None) -> JetStreamJournal:
     """The journal of controls, when it has all that this service had applied. Unavailable, with the reason in `/ready`, until then.
 

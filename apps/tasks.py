@@ -88,6 +88,7 @@ CLOSES: Final = _housekeeping("simulated closes", "the closes of a day that is o
 # projector
 POSITIONS: Final = _vital("positions", "a projection is begun again from what its store holds")
 FILLS: Final = _vital("fills", "a projection is begun again from what its store holds")
+LISTINGS: Final = _housekeeping("listings", "a position in a delisted symbol is published without its currency for a moment")
 
 _EVERYWHERE: Final = (LOOP_LAG, HEALTH)
 _CONTROLS: Final = (CONTROL_FOLLOWER, CONTROLS_KNOWN)
@@ -146,6 +147,6 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         OWNERSHIP,
     ),
     "live-gateway": (*_EVERYWHERE, VENUE, FOREIGN, OUTBOX_OF_REPORTS, INTEREST, RESENDS, HEARTBEAT, QUOTES, CLOSES, MARK, ROOM, SYNC),
-    "projector": (*_EVERYWHERE, TURN, POSITIONS, FILLS),
+    "projector": (*_EVERYWHERE, TURN, POSITIONS, FILLS, LISTINGS),
 }
 """By service. What runs inside one of these (the commits of `host`, the messages of a `venue`) dies with it."""

@@ -6,7 +6,7 @@ from typing import Final
 from adapters import bus
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
-from apps import tasks, wiring
+from apps import control_wiring, tasks, wiring
 from apps.chassis import Chassis, Service
 from apps.durations import Hops
 from apps.projector.fills import FillsProjection
@@ -18,6 +18,8 @@ from apps.shared_reading import SharedReading
 from config.catalogue import load_instruments
 from config.loading import load_projector
 from config.settings import ProjectorSettings
+from domain.controls import Controls
+from domain.listings import currency_of
 
 FILLS_WAIT_S: Final = 0.05
 """Rows are written about once a second: reading the journal in larger pieces costs nobody anything."""
@@ -29,8 +31,10 @@ async def build(chassis: Chassis[ProjectorSettings]) -> Service:
     await wiring.turn(chassis, client)
     reading = SharedReading(await wiring.order_journal(client), ORDER_COMMITS)
 
-    currencies = {symbol: instrument.currency for symbol, instrument in load_instruments().instruments.items()}
-    positions = PositionsProjection(wiring.positions(chassis), partial(bus.publish, client), currencies)
+    known = Controls()
+    chassis.spawn(lambda: control_wiring.learn(client, known.apply), tasks.LISTINGS)
+    currency = partial(currency_of, load_instruments().instruments, known.listings)
+    positions = PositionsProjection(wiring.positions(chassis), partial(bus.publish, client), currency)
     fills = FillsProjection(
         wiring.fills(chassis), batch_rows=settings.questdb.batch_size, flush_s=float(settings.questdb.flush_interval_sec)
     )

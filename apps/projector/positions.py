@@ -1,7 +1,7 @@
 """Positions: each batch of commits becomes one step in the store, and only then a message for each position that it changed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -52,15 +52,15 @@ class PositionsProjection:
 
     name = "positions"
 
-    def __init__(self, store: Positions, publish: Publish, currencies: Mapping[str, str]) -> None:
-        """`currencies` by symbol; a symbol that is not in it is published with null."""
+    def __init__(self, store: Positions, publish: Publish, currency: Callable[[str], str | None]) -> None:
+        """`currency` of a symbol; None is published as null."""
         self.seq = 0
         self.newest = 0
         self.stored = 0
         self.published = 0
         self._store = store
         self._publish = publish
-        self._currencies = currencies
+        self._currency = currency
         self._book = Book()
         self._told: int | None = None
         self._one_at_a_time = asyncio.Lock()
@@ -130,7 +130,7 @@ class PositionsProjection:
         try:
             for position in candidates:
                 if position.seq > told:
-                    await self._publish(f"positions.{position.account}", message(position, self._currencies.get(position.symbol)))
+                    await self._publish(f"positions.{position.account}", message(position, self._currency(position.symbol)))
                     self.published += 1
                     if not self.published % YIELD_EVERY:
                         await asyncio.sleep(0)

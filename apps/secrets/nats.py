@@ -127,7 +127,7 @@ _RIGHTS: Final[Mapping[str, Rights]] = {
         VENUES,
     ),
     VENUE: Rights((REPORTS, "fills.>", "ticks.>", *_answers("oms", "exeq")), (REQUESTS, "orders.>", "venue.*.session.*", *ANNOUNCED)),
-    "projector": _reading(("positions.>", "projector.owner.*"), ("projector.owner.*", *ANNOUNCED), ORDERS),
+    "projector": _reading(("positions.>", "projector.owner.*"), ("projector.owner.*", *ANNOUNCED), ORDERS, CONTROLS),
     OPERATOR: _reading((DRY_CHECK, "venue.*.session.*", "prices.>"), ANNOUNCED, ORDERS, VENUES, CONTROLS),
     READER: _READER,
     ADMIN: Rights((">",), (">",)),

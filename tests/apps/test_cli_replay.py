@@ -266,7 +266,7 @@ async def test_a_running_projector_with_a_wrong_memory_is_put_right_as_well() ->
     async def nobody(subject: str, payload: bytes) -> None:
         """Position updates are not of this scene."""
 
-    keeper = Keeper(journal, PositionsProjection(positions, nobody, {}), wait_s=0)
+    keeper = Keeper(journal, PositionsProjection(positions, nobody, {}.get), wait_s=0)
     working = asyncio.create_task(keeper.run())
     while keeper.starts == 0:
         await asyncio.sleep(0.01)
