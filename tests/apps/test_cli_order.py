@@ -222,7 +222,7 @@ def test_a_program_that_is_not_ours_is_not_believed(oms: FakeOms) -> None:
         "buy 0.1 BTC*",
         "buy 0.1 BTCUSDT --price NaN",
         "buy 0.1 BTCUSDT --price 0.0000000000001",
-        "buy 0.1 BTCUSDT --price=-1",
+        "buy 0.1 BTCUSDT --price=--1",
         "buy 0.1 BTCUSDT --type iceberg",
         "buy 0.1 BTCUSDT --priority 10",
         "buy 0.1 BTCUSDT --account a/b",
