@@ -1,6 +1,7 @@
 """A paper venue: `decide` turns a request, a quote or passing time into facts, `evolve` applies them. Rules: docs/paper-venues.md."""
 
 from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Final
@@ -51,7 +52,7 @@ class PaperVenue:
         self.rules = rules
         self.fee_rates = {Liquidity.MAKER: fee_rate(maker_bps), Liquidity.TAKER: fee_rate(taker_bps)}
         self.displays: dict[str, Display] = {}
-        self.books: dict[str, Book] = {}
+        self.books: dict[str, Book] = defaultdict(Book)
         self.orders = PaperOrders(rules.closed_max)
         self.open: dict[int, PaperOrder] = {}
         self.halted: set[str] = set()
@@ -178,7 +179,7 @@ class PaperVenue:
     def _open(self, order: PaperOrder) -> None:
         order.state = PaperState.WORKING
         self.open[order.number] = order
-        self.books.setdefault(order.request.symbol, Book()).add(order)
+        self.books[order.request.symbol].add(order)
         if order.expire_at is not None:
             insort(self._expiries, (order.expire_at, order.number))
 
