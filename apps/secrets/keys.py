@@ -22,6 +22,8 @@ from apps.secrets.users import (
     QUESTDB_ROLES,
     QUESTDB_WRITER,
     READER,
+    UNIT,
+    UNITED,
     VALKEY_FILE,
     VALKEY_USERS,
 )
@@ -29,6 +31,8 @@ from apps.secrets.users import (
 KEYS_FILE: Final = "keys.json"
 PASSWORD_BYTES: Final = 32
 PRIVATE: Final = 0o600
+UNIT_FILES: Final = tuple(f"{name}.yaml" for name in (*UNITED, UNIT))
+"""What the process of a unit reads."""
 
 Passwords = dict[str, str]
 
@@ -46,9 +50,9 @@ def init(directory: Path, *, guests: bool, owners: Mapping[str, int] | None = No
     """Make what is missing, and write every file anew from it: who may do what is never older than the program. OSError, Damaged.
 
     `owners` (file -> user id) gives files away, which takes root; the directory can then be searched by all and listed by none.
+    A file has one owner, so a unit, which reads those of its services too, then has a directory `unit` with copies that are its own.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    directory.chmod(0o711 if owners else 0o700)
+    _make(directory, 0o711 if owners else 0o700)
     keys = Keys() if renew else _kept(directory)
     for passwords, users in (
         (keys.nats, (*NATS_USERS, *NATS_WRITERS.values())),
@@ -59,8 +63,13 @@ def init(directory: Path, *, guests: bool, owners: Mapping[str, int] | None = No
         for user in users:
             passwords.setdefault(user, secrets.token_urlsafe(PASSWORD_BYTES))
     _write(directory / KEYS_FILE, msgspec.json.encode(keys).decode(), None)
-    for name, text in _files(keys, guests=guests).items():
+    files = _files(keys, guests=guests)
+    for name, text in files.items():
         _write(directory / name, text, (owners or {}).get(name))
+    if owners:
+        _make(directory / UNIT, 0o711)
+        for name in UNIT_FILES:
+            _write(directory / UNIT / name, files[name], owners.get(f"{UNIT}.yaml"))
     return keys
 
 
@@ -107,6 +116,11 @@ def _client(keys: Keys, name: str, environment: Mapping[str, str]) -> str:
     elif role:
         found["questdb.pg_url"] = [environment["QDB_PG_READONLY_USER"], environment["QDB_PG_READONLY_PASSWORD"]]
     return "# made by `trade secrets init`; changes are lost\n" + yaml.safe_dump(found)
+
+
+def _make(directory: Path, mode: int) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(mode)
 
 
 def _write(file: Path, text: str, owner: int | None) -> None:

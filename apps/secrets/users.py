@@ -57,4 +57,6 @@ CONTAINER_UIDS: Final = {
     "operator.yaml": 10000,
     "reader.yaml": 10000,
 }
-"""Who reads which file in containers, where each runs as a user of its own. What is not here stays with root."""
+"""Who reads which file in containers, where each runs as a user of its own. What is not here stays with root.
+
+A unit's copies of its services' files are in a directory `unit` (apps.secrets.keys)."""

@@ -1,6 +1,7 @@
 """Who may do what: real servers with real passwords, and each user stopped where its rights end."""
 
 import asyncio
+import os
 import stat
 from collections.abc import Iterator
 from functools import partial
@@ -173,6 +174,26 @@ def test_only_their_owner_can_open_the_files_and_they_are_made_once(tmp_path: Pa
     assert keys.init(tmp_path / "secrets", guests=True) == made
     renewed = keys.init(tmp_path / "secrets", guests=False, renew=True)
     assert not set(renewed.nats.values()) & set(made.nats.values())
+
+
+def test_in_containers_a_unit_has_copies_of_its_services_files_in_a_directory_that_nobody_else_can_list(tmp_path: Path) -> None:
+    keys.init(tmp_path, guests=False, owners=dict.fromkeys(CONTAINER_UIDS, os.getuid()))
+    unit = tmp_path / "unit"
+    assert {file.name for file in unit.iterdir()} == {"oms.yaml", "risk.yaml", "exeq.yaml", "unit.yaml"}
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path, unit)] == [0o711, 0o711]
+    for file in unit.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert file.read_bytes() == (tmp_path / file.name).read_bytes()
+    for name in ("oms", "risk", "exeq", "unit"):
+        assert secrets.read(name, {secrets.VARIABLE: str(unit)})["nats.url"][0] == name
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="giving files away takes root")
+def test_in_containers_each_file_belongs_to_the_only_user_that_reads_it(tmp_path: Path) -> None:
+    keys.init(tmp_path, guests=False, owners=CONTAINER_UIDS)
+    assert {name: (tmp_path / name).stat().st_uid for name in CONTAINER_UIDS} == CONTAINER_UIDS
+    assert {file.stat().st_uid for file in (tmp_path / "unit").iterdir()} == {CONTAINER_UIDS["unit.yaml"]}
+    assert {path.stat().st_uid for path in (tmp_path, tmp_path / "unit", tmp_path / keys.KEYS_FILE)} == {0}
 
 
 def test_no_server_s_file_tells_the_password_of_another_server(directory: Path) -> None:

@@ -19,6 +19,7 @@ LAB: Final = "COMPOSE_LAB"
 BUILD_MAX_S: Final = 1200
 UP_MAX_S: Final = 240
 DOWN_MAX_S: Final = 90
+EVERY_PROFILE: Final = ("--profile", "tools", "--profile", "unit")
 SERVICES: Final = ("oms", "risk", "exeq", "live-gateway", "projector")
 
 
@@ -69,14 +70,14 @@ class Deployed:
         return self.docker("compose", "-f", FILE, "-p", PROJECT, *arguments, within_s=within_s, check=check)
 
     def build(self) -> None:
-        self.compose("--profile", "tools", "build", within_s=BUILD_MAX_S)
+        self.compose(*EVERY_PROFILE, "build", within_s=BUILD_MAX_S)
 
-    def up(self) -> None:
-        """Started, and every health check green."""
-        self.compose("up", "-d", "--wait", "--wait-timeout", str(UP_MAX_S), within_s=UP_MAX_S + 30)
+    def up(self, *services: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Started, and every health check green. Without names: the services apart."""
+        return self.compose("up", "-d", "--wait", "--wait-timeout", str(UP_MAX_S), *services, within_s=UP_MAX_S + 30, check=check)
 
     def down(self, *, volumes: bool = False) -> None:
-        self.compose("--profile", "tools", "down", *(["-v"] if volumes else []), within_s=DOWN_MAX_S)
+        self.compose(*EVERY_PROFILE, "down", *(["-v"] if volumes else []), within_s=DOWN_MAX_S)
 
     def container(self, service: str) -> str:
         return self.compose("ps", "-a", "-q", service).stdout.strip()
@@ -90,6 +91,12 @@ class Deployed:
         """What a program says inside a service's container, as that service's user."""
         done = self.compose("exec", "-T", service, "python", "-c", program, check=check)
         return (done.stdout + done.stderr).strip()
+
+    def killed_inside(self, service: str, module: str) -> None:
+        """SIGKILL to what runs this module, and to its children. (A `docker kill` counts as asked for, and nothing is started again.)"""
+        kill = "import os, pathlib\nfor p in pathlib.Path('/proc').glob('[0-9]*'):\n"
+        kill += f"    if b'{module}' in (p / 'cmdline').read_bytes() and int(p.name) not in (1, os.getpid()): os.kill(int(p.name), 9)"
+        self.compose("exec", "-T", service, "python", "-c", kill, check=False)
 
     def trade(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.compose("run", "--rm", "-T", "trade", *arguments, within_s=120, check=False)

@@ -9,7 +9,10 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from apps.secrets.users import CONTAINER_UIDS, SERVICES
+from apps.secrets.keys import UNIT_FILES
+from apps.secrets.users import CONTAINER_UIDS, SERVICES, UNIT, UNITED
+from apps.unit import carry
+from apps.unit.__main__ import environment_of
 from apps.up import servers
 from apps.up.ports import METRICS_OFFSET, SERVICE_PORTS, ServerPorts
 from apps.up.questdb_jar import VERSION as QUESTDB_VERSION
@@ -20,7 +23,7 @@ from config.loading import load
 ROOT: Final = Path(__file__).parents[2]
 APPS: Final = ROOT / "docker-compose.apps.yml"
 CORE: Final = ROOT / "infra/docker-compose.core.yml"
-IMAGES: Final = (*SERVICES, "trade")
+IMAGES: Final = (*SERVICES, UNIT, "trade")
 ITS_OWN: Final = "# its own\n"
 
 
@@ -64,6 +67,49 @@ def test_a_services_image_runs_its_module_as_the_user_that_its_secrets_belong_to
     assert f"COPY config/backend/{name}/config.yaml /app/config/config.yaml\n" in text
 
 
+def test_a_unit_is_asked_on_the_ports_and_under_the_names_of_its_services() -> None:
+    ports = [port for name in UNITED for port in (SERVICE_PORTS[name], SERVICE_PORTS[name] + METRICS_OFFSET)]
+    asked = [str(SERVICE_PORTS[name]) for name in UNITED]
+    text, unit, apart = dockerfile(UNIT), services()[UNIT], services()
+    order = ("oms", "risk", "exeq")
+    assert re.findall(r"^EXPOSE (.*)$", text, re.M) == [" ".join(map(str, ports))]
+    assert re.findall(r"127\.0\.0\.1:(\d+)/health", text) == asked
+    assert re.findall(r"127\.0\.0\.1:(\d+)/health", unit["healthcheck"]["test"][-1]) == asked
+    assert unit["ports"] == [port for name in order for port in apart[name]["ports"]]
+    assert unit["networks"] == {network: {"aliases": list(order)} for network in apart["oms"]["networks"]}
+
+
+def test_a_unit_runs_its_module_as_its_user_with_the_configurations_and_passwords_of_its_services() -> None:
+    text, unit, uid = dockerfile(UNIT), services()[UNIT], CONTAINER_UIDS[f"{UNIT}.yaml"]
+    assert f'CMD ["python", "-m", "{MODULES[UNIT]}"]' in text
+    assert f"useradd --uid {uid} " in text
+    assert f"\nUSER {uid}:{uid}\n" in text
+    told = dict(re.findall(r"(TRADE_\w+_CONFIG)=(\S+)", text))
+    for name in UNITED:
+        file = environment_of(name, told)["TRADE_CONFIG"]
+        assert f"COPY config/backend/{name}/config.yaml {file}\n" in text
+        assert f"./config/backend/{name}:{Path(file).parent}:ro" in unit["volumes"]
+    assert unit["environment"] == {"TRADE_SECRETS_DIR": f"/run/secrets/trade/{UNIT}"}
+    assert set(UNIT_FILES) == {f"{name}.yaml" for name in (*UNITED, UNIT)}
+
+
+def test_a_unit_is_only_run_when_it_is_named_and_nothing_that_runs_beside_it_starts_the_separate_services() -> None:
+    found = services()
+    assert found[UNIT]["profiles"] == [UNIT]
+    assert [name for name in found if set(found[name].get("depends_on", ())) & set(UNITED)] == ["oms", "exeq"]
+    assert found[UNIT]["depends_on"] == {server: {"condition": "service_healthy"} for server in ("nats", "valkey", "questdb")}
+    limits = [found[name]["deploy"]["resources"]["limits"] for name in (*UNITED, UNIT)]
+    *apart, unit = [(int(limit["memory"].removesuffix("g")), limit["pids"]) for limit in limits]
+    assert unit == tuple(map(sum, zip(*apart, strict=True)))
+
+
+def test_carrying_sees_the_volume_of_each_and_nothing_else() -> None:
+    found = services()
+    volumes = {name: next(v.split(":")[0] for v in found[name]["volumes"] if v.endswith(":/app/data")) for name in (*UNITED, UNIT)}
+    assert found["carry"]["volumes"] == [f"{volume}:{carry.VOLUMES}/{name}" for name, volume in volumes.items()]
+    assert found["carry"]["network_mode"] == "none"
+
+
 def test_the_images_share_all_that_can_be_shared() -> None:
     shared = {dockerfile(name).split("\n", 1)[1].split(ITS_OWN)[0] for name in IMAGES}
     assert len(shared) == 1
@@ -84,25 +130,26 @@ def test_the_linter_for_dockerfiles_finds_nothing() -> None:
     assert (said.returncode, said.stdout) == (0, "")
 
 
-@pytest.mark.parametrize("name", [*SERVICES, "nats", "valkey", "questdb", "prometheus", "grafana", "keys", "trade"])
+@pytest.mark.parametrize("name", [*SERVICES, UNIT, "nats", "valkey", "questdb", "prometheus", "grafana", "keys", "trade", "carry"])
 def test_a_container_can_change_nothing_but_its_volumes_and_gains_no_rights(name: str) -> None:
     service = services()[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
-    if name not in ("keys", "trade"):  # both end by themselves
+    if name not in ("keys", "trade", "carry"):  # they end by themselves
         assert service["restart"] == "unless-stopped"
         assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory", "pids"}
         assert service["healthcheck"]["test"]
 
 
-def test_nobody_but_the_keys_runs_as_root() -> None:
+def test_nobody_runs_as_root_but_who_gives_files_away_without_a_network() -> None:
     found = services()
-    assert {name for name in ("nats", "valkey", "questdb", "prometheus", "grafana", "keys") if found[name]["user"].startswith("0:")} == {
-        "keys"
-    }
-    assert found["keys"]["network_mode"] == "none"
+    roots = {name for name, service in found.items() if service.get("user", "").startswith("0:")}
+    assert roots == {"keys", "carry"}
+    assert {found[name]["network_mode"] for name in roots} == {"none"}
+    assert {right for name in roots for right in found[name]["cap_add"]} == {"CHOWN", "DAC_OVERRIDE"}
+    assert {"nats", "valkey", "questdb", "prometheus", "grafana"} <= {name for name, service in found.items() if "user" in service}
     for server, file in (
         ("nats", "nats-users.conf"),
         ("valkey", "valkey.acl"),

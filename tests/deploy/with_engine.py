@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from tests.deploy.engine import SERVICES, Deployed, NoEngine, environment, until
+from tests.deploy.engine import PROJECT, SERVICES, Deployed, NoEngine, environment, until
 
 OMS: Final = "http://127.0.0.1:8099"
 USERS_ORDER: Final = {"symbol": "BTCUSDT", "side": "buy", "quantity": 0.001, "price": 45500, "type": "limit"}
@@ -114,7 +114,7 @@ def test_no_password_is_in_an_inspection_an_image_or_a_log(stack: Deployed) -> N
     said = stack.compose("logs").stdout + stack.compose("config").stdout
     for name in (*SERVICES, "nats", "valkey", "questdb", "keys"):
         said += stack.docker("inspect", stack.container(name)).stdout
-    for name in (*SERVICES, "trade"):
+    for name in (*SERVICES, "unit", "trade"):
         said += stack.docker("image", "inspect", f"localhost/{name}:latest").stdout
         said += stack.docker("history", "--no-trunc", f"localhost/{name}:latest").stdout
     assert len(canaries) > 10
@@ -122,10 +122,8 @@ def test_no_password_is_in_an_inspection_an_image_or_a_log(stack: Deployed) -> N
 
 
 def test_a_killed_service_comes_back_and_goes_on(stack: Deployed) -> None:
-    kill = "import os, pathlib\nfor p in pathlib.Path('/proc').glob('[0-9]*'):\n"
-    kill += "    if b'apps.oms' in (p / 'cmdline').read_bytes() and int(p.name) not in (1, os.getpid()): os.kill(int(p.name), 9)"
     before = orders()
-    stack.compose("exec", "-T", "oms", "python", "-c", kill, check=False)
+    stack.killed_inside("oms", "apps.oms")
     until(lambda: stack.inspected("oms")["RestartCount"] == 1, 30, "oms is started again")
     until(lambda: is_well(8099), 60, "oms is healthy again")
     until(lambda: httpx.get(f"{OMS}/ready", timeout=5).status_code == 200, 60, "oms is ready again")
@@ -173,3 +171,64 @@ def test_everything_agrees_with_the_journal(stack: Deployed) -> None:
     done: subprocess.CompletedProcess[str] = stack.trade("verify")
     assert done.returncode == 0, done.stdout + done.stderr
     assert stack.trade("status").returncode == 0
+
+
+UNIT: Final = ("unit", "live-gateway", "projector")
+APART: Final = ("oms", "risk", "exeq")
+
+
+def test_a_unit_takes_the_place_of_the_three_and_comes_back_when_it_is_killed(stack: Deployed) -> None:
+    kept = submitted("before-the-unit")
+    until(lambda: filled(kept["order_id"]), 20, "an order of the separate services")
+    before = orders()
+    stack.compose("rm", "-s", "-f", *APART)
+    said = stack.compose("run", "--rm", "-T", "carry", "unit").stdout
+    assert "oms: watermarks/oms.journal.0.mark -> unit" in said
+    stack.up(*UNIT)
+    assert [stack.container(name) for name in APART] == ["", "", ""], "nothing brought them back"
+    assert orders() == before
+    answer = submitted("unit")
+    until(lambda: filled(answer["order_id"]), 20, "an order fills in a unit")
+    before = orders()
+    stack.killed_inside("unit", "apps.unit")
+    until(lambda: stack.inspected("unit")["RestartCount"] == 1, 30, "the unit is started again")
+    for port in (8099, 8103, 8095):
+        until(lambda port=port: is_well(port), 60, f"{port} is healthy again")  # type: ignore[misc]
+    until(lambda: httpx.get(f"{OMS}/ready", timeout=5).status_code == 200, 60, "oms is ready again")
+    assert orders() == before
+    after = submitted("unit")
+    until(lambda: filled(after["order_id"]), 20, "an order lives after it")
+    assert stack.trade("status").returncode == 0, "the command finds the three by their names"
+
+
+def test_a_unit_cannot_read_the_secrets_of_others(stack: Deployed) -> None:
+    for file in ("oms.yaml", "projector.yaml", "keys.json"):
+        assert "PermissionError" in stack.python("unit", f"open('/run/secrets/trade/{file}')", check=False)
+    assert "PermissionError" in stack.python("projector", "open('/run/secrets/trade/unit/oms.yaml')", check=False)
+
+
+def test_the_separate_services_beside_a_unit_do_not_start_and_would_not_trade(stack: Deployed) -> None:
+    refused = stack.up(check=False)
+    assert refused.returncode != 0
+    assert "port is already allocated" in refused.stderr
+    stack.compose("rm", "-s", "-f", *APART)
+    name = f"{PROJECT}-second"
+    stack.compose("run", "-d", "--no-deps", "--name", name, "exeq")  # `run` publishes no port: nothing holds it back but NATS
+    try:
+        until(lambda: "stands by: exeq-" in stack.docker("logs", name).stdout, 30, "a second exeq waits for its turn")
+        answer = submitted("one-of-two")
+        until(lambda: filled(answer["order_id"]), 20, "the unit trades on")
+    finally:
+        stack.docker("rm", "-f", name)
+
+
+def test_the_separate_services_take_over_again_from_the_unit(stack: Deployed) -> None:
+    before = orders()
+    stack.compose("rm", "-s", "-f", "unit")
+    assert "unit: watermarks/oms.journal.0.mark -> oms" in stack.compose("run", "--rm", "-T", "carry", "services").stdout
+    stack.up()
+    assert orders() == before
+    answer = submitted("apart-again")
+    until(lambda: filled(answer["order_id"]), 20, "an order lives in the separate services")
+    done = stack.trade("verify")
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,75 @@
+"""`python -m apps.unit.carry unit|services`: take what no journal has from the volumes of oms, risk and exeq to a unit's, or back.
+
+That is high-water marks, and kill switches thrown at exeq itself. Everything else in a data directory is made again from the journal.
+For containers, as root: there each service has a volume, and its files belong to its user. Neither side runs meanwhile.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from adapters import local_kills, watermark
+from apps.secrets.users import CONTAINER_UIDS, UNIT, UNITED
+
+VOLUMES: Final = Path("/volumes")
+CARRIED: Final = (watermark.DIRECTORY, local_kills.DIRECTORY)
+TARGETS: Final = (UNIT, "services")
+
+
+def carry(source: Path, target: Path, owner: int) -> Iterator[Path]:
+    """Give `target`, and what is copied into it, to `owner`. Names each copy. OSError.
+
+    The newer file of the two stays, so neither a second run nor one in the wrong direction lowers a mark.
+    """
+    os.chown(target, owner, owner)  # a volume is root's until its service has run
+    for part in CARRIED:
+        for file in sorted((source / part).rglob("*")):
+            name = file.relative_to(source)
+            if file.is_dir() or not _is_newer(file, target / name):
+                continue
+            _make(target, name.parent, owner)
+            _copy(file, target / name, owner)
+            yield name
+
+
+def _is_newer(file: Path, other: Path) -> bool:
+    return not other.exists() or file.stat().st_mtime_ns > other.stat().st_mtime_ns
+
+
+def _make(root: Path, name: Path, owner: int) -> None:
+    for directory in (*reversed(name.parents), name):
+        if not (root / directory).exists():
+            (root / directory).mkdir(mode=0o700)
+            os.chown(root / directory, owner, owner)
+
+
+def _copy(file: Path, target: Path, owner: int) -> None:
+    """With its time; whoever reads finds the old file or the new one."""
+    fresh = target.with_name(f"{target.name}.carried")
+    shutil.copy2(file, fresh)
+    os.chown(fresh, owner, owner)
+    fresh.replace(target)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m apps.unit.carry", description=__doc__)
+    parser.add_argument("to", choices=TARGETS, help="where orders are traded from now on")
+    to = parser.parse_args().to
+    for service in UNITED:
+        source, target = (service, UNIT) if to == UNIT else (UNIT, service)
+        try:
+            for name in carry(VOLUMES / source, VOLUMES / target, CONTAINER_UIDS[f"{target}.yaml"]):
+                print(f"{source}: {name} -> {target}")
+        except OSError as error:
+            print(f"{error.filename}: cannot be carried to {target}: {error.strerror}", file=sys.stderr)
+            return 1
+    os.sync()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
