@@ -60,3 +60,7 @@ class OmsBeside:
                 return await waiting
         except TimeoutError as silence:
             raise Unavailable("oms did not answer in time") from silence
+
+
+def oms_commands(client: Client, unit: Unit | None) -> OmsCommands:
+    return OmsOverNats(client) if unit is None else OmsBeside(unit)

@@ -15,7 +15,7 @@ from apps.durations import Hops
 from apps.exeq import local, measures
 from apps.exeq.doubts import Doubts
 from apps.exeq.executor import Executor
-from apps.exeq.oms_commands import OmsBeside, OmsCommands, OmsOverNats
+from apps.exeq.oms_commands import oms_commands
 from apps.exeq.ownership import Ownership
 from apps.exeq.router import Router
 from apps.exeq.routes import router
@@ -45,8 +45,7 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
     client = await wiring.connect(chassis)
     turn = await wiring.turn(chassis, client)
     journal = await wiring.followed_orders(chassis, client)
-    oms: OmsCommands = OmsOverNats(client) if chassis.unit is None else OmsBeside(chassis.unit)
-    market, outbox, controls = Market(), Outbox(client), Controls()
+    oms, market, outbox, controls = oms_commands(client, chassis.unit), Market(), Outbox(client), Controls()
     switch = Switch(controls, _local_kills(settings.service.data_dir))
     ticks = await wiring.follow_ticks(chassis, client, market.update, wiring.listed(instruments, listed), clock)
 

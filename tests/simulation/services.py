@@ -17,7 +17,7 @@ from apps.commits import Pace
 from apps.controls import Known, Obedience, connections, controls_into
 from apps.exeq.doubts import Doubts
 from apps.exeq.executor import Executor
-from apps.exeq.oms_commands import OmsBeside, OmsCommands, OmsOverNats
+from apps.exeq.oms_commands import oms_commands
 from apps.exeq.ownership import Ownership
 from apps.exeq.router import Router, RoutingRules
 from apps.exeq.switch import Switch as SendSwitch
@@ -290,7 +290,7 @@ class Exeq(Process):
         executions, rules = Executions(holds_stops=self.holds_stops), RoutingRules("lowest_cost", 10_000_000_000)
         switch = SendSwitch(controls, None)
         sender = f"exeq-{self.ground.network.next_number()}"
-        oms: OmsCommands = OmsBeside(self.unit) if self.unit else OmsOverNats(client)
+        oms = oms_commands(client, self.unit)
         self.ownership = Ownership(oms, sender, lambda: True, lambda reason: self.followed(reason))
         routing = Router(venues, market.INSTRUMENTS, quotes, self.clock, rules, executions, killed=switch.venue_killed)
         self.executor = Executor(
