@@ -11,12 +11,14 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpx
 
 from apps.cli import addresses
 from apps.up import stack
-from apps.up.services import SECRETS
+from apps.up.ports import METRICS_OFFSET
+from apps.up.services import SECRETS, UNIT
 from config import secrets
 from tests.children import started
 
@@ -87,12 +89,15 @@ class LiveStack:
         self._up = up
         self.offset = free_offset()
         self.output = data_dir.with_suffix(".out")
+        self.topology = UNIT
+        """Of the next start."""
         self._arguments: Sequence[str] = arguments if "--config-dir" in arguments else (*arguments, "--config-dir", str(PATIENT))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, output: int | None = None) -> "LiveStack":
         """Run `trade up` and return when all of it is ready. What it says goes to `output`, a descriptor, if one is given."""
-        command = [sys.executable, "-m", self._up, "--data-dir", str(self.data_dir), "--port-offset", str(self.offset), *self._arguments]
+        command = [sys.executable, "-m", self._up, "--data-dir", str(self.data_dir), "--port-offset", str(self.offset)]
+        command += ["--topology", self.topology, *self._arguments]
         with self.output.open("ab") as file:
             self._process = started(
                 command,
@@ -183,6 +188,11 @@ class LiveStack:
         """Of `trade up` itself."""
         assert self._process
         return self._process.pid
+
+    def metrics_page(self, name: str) -> str:
+        """What Prometheus reads of a service."""
+        address = urlsplit(self.url(name))
+        return httpx.get(f"http://{address.hostname}:{(address.port or 0) + METRICS_OFFSET}/metrics").text
 
     def pid(self, name: str) -> int:
         pid = self.state(name).pid

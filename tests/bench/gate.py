@@ -211,7 +211,7 @@ def beside(share: float) -> Iterator[None]:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    with beside(arguments.beside), stand(None, "--topology", arguments.topology, config=arguments.config_dir) as running:
+    with beside(arguments.beside), stand(None, config=arguments.config_dir, topology=arguments.topology) as running:
         uvloop.run(seed(running))
         first = uvloop.run(under(running, "balanced", order_body, arguments.seconds))
         _say(first)

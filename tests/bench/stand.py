@@ -17,6 +17,7 @@ import psutil
 
 from apps.up import stack
 from apps.up.ports import METRICS_OFFSET
+from apps.up.services import UNIT
 from tests.stack import CHECKOUT, LiveStack
 
 SETTLE_MAX_S: Final = 120.0
@@ -138,13 +139,14 @@ class Stand:
 
 
 @contextmanager
-def stand(data_dir: Path | None, *arguments: str, config: Path = SHIPPED) -> Iterator[Stand]:
+def stand(data_dir: Path | None, *arguments: str, config: Path = SHIPPED, topology: str = UNIT) -> Iterator[Stand]:
     """The stack that runs on `data_dir`; without one, a fresh stack with the shipped configuration for as long as it is needed."""
     if data_dir is not None:
         yield Stand(data_dir)
         return
     with tempfile.TemporaryDirectory(prefix="trade-bench-") as directory:
         live = LiveStack(Path(directory) / "data", "--config-dir", str(config), *arguments)
+        live.topology = topology
         live.start()
         try:
             yield Stand(live.data_dir)

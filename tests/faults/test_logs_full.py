@@ -46,7 +46,7 @@ def test_a_full_disk_under_the_outputs_stops_no_service_and_is_counted(tmp_path:
     # FAILURES 48
     stack = LiveStack(tmp_path / "data", "--fills", "sqlite").start()
     try:
-        for name in ("risk", "nats", "valkey"):
+        for name in ("unit", "nats", "valkey"):
             file = stack.data_dir / "logs" / f"{name}.out"
             file.unlink()
             file.symlink_to("/dev/full")
@@ -57,10 +57,10 @@ def test_a_full_disk_under_the_outputs_stops_no_service_and_is_counted(tmp_path:
         with stack.client("risk") as risk:
             log_much(risk)
         trades(stack)
-        until(lambda: stack.state("risk").lines_dropped >= LINES, "what is missing was not counted")
+        until(lambda: stack.state("unit").lines_dropped >= LINES, "what is missing was not counted")
         assert "log lines dropped" in stack.trade("status").stdout
-        assert "risk.out cannot be written: No space left on device" in stack.output.read_text()
-        assert all(stack.state(name).starts == 2 for name in ("risk", "nats", "valkey"))
+        assert "unit.out cannot be written: No space left on device" in stack.output.read_text()
+        assert all(stack.state(name).starts == 2 for name in ("unit", "nats", "valkey"))
     finally:
         stack.close()
 
@@ -75,9 +75,9 @@ def test_a_terminal_that_is_not_read_stops_nothing(tmp_path: Path) -> None:
             log_much(risk)
         trades(stack)
         assert not select.select((), (read,), (), 0)[1]
-        old = stack.pid("risk")
-        stack.kill("risk")
-        until(lambda: stack.pid("risk") != old, "the supervisor waits for its terminal")
+        old = stack.pid("unit")
+        stack.kill("unit")
+        until(lambda: stack.pid("unit") != old, "the supervisor waits for its terminal")
         stack.await_ready(PATIENCE_S)
         assert stack.stop() == 0, "and it ends when asked to"
     finally:
@@ -96,12 +96,12 @@ def test_a_full_data_disk_and_deaths_do_not_end_the_supervisor(small_disk: Path,
     stack.start()
     try:
         up = psutil.Process(stack.up_pid)
-        running = {name: stack.pid(name) for name in ("risk", "valkey", "projector")}
+        running = {name: stack.pid(name) for name in ("unit", "valkey", "projector")}
         ballast = small_disk / "ballast"
         fill(ballast)
         for pid in running.values():
             os.kill(pid, signal.SIGKILL)
-        until(lambda: {"apps.risk", "apps.projector"} <= modules(up, not_in=running.values()), "they were not started again")
+        until(lambda: {"apps.unit", "apps.projector"} <= modules(up, not_in=running.values()), "they were not started again")
         assert "stack.json" in stack.output.read_text()
         ballast.unlink()
         until(lambda: all(stack.pid(name) != pid for name, pid in running.items()), "what runs was not written down when there was room")

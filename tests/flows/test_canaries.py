@@ -19,7 +19,7 @@ def test_no_password_is_logged_or_answered(running: LiveStack) -> None:
     for name in SERVICES:
         for page in ("health", "ready", "stats", "openapi.json"):
             said[f"{name} {page}"] = httpx.get(f"{running.url(name)}/{page}").text
-        said[f"{name} metrics"] = httpx.get(f"http://127.0.0.1:{running.state(name).ports['metrics']}/metrics").text
+        said[f"{name} metrics"] = running.metrics_page(name)
     assert len(canaries) > 10
     assert len(said) > 25
     assert [(where, canary[:4]) for where, text in said.items() for canary in canaries if canary in text] == []

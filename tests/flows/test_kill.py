@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 
+from apps.up.services import TOPOLOGIES, UNIT
 from tests.flows.audit import audit
 from tests.flows.traffic import ACCOUNTS, RISK_WAS_SILENT, Traffic
 from tests.stack import LiveStack
@@ -16,11 +17,12 @@ A_SECOND: Final = 150.0
 HEALED_WITHIN_S: Final = 120.0
 
 
-@pytest.fixture(scope="module")
-def battered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
+@pytest.fixture(scope="module", params=TOPOLOGIES)
+def battered(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[LiveStack]:
     """One stack with SQLite fills for all that are killed, one after the other: each dies once, on top of what the others left."""
-    started = LiveStack(tmp_path_factory.mktemp("battered") / "data", "--fills", "sqlite").start()
-    yield started
+    started = LiveStack(tmp_path_factory.mktemp("battered") / "data", "--fills", "sqlite")
+    started.topology = request.param
+    yield started.start()
     started.close()
 
 
@@ -38,13 +40,20 @@ async def struck(stack: LiveStack, name: str) -> None:
     assert traffic.refusals() <= set(RISK_WAS_SILENT)
     settled = await audit(stack, traffic)
     assert settled.filled > ACCOUNTS, "nothing but the seeds was filled: it proves nothing"
-    if name == "oms":
+    if name in ("oms", "unit"):
         assert traffic.tries_in_vain, "nobody noticed the death: it proves nothing"
-    if name not in ("nats", "exeq", "live-gateway"):
+    if name not in ("nats", "exeq", "unit", "live-gateway"):
         assert settled.never_arrived == 0, "no request to a venue went through what died"
 
 
-@pytest.mark.parametrize("name", ["oms", "risk", "exeq", "live-gateway", "projector", "nats", "valkey"])
+@pytest.mark.parametrize(
+    ("battered", "name"),
+    [
+        *((UNIT, name) for name in (UNIT, "live-gateway", "projector", "nats", "valkey")),
+        *(("services", name) for name in ("oms", "risk", "exeq")),
+    ],
+    indirect=["battered"],
+)
 async def test_killed_in_the_middle_of_the_traffic(battered: LiveStack, name: str) -> None:  # FAILURES 1, 2, 6, 8, 16, 36
     await struck(battered, name)
 

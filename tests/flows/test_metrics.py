@@ -15,7 +15,7 @@ NOT_SERIES: Final = {"sum", "by", "le", "rate", "increase", "changes", "scalar",
 
 
 def pages(stack: LiveStack) -> str:
-    return "\n".join(httpx.get(f"http://127.0.0.1:{stack.state(name).ports['metrics']}/metrics").text for name in SERVICES)
+    return "\n".join(stack.metrics_page(name) for name in SERVICES)
 
 
 def asked() -> set[str]:

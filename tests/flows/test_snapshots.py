@@ -69,7 +69,8 @@ async def test_killed_while_they_keep_snapshots_they_begin_from_one(eager: LiveS
     for name in KEEPERS:
         while told(eager, name)["taken"] <= 3:
             await asyncio.sleep(0.02)
-        eager.kill(name)
+    for process in {eager.state(name).name for name in KEEPERS}:
+        eager.kill(process)
     await flowing
     await asyncio.to_thread(eager.await_ready)
     for name in KEEPERS:

@@ -22,9 +22,10 @@ STOPPED_WITHIN_S: Final = 60.0
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
-    """One data directory that is stopped and started again and again."""
-    started = LiveStack(tmp_path_factory.mktemp("stopped") / "data", "--fills", "sqlite").start()
-    yield started
+    """One data directory that is stopped and started again and again, as a unit and as services by themselves."""
+    started = LiveStack(tmp_path_factory.mktemp("stopped") / "data", "--fills", "sqlite")
+    started.topology = "services"
+    yield started.start()
     started.close()
 
 
@@ -54,8 +55,10 @@ def cancelled(stack: LiveStack, order_id: str) -> bool | None:
     return None
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_stopped_in_the_middle_of_the_traffic_it_ends_well_and_carries_on(stopped: LiveStack, number: signal.Signals) -> None:
+@pytest.mark.parametrize(("number", "then"), [(signal.SIGINT, "unit"), (signal.SIGTERM, "services")])
+async def test_stopped_in_the_middle_of_the_traffic_it_ends_well_and_carries_on(
+    stopped: LiveStack, number: signal.Signals, then: str
+) -> None:
     """FAILURES 5, 73. The clients go on asking through the stop, until the next start has answered them all."""
     traffic = Traffic(stopped, number.name)
     await traffic.seed()
@@ -68,6 +71,7 @@ async def test_stopped_in_the_middle_of_the_traffic_it_ends_well_and_carries_on(
     assert "killed" not in stopped.said().rpartition("stopping (")[2], "all went of themselves"
     answered = sum(bool(asked.answer) for asked in traffic.asked)
     assert 4 < answered < len(traffic.asked) + 1
+    stopped.topology = then
     await asyncio.to_thread(stopped.start)
     await flowing
     assert traffic.tries_in_vain, "nobody noticed: it proves nothing"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from apps.up.services import TOPOLOGIES
 from apps.up.stack import ProcessState
 from tests.flows.audit import audit
 from tests.flows.traffic import RISK_WAS_SILENT, Traffic
@@ -56,6 +57,7 @@ async def kill(rounds: int, seed: int, home: Path, tell: Tell, *, fills: str = "
         count = min(CHAPTER, rounds - first)
         stack = LiveStack(home / f"from-{first}" / "data", "--fills", fills, up="tests.torture.hurried")
         stack.data_dir.parent.mkdir(parents=True)
+        stack.topology = TOPOLOGIES[first // CHAPTER % len(TOPOLOGIES)]
         try:
             await asyncio.to_thread(stack.start)
             await _chapter(stack, random.Random(f"{seed} {first}"), count, came)
