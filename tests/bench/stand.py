@@ -69,7 +69,10 @@ class Stand:
         self.pids = {process.name: process.pid for process in found.processes if process.pid}
         self.services = {process.name: process.services for process in found.processes if process.services}
         """By process: a unit has several."""
-        self.oms_port = urllib.parse.urlsplit(self.urls["oms"]).port or 0
+        self.oms_port = self.port("oms")
+
+    def port(self, service: str) -> int:
+        return urllib.parse.urlsplit(self.urls[service]).port or 0
 
     def process_of(self, service: str) -> str:
         """The name of the process in which it runs."""
@@ -100,7 +103,7 @@ class Stand:
         return Hops({what: self._followed(service, reader) for what, service, reader in FOLLOWED})
 
     def _followed(self, service: str, reader: str) -> dict[float, float]:
-        port = (urllib.parse.urlsplit(self.urls[service]).port or 0) + METRICS_OFFSET
+        port = self.port(service) + METRICS_OFFSET
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             page = answer.read().decode()
         found = re.findall(rf'^journal_follow_seconds_bucket{{le="(.*?)",reader="{reader}"}} (\S+)$', page, re.M)
