@@ -100,9 +100,14 @@ async def _connected(chassis: Chassis[AnySettings], url: str, name: str, depende
 
 
 def interest(chassis: Chassis[AnySettings], client: Client) -> Interest:
-    """Who listens to what this process announces."""
+    """Who listens to what this process announces. A unit asks once for all of its services."""
+    unit = chassis.unit
+    if unit is not None and unit.interest is not None:
+        return unit.interest
     found = Interest(client, chassis.settings.nats.monitors())
     chassis.spawn(found.run, tasks.INTEREST)
+    if unit is not None:
+        unit.interest = found
     return found
 
 

@@ -24,7 +24,7 @@ from tests.children import started
 
 CHECKOUT: Final = Path(__file__).resolve().parents[1]
 PATIENT: Final = CHECKOUT / "tests/data/config_patient"
-"""The shipped configuration, but risk may take a second: a busy test machine must not refuse orders."""
+"""The shipped configuration, but risk and a venue that comes back may take their time: a busy test machine must not refuse orders."""
 HANGS_S: Final = 300.0
 """Bounds of waits that are no promise: a machine that does twenty other things is slow, and `trade up` itself gives up what hangs."""
 POLL_S: Final = 0.05
@@ -189,10 +189,14 @@ class LiveStack:
         assert self._process
         return self._process.pid
 
+    def metrics_url(self, name: str) -> str:
+        """The other port of a service."""
+        address = urlsplit(self.url(name))
+        return f"http://{address.hostname}:{(address.port or 0) + METRICS_OFFSET}"
+
     def metrics_page(self, name: str) -> str:
         """What Prometheus reads of a service."""
-        address = urlsplit(self.url(name))
-        return httpx.get(f"http://{address.hostname}:{(address.port or 0) + METRICS_OFFSET}/metrics").text
+        return httpx.get(f"{self.metrics_url(name)}/metrics").text
 
     def pid(self, name: str) -> int:
         pid = self.state(name).pid

@@ -10,6 +10,7 @@ from typing import Final
 from nats.aio.client import Client
 
 from adapters import bus
+from apps.announcements import Interest
 from apps.commit_feed import CommitFeed
 from apps.http import Handler
 from apps.unit.share import LoopShare
@@ -38,6 +39,7 @@ class Unit:
         self.feed = CommitFeed()
         self.share = LoopShare()
         """Of what is asked of risk and exeq. Orders come first: oms's own requests have their bound in its intake."""
+        self.interest: Interest | None = None
         self.decide: Decide | None = None
         self.perform: Perform | None = None
 

@@ -75,7 +75,7 @@ def found(stack: LiveStack, http: httpx.Client) -> Iterator[Route]:
                 yield Route(http, service, url, method.upper(), path, schema.get("properties", {}))
         for path in ("/openapi.json", "/docs", "/nothing"):
             yield Route(http, service, url, "GET", path)
-        metrics = f"http://127.0.0.1:{stack.state(service).ports['metrics']}"
+        metrics = stack.metrics_url(service)
         for path in ("/metrics", "/health", "/nothing"):
             yield Route(http, service, metrics, "GET", path)
 
@@ -131,7 +131,7 @@ def test_a_page_of_elsewhere_changes_nothing_at_any_route(running: LiveStack, ro
             assert answer.json()["code"] == attack.code, (route, name)
             assert not permissive(answer), (route, name)
     assert standing(running) == before
-    refused = httpx.get(f"http://127.0.0.1:{running.state('oms').ports['metrics']}/metrics").text
+    refused = running.metrics_page("oms")
     assert re.search(r'http_requests_refused_total\{code="host_unknown"\} [1-9]', refused)
 
 

@@ -24,7 +24,7 @@ def http() -> Iterator[httpx.Client]:
 
 
 def metrics_of(stack: LiveStack, service: str) -> str:
-    return f"http://127.0.0.1:{stack.state(service).ports['metrics']}"
+    return stack.metrics_url(service)
 
 
 @pytest.mark.parametrize("service", SERVICES)
