@@ -224,7 +224,11 @@ def test_the_separate_services_beside_a_unit_do_not_start_and_would_not_trade(st
 
 def test_the_separate_services_take_over_again_from_the_unit(stack: Deployed) -> None:
     before = orders()
-    stack.compose("rm", "-s", "-f", "unit")
+    began = time.monotonic()
+    stack.compose("stop", "unit")
+    assert time.monotonic() - began < STOP_MAX_S
+    assert stack.inspected("unit")["State"]["ExitCode"] == 0
+    stack.compose("rm", "-f", "unit")
     assert "unit: watermarks/oms.journal.0.mark -> oms" in stack.compose("run", "--rm", "-T", "carry", "services").stdout
     stack.up()
     assert orders() == before
