@@ -72,9 +72,8 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     metrics = OmsMetrics(chassis.registry)
     negative = negative_prices(instruments.values())
     host = _host(chassis, journal, clock, mark, negative)
-    unit = chassis.unit
     chassis.ready.depend("journal's answers", host.distrusted)
-    risk = RiskClient(client, _bounds(settings)) if unit is None else RiskBeside(unit)
+    risk = RiskClient(client, _bounds(settings)) if chassis.unit is None else RiskBeside(chassis.unit)
     outbox = Outbox(client)
     sessions = _sessions(client, host, venues, shard, chassis.fail)
     switch = await _obey(chassis, client, host, outbox, controls)
@@ -85,10 +84,7 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     host.on_landed, host.on_unrecorded = partial(_on_landed, notices, expirer), notices.unrecorded
     await risk.start()
     await sessions.start()
-    desk = CommandDesk(host, outbox, failed=chassis.fail)
-    await desk.start(client, settings.journal.shard)
-    if unit is not None:
-        unit.perform = desk.perform
+    await _take_commands(chassis, client, host, outbox)
     runs = ((outbox.run, tasks.OUTBOX_OF_NOTICES), (host.run, tasks.HOST), (sessions.run, tasks.SESSIONS), (expirer.run, tasks.EXPIRER))
     for work, task in runs:
         chassis.spawn(work, task)
@@ -119,6 +115,14 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
         ),
         stop_intake=stop_intake,
     )
+
+
+async def _take_commands(chassis: Chassis[OmsSettings], client: Client, host: Host, outbox: Outbox) -> None:
+    """What other services ask for: over NATS, and by a call from those in this process."""
+    desk = CommandDesk(host, outbox, failed=chassis.fail)
+    await desk.start(client, chassis.settings.journal.shard)
+    if chassis.unit is not None:
+        chassis.unit.perform = desk.perform
 
 
 async def _obey(chassis: Chassis[OmsSettings], client: Client, host: Host, outbox: Outbox, controls: Controls) -> Switch:
