@@ -31,6 +31,7 @@ from apps.risk.obedience import Obeying, Reports
 from apps.risk.overfills import Overfills
 from apps.risk.prices import PriceHistory
 from apps.risk.subject import Ear
+from apps.standby import Turn
 from config.catalogue import load_instruments, load_venues
 from config.percent import fractions_among
 from config.sections import RiskChecksSection
@@ -87,11 +88,7 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     await _valkey(chassis, risk, clock)
     history = await _price_history(chassis, risk, clock, client)
     ticks = await wiring.follow_ticks(chassis, client, risk.marks.update, wiring.listed(catalogue.instruments, venues), clock)
-    unit = chassis.unit
-    ear = Ear(client, desk, measures, checks.batch_max, turn.holds, None if unit is None else unit.share)
-    await ear.start()
-    if unit is not None:
-        unit.decide = ear.decide
+    await _answer_oms(chassis, client, desk, measures, turn)
     await Reports(client, control_log).start()
     chassis.spawn(lambda: overfills.run(control_log), tasks.OVERFILLS)
     scopes = Scopes(catalogue.instruments, venues)
@@ -108,6 +105,15 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
         return {**measures.stats(), **quotes, "price_history": history.stats() if history else None, "snapshots": snapshots.stats()}
 
     return Service(router=routes, fast={("POST", "/check"): door.check}, stats=stats)
+
+
+async def _answer_oms(chassis: Chassis[RiskSettings], client: Client, desk: Desk, measures: Measures, turn: Turn) -> None:
+    """Over NATS, and by a call when oms is in this process."""
+    unit = chassis.unit
+    ear = Ear(client, desk, measures, chassis.settings.risk_checks.batch_max, turn.holds, None if unit is None else unit.share)
+    await ear.start()
+    if unit is not None:
+        unit.decide = ear.decide
 
 
 def limits_of(checks: RiskChecksSection) -> Limits:
