@@ -217,29 +217,6 @@ async def test_a_connection_that_asks_nothing_is_closed(door: Listener) -> None:
             assert await wire.closed()
 
 
-async def test_a_connection_is_kept_for_a_time_after_its_last_answer(door: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "IDLE_MAX_S", 0.5)
-    async with connected(door) as idle, connected(door) as busy:
-        for wire in (idle, busy):
-            await wire.send(GOOD)
-            assert await wire.answer() == (200, {"size": 2})
-        while not idle.reader.at_eof():
-            await busy.send(GOOD)
-            assert await busy.answer() == (200, {"size": 2}), "one that is asked is not idle"
-            await asyncio.sleep(0.05)
-        assert await idle.closed()
-
-
-async def test_a_request_that_is_being_answered_is_not_idle(door: Listener, seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "IDLE_MAX_S", 0.1)
-    seen.hold.clear()
-    async with connected(door) as wire:
-        await wire.send(GOOD)
-        await asyncio.sleep(0.4)
-        seen.hold.set()
-        assert await wire.answer() == (200, {"size": 2})
-
-
 async def test_a_slow_answer_is_not_a_slow_request(door: Listener, seen: Seen) -> None:
     seen.hold.clear()
     with deadline(0.1):
