@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 
 from fastapi import APIRouter
@@ -52,10 +53,13 @@ class Service:
 class Chassis(Generic[S]):
     """What a service may use while it is built and while it lives."""
 
-    def __init__(self, settings: S, unit: Unit | None = None) -> None:
-        """`unit`: what it shares with other services of its process, if it shares one."""
+    def __init__(self, settings: S, unit: Unit | None = None, environment: Mapping[str, str] = MappingProxyType({})) -> None:
+        """`unit`: what it shares with other services of its process, if it shares one. `environment`: the variables that are its own there,
+        for programs that it runs beside.
+        """
         self.settings = settings
         self.unit = unit
+        self.environment = environment
         self.name = settings.service.name
         self.access = Access.of(settings)
         self.log: BoundLogger = logs.get_logger()

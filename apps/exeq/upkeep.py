@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import structlog
@@ -23,13 +23,18 @@ it took: a twentieth of one core at most."""
 _PASSES: Final = decoder(list[VenuePass])
 
 
+def beside(environment: Mapping[str, str]) -> Beside:
+    """The program of a pass. `environment`: the variables that are its service's own."""
+    return Beside(MODULE, deadline_s=PASS_MAX_S, environment=environment)
+
+
 class VenuesUpkeep:
     """Runs for ever. A pass that cannot be made is said and counted, and the next one comes in its time."""
 
-    def __init__(self, venues: Iterable[str], every_s: float, program: Beside | None = None) -> None:
+    def __init__(self, venues: Iterable[str], every_s: float, program: Beside) -> None:
         self._venues = tuple(venues)
         self._every_s = every_s
-        self._program = program or Beside(MODULE, deadline_s=PASS_MAX_S)
+        self._program = program
         self._wanted = asyncio.Event()
         self.passes = self.failed = self.repaired = 0
         self.left: tuple[Difference, ...] = ()

@@ -22,7 +22,7 @@ from apps.exeq.routes import router
 from apps.exeq.rules import routed_venue, routing_rules
 from apps.exeq.stops import Stops
 from apps.exeq.switch import Switch
-from apps.exeq.upkeep import VenuesUpkeep
+from apps.exeq.upkeep import VenuesUpkeep, beside
 from apps.exeq.venue_wire import VenueWire
 from apps.follower import Follower
 from apps.outbox import Outbox
@@ -104,7 +104,7 @@ def _local_kills(directory: Path | None) -> LocalKills | None:
 def _upkeep(chassis: Chassis[ExeqSettings], venues: Mapping[str, Venue]) -> VenuesUpkeep:
     """Housekeeping: what cannot be compared now is counted, and compared later."""
     every_s = float(chassis.settings.routing.reconcile_venues_interval_sec)
-    upkeep = VenuesUpkeep((venue.name for venue in venues.values() if not venue.plain), every_s)
+    upkeep = VenuesUpkeep((venue.name for venue in venues.values() if not venue.plain), every_s, beside(chassis.environment))
     missed = partial(metrics.counter, "exeq_venues_upkeep_failed", "Comparisons of venues with the journal that could not be made")
     metrics.read(chassis.registry, lambda: [missed(upkeep.failed)])
     chassis.spawn(upkeep.run, tasks.VENUES_UPKEEP)

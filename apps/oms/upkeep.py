@@ -1,6 +1,7 @@
 """Positions in Valkey held against the journal now and then, by a program beside oms: found, put right, counted."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
@@ -18,11 +19,16 @@ PASS_MAX_S: Final = 300.0
 _PASS: Final = decoder(Pass)
 
 
+def beside(environment: Mapping[str, str]) -> Beside:
+    """The program of a pass. `environment`: the variables that are its service's own."""
+    return Beside(MODULE, deadline_s=PASS_MAX_S, environment=environment)
+
+
 class PositionsUpkeep:
     """Runs for ever. A pass that cannot be made is said and counted, and the next one comes in its time."""
 
-    def __init__(self, every_s: float, registry: CollectorRegistry, program: Beside | None = None) -> None:
-        self._program = program or Beside(MODULE, deadline_s=PASS_MAX_S)
+    def __init__(self, every_s: float, registry: CollectorRegistry, program: Beside) -> None:
+        self._program = program
         self._every_s = every_s
         self._passes = Counter("oms_positions_reconciled", "Comparisons of Valkey with the journal.", ["outcome"], registry=registry)
         self._repaired = Counter("oms_positions_repaired", "Positions in Valkey that differed and were put right.", registry=registry)

@@ -35,7 +35,7 @@ from apps.oms.risk_client import Bounds, PlainOrder, RiskCheck, RiskClient
 from apps.oms.routes import router
 from apps.oms.sessions import VenueSessions
 from apps.oms.switch import Switch
-from apps.oms.upkeep import PositionsUpkeep
+from apps.oms.upkeep import PositionsUpkeep, beside
 from apps.outbox import Outbox
 from apps.past import asking
 from apps.past.asking import PastBeside
@@ -89,7 +89,7 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     for work, task in runs:
         chassis.spawn(work, task)
     chassis.spawn(lambda: _await_risk(chassis, risk, instruments), tasks.AWAIT_RISK)
-    past, verification = _beside(settings)
+    past, verification = _beside(chassis)
     positions_upkeep, reduce_only = _upkeep(chassis, host)
     currency = partial(currency_of, instruments, controls.listings)
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency, PastBeside(past))
@@ -136,7 +136,7 @@ async def _obey(chassis: Chassis[OmsSettings], client: Client, host: Host, outbo
 def _upkeep(chassis: Chassis[OmsSettings], host: Host) -> tuple[PositionsUpkeep, ReduceOnly]:
     """What is looked at again now and then."""
     every_s = float(chassis.settings.order_management.reconcile_positions_interval_sec)
-    positions, reduce_only = PositionsUpkeep(every_s, chassis.registry), ReduceOnly(host)
+    positions, reduce_only = PositionsUpkeep(every_s, chassis.registry, beside(chassis.environment)), ReduceOnly(host)
     chassis.spawn(positions.run, tasks.POSITIONS_UPKEEP)
     chassis.spawn(reduce_only.run, tasks.REDUCE_ONLY)
     metrics_page.read(chassis.registry, reduce_only.series)
@@ -211,11 +211,12 @@ def _calendars(venues: Iterable[VenueSettings]) -> dict[str, list[Calendar]]:
     return found
 
 
-def _beside(settings: OmsSettings) -> tuple[Beside, Beside | None]:
+def _beside(chassis: Chassis[OmsSettings]) -> tuple[Beside, Beside | None]:
     """The programs that look at the journal for us: into the past, and, when that is allowed, at all of it."""
-    past = Beside(asking.MODULE, deadline_s=asking.PAST_MAX_S, waiting_max=asking.WAITING_MAX)
-    verification = Beside(admin.MODULE, deadline_s=admin.VERIFY_MAX_S)
-    return past, verification if settings.admin.verify == "enabled" else None
+    own = chassis.environment
+    past = Beside(asking.MODULE, deadline_s=asking.PAST_MAX_S, waiting_max=asking.WAITING_MAX, environment=own)
+    verification = Beside(admin.MODULE, deadline_s=admin.VERIFY_MAX_S, environment=own)
+    return past, verification if chassis.settings.admin.verify == "enabled" else None
 
 
 async def _await_risk(chassis: Chassis[OmsSettings], risk: RiskCheck, instruments: Mapping[str, Instrument]) -> None:

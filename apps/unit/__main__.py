@@ -22,10 +22,14 @@ OF_ONE: Final = ("CONFIG", "PORT", "METRICS_PORT")
 """What each service of a unit has for itself, under its own name."""
 
 
+def own_environment(service: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that this service has for itself, as it reads them. An empty one sets nothing."""
+    return {f"TRADE_{what}": environ.get(f"TRADE_{service.upper()}_{what}", "") for what in OF_ONE}
+
+
 def environment_of(service: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables as this service reads them."""
-    own = {f"TRADE_{what}": environ.get(f"TRADE_{service.upper()}_{what}", "") for what in OF_ONE}
-    return {**environ, **own}
+    """All variables as this service reads them."""
+    return {**environ, **own_environment(service, environ)}
 
 
 def lives() -> Coroutine[Any, Any, int]:
@@ -41,7 +45,9 @@ def lives() -> Coroutine[Any, Any, int]:
 
     async def together() -> int:
         unit = Unit(url, lambda reason: chassis[0].fail(reason))
-        chassis: tuple[Chassis[Any], ...] = (Chassis(oms, unit), Chassis(risk, unit), Chassis(exeq, unit))
+        chassis: tuple[Chassis[Any], ...] = tuple(
+            Chassis(each, unit, own_environment(each.service.name, environ)) for each in (oms, risk, exeq)
+        )
         try:
             return await _all(chassis, (build_oms, build_risk, build_exeq))
         finally:

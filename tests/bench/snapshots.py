@@ -37,7 +37,7 @@ def configured(home: Path, every_s: float) -> Path:
     for name in KEEPERS:
         file = directory / name / "config.yaml"
         settings: dict[str, Any] = yaml.safe_load(file.read_text())
-        settings["following"] |= {"snapshot_every_commits": COMMITS_NEVER, "snapshot_every_sec": every_s}
+        settings["following"] = settings.get("following", {}) | {"snapshot_every_commits": COMMITS_NEVER, "snapshot_every_sec": every_s}
         file.write_text(yaml.safe_dump(settings))
     return directory
 

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +34,7 @@ async def test_oms_dies_at_a_step_of_append_publish_and_reply(fresh_nats: LiveSe
     # FAILURES 1, 2
     stored = step != "before_append"
     oms = LiveService("oms", fresh_nats, tmp_path / "oms", changes=PATIENT)
-    async with risk_that_says_yes(fresh_nats.url), oms.client() as http:
+    async with risk_that_says_yes(fresh_nats.url), a_listener(fresh_nats), oms.client() as http:
         oms.start(TRADE_FAILPOINT=f"{step}:2")
         first = (await http.post("/orders", json=order("o-1"))).json()
         heard = await _heard(http, order("o-2"))
@@ -48,6 +50,15 @@ async def test_oms_dies_at_a_step_of_append_publish_and_reply(fresh_nats: LiveSe
         assert (await http.post("/orders", json=order("o-1"))).json() == first | {"replayed": True}
         assert await submitted(fresh_nats) == {"o-1": 1, "o-2": 1}
     oms.stop()
+
+
+@asynccontextmanager
+async def a_listener(nats: LiveServer) -> AsyncIterator[None]:
+    """Without one nothing is published."""
+    async with connected(nats.url) as client:
+        await client.subscribe("oms.orders.>")
+        await bus.flush(client)
+        yield
 
 
 async def _heard(http: httpx.AsyncClient, body: dict[str, str]) -> dict[str, Any] | None:

@@ -31,7 +31,7 @@ def eager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
         settings = yaml.safe_load((BACKEND / name / "config.yaml").read_text())
         settings["following"]["snapshot_every_commits"] = 1
         file = home / "config" / name / "config.yaml"
-        file.parent.mkdir()
+        file.parent.mkdir(exist_ok=True)
         file.write_text(yaml.safe_dump(settings))
     started = LiveStack(home / "data", "--fills", "sqlite", "--config-dir", str(home / "config")).start()
     yield started

@@ -100,6 +100,7 @@ def desk(stack: LiveStack, request: pytest.FixtureRequest) -> Iterator[Desk]:
 def test_more_and_less_of_an_order_that_trades(desk: Desk) -> None:
     desk.works()
     desk.trades("0.1")
+    desk.until(lambda order: order["cum_quantity"] == 0.1)
     assert desk.replace(quantity="0.8", price="40100") == 202
     order = desk.until(lambda order: order["price"] == 40100)
     assert (order["quantity"], order["leaves_quantity"]) == (0.8, 0.7)
