@@ -9,9 +9,12 @@ from tests.flows.doors import Doors
 from tests.stack import LiveStack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
-    """One stack for the whole run, with QuestDB: use an account of your own, and leave every process alive."""
+    """One stack for all flows, with QuestDB: use an account of your own, and leave every process alive.
+
+    It ends with them: an idle stack takes a sixth of a core from the thousands of tests that follow.
+    """
     started = LiveStack(tmp_path_factory.mktemp("stack") / "data").start()
     yield started
     started.close()
