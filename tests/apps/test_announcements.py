@@ -334,15 +334,24 @@ async def test_a_monitoring_that_is_away_silent_or_another_program_is_said_to_be
     with pytest.raises(Unavailable, match="who listens"):
         await subscriptions(url)
     for answer in (None, b"HTTP/1.0 404 Not Found\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n<html>", b""):
+        over = asyncio.Event()
 
-        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: bytes | None = answer) -> None:
+        async def talk(
+            reader: asyncio.StreamReader,
+            writer: asyncio.StreamWriter,
+            answer: bytes | None = answer,
+            over: asyncio.Event = over,
+        ) -> None:
             await reader.readline()
             if answer is None:
-                await asyncio.sleep(1)
+                await reader.read()  # until the one who asked has had enough
             writer.write(answer or b"")
             writer.close()
+            over.set()
 
         server = await asyncio.start_server(talk, "127.0.0.1", port)
         with pytest.raises(Unavailable, match="who listens"):
             await subscriptions(url)
+        await over.wait()
         server.close()
+        await server.wait_closed()

@@ -63,7 +63,7 @@ class House:
         process.clock.skew_ns = self._skew_ns.get(name, 0)
         self.lives[name] = process
         if self._unit:
-            process.followed = lambda reason: self._followed(process)
+            process.followed = lambda reason: self._ends(process)
         self.world.tell("%s starts", name)
         begun = process.run(process.begin())
         begun.add_done_callback(lambda task: self._begun(process, task))
@@ -92,9 +92,8 @@ class House:
             self.world.doomed.pop(process.client, None)
         self.world.loop.create_task(self._restart(name, RESTART_MAX_S * self._random.random()))
 
-    def _followed(self, process: Process) -> None:
-        """A unit that another one has followed ends: its supervisor starts it again, but not on a machine that is to be given up."""
-        self.world.tell("%s was followed, and its unit ends", process.name)
+    def _ends(self, process: Process) -> None:
+        """It dies, or was followed and ends. Its supervisor starts it again, but not on a machine that another one has taken over from."""
         if process is self.lives[process.name]:
             self._bury(process.name)
         else:
@@ -136,7 +135,7 @@ class House:
     def doom(self, name: str, steps: int, *, before: bool) -> None:
         process = self.lives[name]
         if process.alive:
-            self.world.doomed[process.client] = (steps, before, lambda: self._bury(name))
+            self.world.doomed[process.client] = (steps, before, lambda: self._ends(process))
 
     def cut(self, name: str) -> None:
         self.lives[name].client.cut()

@@ -197,42 +197,36 @@ def _() -> list[Patch]:
 
 @plant("a fill that crosses a cancel is dropped")
 def _() -> list[Patch]:
-    good = domain.venue_reports.REPORTS[ReportKind.FILL]
+    good = domain.venue_reports.PRICED[ReportKind.FILL]
 
-    def fill(order: Order, report: Any, now: int) -> Any:
-        return () if order.status is State.PENDING_CANCEL else good(order, report, now)
+    def fill(order: Order, *told: Any) -> Any:
+        return () if order.status is State.PENDING_CANCEL else good(order, *told)
 
-    reports = {**domain.venue_reports.REPORTS, ReportKind.FILL: fill}
-    return [(domain.venue_reports, "REPORTS", reports)]
+    return _answers("PRICED", fill=fill)
 
 
-def _reports(**changed: Any) -> list[Patch]:
+def _answers(table: str, **changed: Any) -> list[Patch]:
     """Other answers to some kinds of a venue's reports."""
-    return [
-        (
-            domain.venue_reports,
-            "REPORTS",
-            {**domain.venue_reports.REPORTS, **{ReportKind(kind): answer for kind, answer in changed.items()}},
-        )
-    ]
+    known = getattr(domain.venue_reports, table)
+    return [(domain.venue_reports, table, {**known, **{ReportKind(kind): answer for kind, answer in changed.items()}})]
 
 
 @plant("a fill that comes after the end is dropped")
 def _() -> list[Patch]:
-    good = domain.venue_reports.REPORTS[ReportKind.FILL]
-    return _reports(fill=lambda order, report, now: () if order.closed else good(order, report, now))
+    good = domain.venue_reports.PRICED[ReportKind.FILL]
+    return _answers("PRICED", fill=lambda order, *told: () if order.closed else good(order, *told))
 
 
 @plant("an overfill is cut to what was left")
 def _() -> list[Patch]:
-    good = domain.venue_reports.REPORTS[ReportKind.FILL]
+    good = domain.venue_reports.PRICED[ReportKind.FILL]
 
-    def fill(order: Order, report: Any, now: int) -> Any:
+    def fill(order: Order, report: Any, *told: Any) -> Any:
         if report.quantity is not None and report.quantity > order.leaves_quantity > 0:
             report = msgspec.structs.replace(report, quantity=order.leaves_quantity)
-        return good(order, report, now)
+        return good(order, report, *told)
 
-    return _reports(fill=fill)
+    return _answers("PRICED", fill=fill)
 
 
 @plant("a trade of an unknown order is dropped")
@@ -248,4 +242,4 @@ def _() -> list[Patch]:
 
 @plant("a trade that was taken back stays")
 def _() -> list[Patch]:
-    return _reports(bust=lambda order, report, now: ())
+    return _answers("REPORTS", bust=lambda order, report, now: ())
