@@ -7,6 +7,7 @@ from typing import Any, Final
 
 PERCENTILES: Final = (("p50_ms", "P50", "#2a9d8f"), ("p90_ms", "P90", "#e9c46a"), ("p99_ms", "P99", "#e76f51"))
 COLOURS: Final = {
+    "unit": "#1b4965",
     "oms": "#264653",
     "nats": "#2a9d8f",
     "risk": "#8ab17d",

@@ -98,6 +98,7 @@ def _cpu_s(pids: list[int]) -> float:
 
 
 def core(arguments: argparse.Namespace) -> Iterator[Result]:
+    """Full lives on a unit; accepts alone where exeq can be stopped by itself."""
     with stand(None) as running:
         uvloop.run(seed(running))
         pids = list(running.pids.values())
@@ -108,10 +109,10 @@ def core(arguments: argparse.Namespace) -> Iterator[Result]:
         run = (running.oms_port, arguments.connections, arguments.orders)
         uvloop.run(measured("warm up", run[0], run[1], 2000, pids, projected))
         yield uvloop.run(measured("core: full lives", *run, pids, projected))
-        with _without_followers(running):
-            yield uvloop.run(
-                measured("core: accepts alone", *run, [running.pids[name] for name in ("oms", "risk", "nats")], None, many_accounts_body)
-            )
+    with stand(None, topology="services") as running, _without_followers(running):
+        accepting = [running.pids[name] for name in ("oms", "risk", "nats")]
+        run = (running.oms_port, arguments.connections, arguments.orders)
+        yield uvloop.run(measured("core: accepts alone", *run, accepting, None, many_accounts_body))
 
 
 @contextmanager
