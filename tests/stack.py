@@ -179,7 +179,7 @@ class LiveStack:
     def state(self, name: str) -> stack.ProcessState:
         found = stack.read(self.data_dir)
         assert found is not None, "the stack does not run"
-        process = found.process_of(name)
+        process = found.find(name)
         assert process is not None, f"there is no {name} in the stack"
         return process
 

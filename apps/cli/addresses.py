@@ -102,9 +102,8 @@ def _of_stack(running: stack.Stack) -> Addresses:
     monitors = [process.ports["monitor"] for process in running.processes if "monitor" in process.ports]
     monitor = f"http://{HOST}:{monitors[0]}" if monitors else _monitor(urls["nats"])
     data_dir = Path(running.data_dir)
-    of_names = {name: process for process in running.processes for name in (process.services or [process.name])}
-    restarts = {name: max(process.starts - 1, 0) for name, process in of_names.items()}
-    dropped = {name: process.lines_dropped for name, process in of_names.items()}
+    restarts = {process.name: max(process.starts - 1, 0) for process in running.processes}
+    dropped = {process.name: process.lines_dropped for process in running.processes}
     return Addresses(urls, monitor, restarts, running.urls.get("questdb-pg", ""), data_dir, *_passwords(_kept_in(data_dir)), dropped)
 
 

@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +32,8 @@ class ProcessState(msgspec.Struct):
     last_ending: str = ""
     services: list[str] = []
     """Those that run in it: several in a unit, none in a server."""
+    within: str = ""
+    """Of a service of a unit: the name of the process in which it runs. What is said here is said of that process."""
     lines_dropped: int = 0
     """Of its output, in all its starts: there was no room for them in `log`."""
 
@@ -55,16 +57,23 @@ class Stack(msgspec.Struct):
     urls: dict[str, str]
     processes: list[ProcessState]
 
-    def process_of(self, name: str) -> ProcessState | None:
-        """The process of a server or of a service, which may be a unit."""
-        return next((process for process in self.processes if process.name == name or name in process.services), None)
+    def find(self, name: str) -> ProcessState | None:
+        """A process, or a service of a unit, by its name."""
+        return next((process for process in self.processes if process.name == name), None)
 
 
 def write(data_dir: Path, stack: Stack) -> None:
-    """Atomically: a reader sees the stack before or after, never a half."""
+    """Atomically: a reader sees the stack before or after, never a half. The services of a unit are named beside it, each by itself."""
+    processes = [each for process in stack.processes for each in (process, *_parts(process))]
     fresh = data_dir / f"{FILE}.new"
-    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(stack), indent=2))
+    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(msgspec.structs.replace(stack, processes=processes)), indent=2))
     fresh.replace(data_dir / FILE)
+
+
+def _parts(process: ProcessState) -> Iterator[ProcessState]:
+    for name in process.services if len(process.services) > 1 else ():
+        ports = {"http": process.ports[name], "metrics": process.ports[f"{name} metrics"]}
+        yield msgspec.structs.replace(process, name=name, ports=ports, services=[name], within=process.name)
 
 
 def read(data_dir: Path) -> Stack | None:
@@ -82,7 +91,7 @@ def forget(data_dir: Path) -> None:
 def end_stale(data_dir: Path) -> list[str]:
     """Kill what a supervisor that died by kill -9 left behind, and say whom. Only call it while holding the directory's lock."""
     stack = read(data_dir)
-    stale = [each for each in stack.processes if each.is_alive()] if stack else []
+    stale = [each for each in stack.processes if each.is_alive() and not each.within] if stack else []
     for each in stale:
         _signal_group(each.pid, signal.SIGTERM)
     _wait_gone(stale)

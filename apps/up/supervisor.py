@@ -89,6 +89,8 @@ class Supervisor:
             for program in stage:
                 output = self._output(program)
                 self._house.attempt(f"moving {output.name} of the last start aside", partial(rotate, output))
+                for name in program.services if len(program.services) > 1 else ():
+                    self._house.attempt(f"naming {output.name} for {name}", partial(_also_as, self._logs / f"{name}.out", output))
             processes = [await self._start(program) for program in stage]
             joining = [asyncio.create_task(self._join(process)) for process in processes]
             saying = asyncio.create_task(self._say_what_is_waited_for(processes))
@@ -223,6 +225,13 @@ class Supervisor:
 
     def _output(self, program: Program) -> Path:
         return self._logs / f"{program.name}.out"
+
+
+def _also_as(name: Path, output: Path) -> None:
+    """Who looks for the output of a service of a unit finds that of the unit."""
+    if not name.is_symlink():
+        rotate(name)
+        name.symlink_to(output.name)
 
 
 async def _cancelled(*tasks: asyncio.Task[object]) -> None:

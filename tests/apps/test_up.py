@@ -276,6 +276,22 @@ def test_a_unit_is_told_the_ports_and_the_configuration_of_each_of_its_services(
     }
 
 
+def test_each_service_of_a_unit_is_named_in_the_stacks_file_with_its_own_ports_and_the_units_process(tmp_path: Path) -> None:
+    (unit, *_) = services(Choices(tmp_path, 10), Servers.at(ServerPorts()))
+    state = stack.ProcessState(unit.name, unit.kind, dict(unit.ports), "unit.out", services=list(unit.services))
+    state.began(os.getpid())
+    stack.write(tmp_path, stack.Stack(1, 0.0, str(tmp_path), 10, "sqlite", {}, [state]))
+    found = stack.read(tmp_path)
+    assert found is not None
+    assert [(each.name, each.pid, each.within) for each in found.processes] == [
+        ("unit", os.getpid(), ""),
+        *((name, os.getpid(), "unit") for name in ("oms", "risk", "exeq")),
+    ]
+    risk = found.find("risk")
+    assert risk is not None
+    assert (risk.ports, risk.services, risk.starts) == ({"http": 8113, "metrics": 9113}, ["risk"], 1)
+
+
 def test_a_configuration_directory_may_say_only_what_is_traded_and_where(tmp_path: Path) -> None:
     (tmp_path / "venues.yaml").touch()
     for each in services(Choices(tmp_path, config_dir=tmp_path), Servers.at(ServerPorts())):

@@ -217,7 +217,7 @@ def main() -> None:
         try:
             found = stack.read(asked.data_dir or Path(home) / "data")
             assert found is not None, f"no stack runs from {asked.data_dir}"
-            process = found.process_of("risk")
+            process = found.find("risk")
             assert process is not None
             pid = process.pid
             rows = uvloop.run(run(found.urls, pid))

@@ -66,8 +66,9 @@ class Stand:
             raise SystemExit(f"no stack runs on {data_dir}: start one with `trade up --data-dir {data_dir}`")
         self.data_dir = data_dir
         self.urls = found.urls
-        self.pids = {process.name: process.pid for process in found.processes if process.pid}
-        self.services = {process.name: process.services for process in found.processes if process.services}
+        processes = [process for process in found.processes if not process.within]
+        self.pids = {process.name: process.pid for process in processes if process.pid}
+        self.services = {process.name: process.services for process in processes if process.services}
         """By process: a unit has several."""
         self.oms_port = self.port("oms")
 
@@ -93,7 +94,7 @@ class Stand:
     def starts(self) -> dict[str, int]:
         """How often each process was started: 1 is never restarted."""
         found = stack.read(self.data_dir)
-        return {process.name: process.starts for process in found.processes} if found else {}
+        return {process.name: process.starts for process in found.processes if not process.within} if found else {}
 
     def stats(self, service: str) -> Any:
         return get(f"{self.urls[service]}/stats")

@@ -60,6 +60,7 @@ def test_a_full_disk_under_the_outputs_stops_no_service_and_is_counted(tmp_path:
         until(lambda: stack.state("unit").lines_dropped >= LINES, "what is missing was not counted")
         assert "log lines dropped" in stack.trade("status").stdout
         assert "unit.out cannot be written: No space left on device" in stack.output.read_text()
+        assert (stack.data_dir / "logs" / "risk.out").readlink() == Path("unit.out"), "who looks for risk's finds it"
         assert all(stack.state(name).starts == 2 for name in ("unit", "nats", "valkey"))
     finally:
         stack.close()
