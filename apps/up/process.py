@@ -123,6 +123,11 @@ class Process:
     def ended(self) -> bool:
         return self._child.returncode is not None
 
+    @property
+    def killed(self) -> bool:
+        """Did a signal end it? Of one that ends by itself the exit code says why."""
+        return (self._child.returncode or 0) < 0
+
     async def wait(self) -> int:
         """Its exit code, negative for a signal, after its last line has been read."""
         code = await self._child.wait()

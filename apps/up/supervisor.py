@@ -34,6 +34,9 @@ class Pacing:
         return float(min(self.backoff_max_s, self.backoff_min_s * 2 ** min(deaths - 1, 30)))
 
 
+KILLED_MAX = 3
+"""So often a program may be killed within one start."""
+
 WRITING_DOWN = "writing down what runs (stack.json)"
 
 
@@ -100,8 +103,18 @@ class Supervisor:
                 await _cancelled(saying, *joining)
 
     async def _join(self, process: Process) -> None:
-        """Its first answer; from then on it is kept."""
-        await process.answers()
+        """Its first answer; from then on it is kept. One that is killed before that says nothing against the start: it is begun again."""
+        kills = 0
+        while True:
+            try:
+                await process.answers()
+                break
+            except CannotStart as trouble:
+                kills += process.killed
+                if not process.killed or kills > KILLED_MAX:
+                    raise
+                self._screen.alarm(str(trouble).partition("\n")[0])
+                process, _ = await self._started_again(process.program, kills)
         self._became_ready(process)
         self._keepers.append(asyncio.create_task(self._keep(process)))
 

@@ -19,7 +19,7 @@ from apps.up.ports import free_ports
 from apps.up.process import OUTPUT_MAX, bound
 from apps.up.program import Program, http_answers
 from apps.up.screen import Screen
-from apps.up.supervisor import Pacing, Supervisor
+from apps.up.supervisor import KILLED_MAX, Pacing, Supervisor
 from apps.up.trouble import CannotStart, NotReady
 
 FAKE = Path(__file__).with_name("fake_service.py")
@@ -147,6 +147,38 @@ async def test_a_service_that_refuses_its_configuration_stops_the_start_with_its
     with pytest.raises(CannotStart, match=r"web ended \(exit code 1\) before it was ready(.|\n)*valkey.port must be a number"):
         await supervisor.run(ready=lambda: pytest.fail("it was not ready"))
     assert stage.diary()[-1] == "ended db"
+
+
+async def test_one_that_is_killed_before_it_was_ready_is_begun_again(stage: Stage) -> None:
+    def probe() -> None:
+        if supervisor.states["web"].starts < 2:
+            raise NotReady("not yet")
+
+    supervisor = stage.supervisor([replace(stage.fake("web"), probe=probe)])
+    running = asyncio.create_task(supervisor.run(ready=supervisor.stop))
+    await until(lambda: supervisor.states["web"].pid > 0)
+    os.kill(supervisor.states["web"].pid, signal.SIGKILL)
+    await running
+    assert supervisor.states["web"].starts == 2
+    assert "web ended (killed by SIGKILL) before it was ready." in stage.said()
+
+
+async def test_one_that_is_killed_again_and_again_is_given_up(stage: Stage) -> None:
+    def probe() -> None:
+        raise NotReady("not yet")
+
+    supervisor = stage.supervisor([replace(stage.fake("web"), probe=probe)])
+    running = asyncio.create_task(supervisor.run(ready=lambda: pytest.fail("it was not ready")))
+    killed = 0
+    while not running.done():
+        pid = supervisor.states["web"].pid
+        if pid != killed and supervisor.states["web"].is_alive():
+            killed = pid
+            os.kill(pid, signal.SIGKILL)
+        await asyncio.sleep(0.02)
+    with pytest.raises(CannotStart, match="killed by SIGKILL"):
+        await running
+    assert supervisor.states["web"].starts == 1 + KILLED_MAX
 
 
 async def test_a_refusal_is_told_although_another_service_is_still_waiting(stage: Stage) -> None:
