@@ -285,6 +285,7 @@ def test_a_replace_and_a_halt_outlive_kill_9_of_exeq_and_the_gateway(desk: Desk)
     # FAILURES 36
     desk.works()
     desk.trades("0.1")
+    desk.until(lambda order: order["cum_quantity"] == 0.1)
     assert desk.replace(price="40100") == 202
     desk.until(lambda order: order["price"] == 40100)
     desk.everywhere("halt", symbol="SOLUSDT")
