@@ -34,8 +34,8 @@ class Commit(msgspec.Struct, Generic[E], frozen=True):
     events: tuple[E, ...]
 
 
-class Appended(Recorded, Generic[E], frozen=True, gc=False):
-    """A commit that this process appended itself: its events are at hand, and nobody decodes them again."""
+class Decoded(Recorded, Generic[E], frozen=True, gc=False):
+    """A commit together with its events, so that several readers in a process need not decode it each."""
 
     commit: Commit[E]
 
@@ -62,7 +62,7 @@ class CommitCodec(Generic[E]):
 
     def read(self, recorded: Recorded) -> Commit[E]:
         """A commit as the journal gave it. Corrupt names its sequence."""
-        if isinstance(recorded, Appended):
+        if isinstance(recorded, Decoded):
             return recorded.commit
         try:
             commit = self.decode(recorded.payload)
@@ -71,6 +71,10 @@ class CommitCodec(Generic[E]):
         if commit.n != recorded.head.n:
             raise Corrupt(f"sequence {recorded.head.seq}: commit {recorded.head.n} calls itself {commit.n}")
         return commit
+
+    def decoded(self, recorded: Recorded) -> Decoded[E]:
+        """A commit with its events. Corrupt names its sequence."""
+        return Decoded(recorded.head, recorded.payload, self.read(recorded))
 
     def decode(self, payload: bytes) -> Commit[E]:
         try:

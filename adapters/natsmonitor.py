@@ -5,8 +5,8 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from http.client import HTTPException
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -106,27 +106,17 @@ _SUBSCRIPTIONS: Final = decoder(Subscriptions)
 
 
 async def subscriptions(monitor_url: str) -> Subscriptions:
-    """At most SUBSCRIPTIONS_MAX of what is subscribed to at this server itself. Unavailable.
+    """At most SUBSCRIPTIONS_MAX of the subscriptions at this server itself. Unavailable."""
+    return await asyncio.to_thread(_subsz, monitor_url)
 
-    Without a thread and without a client library: it is asked up to four times a second, on the loop that carries orders.
-    """
-    parts = urlsplit(monitor_url)
-    secure = parts.scheme == "https"
-    path = f"{parts.path.rstrip('/')}/subsz?subs=1&limit={SUBSCRIPTIONS_MAX}"
+
+def _subsz(monitor_url: str) -> Subscriptions:
     try:
-        async with asyncio.timeout(SUBSCRIPTIONS_TIMEOUT_S):
-            reader, writer = await asyncio.open_connection(parts.hostname, parts.port or (443 if secure else 80), ssl=secure or None)
-            try:
-                writer.write(f"GET {path} HTTP/1.0\r\nHost: {parts.netloc}\r\n\r\n".encode())  # 1.0: the answer ends with the connection
-                head, _, body = (await reader.read(-1)).partition(b"\r\n\r\n")
-            finally:
-                writer.close()
-        if head.split(maxsplit=2)[1:2] != [b"200"]:
-            raise ValueError(head[:SAID_MAX].decode(errors="replace"))
-        found: Subscriptions = _SUBSCRIPTIONS.decode(body)
-    except (TimeoutError, OSError, ValueError) as error:
-        raise Unavailable(f"NATS monitoring at {monitor_url} does not say who listens: {error or type(error).__name__}") from error
-    return found
+        with urllib.request.urlopen(f"{monitor_url}/subsz?subs=1&limit={SUBSCRIPTIONS_MAX}", timeout=SUBSCRIPTIONS_TIMEOUT_S) as answer:
+            found: Subscriptions = _SUBSCRIPTIONS.decode(answer.read())
+            return found
+    except (OSError, HTTPException, ValueError) as error:
+        raise Unavailable(f"NATS monitoring at {monitor_url} does not name the subscriptions: {error}") from error
 
 
 def _parts(version: str) -> tuple[int, ...]:

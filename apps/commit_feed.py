@@ -1,4 +1,4 @@
-"""What the writer in this process has just made durable, for the folds beside it: they need not read it back from the journal."""
+"""The commits that the writer in this process has just made durable. Folds in the same process apply them without reading them back."""
 
 import asyncio
 import contextlib
@@ -6,31 +6,31 @@ from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Final
 
-from adapters.codec import Appended
-from domain.events import Foreign
+from adapters.codec import Decoded
+from apps.journal_view import JournalView
 from domain.ports import Head, Journal, Recorded
 
 KEPT_MAX: Final = 64
-"""Commits that are kept. A reader that is further behind reads the journal until it has come so near again."""
+"""Commits that are kept. A reader that is further behind reads the journal until the feed covers its position."""
 KEPT_BYTES_MAX: Final = 1024 * 1024
 """Their size in the journal. The last commit is kept whatever its size."""
 
 
 class CommitFeed:
-    """The newest commits of one writer without a hole, each put here after its ack. Nobody is waited for.
+    """The newest commits of one writer without a hole, added after their acknowledgement. Adding does not wait for readers.
 
-    While the writer recovers there is none of its commits to go by: readers read the journal, in which somebody else may have written.
+    While the writer recovers the feed is empty: another process may have written, so readers read the journal.
     """
 
     def __init__(self) -> None:
-        self._kept: deque[Appended[Any]] = deque()
+        self._kept: deque[Decoded[Any]] = deque()
         self._before: Head | None = None
-        """The head on which the first of those kept was appended; None while nobody writes."""
+        """The head on which the first of those kept was appended; None while there is no writer."""
         self._bytes = 0
         self._moved = asyncio.Event()
 
     def begin(self, head: Head) -> None:
-        """The writer goes on from `head`."""
+        """The writer continues from `head`."""
         self._forget()
         self._before = head
         self._wake()
@@ -40,7 +40,7 @@ class CommitFeed:
         self._forget()
         self._wake()
 
-    def put(self, appended: Appended[Any]) -> None:
+    def put(self, appended: Decoded[Any]) -> None:
         """The writer's next commit, durable."""
         self._kept.append(appended)
         self._bytes += len(appended.payload)
@@ -50,8 +50,8 @@ class CommitFeed:
             self._before = oldest.head
         self._wake()
 
-    def behind(self, head: Head) -> Sequence[Appended[Any]] | None:
-        """All commits after `head`. None when that cannot be said from here: the journal has to be asked."""
+    def behind(self, head: Head) -> Sequence[Decoded[Any]] | None:
+        """All commits after `head`. None if the feed does not cover `head`: read the journal."""
         if self._before is None:
             return None
         place = head.n - self._before.n
@@ -62,7 +62,7 @@ class CommitFeed:
         return [self._kept[at] for at in range(place, len(self._kept))]
 
     async def moved(self) -> None:
-        """Until something has changed."""
+        """Wait for the next change of the feed."""
         await self._moved.wait()
 
     def _forget(self) -> None:
@@ -74,31 +74,15 @@ class CommitFeed:
         self._moved = asyncio.Event()
 
 
-class FedJournal:
-    """A journal whose writer is in this process: what it appends is taken from its feed, everything else from the journal itself."""
+class FedJournal(JournalView):
+    """A journal whose writer is in this process: new commits come from its feed, everything else from the journal."""
 
     def __init__(self, journal: Journal, feed: CommitFeed) -> None:
-        self._journal = journal
+        super().__init__(journal)
         self._feed = feed
 
-    @property
-    def passed(self) -> Sequence[Foreign]:
-        return self._journal.passed
-
-    async def head(self) -> Head:
-        return await self._journal.head()
-
-    async def foreign(self, after: Head) -> Sequence[Foreign]:
-        return await self._journal.foreign(after)
-
-    async def append(self, payload: bytes, after: Head) -> Head:
-        return await self._journal.append(payload, after)
-
-    async def read(self, seq: int) -> Recorded | None:
-        return await self._journal.read(seq)
-
     async def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[Recorded]]:
-        """As the journal's own. Reading up to a given sequence is reading the journal."""
+        """Follow the feed where it covers the position, else the journal. With `until` only the journal is read."""
         head = after
         while True:
             fed = None if until is not None else self._feed.behind(head)

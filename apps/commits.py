@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 import structlog
 
-from adapters.codec import Appended, Commit, CommitCodec
+from adapters.codec import Commit, CommitCodec, Decoded
 from apps.failpoint import failpoint
 from domain.ports import Fenced, Head, Journal, Unavailable
 
@@ -63,7 +63,7 @@ class GroupCommit(Generic[E]):
         self.durable = 0
         self.on_append: Callable[[float, int], None] = lambda seconds, events: None
         self.on_head: Callable[[Head], None] = lambda head: None
-        self.on_commit: Callable[[Appended[E]], None] = lambda appended: None
+        self.on_commit: Callable[[Decoded[E]], None] = lambda appended: None
         self._open: deque[tuple[Sequence[E], list[Done]]] = deque()
         self._open_events = 0
         self._in_flight: list[tuple[Sequence[E], list[Done]]] = []
@@ -219,7 +219,7 @@ class GroupCommit(Generic[E]):
         self.durable += len(landed)
         self._advance()
         _call_all(landed, self.head.seq)
-        self.on_commit(Appended(self.head, payload, commit))
+        self.on_commit(Decoded(self.head, payload, commit))
 
     def _take(self) -> tuple[Commit[E], bytes, int]:
         """The next commit and its bytes, within its bounds; its effects wait in `_in_flight` for the ack."""

@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, TypeVar
 
 import structlog
 
-from adapters.codec import Commit
+from adapters.codec import Commit, CommitCodec
 from domain.ports import Corrupt, Head, Journal, Recorded, Unavailable
 
 log = structlog.get_logger()
@@ -22,13 +22,6 @@ Applied = Sequence[tuple[int, Commit[E]]]
 """Commits with their stream sequences."""
 
 
-class Codec(Protocol[E]):
-    """How a commit is read."""
-
-    def read(self, recorded: Recorded) -> Commit[E]:
-        """Corrupt."""
-
-
 class NotApplied(Exception):
     """What the fold needs was not there. Whoever can wait for it catches Unavailable in `apply` itself."""
 
@@ -39,7 +32,7 @@ class Follower(Generic[E]):
     def __init__(
         self,
         journal: Journal,
-        codec: Codec[E],
+        codec: CommitCodec[E],
         apply: Callable[[Applied[E]], Awaitable[None] | None],
         *,
         after: Head,

@@ -1,58 +1,37 @@
-"""One reading of a journal for several followers in a process: what the first one fetches, verifies and decodes is there for the others."""
+"""One reading of a journal for several followers in a process: each commit is fetched, verified and decoded once."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final, Generic, TypeVar
 
-from adapters.codec import Commit, CommitCodec
-from apps.follower import Codec
-from domain.events import Foreign
+from adapters.codec import CommitCodec, Decoded
+from apps.journal_view import JournalView
 from domain.ports import Head, Journal, Recorded
 
 E = TypeVar("E")
 
 KEPT_BYTES_MAX: Final = 2 * 2**20
-"""Payload bytes that are kept for followers that are behind the first: a second of a busy shard. Further behind, one reads by itself."""
+"""Payload bytes kept for followers behind the first one: a second of a busy shard. A follower further behind reads by itself."""
 
 
-class _Kept(Generic[E]):
-    """A commit, and what it says once a follower has asked."""
+class SharedReading(JournalView, Generic[E]):
+    """A journal that is fetched, verified and decoded once for all its followers.
 
-    __slots__ = ("commit", "recorded")
-
-    def __init__(self, recorded: Recorded) -> None:
-        self.recorded = recorded
-        self.commit: Commit[E] | None = None
-
-
-class SharedReading(Generic[E]):
-    """A journal, and the `codec` that every follower of it is given with it. Port: domain.ports.Journal.
-
-    No follower holds up another: one that is further behind than what is kept reads by itself until it has come near again.
+    A slow follower does not delay the others. If it is further behind than the kept commits, it reads by itself until it has caught up.
     """
 
     def __init__(self, journal: Journal, codec: CommitCodec[E], *, kept_bytes_max: int = KEPT_BYTES_MAX) -> None:
-        self.codec: Codec[E] = _Once(self)
-        self._journal = journal
+        super().__init__(journal)
         self._codec = codec
         self._kept_bytes_max = kept_bytes_max
-        self._kept: dict[int, _Kept[E]] = {}
+        self._kept: dict[int, Decoded[E]] = {}
         """By the number of the commit, without holes from behind `_begin` to `_end`."""
         self._begin = self._end = Head()
         self._kept_bytes = 0
         self._followers = 0
         self._reading: AsyncGenerator[Sequence[Recorded]] | None = None
         self._next: asyncio.Task[Sequence[Recorded]] | None = None
-
-    def decoded(self, recorded: Recorded) -> Commit[E]:
-        """What a commit says, decoded once while it is kept. Corrupt."""
-        kept = self._kept.get(recorded.head.n)
-        if kept is None or kept.recorded is not recorded:
-            return self._codec.read(recorded)
-        if kept.commit is None:
-            kept.commit = self._codec.read(recorded)
-        return kept.commit
 
     async def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[Recorded]]:
         at = after
@@ -83,7 +62,7 @@ class SharedReading(Generic[E]):
             while self._has(at):
                 await self._look()
                 if at != self._end and self._has(at):
-                    batch = [self._kept[n].recorded for n in range(at.n + 1, self._end.n + 1)]
+                    batch = [self._kept[n] for n in range(at.n + 1, self._end.n + 1)]
                     at = self._end
                     yield batch
                 elif self._next is not None:
@@ -96,7 +75,7 @@ class SharedReading(Generic[E]):
     def _has(self, at: Head) -> bool:
         """Is everything behind this place kept?"""
         kept = self._kept.get(at.n)
-        return at == (self._begin if kept is None else kept.recorded.head)
+        return at == (self._begin if kept is None else kept.head)
 
     async def _look(self) -> None:
         """Keep what has arrived, also since the last fetch ended, and leave a fetch under way. Corrupt, Unavailable."""
@@ -114,21 +93,21 @@ class SharedReading(Generic[E]):
             return
         done, self._next = self._next, None
         try:
-            batch = done.result()
+            batch = [self._codec.decoded(recorded) for recorded in done.result()]
         except BaseException:
             self._reading = None
             raise
         while self._kept_bytes > self._kept_bytes_max:
-            dropped = self._kept.pop(self._begin.n + 1).recorded
+            dropped = self._kept.pop(self._begin.n + 1)
             self._kept_bytes -= len(dropped.payload)
             self._begin = dropped.head
-        for recorded in batch:
-            self._kept[recorded.head.n] = _Kept(recorded)
-            self._kept_bytes += len(recorded.payload)
+        for commit in batch:
+            self._kept[commit.head.n] = commit
+            self._kept_bytes += len(commit.payload)
         self._end = batch[-1].head
 
     async def _stop(self) -> None:
-        """Nobody follows: leave nothing under way. Who comes meanwhile begins a reading of its own behind the end."""
+        """End the fetch after the last follower has left. A follower that arrives meanwhile starts a new reading behind the end."""
         fetch, self._next = self._next, None
         reading, self._reading = self._reading, None
         if fetch is not None:
@@ -136,28 +115,3 @@ class SharedReading(Generic[E]):
             await asyncio.gather(fetch, return_exceptions=True)
         if reading is not None:
             await reading.aclose()
-
-    # The journal as it is
-
-    @property
-    def passed(self) -> Sequence[Foreign]:
-        return self._journal.passed
-
-    async def head(self) -> Head:
-        return await self._journal.head()
-
-    async def foreign(self, after: Head) -> Sequence[Foreign]:
-        return await self._journal.foreign(after)
-
-    async def read(self, seq: int) -> Recorded | None:
-        return await self._journal.read(seq)
-
-    async def append(self, payload: bytes, after: Head) -> Head:
-        return await self._journal.append(payload, after)
-
-
-class _Once(Generic[E]):
-    """Port: apps.follower.Codec."""
-
-    def __init__(self, reading: SharedReading[E]) -> None:
-        self.read = reading.decoded

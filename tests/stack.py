@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from apps.cli import addresses
+from apps.unit import UNIT
 from apps.up import stack
 from apps.up.ports import METRICS_OFFSET
-from apps.up.services import SECRETS, UNIT
+from apps.up.services import SECRETS
 from config import secrets
 from tests.children import started
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from apps.cli.addresses import DATA_DIR, DATA_DIR_VARIABLE
+from apps.unit import APART, UNIT
 from apps.up.ports import PORT_MAX
 
 
@@ -17,8 +18,8 @@ class FillsStore(StrEnum):
 
 
 class Topology(StrEnum):
-    UNIT = "unit"
-    SERVICES = "services"
+    UNIT = UNIT
+    SERVICES = APART
 
 
 def up(

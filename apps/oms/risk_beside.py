@@ -4,18 +4,14 @@ from typing import Final
 
 import structlog
 
-from apps.oms.risk_client import PlainOrder
 from apps.seldom import Seldom
 from apps.unit.shared import Unit
 from domain.commands import Decision, Terms
 from domain.instruments import Denial
-from domain.values import OrderType
 
 log = structlog.get_logger()
 
 NOT_THERE: Final = "risk is not there"
-NOBODYS: Final = ""
-"""An order without an id reserves nothing."""
 
 
 class RiskBeside:
@@ -30,18 +26,8 @@ class RiskBeside:
     async def start(self) -> None:
         """Nothing to listen to."""
 
-    async def is_open(self, probe: PlainOrder, timeout_s: float) -> bool:
-        terms = Terms(
-            order_id=NOBODYS,
-            account=probe.account,
-            client_order_id=NOBODYS,
-            symbol=probe.symbol,
-            side=probe.side,
-            order_type=OrderType.LIMIT,
-            quantity=probe.quantity,
-            price=probe.price,
-        )
-        denial = self._decided(terms).denial
+    async def is_open(self, probe: Terms, timeout_s: float) -> bool:
+        denial = self._decided(probe).denial
         return denial is None or denial.code != "risk_error"
 
     async def check(self, terms: Terms) -> Decision:

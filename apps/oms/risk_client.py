@@ -1,7 +1,6 @@
 """The risk call: orders gathered for a moment, one request for all of them, and no answer is a refusal."""
 
 import asyncio
-from decimal import Decimal
 from functools import partial
 from typing import Final, Protocol
 
@@ -15,7 +14,6 @@ from adapters.codec import decoder, encode
 from domain.commands import Decision, Terms
 from domain.instruments import Denial
 from domain.ports import Unavailable
-from domain.values import Side
 
 log = structlog.get_logger()
 
@@ -35,16 +33,6 @@ class Bounds(msgspec.Struct, frozen=True):
     batch_max: int = 32
 
 
-class PlainOrder(msgspec.Struct, frozen=True):
-    """An order as anybody may ask risk about it."""
-
-    account: str
-    symbol: str
-    side: Side
-    quantity: Decimal
-    price: Decimal
-
-
 class ProbeAnswer(msgspec.Struct):
     reason: str | None = None
 
@@ -57,8 +45,8 @@ class RiskCheck(Protocol):
 
     async def start(self) -> None: ...
 
-    async def is_open(self, probe: PlainOrder, timeout_s: float) -> bool:
-        """Does risk decide? Asked about an order that is nobody's (without an id it reserves nothing)."""
+    async def is_open(self, probe: Terms, timeout_s: float) -> bool:
+        """Does risk decide? `probe` has no order id, so that it reserves nothing."""
 
     async def check(self, terms: Terms) -> Decision:
         """Risk's decision, or a denial `risk_timeout` or `risk_error` (fail closed); Unavailable when it cannot be asked."""
@@ -88,7 +76,7 @@ class RiskClient:
     async def start(self) -> None:
         await self._client.subscribe(f"{self._inbox}.*", cb=self._on_reply)
 
-    async def is_open(self, probe: PlainOrder, timeout_s: float) -> bool:
+    async def is_open(self, probe: Terms, timeout_s: float) -> bool:
         try:
             reply = await bus.request(self._client, SUBJECT, encode(probe), timeout_s)
             told: ProbeAnswer = _PROBE_ANSWER.decode(reply)

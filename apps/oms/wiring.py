@@ -31,7 +31,7 @@ from apps.oms.reads import Reads
 from apps.oms.reduce_only import ReduceOnly
 from apps.oms.replaces import Replaces
 from apps.oms.risk_beside import RiskBeside
-from apps.oms.risk_client import Bounds, PlainOrder, RiskCheck, RiskClient
+from apps.oms.risk_client import Bounds, RiskCheck, RiskClient
 from apps.oms.routes import router
 from apps.oms.sessions import VenueSessions
 from apps.oms.switch import Switch
@@ -43,6 +43,7 @@ from apps.watermark import Mark
 from config.catalogue import VenueSettings, load_instruments, load_venues
 from config.settings import OmsSettings
 from domain.calendar import Calendar
+from domain.commands import Terms
 from domain.controls import Controls
 from domain.instruments import Instrument, negative_prices
 from domain.listings import currency_of
@@ -222,9 +223,7 @@ def _beside(chassis: Chassis[OmsSettings]) -> tuple[Beside, Beside | None]:
 async def _await_risk(chassis: Chassis[OmsSettings], risk: RiskCheck, instruments: Mapping[str, Instrument]) -> None:
     """Not ready before risk has decided once, and not well while it does not: every order would be refused."""
     chassis.ready.set("risk", False, "risk has not answered yet")
-    some = next(iter(instruments.values()))
-    price = some.tick * (some.notional_min // (some.lot * some.tick) + 1)
-    probe = PlainOrder(chassis.settings.order_management.default_account, some.symbol, Side.BUY, some.lot, price)
+    probe = _probe(next(iter(instruments.values())), chassis.settings.order_management.default_account)
     while not await risk.is_open(probe, RISK_TIMEOUT_S):  # noqa: ASYNC110 - it is another process that we wait for
         await asyncio.sleep(RISK_AGAIN_S)
     chassis.ready.set("risk", True, "")
@@ -233,6 +232,20 @@ async def _await_risk(chassis: Chassis[OmsSettings], risk: RiskCheck, instrument
         return None if await risk.is_open(probe, RISK_TIMEOUT_S) else "it does not decide: every order is refused"
 
     chassis.health.depend("risk", trouble)
+
+
+def _probe(instrument: Instrument, account: str) -> Terms:
+    """The smallest order that risk has nothing to object to in its form. Without an id it reserves nothing."""
+    return Terms(
+        order_id="",
+        account=account,
+        client_order_id="",
+        symbol=instrument.symbol,
+        side=Side.BUY,
+        order_type=OrderType.LIMIT,
+        quantity=instrument.lot,
+        price=instrument.tick * (instrument.notional_min // (instrument.lot * instrument.tick) + 1),
+    )
 
 
 def _stats(

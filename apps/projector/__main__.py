@@ -40,7 +40,7 @@ async def build(chassis: Chassis[ProjectorSettings]) -> Service:
     )
     hops = Hops(chassis.registry, SystemClock())
     keepers = [
-        Keeper(reading, projection, wait_s=wait_s, codec=reading.codec, hops=hops)
+        Keeper(reading, projection, wait_s=wait_s, hops=hops)
         for projection, wait_s in ((positions, float(settings.projection.projection_wait_ms) / 1000), (fills, FILLS_WAIT_S))
     ]
     for keeper, task in zip(keepers, (tasks.POSITIONS, tasks.FILLS), strict=True):

@@ -9,7 +9,7 @@ import structlog
 
 from adapters.codec import ORDER_COMMITS
 from apps.durations import Hops
-from apps.follower import Applied, Codec, Follower
+from apps.follower import Applied, Follower
 from domain.events import OrderEvent
 from domain.ports import Corrupt, Head, Journal, Unavailable
 
@@ -50,20 +50,11 @@ class Projection(Protocol):
 class Keeper:
     """One projection, kept up to date for as long as the service lives."""
 
-    def __init__(
-        self,
-        journal: Journal,
-        projection: Projection,
-        *,
-        wait_s: float,
-        codec: Codec[OrderEvent] = ORDER_COMMITS,
-        hops: Hops | None = None,
-    ) -> None:
+    def __init__(self, journal: Journal, projection: Projection, *, wait_s: float, hops: Hops | None = None) -> None:
         self.projection = projection
         self.starts = 0
         self.journal_seq = 0
         self._journal = journal
-        self._codec = codec
         self._wait_s = wait_s
         self._apply = hops.timed(projection.name, projection.apply) if hops else projection.apply
         self._follower: Follower[OrderEvent] | None = None
@@ -102,7 +93,7 @@ class Keeper:
         seq = await self.projection.begin()
         after = await self._head_at(seq)
         await self._verify_origin()
-        follower = Follower(self._journal, self._codec, self._apply, after=after, wait_s=self._wait_s)
+        follower = Follower(self._journal, ORDER_COMMITS, self._apply, after=after, wait_s=self._wait_s)
         self.starts += 1
         self._follower, self._trouble = follower, None
         log.info(f"Projecting {self.projection.name}", after=seq, start=self.starts)

@@ -22,11 +22,10 @@ from apps.secrets.users import (
     QUESTDB_ROLES,
     QUESTDB_WRITER,
     READER,
-    UNIT,
-    UNITED,
     VALKEY_FILE,
     VALKEY_USERS,
 )
+from apps.unit import UNIT, UNITED
 
 KEYS_FILE: Final = "keys.json"
 PASSWORD_BYTES: Final = 32

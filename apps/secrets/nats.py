@@ -16,7 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from adapters.feed import API, STORED
-from apps.secrets.users import ADMIN, NATS_USERS, NATS_WRITERS, OPERATOR, READER, SERVICES, UNIT, UNITED, VENUE
+from apps.secrets.users import ADMIN, NATS_USERS, NATS_WRITERS, OPERATOR, READER, SERVICES, VENUE
+from apps.unit import UNIT, UNITED
 
 ORDERS: Final = "OMS_JOURNAL"
 VENUES: Final = "PAPER_VENUES"

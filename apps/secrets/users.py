@@ -2,10 +2,9 @@
 
 from typing import Final
 
+from apps.unit import UNIT
+
 SERVICES: Final = ("oms", "risk", "exeq", "live-gateway", "projector")
-UNIT: Final = "unit"
-"""oms, risk and exeq in one process, over the one connection that they share. Each writes its journal as its own writer."""
-UNITED: Final = ("oms", "risk", "exeq")
 OPERATOR: Final = "operator"
 """Who types `trade`: reads everything, puts projections right, keeps backups. Cannot write a journal."""
 VENUE: Final = "venue"
@@ -15,6 +14,7 @@ READER: Final = "reader"
 ADMIN: Final = "admin"
 """Everything. For emergencies; no program of ours uses it."""
 
+# A unit speaks over one connection as a user of its own. oms and risk write their journals as their own writers, in a unit too.
 NATS_USERS: Final = (*SERVICES, UNIT, VENUE, OPERATOR, READER, ADMIN)
 NATS_WRITERS: Final = {"oms": "oms-journal", "risk": "risk-journal", "live-gateway": "live-gateway-journal"}
 """Service -> the user with which it writes its journal, and does nothing else (apps.secrets.nats)."""

@@ -14,7 +14,8 @@ from apps.exeq.wiring import build as build_exeq
 from apps.oms.wiring import build as build_oms
 from apps.risk.wiring import build as build_risk
 from apps.service import begin, live, run_process, stops_on_signals
-from apps.unit.shared import NAME, Unit
+from apps.unit import UNIT
+from apps.unit.shared import Unit
 from config import secrets
 from config.loading import load_exeq, load_oms, load_risk
 
@@ -39,7 +40,7 @@ def lives() -> Coroutine[Any, Any, int]:
     risk = load_risk(environ=environment_of("risk", environ))
     exeq = load_exeq(environ=environment_of("exeq", environ))
     begin(oms, risk, exeq)
-    url, credentials = str(oms.nats.url), secrets.read(NAME, environ)
+    url, credentials = str(oms.nats.url), secrets.read(UNIT, environ)
     if user := credentials.get("nats.url"):
         url = secrets.with_user(url, *user)
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from adapters import local_kills, watermark
-from apps.secrets.users import CONTAINER_UIDS, UNIT, UNITED
+from apps.secrets.users import CONTAINER_UIDS
+from apps.unit import TOPOLOGIES, UNIT, UNITED
 
 VOLUMES: Final = Path("/volumes")
 CARRIED: Final = (watermark.DIRECTORY, local_kills.DIRECTORY)
-TARGETS: Final = (UNIT, "services")
 
 
 def carry(source: Path, target: Path, owner: int) -> Iterator[Path]:
@@ -57,7 +57,7 @@ def _copy(file: Path, target: Path, owner: int) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m apps.unit.carry", description=__doc__)
-    parser.add_argument("to", choices=TARGETS, help="where orders are traded from now on")
+    parser.add_argument("to", choices=TOPOLOGIES, help="where orders are traded from now on")
     to = parser.parse_args().to
     for service in UNITED:
         source, target = (service, UNIT) if to == UNIT else (UNIT, service)

@@ -22,7 +22,6 @@ class LoopShare:
         self._left = a_turn
         self._turning = False
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self.waited = 0
 
     async def pass_through(self, size: int = 0) -> None:
         """Until it is this request's turn."""
@@ -30,7 +29,6 @@ class LoopShare:
         if self._waiting or self._left <= 0:
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(waiting)
-            self.waited += 1
             await waiting
         self._left -= weight
         if not self._turning:

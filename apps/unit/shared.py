@@ -13,10 +13,10 @@ from adapters import bus
 from apps.announcements import Interest
 from apps.commit_feed import CommitFeed
 from apps.http import Handler
+from apps.unit import UNIT
 from apps.unit.share import LoopShare
 from domain.commands import CommandAnswer, Decision, ServiceCommand, Terms
 
-NAME: Final = "unit"
 FIRST: Final = "oms"
 
 Decide = Callable[[Terms], Decision]
@@ -51,7 +51,7 @@ class Unit:
         """The one connection, made by whoever asks first. Unavailable."""
         async with self._connecting:
             if self._client is None:
-                self._client = await bus.connect(self._nats_url, NAME, closed=self._closed, timeout_s=timeout_s)
+                self._client = await bus.connect(self._nats_url, UNIT, closed=self._closed, timeout_s=timeout_s)
             return self._client
 
     async def close(self) -> None:

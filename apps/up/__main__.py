@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from apps.unit import TOPOLOGIES, UNIT
 from apps.up.command import up
-from apps.up.services import TOPOLOGIES, UNIT
 
 
 def main() -> int:

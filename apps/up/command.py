@@ -13,13 +13,14 @@ from pathlib import Path
 from adapters.clock import SystemClock
 from apps import private
 from apps.secrets import keys
+from apps.unit import TOPOLOGIES, UNIT
 from apps.up import questdb_jar, stack
 from apps.up.directory import claimed, unusable, wipe
 from apps.up.ports import ServerPorts, check_free
 from apps.up.program import Program
 from apps.up.screen import Screen
 from apps.up.servers import Servers, embedded
-from apps.up.services import TOPOLOGIES, UNIT, Choices, services
+from apps.up.services import Choices, services
 from apps.up.supervisor import Supervisor
 from apps.up.trouble import CannotStart, Exit
 from apps.up.upgrade import upgrade

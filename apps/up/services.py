@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from apps.unit import UNIT, UNITED
 from apps.up.ports import HOST, METRICS_OFFSET, SERVICE_PORTS
 from apps.up.program import PROJECTION_NICENESS, URGENT_NICENESS, Program, http_answers
 from apps.up.servers import Servers
@@ -12,10 +13,6 @@ from apps.up.trouble import CannotStart, Exit
 from config.secrets import VARIABLE as SECRETS_VARIABLE
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-UNIT = "unit"
-UNITED = ("oms", "risk", "exeq")
-"""In one process, unless the services are to run apart."""
-TOPOLOGIES = (UNIT, "services")
 MODULES = {
     "oms": "apps.oms",
     "risk": "apps.risk",

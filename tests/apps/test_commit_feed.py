@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from adapters.clock import SystemClock
-from adapters.codec import ORDER_COMMITS, Appended
+from adapters.codec import ORDER_COMMITS, Decoded
 from adapters.memory import MemoryJournal, MemoryLog
 from apps import commit_feed
 from apps.commit_feed import CommitFeed, FedJournal
@@ -42,7 +42,7 @@ class Reader:
     def _take(self, batch: Sequence[Recorded]) -> None:
         for recorded in batch:
             self.given.append((recorded.head.seq, ORDER_COMMITS.read(recorded).events))
-            self.fed.append(isinstance(recorded, Appended))
+            self.fed.append(isinstance(recorded, Decoded))
 
 
 class Writer:
@@ -115,8 +115,8 @@ async def test_what_another_writer_wrote_is_read_from_the_journal_and_then_ours_
     await ended(reader)
 
 
-def commit(n: int, payload: bytes = b"x") -> Appended[e.OrderEvent]:
-    return Appended(Head(n, n, f"chain {n}"), payload, ORDER_COMMITS.commit(0, n, ()))
+def commit(n: int, payload: bytes = b"x") -> Decoded[e.OrderEvent]:
+    return Decoded(Head(n, n, f"chain {n}"), payload, ORDER_COMMITS.commit(0, n, ()))
 
 
 def test_it_keeps_so_many_commits_and_bytes_and_says_when_it_cannot_tell(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,11 @@
 """Log lines: one event, one line, in ASCII, without passwords, and not without end."""
 
+import asyncio
 import errno
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +139,28 @@ def test_a_file_that_had_no_room_says_how_many_lines_are_missing(tmp_path: Path,
     found = lines(tmp_path)
     assert [line["event"] for line in found] == ["kept", "1 log lines are missing here: there was no room for them"]
     assert (found[1]["level"], found[1]["service"]) == ("warning", "oms")
+
+
+async def test_each_service_of_a_process_says_its_own_in_its_own_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure_all([logs.Log("oms", "INFO", tmp_path), logs.Log("risk", "WARNING", tmp_path)])
+
+    async def speaks(service: str, say: Callable[[Any], None]) -> None:
+        logs.speak_as(service)
+        await asyncio.create_task(later(say))
+
+    async def later(say: Callable[[Any], None]) -> None:
+        say(logs.get_logger())
+
+    await asyncio.gather(
+        speaks("oms", lambda log: log.info("an order")),
+        speaks("risk", lambda log: log.info("too quiet to be heard")),
+        speaks("risk", lambda log: log.warning("a limit")),
+    )
+    logs.get_logger().warning("nobody's")
+    logs.flush()
+    found = {name: [json.loads(line) for line in (tmp_path / f"{name}.jsonl").read_text().splitlines()] for name in ("oms", "risk")}
+    assert {name: [(line["service"], line["event"]) for line in lines] for name, lines in found.items()} == {
+        "oms": [("oms", "an order"), ("oms", "nobody's")],
+        "risk": [("risk", "a limit")],
+    }
+    assert [line[21:].split("  ")[0].split(" ")[0] for line in capsys.readouterr().out.splitlines()] == ["oms", "risk", "oms"]

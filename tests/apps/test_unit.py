@@ -1,28 +1,21 @@
 """oms, risk and exeq in one process: what they ask each other by a call, and how a flood at one of them leaves room for the others."""
 
 import asyncio
-import json
-import logging
-from collections.abc import Callable, Iterator, Sequence
-from decimal import Decimal
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 
-from apps import logs
 from apps.exeq.oms_commands import OmsBeside
 from apps.oms.risk_beside import RiskBeside
-from apps.oms.risk_client import PlainOrder
 from apps.unit.share import BYTES_OF_ONE, LoopShare
 from apps.unit.shared import Answered, Unit
 from domain.commands import CancelOrder, CommandAnswer, Decision, ServiceCommand, Terms
 from domain.instruments import Denial
 from domain.ports import Unavailable
-from domain.values import Side
 from tests import given
 
-PROBE = PlainOrder("main", "BTCUSDT", Side.BUY, Decimal(1), Decimal(1))
+PROBE = replace(given.terms(), order_id="")
 
 
 def unit() -> Unit:
@@ -97,49 +90,9 @@ async def test_a_large_message_takes_the_room_of_many() -> None:
     assert passed[1] >= 4, "the first one is worth four turns"
 
 
-async def test_who_comes_alone_does_not_wait() -> None:
+async def test_a_request_that_comes_alone_does_not_wait() -> None:
     share = LoopShare(4)
     for _ in range(100):
-        await share.pass_through()
+        assert await turns_of(share, [0]) == [1]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-    assert share.waited == 0
-
-
-@pytest.fixture
-def logging_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level, raises = root.handlers[:], root.level, logging.raiseExceptions
-    root.handlers = []
-    yield
-    logs.flush()
-    for handler in root.handlers:
-        handler.close()
-    root.handlers, logging.raiseExceptions = handlers, raises
-    root.setLevel(level)
-
-
-@pytest.mark.usefixtures("logging_as_it_was")
-async def test_each_service_of_a_process_says_its_own_in_its_own_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure_all([logs.Log("oms", "INFO", tmp_path), logs.Log("risk", "WARNING", tmp_path)])
-
-    async def speaks(service: str, say: Callable[[Any], None]) -> None:
-        logs.speak_as(service)
-        await asyncio.create_task(later(say))
-
-    async def later(say: Callable[[Any], None]) -> None:
-        say(logs.get_logger())
-
-    await asyncio.gather(
-        speaks("oms", lambda log: log.info("an order")),
-        speaks("risk", lambda log: log.info("too quiet to be heard")),
-        speaks("risk", lambda log: log.warning("a limit")),
-    )
-    logs.get_logger().warning("nobody's")
-    logs.flush()
-    found = {name: [json.loads(line) for line in (tmp_path / f"{name}.jsonl").read_text().splitlines()] for name in ("oms", "risk")}
-    assert {name: [(line["service"], line["event"]) for line in lines] for name, lines in found.items()} == {
-        "oms": [("oms", "an order"), ("oms", "nobody's")],
-        "risk": [("risk", "a limit")],
-    }
-    assert [line[21:].split("  ")[0].split(" ")[0] for line in capsys.readouterr().out.splitlines()] == ["oms", "risk", "oms"]

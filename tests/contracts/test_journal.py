@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from adapters import bus
-from adapters.codec import Appended, Commit
+from adapters.codec import Commit, Decoded
 from adapters.jetstream import JetStreamJournal, ensure_stream
 from adapters.memory import MemoryJournal, MemoryLog
 from apps.commit_feed import CommitFeed, FedJournal
@@ -33,7 +33,7 @@ class Beside(FedJournal):
     async def append(self, payload: bytes, after: Head) -> Head:
         self._feed.begin(after)
         head = await super().append(payload, after)
-        self._feed.put(Appended(head, payload, Commit(1, 0, head.n, ())))
+        self._feed.put(Decoded(head, payload, Commit(1, 0, head.n, ())))
         return head
 
 

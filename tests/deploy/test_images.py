@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from apps.secrets.keys import UNIT_FILES
-from apps.secrets.users import CONTAINER_UIDS, SERVICES, UNIT, UNITED
-from apps.unit import carry
+from apps.secrets.users import CONTAINER_UIDS, SERVICES
+from apps.unit import UNIT, UNITED, carry
 from apps.unit.__main__ import environment_of
 from apps.up import servers
 from apps.up.ports import METRICS_OFFSET, SERVICE_PORTS, ServerPorts

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from apps.up.services import TOPOLOGIES
+from apps.unit import TOPOLOGIES
 from apps.up.stack import ProcessState
 from tests.flows.audit import audit
 from tests.flows.traffic import RISK_WAS_SILENT, Traffic

@@ -1,0 +1,29 @@
+"""A journal for readers that follow it in another way than over its own feed. Everything else is the journal's own."""
+
+from collections.abc import Sequence
+
+from domain.events import Foreign
+from domain.ports import Head, Journal, Recorded
+
+
+class JournalView:
+    """Delegates to a journal. A subclass adds `follow`. Port: domain.ports.Journal."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    @property
+    def passed(self) -> Sequence[Foreign]:
+        return self._journal.passed
+
+    async def head(self) -> Head:
+        return await self._journal.head()
+
+    async def foreign(self, after: Head) -> Sequence[Foreign]:
+        return await self._journal.foreign(after)
+
+    async def append(self, payload: bytes, after: Head) -> Head:
+        return await self._journal.append(payload, after)
+
+    async def read(self, seq: int) -> Recorded | None:
+        return await self._journal.read(seq)
