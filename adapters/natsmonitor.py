@@ -1,4 +1,4 @@
-"""What nats-server says of itself over its monitoring port: is an acknowledged message on the disk, and who subscribed to what?"""
+"""What nats-server says of itself over its monitoring port: is an acknowledged message on the disk, and what is subscribed to?"""
 
 import asyncio
 import json

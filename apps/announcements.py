@@ -1,7 +1,8 @@
-"""Messages for whoever listens, and for nobody else: what nobody subscribed to is neither encoded nor sent.
+"""Publish messages only while a program subscribes to their subject. Without a subscriber they are neither encoded nor sent.
 
-Whether somebody listens is asked of the servers' monitoring, at most every INTEREST_EVERY_S and only while there is something to
-tell. What is told meanwhile is kept: who subscribed before an order was sent hears of it, at most so much later.
+The monitoring of the nats-servers names the subscriptions. It is polled at most every INTEREST_EVERY_S, and only while there are messages
+to publish. Until the poll returns the messages are kept, so a program that subscribed before an order was sent misses none; the first
+message may be late by one interval.
 """
 
 import asyncio
@@ -21,17 +22,17 @@ T = TypeVar("T")
 
 INTEREST_EVERY_S: Final = 0.25
 KEPT_MAX: Final = 10_000
-"""Messages of one kind kept for an answer of the monitoring. What is more is sent as if somebody listened."""
+"""Messages of one kind that are kept until the poll returns. With more than this, all of them are published."""
 
 Send = Callable[[str, bytes], None]
 Look = Callable[[str], Awaitable[Subscriptions]]
 
 
 class Interest:
-    """Who listens at all servers of a NATS cluster. One question serves every kind of message that a process announces."""
+    """The subscriptions at all servers of a NATS cluster. One poll serves every kind of message that a process announces."""
 
     def __init__(self, client: Client, monitor_urls: Sequence[str], look: Look = subscriptions) -> None:
-        """`monitor_urls` are of every server of the cluster, else everything is published."""
+        """`monitor_urls` must name every server of the cluster. Without them everything is published."""
         self._client = client
         self._monitor_urls = monitor_urls
         self._look = look
@@ -42,35 +43,35 @@ class Interest:
     def add(self, family: "Announcements[Any]") -> None:
         self._families.append(family)
 
-    def wanted(self) -> None:
-        """There is something to tell: ask, now or when INTEREST_EVERY_S is over."""
+    def request_poll(self) -> None:
+        """Poll now, or when INTEREST_EVERY_S has passed since the last poll."""
         self._something.set()
 
     async def run(self) -> None:
-        """Ask for ever."""
+        """Poll until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             await self._something.wait()
             self._something.clear()
             began = loop.time()
             for family in self._families:
-                family.asked()
+                family.poll_started()
             found = await self._subjects()
             for family in self._families:
-                family.answered(found)
+                family.poll_ended(found)
             await asyncio.sleep(max(0.0, began + INTEREST_EVERY_S - loop.time()))
 
     async def _subjects(self) -> Collection[str] | None:
-        """Every subject that is subscribed to. None: it is not known."""
+        """Every subject that has a subscription; None if that is not known."""
         try:
             found = await asyncio.gather(*(self._look(url) for url in self._monitor_urls))
-            if bus.server_id(self._client) not in {each.server_id for each in found}:  # another cluster's would say that nobody listens
-                raise Unavailable("the server that we are connected to is not among those of nats.monitor_urls")
+            if bus.server_id(self._client) not in {each.server_id for each in found}:  # another cluster has other subscribers
+                raise Unavailable("the connected server is not among those of nats.monitor_urls")
             if any(each.total > SUBSCRIPTIONS_MAX for each in found):
                 raise Unavailable(f"a server has more than {SUBSCRIPTIONS_MAX} subscriptions, too many to look at")
         except Unavailable as trouble:
             if str(trouble) != self._trouble:
-                log.warning("it is not known who listens: everything is announced", reason=str(trouble))
+                log.warning("the subscriptions are not known: every announcement is published", reason=str(trouble))
             self._trouble = str(trouble)
             return None
         self._trouble = ""
@@ -83,52 +84,52 @@ class Announcements(Generic[T]):
     def __init__(
         self, interest: Interest, send: Send, pattern: str, messages: Callable[[Sequence[T]], Iterable[tuple[str, bytes]]]
     ) -> None:
-        """`messages` makes subjects and payloads of what was told, in its order."""
+        """`messages` returns the subjects and payloads of what was announced, in the same order."""
         self._interest = interest
         self._send = send
         self._pattern = pattern
         self._messages = messages
         self._kept: deque[T] = deque()
         self._old = 0
-        """So many of those kept were there when the question under way was asked: nobody wants them if nobody listens."""
+        """How many of those kept are older than the current poll. They are dropped if it finds no subscription."""
         self._sending = False
-        self.heard = False
+        self.subscribed = False
         self.published = 0
-        self.unheard = 0
+        self.skipped = 0
         interest.add(self)
 
-    def tell(self, what: T) -> None:
-        """Publish it soon, if somebody listens."""
+    def announce(self, what: T) -> None:
+        """Publish it after this turn of the loop, or once a poll has found a subscription."""
         self._kept.append(what)
-        if (self.heard or len(self._kept) > KEPT_MAX) and not self._sending:
+        if (self.subscribed or len(self._kept) > KEPT_MAX) and not self._sending:
             self._sending = True
-            asyncio.get_running_loop().call_soon(self._publish)  # behind what this turn of the loop still has to do
-        self._interest.wanted()
+            asyncio.get_running_loop().call_soon(self._publish)  # orders that this turn of the loop still handles come first
+        self._interest.request_poll()
 
-    def asked(self) -> None:
-        """The servers are asked now."""
+    def poll_started(self) -> None:
+        """What is announced from now on is newer than the poll."""
         self._old = len(self._kept)
 
-    def answered(self, subjects: Collection[str] | None) -> None:
-        """These are subscribed to; None when it is not known, and then somebody may be listening."""
-        self.heard = subjects is None or any(overlap(self._pattern, subject) for subject in subjects)
-        if self.heard:
+    def poll_ended(self, subjects: Collection[str] | None) -> None:
+        """`subjects` have subscriptions. With None, which means not known, everything is published."""
+        self.subscribed = subjects is None or any(overlap(self._pattern, subject) for subject in subjects)
+        if self.subscribed:
             self._publish()
             return
         for _ in range(self._old):
             self._kept.popleft()
-        self.unheard += self._old
+        self.skipped += self._old
         self._old = 0
 
     def stats(self) -> dict[str, object]:
-        return {"listened_to": self.heard, "published": self.published, "unheard": self.unheard}
+        return {"subscribed": self.subscribed, "published": self.published, "skipped": self.skipped}
 
     def _publish(self) -> None:
         self._sending, self._old = False, 0
-        told, self._kept = self._kept, deque()
-        for subject, payload in self._messages(told):
+        announced, self._kept = self._kept, deque()
+        for subject, payload in self._messages(announced):
             self._send(subject, payload)
-        self.published += len(told)
+        self.published += len(announced)
 
 
 def overlap(pattern: str, other: str) -> bool:

@@ -78,8 +78,7 @@ class Host:
     ) -> None:
         """`replicas` of the journal: with several, memory is answered from only behind an acknowledged append.
 
-        `feed` is told of every commit that is durable, for readers in this process. `negative_prices`: symbols that may trade at zero and
-        below.
+        `feed` receives every durable commit, for readers in this process. `negative_prices`: symbols that may trade at zero and below.
         """
         self._feed = feed
         self._negative_prices = negative_prices

@@ -37,7 +37,7 @@ OUTBOX_OF_REPORTS: Final = _vital("outbox", "reports of venues stay behind: the 
 OUTBOX_OF_NOTICES: Final = _housekeeping(
     "outbox", "one notification is lost; facts are in the journal, and a question about a control is asked again"
 )
-INTEREST: Final = _housekeeping("interest", "who listens to announcements is told of some of them a little later")
+INTEREST: Final = _housekeeping("interest", "announcements are published a little later")
 JOURNAL_FOLLOWER: Final = _vital("journal follower", "what the service knows is behind the journal or half applied: memory is read again")
 CONTROL_FOLLOWER: Final = _vital("control follower", "it is not known what is forbidden")
 CONTROLS_KNOWN: Final = _vital(

@@ -1,4 +1,4 @@
-"""The session of a venue by lists: one message for all that a commit says to one venue and shard, or that it says.
+"""The session of a venue by lists: one message for all requests of a commit to one venue and shard, or for all of its reports.
 
 `venue.<venue>.requests.<shard>` carries requests to it and `venue.<venue>.reports.<shard>` its reports, each a JSON list in order.
 """
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 LIST_COUNT_MAX: Final = 500
 LIST_BYTES_MAX: Final = 512 * 1024
-"""Half of what a nats-server takes that nobody configured."""
+"""Half of the largest message that a nats-server accepts by default."""
 
 REQUESTS: Final = "venue.*.requests.*"
 

@@ -14,7 +14,7 @@ class Everybody(Interest):
         super().__init__(Client(), ())
 
     def add(self, family: Announcements[Any]) -> None:
-        family.answered(None)
+        family.poll_ended(None)
 
 
 class Nobody(Interest):
@@ -23,7 +23,7 @@ class Nobody(Interest):
     def __init__(self) -> None:
         super().__init__(Client(), ())
 
-    def wanted(self) -> None:
+    def request_poll(self) -> None:
         for family in self._families:
-            family.asked()
-            family.answered(())
+            family.poll_started()
+            family.poll_ended(())

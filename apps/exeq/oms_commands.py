@@ -1,4 +1,4 @@
-"""How exeq has oms record things: over NATS, or by a call when both run in one process."""
+"""How exeq sends commands to oms: over NATS, or by a function call when both run in one process."""
 
 import asyncio
 from collections.abc import Sequence

@@ -12,7 +12,7 @@ ORDERS: Final = "orders.*.*"
 
 
 class VenueWire:
-    """`orders.<account>.<verb>` is a plain venue's session, and of a request to any other an announcement for whoever listens."""
+    """Sends requests. On `orders.<account>.<verb>` a plain venue gets its requests; those to other venues are announced there."""
 
     def __init__(self, send: Send, interest: Interest, venues: Mapping[str, Venue]) -> None:
         self._send = send
@@ -28,7 +28,7 @@ class VenueWire:
                 self._send(*_announcement(sent))
             else:
                 to.setdefault((request.venue, request.shard), []).append(sent)
-                self.announced.tell(sent)
+                self.announced.announce(sent)
         for (venue, shard), found in to.items():
             for payload in lists(found):
                 self._send(requests_to(venue, shard), payload)
@@ -38,5 +38,5 @@ def _announcement(sent: Sent) -> tuple[str, bytes]:
     return f"orders.{sent.request.account}.{sent.verb}", encode(sent.request)
 
 
-def _announcements(told: Iterable[Sent]) -> Iterator[tuple[str, bytes]]:
-    return map(_announcement, told)
+def _announcements(sent: Iterable[Sent]) -> Iterator[tuple[str, bytes]]:
+    return map(_announcement, sent)

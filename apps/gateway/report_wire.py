@@ -17,8 +17,8 @@ def announced_fills(interest: Interest, send: Send) -> Announced:
     return Announcements(interest, send, "fills.*", _messages)
 
 
-def _messages(told: Iterable[VenueReport]) -> Iterator[tuple[str, bytes]]:
-    return ((f"fills.{report.account}", encode(report)) for report in told)
+def _messages(reports: Iterable[VenueReport]) -> Iterator[tuple[str, bytes]]:
+    return ((f"fills.{report.account}", encode(report)) for report in reports)
 
 
 class ReportWire:
@@ -42,4 +42,4 @@ class ReportWire:
             for payload in lists(reports):
                 self._send(reports_of(self._venue, shard), payload)
             for report in reports:
-                self._announced.tell(report)
+                self._announced.announce(report)

@@ -65,7 +65,7 @@ class Intake:
         for sent in _REQUESTS.read(message.data):
             reason = sent.reason if isinstance(sent, Unreadable) else trouble(sent, venue, shard)
             if isinstance(sent, Unreadable) or reason:
-                self.unreadable += 1  # nobody can be told: the log and the counter are all that is left of it
+                self.unreadable += 1  # there is no order to reject: the log and the counter are its only traces
                 log.warning("a venue request cannot be read", subject=message.subject, reason=reason)
             else:
                 self.taken += 1

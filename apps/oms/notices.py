@@ -1,4 +1,4 @@
-"""What others hear of an order: the drop copy on `oms.orders.<account>.<order_id>`, one message an order and commit, for who listens."""
+"""The drop copy of orders on `oms.orders.<account>.<order_id>`: one message an order and commit, published while it has subscribers."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
@@ -43,11 +43,11 @@ class Notice(msgspec.Struct, kw_only=True, gc=False):
 ALARMING: Final = frozenset({TransitionRefused, ReportQuarantined, OrderInDoubt, OrderFilled})
 
 Noted = tuple[Landed, Decimal]
-"""What landed, and the order's quantity then: other terms may come before it is told."""
+"""What landed, and the order's quantity at that time: its terms may change before it is published."""
 
 
 class Notices:
-    """Runs after the ack, never before. Alarms what the lifecycle page wants alarmed, and keeps the rest for whoever listens."""
+    """Called after the acknowledgement, never before. Raises the alarms of the lifecycle page and announces the drop copy."""
 
     def __init__(self, interest: Interest, send: Send, metrics: OmsMetrics) -> None:
         self._copies: Announcements[Noted] = Announcements(interest, send, "oms.orders.*.*", _messages)
@@ -58,7 +58,7 @@ class Notices:
             if type(event) in ALARMING:
                 self._alarm(event)
         if landed.order is not None:
-            self._copies.tell((landed, landed.order.quantity))
+            self._copies.announce((landed, landed.order.quantity))
 
     def stats(self) -> dict[str, object]:
         return self._copies.stats()
@@ -85,8 +85,8 @@ class Notices:
             log.error("unexpected fill booked", order_id=event.order_id, exec_id=event.exec_id, late=event.late, overfill=event.overfill)
 
 
-def _messages(told: Sequence[Noted]) -> Iterator[tuple[str, bytes]]:
-    for _, commit in groupby(told, lambda noted: noted[0].seq):
+def _messages(noted: Sequence[Noted]) -> Iterator[tuple[str, bytes]]:
+    for _, commit in groupby(noted, lambda each: each[0].seq):
         for landed, quantity in _by_order(commit):
             order = landed.order
             assert order is not None, "others are not kept"

@@ -1,4 +1,4 @@
-"""The risk call where risk runs in this process: a call, in the submit's own turn of the loop."""
+"""The risk check when risk runs in this process: a function call in the submit's own turn of the event loop."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ NOT_THERE: Final = "risk is not there"
 
 
 class RiskBeside:
-    """As RiskClient. There is no time in which an answer could be late; while risk is being built, or failed, it is `risk_error`."""
+    """Port: RiskCheck. An answer cannot be late. While risk is not built yet, or when its check fails, orders are denied with `risk_error`."""
 
     def __init__(self, unit: Unit) -> None:
         self._unit = unit
@@ -24,7 +24,7 @@ class RiskBeside:
         self.errors = 0
 
     async def start(self) -> None:
-        """Nothing to listen to."""
+        """Nothing to do: there is no subscription."""
 
     async def is_open(self, probe: Terms, timeout_s: float) -> bool:
         denial = self._decided(probe).denial

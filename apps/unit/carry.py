@@ -1,6 +1,6 @@
-"""`python -m apps.unit.carry unit|services`: take what no journal has from the volumes of oms, risk and exeq to a unit's, or back.
+"""`python -m apps.unit.carry unit|services`: copy what is in no journal from the volumes of oms, risk and exeq to a unit's, or back.
 
-That is high-water marks, and kill switches thrown at exeq itself. Everything else in a data directory is made again from the journal.
+That is high-water marks, and kill switches set at exeq itself. Everything else in a data directory is rebuilt from the journal.
 For containers, as root: there each service has a volume, and its files belong to its user. Neither side runs meanwhile.
 """
 
@@ -48,7 +48,7 @@ def _make(root: Path, name: Path, owner: int) -> None:
 
 
 def _copy(file: Path, target: Path, owner: int) -> None:
-    """With its time; whoever reads finds the old file or the new one."""
+    """With its modification time. A reader finds the old file or the new one, never a part."""
     fresh = target.with_name(f"{target.name}.carried")
     shutil.copy2(file, fresh)
     os.chown(fresh, owner, owner)

@@ -1,4 +1,4 @@
-"""A flood of requests at one service of a unit must not hold up the others: how much of it one turn of the loop may serve."""
+"""Limit how many requests to risk and exeq one turn of a unit's event loop serves, so that a flood of them does not delay orders."""
 
 import asyncio
 from collections import deque
@@ -11,11 +11,11 @@ from apps.http import Handler
 A_TURN: Final = 4
 """Requests in one turn of the loop, some 60 us each: an order that passes through the same loop waits a quarter of a millisecond a turn."""
 BYTES_OF_ONE: Final = 4096
-"""A message over NATS counts as one request for every so many bytes of it."""
+"""A NATS message counts as one request for each block of this size that it begins."""
 
 
 class LoopShare:
-    """Lets requests through, so many in a turn. The others wait for the next turns, first come first served."""
+    """Admits up to `a_turn` requests in one turn of the loop. The others wait for later turns, in their order of arrival."""
 
     def __init__(self, a_turn: int = A_TURN) -> None:
         self._a_turn = a_turn
@@ -24,7 +24,7 @@ class LoopShare:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def pass_through(self, size: int = 0) -> None:
-        """Until it is this request's turn."""
+        """Wait until the request is admitted. `size`: its bytes, where it may be large."""
         weight = 1 + size // BYTES_OF_ONE
         if self._waiting or self._left <= 0:
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -36,7 +36,7 @@ class LoopShare:
             asyncio.get_running_loop().call_soon(self._next_turn)
 
     def _next_turn(self) -> None:
-        """A large request takes the room of the following turns too."""
+        """Admit waiting requests. A large request uses up the room of several turns."""
         if self._left == self._a_turn and not self._waiting:
             self._turning = False
             return
@@ -48,7 +48,7 @@ class LoopShare:
                 waiting.set_result(None)
 
     def around(self, app: Handler) -> Handler:
-        """The application, its requests let through like this."""
+        """The application behind this limit."""
 
         async def front(scope: Scope, receive: Receive, send: Send) -> None:
             await self.pass_through()

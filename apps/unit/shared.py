@@ -1,4 +1,4 @@
-"""What oms, risk and exeq of one shard share when they run in one process (docs/decisions.md): a topology, not another design.
+"""What oms, risk and exeq of one shard share when they run in one process (docs/decisions.md).
 
 Each is a service of its own, with its port, health, metrics and fold. Between processes they ask each other over NATS; here a call does.
 """
@@ -27,7 +27,7 @@ Perform = Callable[[Sequence[ServiceCommand], Answered], None]
 
 
 class Unit:
-    """Filled by the services as they are built. What is None is not there yet, and whoever needs it fails closed or asks again."""
+    """Each service fills in its part while it is built. A part that is still None makes its callers fail closed or retry."""
 
     def __init__(self, nats_url: str, lost: Callable[[str], None]) -> None:
         """`nats_url`: with the user of a unit, over which all parts speak. `lost` ends the process."""
@@ -38,7 +38,7 @@ class Unit:
         self._closing = False
         self.feed = CommitFeed()
         self.share = LoopShare()
-        """Of what is asked of risk and exeq. Orders come first: oms's own requests have their bound in its intake."""
+        """For requests to risk and exeq. Requests to oms are bounded by its intake."""
         self.interest: Interest | None = None
         self.decide: Decide | None = None
         self.perform: Perform | None = None
@@ -48,7 +48,7 @@ class Unit:
         return app if service == FIRST else self.share.around(app)
 
     async def connected(self, timeout_s: float) -> Client:
-        """The one connection, made by whoever asks first. Unavailable."""
+        """The shared connection, opened by the first caller. Unavailable."""
         async with self._connecting:
             if self._client is None:
                 self._client = await bus.connect(self._nats_url, UNIT, closed=self._closed, timeout_s=timeout_s)

@@ -57,7 +57,7 @@ def _jump(days: Sequence[int], prices: Sequence[Decimal]) -> str | None:
 
 
 def _wide_move(days: Sequence[int], prices: Sequence[Decimal]) -> str | None:
-    """Where ratios mean nothing: a move of so many times the median one. Days without a move are none of them."""
+    """Where ratios mean nothing: a move of WIDE times the median one. Days without a move are none of them."""
     moves = sorted(move for before, now in pairwise(prices) if (move := abs(now - before)))
     if not moves:
         return None

@@ -75,10 +75,10 @@ class Scene:
 
     async def told(self, *numbers: int) -> None:
         """These, and the answer about them."""
-        before = self.fills.published + self.fills.unheard
+        before = self.fills.published + self.fills.skipped
         for number in numbers:
-            self.fills.tell(number)
-        await self.until(lambda: self.fills.published + self.fills.unheard == before + len(numbers))
+            self.fills.announce(number)
+        await self.until(lambda: self.fills.published + self.fills.skipped == before + len(numbers))
 
 
 @asynccontextmanager
@@ -101,7 +101,7 @@ async def test_what_nobody_listens_to_is_never_encoded_and_an_idle_process_asks_
         asked = scene.server.asked
         await asyncio.sleep(0.05)
         assert (scene.encoded, scene.sent, scene.server.asked) == (0, [], asked)
-        assert scene.fills.stats() == {"listened_to": False, "published": 0, "unheard": 2}
+        assert scene.fills.stats() == {"subscribed": False, "published": 0, "skipped": 2}
 
 
 async def test_who_subscribed_before_hears_all_in_order_and_the_rest_at_once() -> None:
@@ -109,7 +109,7 @@ async def test_who_subscribed_before_hears_all_in_order_and_the_rest_at_once() -
         await scene.told(1)
         scene.server.subjects.append("fills.7")
         await scene.told(2, 3)
-        scene.fills.tell(4)
+        scene.fills.announce(4)
         assert scene.sent == ["fills.2", "fills.3"], "not yet: behind what the turn still has to do"
         await asyncio.sleep(0)
         assert scene.sent == ["fills.2", "fills.3", "fills.4"]
@@ -119,10 +119,10 @@ async def test_what_comes_while_the_servers_are_asked_waits_for_the_next_answer(
     """The answer may have been made before whoever wants it subscribed."""
     async with running(Scene()) as scene:
         scene.server.answers.clear()
-        scene.fills.tell(1)
+        scene.fills.announce(1)
         await scene.until(lambda: scene.server.asked)
         scene.server.subjects.append("fills.>")
-        scene.fills.tell(2)
+        scene.fills.announce(2)
         scene.server.answers.set()
         await scene.until(lambda: scene.sent)
         assert scene.sent == ["fills.2"], "who subscribed behind 1 need not hear of it"
@@ -133,8 +133,8 @@ async def test_an_end_of_interest_is_noticed() -> None:
         scene.server.subjects.append(">")
         await scene.told(1)
         scene.server.subjects.remove(">")
-        scene.fills.tell(2)
-        await scene.until(lambda: not scene.fills.heard)
+        scene.fills.announce(2)
+        await scene.until(lambda: not scene.fills.subscribed)
         await scene.told(3)
         assert scene.sent == ["fills.1", "fills.2"]
 
@@ -142,7 +142,7 @@ async def test_an_end_of_interest_is_noticed() -> None:
 async def test_what_is_too_much_to_keep_is_sent_and_not_lost() -> None:
     scene = Scene()
     for number in range(KEPT_MAX + 1):
-        scene.fills.tell(number)
+        scene.fills.announce(number)
     assert scene.sent == []
     await asyncio.sleep(0)
     assert scene.sent == [f"fills.{number}" for number in range(KEPT_MAX + 1)]
@@ -163,8 +163,8 @@ async def test_while_it_is_not_known_who_listens_everything_is_sent(spoil: Calla
         await scene.told(1)
         assert scene.sent == ["fills.1"]
         scene.server.down, scene.server.total = False, 0
-        scene.fills.tell(2)
-        await scene.until(lambda: not scene.fills.heard)
+        scene.fills.announce(2)
+        await scene.until(lambda: not scene.fills.subscribed)
         await scene.told(3)
         assert scene.sent == ["fills.1", "fills.2"]
 
@@ -179,10 +179,10 @@ async def test_the_monitoring_of_other_servers_says_nothing(scene: Callable[[], 
 async def test_one_question_serves_all_kinds_and_every_server_is_asked() -> None:
     async with running(Scene("one", "another")) as scene:
         copies: Announcements[int] = Announcements(scene.interest, lambda *sent: None, "oms.orders.*.*", lambda told: ())
-        copies.tell(1)
-        scene.fills.tell(1)
-        await scene.until(lambda: copies.unheard)
-        assert (copies.unheard, scene.fills.unheard, scene.server.asked) == (1, 1, 2)
+        copies.announce(1)
+        scene.fills.announce(1)
+        await scene.until(lambda: copies.skipped)
+        assert (copies.skipped, scene.fills.skipped, scene.server.asked) == (1, 1, 2)
 
 
 @pytest.mark.parametrize(
@@ -236,9 +236,9 @@ async def heard_by(url: str, told: Client, monitor_url: str, *subscribed: str, p
         for pattern in ("fills.*", "oms.orders.*.*")
     ]
     task = asyncio.create_task(interest.run())
-    families[0].tell("fills.nobody")
+    families[0].announce("fills.nobody")
     async with asyncio.timeout(WAIT_S):
-        while not families[0].unheard:
+        while not families[0].skipped:
             await asyncio.sleep(0.01)
     listener = await nats.connect(url, inbox_prefix=prefix)
     try:
@@ -249,10 +249,10 @@ async def heard_by(url: str, told: Client, monitor_url: str, *subscribed: str, p
         for subject in subscribed:
             await listener.subscribe(subject, cb=on_message)
         await bus.flush(listener)
-        families[0].tell("fills.alice")
-        families[1].tell("oms.orders.alice.O1")
+        families[0].announce("fills.alice")
+        families[1].announce("oms.orders.alice.O1")
         async with asyncio.timeout(WAIT_S):
-            while sum(family.published + family.unheard for family in families) < 3:
+            while sum(family.published + family.skipped for family in families) < 3:
                 await asyncio.sleep(0.01)
         for subject, payload in published:
             await told.publish(subject, payload)

@@ -80,8 +80,8 @@ class Late(Interest):
 
     def found(self, *subjects: str) -> None:
         for family in self._families:
-            family.asked()
-            family.answered(subjects)
+            family.poll_started()
+            family.poll_ended(subjects)
 
 
 async def test_what_landed_is_told_as_it_landed_when_a_listener_is_found_later_and_else_not_at_all() -> None:
@@ -98,7 +98,7 @@ async def test_what_landed_is_told_as_it_landed_when_a_listener_is_found_later_a
     interest.found("oms.orders.*.*")
     told = [(body["seq"], kinds(body), body["quantity"], body["cum_quantity"]) for _, body in await desk.told()]
     assert told == [(2, ["OrderRouted"], 10, 0), (3, ["RouteAcknowledged", "OrderFilled"], 10, 4)]
-    assert desk.notices.stats() == {"listened_to": True, "published": 3, "unheard": 1}
+    assert desk.notices.stats() == {"subscribed": True, "published": 3, "skipped": 1}
 
 
 async def test_what_belongs_to_no_order_is_not_told_and_what_comes_late_is() -> None:

@@ -74,10 +74,10 @@ async def test_whoever_listens_hears_the_updates_and_reports_of_an_order_and_nob
         return found
 
     await asyncio.to_thread(submit_and_wait)  # the end of the listeners is noticed with the next that could be told
-    assert soon(lambda: all(not each["listened_to"] for each in counts()) or None)
+    assert soon(lambda: all(not each["subscribed"] for each in counts()) or None)
     before = counts()
     await asyncio.to_thread(submit_and_wait)
-    assert soon(lambda: all(now["unheard"] > then["unheard"] for now, then in zip(counts(), before, strict=True)) or None)
+    assert soon(lambda: all(now["skipped"] > then["skipped"] for now, then in zip(counts(), before, strict=True)) or None)
     assert [each["published"] for each in counts()] == [each["published"] for each in before]
 
 
