@@ -272,6 +272,10 @@ def test_nothing_is_left_for_later() -> None:
     assert_none(lines_that(later.search, ".py", ".md", ".yaml", ".yml", ".toml", ".lua", ".sh", ".conf"))
 
 
+def test_no_leftover_of_a_merge_is_kept() -> None:
+    assert ours(".orig", ".rej", ".bak") == ()
+
+
 def test_no_path_of_one_machine_is_written_down() -> None:
     home = re.compile(r"(?<![\w.{}$-])/(?:root|home/\w|work|Users/\w|tmp/\w)(?=/|\b)")
     assert_none(lines_that(home.search))

@@ -15,7 +15,7 @@ NOT_THERE: Final = "risk is not there"
 
 
 class RiskBeside:
-    """Port: RiskCheck. An answer cannot be late. While risk is not built yet, or when its check fails, orders are denied with `risk_error`."""
+    """Port: RiskCheck. An answer cannot be late. While risk is not built, or when its check fails, orders are denied: `risk_error`."""
 
     def __init__(self, unit: Unit) -> None:
         self._unit = unit

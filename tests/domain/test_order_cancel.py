@@ -126,13 +126,17 @@ def test_a_venue_that_rejects_the_order_while_we_cancel_has_the_last_word() -> N
              > OrderRejected rejected source=venue""")
 
 
+ENDED_INSTEAD = (
+    ("cancel", "OrderCancelled cancelled source=venue reason=halted"),
+    ("cancel risk_control killed", "OrderCancelled cancelled source=risk_control reason=killed"),
+    ("expire order_timeout", "OrderExpired expired source=venue reason=halted"),
+)
+"""What was asked for, and how the order ends when its venue refuses it for now, in the place of going back to the queue."""
+
+
 def test_an_order_that_would_wait_for_another_venue_is_cancelled_where_that_was_asked_for() -> None:
     # row 11: it never goes back to the queue
-    for asked, told in (
-        ("cancel", "OrderCancelled cancelled source=venue reason=halted"),
-        ("cancel risk_control killed", "OrderCancelled cancelled source=risk_control reason=killed"),
-        ("expire order_timeout", "OrderExpired expired source=venue reason=halted"),
-    ):
+    for asked, told in ENDED_INSTEAD:
         check(f"""submit buy 10 @50
                   route PAPER_A
                   {asked}
@@ -142,11 +146,7 @@ def test_an_order_that_would_wait_for_another_venue_is_cancelled_where_that_was_
 
 def test_a_doubt_makes_no_cancel_forgotten() -> None:
     # row 11: acknowledged behind a doubt, and then refused for now, it does not go back to the queue either
-    for asked, told in (
-        ("cancel", "OrderCancelled cancelled source=venue reason=halted"),
-        ("cancel risk_control killed", "OrderCancelled cancelled source=risk_control reason=killed"),
-        ("expire order_timeout", "OrderExpired expired source=venue reason=halted"),
-    ):
+    for asked, told in ENDED_INSTEAD:
         check(f"""submit buy 10 @50
                   route PAPER_A
                   {asked}
