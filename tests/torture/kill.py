@@ -1,6 +1,7 @@
 """kill -9 of every process and server, at random, while orders come in; then everything that was answered is looked for."""
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -108,8 +109,9 @@ async def _strike(stack: LiveStack, chance: random.Random, came: Came, number: i
 def _kill(stack: LiveStack, name: str) -> None:
     """One that is dead already, between two lives, is no kill but does not stop the trial."""
     state = stack.state(name)
-    if state.is_alive():
-        os.kill(state.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):  # the services of a unit have one process
+        if state.is_alive():
+            os.kill(state.pid, signal.SIGKILL)
 
 
 async def _back(stack: LiveStack, names: list[str]) -> None:
