@@ -4,7 +4,7 @@ import hashlib
 import re
 from typing import Final
 
-from domain.events import Foreign
+from domain.order.events import Foreign
 from domain.ports import Corrupt, Head, Recorded
 
 GENESIS: Final = Head()

@@ -6,9 +6,9 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from domain.events import OrderEvent
+from domain.order.events import OrderEvent
+from domain.order.upcasters import OLDEST, UPCASTERS, VERSION, Upcasters, upcast
 from domain.ports import Corrupt, Recorded
-from domain.upcasting import OLDEST, UPCASTERS, VERSION, Upcasters, upcast
 
 E = TypeVar("E")
 

@@ -6,8 +6,8 @@ from nats.aio.client import Client
 
 from adapters.codec import CommitCodec
 from adapters.jetstream import JetStreamJournal, ensure_stream, stream_state
-from domain.controls import ControlEvent
 from domain.ports import Missing
+from domain.risk.controls import ControlEvent
 
 STREAM: Final = "RISK_CONTROL"
 SUBJECTS: Final = ("risk.control.>",)

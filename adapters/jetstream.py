@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 from adapters import bus
 from adapters.chain import GENESIS, Reading, following, is_foreign, number
 from adapters.feed import API, STORED, Feed
-from domain.events import Foreign
+from domain.order.events import Foreign
 from domain.ports import FOREIGN_MAX, Corrupt, Fenced, Head, Missing, Recorded, Unavailable
 
 log = structlog.get_logger()

@@ -9,8 +9,8 @@ from typing import Final
 
 import msgspec
 
-from domain.controls import ALL
 from domain.ports import Unavailable
+from domain.risk.controls import ALL
 
 DIRECTORY: Final = "kills"
 SUFFIX: Final = ".kill"

@@ -13,11 +13,11 @@ import msgspec
 
 from adapters.chain import GENESIS, Reading, following
 from adapters.codec import decoder
-from domain.events import Foreign
-from domain.holdings import Key
-from domain.order import Order
-from domain.orders import OrderFilter
-from domain.owner import NO_OWNER, Owner
+from domain.execution.owner import NO_OWNER, Owner
+from domain.order.events import Foreign
+from domain.order.holdings import Key
+from domain.order.index import OrderFilter
+from domain.order.order import Order
 from domain.ports import (
     FOREIGN_MAX,
     Acceptance,
@@ -30,8 +30,8 @@ from domain.ports import (
     StoredPicture,
     Unavailable,
 )
-from domain.position import Position
-from domain.projections import FillRow, OrderEventRow, Owners, fill_row, table_rows
+from domain.position.position import Position
+from domain.position.rows import FillRow, OrderEventRow, Owners, fill_row, table_rows
 from domain.values import IDENTIFIER, SYMBOL, rfc3339
 
 _ORDER = decoder(Order)

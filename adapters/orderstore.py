@@ -20,13 +20,13 @@ import msgspec
 import structlog
 
 from adapters.codec import encode
-from domain.holdings import Key
-from domain.lifecycle import CLOSED
-from domain.order import Order
-from domain.orders import OrderFilter
-from domain.owner import NO_OWNER, Owner
+from domain.execution.owner import NO_OWNER, Owner
+from domain.order.holdings import Key
+from domain.order.index import OrderFilter
+from domain.order.interning import Shared
+from domain.order.lifecycle import CLOSED
+from domain.order.order import Order
 from domain.ports import Corrupt, Head, StoredOrders, StoredPicture, Unavailable
-from domain.sharing import Shared
 
 log = structlog.get_logger()
 

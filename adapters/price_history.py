@@ -11,8 +11,8 @@ from typing import Final, TypeVar
 
 import asyncpg
 
+from domain.market.price_history import SIMULATED, DailyClose
 from domain.ports import Unavailable
-from domain.risk.history import SIMULATED, DailyClose
 from domain.values import plain
 
 T = TypeVar("T")

@@ -18,7 +18,7 @@ import structlog
 from asyncpg.pool import PoolConnectionProxy
 
 from domain.ports import EventRow, FillPlace, Unavailable
-from domain.projections import FillRow, OrderEventRow, Owners, fill_row, table_rows
+from domain.position.rows import FillRow, OrderEventRow, Owners, fill_row, table_rows
 from domain.values import rfc3339
 
 log = structlog.get_logger()

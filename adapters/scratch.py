@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from domain.audit import Line
+from domain.audit.journal_audit import Line
 
 CLOSED_MAX: Final = 10_000
 """Closed orders in memory."""

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import structlog
 
 from domain.ports import EventRow, FillPlace, Unavailable
-from domain.projections import FillRow, OrderEventRow, Owners, fill_row, table_rows
+from domain.position.rows import FillRow, OrderEventRow, Owners, fill_row, table_rows
 from domain.values import plain, rfc3339
 
 log = structlog.get_logger()

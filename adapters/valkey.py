@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from domain.ports import Unavailable
-from domain.position import Position
+from domain.position.position import Position
 from domain.values import IDENTIFIER, SYMBOL, plain, subject_token
 
 log = structlog.get_logger()

@@ -12,14 +12,14 @@ import structlog
 from adapters.codec import ORDER_COMMITS, encode
 from apps.failpoint import failpoint
 from apps.watermark import verify_chain
-from domain import events as e
-from domain.holdings import Holdings, Key
-from domain.lifecycle import State
-from domain.order import Order
-from domain.orders import OrderFilter, Orders, note, reported_by
-from domain.owner import NO_OWNER, owner_of
+from domain.execution.owner import NO_OWNER, owner_of
+from domain.order import events as e
+from domain.order.holdings import Holdings, Key
+from domain.order.index import OrderFilter, Orders, note, reported_by
+from domain.order.interning import Shared
+from domain.order.lifecycle import State
+from domain.order.order import Order
 from domain.ports import Head, Journal, OrderStore, StoredOrders, Unavailable
-from domain.sharing import Shared
 
 log = structlog.get_logger()
 

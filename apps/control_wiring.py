@@ -17,8 +17,8 @@ from apps.health import SERVICE
 from apps.outbox import Outbox
 from apps.watermark import RAISE_EVERY_S, Mark, controls_accepted, may_begin, verify_followed, verify_watermark, watch_foreign
 from config.settings import ExeqSettings, OmsSettings, RiskSettings
-from domain.controls import ControlEvent
 from domain.ports import Corrupt, Fenced, Head, Journal, Missing, Unavailable
+from domain.risk.controls import ControlEvent
 
 
 async def written_controls(chassis: Chassis[RiskSettings], client: Client, writer: Client) -> tuple[JetStreamJournal, Mark | None]:

@@ -18,8 +18,8 @@ from adapters.controls import CONTROL_COMMITS
 from apps.follower import Follower
 from apps.outbox import Outbox
 from apps.problem import Refusal, malformed
-from domain.controls import ALL, OPERATOR, REASON_MAX, WHO_MAX, ControlEvent, ControlsAccepted
 from domain.ports import Head, Journal, Unavailable
+from domain.risk.controls import ALL, OPERATOR, REASON_MAX, WHO_MAX, ControlEvent, ControlsAccepted
 from domain.values import IDENTIFIER
 
 log = structlog.get_logger()

@@ -16,15 +16,15 @@ from apps.commits import Done, GroupCommit, Outcome, Pace
 from apps.repeats import Repeats
 from apps.stamps import Stamps
 from apps.watermark import Mark, verify_watermark, watch_foreign
-from domain import events as e
-from domain.actor import Events, decide
-from domain.commands import DoubtRoute, ExeqCommand, OrderCommand, TakeShard
-from domain.holdings import Key
-from domain.order import Order
-from domain.orders import Orders
-from domain.owner import UNIT, Owner, owner_of
+from domain.execution.owner import UNIT, Owner, owner_of
+from domain.order import events as e
+from domain.order.commands import DoubtRoute, ExeqCommand, OrderCommand, TakeShard
+from domain.order.decider import Events, decide
+from domain.order.holdings import Key
+from domain.order.index import Orders
+from domain.order.order import Order
+from domain.order.reduce_only import beyond, give_way
 from domain.ports import Clock, Fenced, Head, Journal, OrderStore, Unavailable
-from domain.reduce_only import beyond, give_way
 from domain.values import ZERO
 
 log = structlog.get_logger()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from domain.events import Foreign
+from domain.order.events import Foreign
 from domain.ports import Head, Journal, Recorded
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from domain.risk.record import read
+from domain.risk.decision_record import read
 
 
 def record_view(line: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from typing import Final
 
-from domain.deciding import UNMOVING, Events, is_fact, sameness
+from domain.order.transition import UNMOVING, Events, is_fact, sameness
 
 KEPT_MAX: Final = 10_000
 """Facts that changed nothing, remembered since the last recovery; one that was forgotten is recorded once more."""

@@ -13,8 +13,8 @@ from adapters.chain import GENESIS
 from adapters.codec import decoder, encode
 from apps.follower import Applied, Follower
 from apps.forked import NotDone, in_child
+from domain.audit.state_hash import shape_of
 from domain.ports import Head, Journal, Snapshots
-from domain.statehash import shape_of
 
 log = structlog.get_logger()
 S = TypeVar("S")

@@ -12,7 +12,7 @@ from prometheus_client.core import Metric
 from adapters.codec import decoder
 from apps import metrics
 from apps.seldom import Seldom
-from domain.quotes import REFUSED, Listed, Quote
+from domain.market.quotes import REFUSED, Listed, Quote
 
 log = structlog.get_logger()
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
 import msgspec
 
 from adapters.codec import decoder, encode
-from domain.commands import VenueReport, VenueRequest
+from domain.order.commands import VenueReport, VenueRequest
 
 T = TypeVar("T")
 

@@ -8,9 +8,9 @@ from typing import Any, Final, Protocol
 import msgspec
 import structlog
 
-from domain.controls import ControlsAccepted
-from domain.events import Foreign, JournalAccepted
+from domain.order.events import Foreign, JournalAccepted
 from domain.ports import Acceptance, Corrupt, Head, Journal, Unavailable, Watermark
+from domain.risk.controls import ControlsAccepted
 
 log = structlog.get_logger()
 

@@ -44,8 +44,8 @@ from config.catalogue import VenueSettings
 from config.sections import JournalSection
 from config.settings import ExeqSettings, GatewaySettings, OmsSettings, ProjectorSettings, RiskSettings, Settings
 from domain.instruments import Instrument, negative_prices
+from domain.market.quotes import Listed, Quote
 from domain.ports import Acceptance, Clock, Corrupt, Journal, OrderStore, Unavailable
-from domain.quotes import Listed, Quote
 
 log = structlog.get_logger()
 

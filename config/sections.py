@@ -28,8 +28,8 @@ from config.kinds import (
     ValkeyUrl,
     Wait,
 )
-from domain.csv_rows import columns_of
-from domain.recorded import COLUMNS
+from domain.market.csv_rows import columns_of
+from domain.market.recorded import COLUMNS
 
 CheckName = Literal["position_limit", "order_size_limit", "buying_power", "var_limit", "concentration_limit", "short_restriction"]
 OrderTypeName = Literal["market", "limit", "stop", "stop_limit"]

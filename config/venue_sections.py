@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, field_validator, model_validator
 
 from config.kinds import Listed, Section, Wait
-from domain.calendar import DAY_S, EPOCH_WEEKDAY, Calendar
-from domain.paper_rules import PaperRules
+from domain.market.trading_hours import DAY_S, EPOCH_WEEKDAY, Calendar
+from domain.paper.rules import PaperRules
 
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 EPOCH: Final = date(1970, 1, 1)

@@ -8,13 +8,13 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
-from domain.events import Foreign, OrderEvent
-from domain.holdings import Key
-from domain.order import Order
-from domain.orders import OrderFilter
-from domain.owner import NO_OWNER, Owner
-from domain.position import Position
-from domain.risk.history import DailyClose
+from domain.execution.owner import NO_OWNER, Owner
+from domain.market.price_history import DailyClose
+from domain.order.events import Foreign, OrderEvent
+from domain.order.holdings import Key
+from domain.order.index import OrderFilter
+from domain.order.order import Order
+from domain.position.position import Position
 
 
 class Fenced(Exception):

@@ -2,9 +2,9 @@
 
 from decimal import Decimal
 
-from domain import commands as c
-from domain.events import Leg
 from domain.instruments import Denial
+from domain.order import commands as c
+from domain.order.events import Leg
 from domain.values import Liquidity, OrderType, Side, order_id_of
 
 ACCOUNT, CLIENT_ID, SYMBOL = "alice", "a-1", "BTCUSDT"

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from domain.drawing import draw, drawn
-from domain.lifecycle import CLOSED, TABLE, State, Step, step
+from apps.diagram.diagram import draw, drawn
+from domain.order.lifecycle import CLOSED, TABLE, State, Step, step
 
 PAGE = Path(__file__).parent.parent / "docs" / "lifecycle.md"
 

@@ -23,9 +23,9 @@ from decimal import Decimal
 
 import msgspec
 
-from domain import commands as c
-from domain.actor import Events, decide
-from domain.order import Order, evolve
+from domain.order import commands as c
+from domain.order.decider import Events, decide
+from domain.order.order import Order, evolve
 from domain.values import plain
 from tests import given
 

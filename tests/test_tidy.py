@@ -11,9 +11,9 @@ from typing import Final
 
 import pytest
 
-from domain.events import EVENTS
+from domain.order.events import EVENTS
 from tests import golden
-from tests.domain.test_lifecycle import STORY
+from tests.domain.order.test_lifecycle import STORY
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("domain", "adapters", "apps", "config")
@@ -306,7 +306,7 @@ def lines_that(match: Callable[[str], object], *suffixes: str) -> Iterator[str]:
 
 def test_every_event_has_its_place_in_the_table_and_its_scene() -> None:
     assert set(STORY) == set(EVENTS)
-    scenes = "".join(path.read_text() for path in sources("tests") if re.search(r"/domain/test_order", name_of(path)))
+    scenes = "".join(path.read_text() for path in sources("tests") if re.search(r"/domain/order/test_", name_of(path)))
     assert_none(kind.__name__ for kind in EVENTS if not re.search(rf"> .*\b{kind.__name__}\b|isinstance\(event, {kind.__name__}\)", scenes))
 
 

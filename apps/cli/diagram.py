@@ -12,7 +12,7 @@ from apps.cli.addresses import find
 from apps.cli.client import Oms
 from apps.cli.options import DataDir, PortOffset
 from apps.cli.trouble import Refused, WrongUsage
-from domain.drawing import Format, draw
+from apps.diagram.diagram import Format, draw
 from domain.ports import Unavailable
 
 

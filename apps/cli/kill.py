@@ -14,8 +14,8 @@ from apps.cli.addresses import Addresses, find
 from apps.cli.client import Answer, Oms
 from apps.cli.options import DataDir, Json, PortOffset, Reason, Who, identifier
 from apps.cli.trouble import Refused, Unreachable, WrongUsage
-from domain.controls import ALL, words_of_kill
 from domain.ports import Unavailable
+from domain.risk.controls import ALL, words_of_kill
 from domain.values import IDENTIFIER, SYMBOL
 
 AT_EXEQ: Final = "Throw it at exeq itself, which needs nobody else: trade kill {scope} --local"

@@ -7,7 +7,7 @@ import typer
 
 from apps.cli.trouble import WrongUsage
 from apps.up.ports import PORT_MAX
-from domain.orders import STATUSES
+from domain.order.index import STATUSES
 from domain.values import IDENTIFIER, SYMBOL
 
 _WHERE = "Which stack"

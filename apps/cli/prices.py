@@ -22,11 +22,11 @@ from apps.cli.progress import progress_of
 from apps.cli.trouble import Refused, Trouble, Unreachable, WrongUsage
 from config.catalogue import load_instruments
 from config.sections import RiskChecksSection
-from domain.closes import COLUMNS, BadCloses, day_text, read_closes
-from domain.csv_rows import BadColumns, Columns, columns_of
+from domain.market.close_file import COLUMNS, BadCloses, day_text, read_closes
+from domain.market.csv_rows import BadColumns, Columns, columns_of
+from domain.market.file_times import day_of
+from domain.market.price_history import SIMULATED, DailyClose
 from domain.ports import Prices, Unavailable
-from domain.risk.history import SIMULATED, DailyClose
-from domain.written_times import day_of
 
 DAY_NS: Final = 86_400 * 10**9
 ROWS_AT_ONCE: Final = 1000

@@ -9,7 +9,7 @@ import msgspec
 
 from adapters.codec import ORDER_COMMITS
 from domain.ports import Head, Journal, Positions, Unavailable
-from domain.position import Book, Position
+from domain.position.position import Book, Position
 
 PROJECTOR_LOOKS_S: Final = 2.5
 """A running projector looks at the checkpoint every second."""

@@ -16,7 +16,7 @@ from apps.cli.progress import progress_of
 from apps.cli.rebuild import Comparison, Rebuilt, compare, put_right
 from apps.cli.trouble import Refused, Unreachable, WrongUsage
 from domain.ports import Corrupt, Journal, Positions, Unavailable
-from domain.position import Position
+from domain.position.position import Position
 
 VALKEY_TIMEOUT_MS: Final = 5_000.0
 DIFFERENCES_SHOWN_MAX: Final = 200

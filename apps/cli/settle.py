@@ -9,7 +9,7 @@ from apps.cli import show
 from apps.cli.addresses import find
 from apps.cli.client import Oms
 from apps.cli.options import DataDir, Json, OrderId, PortOffset, identifier
-from domain.commands import Outcome
+from domain.order.commands import Outcome
 
 SHOWN = ("order_id", "client_order_id", "status", "reason", "source", "cum_quantity", "leaves_quantity", "average_price")
 

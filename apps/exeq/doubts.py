@@ -16,7 +16,7 @@ from adapters import bus
 from adapters.codec import decoder, encode
 from apps.exeq.executor import Command, Executor
 from apps.exeq.listening import Listening
-from domain.commands import ConfirmRoute, DoubtRoute, RouteAbsent, VenueRequest
+from domain.order.commands import ConfirmRoute, DoubtRoute, RouteAbsent, VenueRequest
 from domain.ports import Unavailable
 
 log = structlog.get_logger()

@@ -15,12 +15,21 @@ from apps.exeq.switch import Switch
 from apps.failpoint import failpoint
 from apps.follower import Applied
 from apps.venue_lists import Sent, Verb
-from domain.commands import CommandAnswer, ConfirmRoute, DoubtRoute, RefuseRoute, RouteAbsent, RouteOrder, TriggerOrder, VenueRequest
-from domain.events import OrderEvent, OrderSubmitted, ShardTaken
-from domain.executions import Executions
+from domain.execution.projection import Executions
+from domain.execution.queue import Rank
+from domain.execution.routing import NoRoute
+from domain.order.commands import (
+    CommandAnswer,
+    ConfirmRoute,
+    DoubtRoute,
+    RefuseRoute,
+    RouteAbsent,
+    RouteOrder,
+    TriggerOrder,
+    VenueRequest,
+)
+from domain.order.events import OrderEvent, OrderSubmitted, ShardTaken
 from domain.ports import Clock, Unavailable
-from domain.queue import Rank
-from domain.routing import NoRoute
 
 log = structlog.get_logger()
 

@@ -12,8 +12,8 @@ from nats.aio.client import Client
 from adapters import bus
 from adapters.codec import decoder, encode
 from apps.exeq.ownership import Ownership
+from domain.execution.routing import Venue
 from domain.ports import Unavailable
-from domain.routing import Venue
 
 log = structlog.get_logger()
 

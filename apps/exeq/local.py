@@ -10,8 +10,8 @@ from apps.exeq.switch import Switch
 from apps.http import Exact, Refusal
 from apps.outbox import Outbox
 from apps.strict_json import read_object
-from domain.controls import words_of_kill
 from domain.ports import Clock, Unavailable
+from domain.risk.controls import words_of_kill
 from domain.values import rfc3339
 
 LEAVE_S: Final = 1.0

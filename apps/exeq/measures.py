@@ -10,9 +10,9 @@ from apps.exeq.executor import Executor
 from apps.exeq.switch import Switch
 from apps.metrics import counter, gauge
 from apps.outbox import Outbox
-from domain.controls import Controls
+from domain.execution.venue_health import VenueHealth
 from domain.ports import Clock
-from domain.venue_health import VenueHealth
+from domain.risk.controls import Controls
 
 
 def series(executor: Executor, doubts: Doubts, switch: Switch, controls: Controls, outbox: Outbox, clock: Clock) -> Iterator[Metric]:

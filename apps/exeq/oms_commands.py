@@ -9,7 +9,7 @@ from nats.aio.client import Client
 from adapters import bus
 from adapters.codec import decoder, encode
 from apps.unit.shared import Unit
-from domain.commands import CommandAnswer, ServiceCommand
+from domain.order.commands import CommandAnswer, ServiceCommand
 from domain.ports import Unavailable
 
 _ANSWERS: Final = decoder(list[CommandAnswer])

@@ -12,9 +12,9 @@ import msgspec
 import structlog
 
 from apps.exeq.oms_commands import OmsCommands
-from domain.commands import ExeqCommand, TakeShard
-from domain.events import ShardTaken
-from domain.owner import EPOCH_MAX, UNIT, owner_of
+from domain.execution.owner import EPOCH_MAX, UNIT, owner_of
+from domain.order.commands import ExeqCommand, TakeShard
+from domain.order.events import ShardTaken
 from domain.ports import Unavailable
 
 log = structlog.get_logger()

@@ -5,13 +5,13 @@ from typing import Final
 
 import msgspec
 
-from domain.events import OrderSubmitted
-from domain.executions import Executions
+from domain.execution.projection import Executions
+from domain.execution.routing import WELL, NoRoute, Routing, Standing, Venue, route
+from domain.execution.token_bucket import Throttle
 from domain.instruments import Instrument
+from domain.market.quotes import Market
+from domain.order.events import OrderSubmitted
 from domain.ports import Clock
-from domain.quotes import Market
-from domain.routing import WELL, NoRoute, Routing, Standing, Venue, route
-from domain.throttle import Throttle
 
 THROTTLED: Final = Standing(closed="throttled", waits=True)
 BACKED_OFF: Final = Standing(closed="backed off")

@@ -10,11 +10,11 @@ from fastapi import APIRouter, Response
 from apps.exeq.doubts import WHENEVER
 from apps.exeq.executor import Executor
 from apps.http import Exact, Refusal
+from domain.execution.routing import Venue
+from domain.execution.venue_health import VenueHealth
+from domain.market.quotes import Market
 from domain.ports import Clock
-from domain.quotes import Market
-from domain.routing import Venue
 from domain.values import rfc3339
-from domain.venue_health import VenueHealth
 
 
 def router(executor: Executor, market: Market, clock: Clock) -> APIRouter:

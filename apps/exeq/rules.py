@@ -6,7 +6,7 @@ from apps.exeq.router import RoutingRules
 from config.catalogue import VenueSettings
 from config.sections import RoutingSection
 from config.text import ConfigError
-from domain.routing import Venue
+from domain.execution.routing import Venue
 
 
 def routed_venue(venue: VenueSettings) -> Venue:

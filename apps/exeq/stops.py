@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from apps.exeq.executor import Command, Executor
-from domain.commands import TriggerOrder
-from domain.events import OrderSubmitted
-from domain.executions import Executions
+from domain.execution.projection import Executions
+from domain.market.quotes import Market, Quote
+from domain.order.commands import TriggerOrder
+from domain.order.events import OrderSubmitted
 from domain.ports import Clock
-from domain.quotes import Market, Quote
 from domain.values import ZERO, Side
 
 LOOK_EVERY_S: Final = 0.05

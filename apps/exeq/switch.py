@@ -12,8 +12,8 @@ from adapters import bus
 from adapters.codec import decoder, encode
 from adapters.local_kills import LocalKill, LocalKills
 from apps.controls import REPORT_SUBJECT
-from domain.controls import KILLED, Armed, ControlEvent, Controls, scopes_of
 from domain.ports import Unavailable
+from domain.risk.controls import KILLED, Armed, ControlEvent, Controls, scopes_of
 
 log = structlog.get_logger()
 

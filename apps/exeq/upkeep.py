@@ -10,7 +10,7 @@ import structlog
 from adapters.codec import decoder
 from apps.beside import Beside, Busy, NotStarted, TookTooLong
 from apps.reconcile.venues import VenuePass
-from domain.reconciling import Difference
+from domain.execution.reconciliation import Difference
 
 log = structlog.get_logger()
 

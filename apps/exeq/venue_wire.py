@@ -6,7 +6,7 @@ from typing import Final
 from adapters.codec import encode
 from apps.announcements import Announcements, Interest, Send
 from apps.venue_lists import Sent, lists, requests_to
-from domain.routing import Venue
+from domain.execution.routing import Venue
 
 ORDERS: Final = "orders.*.*"
 

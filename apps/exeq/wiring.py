@@ -29,10 +29,10 @@ from apps.outbox import Outbox
 from apps.snapshots import Snapshotter
 from config.catalogue import load_instruments, load_venues
 from config.settings import ExeqSettings
-from domain.controls import Controls
-from domain.executions import OLDER_SHAPES, STATE_VERSION, Executions, ExecutionsState
-from domain.quotes import Market
-from domain.routing import Venue
+from domain.execution.projection import OLDER_SHAPES, STATE_VERSION, Executions, ExecutionsState
+from domain.execution.routing import Venue
+from domain.market.quotes import Market
+from domain.risk.controls import Controls
 
 
 async def build(chassis: Chassis[ExeqSettings]) -> Service:

@@ -8,9 +8,9 @@ from typing import Final
 
 from apps.logs import get_logger
 from apps.wiring import patiently
+from domain.market.price_history import SIMULATED, DailyClose
+from domain.market.simulated import SimulatedMarket
 from domain.ports import Clock, Prices
-from domain.risk.history import SIMULATED, DailyClose
-from domain.simulated import SimulatedMarket
 
 log = get_logger()
 

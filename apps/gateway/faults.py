@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final, Literal
 
-from domain.commands import VenueRequest
-from domain.paper_events import Message, Refuse, Reported
+from domain.order.commands import VenueRequest
+from domain.paper.events import Message, Refuse, Reported
 
 WireFault = Literal["drop", "delay", "duplicate", "reorder"]
 RequestFault = Literal["forget", "reject"]

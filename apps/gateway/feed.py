@@ -8,8 +8,8 @@ from typing import Final
 
 from apps.gateway.host import VenueHost
 from apps.gateway.sent import Sent
+from domain.market.quotes import Quote
 from domain.ports import Clock
-from domain.quotes import Quote
 
 YIELD_EVERY: Final = 50
 

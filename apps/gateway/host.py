@@ -18,12 +18,13 @@ from apps.gateway.report_wire import Announced, ReportWire
 from apps.gateway.reports import VENUE_COMMITS, ReportLog
 from apps.watermark import Mark, verify_watermark, watch_foreign
 from config.catalogue import VenueSettings
-from domain.commands import VenueReport
-from domain.events import JournalAccepted, ShardHeld
+from domain.execution.owner import UNIT
 from domain.instruments import Instrument
-from domain.owner import UNIT
-from domain.paper import PaperVenue
-from domain.paper_events import (
+from domain.market.quotes import Quote
+from domain.market.simulated import shaped
+from domain.order.commands import VenueReport
+from domain.order.events import JournalAccepted, ShardHeld
+from domain.paper.events import (
     Deed,
     EpochMet,
     Meet,
@@ -41,9 +42,8 @@ from domain.paper_events import (
     not_before,
     stamp_of,
 )
+from domain.paper.venue import PaperVenue
 from domain.ports import Clock, Fenced, Journal, Unavailable
-from domain.quotes import Quote
-from domain.simulated import shaped
 from domain.values import subject_token
 
 log = structlog.get_logger()

@@ -12,8 +12,8 @@ from apps.http import Exact, Refusal
 from apps.problem import malformed
 from apps.strict_json import model_doc, read_model
 from domain.instruments import Instrument
-from domain.paper_book import PaperOrder
-from domain.paper_events import BustTrade, CancelUnasked, CorrectTrade, Deed, Forget, Halt, TradeAnyway
+from domain.paper.book import PaperOrder
+from domain.paper.events import BustTrade, CancelUnasked, CorrectTrade, Deed, Forget, Halt, TradeAnyway
 from domain.ports import Unavailable
 from domain.values import NUMBER_RULE, SIGNED_RULE, ZERO, exact, signed_exact
 

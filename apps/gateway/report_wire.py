@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from adapters.codec import encode
 from apps.announcements import Announcements, Interest, Send
 from apps.venue_lists import lists, reports_of
-from domain.commands import VenueReport
-from domain.paper_events import Reported
+from domain.order.commands import VenueReport
+from domain.paper.events import Reported
 
 Announced = Announcements[VenueReport]
 

@@ -8,8 +8,8 @@ from itertools import islice
 from typing import Final
 
 from adapters.codec import CommitCodec
-from domain.commands import VenueReport
-from domain.paper_events import Reported, VenueEvent
+from domain.order.commands import VenueReport
+from domain.paper.events import Reported, VenueEvent
 from domain.ports import Head, Journal
 
 VENUE_COMMITS: Final[CommitCodec[VenueEvent]] = CommitCodec(VenueEvent)

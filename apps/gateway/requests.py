@@ -12,8 +12,8 @@ from nats.aio.subscription import Subscription
 
 from apps.gateway.host import VenueHost
 from apps.venue_lists import REQUESTS, Reader, Sent, Unreadable
-from domain.owner import named
-from domain.paper_events import Cancel, Message, Replace
+from domain.execution.owner import named
+from domain.paper.events import Cancel, Message, Replace
 from domain.values import IDENTIFIER
 
 log = structlog.get_logger()

@@ -13,8 +13,8 @@ from apps.http import Exact, Refusal
 from apps.moments import asked_moment
 from apps.problem import malformed
 from apps.strict_json import model_doc, read_model
+from domain.market.quotes import Quote
 from domain.ports import Unavailable
-from domain.quotes import Quote
 from domain.values import rfc3339
 
 T = TypeVar("T")

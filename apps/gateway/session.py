@@ -15,8 +15,8 @@ from apps.gateway.host import VenueHost
 from apps.gateway.requests import SHARDS_MAX, Intake
 from apps.gateway.sent import Sent
 from apps.gateway.views import PAGE_MAX, open_orders, order_view
-from domain.commands import VenueReport
-from domain.owner import named
+from domain.execution.owner import named
+from domain.order.commands import VenueReport
 from domain.ports import Unavailable
 
 log = structlog.get_logger()

@@ -4,7 +4,7 @@ from itertools import islice
 from typing import Final
 
 from apps.gateway.host import VenueHost
-from domain.paper_book import PaperOrder
+from domain.paper.book import PaperOrder
 from domain.values import ZERO
 
 PAGE_MAX: Final = 500

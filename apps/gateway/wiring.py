@@ -30,12 +30,12 @@ from apps.watermark import Mark
 from config.catalogue import SimulatedQuote, VenueSettings, load_instruments, load_venues
 from config.settings import GatewaySettings
 from config.text import ConfigError
-from domain.csv_rows import Columns, columns_of
 from domain.instruments import Instrument
+from domain.market.csv_rows import Columns, columns_of
+from domain.market.quotes import Quote
+from domain.market.recorded import COLUMNS, NOTES, BadQuotes, read_quotes
+from domain.market.simulated import SimulatedMarket
 from domain.ports import Clock
-from domain.quotes import Quote
-from domain.recorded import COLUMNS, NOTES, BadQuotes, read_quotes
-from domain.simulated import SimulatedMarket
 
 log = structlog.get_logger()
 

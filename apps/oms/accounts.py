@@ -11,8 +11,8 @@ from apps.http import Refusal
 from apps.oms.views import View, positions_view
 from apps.past.asking import Past
 from apps.query import refused
+from domain.market.quotes import Market
 from domain.ports import Clock, FillPlace, Fills, Positions, Unavailable
-from domain.quotes import Market
 from domain.values import from_rfc3339, rfc3339
 
 T = TypeVar("T")

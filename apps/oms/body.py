@@ -10,8 +10,8 @@ from msgspec import UNSET, UnsetType
 from apps.moments import EXAMPLE, body_moment
 from apps.problem import ECHO_MAX, malformed
 from apps.strict_json import exact_number, identifier, read_struct
-from domain.commands import Terms
 from domain.instruments import Denial, Instrument, flags_denial, terms_denial
+from domain.order.commands import Terms
 from domain.values import IDENTIFIER, OrderType, Side, TimeInForce, order_id_of, rfc3339
 
 Priority = Annotated[int, msgspec.Meta(ge=0, le=9)]

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from apps.host import Host, Landed
 from apps.http import Refusal
 from apps.oms.intake import unavailable
-from domain.commands import CancelOrder
-from domain.events import TransitionRefused
-from domain.lifecycle import State
-from domain.order import Order
+from domain.order.commands import CancelOrder
+from domain.order.events import TransitionRefused
+from domain.order.lifecycle import State
+from domain.order.order import Order
 from domain.ports import Unavailable
 
 

@@ -11,9 +11,9 @@ from adapters.codec import decoder, encode
 from apps.host import Host, Landed, Refused
 from apps.outbox import Outbox
 from apps.unit.shared import Answered
-from domain.commands import CommandAnswer, ExeqCommand, ServiceCommand, TakeShard
-from domain.events import TransitionRefused
-from domain.owner import named
+from domain.execution.owner import named
+from domain.order.commands import CommandAnswer, ExeqCommand, ServiceCommand, TakeShard
+from domain.order.events import TransitionRefused
 from domain.ports import Unavailable
 from domain.values import IDENTIFIER
 

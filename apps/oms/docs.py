@@ -8,8 +8,8 @@ from fastapi import Path, Query
 
 from apps.problem import ECHO_MAX, problem_doc
 from apps.query import MOMENT_FORMS
-from domain.commands import Outcome
-from domain.orders import STATUSES
+from domain.order.commands import Outcome
+from domain.order.index import STATUSES
 from domain.values import IDENTIFIER, SYMBOL, WRITTEN, OrderType, Side, TimeInForce
 
 Documented = dict[int | str, dict[str, Any]]

@@ -10,7 +10,7 @@ from apps.http import header, read_body, send_json
 from apps.oms.body import TermsReader
 from apps.oms.intake import Answer, Intake
 from apps.oms.metrics import OmsMetrics
-from domain.order import Order
+from domain.order.order import Order
 from domain.ports import Clock
 
 REPLAYED: Final = ',"replayed":true'

@@ -8,10 +8,10 @@ from typing import Final
 import structlog
 
 from apps.host import Host, Landed
-from domain.calendar import ALWAYS, Calendar
-from domain.commands import ExpireOrder
-from domain.events import OrderSubmitted
-from domain.order import Order
+from domain.market.trading_hours import ALWAYS, Calendar
+from domain.order.commands import ExpireOrder
+from domain.order.events import OrderSubmitted
+from domain.order.order import Order
 from domain.ports import Clock, Unavailable
 from domain.values import TimeInForce
 

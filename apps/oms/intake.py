@@ -11,10 +11,10 @@ from apps.failpoint import failpoint
 from apps.host import Host, Landed
 from apps.http import Refusal
 from apps.oms.risk_client import RiskCheck
-from domain.actor import same_terms
-from domain.commands import Decision, SubmitOrder, Terms
 from domain.instruments import Denial
-from domain.order import Order
+from domain.order.commands import Decision, SubmitOrder, Terms
+from domain.order.decider import same_terms
+from domain.order.order import Order
 from domain.ports import Unavailable
 
 RETRY_AFTER_S: Final = 1

@@ -12,10 +12,10 @@ from adapters.codec import encode
 from apps.announcements import Announcements, Interest, Send
 from apps.host import Landed
 from apps.oms.metrics import OmsMetrics
-from domain.actor import Events
-from domain.events import OrderFilled, OrderInDoubt, ReplaceRefused, ReportQuarantined, TransitionRefused
-from domain.lifecycle import CLOSED, State
-from domain.order import Order
+from domain.order.decider import Events
+from domain.order.events import OrderFilled, OrderInDoubt, ReplaceRefused, ReportQuarantined, TransitionRefused
+from domain.order.lifecycle import CLOSED, State
+from domain.order.order import Order
 from domain.values import ZERO, OrderType, Side, average
 
 log = structlog.get_logger()

@@ -13,10 +13,10 @@ import structlog
 
 from adapters.codec import decoder
 from apps.host import Host, Landed
-from domain.commands import ReportKind, SetReportAside, VenueReport
-from domain.order import Order, Route
+from domain.execution.routing import BPS, Venue
+from domain.order.commands import ReportKind, SetReportAside, VenueReport
+from domain.order.order import Order, Route
 from domain.ports import Unavailable
-from domain.routing import BPS, Venue
 from domain.values import IDENTIFIER, MONEY_PLACES, ZERO, Side, bounded, derived_id, divide
 
 log = structlog.get_logger()

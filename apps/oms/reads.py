@@ -8,9 +8,9 @@ from apps.host import Host
 from apps.http import Refusal
 from apps.oms.intake import unavailable
 from apps.oms.views import View, order_view, timeline_view
-from domain.events import OrderEvent
-from domain.order import Order, evolved
-from domain.orders import OrderFilter
+from domain.order.events import OrderEvent
+from domain.order.index import OrderFilter
+from domain.order.order import Order, evolved
 from domain.ports import Journal, Unavailable
 
 CREATED_AT_MAX: Final = 2**63 - 1

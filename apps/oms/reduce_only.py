@@ -11,10 +11,10 @@ from prometheus_client.core import Metric
 from apps.host import Host
 from apps.metrics import counter
 from apps.oms.switch import AGAIN_MAX_S, AGAIN_S
-from domain.events import OrderFilled
-from domain.holdings import Key
-from domain.lifecycle import State
-from domain.reduce_only import beyond
+from domain.order.events import OrderFilled
+from domain.order.holdings import Key
+from domain.order.lifecycle import State
+from domain.order.reduce_only import beyond
 
 log = structlog.get_logger()
 

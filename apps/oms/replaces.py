@@ -14,12 +14,12 @@ from apps.oms.intake import unavailable, untradable
 from apps.oms.risk_client import RiskCheck
 from apps.problem import malformed
 from apps.strict_json import exact_number, read_struct
-from domain.commands import Decision, ReplaceOrder, Terms
-from domain.events import ReplaceRefused, TransitionRefused
 from domain.instruments import Denial, Instrument, terms_denial
-from domain.order import Asked, Order
+from domain.order.commands import Decision, ReplaceOrder, Terms
+from domain.order.events import ReplaceRefused, TransitionRefused
+from domain.order.order import Asked, Order
+from domain.order.replace import reason_against, terms_wanted, under_way, weighs_more
 from domain.ports import Unavailable
-from domain.replacing import reason_against, terms_wanted, under_way, weighs_more
 from domain.values import ZERO
 
 

@@ -6,8 +6,8 @@ import structlog
 
 from apps.seldom import Seldom
 from apps.unit.shared import Unit
-from domain.commands import Decision, Terms
 from domain.instruments import Denial
+from domain.order.commands import Decision, Terms
 
 log = structlog.get_logger()
 

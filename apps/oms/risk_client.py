@@ -11,8 +11,8 @@ from nats.aio.msg import Msg
 
 from adapters import bus
 from adapters.codec import decoder, encode
-from domain.commands import Decision, Terms
 from domain.instruments import Denial
+from domain.order.commands import Decision, Terms
 from domain.ports import Unavailable
 
 log = structlog.get_logger()

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 
+from apps.diagram.diagram import Counts, Format, draw
 from apps.host import Host
 from apps.http import Exact, Refusal
 from apps.oms.accounts import Accounts
@@ -32,9 +33,8 @@ from apps.oms.docs import (
 from apps.oms.reads import Reads
 from apps.oms.replaces import Replaces, read_replace
 from apps.query import refused, time_window
-from domain.drawing import Counts, Format, draw
-from domain.lifecycle import State
-from domain.orders import OrderFilter
+from domain.order.index import OrderFilter
+from domain.order.lifecycle import State
 from domain.values import Side
 
 MEDIA: Final = {"mermaid": "text/plain; charset=utf-8", "dot": "text/plain; charset=utf-8", "svg": "image/svg+xml"}

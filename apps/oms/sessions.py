@@ -19,7 +19,7 @@ from adapters.codec import decoder, encode
 from apps.host import Host, Landed
 from apps.oms.plain import PlainVenues
 from apps.venue_lists import Reader, Unreadable, reports_of
-from domain.commands import ReportKind, SetReportAside, VenueReport
+from domain.order.commands import ReportKind, SetReportAside, VenueReport
 from domain.ports import Unavailable
 
 log = structlog.get_logger()

@@ -14,9 +14,9 @@ from apps.oms.intake import unavailable
 from apps.oms.reads import Reads
 from apps.problem import malformed
 from apps.strict_json import exact_number, identifier, read_struct
-from domain.commands import Outcome, SettleOrder
-from domain.events import TransitionRefused
-from domain.order import Order, may_be_negative
+from domain.order.commands import Outcome, SettleOrder
+from domain.order.events import TransitionRefused
+from domain.order.order import Order, may_be_negative
 from domain.ports import Unavailable
 from domain.values import ZERO
 

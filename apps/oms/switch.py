@@ -8,10 +8,10 @@ from typing import Any, Final
 import structlog
 
 from apps.host import Host
-from domain.commands import CancelOrder, Terms
-from domain.controls import ALL, ControlEvent, Controls, KillThrown, SymbolBlocked
-from domain.lifecycle import State
-from domain.order import RISK_CONTROL, Order
+from domain.order.commands import CancelOrder, Terms
+from domain.order.lifecycle import State
+from domain.order.order import RISK_CONTROL, Order
+from domain.risk.controls import ALL, ControlEvent, Controls, KillThrown, SymbolBlocked
 
 log = structlog.get_logger()
 

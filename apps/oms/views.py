@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 
 from apps.records import record_view
-from domain.events import OrderEvent
-from domain.fix import exec_type, ord_status
-from domain.order import Order, evolve
-from domain.position import Position
-from domain.quotes import Market
-from domain.story import told
+from domain.market.quotes import Market
+from domain.narrative import told
+from domain.order.events import OrderEvent
+from domain.order.fix import exec_type, ord_status
+from domain.order.order import Order, evolve
+from domain.position.position import Position
 from domain.values import rfc3339
 
 View = dict[str, Any]

@@ -42,13 +42,13 @@ from apps.past.asking import PastBeside
 from apps.watermark import Mark
 from config.catalogue import VenueSettings, load_instruments, load_venues
 from config.settings import OmsSettings
-from domain.calendar import Calendar
-from domain.commands import Terms
-from domain.controls import Controls
 from domain.instruments import Instrument, negative_prices
-from domain.listings import currency_of
+from domain.market.listings import currency_of
+from domain.market.quotes import Market
+from domain.market.trading_hours import Calendar
+from domain.order.commands import Terms
 from domain.ports import Clock, Journal
-from domain.quotes import Market
+from domain.risk.controls import Controls
 from domain.values import OrderType, Side
 
 QUOTE_AGE_MAX_S: Final = 10.0

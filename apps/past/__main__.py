@@ -14,7 +14,7 @@ from apps.up.trouble import Exit
 from config.loading import load_oms
 from config.settings import OmsSettings
 from domain.ports import Corrupt, Unavailable
-from domain.position import Position
+from domain.position.position import Position
 from domain.values import use_exact_arithmetic
 
 

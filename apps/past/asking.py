@@ -7,7 +7,7 @@ import structlog
 from adapters.codec import decoder
 from apps.beside import Beside, Busy, NotStarted, TookTooLong
 from apps.problem import Refusal
-from domain.position import Position
+from domain.position.position import Position
 
 log = structlog.get_logger()
 

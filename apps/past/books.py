@@ -10,9 +10,9 @@ import structlog
 
 from adapters.codec import decoder, encode
 from adapters.snapshots import FileSnapshots
+from domain.audit.state_hash import shape_of
 from domain.ports import Head, Journal, Unavailable
-from domain.position import Book, Position
-from domain.statehash import shape_of
+from domain.position.position import Book, Position
 
 log = structlog.get_logger()
 

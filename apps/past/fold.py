@@ -6,7 +6,7 @@ from typing import Final
 from adapters.codec import ORDER_COMMITS
 from apps.past.books import Books
 from domain.ports import Head, Journal, Unavailable
-from domain.position import Book
+from domain.position.position import Book
 
 BOOK_EVERY_EVENTS: Final = 100_000
 

@@ -18,8 +18,8 @@ from apps.shared_reading import SharedReading
 from config.catalogue import load_instruments
 from config.loading import load_projector
 from config.settings import ProjectorSettings
-from domain.controls import Controls
-from domain.listings import currency_of
+from domain.market.listings import currency_of
+from domain.risk.controls import Controls
 
 FILLS_WAIT_S: Final = 0.05
 """Rows are written about once a second: reading the journal in larger pieces costs nobody anything."""

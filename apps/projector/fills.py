@@ -7,9 +7,9 @@ from typing import Final
 
 from apps.follower import Applied
 from apps.projector.keeping import StartOver
-from domain.events import OrderEvent
+from domain.order.events import OrderEvent
 from domain.ports import EventRow, Fills, Unavailable
-from domain.projections import fill_row
+from domain.position.rows import fill_row
 
 BATCHES_HELD_MAX: Final = 10
 """Beyond so many batches in memory the reading of the journal waits for the writing."""

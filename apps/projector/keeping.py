@@ -10,7 +10,7 @@ import structlog
 from adapters.codec import ORDER_COMMITS
 from apps.durations import Hops
 from apps.follower import Applied, Follower
-from domain.events import OrderEvent
+from domain.order.events import OrderEvent
 from domain.ports import Corrupt, Head, Journal, Unavailable
 
 log = structlog.get_logger()

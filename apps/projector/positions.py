@@ -10,9 +10,9 @@ import structlog
 from apps.follower import Applied
 from apps.http import encode
 from apps.projector.keeping import StartOver
-from domain.events import OrderEvent
+from domain.order.events import OrderEvent
 from domain.ports import Positions, Unavailable
-from domain.position import Book, Position
+from domain.position.position import Book, Position
 
 log = structlog.get_logger()
 

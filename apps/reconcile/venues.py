@@ -13,11 +13,11 @@ from adapters import bus
 from adapters.codec import ORDER_COMMITS, decoder, encode
 from adapters.snapshots import FileSnapshots
 from apps.venue_lists import Sent, requests_to
-from domain.commands import BookReport, DoubtRoute, VenueReport
-from domain.comparing import STATE_VERSION, Comparison, ComparisonState
+from domain.audit.state_hash import shape_of
+from domain.execution.comparison import STATE_VERSION, Comparison, ComparisonState
+from domain.execution.reconciliation import Difference, repairs, standing
+from domain.order.commands import BookReport, DoubtRoute, VenueReport
 from domain.ports import Clock, Head, Journal, Unavailable
-from domain.reconciling import Difference, repairs, standing
-from domain.statehash import shape_of
 
 ASK_TIMEOUT_S: Final = 5.0
 PAGE: Final = 500

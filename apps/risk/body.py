@@ -8,8 +8,8 @@ from msgspec import UNSET, UnsetType
 
 from apps.problem import ECHO_MAX, Refusal, malformed
 from apps.strict_json import exact_number, identifier, read_struct
-from domain.commands import Terms
 from domain.instruments import Denial, Instrument, terms_denial
+from domain.order.commands import Terms
 from domain.values import OrderType, Side
 
 

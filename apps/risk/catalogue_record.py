@@ -13,9 +13,9 @@ from apps.follower import Follower
 from apps.risk.control_log import ControlLog
 from config.catalogue import Catalogue
 from config.settings import RiskSettings
-from domain.controls import CatalogueChanged, Controls
-from domain.listings import Change
+from domain.market.listings import Change
 from domain.ports import Journal
+from domain.risk.controls import CatalogueChanged, Controls
 
 WHO: Final = "catalogue"
 

@@ -18,7 +18,8 @@ from apps.risk.limits_body import FIELDS as LIMIT_FIELDS
 from apps.risk.obedience import Obeying
 from apps.risk.views import control_view, controls_view, limits_view
 from apps.strict_json import read_object
-from domain.controls import (
+from domain.ports import Clock, Head, Unavailable
+from domain.risk.controls import (
     HISTORY_KEPT_MAX,
     Armed,
     ArmRequested,
@@ -30,7 +31,6 @@ from domain.controls import (
     same_person,
     words_of_kill,
 )
-from domain.ports import Clock, Head, Unavailable
 from domain.risk.engine import Risk
 from domain.risk.overrides import own
 from domain.values import IDENTIFIER, SYMBOL, rfc3339

@@ -9,8 +9,8 @@ import msgspec
 from adapters.codec import CommitCodec
 from apps.follower import Follower
 from apps.watermark import Mark
-from domain.controls import ControlEvent, Controls
 from domain.ports import Fenced, Head, Journal, Unavailable
+from domain.risk.controls import ControlEvent, Controls
 
 ATTEMPTS_MAX: Final = 3
 READ_BACK_S: Final = 2.0

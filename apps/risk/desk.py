@@ -6,10 +6,10 @@ from apps.logs import get_logger
 from apps.risk.gate import Gate
 from apps.risk.measures import Measures
 from apps.seldom import Seldom
-from domain.commands import Terms
 from domain.instruments import Denial, terms_denial
+from domain.order.commands import Terms
+from domain.risk.decision_record import Ruling
 from domain.risk.engine import Risk
-from domain.risk.record import Ruling
 from domain.values import IDENTIFIER
 
 log = get_logger()

@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 from apps.controls import SIGNED, reason_of, who_of
 from apps.problem import Refusal, malformed
 from apps.strict_json import Number, read_object
-from domain.controls import LimitSet
 from domain.instruments import Instrument
+from domain.risk.controls import LimitSet
 from domain.risk.overrides import PER_ACCOUNT
 from domain.values import IDENTIFIER, NUMBER_RULE, exact
 

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from apps.durations import Durations
 from apps.logs import get_logger
 from apps.seldom import Seldom
-from domain.risk.record import Ruling
+from domain.risk.decision_record import Ruling
 
 log = get_logger()
 

@@ -13,8 +13,8 @@ from adapters import bus
 from adapters.codec import decoder, encode
 from apps.controls import REPORT_SUBJECT, obeyed
 from apps.risk.control_log import ControlLog
-from domain.controls import KillThrown, words_of_kill
 from domain.ports import Unavailable
+from domain.risk.controls import KillThrown, words_of_kill
 
 log = structlog.get_logger()
 

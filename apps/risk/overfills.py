@@ -8,9 +8,9 @@ import structlog
 
 from adapters.codec import Commit
 from apps.risk.control_log import ControlLog
-from domain.controls import Controls, KillThrown
-from domain.events import OrderEvent, OrderFilled
+from domain.order.events import OrderEvent, OrderFilled
 from domain.ports import Clock, Unavailable
+from domain.risk.controls import Controls, KillThrown
 
 log = structlog.get_logger()
 

@@ -10,10 +10,10 @@ from nats.aio.msg import Msg
 
 from adapters.price_history import PRICES_CHANGED
 from apps.logs import get_logger
-from domain.closes import day_text
+from domain.market.close_file import day_text
+from domain.market.price_history import DailyClose, history_of
 from domain.ports import Clock, Prices, Unavailable
 from domain.risk.engine import Risk
-from domain.risk.history import DailyClose, history_of
 
 log = get_logger()
 

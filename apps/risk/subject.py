@@ -20,8 +20,8 @@ from apps.logs import get_logger
 from apps.risk.desk import Desk
 from apps.risk.measures import Measures
 from apps.unit.share import LoopShare
-from domain.commands import Decision, Terms
-from domain.risk.record import Ruling
+from domain.order.commands import Decision, Terms
+from domain.risk.decision_record import Ruling
 from domain.values import OrderType, Side, TimeInForce
 
 log = get_logger()

@@ -9,11 +9,11 @@ import msgspec
 from adapters.codec import encode
 from apps.records import record_view
 from apps.risk.limits_body import FIELD_OF
-from domain.controls import ControlEvent, Controls, LimitsChanged, LimitSet
 from domain.risk.checks import NO_PRICE_HISTORY
+from domain.risk.controls import ControlEvent, Controls, LimitsChanged, LimitSet
+from domain.risk.decision_record import Ruling
 from domain.risk.engine import Risk
 from domain.risk.exposure import Account, Holding
-from domain.risk.record import Ruling
 from domain.risk.var import Var
 from domain.values import ZERO, divide, plain, rfc3339
 

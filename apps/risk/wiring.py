@@ -36,11 +36,11 @@ from config.catalogue import load_instruments, load_venues
 from config.percent import fractions_among
 from config.sections import RiskChecksSection
 from config.settings import RiskSettings
-from domain.controls import Controls
-from domain.events import OrderEvent
+from domain.order.events import OrderEvent
+from domain.risk.controls import Controls
 from domain.risk.engine import Risk
 from domain.risk.limits import VAR_LIMIT, Limits
-from domain.risk.state import VERSION, RiskState
+from domain.risk.snapshot import VERSION, RiskState
 from domain.risk.var import Method
 from domain.values import MONEY_PLACES
 

@@ -15,7 +15,7 @@ from apps.commit_feed import CommitFeed
 from apps.http import Handler
 from apps.unit import UNIT
 from apps.unit.share import LoopShare
-from domain.commands import CommandAnswer, Decision, ServiceCommand, Terms
+from domain.order.commands import CommandAnswer, Decision, ServiceCommand, Terms
 
 FIRST: Final = "oms"
 

@@ -24,8 +24,8 @@ from apps.up.services import Choices, services
 from apps.up.supervisor import Supervisor
 from apps.up.trouble import CannotStart, Exit
 from apps.up.upgrade import upgrade
-from domain.csv_rows import BadColumns, columns_of
-from domain.recorded import COLUMNS
+from domain.market.csv_rows import BadColumns, columns_of
+from domain.market.recorded import COLUMNS
 
 NEW_PASSWORDS = (
     "Bring the file back from a copy, or remove it: the servers and services of this directory get new passwords at this start, "

@@ -9,9 +9,9 @@ import msgspec
 from adapters.controls import CONTROL_COMMITS, STREAM
 from apps.verify.report import Check, Counts
 from apps.watermark import listed
-from domain.controls import Controls, ControlsAccepted
-from domain.events import Foreign
+from domain.order.events import Foreign
 from domain.ports import Corrupt, Head, Journal, Missing, Unavailable
+from domain.risk.controls import Controls, ControlsAccepted
 
 NAME: Final = "controls"
 

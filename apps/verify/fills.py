@@ -11,7 +11,7 @@ from apps.verify.fold import Fold, Seen
 from apps.verify.orders import said
 from apps.verify.report import Check
 from domain.ports import EventRow, Fills, Unavailable
-from domain.projections import fill_row
+from domain.position.rows import fill_row
 from domain.values import ZERO, plain, rfc3339
 
 NAME: Final = "fills"

@@ -8,12 +8,12 @@ from adapters.chain import GENESIS
 from adapters.codec import ORDER_COMMITS
 from adapters.scratch import ScratchLines
 from apps.verify.report import Counts
-from domain import events as e
-from domain.audit import Audit, Commit
-from domain.events import Foreign
-from domain.orders import note
+from domain.audit.journal_audit import Audit, Commit
+from domain.order import events as e
+from domain.order.events import Foreign
+from domain.order.index import note
 from domain.ports import Head, Journal, Recorded, Unavailable
-from domain.position import Position
+from domain.position.position import Position
 
 Seen = Sequence[tuple[int, Sequence[e.OrderEvent]]]
 """Commits by their sequences, as they were just read."""

@@ -12,8 +12,8 @@ from apps.oms.views import order_view
 from apps.verify.fold import Fold
 from apps.verify.orders import said
 from apps.verify.report import Check
-from domain.lifecycle import CLOSED, State
-from domain.order import Order
+from domain.order.lifecycle import CLOSED, State
+from domain.order.order import Order
 from domain.ports import Unavailable
 
 NAME: Final = "oms"

@@ -8,9 +8,9 @@ from typing import Final
 from apps.http import encode
 from apps.verify.fold import Fold
 from apps.verify.report import Check
-from domain.order import Order
+from domain.audit.state_hash import ListHash, order_state
+from domain.order.order import Order
 from domain.ports import Corrupt, Head, StoredPicture, Unavailable
-from domain.statehash import ListHash, order_state
 from domain.values import ZERO, plain
 
 NAME: Final = "order store"

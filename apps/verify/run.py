@@ -19,7 +19,7 @@ from apps.verify.positions import NAME as POSITIONS
 from apps.verify.positions import StoredPositions
 from apps.verify.report import Check, Report, Tell, report_of
 from apps.watermark import listed
-from domain.audit import Violation
+from domain.audit.journal_audit import Violation
 from domain.ports import Corrupt, Fills, Head, Journal, Missing, Positions, StoredPicture, Unavailable
 
 JOURNAL: Final = "journal"

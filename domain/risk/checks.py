@@ -8,8 +8,8 @@ import msgspec
 
 from domain.instruments import Denial
 from domain.risk import limits as names
-from domain.risk.habits import Seen
 from domain.risk.limits import Limits
+from domain.risk.order_rate import Seen
 from domain.values import ZERO, plain
 
 ONE: Final = Decimal(1)

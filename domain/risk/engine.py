@@ -4,19 +4,19 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
-from domain.commands import Terms
-from domain.controls import Controls
 from domain.instruments import Denial, Instrument, negative_prices
-from domain.listings import currency_of
+from domain.market.listings import currency_of
+from domain.market.price_history import History
+from domain.order.commands import Terms
 from domain.risk.checks import NO_PRICE_HISTORY, RATE_LIMIT, REPEATED_ORDER, Case, judge, measured, switched_on
+from domain.risk.controls import Controls
+from domain.risk.decision_record import Ruling
 from domain.risk.exposure import Account, Exposure, Holding, Open, Reservation, reach
-from domain.risk.fold import RiskFold
-from domain.risk.habits import NO_HABITS, Habits
-from domain.risk.history import History
 from domain.risk.limits import VAR_LIMIT, Limits
 from domain.risk.marks import Marks
+from domain.risk.order_rate import NO_HABITS, Habits
 from domain.risk.overrides import Overrides
-from domain.risk.record import Ruling
+from domain.risk.projection import RiskFold
 from domain.risk.var import Scenarios, Var
 from domain.values import ZERO, OrderType, Side
 

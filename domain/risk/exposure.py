@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import msgspec
 
-from domain.commands import Terms
+from domain.order.commands import Terms
+from domain.risk.decision_record import Ruling
 from domain.risk.marks import Marks
-from domain.risk.record import Ruling
 from domain.risk.var import MICRO, UNMEASURED, Losses, Scenarios, Var, micros
 from domain.values import ZERO, Side, divide
 

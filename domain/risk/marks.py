@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
-from domain.quotes import Market, Quote
+from domain.market.quotes import Market, Quote
 from domain.values import Side
 
 

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from domain.controls import Controls, LimitsChanged, LimitSet
+from domain.risk.controls import Controls, LimitsChanged, LimitSet
 from domain.risk.limits import Limits
 
 NUMBERS: Final = ("order_notional_max", "order_quantity_max", "position_notional_max", "concentration_max", "var_max")

@@ -2,7 +2,7 @@
 
 All scenarios travel in one integer, a lane of 96 bits each, so that an order costs one multiplication and one addition and nothing is
 ever a float. A lane counts micro-USD with 40 more binary places; sums of products are exact, and negative lanes borrow from the next
-one until they are read with a bias. docs/risk.md has the definitions, tests/domain/test_risk_var.py holds them against numpy.
+one until they are read with a bias. docs/risk.md has the definitions, tests/domain/risk/test_var.py holds them against numpy.
 """
 
 import math
@@ -12,9 +12,9 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from domain.closes import day_text
-from domain.risk.history import History
-from domain.risk.oddities import remarks_on
+from domain.market.close_file import day_text
+from domain.market.close_remarks import remarks_on
+from domain.market.price_history import History
 from domain.values import MONEY_PLACES, ZERO
 
 LANE_BITS: Final = 96

@@ -17,8 +17,8 @@ from adapters import bus
 from adapters.codec import decoder, encode
 from apps.up.ports import free_ports
 from apps.venue_lists import Sent, Verb
-from domain.commands import VenueReport, VenueRequest
-from domain.quotes import Quote
+from domain.market.quotes import Quote
+from domain.order.commands import VenueReport, VenueRequest
 from domain.values import OrderType, Side, TimeInForce
 from tests.children import started
 from tests.live import LiveServer

@@ -23,9 +23,9 @@ from apps.oms.metrics import OmsMetrics
 from apps.oms.reads import Reads
 from apps.oms.replaces import Replaces
 from apps.oms.routes import router
-from domain.commands import Decision, Terms
 from domain.instruments import negative_prices
-from domain.quotes import Market
+from domain.market.quotes import Market
+from domain.order.commands import Decision, Terms
 from tests.apps.submits import CURRENCY, INSTRUMENTS, READER
 from tests.given import approved
 

@@ -27,10 +27,10 @@ from apps.risk.gate import Gate
 from apps.risk.measures import Measures
 from apps.risk.subject import SUBJECT, Ear
 from apps.risk.wiring import orders_into
-from domain.controls import Controls
+from domain.risk.controls import Controls
 from domain.risk.engine import Risk
 from domain.risk.limits import Limits
-from tests.domain.risk_scene import CURRENCIES, INSTRUMENTS, WITHOUT_VAR
+from tests.domain.risk.scene import CURRENCIES, INSTRUMENTS, WITHOUT_VAR
 
 BATCH_MAX = 8
 GOOD = {"account": "alice", "symbol": "BTCUSDT", "side": "buy", "quantity": 0.1, "price": 45000}

@@ -11,9 +11,9 @@ import pytest
 from apps.http import Refusal
 from apps.oms.body import TermsReader
 from apps.oms.intake import untradable
-from domain.commands import Terms
 from domain.instruments import Instrument
-from domain.listings import Listings, currency_of
+from domain.market.listings import Listings, currency_of
+from domain.order.commands import Terms
 from domain.values import OrderType
 from tests.given import NOW
 

@@ -23,13 +23,13 @@ from adapters.orderstore import SCHEMA, SqliteOrderStore
 from apps.bookkeeper import Bookkeeper
 from apps.commits import Pace
 from apps.host import Host
-from domain.commands import CancelOrder, Decision, ReportKind, RouteOrder, SubmitOrder, Terms, VenueReport
-from domain.events import Leg
-from domain.holdings import Key
-from domain.lifecycle import State
-from domain.order import Order, evolve
-from domain.orders import Orders
-from domain.owner import NO_OWNER, Owner
+from domain.execution.owner import NO_OWNER, Owner
+from domain.order.commands import CancelOrder, Decision, ReportKind, RouteOrder, SubmitOrder, Terms, VenueReport
+from domain.order.events import Leg
+from domain.order.holdings import Key
+from domain.order.index import Orders
+from domain.order.lifecycle import State
+from domain.order.order import Order, evolve
 from domain.ports import Head
 from domain.values import OrderType, Side, order_id_of, use_exact_arithmetic
 

@@ -20,9 +20,9 @@ from apps.cli.rebuild import Rebuilt, compare, put_right
 from apps.projector.keeping import Keeper
 from apps.projector.positions import PositionsProjection
 from apps.wiring import ORDER_STREAM, order_journal
-from domain.events import OrderEvent
+from domain.order.events import OrderEvent
 from domain.ports import Head, Journal, Positions, Unavailable
-from domain.position import Book, Position
+from domain.position.position import Book, Position
 from tests.contracts.facts import busted, filled, queued, submitted
 from tests.live import LiveServer
 

@@ -14,7 +14,7 @@ import pytest
 from adapters import bus
 from adapters.codec import encode
 from apps.cli.watch import told
-from domain.lifecycle import State
+from domain.order.lifecycle import State
 from tests.children import started
 from tests.contracts.facts import filled
 from tests.live import LiveServer

@@ -14,7 +14,7 @@ from apps import commit_feed
 from apps.commit_feed import CommitFeed, FedJournal
 from apps.commits import Pace
 from apps.host import Host
-from domain import events as e
+from domain.order import events as e
 from domain.ports import Head, Recorded, Unavailable
 from tests import given
 from tests.apps.held_journal import until

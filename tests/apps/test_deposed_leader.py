@@ -13,9 +13,9 @@ from apps import commits as commits_module
 from apps import host as host_module
 from apps.commits import Pace
 from apps.host import Host
-from domain.commands import CancelOrder
-from domain.events import ShardHeld
-from domain.lifecycle import State
+from domain.order.commands import CancelOrder
+from domain.order.events import ShardHeld
+from domain.order.lifecycle import State
 from domain.ports import Head, Unavailable
 from tests import given
 from tests.apps.held_journal import until

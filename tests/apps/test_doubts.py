@@ -16,11 +16,11 @@ from apps.exeq.doubts import ASKED_AT_ONCE_MAX, Doubts
 from apps.exeq.executor import Command
 from apps.exeq.ownership import Ownership
 from apps.host import Host
-from domain import commands as c
-from domain import events as e
-from domain.executions import Executions
-from domain.lifecycle import State
-from domain.routing import Venue
+from domain.execution.projection import Executions
+from domain.execution.routing import Venue
+from domain.order import commands as c
+from domain.order import events as e
+from domain.order.lifecycle import State
 from domain.values import order_id_of
 from tests import given
 from tests.simulation.loop import VirtualLoop, run_virtually

@@ -19,13 +19,13 @@ from apps.exeq.switch import Switch
 from apps.follower import Follower
 from apps.snapshots import Snapshotter
 from apps.venue_lists import Sent
-from domain import events as e
-from domain.controls import Controls
-from domain.executions import OLDER_SHAPES, STATE_VERSION, Executions, ExecutionsState
-from domain.lifecycle import State
-from domain.quotes import Market, Quote
-from domain.routing import Venue
-from domain.statehash import shape_of
+from domain.audit.state_hash import shape_of
+from domain.execution.projection import OLDER_SHAPES, STATE_VERSION, Executions, ExecutionsState
+from domain.execution.routing import Venue
+from domain.market.quotes import Market, Quote
+from domain.order import events as e
+from domain.order.lifecycle import State
+from domain.risk.controls import Controls
 from tests.apps.owned import owned
 from tests.apps.test_snapshots import until, write
 from tests.contracts.facts import AT, queued, submitted

@@ -11,20 +11,20 @@ import pytest
 from apps.exeq.executor import Command, Executor
 from apps.exeq.router import Router, RoutingRules
 from apps.exeq.stops import Stops
-from domain import events as e
-from domain.commands import RefuseRoute, RouteOrder
-from domain.controls import Controls
-from domain.executions import Executions
-from domain.lifecycle import State
-from domain.quotes import Market, Quote
-from domain.routing import Venue
+from domain.execution.projection import Executions
+from domain.execution.routing import Venue
+from domain.execution.venue_health import REJECTS_IN_A_ROW_MAX
+from domain.market.quotes import Market, Quote
+from domain.order import events as e
+from domain.order.commands import RefuseRoute, RouteOrder
+from domain.order.lifecycle import State
+from domain.risk.controls import Controls
 from domain.values import OrderType
-from domain.venue_health import REJECTS_IN_A_ROW_MAX
 from tests.apps.owned import owned
 from tests.apps.test_snapshots import until
 from tests.contracts.facts import AT
-from tests.domain.test_executions import Told
-from tests.domain.test_routing import order
+from tests.domain.execution.test_projection import Told
+from tests.domain.execution.test_routing import order
 
 SYMBOL, ONE = "BTCUSDT", Decimal(1)
 S = 1_000_000_000

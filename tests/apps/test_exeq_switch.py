@@ -16,9 +16,9 @@ from apps.controls import Scopes
 from apps.exeq.local import router
 from apps.exeq.switch import Switch
 from apps.http import application
-from domain.commands import RefuseRoute
-from domain.controls import KILLED, Armed, Controls, KillThrown, SymbolBlocked
+from domain.order.commands import RefuseRoute
 from domain.ports import Unavailable
+from domain.risk.controls import KILLED, Armed, Controls, KillThrown, SymbolBlocked
 from tests.apps.test_exeq_restart import Exeq, born, cancel_requested, routed
 from tests.apps.test_snapshots import until
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from apps.gateway.misbehaviour import misbehaviour_routes
 from apps.http import application
-from domain.paper_events import Replace
+from domain.paper.events import Replace
 from tests.apps.test_venue_host import Scene, buy, quote
 
 

@@ -14,9 +14,9 @@ from apps import commits as commits_module
 from apps import host as host_module
 from apps.commits import Pace
 from apps.host import Host, Landed
-from domain import commands as c
-from domain.lifecycle import State
-from domain.order import Order
+from domain.order import commands as c
+from domain.order.lifecycle import State
+from domain.order.order import Order
 from domain.ports import Clock, Unavailable
 from domain.values import order_id_of
 from tests import given

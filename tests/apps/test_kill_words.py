@@ -16,7 +16,7 @@ from apps.controls import Scopes
 from apps.exeq.local import router
 from apps.exeq.switch import Switch
 from apps.http import application
-from domain.controls import ALL, NO_REASON, OPERATOR, REASON_MAX, WHO_MAX, Controls, words_of_kill
+from domain.risk.controls import ALL, NO_REASON, OPERATOR, REASON_MAX, WHO_MAX, Controls, words_of_kill
 from tests.apps.fake_oms import fake_oms
 from tests.apps.risk_house import House
 

@@ -8,8 +8,8 @@ import pytest
 
 from apps.exeq import listening
 from apps.exeq.listening import Listening
+from domain.execution.routing import Venue
 from domain.ports import Unavailable
-from domain.routing import Venue
 from tests.apps.owned import owned
 
 

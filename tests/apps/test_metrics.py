@@ -8,8 +8,8 @@ from prometheus_client.exposition import generate_latest
 from apps import metrics
 from apps.oms.intake import Answer
 from apps.oms.metrics import COMMIT_BUCKETS, LATENCY_BUCKETS_S, OmsMetrics
-from domain.actor import decide
-from domain.order import evolved
+from domain.order.decider import decide
+from domain.order.order import evolved
 from tests import given as scene
 
 BOUNDS = (LATENCY_BUCKETS_S, COMMIT_BUCKETS, metrics.LAG_BUCKETS_S)

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import structlog
 
-from domain.commands import DoubtRoute
+from domain.order.commands import DoubtRoute
 from tests.apps.fake_oms import FakeOms, fake_oms
 from tests.apps.oms_house import living
 from tests.apps.risk_house import House

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from apps.http import Refusal
 from apps.problem import DETAIL_MAX
-from domain.commands import Terms
+from domain.order.commands import Terms
 from domain.values import IDENTIFIER, SYMBOL
 from tests.apps.submits import ALL_FIELDS, GOOD, INSTRUMENTS, malformed_at, read, refusal, text
 

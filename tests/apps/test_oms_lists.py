@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from domain.lifecycle import State
+from domain.order.lifecycle import State
 from tests.apps.oms_house import living
 from tests.apps.submits import text
 from tests.contracts.facts import AT, commits, filled

@@ -12,9 +12,9 @@ from apps.announcements import Interest
 from apps.host import Landed
 from apps.oms.metrics import OmsMetrics
 from apps.oms.notices import Notices
-from domain.actor import decide
-from domain.commands import OrderCommand
-from domain.order import Order, evolve
+from domain.order.commands import OrderCommand
+from domain.order.decider import decide
+from domain.order.order import Order, evolve
 from tests import given
 from tests.interest import Everybody
 

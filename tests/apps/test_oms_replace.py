@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from apps.oms.expirer import AGAIN_MAX_NS, VENUE_GRACE_NS, Expirer
-from domain.calendar import DAY_NS, Calendar
-from domain.commands import Decision, RouteOrder, Terms
-from domain.events import Leg
+from domain.market.trading_hours import DAY_NS, Calendar
+from domain.order.commands import Decision, RouteOrder, Terms
+from domain.order.events import Leg
 from tests import given
 from tests.apps.oms_house import OmsHouse, living
 from tests.apps.submits import text

@@ -10,7 +10,7 @@ import pytest
 from adapters.codec import encode
 from apps.oms import sessions
 from apps.oms.sessions import VenueSessions
-from domain.commands import VenueReport
+from domain.order.commands import VenueReport
 from tests import given
 from tests.apps.held_journal import until
 from tests.apps.test_host import Desk, desk

@@ -13,10 +13,10 @@ import pytest
 from apps.chassis import cancelled
 from apps.oms import switch as oms_switch
 from apps.oms.switch import Switch
-from domain import commands as c
-from domain.controls import Armed, ControlEvent, Controls, KillThrown, SymbolBlocked
-from domain.events import Leg
-from domain.lifecycle import State
+from domain.order import commands as c
+from domain.order.events import Leg
+from domain.order.lifecycle import State
+from domain.risk.controls import Armed, ControlEvent, Controls, KillThrown, SymbolBlocked
 from tests import given
 from tests.apps.oms_house import OmsHouse, living
 from tests.apps.submits import text

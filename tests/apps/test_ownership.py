@@ -14,9 +14,9 @@ from apps.commits import Pace
 from apps.exeq.ownership import Ownership
 from apps.host import Host
 from apps.oms.commands import CommandDesk
-from domain import commands as c
-from domain import events as e
-from domain.owner import Owner
+from domain.execution.owner import Owner
+from domain.order import commands as c
+from domain.order import events as e
 from tests import given
 from tests.apps.held_journal import until
 

@@ -23,15 +23,15 @@ from apps.past import books as saved
 from apps.past.asking import PastBeside
 from apps.past.books import Books
 from apps.past.fold import book_at
-from domain import events as e
+from domain.market.quotes import Market
+from domain.order import events as e
 from domain.ports import Unavailable
-from domain.position import Book, Position
-from domain.quotes import Market
+from domain.position.position import Book, Position
 from domain.values import use_exact_arithmetic
 from tests.apps.oms_house import living
 from tests.apps.submits import CURRENCY
 from tests.contracts.facts import busted, filled, queued, submitted
-from tests.domain.histories import Commits, histories
+from tests.domain.order.histories import Commits, histories
 
 FIRST: Final = filled("E1", "3", "50.000000000001")
 HISTORY: Final[tuple[tuple[e.OrderEvent, ...], ...]] = (

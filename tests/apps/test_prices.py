@@ -15,13 +15,13 @@ from apps.cli.main import app
 from apps.gateway.closes import DAY_NS, DAYS, keep_closes
 from apps.risk.prices import PriceHistory
 from apps.risk.views import portfolio_view
-from domain.lifecycle import State
+from domain.market.price_history import SIMULATED, DailyClose
+from domain.market.simulated import SimulatedMarket
+from domain.order.lifecycle import State
 from domain.ports import Unavailable
 from domain.risk.engine import Risk
-from domain.risk.history import SIMULATED, DailyClose
 from domain.risk.limits import VAR_LIMIT
-from domain.simulated import SimulatedMarket
-from tests.domain.risk_scene import filled, instrument, new_risk, order
+from tests.domain.risk.scene import filled, instrument, new_risk, order
 
 REAL = Path(__file__).parents[1] / "data" / "daily_closes.csv"
 TODAY = 20_000

@@ -14,9 +14,9 @@ from apps.projector import fills as filling
 from apps.projector.fills import FillsProjection
 from apps.projector.keeping import Keeper, Projection, StartOver
 from apps.projector.positions import STORE_POSITIONS_MAX, PositionsProjection
-from domain import events as e
+from domain.order import events as e
 from domain.ports import Corrupt, Head, Unavailable
-from domain.position import Position
+from domain.position.position import Position
 from tests.contracts.facts import AT, filled, submitted
 
 

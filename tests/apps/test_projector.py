@@ -26,9 +26,9 @@ from adapters.questdb import QuestDbFills
 from adapters.sqlite import SqliteFills
 from adapters.valkey import ValkeyPositions
 from apps.up.ports import free_ports
-from domain import events as e
+from domain.order import events as e
 from domain.ports import Fills, Head, Unavailable
-from domain.position import Book, Position
+from domain.position.position import Book, Position
 from tests.children import started
 from tests.contracts.facts import AT, filled, submitted
 from tests.live import LiveServer

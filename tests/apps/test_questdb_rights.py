@@ -20,7 +20,7 @@ from apps.secrets import keys
 from apps.secrets.users import QUESTDB_ROLES, QUESTDB_WRITER
 from apps.up import servers
 from config import secrets
-from domain.risk.history import SIMULATED, DailyClose
+from domain.market.price_history import SIMULATED, DailyClose
 from tests.contracts.facts import commits, filled, submitted
 from tests.live import LiveServer, live
 

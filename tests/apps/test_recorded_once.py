@@ -9,10 +9,10 @@ import pytest
 from adapters.memory import MemoryLog
 from apps import host as host_module
 from apps.host import Landed
-from domain import commands as c
-from domain import events as e
-from domain.deciding import Events
-from domain.lifecycle import State
+from domain.order import commands as c
+from domain.order import events as e
+from domain.order.lifecycle import State
+from domain.order.transition import Events
 from tests import given
 from tests.apps.oms_house import living
 from tests.apps.submits import text

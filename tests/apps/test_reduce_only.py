@@ -15,9 +15,9 @@ from adapters.memory import MemoryLog, MemoryOrderStore
 from apps.host import Landed
 from apps.oms import reduce_only as reduce_only_module
 from apps.oms.reduce_only import ReduceOnly
-from domain import commands as c
-from domain.events import Leg
-from domain.order import Order
+from domain.order import commands as c
+from domain.order.events import Leg
+from domain.order.order import Order
 from domain.ports import Unavailable
 from domain.values import order_id_of
 from tests import given

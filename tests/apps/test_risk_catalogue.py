@@ -6,9 +6,9 @@ from typing import Final
 
 from nats.aio.client import Client
 
-from domain.lifecycle import State
+from domain.order.lifecycle import State
 from tests.apps.test_risk_service import Make, Oms, ask, buy, client, make, oms
-from tests.domain.risk_scene import checked, filled, order, submitted
+from tests.domain.risk.scene import checked, filled, order, submitted
 
 __all__ = ["client", "make", "oms"]
 

@@ -14,7 +14,7 @@ from adapters import bus
 from adapters.codec import decoder, encode
 from apps.oms import risk_client
 from apps.oms.risk_client import Bounds, RiskClient
-from domain.commands import Decision, Terms
+from domain.order.commands import Decision, Terms
 from domain.values import order_id_of
 from tests import given
 from tests.live import LiveServer

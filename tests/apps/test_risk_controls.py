@@ -9,10 +9,10 @@ import pytest
 from adapters.codec import encode
 from adapters.memory import MemoryJournal
 from apps.risk.control_door import ARM_REQUEST_MAX_S
-from domain.commands import Decision
+from domain.order.commands import Decision
 from domain.ports import Unavailable
 from tests.apps.risk_house import House, text
-from tests.domain.risk_scene import order
+from tests.domain.risk.scene import order
 
 WHY = {"reason": "a scene"}
 

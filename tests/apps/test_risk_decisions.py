@@ -13,11 +13,11 @@ from apps.http import application
 from apps.oms.views import event_view
 from apps.risk.decisions import Decisions
 from apps.risk.views import holdings_view, limits_view, snapshot_fields
-from domain import events as e
-from domain.lifecycle import State
+from domain.order import events as e
+from domain.order.lifecycle import State
 from domain.risk.limits import SWITCHES
 from tests.apps.risk_house import House, text
-from tests.domain.risk_scene import Scene
+from tests.domain.risk.scene import Scene
 
 LINE = "order_size_limit 4500 100000,var_limit 62.5 50000;mid 45000.005 120;2026-11-21"
 CHECKED = e.OrderRiskChecked(order_id="o1", at=1, status=State.RISK_CHECKED, limits_version=3, checks=LINE, reference=Decimal(45000))

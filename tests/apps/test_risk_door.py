@@ -10,9 +10,9 @@ import pytest
 
 from apps.risk.body import CheckBody
 from apps.risk.door import CHECK_SCHEMA
-from domain.lifecycle import State
+from domain.order.lifecycle import State
 from tests.apps.risk_house import GOOD, House, text
-from tests.domain.risk_scene import filled, order
+from tests.domain.risk.scene import filled, order
 
 
 async def test_the_users_own_example_is_approved_in_the_users_own_words() -> None:

@@ -8,10 +8,10 @@ import pytest
 
 from adapters.codec import Commit
 from apps.risk.overfills import Overfills
-from domain.controls import Armed, ControlEvent, Controls
-from domain.events import OrderFilled
-from domain.lifecycle import State
+from domain.order.events import OrderFilled
+from domain.order.lifecycle import State
 from domain.ports import Unavailable
+from domain.risk.controls import Armed, ControlEvent, Controls
 from domain.values import Liquidity, Side
 from tests.simulation.loop import run_virtually
 

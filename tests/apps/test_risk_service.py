@@ -24,13 +24,13 @@ from adapters.codec import ORDER_COMMITS, decoder, encode
 from adapters.jetstream import JetStreamJournal, ensure_stream
 from adapters.price_history import PRICES_CHANGED, QuestDbPrices
 from apps.up.ports import free_ports
-from domain.commands import Decision, Terms
-from domain.events import OrderCancelled, OrderEvent
-from domain.lifecycle import State
-from domain.quotes import Quote
-from domain.risk.history import DailyClose
+from domain.market.price_history import DailyClose
+from domain.market.quotes import Quote
+from domain.order.commands import Decision, Terms
+from domain.order.events import OrderCancelled, OrderEvent
+from domain.order.lifecycle import State
 from tests.children import started
-from tests.domain.risk_scene import WITHOUT_VAR, checked, filled, order, submitted
+from tests.domain.risk.scene import WITHOUT_VAR, checked, filled, order, submitted
 from tests.live import LiveServer
 
 CHECKOUT = Path(__file__).parents[2]

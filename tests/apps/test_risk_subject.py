@@ -14,10 +14,10 @@ from adapters.codec import decoder, encode
 from apps.durations import Durations
 from apps.risk.subject import DRY_SUBJECT, Answer
 from apps.seldom import Seldom
-from domain.commands import Decision, Terms
+from domain.order.commands import Decision, Terms
 from domain.risk import checks
 from tests.apps.risk_house import BATCH_MAX, House, Message, text
-from tests.domain.risk_scene import order
+from tests.domain.risk.scene import order
 
 _ANSWERS = decoder(list[Answer])
 _DECISIONS = decoder(tuple[Decision, ...])

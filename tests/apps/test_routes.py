@@ -23,7 +23,7 @@ from apps.gateway.routes import gateway_routes
 from apps.health import Health
 from apps.http import Handler, application, fast_path, with_head
 from apps.risk.decisions import Decisions
-from domain.quotes import Market
+from domain.market.quotes import Market
 from tests import routes
 from tests.apps.oms_house import living
 from tests.apps.risk_house import House

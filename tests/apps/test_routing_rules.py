@@ -7,7 +7,7 @@ import pytest
 from apps.exeq.rules import routing_rules
 from config.sections import RoutingSection
 from config.text import ConfigError
-from domain.routing import Venue
+from domain.execution.routing import Venue
 
 
 def venues(*names: str, plain: str = "") -> dict[str, Venue]:

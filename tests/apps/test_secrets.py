@@ -25,7 +25,7 @@ from apps.up.program import socket_answers
 from config import secrets
 from config.loading import load_oms
 from config.text import ConfigError
-from domain.position import Position
+from domain.position.position import Position
 from tests.live import LiveServer, live
 
 DENIED_S = 0.3

@@ -17,15 +17,15 @@ from adapters.memory import MemoryJournal, MemoryLog
 from apps.commits import Pace
 from apps.host import Host
 from apps.oms.sessions import VenueSessions
-from domain.commands import RouteOrder, VenueReport, VenueRequest
-from domain.events import Leg
-from domain.order import Order
-from domain.paper import PaperVenue
-from domain.paper_events import BustTrade, Cancel, CancelUnasked, CorrectTrade, Message, Replace, Reported, TradeAnyway
-from domain.position import Book
+from domain.order.commands import RouteOrder, VenueReport, VenueRequest
+from domain.order.events import Leg
+from domain.order.order import Order
+from domain.paper.events import BustTrade, Cancel, CancelUnasked, CorrectTrade, Message, Replace, Reported, TradeAnyway
+from domain.paper.venue import PaperVenue
+from domain.position.position import Book
 from domain.values import Side
 from tests import given
-from tests.domain.paper_scene import INSTRUMENT
+from tests.domain.paper.scene import INSTRUMENT
 from tests.simulation.loop import VirtualLoop, run_virtually
 from tests.simulation.world import SimClock
 

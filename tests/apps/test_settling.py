@@ -6,7 +6,7 @@ import pytest
 
 from apps.http import Refusal
 from apps.oms.settling import read_settle
-from domain.commands import Outcome
+from domain.order.commands import Outcome
 
 WORD = '"who":"ann","reason":"asked the desk"'
 

@@ -20,15 +20,15 @@ from adapters.memory import MemoryJournal, MemorySnapshots
 from adapters.snapshots import NEWEST, PREVIOUS, FileSnapshots
 from apps.follower import Applied, Follower
 from apps.snapshots import LAST_ONE_MAX_S, Snapshotter
-from domain.events import OrderEvent
+from domain.audit.state_hash import state_hash
+from domain.order.events import OrderEvent
 from domain.ports import Snapshots, Unavailable
-from domain.risk.fold import RiskFold
-from domain.risk.state import VERSION, RiskState
-from domain.statehash import state_hash
+from domain.risk.projection import RiskFold
+from domain.risk.snapshot import VERSION, RiskState
 from tests.bench.crowd import crowd
 from tests.children import started
 from tests.contracts.test_snapshots import spoilt
-from tests.domain.risk_scene import new_risk
+from tests.domain.risk.scene import new_risk
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 ORDERS: Final = 1000

@@ -10,13 +10,13 @@ import pytest
 from adapters.codec import encode
 from apps.exeq.router import Router, RoutingRules
 from apps.ticks import TICK_BYTES_MAX, UNREADABLE, Ticks
-from domain import quotes
-from domain.executions import Executions
-from domain.quotes import Listed, Market, Quote
-from domain.routing import POLICIES, Routing, Venue
+from domain.execution.projection import Executions
+from domain.execution.routing import POLICIES, Routing, Venue
+from domain.market import quotes
+from domain.market.quotes import Listed, Market, Quote
 from tests.apps.risk_house import House, Message
 from tests.apps.test_exeq_routing import Hands
-from tests.domain.test_routing import order
+from tests.domain.execution.test_routing import order
 
 S = 1_000_000_000
 ONE = Decimal(1)

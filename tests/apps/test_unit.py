@@ -10,8 +10,8 @@ from apps.exeq.oms_commands import OmsBeside
 from apps.oms.risk_beside import RiskBeside
 from apps.unit.share import BYTES_OF_ONE, LoopShare
 from apps.unit.shared import Answered, Unit
-from domain.commands import CancelOrder, CommandAnswer, Decision, ServiceCommand, Terms
 from domain.instruments import Denial
+from domain.order.commands import CancelOrder, CommandAnswer, Decision, ServiceCommand, Terms
 from domain.ports import Unavailable
 from tests import given
 

@@ -19,7 +19,7 @@ from apps.secrets.valkey import GUEST, RIGHTS, STRANGER, Rights
 from apps.up import servers
 from config import secrets
 from domain.ports import Unavailable
-from domain.position import Position
+from domain.position.position import Position
 from tests.live import LiveServer, live
 
 KEYS: Final = (

@@ -19,12 +19,12 @@ from apps.gateway.reports import VENUE_COMMITS, ReportLog
 from apps.gateway.requests import Intake
 from apps.gateway.session import Sessions
 from config.catalogue import VenueSettings
-from domain.commands import VenueReport, VenueRequest
 from domain.instruments import Instrument
-from domain.paper import PaperVenue
-from domain.paper_events import Reported, stamp_of
+from domain.market.quotes import Quote
+from domain.order.commands import VenueReport, VenueRequest
+from domain.paper.events import Reported, stamp_of
+from domain.paper.venue import PaperVenue
 from domain.ports import Clock, Head, Unavailable
-from domain.quotes import Quote
 from domain.values import OrderType, Side, TimeInForce
 from tests.interest import Everybody
 

@@ -10,8 +10,8 @@ import pytest
 from adapters.codec import decoder, encode
 from apps.exeq.venue_wire import VenueWire
 from apps.venue_lists import LIST_BYTES_MAX, LIST_COUNT_MAX, Reader, Sent, Unreadable, Verb, lists
-from domain.commands import VenueReport, VenueRequest
-from domain.routing import Venue
+from domain.execution.routing import Venue
+from domain.order.commands import VenueReport, VenueRequest
 from domain.values import OrderType, Side
 from tests import given
 from tests.interest import Everybody, Nobody

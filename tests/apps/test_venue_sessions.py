@@ -16,11 +16,11 @@ from apps.commits import Pace
 from apps.host import Host
 from apps.oms.plain import PlainVenues
 from apps.oms.sessions import VenueSessions
-from domain import events as e
-from domain.commands import RouteOrder, VenueReport
-from domain.events import Leg
-from domain.lifecycle import State
-from domain.routing import Venue
+from domain.execution.routing import Venue
+from domain.order import events as e
+from domain.order.commands import RouteOrder, VenueReport
+from domain.order.events import Leg
+from domain.order.lifecycle import State
 from tests import given
 from tests.apps.held_journal import until
 

@@ -6,7 +6,7 @@ from adapters.codec import encode
 from apps.beside import Ended, TookTooLong
 from apps.exeq.upkeep import VenuesUpkeep
 from apps.reconcile.venues import VenuePass
-from domain.reconciling import Difference
+from domain.execution.reconciliation import Difference
 from tests.apps.test_snapshots import until
 
 STRANGER = Difference("order not here", "alice", "BTCUSDT", "o9", "R9", "-", "working, traded 0")

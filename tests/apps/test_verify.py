@@ -16,16 +16,16 @@ from adapters.sqlite import SqliteFills
 from apps.verify.live import OmsDoor, View
 from apps.verify.report import Check
 from apps.verify.run import Sides, verify
-from domain import events as e
-from domain.audit import Audit, Commit
-from domain.controls import KillThrown
-from domain.events import JournalAccepted
+from domain.audit.journal_audit import Audit, Commit
+from domain.audit.state_hash import orders_state, state_hash
+from domain.order import events as e
+from domain.order.events import JournalAccepted
 from domain.ports import Corrupt, Head, Missing
-from domain.statehash import orders_state, state_hash
+from domain.risk.controls import KillThrown
 from domain.values import use_exact_arithmetic
 from tests.apps.test_bookkeeper import Desk, fill, replayed, route, submit, terms
 from tests.apps.verified import FILLS_FILE, NAMES, Silent, World, _impatient, begun, door_of, found_in, outcomes, world
-from tests.domain.histories import Commits, histories
+from tests.domain.order.histories import Commits, histories
 
 __all__ = ["_impatient", "world"]
 

@@ -15,9 +15,9 @@ from apps.verify import fills as fills_check
 from apps.verify.fold import Fold
 from apps.verify.orders import StoredOrders
 from apps.verify.run import Sides, verify
-from domain.order import Order
+from domain.order.order import Order
 from domain.ports import Head, StoredPicture, Unavailable
-from domain.position import Position
+from domain.position.position import Position
 from tests.apps.test_bookkeeper import fill, terms
 from tests.apps.verified import FILLS_FILE, ORDERS_FILE, Silent, World, _impatient, found_in, outcomes, world
 

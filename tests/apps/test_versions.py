@@ -10,9 +10,9 @@ import pytest
 from adapters.codec import ORDER_COMMITS, CommitCodec
 from adapters.memory import MemoryJournal
 from apps.follower import Applied, Follower
-from domain import events as e
+from domain.order import events as e
+from domain.order.upcasters import VERSION, Upcasters, upcast
 from domain.ports import Corrupt, Head
-from domain.upcasting import VERSION, Upcasters, upcast
 from tests.contracts.facts import queued, submitted
 
 

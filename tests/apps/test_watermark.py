@@ -31,9 +31,9 @@ from apps.watermark import (
     verify_watermark,
 )
 from config.catalogue import VenueSettings
-from domain.controls import ALL, Controls, ControlsAccepted, KillThrown
-from domain.events import Foreign, JournalAccepted
+from domain.order.events import Foreign, JournalAccepted
 from domain.ports import Acceptance, Corrupt, Head, Unavailable
+from domain.risk.controls import ALL, Controls, ControlsAccepted, KillThrown
 from tests.interest import Nobody
 
 TEXTS: CommitCodec[str] = CommitCodec(str)

@@ -27,10 +27,10 @@ from apps.verify.controls import ControlsSide
 from apps.verify.live import OmsDoor, View
 from apps.verify.report import Check, Report
 from apps.verify.run import Sides, verify
-from domain.commands import CancelOrder, OrderCommand, ReportKind, VenueReport
+from domain.market.quotes import Market
+from domain.order.commands import CancelOrder, OrderCommand, ReportKind, VenueReport
 from domain.ports import EventRow, Head, Journal
-from domain.position import Book
-from domain.quotes import Market
+from domain.position.position import Book
 from tests.apps.submits import CURRENCY
 from tests.apps.test_bookkeeper import Desk, fill, route, submit, terms
 

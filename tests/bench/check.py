@@ -23,7 +23,7 @@ import uvloop
 from adapters import bus
 from adapters.codec import encode
 from apps.up import stack
-from domain.commands import Terms
+from domain.order.commands import Terms
 from domain.values import OrderType, Side
 from tests.bench.load import Connection, Tally
 from tests.stack import LiveStack

@@ -5,8 +5,8 @@ from decimal import Decimal
 from itertools import islice
 from typing import Final
 
-from domain import events as e
-from domain.lifecycle import State
+from domain.order import events as e
+from domain.order.lifecycle import State
 from domain.values import ZERO, Liquidity, OrderType, Side, order_id_of
 
 SYMBOLS: Final = ("BTCUSDT", "PENNY", "EURO", "LENDABLE")

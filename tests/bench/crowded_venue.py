@@ -8,11 +8,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from domain.commands import VenueRequest
 from domain.instruments import Instrument
-from domain.paper import PaperVenue
-from domain.paper_rules import PaperRules
-from domain.quotes import Quote
+from domain.market.quotes import Quote
+from domain.order.commands import VenueRequest
+from domain.paper.rules import PaperRules
+from domain.paper.venue import PaperVenue
 from domain.values import OrderType, Side, TimeInForce, use_exact_arithmetic
 
 ORDERS: Final = 100_000

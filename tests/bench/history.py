@@ -16,7 +16,7 @@ import uvloop
 from adapters import bus
 from adapters.codec import encode
 from apps.bookkeeper import SAVE_EVERY_S
-from domain.commands import CancelOrder
+from domain.order.commands import CancelOrder
 from domain.values import order_id_of, use_exact_arithmetic
 from tests.bench.load import ACCOUNTS, Load
 from tests.bench.served import nats_at

@@ -34,9 +34,9 @@ from apps.oms.metrics import OmsMetrics
 from apps.oms.notices import Notices
 from apps.oms.sessions import VenueSessions
 from config.catalogue import load_instruments
-from domain.commands import Decision, ReportKind, Terms, VenueReport
-from domain.events import Leg
-from domain.lifecycle import State
+from domain.order.commands import Decision, ReportKind, Terms, VenueReport
+from domain.order.events import Leg
+from domain.order.lifecycle import State
 from domain.values import Liquidity, OrderType, use_exact_arithmetic
 from tests import interest
 from tests.bench.load import order_body

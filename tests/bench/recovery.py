@@ -26,15 +26,15 @@ from adapters.snapshots import NEWEST, FileSnapshots
 from apps.follower import Applied, Follower
 from apps.forked import in_child
 from apps.snapshots import Snapshotter
-from domain.events import OrderEvent
-from domain.executions import STATE_VERSION, Executions, ExecutionsState
+from domain.audit.state_hash import state_hash
+from domain.execution.projection import STATE_VERSION, Executions, ExecutionsState
+from domain.order.events import OrderEvent
 from domain.ports import Head, Recorded, Unavailable
-from domain.risk.fold import RiskFold
-from domain.risk.state import VERSION, RiskState
-from domain.statehash import state_hash
+from domain.risk.projection import RiskFold
+from domain.risk.snapshot import VERSION, RiskState
 from domain.values import use_exact_arithmetic
 from tests.bench.crowd import crowd
-from tests.domain.risk_scene import new_risk
+from tests.domain.risk.scene import new_risk
 
 BATCH: Final = 64
 FORKS: Final = 5

@@ -15,14 +15,14 @@ import psutil
 from adapters.codec import encode
 from apps.risk.subject import answered
 from apps.service import YOUNG_MAX
-from domain import events as e
-from domain.commands import Terms
-from domain.controls import Controls
 from domain.instruments import Instrument
-from domain.lifecycle import State
-from domain.quotes import Quote
+from domain.market.price_history import DailyClose, history_of
+from domain.market.quotes import Quote
+from domain.order import events as e
+from domain.order.commands import Terms
+from domain.order.lifecycle import State
+from domain.risk.controls import Controls
 from domain.risk.engine import Risk
-from domain.risk.history import DailyClose, history_of
 from domain.risk.limits import Limits
 from domain.values import Liquidity, OrderType, Side, use_exact_arithmetic
 

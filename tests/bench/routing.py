@@ -7,11 +7,11 @@ from typing import Final
 from adapters.clock import SystemClock
 from apps.exeq.router import Router, RoutingRules
 from config.catalogue import load_instruments
-from domain.executions import Executions
-from domain.quotes import Market, Quote
-from domain.routing import POLICIES, Routing, Venue
+from domain.execution.projection import Executions
+from domain.execution.routing import POLICIES, Routing, Venue
+from domain.market.quotes import Market, Quote
 from domain.values import use_exact_arithmetic
-from tests.domain.test_routing import order
+from tests.domain.execution.test_routing import order
 
 DECISIONS: Final = 20_000
 ROUNDS: Final = 5

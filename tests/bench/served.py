@@ -11,7 +11,7 @@ from adapters.jetstream import ensure_stream
 from apps.up import servers
 from apps.up.ports import ServerPorts
 from apps.wiring import ORDER_STREAM
-from domain.events import OrderEvent
+from domain.order.events import OrderEvent
 from domain.ports import Head
 from tests.faults.scene import connected, order_journal
 from tests.live import LiveServer

@@ -6,7 +6,7 @@ import pytest
 
 from config.catalogue import load_instruments, load_venues
 from config.text import ConfigError
-from domain.paper_rules import PLAIN
+from domain.paper.rules import PLAIN
 from domain.values import from_rfc3339, rfc3339
 
 VENUE = """

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
-from domain import events as e
-from domain.lifecycle import State
+from domain.order import events as e
+from domain.order.lifecycle import State
 from domain.ports import EventRow
 from domain.values import Liquidity, OrderType, Side
 

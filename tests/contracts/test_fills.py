@@ -17,10 +17,10 @@ from adapters import questdb
 from adapters.memory import MemoryFills
 from adapters.questdb import QuestDbFills
 from adapters.sqlite import SqliteFills
-from domain import events as e
-from domain.lifecycle import State
+from domain.order import events as e
+from domain.order.lifecycle import State
 from domain.ports import FillPlace, Fills, Unavailable
-from domain.projections import FillRow, OrderEventRow, Owners
+from domain.position.rows import FillRow, OrderEventRow, Owners
 from domain.values import from_rfc3339, rfc3339
 from tests.contracts.facts import AT, busted, commits, filled, queued, rows, submitted
 from tests.live import LiveServer

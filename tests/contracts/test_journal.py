@@ -13,7 +13,7 @@ from adapters.codec import Commit, Decoded
 from adapters.jetstream import JetStreamJournal, ensure_stream
 from adapters.memory import MemoryJournal, MemoryLog
 from apps.commit_feed import CommitFeed, FedJournal
-from domain.events import Foreign
+from domain.order.events import Foreign
 from domain.ports import Corrupt, Fenced, Head, Journal, Unavailable
 from tests.live import LiveServer
 

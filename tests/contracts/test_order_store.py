@@ -11,9 +11,9 @@ import pytest
 from adapters.codec import encode
 from adapters.memory import MemoryOrderStore
 from adapters.orderstore import CONDITIONS, SqliteOrderStore
-from domain.lifecycle import State
-from domain.order import Order, Route, Trade
-from domain.orders import EQUAL_FIELDS, OrderFilter
+from domain.order.index import EQUAL_FIELDS, OrderFilter
+from domain.order.lifecycle import State
+from domain.order.order import Order, Route, Trade
 from domain.ports import Head, OrderStore, Unavailable
 from domain.values import OrderType, Side, TimeInForce, order_id_of
 

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from adapters.memory import MemoryPositions
 from adapters.valkey import ValkeyPositions, position_key
 from domain.ports import Positions, Unavailable
-from domain.position import Position
+from domain.position.position import Position
 from domain.values import IDENTIFIER, SYMBOL
 from tests.live import LiveServer
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from adapters.price_history import QuestDbPrices, SqlitePrices
+from domain.market.price_history import SIMULATED, DailyClose
 from domain.ports import Prices, Unavailable
-from domain.risk.history import SIMULATED, DailyClose
 from tests.live import LiveServer
 
 CLOSES = [

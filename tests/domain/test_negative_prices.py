@@ -5,26 +5,26 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from domain import commands as c
-from domain import events as e
-from domain.actor import decide, evolve
-from domain.closes import BadCloses, read_closes
-from domain.commands import ReportKind, VenueReport
+from domain.execution.routing import Routing, Venue, route
 from domain.instruments import Denial, Instrument, negative_prices, terms_denial
-from domain.lifecycle import State
-from domain.order import Asked, Order, evolved
-from domain.paper import PaperVenue
-from domain.paper_book import Display
-from domain.paper_events import Reported
-from domain.paper_rules import PaperRules
-from domain.quotes import PRICE, Listed, Market, Quote, unsound
-from domain.recorded import BadQuotes, read_quotes
-from domain.replacing import weighs_more
-from domain.routing import Routing, Venue, route
-from domain.simulated import SimulatedMarket, shaped
+from domain.market.close_file import BadCloses, read_closes
+from domain.market.quotes import PRICE, Listed, Market, Quote, unsound
+from domain.market.recorded import BadQuotes, read_quotes
+from domain.market.simulated import SimulatedMarket, shaped
+from domain.order import commands as c
+from domain.order import events as e
+from domain.order.commands import ReportKind, VenueReport
+from domain.order.decider import decide, evolve
+from domain.order.lifecycle import State
+from domain.order.order import Asked, Order, evolved
+from domain.order.replace import weighs_more
+from domain.paper.book import Display
+from domain.paper.events import Reported
+from domain.paper.rules import PaperRules
+from domain.paper.venue import PaperVenue
 from domain.values import OrderType, Side, average, plain, signed_exact
 from tests import given
-from tests.domain import paper_scene
+from tests.domain.paper import scene
 
 D = Decimal
 CL = Instrument(symbol="CL", tick=D("0.01"), lot=D(1), quantity_max=D(1000), notional_min=D(5), currency="USD", negative_prices=True)
@@ -187,9 +187,9 @@ def test_the_lowest_cost_below_zero_has_the_fee_on_the_size_of_the_price(side: s
 
 
 def test_a_paper_venue_matches_below_zero_and_its_fee_is_positive() -> None:
-    signed = msgspec.structs.replace(paper_scene.INSTRUMENT, negative_prices=True)
+    signed = msgspec.structs.replace(scene.INSTRUMENT, negative_prices=True)
     venue = PaperVenue("V", {"X": signed}, D(2), D(10), PaperRules(levels=2))
-    paper_scene.check(
+    scene.check(
         """quote 10x-37.5 10x-37
            > nothing
            A buy 3 @-37
@@ -223,14 +223,14 @@ def fee_of(venue: PaperVenue, trade: object) -> Decimal:
 
 
 def test_the_report_of_a_paper_venue_says_that_fee() -> None:
-    signed = msgspec.structs.replace(paper_scene.INSTRUMENT, negative_prices=True)
+    signed = msgspec.structs.replace(scene.INSTRUMENT, negative_prices=True)
     venue = PaperVenue("V", {"X": signed}, D(2), D(10))
-    venue.take(paper_scene.message_of("quote 10x-37.5 10x-37"), 0)
-    events = venue.take(paper_scene.message_of("A buy 3 @-37"), 0)
+    venue.take(scene.message_of("quote 10x-37.5 10x-37"), 0)
+    events = venue.take(scene.message_of("A buy 3 @-37"), 0)
     (fill,) = [event.report for event in events if isinstance(event, Reported) and event.report.report is ReportKind.FILL]
     assert (fill.price, fill.fee) == (-37, D("0.111"))
-    plain_venue = paper_scene.new_venue()
-    assert "price_not_positive" in str(plain_venue.take(paper_scene.message_of("A buy 3 @-37"), 0))
+    plain_venue = scene.new_venue()
+    assert "price_not_positive" in str(plain_venue.take(scene.message_of("A buy 3 @-37"), 0))
 
 
 # What an order makes of a venue's word

@@ -25,12 +25,12 @@ from apps.oms.cancels import cancel
 from apps.oms.expirer import Expirer
 from apps.oms.reads import Reads
 from apps.oms.replaces import Replaces
-from domain.calendar import DAY_NS, DAY_S, SECOND_NS, Calendar
-from domain.commands import Terms
 from domain.instruments import flags_denial, terms_denial
-from domain.paper_events import BustTrade, CancelUnasked, CorrectTrade, Deed, Forget, Halt, TradeAnyway
-from domain.paper_rules import PaperRules
-from domain.quotes import Quote
+from domain.market.quotes import Quote
+from domain.market.trading_hours import DAY_NS, DAY_S, SECOND_NS, Calendar
+from domain.order.commands import Terms
+from domain.paper.events import BustTrade, CancelUnasked, CorrectTrade, Deed, Forget, Halt, TradeAnyway
+from domain.paper.rules import PaperRules
 from domain.values import OrderType, Side, TimeInForce, order_id_of, plain
 from tests.exchange.transit import Transit
 from tests.simulation import market

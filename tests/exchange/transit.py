@@ -1,8 +1,8 @@
 """The way of requests to a venue, as a scene disturbs it: held up, lost, or overtaken."""
 
 from apps.gateway.host import VenueHost
-from domain.commands import VenueRequest
-from domain.paper_events import Message
+from domain.order.commands import VenueRequest
+from domain.paper.events import Message
 
 
 class Transit:

@@ -17,8 +17,8 @@ from adapters import bus
 from adapters.codec import ORDER_COMMITS, decoder, encode
 from adapters.jetstream import JetStreamJournal
 from apps.wiring import ORDER_STREAM, order_subject
-from domain.commands import Terms
-from domain.events import OrderEvent, OrderSubmitted
+from domain.order.commands import Terms
+from domain.order.events import OrderEvent, OrderSubmitted
 from domain.ports import Head
 from tests.aside import Aside
 from tests.given import approved

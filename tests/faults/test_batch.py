@@ -10,8 +10,8 @@ from nats.aio.client import Client
 from adapters import bus
 from adapters.codec import decoder, encode
 from apps.failpoint import KILLED
-from domain.commands import CancelOrder
-from domain.events import OrderCancelled, OrderQueued, OrderRiskChecked, OrderSubmitted
+from domain.order.commands import CancelOrder
+from domain.order.events import OrderCancelled, OrderQueued, OrderRiskChecked, OrderSubmitted
 from domain.ports import Unavailable
 from tests.faults.scene import PATIENT, connected, events_of, order, risk_that_says_yes
 from tests.live import LiveServer

@@ -12,8 +12,8 @@ import pytest
 from adapters import controls
 from adapters.controls import CONTROL_COMMITS, make_controls, open_controls
 from apps.chassis import FAILED
-from domain.controls import ControlEvent, ControlsAccepted, KillThrown
 from domain.ports import Head
+from domain.risk.controls import ControlEvent, ControlsAccepted, KillThrown
 from tests.faults.scene import PATIENT, WITHOUT_CLOSES, connected, order, until
 from tests.faults.test_old_copy import trade
 from tests.live import LiveServer

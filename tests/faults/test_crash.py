@@ -15,7 +15,7 @@ from adapters import bus
 from adapters.jetstream import JetStreamJournal
 from apps.failpoint import KILLED
 from apps.gateway.reports import VENUE_COMMITS
-from domain.paper_events import RequestTaken
+from domain.paper.events import RequestTaken
 from domain.ports import Head
 from tests.faults.scene import PATIENT, WITHOUT_CLOSES, answered, connected, order, risk_that_says_yes, submitted, until, until_ready
 from tests.live import LiveServer

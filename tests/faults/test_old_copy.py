@@ -10,7 +10,7 @@ from pathlib import Path
 from apps.chassis import FAILED
 from apps.up.services import CHECKOUT
 from apps.watermark import RAISE_EVERY_S
-from domain.events import JournalAccepted
+from domain.order.events import JournalAccepted
 from tests.faults.scene import PATIENT, events_of, order, risk_that_says_yes, submitted
 from tests.live import LiveServer
 from tests.process import LiveService

@@ -12,7 +12,7 @@ import httpx
 import yaml
 
 from apps.up.services import CHECKOUT
-from domain.events import DoubtSettled, OrderFilled, ReportQuarantined
+from domain.order.events import DoubtSettled, OrderFilled, ReportQuarantined
 from tests.children import started
 from tests.faults.scene import PATIENT, answered, events_of, order, risk_that_says_yes, until_ready
 from tests.live import LiveServer

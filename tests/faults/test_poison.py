@@ -16,10 +16,10 @@ from apps.chassis import FAILED
 from apps.commits import Pace
 from apps.follower import Applied, Follower
 from apps.host import Host
-from domain.events import OrderEvent, OrderSubmitted
-from domain.lifecycle import State
+from domain.order.events import OrderEvent, OrderSubmitted
+from domain.order.lifecycle import State
+from domain.order.upcasters import VERSION
 from domain.ports import Corrupt, Head
-from domain.upcasting import VERSION
 from domain.values import OrderType, Side
 from tests.faults.scene import PATIENT, WITHOUT_CLOSES, answered, connected, order, order_journal, risk_that_says_yes
 from tests.given import NOW, terms

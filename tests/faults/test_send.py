@@ -12,7 +12,7 @@ import pytest
 from adapters.jetstream import JetStreamJournal
 from apps.failpoint import KILLED
 from apps.gateway.wiring import STREAM
-from domain.events import OrderRouted
+from domain.order.events import OrderRouted
 from tests.faults.scene import PATIENT, answered, connected, events_of, order, risk_that_says_yes, until, until_ready
 from tests.live import LiveServer
 from tests.process import NOBODY, Changes, LiveService

@@ -12,7 +12,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from domain.events import OrderFilled, OrderRouted, ShardTaken
+from domain.order.events import OrderFilled, OrderRouted, ShardTaken
 from domain.values import signed
 from tests.faults.scene import PATIENT, WITHOUT_CLOSES, events_of, order
 from tests.live import LiveServer

@@ -12,8 +12,8 @@ from nats.aio.msg import Msg
 from adapters import bus
 from adapters.codec import decoder, encode
 from apps.oms.sessions import UNREADABLE_MAX
-from domain.commands import ReportKind, RouteOrder, VenueReport
-from domain.events import Leg, OrderFilled, ReportQuarantined
+from domain.order.commands import ReportKind, RouteOrder, VenueReport
+from domain.order.events import Leg, OrderFilled, ReportQuarantined
 from domain.values import Side
 from tests.faults.scene import PATIENT, connected, events_of, order, risk_that_says_yes
 from tests.given import NOW

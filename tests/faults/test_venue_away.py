@@ -17,8 +17,8 @@ from adapters import bus
 from adapters.clock import SystemClock
 from adapters.codec import encode
 from apps.reconcile.venues import Kept, VenuePass, reconcile
-from domain.commands import BookReport, ReportKind, VenueReport
-from domain.events import OrderInDoubt
+from domain.order.commands import BookReport, ReportKind, VenueReport
+from domain.order.events import OrderInDoubt
 from domain.values import Side
 from tests.faults.scene import answered, connected, events_of, order, order_journal
 from tests.faults.test_send import House

@@ -17,8 +17,8 @@ from adapters import bus
 from adapters.codec import ORDER_COMMITS, CommitCodec
 from adapters.jetstream import JetStreamJournal
 from apps.gateway.reports import VENUE_COMMITS
-from domain.events import OrderEvent, OrderFilled, OrderQueued, OrderSubmitted
-from domain.paper_events import Reported, RequestTaken
+from domain.order.events import OrderEvent, OrderFilled, OrderQueued, OrderSubmitted
+from domain.paper.events import Reported, RequestTaken
 from domain.ports import Head
 from domain.values import ZERO, signed
 from tests.flows.traffic import Asked, Traffic, first_answer

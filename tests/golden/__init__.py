@@ -12,13 +12,13 @@ import msgspec
 
 from adapters.chain import GENESIS, following
 from adapters.codec import ORDER_COMMITS
-from domain.events import EVENTS, OrderEvent
-from domain.executions import Executions
-from domain.lifecycle import State
-from domain.orders import Orders
-from domain.position import Book
-from domain.statehash import orders_state, positions_state, state_hash
-from tests.domain.risk_scene import GOLDEN, new_risk
+from domain.audit.state_hash import orders_state, positions_state, state_hash
+from domain.execution.projection import Executions
+from domain.order.events import EVENTS, OrderEvent
+from domain.order.index import Orders
+from domain.order.lifecycle import State
+from domain.position.position import Book
+from tests.domain.risk.scene import GOLDEN, new_risk
 
 HOME: Final = Path(__file__).parent
 EXCUSED: Final = {

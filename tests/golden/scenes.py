@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import msgspec
 
-from domain import commands as c
-from domain import events as e
-from domain.actor import decide
-from domain.order import Order, evolve
-from domain.owner import NO_OWNER, owner_of
+from domain.execution.owner import NO_OWNER, owner_of
+from domain.order import commands as c
+from domain.order import events as e
+from domain.order.decider import decide
+from domain.order.order import Order, evolve
 from domain.values import order_id_of
 from tests import given, table
 

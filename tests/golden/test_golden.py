@@ -6,11 +6,11 @@ import pytest
 
 import tests.golden as golden
 from adapters.codec import ORDER_COMMITS, decoder, encode
-from domain.executions import Executions, ExecutionsState
-from domain.risk.state import RiskState
-from domain.statehash import state_hash
-from domain.upcasting import VERSION
-from tests.domain.risk_scene import GOLDEN, new_risk
+from domain.audit.state_hash import state_hash
+from domain.execution.projection import Executions, ExecutionsState
+from domain.order.upcasters import VERSION
+from domain.risk.snapshot import RiskState
+from tests.domain.risk.scene import GOLDEN, new_risk
 from tests.golden.__main__ import write
 from tests.golden.scenes import journal
 

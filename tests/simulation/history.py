@@ -12,17 +12,17 @@ import msgspec
 
 from adapters.codec import ORDER_COMMITS
 from apps.gateway.reports import VENUE_COMMITS
-from domain import checker
-from domain.checker import Audit, Bounds, Violation
-from domain.executions import Executions
-from domain.lifecycle import State
-from domain.listings import Listings
-from domain.order import Order
-from domain.paper_book import PaperState
-from domain.paper_events import VenueEvent, stamp_of
+from domain.audit import checker
+from domain.audit.checker import Audit, Bounds, Violation
+from domain.execution.projection import Executions
+from domain.market.listings import Listings
+from domain.order.lifecycle import State
+from domain.order.order import Order
+from domain.paper.book import PaperState
+from domain.paper.events import VenueEvent, stamp_of
 from domain.ports import Unavailable
 from domain.risk.exposure import Exposure
-from domain.risk.fold import RiskFold
+from domain.risk.projection import RiskFold
 from domain.values import use_exact_arithmetic
 from tests.simulation import market
 from tests.simulation.faults import trouble

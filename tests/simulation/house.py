@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from adapters.codec import decoder
 from apps.unit.shared import Unit
 from apps.venue_lists import REQUESTS, Sent
-from domain.checker import Audit, Send
+from domain.audit.checker import Audit, Send
 from tests.simulation.bus import matches
 from tests.simulation.operator import Operator
 from tests.simulation.services import SERVICES, DataDirectory, Ground, Oms, Process, RiskService

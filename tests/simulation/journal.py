@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from adapters.chain import GENESIS, following, verified
 from adapters.memory import MemoryJournal, MemoryLog
-from domain.events import Foreign
+from domain.order.events import Foreign
 from domain.ports import Fenced, Head, Recorded, Unavailable
 from tests.simulation.bus import Client
 from tests.simulation.world import World

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from config.catalogue import VenueSettings
 from domain.instruments import Instrument
-from domain.quotes import Listed, Quote
+from domain.market.quotes import Listed, Quote
 from domain.risk.limits import ORDER_SIZE_LIMIT, POSITION_LIMIT, SHORT_RESTRICTION, Limits
 
 SYMBOL = "BTCUSDT"

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from domain.commands import VenueRequest
-from domain.controls import Armed, ControlEvent, KillThrown, SymbolBlocked, SymbolUnblocked, scopes_of
+from domain.order.commands import VenueRequest
+from domain.risk.controls import Armed, ControlEvent, KillThrown, SymbolBlocked, SymbolUnblocked, scopes_of
 from tests.simulation import market
 from tests.simulation.services import RiskService
 from tests.simulation.world import World

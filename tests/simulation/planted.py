@@ -6,10 +6,10 @@ from typing import Any
 import apps.commits
 import apps.host
 import apps.oms.intake
-import domain.actor
-import domain.legs
-import domain.order
-import domain.venue_reports
+import domain.order.decider
+import domain.order.order
+import domain.order.route_end
+import domain.order.venue_reports
 from adapters.chain import following
 from adapters.codec import encode
 from apps.bookkeeper import Bookkeeper
@@ -19,10 +19,10 @@ from apps.host import Host
 from apps.http import Refusal
 from apps.risk.gate import Gate
 from apps.snapshots import Snapshotter
-from domain.commands import SubmitOrder
-from domain.holdings import Holdings
-from domain.lifecycle import State
-from domain.order import Order
+from domain.order.commands import SubmitOrder
+from domain.order.holdings import Holdings
+from domain.order.lifecycle import State
+from domain.order.order import Order
 from domain.ports import Fenced, Head, Unavailable
 from domain.risk.exposure import Exposure
 from tests.simulation import planted_wire
@@ -117,7 +117,7 @@ def _() -> list[Patch]:
 
 @plant("a client_order_id that was used makes another order")
 def _() -> list[Patch]:
-    good = domain.actor.decide
+    good = domain.order.decider.decide
 
     def decide(order: Order | None, command: Any, now_ns: int) -> Any:
         return good(None if isinstance(command, SubmitOrder) else order, command, now_ns)
@@ -231,20 +231,20 @@ def _() -> list[Patch]:
 
 @plant("a cancelled order counts as filled")
 def _() -> list[Patch]:
-    good = domain.legs.must
+    good = domain.order.route_end.must
 
     def must(state: State, trigger: str) -> State:
         return State.FILLED if trigger == "venue_cancelled" else good(state, trigger)
 
-    return [(domain.legs, "must", must)]
+    return [(domain.order.route_end, "must", must)]
 
 
 @plant("quantities are added up as floats")
 def _() -> list[Patch]:
-    good = domain.order._recount
+    good = domain.order.order._recount
 
     def recount(order: Order) -> None:
         good(order)
         order.cum_quantity = Decimal(repr(sum(float(t.quantity) for t in order.trades if not t.busted)))
 
-    return [(domain.order, "_recount", recount)]
+    return [(domain.order.order, "_recount", recount)]

@@ -4,21 +4,21 @@ from typing import Any
 
 import msgspec
 
-import domain.actor
-import domain.executions
-import domain.legs
-import domain.venue_reports
+import domain.execution.projection
+import domain.order.decider
+import domain.order.route_end
+import domain.order.venue_reports
 from apps.exeq import doubts
 from apps.exeq.doubts import Doubts
 from apps.exeq.executor import Executor
 from apps.exeq.switch import Switch
 from apps.gateway.session import Sessions
 from apps.oms.sessions import VenueSessions
-from domain.commands import DoubtRoute, ReportKind, RouteOrder
-from domain.events import OrderRouted
-from domain.executions import Executions
-from domain.lifecycle import State
-from domain.order import Order
+from domain.execution.projection import Executions
+from domain.order.commands import DoubtRoute, ReportKind, RouteOrder
+from domain.order.events import OrderRouted
+from domain.order.lifecycle import State
+from domain.order.order import Order
 from tests.simulation.planting import Patch, plant
 
 # The venue's session
@@ -168,7 +168,7 @@ def _() -> list[Patch]:
 
 @plant("other terms are sent before the venue has the order", "delay", "answers late")
 def _() -> list[Patch]:
-    return [(domain.executions, "_is_due", lambda working, asked: True)]
+    return [(domain.execution.projection, "_is_due", lambda working, asked: True)]
 
 
 @plant("other terms that wait for the first word are forgotten", "delay", "answers late")
@@ -187,17 +187,17 @@ def _() -> list[Patch]:
 
 @plant("a cancel that a venue refused before it had the order is over", "answers late")
 def _() -> list[Patch]:
-    return [(domain.venue_reports, "NOT_YET", frozenset())]
+    return [(domain.order.venue_reports, "NOT_YET", frozenset())]
 
 
 @plant("an order that goes back to the queue keeps the old terms", "delay", "is busy")
 def _() -> list[Patch]:
-    return [(domain.legs, "applied_in_queue", lambda order, now: ())]
+    return [(domain.order.route_end, "applied_in_queue", lambda order, now: ())]
 
 
 @plant("a fill that crosses a cancel is dropped")
 def _() -> list[Patch]:
-    good = domain.venue_reports.PRICED[ReportKind.FILL]
+    good = domain.order.venue_reports.PRICED[ReportKind.FILL]
 
     def fill(order: Order, *told: Any) -> Any:
         return () if order.status is State.PENDING_CANCEL else good(order, *told)
@@ -207,19 +207,19 @@ def _() -> list[Patch]:
 
 def _answers(table: str, **changed: Any) -> list[Patch]:
     """Other answers to some kinds of a venue's reports."""
-    known = getattr(domain.venue_reports, table)
-    return [(domain.venue_reports, table, {**known, **{ReportKind(kind): answer for kind, answer in changed.items()}})]
+    known = getattr(domain.order.venue_reports, table)
+    return [(domain.order.venue_reports, table, {**known, **{ReportKind(kind): answer for kind, answer in changed.items()}})]
 
 
 @plant("a fill that comes after the end is dropped")
 def _() -> list[Patch]:
-    good = domain.venue_reports.PRICED[ReportKind.FILL]
+    good = domain.order.venue_reports.PRICED[ReportKind.FILL]
     return _answers("PRICED", fill=lambda order, *told: () if order.closed else good(order, *told))
 
 
 @plant("an overfill is cut to what was left")
 def _() -> list[Patch]:
-    good = domain.venue_reports.PRICED[ReportKind.FILL]
+    good = domain.order.venue_reports.PRICED[ReportKind.FILL]
 
     def fill(order: Order, report: Any, *told: Any) -> Any:
         if report.quantity is not None and report.quantity > order.leaves_quantity > 0:
@@ -231,13 +231,13 @@ def _() -> list[Patch]:
 
 @plant("a trade of an unknown order is dropped")
 def _() -> list[Patch]:
-    good = domain.venue_reports.reported
-    return [(domain.actor, "reported", lambda order, report, now: () if order is None else good(order, report, now))]
+    good = domain.order.venue_reports.reported
+    return [(domain.order.decider, "reported", lambda order, report, now: () if order is None else good(order, report, now))]
 
 
 @plant("a trade that contradicts one that is booked is dropped")
 def _() -> list[Patch]:
-    return [(domain.venue_reports, "_same_trade", lambda seen, report: True)]
+    return [(domain.order.venue_reports, "_same_trade", lambda seen, report: True)]
 
 
 @plant("a trade that was taken back stays")

@@ -14,7 +14,7 @@ import apps.risk.subject
 import apps.seldom
 import apps.snapshots
 import apps.watermark
-from domain.statehash import shape_of
+from domain.audit.state_hash import shape_of
 from tests.simulation.world import World
 
 ASKS_THE_TIME = (apps.risk.desk, apps.risk.gate, apps.risk.subject, apps.seldom, apps.snapshots)

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import msgspec
 
-from domain.commands import ReportKind, VenueReport, VenueRequest
-from domain.paper import PaperVenue
-from domain.paper_book import PaperOrder, PaperState
-from domain.paper_events import Message, Reported, RequestTaken, VenueEvent
-from domain.quotes import Quote
+from domain.market.quotes import Quote
+from domain.order.commands import ReportKind, VenueReport, VenueRequest
+from domain.paper.book import PaperOrder, PaperState
+from domain.paper.events import Message, Reported, RequestTaken, VenueEvent
+from domain.paper.venue import PaperVenue
 from domain.values import ZERO, Side, TimeInForce, order_id_of
 from tests.simulation import market
 

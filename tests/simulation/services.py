@@ -56,15 +56,15 @@ from apps.ticks import Ticks
 from apps.unit.shared import Unit
 from apps.watermark import Mark
 from apps.wiring import patiently
-from domain.controls import ControlEvent, Controls
-from domain.executions import STATE_VERSION as EXECUTIONS_VERSION
-from domain.executions import Executions, ExecutionsState
+from domain.execution.projection import STATE_VERSION as EXECUTIONS_VERSION
+from domain.execution.projection import Executions, ExecutionsState
+from domain.execution.routing import Venue
+from domain.market.quotes import Market
 from domain.ports import Head, Journal
-from domain.quotes import Market
+from domain.risk.controls import ControlEvent, Controls
 from domain.risk.engine import Risk
-from domain.risk.state import VERSION as RISK_STATE_VERSION
-from domain.risk.state import RiskState
-from domain.routing import Venue
+from domain.risk.snapshot import VERSION as RISK_STATE_VERSION
+from domain.risk.snapshot import RiskState
 from tests.interest import Nobody
 from tests.simulation import market
 from tests.simulation.bus import Client, Network

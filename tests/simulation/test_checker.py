@@ -11,17 +11,18 @@ import pytest
 
 from adapters.chain import GENESIS, following
 from adapters.codec import ORDER_COMMITS
-from domain import audit, checker, position
-from domain import events as e
-from domain.actor import decide
-from domain.checker import Answer, Audit, Bounds, Commit, Mark, Send
-from domain.commands import OrderCommand, ReplaceOrder, VenueReport
-from domain.lifecycle import State
-from domain.order import Order, evolve, evolved
-from domain.paper_events import Reported, RequestTaken, VenueEvent
+from domain.audit import checker, journal_audit
+from domain.audit.checker import Answer, Audit, Bounds, Commit, Mark, Send
+from domain.order import events as e
+from domain.order.commands import OrderCommand, ReplaceOrder, VenueReport
+from domain.order.decider import decide
+from domain.order.lifecycle import State
+from domain.order.order import Order, evolve, evolved
+from domain.paper.events import Reported, RequestTaken, VenueEvent
 from domain.ports import Head
+from domain.position import position
 from tests import given
-from tests.domain.test_executions import Told
+from tests.domain.execution.test_projection import Told
 from tests.given import ACCOUNT, CLIENT_ID, NOW, ORDER_ID, SYMBOL
 
 PAGE = Path(__file__).parents[2] / "docs" / "verification.md"
@@ -136,10 +137,10 @@ def _forgets_to_count(order: Order | None, event: e.OrderEvent) -> Order:
 @pytest.mark.parametrize(
     ("where", "name", "bad", "found"),
     [
-        (audit, "evolve", _forgets_to_count, "cum"),
+        (journal_audit, "evolve", _forgets_to_count, "cum"),
         (Order, "leaves_quantity", property(lambda order: order.quantity), "leaves"),
         (position, "signed", lambda side, quantity: -quantity, "position"),
-        (audit, "signed", lambda side, quantity: quantity * 2, "position"),
+        (journal_audit, "signed", lambda side, quantity: quantity * 2, "position"),
     ],
 )
 def test_a_fold_of_ours_that_counts_wrongly_is_seen(where: Any, name: str, bad: Any, found: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +150,7 @@ def test_a_fold_of_ours_that_counts_wrongly_is_seen(where: Any, name: str, bad: 
 
 
 def test_every_invariant_is_on_the_page_and_has_a_test_here() -> None:
-    sources = [Path(module.__file__).read_text() for module in (audit, checker)]
+    sources = [Path(module.__file__).read_text() for module in (journal_audit, checker)]
     known = {name for source in sources for name in re.findall(r'(?:violated|Violation)\("(\w+)"', source)}
     assert len(known) > 15
     page = PAGE.read_text()
@@ -259,9 +260,9 @@ def test_a_cancel_that_came_before_its_order_is_kept(reports: tuple[VenueReport,
     asked = e.CancelRequested(order_id=ORDER_ID, at=NOW, status=State.PENDING_CANCEL, source="client", reason="requested")
     back = State.PARTIALLY_FILLED if reports == REPORTS[1:2] else State.ROUTED
     refused = e.CancelRejected(order_id=ORDER_ID, at=NOW, status=back, reason=reason, venue="PAPER_A")
-    audit = audited([*life(*reports), asked, refused])
-    assert audit.violations == []
-    assert names(checker.check_kept(audit)) == found
+    kept = audited([*life(*reports), asked, refused])
+    assert kept.violations == []
+    assert names(checker.check_kept(kept)) == found
 
 
 def test_an_order_that_goes_back_to_the_queue_is_routed_with_the_terms_that_were_asked_for() -> None:

@@ -5,12 +5,12 @@ import pytest
 
 from adapters.chain import GENESIS, following
 from adapters.codec import ORDER_COMMITS
-from domain import checker
-from domain import events as e
-from domain.actor import decide
-from domain.checker import Commit
-from domain.commands import OrderCommand
-from domain.order import Order, evolve
+from domain.audit import checker
+from domain.audit.checker import Commit
+from domain.order import events as e
+from domain.order.commands import OrderCommand
+from domain.order.decider import decide
+from domain.order.order import Order, evolve
 from domain.ports import Head
 from tests import given
 from tests.given import NOW

@@ -12,9 +12,9 @@ from apps.http import Refusal
 from apps.oms.cancels import cancel
 from apps.oms.intake import unavailable
 from apps.oms.replaces import Numbers
-from domain.checker import Answer
-from domain.commands import Terms
-from domain.order import Order
+from domain.audit.checker import Answer
+from domain.order.commands import Terms
+from domain.order.order import Order
 from domain.ports import Unavailable
 from domain.values import OrderType, Side, TimeInForce, order_id_of
 from tests.simulation import market

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from domain.checker import Violation
+from domain.audit.checker import Violation
 from tests.simulation.loop import VirtualLoop
 
 BEGIN_NS = 1_700_000_000_000_000_000

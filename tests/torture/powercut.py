@@ -24,7 +24,7 @@ from apps.up import servers
 from apps.up.ports import ServerPorts
 from apps.verify.run import Sides, verify
 from apps.wiring import ORDER_STREAM, ORDERS_FILE, order_subject
-from domain.events import OrderSubmitted
+from domain.order.events import OrderSubmitted
 from domain.ports import Head, Unavailable
 from tests.faults.scene import PATIENT, answered, connected, events_of, order, order_journal, risk_that_says_yes
 from tests.live import LiveServer

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from adapters.codec import encode
 from apps.http import fast_path
-from domain.commands import Terms
-from domain.risk.history import DailyClose, history_of
+from domain.market.price_history import DailyClose, history_of
+from domain.order.commands import Terms
 from tests.apps.risk_house import House, Message
-from tests.domain.risk_scene import INSTRUMENTS, order
+from tests.domain.risk.scene import INSTRUMENTS, order
 
 CLIENTS: Final = 32
 FITS: Final = 10

@@ -16,7 +16,7 @@ from nats.aio.client import Client
 
 from adapters import bus
 from adapters.codec import decoder, encode
-from domain.commands import Decision, Terms
+from domain.order.commands import Decision, Terms
 from domain.values import OrderType, Side
 from tests.bench.load import Connection
 from tests.faults.scene import PATIENT, connected

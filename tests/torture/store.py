@@ -25,7 +25,7 @@ from apps.up.program import socket_answers
 from apps.up.trouble import NotReady
 from apps.watermark import Mark
 from apps.wiring import ORDER_STREAM, ORDERS_FILE, order_subject
-from domain.commands import SubmitOrder
+from domain.order.commands import SubmitOrder
 from domain.ports import Head
 from domain.values import order_id_of
 from tests.faults.scene import connected, order_journal

@@ -1,0 +1,1 @@
+"""The state machine drawn as Mermaid, DOT or SVG."""

@@ -1,0 +1,1 @@
+"""Independent folds that check the journal and every view of it."""

@@ -1,0 +1,301 @@
+"""The checker's own fold of one shard's journal: every order counted again, every limit looked at after every commit."""
+
+import contextlib
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, MutableMapping
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from domain.order import events as e
+from domain.order.index import TRIGGERS_OF, trigger_of
+from domain.order.lifecycle import CLOSED, State
+from domain.order.order import Order, evolve
+from domain.position.position import Book
+from domain.values import ZERO, Side, signed
+
+VIOLATIONS_MAX: Final = 1000
+"""After so many nobody learns anything new."""
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """`name` of the invariant, `where` (a sequence, an order, an account, a service) it was broken, and `what` was found."""
+
+    name: str
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.where}: {self.what}"
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """One commit as it was read back: the head it claims, its bytes, and what they say."""
+
+    seq: int
+    n: int
+    chain: str
+    payload: bytes
+    events: tuple[e.OrderEvent, ...]
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits that can be told from the journal alone: of orders that are valued at least at their symbol's `marks`."""
+
+    open_orders_max: int | None = None
+    position_notional_max: Decimal | None = None
+    marks: Mapping[str, Decimal] = {}
+    short_accounts: frozenset[str] | None = None
+    """Who may sell what it does not hold; None when that is not checked."""
+
+
+class Line(msgspec.Struct):
+    """One order, counted by the checker itself."""
+
+    order: Order
+    born: int
+    price: Decimal | None = None
+    legs: dict[str, int] = {}
+    asked: dict[str, int] = {}
+    """Where a cancel, or a replace, was first asked for."""
+    words: dict[str, int] = {}
+    """Where the venue of a leg first acknowledged or traded it."""
+    dropped: list[tuple[int, str]] = []
+    """Where a request that came before the venue's first word was dropped, and how."""
+    trades: dict[tuple[str, str], e.OrderFilled] = {}
+    busted: set[tuple[str, str]] = set()
+
+    @property
+    def cum(self) -> Decimal:
+        return sum((t.quantity for exec_id, t in self.trades.items() if exec_id not in self.busted), ZERO)
+
+
+class Stake(msgspec.Struct):
+    """One account in one symbol: what it holds, and what its open orders may still trade."""
+
+    held: Decimal = ZERO
+    buys: Decimal = ZERO
+    buys_notional: Decimal = ZERO
+    sells: Decimal = ZERO
+    surprised: bool = False
+    """A late, unexpected or busted trade: no check before it could have known."""
+
+
+class Quarantined(msgspec.Struct):
+    """What is looked at in a report that was kept aside."""
+
+    report: str
+    exec_id: str = ""
+
+
+class Audit:
+    """A pass over one shard's journal, commit by commit. `violations` grows; `lines` and `book` are the checker's own fold.
+
+    A long journal brings its own `lines`, which keep those of closed orders elsewhere than in memory.
+    """
+
+    def __init__(self, bounds: Bounds | None = None, lines: MutableMapping[str, Line] | None = None) -> None:
+        self.bounds = bounds or Bounds()
+        self.violations: list[Violation] = []
+        self.seq = 0
+        self.n = 0
+        self.chain = ""
+        self.events = 0
+        self.lines: MutableMapping[str, Line] = {} if lines is None else lines
+        self.book = Book()
+        self.positions: Counter[tuple[str, str]] = Counter()
+        self.trades: dict[tuple[str, str], str] = {}
+        self.aside: set[tuple[str, str]] = set()
+        """Trades that were kept aside because nobody may book them: (venue, exec_id)."""
+        self.clients: dict[tuple[str, str], str] = {}
+        self.reports: dict[str, int] = {}
+        self.open: Counter[str] = Counter()
+        self.stakes: defaultdict[tuple[str, str], Stake] = defaultdict(Stake)
+
+    def violated(self, name: str, where: object, what: str) -> None:
+        if len(self.violations) < VIOLATIONS_MAX:
+            self.violations.append(Violation(name, str(where), what))
+
+    def take(self, commit: Commit) -> None:
+        """The next commit."""
+        self._chained(commit)
+        self._reported(commit)
+        for event in commit.events:
+            self.events += 1
+            self._event(event, commit.seq)
+        for account, symbol in {(line.order.account, line.order.symbol): None for line in self._touched(commit)}:
+            self._bounded(account, symbol, commit.seq)
+
+    def _touched(self, commit: Commit) -> Iterator[Line]:
+        return (line for event in commit.events if (line := self.lines.get(event.order_id)) is not None)
+
+    def _chained(self, commit: Commit) -> None:
+        """Sequences rise, numbers have no hole, each chain value names all before it."""
+        if commit.n != self.n + 1 or commit.seq <= self.seq:
+            self.violated("contiguity", commit.seq, f"commit {commit.n} follows commit {self.n} (sequence {self.seq})")
+        if commit.chain != hashlib.sha256(self.chain.encode() + commit.payload).hexdigest():
+            self.violated("chain", commit.seq, f"the chain value of commit {commit.n} does not verify")
+        self.seq, self.n, self.chain = commit.seq, commit.n, commit.chain
+
+    def _reported(self, commit: Commit) -> None:
+        """A venue's reports are applied in the order of their numbers, each once."""
+        applied: set[tuple[str, int, str]] = set()
+        for event in commit.events:
+            number: int | None = getattr(event, "report_seq", None)
+            if number is None:
+                continue
+            venue: str = getattr(event, "venue")  # noqa: B009 - not every event has one
+            if (venue, number, event.order_id) in applied:
+                continue  # one report, two facts: a correction takes a trade back and books another
+            applied.add((venue, number, event.order_id))
+            if number <= self.reports.get(venue, 0):
+                self.violated("report_order", commit.seq, f"report {number} of {venue} was applied behind {self.reports[venue]}")
+            self.reports[venue] = max(number, self.reports.get(venue, 0))
+
+    def _event(self, event: e.OrderEvent, seq: int) -> None:
+        line = self.lines.get(event.order_id)
+        if isinstance(event, e.OrderSubmitted):
+            self._submitted(event, seq)
+            return
+        if isinstance(event, e.ReportQuarantined):
+            self._kept_aside(event)
+        if line is None:
+            if not isinstance(event, (e.ReportQuarantined, *e.OF_NO_ORDER)):
+                self.violated("lawful_step", seq, f"{type(event).__name__} of order {event.order_id}, which was never submitted")
+            return
+        before, cum = line.order.status, line.cum
+        self._uncount(line)
+        if not lawful(event, before):
+            self.violated("lawful_step", seq, f"{type(event).__name__} leads order {event.order_id} from {before} to {event.status}")
+        self._noted(line, event, seq)
+        line.order = evolve(line.order, event)
+        self._count(line)
+        self._summed(line, event, seq, before, cum)
+        self._positions(event, seq)
+
+    def _kept_aside(self, event: e.ReportQuarantined) -> None:
+        with contextlib.suppress(msgspec.DecodeError):  # nobody could read it: then it names no trade either
+            report = msgspec.json.decode(event.report, type=Quarantined)
+            if report.report == "fill":
+                self.aside.add((event.venue, report.exec_id))
+
+    def _submitted(self, event: e.OrderSubmitted, seq: int) -> None:
+        key = (event.account, event.client_order_id)
+        if event.order_id in self.lines or key in self.clients:
+            self.violated("one_order_a_client_id", seq, f"{event.account} {event.client_order_id} was submitted twice")
+            return
+        if event.status is not State.NEW:
+            self.violated("lawful_step", seq, f"order {event.order_id} begins as {event.status}")
+        self.clients[key] = event.order_id
+        line = self.lines[event.order_id] = Line(evolve(None, event), seq, event.price)
+        self._count(line)
+
+    def _noted(self, line: Line, event: e.OrderEvent, seq: int) -> None:
+        """What later checks need to know of an order's past."""
+        match event:
+            case e.OrderRiskChecked():
+                line.price = event.reference if event.reference is not None else line.price
+            case e.OrderRouted():
+                routed = {leg.route_id: seq for leg in event.legs}
+                if again := routed.keys() & line.legs.keys():
+                    self.violated("one_route_an_id", seq, f"route {min(again)} was recorded twice")
+                line.legs |= routed
+                if line.order.replacing is not None:
+                    line.dropped.append((seq, "it was routed again without the terms that were asked for"))
+            case e.OrderReplaced():
+                line.price = event.reference if event.reference is not None else line.price
+            case e.RouteAcknowledged():
+                line.words.setdefault(event.route_id, seq)
+            case e.CancelRequested():
+                line.asked.setdefault("cancel", seq)
+            case e.CancelRejected():
+                if event.reason in ("unknown", "too_early") and not line.words:
+                    line.dropped.append((seq, "its cancel ended before its venue had the order"))
+            case e.ReplaceRequested():
+                line.asked.setdefault("replace", seq)
+            case e.OrderFilled():
+                self._traded(line, event, seq)
+            case e.TradeBusted():
+                if (event.venue, event.exec_id) not in line.trades:
+                    self.violated("trade_once", seq, f"the trade {event.exec_id} that was busted is unknown")
+                line.busted.add((event.venue, event.exec_id))
+                self.stakes[event.account, event.symbol].surprised = True
+
+    def _traded(self, line: Line, event: e.OrderFilled, seq: int) -> None:
+        key = (event.venue, event.exec_id)
+        line.words.setdefault(event.route_id, seq)
+        if key in self.trades:
+            self.violated("trade_once", seq, f"trade {event.exec_id} of {event.venue} was booked before")
+        self.trades[key] = event.order_id
+        if (event.account, event.symbol, event.side) != (line.order.account, line.order.symbol, line.order.side):
+            self.violated("trade_once", seq, f"trade {event.exec_id} is not of its order's account, symbol and side")
+        line.trades[key] = event
+        if event.late or event.overfill or not line.legs:
+            self.stakes[event.account, event.symbol].surprised = True
+
+    def _summed(self, line: Line, event: e.OrderEvent, seq: int, before: State, before_cum: Decimal) -> None:
+        """cum is the sum of the live trades and moves by nothing else; leaves is the rest of an open order; filled means full."""
+        order, cum = line.order, line.cum
+        where = f"{seq} order {order.order_id}"
+        if order.cum_quantity != cum:
+            self.violated("cum", where, f"cum is {order.cum_quantity}, its trades sum up to {cum}")
+        if order.leaves_quantity != (ZERO if order.closed else max(order.quantity - cum, ZERO)):
+            self.violated("leaves", where, f"{order.leaves_quantity} of {order.quantity} with cum {cum}, {order.status}")
+        if cum != before_cum and not isinstance(event, (e.OrderFilled, e.TradeBusted)):
+            self.violated("cum", where, f"{type(event).__name__} moved cum from {before_cum} to {cum}")
+        if (order.status is State.FILLED) != (cum >= order.quantity):
+            self.violated("filled_is_full", where, f"{order.status} with cum {cum} of {order.quantity}")
+        if isinstance(event, e.OrderFilled) and (event.late, event.overfill) != (before in CLOSED, cum > order.quantity):
+            self.violated("flags", where, f"late={event.late} overfill={event.overfill} after {before}, cum {cum} of {order.quantity}")
+
+    def _positions(self, event: e.OrderEvent, seq: int) -> None:
+        position = self.book.apply(event, seq)
+        if position is None or not isinstance(event, (e.OrderFilled, e.TradeBusted)):
+            return
+        moved = signed(event.side, event.quantity)
+        self.positions[event.account, event.symbol] += -moved if isinstance(event, e.TradeBusted) else moved  # type: ignore[assignment]
+        if position.quantity != self.positions[event.account, event.symbol]:
+            self.violated("position", seq, f"{event.account} holds {position.quantity} {event.symbol}, its trades say otherwise")
+
+    # Limits at every prefix
+
+    def _count(self, line: Line, sign: int = 1) -> None:
+        order = line.order
+        stake = self.stakes[order.account, order.symbol]
+        if order.closed:
+            return
+        leaves = sign * order.leaves_quantity
+        self.open[order.account] += sign
+        if order.side is Side.BUY:
+            stake.buys += leaves
+            stake.buys_notional += leaves * abs(line.price or ZERO)
+        else:
+            stake.sells += leaves
+
+    def _uncount(self, line: Line) -> None:
+        self._count(line, -1)
+
+    def _bounded(self, account: str, symbol: str, seq: int) -> None:
+        bounds, stake = self.bounds, self.stakes[account, symbol]
+        if bounds.open_orders_max is not None and self.open[account] > bounds.open_orders_max:
+            self.violated("risk_limit", seq, f"{account} has {self.open[account]} open orders, the limit is {bounds.open_orders_max}")
+        held = Decimal(self.positions[account, symbol])
+        if stake.surprised:
+            return
+        if bounds.short_accounts is not None and account not in bounds.short_accounts and stake.sells > max(held, ZERO):
+            self.violated("risk_limit", seq, f"{account} may sell {stake.sells} {symbol} and holds {held}")
+        mark = bounds.marks.get(symbol)
+        if bounds.position_notional_max is None or mark is None:
+            return
+        worst = held * abs(mark) + stake.buys_notional
+        if worst > bounds.position_notional_max:
+            self.violated("risk_limit", seq, f"{account} may come to hold {worst} of {symbol}, the limit is {bounds.position_notional_max}")
+
+
+def lawful(event: e.OrderEvent, before: State) -> bool:
+    """Is there a step that this fact may stand for? What stands for none leaves the order where it is."""
+    if type(event) not in TRIGGERS_OF:
+        return event.status is before
+    return trigger_of(type(event), before, event.status) is not None

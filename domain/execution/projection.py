@@ -1,0 +1,339 @@
+"""What exeq knows of every open order: a fold of the journal that says what to route, what to send and what to cancel."""
+
+from collections import OrderedDict
+from collections.abc import Container, Iterator
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from domain.execution.queue import PriorityQueue
+from domain.execution.venue_health import VenueHealth
+from domain.order import events as e
+from domain.order.commands import VenueRequest
+from domain.order.lifecycle import CLOSED, State
+from domain.values import OrderType
+
+ROUTED_KEPT_MAX: Final = 10_000
+"""Route records kept for `/routes`; older ones are in the order's timeline."""
+
+STATE_VERSION: Final = 2
+"""To be raised when the same fields of `ExecutionsState` come to mean something else."""
+OLDER_SHAPES: Final = ("2-f57ab318a5a586dbecce87cb6d336c1a",)
+"""0.1.0: an OrderRouted had neither unit nor epoch, which then are their defaults."""
+
+
+class Waiting(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An order without a route, when the journal queued it (None before that), and the venues its earlier legs went to."""
+
+    terms: e.OrderSubmitted
+    queued_at: int | None = None
+    tried: tuple[str, ...] = ()
+
+
+class Working(msgspec.Struct, array_like=True, gc=False):
+    """An open order at a venue: its terms, its legs, which of them the venue has answered, and the requests that wait for an answer."""
+
+    terms: e.OrderSubmitted
+    legs: tuple[e.Leg, ...]
+    routed_at: int
+    answered: tuple[str, ...] = ()
+    cancelling: bool = False
+    tried: tuple[str, ...] = ()
+    replacing: e.ReplaceRequested | None = None
+    in_doubt: bool = False
+
+
+class ExecutionsState(msgspec.Struct, frozen=True, gc=False):
+    """Each in the order in which the journal told of it."""
+
+    waiting: tuple[Waiting, ...]
+    working: tuple[Working, ...]
+    routed: tuple[e.OrderRouted, ...]
+
+
+class Executions:
+    """`to_send`: routes just journaled, with the unit and epoch they name. `to_cancel`, `to_replace`: about them.
+
+    Who sends empties these; who routes empties `queue`.
+    """
+
+    def __init__(self, shard: int = 0, *, holds_stops: bool = False) -> None:
+        self._shard = shard
+        self._holds_stops = holds_stops
+        self.sleeping: dict[str, dict[str, e.OrderSubmitted]] = {}
+        """Stops that wait here for their price, by symbol; without `holds_stops` venues have them."""
+        self._waiting: dict[str, Waiting] = {}
+        self.queue = PriorityQueue()
+        self.working: dict[str, Working] = {}
+        self.routed: OrderedDict[str, e.OrderRouted] = OrderedDict()
+        self.to_send: list[VenueRequest] = []
+        self.to_cancel: list[VenueRequest] = []
+        self.health: dict[str, VenueHealth] = {}
+        self.refusing: set[str] = set()
+        """Venues that rejected too many in a row, by what was just journaled. Who routes empties it."""
+        self.to_replace: list[VenueRequest] = []
+
+    def state(self) -> ExecutionsState:
+        """What the journal said so far, to be encoded before the next event. What was taken from the queue waits still for its route."""
+        return ExecutionsState(tuple(self._waiting.values()), tuple(self.working.values()), tuple(self.routed.values()))
+
+    def restore(self, state: ExecutionsState) -> None:
+        """Go on from there, in a fold that has seen nothing. Nothing of it is to be sent: it may have been."""
+        assert not self._waiting, "a state is restored into empty executions"
+        assert not self.working, "a state is restored into empty executions"
+        self._waiting = {waiting.terms.order_id: waiting for waiting in state.waiting}
+        self.working = {working.terms.order_id: working for working in state.working}
+        self.routed = OrderedDict((routed.order_id, routed) for routed in state.routed)
+        for waiting in state.waiting:
+            self.queue_again(waiting.terms.order_id)
+
+    def apply(self, event: e.OrderEvent) -> None:
+        if event.status in CLOSED:
+            self._close(event)
+            return
+        match event:
+            case e.OrderSubmitted():
+                self._waiting[event.order_id] = Waiting(event)
+            case e.OrderQueued():
+                self._queue(event)
+            case e.OrderTriggered():
+                self._trigger(event)
+            case e.OrderRouted():
+                self._route(event)
+            case e.RouteAcknowledged() | e.OrderFilled() | e.RouteClosed():
+                if working := self.working.get(event.order_id):
+                    working.in_doubt = event.status is State.IN_DOUBT
+                    if self._answer(working, event) and not isinstance(event, e.RouteClosed):
+                        self._ask_at_last(working, event.route_id)
+            case e.CancelRequested():
+                self._cancel(event.order_id)
+            case e.CancelRejected():
+                self._keep(event.order_id)
+            case e.OrderInDoubt() if working := self.working.get(event.order_id):
+                working.in_doubt = True
+            case e.ReplaceRequested():
+                self._replace(event)
+            case e.OrderReplaced():
+                self._replaced(event)
+            case e.ReplaceRejected() if working := self.working.get(event.order_id):
+                working.replacing = None
+
+    def tried(self, order_id: str) -> tuple[str, ...]:
+        """Venues that its earlier legs went to, one for each leg."""
+        waiting = self._waiting.get(order_id)
+        return waiting.tried if waiting else ()
+
+    def _queue(self, event: e.OrderQueued) -> None:
+        """For the first time, or again: a venue refused it and others are left."""
+        if working := self.working.pop(event.order_id, None):
+            waiting = Waiting(working.terms, event.at, working.tried + tuple(leg.venue for leg in working.legs))
+        else:
+            waiting = Waiting(self._waiting.pop(event.order_id).terms, event.at)
+        self._waiting[event.order_id] = waiting  # behind those that were queued before it
+        self._put(waiting.terms, event.at)
+
+    def _put(self, terms: e.OrderSubmitted, queued_at: int) -> None:
+        if self._holds_stops and terms.stop_price is not None:
+            self.sleeping.setdefault(terms.symbol, {})[terms.order_id] = terms
+        else:
+            self.queue.put(terms, queued_at)
+
+    def _wake(self, terms: e.OrderSubmitted) -> None:
+        if (stops := self.sleeping.get(terms.symbol)) and stops.pop(terms.order_id, None) and not stops:
+            del self.sleeping[terms.symbol]
+
+    def _trigger(self, event: e.OrderTriggered) -> None:
+        """A market or limit order from now on, in the place that it was given when it was queued."""
+        if waiting := self._waiting.get(event.order_id):
+            self._wake(waiting.terms)
+            kind = OrderType.MARKET if waiting.terms.price is None else OrderType.LIMIT
+            terms = msgspec.structs.replace(waiting.terms, order_type=kind, stop_price=None)
+            self._waiting[event.order_id] = Waiting(terms, waiting.queued_at, waiting.tried)
+            self.queue_again(event.order_id)
+
+    def _route(self, event: e.OrderRouted) -> None:
+        waiting = self._waiting.pop(event.order_id)
+        terms = waiting.terms
+        self.queue.discard(event.order_id)
+        self._wake(terms)
+        self.working[terms.order_id] = Working(terms, event.legs, event.at, tried=waiting.tried)
+        self.routed[event.order_id] = event
+        if len(self.routed) > ROUTED_KEPT_MAX:
+            self.routed.popitem(last=False)
+        self.to_send.extend(self._request(terms, leg, event.unit, event.epoch) for leg in event.legs)
+
+    def _answer(self, working: Working, event: e.RouteAcknowledged | e.OrderFilled | e.RouteClosed | e.OrderRejected) -> bool:
+        """The first word about a leg says how quick its venue is. True when it was the first."""
+        route_id = event.route_id
+        if route_id is None or route_id in working.answered or all(leg.route_id != route_id for leg in working.legs):
+            return False
+        working.answered += (route_id,)
+        if event.venue is not None:
+            health = self.health_of(event.venue)
+            self.refusing.discard(event.venue)
+            health.answered(event.at - working.routed_at)
+            if isinstance(event, e.RouteAcknowledged | e.OrderFilled):
+                health.worked()
+            elif health.rejected():
+                self.refusing.add(event.venue)
+        return True
+
+    def _ask_at_last(self, working: Working, route_id: str) -> None:
+        """Its venue has the leg now. A cancel sent before may have come too early, so it is sent again; other terms waited for this."""
+        if working.cancelling:
+            self.to_cancel.extend(self._request(working.terms, leg) for leg in working.legs if leg.route_id == route_id)
+        elif (asked := working.replacing) is not None and asked.leg.route_id == route_id:
+            self._ask_for_terms(working)
+
+    def health_of(self, venue: str) -> VenueHealth:
+        health = self.health.get(venue)
+        if health is None:
+            health = self.health[venue] = VenueHealth()
+        return health
+
+    def _cancel(self, order_id: str) -> None:
+        if working := self.working.get(order_id):
+            working.cancelling = True
+            working.in_doubt = False
+            self.to_cancel.extend(self._request(working.terms, leg) for leg in working.legs)
+
+    def _keep(self, order_id: str) -> None:
+        """The cancel was refused. Other terms that gave way to it are due again."""
+        if working := self.working.get(order_id):
+            working.cancelling = False
+            self._ask_for_terms(working)
+
+    def _replace(self, event: e.ReplaceRequested) -> None:
+        """Kept until the venue's first word about the leg: before it there may be nothing to replace."""
+        if working := self.working.get(event.order_id):
+            working.replacing = event
+            self._ask_for_terms(working)
+
+    def _ask_for_terms(self, working: Working) -> None:
+        if (asked := working.replacing) is not None and _is_due(working, asked):
+            self.to_replace.append(self._replacement(working.terms, asked))
+
+    def _replaced(self, event: e.OrderReplaced) -> None:
+        """An order in the queue keeps its place there; whoever is choosing a venue for its old terms will be refused."""
+        changed = {"quantity": event.quantity, "price": event.price, "stop_price": event.stop_price}
+        if waiting := self._waiting.get(event.order_id):
+            changed["stop_price"] = _still_stop(waiting.terms, event)
+            terms = msgspec.structs.replace(waiting.terms, **changed)
+            self._waiting[event.order_id] = Waiting(terms, waiting.queued_at, waiting.tried)
+            self.queue.change(terms)
+            self.queue_again(event.order_id)
+        elif working := self.working.get(event.order_id):
+            changed["stop_price"] = _still_stop(working.terms, event)
+            working.terms = msgspec.structs.replace(working.terms, **changed)
+            if (asked := working.replacing) is not None and asked.replace_id == event.replace_id:
+                working.legs = tuple(asked.leg if leg.route_id == asked.leg.route_id else leg for leg in working.legs)
+            working.replacing = None
+
+    def queue_again(self, order_id: str) -> None:
+        """What was taken from the queue waits for its route still."""
+        waiting = self._waiting.get(order_id)
+        if waiting is not None and waiting.queued_at is not None:
+            self._put(waiting.terms, waiting.queued_at)
+
+    def _close(self, event: e.OrderEvent) -> None:
+        if waiting := self._waiting.pop(event.order_id, None):
+            self._wake(waiting.terms)
+        self.queue.discard(event.order_id)
+        working = self.working.pop(event.order_id, None)
+        if working and (isinstance(event, e.OrderFilled) or (isinstance(event, e.OrderRejected) and event.source == "venue")):
+            self._answer(working, event)
+
+    def _request(self, terms: e.OrderSubmitted, leg: e.Leg, unit: str = "", epoch: int = 0) -> VenueRequest:
+        return VenueRequest(
+            order_id=terms.order_id,
+            route_id=leg.route_id,
+            venue=leg.venue,
+            account=terms.account,
+            symbol=terms.symbol,
+            side=terms.side,
+            type=terms.order_type,
+            quantity=leg.quantity,
+            price=terms.price,
+            stop_price=terms.stop_price,
+            time_in_force=terms.time_in_force,
+            expire_at=terms.expire_at,
+            post_only=terms.post_only,
+            reduce_only=terms.reduce_only,
+            shard=self._shard,
+            unit=unit,
+            epoch=epoch,
+        )
+
+    def _replacement(self, terms: e.OrderSubmitted, asked: e.ReplaceRequested) -> VenueRequest:
+        request = self._request(terms, asked.leg)
+        return msgspec.structs.replace(request, price=asked.price, stop_price=_still_stop(terms, asked), replace_id=asked.replace_id)
+
+    def unanswered(self, routed_before: int) -> list[VenueRequest]:
+        """Every leg that was routed before a time (ns) and that no venue has said a word about, the oldest first."""
+        return [
+            self._request(working.terms, leg)
+            for working in self.working.values()
+            if working.routed_at < routed_before
+            for leg in working.legs
+            if leg.route_id not in working.answered
+        ]
+
+    def awaited(self, venues: Container[str]) -> Iterator[VenueRequest]:
+        """Every leg at these venues with something unanswered: its first word, a cancel, or other terms. What rests there is none of it."""
+        return (
+            self._request(working.terms, leg)
+            for working in self.working.values()
+            for leg in working.legs
+            if leg.venue in venues and _awaits(working, leg.route_id)
+        )
+
+    def stranded(self, venues: Container[str]) -> Iterator[VenueRequest]:
+        """Every leg at a venue that is none of these, of the orders that are not in doubt."""
+        return (
+            self._request(working.terms, leg)
+            for working in self.working.values()
+            if not working.in_doubt
+            for leg in working.legs
+            if leg.venue not in venues
+        )
+
+    def doubtful(self) -> Iterator[VenueRequest]:
+        """Every leg of the orders that are in doubt."""
+        return (self._request(working.terms, leg) for working in self.working.values() if working.in_doubt for leg in working.legs)
+
+    def doubtful_count(self) -> int:
+        return sum(working.in_doubt for working in self.working.values())
+
+    def is_doubtful(self, order_id: str) -> bool:
+        return (working := self.working.get(order_id)) is not None and working.in_doubt
+
+    def is_cancelling(self, order_id: str) -> bool:
+        return (working := self.working.get(order_id)) is not None and working.cancelling
+
+    def uncancelled(self) -> list[VenueRequest]:
+        """Every leg whose cancel the venue has neither done nor refused."""
+        return [self._request(working.terms, leg) for working in self.working.values() if working.cancelling for leg in working.legs]
+
+    def unreplaced(self) -> list[VenueRequest]:
+        """Every replace that the venue was sent and has neither done nor refused. Sent again it changes nothing: the venue knows its id."""
+        return [
+            self._replacement(working.terms, asked)
+            for working in self.working.values()
+            if (asked := working.replacing) is not None and _is_due(working, asked)
+        ]
+
+
+def _is_due(working: Working, asked: e.ReplaceRequested) -> bool:
+    """May the venue be asked now? Not before its first word about the leg, nor while a cancel is open, which wins."""
+    return not working.cancelling and asked.leg.route_id in working.answered
+
+
+def _still_stop(terms: e.OrderSubmitted, changed: e.OrderReplaced | e.ReplaceRequested) -> Decimal | None:
+    """The new stop price. A stop that has triggered has none left to change."""
+    return None if terms.stop_price is None else changed.stop_price
+
+
+def _awaits(working: Working, route_id: str) -> bool:
+    replacing = working.replacing is not None and working.replacing.leg.route_id == route_id
+    return working.cancelling or replacing or route_id not in working.answered

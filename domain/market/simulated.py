@@ -1,0 +1,88 @@
+"""A market made up from a seed: whole ticks, drawn back to where they began. And how each venue shows a market as its own."""
+
+import random
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Final
+
+from domain.instruments import Instrument
+from domain.market.quotes import Quote
+
+PULL: Final = 3
+"""Each step takes back one part in so many of the distance from the start, so that the start is crossed all the time."""
+
+SWING_PARTS: Final = 3
+"""The largest single step is one part in so many of the swing; with PULL that makes excursions of a quarter of the swing usual."""
+
+
+class SimulatedMarket:
+    """One symbol. The mid stays within `start` and plus or minus `swing_pct` percent of it (of its size, where it is negative; one tick at
+    least), and begins a third of the swing below `start`."""
+
+    def __init__(self, instrument: Instrument, start: Decimal, swing_pct: Decimal, size: Decimal, spread_ticks: int, seed: int) -> None:
+        self._instrument = instrument
+        self._spread_ticks = spread_ticks
+        self._seed = seed
+        self._random = random.Random(f"{seed}:{instrument.symbol}")
+        self._start_ticks = int(start // instrument.tick)
+        self._swing_ticks = max(int(abs(start) * swing_pct.scaleb(-2) // instrument.tick), 1)
+        self._size_lots = max(int(size // instrument.lot), 1)
+        self._away_ticks = -(self._swing_ticks // SWING_PARTS)
+
+    def quotes(self) -> Iterator[Quote]:
+        """For ever: bid and ask `spread_ticks` apart around the mid, of no venue and no time yet."""
+        while True:
+            yield self._quote()
+            self._step()
+
+    def close(self, day: int) -> Decimal:
+        """The mid at which a day ended (counted from 1970-01-01), as far from `start` as mids go: the same for the same seed and day."""
+        chance = random.Random(f"{self._seed}:{self._instrument.symbol}:{day}")
+        away = chance.randint(-self._swing_ticks, self._swing_ticks)
+        return self._possible(self._start_ticks + away) * self._instrument.tick
+
+    def _possible(self, ticks: int) -> int:
+        return ticks if self._instrument.negative_prices else max(ticks, 1)
+
+    def _step(self) -> None:
+        swing, away = self._swing_ticks, self._away_ticks
+        step_max = max(swing // SWING_PARTS, 1)
+        pull = abs(away) // PULL
+        away += self._random.randint(-step_max, step_max) + (pull if away < 0 else -pull)
+        self._away_ticks = min(max(away, -swing), swing)
+
+    def _quote(self) -> Quote:
+        tick = self._instrument.tick
+        bid_ticks = self._possible(self._start_ticks + self._away_ticks - self._spread_ticks // 2)
+        return Quote(
+            symbol=self._instrument.symbol,
+            venue="",
+            bid=bid_ticks * tick,
+            bid_size=self._size(),
+            ask=(bid_ticks + self._spread_ticks) * tick,
+            ask_size=self._size(),
+            at=0,
+        )
+
+    def _size(self) -> Decimal:
+        """From half to one and a half times the usual size, in whole lots."""
+        half = self._size_lots // 2
+        return max(self._size_lots - half + self._random.randint(0, 2 * half), 1) * self._instrument.lot
+
+
+def shaped(quote: Quote, venue: str, instrument: Instrument, spread_ticks: int, depth_scale: Decimal, at: int) -> Quote:
+    """The quote as one venue shows it: `spread_ticks` worse on each side (no lower than a price can be), sizes scaled and cut to lots."""
+    worse = spread_ticks * instrument.tick
+    return Quote(
+        symbol=quote.symbol,
+        venue=venue,
+        bid=quote.bid - worse if instrument.negative_prices else max(quote.bid - worse, instrument.tick),
+        bid_size=whole_lots(quote.bid_size * depth_scale, instrument),
+        ask=quote.ask + worse,
+        ask_size=whole_lots(quote.ask_size * depth_scale, instrument),
+        at=at,
+    )
+
+
+def whole_lots(size: Decimal, instrument: Instrument) -> Decimal:
+    return size // instrument.lot * instrument.lot

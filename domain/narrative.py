@@ -1,0 +1,139 @@
+"""An order's facts told as sentences, with the numbers that decided: why it is where it is."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from typing import Any, Final
+
+from domain.order import events as e
+from domain.order.order import RISK_CONTROL
+from domain.risk.decision_record import read
+from domain.values import plain, rfc3339
+
+
+def told(event: e.OrderEvent) -> str:
+    """One sentence."""
+    return SENTENCES[type(event)](event)
+
+
+def _submitted(event: e.OrderSubmitted) -> str:
+    flags = "".join(f", {name}" for name, is_so in (("post only", event.post_only), ("reduce only", event.reduce_only)) if is_so)
+    until = f" until {rfc3339(event.expire_at)}" if event.expire_at is not None else ""
+    terms = (
+        f"{event.side} {_terms(event.quantity, event.price, event.stop_price)} {event.symbol} as {event.order_type} {event.time_in_force}"
+    )
+    return f"{event.account} asks to {terms}{until}{flags}."
+
+
+def _terms(quantity: Decimal, price: Decimal | None, stop_price: Decimal | None) -> str:
+    limit = f" @ {plain(price)}" if price is not None else ""
+    stop = f" stop {plain(stop_price)}" if stop_price is not None else ""
+    return plain(quantity) + stop + limit
+
+
+def _checked(event: e.OrderRiskChecked) -> str:
+    valued = f", valued at {plain(event.reference)}" if event.reference is not None else ""
+    return f"Risk lets it pass under limits version {event.limits_version}{valued}{_numbers(event.checks)}."
+
+
+def _numbers(checks: str) -> str:
+    """What each check found, and the most that it may find."""
+    made = [f"{check.name} {plain(check.found)} of {plain(check.limit)}" for check in read(checks).checks]
+    return f": {', '.join(made)}" if made else ""
+
+
+def _queued(event: e.OrderQueued) -> str:
+    if event.venue is None:
+        return "It waits for a venue."
+    return f"{event.venue} refuses it ({event.reason}); it waits for another venue."
+
+
+def _rejected(event: e.OrderRejected) -> str:
+    who = event.venue if event.source == "venue" and event.venue else event.source
+    return f"Rejected by {who}: {_reason(event)}."
+
+
+def _reason(event: e.OrderRejected | e.ReplaceRefused) -> str:
+    numbers = [f"{name} {value}" for name, value in (("found", event.found), ("limit", event.limit)) if value is not None]
+    unit = f" {event.unit}" if numbers and event.unit else ""
+    return event.reason + (f", {', '.join(numbers)}{unit}" if numbers else "")
+
+
+def _routed(event: e.OrderRouted) -> str:
+    legs = " and ".join(f"{plain(leg.quantity)} to {leg.venue}" for leg in event.legs)
+    seen = "; ".join(_candidate(candidate) for candidate in event.candidates)
+    return f"Sent: {legs}, by {event.policy}" + (f" ({seen})." if seen else ".")
+
+
+def _candidate(seen: e.Candidate) -> str:
+    if seen.cost is None:
+        return f"{seen.venue}: {seen.note or 'no quote'}"
+    note = f", {seen.note}" if seen.note else ""
+    return f"{seen.venue} would cost {plain(seen.cost)}{note}"
+
+
+def _filled(event: e.OrderFilled) -> str:
+    how = f"{event.side} {plain(event.quantity)} @ {plain(event.price)} at {event.venue} as {event.liquidity}, fee {plain(event.fee)}"
+    instead = f", in place of {event.corrects}" if event.corrects else ""
+    flags = "".join(
+        f", {flag}" for flag, is_so in (("after the order had ended", event.late), ("beyond its quantity", event.overfill)) if is_so
+    )
+    return f"Trade {event.exec_id}: {how}{instead}{flags}."
+
+
+def _busted(event: e.TradeBusted) -> str:
+    return f"{event.venue} takes trade {event.exec_id} back: {plain(event.quantity)} @ {plain(event.price)}."
+
+
+def _asked_to_replace(event: e.ReplaceRequested) -> str:
+    terms = _terms(event.quantity, event.price, event.stop_price)
+    return f"{event.leg.venue} is asked to make it {terms}; until it answers the old terms rule."
+
+
+def _replaced(event: e.OrderReplaced) -> str:
+    return f"It is {_terms(event.quantity, event.price, event.stop_price)} now" + (f", says {event.venue}." if event.venue else ".")
+
+
+def _quarantined(event: e.ReportQuarantined) -> str:
+    return f"A report of {event.venue} (number {event.report_seq}) is set aside: {event.reason.replace('_', ' ')}."
+
+
+def _ended(how: str, event: Any) -> str:
+    if event.venue and event.source in (RISK_CONTROL, "oms"):
+        return f"{how} at {event.venue} for {event.source}: {event.reason.replace('_', ' ')}."
+    return f"{how} by {event.venue or event.source}: {event.reason.replace('_', ' ')}."
+
+
+def _refused(event: e.TransitionRefused) -> str:
+    return f"A {event.trigger} of {event.source} is refused: the order is {event.status}" + (f" ({event.detail})." if event.detail else ".")
+
+
+SENTENCES: Final[dict[type[e.Fact], Callable[[Any], str]]] = {
+    e.OrderSubmitted: _submitted,
+    e.OrderRiskChecked: _checked,
+    e.OrderQueued: _queued,
+    e.OrderTriggered: lambda event: f"{event.venue} shows {plain(event.price)}: its stop price is reached.",
+    e.OrderRejected: _rejected,
+    e.OrderRouted: _routed,
+    e.RouteAcknowledged: lambda event: f"{event.venue} works it as {event.venue_order_id}.",
+    e.RouteClosed: lambda event: f"Its part at {event.venue} has ended: {event.reason.replace('_', ' ')}; the others work on.",
+    e.OrderInDoubt: lambda event: f"{event.venue} does not answer ({event.reason.replace('_', ' ')}): it may or may not have it.",
+    e.DoubtSettled: lambda event: (
+        f"{event.who} settles the doubt at {event.venue}: {event.outcome.replace('_', ' ')}, because {event.reason}."
+    ),
+    e.OrderFilled: _filled,
+    e.TradeBusted: _busted,
+    e.CancelRequested: lambda event: f"The venue is asked to cancel it, for {event.source}: {event.reason.replace('_', ' ')}.",
+    e.CancelRejected: lambda event: f"{event.venue} does not cancel it: {event.reason.replace('_', ' ')}.",
+    e.ReplaceRequested: _asked_to_replace,
+    e.OrderReplaced: _replaced,
+    e.ReplaceRejected: lambda event: f"{event.venue} keeps the old terms: {event.reason.replace('_', ' ')}.",
+    e.ReplaceRefused: lambda event: f"Other terms are refused by {event.source}: {_reason(event)}.",
+    e.OrderCancelled: partial(_ended, "Cancelled"),
+    e.OrderExpired: partial(_ended, "Expired"),
+    e.TransitionRefused: _refused,
+    e.ReportQuarantined: _quarantined,
+    e.ShardTaken: lambda event: f"{event.sender} of {event.unit} sends from here on.",
+    e.ShardHeld: lambda event: f"{event.unit} still writes.",
+    e.JournalAccepted: lambda event: f"{event.who} has the journal go on from {event.goes_on_from}: {event.reason}.",
+}

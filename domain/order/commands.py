@@ -1,0 +1,286 @@
+"""Orders to the actor, in the imperative, and a venue's reports, which are commands that may not be refused."""
+
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+from domain.instruments import Denial
+from domain.order.events import Candidate, Leg
+from domain.values import Liquidity, OrderType, Side, TimeInForce
+
+
+class Decision(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Risk's answer for one order. `denial` is None when it was approved and reserved. `source` says who decided: risk, or oms itself.
+
+    `checks` is what was measured, a line of domain/risk/decision_record.py.
+    """
+
+    order_id: str
+    limits_version: int
+    denial: Denial | None = None
+    checks: str = ""
+    reference: Decimal | None = None
+    source: str = "risk"
+
+    @property
+    def approved(self) -> bool:
+        return self.denial is None
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What the client asked for, validated and numbered."""
+
+    order_id: str
+    account: str
+    client_order_id: str
+    symbol: str
+    side: Side
+    order_type: OrderType
+    quantity: Decimal
+    price: Decimal | None = None
+    stop_price: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    expire_at: int | None = None
+    priority: int = 0
+    post_only: bool = False
+    reduce_only: bool = False
+    replaces: str = ""
+    """The order that would have these terms; `order_id` is then the replace's own id, and `quantity` what would be left to trade."""
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", gc=False):
+    order_id: str
+
+
+class SubmitOrder(Command, frozen=True, kw_only=True, tag="submit", gc=False):
+    terms: Terms
+    decision: Decision
+
+
+class CancelOrder(Command, frozen=True, kw_only=True, tag="cancel", gc=False):
+    source: str = "client"
+    reason: str = "requested"
+
+
+class ReplaceOrder(Command, frozen=True, kw_only=True, tag="replace", gc=False):
+    """New terms; what is None stays. `replace_id` names the terms they follow; `decision` is risk's, where they weigh more."""
+
+    replace_id: str
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+    stop_price: Decimal | None = None
+    source: str = "client"
+    decision: Decision | None = None
+
+
+class ExpireOrder(Command, frozen=True, kw_only=True, tag="expire", gc=False):
+    """Its time is over: at once where no venue has it, else its venue is asked to cancel it."""
+
+    reason: str
+
+
+class ExeqCommand(Command, frozen=True, kw_only=True, gc=False):
+    """What exeq asks for. `unit` and `epoch` say which one: oms refuses all but the one that took the shard last."""
+
+    unit: str = ""
+    epoch: int = 0
+
+
+class TakeShard(Command, frozen=True, kw_only=True, tag="take_shard", gc=False):
+    """An exeq takes over the sending. Recorded only when `before` is the epoch of now, so that a late or doubled request takes nothing.
+
+    `met` is the largest epoch that a venue has met; the new one is above it.
+    """
+
+    order_id: str = ""
+    unit: str
+    sender: str
+    before: int = 0
+    met: int = 0
+
+
+class TriggerOrder(ExeqCommand, frozen=True, kw_only=True, tag="trigger", gc=False):
+    """The market has come to the price of a stop that sleeps at exeq."""
+
+    venue: str
+    price: Decimal
+
+
+class RouteOrder(ExeqCommand, frozen=True, kw_only=True, tag="route", gc=False):
+    legs: tuple[Leg, ...]
+    policy: str
+    candidates: tuple[Candidate, ...] = ()
+
+
+class RefuseRoute(ExeqCommand, frozen=True, kw_only=True, tag="refuse_route", gc=False):
+    """exeq found no venue that may take it, or (with `route_id`) did not send what had been routed."""
+
+    reason: str
+    route_id: str | None = None
+    detail: str | None = None
+
+
+class DoubtRoute(ExeqCommand, frozen=True, kw_only=True, tag="doubt_route", gc=False):
+    """A venue has not answered for a route within its deadline; `anyway`: whatever it said before, it went away or cannot be understood."""
+
+    route_id: str
+    reason: str
+    anyway: bool = False
+
+
+class ConfirmRoute(ExeqCommand, frozen=True, kw_only=True, tag="confirm_route", gc=False):
+    """Evidence: the venue, asked for the route, says that it works. `cancelling`: its cancel has not been answered yet."""
+
+    route_id: str
+    venue_order_id: str = ""
+    cancelling: bool = False
+
+
+class Outcome(StrEnum):
+    """What an operator found out at the venue."""
+
+    NEVER_ARRIVED = "never_arrived"
+    CANCELLED = "cancelled"
+    WORKING = "working"
+    FILLED = "filled"
+
+
+class SettleOrder(Command, frozen=True, kw_only=True, tag="settle", gc=False):
+    """An operator's word on an order in doubt. Only `filled` has a trade; `route_id` may be left out where only one leg can be meant."""
+
+    outcome: Outcome
+    who: str
+    reason: str
+    route_id: str | None = None
+    venue_order_id: str = ""
+    exec_id: str = ""
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+    fee: Decimal | None = None
+
+
+class RouteAbsent(ExeqCommand, frozen=True, kw_only=True, tag="route_absent", gc=False):
+    """Evidence: the venue, asked repeatedly for all orders it ever had, does not know the route."""
+
+    route_id: str
+    evidence: str
+
+
+class ReportKind(StrEnum):
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    FILL = "fill"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    CANCEL_REJECTED = "cancel_rejected"
+    REPLACED = "replaced"
+    REPLACE_REJECTED = "replace_rejected"
+    BUST = "bust"
+    CORRECTION = "correction"
+
+
+class VenueReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One execution report as it travels in lists on `venue.<venue>.reports.<shard>`, and alone on `fills.<account>`.
+
+    `report_seq` has no holes per venue and shard; 0 is no number. A correction names in `ref_exec_id` the trade that it
+    stands for; a replaced order says its terms.
+    """
+
+    report: ReportKind
+    order_id: str
+    route_id: str
+    venue: str
+    report_seq: int
+    at: int
+    account: str
+    symbol: str
+    side: Side
+    venue_order_id: str = ""
+    exec_id: str = ""
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+    fee: Decimal | None = None
+    liquidity: Liquidity | None = None
+    reason: str = ""
+    stop_price: Decimal | None = None
+    replace_id: str = ""
+    ref_exec_id: str = ""
+
+
+class VenueRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One request as it travels in lists on `venue.<venue>.requests.<shard>`, and alone on `orders.<account>.<verb>`. A replace has the
+    leg's new terms.
+
+    `unit` and `epoch` name the exeq that sends it: a venue takes nothing of an epoch below the largest that it has met.
+    """
+
+    order_id: str
+    route_id: str
+    venue: str
+    account: str
+    symbol: str
+    side: Side
+    type: OrderType
+    quantity: Decimal
+    price: Decimal | None = None
+    stop_price: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    expire_at: int | None = None
+    shard: int = 0
+    unit: str = ""
+    epoch: int = 0
+    sent_at: int = 0
+    post_only: bool = False
+    reduce_only: bool = False
+    replace_id: str = ""
+
+
+class BookReport(Command, frozen=True, kw_only=True, tag="book_report", gc=False):
+    """What a venue has and we have not, or otherwise, found outside of its session. Booked as the venue's own report."""
+
+    report: VenueReport
+
+
+class SetReportAside(Command, frozen=True, kw_only=True, tag="set_report_aside", gc=False):
+    """A venue said something that nobody may apply, whatever was asked of it, and that may have been a trade. `report` is its text."""
+
+    venue: str
+    report: str
+    report_seq: int = 0
+    reason: str = "unreadable"
+
+
+OrderCommand = (
+    SubmitOrder
+    | CancelOrder
+    | ReplaceOrder
+    | ExpireOrder
+    | TriggerOrder
+    | RouteOrder
+    | RefuseRoute
+    | DoubtRoute
+    | ConfirmRoute
+    | RouteAbsent
+    | SettleOrder
+    | VenueReport
+    | BookReport
+    | SetReportAside
+)
+
+ServiceCommand = CancelOrder | TriggerOrder | RouteOrder | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent | BookReport | TakeShard
+"""What other services may ask of oms, in lists."""
+
+
+class CommandAnswer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What oms says to one of these: recorded in the journal at `seq`, or the stable `code` of why not.
+
+    `state` of an order that allows no such step; `epoch` of the owner when another exeq has the shard; `detail` of what cannot be read.
+    """
+
+    ok: bool
+    code: str | None = None
+    seq: int | None = None
+    state: str | None = None
+    epoch: int = 0
+    detail: str | None = None

@@ -1,0 +1,173 @@
+"""One order, one writer: `decide` turns a command into facts and changes nothing; `evolve` (order.py) changes and never refuses."""
+
+from collections.abc import Callable, Container
+from decimal import Decimal
+from typing import Any
+
+from domain.order import commands as c
+from domain.order import events as e
+from domain.order.in_doubt import absent, confirmed, doubted, set_aside, settled
+from domain.order.lifecycle import UNROUTED, State, step
+from domain.order.order import Asked, Order, evolve
+from domain.order.replace import replace
+from domain.order.route_end import not_sent
+from domain.order.transition import Events, must, refused
+from domain.order.venue_reports import reported
+from domain.values import ZERO, bounded
+
+__all__ = ["Events", "decide", "evolve", "same_terms"]
+
+
+def decide(order: Order | None, command: c.OrderCommand, now_ns: int, negative_prices: Container[str] = ()) -> Events:
+    """The facts that follow from the command. None: it was seen before, or is stale. A refusal is for who asked: see deciding.
+
+    `negative_prices` are the symbols that may trade at zero and below, by the catalogue of now.
+    """
+    if isinstance(command, c.VenueReport):
+        return reported(order, command, now_ns, negative_prices=negative_prices)
+    if isinstance(command, c.BookReport):
+        return reported(order, command.report, now_ns, negative_prices=negative_prices)
+    if isinstance(command, c.SubmitOrder):
+        return () if order else _submit(command, now_ns)
+    if isinstance(command, c.SetReportAside):
+        return set_aside(order, command, now_ns)
+    assert order is not None, f"the host looks orders up before it asks: {command.order_id}"
+    if isinstance(command, c.SettleOrder):
+        return settled(order, command, now_ns, negative_prices=negative_prices)
+    return COMMANDS[type(command)](order, command, now_ns)
+
+
+def same_terms(order: Order, terms: c.Terms) -> bool:
+    """Does a repeated submit ask for what the first one asked for? What replaced it since does not matter."""
+    asked = order.asked or Asked(order.quantity, order.price, order.stop_price)
+    return (
+        order.symbol == terms.symbol
+        and order.side is terms.side
+        and order.order_type is terms.order_type
+        and asked.quantity == terms.quantity
+        and asked.price == terms.price
+        and asked.stop_price == terms.stop_price
+        and order.time_in_force is terms.time_in_force
+        and order.expire_at == terms.expire_at
+        and order.priority == terms.priority
+        and order.post_only is terms.post_only
+        and order.reduce_only is terms.reduce_only
+    )
+
+
+def _submit(command: c.SubmitOrder, now: int) -> Events:
+    t, decision = command.terms, command.decision
+    submitted = e.OrderSubmitted(
+        order_id=t.order_id,
+        at=now,
+        status=State.NEW,
+        account=t.account,
+        client_order_id=t.client_order_id,
+        symbol=t.symbol,
+        side=t.side,
+        order_type=t.order_type,
+        quantity=t.quantity,
+        price=t.price,
+        stop_price=t.stop_price,
+        time_in_force=t.time_in_force,
+        expire_at=t.expire_at,
+        priority=t.priority,
+        post_only=t.post_only,
+        reduce_only=t.reduce_only,
+    )
+    if decision.denial is not None:
+        return submitted, _risk_rejected(t.order_id, decision, now)
+    checked = e.OrderRiskChecked(
+        order_id=t.order_id,
+        at=now,
+        status=must(State.NEW, "risk_pass"),
+        limits_version=decision.limits_version,
+        checks=decision.checks,
+        reference=decision.reference,
+    )
+    return submitted, checked, e.OrderQueued(order_id=t.order_id, at=now, status=must(checked.status, "enqueue"))
+
+
+def _risk_rejected(order_id: str, decision: c.Decision, now: int) -> e.OrderRejected:
+    denial = decision.denial
+    assert denial is not None
+    return e.OrderRejected(
+        order_id=order_id,
+        at=now,
+        status=must(State.NEW, "risk_fail"),
+        source=decision.source,
+        reason=denial.code,
+        found=denial.found,
+        limit=denial.limit,
+        unit=denial.unit,
+        limits_version=decision.limits_version,
+        checks=decision.checks,
+    )
+
+
+def _cancel(order: Order, command: c.CancelOrder, now: int) -> Events:
+    if order.status in (State.PENDING_CANCEL, State.CANCELLED):
+        return ()
+    status = step(order.status, "cancel")
+    if status is None:
+        return (refused(order, "cancel", command.source, command.reason, now),)
+    kind = e.OrderCancelled if order.status in UNROUTED else e.CancelRequested
+    return (kind(order_id=order.order_id, at=now, status=status, source=command.source, reason=command.reason),)
+
+
+def _expire(order: Order, command: c.ExpireOrder, now: int) -> Events:
+    """Time is no request: an order that is closed, or whose cancel is under way, is left alone."""
+    if order.closed or order.status is State.PENDING_CANCEL:
+        return ()
+    waits = order.status in UNROUTED
+    kind, trigger = (e.OrderExpired, "expire") if waits else (e.CancelRequested, "cancel")
+    status = must(order.status, trigger)
+    return (kind(order_id=order.order_id, at=now, status=status, source="oms", reason=command.reason),)
+
+
+def _trigger(order: Order, command: c.TriggerOrder, now: int) -> Events:
+    """Once. An order that is elsewhere by now needs nobody to wake it."""
+    if order.status is not State.QUEUED or order.triggered or order.stop_price is None or not bounded(command.price):
+        return ()
+    return (e.OrderTriggered(order_id=order.order_id, at=now, status=order.status, venue=command.venue, price=command.price),)
+
+
+def _route(order: Order, command: c.RouteOrder, now: int) -> Events:
+    """Exactly what is left of the order: legs that were chosen for other terms than it has by now are refused, and chosen again."""
+    known = {route.route_id for route in order.routes}
+    if all(leg.route_id in known for leg in command.legs):
+        return ()
+    status = step(order.status, "route")
+    readable = all(bounded(leg.quantity) and leg.quantity > ZERO for leg in command.legs)
+    if status is None or not readable or _total(command) != order.leaves_quantity:
+        legs = ", ".join(f"{leg.quantity} to {leg.venue}" for leg in command.legs)
+        return (refused(order, "route", "exeq", legs, now),)
+    return (
+        e.OrderRouted(
+            order_id=order.order_id,
+            at=now,
+            status=status,
+            legs=command.legs,
+            policy=command.policy,
+            candidates=command.candidates,
+            unit=command.unit,
+            epoch=command.epoch,
+        ),
+    )
+
+
+def _total(command: c.RouteOrder) -> Decimal:
+    return sum((leg.quantity for leg in command.legs), ZERO)
+
+
+COMMANDS: dict[type[c.OrderCommand], Callable[[Order, Any, int], Events]] = {
+    c.CancelOrder: _cancel,
+    c.ReplaceOrder: replace,
+    c.ExpireOrder: _expire,
+    c.TriggerOrder: _trigger,
+    c.RouteOrder: _route,
+    c.RefuseRoute: not_sent,
+    c.DoubtRoute: doubted,
+    c.ConfirmRoute: confirmed,
+    c.RouteAbsent: absent,
+}

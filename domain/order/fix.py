@@ -1,0 +1,53 @@
+"""An order's life in the words of FIX 4.4: OrdStatus (39) and ExecType (150) after each fact."""
+
+from typing import Final
+
+from domain.order import events as e
+from domain.order.lifecycle import State
+from domain.order.order import Order
+
+REJECT: Final = "9"
+"""Not an ExecType: the request got an OrderCancelReject (35=9) and the order stayed as it was."""
+
+_STATUS: Final = {
+    State.PARTIALLY_FILLED: "1",
+    State.FILLED: "2",
+    State.CANCELLED: "4",
+    State.PENDING_CANCEL: "6",
+    State.REJECTED: "8",
+    State.EXPIRED: "C",
+    State.PENDING_REPLACE: "E",
+}
+_TYPES: Final[dict[type[e.Fact], str]] = {
+    e.OrderSubmitted: "A",
+    e.OrderTriggered: "L",
+    e.RouteAcknowledged: "0",
+    e.OrderFilled: "F",
+    e.TradeBusted: "H",
+    e.CancelRequested: "6",
+    e.ReplaceRequested: "E",
+    e.OrderReplaced: "5",
+    e.OrderCancelled: "4",
+    e.OrderExpired: "C",
+    e.OrderRejected: "8",
+    e.CancelRejected: REJECT,
+    e.ReplaceRejected: REJECT,
+    e.ReplaceRefused: REJECT,
+    e.TransitionRefused: REJECT,
+}
+
+
+def ord_status(order: Order) -> str:
+    """New once a venue has answered for it, pending new before. A doubt keeps what was last known."""
+    if known := _STATUS.get(order.status):
+        return known
+    if order.cum_quantity:
+        return "1"
+    return "0" if any(route.venue_order_id and route.live for route in order.routes) else "A"
+
+
+def exec_type(event: e.OrderEvent) -> str | None:
+    """What an execution report of this fact would be; None for facts that a counterparty hears nothing of."""
+    if isinstance(event, e.OrderFilled) and event.corrects:
+        return "G"
+    return _TYPES.get(type(event))

@@ -1,0 +1,42 @@
+"""How much each account holds of each symbol: an exact fold of trades and busts that keeps only what is not zero."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from domain.order import events as e
+from domain.values import ZERO, Side
+
+Key = tuple[str, str]
+"""An account and a symbol."""
+
+
+class Holdings:
+    """`quantities` are signed. Costs and averages are not kept: see position.py."""
+
+    def __init__(self, quantities: Mapping[Key, Decimal] | None = None) -> None:
+        self.quantities: dict[Key, Decimal] = dict(quantities or {})
+
+    def of(self, key: Key) -> Decimal:
+        return self.quantities.get(key, ZERO)
+
+    def apply(self, event: e.OrderFilled | e.TradeBusted) -> None:
+        """Add the trade, or take the busted one back."""
+        key = event.account, event.symbol
+        bought = (event.side is Side.BUY) is (type(event) is e.OrderFilled)
+        moved = event.quantity if bought else -event.quantity
+        before = self.quantities.get(key)
+        if before is None:
+            self.quantities[key] = moved
+        elif after := before + moved:
+            self.quantities[key] = after
+        else:
+            del self.quantities[key]
+
+    def opened_by(self, trade: e.OrderFilled) -> Decimal:
+        """By how much the trade, which is not applied yet, opens or flips the position; 0 when it only closes."""
+        return max(trade.quantity - closable(self.of((trade.account, trade.symbol)), trade.side), ZERO)
+
+
+def closable(held: Decimal, side: Side) -> Decimal:
+    """How much orders of a side can trade before they have closed the position."""
+    return max(held if side is Side.SELL else -held, ZERO)

@@ -1,0 +1,146 @@
+"""The orders of a shard, with the indexes that limits need. A fold of the journal and nothing else."""
+
+from collections import Counter
+from functools import cache
+from typing import Final
+
+import msgspec
+
+from domain.order import events as e
+from domain.order.holdings import Key
+from domain.order.lifecycle import State, step
+from domain.order.order import Order, evolve
+
+TRIGGERS_OF: Final[dict[type[e.Fact], tuple[str, ...]]] = {
+    e.OrderRiskChecked: ("risk_pass",),
+    e.OrderQueued: ("enqueue", "venue_reject_requeue"),
+    e.OrderRejected: ("risk_fail", "no_route", "venue_reject"),
+    e.OrderRouted: ("route",),
+    e.RouteAcknowledged: ("venue_ack", "venue_ack_traded"),
+    e.RouteClosed: ("leg_ended", "leg_ended_traded", "leg_ended_waiting"),
+    e.OrderInDoubt: ("no_answer",),
+    e.OrderFilled: ("trade_part", "trade_full"),
+    e.TradeBusted: ("bust", "bust_traded", "bust_full", "bust_ended"),
+    e.CancelRequested: ("cancel",),
+    e.CancelRejected: ("cancel_rejected", "cancel_rejected_traded", "cancel_rejected_replacing"),
+    e.ReplaceRequested: ("replace",),
+    e.OrderReplaced: ("replace", "replaced", "replaced_traded", "replaced_full"),
+    e.ReplaceRejected: ("replace_rejected", "replace_rejected_traded"),
+    e.OrderCancelled: ("cancel", "venue_cancelled"),
+    e.OrderExpired: ("expire",),
+}
+"""The steps that a kind of fact may stand for; the states before and after it say which one it was."""
+
+
+@cache
+def trigger_of(kind: type[e.Fact], before: State, after: State) -> str | None:
+    """The trigger that an event took; None for facts that are no step of the machine."""
+    return next((trigger for trigger in TRIGGERS_OF.get(kind, ()) if step(before, trigger) is after), None)
+
+
+STATUSES: Final = ("open", "closed", *(str(state) for state in State))
+"""What lists may be narrowed to: one state, or all of those before or after the end of an order's life."""
+
+
+class OrderFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which orders are asked about: those that are equal in everything that is not None.
+
+    `closed`: only closed or only open ones. `since_ns` is included and `until_ns` is not, of `created_at`.
+    """
+
+    account: str | None = None
+    symbol: str | None = None
+    client_order_id: str | None = None
+    status: State | None = None
+    closed: bool | None = None
+    since_ns: int | None = None
+    until_ns: int | None = None
+
+    def takes(self, order: Order) -> bool:
+        if self.since_ns is not None and order.created_at < self.since_ns:
+            return False
+        if self.until_ns is not None and order.created_at >= self.until_ns:
+            return False
+        return all(getattr(self, name) in (None, getattr(order, name)) for name in EQUAL_FIELDS)
+
+
+EQUAL_FIELDS: Final = ("account", "symbol", "client_order_id", "status", "closed")
+
+
+class Orders:
+    """The orders in memory: all that are open, and those closed ones that somebody works on. Counts are over all there ever were."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[str, Order] = {}
+        self.open: dict[str, dict[str, Order]] = {}
+        self.states: Counter[State] = Counter()
+        self.steps: Counter[tuple[State, str]] = Counter()
+        self.report_seqs: dict[str, int] = {}
+        self.reducing: dict[Key, dict[str, Order]] = {}
+        """The open reduce-only orders of each account and symbol. Empty for most accounts, so that fills need not look further."""
+
+    def apply(self, event: e.OrderEvent) -> Order | None:
+        """The order after the event; None for one that belongs to no order."""
+        order = self.by_id.get(event.order_id)
+        self._heard(event)
+        if order is None and isinstance(event, (e.ReportQuarantined, *e.OF_NO_ORDER)):
+            return None
+        before = order.status if order else None
+        order = evolve(order, event)
+        if before is None:
+            self.by_id[order.order_id] = order
+        else:
+            self.states[before] -= 1
+            if trigger := trigger_of(type(event), before, order.status):
+                self.steps[before, trigger] += 1
+        self.states[order.status] += 1
+        self._index(order)
+        return order
+
+    def adopt(self, order: Order) -> None:
+        """Back into memory, as it was stored."""
+        self.by_id[order.order_id] = order
+        self._index(order)
+
+    def forget(self, order: Order) -> None:
+        """Out of memory: it is stored. Only closed orders."""
+        del self.by_id[order.order_id]
+
+    def open_of(self, account: str) -> list[Order]:
+        return list(self.open.get(account, {}).values())
+
+    def open_count(self, account: str) -> int:
+        return len(self.open.get(account, ()))
+
+    def _index(self, order: Order) -> None:
+        if order.reduce_only:
+            self._index_reducing(order)
+        if not order.closed:
+            self.open.setdefault(order.account, {})[order.order_id] = order
+        elif (opened := self.open.get(order.account)) and opened.pop(order.order_id, None) and not opened:
+            del self.open[order.account]
+
+    def _index_reducing(self, order: Order) -> None:
+        key = order.account, order.symbol
+        if not order.closed:
+            self.reducing.setdefault(key, {})[order.order_id] = order
+        elif (opened := self.reducing.get(key)) and opened.pop(order.order_id, None) and not opened:
+            del self.reducing[key]
+
+    def _heard(self, event: e.OrderEvent) -> None:
+        """The last report number of each venue, which its session goes on from."""
+        if (reported := reported_by(event)) is not None:
+            venue, seq = reported
+            self.report_seqs[venue] = max(seq, self.report_seqs.get(venue, 0))
+
+
+def reported_by(event: e.OrderEvent) -> tuple[str, int] | None:
+    """The venue and the number of the report that caused the event; None when none did."""
+    seq: int | None = getattr(event, "report_seq", None)
+    return None if seq is None else (getattr(event, "venue"), seq)  # noqa: B009 - not every event has one
+
+
+def note(order: Order, seq: int) -> None:
+    """The order remembers in which commits its events are; its timeline is read from there."""
+    if not order.seqs or order.seqs[-1] != seq:
+        order.seqs += (seq,)

@@ -1,0 +1,355 @@
+"""One order as its events made it. `evolve` changes it and never refuses."""
+
+from collections.abc import Callable, Container, Iterable
+from decimal import Decimal
+from functools import reduce
+from typing import Any, Final
+
+import msgspec
+
+from domain.order import events as e
+from domain.order.lifecycle import CLOSED, State
+from domain.values import ZERO, OrderType, Side, TimeInForce, average
+
+UNKNOWN_TRADE: Final = "unknown_trade"
+"""Why a bust or correction is quarantined: its trade has not come yet. It is parked with the order until then."""
+
+PARKED_MAX: Final = 100
+
+RISK_CONTROL: Final = "risk_control"
+"""The `source` of what a kill or a block cancels."""
+
+REDUCE_ONLY: Final = "reduce_only"
+"""The `reason` of what oms cancels because the position that the order was to close has gone."""
+
+TIMES_UP: Final = frozenset({"order_timeout", "expire_at", "session_end"})
+"""Why oms itself has a venue cancel an order, which then counts as expired."""
+
+
+class _Named(msgspec.Struct):
+    """What a parked report says of its trade."""
+
+    exec_id: str = ""
+    ref_exec_id: str = ""
+
+
+class Route(msgspec.Struct, frozen=True, gc=False):
+    """A leg at a venue. `live` while the venue may still trade it; `ended` when the venue said that it will not."""
+
+    route_id: str
+    venue: str
+    quantity: Decimal
+    cum_quantity: Decimal = ZERO
+    venue_order_id: str = ""
+    ended: bool = False
+
+    @property
+    def live(self) -> bool:
+        return not self.ended and self.cum_quantity < self.quantity
+
+    @property
+    def leaves_quantity(self) -> Decimal:
+        return self.quantity - self.cum_quantity if self.live else ZERO
+
+
+class Trade(msgspec.Struct, frozen=True, gc=False):
+    venue: str
+    exec_id: str
+    route_id: str
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    busted: bool = False
+
+
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """The numbers of an order, as they were first submitted."""
+
+    quantity: Decimal
+    price: Decimal | None
+    stop_price: Decimal | None
+
+
+class Replacing(msgspec.Struct, frozen=True, gc=False):
+    """New terms that a venue was asked for and has not answered, and the price they would be counted at."""
+
+    replace_id: str
+    quantity: Decimal
+    price: Decimal | None
+    stop_price: Decimal | None
+    reference: Decimal | None
+
+
+class Parked(msgspec.Struct, frozen=True, gc=False):
+    """A bust or correction that came before its trade: the whole report, as JSON."""
+
+    venue: str
+    exec_id: str
+    report: str
+
+
+class Order(msgspec.Struct, kw_only=True, gc=False):
+    """State of one order. Only its actor changes it; `seqs` and `commit` are the host's book-keeping, not the order's.
+
+    `refused`: rejected before it was ever queued, which is what its submit was answered. `source` and `reason` say who ended it and why;
+    while a control (a kill, a block) or `reduce_only` cancels it, they name that. `reference` is the price that risk counts it at. `asked`
+    are its first terms, once they were replaced. `expiring`: its cancel was requested because its time was over.
+    `cancel_wanted`: its cancel was requested and not refused. A doubt between them says nothing against it.
+    """
+
+    order_id: str
+    account: str
+    client_order_id: str
+    symbol: str
+    side: Side
+    order_type: OrderType
+    quantity: Decimal
+    price: Decimal | None
+    stop_price: Decimal | None
+    time_in_force: TimeInForce
+    expire_at: int | None
+    priority: int
+    created_at: int
+    updated_at: int
+    post_only: bool = False
+    reduce_only: bool = False
+    status: State = State.NEW
+    version: int = 0
+    cum_quantity: Decimal = ZERO
+    notional: Decimal = ZERO
+    fees: Decimal = ZERO
+    source: str | None = None
+    reason: str | None = None
+    found: str | None = None
+    limit: str | None = None
+    unit: str | None = None
+    refused: bool = False
+    overfill: bool = False
+    routes: tuple[Route, ...] = ()
+    trades: tuple[Trade, ...] = ()
+    reference: Decimal | None = None
+    replaces: int = 0
+    replacing: Replacing | None = None
+    asked: Asked | None = None
+    expiring: bool = False
+    cancel_wanted: bool = False
+    triggered: bool = False
+    parked: tuple[Parked, ...] = ()
+    seqs: tuple[int, ...] = ()
+    commit: int = 0
+
+    @property
+    def closed(self) -> bool:
+        return self.status in CLOSED
+
+    @property
+    def leaves_quantity(self) -> Decimal:
+        return ZERO if self.closed else max(self.quantity - self.cum_quantity, ZERO)
+
+    @property
+    def average_price(self) -> Decimal | None:
+        return average(self.notional, self.cum_quantity) if self.cum_quantity else None
+
+    @property
+    def live_routes(self) -> tuple[Route, ...]:
+        return tuple(r for r in self.routes if r.live)
+
+    @property
+    def next_replace_id(self) -> str:
+        """The id of a replace that follows from the terms as they are."""
+        return f"{self.order_id}-r{self.replaces + 1}"
+
+    def elsewhere(self, route_id: str) -> Decimal:
+        """What the order has but for one leg: what it traded on the others, and what they may trade still."""
+        own = sum((r.cum_quantity for r in self.routes if r.route_id == route_id), ZERO)
+        return self.cum_quantity - own + sum((r.leaves_quantity for r in self.routes if r.route_id != route_id), ZERO)
+
+    def trade(self, venue: str, exec_id: str) -> Trade | None:
+        return next((t for t in self.trades if t.exec_id == exec_id and t.venue == venue), None)
+
+
+def born(event: e.OrderSubmitted) -> Order:
+    return Order(
+        order_id=event.order_id,
+        account=event.account,
+        client_order_id=event.client_order_id,
+        symbol=event.symbol,
+        side=event.side,
+        order_type=event.order_type,
+        quantity=event.quantity,
+        price=event.price,
+        stop_price=event.stop_price,
+        time_in_force=event.time_in_force,
+        expire_at=event.expire_at,
+        priority=event.priority,
+        created_at=event.at,
+        updated_at=event.at,
+        post_only=event.post_only,
+        reduce_only=event.reduce_only,
+        status=event.status,
+        version=1,
+    )
+
+
+def evolve(order: Order | None, event: e.OrderEvent) -> Order:
+    """The order after the event. Changes `order` in place and returns it; the first event makes it."""
+    if type(event) is e.OrderSubmitted:
+        return born(event)
+    assert order is not None, f"{type(event).__name__} before OrderSubmitted for {event.order_id}"
+    order.status = event.status
+    order.version += 1
+    order.updated_at = event.at
+    if (change := _CHANGES.get(type(event))) is not None:
+        change(event, order)
+    return order
+
+
+def may_be_negative(order: Order, symbols: Container[str]) -> bool:
+    """May it trade below zero? Its symbol says so, or its own prices, which were in order when it was taken: its symbol may be gone."""
+    return order.symbol in symbols or any(price is not None and price <= ZERO for price in (order.price, order.stop_price))
+
+
+def evolved(events: Iterable[e.OrderEvent]) -> Order | None:
+    """An order from all its events."""
+    return reduce(evolve, events, None)
+
+
+def _checked(event: e.OrderRiskChecked, order: Order) -> None:
+    order.reference = order.price if event.reference is None else event.reference
+
+
+def _queued(event: e.OrderQueued, order: Order) -> None:
+    if event.route_id is not None:
+        _change_route(order, event.route_id, ended=True)
+
+
+def _triggered(event: e.OrderTriggered, order: Order) -> None:
+    order.triggered = True
+
+
+def _routed(event: e.OrderRouted, order: Order) -> None:
+    order.routes += tuple(Route(leg.route_id, leg.venue, leg.quantity) for leg in event.legs)
+
+
+def _acknowledged(event: e.RouteAcknowledged, order: Order) -> None:
+    _change_route(order, event.route_id, venue_order_id=event.venue_order_id)
+
+
+def _route_closed(event: e.RouteClosed, order: Order) -> None:
+    _change_route(order, event.route_id, ended=True)
+
+
+def _filled(event: e.OrderFilled, order: Order) -> None:
+    order.trades += (Trade(event.venue, event.exec_id, event.route_id, event.quantity, event.price, event.fee),)
+    order.overfill = order.overfill or event.overfill
+    if order.status is State.FILLED:
+        order.source = order.reason = None
+    _recount(order)
+
+
+def _busted(event: e.TradeBusted, order: Order) -> None:
+    order.trades = tuple(
+        msgspec.structs.replace(t, busted=True) if (t.venue, t.exec_id) == (event.venue, event.exec_id) else t for t in order.trades
+    )
+    order.parked = tuple(p for p in order.parked if (p.venue, p.exec_id) != (event.venue, event.exec_id))
+    _recount(order)
+
+
+def _quarantined(event: e.ReportQuarantined, order: Order) -> None:
+    if event.reason == UNKNOWN_TRADE and len(order.parked) < PARKED_MAX:
+        report = msgspec.json.decode(event.report, type=_Named)
+        order.parked += (Parked(event.venue, report.ref_exec_id or report.exec_id, event.report),)
+
+
+def _cancel_requested(event: e.CancelRequested, order: Order) -> None:
+    order.cancel_wanted = True
+    order.expiring = event.source == "oms" and event.reason in TIMES_UP
+    order.source, order.reason = (event.source, event.reason) if _names_its_cause(event) else (None, None)
+
+
+def _names_its_cause(event: e.CancelRequested) -> bool:
+    """Is it the cause of the cancel, whatever word the venue has for it?"""
+    return event.source == RISK_CONTROL or (event.source == "oms" and event.reason == REDUCE_ONLY)
+
+
+def _cancel_rejected(event: e.CancelRejected, order: Order) -> None:
+    order.expiring = order.cancel_wanted = False
+    order.source = order.reason = None
+
+
+def _replace_requested(event: e.ReplaceRequested, order: Order) -> None:
+    order.replaces += 1
+    order.replacing = Replacing(event.replace_id, event.quantity, event.price, event.stop_price, event.reference)
+
+
+def _replace_rejected(event: e.ReplaceRejected, order: Order) -> None:
+    order.replacing = None
+
+
+def _replaced(event: e.OrderReplaced, order: Order) -> None:
+    """A leg has what the order asks for without what was traded elsewhere."""
+    if order.asked is None:
+        order.asked = Asked(order.quantity, order.price, order.stop_price)
+    if event.route_id is None:
+        asked = order.replacing
+        order.replaces += asked is None or asked.replace_id != event.replace_id  # what was asked of a venue is counted already
+    else:
+        _change_route(order, event.route_id, quantity=event.quantity - order.elsewhere(event.route_id))
+    order.quantity, order.price, order.stop_price = event.quantity, event.price, event.stop_price
+    order.reference, order.replacing = event.reference, None
+
+
+def _rejected(event: e.OrderRejected, order: Order) -> None:
+    order.source, order.reason = event.source, event.reason
+    order.found, order.limit, order.unit = event.found, event.limit, event.unit
+    order.refused = order.version == 2  # the fact right behind OrderSubmitted
+    _close_routes(order)
+
+
+def _ended(event: e.OrderCancelled | e.OrderExpired, order: Order) -> None:
+    order.source, order.reason = event.source, event.reason
+    _close_routes(order)
+
+
+def _recount(order: Order) -> None:
+    """cum, notional and fees are sums over the live trades, never kept apart from them."""
+    live = [t for t in order.trades if not t.busted]
+    order.cum_quantity = sum((t.quantity for t in live), ZERO)
+    order.notional = sum((t.quantity * t.price for t in live), ZERO)
+    order.fees = sum((t.fee for t in live), ZERO)
+    order.routes = tuple(_recounted(r, live) for r in order.routes)
+
+
+def _recounted(route: Route, live: list[Trade]) -> Route:
+    cum = sum((t.quantity for t in live if t.route_id == route.route_id), ZERO)
+    return route if cum == route.cum_quantity else msgspec.structs.replace(route, cum_quantity=cum)
+
+
+def _change_route(order: Order, route_id: str, **changes: object) -> None:
+    order.routes = tuple(msgspec.structs.replace(r, **changes) if r.route_id == route_id else r for r in order.routes)
+
+
+def _close_routes(order: Order) -> None:
+    order.routes = tuple(msgspec.structs.replace(r, ended=True) for r in order.routes)
+
+
+_CHANGES: Final[dict[type[e.Fact], Callable[[Any, Order], None]]] = {
+    e.OrderRiskChecked: _checked,
+    e.OrderQueued: _queued,
+    e.OrderTriggered: _triggered,
+    e.OrderRouted: _routed,
+    e.RouteAcknowledged: _acknowledged,
+    e.RouteClosed: _route_closed,
+    e.OrderFilled: _filled,
+    e.TradeBusted: _busted,
+    e.ReportQuarantined: _quarantined,
+    e.CancelRequested: _cancel_requested,
+    e.CancelRejected: _cancel_rejected,
+    e.ReplaceRequested: _replace_requested,
+    e.ReplaceRejected: _replace_rejected,
+    e.OrderReplaced: _replaced,
+    e.OrderRejected: _rejected,
+    e.OrderCancelled: _ended,
+    e.OrderExpired: _ended,
+}
+"""What an event changes beside status, version and time: most change nothing."""

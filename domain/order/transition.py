@@ -1,0 +1,86 @@
+"""What every decision needs: the step that the table must have, the refusal where it has none, the report that nobody may apply yet.
+
+A decision may hold more than facts: `is_fact` says which of it belongs into the journal, `sameness` which of that is worth no second entry.
+"""
+
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from domain.order import events as e
+from domain.order.commands import VenueReport
+from domain.order.lifecycle import State, step
+from domain.order.order import Order
+from domain.values import ZERO
+
+Events = tuple[e.OrderEvent, ...]
+
+SAID_BY_VENUES: Final = frozenset({"venue_ack"})
+"""Triggers of refusals that answer no request: a venue says what cannot be, which is a fact about the venue."""
+
+UNMOVING: Final[frozenset[type[e.Fact]]] = frozenset({e.TransitionRefused, e.ReplaceRefused, e.ReportQuarantined})
+"""Events that leave the order where it is."""
+
+_REPORT: Final = msgspec.json.Decoder(VenueReport)
+
+
+def must(state: State, trigger: str) -> State:
+    """Where the trigger leads, which the caller knows that the table has."""
+    status = step(state, trigger)
+    assert status is not None, f"the table lacks {state} + {trigger}"
+    return status
+
+
+def refused(order: Order, trigger: str, source: str, detail: str, now: int) -> e.TransitionRefused:
+    return e.TransitionRefused(order_id=order.order_id, at=now, status=order.status, trigger=trigger, source=source, detail=detail)
+
+
+def quarantined(report: VenueReport, status: State, reason: str, now: int) -> e.ReportQuarantined:
+    """The whole report is kept as JSON, so that reconciliation can read it back."""
+    return e.ReportQuarantined(
+        order_id=report.order_id,
+        at=now,
+        status=status,
+        reason=reason,
+        venue=report.venue,
+        report_seq=report.report_seq or None,
+        report=msgspec.json.encode(report).decode(),
+    )
+
+
+def traded(order: Order, trigger: str) -> str:
+    """The trigger's name for an order that has, or has not, traded."""
+    return f"{trigger}_traded" if order.cum_quantity else trigger
+
+
+def works_on(order: Order, route_id: str, change: Decimal) -> bool:
+    """Does any leg still work when one of them traded by `change`?"""
+    return any(not r.ended and r.cum_quantity + (change if r.route_id == route_id else ZERO) < r.quantity for r in order.routes)
+
+
+def is_fact(event: e.OrderEvent) -> bool:
+    """False for a refused request: it changed nothing, so it is answered and counted, and no journal grows by asking."""
+    return not isinstance(event, e.TransitionRefused) or event.trigger in SAID_BY_VENUES
+
+
+def sameness(event: e.OrderEvent) -> tuple[str, ...] | None:
+    """What two facts that change nothing have in common when the second says no more than the first. None: it changes something."""
+    match event:
+        case e.TransitionRefused():
+            return event.order_id, event.trigger, event.source, event.detail or "", event.status
+        case e.ReplaceRefused():
+            return event.order_id, event.source, event.reason, str(event.limits_version)
+        case e.ReportQuarantined():
+            return event.order_id, event.venue, event.reason, _content(event.report)
+        case _:
+            return None
+
+
+def _content(report: str) -> str:
+    """A report without its number and its time: a venue that says it again may give it others."""
+    try:
+        said = _REPORT.decode(report)
+    except msgspec.MsgspecError:
+        return report
+    return msgspec.json.encode(msgspec.structs.replace(said, report_seq=0, at=0)).decode()

@@ -1,0 +1,1 @@
+"""A paper venue: a matching engine that decides and journals like any other aggregate."""

@@ -1,0 +1,197 @@
+"""What rests at a paper venue: one book a symbol, ordered so that a quote that reaches nothing costs nothing."""
+
+from bisect import bisect_left, insort
+from collections import OrderedDict
+from collections.abc import Iterator
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+from domain.market.quotes import Quote
+from domain.order.commands import VenueRequest
+from domain.values import ZERO, Liquidity, OrderType, Side, TimeInForce, opposite
+
+STOPS = (OrderType.STOP, OrderType.STOP_LIMIT)
+
+
+class PaperState(StrEnum):
+    TAKEN = "taken"
+    WORKING = "working"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+
+
+class PaperTrade(msgspec.Struct, frozen=True, gc=False):
+    exec_id: str
+    quantity: Decimal
+    price: Decimal
+    liquidity: Liquidity
+
+
+class PaperOrder(msgspec.Struct, kw_only=True, gc=False):
+    """One order as the venue keeps it. `request` has its terms as they are now, `leaves` is what was not filled, also when closed.
+
+    `sends` counts how often its request came, `reports` are the report_seqs that told of it. `behind`: see QueueJoined.
+    """
+
+    number: int
+    request: VenueRequest
+    venue_order_id: str
+    leaves: Decimal
+    state: PaperState = PaperState.TAKEN
+    triggered: bool = False
+    sends: int = 0
+    reports: tuple[int, ...] = ()
+    trades: tuple[PaperTrade, ...] = ()
+    day_ends_at: int | None = None
+    replace_id: str = ""
+    behind: Decimal = ZERO
+
+    @property
+    def cum_quantity(self) -> Decimal:
+        return self.request.quantity - self.leaves
+
+    @property
+    def waits_for_stop(self) -> bool:
+        return not self.triggered and self.request.type in STOPS
+
+    @property
+    def expire_at(self) -> int | None:
+        force = self.request.time_in_force
+        return self.request.expire_at if force is TimeInForce.GTD else self.day_ends_at if force is TimeInForce.DAY else None
+
+    def due(self, now_ns: int) -> bool:
+        expire_at = self.expire_at
+        return expire_at is not None and expire_at <= now_ns
+
+
+Level = tuple[Decimal, Decimal]
+"""A price and what is left there."""
+
+
+class Display(msgspec.Struct, gc=False):
+    """The quote in force and what is left of its levels, the touch first, by the side that takes them: buyers take the asks."""
+
+    quote: Quote
+    left: dict[Side, tuple[Level, ...]]
+
+    @classmethod
+    def of(cls, quote: Quote, tick: Decimal = ZERO, levels: int = 1, *, negative_prices: bool = False) -> "Display":
+        """`levels` on each side, `tick` apart, each of the touch's size; bids no lower than a price can be."""
+        asks = tuple((quote.ask + n * tick, quote.ask_size) for n in range(levels))
+        prices = (quote.bid - n * tick for n in range(levels))
+        bids = tuple((price, quote.bid_size) for price in prices if negative_prices or price > ZERO or price == quote.bid)
+        return cls(quote, {Side.BUY: asks, Side.SELL: bids})
+
+    def copy(self) -> "Display":
+        return Display(self.quote, dict(self.left))
+
+    def size(self, side: Side, limit: Decimal | None) -> Decimal:
+        """What this side may take at its limit or better."""
+        return sum((size for price, size in self.left[side] if limit is None or reaches(side, limit, price)), ZERO)
+
+    def shown_at(self, side: Side, price: Decimal) -> Decimal:
+        """What stands at a price among the orders of this side."""
+        return next((size for at, size in self.left[opposite(side)] if at == price), ZERO)
+
+    def take(self, side: Side, quantity: Decimal) -> list[Level]:
+        """So much of it, from the touch on: what was had at which price. Less where there is less."""
+        had: list[Level] = []
+        left: list[Level] = []
+        for price, size in self.left[side]:
+            taken = min(size, quantity)
+            quantity -= taken
+            left.append((price, size - taken))
+            if taken:
+                had.append((price, taken))
+        self.left[side] = tuple(left)
+        return had
+
+
+def reaches(side: Side, limit: Decimal, price: Decimal) -> bool:
+    """May an order of this side and limit trade at the price?"""
+    return price <= limit if side is Side.BUY else price >= limit
+
+
+class Ladder:
+    """Orders by price, the best price first; at one price in the order in which they came."""
+
+    def __init__(self, *, highest_first: bool) -> None:
+        self._highest_first = highest_first
+        self._keys: list[Decimal] = []  # ascending, best last: the best price is looked at and removed in O(1)
+        self._levels: dict[Decimal, OrderedDict[int, PaperOrder]] = {}
+        self._gone: dict[Decimal, Decimal] = {}
+
+    def _key(self, price: Decimal) -> Decimal:
+        return price if self._highest_first else -price
+
+    def add(self, price: Decimal, order: PaperOrder) -> None:
+        key = self._key(price)
+        level = self._levels.get(key)
+        if level is None:
+            level = self._levels[key] = OrderedDict()
+            insort(self._keys, key)
+        level[order.number] = order
+
+    def remove(self, price: Decimal, order: PaperOrder) -> None:
+        key = self._key(price)
+        level = self._levels[key]
+        del level[order.number]
+        if not level:
+            self._gone.pop(key, None)
+            del self._levels[key]
+            del self._keys[bisect_left(self._keys, key)]
+
+    def reached(self, price: Decimal) -> Iterator[PaperOrder]:
+        """Every order at this price or a better one, best first."""
+        bound = self._key(price)
+        for key in reversed(self._keys):
+            if key < bound:
+                return
+            yield from self._levels[key].values()
+
+    def gone(self, price: Decimal) -> Decimal:
+        """How much of others' size at this price was traded since an order of ours came to rest there."""
+        return self._gone.get(self._key(price), ZERO)
+
+    def advance(self, price: Decimal, quantity: Decimal) -> None:
+        self._gone[self._key(price)] = self.gone(price) + quantity
+
+    def last_but(self, price: Decimal, order: PaperOrder) -> PaperOrder | None:
+        """Whose turn comes last at this price, not counting one; None when nobody else rests there."""
+        level = self._levels.get(self._key(price))
+        return next((other for other in reversed(level.values()) if other.number != order.number), None) if level else None
+
+    def __iter__(self) -> Iterator[PaperOrder]:
+        for key in reversed(self._keys):
+            yield from self._levels[key].values()
+
+
+class Book:
+    """One symbol: market orders that wait for size, limits that rest, stops that sleep."""
+
+    def __init__(self) -> None:
+        self.markets = {side: Ladder(highest_first=True) for side in Side}
+        self.limits = {Side.BUY: Ladder(highest_first=True), Side.SELL: Ladder(highest_first=False)}
+        # A rising ask reaches the lowest buy stop first, a falling bid the highest sell stop.
+        self.stops = {Side.BUY: Ladder(highest_first=False), Side.SELL: Ladder(highest_first=True)}
+
+    def add(self, order: PaperOrder) -> None:
+        ladder, price = self._place(order)
+        ladder.add(price, order)
+
+    def remove(self, order: PaperOrder) -> None:
+        ladder, price = self._place(order)
+        ladder.remove(price, order)
+
+    def _place(self, order: PaperOrder) -> tuple[Ladder, Decimal]:
+        request = order.request
+        if order.waits_for_stop:
+            assert request.stop_price is not None, "a stop without its price is rejected at the door"
+            return self.stops[request.side], request.stop_price
+        if request.price is not None:
+            return self.limits[request.side], request.price
+        return self.markets[request.side], ZERO

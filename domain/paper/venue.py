@@ -1,0 +1,249 @@
+"""A paper venue: `decide` turns a request, a quote or passing time into facts, `evolve` applies them. Rules: docs/paper-venues.md."""
+
+from bisect import bisect_left, insort
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from domain.instruments import Instrument
+from domain.market.quotes import Quote
+from domain.order.commands import ReportKind, VenueReport, VenueRequest
+from domain.paper.book import Book, Display, PaperOrder, PaperState, PaperTrade
+from domain.paper.events import (
+    Cancel,
+    EpochMet,
+    Meet,
+    Message,
+    OrderForgotten,
+    QueueAdvanced,
+    QueueJoined,
+    Refuse,
+    Replace,
+    Reported,
+    RequestTaken,
+    StopTriggered,
+    TradingHalted,
+    TradingResumed,
+    VenueEvent,
+)
+from domain.paper.matching import Decision
+from domain.paper.orders import PaperOrders
+from domain.paper.rules import PLAIN, PaperRules, fee_rate
+from domain.values import ZERO, Liquidity
+
+_CLOSING: Final = {
+    ReportKind.CANCELLED: PaperState.CANCELLED,
+    ReportKind.EXPIRED: PaperState.EXPIRED,
+    ReportKind.REJECTED: PaperState.REJECTED,
+}
+
+
+class PaperVenue:
+    """One venue. All of its state follows from its events, but for the quotes: the market says them again."""
+
+    def __init__(
+        self, name: str, instruments: Mapping[str, Instrument], maker_bps: Decimal, taker_bps: Decimal, rules: PaperRules = PLAIN
+    ) -> None:
+        self.name = name
+        self.instruments = instruments
+        self.rules = rules
+        self.fee_rates = {Liquidity.MAKER: fee_rate(maker_bps), Liquidity.TAKER: fee_rate(taker_bps)}
+        self.displays: dict[str, Display] = {}
+        self.books: dict[str, Book] = defaultdict(Book)
+        self.orders = PaperOrders(rules.closed_max)
+        self.open: dict[int, PaperOrder] = {}
+        self.halted: set[str] = set()
+        self.report_seqs: dict[int, int] = {}
+        self.epochs: dict[int, int] = {}
+        """The largest epoch met, by shard."""
+        self.taken = 0
+        self.executions = 0
+        self.sends_max = 0
+        self._expiries: list[tuple[int, int]] = []
+
+    def take(self, message: Message, now_ns: int) -> tuple[VenueEvent, ...]:
+        """Decide and evolve at once, as the host does."""
+        events = self.decide(message, now_ns)
+        if isinstance(message, Quote):
+            self.show(message)
+        for event in events:
+            self.evolve(event)
+        return events
+
+    def decide(self, message: Message, now_ns: int) -> tuple[VenueEvent, ...]:
+        """The facts that follow. First of all, whatever the message: orders whose time has come expire."""
+        return (*self._met(message, now_ns), *Decision(self, now_ns).of(message))
+
+    def _met(self, message: Message, now_ns: int) -> Iterator[EpochMet]:
+        """A larger epoch than any before is journaled before what it asks for."""
+        named = epoch_in(message)
+        if named is not None and named[1] > self.epochs.get(named[0], 0):
+            yield EpochMet(at=now_ns, shard=named[0], epoch=named[1], unit=named[2])
+
+    def is_stale(self, message: Message) -> bool:
+        """Does it come from an exeq that another one has followed? A cancel without an epoch is a comparison's, and is taken."""
+        named = epoch_in(message)
+        if named is None or (isinstance(message, Cancel) and not named[1]):
+            return False
+        return named[1] < self.epochs.get(named[0], 0)
+
+    def due(self, now_ns: int) -> Iterator[PaperOrder]:
+        for expire_at, number in self._expiries:
+            if expire_at > now_ns:
+                return
+            yield self.open[number]
+
+    def show(self, quote: Quote) -> None:
+        """Put the quote on display in the place of the last one, whole."""
+        self.displays[quote.symbol] = self.display_of(quote)
+
+    def display_of(self, quote: Quote) -> Display:
+        instrument = self.instruments.get(quote.symbol)
+        if instrument is None:
+            return Display.of(quote, ZERO, self.rules.levels)
+        apart, negative = self.rules.level_ticks * instrument.tick, instrument.negative_prices
+        return Display.of(quote, apart, self.rules.levels, negative_prices=negative)
+
+    def traded(self, exec_id: str) -> tuple[PaperOrder, PaperTrade] | None:
+        """A trade that stands, and its order. Looks at every order: for those who take trades back."""
+        return next(((order, trade) for order in self.orders.values() for trade in order.trades if trade.exec_id == exec_id), None)
+
+    # What has happened
+
+    def evolve(self, event: VenueEvent) -> None:
+        match event:
+            case RequestTaken():
+                self._taken(event)
+            case StopTriggered():
+                self._moved(self.orders[event.route_id], triggered=True)
+            case QueueJoined():
+                self.orders[event.route_id].behind = event.behind
+            case QueueAdvanced():
+                self.books[event.symbol].limits[event.side].advance(event.price, event.quantity)
+                if display := self.displays.get(event.symbol):
+                    display.take(event.side, event.quantity)
+            case TradingHalted():
+                self.halted.add(event.symbol)
+            case TradingResumed():
+                self.halted.discard(event.symbol)
+            case OrderForgotten():
+                self._forget(self.orders.pop(event.route_id))
+            case EpochMet():
+                self.epochs[event.shard] = event.epoch
+            case Reported():
+                self._reported(event.report, event.shard)
+
+    def _taken(self, event: RequestTaken) -> None:
+        request = event.request
+        order = self.orders.get(request.route_id)
+        if order is None:
+            self.taken += 1
+            order = PaperOrder(
+                number=self.taken,
+                request=request,
+                venue_order_id=f"{self.name}-o{self.taken}",
+                leaves=request.quantity,
+                day_ends_at=event.expire_at,
+            )
+        order.sends += 1
+        self.orders.put(order)
+        self.sends_max = max(self.sends_max, order.sends)
+
+    def _reported(self, report: VenueReport, shard: int) -> None:
+        self.report_seqs[shard] = report.report_seq
+        order = self.orders.get(report.route_id)
+        if order is None or order.request.account != report.account:
+            return
+        order.reports += (report.report_seq,)
+        match report.report:
+            case ReportKind.ACCEPTED:
+                self._open(order)
+            case ReportKind.FILL:
+                self._filled(order, report)
+            case ReportKind.REPLACED:
+                self._replaced(order, report)
+            case ReportKind.REPLACE_REJECTED:
+                order.replace_id = report.replace_id
+            case ReportKind.BUST:
+                self._taken_back(order, report.exec_id)
+            case ReportKind.CORRECTION:
+                self._taken_back(order, report.ref_exec_id)
+                self._filled(order, report)
+            case kind if state := _CLOSING.get(kind):
+                self._close(order, state)
+        self.orders.put(order)
+
+    def _open(self, order: PaperOrder) -> None:
+        order.state = PaperState.WORKING
+        self.open[order.number] = order
+        self.books[order.request.symbol].add(order)
+        if order.expire_at is not None:
+            insort(self._expiries, (order.expire_at, order.number))
+
+    def _filled(self, order: PaperOrder, report: VenueReport) -> None:
+        quantity, price = report.quantity or ZERO, report.price or ZERO
+        self.executions += 1
+        order.leaves -= quantity
+        order.trades += (PaperTrade(report.exec_id, quantity, price, report.liquidity or Liquidity.TAKER),)
+        if display := self.displays.get(order.request.symbol):
+            display.take(order.request.side, quantity)
+        if order.leaves <= ZERO and order.state is PaperState.WORKING:
+            self._close(order, PaperState.FILLED)
+
+    def _replaced(self, order: PaperOrder, report: VenueReport) -> None:
+        """Less of the same keeps its turn; anything else goes to the end of the queue."""
+        quantity = report.quantity or ZERO
+        leaves = quantity - order.cum_quantity
+        keeps = (report.price, report.stop_price) == (order.request.price, order.request.stop_price) and leaves <= order.leaves
+        order.replace_id = report.replace_id
+        changed = msgspec.structs.replace(order.request, quantity=quantity, price=report.price, stop_price=report.stop_price)
+        if keeps:
+            order.request, order.leaves = changed, leaves
+        else:
+            self._moved(order, request=changed, leaves=leaves, behind=ZERO)
+        if not leaves:
+            self._close(order, PaperState.FILLED)
+
+    def _moved(self, order: PaperOrder, **changes: object) -> None:
+        book = self.books[order.request.symbol]
+        book.remove(order)
+        for name, value in changes.items():
+            setattr(order, name, value)
+        book.add(order)
+
+    def _taken_back(self, order: PaperOrder, exec_id: str) -> None:
+        """An order that was full works again; one that ended otherwise stays as it is."""
+        quantity = sum((t.quantity for t in order.trades if t.exec_id == exec_id), ZERO)
+        order.trades = tuple(t for t in order.trades if t.exec_id != exec_id)
+        order.leaves += quantity
+        if order.state is PaperState.FILLED and order.leaves > ZERO:
+            order.behind = ZERO
+            self._open(order)
+
+    def _close(self, order: PaperOrder, state: PaperState) -> None:
+        self._forget(order)
+        order.state = state
+
+    def _forget(self, order: PaperOrder) -> None:
+        """Out of the book, if it is there."""
+        if order.state is PaperState.WORKING:
+            del self.open[order.number]
+            self.books[order.request.symbol].remove(order)
+            if order.expire_at is not None:
+                del self._expiries[bisect_left(self._expiries, (order.expire_at, order.number))]
+
+
+def epoch_in(message: Message) -> tuple[int, int, str] | None:
+    """Shard, epoch and unit of the exeq that says it; None for what no exeq says."""
+    match message:
+        case VenueRequest():
+            return message.shard, message.epoch, message.unit
+        case Cancel() | Replace() | Refuse():
+            return message.request.shard, message.request.epoch, message.request.unit
+        case Meet():
+            return message.shard, message.epoch, message.unit
+        case _:
+            return None

@@ -1,0 +1,121 @@
+"""The exposure as the journal tells it: the same events make the same sums, whoever reserved what before."""
+
+from decimal import Decimal
+from typing import Final
+
+from domain.market.listings import Listings
+from domain.order import events as e
+from domain.order.lifecycle import CLOSED
+from domain.risk.exposure import Exposure, Open
+from domain.risk.snapshot import RiskState, accounts_of, restore
+from domain.values import ZERO, signed
+
+EARLIER_KEPT_MAX: Final = 100_000
+"""Trades at earlier rates than today's, the newest. The bust of an older one counts at today's rate."""
+
+Trade = tuple[str, str]
+"""Its venue and its id there."""
+
+
+class UnknownInstrument(LookupError):
+    """The journal names a symbol that no catalogue ever had: its currency is not known."""
+
+
+class RiskFold:
+    """Moves what orders have at stake: reserved, open, position, gone. Closed orders are forgotten; late trades still move positions.
+
+    A trade is paid at the currency rate of its time, and so is its bust, which takes back what the trade booked; what is open or held
+    counts at today's. Rates change only between two starts, after which the journal is read from its beginning, so it is enough to
+    remember the trades at other rates than today's.
+    """
+
+    def __init__(self, exposure: Exposure, listings: Listings) -> None:
+        self.exposure = exposure
+        self._listings = listings
+        self.seq = 0
+        self._submitted: dict[str, e.OrderSubmitted] = {}
+        self._earlier: dict[Trade, Decimal] = {}
+
+    def state(self) -> RiskState:
+        """What the journal said so far and nothing else: equal after the same events, whoever reserved what, whatever the prices are."""
+        rates = dict(self.exposure.marks.rates)
+        earlier = tuple((*trade, rate) for trade, rate in self._earlier.items())
+        return RiskState(self.seq, rates, accounts_of(self.exposure), tuple(self._submitted.values()), earlier)
+
+    def restore(self, state: RiskState) -> None:
+        """Go on from there, in a fold that has seen nothing. ValueError, and nothing changed, when money is counted differently by now."""
+        rates = self.exposure.marks.rates
+        changed = sorted(symbol for symbol, rate in state.rates.items() if rates.get(symbol) != rate)
+        if changed:
+            raise ValueError(f"the catalogue counts {changed[0]} at {rates.get(changed[0])} and not at {state.rates[changed[0]]}")
+        self.seq = state.seq
+        self._submitted = {event.order_id: event for event in state.submitted}
+        self._earlier = {(venue, exec_id): rate for venue, exec_id, rate in state.earlier}
+        restore(self.exposure, state.accounts)
+
+    def apply(self, event: e.OrderEvent, seq: int) -> None:
+        self.seq = seq
+        order_id = event.order_id
+        if isinstance(event, e.OrderSubmitted):
+            self._submitted[order_id] = event
+        elif isinstance(event, e.OrderRiskChecked):
+            self._opened(event)
+        elif isinstance(event, e.OrderFilled):
+            self._traded(event, event.quantity, event.fee)
+        elif isinstance(event, e.TradeBusted):
+            self._traded(event, -event.quantity, -event.fee)
+        elif isinstance(event, e.ReplaceRequested | e.OrderReplaced | e.ReplaceRejected):
+            self._restated(event)
+        if event.status in CLOSED:
+            self._submitted.pop(order_id, None)
+            self.exposure.closed(order_id)
+
+    def _opened(self, event: e.OrderRiskChecked) -> None:
+        terms = self._submitted.pop(event.order_id)
+        price = event.reference if event.reference is not None else terms.price
+        assert price is not None, f"order {event.order_id} passed risk without a price to value it at"
+        usd = abs(price) * self._rate(terms.symbol)
+        self.exposure.opened(event.order_id, Open(terms.account, terms.symbol, terms.side, terms.quantity, usd))
+
+    def _restated(self, event: e.ReplaceRequested | e.OrderReplaced | e.ReplaceRejected) -> None:
+        """Until its venue has answered, an order counts at the worse of its old and its new terms."""
+        self.exposure.release(event.replace_id)
+        open_ = self.exposure.orders.get(event.order_id)
+        if open_ is not None:
+            price = None if event.reference is None else abs(event.reference) * self._rate(open_.symbol)
+            asked = isinstance(event, e.ReplaceRequested)
+            self.exposure.restated(event.order_id, event.leaves_quantity, price, worst=asked)
+
+    def _traded(self, event: e.OrderFilled | e.TradeBusted, quantity: Decimal, fee: Decimal) -> None:
+        """`quantity` and `fee` are negative for a bust: then the position goes back, and the order may trade that much again."""
+        rate, exposure = self._rate(event.symbol), self.exposure
+        then = self._then(event, rate)
+        account = exposure.account(event.account)
+        moved = signed(event.side, quantity)
+        account.trade(event.symbol, moved, (moved * event.price + fee) * then, event.price * rate, exposure.marks)
+        open_ = exposure.orders.get(event.order_id)
+        if event.status in CLOSED:
+            return
+        if open_ is not None:
+            exposure.resized(event.order_id, max(open_.quantity - quantity, ZERO))
+        elif quantity < ZERO:
+            # A bust opened a forgotten order again: its trade's own price is what is known of it.
+            exposure.opened(event.order_id, Open(event.account, event.symbol, event.side, -quantity, abs(event.price) * rate))
+
+    def _then(self, event: e.OrderFilled | e.TradeBusted, rate: Decimal) -> Decimal:
+        """The rate that the trade was booked at, also when it is taken back. `rate` is today's."""
+        trade = event.venue, event.exec_id
+        if isinstance(event, e.TradeBusted):
+            return self._earlier.pop(trade, rate)
+        then = self._listings.rate(event.symbol, event.at) or rate
+        if then != rate:
+            self._earlier[trade] = then
+            if len(self._earlier) > EARLIER_KEPT_MAX:
+                del self._earlier[next(iter(self._earlier))]
+        return then
+
+    def _rate(self, symbol: str) -> Decimal:
+        rate = self.exposure.marks.rates.get(symbol)
+        if rate is None:
+            raise UnknownInstrument(f"the journal names {symbol}, which is in no catalogue: list it in instruments.yaml under delisted")
+        return rate

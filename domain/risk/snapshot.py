@@ -1,0 +1,99 @@
+"""What a restart needs of the exposure: facts of the journal. Sums and worst cases follow from them; a reservation is no fact."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from domain.order.events import OrderSubmitted
+from domain.risk.exposure import Account, Exposure, Open
+from domain.values import ZERO, Side
+
+VERSION: Final = 1
+"""To be raised when the same fields come to mean something else: what was stored before is not read any more."""
+
+
+class OpenRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What an order may still trade, and its price in USD."""
+
+    order_id: str
+    quantity: Decimal
+    price: Decimal
+
+
+class HoldingState(msgspec.Struct, frozen=True, gc=False):
+    symbol: str
+    quantity: Decimal = ZERO
+    last_price: Decimal = ZERO
+    buys: tuple[OpenRow, ...] = ()
+    sells: tuple[OpenRow, ...] = ()
+
+
+class AccountState(msgspec.Struct, frozen=True, gc=False):
+    """`moved` is what trades and fees did to the cash; where that began is configuration, and may be another one by then."""
+
+    name: str
+    moved: Decimal
+    holdings: tuple[HoldingState, ...]
+
+
+class RiskState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """`rates` are those of the catalogue that all this was counted with; `earlier` are trades (venue, id) that were booked at others."""
+
+    seq: int
+    rates: dict[str, Decimal]
+    accounts: tuple[AccountState, ...]
+    submitted: tuple[OrderSubmitted, ...]
+    earlier: tuple[tuple[str, str, Decimal], ...] = ()
+
+
+def accounts_of(exposure: Exposure) -> tuple[AccountState, ...]:
+    """Sorted, and without accounts and holdings that say nothing, so that equal exposures have equal states."""
+    rows = _rows(exposure.orders)
+    states = (_account(account, rows.get(account.name, {}), exposure.initial) for _, account in sorted(exposure.accounts.items()))
+    return tuple(state for state in states if state.moved or state.holdings)
+
+
+def _rows(orders: dict[str, Open]) -> dict[str, dict[str, tuple[list[OpenRow], list[OpenRow]]]]:
+    """By account and symbol: open buys, open sells."""
+    found: dict[str, dict[str, tuple[list[OpenRow], list[OpenRow]]]] = {}
+    for order_id, open_ in sorted(orders.items()):
+        sides = found.setdefault(open_.account, {}).setdefault(open_.symbol, ([], []))
+        sides[open_.side is Side.SELL].append(OpenRow(order_id, open_.quantity, open_.price))
+    return found
+
+
+def _account(account: Account, rows: dict[str, tuple[list[OpenRow], list[OpenRow]]], initial: Decimal) -> AccountState:
+    holdings = []
+    for symbol, holding in sorted(account.holdings.items()):
+        buys, sells = rows.get(symbol, ([], []))
+        if holding.quantity or buys or sells:
+            last_price = holding.last_price if holding.quantity else ZERO  # of a flat one nobody asks it
+            holdings.append(HoldingState(symbol, holding.quantity, last_price, tuple(buys), tuple(sells)))
+    return AccountState(account.name, account.cash - initial, tuple(holdings))
+
+
+def restore(exposure: Exposure, accounts: Iterable[AccountState]) -> None:
+    """Into an exposure that has nothing yet: the orders as they were, every sum counted anew."""
+    assert not exposure.accounts, "a state is restored into an empty exposure"
+    for state in accounts:
+        account = exposure.account(state.name)
+        account.cash += state.moved
+        for held in state.holdings:
+            holding = account.holding(held.symbol)
+            holding.last_price = held.last_price
+            holding.buy_quantity, holding.buy_notional = _opened(exposure.orders, state.name, held.symbol, Side.BUY, held.buys)
+            holding.sell_quantity, holding.sell_notional = _opened(exposure.orders, state.name, held.symbol, Side.SELL, held.sells)
+            account.orders += len(held.buys) + len(held.sells)
+            account.value_at(holding, held.quantity, exposure.marks.mids.get(held.symbol, held.last_price))
+
+
+def _opened(orders: dict[str, Open], account: str, symbol: str, side: Side, rows: Iterable[OpenRow]) -> tuple[Decimal, Decimal]:
+    """The orders of one side back among the open ones; their quantity and notional."""
+    quantity = notional = ZERO
+    for row in rows:
+        orders[row.order_id] = Open(account, symbol, side, row.quantity, row.price)
+        quantity += row.quantity
+        notional += row.quantity * row.price
+    return quantity, notional

@@ -1,0 +1,128 @@
+"""What is forbidden and bounded: a fold of what people decided."""
+
+from decimal import Decimal
+
+import pytest
+
+from adapters.codec import CommitCodec
+from domain.risk.controls import (
+    BLOCKED,
+    HISTORY_KEPT_MAX,
+    KILLED,
+    Armed,
+    ArmRequested,
+    ControlEvent,
+    Controls,
+    KillThrown,
+    LimitsChanged,
+    LimitSet,
+    SymbolBlocked,
+    SymbolUnblocked,
+    same_person,
+)
+from domain.risk.limits import Limits
+from domain.risk.overrides import Overrides
+
+SAID = {"at": 1, "who": "desk-1", "reason": "a scene"}
+
+
+def told(*events: ControlEvent) -> Controls:
+    controls = Controls()
+    for event in events:
+        controls.apply(event)
+    return controls
+
+
+def thrown(scope: str, version: int = 2) -> KillThrown:
+    return KillThrown(version=version, scope=scope, **SAID)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("scope", "forbidden"),
+    [
+        ("all", {("alice", "BTC", "A"), ("alice", "ETH", "B"), ("bob", "BTC", "A"), ("bob", "BTC", None)}),
+        ("account:alice", {("alice", "BTC", "A"), ("alice", "ETH", "B")}),
+        ("symbol:BTC", {("alice", "BTC", "A"), ("bob", "BTC", "A"), ("bob", "BTC", None)}),
+        ("venue:A", {("alice", "BTC", "A"), ("bob", "BTC", "A")}),
+        ("account:BTC", set()),
+    ],
+)
+def test_a_switch_stops_its_scope_and_nothing_else(scope: str, forbidden: set[tuple[str, str, str | None]]) -> None:
+    controls = told(thrown(scope))
+    orders = [("alice", "BTC", "A"), ("alice", "ETH", "B"), ("bob", "BTC", "A"), ("bob", "BTC", None)]
+    assert {order for order in orders if controls.forbids(*order) == KILLED} == forbidden
+
+
+def test_a_switch_stays_thrown_until_it_is_armed_itself() -> None:
+    controls = told(thrown("all"), thrown("account:alice", 3))
+    controls.apply(Armed(version=4, scope="all", token="t", **SAID))  # type: ignore[arg-type]
+    assert (controls.killed("alice", "BTC"), controls.killed("bob", "BTC")) == (True, False)
+
+
+def test_thrown_again_it_is_not_armed_by_what_was_asked_for_before() -> None:
+    controls = told(thrown("all"), ArmRequested(version=3, scope="all", token="t", **SAID))  # type: ignore[arg-type]
+    assert list(controls.arming) == ["all"]
+    controls.apply(thrown("all", 4))
+    assert not controls.arming
+
+
+def test_a_block_and_a_switch_have_their_own_reasons_and_the_switch_is_told_first() -> None:
+    controls = told(SymbolBlocked(version=2, symbol="BTC", **SAID))  # type: ignore[arg-type]
+    assert (controls.forbids("alice", "BTC"), controls.forbids("alice", "ETH")) == (BLOCKED, None)
+    controls.apply(thrown("all", 3))
+    assert controls.forbids("alice", "BTC") == KILLED
+    controls.apply(SymbolUnblocked(version=4, symbol="BTC", **SAID))  # type: ignore[arg-type]
+    controls.apply(Armed(version=5, scope="all", token="t", **SAID))  # type: ignore[arg-type]
+    assert controls.forbids("alice", "BTC") is None
+
+
+def changed(version: int, account: str, symbol: str = "", **new: object) -> LimitsChanged:
+    return LimitsChanged(version=version, account=account, symbol=symbol, new=LimitSet(**new), **SAID)  # type: ignore[arg-type]
+
+
+def test_limits_of_an_account_lie_over_the_configuration_and_those_of_a_symbol_over_both() -> None:
+    controls = told(
+        changed(2, "alice", order_notional_max=Decimal(500), short_allowed=True),
+        changed(3, "alice", "BTC", order_notional_max=Decimal(50)),
+        changed(4, "bob", concentration_max=Decimal("0.5")),
+    )
+    of = Overrides(Limits(short_accounts=frozenset({"bob"})), controls).of
+    assert [of(a, s).order_notional_max for a, s in (("alice", ""), ("alice", "ETH"), ("alice", "BTC"), ("bob", "BTC"))] == [
+        500,
+        500,
+        50,
+        100_000,
+    ]
+    assert [of(a, s).version for a, s in (("alice", "ETH"), ("alice", "BTC"), ("bob", "BTC"), ("carol", "BTC"))] == [2, 3, 4, 1]
+    assert of("alice", "BTC").short_accounts == {"alice", "bob"}
+    assert of("bob").concentration_max == Decimal("0.5")
+    controls.apply(changed(5, "alice", short_allowed=False))
+    assert of("alice", "ETH").order_notional_max == 100_000, "a new set stands in place of the old one"
+    assert (of("alice", "BTC").order_notional_max, of("alice", "BTC").version) == (50, 5)
+    assert of("alice").short_accounts == {"bob"}
+
+
+def test_every_control_is_read_back_as_it_was_written() -> None:
+    codec = CommitCodec[ControlEvent](ControlEvent)
+    events: tuple[ControlEvent, ...] = (
+        thrown("venue:A"),
+        ArmRequested(version=3, scope="venue:A", token="t", **SAID),  # type: ignore[arg-type]
+        Armed(version=4, scope="venue:A", token="t", **SAID),  # type: ignore[arg-type]
+        changed(5, "alice", "BTC", order_notional_max=Decimal("0.000000000001"), concentration_max=Decimal("0.25")),
+        changed(6, "alice", short_allowed=False),
+        SymbolBlocked(version=7, symbol="BTC/USD", **SAID),  # type: ignore[arg-type]
+    )
+    assert codec.decode(codec.encode(0, 1, events)).events == events
+
+
+def test_what_is_kept_for_readers_has_a_bound() -> None:
+    controls = told(*(thrown("all", version) for version in range(2, HISTORY_KEPT_MAX + 12)))
+    assert (len(controls.history), controls.history[-1].version) == (HISTORY_KEPT_MAX, HISTORY_KEPT_MAX + 11)
+
+
+@pytest.mark.parametrize("other", ["Alice", "alice ", " A lice", "ＡＬＩＣＥ", "al\u00a0ice", "ali\u2003ce"])
+def test_a_person_is_the_same_in_other_letters(other: str) -> None:
+    assert same_person("alice", other)
+    assert same_person("stra\u00dfe", "STRASSE")
+    assert not same_person("alice", "alicia")
+    assert not same_person("ann-1", "ann_1")
