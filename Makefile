@@ -26,7 +26,7 @@ install: .venv/installed ## what is missing into .venv; nothing to do the second
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation \
 		--config-settings editable_mode=compat --editable .
-	@$(BIN)/python -m apps.up.questdb_jar || echo "going on without it" >&2
+	@$(BIN)/python -m apps.stack.questdb_jar || echo "going on without it" >&2
 	@touch $@
 
 # Histories use every core by themselves, and kills want them too. All the others run two at a time, with stacks and servers of their own.

@@ -16,7 +16,7 @@ _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 
 
 def encode(value: object) -> bytes:
-    """JSON bytes; a Decimal is written digit for digit (possibly with an exponent: for machines; apps/http.py writes for people)."""
+    """JSON bytes; a Decimal is written digit for digit (possibly with an exponent: for machines; apps/http/app.py writes for people)."""
     return _ENCODER.encode(value)
 
 

@@ -9,8 +9,8 @@ import msgspec
 from nats.aio.client import Client
 
 from adapters import bus
-from apps.up import servers
-from apps.up.ports import HOST, ServerPorts, free_ports
+from apps.stack import servers
+from apps.stack.ports import HOST, ServerPorts, free_ports
 from domain.ports import Unavailable
 from tests.live import LiveServer
 

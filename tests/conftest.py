@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from apps.up import servers
-from apps.up.ports import ServerPorts
-from apps.up.program import Program
+from apps.stack import servers
+from apps.stack.ports import ServerPorts
+from apps.stack.program import Program
 from domain.values import use_exact_arithmetic
 from tests.live import LiveServer, live
 

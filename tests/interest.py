@@ -4,7 +4,7 @@ from typing import Any
 
 from nats.aio.client import Client
 
-from apps.announcements import Announcements, Interest
+from apps.connections.announcements import Announcements, Interest
 
 
 class Everybody(Interest):

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from apps.up import servers
-from apps.up.ports import ServerPorts
-from apps.up.process import tail
-from apps.up.program import Program
-from apps.up.progress import Watched
-from apps.up.trouble import NotReady
+from apps.stack import servers
+from apps.stack.ports import ServerPorts
+from apps.stack.process import tail
+from apps.stack.program import Program
+from apps.stack.progress import Watched
+from apps.stack.trouble import NotReady
 from tests.children import started
 
 STOP_S = 60.0
@@ -170,6 +170,6 @@ class LiveServer(LiveProcess):
 
 
 def live(make: Callable[[Path, ServerPorts], Program], home: Path) -> LiveServer:
-    """A started server made by one of apps.up.servers' nats, valkey, questdb."""
+    """A started server made by one of apps.stack.servers' nats, valkey, questdb."""
     ports = ServerPorts.free()
     return LiveServer(make(home, ports), home, servers.Servers.at(ports)).start()

@@ -12,11 +12,11 @@ import yaml
 
 from adapters import bus
 from adapters.controls import make_controls
-from apps.failpoint import VARIABLE
-from apps.up.ports import HOST, free_ports
-from apps.up.program import Program, http_answers
-from apps.up.services import CHECKOUT, MODULES
-from apps.wiring import patiently
+from apps.connections.wiring import patiently
+from apps.runtime.failpoint import VARIABLE
+from apps.stack.ports import HOST, free_ports
+from apps.stack.program import Program, http_answers
+from apps.stack.services import CHECKOUT, MODULES
 from config.loading import BACKEND
 from domain.ports import Unavailable
 from tests.aside import Aside

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 from typing import Final, Self
 
-from apps.up.ports import HOST
+from apps.stack.ports import HOST
 from tests.aside import Aside
 
 PIECE: Final = 64 * 1024

@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from apps.cli import addresses
-from apps.unit import UNIT
-from apps.up import stack
-from apps.up.ports import METRICS_OFFSET
-from apps.up.services import SECRETS
+from apps.stack import stack
+from apps.stack.ports import METRICS_OFFSET
+from apps.stack.services import SECRETS
+from apps.stack.topology import UNIT
 from config import secrets
 from tests.children import started
 
@@ -85,7 +85,7 @@ def as_writer_of(stream: str, data_dir: Path, urls: Mapping[str, str]) -> str:
 class LiveStack:
     """A stack that a test may treat badly. `http` speaks to oms; `urls` has everybody's address. `up` is the module that runs it."""
 
-    def __init__(self, data_dir: Path, *arguments: str, up: str = "apps.up") -> None:
+    def __init__(self, data_dir: Path, *arguments: str, up: str = "apps.stack") -> None:
         self.data_dir = data_dir
         self._up = up
         self.offset = free_offset()

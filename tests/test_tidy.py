@@ -186,7 +186,7 @@ def test_nothing_is_allowed_because_the_wiring_forgot_to_say_otherwise() -> None
 
 
 def test_every_task_is_spawned_with_its_row() -> None:
-    """By its name in apps/tasks.py: then the page shows it and a test kills it."""
+    """By its name in apps/runtime/tasks.py: then the page shows it and a test kills it."""
     assert_none(
         f"{name_of(path)}:{line} {name}"
         for path in sources("apps")

@@ -7,11 +7,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from apps.cli.trouble import Unreachable, WrongUsage
-from apps.secrets.users import ADMIN, OPERATOR
-from apps.up import stack
-from apps.up.ports import HOST, SERVICE_PORTS, ServerPorts
-from apps.up.servers import Servers
-from apps.up.services import SECRETS, URL_VARIABLES
+from apps.stack import stack
+from apps.stack.credentials.users import ADMIN, OPERATOR
+from apps.stack.ports import HOST, SERVICE_PORTS, ServerPorts
+from apps.stack.servers import Servers
+from apps.stack.services import SECRETS, URL_VARIABLES
 from config import secrets
 from config.text import ConfigError
 

@@ -53,7 +53,7 @@ def restore(
 
     The file is verified as a whole before anything is written, and what was written is read back and compared.
     """
-    from apps.backup.streams import NotEmpty
+    from apps.tools.backup.streams import NotEmpty
 
     try:
         asyncio.run(_restore(find(data_dir, port_offset), file))
@@ -66,7 +66,7 @@ def restore(
 
 
 async def _backup(addresses: Addresses, file: Path, force: bool) -> None:
-    from apps.backup.streams import keep, size  # late: it brings the services' machinery along
+    from apps.tools.backup.streams import keep, size  # late: it brings the services' machinery along
 
     async with connected(addresses["nats"], "trade backup") as client:
         with progress_of(await size(client)) as progress:
@@ -76,8 +76,8 @@ async def _backup(addresses: Addresses, file: Path, force: bool) -> None:
 
 
 async def _restore(addresses: Addresses, file: Path) -> None:
-    from apps.backup.file import heading_of, sealed
-    from apps.backup.streams import STREAMS, bring_back
+    from apps.tools.backup.file import heading_of, sealed
+    from apps.tools.backup.streams import STREAMS, bring_back
 
     made = datetime.fromtimestamp(heading_of(file).at / 1e9, UTC).isoformat(timespec="seconds")
     commits = sum(head.n for heads in sealed(file).heads.values() for head in heads.values())

@@ -8,9 +8,9 @@ from typing import Final
 from nats.aio.client import Client
 
 from adapters import bus
-from apps.cli import logs
 from apps.cli.client import START
 from apps.cli.trouble import Unreachable
+from apps.runtime import program_logs
 from domain.ports import Unavailable
 
 CONNECT_TIMEOUT_S: Final = 3.0
@@ -22,14 +22,14 @@ async def connected(url: str, name: str, closed: Callable[[], None] = lambda: No
 
     It begins and ends in silence: the client warns of every try, and takes its own closing for a loss.
     """
-    logs.only(logging.CRITICAL)
+    program_logs.only(logging.CRITICAL)
     try:
         client = await bus.connect(url, name, closed=closed, timeout_s=CONNECT_TIMEOUT_S)
     except Unavailable as error:
         raise Unreachable(f"NATS at {bus.without_password(url)} does not answer.", START) from error
-    logs.only(logging.WARNING)
+    program_logs.only(logging.WARNING)
     try:
         yield client
     finally:
-        logs.only(logging.CRITICAL)
+        program_logs.only(logging.CRITICAL)
         await client.close()

@@ -23,7 +23,7 @@ from apps.cli.connection import connected
 from apps.cli.options import DataDir, PortOffset, identifier
 from apps.cli.progress import Progressing, progress_of
 from apps.cli.trouble import Refused, Unreachable, WrongUsage
-from apps.watermark import listed, skipped_in
+from apps.journal.watermark import listed, skipped_in
 from domain.order.events import Foreign
 from domain.ports import FOREIGN_MAX, Acceptance, Corrupt, Head, Unavailable
 

@@ -7,14 +7,12 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from apps import private
 from apps.cli import (
     account,
     backup,
     diagram,
     journal,
     kill,
-    logs,
     order,
     prices,
     reconcile,
@@ -27,7 +25,8 @@ from apps.cli import (
     watch,
 )
 from apps.cli.trouble import Trouble
-from apps.up.trouble import Exit
+from apps.runtime import private_files, program_logs
+from apps.stack.trouble import Exit
 from config.text import ConfigError
 from domain.values import use_exact_arithmetic
 
@@ -112,8 +111,8 @@ app = typer.Typer(
 def prepare() -> None:
     """What every command needs: exact numbers, files of its user alone, and what adapters log kept to warnings on stderr."""
     use_exact_arithmetic()
-    private.begin()
-    logs.only()
+    private_files.begin()
+    program_logs.only()
 
 
 app.command("up", rich_help_panel=_RUN)(run.up)

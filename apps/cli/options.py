@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from apps.cli.trouble import WrongUsage
-from apps.up.ports import PORT_MAX
+from apps.stack.ports import PORT_MAX
 from domain.order.index import STATUSES
 from domain.values import IDENTIFIER, SYMBOL
 

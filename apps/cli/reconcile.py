@@ -40,8 +40,8 @@ def reconcile(
 
 
 async def _reconcile(addresses: Addresses, venues: list[str], dry_run: bool) -> None:
-    from apps import wiring  # late: they bring the services' machinery along
-    from apps.reconcile import venues as at_venues
+    from apps.connections import wiring  # late: they bring the services' machinery along
+    from apps.tools.reconcile import venues as at_venues
 
     left = 0
     async with connected(addresses["nats"], "trade reconcile") as client:

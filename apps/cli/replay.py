@@ -13,8 +13,8 @@ from apps.cli.client import START, to_stderr
 from apps.cli.connection import connected
 from apps.cli.options import DataDir, PortOffset, identifier
 from apps.cli.progress import progress_of
-from apps.cli.rebuild import Comparison, Rebuilt, compare, put_right
 from apps.cli.trouble import Refused, Unreachable, WrongUsage
+from apps.tools.rebuild import Comparison, Rebuilt, compare, put_right
 from domain.ports import Corrupt, Journal, Positions, Unavailable
 from domain.position.position import Position
 
@@ -57,7 +57,7 @@ def positions(
 
 
 async def _positions(addresses: Addresses, account: str | None, to_seq: int | None, write: bool) -> None:
-    from apps.wiring import order_journal  # late: it brings the services' machinery along
+    from apps.connections.wiring import order_journal  # late: it brings the services' machinery along
 
     async with contextlib.AsyncExitStack() as exits:
         client = await exits.enter_async_context(connected(addresses["nats"], "trade replay"))

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from apps.cli.addresses import DATA_DIR, DATA_DIR_VARIABLE
-from apps.unit import APART, UNIT
-from apps.up.ports import PORT_MAX
+from apps.stack.ports import PORT_MAX
+from apps.stack.topology import APART, UNIT
 
 
 class FillsStore(StrEnum):
@@ -44,7 +44,7 @@ def up(
     only_servers: Annotated[bool, typer.Option("--only-servers", help="NATS, Valkey and QuestDB without the services.")] = False,
 ) -> None:
     """Start everything on this machine and keep it alive; Ctrl-C stops all of it cleanly."""
-    from apps.up.command import up as run  # late: the other commands need none of it
+    from apps.stack.command import up as run  # late: the other commands need none of it
 
     code = run(
         data_dir=data_dir,

@@ -9,10 +9,10 @@ import typer
 from apps.cli import show
 from apps.cli.addresses import DATA_DIR
 from apps.cli.trouble import Refused
-from apps.secrets import keys
-from apps.secrets.accounts import move_journals
-from apps.secrets.users import CONTAINER_UIDS
-from apps.up.services import SECRETS
+from apps.stack.credentials import keys
+from apps.stack.credentials.accounts import move_journals
+from apps.stack.credentials.users import CONTAINER_UIDS
+from apps.stack.services import SECRETS
 
 NATS_VOLUME: Final = Path("/volumes/nats")
 VOLUMES: Final = {NATS_VOLUME: 10222, Path("/volumes/prometheus"): 65534}

@@ -15,7 +15,7 @@ from apps.cli.addresses import Addresses, find
 from apps.cli.client import START
 from apps.cli.options import DataDir, PortOffset
 from apps.cli.trouble import Refused, Unreachable
-from apps.up.ports import SERVICE_PORTS
+from apps.stack.ports import SERVICE_PORTS
 
 ASK_TIMEOUT_S: Final = 3.0
 REASON_MAX: Final = 200

@@ -13,7 +13,7 @@ from apps.cli.connection import connected
 from apps.cli.options import DataDir, PortOffset
 from apps.cli.progress import progress_of
 from apps.cli.trouble import Refused, Unreachable
-from apps.verify.report import Report
+from apps.tools.verify.report import Report
 from domain.ports import Journal, Missing, Unavailable
 
 
@@ -42,9 +42,9 @@ REMEDY = "The journal is the truth: docs/operations.md says how each of the othe
 
 
 async def _verify(addresses: Addresses, *, quiet: bool) -> Report:
-    from apps.verify.places import Places, opened  # late: it brings the services' machinery along
-    from apps.verify.run import verify
-    from apps.wiring import order_journal
+    from apps.connections.wiring import order_journal
+    from apps.tools.verify.places import Places, opened  # late: it brings the services' machinery along
+    from apps.tools.verify.run import verify
 
     in_questdb = "questdb" in addresses.urls
     places = Places(

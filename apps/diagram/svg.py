@@ -1,4 +1,4 @@
-"""The SVG: boxes, frames and arrows of drawing_layout.py, for light and dark pages, without a graph layouter."""
+"""The SVG: boxes, frames and arrows of layout.py, for light and dark pages, without a graph layouter."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final

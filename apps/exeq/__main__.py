@@ -1,7 +1,7 @@
 """`python -m apps.exeq`: execution."""
 
 from apps.exeq.wiring import build
-from apps.service import run_service
+from apps.runtime.service import run_service
 from config.loading import load_exeq
 
 if __name__ == "__main__":

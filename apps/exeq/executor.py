@@ -8,13 +8,13 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from apps.connections.venue_lists import Sent, Verb
+from apps.exeq.kill_switch import Switch
 from apps.exeq.oms_commands import OmsCommands
 from apps.exeq.ownership import Ownership
 from apps.exeq.router import Router
-from apps.exeq.switch import Switch
-from apps.failpoint import failpoint
-from apps.follower import Applied
-from apps.venue_lists import Sent, Verb
+from apps.journal.subscription import Applied
+from apps.runtime.failpoint import failpoint
 from domain.execution.projection import Executions
 from domain.execution.queue import Rank
 from domain.execution.routing import NoRoute

@@ -8,7 +8,7 @@ from nats.aio.client import Client
 
 from adapters import bus
 from adapters.codec import decoder, encode
-from apps.unit.shared import Unit
+from apps.connections.unit import Unit
 from domain.order.commands import CommandAnswer, ServiceCommand
 from domain.ports import Unavailable
 

@@ -28,7 +28,7 @@ READ_BACK_S: Final = 1.0
 
 
 class Ownership:
-    """This process's epoch. `holds` says whether it is this process's turn at all (apps/standby.py)."""
+    """This process's epoch. `holds` says whether it is this process's turn at all (apps/runtime/standby.py)."""
 
     def __init__(self, oms: OmsCommands, sender: str, holds: Callable[[], bool], lost: Callable[[str], None], *, unit: str = UNIT) -> None:
         self._oms = oms

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter, Response
 
-from apps.exeq.doubts import WHENEVER
 from apps.exeq.executor import Executor
-from apps.http import Exact, Refusal
+from apps.exeq.in_doubt import WHENEVER
+from apps.http.app import Exact, Refusal
 from domain.execution.routing import Venue
 from domain.execution.venue_health import VenueHealth
 from domain.market.quotes import Market

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from adapters.codec import encode
-from apps.announcements import Announcements, Interest, Send
-from apps.venue_lists import Sent, lists, requests_to
+from apps.connections.announcements import Announcements, Interest, Send
+from apps.connections.venue_lists import Sent, lists, requests_to
 from domain.execution.routing import Venue
 
 ORDERS: Final = "orders.*.*"

@@ -8,25 +8,27 @@ from typing import Any
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from adapters.local_kills import DIRECTORY, LocalKills
-from apps import control_wiring, metrics, tasks, wiring
-from apps.chassis import Chassis, Service
-from apps.controls import Scopes
-from apps.durations import Hops
-from apps.exeq import local, measures
-from apps.exeq.doubts import Doubts
+from apps.connections import control_journal, wiring
+from apps.connections.controls import Scopes
+from apps.exeq import local_kill_endpoint
 from apps.exeq.executor import Executor
+from apps.exeq.in_doubt import Doubts
+from apps.exeq.kill_switch import Switch
+from apps.exeq.metrics import series
 from apps.exeq.oms_commands import oms_commands
 from apps.exeq.ownership import Ownership
+from apps.exeq.reconciliation import VenuesUpkeep, beside
 from apps.exeq.router import Router
 from apps.exeq.routes import router
-from apps.exeq.rules import routed_venue, routing_rules
-from apps.exeq.stops import Stops
-from apps.exeq.switch import Switch
-from apps.exeq.upkeep import VenuesUpkeep, beside
+from apps.exeq.routing_rules import routed_venue, routing_rules
+from apps.exeq.stop_orders import Stops
 from apps.exeq.venue_wire import VenueWire
-from apps.follower import Follower
-from apps.outbox import Outbox
-from apps.snapshots import Snapshotter
+from apps.journal.publisher import Outbox
+from apps.journal.snapshots import Snapshotter
+from apps.journal.subscription import Follower
+from apps.runtime import metrics, tasks
+from apps.runtime.chassis import Chassis, Service
+from apps.runtime.histogram import Hops
 from config.catalogue import load_instruments, load_venues
 from config.settings import ExeqSettings
 from domain.execution.projection import OLDER_SHAPES, STATE_VERSION, Executions, ExecutionsState
@@ -71,7 +73,7 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
     head = await wiring.patiently(lambda: snapshots.recover(journal))
     timed = Hops(chassis.registry, clock).timed("exeq", snapshots.whole(executor.apply))
     orders = Follower(journal, ORDER_COMMITS, timed, after=head, wait_s=wait_s)
-    switch.controls_known = await control_wiring.follow_controls(chassis, client, outbox, controls.apply, switch.heard)
+    switch.controls_known = await control_journal.follow_controls(chassis, client, outbox, controls.apply, switch.heard)
     chassis.ready.depend("kill switches of this machine", switch.unreadable)
 
     chassis.spawn(outbox.run, tasks.OUTBOX_OF_REQUESTS)
@@ -86,14 +88,14 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
     chassis.spawn(Stops(executor, executions, market, clock, rules.quote_age_max_ns).run, tasks.STOPS)
     wiring.tell_ready(chassis, orders, executor.caught_up)
     wiring.keep(chassis, snapshots, orders)
-    metrics.read(chassis.registry, partial(measures.series, executor, doubts, switch, controls, outbox, clock))
+    metrics.read(chassis.registry, partial(series, executor, doubts, switch, controls, outbox, clock))
 
     def stats() -> dict[str, Any]:
         own = _stats(executor, doubts, orders, snapshots) | {"orders_announced": venue_wire.announced.stats()}
         return {**own, **switch.stats(), "venues_upkeep": reconciling.stats(), "quotes": ticks.stats(), "requests_dropped": outbox.dropped}
 
     routes = router(executor, market, clock)
-    routes.include_router(local.router(switch, outbox, Scopes(instruments, venues), clock))
+    routes.include_router(local_kill_endpoint.router(switch, outbox, Scopes(instruments, venues), clock))
     return Service(router=routes, stats=stats)
 
 

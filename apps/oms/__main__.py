@@ -1,7 +1,7 @@
 """`python -m apps.oms`: the order management service."""
 
 from apps.oms.wiring import build
-from apps.service import run_service
+from apps.runtime.service import run_service
 from config.loading import load_oms
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ from typing import Final, TypeVar, cast
 
 import msgspec
 
-from apps.http import Refusal
+from apps.http.app import Refusal
+from apps.http.query import refused
+from apps.oms.history_client import Past
 from apps.oms.views import View, positions_view
-from apps.past.asking import Past
-from apps.query import refused
 from domain.market.quotes import Market
 from domain.ports import Clock, FillPlace, Fills, Positions, Unavailable
 from domain.values import from_rfc3339, rfc3339

@@ -6,13 +6,13 @@ import msgspec
 import structlog
 from fastapi import APIRouter, Response
 
-from apps.beside import Beside, Busy, NotStarted, TookTooLong
-from apps.http import Exact, Refusal
-from apps.oms.docs import VERIFY_DOC
+from apps.http.app import Exact, Refusal
+from apps.oms.openapi import VERIFY_DOC
+from apps.runtime.helper_process import Beside, Busy, NotStarted, TookTooLong
 
 log = structlog.get_logger()
 
-MODULE: Final = "apps.verify"
+MODULE: Final = "apps.tools.verify"
 VERIFY_MAX_S: Final = 600.0
 
 

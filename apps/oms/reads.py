@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from adapters.codec import ORDER_COMMITS
-from apps.host import Host
-from apps.http import Refusal
-from apps.oms.intake import unavailable
+from apps.http.app import Refusal
+from apps.journal.shard_host import Host
+from apps.oms.submit import unavailable
 from apps.oms.views import View, order_view, timeline_view
 from domain.order.events import OrderEvent
 from domain.order.index import OrderFilter

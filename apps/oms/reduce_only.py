@@ -8,9 +8,9 @@ from typing import Any, Final
 import structlog
 from prometheus_client.core import Metric
 
-from apps.host import Host
-from apps.metrics import counter
-from apps.oms.switch import AGAIN_MAX_S, AGAIN_S
+from apps.journal.shard_host import Host
+from apps.oms.kill_switch import AGAIN_MAX_S, AGAIN_S
+from apps.runtime.metrics import counter
 from domain.order.events import OrderFilled
 from domain.order.holdings import Key
 from domain.order.lifecycle import State
@@ -25,9 +25,10 @@ WAITING: Final = (State.PENDING_CANCEL, State.PENDING_REPLACE)
 
 
 class ReduceOnly:
-    """The commit that moves a position cuts its reduce-only orders (apps/host.py). This task repeats that for what a venue refused.
+    """The commit that moves a position cuts its reduce-only orders (apps/journal/shard_host.py).
 
-    It needs no memory of what was asked: it compares what is open with what is held, so a start or a lost answer changes nothing.
+    This task repeats that for what a venue refused. It needs no memory of what was asked: it compares what is open with what is held,
+    so a start or a lost answer changes nothing.
     """
 
     def __init__(self, host: Host) -> None:

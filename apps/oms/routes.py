@@ -1,4 +1,4 @@
-"""The routes that FastAPI serves: reads, cancels, the drawing. `POST /orders` is in door.py; its twin here only documents it."""
+"""The routes that FastAPI serves: reads, cancels, the drawing. `POST /orders` is in submit_endpoint.py; its twin here only documents it."""
 
 from collections.abc import Collection
 from typing import Annotated, Any, Final
@@ -6,11 +6,12 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request, Response
 
 from apps.diagram.diagram import Counts, Format, draw
-from apps.host import Host
-from apps.http import Exact, Refusal
+from apps.http.app import Exact, Refusal
+from apps.http.query import refused, time_window
+from apps.journal.shard_host import Host
 from apps.oms.accounts import Accounts
-from apps.oms.cancels import cancel, cancel_all
-from apps.oms.docs import (
+from apps.oms.cancel import cancel, cancel_all
+from apps.oms.openapi import (
     CANCEL_ALL_DOC,
     CANCEL_DOC,
     DRAWING_DOC,
@@ -31,8 +32,7 @@ from apps.oms.docs import (
     UntilQuery,
 )
 from apps.oms.reads import Reads
-from apps.oms.replaces import Replaces, read_replace
-from apps.query import refused, time_window
+from apps.oms.replace import Replaces, read_replace
 from domain.order.index import OrderFilter
 from domain.order.lifecycle import State
 from domain.values import Side
@@ -53,7 +53,7 @@ def router(host: Host, reads: Reads, accounts: Accounts, replaces: Replaces, sym
 def _orders(routes: APIRouter, host: Host, reads: Reads) -> None:
     @routes.post("/orders", **SUBMIT_DOC)
     async def submit_order() -> None:
-        """Submit an order. Served in front of FastAPI by apps/oms/door.py."""
+        """Submit an order. Served in front of FastAPI by apps/oms/submit_endpoint.py."""
         raise AssertionError("the fast path serves this")
 
     @routes.get("/orders/{order_id}", responses={**NOT_FOUND, **NOT_REACHED, **UNAVAILABLE})

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from apps.records import record_view
+from apps.http.decision_view import record_view
 from domain.market.quotes import Market
 from domain.narrative import told
 from domain.order.events import OrderEvent

@@ -10,36 +10,36 @@ from prometheus_client.core import Metric
 
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
-from apps import control_wiring, tasks, wiring
-from apps import metrics as metrics_page
-from apps.beside import Beside
-from apps.chassis import Chassis, Service
-from apps.exeq.rules import routed_venue
-from apps.host import Host, Landed
-from apps.oms import admin, settling
+from apps.connections import control_journal, wiring
+from apps.exeq.routing_rules import routed_venue
+from apps.journal.publisher import Outbox
+from apps.journal.shard_host import Host, Landed
+from apps.journal.watermark import Mark
+from apps.oms import admin, history_client, settle
 from apps.oms.accounts import Accounts
 from apps.oms.admin import Admin
-from apps.oms.body import TermsReader
-from apps.oms.commands import CommandDesk
-from apps.oms.door import Door
-from apps.oms.expirer import Expirer
-from apps.oms.intake import Intake
+from apps.oms.command_handler import CommandDesk
+from apps.oms.drop_copy import Notices
+from apps.oms.expiry import Expirer
+from apps.oms.history_client import PastBeside
+from apps.oms.kill_switch import Switch
 from apps.oms.metrics import OmsMetrics
-from apps.oms.notices import Notices
-from apps.oms.plain import PlainVenues
 from apps.oms.reads import Reads
+from apps.oms.reconciliation import PositionsUpkeep, beside
 from apps.oms.reduce_only import ReduceOnly
-from apps.oms.replaces import Replaces
-from apps.oms.risk_beside import RiskBeside
+from apps.oms.replace import Replaces
+from apps.oms.report_sessions import VenueSessions
 from apps.oms.risk_client import Bounds, RiskCheck, RiskClient
+from apps.oms.risk_in_process import RiskBeside
 from apps.oms.routes import router
-from apps.oms.sessions import VenueSessions
-from apps.oms.switch import Switch
-from apps.oms.upkeep import PositionsUpkeep, beside
-from apps.outbox import Outbox
-from apps.past import asking
-from apps.past.asking import PastBeside
-from apps.watermark import Mark
+from apps.oms.submit import Intake
+from apps.oms.submit_body import TermsReader
+from apps.oms.submit_endpoint import Door
+from apps.oms.unsequenced_reports import PlainVenues
+from apps.runtime import metrics as metrics_page
+from apps.runtime import tasks
+from apps.runtime.chassis import Chassis, Service
+from apps.runtime.helper_process import Beside
 from config.catalogue import VenueSettings, load_instruments, load_venues
 from config.settings import OmsSettings
 from domain.instruments import Instrument, negative_prices
@@ -97,7 +97,7 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     reads = Reads(host, journal)
     routes = router(host, reads, accounts, Replaces(host, risk, instruments, intake.forbidden), instruments)
     routes.include_router(admin.router(Admin(verification)))
-    routes.include_router(settling.router(host, reads, negative))
+    routes.include_router(settle.router(host, reads, negative))
 
     async def stop_intake() -> None:
         intake.stopping = True
@@ -129,7 +129,7 @@ async def _take_commands(chassis: Chassis[OmsSettings], client: Client, host: Ho
 async def _obey(chassis: Chassis[OmsSettings], client: Client, host: Host, outbox: Outbox, controls: Controls) -> Switch:
     """What people forbid is refused and cancelled here too."""
     switch = Switch(host, controls)
-    switch.known = await control_wiring.follow_controls(chassis, client, outbox, controls.apply, switch.heard)
+    switch.known = await control_journal.follow_controls(chassis, client, outbox, controls.apply, switch.heard)
     chassis.spawn(switch.run, tasks.FORBIDDEN)
     return switch
 
@@ -215,7 +215,7 @@ def _calendars(venues: Iterable[VenueSettings]) -> dict[str, list[Calendar]]:
 def _beside(chassis: Chassis[OmsSettings]) -> tuple[Beside, Beside | None]:
     """The programs that look at the journal for us: into the past, and, when that is allowed, at all of it."""
     own = chassis.environment
-    past = Beside(asking.MODULE, deadline_s=asking.PAST_MAX_S, waiting_max=asking.WAITING_MAX, environment=own)
+    past = Beside(history_client.MODULE, deadline_s=history_client.PAST_MAX_S, waiting_max=history_client.WAITING_MAX, environment=own)
     verification = Beside(admin.MODULE, deadline_s=admin.VERIFY_MAX_S, environment=own)
     return past, verification if chassis.settings.admin.verify == "enabled" else None
 

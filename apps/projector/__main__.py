@@ -6,15 +6,16 @@ from typing import Final
 from adapters import bus
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
-from apps import control_wiring, tasks, wiring
-from apps.chassis import Chassis, Service
-from apps.durations import Hops
+from apps.connections import control_journal, wiring
+from apps.journal.shared_reading import SharedReading
 from apps.projector.fills import FillsProjection
-from apps.projector.keeping import Keeper
-from apps.projector.measures import Measures
+from apps.projector.metrics import Measures
 from apps.projector.positions import PositionsProjection
-from apps.service import run_service
-from apps.shared_reading import SharedReading
+from apps.projector.projection_loop import Keeper
+from apps.runtime import tasks
+from apps.runtime.chassis import Chassis, Service
+from apps.runtime.histogram import Hops
+from apps.runtime.service import run_service
 from config.catalogue import load_instruments
 from config.loading import load_projector
 from config.settings import ProjectorSettings
@@ -32,7 +33,7 @@ async def build(chassis: Chassis[ProjectorSettings]) -> Service:
     reading = SharedReading(await wiring.order_journal(client), ORDER_COMMITS)
 
     known = Controls()
-    chassis.spawn(lambda: control_wiring.learn(client, known.apply), tasks.LISTINGS)
+    chassis.spawn(lambda: control_journal.learn(client, known.apply), tasks.LISTINGS)
     currency = partial(currency_of, load_instruments().instruments, known.listings)
     positions = PositionsProjection(wiring.positions(chassis), partial(bus.publish, client), currency)
     fills = FillsProjection(

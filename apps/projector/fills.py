@@ -5,8 +5,8 @@ import contextlib
 from collections.abc import Sequence
 from typing import Final
 
-from apps.follower import Applied
-from apps.projector.keeping import StartOver
+from apps.journal.subscription import Applied
+from apps.projector.projection_loop import StartOver
 from domain.order.events import OrderEvent
 from domain.ports import EventRow, Fills, Unavailable
 from domain.position.rows import fill_row

@@ -7,9 +7,9 @@ from typing import Final
 
 import structlog
 
-from apps.follower import Applied
-from apps.http import encode
-from apps.projector.keeping import StartOver
+from apps.http.app import encode
+from apps.journal.subscription import Applied
+from apps.projector.projection_loop import StartOver
 from domain.order.events import OrderEvent
 from domain.ports import Positions, Unavailable
 from domain.position.position import Book, Position

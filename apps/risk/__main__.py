@@ -1,7 +1,7 @@
 """`python -m apps.risk`: the pre-trade checks of every order."""
 
 from apps.risk.wiring import build
-from apps.service import run_service
+from apps.runtime.service import run_service
 from config.loading import load_risk
 
 if __name__ == "__main__":

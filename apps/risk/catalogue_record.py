@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any, Final
 
 from adapters.clock import SystemClock
-from apps import wiring
-from apps.chassis import Chassis
-from apps.follower import Follower
+from apps.connections import wiring
+from apps.journal.subscription import Follower
 from apps.risk.control_log import ControlLog
+from apps.runtime.chassis import Chassis
 from config.catalogue import Catalogue
 from config.settings import RiskSettings
 from domain.market.listings import Change

@@ -7,8 +7,8 @@ from typing import Any, Final
 import msgspec
 
 from adapters.codec import CommitCodec
-from apps.follower import Follower
-from apps.watermark import Mark
+from apps.journal.subscription import Follower
+from apps.journal.watermark import Mark
 from domain.ports import Fenced, Head, Journal, Unavailable
 from domain.risk.controls import ControlEvent, Controls
 

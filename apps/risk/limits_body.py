@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from apps.controls import SIGNED, reason_of, who_of
-from apps.problem import Refusal, malformed
-from apps.strict_json import Number, read_object
+from apps.connections.controls import SIGNED, reason_of, who_of
+from apps.http.body import Number, read_object
+from apps.http.problem import Refusal, malformed
 from domain.instruments import Instrument
 from domain.risk.controls import LimitSet
 from domain.risk.overrides import PER_ACCOUNT

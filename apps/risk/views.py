@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from adapters.codec import encode
-from apps.records import record_view
+from apps.http.decision_view import record_view
 from apps.risk.limits_body import FIELD_OF
 from domain.risk.checks import NO_PRICE_HISTORY
 from domain.risk.controls import ControlEvent, Controls, LimitsChanged, LimitSet

@@ -13,25 +13,26 @@ from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS, Commit
 from adapters.controls import CONTROL_COMMITS
 from adapters.risk_snapshot import ValkeySnapshots
-from apps import control_wiring, tasks, wiring
-from apps.chassis import Chassis, Service
-from apps.controls import Scopes, connections, controls_into
-from apps.durations import Hops
-from apps.follower import Follower
+from apps.connections import control_journal, wiring
+from apps.connections.controls import Scopes, connections, controls_into
+from apps.journal.subscription import Follower
 from apps.risk.catalogue_record import record_catalogue
-from apps.risk.control_door import ControlDoor
+from apps.risk.check_endpoint import Door
+from apps.risk.check_handler import Ear
+from apps.risk.check_service import Desk
+from apps.risk.control_acks import Obeying, Reports
+from apps.risk.control_endpoint import ControlDoor
 from apps.risk.control_log import ControlLog
-from apps.risk.decisions import Decisions
-from apps.risk.desk import Desk
-from apps.risk.door import Door
-from apps.risk.gate import Gate
-from apps.risk.measures import Measures
-from apps.risk.mirror import Mirror
-from apps.risk.obedience import Obeying, Reports
+from apps.risk.decision_lookup import Decisions
+from apps.risk.metrics import Measures
 from apps.risk.overfills import Overfills
-from apps.risk.prices import PriceHistory
-from apps.risk.subject import Ear
-from apps.standby import Turn
+from apps.risk.portfolio_publisher import Mirror
+from apps.risk.price_cache import PriceHistory
+from apps.risk.readiness import Gate
+from apps.runtime import tasks
+from apps.runtime.chassis import Chassis, Service
+from apps.runtime.histogram import Hops
+from apps.runtime.standby import Turn
 from config.catalogue import load_instruments, load_venues
 from config.percent import fractions_among
 from config.sections import RiskChecksSection
@@ -61,11 +62,11 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     client, writer = await wiring.connect(chassis), await wiring.connect_writer(chassis)
     turn = await wiring.turn(chassis, client)
     orders = await wiring.followed_orders(chassis, client)
-    control_journal, control_mark = await control_wiring.written_controls(chassis, client, writer)
-    control_follower = Follower(control_journal, CONTROL_COMMITS, controls_into(controls.apply), after=GENESIS, wait_s=CONTROLS_WAIT_S)
+    controls_journal, control_mark = await control_journal.written_controls(chassis, client, writer)
+    control_follower = Follower(controls_journal, CONTROL_COMMITS, controls_into(controls.apply), after=GENESIS, wait_s=CONTROLS_WAIT_S)
     chassis.spawn(control_follower.run, tasks.CONTROL_FOLLOWER)
-    control_log = ControlLog(control_journal, CONTROL_COMMITS, control_follower, controls, control_mark)
-    await record_catalogue(chassis, catalogue, controls, control_journal, control_follower, control_log)
+    control_log = ControlLog(controls_journal, CONTROL_COMMITS, control_follower, controls, control_mark)
+    await record_catalogue(chassis, catalogue, controls, controls_journal, control_follower, control_log)
     risk = Risk(limits_of(checks), catalogue.instruments, catalogue.currencies, controls)
     measures = Measures(chassis.registry, settings.monitoring.latency_alert_threshold_ms, lambda: gauges(risk))
     wait_s = settings.following.follower_wait_ms / 1000
@@ -83,7 +84,7 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     chassis.spawn(lambda: gate.watch(lambda ok, why: chassis.ready.set("journal", ok, why)), tasks.GATE)
     chassis.spawn(lambda: gate.give_back(risk.exposure, measures), tasks.LEAKED)
     wiring.keep(chassis, snapshots, journal_follower)
-    control_wiring.keep_controls(chassis, control_journal, control_mark, control_follower)
+    control_journal.keep_controls(chassis, controls_journal, control_mark, control_follower)
 
     await _valkey(chassis, risk, clock)
     history = await _price_history(chassis, risk, clock, client)

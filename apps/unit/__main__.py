@@ -9,13 +9,13 @@ import os
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
-from apps.chassis import Chassis
+from apps.connections.unit import Unit
 from apps.exeq.wiring import build as build_exeq
 from apps.oms.wiring import build as build_oms
 from apps.risk.wiring import build as build_risk
-from apps.service import begin, live, run_process, stops_on_signals
-from apps.unit import UNIT
-from apps.unit.shared import Unit
+from apps.runtime.chassis import Chassis
+from apps.runtime.service import begin, live, run_process, stops_on_signals
+from apps.stack.topology import UNIT
 from config import secrets
 from config.loading import load_exeq, load_oms, load_risk
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from adapters import local_kills, watermark
-from apps.secrets.users import CONTAINER_UIDS
-from apps.unit import TOPOLOGIES, UNIT, UNITED
+from apps.stack.credentials.users import CONTAINER_UIDS
+from apps.stack.topology import TOPOLOGIES, UNIT, UNITED
 
 VOLUMES: Final = Path("/volumes")
 CARRIED: Final = (watermark.DIRECTORY, local_kills.DIRECTORY)

@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from apps.problem import problem_body
-from apps.up.ports import HOST
+from apps.http.problem import problem_body
+from apps.stack.ports import HOST
 
 BROKEN = -1
 """In place of a status: the answer breaks off in the middle."""

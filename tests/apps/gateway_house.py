@@ -15,8 +15,8 @@ from nats.aio.msg import Msg
 
 from adapters import bus
 from adapters.codec import decoder, encode
-from apps.up.ports import free_ports
-from apps.venue_lists import Sent, Verb
+from apps.connections.venue_lists import Sent, Verb
+from apps.stack.ports import free_ports
 from domain.market.quotes import Quote
 from domain.order.commands import VenueReport, VenueRequest
 from domain.values import OrderType, Side, TimeInForce
@@ -52,7 +52,7 @@ class Gateway:
     def launch(self) -> "subprocess.Popen[bytes]":
         with self.output.open("wb") as output:
             return started(
-                (sys.executable, "-m", "apps.gateway"), cwd=CHECKOUT, env=self._environment, stdout=output, stderr=subprocess.STDOUT
+                (sys.executable, "-m", "apps.live_gateway"), cwd=CHECKOUT, env=self._environment, stdout=output, stderr=subprocess.STDOUT
             )
 
     async def start(self) -> None:

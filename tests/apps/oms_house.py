@@ -10,19 +10,19 @@ from prometheus_client import CollectorRegistry
 
 from adapters.clock import SystemClock
 from adapters.memory import MemoryFills, MemoryJournal, MemoryLog, MemoryPositions
-from apps import commits
-from apps.chassis import cancelled
-from apps.commits import Pace
-from apps.host import Host
-from apps.http import Handler, application, fast_path
-from apps.oms import admin, settling
+from apps.http.app import Handler, application, fast_path
+from apps.journal import group_commit
+from apps.journal.group_commit import Pace
+from apps.journal.shard_host import Host
+from apps.oms import admin, settle
 from apps.oms.accounts import Accounts
-from apps.oms.door import Door
-from apps.oms.intake import Intake
 from apps.oms.metrics import OmsMetrics
 from apps.oms.reads import Reads
-from apps.oms.replaces import Replaces
+from apps.oms.replace import Replaces
 from apps.oms.routes import router
+from apps.oms.submit import Intake
+from apps.oms.submit_endpoint import Door
+from apps.runtime.chassis import cancelled
 from domain.instruments import negative_prices
 from domain.market.quotes import Market
 from domain.order.commands import Decision, Terms
@@ -69,7 +69,7 @@ class OmsHouse:
         replaces = Replaces(self.host, self.risk, INSTRUMENTS, self.intake.forbidden)  # type: ignore[arg-type]
         accounts = Accounts(self.positions, self.fills, Market(), clock, QUOTE_AGE_MAX_S, CURRENCY)
         reads = Reads(self.host, journal)
-        others = (admin.router(admin.Admin(None)), settling.router(self.host, reads, negative))
+        others = (admin.router(admin.Admin(None)), settle.router(self.host, reads, negative))
         self.application = application("oms", router(self.host, reads, accounts, replaces, INSTRUMENTS), *others)
         self.app: Handler = fast_path(self.application, {("POST", "/orders"): self.door})
 
@@ -104,8 +104,8 @@ async def living(log: MemoryLog | None = None, **bounds: Any) -> AsyncIterator[t
     Its memory is trusted however long the machine does other things: that it is not for ever is looked at in test_host.py.
     """
     house = OmsHouse(log or MemoryLog(), **bounds)
-    trusted_s = vars(commits)["TRUST_S"]
-    vars(commits)["TRUST_S"] = 600.0
+    trusted_s = vars(group_commit)["TRUST_S"]
+    vars(group_commit)["TRUST_S"] = 600.0
     running = asyncio.create_task(house.host.run())
     try:
         await house.ready()
@@ -113,4 +113,4 @@ async def living(log: MemoryLog | None = None, **bounds: Any) -> AsyncIterator[t
             yield house, client
     finally:
         await cancelled(running)
-        vars(commits)["TRUST_S"] = trusted_s
+        vars(group_commit)["TRUST_S"] = trusted_s

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from starlette.types import Receive, Scope, Send
 
-from apps.http import encode, send_json
-from apps.service import Chassis, Service, run_service
-from apps.tasks import Task
+from apps.http.app import encode, send_json
+from apps.runtime.service import Chassis, Service, run_service
+from apps.runtime.tasks import Task
 from config.loading import load_exeq
 from config.settings import ExeqSettings
 from config.text import ConfigError

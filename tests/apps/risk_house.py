@@ -15,18 +15,18 @@ from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS, encode
 from adapters.controls import CONTROL_COMMITS
 from adapters.memory import MemoryJournal
-from apps.chassis import cancelled
-from apps.controls import Scopes, controls_into
-from apps.follower import Follower
-from apps.http import application, fast_path
-from apps.risk.control_door import ControlDoor
+from apps.connections.controls import Scopes, controls_into
+from apps.http.app import application, fast_path
+from apps.journal.subscription import Follower
+from apps.risk.check_endpoint import Door
+from apps.risk.check_handler import SUBJECT, Ear
+from apps.risk.check_service import Desk
+from apps.risk.control_endpoint import ControlDoor
 from apps.risk.control_log import ControlLog
-from apps.risk.desk import Desk
-from apps.risk.door import Door
-from apps.risk.gate import Gate
-from apps.risk.measures import Measures
-from apps.risk.subject import SUBJECT, Ear
+from apps.risk.metrics import Measures
+from apps.risk.readiness import Gate
 from apps.risk.wiring import orders_into
+from apps.runtime.chassis import cancelled
 from domain.risk.controls import Controls
 from domain.risk.engine import Risk
 from domain.risk.limits import Limits

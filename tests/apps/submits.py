@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from apps.http import Refusal
-from apps.oms.body import TermsReader
-from apps.oms.intake import untradable
+from apps.http.app import Refusal
+from apps.oms.submit import untradable
+from apps.oms.submit_body import TermsReader
 from domain.instruments import Instrument
 from domain.market.listings import Listings, currency_of
 from domain.order.commands import Terms

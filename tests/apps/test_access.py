@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from apps.access import HOST_UNKNOWN, JSON_WANTED, ORIGIN_REFUSED, Access, own_hosts
+from apps.http.access import HOST_UNKNOWN, JSON_WANTED, ORIGIN_REFUSED, Access, own_hosts
 from config.loading import SERVICES
 from config.settings import Settings
 

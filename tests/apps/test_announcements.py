@@ -14,11 +14,11 @@ from nats.aio.msg import Msg
 
 from adapters import bus, natsmonitor
 from adapters.natsmonitor import SUBSCRIPTIONS_MAX, Subscription, Subscriptions, subscriptions
-from apps import announcements
-from apps.announcements import KEPT_MAX, Announcements, Interest, overlap
-from apps.secrets import keys
-from apps.up import servers
-from apps.up.ports import free_ports
+from apps.connections import announcements
+from apps.connections.announcements import KEPT_MAX, Announcements, Interest, overlap
+from apps.stack import servers
+from apps.stack.credentials import keys
+from apps.stack.ports import free_ports
 from config import secrets
 from domain.ports import Unavailable
 from tests.live import LiveServer, live

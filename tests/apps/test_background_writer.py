@@ -5,7 +5,7 @@ import stat
 import threading
 from pathlib import Path
 
-from apps.background_writer import BackgroundWriter, RotatingFile
+from apps.runtime.background_writer import BackgroundWriter, RotatingFile
 
 ENOUGH_S = 120.0
 

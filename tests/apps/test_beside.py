@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from apps.beside import PARENT, Beside, Busy, Ended, NotStarted, TookTooLong
-from apps.exeq.upkeep import VenuesUpkeep
+from apps.exeq.reconciliation import VenuesUpkeep
+from apps.http.problem import Refusal
 from apps.oms.admin import Admin
-from apps.oms.upkeep import PositionsUpkeep
-from apps.past.asking import PastBeside
-from apps.problem import Refusal
+from apps.oms.history_client import PastBeside
+from apps.oms.reconciliation import PositionsUpkeep
+from apps.runtime.helper_process import PARENT, Beside, Busy, Ended, NotStarted, TookTooLong
 from tests.children import started
 
 WAIT = "import time, pathlib, os; pathlib.Path({file!r}).write_text(str(os.getpid())); time.sleep({seconds})"

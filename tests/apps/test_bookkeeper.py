@@ -20,9 +20,9 @@ from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS, decoder
 from adapters.memory import MemoryJournal, MemoryLog, MemoryOrderStore
 from adapters.orderstore import SCHEMA, SqliteOrderStore
-from apps.bookkeeper import Bookkeeper
-from apps.commits import Pace
-from apps.host import Host
+from apps.journal.group_commit import Pace
+from apps.journal.order_repository import Bookkeeper
+from apps.journal.shard_host import Host
 from domain.execution.owner import NO_OWNER, Owner
 from domain.order.commands import CancelOrder, Decision, ReportKind, RouteOrder, SubmitOrder, Terms, VenueReport
 from domain.order.events import Leg

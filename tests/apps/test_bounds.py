@@ -9,9 +9,9 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from apps import protocol
-from apps.access import Access
-from apps.http import Disconnected, Listener, encode, fast_path, read_body, send_json, serve
+from apps.http import limits
+from apps.http.access import Access
+from apps.http.app import Disconnected, Listener, encode, fast_path, read_body, send_json, serve
 
 LOCAL = "127.0.0.1"
 GOOD = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nhi"
@@ -52,7 +52,7 @@ async def door(seen: Seen) -> AsyncIterator[Listener]:
 @contextlib.contextmanager
 def deadline(seconds: float) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocol, "RECEIPT_DEADLINE_S", seconds)
+        patch.setattr(limits, "RECEIPT_DEADLINE_S", seconds)
         yield
 
 
@@ -164,7 +164,7 @@ async def test_more_than_a_head_of_pipelined_requests_is_not_a_large_head(door: 
     many = 2000
     async with connected(door) as wire:
         sending = asyncio.create_task(wire.send(GOOD * many))
-        assert len(GOOD) * many > protocol.HEAD_MAX
+        assert len(GOOD) * many > limits.HEAD_MAX
         for _ in range(many):
             assert await wire.answer() == (200, {"size": 2})
         await sending
@@ -288,7 +288,7 @@ async def test_health_and_cancels_have_room_of_their_own_when_all_connections_ar
 
 
 async def test_the_room_beyond_the_bound_is_bounded(door: Listener, seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "URGENT_MAX", 3)
+    monkeypatch.setattr(limits, "URGENT_MAX", 3)
     async with contextlib.AsyncExitStack() as stack:
         seen.hold.clear()
         cancel = b"DELETE / HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -368,7 +368,7 @@ def test_a_head_leaves_with_its_body_and_an_interim_one_by_itself() -> None:
     class Sends:
         write = staticmethod(sent.append)
 
-    transport = protocol.HeadWithBody(Sends())  # type: ignore[arg-type]
+    transport = limits.HeadWithBody(Sends())  # type: ignore[arg-type]
     for piece in (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"body", b"HTTP/1.1 204 No Content\r\n\r\n"):
         transport.write(piece)
     transport.flush()

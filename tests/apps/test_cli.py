@@ -268,7 +268,7 @@ def test_up_passes_every_choice_on_and_ends_with_its_code(monkeypatch: pytest.Mo
         chosen.update(choices)
         return 3
 
-    monkeypatch.setattr("apps.up.command.up", up)
+    monkeypatch.setattr("apps.stack.command.up", up)
     words = f"up --data-dir {tmp_path} --port-offset 100 --fresh --yes --fills sqlite --quotes q.csv --quotes-speed max --columns time=ts"
     words += " --only-servers --no-guests --topology services"
     assert trade(words).exit_code == 3

@@ -16,10 +16,10 @@ from adapters.jetstream import ensure_stream
 from adapters.memory import MemoryJournal, MemoryPositions
 from adapters.valkey import DATABASE, ValkeyPositions, position_key
 from apps.cli.main import app
-from apps.cli.rebuild import Rebuilt, compare, put_right
-from apps.projector.keeping import Keeper
+from apps.connections.wiring import ORDER_STREAM, order_journal
 from apps.projector.positions import PositionsProjection
-from apps.wiring import ORDER_STREAM, order_journal
+from apps.projector.projection_loop import Keeper
+from apps.tools.rebuild import Rebuilt, compare, put_right
 from domain.order.events import OrderEvent
 from domain.ports import Head, Journal, Positions, Unavailable
 from domain.position.position import Book, Position

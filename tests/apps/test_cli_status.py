@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from apps.cli.addresses import find
 from apps.cli.main import app
 from apps.cli.trouble import Unreachable, WrongUsage
-from apps.up import stack
+from apps.stack import stack
 from tests.apps.fake_oms import FakeOms, fake_oms
 from tests.live import LiveServer
 

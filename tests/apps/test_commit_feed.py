@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS, Decoded
 from adapters.memory import MemoryJournal, MemoryLog
-from apps import commit_feed
-from apps.commit_feed import CommitFeed, FedJournal
-from apps.commits import Pace
-from apps.host import Host
+from apps.journal import commit_feed
+from apps.journal.commit_feed import CommitFeed, FedJournal
+from apps.journal.group_commit import Pace
+from apps.journal.shard_host import Host
 from domain.order import events as e
 from domain.ports import Head, Recorded, Unavailable
 from tests import given

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from adapters.codec import CommitCodec
 from adapters.memory import MemoryJournal, MemoryLog
-from apps.commits import Done, GroupCommit, Outcome, Pace
+from apps.journal.group_commit import Done, GroupCommit, Outcome, Pace
 from domain.ports import Fenced, Head, Unavailable
 from domain.values import use_exact_arithmetic
 from tests.apps.held_journal import HeldJournal, until, within

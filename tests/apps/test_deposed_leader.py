@@ -9,10 +9,10 @@ import pytest
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from adapters.memory import MemoryJournal, MemoryLog
-from apps import commits as commits_module
-from apps import host as host_module
-from apps.commits import Pace
-from apps.host import Host
+from apps.journal import group_commit as commits_module
+from apps.journal import shard_host as host_module
+from apps.journal.group_commit import Pace
+from apps.journal.shard_host import Host
 from domain.order.commands import CancelOrder
 from domain.order.events import ShardHeld
 from domain.order.lifecycle import State

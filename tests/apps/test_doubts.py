@@ -11,11 +11,11 @@ import pytest
 
 from adapters.codec import ORDER_COMMITS, encode
 from adapters.memory import MemoryJournal, MemoryLog
-from apps.commits import Pace
-from apps.exeq.doubts import ASKED_AT_ONCE_MAX, Doubts
 from apps.exeq.executor import Command
+from apps.exeq.in_doubt import ASKED_AT_ONCE_MAX, Doubts
 from apps.exeq.ownership import Ownership
-from apps.host import Host
+from apps.journal.group_commit import Pace
+from apps.journal.shard_host import Host
 from domain.execution.projection import Executions
 from domain.execution.routing import Venue
 from domain.order import commands as c

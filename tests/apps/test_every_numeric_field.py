@@ -14,17 +14,17 @@ from typing import Any, NamedTuple, get_type_hints
 import msgspec
 import pytest
 
-import apps.gateway
+import apps.live_gateway
 import apps.oms
 import apps.risk
-from apps.gateway.misbehaviour import Fault, possible
-from apps.http import Refusal
-from apps.oms.body import SubmitBody, TermsReader
-from apps.oms.replaces import ReplaceBody, read_replace
-from apps.oms.settling import SettleBody, read_settle
-from apps.risk.body import CheckBody, read_order
+from apps.http.app import Refusal
+from apps.http.body import read_model
+from apps.live_gateway.fault_endpoint import Fault, possible
+from apps.oms.replace import ReplaceBody, read_replace
+from apps.oms.settle import SettleBody, read_settle
+from apps.oms.submit_body import SubmitBody, TermsReader
+from apps.risk.check_body import CheckBody, read_order
 from apps.risk.limits_body import FIELD_OF, read_limits
-from apps.strict_json import read_model
 from domain.instruments import Instrument
 from domain.values import OrderType
 
@@ -126,7 +126,7 @@ def modules(package: ModuleType) -> Iterator[ModuleType]:
 def test_every_body_with_a_number_has_a_door_here() -> None:
     structs = {
         kind
-        for package in (apps.oms, apps.risk, apps.gateway)
+        for package in (apps.oms, apps.risk, apps.live_gateway)
         for module in modules(package)
         for kind in vars(module).values()
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind.__module__ == module.__name__ and raw_fields(kind)

@@ -13,12 +13,12 @@ from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS, Commit
 from adapters.memory import MemoryJournal
 from adapters.snapshots import FileSnapshots
+from apps.connections.venue_lists import Sent
 from apps.exeq.executor import Command, Executor
+from apps.exeq.kill_switch import Switch
 from apps.exeq.router import Router, RoutingRules
-from apps.exeq.switch import Switch
-from apps.follower import Follower
-from apps.snapshots import Snapshotter
-from apps.venue_lists import Sent
+from apps.journal.snapshots import Snapshotter
+from apps.journal.subscription import Follower
 from domain.audit.state_hash import shape_of
 from domain.execution.projection import OLDER_SHAPES, STATE_VERSION, Executions, ExecutionsState
 from domain.execution.routing import Venue

@@ -10,7 +10,7 @@ import pytest
 
 from apps.exeq.executor import Command, Executor
 from apps.exeq.router import Router, RoutingRules
-from apps.exeq.stops import Stops
+from apps.exeq.stop_orders import Stops
 from domain.execution.projection import Executions
 from domain.execution.routing import Venue
 from domain.execution.venue_health import REJECTS_IN_A_ROW_MAX

@@ -12,10 +12,10 @@ import pytest
 from adapters.clock import SystemClock
 from adapters.local_kills import LocalKill, LocalKills
 from adapters.memory import MemoryJournal
-from apps.controls import Scopes
-from apps.exeq.local import router
-from apps.exeq.switch import Switch
-from apps.http import application
+from apps.connections.controls import Scopes
+from apps.exeq.kill_switch import Switch
+from apps.exeq.local_kill_endpoint import router
+from apps.http.app import application
 from domain.order.commands import RefuseRoute
 from domain.ports import Unavailable
 from domain.risk.controls import KILLED, Armed, Controls, KillThrown, SymbolBlocked

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from adapters.chain import following
 from adapters.codec import CommitCodec
 from adapters.memory import MemoryJournal, MemoryLog
-from apps import follower as follower_module
-from apps.follower import Applied, Follower, NotApplied
+from apps.journal import subscription as follower_module
+from apps.journal.subscription import Applied, Follower, NotApplied
 from domain.ports import Corrupt, Head, Recorded, Unavailable
 from tests.apps.held_journal import until, within
 

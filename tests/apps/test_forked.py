@@ -17,8 +17,8 @@ import psutil
 import pytest
 import uvloop
 
-from apps import forked
-from apps.forked import NotDone, in_child
+from apps.runtime import fork_snapshot
+from apps.runtime.fork_snapshot import NotDone, in_child
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 Scene = Callable[[], Coroutine[Any, Any, None]]
@@ -209,7 +209,7 @@ def test_a_killed_child_for_which_no_thread_can_wait_is_reaped_by_the_next(
             with pytest.raises(NotDone, match="took longer"):
                 await in_child(lambda: time.sleep(60) or "", 0.1)  # type: ignore[func-returns-value]
         async with asyncio.timeout(5):
-            while forked._unreaped:
+            while fork_snapshot._unreaped:
                 assert await in_child(lambda: "done", 5) == "done"
 
     play(scene)
@@ -217,7 +217,7 @@ def test_a_killed_child_for_which_no_thread_can_wait_is_reaped_by_the_next(
 
 ORPHAN: Final = """
 import asyncio, os, signal, sys, time
-from apps.forked import in_child
+from apps.runtime.fork_snapshot import in_child
 
 def work():
     print(os.getpid(), flush=True)

@@ -14,7 +14,7 @@ import pytest
 
 from adapters import bus
 from adapters.codec import encode
-from apps.venue_lists import Sent
+from apps.connections.venue_lists import Sent
 from domain.order.commands import ReportKind, VenueReport
 from domain.values import Side
 from tests.apps.gateway_house import REPORTS, START_TIMEOUT_S, WAIT_S, Gateway, Trader, order

@@ -8,8 +8,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from apps.gateway.misbehaviour import misbehaviour_routes
-from apps.http import application
+from apps.http.app import application
+from apps.live_gateway.fault_endpoint import misbehaviour_routes
 from domain.paper.events import Replace
 from tests.apps.test_venue_host import Scene, buy, quote
 

@@ -8,8 +8,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from adapters import bus
-from apps.chassis import cancelled
-from apps.outbox import Outbox
+from apps.journal.publisher import Outbox
+from apps.runtime.chassis import cancelled
 from tests.live import LiveServer
 
 MORE_THAN_THE_KERNEL_TAKES = 64

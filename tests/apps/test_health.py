@@ -5,7 +5,7 @@ import asyncio
 import structlog
 from structlog.testing import capture_logs
 
-from apps.health import Health
+from apps.runtime.health import Health
 from domain.ports import Unavailable
 
 

@@ -10,10 +10,10 @@ import pytest
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from adapters.memory import MemoryLog, MemoryOrderStore
-from apps import commits as commits_module
-from apps import host as host_module
-from apps.commits import Pace
-from apps.host import Host, Landed
+from apps.journal import group_commit as commits_module
+from apps.journal import shard_host as host_module
+from apps.journal.group_commit import Pace
+from apps.journal.shard_host import Host, Landed
 from domain.order import commands as c
 from domain.order.lifecycle import State
 from domain.order.order import Order

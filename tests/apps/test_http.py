@@ -9,8 +9,8 @@ import pytest
 from fastapi import APIRouter
 from starlette.types import Receive, Scope, Send
 
-from apps.access import Access
-from apps.http import Exact, Listener, Refusal, application, encode, fast_path, header, number, read_body, send_json, serve
+from apps.http.access import Access
+from apps.http.app import Exact, Listener, Refusal, application, encode, fast_path, header, number, read_body, send_json, serve
 
 
 class Line(msgspec.Struct):

@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from apps import protocol
-from apps.access import Access
-from apps.http import fast_path, serve
+from apps.http import limits
+from apps.http.access import Access
+from apps.http.app import fast_path, serve
 from tests.apps.test_bounds import GOOD, LOCAL, Seen, connected
 
 
 async def test_what_is_idle_for_too_long_is_closed_and_what_is_being_answered_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "IDLE_MAX_S", 0.2)
+    monkeypatch.setattr(limits, "IDLE_MAX_S", 0.2)
     seen = Seen()
     door = await serve(fast_path(seen, {("POST", "/"): seen}), LOCAL, 0, Access(["x"]))
     async with connected(door) as idle, connected(door) as busy:

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 from adapters.clock import SystemClock
 from adapters.local_kills import LocalKills
 from apps.cli.main import app
-from apps.controls import Scopes
-from apps.exeq.local import router
-from apps.exeq.switch import Switch
-from apps.http import application
+from apps.connections.controls import Scopes
+from apps.exeq.kill_switch import Switch
+from apps.exeq.local_kill_endpoint import router
+from apps.http.app import application
 from domain.risk.controls import ALL, NO_REASON, OPERATOR, REASON_MAX, WHO_MAX, Controls, words_of_kill
 from tests.apps.fake_oms import fake_oms
 from tests.apps.risk_house import House

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from apps.exeq import listening
-from apps.exeq.listening import Listening
+from apps.exeq import venue_sessions
+from apps.exeq.venue_sessions import Listening
 from domain.execution.routing import Venue
 from domain.ports import Unavailable
 from tests.apps.owned import owned
@@ -35,7 +35,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
             raise Unavailable("nobody")
         return b'{"ready":false}' if subject.split(".")[1] in client.reading else b'{"ready":true}'
 
-    monkeypatch.setattr(listening.bus, "request", request)
+    monkeypatch.setattr(venue_sessions.bus, "request", request)
     return wire
 
 

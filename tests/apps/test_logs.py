@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from apps import logs
+from apps.runtime import logs
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest
 
-from apps import metrics
-from apps.oms.intake import Answer
 from apps.oms.metrics import COMMIT_BUCKETS, LATENCY_BUCKETS_S, OmsMetrics
+from apps.oms.submit import Answer
+from apps.runtime import metrics
 from domain.order.decider import decide
 from domain.order.order import evolved
 from tests import given as scene

@@ -2,7 +2,7 @@
 
 import pytest
 
-from apps.moments import asked_moment, body_moment
+from apps.http.moments import asked_moment, body_moment
 from domain.values import from_rfc3339
 
 NOON = from_rfc3339("2026-01-31T12:00:00Z")

@@ -18,12 +18,24 @@ from nats.aio.msg import Msg
 from adapters import bus
 from adapters.feed import API, STORED, Feed
 from adapters.jetstream import OldStream, ensure_stream, make_readable, stream_state
-from apps.secrets import keys
-from apps.secrets.nats import ANNOUNCED, CHECK, DRY_CHECK, GUEST, JETSTREAM, JOURNALS, ORDERS, READERS, RIGHTS, WRITES, account_of
-from apps.secrets.users import ADMIN, NATS_USERS, OPERATOR, READER
-from apps.up import servers
-from apps.up.ports import ServerPorts
-from apps.up.upgrade import upgrade
+from apps.stack import servers
+from apps.stack.credentials import keys
+from apps.stack.credentials.nats import (
+    ANNOUNCED,
+    CHECK,
+    DRY_CHECK,
+    GUEST,
+    JETSTREAM,
+    JOURNALS,
+    ORDERS,
+    READERS,
+    RIGHTS,
+    WRITES,
+    account_of,
+)
+from apps.stack.credentials.users import ADMIN, NATS_USERS, OPERATOR, READER
+from apps.stack.ports import ServerPorts
+from apps.stack.upgrade import upgrade
 from config import secrets
 from domain.ports import Unavailable
 from tests.live import LiveServer, live
@@ -213,7 +225,7 @@ async def test_a_reader_hears_what_is_announced_and_reads_the_journals(
 
 @pytest.mark.parametrize("user", [user for user in USERS if user not in WRITES])
 async def test_a_program_hears_its_own_inbox(server: LiveServer, directory: Path, user: str) -> None:
-    """It marks so that all it sent before has left (apps/gateway/sent.py), and answers another process of its service."""
+    """It marks so that all it sent before has left (apps/live_gateway/flush_marker.py), and answers another process of its service."""
     async with connected(server, directory, user) as client:
         inbox = client.new_inbox()
         heard = await client.subscribe(inbox)

@@ -6,10 +6,10 @@ import httpx
 import pytest
 
 from adapters.codec import encode
-from apps.beside import Busy, Ended, TookTooLong
-from apps.http import application
+from apps.http.app import application
 from apps.oms.admin import Admin, router
-from apps.verify.report import Check, report_of
+from apps.runtime.helper_process import Busy, Ended, TookTooLong
+from apps.tools.verify.report import Check, report_of
 from config.loading import load_oms
 from tests.apps.test_past import Program
 

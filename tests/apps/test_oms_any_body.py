@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from apps.http import Refusal
-from apps.problem import DETAIL_MAX
+from apps.http.app import Refusal
+from apps.http.problem import DETAIL_MAX
 from domain.order.commands import Terms
 from domain.values import IDENTIFIER, SYMBOL
 from tests.apps.submits import ALL_FIELDS, GOOD, INSTRUMENTS, malformed_at, read, refusal, text

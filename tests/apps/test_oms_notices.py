@@ -8,10 +8,10 @@ from typing import Any
 from nats.aio.client import Client
 from prometheus_client import CollectorRegistry
 
-from apps.announcements import Interest
-from apps.host import Landed
+from apps.connections.announcements import Interest
+from apps.journal.shard_host import Landed
+from apps.oms.drop_copy import Notices
 from apps.oms.metrics import OmsMetrics
-from apps.oms.notices import Notices
 from domain.order.commands import OrderCommand
 from domain.order.decider import decide
 from domain.order.order import Order, evolve

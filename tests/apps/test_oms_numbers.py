@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.http import Refusal
-from apps.strict_json import exact_number
+from apps.http.app import Refusal
+from apps.http.body import exact_number
 from domain.values import NUMBER, exact
 from tests.apps.submits import malformed_at, read, refusal, with_raw
 

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from fastapi.openapi.models import OpenAPI
 
-from apps.oms.body import SubmitBody
-from apps.oms.docs import SUBMIT_SCHEMA
+from apps.oms.openapi import SUBMIT_SCHEMA
+from apps.oms.submit_body import SubmitBody
 from domain.values import IDENTIFIER, WRITTEN
 from tests.apps.oms_house import OmsHouse, living
 from tests.apps.submits import text

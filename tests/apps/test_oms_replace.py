@@ -7,7 +7,7 @@ import httpx
 import msgspec
 import pytest
 
-from apps.oms.expirer import AGAIN_MAX_NS, VENUE_GRACE_NS, Expirer
+from apps.oms.expiry import AGAIN_MAX_NS, VENUE_GRACE_NS, Expirer
 from domain.market.trading_hours import DAY_NS, Calendar
 from domain.order.commands import Decision, RouteOrder, Terms
 from domain.order.events import Leg

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from adapters.codec import encode
-from apps.oms import sessions
-from apps.oms.sessions import VenueSessions
+from apps.oms import report_sessions
+from apps.oms.report_sessions import VenueSessions
 from domain.order.commands import VenueReport
 from tests import given
 from tests.apps.held_journal import until
@@ -57,7 +57,7 @@ def stranger(seq: int) -> VenueReport:
 
 
 async def test_a_report_whose_order_cannot_be_looked_up_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "ASK_EVERY_S", 0.01)
+    monkeypatch.setattr(report_sessions, "ASK_EVERY_S", 0.01)
     reports = [stranger(seq) for seq in (1, 2, 3)]
     wire = VenueOnTheWire(*reports)
     async with desk() as d:

@@ -10,9 +10,9 @@ import httpx
 import msgspec
 import pytest
 
-from apps.chassis import cancelled
-from apps.oms import switch as oms_switch
-from apps.oms.switch import Switch
+from apps.oms import kill_switch as oms_switch
+from apps.oms.kill_switch import Switch
+from apps.runtime.chassis import cancelled
 from domain.order import commands as c
 from domain.order.events import Leg
 from domain.order.lifecycle import State

@@ -10,10 +10,10 @@ import pytest
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS, encode
 from adapters.memory import MemoryJournal, MemoryLog, MemoryOrderStore
-from apps.commits import Pace
 from apps.exeq.ownership import Ownership
-from apps.host import Host
-from apps.oms.commands import CommandDesk
+from apps.journal.group_commit import Pace
+from apps.journal.shard_host import Host
+from apps.oms.command_handler import CommandDesk
 from domain.execution.owner import Owner
 from domain.order import commands as c
 from domain.order import events as e

@@ -13,16 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS, encode
 from adapters.memory import MemoryFills, MemoryJournal, MemoryPositions
-from apps.beside import Busy, Ended, TookTooLong
-from apps.http import Refusal, application
+from apps.http.app import Refusal, application
 from apps.oms.accounts import Accounts
+from apps.oms.history_client import PastBeside
 from apps.oms.reads import Reads
-from apps.oms.replaces import Replaces
+from apps.oms.replace import Replaces
 from apps.oms.routes import router
-from apps.past import books as saved
-from apps.past.asking import PastBeside
-from apps.past.books import Books
-from apps.past.fold import book_at
+from apps.runtime.helper_process import Busy, Ended, TookTooLong
+from apps.tools.history import books as saved
+from apps.tools.history.books import Books
+from apps.tools.history.fold import book_at
 from domain.market.quotes import Market
 from domain.order import events as e
 from domain.ports import Unavailable

@@ -9,12 +9,12 @@ from prometheus_client import CollectorRegistry
 
 from adapters.codec import encode
 from adapters.memory import MemoryJournal, MemoryPositions
-from apps.beside import Ended, TookTooLong
-from apps.cli.rebuild import Difference
-from apps.oms.upkeep import PositionsUpkeep
-from apps.past.books import Books
-from apps.reconcile import positions as reconciling
-from apps.reconcile.positions import Pass, reconcile
+from apps.oms.reconciliation import PositionsUpkeep
+from apps.runtime.helper_process import Ended, TookTooLong
+from apps.tools.history.books import Books
+from apps.tools.rebuild import Difference
+from apps.tools.reconcile import positions as reconciling
+from apps.tools.reconcile.positions import Pass, reconcile
 from domain.ports import Unavailable
 from tests.apps.test_past import END, HISTORY, folded, journal_of
 
@@ -28,7 +28,7 @@ async def projected(upto: int = END) -> tuple[MemoryJournal, MemoryPositions]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody else writes here: there is no projector to wait for."""
-    monkeypatch.setattr("apps.cli.rebuild.PROJECTOR_LOOKS_S", 0.0)
+    monkeypatch.setattr("apps.tools.rebuild.PROJECTOR_LOOKS_S", 0.0)
 
 
 @pytest.mark.parametrize("upto", [END, END - 2])

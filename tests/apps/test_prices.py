@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 
 from adapters.price_history import SqlitePrices
 from apps.cli.main import app
-from apps.gateway.closes import DAY_NS, DAYS, keep_closes
-from apps.risk.prices import PriceHistory
+from apps.live_gateway.simulated_closes import DAY_NS, DAYS, keep_closes
+from apps.risk.price_cache import PriceHistory
 from apps.risk.views import portfolio_view
 from domain.market.price_history import SIMULATED, DailyClose
 from domain.market.simulated import SimulatedMarket

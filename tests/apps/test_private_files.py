@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from apps import private
-from apps.backup.file import Heading, Writer
-from apps.secrets.keys import KEYS_FILE
-from apps.up.directory import LOCK, MARK
-from apps.up.stack import FILE
-from apps.up.trouble import Exit
+from apps.runtime import private_files
+from apps.stack.credentials.keys import KEYS_FILE
+from apps.stack.directory import LOCK, MARK
+from apps.stack.stack import FILE
+from apps.stack.trouble import Exit
+from apps.tools.backup.file import Heading, Writer
 from tests.apps.test_up import ENDS_S, command, ready_stack, stop
 from tests.stack import free_offset
 
@@ -53,7 +53,7 @@ def test_links_are_not_followed_when_a_directory_is_made_private(tmp_path: Path)
     (tmp_path / "other" / "file").touch()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "link").symlink_to(tmp_path / "other")
-    private.tighten(tmp_path / "mine")
+    private_files.tighten(tmp_path / "mine")
     assert modes(tmp_path / "mine") == {}
     assert len(modes(tmp_path / "other")) == 2
 

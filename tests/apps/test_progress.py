@@ -2,7 +2,7 @@
 
 import pytest
 
-from apps.up.progress import CPU_ALONE_MAX_S, CPU_STEP_ANSWERING_S, Progress
+from apps.stack.progress import CPU_ALONE_MAX_S, CPU_STEP_ANSWERING_S, Progress
 
 SILENCE_S = 60.0
 

@@ -12,8 +12,8 @@ from adapters.codec import ORDER_COMMITS, Commit
 from adapters.memory import MemoryFills, MemoryJournal, MemoryPositions
 from apps.projector import fills as filling
 from apps.projector.fills import FillsProjection
-from apps.projector.keeping import Keeper, Projection, StartOver
 from apps.projector.positions import STORE_POSITIONS_MAX, PositionsProjection
+from apps.projector.projection_loop import Keeper, Projection, StartOver
 from domain.order import events as e
 from domain.ports import Corrupt, Head, Unavailable
 from domain.position.position import Position
@@ -264,7 +264,7 @@ async def test_a_store_that_was_made_from_another_journal_is_not_gone_on_with(of
 
 
 async def test_trouble_is_waited_out_told_to_who_asks_and_the_lag_goes_on_being_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apps.projector.keeping.MEASURE_EVERY_S", 0.02)
+    monkeypatch.setattr("apps.projector.projection_loop.MEASURE_EVERY_S", 0.02)
     journal, store = MemoryJournal(), MemoryFills()
     store.down = True
     projection = FillsProjection(store, batch_rows=10, flush_s=0.01)

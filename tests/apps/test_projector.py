@@ -25,7 +25,7 @@ from adapters.jetstream import JetStreamJournal, ensure_stream
 from adapters.questdb import QuestDbFills
 from adapters.sqlite import SqliteFills
 from adapters.valkey import ValkeyPositions
-from apps.up.ports import free_ports
+from apps.stack.ports import free_ports
 from domain.order import events as e
 from domain.ports import Fills, Head, Unavailable
 from domain.position.position import Book, Position

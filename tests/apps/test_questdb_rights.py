@@ -16,9 +16,9 @@ import pytest
 
 from adapters.price_history import QuestDbPrices
 from adapters.questdb import QuestDbFills
-from apps.secrets import keys
-from apps.secrets.users import QUESTDB_ROLES, QUESTDB_WRITER
-from apps.up import servers
+from apps.stack import servers
+from apps.stack.credentials import keys
+from apps.stack.credentials.users import QUESTDB_ROLES, QUESTDB_WRITER
 from config import secrets
 from domain.market.price_history import SIMULATED, DailyClose
 from tests.contracts.facts import commits, filled, submitted

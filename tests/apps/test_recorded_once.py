@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from adapters.memory import MemoryLog
-from apps import host as host_module
-from apps.host import Landed
+from apps.journal import shard_host as host_module
+from apps.journal.shard_host import Landed
 from domain.order import commands as c
 from domain.order import events as e
 from domain.order.lifecycle import State

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from adapters.codec import ORDER_COMMITS
 from adapters.memory import MemoryLog, MemoryOrderStore
-from apps.host import Landed
+from apps.journal.shard_host import Landed
 from apps.oms import reduce_only as reduce_only_module
 from apps.oms.reduce_only import ReduceOnly
 from domain.order import commands as c

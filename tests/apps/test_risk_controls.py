@@ -8,7 +8,7 @@ import pytest
 
 from adapters.codec import encode
 from adapters.memory import MemoryJournal
-from apps.risk.control_door import ARM_REQUEST_MAX_S
+from apps.risk.control_endpoint import ARM_REQUEST_MAX_S
 from domain.order.commands import Decision
 from domain.ports import Unavailable
 from tests.apps.risk_house import House, text

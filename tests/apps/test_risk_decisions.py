@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from adapters.codec import encode
-from apps.http import application
+from apps.http.app import application
 from apps.oms.views import event_view
-from apps.risk.decisions import Decisions
+from apps.risk.decision_lookup import Decisions
 from apps.risk.views import holdings_view, limits_view, snapshot_fields
 from domain.order import events as e
 from domain.order.lifecycle import State

@@ -23,7 +23,7 @@ from adapters.chain import GENESIS
 from adapters.codec import ORDER_COMMITS, decoder, encode
 from adapters.jetstream import JetStreamJournal, ensure_stream
 from adapters.price_history import PRICES_CHANGED, QuestDbPrices
-from apps.up.ports import free_ports
+from apps.stack.ports import free_ports
 from domain.market.price_history import DailyClose
 from domain.market.quotes import Quote
 from domain.order.commands import Decision, Terms

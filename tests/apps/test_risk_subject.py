@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.codec import decoder, encode
-from apps.durations import Durations
-from apps.risk.subject import DRY_SUBJECT, Answer
-from apps.seldom import Seldom
+from apps.risk.check_handler import DRY_SUBJECT, Answer
+from apps.runtime.histogram import Durations
+from apps.runtime.log_limit import Seldom
 from domain.order.commands import Decision, Terms
 from domain.risk import checks
 from tests.apps.risk_house import BATCH_MAX, House, Message, text
@@ -138,7 +138,7 @@ async def test_the_callback_answers_and_says_nothing_to_nobody() -> None:
 
 
 async def test_a_dry_question_reserves_nothing_whatever_order_it_names() -> None:
-    """What comes from outside (apps.secrets.nats) may name order ids; it takes no account's room."""
+    """What comes from outside (apps.stack.credentials.nats) may name order ids; it takes no account's room."""
     house = House()
     for question in (
         wire(buy("o1"), buy("o2")),

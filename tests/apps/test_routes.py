@@ -14,15 +14,15 @@ from prometheus_client import CollectorRegistry
 
 from adapters.clock import SystemClock
 from adapters.memory import MemoryJournal
-from apps import operations
-from apps.controls import Scopes
-from apps.exeq import local
+from apps.connections.controls import Scopes
+from apps.exeq import local_kill_endpoint
 from apps.exeq import routes as exeq_routes
-from apps.gateway.misbehaviour import misbehaviour_routes
-from apps.gateway.routes import gateway_routes
-from apps.health import Health
-from apps.http import Handler, application, fast_path, with_head
-from apps.risk.decisions import Decisions
+from apps.http.app import Handler, application, fast_path, with_head
+from apps.live_gateway.fault_endpoint import misbehaviour_routes
+from apps.live_gateway.routes import gateway_routes
+from apps.risk.decision_lookup import Decisions
+from apps.runtime import probes
+from apps.runtime.health import Health
 from domain.market.quotes import Market
 from tests import routes
 from tests.apps.oms_house import living
@@ -68,7 +68,7 @@ async def risk(_: Path) -> AsyncIterator[Handler]:
 async def exeq(directory: Path) -> AsyncIterator[Handler]:
     async with Exeq(MemoryJournal(), directory).live() as found:
         reads = exeq_routes.router(found.executor, Market(), SystemClock())
-        switch = local.router(found.switch, None, Scopes({"BTCUSDT"}, {"PAPER_A"}), SystemClock())  # type: ignore[arg-type]
+        switch = local_kill_endpoint.router(found.switch, None, Scopes({"BTCUSDT"}, {"PAPER_A"}), SystemClock())  # type: ignore[arg-type]
         yield application("exeq", reads, switch)
 
 
@@ -79,12 +79,12 @@ async def gateway(_: Path) -> AsyncIterator[Handler]:
 
 @asynccontextmanager
 async def every_service(_: Path) -> AsyncIterator[Handler]:
-    yield application("one", operations.router(Chassis()))  # type: ignore[arg-type]
+    yield application("one", probes.router(Chassis()))  # type: ignore[arg-type]
 
 
 @asynccontextmanager
 async def starting(_: Path) -> AsyncIterator[Handler]:
-    yield operations.closed(Chassis(), "starting")  # type: ignore[arg-type]
+    yield probes.closed(Chassis(), "starting")  # type: ignore[arg-type]
 
 
 SERVICES = [oms, risk, exeq, gateway, every_service, starting]
@@ -132,8 +132,8 @@ async def test_head_is_not_offered_where_get_is_not(door: httpx.AsyncClient) -> 
 
 
 async def test_the_metrics_port_takes_no_query_and_answers_head() -> None:
-    async with asked(operations.gauges(Chassis())) as client:  # type: ignore[arg-type]
-        for path in operations.METRICS_PATHS:
+    async with asked(probes.gauges(Chassis())) as client:  # type: ignore[arg-type]
+        for path in probes.METRICS_PATHS:
             refused = await client.get(f"{path}?no_such=1")
             assert (refused.status_code, refused.json()["pointer"]) == (400, "?no_such")
             got, headed = await client.get(path), await client.head(path)

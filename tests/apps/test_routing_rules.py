@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from apps.exeq.rules import routing_rules
+from apps.exeq.routing_rules import routing_rules
 from config.sections import RoutingSection
 from config.text import ConfigError
 from domain.execution.routing import Venue

@@ -18,10 +18,10 @@ from redis.exceptions import AuthenticationError, NoPermissionError, ResponseErr
 
 from adapters import bus
 from adapters.valkey import ValkeyPositions
-from apps.secrets import keys
-from apps.secrets.users import CLIENTS, CONTAINER_UIDS
-from apps.up import servers
-from apps.up.program import socket_answers
+from apps.stack import servers
+from apps.stack.credentials import keys
+from apps.stack.credentials.users import CLIENTS, CONTAINER_UIDS
+from apps.stack.program import socket_answers
 from config import secrets
 from config.loading import load_oms
 from config.text import ConfigError

@@ -11,12 +11,12 @@ import nats
 import pytest
 import redis
 
-from apps.up import questdb_jar, servers
-from apps.up.ports import ServerPorts, check_free
-from apps.up.process import Process, stop_all
-from apps.up.program import Program, http_answers
-from apps.up.servers import running_servers
-from apps.up.trouble import CannotStart, Exit, NotReady
+from apps.stack import questdb_jar, servers
+from apps.stack.ports import ServerPorts, check_free
+from apps.stack.process import Process, stop_all
+from apps.stack.program import Program, http_answers
+from apps.stack.servers import running_servers
+from apps.stack.trouble import CannotStart, Exit, NotReady
 from tests.live import LiveServer
 
 

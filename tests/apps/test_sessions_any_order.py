@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from adapters.codec import encode
 from adapters.memory import MemoryJournal, MemoryLog
-from apps.commits import Pace
-from apps.host import Host
-from apps.oms.sessions import VenueSessions
+from apps.journal.group_commit import Pace
+from apps.journal.shard_host import Host
+from apps.oms.report_sessions import VenueSessions
 from domain.order.commands import RouteOrder, VenueReport, VenueRequest
 from domain.order.events import Leg
 from domain.order.order import Order

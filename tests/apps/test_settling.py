@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from apps.http import Refusal
-from apps.oms.settling import read_settle
+from apps.http.app import Refusal
+from apps.oms.settle import read_settle
 from domain.order.commands import Outcome
 
 WORD = '"who":"ann","reason":"asked the desk"'

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from adapters.codec import Commit, CommitCodec
 from adapters.memory import MemoryLog
-from apps import follower as follower_module
-from apps.follower import Applied, Follower
-from apps.shared_reading import SharedReading
+from apps.journal import subscription as follower_module
+from apps.journal.shared_reading import SharedReading
+from apps.journal.subscription import Applied, Follower
 from domain.ports import Corrupt, Head, Recorded
 from tests.apps.held_journal import until, within
 from tests.apps.test_follower import TEXTS, Cut, write

@@ -18,8 +18,8 @@ import structlog.testing
 from adapters.codec import ORDER_COMMITS
 from adapters.memory import MemoryJournal, MemorySnapshots
 from adapters.snapshots import NEWEST, PREVIOUS, FileSnapshots
-from apps.follower import Applied, Follower
-from apps.snapshots import LAST_ONE_MAX_S, Snapshotter
+from apps.journal.snapshots import LAST_ONE_MAX_S, Snapshotter
+from apps.journal.subscription import Applied, Follower
 from domain.audit.state_hash import state_hash
 from domain.order.events import OrderEvent
 from domain.ports import Snapshots, Unavailable

@@ -8,7 +8,7 @@ import pytest
 from nats.aio.client import Client
 
 from adapters import bus
-from apps.standby import Turn
+from apps.runtime.standby import Turn
 from domain.standby import LEASE_NS
 from tests.live import LiveServer
 

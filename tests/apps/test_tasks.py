@@ -1,4 +1,4 @@
-"""Every task of every service is killed once, in services built as they are: what follows is what its row in apps/tasks.py says."""
+"""Every task of every service is killed once, in services built as they are: what follows is what its row in apps/runtime/tasks.py says."""
 
 import asyncio
 import contextlib
@@ -13,14 +13,14 @@ from typing import Any, Final
 
 import pytest
 
-from apps import operations, service, tasks
-from apps.chassis import DONE, FAILED, Chassis
 from apps.exeq.__main__ import build as build_exeq
-from apps.gateway.wiring import build as build_gateway
+from apps.live_gateway.wiring import build as build_gateway
 from apps.oms.__main__ import build as build_oms
 from apps.projector.__main__ import build as build_projector
 from apps.risk.wiring import build as build_risk
-from apps.tasks import TASKS, Task
+from apps.runtime import probes, service, tasks
+from apps.runtime.chassis import DONE, FAILED, Chassis
+from apps.runtime.tasks import TASKS, Task
 from config.loading import load_exeq, load_gateway, load_oms, load_projector, load_risk
 from domain.ports import Corrupt
 from tests.live import LiveServer
@@ -107,7 +107,7 @@ async def house(nats: LiveServer, home: Path, monkeypatch: pytest.MonkeyPatch) -
                     environment.setenv(variable, value)
                 chassis = found[name] = Mortal(load())
             opened.push_async_callback(closed, chassis)
-            front = service.Front(operations.closed(chassis, "starting"))
+            front = service.Front(probes.closed(chassis, "starting"))
             serving = asyncio.ensure_future(service._serve_until_told(chassis, build, front))
             opened.push_async_callback(over, serving)
             opened.callback(chassis.stopping.set)
@@ -184,7 +184,7 @@ async def test_a_damaged_journal_ends_the_service_whichever_task_finds_it() -> N
 
 
 async def test_housekeeping_that_fails_again_and_again_is_begun_again_more_and_more_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apps.chassis.AGAIN_FIRST_S", 0.01)
+    monkeypatch.setattr("apps.runtime.chassis.AGAIN_FIRST_S", 0.01)
     chassis = Chassis(load_exeq())
     began: list[float] = []
 

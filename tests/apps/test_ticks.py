@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from adapters.codec import encode
+from apps.connections.ticks import TICK_BYTES_MAX, UNREADABLE, Ticks
 from apps.exeq.router import Router, RoutingRules
-from apps.ticks import TICK_BYTES_MAX, UNREADABLE, Ticks
 from domain.execution.projection import Executions
 from domain.execution.routing import POLICIES, Routing, Venue
 from domain.market import quotes

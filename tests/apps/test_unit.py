@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
+from apps.connections.unit import Answered, Unit
 from apps.exeq.oms_commands import OmsBeside
-from apps.oms.risk_beside import RiskBeside
-from apps.unit.share import BYTES_OF_ONE, LoopShare
-from apps.unit.shared import Answered, Unit
+from apps.oms.risk_in_process import RiskBeside
+from apps.runtime.loop_share import BYTES_OF_ONE, LoopShare
 from domain.instruments import Denial
 from domain.order.commands import CancelOrder, CommandAnswer, Decision, ServiceCommand, Terms
 from domain.ports import Unavailable

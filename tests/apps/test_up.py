@@ -16,14 +16,14 @@ import pytest
 
 from adapters import bus
 from adapters.jetstream import ensure_stream, stream_state
-from apps.secrets.nats import ORDERS
+from apps.stack import stack
+from apps.stack.credentials.nats import ORDERS
+from apps.stack.directory import MARK, claimed, wipe
+from apps.stack.ports import SERVICE_PORTS, ServerPorts
+from apps.stack.servers import Servers
+from apps.stack.services import Choices, services
+from apps.stack.trouble import CannotStart, Exit
 from apps.unit.__main__ import environment_of
-from apps.up import stack
-from apps.up.directory import MARK, claimed, wipe
-from apps.up.ports import SERVICE_PORTS, ServerPorts
-from apps.up.servers import Servers
-from apps.up.services import Choices, services
-from apps.up.trouble import CannotStart, Exit
 from tests.children import started
 from tests.stack import as_admin, as_writer_of, free_offset
 
@@ -40,10 +40,10 @@ def until(true: Callable[[], bool]) -> None:
 
 @contextmanager
 def command(data_dir: Path, offset: int, *more: str) -> Iterator[subprocess.Popen[str]]:
-    """`python -m apps.up` with NATS and Valkey alone, which is what starts fastest."""
+    """`python -m apps.stack` with NATS and Valkey alone, which is what starts fastest."""
     words = ["--data-dir", str(data_dir), "--port-offset", str(offset), "--only-servers", "--fills", "sqlite", *more]
     with started(
-        [sys.executable, "-m", "apps.up", *words],
+        [sys.executable, "-m", "apps.stack", *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -254,7 +254,7 @@ def test_each_service_is_told_its_ports_and_where_everything_is(tmp_path: Path) 
     }
     assert programs["risk"].niceness < oms.niceness < programs["projector"].niceness, "an order waits 5 ms for risk, and not for readers"
     gateway = programs["live-gateway"]
-    assert gateway.command[1:] == ("-m", "apps.gateway")
+    assert gateway.command[1:] == ("-m", "apps.live_gateway")
     assert "TRADE_CONFIG" not in gateway.environment
 
 

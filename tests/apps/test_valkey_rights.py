@@ -1,4 +1,4 @@
-"""Every user of Valkey x every command the server knows x the keys there are: the server's verdict is what `apps.secrets.valkey` says."""
+"""Every user of Valkey x every command the server knows x the keys there are: the server agrees with `apps.stack.credentials.valkey`."""
 
 import fnmatch
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ from redis.exceptions import ResponseError
 
 from adapters.risk_snapshot import ValkeySnapshots
 from adapters.valkey import LIBRARY, NAME, ValkeyPositions
-from apps.secrets import keys
-from apps.secrets.users import ADMIN, READER, VALKEY_USERS
-from apps.secrets.valkey import GUEST, RIGHTS, STRANGER, Rights
-from apps.up import servers
+from apps.stack import servers
+from apps.stack.credentials import keys
+from apps.stack.credentials.users import ADMIN, READER, VALKEY_USERS
+from apps.stack.credentials.valkey import GUEST, RIGHTS, STRANGER, Rights
 from config import secrets
 from domain.ports import Unavailable
 from domain.position.position import Position

@@ -12,12 +12,12 @@ import pytest
 from adapters.clock import SystemClock
 from adapters.codec import decoder, encode
 from adapters.memory import MemoryJournal, MemoryLog
-from apps.commits import Pace
-from apps.gateway.host import GROUP_MAX, VenueHost, groups, route_of
-from apps.gateway.report_wire import announced_fills
-from apps.gateway.reports import VENUE_COMMITS, ReportLog
-from apps.gateway.requests import Intake
-from apps.gateway.session import Sessions
+from apps.journal.group_commit import Pace
+from apps.live_gateway.report_log import VENUE_COMMITS, ReportLog
+from apps.live_gateway.report_wire import announced_fills
+from apps.live_gateway.request_handler import Intake
+from apps.live_gateway.session import Sessions
+from apps.live_gateway.venue_host import GROUP_MAX, VenueHost, groups, route_of
 from config.catalogue import VenueSettings
 from domain.instruments import Instrument
 from domain.market.quotes import Quote

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from adapters.codec import decoder, encode
+from apps.connections.venue_lists import LIST_BYTES_MAX, LIST_COUNT_MAX, Reader, Sent, Unreadable, Verb, lists
 from apps.exeq.venue_wire import VenueWire
-from apps.venue_lists import LIST_BYTES_MAX, LIST_COUNT_MAX, Reader, Sent, Unreadable, Verb, lists
 from domain.execution.routing import Venue
 from domain.order.commands import VenueReport, VenueRequest
 from domain.values import OrderType, Side

@@ -12,10 +12,10 @@ from structlog.testing import capture_logs
 from adapters.clock import SystemClock
 from adapters.codec import encode
 from adapters.memory import MemoryJournal, MemoryLog
-from apps.commits import Pace
-from apps.host import Host
-from apps.oms.plain import PlainVenues
-from apps.oms.sessions import VenueSessions
+from apps.journal.group_commit import Pace
+from apps.journal.shard_host import Host
+from apps.oms.report_sessions import VenueSessions
+from apps.oms.unsequenced_reports import PlainVenues
 from domain.execution.routing import Venue
 from domain.order import events as e
 from domain.order.commands import RouteOrder, VenueReport

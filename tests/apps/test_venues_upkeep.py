@@ -3,9 +3,9 @@
 import asyncio
 
 from adapters.codec import encode
-from apps.beside import Ended, TookTooLong
-from apps.exeq.upkeep import VenuesUpkeep
-from apps.reconcile.venues import VenuePass
+from apps.exeq.reconciliation import VenuesUpkeep
+from apps.runtime.helper_process import Ended, TookTooLong
+from apps.tools.reconcile.venues import VenuePass
 from domain.execution.reconciliation import Difference
 from tests.apps.test_snapshots import until
 

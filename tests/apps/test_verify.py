@@ -13,9 +13,9 @@ from adapters.controls import CONTROL_COMMITS
 from adapters.memory import MemoryJournal
 from adapters.scratch import ScratchLines
 from adapters.sqlite import SqliteFills
-from apps.verify.live import OmsDoor, View
-from apps.verify.report import Check
-from apps.verify.run import Sides, verify
+from apps.tools.verify.live import OmsDoor, View
+from apps.tools.verify.report import Check
+from apps.tools.verify.run import Sides, verify
 from domain.audit.journal_audit import Audit, Commit
 from domain.audit.state_hash import orders_state, state_hash
 from domain.order import events as e

@@ -11,10 +11,10 @@ import pytest
 from adapters.codec import encode
 from adapters.memory import MemoryFills
 from adapters.orderstore import columns
-from apps.verify import fills as fills_check
-from apps.verify.fold import Fold
-from apps.verify.orders import StoredOrders
-from apps.verify.run import Sides, verify
+from apps.tools.verify import fills as fills_check
+from apps.tools.verify.fold import Fold
+from apps.tools.verify.orders import StoredOrders
+from apps.tools.verify.run import Sides, verify
 from domain.order.order import Order
 from domain.ports import Head, StoredPicture, Unavailable
 from domain.position.position import Position

@@ -9,7 +9,7 @@ import pytest
 
 from adapters.codec import ORDER_COMMITS, CommitCodec
 from adapters.memory import MemoryJournal
-from apps.follower import Applied, Follower
+from apps.journal.subscription import Applied, Follower
 from domain.order import events as e
 from domain.order.upcasters import VERSION, Upcasters, upcast
 from domain.ports import Corrupt, Head

@@ -10,15 +10,11 @@ from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS, CommitCodec
 from adapters.controls import CONTROL_COMMITS
 from adapters.memory import MemoryJournal, MemoryLog, MemoryWatermark
-from apps.chassis import cancelled
-from apps.commits import Pace
-from apps.controls import loss_accepted
-from apps.follower import MISSED_MAX, Applied, Follower
-from apps.gateway.host import VenueHost
-from apps.gateway.report_wire import announced_fills
-from apps.gateway.reports import VENUE_COMMITS
-from apps.host import Host
-from apps.watermark import (
+from apps.connections.controls import loss_accepted
+from apps.journal.group_commit import Pace
+from apps.journal.shard_host import Host
+from apps.journal.subscription import MISSED_MAX, Applied, Follower
+from apps.journal.watermark import (
     LOOK_EVERY_S,
     RAISE_EVERY_S,
     Mark,
@@ -30,6 +26,10 @@ from apps.watermark import (
     verify_followed,
     verify_watermark,
 )
+from apps.live_gateway.report_log import VENUE_COMMITS
+from apps.live_gateway.report_wire import announced_fills
+from apps.live_gateway.venue_host import VenueHost
+from apps.runtime.chassis import cancelled
 from config.catalogue import VenueSettings
 from domain.order.events import Foreign, JournalAccepted
 from domain.ports import Acceptance, Corrupt, Head, Unavailable

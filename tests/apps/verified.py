@@ -15,18 +15,18 @@ from adapters.codec import ORDER_COMMITS
 from adapters.memory import MemoryJournal, MemoryLog, MemoryPositions
 from adapters.orderstore import SqliteOrderStore
 from adapters.sqlite import SqliteFills
-from apps import bookkeeper
-from apps.http import application
+from apps.http.app import application
+from apps.journal import order_repository
 from apps.oms.accounts import Accounts
 from apps.oms.reads import Reads
-from apps.oms.replaces import Replaces
+from apps.oms.replace import Replaces
 from apps.oms.routes import router
-from apps.verify import fills as fills_check
-from apps.verify import orders as orders_check
-from apps.verify.controls import ControlsSide
-from apps.verify.live import OmsDoor, View
-from apps.verify.report import Check, Report
-from apps.verify.run import Sides, verify
+from apps.tools.verify import fills as fills_check
+from apps.tools.verify import orders as orders_check
+from apps.tools.verify.controls import ControlsSide
+from apps.tools.verify.live import OmsDoor, View
+from apps.tools.verify.report import Check, Report
+from apps.tools.verify.run import Sides, verify
 from domain.market.quotes import Market
 from domain.order.commands import CancelOrder, OrderCommand, ReportKind, VenueReport
 from domain.ports import EventRow, Head, Journal
@@ -133,7 +133,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that are missing here will not come, and nobody else needs the disk."""
     monkeypatch.setattr(fills_check, "LOOK_AGAIN_S", 0.001)
     monkeypatch.setattr(orders_check, "LOOK_AGAIN_S", 0.001)
-    monkeypatch.setattr(bookkeeper, "SAVE_EVERY_S", 0.005)
+    monkeypatch.setattr(order_repository, "SAVE_EVERY_S", 0.005)
 
 
 def outcomes(report: Report) -> dict[str, str]:

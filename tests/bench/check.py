@@ -22,7 +22,7 @@ import uvloop
 
 from adapters import bus
 from adapters.codec import encode
-from apps.up import stack
+from apps.stack import stack
 from domain.order.commands import Terms
 from domain.values import OrderType, Side
 from tests.bench.load import Connection, Tally

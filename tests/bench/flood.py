@@ -13,7 +13,7 @@ from typing import Final
 
 import uvloop
 
-from apps.unit import TOPOLOGIES, UNIT
+from apps.stack.topology import TOPOLOGIES, UNIT
 from tests.bench.check import CONNECTIONS, Checks
 from tests.bench.lives import seed
 from tests.bench.load import Load

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import uvloop
 
-from apps.unit import TOPOLOGIES, UNIT
+from apps.stack.topology import TOPOLOGIES, UNIT
 from tests.bench.lives import seed
 from tests.bench.load import ACCOUNTS, QUANTITY, SEED_QUANTITY, Load, balanced, order_body, script_body
 from tests.bench.stand import SHIPPED, Stand, stand

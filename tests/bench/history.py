@@ -15,7 +15,7 @@ import uvloop
 
 from adapters import bus
 from adapters.codec import encode
-from apps.bookkeeper import SAVE_EVERY_S
+from apps.journal.order_repository import SAVE_EVERY_S
 from domain.order.commands import CancelOrder
 from domain.values import order_id_of, use_exact_arithmetic
 from tests.bench.load import ACCOUNTS, Load

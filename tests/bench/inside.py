@@ -24,15 +24,15 @@ from adapters.clock import SystemClock
 from adapters.codec import encode
 from adapters.memory import MemoryJournal
 from adapters.orderstore import SqliteOrderStore
-from apps.commits import Pace
-from apps.host import Host
-from apps.oms.body import TermsReader
-from apps.oms.commands import CommandDesk
-from apps.oms.door import Door
-from apps.oms.intake import Intake
+from apps.journal.group_commit import Pace
+from apps.journal.shard_host import Host
+from apps.oms.command_handler import CommandDesk
+from apps.oms.drop_copy import Notices
 from apps.oms.metrics import OmsMetrics
-from apps.oms.notices import Notices
-from apps.oms.sessions import VenueSessions
+from apps.oms.report_sessions import VenueSessions
+from apps.oms.submit import Intake
+from apps.oms.submit_body import TermsReader
+from apps.oms.submit_endpoint import Door
 from config.catalogue import load_instruments
 from domain.order.commands import Decision, ReportKind, Terms, VenueReport
 from domain.order.events import Leg

@@ -23,9 +23,9 @@ import psutil
 from adapters.chain import GENESIS, following, verified
 from adapters.codec import ORDER_COMMITS
 from adapters.snapshots import NEWEST, FileSnapshots
-from apps.follower import Applied, Follower
-from apps.forked import in_child
-from apps.snapshots import Snapshotter
+from apps.journal.snapshots import Snapshotter
+from apps.journal.subscription import Applied, Follower
+from apps.runtime.fork_snapshot import in_child
 from domain.audit.state_hash import state_hash
 from domain.execution.projection import STATE_VERSION, Executions, ExecutionsState
 from domain.order.events import OrderEvent

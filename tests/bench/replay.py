@@ -11,8 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from apps.cli.rebuild import Rebuilt
-from apps.up import servers
+from apps.stack import servers
+from apps.tools.rebuild import Rebuilt
 from domain.values import use_exact_arithmetic
 from tests.bench.crowd import crowd
 from tests.bench.recovery import FileJournal, write_journal

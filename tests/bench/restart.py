@@ -18,8 +18,8 @@ import psutil
 
 from adapters.jetstream import stream_state
 from adapters.orderstore import SqliteOrderStore
-from apps.cli import logs
-from apps.wiring import ORDER_STREAM, ORDERS_FILE
+from apps.connections.wiring import ORDER_STREAM, ORDERS_FILE
+from apps.runtime import program_logs
 from domain.values import use_exact_arithmetic
 from tests.bench.crowd import crowd
 from tests.bench.served import nats_at, write
@@ -113,6 +113,6 @@ if __name__ == "__main__":
     parser.add_argument("--orders", type=int, default=100_000)
     parser.add_argument("--home", type=Path)
     asked = parser.parse_args()
-    logs.only()
+    program_logs.only()
     with tempfile.TemporaryDirectory() as directory:
         asyncio.run(main(asked.orders, asked.home or Path(directory)))

@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 
 from adapters.codec import encode
-from apps.risk.subject import answered
-from apps.service import YOUNG_MAX
+from apps.risk.check_handler import answered
+from apps.runtime.service import YOUNG_MAX
 from domain.instruments import Instrument
 from domain.market.price_history import DailyClose, history_of
 from domain.market.quotes import Quote

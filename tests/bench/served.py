@@ -8,9 +8,9 @@ from typing import Final
 
 from adapters.codec import ORDER_COMMITS
 from adapters.jetstream import ensure_stream
-from apps.up import servers
-from apps.up.ports import ServerPorts
-from apps.wiring import ORDER_STREAM
+from apps.connections.wiring import ORDER_STREAM
+from apps.stack import servers
+from apps.stack.ports import ServerPorts
 from domain.order.events import OrderEvent
 from domain.ports import Head
 from tests.faults.scene import connected, order_journal

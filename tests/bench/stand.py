@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import psutil
 
-from apps.unit import UNIT
-from apps.up import stack
-from apps.up.ports import METRICS_OFFSET
+from apps.stack import stack
+from apps.stack.ports import METRICS_OFFSET
+from apps.stack.topology import UNIT
 from tests.stack import CHECKOUT, LiveStack
 
 SETTLE_MAX_S: Final = 120.0

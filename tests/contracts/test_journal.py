@@ -12,7 +12,7 @@ from adapters import bus
 from adapters.codec import Commit, Decoded
 from adapters.jetstream import JetStreamJournal, ensure_stream
 from adapters.memory import MemoryJournal, MemoryLog
-from apps.commit_feed import CommitFeed, FedJournal
+from apps.journal.commit_feed import CommitFeed, FedJournal
 from domain.order.events import Foreign
 from domain.ports import Corrupt, Fenced, Head, Journal, Unavailable
 from tests.live import LiveServer

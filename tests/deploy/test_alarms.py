@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from apps.up.ports import METRICS_OFFSET, SERVICE_PORTS
+from apps.stack.ports import METRICS_OFFSET, SERVICE_PORTS
 
 ROOT: Final = Path(__file__).parents[2]
 RULES: Final = ROOT / "infra/prometheus/alerts.yml"

@@ -9,14 +9,14 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from apps.secrets.keys import UNIT_FILES
-from apps.secrets.users import CONTAINER_UIDS, SERVICES
-from apps.unit import UNIT, UNITED, carry
+from apps.stack import servers
+from apps.stack.credentials.keys import UNIT_FILES
+from apps.stack.credentials.users import CONTAINER_UIDS, SERVICES
+from apps.stack.ports import METRICS_OFFSET, SERVICE_PORTS, ServerPorts
+from apps.stack.questdb_jar import VERSION as QUESTDB_VERSION
+from apps.stack.services import MODULES
+from apps.stack.topology import UNIT, UNITED, carry
 from apps.unit.__main__ import environment_of
-from apps.up import servers
-from apps.up.ports import METRICS_OFFSET, SERVICE_PORTS, ServerPorts
-from apps.up.questdb_jar import VERSION as QUESTDB_VERSION
-from apps.up.services import MODULES
 from config.loading import SERVICES as SETTINGS
 from config.loading import load
 

@@ -18,13 +18,13 @@ from typing import Any
 
 import msgspec
 
-from apps.exeq.stops import Stops
-from apps.gateway.host import VenueHost
-from apps.http import Refusal
-from apps.oms.cancels import cancel
-from apps.oms.expirer import Expirer
+from apps.exeq.stop_orders import Stops
+from apps.http.app import Refusal
+from apps.live_gateway.venue_host import VenueHost
+from apps.oms.cancel import cancel
+from apps.oms.expiry import Expirer
 from apps.oms.reads import Reads
-from apps.oms.replaces import Replaces
+from apps.oms.replace import Replaces
 from domain.instruments import flags_denial, terms_denial
 from domain.market.quotes import Quote
 from domain.market.trading_hours import DAY_NS, DAY_S, SECOND_NS, Calendar

@@ -1,6 +1,6 @@
 """The way of requests to a venue, as a scene disturbs it: held up, lost, or overtaken."""
 
-from apps.gateway.host import VenueHost
+from apps.live_gateway.venue_host import VenueHost
 from domain.order.commands import VenueRequest
 from domain.paper.events import Message
 

@@ -9,7 +9,7 @@ from nats.aio.client import Client
 
 from adapters import bus
 from adapters.codec import decoder, encode
-from apps.failpoint import KILLED
+from apps.runtime.failpoint import KILLED
 from domain.order.commands import CancelOrder
 from domain.order.events import OrderCancelled, OrderQueued, OrderRiskChecked, OrderSubmitted
 from domain.ports import Unavailable

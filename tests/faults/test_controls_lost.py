@@ -11,7 +11,7 @@ import pytest
 
 from adapters import controls
 from adapters.controls import CONTROL_COMMITS, make_controls, open_controls
-from apps.chassis import FAILED
+from apps.runtime.chassis import FAILED
 from domain.ports import Head
 from domain.risk.controls import ControlEvent, ControlsAccepted, KillThrown
 from tests.faults.scene import PATIENT, WITHOUT_CLOSES, connected, order, until

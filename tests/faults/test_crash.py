@@ -13,8 +13,8 @@ import pytest
 
 from adapters import bus
 from adapters.jetstream import JetStreamJournal
-from apps.failpoint import KILLED
-from apps.gateway.reports import VENUE_COMMITS
+from apps.live_gateway.report_log import VENUE_COMMITS
+from apps.runtime.failpoint import KILLED
 from domain.paper.events import RequestTaken
 from domain.ports import Head
 from tests.faults.scene import PATIENT, WITHOUT_CLOSES, answered, connected, order, risk_that_says_yes, submitted, until, until_ready

@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 from typing import Final
 
-from apps.failpoint import KILLED
+from apps.runtime.failpoint import KILLED
 from tests.faults.scene import PATIENT, ROUNDS, order, risk_that_says_yes, submitted
 from tests.live import LiveServer
 from tests.process import LiveService

@@ -9,8 +9,8 @@ from typing import Final
 import httpx
 
 from adapters.natsmonitor import health_trouble
-from apps.up import servers
-from apps.up.ports import ServerPorts
+from apps.stack import servers
+from apps.stack.ports import ServerPorts
 from tests.faults.scene import PATIENT, WITHOUT_CLOSES, answered, fill, order, risk_that_says_yes, submitted, until_ready
 from tests.live import LiveServer
 from tests.process import LiveService

@@ -6,9 +6,9 @@ from typing import Final
 
 import pytest
 
-from apps.chassis import FAILED
-from apps.verify.run import Sides, verify
-from apps.wiring import order_subject
+from apps.connections.wiring import order_subject
+from apps.runtime.chassis import FAILED
+from apps.tools.verify.run import Sides, verify
 from domain.order.events import JournalAccepted
 from tests.faults.scene import PATIENT, connected, events_of, order, order_journal, risk_that_says_yes, until
 from tests.faults.test_old_copy import refuses, trade

@@ -11,7 +11,7 @@ from typing import Final
 import httpx
 import psutil
 
-from apps.up.directory import MARK
+from apps.stack.directory import MARK
 from tests.faults.scene import fill
 from tests.stack import LiveStack
 

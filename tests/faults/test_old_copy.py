@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from apps.chassis import FAILED
-from apps.up.services import CHECKOUT
-from apps.watermark import RAISE_EVERY_S
+from apps.journal.watermark import RAISE_EVERY_S
+from apps.runtime.chassis import FAILED
+from apps.stack.services import CHECKOUT
 from domain.order.events import JournalAccepted
 from tests.faults.scene import PATIENT, events_of, order, risk_that_says_yes, submitted
 from tests.live import LiveServer

@@ -16,7 +16,7 @@ import pytest
 
 from adapters.codec import CommitCodec
 from adapters.jetstream import JetStreamJournal, ensure_stream
-from apps.follower import Applied, Follower
+from apps.journal.subscription import Applied, Follower
 from domain.ports import Head
 from tests.faults.scene import PATIENT, ROUNDS, answered, connected, order, risk_that_says_yes, submitted, until, until_ready
 from tests.live import LiveServer

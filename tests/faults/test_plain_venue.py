@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import yaml
 
-from apps.up.services import CHECKOUT
+from apps.stack.services import CHECKOUT
 from domain.order.events import DoubtSettled, OrderFilled, ReportQuarantined
 from tests.children import started
 from tests.faults.scene import PATIENT, answered, events_of, order, risk_that_says_yes, until_ready

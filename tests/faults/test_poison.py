@@ -12,10 +12,10 @@ from adapters.chain import following
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from adapters.jetstream import CHAIN, COMMIT_ID, JetStreamJournal, ensure_stream
-from apps.chassis import FAILED
-from apps.commits import Pace
-from apps.follower import Applied, Follower
-from apps.host import Host
+from apps.journal.group_commit import Pace
+from apps.journal.shard_host import Host
+from apps.journal.subscription import Applied, Follower
+from apps.runtime.chassis import FAILED
 from domain.order.events import OrderEvent, OrderSubmitted
 from domain.order.lifecycle import State
 from domain.order.upcasters import VERSION

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from adapters.jetstream import JetStreamJournal
-from apps.failpoint import KILLED
-from apps.gateway.wiring import STREAM
+from apps.live_gateway.wiring import STREAM
+from apps.runtime.failpoint import KILLED
 from domain.order.events import OrderRouted
 from tests.faults.scene import PATIENT, answered, connected, events_of, order, risk_that_says_yes, until, until_ready
 from tests.live import LiveServer

@@ -10,7 +10,7 @@ import pytest
 from adapters import feed
 from adapters.codec import CommitCodec
 from adapters.jetstream import JetStreamJournal, ensure_stream
-from apps.follower import Applied, Follower
+from apps.journal.subscription import Applied, Follower
 from domain.ports import Head
 from tests.faults.scene import connected
 from tests.live import LiveServer

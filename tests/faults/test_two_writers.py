@@ -6,7 +6,7 @@ from typing import Final
 
 from adapters import bus
 from adapters.codec import encode
-from apps.commits import TRUST_S
+from apps.journal.group_commit import TRUST_S
 from tests.faults.scene import PATIENT, connected, order, risk_that_says_yes, submitted, until_ready
 from tests.live import LiveServer
 from tests.process import LiveService

@@ -11,7 +11,7 @@ from nats.aio.msg import Msg
 
 from adapters import bus
 from adapters.codec import decoder, encode
-from apps.oms.sessions import UNREADABLE_MAX
+from apps.oms.report_sessions import UNREADABLE_MAX
 from domain.order.commands import ReportKind, RouteOrder, VenueReport
 from domain.order.events import Leg, OrderFilled, ReportQuarantined
 from domain.values import Side

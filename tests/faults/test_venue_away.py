@@ -16,7 +16,7 @@ from typing import Any, Final
 from adapters import bus
 from adapters.clock import SystemClock
 from adapters.codec import encode
-from apps.reconcile.venues import Kept, VenuePass, reconcile
+from apps.tools.reconcile.venues import Kept, VenuePass, reconcile
 from domain.order.commands import BookReport, ReportKind, VenueReport
 from domain.order.events import OrderInDoubt
 from domain.values import Side

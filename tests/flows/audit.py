@@ -16,7 +16,7 @@ import redis
 from adapters import bus
 from adapters.codec import ORDER_COMMITS, CommitCodec
 from adapters.jetstream import JetStreamJournal
-from apps.gateway.reports import VENUE_COMMITS
+from apps.live_gateway.report_log import VENUE_COMMITS
 from domain.order.events import OrderEvent, OrderFilled, OrderQueued, OrderSubmitted
 from domain.paper.events import Reported, RequestTaken
 from domain.ports import Head

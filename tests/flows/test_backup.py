@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apps.up.trouble import Exit
+from apps.stack.trouble import Exit
 from tests.stack import LiveStack
 
 ORDERS = 12

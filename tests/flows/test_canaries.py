@@ -3,8 +3,8 @@
 import httpx
 import msgspec
 
-from apps.secrets import keys
-from apps.up.services import SECRETS
+from apps.stack.credentials import keys
+from apps.stack.services import SECRETS
 from tests.stack import SERVICES, LiveStack
 
 

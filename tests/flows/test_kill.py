@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from apps.unit import TOPOLOGIES, UNIT
+from apps.stack.topology import TOPOLOGIES, UNIT
 from tests.flows.audit import audit
 from tests.flows.traffic import ACCOUNTS, RISK_WAS_SILENT, Traffic
 from tests.stack import LiveStack

@@ -50,7 +50,7 @@ class House:
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[House]:
-    from apps.up import servers
+    from apps.stack import servers
     from tests.live import live
 
     home = tmp_path_factory.mktemp("truth")

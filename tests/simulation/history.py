@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from adapters.codec import ORDER_COMMITS
-from apps.gateway.reports import VENUE_COMMITS
+from apps.live_gateway.report_log import VENUE_COMMITS
 from domain.audit import checker
 from domain.audit.checker import Audit, Bounds, Violation
 from domain.execution.projection import Executions

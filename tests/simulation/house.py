@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterator
 
 from adapters.codec import decoder
-from apps.unit.shared import Unit
-from apps.venue_lists import REQUESTS, Sent
+from apps.connections.unit import Unit
+from apps.connections.venue_lists import REQUESTS, Sent
 from domain.audit.checker import Audit, Send
 from tests.simulation.bus import matches
 from tests.simulation.operator import Operator

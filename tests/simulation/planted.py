@@ -3,22 +3,22 @@
 from decimal import Decimal
 from typing import Any
 
-import apps.commits
-import apps.host
-import apps.oms.intake
+import apps.journal.group_commit
+import apps.journal.shard_host
+import apps.oms.submit
 import domain.order.decider
 import domain.order.order
 import domain.order.route_end
 import domain.order.venue_reports
 from adapters.chain import following
 from adapters.codec import encode
-from apps.bookkeeper import Bookkeeper
-from apps.commits import GroupCommit
-from apps.follower import Follower
-from apps.host import Host
-from apps.http import Refusal
-from apps.risk.gate import Gate
-from apps.snapshots import Snapshotter
+from apps.http.app import Refusal
+from apps.journal.group_commit import GroupCommit
+from apps.journal.order_repository import Bookkeeper
+from apps.journal.shard_host import Host
+from apps.journal.snapshots import Snapshotter
+from apps.journal.subscription import Follower
+from apps.risk.readiness import Gate
 from domain.order.commands import SubmitOrder
 from domain.order.holdings import Holdings
 from domain.order.lifecycle import State
@@ -42,7 +42,7 @@ def _() -> list[Patch]:
         landed, self._in_flight = self._in_flight, []
         self.durable += len(landed)
         self._advance()
-        apps.commits._call_all(landed, self.head.seq + 1)
+        apps.journal.group_commit._call_all(landed, self.head.seq + 1)
         self.head = await self._journal.append(payload, self.head)
 
     return [(GroupCommit, "_commit", commit)]
@@ -58,7 +58,7 @@ def _() -> list[Patch]:
         except Unavailable as trouble:
             if trouble.unknown:
                 in_flight, self._in_flight = self._in_flight, []
-                apps.commits._call_all(in_flight, self.head.seq + 1)
+                apps.journal.group_commit._call_all(in_flight, self.head.seq + 1)
             raise
 
     return [(GroupCommit, "_commit", commit)]
@@ -66,12 +66,12 @@ def _() -> list[Patch]:
 
 @plant("an append whose outcome is unknown counts as refused")
 def _() -> list[Patch]:
-    good = apps.oms.intake.unavailable
+    good = apps.oms.submit.unavailable
 
     def unavailable(reason: str, *, unknown: bool) -> Refusal:
         return good(reason, unknown=False)
 
-    return [(apps.oms.intake, "unavailable", unavailable)]
+    return [(apps.oms.submit, "unavailable", unavailable)]
 
 
 @plant("a writer that was fenced off answers all the same")
@@ -83,7 +83,7 @@ def _() -> list[Patch]:
             await good(self)
         except Fenced:
             in_flight, self._in_flight = self._in_flight, []
-            apps.commits._call_all(in_flight, self.head.seq + 1)
+            apps.journal.group_commit._call_all(in_flight, self.head.seq + 1)
             raise
 
     return [(GroupCommit, "_commit", commit)]
@@ -122,7 +122,7 @@ def _() -> list[Patch]:
     def decide(order: Order | None, command: Any, now_ns: int) -> Any:
         return good(None if isinstance(command, SubmitOrder) else order, command, now_ns)
 
-    return [(apps.host, "decide", decide), (apps.oms.intake.Intake, "_find", lambda self, order_id: None)]
+    return [(apps.journal.shard_host, "decide", decide), (apps.oms.submit.Intake, "_find", lambda self, order_id: None)]
 
 
 @plant("a trade that comes twice is booked twice")

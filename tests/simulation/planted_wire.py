@@ -8,12 +8,12 @@ import domain.execution.projection
 import domain.order.decider
 import domain.order.route_end
 import domain.order.venue_reports
-from apps.exeq import doubts
-from apps.exeq.doubts import Doubts
+from apps.exeq import in_doubt
 from apps.exeq.executor import Executor
-from apps.exeq.switch import Switch
-from apps.gateway.session import Sessions
-from apps.oms.sessions import VenueSessions
+from apps.exeq.in_doubt import Doubts
+from apps.exeq.kill_switch import Switch
+from apps.live_gateway.session import Sessions
+from apps.oms.report_sessions import VenueSessions
 from domain.execution.projection import Executions
 from domain.order.commands import DoubtRoute, ReportKind, RouteOrder
 from domain.order.events import OrderRouted
@@ -115,13 +115,13 @@ def _() -> list[Patch]:
     async def asked(self: Doubts, request: Any) -> bool | None:
         return False
 
-    return [(Doubts, "_conclusion", conclusion), (Doubts, "_known", asked), (doubts, "NEGATIVES_NEEDED", 1)]
+    return [(Doubts, "_conclusion", conclusion), (Doubts, "_known", asked), (in_doubt, "NEGATIVES_NEEDED", 1)]
 
 
 @plant("silence is measured against the clock of another machine", "clock jump", "drop")
 def _() -> list[Patch]:
     async def look(self: Doubts) -> None:
-        before = self._executor._clock.now_ns() - int(doubts.ANSWER_DEADLINE_S * 1e9)
+        before = self._executor._clock.now_ns() - int(in_doubt.ANSWER_DEADLINE_S * 1e9)
         for request in self._executor.executions.unanswered(before):
             self._executor.ask_soon(self._conclusion(request, await self._known(request)))
 
@@ -163,7 +163,7 @@ def _() -> list[Patch]:
 
 @plant("an order that a venue has and says nothing about is not in doubt", "never answers")
 def _() -> list[Patch]:
-    return [(doubts, "TAKEN", "nothing that a venue says")]
+    return [(in_doubt, "TAKEN", "nothing that a venue says")]
 
 
 @plant("other terms are sent before the venue has the order", "delay", "answers late")

@@ -7,17 +7,17 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import apps.gateway.host
-import apps.risk.desk
-import apps.risk.gate
-import apps.risk.subject
-import apps.seldom
-import apps.snapshots
-import apps.watermark
+import apps.journal.snapshots
+import apps.journal.watermark
+import apps.live_gateway.venue_host
+import apps.risk.check_handler
+import apps.risk.check_service
+import apps.risk.readiness
+import apps.runtime.log_limit
 from domain.audit.state_hash import shape_of
 from tests.simulation.world import World
 
-ASKS_THE_TIME = (apps.risk.desk, apps.risk.gate, apps.risk.subject, apps.seldom, apps.snapshots)
+ASKS_THE_TIME = (apps.risk.check_service, apps.risk.readiness, apps.risk.check_handler, apps.runtime.log_limit, apps.journal.snapshots)
 FORK_S = 0.004
 SAID = ("warning", "error", "critical", "exception")
 
@@ -77,12 +77,12 @@ def _nothing(*sentence: object, **values: object) -> None:
 def everything_quiet(world: World) -> Iterator[None]:
     """For the time of one run."""
     settings: list[tuple[Any, str, Any]] = [
-        (apps.gateway.host, "TIME_CHECK_S", 0.2),
-        (apps.watermark, "RAISE_EVERY_S", 0.7),
-        (apps.snapshots, "CHECK_EVERY_S", 0.3),
-        (apps.snapshots, "shape_of", _shape_of),
-        (apps.snapshots, "in_child", _in_child),
-        (apps.snapshots, "gc", NoCollector),
+        (apps.live_gateway.venue_host, "TIME_CHECK_S", 0.2),
+        (apps.journal.watermark, "RAISE_EVERY_S", 0.7),
+        (apps.journal.snapshots, "CHECK_EVERY_S", 0.3),
+        (apps.journal.snapshots, "shape_of", _shape_of),
+        (apps.journal.snapshots, "in_child", _in_child),
+        (apps.journal.snapshots, "gc", NoCollector),
     ]
     settings += [(module, "log", Said(world, module.__name__)) for module in _talking()]
     settings += [(module, "time", Steady(world)) for module in ASKS_THE_TIME]

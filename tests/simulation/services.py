@@ -11,51 +11,51 @@ from prometheus_client import CollectorRegistry
 from adapters.codec import ORDER_COMMITS
 from adapters.controls import CONTROL_COMMITS
 from adapters.memory import MemoryOrderStore, MemoryPositions, MemorySnapshots, MemoryWatermark
-from apps.bookkeeper import Bookkeeper
-from apps.commit_feed import FedJournal
-from apps.commits import Pace
-from apps.controls import Known, Obedience, connections, controls_into
-from apps.exeq.doubts import Doubts
+from apps.connections.controls import Known, Obedience, connections, controls_into
+from apps.connections.ticks import Ticks
+from apps.connections.unit import Unit
+from apps.connections.wiring import patiently
 from apps.exeq.executor import Executor
+from apps.exeq.in_doubt import Doubts
+from apps.exeq.kill_switch import Switch as SendSwitch
 from apps.exeq.oms_commands import oms_commands
 from apps.exeq.ownership import Ownership
 from apps.exeq.router import Router, RoutingRules
-from apps.exeq.switch import Switch as SendSwitch
 from apps.exeq.venue_wire import VenueWire
-from apps.follower import Follower
-from apps.gateway.feed import Venues
-from apps.gateway.host import VenueHost
-from apps.gateway.report_wire import announced_fills
-from apps.gateway.reports import VENUE_COMMITS
-from apps.gateway.requests import Intake as VenueIntake
-from apps.gateway.sent import Sent
-from apps.gateway.session import Sessions
-from apps.host import Host
-from apps.oms.commands import CommandDesk
-from apps.oms.expirer import Expirer
-from apps.oms.intake import Intake
+from apps.journal.commit_feed import FedJournal
+from apps.journal.group_commit import Pace
+from apps.journal.order_repository import Bookkeeper
+from apps.journal.publisher import Outbox
+from apps.journal.shard_host import Host
+from apps.journal.snapshots import Snapshotter
+from apps.journal.subscription import Follower
+from apps.journal.watermark import Mark
+from apps.live_gateway.feed import Venues
+from apps.live_gateway.flush_marker import Sent
+from apps.live_gateway.report_log import VENUE_COMMITS
+from apps.live_gateway.report_wire import announced_fills
+from apps.live_gateway.request_handler import Intake as VenueIntake
+from apps.live_gateway.session import Sessions
+from apps.live_gateway.venue_host import VenueHost
+from apps.oms.command_handler import CommandDesk
+from apps.oms.expiry import Expirer
+from apps.oms.kill_switch import Switch
 from apps.oms.reduce_only import ReduceOnly
-from apps.oms.replaces import Replaces
-from apps.oms.risk_beside import RiskBeside
+from apps.oms.replace import Replaces
+from apps.oms.report_sessions import VenueSessions
 from apps.oms.risk_client import Bounds as RiskBounds
 from apps.oms.risk_client import RiskCheck, RiskClient
-from apps.oms.sessions import VenueSessions
-from apps.oms.switch import Switch
-from apps.outbox import Outbox
-from apps.projector.keeping import Keeper
+from apps.oms.risk_in_process import RiskBeside
+from apps.oms.submit import Intake
 from apps.projector.positions import PositionsProjection
+from apps.projector.projection_loop import Keeper
+from apps.risk.check_handler import Ear
+from apps.risk.check_service import Desk
+from apps.risk.control_acks import Obeying, Reports
 from apps.risk.control_log import ControlLog
-from apps.risk.desk import Desk
-from apps.risk.gate import Gate
-from apps.risk.measures import Measures
-from apps.risk.obedience import Obeying, Reports
-from apps.risk.subject import Ear
+from apps.risk.metrics import Measures
+from apps.risk.readiness import Gate
 from apps.risk.wiring import orders_into
-from apps.snapshots import Snapshotter
-from apps.ticks import Ticks
-from apps.unit.shared import Unit
-from apps.watermark import Mark
-from apps.wiring import patiently
 from domain.execution.projection import STATE_VERSION as EXECUTIONS_VERSION
 from domain.execution.projection import Executions, ExecutionsState
 from domain.execution.routing import Venue
@@ -163,12 +163,12 @@ class Process(ABC):
         return SimJournal(disk, self.client)
 
     def followed_orders(self) -> Journal:
-        """The order journal for a fold of a service, as apps.wiring has it."""
+        """The order journal for a fold of a service, as apps.connections.wiring has it."""
         journal = self.journal(self.ground.orders)
         return FedJournal(journal, self.unit.feed) if self.unit else journal
 
     async def follow_controls(self, outbox: Outbox, *taken: Callable[[ControlEvent], None]) -> Known:
-        """As apps.wiring does it."""
+        """As apps.connections.wiring does it."""
         client: Any = self.client
         journal = self.journal(self.ground.controls)
         follower = Follower(journal, CONTROL_COMMITS, controls_into(*taken), after=Head(), wait_s=0)

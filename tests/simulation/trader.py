@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from apps.http import Refusal
-from apps.oms.cancels import cancel
-from apps.oms.intake import unavailable
-from apps.oms.replaces import Numbers
+from apps.http.app import Refusal
+from apps.oms.cancel import cancel
+from apps.oms.replace import Numbers
+from apps.oms.submit import unavailable
 from domain.audit.checker import Answer
 from domain.order.commands import Terms
 from domain.order.order import Order

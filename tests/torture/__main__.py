@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from apps.cli import logs
-from apps.up import servers
+from apps.runtime import program_logs
+from apps.stack import servers
 from domain.values import use_exact_arithmetic
 from tests.live import LiveServer, live
 from tests.simulation.__main__ import main as simulation
@@ -106,7 +106,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--home", type=Path, help="where the directories of the trials are made")
     asked = parser.parse_args(arguments)
     use_exact_arithmetic()
-    logs.only(logging.CRITICAL)  # what services complain of while we torment them is what we want
+    program_logs.only(logging.CRITICAL)  # what services complain of while we torment them is what we want
     names = [asked.part] if asked.part else list(PARTS)
     held = {name: trial(name, asked.rounds or PARTS[name].rounds, asked.seed, asked.home) for name in names}
     broken = [name for name, was in held.items() if not was]

@@ -14,13 +14,13 @@ from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from adapters.jetstream import stream_state
 from adapters.orderstore import SqliteOrderStore
-from apps.chassis import cancelled
-from apps.commits import Pace
-from apps.follower import Follower
-from apps.host import Host
-from apps.verify.run import Sides, verify
-from apps.watermark import may_begin
-from apps.wiring import ORDER_STREAM, ORDERS_FILE
+from apps.connections.wiring import ORDER_STREAM, ORDERS_FILE
+from apps.journal.group_commit import Pace
+from apps.journal.shard_host import Host
+from apps.journal.subscription import Follower
+from apps.journal.watermark import may_begin
+from apps.runtime.chassis import cancelled
+from apps.tools.verify.run import Sides, verify
 from domain.ports import Corrupt, Head
 from tests.faults.scene import connected, order_journal
 from tests.live import LiveServer

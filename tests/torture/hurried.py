@@ -3,9 +3,9 @@
 import sys
 from functools import partial
 
-from apps.up import command
-from apps.up.__main__ import main
-from apps.up.supervisor import Pacing, Supervisor
+from apps.stack import command
+from apps.stack.__main__ import main
+from apps.stack.supervisor import Pacing, Supervisor
 
 AT_ONCE = Pacing(backoff_min_s=0.05, backoff_max_s=0.05)
 

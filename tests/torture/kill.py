@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from apps.unit import TOPOLOGIES
-from apps.up.stack import ProcessState
+from apps.stack.stack import ProcessState
+from apps.stack.topology import TOPOLOGIES
 from tests.flows.audit import audit
 from tests.flows.traffic import RISK_WAS_SILENT, Traffic
 from tests.stack import LiveStack

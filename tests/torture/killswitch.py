@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 
 from adapters import bus
 from adapters.codec import decoder
-from apps.venue_lists import REQUESTS, Sent
+from apps.connections.venue_lists import REQUESTS, Sent
 from domain.risk.controls import scopes_of
 from tests.faults.scene import PATIENT, connected, until_ready
 from tests.live import LiveServer

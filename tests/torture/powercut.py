@@ -20,10 +20,10 @@ from adapters import bus
 from adapters.jetstream import JetStreamJournal, ensure_stream, stream_state
 from adapters.orderstore import SqliteOrderStore
 from adapters.watermark import DIRECTORY, FileWatermark
-from apps.up import servers
-from apps.up.ports import ServerPorts
-from apps.verify.run import Sides, verify
-from apps.wiring import ORDER_STREAM, ORDERS_FILE, order_subject
+from apps.connections.wiring import ORDER_STREAM, ORDERS_FILE, order_subject
+from apps.stack import servers
+from apps.stack.ports import ServerPorts
+from apps.tools.verify.run import Sides, verify
 from domain.order.events import OrderSubmitted
 from domain.ports import Head, Unavailable
 from tests.faults.scene import PATIENT, answered, connected, events_of, order, order_journal, risk_that_says_yes

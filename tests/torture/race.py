@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from adapters.codec import encode
-from apps.http import fast_path
+from apps.http.app import fast_path
 from domain.market.price_history import DailyClose, history_of
 from domain.order.commands import Terms
 from tests.apps.risk_house import House, Message

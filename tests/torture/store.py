@@ -16,15 +16,15 @@ from adapters.codec import ORDER_COMMITS
 from adapters.jetstream import ensure_stream
 from adapters.orderstore import SqliteOrderStore
 from adapters.watermark import FileWatermark
-from apps.chassis import cancelled
-from apps.commits import Pace
-from apps.host import Host
-from apps.up import servers
-from apps.up.ports import ServerPorts
-from apps.up.program import socket_answers
-from apps.up.trouble import NotReady
-from apps.watermark import Mark
-from apps.wiring import ORDER_STREAM, ORDERS_FILE, order_subject
+from apps.connections.wiring import ORDER_STREAM, ORDERS_FILE, order_subject
+from apps.journal.group_commit import Pace
+from apps.journal.shard_host import Host
+from apps.journal.watermark import Mark
+from apps.runtime.chassis import cancelled
+from apps.stack import servers
+from apps.stack.ports import ServerPorts
+from apps.stack.program import socket_answers
+from apps.stack.trouble import NotReady
 from domain.order.commands import SubmitOrder
 from domain.ports import Head
 from domain.values import order_id_of

@@ -23,7 +23,7 @@ from questdb import Protocol, Sender, TimestampNanos
 
 from adapters.feed import Feed
 from adapters.jetstream import ensure_stream
-from apps.service import leave_alone_what_stays
+from apps.runtime.service import leave_alone_what_stays
 
 STREAM: Final = "BARE"
 SUBJECT: Final = "bare.journal.0"

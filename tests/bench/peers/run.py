@@ -27,8 +27,8 @@ import psutil
 import redis
 import uvloop
 
-from apps.up import servers
-from apps.up.ports import ServerPorts
+from apps.stack import servers
+from apps.stack.ports import ServerPorts
 from tests.bench.lives import seed
 from tests.bench.load import Load, many_accounts_body, order_body
 from tests.bench.stand import Stand, stand

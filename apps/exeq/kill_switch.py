@@ -1,0 +1,146 @@
+"""What exeq may not route or send: the controls of all, and the switches thrown at exeq itself, which need nobody else."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+import structlog
+from nats.aio.client import Client
+
+from adapters import bus
+from adapters.codec import decoder, encode
+from adapters.local_kills import LocalKill, LocalKills
+from apps.connections.controls import REPORT_SUBJECT
+from domain.ports import Unavailable
+from domain.risk.controls import KILLED, Armed, ControlEvent, Controls, scopes_of
+
+log = structlog.get_logger()
+
+LOOK_EVERY_S: Final = 0.5
+REPORT_EVERY_S: Final = 0.5
+REPORT_TIMEOUT_S: Final = 2.0
+
+
+class Recorded(msgspec.Struct):
+    """risk's word that it has it, and under which version."""
+
+    version: int
+
+
+_RECORDED: Final = decoder(Recorded)
+
+
+class Switch:
+    """`forbids` costs a look into two dictionaries. Without a data directory nothing local outlives the process, and that is said.
+
+    `trouble` is why the switches of this machine cannot be read, None while they can. Until then nothing may be sent: one may be thrown.
+    """
+
+    def __init__(self, controls: Controls, store: LocalKills | None) -> None:
+        self._controls = controls
+        self._store = store
+        self.local: dict[str, LocalKill] = {}
+        self.trouble: str | None = None
+        self.controls_known: Callable[[], bool] = lambda: False
+        if store is not None:
+            self._begin(store)
+
+    def _begin(self, store: LocalKills) -> None:
+        try:
+            store.prepare()
+        except Unavailable as trouble:
+            log.error("the kill switches of this machine have no place", reason=str(trouble))
+        self._look()
+
+    def known(self) -> bool:
+        """Is it known up to now what is forbidden? Nothing is routed or sent while it is not."""
+        return self.trouble is None and self.controls_known()
+
+    def stats(self) -> dict[str, Any]:
+        return {"killed": sorted({*self._controls.kills, *self.local}), "kill_switches_unreadable": self.trouble}
+
+    async def unreadable(self) -> str | None:
+        """For the readiness."""
+        return self.trouble
+
+    def forbids(self, account: str, symbol: str, venue: str | None = None) -> str | None:
+        """The reason why no such order may be routed or sent; None when it may."""
+        if self.local and any(scope in self.local for scope in scopes_of(account, symbol, venue)):
+            return KILLED
+        return self._controls.forbids(account, symbol, venue)
+
+    def venue_killed(self, venue: str) -> bool:
+        scope = f"venue:{venue}"
+        return scope in self._controls.kills or scope in self.local
+
+    def throw(self, kill: LocalKill) -> None:
+        """In force at once, and on the disk when it returns. Unavailable: in force, but only as long as this process lives."""
+        self.local[kill.scope] = kill
+        log.warning("kill switch thrown here", scope=kill.scope, who=kill.who, reason=kill.reason)
+        if self._store is None:
+            raise Unavailable("exeq has no data directory: the switch is thrown, and forgotten when exeq ends")
+        self._store.keep(kill)
+
+    def heard(self, event: ControlEvent) -> None:
+        """Armed again for all: the local one of that scope goes too, once it had been told of."""
+        found = self.local.get(event.scope) if isinstance(event, Armed) else None
+        if found is None or found.reported is None or event.version < found.reported:
+            return
+        del self.local[found.scope]
+        log.warning("kill switch armed again", scope=found.scope)
+        if self._store:
+            self._drop(self._store, found.scope)
+
+    def _drop(self, store: LocalKills, scope: str) -> None:
+        try:
+            store.drop(scope)
+        except Unavailable as trouble:
+            log.error("a switch that was armed again will be thrown after a restart", scope=scope, reason=str(trouble))
+
+    async def run(self, client: Client) -> None:
+        """Find what was thrown by file, and tell risk what it does not know. Neither waits for the other."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._look_on())
+            loops.create_task(self._report_on(client))
+
+    async def _look_on(self) -> None:
+        while True:
+            self._look()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _report_on(self, client: Client) -> None:
+        while True:
+            for kill in [kill for kill in self.local.values() if kill.reported is None]:
+                await self._report(client, kill)
+            await asyncio.sleep(REPORT_EVERY_S)
+
+    def _look(self) -> None:
+        """What was thrown by file. While that cannot be read nothing is sent; what was read before stays in force."""
+        if self._store is None:
+            return
+        try:
+            found = self._store.load()
+        except Unavailable as trouble:
+            if self.trouble is None:
+                log.error("nothing is sent: the kill switches of this machine cannot be read", reason=str(trouble))
+            self.trouble = str(trouble)
+            return
+        if self.trouble is not None:
+            log.warning("the kill switches of this machine can be read again")
+        self.trouble = None
+        for scope, kill in found.items():
+            if scope not in self.local:
+                self.local[scope] = kill
+                log.warning("kill switch thrown by file", scope=scope, who=kill.who, reason=kill.reason)
+
+    async def _report(self, client: Client, kill: LocalKill) -> None:
+        told = {"scope": kill.scope, "who": kill.who, "reason": kill.reason, "at": kill.at}
+        try:
+            answer: Recorded = _RECORDED.decode(await bus.request(client, REPORT_SUBJECT, encode(told), REPORT_TIMEOUT_S))
+            reported = self.local[kill.scope] = msgspec.structs.replace(kill, reported=answer.version)
+            if self._store:
+                self._store.keep(reported)
+        except (Unavailable, ValueError):
+            return  # asked again soon
+        log.info("kill switch reported to risk", scope=kill.scope, version=answer.version)

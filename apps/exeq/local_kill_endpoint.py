@@ -1,0 +1,44 @@
+"""The way to stop sending that needs nobody but exeq: `POST /kill`, on the disk before the answer."""
+
+from typing import Any, Final
+
+from fastapi import APIRouter, Request, Response
+
+from adapters.local_kills import LocalKill
+from apps.connections.controls import THROWN, Scopes, kill_doc
+from apps.exeq.kill_switch import Switch
+from apps.http.app import Exact, Refusal
+from apps.http.body import read_object
+from apps.journal.publisher import Outbox
+from domain.ports import Clock, Unavailable
+from domain.risk.controls import words_of_kill
+from domain.values import rfc3339
+
+LEAVE_S: Final = 1.0
+"""How long what was put on the wire before may take to leave this process."""
+
+
+def router(switch: Switch, outbox: Outbox, scopes: Scopes, clock: Clock) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/kill", summary="The switches thrown here")
+    async def show() -> Response:
+        return Exact({"killed": [_view(kill) for _, kill in sorted(switch.local.items())]})
+
+    @routes.post("/kill", summary="Throw the kill switch at exeq itself, without NATS or other services", openapi_extra=kill_doc())
+    async def throw(request: Request) -> Response:
+        fields = read_object(await request.body(), THROWN)
+        reason, who = words_of_kill(fields.get("reason"), fields.get("who"))
+        kill = LocalKill(scope=scopes.of(fields), who=who, reason=reason, at=clock.now_ns())
+        try:
+            switch.throw(kill)
+        except Unavailable as trouble:
+            raise Refusal(503, "not_durable", str(trouble), outcome="unknown", scope=kill.scope) from trouble
+        left = await outbox.left(LEAVE_S)
+        return Exact({**_view(kill), "killed": True, "obeyed": {"exeq": "yes" if left else "unknown"}}, status_code=200 if left else 202)
+
+    return routes
+
+
+def _view(kill: LocalKill) -> dict[str, Any]:
+    return {"scope": kill.scope, "who": kill.who, "reason": kill.reason, "at": rfc3339(kill.at), "reported": kill.reported}

@@ -1,0 +1,113 @@
+"""Venues held against the journal: when one comes back, and now and then. By a program beside exeq: found, put right, counted."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import structlog
+
+from adapters.codec import decoder
+from apps.runtime.helper_process import Beside, Busy, NotStarted, TookTooLong
+from apps.tools.reconcile.venues import VenuePass
+from domain.execution.reconciliation import Difference
+
+log = structlog.get_logger()
+
+MODULE: Final = "apps.tools.reconcile"
+PASS_MAX_S: Final = 600.0
+SHARE: Final = 20
+"""A pass reads what is new; once a day, and when something was said of an old order, the whole journal. It rests so many times as long as
+it took: a twentieth of one core at most."""
+
+_PASSES: Final = decoder(list[VenuePass])
+
+
+def beside(environment: Mapping[str, str]) -> Beside:
+    """The program of a pass. `environment`: the variables that are its service's own."""
+    return Beside(MODULE, deadline_s=PASS_MAX_S, environment=environment)
+
+
+class VenuesUpkeep:
+    """Runs for ever. A pass that cannot be made is said and counted, and the next one comes in its time."""
+
+    def __init__(self, venues: Iterable[str], every_s: float, program: Beside) -> None:
+        self._venues = tuple(venues)
+        self._every_s = every_s
+        self._program = program
+        self._wanted = asyncio.Event()
+        self.passes = self.failed = self.repaired = 0
+        self.left: tuple[Difference, ...] = ()
+        self._told: set[tuple[str, ...]] = set()
+
+    def wanted(self) -> None:
+        """A venue came back: now, and not in a minute."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        pause = self._every_s
+        while self._venues:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wanted.wait()
+            self._wanted.clear()
+            began = loop.time()
+            await self.look()
+            pause = max(self._every_s, SHARE * (loop.time() - began))
+
+    def stop(self) -> None:
+        self._program.stop()
+
+    async def look(self) -> None:
+        try:
+            ended = await self._program.ask(*self._venues)
+        except (Busy, TookTooLong):
+            self._missed(f"it did not end within {PASS_MAX_S:g} s")
+            return
+        except NotStarted as trouble:
+            self._missed(str(trouble))
+            return
+        if ended.code:
+            self._missed(ended.words.rpartition("\n")[2] or f"it ended with {ended.code}")
+            return
+        try:
+            passes: list[VenuePass] = _PASSES.decode(ended.out)
+        except ValueError as error:
+            self._missed(f"its words cannot be read: {error}")
+            return
+        if len(passes) < len(self._venues):
+            self._missed(ended.words.rpartition("\n")[2])
+        self.passes += 1
+        self.repaired += sum(done.repaired for done in passes)
+        self.left = tuple(difference for done in passes for difference in done.left)
+        for done in passes:
+            self._tell(done)
+        self._told &= {difference.key for difference in self.left}
+
+    def _tell(self, done: VenuePass) -> None:
+        """Each difference once."""
+        left = {difference.key for difference in done.left}
+        for found in done.found:
+            if found.key in self._told:
+                continue
+            if found.key in left:
+                self._told.add(found.key)
+            log.error(
+                "a venue differs" if found.key in left else "a venue differed and that was put right",
+                venue=done.venue,
+                what=found.what,
+                account=found.account,
+                symbol=found.symbol,
+                order_id=found.order_id,
+                about=found.about,
+                ours=found.ours,
+                theirs=found.theirs,
+            )
+
+    def _missed(self, reason: str) -> None:
+        self.failed += 1
+        log.warning("a venue could not be compared with the journal", reason=reason)
+
+    def stats(self) -> dict[str, Any]:
+        return {"passes": self.passes, "failed": self.failed, "repaired": self.repaired, "differences_left": len(self.left)}

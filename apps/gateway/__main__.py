@@ -1,8 +1,0 @@
-"""`python -m apps.gateway`: paper venues and their market."""
-
-from apps.gateway.wiring import build
-from apps.service import run_service
-from config.loading import load_gateway
-
-if __name__ == "__main__":
-    run_service("live-gateway", load_gateway, build)

@@ -1,0 +1,1 @@
+"""HTTP for every service: bounds, problem details, strict bodies and queries, access rules."""

@@ -1,0 +1,128 @@
+"""May this request be looked at? Host, Origin and content type, judged before any handler runs and before the body is read.
+
+A page of another site, open in a browser on this machine, can reach every port of it. It cannot choose `Host` (so a name that was rebound
+to 127.0.0.1 is found out), cannot hide `Origin` on a request that changes something, and cannot send `application/json` without asking
+first, which is refused as well. Programs send neither `Origin` nor `Sec-Fetch-Site`.
+"""
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Final, Self
+
+from starlette.types import Scope
+
+from apps.http.problem import Refusal
+from config.settings import Settings
+
+LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
+WILDCARDS: Final = ("", "0.0.0.0", "::")
+"""Addresses to listen on that are no address to be asked at."""
+
+SPELLED_MAX: Final = 64
+"""Accepted values of Host that are remembered as they were written, with their port."""
+
+_JSON: Final = b"application/json"
+_FORM: Final = b"application/x-www-form-urlencoded"
+_OWN_SITE: Final = (b"same-origin", b"none")
+"""Sec-Fetch-Site of our own pages, and of an address that the user typed."""
+_READS: Final = ("GET", "HEAD")
+
+_WATCHED: Final = frozenset(
+    (
+        b"host",
+        b"origin",
+        b"content-type",
+        b"content-length",
+        b"transfer-encoding",
+        b"sec-fetch-site",
+        b"sec-fetch-mode",
+        b"sec-fetch-dest",
+    )
+)
+
+HOST_UNKNOWN: Final = Refusal(421, "host_unknown", "this service is not asked under this Host; further names are listed in access.hosts")
+ORIGIN_REFUSED: Final = Refusal(403, "origin_refused", "a page of another origin may not ask here; origins are listed in access.origins")
+JSON_WANTED: Final = Refusal(415, "json_wanted", "a body must be sent as content-type: application/json")
+REFUSALS: Final = (HOST_UNKNOWN, ORIGIN_REFUSED, JSON_WANTED)
+
+
+class Access:
+    """The rules of one service. `hosts` are names or addresses without a port, IPv6 in brackets; `origins` are scheme, host and port."""
+
+    def __init__(self, hosts: Iterable[str] = (), origins: Iterable[str] = ()) -> None:
+        self._hosts = frozenset(host.lower().encode() for host in (*LOOPBACK, *hosts))
+        self._spelled: set[bytes] = set()
+        self._origins = frozenset(origin.lower().encode() for origin in origins)
+        self.refused: Counter[str] = Counter({refusal.code: 0 for refusal in REFUSALS})
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """What the configuration lists, and the address that the service listens on."""
+        service = settings.service
+        return cls((*own_hosts(service.host, service.name), *settings.access.hosts), settings.access.origins)
+
+    def refusal(self, scope: Scope) -> Refusal | None:
+        """Why this request is not looked at; None when it is. It is counted."""
+        found: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            if name in _WATCHED:  # one that comes twice is joined, and then equals nothing that is accepted
+                found[name] = value if name not in found else found[name] + b"," + value
+        refusal = self._judged(scope["method"], found)
+        if refusal is not None:
+            self.refused[refusal.code] += 1
+        return refusal
+
+    def _judged(self, method: str, found: Mapping[bytes, bytes]) -> Refusal | None:
+        host = found.get(b"host", b"")
+        if host not in self._spelled and not self._ours(host):
+            return HOST_UNKNOWN
+        origin, site = found.get(b"origin"), found.get(b"sec-fetch-site")
+        if origin is not None:
+            if not self._accepted(origin, host):
+                return ORIGIN_REFUSED
+        elif site is not None and site not in _OWN_SITE and not _navigates(method, found):
+            return ORIGIN_REFUSED
+        if b"transfer-encoding" not in found and found.get(b"content-length", b"0") == b"0":
+            return None
+        return None if _readable(found.get(b"content-type"), by_page=origin is not None or site is not None) else JSON_WANTED
+
+    def _ours(self, host: bytes) -> bool:
+        """A name of ours in any case, with a port behind it or not."""
+        name, colon, port = host.lower().rpartition(b":")
+        ours = port.isdigit() and name in self._hosts if colon and not port.endswith(b"]") else host.lower() in self._hosts
+        if ours and len(self._spelled) < SPELLED_MAX:
+            self._spelled.add(host)
+        return ours
+
+    def _accepted(self, origin: bytes, host: bytes) -> bool:
+        """Our own page (the origin is the address that is asked), or one that the configuration lists."""
+        origin, host = origin.lower(), host.lower()
+        return origin in (b"http://" + host, b"https://" + host) or origin in self._origins
+
+
+def own_hosts(host: str, name: str) -> tuple[str, ...]:
+    """How a service is called that listens on `host`. Beyond loopback it is a container's, which others ask by the service's name."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        address = None
+    if host in WILDCARDS:
+        return (name,)
+    if address is None:
+        return (host,) if host.lower() == "localhost" else (host, name)
+    text = f"[{address}]" if address.version == 6 else str(address)
+    return (text,) if address.is_loopback else (text, name)
+
+
+def _navigates(method: str, found: Mapping[bytes, bytes]) -> bool:
+    """A link was followed: the page that has it learns nothing. A frame, a picture or a script of another site is none."""
+    return method in _READS and found.get(b"sec-fetch-mode") == b"navigate" and found.get(b"sec-fetch-dest") == b"document"
+
+
+def _readable(kind: bytes | None, *, by_page: bool) -> bool:
+    """JSON; curl's form type, or none at all, where no browser asks."""
+    if kind == _JSON:
+        return True
+    media = None if kind is None else kind.partition(b";")[0].strip().lower()
+    return media == _JSON or (not by_page and media in (None, _FORM))

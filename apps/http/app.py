@@ -1,0 +1,328 @@
+"""Shared HTTP manners: exact numbers, problem details, raw handlers in front of FastAPI, and a server with bounds."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from decimal import Decimal
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+import msgspec
+import uvicorn
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute, iter_route_contexts
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import Receive, Scope, Send
+
+from apps.http import limits
+from apps.http.access import Access
+from apps.http.limits import BODY_MAX, BoundedProtocol, Room
+from apps.http.problem import CONTENT_TYPE, Refusal, problem_body, problem_doc
+from apps.http.query import known_query, parameters_of, read_query, refused
+from domain.values import plain
+
+__all__ = [
+    "BODY_MAX",
+    "Disconnected",
+    "Exact",
+    "Handler",
+    "Listener",
+    "Refusal",
+    "application",
+    "encode",
+    "fast_path",
+    "header",
+    "number",
+    "problem_body",
+    "read_body",
+    "send_json",
+    "serve",
+    "with_head",
+]
+
+Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+CONNECTIONS_MAX: Final = 1000
+DRAIN_S: Final = 5.0
+BACKLOG: Final = 1024
+
+_JSON: Final = b"application/json"
+_CODES: Final = {400: "malformed", 404: "not_found", 405: "method_not_allowed"}
+_INTERNAL: Final = Refusal(500, "internal", "this is our fault, and it is in our log; ask again with the same client_order_id")
+_ANY_PROBLEM: Final = problem_doc("Problem details: 400 `malformed`, 404, 405, 408, 413, 431, 503; `code` says which.")
+"""Of every route. Without it FastAPI would document its own 422, which `_on_validation_error` never answers."""
+
+
+class Disconnected(Exception):
+    """The client left before its request was here in full. Nobody is there to be told."""
+
+
+def number(value: Decimal) -> msgspec.Raw:
+    """An exact JSON number without an exponent."""
+    return msgspec.Raw(plain(value).encode())
+
+
+def encode(value: object) -> bytes:
+    """JSON of dicts, lists and structs, in which every Decimal is an exact number. Hot paths build structs with `number` instead."""
+    return msgspec.json.encode(_with_numbers(value))
+
+
+def _with_numbers(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return number(value)
+    if isinstance(value, Mapping):
+        return {key: _with_numbers(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_with_numbers(item) for item in value]
+    if isinstance(value, msgspec.Struct):
+        return _with_numbers(msgspec.structs.asdict(value))
+    return value
+
+
+class Exact(Response):
+    """What a FastAPI route returns: any value that `encode` takes."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return encode(content)
+
+
+async def read_body(receive: Receive, limit: int = BODY_MAX) -> bytes:
+    """The whole body. Refusal 413 beyond `limit`; Disconnected when the client left."""
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise Refusal(413, "body_too_large", f"a body has {limit} bytes at most", headers={"connection": "close"})
+        if not message.get("more_body", False):
+            return b"".join(chunks) + chunk if chunks else chunk
+        chunks.append(chunk)
+
+
+async def send_json(send: Send, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]] = (), content_type: bytes = _JSON) -> None:
+    own = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": [*own, *headers]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The first header of this lower-case name; None when it is absent."""
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
+
+
+async def send_problem(send: Send, refusal: Refusal) -> None:
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in refusal.headers.items()]
+    await send_json(send, refusal.status, refusal.body(), headers, CONTENT_TYPE)
+
+
+def fast_path(app: Handler, routes: Mapping[tuple[str, str], Handler]) -> Handler:
+    """A few raw handlers in front of an application: FastAPI costs four times as much for a POST.
+
+    The query of each is held to the parameters of its documented twin in the application; without a twin there are none.
+    """
+    twins = {
+        (method, context.path): parameters_of(context.original_route)
+        for context in (iter_route_contexts(app.routes) if isinstance(app, FastAPI) else ())
+        if isinstance(context.original_route, APIRoute)
+        for method in context.methods or ()
+    }
+    known = {route: twins.get(route, frozenset()) for route in routes}
+
+    async def front(scope: Scope, receive: Receive, send: Send) -> None:
+        route = (scope["method"], scope["path"]) if scope["type"] == "http" else ("", "")
+        handler = routes.get(route)
+        if handler is None:
+            await app(scope, receive, send)
+            return
+        try:
+            if scope["query_string"]:
+                read_query(scope["query_string"], known[route])
+            await handler(scope, receive, send)
+        except Refusal as refusal:
+            await send_problem(send, refusal)
+        except Disconnected:
+            return
+        except Exception:
+            await send_problem(send, _INTERNAL)
+            raise  # uvicorn logs it and closes the connection
+
+    return front
+
+
+def application(title: str, *routers: APIRouter) -> FastAPI:
+    """A FastAPI application that answers every trouble with problem details and refuses query parameters that a route does not declare."""
+    app = FastAPI(
+        title=title,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        redirect_slashes=False,
+        responses={"default": _ANY_PROBLEM},
+        dependencies=[Depends(known_query)],
+    )
+    for route in app.routes:
+        if isinstance(route, Route):
+            route.app = _without_query(route.app)  # /docs and /openapi.json are FastAPI's own and have no dependencies
+    for router in routers:
+        app.include_router(router)
+    app.add_exception_handler(Refusal, _on_refusal)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(Exception, _on_exception)
+    return app
+
+
+def _without_query(app: Handler) -> Handler:
+    async def front(scope: Scope, receive: Receive, send: Send) -> None:
+        read_query(scope["query_string"], ())
+        await app(scope, receive, send)
+
+    return front
+
+
+def with_head(app: Handler) -> Handler:
+    """Answer HEAD as GET, without the body (RFC 9110, 9.3.2), wherever the application answers GET."""
+
+    def front(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            return app(scope, receive, send)
+
+        async def bodiless(message: MutableMapping[str, Any]) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        return app({**scope, "method": "GET"}, receive, bodiless)
+
+    return front
+
+
+def _response(refusal: Refusal) -> Response:
+    return Response(refusal.body(), refusal.status, refusal.headers, CONTENT_TYPE.decode())
+
+
+async def _on_refusal(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    return _response(error)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = _CODES.get(error.status_code) or HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    headers = error.headers
+    if error.status_code == 404:
+        detail = "there is nothing at this address; /docs lists what there is"
+    elif error.status_code == 405:
+        detail = f"{request.method} is not offered at this address"
+        headers = {"Allow": ", ".join(_offered(request))}
+    else:
+        detail = str(error.detail)
+    return _response(Refusal(error.status_code, code, detail, headers=headers))
+
+
+def _offered(request: Request) -> list[str]:
+    """Every method of every route at this address: Starlette names those of the first one only. HEAD is wherever GET is."""
+    found: set[str] = set()
+    for context in iter_route_contexts(request.app.routes):
+        if context.matches(request.scope)[0] is not Match.NONE:
+            found |= set(context.methods or ())
+    return sorted(found | ({"HEAD"} if "GET" in found else set()))
+
+
+async def _on_validation_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()[0]
+    where, *path = found["loc"]
+    if where == "query":
+        return _response(refused(str(path[0]), found["msg"]))
+    return _response(Refusal(400, "malformed", found["msg"], pointer="".join(f"/{_pointer_part(part)}" for part in path), within=where))
+
+
+def _pointer_part(part: object) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")
+
+
+async def _on_exception(_: Request, __: Exception) -> Response:
+    return _response(_INTERNAL)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the chassis has its own. It looks after the room's idle connections ten times a second."""
+
+    def __init__(self, config: uvicorn.Config, room: Room) -> None:
+        super().__init__(config)
+        self._room = room
+        self.listening = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    async def on_tick(self, counter: int) -> bool:
+        self._room.close_idle(asyncio.get_running_loop().time() - limits.IDLE_MAX_S)
+        return await super().on_tick(counter)
+
+
+class Listener:
+    """One open port."""
+
+    def __init__(self, server: _Server, task: asyncio.Task[None], port: int) -> None:
+        self._server = server
+        self._task = task
+        self.port = port
+
+    async def stop(self) -> None:
+        """Take no new connection, close idle ones, answer what is in flight, then close the rest."""
+        self._server.should_exit = True
+        await self._task
+
+
+def guarded(app: Handler, access: Access) -> Handler:
+    """The application behind `access`: what is refused reaches none of its handlers. Its body is left to the connection to skip."""
+
+    async def front(scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = access.refusal(scope)
+        if refusal is None:
+            await app(scope, receive, send)
+        else:
+            await send_problem(send, refusal)
+
+    return front
+
+
+async def serve(
+    app: Handler, host: str, port: int, access: Access, *, connections_max: int = CONNECTIONS_MAX, drain_sec: float = DRAIN_S
+) -> Listener:
+    """Serve on the running loop; port 0 takes any free one. OSError when the port cannot be had."""
+    bound = socket.create_server((host, port), backlog=BACKLOG, family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    bound.setblocking(False)
+    room = Room(connections_max)
+    config = uvicorn.Config(
+        cast(Any, guarded(with_head(app), access)),
+        http=cast(Any, partial(BoundedProtocol, room=room)),
+        loop="none",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=cast(int, drain_sec),  # a number of seconds; uvicorn's annotation says int
+    )
+    server = _Server(config, room)
+    task = asyncio.create_task(server.serve(sockets=[bound]), name=f"http:{port}")
+    await server.listening.wait()
+    return Listener(server, task, bound.getsockname()[1])

@@ -1,0 +1,1 @@
+"""Writing and following journals: the host of a shard, group commit, subscriptions, snapshots, watermarks."""

@@ -1,0 +1,70 @@
+"""Notifications on their way out: bounded, in order, dropped (and counted) when nobody can take them. Facts are in the journal anyway."""
+
+import asyncio
+from collections import deque
+from typing import Final
+
+import structlog
+from nats.aio.client import Client
+
+from adapters import bus
+from apps.runtime.failpoint import failpoint
+from domain.ports import Unavailable
+
+log = structlog.get_logger()
+
+MESSAGES_MAX: Final = 100_000
+YIELD_EVERY: Final = 50
+LOOK_EVERY_S: Final = 0.002
+
+
+class Outbox:
+    """Core messages to send soon, from code that must not wait."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._messages: deque[tuple[str, bytes]] = deque()
+        self._filled = asyncio.Event()
+        self.dropped = 0
+
+    def put(self, subject: str, payload: bytes) -> None:
+        if len(self._messages) >= MESSAGES_MAX:
+            self.dropped += 1
+            return
+        self._messages.append((subject, payload))
+        self._filled.set()
+
+    async def left(self, within_s: float) -> bool:
+        """Is all that was put in by now with the server, or thrown away for want of one? False when it may still go out later."""
+        try:
+            async with asyncio.timeout(within_s):
+                while self._messages:  # noqa: ASYNC110 - the sender should not have to tell anybody
+                    await asyncio.sleep(LOOK_EVERY_S)
+                if self._client.is_connected:
+                    await bus.flush(self._client)
+        except (TimeoutError, *bus.WireError):
+            return not self._client.is_connected
+        return True
+
+    async def run(self) -> None:
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            await self._send_all()
+
+    async def _send_all(self) -> None:
+        sent = 0
+        while self._messages:
+            subject, payload = self._messages.popleft()
+            failpoint("before_publish")
+            try:
+                await bus.publish(self._client, subject, payload)
+            except Unavailable as trouble:
+                self.dropped += 1 + len(self._messages)
+                self._messages.clear()
+                log.warning("notifications dropped", dropped=self.dropped, reason=str(trouble))
+                return
+            failpoint("after_publish")
+            sent += 1
+            if sent % YIELD_EVERY == 0:
+                await asyncio.sleep(0)

@@ -1,0 +1,328 @@
+"""Drives the actors of one shard: decide, evolve at once in memory, put the events into the open commit, answer after the ack."""
+
+import asyncio
+from collections.abc import Callable, Sequence, Set
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+import structlog
+
+from adapters.codec import ORDER_COMMITS
+from adapters.memory import MemoryOrderStore
+from apps.journal.commit_feed import CommitFeed
+from apps.journal.event_time import Stamps
+from apps.journal.group_commit import Done, GroupCommit, Outcome, Pace
+from apps.journal.order_repository import TRADES, Bookkeeper
+from apps.journal.repetition import Repeats
+from apps.journal.watermark import Mark, verify_watermark, watch_foreign
+from domain.execution.owner import UNIT, Owner, owner_of
+from domain.order import events as e
+from domain.order.commands import DoubtRoute, ExeqCommand, OrderCommand, TakeShard
+from domain.order.decider import Events, decide
+from domain.order.holdings import Key
+from domain.order.index import Orders
+from domain.order.order import Order
+from domain.order.reduce_only import beyond, give_way
+from domain.ports import Clock, Fenced, Head, Journal, OrderStore, Unavailable
+from domain.values import ZERO
+
+log = structlog.get_logger()
+
+RECOVER_PAUSE_S: Final = 0.25
+REDUCING: Final = (*TRADES, e.OrderQueued, e.RouteAcknowledged, e.OrderReplaced, e.ReplaceRejected)
+"""Facts of a reduce-only order after which it is held against its position. A refused cancel is none: it would be asked again at once."""
+REDUCED_MAX: Final = 1000
+"""Orders that one commit cuts or cancels because a position moved; more of them follow a little later."""
+
+
+class Landed(msgspec.Struct, frozen=True):
+    """What one command came to, once it is on disk. No facts among the events: nothing changed; `seq` is then the order's last commit.
+
+    A refusal is for who asked: it is among the events, and in no journal.
+    """
+
+    order: Order | None
+    events: Events
+    seq: int
+    cum_quantity: Decimal = ZERO
+    notional: Decimal = ZERO
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """The shard was not taken: `owner` has it, under another epoch than the request expected."""
+
+    owner: Owner
+
+
+Taken = Callable[[Landed | Refused | Unavailable], None]
+Then = Callable[[Landed | Unavailable], None]
+"""Called once, after the ack or when the outcome is lost."""
+
+
+class Host:
+    """The one writer of a shard. `ready` while its memory equals the journal plus what is on the way to it."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        clock: Clock,
+        *,
+        store: OrderStore | None = None,
+        mark: Mark | None = None,
+        shard: int = 0,
+        pace: Pace,
+        replicas: int = 1,
+        feed: CommitFeed | None = None,
+        negative_prices: Set[str] = frozenset(),
+    ) -> None:
+        """`replicas` of the journal: with several, memory is answered from only behind an acknowledged append.
+
+        `feed` receives every durable commit, for readers in this process. `negative_prices`: symbols that may trade at zero and below.
+        """
+        self._feed = feed
+        self._negative_prices = negative_prices
+        self._replicas = replicas
+        self._journal = journal
+        self._mark = mark
+        self._shard = shard
+        self._pace = pace
+        self._commits: GroupCommit[e.OrderEvent] | None = None
+        self._repeats = Repeats()
+        self.stamps = Stamps(clock)
+        self.book = Bookkeeper(store or MemoryOrderStore())
+        self._taking = False
+        self.recoveries = 0
+        self.on_landed: Callable[[Landed], None] = lambda landed: None
+        self.on_unrecorded: Callable[[Events], None] = lambda events: None
+        self.on_append: Callable[[float, int], None] = lambda seconds, events: None
+        self.on_ready: Callable[[bool], None] = lambda ready: None
+
+    @property
+    def orders(self) -> Orders:
+        """The orders in memory, and the counts over all."""
+        return self.book.orders
+
+    def find(self, order_id: str) -> Order | None:
+        """Any order there ever was. Unavailable."""
+        return self.book.find(order_id)
+
+    @property
+    def ready(self) -> bool:
+        return self._commits is not None and self._commits.trusted
+
+    async def distrusted(self) -> str | None:
+        """For the readiness: None while memory may be answered from."""
+        return None if self.ready else "memory was not confirmed by the journal of late"
+
+    @property
+    def head(self) -> Head:
+        return self._commits.head if self._commits else Head()
+
+    async def run(self) -> None:
+        """Recover, write, and when the memory can no longer be trusted, throw it away and begin again."""
+        while True:
+            try:
+                self._commits = await self._recovered()
+                self.on_ready(True)
+                await self._write(self._commits)
+            except (Fenced, Unavailable) as trouble:
+                log.warning("the shard recovers from the journal", shard=self._shard, reason=str(trouble))
+            self._commits, self._taking = None, False
+            if self._feed is not None:
+                self._feed.end()
+            self.on_ready(False)
+            self.recoveries += 1
+            await asyncio.sleep(RECOVER_PAUSE_S)
+
+    async def _recovered(self) -> GroupCommit[e.OrderEvent]:
+        """Memory as the journal has it. The journal's last commit is the fence that the next append must follow."""
+        if self._mark is not None:
+            await verify_watermark(self._journal, self._mark)
+        head = await self.book.recover(self._journal)
+        self.stamps.heard((self.book.latest,))
+        self._repeats = Repeats()
+        held = self._held if self._replicas > 1 else None
+        commits = GroupCommit(self._journal, ORDER_COMMITS, head, shard=self._shard, pace=self._pace, held=held)
+        commits.on_append = self.on_append
+        if self._mark is not None:
+            self._mark.note(head)
+            commits.on_head = self._mark.note
+        await commits.confirm()
+        if self._feed is not None:
+            self._feed.begin(head)
+            commits.on_commit = self._feed.put
+        return commits
+
+    def _held(self) -> e.OrderEvent:
+        return e.ShardHeld(at=self.stamps.now(), unit=UNIT)
+
+    async def _write(self, commits: GroupCommit[e.OrderEvent]) -> None:
+        """Commit, and save what was committed, until the journal says that somebody else writes or that it cannot tell."""
+        saving = asyncio.create_task(self.book.run(lambda: (commits.head, commits.durable)))
+        writing = asyncio.create_task(commits.run())
+        watching = asyncio.create_task(watch_foreign(self._journal, lambda: commits.head, self._mark.name if self._mark else "the journal"))
+        tasks = (saving, writing, watching)
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def execute(self, command: OrderCommand, then: Then) -> None:
+        """Decide and evolve now; `then` follows the ack. Unavailable at once while the shard recovers, or when its memory may be old."""
+        commits = self._commits
+        if commits is None or not commits.trusted:
+            then(Unavailable("the order journal is not available"))
+            return
+        try:
+            order = self.book.find(command.order_id)
+        except Unavailable as trouble:
+            then(trouble)
+            return
+        events = decide(order, command, self.stamps.now(order.updated_at if order else 0), self._negative_prices)
+        facts = self._repeats.facts(events)
+        reactions: Sequence[Landed] = ()
+        if facts:
+            order = self.book.apply(order, facts)
+        elif events:
+            self.on_unrecorded(events)
+
+        def landed(outcome: Outcome) -> None:
+            try:
+                self._landed(Landed(order, facts or events, 0, cum, notional), bool(facts), outcome, then)
+            finally:
+                self._all_landed(reactions, outcome)
+
+        cum, notional = (order.cum_quantity, order.notional) if order else (ZERO, ZERO)
+        if facts:
+            if order is not None and self.book.orders.reducing:
+                reactions = self._reactions(order, facts)
+            ticket = self._add(commits, facts, reactions, landed)
+            if order is not None:
+                order.commit = ticket
+        elif order is None or order.commit <= commits.durable:
+            commits.when_proven(order.seqs[-1] if order else 0, landed)
+        else:
+            commits.join(order.commit, landed)
+
+    def reduce(self, key: Key) -> int:
+        """Cut or cancel now what is beyond its position, as a commit that moves the position does. Returns how many orders it is about."""
+        commits = self._commits
+        if commits is None or not commits.trusted:
+            return 0
+        reactions = self._reduced(key, ())
+        if reactions:
+            self._add(commits, (), reactions, lambda outcome: self._all_landed(reactions, outcome))
+        return len(reactions)
+
+    def _reactions(self, order: Order, facts: Events) -> Sequence[Landed]:
+        """What these facts mean for open reduce-only orders: it goes into the same commit, so that nothing can come between."""
+        moves = REDUCING if order.reduce_only else TRADES
+        if not any(isinstance(fact, moves) for fact in facts):
+            return ()
+        refused = (order,) if any(type(fact) is e.ReplaceRejected for fact in facts) else ()
+        return self._reduced((order.account, order.symbol), refused)
+
+    def _reduced(self, key: Key, refused: Sequence[Order]) -> Sequence[Landed]:
+        """Decided and evolved. Orders whose venue `refused` other terms are cancelled."""
+        found: list[Landed] = []
+        resting = self.book.orders.reducing.get(key, {})
+        for order, left in beyond(resting.values(), self.book.holdings.of(key))[:REDUCED_MAX]:
+            command = give_way(order, left, replaceable=order not in refused)
+            if command is None:
+                continue
+            facts = self._repeats.facts(decide(order, command, self.stamps.now(order.updated_at), self._negative_prices))
+            if facts:
+                self.book.apply(order, facts)
+                found.append(Landed(order, facts, 0, order.cum_quantity, order.notional))
+        return found
+
+    @staticmethod
+    def _add(commits: GroupCommit[e.OrderEvent], facts: Events, reactions: Sequence[Landed], done: Done) -> int:
+        """All of it in one commit."""
+        ticket = commits.add((*facts, *(event for each in reactions for event in each.events)) if reactions else facts, done)
+        for each in reactions:
+            if each.order is not None:
+                each.order.commit = ticket
+        return ticket
+
+    def _all_landed(self, reactions: Sequence[Landed], outcome: Outcome) -> None:
+        for each in reactions:
+            self._landed(each, recorded=True, outcome=outcome, then=_nothing)
+
+    def take(self, command: TakeShard, then: Taken) -> None:
+        """Record that an exeq takes over the sending, if nobody has since the epoch that it expects. `then` follows the ack."""
+        commits, owner = self._commits, self.book.owner
+        if commits is None or not commits.trusted or self._taking:
+            then(Unavailable("the order journal is not available"))
+            return
+        if command.before != owner.epoch:
+            then(Refused(owner))
+            return
+        event = e.ShardTaken(at=self.stamps.now(), unit=command.unit, sender=command.sender, before=command.before, met=command.met)
+
+        def landed(outcome: Outcome) -> None:
+            if isinstance(outcome, Unavailable):
+                then(outcome)
+                return
+            self._taking, self.book.owner = False, owner_of(event, commits.head.n)
+            log.info("the shard was taken", shard=self._shard, unit=event.unit, sender=event.sender, epoch=self.book.owner.epoch)
+            then(Landed(None, (event,), outcome))
+
+        self._taking = True
+        commits.add((event,), landed)
+
+    def is_stale(self, command: ExeqCommand) -> bool:
+        """Does it come from an exeq that is not the shard's owner, or not any more? A doubt without an epoch is a comparison's."""
+        if isinstance(command, DoubtRoute) and not command.epoch:
+            return False
+        return self._taking or command.epoch != self.book.owner.epoch
+
+    def _landed(self, came: Landed, recorded: bool, outcome: Outcome, then: Then) -> None:
+        if isinstance(outcome, Unavailable):
+            then(outcome)
+            return
+        if recorded:
+            self.book.landed(came.order, came.events, outcome)
+        result = Landed(came.order, came.events, outcome, came.cum_quantity, came.notional)
+        try:
+            then(result)
+        finally:
+            if recorded:
+                self.on_landed(result)
+
+    async def perform(self, command: OrderCommand) -> Landed:
+        """`execute` for code that can wait. Unavailable when the outcome is lost."""
+        waiting: asyncio.Future[Landed] = asyncio.get_running_loop().create_future()
+
+        def then(outcome: Landed | Unavailable) -> None:
+            if waiting.done():
+                return
+            if isinstance(outcome, Unavailable):
+                waiting.set_exception(outcome)
+            else:
+                waiting.set_result(outcome)
+
+        self.execute(command, then)
+        return await waiting
+
+    async def settled(self, *orders: Order) -> None:
+        """Until all that these orders show is on disk: nobody reads speculative state. Unavailable."""
+        if self._commits is None:
+            raise Unavailable("the order journal is not available")
+        commits = self._commits
+        await commits.settled(max((order.commit for order in orders), default=0))
+        await commits.prove()
+
+    async def proven(self) -> None:
+        """Until what memory says now, also of what is not there, is known to be the truth. Unavailable."""
+        await self.settled()
+
+
+def _nothing(outcome: Landed | Unavailable) -> None:
+    """No client waits for a reaction. If its commit is lost, it is decided again after the next one."""

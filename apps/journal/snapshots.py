@@ -1,0 +1,189 @@
+"""Snapshots of a fold: a restart is the newest one that verifies, plus the tail of the journal. They are written by a forked child."""
+
+import asyncio
+import contextlib
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+import structlog
+
+from adapters.chain import GENESIS
+from adapters.codec import decoder, encode
+from apps.journal.subscription import Applied, Follower
+from apps.runtime.fork_snapshot import NotDone, in_child
+from domain.audit.state_hash import shape_of
+from domain.ports import Head, Journal, Snapshots
+
+log = structlog.get_logger()
+S = TypeVar("S")
+E = TypeVar("E")
+
+CHECK_EVERY_S: Final = 0.1
+CHILD_MAX_S: Final = 60.0
+LAST_ONE_MAX_S: Final = 2.0
+"""What a clean stop may spend on a snapshot."""
+
+
+class Fold(Protocol[S]):
+    """What can be kept: `state` is pure and exact, `restore` begins there. ValueError, and nothing changed, when it does not fit."""
+
+    def state(self) -> S: ...
+
+    def restore(self, state: S) -> None: ...
+
+
+class Snapshotter(Generic[S]):
+    """Keeps one fold. It is restored, then followed, then kept now and then; `whole` says when it stands between two commits."""
+
+    def __init__(
+        self,
+        store: Snapshots | None,
+        name: str,
+        fold: Fold[S],
+        kind: type[S],
+        version: int,
+        *,
+        every_commits: int,
+        every_s: float,
+        older: Sequence[str] = (),
+    ) -> None:
+        """`older` are schemas of earlier programs whose states `kind` reads as they are: fields that came since have defaults."""
+        self._older = older
+        self._store = store
+        self._name = name
+        self._fold = fold
+        self._decoder = decoder(kind)
+        self._schema = shape_of(kind, version)
+        self._every_commits = every_commits
+        self._every_s = every_s
+        self._began = self._tried_at = time.monotonic()
+        self._tried = self._stored = GENESIS
+        self._whole = True
+        self._one_at_a_time = asyncio.Lock()
+        self.taken = 0
+        self.failed = 0
+        self.restored_from = 0
+        self.stood_still_ms = 0.0
+
+    async def recover(self, journal: Journal) -> Head:
+        """Put the newest snapshot that verifies and belongs to this journal into the fold; where to read on from. Unavailable."""
+        self._began = time.monotonic()
+        if self._store is None:
+            log.info("no snapshots: service.data_dir is not set; every start reads the whole journal")
+            return GENESIS
+        kept = self._store.kept(self._name, self._schema, *self._older)
+        while (found := await asyncio.to_thread(next, kept, None)) is not None:
+            head, body = found
+            reason = await _not_of(journal, head) or self._misfit(body)
+            if reason is None:
+                self._stored = self._tried = head
+                self.restored_from = head.seq
+                return head
+            log.warning("a snapshot is ignored", seq=head.seq, reason=reason)
+        return GENESIS
+
+    def _misfit(self, body: bytes) -> str | None:
+        """Why the fold does not take it; None when it did."""
+        try:
+            with _no_collection():
+                self._fold.restore(self._decoder.decode(body))
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def whole(self, apply: Callable[[Applied[E]], None]) -> Callable[[Applied[E]], None]:
+        """`apply`, watched: a batch that was not applied to its end leaves a state that is nobody's, and is never kept."""
+
+        def watched(commits: Applied[E]) -> None:
+            self._whole = False
+            apply(commits)
+            self._whole = True
+
+        return watched
+
+    async def run(self, follower: Follower[Any]) -> None:
+        """For ever: when it has caught up, every so many commits, or after some time in which something came."""
+        said = False
+        while True:
+            await asyncio.sleep(CHECK_EVERY_S)
+            if not follower.caught_up:
+                continue
+            if not said:
+                self._tell(follower.head)
+                said = True
+            if self._due(follower.head):
+                await self.take(follower)
+
+    def _tell(self, head: Head) -> None:
+        seconds = round(time.monotonic() - self._began, 3)
+        log.info("recovered", snapshot=self.restored_from, seq=head.seq, tail_commits=head.n - self._stored.n, seconds=seconds)
+
+    def _due(self, head: Head) -> bool:
+        """An attempt that failed is made again after the same time, also when nothing came since."""
+        waited = time.monotonic() - self._tried_at
+        return head.n - self._tried.n >= self._every_commits or (head.n > self._stored.n and waited >= self._every_s)
+
+    async def take(self, follower: Follower[Any]) -> bool:
+        """Now. A failure is said and changes nothing: the snapshot before it stays, and so does the journal."""
+        async with self._one_at_a_time:
+            head, store = follower.head, self._store
+            if store is None or not self._whole or head.n <= self._stored.n:
+                return False
+            self._tried, self._tried_at = head, time.monotonic()
+            try:
+                kept_bytes = int(await in_child(lambda: self._keep(store, head), CHILD_MAX_S, self._stood_still))
+            except NotDone as trouble:
+                self.failed += 1
+                log.warning("no snapshot could be kept, the service goes on", seq=head.seq, reason=str(trouble))
+                return False
+            self._stored = head
+            self.taken += 1
+            seconds = round(time.monotonic() - self._tried_at, 3)
+            log.info("snapshot", seq=head.seq, kept_bytes=kept_bytes, seconds=seconds, stood_still_ms=self.stood_still_ms)
+            return True
+
+    def _stood_still(self, seconds: float) -> None:
+        self.stood_still_ms = round(seconds * 1000, 2)
+
+    def _keep(self, store: Snapshots, head: Head) -> str:
+        """In the child. How many bytes it took."""
+        body = encode(self._fold.state())
+        store.store(self._name, self._schema, head, body)
+        return str(len(body))
+
+    async def last(self, follower: Follower[Any]) -> None:
+        """At a clean stop, when it is cheap: the next start has no tail to read."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_ONE_MAX_S):
+                await self.take(follower)
+
+    def stats(self) -> dict[str, float]:
+        return {
+            "taken": self.taken,
+            "failed": self.failed,
+            "restored_from": self.restored_from,
+            "kept_seq": self._stored.seq,
+            "stood_still_ms": self.stood_still_ms,
+        }
+
+
+async def _not_of(journal: Journal, head: Head) -> str | None:
+    """Why a snapshot is not of this journal: the commit at its head must be there, with its number and chain value."""
+    found = await journal.read(head.seq)
+    if found is None:
+        return f"the journal has no sequence {head.seq}"
+    if found.head != head:
+        return f"sequence {head.seq} of the journal is another commit"
+    return None
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Making a million objects that all stay would have the collector look at them again and again."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

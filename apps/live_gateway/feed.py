@@ -1,0 +1,104 @@
+"""Where the venues' quotes come from: made up from a seed, or played from a file at a chosen speed."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from itertools import cycle
+from typing import Final
+
+from apps.live_gateway.flush_marker import Sent
+from apps.live_gateway.venue_host import VenueHost
+from domain.market.quotes import Quote
+from domain.ports import Clock
+
+YIELD_EVERY: Final = 50
+
+QUOTE_AGE_MAX_S: Final = 1.0
+"""A quote that nobody has heard for so long is published again, unchanged: a quiet market is not a lost connection."""
+
+HEARTBEAT_S: Final = 0.25
+AT_ONCE_MAX: Final = 50
+PAUSE_S: Final = 0.005
+"""After so many old quotes: a thousand symbols are heard anew within a tenth of a second."""
+
+
+class Venues:
+    """All hosts as one audience, in the order of their names."""
+
+    def __init__(self, hosts: Mapping[str, VenueHost]) -> None:
+        self.hosts = [hosts[name] for name in sorted(hosts)]
+
+    async def show(self, quote: Quote, at: int) -> None:
+        for host in self.hosts:
+            await host.show(quote, at)
+
+    async def heartbeat(self) -> None:
+        """Everything that grew old, for ever; many symbols a few at a time, because everybody has to hear them beside the orders."""
+        loop, told = asyncio.get_running_loop(), 0
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            for host in self.hosts:
+                for symbol in list(host.quotes):
+                    if loop.time() - host.quoted_at.get(symbol, 0.0) < QUOTE_AGE_MAX_S - HEARTBEAT_S:
+                        continue
+                    host.publish_quote(host.quotes[symbol])
+                    told += 1
+                    if not told % AT_ONCE_MAX:
+                        await asyncio.sleep(PAUSE_S)
+
+
+async def simulate(markets: Sequence[Iterator[Quote]], venues: Venues, clock: Clock, interval_s: float) -> None:
+    """One quote of each symbol at once, then one in every interval, for ever: symbol after symbol, and not all in a burst."""
+    for market in markets:
+        await venues.show(next(market), clock.now_ns())
+    for market in cycle(markets):
+        await asyncio.sleep(interval_s / len(markets))
+        await venues.show(next(market), clock.now_ns())
+
+
+class Recording:
+    """A recorded market and the place reached in it."""
+
+    def __init__(self, rows: Sequence[Quote], venues: Venues, sent: Sent) -> None:
+        self._rows = rows
+        self._venues = venues
+        self._sent = sent
+        self._turn = asyncio.Lock()
+        self.position = 0
+
+    @property
+    def time(self) -> int | None:
+        """The market's time of the last row played."""
+        return self._rows[self.position - 1].at if self.position else None
+
+    async def play(self, speed: Decimal | None) -> None:
+        """To the end, `speed` times as fast as recorded; None is as fast as the venues can. The last quotes then stay."""
+        loop = asyncio.get_running_loop()
+        started, first = loop.time(), self._rows[self.position].at if self.position < len(self._rows) else 0
+        while self.position < len(self._rows):
+            row = self._rows[self.position]
+            if speed is not None:
+                behind_s = (row.at - first) / 1e9 / float(speed) - (loop.time() - started)
+                await asyncio.sleep(max(behind_s, 0))
+            await self._next()
+
+    async def advance(self, *, until: int | None = None, rows: int | None = None) -> int:
+        """Play up to and including a time, or a number of rows; returns how many once all that they caused is journaled and sent."""
+        async with self._turn:
+            begin = self.position
+            while self.position < len(self._rows) and self._wanted(until, rows, self.position - begin):
+                await self._next()
+            for host in self._venues.hosts:
+                await host.ask(lambda: None)
+            await self._sent.all()
+            return self.position - begin
+
+    def _wanted(self, until: int | None, rows: int | None, played: int) -> bool:
+        return (until is None or self._rows[self.position].at <= until) and (rows is None or played < rows)
+
+    async def _next(self) -> None:
+        row = self._rows[self.position]
+        await self._venues.show(row, row.at)
+        self.position += 1
+        if self.position % YIELD_EVERY == 0:
+            await asyncio.sleep(0)

@@ -1,0 +1,99 @@
+"""Requests from the wire, lists on `venue.<venue>.requests.<shard>`: one subscription, so that they keep their sequence."""
+
+import asyncio
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final
+
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from apps.connections.venue_lists import REQUESTS, Reader, Sent, Unreadable
+from apps.live_gateway.venue_host import VenueHost
+from domain.execution.owner import named
+from domain.paper.events import Cancel, Message, Replace
+from domain.values import IDENTIFIER
+
+log = structlog.get_logger()
+
+DIGITS_MAX: Final = 18
+PLACES_MAX: Final = 12
+SHARDS_MAX: Final = 1024
+
+_REQUESTS: Final = Reader[Sent](Sent)
+
+
+class Intake:
+    """Hands each request to its venue. Venues that are hosted elsewhere are somebody else's business."""
+
+    def __init__(self, hosts: Mapping[str, VenueHost]) -> None:
+        self._hosts = hosts
+        self._subscription: Subscription | None = None
+        self._put = asyncio.Event()
+        self._begun = 0
+        self._done = 0
+        self.taken = 0
+        self.unreadable = 0
+        self.elsewhere = 0
+
+    async def listen(self, client: Client) -> None:
+        self._subscription = await client.subscribe(REQUESTS, cb=self._on_requests)
+
+    async def heard_all(self) -> None:
+        """Until every request that had reached this process has been put before its venue."""
+        target = self._begun + (self._subscription.pending_msgs if self._subscription else 0)
+        while self._done < target:
+            self._put.clear()
+            await self._put.wait()
+
+    async def _on_requests(self, message: Msg) -> None:
+        self._begun += 1
+        try:
+            await self._take(message)
+        finally:
+            self._done += 1
+            self._put.set()
+
+    async def _take(self, message: Msg) -> None:
+        _, venue, _, shard = message.subject.split(".")
+        host = self._hosts.get(venue)
+        if host is None:
+            self.elsewhere += 1
+            return
+        for sent in _REQUESTS.read(message.data):
+            reason = sent.reason if isinstance(sent, Unreadable) else trouble(sent, venue, shard)
+            if isinstance(sent, Unreadable) or reason:
+                self.unreadable += 1  # there is no order to reject: the log and the counter are its only traces
+                log.warning("a venue request cannot be read", subject=message.subject, reason=reason)
+            else:
+                self.taken += 1
+                await host.put(_message(sent))
+
+
+def _message(sent: Sent) -> Message:
+    return sent.request if sent.verb == "new" else Cancel(sent.request) if sent.verb == "cancel" else Replace(sent.request)
+
+
+def trouble(sent: Sent, venue: str, shard: str) -> str | None:
+    """Why this may not be taken. Everything is checked that later enters a subject, a journal or arithmetic."""
+    request = sent.request
+    if request.venue != venue or str(request.shard) != shard:
+        return "the venue or shard is not the subject's"
+    for name in ("account", "order_id", "route_id"):
+        if not IDENTIFIER.fullmatch(getattr(request, name)):
+            return f"{name} is not an identifier"
+    if not all(_bounded(number) for number in (request.quantity, request.price, request.stop_price) if number is not None):
+        return "a number is not finite or has too many digits"
+    if not 0 <= request.shard < SHARDS_MAX:
+        return f"there is no shard {request.shard}"
+    return None if named(request.unit, request.epoch) else "unit or epoch is none"
+
+
+def _bounded(number: Decimal) -> bool:
+    """Before any arithmetic: 1e999999 would take seconds, NaN would raise."""
+    if not number.is_finite():
+        return False
+    exponent = number.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -PLACES_MAX and number.adjusted() < DIGITS_MAX

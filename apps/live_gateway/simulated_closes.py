@@ -1,0 +1,56 @@
+"""The simulated market brings its own past: daily closes, labelled simulated, for every symbol that has too few real ones."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Set
+from functools import partial
+from itertools import islice
+from typing import Final
+
+from apps.connections.wiring import patiently
+from apps.runtime.logs import get_logger
+from domain.market.price_history import SIMULATED, DailyClose
+from domain.market.simulated import SimulatedMarket
+from domain.ports import Clock, Prices
+
+log = get_logger()
+
+DAYS: Final = 60
+"""Closes that are generated for a symbol. A symbol with this many real closes is left alone."""
+LOOKED_AT_DAYS: Final = 2 * DAYS
+DAY_NS: Final = 86_400 * 10**9
+LOOK_EVERY_S: Final = 60.0
+"""For a day that is over, and for closes that were loaded or taken back."""
+
+
+async def keep_closes(markets: Mapping[str, SimulatedMarket], prices: Prices, clock: Clock, tell: Callable[[], Awaitable[None]]) -> None:
+    """Keep the last days up to yesterday complete, without end. `tell` announces new closes."""
+    while True:
+        if await patiently(partial(_store, markets, prices, clock.now_ns() // DAY_NS)):
+            await tell()
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _store(markets: Mapping[str, SimulatedMarket], prices: Prices, today: int) -> int:
+    """Make up what is missing; how many. Never in place of a real close, and never fewer because there are some."""
+    await prices.prepare()
+    real: dict[str, set[int]] = {symbol: set() for symbol in markets}
+    made_up: dict[str, set[int]] = {symbol: set() for symbol in markets}
+    for close in await prices.recent(markets, LOOKED_AT_DAYS):
+        (made_up if close.source == SIMULATED else real)[close.symbol].add(close.day)
+    left_out = sorted(symbol for symbol in markets if len(real[symbol]) >= DAYS)
+    closes = [
+        DailyClose(day, symbol, market.close(day), SIMULATED)
+        for symbol, market in markets.items()
+        if symbol not in left_out
+        for day in sorted(_newest(today, real[symbol]) - made_up[symbol])
+    ]
+    if closes:
+        await prices.write(closes)
+        log.info("simulated closes", symbols=len(markets), made_up=len(closes), left_out=left_out)
+    return len(closes)
+
+
+def _newest(today: int, real: Set[int]) -> set[int]:
+    """The last days before today that have no real close."""
+    free = (day for day in range(today - 1, today - 1 - LOOKED_AT_DAYS, -1) if day not in real)
+    return set(islice(free, DAYS))

@@ -1,0 +1,75 @@
+"""Venues, orders and quotes as answers show them, over HTTP and in a session."""
+
+from itertools import islice
+from typing import Final
+
+from apps.live_gateway.venue_host import VenueHost
+from domain.paper.book import PaperOrder
+from domain.values import ZERO
+
+PAGE_MAX: Final = 500
+
+
+def order_view(order: PaperOrder) -> dict[str, object]:
+    request = order.request
+    return {
+        "number": order.number,
+        "order_id": request.order_id,
+        "route_id": request.route_id,
+        "venue_order_id": order.venue_order_id,
+        "account": request.account,
+        "symbol": request.symbol,
+        "side": request.side,
+        "type": request.type,
+        "quantity": request.quantity,
+        "price": request.price,
+        "stop_price": request.stop_price,
+        "time_in_force": request.time_in_force,
+        "expire_at": order.expire_at,
+        "post_only": request.post_only,
+        "status": order.state,
+        "triggered": order.triggered,
+        "cum_quantity": order.cum_quantity,
+        "leaves_quantity": max(order.leaves, ZERO),
+        "sends": order.sends,
+    }
+
+
+def open_orders(host: VenueHost, after: int, limit: int, shard: int | None = None) -> dict[str, object]:
+    """A page of open orders, oldest first; `next` is what to give as `after` for the rest, null at the end."""
+    behind = (o for number, o in host.venue.open.items() if number > after and shard in (None, o.request.shard))
+    page = list(islice(behind, min(limit, PAGE_MAX)))
+    more = next(behind, None) is not None
+    return {"orders": [order_view(order) for order in page], "next": page[-1].number if more and page else None}
+
+
+def venue_view(host: VenueHost) -> dict[str, object]:
+    settings = host.settings
+    return {
+        "venue": host.name,
+        "ready": host.ready.is_set(),
+        "maker_bps": settings.maker_bps,
+        "taker_bps": settings.taker_bps,
+        "spread_ticks": settings.spread_ticks,
+        "depth_scale": settings.depth_scale,
+        "latency_ms": settings.latency_ms,
+        "jitter_ms": settings.jitter_ms,
+        "levels": settings.rules.levels,
+        "self_trade": settings.rules.self_trade,
+        "halted": sorted(host.venue.halted),
+        "session": settings.session,
+        "symbols": sorted(host.instruments),
+        "open_orders": len(host.venue.open),
+    }
+
+
+def venue_stats(host: VenueHost) -> dict[str, object]:
+    return {
+        "orders": host.venue.taken,
+        "open_orders": len(host.venue.open),
+        "fills": host.venue.executions,
+        "sends_per_route_max": host.venue.sends_max,
+        "last_report_seq": {str(shard): seq for shard, seq in host.venue.report_seqs.items()},
+        "recoveries": host.recoveries,
+        "forgotten": host.forgotten,
+    }

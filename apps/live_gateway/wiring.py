@@ -1,0 +1,164 @@
+"""live-gateway, wired so that it can be read aloud."""
+
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from nats.aio.client import Client
+
+from adapters.clock import SystemClock
+from apps.connections import wiring
+from apps.connections.announcements import Send
+from apps.journal.publisher import Outbox
+from apps.journal.watermark import Mark
+from apps.live_gateway.fault_endpoint import misbehaviour_routes
+from apps.live_gateway.feed import Recording, Venues, simulate
+from apps.live_gateway.flush_marker import Sent
+from apps.live_gateway.metrics import series
+from apps.live_gateway.report_log import VENUE_COMMITS
+from apps.live_gateway.report_wire import Announced, announced_fills
+from apps.live_gateway.request_handler import Intake
+from apps.live_gateway.routes import gateway_routes
+from apps.live_gateway.session import Sessions
+from apps.live_gateway.simulated_closes import keep_closes
+from apps.live_gateway.venue_host import VenueHost
+from apps.live_gateway.views import venue_stats
+from apps.runtime import metrics, tasks
+from apps.runtime.service import Chassis, Service
+from config.catalogue import SimulatedQuote, VenueSettings, load_instruments, load_venues
+from config.settings import GatewaySettings
+from config.text import ConfigError
+from domain.instruments import Instrument
+from domain.market.csv_rows import Columns, columns_of
+from domain.market.quotes import Quote
+from domain.market.recorded import COLUMNS, NOTES, BadQuotes, read_quotes
+from domain.market.simulated import SimulatedMarket
+from domain.ports import Clock
+
+log = structlog.get_logger()
+
+STREAM: Final = "PAPER_VENUES"
+SUBJECTS: Final = "venue.journal.*"
+TRY_AGAIN_S: Final = 0.5
+
+
+async def build(chassis: Chassis[GatewaySettings]) -> Service:
+    settings, clock = chassis.settings, SystemClock()
+    instruments = load_instruments().instruments
+    listed, simulated = load_venues(instruments)
+    venues = {name: venue for name, venue in listed.items() if venue.session == "full"}  # a plain one is a program of its own
+    notes: Counter[str] = Counter()
+    columns = columns_of(settings.quotes.columns, COLUMNS)
+    rows = recorded_quotes(settings.quotes.file, instruments, columns, notes) if settings.quotes.file else None
+
+    client, writer = await wiring.connect(chassis), await wiring.connect_writer(chassis)
+    marks = {name: wiring.watermark(chassis, SUBJECTS.replace("*", name), VENUE_COMMITS) for name in venues}
+    await wiring.durable_stream(chassis, client, STREAM, [SUBJECTS], list(marks.values()))
+    outbox = Outbox(client)
+    sent = await Sent.open(client, outbox)
+    chassis.spawn(outbox.run, tasks.OUTBOX_OF_REPORTS)
+
+    announced = announced_fills(wiring.interest(chassis, client), outbox.put)
+    wire = outbox.put, announced
+    hosts = {name: await _host(chassis, client, writer, venue, instruments, clock, wire, marks[name]) for name, venue in venues.items()}
+    for name, host in hosts.items():
+        host.on_ready = _tell_ready(chassis, name)
+        chassis.spawn(host.run, tasks.VENUE, name)
+        chassis.spawn(host.watch, tasks.FOREIGN, name)
+        await host.ready.wait()
+
+    audience = Venues(hosts)
+    recording = Recording(rows, audience, sent) if rows is not None else None
+    stepped = recording if settings.quotes.speed == "stepped" else None
+    intake = Intake(hosts)
+    sessions = Sessions(hosts, intake, sent)
+    chassis.spawn(sessions.run, tasks.RESENDS)
+    chassis.spawn(audience.heartbeat, tasks.HEARTBEAT)
+    await intake.listen(client)
+    await sessions.listen(client)
+    markets = _markets(simulated, instruments, settings.quotes.seed)
+    if feed := _feed(settings, recording, list(markets.values()), audience, clock):
+        chassis.spawn(feed, tasks.QUOTES)
+
+    if recording is None:
+        prices = wiring.prices(chassis)
+        chassis.spawn(lambda: keep_closes(markets, prices, clock, partial(wiring.tell_prices, client)), tasks.CLOSES)
+
+    def stats() -> dict[str, object]:
+        return {
+            "requests": {"taken": intake.taken, "unreadable": intake.unreadable, "elsewhere": intake.elsewhere},
+            "reports_resent": sessions.resent,
+            "messages_dropped": outbox.dropped,
+            "fills_announced": announced.stats(),
+            "rows_played": recording.position if recording else None,
+            "rows_not_as_written": dict(notes),
+            "venues": {name: venue_stats(host) for name, host in sorted(hosts.items())},
+        }
+
+    routes = gateway_routes(hosts, stepped)
+    routes.include_router(misbehaviour_routes(hosts, allowed=settings.faults == "allowed"))
+    metrics.read(chassis.registry, lambda: series(hosts, intake, sessions, outbox))
+    return Service(router=routes, stats=stats)
+
+
+def recorded_quotes(
+    path: Path, instruments: Mapping[str, Instrument], columns: Columns | None = None, notes: Counter[str] | None = None
+) -> Sequence[Quote]:
+    """The rows of a quotes file. ConfigError says in one sentence what is wrong and where."""
+    notes = Counter() if notes is None else notes
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            quotes = read_quotes(lines, instruments, columns, notes)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text") from error
+    except BadQuotes as error:
+        raise ConfigError(f"{path}: {error}") from error
+    log.info("quotes read", file=str(path), quotes=len(quotes), **{note: notes[note] for note in NOTES})
+    return quotes
+
+
+def _markets(simulated: Mapping[str, SimulatedQuote], instruments: Mapping[str, Instrument], seed: int) -> dict[str, SimulatedMarket]:
+    return {
+        symbol: SimulatedMarket(instruments[symbol], quote.start, quote.swing_pct, quote.size, quote.spread_ticks, seed)
+        for symbol, quote in sorted(simulated.items())
+    }
+
+
+def _feed(
+    settings: GatewaySettings, recording: Recording | None, markets: Sequence[SimulatedMarket], audience: Venues, clock: Clock
+) -> Callable[[], Coroutine[Any, Any, None]] | None:
+    """What makes the quotes come by themselves; a stepped recording waits to be told."""
+    speed = settings.quotes.speed
+    if recording is None:
+        return lambda: simulate([market.quotes() for market in markets], audience, clock, float(settings.quotes.interval_ms) / 1000)
+    if speed == "stepped":
+        return None
+    return lambda: recording.play(None if isinstance(speed, str) else speed)
+
+
+async def _host(
+    chassis: Chassis[GatewaySettings],
+    client: Client,
+    writer: Client,
+    venue: VenueSettings,
+    instruments: Mapping[str, Instrument],
+    clock: Clock,
+    wire: tuple[Send, Announced],
+    mark: Mark | None,
+) -> VenueHost:
+    settings = chassis.settings.journal
+    journal = await wiring.written_journal(client, writer, settings, STREAM, SUBJECTS.replace("*", venue.name))
+    traded = {symbol: instruments[symbol] for symbol in venue.symbols}
+    return VenueHost(venue, traded, journal, clock, *wire, wiring.pace(settings), mark, chassis.settings.nats.replicas)
+
+
+def _tell_ready(chassis: Chassis[GatewaySettings], name: str) -> Callable[[bool], None]:
+    def on_ready(ready: bool) -> None:
+        chassis.ready.set(f"venue {name}", ready, "reading its journal")
+
+    return on_ready

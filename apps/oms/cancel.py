@@ -1,0 +1,34 @@
+"""Cancelling: at once while no venue has the order, else asked of the venue. Never blocked by risk; asking again changes nothing."""
+
+import asyncio
+from collections.abc import Sequence
+
+from apps.http.app import Refusal
+from apps.journal.shard_host import Host, Landed
+from apps.oms.submit import unavailable
+from domain.order.commands import CancelOrder
+from domain.order.events import TransitionRefused
+from domain.order.lifecycle import State
+from domain.order.order import Order
+from domain.ports import Unavailable
+
+
+async def cancel(host: Host, order: Order) -> Landed:
+    """Refusal 409 `illegal_transition` when the order is closed otherwise, 503 when the journal cannot take it."""
+    try:
+        landed = await host.perform(CancelOrder(order_id=order.order_id))
+    except Unavailable as trouble:
+        raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
+    if any(isinstance(event, TransitionRefused) for event in landed.events):
+        raise Refusal(409, "illegal_transition", f"a {order.status} order cannot be cancelled", state=order.status, order_id=order.order_id)
+    return landed
+
+
+async def cancel_all(host: Host, orders: Sequence[Order]) -> dict[str, int]:
+    """Every open order of the list. One that closed meanwhile counts as neither."""
+    results = await asyncio.gather(*(cancel(host, order) for order in orders if not order.closed), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException) and not (isinstance(result, Refusal) and result.code == "illegal_transition"):
+            raise result
+    statuses = [landed.events[-1].status for landed in results if isinstance(landed, Landed) and landed.events]
+    return {"cancelled": statuses.count(State.CANCELLED), "pending": statuses.count(State.PENDING_CANCEL)}

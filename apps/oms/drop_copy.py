@@ -1,0 +1,124 @@
+"""The drop copy of orders on `oms.orders.<account>.<order_id>`: one message an order and commit, published while it has subscribers."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from itertools import groupby
+from typing import Final
+
+import msgspec
+import structlog
+
+from adapters.codec import encode
+from apps.connections.announcements import Announcements, Interest, Send
+from apps.journal.shard_host import Landed
+from apps.oms.metrics import OmsMetrics
+from domain.order.decider import Events
+from domain.order.events import OrderFilled, OrderInDoubt, ReplaceRefused, ReportQuarantined, TransitionRefused
+from domain.order.lifecycle import CLOSED, State
+from domain.order.order import Order
+from domain.values import ZERO, OrderType, Side, average
+
+log = structlog.get_logger()
+
+
+class Notice(msgspec.Struct, kw_only=True, gc=False):
+    """The drop copy's words. `at` is in nanoseconds UTC; `events` as in the journal."""
+
+    order_id: str
+    client_order_id: str
+    account: str
+    symbol: str
+    side: Side
+    type: OrderType
+    status: State
+    cum_quantity: Decimal
+    quantity: Decimal
+    leaves_quantity: Decimal
+    average_price: Decimal | None
+    seq: int
+    at: int
+    events: Events
+
+
+ALARMING: Final = frozenset({TransitionRefused, ReportQuarantined, OrderInDoubt, OrderFilled})
+
+Noted = tuple[Landed, Decimal]
+"""What landed, and the order's quantity at that time: its terms may change before it is published."""
+
+
+class Notices:
+    """Called after the acknowledgement, never before. Raises the alarms of the lifecycle page and announces the drop copy."""
+
+    def __init__(self, interest: Interest, send: Send, metrics: OmsMetrics) -> None:
+        self._copies: Announcements[Noted] = Announcements(interest, send, "oms.orders.*.*", _messages)
+        self._metrics = metrics
+
+    def __call__(self, landed: Landed) -> None:
+        for event in landed.events:
+            if type(event) in ALARMING:
+                self._alarm(event)
+        if landed.order is not None:
+            self._copies.announce((landed, landed.order.quantity))
+
+    def stats(self) -> dict[str, object]:
+        return self._copies.stats()
+
+    def unrecorded(self, events: Events) -> None:
+        """Refusals, and what was recorded before: counted and said, but in no journal and no drop copy."""
+        for event in events:
+            if type(event) is TransitionRefused:
+                self._alarm(event)
+            elif isinstance(event, ReportQuarantined | ReplaceRefused):
+                self._metrics.repeated(type(event).__name__)
+
+    def _alarm(self, event: object) -> None:
+        if type(event) is TransitionRefused:
+            self._metrics.transition_refused(event.trigger)
+            log.warning("transition refused", order_id=event.order_id, state=event.status, trigger=event.trigger, source=event.source)
+        elif type(event) is ReportQuarantined:
+            self._metrics.quarantined(event.reason)
+            log.error("venue report quarantined", order_id=event.order_id, venue=event.venue, reason=event.reason, report=event.report)
+        elif type(event) is OrderInDoubt:
+            self._metrics.doubted(event.reason)
+            log.error("order in doubt", order_id=event.order_id, route_id=event.route_id, venue=event.venue, reason=event.reason)
+        elif type(event) is OrderFilled and (event.late or event.overfill):
+            log.error("unexpected fill booked", order_id=event.order_id, exec_id=event.exec_id, late=event.late, overfill=event.overfill)
+
+
+def _messages(noted: Sequence[Noted]) -> Iterator[tuple[str, bytes]]:
+    for _, commit in groupby(noted, lambda each: each[0].seq):
+        for landed, quantity in _by_order(commit):
+            order = landed.order
+            assert order is not None, "others are not kept"
+            yield f"oms.orders.{order.account}.{order.order_id}", encode(_notice(order, landed, quantity))
+
+
+def _by_order(commit: Iterable[Noted]) -> Iterable[Noted]:
+    """The last word of each order in the commit; its events are all that the commit has of it."""
+    found: dict[str, Noted] = {}
+    for landed, quantity in commit:
+        assert landed.order is not None, "others are not kept"
+        before = found.get(landed.order.order_id)
+        whole = msgspec.structs.replace(landed, events=before[0].events + landed.events) if before else landed
+        found[landed.order.order_id] = whole, quantity
+    return found.values()
+
+
+def _notice(order: Order, landed: Landed, quantity: Decimal) -> Notice:
+    last, cum = landed.events[-1], landed.cum_quantity
+    return Notice(
+        order_id=order.order_id,
+        client_order_id=order.client_order_id,
+        account=order.account,
+        symbol=order.symbol,
+        side=order.side,
+        type=order.order_type,
+        status=last.status,
+        cum_quantity=cum,
+        quantity=quantity,
+        leaves_quantity=ZERO if last.status in CLOSED else max(quantity - cum, ZERO),
+        average_price=average(landed.notional, cum) if cum else None,
+        seq=landed.seq,
+        at=last.at,
+        events=landed.events,
+    )

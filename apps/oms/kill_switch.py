@@ -1,0 +1,99 @@
+"""What people forbid, in oms: no such order is accepted any more, and what is open of it is cancelled for as long as that stands."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+import structlog
+
+from apps.journal.shard_host import Host
+from domain.order.commands import CancelOrder, Terms
+from domain.order.lifecycle import State
+from domain.order.order import RISK_CONTROL, Order
+from domain.risk.controls import ALL, ControlEvent, Controls, KillThrown, SymbolBlocked
+
+log = structlog.get_logger()
+
+AGAIN_S: Final = 5.0
+AGAIN_MAX_S: Final = 40.0
+"""A venue that refuses a cancel is asked again after 5, 10, 20 and then every 40 seconds: each time is two more events."""
+READY_EVERY_S: Final = 0.1
+AT_ONCE: Final = 200
+"""Orders that are looked at, and cancels that are asked for, before others get their turn."""
+
+
+class Switch:
+    """Follows the controls. `known`: what is forbidden up to now has been read."""
+
+    def __init__(self, host: Host, controls: Controls) -> None:
+        self._host = host
+        self._controls = controls
+        self._changed = asyncio.Event()
+        self._again: dict[str, tuple[float, float]] = {}
+        """Open orders that were asked to be cancelled: when they are asked again, and the pause after that."""
+        self.known: Callable[[], bool] = lambda: False
+        self.cancels = 0
+
+    def heard(self, event: ControlEvent) -> None:
+        if isinstance(event, KillThrown | SymbolBlocked):
+            self._again.clear()
+            self._changed.set()
+
+    def forbids(self, terms: Terms) -> str | None:
+        """The reason why the order is refused; None when nothing forbids it."""
+        return self._controls.forbids(terms.account, terms.symbol)
+
+    async def run(self) -> None:
+        """For ever: cancel what is open of what is forbidden, at once when somebody forbids something, and again now and then."""
+        while True:
+            if not (self._host.ready and self.known()):
+                await asyncio.sleep(READY_EVERY_S)
+                continue
+            self._changed.clear()
+            await self._cancel_forbidden()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(AGAIN_S):  # not wait_for, which forgets that it was cancelled when both happen at once
+                    await self._changed.wait()
+
+    async def _cancel_forbidden(self) -> None:
+        found, candidates = 0, list(self._candidates())
+        self._again = {order.order_id: self._again[order.order_id] for order in candidates if order.order_id in self._again}
+        for number, order in enumerate(candidates, 1):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if order.closed or order.status is State.PENDING_CANCEL or not (reason := self._why(order)) or not self._due(order):
+                continue
+            found += 1
+            self._host.execute(CancelOrder(order_id=order.order_id, source=RISK_CONTROL, reason=reason), lambda outcome: None)
+        if found:
+            self.cancels += found
+            log.warning("open orders cancelled, they are forbidden", orders=found)
+
+    def _due(self, order: Order) -> bool:
+        now = asyncio.get_running_loop().time()
+        at, pause = self._again.get(order.order_id, (now, AGAIN_S))
+        if now < at:
+            return False
+        self._again[order.order_id] = now + pause, min(2 * pause, AGAIN_MAX_S)
+        return True
+
+    def _candidates(self) -> Iterator[Order]:
+        """Open orders of which one may be forbidden: without a wide switch only those of the accounts that were named."""
+        opened, controls = self._host.orders.open, self._controls
+        accounts: Iterable[str]
+        if controls.blocks or any(scope == ALL or not scope.startswith("account:") for scope in controls.kills):
+            accounts = list(opened)
+        else:
+            accounts = [scope.partition(":")[2] for scope in controls.kills]
+        for account in accounts:
+            yield from opened.get(account, {}).values()
+
+    def _why(self, order: Order) -> str | None:
+        if reason := self._controls.forbids(order.account, order.symbol):
+            return reason
+        venues = {route.venue for route in order.routes}
+        return next((reason for venue in venues if (reason := self._controls.forbids(order.account, order.symbol, venue))), None)
+
+    def stats(self) -> dict[str, Any]:
+        return {"killed": sorted(self._controls.kills), "blocked": sorted(self._controls.blocks), "cancels": self.cancels}

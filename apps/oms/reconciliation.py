@@ -1,0 +1,90 @@
+"""Positions in Valkey held against the journal now and then, by a program beside oms: found, put right, counted."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter
+
+from adapters.codec import decoder
+from apps.runtime.helper_process import Beside, Busy, NotStarted, TookTooLong
+from apps.tools.reconcile.positions import Pass
+
+log = structlog.get_logger()
+
+MODULE: Final = "apps.tools.reconcile"
+PASS_MAX_S: Final = 300.0
+
+_PASS: Final = decoder(Pass)
+
+
+def beside(environment: Mapping[str, str]) -> Beside:
+    """The program of a pass. `environment`: the variables that are its service's own."""
+    return Beside(MODULE, deadline_s=PASS_MAX_S, environment=environment)
+
+
+class PositionsUpkeep:
+    """Runs for ever. A pass that cannot be made is said and counted, and the next one comes in its time."""
+
+    def __init__(self, every_s: float, registry: CollectorRegistry, program: Beside) -> None:
+        self._program = program
+        self._every_s = every_s
+        self._passes = Counter("oms_positions_reconciled", "Comparisons of Valkey with the journal.", ["outcome"], registry=registry)
+        self._repaired = Counter("oms_positions_repaired", "Positions in Valkey that differed and were put right.", registry=registry)
+        self.passes = self.failed = self.repaired = 0
+        self.last: Pass | None = None
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(self._every_s)
+            await self.look()
+
+    def stop(self) -> None:
+        self._program.stop()
+
+    async def look(self) -> None:
+        try:
+            ended = await self._program.ask()
+        except (Busy, TookTooLong):
+            self._missed(f"it did not end within {PASS_MAX_S:g} s")
+            return
+        except NotStarted as trouble:
+            self._missed(str(trouble))
+            return
+        if ended.code:
+            self._missed(ended.words.rpartition("\n")[2] or f"it ended with {ended.code}")
+            return
+        try:
+            found: Pass = _PASS.decode(ended.out)
+        except ValueError as error:
+            self._missed(f"its words cannot be read: {error}")
+            return
+        self.passes += 1
+        self.repaired += found.repaired
+        self.last = found
+        self._passes.labels("different" if found.repaired else "same").inc()
+        self._repaired.inc(found.repaired)
+        for difference in found.differences:
+            log.error(
+                "a position in Valkey differed from the journal and was put right",
+                account=difference.account,
+                symbol=difference.symbol,
+                field=difference.field,
+                journal=str(difference.journal),
+                valkey=str(difference.stored),
+            )
+
+    def _missed(self, reason: str) -> None:
+        self.failed += 1
+        self._passes.labels("failed").inc()
+        log.warning("positions could not be compared with the journal", reason=reason)
+
+    def stats(self) -> dict[str, Any]:
+        return {
+            "passes": self.passes,
+            "failed": self.failed,
+            "repaired": self.repaired,
+            "as_of_seq": self.last.as_of_seq if self.last else None,
+            "positions": self.last.positions if self.last else None,
+        }

@@ -1,0 +1,133 @@
+"""`PATCH /orders/{id}`: other terms for an open order. Risk is asked where they weigh more; the venue where it has the order."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from apps.http.app import Refusal
+from apps.http.body import exact_number, read_struct
+from apps.http.problem import malformed
+from apps.journal.shard_host import Host, Landed
+from apps.oms.risk_client import RiskCheck
+from apps.oms.submit import unavailable, untradable
+from domain.instruments import Denial, Instrument, terms_denial
+from domain.order.commands import Decision, ReplaceOrder, Terms
+from domain.order.events import ReplaceRefused, TransitionRefused
+from domain.order.order import Asked, Order
+from domain.order.replace import reason_against, terms_wanted, under_way, weighs_more
+from domain.ports import Unavailable
+from domain.values import ZERO
+
+
+class ReplaceBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What is not given, or null, stays as it is."""
+
+    quantity: msgspec.Raw | UnsetType = UNSET
+    price: msgspec.Raw | UnsetType = UNSET
+    stop_price: msgspec.Raw | UnsetType = UNSET
+
+
+_DECODER: Final = msgspec.json.Decoder(ReplaceBody)
+
+Numbers = tuple[Decimal | None, Decimal | None, Decimal | None]
+
+
+def read_replace(body: bytes, *, negative: bool = False) -> Numbers:
+    """Quantity, price and stop price, one of them at least. `negative`: prices may have a minus. Refusal 400."""
+    found = read_struct(_DECODER, body)
+    price, stop_price = (exact_number(getattr(found, name), name, negative=negative) for name in ("price", "stop_price"))
+    numbers = (exact_number(found.quantity, "quantity"), price, stop_price)
+    if numbers == (None, None, None):
+        raise malformed("give a quantity, a price or a stop_price")
+    return numbers
+
+
+class Replaces:
+    """One replace of an order after the other; those of different orders side by side."""
+
+    def __init__(
+        self, host: Host, risk: RiskCheck, instruments: Mapping[str, Instrument], forbidden: Callable[[Terms], Decision | None]
+    ) -> None:
+        self._host = host
+        self._risk = risk
+        self._instruments = instruments
+        self._under_way: dict[str, asyncio.Future[None]] = {}
+        self._forbidden = forbidden
+
+    def read(self, order: Order, body: bytes) -> Numbers:
+        """What the body asks for, by the rules of the order's instrument. Refusal 400."""
+        instrument = self._instruments.get(order.symbol)
+        return read_replace(body, negative=instrument is not None and instrument.negative_prices)
+
+    async def replace(self, order: Order, numbers: Numbers) -> None:
+        """Refusal 409 `illegal_transition` (with `reason`), 422 (the instrument's or risk's), 503. Asked again it changes nothing more."""
+        while (first := self._under_way.get(order.order_id)) is not None:
+            await asyncio.wait([first])
+        mine = self._under_way[order.order_id] = asyncio.get_running_loop().create_future()
+        try:
+            landed = await self._replaced(order, numbers)
+        except Unavailable as trouble:
+            raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
+        finally:
+            mine.set_result(None)
+            del self._under_way[order.order_id]
+        for event in landed.events:
+            if isinstance(event, TransitionRefused):
+                raise _refusal(order, str(event.detail))
+            if isinstance(event, ReplaceRefused):
+                raise untradable(Denial(event.reason, event.found, event.limit, event.unit))
+
+    async def _replaced(self, order: Order, numbers: Numbers) -> Landed:
+        wanted = terms_wanted(order, *numbers)
+        replace_id, decision = order.next_replace_id, None
+        if not order.closed and not under_way(order, wanted):
+            self._tradable(order, wanted)
+            if reason_against(order, wanted) is None and weighs_more(order, wanted):
+                decision = await self._decision(order, wanted, replace_id)
+        quantity, price, stop_price = numbers
+        return await self._host.perform(
+            ReplaceOrder(
+                order_id=order.order_id, replace_id=replace_id, quantity=quantity, price=price, stop_price=stop_price, decision=decision
+            )
+        )
+
+    def _tradable(self, order: Order, wanted: Asked) -> None:
+        instrument = self._instruments.get(order.symbol)
+        if instrument is None:
+            raise untradable(Denial("unknown_symbol", order.symbol))
+        denial = terms_denial(instrument, order.order_type, wanted.quantity, wanted.price, wanted.stop_price, reduce_only=order.reduce_only)
+        if denial is not None:
+            raise untradable(denial)
+
+    async def _decision(self, order: Order, wanted: Asked, replace_id: str) -> Decision | None:
+        leaves = max(wanted.quantity - order.cum_quantity, ZERO)
+        if not leaves:
+            return None
+        terms = Terms(
+            order_id=replace_id,
+            account=order.account,
+            client_order_id=order.client_order_id,
+            symbol=order.symbol,
+            side=order.side,
+            order_type=order.order_type,
+            quantity=leaves,
+            price=wanted.price,
+            stop_price=wanted.stop_price,
+            time_in_force=order.time_in_force,
+            expire_at=order.expire_at,
+            priority=order.priority,
+            post_only=order.post_only,
+            reduce_only=order.reduce_only,
+            replaces=order.order_id,
+        )
+        decision = self._forbidden(terms) or await self._risk.check(terms)
+        return self._forbidden(terms) or decision
+
+
+def _refusal(order: Order, reason: str) -> Refusal:
+    why: dict[str, Any] = {"state": order.status, "order_id": order.order_id, "reason": reason}
+    return Refusal(409, "illegal_transition", f"a {order.status} order cannot be replaced now: {reason.replace('_', ' ')}", **why)

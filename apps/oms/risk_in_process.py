@@ -1,0 +1,46 @@
+"""The risk check when risk runs in this process: a function call in the submit's own turn of the event loop."""
+
+from typing import Final
+
+import structlog
+
+from apps.connections.unit import Unit
+from apps.runtime.log_limit import Seldom
+from domain.instruments import Denial
+from domain.order.commands import Decision, Terms
+
+log = structlog.get_logger()
+
+NOT_THERE: Final = "risk is not there"
+
+
+class RiskBeside:
+    """Port: RiskCheck. An answer cannot be late. While risk is not built, or when its check fails, orders are denied: `risk_error`."""
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
+        self._seldom = Seldom()
+        self.timeouts = 0
+        self.errors = 0
+
+    async def start(self) -> None:
+        """Nothing to do: there is no subscription."""
+
+    async def is_open(self, probe: Terms, timeout_s: float) -> bool:
+        denial = self._decided(probe).denial
+        return denial is None or denial.code != "risk_error"
+
+    async def check(self, terms: Terms) -> Decision:
+        decision = self._decided(terms)
+        if decision.denial is not None and decision.denial.code == "risk_error":
+            self.errors += 1
+            held_back = self._seldom.now()
+            if held_back is not None:
+                log.warning("risk did not answer", code="risk_error", first=terms.order_id, why=decision.denial.found, not_logged=held_back)
+        return decision
+
+    def _decided(self, terms: Terms) -> Decision:
+        decide = self._unit.decide
+        if decide is None:
+            return Decision(order_id=terms.order_id, limits_version=0, denial=Denial("risk_error", found=NOT_THERE))
+        return decide(terms)

@@ -1,0 +1,113 @@
+"""`POST /orders/{id}/settle`: an operator's word on an order in doubt, journaled with who and why."""
+
+from collections.abc import Set
+from typing import Final
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from msgspec import UNSET, UnsetType
+
+from apps.http.app import Exact, Refusal
+from apps.http.body import exact_number, identifier, read_struct
+from apps.http.problem import malformed
+from apps.journal.shard_host import Host
+from apps.oms.openapi import SETTLE_DOC
+from apps.oms.reads import Reads
+from apps.oms.submit import unavailable
+from domain.order.commands import Outcome, SettleOrder
+from domain.order.events import TransitionRefused
+from domain.order.order import Order, may_be_negative
+from domain.ports import Unavailable
+from domain.values import ZERO
+
+TEXT_MAX: Final = 200
+
+
+class SettleBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What was found out at the venue. Numbers stay text until they are known to be short and plain."""
+
+    outcome: Outcome
+    who: str
+    reason: str
+    route_id: str | UnsetType | None = UNSET
+    venue_order_id: str | UnsetType | None = UNSET
+    exec_id: str | UnsetType | None = UNSET
+    quantity: msgspec.Raw | UnsetType = UNSET
+    price: msgspec.Raw | UnsetType = UNSET
+    fee: msgspec.Raw | UnsetType = UNSET
+
+
+_BODY: Final = msgspec.json.Decoder(SettleBody)
+
+
+def router(host: Host, reads: Reads, negative_prices: Set[str]) -> APIRouter:
+    """`negative_prices`: symbols that may trade at zero and below."""
+    routes = APIRouter()
+
+    @routes.post("/orders/{order_id}/settle", **SETTLE_DOC)
+    async def settle_order(order_id: str, request: Request) -> Response:
+        """Settle an order in doubt by what was found out at its venue; `filled` needs the trade."""
+        body = await request.body()
+        read_settle(order_id, body, negative=True)  # what no order could be settled by needs no order
+        order = await reads.find(order_id)
+        command = read_settle(order_id, body, negative=may_be_negative(order, negative_prices))
+        _tradable(order, command)
+        await _settle(host, order, command)
+        return Exact(await reads.one(order_id))
+
+    return routes
+
+
+def read_settle(order_id: str, body: bytes, *, negative: bool = False) -> SettleOrder:
+    """`negative`: the price may be zero, or have a minus. Refusal 400."""
+    said = read_struct(_BODY, body)
+    for name in ("who", "reason"):
+        text = getattr(said, name)
+        if not text.strip() or len(text) > TEXT_MAX or not text.isprintable():
+            raise malformed(f"{name} must be said, in at most {TEXT_MAX} printable characters", f"/{name}")
+    numbers = {
+        "quantity": exact_number(said.quantity, "quantity"),
+        "price": exact_number(said.price, "price", negative=negative),
+        "fee": exact_number(said.fee, "fee"),
+    }
+    if said.outcome is not Outcome.FILLED and any(number is not None for number in numbers.values()):
+        raise malformed("quantity, price and fee go with outcome filled", "/outcome")
+    if said.outcome is Outcome.FILLED and not (numbers["quantity"] and (numbers["price"] or (negative and numbers["price"] is not None))):
+        raise malformed("filled needs the quantity and the price that were traded", "/quantity")
+    return SettleOrder(
+        order_id=order_id,
+        outcome=said.outcome,
+        who=said.who,
+        reason=said.reason,
+        route_id=identifier(said.route_id, "route_id"),
+        venue_order_id=identifier(said.venue_order_id, "venue_order_id") or "",
+        exec_id=identifier(said.exec_id, "exec_id") or "",
+        **numbers,
+    )
+
+
+def _tradable(order: Order, command: SettleOrder) -> None:
+    if (command.quantity or ZERO) > order.leaves_quantity:
+        raise Refusal(
+            422,
+            "quantity_too_large",
+            "more than the order has left",
+            found=str(command.quantity),
+            limit=str(order.leaves_quantity),
+            order_id=order.order_id,
+        )
+
+
+async def _settle(host: Host, order: Order, command: SettleOrder) -> None:
+    try:
+        landed = await host.perform(command)
+    except Unavailable as trouble:
+        raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
+    if any(isinstance(event, TransitionRefused) for event in landed.events):
+        raise Refusal(
+            409,
+            "illegal_transition",
+            "only an order in doubt can be settled, and its leg must be named where several may be meant",
+            state=order.status,
+            order_id=order.order_id,
+        )

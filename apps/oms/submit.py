@@ -1,0 +1,162 @@
+"""Submitting: one order for one client_order_id, for ever; risk before anything else; an answer only after the ack."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from apps.http.app import Refusal
+from apps.journal.shard_host import Host, Landed
+from apps.oms.risk_client import RiskCheck
+from apps.runtime.failpoint import failpoint
+from domain.instruments import Denial
+from domain.order.commands import Decision, SubmitOrder, Terms
+from domain.order.decider import same_terms
+from domain.order.order import Order
+from domain.ports import Unavailable
+
+RETRY_AFTER_S: Final = 1
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a submit came to: the order and the sequence of its first commit."""
+
+    order: Order
+    seq: int
+    replayed: bool = False
+
+
+class Intake:
+    """The submits under way. At most `in_flight_max` of them; past that they are turned away, not queued."""
+
+    def __init__(
+        self,
+        host: Host,
+        risk: RiskCheck,
+        *,
+        forbids: Callable[[Terms], str | None],
+        informed: Callable[[], bool],
+        open_orders_max: int,
+        in_flight_max: int,
+    ) -> None:
+        """`forbids`: the reason why an order is refused by a control; `informed`: are the controls known up to now?"""
+        self._host = host
+        self._risk = risk
+        self._open_orders_max = open_orders_max
+        self._in_flight_max = in_flight_max
+        self._in_flight: dict[str, asyncio.Future[None]] = {}
+        self._accounts: Counter[str] = Counter()
+        self.stopping = False
+        self._forbids = forbids
+        self._informed = informed
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._in_flight)
+
+    async def submit(self, terms: Terms, denial: Denial | None = None) -> Answer:
+        """Refusal 422 (`denial`: it cannot trade now; or the id was used with another body), 429, 503 (outcome not_accepted or unknown).
+
+        An id that is known gets its first answer, also when the same terms could not trade any more.
+        """
+        self._admit()
+        while (first := self._in_flight.get(terms.order_id)) is not None:
+            await asyncio.wait([first])
+        known = self._find(terms.order_id)
+        if known:
+            return await self._repeated(known, terms)
+        if denial:
+            await self._proven()
+            raise untradable(denial)
+        return await self._new(terms)
+
+    def _admit(self) -> None:
+        if self.stopping or not self._host.ready:
+            raise unavailable("the order journal is not available", unknown=False)
+        if not self._informed():
+            raise unavailable("it is not known yet what is forbidden", unknown=False)
+        if len(self._in_flight) >= self._in_flight_max:
+            raise Refusal(429, "overloaded", "too many orders are under way, try again", headers={"Retry-After": str(RETRY_AFTER_S)})
+
+    def _find(self, order_id: str) -> Order | None:
+        try:
+            return self._host.find(order_id)
+        except Unavailable as trouble:
+            raise unavailable(str(trouble), unknown=False) from trouble
+
+    async def _proven(self) -> None:
+        """That an id is not known is an answer from memory too."""
+        try:
+            await self._host.proven()
+        except Unavailable as trouble:
+            raise unavailable(str(trouble), unknown=False) from trouble
+
+    async def _new(self, terms: Terms) -> Answer:
+        mine = self._in_flight[terms.order_id] = asyncio.get_running_loop().create_future()
+        self._accounts[terms.account] += 1
+        try:
+            decision = self._at_the_door(terms) or await self._risk.check(terms)
+            failpoint("after_risk")
+            decision = self.forbidden(terms) or decision  # since it was asked: between here and the journal nobody else has a turn
+            landed = await self._host.perform(SubmitOrder(order_id=terms.order_id, terms=terms, decision=decision))
+        except Unavailable as trouble:
+            raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
+        finally:
+            mine.set_result(None)
+            del self._in_flight[terms.order_id]
+            self._accounts[terms.account] -= 1
+        return await self._answered(landed, terms)
+
+    async def _answered(self, landed: Landed, terms: Terms) -> Answer:
+        assert landed.order is not None
+        if not landed.events:
+            return await self._repeated(landed.order, terms)
+        return Answer(landed.order, landed.seq)
+
+    def forbidden(self, terms: Terms) -> Decision | None:
+        reason = self._forbids(terms)
+        return Decision(order_id=terms.order_id, limits_version=0, denial=Denial(reason), source="oms") if reason else None
+
+    def _at_the_door(self, terms: Terms) -> Decision | None:
+        """What oms itself knows: what is forbidden, and the open orders of the account, those under way included."""
+        if forbidden := self.forbidden(terms):
+            return forbidden
+        found = self._host.orders.open_count(terms.account) + self._accounts[terms.account]
+        if found <= self._open_orders_max:
+            return None
+        denial = Denial("max_open_orders", str(found), str(self._open_orders_max), "orders")
+        return Decision(order_id=terms.order_id, limits_version=0, denial=denial, source="oms")
+
+    async def _repeated(self, order: Order, terms: Terms) -> Answer:
+        """The first answer again, once it is on disk."""
+        try:
+            await self._host.settled(order)
+        except Unavailable as trouble:
+            raise unavailable(str(trouble), unknown=True) from trouble
+        if not same_terms(order, terms):
+            raise Refusal(
+                422,
+                "client_order_id_reused",
+                f"client_order_id {terms.client_order_id} was used for another order",
+                order_id=order.order_id,
+            )
+        return Answer(order, order.seqs[0], replayed=True)
+
+
+def untradable(denial: Denial) -> Refusal:
+    """422, with the number found and the bound it broke."""
+    found = f": found {denial.found}" if denial.found is not None else ""
+    limit = f", limit {denial.limit}" if denial.limit is not None else ""
+    extra = {name: value for name in ("found", "limit", "unit") if (value := getattr(denial, name)) is not None}
+    return Refusal(422, denial.code, denial.code.replace("_", " ") + found + limit, **extra)
+
+
+def unavailable(reason: str, *, unknown: bool) -> Refusal:
+    """503. `unknown` is not a failure: ask again with the same client_order_id."""
+    if unknown:
+        return Refusal(
+            503, "outcome_unknown", f"{reason}; ask again with the same client_order_id", outcome="unknown", headers={"Retry-After": "1"}
+        )
+    return Refusal(503, "journal_unavailable", reason, outcome="not_accepted", headers={"Retry-After": "1"})

@@ -1,0 +1,117 @@
+"""From the bytes of a submit to validated terms, or to the first reason why not. Nothing here touches an order."""
+
+import secrets
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from apps.http.body import exact_number, identifier, read_struct
+from apps.http.moments import EXAMPLE, body_moment
+from apps.http.problem import ECHO_MAX, malformed
+from domain.instruments import Denial, Instrument, flags_denial, terms_denial
+from domain.order.commands import Terms
+from domain.values import IDENTIFIER, OrderType, Side, TimeInForce, order_id_of, rfc3339
+
+Priority = Annotated[int, msgspec.Meta(ge=0, le=9)]
+
+
+class SubmitBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What `POST /orders` takes. Numbers stay text until they are known to be short and plain."""
+
+    symbol: str
+    side: Side
+    quantity: msgspec.Raw
+    account: str | UnsetType | None = UNSET
+    client_order_id: str | UnsetType | None = UNSET
+    type: OrderType | UnsetType | None = UNSET
+    price: msgspec.Raw | UnsetType = UNSET
+    stop_price: msgspec.Raw | UnsetType = UNSET
+    time_in_force: TimeInForce | UnsetType | None = UNSET
+    expire_at: str | UnsetType | None = UNSET
+    priority: Priority | UnsetType | None = UNSET
+    post_only: bool | UnsetType | None = UNSET
+    reduce_only: bool | UnsetType | None = UNSET
+
+
+_DECODER: Final = msgspec.json.Decoder(SubmitBody)
+
+
+def moment(text: str, field: str) -> int:
+    """Nanoseconds since the epoch of an RFC 3339 time. Refusal 400."""
+    try:
+        return body_moment(text)
+    except ValueError:
+        raise malformed(f"{field} must be a time with its zone, for example {EXAMPLE}", f"/{field}") from None
+
+
+class TermsReader:
+    """Turns a body into terms this desk can trade. The refusals have a fixed order: form (400), then instrument, then terms (422)."""
+
+    def __init__(self, instruments: Mapping[str, Instrument], default_account: str, types: frozenset[OrderType]) -> None:
+        self._instruments = instruments
+        self._default_account = default_account
+        self._types = types
+
+    def read(self, body: bytes, idempotency_key: str | None) -> Terms:
+        """What was asked for, tradable or not. Refusal 400."""
+        parsed = read_struct(_DECODER, body)
+        quantity = exact_number(parsed.quantity, "quantity")
+        if quantity is None:
+            raise malformed("quantity is required", "/quantity")
+        instrument = self._instruments.get(parsed.symbol)
+        negative = instrument is not None and instrument.negative_prices
+        price = exact_number(parsed.price, "price", negative=negative)
+        stop_price = exact_number(parsed.stop_price, "stop_price", negative=negative)
+        account = identifier(parsed.account, "account") or self._default_account
+        client_order_id = _client_order_id(parsed, idempotency_key)
+        return Terms(
+            order_id=order_id_of(account, client_order_id),
+            account=account,
+            client_order_id=client_order_id,
+            symbol=parsed.symbol,
+            side=parsed.side,
+            order_type=parsed.type or (OrderType.MARKET if price is None else OrderType.LIMIT),
+            quantity=quantity,
+            price=price,
+            stop_price=stop_price,
+            time_in_force=parsed.time_in_force or TimeInForce.GTC,
+            expire_at=moment(parsed.expire_at, "expire_at") if isinstance(parsed.expire_at, str) else None,
+            priority=parsed.priority or 0,
+            post_only=parsed.post_only is True,
+            reduce_only=parsed.reduce_only is True,
+        )
+
+    def denial(self, terms: Terms, now_ns: int) -> Denial | None:
+        """The first reason why these terms cannot trade now."""
+        instrument = self._instruments.get(terms.symbol)
+        if instrument is None:
+            return Denial("unknown_symbol", terms.symbol[:ECHO_MAX])
+        if terms.order_type not in self._types:
+            return Denial("order_type_unsupported", str(terms.order_type))
+        return (
+            terms_denial(instrument, terms.order_type, terms.quantity, terms.price, terms.stop_price, reduce_only=terms.reduce_only)
+            or flags_denial(terms.order_type, terms.time_in_force, terms.post_only)
+            or _expiry_denial(terms, now_ns)
+        )
+
+
+def _client_order_id(parsed: SubmitBody, key: str | None) -> str:
+    given = identifier(parsed.client_order_id, "client_order_id")
+    if key is None:
+        return given or f"auto-{secrets.token_hex(12)}"
+    if not IDENTIFIER.fullmatch(key):
+        raise malformed("Idempotency-Key must be 1 to 64 of the characters A-Z a-z 0-9 _ -")
+    if given is not None and given != key:
+        raise malformed("Idempotency-Key and client_order_id differ", "/client_order_id")
+    return key
+
+
+def _expiry_denial(terms: Terms, now_ns: int) -> Denial | None:
+    gtd, expire_at = terms.time_in_force is TimeInForce.GTD, terms.expire_at
+    if expire_at is None:
+        return Denial("expire_at_required") if gtd else None
+    if not gtd:
+        return Denial("expire_at_not_allowed", rfc3339(expire_at))
+    return Denial("expire_at_in_past", rfc3339(expire_at), rfc3339(now_ns)) if expire_at <= now_ns else None

@@ -1,0 +1,164 @@
+"""Venues with `session: plain`: programs that know only `orders.<account>.new` and `fills.<account>`, and nothing of routes and numbers.
+
+What they cannot promise is written in docs/venues.md. What cannot be told for certain is kept and leaves the order in doubt.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+import structlog
+
+from adapters.codec import decoder
+from apps.journal.shard_host import Host, Landed
+from domain.execution.routing import BPS, Venue
+from domain.order.commands import ReportKind, SetReportAside, VenueReport
+from domain.order.order import Order, Route
+from domain.ports import Unavailable
+from domain.values import IDENTIFIER, MONEY_PLACES, ZERO, Side, bounded, derived_id, divide
+
+log = structlog.get_logger()
+
+AMBIGUOUS_MAX: Final = 10_000
+HELD_MAX: Final = 10_000
+"""Fills kept while the journal is away: nobody will send them again."""
+
+
+class PlainFill(msgspec.Struct):
+    """A fill as the user's own gateway tells it. More fields do no harm; an id of the fill, where there is one, keeps equal fills apart."""
+
+    account: str
+    symbol: str
+    side: str
+    quantity: Decimal
+    price: Decimal
+    order_id: str
+    exec_id: str | None = None
+    fee: Decimal | None = None
+
+
+SIDES: Final = frozenset(str(side) for side in Side)
+_FILL: Final = decoder(PlainFill)
+
+LIMITS: Final = (
+    "it is not asked what it missed, or whether it has an order: what it says nothing about within the deadline stays in doubt; "
+    "a fill's id follows from its content, so that a second equal one is kept and leaves the order in doubt; cancels are not answered"
+)
+
+
+class PlainVenues:
+    """Turns plain fills into reports. `unreadable` is for what is no fill either."""
+
+    def __init__(self, host: Host, venues: Iterable[Venue]) -> None:
+        self._host = host
+        self._venues = {venue.name: venue for venue in venues if venue.plain}
+        self._ambiguous: dict[str, None] = {}
+        self._held: deque[tuple[bytes, bool]] = deque()
+        self.fills = 0
+        self.repeated = 0
+        for name in self._venues:
+            log.warning("a venue has a plain session", venue=name, limits=LIMITS)
+
+    @property
+    def any(self) -> bool:
+        return bool(self._venues)
+
+    def take(self, data: bytes) -> bool:
+        """False when there is no plain venue, or this is no fill of one."""
+        if not self._venues:
+            return False
+        try:
+            fill: PlainFill = _FILL.decode(data)
+        except ValueError:
+            return False
+        if not IDENTIFIER.fullmatch(fill.order_id) or fill.side.lower() not in SIDES:
+            return False
+        self._try(fill, data, again=False)
+        return True
+
+    def recovered(self) -> None:
+        """The journal is there again: book what came meanwhile, and what may not have been stored."""
+        held, self._held = self._held, deque()
+        for data, again in held:
+            self._try(_FILL.decode(data), data, again=again)
+
+    def _try(self, fill: PlainFill, data: bytes, *, again: bool) -> None:
+        if self._host.ready:
+            try:
+                self._book(fill, data, again=again)
+            except Unavailable:
+                self._hold(data, again=again)
+        else:
+            self._hold(data, again=again)
+
+    def _hold(self, data: bytes, *, again: bool) -> None:
+        if len(self._held) >= HELD_MAX:
+            log.error("a plain venue's fill is lost: the journal was away for too long", fill=data[:200].decode(errors="replace"))
+            return
+        self._held.append((data, again))
+
+    def _book(self, fill: PlainFill, data: bytes, *, again: bool) -> None:
+        """`again`: it may have been stored, and we were not told."""
+        order = self._host.find(fill.order_id)
+        route = self._route(order)
+        venue = self._venues[route.venue] if route else next(iter(self._venues.values()))
+        exec_id = fill.exec_id or derived_id("plain", data.decode(errors="replace"))
+        if order is not None and route is None:
+            self._keep(fill.order_id, venue, data, "not_routed_there")
+        elif order is not None and order.trade(venue.name, exec_id) is not None:
+            if not again:
+                self._repeat(order, venue, data)
+        else:
+            self.fills += 1
+            self._host.execute(self._report(fill, venue, route, exec_id), lambda outcome: self._stored(data, outcome))
+            if order is not None and order.order_id in self._ambiguous:
+                self._keep(order.order_id, venue, data, "ambiguous_fill")
+
+    def _stored(self, data: bytes, outcome: Landed | Unavailable) -> None:
+        if isinstance(outcome, Unavailable):
+            self._hold(data, again=True)
+
+    def _repeat(self, order: Order, venue: Venue, data: bytes) -> None:
+        """The same words again: the same fill said twice, or a second one like it. Nobody can tell; the operator asks the venue."""
+        self.repeated += 1
+        if len(self._ambiguous) >= AMBIGUOUS_MAX:
+            del self._ambiguous[next(iter(self._ambiguous))]
+        self._ambiguous[order.order_id] = None
+        self._keep(order.order_id, venue, data, "ambiguous_fill")
+
+    def _keep(self, order_id: str, venue: Venue, data: bytes, reason: str) -> None:
+        report = data.decode(errors="replace")
+        self._host.execute(SetReportAside(order_id=order_id, venue=venue.name, reason=reason, report=report), _nothing)
+
+    def _route(self, order: Order | None) -> Route | None:
+        return next((route for route in order.routes if route.venue in self._venues), None) if order else None
+
+    def _report(self, fill: PlainFill, venue: Venue, route: Route | None, exec_id: str) -> VenueReport:
+        return VenueReport(
+            report=ReportKind.FILL,
+            order_id=fill.order_id,
+            route_id=route.route_id if route else "",
+            venue=venue.name,
+            report_seq=0,
+            at=0,
+            account=fill.account,
+            symbol=fill.symbol,
+            side=Side(fill.side.lower()),
+            exec_id=exec_id,
+            quantity=fill.quantity,
+            price=fill.price,
+            fee=_fee(fill, venue) if fill.fee is None else fill.fee,
+        )
+
+
+def _fee(fill: PlainFill, venue: Venue) -> Decimal:
+    """As the configuration says that the venue charges: it does not say itself."""
+    if not bounded(fill.quantity) or not bounded(fill.price):
+        return ZERO
+    return divide(fill.quantity * abs(fill.price) * venue.taker_bps * BPS, Decimal(1), MONEY_PLACES)
+
+
+def _nothing(outcome: Landed | Unavailable) -> None:
+    """A note that could not be stored: the fill it was about is in the log."""

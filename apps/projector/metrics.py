@@ -1,0 +1,51 @@
+"""What the projector counts, for /stats and for Prometheus."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from apps.projector.fills import FillsProjection
+from apps.projector.positions import PositionsProjection
+from apps.projector.projection_loop import Keeper
+
+GAUGES: Final = {
+    "seq": "The journal sequence that the store stands for.",
+    "lag_commits": "Commits that are in the journal and not in the store.",
+}
+
+
+class Measures(Collector):
+    """Read when somebody asks; nothing is counted twice."""
+
+    def __init__(self, registry: CollectorRegistry, positions: PositionsProjection, fills: FillsProjection, keepers: list[Keeper]) -> None:
+        self._positions = positions
+        self._fills = fills
+        self._keepers = keepers
+        registry.register(self)
+
+    def stats(self) -> dict[str, object]:
+        positions, fills = self._positions, self._fills
+        counts = {
+            "positions": {"stored": positions.stored, "published": positions.published},
+            "fills": {"rows": fills.rows, "writes": fills.writes, "rows_held": fills.held},
+        }
+        return {keeper.projection.name: self._common(keeper) | counts[keeper.projection.name] for keeper in self._keepers}
+
+    def collect(self) -> list[Metric]:
+        gauges = {name: GaugeMetricFamily(f"projection_{name}", text, labels=["projection"]) for name, text in GAUGES.items()}
+        starts = CounterMetricFamily("projection_starts", "Times a projection began from what its store holds.", labels=["projection"])
+        for keeper in self._keepers:
+            for name, value in self._common(keeper).items():
+                (gauges.get(name) or starts).add_metric([keeper.projection.name], value)
+        return [
+            *gauges.values(),
+            starts,
+            CounterMetricFamily("projection_positions_published", "Position updates published.", value=self._positions.published),
+            CounterMetricFamily("projection_rows_written", "Rows of events the fills store took.", value=self._fills.rows),
+        ]
+
+    @staticmethod
+    def _common(keeper: Keeper) -> dict[str, int]:
+        return {"seq": keeper.projection.seq, "lag_commits": keeper.lag, "starts": keeper.starts}

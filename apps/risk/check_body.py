@@ -1,0 +1,66 @@
+"""From the bytes of `POST /check` to terms, or to the first reason why not. A number is text until it is known to be short and plain."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from apps.http.body import exact_number, identifier, read_struct
+from apps.http.problem import ECHO_MAX, Refusal, malformed
+from domain.instruments import Denial, Instrument, terms_denial
+from domain.order.commands import Terms
+from domain.values import OrderType, Side
+
+
+class CheckBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The order that is asked about."""
+
+    account: str
+    symbol: str
+    side: Side
+    quantity: msgspec.Raw
+    price: msgspec.Raw | UnsetType = UNSET
+    type: OrderType | UnsetType | None = UNSET
+    stop_price: msgspec.Raw | UnsetType = UNSET
+    order_id: str | UnsetType | None = UNSET
+    reduce_only: bool | UnsetType | None = UNSET
+
+
+_DECODER: Final = msgspec.json.Decoder(CheckBody)
+
+
+def read_order(body: bytes, instruments: Mapping[str, Instrument]) -> Terms:
+    """The order to be checked. Refusal 400 when it is not well formed, 422 when it is but cannot trade."""
+    read = read_struct(_DECODER, body)
+    quantity = exact_number(read.quantity, "quantity")
+    if quantity is None:
+        raise malformed("quantity is missing", "/quantity")
+    instrument = instruments.get(read.symbol)
+    negative = instrument is not None and instrument.negative_prices
+    price = exact_number(read.price, "price", negative=negative)
+    stop_price = exact_number(read.stop_price, "stop_price", negative=negative)
+    terms = Terms(
+        order_id=identifier(read.order_id or None, "order_id") or "",
+        account=identifier(read.account, "account") or "",
+        client_order_id="",
+        symbol=read.symbol,
+        side=read.side,
+        order_type=read.type or (OrderType.MARKET if price is None else OrderType.LIMIT),
+        quantity=quantity,
+        price=price,
+        stop_price=stop_price,
+        reduce_only=read.reduce_only is True,
+    )
+    if instrument is None:
+        raise _untradable(Denial("unknown_symbol", terms.symbol[:ECHO_MAX]))
+    if denial := terms_denial(instrument, terms.order_type, quantity, price, stop_price, reduce_only=terms.reduce_only):
+        raise _untradable(denial)
+    return terms
+
+
+def _untradable(denial: Denial) -> Refusal:
+    found = "" if denial.found is None else f": found {denial.found}"
+    limit = "" if denial.limit is None else f", limit {denial.limit}"
+    extra = {name: value for name in ("found", "limit", "unit") if (value := getattr(denial, name)) is not None}
+    return Refusal(422, denial.code, denial.code.replace("_", " ") + found + limit, **extra)

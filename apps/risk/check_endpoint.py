@@ -1,0 +1,101 @@
+"""risk over HTTP: `POST /check` raw for speed, the rest through FastAPI."""
+
+import time
+from typing import Annotated, Any, Final, Literal, get_args
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from apps.http.app import Exact, encode, read_body, send_json
+from apps.http.query import read_query, refused, word_asked
+from apps.risk.check_body import read_order
+from apps.risk.check_service import Desk
+from apps.risk.metrics import Measures
+from apps.risk.time_slice import ACCOUNT_WEIGHT, Pacing
+from apps.risk.views import decision_view, portfolio_view
+from domain.risk.engine import Risk
+from domain.values import IDENTIFIER
+
+APPROVED: Final = b'{"approved":true}'
+PORTFOLIOS_MAX: Final = 1000
+
+Explain = Literal["0", "1", "all"]
+EXPLAIN: Final = get_args(Explain)
+ExplainQuery = Annotated[
+    Explain,
+    Query(description="1: the checks up to the first refusal. all: every enabled check; only where no order_id is given."),
+]
+AccountQuery = Annotated[str | None, Query(pattern=f"^{IDENTIFIER.pattern}$")]
+
+_NUMBER_SCHEMA: Final = {"anyOf": [{"type": "number"}, {"type": "string"}], "description": "a JSON number or decimal string, read exactly"}
+CHECK_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["account", "symbol", "side", "quantity"],
+    "additionalProperties": False,
+    "properties": {
+        "account": {"type": "string"},
+        "symbol": {"type": "string"},
+        "side": {"enum": ["buy", "sell"]},
+        "quantity": _NUMBER_SCHEMA,
+        "price": _NUMBER_SCHEMA,
+        "type": {"enum": ["market", "limit", "stop", "stop_limit"], "description": "limit when a price is given, else market"},
+        "stop_price": _NUMBER_SCHEMA,
+        "reduce_only": {"type": "boolean", "description": "refused where it could do more than close a position"},
+        "order_id": {"type": "string", "description": "with it the check reserves; without it, it is dry"},
+    },
+}
+
+
+class Door:
+    """Each route is one method. Refusals travel as exceptions; the chassis renders them."""
+
+    def __init__(self, risk: Risk, desk: Desk, measures: Measures) -> None:
+        self._risk = risk
+        self._desk = desk
+        self._measures = measures
+
+    def answer(self, body: bytes, explain: str) -> bytes:
+        """What `POST /check` says. Refusal 400 or 422 when the body is no order."""
+        began = time.perf_counter_ns()
+        terms = read_order(body, self._risk.instruments)
+        if explain == "all" and terms.order_id:
+            raise refused("explain", "explain=all only asks: leave out the order_id, with which a check reserves")
+        decision = self._desk.decide(terms, every=explain == "all")
+        answer = APPROVED if decision.denial is None and explain == "0" else encode(decision_view(decision, explain != "0"))
+        self._measures.took("http", time.perf_counter_ns() - began, terms.order_id)
+        return answer
+
+    async def check(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The raw handler. Its twin in `router` answers the same and is what /docs shows."""
+        explain = "0"
+        if query := scope["query_string"]:
+            explain = word_asked(read_query(query, ("explain",)), "explain", EXPLAIN) or explain
+        await send_json(send, 200, self.answer(await read_body(receive), explain))
+
+    def router(self) -> APIRouter:
+        router = APIRouter()
+        body = {"requestBody": {"required": True, "content": {"application/json": {"schema": CHECK_SCHEMA}}}}
+        router.add_api_route("/check", self._check_twin, methods=["POST"], openapi_extra=body, summary="May this order pass?")
+        router.add_api_route("/risk/portfolio", self._portfolio, methods=["GET"], summary="What accounts have at stake")
+        return router
+
+    async def _check_twin(self, request: Request, explain: ExplainQuery = "0") -> Response:
+        return Response(self.answer(await request.body(), explain), media_type="application/json")
+
+    async def _portfolio(
+        self,
+        account: AccountQuery = None,
+        limit: Annotated[int, Query(ge=1, le=PORTFOLIOS_MAX)] = PORTFOLIOS_MAX,
+        cursor: AccountQuery = None,
+    ) -> Response:
+        exposure = self._risk.exposure
+        if account is not None:
+            return Exact(portfolio_view(self._risk, exposure.look(account)))
+        names = [name for name in sorted(exposure.accounts) if cursor is None or name > cursor]
+        views, pacing = [], Pacing()
+        for name in names[:limit]:
+            found = exposure.look(name)
+            views.append(portfolio_view(self._risk, found))
+            await pacing.after(ACCOUNT_WEIGHT + len(found.holdings))
+        return Exact({"accounts": views, "next": names[limit - 1] if len(names) > limit else None})

@@ -1,0 +1,189 @@
+"""`risk.check.order`: one order or a list of them, decided in one pass, one reply. Nothing that comes in is met with silence.
+
+A question with an order id reserves what the order may cost. Only oms may ask here; what others ask comes in as `risk.check.dry`, and
+reserves nothing whatever it names (nats-server sees to that: apps.stack.credentials.nats).
+"""
+
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from adapters import bus
+from adapters.codec import decoder, encode
+from apps.risk.check_service import Desk
+from apps.risk.metrics import Measures
+from apps.runtime.logs import get_logger
+from apps.runtime.loop_share import LoopShare
+from domain.order.commands import Decision, Terms
+from domain.risk.decision_record import Ruling
+from domain.values import OrderType, Side, TimeInForce
+
+log = get_logger()
+
+SUBJECT: Final = "risk.check.order"
+DRY_SUBJECT: Final = "risk.check.dry"
+REQUESTS_PENDING_MAX: Final = 4096
+"""Requests that wait to be read. More are dropped by the client, and who asked refuses by timeout."""
+
+
+class PlainOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """An order as people write it: a type that follows from the price, no order id for a dry check."""
+
+    account: str
+    symbol: str
+    side: Side
+    quantity: Decimal
+    price: Decimal | None = None
+    type: OrderType | None = None
+    stop_price: Decimal | None = None
+    order_id: str = ""
+    client_order_id: str = ""
+    time_in_force: TimeInForce = TimeInForce.GTC
+    expire_at: int | None = None
+    priority: int = 0
+    post_only: bool = False
+    reduce_only: bool = False
+
+    def terms(self) -> Terms:
+        fields = {name: getattr(self, name) for name in self.__struct_fields__ if name != "type"}
+        return Terms(order_type=self.type or (OrderType.MARKET if self.price is None else OrderType.LIMIT), **fields)
+
+
+class Answer(Decision, frozen=True, kw_only=True, gc=False):
+    """A decision that also says it in the user's words."""
+
+    approved: bool
+    reason: str | None = None
+
+
+_MANY: Final = decoder(list[Terms])
+_PARTS: Final = decoder(list[msgspec.Raw])
+_TERMS: Final = decoder(Terms)
+_PLAIN: Final = decoder(PlainOrder)
+_NAMED: Final = decoder(dict[str, Any])
+
+
+class Ear:
+    """Listens on the subject. The callback must not raise: that would leave the connection deaf."""
+
+    def __init__(
+        self,
+        client: Client,
+        desk: Desk,
+        measures: Measures,
+        batch_max: int,
+        holds: Callable[[], bool],
+        share: LoopShare | None = None,
+    ) -> None:
+        """`holds`: is it this process's turn to decide? While it is not, another one answers, and this one says nothing.
+
+        `share`: how much of a loop that has other work too such questions may take.
+        """
+        self._share = share
+        self._holds = holds
+        self._client = client
+        self._desk = desk
+        self._measures = measures
+        self._batch_max = batch_max
+
+    async def start(self) -> None:
+        for subject in (SUBJECT, DRY_SUBJECT):
+            await self._client.subscribe(subject, cb=self.on_request, pending_msgs_limit=REQUESTS_PENDING_MAX)
+
+    def decide(self, terms: Terms) -> Decision:
+        """For oms in this process. It reserves."""
+        ruling = self._desk.decide(terms) if self._holds() else self._not_its_turn(terms)
+        return Decision(ruling.order_id, ruling.limits_version, ruling.denial, ruling.line(), ruling.reference)
+
+    def _not_its_turn(self, terms: Terms) -> Ruling:
+        self._measures.counts["not_its_turn"] += 1
+        return self._desk.refuse(terms.order_id, "not_its_turn")
+
+    async def on_request(self, message: Msg) -> None:
+        if not message.reply:
+            return  # nobody would hear the answer, and a reservation would leak
+        if not self._holds():
+            self._measures.counts["not_its_turn"] += 1
+            return
+        if self._share is not None:
+            await self._share.pass_through(len(message.data))
+        began = time.perf_counter_ns()
+        try:
+            reply = encode(self.answer(message.data, dry=message.subject == DRY_SUBJECT))
+        except Exception as error:  # noqa: BLE001 - a callback of the NATS client
+            log.error("risk request failed", error=repr(error)[:500])
+            reply = encode(answered(self._desk.refuse("", type(error).__name__)))
+        self._measures.took("nats", time.perf_counter_ns() - began)
+        try:
+            await self._client.publish(message.reply, reply)
+        except bus.WireError as error:
+            log.warning("a risk answer was not sent", error=str(error) or type(error).__name__)
+
+    def answer(self, payload: bytes, *, dry: bool = False) -> Answer | list[Answer]:
+        try:
+            orders = _MANY.decode(payload)
+        except (ValueError, RecursionError):
+            return self._one_by_one(payload, dry)
+        if len(orders) > self._batch_max:
+            return [answered(self._desk.refuse(terms.order_id, "batch_too_large")) for terms in orders]
+        decide = self._dry if dry else self._desk.decide
+        return [answered(decide(terms)) for terms in orders]
+
+    def _dry(self, terms: Terms) -> Ruling:
+        """The decision under the id that was asked about, but nothing is reserved under it."""
+        return replace(self._desk.decide(replace(terms, order_id="", replaces="")), order_id=terms.order_id)
+
+    def _one_by_one(self, payload: bytes, dry: bool) -> Answer | list[Answer]:
+        """Not a plain list of terms: a single order, or a list in which one at least cannot be read."""
+        text = payload.lstrip()
+        if not text.startswith(b"["):
+            return answered(self._read(payload, dry))
+        try:
+            parts = _PARTS.decode(payload)
+        except (ValueError, RecursionError):
+            return answered(self._malformed(""))
+        if len(parts) > self._batch_max:
+            return [answered(self._desk.refuse(_order_id(part), "batch_too_large")) for part in parts]
+        return [answered(self._read(part, dry)) for part in parts]
+
+    def _read(self, text: bytes | msgspec.Raw, dry: bool) -> Ruling:
+        for kind in (_TERMS, _PLAIN):
+            try:
+                found = kind.decode(text)
+            except (ValueError, RecursionError):
+                continue
+            terms = found.terms() if isinstance(found, PlainOrder) else found
+            return self._dry(terms) if dry else self._desk.decide(terms)
+        return self._malformed(_order_id(text))
+
+    def _malformed(self, order_id: str) -> Ruling:
+        self._measures.counts["malformed"] += 1
+        return self._desk.refuse(order_id, "malformed")
+
+
+def answered(decision: Ruling) -> Answer:
+    denial = decision.denial
+    return Answer(
+        order_id=decision.order_id,
+        limits_version=decision.limits_version,
+        denial=denial,
+        checks=decision.line(),
+        reference=decision.reference,
+        approved=denial is None,
+        reason=denial.code if denial else None,
+    )
+
+
+def _order_id(text: bytes | msgspec.Raw) -> str:
+    """Whose it was, when that can be read at all."""
+    try:
+        found = _NAMED.decode(text).get("order_id", "")
+    except (ValueError, RecursionError):
+        return ""
+    return found[:64] if isinstance(found, str) else ""

@@ -1,0 +1,197 @@
+"""Blocks, the kill switch and limits over HTTP: durable and in effect before the answer, with who and why kept for ever."""
+
+import secrets
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+import structlog
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response
+
+from apps.connections.controls import ARMED, SIGNED, THROWN, Scopes, body_doc, kill_doc, reason_of, who_of
+from apps.http.app import Exact, Refusal
+from apps.http.body import read_object
+from apps.http.problem import malformed
+from apps.http.query import refused
+from apps.risk.control_acks import Obeying
+from apps.risk.control_log import ControlLog
+from apps.risk.limits_body import DOCUMENTED, read_limits
+from apps.risk.limits_body import FIELDS as LIMIT_FIELDS
+from apps.risk.views import control_view, controls_view, limits_view
+from domain.ports import Clock, Head, Unavailable
+from domain.risk.controls import (
+    HISTORY_KEPT_MAX,
+    Armed,
+    ArmRequested,
+    ControlEvent,
+    KillThrown,
+    LimitsChanged,
+    SymbolBlocked,
+    SymbolUnblocked,
+    same_person,
+    words_of_kill,
+)
+from domain.risk.engine import Risk
+from domain.risk.overrides import own
+from domain.values import IDENTIFIER, SYMBOL, rfc3339
+
+log = structlog.get_logger()
+
+ARM_REQUEST_MAX_S: Final = 600
+"""How long a request to arm waits for its second step."""
+TOKEN_BYTES: Final = 4
+
+Make = Callable[[int], ControlEvent]
+
+Account = Annotated[str | None, Query(pattern=f"^{IDENTIFIER.pattern}$")]
+Symbol = Annotated[str | None, Query(pattern=f"^{SYMBOL.pattern}$")]
+
+
+class ControlDoor:
+    """Each route is one method. Refusals travel as exceptions; the chassis renders them."""
+
+    def __init__(self, risk: Risk, log: ControlLog, obeying: Obeying, scopes: Scopes, clock: Clock, second_person: bool = True) -> None:
+        self._risk = risk
+        self._controls = risk.controls
+        self._log = log
+        self._obeying = obeying
+        self._scopes = scopes
+        self._clock = clock
+        self._second_person = second_person
+
+    def router(self) -> APIRouter:
+        router = APIRouter()
+        for path, handler, doc, summary in (
+            ("/risk/symbols/{symbol:path}/block", self._block, body_doc(SIGNED), "Refuse orders in a symbol"),
+            ("/risk/symbols/{symbol:path}/unblock", self._unblock, body_doc(SIGNED), "Let them pass again"),
+            ("/risk/kill", self._kill, kill_doc(), "Throw the kill switch for a scope"),
+            ("/risk/arm", self._arm, body_doc(ARMED), "Ask to arm a scope again; with the token, do it"),
+            ("/risk/repeats/{account}/enable", self._enable, body_doc(SIGNED), "Let orders repeated too often pass"),
+        ):
+            router.add_api_route(path, handler, methods=["POST"], summary=summary, openapi_extra=doc)
+        router.add_api_route("/risk/controls", self._show, methods=["GET"], summary="What is forbidden now")
+        router.add_api_route("/risk/controls/history", self._history, methods=["GET"], summary="Who decided what, when and why")
+        router.add_api_route("/risk/limits", self._limits, methods=["GET"], summary="The limits in force, and what is forbidden")
+        router.add_api_route(
+            "/risk/limits/{account}",
+            self._set_limits,
+            methods=["PUT"],
+            summary="Limits of an account, or a symbol of it",
+            openapi_extra=body_doc(LIMIT_FIELDS, DOCUMENTED),
+        )
+        return router
+
+    async def _block(self, symbol: str, request: Request) -> Response:
+        return await self._change(SymbolBlocked, symbol, await request.body())
+
+    async def _unblock(self, symbol: str, request: Request) -> Response:
+        return await self._change(SymbolUnblocked, symbol, await request.body())
+
+    async def _change(self, kind: type[SymbolBlocked | SymbolUnblocked], symbol: str, body: bytes) -> Response:
+        fields = read_object(body, SIGNED)
+        reason, who, at = reason_of(fields), who_of(fields), self._clock.now_ns()
+        if symbol not in self._risk.instruments:
+            raise Refusal(422, "unknown_symbol", "there is no such instrument")
+        stored = await self._record(lambda version: kind(version=version, at=at, who=who, reason=reason, symbol=symbol))
+        blocked = self._controls.blocked(symbol)
+        view = {"symbol": symbol, "blocked": blocked, "reason": reason, "who": who, "at": rfc3339(at), "seq": stored.seq}
+        return await self._answered(view, stored) if kind is SymbolBlocked else Exact(view)
+
+    async def _kill(self, request: Request) -> Response:
+        fields = read_object(await request.body(), THROWN)
+        scope, at = self._scopes.of(fields), self._clock.now_ns()
+        reason, who = words_of_kill(fields.get("reason"), fields.get("who"))
+        stored = await self._record(lambda version: KillThrown(version=version, at=at, who=who, reason=reason, scope=scope))
+        view = {"scope": scope, "killed": scope in self._controls.kills, "reason": reason, "who": who, "at": rfc3339(at), "seq": stored.seq}
+        return await self._answered(view, stored)
+
+    async def _answered(self, view: dict[str, Any], stored: Head) -> Response:
+        """200 when nothing of the scope is sent any more; 202 when it is durable, and somebody who sends did not say that he knows."""
+        obeyed = await self._obeying.of(stored.seq)
+        status = 202 if "unknown" in obeyed.values() else 200
+        return Exact({**view, "obeyed": obeyed}, status_code=status)
+
+    async def _arm(self, request: Request) -> Response:
+        fields = read_object(await request.body(), ARMED)
+        scope, reason, who, at = self._scopes.of(fields), reason_of(fields), who_of(fields), self._clock.now_ns()
+        token = fields.get("token")
+        if token is None:
+            return await self._ask_to_arm(scope, reason, who, at)
+        if type(token) is not str:
+            raise malformed("token must be text", "/token")
+
+        def event(version: int) -> Armed:
+            self._may_arm(scope, token, who, at)
+            return Armed(version=version, at=at, who=who, reason=reason, scope=scope, token=token)
+
+        stored = await self._record(event)
+        return Exact({"scope": scope, "killed": False, "reason": reason, "who": who, "at": rfc3339(at), "seq": stored.seq})
+
+    async def _ask_to_arm(self, scope: str, reason: str, who: str, at: int) -> Response:
+        token = secrets.token_hex(TOKEN_BYTES)
+
+        def event(version: int) -> ArmRequested:
+            self._must_be_killed(scope)
+            return ArmRequested(version=version, at=at, who=who, reason=reason, scope=scope, token=token)
+
+        stored = await self._record(event)
+        until = rfc3339(at + ARM_REQUEST_MAX_S * 1_000_000_000)
+        view = {"scope": scope, "killed": True, "token": token, "expires_at": until, "reason": reason, "who": who, "seq": stored.seq}
+        return Exact(view, status_code=202)
+
+    def _must_be_killed(self, scope: str) -> None:
+        if scope not in self._controls.kills:
+            raise Refusal(409, "not_killed", f"the kill switch is not thrown for {scope}", scope=scope)
+
+    def _may_arm(self, scope: str, token: str, who: str, at: int) -> None:
+        """Refusal when the second step does not follow from the first."""
+        self._must_be_killed(scope)
+        asked = self._controls.arming.get(scope)
+        if asked is None or asked.token != token or at - asked.at > ARM_REQUEST_MAX_S * 1_000_000_000:
+            raise Refusal(409, "not_requested", f"nobody asked with this token to arm {scope}, or too long ago: ask again without it")
+        if self._second_person and same_person(asked.who, who):
+            raise Refusal(403, "second_person_required", f"{asked.who} asked for it: somebody else must do the second step", pointer="/who")
+
+    async def _show(self) -> Response:
+        return Exact(controls_view(self._controls))
+
+    async def _history(self, limit: Annotated[int, Query(ge=1, le=HISTORY_KEPT_MAX)] = 100) -> Response:
+        newest = list(self._controls.history)[-limit:][::-1]
+        return Exact({"controls": [control_view(event) for event in newest]})
+
+    async def _limits(self, account: Account = None, symbol: Symbol = None) -> Response:
+        if symbol is not None and account is None:
+            raise refused("account", "a symbol's limits are those of an account")
+        return Exact(limits_view(self._risk, account, symbol or ""))
+
+    async def _set_limits(self, account: str, request: Request) -> Response:
+        asked = read_limits(await request.body(), account, self._risk.instruments)
+        at = self._clock.now_ns()
+
+        def event(version: int) -> LimitsChanged:
+            found = self._risk.limits_of(account, asked.symbol).version
+            if asked.version != found:
+                raise Refusal(409, "limits_version_stale", f"the limits are at version {found} by now: read them again", version=found)
+            old = own(self._controls, account, asked.symbol)
+            return LimitsChanged(
+                version=version, at=at, who=asked.who, reason=asked.reason, account=account, symbol=asked.symbol, old=old, new=asked.limits
+            )
+
+        stored = await self._record(event)
+        return Exact(limits_view(self._risk, account, asked.symbol) | {"seq": stored.seq})
+
+    async def _enable(self, account: Annotated[str, Path(pattern=f"^{IDENTIFIER.pattern}$")], request: Request) -> Response:
+        """Nothing to keep: a restart of risk enables them too."""
+        fields = read_object(await request.body(), SIGNED)
+        reason, who = reason_of(fields), who_of(fields)
+        enabled = self._risk.enable(account)
+        log.warning("repeated orders enabled", account=account, orders=enabled, who=who, reason=reason)
+        return Exact({"account": account, "enabled": enabled, "reason": reason, "who": who})
+
+    async def _record(self, make: Make) -> Head:
+        """Refusal 503."""
+        try:
+            return await self._log.record(make)
+        except Unavailable as trouble:
+            outcome = "unknown" if trouble.unknown else "not_accepted"
+            raise Refusal(503, "unavailable", str(trouble), outcome=outcome, headers={"retry-after": "1"}) from trouble

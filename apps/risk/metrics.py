@@ -1,0 +1,80 @@
+"""What risk counts: decisions by outcome and reason, how long they took, leaks. Free on the way of an order: summed up when read."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from apps.runtime.histogram import Durations
+from apps.runtime.log_limit import Seldom
+from apps.runtime.logs import get_logger
+from domain.risk.decision_record import Ruling
+
+log = get_logger()
+
+BOUNDS_S: Final = (0.000005, 0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.0015, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0)
+
+
+class Measures(Collector):
+    """`way` is how a question came: one check inside, an HTTP request, a NATS batch."""
+
+    WAYS: Final = ("check", "http", "nats")
+
+    def __init__(self, registry: CollectorRegistry, slow_ms: float, gauges: Callable[[], dict[str, int]]) -> None:
+        self._decisions: Counter[tuple[str, str]] = Counter()
+        self.counts: Counter[str] = Counter(dry=0, leaked_reservations=0, malformed=0, slow=0, not_its_turn=0)
+        self._latency = {way: Durations() for way in self.WAYS}
+        self._slow_ns = int(slow_ms * 1_000_000)
+        self._seldom = Seldom()
+        self._gauges = gauges
+        registry.register(self)
+
+    def decided(self, decision: Ruling, way: str, ns: int, *, dry: bool = False) -> None:
+        """Dry checks are counted apart: they approve and deny no order."""
+        denial = decision.denial
+        if dry:
+            self.counts["dry"] += 1
+        elif denial is None:
+            self._decisions["approved", ""] += 1
+        else:
+            self._decisions["denied", denial.code] += 1
+        self.took(way, ns, decision.order_id)
+
+    def took(self, way: str, ns: int, order_id: str = "", orders: int = 1) -> None:
+        """Slow ones are logged, one a second at most."""
+        self._latency[way].add(ns)
+        if ns <= self._slow_ns:
+            return
+        self.counts["slow"] += 1
+        held_back = self._seldom.now()
+        if held_back is not None:
+            log.warning("slow risk check", way=way, ms=round(ns / 1e6, 3), order_id=order_id, orders=orders, not_logged=held_back)
+
+    def stats(self) -> dict[str, Any]:
+        denied = {reason: n for (outcome, reason), n in self._decisions.items() if outcome == "denied"}
+        approved = self._decisions["approved", ""]
+        return {
+            "checks": approved + sum(denied.values()) + self.counts["dry"],
+            "approved": approved,
+            "denied": denied,
+            "latency_us": {way: histogram.view() for way, histogram in self._latency.items()},
+            **self.counts,
+            **self._gauges(),
+        }
+
+    def collect(self) -> Iterator[Metric]:
+        decisions = CounterMetricFamily("risk_checks", "Decisions by outcome and reason", labels=["outcome", "reason"])
+        for labels, count in self._decisions.items():
+            decisions.add_metric(labels, count)
+        yield decisions
+        seconds = HistogramMetricFamily("risk_check_seconds", "How long a check, a request, a batch took", labels=["way"])
+        for way, durations in self._latency.items():
+            seconds.add_metric([way], durations.buckets(BOUNDS_S), durations.sum_ns / 1e9)
+        yield seconds
+        for name, number in self.counts.items():
+            yield CounterMetricFamily(f"risk_{name}", f"Count of {name.replace('_', ' ')}", value=number)
+        for name, number in self._gauges().items():
+            yield GaugeMetricFamily(f"risk_{name}", f"Number of {name.replace('_', ' ')} now", value=number)

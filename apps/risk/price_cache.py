@@ -1,0 +1,111 @@
+"""Keeps the price history of value at risk in memory: read in the background, so that no order ever waits for a database."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from adapters.price_history import PRICES_CHANGED
+from apps.runtime.logs import get_logger
+from domain.market.close_file import day_text
+from domain.market.price_history import DailyClose, history_of
+from domain.ports import Clock, Prices, Unavailable
+from domain.risk.engine import Risk
+
+log = get_logger()
+
+DAY_NS: Final = 86_400 * 10**9
+FIRST_WAIT_S: Final = 10.0
+"""How long `/ready` waits for a first usable history. After that risk is ready without, and says by name what it refuses."""
+TRY_AGAIN_S: Final = 0.5
+
+
+class PriceHistory:
+    """The last closes that were read. When they cannot be read again they go on to count, until they are too old."""
+
+    def __init__(
+        self, risk: Risk, prices: Prices, clock: Clock, *, returns: int, age_max_days: int, refresh_s: float, ready: Callable[[bool], None]
+    ) -> None:
+        self._risk = risk
+        self._prices = prices
+        self._clock = clock
+        self._returns = returns
+        self._age_max_days = age_max_days
+        self._refresh_s = refresh_s
+        self._ready = ready
+        self._closes: Sequence[DailyClose] | None = None
+        self._changed = asyncio.Event()
+        self._said: object = None
+        self._trouble = ""
+
+    async def listen(self, client: Client) -> None:
+        """Whoever has loaded prices says so."""
+
+        async def on_change(_: Msg) -> None:
+            self._changed.set()
+
+        await client.subscribe(PRICES_CHANGED, cb=on_change)
+
+    async def run(self) -> None:
+        """For ever."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while True:
+            await self.refresh()
+            waited = loop.time() - began > FIRST_WAIT_S
+            settled = bool(self._risk.exposure.var.groups) or waited
+            if settled:
+                self._ready(True)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._refresh_s if settled else TRY_AGAIN_S):
+                    await self._changed.wait()
+            self._changed.clear()
+
+    async def refresh(self) -> None:
+        """Read (who writes makes the table); when that cannot be done, count by what was read last. Every day makes closes older."""
+        symbols = self._risk.instruments
+        try:
+            self._closes = await self._prices.recent(symbols, self._returns + 1)
+        except Unavailable as trouble:
+            if str(trouble) != self._trouble:
+                log.warning("the price history could not be read", reason=str(trouble), kept=self._closes is not None)
+            self._trouble = str(trouble)
+        else:
+            self._trouble = ""
+        today = self._clock.now_ns() // DAY_NS
+        differences = frozenset(self._risk.marks.units)
+        history = history_of(
+            self._closes or (), symbols, today, returns=self._returns, age_max_days=self._age_max_days, by_difference=differences
+        )
+        self._risk.learn(history)
+        self._say()
+
+    def _say(self) -> None:
+        var = self._risk.exposure.var
+        said = (var.history.unusable, var.history.simulated, var.remarks)
+        if self._said == said:
+            return
+        self._said = said
+        history = var.history
+        log.info("price history", usable=len(history.series), unusable=dict(history.unusable), simulated=sorted(history.simulated))
+        if var.remarks:
+            log.warning("value at risk is measured by a strange price history", remarks={s: list(r) for s, r in var.remarks.items()})
+
+    def stats(self) -> dict[str, Any]:
+        """`needed` closes make a symbol usable. `groups`: symbols with closes on the same days, which are measured together."""
+        var = self._risk.exposure.var
+        history, groups = var.history, var.groups
+        return {
+            "scenarios": var.scenarios,
+            "needed": self._returns + 1,
+            "from": day_text(min(group.days[0] for group in groups)) if groups else None,
+            "to": day_text(max(group.days[-1] for group in groups)) if groups else None,
+            "usable": sorted(history.series),
+            "simulated": sorted(history.simulated),
+            "unusable": dict(history.unusable),
+            "remarks": {symbol: list(remarks) for symbol, remarks in var.remarks.items()},
+            "groups": [{"from": g.closes_from, "to": g.closes_to, "symbols": sorted(g.moves)} for g in groups],
+        }

@@ -1,0 +1,167 @@
+"""What a service is built with, and what it gives back."""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, Generic, TypeVar
+
+from fastapi import APIRouter
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+from structlog.stdlib import BoundLogger
+
+from apps.connections.unit import Unit
+from apps.http.access import Access
+from apps.http.app import Handler
+from apps.runtime import logs, metrics
+from apps.runtime.health import Health
+from apps.runtime.tasks import Task
+from config.settings import Settings
+from domain.ports import Corrupt
+
+DONE: Final = 0
+FAILED: Final = 1
+MISCONFIGURED: Final = 2
+"""Exit codes of a service."""
+
+CANCEL_AGAIN_S: Final = 2.0
+AGAIN_FIRST_S: Final = 0.5
+AGAIN_MAX_S: Final = 30.0
+"""Pauses before housekeeping that failed is begun again. One that lasted longer than the longest begins with the shortest."""
+
+S = TypeVar("S", bound=Settings)
+
+
+async def _nothing_to_stop() -> None:
+    return
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a service plugs into the chassis. `fast` handlers stand in front of the router; `stop_intake` refuses what is new."""
+
+    router: APIRouter = field(default_factory=APIRouter)
+    fast: Mapping[tuple[str, str], Handler] = field(default_factory=dict)
+    stats: Callable[[], Mapping[str, object]] = dict
+    stop_intake: Callable[[], Awaitable[None]] = _nothing_to_stop
+
+
+class Chassis(Generic[S]):
+    """What a service may use while it is built and while it lives."""
+
+    def __init__(self, settings: S, unit: Unit | None = None, environment: Mapping[str, str] = MappingProxyType({})) -> None:
+        """`unit`: what it shares with other services of its process, if it shares one. `environment`: the variables that are its own there,
+        for programs that it runs beside.
+        """
+        self.settings = settings
+        self.unit = unit
+        self.environment = environment
+        self.name = settings.service.name
+        self.access = Access.of(settings)
+        self.log: BoundLogger = logs.get_logger()
+        self.health = Health("healthy", "unhealthy", self.log)
+        self.ready = Health("ready", "not ready", self.log)
+        self.registry: CollectorRegistry = metrics.registry()
+        self.stopping = asyncio.Event()
+        self.exits = contextlib.AsyncExitStack()
+        self.code = DONE
+        self.deaths: Counter[str] = Counter()
+        """Of tasks that were begun again."""
+        self.service: Service | None = None
+        self._started = time.monotonic()
+        metrics.read(self.registry, self._series)
+
+    def spawn(self, work: Callable[[], Coroutine[Any, Any, object]], task: Task, of: str = "") -> None:
+        """Run for as long as the service lives; `task` says what its death means, `of` which of several this is.
+
+        It is cancelled at its place in `exits`.
+        """
+        name = f"{task.name} {of}" if of else task.name
+        if not task.vital:
+            self.deaths.setdefault(name, 0)
+        coroutine = work() if task.vital else self._kept_up(work, name)
+        running = asyncio.get_running_loop().create_task(coroutine, name=name)
+        running.add_done_callback(self._ended)
+        self.exits.push_async_callback(cancelled, running)
+
+    async def _kept_up(self, work: Callable[[], Coroutine[Any, Any, object]], name: str) -> None:
+        """Housekeeping may fail: it is counted, said, and begun again, after a longer pause each time."""
+        loop = asyncio.get_running_loop()
+        pause = AGAIN_FIRST_S
+        while True:
+            began, running = loop.time(), loop.create_task(work(), name=name)
+            try:
+                await asyncio.wait({running})
+            finally:
+                await cancelled(running)
+            error = None if running.cancelled() else running.exception()
+            if error is None:
+                return
+            if isinstance(error, Corrupt):
+                raise error
+            self.deaths[name] += 1
+            self.log.error(f"The task {name} failed and is begun again", exc_info=error, in_s=pause)
+            pause = AGAIN_FIRST_S if loop.time() - began > AGAIN_MAX_S else pause
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, AGAIN_MAX_S)
+
+    def fail(self, reason: str) -> None:
+        """This process cannot go on: say why, end in order with exit code 1. Whoever supervises starts another."""
+        self.log.critical(reason)
+        self._end(FAILED)
+
+    def stop(self) -> None:
+        """An orderly end with exit code 0, as on SIGTERM."""
+        self._end(DONE)
+
+    def stats(self) -> dict[str, object]:
+        own = self.service.stats() if self.service else {}
+        return {
+            "service": self.name,
+            "uptime_sec": int(time.monotonic() - self._started),
+            "ready": self.ready.known() is None,
+            "task_deaths": dict(+self.deaths),
+            "log_lines_dropped": sum(logs.dropped().values()),
+            **own,
+        }
+
+    def _series(self) -> Iterator[Metric]:
+        yield metrics.gauge("service_healthy", "1 while /health says so, as of the last look", self.health.known() is None)
+        yield metrics.gauge("service_ready", "1 while /ready says so, as of the last look", self.ready.known() is None)
+        yield metrics.counter(
+            "http_requests_refused",
+            "Requests under a foreign Host, of a foreign page, or with a body that is no JSON",
+            self.access.refused,
+            "code",
+        )
+        standing = self.ready.standing() | self.health.standing()
+        yield metrics.counter("service_task_deaths", "Times that housekeeping failed and was begun again", self.deaths, "task")
+        yield metrics.gauge("service_check_ok", "1 while this dependency or condition is well", standing, "check")
+        yield metrics.counter("log_lines_dropped", "Log lines for which there was no room", logs.dropped(), "to")
+
+    def _end(self, code: int) -> None:
+        self.code = self.code or code
+        self.stopping.set()
+
+    def _ended(self, task: asyncio.Task[object]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Corrupt):
+            self.log.critical(f"The journal does not verify, and {self.name} does not go on from it", reason=str(error))
+            self._end(FAILED)
+        elif error is not None:
+            self.log.critical(f"The task {task.get_name()} failed", reason=str(error) or type(error).__name__, exc_info=error)
+            self._end(FAILED)
+
+
+async def cancelled(task: asyncio.Future[Any]) -> None:
+    """Cancel and wait until it has ended, however it ends.
+
+    `asyncio.wait_for` of Python 3.11 swallows a cancel that comes together with what it waited for, so the cancel is repeated.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN_S)

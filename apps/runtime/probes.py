@@ -1,0 +1,80 @@
+"""What every service answers about itself, at its door and on its metrics port."""
+
+from fastapi import APIRouter
+from starlette.types import Receive, Scope, Send
+
+from apps.http.app import Exact, Handler, Refusal, application, encode, send_json, send_problem
+from apps.http.query import read_query
+from apps.runtime import metrics
+from apps.runtime.chassis import Chassis, S
+from apps.runtime.health import Health
+
+PATHS = ("/health", "/ready", "/stats", "/openapi.json", "/docs")
+METRICS_PATHS = ("/metrics", "/health")
+
+
+async def _answer(health: Health, good: str, bad: str) -> tuple[int, dict[str, str]]:
+    reason = await health.trouble()
+    return (200, {"status": good}) if reason is None else (503, {"status": bad, "reason": reason})
+
+
+def router(chassis: Chassis[S]) -> APIRouter:
+    """What every service answers about itself."""
+    routes = APIRouter(tags=["operations"])
+
+    @routes.get("/health")
+    async def health() -> Exact:
+        """200 while the loop turns and the dependencies answer."""
+        status, answer = await _answer(chassis.health, "healthy", "unhealthy")
+        return Exact(answer, status)
+
+    @routes.get("/ready")
+    async def ready() -> Exact:
+        """200 once caught up with the journal."""
+        status, answer = await _answer(chassis.ready, "ready", "not_ready")
+        return Exact(answer, status)
+
+    @routes.get("/stats")
+    async def stats() -> Exact:
+        """Counts and latencies since the start of this process."""
+        return Exact(chassis.stats())
+
+    return routes
+
+
+def closed(chassis: Chassis[S], why: str) -> Handler:
+    """The door while the service is starting or stopping: only operations answer."""
+    own = application(chassis.name, router(chassis))
+    refusal = Refusal(503, why, f"{chassis.name} is {why}", headers={"retry-after": "1", "connection": "close"}, outcome="not_accepted")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] in PATHS:
+            await own(scope, receive, send)
+        else:
+            await send_problem(send, refusal)
+
+    return app
+
+
+def gauges(chassis: Chassis[S]) -> Handler:
+    """The metrics port. /health is here as well, where a flood at the door does not reach."""
+
+    async def answer(scope: Scope, send: Send) -> None:
+        if scope["path"] not in METRICS_PATHS:
+            raise Refusal(404, "not_found", f"here are {' and '.join(METRICS_PATHS)}")
+        if scope["method"] != "GET":
+            raise Refusal(405, "method_not_allowed", "here everything is read with GET", headers={"allow": "GET, HEAD"})
+        read_query(scope["query_string"], ())
+        if scope["path"] == "/metrics":
+            await metrics.serve_metrics(chassis.registry, send)
+        else:
+            status, health = await _answer(chassis.health, "healthy", "unhealthy")
+            await send_json(send, status, encode(health))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await answer(scope, send)
+        except Refusal as refusal:
+            await send_problem(send, refusal)
+
+    return app

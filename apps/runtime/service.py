@@ -1,0 +1,209 @@
+"""The chassis of every service: settings, logs, signals, the HTTP door, health, and an orderly end."""
+
+import asyncio
+import gc
+import resource
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any, Final, NoReturn
+
+import uvloop
+from starlette.types import Receive, Scope, Send
+
+from apps.http.app import Handler, Listener, application, fast_path, serve
+from apps.runtime import logs, metrics, private_files, probes, tasks
+from apps.runtime.chassis import FAILED, MISCONFIGURED, Chassis, S, Service, cancelled
+from apps.runtime.health import SERVICE
+from config.settings import Settings
+from config.text import ConfigError
+from domain.values import use_exact_arithmetic
+
+__all__ = ["Build", "Chassis", "Service", "live", "run_service"]
+
+STOP_DEADLINE_S: Final = 8.0
+STOP_INTAKE_S: Final = 2.0
+YOUNG_MAX: Final = 20_000
+"""New objects between two looks of the cycle collector; at Python's own 700 it took a seventh of oms's time, and found next to nothing."""
+
+Build = Callable[[Chassis[S]], Awaitable[Service]]
+
+
+def run_service(name: str, load: Callable[[], S], build: Build[S]) -> NoReturn:
+    """The whole life of a process. Exit codes: 0 stopped when asked, 1 failed, 2 wrong configuration."""
+
+    def lives() -> Coroutine[Any, Any, int]:
+        settings = load()
+        begin(settings)
+        return _alone(settings, build)
+
+    run_process(lives)
+
+
+def run_process(lives: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
+    """Prepare this process, run what `lives` makes, and end with its exit code. ConfigError of either is exit code 2."""
+    use_exact_arithmetic()
+    _allow_many_files()
+    private_files.begin()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            code = runner.run(lives())
+    except ConfigError as error:
+        logs.flush()  # the sentence is the last line, where people look
+        print(error, file=sys.stderr)
+        code = MISCONFIGURED
+    sys.exit(code)
+
+
+def begin(*services: Settings) -> None:
+    """Logs, and files of an earlier version that others may read, for the services of this process. ConfigError."""
+    for settings in services:
+        if settings.service.data_dir:
+            private_files.tighten_files_of_a_service(settings.service.data_dir)
+    try:
+        logs.configure_all([logs.Log(each.service.name, each.service.log_level, each.service.log_dir) for each in services])
+    except OSError as error:
+        directory = next((each.service.log_dir for each in services if each.service.log_dir), None)
+        raise ConfigError(f"{directory}: service.log_dir: no log can be written there: {error.strerror}") from error
+
+
+async def _alone(settings: S, build: Build[S]) -> int:
+    chassis = Chassis(settings)
+    stops_on_signals(chassis.stop)
+    return await live(chassis, build)
+
+
+def stops_on_signals(stop: Callable[[], None]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+
+
+class Front:
+    """The application behind the door, which changes while the door stays open."""
+
+    def __init__(self, app: Handler) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
+async def live(chassis: Chassis[S], build: Build[S]) -> int:
+    """Open the doors, build, serve until told to stop, stop. The exit code. ConfigError, after the stop."""
+    logs.speak_as(chassis.name)
+    settings = chassis.settings
+    chassis.log.info(f"Starting {chassis.name}")
+    for sentence in settings.without_effect():
+        chassis.log.info(sentence)
+    for sentence in settings.notices():
+        chassis.log.warning(sentence)
+    chassis.health.set(SERVICE, False, "starting")
+    chassis.ready.set(SERVICE, False, "starting")
+    front = Front(probes.closed(chassis, "starting"))
+    try:
+        door, gauges = await _open(chassis, front)
+    except OSError as error:
+        chassis.log.critical(f"Cannot open the ports of {chassis.name}: {error}")
+        return FAILED
+    try:
+        await _serve_until_told(chassis, build, front)
+    finally:
+        await _stop(chassis, front, door, gauges)
+    return chassis.code
+
+
+async def _open(chassis: Chassis[S], front: Handler) -> tuple[Listener, Listener]:
+    where, monitoring = chassis.settings.service, chassis.settings.monitoring
+    gauges = await serve(probes.gauges(chassis), where.host, monitoring.metrics_port, chassis.access, drain_sec=0.5)
+    try:
+        door = await serve(front, where.host, where.port, chassis.access)
+    except OSError:
+        await gauges.stop()
+        raise
+    chassis.log.info("Listening", host=where.host, port=door.port, metrics_port=gauges.port)
+    return door, gauges
+
+
+async def _serve_until_told(chassis: Chassis[S], build: Build[S], front: Front) -> None:
+    chassis.spawn(partial(metrics.measure_loop_lag, metrics.loop_lag(chassis.registry)), tasks.LOOP_LAG)
+    service = await _built(chassis, build)
+    if service is None:
+        return
+    chassis.service = service
+    app = application(chassis.name, probes.router(chassis), service.router)
+    handler = fast_path(app, service.fast)
+    front.app = handler if chassis.unit is None else chassis.unit.front(chassis.name, handler)
+    chassis.health.set(SERVICE, True)
+    chassis.ready.set(SERVICE, True)
+    chassis.spawn(partial(_look_after, chassis), tasks.HEALTH)
+    leave_alone_what_stays()
+    await chassis.stopping.wait()
+
+
+async def _built(chassis: Chassis[S], build: Build[S]) -> Service | None:
+    """The service, or None when we are told to stop first or it cannot be built. ConfigError."""
+    building = asyncio.ensure_future(build(chassis))
+    told = asyncio.create_task(chassis.stopping.wait())
+    await asyncio.wait({building, told}, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    try:
+        if chassis.stopping.is_set():
+            await cancelled(building)
+            return None
+        return building.result()
+    except ConfigError:
+        chassis.code = MISCONFIGURED
+        raise
+    except Exception:  # the edge of the process: whatever it was, it is said and the process ends
+        chassis.log.critical(f"{chassis.name} could not start", exc_info=True)
+        chassis.code = FAILED
+        return None
+
+
+async def _stop(chassis: Chassis[S], front: Front, door: Listener, gauges: Listener) -> None:
+    """Nothing new, then what is in flight, then the rest in the reverse order of its making."""
+    deadline = asyncio.get_running_loop().time() + STOP_DEADLINE_S
+    chassis.log.info(f"Stopping {chassis.name}")
+    chassis.ready.set(SERVICE, False, "stopping")
+    front.app = probes.closed(chassis, "stopping")
+    if chassis.service:
+        await _step(chassis, "refusing new work", chassis.service.stop_intake, deadline - STOP_DEADLINE_S + STOP_INTAKE_S)
+    await _step(chassis, "answering what is in flight", door.stop, deadline)
+    await _step(chassis, "closing what was opened", chassis.exits.aclose, deadline)
+    await gauges.stop()
+    chassis.log.info("Stopped", exit_code=chassis.code)
+
+
+async def _step(chassis: Chassis[S], what: str, step: Callable[[], Awaitable[None]], until: float) -> None:
+    try:
+        async with asyncio.timeout_at(until):
+            await step()
+    except TimeoutError:
+        chassis.log.warning(f"{what} was not done in time and is left")
+    except Exception:  # the edge of the process: the next step is due all the same
+        chassis.log.critical(f"{what} failed", exc_info=True)
+        chassis.code = FAILED
+
+
+async def _look_after(chassis: Chassis[S]) -> None:
+    """Ask the dependencies now and then, so that a change is in the log also when nobody asks /health."""
+    while True:
+        await chassis.health.trouble()
+        await chassis.ready.trouble()
+        await asyncio.sleep(chassis.settings.monitoring.health_check_interval_sec)
+
+
+def leave_alone_what_stays() -> None:
+    """What a start has made lives as long as the process: the collector need not walk it again and again beside the orders."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_MAX, 20, 20)
+
+
+def _allow_many_files() -> None:
+    """As many connections as the system lets us have: the usual soft limit of 1024 is below our own bound."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

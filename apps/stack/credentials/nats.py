@@ -1,0 +1,246 @@
+"""What each user of NATS may publish and subscribe to, and in which account it lives.
+
+NATS checks the subject that a client publishes on, not the subject it names for the answer: whoever may ask anything can have the
+answer put on any subject *of its own account*. So each journal is alone in an account, where its writer may publish commits and
+nothing else, and asks nothing. Everybody else reads over exports of that account, and their answers stay in their own.
+
+    READERS  guest, reader ──┐ announcements, risk.check.order (answered, never reserved)
+                             ├── BUS  services, unit, operator, venue, admin ──┐ reads over `journals.*`, feed `stored.*`
+                             └───────────────────────────────────────────┼── ORDERS    oms-journal
+                                                                         ├── CONTROLS  risk-journal
+                                                                         └── VENUES    live-gateway-journal
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from adapters.feed import API, STORED
+from apps.stack.credentials.users import ADMIN, NATS_USERS, NATS_WRITERS, OPERATOR, READER, SERVICES, VENUE
+from apps.stack.topology import UNIT, UNITED
+
+ORDERS: Final = "OMS_JOURNAL"
+VENUES: Final = "PAPER_VENUES"
+CONTROLS: Final = "RISK_CONTROL"
+GUEST: Final = "guest"
+
+BUS: Final = "BUS"
+READERS: Final = "READERS"
+
+JETSTREAM: Final = "$JS.API"
+ANSWERS: Final = "_R_.>"
+"""Where an answer goes to somebody of another account; nats-server puts the real subject back at the border."""
+CHECK: Final = "risk.check.order"
+DRY_CHECK: Final = "risk.check.dry"
+"""What a check from outside of BUS becomes: it reserves nothing, whatever it asks for."""
+
+ANNOUNCED: Final = ("fills.>", "positions.>", "oms.orders.>", "ticks.>", "risk.control.>", "prices.>")
+"""What everybody may hear."""
+REQUESTS: Final = "venue.*.requests.*"
+REPORTS: Final = "venue.*.reports.*"
+
+
+class Journal(NamedTuple):
+    """A stream with an account of its own. `maker` is the service that may make it; its commits come from `writer`."""
+
+    account: str
+    stream: str
+    subject: str
+    maker: str
+    writer: str
+
+
+JOURNALS: Final = (
+    Journal("ORDERS", ORDERS, "oms.journal.*", "oms", NATS_WRITERS["oms"]),
+    Journal("CONTROLS", CONTROLS, "risk.control.*", "risk", NATS_WRITERS["risk"]),
+    Journal("VENUES", VENUES, "venue.journal.*", "live-gateway", NATS_WRITERS["live-gateway"]),
+)
+
+READS: Final = ("STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET")
+MAKES: Final = "STREAM.CREATE"
+CHANGES: Final = "STREAM.UPDATE"
+"""Only the admin may: a changed stream can lose messages."""
+MANY_ANSWERS: Final = "DIRECT.GET"
+
+
+def inbox(user: str) -> str:
+    """Where a user's answers come: nobody hears another's."""
+    return f"_INBOX_{user}"
+
+
+def _api(stream: str, verbs: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{API}.{verb}.{stream}" for verb in verbs)
+
+
+def _answers(*users: str) -> tuple[str, ...]:
+    """Who answers one of them answers it in a unit too."""
+    united = (UNIT,) if set(users) & set(UNITED) else ()
+    return tuple(f"{inbox(user)}.>" for user in (*users, *united))
+
+
+class Rights(NamedTuple):
+    """Subjects that a user may publish on, and subscribe to. Its own inbox comes by itself, to publish on as well but for a writer."""
+
+    publish: Sequence[str]
+    subscribe: Sequence[str] = ()
+
+
+_FEEDS: Final = {journal.stream: f"{STORED}.{journal.subject}" for journal in JOURNALS}
+
+
+def _reading(publish: Sequence[str], subscribe: Sequence[str], *streams: str) -> Rights:
+    """These rights, and to read these journals."""
+    reads = tuple(subject for stream in streams for subject in _api(stream, READS))
+    return Rights((*publish, *reads), (*subscribe, *(_FEEDS[stream] for stream in streams)))
+
+
+_READER: Final = _reading((CHECK,), ANNOUNCED, ORDERS, VENUES, CONTROLS)
+
+_RIGHTS: Final[Mapping[str, Rights]] = {
+    "oms": _reading(
+        ("oms.orders.>", CHECK, "venue.*.session.*", *_api(ORDERS, (MAKES,)), *_answers("exeq", "risk", OPERATOR, ADMIN)),
+        ("oms.commands.*", "controls.obeyed.oms", REPORTS, *ANNOUNCED),
+        ORDERS,
+        CONTROLS,
+    ),
+    "risk": _reading(
+        (
+            "controls.obeyed.*",
+            "oms.commands.*",
+            "risk.owner.*",
+            *_api(CONTROLS, (MAKES,)),
+            *_answers("oms", "exeq", OPERATOR, ADMIN),
+            ANSWERS,
+        ),
+        (CHECK, DRY_CHECK, "risk.kill", "risk.owner.*", *ANNOUNCED),
+        ORDERS,
+        CONTROLS,
+    ),
+    "exeq": _reading(
+        ("oms.commands.*", REQUESTS, "orders.>", "risk.kill", "venue.*.session.*", "exeq.owner.*", *_answers("risk")),
+        ("controls.obeyed.exeq", "exeq.owner.*", *ANNOUNCED),
+        ORDERS,
+        CONTROLS,
+    ),
+    "live-gateway": _reading(
+        (REPORTS, "fills.>", "ticks.>", "prices.>", *_api(VENUES, (MAKES,)), *_answers("oms", "exeq", OPERATOR, ADMIN)),
+        (REQUESTS, "venue.*.session.*", *ANNOUNCED),
+        VENUES,
+    ),
+    VENUE: Rights((REPORTS, "fills.>", "ticks.>", *_answers("oms", "exeq")), (REQUESTS, "orders.>", "venue.*.session.*", *ANNOUNCED)),
+    "projector": _reading(("positions.>", "projector.owner.*"), ("projector.owner.*", *ANNOUNCED), ORDERS, CONTROLS),
+    OPERATOR: _reading((DRY_CHECK, "venue.*.session.*", "prices.>"), ANNOUNCED, ORDERS, VENUES, CONTROLS),
+    READER: _READER,
+    ADMIN: Rights((">",), (">",)),
+}
+
+
+def _of_all(users: Iterable[str]) -> Rights:
+    """What any of them may."""
+    rights = [_RIGHTS[user] for user in users]
+    publish = dict.fromkeys(subject for each in rights for subject in each.publish)
+    return Rights(tuple(publish), tuple(dict.fromkeys(subject for each in rights for subject in each.subscribe)))
+
+
+RIGHTS: Final[Mapping[str, Rights]] = {**_RIGHTS, UNIT: _of_all(UNITED)}
+assert set(RIGHTS) == set(NATS_USERS) > set(SERVICES)
+
+WRITES: Final[Mapping[str, Rights]] = {journal.writer: Rights((journal.subject,)) for journal in JOURNALS}
+"""A writer publishes commits and asks nothing, so that no answer to it can become a message of its journal but its own acks."""
+
+
+def account_of(user: str) -> str:
+    """Where this user lives."""
+    if user in WRITES:
+        return next(journal.account for journal in JOURNALS if journal.writer == user)
+    return READERS if user in (READER, GUEST) else BUS
+
+
+def configuration(passwords: Mapping[str, str], *, guests: bool) -> str:
+    """What nats-server includes. With `guests` a program without a password is let in as a reader."""
+    users = {user: _user(user, passwords[user], {**RIGHTS, **WRITES}[user], inbox(user)) for user in passwords}
+    if guests:
+        users[GUEST] = _user(GUEST, passwords[READER], _READER, "_INBOX")
+    lines = ["# made by `trade secrets init`; changes are lost", "accounts {"]
+    for journal in JOURNALS:
+        lines += _account(journal.account, users, "    jetstream: enabled", exports=_journal_exports(journal))
+    lines += _account(BUS, users, exports=_bus_exports(), imports=[*_reads_of(JOURNALS), *_makes(), _announced_controls()])
+    lines += _account(READERS, users, imports=[*_bus_imports(), *_reads_of(JOURNALS)])
+    lines += ["}"]
+    return "\n".join([*lines, *([f"no_auth_user: {GUEST}"] if guests else []), ""])
+
+
+def _account(
+    name: str, users: Mapping[str, str], *settings: str, exports: Sequence[str] = (), imports: Sequence[str] = ()
+) -> Iterable[str]:
+    yield f"  {name} {{"
+    yield from settings
+    for key, entries in (("users", [text for user, text in users.items() if account_of(user) == name]), ("exports", exports)):
+        yield from (f"    {key}: [", *(f"      {entry}" for entry in entries), "    ]")
+    yield from ("    imports: [", *(f"      {entry}" for entry in imports), "    ]", "  }")
+
+
+def _journal_exports(journal: Journal) -> list[str]:
+    everybody, bus = [BUS, READERS], [BUS]
+    services = [(f"{JETSTREAM}.{verb}.{journal.stream}", verb, everybody) for verb in READS]
+    services += [(f"{JETSTREAM}.{verb}.{journal.stream}", verb, bus) for verb in (MAKES, CHANGES)]
+    exports = [
+        f"{{service: {json.dumps(subject)}, accounts: {json.dumps(accounts)}{', response_type: stream' * (verb == MANY_ANSWERS)}}}"
+        for subject, verb, accounts in services
+    ]
+    return [*exports, f"{{stream: {json.dumps(f'{STORED}.{journal.subject}')}, accounts: {json.dumps(everybody)}}}"]
+
+
+def _reads_of(journals: Iterable[Journal]) -> list[str]:
+    found: list[str] = []
+    for journal in journals:
+        found += [_service(journal.account, f"{JETSTREAM}.{verb}.{journal.stream}", f"{API}.{verb}.{journal.stream}") for verb in READS]
+        found += [_stream(journal.account, f"{STORED}.{journal.subject}")]
+    return found
+
+
+def _makes() -> list[str]:
+    return [
+        _service(journal.account, f"{JETSTREAM}.{verb}.{journal.stream}", f"{API}.{verb}.{journal.stream}")
+        for journal in JOURNALS
+        for verb in (MAKES, CHANGES)
+    ]
+
+
+def _announced_controls() -> str:
+    """Controls are announced under their own subject as well, for listeners that do not read the journal."""
+    return _stream("CONTROLS", f"{STORED}.risk.control.all", "risk.control.all")
+
+
+def _bus_exports() -> list[str]:
+    private = f"accounts: {json.dumps([READERS])}"
+    return [
+        *(f"{{stream: {json.dumps(subject)}, {private}}}" for subject in ANNOUNCED if subject != "risk.control.>"),
+        f"{{service: {json.dumps(DRY_CHECK)}, {private}}}",
+    ]
+
+
+def _bus_imports() -> list[str]:
+    announced = [_stream(BUS, subject) for subject in ANNOUNCED if subject != "risk.control.>"]
+    return [*announced, _announced_controls(), _service(BUS, DRY_CHECK, CHECK)]
+
+
+def _service(account: str, subject: str, to: str) -> str:
+    return f"{{service: {{account: {account}, subject: {json.dumps(subject)}}}, to: {json.dumps(to)}}}"
+
+
+def _stream(account: str, subject: str, to: str = "") -> str:
+    renamed = f", to: {json.dumps(to)}" if to else ""
+    return f"{{stream: {{account: {account}, subject: {json.dumps(subject)}}}{renamed}}}"
+
+
+def _user(user: str, password: str, rights: Rights, own: str) -> str:
+    answers = (f"{own}.>",)
+    publish = rights.publish if user in WRITES else (*rights.publish, *answers)  # a program may answer itself, a writer asks nothing
+    subscribe = (*rights.subscribe, *answers)
+    rights_of = f"{{publish: {_list(publish)}, subscribe: {_list(subscribe)}}}"
+    return f"{{user: {json.dumps(user)}, password: {json.dumps(password)}, permissions: {rights_of}}}"
+
+
+def _list(subjects: Sequence[str]) -> str:
+    return json.dumps(list(subjects))

@@ -1,0 +1,69 @@
+"""What each user of Valkey may do, command by command and key by key, as the lines of its ACL file. What is not named is denied.
+
+The key patterns hold in every database: which of them positions (5) and portfolios (4) are in is configuration.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from apps.stack.credentials.users import ADMIN, OPERATOR, READER
+
+POSITIONS: Final = ("position:*", "projection:*")
+PORTFOLIOS: Final = ("risk:*",)
+
+CONNECT: Final = ("ping", "echo", "select", "client|setinfo", "client|setname", "client|getname", "client|id")
+READ: Final = (
+    *("multi", "exec", "discard", "watch", "unwatch"),  # several reads of one moment
+    *("exists", "type", "ttl", "pttl", "scan", "dbsize"),
+    *("get", "mget", "strlen"),
+    *("hget", "hmget", "hgetall", "hkeys", "hvals", "hlen", "hexists", "hscan"),
+    *("smembers", "scard", "sismember", "smismember", "sscan"),
+)
+STORE: Final = ("fcall", "hset", "persist", "expire", "sadd", "set", "del", "unlink")
+"""To call the function that stores positions, what it calls in its turn, and what takes positions away before they are made again."""
+LOAD: Final = ("function|load",)
+"""The projector alone: who loads a function can replace it."""
+
+
+@dataclass(frozen=True)
+class Rights:
+    """The commands of a user, and the patterns of keys it may read, write, or both."""
+
+    commands: tuple[str, ...]
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+
+    def rule(self) -> str:
+        both = [f"~{key}" for key in self.reads if key in self.writes]
+        read = [f"%R~{key}" for key in self.reads if key not in self.writes]
+        written = [f"%W~{key}" for key in self.writes if key not in self.reads]
+        return " ".join(["resetkeys", *both, *read, *written, "-@all", *(f"+{command}" for command in self.commands)])
+
+
+RIGHTS: Final[Mapping[str, Rights]] = {
+    # every minute it compares what readers see with what the journal says, and corrects it
+    "oms": Rights((*CONNECT, *READ, *STORE), reads=POSITIONS, writes=POSITIONS),
+    "risk": Rights((*CONNECT, "hset"), writes=PORTFOLIOS),
+    "projector": Rights((*CONNECT, *READ, *STORE, *LOAD), reads=POSITIONS, writes=POSITIONS),
+    OPERATOR: Rights((*CONNECT, *READ, *STORE, "info"), reads=(*POSITIONS, *PORTFOLIOS), writes=POSITIONS),
+    READER: Rights((*CONNECT, *READ), reads=(*POSITIONS, *PORTFOLIOS)),
+}
+GUEST: Final = RIGHTS[READER]
+"""Without a password, where there are guests."""
+STRANGER: Final = Rights(("ping",))
+"""Without a password, where there are none: enough for a health check."""
+RULES: Final[Mapping[str, str]] = {**{user: rights.rule() for user, rights in RIGHTS.items()}, ADMIN: "~* &* +@all"}
+
+
+def acl(passwords: Mapping[str, str], *, guests: bool) -> str:
+    """The file. Without a password one may read what is projected when there are `guests`, else say PING."""
+    lines = [f"user {user} reset on #{_sha256(password)} resetchannels {RULES[user]}" for user, password in passwords.items()]
+    nobody = GUEST if guests else STRANGER
+    return "\n".join([f"user default reset on nopass resetchannels {nobody.rule()}", *lines, ""])
+
+
+def _sha256(password: str) -> str:
+    """The file holds what a password is checked by, not the password; it is random and long, so a plain hash is enough."""
+    return hashlib.sha256(password.encode()).hexdigest()

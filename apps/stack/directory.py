@@ -1,0 +1,77 @@
+"""The data directory: ours alone while the stack runs, recognised by a mark, and wiped only when it carries it."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from apps.runtime import private_files
+from apps.stack.trouble import CannotStart, Exit
+
+MARK = "trade-data-directory"
+LOCK = "lock"
+
+
+OTHER_DIRECTORY = "Make it readable and writable for this user, or name another one: trade up --data-dir D"
+
+
+@contextmanager
+def claimed(data_dir: Path) -> Iterator[None]:
+    """Hold the directory, private to this user; CannotStart if another stack does, or if what is in it was not made by us."""
+    _make(data_dir)
+    with _lock(data_dir) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise CannotStart(
+                f"The data directory {data_dir} is in use by another stack (pid {lock.read().strip() or 'unknown'}).",
+                remedy="Stop that one, or start beside it: trade up --data-dir OTHER --port-offset 100",
+            ) from None
+        with contextlib.suppress(OSError):  # who holds it is a courtesy: a full disk does not let it be written
+            lock.truncate(0)
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
+        private_files.tighten(data_dir)
+        yield
+
+
+def wipe(data_dir: Path) -> None:
+    """Remove everything but the lock and the mark. Links are removed, not followed."""
+    for each in data_dir.iterdir():
+        if each.name in (LOCK, MARK):
+            continue
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        else:
+            each.unlink()
+
+
+def _lock(data_dir: Path) -> TextIO:
+    try:
+        return (data_dir / LOCK).open("a+")
+    except OSError as error:
+        raise unusable(data_dir, error) from error
+
+
+def unusable(data_dir: Path, error: OSError) -> CannotStart:
+    """One sentence for whatever the disk refuses: which file, why, and what to do."""
+    where = f" ({error.filename})" if error.filename else ""
+    sentence = f"The data directory {data_dir} cannot be used: {error.strerror or error}{where}."
+    return CannotStart(sentence, remedy=OTHER_DIRECTORY, exit_code=Exit.USAGE)
+
+
+def _make(data_dir: Path) -> None:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        if not (data_dir / MARK).exists():
+            if any(data_dir.iterdir()):
+                sentence = f"{data_dir} is not empty and was not made by `trade up`; nothing in it was touched."
+                raise CannotStart(sentence, remedy="Name a directory that is new or empty: trade up --data-dir D")
+            (data_dir / MARK).write_text("State of a trade stack. `trade up --fresh` removes all of it.\n")
+    except OSError as error:
+        raise unusable(data_dir, error) from error

@@ -1,0 +1,82 @@
+"""Which port is whose: the fixed addresses shifted by one number, or free ones for tests; and who sits on a taken one."""
+
+import socket
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
+from typing import Self
+
+import psutil
+
+from apps.stack.trouble import CannotStart, Exit
+
+HOST = "127.0.0.1"
+PORT_MAX = 65_535
+METRICS_OFFSET = 1_000
+SERVICE_PORTS = {"oms": 8099, "risk": 8103, "exeq": 8095, "live-gateway": 8105, "projector": 8107}
+
+
+@dataclass(frozen=True)
+class ServerPorts:
+    """The ports of the embedded servers; the defaults are the ones everybody knows."""
+
+    nats: int = 4222
+    nats_monitor: int = 8222
+    valkey: int = 6379
+    questdb_http: int = 9000
+    questdb_pg: int = 8812
+    questdb_min: int = 9003
+
+    def shifted(self, offset: int) -> Self:
+        return type(self)(*(port + offset for port in self.all()))
+
+    def all(self) -> tuple[int, ...]:
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+    def named(self, *, questdb: bool) -> dict[str, int]:
+        """Whose -> port, for those that will run."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if questdb or not field.name.startswith("questdb")}
+
+    @classmethod
+    def free(cls) -> Self:
+        """Ports nobody listens on now; all are held at once, so no two are the same."""
+        return cls(*free_ports(len(fields(cls))))
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind((HOST, 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def check_free(wanted: dict[str, int]) -> None:
+    """CannotStart for the first of the `wanted` (whose -> port) that is out of range or taken."""
+    for owner, port in wanted.items():
+        if not 0 < port <= PORT_MAX:
+            raise CannotStart(f"Port {port} for {owner} is not a port.", remedy="Choose another --port-offset.", exit_code=Exit.USAGE)
+    for owner, port in wanted.items():
+        if _is_taken(port):
+            sentence = f"Port {port}, which {owner} needs, is in use{_by_whom(port)}."
+            raise CannotStart(sentence, remedy="Stop that process, or move all ports: trade up --port-offset 100")
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection in TIME_WAIT is not in the way
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return True
+        return False
+
+
+def _by_whom(port: int) -> str:
+    """Who listens there, as far as this user may know."""
+    try:
+        for connection in psutil.net_connections(kind="tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN and connection.pid:
+                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    except psutil.Error:
+        return ""
+    return ""

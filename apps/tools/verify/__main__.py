@@ -1,0 +1,61 @@
+"""`python -m apps.tools.verify`: a verification with oms's own configuration, the report as JSON. Run by oms for `POST /admin/verify`."""
+
+import asyncio
+import sys
+from typing import NoReturn
+
+from adapters import bus
+from adapters.codec import encode
+from apps.connections import wiring
+from apps.runtime import helper_process, program_logs
+from apps.stack.trouble import Exit
+from apps.tools.verify.places import Places, opened
+from apps.tools.verify.report import Report
+from apps.tools.verify.run import verify
+from config.loading import load_oms
+from config.settings import OmsSettings
+from domain.ports import Corrupt, Unavailable
+from domain.values import use_exact_arithmetic
+
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+"""What a service that listens everywhere is asked at."""
+
+
+def main() -> NoReturn:
+    """Exit codes: 0 and 1 with a report on stdout, 3 when it could not be made."""
+    helper_process.settle_in()
+    use_exact_arithmetic()
+    program_logs.only()
+    try:
+        report = asyncio.run(_verify(load_oms()))
+    except (Unavailable, Corrupt) as trouble:
+        print(trouble, file=sys.stderr)
+        sys.exit(Exit.UNREACHABLE)
+    sys.stdout.buffer.write(encode(report))
+    sys.exit(0 if report.ok else Exit.REFUSED)
+
+
+async def _verify(settings: OmsSettings) -> Report:
+    client = await bus.connect(settings.nats.url, "verify", closed=lambda: None, timeout_s=float(settings.nats.connect_timeout_sec))
+    try:
+        journal = await wiring.order_journal(client, settings.journal.shard)
+        async with opened(_places(settings), client) as sides:
+            return await verify(journal, sides)
+    finally:
+        await client.close()
+
+
+def _places(settings: OmsSettings) -> Places:
+    service, in_questdb = settings.service, settings.fills == "questdb"
+    return Places(
+        valkey=str(settings.valkey.url),
+        valkey_db=settings.valkey.db,
+        questdb_pg=str(settings.questdb.pg_url) if in_questdb else "",
+        oms=f"http://{ANY_ADDRESS.get(service.host, service.host)}:{service.port}",
+        data_dir=service.data_dir,
+        shard=settings.journal.shard,
+    )
+
+
+if __name__ == "__main__":
+    main()

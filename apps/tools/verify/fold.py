@@ -1,0 +1,94 @@
+"""The pass over the journal: the checker's audit, led on from one sequence to another. It remembers as much as there are open orders."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from adapters.chain import GENESIS
+from adapters.codec import ORDER_COMMITS
+from adapters.scratch import ScratchLines
+from apps.tools.verify.report import Counts
+from domain.audit.journal_audit import Audit, Commit
+from domain.order import events as e
+from domain.order.events import Foreign
+from domain.order.index import note
+from domain.ports import Head, Journal, Recorded, Unavailable
+from domain.position.position import Position
+
+Seen = Sequence[tuple[int, Sequence[e.OrderEvent]]]
+"""Commits by their sequences, as they were just read."""
+
+
+class Watcher(Protocol):
+    """Looks at the commits as they pass, so that nobody reads the journal twice."""
+
+    async def see(self, commits: Seen) -> None: ...
+
+
+class Fold:
+    """All commits up to `head`. Corrupt where the journal cannot be read on."""
+
+    def __init__(self, journal: Journal, mark: Head | None, progress: Callable[[int], None], watchers: Sequence[Watcher] = ()) -> None:
+        self.journal = journal
+        self.head = GENESIS
+        self.lines = ScratchLines()
+        self.audit = Audit(lines=self.lines)
+        self.accounts: dict[str, dict[str, Position]] = {}
+        self.marked: Head | None = None
+        self.mark = mark
+        self.skipped: dict[int, Foreign] = {}
+        """What an operator's acceptance names as no commit."""
+        self._end = 0
+        self._progress = progress
+        self._watchers = watchers
+
+    async def end(self) -> int:
+        """The journal's last sequence now."""
+        self._end = (await self.journal.head()).seq
+        return self._end
+
+    async def advance(self, until: int) -> None:
+        """On to sequence `until`; nothing to do when that lies behind. Corrupt, Unavailable."""
+        if until <= self.head.seq:
+            return
+        if until > self._end and until > await self.end():
+            raise Unavailable(f"the journal ends at sequence {self._end}, before {until}")
+        async with contextlib.aclosing(self.journal.follow(self.head, until=until)) as batches:
+            async for batch in batches:
+                seen = [(recorded.head.seq, self._take(recorded)) for recorded in batch]
+                self.lines.settle()
+                for watcher in self._watchers:
+                    await watcher.see(seen)
+                self._progress(self.head.seq)
+
+    async def catch_up(self) -> None:
+        await self.advance(await self.end())
+
+    def _take(self, recorded: Recorded) -> tuple[e.OrderEvent, ...]:
+        head, events = recorded.head, ORDER_COMMITS.read(recorded).events
+        self.audit.take(Commit(head.seq, head.n, head.chain, recorded.payload, events))
+        for event in events:
+            if (line := self.lines.get(event.order_id)) is not None:
+                note(line.order, head.seq)
+            if isinstance(event, (e.OrderFilled, e.TradeBusted)):
+                self._held(event.account, event.symbol)
+        if self.mark is not None and head.seq == self.mark.seq:
+            self.marked = head
+        self.head = head
+        self.skipped.update({each.seq: each for event in events if isinstance(event, e.JournalAccepted) for each in event.skipped})
+        return events
+
+    async def foreign(self) -> list[Foreign]:
+        """Messages that are no commits, up to the journal's end, and that no acceptance names. Unavailable."""
+        every = {each.seq: each for each in (*self.journal.passed, *await self.journal.foreign(self.head))}
+        return [every[seq] for seq in sorted(every) if every[seq] != self.skipped.get(seq)]
+
+    def _held(self, account: str, symbol: str) -> None:
+        if (position := self.audit.book.positions.get((account, symbol))) is not None:
+            self.accounts.setdefault(account, {})[symbol] = position
+
+    def counts(self) -> Counts:
+        return {"commits": self.head.n, "events": self.audit.events, "sequence": self.head.seq}
+
+    def close(self) -> None:
+        self.lines.close()

@@ -1,0 +1,137 @@
+"""Open orders as oms answers for them, against what the journal makes of them."""
+
+import json
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any, Final, Protocol
+
+import httpx
+
+from apps.http.app import encode
+from apps.oms.views import order_view
+from apps.tools.verify.fold import Fold
+from apps.tools.verify.orders import said
+from apps.tools.verify.report import Check
+from domain.order.lifecycle import CLOSED, State
+from domain.order.order import Order
+from domain.ports import Unavailable
+
+NAME: Final = "oms"
+PAGE: Final = 100
+"""Orders in one answer: more would hold up oms."""
+TRIES_MAX: Final = 20
+OPEN: Final = tuple(state for state in State if state not in CLOSED)
+
+View = dict[str, Any]
+
+
+class Live(Protocol):
+    """The orders that oms has in its hands. Unavailable."""
+
+    def open(self) -> AsyncIterator[list[View]]: ...
+
+    async def one(self, order_id: str) -> View | None: ...
+
+
+class LiveOrders:
+    """Closed orders are those of the store. An order that moves meanwhile is asked for again: both sides must meet at one version."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._shown: set[str] = set()
+
+    async def compare(self, fold: Fold) -> Check:
+        found = await self._shown_ones(fold) or await self._missing_ones(fold)
+        counts: dict[str, int | str] = {"open_orders": len(self._shown), "as_of": fold.head.seq}
+        return Check(NAME, "different" if found else "ok", counts, found)
+
+    async def _shown_ones(self, fold: Fold) -> str:
+        async for page in self._live.open():
+            await fold.catch_up()
+            for view in page:
+                self._shown.add(view["order_id"])
+                if found := await self._met(fold, view):
+                    return found
+        return ""
+
+    async def _missing_ones(self, fold: Fold) -> str:
+        """Open by the journal, and not among those shown: they moved on, or oms has forgotten them."""
+        waiting = [order_id for order_id, line in fold.lines.items_in_order() if not line.order.closed and order_id not in self._shown]
+        for order_id in waiting:
+            view = await self._live.one(order_id)
+            if (
+                found := f"order {order_id} is open by the journal, and oms does not know it"
+                if view is None
+                else await self._met(fold, view)
+            ):
+                return found
+        return ""
+
+    async def _met(self, fold: Fold, view: View) -> str:
+        """The journal has what oms answered before, and oms has what is in the journal: who asks second sees at least as much."""
+        order_id = view["order_id"]
+        for _ in range(TRIES_MAX):
+            if _version(fold, order_id) < view["version"]:
+                await fold.catch_up()
+                if (version := _version(fold, order_id)) < view["version"]:
+                    return f"order {order_id} version: {version} by the journal, {view['version']} in oms"
+            if (version := _version(fold, order_id)) == view["version"]:
+                return difference(fold.lines[order_id].order, view)
+            view = await self._live.one(order_id) or {"order_id": order_id, "version": 0}
+            if view["version"] < version:
+                return f"order {order_id} version: {version} by the journal, {view['version']} in oms"
+        raise Unavailable(f"order {order_id} moves faster than it can be read")
+
+
+def _version(fold: Fold, order_id: str) -> int:
+    line = fold.lines.get(order_id)
+    return line.order.version if line is not None else 0
+
+
+def difference(order: Order, view: View) -> str:
+    """The first field in which the view is not the journal's order."""
+    made = _decoded(encode(order_view(order) | {"seq": order.seqs[-1]}))
+    for field, value in made.items():
+        if view.get(field) != value:
+            return f"order {order.order_id} {field}: {said(value)} by the journal, {said(view.get(field))} in oms"
+    return ""
+
+
+class OmsDoor:
+    """Live, over HTTP."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    async def open(self) -> AsyncIterator[list[View]]:
+        for state in OPEN:
+            query = {"status": str(state), "limit": str(PAGE)}
+            while True:
+                page = await self._get("/orders", query) or {"orders": [], "next": None}
+                yield page["orders"]
+                if page["next"] is None:
+                    break
+                query["cursor"] = page["next"]
+
+    async def one(self, order_id: str) -> View | None:
+        return await self._get(f"/orders/{order_id}", {})
+
+    async def _get(self, path: str, query: dict[str, str]) -> View | None:
+        """None when there is no such order."""
+        try:
+            answer = await self._http.get(path, params=query)
+        except httpx.HTTPError as error:
+            raise Unavailable(f"oms: {str(error) or type(error).__name__}") from error
+        if answer.status_code == 404:
+            return None
+        if answer.status_code != 200:
+            raise Unavailable(f"oms answered {answer.status_code}: {answer.text[:200]}")
+        return _decoded(answer.content)
+
+
+def _decoded(body: bytes) -> View:
+    try:
+        view: View = json.loads(body, parse_float=Decimal)
+    except ValueError as error:
+        raise Unavailable(f"what answered for oms is another program: {error}") from error
+    return view

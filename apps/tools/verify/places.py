@@ -1,0 +1,73 @@
+"""Where everything is that is held against the journal, and its opening for the time of a verification."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import httpx
+import msgspec
+from nats.aio.client import Client
+
+from adapters.controls import SUBJECT, open_controls
+from adapters.orderstore import SqliteOrderStore
+from adapters.questdb import QuestDbFills
+from adapters.sqlite import SqliteFills
+from adapters.valkey import DATABASE, ValkeyPositions
+from adapters.watermark import DIRECTORY, FileWatermark
+from apps.connections.wiring import FILLS_FILE, ORDERS_FILE, order_subject
+from apps.tools.verify.controls import ControlsSide, Marks
+from apps.tools.verify.live import OmsDoor
+from apps.tools.verify.run import Sides
+
+VALKEY_TIMEOUT_MS: Final = 5_000.0
+OMS_TIMEOUT_S: Final = 10.0
+FOLLOWERS: Final = ("exeq", "oms")
+"""Services that obey controls and keep a mark of what they read."""
+
+
+class Places(msgspec.Struct, frozen=True, kw_only=True):
+    """Addresses; empty when there is no such thing. `data_dir` None: the files of oms are not on this machine."""
+
+    valkey: str = ""
+    valkey_db: int = DATABASE
+    questdb_pg: str = ""
+    oms: str = ""
+    data_dir: Path | None = None
+    shard: int = 0
+
+
+@asynccontextmanager
+async def opened(places: Places, client: Client) -> AsyncIterator[Sides]:
+    """Nothing is asked before the verification asks; all is closed behind it. `client` reads the journals."""
+    async with AsyncExitStack() as exits:
+        sides = Sides(controls=ControlsSide(lambda: open_controls(client), _marks(places.data_dir)))
+        if places.data_dir is not None:
+            sides.mark = FileWatermark(places.data_dir / DIRECTORY, order_subject(places.shard)).read
+            sides.orders = SqliteOrderStore(places.data_dir / ORDERS_FILE).picture
+        if places.valkey:
+            positions = ValkeyPositions.at(places.valkey, database=places.valkey_db, timeout_ms=VALKEY_TIMEOUT_MS)
+            exits.push_async_callback(positions.close)
+            sides.positions = positions
+        if fills := _fills(places):
+            exits.push_async_callback(fills.close)
+            sides.fills = fills
+        if places.oms:
+            http = httpx.AsyncClient(base_url=places.oms, timeout=OMS_TIMEOUT_S, trust_env=False)
+            sides.live = OmsDoor(await exits.enter_async_context(http))
+        yield sides
+
+
+def _marks(data_dir: Path | None) -> Marks:
+    """Of the controls, as far as they are in this directory: risk's, and those of the services that follow."""
+    if data_dir is None:
+        return {}
+    home = data_dir / DIRECTORY
+    homes = {"risk": home, **{service: home / service for service in FOLLOWERS}}
+    return {service: FileWatermark(where, SUBJECT).read for service, where in homes.items()}
+
+
+def _fills(places: Places) -> QuestDbFills | SqliteFills | None:
+    if places.questdb_pg:
+        return QuestDbFills(places.questdb_pg)
+    return SqliteFills(places.data_dir / FILLS_FILE) if places.data_dir is not None else None

@@ -1,0 +1,36 @@
+"""Positions as readers see them, against the fold of the journal."""
+
+from typing import Final
+
+from apps.tools.rebuild import Difference, compare
+from apps.tools.verify.fold import Fold
+from apps.tools.verify.orders import said
+from apps.tools.verify.report import Check
+from domain.ports import Positions
+
+NAME: Final = "positions"
+
+
+class StoredPositions:
+    """Compared account by account, each as of the sequence that it was read at: a projector may be at work."""
+
+    def __init__(self, positions: Positions) -> None:
+        self._positions = positions
+
+    async def stands(self) -> int | None:
+        return await self._positions.checkpoint() or None
+
+    async def compare(self, fold: Fold) -> Check:
+        stands, end = await self.stands(), await fold.end()
+        if stands is not None and stands > end:
+            return Check(NAME, "different", {"as_of": stands}, f"they are of another journal: this one ends at sequence {end}")
+        found = await compare(fold, self._positions)
+        behind = await fold.end() - found.seq
+        counts: dict[str, int | str] = {"positions": sum(map(len, fold.accounts.values())), "as_of": found.seq, "behind": behind}
+        if found.expired:
+            counts["expired"] = found.expired
+        return Check(NAME, "different", counts, _said(found.differences[0])) if found.differences else Check(NAME, "ok", counts)
+
+
+def _said(first: Difference) -> str:
+    return f"{first.account} {first.symbol} {first.field}: {said(first.journal)} by the journal, {said(first.stored)} in Valkey"
