@@ -71,6 +71,7 @@ check: install ## format, lint, types, tidy rules
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --quiet
 	@$(BIN)/pytest -q tests/test_tidy.py
 
 format: install ## let ruff put the files right

@@ -6,13 +6,10 @@ from nats.aio.client import Client
 
 from adapters.codec import CommitCodec
 from adapters.jetstream import JetStreamJournal, ensure_stream, stream_state
+from adapters.subjects import CONTROL_EVENTS, CONTROL_STREAM, CONTROLS
 from domain.ports import Missing
 from domain.risk.controls import ControlEvent
 
-STREAM: Final = "RISK_CONTROL"
-SUBJECTS: Final = ("risk.control.>",)
-SUBJECT: Final = "risk.control.all"
-"""One journal for every kind, so that one version tells what was in force."""
 MAX_BYTES: Final = 64 * 2**20
 """A control is 200 to 500 bytes: room for 130 000 of them."""
 
@@ -21,11 +18,11 @@ CONTROL_COMMITS: Final[CommitCodec[ControlEvent]] = CommitCodec(ControlEvent)
 
 async def make_controls(client: Client, replicas: int = 1) -> None:
     """Make the stream when it is missing. For risk alone, after it looked whether it had been there before. Unavailable."""
-    await ensure_stream(client, STREAM, SUBJECTS, MAX_BYTES, replicas)
+    await ensure_stream(client, CONTROL_STREAM, [CONTROL_EVENTS], MAX_BYTES, replicas)
 
 
 async def open_controls(client: Client, writer: Client | None = None) -> JetStreamJournal:
     """The journal of controls, to read or to write. Missing when there is no stream: only risk makes it. Unavailable."""
-    if await stream_state(client, STREAM) is None:
-        raise Missing(f"stream {STREAM}: stream not found")
-    return await JetStreamJournal.open(client, writer=writer, stream=STREAM, subject=SUBJECT)
+    if await stream_state(client, CONTROL_STREAM) is None:
+        raise Missing(f"stream {CONTROL_STREAM}: stream not found")
+    return await JetStreamJournal.open(client, writer=writer, stream=CONTROL_STREAM, subject=CONTROLS)

@@ -18,20 +18,9 @@ from domain.order.events import Foreign
 from domain.order.holdings import Key
 from domain.order.index import OrderFilter
 from domain.order.order import Order
-from domain.ports import (
-    FOREIGN_MAX,
-    Acceptance,
-    EventRow,
-    Fenced,
-    FillPlace,
-    Head,
-    Recorded,
-    StoredOrders,
-    StoredPicture,
-    Unavailable,
-)
+from domain.ports import FOREIGN_MAX, Acceptance, Fenced, FillPlace, Head, Recorded, StoredOrders, StoredPicture, Unavailable
 from domain.position.position import Position
-from domain.position.rows import FillRow, OrderEventRow, Owners, fill_row, table_rows
+from domain.position.rows import EventRow, FillRow, OrderEventRow, Owners, fill_row, table_rows
 from domain.values import IDENTIFIER, SYMBOL, rfc3339
 
 _ORDER = decoder(Order)

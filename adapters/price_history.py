@@ -23,8 +23,6 @@ VISIBLE_LOOKS_MAX: Final = 200
 POLL_S: Final = 0.05
 BUSY_TIMEOUT_S: Final = 5.0
 FILE: Final = "prices.db"
-PRICES_CHANGED: Final = "prices.changed"
-"""The subject on which whoever has written closes says so, without a payload."""
 EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 (QuestDB's TIMESTAMP has no zone: it is UTC)
 ONE_DAY: Final = timedelta(days=1)
 

@@ -17,8 +17,8 @@ import msgspec
 import structlog
 from asyncpg.pool import PoolConnectionProxy
 
-from domain.ports import EventRow, FillPlace, Unavailable
-from domain.position.rows import FillRow, OrderEventRow, Owners, fill_row, table_rows
+from domain.ports import FillPlace, Unavailable
+from domain.position.rows import EventRow, FillRow, OrderEventRow, Owners, fill_row, table_rows
 from domain.values import rfc3339
 
 log = structlog.get_logger()

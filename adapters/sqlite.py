@@ -11,8 +11,8 @@ from typing import Final, TypeVar
 
 import structlog
 
-from domain.ports import EventRow, FillPlace, Unavailable
-from domain.position.rows import FillRow, OrderEventRow, Owners, fill_row, table_rows
+from domain.ports import FillPlace, Unavailable
+from domain.position.rows import EventRow, FillRow, OrderEventRow, Owners, fill_row, table_rows
 from domain.values import plain, rfc3339
 
 log = structlog.get_logger()

@@ -10,11 +10,12 @@ import msgspec
 
 from domain.execution.owner import NO_OWNER, Owner
 from domain.market.price_history import DailyClose
-from domain.order.events import Foreign, OrderEvent
+from domain.order.events import Foreign
 from domain.order.holdings import Key
 from domain.order.index import OrderFilter
 from domain.order.order import Order
 from domain.position.position import Position
+from domain.position.rows import EventRow
 
 
 class Fenced(Exception):
@@ -136,14 +137,6 @@ class Positions(Protocol):
 
     async def clear(self) -> None:
         """Forget all positions and the checkpoint, to rebuild from the journal."""
-
-
-class EventRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One event with its place in the journal, on its way into the tables."""
-
-    event: OrderEvent
-    seq: int
-    index: int
 
 
 class FillPlace(NamedTuple):

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-from apps.stack.process import die_with
+from apps.runtime.child_process import die_with
 
 _SPAWNER: Final = ThreadPoolExecutor(1, "starts children")
 """The kernel ends a child with the thread that began it, and one of a loop ends with its loop. This one lives as long as we."""

@@ -12,7 +12,7 @@ import yaml
 
 from adapters import bus
 from adapters.controls import make_controls
-from apps.connections.wiring import patiently
+from apps.connections.nats import patiently
 from apps.runtime.failpoint import VARIABLE
 from apps.stack.ports import HOST, free_ports
 from apps.stack.program import Program, http_answers

@@ -9,28 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
-import msgspec
 import typer
-from nats.aio.client import Client
 
-from adapters import controls
+from adapters import subjects
 from adapters.clock import SystemClock
-from adapters.jetstream import JetStreamJournal, StreamState, make_readable, stream_state, stream_subjects
 from adapters.watermark import DIRECTORY, FileWatermark
 from apps.cli import show
 from apps.cli.addresses import DATA_DIR, DATA_DIR_VARIABLE, find
 from apps.cli.connection import connected
 from apps.cli.options import DataDir, PortOffset, identifier
-from apps.cli.progress import Progressing, progress_of
+from apps.cli.progress import progress_of
 from apps.cli.trouble import Refused, Unreachable, WrongUsage
-from apps.journal.watermark import listed, skipped_in
-from domain.order.events import Foreign
+from apps.journal.watermark import listed
+from apps.tools.journal_check import CONTROLS, ORDERS, VENUES, Looked, look, subjects_of_all, upgraded
 from domain.ports import FOREIGN_MAX, Acceptance, Corrupt, Head, Unavailable
 
-ORDERS: Final = "oms.journal"
-VENUES: Final = "venue.journal"
-CONTROLS: Final = "risk.control"
-STREAMS: Final = {ORDERS: "OMS_JOURNAL", VENUES: "PAPER_VENUES", CONTROLS: controls.STREAM}
 COLUMNS: Final = ("journal", "head", "mark", "state", "commits", "bytes", "max_bytes", "skipped")
 WELL: Final = ("whole", "empty", "accepted")
 SEQUENCES: Final = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
@@ -45,23 +38,6 @@ OfControls = Annotated[
 ]
 Why = Annotated[str, typer.Option(help="Why: it is journaled.")]
 Who = Annotated[str, typer.Option(help="Who says so: it is journaled. By default the user who runs this.")]
-
-
-class Looked(msgspec.Struct, frozen=True, kw_only=True):
-    """One journal against its mark. `found` says in a sentence what is wrong; `foreign` nobody skipped yet, `skipped` somebody did."""
-
-    subject: str
-    state: str
-    head: Head = Head()
-    mark: Head | None = None
-    size: StreamState | None = None
-    found: str = ""
-    foreign: tuple[Foreign, ...] = ()
-    skipped: tuple[Foreign, ...] = ()
-
-    def row(self) -> tuple[object, ...]:
-        sizes = (self.head.n, self.size.bytes, self.size.max_bytes) if self.size else (self.head.n, 0, None)
-        return (self.subject, self.head.seq, self.mark.seq if self.mark else None, self.state, *sizes, listed(self.skipped) or None)
 
 
 @app.callback()
@@ -81,7 +57,7 @@ def show_journals(
     """
     directory = _directory(data_dir)
     looked = asyncio.run(_looked_at(find(data_dir, port_offset)["nats"], directory, quick=quick))
-    show.table("", COLUMNS, [each.row() for each in looked], numbers=COLUMNS[1:3] + COLUMNS[4:7])
+    show.table("", COLUMNS, [_row(each) for each in looked], numbers=COLUMNS[1:3] + COLUMNS[4:7])
     if wrong := [each for each in looked if each.state not in WELL]:
         for each in wrong[:-1]:
             typer.echo(f"{each.found}.", err=True)
@@ -161,7 +137,7 @@ def _subject(shard: int, venue: str | None, of_controls: bool) -> str:
     if venue and of_controls:
         raise WrongUsage("--venue and --controls are two journals: name one.")
     if of_controls:
-        return controls.SUBJECT
+        return subjects.CONTROLS
     return f"{VENUES}.{identifier(venue, 'a venue')}" if venue else f"{ORDERS}.{shard}"
 
 
@@ -174,10 +150,8 @@ def upgrade(data_dir: DataDir = None, port_offset: PortOffset = None) -> None:
 async def _upgrade(nats: str) -> None:
     try:
         async with connected(nats, "trade journal") as client:
-            for stream in STREAMS.values():
-                if await stream_state(client, stream) is not None:
-                    changed = await make_readable(client, stream)
-                    show.line(f"{stream} {'can be read now' if changed else 'needed nothing'}")
+            for stream, changed in (await upgraded(client)).items():
+                show.line(f"{stream} {'can be read now' if changed else 'needed nothing'}")
     except Unavailable as error:
         raise Unreachable(f"{str(error).rstrip('.')}.", START) from error
 
@@ -219,97 +193,15 @@ async def _looked_at(nats: str, directory: Path, subject: str = "", *, quick: bo
     """One journal; without `subject` all that there are, or should be by the marks."""
     try:
         async with connected(nats, "trade journal") as client:
-            subjects = [subject] if subject else await _subjects(client, directory)
-            return [await _look(client, directory, subject, quick=quick) for subject in subjects]
+            wanted = [subject] if subject else await subjects_of_all(client, directory)
+            return [await look(client, directory, each, progress_of, quick=quick) for each in wanted]
     except Unavailable as error:
         raise Unreachable(f"{str(error).rstrip('.')}.", START) from error
 
 
-async def _subjects(client: Client, directory: Path) -> list[str]:
-    there = [subject for stream in STREAMS.values() for subject in await stream_subjects(client, stream)]
-    marked = [file.stem for file in directory.glob("*.mark")]
-    return sorted(each for each in {f"{ORDERS}.0", controls.SUBJECT, *there, *marked} if each.rpartition(".")[0] in STREAMS)
-
-
-async def _look(client: Client, directory: Path, subject: str, *, quick: bool) -> Looked:
-    stream = STREAMS[subject.rpartition(".")[0]]
-    kept = FileWatermark(directory, subject)
-    mark, damaged = _mark(kept)
-    if (size := await stream_state(client, stream)) is None:
-        lost = damaged or (mark is not None and bool(mark.seq))
-        looked = Looked(
-            subject=subject, state="missing" if lost else "empty", mark=mark, found=f"{subject}: the stream {stream} is missing"
-        )
-    else:
-        read = await JetStreamJournal.open(client, stream=stream, subject=subject)
-        looked = Looked(subject=subject, state="", head=await read.head(), mark=mark, size=size)
-        looked = await (_ends(read, looked) if quick else _whole(read, looked))
-        looked = await _against_mark(read, looked, damaged)
-    return msgspec.structs.replace(looked, state="accepted") if looked.state and _is_accepted(kept, looked) else looked
-
-
-def _mark(kept: FileWatermark) -> tuple[Head | None, bool]:
-    """The mark, and whether it is damaged: then it tells nothing, and the journal may be accepted as it is."""
-    try:
-        return kept.read(), False
-    except Corrupt:
-        return None, True
-
-
-def _is_accepted(kept: FileWatermark, looked: Looked) -> bool:
-    """Does an acceptance wait for the writer's next start, and is it about the journal as it is?"""
-    try:
-        accepted = kept.acceptance()
-    except Corrupt:
-        return False
-    return accepted is not None and accepted.head == looked.head and accepted.skipped == looked.foreign
-
-
-async def _ends(read: JetStreamJournal, looked: Looked) -> Looked:
-    foreign = tuple(await read.foreign(looked.head))
-    return msgspec.structs.replace(looked, foreign=foreign)
-
-
-async def _whole(read: JetStreamJournal, looked: Looked) -> Looked:
-    """Every commit against the chain; what is foreign, and what of it an acceptance in the journal names. Damage is `found`."""
-    skipped: dict[int, Foreign] = {}
-    try:
-        with progress_of(looked.head.seq, f"reading {looked.subject}") as progress:
-            head = await _through(read, looked.head.seq, skipped, progress)
-    except Corrupt as damage:
-        return msgspec.structs.replace(looked, state="damaged", found=f"{looked.subject}: {damage}")
-    if head != looked.head:
-        return msgspec.structs.replace(looked, state="damaged", found=f"{looked.subject}: sequence {looked.head.seq} cannot be reached")
-    every = {each.seq: each for each in (*read.passed, *await read.foreign(looked.head))}
-    foreign = tuple(every[seq] for seq in sorted(every) if every[seq] != skipped.get(seq))
-    return msgspec.structs.replace(looked, foreign=foreign, skipped=tuple(skipped[seq] for seq in sorted(skipped)))
-
-
-async def _through(read: JetStreamJournal, until: int, skipped: dict[int, Foreign], progress: Progressing) -> Head:
-    head = Head()
-    async with contextlib.aclosing(read.follow(head, until=until)) as batches:
-        async for batch in batches:
-            for recorded in batch:
-                skipped.update({each.seq: each for each in skipped_in(recorded.payload)})
-            head = batch[-1].head
-            progress(head.seq)
-    return head
-
-
-async def _against_mark(read: JetStreamJournal, looked: Looked, damaged: bool) -> Looked:
-    """In a word, what a start of its writer would find."""
-    if looked.state:
-        return looked
-    state, found, mark, subject = "whole" if looked.head.seq else "empty", "", looked.mark, looked.subject
-    if damaged:
-        state, found = "damaged mark", f"{subject}: its mark does not verify, so how far it had been acknowledged is not known"
-    elif mark is not None and looked.head.seq < mark.seq:
-        state, found = "behind", f"{subject} ends at sequence {looked.head.seq}, but sequence {mark.seq} had been acknowledged"
-    elif mark is not None and mark.seq and ((there := await read.read(mark.seq)) is None or there.head != mark):
-        state, found = "another", f"{subject}: sequence {mark.seq} is not the commit that had been acknowledged"
-    elif looked.foreign:
-        state, found = "foreign", f"{subject}: sequence {listed(looked.foreign)} is no commit: something else than its writer put it there"
-    return msgspec.structs.replace(looked, state=state, found=found)
+def _row(looked: Looked) -> tuple[object, ...]:
+    sizes = (looked.head.n, looked.size.bytes, looked.size.max_bytes) if looked.size else (looked.head.n, 0, None)
+    return (looked.subject, looked.head.seq, looked.mark.seq if looked.mark else None, looked.state, *sizes, listed(looked.skipped) or None)
 
 
 def _not_foreign(looked: Looked, seq: int) -> str:

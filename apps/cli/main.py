@@ -26,7 +26,7 @@ from apps.cli import (
 )
 from apps.cli.trouble import Trouble
 from apps.runtime import private_files, program_logs
-from apps.stack.trouble import Exit
+from apps.runtime.exit_codes import Exit
 from config.text import ConfigError
 from domain.values import use_exact_arithmetic
 

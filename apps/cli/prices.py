@@ -12,7 +12,8 @@ import typer
 
 from adapters import bus
 from adapters.clock import SystemClock
-from adapters.price_history import FORGOTTEN, PRICES_CHANGED, QuestDbPrices, SqlitePrices
+from adapters.price_history import FORGOTTEN, QuestDbPrices, SqlitePrices
+from adapters.subjects import PRICES_CHANGED
 from apps.cli import show
 from apps.cli.addresses import Addresses, find
 from apps.cli.client import START, Oms, to_stderr

@@ -40,12 +40,12 @@ def reconcile(
 
 
 async def _reconcile(addresses: Addresses, venues: list[str], dry_run: bool) -> None:
-    from apps.connections import wiring  # late: they bring the services' machinery along
+    from apps.connections import journals  # late: they bring the services' machinery along
     from apps.tools.reconcile import venues as at_venues
 
     left = 0
     async with connected(addresses["nats"], "trade reconcile") as client:
-        journal = await wiring.order_journal(client)
+        journal = await journals.order_journal(client)
         for name in venues:
             done = await at_venues.reconcile(client, journal, name, write=not dry_run)
             rows = [(name, d.what, d.account, d.symbol, d.order_id, d.about, d.ours, d.theirs) for d in done.found[:SHOWN_MAX]]

@@ -6,7 +6,6 @@ from typing import Annotated, Final
 
 import typer
 
-from adapters.valkey import ValkeyPositions
 from apps.cli import show
 from apps.cli.addresses import Addresses, find
 from apps.cli.client import START, to_stderr
@@ -14,11 +13,10 @@ from apps.cli.connection import connected
 from apps.cli.options import DataDir, PortOffset, identifier
 from apps.cli.progress import progress_of
 from apps.cli.trouble import Refused, Unreachable, WrongUsage
-from apps.tools.rebuild import Comparison, Rebuilt, compare, put_right
+from apps.tools.rebuild import Comparison, Rebuilt, compare, put_right, stored_positions
 from domain.ports import Corrupt, Journal, Positions, Unavailable
 from domain.position.position import Position
 
-VALKEY_TIMEOUT_MS: Final = 5_000.0
 DIFFERENCES_SHOWN_MAX: Final = 200
 COLUMNS: Final = ("account", "symbol", "quantity", "average_price", "realised_pnl", "fees", "last_price", "seq")
 
@@ -57,7 +55,7 @@ def positions(
 
 
 async def _positions(addresses: Addresses, account: str | None, to_seq: int | None, write: bool) -> None:
-    from apps.connections.wiring import order_journal  # late: it brings the services' machinery along
+    from apps.connections.journals import order_journal  # late: it brings the services' machinery along
 
     async with contextlib.AsyncExitStack() as exits:
         client = await exits.enter_async_context(connected(addresses["nats"], "trade replay"))
@@ -65,8 +63,7 @@ async def _positions(addresses: Addresses, account: str | None, to_seq: int | No
         if to_seq is not None:
             await _as_it_was(journal, to_seq, account)
             return
-        valkey = ValkeyPositions.at(addresses["valkey"], timeout_ms=VALKEY_TIMEOUT_MS)
-        exits.push_async_callback(valkey.close)
+        valkey = await exits.enter_async_context(stored_positions(addresses["valkey"]))
         await _compare(journal, valkey, account, write)
 
 

@@ -1,6 +1,6 @@
 """What keeps a command from being done: one sentence, what to do next, and the exit code that says which kind it is."""
 
-from apps.stack.trouble import Exit
+from apps.runtime.exit_codes import Exit
 
 
 class Trouble(Exception):

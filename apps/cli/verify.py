@@ -42,7 +42,7 @@ REMEDY = "The journal is the truth: docs/operations.md says how each of the othe
 
 
 async def _verify(addresses: Addresses, *, quiet: bool) -> Report:
-    from apps.connections.wiring import order_journal
+    from apps.connections.journals import order_journal
     from apps.tools.verify.places import Places, opened  # late: it brings the services' machinery along
     from apps.tools.verify.run import verify
 

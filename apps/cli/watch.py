@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 from nats.aio.subscription import Subscription
 
-from adapters import bus
+from adapters import bus, subjects
 from apps.cli import show, story
 from apps.cli.addresses import find
 from apps.cli.client import START, to_stderr
@@ -38,8 +38,8 @@ def watch(
 async def _watch(url: str, whose: str, json: bool) -> None:
     gone = asyncio.Event()
     async with connected(url, "trade watch", gone.set) as client:
-        subjects = (f"oms.orders.{whose}.*", f"positions.{whose}")
-        subscriptions = [await client.subscribe(subject, pending_msgs_limit=PENDING_MAX) for subject in subjects]
+        watched = (subjects.order_copy(whose, ANYBODY), subjects.positions(whose))
+        subscriptions = [await client.subscribe(subject, pending_msgs_limit=PENDING_MAX) for subject in watched]
         await bus.flush(client)
         to_stderr(f"Watching {'every account' if whose == ANYBODY else whose}; Ctrl-C ends it.")
         await asyncio.gather(_until(gone), *(_print(subscription, json) for subscription in subscriptions))

@@ -6,10 +6,10 @@ from typing import Any
 
 from nats.aio.client import Client
 
-from adapters import controls
+from adapters import controls, subjects
 from adapters.controls import CONTROL_COMMITS
 from adapters.jetstream import JetStreamJournal, stream_state
-from apps.connections import wiring
+from apps.connections import journals, nats
 from apps.connections.controls import Known, Obedience, connections, controls_into, loss_accepted
 from apps.journal.publisher import Outbox
 from apps.journal.subscription import Follower
@@ -32,15 +32,15 @@ from domain.risk.controls import ControlEvent
 
 async def written_controls(chassis: Chassis[RiskSettings], client: Client, writer: Client) -> tuple[JetStreamJournal, Mark | None]:
     """The journal of controls for risk, its only writer: made when it never was, and refused when it is not what was acknowledged."""
-    mark = wiring.watermark(chassis, controls.SUBJECT, CONTROL_COMMITS, event=controls_accepted)
+    mark = journals.watermark(chassis, subjects.CONTROLS, CONTROL_COMMITS, event=controls_accepted)
 
     async def made() -> JetStreamJournal:
-        if await stream_state(client, controls.STREAM) is None:
-            may_begin(controls.STREAM, [mark])
+        if await stream_state(client, subjects.CONTROL_STREAM) is None:
+            may_begin(subjects.CONTROL_STREAM, [mark])
         await controls.make_controls(client, chassis.settings.nats.replicas)
         return await controls.open_controls(client, writer)
 
-    journal = await wiring.or_refused(chassis, made)
+    journal = await nats.or_refused(chassis, made)
 
     async def verified() -> None:
         try:
@@ -49,7 +49,7 @@ async def written_controls(chassis: Chassis[RiskSettings], client: Client, write
         except Fenced as trouble:
             raise Unavailable(str(trouble)) from trouble
 
-    await wiring.or_refused(chassis, verified)
+    await nats.or_refused(chassis, verified)
     return journal, mark
 
 
@@ -57,7 +57,7 @@ def keep_controls(chassis: Chassis[RiskSettings], journal: Journal, mark: Mark |
     """As long as risk lives: its mark follows what it has read, and a foreign message at the journal's end ends it."""
     if mark is not None:
         chassis.spawn(lambda: _note(mark, follower), tasks.CONTROLS_NOTED)
-    chassis.spawn(lambda: watch_foreign(journal, lambda: follower.head, controls.SUBJECT), tasks.FOREIGN)
+    chassis.spawn(lambda: watch_foreign(journal, lambda: follower.head, subjects.CONTROLS), tasks.FOREIGN)
 
 
 async def _note(mark: Mark, follower: Follower[Any]) -> None:
@@ -70,8 +70,8 @@ async def follow_controls(
     chassis: Chassis[OmsSettings] | Chassis[ExeqSettings], client: Client, outbox: Outbox, *taken: Callable[[ControlEvent], None]
 ) -> Known:
     """Each control into each of `taken`, for a service that lets orders pass or sends them; and whoever asks is told that it obeys."""
-    mark = wiring.watermark(chassis, controls.SUBJECT, CONTROL_COMMITS, of_follower=True)
-    journal = await wiring.patiently(lambda: _followed_controls(chassis, client, mark))
+    mark = journals.watermark(chassis, subjects.CONTROLS, CONTROL_COMMITS, of_follower=True)
+    journal = await nats.patiently(lambda: _followed_controls(chassis, client, mark))
     follower = Follower(journal, CONTROL_COMMITS, controls_into(*taken), after=Head(), wait_s=0)
     known = Known(journal, follower, connections(client))
     await Obedience(chassis.name, follower, outbox).start(client)
@@ -85,7 +85,7 @@ async def follow_controls(
 
 async def learn(client: Client, take: Callable[[ControlEvent], None]) -> None:
     """Each control into `take`, for a service that obeys none and only wants to know what was in the catalogue. Without end."""
-    journal = await wiring.patiently(lambda: controls.open_controls(client))
+    journal = await nats.patiently(lambda: controls.open_controls(client))
     await Follower(journal, CONTROL_COMMITS, controls_into(take), after=Head(), wait_s=0).run()
 
 
@@ -98,7 +98,7 @@ async def _followed_controls(chassis: Chassis[OmsSettings] | Chassis[ExeqSetting
         try:
             journal = await controls.open_controls(client)
         except Missing:
-            may_begin(controls.STREAM, [mark])
+            may_begin(subjects.CONTROL_STREAM, [mark])
             raise
         if mark is not None:
             await verify_followed(journal, mark, loss_accepted)

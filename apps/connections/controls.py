@@ -12,7 +12,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from adapters import bus
+from adapters import bus, subjects
 from adapters.codec import Commit, decoder, encode
 from adapters.controls import CONTROL_COMMITS
 from apps.http.problem import Refusal, malformed
@@ -28,7 +28,6 @@ OBEY_S: Final = 1.0
 """How long a service may take to read a control, and how long whoever asks waits for it."""
 QUESTIONS_PENDING_MAX: Final = 64
 READ_AGAIN_S: Final = 0.05
-REPORT_SUBJECT: Final = "risk.kill"
 """exeq tells risk here of switches that were thrown at exeq itself."""
 
 SIGNED: Final = ("reason", "who")
@@ -195,7 +194,7 @@ class Obedience:
         self._outbox = outbox
 
     async def start(self, client: Client) -> None:
-        await client.subscribe(_subject(self._service), cb=self._on_question, pending_msgs_limit=QUESTIONS_PENDING_MAX)
+        await client.subscribe(subjects.acknowledged(self._service), cb=self._on_question, pending_msgs_limit=QUESTIONS_PENDING_MAX)
 
     async def _on_question(self, message: Msg) -> None:
         try:
@@ -210,7 +209,7 @@ class Obedience:
 async def obeyed(client: Client, service: str, seq: int) -> str:
     """`yes`; `absent` when it is not there, so it sends nothing, and reads the controls before it does; `unknown` when it does not say."""
     try:
-        reply = await bus.request(client, _subject(service), encode(Question(seq)), OBEY_S)
+        reply = await bus.request(client, subjects.acknowledged(service), encode(Question(seq)), OBEY_S)
         return "yes" if _QUESTION.decode(reply).seq >= seq else "unknown"
     except ValueError:
         return "unknown"

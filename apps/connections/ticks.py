@@ -9,6 +9,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from prometheus_client.core import Metric
 
+from adapters import subjects
 from adapters.codec import decoder
 from apps.runtime import metrics
 from apps.runtime.log_limit import Seldom
@@ -16,7 +17,6 @@ from domain.market.quotes import REFUSED, Listed, Quote
 
 log = structlog.get_logger()
 
-SUBJECT: Final = "ticks.>"
 TICKS_PENDING_MAX: Final = 16_384
 TICK_BYTES_MAX: Final = 4096
 """A longer message is not decoded."""
@@ -37,7 +37,7 @@ class Ticks:
         self.refused: Counter[str] = Counter(dict.fromkeys((UNREADABLE, *REFUSED), 0))
 
     async def start(self, client: Client) -> None:
-        await client.subscribe(SUBJECT, cb=self.on_tick, pending_msgs_limit=TICKS_PENDING_MAX)
+        await client.subscribe(subjects.TICKS, cb=self.on_tick, pending_msgs_limit=TICKS_PENDING_MAX)
 
     async def on_tick(self, message: Msg) -> None:
         quote = _read(message.data)

@@ -17,8 +17,6 @@ LIST_COUNT_MAX: Final = 500
 LIST_BYTES_MAX: Final = 512 * 1024
 """Half of the largest message that a nats-server accepts by default."""
 
-REQUESTS: Final = "venue.*.requests.*"
-
 Verb = Literal["new", "cancel", "replace"]
 
 
@@ -34,14 +32,6 @@ class Unreadable(NamedTuple):
 
     data: bytes
     reason: str
-
-
-def requests_to(venue: str, shard: int) -> str:
-    return f"venue.{venue}.requests.{shard}"
-
-
-def reports_of(venue: str, shard: int) -> str:
-    return f"venue.{venue}.reports.{shard}"
 
 
 def lists(elements: Iterable[Sent | VenueReport]) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 from nats.aio.client import Client
 
-from adapters import bus
+from adapters import bus, subjects
 from adapters.codec import decoder, encode
 from apps.exeq.executor import Command, Executor
 from apps.exeq.venue_sessions import Listening
@@ -195,7 +195,7 @@ class Doubts:
         self._trouble.pop(request.route_id, None)
         self._working.pop(request.route_id, None)
         try:
-            reply = await bus.request(self._client, f"venue.{request.venue}.session.{self._shard}", question, ASK_TIMEOUT_S)
+            reply = await bus.request(self._client, subjects.session(request.venue, self._shard), question, ASK_TIMEOUT_S)
             answer: OrderAnswer = _ANSWER.decode(reply)
         except Unavailable:
             return None

@@ -8,10 +8,9 @@ import msgspec
 import structlog
 from nats.aio.client import Client
 
-from adapters import bus
+from adapters import bus, subjects
 from adapters.codec import decoder, encode
 from adapters.local_kills import LocalKill, LocalKills
-from apps.connections.controls import REPORT_SUBJECT
 from domain.ports import Unavailable
 from domain.risk.controls import KILLED, Armed, ControlEvent, Controls, scopes_of
 
@@ -137,7 +136,7 @@ class Switch:
     async def _report(self, client: Client, kill: LocalKill) -> None:
         told = {"scope": kill.scope, "who": kill.who, "reason": kill.reason, "at": kill.at}
         try:
-            answer: Recorded = _RECORDED.decode(await bus.request(client, REPORT_SUBJECT, encode(told), REPORT_TIMEOUT_S))
+            answer: Recorded = _RECORDED.decode(await bus.request(client, subjects.KILL_REPORT, encode(told), REPORT_TIMEOUT_S))
             reported = self.local[kill.scope] = msgspec.structs.replace(kill, reported=answer.version)
             if self._store:
                 self._store.keep(reported)

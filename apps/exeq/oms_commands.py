@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from nats.aio.client import Client
 
-from adapters import bus
+from adapters import bus, subjects
 from adapters.codec import decoder, encode
 from apps.connections.unit import Unit
 from domain.order.commands import CommandAnswer, ServiceCommand
@@ -27,7 +27,7 @@ class OmsOverNats:
 
     def __init__(self, client: Client, shard: int = 0) -> None:
         self._client = client
-        self._subject = f"oms.commands.{shard}"
+        self._subject = subjects.commands(shard)
 
     async def ask(self, commands: Sequence[ServiceCommand], timeout_s: float) -> Sequence[CommandAnswer]:
         reply = await bus.request(self._client, self._subject, encode(commands), timeout_s)

@@ -5,11 +5,11 @@ import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import msgspec
 import structlog
 
 from adapters.codec import decoder
 from apps.runtime.helper_process import Beside, Busy, NotStarted, TookTooLong
-from apps.tools.reconcile.venues import VenuePass
 from domain.execution.reconciliation import Difference
 
 log = structlog.get_logger()
@@ -19,6 +19,21 @@ PASS_MAX_S: Final = 600.0
 SHARE: Final = 20
 """A pass reads what is new; once a day, and when something was said of an old order, the whole journal. It rests so many times as long as
 it took: a twentieth of one core at most."""
+
+
+class VenuePass(msgspec.Struct, frozen=True):
+    """One look at one venue. `left` is what differs still after the repairs; without repairs it is all that was found. `read_from` is the
+    sequence up to which the journal had been read before."""
+
+    venue: str
+    as_of_seq: int
+    orders: int
+    trades: int
+    found: tuple[Difference, ...] = ()
+    repaired: int = 0
+    left: tuple[Difference, ...] = ()
+    read_from: int = 0
+
 
 _PASSES: Final = decoder(list[VenuePass])
 

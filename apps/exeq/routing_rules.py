@@ -3,24 +3,9 @@
 from collections.abc import Mapping
 
 from apps.exeq.router import RoutingRules
-from config.catalogue import VenueSettings
 from config.sections import RoutingSection
 from config.text import ConfigError
 from domain.execution.routing import Venue
-
-
-def routed_venue(venue: VenueSettings) -> Venue:
-    """A venue of the catalogue as routing knows it."""
-    return Venue(
-        venue.name,
-        venue.maker_bps,
-        venue.taker_bps,
-        venue.symbols,
-        venue.orders_per_sec,
-        venue.burst,
-        int(venue.answer_deadline_ms * 1e6),
-        venue.session == "plain",
-    )
 
 
 def routing_rules(section: RoutingSection, venues: Mapping[str, Venue]) -> RoutingRules:

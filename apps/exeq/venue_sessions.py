@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from nats.aio.client import Client
 
-from adapters import bus
+from adapters import bus, subjects
 from adapters.codec import decoder, encode
 from apps.exeq.ownership import Ownership
 from domain.execution.routing import Venue
@@ -74,7 +74,7 @@ class Listening:
         owned = self._ownership
         hello = encode({"kind": "hello", "unit": owned.unit, "epoch": owned.epoch or 0})
         try:
-            reply = await bus.request(self._client, f"venue.{venue}.session.{self._shard}", hello, HELLO_TIMEOUT_S)
+            reply = await bus.request(self._client, subjects.session(venue, self._shard), hello, HELLO_TIMEOUT_S)
             greeting: Greeting = _GREETING.decode(reply)
         except Unavailable:
             return False

@@ -1,14 +1,12 @@
 """Requests on their way to the venues: one list a venue and commit to a full session, and a message each to a plain one."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
 
+from adapters import subjects
 from adapters.codec import encode
 from apps.connections.announcements import Announcements, Interest, Send
-from apps.connections.venue_lists import Sent, lists, requests_to
+from apps.connections.venue_lists import Sent, lists
 from domain.execution.routing import Venue
-
-ORDERS: Final = "orders.*.*"
 
 
 class VenueWire:
@@ -17,7 +15,7 @@ class VenueWire:
     def __init__(self, send: Send, interest: Interest, venues: Mapping[str, Venue]) -> None:
         self._send = send
         self._plain = {name for name, venue in venues.items() if venue.plain}
-        self.announced: Announcements[Sent] = Announcements(interest, send, ORDERS, _announcements)
+        self.announced: Announcements[Sent] = Announcements(interest, send, subjects.NEW_ORDERS, _announcements)
 
     def send(self, requests: Sequence[Sent]) -> None:
         """In their order. With the outbox before this returns: what a kill switch waits for."""
@@ -31,11 +29,11 @@ class VenueWire:
                 self.announced.announce(sent)
         for (venue, shard), found in to.items():
             for payload in lists(found):
-                self._send(requests_to(venue, shard), payload)
+                self._send(subjects.requests(venue, shard), payload)
 
 
 def _announcement(sent: Sent) -> tuple[str, bytes]:
-    return f"orders.{sent.request.account}.{sent.verb}", encode(sent.request)
+    return subjects.orders(sent.request.account, sent.verb), encode(sent.request)
 
 
 def _announcements(sent: Iterable[Sent]) -> Iterator[tuple[str, bytes]]:

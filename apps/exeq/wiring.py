@@ -8,8 +8,9 @@ from typing import Any
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from adapters.local_kills import DIRECTORY, LocalKills
-from apps.connections import control_journal, wiring
+from apps.connections import control_journal, feeds, journals, nats
 from apps.connections.controls import Scopes
+from apps.connections.unit import Unit
 from apps.exeq import local_kill_endpoint
 from apps.exeq.executor import Executor
 from apps.exeq.in_doubt import Doubts
@@ -20,7 +21,7 @@ from apps.exeq.ownership import Ownership
 from apps.exeq.reconciliation import VenuesUpkeep, beside
 from apps.exeq.router import Router
 from apps.exeq.routes import router
-from apps.exeq.routing_rules import routed_venue, routing_rules
+from apps.exeq.routing_rules import routing_rules
 from apps.exeq.stop_orders import Stops
 from apps.exeq.venue_wire import VenueWire
 from apps.journal.publisher import Outbox
@@ -31,30 +32,31 @@ from apps.runtime.chassis import Chassis, Service
 from apps.runtime.histogram import Hops
 from config.catalogue import load_instruments, load_venues
 from config.settings import ExeqSettings
+from config.venues import routed_venue
 from domain.execution.projection import OLDER_SHAPES, STATE_VERSION, Executions, ExecutionsState
 from domain.execution.routing import Venue
 from domain.market.quotes import Market
 from domain.risk.controls import Controls
 
 
-async def build(chassis: Chassis[ExeqSettings]) -> Service:
+async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Service:
     settings, clock = chassis.settings, SystemClock()
     instruments = load_instruments().instruments
     listed = load_venues(instruments).venues
     venues = {name: routed_venue(venue) for name, venue in listed.items()}
     rules = routing_rules(settings.routing, venues)
     chassis.ready.set("journal", False, "catching up with the journal")
-    client = await wiring.connect(chassis)
-    turn = await wiring.turn(chassis, client)
-    journal = await wiring.followed_orders(chassis, client)
-    oms, market, outbox, controls = oms_commands(client, chassis.unit), Market(), Outbox(client), Controls()
+    client = await nats.connect(chassis, unit)
+    turn = await nats.turn(chassis, client)
+    journal = await journals.followed_orders(client, unit)
+    oms, market, outbox, controls = oms_commands(client, unit), Market(), Outbox(client), Controls()
     switch = Switch(controls, _local_kills(settings.service.data_dir))
-    ticks = await wiring.follow_ticks(chassis, client, market.update, wiring.listed(instruments, listed), clock)
+    ticks = await feeds.follow_ticks(chassis, client, market.update, feeds.listed(instruments, listed), clock)
 
     executions = Executions(holds_stops=settings.routing.stops == "exeq")
     routing = Router(venues, instruments, market, clock, rules, executions, killed=switch.venue_killed)
     ownership = Ownership(oms, turn.sender, turn.holds, chassis.fail)
-    venue_wire = VenueWire(outbox.put, wiring.interest(chassis, client), venues)
+    venue_wire = VenueWire(outbox.put, nats.interest(chassis, client, unit), venues)
     executor = Executor(
         oms,
         venue_wire.send,
@@ -69,8 +71,8 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
         failed=chassis.fail,
     )
     wait_s = float(settings.following.follower_wait_ms) / 1000
-    snapshots = wiring.snapshotter(chassis, executions, ExecutionsState, STATE_VERSION, OLDER_SHAPES)
-    head = await wiring.patiently(lambda: snapshots.recover(journal))
+    snapshots = journals.snapshotter(chassis, executions, ExecutionsState, STATE_VERSION, OLDER_SHAPES)
+    head = await nats.patiently(lambda: snapshots.recover(journal))
     timed = Hops(chassis.registry, clock).timed("exeq", snapshots.whole(executor.apply))
     orders = Follower(journal, ORDER_COMMITS, timed, after=head, wait_s=wait_s)
     switch.controls_known = await control_journal.follow_controls(chassis, client, outbox, controls.apply, switch.heard)
@@ -86,8 +88,8 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
     doubts.on_back = reconciling.wanted
     chassis.spawn(doubts.run, tasks.DOUBTS)
     chassis.spawn(Stops(executor, executions, market, clock, rules.quote_age_max_ns).run, tasks.STOPS)
-    wiring.tell_ready(chassis, orders, executor.caught_up)
-    wiring.keep(chassis, snapshots, orders)
+    journals.tell_ready(chassis, orders, executor.caught_up)
+    journals.keep(chassis, snapshots, orders)
     metrics.read(chassis.registry, partial(series, executor, doubts, switch, controls, outbox, clock))
 
     def stats() -> dict[str, Any]:

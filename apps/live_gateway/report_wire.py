@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Iterable, Iterator
 
+from adapters import subjects
 from adapters.codec import encode
 from apps.connections.announcements import Announcements, Interest, Send
-from apps.connections.venue_lists import lists, reports_of
+from apps.connections.venue_lists import lists
 from domain.order.commands import VenueReport
 from domain.paper.events import Reported
 
@@ -14,11 +15,11 @@ Announced = Announcements[VenueReport]
 
 def announced_fills(interest: Interest, send: Send) -> Announced:
     """`fills.<account>` of all venues of the process."""
-    return Announcements(interest, send, "fills.*", _messages)
+    return Announcements(interest, send, subjects.FILLS, _messages)
 
 
 def _messages(reports: Iterable[VenueReport]) -> Iterator[tuple[str, bytes]]:
-    return ((f"fills.{report.account}", encode(report)) for report in reports)
+    return ((subjects.fills(report.account), encode(report)) for report in reports)
 
 
 class ReportWire:
@@ -40,6 +41,6 @@ class ReportWire:
         waiting, self._waiting = self._waiting, {}
         for shard, reports in waiting.items():
             for payload in lists(reports):
-                self._send(reports_of(self._venue, shard), payload)
+                self._send(subjects.reports(self._venue, shard), payload)
             for report in reports:
                 self._announced.announce(report)

@@ -10,7 +10,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from apps.connections.venue_lists import REQUESTS, Reader, Sent, Unreadable
+from adapters import subjects
+from apps.connections.venue_lists import Reader, Sent, Unreadable
 from apps.live_gateway.venue_host import VenueHost
 from domain.execution.owner import named
 from domain.paper.events import Cancel, Message, Replace
@@ -39,7 +40,7 @@ class Intake:
         self.elsewhere = 0
 
     async def listen(self, client: Client) -> None:
-        self._subscription = await client.subscribe(REQUESTS, cb=self._on_requests)
+        self._subscription = await client.subscribe(subjects.REQUESTS, cb=self._on_requests)
 
     async def heard_all(self) -> None:
         """Until every request that had reached this process has been put before its venue."""

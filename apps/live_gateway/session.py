@@ -10,6 +10,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from adapters import subjects
 from adapters.codec import decoder, encode
 from apps.live_gateway.flush_marker import Sent
 from apps.live_gateway.request_handler import SHARDS_MAX, Intake
@@ -21,7 +22,6 @@ from domain.ports import Unavailable
 
 log = structlog.get_logger()
 
-SUBJECT: Final = "venue.*.session.*"
 
 RESEND_PAGE: Final = 5_000
 """Reports of one venue and shard that are sent again before others have their turn."""
@@ -74,7 +74,7 @@ class Sessions:
         self.resent = 0
 
     async def listen(self, client: Client) -> None:
-        await client.subscribe(SUBJECT, cb=self._on_message)
+        await client.subscribe(subjects.SESSIONS, cb=self._on_message)
 
     async def _on_message(self, message: Msg) -> None:
         _, venue, _, shard = message.subject.split(".")

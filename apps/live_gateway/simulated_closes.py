@@ -6,7 +6,7 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
-from apps.connections.wiring import patiently
+from apps.connections.nats import patiently
 from apps.runtime.logs import get_logger
 from domain.market.price_history import SIMULATED, DailyClose
 from domain.market.simulated import SimulatedMarket

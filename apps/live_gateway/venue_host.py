@@ -9,6 +9,7 @@ from typing import Final, Generic, TypeVar
 
 import structlog
 
+from adapters import subjects
 from adapters.codec import encode
 from apps.connections.announcements import Send
 from apps.journal.group_commit import GroupCommit, Outcome, Pace
@@ -283,7 +284,7 @@ class VenueHost:
 
     def publish_quote(self, quote: Quote) -> None:
         self.quoted_at[quote.symbol] = asyncio.get_running_loop().time()
-        self._send(f"ticks.{subject_token(quote.symbol)}", encode(quote))
+        self._send(subjects.ticks(subject_token(quote.symbol)), encode(quote))
 
     def _landed(self, commits: GroupCommit[VenueEvent], group: Sequence[VenueEvent], outcome: Outcome) -> None:
         if isinstance(outcome, Unavailable):

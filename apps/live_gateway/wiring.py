@@ -9,8 +9,9 @@ from typing import Any, Final
 import structlog
 from nats.aio.client import Client
 
+from adapters import subjects
 from adapters.clock import SystemClock
-from apps.connections import wiring
+from apps.connections import feeds, journals, nats, stores
 from apps.connections.announcements import Send
 from apps.journal.publisher import Outbox
 from apps.journal.watermark import Mark
@@ -40,8 +41,6 @@ from domain.ports import Clock
 
 log = structlog.get_logger()
 
-STREAM: Final = "PAPER_VENUES"
-SUBJECTS: Final = "venue.journal.*"
 TRY_AGAIN_S: Final = 0.5
 
 
@@ -54,14 +53,14 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     columns = columns_of(settings.quotes.columns, COLUMNS)
     rows = recorded_quotes(settings.quotes.file, instruments, columns, notes) if settings.quotes.file else None
 
-    client, writer = await wiring.connect(chassis), await wiring.connect_writer(chassis)
-    marks = {name: wiring.watermark(chassis, SUBJECTS.replace("*", name), VENUE_COMMITS) for name in venues}
-    await wiring.durable_stream(chassis, client, STREAM, [SUBJECTS], list(marks.values()))
+    client, writer = await nats.connect(chassis), await nats.connect_writer(chassis)
+    marks = {name: journals.watermark(chassis, subjects.venue_subject(name), VENUE_COMMITS) for name in venues}
+    await journals.durable_stream(chassis, client, subjects.VENUE_STREAM, [subjects.VENUE_JOURNALS], list(marks.values()))
     outbox = Outbox(client)
     sent = await Sent.open(client, outbox)
     chassis.spawn(outbox.run, tasks.OUTBOX_OF_REPORTS)
 
-    announced = announced_fills(wiring.interest(chassis, client), outbox.put)
+    announced = announced_fills(nats.interest(chassis, client), outbox.put)
     wire = outbox.put, announced
     hosts = {name: await _host(chassis, client, writer, venue, instruments, clock, wire, marks[name]) for name, venue in venues.items()}
     for name, host in hosts.items():
@@ -84,8 +83,8 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
         chassis.spawn(feed, tasks.QUOTES)
 
     if recording is None:
-        prices = wiring.prices(chassis)
-        chassis.spawn(lambda: keep_closes(markets, prices, clock, partial(wiring.tell_prices, client)), tasks.CLOSES)
+        prices = stores.prices(chassis)
+        chassis.spawn(lambda: keep_closes(markets, prices, clock, partial(feeds.tell_prices, client)), tasks.CLOSES)
 
     def stats() -> dict[str, object]:
         return {
@@ -152,9 +151,9 @@ async def _host(
     mark: Mark | None,
 ) -> VenueHost:
     settings = chassis.settings.journal
-    journal = await wiring.written_journal(client, writer, settings, STREAM, SUBJECTS.replace("*", venue.name))
+    journal = await journals.written_journal(client, writer, settings, subjects.VENUE_STREAM, subjects.venue_subject(venue.name))
     traded = {symbol: instruments[symbol] for symbol in venue.symbols}
-    return VenueHost(venue, traded, journal, clock, *wire, wiring.pace(settings), mark, chassis.settings.nats.replicas)
+    return VenueHost(venue, traded, journal, clock, *wire, journals.pace(settings), mark, chassis.settings.nats.replicas)
 
 
 def _tell_ready(chassis: Chassis[GatewaySettings], name: str) -> Callable[[bool], None]:

@@ -7,6 +7,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from adapters import subjects
 from adapters.codec import decoder, encode
 from apps.connections.unit import Answered
 from apps.journal.publisher import Outbox
@@ -34,7 +35,7 @@ class CommandDesk:
         self._failed = failed
 
     async def start(self, client: Client, shard: int) -> None:
-        await client.subscribe(f"oms.commands.{shard}", cb=self._on_commands)
+        await client.subscribe(subjects.commands(shard), cb=self._on_commands)
 
     async def _on_commands(self, message: Msg) -> None:
         try:

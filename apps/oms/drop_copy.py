@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from adapters import subjects
 from adapters.codec import encode
 from apps.connections.announcements import Announcements, Interest, Send
 from apps.journal.shard_host import Landed
@@ -50,7 +51,7 @@ class Notices:
     """Called after the acknowledgement, never before. Raises the alarms of the lifecycle page and announces the drop copy."""
 
     def __init__(self, interest: Interest, send: Send, metrics: OmsMetrics) -> None:
-        self._copies: Announcements[Noted] = Announcements(interest, send, "oms.orders.*.*", _messages)
+        self._copies: Announcements[Noted] = Announcements(interest, send, subjects.ORDER_COPIES, _messages)
         self._metrics = metrics
 
     def __call__(self, landed: Landed) -> None:
@@ -90,7 +91,7 @@ def _messages(noted: Sequence[Noted]) -> Iterator[tuple[str, bytes]]:
         for landed, quantity in _by_order(commit):
             order = landed.order
             assert order is not None, "others are not kept"
-            yield f"oms.orders.{order.account}.{order.order_id}", encode(_notice(order, landed, quantity))
+            yield subjects.order_copy(order.account, order.order_id), encode(_notice(order, landed, quantity))
 
 
 def _by_order(commit: Iterable[Noted]) -> Iterable[Noted]:

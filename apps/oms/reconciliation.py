@@ -4,17 +4,28 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 
 from adapters.codec import decoder
 from apps.runtime.helper_process import Beside, Busy, NotStarted, TookTooLong
-from apps.tools.reconcile.positions import Pass
+from domain.position.comparison import Difference
 
 log = structlog.get_logger()
 
 MODULE: Final = "apps.tools.reconcile"
 PASS_MAX_S: Final = 300.0
+
+
+class Pass(msgspec.Struct, frozen=True):
+    """One look: as of which sequence, over how many positions, what differed, and how many positions were put right."""
+
+    as_of_seq: int
+    positions: int
+    differences: tuple[Difference, ...] = ()
+    repaired: int = 0
+
 
 _PASS: Final = decoder(Pass)
 

@@ -14,9 +14,9 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from adapters import bus
+from adapters import bus, subjects
 from adapters.codec import decoder, encode
-from apps.connections.venue_lists import Reader, Unreadable, reports_of
+from apps.connections.venue_lists import Reader, Unreadable
 from apps.journal.shard_host import Host, Landed
 from apps.oms.unsequenced_reports import PlainVenues
 from domain.order.commands import ReportKind, SetReportAside, VenueReport
@@ -24,7 +24,6 @@ from domain.ports import Unavailable
 
 log = structlog.get_logger()
 
-PLAIN: Final = "fills.>"
 """Where plain venues report. Of the others' reports these are announcements, which their sessions need not."""
 YIELD_EVERY: Final = 50
 """Reports of a list that are applied in one turn of the loop: submits have theirs between."""
@@ -97,9 +96,9 @@ class VenueSessions:
 
     async def start(self) -> None:
         for venue in self._venues:
-            await self._client.subscribe(reports_of(venue, self._shard), cb=self._on_reports)
+            await self._client.subscribe(subjects.reports(venue, self._shard), cb=self._on_reports)
         if self._plain.any:
-            await self._client.subscribe(PLAIN, cb=self._on_plain)
+            await self._client.subscribe(subjects.FILLS, cb=self._on_plain)
 
     def restart(self) -> None:
         """The shard recovered: what was applied is what its journal says."""
@@ -236,7 +235,7 @@ class VenueSessions:
         body = encode({"kind": "resend", "from": applied + 1})
         try:
             answer: ResendAnswer = _ANSWER.decode(
-                await bus.request(self._client, f"venue.{venue}.session.{self._shard}", body, ASK_TIMEOUT_S)
+                await bus.request(self._client, subjects.session(venue, self._shard), body, ASK_TIMEOUT_S)
             )
         except Unavailable:
             return

@@ -9,7 +9,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from adapters import bus
+from adapters import bus, subjects
 from adapters.codec import decoder, encode
 from domain.instruments import Denial
 from domain.order.commands import Decision, Terms
@@ -17,7 +17,6 @@ from domain.ports import Unavailable
 
 log = structlog.get_logger()
 
-SUBJECT: Final = "risk.check.order"
 BATCHES_OUT_MAX: Final = 2
 """Requests under way at once. While they are, orders gather here, where waiting does not eat the budget, and go as one larger request."""
 SENDING_TURNS: Final = 2
@@ -78,7 +77,7 @@ class RiskClient:
 
     async def is_open(self, probe: Terms, timeout_s: float) -> bool:
         try:
-            reply = await bus.request(self._client, SUBJECT, encode(probe), timeout_s)
+            reply = await bus.request(self._client, subjects.CHECK, encode(probe), timeout_s)
             told: ProbeAnswer = _PROBE_ANSWER.decode(reply)
         except (Unavailable, ValueError):
             return False
@@ -121,7 +120,7 @@ class RiskClient:
     async def _ask(self, token: str, batch: list[Terms]) -> None:
         ids = self._batches[token]
         try:
-            await self._client.publish(SUBJECT, encode(batch), reply=f"{self._inbox}.{token}")
+            await self._client.publish(subjects.CHECK, encode(batch), reply=f"{self._inbox}.{token}")
         except bus.WireError as error:
             self._unsent(token, Unavailable(f"risk cannot be asked: {str(error) or type(error).__name__}"))
             return

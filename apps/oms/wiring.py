@@ -8,10 +8,11 @@ from typing import Any, Final
 from nats.aio.client import Client
 from prometheus_client.core import Metric
 
+from adapters import subjects
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
-from apps.connections import control_journal, wiring
-from apps.exeq.routing_rules import routed_venue
+from apps.connections import control_journal, feeds, journals, nats, stores
+from apps.connections.unit import Unit
 from apps.journal.publisher import Outbox
 from apps.journal.shard_host import Host, Landed
 from apps.journal.watermark import Mark
@@ -42,6 +43,7 @@ from apps.runtime.chassis import Chassis, Service
 from apps.runtime.helper_process import Beside
 from config.catalogue import VenueSettings, load_instruments, load_venues
 from config.settings import OmsSettings
+from config.venues import routed_venue
 from domain.instruments import Instrument, negative_prices
 from domain.market.listings import currency_of
 from domain.market.quotes import Market
@@ -56,36 +58,37 @@ RISK_TIMEOUT_S: Final = 0.5
 RISK_AGAIN_S: Final = 0.1
 
 
-async def build(chassis: Chassis[OmsSettings]) -> Service:
+async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Service:
+    """oms, by itself or as a part of `unit`. The order of the lines is the order in which parts need each other."""
     settings, clock = chassis.settings, SystemClock()
     instruments = load_instruments().instruments
     venues = load_venues(instruments).venues
     chassis.ready.set("journal", False, "recovering")
-    client, writer = await wiring.connect(chassis), await wiring.connect_writer(chassis)
+    client, writer = await nats.connect(chassis, unit), await nats.connect_writer(chassis)
     shard = settings.journal.shard
-    mark = wiring.watermark(chassis, wiring.order_subject(shard), ORDER_COMMITS, shard)
-    await wiring.durable_stream(chassis, client, wiring.ORDER_STREAM, ["oms.journal.*"], [mark])
-    journal = await wiring.written_journal(client, writer, settings.journal, wiring.ORDER_STREAM, wiring.order_subject(shard))
-    positions, fills = wiring.positions(chassis), wiring.fills(chassis)
+    mark = journals.watermark(chassis, subjects.order_subject(shard), ORDER_COMMITS, shard)
+    await journals.durable_stream(chassis, client, subjects.ORDER_STREAM, ["oms.journal.*"], [mark])
+    journal = await journals.written_journal(client, writer, settings.journal, subjects.ORDER_STREAM, subjects.order_subject(shard))
+    positions, fills = stores.positions(chassis), stores.fills(chassis)
     market, controls = Market(), Controls()
-    ticks = await wiring.follow_ticks(chassis, client, market.update, wiring.listed(instruments, venues), clock)
+    ticks = await feeds.follow_ticks(chassis, client, market.update, feeds.listed(instruments, venues), clock)
 
     metrics = OmsMetrics(chassis.registry)
     negative = negative_prices(instruments.values())
-    host = _host(chassis, journal, clock, mark, negative)
+    host = _host(chassis, journal, clock, mark, negative, unit)
     chassis.ready.depend("journal's answers", host.distrusted)
-    risk = RiskClient(client, _bounds(settings)) if chassis.unit is None else RiskBeside(chassis.unit)
+    risk = RiskClient(client, _bounds(settings)) if unit is None else RiskBeside(unit)
     outbox = Outbox(client)
     sessions = _sessions(client, host, venues, shard, chassis.fail)
     switch = await _obey(chassis, client, host, outbox, controls)
     intake = _intake(settings, host, risk, switch)
     expirer = Expirer(host, clock, _timeout_ns(settings), _calendars(venues.values()))
     host.on_ready, host.on_append = _on_ready(chassis, metrics, sessions, expirer), metrics.appended
-    notices = Notices(wiring.interest(chassis, client), outbox.put, metrics)
+    notices = Notices(nats.interest(chassis, client, unit), outbox.put, metrics)
     host.on_landed, host.on_unrecorded = partial(_on_landed, notices, expirer), notices.unrecorded
     await risk.start()
     await sessions.start()
-    await _take_commands(chassis, client, host, outbox)
+    await _take_commands(chassis, client, host, outbox, unit)
     runs = ((outbox.run, tasks.OUTBOX_OF_NOTICES), (host.run, tasks.HOST), (sessions.run, tasks.SESSIONS), (expirer.run, tasks.EXPIRER))
     for work, task in runs:
         chassis.spawn(work, task)
@@ -118,12 +121,12 @@ async def build(chassis: Chassis[OmsSettings]) -> Service:
     )
 
 
-async def _take_commands(chassis: Chassis[OmsSettings], client: Client, host: Host, outbox: Outbox) -> None:
+async def _take_commands(chassis: Chassis[OmsSettings], client: Client, host: Host, outbox: Outbox, unit: Unit | None) -> None:
     """What other services ask for: over NATS, and by a call from those in this process."""
     desk = CommandDesk(host, outbox, failed=chassis.fail)
     await desk.start(client, chassis.settings.journal.shard)
-    if chassis.unit is not None:
-        chassis.unit.perform = desk.perform
+    if unit is not None:
+        unit.perform = desk.perform
 
 
 async def _obey(chassis: Chassis[OmsSettings], client: Client, host: Host, outbox: Outbox, controls: Controls) -> Switch:
@@ -173,17 +176,17 @@ def _sessions(client: Client, host: Host, venues: Mapping[str, VenueSettings], s
     return VenueSessions(client, host, full, shard, plain, failed=failed)
 
 
-def _host(chassis: Chassis[OmsSettings], journal: Journal, clock: Clock, mark: Mark | None, negative: Set[str]) -> Host:
-    settings, store = chassis.settings, wiring.order_store(chassis)
+def _host(chassis: Chassis[OmsSettings], journal: Journal, clock: Clock, mark: Mark | None, negative: Set[str], unit: Unit | None) -> Host:
+    settings, store = chassis.settings, stores.order_store(chassis)
     return Host(
         journal,
         clock,
         store=store,
         mark=mark,
         shard=settings.journal.shard,
-        pace=wiring.pace(settings.journal),
+        pace=journals.pace(settings.journal),
         replicas=settings.nats.replicas,
-        feed=None if chassis.unit is None else chassis.unit.feed,
+        feed=None if unit is None else unit.feed,
         negative_prices=negative,
     )
 

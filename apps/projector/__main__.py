@@ -6,7 +6,7 @@ from typing import Final
 from adapters import bus
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
-from apps.connections import control_journal, wiring
+from apps.connections import control_journal, journals, nats, stores
 from apps.journal.shared_reading import SharedReading
 from apps.projector.fills import FillsProjection
 from apps.projector.metrics import Measures
@@ -28,16 +28,16 @@ FILLS_WAIT_S: Final = 0.05
 
 async def build(chassis: Chassis[ProjectorSettings]) -> Service:
     settings = chassis.settings
-    client = await wiring.connect(chassis)
-    await wiring.turn(chassis, client)
-    reading = SharedReading(await wiring.order_journal(client), ORDER_COMMITS)
+    client = await nats.connect(chassis)
+    await nats.turn(chassis, client)
+    reading = SharedReading(await journals.order_journal(client), ORDER_COMMITS)
 
     known = Controls()
     chassis.spawn(lambda: control_journal.learn(client, known.apply), tasks.LISTINGS)
     currency = partial(currency_of, load_instruments().instruments, known.listings)
-    positions = PositionsProjection(wiring.positions(chassis), partial(bus.publish, client), currency)
+    positions = PositionsProjection(stores.positions(chassis), partial(bus.publish, client), currency)
     fills = FillsProjection(
-        wiring.fills(chassis), batch_rows=settings.questdb.batch_size, flush_s=float(settings.questdb.flush_interval_sec)
+        stores.fills(chassis), batch_rows=settings.questdb.batch_size, flush_s=float(settings.questdb.flush_interval_sec)
     )
     hops = Hops(chassis.registry, SystemClock())
     keepers = [

@@ -8,8 +8,8 @@ from typing import Final
 from apps.journal.subscription import Applied
 from apps.projector.projection_loop import StartOver
 from domain.order.events import OrderEvent
-from domain.ports import EventRow, Fills, Unavailable
-from domain.position.rows import fill_row
+from domain.ports import Fills, Unavailable
+from domain.position.rows import EventRow, fill_row
 
 BATCHES_HELD_MAX: Final = 10
 """Beyond so many batches in memory the reading of the journal waits for the writing."""

@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from adapters import subjects
 from apps.http.app import encode
 from apps.journal.subscription import Applied
 from apps.projector.projection_loop import StartOver
@@ -130,7 +131,7 @@ class PositionsProjection:
         try:
             for position in candidates:
                 if position.seq > told:
-                    await self._publish(f"positions.{position.account}", message(position, self._currency(position.symbol)))
+                    await self._publish(subjects.positions(position.account), message(position, self._currency(position.symbol)))
                     self.published += 1
                     if not self.published % YIELD_EVERY:
                         await asyncio.sleep(0)

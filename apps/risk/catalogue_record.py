@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from adapters.clock import SystemClock
-from apps.connections import wiring
+from apps.connections import nats
 from apps.journal.subscription import Follower
 from apps.risk.control_log import ControlLog
 from apps.runtime.chassis import Chassis
@@ -29,8 +29,8 @@ async def record_catalogue(
     record: ControlLog,
 ) -> None:
     """Until the controls are read to their end and the catalogue is in force in them."""
-    await follower.wait_for((await wiring.patiently(journal.head)).seq)
-    await wiring.patiently(partial(_recorded, chassis, catalogue, controls, record))
+    await follower.wait_for((await nats.patiently(journal.head)).seq)
+    await nats.patiently(partial(_recorded, chassis, catalogue, controls, record))
     if gone := controls.listings.delisted - catalogue.delisted.keys():
         chassis.log.warning("the catalogue has lost symbols that it once listed", symbols=sorted(gone)[:20], count=len(gone))
 

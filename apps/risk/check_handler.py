@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from adapters import bus
+from adapters import bus, subjects
 from adapters.codec import decoder, encode
 from apps.risk.check_service import Desk
 from apps.risk.metrics import Measures
@@ -26,8 +26,6 @@ from domain.values import OrderType, Side, TimeInForce
 
 log = get_logger()
 
-SUBJECT: Final = "risk.check.order"
-DRY_SUBJECT: Final = "risk.check.dry"
 REQUESTS_PENDING_MAX: Final = 4096
 """Requests that wait to be read. More are dropped by the client, and who asked refuses by timeout."""
 
@@ -93,7 +91,7 @@ class Ear:
         self._batch_max = batch_max
 
     async def start(self) -> None:
-        for subject in (SUBJECT, DRY_SUBJECT):
+        for subject in (subjects.CHECK, subjects.DRY_CHECK):
             await self._client.subscribe(subject, cb=self.on_request, pending_msgs_limit=REQUESTS_PENDING_MAX)
 
     def decide(self, terms: Terms) -> Decision:
@@ -115,7 +113,7 @@ class Ear:
             await self._share.pass_through(len(message.data))
         began = time.perf_counter_ns()
         try:
-            reply = encode(self.answer(message.data, dry=message.subject == DRY_SUBJECT))
+            reply = encode(self.answer(message.data, dry=message.subject == subjects.DRY_CHECK))
         except Exception as error:  # noqa: BLE001 - a callback of the NATS client
             log.error("risk request failed", error=repr(error)[:500])
             reply = encode(answered(self._desk.refuse("", type(error).__name__)))

@@ -9,9 +9,9 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from adapters import bus
+from adapters import bus, subjects
 from adapters.codec import decoder, encode
-from apps.connections.controls import REPORT_SUBJECT, obeyed
+from apps.connections.controls import obeyed
 from apps.risk.control_log import ControlLog
 from domain.ports import Unavailable
 from domain.risk.controls import KillThrown, words_of_kill
@@ -59,7 +59,7 @@ class Reports:
         self._log = control_log
 
     async def start(self) -> None:
-        await self._client.subscribe(REPORT_SUBJECT, cb=self._on_report, pending_msgs_limit=REPORTS_PENDING_MAX)
+        await self._client.subscribe(subjects.KILL_REPORT, cb=self._on_report, pending_msgs_limit=REPORTS_PENDING_MAX)
 
     async def _on_report(self, message: Msg) -> None:
         try:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from adapters.price_history import PRICES_CHANGED
+from adapters.subjects import PRICES_CHANGED
 from apps.runtime.logs import get_logger
 from domain.market.close_file import day_text
 from domain.market.price_history import DailyClose, history_of

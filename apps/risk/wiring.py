@@ -13,8 +13,9 @@ from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS, Commit
 from adapters.controls import CONTROL_COMMITS
 from adapters.risk_snapshot import ValkeySnapshots
-from apps.connections import control_journal, wiring
+from apps.connections import control_journal, feeds, journals, nats, stores
 from apps.connections.controls import Scopes, connections, controls_into
+from apps.connections.unit import Unit
 from apps.journal.subscription import Follower
 from apps.risk.catalogue_record import record_catalogue
 from apps.risk.check_endpoint import Door
@@ -49,8 +50,8 @@ CONTROLS_WAIT_S: Final = 0.0
 """A block has to take effect at once."""
 
 
-async def build(chassis: Chassis[RiskSettings]) -> Service:
-    """Everything in the order in which it is needed; the chassis takes it apart in the reverse order."""
+async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Service:
+    """risk, by itself or as a part of `unit`. The order of the lines is the order in which parts need each other."""
     settings = chassis.settings
     checks = settings.risk_checks
     catalogue = load_instruments()
@@ -59,9 +60,9 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
         chassis.log.warning(sentence)
     controls, clock = Controls(), SystemClock()
 
-    client, writer = await wiring.connect(chassis), await wiring.connect_writer(chassis)
-    turn = await wiring.turn(chassis, client)
-    orders = await wiring.followed_orders(chassis, client)
+    client, writer = await nats.connect(chassis, unit), await nats.connect_writer(chassis)
+    turn = await nats.turn(chassis, client)
+    orders = await journals.followed_orders(client, unit)
     controls_journal, control_mark = await control_journal.written_controls(chassis, client, writer)
     control_follower = Follower(controls_journal, CONTROL_COMMITS, controls_into(controls.apply), after=GENESIS, wait_s=CONTROLS_WAIT_S)
     chassis.spawn(control_follower.run, tasks.CONTROL_FOLLOWER)
@@ -70,8 +71,8 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     risk = Risk(limits_of(checks), catalogue.instruments, catalogue.currencies, controls)
     measures = Measures(chassis.registry, settings.monitoring.latency_alert_threshold_ms, lambda: gauges(risk))
     wait_s = settings.following.follower_wait_ms / 1000
-    snapshots = wiring.snapshotter(chassis, risk.fold, RiskState, VERSION)
-    head = await wiring.patiently(lambda: snapshots.recover(orders))
+    snapshots = journals.snapshotter(chassis, risk.fold, RiskState, VERSION)
+    head = await nats.patiently(lambda: snapshots.recover(orders))
     overfills = Overfills(controls, clock)
     timed = Hops(chassis.registry, clock).timed("risk", snapshots.whole(orders_into(risk, overfills.look)))
     journal_follower = Follower(orders, ORDER_COMMITS, timed, after=head, wait_s=wait_s)
@@ -83,13 +84,13 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     chassis.spawn(gate.open, tasks.OPENING)
     chassis.spawn(lambda: gate.watch(lambda ok, why: chassis.ready.set("journal", ok, why)), tasks.GATE)
     chassis.spawn(lambda: gate.give_back(risk.exposure, measures), tasks.LEAKED)
-    wiring.keep(chassis, snapshots, journal_follower)
+    journals.keep(chassis, snapshots, journal_follower)
     control_journal.keep_controls(chassis, controls_journal, control_mark, control_follower)
 
     await _valkey(chassis, risk, clock)
     history = await _price_history(chassis, risk, clock, client)
-    ticks = await wiring.follow_ticks(chassis, client, risk.marks.update, wiring.listed(catalogue.instruments, venues), clock)
-    await _answer_oms(chassis, client, desk, measures, turn)
+    ticks = await feeds.follow_ticks(chassis, client, risk.marks.update, feeds.listed(catalogue.instruments, venues), clock)
+    await _answer_oms(chassis, client, desk, measures, turn, unit)
     await Reports(client, control_log).start()
     chassis.spawn(lambda: overfills.run(control_log), tasks.OVERFILLS)
     scopes = Scopes(catalogue.instruments, venues)
@@ -108,9 +109,10 @@ async def build(chassis: Chassis[RiskSettings]) -> Service:
     return Service(router=routes, fast={("POST", "/check"): door.check}, stats=stats)
 
 
-async def _answer_oms(chassis: Chassis[RiskSettings], client: Client, desk: Desk, measures: Measures, turn: Turn) -> None:
+async def _answer_oms(
+    chassis: Chassis[RiskSettings], client: Client, desk: Desk, measures: Measures, turn: Turn, unit: Unit | None
+) -> None:
     """Over NATS, and by a call when oms is in this process."""
-    unit = chassis.unit
     ear = Ear(client, desk, measures, chassis.settings.risk_checks.batch_max, turn.holds, None if unit is None else unit.share)
     await ear.start()
     if unit is not None:
@@ -193,7 +195,7 @@ async def _valkey(chassis: Chassis[RiskSettings], risk: Risk, clock: SystemClock
 
 async def _price_history(chassis: Chassis[RiskSettings], risk: Risk, clock: SystemClock, client: Client) -> PriceHistory | None:
     """A dependency of /health, not of a decision: orders are measured by what was read last. None when nothing is measured by it."""
-    store = wiring.prices(chassis)
+    store = stores.prices(chassis)
     if chassis.settings.fills == "sqlite":
         chassis.log.info("running without QuestDB: fills and daily closes are in SQLite")
     else:
@@ -221,7 +223,7 @@ async def _greet(chassis: Chassis[RiskSettings], name: str, ping: Callable[[], A
     """Say once that it is there; when it is not yet, go on and say so when it comes."""
 
     async def keep_trying() -> None:
-        await wiring.patiently(ping)
+        await nats.patiently(ping)
         chassis.log.info(f"Connected to {name}", url=bus.without_password(url))
 
     chassis.spawn(keep_trying, tasks.GREETING, name)

@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from structlog.stdlib import BoundLogger
 
-from apps.connections.unit import Unit
 from apps.http.access import Access
 from apps.http.app import Handler
 from apps.runtime import logs, metrics
@@ -40,6 +39,10 @@ async def _nothing_to_stop() -> None:
     return
 
 
+def _as_it_is(app: Handler) -> Handler:
+    return app
+
+
 @dataclass(frozen=True)
 class Service:
     """What a service plugs into the chassis. `fast` handlers stand in front of the router; `stop_intake` refuses what is new."""
@@ -53,12 +56,17 @@ class Service:
 class Chassis(Generic[S]):
     """What a service may use while it is built and while it lives."""
 
-    def __init__(self, settings: S, unit: Unit | None = None, environment: Mapping[str, str] = MappingProxyType({})) -> None:
-        """`unit`: what it shares with other services of its process, if it shares one. `environment`: the variables that are its own there,
-        for programs that it runs beside.
+    def __init__(
+        self,
+        settings: S,
+        environment: Mapping[str, str] = MappingProxyType({}),
+        around: Callable[[Handler], Handler] = _as_it_is,
+    ) -> None:
+        """In a process of several services: `environment` has the variables that are this one's own, for programs that it runs beside;
+        `around` limits what its HTTP port may take of the event loop.
         """
         self.settings = settings
-        self.unit = unit
+        self.around = around
         self.environment = environment
         self.name = settings.service.name
         self.access = Access.of(settings)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn
 
-from apps.stack.process import die_with
+from apps.runtime.child_process import die_with
 
 POLL_S: Final = 0.02
 NICENESS: Final = 10

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from apps.stack.process import die_with
+from apps.runtime.child_process import die_with
 
 NICENESS: Final = 10
 FIRST_TO_GO: Final = "1000"

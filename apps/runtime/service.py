@@ -132,8 +132,7 @@ async def _serve_until_told(chassis: Chassis[S], build: Build[S], front: Front) 
         return
     chassis.service = service
     app = application(chassis.name, probes.router(chassis), service.router)
-    handler = fast_path(app, service.fast)
-    front.app = handler if chassis.unit is None else chassis.unit.front(chassis.name, handler)
+    front.app = chassis.around(fast_path(app, service.fast))
     chassis.health.set(SERVICE, True)
     chassis.ready.set(SERVICE, True)
     chassis.spawn(partial(_look_after, chassis), tasks.HEALTH)

@@ -15,7 +15,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from adapters import bus
+from adapters import bus, subjects
 from adapters.codec import decoder, encode
 from domain.ports import Unavailable
 from domain.standby import TRUST_NS, Act, Seen, claiming, holding, standing_by
@@ -59,7 +59,7 @@ class Turn:
 
     def __init__(self, client: Client, service: str, shard: int = 0, sender: str = "") -> None:
         self._client = client
-        self._subject = f"{service}.owner.{shard}"
+        self._subject = subjects.owner(service, shard)
         self.sender = sender or f"{service}-{secrets.token_hex(6)}"
         self._listening: Subscription | None = None
         self._inbox = ""

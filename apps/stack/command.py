@@ -12,6 +12,7 @@ from pathlib import Path
 
 from adapters.clock import SystemClock
 from apps.runtime import private_files
+from apps.runtime.exit_codes import Exit
 from apps.stack import questdb_jar, stack
 from apps.stack.credentials import keys
 from apps.stack.directory import claimed, unusable, wipe
@@ -22,7 +23,7 @@ from apps.stack.servers import Servers, embedded
 from apps.stack.services import Choices, services
 from apps.stack.supervisor import Supervisor
 from apps.stack.topology import TOPOLOGIES, UNIT
-from apps.stack.trouble import CannotStart, Exit
+from apps.stack.trouble import CannotStart
 from apps.stack.upgrade import upgrade
 from domain.market.csv_rows import BadColumns, columns_of
 from domain.market.recorded import COLUMNS

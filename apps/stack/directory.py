@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TextIO
 
 from apps.runtime import private_files
-from apps.stack.trouble import CannotStart, Exit
+from apps.runtime.exit_codes import Exit
+from apps.stack.trouble import CannotStart
 
 MARK = "trade-data-directory"
 LOCK = "lock"

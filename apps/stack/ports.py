@@ -7,7 +7,8 @@ from typing import Self
 
 import psutil
 
-from apps.stack.trouble import CannotStart, Exit
+from apps.runtime.exit_codes import Exit
+from apps.stack.trouble import CannotStart
 
 HOST = "127.0.0.1"
 PORT_MAX = 65_535

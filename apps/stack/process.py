@@ -2,21 +2,21 @@
 
 import asyncio
 import contextlib
-import ctypes
 import errno
 import os
 import signal
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from apps.runtime import private_files
 from apps.runtime.background_writer import BackgroundWriter, RotatingFile
+from apps.runtime.child_process import die_with
+from apps.runtime.exit_codes import Exit
 from apps.stack.program import Program
 from apps.stack.progress import Watched
-from apps.stack.trouble import CannotStart, Exit, NotReady
+from apps.stack.trouble import CannotStart, NotReady
 
 PROBE_EVERY_S = 0.1
 PROBE_EVERY_MAX_S = 1.0
@@ -25,9 +25,6 @@ DRAIN_S = 1.0
 LINE_MAX = 64 * 1024
 OUTPUT_MAX = 16 * 1024 * 1024
 TAIL_LINES = 12
-PR_SET_PDEATHSIG = 1
-
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class Output:
@@ -190,21 +187,6 @@ async def all_ended(processes: Sequence[Process], *, within_s: float) -> bool:
     for task in pending:
         task.cancel()
     return not pending
-
-
-def die_with(parent: int, niceness: int = 0) -> Callable[[], None]:
-    """To be called in the child: the kernel kills it when we die, even by kill -9 (Linux; elsewhere the next start cleans up)."""
-
-    def between_fork_and_exec() -> None:
-        if niceness:
-            with contextlib.suppress(PermissionError):
-                os.nice(niceness)
-        if _libc is not None:
-            _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:  # we died in between
-                os._exit(1)
-
-    return between_fork_and_exec
 
 
 def ending(code: int) -> str:

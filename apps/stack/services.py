@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from apps.runtime.exit_codes import Exit
 from apps.stack.ports import HOST, METRICS_OFFSET, SERVICE_PORTS
 from apps.stack.program import PROJECTION_NICENESS, URGENT_NICENESS, Program, http_answers
 from apps.stack.servers import Servers
 from apps.stack.topology import UNIT, UNITED
-from apps.stack.trouble import CannotStart, Exit
+from apps.stack.trouble import CannotStart
 from config.secrets import VARIABLE as SECRETS_VARIABLE
 
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -1,15 +1,6 @@
 """What keeps the stack from starting: one sentence and what to do about it."""
 
-from enum import IntEnum
-
-
-class Exit(IntEnum):
-    """The exit codes of every `trade` command."""
-
-    DONE = 0
-    REFUSED = 1
-    USAGE = 2
-    UNREACHABLE = 3
+from apps.runtime.exit_codes import Exit
 
 
 class CannotStart(Exception):

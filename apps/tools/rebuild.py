@@ -1,31 +1,34 @@
 """Positions from the journal alone, held against the positions that readers see. No printing here."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from adapters.codec import ORDER_COMMITS
+from adapters.valkey import ValkeyPositions
 from domain.ports import Head, Journal, Positions, Unavailable
+from domain.position.comparison import Difference, differences, extra
 from domain.position.position import Book, Position
 
 PROJECTOR_LOOKS_S: Final = 2.5
 """A running projector looks at the checkpoint every second."""
+VALKEY_TIMEOUT_MS: Final = 5_000.0
 SETTLE_MAX_S: Final = 60.0
 POLL_S: Final = 0.05
-FIELDS: Final = ("quantity", "average_price", "realised_pnl", "fees", "last_price", "cost", "updated_at", "seq")
 
 
-class Difference(msgspec.Struct, frozen=True):
-    """One field of one position, as the journal has it and as readers see it; None where there is no such position."""
-
-    account: str
-    symbol: str
-    field: str
-    journal: Any
-    stored: Any
+@contextlib.asynccontextmanager
+async def stored_positions(valkey_url: str) -> AsyncIterator[Positions]:
+    """The positions that readers see."""
+    store = ValkeyPositions.at(valkey_url, timeout_ms=VALKEY_TIMEOUT_MS)
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 class Rebuilt:
@@ -91,7 +94,7 @@ async def compare(rebuilt: Replay, positions: Positions, only: str | None = None
         await _compare_account(only, rebuilt, positions, found, empty)
     if only is None and not (empty or found.differences or found.expired):
         # Only while all is well: a store that misses a position forgets all of them when it is loaded, and we are here to look.
-        found.differences += [_extra(p) for p in await positions.load() if p.account not in done]
+        found.differences += [extra(p) for p in await positions.load() if p.account not in done]
     return found
 
 
@@ -108,22 +111,6 @@ async def _compare_account(account: str, rebuilt: Replay, positions: Positions, 
             found.expired += 1
         else:
             found.differences += differences(ours.get(symbol), theirs.get(symbol))
-
-
-def differences(ours: Position | None, theirs: Position | None) -> list[Difference]:
-    """Field by field; one that exists on one side only differs in its quantity."""
-    if ours is None or theirs is None:
-        return [_missing(ours)] if ours else [_extra(theirs)] if theirs else []
-    pairs = ((name, getattr(ours, name), getattr(theirs, name)) for name in FIELDS)
-    return [Difference(ours.account, ours.symbol, name, mine, other) for name, mine, other in pairs if mine != other]
-
-
-def _missing(position: Position) -> Difference:
-    return Difference(position.account, position.symbol, "quantity", position.quantity, None)
-
-
-def _extra(position: Position) -> Difference:
-    return Difference(position.account, position.symbol, "quantity", None, position.quantity)
 
 
 async def put_right(rebuilt: Rebuilt, journal: Journal, positions: Positions) -> None:

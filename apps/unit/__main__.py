@@ -6,7 +6,8 @@ A failure of one service ends the process, and all three start again from the jo
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from apps.connections.unit import Unit
@@ -47,17 +48,17 @@ def lives() -> Coroutine[Any, Any, int]:
     async def together() -> int:
         unit = Unit(url, lambda reason: chassis[0].fail(reason))
         chassis: tuple[Chassis[Any], ...] = tuple(
-            Chassis(each, unit, own_environment(each.service.name, environ)) for each in (oms, risk, exeq)
+            Chassis(each, own_environment(each.service.name, environ), partial(unit.front, each.service.name)) for each in (oms, risk, exeq)
         )
         try:
-            return await _all(chassis, (build_oms, build_risk, build_exeq))
+            return await _all(chassis, [partial(build, unit=unit) for build in (build_oms, build_risk, build_exeq)])
         finally:
             await unit.close()
 
     return together()
 
 
-async def _all(chassis: tuple[Chassis[Any], ...], builds: tuple[Callable[[Chassis[Any]], Any], ...]) -> int:
+async def _all(chassis: tuple[Chassis[Any], ...], builds: Sequence[Callable[[Chassis[Any]], Any]]) -> int:
     """Until one of them ends; the others end with it, each in order. The first exit code that is not 0. ConfigError."""
 
     def stop() -> None:

@@ -56,7 +56,7 @@ class OrderSubmitted(Fact, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class OrderRiskChecked(Fact, frozen=True, kw_only=True, tag=True, gc=False):
-    """All checks passed and the exposure is reserved. `reference` is what the order was valued at, `checks` a line of risk/decision_record.py."""
+    """All checks passed; the exposure is reserved. `reference`: what the order was valued at. `checks`: see risk/decision_record.py."""
 
     limits_version: int
     checks: str = ""

@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 
 from domain.order import events as e
+from domain.order.events import OrderEvent
 from domain.order.lifecycle import CLOSED
-from domain.ports import EventRow
 from domain.values import plain
 
 Owner = tuple[str, str]
@@ -21,6 +21,14 @@ BUST_SUFFIX: Final = ":bust"
 OPEN_ORDERS_MAX: Final = 1_000_000
 
 _JSON: Final = msgspec.json.Encoder(decimal_format="number")
+
+
+class EventRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One event with its place in the journal, on its way into the tables."""
+
+    event: OrderEvent
+    seq: int
+    index: int
 
 
 class FillRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -15,11 +15,12 @@ from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS, encode
 from adapters.controls import CONTROL_COMMITS
 from adapters.memory import MemoryJournal
+from adapters.subjects import CHECK
 from apps.connections.controls import Scopes, controls_into
 from apps.http.app import application, fast_path
 from apps.journal.subscription import Follower
 from apps.risk.check_endpoint import Door
-from apps.risk.check_handler import SUBJECT, Ear
+from apps.risk.check_handler import Ear
 from apps.risk.check_service import Desk
 from apps.risk.control_endpoint import ControlDoor
 from apps.risk.control_log import ControlLog
@@ -47,7 +48,7 @@ class Sent:
 
 
 class Message:
-    def __init__(self, data: bytes, reply: str = "inbox", subject: str = SUBJECT) -> None:
+    def __init__(self, data: bytes, reply: str = "inbox", subject: str = CHECK) -> None:
         self.subject = subject
         self.data = data
         self.reply = reply

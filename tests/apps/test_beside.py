@@ -105,7 +105,7 @@ async def test_who_leaves_takes_it_along(tmp_path: Path) -> None:
 
 def test_a_killed_service_takes_it_along_and_it_is_niced(tmp_path: Path) -> None:
     code = (
-        "import os, sys, time; from apps import beside; beside.settle_in(); "
+        "import os, sys, time; from apps.runtime import helper_process; helper_process.settle_in(); "
         f"open({str(tmp_path / 'pid')!r}, 'w').write(f'{{os.getpid()}} {{os.nice(0)}}'); time.sleep(60)"
     )
     environment = f"{{**os.environ, {PARENT!r}: str(os.getpid())}}"

@@ -14,9 +14,10 @@ from adapters import bus
 from adapters.codec import ORDER_COMMITS
 from adapters.jetstream import ensure_stream
 from adapters.memory import MemoryJournal, MemoryPositions
+from adapters.subjects import ORDER_STREAM
 from adapters.valkey import DATABASE, ValkeyPositions, position_key
 from apps.cli.main import app
-from apps.connections.wiring import ORDER_STREAM, order_journal
+from apps.connections.journals import order_journal
 from apps.projector.positions import PositionsProjection
 from apps.projector.projection_loop import Keeper
 from apps.tools.rebuild import Rebuilt, compare, put_right

@@ -9,13 +9,13 @@ from prometheus_client import CollectorRegistry
 
 from adapters.codec import encode
 from adapters.memory import MemoryJournal, MemoryPositions
-from apps.oms.reconciliation import PositionsUpkeep
+from apps.oms.reconciliation import Pass, PositionsUpkeep
 from apps.runtime.helper_process import Ended, TookTooLong
 from apps.tools.history.books import Books
-from apps.tools.rebuild import Difference
 from apps.tools.reconcile import positions as reconciling
-from apps.tools.reconcile.positions import Pass, reconcile
+from apps.tools.reconcile.positions import reconcile
 from domain.ports import Unavailable
+from domain.position.comparison import Difference
 from tests.apps.test_past import END, HISTORY, folded, journal_of
 
 

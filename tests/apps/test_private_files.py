@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from apps.runtime import private_files
+from apps.runtime.exit_codes import Exit
 from apps.stack.credentials.keys import KEYS_FILE
 from apps.stack.directory import LOCK, MARK
 from apps.stack.stack import FILE
-from apps.stack.trouble import Exit
 from apps.tools.backup.file import Heading, Writer
 from tests.apps.test_up import ENDS_S, command, ready_stack, stop
 from tests.stack import free_offset

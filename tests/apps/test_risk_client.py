@@ -10,9 +10,8 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from adapters import bus
+from adapters import bus, subjects
 from adapters.codec import decoder, encode
-from apps.oms import risk_client
 from apps.oms.risk_client import Bounds, RiskClient
 from domain.order.commands import Decision, Terms
 from domain.values import order_id_of
@@ -87,7 +86,7 @@ def terms(name: str) -> Terms:
 @pytest.fixture
 def scene(nats_server: LiveServer, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Any:
     subject = f"risk-client.{request.node.name.partition('[')[0]}.{id(request)}"
-    monkeypatch.setattr(risk_client, "SUBJECT", subject)
+    monkeypatch.setattr(subjects, "CHECK", subject)
 
     @contextlib.asynccontextmanager
     async def play(**bounds: float) -> AsyncIterator[Scene]:

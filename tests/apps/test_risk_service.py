@@ -22,7 +22,8 @@ from adapters import bus
 from adapters.chain import GENESIS
 from adapters.codec import ORDER_COMMITS, decoder, encode
 from adapters.jetstream import JetStreamJournal, ensure_stream
-from adapters.price_history import PRICES_CHANGED, QuestDbPrices
+from adapters.price_history import QuestDbPrices
+from adapters.subjects import PRICES_CHANGED
 from apps.stack.ports import free_ports
 from domain.market.price_history import DailyClose
 from domain.market.quotes import Quote

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.codec import decoder, encode
-from apps.risk.check_handler import DRY_SUBJECT, Answer
+from adapters.subjects import DRY_CHECK
+from apps.risk.check_handler import Answer
 from apps.runtime.histogram import Durations
 from apps.runtime.log_limit import Seldom
 from domain.order.commands import Decision, Terms
@@ -145,7 +146,7 @@ async def test_a_dry_question_reserves_nothing_whatever_order_it_names() -> None
         encode(buy("o3")),
         b'{"account":"alice","symbol":"BTCUSDT","side":"buy","quantity":1,"price":100,"order_id":"o4"}',
     ):
-        await house.ear.on_request(Message(question, subject=DRY_SUBJECT))  # type: ignore[arg-type]
+        await house.ear.on_request(Message(question, subject=DRY_CHECK))  # type: ignore[arg-type]
     assert not house.risk.exposure.reservations
     first = _ANSWERS.decode(house.sent.messages[0][1])
     assert [(one.order_id, one.approved) for one in first] == [("o1", True), ("o2", True)]

@@ -11,12 +11,13 @@ import nats
 import pytest
 import redis
 
+from apps.runtime.exit_codes import Exit
 from apps.stack import questdb_jar, servers
 from apps.stack.ports import ServerPorts, check_free
 from apps.stack.process import Process, stop_all
 from apps.stack.program import Program, http_answers
 from apps.stack.servers import running_servers
-from apps.stack.trouble import CannotStart, Exit, NotReady
+from apps.stack.trouble import CannotStart, NotReady
 from tests.live import LiveServer
 
 

@@ -16,13 +16,14 @@ import pytest
 
 from adapters import bus
 from adapters.jetstream import ensure_stream, stream_state
+from apps.runtime.exit_codes import Exit
 from apps.stack import stack
 from apps.stack.credentials.nats import ORDERS
 from apps.stack.directory import MARK, claimed, wipe
 from apps.stack.ports import SERVICE_PORTS, ServerPorts
 from apps.stack.servers import Servers
 from apps.stack.services import Choices, services
-from apps.stack.trouble import CannotStart, Exit
+from apps.stack.trouble import CannotStart
 from apps.unit.__main__ import environment_of
 from tests.children import started
 from tests.stack import as_admin, as_writer_of, free_offset

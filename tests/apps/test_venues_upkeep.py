@@ -3,9 +3,8 @@
 import asyncio
 
 from adapters.codec import encode
-from apps.exeq.reconciliation import VenuesUpkeep
+from apps.exeq.reconciliation import VenuePass, VenuesUpkeep
 from apps.runtime.helper_process import Ended, TookTooLong
-from apps.tools.reconcile.venues import VenuePass
 from domain.execution.reconciliation import Difference
 from tests.apps.test_snapshots import until
 

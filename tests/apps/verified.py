@@ -29,8 +29,9 @@ from apps.tools.verify.report import Check, Report
 from apps.tools.verify.run import Sides, verify
 from domain.market.quotes import Market
 from domain.order.commands import CancelOrder, OrderCommand, ReportKind, VenueReport
-from domain.ports import EventRow, Head, Journal
+from domain.ports import Head, Journal
 from domain.position.position import Book
+from domain.position.rows import EventRow
 from tests.apps.submits import CURRENCY
 from tests.apps.test_bookkeeper import Desk, fill, route, submit, terms
 

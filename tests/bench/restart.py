@@ -18,7 +18,8 @@ import psutil
 
 from adapters.jetstream import stream_state
 from adapters.orderstore import SqliteOrderStore
-from apps.connections.wiring import ORDER_STREAM, ORDERS_FILE
+from adapters.subjects import ORDER_STREAM
+from apps.connections.stores import ORDERS_FILE
 from apps.runtime import program_logs
 from domain.values import use_exact_arithmetic
 from tests.bench.crowd import crowd

@@ -8,7 +8,7 @@ from typing import Final
 
 from adapters.codec import ORDER_COMMITS
 from adapters.jetstream import ensure_stream
-from apps.connections.wiring import ORDER_STREAM
+from adapters.subjects import ORDER_STREAM
 from apps.stack import servers
 from apps.stack.ports import ServerPorts
 from domain.order.events import OrderEvent

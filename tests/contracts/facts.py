@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from domain.order import events as e
 from domain.order.lifecycle import State
-from domain.ports import EventRow
+from domain.position.rows import EventRow
 from domain.values import Liquidity, OrderType, Side
 
 AT = 1_700_000_000_123_456_789

@@ -15,7 +15,8 @@ from apps.stack.credentials.users import CONTAINER_UIDS, SERVICES
 from apps.stack.ports import METRICS_OFFSET, SERVICE_PORTS, ServerPorts
 from apps.stack.questdb_jar import VERSION as QUESTDB_VERSION
 from apps.stack.services import MODULES
-from apps.stack.topology import UNIT, UNITED, carry
+from apps.stack.topology import UNIT, UNITED
+from apps.unit import carry
 from apps.unit.__main__ import environment_of
 from config.loading import SERVICES as SETTINGS
 from config.loading import load

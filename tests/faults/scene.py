@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 from adapters import bus
 from adapters.codec import ORDER_COMMITS, decoder, encode
 from adapters.jetstream import JetStreamJournal
-from apps.connections.wiring import ORDER_STREAM, order_subject
+from adapters.subjects import ORDER_STREAM, order_subject
 from domain.order.commands import Terms
 from domain.order.events import OrderEvent, OrderSubmitted
 from domain.ports import Head

@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from adapters import controls
+from adapters import subjects
 from adapters.controls import CONTROL_COMMITS, make_controls, open_controls
 from apps.runtime.chassis import FAILED
 from domain.ports import Head
@@ -206,7 +206,7 @@ async def test_a_foreign_message_among_the_controls_is_named_and_skipped(fresh_n
         desk.start()
         last = await desk.kill(KILLED)
         async with connected(fresh_nats.url) as client:
-            await client.request(controls.SUBJECT, b'{"type":"io.nats.jetstream.api.v1.account_info_response"}', timeout=5)
+            await client.request(subjects.CONTROLS, b'{"type":"io.nats.jetstream.api.v1.account_info_response"}', timeout=5)
         risk, foreign = desk.services["risk"], last + 1
         assert risk.wait(60) == FAILED, "it ends while nothing is written, too"
         assert f"sequence {foreign} is no commit" in risk.said()

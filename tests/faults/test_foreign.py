@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from apps.connections.wiring import order_subject
+from adapters.subjects import order_subject
 from apps.runtime.chassis import FAILED
 from apps.tools.verify.run import Sides, verify
 from domain.order.events import JournalAccepted

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 from nats.aio.client import Client
 
-from apps.connections.wiring import ORDER_STREAM
+from adapters.subjects import ORDER_STREAM
 from apps.journal.group_commit import TRUST_S
 from tests.cluster import cluster, leader, on_a_cluster
 from tests.faults.scene import PATIENT, ROUNDS, answered, connected, order, risk_that_says_yes, submitted, until

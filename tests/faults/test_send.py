@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from adapters.jetstream import JetStreamJournal
-from apps.live_gateway.wiring import STREAM
+from adapters.subjects import VENUE_STREAM
 from apps.runtime.failpoint import KILLED
 from domain.order.events import OrderRouted
 from tests.faults.scene import PATIENT, answered, connected, events_of, order, risk_that_says_yes, until, until_ready
@@ -75,7 +75,7 @@ async def until_met(nats: LiveServer) -> None:
     """Until each venue has journaled the epoch of exeq."""
     async with connected(nats.url) as client, asyncio.timeout(SETTLED_WITHIN_S):
         for venue in VENUES:
-            journal = await JetStreamJournal.open(client, stream=STREAM, subject=f"venue.journal.{venue}")
+            journal = await JetStreamJournal.open(client, stream=VENUE_STREAM, subject=f"venue.journal.{venue}")
             while not (await journal.head()).n:
                 await asyncio.sleep(0.05)
 

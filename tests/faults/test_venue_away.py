@@ -16,7 +16,8 @@ from typing import Any, Final
 from adapters import bus
 from adapters.clock import SystemClock
 from adapters.codec import encode
-from apps.tools.reconcile.venues import Kept, VenuePass, reconcile
+from apps.exeq.reconciliation import VenuePass
+from apps.tools.reconcile.venues import Kept, reconcile
 from domain.order.commands import BookReport, ReportKind, VenueReport
 from domain.order.events import OrderInDoubt
 from domain.values import Side

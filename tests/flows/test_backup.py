@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apps.stack.trouble import Exit
+from apps.runtime.exit_codes import Exit
 from tests.stack import LiveStack
 
 ORDERS = 12

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
+from apps.runtime.exit_codes import Exit
 from apps.stack.credentials.nats import CONTROLS, ORDERS, VENUES
-from apps.stack.trouble import Exit
 from tests.faults.scene import connected
 from tests.faults.test_foreign import ANSWER
 from tests.stack import LiveStack

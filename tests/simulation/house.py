@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Iterator
 
 from adapters.codec import decoder
+from adapters.subjects import REQUESTS
 from apps.connections.unit import Unit
-from apps.connections.venue_lists import REQUESTS, Sent
+from apps.connections.venue_lists import Sent
 from domain.audit.checker import Audit, Send
 from tests.simulation.bus import matches
 from tests.simulation.operator import Operator

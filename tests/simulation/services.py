@@ -12,9 +12,9 @@ from adapters.codec import ORDER_COMMITS
 from adapters.controls import CONTROL_COMMITS
 from adapters.memory import MemoryOrderStore, MemoryPositions, MemorySnapshots, MemoryWatermark
 from apps.connections.controls import Known, Obedience, connections, controls_into
+from apps.connections.nats import patiently
 from apps.connections.ticks import Ticks
 from apps.connections.unit import Unit
-from apps.connections.wiring import patiently
 from apps.exeq.executor import Executor
 from apps.exeq.in_doubt import Doubts
 from apps.exeq.kill_switch import Switch as SendSwitch
@@ -163,12 +163,12 @@ class Process(ABC):
         return SimJournal(disk, self.client)
 
     def followed_orders(self) -> Journal:
-        """The order journal for a fold of a service, as apps.connections.wiring has it."""
+        """The order journal for a fold of a service, as apps.connections.journals has it."""
         journal = self.journal(self.ground.orders)
         return FedJournal(journal, self.unit.feed) if self.unit else journal
 
     async def follow_controls(self, outbox: Outbox, *taken: Callable[[ControlEvent], None]) -> Known:
-        """As apps.connections.wiring does it."""
+        """As apps.connections.journals does it."""
         client: Any = self.client
         journal = self.journal(self.ground.controls)
         follower = Follower(journal, CONTROL_COMMITS, controls_into(*taken), after=Head(), wait_s=0)

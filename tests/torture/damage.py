@@ -14,7 +14,8 @@ from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from adapters.jetstream import stream_state
 from adapters.orderstore import SqliteOrderStore
-from apps.connections.wiring import ORDER_STREAM, ORDERS_FILE
+from adapters.subjects import ORDER_STREAM
+from apps.connections.stores import ORDERS_FILE
 from apps.journal.group_commit import Pace
 from apps.journal.shard_host import Host
 from apps.journal.subscription import Follower

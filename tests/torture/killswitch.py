@@ -16,7 +16,8 @@ from nats.aio.msg import Msg
 
 from adapters import bus
 from adapters.codec import decoder
-from apps.connections.venue_lists import REQUESTS, Sent
+from adapters.subjects import REQUESTS
+from apps.connections.venue_lists import Sent
 from domain.risk.controls import scopes_of
 from tests.faults.scene import PATIENT, connected, until_ready
 from tests.live import LiveServer

@@ -19,8 +19,9 @@ import httpx
 from adapters import bus
 from adapters.jetstream import JetStreamJournal, ensure_stream, stream_state
 from adapters.orderstore import SqliteOrderStore
+from adapters.subjects import ORDER_STREAM, order_subject
 from adapters.watermark import DIRECTORY, FileWatermark
-from apps.connections.wiring import ORDER_STREAM, ORDERS_FILE, order_subject
+from apps.connections.stores import ORDERS_FILE
 from apps.stack import servers
 from apps.stack.ports import ServerPorts
 from apps.tools.verify.run import Sides, verify

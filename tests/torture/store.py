@@ -15,8 +15,9 @@ from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from adapters.jetstream import ensure_stream
 from adapters.orderstore import SqliteOrderStore
+from adapters.subjects import ORDER_STREAM, order_subject
 from adapters.watermark import FileWatermark
-from apps.connections.wiring import ORDER_STREAM, ORDERS_FILE, order_subject
+from apps.connections.stores import ORDERS_FILE
 from apps.journal.group_commit import Pace
 from apps.journal.shard_host import Host
 from apps.journal.watermark import Mark

@@ -6,13 +6,16 @@ from typing import Final
 
 from nats.aio.client import Client
 
-from adapters import controls, journalcopy
+from adapters import journalcopy, subjects
 from adapters.jetstream import ensure_stream, stream_state
-from apps.connections.wiring import ORDER_STREAM
 from apps.tools.backup.file import Heading, Seal, Writer, entries, heading_of, sealed
 from domain.ports import Corrupt
 
-STREAMS: Final = {ORDER_STREAM: "oms.journal.*", "PAPER_VENUES": "venue.journal.*", controls.STREAM: controls.SUBJECTS[0]}
+STREAMS: Final = {
+    subjects.ORDER_STREAM: subjects.ORDER_JOURNALS,
+    subjects.VENUE_STREAM: subjects.VENUE_JOURNALS,
+    subjects.CONTROL_STREAM: subjects.CONTROL_EVENTS,
+}
 """In this order: a venue may be ahead of oms, which asks it for what it missed; the other way round reports would be gone."""
 Progress = Callable[[int], None]
 

@@ -6,9 +6,9 @@ from typing import NoReturn
 
 from adapters import bus
 from adapters.codec import encode
-from apps.connections import wiring
+from apps.connections import journals
 from apps.runtime import helper_process, program_logs
-from apps.stack.trouble import Exit
+from apps.runtime.exit_codes import Exit
 from apps.tools.history.books import Books
 from apps.tools.history.fold import book_at
 from config.loading import load_oms
@@ -41,7 +41,7 @@ def _failed(trouble: Exception, code: Exit) -> Exit:
 async def _positions(settings: OmsSettings, account: str, seq: int) -> list[Position]:
     client = await bus.connect(settings.nats.url, "past", closed=lambda: None, timeout_s=float(settings.nats.connect_timeout_sec))
     try:
-        journal = await wiring.order_journal(client, settings.journal.shard)
+        journal = await journals.order_journal(client, settings.journal.shard)
         directory = settings.service.data_dir
         book = await book_at(journal, seq, Books(directory) if directory is not None else None)
         return book.of(account)

@@ -12,13 +12,15 @@ from adapters import bus
 from adapters.clock import SystemClock
 from adapters.codec import encode
 from adapters.valkey import ValkeyPositions
-from apps.connections import wiring
+from apps.connections import journals
+from apps.exeq.reconciliation import VenuePass
+from apps.oms.reconciliation import Pass
 from apps.runtime import helper_process, program_logs
-from apps.stack.trouble import Exit
+from apps.runtime.exit_codes import Exit
 from apps.tools.history.books import Books
 from apps.tools.reconcile import venues as at_venues
-from apps.tools.reconcile.positions import Pass, reconcile
-from apps.tools.reconcile.venues import Kept, VenuePass
+from apps.tools.reconcile.positions import reconcile
+from apps.tools.reconcile.venues import Kept
 from config.loading import load_exeq, load_oms
 from config.settings import ExeqSettings, OmsSettings
 from domain.ports import Corrupt, Unavailable
@@ -53,7 +55,7 @@ async def _venues(settings: ExeqSettings, venues: Sequence[str]) -> list[VenuePa
     client = await bus.connect(settings.nats.url, "reconcile", closed=lambda: None, timeout_s=float(settings.nats.connect_timeout_sec))
     done: list[VenuePass] = []
     try:
-        journal = await wiring.order_journal(client)
+        journal = await journals.order_journal(client)
         directory = settings.service.data_dir
         kept = Kept(directory, SystemClock()) if directory is not None else None
         for venue in venues:
@@ -75,7 +77,7 @@ async def _positions(settings: OmsSettings) -> Pass:
         timeout_ms=VALKEY_TIMEOUT_MS,
     )
     try:
-        journal = await wiring.order_journal(client, settings.journal.shard)
+        journal = await journals.order_journal(client, settings.journal.shard)
         directory = settings.service.data_dir
         return await reconcile(journal, valkey, Books(directory) if directory is not None else None)
     finally:

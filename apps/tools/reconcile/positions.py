@@ -2,23 +2,13 @@
 
 from typing import Final
 
-import msgspec
-
+from apps.oms.reconciliation import Pass
 from apps.tools.history.books import Books
 from apps.tools.history.fold import BOOK_EVERY_EVENTS
-from apps.tools.rebuild import Difference, Rebuilt, compare, put_right
+from apps.tools.rebuild import Rebuilt, compare, put_right
 from domain.ports import Journal, Positions, Unavailable
 
 DIFFERENCES_TOLD_MAX: Final = 100
-
-
-class Pass(msgspec.Struct, frozen=True):
-    """One look: as of which sequence, over how many positions, what differed, and how many positions were put right."""
-
-    as_of_seq: int
-    positions: int
-    differences: tuple[Difference, ...] = ()
-    repaired: int = 0
 
 
 async def reconcile(journal: Journal, positions: Positions, books: Books | None = None) -> Pass:

@@ -9,10 +9,11 @@ from typing import Final
 import msgspec
 from nats.aio.client import Client
 
-from adapters import bus
+from adapters import bus, subjects
 from adapters.codec import ORDER_COMMITS, decoder, encode
 from adapters.snapshots import FileSnapshots
-from apps.connections.venue_lists import Sent, requests_to
+from apps.connections.venue_lists import Sent
+from apps.exeq.reconciliation import VenuePass
 from domain.audit.state_hash import shape_of
 from domain.execution.comparison import STATE_VERSION, Comparison, ComparisonState
 from domain.execution.reconciliation import Difference, repairs, standing
@@ -58,20 +59,6 @@ _REPORTS: Final = decoder(ReportsAnswer)
 _COMMANDS: Final = decoder(list[CommandAnswer])
 
 
-class VenuePass(msgspec.Struct, frozen=True):
-    """One look at one venue. `left` is what differs still after the repairs; without repairs it is all that was found. `read_from` is the
-    sequence up to which the journal had been read before."""
-
-    venue: str
-    as_of_seq: int
-    orders: int
-    trades: int
-    found: tuple[Difference, ...] = ()
-    repaired: int = 0
-    left: tuple[Difference, ...] = ()
-    read_from: int = 0
-
-
 class Reading:
     """Both sides of one venue, read on from where they stand."""
 
@@ -81,7 +68,7 @@ class Reading:
         self.began = head.seq
         self._client = client
         self._journal = journal
-        self._subject = f"venue.{comparison.view.venue}.session.{shard}"
+        self._subject = subjects.session(comparison.view.venue, shard)
 
     async def advance(self) -> None:
         """To the end as it is now. The venue is read behind us, so that it knows all that we know. Corrupt, Unavailable."""
@@ -205,9 +192,9 @@ async def _repair(client: Client, wanted: Sequence[Difference]) -> None:
             commands.append(DoubtRoute(order_id=difference.order_id, route_id=difference.about, reason=difference.doubt, anyway=True))
         elif difference.cancel is not None:
             cancel = difference.cancel
-            await bus.publish(client, requests_to(cancel.venue, cancel.shard), encode([Sent("cancel", cancel)]))
+            await bus.publish(client, subjects.requests(cancel.venue, cancel.shard), encode([Sent("cancel", cancel)]))
     if commands:
-        reply = await bus.request(client, "oms.commands.0", encode(commands), ASK_TIMEOUT_S)
+        reply = await bus.request(client, subjects.commands(0), encode(commands), ASK_TIMEOUT_S)
         refused = [answer.code for answer in _COMMANDS.decode(reply) if not answer.ok]
         if refused:
             raise Unavailable(f"oms did not book {len(refused)} of {len(commands)} repairs: {refused[0]}")

@@ -6,9 +6,9 @@ from typing import NoReturn
 
 from adapters import bus
 from adapters.codec import encode
-from apps.connections import wiring
+from apps.connections import journals
 from apps.runtime import helper_process, program_logs
-from apps.stack.trouble import Exit
+from apps.runtime.exit_codes import Exit
 from apps.tools.verify.places import Places, opened
 from apps.tools.verify.report import Report
 from apps.tools.verify.run import verify
@@ -38,7 +38,7 @@ def main() -> NoReturn:
 async def _verify(settings: OmsSettings) -> Report:
     client = await bus.connect(settings.nats.url, "verify", closed=lambda: None, timeout_s=float(settings.nats.connect_timeout_sec))
     try:
-        journal = await wiring.order_journal(client, settings.journal.shard)
+        journal = await journals.order_journal(client, settings.journal.shard)
         async with opened(_places(settings), client) as sides:
             return await verify(journal, sides)
     finally:

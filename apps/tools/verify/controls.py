@@ -6,7 +6,8 @@ from typing import Final
 
 import msgspec
 
-from adapters.controls import CONTROL_COMMITS, STREAM
+from adapters.controls import CONTROL_COMMITS
+from adapters.subjects import CONTROL_STREAM
 from apps.journal.watermark import listed
 from apps.tools.verify.report import Check, Counts
 from domain.order.events import Foreign
@@ -62,8 +63,8 @@ async def _found(side: ControlsSide, marks: Mapping[str, Head], counts: Counts) 
     except Missing:
         service, mark = max(marks.items(), key=lambda item: item[1].seq, default=("", Head()))
         if not mark.seq:
-            raise Unavailable(f"the stream {STREAM} was not made yet: risk makes it") from None
-        return f"the stream {STREAM} is missing, but {service} had sequence {mark.seq}"
+            raise Unavailable(f"the stream {CONTROL_STREAM} was not made yet: risk makes it") from None
+        return f"the stream {CONTROL_STREAM} is missing, but {service} had sequence {mark.seq}"
     passed = await _read(journal, {mark.seq for mark in marks.values()})
     counts |= {"commits": passed.head.n, "sequence": passed.head.seq, "killed": len(passed.controls.kills)}
     if marks:

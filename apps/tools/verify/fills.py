@@ -10,8 +10,8 @@ import msgspec
 from apps.tools.verify.fold import Fold, Seen
 from apps.tools.verify.orders import said
 from apps.tools.verify.report import Check
-from domain.ports import EventRow, Fills, Unavailable
-from domain.position.rows import fill_row
+from domain.ports import Fills, Unavailable
+from domain.position.rows import EventRow, fill_row
 from domain.values import ZERO, plain, rfc3339
 
 NAME: Final = "fills"

@@ -9,13 +9,14 @@ import httpx
 import msgspec
 from nats.aio.client import Client
 
-from adapters.controls import SUBJECT, open_controls
+from adapters.controls import open_controls
 from adapters.orderstore import SqliteOrderStore
 from adapters.questdb import QuestDbFills
 from adapters.sqlite import SqliteFills
+from adapters.subjects import CONTROLS, order_subject
 from adapters.valkey import DATABASE, ValkeyPositions
 from adapters.watermark import DIRECTORY, FileWatermark
-from apps.connections.wiring import FILLS_FILE, ORDERS_FILE, order_subject
+from apps.connections.stores import FILLS_FILE, ORDERS_FILE
 from apps.tools.verify.controls import ControlsSide, Marks
 from apps.tools.verify.live import OmsDoor
 from apps.tools.verify.run import Sides
@@ -64,7 +65,7 @@ def _marks(data_dir: Path | None) -> Marks:
         return {}
     home = data_dir / DIRECTORY
     homes = {"risk": home, **{service: home / service for service in FOLLOWERS}}
-    return {service: FileWatermark(where, SUBJECT).read for service, where in homes.items()}
+    return {service: FileWatermark(where, CONTROLS).read for service, where in homes.items()}
 
 
 def _fills(places: Places) -> QuestDbFills | SqliteFills | None:

@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from apps.tools.rebuild import Difference, compare
+from apps.tools.rebuild import compare
 from apps.tools.verify.fold import Fold
 from apps.tools.verify.orders import said
 from apps.tools.verify.report import Check
 from domain.ports import Positions
+from domain.position.comparison import Difference
 
 NAME: Final = "positions"
 

@@ -6,9 +6,8 @@ from domain.audit.checker import Audit, Commit
 from domain.execution.projection import Executions
 from domain.order.events import OF_NO_ORDER, JournalAccepted, OrderEvent, ShardHeld, ShardTaken
 from domain.order.index import Orders
-from domain.ports import EventRow
 from domain.position.position import Book
-from domain.position.rows import Owners, table_rows
+from domain.position.rows import EventRow, Owners, table_rows
 from tests.domain.risk.scene import new_risk
 from tests.given import NOW
 

@@ -1,0 +1,95 @@
+"""Every stream and subject on NATS, by name. apps/stack/credentials/nats.py says who may use which.
+
+`*` stands for one token, `>` for all that follow. Shards are numbered from 0. `domain.values.subject_token` makes a symbol a token.
+"""
+
+from typing import Final
+
+# Journals: a stream each
+ORDER_STREAM: Final = "OMS_JOURNAL"
+VENUE_STREAM: Final = "PAPER_VENUES"
+CONTROL_STREAM: Final = "RISK_CONTROL"
+ORDER_JOURNALS: Final = "oms.journal.*"
+VENUE_JOURNALS: Final = "venue.journal.*"
+CONTROL_JOURNALS: Final = "risk.control.*"
+CONTROLS: Final = "risk.control.all"
+"""One journal for every kind of control, so that one version tells what was in force."""
+
+# Requests between services
+CHECK: Final = "risk.check.order"
+DRY_CHECK: Final = "risk.check.dry"
+"""A check from outside of the services' account: it reserves nothing, whatever it asks for."""
+KILL_REPORT: Final = "risk.kill"
+COMMANDS: Final = "oms.commands.*"
+ACKNOWLEDGED: Final = "controls.obeyed.*"
+
+# Sessions with venues, by venue and shard
+REQUESTS: Final = "venue.*.requests.*"
+REPORTS: Final = "venue.*.reports.*"
+SESSIONS: Final = "venue.*.session.*"
+
+# Announcements
+FILLS: Final = "fills.>"
+POSITIONS: Final = "positions.>"
+ORDER_COPIES: Final = "oms.orders.>"
+TICKS: Final = "ticks.>"
+CONTROL_EVENTS: Final = "risk.control.>"
+PRICES: Final = "prices.>"
+PRICES_CHANGED: Final = "prices.changed"
+"""Published without a payload after closes were written."""
+NEW_ORDERS: Final = "orders.>"
+"""What is asked of venues with an unsequenced session, and announced for the others."""
+
+
+def order_subject(shard: int) -> str:
+    return f"oms.journal.{shard}"
+
+
+def venue_subject(venue: str) -> str:
+    return f"venue.journal.{venue}"
+
+
+def commands(shard: int) -> str:
+    return f"oms.commands.{shard}"
+
+
+def acknowledged(service: str) -> str:
+    """Where `service` answers which version of the controls it has applied."""
+    return f"controls.obeyed.{service}"
+
+
+def owner(service: str, shard: int | str) -> str:
+    """Where the process of `service` that works, and does not stand by, answers."""
+    return f"{service}.owner.{shard}"
+
+
+def requests(venue: str, shard: int) -> str:
+    return f"venue.{venue}.requests.{shard}"
+
+
+def reports(venue: str, shard: int) -> str:
+    return f"venue.{venue}.reports.{shard}"
+
+
+def session(venue: str, shard: int) -> str:
+    return f"venue.{venue}.session.{shard}"
+
+
+def orders(account: str, verb: str) -> str:
+    return f"orders.{account}.{verb}"
+
+
+def fills(account: str) -> str:
+    return f"fills.{account}"
+
+
+def positions(account: str) -> str:
+    return f"positions.{account}"
+
+
+def order_copy(account: str, order_id: str) -> str:
+    return f"oms.orders.{account}.{order_id}"
+
+
+def ticks(symbol_token: str) -> str:
+    return f"ticks.{symbol_token}"

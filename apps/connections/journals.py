@@ -1,0 +1,189 @@
+"""The order journal and other journals: opened for reading, opened for their only writer, watched, followed and snapshotted."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import structlog
+from nats.aio.client import Client
+from prometheus_client.core import Metric
+
+from adapters import subjects
+from adapters.jetstream import JetStreamJournal, StreamState, ensure_stream, stream_state
+from adapters.natsmonitor import NotDurable, health_trouble, require_fsync, require_fsync_of
+from adapters.snapshots import FileSnapshots
+from adapters.watermark import DIRECTORY, FileWatermark
+from apps.connections import nats
+from apps.connections.unit import Unit
+from apps.journal.commit_feed import FedJournal
+from apps.journal.group_commit import Pace
+from apps.journal.snapshots import Fold, Snapshotter
+from apps.journal.subscription import Follower
+from apps.journal.watermark import Encodes, Mark, journal_accepted, may_begin
+from apps.runtime import metrics, tasks
+from apps.runtime.service import Chassis
+from config.sections import JournalSection
+from config.settings import ExeqSettings, GatewaySettings, OmsSettings, RiskSettings, Settings
+from domain.ports import Acceptance, Journal, Unavailable
+
+RELAXED: Final = "or set journal.durability to relaxed, and lose orders in a power cut"
+MEASURE_EVERY_S: Final = 30.0
+READY_EVERY_S: Final = 0.1
+SNAPSHOTS: Final = "snapshots"
+log = structlog.get_logger()
+AnySettings = TypeVar("AnySettings", bound=Settings)
+WriterSettings = TypeVar("WriterSettings", OmsSettings, GatewaySettings)
+State = TypeVar("State")
+
+
+async def order_journal(client: Client, shard: int = 0) -> JetStreamJournal:
+    """The order journal of a shard, to read; only oms appends."""
+    return await JetStreamJournal.open(client, stream=subjects.ORDER_STREAM, subject=subjects.order_subject(shard))
+
+
+async def followed_orders(client: Client, unit: Unit | None) -> Journal:
+    """The order journal for a fold of this service. In a unit, what oms appends comes from oms itself."""
+    journal = await order_journal(client)
+    return journal if unit is None else FedJournal(journal, unit.feed)
+
+
+async def durable_stream(
+    chassis: Chassis[WriterSettings], client: Client, name: str, subjects: Sequence[str], marks: Sequence[Mark | None]
+) -> None:
+    """A journal's stream, made if missing and never written to, and refused where an ack does not mean fsynced."""
+    settings = chassis.settings
+    if settings.journal.durability == "relaxed":
+        log.warning("durability is relaxed: what was acknowledged may be lost in a power cut")
+
+    silent: list[str] = []
+
+    async def attempt() -> None:
+        if settings.journal.durability == "fsync":
+            silent[:] = await require_fsync(settings.nats.monitors())
+        if await stream_state(client, name) is None:
+            may_begin(name, marks)
+        await ensure_stream(client, name, subjects, settings.journal.max_bytes, settings.nats.replicas)
+
+    try:
+        await nats.or_refused(chassis, attempt)
+    except NotDurable as trouble:
+        chassis.fail(f"{trouble}; {RELAXED}")
+        await asyncio.Event().wait()
+    known: list[StreamState] = []
+    metrics.read(chassis.registry, lambda: _room(name, known[-1]) if known else ())
+    chassis.spawn(lambda: _measure_room(client, name, known), tasks.ROOM)
+    if settings.journal.durability == "fsync":
+        chassis.ready.depend("nats store", lambda: health_trouble(*settings.nats.monitors()))
+    if silent:
+        log.warning("nats-servers do not say yet whether they sync every message", servers=silent)
+    chassis.spawn(lambda: _sync_too(chassis, silent), tasks.SYNC)
+
+
+async def _sync_too(chassis: Chassis[WriterSettings], monitor_urls: Sequence[str]) -> None:
+    """A server that was away when we started must sync too, when it is back."""
+    for url in monitor_urls:
+        try:
+            await nats.patiently(partial(require_fsync_of, url))
+        except NotDurable as trouble:
+            chassis.fail(f"{trouble}; {RELAXED}")
+
+
+async def _measure_room(client: Client, name: str, known: list[StreamState]) -> None:
+    """Keep in `known` how full the stream is, for whoever must make room in time."""
+    while True:
+        with contextlib.suppress(Unavailable):
+            known[:] = [state for state in [await stream_state(client, name)] if state]
+        await asyncio.sleep(MEASURE_EVERY_S if known else nats.TRY_AGAIN_S)
+
+
+def _room(name: str, state: StreamState) -> list[Metric]:
+    used, bound = {name: float(state.bytes)}, {name: float(state.max_bytes)}
+    return [
+        metrics.gauge("journal_stream_bytes", "How much the journal's stream holds", used, "stream"),
+        metrics.gauge("journal_stream_bytes_max", "When it is full, orders are refused", bound, "stream"),
+    ]
+
+
+async def written_journal(client: Client, writer: Client, settings: JournalSection, stream: str, subject: str) -> JetStreamJournal:
+    """A journal for its only writer, with its bounds."""
+    return await JetStreamJournal.open(
+        client,
+        writer=writer,
+        stream=stream,
+        subject=subject,
+        append_timeout_s=float(settings.append_timeout_ms) / 1000,
+        append_deadline_s=float(settings.append_deadline_ms) / 1000,
+    )
+
+
+def pace(settings: JournalSection) -> Pace:
+    """How long and how much one commit gathers."""
+    return Pace(wait_s=float(settings.commit_wait_ms) / 1000, events_max=settings.commit_events_max, bytes_max=settings.commit_bytes_max)
+
+
+def watermark(
+    chassis: Chassis[Any],
+    subject: str,
+    codec: Encodes,
+    shard: int = 0,
+    *,
+    of_follower: bool = False,
+    event: Callable[[Acceptance], object] = journal_accepted,
+) -> Mark | None:
+    """The mark of a journal for its only writer, kept up in the background. None without a data directory.
+
+    A follower keeps a mark of its own, in a directory of its own: services may share a data directory.
+    """
+    directory = chassis.settings.service.data_dir
+    if directory is None:
+        log.warning("no data directory: a journal that was truncated or replaced by an older copy is not found out", journal=subject)
+        return None
+    home = directory / DIRECTORY / chassis.name if of_follower else directory / DIRECTORY
+    mark = Mark(FileWatermark(home, subject), subject, codec, shard, event=event)
+    chassis.spawn(mark.run, tasks.MARK, subject)
+    return mark
+
+
+def snapshotter(
+    chassis: Chassis[RiskSettings] | Chassis[ExeqSettings], fold: Fold[State], kind: type[State], version: int, older: Sequence[str] = ()
+) -> Snapshotter[State]:
+    """Keeps a service's fold in the data directory; without one it reads the whole journal at every start."""
+    directory, following = chassis.settings.service.data_dir, chassis.settings.following
+    store = FileSnapshots(directory / SNAPSHOTS) if directory else None
+    return Snapshotter(
+        store,
+        chassis.name,
+        fold,
+        kind,
+        version,
+        every_commits=following.snapshot_every_commits,
+        every_s=following.snapshot_every_sec,
+        older=older,
+    )
+
+
+def keep(chassis: Chassis[RiskSettings] | Chassis[ExeqSettings], snapshots: Snapshotter[State], follower: Follower[Any]) -> None:
+    """Snapshots as long as the service lives, and one more at a clean end."""
+
+    async def last() -> None:
+        if not chassis.code:
+            await snapshots.last(follower)
+
+    metrics.read(chassis.registry, lambda: [metrics.counter("snapshots_failed", "Snapshots that could not be kept", snapshots.failed)])
+    chassis.spawn(lambda: snapshots.run(follower), tasks.SNAPSHOTS)
+    chassis.exits.push_async_callback(last)
+
+
+def tell_ready(chassis: Chassis[AnySettings], follower: Follower[Any], caught_up: Callable[[], bool]) -> None:
+    """`/ready` turns with the follower: caught up once, and reading still."""
+    metrics.read(chassis.registry, lambda: [metrics.gauge("journal_read_sequence", "The last sequence applied", follower.head.seq)])
+    chassis.spawn(lambda: _keep_ready(chassis, follower, caught_up), tasks.READINESS)
+
+
+async def _keep_ready(chassis: Chassis[AnySettings], follower: Follower[Any], caught_up: Callable[[], bool]) -> None:
+    while True:
+        reason = f"catching up: at sequence {follower.head.seq} of {follower.target}"
+        chassis.ready.set("journal", caught_up(), reason)
+        await asyncio.sleep(READY_EVERY_S)

@@ -1,0 +1,75 @@
+"""Stores of orders, positions, fills and prices, where the configuration says they are."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from adapters.memory import MemoryOrderStore
+from adapters.orderstore import SqliteOrderStore
+from adapters.price_history import QuestDbPrices, SqlitePrices
+from adapters.questdb import QuestDbFills
+from adapters.sqlite import SqliteFills
+from adapters.valkey import ValkeyPositions
+from apps.runtime.service import Chassis
+from config.settings import GatewaySettings, OmsSettings, ProjectorSettings, RiskSettings
+from domain.ports import OrderStore, Unavailable
+
+FILLS_FILE: Final = "fills.db"
+ORDERS_FILE: Final = "orders.db"
+log = structlog.get_logger()
+
+
+def order_store(chassis: Chassis[OmsSettings]) -> OrderStore:
+    """Orders on disk in the data directory. Without one they stay in memory, and a restart reads the whole journal."""
+    directory = chassis.settings.service.data_dir
+    if directory is None:
+        log.warning("no data directory: every order stays in memory")
+        return MemoryOrderStore()
+    store = SqliteOrderStore(directory / ORDERS_FILE)
+    chassis.exits.callback(store.close)
+    return store
+
+
+def positions(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> ValkeyPositions:
+    """Positions in Valkey, watched by health, closed at the end."""
+    settings = chassis.settings.valkey
+    store = ValkeyPositions.at(
+        str(settings.url),
+        database=settings.db,
+        position_ttl_sec=settings.position_ttl_sec,
+        timeout_ms=float(settings.timeout_ms),
+        connections_max=settings.max_connections,
+    )
+    chassis.exits.push_async_callback(store.close)
+    chassis.health.depend("valkey", lambda: _trouble(store))
+    return store
+
+
+def fills(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> QuestDbFills | SqliteFills:
+    """The fills table where the configuration says it is: QuestDB, or a SQLite file in the data directory."""
+    settings = chassis.settings
+    store: QuestDbFills | SqliteFills
+    if settings.fills == "sqlite":
+        store = SqliteFills((settings.service.data_dir or Path()) / FILLS_FILE)
+    else:
+        store = QuestDbFills(str(settings.questdb.pg_url))
+    chassis.exits.push_async_callback(store.close)
+    chassis.health.depend(settings.fills, lambda: _trouble(store))
+    return store
+
+
+def prices(chassis: Chassis[RiskSettings] | Chassis[GatewaySettings]) -> QuestDbPrices | SqlitePrices:
+    """Daily closes where the configuration says that fills are: QuestDB, or a SQLite file in the data directory."""
+    settings = chassis.settings
+    if settings.fills == "sqlite":
+        return SqlitePrices(settings.service.data_dir or Path())
+    return QuestDbPrices(str(settings.questdb.pg_url))
+
+
+async def _trouble(store: Any) -> str | None:
+    try:
+        await store.ping()
+    except Unavailable as trouble:
+        return str(trouble)
+    return None

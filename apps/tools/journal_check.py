@@ -1,0 +1,134 @@
+"""Is a journal whole, and does it reach as far as was acknowledged? For `trade journal`; nothing is printed here."""
+
+import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from nats.aio.client import Client
+
+from adapters import subjects
+from adapters.jetstream import JetStreamJournal, StreamState, make_readable, stream_state, stream_subjects
+from adapters.watermark import FileWatermark
+from apps.journal.watermark import listed, skipped_in
+from domain.order.events import Foreign
+from domain.ports import Corrupt, Head
+
+ORDERS: Final = "oms.journal"
+VENUES: Final = "venue.journal"
+CONTROLS: Final = "risk.control"
+STREAMS: Final = {ORDERS: subjects.ORDER_STREAM, VENUES: subjects.VENUE_STREAM, CONTROLS: subjects.CONTROL_STREAM}
+"""The stream of each kind of journal, by the front of its subject."""
+
+Progress = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
+"""How many sequences are to be read, and of what; then how far the reading is."""
+
+
+class Looked(msgspec.Struct, frozen=True, kw_only=True):
+    """One journal against its mark. `found` says in a sentence what is wrong; `foreign` nobody skipped yet, `skipped` somebody did."""
+
+    subject: str
+    state: str
+    head: Head = Head()
+    mark: Head | None = None
+    size: StreamState | None = None
+    found: str = ""
+    foreign: tuple[Foreign, ...] = ()
+    skipped: tuple[Foreign, ...] = ()
+
+
+async def subjects_of_all(client: Client, directory: Path) -> list[str]:
+    """Every journal that there is, or should be by its mark. Unavailable."""
+    there = [subject for stream in STREAMS.values() for subject in await stream_subjects(client, stream)]
+    marked = [file.stem for file in directory.glob("*.mark")]
+    return sorted(each for each in {f"{ORDERS}.0", subjects.CONTROLS, *there, *marked} if each.rpartition(".")[0] in STREAMS)
+
+
+async def look(client: Client, directory: Path, subject: str, progress: Progress, *, quick: bool = False) -> Looked:
+    """A journal against its mark in `directory`. Every commit is read, unless `quick`: then its end alone. Unavailable."""
+    stream = STREAMS[subject.rpartition(".")[0]]
+    kept = FileWatermark(directory, subject)
+    mark, damaged = _mark(kept)
+    if (size := await stream_state(client, stream)) is None:
+        lost = damaged or (mark is not None and bool(mark.seq))
+        looked = Looked(
+            subject=subject, state="missing" if lost else "empty", mark=mark, found=f"{subject}: the stream {stream} is missing"
+        )
+    else:
+        read = await JetStreamJournal.open(client, stream=stream, subject=subject)
+        looked = Looked(subject=subject, state="", head=await read.head(), mark=mark, size=size)
+        looked = await (_ends(read, looked) if quick else _whole(read, looked, progress))
+        looked = await _against_mark(read, looked, damaged)
+    return msgspec.structs.replace(looked, state="accepted") if looked.state and _is_accepted(kept, looked) else looked
+
+
+def _mark(kept: FileWatermark) -> tuple[Head | None, bool]:
+    """The mark, and whether it is damaged: then it tells nothing, and the journal may be accepted as it is."""
+    try:
+        return kept.read(), False
+    except Corrupt:
+        return None, True
+
+
+def _is_accepted(kept: FileWatermark, looked: Looked) -> bool:
+    """Does an acceptance wait for the writer's next start, and is it about the journal as it is?"""
+    try:
+        accepted = kept.acceptance()
+    except Corrupt:
+        return False
+    return accepted is not None and accepted.head == looked.head and accepted.skipped == looked.foreign
+
+
+async def _ends(read: JetStreamJournal, looked: Looked) -> Looked:
+    foreign = tuple(await read.foreign(looked.head))
+    return msgspec.structs.replace(looked, foreign=foreign)
+
+
+async def _whole(read: JetStreamJournal, looked: Looked, progress: Progress) -> Looked:
+    """Every commit against the chain; what is foreign, and what of it an acceptance in the journal names. Damage is `found`."""
+    skipped: dict[int, Foreign] = {}
+    try:
+        with progress(looked.head.seq, f"reading {looked.subject}") as so_far:
+            head = await _through(read, looked.head.seq, skipped, so_far)
+    except Corrupt as damage:
+        return msgspec.structs.replace(looked, state="damaged", found=f"{looked.subject}: {damage}")
+    if head != looked.head:
+        return msgspec.structs.replace(looked, state="damaged", found=f"{looked.subject}: sequence {looked.head.seq} cannot be reached")
+    every = {each.seq: each for each in (*read.passed, *await read.foreign(looked.head))}
+    foreign = tuple(every[seq] for seq in sorted(every) if every[seq] != skipped.get(seq))
+    return msgspec.structs.replace(looked, foreign=foreign, skipped=tuple(skipped[seq] for seq in sorted(skipped)))
+
+
+async def _through(read: JetStreamJournal, until: int, skipped: dict[int, Foreign], so_far: Callable[[int], None]) -> Head:
+    head = Head()
+    async with contextlib.aclosing(read.follow(head, until=until)) as batches:
+        async for batch in batches:
+            for recorded in batch:
+                skipped.update({each.seq: each for each in skipped_in(recorded.payload)})
+            head = batch[-1].head
+            so_far(head.seq)
+    return head
+
+
+async def _against_mark(read: JetStreamJournal, looked: Looked, damaged: bool) -> Looked:
+    """In a word, what a start of its writer would find."""
+    if looked.state:
+        return looked
+    state, found, mark, subject = "whole" if looked.head.seq else "empty", "", looked.mark, looked.subject
+    if damaged:
+        state, found = "damaged mark", f"{subject}: its mark does not verify, so how far it had been acknowledged is not known"
+    elif mark is not None and looked.head.seq < mark.seq:
+        state, found = "behind", f"{subject} ends at sequence {looked.head.seq}, but sequence {mark.seq} had been acknowledged"
+    elif mark is not None and mark.seq and ((there := await read.read(mark.seq)) is None or there.head != mark):
+        state, found = "another", f"{subject}: sequence {mark.seq} is not the commit that had been acknowledged"
+    elif looked.foreign:
+        state, found = "foreign", f"{subject}: sequence {listed(looked.foreign)} is no commit: something else than its writer put it there"
+    return msgspec.structs.replace(looked, state=state, found=found)
+
+
+async def upgraded(client: Client) -> dict[str, bool]:
+    """Make each stream readable as this release reads it, and whether that changed anything. Unavailable."""
+    there = [stream for stream in STREAMS.values() if await stream_state(client, stream) is not None]
+    return {stream: await make_readable(client, stream) for stream in there}

@@ -1,0 +1,18 @@
+"""Venues of the catalogue as routing knows them."""
+
+from config.catalogue import VenueSettings
+from domain.execution.routing import Venue
+
+
+def routed_venue(venue: VenueSettings) -> Venue:
+    """A venue of the catalogue as routing knows it."""
+    return Venue(
+        venue.name,
+        venue.maker_bps,
+        venue.taker_bps,
+        venue.symbols,
+        venue.orders_per_sec,
+        venue.burst,
+        int(venue.answer_deadline_ms * 1e6),
+        venue.session == "plain",
+    )

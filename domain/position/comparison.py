@@ -1,0 +1,37 @@
+"""Positions as the journal has them against positions as readers see them, field by field."""
+
+from typing import Any, Final
+
+import msgspec
+
+from domain.position.position import Position
+
+FIELDS: Final = ("quantity", "average_price", "realised_pnl", "fees", "last_price", "cost", "updated_at", "seq")
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One field of one position, as the journal has it and as readers see it; None where there is no such position."""
+
+    account: str
+    symbol: str
+    field: str
+    journal: Any
+    stored: Any
+
+
+def differences(ours: Position | None, theirs: Position | None) -> list[Difference]:
+    """Field by field; one that exists on one side only differs in its quantity."""
+    if ours is None or theirs is None:
+        return [missing(ours)] if ours else [extra(theirs)] if theirs else []
+    pairs = ((name, getattr(ours, name), getattr(theirs, name)) for name in FIELDS)
+    return [Difference(ours.account, ours.symbol, name, mine, other) for name, mine, other in pairs if mine != other]
+
+
+def missing(position: Position) -> Difference:
+    """A position that only the journal has."""
+    return Difference(position.account, position.symbol, "quantity", position.quantity, None)
+
+
+def extra(position: Position) -> Difference:
+    """A position that only the readers have."""
+    return Difference(position.account, position.symbol, "quantity", None, position.quantity)
