@@ -5,7 +5,7 @@ import re
 from typing import Final
 
 from domain.order.events import Foreign
-from domain.ports import Corrupt, Head, Recorded
+from domain.ports import Corrupt, Head, JournalEntry
 
 GENESIS: Final = Head()
 _NUMBERED: Final = re.compile(r"\d+-")
@@ -36,7 +36,7 @@ def number(commit_id: str) -> int:
     return int(n) if n.isdecimal() else -1
 
 
-class Reading:
+class ChainReading:
     """A reader's place in a journal. `head` is the last commit, `at` the last message, which may be foreign."""
 
     def __init__(self, after: Head) -> None:
@@ -44,7 +44,7 @@ class Reading:
         self.at = after.seq
         self._passed: Foreign | None = None
 
-    def take(self, seq: int, commit_id: str, chain: str, payload: bytes) -> Recorded | Foreign:
+    def take(self, seq: int, commit_id: str, chain: str, payload: bytes) -> JournalEntry | Foreign:
         """The next message. A foreign one leaves the head where it is, so the commit behind it must chain across it. Corrupt."""
         self.at = seq
         if is_foreign(commit_id, chain):
@@ -58,4 +58,4 @@ class Reading:
                 raise
             raise Corrupt(f"sequence {self._passed.seq}: no commit, and the chain does not lead across it: {trouble}") from trouble
         self._passed = None
-        return Recorded(self.head, payload)
+        return JournalEntry(self.head, payload)

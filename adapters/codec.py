@@ -8,7 +8,7 @@ import msgspec
 
 from domain.order.events import OrderEvent
 from domain.order.upcasters import OLDEST, UPCASTERS, VERSION, Upcasters, upcast
-from domain.ports import Corrupt, Recorded
+from domain.ports import Corrupt, JournalEntry
 
 E = TypeVar("E")
 
@@ -34,7 +34,7 @@ class Commit(msgspec.Struct, Generic[E], frozen=True):
     events: tuple[E, ...]
 
 
-class Decoded(Recorded, Generic[E], frozen=True, gc=False):
+class Decoded(JournalEntry, Generic[E], frozen=True, gc=False):
     """A commit together with its events, so that several readers in a process need not decode it each."""
 
     commit: Commit[E]
@@ -60,7 +60,7 @@ class CommitCodec(Generic[E]):
         """The bytes of a commit, as they are appended."""
         return _ENCODER.encode(commit)
 
-    def read(self, recorded: Recorded) -> Commit[E]:
+    def read(self, recorded: JournalEntry) -> Commit[E]:
         """A commit as the journal gave it. Corrupt names its sequence."""
         if isinstance(recorded, Decoded):
             return recorded.commit
@@ -72,7 +72,7 @@ class CommitCodec(Generic[E]):
             raise Corrupt(f"sequence {recorded.head.seq}: commit {recorded.head.n} calls itself {commit.n}")
         return commit
 
-    def decoded(self, recorded: Recorded) -> Decoded[E]:
+    def decoded(self, recorded: JournalEntry) -> Decoded[E]:
         """A commit with its events. Corrupt names its sequence."""
         return Decoded(recorded.head, recorded.payload, self.read(recorded))
 

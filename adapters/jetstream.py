@@ -16,10 +16,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from adapters import bus
-from adapters.chain import GENESIS, Reading, following, is_foreign, number
+from adapters.chain import GENESIS, ChainReading, following, is_foreign, number
 from adapters.feed import API, STORED, Feed
 from domain.order.events import Foreign
-from domain.ports import FOREIGN_MAX, Corrupt, Fenced, Head, Missing, Recorded, Unavailable
+from domain.ports import FOREIGN_MAX, Corrupt, Fenced, Head, JournalEntry, Missing, Unavailable
 
 log = structlog.get_logger()
 
@@ -176,7 +176,7 @@ class JetStreamJournal:
             return GENESIS
         return await self._commit_before(last[0]) if _is_foreign(*last) else last[0].head
 
-    async def _commit_before(self, last: Recorded) -> Head:
+    async def _commit_before(self, last: JournalEntry) -> Head:
         """The last commit before a foreign message, sought backwards. What was found is remembered: what is stored does not change."""
         self._pass(_foreign(last))
         known, head = self._foreign_end
@@ -201,7 +201,7 @@ class JetStreamJournal:
             at = message[0].head.seq
         return found
 
-    async def read(self, seq: int) -> Recorded | None:
+    async def read(self, seq: int) -> JournalEntry | None:
         if seq < 1:
             return None
         found = await self._get({"seq": seq})
@@ -242,7 +242,7 @@ class JetStreamJournal:
             last = await self._get({"last_by_subj": self._subject}, timeout_s)
         except Unavailable:
             return None
-        recorded, found_id = last if last else (Recorded(GENESIS, b""), "")
+        recorded, found_id = last if last else (JournalEntry(GENESIS, b""), "")
         if found_id == commit_id:
             return recorded.head
         if recorded.head.seq == after.seq:
@@ -251,14 +251,14 @@ class JetStreamJournal:
             raise Fenced(f"sequence {recorded.head.seq} is no commit: something else than a writer put it there")
         raise Fenced(f"sequence {recorded.head.seq} was written by another writer ({found_id}), not {commit_id}")
 
-    async def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[Recorded]]:
-        reading = Reading(after)
+    async def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[JournalEntry]]:
+        reading = ChainReading(after)
         if until is not None and reading.at >= until:
             return
         feed, empty = Feed(self._client, self._stream, self._subject, after.seq), 0
         async with contextlib.aclosing(feed.batches()) as batches:
             async for messages in batches:
-                recorded: list[Recorded] = []
+                recorded: list[JournalEntry] = []
                 for seq, message in messages:
                     commit_id, chain = _claimed(message.headers)
                     if number(commit_id) > reading.head.n + 1:
@@ -331,7 +331,7 @@ class JetStreamJournal:
         except ValueError:
             waiting.set_result({"error": {"err_code": IN_FLIGHT, "description": "unreadable ack"}})
 
-    async def _get(self, which: dict[str, object], timeout_s: float = API_TIMEOUT_S) -> tuple[Recorded, str] | None:
+    async def _get(self, which: dict[str, object], timeout_s: float = API_TIMEOUT_S) -> tuple[JournalEntry, str] | None:
         """One message from the leader (not direct get, which may be stale on a replica). None when there is none."""
         answer = await _api(self._client, f"STREAM.MSG.GET.{self._stream}", which, timeout_s)
         if "error" in answer:
@@ -345,7 +345,7 @@ class JetStreamJournal:
         headers = _headers(base64.b64decode(message.get("hdrs", "")))
         commit_id = headers.get(COMMIT_ID, "")
         head = Head(int(message["seq"]), number(commit_id), headers.get(CHAIN, ""))
-        return Recorded(head, base64.b64decode(message.get("data", ""))), commit_id
+        return JournalEntry(head, base64.b64decode(message.get("data", ""))), commit_id
 
 
 class _NotSent(Exception):
@@ -364,11 +364,11 @@ def _claimed(headers: Mapping[str, str] | None) -> tuple[str, str]:
     return known.get(COMMIT_ID, ""), known.get(CHAIN, "")
 
 
-def _is_foreign(recorded: Recorded, commit_id: str) -> bool:
+def _is_foreign(recorded: JournalEntry, commit_id: str) -> bool:
     return is_foreign(commit_id, recorded.head.chain)
 
 
-def _foreign(recorded: Recorded) -> Foreign:
+def _foreign(recorded: JournalEntry) -> Foreign:
     return Foreign(recorded.head.seq, hashlib.sha256(recorded.payload).hexdigest())
 
 

@@ -12,7 +12,7 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from adapters.chain import GENESIS, Reading
+from adapters.chain import GENESIS, ChainReading
 from adapters.feed import Feed, subject_of
 from adapters.jetstream import CHAIN, COMMIT_ID, stream_state
 from domain.ports import Corrupt, Head, Unavailable
@@ -44,7 +44,7 @@ class Chains:
     """The last commit of each subject of one stream; the next must follow from it."""
 
     def __init__(self) -> None:
-        self._readings: dict[str, Reading] = {}
+        self._readings: dict[str, ChainReading] = {}
         self.seq = 0
 
     @property
@@ -55,7 +55,7 @@ class Chains:
         """Corrupt when it is not the next one, or not what its chain says."""
         if message.seq != self.seq + 1:
             raise Corrupt(f"sequence {self.seq + 1} is missing, {message.seq} follows {self.seq}")
-        reading = self._readings.setdefault(message.subject, Reading(GENESIS))
+        reading = self._readings.setdefault(message.subject, ChainReading(GENESIS))
         reading.take(message.seq, message.id, message.chain, message.payload)
         self.seq = message.seq
 

@@ -11,14 +11,14 @@ from typing import Final
 
 import msgspec
 
-from adapters.chain import GENESIS, Reading, following
+from adapters.chain import GENESIS, ChainReading, following
 from adapters.codec import decoder
 from domain.execution.owner import NO_OWNER, Owner
 from domain.order.events import Foreign
 from domain.order.holdings import Key
 from domain.order.index import OrderFilter
 from domain.order.order import Order
-from domain.ports import FOREIGN_MAX, Acceptance, Fenced, FillPlace, Head, Recorded, StoredOrders, StoredPicture, Unavailable
+from domain.ports import FOREIGN_MAX, Acceptance, Fenced, FillPlace, Head, JournalEntry, StoredOrders, StoredPicture, Unavailable
 from domain.position.position import Position
 from domain.position.rows import EventRow, FillRow, OrderEventRow, Owners, fill_row, table_rows
 from domain.values import IDENTIFIER, SYMBOL, rfc3339
@@ -76,11 +76,11 @@ class MemoryJournal:
             found.append(Foreign(head.seq, hashlib.sha256(payload).hexdigest()))
         return found
 
-    async def read(self, seq: int) -> Recorded | None:
+    async def read(self, seq: int) -> JournalEntry | None:
         self._check_up()
         if not 1 <= seq <= len(self.log.commits) or self.log.commits[seq - 1][0].n == NO_COMMIT:
             return None
-        return Recorded(*self.log.commits[seq - 1])
+        return JournalEntry(*self.log.commits[seq - 1])
 
     async def append(self, payload: bytes, after: Head) -> Head:
         self._check_up()
@@ -94,8 +94,8 @@ class MemoryJournal:
             raise Unavailable("the ack was lost", unknown=True)
         return head
 
-    async def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[Recorded]]:
-        reading = Reading(after)
+    async def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[JournalEntry]]:
+        reading = ChainReading(after)
         while until is None or reading.at < until:
             self._check_up()
             arrived = self.log.arrived

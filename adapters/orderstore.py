@@ -74,7 +74,7 @@ SQL_INTEGERS: Final = (-(2**63), 2**63 - 1)
 _ORDER: Final = msgspec.json.Decoder(Order)
 
 
-class Damaged(Exception):
+class DamagedStore(Exception):
     """A row or the file does not verify."""
 
 
@@ -116,7 +116,7 @@ class SqliteOrderStore:
                     owner=msgspec.json.decode(meta.get("owner", "{}"), type=Owner),
                     held=dict(map(_held, self._read().execute(HELD))),
                 )
-        except (Damaged, Unavailable, KeyError, ValueError) as trouble:
+        except (DamagedStore, Unavailable, KeyError, ValueError) as trouble:
             log.warning("the order store does not verify and is made again from the journal", file=self._file.name, reason=str(trouble))
             return None
 
@@ -132,7 +132,7 @@ class SqliteOrderStore:
             row = self._look().execute(FIND, (order_id,)).fetchone()
         try:
             return _verified(row) if row else None
-        except Damaged as damage:
+        except DamagedStore as damage:
             raise Unavailable(f"the order store is damaged at {order_id}: {damage}") from damage
 
     def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int) -> list[Order]:
@@ -149,7 +149,7 @@ class SqliteOrderStore:
             with self._trouble():
                 found = connection.execute(f"{SELECT}{where} ORDER BY created_at DESC, order_id DESC LIMIT ?", [*values, limit])
                 return [_verified(row) for row in found]
-        except Damaged as damage:
+        except DamagedStore as damage:
             raise Unavailable(f"the order store is damaged: {damage}") from damage
         finally:
             connection.close()
@@ -171,7 +171,7 @@ class SqliteOrderStore:
                 head = msgspec.json.decode(meta["head"], type=Head)
                 held = dict(map(_held, connection.execute(HELD)))
                 yield StoredPicture(int(meta["checkpoint"]), head, map(_pictured, connection.execute(PICTURE)), held)
-            except Damaged as damage:
+            except DamagedStore as damage:
                 raise Corrupt(f"{self._file.name} is damaged: {damage}") from damage
             except sqlite3.OperationalError:
                 raise
@@ -295,7 +295,7 @@ def _held_row(account: str, symbol: str, quantity: Decimal) -> tuple[str, str, s
 def _held(row: tuple[Any, ...]) -> tuple[Key, Decimal]:
     *named, checksum = row
     if zlib.crc32(repr(tuple(named)).encode()) != checksum:
-        raise Damaged("a holding's checksum is wrong")
+        raise DamagedStore("a holding's checksum is wrong")
     account, symbol, quantity = named
     return (account, symbol), Decimal(quantity)
 
@@ -304,7 +304,7 @@ def _pictured(row: tuple[Any, ...]) -> tuple[str, Order | None]:
     """Columns beside the body are what lists are made from: they must say the same."""
     try:
         order = _verified(row)
-    except (Damaged, ValueError):
+    except (DamagedStore, ValueError):
         return row[0], None
     return row[0], order if columns(order, row[-2]) == row else None
 
@@ -312,7 +312,7 @@ def _pictured(row: tuple[Any, ...]) -> tuple[str, Order | None]:
 def _check(row: tuple[Any, ...]) -> None:
     *named, body, checksum = row
     if not isinstance(body, bytes) or _checksum(tuple(named), body) != checksum:
-        raise Damaged("a row's checksum is wrong")
+        raise DamagedStore("a row's checksum is wrong")
 
 
 def _verified(row: tuple[Any, ...]) -> Order:

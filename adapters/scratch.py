@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from domain.audit.journal_audit import Line
+from domain.audit.journal_audit import ObservedOrder
 
 CLOSED_MAX: Final = 10_000
 """Closed orders in memory."""
@@ -20,15 +20,15 @@ DROP: Final = "DELETE FROM lines WHERE order_id = ?"
 ALL: Final = "SELECT order_id, body FROM lines ORDER BY order_id"
 NAMES: Final = "SELECT order_id FROM lines"
 
-_DECODER: Final = msgspec.msgpack.Decoder(Line)
+_DECODER: Final = msgspec.msgpack.Decoder(ObservedOrder)
 
 
-class ScratchLines(MutableMapping[str, Line]):
+class ScratchLines(MutableMapping[str, ObservedOrder]):
     """Lines by order_id. What was taken out may be changed in place until the next `settle`."""
 
     def __init__(self, closed_max: int = CLOSED_MAX) -> None:
         self._closed_max = closed_max
-        self._near: dict[str, Line] = {}
+        self._near: dict[str, ObservedOrder] = {}
         self._far = sqlite3.connect("", isolation_level=None)  # the empty name: a file of its own, gone when it is closed
         self._far.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {TABLE};")
         self._touched: dict[str, None] = {}
@@ -46,13 +46,13 @@ class ScratchLines(MutableMapping[str, Line]):
     def close(self) -> None:
         self._far.close()
 
-    def items_in_order(self) -> Iterator[tuple[str, Line]]:
+    def items_in_order(self) -> Iterator[tuple[str, ObservedOrder]]:
         """All of them by order_id, one at a time. Nothing may be taken out or put in meanwhile."""
         near = ((order_id, self._near[order_id]) for order_id in sorted(self._near))
         far = ((order_id, _DECODER.decode(body)) for order_id, body in self._far.execute(ALL) if order_id not in self._near)
         return heapq.merge(near, far, key=lambda item: item[0])
 
-    def __getitem__(self, order_id: str) -> Line:
+    def __getitem__(self, order_id: str) -> ObservedOrder:
         line = self._near.get(order_id)
         if line is None:
             found = self._far.execute(FIND, (order_id,)).fetchone()
@@ -62,7 +62,7 @@ class ScratchLines(MutableMapping[str, Line]):
         self._touched[order_id] = None
         return line
 
-    def __setitem__(self, order_id: str, line: Line) -> None:
+    def __setitem__(self, order_id: str, line: ObservedOrder) -> None:
         self._near[order_id] = line
         self._touched[order_id] = None
 

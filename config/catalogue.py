@@ -124,7 +124,7 @@ class VenueSettings(NamedTuple):
     rules: PaperRules = PLAIN
 
 
-class Venues(NamedTuple):
+class VenueCatalogue(NamedTuple):
     venues: Mapping[str, VenueSettings]
     simulated: Mapping[str, SimulatedQuote]
 
@@ -150,7 +150,7 @@ def load_instruments(path: Path | None = None) -> Catalogue:
     return Catalogue(instruments, file.currencies, file.delisted)
 
 
-def load_venues(instruments: Mapping[str, Instrument], path: Path | None = None) -> Venues:
+def load_venues(instruments: Mapping[str, Instrument], path: Path | None = None) -> VenueCatalogue:
     """venues.yaml, or the file that TRADE_VENUES names, whose symbols must be instruments. ConfigError."""
     path = path or Path(os.environ.get("TRADE_VENUES") or HERE / "venues.yaml")
     file = validated(VenuesFile, read_mapping(path), lambda _: str(path))
@@ -165,7 +165,7 @@ def load_venues(instruments: Mapping[str, Instrument], path: Path | None = None)
             raise ConfigError(f"{path}: simulated_quotes.{symbol}.start: must be greater than 0, found {plain(quote.start)}")
         if not is_multiple(quote.start, instruments[symbol].tick):
             raise ConfigError(f"{path}: simulated_quotes.{symbol}.start: is not on the tick {plain(instruments[symbol].tick)}")
-    return Venues({name: _venue(name, section, instruments) for name, section in file.venues.items()}, file.simulated_quotes)
+    return VenueCatalogue({name: _venue(name, section, instruments) for name, section in file.venues.items()}, file.simulated_quotes)
 
 
 def _venue(name: str, section: VenueSection, instruments: Iterable[str]) -> VenueSettings:

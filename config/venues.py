@@ -1,12 +1,12 @@
 """Venues of the catalogue as routing knows them."""
 
 from config.catalogue import VenueSettings
-from domain.execution.routing import Venue
+from domain.execution.routing import RoutedVenue
 
 
-def routed_venue(venue: VenueSettings) -> Venue:
+def routed_venue(venue: VenueSettings) -> RoutedVenue:
     """A venue of the catalogue as routing knows it."""
-    return Venue(
+    return RoutedVenue(
         venue.name,
         venue.maker_bps,
         venue.taker_bps,

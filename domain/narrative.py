@@ -108,7 +108,7 @@ def _refused(event: e.TransitionRefused) -> str:
     return f"A {event.trigger} of {event.source} is refused: the order is {event.status}" + (f" ({event.detail})." if event.detail else ".")
 
 
-SENTENCES: Final[dict[type[e.Fact], Callable[[Any], str]]] = {
+SENTENCES: Final[dict[type[e.Event], Callable[[Any], str]]] = {
     e.OrderSubmitted: _submitted,
     e.OrderRiskChecked: _checked,
     e.OrderQueued: _queued,

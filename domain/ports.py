@@ -50,7 +50,7 @@ FOREIGN_MAX: Final = 5000
 """Foreign messages of one journal that are remembered and may be skipped at once."""
 
 
-class Recorded(msgspec.Struct, frozen=True, gc=False):
+class JournalEntry(msgspec.Struct, frozen=True, gc=False):
     """One commit as it was read back. `payload` is the bytes that were appended, verified against the chain."""
 
     head: Head
@@ -76,10 +76,10 @@ class Journal(Protocol):
         A message behind `after` fences, a foreign one too. To append behind a foreign message, name its sequence in `after.seq`.
         """
 
-    async def read(self, seq: int) -> Recorded | None:
+    async def read(self, seq: int) -> JournalEntry | None:
         """One commit by its sequence, not verified against its neighbours; None when there is none there. Unavailable."""
 
-    def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[Recorded]]:
+    def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[JournalEntry]]:
         """Batches of verified commits behind `after`, in order; for ever, or up to and with sequence `until`. Corrupt, Unavailable.
 
         A foreign message is passed: the chain over the commits on both sides of it shows that no commit is missing in its place.

@@ -18,7 +18,7 @@ SAME_AGE_NS: Final = 1_000_000_000
 """Two that have worked for about as long are told apart by their names."""
 
 
-class Seen(msgspec.Struct, frozen=True):
+class ProcessSeen(msgspec.Struct, frozen=True):
     """What a process says of itself: it works (`holds`, for so long), or it is about to."""
 
     sender: str
@@ -33,14 +33,14 @@ class Act(StrEnum):
     YIELD = "yield"
 
 
-def standing_by(others: Iterable[Seen], *, known_ns: int | None) -> Act:
+def standing_by(others: Iterable[ProcessSeen], *, known_ns: int | None) -> Act:
     """`known_ns`: how long ago another process was last noticed, by a server that carried every question since; None: never."""
     if any(True for _ in others) or (known_ns is not None and known_ns < LEASE_NS):
         return Act.WAIT
     return Act.CLAIM
 
 
-def claiming(sender: str, others: Iterable[Seen]) -> Act:
+def claiming(sender: str, others: Iterable[ProcessSeen]) -> Act:
     """We listen and have asked. Of two that claim at once the lower name asks again until the other has given way."""
     others = list(others)
     if any(other.holds or other.sender < sender for other in others):
@@ -48,7 +48,7 @@ def claiming(sender: str, others: Iterable[Seen]) -> Act:
     return Act.CLAIM if others else Act.HOLD
 
 
-def holding(mine: Seen, others: Iterable[Seen]) -> Act:
+def holding(mine: ProcessSeen, others: Iterable[ProcessSeen]) -> Act:
     """Two work, after a sleep or a cut: the one that has worked for longer was followed, and ends."""
     for other in others:
         longer = mine.held_ns - other.held_ns

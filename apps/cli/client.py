@@ -45,7 +45,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Answer:
+class Reply:
     """What the API sent. `value()` reads numbers exactly."""
 
     status: int
@@ -90,24 +90,24 @@ class Oms:
     def __exit__(self, *exception: object) -> None:
         self._http.close()
 
-    def get(self, path: str, **query: object) -> Answer:
+    def get(self, path: str, **query: object) -> Reply:
         return self._accepted(self._ask("GET", path, query))
 
-    def post(self, path: str, body: Mapping[str, object]) -> Answer:
+    def post(self, path: str, body: Mapping[str, object]) -> Reply:
         return self._accepted(self._ask("POST", path, {}, _encoded(body)))
 
-    def put(self, path: str, body: Mapping[str, object]) -> Answer:
+    def put(self, path: str, body: Mapping[str, object]) -> Reply:
         return self._accepted(self._ask("PUT", path, {}, _encoded(body)))
 
-    def delete(self, path: str, **query: object) -> Answer:
+    def delete(self, path: str, **query: object) -> Reply:
         """Asking twice cancels once, so a lost answer needs no care of ours."""
         return self._accepted(self._ask("DELETE", path, query))
 
-    def patch(self, path: str, terms: Mapping[str, object]) -> Answer:
+    def patch(self, path: str, terms: Mapping[str, object]) -> Reply:
         """Asking twice replaces once."""
         return self._accepted(self._ask("PATCH", path, {}, json.dumps(terms).encode()))
 
-    def submit(self, order: Mapping[str, object], retry_for_s: float, say: Say) -> Answer:
+    def submit(self, order: Mapping[str, object], retry_for_s: float, say: Say) -> Reply:
         """POST /orders until an answer is final or the time is over. The order must carry its client_order_id."""
         deadline = time.monotonic() + retry_for_s
         repeat = f"Repeat the same order with --client-order-id {order['client_order_id']}: it cannot become two."
@@ -123,7 +123,7 @@ class Oms:
             time.sleep(pause)
             pause, first = min(pause * 2, RETRY_MAX_S), False
 
-    def _try(self, body: bytes, first: bool) -> tuple[Answer | None, str]:
+    def _try(self, body: bytes, first: bool) -> tuple[Reply | None, str]:
         """An answer, or why there is none. Unreachable when nobody was there from the start: then nothing was sent."""
         try:
             answer = self._ask("POST", "/orders", {}, body)
@@ -133,13 +133,13 @@ class Oms:
             return None, str(trouble).partition("\n")[0]
         return answer, _sentence(answer) if answer.status in AGAIN else ""
 
-    def _give_up(self, answer: Answer | None, reason: str, remedy: str) -> NoReturn:
+    def _give_up(self, answer: Reply | None, reason: str, remedy: str) -> NoReturn:
         if self._raw and answer is not None:
             show.raw(answer.body)
         kind = Refused if answer is not None and answer.status == 429 else Unreachable
         raise kind(f"The outcome is not known. {reason}" if kind is Unreachable else reason, remedy)
 
-    def _ask(self, method: str, path: str, query: Mapping[str, object], body: bytes | None = None) -> Answer:
+    def _ask(self, method: str, path: str, query: Mapping[str, object], body: bytes | None = None) -> Reply:
         parameters = {name: str(value) for name, value in query.items() if value is not None}
         headers = {"content-type": "application/json"} if body is not None else {}
         try:
@@ -150,9 +150,9 @@ class Oms:
             ) from error
         except httpx.TransportError as error:
             raise Unreachable(f"{self._service} at {self._url} cannot be reached ({str(error) or type(error).__name__}).", START) from error
-        return Answer(response.status_code, response.content, response.headers)
+        return Reply(response.status_code, response.content, response.headers)
 
-    def _accepted(self, answer: Answer) -> Answer:
+    def _accepted(self, answer: Reply) -> Reply:
         """The answer when it is a yes; printed at once when the caller wants bytes."""
         if self._raw:
             show.raw(answer.body)
@@ -173,7 +173,7 @@ def not_ours(body: bytes) -> NoReturn:
     )
 
 
-def _problem(answer: Answer) -> dict[str, Any]:
+def _problem(answer: Reply) -> dict[str, Any]:
     try:
         problem = answer.value()
     except Unreachable:
@@ -181,7 +181,7 @@ def _problem(answer: Answer) -> dict[str, Any]:
     return problem if isinstance(problem, dict) else {}
 
 
-def _sentence(answer: Answer) -> str:
+def _sentence(answer: Reply) -> str:
     """What the problem document says, on one line: the detail, the code, and whatever else it names."""
     problem = _problem(answer)
     code = problem.get("code", f"HTTP {answer.status}")
@@ -190,7 +190,7 @@ def _sentence(answer: Answer) -> str:
     return f"{show.clean(detail[:PROSE_MAX]).rstrip('.')} ({show.clean(f'{code}{others}')})."
 
 
-def _trouble(answer: Answer) -> Trouble:
+def _trouble(answer: Reply) -> Trouble:
     problem = _problem(answer)
     if answer.status in (502, 503, 504):
         return Unreachable(_sentence(answer), "Ask again in a moment; trade status shows who is not ready.")
@@ -200,7 +200,7 @@ def _trouble(answer: Answer) -> Trouble:
     return Refused(_sentence(answer), remedy.replace("ORDER_ID", show.clean(str(problem.get("order_id", "ORDER_ID")))))
 
 
-def _retry_after(answer: Answer | None) -> float:
+def _retry_after(answer: Reply | None) -> float:
     text = answer.headers.get("retry-after", "") if answer is not None else ""
     return float(text) if text.isdecimal() else 0.0
 

@@ -21,7 +21,7 @@ from apps.cli.options import DataDir, PortOffset, identifier
 from apps.cli.progress import progress_of
 from apps.cli.trouble import Refused, Unreachable, WrongUsage
 from apps.journal.watermark import listed
-from apps.tools.journal_check import CONTROLS, ORDERS, VENUES, Looked, look, subjects_of_all, upgraded
+from apps.tools.journal_check import CONTROLS, ORDERS, VENUES, Inspection, look, subjects_of_all, upgraded
 from domain.ports import FOREIGN_MAX, Acceptance, Corrupt, Head, Unavailable
 
 COLUMNS: Final = ("journal", "head", "mark", "state", "commits", "bytes", "max_bytes", "skipped")
@@ -160,7 +160,7 @@ def _directory(data_dir: Path | None) -> Path:
     return (data_dir or Path(os.environ.get(DATA_DIR_VARIABLE) or DATA_DIR)) / DIRECTORY
 
 
-def _keep(directory: Path, looked: Looked, mark: Head, who: str, reason: str, *, lost: bool) -> None:
+def _keep(directory: Path, looked: Inspection, mark: Head, who: str, reason: str, *, lost: bool) -> None:
     acceptance = Acceptance(
         head=looked.head,
         mark=mark,
@@ -185,11 +185,11 @@ def _followers(directory: Path, subject: str) -> list[Head]:
     return [head for head in found if head is not None]
 
 
-async def _one(nats: str, directory: Path, subject: str) -> Looked:
+async def _one(nats: str, directory: Path, subject: str) -> Inspection:
     return (await _looked_at(nats, directory, subject))[0]
 
 
-async def _looked_at(nats: str, directory: Path, subject: str = "", *, quick: bool = False) -> list[Looked]:
+async def _looked_at(nats: str, directory: Path, subject: str = "", *, quick: bool = False) -> list[Inspection]:
     """One journal; without `subject` all that there are, or should be by the marks."""
     try:
         async with connected(nats, "trade journal") as client:
@@ -199,12 +199,12 @@ async def _looked_at(nats: str, directory: Path, subject: str = "", *, quick: bo
         raise Unreachable(f"{str(error).rstrip('.')}.", START) from error
 
 
-def _row(looked: Looked) -> tuple[object, ...]:
+def _row(looked: Inspection) -> tuple[object, ...]:
     sizes = (looked.head.n, looked.size.bytes, looked.size.max_bytes) if looked.size else (looked.head.n, 0, None)
     return (looked.subject, looked.head.seq, looked.mark.seq if looked.mark else None, looked.state, *sizes, listed(looked.skipped) or None)
 
 
-def _not_foreign(looked: Looked, seq: int) -> str:
+def _not_foreign(looked: Inspection, seq: int) -> str:
     if seq in {each.seq for each in looked.skipped}:
         return f"Sequence {seq} of {looked.subject} is skipped already."
     if seq > looked.head.seq:
@@ -212,7 +212,7 @@ def _not_foreign(looked: Looked, seq: int) -> str:
     return f"Sequence {seq} of {looked.subject} is a commit, or of another journal: it cannot be skipped."
 
 
-def _remedy(wrong: Sequence[Looked]) -> str:
+def _remedy(wrong: Sequence[Inspection]) -> str:
     """What to do about the first of them. What is foreign can be skipped only where nothing is lost."""
     first = next((each for each in wrong if each.state == "foreign"), wrong[0])
     which = {VENUES: f" --venue {first.subject.rpartition('.')[2]}", CONTROLS: " --controls"}.get(first.subject.rpartition(".")[0], "")

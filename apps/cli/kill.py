@@ -11,7 +11,7 @@ from adapters.clock import SystemClock
 from adapters.local_kills import DIRECTORY, LocalKill, LocalKills
 from apps.cli import show
 from apps.cli.addresses import Addresses, find
-from apps.cli.client import Answer, Oms
+from apps.cli.client import Oms, Reply
 from apps.cli.options import DataDir, Json, PortOffset, Reason, Who, identifier
 from apps.cli.trouble import Refused, Unreachable, WrongUsage
 from domain.ports import Unavailable
@@ -50,7 +50,7 @@ def kill(
         raise Unreachable(f"{scope} is killed for good, but not everybody who sends said that he knows.", AT_EXEQ.format(scope=scope))
 
 
-def _thrown(addresses: Addresses, body: Mapping[str, str], *, raw: bool) -> Answer:
+def _thrown(addresses: Addresses, body: Mapping[str, str], *, raw: bool) -> Reply:
     try:
         with Oms(addresses["risk"], service="risk", raw=raw) as risk:
             return risk.post("/risk/kill", body)
@@ -58,7 +58,7 @@ def _thrown(addresses: Addresses, body: Mapping[str, str], *, raw: bool) -> Answ
         raise Unreachable(str(trouble).partition("\n")[0], AT_EXEQ.format(scope=body["scope"])) from trouble
 
 
-def _thrown_locally(addresses: Addresses, body: Mapping[str, str], *, raw: bool) -> Answer | None:
+def _thrown_locally(addresses: Addresses, body: Mapping[str, str], *, raw: bool) -> Reply | None:
     """By exeq's door; when there is nobody, by a file that it reads within a second, or before it sends anything."""
     try:
         with Oms(addresses["exeq"], service="exeq", raw=raw) as exeq:

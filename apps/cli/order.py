@@ -9,7 +9,7 @@ import typer
 
 from apps.cli import show, story
 from apps.cli.addresses import find
-from apps.cli.client import Answer, Oms, to_stderr
+from apps.cli.client import Oms, Reply, to_stderr
 from apps.cli.options import (
     AtSeq,
     Cursor,
@@ -180,7 +180,7 @@ def events(order_id: OrderId, json: Json = False, data_dir: DataDir = None, port
         _tell_timeline(timeline)
 
 
-def _tell_timeline(answer: Answer) -> None:
+def _tell_timeline(answer: Reply) -> None:
     rows = [story.row(event) for event in answer.rows("events")]
     day = show.moment(rows[0][1])[:10] if rows else ""
     show.table(day, story.COLUMNS, ((seq, show.clock(at), *rest) for seq, at, *rest in rows), numbers=NUMBERS)

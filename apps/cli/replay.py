@@ -13,7 +13,7 @@ from apps.cli.connection import connected
 from apps.cli.options import DataDir, PortOffset, identifier
 from apps.cli.progress import progress_of
 from apps.cli.trouble import Refused, Unreachable, WrongUsage
-from apps.tools.rebuild import Comparison, Rebuilt, compare, put_right, stored_positions
+from apps.tools.rebuild import PositionsComparison, Rebuilt, compare, repair, stored_positions
 from domain.ports import Corrupt, Journal, Positions, Unavailable
 from domain.position.position import Position
 
@@ -85,7 +85,7 @@ async def _compare(journal: Journal, valkey: Positions, account: str | None, wri
     checkpoint, end = await valkey.checkpoint(), (await journal.head()).seq
     rebuilt = await _rebuild(journal, min(checkpoint, end) or end)
     if checkpoint > end:
-        found = Comparison([], 0, checkpoint)
+        found = PositionsComparison([], 0, checkpoint)
         trouble = f"Valkey stands at sequence {checkpoint}, but the journal ends at {end}: it belongs to another journal"
     else:
         found = await compare(rebuilt, valkey, account)
@@ -98,14 +98,14 @@ async def _compare(journal: Journal, valkey: Positions, account: str | None, wri
     if not write:
         raise Refused(f"{trouble}.", "Put Valkey right from the journal: trade replay positions --write")
     show.line(f"{trouble}; putting it right")
-    await _put_right(journal, valkey, end)
+    await _repair(journal, valkey, end)
 
 
-async def _put_right(journal: Journal, valkey: Positions, end: int) -> None:
+async def _repair(journal: Journal, valkey: Positions, end: int) -> None:
     """Write, then compare again: what is said to be right has been looked at."""
     with progress_of(end) as progress:
         rebuilt = Rebuilt(journal, progress)
-        await put_right(rebuilt, journal, valkey)
+        await repair(rebuilt, journal, valkey)
     found = await compare(rebuilt, valkey)
     if found.differences:
         _tell_differences(found)
@@ -113,7 +113,7 @@ async def _put_right(journal: Journal, valkey: Positions, end: int) -> None:
     _tell_identical(rebuilt, found, None, end)
 
 
-def _tell_identical(rebuilt: Rebuilt, found: Comparison, account: str | None, end: int) -> None:
+def _tell_identical(rebuilt: Rebuilt, found: PositionsComparison, account: str | None, end: int) -> None:
     whose = f" for {account}" if account else ""
     show.line(f"{_count(rebuilt)} rebuilt; identical to Valkey{whose} as of sequence {found.seq}")
     if found.expired:
@@ -122,7 +122,7 @@ def _tell_identical(rebuilt: Rebuilt, found: Comparison, account: str | None, en
         show.line(f"the journal went on to sequence {end}: the projector is {end - found.seq} behind")
 
 
-def _tell_differences(found: Comparison) -> None:
+def _tell_differences(found: PositionsComparison) -> None:
     if not found.differences:
         return
     shown = found.differences[:DIFFERENCES_SHOWN_MAX]

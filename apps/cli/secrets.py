@@ -45,7 +45,7 @@ def init(
                 os.chown(volume, owner, owner)
         if for_containers:
             move_journals(NATS_VOLUME, VOLUMES[NATS_VOLUME])
-    except keys.Damaged as error:
+    except keys.DamagedKeys as error:
         raise Refused(f"{error}.", RENEW) from error
     except OSError as error:
         raise Refused(f"The secrets cannot be kept in {directory}: {error.strerror}.") from error

@@ -26,7 +26,7 @@ DROPPED: Final = ("log_lines_dropped",)
 SEQUENCE: Final = ("seq", "as_of_seq")
 
 
-class Standing(msgspec.Struct, kw_only=True):
+class ProcessStatus(msgspec.Struct, kw_only=True):
     """How one of them does. `up`: it answers; `ready`: it is well and caught up."""
 
     name: str
@@ -63,7 +63,7 @@ def status(
         raise Refused(f"Not ready: {', '.join(behind)}.", "The notes above say why; the logs are in the data directory, under logs.")
 
 
-def _compared(standings: Sequence[Standing], addresses: Addresses) -> None:
+def _compared(standings: Sequence[ProcessStatus], addresses: Addresses) -> None:
     """What one alone does not know: how often it was started again, and how far the journal is ahead of it (oms writes it)."""
     journal = next((each.seq for each in standings if each.name == "oms"), None)
     for each in standings:
@@ -75,24 +75,24 @@ def _compared(standings: Sequence[Standing], addresses: Addresses) -> None:
             each.lag = max(journal - each.seq, 0)
 
 
-def _row(each: Standing) -> tuple[object, ...]:
+def _row(each: ProcessStatus) -> tuple[object, ...]:
     return each.name, each.up, each.ready, each.lag, each.seq, each.restarts, each.address, each.note
 
 
-async def _ask_all(addresses: Addresses) -> list[Standing]:
+async def _ask_all(addresses: Addresses) -> list[ProcessStatus]:
     async with httpx.AsyncClient(timeout=ASK_TIMEOUT_S, trust_env=False) as http:
-        servers: dict[str, Callable[[str], Awaitable[Standing]]] = {
+        servers: dict[str, Callable[[str], Awaitable[ProcessStatus]]] = {
             "nats": lambda url: _http_server(http, "nats", url, f"{addresses.nats_monitor}/healthz"),
             "valkey": _valkey,
             "questdb": lambda url: _http_server(http, "questdb", url, f"{addresses['questdb']}/exec?query=select%201"),
         }
-        asked: list[Awaitable[Standing]] = [ask(addresses.urls[name]) for name, ask in servers.items() if name in addresses.urls]
+        asked: list[Awaitable[ProcessStatus]] = [ask(addresses.urls[name]) for name, ask in servers.items() if name in addresses.urls]
         asked += [_service(http, name, addresses.urls[name]) for name in SERVICE_PORTS if name in addresses.urls]
         return await asyncio.gather(*asked)
 
 
-async def _service(http: httpx.AsyncClient, name: str, url: str) -> Standing:
-    standing = Standing(name=name, address=url)
+async def _service(http: httpx.AsyncClient, name: str, url: str) -> ProcessStatus:
+    standing = ProcessStatus(name=name, address=url)
     health, ready, stats = await asyncio.gather(*(_get(http, f"{url}/{page}") for page in ("health", "ready", "stats")))
     standing.up = health is not None
     standing.ready = _is_ok(health) and _is_ok(ready)
@@ -106,15 +106,15 @@ async def _service(http: httpx.AsyncClient, name: str, url: str) -> Standing:
     return standing
 
 
-async def _http_server(http: httpx.AsyncClient, name: str, url: str, question: str) -> Standing:
+async def _http_server(http: httpx.AsyncClient, name: str, url: str, question: str) -> ProcessStatus:
     answer = await _get(http, question)
     address = urlsplit(url)._replace(path="").geturl()
-    return Standing(name=name, address=address, up=answer is not None, ready=_is_ok(answer), note=_why_not(answer))
+    return ProcessStatus(name=name, address=address, up=answer is not None, ready=_is_ok(answer), note=_why_not(answer))
 
 
-async def _valkey(url: str) -> Standing:
+async def _valkey(url: str) -> ProcessStatus:
     """PING, as plainly as it goes; it says -LOADING until its file is read."""
-    standing = Standing(name="valkey", address=url)
+    standing = ProcessStatus(name="valkey", address=url)
     try:
         async with asyncio.timeout(ASK_TIMEOUT_S):
             said = await _ping(urlsplit(url))

@@ -13,7 +13,7 @@ from apps.cli.connection import connected
 from apps.cli.options import DataDir, PortOffset
 from apps.cli.progress import progress_of
 from apps.cli.trouble import Refused, Unreachable
-from apps.tools.verify.report import Report
+from apps.tools.verify.report import VerificationReport
 from domain.ports import Journal, Missing, Unavailable
 
 
@@ -41,7 +41,7 @@ def verify(
 REMEDY = "The journal is the truth: docs/operations.md says how each of the others is made again from it."
 
 
-async def _verify(addresses: Addresses, *, quiet: bool) -> Report:
+async def _verify(addresses: Addresses, *, quiet: bool) -> VerificationReport:
     from apps.connections.journals import order_journal
     from apps.tools.verify.places import Places, opened  # late: it brings the services' machinery along
     from apps.tools.verify.run import verify

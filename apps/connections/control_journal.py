@@ -10,9 +10,9 @@ from adapters import controls, subjects
 from adapters.controls import CONTROL_COMMITS
 from adapters.jetstream import JetStreamJournal, stream_state
 from apps.connections import journals, nats
-from apps.connections.controls import Known, Obedience, connections, controls_into, loss_accepted
-from apps.journal.publisher import Outbox
-from apps.journal.subscription import Follower
+from apps.connections.controls import ControlAck, KnownControls, connections, controls_into, loss_accepted
+from apps.journal.publisher import Publisher
+from apps.journal.subscription import JournalSubscription
 from apps.journal.watermark import (
     RAISE_EVERY_S,
     Mark,
@@ -53,28 +53,28 @@ async def written_controls(chassis: Chassis[RiskSettings], client: Client, write
     return journal, mark
 
 
-def keep_controls(chassis: Chassis[RiskSettings], journal: Journal, mark: Mark | None, follower: Follower[Any]) -> None:
+def keep_controls(chassis: Chassis[RiskSettings], journal: Journal, mark: Mark | None, follower: JournalSubscription[Any]) -> None:
     """As long as risk lives: its mark follows what it has read, and a foreign message at the journal's end ends it."""
     if mark is not None:
         chassis.spawn(lambda: _note(mark, follower), tasks.CONTROLS_NOTED)
     chassis.spawn(lambda: watch_foreign(journal, lambda: follower.head, subjects.CONTROLS), tasks.FOREIGN)
 
 
-async def _note(mark: Mark, follower: Follower[Any]) -> None:
+async def _note(mark: Mark, follower: JournalSubscription[Any]) -> None:
     while True:
         mark.note(follower.head)
         await asyncio.sleep(RAISE_EVERY_S)
 
 
 async def follow_controls(
-    chassis: Chassis[OmsSettings] | Chassis[ExeqSettings], client: Client, outbox: Outbox, *taken: Callable[[ControlEvent], None]
-) -> Known:
+    chassis: Chassis[OmsSettings] | Chassis[ExeqSettings], client: Client, publisher: Publisher, *taken: Callable[[ControlEvent], None]
+) -> KnownControls:
     """Each control into each of `taken`, for a service that lets orders pass or sends them; and whoever asks is told that it obeys."""
     mark = journals.watermark(chassis, subjects.CONTROLS, CONTROL_COMMITS, of_follower=True)
     journal = await nats.patiently(lambda: _followed_controls(chassis, client, mark))
-    follower = Follower(journal, CONTROL_COMMITS, controls_into(*taken), after=Head(), wait_s=0)
-    known = Known(journal, follower, connections(client))
-    await Obedience(chassis.name, follower, outbox).start(client)
+    follower = JournalSubscription(journal, CONTROL_COMMITS, controls_into(*taken), after=Head(), wait_s=0)
+    known = KnownControls(journal, follower, connections(client))
+    await ControlAck(chassis.name, follower, publisher).start(client)
     chassis.spawn(follower.run, tasks.CONTROL_FOLLOWER)
     chassis.spawn(known.run, tasks.CONTROLS_KNOWN)
     if mark is not None:
@@ -86,7 +86,7 @@ async def follow_controls(
 async def learn(client: Client, take: Callable[[ControlEvent], None]) -> None:
     """Each control into `take`, for a service that obeys none and only wants to know what was in the catalogue. Without end."""
     journal = await nats.patiently(lambda: controls.open_controls(client))
-    await Follower(journal, CONTROL_COMMITS, controls_into(take), after=Head(), wait_s=0).run()
+    await JournalSubscription(journal, CONTROL_COMMITS, controls_into(take), after=Head(), wait_s=0).run()
 
 
 async def _followed_controls(chassis: Chassis[OmsSettings] | Chassis[ExeqSettings], client: Client, mark: Mark | None) -> JetStreamJournal:

@@ -16,8 +16,8 @@ from adapters import bus, subjects
 from adapters.codec import Commit, decoder, encode
 from adapters.controls import CONTROL_COMMITS
 from apps.http.problem import Refusal, malformed
-from apps.journal.publisher import Outbox
-from apps.journal.subscription import Follower
+from apps.journal.publisher import Publisher
+from apps.journal.subscription import JournalSubscription
 from domain.ports import Head, Journal, Unavailable
 from domain.risk.controls import ALL, OPERATOR, REASON_MAX, WHO_MAX, ControlEvent, ControlsAccepted
 from domain.values import IDENTIFIER
@@ -137,10 +137,10 @@ async def loss_accepted(journal: Journal, applied: Head) -> bool:
     return False
 
 
-class Known:
+class KnownControls:
     """Are the controls known up to now? Not before they were read once, nor over a new connection until what was missed is read."""
 
-    def __init__(self, journal: Journal, follower: Follower[Any], connection: Callable[[], int | None]) -> None:
+    def __init__(self, journal: Journal, follower: JournalSubscription[Any], connection: Callable[[], int | None]) -> None:
         """`connection` numbers the connections to the journal; None while there is none."""
         self._journal = journal
         self._follower = follower
@@ -176,22 +176,22 @@ def connections(client: Client) -> Callable[[], int | None]:
     return lambda: client.stats["reconnects"] if client.is_connected else None
 
 
-class Question(msgspec.Struct):
+class ControlsQuestion(msgspec.Struct):
     """Have you read the controls up to here?"""
 
     seq: int
 
 
-_QUESTION: Final = decoder(Question)
+_QUESTION: Final = decoder(ControlsQuestion)
 
 
-class Obedience:
+class ControlAck:
     """Answers for one service whether it obeys. The answer leaves behind all that the service sent before."""
 
-    def __init__(self, service: str, follower: Follower[Any], outbox: Outbox) -> None:
+    def __init__(self, service: str, follower: JournalSubscription[Any], publisher: Publisher) -> None:
         self._service = service
         self._follower = follower
-        self._outbox = outbox
+        self._publisher = publisher
 
     async def start(self, client: Client) -> None:
         await client.subscribe(subjects.acknowledged(self._service), cb=self._on_question, pending_msgs_limit=QUESTIONS_PENDING_MAX)
@@ -203,13 +203,13 @@ class Obedience:
         except (ValueError, TimeoutError) as error:
             log.warning("cannot say that controls are obeyed", error=repr(error)[:200])
             return
-        self._outbox.put(message.reply, encode(Question(seq)))
+        self._publisher.put(message.reply, encode(ControlsQuestion(seq)))
 
 
 async def obeyed(client: Client, service: str, seq: int) -> str:
     """`yes`; `absent` when it is not there, so it sends nothing, and reads the controls before it does; `unknown` when it does not say."""
     try:
-        reply = await bus.request(client, subjects.acknowledged(service), encode(Question(seq)), OBEY_S)
+        reply = await bus.request(client, subjects.acknowledged(service), encode(ControlsQuestion(seq)), OBEY_S)
         return "yes" if _QUESTION.decode(reply).seq >= seq else "unknown"
     except ValueError:
         return "unknown"

@@ -35,7 +35,7 @@ def listed(instruments: Mapping[str, Instrument], venues: Mapping[str, VenueSett
     return Listed(instruments.keys(), {name: venue.symbols for name, venue in venues.items()}, negative_prices(instruments.values()))
 
 
-async def tell_prices(client: Client) -> None:
+async def announce_prices(client: Client) -> None:
     """Somebody has written closes. Nobody waits for it: whoever reads them looks by itself in a while."""
     with contextlib.suppress(Unavailable):
         await bus.publish(client, PRICES_CHANGED, b"")

@@ -19,8 +19,8 @@ from apps.connections import nats
 from apps.connections.unit import Unit
 from apps.journal.commit_feed import FedJournal
 from apps.journal.group_commit import Pace
-from apps.journal.snapshots import Fold, Snapshotter
-from apps.journal.subscription import Follower
+from apps.journal.snapshots import SnapshotFold, Snapshotter
+from apps.journal.subscription import JournalSubscription
 from apps.journal.watermark import Encodes, Mark, journal_accepted, may_begin
 from apps.runtime import metrics, tasks
 from apps.runtime.service import Chassis
@@ -147,7 +147,11 @@ def watermark(
 
 
 def snapshotter(
-    chassis: Chassis[RiskSettings] | Chassis[ExeqSettings], fold: Fold[State], kind: type[State], version: int, older: Sequence[str] = ()
+    chassis: Chassis[RiskSettings] | Chassis[ExeqSettings],
+    fold: SnapshotFold[State],
+    kind: type[State],
+    version: int,
+    older: Sequence[str] = (),
 ) -> Snapshotter[State]:
     """Keeps a service's fold in the data directory; without one it reads the whole journal at every start."""
     directory, following = chassis.settings.service.data_dir, chassis.settings.following
@@ -164,7 +168,7 @@ def snapshotter(
     )
 
 
-def keep(chassis: Chassis[RiskSettings] | Chassis[ExeqSettings], snapshots: Snapshotter[State], follower: Follower[Any]) -> None:
+def keep(chassis: Chassis[RiskSettings] | Chassis[ExeqSettings], snapshots: Snapshotter[State], follower: JournalSubscription[Any]) -> None:
     """Snapshots as long as the service lives, and one more at a clean end."""
 
     async def last() -> None:
@@ -176,13 +180,13 @@ def keep(chassis: Chassis[RiskSettings] | Chassis[ExeqSettings], snapshots: Snap
     chassis.exits.push_async_callback(last)
 
 
-def tell_ready(chassis: Chassis[AnySettings], follower: Follower[Any], caught_up: Callable[[], bool]) -> None:
+def report_readiness(chassis: Chassis[AnySettings], follower: JournalSubscription[Any], caught_up: Callable[[], bool]) -> None:
     """`/ready` turns with the follower: caught up once, and reading still."""
     metrics.read(chassis.registry, lambda: [metrics.gauge("journal_read_sequence", "The last sequence applied", follower.head.seq)])
     chassis.spawn(lambda: _keep_ready(chassis, follower, caught_up), tasks.READINESS)
 
 
-async def _keep_ready(chassis: Chassis[AnySettings], follower: Follower[Any], caught_up: Callable[[], bool]) -> None:
+async def _keep_ready(chassis: Chassis[AnySettings], follower: JournalSubscription[Any], caught_up: Callable[[], bool]) -> None:
     while True:
         reason = f"catching up: at sequence {follower.head.seq} of {follower.target}"
         chassis.ready.set("journal", caught_up(), reason)

@@ -12,7 +12,7 @@ from prometheus_client.core import Metric
 from adapters import subjects
 from adapters.codec import decoder
 from apps.runtime import metrics
-from apps.runtime.log_limit import Seldom
+from apps.runtime.log_limit import LogLimit
 from domain.market.quotes import REFUSED, Listed, Quote
 
 log = structlog.get_logger()
@@ -32,7 +32,7 @@ class Ticks:
         self._take = take
         self._listed = listed
         self._monotonic_ns = monotonic_ns
-        self._seldom = Seldom()
+        self._seldom = LogLimit()
         self.taken = 0
         self.refused: Counter[str] = Counter(dict.fromkeys((UNREADABLE, *REFUSED), 0))
 

@@ -15,11 +15,11 @@ from apps.http.app import Handler
 from apps.journal.commit_feed import CommitFeed
 from apps.runtime.loop_share import LoopShare
 from apps.stack.topology import UNIT
-from domain.order.commands import CommandAnswer, Decision, ServiceCommand, Terms
+from domain.order.commands import CommandAnswer, RiskReply, ServiceCommand, Terms
 
 FIRST: Final = "oms"
 
-Decide = Callable[[Terms], Decision]
+Decide = Callable[[Terms], RiskReply]
 """Risk's decision, with a reservation when the terms have an order id. Fails closed, never raises."""
 Answered = Callable[[Sequence[CommandAnswer]], None]
 Perform = Callable[[Sequence[ServiceCommand], Answered], None]

@@ -20,7 +20,7 @@ LIST_BYTES_MAX: Final = 512 * 1024
 Verb = Literal["new", "cancel", "replace"]
 
 
-class Sent(msgspec.Struct, frozen=True, gc=False):
+class SentRequest(msgspec.Struct, frozen=True, gc=False):
     """One of the requests of a list."""
 
     verb: Verb
@@ -34,7 +34,7 @@ class Unreadable(NamedTuple):
     reason: str
 
 
-def lists(elements: Iterable[Sent | VenueReport]) -> Iterator[bytes]:
+def lists(elements: Iterable[SentRequest | VenueReport]) -> Iterator[bytes]:
     """These as JSON lists within both bounds. What is too large by itself is a list by itself."""
     begun: list[bytes] = []
     size = 0

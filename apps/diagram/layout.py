@@ -40,7 +40,7 @@ Kind = Literal["request", "service", "venue", "trade", "bust"]
 Anchor = Literal["start", "middle", "end"]
 
 
-class Line(NamedTuple):
+class Edge(NamedTuple):
     """An arrow through `points`. Its label stands at `at`, one trigger a line, upwards from there; its count at `badge`."""
 
     kind: Kind
@@ -79,16 +79,16 @@ WORKING: Final = (S.ROUTED, S.PARTIALLY_FILLED)
 AT_VENUE: Final = (*WORKING, *PENDING, S.IN_DOUBT)
 NOT_FILLED: Final = tuple(state for state in State if state is not S.FILLED)
 
-LINES: Final[tuple[Line, ...]] = (
+LINES: Final[tuple[Edge, ...]] = (
     # not at a venue
-    Line("service", (S.NEW,), ("risk_pass",), S.RISK_CHECKED, ((160, 206), (160, 280)), (168, 252), (160, 224), "start"),
-    Line("service", (S.RISK_CHECKED,), ("enqueue",), S.QUEUED, ((160, 356), (160, 430)), (168, 402), (160, 374), "start"),
-    Line(
+    Edge("service", (S.NEW,), ("risk_pass",), S.RISK_CHECKED, ((160, 206), (160, 280)), (168, 252), (160, 224), "start"),
+    Edge("service", (S.RISK_CHECKED,), ("enqueue",), S.QUEUED, ((160, 356), (160, 430)), (168, 402), (160, 374), "start"),
+    Edge(
         "request", UNROUTED, ("cancel",), S.CANCELLED, ((160, 100), (160, 72), (2022, 72), (2022, 694), (2000, 694)), (470, 67), (560, 72)
     ),
-    Line("service", (S.NEW,), ("risk_fail",), S.REJECTED, ((250, 150), (1800, 150)), (470, 145), (560, 150)),
-    Line("service", (S.QUEUED,), ("no_route",), S.REJECTED, ((250, 444), (300, 444), (300, 182), (1800, 182)), (470, 177), (560, 182)),
-    Line(
+    Edge("service", (S.NEW,), ("risk_fail",), S.REJECTED, ((250, 150), (1800, 150)), (470, 145), (560, 150)),
+    Edge("service", (S.QUEUED,), ("no_route",), S.REJECTED, ((250, 444), (300, 444), (300, 182), (1800, 182)), (470, 177), (560, 182)),
+    Edge(
         "venue",
         (S.QUEUED,),
         ("expire",),
@@ -97,15 +97,15 @@ LINES: Final[tuple[Line, ...]] = (
         (470, 209),
         (560, 214),
     ),
-    Line("trade", UNROUTED, ("trade_part",), S.PARTIALLY_FILLED, ((270, 246), (1506, 246), (1506, 336)), (470, 241), (570, 246)),
-    Line("service", (S.QUEUED,), ("route",), S.ROUTED, ((250, 564), (470, 564)), (330, 559), (400, 564)),
-    Line("venue", (S.ROUTED,), ("venue_reject_requeue",), S.QUEUED, ((470, 586), (250, 586)), (360, 604), (330, 586)),
+    Edge("trade", UNROUTED, ("trade_part",), S.PARTIALLY_FILLED, ((270, 246), (1506, 246), (1506, 336)), (470, 241), (570, 246)),
+    Edge("service", (S.QUEUED,), ("route",), S.ROUTED, ((250, 564), (470, 564)), (330, 559), (400, 564)),
+    Edge("venue", (S.ROUTED,), ("venue_reject_requeue",), S.QUEUED, ((470, 586), (250, 586)), (360, 604), (330, 586)),
     # between routed and partially_filled
-    Line("trade", (S.ROUTED,), ("trade_part",), S.PARTIALLY_FILLED, ((670, 354), (1384, 354)), (780, 349), (870, 354)),
-    Line("bust", (S.PARTIALLY_FILLED,), ("bust",), S.ROUTED, ((1384, 388), (670, 388)), (780, 383), (870, 388)),
+    Edge("trade", (S.ROUTED,), ("trade_part",), S.PARTIALLY_FILLED, ((670, 354), (1384, 354)), (780, 349), (870, 354)),
+    Edge("bust", (S.PARTIALLY_FILLED,), ("bust",), S.ROUTED, ((1384, 388), (670, 388)), (780, 383), (870, 388)),
     # in_doubt
-    Line("service", (S.ROUTED,), ("no_answer",), S.IN_DOUBT, ((670, 426), (890, 426)), (780, 421), (780, 438)),
-    Line(
+    Edge("service", (S.ROUTED,), ("no_answer",), S.IN_DOUBT, ((670, 426), (890, 426)), (780, 421), (780, 438)),
+    Edge(
         "venue",
         (S.IN_DOUBT,),
         ("venue_ack", "leg_ended", "replaced", "replace_rejected"),
@@ -114,8 +114,8 @@ LINES: Final[tuple[Line, ...]] = (
         (775, 559),
         (775, 576),
     ),
-    Line("service", (S.PARTIALLY_FILLED,), ("no_answer",), S.IN_DOUBT, ((1384, 426), (1134, 426)), (1265, 421), (1265, 438)),
-    Line(
+    Edge("service", (S.PARTIALLY_FILLED,), ("no_answer",), S.IN_DOUBT, ((1384, 426), (1134, 426)), (1265, 421), (1265, 438)),
+    Edge(
         "venue",
         (S.IN_DOUBT,),
         ("venue_ack_traded", "trade_part", "leg_ended_traded", "replaced_traded", "replace_rejected_traded"),
@@ -125,15 +125,15 @@ LINES: Final[tuple[Line, ...]] = (
         (1265, 576),
     ),
     # pending_cancel
-    Line("request", (S.ROUTED,), ("cancel",), S.PENDING_CANCEL, ((670, 702), (890, 702)), (775, 697), (775, 714)),
-    Line("venue", (S.PENDING_CANCEL,), ("cancel_rejected",), S.ROUTED, ((890, 842), (670, 842)), (775, 837), (775, 854)),
-    Line("request", (S.PARTIALLY_FILLED,), ("cancel",), S.PENDING_CANCEL, ((1384, 702), (1134, 702)), (1265, 697), (1265, 714)),
-    Line(
+    Edge("request", (S.ROUTED,), ("cancel",), S.PENDING_CANCEL, ((670, 702), (890, 702)), (775, 697), (775, 714)),
+    Edge("venue", (S.PENDING_CANCEL,), ("cancel_rejected",), S.ROUTED, ((890, 842), (670, 842)), (775, 837), (775, 854)),
+    Edge("request", (S.PARTIALLY_FILLED,), ("cancel",), S.PENDING_CANCEL, ((1384, 702), (1134, 702)), (1265, 697), (1265, 714)),
+    Edge(
         "venue", (S.PENDING_CANCEL,), ("cancel_rejected_traded",), S.PARTIALLY_FILLED, ((1134, 842), (1384, 842)), (1265, 837), (1265, 854)
     ),
-    Line("request", (S.IN_DOUBT,), ("cancel",), S.PENDING_CANCEL, ((1060, 578), (1060, 672)), (1068, 643), (1060, 604), "start"),
-    Line("service", (S.PENDING_CANCEL,), ("no_answer",), S.IN_DOUBT, ((960, 672), (960, 578)), (952, 618), (960, 646), "end"),
-    Line(
+    Edge("request", (S.IN_DOUBT,), ("cancel",), S.PENDING_CANCEL, ((1060, 578), (1060, 672)), (1068, 643), (1060, 604), "start"),
+    Edge("service", (S.PENDING_CANCEL,), ("no_answer",), S.IN_DOUBT, ((960, 672), (960, 578)), (952, 618), (960, 646), "end"),
+    Edge(
         "venue",
         (S.PENDING_CANCEL,),
         ("cancel_rejected_replacing",),
@@ -144,10 +144,10 @@ LINES: Final[tuple[Line, ...]] = (
         "start",
     ),
     # pending_replace
-    Line("request", (S.ROUTED,), ("replace",), S.PENDING_REPLACE, ((670, 1008), (890, 1008)), (775, 1003), (775, 1020)),
-    Line("venue", (S.PENDING_REPLACE,), ("replaced", "replace_rejected"), S.ROUTED, ((890, 1074), (670, 1074)), (775, 1069), (775, 1086)),
-    Line("request", (S.PARTIALLY_FILLED,), ("replace",), S.PENDING_REPLACE, ((1384, 1008), (1134, 1008)), (1265, 1003), (1265, 1020)),
-    Line(
+    Edge("request", (S.ROUTED,), ("replace",), S.PENDING_REPLACE, ((670, 1008), (890, 1008)), (775, 1003), (775, 1020)),
+    Edge("venue", (S.PENDING_REPLACE,), ("replaced", "replace_rejected"), S.ROUTED, ((890, 1074), (670, 1074)), (775, 1069), (775, 1086)),
+    Edge("request", (S.PARTIALLY_FILLED,), ("replace",), S.PENDING_REPLACE, ((1384, 1008), (1134, 1008)), (1265, 1003), (1265, 1020)),
+    Edge(
         "venue",
         (S.PENDING_REPLACE,),
         ("replaced_traded", "replace_rejected_traded"),
@@ -156,8 +156,8 @@ LINES: Final[tuple[Line, ...]] = (
         (1265, 1069),
         (1265, 1086),
     ),
-    Line("request", (S.PENDING_REPLACE,), ("cancel",), S.PENDING_CANCEL, ((1118, 978), (1118, 872)), (1110, 930), (1118, 956), "end"),
-    Line(
+    Edge("request", (S.PENDING_REPLACE,), ("cancel",), S.PENDING_CANCEL, ((1118, 978), (1118, 872)), (1110, 930), (1118, 956), "end"),
+    Edge(
         "service",
         (S.PENDING_REPLACE,),
         ("no_answer",),
@@ -167,7 +167,7 @@ LINES: Final[tuple[Line, ...]] = (
         (862, 944),
         "end",
     ),
-    Line(
+    Edge(
         "venue",
         (S.PENDING_REPLACE,),
         ("venue_reject_requeue",),
@@ -177,7 +177,7 @@ LINES: Final[tuple[Line, ...]] = (
         (500, 1166),
     ),
     # to the closed states
-    Line(
+    Edge(
         "venue",
         (S.ROUTED, S.IN_DOUBT, *PENDING),
         ("venue_reject",),
@@ -186,10 +186,10 @@ LINES: Final[tuple[Line, ...]] = (
         (1265, 263),
         (1360, 268),
     ),
-    Line("venue", AT_VENUE, ("expire",), S.EXPIRED, ((1648, 402), (1800, 402)), (1724, 397), (1724, 414)),
-    Line("venue", AT_VENUE, ("venue_cancelled",), S.CANCELLED, ((1648, 694), (1800, 694)), (1724, 689), (1724, 706)),
-    Line("trade", NOT_FILLED, ("trade_full",), S.FILLED, ((1970, 1230), (1970, 988)), (1962, 1060), (1970, 1090), "end"),
-    Line(
+    Edge("venue", AT_VENUE, ("expire",), S.EXPIRED, ((1648, 402), (1800, 402)), (1724, 397), (1724, 414)),
+    Edge("venue", AT_VENUE, ("venue_cancelled",), S.CANCELLED, ((1648, 694), (1800, 694)), (1724, 689), (1724, 706)),
+    Edge("trade", NOT_FILLED, ("trade_full",), S.FILLED, ((1970, 1230), (1970, 988)), (1962, 1060), (1970, 1090), "end"),
+    Edge(
         "venue",
         (S.PARTIALLY_FILLED, *PENDING, S.IN_DOUBT),
         ("replaced_full",),
@@ -199,7 +199,7 @@ LINES: Final[tuple[Line, ...]] = (
         (1360, 1166),
     ),
     # taken back
-    Line("bust", (S.FILLED,), ("bust_traded",), S.PARTIALLY_FILLED, ((1800, 910), (1628, 910)), (1724, 905), (1724, 922)),
-    Line("bust", (S.FILLED,), ("bust",), S.ROUTED, ((1845, 988), (1845, 1200), (570, 1200), (570, 1120)), (1265, 1195), (1360, 1200)),
-    Line("bust", (S.FILLED,), ("bust_ended",), S.CANCELLED, ((1900, 880), (1900, 748)), (1908, 815), (1900, 850), "start"),
+    Edge("bust", (S.FILLED,), ("bust_traded",), S.PARTIALLY_FILLED, ((1800, 910), (1628, 910)), (1724, 905), (1724, 922)),
+    Edge("bust", (S.FILLED,), ("bust",), S.ROUTED, ((1845, 988), (1845, 1200), (570, 1200), (570, 1120)), (1265, 1195), (1360, 1200)),
+    Edge("bust", (S.FILLED,), ("bust_ended",), S.CANCELLED, ((1900, 880), (1900, 748)), (1908, 815), (1900, 850), "start"),
 )

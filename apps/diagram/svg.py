@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from apps.diagram.layout import BOXES, FRAMES, HEIGHT, LINES, WIDTH, Box, Counts, Drawn, Kind, Line
+from apps.diagram.layout import BOXES, FRAMES, HEIGHT, LINES, WIDTH, Box, Counts, Drawn, Edge, Kind
 from domain.order.lifecycle import CLOSED, State
 
 LINE_HEIGHT: Final = 15
@@ -78,7 +78,7 @@ def _start() -> str:
     return f'<circle cx="{x - 34}" cy="{y + 38}" r="7" class="request-ink"/>{_arrow("request", ((x - 34, y + 38), (x, y + 38)))}'
 
 
-def _line(line: Line, steps: Iterable[Drawn], counts: Counts | None) -> str:
+def _line(line: Edge, steps: Iterable[Drawn], counts: Counts | None) -> str:
     """One arrow with its label; without its steps in the machine there is no arrow. Steps never taken are pale when counts are shown."""
     told = [d for d in steps if d.source in line.sources and d.trigger in line.triggers and d.target is line.target]
     if not told:

@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from apps.connections.venue_lists import Sent, Verb
-from apps.exeq.kill_switch import Switch
+from apps.connections.venue_lists import SentRequest, Verb
+from apps.exeq.kill_switch import ExeqKillSwitch
 from apps.exeq.oms_commands import OmsCommands
 from apps.exeq.ownership import Ownership
 from apps.exeq.router import Router
@@ -53,8 +53,8 @@ class Executor:
     def __init__(
         self,
         oms: OmsCommands,
-        send: Callable[[Sequence[Sent]], None],
-        switch: Switch,
+        send: Callable[[Sequence[SentRequest]], None],
+        switch: ExeqKillSwitch,
         clock: Clock,
         executions: Executions,
         router: Router,
@@ -170,7 +170,7 @@ class Executor:
         if not (requests and owned.active()):
             return  # said again, or asked about, by the exeq that owns the shard
         stamp = {"unit": owned.unit, "epoch": owned.epoch, "sent_at": self._clock.now_ns()}
-        self._send_all([Sent(verb, msgspec.structs.replace(request, **stamp)) for verb, request in requests])
+        self._send_all([SentRequest(verb, msgspec.structs.replace(request, **stamp)) for verb, request in requests])
 
     def _withhold(self, request: VenueRequest, reason: str) -> None:
         self.withheld += 1

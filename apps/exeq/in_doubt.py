@@ -15,7 +15,7 @@ from nats.aio.client import Client
 from adapters import bus, subjects
 from adapters.codec import decoder, encode
 from apps.exeq.executor import Command, Executor
-from apps.exeq.venue_sessions import Listening
+from apps.exeq.venue_sessions import VenueSessionMonitor
 from domain.order.commands import ConfirmRoute, DoubtRoute, RouteAbsent, VenueRequest
 from domain.ports import Unavailable
 
@@ -62,7 +62,7 @@ class OrderAnswer(msgspec.Struct):
 _ANSWER: Final = decoder(OrderAnswer)
 
 
-class Doubts:
+class InDoubtRoutes:
     """Looks after silence. What a venue does know comes through oms's session with it; here absence is settled, and that it works still."""
 
     def __init__(self, client: Client, executor: Executor, shard: int = 0) -> None:
@@ -70,7 +70,7 @@ class Doubts:
         self._executor = executor
         self._shard = shard
         self._venues = executor.router.venues
-        self._listening = Listening(client, self._venues, executor.ownership, shard)
+        self._listening = VenueSessionMonitor(client, self._venues, executor.ownership, shard)
         self._silent_since: dict[str, float] = {}
         self._uncancelled_since: dict[str, float] = {}
         self._unreplaced_since: dict[str, float] = {}

@@ -21,16 +21,16 @@ REPORT_EVERY_S: Final = 0.5
 REPORT_TIMEOUT_S: Final = 2.0
 
 
-class Recorded(msgspec.Struct):
+class StoredKill(msgspec.Struct):
     """risk's word that it has it, and under which version."""
 
     version: int
 
 
-_RECORDED: Final = decoder(Recorded)
+_RECORDED: Final = decoder(StoredKill)
 
 
-class Switch:
+class ExeqKillSwitch:
     """`forbids` costs a look into two dictionaries. Without a data directory nothing local outlives the process, and that is said.
 
     `trouble` is why the switches of this machine cannot be read, None while they can. Until then nothing may be sent: one may be thrown.
@@ -136,7 +136,7 @@ class Switch:
     async def _report(self, client: Client, kill: LocalKill) -> None:
         told = {"scope": kill.scope, "who": kill.who, "reason": kill.reason, "at": kill.at}
         try:
-            answer: Recorded = _RECORDED.decode(await bus.request(client, subjects.KILL_REPORT, encode(told), REPORT_TIMEOUT_S))
+            answer: StoredKill = _RECORDED.decode(await bus.request(client, subjects.KILL_REPORT, encode(told), REPORT_TIMEOUT_S))
             reported = self.local[kill.scope] = msgspec.structs.replace(kill, reported=answer.version)
             if self._store:
                 self._store.keep(reported)

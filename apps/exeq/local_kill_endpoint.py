@@ -6,10 +6,10 @@ from fastapi import APIRouter, Request, Response
 
 from adapters.local_kills import LocalKill
 from apps.connections.controls import THROWN, Scopes, kill_doc
-from apps.exeq.kill_switch import Switch
+from apps.exeq.kill_switch import ExeqKillSwitch
 from apps.http.app import Exact, Refusal
 from apps.http.body import read_object
-from apps.journal.publisher import Outbox
+from apps.journal.publisher import Publisher
 from domain.ports import Clock, Unavailable
 from domain.risk.controls import words_of_kill
 from domain.values import rfc3339
@@ -18,7 +18,7 @@ LEAVE_S: Final = 1.0
 """How long what was put on the wire before may take to leave this process."""
 
 
-def router(switch: Switch, outbox: Outbox, scopes: Scopes, clock: Clock) -> APIRouter:
+def router(switch: ExeqKillSwitch, publisher: Publisher, scopes: Scopes, clock: Clock) -> APIRouter:
     routes = APIRouter()
 
     @routes.get("/kill", summary="The switches thrown here")
@@ -34,7 +34,7 @@ def router(switch: Switch, outbox: Outbox, scopes: Scopes, clock: Clock) -> APIR
             switch.throw(kill)
         except Unavailable as trouble:
             raise Refusal(503, "not_durable", str(trouble), outcome="unknown", scope=kill.scope) from trouble
-        left = await outbox.left(LEAVE_S)
+        left = await publisher.left(LEAVE_S)
         return Exact({**_view(kill), "killed": True, "obeyed": {"exeq": "yes" if left else "unknown"}}, status_code=200 if left else 202)
 
     return routes

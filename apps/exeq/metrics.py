@@ -6,16 +6,18 @@ from collections.abc import Iterator, Mapping
 from prometheus_client.core import Metric
 
 from apps.exeq.executor import Executor
-from apps.exeq.in_doubt import WHENEVER, Doubts
-from apps.exeq.kill_switch import Switch
-from apps.journal.publisher import Outbox
+from apps.exeq.in_doubt import WHENEVER, InDoubtRoutes
+from apps.exeq.kill_switch import ExeqKillSwitch
+from apps.journal.publisher import Publisher
 from apps.runtime.metrics import counter, gauge
 from domain.execution.venue_health import VenueHealth
 from domain.ports import Clock
 from domain.risk.controls import Controls
 
 
-def series(executor: Executor, doubts: Doubts, switch: Switch, controls: Controls, outbox: Outbox, clock: Clock) -> Iterator[Metric]:
+def series(
+    executor: Executor, doubts: InDoubtRoutes, switch: ExeqKillSwitch, controls: Controls, publisher: Publisher, clock: Clock
+) -> Iterator[Metric]:
     executions = executor.executions
     oldest = executions.queue.oldest()
     names = executor.router.venues
@@ -40,7 +42,7 @@ def series(executor: Executor, doubts: Doubts, switch: Switch, controls: Control
     yield counter("exeq_sends_withheld", "Requests stopped right before the wire", executor.withheld)
     yield counter("exeq_routes_of_others", "Routes read that name another exeq, or an earlier one; they are asked about", executor.others)
     yield gauge("exeq_epoch", "The epoch that this exeq sends under; 0 while it does not", executor.ownership.epoch or 0)
-    yield counter("exeq_requests_dropped", "Requests that did not leave; they are asked about", outbox.dropped)
+    yield counter("exeq_requests_dropped", "Requests that did not leave; they are asked about", publisher.dropped)
     yield gauge(
         "exeq_kills_unreadable", "1 while the kill switches of its machine cannot be read and nothing is sent", bool(switch.trouble)
     )

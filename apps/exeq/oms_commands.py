@@ -38,7 +38,7 @@ class OmsOverNats:
         return answers
 
 
-class OmsBeside:
+class OmsInProcess:
     """oms in this process."""
 
     def __init__(self, unit: Unit) -> None:
@@ -63,4 +63,4 @@ class OmsBeside:
 
 
 def oms_commands(client: Client, unit: Unit | None) -> OmsCommands:
-    return OmsOverNats(client) if unit is None else OmsBeside(unit)
+    return OmsOverNats(client) if unit is None else OmsInProcess(unit)

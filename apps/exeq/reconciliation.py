@@ -9,8 +9,8 @@ import msgspec
 import structlog
 
 from adapters.codec import decoder
-from apps.runtime.helper_process import Beside, Busy, NotStarted, TookTooLong
-from domain.execution.reconciliation import Difference
+from apps.runtime.helper_process import Busy, HelperProcess, NotStarted, TookTooLong
+from domain.execution.reconciliation import OrderDifference
 
 log = structlog.get_logger()
 
@@ -29,30 +29,30 @@ class VenuePass(msgspec.Struct, frozen=True):
     as_of_seq: int
     orders: int
     trades: int
-    found: tuple[Difference, ...] = ()
+    found: tuple[OrderDifference, ...] = ()
     repaired: int = 0
-    left: tuple[Difference, ...] = ()
+    left: tuple[OrderDifference, ...] = ()
     read_from: int = 0
 
 
 _PASSES: Final = decoder(list[VenuePass])
 
 
-def beside(environment: Mapping[str, str]) -> Beside:
+def beside(environment: Mapping[str, str]) -> HelperProcess:
     """The program of a pass. `environment`: the variables that are its service's own."""
-    return Beside(MODULE, deadline_s=PASS_MAX_S, environment=environment)
+    return HelperProcess(MODULE, deadline_s=PASS_MAX_S, environment=environment)
 
 
-class VenuesUpkeep:
+class VenueReconciliation:
     """Runs for ever. A pass that cannot be made is said and counted, and the next one comes in its time."""
 
-    def __init__(self, venues: Iterable[str], every_s: float, program: Beside) -> None:
+    def __init__(self, venues: Iterable[str], every_s: float, program: HelperProcess) -> None:
         self._venues = tuple(venues)
         self._every_s = every_s
         self._program = program
         self._wanted = asyncio.Event()
         self.passes = self.failed = self.repaired = 0
-        self.left: tuple[Difference, ...] = ()
+        self.left: tuple[OrderDifference, ...] = ()
         self._told: set[tuple[str, ...]] = set()
 
     def wanted(self) -> None:

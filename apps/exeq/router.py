@@ -6,17 +6,17 @@ from typing import Final
 import msgspec
 
 from domain.execution.projection import Executions
-from domain.execution.routing import WELL, NoRoute, Routing, Standing, Venue, route
-from domain.execution.token_bucket import Throttle
+from domain.execution.routing import WELL, NoRoute, RoutedVenue, Routing, VenueStatus, route
+from domain.execution.token_bucket import TokenBucket
 from domain.instruments import Instrument
 from domain.market.quotes import Market
 from domain.order.events import OrderSubmitted
 from domain.ports import Clock
 
-THROTTLED: Final = Standing(closed="throttled", waits=True)
-BACKED_OFF: Final = Standing(closed="backed off")
-KILLED: Final = Standing(closed="killed")
-DISCONNECTED: Final = Standing(closed="disconnected")
+THROTTLED: Final = VenueStatus(closed="throttled", waits=True)
+BACKED_OFF: Final = VenueStatus(closed="backed off")
+KILLED: Final = VenueStatus(closed="killed")
+DISCONNECTED: Final = VenueStatus(closed="disconnected")
 
 
 class RoutingRules(msgspec.Struct, frozen=True):
@@ -39,7 +39,7 @@ class Router:
 
     def __init__(
         self,
-        venues: Mapping[str, Venue],
+        venues: Mapping[str, RoutedVenue],
         instruments: Mapping[str, Instrument],
         market: Market,
         clock: Clock,
@@ -52,7 +52,7 @@ class Router:
         self.rules = rules
         self.disconnected: set[str] = set()
         self._killed = killed
-        self.throttles = {venue.name: Throttle(venue.orders_per_sec, venue.burst) for venue in venues.values()}
+        self.throttles = {venue.name: TokenBucket(venue.orders_per_sec, venue.burst) for venue in venues.values()}
         self._instruments = instruments
         self._market = market
         self._clock = clock
@@ -76,11 +76,11 @@ class Router:
                 self.throttles[leg.venue].take(now)
         return found
 
-    def standings(self, now: int) -> dict[str, Standing]:
+    def standings(self, now: int) -> dict[str, VenueStatus]:
         """`now`: steady time."""
         return {name: self._standing(name, now) for name in self.venues}
 
-    def _standing(self, name: str, now: int) -> Standing:
+    def _standing(self, name: str, now: int) -> VenueStatus:
         if self._killed(name):
             return KILLED
         if name in self.disconnected:
@@ -91,7 +91,7 @@ class Router:
         if not self.throttles[name].ready(now):
             return THROTTLED
         if health is not None and self.rules.health and (penalty := health.penalty_bps):
-            return Standing(penalty_bps=penalty)
+            return VenueStatus(penalty_bps=penalty)
         return WELL
 
     def token_in_s(self) -> float:

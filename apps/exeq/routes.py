@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 from apps.exeq.executor import Executor
 from apps.exeq.in_doubt import WHENEVER
 from apps.http.app import Exact, Refusal
-from domain.execution.routing import Venue
+from domain.execution.routing import RoutedVenue
 from domain.execution.venue_health import VenueHealth
 from domain.market.quotes import Market
 from domain.ports import Clock
@@ -60,7 +60,7 @@ def router(executor: Executor, market: Market, clock: Clock) -> APIRouter:
     return routes
 
 
-def _venue(executor: Executor, venue: Venue, market: Market, clock: Clock) -> dict[str, Any]:
+def _venue(executor: Executor, venue: RoutedVenue, market: Market, clock: Clock) -> dict[str, Any]:
     routing, now = executor.router, clock.monotonic_ns()
     since = now - routing.rules.quote_age_max_ns
     quoted = sorted(symbol for symbol in venue.symbols if any(q.venue == venue.name for q in market.quotes(symbol, since)))

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from apps.exeq.router import RoutingRules
 from config.sections import RoutingSection
 from config.text import ConfigError
-from domain.execution.routing import Venue
+from domain.execution.routing import RoutedVenue
 
 
-def routing_rules(section: RoutingSection, venues: Mapping[str, Venue]) -> RoutingRules:
+def routing_rules(section: RoutingSection, venues: Mapping[str, RoutedVenue]) -> RoutingRules:
     """What the two configuration files say together. ConfigError."""
     pin = section.pinned_venue
     if section.policy == "pinned" and pin not in venues:

@@ -17,7 +17,7 @@ AT_ONCE_MAX: Final = 1000
 """Stops that are woken in one look; the others follow in the next."""
 
 
-class Stops:
+class StopOrders:
     """Looks at the market, not at each tick: a price that came and went between two looks woke nobody."""
 
     def __init__(self, executor: Executor, executions: Executions, market: Market, clock: Clock, quote_age_max_ns: int) -> None:

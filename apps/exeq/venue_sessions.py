@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from adapters import bus, subjects
 from adapters.codec import decoder, encode
 from apps.exeq.ownership import Ownership
-from domain.execution.routing import Venue
+from domain.execution.routing import RoutedVenue
 from domain.ports import Unavailable
 
 log = structlog.get_logger()
@@ -32,10 +32,10 @@ class Greeting(msgspec.Struct):
 _GREETING: Final = decoder(Greeting)
 
 
-class Listening:
+class VenueSessionMonitor:
     """`away` are venues that do not answer. While we are not connected ourselves, nothing is known of anybody."""
 
-    def __init__(self, client: Client, venues: Mapping[str, Venue], ownership: Ownership, shard: int = 0) -> None:
+    def __init__(self, client: Client, venues: Mapping[str, RoutedVenue], ownership: Ownership, shard: int = 0) -> None:
         self._client = client
         self._ownership = ownership
         self._shard = shard

@@ -5,21 +5,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from adapters import subjects
 from adapters.codec import encode
 from apps.connections.announcements import Announcements, Interest, Send
-from apps.connections.venue_lists import Sent, lists
-from domain.execution.routing import Venue
+from apps.connections.venue_lists import SentRequest, lists
+from domain.execution.routing import RoutedVenue
 
 
 class VenueWire:
     """Sends requests. On `orders.<account>.<verb>` a plain venue gets its requests; those to other venues are announced there."""
 
-    def __init__(self, send: Send, interest: Interest, venues: Mapping[str, Venue]) -> None:
+    def __init__(self, send: Send, interest: Interest, venues: Mapping[str, RoutedVenue]) -> None:
         self._send = send
         self._plain = {name for name, venue in venues.items() if venue.plain}
-        self.announced: Announcements[Sent] = Announcements(interest, send, subjects.NEW_ORDERS, _announcements)
+        self.announced: Announcements[SentRequest] = Announcements(interest, send, subjects.NEW_ORDERS, _announcements)
 
-    def send(self, requests: Sequence[Sent]) -> None:
+    def send(self, requests: Sequence[SentRequest]) -> None:
         """In their order. With the outbox before this returns: what a kill switch waits for."""
-        to: dict[tuple[str, int], list[Sent]] = {}
+        to: dict[tuple[str, int], list[SentRequest]] = {}
         for sent in requests:
             request = sent.request
             if request.venue in self._plain:
@@ -32,9 +32,9 @@ class VenueWire:
                 self._send(subjects.requests(venue, shard), payload)
 
 
-def _announcement(sent: Sent) -> tuple[str, bytes]:
+def _announcement(sent: SentRequest) -> tuple[str, bytes]:
     return subjects.orders(sent.request.account, sent.verb), encode(sent.request)
 
 
-def _announcements(sent: Iterable[Sent]) -> Iterator[tuple[str, bytes]]:
+def _announcements(sent: Iterable[SentRequest]) -> Iterator[tuple[str, bytes]]:
     return map(_announcement, sent)

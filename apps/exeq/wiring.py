@@ -13,20 +13,20 @@ from apps.connections.controls import Scopes
 from apps.connections.unit import Unit
 from apps.exeq import local_kill_endpoint
 from apps.exeq.executor import Executor
-from apps.exeq.in_doubt import Doubts
-from apps.exeq.kill_switch import Switch
+from apps.exeq.in_doubt import InDoubtRoutes
+from apps.exeq.kill_switch import ExeqKillSwitch
 from apps.exeq.metrics import series
 from apps.exeq.oms_commands import oms_commands
 from apps.exeq.ownership import Ownership
-from apps.exeq.reconciliation import VenuesUpkeep, beside
+from apps.exeq.reconciliation import VenueReconciliation, beside
 from apps.exeq.router import Router
 from apps.exeq.routes import router
 from apps.exeq.routing_rules import routing_rules
-from apps.exeq.stop_orders import Stops
+from apps.exeq.stop_orders import StopOrders
 from apps.exeq.venue_wire import VenueWire
-from apps.journal.publisher import Outbox
+from apps.journal.publisher import Publisher
 from apps.journal.snapshots import Snapshotter
-from apps.journal.subscription import Follower
+from apps.journal.subscription import JournalSubscription
 from apps.runtime import metrics, tasks
 from apps.runtime.chassis import Chassis, Service
 from apps.runtime.histogram import Hops
@@ -34,7 +34,7 @@ from config.catalogue import load_instruments, load_venues
 from config.settings import ExeqSettings
 from config.venues import routed_venue
 from domain.execution.projection import OLDER_SHAPES, STATE_VERSION, Executions, ExecutionsState
-from domain.execution.routing import Venue
+from domain.execution.routing import RoutedVenue
 from domain.market.quotes import Market
 from domain.risk.controls import Controls
 
@@ -49,14 +49,14 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     client = await nats.connect(chassis, unit)
     turn = await nats.turn(chassis, client)
     journal = await journals.followed_orders(client, unit)
-    oms, market, outbox, controls = oms_commands(client, unit), Market(), Outbox(client), Controls()
-    switch = Switch(controls, _local_kills(settings.service.data_dir))
+    oms, market, publisher, controls = oms_commands(client, unit), Market(), Publisher(client), Controls()
+    switch = ExeqKillSwitch(controls, _local_kills(settings.service.data_dir))
     ticks = await feeds.follow_ticks(chassis, client, market.update, feeds.listed(instruments, listed), clock)
 
     executions = Executions(holds_stops=settings.routing.stops == "exeq")
     routing = Router(venues, instruments, market, clock, rules, executions, killed=switch.venue_killed)
     ownership = Ownership(oms, turn.sender, turn.holds, chassis.fail)
-    venue_wire = VenueWire(outbox.put, nats.interest(chassis, client, unit), venues)
+    venue_wire = VenueWire(publisher.put, nats.interest(chassis, client, unit), venues)
     executor = Executor(
         oms,
         venue_wire.send,
@@ -74,30 +74,31 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     snapshots = journals.snapshotter(chassis, executions, ExecutionsState, STATE_VERSION, OLDER_SHAPES)
     head = await nats.patiently(lambda: snapshots.recover(journal))
     timed = Hops(chassis.registry, clock).timed("exeq", snapshots.whole(executor.apply))
-    orders = Follower(journal, ORDER_COMMITS, timed, after=head, wait_s=wait_s)
-    switch.controls_known = await control_journal.follow_controls(chassis, client, outbox, controls.apply, switch.heard)
+    orders = JournalSubscription(journal, ORDER_COMMITS, timed, after=head, wait_s=wait_s)
+    switch.controls_known = await control_journal.follow_controls(chassis, client, publisher, controls.apply, switch.heard)
     chassis.ready.depend("kill switches of this machine", switch.unreadable)
 
-    chassis.spawn(outbox.run, tasks.OUTBOX_OF_REQUESTS)
+    chassis.spawn(publisher.run, tasks.OUTBOX_OF_REQUESTS)
     chassis.spawn(lambda: switch.run(client), tasks.LOCAL_SWITCHES)
     chassis.spawn(orders.run, tasks.JOURNAL_FOLLOWER)
     chassis.spawn(lambda: ownership.run(lambda: orders.caught_up and switch.controls_known()), tasks.OWNERSHIP)
     chassis.spawn(executor.run, tasks.EXECUTOR)
     reconciling = _upkeep(chassis, venues)
-    doubts = Doubts(client, executor)
+    doubts = InDoubtRoutes(client, executor)
     doubts.on_back = reconciling.wanted
     chassis.spawn(doubts.run, tasks.DOUBTS)
-    chassis.spawn(Stops(executor, executions, market, clock, rules.quote_age_max_ns).run, tasks.STOPS)
-    journals.tell_ready(chassis, orders, executor.caught_up)
+    chassis.spawn(StopOrders(executor, executions, market, clock, rules.quote_age_max_ns).run, tasks.STOPS)
+    journals.report_readiness(chassis, orders, executor.caught_up)
     journals.keep(chassis, snapshots, orders)
-    metrics.read(chassis.registry, partial(series, executor, doubts, switch, controls, outbox, clock))
+    metrics.read(chassis.registry, partial(series, executor, doubts, switch, controls, publisher, clock))
 
     def stats() -> dict[str, Any]:
         own = _stats(executor, doubts, orders, snapshots) | {"orders_announced": venue_wire.announced.stats()}
-        return {**own, **switch.stats(), "venues_upkeep": reconciling.stats(), "quotes": ticks.stats(), "requests_dropped": outbox.dropped}
+        own |= {"venues_upkeep": reconciling.stats(), "quotes": ticks.stats(), "requests_dropped": publisher.dropped}
+        return own | switch.stats()
 
     routes = router(executor, market, clock)
-    routes.include_router(local_kill_endpoint.router(switch, outbox, Scopes(instruments, venues), clock))
+    routes.include_router(local_kill_endpoint.router(switch, publisher, Scopes(instruments, venues), clock))
     return Service(router=routes, stats=stats)
 
 
@@ -105,17 +106,17 @@ def _local_kills(directory: Path | None) -> LocalKills | None:
     return LocalKills(directory / DIRECTORY) if directory else None
 
 
-def _upkeep(chassis: Chassis[ExeqSettings], venues: Mapping[str, Venue]) -> VenuesUpkeep:
+def _upkeep(chassis: Chassis[ExeqSettings], venues: Mapping[str, RoutedVenue]) -> VenueReconciliation:
     """Housekeeping: what cannot be compared now is counted, and compared later."""
     every_s = float(chassis.settings.routing.reconcile_venues_interval_sec)
-    upkeep = VenuesUpkeep((venue.name for venue in venues.values() if not venue.plain), every_s, beside(chassis.environment))
+    upkeep = VenueReconciliation((venue.name for venue in venues.values() if not venue.plain), every_s, beside(chassis.environment))
     missed = partial(metrics.counter, "exeq_venues_upkeep_failed", "Comparisons of venues with the journal that could not be made")
     metrics.read(chassis.registry, lambda: [missed(upkeep.failed)])
     chassis.spawn(upkeep.run, tasks.VENUES_UPKEEP)
     return upkeep
 
 
-def _stats(executor: Executor, doubts: Doubts, orders: Follower[Any], snapshots: Snapshotter[Any]) -> dict[str, Any]:
+def _stats(executor: Executor, doubts: InDoubtRoutes, orders: JournalSubscription[Any], snapshots: Snapshotter[Any]) -> dict[str, Any]:
     return {
         **executor.stats(),
         **doubts.stats(),

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from adapters.codec import Decoded
 from apps.journal.journal_view import JournalView
-from domain.ports import Head, Journal, Recorded
+from domain.ports import Head, Journal, JournalEntry
 
 KEPT_MAX: Final = 64
 """Commits that are kept. A reader that is further behind reads the journal until the feed covers its position."""
@@ -81,7 +81,7 @@ class FedJournal(JournalView):
         super().__init__(journal)
         self._feed = feed
 
-    async def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[Recorded]]:
+    async def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[JournalEntry]]:
         """Follow the feed where it covers the position, else the journal. With `until` only the journal is read."""
         head = after
         while True:

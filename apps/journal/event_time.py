@@ -16,7 +16,7 @@ AHEAD_NS: Final = 1_000_000_000
 """A journal that is so far ahead of the wall clock is worth a line in the log, once until the clock has caught up."""
 
 
-class Stamps:
+class EventClock:
     """In the hands of the journal's one writer. `latest` is the highest stamp there is."""
 
     def __init__(self, clock: Clock) -> None:

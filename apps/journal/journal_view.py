@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from domain.order.events import Foreign
-from domain.ports import Head, Journal, Recorded
+from domain.ports import Head, Journal, JournalEntry
 
 
 class JournalView:
@@ -25,5 +25,5 @@ class JournalView:
     async def append(self, payload: bytes, after: Head) -> Head:
         return await self._journal.append(payload, after)
 
-    async def read(self, seq: int) -> Recorded | None:
+    async def read(self, seq: int) -> JournalEntry | None:
         return await self._journal.read(seq)

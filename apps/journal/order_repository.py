@@ -35,7 +35,7 @@ DIRTY_MAX: Final = 20_000
 """Changed orders that a recovery holds before it saves and forgets them."""
 
 
-class Bookkeeper:
+class OrderRepository:
     """`find` sees every order there ever was. What changed and is durable is saved a few times a second; closed orders are then forgotten.
 
     The checkpoint is fuzzy: an order whose next change is still on its way to the disk is saved later, and the checkpoint stays before it.

@@ -18,7 +18,7 @@ YIELD_EVERY: Final = 50
 LOOK_EVERY_S: Final = 0.002
 
 
-class Outbox:
+class Publisher:
     """Core messages to send soon, from code that must not wait."""
 
     def __init__(self, client: Client) -> None:

@@ -9,7 +9,7 @@ KEPT_MAX: Final = 10_000
 """Facts that changed nothing, remembered since the last recovery; one that was forgotten is recorded once more."""
 
 
-class Repeats:
+class RepetitionFilter:
     """Whoever asks or tells the same again, however often, adds nothing to the journal."""
 
     def __init__(self) -> None:

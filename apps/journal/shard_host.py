@@ -11,10 +11,10 @@ import structlog
 from adapters.codec import ORDER_COMMITS
 from adapters.memory import MemoryOrderStore
 from apps.journal.commit_feed import CommitFeed
-from apps.journal.event_time import Stamps
+from apps.journal.event_time import EventClock
 from apps.journal.group_commit import Done, GroupCommit, Outcome, Pace
-from apps.journal.order_repository import TRADES, Bookkeeper
-from apps.journal.repetition import Repeats
+from apps.journal.order_repository import TRADES, OrderRepository
+from apps.journal.repetition import RepetitionFilter
 from apps.journal.watermark import Mark, verify_watermark, watch_foreign
 from domain.execution.owner import UNIT, Owner, owner_of
 from domain.order import events as e
@@ -49,18 +49,18 @@ class Landed(msgspec.Struct, frozen=True):
     notional: Decimal = ZERO
 
 
-class Refused(msgspec.Struct, frozen=True):
+class CommandRefused(msgspec.Struct, frozen=True):
     """The shard was not taken: `owner` has it, under another epoch than the request expected."""
 
     owner: Owner
 
 
-Taken = Callable[[Landed | Refused | Unavailable], None]
+Taken = Callable[[Landed | CommandRefused | Unavailable], None]
 Then = Callable[[Landed | Unavailable], None]
 """Called once, after the ack or when the outcome is lost."""
 
 
-class Host:
+class ShardHost:
     """The one writer of a shard. `ready` while its memory equals the journal plus what is on the way to it."""
 
     def __init__(
@@ -88,9 +88,9 @@ class Host:
         self._shard = shard
         self._pace = pace
         self._commits: GroupCommit[e.OrderEvent] | None = None
-        self._repeats = Repeats()
-        self.stamps = Stamps(clock)
-        self.book = Bookkeeper(store or MemoryOrderStore())
+        self._repeats = RepetitionFilter()
+        self.stamps = EventClock(clock)
+        self.book = OrderRepository(store or MemoryOrderStore())
         self._taking = False
         self.recoveries = 0
         self.on_landed: Callable[[Landed], None] = lambda landed: None
@@ -141,7 +141,7 @@ class Host:
             await verify_watermark(self._journal, self._mark)
         head = await self.book.recover(self._journal)
         self.stamps.heard((self.book.latest,))
-        self._repeats = Repeats()
+        self._repeats = RepetitionFilter()
         held = self._held if self._replicas > 1 else None
         commits = GroupCommit(self._journal, ORDER_COMMITS, head, shard=self._shard, pace=self._pace, held=held)
         commits.on_append = self.on_append
@@ -262,7 +262,7 @@ class Host:
             then(Unavailable("the order journal is not available"))
             return
         if command.before != owner.epoch:
-            then(Refused(owner))
+            then(CommandRefused(owner))
             return
         event = e.ShardTaken(at=self.stamps.now(), unit=command.unit, sender=command.sender, before=command.before, met=command.met)
 

@@ -7,7 +7,7 @@ from typing import Final, Generic, TypeVar
 
 from adapters.codec import CommitCodec, Decoded
 from apps.journal.journal_view import JournalView
-from domain.ports import Head, Journal, Recorded
+from domain.ports import Head, Journal, JournalEntry
 
 E = TypeVar("E")
 
@@ -30,10 +30,10 @@ class SharedReading(JournalView, Generic[E]):
         self._begin = self._end = Head()
         self._kept_bytes = 0
         self._followers = 0
-        self._reading: AsyncGenerator[Sequence[Recorded]] | None = None
-        self._next: asyncio.Task[Sequence[Recorded]] | None = None
+        self._reading: AsyncGenerator[Sequence[JournalEntry]] | None = None
+        self._next: asyncio.Task[Sequence[JournalEntry]] | None = None
 
-    async def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[Recorded]]:
+    async def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[JournalEntry]]:
         at = after
         while True:
             alone = until is not None or (self._followers > 0 and not self._has(at))
@@ -44,7 +44,7 @@ class SharedReading(JournalView, Generic[E]):
             if until is not None:
                 return
 
-    async def _alone(self, at: Head, until: int | None) -> AsyncGenerator[Sequence[Recorded]]:
+    async def _alone(self, at: Head, until: int | None) -> AsyncGenerator[Sequence[JournalEntry]]:
         """A reading of its own, until it has come to what is kept for all."""
         async with contextlib.aclosing(self._journal.follow(at, until=until)) as batches:
             async for batch in batches:
@@ -52,7 +52,7 @@ class SharedReading(JournalView, Generic[E]):
                 if until is None and self._has(batch[-1].head):
                     return
 
-    async def _together(self, at: Head) -> AsyncGenerator[Sequence[Recorded]]:
+    async def _together(self, at: Head) -> AsyncGenerator[Sequence[JournalEntry]]:
         """What is kept and what comes, until it has fallen behind that."""
         if not self._has(at):
             self._kept, self._kept_bytes = {}, 0

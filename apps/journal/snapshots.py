@@ -11,7 +11,7 @@ import structlog
 
 from adapters.chain import GENESIS
 from adapters.codec import decoder, encode
-from apps.journal.subscription import Applied, Follower
+from apps.journal.subscription import Applied, JournalSubscription
 from apps.runtime.fork_snapshot import NotDone, in_child
 from domain.audit.state_hash import shape_of
 from domain.ports import Head, Journal, Snapshots
@@ -26,7 +26,7 @@ LAST_ONE_MAX_S: Final = 2.0
 """What a clean stop may spend on a snapshot."""
 
 
-class Fold(Protocol[S]):
+class SnapshotFold(Protocol[S]):
     """What can be kept: `state` is pure and exact, `restore` begins there. ValueError, and nothing changed, when it does not fit."""
 
     def state(self) -> S: ...
@@ -41,7 +41,7 @@ class Snapshotter(Generic[S]):
         self,
         store: Snapshots | None,
         name: str,
-        fold: Fold[S],
+        fold: SnapshotFold[S],
         kind: type[S],
         version: int,
         *,
@@ -103,7 +103,7 @@ class Snapshotter(Generic[S]):
 
         return watched
 
-    async def run(self, follower: Follower[Any]) -> None:
+    async def run(self, follower: JournalSubscription[Any]) -> None:
         """For ever: when it has caught up, every so many commits, or after some time in which something came."""
         said = False
         while True:
@@ -125,7 +125,7 @@ class Snapshotter(Generic[S]):
         waited = time.monotonic() - self._tried_at
         return head.n - self._tried.n >= self._every_commits or (head.n > self._stored.n and waited >= self._every_s)
 
-    async def take(self, follower: Follower[Any]) -> bool:
+    async def take(self, follower: JournalSubscription[Any]) -> bool:
         """Now. A failure is said and changes nothing: the snapshot before it stays, and so does the journal."""
         async with self._one_at_a_time:
             head, store = follower.head, self._store
@@ -153,7 +153,7 @@ class Snapshotter(Generic[S]):
         store.store(self._name, self._schema, head, body)
         return str(len(body))
 
-    async def last(self, follower: Follower[Any]) -> None:
+    async def last(self, follower: JournalSubscription[Any]) -> None:
         """At a clean stop, when it is cheap: the next start has no tail to read."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_ONE_MAX_S):

@@ -8,7 +8,7 @@ from typing import Final, Generic, TypeVar
 import structlog
 
 from adapters.codec import Commit, CommitCodec
-from domain.ports import Corrupt, Head, Journal, Recorded, Unavailable
+from domain.ports import Corrupt, Head, Journal, JournalEntry, Unavailable
 
 log = structlog.get_logger()
 E = TypeVar("E")
@@ -26,7 +26,7 @@ class NotApplied(Exception):
     """What the fold needs was not there. Whoever can wait for it catches Unavailable in `apply` itself."""
 
 
-class Follower(Generic[E]):
+class JournalSubscription(Generic[E]):
     """One fold's place in the journal. `apply` gets batches; what it raises ends the follower (and the service)."""
 
     def __init__(
@@ -107,7 +107,7 @@ class Follower(Generic[E]):
                 if self._wait_s > 0 and self.caught_up:
                     await asyncio.sleep(self._wait_s)
 
-    async def _hand_over(self, recorded: Sequence[Recorded]) -> None:
+    async def _hand_over(self, recorded: Sequence[JournalEntry]) -> None:
         commits = [(r.head.seq, self._codec.read(r)) for r in recorded]
         try:
             applied = self._apply(commits)

@@ -13,7 +13,7 @@ from apps.http.problem import malformed
 from apps.live_gateway.venue_host import VenueHost
 from domain.instruments import Instrument
 from domain.paper.book import PaperOrder
-from domain.paper.events import BustTrade, CancelUnasked, CorrectTrade, Deed, Forget, Halt, TradeAnyway
+from domain.paper.events import BustTrade, CorrectTrade, Deed, ForcedFill, Forget, Halt, UnsolicitedCancel
 from domain.ports import Unavailable
 from domain.values import NUMBER_RULE, SIGNED_RULE, ZERO, exact, signed_exact
 
@@ -137,7 +137,7 @@ def _deed(host: VenueHost, body: Fault) -> Deed:
             return _taken_back(host, body)
     order = _order(host, body.order_id)
     if body.fault == "cancel":
-        return CancelUnasked(order.request.route_id, body.reason)
+        return UnsolicitedCancel(order.request.route_id, body.reason)
     if body.fault == "forget":
         return Forget(order.request.route_id)
     return _trade(host, order, body)
@@ -177,7 +177,7 @@ def _order(host: VenueHost, order_id: str | None) -> PaperOrder:
     return max(legs, key=lambda leg: leg.number)
 
 
-def _trade(host: VenueHost, order: PaperOrder, body: Fault) -> TradeAnyway:
+def _trade(host: VenueHost, order: PaperOrder, body: Fault) -> ForcedFill:
     """`fill`: so much, or what is left. `overfill`: what is left and so much more, or one lot."""
     request = order.request
     quote = host.quotes.get(request.symbol)
@@ -187,4 +187,4 @@ def _trade(host: VenueHost, order: PaperOrder, body: Fault) -> TradeAnyway:
         raise Refusal(422, "price_required", "nothing says at which price")
     left, lot = max(order.leaves, ZERO), host.instruments[request.symbol].lot
     quantity = _given(body.quantity, left or lot) if body.fault == "fill" else left + _given(body.quantity, lot)
-    return TradeAnyway(request.route_id, quantity, possible(host.instruments[request.symbol], price))
+    return ForcedFill(request.route_id, quantity, possible(host.instruments[request.symbol], price))

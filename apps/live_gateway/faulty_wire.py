@@ -16,7 +16,7 @@ REORDER_WAIT_S: Final = 1.0
 """A report that was to come behind the next one does not wait longer for it."""
 
 
-class Faults:
+class FaultyWire:
     """How often each fault is still to happen. `publish` is the wire."""
 
     def __init__(self, publish: Callable[[Reported], None]) -> None:

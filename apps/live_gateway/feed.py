@@ -6,7 +6,7 @@ from decimal import Decimal
 from itertools import cycle
 from typing import Final
 
-from apps.live_gateway.flush_marker import Sent
+from apps.live_gateway.flush_marker import FlushMarker
 from apps.live_gateway.venue_host import VenueHost
 from domain.market.quotes import Quote
 from domain.ports import Clock
@@ -22,7 +22,7 @@ PAUSE_S: Final = 0.005
 """After so many old quotes: a thousand symbols are heard anew within a tenth of a second."""
 
 
-class Venues:
+class QuotedVenues:
     """All hosts as one audience, in the order of their names."""
 
     def __init__(self, hosts: Mapping[str, VenueHost]) -> None:
@@ -47,7 +47,7 @@ class Venues:
                         await asyncio.sleep(PAUSE_S)
 
 
-async def simulate(markets: Sequence[Iterator[Quote]], venues: Venues, clock: Clock, interval_s: float) -> None:
+async def simulate(markets: Sequence[Iterator[Quote]], venues: QuotedVenues, clock: Clock, interval_s: float) -> None:
     """One quote of each symbol at once, then one in every interval, for ever: symbol after symbol, and not all in a burst."""
     for market in markets:
         await venues.show(next(market), clock.now_ns())
@@ -59,7 +59,7 @@ async def simulate(markets: Sequence[Iterator[Quote]], venues: Venues, clock: Cl
 class Recording:
     """A recorded market and the place reached in it."""
 
-    def __init__(self, rows: Sequence[Quote], venues: Venues, sent: Sent) -> None:
+    def __init__(self, rows: Sequence[Quote], venues: QuotedVenues, sent: FlushMarker) -> None:
         self._rows = rows
         self._venues = venues
         self._sent = sent

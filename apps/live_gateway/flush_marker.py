@@ -6,22 +6,22 @@ from typing import Final
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from apps.journal.publisher import Outbox
+from apps.journal.publisher import Publisher
 from domain.ports import Unavailable
 
 SENT_TIMEOUT_S: Final = 5
 
 
-class Sent:
-    def __init__(self, outbox: Outbox, subject: str) -> None:
-        self._outbox = outbox
+class FlushMarker:
+    def __init__(self, publisher: Publisher, subject: str) -> None:
+        self._publisher = publisher
         self._subject = subject
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self._tokens = 0
 
     @classmethod
-    async def open(cls, client: Client, outbox: Outbox) -> "Sent":
-        sent = cls(outbox, client.new_inbox())
+    async def open(cls, client: Client, publisher: Publisher) -> "FlushMarker":
+        sent = cls(publisher, client.new_inbox())
         await client.subscribe(sent._subject, cb=sent._on_message)
         return sent
 
@@ -30,7 +30,7 @@ class Sent:
         self._tokens += 1
         token = str(self._tokens)
         waiting = self._waiting[token] = asyncio.get_running_loop().create_future()
-        self._outbox.put(self._subject, token.encode())
+        self._publisher.put(self._subject, token.encode())
         try:
             await asyncio.wait_for(waiting, SENT_TIMEOUT_S)
         except TimeoutError as error:

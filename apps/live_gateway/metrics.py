@@ -4,14 +4,14 @@ from collections.abc import Iterator, Mapping
 
 from prometheus_client.core import Metric
 
-from apps.journal.publisher import Outbox
-from apps.live_gateway.request_handler import Intake
+from apps.journal.publisher import Publisher
+from apps.live_gateway.request_handler import RequestHandler
 from apps.live_gateway.session import Sessions
 from apps.live_gateway.venue_host import VenueHost
 from apps.runtime.metrics import counter, gauge
 
 
-def series(hosts: Mapping[str, VenueHost], intake: Intake, sessions: Sessions, outbox: Outbox) -> Iterator[Metric]:
+def series(hosts: Mapping[str, VenueHost], intake: RequestHandler, sessions: Sessions, publisher: Publisher) -> Iterator[Metric]:
     venues = {name: host.venue for name, host in hosts.items()}
     yield counter("gateway_venue_orders", "Orders that a venue took", {name: venue.taken for name, venue in venues.items()}, "venue")
     yield gauge("gateway_venue_open_orders", "Orders in a venue's book", {name: len(venue.open) for name, venue in venues.items()}, "venue")
@@ -23,4 +23,4 @@ def series(hosts: Mapping[str, VenueHost], intake: Intake, sessions: Sessions, o
     stale = {name: host.stale_epochs for name, host in hosts.items()}
     yield counter("gateway_stale_epoch", "Requests refused because an exeq of a newer epoch is known", stale, "venue")
     yield counter("gateway_reports_resent", "Reports sent again when asked for", sessions.resent)
-    yield counter("gateway_messages_dropped", "Messages that did not leave; oms asks for them", outbox.dropped)
+    yield counter("gateway_messages_dropped", "Messages that did not leave; oms asks for them", publisher.dropped)

@@ -11,7 +11,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from adapters import subjects
-from apps.connections.venue_lists import Reader, Sent, Unreadable
+from apps.connections.venue_lists import Reader, SentRequest, Unreadable
 from apps.live_gateway.venue_host import VenueHost
 from domain.execution.owner import named
 from domain.paper.events import Cancel, Message, Replace
@@ -23,10 +23,10 @@ DIGITS_MAX: Final = 18
 PLACES_MAX: Final = 12
 SHARDS_MAX: Final = 1024
 
-_REQUESTS: Final = Reader[Sent](Sent)
+_REQUESTS: Final = Reader[SentRequest](SentRequest)
 
 
-class Intake:
+class RequestHandler:
     """Hands each request to its venue. Venues that are hosted elsewhere are somebody else's business."""
 
     def __init__(self, hosts: Mapping[str, VenueHost]) -> None:
@@ -73,11 +73,11 @@ class Intake:
                 await host.put(_message(sent))
 
 
-def _message(sent: Sent) -> Message:
+def _message(sent: SentRequest) -> Message:
     return sent.request if sent.verb == "new" else Cancel(sent.request) if sent.verb == "cancel" else Replace(sent.request)
 
 
-def trouble(sent: Sent, venue: str, shard: str) -> str | None:
+def trouble(sent: SentRequest, venue: str, shard: str) -> str | None:
     """Why this may not be taken. Everything is checked that later enters a subject, a journal or arithmetic."""
     request = sent.request
     if request.venue != venue or str(request.shard) != shard:

@@ -12,8 +12,8 @@ from nats.aio.msg import Msg
 
 from adapters import subjects
 from adapters.codec import decoder, encode
-from apps.live_gateway.flush_marker import Sent
-from apps.live_gateway.request_handler import SHARDS_MAX, Intake
+from apps.live_gateway.flush_marker import FlushMarker
+from apps.live_gateway.request_handler import SHARDS_MAX, RequestHandler
 from apps.live_gateway.venue_host import VenueHost
 from apps.live_gateway.views import PAGE_MAX, open_orders, order_view
 from domain.execution.owner import named
@@ -40,7 +40,7 @@ class Hello(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     epoch: int = 0
 
 
-class Reports(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="reports", rename={"first": "from"}):
+class ReportsPage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="reports", rename={"first": "from"}):
     """A page of all that was ever reported, in the answer itself: for whoever compares."""
 
     first: int
@@ -60,12 +60,12 @@ class OneOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
     epoch: int = 0
 
 
-Asked = Resend | Hello | Reports | OpenOrders | OneOrder
+Asked = Resend | Hello | ReportsPage | OpenOrders | OneOrder
 _ASKED: Final = decoder(Asked)
 
 
 class Sessions:
-    def __init__(self, hosts: Mapping[str, VenueHost], intake: Intake, sent: Sent) -> None:
+    def __init__(self, hosts: Mapping[str, VenueHost], intake: RequestHandler, sent: FlushMarker) -> None:
         self._hosts = hosts
         self._intake = intake
         self._sent = sent
@@ -100,7 +100,7 @@ class Sessions:
             raise Unavailable(f"venue {host.name} reads its journal")  # its last report is not known yet
         if isinstance(asked, Resend):
             return self._resend(host, shard, asked.first)
-        if isinstance(asked, Reports):
+        if isinstance(asked, ReportsPage):
             return await self._reports(host, shard, max(asked.first, 1), min(asked.limit, PAGE_MAX))
         await self._intake.heard_all()
         if isinstance(asked, OpenOrders):

@@ -14,7 +14,7 @@ from adapters.codec import encode
 from apps.connections.announcements import Send
 from apps.journal.group_commit import GroupCommit, Outcome, Pace
 from apps.journal.watermark import Mark, verify_watermark, watch_foreign
-from apps.live_gateway.faulty_wire import Faults
+from apps.live_gateway.faulty_wire import FaultyWire
 from apps.live_gateway.report_log import VENUE_COMMITS, ReportLog
 from apps.live_gateway.report_wire import Announced, ReportWire
 from apps.runtime.failpoint import failpoint
@@ -115,7 +115,7 @@ class VenueHost:
         self._latest = 0
         self._chance = random.Random(settings.name)
         self._wire = ReportWire(settings.name, send, announced)
-        self.faults = Faults(self._wire.put)
+        self.faults = FaultyWire(self._wire.put)
 
     @property
     def name(self) -> str:

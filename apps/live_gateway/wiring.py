@@ -13,15 +13,15 @@ from adapters import subjects
 from adapters.clock import SystemClock
 from apps.connections import feeds, journals, nats, stores
 from apps.connections.announcements import Send
-from apps.journal.publisher import Outbox
+from apps.journal.publisher import Publisher
 from apps.journal.watermark import Mark
 from apps.live_gateway.fault_endpoint import misbehaviour_routes
-from apps.live_gateway.feed import Recording, Venues, simulate
-from apps.live_gateway.flush_marker import Sent
+from apps.live_gateway.feed import QuotedVenues, Recording, simulate
+from apps.live_gateway.flush_marker import FlushMarker
 from apps.live_gateway.metrics import series
 from apps.live_gateway.report_log import VENUE_COMMITS
 from apps.live_gateway.report_wire import Announced, announced_fills
-from apps.live_gateway.request_handler import Intake
+from apps.live_gateway.request_handler import RequestHandler
 from apps.live_gateway.routes import gateway_routes
 from apps.live_gateway.session import Sessions
 from apps.live_gateway.simulated_closes import keep_closes
@@ -56,23 +56,23 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     client, writer = await nats.connect(chassis), await nats.connect_writer(chassis)
     marks = {name: journals.watermark(chassis, subjects.venue_subject(name), VENUE_COMMITS) for name in venues}
     await journals.durable_stream(chassis, client, subjects.VENUE_STREAM, [subjects.VENUE_JOURNALS], list(marks.values()))
-    outbox = Outbox(client)
-    sent = await Sent.open(client, outbox)
-    chassis.spawn(outbox.run, tasks.OUTBOX_OF_REPORTS)
+    publisher = Publisher(client)
+    sent = await FlushMarker.open(client, publisher)
+    chassis.spawn(publisher.run, tasks.OUTBOX_OF_REPORTS)
 
-    announced = announced_fills(nats.interest(chassis, client), outbox.put)
-    wire = outbox.put, announced
+    announced = announced_fills(nats.interest(chassis, client), publisher.put)
+    wire = publisher.put, announced
     hosts = {name: await _host(chassis, client, writer, venue, instruments, clock, wire, marks[name]) for name, venue in venues.items()}
     for name, host in hosts.items():
-        host.on_ready = _tell_ready(chassis, name)
+        host.on_ready = _report_ready(chassis, name)
         chassis.spawn(host.run, tasks.VENUE, name)
         chassis.spawn(host.watch, tasks.FOREIGN, name)
         await host.ready.wait()
 
-    audience = Venues(hosts)
+    audience = QuotedVenues(hosts)
     recording = Recording(rows, audience, sent) if rows is not None else None
     stepped = recording if settings.quotes.speed == "stepped" else None
-    intake = Intake(hosts)
+    intake = RequestHandler(hosts)
     sessions = Sessions(hosts, intake, sent)
     chassis.spawn(sessions.run, tasks.RESENDS)
     chassis.spawn(audience.heartbeat, tasks.HEARTBEAT)
@@ -84,13 +84,13 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
 
     if recording is None:
         prices = stores.prices(chassis)
-        chassis.spawn(lambda: keep_closes(markets, prices, clock, partial(feeds.tell_prices, client)), tasks.CLOSES)
+        chassis.spawn(lambda: keep_closes(markets, prices, clock, partial(feeds.announce_prices, client)), tasks.CLOSES)
 
     def stats() -> dict[str, object]:
         return {
             "requests": {"taken": intake.taken, "unreadable": intake.unreadable, "elsewhere": intake.elsewhere},
             "reports_resent": sessions.resent,
-            "messages_dropped": outbox.dropped,
+            "messages_dropped": publisher.dropped,
             "fills_announced": announced.stats(),
             "rows_played": recording.position if recording else None,
             "rows_not_as_written": dict(notes),
@@ -99,7 +99,7 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
 
     routes = gateway_routes(hosts, stepped)
     routes.include_router(misbehaviour_routes(hosts, allowed=settings.faults == "allowed"))
-    metrics.read(chassis.registry, lambda: series(hosts, intake, sessions, outbox))
+    metrics.read(chassis.registry, lambda: series(hosts, intake, sessions, publisher))
     return Service(router=routes, stats=stats)
 
 
@@ -129,7 +129,7 @@ def _markets(simulated: Mapping[str, SimulatedQuote], instruments: Mapping[str, 
 
 
 def _feed(
-    settings: GatewaySettings, recording: Recording | None, markets: Sequence[SimulatedMarket], audience: Venues, clock: Clock
+    settings: GatewaySettings, recording: Recording | None, markets: Sequence[SimulatedMarket], audience: QuotedVenues, clock: Clock
 ) -> Callable[[], Coroutine[Any, Any, None]] | None:
     """What makes the quotes come by themselves; a stepped recording waits to be told."""
     speed = settings.quotes.speed
@@ -156,7 +156,7 @@ async def _host(
     return VenueHost(venue, traded, journal, clock, *wire, journals.pace(settings), mark, chassis.settings.nats.replicas)
 
 
-def _tell_ready(chassis: Chassis[GatewaySettings], name: str) -> Callable[[bool], None]:
+def _report_ready(chassis: Chassis[GatewaySettings], name: str) -> Callable[[bool], None]:
     def on_ready(ready: bool) -> None:
         chassis.ready.set(f"venue {name}", ready, "reading its journal")
 

@@ -9,7 +9,7 @@ import msgspec
 
 from apps.http.app import Refusal
 from apps.http.query import refused
-from apps.oms.history_client import Past
+from apps.oms.history_client import PositionHistory
 from apps.oms.views import View, positions_view
 from domain.market.quotes import Market
 from domain.ports import Clock, FillPlace, Fills, Positions, Unavailable
@@ -33,7 +33,7 @@ class Accounts:
         clock: Clock,
         quote_age_max_s: float,
         currency: Callable[[str], str | None],
-        past: Past | None = None,
+        past: PositionHistory | None = None,
     ) -> None:
         self._past = past
         self._currency = currency

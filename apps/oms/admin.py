@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 
 from apps.http.app import Exact, Refusal
 from apps.oms.openapi import VERIFY_DOC
-from apps.runtime.helper_process import Beside, Busy, NotStarted, TookTooLong
+from apps.runtime.helper_process import Busy, HelperProcess, NotStarted, TookTooLong
 
 log = structlog.get_logger()
 
@@ -19,7 +19,7 @@ VERIFY_MAX_S: Final = 600.0
 class Admin:
     """`program` is None when it is not allowed."""
 
-    def __init__(self, program: Beside | None) -> None:
+    def __init__(self, program: HelperProcess | None) -> None:
         self._program = program
 
     async def verify(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from apps.http.app import Refusal
-from apps.journal.shard_host import Host, Landed
+from apps.journal.shard_host import Landed, ShardHost
 from apps.oms.submit import unavailable
 from domain.order.commands import CancelOrder
 from domain.order.events import TransitionRefused
@@ -13,7 +13,7 @@ from domain.order.order import Order
 from domain.ports import Unavailable
 
 
-async def cancel(host: Host, order: Order) -> Landed:
+async def cancel(host: ShardHost, order: Order) -> Landed:
     """Refusal 409 `illegal_transition` when the order is closed otherwise, 503 when the journal cannot take it."""
     try:
         landed = await host.perform(CancelOrder(order_id=order.order_id))
@@ -24,7 +24,7 @@ async def cancel(host: Host, order: Order) -> Landed:
     return landed
 
 
-async def cancel_all(host: Host, orders: Sequence[Order]) -> dict[str, int]:
+async def cancel_all(host: ShardHost, orders: Sequence[Order]) -> dict[str, int]:
     """Every open order of the list. One that closed meanwhile counts as neither."""
     results = await asyncio.gather(*(cancel(host, order) for order in orders if not order.closed), return_exceptions=True)
     for result in results:

@@ -10,8 +10,8 @@ from nats.aio.msg import Msg
 from adapters import subjects
 from adapters.codec import decoder, encode
 from apps.connections.unit import Answered
-from apps.journal.publisher import Outbox
-from apps.journal.shard_host import Host, Landed, Refused
+from apps.journal.publisher import Publisher
+from apps.journal.shard_host import CommandRefused, Landed, ShardHost
 from domain.execution.owner import named
 from domain.order.commands import CommandAnswer, ExeqCommand, ServiceCommand, TakeShard
 from domain.order.events import TransitionRefused
@@ -25,13 +25,13 @@ COMMANDS_MAX: Final = 1000
 _COMMANDS: Final = decoder(list[ServiceCommand])
 
 
-class CommandDesk:
+class CommandHandler:
     """Takes lists of commands. A command for an unknown order is refused, never an error of the others."""
 
-    def __init__(self, host: Host, outbox: Outbox, *, failed: Callable[[str], None]) -> None:
+    def __init__(self, host: ShardHost, publisher: Publisher, *, failed: Callable[[str], None]) -> None:
         """`failed` ends the process."""
         self._host = host
-        self._outbox = outbox
+        self._publisher = publisher
         self._failed = failed
 
     async def start(self, client: Client, shard: int) -> None:
@@ -58,7 +58,7 @@ class CommandDesk:
 
     def _reply(self, message: Msg, answers: Sequence[CommandAnswer]) -> None:
         if message.reply:
-            self._outbox.put(message.reply, encode(answers))
+            self._publisher.put(message.reply, encode(answers))
 
 
 class Batch:
@@ -69,7 +69,7 @@ class Batch:
         self._answers: list[CommandAnswer] = [_NONE] * count
         self._open = count
 
-    def run(self, host: Host, commands: Sequence[ServiceCommand]) -> None:
+    def run(self, host: ShardHost, commands: Sequence[ServiceCommand]) -> None:
         if not commands:
             self._answered([])
         for place, command in enumerate(commands):
@@ -98,7 +98,7 @@ def _readable(command: TakeShard) -> bool:
     return bool(command.unit) and named(command.unit, command.met) and IDENTIFIER.fullmatch(command.sender) is not None
 
 
-def _unknown(host: Host, order_id: str) -> bool:
+def _unknown(host: ShardHost, order_id: str) -> bool:
     """False when it cannot be told: then the host says so itself."""
     try:
         return host.find(order_id) is None
@@ -106,8 +106,8 @@ def _unknown(host: Host, order_id: str) -> bool:
         return False
 
 
-def _answer(outcome: Landed | Refused | Unavailable) -> CommandAnswer:
-    if isinstance(outcome, Refused):
+def _answer(outcome: Landed | CommandRefused | Unavailable) -> CommandAnswer:
+    if isinstance(outcome, CommandRefused):
         return CommandAnswer(ok=False, code="epoch_moved", epoch=outcome.owner.epoch)
     if isinstance(outcome, Unavailable):
         return CommandAnswer(ok=False, code="outcome_unknown" if outcome.unknown else "journal_unavailable")

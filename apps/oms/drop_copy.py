@@ -22,7 +22,7 @@ from domain.values import ZERO, OrderType, Side, average
 log = structlog.get_logger()
 
 
-class Notice(msgspec.Struct, kw_only=True, gc=False):
+class OrderUpdate(msgspec.Struct, kw_only=True, gc=False):
     """The drop copy's words. `at` is in nanoseconds UTC; `events` as in the journal."""
 
     order_id: str
@@ -47,7 +47,7 @@ Noted = tuple[Landed, Decimal]
 """What landed, and the order's quantity at that time: its terms may change before it is published."""
 
 
-class Notices:
+class DropCopy:
     """Called after the acknowledgement, never before. Raises the alarms of the lifecycle page and announces the drop copy."""
 
     def __init__(self, interest: Interest, send: Send, metrics: OmsMetrics) -> None:
@@ -105,9 +105,9 @@ def _by_order(commit: Iterable[Noted]) -> Iterable[Noted]:
     return found.values()
 
 
-def _notice(order: Order, landed: Landed, quantity: Decimal) -> Notice:
+def _notice(order: Order, landed: Landed, quantity: Decimal) -> OrderUpdate:
     last, cum = landed.events[-1], landed.cum_quantity
-    return Notice(
+    return OrderUpdate(
         order_id=order.order_id,
         client_order_id=order.client_order_id,
         account=order.account,

@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from apps.journal.shard_host import Host, Landed
+from apps.journal.shard_host import Landed, ShardHost
 from domain.market.trading_hours import ALWAYS, Calendar
 from domain.order.commands import ExpireOrder
 from domain.order.events import OrderSubmitted
@@ -28,10 +28,10 @@ Due = tuple[int, str]
 """When, and the order: `_due` by the wall clock, which deadlines are about; `_again` by the steady clock, as every pause."""
 
 
-class Expirer:
+class OrderExpiry:
     """Knows the deadlines of open orders. Orders without one, the most by far, cost a look at two fields."""
 
-    def __init__(self, host: Host, clock: Clock, timeout_ns: int | None, calendars: Mapping[str, Sequence[Calendar]]) -> None:
+    def __init__(self, host: ShardHost, clock: Clock, timeout_ns: int | None, calendars: Mapping[str, Sequence[Calendar]]) -> None:
         self._host = host
         self._clock = clock
         self._timeout_ns = timeout_ns

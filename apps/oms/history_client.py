@@ -6,7 +6,7 @@ import structlog
 
 from adapters.codec import decoder
 from apps.http.problem import Refusal
-from apps.runtime.helper_process import Beside, Busy, NotStarted, TookTooLong
+from apps.runtime.helper_process import Busy, HelperProcess, NotStarted, TookTooLong
 from domain.position.position import Position
 
 log = structlog.get_logger()
@@ -19,17 +19,17 @@ WAITING_MAX: Final = 4
 _POSITIONS: Final = decoder(list[Position])
 
 
-class Past(Protocol):
+class PositionHistory(Protocol):
     """Positions as they were. Never from live state."""
 
     async def positions(self, account: str, seq: int) -> list[Position]:
         """By the journal up to and with `seq`. Refusal."""
 
 
-class PastBeside:
+class HistoryProcess:
     """Port: Past. The work is done by `python -m apps.tools.history`."""
 
-    def __init__(self, program: Beside) -> None:
+    def __init__(self, program: HelperProcess) -> None:
         self._program = program
 
     async def positions(self, account: str, seq: int) -> list[Position]:

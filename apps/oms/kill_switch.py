@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import structlog
 
-from apps.journal.shard_host import Host
+from apps.journal.shard_host import ShardHost
 from domain.order.commands import CancelOrder, Terms
 from domain.order.lifecycle import State
 from domain.order.order import RISK_CONTROL, Order
@@ -23,10 +23,10 @@ AT_ONCE: Final = 200
 """Orders that are looked at, and cancels that are asked for, before others get their turn."""
 
 
-class Switch:
+class OmsKillSwitch:
     """Follows the controls. `known`: what is forbidden up to now has been read."""
 
-    def __init__(self, host: Host, controls: Controls) -> None:
+    def __init__(self, host: ShardHost, controls: Controls) -> None:
         self._host = host
         self._controls = controls
         self._changed = asyncio.Event()

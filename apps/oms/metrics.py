@@ -8,7 +8,7 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, Metric
 
-from apps.oms.submit import Answer
+from apps.oms.submit import SubmitResult
 from apps.runtime import metrics
 
 LATENCY_BUCKETS_S: Final = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
@@ -40,7 +40,7 @@ class OmsMetrics:
         self._submit.observe(seconds)
         self._recent.append(seconds)
 
-    def answered(self, answer: Answer) -> None:
+    def answered(self, answer: SubmitResult) -> None:
         if answer.replayed:
             self._answers["replayed", ""] += 1
         elif answer.order.refused:

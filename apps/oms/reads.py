@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from adapters.codec import ORDER_COMMITS
 from apps.http.app import Refusal
-from apps.journal.shard_host import Host
+from apps.journal.shard_host import ShardHost
 from apps.oms.submit import unavailable
 from apps.oms.views import View, order_view, timeline_view
 from domain.order.events import OrderEvent
@@ -17,10 +17,10 @@ CREATED_AT_MAX: Final = 2**63 - 1
 """The latest time that a store can be asked for."""
 
 
-class Reads:
+class OrderReads:
     """One order, lists, timelines."""
 
-    def __init__(self, host: Host, journal: Journal) -> None:
+    def __init__(self, host: ShardHost, journal: Journal) -> None:
         self._host = host
         self._journal = journal
 

@@ -9,8 +9,8 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter
 
 from adapters.codec import decoder
-from apps.runtime.helper_process import Beside, Busy, NotStarted, TookTooLong
-from domain.position.comparison import Difference
+from apps.runtime.helper_process import Busy, HelperProcess, NotStarted, TookTooLong
+from domain.position.comparison import PositionDifference
 
 log = structlog.get_logger()
 
@@ -18,33 +18,33 @@ MODULE: Final = "apps.tools.reconcile"
 PASS_MAX_S: Final = 300.0
 
 
-class Pass(msgspec.Struct, frozen=True):
+class PositionsPass(msgspec.Struct, frozen=True):
     """One look: as of which sequence, over how many positions, what differed, and how many positions were put right."""
 
     as_of_seq: int
     positions: int
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[PositionDifference, ...] = ()
     repaired: int = 0
 
 
-_PASS: Final = decoder(Pass)
+_PASS: Final = decoder(PositionsPass)
 
 
-def beside(environment: Mapping[str, str]) -> Beside:
+def beside(environment: Mapping[str, str]) -> HelperProcess:
     """The program of a pass. `environment`: the variables that are its service's own."""
-    return Beside(MODULE, deadline_s=PASS_MAX_S, environment=environment)
+    return HelperProcess(MODULE, deadline_s=PASS_MAX_S, environment=environment)
 
 
-class PositionsUpkeep:
+class PositionReconciliation:
     """Runs for ever. A pass that cannot be made is said and counted, and the next one comes in its time."""
 
-    def __init__(self, every_s: float, registry: CollectorRegistry, program: Beside) -> None:
+    def __init__(self, every_s: float, registry: CollectorRegistry, program: HelperProcess) -> None:
         self._program = program
         self._every_s = every_s
         self._passes = Counter("oms_positions_reconciled", "Comparisons of Valkey with the journal.", ["outcome"], registry=registry)
         self._repaired = Counter("oms_positions_repaired", "Positions in Valkey that differed and were put right.", registry=registry)
         self.passes = self.failed = self.repaired = 0
-        self.last: Pass | None = None
+        self.last: PositionsPass | None = None
 
     async def run(self) -> None:
         while True:
@@ -67,7 +67,7 @@ class PositionsUpkeep:
             self._missed(ended.words.rpartition("\n")[2] or f"it ended with {ended.code}")
             return
         try:
-            found: Pass = _PASS.decode(ended.out)
+            found: PositionsPass = _PASS.decode(ended.out)
         except ValueError as error:
             self._missed(f"its words cannot be read: {error}")
             return

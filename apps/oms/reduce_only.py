@@ -8,7 +8,7 @@ from typing import Any, Final
 import structlog
 from prometheus_client.core import Metric
 
-from apps.journal.shard_host import Host
+from apps.journal.shard_host import ShardHost
 from apps.oms.kill_switch import AGAIN_MAX_S, AGAIN_S
 from apps.runtime.metrics import counter
 from domain.order.events import OrderFilled
@@ -31,7 +31,7 @@ class ReduceOnly:
     so a start or a lost answer changes nothing.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: ShardHost) -> None:
         self._host = host
         self._again: dict[Key, tuple[float, float]] = {}
         """Where a venue was asked again: when it is asked next, and the pause after that."""

@@ -11,11 +11,11 @@ from msgspec import UNSET, UnsetType
 from apps.http.app import Refusal
 from apps.http.body import exact_number, read_struct
 from apps.http.problem import malformed
-from apps.journal.shard_host import Host, Landed
+from apps.journal.shard_host import Landed, ShardHost
 from apps.oms.risk_client import RiskCheck
 from apps.oms.submit import unavailable, untradable
 from domain.instruments import Denial, Instrument, terms_denial
-from domain.order.commands import Decision, ReplaceOrder, Terms
+from domain.order.commands import ReplaceOrder, RiskReply, Terms
 from domain.order.events import ReplaceRefused, TransitionRefused
 from domain.order.order import Asked, Order
 from domain.order.replace import reason_against, terms_wanted, under_way, weighs_more
@@ -46,11 +46,11 @@ def read_replace(body: bytes, *, negative: bool = False) -> Numbers:
     return numbers
 
 
-class Replaces:
+class ReplaceHandler:
     """One replace of an order after the other; those of different orders side by side."""
 
     def __init__(
-        self, host: Host, risk: RiskCheck, instruments: Mapping[str, Instrument], forbidden: Callable[[Terms], Decision | None]
+        self, host: ShardHost, risk: RiskCheck, instruments: Mapping[str, Instrument], forbidden: Callable[[Terms], RiskReply | None]
     ) -> None:
         self._host = host
         self._risk = risk
@@ -103,7 +103,7 @@ class Replaces:
         if denial is not None:
             raise untradable(denial)
 
-    async def _decision(self, order: Order, wanted: Asked, replace_id: str) -> Decision | None:
+    async def _decision(self, order: Order, wanted: Asked, replace_id: str) -> RiskReply | None:
         leaves = max(wanted.quantity - order.cum_quantity, ZERO)
         if not leaves:
             return None

@@ -17,8 +17,8 @@ from nats.aio.msg import Msg
 from adapters import bus, subjects
 from adapters.codec import decoder, encode
 from apps.connections.venue_lists import Reader, Unreadable
-from apps.journal.shard_host import Host, Landed
-from apps.oms.unsequenced_reports import PlainVenues
+from apps.journal.shard_host import Landed, ShardHost
+from apps.oms.unsequenced_reports import UnsequencedVenues
 from domain.order.commands import ReportKind, SetReportAside, VenueReport
 from domain.ports import Unavailable
 
@@ -68,10 +68,10 @@ class VenueSessions:
     def __init__(
         self,
         client: Client,
-        host: Host,
+        host: ShardHost,
         venues: Iterable[str],
         shard: int,
-        plain: PlainVenues | None = None,
+        plain: UnsequencedVenues | None = None,
         *,
         failed: Callable[[str], None],
     ) -> None:
@@ -79,7 +79,7 @@ class VenueSessions:
         self._client = client
         self._host = host
         self._venues = tuple(venues)
-        self._plain = plain or PlainVenues(host, ())
+        self._plain = plain or UnsequencedVenues(host, ())
         self._shard = shard
         self._applied: dict[str, int] = {}
         self._asking: set[str] = set()

@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 from adapters import bus, subjects
 from adapters.codec import decoder, encode
 from domain.instruments import Denial
-from domain.order.commands import Decision, Terms
+from domain.order.commands import RiskReply, Terms
 from domain.ports import Unavailable
 
 log = structlog.get_logger()
@@ -23,10 +23,10 @@ SENDING_TURNS: Final = 2
 GRACE_TURNS: Final = 6
 """Turns of the loop given to answers that have arrived but were not read yet, before the budget counts as spent."""
 
-_DECISIONS: Final = decoder(tuple[Decision, ...])
+_DECISIONS: Final = decoder(tuple[RiskReply, ...])
 
 
-class Bounds(msgspec.Struct, frozen=True):
+class RiskClientBounds(msgspec.Struct, frozen=True):
     budget_s: float = 0.005
     wait_s: float = 0.0005
     batch_max: int = 32
@@ -47,7 +47,7 @@ class RiskCheck(Protocol):
     async def is_open(self, probe: Terms, timeout_s: float) -> bool:
         """Does risk decide? `probe` has no order id, so that it reserves nothing."""
 
-    async def check(self, terms: Terms) -> Decision:
+    async def check(self, terms: Terms) -> RiskReply:
         """Risk's decision, or a denial `risk_timeout` or `risk_error` (fail closed); Unavailable when it cannot be asked."""
 
 
@@ -57,12 +57,12 @@ _PROBE_ANSWER: Final = decoder(ProbeAnswer)
 class RiskClient:
     """Asks risk over NATS: a decision of risk, or a denial `risk_timeout` or `risk_error` (fail closed); Unavailable when we cannot ask."""
 
-    def __init__(self, client: Client, bounds: Bounds) -> None:
+    def __init__(self, client: Client, bounds: RiskClientBounds) -> None:
         self._client = client
         self._bounds = bounds
         self._inbox = client.new_inbox()
         self._gathered: list[Terms] = []
-        self._waiting: dict[str, asyncio.Future[Decision]] = {}
+        self._waiting: dict[str, asyncio.Future[RiskReply]] = {}
         self._batches: dict[str, list[str]] = {}
         self._number = 0
         self._company = False
@@ -83,10 +83,10 @@ class RiskClient:
             return False
         return told.reason != "risk_error"
 
-    async def check(self, terms: Terms) -> Decision:
+    async def check(self, terms: Terms) -> RiskReply:
         """One order's decision. The host sees to it that an order is asked about only once at a time."""
         loop = asyncio.get_running_loop()
-        waiting: asyncio.Future[Decision] = loop.create_future()
+        waiting: asyncio.Future[RiskReply] = loop.create_future()
         self._waiting[terms.order_id] = waiting
         self._gathered.append(terms)
         if len(self._gathered) >= self._bounds.batch_max or self._bounds.wait_s <= 0:
@@ -162,7 +162,7 @@ class RiskClient:
                 self._answer(decision)
         self._deny(token, ids, "risk_error", "no decision in the answer")
 
-    def _answer(self, decision: Decision) -> None:
+    def _answer(self, decision: RiskReply) -> None:
         waiting = self._waiting.pop(decision.order_id, None)
         if waiting is not None and not waiting.done():
             waiting.set_result(decision)
@@ -181,4 +181,4 @@ class RiskClient:
             self.errors += len(refused)
         log.warning("risk did not answer", code=code, orders=len(refused), first=refused[0], why=why)
         for order_id in refused:
-            self._answer(Decision(order_id=order_id, limits_version=0, denial=Denial(code)))
+            self._answer(RiskReply(order_id=order_id, limits_version=0, denial=Denial(code)))

@@ -5,21 +5,21 @@ from typing import Final
 import structlog
 
 from apps.connections.unit import Unit
-from apps.runtime.log_limit import Seldom
+from apps.runtime.log_limit import LogLimit
 from domain.instruments import Denial
-from domain.order.commands import Decision, Terms
+from domain.order.commands import RiskReply, Terms
 
 log = structlog.get_logger()
 
 NOT_THERE: Final = "risk is not there"
 
 
-class RiskBeside:
+class RiskInProcess:
     """Port: RiskCheck. An answer cannot be late. While risk is not built, or when its check fails, orders are denied: `risk_error`."""
 
     def __init__(self, unit: Unit) -> None:
         self._unit = unit
-        self._seldom = Seldom()
+        self._seldom = LogLimit()
         self.timeouts = 0
         self.errors = 0
 
@@ -30,7 +30,7 @@ class RiskBeside:
         denial = self._decided(probe).denial
         return denial is None or denial.code != "risk_error"
 
-    async def check(self, terms: Terms) -> Decision:
+    async def check(self, terms: Terms) -> RiskReply:
         decision = self._decided(terms)
         if decision.denial is not None and decision.denial.code == "risk_error":
             self.errors += 1
@@ -39,8 +39,8 @@ class RiskBeside:
                 log.warning("risk did not answer", code="risk_error", first=terms.order_id, why=decision.denial.found, not_logged=held_back)
         return decision
 
-    def _decided(self, terms: Terms) -> Decision:
+    def _decided(self, terms: Terms) -> RiskReply:
         decide = self._unit.decide
         if decide is None:
-            return Decision(order_id=terms.order_id, limits_version=0, denial=Denial("risk_error", found=NOT_THERE))
+            return RiskReply(order_id=terms.order_id, limits_version=0, denial=Denial("risk_error", found=NOT_THERE))
         return decide(terms)

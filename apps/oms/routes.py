@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from apps.diagram.diagram import Counts, Format, draw
 from apps.http.app import Exact, Refusal
 from apps.http.query import refused, time_window
-from apps.journal.shard_host import Host
+from apps.journal.shard_host import ShardHost
 from apps.oms.accounts import Accounts
 from apps.oms.cancel import cancel, cancel_all
 from apps.oms.openapi import (
@@ -31,8 +31,8 @@ from apps.oms.openapi import (
     SymbolQuery,
     UntilQuery,
 )
-from apps.oms.reads import Reads
-from apps.oms.replace import Replaces, read_replace
+from apps.oms.reads import OrderReads
+from apps.oms.replace import ReplaceHandler, read_replace
 from domain.order.index import OrderFilter
 from domain.order.lifecycle import State
 from domain.values import Side
@@ -40,7 +40,7 @@ from domain.values import Side
 MEDIA: Final = {"mermaid": "text/plain; charset=utf-8", "dot": "text/plain; charset=utf-8", "svg": "image/svg+xml"}
 
 
-def router(host: Host, reads: Reads, accounts: Accounts, replaces: Replaces, symbols: Collection[str]) -> APIRouter:
+def router(host: ShardHost, reads: OrderReads, accounts: Accounts, replaces: ReplaceHandler, symbols: Collection[str]) -> APIRouter:
     """`symbols` are those of the catalogue."""
     routes = APIRouter()
     _orders(routes, host, reads)
@@ -50,7 +50,7 @@ def router(host: Host, reads: Reads, accounts: Accounts, replaces: Replaces, sym
     return routes
 
 
-def _orders(routes: APIRouter, host: Host, reads: Reads) -> None:
+def _orders(routes: APIRouter, host: ShardHost, reads: OrderReads) -> None:
     @routes.post("/orders", **SUBMIT_DOC)
     async def submit_order() -> None:
         """Submit an order. Served in front of FastAPI by apps/oms/submit_endpoint.py."""
@@ -94,7 +94,7 @@ def _standing(status: str | None) -> dict[str, Any]:
     return {} if status is None else {"status": State(status)}
 
 
-def _changes(routes: APIRouter, host: Host, reads: Reads, replaces: Replaces, symbols: Collection[str]) -> None:
+def _changes(routes: APIRouter, host: ShardHost, reads: OrderReads, replaces: ReplaceHandler, symbols: Collection[str]) -> None:
     @routes.patch("/orders/{order_id}", **REPLACE_DOC)
     async def replace_order(order_id: str, request: Request) -> Response:
         """Other terms for an open order. Asking again changes nothing."""
@@ -131,7 +131,7 @@ def _changes(routes: APIRouter, host: Host, reads: Reads, replaces: Replaces, sy
         return Exact(await cancel_all(host, [order for order in opened if wanted.takes(order) and side in (None, order.side)]))
 
 
-def _accounts(routes: APIRouter, accounts: Accounts, reads: Reads) -> None:
+def _accounts(routes: APIRouter, accounts: Accounts, reads: OrderReads) -> None:
     @routes.get("/positions/{account}", responses={**NOT_REACHED, **UNAVAILABLE})
     async def show_positions(
         account: AccountPath,
@@ -163,12 +163,12 @@ def _accounts(routes: APIRouter, accounts: Accounts, reads: Reads) -> None:
         return Exact(view)
 
 
-def _drawing(routes: APIRouter, host: Host) -> None:
+def _drawing(routes: APIRouter, host: ShardHost) -> None:
     @routes.get("/diagram", response_class=Response, responses=DRAWING_DOC)
     async def show_diagram(form: Annotated[Format, Query(alias="format")] = "mermaid", counts: bool = False) -> Response:
         """The machine that runs; with `counts`, how many orders are in each state and took each step since this process recovered."""
         return Response(draw(form, _counts(host) if counts else None), media_type=MEDIA[form])
 
 
-def _counts(host: Host) -> Counts:
+def _counts(host: ShardHost) -> Counts:
     return Counts(states=host.orders.states, steps=host.orders.steps)

@@ -10,9 +10,9 @@ from msgspec import UNSET, UnsetType
 from apps.http.app import Exact, Refusal
 from apps.http.body import exact_number, identifier, read_struct
 from apps.http.problem import malformed
-from apps.journal.shard_host import Host
+from apps.journal.shard_host import ShardHost
 from apps.oms.openapi import SETTLE_DOC
-from apps.oms.reads import Reads
+from apps.oms.reads import OrderReads
 from apps.oms.submit import unavailable
 from domain.order.commands import Outcome, SettleOrder
 from domain.order.events import TransitionRefused
@@ -40,7 +40,7 @@ class SettleBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 _BODY: Final = msgspec.json.Decoder(SettleBody)
 
 
-def router(host: Host, reads: Reads, negative_prices: Set[str]) -> APIRouter:
+def router(host: ShardHost, reads: OrderReads, negative_prices: Set[str]) -> APIRouter:
     """`negative_prices`: symbols that may trade at zero and below."""
     routes = APIRouter()
 
@@ -98,7 +98,7 @@ def _tradable(order: Order, command: SettleOrder) -> None:
         )
 
 
-async def _settle(host: Host, order: Order, command: SettleOrder) -> None:
+async def _settle(host: ShardHost, order: Order, command: SettleOrder) -> None:
     try:
         landed = await host.perform(command)
     except Unavailable as trouble:

@@ -8,11 +8,11 @@ from typing import Final
 import msgspec
 
 from apps.http.app import Refusal
-from apps.journal.shard_host import Host, Landed
+from apps.journal.shard_host import Landed, ShardHost
 from apps.oms.risk_client import RiskCheck
 from apps.runtime.failpoint import failpoint
 from domain.instruments import Denial
-from domain.order.commands import Decision, SubmitOrder, Terms
+from domain.order.commands import RiskReply, SubmitOrder, Terms
 from domain.order.decider import same_terms
 from domain.order.order import Order
 from domain.ports import Unavailable
@@ -20,7 +20,7 @@ from domain.ports import Unavailable
 RETRY_AFTER_S: Final = 1
 
 
-class Answer(msgspec.Struct, frozen=True):
+class SubmitResult(msgspec.Struct, frozen=True):
     """What a submit came to: the order and the sequence of its first commit."""
 
     order: Order
@@ -28,12 +28,12 @@ class Answer(msgspec.Struct, frozen=True):
     replayed: bool = False
 
 
-class Intake:
+class SubmitHandler:
     """The submits under way. At most `in_flight_max` of them; past that they are turned away, not queued."""
 
     def __init__(
         self,
-        host: Host,
+        host: ShardHost,
         risk: RiskCheck,
         *,
         forbids: Callable[[Terms], str | None],
@@ -56,7 +56,7 @@ class Intake:
     def in_flight(self) -> int:
         return len(self._in_flight)
 
-    async def submit(self, terms: Terms, denial: Denial | None = None) -> Answer:
+    async def submit(self, terms: Terms, denial: Denial | None = None) -> SubmitResult:
         """Refusal 422 (`denial`: it cannot trade now; or the id was used with another body), 429, 503 (outcome not_accepted or unknown).
 
         An id that is known gets its first answer, also when the same terms could not trade any more.
@@ -93,7 +93,7 @@ class Intake:
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
 
-    async def _new(self, terms: Terms) -> Answer:
+    async def _new(self, terms: Terms) -> SubmitResult:
         mine = self._in_flight[terms.order_id] = asyncio.get_running_loop().create_future()
         self._accounts[terms.account] += 1
         try:
@@ -109,17 +109,17 @@ class Intake:
             self._accounts[terms.account] -= 1
         return await self._answered(landed, terms)
 
-    async def _answered(self, landed: Landed, terms: Terms) -> Answer:
+    async def _answered(self, landed: Landed, terms: Terms) -> SubmitResult:
         assert landed.order is not None
         if not landed.events:
             return await self._repeated(landed.order, terms)
-        return Answer(landed.order, landed.seq)
+        return SubmitResult(landed.order, landed.seq)
 
-    def forbidden(self, terms: Terms) -> Decision | None:
+    def forbidden(self, terms: Terms) -> RiskReply | None:
         reason = self._forbids(terms)
-        return Decision(order_id=terms.order_id, limits_version=0, denial=Denial(reason), source="oms") if reason else None
+        return RiskReply(order_id=terms.order_id, limits_version=0, denial=Denial(reason), source="oms") if reason else None
 
-    def _at_the_door(self, terms: Terms) -> Decision | None:
+    def _at_the_door(self, terms: Terms) -> RiskReply | None:
         """What oms itself knows: what is forbidden, and the open orders of the account, those under way included."""
         if forbidden := self.forbidden(terms):
             return forbidden
@@ -127,9 +127,9 @@ class Intake:
         if found <= self._open_orders_max:
             return None
         denial = Denial("max_open_orders", str(found), str(self._open_orders_max), "orders")
-        return Decision(order_id=terms.order_id, limits_version=0, denial=denial, source="oms")
+        return RiskReply(order_id=terms.order_id, limits_version=0, denial=denial, source="oms")
 
-    async def _repeated(self, order: Order, terms: Terms) -> Answer:
+    async def _repeated(self, order: Order, terms: Terms) -> SubmitResult:
         """The first answer again, once it is on disk."""
         try:
             await self._host.settled(order)
@@ -142,7 +142,7 @@ class Intake:
                 f"client_order_id {terms.client_order_id} was used for another order",
                 order_id=order.order_id,
             )
-        return Answer(order, order.seqs[0], replayed=True)
+        return SubmitResult(order, order.seqs[0], replayed=True)
 
 
 def untradable(denial: Denial) -> Refusal:

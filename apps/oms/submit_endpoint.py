@@ -7,7 +7,7 @@ from starlette.types import Receive, Scope, Send
 
 from apps.http.app import header, read_body, send_json
 from apps.oms.metrics import OmsMetrics
-from apps.oms.submit import Answer, Intake
+from apps.oms.submit import SubmitHandler, SubmitResult
 from apps.oms.submit_body import TermsReader
 from apps.runtime.failpoint import failpoint
 from domain.order.order import Order
@@ -16,10 +16,10 @@ from domain.ports import Clock
 REPLAYED: Final = ',"replayed":true'
 
 
-class Door:
+class SubmitEndpoint:
     """Reads, asks the intake, writes. Refusals travel as exceptions; the chassis renders them."""
 
-    def __init__(self, reader: TermsReader, intake: Intake, clock: Clock, metrics: OmsMetrics) -> None:
+    def __init__(self, reader: TermsReader, intake: SubmitHandler, clock: Clock, metrics: OmsMetrics) -> None:
         self._reader = reader
         self._intake = intake
         self._clock = clock
@@ -39,7 +39,7 @@ class Door:
         failpoint("after_reply")
 
 
-def answer_body(answer: Answer) -> bytes:
+def answer_body(answer: SubmitResult) -> bytes:
     """The user's two shapes. Ids and codes are of safe characters by construction, so no escaping is needed."""
     order = answer.order
     replayed = REPLAYED if answer.replayed else ""

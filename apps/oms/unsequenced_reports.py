@@ -12,8 +12,8 @@ import msgspec
 import structlog
 
 from adapters.codec import decoder
-from apps.journal.shard_host import Host, Landed
-from domain.execution.routing import BPS, Venue
+from apps.journal.shard_host import Landed, ShardHost
+from domain.execution.routing import BPS, RoutedVenue
 from domain.order.commands import ReportKind, SetReportAside, VenueReport
 from domain.order.order import Order, Route
 from domain.ports import Unavailable
@@ -26,7 +26,7 @@ HELD_MAX: Final = 10_000
 """Fills kept while the journal is away: nobody will send them again."""
 
 
-class PlainFill(msgspec.Struct):
+class UnsequencedFill(msgspec.Struct):
     """A fill as the user's own gateway tells it. More fields do no harm; an id of the fill, where there is one, keeps equal fills apart."""
 
     account: str
@@ -40,7 +40,7 @@ class PlainFill(msgspec.Struct):
 
 
 SIDES: Final = frozenset(str(side) for side in Side)
-_FILL: Final = decoder(PlainFill)
+_FILL: Final = decoder(UnsequencedFill)
 
 LIMITS: Final = (
     "it is not asked what it missed, or whether it has an order: what it says nothing about within the deadline stays in doubt; "
@@ -48,10 +48,10 @@ LIMITS: Final = (
 )
 
 
-class PlainVenues:
+class UnsequencedVenues:
     """Turns plain fills into reports. `unreadable` is for what is no fill either."""
 
-    def __init__(self, host: Host, venues: Iterable[Venue]) -> None:
+    def __init__(self, host: ShardHost, venues: Iterable[RoutedVenue]) -> None:
         self._host = host
         self._venues = {venue.name: venue for venue in venues if venue.plain}
         self._ambiguous: dict[str, None] = {}
@@ -70,7 +70,7 @@ class PlainVenues:
         if not self._venues:
             return False
         try:
-            fill: PlainFill = _FILL.decode(data)
+            fill: UnsequencedFill = _FILL.decode(data)
         except ValueError:
             return False
         if not IDENTIFIER.fullmatch(fill.order_id) or fill.side.lower() not in SIDES:
@@ -84,7 +84,7 @@ class PlainVenues:
         for data, again in held:
             self._try(_FILL.decode(data), data, again=again)
 
-    def _try(self, fill: PlainFill, data: bytes, *, again: bool) -> None:
+    def _try(self, fill: UnsequencedFill, data: bytes, *, again: bool) -> None:
         if self._host.ready:
             try:
                 self._book(fill, data, again=again)
@@ -99,7 +99,7 @@ class PlainVenues:
             return
         self._held.append((data, again))
 
-    def _book(self, fill: PlainFill, data: bytes, *, again: bool) -> None:
+    def _book(self, fill: UnsequencedFill, data: bytes, *, again: bool) -> None:
         """`again`: it may have been stored, and we were not told."""
         order = self._host.find(fill.order_id)
         route = self._route(order)
@@ -120,7 +120,7 @@ class PlainVenues:
         if isinstance(outcome, Unavailable):
             self._hold(data, again=True)
 
-    def _repeat(self, order: Order, venue: Venue, data: bytes) -> None:
+    def _repeat(self, order: Order, venue: RoutedVenue, data: bytes) -> None:
         """The same words again: the same fill said twice, or a second one like it. Nobody can tell; the operator asks the venue."""
         self.repeated += 1
         if len(self._ambiguous) >= AMBIGUOUS_MAX:
@@ -128,14 +128,14 @@ class PlainVenues:
         self._ambiguous[order.order_id] = None
         self._keep(order.order_id, venue, data, "ambiguous_fill")
 
-    def _keep(self, order_id: str, venue: Venue, data: bytes, reason: str) -> None:
+    def _keep(self, order_id: str, venue: RoutedVenue, data: bytes, reason: str) -> None:
         report = data.decode(errors="replace")
         self._host.execute(SetReportAside(order_id=order_id, venue=venue.name, reason=reason, report=report), _nothing)
 
     def _route(self, order: Order | None) -> Route | None:
         return next((route for route in order.routes if route.venue in self._venues), None) if order else None
 
-    def _report(self, fill: PlainFill, venue: Venue, route: Route | None, exec_id: str) -> VenueReport:
+    def _report(self, fill: UnsequencedFill, venue: RoutedVenue, route: Route | None, exec_id: str) -> VenueReport:
         return VenueReport(
             report=ReportKind.FILL,
             order_id=fill.order_id,
@@ -153,7 +153,7 @@ class PlainVenues:
         )
 
 
-def _fee(fill: PlainFill, venue: Venue) -> Decimal:
+def _fee(fill: UnsequencedFill, venue: RoutedVenue) -> Decimal:
     """As the configuration says that the venue charges: it does not say itself."""
     if not bounded(fill.quantity) or not bounded(fill.price):
         return ZERO

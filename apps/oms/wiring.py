@@ -13,34 +13,34 @@ from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from apps.connections import control_journal, feeds, journals, nats, stores
 from apps.connections.unit import Unit
-from apps.journal.publisher import Outbox
-from apps.journal.shard_host import Host, Landed
+from apps.journal.publisher import Publisher
+from apps.journal.shard_host import Landed, ShardHost
 from apps.journal.watermark import Mark
 from apps.oms import admin, history_client, settle
 from apps.oms.accounts import Accounts
 from apps.oms.admin import Admin
-from apps.oms.command_handler import CommandDesk
-from apps.oms.drop_copy import Notices
-from apps.oms.expiry import Expirer
-from apps.oms.history_client import PastBeside
-from apps.oms.kill_switch import Switch
+from apps.oms.command_handler import CommandHandler
+from apps.oms.drop_copy import DropCopy
+from apps.oms.expiry import OrderExpiry
+from apps.oms.history_client import HistoryProcess
+from apps.oms.kill_switch import OmsKillSwitch
 from apps.oms.metrics import OmsMetrics
-from apps.oms.reads import Reads
-from apps.oms.reconciliation import PositionsUpkeep, beside
+from apps.oms.reads import OrderReads
+from apps.oms.reconciliation import PositionReconciliation, beside
 from apps.oms.reduce_only import ReduceOnly
-from apps.oms.replace import Replaces
+from apps.oms.replace import ReplaceHandler
 from apps.oms.report_sessions import VenueSessions
-from apps.oms.risk_client import Bounds, RiskCheck, RiskClient
-from apps.oms.risk_in_process import RiskBeside
+from apps.oms.risk_client import RiskCheck, RiskClient, RiskClientBounds
+from apps.oms.risk_in_process import RiskInProcess
 from apps.oms.routes import router
-from apps.oms.submit import Intake
+from apps.oms.submit import SubmitHandler
 from apps.oms.submit_body import TermsReader
-from apps.oms.submit_endpoint import Door
-from apps.oms.unsequenced_reports import PlainVenues
+from apps.oms.submit_endpoint import SubmitEndpoint
+from apps.oms.unsequenced_reports import UnsequencedVenues
 from apps.runtime import metrics as metrics_page
 from apps.runtime import tasks
 from apps.runtime.chassis import Chassis, Service
-from apps.runtime.helper_process import Beside
+from apps.runtime.helper_process import HelperProcess
 from config.catalogue import VenueSettings, load_instruments, load_venues
 from config.settings import OmsSettings
 from config.venues import routed_venue
@@ -65,10 +65,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     venues = load_venues(instruments).venues
     chassis.ready.set("journal", False, "recovering")
     client, writer = await nats.connect(chassis, unit), await nats.connect_writer(chassis)
-    shard = settings.journal.shard
-    mark = journals.watermark(chassis, subjects.order_subject(shard), ORDER_COMMITS, shard)
-    await journals.durable_stream(chassis, client, subjects.ORDER_STREAM, ["oms.journal.*"], [mark])
-    journal = await journals.written_journal(client, writer, settings.journal, subjects.ORDER_STREAM, subjects.order_subject(shard))
+    journal, mark = await _journal(chassis, client, writer)
     positions, fills = stores.positions(chassis), stores.fills(chassis)
     market, controls = Market(), Controls()
     ticks = await feeds.follow_ticks(chassis, client, market.update, feeds.listed(instruments, venues), clock)
@@ -77,28 +74,28 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     negative = negative_prices(instruments.values())
     host = _host(chassis, journal, clock, mark, negative, unit)
     chassis.ready.depend("journal's answers", host.distrusted)
-    risk = RiskClient(client, _bounds(settings)) if unit is None else RiskBeside(unit)
-    outbox = Outbox(client)
-    sessions = _sessions(client, host, venues, shard, chassis.fail)
-    switch = await _obey(chassis, client, host, outbox, controls)
+    risk = RiskClient(client, _bounds(settings)) if unit is None else RiskInProcess(unit)
+    publisher = Publisher(client)
+    sessions = _sessions(client, host, venues, settings.journal.shard, chassis.fail)
+    switch = await _obey(chassis, client, host, publisher, controls)
     intake = _intake(settings, host, risk, switch)
-    expirer = Expirer(host, clock, _timeout_ns(settings), _calendars(venues.values()))
+    expirer = OrderExpiry(host, clock, _timeout_ns(settings), _calendars(venues.values()))
     host.on_ready, host.on_append = _on_ready(chassis, metrics, sessions, expirer), metrics.appended
-    notices = Notices(nats.interest(chassis, client, unit), outbox.put, metrics)
+    notices = DropCopy(nats.interest(chassis, client, unit), publisher.put, metrics)
     host.on_landed, host.on_unrecorded = partial(_on_landed, notices, expirer), notices.unrecorded
     await risk.start()
     await sessions.start()
-    await _take_commands(chassis, client, host, outbox, unit)
-    runs = ((outbox.run, tasks.OUTBOX_OF_NOTICES), (host.run, tasks.HOST), (sessions.run, tasks.SESSIONS), (expirer.run, tasks.EXPIRER))
+    await _take_commands(chassis, client, host, publisher, unit)
+    runs = ((publisher.run, tasks.OUTBOX_OF_NOTICES), (host.run, tasks.HOST), (sessions.run, tasks.SESSIONS), (expirer.run, tasks.EXPIRER))
     for work, task in runs:
         chassis.spawn(work, task)
     chassis.spawn(lambda: _await_risk(chassis, risk, instruments), tasks.AWAIT_RISK)
     past, verification = _beside(chassis)
     positions_upkeep, reduce_only = _upkeep(chassis, host)
     currency = partial(currency_of, instruments, controls.listings)
-    accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency, PastBeside(past))
-    reads = Reads(host, journal)
-    routes = router(host, reads, accounts, Replaces(host, risk, instruments, intake.forbidden), instruments)
+    accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency, HistoryProcess(past))
+    reads = OrderReads(host, journal)
+    routes = router(host, reads, accounts, ReplaceHandler(host, risk, instruments, intake.forbidden), instruments)
     routes.include_router(admin.router(Admin(verification)))
     routes.include_router(settle.router(host, reads, negative))
 
@@ -108,12 +105,12 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
         for program in filter(None, (past, verification)):
             program.stop()
 
-    metrics_page.read(chassis.registry, partial(_series, host, intake, risk, sessions, outbox))
+    metrics_page.read(chassis.registry, partial(_series, host, intake, risk, sessions, publisher))
     return Service(
         router=routes,
-        fast={("POST", "/orders"): Door(_reader(settings, instruments), intake, clock, metrics)},
+        fast={("POST", "/orders"): SubmitEndpoint(_reader(settings, instruments), intake, clock, metrics)},
         stats=lambda: (
-            _stats(metrics, host, intake, risk, sessions, outbox, switch)
+            _stats(metrics, host, intake, risk, sessions, publisher, switch)
             | {"positions_upkeep": positions_upkeep.stats(), "quotes": ticks.stats(), "reduce_only": reduce_only.stats()}
             | {"notices": notices.stats()}
         ),
@@ -121,35 +118,44 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     )
 
 
-async def _take_commands(chassis: Chassis[OmsSettings], client: Client, host: Host, outbox: Outbox, unit: Unit | None) -> None:
+async def _journal(chassis: Chassis[OmsSettings], client: Client, writer: Client) -> tuple[Journal, Mark | None]:
+    """The order journal for its only writer, and the mark of what was acknowledged."""
+    settings = chassis.settings.journal
+    subject = subjects.order_subject(settings.shard)
+    mark = journals.watermark(chassis, subject, ORDER_COMMITS, settings.shard)
+    await journals.durable_stream(chassis, client, subjects.ORDER_STREAM, [subjects.ORDER_JOURNALS], [mark])
+    return await journals.written_journal(client, writer, settings, subjects.ORDER_STREAM, subject), mark
+
+
+async def _take_commands(chassis: Chassis[OmsSettings], client: Client, host: ShardHost, publisher: Publisher, unit: Unit | None) -> None:
     """What other services ask for: over NATS, and by a call from those in this process."""
-    desk = CommandDesk(host, outbox, failed=chassis.fail)
-    await desk.start(client, chassis.settings.journal.shard)
+    handler = CommandHandler(host, publisher, failed=chassis.fail)
+    await handler.start(client, chassis.settings.journal.shard)
     if unit is not None:
-        unit.perform = desk.perform
+        unit.perform = handler.perform
 
 
-async def _obey(chassis: Chassis[OmsSettings], client: Client, host: Host, outbox: Outbox, controls: Controls) -> Switch:
+async def _obey(chassis: Chassis[OmsSettings], client: Client, host: ShardHost, publisher: Publisher, controls: Controls) -> OmsKillSwitch:
     """What people forbid is refused and cancelled here too."""
-    switch = Switch(host, controls)
-    switch.known = await control_journal.follow_controls(chassis, client, outbox, controls.apply, switch.heard)
+    switch = OmsKillSwitch(host, controls)
+    switch.known = await control_journal.follow_controls(chassis, client, publisher, controls.apply, switch.heard)
     chassis.spawn(switch.run, tasks.FORBIDDEN)
     return switch
 
 
-def _upkeep(chassis: Chassis[OmsSettings], host: Host) -> tuple[PositionsUpkeep, ReduceOnly]:
+def _upkeep(chassis: Chassis[OmsSettings], host: ShardHost) -> tuple[PositionReconciliation, ReduceOnly]:
     """What is looked at again now and then."""
     every_s = float(chassis.settings.order_management.reconcile_positions_interval_sec)
-    positions, reduce_only = PositionsUpkeep(every_s, chassis.registry, beside(chassis.environment)), ReduceOnly(host)
+    positions, reduce_only = PositionReconciliation(every_s, chassis.registry, beside(chassis.environment)), ReduceOnly(host)
     chassis.spawn(positions.run, tasks.POSITIONS_UPKEEP)
     chassis.spawn(reduce_only.run, tasks.REDUCE_ONLY)
     metrics_page.read(chassis.registry, reduce_only.series)
     return positions, reduce_only
 
 
-def _intake(settings: OmsSettings, host: Host, risk: RiskCheck, switch: Switch) -> Intake:
+def _intake(settings: OmsSettings, host: ShardHost, risk: RiskCheck, switch: OmsKillSwitch) -> SubmitHandler:
     orders = settings.order_management
-    return Intake(
+    return SubmitHandler(
         host,
         risk,
         forbids=switch.forbids,
@@ -159,7 +165,7 @@ def _intake(settings: OmsSettings, host: Host, risk: RiskCheck, switch: Switch) 
     )
 
 
-def _on_ready(chassis: Chassis[OmsSettings], metrics: OmsMetrics, sessions: VenueSessions, expirer: Expirer) -> Callable[[bool], None]:
+def _on_ready(chassis: Chassis[OmsSettings], metrics: OmsMetrics, sessions: VenueSessions, expirer: OrderExpiry) -> Callable[[bool], None]:
     def on_ready(ready: bool) -> None:
         chassis.ready.set("journal", ready, "recovering")
         metrics.ready(ready)
@@ -170,15 +176,19 @@ def _on_ready(chassis: Chassis[OmsSettings], metrics: OmsMetrics, sessions: Venu
     return on_ready
 
 
-def _sessions(client: Client, host: Host, venues: Mapping[str, VenueSettings], shard: int, failed: Callable[[str], None]) -> VenueSessions:
-    plain = PlainVenues(host, map(routed_venue, venues.values()))
+def _sessions(
+    client: Client, host: ShardHost, venues: Mapping[str, VenueSettings], shard: int, failed: Callable[[str], None]
+) -> VenueSessions:
+    plain = UnsequencedVenues(host, map(routed_venue, venues.values()))
     full = [name for name, venue in venues.items() if venue.session == "full"]
     return VenueSessions(client, host, full, shard, plain, failed=failed)
 
 
-def _host(chassis: Chassis[OmsSettings], journal: Journal, clock: Clock, mark: Mark | None, negative: Set[str], unit: Unit | None) -> Host:
+def _host(
+    chassis: Chassis[OmsSettings], journal: Journal, clock: Clock, mark: Mark | None, negative: Set[str], unit: Unit | None
+) -> ShardHost:
     settings, store = chassis.settings, stores.order_store(chassis)
-    return Host(
+    return ShardHost(
         journal,
         clock,
         store=store,
@@ -196,7 +206,7 @@ def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument]) -> Ter
     return TermsReader(instruments, orders.default_account, frozenset(OrderType(name) for name in orders.supported_order_types))
 
 
-def _on_landed(notices: Notices, expirer: Expirer, landed: Landed) -> None:
+def _on_landed(notices: DropCopy, expirer: OrderExpiry, landed: Landed) -> None:
     notices(landed)
     expirer.landed(landed)
 
@@ -215,11 +225,13 @@ def _calendars(venues: Iterable[VenueSettings]) -> dict[str, list[Calendar]]:
     return found
 
 
-def _beside(chassis: Chassis[OmsSettings]) -> tuple[Beside, Beside | None]:
+def _beside(chassis: Chassis[OmsSettings]) -> tuple[HelperProcess, HelperProcess | None]:
     """The programs that look at the journal for us: into the past, and, when that is allowed, at all of it."""
     own = chassis.environment
-    past = Beside(history_client.MODULE, deadline_s=history_client.PAST_MAX_S, waiting_max=history_client.WAITING_MAX, environment=own)
-    verification = Beside(admin.MODULE, deadline_s=admin.VERIFY_MAX_S, environment=own)
+    past = HelperProcess(
+        history_client.MODULE, deadline_s=history_client.PAST_MAX_S, waiting_max=history_client.WAITING_MAX, environment=own
+    )
+    verification = HelperProcess(admin.MODULE, deadline_s=admin.VERIFY_MAX_S, environment=own)
     return past, verification if chassis.settings.admin.verify == "enabled" else None
 
 
@@ -252,7 +264,13 @@ def _probe(instrument: Instrument, account: str) -> Terms:
 
 
 def _stats(
-    metrics: OmsMetrics, host: Host, intake: Intake, risk: RiskCheck, sessions: VenueSessions, outbox: Outbox, switch: Switch
+    metrics: OmsMetrics,
+    host: ShardHost,
+    intake: SubmitHandler,
+    risk: RiskCheck,
+    sessions: VenueSessions,
+    publisher: Publisher,
+    switch: OmsKillSwitch,
 ) -> dict[str, Any]:
     return {
         **metrics.stats(),
@@ -264,11 +282,11 @@ def _stats(
         "risk": {"timeouts": risk.timeouts, "errors": risk.errors},
         "reports": sessions.stats(),
         "controls": switch.stats(),
-        "notifications_dropped": outbox.dropped,
+        "notifications_dropped": publisher.dropped,
     }
 
 
-def _series(host: Host, intake: Intake, risk: RiskCheck, sessions: VenueSessions, outbox: Outbox) -> Iterator[Metric]:
+def _series(host: ShardHost, intake: SubmitHandler, risk: RiskCheck, sessions: VenueSessions, publisher: Publisher) -> Iterator[Metric]:
     """Read when Prometheus asks; beside what OmsMetrics observes as it happens."""
     counter, gauge = metrics_page.counter, metrics_page.gauge
     yield gauge("oms_journal_sequence", "The last sequence written", host.head.seq)
@@ -278,9 +296,9 @@ def _series(host: Host, intake: Intake, risk: RiskCheck, sessions: VenueSessions
     yield counter("oms_recoveries", "Times that memory was thrown away and read again", host.recoveries)
     yield counter("oms_risk_no_answer", "Questions to risk without a decision", {"timeout": risk.timeouts, "error": risk.errors}, "outcome")
     yield counter("oms_reports", "Venue reports by what became of them", sessions.stats(), "outcome")
-    yield counter("oms_notifications_dropped", "Updates that nobody was told of in time", outbox.dropped)
+    yield counter("oms_notifications_dropped", "Updates that nobody was told of in time", publisher.dropped)
 
 
-def _bounds(settings: OmsSettings) -> Bounds:
+def _bounds(settings: OmsSettings) -> RiskClientBounds:
     risk = settings.risk_service
-    return Bounds(budget_s=float(risk.timeout_sec), wait_s=float(risk.risk_wait_ms) / 1000, batch_max=risk.batch_max)
+    return RiskClientBounds(budget_s=float(risk.timeout_sec), wait_s=float(risk.risk_wait_ms) / 1000, batch_max=risk.batch_max)

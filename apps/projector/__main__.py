@@ -9,9 +9,9 @@ from adapters.codec import ORDER_COMMITS
 from apps.connections import control_journal, journals, nats, stores
 from apps.journal.shared_reading import SharedReading
 from apps.projector.fills import FillsProjection
-from apps.projector.metrics import Measures
+from apps.projector.metrics import ProjectorMetrics
 from apps.projector.positions import PositionsProjection
-from apps.projector.projection_loop import Keeper
+from apps.projector.projection_loop import ProjectionLoop
 from apps.runtime import tasks
 from apps.runtime.chassis import Chassis, Service
 from apps.runtime.histogram import Hops
@@ -41,13 +41,13 @@ async def build(chassis: Chassis[ProjectorSettings]) -> Service:
     )
     hops = Hops(chassis.registry, SystemClock())
     keepers = [
-        Keeper(reading, projection, wait_s=wait_s, hops=hops)
+        ProjectionLoop(reading, projection, wait_s=wait_s, hops=hops)
         for projection, wait_s in ((positions, float(settings.projection.projection_wait_ms) / 1000), (fills, FILLS_WAIT_S))
     ]
     for keeper, task in zip(keepers, (tasks.POSITIONS, tasks.FILLS), strict=True):
         chassis.ready.depend(keeper.projection.name, keeper.behind)
         chassis.spawn(keeper.run, task)
-    return Service(stats=Measures(chassis.registry, positions, fills, keepers).stats)
+    return Service(stats=ProjectorMetrics(chassis.registry, positions, fills, keepers).stats)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 
 from apps.projector.fills import FillsProjection
 from apps.projector.positions import PositionsProjection
-from apps.projector.projection_loop import Keeper
+from apps.projector.projection_loop import ProjectionLoop
 
 GAUGES: Final = {
     "seq": "The journal sequence that the store stands for.",
@@ -16,10 +16,12 @@ GAUGES: Final = {
 }
 
 
-class Measures(Collector):
+class ProjectorMetrics(Collector):
     """Read when somebody asks; nothing is counted twice."""
 
-    def __init__(self, registry: CollectorRegistry, positions: PositionsProjection, fills: FillsProjection, keepers: list[Keeper]) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, positions: PositionsProjection, fills: FillsProjection, keepers: list[ProjectionLoop]
+    ) -> None:
         self._positions = positions
         self._fills = fills
         self._keepers = keepers
@@ -47,5 +49,5 @@ class Measures(Collector):
         ]
 
     @staticmethod
-    def _common(keeper: Keeper) -> dict[str, int]:
+    def _common(keeper: ProjectionLoop) -> dict[str, int]:
         return {"seq": keeper.projection.seq, "lag_commits": keeper.lag, "starts": keeper.starts}

@@ -13,7 +13,7 @@ from apps.journal.subscription import Applied
 from apps.projector.projection_loop import StartOver
 from domain.order.events import OrderEvent
 from domain.ports import Positions, Unavailable
-from domain.position.position import Book, Position
+from domain.position.position import Position, PositionBook
 
 log = structlog.get_logger()
 
@@ -62,7 +62,7 @@ class PositionsProjection:
         self._store = store
         self._publish = publish
         self._currency = currency
-        self._book = Book()
+        self._book = PositionBook()
         self._told: int | None = None
         self._one_at_a_time = asyncio.Lock()
 
@@ -74,7 +74,7 @@ class PositionsProjection:
         self.seq = await self._store.checkpoint()
         if not self.seq:
             await self._store.clear()  # what an interrupted clear may have left
-        self._book = Book()
+        self._book = PositionBook()
         self._book.positions = {(p.account, p.symbol): p for p in await self._store.load()}
         self.newest = max((p.seq for p in self._book.positions.values()), default=0)
         if self._told is None:

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 import structlog
 
 from adapters.codec import ORDER_COMMITS
-from apps.journal.subscription import Applied, Follower
+from apps.journal.subscription import Applied, JournalSubscription
 from apps.runtime.histogram import Hops
 from domain.order.events import OrderEvent
 from domain.ports import Corrupt, Head, Journal, Unavailable
@@ -47,7 +47,7 @@ class Projection(Protocol):
         """What goes on beside the following, for ever. StartOver, Unavailable."""
 
 
-class Keeper:
+class ProjectionLoop:
     """One projection, kept up to date for as long as the service lives."""
 
     def __init__(self, journal: Journal, projection: Projection, *, wait_s: float, hops: Hops | None = None) -> None:
@@ -57,7 +57,7 @@ class Keeper:
         self._journal = journal
         self._wait_s = wait_s
         self._apply = hops.timed(projection.name, projection.apply) if hops else projection.apply
-        self._follower: Follower[OrderEvent] | None = None
+        self._follower: JournalSubscription[OrderEvent] | None = None
         self._trouble: str | None = "starting"
 
     async def run(self) -> None:
@@ -93,7 +93,7 @@ class Keeper:
         seq = await self.projection.begin()
         after = await self._head_at(seq)
         await self._verify_origin()
-        follower = Follower(self._journal, ORDER_COMMITS, self._apply, after=after, wait_s=self._wait_s)
+        follower = JournalSubscription(self._journal, ORDER_COMMITS, self._apply, after=after, wait_s=self._wait_s)
         self.starts += 1
         self._follower, self._trouble = follower, None
         log.info(f"Projecting {self.projection.name}", after=seq, start=self.starts)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from adapters.clock import SystemClock
 from apps.connections import nats
-from apps.journal.subscription import Follower
+from apps.journal.subscription import JournalSubscription
 from apps.risk.control_log import ControlLog
 from apps.runtime.chassis import Chassis
 from config.catalogue import Catalogue
@@ -25,7 +25,7 @@ async def record_catalogue(
     catalogue: Catalogue,
     controls: Controls,
     journal: Journal,
-    follower: Follower[Any],
+    follower: JournalSubscription[Any],
     record: ControlLog,
 ) -> None:
     """Until the controls are read to their end and the catalogue is in force in them."""

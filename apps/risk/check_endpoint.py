@@ -10,9 +10,9 @@ from starlette.types import Receive, Scope, Send
 from apps.http.app import Exact, encode, read_body, send_json
 from apps.http.query import read_query, refused, word_asked
 from apps.risk.check_body import read_order
-from apps.risk.check_service import Desk
-from apps.risk.metrics import Measures
-from apps.risk.time_slice import ACCOUNT_WEIGHT, Pacing
+from apps.risk.check_service import CheckService
+from apps.risk.metrics import RiskMetrics
+from apps.risk.time_slice import ACCOUNT_WEIGHT, TimeSlice
 from apps.risk.views import decision_view, portfolio_view
 from domain.risk.engine import Risk
 from domain.values import IDENTIFIER
@@ -47,12 +47,12 @@ CHECK_SCHEMA: Final[dict[str, Any]] = {
 }
 
 
-class Door:
+class CheckEndpoint:
     """Each route is one method. Refusals travel as exceptions; the chassis renders them."""
 
-    def __init__(self, risk: Risk, desk: Desk, measures: Measures) -> None:
+    def __init__(self, risk: Risk, check_service: CheckService, measures: RiskMetrics) -> None:
         self._risk = risk
-        self._desk = desk
+        self._check_service = check_service
         self._measures = measures
 
     def answer(self, body: bytes, explain: str) -> bytes:
@@ -61,7 +61,7 @@ class Door:
         terms = read_order(body, self._risk.instruments)
         if explain == "all" and terms.order_id:
             raise refused("explain", "explain=all only asks: leave out the order_id, with which a check reserves")
-        decision = self._desk.decide(terms, every=explain == "all")
+        decision = self._check_service.decide(terms, every=explain == "all")
         answer = APPROVED if decision.denial is None and explain == "0" else encode(decision_view(decision, explain != "0"))
         self._measures.took("http", time.perf_counter_ns() - began, terms.order_id)
         return answer
@@ -93,7 +93,7 @@ class Door:
         if account is not None:
             return Exact(portfolio_view(self._risk, exposure.look(account)))
         names = [name for name in sorted(exposure.accounts) if cursor is None or name > cursor]
-        views, pacing = [], Pacing()
+        views, pacing = [], TimeSlice()
         for name in names[:limit]:
             found = exposure.look(name)
             views.append(portfolio_view(self._risk, found))

@@ -16,12 +16,12 @@ from nats.aio.msg import Msg
 
 from adapters import bus, subjects
 from adapters.codec import decoder, encode
-from apps.risk.check_service import Desk
-from apps.risk.metrics import Measures
+from apps.risk.check_service import CheckService
+from apps.risk.metrics import RiskMetrics
 from apps.runtime.logs import get_logger
 from apps.runtime.loop_share import LoopShare
-from domain.order.commands import Decision, Terms
-from domain.risk.decision_record import Ruling
+from domain.order.commands import RiskReply, Terms
+from domain.risk.decision_record import RiskDecision
 from domain.values import OrderType, Side, TimeInForce
 
 log = get_logger()
@@ -30,7 +30,7 @@ REQUESTS_PENDING_MAX: Final = 4096
 """Requests that wait to be read. More are dropped by the client, and who asked refuses by timeout."""
 
 
-class PlainOrder(msgspec.Struct, forbid_unknown_fields=True):
+class CheckRequest(msgspec.Struct, forbid_unknown_fields=True):
     """An order as people write it: a type that follows from the price, no order id for a dry check."""
 
     account: str
@@ -53,7 +53,7 @@ class PlainOrder(msgspec.Struct, forbid_unknown_fields=True):
         return Terms(order_type=self.type or (OrderType.MARKET if self.price is None else OrderType.LIMIT), **fields)
 
 
-class Answer(Decision, frozen=True, kw_only=True, gc=False):
+class CheckReply(RiskReply, frozen=True, kw_only=True, gc=False):
     """A decision that also says it in the user's words."""
 
     approved: bool
@@ -63,18 +63,18 @@ class Answer(Decision, frozen=True, kw_only=True, gc=False):
 _MANY: Final = decoder(list[Terms])
 _PARTS: Final = decoder(list[msgspec.Raw])
 _TERMS: Final = decoder(Terms)
-_PLAIN: Final = decoder(PlainOrder)
+_PLAIN: Final = decoder(CheckRequest)
 _NAMED: Final = decoder(dict[str, Any])
 
 
-class Ear:
+class CheckHandler:
     """Listens on the subject. The callback must not raise: that would leave the connection deaf."""
 
     def __init__(
         self,
         client: Client,
-        desk: Desk,
-        measures: Measures,
+        check_service: CheckService,
+        measures: RiskMetrics,
         batch_max: int,
         holds: Callable[[], bool],
         share: LoopShare | None = None,
@@ -86,7 +86,7 @@ class Ear:
         self._share = share
         self._holds = holds
         self._client = client
-        self._desk = desk
+        self._check_service = check_service
         self._measures = measures
         self._batch_max = batch_max
 
@@ -94,14 +94,14 @@ class Ear:
         for subject in (subjects.CHECK, subjects.DRY_CHECK):
             await self._client.subscribe(subject, cb=self.on_request, pending_msgs_limit=REQUESTS_PENDING_MAX)
 
-    def decide(self, terms: Terms) -> Decision:
+    def decide(self, terms: Terms) -> RiskReply:
         """For oms in this process. It reserves."""
-        ruling = self._desk.decide(terms) if self._holds() else self._not_its_turn(terms)
-        return Decision(ruling.order_id, ruling.limits_version, ruling.denial, ruling.line(), ruling.reference)
+        decision = self._check_service.decide(terms) if self._holds() else self._not_its_turn(terms)
+        return RiskReply(decision.order_id, decision.limits_version, decision.denial, decision.line(), decision.reference)
 
-    def _not_its_turn(self, terms: Terms) -> Ruling:
+    def _not_its_turn(self, terms: Terms) -> RiskDecision:
         self._measures.counts["not_its_turn"] += 1
-        return self._desk.refuse(terms.order_id, "not_its_turn")
+        return self._check_service.refuse(terms.order_id, "not_its_turn")
 
     async def on_request(self, message: Msg) -> None:
         if not message.reply:
@@ -116,28 +116,28 @@ class Ear:
             reply = encode(self.answer(message.data, dry=message.subject == subjects.DRY_CHECK))
         except Exception as error:  # noqa: BLE001 - a callback of the NATS client
             log.error("risk request failed", error=repr(error)[:500])
-            reply = encode(answered(self._desk.refuse("", type(error).__name__)))
+            reply = encode(answered(self._check_service.refuse("", type(error).__name__)))
         self._measures.took("nats", time.perf_counter_ns() - began)
         try:
             await self._client.publish(message.reply, reply)
         except bus.WireError as error:
             log.warning("a risk answer was not sent", error=str(error) or type(error).__name__)
 
-    def answer(self, payload: bytes, *, dry: bool = False) -> Answer | list[Answer]:
+    def answer(self, payload: bytes, *, dry: bool = False) -> CheckReply | list[CheckReply]:
         try:
             orders = _MANY.decode(payload)
         except (ValueError, RecursionError):
             return self._one_by_one(payload, dry)
         if len(orders) > self._batch_max:
-            return [answered(self._desk.refuse(terms.order_id, "batch_too_large")) for terms in orders]
-        decide = self._dry if dry else self._desk.decide
+            return [answered(self._check_service.refuse(terms.order_id, "batch_too_large")) for terms in orders]
+        decide = self._dry if dry else self._check_service.decide
         return [answered(decide(terms)) for terms in orders]
 
-    def _dry(self, terms: Terms) -> Ruling:
+    def _dry(self, terms: Terms) -> RiskDecision:
         """The decision under the id that was asked about, but nothing is reserved under it."""
-        return replace(self._desk.decide(replace(terms, order_id="", replaces="")), order_id=terms.order_id)
+        return replace(self._check_service.decide(replace(terms, order_id="", replaces="")), order_id=terms.order_id)
 
-    def _one_by_one(self, payload: bytes, dry: bool) -> Answer | list[Answer]:
+    def _one_by_one(self, payload: bytes, dry: bool) -> CheckReply | list[CheckReply]:
         """Not a plain list of terms: a single order, or a list in which one at least cannot be read."""
         text = payload.lstrip()
         if not text.startswith(b"["):
@@ -147,27 +147,27 @@ class Ear:
         except (ValueError, RecursionError):
             return answered(self._malformed(""))
         if len(parts) > self._batch_max:
-            return [answered(self._desk.refuse(_order_id(part), "batch_too_large")) for part in parts]
+            return [answered(self._check_service.refuse(_order_id(part), "batch_too_large")) for part in parts]
         return [answered(self._read(part, dry)) for part in parts]
 
-    def _read(self, text: bytes | msgspec.Raw, dry: bool) -> Ruling:
+    def _read(self, text: bytes | msgspec.Raw, dry: bool) -> RiskDecision:
         for kind in (_TERMS, _PLAIN):
             try:
                 found = kind.decode(text)
             except (ValueError, RecursionError):
                 continue
-            terms = found.terms() if isinstance(found, PlainOrder) else found
-            return self._dry(terms) if dry else self._desk.decide(terms)
+            terms = found.terms() if isinstance(found, CheckRequest) else found
+            return self._dry(terms) if dry else self._check_service.decide(terms)
         return self._malformed(_order_id(text))
 
-    def _malformed(self, order_id: str) -> Ruling:
+    def _malformed(self, order_id: str) -> RiskDecision:
         self._measures.counts["malformed"] += 1
-        return self._desk.refuse(order_id, "malformed")
+        return self._check_service.refuse(order_id, "malformed")
 
 
-def answered(decision: Ruling) -> Answer:
+def answered(decision: RiskDecision) -> CheckReply:
     denial = decision.denial
-    return Answer(
+    return CheckReply(
         order_id=decision.order_id,
         limits_version=decision.limits_version,
         denial=denial,

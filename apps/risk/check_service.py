@@ -2,13 +2,13 @@
 
 import time
 
-from apps.risk.metrics import Measures
-from apps.risk.readiness import Gate
-from apps.runtime.log_limit import Seldom
+from apps.risk.metrics import RiskMetrics
+from apps.risk.readiness import Readiness
+from apps.runtime.log_limit import LogLimit
 from apps.runtime.logs import get_logger
 from domain.instruments import Denial, terms_denial
 from domain.order.commands import Terms
-from domain.risk.decision_record import Ruling
+from domain.risk.decision_record import RiskDecision
 from domain.risk.engine import Risk
 from domain.values import IDENTIFIER
 
@@ -17,29 +17,29 @@ log = get_logger()
 ERROR_LOG_EVERY_NS = 100_000_000
 
 
-class Desk:
+class CheckService:
     """Fail closed: what cannot be decided is denied as `risk_error`, and `found` says why."""
 
-    def __init__(self, risk: Risk, gate: Gate, measures: Measures) -> None:
+    def __init__(self, risk: Risk, gate: Readiness, measures: RiskMetrics) -> None:
         self._risk = risk
         self._gate = gate
         self._measures = measures
-        self._seldom = Seldom(ERROR_LOG_EVERY_NS)
+        self._seldom = LogLimit(ERROR_LOG_EVERY_NS)
 
-    def decide(self, terms: Terms, *, every: bool = False) -> Ruling:
+    def decide(self, terms: Terms, *, every: bool = False) -> RiskDecision:
         """The decision; with an order id it reserves, without one it is dry. `every`: a dry one shows the checks behind a refusal too."""
         began = time.perf_counter_ns()
         decision = self._decided(terms, every)
         self._measures.decided(decision, "check", time.perf_counter_ns() - began, dry=not terms.order_id)
         return decision
 
-    def refuse(self, order_id: str, why: str) -> Ruling:
+    def refuse(self, order_id: str, why: str) -> RiskDecision:
         """A decision for something that never became an order. Counted like any other."""
         decision = self._error(order_id, why)
         self._measures.decided(decision, "check", 0)
         return decision
 
-    def _decided(self, terms: Terms, every: bool) -> Ruling:
+    def _decided(self, terms: Terms, every: bool) -> RiskDecision:
         if self._gate.shut is not None:
             return self._error(terms.order_id, "not_ready")
         try:
@@ -65,5 +65,5 @@ class Desk:
             return None  # of a replaced order only the rest is asked about, which may be small
         return denial.code
 
-    def _error(self, order_id: str, why: str) -> Ruling:
-        return Ruling(order_id, self._risk.limits.version, denial=Denial("risk_error", found=why))
+    def _error(self, order_id: str, why: str) -> RiskDecision:
+        return RiskDecision(order_id, self._risk.limits.version, denial=Denial("risk_error", found=why))

@@ -22,7 +22,7 @@ SERVICES: Final = ("exeq", "oms")
 REPORTS_PENDING_MAX: Final = 64
 
 
-class Obeying:
+class ControlAcks:
     """Asks all at once."""
 
     def __init__(self, client: Client) -> None:
@@ -33,7 +33,7 @@ class Obeying:
         return dict(zip(SERVICES, answers, strict=True))
 
 
-class Report(msgspec.Struct, forbid_unknown_fields=True):
+class LocalKillReport(msgspec.Struct, forbid_unknown_fields=True):
     """A switch thrown at exeq itself, when and by whom."""
 
     scope: str
@@ -42,16 +42,16 @@ class Report(msgspec.Struct, forbid_unknown_fields=True):
     at: int
 
 
-class Recorded(msgspec.Struct):
+class StoredReport(msgspec.Struct):
     """The version under which risk has it."""
 
     version: int
 
 
-_REPORT: Final = decoder(Report)
+_REPORT: Final = decoder(LocalKillReport)
 
 
-class Reports:
+class LocalKillReports:
     """`risk.kill`: exeq asks again until it is answered, and it is answered once the journal has it."""
 
     def __init__(self, client: Client, control_log: ControlLog) -> None:
@@ -72,6 +72,6 @@ class Reports:
                 return KillThrown(version=version, at=told.at, who=who, reason=reason, scope=told.scope, local=True)
 
             await self._log.record(event)
-            await bus.publish(self._client, message.reply, encode(Recorded(versions[-1])))
+            await bus.publish(self._client, message.reply, encode(StoredReport(versions[-1])))
         except (ValueError, Unavailable) as trouble:
             log.warning("a kill switch thrown at exeq was not recorded yet", reason=str(trouble)[:200])

@@ -13,7 +13,7 @@ from apps.http.app import Exact, Refusal
 from apps.http.body import read_object
 from apps.http.problem import malformed
 from apps.http.query import refused
-from apps.risk.control_acks import Obeying
+from apps.risk.control_acks import ControlAcks
 from apps.risk.control_log import ControlLog
 from apps.risk.limits_body import DOCUMENTED, read_limits
 from apps.risk.limits_body import FIELDS as LIMIT_FIELDS
@@ -47,10 +47,10 @@ Account = Annotated[str | None, Query(pattern=f"^{IDENTIFIER.pattern}$")]
 Symbol = Annotated[str | None, Query(pattern=f"^{SYMBOL.pattern}$")]
 
 
-class ControlDoor:
+class ControlEndpoint:
     """Each route is one method. Refusals travel as exceptions; the chassis renders them."""
 
-    def __init__(self, risk: Risk, log: ControlLog, obeying: Obeying, scopes: Scopes, clock: Clock, second_person: bool = True) -> None:
+    def __init__(self, risk: Risk, log: ControlLog, obeying: ControlAcks, scopes: Scopes, clock: Clock, second_person: bool = True) -> None:
         self._risk = risk
         self._controls = risk.controls
         self._log = log

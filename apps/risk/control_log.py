@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from adapters.codec import CommitCodec
-from apps.journal.subscription import Follower
+from apps.journal.subscription import JournalSubscription
 from apps.journal.watermark import Mark
 from domain.ports import Fenced, Head, Journal, Unavailable
 from domain.risk.controls import ControlEvent, Controls
@@ -23,7 +23,7 @@ class ControlLog:
         self,
         journal: Journal,
         codec: CommitCodec[ControlEvent],
-        follower: Follower[Any],
+        follower: JournalSubscription[Any],
         controls: Controls,
         mark: Mark | None = None,
     ) -> None:

@@ -9,16 +9,16 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from apps.runtime.histogram import Durations
-from apps.runtime.log_limit import Seldom
+from apps.runtime.log_limit import LogLimit
 from apps.runtime.logs import get_logger
-from domain.risk.decision_record import Ruling
+from domain.risk.decision_record import RiskDecision
 
 log = get_logger()
 
 BOUNDS_S: Final = (0.000005, 0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.0015, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0)
 
 
-class Measures(Collector):
+class RiskMetrics(Collector):
     """`way` is how a question came: one check inside, an HTTP request, a NATS batch."""
 
     WAYS: Final = ("check", "http", "nats")
@@ -28,11 +28,11 @@ class Measures(Collector):
         self.counts: Counter[str] = Counter(dry=0, leaked_reservations=0, malformed=0, slow=0, not_its_turn=0)
         self._latency = {way: Durations() for way in self.WAYS}
         self._slow_ns = int(slow_ms * 1_000_000)
-        self._seldom = Seldom()
+        self._seldom = LogLimit()
         self._gauges = gauges
         registry.register(self)
 
-    def decided(self, decision: Ruling, way: str, ns: int, *, dry: bool = False) -> None:
+    def decided(self, decision: RiskDecision, way: str, ns: int, *, dry: bool = False) -> None:
         """Dry checks are counted apart: they approve and deny no order."""
         denial = decision.denial
         if dry:

@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 
 from adapters.risk_snapshot import ValkeySnapshots
-from apps.risk.time_slice import ACCOUNT_WEIGHT, AT_ONCE_MAX, Pacing
+from apps.risk.time_slice import ACCOUNT_WEIGHT, AT_ONCE_MAX, TimeSlice
 from apps.risk.views import View, holdings_view, snapshot_fields
 from apps.runtime.logs import get_logger
 from domain.ports import Clock, Unavailable
@@ -18,7 +18,7 @@ ACCOUNTS_MAX: Final = 200
 """In one round. What changed goes first; the rest of the round renews others, whose prices have moved."""
 
 
-class Mirror:
+class PortfolioPublisher:
     def __init__(self, risk: Risk, snapshots: ValkeySnapshots, clock: Clock) -> None:
         self._risk = risk
         self._snapshots = snapshots
@@ -38,7 +38,7 @@ class Mirror:
         if not names:
             return
         now = self._clock.now_ns()
-        rows, pacing = [], Pacing()
+        rows, pacing = [], TimeSlice()
         for name in names:
             symbols = await _symbols(exposure.look(name), pacing)
             rows.append((name, snapshot_fields(self._risk, exposure.look(name), symbols, now)))
@@ -66,7 +66,7 @@ class Mirror:
         return names
 
 
-async def _symbols(account: Account, pacing: Pacing) -> View:
+async def _symbols(account: Account, pacing: TimeSlice) -> View:
     """In pieces: those of an account with hundreds of symbols are not all of the same moment."""
     found: View = {}
     holdings = list(account.holdings.values())

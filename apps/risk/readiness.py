@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from apps.journal.subscription import Follower
-from apps.risk.metrics import Measures
+from apps.journal.subscription import JournalSubscription
+from apps.risk.metrics import RiskMetrics
 from apps.runtime.logs import get_logger
 from domain.ports import Journal, Unavailable
 from domain.risk.exposure import Exposure
@@ -18,13 +18,13 @@ CATCH_UP_S: Final = 5.0
 LEAKED_SHOWN_MAX: Final = 10
 
 
-class Gate:
+class Readiness:
     """Shut until all that a predecessor of this process may have approved is in the fold; shut again while a journal is out of reach."""
 
     def __init__(
         self,
-        orders: Follower[Any],
-        controls: Follower[Any],
+        orders: JournalSubscription[Any],
+        controls: JournalSubscription[Any],
         journal: Journal,
         reservation_ttl_s: float,
         connection: Callable[[], int | None],
@@ -73,7 +73,7 @@ class Gate:
             changed(shut is None, shut or "")
             await asyncio.sleep(ASK_AGAIN_S)
 
-    async def give_back(self, exposure: Exposure, measures: Measures) -> None:
+    async def give_back(self, exposure: Exposure, measures: RiskMetrics) -> None:
         """For ever: release what was approved and never journaled.
 
         Age alone proves nothing, the fold may lag. So: ask for the journal's head, read up to it, and what is still only reserved, and was
@@ -108,6 +108,6 @@ class Gate:
             return None
 
 
-def _place(follower: Follower[Any]) -> str:
+def _place(follower: JournalSubscription[Any]) -> str:
     """Moves while it reads: who waits for us sees that we do."""
     return f"at sequence {follower.head.seq} of {follower.target}"

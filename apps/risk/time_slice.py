@@ -11,7 +11,7 @@ PAUSE_S: Final = 0.002
 """A single turn of the loop would not do: a question takes three to be read."""
 
 
-class Pacing:
+class TimeSlice:
     """Gives the loop to the checks after every so many holdings."""
 
     def __init__(self) -> None:

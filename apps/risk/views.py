@@ -11,7 +11,7 @@ from apps.http.decision_view import record_view
 from apps.risk.limits_body import FIELD_OF
 from domain.risk.checks import NO_PRICE_HISTORY
 from domain.risk.controls import ControlEvent, Controls, LimitsChanged, LimitSet
-from domain.risk.decision_record import Ruling
+from domain.risk.decision_record import RiskDecision
 from domain.risk.engine import Risk
 from domain.risk.exposure import Account, Holding
 from domain.risk.var import Var
@@ -25,7 +25,7 @@ LIMITS_CURRENCY: Final = "USD"
 PERCENT_PLACES: Final = 4
 
 
-def decision_view(decision: Ruling, explain: bool) -> View:
+def decision_view(decision: RiskDecision, explain: bool) -> View:
     """The user's two shapes; `explain` adds every check that had something to measure."""
     denial = decision.denial
     view: View = {"approved": denial is None}

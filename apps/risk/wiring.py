@@ -16,20 +16,20 @@ from adapters.risk_snapshot import ValkeySnapshots
 from apps.connections import control_journal, feeds, journals, nats, stores
 from apps.connections.controls import Scopes, connections, controls_into
 from apps.connections.unit import Unit
-from apps.journal.subscription import Follower
+from apps.journal.subscription import JournalSubscription
 from apps.risk.catalogue_record import record_catalogue
-from apps.risk.check_endpoint import Door
-from apps.risk.check_handler import Ear
-from apps.risk.check_service import Desk
-from apps.risk.control_acks import Obeying, Reports
-from apps.risk.control_endpoint import ControlDoor
+from apps.risk.check_endpoint import CheckEndpoint
+from apps.risk.check_handler import CheckHandler
+from apps.risk.check_service import CheckService
+from apps.risk.control_acks import ControlAcks, LocalKillReports
+from apps.risk.control_endpoint import ControlEndpoint
 from apps.risk.control_log import ControlLog
 from apps.risk.decision_lookup import Decisions
-from apps.risk.metrics import Measures
+from apps.risk.metrics import RiskMetrics
 from apps.risk.overfills import Overfills
-from apps.risk.portfolio_publisher import Mirror
+from apps.risk.portfolio_publisher import PortfolioPublisher
 from apps.risk.price_cache import PriceHistory
-from apps.risk.readiness import Gate
+from apps.risk.readiness import Readiness
 from apps.runtime import tasks
 from apps.runtime.chassis import Chassis, Service
 from apps.runtime.histogram import Hops
@@ -64,21 +64,23 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     turn = await nats.turn(chassis, client)
     orders = await journals.followed_orders(client, unit)
     controls_journal, control_mark = await control_journal.written_controls(chassis, client, writer)
-    control_follower = Follower(controls_journal, CONTROL_COMMITS, controls_into(controls.apply), after=GENESIS, wait_s=CONTROLS_WAIT_S)
+    control_follower = JournalSubscription(
+        controls_journal, CONTROL_COMMITS, controls_into(controls.apply), after=GENESIS, wait_s=CONTROLS_WAIT_S
+    )
     chassis.spawn(control_follower.run, tasks.CONTROL_FOLLOWER)
     control_log = ControlLog(controls_journal, CONTROL_COMMITS, control_follower, controls, control_mark)
     await record_catalogue(chassis, catalogue, controls, controls_journal, control_follower, control_log)
     risk = Risk(limits_of(checks), catalogue.instruments, catalogue.currencies, controls)
-    measures = Measures(chassis.registry, settings.monitoring.latency_alert_threshold_ms, lambda: gauges(risk))
+    measures = RiskMetrics(chassis.registry, settings.monitoring.latency_alert_threshold_ms, lambda: gauges(risk))
     wait_s = settings.following.follower_wait_ms / 1000
     snapshots = journals.snapshotter(chassis, risk.fold, RiskState, VERSION)
     head = await nats.patiently(lambda: snapshots.recover(orders))
     overfills = Overfills(controls, clock)
     timed = Hops(chassis.registry, clock).timed("risk", snapshots.whole(orders_into(risk, overfills.look)))
-    journal_follower = Follower(orders, ORDER_COMMITS, timed, after=head, wait_s=wait_s)
+    journal_follower = JournalSubscription(orders, ORDER_COMMITS, timed, after=head, wait_s=wait_s)
 
-    gate = Gate(journal_follower, control_follower, orders, checks.reservation_ttl_ms / 1000, connections(client))
-    desk = Desk(risk, gate, measures)
+    gate = Readiness(journal_follower, control_follower, orders, checks.reservation_ttl_ms / 1000, connections(client))
+    check_service = CheckService(risk, gate, measures)
     chassis.ready.set("journal", False, "catching up with the journal")
     chassis.spawn(journal_follower.run, tasks.JOURNAL_FOLLOWER)
     chassis.spawn(gate.open, tasks.OPENING)
@@ -90,12 +92,12 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     await _valkey(chassis, risk, clock)
     history = await _price_history(chassis, risk, clock, client)
     ticks = await feeds.follow_ticks(chassis, client, risk.marks.update, feeds.listed(catalogue.instruments, venues), clock)
-    await _answer_oms(chassis, client, desk, measures, turn, unit)
-    await Reports(client, control_log).start()
+    await _answer_oms(chassis, client, check_service, measures, turn, unit)
+    await LocalKillReports(client, control_log).start()
     chassis.spawn(lambda: overfills.run(control_log), tasks.OVERFILLS)
     scopes = Scopes(catalogue.instruments, venues)
-    control_door = ControlDoor(risk, control_log, Obeying(client), scopes, clock, settings.controls.second_person == "required")
-    door = Door(risk, desk, measures)
+    control_door = ControlEndpoint(risk, control_log, ControlAcks(client), scopes, clock, settings.controls.second_person == "required")
+    door = CheckEndpoint(risk, check_service, measures)
     routes = door.router()
     routes.include_router(control_door.router())
     decisions = Decisions.at(settings.peers.oms_url)
@@ -110,13 +112,15 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
 
 
 async def _answer_oms(
-    chassis: Chassis[RiskSettings], client: Client, desk: Desk, measures: Measures, turn: Turn, unit: Unit | None
+    chassis: Chassis[RiskSettings], client: Client, check_service: CheckService, measures: RiskMetrics, turn: Turn, unit: Unit | None
 ) -> None:
     """Over NATS, and by a call when oms is in this process."""
-    ear = Ear(client, desk, measures, chassis.settings.risk_checks.batch_max, turn.holds, None if unit is None else unit.share)
-    await ear.start()
+    handler = CheckHandler(
+        client, check_service, measures, chassis.settings.risk_checks.batch_max, turn.holds, None if unit is None else unit.share
+    )
+    await handler.start()
     if unit is not None:
-        unit.decide = ear.decide
+        unit.decide = handler.decide
 
 
 def limits_of(checks: RiskChecksSection) -> Limits:
@@ -190,7 +194,7 @@ async def _valkey(chassis: Chassis[RiskSettings], risk: Risk, clock: SystemClock
     chassis.exits.push_async_callback(snapshots.close)
     await _greet(chassis, "Redis", snapshots.ping, section.url)
     chassis.health.depend("valkey", snapshots.ping)
-    chassis.spawn(Mirror(risk, snapshots, clock).run, tasks.MIRROR)
+    chassis.spawn(PortfolioPublisher(risk, snapshots, clock).run, tasks.MIRROR)
 
 
 async def _price_history(chassis: Chassis[RiskSettings], risk: Risk, clock: SystemClock, client: Client) -> PriceHistory | None:

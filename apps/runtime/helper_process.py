@@ -41,7 +41,7 @@ class TookTooLong(Exception):
     """It was killed at its deadline, or could not begin before it."""
 
 
-class Beside:
+class HelperProcess:
     """`python -m <module>` with the environment of this process. The loop goes on while it runs."""
 
     def __init__(self, module: str, *, deadline_s: float, waiting_max: int = 0, environment: Mapping[str, str] | None = None) -> None:
@@ -106,7 +106,7 @@ class Beside:
                 child.kill()
 
 
-def settle_in() -> None:
+def become_helper() -> None:
     """Called by the program itself, first of all: niced, and killed with the service that asked for it."""
     parent = os.environ.get(PARENT)
     if parent is None:

@@ -6,7 +6,7 @@ from typing import Final
 EVERY_NS: Final = 1_000_000_000
 
 
-class Seldom:
+class LogLimit:
     """Lets one through in a while, and counts those it held back."""
 
     def __init__(self, every_ns: int = EVERY_NS) -> None:

@@ -62,10 +62,10 @@ def configure_all(services: Sequence[Log]) -> None:
         _named(first),
         _bounded,
     ]
-    handlers = [_handler(Beside(Terminal(sys.stdout), "terminal"), _readable, shared)]
+    handlers = [_handler(BackgroundHandler(Terminal(sys.stdout), "terminal"), _readable, shared)]
     for each in services:
         if each.directory is not None:
-            handlers.append(_handler(Beside(_file(each.directory / f"{each.service}.jsonl"), "file"), _json, shared))
+            handlers.append(_handler(BackgroundHandler(_file(each.directory / f"{each.service}.jsonl"), "file"), _json, shared))
             handlers[-1].addFilter(_Of({each.service: _number(each.level)}, first))
     handlers[0].addFilter(_Of({each.service: _number(each.level) for each in services}, first))
     root = logging.getLogger()
@@ -124,7 +124,7 @@ def dropped() -> Mapping[str, int]:
     """How many lines could not be written, by where they should have gone: terminal, file."""
     found = Counter[str]()
     for each in logging.getLogger().handlers:
-        if isinstance(each, Beside):
+        if isinstance(each, BackgroundHandler):
             found[each.place] += each.dropped
     return found
 
@@ -135,7 +135,7 @@ def flush() -> None:
         handler.flush()
 
 
-class Beside(logging.Handler):
+class BackgroundHandler(logging.Handler):
     """Formats a record here and lets a thread write it."""
 
     def __init__(self, target: Target, place: str) -> None:

@@ -18,7 +18,7 @@ from nats.aio.subscription import Subscription
 from adapters import bus, subjects
 from adapters.codec import decoder, encode
 from domain.ports import Unavailable
-from domain.standby import TRUST_NS, Act, Seen, claiming, holding, standing_by
+from domain.standby import TRUST_NS, Act, ProcessSeen, claiming, holding, standing_by
 
 log = structlog.get_logger()
 
@@ -32,20 +32,20 @@ ANSWERS_MAX: Final = 64
 """Answers to one question that are looked at."""
 
 
-class Question(msgspec.Struct):
+class OwnerQuestion(msgspec.Struct):
     """Who asks is in it, so that a process knows its own question."""
 
     sender: str
 
 
-_QUESTION: Final = decoder(Question)
-_SEEN: Final = decoder(Seen)
+_QUESTION: Final = decoder(OwnerQuestion)
+_SEEN: Final = decoder(ProcessSeen)
 
 
 class Round(msgspec.Struct):
     """What one question brought. `reached`: the server carried it. `silent`: a process listens, and none has said a word."""
 
-    others: list[Seen]
+    others: list[ProcessSeen]
     reached: bool = False
     silent: bool = False
 
@@ -63,7 +63,7 @@ class Turn:
         self.sender = sender or f"{service}-{secrets.token_hex(6)}"
         self._listening: Subscription | None = None
         self._inbox = ""
-        self._answers: list[Seen] = []
+        self._answers: list[ProcessSeen] = []
         self._nobody = asyncio.Event()
         self._own = asyncio.Event()
         self._held_since: int | None = None
@@ -130,7 +130,7 @@ class Turn:
         """One question, and what all who listen say in a moment; over at once where no process listens."""
         self._answers, self._nobody, self._own = [], asyncio.Event(), asyncio.Event()
         try:
-            await self._client.publish(self._subject, encode(Question(self.sender)), reply=f"{self._inbox}.{secrets.token_hex(4)}")
+            await self._client.publish(self._subject, encode(OwnerQuestion(self.sender)), reply=f"{self._inbox}.{secrets.token_hex(4)}")
             await bus.flush(self._client)
         except bus.WireError:
             return Round([])
@@ -156,9 +156,9 @@ class Turn:
             if seen.sender == self.sender:
                 self._own.set()
 
-    def _seen(self) -> Seen:
+    def _seen(self) -> ProcessSeen:
         since = self._held_since
-        return Seen(self.sender, holds=since is not None, held_ns=0 if since is None else self._now() - since)
+        return ProcessSeen(self.sender, holds=since is not None, held_ns=0 if since is None else self._now() - since)
 
     @staticmethod
     def _now() -> int:
@@ -171,9 +171,9 @@ async def _within(seconds: float, event: asyncio.Event) -> None:
             await event.wait()
 
 
-def _read(answer: Msg) -> Seen | None:
+def _read(answer: Msg) -> ProcessSeen | None:
     try:
-        found: Seen = _SEEN.decode(answer.data)
+        found: ProcessSeen = _SEEN.decode(answer.data)
     except ValueError:
         return None
     return found

@@ -100,7 +100,7 @@ def _usable(data_dir: Path) -> Iterator[None]:
     """What is read and written before anything runs: a file that is damaged or refused ends the start with its name."""
     try:
         yield
-    except keys.Damaged as trouble:
+    except keys.DamagedKeys as trouble:
         raise CannotStart(f"{trouble}.", remedy=NEW_PASSWORDS) from trouble
     except OSError as error:
         raise unusable(data_dir, error) from error

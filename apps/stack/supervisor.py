@@ -18,7 +18,7 @@ from apps.stack.trouble import CannotStart
 
 
 @dataclass(frozen=True)
-class Pacing:
+class RestartBackoff:
     """Every time that the supervisor waits, named."""
 
     backoff_min_s: float = 0.5
@@ -47,13 +47,18 @@ class Supervisor:
     """
 
     def __init__(
-        self, stages: Sequence[Sequence[Program]], logs: Path, screen: Screen, changed: Callable[[], None], pacing: Pacing | None = None
+        self,
+        stages: Sequence[Sequence[Program]],
+        logs: Path,
+        screen: Screen,
+        changed: Callable[[], None],
+        pacing: RestartBackoff | None = None,
     ) -> None:
         self._stages = stages
         self._screen = screen
         self._changed = changed
         self._house = Housekeeping(screen)
-        self._pacing = pacing or Pacing()
+        self._pacing = pacing or RestartBackoff()
         self._logs = logs
         self._running: dict[str, Process] = {}
         self._dropped_before: Counter[str] = Counter()

@@ -26,7 +26,7 @@ Progress = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
 """How many sequences are to be read, and of what; then how far the reading is."""
 
 
-class Looked(msgspec.Struct, frozen=True, kw_only=True):
+class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """One journal against its mark. `found` says in a sentence what is wrong; `foreign` nobody skipped yet, `skipped` somebody did."""
 
     subject: str
@@ -46,19 +46,19 @@ async def subjects_of_all(client: Client, directory: Path) -> list[str]:
     return sorted(each for each in {f"{ORDERS}.0", subjects.CONTROLS, *there, *marked} if each.rpartition(".")[0] in STREAMS)
 
 
-async def look(client: Client, directory: Path, subject: str, progress: Progress, *, quick: bool = False) -> Looked:
+async def look(client: Client, directory: Path, subject: str, progress: Progress, *, quick: bool = False) -> Inspection:
     """A journal against its mark in `directory`. Every commit is read, unless `quick`: then its end alone. Unavailable."""
     stream = STREAMS[subject.rpartition(".")[0]]
     kept = FileWatermark(directory, subject)
     mark, damaged = _mark(kept)
     if (size := await stream_state(client, stream)) is None:
         lost = damaged or (mark is not None and bool(mark.seq))
-        looked = Looked(
+        looked = Inspection(
             subject=subject, state="missing" if lost else "empty", mark=mark, found=f"{subject}: the stream {stream} is missing"
         )
     else:
         read = await JetStreamJournal.open(client, stream=stream, subject=subject)
-        looked = Looked(subject=subject, state="", head=await read.head(), mark=mark, size=size)
+        looked = Inspection(subject=subject, state="", head=await read.head(), mark=mark, size=size)
         looked = await (_ends(read, looked) if quick else _whole(read, looked, progress))
         looked = await _against_mark(read, looked, damaged)
     return msgspec.structs.replace(looked, state="accepted") if looked.state and _is_accepted(kept, looked) else looked
@@ -72,7 +72,7 @@ def _mark(kept: FileWatermark) -> tuple[Head | None, bool]:
         return None, True
 
 
-def _is_accepted(kept: FileWatermark, looked: Looked) -> bool:
+def _is_accepted(kept: FileWatermark, looked: Inspection) -> bool:
     """Does an acceptance wait for the writer's next start, and is it about the journal as it is?"""
     try:
         accepted = kept.acceptance()
@@ -81,12 +81,12 @@ def _is_accepted(kept: FileWatermark, looked: Looked) -> bool:
     return accepted is not None and accepted.head == looked.head and accepted.skipped == looked.foreign
 
 
-async def _ends(read: JetStreamJournal, looked: Looked) -> Looked:
+async def _ends(read: JetStreamJournal, looked: Inspection) -> Inspection:
     foreign = tuple(await read.foreign(looked.head))
     return msgspec.structs.replace(looked, foreign=foreign)
 
 
-async def _whole(read: JetStreamJournal, looked: Looked, progress: Progress) -> Looked:
+async def _whole(read: JetStreamJournal, looked: Inspection, progress: Progress) -> Inspection:
     """Every commit against the chain; what is foreign, and what of it an acceptance in the journal names. Damage is `found`."""
     skipped: dict[int, Foreign] = {}
     try:
@@ -112,7 +112,7 @@ async def _through(read: JetStreamJournal, until: int, skipped: dict[int, Foreig
     return head
 
 
-async def _against_mark(read: JetStreamJournal, looked: Looked, damaged: bool) -> Looked:
+async def _against_mark(read: JetStreamJournal, looked: Inspection, damaged: bool) -> Inspection:
     """In a word, what a start of its writer would find."""
     if looked.state:
         return looked

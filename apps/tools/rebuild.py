@@ -11,8 +11,8 @@ import msgspec
 from adapters.codec import ORDER_COMMITS
 from adapters.valkey import ValkeyPositions
 from domain.ports import Head, Journal, Positions, Unavailable
-from domain.position.comparison import Difference, differences, extra
-from domain.position.position import Book, Position
+from domain.position.comparison import PositionDifference, differences, extra
+from domain.position.position import Position, PositionBook
 
 PROJECTOR_LOOKS_S: Final = 2.5
 """A running projector looks at the checkpoint every second."""
@@ -35,14 +35,14 @@ class Rebuilt:
     """The fold of all commits up to `head`, and how many they were."""
 
     def __init__(self, journal: Journal, progress: Callable[[int], None] = lambda _: None) -> None:
-        self.book = Book()
+        self.book = PositionBook()
         self.accounts: dict[str, dict[str, Position]] = {}
         self.head = Head()
         self.events = 0
         self._journal = journal
         self._progress = progress
 
-    def begin(self, head: Head, book: Book) -> None:
+    def begin(self, head: Head, book: PositionBook) -> None:
         """From a saved fold instead of the journal's beginning."""
         self.head, self.book = head, book
         for position in book.positions.values():
@@ -73,17 +73,17 @@ class Replay(Protocol):
     async def advance(self, until: int) -> None: ...
 
 
-class Comparison(msgspec.Struct):
+class PositionsComparison(msgspec.Struct):
     """What differs, as of which sequence, and which flat positions are not stored any more (they may expire)."""
 
-    differences: list[Difference]
+    differences: list[PositionDifference]
     expired: int
     seq: int
 
 
-async def compare(rebuilt: Replay, positions: Positions, only: str | None = None) -> Comparison:
+async def compare(rebuilt: Replay, positions: Positions, only: str | None = None) -> PositionsComparison:
     """Each account at the sequence that its stored positions stand for: a running projector moves them on while we read."""
-    found = Comparison([], 0, rebuilt.head.seq)
+    found = PositionsComparison([], 0, rebuilt.head.seq)
     empty = await positions.checkpoint() == 0
     done: set[str] = set()
     while waiting := sorted({account for account in rebuilt.accounts if only in (None, account)} - done):
@@ -98,7 +98,7 @@ async def compare(rebuilt: Replay, positions: Positions, only: str | None = None
     return found
 
 
-async def _compare_account(account: str, rebuilt: Replay, positions: Positions, found: Comparison, empty: bool) -> None:
+async def _compare_account(account: str, rebuilt: Replay, positions: Positions, found: PositionsComparison, empty: bool) -> None:
     stored, seq = await positions.of(account)
     if not empty:
         if seq < rebuilt.head.seq:
@@ -113,7 +113,7 @@ async def _compare_account(account: str, rebuilt: Replay, positions: Positions, 
             found.differences += differences(ours.get(symbol), theirs.get(symbol))
 
 
-async def put_right(rebuilt: Rebuilt, journal: Journal, positions: Positions) -> None:
+async def repair(rebuilt: Rebuilt, journal: Journal, positions: Positions) -> None:
     """Store every position anew. `rebuilt` is empty, and stands at the journal's end afterwards. Unavailable when it cannot be finished.
 
     The last commit comes a moment later than the rest: a running projector, whose memory may be as wrong as what it stored, so sees

@@ -11,7 +11,7 @@ from decimal import Decimal
 import msgspec
 
 from domain.audit import state_hash as hashes
-from domain.audit.journal_audit import Audit, Bounds, Commit, Line, Violation
+from domain.audit.journal_audit import Audit, ObservedBounds, ObservedCommit, ObservedOrder, Violation
 from domain.order import events as e
 from domain.order.commands import ReportKind, VenueReport
 from domain.order.lifecycle import State
@@ -20,13 +20,13 @@ from domain.paper.events import Reported, RequestTaken, VenueEvent
 from domain.values import ZERO, Side, order_id_of, signed
 
 __all__ = [
-    "Answer",
     "Audit",
-    "Bounds",
-    "Commit",
-    "Line",
-    "Mark",
-    "Send",
+    "ObservedAnswer",
+    "ObservedBounds",
+    "ObservedCommit",
+    "ObservedMark",
+    "ObservedOrder",
+    "ObservedSend",
     "Violation",
     "check_answers",
     "check_fold",
@@ -40,14 +40,14 @@ __all__ = [
 ]
 
 
-class Mark(msgspec.Struct, frozen=True):
+class ObservedMark(msgspec.Struct, frozen=True):
     """The high-water mark that is kept outside the journal."""
 
     seq: int
     chain: str
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class ObservedAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What a client was told about one submit; when it asked and was told (one clock for all), and where the journal ended then.
 
     `outcome`: submitted, rejected, reused (422), not_accepted (429, 503, nobody there) or unknown.
@@ -63,7 +63,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     replayed: bool = False
 
 
-class Send(msgspec.Struct, frozen=True):
+class ObservedSend(msgspec.Struct, frozen=True):
     """One request that execution put on the wire, and the journal's last sequence at that moment."""
 
     verb: str
@@ -72,7 +72,7 @@ class Send(msgspec.Struct, frozen=True):
     head: int
 
 
-def check_journal(commits: Iterable[Commit], *, bounds: Bounds | None = None, mark: Mark | None = None) -> Audit:
+def check_journal(commits: Iterable[ObservedCommit], *, bounds: ObservedBounds | None = None, mark: ObservedMark | None = None) -> Audit:
     """Everything that the journal alone can tell. Read `violations` of what comes back; the rest of it is for the checks below."""
     audit = Audit(bounds)
     marked = mark is None or not mark.seq
@@ -87,9 +87,9 @@ def check_journal(commits: Iterable[Commit], *, bounds: Bounds | None = None, ma
     return audit
 
 
-def check_answers(audit: Audit, answers: Sequence[Answer]) -> Iterator[Violation]:
+def check_answers(audit: Audit, answers: Sequence[ObservedAnswer]) -> Iterator[Violation]:
     """Acked is a subset of the journal; the same answer for ever; nothing that nobody asked for, or that was said not to be accepted."""
-    told: defaultdict[tuple[str, str], list[Answer]] = defaultdict(list)
+    told: defaultdict[tuple[str, str], list[ObservedAnswer]] = defaultdict(list)
     for answer in answers:
         told[answer.account, answer.client_order_id].append(answer)
     for key, said in told.items():
@@ -98,7 +98,7 @@ def check_answers(audit: Audit, answers: Sequence[Answer]) -> Iterator[Violation
         yield Violation("asked_for", " ".join(key), "nobody ever submitted this order")
 
 
-def _answers_of_one(audit: Audit, where: str, line: Line | None, said: Sequence[Answer]) -> Iterator[Violation]:
+def _answers_of_one(audit: Audit, where: str, line: ObservedOrder | None, said: Sequence[ObservedAnswer]) -> Iterator[Violation]:
     final = [answer for answer in said if answer.outcome in ("submitted", "rejected")]
     for answer in final:
         if answer.seq > answer.head:
@@ -120,7 +120,7 @@ def _answers_of_one(audit: Audit, where: str, line: Line | None, said: Sequence[
         yield Violation("same_answer", where, "was refused as used before, and never was")
 
 
-def check_sends(audit: Audit, sends: Sequence[Send]) -> Iterator[Violation]:
+def check_sends(audit: Audit, sends: Sequence[ObservedSend]) -> Iterator[Violation]:
     """Each route is sent at most once, other terms only after the venue's first word, and nothing that was not logged before the wire."""
     sent = Counter(send.route_id for send in sends if send.verb == "new")
     for route_id, times in sent.items():
@@ -252,7 +252,7 @@ def state_hash(audit: Audit) -> str:
     return hashes.state_hash((orders, hashes.positions_state(audit.book.positions.values())))
 
 
-def check_reduce_only(commits: Iterable[Commit]) -> Iterator[Violation]:
+def check_reduce_only(commits: Iterable[ObservedCommit]) -> Iterator[Violation]:
     """No commit leaves reduce-only orders beyond their position, and none of them opens one unless its venue had not heard yet.
 
     For journals of writers that cut them: older ones did not.
@@ -271,7 +271,7 @@ class _ReduceOnly:
         self._asked: set[str] = set()
         self._refused: set[str] = set()
 
-    def take(self, commit: Commit) -> Iterator[Violation]:
+    def take(self, commit: ObservedCommit) -> Iterator[Violation]:
         moved: dict[tuple[str, str], None] = {}
         for event in commit.events:
             if isinstance(event, e.OrderFilled | e.TradeBusted):

@@ -13,7 +13,7 @@ from domain.order import events as e
 from domain.order.index import TRIGGERS_OF, trigger_of
 from domain.order.lifecycle import CLOSED, State
 from domain.order.order import Order, evolve
-from domain.position.position import Book
+from domain.position.position import PositionBook
 from domain.values import ZERO, Side, signed
 
 VIOLATIONS_MAX: Final = 1000
@@ -31,7 +31,7 @@ class Violation(msgspec.Struct, frozen=True):
         return f"{self.name} at {self.where}: {self.what}"
 
 
-class Commit(msgspec.Struct, frozen=True):
+class ObservedCommit(msgspec.Struct, frozen=True):
     """One commit as it was read back: the head it claims, its bytes, and what they say."""
 
     seq: int
@@ -41,7 +41,7 @@ class Commit(msgspec.Struct, frozen=True):
     events: tuple[e.OrderEvent, ...]
 
 
-class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+class ObservedBounds(msgspec.Struct, frozen=True, kw_only=True):
     """Limits that can be told from the journal alone: of orders that are valued at least at their symbol's `marks`."""
 
     open_orders_max: int | None = None
@@ -51,7 +51,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """Who may sell what it does not hold; None when that is not checked."""
 
 
-class Line(msgspec.Struct):
+class ObservedOrder(msgspec.Struct):
     """One order, counted by the checker itself."""
 
     order: Order
@@ -83,7 +83,7 @@ class Stake(msgspec.Struct):
     """A late, unexpected or busted trade: no check before it could have known."""
 
 
-class Quarantined(msgspec.Struct):
+class ObservedQuarantine(msgspec.Struct):
     """What is looked at in a report that was kept aside."""
 
     report: str
@@ -96,15 +96,15 @@ class Audit:
     A long journal brings its own `lines`, which keep those of closed orders elsewhere than in memory.
     """
 
-    def __init__(self, bounds: Bounds | None = None, lines: MutableMapping[str, Line] | None = None) -> None:
-        self.bounds = bounds or Bounds()
+    def __init__(self, bounds: ObservedBounds | None = None, lines: MutableMapping[str, ObservedOrder] | None = None) -> None:
+        self.bounds = bounds or ObservedBounds()
         self.violations: list[Violation] = []
         self.seq = 0
         self.n = 0
         self.chain = ""
         self.events = 0
-        self.lines: MutableMapping[str, Line] = {} if lines is None else lines
-        self.book = Book()
+        self.lines: MutableMapping[str, ObservedOrder] = {} if lines is None else lines
+        self.book = PositionBook()
         self.positions: Counter[tuple[str, str]] = Counter()
         self.trades: dict[tuple[str, str], str] = {}
         self.aside: set[tuple[str, str]] = set()
@@ -118,7 +118,7 @@ class Audit:
         if len(self.violations) < VIOLATIONS_MAX:
             self.violations.append(Violation(name, str(where), what))
 
-    def take(self, commit: Commit) -> None:
+    def take(self, commit: ObservedCommit) -> None:
         """The next commit."""
         self._chained(commit)
         self._reported(commit)
@@ -128,10 +128,10 @@ class Audit:
         for account, symbol in {(line.order.account, line.order.symbol): None for line in self._touched(commit)}:
             self._bounded(account, symbol, commit.seq)
 
-    def _touched(self, commit: Commit) -> Iterator[Line]:
+    def _touched(self, commit: ObservedCommit) -> Iterator[ObservedOrder]:
         return (line for event in commit.events if (line := self.lines.get(event.order_id)) is not None)
 
-    def _chained(self, commit: Commit) -> None:
+    def _chained(self, commit: ObservedCommit) -> None:
         """Sequences rise, numbers have no hole, each chain value names all before it."""
         if commit.n != self.n + 1 or commit.seq <= self.seq:
             self.violated("contiguity", commit.seq, f"commit {commit.n} follows commit {self.n} (sequence {self.seq})")
@@ -139,7 +139,7 @@ class Audit:
             self.violated("chain", commit.seq, f"the chain value of commit {commit.n} does not verify")
         self.seq, self.n, self.chain = commit.seq, commit.n, commit.chain
 
-    def _reported(self, commit: Commit) -> None:
+    def _reported(self, commit: ObservedCommit) -> None:
         """A venue's reports are applied in the order of their numbers, each once."""
         applied: set[tuple[str, int, str]] = set()
         for event in commit.events:
@@ -177,7 +177,7 @@ class Audit:
 
     def _kept_aside(self, event: e.ReportQuarantined) -> None:
         with contextlib.suppress(msgspec.DecodeError):  # nobody could read it: then it names no trade either
-            report = msgspec.json.decode(event.report, type=Quarantined)
+            report = msgspec.json.decode(event.report, type=ObservedQuarantine)
             if report.report == "fill":
                 self.aside.add((event.venue, report.exec_id))
 
@@ -189,10 +189,10 @@ class Audit:
         if event.status is not State.NEW:
             self.violated("lawful_step", seq, f"order {event.order_id} begins as {event.status}")
         self.clients[key] = event.order_id
-        line = self.lines[event.order_id] = Line(evolve(None, event), seq, event.price)
+        line = self.lines[event.order_id] = ObservedOrder(evolve(None, event), seq, event.price)
         self._count(line)
 
-    def _noted(self, line: Line, event: e.OrderEvent, seq: int) -> None:
+    def _noted(self, line: ObservedOrder, event: e.OrderEvent, seq: int) -> None:
         """What later checks need to know of an order's past."""
         match event:
             case e.OrderRiskChecked():
@@ -223,7 +223,7 @@ class Audit:
                 line.busted.add((event.venue, event.exec_id))
                 self.stakes[event.account, event.symbol].surprised = True
 
-    def _traded(self, line: Line, event: e.OrderFilled, seq: int) -> None:
+    def _traded(self, line: ObservedOrder, event: e.OrderFilled, seq: int) -> None:
         key = (event.venue, event.exec_id)
         line.words.setdefault(event.route_id, seq)
         if key in self.trades:
@@ -235,7 +235,7 @@ class Audit:
         if event.late or event.overfill or not line.legs:
             self.stakes[event.account, event.symbol].surprised = True
 
-    def _summed(self, line: Line, event: e.OrderEvent, seq: int, before: State, before_cum: Decimal) -> None:
+    def _summed(self, line: ObservedOrder, event: e.OrderEvent, seq: int, before: State, before_cum: Decimal) -> None:
         """cum is the sum of the live trades and moves by nothing else; leaves is the rest of an open order; filled means full."""
         order, cum = line.order, line.cum
         where = f"{seq} order {order.order_id}"
@@ -261,7 +261,7 @@ class Audit:
 
     # Limits at every prefix
 
-    def _count(self, line: Line, sign: int = 1) -> None:
+    def _count(self, line: ObservedOrder, sign: int = 1) -> None:
         order = line.order
         stake = self.stakes[order.account, order.symbol]
         if order.closed:
@@ -274,7 +274,7 @@ class Audit:
         else:
             stake.sells += leaves
 
-    def _uncount(self, line: Line) -> None:
+    def _uncount(self, line: ObservedOrder) -> None:
         self._count(line, -1)
 
     def _bounded(self, account: str, symbol: str, seq: int) -> None:

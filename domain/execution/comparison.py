@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from domain.execution.reconciliation import Difference, TheirRoute, VenueView, differences
+from domain.execution.reconciliation import OrderDifference, TheirRoute, VenueView, differences
 from domain.order import events as e
 from domain.order.commands import VenueReport
 from domain.order.index import Orders
@@ -101,7 +101,7 @@ class Comparison:
     def _forgotten(self, order_id: str) -> bool:
         return self.agreed.closed > 0 and order_id not in self.orders.by_id and order_id not in self._keep
 
-    def differences(self) -> list[Difference]:
+    def differences(self) -> list[OrderDifference]:
         return differences(self.view, self.orders.by_id, self.agreed.positions)
 
     def settle(self) -> None:

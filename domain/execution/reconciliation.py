@@ -20,7 +20,7 @@ POSITION: Final = "position"
 ENDINGS: Final = frozenset({ReportKind.CANCELLED, ReportKind.EXPIRED, ReportKind.REJECTED})
 
 
-class Difference(msgspec.Struct, frozen=True):
+class OrderDifference(msgspec.Struct, frozen=True):
     """One thing on which we differ. `repair` is for oms, `doubt` and `cancel` where no report settles it; else a person must look."""
 
     what: str
@@ -85,7 +85,7 @@ class VenueView:
             self.routes[taken.route_id].cum_quantity -= taken.quantity or ZERO
 
 
-def differences(view: VenueView, orders: Mapping[str, Order], agreed: Positions = NONE) -> list[Difference]:
+def differences(view: VenueView, orders: Mapping[str, Order], agreed: Positions = NONE) -> list[OrderDifference]:
     """Trades first, then how orders stand, then the positions that follow: repairs are made in this sequence.
 
     `agreed` are positions of orders that are not looked at any more, on which both sides agreed.
@@ -100,7 +100,7 @@ def same_trade_id(venue: str, theirs: VenueReport) -> str:
     return derived_id("reconciled", venue, theirs.exec_id, str(theirs.quantity), str(theirs.price), str(theirs.fee or ZERO))
 
 
-def _trades(view: VenueView, orders: Mapping[str, Order]) -> Iterator[Difference]:
+def _trades(view: VenueView, orders: Mapping[str, Order]) -> Iterator[OrderDifference]:
     matched: set[tuple[str, str]] = set()
     for theirs in view.trades.values():
         order = orders.get(theirs.order_id)
@@ -120,7 +120,7 @@ def _trades(view: VenueView, orders: Mapping[str, Order]) -> Iterator[Difference
                 yield _of(order, "trade not there", trade.exec_id, _told(trade.quantity, trade.price), "-", repair=_bust(order, trade))
 
 
-def _missing(order: Order, theirs: VenueReport, known: Mapping[str, Trade], again: str) -> Difference:
+def _missing(order: Order, theirs: VenueReport, known: Mapping[str, Trade], again: str) -> OrderDifference:
     """Not booked; or booked with other content; or taken back here and not there."""
     there, mine = _told(theirs.quantity, theirs.price), known.get(theirs.exec_id)
     if mine is None:
@@ -140,14 +140,14 @@ def _missing(order: Order, theirs: VenueReport, known: Mapping[str, Trade], agai
     return _of(order, "trade differs", theirs.exec_id, _told(mine.quantity, mine.price), there, repair=repair)
 
 
-def _unknown_here(view: VenueView, orders: Mapping[str, Order]) -> Iterator[Difference]:
+def _unknown_here(view: VenueView, orders: Mapping[str, Order]) -> Iterator[OrderDifference]:
     for route_id, route in view.routes.items():
         report = route.first
         if report.order_id not in orders:
-            yield Difference("order not here", report.account, report.symbol, report.order_id, route_id, "-", _stands(route, None))
+            yield OrderDifference("order not here", report.account, report.symbol, report.order_id, route_id, "-", _stands(route, None))
 
 
-def _routes(view: VenueView, ours: Mapping[str, tuple[Order, Route]]) -> Iterator[Difference]:
+def _routes(view: VenueView, ours: Mapping[str, tuple[Order, Route]]) -> Iterator[OrderDifference]:
     for route_id, (order, mine) in ours.items():
         theirs = view.routes.get(route_id)
         live = mine.live and not order.closed
@@ -165,7 +165,7 @@ def _routes(view: VenueView, ours: Mapping[str, tuple[Order, Route]]) -> Iterato
             yield _of(order, "order works there", route_id, str(order.status), _stands(theirs, mine), cancel=_request(order, mine))
 
 
-def _positions(view: VenueView, orders: Mapping[str, Order], agreed: Positions) -> Iterator[Difference]:
+def _positions(view: VenueView, orders: Mapping[str, Order], agreed: Positions) -> Iterator[OrderDifference]:
     """What follows from the trades; nothing to repair by itself."""
     here, there = defaultdict[tuple[str, str], Decimal](Decimal), defaultdict[tuple[str, str], Decimal](Decimal)
     for order in orders.values():
@@ -178,7 +178,7 @@ def _positions(view: VenueView, orders: Mapping[str, Order], agreed: Positions) 
         base = agreed.get(account, {}).get(symbol, ZERO)
         mine, theirs = base + here[account, symbol], base + there[account, symbol]
         if mine != theirs:
-            yield Difference(POSITION, account, symbol, "", "", plain(mine), plain(theirs))
+            yield OrderDifference(POSITION, account, symbol, "", "", plain(mine), plain(theirs))
 
 
 def _same(trade: Trade, theirs: VenueReport) -> bool:
@@ -195,8 +195,8 @@ def _of(
     repair: VenueReport | None = None,
     doubt: str | None = None,
     cancel: VenueRequest | None = None,
-) -> Difference:
-    return Difference(what, order.account, order.symbol, order.order_id, about, ours, theirs, repair, doubt, cancel)
+) -> OrderDifference:
+    return OrderDifference(what, order.account, order.symbol, order.order_id, about, ours, theirs, repair, doubt, cancel)
 
 
 def _unnumbered(said: VenueReport, **changes: object) -> VenueReport:
@@ -246,7 +246,7 @@ def _told(quantity: Decimal | None, price: Decimal | None) -> str:
     return f"{plain(quantity or ZERO)} @ {plain(price or ZERO)}"
 
 
-def standing(before: Iterable[Difference], now: Iterable[Difference]) -> list[Difference]:
+def standing(before: Iterable[OrderDifference], now: Iterable[OrderDifference]) -> list[OrderDifference]:
     """What differs in two looks. A position follows from trades: it differs where one of them does, and not because one is on its way."""
     known, found = {difference.key for difference in before}, list(now)
     there = [difference for difference in found if difference.what != POSITION and difference.key in known]
@@ -254,6 +254,6 @@ def standing(before: Iterable[Difference], now: Iterable[Difference]) -> list[Di
     return there + [each for each in found if each.what == POSITION and (each.account, each.symbol) in moved]
 
 
-def repairs(found: Iterable[Difference]) -> list[Difference]:
+def repairs(found: Iterable[OrderDifference]) -> list[OrderDifference]:
     """Those that something can be done about."""
     return [difference for difference in found if difference.repair or difference.doubt or difference.cancel]

@@ -14,7 +14,7 @@ from domain.values import ZERO, Side, TimeInForce
 BPS: Final = Decimal("0.0001")
 
 
-class Venue(msgspec.Struct, frozen=True):
+class RoutedVenue(msgspec.Struct, frozen=True):
     """What routing knows of a venue. Fees in basis points of |price| x quantity. A `plain` one only takes new orders and reports fills."""
 
     name: str
@@ -27,7 +27,7 @@ class Venue(msgspec.Struct, frozen=True):
     plain: bool = False
 
 
-class Standing(msgspec.Struct, frozen=True):
+class VenueStatus(msgspec.Struct, frozen=True):
     """How a venue stands at the moment of the decision: `closed` says why it may not take the order; ill health is a cost."""
 
     closed: str | None = None
@@ -35,7 +35,7 @@ class Standing(msgspec.Struct, frozen=True):
     penalty_bps: Decimal = ZERO
 
 
-WELL: Final = Standing()
+WELL: Final = VenueStatus()
 
 
 class Routing(msgspec.Struct, frozen=True):
@@ -58,7 +58,7 @@ class NoRoute(msgspec.Struct, frozen=True):
 class Offer(msgspec.Struct, gc=False):
     """One open venue for one order: `worth` is its price as a number of which less is better, with fee and ill health in `cost`."""
 
-    venue: Venue
+    venue: RoutedVenue
     worth: Decimal | None
     cost: Decimal
     size: Decimal
@@ -72,7 +72,7 @@ class Ask(msgspec.Struct, frozen=True):
     pinned: str | None = None
 
 
-Choice = Sequence[tuple[Venue, Decimal]]
+Choice = Sequence[tuple[RoutedVenue, Decimal]]
 Policy = Callable[[Ask, Sequence[Offer]], Choice]
 """Quantities by venue, which add up to the order's; empty when none of the offers will do. Offers come in the order of their names."""
 
@@ -102,7 +102,7 @@ def split(ask: Ask, offers: Sequence[Offer]) -> Choice:
     best = ranked[0]
     if best.size >= order.quantity or order.stop_price is not None or order.time_in_force is TimeInForce.FOK:
         return [(best.venue, order.quantity)]
-    left, legs = order.quantity, dict[str, tuple[Venue, Decimal]]()
+    left, legs = order.quantity, dict[str, tuple[RoutedVenue, Decimal]]()
     for offer in ranked:
         if left and (shown := _takes(ask, offer, left)):
             legs[offer.venue.name] = (offer.venue, shown)
@@ -118,11 +118,11 @@ POLICIES: Final[dict[str, Policy]] = {"lowest_cost": lowest_cost, "best_price": 
 
 def route(
     order: OrderSubmitted,
-    venues: Iterable[Venue],
+    venues: Iterable[RoutedVenue],
     quotes: Sequence[Quote],
     policy: str,
     *,
-    standings: Mapping[str, Standing] | None = None,
+    standings: Mapping[str, VenueStatus] | None = None,
     instrument: Instrument | None = None,
     pin: str | None = None,
     tried: tuple[str, ...] = (),
@@ -157,7 +157,7 @@ def route(
     return Routing(legs, policy, tuple(seen))
 
 
-def _look(venue: Venue, quote: Quote | None, side: Side, penalty_bps: Decimal, closed: str | None) -> tuple[Candidate, Offer]:
+def _look(venue: RoutedVenue, quote: Quote | None, side: Side, penalty_bps: Decimal, closed: str | None) -> tuple[Candidate, Offer]:
     """The venue as it looks for an order of this side. Without a fresh quote it stays a candidate, but the last."""
     penalty = penalty_bps or None
     if quote is None:

@@ -5,7 +5,7 @@ from typing import Final
 SECOND_NS: Final = 1_000_000_000
 
 
-class Throttle:
+class TokenBucket:
     """The moment at which all tokens will be back says how many are there now."""
 
     def __init__(self, per_sec: int, burst: int) -> None:

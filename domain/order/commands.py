@@ -10,7 +10,7 @@ from domain.order.events import Candidate, Leg
 from domain.values import Liquidity, OrderType, Side, TimeInForce
 
 
-class Decision(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+class RiskReply(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Risk's answer for one order. `denial` is None when it was approved and reserved. `source` says who decided: risk, or oms itself.
 
     `checks` is what was measured, a line of domain/risk/decision_record.py.
@@ -55,7 +55,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", gc
 
 class SubmitOrder(Command, frozen=True, kw_only=True, tag="submit", gc=False):
     terms: Terms
-    decision: Decision
+    decision: RiskReply
 
 
 class CancelOrder(Command, frozen=True, kw_only=True, tag="cancel", gc=False):
@@ -71,7 +71,7 @@ class ReplaceOrder(Command, frozen=True, kw_only=True, tag="replace", gc=False):
     price: Decimal | None = None
     stop_price: Decimal | None = None
     source: str = "client"
-    decision: Decision | None = None
+    decision: RiskReply | None = None
 
 
 class ExpireOrder(Command, frozen=True, kw_only=True, tag="expire", gc=False):

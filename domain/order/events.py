@@ -8,7 +8,7 @@ from domain.order.lifecycle import State
 from domain.values import Liquidity, OrderType, Side, TimeInForce
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="type", gc=False):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="type", gc=False):
     """What every event says: whose it is, when it was decided (nanoseconds UTC), and the order's state after it."""
 
     order_id: str
@@ -39,7 +39,7 @@ class Leg(msgspec.Struct, frozen=True, gc=False):
     quantity: Decimal
 
 
-class OrderSubmitted(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class OrderSubmitted(Event, frozen=True, kw_only=True, tag=True, gc=False):
     account: str
     client_order_id: str
     symbol: str
@@ -55,7 +55,7 @@ class OrderSubmitted(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     reduce_only: bool = False
 
 
-class OrderRiskChecked(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class OrderRiskChecked(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """All checks passed; the exposure is reserved. `reference`: what the order was valued at. `checks`: see risk/decision_record.py."""
 
     limits_version: int
@@ -63,7 +63,7 @@ class OrderRiskChecked(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     reference: Decimal | None = None
 
 
-class OrderQueued(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class OrderQueued(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """It waits for a venue; with a `venue`, again: that one refused it for a reason of its own, and others may be left."""
 
     route_id: str | None = None
@@ -72,14 +72,14 @@ class OrderQueued(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     report_seq: int | None = None
 
 
-class OrderTriggered(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class OrderTriggered(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """The market has come to its stop price, while no venue had it: from now on it is a market or limit order. `price` is the touch."""
 
     venue: str
     price: Decimal
 
 
-class OrderRejected(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class OrderRejected(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """Refused by `source` (oms, risk, exeq or venue), with its numbers."""
 
     source: str
@@ -94,7 +94,7 @@ class OrderRejected(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     report_seq: int | None = None
 
 
-class OrderRouted(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class OrderRouted(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """Logged before the wire: the legs are sent only by the exeq that reads this back from the journal and is named here.
 
     `unit` and `epoch` are those of the exeq that asked for it. Without an epoch (older journals) no exeq sends it; it is asked about.
@@ -107,14 +107,14 @@ class OrderRouted(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     epoch: int = 0
 
 
-class RouteAcknowledged(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class RouteAcknowledged(Event, frozen=True, kw_only=True, tag=True, gc=False):
     route_id: str
     venue: str
     venue_order_id: str
     report_seq: int | None = None
 
 
-class RouteClosed(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class RouteClosed(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """One leg ended without a trade of its own ending the order; others still work. Without a `report_seq` no venue said so."""
 
     route_id: str
@@ -123,7 +123,7 @@ class RouteClosed(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     report_seq: int | None = None
 
 
-class OrderInDoubt(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class OrderInDoubt(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A venue did not answer for a route. Counted at the worst case until there is evidence."""
 
     route_id: str
@@ -131,7 +131,7 @@ class OrderInDoubt(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     reason: str
 
 
-class DoubtSettled(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class DoubtSettled(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """An operator's word on an order in doubt, before what follows from it. `outcome`: never_arrived, cancelled, working or filled."""
 
     route_id: str
@@ -141,7 +141,7 @@ class DoubtSettled(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     reason: str
 
 
-class OrderFilled(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class OrderFilled(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A trade, partial or last. `late`: after the order was closed; `overfill`: beyond its quantity; `corrects`: the one it replaces."""
 
     account: str
@@ -161,7 +161,7 @@ class OrderFilled(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     corrects: str | None = None
 
 
-class TradeBusted(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class TradeBusted(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """The venue took a trade back. Quantity, price and fee are those of the trade, so that a fold can reverse it.
 
     Without a `report_seq` the bust had come before its trade and was parked until then.
@@ -178,20 +178,20 @@ class TradeBusted(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     report_seq: int | None = None
 
 
-class CancelRequested(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class CancelRequested(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """Logged before the wire, like a route."""
 
     source: str
     reason: str
 
 
-class CancelRejected(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class CancelRejected(Event, frozen=True, kw_only=True, tag=True, gc=False):
     reason: str
     venue: str
     report_seq: int | None = None
 
 
-class ReplaceRequested(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class ReplaceRequested(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """Logged before the wire: `leg` as it is to be. The old terms rule until the venue has answered; the order counts at the worse of both.
 
     In the three events of a replace `leaves_quantity` and `reference` are what the order may still trade and the price it is counted at.
@@ -208,7 +208,7 @@ class ReplaceRequested(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     checks: str = ""
 
 
-class OrderReplaced(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class OrderReplaced(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """The order has these terms now: its venue said so, or no venue had it yet."""
 
     replace_id: str
@@ -224,7 +224,7 @@ class OrderReplaced(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     report_seq: int | None = None
 
 
-class ReplaceRejected(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class ReplaceRejected(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """The venue keeps the old terms."""
 
     replace_id: str
@@ -235,7 +235,7 @@ class ReplaceRejected(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     report_seq: int | None = None
 
 
-class ReplaceRefused(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class ReplaceRefused(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """Never asked of a venue: risk would not have the new terms. The order did not move."""
 
     source: str
@@ -247,7 +247,7 @@ class ReplaceRefused(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     checks: str = ""
 
 
-class OrderCancelled(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class OrderCancelled(Event, frozen=True, kw_only=True, tag=True, gc=False):
     source: str
     reason: str
     route_id: str | None = None
@@ -255,7 +255,7 @@ class OrderCancelled(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     report_seq: int | None = None
 
 
-class OrderExpired(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class OrderExpired(Event, frozen=True, kw_only=True, tag=True, gc=False):
     source: str
     reason: str
     route_id: str | None = None
@@ -263,7 +263,7 @@ class OrderExpired(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     report_seq: int | None = None
 
 
-class TransitionRefused(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class TransitionRefused(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """Somebody asked for a step that the table lacks. Counted and alarmed; the order did not move. Recorded only when a venue said it."""
 
     trigger: str
@@ -271,7 +271,7 @@ class TransitionRefused(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     detail: str | None = None
 
 
-class ReportQuarantined(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class ReportQuarantined(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A venue's report that nobody may apply yet: it names an unknown order, or contradicts a trade already booked. Never dropped."""
 
     reason: str
@@ -287,7 +287,7 @@ class Foreign(msgspec.Struct, frozen=True, gc=False):
     sha256: str
 
 
-class JournalAccepted(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class JournalAccepted(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """An operator accepted that the journal continues from a sequence, although it had been acknowledged up to another.
 
     `skipped` are foreign messages that the operator named; the chain leads past them. The event belongs to no order: `order_id` and
@@ -303,7 +303,7 @@ class JournalAccepted(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     skipped: tuple[Foreign, ...] = ()
 
 
-class ShardTaken(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class ShardTaken(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A process took over the sending for this shard. Its epoch is the number of this commit; `before` is the epoch that it ends.
 
     `sender` names the process, so that it recognises its own. `met` is the largest epoch that a venue had met: where a journal was
@@ -319,7 +319,7 @@ class ShardTaken(Fact, frozen=True, kw_only=True, tag=True, gc=False):
     met: int = 0
 
 
-class ShardHeld(Fact, frozen=True, kw_only=True, tag=True, gc=False):
+class ShardHeld(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """The writer of this shard could write: what it knew then was the truth. Appended on a cluster when a read needs that proof.
 
     It belongs to no order: `order_id` and `status` say nothing.
@@ -361,4 +361,4 @@ OrderEvent = (
 OF_NO_ORDER = (JournalAccepted, ShardTaken, ShardHeld)
 """Facts about the journal itself: every fold of orders goes past them."""
 
-EVENTS: tuple[type[Fact], ...] = OrderEvent.__args__  # every kind of fact, in the order of an order's life
+EVENTS: tuple[type[Event], ...] = OrderEvent.__args__  # every kind of fact, in the order of an order's life

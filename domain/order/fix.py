@@ -18,7 +18,7 @@ _STATUS: Final = {
     State.EXPIRED: "C",
     State.PENDING_REPLACE: "E",
 }
-_TYPES: Final[dict[type[e.Fact], str]] = {
+_TYPES: Final[dict[type[e.Event], str]] = {
     e.OrderSubmitted: "A",
     e.OrderTriggered: "L",
     e.RouteAcknowledged: "0",

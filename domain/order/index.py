@@ -11,7 +11,7 @@ from domain.order.holdings import Key
 from domain.order.lifecycle import State, step
 from domain.order.order import Order, evolve
 
-TRIGGERS_OF: Final[dict[type[e.Fact], tuple[str, ...]]] = {
+TRIGGERS_OF: Final[dict[type[e.Event], tuple[str, ...]]] = {
     e.OrderRiskChecked: ("risk_pass",),
     e.OrderQueued: ("enqueue", "venue_reject_requeue"),
     e.OrderRejected: ("risk_fail", "no_route", "venue_reject"),
@@ -33,7 +33,7 @@ TRIGGERS_OF: Final[dict[type[e.Fact], tuple[str, ...]]] = {
 
 
 @cache
-def trigger_of(kind: type[e.Fact], before: State, after: State) -> str | None:
+def trigger_of(kind: type[e.Event], before: State, after: State) -> str | None:
     """The trigger that an event took; None for facts that are no step of the machine."""
     return next((trigger for trigger in TRIGGERS_OF.get(kind, ()) if step(before, trigger) is after), None)
 

@@ -333,7 +333,7 @@ def _close_routes(order: Order) -> None:
     order.routes = tuple(msgspec.structs.replace(r, ended=True) for r in order.routes)
 
 
-_CHANGES: Final[dict[type[e.Fact], Callable[[Any, Order], None]]] = {
+_CHANGES: Final[dict[type[e.Event], Callable[[Any, Order], None]]] = {
     e.OrderRiskChecked: _checked,
     e.OrderQueued: _queued,
     e.OrderTriggered: _triggered,

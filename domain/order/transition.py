@@ -19,7 +19,7 @@ Events = tuple[e.OrderEvent, ...]
 SAID_BY_VENUES: Final = frozenset({"venue_ack"})
 """Triggers of refusals that answer no request: a venue says what cannot be, which is a fact about the venue."""
 
-UNMOVING: Final[frozenset[type[e.Fact]]] = frozenset({e.TransitionRefused, e.ReplaceRefused, e.ReportQuarantined})
+UNMOVING: Final[frozenset[type[e.Event]]] = frozenset({e.TransitionRefused, e.ReplaceRefused, e.ReportQuarantined})
 """Events that leave the order where it is."""
 
 _REPORT: Final = msgspec.json.Decoder(VenueReport)

@@ -170,7 +170,7 @@ class Ladder:
             yield from self._levels[key].values()
 
 
-class Book:
+class PaperBook:
     """One symbol: market orders that wait for size, limits that rest, stops that sleep."""
 
     def __init__(self) -> None:

@@ -10,11 +10,11 @@ from domain.order.events import JournalAccepted, ShardHeld
 from domain.values import Side
 
 
-class VenueFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="type", gc=False):
+class PaperEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="type", gc=False):
     pass
 
 
-class RequestTaken(VenueFact, frozen=True, kw_only=True, tag=True, gc=False):
+class RequestTaken(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
     """A request for a new order came. The first one of a route id makes an order, every later one is only counted.
 
     `expire_at` is the end of the session for an order of the day.
@@ -25,21 +25,21 @@ class RequestTaken(VenueFact, frozen=True, kw_only=True, tag=True, gc=False):
     expire_at: int | None = None
 
 
-class StopTriggered(VenueFact, frozen=True, kw_only=True, tag=True, gc=False):
+class StopTriggered(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
     """From now on the stop is a market or limit order, also where there was no size to fill it and where the price turns back."""
 
     at: int
     route_id: str
 
 
-class QueueJoined(VenueFact, frozen=True, kw_only=True, tag=True, gc=False):
+class QueueJoined(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
     """The order rests behind others' size at its price: so much of it must go, counted from the level's beginning, before its turn."""
 
     route_id: str
     behind: Decimal
 
 
-class QueueAdvanced(VenueFact, frozen=True, kw_only=True, tag=True, gc=False):
+class QueueAdvanced(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
     """Others' size at a price was traded, before the orders that stand behind it."""
 
     symbol: str
@@ -48,24 +48,24 @@ class QueueAdvanced(VenueFact, frozen=True, kw_only=True, tag=True, gc=False):
     quantity: Decimal
 
 
-class TradingHalted(VenueFact, frozen=True, kw_only=True, tag=True, gc=False):
+class TradingHalted(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
     at: int
     symbol: str
 
 
-class TradingResumed(VenueFact, frozen=True, kw_only=True, tag=True, gc=False):
+class TradingResumed(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
     at: int
     symbol: str
 
 
-class OrderForgotten(VenueFact, frozen=True, kw_only=True, tag=True, gc=False):
+class OrderForgotten(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
     """A fault on purpose: the venue knows nothing of the order any more."""
 
     at: int
     route_id: str
 
 
-class EpochMet(VenueFact, frozen=True, kw_only=True, tag=True, gc=False):
+class EpochMet(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
     """The largest epoch of a shard's exeq up to now. What an older one sends is refused from here on, also after a restart."""
 
     at: int
@@ -74,7 +74,7 @@ class EpochMet(VenueFact, frozen=True, kw_only=True, tag=True, gc=False):
     unit: str = ""
 
 
-class Reported(VenueFact, frozen=True, kw_only=True, tag=True, gc=False):
+class Reported(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
     """One execution report. Orders change by nothing else."""
 
     report: VenueReport
@@ -150,12 +150,12 @@ class Refuse(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-class CancelUnasked(msgspec.Struct, frozen=True, gc=False):
+class UnsolicitedCancel(msgspec.Struct, frozen=True, gc=False):
     route_id: str
     reason: str
 
 
-class TradeAnyway(msgspec.Struct, frozen=True, gc=False):
+class ForcedFill(msgspec.Struct, frozen=True, gc=False):
     """The order trades this much at this price, whether or not it is there to be traded."""
 
     route_id: str
@@ -177,5 +177,5 @@ class Forget(msgspec.Struct, frozen=True, gc=False):
     route_id: str
 
 
-Deed = Halt | Refuse | CancelUnasked | TradeAnyway | BustTrade | CorrectTrade | Forget
+Deed = Halt | Refuse | UnsolicitedCancel | ForcedFill | BustTrade | CorrectTrade | Forget
 Message = VenueRequest | Cancel | Replace | Quote | Meet | Passed | Deed

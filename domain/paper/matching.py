@@ -10,12 +10,12 @@ import msgspec
 from domain.instruments import Instrument, flags_denial, terms_denial
 from domain.market.quotes import Quote
 from domain.order.commands import ReportKind, VenueReport, VenueRequest
-from domain.paper.book import STOPS, Book, Display, PaperOrder, PaperState, PaperTrade, reaches
+from domain.paper.book import STOPS, Display, PaperBook, PaperOrder, PaperState, PaperTrade, reaches
 from domain.paper.events import (
     BustTrade,
     Cancel,
-    CancelUnasked,
     CorrectTrade,
+    ForcedFill,
     Forget,
     Halt,
     Message,
@@ -27,9 +27,9 @@ from domain.paper.events import (
     Reported,
     RequestTaken,
     StopTriggered,
-    TradeAnyway,
     TradingHalted,
     TradingResumed,
+    UnsolicitedCancel,
     VenueEvent,
 )
 from domain.paper.orders import PaperOrders
@@ -39,7 +39,7 @@ from domain.values import ZERO, Liquidity, Side, TimeInForce, opposite
 AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK)
 
 
-class Venue(Protocol):
+class MatchingVenue(Protocol):
     """What a decision looks at."""
 
     name: str
@@ -47,7 +47,7 @@ class Venue(Protocol):
     rules: PaperRules
     fee_rates: dict[Liquidity, Decimal]
     displays: dict[str, Display]
-    books: dict[str, Book]
+    books: dict[str, PaperBook]
     orders: PaperOrders
     halted: set[str]
     report_seqs: dict[int, int]
@@ -59,8 +59,8 @@ class Venue(Protocol):
     def traded(self, exec_id: str) -> tuple[PaperOrder, PaperTrade] | None: ...
 
 
-class Decision:
-    def __init__(self, venue: Venue, now_ns: int) -> None:
+class MatchingDecision:
+    def __init__(self, venue: MatchingVenue, now_ns: int) -> None:
         self.venue = venue
         self.now_ns = now_ns
         self.events: list[VenueEvent] = []
@@ -87,7 +87,7 @@ class Decision:
             case Refuse():
                 if self._taken(message.request):
                     self._end(ReportKind.REJECTED, self._order_of(message.request), reason=message.reason)
-            case CancelUnasked() | TradeAnyway() | Forget():
+            case UnsolicitedCancel() | ForcedFill() | Forget():
                 if (known := self.venue.orders.get(message.route_id)) is not None:
                     self._done_to(known, message)
             case BustTrade() | CorrectTrade():
@@ -217,7 +217,7 @@ class Decision:
                 if order.number not in self._ended:
                     self._work(order)
 
-    def _sweep(self, book: Book, side: Side, touch: Decimal) -> None:
+    def _sweep(self, book: PaperBook, side: Side, touch: Decimal) -> None:
         """Limits that the touch has come to fill at their own price, the best first, until the display is used up."""
         assert self.display is not None, "only a quote sweeps"
         ladder = book.limits[side]
@@ -330,12 +330,12 @@ class Decision:
             kind = TradingResumed if message.resume else TradingHalted
             self.events.append(kind(at=self.now_ns, symbol=message.symbol))
 
-    def _done_to(self, order: PaperOrder, message: CancelUnasked | TradeAnyway | Forget) -> None:
+    def _done_to(self, order: PaperOrder, message: UnsolicitedCancel | ForcedFill | Forget) -> None:
         match message:
-            case CancelUnasked():
+            case UnsolicitedCancel():
                 if self._works(order):
                     self._end(ReportKind.CANCELLED, order, reason=message.reason)
-            case TradeAnyway():
+            case ForcedFill():
                 self._fill(order, message.quantity, message.price, Liquidity.TAKER)
             case Forget():
                 self.events.append(OrderForgotten(at=self.now_ns, route_id=message.route_id))

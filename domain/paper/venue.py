@@ -11,7 +11,7 @@ import msgspec
 from domain.instruments import Instrument
 from domain.market.quotes import Quote
 from domain.order.commands import ReportKind, VenueReport, VenueRequest
-from domain.paper.book import Book, Display, PaperOrder, PaperState, PaperTrade
+from domain.paper.book import Display, PaperBook, PaperOrder, PaperState, PaperTrade
 from domain.paper.events import (
     Cancel,
     EpochMet,
@@ -29,7 +29,7 @@ from domain.paper.events import (
     TradingResumed,
     VenueEvent,
 )
-from domain.paper.matching import Decision
+from domain.paper.matching import MatchingDecision
 from domain.paper.orders import PaperOrders
 from domain.paper.rules import PLAIN, PaperRules, fee_rate
 from domain.values import ZERO, Liquidity
@@ -52,7 +52,7 @@ class PaperVenue:
         self.rules = rules
         self.fee_rates = {Liquidity.MAKER: fee_rate(maker_bps), Liquidity.TAKER: fee_rate(taker_bps)}
         self.displays: dict[str, Display] = {}
-        self.books: dict[str, Book] = defaultdict(Book)
+        self.books: dict[str, PaperBook] = defaultdict(PaperBook)
         self.orders = PaperOrders(rules.closed_max)
         self.open: dict[int, PaperOrder] = {}
         self.halted: set[str] = set()
@@ -75,7 +75,7 @@ class PaperVenue:
 
     def decide(self, message: Message, now_ns: int) -> tuple[VenueEvent, ...]:
         """The facts that follow. First of all, whatever the message: orders whose time has come expire."""
-        return (*self._met(message, now_ns), *Decision(self, now_ns).of(message))
+        return (*self._met(message, now_ns), *MatchingDecision(self, now_ns).of(message))
 
     def _met(self, message: Message, now_ns: int) -> Iterator[EpochMet]:
         """A larger epoch than any before is journaled before what it asks for."""

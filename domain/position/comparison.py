@@ -9,7 +9,7 @@ from domain.position.position import Position
 FIELDS: Final = ("quantity", "average_price", "realised_pnl", "fees", "last_price", "cost", "updated_at", "seq")
 
 
-class Difference(msgspec.Struct, frozen=True):
+class PositionDifference(msgspec.Struct, frozen=True):
     """One field of one position, as the journal has it and as readers see it; None where there is no such position."""
 
     account: str
@@ -19,19 +19,19 @@ class Difference(msgspec.Struct, frozen=True):
     stored: Any
 
 
-def differences(ours: Position | None, theirs: Position | None) -> list[Difference]:
+def differences(ours: Position | None, theirs: Position | None) -> list[PositionDifference]:
     """Field by field; one that exists on one side only differs in its quantity."""
     if ours is None or theirs is None:
         return [missing(ours)] if ours else [extra(theirs)] if theirs else []
     pairs = ((name, getattr(ours, name), getattr(theirs, name)) for name in FIELDS)
-    return [Difference(ours.account, ours.symbol, name, mine, other) for name, mine, other in pairs if mine != other]
+    return [PositionDifference(ours.account, ours.symbol, name, mine, other) for name, mine, other in pairs if mine != other]
 
 
-def missing(position: Position) -> Difference:
+def missing(position: Position) -> PositionDifference:
     """A position that only the journal has."""
-    return Difference(position.account, position.symbol, "quantity", position.quantity, None)
+    return PositionDifference(position.account, position.symbol, "quantity", position.quantity, None)
 
 
-def extra(position: Position) -> Difference:
+def extra(position: Position) -> PositionDifference:
     """A position that only the readers have."""
-    return Difference(position.account, position.symbol, "quantity", None, position.quantity)
+    return PositionDifference(position.account, position.symbol, "quantity", None, position.quantity)

@@ -57,7 +57,7 @@ def apply(position: Position, event: e.OrderFilled | e.TradeBusted) -> None:
     position.updated_at = event.at
 
 
-class Book:
+class PositionBook:
     """Every position of a set of accounts, by (account, symbol)."""
 
     def __init__(self) -> None:

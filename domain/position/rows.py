@@ -116,7 +116,7 @@ def detail(event: e.OrderEvent) -> str:
 
 
 @cache
-def _own_fields(kind: type[e.Fact]) -> tuple[str, ...]:
+def _own_fields(kind: type[e.Event]) -> tuple[str, ...]:
     return tuple(name for name in kind.__struct_fields__ if name not in COMMON)
 
 

@@ -9,7 +9,7 @@ import msgspec
 from domain.instruments import Denial
 from domain.risk import limits as names
 from domain.risk.limits import Limits
-from domain.risk.order_rate import Seen
+from domain.risk.order_rate import OrderRateCount
 from domain.values import ZERO, plain
 
 ONE: Final = Decimal(1)
@@ -48,7 +48,7 @@ class Case(msgspec.Struct, frozen=True, gc=False):
     equity: Decimal
     measured: bool
     var: Decimal
-    habits: Seen
+    habits: OrderRateCount
 
 
 Measured = tuple[Decimal, Decimal] | None

@@ -15,7 +15,7 @@ import msgspec
 from domain.instruments import Denial
 
 
-class Checked(NamedTuple):
+class CheckResult(NamedTuple):
     name: str
     found: Decimal
     limit: Decimal
@@ -25,7 +25,7 @@ class Checked(NamedTuple):
         return self.limit - self.found
 
 
-class Used(NamedTuple):
+class PriceUsed(NamedTuple):
     """A price that the decision used, in the currency of limits, and how old it was."""
 
     name: str
@@ -33,13 +33,13 @@ class Used(NamedTuple):
     age_ms: int
 
 
-class Record(NamedTuple):
-    checks: tuple[Checked, ...] = ()
-    prices: tuple[Used, ...] = ()
+class DecisionRecord(NamedTuple):
+    checks: tuple[CheckResult, ...] = ()
+    prices: tuple[PriceUsed, ...] = ()
     closes_to: str | None = None
 
 
-class Ruling(msgspec.Struct, frozen=True, gc=False):
+class RiskDecision(msgspec.Struct, frozen=True, gc=False):
     """Risk's decision inside risk: what `Decision` says to others, with what it was made of still in numbers."""
 
     order_id: str
@@ -62,12 +62,12 @@ class Ruling(msgspec.Struct, frozen=True, gc=False):
         return f"{checks};{prices};{self.closes_to}"
 
 
-def read(line: str) -> Record:
+def read(line: str) -> DecisionRecord:
     """ValueError when the line is not one of ours."""
     checks, prices, closes_to = [*line.split(";"), "", ""][:3]
-    return Record(
-        tuple(Checked(name, _number(found), _number(limit)) for name, found, limit in _fields(checks)),
-        tuple(Used(name, _number(price), int(age)) for name, price, age in _fields(prices)),
+    return DecisionRecord(
+        tuple(CheckResult(name, _number(found), _number(limit)) for name, found, limit in _fields(checks)),
+        tuple(PriceUsed(name, _number(price), int(age)) for name, price, age in _fields(prices)),
         closes_to or None,
     )
 

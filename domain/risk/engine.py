@@ -10,11 +10,11 @@ from domain.market.price_history import History
 from domain.order.commands import Terms
 from domain.risk.checks import NO_PRICE_HISTORY, RATE_LIMIT, REPEATED_ORDER, Case, judge, measured, switched_on
 from domain.risk.controls import Controls
-from domain.risk.decision_record import Ruling
+from domain.risk.decision_record import RiskDecision
 from domain.risk.exposure import Account, Exposure, Holding, Open, Reservation, reach
 from domain.risk.limits import VAR_LIMIT, Limits
 from domain.risk.marks import Marks
-from domain.risk.order_rate import NO_HABITS, Habits
+from domain.risk.order_rate import NO_HABITS, OrderRate
 from domain.risk.overrides import Overrides
 from domain.risk.projection import RiskFold
 from domain.risk.var import Scenarios, Var
@@ -51,7 +51,7 @@ class Risk:
         self._fresh_ms = limits.quote_age_max_ns // MILLISECOND
         self._measures = VAR_LIMIT in limits.enabled
         self._watches = any(most is not None for most in (limits.order_rate_max, limits.duplicate_window_ns, limits.repeated_orders_max))
-        self._habits: dict[str, Habits] = {}
+        self._habits: dict[str, OrderRate] = {}
         self._collar_ticks = {s: COLLAR_TICKS_MIN * instruments[s].tick * rate for s, rate in units.items()}
         self._collars = {s: limits.price_collar if i.collar_pct is None else i.collar_pct.scaleb(-2) for s, i in instruments.items()}
 
@@ -64,7 +64,7 @@ class Risk:
         if self._measures and history != self.exposure.var.history:
             self.exposure.var = Var(history, self.limits.var_method)
 
-    def decide(self, terms: Terms, now_ns: int) -> Ruling:
+    def decide(self, terms: Terms, now_ns: int) -> RiskDecision:
         """The decision, with a reservation when it is an approval. Asked again while that stands, it says the same and reserves nothing."""
         held = self.exposure.reservations.get(terms.order_id)
         if held is not None and held.terms == terms:
@@ -74,7 +74,7 @@ class Risk:
             return self._decide_replace(terms, now_ns)
         if held is not None or terms.order_id in self.exposure.orders:
             version = self.limits_of(terms.account, terms.symbol).version
-            return Ruling(terms.order_id, version, Denial("duplicate_order"))
+            return RiskDecision(terms.order_id, version, Denial("duplicate_order"))
         decision = self.dry(terms, now_ns)
         if self._watches:
             self._noted(terms, decision, now_ns)
@@ -85,13 +85,13 @@ class Risk:
             self.exposure.reserve(terms.order_id, Reservation(open_, terms, decision, now_ns))
         return decision
 
-    def _decide_replace(self, terms: Terms, now_ns: int) -> Ruling:
+    def _decide_replace(self, terms: Terms, now_ns: int) -> RiskDecision:
         """New terms of an open order: checked as though it did not count, and reserved up to the worse of both."""
         self.exposure.release(terms.order_id)
         old = self.exposure.orders.get(terms.replaces)
         if old is None:
             version = self.limits_of(terms.account, terms.symbol).version
-            return Ruling(terms.order_id, version, Denial("risk_error", found="order_not_seen"))
+            return RiskDecision(terms.order_id, version, Denial("risk_error", found="order_not_seen"))
         decision = self.exposure.without(old, lambda: self.dry(terms, now_ns))
         if decision.denial is None:
             assert decision.reference is not None
@@ -100,7 +100,7 @@ class Risk:
             self.exposure.reserve(terms.order_id, Reservation(worse, terms, decision, now_ns, instead=old))
         return decision
 
-    def dry(self, terms: Terms, now_ns: int, *, every: bool = False) -> Ruling:
+    def dry(self, terms: Terms, now_ns: int, *, every: bool = False) -> RiskDecision:
         """The decision alone. `every`: with what all enabled checks found, also behind the first refusal; the verdict is the same."""
         limits = self.limits_of(terms.account, terms.symbol) if self.controls.limits else self.limits
         price, prices = self._priced(terms, now_ns)
@@ -110,7 +110,7 @@ class Risk:
             results = measured(case, self._checks)
         if denial is not None and denial.code == NO_PRICE_HISTORY:
             denial = Denial(NO_PRICE_HISTORY, found=self._without_history(terms))
-        return Ruling(
+        return RiskDecision(
             terms.order_id, limits.version, denial, price, tuple(results), prices, self.exposure.var.closes_to.get(terms.symbol, "")
         )
 
@@ -119,12 +119,12 @@ class Risk:
         habits = self._habits.get(account)
         return habits.enable() if habits else 0
 
-    def _noted(self, terms: Terms, decision: Ruling, now_ns: int) -> None:
+    def _noted(self, terms: Terms, decision: RiskDecision, now_ns: int) -> None:
         """What later orders of the account are held against."""
         limits, denial = self.limits, decision.denial
         habits = self._habits.get(terms.account)
         if habits is None:
-            habits = self._habits[terms.account] = Habits()
+            habits = self._habits[terms.account] = OrderRate()
             if len(self._habits) > HABITS_KEPT_MAX:
                 del self._habits[next(iter(self._habits))]
         if limits.order_rate_max is not None and (denial is None or denial.code != RATE_LIMIT):

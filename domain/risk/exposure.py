@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from domain.order.commands import Terms
-from domain.risk.decision_record import Ruling
+from domain.risk.decision_record import RiskDecision
 from domain.risk.marks import Marks
 from domain.risk.var import MICRO, UNMEASURED, Losses, Scenarios, Var, micros
 from domain.values import ZERO, Side, divide
@@ -214,7 +214,7 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
 
     open: Open
     terms: Terms
-    decision: Ruling
+    decision: RiskDecision
     at_ns: int
     instead: Open | None = None
 

@@ -29,7 +29,7 @@ class Same(msgspec.Struct, gc=False):
     stopped: bool = False
 
 
-class Seen(NamedTuple):
+class OrderRateCount(NamedTuple):
     """What an order is held against, counted with it."""
 
     in_a_second: int = 1
@@ -37,20 +37,20 @@ class Seen(NamedTuple):
     doubled: bool = False
 
 
-NO_HABITS: Final = Seen()
+NO_HABITS: Final = OrderRateCount()
 
 
-class Habits:
+class OrderRate:
     """One account. `look` changes nothing; `passed` is told of every order that was approved."""
 
     def __init__(self) -> None:
         self._paid_until_ns = 0
         self._same: dict[Form, Same] = {}
 
-    def seen(self, terms: Terms, limits: Limits, now_ns: int) -> Seen:
+    def seen(self, terms: Terms, limits: Limits, now_ns: int) -> OrderRateCount:
         rate = limits.order_rate_max
         in_a_second = 1 if rate is None else self.in_a_second(rate, now_ns)
-        return Seen(in_a_second, self.repeats(terms, limits, now_ns), self.doubled(terms, limits, now_ns))
+        return OrderRateCount(in_a_second, self.repeats(terms, limits, now_ns), self.doubled(terms, limits, now_ns))
 
     def in_a_second(self, rate: int, now_ns: int) -> int:
         """How many of `rate` orders a second are used up, with one more."""

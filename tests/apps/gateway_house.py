@@ -15,7 +15,7 @@ from nats.aio.msg import Msg
 
 from adapters import bus
 from adapters.codec import decoder, encode
-from apps.connections.venue_lists import Sent, Verb
+from apps.connections.venue_lists import SentRequest, Verb
 from apps.stack.ports import free_ports
 from domain.market.quotes import Quote
 from domain.order.commands import VenueReport, VenueRequest
@@ -120,7 +120,7 @@ class Trader:
         self._news.set()
 
     async def send(self, *requests: VenueRequest, verb: Verb = "new") -> None:
-        await self.client.publish("venue.PAPER_A.requests.0", encode([Sent(verb, request) for request in requests]))
+        await self.client.publish("venue.PAPER_A.requests.0", encode([SentRequest(verb, request) for request in requests]))
 
     async def heard(self, count: int) -> list[str]:
         """The first `count` reports as text, once they are there."""

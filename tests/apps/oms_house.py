@@ -13,19 +13,19 @@ from adapters.memory import MemoryFills, MemoryJournal, MemoryLog, MemoryPositio
 from apps.http.app import Handler, application, fast_path
 from apps.journal import group_commit
 from apps.journal.group_commit import Pace
-from apps.journal.shard_host import Host
+from apps.journal.shard_host import ShardHost
 from apps.oms import admin, settle
 from apps.oms.accounts import Accounts
 from apps.oms.metrics import OmsMetrics
-from apps.oms.reads import Reads
-from apps.oms.replace import Replaces
+from apps.oms.reads import OrderReads
+from apps.oms.replace import ReplaceHandler
 from apps.oms.routes import router
-from apps.oms.submit import Intake
-from apps.oms.submit_endpoint import Door
+from apps.oms.submit import SubmitHandler
+from apps.oms.submit_endpoint import SubmitEndpoint
 from apps.runtime.chassis import cancelled
 from domain.instruments import negative_prices
 from domain.market.quotes import Market
-from domain.order.commands import Decision, Terms
+from domain.order.commands import RiskReply, Terms
 from tests.apps.submits import CURRENCY, INSTRUMENTS, READER
 from tests.given import approved
 
@@ -40,7 +40,7 @@ class HeldRisk:
         self.let = asyncio.Event()
         self.let.set()
 
-    async def check(self, terms: Terms) -> Decision:
+    async def check(self, terms: Terms) -> RiskReply:
         self.asked.append(terms.order_id)
         await self.let.wait()
         return approved(terms.order_id)
@@ -56,8 +56,8 @@ class OmsHouse:
         self.informed: Callable[[], bool] = lambda: True
         self.positions, self.fills = MemoryPositions(), MemoryFills()
         negative = negative_prices(INSTRUMENTS.values())
-        self.host = Host(journal, clock, pace=Pace(), negative_prices=negative)
-        self.intake = Intake(
+        self.host = ShardHost(journal, clock, pace=Pace(), negative_prices=negative)
+        self.intake = SubmitHandler(
             self.host,
             self.risk,  # type: ignore[arg-type]
             forbids=lambda terms: self.forbids(terms),
@@ -65,10 +65,10 @@ class OmsHouse:
             open_orders_max=1000,
             in_flight_max=in_flight_max,
         )
-        self.door = Door(READER, self.intake, clock, OmsMetrics(CollectorRegistry()))
-        replaces = Replaces(self.host, self.risk, INSTRUMENTS, self.intake.forbidden)  # type: ignore[arg-type]
+        self.door = SubmitEndpoint(READER, self.intake, clock, OmsMetrics(CollectorRegistry()))
+        replaces = ReplaceHandler(self.host, self.risk, INSTRUMENTS, self.intake.forbidden)  # type: ignore[arg-type]
         accounts = Accounts(self.positions, self.fills, Market(), clock, QUOTE_AGE_MAX_S, CURRENCY)
-        reads = Reads(self.host, journal)
+        reads = OrderReads(self.host, journal)
         others = (admin.router(admin.Admin(None)), settle.router(self.host, reads, negative))
         self.application = application("oms", router(self.host, reads, accounts, replaces, INSTRUMENTS), *others)
         self.app: Handler = fast_path(self.application, {("POST", "/orders"): self.door})

@@ -18,14 +18,14 @@ from adapters.memory import MemoryJournal
 from adapters.subjects import CHECK
 from apps.connections.controls import Scopes, controls_into
 from apps.http.app import application, fast_path
-from apps.journal.subscription import Follower
-from apps.risk.check_endpoint import Door
-from apps.risk.check_handler import Ear
-from apps.risk.check_service import Desk
-from apps.risk.control_endpoint import ControlDoor
+from apps.journal.subscription import JournalSubscription
+from apps.risk.check_endpoint import CheckEndpoint
+from apps.risk.check_handler import CheckHandler
+from apps.risk.check_service import CheckService
+from apps.risk.control_endpoint import ControlEndpoint
 from apps.risk.control_log import ControlLog
-from apps.risk.metrics import Measures
-from apps.risk.readiness import Gate
+from apps.risk.metrics import RiskMetrics
+from apps.risk.readiness import Readiness
 from apps.risk.wiring import orders_into
 from apps.runtime.chassis import cancelled
 from domain.risk.controls import Controls
@@ -61,20 +61,20 @@ class House:
         controls = Controls()
         self.connection: int | None = 0
         self.risk = Risk(Limits(**{"enabled": WITHOUT_VAR, "price_collar": None, **limits}), INSTRUMENTS, CURRENCIES, controls)
-        self.measures = Measures(CollectorRegistry(), 1000, dict)
+        self.measures = RiskMetrics(CollectorRegistry(), 1000, dict)
         orders = MemoryJournal()
-        self.orders = Follower(orders, ORDER_COMMITS, orders_into(self.risk), after=GENESIS)
+        self.orders = JournalSubscription(orders, ORDER_COMMITS, orders_into(self.risk), after=GENESIS)
         journal = MemoryJournal()
-        self.symbols = Follower(journal, CONTROL_COMMITS, controls_into(controls.apply), after=GENESIS)
-        self.gate = Gate(self.orders, self.symbols, orders, 0, lambda: self.connection)
-        self.desk = Desk(self.risk, self.gate, self.measures)
+        self.symbols = JournalSubscription(journal, CONTROL_COMMITS, controls_into(controls.apply), after=GENESIS)
+        self.gate = Readiness(self.orders, self.symbols, orders, 0, lambda: self.connection)
+        self.check_service = CheckService(self.risk, self.gate, self.measures)
         self.sent = Sent()
         self.holds = True
-        self.ear = Ear(self.sent, self.desk, self.measures, BATCH_MAX, lambda: self.holds)  # type: ignore[arg-type]
-        self.door = Door(self.risk, self.desk, self.measures)
+        self.handler = CheckHandler(self.sent, self.check_service, self.measures, BATCH_MAX, lambda: self.holds)  # type: ignore[arg-type]
+        self.door = CheckEndpoint(self.risk, self.check_service, self.measures)
         self.obeyed: dict[str, str] = {"exeq": "yes", "oms": "yes"}
         log = ControlLog(journal, CONTROL_COMMITS, self.symbols, controls)
-        self.control_door = ControlDoor(self.risk, log, self, Scopes(INSTRUMENTS, {"PAPER_A"}), SystemClock())  # type: ignore[arg-type]
+        self.control_door = ControlEndpoint(self.risk, log, self, Scopes(INSTRUMENTS, {"PAPER_A"}), SystemClock())  # type: ignore[arg-type]
         for follower in (self.orders, self.symbols):
             follower.connected, follower.target = True, 0
         self.gate.opened, self.gate.read_over = True, 0
@@ -84,7 +84,7 @@ class House:
         return self.obeyed
 
     def asked(self, payload: bytes) -> Any:
-        return msgspec.json.decode(encode(self.ear.answer(payload)))
+        return msgspec.json.decode(encode(self.handler.answer(payload)))
 
     @asynccontextmanager
     async def http(self, *, fast: bool = True) -> AsyncIterator[httpx.AsyncClient]:

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from apps.exeq.reconciliation import VenuesUpkeep
+from apps.exeq.reconciliation import VenueReconciliation
 from apps.http.problem import Refusal
 from apps.oms.admin import Admin
-from apps.oms.history_client import PastBeside
-from apps.oms.reconciliation import PositionsUpkeep
-from apps.runtime.helper_process import PARENT, Beside, Busy, Ended, NotStarted, TookTooLong
+from apps.oms.history_client import HistoryProcess
+from apps.oms.reconciliation import PositionReconciliation
+from apps.runtime.helper_process import PARENT, Busy, Ended, HelperProcess, NotStarted, TookTooLong
 from tests.children import started
 
 WAIT = "import time, pathlib, os; pathlib.Path({file!r}).write_text(str(os.getpid())); time.sleep({seconds})"
@@ -47,15 +47,15 @@ def is_gone(pid: int) -> bool:
 
 
 async def test_its_words_and_its_code_come_back() -> None:
-    ended = await Beside("timeit", deadline_s=SOON_S).ask(*timed("print('out')"))
+    ended = await HelperProcess("timeit", deadline_s=SOON_S).ask(*timed("print('out')"))
     assert (ended.code, ended.out.splitlines()[0], ended.words) == (0, b"out", "")
-    ended = await Beside("timeit", deadline_s=SOON_S).ask(*timed("raise ValueError('words')"))
+    ended = await HelperProcess("timeit", deadline_s=SOON_S).ask(*timed("raise ValueError('words')"))
     assert ended.code == 1
     assert "ValueError: words" in ended.words
 
 
 async def test_the_loop_goes_on_meanwhile() -> None:
-    asking = asyncio.create_task(Beside("timeit", deadline_s=SOON_S).ask(*timed("import time; time.sleep(0.3)")))
+    asking = asyncio.create_task(HelperProcess("timeit", deadline_s=SOON_S).ask(*timed("import time; time.sleep(0.3)")))
     turns = 0
     while not asking.done():
         await asyncio.sleep(0.001)
@@ -66,13 +66,13 @@ async def test_the_loop_goes_on_meanwhile() -> None:
 async def test_at_its_deadline_it_is_killed(tmp_path: Path) -> None:
     file = tmp_path / "pid"
     with pytest.raises(TookTooLong):
-        await Beside("timeit", deadline_s=1.0).ask(*timed(WAIT.format(file=str(file), seconds=60)))
+        await HelperProcess("timeit", deadline_s=1.0).ask(*timed(WAIT.format(file=str(file), seconds=60)))
     await until(lambda: is_gone(runs(file)))
 
 
 async def test_one_runs_and_some_wait_and_the_others_are_told(tmp_path: Path) -> None:
     file = tmp_path / "pid"
-    beside = Beside("timeit", deadline_s=SOON_S, waiting_max=1)
+    beside = HelperProcess("timeit", deadline_s=SOON_S, waiting_max=1)
     first = asyncio.create_task(beside.ask(*timed(WAIT.format(file=str(file), seconds=1))))
     await until(lambda: runs(file) > 0)
     second = asyncio.create_task(beside.ask(*timed(f"import os; print(os.path.exists('/proc/{runs(file)}'))")))
@@ -86,7 +86,7 @@ async def test_one_runs_and_some_wait_and_the_others_are_told(tmp_path: Path) ->
 
 async def test_with_the_service_it_stops(tmp_path: Path) -> None:
     file = tmp_path / "pid"
-    beside = Beside("timeit", deadline_s=SOON_S)
+    beside = HelperProcess("timeit", deadline_s=SOON_S)
     asking = asyncio.create_task(beside.ask(*timed(WAIT.format(file=str(file), seconds=60))))
     await until(lambda: runs(file) > 0)
     beside.stop()
@@ -97,7 +97,7 @@ async def test_with_the_service_it_stops(tmp_path: Path) -> None:
 
 async def test_who_leaves_takes_it_along(tmp_path: Path) -> None:
     file = tmp_path / "pid"
-    asking = asyncio.create_task(Beside("timeit", deadline_s=SOON_S).ask(*timed(WAIT.format(file=str(file), seconds=60))))
+    asking = asyncio.create_task(HelperProcess("timeit", deadline_s=SOON_S).ask(*timed(WAIT.format(file=str(file), seconds=60))))
     await until(lambda: runs(file) > 0)
     asking.cancel()
     await until(lambda: is_gone(runs(file)))
@@ -105,7 +105,7 @@ async def test_who_leaves_takes_it_along(tmp_path: Path) -> None:
 
 def test_a_killed_service_takes_it_along_and_it_is_niced(tmp_path: Path) -> None:
     code = (
-        "import os, sys, time; from apps.runtime import helper_process; helper_process.settle_in(); "
+        "import os, sys, time; from apps.runtime import helper_process; helper_process.become_helper(); "
         f"open({str(tmp_path / 'pid')!r}, 'w').write(f'{{os.getpid()}} {{os.nice(0)}}'); time.sleep(60)"
     )
     environment = f"{{**os.environ, {PARENT!r}: str(os.getpid())}}"
@@ -136,17 +136,20 @@ def no_descriptor_left() -> Iterator[None]:
 
 
 async def test_one_that_cannot_be_started_is_said_and_the_next_one_runs() -> None:
-    beside = Beside("timeit", deadline_s=SOON_S)
+    beside = HelperProcess("timeit", deadline_s=SOON_S)
     with no_descriptor_left(), pytest.raises(NotStarted, match="Too many open files"):
         await beside.ask(*timed("pass"))
-    huge = Beside("timeit", deadline_s=SOON_S, environment={"HUGE": "x" * 200_000})  # E2BIG from execve
+    huge = HelperProcess("timeit", deadline_s=SOON_S, environment={"HUGE": "x" * 200_000})  # E2BIG from execve
     with pytest.raises(NotStarted, match="Argument list too long"):
         await huge.ask(*timed("pass"))
     assert (await beside.ask(*timed("pass"))).code == 0
 
 
 async def test_upkeep_that_cannot_be_made_is_counted_and_made_the_next_time() -> None:
-    venues, positions = VenuesUpkeep(["PAPER_A"], 60.0, program("[]")), PositionsUpkeep(60.0, CollectorRegistry(), program("{}"))
+    venues, positions = (
+        VenueReconciliation(["PAPER_A"], 60.0, program("[]")),
+        PositionReconciliation(60.0, CollectorRegistry(), program("{}")),
+    )
     for upkeep in (venues, positions):
         await upkeep.look()  # type: ignore[attr-defined]
         assert (upkeep.passes, upkeep.failed) == (0, 1), "words that cannot be read"  # type: ignore[attr-defined]
@@ -156,7 +159,7 @@ async def test_upkeep_that_cannot_be_made_is_counted_and_made_the_next_time() ->
 
 
 async def test_an_operator_who_asks_for_more_than_the_machine_has_gets_a_503() -> None:
-    past, admin = PastBeside(Beside("timeit", deadline_s=SOON_S)), Admin(Beside("timeit", deadline_s=SOON_S))
+    past, admin = HistoryProcess(HelperProcess("timeit", deadline_s=SOON_S)), Admin(HelperProcess("timeit", deadline_s=SOON_S))
     with no_descriptor_left():
         for asked, code in ((past.positions("alice", 1), "past_unavailable"), (admin.verify(), "verify_unavailable")):
             with pytest.raises(Refusal) as refused:
@@ -164,10 +167,10 @@ async def test_an_operator_who_asks_for_more_than_the_machine_has_gets_a_503() -
             assert (refused.value.status, refused.value.code) == (503, code)
 
 
-def program(words: str) -> Beside:
+def program(words: str) -> HelperProcess:
     """Says something that is no pass, and ends well."""
 
-    class Says(Beside):
+    class Says(HelperProcess):
         async def ask(self, *arguments: str) -> Ended:
             return await super().ask(*timed(f"print({words!r})"))
 

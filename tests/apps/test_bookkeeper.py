@@ -21,10 +21,10 @@ from adapters.codec import ORDER_COMMITS, decoder
 from adapters.memory import MemoryJournal, MemoryLog, MemoryOrderStore
 from adapters.orderstore import SCHEMA, SqliteOrderStore
 from apps.journal.group_commit import Pace
-from apps.journal.order_repository import Bookkeeper
-from apps.journal.shard_host import Host
+from apps.journal.order_repository import OrderRepository
+from apps.journal.shard_host import ShardHost
 from domain.execution.owner import NO_OWNER, Owner
-from domain.order.commands import CancelOrder, Decision, ReportKind, RouteOrder, SubmitOrder, Terms, VenueReport
+from domain.order.commands import CancelOrder, ReportKind, RiskReply, RouteOrder, SubmitOrder, Terms, VenueReport
 from domain.order.events import Leg
 from domain.order.holdings import Key
 from domain.order.index import Orders
@@ -53,7 +53,7 @@ def terms(name: str) -> Terms:
 
 def submit(name: str) -> SubmitOrder:
     order_id = order_id_of("alice", name)
-    return SubmitOrder(order_id=order_id, terms=terms(name), decision=Decision(order_id=order_id, limits_version=1))
+    return SubmitOrder(order_id=order_id, terms=terms(name), decision=RiskReply(order_id=order_id, limits_version=1))
 
 
 def fill(name: str, number: int, quantity: str) -> VenueReport:
@@ -84,7 +84,7 @@ class Desk:
     """A host that can be stopped as by kill -9 and begun again over the same journal and store."""
 
     def __init__(self, log: MemoryLog, store: MemoryOrderStore) -> None:
-        self.host = Host(MemoryJournal(log), SystemClock(), store=store, pace=Pace(wait_s=0))
+        self.host = ShardHost(MemoryJournal(log), SystemClock(), store=store, pace=Pace(wait_s=0))
         self._task = asyncio.create_task(self.host.run())
 
     async def ready(self) -> "Desk":
@@ -289,7 +289,7 @@ async def test_a_store_of_the_schema_before_is_made_again_from_its_journal(tmp_p
     file = tmp_path / "orders.db"
     shutil.copy(OLD_STORE, file)
     before = {row[0]: row[1] for row in _rows(file, "SELECT order_id, status FROM orders")}
-    book = Bookkeeper(SqliteOrderStore(file))
+    book = OrderRepository(SqliteOrderStore(file))
     assert await book.recover(MemoryJournal(log)) == head
     orders = Orders()
     for payload in golden.payloads("0.1.0"):
@@ -300,7 +300,7 @@ async def test_a_store_of_the_schema_before_is_made_again_from_its_journal(tmp_p
     for order_id, order in expected.items():
         assert bare(book.find(order_id)) == bare(order)
     assert await book._save(lambda: (head, 0))
-    again = Bookkeeper(SqliteOrderStore(file))
+    again = OrderRepository(SqliteOrderStore(file))
     assert await again.recover(MemoryJournal(log)) == head
     assert {order_id: bare(again.find(order_id)) for order_id in expected} == {
         order_id: bare(order) for order_id, order in expected.items()

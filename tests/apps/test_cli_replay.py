@@ -19,11 +19,11 @@ from adapters.valkey import DATABASE, ValkeyPositions, position_key
 from apps.cli.main import app
 from apps.connections.journals import order_journal
 from apps.projector.positions import PositionsProjection
-from apps.projector.projection_loop import Keeper
-from apps.tools.rebuild import Rebuilt, compare, put_right
+from apps.projector.projection_loop import ProjectionLoop
+from apps.tools.rebuild import Rebuilt, compare, repair
 from domain.order.events import OrderEvent
 from domain.ports import Head, Journal, Positions, Unavailable
-from domain.position.position import Book, Position
+from domain.position.position import Position, PositionBook
 from tests.contracts.facts import busted, filled, queued, submitted
 from tests.live import LiveServer
 
@@ -40,7 +40,7 @@ EVENTS: Final = sum(map(len, COMMITS))
 
 
 def folded(commits: Sequence[Sequence[OrderEvent]] = COMMITS) -> list[Position]:
-    book = Book()
+    book = PositionBook()
     for seq, events in enumerate(commits, 1):
         for event in events:
             book.apply(event, seq)
@@ -267,11 +267,11 @@ async def test_a_running_projector_with_a_wrong_memory_is_put_right_as_well() ->
     async def nobody(subject: str, payload: bytes) -> None:
         """Position updates are not of this scene."""
 
-    keeper = Keeper(journal, PositionsProjection(positions, nobody, {}.get), wait_s=0)
+    keeper = ProjectionLoop(journal, PositionsProjection(positions, nobody, {}.get), wait_s=0)
     working = asyncio.create_task(keeper.run())
     while keeper.starts == 0:
         await asyncio.sleep(0.01)
-    await put_right(Rebuilt(journal), journal, positions)
+    await repair(Rebuilt(journal), journal, positions)
     await journaled(journal, [(filled("E5", "1", "50"),)])
     while await positions.checkpoint() < 5:
         await asyncio.sleep(0.01)

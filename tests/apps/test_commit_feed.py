@@ -13,9 +13,9 @@ from adapters.memory import MemoryJournal, MemoryLog
 from apps.journal import commit_feed
 from apps.journal.commit_feed import CommitFeed, FedJournal
 from apps.journal.group_commit import Pace
-from apps.journal.shard_host import Host
+from apps.journal.shard_host import ShardHost
 from domain.order import events as e
-from domain.ports import Head, Recorded, Unavailable
+from domain.ports import Head, JournalEntry, Unavailable
 from tests import given
 from tests.apps.held_journal import until
 
@@ -39,7 +39,7 @@ class Reader:
             except Unavailable:
                 await asyncio.sleep(0.01)
 
-    def _take(self, batch: Sequence[Recorded]) -> None:
+    def _take(self, batch: Sequence[JournalEntry]) -> None:
         for recorded in batch:
             self.given.append((recorded.head.seq, ORDER_COMMITS.read(recorded).events))
             self.fed.append(isinstance(recorded, Decoded))
@@ -51,7 +51,7 @@ class Writer:
     def __init__(self, log: MemoryLog) -> None:
         self.log = log
         self.feed = CommitFeed()
-        self.host = Host(MemoryJournal(log), SystemClock(), pace=Pace(wait_s=0), feed=self.feed)
+        self.host = ShardHost(MemoryJournal(log), SystemClock(), pace=Pace(wait_s=0), feed=self.feed)
         self.task = asyncio.create_task(self.host.run())
 
     async def submits(self, *names: str) -> None:

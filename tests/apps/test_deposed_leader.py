@@ -12,7 +12,7 @@ from adapters.memory import MemoryJournal, MemoryLog
 from apps.journal import group_commit as commits_module
 from apps.journal import shard_host as host_module
 from apps.journal.group_commit import Pace
-from apps.journal.shard_host import Host
+from apps.journal.shard_host import ShardHost
 from domain.order.commands import CancelOrder
 from domain.order.events import ShardHeld
 from domain.order.lifecycle import State
@@ -41,8 +41,8 @@ class DeposedJournal(MemoryJournal):
 
 
 @asynccontextmanager
-async def writing(journal: MemoryJournal, replicas: int) -> AsyncIterator[Host]:
-    host = Host(journal, SystemClock(), pace=Pace(wait_s=0), replicas=replicas)
+async def writing(journal: MemoryJournal, replicas: int) -> AsyncIterator[ShardHost]:
+    host = ShardHost(journal, SystemClock(), pace=Pace(wait_s=0), replicas=replicas)
     task = asyncio.create_task(host.run())
     await until(lambda: host.ready)
     yield host
@@ -50,7 +50,7 @@ async def writing(journal: MemoryJournal, replicas: int) -> AsyncIterator[Host]:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def shown(host: Host) -> State:
+async def shown(host: ShardHost) -> State:
     """As a read does it: look, then answer once that is known to be the truth. Unavailable."""
     order = host.find(given.ORDER_ID)
     assert order is not None

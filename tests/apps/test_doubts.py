@@ -12,12 +12,12 @@ import pytest
 from adapters.codec import ORDER_COMMITS, encode
 from adapters.memory import MemoryJournal, MemoryLog
 from apps.exeq.executor import Command
-from apps.exeq.in_doubt import ASKED_AT_ONCE_MAX, Doubts
+from apps.exeq.in_doubt import ASKED_AT_ONCE_MAX, InDoubtRoutes
 from apps.exeq.ownership import Ownership
 from apps.journal.group_commit import Pace
-from apps.journal.shard_host import Host
+from apps.journal.shard_host import ShardHost
 from domain.execution.projection import Executions
-from domain.execution.routing import Venue
+from domain.execution.routing import RoutedVenue
 from domain.order import commands as c
 from domain.order import events as e
 from domain.order.lifecycle import State
@@ -42,7 +42,7 @@ class Said(msgspec.Struct):
 class Router:
     def __init__(self) -> None:
         one = Decimal(1)
-        self.venues = {VENUE: Venue(VENUE, one, one, frozenset({given.SYMBOL}))}
+        self.venues = {VENUE: RoutedVenue(VENUE, one, one, frozenset({given.SYMBOL}))}
         self.disconnected: set[str] = set()
 
     def silent(self, venues: set[str]) -> None:
@@ -54,9 +54,9 @@ class House:
 
     def __init__(self, loop: VirtualLoop) -> None:
         self.log, self.executions, self.router = MemoryLog(), Executions(), Router()
-        self.host = Host(MemoryJournal(self.log), SimClock(loop), pace=Pace(wait_s=0))  # type: ignore[call-arg]
+        self.host = ShardHost(MemoryJournal(self.log), SimClock(loop), pace=Pace(wait_s=0))  # type: ignore[call-arg]
         self.ownership = Ownership(self, "exeq", holds=lambda: True, lost=pytest.fail)  # type: ignore[arg-type]
-        self.doubts = Doubts(self, self)  # type: ignore[arg-type]
+        self.doubts = InDoubtRoutes(self, self)  # type: ignore[arg-type]
         self.read = 0
         self.silent = False
         self.questions: Counter[str] = Counter()

@@ -13,15 +13,15 @@ from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS, Commit
 from adapters.memory import MemoryJournal
 from adapters.snapshots import FileSnapshots
-from apps.connections.venue_lists import Sent
+from apps.connections.venue_lists import SentRequest
 from apps.exeq.executor import Command, Executor
-from apps.exeq.kill_switch import Switch
+from apps.exeq.kill_switch import ExeqKillSwitch
 from apps.exeq.router import Router, RoutingRules
 from apps.journal.snapshots import Snapshotter
-from apps.journal.subscription import Follower
+from apps.journal.subscription import JournalSubscription
 from domain.audit.state_hash import shape_of
 from domain.execution.projection import OLDER_SHAPES, STATE_VERSION, Executions, ExecutionsState
-from domain.execution.routing import Venue
+from domain.execution.routing import RoutedVenue
 from domain.market.quotes import Market, Quote
 from domain.order import events as e
 from domain.order.lifecycle import State
@@ -37,7 +37,7 @@ class Wire:
     def __init__(self) -> None:
         self.routes: list[tuple[str, str]] = []
 
-    def send(self, requests: Sequence[Sent]) -> None:
+    def send(self, requests: Sequence[SentRequest]) -> None:
         self.routes += [(sent.verb, sent.request.route_id) for sent in requests]
 
 
@@ -50,10 +50,10 @@ class Exeq:
         clock = SystemClock()
         quote = Quote(symbol="BTCUSDT", venue="PAPER_A", bid=one, bid_size=one, ask=one, ask_size=one, at=AT)
         market.update(quote, clock.monotonic_ns())
-        venues = {"PAPER_A": Venue("PAPER_A", one, one, frozenset({"BTCUSDT"}))}
+        venues = {"PAPER_A": RoutedVenue("PAPER_A", one, one, frozenset({"BTCUSDT"}))}
         executions, rules = Executions(), RoutingRules("lowest_cost", 10**12)
         self.controls = Controls()
-        self.switch = Switch(self.controls, None)
+        self.switch = ExeqKillSwitch(self.controls, None)
         self.switch.controls_known = lambda: True
         routing = Router(venues, {}, market, clock, rules, executions, killed=self.switch.venue_killed)
         self.executor = Executor(
@@ -88,7 +88,7 @@ class Exeq:
     async def live(self) -> AsyncIterator["Exeq"]:
         after = await self.snapshots.recover(self.journal)
         self.read_from = after.seq
-        self.follower = Follower(self.journal, ORDER_COMMITS, self.snapshots.whole(self.executor.apply), after=after, wait_s=0)
+        self.follower = JournalSubscription(self.journal, ORDER_COMMITS, self.snapshots.whole(self.executor.apply), after=after, wait_s=0)
         tasks: list[asyncio.Task[Any]] = [asyncio.create_task(self.follower.run()), asyncio.create_task(self.executor.run())]
         await until(lambda: self.follower.caught_up)
         yield self

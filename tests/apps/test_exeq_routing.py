@@ -10,9 +10,9 @@ import pytest
 
 from apps.exeq.executor import Command, Executor
 from apps.exeq.router import Router, RoutingRules
-from apps.exeq.stop_orders import Stops
+from apps.exeq.stop_orders import StopOrders
 from domain.execution.projection import Executions
-from domain.execution.routing import Venue
+from domain.execution.routing import RoutedVenue
 from domain.execution.venue_health import REJECTS_IN_A_ROW_MAX
 from domain.market.quotes import Market, Quote
 from domain.order import events as e
@@ -53,7 +53,7 @@ class Known(Controls):
 class Desk:
     """An executor that has read the journal; what it asks of oms is kept."""
 
-    def __init__(self, *venues: Venue, **rules: Any) -> None:
+    def __init__(self, *venues: RoutedVenue, **rules: Any) -> None:
         self.told, self.clock, self.asked, market = Told(), Hands(), list[Command](), Market()
         for venue in venues:
             quote = Quote(symbol=SYMBOL, venue=venue.name, bid=ONE, bid_size=ONE, ask=ONE, ask_size=ONE, at=AT)
@@ -96,8 +96,8 @@ def _word(command: Command) -> str:
     return f"{command.order_id} {command.reason}"
 
 
-def venue(name: str, *, fee: int = 1, burst: int = 1000, per_sec: int = 1000) -> Venue:
-    return Venue(name, ONE, Decimal(fee), frozenset({SYMBOL}), orders_per_sec=per_sec, burst=burst)
+def venue(name: str, *, fee: int = 1, burst: int = 1000, per_sec: int = 1000) -> RoutedVenue:
+    return RoutedVenue(name, ONE, Decimal(fee), frozenset({SYMBOL}), orders_per_sec=per_sec, burst=burst)
 
 
 def test_by_priority_then_by_time() -> None:
@@ -160,7 +160,7 @@ def test_an_order_waits_a_moment_for_a_venue_that_is_only_not_well_and_is_then_r
 
 
 def test_a_symbol_that_nobody_lists_is_refused_with_the_reason() -> None:
-    desk = Desk(Venue("A", ONE, ONE, frozenset({"ETHUSDT"})))
+    desk = Desk(RoutedVenue("A", ONE, ONE, frozenset({"ETHUSDT"})))
     desk.told.submit("a")
     commands = desk.executor._next()
     assert commands == [RefuseRoute(order_id="a", reason="no_venue", detail="no venue lists BTCUSDT")]
@@ -306,7 +306,7 @@ def test_a_stop_wakes_by_a_fresh_quote_whatever_the_wall_clock_does(jumps: tuple
     stop = msgspec.structs.replace(order(quantity="1"), order_type=OrderType.STOP, stop_price=ONE)
     sleeping = Executions(holds_stops=True)
     sleeping.sleeping = {SYMBOL: {"o": stop}}
-    stops = Stops(desk.executor, sleeping, desk.router._market, desk.clock, 10 * S)
+    stops = StopOrders(desk.executor, sleeping, desk.router._market, desk.clock, 10 * S)
     assert [command.order_id for command in stops._woken()] == ["o"]  # type: ignore[union-attr]
     desk.clock.now += 11 * S
     assert list(stops._woken()) == []

@@ -13,7 +13,7 @@ from adapters.clock import SystemClock
 from adapters.local_kills import LocalKill, LocalKills
 from adapters.memory import MemoryJournal
 from apps.connections.controls import Scopes
-from apps.exeq.kill_switch import Switch
+from apps.exeq.kill_switch import ExeqKillSwitch
 from apps.exeq.local_kill_endpoint import router
 from apps.http.app import application
 from domain.order.commands import RefuseRoute
@@ -78,8 +78,8 @@ async def test_while_nobody_knows_what_is_forbidden_a_send_waits(tmp_path: Path)
 
 
 def test_a_local_switch_outlives_the_process(tmp_path: Path) -> None:  # FAILURES 42
-    Switch(Controls(), LocalKills(tmp_path / "kills")).throw(kill("symbol:BTC/USD"))
-    again = Switch(Controls(), LocalKills(tmp_path / "kills"))
+    ExeqKillSwitch(Controls(), LocalKills(tmp_path / "kills")).throw(kill("symbol:BTC/USD"))
+    again = ExeqKillSwitch(Controls(), LocalKills(tmp_path / "kills"))
     assert (again.forbids("alice", "BTC/USD"), again.forbids("alice", "ETH")) == (KILLED, None)
 
 
@@ -88,12 +88,12 @@ def test_a_switch_file_that_cannot_be_read_stops_everything(tmp_path: Path) -> N
     store.keep(kill("account:alice"))
     (file,) = tmp_path.glob("*.kill")
     file.write_bytes(b"\x00" + file.read_bytes()[1:])
-    assert Switch(Controls(), store).forbids("bob", "ETH") == KILLED
+    assert ExeqKillSwitch(Controls(), store).forbids("bob", "ETH") == KILLED
 
 
 def test_a_switch_that_cannot_be_kept_is_in_force_and_says_so(tmp_path: Path) -> None:
     (tmp_path / "kills").write_text("a file where the directory should be")
-    for switch in (Switch(Controls(), None), Switch(Controls(), LocalKills(tmp_path / "kills"))):
+    for switch in (ExeqKillSwitch(Controls(), None), ExeqKillSwitch(Controls(), LocalKills(tmp_path / "kills"))):
         with pytest.raises(Unavailable):
             switch.throw(kill())
         assert switch.forbids("alice", "ETH") == KILLED
@@ -130,7 +130,7 @@ async def test_while_the_directory_of_switches_cannot_be_read_nothing_is_sent_an
     data = tmp_path / "data"
     data.mkdir()
     async with Exeq(MemoryJournal(), tmp_path).live() as exeq:
-        exeq.switch = exeq.executor._switch = Switch(exeq.controls, LocalKills(data / "kills"))
+        exeq.switch = exeq.executor._switch = ExeqKillSwitch(exeq.controls, LocalKills(data / "kills"))
         exeq.switch.controls_known = lambda: True
         await exeq.reads(born("A"), routed("A"), born("B"))
         await until(lambda: exeq.sent.routes == [("new", "A-1")])
@@ -166,7 +166,7 @@ def _rubbish(file: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [Path.mkdir, Path.touch, _dangling, _in_a_circle, _rubbish])
 def test_a_file_that_is_no_switch_stops_everything_also_when_it_came_while_exeq_ran(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
-    switch = Switch(Controls(), LocalKills(tmp_path / "kills"))
+    switch = ExeqKillSwitch(Controls(), LocalKills(tmp_path / "kills"))
     spoil(tmp_path / "kills" / "x.kill")
     switch._look()
     assert (switch.trouble, switch.forbids("bob", "ETH"), switch.local["all"].who) == (None, KILLED, "exeq")
@@ -175,14 +175,14 @@ def test_a_file_that_is_no_switch_stops_everything_also_when_it_came_while_exeq_
 
 def test_exeq_that_starts_without_a_readable_directory_sends_nothing(tmp_path: Path) -> None:
     (tmp_path / "kills").write_text("a file where the directory should be")
-    switch = Switch(Controls(), LocalKills(tmp_path / "kills"))
+    switch = ExeqKillSwitch(Controls(), LocalKills(tmp_path / "kills"))
     switch.controls_known = lambda: True
     assert (switch.known(), switch.trouble is None) == (False, False)
 
 
 def test_a_local_switch_goes_with_the_arming_that_follows_its_report_and_not_with_an_older_one(tmp_path: Path) -> None:
     store = LocalKills(tmp_path)
-    switch = Switch(Controls(), store)
+    switch = ExeqKillSwitch(Controls(), store)
     switch.throw(kill())
     switch.heard(Armed(scope="all", token="t", **SAID))
     assert switch.forbids("alice", "ETH") == KILLED, "risk had not been told of it"
@@ -205,8 +205,8 @@ class Left:
 
 
 @asynccontextmanager
-async def door(store: LocalKills | None, *, left: bool = True) -> AsyncIterator[tuple[Switch, httpx.AsyncClient]]:
-    switch = Switch(Controls(), store)
+async def door(store: LocalKills | None, *, left: bool = True) -> AsyncIterator[tuple[ExeqKillSwitch, httpx.AsyncClient]]:
+    switch = ExeqKillSwitch(Controls(), store)
     app: Any = application("exeq", router(switch, Left(left), Scopes({"BTCUSDT"}, {"PAPER_A"}), SystemClock()))  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://exeq") as client:
         yield switch, client

@@ -12,8 +12,8 @@ from adapters.chain import following
 from adapters.codec import CommitCodec
 from adapters.memory import MemoryJournal, MemoryLog
 from apps.journal import subscription as follower_module
-from apps.journal.subscription import Applied, Follower, NotApplied
-from domain.ports import Corrupt, Head, Recorded, Unavailable
+from apps.journal.subscription import Applied, JournalSubscription, NotApplied
+from domain.ports import Corrupt, Head, JournalEntry, Unavailable
 from tests.apps.held_journal import until, within
 
 TEXTS: CommitCodec[str] = CommitCodec(str)
@@ -33,7 +33,7 @@ class Cut(MemoryJournal):
         self._breaks = list(breaks_after)
         self.readings: list[int] = []
 
-    async def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[Recorded]]:
+    async def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[JournalEntry]]:
         self.readings.append(after.seq)
         left = self._breaks.pop(0) if self._breaks else None
         async with contextlib.aclosing(super().follow(after, until=until)) as batches:
@@ -51,7 +51,7 @@ class Reader:
 
     def __init__(self, journal: MemoryJournal, after: Head | None = None) -> None:
         self.applied: list[tuple[int, tuple[str, ...]]] = []
-        self.follower = Follower(journal, TEXTS, self._apply, after=after or Head(), wait_s=0)
+        self.follower = JournalSubscription(journal, TEXTS, self._apply, after=after or Head(), wait_s=0)
         self.task = asyncio.create_task(self.follower.run())
 
     def _apply(self, commits: Applied[str]) -> None:
@@ -134,7 +134,7 @@ async def test_it_is_caught_up_when_it_has_what_was_there_at_the_beginning() -> 
     async def slowly(commits: Applied[str]) -> None:
         await holding.wait()
 
-    follower = Follower(MemoryJournal(log), TEXTS, slowly, after=Head(), wait_s=0)
+    follower = JournalSubscription(MemoryJournal(log), TEXTS, slowly, after=Head(), wait_s=0)
     task = asyncio.create_task(follower.run())
     await until(lambda: follower.target == 4)
     write(log, 1)
@@ -192,7 +192,7 @@ async def test_what_the_fold_raises_ends_it() -> None:
     log = MemoryLog()
     write(log, 1)
     with pytest.raises(AssertionError, match="impossible"):
-        await within(Follower(MemoryJournal(log), TEXTS, impossible, after=Head()).run())
+        await within(JournalSubscription(MemoryJournal(log), TEXTS, impossible, after=Head()).run())
 
 
 async def test_what_the_fold_cannot_reach_is_no_trouble_of_the_journal_and_ends_it_too() -> None:
@@ -206,7 +206,7 @@ async def test_what_the_fold_cannot_reach_is_no_trouble_of_the_journal_and_ends_
 
     log = MemoryLog()
     write(log, 2)
-    follower = Follower(MemoryJournal(log), TEXTS, out_of_reach, after=Head())
+    follower = JournalSubscription(MemoryJournal(log), TEXTS, out_of_reach, after=Head())
     with pytest.raises(NotApplied, match=r"^sequences 1 to 2 of the journal: the store is away$"):
         await within(follower.run())
     assert (asked, follower.head) == (1, Head())

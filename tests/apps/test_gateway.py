@@ -14,7 +14,7 @@ import pytest
 
 from adapters import bus
 from adapters.codec import encode
-from apps.connections.venue_lists import Sent
+from apps.connections.venue_lists import SentRequest
 from domain.order.commands import ReportKind, VenueReport
 from domain.values import Side
 from tests.apps.gateway_house import REPORTS, START_TIMEOUT_S, WAIT_S, Gateway, Trader, order
@@ -26,7 +26,7 @@ MARKET = HEADER + "".join(
 )
 # As PAPER_A shows it: no wider, half the size. Minute by minute the ask is 7001, 7002, 7003, 7004, 7005, and 2 stand there.
 
-ONE = encode(Sent("new", order("A", "1")))
+ONE = encode(SentRequest("new", order("A", "1")))
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ async def test_what_cannot_be_read_is_counted_and_hurts_nobody(gateway: Gateway,
 
 
 async def test_a_request_that_cannot_be_read_spoils_none_of_its_list(gateway: Gateway, trader: Trader) -> None:
-    good = encode(Sent("new", order("B", "1", price="6000")))
+    good = encode(SentRequest("new", order("B", "1", price="6000")))
     await trader.client.publish("venue.PAPER_A.requests.0", b"[%b,%b,%b]" % (ONE.replace(b'"new"', b'"amend"'), good, b"7"))
     assert await trader.heard(1) == ["1 B accepted"]
     assert (await gateway.get("/stats"))["requests"] == {"taken": 1, "unreadable": 2, "elsewhere": 0}

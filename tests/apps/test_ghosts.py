@@ -8,7 +8,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from adapters import bus
-from apps.journal.publisher import Outbox
+from apps.journal.publisher import Publisher
 from apps.runtime.chassis import cancelled
 from tests.live import LiveServer
 
@@ -26,8 +26,8 @@ async def client(fresh_nats: LiveServer) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-async def outbox(client: Client) -> AsyncIterator[Outbox]:
-    made = Outbox(client)
+async def publisher(client: Client) -> AsyncIterator[Publisher]:
+    made = Publisher(client)
     running = asyncio.create_task(made.run())
     yield made
     await cancelled(running)
@@ -40,22 +40,24 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 @pytest.mark.timeout(900)
-async def test_what_had_not_left_when_the_connection_broke_is_thrown_away(fresh_nats: LiveServer, client: Client, outbox: Outbox) -> None:
+async def test_what_had_not_left_when_the_connection_broke_is_thrown_away(
+    fresh_nats: LiveServer, client: Client, publisher: Publisher
+) -> None:
     # FAILURES 6, 42
     fresh_nats.freeze()
     for _ in range(MORE_THAN_THE_KERNEL_TAKES):
-        outbox.put("orders.alice.new", BLOCK)
+        publisher.put("orders.alice.new", BLOCK)
     await until(lambda: client.pending_data_size > len(BLOCK))
-    assert not await outbox.left(0.2), "it lies with a server that takes nothing: it may still go out"
+    assert not await publisher.left(0.2), "it lies with a server that takes nothing: it may still go out"
     fresh_nats.kill()
     await until(lambda: not client.is_connected)
     await until(lambda: client.pending_data_size == 0)
-    outbox.put("orders.alice.new", BLOCK)
-    assert await outbox.left(1.0), "there is no connection: nothing of it goes out any more"
-    assert outbox.dropped == 1
+    publisher.put("orders.alice.new", BLOCK)
+    assert await publisher.left(1.0), "there is no connection: nothing of it goes out any more"
+    assert publisher.dropped == 1
 
 
-async def test_what_was_put_in_before_has_left_when_it_says_so(fresh_nats: LiveServer, client: Client, outbox: Outbox) -> None:
+async def test_what_was_put_in_before_has_left_when_it_says_so(fresh_nats: LiveServer, client: Client, publisher: Publisher) -> None:
     seen: list[bytes] = []
 
     async def keep(message: object) -> None:
@@ -65,8 +67,8 @@ async def test_what_was_put_in_before_has_left_when_it_says_so(fresh_nats: LiveS
     await listener.subscribe("orders.>", cb=keep)
     await bus.flush(listener)
     for _ in range(1000):
-        outbox.put("orders.alice.new", b"{}")
-    assert await outbox.left(WAIT_S)
+        publisher.put("orders.alice.new", b"{}")
+    assert await publisher.left(WAIT_S)
     await bus.flush(listener)
     await until(lambda: len(seen) == 1000)
     await listener.close()

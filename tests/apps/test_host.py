@@ -13,7 +13,7 @@ from adapters.memory import MemoryLog, MemoryOrderStore
 from apps.journal import group_commit as commits_module
 from apps.journal import shard_host as host_module
 from apps.journal.group_commit import Pace
-from apps.journal.shard_host import Host, Landed
+from apps.journal.shard_host import Landed, ShardHost
 from domain.order import commands as c
 from domain.order.lifecycle import State
 from domain.order.order import Order
@@ -38,7 +38,7 @@ class Desk:
         self.log = log
         self.journal = HeldJournal(log)
         self.store = store or MemoryOrderStore()
-        self.host = Host(self.journal, clock or SystemClock(), store=self.store, pace=PACE)
+        self.host = ShardHost(self.journal, clock or SystemClock(), store=self.store, pace=PACE)
         self.noticed: list[Landed] = []
         self.host.on_landed = self.noticed.append
         self.task = asyncio.create_task(self.host.run())

@@ -13,7 +13,7 @@ from adapters.clock import SystemClock
 from adapters.local_kills import LocalKills
 from apps.cli.main import app
 from apps.connections.controls import Scopes
-from apps.exeq.kill_switch import Switch
+from apps.exeq.kill_switch import ExeqKillSwitch
 from apps.exeq.local_kill_endpoint import router
 from apps.http.app import application
 from domain.risk.controls import ALL, NO_REASON, OPERATOR, REASON_MAX, WHO_MAX, Controls, words_of_kill
@@ -55,7 +55,7 @@ async def test_risk_kills_whatever_the_words_are(reason: object, who: object, re
 
 @pytest.mark.parametrize(("reason", "who", "reason_kept", "who_kept"), WORDS)
 async def test_exeq_kills_whatever_the_words_are(reason: object, who: object, reason_kept: str, who_kept: str, tmp_path: Path) -> None:
-    switch = Switch(Controls(), LocalKills(tmp_path))
+    switch = ExeqKillSwitch(Controls(), LocalKills(tmp_path))
     routes = router(switch, Left(), Scopes({"BTCUSDT"}, {"PAPER_A"}), SystemClock())  # type: ignore[arg-type]
     door: Any = application("exeq", routes)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=door), base_url="http://exeq") as client:

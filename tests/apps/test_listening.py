@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from apps.exeq import venue_sessions
-from apps.exeq.venue_sessions import Listening
-from domain.execution.routing import Venue
+from apps.exeq.venue_sessions import VenueSessionMonitor
+from domain.execution.routing import RoutedVenue
 from domain.ports import Unavailable
 from tests.apps.owned import owned
 
@@ -22,8 +22,8 @@ class Wire:
         self.reading: set[str] = set()
 
 
-def venue(name: str, **facts: Any) -> Venue:
-    return Venue(name, Decimal(1), Decimal(1), frozenset(), answer_deadline_ns=50_000_000, **facts)
+def venue(name: str, **facts: Any) -> RoutedVenue:
+    return RoutedVenue(name, Decimal(1), Decimal(1), frozenset(), answer_deadline_ns=50_000_000, **facts)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
 
 async def test_a_venue_is_away_when_its_deadline_has_passed_and_back_when_it_answers(wire: Wire) -> None:
     # FAILURES 37
-    ear = Listening(wire, {"A": venue("A"), "B": venue("B"), "P": venue("P", plain=True)}, owned())  # type: ignore[arg-type]
+    ear = VenueSessionMonitor(wire, {"A": venue("A"), "B": venue("B"), "P": venue("P", plain=True)}, owned())  # type: ignore[arg-type]
     assert await ear.listen() == (set(), {"A", "B"}), "heard for the first time; a plain venue is not asked"
     wire.there = {"B"}
     assert await ear.listen() == (set(), set()), "not yet"
@@ -53,7 +53,7 @@ async def test_a_venue_is_away_when_its_deadline_has_passed_and_back_when_it_ans
 
 
 async def test_while_we_are_away_ourselves_nothing_is_known_of_anybody(wire: Wire) -> None:
-    ear = Listening(wire, {"A": venue("A")}, owned())  # type: ignore[arg-type]
+    ear = VenueSessionMonitor(wire, {"A": venue("A")}, owned())  # type: ignore[arg-type]
     await ear.listen()
     wire.is_connected = False
     await asyncio.sleep(0.06)
@@ -64,7 +64,7 @@ async def test_while_we_are_away_ourselves_nothing_is_known_of_anybody(wire: Wir
 
 
 async def test_one_lost_word_is_no_absence_whatever_the_deadline(wire: Wire) -> None:
-    ear = Listening(wire, {"A": venue("A")}, owned())  # type: ignore[arg-type]
+    ear = VenueSessionMonitor(wire, {"A": venue("A")}, owned())  # type: ignore[arg-type]
     await ear.listen()
     await asyncio.sleep(0.06)
     wire.there = set()
@@ -74,7 +74,7 @@ async def test_one_lost_word_is_no_absence_whatever_the_deadline(wire: Wire) -> 
 
 
 async def test_a_venue_that_reads_its_journal_still_is_not_there_yet(wire: Wire) -> None:
-    ear = Listening(wire, {"A": venue("A")}, owned())  # type: ignore[arg-type]
+    ear = VenueSessionMonitor(wire, {"A": venue("A")}, owned())  # type: ignore[arg-type]
     wire.reading = {"A"}
     assert await ear.listen() == (set(), set())
     wire.reading = set()

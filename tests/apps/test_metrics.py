@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest
 
 from apps.oms.metrics import COMMIT_BUCKETS, LATENCY_BUCKETS_S, OmsMetrics
-from apps.oms.submit import Answer
+from apps.oms.submit import SubmitResult
 from apps.runtime import metrics
 from domain.order.decider import decide
 from domain.order.order import evolved
@@ -36,7 +36,7 @@ def test_oms_shows_answers_commits_and_events() -> None:
     refused = evolved(decide(None, scene.submit(asked, scene.denied("order_size_limit")), scene.NOW))
     assert taken is not None
     assert refused is not None
-    for answer in (Answer(taken, 1), Answer(taken, 1), Answer(taken, 1, replayed=True), Answer(refused, 2)):
+    for answer in (SubmitResult(taken, 1), SubmitResult(taken, 1), SubmitResult(taken, 1, replayed=True), SubmitResult(refused, 2)):
         counted.answered(answer)
     counted.submitted(0.002)
     counted.appended(0.004, 3)

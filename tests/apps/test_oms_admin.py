@@ -9,7 +9,7 @@ from adapters.codec import encode
 from apps.http.app import application
 from apps.oms.admin import Admin, router
 from apps.runtime.helper_process import Busy, Ended, TookTooLong
-from apps.tools.verify.report import Check, report_of
+from apps.tools.verify.report import CheckLine, report_of
 from config.loading import load_oms
 from tests.apps.test_past import Program
 
@@ -28,7 +28,7 @@ async def test_it_is_off_unless_the_configuration_says_otherwise() -> None:
 
 @pytest.mark.parametrize(("outcome", "code", "ok"), [("ok", 0, True), ("different", 1, False)])
 async def test_a_report_is_an_answer_whatever_it_says(outcome: Any, code: int, ok: bool) -> None:
-    report = report_of([Check("journal", outcome, {"commits": 3}, "" if ok else "a hole")], 3)
+    report = report_of([CheckLine("journal", outcome, {"commits": 3}, "" if ok else "a hole")], 3)
     program: Any = Program(Ended(code, encode(report), ""))
     answer = await asked(Admin(program))
     assert answer.status_code == 200

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from apps.connections.announcements import Interest
 from apps.journal.shard_host import Landed
-from apps.oms.drop_copy import Notices
+from apps.oms.drop_copy import DropCopy
 from apps.oms.metrics import OmsMetrics
 from domain.order.commands import OrderCommand
 from domain.order.decider import decide
@@ -31,8 +31,8 @@ class Desk:
     """Decides like the host, and lands everything at once in one commit."""
 
     def __init__(self, interest: Interest | None = None) -> None:
-        self.outbox = Outbox()
-        self.notices = Notices(interest or Everybody(), self.outbox.put, OmsMetrics(CollectorRegistry()))
+        self.publisher = Outbox()
+        self.notices = DropCopy(interest or Everybody(), self.publisher.put, OmsMetrics(CollectorRegistry()))
         self.orders: dict[str, Order] = {}
 
     def land(self, command: OrderCommand, seq: int) -> None:
@@ -45,7 +45,7 @@ class Desk:
 
     async def told(self) -> list[tuple[str, dict[str, Any]]]:
         await asyncio.sleep(0)
-        said, self.outbox.said = self.outbox.said, []
+        said, self.publisher.said = self.publisher.said, []
         return said
 
 
@@ -111,8 +111,8 @@ async def test_what_belongs_to_no_order_is_not_told_and_what_comes_late_is() -> 
 
 
 async def test_a_refusal_is_counted_and_heard_by_nobody_but_who_asked() -> None:
-    registry, outbox = CollectorRegistry(), Outbox()
-    notices = Notices(Everybody(), outbox.put, OmsMetrics(registry))
+    registry, publisher = CollectorRegistry(), Outbox()
+    notices = DropCopy(Everybody(), publisher.put, OmsMetrics(registry))
     desk = Desk()
     desk.land(given.submit(given.terms()), 1)
     desk.land(given.cancel(), 2)
@@ -121,6 +121,6 @@ async def test_a_refusal_is_counted_and_heard_by_nobody_but_who_asked() -> None:
         notices.unrecorded(decide(order, given.route(("R1", "PAPER_A", "10")), given.NOW))
     notices.unrecorded(decide(None, given.fill("F1", "1", "49"), given.NOW))
     await asyncio.sleep(0)
-    assert outbox.said == []
+    assert publisher.said == []
     assert registry.get_sample_value("oms_transitions_refused_total", {"trigger": "route"}) == 3
     assert registry.get_sample_value("oms_facts_repeated_total", {"kind": "ReportQuarantined"}) == 1

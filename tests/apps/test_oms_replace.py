@@ -7,9 +7,9 @@ import httpx
 import msgspec
 import pytest
 
-from apps.oms.expiry import AGAIN_MAX_NS, VENUE_GRACE_NS, Expirer
+from apps.oms.expiry import AGAIN_MAX_NS, VENUE_GRACE_NS, OrderExpiry
 from domain.market.trading_hours import DAY_NS, Calendar
-from domain.order.commands import Decision, RouteOrder, Terms
+from domain.order.commands import RiskReply, RouteOrder, Terms
 from domain.order.events import Leg
 from tests import given
 from tests.apps.oms_house import OmsHouse, living
@@ -79,7 +79,7 @@ async def test_risk_may_refuse_the_new_terms() -> None:
     async with living() as (house, client):
         order_id = await submit(client, quantity=1, price=50)
 
-        async def no(terms: Terms) -> Decision:
+        async def no(terms: Terms) -> RiskReply:
             assert (terms.replaces, terms.quantity) == (order_id, Decimal(9))
             return given.denied("order_size_limit", terms.order_id)
 
@@ -188,11 +188,11 @@ class SetClock:
         return self.now if self.steady is None else self.steady
 
 
-def expirer(house: OmsHouse, clock: SetClock, timeout_s: float | None = None) -> Expirer:
-    return Expirer(house.host, clock, None if timeout_s is None else int(timeout_s * 1e9), {"BTCUSDT": [Calendar()]})
+def expirer(house: OmsHouse, clock: SetClock, timeout_s: float | None = None) -> OrderExpiry:
+    return OrderExpiry(house.host, clock, None if timeout_s is None else int(timeout_s * 1e9), {"BTCUSDT": [Calendar()]})
 
 
-async def look(of: Expirer, clock: SetClock, at: int) -> None:
+async def look(of: OrderExpiry, clock: SetClock, at: int) -> None:
     clock.now = at
     running = asyncio.create_task(of.run())
     await asyncio.sleep(0.3)

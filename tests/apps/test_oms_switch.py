@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from apps.oms import kill_switch as oms_switch
-from apps.oms.kill_switch import Switch
+from apps.oms.kill_switch import OmsKillSwitch
 from apps.runtime.chassis import cancelled
 from domain.order import commands as c
 from domain.order.events import Leg
@@ -31,7 +31,7 @@ class Scene:
     def __init__(self, house: OmsHouse, client: httpx.AsyncClient) -> None:
         self.house, self.client = house, client
         self.controls = Controls()
-        self.switch = Switch(house.host, self.controls)
+        self.switch = OmsKillSwitch(house.host, self.controls)
         self.switch.known = lambda: True
         house.forbids = self.switch.forbids
 

@@ -12,8 +12,8 @@ from adapters.codec import ORDER_COMMITS, encode
 from adapters.memory import MemoryJournal, MemoryLog, MemoryOrderStore
 from apps.exeq.ownership import Ownership
 from apps.journal.group_commit import Pace
-from apps.journal.shard_host import Host
-from apps.oms.command_handler import CommandDesk
+from apps.journal.shard_host import ShardHost
+from apps.oms.command_handler import CommandHandler
 from domain.execution.owner import Owner
 from domain.order import commands as c
 from domain.order import events as e
@@ -36,8 +36,8 @@ class Desk:
         self.log = log
         self.store = store
         self.said = Said()
-        self.host = Host(MemoryJournal(log), SystemClock(), store=store, pace=Pace(wait_s=0))
-        self.desk = CommandDesk(self.host, self.said, failed=pytest.fail)  # type: ignore[arg-type]
+        self.host = ShardHost(MemoryJournal(log), SystemClock(), store=store, pace=Pace(wait_s=0))
+        self.desk = CommandHandler(self.host, self.said, failed=pytest.fail)  # type: ignore[arg-type]
         self.task = asyncio.create_task(self.host.run())
 
     async def asks(self, *commands: c.Command) -> list[dict[str, Any]]:

@@ -15,9 +15,9 @@ from adapters.codec import ORDER_COMMITS, encode
 from adapters.memory import MemoryFills, MemoryJournal, MemoryPositions
 from apps.http.app import Refusal, application
 from apps.oms.accounts import Accounts
-from apps.oms.history_client import PastBeside
-from apps.oms.reads import Reads
-from apps.oms.replace import Replaces
+from apps.oms.history_client import HistoryProcess
+from apps.oms.reads import OrderReads
+from apps.oms.replace import ReplaceHandler
 from apps.oms.routes import router
 from apps.runtime.helper_process import Busy, Ended, TookTooLong
 from apps.tools.history import books as saved
@@ -26,7 +26,7 @@ from apps.tools.history.fold import book_at
 from domain.market.quotes import Market
 from domain.order import events as e
 from domain.ports import Unavailable
-from domain.position.position import Book, Position
+from domain.position.position import Position, PositionBook
 from domain.values import use_exact_arithmetic
 from tests.apps.oms_house import living
 from tests.apps.submits import CURRENCY
@@ -54,7 +54,7 @@ async def journal_of(commits: Sequence[Sequence[e.OrderEvent]] = HISTORY) -> Mem
 
 
 def folded(commits: Sequence[Sequence[e.OrderEvent]], seq: int) -> dict[tuple[str, str], Position]:
-    book = Book()
+    book = PositionBook()
     for number, events in enumerate(commits[:seq], 1):
         for event in events:
             book.apply(event, number)
@@ -158,8 +158,8 @@ async def test_positions_at_a_sequence_come_from_the_journal_and_say_so() -> Non
     journal = await journal_of()
     async with living(journal.log) as (house, _):
         accounts = Accounts(MemoryPositions(), MemoryFills(), Market(), SystemClock(), 10.0, CURRENCY, PastInside(journal))
-        replaces = Replaces(house.host, None, {}, lambda terms: None)  # type: ignore[arg-type]
-        served = application("oms", router(house.host, Reads(house.host, journal), accounts, replaces, ()))
+        replaces = ReplaceHandler(house.host, None, {}, lambda terms: None)  # type: ignore[arg-type]
+        served = application("oms", router(house.host, OrderReads(house.host, journal), accounts, replaces, ()))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=served), base_url="http://oms") as http:
             for seq in range(1, END + 1):
                 answer = await http.get("/positions/alice", params={"at_seq": seq})
@@ -192,7 +192,7 @@ class Program:
 async def test_what_the_program_says_is_the_answer() -> None:
     held = list(folded(HISTORY, END).values())
     program: Any = Program(Ended(0, encode(held), ""))
-    assert await PastBeside(program).positions("alice", 6) == held
+    assert await HistoryProcess(program).positions("alice", 6) == held
     assert program.asked == ("alice", "6")
 
 
@@ -208,5 +208,5 @@ async def test_what_the_program_says_is_the_answer() -> None:
 async def test_a_past_that_cannot_be_had_is_said_with_its_code(end: Ended | Exception, code: str) -> None:
     program: Any = Program(end)
     with pytest.raises(Refusal) as caught:
-        await PastBeside(program).positions("alice", 6)
+        await HistoryProcess(program).positions("alice", 6)
     assert (caught.value.status, caught.value.code) == (503, code)

@@ -9,13 +9,13 @@ from prometheus_client import CollectorRegistry
 
 from adapters.codec import encode
 from adapters.memory import MemoryJournal, MemoryPositions
-from apps.oms.reconciliation import Pass, PositionsUpkeep
+from apps.oms.reconciliation import PositionReconciliation, PositionsPass
 from apps.runtime.helper_process import Ended, TookTooLong
 from apps.tools.history.books import Books
 from apps.tools.reconcile import positions as reconciling
 from apps.tools.reconcile.positions import reconcile
 from domain.ports import Unavailable
-from domain.position.comparison import Difference
+from domain.position.comparison import PositionDifference
 from tests.apps.test_past import END, HISTORY, folded, journal_of
 
 
@@ -35,7 +35,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_what_is_right_is_left_alone(upto: int) -> None:
     journal, store = await projected(upto)
     before = dict(store.positions)
-    assert await reconcile(journal, store) == Pass(upto, len(before))
+    assert await reconcile(journal, store) == PositionsPass(upto, len(before))
     assert store.positions == before
 
 
@@ -48,7 +48,7 @@ async def test_a_spoiled_a_missing_and_a_foreign_position_are_put_right_and_coun
     del store.positions[second]
     found = await reconcile(journal, store, Books(tmp_path))
     assert found.repaired == 2
-    assert Difference(*first, "quantity", one.quantity, one.quantity + 1) in found.differences
+    assert PositionDifference(*first, "quantity", one.quantity, one.quantity + 1) in found.differences
     assert (store.positions, store.seq) == (good, END)
     assert (await reconcile(journal, store)).repaired == 0, "a second pass does nothing"
     store.positions["mallory", "BTCUSDT"] = msgspec.structs.replace(one, account="mallory", quantity=Decimal(5))
@@ -71,7 +71,7 @@ async def test_it_goes_on_from_a_saved_fold_and_still_finds_what_is_wrong(tmp_pa
 
 
 async def test_nothing_projected_is_nothing_to_compare_and_another_journal_is_not_touched() -> None:
-    assert await reconcile(await journal_of(), MemoryPositions()) == Pass(0, 0)
+    assert await reconcile(await journal_of(), MemoryPositions()) == PositionsPass(0, 0)
     journal, store = await projected()
     store.seq = END + 1
     with pytest.raises(Unavailable, match="another journal"):
@@ -93,16 +93,16 @@ class Program:
 
 
 async def test_passes_and_repairs_are_counted_and_trouble_is_no_end() -> None:
-    different = Pass(7, 3, (Difference("alice", "BTCUSDT", "quantity", 1, 2),), 1)
+    different = PositionsPass(7, 3, (PositionDifference("alice", "BTCUSDT", "quantity", 1, 2),), 1)
     program = Program(
-        Ended(0, encode(Pass(5, 3)), ""),
+        Ended(0, encode(PositionsPass(5, 3)), ""),
         Ended(0, encode(different), ""),
         Ended(3, b"", "NATS does not answer"),
         TookTooLong(),
-        Ended(0, encode(Pass(9, 3)), ""),
+        Ended(0, encode(PositionsPass(9, 3)), ""),
     )
     registry = CollectorRegistry()
-    upkeep = PositionsUpkeep(60.0, registry, program)  # type: ignore[arg-type]
+    upkeep = PositionReconciliation(60.0, registry, program)  # type: ignore[arg-type]
     for _ in range(5):
         await upkeep.look()
     assert upkeep.stats() == {"passes": 3, "failed": 2, "repaired": 1, "as_of_seq": 9, "positions": 3}

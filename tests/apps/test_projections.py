@@ -13,7 +13,7 @@ from adapters.memory import MemoryFills, MemoryJournal, MemoryPositions
 from apps.projector import fills as filling
 from apps.projector.fills import FillsProjection
 from apps.projector.positions import STORE_POSITIONS_MAX, PositionsProjection
-from apps.projector.projection_loop import Keeper, Projection, StartOver
+from apps.projector.projection_loop import Projection, ProjectionLoop, StartOver
 from domain.order import events as e
 from domain.ports import Corrupt, Head, Unavailable
 from domain.position.position import Position
@@ -68,8 +68,8 @@ async def commit(journal: MemoryJournal, *events: e.OrderEvent) -> Head:
 
 
 @asynccontextmanager
-async def kept(journal: MemoryJournal, projection: Projection) -> AsyncIterator[Keeper]:
-    keeper = Keeper(journal, projection, wait_s=0)
+async def kept(journal: MemoryJournal, projection: Projection) -> AsyncIterator[ProjectionLoop]:
+    keeper = ProjectionLoop(journal, projection, wait_s=0)
     task = asyncio.create_task(keeper.run())
     yield keeper
     task.cancel()
@@ -257,7 +257,7 @@ async def test_a_store_that_was_made_from_another_journal_is_not_gone_on_with(of
     async with kept(journals[0], first):
         await reached(first, 3)
     with pytest.raises(Corrupt, match=f"the store of {of} has something of sequence 3 that is not in the journal there"):
-        await asyncio.wait_for(Keeper(journals[1], projection(), wait_s=0).run(), 120)
+        await asyncio.wait_for(ProjectionLoop(journals[1], projection(), wait_s=0).run(), 120)
     again = projection()
     async with kept(journals[0], again):
         await reached(again, 3)

@@ -28,7 +28,7 @@ from adapters.valkey import ValkeyPositions
 from apps.stack.ports import free_ports
 from domain.order import events as e
 from domain.ports import Fills, Head, Unavailable
-from domain.position.position import Book, Position
+from domain.position.position import Position, PositionBook
 from tests.children import started
 from tests.contracts.facts import AT, filled, submitted
 from tests.live import LiveServer
@@ -109,7 +109,7 @@ class Scene:
         self.positions = positions
         self.fills = fills
         self.projector = projector
-        self.book = Book()
+        self.book = PositionBook()
         self.head = Head()
         self.trades = 0
         self._journal = journal

@@ -12,8 +12,8 @@ from nats.aio.msg import Msg
 
 from adapters import bus, subjects
 from adapters.codec import decoder, encode
-from apps.oms.risk_client import Bounds, RiskClient
-from domain.order.commands import Decision, Terms
+from apps.oms.risk_client import RiskClient, RiskClientBounds
+from domain.order.commands import RiskReply, Terms
 from domain.values import order_id_of
 from tests import given
 from tests.live import LiveServer
@@ -62,7 +62,7 @@ def says(payload: bytes) -> Answering:
 class Scene:
     """oms's side and risk's, each with a connection of its own, on a subject that nobody else uses."""
 
-    def __init__(self, ours: Client, theirs: Client, subject: str, bounds: Bounds) -> None:
+    def __init__(self, ours: Client, theirs: Client, subject: str, bounds: RiskClientBounds) -> None:
         self.client = RiskClient(ours, bounds)
         self.ours = ours
         self._theirs = theirs
@@ -92,7 +92,7 @@ def scene(nats_server: LiveServer, monkeypatch: pytest.MonkeyPatch, request: pyt
     async def play(**bounds: float) -> AsyncIterator[Scene]:
         ours = await bus.connect(nats_server.url, "oms", closed=lambda: None)
         theirs = await bus.connect(nats_server.url, "risk", closed=lambda: None)
-        made = Scene(ours, theirs, subject, Bounds(**{"budget_s": BUDGET_S, "wait_s": 0.005, **bounds}))  # type: ignore[arg-type]
+        made = Scene(ours, theirs, subject, RiskClientBounds(**{"budget_s": BUDGET_S, "wait_s": 0.005, **bounds}))  # type: ignore[arg-type]
         try:
             await made.client.start()
             await bus.flush(ours)
@@ -252,12 +252,12 @@ async def test_who_stops_waiting_harms_nobody(scene: Any) -> None:
         staying = asyncio.create_task(s.client.check(terms("stays")))
         await asyncio.sleep(0.01)
         gone.cancel()
-        decision: Decision = await staying
+        decision: RiskReply = await staying
         assert decision.approved
 
 
 async def test_a_decision_carries_its_checks_and_numbers(scene: Any) -> None:
     async with scene() as s:
         await s.risk(approve)
-        decision: Decision = await s.client.check(terms("a"))
+        decision: RiskReply = await s.client.check(terms("a"))
         assert decision == given.approved(terms("a").order_id)

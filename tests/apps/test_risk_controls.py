@@ -9,7 +9,7 @@ import pytest
 from adapters.codec import encode
 from adapters.memory import MemoryJournal
 from apps.risk.control_endpoint import ARM_REQUEST_MAX_S
-from domain.order.commands import Decision
+from domain.order.commands import RiskReply
 from domain.ports import Unavailable
 from tests.apps.risk_house import House, text
 from tests.domain.risk.scene import order
@@ -257,8 +257,8 @@ async def test_a_decision_over_nats_names_the_limits_version() -> None:
     house = House()
     async with house.http() as client:
         await put(client, max_order_size_usd=99_999)
-        decision: Decision = house.desk.decide(order("alice", "o1", "buy", "0.1", "BTCUSDT", "@45000"))
-        other: Decision = house.desk.decide(order("bob", "o2", "buy", "0.1", "BTCUSDT", "@45000"))
+        decision: RiskReply = house.check_service.decide(order("alice", "o1", "buy", "0.1", "BTCUSDT", "@45000"))
+        other: RiskReply = house.check_service.decide(order("bob", "o2", "buy", "0.1", "BTCUSDT", "@45000"))
     assert (decision.limits_version, other.limits_version) == (2, 1)
 
 

@@ -27,7 +27,7 @@ from adapters.subjects import PRICES_CHANGED
 from apps.stack.ports import free_ports
 from domain.market.price_history import DailyClose
 from domain.market.quotes import Quote
-from domain.order.commands import Decision, Terms
+from domain.order.commands import RiskReply, Terms
 from domain.order.events import OrderCancelled, OrderEvent
 from domain.order.lifecycle import State
 from tests.children import started
@@ -41,7 +41,7 @@ DAY_NS = 86_400 * 10**9
 TTL_MS = 400
 """Short enough for tests to wait for it, long enough for a slow machine to journal within it."""
 
-_DECISIONS = decoder(tuple[Decision, ...])
+_DECISIONS = decoder(tuple[RiskReply, ...])
 GOOD = {"account": "alice", "symbol": "BTCUSDT", "side": "buy", "quantity": 0.1, "price": 45000}
 
 
@@ -161,7 +161,7 @@ def make(fresh_nats: LiveServer, valkey_server: LiveServer, questdb_server: Live
         risk.end(signal.SIGKILL)
 
 
-async def ask(client: Client, *orders: Terms) -> list[Decision]:
+async def ask(client: Client, *orders: Terms) -> list[RiskReply]:
     reply = await bus.request(client, "risk.check.order", encode(list(orders)), WAIT_S)
     return list(_DECISIONS.decode(reply))
 

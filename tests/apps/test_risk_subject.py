@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 
 from adapters.codec import decoder, encode
 from adapters.subjects import DRY_CHECK
-from apps.risk.check_handler import Answer
+from apps.risk.check_handler import CheckReply
 from apps.runtime.histogram import Durations
-from apps.runtime.log_limit import Seldom
-from domain.order.commands import Decision, Terms
+from apps.runtime.log_limit import LogLimit
+from domain.order.commands import RiskReply, Terms
 from domain.risk import checks
 from tests.apps.risk_house import BATCH_MAX, House, Message, text
 from tests.domain.risk.scene import order
 
-_ANSWERS = decoder(list[Answer])
-_DECISIONS = decoder(tuple[Decision, ...])
+_ANSWERS = decoder(list[CheckReply])
+_DECISIONS = decoder(tuple[RiskReply, ...])
 
 
 # Over NATS.
@@ -37,7 +37,7 @@ def buy(order_id: str, quantity: str = "1", price: str = "@100") -> Terms:
 
 def test_a_list_of_orders_gets_a_list_of_decisions_in_one_reply() -> None:
     house = House()
-    reply = encode(house.ear.answer(wire(buy("o1"), buy("o2", "2000"), buy("o3"))))
+    reply = encode(house.handler.answer(wire(buy("o1"), buy("o2", "2000"), buy("o3"))))
     decisions = _DECISIONS.decode(reply)
     assert [(one.order_id, one.approved) for one in decisions] == [("o1", True), ("o2", False), ("o3", True)]
     assert decisions[1].denial is not None
@@ -130,10 +130,10 @@ def test_no_bytes_whatever_raise_or_pass(payload: bytes) -> None:
 
 async def test_the_callback_answers_and_says_nothing_to_nobody() -> None:
     house = House()
-    await house.ear.on_request(Message(wire(buy("o1")), reply=""))  # type: ignore[arg-type]
+    await house.handler.on_request(Message(wire(buy("o1")), reply=""))  # type: ignore[arg-type]
     assert house.sent.messages == []
     assert not house.risk.exposure.reservations
-    await house.ear.on_request(Message(wire(buy("o1"))))  # type: ignore[arg-type]
+    await house.handler.on_request(Message(wire(buy("o1"))))  # type: ignore[arg-type]
     ((subject, payload),) = house.sent.messages
     assert (subject, _ANSWERS.decode(payload)[0].approved) == ("inbox", True)
 
@@ -146,11 +146,11 @@ async def test_a_dry_question_reserves_nothing_whatever_order_it_names() -> None
         encode(buy("o3")),
         b'{"account":"alice","symbol":"BTCUSDT","side":"buy","quantity":1,"price":100,"order_id":"o4"}',
     ):
-        await house.ear.on_request(Message(question, subject=DRY_CHECK))  # type: ignore[arg-type]
+        await house.handler.on_request(Message(question, subject=DRY_CHECK))  # type: ignore[arg-type]
     assert not house.risk.exposure.reservations
     first = _ANSWERS.decode(house.sent.messages[0][1])
     assert [(one.order_id, one.approved) for one in first] == [("o1", True), ("o2", True)]
-    await house.ear.on_request(Message(wire(buy("o1"))))  # type: ignore[arg-type]
+    await house.handler.on_request(Message(wire(buy("o1"))))  # type: ignore[arg-type]
     assert set(house.risk.exposure.reservations) == {"o1"}
 
 
@@ -208,7 +208,7 @@ def test_an_endless_duration_has_its_place() -> None:
 
 
 def test_slow_checks_are_logged_one_in_a_while() -> None:
-    seldom = Seldom(10**12)
+    seldom = LogLimit(10**12)
     assert [seldom.now() for _ in range(4)] == [0, None, None, None]
     assert seldom.held_back == 3
 

@@ -7,11 +7,11 @@ import pytest
 from apps.exeq.routing_rules import routing_rules
 from config.sections import RoutingSection
 from config.text import ConfigError
-from domain.execution.routing import Venue
+from domain.execution.routing import RoutedVenue
 
 
-def venues(*names: str, plain: str = "") -> dict[str, Venue]:
-    return {name: Venue(name, Decimal(1), Decimal(1), frozenset(), plain=name == plain) for name in names}
+def venues(*names: str, plain: str = "") -> dict[str, RoutedVenue]:
+    return {name: RoutedVenue(name, Decimal(1), Decimal(1), frozenset(), plain=name == plain) for name in names}
 
 
 def test_the_defaults_route_by_cost_and_refuse_what_no_venue_takes() -> None:

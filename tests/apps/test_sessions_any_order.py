@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from adapters.codec import encode
 from adapters.memory import MemoryJournal, MemoryLog
 from apps.journal.group_commit import Pace
-from apps.journal.shard_host import Host
+from apps.journal.shard_host import ShardHost
 from apps.oms.report_sessions import VenueSessions
 from domain.order.commands import RouteOrder, VenueReport, VenueRequest
 from domain.order.events import Leg
 from domain.order.order import Order
-from domain.paper.events import BustTrade, Cancel, CancelUnasked, CorrectTrade, Message, Replace, Reported, TradeAnyway
+from domain.paper.events import BustTrade, Cancel, CorrectTrade, ForcedFill, Message, Replace, Reported, UnsolicitedCancel
 from domain.paper.venue import PaperVenue
-from domain.position.position import Book
+from domain.position.position import PositionBook
 from domain.values import Side
 from tests import given
 from tests.domain.paper.scene import INSTRUMENT
@@ -50,11 +50,11 @@ prices = st.sampled_from(["49", "49.5", "50"]).map(Decimal)
 exec_ids = st.integers(1, 6).map(lambda n: f"{VENUE}-{n}")
 deeds = st.lists(
     st.one_of(
-        st.builds(TradeAnyway, st.just("R1"), quantities, prices),
-        st.builds(TradeAnyway, st.just("R1"), quantities, prices),
+        st.builds(ForcedFill, st.just("R1"), quantities, prices),
+        st.builds(ForcedFill, st.just("R1"), quantities, prices),
         st.builds(BustTrade, exec_ids),
         st.builds(CorrectTrade, exec_ids, quantities, prices),
-        st.just(CancelUnasked("R1", "halt")),
+        st.just(UnsolicitedCancel("R1", "halt")),
         st.just(Cancel(REQUEST)),
         quantities.map(
             lambda q: Replace(msgspec.structs.replace(REQUEST, quantity=q, price=Decimal("49.5"), replace_id=f"{given.ORDER_ID}-r1"))
@@ -101,10 +101,10 @@ class Said(msgspec.Struct):
     subject: str = f"venue.{VENUE}.reports.0"
 
 
-async def lived(loop: VirtualLoop, reports: list[VenueReport], wire: Wire) -> tuple[Order, Book]:
+async def lived(loop: VirtualLoop, reports: list[VenueReport], wire: Wire) -> tuple[Order, PositionBook]:
     """The order at oms after all of it came, by this wire."""
     log, clock = MemoryLog(), SimClock(loop)  # type: ignore[call-arg]
-    host, client = Host(MemoryJournal(log), clock, pace=Pace(wait_s=0)), Wired(reports)
+    host, client = ShardHost(MemoryJournal(log), clock, pace=Pace(wait_s=0)), Wired(reports)
     sessions = VenueSessions(client, host, [VENUE], 0, failed=pytest.fail)  # type: ignore[arg-type]
     host.on_ready = lambda ready: sessions.restart()
     await sessions.start()
@@ -114,7 +114,7 @@ async def lived(loop: VirtualLoop, reports: list[VenueReport], wire: Wire) -> tu
     await host.perform(given.submit(given.terms()))
     await host.perform(RouteOrder(order_id=given.ORDER_ID, legs=(Leg("R1", VENUE, Decimal(10)),), policy="x"))
     tasks.append(asyncio.create_task(sessions.run()))
-    book = Book()
+    book = PositionBook()
     host.on_landed = lambda landed: [book.apply(event, landed.seq) for event in landed.events]  # type: ignore[func-returns-value]
     for report, (_, at, times) in sorted(zip(reports, wire, strict=True), key=lambda pair: pair[1][0]):
         for n in range(times):
@@ -128,7 +128,7 @@ async def lived(loop: VirtualLoop, reports: list[VenueReport], wire: Wire) -> tu
     return order, book
 
 
-def seen(order: Order, book: Book) -> object:
+def seen(order: Order, book: PositionBook) -> object:
     """All that a counterparty and an accountant would ask for; not when it was told."""
     facts = (order.status, order.quantity, order.price, order.cum_quantity, order.leaves_quantity, order.average_price, order.fees)
     return (
@@ -156,5 +156,5 @@ def test_any_order_number_and_delay_of_reports_ends_in_the_same_order(messages: 
 
 
 def test_there_is_something_to_put_in_order() -> None:
-    reports, _ = told_by_a_venue([TradeAnyway("R1", Decimal(3), Decimal(50)), BustTrade(f"{VENUE}-1"), Cancel(REQUEST)])
+    reports, _ = told_by_a_venue([ForcedFill("R1", Decimal(3), Decimal(50)), BustTrade(f"{VENUE}-1"), Cancel(REQUEST)])
     assert [str(report.report) for report in reports] == ["accepted", "fill", "bust", "cancelled"]

@@ -12,8 +12,8 @@ from adapters.codec import Commit, CommitCodec
 from adapters.memory import MemoryLog
 from apps.journal import subscription as follower_module
 from apps.journal.shared_reading import SharedReading
-from apps.journal.subscription import Applied, Follower
-from domain.ports import Corrupt, Head, Recorded
+from apps.journal.subscription import Applied, JournalSubscription
+from domain.ports import Corrupt, Head, JournalEntry
 from tests.apps.held_journal import until, within
 from tests.apps.test_follower import TEXTS, Cut, write
 
@@ -42,7 +42,7 @@ class Readings(Cut):
 
     open = 0
 
-    async def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[Recorded]]:
+    async def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[JournalEntry]]:
         self.open += 1
         try:
             async with contextlib.aclosing(super().follow(after, until=until)) as batches:
@@ -59,7 +59,7 @@ class Reader:
         self.applied: list[int] = []
         self.free = asyncio.Event()
         self.free.set()
-        self.follower = Follower(reading, codec, self._apply, after=after, wait_s=0)
+        self.follower = JournalSubscription(reading, codec, self._apply, after=after, wait_s=0)
         self.task = asyncio.create_task(self.follower.run())
 
     async def _apply(self, commits: Applied[str]) -> None:

@@ -19,7 +19,7 @@ from adapters.codec import ORDER_COMMITS
 from adapters.memory import MemoryJournal, MemorySnapshots
 from adapters.snapshots import NEWEST, PREVIOUS, FileSnapshots
 from apps.journal.snapshots import LAST_ONE_MAX_S, Snapshotter
-from apps.journal.subscription import Applied, Follower
+from apps.journal.subscription import Applied, JournalSubscription
 from domain.audit.state_hash import state_hash
 from domain.order.events import OrderEvent
 from domain.ports import Snapshots, Unavailable
@@ -68,7 +68,7 @@ class Service:
     async def live(self) -> AsyncIterator["Service"]:
         after = await self.snapshots.recover(self.journal)
         self.read_from = after.seq
-        self.follower = Follower(self.journal, ORDER_COMMITS, self.snapshots.whole(self.apply), after=after, wait_s=0)
+        self.follower = JournalSubscription(self.journal, ORDER_COMMITS, self.snapshots.whole(self.apply), after=after, wait_s=0)
         tasks = [asyncio.create_task(self.follower.run()), asyncio.create_task(self.snapshots.run(self.follower))]
         await until(lambda: self.follower.caught_up or tasks[0].done())
         yield self

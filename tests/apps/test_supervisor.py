@@ -19,11 +19,11 @@ from apps.stack.ports import free_ports
 from apps.stack.process import OUTPUT_MAX, bound
 from apps.stack.program import Program, http_answers
 from apps.stack.screen import Screen
-from apps.stack.supervisor import KILLED_MAX, Pacing, Supervisor
+from apps.stack.supervisor import KILLED_MAX, RestartBackoff, Supervisor
 from apps.stack.trouble import CannotStart, NotReady
 
 FAKE = Path(__file__).with_name("fake_service.py")
-QUICK = Pacing(
+QUICK = RestartBackoff(
     backoff_min_s=0.05, backoff_max_s=0.1, last_stage_stops_s=0.6, kill_after_s=0.9, housekeeping_every_s=0.05, say_waiting_every_s=0.05
 )
 PATIENCE_S = 120.0
@@ -111,7 +111,7 @@ async def test_a_service_that_keeps_dying_waits_longer_up_to_the_bound(stage: St
 
 
 def test_the_back_off_doubles_from_half_a_second_to_ten() -> None:
-    assert [Pacing().backoff_s(deaths) for deaths in (1, 2, 3, 4, 5, 6, 7, 1000)] == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0]
+    assert [RestartBackoff().backoff_s(deaths) for deaths in (1, 2, 3, 4, 5, 6, 7, 1000)] == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0]
 
 
 async def test_a_deaf_service_does_not_hold_up_the_others_and_is_killed_in_time(stage: Stage) -> None:

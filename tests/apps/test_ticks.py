@@ -11,7 +11,7 @@ from adapters.codec import encode
 from apps.connections.ticks import TICK_BYTES_MAX, UNREADABLE, Ticks
 from apps.exeq.router import Router, RoutingRules
 from domain.execution.projection import Executions
-from domain.execution.routing import POLICIES, Routing, Venue
+from domain.execution.routing import POLICIES, RoutedVenue, Routing
 from domain.market import quotes
 from domain.market.quotes import Listed, Market, Quote
 from tests.apps.risk_house import House, Message
@@ -89,7 +89,7 @@ async def test_what_is_unusual_is_a_quote_all_the_same(payload: bytes) -> None:
 async def test_a_venue_that_asks_less_than_nothing_wins_no_policy_and_its_good_quote_grows_old(policy: str) -> None:
     clock, market = Hands(), Market()
     ticks = Ticks(market.update, LISTED, clock.monotonic_ns)
-    venues = {name: Venue(name, ONE, fee, frozenset({"BTCUSDT"})) for name, fee in (("A", ONE), ("B", ONE + ONE))}
+    venues = {name: RoutedVenue(name, ONE, fee, frozenset({"BTCUSDT"})) for name, fee in (("A", ONE), ("B", ONE + ONE))}
     router = Router(venues, {}, market, clock, RoutingRules(policy, 10 * S, "A"), Executions(), killed=lambda name: False)
     for payload in (tick(ask=100), tick(venue="B", ask=102), tick(venue="B", ask=-1), tick(venue="B", bid="NaN", ask="NaN")):
         await ticks.on_tick(Message(payload))  # type: ignore[arg-type]

@@ -7,11 +7,11 @@ import pytest
 from msgspec.structs import replace
 
 from apps.connections.unit import Answered, Unit
-from apps.exeq.oms_commands import OmsBeside
-from apps.oms.risk_in_process import RiskBeside
+from apps.exeq.oms_commands import OmsInProcess
+from apps.oms.risk_in_process import RiskInProcess
 from apps.runtime.loop_share import BYTES_OF_ONE, LoopShare
 from domain.instruments import Denial
-from domain.order.commands import CancelOrder, CommandAnswer, Decision, ServiceCommand, Terms
+from domain.order.commands import CancelOrder, CommandAnswer, RiskReply, ServiceCommand, Terms
 from domain.ports import Unavailable
 from tests import given
 
@@ -23,7 +23,7 @@ def unit() -> Unit:
 
 
 async def test_before_risk_is_there_every_order_is_refused() -> None:
-    risk = RiskBeside(unit())
+    risk = RiskInProcess(unit())
     decision = await risk.check(given.terms())
     assert decision.denial == Denial("risk_error", found="risk is not there")
     assert not await risk.is_open(PROBE, 1)
@@ -33,12 +33,12 @@ async def test_before_risk_is_there_every_order_is_refused() -> None:
 async def test_risk_decides_in_the_turn_in_which_it_is_asked_and_a_probe_reserves_nothing() -> None:
     shared, asked = unit(), list[str]()
 
-    def decide(terms: Terms) -> Decision:
+    def decide(terms: Terms) -> RiskReply:
         asked.append(terms.order_id)
-        return Decision(terms.order_id, 7, Denial("order_size_limit") if terms.order_id else None)
+        return RiskReply(terms.order_id, 7, Denial("order_size_limit") if terms.order_id else None)
 
     shared.decide = decide
-    risk = RiskBeside(shared)
+    risk = RiskInProcess(shared)
     assert await risk.is_open(PROBE, 1)
     assert (await risk.check(given.terms())).denial == Denial("order_size_limit")
     assert asked == ["", given.ORDER_ID]
@@ -47,7 +47,7 @@ async def test_risk_decides_in_the_turn_in_which_it_is_asked_and_a_probe_reserve
 
 async def test_oms_answers_each_command_and_one_that_is_not_there_is_asked_again() -> None:
     shared = unit()
-    oms = OmsBeside(shared)
+    oms = OmsInProcess(shared)
     with pytest.raises(Unavailable, match="not there yet"):
         await oms.ask([CancelOrder(order_id="a")], 1)
     came: list[tuple[Sequence[ServiceCommand], Answered]] = []

@@ -16,7 +16,7 @@ from adapters.valkey import LIBRARY, NAME, ValkeyPositions
 from apps.stack import servers
 from apps.stack.credentials import keys
 from apps.stack.credentials.users import ADMIN, READER, VALKEY_USERS
-from apps.stack.credentials.valkey import GUEST, RIGHTS, STRANGER, Rights
+from apps.stack.credentials.valkey import GUEST, RIGHTS, STRANGER, ValkeyRights
 from config import secrets
 from domain.ports import Unavailable
 from domain.position.position import Position
@@ -170,7 +170,7 @@ def test_a_user_reads_and_writes_the_keys_of_the_table_and_no_other(opened: Guar
             assert may == expected(rights, key), (user, key)
 
 
-def expected(rights: Rights, key: str) -> dict[str, bool]:
+def expected(rights: ValkeyRights, key: str) -> dict[str, bool]:
     reads, writes = (any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns) for patterns in (rights.reads, rights.writes))
     return {
         "read": reads and "hgetall" in rights.commands,

@@ -15,7 +15,7 @@ from adapters.memory import MemoryJournal, MemoryLog
 from apps.journal.group_commit import Pace
 from apps.live_gateway.report_log import VENUE_COMMITS, ReportLog
 from apps.live_gateway.report_wire import announced_fills
-from apps.live_gateway.request_handler import Intake
+from apps.live_gateway.request_handler import RequestHandler
 from apps.live_gateway.session import Sessions
 from apps.live_gateway.venue_host import GROUP_MAX, VenueHost, groups, route_of
 from config.catalogue import VenueSettings
@@ -244,7 +244,7 @@ async def test_stamps_never_go_back_when_the_wall_clock_does_but_what_is_due_goe
 async def test_a_venue_that_reads_its_journal_does_not_say_how_many_reports_it_has() -> None:
     """Else it would say none, and oms took its state for lost."""
     scene, said = Scene(), list[bytes]()
-    sessions = Sessions({"V": scene.host}, Intake({}), None)  # type: ignore[arg-type]
+    sessions = Sessions({"V": scene.host}, RequestHandler({}), None)  # type: ignore[arg-type]
 
     class Question:
         subject = "venue.V.session.0"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from adapters.codec import decoder, encode
-from apps.connections.venue_lists import LIST_BYTES_MAX, LIST_COUNT_MAX, Reader, Sent, Unreadable, Verb, lists
+from apps.connections.venue_lists import LIST_BYTES_MAX, LIST_COUNT_MAX, Reader, SentRequest, Unreadable, Verb, lists
 from apps.exeq.venue_wire import VenueWire
-from domain.execution.routing import Venue
+from domain.execution.routing import RoutedVenue
 from domain.order.commands import VenueReport, VenueRequest
 from domain.values import OrderType, Side
 from tests import given
@@ -64,7 +64,7 @@ def request(route: str, venue: str, shard: int = 0) -> VenueRequest:
 class Wire:
     def __init__(self, *, listened_to: bool = False) -> None:
         self.said: list[tuple[str, Any]] = []
-        venues = {name: Venue(name, ONE, ONE, frozenset(), plain=name == "P") for name in "ABP"}
+        venues = {name: RoutedVenue(name, ONE, ONE, frozenset(), plain=name == "P") for name in "ABP"}
         self.wire = VenueWire(self._send, Everybody() if listened_to else Nobody(), venues)
 
     def _send(self, subject: str, payload: bytes) -> None:
@@ -74,7 +74,7 @@ class Wire:
         )
 
     def send(self, *requests: tuple[Verb, VenueRequest]) -> list[tuple[str, Any]]:
-        self.wire.send([Sent(verb, request) for verb, request in requests])
+        self.wire.send([SentRequest(verb, request) for verb, request in requests])
         return self.said
 
 
@@ -104,4 +104,4 @@ async def test_whoever_listens_is_told_of_each_behind_the_list() -> None:
 
 
 def test_a_request_on_the_wire_says_what_it_is() -> None:
-    assert json.loads(encode(Sent("cancel", request("1", "A"))))["verb"] == "cancel"
+    assert json.loads(encode(SentRequest("cancel", request("1", "A"))))["verb"] == "cancel"

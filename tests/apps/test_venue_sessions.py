@@ -13,10 +13,10 @@ from adapters.clock import SystemClock
 from adapters.codec import encode
 from adapters.memory import MemoryJournal, MemoryLog
 from apps.journal.group_commit import Pace
-from apps.journal.shard_host import Host
+from apps.journal.shard_host import ShardHost
 from apps.oms.report_sessions import VenueSessions
-from apps.oms.unsequenced_reports import PlainVenues
-from domain.execution.routing import Venue
+from apps.oms.unsequenced_reports import UnsequencedVenues
+from domain.execution.routing import RoutedVenue
 from domain.order import events as e
 from domain.order.commands import RouteOrder, VenueReport
 from domain.order.events import Leg
@@ -60,7 +60,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.log, self.client, self.said = MemoryLog(), Client(), list[e.OrderEvent]()
-        self.host = Host(MemoryJournal(self.log), SystemClock(), pace=Pace(wait_s=0))
+        self.host = ShardHost(MemoryJournal(self.log), SystemClock(), pace=Pace(wait_s=0))
         self.sessions = VenueSessions(self.client, self.host, [VENUE], 0, failed=pytest.fail)  # type: ignore[arg-type]
         self.host.on_landed = lambda landed: self.said.extend(landed.events)
         self.host.on_ready = lambda ready: self.sessions.restart() if ready else None
@@ -136,7 +136,7 @@ async def test_a_list_that_is_lost_as_a_whole_is_a_hole(desk: Desk) -> None:
 
 
 async def test_announcements_of_a_full_venue_are_not_its_reports_where_a_plain_one_is_heard(desk: Desk) -> None:
-    plain = PlainVenues(desk.host, [Venue("OURS", Decimal(1), Decimal(1), frozenset(), plain=True)])
+    plain = UnsequencedVenues(desk.host, [RoutedVenue("OURS", Decimal(1), Decimal(1), frozenset(), plain=True)])
     sessions = VenueSessions(desk.client, desk.host, [VENUE], 0, plain, failed=pytest.fail)  # type: ignore[arg-type]
     await sessions.start()  # its last subscription is the plain venues'
     await desk.client.callback(Message(encode(ACK), "fills.alice"))

@@ -13,10 +13,10 @@ from adapters.controls import CONTROL_COMMITS
 from adapters.memory import MemoryJournal
 from adapters.scratch import ScratchLines
 from adapters.sqlite import SqliteFills
-from apps.tools.verify.live import OmsDoor, View
-from apps.tools.verify.report import Check
+from apps.tools.verify.live import OmsReads, View
+from apps.tools.verify.report import CheckLine
 from apps.tools.verify.run import Sides, verify
-from domain.audit.journal_audit import Audit, Commit
+from domain.audit.journal_audit import Audit, ObservedCommit
 from domain.audit.state_hash import orders_state, state_hash
 from domain.order import events as e
 from domain.order.events import JournalAccepted
@@ -32,7 +32,7 @@ __all__ = ["_impatient", "world"]
 
 async def test_a_clean_system_verifies(world: World) -> None:
     world.mark = world.log.commits[-2][0]
-    told: list[Check] = []
+    told: list[CheckLine] = []
     report = await world.verified(told=told)
     assert (report.ok, report.complete, report.first_difference) == (True, True, None), report
     assert tuple(outcomes(report)) == NAMES
@@ -147,7 +147,7 @@ async def test_a_step_that_the_table_lacks_is_found(world: World) -> None:
 class Wrong:
     """An oms that is wrong about one field."""
 
-    def __init__(self, door: OmsDoor, **changes: object) -> None:
+    def __init__(self, door: OmsReads, **changes: object) -> None:
         self._door, self._changes = door, changes
 
     async def open(self) -> AsyncIterator[list[View]]:
@@ -171,10 +171,10 @@ async def test_an_oms_that_is_wrong_about_an_order_is_found_with_its_field(world
     assert found.endswith(f" by the journal, {encode(value).decode()} in oms")
 
 
-class Busy(OmsDoor):
+class Busy(OmsReads):
     """Orders move between the reading of a page and its comparison."""
 
-    def __init__(self, door: OmsDoor, world: World) -> None:
+    def __init__(self, door: OmsReads, world: World) -> None:
         self._door, self._world = door, world
 
     async def open(self) -> AsyncIterator[list[View]]:
@@ -263,7 +263,7 @@ def test_lines_that_were_put_away_are_the_same_lines(commits: Commits) -> None:
     far, near = Audit(lines=(scratch := ScratchLines(closed_max=0))), Audit()
     for seq, events in enumerate(commits, 1):
         for audit in (far, near):
-            audit.take(Commit(seq, seq, "", b"", events))
+            audit.take(ObservedCommit(seq, seq, "", b"", events))
         scratch.settle()
     assert [(v.name, v.where, v.what) for v in far.violations] == [(v.name, v.where, v.what) for v in near.violations]
     assert dict(scratch.items_in_order()) == near.lines

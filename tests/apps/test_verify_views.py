@@ -12,8 +12,8 @@ from adapters.codec import encode
 from adapters.memory import MemoryFills
 from adapters.orderstore import columns
 from apps.tools.verify import fills as fills_check
-from apps.tools.verify.fold import Fold
-from apps.tools.verify.orders import StoredOrders
+from apps.tools.verify.fold import JournalFold
+from apps.tools.verify.orders import StoredOrdersView
 from apps.tools.verify.run import Sides, verify
 from domain.order.order import Order
 from domain.ports import Head, StoredPicture, Unavailable
@@ -40,22 +40,22 @@ class Saving:
             yield found and msgspec.structs.replace(found, checkpoint=checkpoint)
 
 
-async def led_to(world: World, seq: int) -> Fold:
-    fold = Fold(world.journal, None, lambda seq: None)
+async def led_to(world: World, seq: int) -> JournalFold:
+    fold = JournalFold(world.journal, None, lambda seq: None)
     await fold.advance(seq)
     return fold
 
 
 async def test_a_store_that_is_behind_the_pass_is_waited_for(world: World) -> None:
     end = len(world.log.commits)
-    check = await StoredOrders(Saving(world, 5, 5, 7, end).picture).compare(await led_to(world, end - 1))
+    check = await StoredOrdersView(Saving(world, 5, 5, 7, end).picture).compare(await led_to(world, end - 1))
     assert (check.outcome, check.counts["as_of"]) == ("ok", end)
 
 
 @pytest.mark.parametrize("checkpoints", [(7, 5, 9), (5,)], ids=["it goes back", "it never comes"])
 async def test_a_store_that_does_not_come_is_said_to_be_behind(world: World, checkpoints: tuple[int, ...]) -> None:
     with pytest.raises(Unavailable, match="behind what was compared before"):
-        await StoredOrders(Saving(world, *checkpoints, 5).picture).compare(await led_to(world, len(world.log.commits)))
+        await StoredOrdersView(Saving(world, *checkpoints, 5).picture).compare(await led_to(world, len(world.log.commits)))
 
 
 def stored_body(world: World, name: str, change: Callable[[Order], None]) -> None:

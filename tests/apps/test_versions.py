@@ -9,7 +9,7 @@ import pytest
 
 from adapters.codec import ORDER_COMMITS, CommitCodec
 from adapters.memory import MemoryJournal
-from apps.journal.subscription import Applied, Follower
+from apps.journal.subscription import Applied, JournalSubscription
 from domain.order import events as e
 from domain.order.upcasters import VERSION, Upcasters, upcast
 from domain.ports import Corrupt, Head
@@ -115,4 +115,4 @@ async def _follow(journal: MemoryJournal, applied: list[int]) -> None:
     def apply(commits: Applied[e.OrderEvent]) -> None:
         applied.extend(seq for seq, _ in commits)
 
-    await Follower(journal, ORDER_COMMITS, apply, after=Head(), wait_s=0).run()
+    await JournalSubscription(journal, ORDER_COMMITS, apply, after=Head(), wait_s=0).run()

@@ -12,8 +12,8 @@ from adapters.controls import CONTROL_COMMITS
 from adapters.memory import MemoryJournal, MemoryLog, MemoryWatermark
 from apps.connections.controls import loss_accepted
 from apps.journal.group_commit import Pace
-from apps.journal.shard_host import Host
-from apps.journal.subscription import MISSED_MAX, Applied, Follower
+from apps.journal.shard_host import ShardHost
+from apps.journal.subscription import MISSED_MAX, Applied, JournalSubscription
 from apps.journal.watermark import (
     LOOK_EVERY_S,
     RAISE_EVERY_S,
@@ -101,7 +101,7 @@ async def test_what_was_noted_counts_before_it_is_on_the_disk(scene: Scene) -> N
 
 
 async def test_a_host_whose_journal_went_back_under_it_ends(scene: Scene) -> None:
-    host = Host(scene.journal, SystemClock(), mark=scene.mark, pace=Pace())
+    host = ShardHost(scene.journal, SystemClock(), mark=scene.mark, pace=Pace())
     running = asyncio.create_task(host.run())
     async with asyncio.timeout(120):
         while not host.ready:
@@ -217,7 +217,7 @@ async def test_a_reader_whose_journal_went_back_under_it_stops(scene: Scene) -> 
     def apply(commits: Applied[str]) -> None:
         applied.extend(seq for seq, _ in commits)
 
-    follower = Follower(scene.journal, TEXTS, apply, after=scene.heads()[8])
+    follower = JournalSubscription(scene.journal, TEXTS, apply, after=scene.heads()[8])
     del scene.log.commits[5:]
     looks = 0
     real = scene.journal.head
@@ -271,7 +271,7 @@ async def test_a_crash_between_the_skip_and_its_mark_is_made_good(scene: Scene) 
 
 
 async def test_a_host_ends_when_something_else_writes_though_nothing_is_submitted(scene: Scene) -> None:
-    host = Host(scene.journal, SystemClock(), mark=scene.mark, pace=Pace())
+    host = ShardHost(scene.journal, SystemClock(), mark=scene.mark, pace=Pace())
     running = asyncio.create_task(host.run())
     async with asyncio.timeout(5 + LOOK_EVERY_S):
         while not host.ready:

@@ -18,19 +18,19 @@ from adapters.sqlite import SqliteFills
 from apps.http.app import application
 from apps.journal import order_repository
 from apps.oms.accounts import Accounts
-from apps.oms.reads import Reads
-from apps.oms.replace import Replaces
+from apps.oms.reads import OrderReads
+from apps.oms.replace import ReplaceHandler
 from apps.oms.routes import router
 from apps.tools.verify import fills as fills_check
 from apps.tools.verify import orders as orders_check
 from apps.tools.verify.controls import ControlsSide
-from apps.tools.verify.live import OmsDoor, View
-from apps.tools.verify.report import Check, Report
+from apps.tools.verify.live import OmsReads, View
+from apps.tools.verify.report import CheckLine, VerificationReport
 from apps.tools.verify.run import Sides, verify
 from domain.market.quotes import Market
 from domain.order.commands import CancelOrder, OrderCommand, ReportKind, VenueReport
 from domain.ports import Head, Journal
-from domain.position.position import Book
+from domain.position.position import PositionBook
 from domain.position.rows import EventRow
 from tests.apps.submits import CURRENCY
 from tests.apps.test_bookkeeper import Desk, fill, route, submit, terms
@@ -72,7 +72,7 @@ class World:
     async def projected(self, until: int | None = None) -> None:
         """What a projector makes of the journal."""
         last = until or len(self.log.commits)
-        book = Book()
+        book = PositionBook()
         for row in self.events:
             if row.seq <= last:
                 book.apply(row.event, row.seq)
@@ -85,15 +85,17 @@ class World:
         with contextlib.closing(sqlite3.connect(self.directory / file)) as connection, connection:
             assert connection.execute(*statement).rowcount, "something must have been planted"
 
-    async def verified(self, live: Any = None, told: list[Check] | None = None) -> Report:
-        application_ = application("oms", router(self.desk.host, Reads(self.desk.host, self.journal), self.accounts(), self.replaces(), ()))
+    async def verified(self, live: Any = None, told: list[CheckLine] | None = None) -> VerificationReport:
+        application_ = application(
+            "oms", router(self.desk.host, OrderReads(self.desk.host, self.journal), self.accounts(), self.replaces(), ())
+        )
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=application_), base_url="http://oms") as http:
             sides = Sides(
                 mark=lambda: self.mark,
                 orders=self.store.picture,
                 positions=self.positions,
                 fills=self.fills,
-                live=live or OmsDoor(http),
+                live=live or OmsReads(http),
                 controls=ControlsSide(self._controls, {service: lambda mark=mark: mark for service, mark in self.control_marks.items()}),
             )
             return await verify(self.journal, sides, tell=(told if told is not None else []).append)
@@ -104,9 +106,9 @@ class World:
     def accounts(self) -> Accounts:
         return Accounts(self.positions, self.fills, Market(), SystemClock(), 10.0, CURRENCY)
 
-    def replaces(self) -> Replaces:
+    def replaces(self) -> ReplaceHandler:
         """Nobody replaces an order here."""
-        return Replaces(self.desk.host, None, {}, lambda terms: None)  # type: ignore[arg-type]
+        return ReplaceHandler(self.desk.host, None, {}, lambda terms: None)  # type: ignore[arg-type]
 
 
 @contextlib.asynccontextmanager
@@ -137,11 +139,11 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order_repository, "SAVE_EVERY_S", 0.005)
 
 
-def outcomes(report: Report) -> dict[str, str]:
+def outcomes(report: VerificationReport) -> dict[str, str]:
     return {check.name: check.outcome for check in report.checks}
 
 
-def found_in(report: Report, name: str) -> str:
+def found_in(report: VerificationReport, name: str) -> str:
     """What the one check found that is not fine."""
     assert not report.ok
     assert [check.name for check in report.checks if check.outcome == "different"] == [name], report
@@ -162,7 +164,7 @@ class Silent:
 
 
 @contextlib.asynccontextmanager
-async def door_of(world: World) -> AsyncIterator[OmsDoor]:
-    served = application("oms", router(world.desk.host, Reads(world.desk.host, world.journal), world.accounts(), world.replaces(), ()))
+async def door_of(world: World) -> AsyncIterator[OmsReads]:
+    served = application("oms", router(world.desk.host, OrderReads(world.desk.host, world.journal), world.accounts(), world.replaces(), ()))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=served), base_url="http://oms") as http:
-        yield OmsDoor(http)
+        yield OmsReads(http)

@@ -25,16 +25,16 @@ from adapters.codec import encode
 from adapters.memory import MemoryJournal
 from adapters.orderstore import SqliteOrderStore
 from apps.journal.group_commit import Pace
-from apps.journal.shard_host import Host
-from apps.oms.command_handler import CommandDesk
-from apps.oms.drop_copy import Notices
+from apps.journal.shard_host import ShardHost
+from apps.oms.command_handler import CommandHandler
+from apps.oms.drop_copy import DropCopy
 from apps.oms.metrics import OmsMetrics
 from apps.oms.report_sessions import VenueSessions
-from apps.oms.submit import Intake
+from apps.oms.submit import SubmitHandler
 from apps.oms.submit_body import TermsReader
-from apps.oms.submit_endpoint import Door
+from apps.oms.submit_endpoint import SubmitEndpoint
 from config.catalogue import load_instruments
-from domain.order.commands import Decision, ReportKind, Terms, VenueReport
+from domain.order.commands import ReportKind, RiskReply, Terms, VenueReport
 from domain.order.events import Leg
 from domain.order.lifecycle import State
 from domain.values import Liquidity, OrderType, use_exact_arithmetic
@@ -51,8 +51,8 @@ CHECKS = (
 
 
 class Approves:
-    async def check(self, terms: Terms) -> Decision:
-        return Decision(order_id=terms.order_id, limits_version=1, checks=CHECKS, reference=Decimal("45000.5"))
+    async def check(self, terms: Terms) -> RiskReply:
+        return RiskReply(order_id=terms.order_id, limits_version=1, checks=CHECKS, reference=Decimal("45000.5"))
 
 
 class Nobody:
@@ -88,7 +88,7 @@ class Spent:
         self.cpu_s[step] = self.cpu_s.get(step, 0.0) + time.process_time() - before
 
 
-async def post(door: Door, body: bytes) -> bytes:
+async def post(door: SubmitEndpoint, body: bytes) -> bytes:
     said: list[bytes] = []
 
     async def receive() -> Message:
@@ -118,9 +118,9 @@ def report(kind: ReportKind, order: dict[str, Any], seq: int, **more: Any) -> Ve
     )
 
 
-def allowing(host: Host) -> Intake:
+def allowing(host: ShardHost) -> SubmitHandler:
     """An intake that no control forbids anything."""
-    return Intake(
+    return SubmitHandler(
         host,
         Approves(),  # type: ignore[arg-type]
         forbids=lambda terms: None,
@@ -134,13 +134,13 @@ async def lives(count: int, directory: Path) -> tuple[Spent, dict[str, float]]:
     """`count` orders, 64 at once, each from its request to its fill."""
     registry, client = CollectorRegistry(), Nobody()
     metrics, clock = OmsMetrics(registry), SystemClock()
-    host = Host(MemoryJournal(), clock, store=SqliteOrderStore(directory / "orders.db"), pace=Pace(wait_s=0))
-    host.on_landed, host.on_append = Notices(interest.Nobody(), client.put, metrics), metrics.appended
+    host = ShardHost(MemoryJournal(), clock, store=SqliteOrderStore(directory / "orders.db"), pace=Pace(wait_s=0))
+    host.on_landed, host.on_append = DropCopy(interest.Nobody(), client.put, metrics), metrics.appended
     running = asyncio.create_task(host.run())
     intake = allowing(host)
-    door = Door(TermsReader(load_instruments().instruments, "default", frozenset(OrderType)), intake, clock, metrics)
+    door = SubmitEndpoint(TermsReader(load_instruments().instruments, "default", frozenset(OrderType)), intake, clock, metrics)
     sessions = VenueSessions(None, host, [VENUE], 0, failed=sys.exit)  # type: ignore[arg-type]
-    desk = CommandDesk(host, client, failed=sys.exit)  # type: ignore[arg-type]
+    desk = CommandHandler(host, client, failed=sys.exit)  # type: ignore[arg-type]
     while not host.ready:
         await asyncio.sleep(0.01)
     gc.collect()
@@ -190,7 +190,7 @@ async def lives(count: int, directory: Path) -> tuple[Spent, dict[str, float]]:
     return spent, {"notification_bytes": client.bytes / count}
 
 
-async def landed(host: Host) -> None:
+async def landed(host: ShardHost) -> None:
     """Until everything said so far is in the journal."""
     commits = host._commits
     assert commits is not None

@@ -24,12 +24,12 @@ from adapters.chain import GENESIS, following, verified
 from adapters.codec import ORDER_COMMITS
 from adapters.snapshots import NEWEST, FileSnapshots
 from apps.journal.snapshots import Snapshotter
-from apps.journal.subscription import Applied, Follower
+from apps.journal.subscription import Applied, JournalSubscription
 from apps.runtime.fork_snapshot import in_child
 from domain.audit.state_hash import state_hash
 from domain.execution.projection import STATE_VERSION, Executions, ExecutionsState
 from domain.order.events import OrderEvent
-from domain.ports import Head, Recorded, Unavailable
+from domain.ports import Head, JournalEntry, Unavailable
 from domain.risk.projection import RiskFold
 from domain.risk.snapshot import VERSION, RiskState
 from domain.values import use_exact_arithmetic
@@ -63,21 +63,21 @@ class FileJournal:
     async def head(self) -> Head:
         return self._last
 
-    async def read(self, seq: int) -> Recorded | None:
-        return Recorded(self._last, b"") if seq == self._last.seq else None
+    async def read(self, seq: int) -> JournalEntry | None:
+        return JournalEntry(self._last, b"") if seq == self._last.seq else None
 
     async def append(self, payload: bytes, after: Head) -> Head:
         raise Unavailable("a file is only read")
 
-    async def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[Recorded], None]:
-        head, batch = after, list[Recorded]()
+    async def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[JournalEntry], None]:
+        head, batch = after, list[JournalEntry]()
         with self._file.open() as lines:
             for seq, line in enumerate(lines, 1):
                 if seq <= after.seq:
                     continue
                 chain, _, payload = line.rstrip("\n").partition(" ")
                 head = verified(head, seq, seq, chain, payload.encode())
-                batch.append(Recorded(head, payload.encode()))
+                batch.append(JournalEntry(head, payload.encode()))
                 if len(batch) == BATCH or seq in (until, self._last.seq):
                     yield batch
                     batch = []
@@ -113,7 +113,9 @@ async def measure(name: str, directory: Path, keep: bool) -> dict[str, Any]:
     before, began = process.memory_info().rss, time.perf_counter()
     subject = Subject(name, directory / "snapshots")
     after = await subject.snapshots.recover(journal)
-    follower: Follower[OrderEvent] = Follower(journal, ORDER_COMMITS, subject.snapshots.whole(subject.apply), after=after, wait_s=0)
+    follower: JournalSubscription[OrderEvent] = JournalSubscription(
+        journal, ORDER_COMMITS, subject.snapshots.whole(subject.apply), after=after, wait_s=0
+    )
     reading = asyncio.create_task(follower.run())
     await follower.wait_for((await journal.head()).seq)
     found: dict[str, Any] = {"from": after.seq, "seconds": round(time.perf_counter() - began, 2)}

@@ -8,7 +8,7 @@ from adapters.clock import SystemClock
 from apps.exeq.router import Router, RoutingRules
 from config.catalogue import load_instruments
 from domain.execution.projection import Executions
-from domain.execution.routing import POLICIES, Routing, Venue
+from domain.execution.routing import POLICIES, RoutedVenue, Routing
 from domain.market.quotes import Market, Quote
 from domain.values import use_exact_arithmetic
 from tests.domain.execution.test_routing import order
@@ -24,7 +24,7 @@ def router(policy: str, count: int) -> Router:
     venues = {}
     for number in range(count):
         name, away = f"V{number}", Decimal(number)
-        venues[name] = Venue(name, Decimal(1), Decimal(10) - away, frozenset({SYMBOL}), orders_per_sec=1_000_000, burst=1_000_000)
+        venues[name] = RoutedVenue(name, Decimal(1), Decimal(10) - away, frozenset({SYMBOL}), orders_per_sec=1_000_000, burst=1_000_000)
         bid, ask = Decimal("44999.99") - away, Decimal("45000.01") + away
         quote = Quote(symbol=SYMBOL, venue=name, bid=bid, bid_size=Decimal("0.5"), ask=ask, ask_size=Decimal("0.6"), at=0)
         market.update(quote, clock.monotonic_ns())

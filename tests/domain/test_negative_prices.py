@@ -5,7 +5,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from domain.execution.routing import Routing, Venue, route
+from domain.execution.routing import RoutedVenue, Routing, route
 from domain.instruments import Denial, Instrument, negative_prices, terms_denial
 from domain.market.close_file import BadCloses, read_closes
 from domain.market.quotes import PRICE, Listed, Market, Quote, unsound
@@ -163,7 +163,7 @@ def test_a_simulated_market_lives_around_a_price_below_zero() -> None:
     ],
 )
 def test_the_lowest_cost_below_zero_has_the_fee_on_the_size_of_the_price(side: str, a: str, b: str, winner: str) -> None:
-    venues = [Venue(name, D(0), D(bps), frozenset({"CL"})) for name, bps in (("A", "10"), ("B", "15"))]
+    venues = [RoutedVenue(name, D(0), D(bps), frozenset({"CL"})) for name, bps in (("A", "10"), ("B", "15"))]
     quotes = [quote(*one.split(), venue=name) for name, one in (("A", a), ("B", b))]
     asked = e.OrderSubmitted(
         order_id="o",

@@ -2,9 +2,9 @@
 
 import pytest
 
-from domain.standby import LEASE_NS, SAME_AGE_NS, Act, Seen, claiming, holding, standing_by
+from domain.standby import LEASE_NS, SAME_AGE_NS, Act, ProcessSeen, claiming, holding, standing_by
 
-WORKS, CLAIMS = Seen("b", holds=True, held_ns=10 * LEASE_NS), Seen("b", holds=False)
+WORKS, CLAIMS = ProcessSeen("b", holds=True, held_ns=10 * LEASE_NS), ProcessSeen("b", holds=False)
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,9 @@ WORKS, CLAIMS = Seen("b", holds=True, held_ns=10 * LEASE_NS), Seen("b", holds=Fa
         ([], LEASE_NS, Act.CLAIM),
     ],
 )
-def test_one_that_stands_by_takes_over_at_once_only_where_it_never_saw_another(others: list[Seen], known_ns: int | None, act: Act) -> None:
+def test_one_that_stands_by_takes_over_at_once_only_where_it_never_saw_another(
+    others: list[ProcessSeen], known_ns: int | None, act: Act
+) -> None:
     assert standing_by(others, known_ns=known_ns) is act
 
 
@@ -30,17 +32,17 @@ def test_one_that_stands_by_takes_over_at_once_only_where_it_never_saw_another(o
         ("a", [CLAIMS], Act.CLAIM),
         ("c", [CLAIMS], Act.WAIT),
         ("a", [WORKS], Act.WAIT),
-        ("a", [CLAIMS, Seen("c", holds=True)], Act.WAIT),
+        ("a", [CLAIMS, ProcessSeen("c", holds=True)], Act.WAIT),
     ],
 )
-def test_of_two_that_claim_the_lower_name_waits_for_the_other_to_give_way(sender: str, others: list[Seen], act: Act) -> None:
+def test_of_two_that_claim_the_lower_name_waits_for_the_other_to_give_way(sender: str, others: list[ProcessSeen], act: Act) -> None:
     assert claiming(sender, others) is act
 
 
 @pytest.mark.parametrize("first", ["a", "z"])
 @pytest.mark.parametrize(("mine", "theirs"), [(100, 1), (3, 0), (1, 1), (1, 0)])
 def test_of_two_that_work_exactly_one_ends(first: str, mine: int, theirs: int) -> None:
-    one, other = Seen(first, holds=True, held_ns=mine * SAME_AGE_NS), Seen("m", holds=True, held_ns=theirs * SAME_AGE_NS)
+    one, other = ProcessSeen(first, holds=True, held_ns=mine * SAME_AGE_NS), ProcessSeen("m", holds=True, held_ns=theirs * SAME_AGE_NS)
     acts = holding(one, [other]), holding(other, [one])
     assert sorted(acts) == [Act.HOLD, Act.YIELD]
     if mine - theirs >= 1:
@@ -48,4 +50,4 @@ def test_of_two_that_work_exactly_one_ends(first: str, mine: int, theirs: int) -
 
 
 def test_one_that_only_claims_ends_nobody() -> None:
-    assert holding(Seen("a", holds=True, held_ns=10 * LEASE_NS), [CLAIMS]) is Act.HOLD
+    assert holding(ProcessSeen("a", holds=True, held_ns=10 * LEASE_NS), [CLAIMS]) is Act.HOLD

@@ -18,18 +18,18 @@ from typing import Any
 
 import msgspec
 
-from apps.exeq.stop_orders import Stops
+from apps.exeq.stop_orders import StopOrders
 from apps.http.app import Refusal
 from apps.live_gateway.venue_host import VenueHost
 from apps.oms.cancel import cancel
-from apps.oms.expiry import Expirer
-from apps.oms.reads import Reads
-from apps.oms.replace import Replaces
+from apps.oms.expiry import OrderExpiry
+from apps.oms.reads import OrderReads
+from apps.oms.replace import ReplaceHandler
 from domain.instruments import flags_denial, terms_denial
 from domain.market.quotes import Quote
 from domain.market.trading_hours import DAY_NS, DAY_S, SECOND_NS, Calendar
 from domain.order.commands import Terms
-from domain.paper.events import BustTrade, CancelUnasked, CorrectTrade, Deed, Forget, Halt, TradeAnyway
+from domain.paper.events import BustTrade, CorrectTrade, Deed, ForcedFill, Forget, Halt, UnsolicitedCancel
 from domain.paper.rules import PaperRules
 from domain.values import OrderType, Side, TimeInForce, order_id_of, plain
 from tests.exchange.transit import Transit
@@ -52,8 +52,8 @@ class QuietGateway(Gateway):
 
     transit: Transit
 
-    def _host(self, name: str, outbox: Any) -> VenueHost:
-        host = super()._host(name, outbox)
+    def _host(self, name: str, publisher: Any) -> VenueHost:
+        host = super()._host(name, publisher)
         host.settings = host.settings._replace(rules=PaperRules(calendar=HOURS))
         host._new_venue = lambda: VenueHost._new_venue(host)  # type: ignore[method-assign]
         host.venue = host._new_venue()
@@ -71,9 +71,9 @@ class DoorsOfOms(Oms):
 
     async def begin(self) -> None:
         await super().begin()
-        self.replaces = Replaces(self.host, self.risk, market.INSTRUMENTS, self.intake.forbidden)
-        self.reads = Reads(self.host, self.journal(self.ground.orders))
-        self.expirer = Expirer(self.host, self.clock, None, {market.SYMBOL: [HOURS]})
+        self.replaces = ReplaceHandler(self.host, self.risk, market.INSTRUMENTS, self.intake.forbidden)
+        self.reads = OrderReads(self.host, self.journal(self.ground.orders))
+        self.expirer = OrderExpiry(self.host, self.clock, None, {market.SYMBOL: [HOURS]})
         sessions = self.host.on_ready
 
         def ready(is_ready: bool) -> None:
@@ -93,7 +93,7 @@ class ExeqWithStops(Exeq):
     async def begin(self) -> None:
         await super().begin()
         router = self.executor.router
-        stops = Stops(self.executor, self.executor.executions, router._market, self.clock, router.rules.quote_age_max_ns)
+        stops = StopOrders(self.executor, self.executor.executions, router._market, self.clock, router.rules.quote_age_max_ns)
         self.spawn(stops.run())
 
 
@@ -246,7 +246,7 @@ class Floor:
         return next(name for name, order in self.venue.venue.orders.items() if order.request.order_id == self.order_id)
 
     async def fill(self, words: list[str]) -> None:
-        await self.do(TradeAnyway(self.route_id(), Decimal(words[0]), Decimal(words[1][1:])))
+        await self.do(ForcedFill(self.route_id(), Decimal(words[0]), Decimal(words[1][1:])))
 
     async def bust(self, words: list[str]) -> None:
         await self.do(BustTrade(f"{VENUE}-{words[0]}"))
@@ -255,7 +255,7 @@ class Floor:
         await self.do(CorrectTrade(f"{VENUE}-{words[0]}", Decimal(words[1]), Decimal(words[2][1:])))
 
     async def end(self, words: list[str]) -> None:
-        await self.do(CancelUnasked(self.route_id(), words[0]))
+        await self.do(UnsolicitedCancel(self.route_id(), words[0]))
 
     async def forget(self, words: list[str]) -> None:
         if words:

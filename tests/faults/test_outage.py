@@ -16,7 +16,7 @@ import pytest
 
 from adapters.codec import CommitCodec
 from adapters.jetstream import JetStreamJournal, ensure_stream
-from apps.journal.subscription import Applied, Follower
+from apps.journal.subscription import Applied, JournalSubscription
 from domain.ports import Head
 from tests.faults.scene import PATIENT, ROUNDS, answered, connected, order, risk_that_says_yes, submitted, until, until_ready
 from tests.live import LiveServer
@@ -124,7 +124,7 @@ async def test_cut_again_and_again_a_reader_misses_nothing_and_sees_nothing_twic
 
             client = await exits.enter_async_context(connected(proxy.url))
             from_there = await JetStreamJournal.open(client, stream="J", subject="j.0")
-            followers.append(Follower(from_there, TEXTS, apply, after=Head(), wait_s=0))
+            followers.append(JournalSubscription(from_there, TEXTS, apply, after=Head(), wait_s=0))
         running = [asyncio.create_task(follower.run()) for follower in followers]
         written, head, cuts = hashlib.sha256(), Head(), 0
         next_cut = time.monotonic()

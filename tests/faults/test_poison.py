@@ -13,8 +13,8 @@ from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from adapters.jetstream import CHAIN, COMMIT_ID, JetStreamJournal, ensure_stream
 from apps.journal.group_commit import Pace
-from apps.journal.shard_host import Host
-from apps.journal.subscription import Applied, Follower
+from apps.journal.shard_host import ShardHost
+from apps.journal.subscription import Applied, JournalSubscription
 from apps.runtime.chassis import FAILED
 from domain.order.events import OrderEvent, OrderSubmitted
 from domain.order.lifecycle import State
@@ -128,9 +128,9 @@ async def test_every_reader_stops_at_a_poisoned_commit(nats_server: LiveServer, 
         journal = await poisoned(client, payload, envelope)
         for _ in range(2):
             with pytest.raises(Corrupt, match=f"^sequence {POISONED}: "):
-                await Follower(journal, ORDER_COMMITS, apply, after=Head()).run()
+                await JournalSubscription(journal, ORDER_COMMITS, apply, after=Head()).run()
         with pytest.raises(Corrupt, match=f"^sequence {POISONED}: "):
-            await Host(journal, SystemClock(), pace=Pace()).run()
+            await ShardHost(journal, SystemClock(), pace=Pace()).run()
     assert set(applied) <= {1}, "nothing from the poison on is applied"
 
 

@@ -10,7 +10,7 @@ import pytest
 from adapters import feed
 from adapters.codec import CommitCodec
 from adapters.jetstream import JetStreamJournal, ensure_stream
-from apps.journal.subscription import Applied, Follower
+from apps.journal.subscription import Applied, JournalSubscription
 from domain.ports import Head
 from tests.faults.scene import connected
 from tests.live import LiveServer
@@ -43,7 +43,7 @@ async def test_a_reader_that_stops_for_longer_than_an_answer_may_take_applies_ea
                 await slow.pop()()
 
         there = await JetStreamJournal.open(reading, stream="J", subject="j.0")
-        follower = Follower(there, TEXTS, apply, after=Head(), wait_s=0)
+        follower = JournalSubscription(there, TEXTS, apply, after=Head(), wait_s=0)
         running = asyncio.create_task(follower.run())
         async with asyncio.timeout(120):
             await follower.wait_for(head.seq)

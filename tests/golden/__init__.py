@@ -17,7 +17,7 @@ from domain.execution.projection import Executions
 from domain.order.events import EVENTS, OrderEvent
 from domain.order.index import Orders
 from domain.order.lifecycle import State
-from domain.position.position import Book
+from domain.position.position import PositionBook
 from tests.domain.risk.scene import GOLDEN, new_risk
 
 HOME: Final = Path(__file__).parent
@@ -70,7 +70,7 @@ class Folds:
 
     def __init__(self) -> None:
         self.orders = Orders()
-        self.positions = Book()
+        self.positions = PositionBook()
         self.risk = new_risk(GOLDEN).fold
         self.executions = Executions()
 

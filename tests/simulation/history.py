@@ -13,7 +13,7 @@ import msgspec
 from adapters.codec import ORDER_COMMITS
 from apps.live_gateway.report_log import VENUE_COMMITS
 from domain.audit import checker
-from domain.audit.checker import Audit, Bounds, Violation
+from domain.audit.checker import Audit, ObservedBounds, Violation
 from domain.execution.projection import Executions
 from domain.market.listings import Listings
 from domain.order.lifecycle import State
@@ -40,7 +40,7 @@ SETTLED_WITHIN_S = 30.0
 """FAILURES 2.2, invariant 9."""
 LOOK_S = 0.25
 
-BOUNDS = Bounds(
+BOUNDS = ObservedBounds(
     open_orders_max=OPEN_ORDERS_MAX,
     position_notional_max=market.POSITION_MAX,
     marks={market.SYMBOL: market.MID},
@@ -186,9 +186,9 @@ def _audit(house: House) -> Audit:
     return audit
 
 
-def _commits(disk: Disk, behind: int = 0) -> Iterator[checker.Commit]:
+def _commits(disk: Disk, behind: int = 0) -> Iterator[checker.ObservedCommit]:
     for head, payload in disk.log.commits[behind:]:
-        yield checker.Commit(head.seq, head.n, head.chain, payload, ORDER_COMMITS.decode(payload).events)
+        yield checker.ObservedCommit(head.seq, head.n, head.chain, payload, ORDER_COMMITS.decode(payload).events)
 
 
 def _venue_events(disk: Disk) -> list[VenueEvent]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from adapters.codec import decoder
 from adapters.subjects import REQUESTS
 from apps.connections.unit import Unit
-from apps.connections.venue_lists import Sent
-from domain.audit.checker import Audit, Send
+from apps.connections.venue_lists import SentRequest
+from domain.audit.checker import Audit, ObservedSend
 from tests.simulation.bus import matches
 from tests.simulation.operator import Operator
 from tests.simulation.services import SERVICES, DataDirectory, Ground, Oms, Process, RiskService
@@ -17,7 +17,7 @@ from tests.simulation.world import Weather, World
 RESTART_MAX_S = 1.0
 UNITED = ("risk", "exeq", "oms")
 
-_REQUESTS = decoder(list[Sent])
+_REQUESTS = decoder(list[SentRequest])
 
 
 class House:
@@ -35,7 +35,7 @@ class House:
         self.lives: dict[str, Process] = {}
         self.dead: list[Process] = []
         self.zombies: list[Process] = []
-        self.sends: list[Send] = []
+        self.sends: list[ObservedSend] = []
         self._skew_ns: dict[str, int] = {}
         self._random = world.random("house")
         self._calm = False
@@ -186,9 +186,9 @@ class House:
         """What execution sends to venues, whether it arrives or not."""
         if sender != "exeq" or not matches(REQUESTS, subject):
             return
-        found: list[Sent] = _REQUESTS.decode(payload)
+        found: list[SentRequest] = _REQUESTS.decode(payload)
         for verb, request in ((sent.verb, sent.request) for sent in found):
-            self.sends.append(Send(verb, request.order_id, request.route_id, self.ground.orders.head.seq))
+            self.sends.append(ObservedSend(verb, request.order_id, request.route_id, self.ground.orders.head.seq))
             if verb == "new":
                 self.operator.seen(request)
             self.world.tell("exeq sends %s %s to %s", verb, request.route_id, request.venue)

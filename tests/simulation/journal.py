@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from adapters.chain import GENESIS, following, verified
 from adapters.memory import MemoryJournal, MemoryLog
 from domain.order.events import Foreign
-from domain.ports import Fenced, Head, Recorded, Unavailable
+from domain.ports import Fenced, Head, JournalEntry, Unavailable
 from tests.simulation.bus import Client
 from tests.simulation.world import World
 
@@ -68,7 +68,7 @@ class SimJournal:
         await self._way(READ_S)
         return await self._memory.head()
 
-    async def read(self, seq: int) -> Recorded | None:
+    async def read(self, seq: int) -> JournalEntry | None:
         await self._way(READ_S)
         return await self._memory.read(seq)
 
@@ -111,7 +111,7 @@ class SimJournal:
         if not stored.done():
             stored.set_result(head)
 
-    async def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[Recorded]]:
+    async def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[JournalEntry]]:
         head = after
         await self._way(READ_S)
         while until is None or head.seq < until:
@@ -119,7 +119,7 @@ class SimJournal:
             batch = []
             for stored, payload in self._disk.log.commits[head.seq : until]:
                 head = verified(head, stored.seq, stored.n, stored.chain, payload)
-                batch.append(Recorded(head, payload))
+                batch.append(JournalEntry(head, payload))
             if batch:
                 await self._way(READ_S + self._disk.lags.get(self._client.name, 0.0))
                 yield batch

@@ -14,11 +14,11 @@ from adapters.chain import following
 from adapters.codec import encode
 from apps.http.app import Refusal
 from apps.journal.group_commit import GroupCommit
-from apps.journal.order_repository import Bookkeeper
-from apps.journal.shard_host import Host
+from apps.journal.order_repository import OrderRepository
+from apps.journal.shard_host import ShardHost
 from apps.journal.snapshots import Snapshotter
-from apps.journal.subscription import Follower
-from apps.risk.readiness import Gate
+from apps.journal.subscription import JournalSubscription
+from apps.risk.readiness import Readiness
 from domain.order.commands import SubmitOrder
 from domain.order.holdings import Holdings
 from domain.order.lifecycle import State
@@ -102,14 +102,14 @@ def _() -> list[Patch]:
 
 @plant("a recovery keeps the memory it had")
 def _() -> list[Patch]:
-    good = Bookkeeper.recover
+    good = OrderRepository.recover
 
-    async def recover(self: Bookkeeper, journal: Any) -> Head:
+    async def recover(self: OrderRepository, journal: Any) -> Head:
         if self.orders.by_id:
             return await journal.head()  # type: ignore[no-any-return]
         return await good(self, journal)
 
-    return [(Bookkeeper, "recover", recover)]
+    return [(OrderRepository, "recover", recover)]
 
 
 # Identity
@@ -122,7 +122,7 @@ def _() -> list[Patch]:
     def decide(order: Order | None, command: Any, now_ns: int) -> Any:
         return good(None if isinstance(command, SubmitOrder) else order, command, now_ns)
 
-    return [(apps.journal.shard_host, "decide", decide), (apps.oms.submit.Intake, "_find", lambda self, order_id: None)]
+    return [(apps.journal.shard_host, "decide", decide), (apps.oms.submit.SubmitHandler, "_find", lambda self, order_id: None)]
 
 
 @plant("a trade that comes twice is booked twice")
@@ -156,12 +156,12 @@ def _() -> list[Patch]:
 
 @plant("risk answers before it has read the journal", "slow start")
 def _() -> list[Patch]:
-    return [(Gate, "shut", None)]
+    return [(Readiness, "shut", None)]
 
 
 @plant("a position that shrinks leaves its reduce-only orders as they are")
 def _() -> list[Patch]:
-    return [(Host, "_reactions", lambda self, order, facts: ())]
+    return [(ShardHost, "_reactions", lambda self, order, facts: ())]
 
 
 # Folds
@@ -169,41 +169,41 @@ def _() -> list[Patch]:
 
 @plant("a restart forgets what accounts hold")
 def _() -> list[Patch]:
-    good = Bookkeeper._begin
+    good = OrderRepository._begin
 
-    async def begin(self: Bookkeeper, journal: Any) -> Any:
+    async def begin(self: OrderRepository, journal: Any) -> Any:
         began = await good(self, journal)
         self.holdings = Holdings()
         return began
 
-    return [(Bookkeeper, "_begin", begin)]
+    return [(OrderRepository, "_begin", begin)]
 
 
 @plant("a follower skips what it cannot have")
 def _() -> list[Patch]:
-    good = Follower._hand_over
+    good = JournalSubscription._hand_over
 
-    async def hand_over(self: Follower[Any], recorded: Any) -> None:
+    async def hand_over(self: JournalSubscription[Any], recorded: Any) -> None:
         await good(self, recorded[1:] if len(recorded) > 2 else recorded)
 
-    return [(Follower, "_hand_over", hand_over)]
+    return [(JournalSubscription, "_hand_over", hand_over)]
 
 
 @plant("a follower that comes back applies its last commit again")
 def _() -> list[Patch]:
-    good_read, good_over = Follower._read, Follower._hand_over
+    good_read, good_over = JournalSubscription._read, JournalSubscription._hand_over
     last: dict[int, Any] = {}
 
-    async def hand_over(self: Follower[Any], recorded: Any) -> None:
+    async def hand_over(self: JournalSubscription[Any], recorded: Any) -> None:
         last[id(self)] = (self, recorded[-1:])
         await good_over(self, recorded)
 
-    async def read(self: Follower[Any]) -> None:
+    async def read(self: JournalSubscription[Any]) -> None:
         if (found := last.get(id(self))) is not None and found[0] is self:
             await good_over(self, found[1])
         await good_read(self)
 
-    return [(Follower, "_hand_over", hand_over), (Follower, "_read", read)]
+    return [(JournalSubscription, "_hand_over", hand_over), (JournalSubscription, "_read", read)]
 
 
 @plant("a snapshot holds an older state than it says")
@@ -219,11 +219,11 @@ def _() -> list[Patch]:
 
 @plant("a commit that the order store has seen is applied again")
 def _() -> list[Patch]:
-    def replay(self: Bookkeeper, seq: int, events: Any) -> None:
+    def replay(self: OrderRepository, seq: int, events: Any) -> None:
         for event in events:
             self.landed(self.apply(self.find(event.order_id), (event,)), (event,), seq)
 
-    return [(Bookkeeper, "_replay", replay)]
+    return [(OrderRepository, "_replay", replay)]
 
 
 # The order

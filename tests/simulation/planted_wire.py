@@ -10,8 +10,8 @@ import domain.order.route_end
 import domain.order.venue_reports
 from apps.exeq import in_doubt
 from apps.exeq.executor import Executor
-from apps.exeq.in_doubt import Doubts
-from apps.exeq.kill_switch import Switch
+from apps.exeq.in_doubt import InDoubtRoutes
+from apps.exeq.kill_switch import ExeqKillSwitch
 from apps.live_gateway.session import Sessions
 from apps.oms.report_sessions import VenueSessions
 from domain.execution.projection import Executions
@@ -107,41 +107,41 @@ def _() -> list[Patch]:
 
 @plant("a route that a venue did not answer in time counts as absent", "freeze", "cut", "drop")
 def _() -> list[Patch]:
-    good = Doubts._conclusion
+    good = InDoubtRoutes._conclusion
 
-    def conclusion(self: Doubts, request: Any, known: bool | None) -> Any:
+    def conclusion(self: InDoubtRoutes, request: Any, known: bool | None) -> Any:
         return good(self, request, None if known else False) if known is not True else []
 
-    async def asked(self: Doubts, request: Any) -> bool | None:
+    async def asked(self: InDoubtRoutes, request: Any) -> bool | None:
         return False
 
-    return [(Doubts, "_conclusion", conclusion), (Doubts, "_known", asked), (in_doubt, "NEGATIVES_NEEDED", 1)]
+    return [(InDoubtRoutes, "_conclusion", conclusion), (InDoubtRoutes, "_known", asked), (in_doubt, "NEGATIVES_NEEDED", 1)]
 
 
 @plant("silence is measured against the clock of another machine", "clock jump", "drop")
 def _() -> list[Patch]:
-    async def look(self: Doubts) -> None:
+    async def look(self: InDoubtRoutes) -> None:
         before = self._executor._clock.now_ns() - int(in_doubt.ANSWER_DEADLINE_S * 1e9)
         for request in self._executor.executions.unanswered(before):
             self._executor.ask_soon(self._conclusion(request, await self._known(request)))
 
-    return [(Doubts, "_round", look)]
+    return [(InDoubtRoutes, "_round", look)]
 
 
 @plant("a doubt that a refused cancel took back is not said again")
 def _() -> list[Patch]:
-    good = Doubts._conclusion
+    good = InDoubtRoutes._conclusion
 
-    def conclusion(self: Doubts, request: Any, known: bool | None) -> Any:
+    def conclusion(self: InDoubtRoutes, request: Any, known: bool | None) -> Any:
         said = request.route_id in self._doubted
         return [c for c in good(self, request, known) if not (said and isinstance(c, DoubtRoute))]
 
-    return [(Doubts, "_conclusion", conclusion)]
+    return [(InDoubtRoutes, "_conclusion", conclusion)]
 
 
 @plant("a cancel that was lost is not said again")
 def _() -> list[Patch]:
-    return [(Doubts, "_cancel_again", lambda self: None)]
+    return [(InDoubtRoutes, "_cancel_again", lambda self: None)]
 
 
 @plant("an order that oms does not find yet is given up", "append trouble", "journal slow", "two writers")
@@ -158,7 +158,7 @@ def _() -> list[Patch]:
 
 @plant("what was forbidden since it was routed is sent", "kill switch", "delay", "journal slow", "stale reader")
 def _() -> list[Patch]:
-    return [(Switch, "forbids", lambda self, account, symbol, venue=None: None)]
+    return [(ExeqKillSwitch, "forbids", lambda self, account, symbol, venue=None: None)]
 
 
 @plant("an order that a venue has and says nothing about is not in doubt", "never answers")

@@ -11,54 +11,54 @@ from prometheus_client import CollectorRegistry
 from adapters.codec import ORDER_COMMITS
 from adapters.controls import CONTROL_COMMITS
 from adapters.memory import MemoryOrderStore, MemoryPositions, MemorySnapshots, MemoryWatermark
-from apps.connections.controls import Known, Obedience, connections, controls_into
+from apps.connections.controls import ControlAck, KnownControls, connections, controls_into
 from apps.connections.nats import patiently
 from apps.connections.ticks import Ticks
 from apps.connections.unit import Unit
 from apps.exeq.executor import Executor
-from apps.exeq.in_doubt import Doubts
-from apps.exeq.kill_switch import Switch as SendSwitch
+from apps.exeq.in_doubt import InDoubtRoutes
+from apps.exeq.kill_switch import ExeqKillSwitch as SendSwitch
 from apps.exeq.oms_commands import oms_commands
 from apps.exeq.ownership import Ownership
 from apps.exeq.router import Router, RoutingRules
 from apps.exeq.venue_wire import VenueWire
 from apps.journal.commit_feed import FedJournal
 from apps.journal.group_commit import Pace
-from apps.journal.order_repository import Bookkeeper
-from apps.journal.publisher import Outbox
-from apps.journal.shard_host import Host
+from apps.journal.order_repository import OrderRepository
+from apps.journal.publisher import Publisher
+from apps.journal.shard_host import ShardHost
 from apps.journal.snapshots import Snapshotter
-from apps.journal.subscription import Follower
+from apps.journal.subscription import JournalSubscription
 from apps.journal.watermark import Mark
-from apps.live_gateway.feed import Venues
-from apps.live_gateway.flush_marker import Sent
+from apps.live_gateway.feed import QuotedVenues
+from apps.live_gateway.flush_marker import FlushMarker
 from apps.live_gateway.report_log import VENUE_COMMITS
 from apps.live_gateway.report_wire import announced_fills
-from apps.live_gateway.request_handler import Intake as VenueIntake
+from apps.live_gateway.request_handler import RequestHandler as VenueIntake
 from apps.live_gateway.session import Sessions
 from apps.live_gateway.venue_host import VenueHost
-from apps.oms.command_handler import CommandDesk
-from apps.oms.expiry import Expirer
-from apps.oms.kill_switch import Switch
+from apps.oms.command_handler import CommandHandler
+from apps.oms.expiry import OrderExpiry
+from apps.oms.kill_switch import OmsKillSwitch
 from apps.oms.reduce_only import ReduceOnly
-from apps.oms.replace import Replaces
+from apps.oms.replace import ReplaceHandler
 from apps.oms.report_sessions import VenueSessions
-from apps.oms.risk_client import Bounds as RiskBounds
 from apps.oms.risk_client import RiskCheck, RiskClient
-from apps.oms.risk_in_process import RiskBeside
-from apps.oms.submit import Intake
+from apps.oms.risk_client import RiskClientBounds as RiskBounds
+from apps.oms.risk_in_process import RiskInProcess
+from apps.oms.submit import SubmitHandler
 from apps.projector.positions import PositionsProjection
-from apps.projector.projection_loop import Keeper
-from apps.risk.check_handler import Ear
-from apps.risk.check_service import Desk
-from apps.risk.control_acks import Obeying, Reports
+from apps.projector.projection_loop import ProjectionLoop
+from apps.risk.check_handler import CheckHandler
+from apps.risk.check_service import CheckService
+from apps.risk.control_acks import ControlAcks, LocalKillReports
 from apps.risk.control_log import ControlLog
-from apps.risk.metrics import Measures
-from apps.risk.readiness import Gate
+from apps.risk.metrics import RiskMetrics
+from apps.risk.readiness import Readiness
 from apps.risk.wiring import orders_into
 from domain.execution.projection import STATE_VERSION as EXECUTIONS_VERSION
 from domain.execution.projection import Executions, ExecutionsState
-from domain.execution.routing import Venue
+from domain.execution.routing import RoutedVenue
 from domain.market.quotes import Market
 from domain.ports import Head, Journal
 from domain.risk.controls import ControlEvent, Controls
@@ -167,13 +167,13 @@ class Process(ABC):
         journal = self.journal(self.ground.orders)
         return FedJournal(journal, self.unit.feed) if self.unit else journal
 
-    async def follow_controls(self, outbox: Outbox, *taken: Callable[[ControlEvent], None]) -> Known:
+    async def follow_controls(self, publisher: Publisher, *taken: Callable[[ControlEvent], None]) -> KnownControls:
         """As apps.connections.journals does it."""
         client: Any = self.client
         journal = self.journal(self.ground.controls)
-        follower = Follower(journal, CONTROL_COMMITS, controls_into(*taken), after=Head(), wait_s=0)
-        known = Known(journal, follower, connections(client))
-        await Obedience(self.name, follower, outbox).start(client)
+        follower = JournalSubscription(journal, CONTROL_COMMITS, controls_into(*taken), after=Head(), wait_s=0)
+        known = KnownControls(journal, follower, connections(client))
+        await ControlAck(self.name, follower, publisher).start(client)
         self.spawn(follower.run())
         self.spawn(known.run())
         return known
@@ -202,18 +202,18 @@ class Oms(Process):
     open = False
 
     async def begin(self) -> None:
-        client, outbox = self.client, Outbox(self.client)  # type: ignore[arg-type]
+        client, publisher = self.client, Publisher(self.client)  # type: ignore[arg-type]
         directory = self.ground.directory
         mark = directory.mark(ORDERS, ORDER_COMMITS)
         unit = self.unit
         feed = None if unit is None else unit.feed
-        self.host = Host(self.journal(self.ground.orders), self.clock, store=directory.orders, mark=mark, pace=Pace(), feed=feed)
-        self.risk: RiskCheck = RiskBeside(unit) if unit else RiskClient(client, RiskBounds(budget_s=RISK_BUDGET_S))  # type: ignore[arg-type]
+        self.host = ShardHost(self.journal(self.ground.orders), self.clock, store=directory.orders, mark=mark, pace=Pace(), feed=feed)
+        self.risk: RiskCheck = RiskInProcess(unit) if unit else RiskClient(client, RiskBounds(budget_s=RISK_BUDGET_S))  # type: ignore[arg-type]
         self.sessions = VenueSessions(client, self.host, market.VENUES, 0, failed=self.failed)  # type: ignore[arg-type]
         controls = Controls()
-        switch = Switch(self.host, controls)
-        switch.known = known = await self.follow_controls(outbox, controls.apply, switch.heard)
-        self.intake = Intake(
+        switch = OmsKillSwitch(self.host, controls)
+        switch.known = known = await self.follow_controls(publisher, controls.apply, switch.heard)
+        self.intake = SubmitHandler(
             self.host,
             self.risk,
             forbids=switch.forbids,
@@ -221,18 +221,18 @@ class Oms(Process):
             open_orders_max=OPEN_ORDERS_MAX,
             in_flight_max=IN_FLIGHT_MAX,
         )
-        self.replaces = Replaces(self.host, self.risk, market.INSTRUMENTS, self.intake.forbidden)
-        self.expirer = Expirer(self.host, self.clock, None, {})
+        self.replaces = ReplaceHandler(self.host, self.risk, market.INSTRUMENTS, self.intake.forbidden)
+        self.expirer = OrderExpiry(self.host, self.clock, None, {})
         self.reduce_only = ReduceOnly(self.host)
         self.host.on_landed = self.expirer.landed
         self.host.on_ready = self._on_ready
         await self.risk.start()
         await self.sessions.start()
-        desk = CommandDesk(self.host, outbox, failed=self.failed)
+        desk = CommandHandler(self.host, publisher, failed=self.failed)
         await desk.start(client, 0)  # type: ignore[arg-type]
         if unit:
             unit.perform = desk.perform
-        for coroutine in (outbox.run(), mark.run(), self.host.run(), self.sessions.run(), switch.run(), self.expirer.run()):
+        for coroutine in (publisher.run(), mark.run(), self.host.run(), self.sessions.run(), switch.run(), self.expirer.run()):
             self.spawn(coroutine)
         self.spawn(self.reduce_only.run())
         self.open = True
@@ -243,7 +243,7 @@ class Oms(Process):
             self.expirer.restart()
 
     @property
-    def book(self) -> Bookkeeper:
+    def book(self) -> OrderRepository:
         return self.host.book
 
 
@@ -253,14 +253,14 @@ class RiskService(Process):
     async def begin(self) -> None:
         controls, client = Controls(), self.client
         self.risk = Risk(market.LIMITS, market.INSTRUMENTS, market.CURRENCIES, controls)
-        measures = Measures(CollectorRegistry(), 1e9, dict)
+        measures = RiskMetrics(CollectorRegistry(), 1e9, dict)
         orders = self.followed_orders()
         snapshots = self.snapshots(self.risk.fold, RiskState, RISK_STATE_VERSION)
         head = await patiently(lambda: snapshots.recover(orders))
-        self.orders = Follower(orders, ORDER_COMMITS, snapshots.whole(orders_into(self.risk)), after=head)
+        self.orders = JournalSubscription(orders, ORDER_COMMITS, snapshots.whole(orders_into(self.risk)), after=head)
         journal = self.journal(self.ground.controls)
-        blocks = Follower(journal, CONTROL_COMMITS, controls_into(controls.apply), after=Head(), wait_s=0)
-        gate = Gate(self.orders, blocks, orders, RISK_TTL_S, connections(client))  # type: ignore[arg-type]
+        blocks = JournalSubscription(journal, CONTROL_COMMITS, controls_into(controls.apply), after=Head(), wait_s=0)
+        gate = Readiness(self.orders, blocks, orders, RISK_TTL_S, connections(client))  # type: ignore[arg-type]
         self.gate = gate
         self.spawn(self.orders.run())
         self.spawn(snapshots.run(self.orders))
@@ -269,13 +269,13 @@ class RiskService(Process):
         self.spawn(gate.watch(lambda ok, why: None))
         self.spawn(gate.give_back(self.risk.exposure, measures))
         await Ticks(self.risk.marks.update, market.LISTED, self.world.steady_ns).start(client)  # type: ignore[arg-type]
-        ear = Ear(client, Desk(self.risk, gate, measures), measures, 256, lambda: True, self.unit and self.unit.share)  # type: ignore[arg-type]
+        ear = CheckHandler(client, CheckService(self.risk, gate, measures), measures, 256, lambda: True, self.unit and self.unit.share)  # type: ignore[arg-type]
         await ear.start()
         if self.unit:
             self.unit.decide = ear.decide
-        self.obeying = Obeying(client)  # type: ignore[arg-type]
+        self.obeying = ControlAcks(client)  # type: ignore[arg-type]
         self.control_log = ControlLog(journal, CONTROL_COMMITS, blocks, controls)
-        await Reports(client, self.control_log).start()  # type: ignore[arg-type]
+        await LocalKillReports(client, self.control_log).start()  # type: ignore[arg-type]
 
 
 class Exeq(Process):
@@ -284,9 +284,9 @@ class Exeq(Process):
 
     async def begin(self) -> None:
         client: Any = self.client
-        controls, quotes, outbox = Controls(), Market(), Outbox(client)
+        controls, quotes, publisher = Controls(), Market(), Publisher(client)
         await Ticks(quotes.update, market.LISTED, self.clock.monotonic_ns).start(client)
-        venues = {name: Venue(name, v.maker_bps, v.taker_bps, v.symbols) for name, v in market.VENUES.items()}
+        venues = {name: RoutedVenue(name, v.maker_bps, v.taker_bps, v.symbols) for name, v in market.VENUES.items()}
         executions, rules = Executions(holds_stops=self.holds_stops), RoutingRules("lowest_cost", 10_000_000_000)
         switch = SendSwitch(controls, None)
         sender = f"exeq-{self.ground.network.next_number()}"
@@ -295,7 +295,7 @@ class Exeq(Process):
         routing = Router(venues, market.INSTRUMENTS, quotes, self.clock, rules, executions, killed=switch.venue_killed)
         self.executor = Executor(
             oms,
-            VenueWire(outbox.put, Nobody(), venues).send,
+            VenueWire(publisher.put, Nobody(), venues).send,
             switch,
             self.clock,
             executions,
@@ -309,12 +309,12 @@ class Exeq(Process):
         journal = self.followed_orders()
         snapshots = self.snapshots(self.executor.executions, ExecutionsState, EXECUTIONS_VERSION)
         head = await patiently(lambda: snapshots.recover(journal))
-        self.orders = Follower(journal, ORDER_COMMITS, snapshots.whole(self.executor.apply), after=head)
-        switch.controls_known = await self.follow_controls(outbox, controls.apply, switch.heard)
-        for coroutine in (outbox.run(), switch.run(client), self.orders.run(), self.executor.run(), snapshots.run(self.orders)):
+        self.orders = JournalSubscription(journal, ORDER_COMMITS, snapshots.whole(self.executor.apply), after=head)
+        switch.controls_known = await self.follow_controls(publisher, controls.apply, switch.heard)
+        for coroutine in (publisher.run(), switch.run(client), self.orders.run(), self.executor.run(), snapshots.run(self.orders)):
             self.spawn(coroutine)
         self.spawn(self.ownership.run(lambda: self.orders.caught_up and switch.controls_known()))
-        self.spawn(Doubts(client, self.executor).run())
+        self.spawn(InDoubtRoutes(client, self.executor).run())
 
 
 class RogueHost(VenueHost):
@@ -336,10 +336,10 @@ class Gateway(Process):
 
     async def begin(self) -> None:
         client: Any = self.client
-        outbox = Outbox(client)
-        sent = await Sent.open(client, outbox)
-        self.spawn(outbox.run())
-        self.hosts = {name: self._host(name, outbox) for name in market.VENUES}
+        publisher = Publisher(client)
+        sent = await FlushMarker.open(client, publisher)
+        self.spawn(publisher.run())
+        self.hosts = {name: self._host(name, publisher) for name in market.VENUES}
         for host in self.hosts.values():
             self.spawn(host.run())
             await host.ready.wait()
@@ -348,15 +348,15 @@ class Gateway(Process):
         self.spawn(sessions.run())
         await intake.listen(client)
         await sessions.listen(client)
-        audience = Venues(self.hosts)
+        audience = QuotedVenues(self.hosts)
         self.spawn(audience.heartbeat())
         self.spawn(self._quotes())
 
-    def _host(self, name: str, outbox: Outbox) -> VenueHost:
+    def _host(self, name: str, publisher: Publisher) -> VenueHost:
         mark = self.ground.directory.mark(f"venue.journal.{name}", VENUE_COMMITS)
         self.spawn(mark.run())
         journal = self.journal(self.ground.venues[name])
-        wire = outbox.put, announced_fills(Nobody(), outbox.put)
+        wire = publisher.put, announced_fills(Nobody(), publisher.put)
         return RogueHost(self.ground, market.VENUES[name], market.INSTRUMENTS, journal, self.clock, *wire, Pace(), mark)
 
     async def _quotes(self) -> None:
@@ -373,7 +373,7 @@ class Projector(Process):
 
     async def begin(self) -> None:
         projection = PositionsProjection(self.ground.positions, self.client.publish, {}.get)
-        self.keeper = Keeper(self.journal(self.ground.orders), projection, wait_s=0.01)
+        self.keeper = ProjectionLoop(self.journal(self.ground.orders), projection, wait_s=0.01)
         self.spawn(self.keeper.run())
 
 

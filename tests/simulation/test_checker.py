@@ -12,7 +12,7 @@ import pytest
 from adapters.chain import GENESIS, following
 from adapters.codec import ORDER_COMMITS
 from domain.audit import checker, journal_audit
-from domain.audit.checker import Answer, Audit, Bounds, Commit, Mark, Send
+from domain.audit.checker import Audit, ObservedAnswer, ObservedBounds, ObservedCommit, ObservedMark, ObservedSend
 from domain.order import events as e
 from domain.order.commands import OrderCommand, ReplaceOrder, VenueReport
 from domain.order.decider import decide
@@ -31,7 +31,7 @@ REPORTS = (
     given.report("fill", exec_id="X1", quantity="4", price="49", fee="1", report_seq=2),
     given.report("fill", exec_id="X2", quantity="6", price="50", fee="1", report_seq=3),
 )
-LIMIT = Bounds(open_orders_max=1, position_notional_max=Decimal(500), marks={SYMBOL: Decimal(50)}, short_accounts=frozenset())
+LIMIT = ObservedBounds(open_orders_max=1, position_notional_max=Decimal(500), marks={SYMBOL: Decimal(50)}, short_accounts=frozenset())
 
 
 def life(*reports: VenueReport) -> list[e.OrderEvent]:
@@ -47,18 +47,18 @@ def life(*reports: VenueReport) -> list[e.OrderEvent]:
     return events
 
 
-def commits(events: Iterable[e.OrderEvent], *, of: int = 1) -> list[Commit]:
+def commits(events: Iterable[e.OrderEvent], *, of: int = 1) -> list[ObservedCommit]:
     """`of` events in each, chained as a journal chains them."""
     facts, head, made = list(events), GENESIS, []
     for begin in range(0, len(facts), of):
         some = tuple(facts[begin : begin + of])
         payload = ORDER_COMMITS.encode(0, head.n + 1, some)
         head = Head(head.seq + 1, head.n + 1, following(head, payload))
-        made.append(Commit(head.seq, head.n, head.chain, payload, some))
+        made.append(ObservedCommit(head.seq, head.n, head.chain, payload, some))
     return made
 
 
-def audited(events: Iterable[e.OrderEvent], bounds: Bounds = LIMIT) -> Audit:
+def audited(events: Iterable[e.OrderEvent], bounds: ObservedBounds = LIMIT) -> Audit:
     return checker.check_journal(commits(events), bounds=bounds)
 
 
@@ -66,7 +66,7 @@ def names(found: Iterable[checker.Violation]) -> set[str]:
     return {violation.name for violation in found}
 
 
-def changed(events: Sequence[e.OrderEvent], kind: type[e.Fact], **fields: Any) -> list[e.OrderEvent]:
+def changed(events: Sequence[e.OrderEvent], kind: type[e.Event], **fields: Any) -> list[e.OrderEvent]:
     return [msgspec.structs.replace(event, **fields) if type(event) is kind else event for event in events]
 
 
@@ -171,13 +171,13 @@ def test_a_commit_that_is_missing_or_changed_is_named_by_its_sequence() -> None:
 @pytest.mark.parametrize(("seq", "chain", "found"), [(5, "", set()), (5, "other", {"high_water_mark"}), (9, "any", {"high_water_mark"})])
 def test_a_journal_that_is_older_than_its_mark_or_another_one_is_seen(seq: int, chain: str, found: set[str]) -> None:
     made = commits(life(*REPORTS))
-    mark = Mark(seq, chain or made[seq - 1].chain)
+    mark = ObservedMark(seq, chain or made[seq - 1].chain)
     assert names(checker.check_journal(made, bounds=LIMIT, mark=mark).violations) == found
 
 
-def told(outcome: str, **rest: Any) -> Answer:
+def told(outcome: str, **rest: Any) -> ObservedAnswer:
     known = {"seq": 1, "head": 1} if outcome in ("submitted", "rejected") else {}
-    return Answer(account=ACCOUNT, client_order_id=CLIENT_ID, outcome=outcome, **{"told_at": 1, **known, **rest})
+    return ObservedAnswer(account=ACCOUNT, client_order_id=CLIENT_ID, outcome=outcome, **{"told_at": 1, **known, **rest})
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def told(outcome: str, **rest: Any) -> Answer:
         ([], {"asked_for"}),
     ],
 )
-def test_what_clients_were_told_is_what_the_journal_says(answers: list[Answer], found: set[str]) -> None:
+def test_what_clients_were_told_is_what_the_journal_says(answers: list[ObservedAnswer], found: set[str]) -> None:
     assert names(checker.check_answers(audited(life()), answers)) == found
 
 
@@ -208,16 +208,16 @@ def test_an_acked_order_that_is_nowhere_is_lost() -> None:
 @pytest.mark.parametrize(
     ("sends", "found"),
     [
-        ([Send("new", ORDER_ID, "R1", 4)], set()),
-        ([Send("new", ORDER_ID, "R1", 3)], {"logged_before_wire"}),
-        ([Send("new", ORDER_ID, "R1", 4), Send("new", ORDER_ID, "R1", 9)], {"sent_once"}),
-        ([Send("new", ORDER_ID, "R2", 4)], {"logged_before_wire"}),
-        ([Send("cancel", ORDER_ID, "R1", 4)], {"logged_before_wire"}),
-        ([Send("replace", ORDER_ID, "R1", 4)], {"logged_before_wire", "replaced_after_first_word"}),
-        ([Send("new", "nobody", "R1", 4)], {"logged_before_wire"}),
+        ([ObservedSend("new", ORDER_ID, "R1", 4)], set()),
+        ([ObservedSend("new", ORDER_ID, "R1", 3)], {"logged_before_wire"}),
+        ([ObservedSend("new", ORDER_ID, "R1", 4), ObservedSend("new", ORDER_ID, "R1", 9)], {"sent_once"}),
+        ([ObservedSend("new", ORDER_ID, "R2", 4)], {"logged_before_wire"}),
+        ([ObservedSend("cancel", ORDER_ID, "R1", 4)], {"logged_before_wire"}),
+        ([ObservedSend("replace", ORDER_ID, "R1", 4)], {"logged_before_wire", "replaced_after_first_word"}),
+        ([ObservedSend("new", "nobody", "R1", 4)], {"logged_before_wire"}),
     ],
 )
-def test_nothing_is_sent_twice_or_before_it_is_logged(sends: list[Send], found: set[str]) -> None:
+def test_nothing_is_sent_twice_or_before_it_is_logged(sends: list[ObservedSend], found: set[str]) -> None:
     assert names(checker.check_sends(audited(life()), sends)) == found
 
 
@@ -242,7 +242,7 @@ def asked_of(events: Iterable[e.OrderEvent], command: OrderCommand) -> tuple[e.O
     ],
 )
 def test_other_terms_are_sent_after_the_first_word(before: tuple[VenueReport, ...], head: int, found: set[str]) -> None:
-    sends = [Send("replace", ORDER_ID, "R1", head)]
+    sends = [ObservedSend("replace", ORDER_ID, "R1", head)]
     assert names(checker.check_sends(audited(replaced(*before)), sends)) == found
 
 

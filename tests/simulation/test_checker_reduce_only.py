@@ -6,7 +6,7 @@ import pytest
 from adapters.chain import GENESIS, following
 from adapters.codec import ORDER_COMMITS
 from domain.audit import checker
-from domain.audit.checker import Commit
+from domain.audit.checker import ObservedCommit
 from domain.order import events as e
 from domain.order.commands import OrderCommand
 from domain.order.decider import decide
@@ -26,7 +26,7 @@ class Desk:
         self.orders: dict[str, Order | None] = {}
         self.facts: list[list[e.OrderEvent]] = []
 
-    def plays(self, text: str) -> list[Commit]:
+    def plays(self, text: str) -> list[ObservedCommit]:
         """Each step is a name and what is done to its order."""
         for line in text.split("|"):
             self.facts.append([])
@@ -37,7 +37,7 @@ class Desk:
         for some in self.facts:
             payload = ORDER_COMMITS.encode(0, head.n + 1, some)
             head = Head(head.seq + 1, head.n + 1, following(head, payload))
-            made.append(Commit(head.seq, head.n, head.chain, payload, tuple(some)))
+            made.append(ObservedCommit(head.seq, head.n, head.chain, payload, tuple(some)))
         return made
 
     def _step(self, name: str, words: list[str]) -> None:

@@ -12,7 +12,7 @@ from apps.http.app import Refusal
 from apps.oms.cancel import cancel
 from apps.oms.replace import Numbers
 from apps.oms.submit import unavailable
-from domain.audit.checker import Answer
+from domain.audit.checker import ObservedAnswer
 from domain.order.commands import Terms
 from domain.order.order import Order
 from domain.ports import Unavailable
@@ -38,7 +38,7 @@ class Trader:
         self._oms = oms
         self._head = journal_head
         self._random = world.random("trader")
-        self.answers: list[Answer] = []
+        self.answers: list[ObservedAnswer] = []
         self.waiting = 0
         self.calm = False
 
@@ -109,7 +109,7 @@ class Trader:
     async def _submit(self, terms: Terms) -> str:
         asked_at = self._world.steady_ns()
         outcome, seq, replayed = await self._asked(lambda oms: oms.intake.submit(terms))
-        answer = Answer(
+        answer = ObservedAnswer(
             account=terms.account,
             client_order_id=terms.client_order_id,
             outcome=outcome,

@@ -17,8 +17,8 @@ from adapters.orderstore import SqliteOrderStore
 from adapters.subjects import ORDER_STREAM
 from apps.connections.stores import ORDERS_FILE
 from apps.journal.group_commit import Pace
-from apps.journal.shard_host import Host
-from apps.journal.subscription import Follower
+from apps.journal.shard_host import ShardHost
+from apps.journal.subscription import JournalSubscription
 from apps.journal.watermark import may_begin
 from apps.runtime.chassis import cancelled
 from apps.tools.verify.run import Sides, verify
@@ -110,7 +110,7 @@ async def started(nats: LiveServer, home: Path) -> Head:
             mark = mark_at(home)
             if await stream_state(client, ORDER_STREAM) is None:
                 may_begin(ORDER_STREAM, [mark])
-            host = Host(await order_journal(client), SystemClock(), store=store, mark=mark, pace=Pace(wait_s=0))
+            host = ShardHost(await order_journal(client), SystemClock(), store=store, mark=mark, pace=Pace(wait_s=0))
             running = asyncio.create_task(host.run())
             try:
                 async with asyncio.timeout(STARTS_WITHIN_S):
@@ -133,7 +133,7 @@ async def followed(nats: LiveServer, known: Head) -> Head:
     async with connected(nats.url) as client:
         journal = await order_journal(client)
         for after in (Head(), known):
-            follower = Follower(journal, ORDER_COMMITS, lambda commits: None, after=after, wait_s=0)
+            follower = JournalSubscription(journal, ORDER_COMMITS, lambda commits: None, after=after, wait_s=0)
             running = asyncio.create_task(follower.run())
             async with asyncio.timeout(STARTS_WITHIN_S):
                 while not (running.done() or follower.caught_up):

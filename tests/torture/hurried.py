@@ -5,9 +5,9 @@ from functools import partial
 
 from apps.stack import command
 from apps.stack.__main__ import main
-from apps.stack.supervisor import Pacing, Supervisor
+from apps.stack.supervisor import RestartBackoff, Supervisor
 
-AT_ONCE = Pacing(backoff_min_s=0.05, backoff_max_s=0.05)
+AT_ONCE = RestartBackoff(backoff_min_s=0.05, backoff_max_s=0.05)
 
 if __name__ == "__main__":
     command.Supervisor = partial(Supervisor, pacing=AT_ONCE)  # type: ignore[assignment,misc]

@@ -17,7 +17,7 @@ from nats.aio.msg import Msg
 from adapters import bus
 from adapters.codec import decoder
 from adapters.subjects import REQUESTS
-from apps.connections.venue_lists import Sent
+from apps.connections.venue_lists import SentRequest
 from domain.risk.controls import scopes_of
 from tests.faults.scene import PATIENT, connected, until_ready
 from tests.live import LiveServer
@@ -47,7 +47,7 @@ WHY: Final = {"reason": "torture"}
 TELL_EVERY: Final = 50
 
 Tell = Callable[[str], None]
-_REQUESTS: Final = decoder(list[Sent])
+_REQUESTS: Final = decoder(list[SentRequest])
 
 
 @dataclass

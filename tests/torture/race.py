@@ -122,7 +122,7 @@ async def _over_nats(house: House, batch: list[Terms], turns: int) -> list[bool]
     for _ in range(turns):
         await asyncio.sleep(0)
     inbox = f"inbox-{batch[0].order_id}"
-    await house.ear.on_request(Message(encode(batch), inbox))  # type: ignore[arg-type]
+    await house.handler.on_request(Message(encode(batch), inbox))  # type: ignore[arg-type]
     (reply,) = [payload for subject, payload in house.sent.messages if subject == inbox]
     house.sent.messages.clear()
     return [one["approved"] for one in json.loads(reply)]

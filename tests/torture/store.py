@@ -19,7 +19,7 @@ from adapters.subjects import ORDER_STREAM, order_subject
 from adapters.watermark import FileWatermark
 from apps.connections.stores import ORDERS_FILE
 from apps.journal.group_commit import Pace
-from apps.journal.shard_host import Host
+from apps.journal.shard_host import ShardHost
 from apps.journal.watermark import Mark
 from apps.runtime.chassis import cancelled
 from apps.stack import servers
@@ -65,7 +65,7 @@ async def kept(home: Path, ending: str) -> Kept:
     async with connected(server.url) as client:
         await ensure_stream(client, ORDER_STREAM, ["oms.journal.*"], STREAM_BYTES_MAX)
         mark, store = mark_at(home), SqliteOrderStore(home / ORDERS_FILE)
-        host = Host(await order_journal(client), SystemClock(), store=store, mark=mark, pace=Pace(wait_s=0))
+        host = ShardHost(await order_journal(client), SystemClock(), store=store, mark=mark, pace=Pace(wait_s=0))
         running = [asyncio.create_task(host.run()), asyncio.create_task(mark.run())]
         await _ready(host)
         for n in range(COMMITS):
@@ -83,13 +83,13 @@ async def kept(home: Path, ending: str) -> Kept:
     return Kept(home, head)
 
 
-async def _submit(host: Host, name: str) -> None:
+async def _submit(host: ShardHost, name: str) -> None:
     order_id = order_id_of("alice", name)
     asked = replace(terms(), order_id=order_id, client_order_id=name)
     await host.perform(SubmitOrder(order_id=order_id, terms=asked, decision=approved(order_id)))
 
 
-async def _ready(host: Host) -> None:
+async def _ready(host: ShardHost) -> None:
     async with asyncio.timeout(STARTS_WITHIN_S):
         while not host.ready:
             await asyncio.sleep(0.005)

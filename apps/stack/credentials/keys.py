@@ -72,7 +72,7 @@ def init(directory: Path, *, guests: bool, owners: Mapping[str, int] | None = No
     return keys
 
 
-class Damaged(Exception):
+class DamagedKeys(Exception):
     """The file of all passwords is there and cannot be understood; the text says which and why, and never what is in it."""
 
 
@@ -83,7 +83,7 @@ def _kept(directory: Path) -> Keys:
     try:
         return msgspec.json.decode(file.read_bytes(), type=Keys)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Damaged(f"{file} is damaged: {error}") from None  # its cause has the bytes
+        raise DamagedKeys(f"{file} is damaged: {error}") from None  # its cause has the bytes
 
 
 def _files(keys: Keys, *, guests: bool) -> dict[str, str]:

@@ -40,7 +40,7 @@ REQUESTS: Final = "venue.*.requests.*"
 REPORTS: Final = "venue.*.reports.*"
 
 
-class Journal(NamedTuple):
+class JournalAccount(NamedTuple):
     """A stream with an account of its own. `maker` is the service that may make it; its commits come from `writer`."""
 
     account: str
@@ -51,9 +51,9 @@ class Journal(NamedTuple):
 
 
 JOURNALS: Final = (
-    Journal("ORDERS", ORDERS, "oms.journal.*", "oms", NATS_WRITERS["oms"]),
-    Journal("CONTROLS", CONTROLS, "risk.control.*", "risk", NATS_WRITERS["risk"]),
-    Journal("VENUES", VENUES, "venue.journal.*", "live-gateway", NATS_WRITERS["live-gateway"]),
+    JournalAccount("ORDERS", ORDERS, "oms.journal.*", "oms", NATS_WRITERS["oms"]),
+    JournalAccount("CONTROLS", CONTROLS, "risk.control.*", "risk", NATS_WRITERS["risk"]),
+    JournalAccount("VENUES", VENUES, "venue.journal.*", "live-gateway", NATS_WRITERS["live-gateway"]),
 )
 
 READS: Final = ("STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET")
@@ -78,7 +78,7 @@ def _answers(*users: str) -> tuple[str, ...]:
     return tuple(f"{inbox(user)}.>" for user in (*users, *united))
 
 
-class Rights(NamedTuple):
+class NatsRights(NamedTuple):
     """Subjects that a user may publish on, and subscribe to. Its own inbox comes by itself, to publish on as well but for a writer."""
 
     publish: Sequence[str]
@@ -88,15 +88,15 @@ class Rights(NamedTuple):
 _FEEDS: Final = {journal.stream: f"{STORED}.{journal.subject}" for journal in JOURNALS}
 
 
-def _reading(publish: Sequence[str], subscribe: Sequence[str], *streams: str) -> Rights:
+def _reading(publish: Sequence[str], subscribe: Sequence[str], *streams: str) -> NatsRights:
     """These rights, and to read these journals."""
     reads = tuple(subject for stream in streams for subject in _api(stream, READS))
-    return Rights((*publish, *reads), (*subscribe, *(_FEEDS[stream] for stream in streams)))
+    return NatsRights((*publish, *reads), (*subscribe, *(_FEEDS[stream] for stream in streams)))
 
 
 _READER: Final = _reading((CHECK,), ANNOUNCED, ORDERS, VENUES, CONTROLS)
 
-_RIGHTS: Final[Mapping[str, Rights]] = {
+_RIGHTS: Final[Mapping[str, NatsRights]] = {
     "oms": _reading(
         ("oms.orders.>", CHECK, "venue.*.session.*", *_api(ORDERS, (MAKES,)), *_answers("exeq", "risk", OPERATOR, ADMIN)),
         ("oms.commands.*", "controls.obeyed.oms", REPORTS, *ANNOUNCED),
@@ -127,25 +127,25 @@ _RIGHTS: Final[Mapping[str, Rights]] = {
         (REQUESTS, "venue.*.session.*", *ANNOUNCED),
         VENUES,
     ),
-    VENUE: Rights((REPORTS, "fills.>", "ticks.>", *_answers("oms", "exeq")), (REQUESTS, "orders.>", "venue.*.session.*", *ANNOUNCED)),
+    VENUE: NatsRights((REPORTS, "fills.>", "ticks.>", *_answers("oms", "exeq")), (REQUESTS, "orders.>", "venue.*.session.*", *ANNOUNCED)),
     "projector": _reading(("positions.>", "projector.owner.*"), ("projector.owner.*", *ANNOUNCED), ORDERS, CONTROLS),
     OPERATOR: _reading((DRY_CHECK, "venue.*.session.*", "prices.>"), ANNOUNCED, ORDERS, VENUES, CONTROLS),
     READER: _READER,
-    ADMIN: Rights((">",), (">",)),
+    ADMIN: NatsRights((">",), (">",)),
 }
 
 
-def _of_all(users: Iterable[str]) -> Rights:
+def _of_all(users: Iterable[str]) -> NatsRights:
     """What any of them may."""
     rights = [_RIGHTS[user] for user in users]
     publish = dict.fromkeys(subject for each in rights for subject in each.publish)
-    return Rights(tuple(publish), tuple(dict.fromkeys(subject for each in rights for subject in each.subscribe)))
+    return NatsRights(tuple(publish), tuple(dict.fromkeys(subject for each in rights for subject in each.subscribe)))
 
 
-RIGHTS: Final[Mapping[str, Rights]] = {**_RIGHTS, UNIT: _of_all(UNITED)}
+RIGHTS: Final[Mapping[str, NatsRights]] = {**_RIGHTS, UNIT: _of_all(UNITED)}
 assert set(RIGHTS) == set(NATS_USERS) > set(SERVICES)
 
-WRITES: Final[Mapping[str, Rights]] = {journal.writer: Rights((journal.subject,)) for journal in JOURNALS}
+WRITES: Final[Mapping[str, NatsRights]] = {journal.writer: NatsRights((journal.subject,)) for journal in JOURNALS}
 """A writer publishes commits and asks nothing, so that no answer to it can become a message of its journal but its own acks."""
 
 
@@ -180,7 +180,7 @@ def _account(
     yield from ("    imports: [", *(f"      {entry}" for entry in imports), "    ]", "  }")
 
 
-def _journal_exports(journal: Journal) -> list[str]:
+def _journal_exports(journal: JournalAccount) -> list[str]:
     everybody, bus = [BUS, READERS], [BUS]
     services = [(f"{JETSTREAM}.{verb}.{journal.stream}", verb, everybody) for verb in READS]
     services += [(f"{JETSTREAM}.{verb}.{journal.stream}", verb, bus) for verb in (MAKES, CHANGES)]
@@ -191,7 +191,7 @@ def _journal_exports(journal: Journal) -> list[str]:
     return [*exports, f"{{stream: {json.dumps(f'{STORED}.{journal.subject}')}, accounts: {json.dumps(everybody)}}}"]
 
 
-def _reads_of(journals: Iterable[Journal]) -> list[str]:
+def _reads_of(journals: Iterable[JournalAccount]) -> list[str]:
     found: list[str] = []
     for journal in journals:
         found += [_service(journal.account, f"{JETSTREAM}.{verb}.{journal.stream}", f"{API}.{verb}.{journal.stream}") for verb in READS]
@@ -234,7 +234,7 @@ def _stream(account: str, subject: str, to: str = "") -> str:
     return f"{{stream: {{account: {account}, subject: {json.dumps(subject)}}}{renamed}}}"
 
 
-def _user(user: str, password: str, rights: Rights, own: str) -> str:
+def _user(user: str, password: str, rights: NatsRights, own: str) -> str:
     answers = (f"{own}.>",)
     publish = rights.publish if user in WRITES else (*rights.publish, *answers)  # a program may answer itself, a writer asks nothing
     subscribe = (*rights.subscribe, *answers)

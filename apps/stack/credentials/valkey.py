@@ -28,7 +28,7 @@ LOAD: Final = ("function|load",)
 
 
 @dataclass(frozen=True)
-class Rights:
+class ValkeyRights:
     """The commands of a user, and the patterns of keys it may read, write, or both."""
 
     commands: tuple[str, ...]
@@ -42,17 +42,17 @@ class Rights:
         return " ".join(["resetkeys", *both, *read, *written, "-@all", *(f"+{command}" for command in self.commands)])
 
 
-RIGHTS: Final[Mapping[str, Rights]] = {
+RIGHTS: Final[Mapping[str, ValkeyRights]] = {
     # every minute it compares what readers see with what the journal says, and corrects it
-    "oms": Rights((*CONNECT, *READ, *STORE), reads=POSITIONS, writes=POSITIONS),
-    "risk": Rights((*CONNECT, "hset"), writes=PORTFOLIOS),
-    "projector": Rights((*CONNECT, *READ, *STORE, *LOAD), reads=POSITIONS, writes=POSITIONS),
-    OPERATOR: Rights((*CONNECT, *READ, *STORE, "info"), reads=(*POSITIONS, *PORTFOLIOS), writes=POSITIONS),
-    READER: Rights((*CONNECT, *READ), reads=(*POSITIONS, *PORTFOLIOS)),
+    "oms": ValkeyRights((*CONNECT, *READ, *STORE), reads=POSITIONS, writes=POSITIONS),
+    "risk": ValkeyRights((*CONNECT, "hset"), writes=PORTFOLIOS),
+    "projector": ValkeyRights((*CONNECT, *READ, *STORE, *LOAD), reads=POSITIONS, writes=POSITIONS),
+    OPERATOR: ValkeyRights((*CONNECT, *READ, *STORE, "info"), reads=(*POSITIONS, *PORTFOLIOS), writes=POSITIONS),
+    READER: ValkeyRights((*CONNECT, *READ), reads=(*POSITIONS, *PORTFOLIOS)),
 }
 GUEST: Final = RIGHTS[READER]
 """Without a password, where there are guests."""
-STRANGER: Final = Rights(("ping",))
+STRANGER: Final = ValkeyRights(("ping",))
 """Without a password, where there are none: enough for a health check."""
 RULES: Final[Mapping[str, str]] = {**{user: rights.rule() for user, rights in RIGHTS.items()}, ADMIN: "~* &* +@all"}
 

@@ -12,7 +12,7 @@ from adapters.codec import decoder, encode
 from adapters.snapshots import FileSnapshots
 from domain.audit.state_hash import shape_of
 from domain.ports import Head, Journal, Unavailable
-from domain.position.position import Book, Position
+from domain.position.position import Position, PositionBook
 
 log = structlog.get_logger()
 
@@ -34,7 +34,7 @@ class Books:
         self._directory = data_dir / DIRECTORY
         self._files = FileSnapshots(self._directory)
 
-    async def newest(self, journal: Journal, until: int) -> tuple[Head, Book]:
+    async def newest(self, journal: Journal, until: int) -> tuple[Head, PositionBook]:
         """The one that stands nearest before or at `until`, verifies, and is of this journal; else an empty book. Unavailable."""
         for name in reversed([name for name in self._names() if int(name) <= until]):
             for head, body in self._files.kept(name, _SCHEMA):
@@ -42,9 +42,9 @@ class Books:
                 if recorded is not None and recorded.head == head and head.seq == int(name):
                     return head, _book(_DECODER.decode(body))
                 log.warning("a saved position book is ignored: it is of another journal", sequence=head.seq)
-        return Head(), Book()
+        return Head(), PositionBook()
 
-    async def keep(self, head: Head, book: Book) -> None:
+    async def keep(self, head: Head, book: PositionBook) -> None:
         """Whoever waits for an answer gets it also when the disk is full."""
         try:
             await asyncio.to_thread(self._files.store, _name(head.seq), _SCHEMA, head, encode(list(book.positions.values())))
@@ -68,7 +68,7 @@ def _name(seq: int) -> str:
     return f"{seq:0{DIGITS}}"
 
 
-def _book(positions: list[Position]) -> Book:
-    book = Book()
+def _book(positions: list[Position]) -> PositionBook:
+    book = PositionBook()
     book.positions = {(position.account, position.symbol): position for position in positions}
     return book

@@ -6,17 +6,17 @@ from typing import Final
 from adapters.codec import ORDER_COMMITS
 from apps.tools.history.books import Books
 from domain.ports import Head, Journal, Unavailable
-from domain.position.position import Book
+from domain.position.position import PositionBook
 
 BOOK_EVERY_EVENTS: Final = 100_000
 
 
-async def book_at(journal: Journal, seq: int, books: Books | None = None, every: int = BOOK_EVERY_EVENTS) -> Book:
+async def book_at(journal: Journal, seq: int, books: Books | None = None, every: int = BOOK_EVERY_EVENTS) -> PositionBook:
     """All positions as of `seq`, which must be in the journal. On the way a book is saved every so many events. Corrupt, Unavailable."""
     end = (await journal.head()).seq
     if seq > end:
         raise Unavailable(f"the journal ends at sequence {end}, before {seq}")
-    head, book = await books.newest(journal, seq) if books is not None else (Head(), Book())
+    head, book = await books.newest(journal, seq) if books is not None else (Head(), PositionBook())
     if head.seq == seq:
         return book
     events = 0

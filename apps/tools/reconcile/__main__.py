@@ -14,7 +14,7 @@ from adapters.codec import encode
 from adapters.valkey import ValkeyPositions
 from apps.connections import journals
 from apps.exeq.reconciliation import VenuePass
-from apps.oms.reconciliation import Pass
+from apps.oms.reconciliation import PositionsPass
 from apps.runtime import helper_process, program_logs
 from apps.runtime.exit_codes import Exit
 from apps.tools.history.books import Books
@@ -31,7 +31,7 @@ VALKEY_TIMEOUT_MS = 5_000.0
 
 def main(venues: Sequence[str]) -> NoReturn:
     """Exit codes: 0 with the report on stdout, 1 when the journal does not verify, 3 when it could not be done."""
-    helper_process.settle_in()
+    helper_process.become_helper()
     use_exact_arithmetic()
     program_logs.only()
     code = Exit.DONE
@@ -68,7 +68,7 @@ async def _venues(settings: ExeqSettings, venues: Sequence[str]) -> list[VenuePa
     return done
 
 
-async def _positions(settings: OmsSettings) -> Pass:
+async def _positions(settings: OmsSettings) -> PositionsPass:
     client = await bus.connect(settings.nats.url, "reconcile", closed=lambda: None, timeout_s=float(settings.nats.connect_timeout_sec))
     valkey = ValkeyPositions.at(
         str(settings.valkey.url),

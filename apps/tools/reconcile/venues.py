@@ -12,11 +12,11 @@ from nats.aio.client import Client
 from adapters import bus, subjects
 from adapters.codec import ORDER_COMMITS, decoder, encode
 from adapters.snapshots import FileSnapshots
-from apps.connections.venue_lists import Sent
+from apps.connections.venue_lists import SentRequest
 from apps.exeq.reconciliation import VenuePass
 from domain.audit.state_hash import shape_of
 from domain.execution.comparison import STATE_VERSION, Comparison, ComparisonState
-from domain.execution.reconciliation import Difference, repairs, standing
+from domain.execution.reconciliation import OrderDifference, repairs, standing
 from domain.order.commands import BookReport, DoubtRoute, VenueReport
 from domain.ports import Clock, Head, Journal, Unavailable
 
@@ -50,16 +50,16 @@ class ReportsAnswer(msgspec.Struct):
     error: str | None = None
 
 
-class CommandAnswer(msgspec.Struct):
+class CommandReply(msgspec.Struct):
     ok: bool
     code: str | None = None
 
 
 _REPORTS: Final = decoder(ReportsAnswer)
-_COMMANDS: Final = decoder(list[CommandAnswer])
+_COMMANDS: Final = decoder(list[CommandReply])
 
 
-class Reading:
+class VenueReading:
     """Both sides of one venue, read on from where they stand."""
 
     def __init__(self, client: Client, journal: Journal, comparison: Comparison, head: Head, shard: int = 0) -> None:
@@ -143,7 +143,7 @@ async def reconcile(client: Client, journal: Journal, venue: str, *, write: bool
     state, head = begun or (None, Head())
     comparison, keep = Comparison(venue, state.comparison if state else None), frozenset[str]()
     for _ in range(1 + ANEW_MAX):
-        reading = Reading(client, journal, comparison, head)
+        reading = VenueReading(client, journal, comparison, head)
         done = await _passed(client, reading, write)
         if not (touched := comparison.touched - keep):
             break
@@ -157,7 +157,7 @@ async def reconcile(client: Client, journal: Journal, venue: str, *, write: bool
     return done
 
 
-async def _passed(client: Client, reading: Reading, write: bool) -> VenuePass:
+async def _passed(client: Client, reading: VenueReading, write: bool) -> VenuePass:
     """One look, and the repairs that it asks for. A comparison that cannot be trusted repairs nothing."""
     found, comparison = await _differ(reading), reading.comparison
     counts = (reading.head.seq, comparison.routed, comparison.trades)
@@ -171,7 +171,7 @@ async def _passed(client: Client, reading: Reading, write: bool) -> VenuePass:
     return msgspec.structs.replace(done, as_of_seq=reading.head.seq, repaired=len(wanted), left=tuple(left))
 
 
-async def _differ(reading: Reading) -> list[Difference]:
+async def _differ(reading: VenueReading) -> list[OrderDifference]:
     await reading.advance()
     first, strangers = reading.comparison.differences(), reading.comparison.strangers()
     if not first or reading.comparison.touched:
@@ -182,7 +182,7 @@ async def _differ(reading: Reading) -> list[Difference]:
     return standing(first, reading.comparison.differences())
 
 
-async def _repair(client: Client, wanted: Sequence[Difference]) -> None:
+async def _repair(client: Client, wanted: Sequence[OrderDifference]) -> None:
     """Said again it changes nothing: trades are known by their ids, and a closed leg stays closed."""
     commands: list[BookReport | DoubtRoute] = []
     for difference in wanted:
@@ -192,7 +192,7 @@ async def _repair(client: Client, wanted: Sequence[Difference]) -> None:
             commands.append(DoubtRoute(order_id=difference.order_id, route_id=difference.about, reason=difference.doubt, anyway=True))
         elif difference.cancel is not None:
             cancel = difference.cancel
-            await bus.publish(client, subjects.requests(cancel.venue, cancel.shard), encode([Sent("cancel", cancel)]))
+            await bus.publish(client, subjects.requests(cancel.venue, cancel.shard), encode([SentRequest("cancel", cancel)]))
     if commands:
         reply = await bus.request(client, subjects.commands(0), encode(commands), ASK_TIMEOUT_S)
         refused = [answer.code for answer in _COMMANDS.decode(reply) if not answer.ok]

@@ -10,7 +10,7 @@ from apps.connections import journals
 from apps.runtime import helper_process, program_logs
 from apps.runtime.exit_codes import Exit
 from apps.tools.verify.places import Places, opened
-from apps.tools.verify.report import Report
+from apps.tools.verify.report import VerificationReport
 from apps.tools.verify.run import verify
 from config.loading import load_oms
 from config.settings import OmsSettings
@@ -23,7 +23,7 @@ ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 def main() -> NoReturn:
     """Exit codes: 0 and 1 with a report on stdout, 3 when it could not be made."""
-    helper_process.settle_in()
+    helper_process.become_helper()
     use_exact_arithmetic()
     program_logs.only()
     try:
@@ -35,7 +35,7 @@ def main() -> NoReturn:
     sys.exit(0 if report.ok else Exit.REFUSED)
 
 
-async def _verify(settings: OmsSettings) -> Report:
+async def _verify(settings: OmsSettings) -> VerificationReport:
     client = await bus.connect(settings.nats.url, "verify", closed=lambda: None, timeout_s=float(settings.nats.connect_timeout_sec))
     try:
         journal = await journals.order_journal(client, settings.journal.shard)

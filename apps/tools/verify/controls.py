@@ -9,7 +9,7 @@ import msgspec
 from adapters.controls import CONTROL_COMMITS
 from adapters.subjects import CONTROL_STREAM
 from apps.journal.watermark import listed
-from apps.tools.verify.report import Check, Counts
+from apps.tools.verify.report import CheckLine, Counts
 from domain.order.events import Foreign
 from domain.ports import Corrupt, Head, Journal, Missing, Unavailable
 from domain.risk.controls import Controls, ControlsAccepted
@@ -45,7 +45,7 @@ class _Pass:
         return any(event.lost and mark.seq <= event.acknowledged_to for event in self.accepted)
 
 
-async def check_controls(side: ControlsSide) -> Check:
+async def check_controls(side: ControlsSide) -> CheckLine:
     """Unavailable when the journal cannot be read."""
     counts: Counts = {}
     try:
@@ -53,7 +53,7 @@ async def check_controls(side: ControlsSide) -> Check:
         found = await _found(side, marks, counts)
     except Corrupt as trouble:
         found = str(trouble)
-    return Check(NAME, "different" if found else "ok", counts, found)
+    return CheckLine(NAME, "different" if found else "ok", counts, found)
 
 
 async def _found(side: ControlsSide, marks: Mapping[str, Head], counts: Counts) -> str:

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
-from apps.tools.verify.fold import Fold, Seen
+from apps.tools.verify.fold import JournalFold, Seen
 from apps.tools.verify.orders import said
-from apps.tools.verify.report import Check
+from apps.tools.verify.report import CheckLine
 from domain.ports import Fills, Unavailable
 from domain.position.rows import EventRow, fill_row
 from domain.values import ZERO, plain, rfc3339
@@ -69,7 +69,7 @@ class FillsTable:
             if len(self._expected) >= BLOCK_ROWS:
                 await self._compare_block()
 
-    async def compare(self, fold: Fold) -> Check:
+    async def compare(self, fold: JournalFold) -> CheckLine:
         """The end of it, behind the pass. Unavailable."""
         if self._away is not None:
             raise self._away
@@ -79,7 +79,7 @@ class FillsTable:
             self._found = f"the table has {count} rows up to sequence {self._until}, the journal {self._rows} trades and busts"
         behind = await fold.end() - self._until
         counts: dict[str, int | str] = {"rows": self._rows, "as_of": self._until, "behind": behind, "notional": self._notional()}
-        return Check(NAME, "different", counts, self._found) if self._found else Check(NAME, "ok", counts)
+        return CheckLine(NAME, "different", counts, self._found) if self._found else CheckLine(NAME, "ok", counts)
 
     def _notional(self) -> str:
         return plain(sum(self._sums.values(), ZERO))

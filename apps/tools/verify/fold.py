@@ -8,11 +8,11 @@ from adapters.chain import GENESIS
 from adapters.codec import ORDER_COMMITS
 from adapters.scratch import ScratchLines
 from apps.tools.verify.report import Counts
-from domain.audit.journal_audit import Audit, Commit
+from domain.audit.journal_audit import Audit, ObservedCommit
 from domain.order import events as e
 from domain.order.events import Foreign
 from domain.order.index import note
-from domain.ports import Head, Journal, Recorded, Unavailable
+from domain.ports import Head, Journal, JournalEntry, Unavailable
 from domain.position.position import Position
 
 Seen = Sequence[tuple[int, Sequence[e.OrderEvent]]]
@@ -25,7 +25,7 @@ class Watcher(Protocol):
     async def see(self, commits: Seen) -> None: ...
 
 
-class Fold:
+class JournalFold:
     """All commits up to `head`. Corrupt where the journal cannot be read on."""
 
     def __init__(self, journal: Journal, mark: Head | None, progress: Callable[[int], None], watchers: Sequence[Watcher] = ()) -> None:
@@ -64,9 +64,9 @@ class Fold:
     async def catch_up(self) -> None:
         await self.advance(await self.end())
 
-    def _take(self, recorded: Recorded) -> tuple[e.OrderEvent, ...]:
+    def _take(self, recorded: JournalEntry) -> tuple[e.OrderEvent, ...]:
         head, events = recorded.head, ORDER_COMMITS.read(recorded).events
-        self.audit.take(Commit(head.seq, head.n, head.chain, recorded.payload, events))
+        self.audit.take(ObservedCommit(head.seq, head.n, head.chain, recorded.payload, events))
         for event in events:
             if (line := self.lines.get(event.order_id)) is not None:
                 note(line.order, head.seq)

@@ -9,9 +9,9 @@ import httpx
 
 from apps.http.app import encode
 from apps.oms.views import order_view
-from apps.tools.verify.fold import Fold
+from apps.tools.verify.fold import JournalFold
 from apps.tools.verify.orders import said
-from apps.tools.verify.report import Check
+from apps.tools.verify.report import CheckLine
 from domain.order.lifecycle import CLOSED, State
 from domain.order.order import Order
 from domain.ports import Unavailable
@@ -40,12 +40,12 @@ class LiveOrders:
         self._live = live
         self._shown: set[str] = set()
 
-    async def compare(self, fold: Fold) -> Check:
+    async def compare(self, fold: JournalFold) -> CheckLine:
         found = await self._shown_ones(fold) or await self._missing_ones(fold)
         counts: dict[str, int | str] = {"open_orders": len(self._shown), "as_of": fold.head.seq}
-        return Check(NAME, "different" if found else "ok", counts, found)
+        return CheckLine(NAME, "different" if found else "ok", counts, found)
 
-    async def _shown_ones(self, fold: Fold) -> str:
+    async def _shown_ones(self, fold: JournalFold) -> str:
         async for page in self._live.open():
             await fold.catch_up()
             for view in page:
@@ -54,7 +54,7 @@ class LiveOrders:
                     return found
         return ""
 
-    async def _missing_ones(self, fold: Fold) -> str:
+    async def _missing_ones(self, fold: JournalFold) -> str:
         """Open by the journal, and not among those shown: they moved on, or oms has forgotten them."""
         waiting = [order_id for order_id, line in fold.lines.items_in_order() if not line.order.closed and order_id not in self._shown]
         for order_id in waiting:
@@ -67,7 +67,7 @@ class LiveOrders:
                 return found
         return ""
 
-    async def _met(self, fold: Fold, view: View) -> str:
+    async def _met(self, fold: JournalFold, view: View) -> str:
         """The journal has what oms answered before, and oms has what is in the journal: who asks second sees at least as much."""
         order_id = view["order_id"]
         for _ in range(TRIES_MAX):
@@ -83,7 +83,7 @@ class LiveOrders:
         raise Unavailable(f"order {order_id} moves faster than it can be read")
 
 
-def _version(fold: Fold, order_id: str) -> int:
+def _version(fold: JournalFold, order_id: str) -> int:
     line = fold.lines.get(order_id)
     return line.order.version if line is not None else 0
 
@@ -97,7 +97,7 @@ def difference(order: Order, view: View) -> str:
     return ""
 
 
-class OmsDoor:
+class OmsReads:
     """Live, over HTTP."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:

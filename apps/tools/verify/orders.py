@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from apps.http.app import encode
-from apps.tools.verify.fold import Fold
-from apps.tools.verify.report import Check
+from apps.tools.verify.fold import JournalFold
+from apps.tools.verify.report import CheckLine
 from domain.audit.state_hash import ListHash, order_state
 from domain.order.order import Order
 from domain.ports import Corrupt, Head, StoredPicture, Unavailable
@@ -22,7 +22,7 @@ Pair = tuple[str, Order | None, Order | None, bool]
 """order_id, as the journal makes it, as it is stored, whether there is a row at all."""
 
 
-class StoredOrders:
+class StoredOrdersView:
     """Compared as of the store's checkpoint. A row that is newer than that is compared as of its own last commit.
 
     Positions move while they are compared, and the pass with them: then the store may have to come after it first.
@@ -42,7 +42,7 @@ class StoredOrders:
         except Corrupt:
             return None
 
-    async def compare(self, fold: Fold) -> Check:
+    async def compare(self, fold: JournalFold) -> CheckLine:
         try:
             await self._come_to(fold)
             with self._picture() as picture:
@@ -51,10 +51,10 @@ class StoredOrders:
             found = str(damage)
         counts: dict[str, int | str] = {"orders": self._rows, "as_of": self._as_of}
         if found:
-            return Check(NAME, "different", counts, found)
-        return Check(NAME, "ok", counts | {"state": self._state.name()})
+            return CheckLine(NAME, "different", counts, found)
+        return CheckLine(NAME, "ok", counts | {"state": self._state.name()})
 
-    async def _come_to(self, fold: Fold) -> None:
+    async def _come_to(self, fold: JournalFold) -> None:
         """Wait for a store that is behind the pass, as long as oms may take to save; one that went back is not waited for."""
         for _ in range(LOOKS_MAX):
             before = self._stood
@@ -63,7 +63,7 @@ class StoredOrders:
                 return
             await asyncio.sleep(LOOK_AGAIN_S)
 
-    async def _different(self, fold: Fold, picture: StoredPicture | None) -> str:
+    async def _different(self, fold: JournalFold, picture: StoredPicture | None) -> str:
         """The first difference; empty when there is none."""
         if picture is None:
             return f"it is empty, and the journal has {len(fold.lines)} orders" if len(fold.lines) else ""
@@ -95,7 +95,7 @@ class StoredOrders:
             return ""
         return f"order {order_id} is in the store and not in the journal" if made is None else difference(made, stored)
 
-    async def _newer_rows(self, fold: Fold) -> str:
+    async def _newer_rows(self, fold: JournalFold) -> str:
         """Rows that were saved while the change of another order was still on its way."""
         for stored in sorted(self._ahead, key=lambda order: order.seqs[-1]):
             if stored.seqs[-1] > await fold.end():
@@ -109,7 +109,7 @@ class StoredOrders:
         return ""
 
 
-def _held_otherwise(fold: Fold, picture: StoredPicture) -> str:
+def _held_otherwise(fold: JournalFold, picture: StoredPicture) -> str:
     """The first account and symbol of which the store holds another quantity than the journal makes."""
     made = {key: position.quantity for key, position in fold.audit.book.positions.items()}
     for account, symbol in sorted(made.keys() | picture.held.keys()):
@@ -133,7 +133,7 @@ def said(value: object) -> str:
     return text if len(text) <= SAID_MAX else f"{text[:SAID_MAX]}…"
 
 
-async def _of_another_journal(fold: Fold, picture: StoredPicture) -> str:
+async def _of_another_journal(fold: JournalFold, picture: StoredPicture) -> str:
     if not picture.head.seq:
         return ""
     recorded = await fold.journal.read(picture.head.seq)
@@ -142,7 +142,7 @@ async def _of_another_journal(fold: Fold, picture: StoredPicture) -> str:
     return f"it was made from another journal: sequence {picture.head.seq} is not the commit that it has seen"
 
 
-def _merged(fold: Fold, picture: StoredPicture) -> Iterator[Pair]:
+def _merged(fold: JournalFold, picture: StoredPicture) -> Iterator[Pair]:
     """Both sides by order_id, each order once."""
     made, stored = iter(fold.lines.items_in_order()), iter(picture.rows)
     ours, theirs = next(made, None), next(stored, None)

@@ -18,7 +18,7 @@ from adapters.valkey import DATABASE, ValkeyPositions
 from adapters.watermark import DIRECTORY, FileWatermark
 from apps.connections.stores import FILLS_FILE, ORDERS_FILE
 from apps.tools.verify.controls import ControlsSide, Marks
-from apps.tools.verify.live import OmsDoor
+from apps.tools.verify.live import OmsReads
 from apps.tools.verify.run import Sides
 
 VALKEY_TIMEOUT_MS: Final = 5_000.0
@@ -55,7 +55,7 @@ async def opened(places: Places, client: Client) -> AsyncIterator[Sides]:
             sides.fills = fills
         if places.oms:
             http = httpx.AsyncClient(base_url=places.oms, timeout=OMS_TIMEOUT_S, trust_env=False)
-            sides.live = OmsDoor(await exits.enter_async_context(http))
+            sides.live = OmsReads(await exits.enter_async_context(http))
         yield sides
 
 

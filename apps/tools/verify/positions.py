@@ -3,11 +3,11 @@
 from typing import Final
 
 from apps.tools.rebuild import compare
-from apps.tools.verify.fold import Fold
+from apps.tools.verify.fold import JournalFold
 from apps.tools.verify.orders import said
-from apps.tools.verify.report import Check
+from apps.tools.verify.report import CheckLine
 from domain.ports import Positions
-from domain.position.comparison import Difference
+from domain.position.comparison import PositionDifference
 
 NAME: Final = "positions"
 
@@ -21,17 +21,17 @@ class StoredPositions:
     async def stands(self) -> int | None:
         return await self._positions.checkpoint() or None
 
-    async def compare(self, fold: Fold) -> Check:
+    async def compare(self, fold: JournalFold) -> CheckLine:
         stands, end = await self.stands(), await fold.end()
         if stands is not None and stands > end:
-            return Check(NAME, "different", {"as_of": stands}, f"they are of another journal: this one ends at sequence {end}")
+            return CheckLine(NAME, "different", {"as_of": stands}, f"they are of another journal: this one ends at sequence {end}")
         found = await compare(fold, self._positions)
         behind = await fold.end() - found.seq
         counts: dict[str, int | str] = {"positions": sum(map(len, fold.accounts.values())), "as_of": found.seq, "behind": behind}
         if found.expired:
             counts["expired"] = found.expired
-        return Check(NAME, "different", counts, _said(found.differences[0])) if found.differences else Check(NAME, "ok", counts)
+        return CheckLine(NAME, "different", counts, _said(found.differences[0])) if found.differences else CheckLine(NAME, "ok", counts)
 
 
-def _said(first: Difference) -> str:
+def _said(first: PositionDifference) -> str:
     return f"{first.account} {first.symbol} {first.field}: {said(first.journal)} by the journal, {said(first.stored)} in Valkey"

@@ -11,7 +11,7 @@ Counts = dict[str, int | str]
 WORDS: Final[dict[Outcome, str]] = {"ok": "OK", "different": "DIFFERENT", "not_looked_at": "not looked at", "unreachable": "unreachable"}
 
 
-class Check(msgspec.Struct, frozen=True, omit_defaults=True):
+class CheckLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """`found` is the first difference, or why nothing could be compared; `counts` is what was compared."""
 
     name: str
@@ -24,23 +24,23 @@ class Check(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{self.name:<12} {WORDS[self.outcome]}{': ' if said or self.found else ''}{'; '.join(filter(None, (said, self.found)))}"
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class VerificationReport(msgspec.Struct, frozen=True, kw_only=True):
     """`ok`: nothing differs. `complete`: and everything was looked at. `first_difference` is None when nothing differs."""
 
     ok: bool
     complete: bool
     as_of_seq: int
     first_difference: str | None
-    checks: tuple[Check, ...]
+    checks: tuple[CheckLine, ...]
 
 
-Tell = Callable[[Check], None]
+Tell = Callable[[CheckLine], None]
 """Called with each check as soon as it is done."""
 
 
-def report_of(checks: list[Check], as_of_seq: int) -> Report:
+def report_of(checks: list[CheckLine], as_of_seq: int) -> VerificationReport:
     different = [f"{check.name}: {check.found}" for check in checks if check.outcome == "different"]
-    return Report(
+    return VerificationReport(
         ok=not different,
         complete=all(check.outcome == "ok" for check in checks),
         as_of_seq=as_of_seq,

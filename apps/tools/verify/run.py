@@ -11,14 +11,14 @@ from apps.tools.verify.controls import NAME as CONTROLS
 from apps.tools.verify.controls import ControlsSide, check_controls
 from apps.tools.verify.fills import NAME as FILLS
 from apps.tools.verify.fills import FillsTable
-from apps.tools.verify.fold import Fold
+from apps.tools.verify.fold import JournalFold
 from apps.tools.verify.live import NAME as LIVE
 from apps.tools.verify.live import Live, LiveOrders
 from apps.tools.verify.orders import NAME as ORDERS
-from apps.tools.verify.orders import StoredOrders
+from apps.tools.verify.orders import StoredOrdersView
 from apps.tools.verify.positions import NAME as POSITIONS
 from apps.tools.verify.positions import StoredPositions
-from apps.tools.verify.report import Check, Report, Tell, report_of
+from apps.tools.verify.report import CheckLine, Tell, VerificationReport, report_of
 from domain.audit.journal_audit import Violation
 from domain.ports import Corrupt, Fills, Head, Journal, Missing, Positions, StoredPicture, Unavailable
 
@@ -44,7 +44,7 @@ class Sides(msgspec.Struct, kw_only=True):
 class View(Protocol):
     """What can be held against the pass. Unavailable."""
 
-    async def compare(self, fold: Fold) -> Check: ...
+    async def compare(self, fold: JournalFold) -> CheckLine: ...
 
 
 class Moving(View, Protocol):
@@ -54,11 +54,11 @@ class Moving(View, Protocol):
 
 async def verify(
     journal: Journal, sides: Sides, *, tell: Tell = lambda check: None, progress: Callable[[int], None] = lambda seq: None
-) -> Report:
+) -> VerificationReport:
     """Read the journal once and compare. Unavailable when the journal itself cannot be read."""
     mark, found = _mark(sides)
     table = FillsTable(sides.fills) if sides.fills is not None else None
-    fold = Fold(journal, mark, progress, [table] if table else ())
+    fold = JournalFold(journal, mark, progress, [table] if table else ())
     try:
         return await Verification(fold, sides, table, tell, found).run()
     finally:
@@ -76,22 +76,22 @@ def _mark(sides: Sides) -> tuple[Head | None, str]:
 class Verification:
     """One run: the checks that were made, in order."""
 
-    def __init__(self, fold: Fold, sides: Sides, table: FillsTable | None, tell: Tell, found: str) -> None:
+    def __init__(self, fold: JournalFold, sides: Sides, table: FillsTable | None, tell: Tell, found: str) -> None:
         self._fold = fold
         self._sides = sides
         self._table = table
         self._tell = tell
         self._found_at_mark = found
-        self._checks: list[Check] = []
+        self._checks: list[CheckLine] = []
 
-    async def run(self) -> Report:
+    async def run(self) -> VerificationReport:
         try:
             await self._all()
         except Corrupt as trouble:
-            self._done(Check(JOURNAL, "different", self._fold.counts(), str(trouble)))
+            self._done(CheckLine(JOURNAL, "different", self._fold.counts(), str(trouble)))
             for name in (LIVES, ORDERS, POSITIONS, FILLS, LIVE):
                 if name not in {check.name for check in self._checks}:
-                    self._done(Check(name, "not_looked_at", {}, "the journal cannot be read to its end"))
+                    self._done(CheckLine(name, "not_looked_at", {}, "the journal cannot be read to its end"))
         self._done(await self._controls())
         return report_of(self._checks, self._fold.head.seq)
 
@@ -107,14 +107,14 @@ class Verification:
         for check in (await self._journal(), self._lives(), *found):
             self._done(check)
 
-    async def _controls(self) -> Check:
+    async def _controls(self) -> CheckLine:
         side = self._sides.controls
         if side is None:
-            return Check(CONTROLS, "not_looked_at", {}, NOT_ASKED)
+            return CheckLine(CONTROLS, "not_looked_at", {}, NOT_ASKED)
         try:
             return await check_controls(side)
         except Unavailable as trouble:
-            return Check(CONTROLS, "unreachable", {}, str(trouble))
+            return CheckLine(CONTROLS, "unreachable", {}, str(trouble))
 
     async def _end(self) -> int:
         try:
@@ -124,12 +124,12 @@ class Verification:
                 raise
             raise Corrupt(f"{trouble}, but sequence {mark.seq} had been acknowledged") from trouble
 
-    async def _views(self, end: int) -> list[Check]:
+    async def _views(self, end: int) -> list[CheckLine]:
         """Those that somebody keeps up to date while we look. The one that stands earliest first: the pass cannot go back."""
         orders, positions = self._sides.orders, self._sides.positions
         waiting: dict[str, Moving] = {}
         if orders is not None:
-            waiting[ORDERS] = StoredOrders(orders)
+            waiting[ORDERS] = StoredOrdersView(orders)
         if positions is not None:
             waiting[POSITIONS] = StoredPositions(positions)
         found = {name: await self._compared(name, None) for name in (ORDERS, POSITIONS) if name not in waiting}
@@ -155,15 +155,15 @@ class Verification:
             await self._fold.advance(stands[name])
         return name
 
-    async def _compared(self, name: str, view: View | None) -> Check:
+    async def _compared(self, name: str, view: View | None) -> CheckLine:
         if view is None:
-            return Check(name, "not_looked_at", {}, NOT_ASKED)
+            return CheckLine(name, "not_looked_at", {}, NOT_ASKED)
         try:
             return await view.compare(self._fold)
         except Unavailable as trouble:
-            return Check(name, "unreachable", {}, str(trouble))
+            return CheckLine(name, "unreachable", {}, str(trouble))
 
-    async def _journal(self) -> Check:
+    async def _journal(self) -> CheckLine:
         fold, counts = self._fold, self._fold.counts()
         found = next((str(violation) for violation in fold.audit.violations if violation.name in OF_THE_CHAIN), self._found_at_mark)
         if fold.mark is not None:
@@ -173,20 +173,20 @@ class Verification:
             counts["skipped"] = f"{len(fold.skipped)} (sequence {listed([fold.skipped[seq] for seq in sorted(fold.skipped)])})"
         if foreign := await fold.foreign():
             found = found or str(Violation("foreign", listed(foreign), NO_COMMIT))
-        return Check(JOURNAL, "different" if found else "ok", counts, found)
+        return CheckLine(JOURNAL, "different" if found else "ok", counts, found)
 
-    def _lives(self) -> Check:
+    def _lives(self) -> CheckLine:
         audit = self._fold.audit
         found = next((str(violation) for violation in audit.violations if violation.name not in OF_THE_CHAIN), "")
         counts: dict[str, int | str] = {"orders": len(audit.clients), "trades": len(audit.trades), "positions": len(audit.book.positions)}
-        return Check(LIVES, "different" if found else "ok", counts, found)
+        return CheckLine(LIVES, "different" if found else "ok", counts, found)
 
-    def _done(self, check: Check) -> None:
+    def _done(self, check: CheckLine) -> None:
         self._checks.append(check)
         self._tell(check)
 
 
-def _unmarked(fold: Fold, mark: Head) -> str:
+def _unmarked(fold: JournalFold, mark: Head) -> str:
     if fold.head.seq < mark.seq:
         short = f"the journal ends before its mark at sequence {mark.seq}: it was truncated"
         return str(Violation("high_water_mark", str(fold.head.seq), short))

@@ -42,7 +42,7 @@ class Desk:
     def found(self) -> list[tuple[str, str, str]]:
         return [(d.what, d.ours, d.theirs) for d in differences(self.view, self.orders)]
 
-    def put_right(self) -> int:
+    def repair(self) -> int:
         """One pass, as the program makes it; the venue does what it is asked to cancel."""
         wanted = repairs(differences(self.view, self.orders))
         for difference in wanted:
@@ -69,13 +69,13 @@ def fill(exec_id: str, quantity: str, price: str = "49") -> VenueReport:
 def test_what_is_the_same_is_no_difference() -> None:
     desk = Desk("ack V1\nfill F1 4 @49", [ACK, fill("F1", "4")])
     assert desk.found() == []
-    assert desk.put_right() == 0
+    assert desk.repair() == 0
 
 
 def test_a_trade_that_we_missed_is_booked_under_its_own_id() -> None:
     desk = Desk("ack V1", [ACK, fill("F1", "4")])
     assert desk.found() == [("trade not here", "-", "4 @ 49"), ("position", "0", "4")]
-    assert desk.put_right() == 1
+    assert desk.repair() == 1
     assert (desk.order.status, desk.order.cum_quantity, desk.found()) == (State.PARTIALLY_FILLED, 4, [])
     desk.do(fill("F1", "4"))
     assert desk.order.cum_quantity == 4, "when its report comes at last it is a duplicate"
@@ -88,7 +88,7 @@ def test_a_trade_with_other_content_is_corrected_and_one_that_is_not_there_taken
         ("trade not there", "3 @ 49", "-"),
         ("position", "7", "5"),
     ]
-    desk.put_right()
+    desk.repair()
     assert (desk.order.cum_quantity, desk.order.average_price, desk.found()) == (5, 48, [])
     again = desk.order.trade(VENUE, same_trade_id(VENUE, fill("F1", "5", "48")))
     assert again is not None
@@ -97,11 +97,11 @@ def test_a_trade_with_other_content_is_corrected_and_one_that_is_not_there_taken
 def test_an_order_that_ended_there_ends_here_and_one_that_works_there_is_cancelled_there() -> None:
     desk = Desk("ack V1", [ACK, report("cancelled", reason="halted")])
     assert desk.found() == [("order ended there", "routed", "cancelled, traded 0")]
-    desk.put_right()
+    desk.repair()
     assert (desk.order.status, desk.found()) == (State.CANCELLED, [])
     desk = Desk("ack V1\nvenue_cancelled", [ACK])
     assert desk.found() == [("order works there", "cancelled", "working, traded 0")]
-    desk.put_right()
+    desk.repair()
     assert desk.found() == []
 
 
@@ -109,9 +109,9 @@ def test_an_order_that_the_venue_does_not_have_is_in_doubt_and_no_more() -> None
     # FAILURES 38: one targeted query before any "not found", which is for who looks after doubts
     desk = Desk("")
     assert desk.found() == [("order not there", "routed", "-")]
-    assert desk.put_right() == 1
+    assert desk.repair() == 1
     assert desk.order.status is State.IN_DOUBT
-    assert desk.put_right() == 0, "a second pass does nothing"
+    assert desk.repair() == 0, "a second pass does nothing"
     assert desk.found() == [("order not there", "in_doubt", "-")], "but says it"
 
 
@@ -128,7 +128,7 @@ def test_an_order_that_we_do_not_know_is_told_and_left_to_a_person() -> None:
     stranger = msgspec.structs.replace(fill("F9", "2"), order_id="stranger", route_id="R9")
     desk = Desk("ack V1", [ACK, stranger])
     assert desk.found() == [("order not here", "-", "working, traded 2"), ("position", "0", "2")]
-    assert desk.put_right() == 0
+    assert desk.repair() == 0
 
 
 @st.composite
@@ -181,9 +181,9 @@ def test_after_any_loss_and_alteration_we_end_equal_to_the_venue_and_a_second_pa
     for arrived in data.draw(mangled(told)):
         desk.do(arrived)
     for _ in range(3):
-        if not desk.put_right():
+        if not desk.repair():
             break
-    assert desk.put_right() == 0
+    assert desk.repair() == 0
     assert desk.found() == []
     theirs = sorted((t.quantity, t.price) for t in desk.view.trades.values())
     assert sorted((t.quantity, t.price) for t in desk.order.trades if not t.busted) == theirs

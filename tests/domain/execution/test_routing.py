@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given as hypothesis_given
 from hypothesis import strategies as st
 
-from domain.execution.routing import NoRoute, Routing, Venue, route
+from domain.execution.routing import NoRoute, RoutedVenue, Routing, route
 from domain.market.quotes import Quote
 from domain.order.events import OrderSubmitted
 from domain.order.lifecycle import State
@@ -28,8 +28,8 @@ def order(side: str = "buy", symbol: str = SYMBOL, quantity: str = "10") -> Orde
     )
 
 
-def venue(name: str, taker_bps: str, *, symbols: tuple[str, ...] = (SYMBOL,)) -> Venue:
-    return Venue(name, Decimal(1), Decimal(taker_bps), frozenset(symbols))
+def venue(name: str, taker_bps: str, *, symbols: tuple[str, ...] = (SYMBOL,)) -> RoutedVenue:
+    return RoutedVenue(name, Decimal(1), Decimal(taker_bps), frozenset(symbols))
 
 
 def quote(name: str, bid: str, ask: str, bid_size: str = "5", ask_size: str = "5") -> Quote:
@@ -38,7 +38,7 @@ def quote(name: str, bid: str, ask: str, bid_size: str = "5", ask_size: str = "5
     )
 
 
-def read(text: str) -> tuple[list[Venue], list[Quote]]:
+def read(text: str) -> tuple[list[RoutedVenue], list[Quote]]:
     """`A 10bps 99x5 101x7; B 5bps -`: name, taker fee, bid and ask with their sizes, or no quote."""
     venues, quotes = [], []
     for line in text.split(";"):
@@ -114,7 +114,7 @@ FEES = st.decimals("-5", "50", places=1)
 
 
 @st.composite
-def markets(draw: st.DrawFn) -> tuple[list[Venue], list[Quote]]:
+def markets(draw: st.DrawFn) -> tuple[list[RoutedVenue], list[Quote]]:
     names = draw(st.lists(st.sampled_from("ABCDEF"), min_size=1, unique=True))
     venues = [venue(name, str(draw(FEES))) for name in names]
     quotes = []
@@ -127,7 +127,7 @@ def markets(draw: st.DrawFn) -> tuple[list[Venue], list[Quote]]:
 
 @hypothesis_given(markets(), st.sampled_from(["buy", "sell"]), st.sampled_from(["best_price", "lowest_cost", "split"]), st.randoms())
 def test_the_choice_does_not_depend_on_the_sequence_of_venues(
-    market: tuple[list[Venue], list[Quote]], side: str, policy: str, random: object
+    market: tuple[list[RoutedVenue], list[Quote]], side: str, policy: str, random: object
 ) -> None:
     venues, quotes = market
     first = route(order(side), venues, quotes, policy)
@@ -141,7 +141,7 @@ def test_the_choice_does_not_depend_on_the_sequence_of_venues(
 
 
 @hypothesis_given(markets(), st.sampled_from(["buy", "sell"]))
-def test_nobody_quoted_is_cheaper_than_the_winner(market: tuple[list[Venue], list[Quote]], side: str) -> None:
+def test_nobody_quoted_is_cheaper_than_the_winner(market: tuple[list[RoutedVenue], list[Quote]], side: str) -> None:
     venues, quotes = market
     routing = route(order(side), venues, quotes, "lowest_cost")
     assert isinstance(routing, Routing)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given as hypothesis_given
 from hypothesis import strategies as st
 
-from domain.execution.routing import NoRoute, Routing, Standing, Venue, route
+from domain.execution.routing import NoRoute, RoutedVenue, Routing, VenueStatus, route
 from domain.instruments import Instrument
 from domain.market.quotes import Quote
 from domain.order.events import OrderSubmitted
@@ -67,7 +67,7 @@ def test_an_order_is_split_where_that_fills_more_at_once(market: str, asked: Ord
 
 
 MARKET = "A 1bps 99x9 100x10;  B 1bps 99x9 101x10"
-WAITS, AWAY = Standing(closed="throttled", waits=True), Standing(closed="backed off")
+WAITS, AWAY = VenueStatus(closed="throttled", waits=True), VenueStatus(closed="backed off")
 
 
 @pytest.mark.parametrize(
@@ -80,12 +80,12 @@ WAITS, AWAY = Standing(closed="throttled", waits=True), Standing(closed="backed 
         ({"A": AWAY, "B": WAITS}, "no_venue waits: A: backed off, B: throttled"),
         ({"A": AWAY, "B": AWAY}, "no_venue: A: backed off, B: backed off"),
         # ill health is a cost: half a percent does not make up for one percent of price, two percent does
-        ({"A": Standing(penalty_bps=Decimal(50))}, "A:10"),
-        ({"A": Standing(penalty_bps=Decimal(200))}, "B:10"),
+        ({"A": VenueStatus(penalty_bps=Decimal(50))}, "A:10"),
+        ({"A": VenueStatus(penalty_bps=Decimal(200))}, "B:10"),
     ],
 )
 @pytest.mark.parametrize("policy", ["lowest_cost", "split"])
-def test_who_may_not_take_it_is_passed_over_and_the_reason_told(standings: dict[str, Standing], wanted: str, policy: str) -> None:
+def test_who_may_not_take_it_is_passed_over_and_the_reason_told(standings: dict[str, VenueStatus], wanted: str, policy: str) -> None:
     assert legs(MARKET, order(), policy, standings=standings) == wanted
 
 
@@ -106,7 +106,7 @@ def test_a_venue_that_refused_the_order_is_not_asked_again() -> None:
 
 @hypothesis_given(markets(), st.sampled_from(["buy", "sell"]), st.decimals("1", "99999", places=2))
 def test_a_split_never_loses_a_lot_and_never_pays_more_than_the_limit(
-    market: tuple[list[Venue], list[Quote]], side: str, price: Decimal
+    market: tuple[list[RoutedVenue], list[Quote]], side: str, price: Decimal
 ) -> None:
     venues, quotes = market
     asked = limited(str(price), side)

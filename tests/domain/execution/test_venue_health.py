@@ -5,7 +5,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.execution.token_bucket import Throttle
+from domain.execution.token_bucket import TokenBucket
 from domain.execution.venue_health import BACK_OFF_NS, PENALTY_BPS, REJECTS_IN_A_ROW_MAX, WHOLE, VenueHealth
 
 MS = 1_000_000
@@ -65,7 +65,7 @@ def test_rates_stay_rates(seen: list[str]) -> None:
 
 
 def test_a_burst_is_taken_at_once_and_then_one_at_a_time() -> None:
-    throttle = Throttle(10, 3)
+    throttle = TokenBucket(10, 3)
     now = 5 * S
     for left in (2, 1, 0):
         assert throttle.ready(now)
@@ -82,7 +82,7 @@ def test_a_burst_is_taken_at_once_and_then_one_at_a_time() -> None:
 
 @given(st.integers(1, 2000), st.integers(1, 50), st.lists(st.integers(0, 300 * MS), max_size=200))
 def test_in_any_span_no_more_is_taken_than_the_burst_and_the_rate_allow(per_sec: int, burst: int, pauses: list[int]) -> None:
-    throttle, now, taken = Throttle(per_sec, burst), 0, 0
+    throttle, now, taken = TokenBucket(per_sec, burst), 0, 0
     for pause in pauses:
         now += pause
         if throttle.ready(now):

@@ -2,11 +2,11 @@
 
 import pytest
 
-from domain.audit.checker import Audit, Commit
+from domain.audit.checker import Audit, ObservedCommit
 from domain.execution.projection import Executions
 from domain.order.events import OF_NO_ORDER, JournalAccepted, OrderEvent, ShardHeld, ShardTaken
 from domain.order.index import Orders
-from domain.position.position import Book
+from domain.position.position import PositionBook
 from domain.position.rows import EventRow, Owners, table_rows
 from tests.domain.risk.scene import new_risk
 from tests.given import NOW
@@ -19,7 +19,7 @@ EACH = pytest.mark.parametrize("event", [ACCEPTED, TAKEN, HELD], ids=lambda even
 
 @EACH
 def test_nobody_has_an_order_for_it(event: OrderEvent) -> None:
-    orders, book = Orders(), Book()
+    orders, book = Orders(), PositionBook()
     assert orders.apply(event) is None
     assert not any((orders.by_id, orders.states, orders.steps, orders.report_seqs))
     assert book.apply(event, 8) is None
@@ -58,4 +58,4 @@ def test_it_breaks_no_invariant(event: OrderEvent) -> None:
     audit = Audit()
     audit._event(event, 8)
     assert audit.violations == []
-    assert Commit(8, 8, "", b"", (event,)).events == (event,)
+    assert ObservedCommit(8, 8, "", b"", (event,)).events == (event,)

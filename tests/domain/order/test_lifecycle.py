@@ -153,7 +153,7 @@ def test_only_trades_busts_and_corrections_leave_or_keep_a_closed_state() -> Non
 
 
 # Which triggers an event tells of. Those that move nothing have none.
-STORY: dict[type[e.Fact], tuple[str, ...]] = {
+STORY: dict[type[e.Event], tuple[str, ...]] = {
     e.OrderSubmitted: (),
     e.OrderRiskChecked: ("risk_pass",),
     e.OrderQueued: ("enqueue", "venue_reject_requeue"),

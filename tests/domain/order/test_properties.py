@@ -13,7 +13,7 @@ from domain.order import events as e
 from domain.order.decider import decide
 from domain.order.lifecycle import CLOSED, State, may, step
 from domain.order.order import Order, evolved
-from domain.position.position import Book
+from domain.position.position import PositionBook
 from tests import given
 from tests.domain.order.test_lifecycle import STORY
 from tests.table import Scene, check
@@ -143,7 +143,7 @@ def test_any_order_and_number_of_reports_gives_the_same_trades(
     for place, report in again:
         reports.insert(place, report)
     scene = check("submit buy 10 @50\nroute PAPER_A:6 PAPER_B:4")
-    book = Book()
+    book = PositionBook()
     for command in reports:
         for event in scene.do(command):
             book.apply(event, seq=1)

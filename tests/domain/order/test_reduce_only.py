@@ -12,7 +12,7 @@ from domain.order.decider import decide
 from domain.order.holdings import Holdings, closable
 from domain.order.order import Order, evolve
 from domain.order.reduce_only import asked_open, beyond, give_way
-from domain.position.position import Book
+from domain.position.position import PositionBook
 from domain.values import ZERO, Side, plain
 from tests import given
 from tests.table import Scene, check
@@ -140,7 +140,7 @@ def test_when_all_have_obeyed_no_side_exceeds_the_position_and_nothing_was_taken
 
 @drawn(trades=st.lists(st.tuples(st.sampled_from(Side), QUANTITIES, st.booleans()), max_size=20))
 def test_holdings_are_the_quantities_of_the_positions_and_forget_what_is_flat(trades: list[tuple[Side, Decimal, bool]]) -> None:
-    holdings, book = Holdings(), Book()
+    holdings, book = Holdings(), PositionBook()
     for number, (side, quantity, busted) in enumerate(trades):
         asked = given.submit(given.terms(str(quantity), side=side))
         order = None

@@ -12,9 +12,9 @@ from domain.order.commands import ReportKind, VenueReport, VenueRequest
 from domain.paper.events import (
     BustTrade,
     Cancel,
-    CancelUnasked,
     CorrectTrade,
     Deed,
+    ForcedFill,
     Forget,
     Halt,
     Message,
@@ -25,9 +25,9 @@ from domain.paper.events import (
     Reported,
     RequestTaken,
     StopTriggered,
-    TradeAnyway,
     TradingHalted,
     TradingResumed,
+    UnsolicitedCancel,
     VenueEvent,
 )
 from domain.paper.rules import PaperRules
@@ -98,11 +98,11 @@ def deed_of(words: list[str]) -> Deed | None:
         case ["correct", exec_id, quantity, price]:
             return CorrectTrade(exec_id, Decimal(quantity), Decimal(price[1:]))
         case ["force", name, quantity, price]:
-            return TradeAnyway(name, Decimal(quantity), Decimal(price[1:]))
+            return ForcedFill(name, Decimal(quantity), Decimal(price[1:]))
         case ["forget", name]:
             return Forget(name)
         case ["end", name, reason]:
-            return CancelUnasked(name, reason)
+            return UnsolicitedCancel(name, reason)
     return None
 
 

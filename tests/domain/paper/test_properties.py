@@ -13,15 +13,15 @@ from domain.order.commands import VenueRequest
 from domain.paper.events import (
     BustTrade,
     Cancel,
-    CancelUnasked,
     CorrectTrade,
+    ForcedFill,
     Forget,
     Halt,
     Message,
     Passed,
     Replace,
     Reported,
-    TradeAnyway,
+    UnsolicitedCancel,
     VenueEvent,
 )
 from domain.values import Side, TimeInForce
@@ -57,9 +57,9 @@ DEEDS = st.one_of(
     st.builds(Halt, st.just("X"), st.booleans()),
     st.builds(BustTrade, st.integers(1, 9).map(lambda n: f"V-{n}")),
     st.builds(CorrectTrade, st.integers(1, 9).map(lambda n: f"V-{n}"), LOTS, PRICES),
-    st.builds(TradeAnyway, st.sampled_from("ABCDEF"), LOTS, PRICES),
+    st.builds(ForcedFill, st.sampled_from("ABCDEF"), LOTS, PRICES),
     st.builds(Forget, st.sampled_from("ABCDEF")),
-    st.builds(CancelUnasked, st.sampled_from("ABCDEF"), st.just("why")),
+    st.builds(UnsolicitedCancel, st.sampled_from("ABCDEF"), st.just("why")),
 )
 REPLACES = st.builds(
     lambda asked, name: Replace(msgspec.structs.replace(asked, replace_id=name)), requests(), st.sampled_from(["r1", "r2", "r3"])

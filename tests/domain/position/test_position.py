@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from domain.order import events as e
 from domain.order.lifecycle import State
-from domain.position.position import Book, Position
+from domain.position.position import Position, PositionBook
 from domain.values import Liquidity, Side
 from tests import given
 
@@ -55,7 +55,7 @@ def busted(trade: e.OrderFilled) -> e.TradeBusted:
 
 
 def after(*events: e.OrderFilled | e.TradeBusted) -> Position:
-    book = Book()
+    book = PositionBook()
     for seq, event in enumerate(events, 1):
         position = book.apply(event, seq)
     assert position is not None
@@ -63,7 +63,7 @@ def after(*events: e.OrderFilled | e.TradeBusted) -> Position:
 
 
 def test_an_average_of_tiny_prices_keeps_its_digits() -> None:
-    book = Book()
+    book = PositionBook()
     for quantity, price in (("100000000", "0.000000000123"), ("200000000", "0.000000000124")):
         found = book.apply(traded("buy", quantity, price), 1)
     assert found is not None
@@ -136,7 +136,7 @@ def test_a_position_knows_its_last_price_time_and_place_in_the_journal() -> None
 
 
 def test_accounts_and_symbols_do_not_touch_each_other() -> None:
-    book = Book()
+    book = PositionBook()
     for account, symbol in (("alice", "BTCUSDT"), ("alice", "ETHUSDT"), ("bob", "BTCUSDT")):
         book.apply(traded("buy", "1", "50", account=account, symbol=symbol), 1)
     assert [(p.symbol, p.quantity) for p in book.of("alice")] == [("BTCUSDT", 1), ("ETHUSDT", 1)]
@@ -144,14 +144,14 @@ def test_accounts_and_symbols_do_not_touch_each_other() -> None:
 
 
 def test_events_that_are_no_trades_move_nothing() -> None:
-    book = Book()
+    book = PositionBook()
     assert book.apply(e.OrderQueued(order_id="o", at=1, status=State.QUEUED), 1) is None
     assert book.positions == {}
 
 
 def test_a_hundred_thousand_small_fills_are_exact() -> None:
     # FAILURES 56; a float sum of these is off in the tenth digit
-    book = Book()
+    book = PositionBook()
     trade = traded("buy", "0.000000000001", "64250.123456789012", "0.000000000000000000000003")
     for _ in range(100_000):
         position = book.apply(trade, 1)

@@ -22,7 +22,7 @@ from domain.order import commands as c
 from domain.order import events as e
 from domain.order.lifecycle import State
 from domain.risk.controls import Controls, SymbolBlocked, SymbolUnblocked
-from domain.risk.decision_record import Checked, Ruling, read
+from domain.risk.decision_record import CheckResult, RiskDecision, read
 from domain.risk.engine import Risk
 from domain.risk.limits import SWITCHES, VAR_LIMIT, Limits
 from domain.risk.var import Method
@@ -102,8 +102,8 @@ class Scene:
         self.now = SECOND
         self.seq = 0
         self.orders: dict[str, tuple[c.Terms, Decimal]] = {}
-        self.decision: Ruling | None = None
-        self.checks_left: list[Checked] = []
+        self.decision: RiskDecision | None = None
+        self.checks_left: list[CheckResult] = []
         self.closes_told: list[DailyClose] = []
 
     def run(self, text: str) -> None:

@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 from domain.instruments import Denial
 from domain.market.quotes import Quote
 from domain.risk.controls import Controls
-from domain.risk.decision_record import Checked, Record, Ruling, Used, read
+from domain.risk.decision_record import CheckResult, DecisionRecord, PriceUsed, RiskDecision, read
 from domain.risk.engine import Risk
 from domain.risk.limits import Limits
-from domain.risk.order_rate import SAME_KEPT_MAX, Habits
+from domain.risk.order_rate import SAME_KEPT_MAX, OrderRate
 from tests.domain.risk.scene import CURRENCIES, SECOND, Scene, instrument, new_risk, order
 
 
 @given(st.lists(st.integers(0, 2 * SECOND), max_size=60), st.integers(1, 20))
 def test_never_more_than_twice_the_rate_pass_in_any_second(waits: list[int], rate: int) -> None:
     """As many as the rate at once, then one for each part of a second: so at most the rate and one burst in a window of a second."""
-    habits, now, passed = Habits(), 0, list[int]()
+    habits, now, passed = OrderRate(), 0, list[int]()
     for wait in waits:
         now += wait // 10
         if habits.in_a_second(rate, now) <= rate:
@@ -64,7 +64,7 @@ def test_dry_checks_do_not_count() -> None:
 
 
 def test_repeats_far_apart_begin_anew() -> None:
-    habits, limits, terms = Habits(), Limits(repeated_orders_max=2), order("a", "o", "buy", "1", "PENNY", "@1")
+    habits, limits, terms = OrderRate(), Limits(repeated_orders_max=2), order("a", "o", "buy", "1", "PENNY", "@1")
     for number in range(6):
         now = number * 61 * SECOND
         assert habits.repeats(terms, limits, now) == 1
@@ -76,14 +76,18 @@ def test_repeats_far_apart_begin_anew() -> None:
 
 def test_a_record_is_read_back_as_it_was_written() -> None:
     checks = (("var_limit", Decimal("62.123456"), Decimal(50000)), ("PRICE", Decimal("1E-8"), Decimal("1E+3")))
-    ruling = Ruling("o1", 7, checks=checks, prices=(("mid", Decimal("45000.005"), 120), ("touch", Decimal(1), 0)), closes_to="2026-11-21")
+    ruling = RiskDecision(
+        "o1", 7, checks=checks, prices=(("mid", Decimal("45000.005"), 120), ("touch", Decimal(1), 0)), closes_to="2026-11-21"
+    )
     found = read(ruling.line())
-    assert found == Record(
-        tuple(Checked(*check) for check in checks), (Used("mid", Decimal("45000.005"), 120), Used("touch", Decimal(1), 0)), "2026-11-21"
+    assert found == DecisionRecord(
+        tuple(CheckResult(*check) for check in checks),
+        (PriceUsed("mid", Decimal("45000.005"), 120), PriceUsed("touch", Decimal(1), 0)),
+        "2026-11-21",
     )
     assert found.checks[0].headroom == Decimal("49937.876544")
-    assert read(Ruling("o1", 7, checks=checks[:1]).line()) == Record((Checked(*checks[0]),))
-    assert read("") == Record()
+    assert read(RiskDecision("o1", 7, checks=checks[:1]).line()) == DecisionRecord((CheckResult(*checks[0]),))
+    assert read("") == DecisionRecord()
 
 
 def test_an_instruments_own_collar_rules_over_the_general_one() -> None:
@@ -104,7 +108,7 @@ def test_every_decision_says_what_was_measured_and_by_which_prices() -> None:
     assert scene.decision is not None
     found = read(scene.decision.line())
     assert [check.name for check in found.checks] == ["order_size_limit", "order_size_limit", "var_limit"]
-    assert found.prices == (Used("touch", Decimal(101), 2000), Used("mid", Decimal(100), 2000))
+    assert found.prices == (PriceUsed("touch", Decimal(101), 2000), PriceUsed("mid", Decimal(100), 2000))
     assert found.closes_to == "1970-01-03"
     scene.run("ask alice o2 buy 1 BTCUSDT @1000\n> price_collar 900 20 USD")
     assert [check.name for check in read(scene.decision.line()).checks] == ["price_collar"]

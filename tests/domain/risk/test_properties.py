@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from domain.order import events as e
 from domain.order.commands import Terms
 from domain.order.lifecycle import State
-from domain.position.position import Book
+from domain.position.position import PositionBook
 from domain.risk.exposure import Account
 from domain.risk.limits import SWITCHES
 from domain.values import ZERO, OrderType, Side, signed
@@ -47,7 +47,7 @@ class History:
         )
         self.scene.run(CLOSES)
         self.asked: dict[str, tuple[str, Decimal]] = {}
-        self.book = Book()
+        self.book = PositionBook()
         self.approved: dict[str, Terms] = {}
         self.open: dict[str, tuple[Terms, Decimal]] = {}
         self.trades: dict[str, list[Decimal]] = {}

@@ -7,7 +7,7 @@ import msgspec
 from domain.order import commands as c
 from domain.order import events as e
 from domain.order.lifecycle import State
-from domain.risk.decision_record import Ruling
+from domain.risk.decision_record import RiskDecision
 from tests.domain.risk.scene import Scene, order
 
 D = Decimal
@@ -19,7 +19,7 @@ def opened(**limits: object) -> Scene:
     return scene
 
 
-def asked(scene: Scene, quantity: str, price: str) -> Ruling:
+def asked(scene: Scene, quantity: str, price: str) -> RiskDecision:
     terms = order("alice", "o1-r1", "buy", quantity, "PENNY", f"@{price}")
     return scene.risk.decide(msgspec.structs.replace(terms, replaces="o1"), scene.now)
 
