@@ -5,7 +5,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11
 	--no-header --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test faults simulate torture docs deploy-test check bench bench-quick gate peers format lock clean
+.PHONY: help run install test faults simulate torture docs deploy-test check bench bench-quick gate peers format lock release pre-commit clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -83,6 +83,12 @@ lock: install ## newest versions that pyproject.toml allows, hashed, without add
 	@$(UV_COMPILE) --constraint requirements.lock -o requirements-run.lock
 	@$(UV_COMPILE) --constraint requirements.lock --extra peers -o requirements-peers.lock
 	@! grep -n '://' requirements.lock requirements-run.lock requirements-peers.lock
+
+pre-commit: install ## hooks of git that run ruff, mypy and the import contracts
+	@$(BIN)/pre-commit install
+
+release: check ## date the changelog, set the version, write its golden journal, commit and tag (VERSION=0.3.0)
+	@$(BIN)/python infra/release.py "$(VERSION)"
 
 clean: ## remove .venv and caches; keeps .trade, where the journal is
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build *.egg-info

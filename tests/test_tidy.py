@@ -267,6 +267,50 @@ def test_names_say_what_a_thing_is() -> None:
     assert_none(name_of(path) for path in sources(*ROOMS) if path.stem in ("util", "utils", "helper", "helpers", "common", "misc"))
 
 
+def test_no_class_name_is_used_twice() -> None:
+    found: dict[str, list[str]] = {}
+    for path in sources(*ROOMS):
+        for node in every(ast.ClassDef, path):
+            found.setdefault(node.name, []).append(name_of(path))  # type: ignore[attr-defined]
+    assert_none(f"{name}: {', '.join(paths)}" for name, paths in found.items() if len(paths) > 1)
+
+
+NOUNS: Final = frozenset({"routing", "matching", "interning", "housekeeping", "loading", "paging", "wiring"})
+"""Names in -ing that are nouns of the field."""
+
+
+def test_no_module_is_named_by_a_gerund() -> None:
+    assert_none(name_of(path) for path in sources(*ROOMS) if path.stem.rpartition("_")[2].endswith("ing") and path.stem not in NOUNS)
+
+
+SUBJECT: Final = re.compile(
+    r"(oms\.(journal|commands|orders)|risk\.(check|control|kill)|venue\.[^. ]+\.(requests|reports|session|journal)|venue\.journal"
+    r"|controls\.obeyed|(orders|fills|positions|ticks|prices)\.[*>{]|OMS_JOURNAL$|PAPER_VENUES$|RISK_CONTROL$)"
+)
+SUBJECTS_SAID: Final = {
+    "adapters/subjects.py": "names them",
+    "config/sections.py": "a configuration key says which subject it is about",
+    "apps/tools/journal_check.py": "the fronts of the subjects that `trade journal` takes",
+}
+
+
+def test_subjects_and_streams_are_named_in_one_place() -> None:
+    assert_none(
+        f"{name_of(path)}:{node.lineno} {node.value}"  # type: ignore[attr-defined]
+        for path in sources(*ROOMS)
+        if name_of(path) not in SUBJECTS_SAID
+        for node in every(ast.Constant, path)
+        if isinstance(text := node.value, str) and SUBJECT.match(text) and " " not in text  # type: ignore[attr-defined]
+    )
+
+
+def test_pages_name_files_that_exist() -> None:
+    """And a page that follows an order through the code names no file that is gone."""
+    named = re.compile(r"`((?:domain|adapters|apps|config|tests|infra|docs)/[\w./-]*)`")
+    pages = [path for path in ours(".md") if path.name != "CHANGELOG.md"]
+    assert_none(f"{name_of(page)} names {name}" for page in pages for name in named.findall(page.read_text()) if not (ROOT / name).exists())
+
+
 def test_nothing_is_left_for_later() -> None:
     later = re.compile(rf"\b({'|'.join(map(str.upper, ('todo', 'fixme', 'hack', 'xxx')))})\b")
     assert_none(lines_that(later.search, ".py", ".md", ".yaml", ".yml", ".toml", ".lua", ".sh", ".conf"))

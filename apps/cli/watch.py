@@ -66,7 +66,7 @@ def told(subject: str, payload: bytes) -> str:
         update = None
     if not isinstance(update, dict):
         return f"{subject} {payload.decode(errors='replace')}"
-    return _order_line(update) if subject.startswith("oms.orders.") else _position_line(update)
+    return _order_line(update) if subject.startswith(subjects.ORDER_COPIES.removesuffix(">")) else _position_line(update)
 
 
 def _order_line(update: Mapping[str, Any]) -> str:

@@ -215,7 +215,3 @@ async def obeyed(client: Client, service: str, seq: int) -> str:
         return "unknown"
     except Unavailable as trouble:
         return "absent" if isinstance(trouble.__cause__, nats.errors.NoRespondersError) else "unknown"
-
-
-def _subject(service: str) -> str:
-    return f"controls.obeyed.{service}"

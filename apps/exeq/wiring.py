@@ -70,11 +70,10 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
         is_past=lambda seq: orders.is_past(seq),  # nothing is applied before the follower below exists
         failed=chassis.fail,
     )
-    wait_s = float(settings.following.follower_wait_ms) / 1000
     snapshots = journals.snapshotter(chassis, executions, ExecutionsState, STATE_VERSION, OLDER_SHAPES)
     head = await nats.patiently(lambda: snapshots.recover(journal))
     timed = Hops(chassis.registry, clock).timed("exeq", snapshots.whole(executor.apply))
-    orders = JournalSubscription(journal, ORDER_COMMITS, timed, after=head, wait_s=wait_s)
+    orders = JournalSubscription(journal, ORDER_COMMITS, timed, after=head, wait_s=float(settings.following.follower_wait_ms) / 1000)
     switch.controls_known = await control_journal.follow_controls(chassis, client, publisher, controls.apply, switch.heard)
     chassis.ready.depend("kill switches of this machine", switch.unreadable)
 

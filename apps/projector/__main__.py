@@ -7,7 +7,7 @@ from adapters import bus
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from apps.connections import control_journal, journals, nats, stores
-from apps.journal.shared_reading import SharedReading
+from apps.journal.shared_journal import SharedReading
 from apps.projector.fills import FillsProjection
 from apps.projector.metrics import ProjectorMetrics
 from apps.projector.positions import PositionsProjection

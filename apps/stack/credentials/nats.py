@@ -15,13 +15,31 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from adapters import subjects
 from adapters.feed import API, STORED
+from adapters.subjects import (
+    ACKNOWLEDGED,
+    CHECK,
+    COMMANDS,
+    CONTROL_EVENTS,
+    DRY_CHECK,
+    FILLS,
+    KILL_REPORT,
+    NEW_ORDERS,
+    ORDER_COPIES,
+    POSITIONS,
+    PRICES,
+    REPORTS,
+    REQUESTS,
+    SESSIONS,
+    TICKS,
+)
 from apps.stack.credentials.users import ADMIN, NATS_USERS, NATS_WRITERS, OPERATOR, READER, SERVICES, VENUE
 from apps.stack.topology import UNIT, UNITED
 
-ORDERS: Final = "OMS_JOURNAL"
-VENUES: Final = "PAPER_VENUES"
-CONTROLS: Final = "RISK_CONTROL"
+ORDERS: Final = subjects.ORDER_STREAM
+VENUES: Final = subjects.VENUE_STREAM
+CONTROLS: Final = subjects.CONTROL_STREAM
 GUEST: Final = "guest"
 
 BUS: Final = "BUS"
@@ -30,14 +48,8 @@ READERS: Final = "READERS"
 JETSTREAM: Final = "$JS.API"
 ANSWERS: Final = "_R_.>"
 """Where an answer goes to somebody of another account; nats-server puts the real subject back at the border."""
-CHECK: Final = "risk.check.order"
-DRY_CHECK: Final = "risk.check.dry"
-"""What a check from outside of BUS becomes: it reserves nothing, whatever it asks for."""
-
-ANNOUNCED: Final = ("fills.>", "positions.>", "oms.orders.>", "ticks.>", "risk.control.>", "prices.>")
+ANNOUNCED: Final = (FILLS, POSITIONS, ORDER_COPIES, TICKS, CONTROL_EVENTS, PRICES)
 """What everybody may hear."""
-REQUESTS: Final = "venue.*.requests.*"
-REPORTS: Final = "venue.*.reports.*"
 
 
 class JournalAccount(NamedTuple):
@@ -51,9 +63,9 @@ class JournalAccount(NamedTuple):
 
 
 JOURNALS: Final = (
-    JournalAccount("ORDERS", ORDERS, "oms.journal.*", "oms", NATS_WRITERS["oms"]),
-    JournalAccount("CONTROLS", CONTROLS, "risk.control.*", "risk", NATS_WRITERS["risk"]),
-    JournalAccount("VENUES", VENUES, "venue.journal.*", "live-gateway", NATS_WRITERS["live-gateway"]),
+    JournalAccount("ORDERS", ORDERS, subjects.ORDER_JOURNALS, "oms", NATS_WRITERS["oms"]),
+    JournalAccount("CONTROLS", CONTROLS, subjects.CONTROL_JOURNALS, "risk", NATS_WRITERS["risk"]),
+    JournalAccount("VENUES", VENUES, subjects.VENUE_JOURNALS, "live-gateway", NATS_WRITERS["live-gateway"]),
 )
 
 READS: Final = ("STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET")
@@ -98,38 +110,38 @@ _READER: Final = _reading((CHECK,), ANNOUNCED, ORDERS, VENUES, CONTROLS)
 
 _RIGHTS: Final[Mapping[str, NatsRights]] = {
     "oms": _reading(
-        ("oms.orders.>", CHECK, "venue.*.session.*", *_api(ORDERS, (MAKES,)), *_answers("exeq", "risk", OPERATOR, ADMIN)),
-        ("oms.commands.*", "controls.obeyed.oms", REPORTS, *ANNOUNCED),
+        (ORDER_COPIES, CHECK, SESSIONS, *_api(ORDERS, (MAKES,)), *_answers("exeq", "risk", OPERATOR, ADMIN)),
+        (COMMANDS, subjects.acknowledged("oms"), REPORTS, *ANNOUNCED),
         ORDERS,
         CONTROLS,
     ),
     "risk": _reading(
         (
-            "controls.obeyed.*",
-            "oms.commands.*",
-            "risk.owner.*",
+            ACKNOWLEDGED,
+            COMMANDS,
+            subjects.owner("risk", "*"),
             *_api(CONTROLS, (MAKES,)),
             *_answers("oms", "exeq", OPERATOR, ADMIN),
             ANSWERS,
         ),
-        (CHECK, DRY_CHECK, "risk.kill", "risk.owner.*", *ANNOUNCED),
+        (CHECK, DRY_CHECK, KILL_REPORT, subjects.owner("risk", "*"), *ANNOUNCED),
         ORDERS,
         CONTROLS,
     ),
     "exeq": _reading(
-        ("oms.commands.*", REQUESTS, "orders.>", "risk.kill", "venue.*.session.*", "exeq.owner.*", *_answers("risk")),
-        ("controls.obeyed.exeq", "exeq.owner.*", *ANNOUNCED),
+        (COMMANDS, REQUESTS, NEW_ORDERS, KILL_REPORT, SESSIONS, subjects.owner("exeq", "*"), *_answers("risk")),
+        (subjects.acknowledged("exeq"), subjects.owner("exeq", "*"), *ANNOUNCED),
         ORDERS,
         CONTROLS,
     ),
     "live-gateway": _reading(
-        (REPORTS, "fills.>", "ticks.>", "prices.>", *_api(VENUES, (MAKES,)), *_answers("oms", "exeq", OPERATOR, ADMIN)),
-        (REQUESTS, "venue.*.session.*", *ANNOUNCED),
+        (REPORTS, FILLS, TICKS, PRICES, *_api(VENUES, (MAKES,)), *_answers("oms", "exeq", OPERATOR, ADMIN)),
+        (REQUESTS, SESSIONS, *ANNOUNCED),
         VENUES,
     ),
-    VENUE: NatsRights((REPORTS, "fills.>", "ticks.>", *_answers("oms", "exeq")), (REQUESTS, "orders.>", "venue.*.session.*", *ANNOUNCED)),
-    "projector": _reading(("positions.>", "projector.owner.*"), ("projector.owner.*", *ANNOUNCED), ORDERS, CONTROLS),
-    OPERATOR: _reading((DRY_CHECK, "venue.*.session.*", "prices.>"), ANNOUNCED, ORDERS, VENUES, CONTROLS),
+    VENUE: NatsRights((REPORTS, FILLS, TICKS, *_answers("oms", "exeq")), (REQUESTS, NEW_ORDERS, SESSIONS, *ANNOUNCED)),
+    "projector": _reading((POSITIONS, subjects.owner("projector", "*")), (subjects.owner("projector", "*"), *ANNOUNCED), ORDERS, CONTROLS),
+    OPERATOR: _reading((DRY_CHECK, SESSIONS, PRICES), ANNOUNCED, ORDERS, VENUES, CONTROLS),
     READER: _READER,
     ADMIN: NatsRights((">",), (">",)),
 }
@@ -209,19 +221,19 @@ def _makes() -> list[str]:
 
 def _announced_controls() -> str:
     """Controls are announced under their own subject as well, for listeners that do not read the journal."""
-    return _stream("CONTROLS", f"{STORED}.risk.control.all", "risk.control.all")
+    return _stream("CONTROLS", f"{STORED}.{subjects.CONTROLS}", subjects.CONTROLS)
 
 
 def _bus_exports() -> list[str]:
     private = f"accounts: {json.dumps([READERS])}"
     return [
-        *(f"{{stream: {json.dumps(subject)}, {private}}}" for subject in ANNOUNCED if subject != "risk.control.>"),
+        *(f"{{stream: {json.dumps(subject)}, {private}}}" for subject in ANNOUNCED if subject != CONTROL_EVENTS),
         f"{{service: {json.dumps(DRY_CHECK)}, {private}}}",
     ]
 
 
 def _bus_imports() -> list[str]:
-    announced = [_stream(BUS, subject) for subject in ANNOUNCED if subject != "risk.control.>"]
+    announced = [_stream(BUS, subject) for subject in ANNOUNCED if subject != CONTROL_EVENTS]
     return [*announced, _announced_controls(), _service(BUS, DRY_CHECK, CHECK)]
 
 

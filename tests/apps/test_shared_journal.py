@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from adapters.codec import Commit, CommitCodec
 from adapters.memory import MemoryLog
 from apps.journal import subscription as follower_module
-from apps.journal.shared_reading import SharedReading
+from apps.journal.shared_journal import SharedReading
 from apps.journal.subscription import Applied, JournalSubscription
 from domain.ports import Corrupt, Head, JournalEntry
 from tests.apps.held_journal import until, within
