@@ -113,6 +113,6 @@ def _scope(scope: str) -> str:
 
 
 def _obedience(said: Mapping[str, Any]) -> str:
-    obeyed = said.get("obeyed")
+    obeyed = said.get("acknowledged", said.get("obeyed"))
     words = {"yes": "obeys", "absent": "is not there, and sends nothing", "unknown": "did not say that it knows"}
     return ", ".join(f"{name} {words.get(str(how), how)}" for name, how in obeyed.items()) + "." if isinstance(obeyed, dict) else ""

@@ -20,8 +20,9 @@ def row(event: Event) -> tuple[object, ...]:
 
 def what(event: Event) -> str:
     """In the words of oms; of one that does not tell, or of a drop copy, by its fields."""
-    if isinstance(event.get("told"), str):
-        return text(event["told"])
+    described = event.get("description", event.get("told"))  # an oms of an earlier release has the second alone
+    if isinstance(described, str):
+        return text(described)
     return SENTENCES.get(str(event.get("type", "")), _fields)(event)
 
 

@@ -35,7 +35,9 @@ def router(switch: ExeqKillSwitch, publisher: Publisher, scopes: Scopes, clock: 
         except Unavailable as trouble:
             raise Refusal(503, "not_durable", str(trouble), outcome="unknown", scope=kill.scope) from trouble
         left = await publisher.left(LEAVE_S)
-        return Exact({**_view(kill), "killed": True, "obeyed": {"exeq": "yes" if left else "unknown"}}, status_code=200 if left else 202)
+        acknowledged = {"exeq": "yes" if left else "unknown"}
+        body = {**_view(kill), "killed": True, "acknowledged": acknowledged, "obeyed": acknowledged}
+        return Exact(body, status_code=200 if left else 202)
 
     return routes
 

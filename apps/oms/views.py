@@ -91,7 +91,8 @@ def event_view(event: OrderEvent, seq: int) -> View:
         fields["report"] = json.loads(fields["report"])
     if "expire_at" in fields:
         fields["expire_at"] = rfc3339(fields["expire_at"])
-    return {"seq": seq, "at": rfc3339(event.at), "type": type(event).__name__, "told": told(event), **fields}
+    sentence = told(event)
+    return {"seq": seq, "at": rfc3339(event.at), "type": type(event).__name__, "description": sentence, "told": sentence, **fields}
 
 
 def positions_view(positions: Iterable[Position], currency: Callable[[str], str | None], market: Market, since_ns: int) -> View:

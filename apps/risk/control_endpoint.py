@@ -109,7 +109,7 @@ class ControlEndpoint:
         """200 when nothing of the scope is sent any more; 202 when it is durable, and somebody who sends did not say that he knows."""
         obeyed = await self._obeying.of(stored.seq)
         status = 202 if "unknown" in obeyed.values() else 200
-        return Exact({**view, "obeyed": obeyed}, status_code=status)
+        return Exact({**view, "acknowledged": obeyed, "obeyed": obeyed}, status_code=status)
 
     async def _arm(self, request: Request) -> Response:
         fields = read_object(await request.body(), ARMED)

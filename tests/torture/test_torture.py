@@ -9,7 +9,7 @@ from tests.torture.disk import NotPermitted
 from tests.torture.kill import kill
 from tests.torture.powercut import cut
 
-KILLS: Final = 25
+KILLS: Final = 12
 CUTS: Final = 3
 SEED: Final = 7
 
