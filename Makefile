@@ -33,7 +33,7 @@ install: .venv/installed ## what is missing into .venv; nothing to do the second
 ALONE := tests/simulation tests/torture
 
 test: install ## every fast test, on servers of its own (the last ones run also after a failure before them)
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ALONE:%=--ignore=%); others=$$?; $(BIN)/pytest $(ALONE) && exit $$others
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10 $(ALONE:%=--ignore=%); others=$$?; $(BIN)/pytest $(ALONE) && exit $$others
 
 faults: install ## the part of the tests in which real processes and servers are killed, cut off and starved (about three minutes)
 	@$(BIN)/pytest tests/faults tests/flows/test_kill.py tests/flows/test_snapshots.py

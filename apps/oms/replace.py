@@ -19,6 +19,7 @@ from domain.order.commands import ReplaceOrder, RiskReply, Terms
 from domain.order.events import ReplaceRefused, TransitionRefused
 from domain.order.order import Asked, Order
 from domain.order.replace import reason_against, terms_wanted, under_way, weighs_more
+from domain.order.terms import replacement
 from domain.ports import Unavailable
 from domain.values import ZERO
 
@@ -107,23 +108,7 @@ class ReplaceHandler:
         leaves = max(wanted.quantity - order.cum_quantity, ZERO)
         if not leaves:
             return None
-        terms = Terms(
-            order_id=replace_id,
-            account=order.account,
-            client_order_id=order.client_order_id,
-            symbol=order.symbol,
-            side=order.side,
-            order_type=order.order_type,
-            quantity=leaves,
-            price=wanted.price,
-            stop_price=wanted.stop_price,
-            time_in_force=order.time_in_force,
-            expire_at=order.expire_at,
-            priority=order.priority,
-            post_only=order.post_only,
-            reduce_only=order.reduce_only,
-            replaces=order.order_id,
-        )
+        terms = replacement(order, msgspec.structs.replace(wanted, quantity=leaves), replace_id)
         decision = self._forbidden(terms) or await self._risk.check(terms)
         return self._forbidden(terms) or decision
 

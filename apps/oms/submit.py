@@ -13,8 +13,8 @@ from apps.oms.risk_client import RiskCheck
 from apps.runtime.failpoint import failpoint
 from domain.instruments import Denial
 from domain.order.commands import RiskReply, SubmitOrder, Terms
-from domain.order.decider import same_terms
 from domain.order.order import Order
+from domain.order.terms import same_terms
 from domain.ports import Unavailable
 
 RETRY_AFTER_S: Final = 1

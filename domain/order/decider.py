@@ -8,14 +8,15 @@ from domain.order import commands as c
 from domain.order import events as e
 from domain.order.in_doubt import absent, confirmed, doubted, set_aside, settled
 from domain.order.lifecycle import UNROUTED, State, step
-from domain.order.order import Asked, Order, evolve
+from domain.order.order import Order, evolve
 from domain.order.replace import replace
 from domain.order.route_end import not_sent
+from domain.order.terms import recorded
 from domain.order.transition import Events, must, refused
 from domain.order.venue_reports import reported
 from domain.values import ZERO, bounded
 
-__all__ = ["Events", "decide", "evolve", "same_terms"]
+__all__ = ["Events", "decide", "evolve"]
 
 
 def decide(order: Order | None, command: c.OrderCommand, now_ns: int, negative_prices: Container[str] = ()) -> Events:
@@ -37,44 +38,9 @@ def decide(order: Order | None, command: c.OrderCommand, now_ns: int, negative_p
     return COMMANDS[type(command)](order, command, now_ns)
 
 
-def same_terms(order: Order, terms: c.Terms) -> bool:
-    """Does a repeated submit ask for what the first one asked for? What replaced it since does not matter."""
-    asked = order.asked or Asked(order.quantity, order.price, order.stop_price)
-    return (
-        order.symbol == terms.symbol
-        and order.side is terms.side
-        and order.order_type is terms.order_type
-        and asked.quantity == terms.quantity
-        and asked.price == terms.price
-        and asked.stop_price == terms.stop_price
-        and order.time_in_force is terms.time_in_force
-        and order.expire_at == terms.expire_at
-        and order.priority == terms.priority
-        and order.post_only is terms.post_only
-        and order.reduce_only is terms.reduce_only
-    )
-
-
 def _submit(command: c.SubmitOrder, now: int) -> Events:
     t, decision = command.terms, command.decision
-    submitted = e.OrderSubmitted(
-        order_id=t.order_id,
-        at=now,
-        status=State.NEW,
-        account=t.account,
-        client_order_id=t.client_order_id,
-        symbol=t.symbol,
-        side=t.side,
-        order_type=t.order_type,
-        quantity=t.quantity,
-        price=t.price,
-        stop_price=t.stop_price,
-        time_in_force=t.time_in_force,
-        expire_at=t.expire_at,
-        priority=t.priority,
-        post_only=t.post_only,
-        reduce_only=t.reduce_only,
-    )
+    submitted = recorded(t, now)
     if decision.denial is not None:
         return submitted, _risk_rejected(t.order_id, decision, now)
     checked = e.OrderRiskChecked(

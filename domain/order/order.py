@@ -3,6 +3,7 @@
 from collections.abc import Callable, Container, Iterable
 from decimal import Decimal
 from functools import reduce
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -168,33 +169,20 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
         return next((t for t in self.trades if t.exec_id == exec_id and t.venue == venue), None)
 
 
-def born(event: e.OrderSubmitted) -> Order:
-    return Order(
-        order_id=event.order_id,
-        account=event.account,
-        client_order_id=event.client_order_id,
-        symbol=event.symbol,
-        side=event.side,
-        order_type=event.order_type,
-        quantity=event.quantity,
-        price=event.price,
-        stop_price=event.stop_price,
-        time_in_force=event.time_in_force,
-        expire_at=event.expire_at,
-        priority=event.priority,
-        created_at=event.at,
-        updated_at=event.at,
-        post_only=event.post_only,
-        reduce_only=event.reduce_only,
-        status=event.status,
-        version=1,
-    )
+_CARRIED: Final = tuple(name for name in Order.__struct_fields__ if name in e.OrderSubmitted.__struct_fields__)
+"""Fields of an order that its first event has under the same name."""
+_carried: Final[Callable[[Any], tuple[Any, ...]]] = attrgetter(*_CARRIED)
+
+
+def created(event: e.OrderSubmitted) -> Order:
+    """The order as its first event makes it."""
+    return Order(created_at=event.at, updated_at=event.at, version=1, **dict(zip(_CARRIED, _carried(event), strict=True)))
 
 
 def evolve(order: Order | None, event: e.OrderEvent) -> Order:
     """The order after the event. Changes `order` in place and returns it; the first event makes it."""
     if type(event) is e.OrderSubmitted:
-        return born(event)
+        return created(event)
     assert order is not None, f"{type(event).__name__} before OrderSubmitted for {event.order_id}"
     order.status = event.status
     order.version += 1

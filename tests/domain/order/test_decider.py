@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import msgspec
 
-from domain.order.decider import same_terms
+from domain.order.terms import same_terms
 from domain.values import OrderType, Side, TimeInForce
 from tests import given
 from tests.table import check

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from domain.order.decider import same_terms
+from domain.order.terms import same_terms
 from tests import given
 from tests.table import Scene, check
 
