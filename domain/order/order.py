@@ -3,7 +3,6 @@
 from collections.abc import Callable, Container, Iterable
 from decimal import Decimal
 from functools import reduce
-from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -169,14 +168,25 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
         return next((t for t in self.trades if t.exec_id == exec_id and t.venue == venue), None)
 
 
-_CARRIED: Final = tuple(name for name in Order.__struct_fields__ if name in e.OrderSubmitted.__struct_fields__)
-"""Fields of an order that its first event has under the same name."""
-_carried: Final[Callable[[Any], tuple[Any, ...]]] = attrgetter(*_CARRIED)
+def copier(kind: type[Any], names: Iterable[str], source: str, *more: str, **own: str) -> Callable[..., Any]:
+    """A function of `source` and `more` that makes a `kind`: fields in `names` come from `source`, `own` are expressions for the others.
+
+    It is compiled as the one call that would be written by hand. A call with a dict costs three times as much, on the way of every order.
+    """
+    arguments = ", ".join([*(f"{name}={source}.{name}" for name in names), *(f"{name}={value}" for name, value in own.items())])
+    made: Callable[..., Any] = eval(f"lambda {', '.join((source, *more))}: kind({arguments})", {"kind": kind, "State": State})
+    return made
 
 
-def created(event: e.OrderSubmitted) -> Order:
-    """The order as its first event makes it."""
-    return Order(created_at=event.at, updated_at=event.at, version=1, **dict(zip(_CARRIED, _carried(event), strict=True)))
+created: Final[Callable[[e.OrderSubmitted], Order]] = copier(
+    Order,
+    (name for name in Order.__struct_fields__ if name in e.OrderSubmitted.__struct_fields__),
+    "event",
+    created_at="event.at",
+    updated_at="event.at",
+    version="1",
+)
+"""The order as its first event makes it."""
 
 
 def evolve(order: Order | None, event: e.OrderEvent) -> Order:

@@ -9,8 +9,7 @@ from typing import Any, Final
 
 from domain.order.commands import Terms
 from domain.order.events import OrderSubmitted
-from domain.order.lifecycle import State
-from domain.order.order import Asked, Order
+from domain.order.order import Asked, Order, copier
 
 FIELDS: Final = tuple(name for name in Terms.__struct_fields__ if name not in ("order_id", "replaces"))
 """What an order keeps of its terms, under the same names."""
@@ -22,10 +21,10 @@ _fields: Final[Callable[[Any], tuple[Any, ...]]] = attrgetter(*FIELDS)
 _first: Final[Callable[[Any], tuple[Any, ...]]] = attrgetter(*FIRST)
 _lasting: Final[Callable[[Any], tuple[Any, ...]]] = attrgetter(*LASTING)
 
-
-def recorded(terms: Terms, now_ns: int) -> OrderSubmitted:
-    """The event that creates an order with these terms."""
-    return OrderSubmitted(order_id=terms.order_id, at=now_ns, status=State.NEW, **dict(zip(FIELDS, _fields(terms), strict=True)))
+recorded: Final[Callable[[Terms, int], OrderSubmitted]] = copier(
+    OrderSubmitted, FIELDS, "terms", "now_ns", order_id="terms.order_id", at="now_ns", status="State.NEW"
+)
+"""The event that creates an order with these terms, at a time in nanoseconds UTC."""
 
 
 def replacement(order: Order, wanted: Asked, replace_id: str) -> Terms:
