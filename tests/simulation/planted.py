@@ -19,6 +19,7 @@ from apps.journal.shard_host import ShardHost
 from apps.journal.snapshots import Snapshotter
 from apps.journal.subscription import JournalSubscription
 from apps.risk.readiness import Readiness
+from domain.order import transition
 from domain.order.commands import SubmitOrder
 from domain.order.holdings import Holdings
 from domain.order.lifecycle import State
@@ -38,7 +39,7 @@ __all__ = ["PLANTS", "planted_wire"]
 @plant("an answer leaves before its commit is appended")
 def _() -> list[Patch]:
     async def commit(self: GroupCommit[Any]) -> None:
-        payload, _ = self._take()
+        _, payload, _ = self._take()
         landed, self._in_flight = self._in_flight, []
         self.durable += len(landed)
         self._advance()
@@ -231,7 +232,7 @@ def _() -> list[Patch]:
 
 @plant("a cancelled order counts as filled")
 def _() -> list[Patch]:
-    good = domain.order.route_end.must
+    good = transition.must
 
     def must(state: State, trigger: str) -> State:
         return State.FILLED if trigger == "venue_cancelled" else good(state, trigger)
