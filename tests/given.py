@@ -90,5 +90,5 @@ def report(
     )
 
 
-def fill(exec_id: str, quantity: str, price: str, **rest: str) -> c.VenueReport:
-    return report("fill", exec_id=exec_id, quantity=quantity, price=price, **rest)  # type: ignore[arg-type]
+def fill(exec_id: str, quantity: str, price: str, *, report_seq: int = 1, **rest: str) -> c.VenueReport:
+    return report("fill", exec_id=exec_id, quantity=quantity, price=price, report_seq=report_seq, **rest)

@@ -20,6 +20,7 @@ unless it says more.
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -183,14 +184,14 @@ def _quarantine(words: list[str], _: Order | None) -> c.SetReportAside:
 
 def _settle(words: list[str], _: Order | None) -> c.SettleOrder:
     """`settle cancelled`, `settle filled 4 @49`; more words are `R2` or `field=value`."""
-    known: dict[str, object] = {}
+    known: dict[str, Any] = {}
     outcome, *rest = words
     if outcome == "filled":
         known["quantity"], known["price"], *rest = Decimal(rest[0]), Decimal(rest[1][1:]), *rest[2:]
     for word in rest:
-        name, _, value = word.partition("=")
+        name, _equals, value = word.partition("=")
         known |= {"fee": Decimal(value)} if name == "fee" else {name: value} if value else {"route_id": name}
-    return c.SettleOrder(order_id=given.ORDER_ID, outcome=c.Outcome(outcome), who="ann", reason="asked the venue", **known)  # type: ignore[arg-type]
+    return c.SettleOrder(order_id=given.ORDER_ID, outcome=c.Outcome(outcome), who="ann", reason="asked the venue", **known)
 
 
 def _absent(words: list[str], _: Order | None) -> c.RouteAbsent:

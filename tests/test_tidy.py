@@ -7,13 +7,15 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import pytest
 
 from domain.order.events import EVENTS
 from tests import golden
 from tests.domain.order.test_lifecycle import STORY
+
+Node = TypeVar("Node", bound=ast.AST)
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("domain", "adapters", "apps", "config")
@@ -81,7 +83,7 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
 
-def every(kind: type[ast.AST], path: Path) -> Iterator[ast.AST]:
+def every(kind: type[Node], path: Path) -> Iterator[Node]:
     return (node for node in ast.walk(tree(path)) if isinstance(node, kind))
 
 
@@ -129,7 +131,7 @@ def test_the_domain_is_pure() -> None:
     assert_none(
         f"{name_of(path)} imports {module}" for path in sources("domain") for module in imports(path) if module.split(".")[0] not in lawful
     )
-    assert_none(f"{name_of(path)}:{node.lineno} awaits" for path in sources("domain") for node in every(ast.Await, path))  # type: ignore[attr-defined]
+    assert_none(f"{name_of(path)}:{node.lineno} awaits" for path in sources("domain") for node in every(ast.Await, path))
 
 
 def test_every_module_says_in_one_line_what_it_is_for() -> None:
@@ -179,7 +181,7 @@ def test_nothing_is_allowed_because_the_wiring_forgot_to_say_otherwise() -> None
     """What decides comes with the constructor. What only notifies (`on_…`) may come later; so may what refuses until it does."""
     for path in sources("apps", "adapters"):
         for node in every(ast.AnnAssign, path):
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Attribute) and isinstance(node.value, ast.Lambda):
+            if isinstance(node.target, ast.Attribute) and isinstance(node.value, ast.Lambda):
                 name = node.target.attr
                 refuses = name in LATE and isinstance(node.value.body, ast.Constant) and node.value.body.value is False
                 assert name.startswith("on_") or refuses, f"{name_of(path)}:{node.lineno} {name} has a default"
@@ -263,7 +265,7 @@ def test_names_say_what_a_thing_is() -> None:
         for path in sources(*ROOMS, "tests")
         for node in every(ast.ClassDef, path)
         if vague.search(node.name)
-    )  # type: ignore[attr-defined]
+    )
     assert_none(name_of(path) for path in sources(*ROOMS) if path.stem in ("util", "utils", "helper", "helpers", "common", "misc"))
 
 

@@ -18,7 +18,7 @@ from domain.order.decider import decide, evolve
 from domain.order.lifecycle import State
 from domain.order.order import Asked, Order, evolved
 from domain.order.replace import weighs_more
-from domain.paper.book import Display
+from domain.paper.book import Display, PaperTrade
 from domain.paper.events import Reported
 from domain.paper.rules import PaperRules
 from domain.paper.venue import PaperVenue
@@ -104,7 +104,7 @@ def test_a_recorded_quote_below_zero_is_read_and_a_float_is_put_on_its_tick() ->
     rows = [HEADER, "2020-04-20T18:30:00Z,CL,-37.6300010681,5,-37.6,7", "2020-04-20T18:31:00Z,CL,-37.6299991,5,0,7"]
     first, second = read_quotes(rows, BOTH)
     assert (first.bid, first.ask) == (D("-37.63"), D("-37.6"))
-    assert (second.bid, second.ask, second.ask_size) == (D("-37.63"), 0, 7)
+    assert (second.bid, second.ask, second.ask_size) == (D("-37.63"), D(0), D(7))
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_simulated_market_lives_around_a_price_below_zero() -> None:
 )
 def test_the_lowest_cost_below_zero_has_the_fee_on_the_size_of_the_price(side: str, a: str, b: str, winner: str) -> None:
     venues = [RoutedVenue(name, D(0), D(bps), frozenset({"CL"})) for name, bps in (("A", "10"), ("B", "15"))]
-    quotes = [quote(*one.split(), venue=name) for name, one in (("A", a), ("B", b))]
+    quotes = [quote(bid, ask, venue=name) for name, (bid, ask) in (("A", a.split()), ("B", b.split()))]
     asked = e.OrderSubmitted(
         order_id="o",
         at=0,
@@ -218,8 +218,8 @@ def test_a_paper_venue_matches_below_zero_and_its_fee_is_positive() -> None:
     assert fees == {"A": [D("0.111")], "B": [D("0.0225")], "C": [D("0.375"), D("0.076")], "S": [D("0.081")], "Z": [], "D": [D(0)]}
 
 
-def fee_of(venue: PaperVenue, trade: object) -> Decimal:
-    return trade.quantity * abs(trade.price) * venue.fee_rates[trade.liquidity]  # type: ignore[attr-defined]
+def fee_of(venue: PaperVenue, trade: PaperTrade) -> Decimal:
+    return trade.quantity * abs(trade.price) * venue.fee_rates[trade.liquidity]
 
 
 def test_the_report_of_a_paper_venue_says_that_fee() -> None:
@@ -228,7 +228,7 @@ def test_the_report_of_a_paper_venue_says_that_fee() -> None:
     venue.take(scene.message_of("quote 10x-37.5 10x-37"), 0)
     events = venue.take(scene.message_of("A buy 3 @-37"), 0)
     (fill,) = [event.report for event in events if isinstance(event, Reported) and event.report.report is ReportKind.FILL]
-    assert (fill.price, fill.fee) == (-37, D("0.111"))
+    assert (fill.price, fill.fee) == (D(-37), D("0.111"))
     plain_venue = scene.new_venue()
     assert "price_not_positive" in str(plain_venue.take(scene.message_of("A buy 3 @-37"), 0))
 
@@ -286,7 +286,7 @@ def test_a_correction_and_one_that_came_before_its_trade_may_be_below_zero() -> 
         for report in (first, second):
             for event in decide(order, report, given.NOW, SIGNED):
                 order = evolve(order, event)
-        assert (order.notional, order.average_price, order.status) == (-400, -40, State.FILLED)
+        assert (order.notional, order.average_price, order.status) == (D(-400), D(-40), State.FILLED)
 
 
 def test_a_report_that_says_a_price_of_zero_is_not_one_that_says_none() -> None:

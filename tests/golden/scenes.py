@@ -6,7 +6,6 @@ are one commit.
 
 from collections import Counter
 from decimal import Decimal
-from functools import reduce
 from typing import Any, Final
 
 import msgspec
@@ -188,7 +187,8 @@ class Day:
         order = self._orders.get(name)
         events = decide(order, self._command(name, words, terms, order), self.now_ns)
         if events and not (order is None and table.is_quarantine(events[0])):
-            self._orders[name] = reduce(evolve, events, order)  # type: ignore[arg-type, assignment]
+            for event in events:
+                order = self._orders[name] = evolve(order, event)
         return events
 
     def _command(self, name: str, words: str, terms: str, order: Order | None) -> c.OrderCommand:

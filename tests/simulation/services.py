@@ -372,7 +372,7 @@ class Projector(Process):
     name = "projector"
 
     async def begin(self) -> None:
-        projection = PositionsProjection(self.ground.positions, self.client.publish, {}.get)
+        projection = PositionsProjection(self.ground.positions, self.client.publish, dict[str, str]().get)
         self.keeper = ProjectionLoop(self.journal(self.ground.orders), projection, wait_s=0.01)
         self.spawn(self.keeper.run())
 

@@ -14,7 +14,8 @@ from tests.simulation.history import Outcome, simulate
 from tests.simulation.planted import PLANTS
 from tests.simulation.planting import CATCH_WITHIN, Caught, planted
 
-Piece, Result = TypeVar("Piece"), TypeVar("Result")
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
 
 SEEDS, CHUNK = 1_000, 100
 AHEAD = 4

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import TypeVar
 
 import msgspec
 from hypothesis import given as hypothesis_given
@@ -12,10 +13,14 @@ from domain.execution.comparison import Comparison, ComparisonState
 from domain.order.commands import OrderCommand, VenueReport
 from domain.order.decider import decide
 from domain.order.events import OrderEvent, TransitionRefused
+from domain.order.lifecycle import State
 from domain.order.order import Order, evolve
 from domain.values import order_id_of
 from tests import given
 from tests.domain.execution.test_reconciliation import ACK, VENUE, fill, lives, mangled, report
+
+Arrived = TypeVar("Arrived", bound=OrderCommand)
+One = TypeVar("One")
 
 ORDERS = 3
 _STATE = decoder(ComparisonState)
@@ -24,7 +29,7 @@ Look = tuple[Sequence[OrderEvent], Sequence[VenueReport]]
 """What our journal has new, and what the venue has told since."""
 
 
-def of(number: int, command: OrderCommand) -> OrderCommand:
+def of(number: int, command: Arrived) -> Arrived:
     """The scene's order is one of several; execution ids are unique at a venue."""
     changed = msgspec.structs.replace(command, order_id=order_id_of(given.ACCOUNT, f"a-{number}"))
     if not isinstance(changed, VenueReport):
@@ -39,7 +44,9 @@ def ours(number: int, arrived: Sequence[VenueReport]) -> list[OrderEvent]:
     terms = msgspec.structs.replace(given.terms(), order_id=order_id, client_order_id=f"a-{number}")
     order: Order | None = None
     said: list[OrderEvent] = []
-    for command in (given.submit(terms), of(number, given.route((f"R{number}", VENUE, "10"))), *(of(number, each) for each in arrived)):
+    route = of(number, given.route((f"R{number}", VENUE, "10")))
+    commands: list[OrderCommand] = [given.submit(terms), route, *(of(number, each) for each in arrived)]
+    for command in commands:
         for event in decide(order, command, given.NOW):
             order = evolve(order, event)
             said.append(event)
@@ -87,7 +94,7 @@ def numbered(reports: Sequence[VenueReport]) -> list[VenueReport]:
 
 
 @st.composite
-def merged(draw: st.DrawFn, queues: Sequence[Sequence[object]]) -> list[object]:
+def merged(draw: st.DrawFn, queues: Sequence[Sequence[One]]) -> list[One]:
     """One sequence in which each queue keeps its own."""
     left = [list(queue) for queue in queues if queue]
     out = []
@@ -102,8 +109,8 @@ def merged(draw: st.DrawFn, queues: Sequence[Sequence[object]]) -> list[object]:
 def test_whatever_is_forgotten_between_two_looks_the_same_is_found(data: st.DataObject) -> None:
     # FAILURES 38
     told = [data.draw(lives()) for _ in range(ORDERS)]
-    journal: list[OrderEvent] = data.draw(merged([ours(n, data.draw(mangled(each))) for n, each in enumerate(told)]))  # type: ignore[assignment]
-    reports = numbered(data.draw(merged([[of(n, said) for said in each] for n, each in enumerate(told)])))  # type: ignore[arg-type]
+    journal: list[OrderEvent] = data.draw(merged([ours(n, data.draw(mangled(each))) for n, each in enumerate(told)]))
+    reports = numbered(data.draw(merged([[of(n, said) for said in each] for n, each in enumerate(told)])))
     program, looks = Program(), []
     for number in range(4):
         share = data.draw(st.integers(0, len(journal))) if number < 3 else len(journal)
@@ -124,8 +131,8 @@ DONE = [ACK, fill("F1", "10")]
 
 def test_what_is_closed_and_agreed_on_is_forgotten_and_still_counts() -> None:
     program = Program()
-    program.look((ours(0, DONE), [of(0, said) for said in DONE]))  # type: ignore[misc]
-    program.look((ours(1, [ACK]), [of(1, ACK)]))  # type: ignore[list-item]
+    program.look((ours(0, DONE), [of(0, said) for said in DONE]))
+    program.look((ours(1, [ACK]), [of(1, ACK)]))
     program.forget()
     assert list(program.comparison.orders.by_id) == [order_id_of(given.ACCOUNT, "a-1")], "the open one stays"
     assert (program.comparison.routed, program.comparison.trades, program.comparison.view.trades) == (2, 1, {})
@@ -140,19 +147,19 @@ def test_what_is_closed_and_agreed_on_is_forgotten_and_still_counts() -> None:
 
 def test_a_trade_taken_back_long_after_is_seen_and_a_refusal_changes_nothing() -> None:
     program = Program()
-    program.look((ours(0, DONE), [of(0, said) for said in DONE]))  # type: ignore[misc]
+    program.look((ours(0, DONE), [of(0, said) for said in DONE]))
     program.forget()
     refused = TransitionRefused(
         order_id=order_id_of(given.ACCOUNT, "a-0"),
         at=given.NOW,
-        status="filled",
+        status=State.FILLED,
         trigger="cancel",
         source="client",
-        detail="",  # type: ignore[arg-type]
+        detail="",
     )
     program.look(((refused,), ()))
     assert (program.anew, found(program.comparison)) == (0, [])
-    program.look(((), [of(0, report("bust", exec_id="F1"))]))  # type: ignore[list-item]
+    program.look(((), [of(0, report("bust", exec_id="F1"))]))
     assert program.anew == 1
     assert {line[0] for line in found(program.comparison)} == {"trade not there", "order works there", "position"}
     assert list(chain.from_iterable(program.comparison.agreed.positions.values())) == []

@@ -76,7 +76,7 @@ def test_a_trade_that_we_missed_is_booked_under_its_own_id() -> None:
     desk = Desk("ack V1", [ACK, fill("F1", "4")])
     assert desk.found() == [("trade not here", "-", "4 @ 49"), ("position", "0", "4")]
     assert desk.repair() == 1
-    assert (desk.order.status, desk.order.cum_quantity, desk.found()) == (State.PARTIALLY_FILLED, 4, [])
+    assert (desk.order.status, desk.order.cum_quantity, desk.found()) == (State.PARTIALLY_FILLED, Decimal(4), [])
     desk.do(fill("F1", "4"))
     assert desk.order.cum_quantity == 4, "when its report comes at last it is a duplicate"
 
@@ -89,7 +89,7 @@ def test_a_trade_with_other_content_is_corrected_and_one_that_is_not_there_taken
         ("position", "7", "5"),
     ]
     desk.repair()
-    assert (desk.order.cum_quantity, desk.order.average_price, desk.found()) == (5, 48, [])
+    assert (desk.order.cum_quantity, desk.order.average_price, desk.found()) == (Decimal(5), Decimal(48), [])
     again = desk.order.trade(VENUE, same_trade_id(VENUE, fill("F1", "5", "48")))
     assert again is not None
 

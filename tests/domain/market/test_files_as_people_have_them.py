@@ -13,6 +13,7 @@ from domain.instruments import Instrument
 from domain.market import close_file, recorded
 from domain.market.csv_rows import BadFile, Columns, kept, measured
 from domain.market.file_times import day_of, instant_of
+from domain.market.quotes import CROSSED
 from domain.values import ZERO
 from tests.test_tidy import ROOMS, imports, name_of, sources
 
@@ -330,4 +331,4 @@ def test_a_crossed_row_is_left_out_and_counted() -> None:
     first, second = READERS[recorded].good
     file = READERS[recorded].file(first, {**first, "bid": "500.02"}, {**first, "bid": "", "ask": ""}, second)
     assert read_quotes(file, None, notes) == read_quotes(READERS[recorded].file(first, second))
-    assert (notes[recorded.CROSSED], notes[recorded.EMPTY]) == (1, 1)
+    assert (notes[CROSSED], notes[recorded.EMPTY]) == (1, 1)

@@ -118,7 +118,7 @@ def test_a_purchase_costs_what_it_cost_then_and_the_position_is_worth_what_it_is
     assert alice.cash == risk.limits.buying_power_initial - 1001, "paid at 1"
     assert alice.value == 900, "held at 0.9, though it is delisted"
     risk.fold.apply(filled("E2", "10", "100", symbol="SAP", fee="1", side="sell", at=25), 2)
-    assert (alice.equity, alice.value) == (risk.limits.buying_power_initial - 1001 + Decimal("899.1"), 0)
+    assert (alice.equity, alice.value) == (risk.limits.buying_power_initial - 1001 + Decimal("899.1"), Decimal(0))
 
 
 def test_a_bust_takes_back_what_its_trade_booked_whenever_it_comes_and_over_a_snapshot() -> None:
@@ -135,7 +135,7 @@ def test_a_bust_takes_back_what_its_trade_booked_whenever_it_comes_and_over_a_sn
         for seq, trade in enumerate(trades, 4):
             one.fold.apply(busted(trade, at=99), seq)
         account = one.exposure.look("alice")
-        assert (account.cash, account.value) == (one.limits.buying_power_initial, 0)
+        assert (account.cash, account.value) == (one.limits.buying_power_initial, Decimal(0))
         assert one.fold.state().earlier == ()
 
 

@@ -23,7 +23,7 @@ def read(*rows: str) -> object:
 
 def test_numbers_are_exact_and_sizes_are_cut_down_to_lots() -> None:
     (quote,) = read_quotes([HEADER, "2018-04-04T00:01:00,X,99.5,4.9E-7,100.0,35.35399601000002"], {"X": X})
-    assert (quote.bid, quote.bid_size, quote.ask, quote.ask_size) == (Decimal("99.5"), 0, 100, Decimal("35.3"))
+    assert (quote.bid, quote.bid_size, quote.ask, quote.ask_size) == (Decimal("99.5"), Decimal(0), Decimal(100), Decimal("35.3"))
     assert quote.at == 1_522_800_060_000_000_000
 
 
@@ -78,4 +78,4 @@ def test_a_side_that_shows_nothing_neither_fills_nor_wakes_what_it_has_not_reach
     assert shown.touch(Side.SELL) == shown.ask == 100
     market = Market()
     market.update(shown, 1)
-    assert (market.best("X", Side.SELL), market.best("X", Side.BUY), market.mid("X")) == (None, 100, None)
+    assert (market.best("X", Side.SELL), market.best("X", Side.BUY), market.mid("X")) == (None, Decimal(100), None)

@@ -46,6 +46,7 @@ def test_readers_of_the_tables_find_it_without_an_owner(event: OrderEvent) -> No
 
 
 def test_each_kind_is_here() -> None:
+    event: OrderEvent
     for event in (TAKEN,):
         assert isinstance(event, ShardTaken)
     for event in (HELD,):

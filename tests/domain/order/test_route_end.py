@@ -1,5 +1,7 @@
 """Orders split over several venues: a leg ends, the order works on; the last leg decides."""
 
+from decimal import Decimal
+
 from tests.table import check
 
 START = """submit buy 10 @50
@@ -20,7 +22,7 @@ def test_both_legs_fill() -> None:
              > OrderFilled filled venue=PAPER_B leaves=0"""
     )
     assert scene.order is not None
-    assert [(r.cum_quantity, r.live) for r in scene.order.routes] == [(6, False), (4, False)]
+    assert [(r.cum_quantity, r.live) for r in scene.order.routes] == [(Decimal(6), False), (Decimal(4), False)]
 
 
 def test_one_leg_ends_and_the_other_works_on() -> None:

@@ -109,21 +109,21 @@ def assert_same_sums(restored: RiskFold, replayed: RiskFold) -> None:
             assert not holding.quantity or holding.mark == same.mark
 
 
-def some_risk(**limits: object) -> RiskFold:
+def some_risk(**limits: Any) -> RiskFold:
     terms = order("alice", "A", "buy", "10", "EURO", "@50")
-    events = [submitted(terms), checked(terms, terms.price), filled(terms, "4", "49", "0.5", State.PARTIALLY_FILLED)]
-    return risk_of([tuple(events)], Scene(**limits).risk.fold)
+    events = (submitted(terms), checked(terms, terms.price), filled(terms, "4", "49", "0.5", State.PARTIALLY_FILLED))
+    return risk_of([events], Scene(**limits).risk.fold)
 
 
 def test_a_position_that_was_closed_leaves_nothing_behind() -> None:
     """Its last price is in no state, whether it was forgotten with it or is still there beside an open order."""
     terms, later = order("alice", "A", "buy", "10", "EURO", "@50"), order("alice", "B", "sell", "3", "EURO", "@51")
     out = order("alice", "C", "sell", "10", "EURO", "@52")
-    flat = [
+    flat: list[tuple[e.OrderEvent, ...]] = [
         (submitted(terms), checked(terms, terms.price), filled(terms, "10", "50", "0", State.FILLED)),
         (submitted(out), checked(out, out.price), filled(out, "10", "52", "0", State.FILLED)),
     ]
-    then = [(submitted(later), checked(later, later.price))]
+    then: list[tuple[e.OrderEvent, ...]] = [(submitted(later), checked(later, later.price))]
     restored = new_risk().fold
     restored.restore(through_bytes(risk_of(flat).state()))
     assert restored.state().accounts[0].holdings == ()

@@ -385,10 +385,10 @@ def test_a_closed_order_is_kept_whole_and_works_again_when_its_trade_is_busted()
     venue = PaperVenue("V", {"X": INSTRUMENT}, MAKER_BPS, TAKER_BPS)
     check("\n".join(["quote 10x99.5 10x100", "A buy 1"]), venue)
     filled = venue.orders["A"]
-    assert (filled.state, len(filled.trades), filled.leaves, filled.reports) == (PaperState.FILLED, 1, 0, (1, 2))
+    assert (filled.state, len(filled.trades), filled.leaves, filled.reports) == (PaperState.FILLED, 1, Decimal(0), (1, 2))
     venue.take(BustTrade(filled.trades[0].exec_id), 1)
     works = venue.orders["A"]
-    assert (works.state, works.trades, works.leaves, venue.open) == (PaperState.WORKING, (), 1, {works.number: works})
+    assert (works.state, works.trades, works.leaves, venue.open) == (PaperState.WORKING, (), Decimal(1), {works.number: works})
 
 
 def test_only_so_many_closed_orders_are_remembered() -> None:

@@ -69,7 +69,7 @@ def test_an_average_of_tiny_prices_keeps_its_digits() -> None:
     assert found is not None
     assert found.average_price == D("0.000000000123666666667")
     book.apply(traded("sell", "300000000", "0.000000000125"), 2)
-    assert (found.realised_pnl, found.average_price) == (D("0.0004"), 0)
+    assert (found.realised_pnl, found.average_price) == (D("0.0004"), D(0))
 
 
 # side quantity price, ... > quantity average realised
@@ -109,7 +109,7 @@ def test_a_reversal_is_the_same_as_a_close_and_an_opening() -> None:
 def test_a_position_that_is_closed_whole_leaves_no_dust_in_its_cost() -> None:
     # the product has 24 places, a released part only 12
     position = after(traded("buy", "0.000000000003", "0.333333333333"), traded("sell", "0.000000000003", "0.333333333333"))
-    assert (position.quantity, position.cost, position.realised_pnl) == (0, 0, 0)
+    assert (position.quantity, position.cost, position.realised_pnl) == (D(0), D(0), D(0))
 
 
 def test_fees_are_kept_apart_from_profit() -> None:
@@ -127,7 +127,7 @@ def test_a_bust_takes_a_trade_and_its_fee_back() -> None:
     # row 27, FAILURES 32
     trade = traded("buy", "10", "50", "0.5")
     position = after(trade, busted(trade))
-    assert (position.quantity, position.cost, position.realised_pnl, position.fees) == (0, 0, 0, 0)
+    assert (position.quantity, position.cost, position.realised_pnl, position.fees) == (D(0), D(0), D(0), D(0))
 
 
 def test_a_position_knows_its_last_price_time_and_place_in_the_journal() -> None:
@@ -139,7 +139,7 @@ def test_accounts_and_symbols_do_not_touch_each_other() -> None:
     book = PositionBook()
     for account, symbol in (("alice", "BTCUSDT"), ("alice", "ETHUSDT"), ("bob", "BTCUSDT")):
         book.apply(traded("buy", "1", "50", account=account, symbol=symbol), 1)
-    assert [(p.symbol, p.quantity) for p in book.of("alice")] == [("BTCUSDT", 1), ("ETHUSDT", 1)]
+    assert [(p.symbol, p.quantity) for p in book.of("alice")] == [("BTCUSDT", D(1)), ("ETHUSDT", D(1))]
     assert book.of("carol") == []
 
 

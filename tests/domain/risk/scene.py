@@ -11,6 +11,7 @@ give back               releases reservations that are older than two seconds
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -57,14 +58,10 @@ WITHOUT_VAR = frozenset(SWITCHES) - {VAR_LIMIT}
 CURRENCIES = {"USD": Decimal(1), "USDT": Decimal(1), "EUR": Decimal("1.25")}
 
 
-def new_risk(instruments: Mapping[str, Instrument] = INSTRUMENTS, **limits: object) -> Risk:
+def new_risk(instruments: Mapping[str, Instrument] = INSTRUMENTS, **limits: Any) -> Risk:
     """All checks but value at risk, which needs a history, and no price collar: scenes that want them say so."""
-    return Risk(
-        Limits(**{"enabled": WITHOUT_VAR, "price_collar": None, "short_accounts": frozenset({"hedger"}), **limits}),
-        instruments,
-        CURRENCIES,
-        Controls(),
-    )  # type: ignore[arg-type]
+    said: dict[str, Any] = {"enabled": WITHOUT_VAR, "price_collar": None, "short_accounts": frozenset({"hedger"}), **limits}
+    return Risk(Limits(**said), instruments, CURRENCIES, Controls())
 
 
 def order(account: str, order_id: str, side: str, quantity: str, symbol: str, *price: str) -> c.Terms:
@@ -97,7 +94,7 @@ def checked(terms: c.Terms, reference: Decimal | None) -> e.OrderRiskChecked:
 
 
 class Scene:
-    def __init__(self, **limits: object) -> None:
+    def __init__(self, **limits: Any) -> None:
         self.risk = new_risk(**limits)
         self.now = SECOND
         self.seq = 0
@@ -136,7 +133,7 @@ class Scene:
         self.risk.fold.apply(event, self.seq)
 
     def limits(self, *pairs: str) -> None:
-        changes: dict[str, object] = {}
+        changes: dict[str, Any] = {}
         for key, _, value in (pair.partition("=") for pair in pairs):
             match key:
                 case "enabled":

@@ -98,7 +98,7 @@ def test_limits_of_an_account_lie_over_the_configuration_and_those_of_a_symbol_o
     assert of("bob").concentration_max == Decimal("0.5")
     controls.apply(changed(5, "alice", short_allowed=False))
     assert of("alice", "ETH").order_notional_max == 100_000, "a new set stands in place of the old one"
-    assert (of("alice", "BTC").order_notional_max, of("alice", "BTC").version) == (50, 5)
+    assert (of("alice", "BTC").order_notional_max, of("alice", "BTC").version) == (Decimal(50), 5)
     assert of("alice").short_accounts == {"bob"}
 
 

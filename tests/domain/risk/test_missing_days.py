@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from domain.market.close_file import day_of
+from domain.market.file_times import day_of
 from domain.market.price_history import DailyClose, history_of
 from domain.order.lifecycle import State
 from domain.risk.exposure import Account

@@ -1,6 +1,7 @@
 """For any history: the running sums are what a slow recount finds, no limit is passed, and closing everything leaves nothing."""
 
 from decimal import Decimal, Inexact, localcontext
+from typing import Any
 
 import msgspec
 from hypothesis import given, settings
@@ -118,7 +119,7 @@ class History:
             self.scene.risk.exposure.release(asked.order_id)
             return
         leg = e.Leg("R1", "PAPER_A", asked.quantity)
-        fields = {
+        fields: dict[str, Any] = {
             "order_id": order_id,
             "at": 0,
             "replace_id": asked.order_id,
@@ -139,7 +140,13 @@ class History:
         replace_id, price = self.asked.pop(order_id)
         terms, worst = self.open[order_id]
         leaves = min(Decimal(size), worst)
-        fields = {"order_id": order_id, "at": 0, "status": State.ROUTED, "replace_id": replace_id, "leaves_quantity": leaves}
+        fields: dict[str, Any] = {
+            "order_id": order_id,
+            "at": 0,
+            "status": State.ROUTED,
+            "replace_id": replace_id,
+            "leaves_quantity": leaves,
+        }
         if pick % 2:
             self.scene.apply(e.OrderReplaced(quantity=leaves, price=price, reference=price, **fields))
         else:

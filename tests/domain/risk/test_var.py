@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.market.close_file import BadCloses, day_of, day_text, read_closes
+from domain.market.close_file import BadCloses, day_text, read_closes
+from domain.market.file_times import day_of
 from domain.market.price_history import SIMULATED, DailyClose, History, history_of
 from domain.risk.controls import Controls
 from domain.risk.decision_record import read as read_record
