@@ -37,7 +37,7 @@ class HeldJournal(MemoryJournal):
         await until(lambda: self.appending > 0)
 
 
-async def until(true: Callable[[], bool]) -> None:
+async def until(true: Callable[[], object]) -> None:
     async with asyncio.timeout(WAIT_S):
         while not true():
             await asyncio.sleep(0.001)

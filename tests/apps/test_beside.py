@@ -151,11 +151,11 @@ async def test_upkeep_that_cannot_be_made_is_counted_and_made_the_next_time() ->
         PositionReconciliation(60.0, CollectorRegistry(), program("{}")),
     )
     for upkeep in (venues, positions):
-        await upkeep.look()  # type: ignore[attr-defined]
-        assert (upkeep.passes, upkeep.failed) == (0, 1), "words that cannot be read"  # type: ignore[attr-defined]
+        await upkeep.look()
+        assert (upkeep.passes, upkeep.failed) == (0, 1), "words that cannot be read"
         with no_descriptor_left():
-            await upkeep.look()  # type: ignore[attr-defined]
-        assert (upkeep.passes, upkeep.failed) == (0, 2)  # type: ignore[attr-defined]
+            await upkeep.look()
+        assert (upkeep.passes, upkeep.failed) == (0, 2)
 
 
 async def test_an_operator_who_asks_for_more_than_the_machine_has_gets_a_503() -> None:

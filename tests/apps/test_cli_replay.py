@@ -267,7 +267,7 @@ async def test_a_running_projector_with_a_wrong_memory_is_put_right_as_well() ->
     async def nobody(subject: str, payload: bytes) -> None:
         """Position updates are not of this scene."""
 
-    keeper = ProjectionLoop(journal, PositionsProjection(positions, nobody, {}.get), wait_s=0)
+    keeper = ProjectionLoop(journal, PositionsProjection(positions, nobody, dict[str, str]().get), wait_s=0)
     working = asyncio.create_task(keeper.run())
     while keeper.starts == 0:
         await asyncio.sleep(0.01)

@@ -2,7 +2,8 @@
 
 import getpass
 
-from tests.apps.test_cli_order import ID, FakeOms, _logging_as_it_was, oms, server, trade
+from tests.apps.fake_oms import FakeOms
+from tests.apps.test_cli_order import ID, _logging_as_it_was, oms, server, trade
 
 __all__ = ["_logging_as_it_was", "oms", "server"]  # its fixtures are ours
 REASON = "the desk has no such order"

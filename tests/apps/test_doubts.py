@@ -54,7 +54,7 @@ class House:
 
     def __init__(self, loop: VirtualLoop) -> None:
         self.log, self.executions, self.router = MemoryLog(), Executions(), Router()
-        self.host = ShardHost(MemoryJournal(self.log), SimClock(loop), pace=Pace(wait_s=0))  # type: ignore[call-arg]
+        self.host = ShardHost(MemoryJournal(self.log), SimClock(loop), pace=Pace(wait_s=0))
         self.ownership = Ownership(self, "exeq", holds=lambda: True, lost=pytest.fail)  # type: ignore[arg-type]
         self.doubts = InDoubtRoutes(self, self)  # type: ignore[arg-type]
         self.read = 0

@@ -59,7 +59,7 @@ class Desk:
             quote = Quote(symbol=SYMBOL, venue=venue.name, bid=ONE, bid_size=ONE, ask=ONE, ask_size=ONE, at=AT)
             market.update(quote, AT)
         self.controls = Known()
-        routing = {"policy": "lowest_cost", "quote_age_max_ns": 10**18} | rules
+        routing: dict[str, Any] = {"policy": "lowest_cost", "quote_age_max_ns": 10**18} | rules
         self.router = Router(
             {v.name: v for v in venues}, {}, market, self.clock, RoutingRules(**routing), self.told, killed=lambda name: False
         )
@@ -307,6 +307,6 @@ def test_a_stop_wakes_by_a_fresh_quote_whatever_the_wall_clock_does(jumps: tuple
     sleeping = Executions(holds_stops=True)
     sleeping.sleeping = {SYMBOL: {"o": stop}}
     stops = StopOrders(desk.executor, sleeping, desk.router._market, desk.clock, 10 * S)
-    assert [command.order_id for command in stops._woken()] == ["o"]  # type: ignore[union-attr]
+    assert [command.order_id for command in stops._woken()] == ["o"]
     desk.clock.now += 11 * S
     assert list(stops._woken()) == []

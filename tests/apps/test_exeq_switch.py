@@ -26,7 +26,8 @@ SAID: dict[str, Any] = {"version": 2, "at": 1, "who": "desk-1", "reason": "a sce
 
 
 def kill(scope: str = "all", **more: Any) -> LocalKill:
-    return LocalKill(**({"scope": scope, "who": "desk-1", "reason": "a scene", "at": 1} | more))
+    said: dict[str, Any] = {"scope": scope, "who": "desk-1", "reason": "a scene", "at": 1, **more}
+    return LocalKill(**said)
 
 
 def refused(exeq: Exeq) -> list[tuple[str, str, str | None]]:

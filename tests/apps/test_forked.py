@@ -70,7 +70,7 @@ def test_the_child_sees_the_moment_of_the_fork_and_nothing_later(play: Callable[
 
 def test_the_loop_turns_while_the_child_works(play: Callable[[Scene], None]) -> None:
     async def scene() -> None:
-        running = asyncio.ensure_future(in_child(lambda: time.sleep(0.3) or "done", 5))  # type: ignore[func-returns-value]
+        running = asyncio.ensure_future(in_child(lambda: sleeps(0.3), 5))
         turns = 0
         while not running.done():
             await asyncio.sleep(0.005)
@@ -78,6 +78,11 @@ def test_the_loop_turns_while_the_child_works(play: Callable[[Scene], None]) -> 
         assert (await running, turns > 10) == ("done", True)
 
     play(scene)
+
+
+def sleeps(seconds: float) -> str:
+    time.sleep(seconds)
+    return "done"
 
 
 def fails() -> str:
@@ -94,7 +99,7 @@ def dies() -> str:
     [
         (fails, 10, "No space left on device"),
         (dies, 10, "status -9"),
-        (lambda: time.sleep(60) or "", 0.2, "longer than 0.2 s"),
+        (lambda: sleeps(60), 0.2, "longer than 0.2 s"),
         (lambda: str(1 // 0), 10, "by zero"),
     ],
 )
@@ -122,7 +127,7 @@ def test_who_is_cancelled_leaves_no_child(play: Callable[[Scene], None]) -> None
     async def scene() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
-                await in_child(lambda: time.sleep(60) or "", 60)  # type: ignore[func-returns-value]
+                await in_child(lambda: sleeps(60), 60)
 
     play(scene)
 

@@ -56,7 +56,7 @@ async def test_each_server_is_asked_and_each_must_sync(tmp_path: Path) -> None:
         await asyncio.to_thread(away.start)
         for check in (lambda: found(nodes), lambda: require_fsync_of(away.monitor_url)):
             with pytest.raises(NotDurable, match=f"nats-server {away.home.name} does not fsync each message"):
-                await check()  # type: ignore[no-untyped-call]
+                await check()
 
         nodes[1].kill()
         away.kill()

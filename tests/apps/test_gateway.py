@@ -58,7 +58,7 @@ async def test_an_order_goes_in_and_its_acceptance_and_fill_come_out(gateway: Ga
     await trader.send(order("A", "0.5", price="7010"))
     assert await trader.heard(2) == ["1 A accepted", "2 A fill"]
     fill = trader.reports[1]
-    assert (fill.quantity, fill.price, fill.fee) == (Decimal("0.5"), 7001, Decimal("3.5005"))
+    assert (fill.quantity, fill.price, fill.fee) == (Decimal("0.5"), Decimal(7001), Decimal("3.5005"))
     assert (fill.exec_id, fill.venue_order_id, fill.account) == ("PAPER_A-1", "PAPER_A-o1", "alice")
 
 
@@ -69,7 +69,7 @@ async def test_a_stepped_recording_answers_when_all_that_it_caused_has_been_sent
     assert await gateway.advance(until="2018-04-04T00:02:30") == {"rows": 3, "time": "2018-04-04T00:02:00.000000Z"}
     await bus.flush(trader.client)  # what was sent before the answer is here before the pong
     assert await trader.heard(5) == ["1 A accepted", "2 B accepted", "3 A fill", "4 A fill", "5 A fill"]
-    assert [(r.quantity, r.price) for r in trader.reports[2:]] == [(2, 7001), (2, 7002), (1, 7003)]
+    assert [(r.quantity, r.price) for r in trader.reports[2:]] == [(Decimal(q), Decimal(p)) for q, p in ((2, 7001), (2, 7002), (1, 7003))]
     assert await gateway.advance(until="2018-04-04T03:00:00Z") == {"rows": 2, "time": "2018-04-04T00:04:00.000000Z"}
     assert (await trader.heard(6))[5:] == ["6 B fill"]
     assert await gateway.advance(rows=1) == {"rows": 0, "time": "2018-04-04T00:04:00.000000Z"}
@@ -220,8 +220,8 @@ async def test_quotes_of_every_venue_are_published_and_stay_fresh(gateway: Gatew
         while len(trader.ticks) < 6:
             await asyncio.sleep(0.05)
     a, b = (next(q for q in trader.ticks if q.venue == venue) for venue in ("PAPER_A", "PAPER_B"))
-    assert (a.bid, a.bid_size, a.ask, a.ask_size) == (7000, 2, 7001, 2)
-    assert (b.bid, b.bid_size, b.ask, b.ask_size) == (Decimal("6999.98"), 8, Decimal("7001.02"), 8)
+    assert (a.bid, a.bid_size, a.ask, a.ask_size) == (Decimal(7000), Decimal(2), Decimal(7001), Decimal(2))
+    assert (b.bid, b.bid_size, b.ask, b.ask_size) == (Decimal("6999.98"), Decimal(8), Decimal("7001.02"), Decimal(8))
     assert set(map(encode, trader.ticks)) == {encode(a), encode(b)}, "unchanged"
     shown = await gateway.get("/quotes/BTCUSD")
     assert [(q["venue"], q["ask"]) for q in shown["quotes"]] == [("PAPER_A", 7001), ("PAPER_B", 7001.02)]

@@ -341,6 +341,9 @@ class JumpingClock:
         self.ns += 1_000
         return self.ns
 
+    def monotonic_ns(self) -> int:
+        return SystemClock().monotonic_ns()
+
 
 def stamps_of(log: MemoryLog) -> list[int]:
     return [event.at for _, payload in log.commits for event in ORDER_COMMITS.decode(payload).events]

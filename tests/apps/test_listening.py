@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apps.exeq import venue_sessions
+from adapters import bus
 from apps.exeq.venue_sessions import VenueSessionMonitor
 from domain.execution.routing import RoutedVenue
 from domain.ports import Unavailable
@@ -35,7 +35,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
             raise Unavailable("nobody")
         return b'{"ready":false}' if subject.split(".")[1] in client.reading else b'{"ready":true}'
 
-    monkeypatch.setattr(venue_sessions.bus, "request", request)
+    monkeypatch.setattr(bus, "request", request)
     return wire
 
 

@@ -83,7 +83,7 @@ async def test_a_venues_fill_and_an_operators_word_below_zero(price: str) -> Non
             await report(house, orders["BTCUSDT"], "fill", exec_id="F1", quantity="1", price=price)
             other = house.host.find(orders["BTCUSDT"])
             assert other is not None
-            assert (other.cum_quantity, other.trades) == (0, ())
+            assert (other.cum_quantity, other.trades) == (Decimal(0), ())
         for symbol, code in (("CL", 200), ("BTCUSDT", 400)):
             doubt = DoubtRoute(order_id=orders[symbol], route_id="R1", reason="silent", anyway=True)
             await house.host.perform(doubt)

@@ -84,7 +84,7 @@ async def reached(projection: Projection, seq: int) -> None:
 
 async def test_an_answer_that_was_lost_is_found_out_and_the_change_told_once() -> None:
     journal, store, told = MemoryJournal(), ForgetfulPositions(), Told()
-    projection = PositionsProjection(store, told.publish, {}.get)
+    projection = PositionsProjection(store, told.publish, dict[str, str]().get)
     async with kept(journal, projection) as keeper:
         await commit(journal, filled("E1"))
         await reached(projection, 1)
@@ -100,7 +100,7 @@ async def test_an_answer_that_was_lost_is_found_out_and_the_change_told_once() -
 async def test_what_could_not_be_told_is_told_later_and_as_it_is_then(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("apps.projector.positions.CHECK_EVERY_S", 0.02)
     journal, told = MemoryJournal(), Told()
-    projection = PositionsProjection(MemoryPositions(), told.publish, {}.get)
+    projection = PositionsProjection(MemoryPositions(), told.publish, dict[str, str]().get)
     async with kept(journal, projection):
         await commit(journal, filled("E0", account="carol"))
         await reached(projection, 1)
@@ -121,11 +121,11 @@ async def test_what_could_not_be_told_is_told_later_and_as_it_is_then(monkeypatc
 
 async def test_history_is_told_to_nobody_after_a_restart() -> None:
     journal, store, told = MemoryJournal(), MemoryPositions(), Told()
-    first = PositionsProjection(store, Told().publish, {}.get)
+    first = PositionsProjection(store, Told().publish, dict[str, str]().get)
     async with kept(journal, first):
         await commit(journal, filled("E1"))
         await reached(first, 1)
-    second = PositionsProjection(store, told.publish, {}.get)
+    second = PositionsProjection(store, told.publish, dict[str, str]().get)
     async with kept(journal, second):
         await commit(journal, submitted("O9"))
         await reached(second, 2)
@@ -134,7 +134,7 @@ async def test_history_is_told_to_nobody_after_a_restart() -> None:
 
 async def test_a_second_writer_makes_us_start_over_from_what_the_store_holds() -> None:
     store = MemoryPositions()
-    projection = PositionsProjection(store, Told().publish, {}.get)
+    projection = PositionsProjection(store, Told().publish, dict[str, str]().get)
     assert await projection.begin() == 0
     await store.store([], after=0, seq=7)
     with pytest.raises(StartOver, match="does not stand at 0"):
@@ -144,7 +144,7 @@ async def test_a_second_writer_makes_us_start_over_from_what_the_store_holds() -
 
 async def test_a_batch_that_changes_very_many_positions_is_cut_between_commits() -> None:
     store = MemoryPositions()
-    projection = PositionsProjection(store, Told().publish, {}.get)
+    projection = PositionsProjection(store, Told().publish, dict[str, str]().get)
     await projection.begin()
     each = STORE_POSITIONS_MAX // 2 + 1
     trades = [tuple(filled(f"E{n}-{k}", account=f"a{n}-{k}") for k in range(each)) for n in range(5)]
@@ -250,7 +250,7 @@ async def test_a_store_that_was_made_from_another_journal_is_not_gone_on_with(of
         return (
             FillsProjection(fills, batch_rows=10, flush_s=0.001)
             if of == "fills"
-            else PositionsProjection(positions, Told().publish, {}.get)
+            else PositionsProjection(positions, Told().publish, dict[str, str]().get)
         )
 
     first = projection()

@@ -272,7 +272,7 @@ async def test_a_flushed_valkey_is_rebuilt_even_when_nothing_happens(scene: Scen
     await bus.flush(scene.client)
     async with Redis.from_url(fresh_valkey.url) as valkey:
         await valkey.flushall()
-        await valkey.function_flush()  # type: ignore[no-untyped-call]
+        await valkey.function_flush()
     assert await scene.positions.checkpoint() == 0
     await scene.projected()
     with pytest.raises(nats.errors.TimeoutError):

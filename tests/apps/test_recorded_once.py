@@ -13,6 +13,7 @@ from domain.order import commands as c
 from domain.order import events as e
 from domain.order.lifecycle import State
 from domain.order.transition import Events
+from domain.ports import Unavailable
 from tests import given
 from tests.apps.oms_house import living
 from tests.apps.submits import text
@@ -113,7 +114,7 @@ CONTRADICTIONS: Final[dict[str, c.VenueReport]] = {
 
 @pytest.mark.parametrize("reason", CONTRADICTIONS)
 async def test_what_contradicts_is_kept_once_however_often_a_venue_says_it(told: Told, reason: str) -> None:
-    await told.desk.do(given.fill("F1", "4", "49", report_seq=2))  # type: ignore[arg-type]
+    await told.desk.do(given.fill("F1", "4", "49", report_seq=2))
     commits, report = told.commits, CONTRADICTIONS[reason]
     for number in range(TIMES):
         await told.desk.do(msgspec.structs.replace(report, report_seq=3 + number, at=given.NOW + number))
@@ -153,7 +154,7 @@ async def test_what_was_lost_with_its_commit_is_recorded_when_it_is_said_again(m
         await d.do(given.submit(given.terms()))
         stranger = CONTRADICTIONS["unknown_order"]
         d.log.down = True
-        with pytest.raises(host_module.Unavailable):
+        with pytest.raises(Unavailable):
             await d.do(stranger)
         d.log.down = False
         await d.recovered()

@@ -17,6 +17,7 @@ from apps.oms import reduce_only as reduce_only_module
 from apps.oms.reduce_only import ReduceOnly
 from domain.order import commands as c
 from domain.order.events import Leg
+from domain.order.lifecycle import State
 from domain.order.order import Order
 from domain.ports import Unavailable
 from domain.values import order_id_of
@@ -103,7 +104,7 @@ async def test_what_no_venue_has_is_cancelled_or_cut_at_once() -> None:
         await s.submits("new", "sell", "4")
         await s.loses("5")
         assert s.said() == "exit OrderFilled filled, new OrderCancelled cancelled, old OrderReplaced queued"
-        assert (s.order("old").quantity, s.order("new").reason) == (5, "reduce_only")
+        assert (s.order("old").quantity, s.order("new").reason) == (Decimal(5), "reduce_only")
 
 
 async def test_what_rests_is_replaced_by_what_the_position_has_left() -> None:
@@ -238,7 +239,7 @@ async def test_a_commit_that_is_lost_is_decided_again_with_its_cut() -> None:
         await until(lambda: not s.desk.host.ready)
         s.desk.log.down = False
         await s.desk.ready()
-        assert (s.order("stop").status, s.desk.host.book.holdings.of((given.ACCOUNT, given.SYMBOL))) == ("routed", 10)
+        assert (s.order("stop").status, s.desk.host.book.holdings.of((given.ACCOUNT, given.SYMBOL))) == (State.ROUTED, Decimal(10))
         await s.trades("exit", "10")
         assert s.said() == "exit OrderFilled filled, stop CancelRequested pending_cancel"
 

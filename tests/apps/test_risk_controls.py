@@ -9,7 +9,6 @@ import pytest
 from adapters.codec import encode
 from adapters.memory import MemoryJournal
 from apps.risk.control_endpoint import ARM_REQUEST_MAX_S
-from domain.order.commands import RiskReply
 from domain.ports import Unavailable
 from tests.apps.risk_house import House, text
 from tests.domain.risk.scene import order
@@ -230,7 +229,7 @@ async def test_a_stale_version_changes_nothing() -> None:
         ({"symbol": "BTCUSDT", "short_allowed": True}, 422, "limit_not_per_symbol", "/short_allowed"),
     ],
 )
-async def test_bad_limits_are_refused_and_nothing_changes(body: dict[str, object], status: int, code: str, pointer: str | None) -> None:
+async def test_bad_limits_are_refused_and_nothing_changes(body: dict[str, Any], status: int, code: str, pointer: str | None) -> None:
     house = House()
     async with house.http() as client:
         before = await limits(client)
@@ -257,8 +256,8 @@ async def test_a_decision_over_nats_names_the_limits_version() -> None:
     house = House()
     async with house.http() as client:
         await put(client, max_order_size_usd=99_999)
-        decision: RiskReply = house.check_service.decide(order("alice", "o1", "buy", "0.1", "BTCUSDT", "@45000"))
-        other: RiskReply = house.check_service.decide(order("bob", "o2", "buy", "0.1", "BTCUSDT", "@45000"))
+        decision = house.check_service.decide(order("alice", "o1", "buy", "0.1", "BTCUSDT", "@45000"))
+        other = house.check_service.decide(order("bob", "o2", "buy", "0.1", "BTCUSDT", "@45000"))
     assert (decision.limits_version, other.limits_version) == (2, 1)
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from adapters.codec import encode
 from adapters.memory import MemoryJournal, MemoryLog
 from apps.journal.group_commit import Pace
-from apps.journal.shard_host import ShardHost
+from apps.journal.shard_host import Landed, ShardHost
 from apps.oms.report_sessions import VenueSessions
 from domain.order.commands import RouteOrder, VenueReport, VenueRequest
 from domain.order.events import Leg
@@ -103,7 +103,7 @@ class Said(msgspec.Struct):
 
 async def lived(loop: VirtualLoop, reports: list[VenueReport], wire: Wire) -> tuple[Order, PositionBook]:
     """The order at oms after all of it came, by this wire."""
-    log, clock = MemoryLog(), SimClock(loop)  # type: ignore[call-arg]
+    log, clock = MemoryLog(), SimClock(loop)
     host, client = ShardHost(MemoryJournal(log), clock, pace=Pace(wait_s=0)), Wired(reports)
     sessions = VenueSessions(client, host, [VENUE], 0, failed=pytest.fail)  # type: ignore[arg-type]
     host.on_ready = lambda ready: sessions.restart()
@@ -115,7 +115,12 @@ async def lived(loop: VirtualLoop, reports: list[VenueReport], wire: Wire) -> tu
     await host.perform(RouteOrder(order_id=given.ORDER_ID, legs=(Leg("R1", VENUE, Decimal(10)),), policy="x"))
     tasks.append(asyncio.create_task(sessions.run()))
     book = PositionBook()
-    host.on_landed = lambda landed: [book.apply(event, landed.seq) for event in landed.events]  # type: ignore[func-returns-value]
+
+    def booked(landed: Landed) -> None:
+        for event in landed.events:
+            book.apply(event, landed.seq)
+
+    host.on_landed = booked
     for report, (_, at, times) in sorted(zip(reports, wire, strict=True), key=lambda pair: pair[1][0]):
         for n in range(times):
             loop.call_later(at * (n + 1), lambda report=report: loop.create_task(client.say(report)))

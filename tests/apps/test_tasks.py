@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import pytest
 
-from apps.exeq.__main__ import build as build_exeq
+from apps.exeq.wiring import build as build_exeq
 from apps.live_gateway.wiring import build as build_gateway
-from apps.oms.__main__ import build as build_oms
+from apps.oms.wiring import build as build_oms
 from apps.projector.__main__ import build as build_projector
 from apps.risk.wiring import build as build_risk
 from apps.runtime import probes, service, tasks

@@ -69,7 +69,7 @@ async def test_what_is_no_quote_is_counted_by_its_reason_and_the_one_before_stay
     ticks = Ticks(market.update, LISTED, lambda: 7)
     await ticks.on_tick(Message(tick()))  # type: ignore[arg-type]
     await ticks.on_tick(Message(payload))  # type: ignore[arg-type]
-    assert (market.mid("BTCUSDT"), market.mid("EURO")) == (100, None)
+    assert (market.mid("BTCUSDT"), market.mid("EURO")) == (Decimal(100), None)
     assert ticks.stats() == {"taken": 1, "refused": {reason: 1}}
     assert [sample.value for family in ticks.series() for sample in family.samples if sample.labels.get("reason") == reason] == [1]
 

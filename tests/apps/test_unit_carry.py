@@ -40,7 +40,8 @@ def apart(tmp_path: Path) -> Path:
     mark(volume).raise_to(head(7))
     mark(volume / MARKS / "exeq", "controls").raise_to(head(2))
     kills = LocalKills(volume / KILLS)
-    kills.prepare(), kills.keep(KILL)
+    kills.prepare()
+    kills.keep(KILL)
     (volume / "snapshots").mkdir()
     (volume / "snapshots" / "exeq.1").write_text("made again from the journal")
     return volume

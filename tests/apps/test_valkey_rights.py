@@ -1,7 +1,7 @@
 """Every user of Valkey x every command the server knows x the keys there are: the server agrees with `apps.stack.credentials.valkey`."""
 
 import fnmatch
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -112,17 +112,23 @@ async def projected(closed: Guarded) -> Guarded:
     return closed
 
 
+def told(client: Redis, *words: str) -> Any:
+    """The answer to a command, of which the library says no type."""
+    execute: Callable[..., Any] = client.execute_command
+    return execute(*words)
+
+
 def known(client: Redis) -> dict[str, list[Any]]:
     """Command or `command|subcommand` -> what the server says of it. Those that only hold subcommands are left out."""
     client.set_response_callback("COMMAND", lambda found, **_: found)
     found: dict[str, list[Any]] = {}
-    for each in client.execute_command("COMMAND"):
+    for each in told(client, "COMMAND"):
         found |= {inner[0]: inner for inner in each[9]} or {each[0]: each}
     return found
 
 
 def verdict(admin: Redis, user: str, words: list[str]) -> str:
-    return str(admin.execute_command("ACL", "DRYRUN", user, *words))
+    return str(told(admin, "ACL", "DRYRUN", user, *words))
 
 
 def allowed(server: Guarded, user: str) -> set[str]:
@@ -194,7 +200,7 @@ async def test_whoever_tries_more_is_refused_and_nothing_changes(projected: Guar
 
 def everything(admin: Redis) -> list[object]:
     """All keys of the two databases, the functions, the users."""
-    found: list[object] = [admin.execute_command("FUNCTION", "LIST", "WITHCODE"), admin.execute_command("ACL", "LIST")]
+    found: list[object] = [told(admin, "FUNCTION", "LIST", "WITHCODE"), told(admin, "ACL", "LIST")]
     for database in (4, 5):
         admin.select(database)
         found += [(key, admin.hgetall(key) if admin.type(key) == "hash" else admin.type(key)) for key in sorted(admin.scan_iter())]

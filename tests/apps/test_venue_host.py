@@ -219,6 +219,9 @@ class JumpingClock:
         self.ns += 1_000
         return self.ns
 
+    def monotonic_ns(self) -> int:
+        return SystemClock().monotonic_ns()
+
 
 async def test_stamps_never_go_back_when_the_wall_clock_does_but_what_is_due_goes_by_it() -> None:  # FAILURES 43
     clock, log = JumpingClock(), MemoryLog()

@@ -3,6 +3,7 @@
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -96,7 +97,9 @@ class World:
                 positions=self.positions,
                 fills=self.fills,
                 live=live or OmsReads(http),
-                controls=ControlsSide(self._controls, {service: lambda mark=mark: mark for service, mark in self.control_marks.items()}),
+                controls=ControlsSide(
+                    self._controls, {service: partial(self.control_marks.__getitem__, service) for service in self.control_marks}
+                ),
             )
             return await verify(self.journal, sides, tell=(told if told is not None else []).append)
 

@@ -97,7 +97,7 @@ async def post(door: SubmitEndpoint, body: bytes) -> bytes:
     async def send(message: Message) -> None:
         said.append(message.get("body", b""))
 
-    await door({"type": "http", "headers": []}, receive, send)  # type: ignore[arg-type]
+    await door({"type": "http", "headers": []}, receive, send)
     return said[-1]
 
 

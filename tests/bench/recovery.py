@@ -28,7 +28,7 @@ from apps.journal.subscription import Applied, JournalSubscription
 from apps.runtime.fork_snapshot import in_child
 from domain.audit.state_hash import state_hash
 from domain.execution.projection import STATE_VERSION, Executions, ExecutionsState
-from domain.order.events import OrderEvent
+from domain.order.events import Foreign, OrderEvent
 from domain.ports import Head, JournalEntry, Unavailable
 from domain.risk.projection import RiskFold
 from domain.risk.snapshot import VERSION, RiskState
@@ -56,12 +56,17 @@ def write_journal(file: Path, orders: int) -> None:
 class FileJournal:
     """A journal to read."""
 
+    passed: Sequence[Foreign] = ()
+
     def __init__(self, file: Path) -> None:
         self._file = file
         self._last = Head(*json.loads(file.with_suffix(".head").read_text()))
 
     async def head(self) -> Head:
         return self._last
+
+    async def foreign(self, after: Head) -> Sequence[Foreign]:
+        return ()
 
     async def read(self, seq: int) -> JournalEntry | None:
         return JournalEntry(self._last, b"") if seq == self._last.seq else None

@@ -122,6 +122,14 @@ def rate(work: Callable[[Terms], object], asked: list[Terms]) -> float:
     return len(asked) / (time.process_time() - began)
 
 
+def ways(risk: Risk) -> dict[str, Callable[[Terms], object]]:
+    return {
+        "checks a second": lambda terms: risk.dry(terms, NOW),
+        "and told on the wire": lambda terms: encode(answered(risk.dry(terms, NOW))),
+        "checked and reserved": lambda terms: risk.decide(terms, NOW),
+    }
+
+
 def speeds(count: int, accounts: int, repeats: int) -> dict[str, float]:
     """The best of several passes. Marks move before each."""
     found: dict[str, float] = {}
@@ -130,12 +138,7 @@ def speeds(count: int, accounts: int, repeats: int) -> dict[str, float]:
         asked = orders(count, accounts)
         for symbol in SYMBOLS:
             quote(risk, symbol, Decimal(10_000 + turn).scaleb(-2))
-        ways: dict[str, Callable[[Terms], object]] = {
-            "checks a second": lambda terms, risk=risk: risk.dry(terms, NOW),
-            "and told on the wire": lambda terms, risk=risk: encode(answered(risk.dry(terms, NOW))),
-            "checked and reserved": lambda terms, risk=risk: risk.decide(terms, NOW),
-        }
-        for name, work in ways.items():
+        for name, work in ways(risk).items():
             found[name] = max(found.get(name, 0.0), rate(work, asked))
         assert all(risk.exposure.reservations[terms.order_id].decision.approved for terms in asked)
         began = time.process_time()

@@ -17,7 +17,7 @@ import httpx
 import uvloop
 import yaml
 
-from tests.bench.load import ACCOUNTS, Load, seed_body
+from tests.bench.load import ACCOUNTS, Connection, Load, seed_body
 from tests.stack import CHECKOUT, PATIENT, LiveStack
 
 KEEPERS: Final = ("risk", "exeq")
@@ -63,8 +63,8 @@ class Timed(Load):
         super().__init__(port, connections)
         self.answers: list[tuple[float, float]] = []
 
-    async def send(self, connection: Any, body: bytes, meant_at: float) -> None:
-        await super().send(connection, body, meant_at)
+    async def send(self, connection: Connection, body: bytes, meant_at: float, number: int = -1) -> None:
+        await super().send(connection, body, meant_at, number)
         self.answers.append((time.time(), self.tally.latencies_s[-1]))
 
 

@@ -170,7 +170,7 @@ async def test_a_server_without_our_function_gets_it_again(fresh_valkey: LiveSer
     await store.store([position()], after=0, seq=1)
     async with Redis.from_url(fresh_valkey.url) as client:
         await client.flushall()
-        await client.function_flush()  # type: ignore[no-untyped-call]
+        await client.function_flush()
     assert not await store.store([position(quantity="2")], after=1, seq=2)
     assert await store.store([position(quantity="2")], after=0, seq=2)
     await store.close()

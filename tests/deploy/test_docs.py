@@ -54,7 +54,7 @@ def codes() -> set[str]:
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Refusal", "Denial"):
                 said = node.args[1:2] if node.func.id == "Refusal" else node.args[:1]
-                found |= {each.value for each in said if isinstance(each, ast.Constant)}
+                found |= {str(each.value) for each in said if isinstance(each, ast.Constant)}
     return found - NOT_ERRORS
 
 

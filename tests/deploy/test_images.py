@@ -35,7 +35,8 @@ def composed(file: Path) -> dict[str, Any]:
 
 
 def services() -> dict[str, dict[str, Any]]:
-    return composed(CORE)["services"] | composed(APPS)["services"]
+    found: dict[str, dict[str, Any]] = composed(CORE)["services"] | composed(APPS)["services"]
+    return found
 
 
 def dockerfile(name: str) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -19,9 +19,9 @@ from domain.paper.events import RequestTaken
 from domain.ports import Head
 from tests.faults.scene import PATIENT, WITHOUT_CLOSES, answered, connected, order, risk_that_says_yes, submitted, until, until_ready
 from tests.live import LiveServer
-from tests.process import LiveService
+from tests.process import Changes, LiveService
 
-CHANGES: Final = {"oms": PATIENT, "risk": WITHOUT_CLOSES}
+CHANGES: Final[Mapping[str, Changes]] = {"oms": PATIENT, "risk": WITHOUT_CLOSES}
 TRADING: Final = ("risk", "oms", "exeq", "live-gateway")
 VENUES: Final = ("PAPER_A", "PAPER_B")
 VENUE_STREAM: Final = "PAPER_VENUES"

@@ -28,6 +28,11 @@ def until(true: Callable[[], object], what: str) -> None:
         time.sleep(0.05)
 
 
+def back(stack: LiveStack, name: str, old: int) -> None:
+    """Another process than `old` runs."""
+    until(lambda: stack.pid(name) != old, f"{name} did not come back")
+
+
 def log_much(risk: httpx.Client) -> None:
     """A line in risk's log for each request."""
     for number in range(LINES):
@@ -52,7 +57,7 @@ def test_a_full_disk_under_the_outputs_stops_no_service_and_is_counted(tmp_path:
             file.symlink_to("/dev/full")
             old = stack.pid(name)
             stack.kill(name)  # its next start opens the file
-            until(lambda name=name, old=old: stack.pid(name) != old, f"{name} did not come back")
+            back(stack, name, old)
         stack.await_ready(PATIENCE_S)
         with stack.client("risk") as risk:
             log_much(risk)

@@ -24,7 +24,7 @@ from domain.values import OrderType, Side
 from tests.faults.scene import PATIENT, WITHOUT_CLOSES, answered, connected, order, order_journal, risk_that_says_yes
 from tests.given import NOW, terms
 from tests.live import LiveServer
-from tests.process import LiveService
+from tests.process import Changes, LiveService
 
 GOOD: Final = OrderSubmitted(
     order_id="1" * 32,
@@ -38,7 +38,7 @@ GOOD: Final = OrderSubmitted(
     quantity=terms().quantity,
     price=terms().price,
 )
-CHANGES: Final = {"oms": PATIENT, "risk": WITHOUT_CLOSES}
+CHANGES: Final[Mapping[str, Changes]] = {"oms": PATIENT, "risk": WITHOUT_CLOSES}
 SERVICES: Final = ("oms", "risk", "exeq", "projector")
 POISONED: Final = 2
 """The sequence where the poison is: one good commit before it, one behind it."""

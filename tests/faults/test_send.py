@@ -113,7 +113,8 @@ async def test_whoever_dies_in_a_send_no_route_is_sent_twice_and_all_is_settled(
         orders = {one["client_order_id"]: one for one in await house.settled()}
         after = await house.sends()
         assert after["most"] == before["most"] == 1
-        ends = {True: [("filled", None)], False: [("rejected", "never_arrived")], None: [("filled", None), ("rejected", "never_arrived")]}
+        filled, rejected = ("filled", None), ("rejected", "never_arrived")
+        ends: dict[bool | None, list[tuple[str, str | None]]] = {True: [filled], False: [rejected], None: [filled, rejected]}
         assert (orders["second"]["status"], orders["second"]["reason"]) in ends[arrives]
         routed = [leg for _, event in await events_of(fresh_nats) if isinstance(event, OrderRouted) for leg in event.legs]
         assert len({leg.route_id for leg in routed}) == len(routed)

@@ -3,15 +3,16 @@
 import asyncio
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from redis import Redis
 
 from tests.faults.scene import PATIENT, answered, order
 from tests.faults.test_send import House
 from tests.live import LiveServer
+from tests.process import Changes
 
-CHANGES = {**PATIENT, "order_management": {"reconcile_positions_interval_sec": 1}}
+CHANGES: Final[Changes] = {**PATIENT, "order_management": {"reconcile_positions_interval_sec": 1}}
 KEY = "position:alice:BTCUSDT"
 
 

@@ -13,10 +13,10 @@ import httpx
 from nats.aio.client import Client
 
 from adapters import bus
+from apps.stack.services import CHECKOUT
 from tests.apps.test_ticks import CASES
 from tests.faults.scene import connected
 from tests.live import LiveServer
-from tests.process import CHECKOUT
 from tests.torture.killswitch import CLIENTS, House, Wire
 
 TIMES: Final = 20

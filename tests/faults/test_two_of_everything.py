@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +16,7 @@ from domain.order.events import OrderFilled, OrderRouted, ShardTaken
 from domain.values import signed
 from tests.faults.scene import PATIENT, WITHOUT_CLOSES, events_of, order
 from tests.live import LiveServer
-from tests.process import LiveService
+from tests.process import Changes, LiveService
 
 WITHIN_S: Final = 120.0
 """A bound for what hangs, not for what is slow."""
@@ -24,7 +24,7 @@ CALLERS: Final = 3
 SOME: Final = 12
 """Orders that are answered between two steps of a deploy."""
 NAMES: Final = ("live-gateway", "oms", "risk", "exeq", "projector")
-CHANGES: Final = {"oms": PATIENT, "risk": WITHOUT_CLOSES}
+CHANGES: Final[Mapping[str, Changes]] = {"oms": PATIENT, "risk": WITHOUT_CLOSES}
 ENDS: Final = ("filled", "rejected", "cancelled")
 
 

@@ -51,7 +51,14 @@ class Venue:
 
 
 def report(seq: int, kind: ReportKind, order_id: str, **more: Any) -> bytes:
-    common = {"venue": VENUE, "account": "alice", "symbol": "BTCUSDT", "side": Side.BUY, "at": NOW, "route_id": f"{order_id}-1"}
+    common: dict[str, Any] = {
+        "venue": VENUE,
+        "account": "alice",
+        "symbol": "BTCUSDT",
+        "side": Side.BUY,
+        "at": NOW,
+        "route_id": f"{order_id}-1",
+    }
     return encode(VenueReport(report=kind, order_id=order_id, report_seq=seq, **common, **more))
 
 

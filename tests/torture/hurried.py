@@ -10,5 +10,5 @@ from apps.stack.supervisor import RestartBackoff, Supervisor
 AT_ONCE = RestartBackoff(backoff_min_s=0.05, backoff_max_s=0.05)
 
 if __name__ == "__main__":
-    command.Supervisor = partial(Supervisor, pacing=AT_ONCE)  # type: ignore[assignment,misc]
+    command.Supervisor = partial(Supervisor, pacing=AT_ONCE)  # type: ignore[attr-defined,assignment]  # one with another pace
     sys.exit(main())

@@ -63,7 +63,7 @@ async def race(rounds: int, seed: int, tell: Callable[[str], None], make: Callab
         answers = await _round(house, account, chance, came.ways)
         assert sum(answers) == FITS, f"round {number}, {limit}: {sum(answers)} of {len(answers)} passed"
         stake = house.risk.exposure.look(account)
-        assert (stake.worst, stake.orders) == (1_000 * FITS, FITS), (
+        assert (stake.worst, stake.orders) == (Decimal(1_000 * FITS), FITS), (
             f"round {number}, {limit}: {stake.worst} at stake, {stake.orders} orders"
         )
         came.rounds, came.approved = came.rounds + 1, came.approved + FITS
@@ -109,7 +109,7 @@ async def _over_http(house: House, terms: Terms, turns: int) -> list[bool]:
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/check", "query_string": b"", "headers": []}
-    await fast_path(_nothing_else, {("POST", "/check"): house.door.check})(scope, receive, send)  # type: ignore[arg-type]
+    await fast_path(_nothing_else, {("POST", "/check"): house.door.check})(scope, receive, send)
     assert sent[0]["status"] == 200, sent
     return [json.loads(sent[1]["body"])["approved"]]
 

@@ -62,6 +62,7 @@ async def stampede(rounds: int, seed: int, nats: LiveServer, home: Path, tell: T
             service.ready()
         clients = [await opened.enter_async_context(connected(nats.url)) for _ in range(4)]
         port = urlsplit(oms.url).port
+        assert port is not None
         loop = asyncio.get_running_loop()
         doors = [(await loop.create_connection(Connection, "127.0.0.1", port))[1] for _ in range(CLIENTS)]
         for number in range(rounds):

@@ -118,7 +118,8 @@ class Door:
     async def _request(self, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> bytes:
         self._number += 1
         token = str(self._number)
-        waiting = self._acks[token] = asyncio.get_running_loop().create_future()
+        waiting: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._acks[token] = waiting
         await self._client.publish(subject, payload, reply=f"{self._inbox}.{token}", headers=headers)
         return await waiting
 
@@ -201,7 +202,7 @@ async def venue(client: Client, _: int) -> None:
 
 async def projector(client: Client, _: int) -> None:
     valkey = redis.asyncio.Redis.from_url(os.environ["BARE_VALKEY"])
-    host, _, port = os.environ["BARE_QUESTDB"].removeprefix("http://").rpartition(":")
+    host, port = os.environ["BARE_QUESTDB"].removeprefix("http://").rsplit(":", 1)
     filled, rows, written_at = 0, [], asyncio.get_running_loop().time()
     leave_alone_what_stays()
     with Sender(Protocol.Http, host, int(port)) as sender:

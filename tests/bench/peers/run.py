@@ -147,7 +147,7 @@ def ceiling(arguments: argparse.Namespace) -> Iterator[Result]:
         with redis.Redis.from_url(valkey.url) as reader:
 
             def projected() -> int:
-                return int(reader.hget("bare", "filled") or 0)  # type: ignore[arg-type]
+                return int(reader.hget("bare", "filled") or 0)
 
             alone = uvloop.run(measured("ceiling: accepts alone", *run, [process.pid for process in started], None))
             started += [exits.enter_context(_process("tests.bench.peers.ceiling", environment, role)) for role in FOLLOWING]

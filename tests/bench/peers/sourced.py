@@ -55,7 +55,8 @@ class Desk(Application):
             price=asked.price,
         )
         self.save(order)
-        return order.id
+        made: UUID = order.id
+        return made
 
     def live(self, order_id: UUID) -> None:
         order: Order = self.repository.get(order_id)
