@@ -273,7 +273,7 @@ def test_no_class_name_is_used_twice() -> None:
     found: dict[str, list[str]] = {}
     for path in sources(*ROOMS):
         for node in every(ast.ClassDef, path):
-            found.setdefault(node.name, []).append(name_of(path))  # type: ignore[attr-defined]
+            found.setdefault(node.name, []).append(name_of(path))
     assert_none(f"{name}: {', '.join(paths)}" for name, paths in found.items() if len(paths) > 1)
 
 
@@ -298,11 +298,11 @@ SUBJECTS_SAID: Final = {
 
 def test_subjects_and_streams_are_named_in_one_place() -> None:
     assert_none(
-        f"{name_of(path)}:{node.lineno} {node.value}"  # type: ignore[attr-defined]
+        f"{name_of(path)}:{node.lineno} {text}"
         for path in sources(*ROOMS)
         if name_of(path) not in SUBJECTS_SAID
         for node in every(ast.Constant, path)
-        if isinstance(text := node.value, str) and SUBJECT.match(text) and " " not in text  # type: ignore[attr-defined]
+        if isinstance(text := node.value, str) and SUBJECT.match(text) and " " not in text
     )
 
 

@@ -18,12 +18,11 @@ from nats.aio.msg import Msg
 from adapters import bus
 from adapters.feed import API, STORED, Feed
 from adapters.jetstream import OldStream, ensure_stream, make_readable, stream_state
+from adapters.subjects import CHECK, DRY_CHECK
 from apps.stack import servers
 from apps.stack.credentials import keys
 from apps.stack.credentials.nats import (
     ANNOUNCED,
-    CHECK,
-    DRY_CHECK,
     GUEST,
     JETSTREAM,
     JOURNALS,
