@@ -42,7 +42,7 @@ class Order(Aggregate):
         self.status = "filled"
 
 
-class Desk(Application):
+class Desk(Application[UUID]):
     """The positions of the checks are kept in memory, as risk keeps them."""
 
     def submit(self, asked: Submit) -> UUID:
