@@ -1,4 +1,4 @@
-"""What an account holds and did: read from the projections, with the sequence they stand for."""
+"""Positions and fills of an account, read from the projections, with the sequence that they reflect."""
 
 import asyncio
 import base64
@@ -44,7 +44,10 @@ class Accounts:
         self._quote_age_max_ns = int(quote_age_max_s * 1e9)
 
     async def positions(self, account: str, min_seq: int) -> tuple[View, int]:
-        """Positions by symbol and their sequence, at least `min_seq`. Refusal 503 when the projection is behind or away."""
+        """Return positions by symbol and their sequence, at least `min_seq`.
+
+        Waits up to MIN_SEQ_WAIT_S. Refusal 503 when the projection is behind or unavailable.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + MIN_SEQ_WAIT_S
         while True:
@@ -52,19 +55,25 @@ class Accounts:
             if seq >= min_seq:
                 return positions_view(held, self._currency, self._market, self._clock.monotonic_ns() - self._quote_age_max_ns), seq
             if loop.time() >= deadline:
-                raise Refusal(503, "projection_behind", f"positions stand at sequence {seq}, asked for {min_seq}", as_of_seq=seq)
+                raise Refusal(503, "projection_behind", f"positions are at sequence {seq}; requested {min_seq}", as_of_seq=seq)
             await asyncio.sleep(MIN_SEQ_POLL_S)
 
     async def positions_at(self, account: str, at_seq: int) -> View:
-        """As the journal had them at a sequence that it has reached, marked at the last fill's price: the market of then is not kept."""
+        """Return positions as of a sequence that the journal has reached, marked at the last fill's price: past quotes are not kept.
+
+        Refusal 503.
+        """
         if self._past is None:
-            raise Refusal(503, "past_unavailable", "this oms does not look into the past")
+            raise Refusal(503, "past_unavailable", "this oms does not serve point-in-time queries")
         return positions_view(await self._past.positions(account, at_seq), self._currency, Market(), 0)
 
     async def fills(
         self, account: str, *, symbol: str | None, since_ns: int | None, until_ns: int | None, limit: int, cursor: str | None
     ) -> View:
-        """A page of the fills table, newest first; `next` is null at the end. What comes in meanwhile is newer and moves nothing."""
+        """Return a page of the fills table, newest first; `next` is null on the last page. New fills do not shift older pages.
+
+        Refusal 503.
+        """
         below = None if cursor is None else _place(cursor)
         since_ns = 0 if since_ns is None else since_ns
         asked = self._fills.fills(account, symbol=symbol, since_ns=since_ns, until_ns=until_ns, below=below, limit=limit + 1)
@@ -74,7 +83,7 @@ class Accounts:
 
 
 def _cursor(row: Mapping[str, object]) -> str:
-    """Where a page ended: opaque, because the ids of venues may be any text."""
+    """Encode the position of a page's last row. The cursor is opaque because venue ids may be any text."""
     place = FillPlace(from_rfc3339(str(row["timestamp"])), cast(int, row["seq"]), str(row["exec_id"]), str(row["venue"]))
     return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
 
@@ -84,9 +93,9 @@ def _place(cursor: str) -> FillPlace:
         found = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=FillPlace)
         rfc3339(found.at_ns)
     except (ValueError, OverflowError):
-        raise refused("cursor", "cursor is not the next of a page") from None
+        raise refused("cursor", "cursor must be the `next` value of a page") from None
     if abs(found.seq) >= SEQ_END:
-        raise refused("cursor", "cursor is not the next of a page")
+        raise refused("cursor", "cursor must be the `next` value of a page")
     return found
 
 

@@ -1,4 +1,4 @@
-"""What an operator may have done over HTTP, when the configuration allows it: the whole journal verified, beside the service."""
+"""Admin endpoints, if the configuration enables them: verification of the whole journal by a helper process."""
 
 from typing import Any, Final
 
@@ -17,29 +17,34 @@ VERIFY_MAX_S: Final = 600.0
 
 
 class Admin:
-    """`program` is None when it is not allowed."""
+    """Runs the verification program; `program` is None while it is disabled."""
 
     def __init__(self, program: HelperProcess | None) -> None:
         self._program = program
 
     async def verify(self) -> dict[str, Any]:
-        """The report, whatever it says. Refusal."""
+        """Return the report, whether it passed or not. Refusal 403, 409, 503."""
         if self._program is None:
-            raise Refusal(403, "admin_disabled", "oms is not configured for it: admin.verify; or run `trade verify` beside it")
+            raise Refusal(403, "admin_disabled", "admin.verify is not enabled; enable it, or run `trade verify`")
         try:
             ended = await self._program.ask()
         except Busy:
-            raise Refusal(409, "verify_running", "a verification is under way") from None
+            raise Refusal(409, "verify_running", "a verification is already running") from None
         except TookTooLong:
             raise Refusal(
-                503, "verify_timeout", f"it took more than {VERIFY_MAX_S:g} s: run `trade verify`, which has no such bound"
+                503, "verify_timeout", f"the verification took more than {VERIFY_MAX_S:g} s; run `trade verify`, which has no time limit"
             ) from None
         except NotStarted as trouble:
-            log.warning("the verification could not be made", reason=str(trouble))
+            log.warning("verification failed to run", reason=str(trouble))
             raise Refusal(503, "verify_unavailable", str(trouble), headers={"Retry-After": "1"}) from trouble
         if not ended.out:
-            log.warning("the verification could not be made", code=ended.code, reason=ended.words)
-            raise Refusal(503, "verify_unavailable", ended.words.rpartition("\n")[2] or "it ended", headers={"Retry-After": "1"})
+            log.warning("verification failed to run", code=ended.code, reason=ended.words)
+            raise Refusal(
+                503,
+                "verify_unavailable",
+                ended.words.rpartition("\n")[2] or "the program ended without output",
+                headers={"Retry-After": "1"},
+            )
         report: dict[str, Any] = msgspec.json.decode(ended.out)
         return report
 
@@ -49,7 +54,7 @@ def router(admin: Admin) -> APIRouter:
 
     @routes.post("/verify", responses=VERIFY_DOC)
     async def verify() -> Response:
-        """Hold orders, positions and fills against the journal. Takes as long as reading all of it; the service goes on meanwhile."""
+        """Verify orders, positions and fills against the journal. This reads the whole journal; the service continues meanwhile."""
         return Exact(await admin.verify())
 
     return routes

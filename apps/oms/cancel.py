@@ -1,4 +1,4 @@
-"""Cancelling: at once while no venue has the order, else asked of the venue. Never blocked by risk; asking again changes nothing."""
+"""Cancels: immediate while no venue has the order, else requested from the venue. Risk never blocks one; repeating changes nothing."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from domain.ports import Unavailable
 
 
 async def cancel(host: ShardHost, order: Order) -> Landed:
-    """Refusal 409 `illegal_transition` when the order is closed otherwise, 503 when the journal cannot take it."""
+    """Cancel an order. Refusal 409 `illegal_transition` when it is closed but not cancelled, 503 when the journal is unavailable."""
     try:
         landed = await host.perform(CancelOrder(order_id=order.order_id))
     except Unavailable as trouble:
@@ -25,7 +25,7 @@ async def cancel(host: ShardHost, order: Order) -> Landed:
 
 
 async def cancel_all(host: ShardHost, orders: Sequence[Order]) -> dict[str, int]:
-    """Every open order of the list. One that closed meanwhile counts as neither."""
+    """Cancel every open order of the list. An order that closed meanwhile is counted as neither. Refusal 503."""
     results = await asyncio.gather(*(cancel(host, order) for order in orders if not order.closed), return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException) and not (isinstance(result, Refusal) and result.code == "illegal_transition"):

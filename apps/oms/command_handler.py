@@ -1,4 +1,4 @@
-"""`oms.commands.<shard>`: other services ask, in lists; every command has its answer in the list that comes back."""
+"""`oms.commands.<shard>`: commands of other services, in lists. The reply holds one answer per command."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -26,7 +26,7 @@ _COMMANDS: Final = decoder(list[ServiceCommand])
 
 
 class CommandHandler:
-    """Takes lists of commands. A command for an unknown order is refused, never an error of the others."""
+    """Executes lists of commands. A command for an unknown order is refused and does not affect the others."""
 
     def __init__(self, host: ShardHost, publisher: Publisher, *, failed: Callable[[str], None]) -> None:
         """`failed` ends the process."""
@@ -50,10 +50,10 @@ class CommandHandler:
         self.perform(commands, lambda answers: self._reply(message, answers))
 
     def perform(self, commands: Sequence[ServiceCommand], answered: Answered) -> None:
-        """Decide each now; `answered` is called once, with all answers, when the last is in."""
+        """Decide each command now; call `answered` once, with all answers, when the last one is available."""
         try:
             Batch(answered, len(commands)).run(self._host, commands)
-        except Exception as error:  # noqa: BLE001 - the client would swallow it: stop and say where
+        except Exception as error:  # noqa: BLE001 - the NATS client would swallow it: end the process instead
             self._failed(f"commands cannot be executed: {error!r}")
 
     def _reply(self, message: Msg, answers: Sequence[CommandAnswer]) -> None:
@@ -62,7 +62,7 @@ class CommandHandler:
 
 
 class Batch:
-    """The answers of one list, given when the last is in."""
+    """The answers of one list, returned together when the last one is available."""
 
     def __init__(self, answered: Answered, count: int) -> None:
         self._answered = answered
@@ -74,7 +74,7 @@ class Batch:
             self._answered([])
         for place, command in enumerate(commands):
             if isinstance(command, TakeShard) and not _readable(command):
-                self._put(place, CommandAnswer(ok=False, code="malformed", detail="unit, sender or met is none"))
+                self._put(place, CommandAnswer(ok=False, code="malformed", detail="invalid unit, sender or met"))
             elif isinstance(command, TakeShard):
                 host.take(command, lambda outcome, place=place: self._put(place, _answer(outcome)))  # type: ignore[misc]
             elif host.ready and isinstance(command, ExeqCommand) and host.is_stale(command):
@@ -99,7 +99,7 @@ def _readable(command: TakeShard) -> bool:
 
 
 def _unknown(host: ShardHost, order_id: str) -> bool:
-    """False when it cannot be told: then the host says so itself."""
+    """Return whether the order does not exist; False when that cannot be read, as the host then reports the error itself."""
     try:
         return host.find(order_id) is None
     except Unavailable:

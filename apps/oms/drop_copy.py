@@ -1,4 +1,4 @@
-"""The drop copy of orders on `oms.orders.<account>.<order_id>`: one message an order and commit, published while it has subscribers."""
+"""Drop copy on `oms.orders.<account>.<order_id>`: one message per order and commit, published only while it has subscribers."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 
 class OrderUpdate(msgspec.Struct, kw_only=True, gc=False):
-    """The drop copy's words. `at` is in nanoseconds UTC; `events` as in the journal."""
+    """A drop copy message. `at` is in nanoseconds UTC; `events` are as in the journal."""
 
     order_id: str
     client_order_id: str
@@ -44,11 +44,11 @@ class OrderUpdate(msgspec.Struct, kw_only=True, gc=False):
 ALARMING: Final = frozenset({TransitionRefused, ReportQuarantined, OrderInDoubt, OrderFilled})
 
 Noted = tuple[Landed, Decimal]
-"""What landed, and the order's quantity at that time: its terms may change before it is published."""
+"""What was committed, and the order's quantity at that time: its terms may change before the message is published."""
 
 
 class DropCopy:
-    """Called after the acknowledgement, never before. Raises the alarms of the lifecycle page and announces the drop copy."""
+    """Logs the alarms of the lifecycle page and announces the drop copy. Called only after the commit is acknowledged."""
 
     def __init__(self, interest: Interest, send: Send, metrics: OmsMetrics) -> None:
         self._copies: Announcements[Noted] = Announcements(interest, send, subjects.ORDER_COPIES, _messages)
@@ -65,7 +65,7 @@ class DropCopy:
         return self._copies.stats()
 
     def unrecorded(self, events: Events) -> None:
-        """Refusals, and what was recorded before: counted and said, but in no journal and no drop copy."""
+        """Count and log refusals and repeated events, which are neither journaled nor in the drop copy."""
         for event in events:
             if type(event) is TransitionRefused:
                 self._alarm(event)
@@ -90,15 +90,15 @@ def _messages(noted: Sequence[Noted]) -> Iterator[tuple[str, bytes]]:
     for _, commit in groupby(noted, lambda each: each[0].seq):
         for landed, quantity in _by_order(commit):
             order = landed.order
-            assert order is not None, "others are not kept"
+            assert order is not None, "only commits with an order are announced"
             yield subjects.order_copy(order.account, order.order_id), encode(_notice(order, landed, quantity))
 
 
 def _by_order(commit: Iterable[Noted]) -> Iterable[Noted]:
-    """The last word of each order in the commit; its events are all that the commit has of it."""
+    """Merge a commit by order: the last state of each order, with all its events of the commit."""
     found: dict[str, Noted] = {}
     for landed, quantity in commit:
-        assert landed.order is not None, "others are not kept"
+        assert landed.order is not None, "only commits with an order are announced"
         before = found.get(landed.order.order_id)
         whole = msgspec.structs.replace(landed, events=before[0].events + landed.events) if before else landed
         found[landed.order.order_id] = whole, quantity

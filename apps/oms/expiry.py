@@ -1,4 +1,4 @@
-"""Time that runs out: orders of a day, until a date, or older than is allowed. Expired at once, or by way of a cancel at the venue."""
+"""Order expiry: DAY, GTD and the maximum age. An order expires at once, or through a cancel at its venue."""
 
 import asyncio
 import heapq
@@ -19,17 +19,17 @@ log = structlog.get_logger()
 
 LOOK_EVERY_S: Final = 0.25
 VENUE_GRACE_NS: Final = 5_000_000_000
-"""A venue ends an order of the day, or until a date, by itself: so long it is given before it is asked to."""
+"""Grace for a venue, which ends DAY and GTD orders by itself; after that oms requests a cancel."""
 AGAIN_NS: Final = 5_000_000_000
 AGAIN_MAX_NS: Final = 60_000_000_000
-"""What is still open then is asked about again, for a cancel may have been refused: each time after as long as it is overdue by then."""
+"""Bounds of the pause before a cancel is repeated, as it may have been refused. The pause is the time that the order is overdue."""
 
 Due = tuple[int, str]
-"""When, and the order: `_due` by the wall clock, which deadlines are about; `_again` by the steady clock, as every pause."""
+"""Time and order id. `_due` uses the wall clock, as deadlines do; `_again` uses the monotonic clock, as pauses do."""
 
 
 class OrderExpiry:
-    """Knows the deadlines of open orders. Orders without one, the most by far, cost a look at two fields."""
+    """Tracks the deadlines of open orders. An order without one, the common case, costs a test of two fields."""
 
     def __init__(self, host: ShardHost, clock: Clock, timeout_ns: int | None, calendars: Mapping[str, Sequence[Calendar]]) -> None:
         self._host = host
@@ -41,14 +41,14 @@ class OrderExpiry:
         self.expired = 0
 
     def restart(self) -> None:
-        """The shard recovered: the deadlines of all that is open."""
+        """Collect the deadlines of all open orders after a recovery of the shard."""
         self._due, self._again = [], []
         for orders in self._host.orders.open.values():
             for order in orders.values():
                 self._note(order)
 
     def landed(self, landed: Landed) -> None:
-        """A new order may have a deadline."""
+        """Note the deadline of a new order, if it has one."""
         if landed.order is not None and type(landed.events[0]) is OrderSubmitted:
             self._note(landed.order)
 
@@ -60,7 +60,7 @@ class OrderExpiry:
             heapq.heappush(self._due, (deadline[0], order.order_id))
 
     def deadline(self, order: Order) -> tuple[int, str] | None:
-        """The first moment at which its time is over, and why; None when it has no end."""
+        """Return the earliest deadline, in nanoseconds, and its reason; None without a deadline."""
         found: list[tuple[int, str]] = []
         if self._timeout_ns is not None:
             found.append((order.created_at + self._timeout_ns, "order_timeout"))
@@ -81,11 +81,11 @@ class OrderExpiry:
                 self._expire(heapq.heappop(self._again)[1], None)
 
     def _expire(self, order_id: str, now: int | None) -> None:
-        """`now`: when it is looked at for the first time; None when its pause is over, so that the venue had its grace."""
+        """Expire an order that is due. `now`: the time of the first attempt; None for a repeated one, when the venue's grace is over."""
         try:
             order = self._host.find(order_id)
         except Unavailable as trouble:
-            log.warning("an order whose time is over cannot be read", order_id=order_id, reason=str(trouble))
+            log.warning("an expired order cannot be read", order_id=order_id, reason=str(trouble))
             self._after(AGAIN_NS, order_id)
             return
         if order is None or order.closed or (deadline := self.deadline(order)) is None:
@@ -104,4 +104,4 @@ class OrderExpiry:
 
 
 def _nothing(outcome: Landed | Unavailable) -> None:
-    """Lost with its commit it is asked for again: the order is open still."""
+    """Ignore the outcome: if the commit is lost, the order is still open and the expiry is repeated."""

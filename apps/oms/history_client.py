@@ -1,4 +1,4 @@
-"""How oms asks for the past: in words that are answers or refusals."""
+"""Client of the point-in-time query program; its failures become refusals."""
 
 from typing import Final, Protocol
 
@@ -13,21 +13,21 @@ log = structlog.get_logger()
 
 MODULE: Final = "apps.tools.history"
 PAST_MAX_S: Final = 20.0
-"""From the asking to the answer. What was read by then is kept as saved books: asked again, it goes on from there."""
+"""Deadline of one query. What was read by then is kept as saved books; a repeated query continues from there."""
 WAITING_MAX: Final = 4
 
 _POSITIONS: Final = decoder(list[Position])
 
 
 class PositionHistory(Protocol):
-    """Positions as they were. Never from live state."""
+    """Positions as of an earlier sequence, never from live state."""
 
     async def positions(self, account: str, seq: int) -> list[Position]:
-        """By the journal up to and with `seq`. Refusal."""
+        """Return an account's positions by the journal up to and including `seq`. Refusal 503."""
 
 
 class HistoryProcess:
-    """Port: Past. The work is done by `python -m apps.tools.history`."""
+    """Port: PositionHistory. `python -m apps.tools.history` does the work."""
 
     def __init__(self, program: HelperProcess) -> None:
         self._program = program
@@ -36,16 +36,21 @@ class HistoryProcess:
         try:
             ended = await self._program.ask(account, str(seq))
         except Busy:
-            raise Refusal(503, "past_busy", "others wait for the past already", headers={"Retry-After": "1"}) from None
+            raise Refusal(503, "past_busy", "too many point-in-time queries are waiting", headers={"Retry-After": "1"}) from None
         except TookTooLong:
             raise Refusal(
-                503, "past_timeout", f"the journal could not be read within {PAST_MAX_S:g} s; ask again", headers={"Retry-After": "1"}
+                503, "past_timeout", f"the journal could not be read within {PAST_MAX_S:g} s; retry", headers={"Retry-After": "1"}
             ) from None
         except NotStarted as trouble:
-            log.warning("the past could not be read", account=account, at_seq=seq, reason=str(trouble))
+            log.warning("point-in-time query failed", account=account, at_seq=seq, reason=str(trouble))
             raise Refusal(503, "past_unavailable", str(trouble), headers={"Retry-After": "1"}) from trouble
         if ended.code:
-            log.warning("the past could not be read", account=account, at_seq=seq, code=ended.code, reason=ended.words)
-            raise Refusal(503, "past_unavailable", ended.words.rpartition("\n")[2] or "it ended", headers={"Retry-After": "1"})
+            log.warning("point-in-time query failed", account=account, at_seq=seq, code=ended.code, reason=ended.words)
+            raise Refusal(
+                503,
+                "past_unavailable",
+                ended.words.rpartition("\n")[2] or "the program ended without output",
+                headers={"Retry-After": "1"},
+            )
         found: list[Position] = _POSITIONS.decode(ended.out)
         return found

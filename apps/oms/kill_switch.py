@@ -1,4 +1,4 @@
-"""What people forbid, in oms: no such order is accepted any more, and what is open of it is cancelled for as long as that stands."""
+"""Controls in oms: forbidden orders are refused, and open ones are cancelled for as long as the control is in force."""
 
 import asyncio
 import contextlib
@@ -17,21 +17,21 @@ log = structlog.get_logger()
 
 AGAIN_S: Final = 5.0
 AGAIN_MAX_S: Final = 40.0
-"""A venue that refuses a cancel is asked again after 5, 10, 20 and then every 40 seconds: each time is two more events."""
+"""A refused cancel is repeated after 5, 10, 20, then every 40 seconds: each attempt adds two events."""
 READY_EVERY_S: Final = 0.1
 AT_ONCE: Final = 200
-"""Orders that are looked at, and cancels that are asked for, before others get their turn."""
+"""Orders checked, and cancels issued, before other tasks run."""
 
 
 class OmsKillSwitch:
-    """Follows the controls. `known`: what is forbidden up to now has been read."""
+    """Follows the controls. `known`: whether the controls have been read up to now."""
 
     def __init__(self, host: ShardHost, controls: Controls) -> None:
         self._host = host
         self._controls = controls
         self._changed = asyncio.Event()
         self._again: dict[str, tuple[float, float]] = {}
-        """Open orders that were asked to be cancelled: when they are asked again, and the pause after that."""
+        """Open orders with a requested cancel: the time of the next request, and the pause after that."""
         self.known: Callable[[], bool] = lambda: False
         self.cancels = 0
 
@@ -41,11 +41,11 @@ class OmsKillSwitch:
             self._changed.set()
 
     def forbids(self, terms: Terms) -> str | None:
-        """The reason why the order is refused; None when nothing forbids it."""
+        """Return the reason to refuse the order; None when no control forbids it."""
         return self._controls.forbids(terms.account, terms.symbol)
 
     async def run(self) -> None:
-        """For ever: cancel what is open of what is forbidden, at once when somebody forbids something, and again now and then."""
+        """Cancel forbidden open orders: at once after a control changes, and every AGAIN_S."""
         while True:
             if not (self._host.ready and self.known()):
                 await asyncio.sleep(READY_EVERY_S)
@@ -53,7 +53,7 @@ class OmsKillSwitch:
             self._changed.clear()
             await self._cancel_forbidden()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(AGAIN_S):  # not wait_for, which forgets that it was cancelled when both happen at once
+                async with asyncio.timeout(AGAIN_S):  # wait_for can lose a cancellation that coincides with the event
                     await self._changed.wait()
 
     async def _cancel_forbidden(self) -> None:
@@ -68,7 +68,7 @@ class OmsKillSwitch:
             self._host.execute(CancelOrder(order_id=order.order_id, source=RISK_CONTROL, reason=reason), lambda outcome: None)
         if found:
             self.cancels += found
-            log.warning("open orders cancelled, they are forbidden", orders=found)
+            log.warning("forbidden open orders cancelled", orders=found)
 
     def _due(self, order: Order) -> bool:
         now = asyncio.get_running_loop().time()
@@ -79,7 +79,7 @@ class OmsKillSwitch:
         return True
 
     def _candidates(self) -> Iterator[Order]:
-        """Open orders of which one may be forbidden: without a wide switch only those of the accounts that were named."""
+        """Yield the open orders that may be forbidden: without a block or a wider switch, only those of the named accounts."""
         opened, controls = self._host.orders.open, self._controls
         accounts: Iterable[str]
         if controls.blocks or any(scope == ALL or not scope.startswith("account:") for scope in controls.kills):

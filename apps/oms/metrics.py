@@ -1,4 +1,4 @@
-"""What oms counts: orders by outcome, the time of a submit, commits and what they held."""
+"""Metrics of oms: orders by outcome, submit latency, commits and their size."""
 
 from collections import Counter as Tally
 from collections import deque
@@ -17,7 +17,7 @@ RECENT_MAX: Final = 10_000
 
 
 class OmsMetrics:
-    """Prometheus series and the recent submit latencies that `/stats` shows. What an order or a commit moves is summed up when read."""
+    """Prometheus series, and the recent submit latencies of `/stats`. Values per order or commit are summed only when they are read."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._submit = metrics.Observations(LATENCY_BUCKETS_S)
@@ -27,16 +27,18 @@ class OmsMetrics:
         self._recent: deque[float] = deque(maxlen=RECENT_MAX)
         self.commits = 0
         metrics.read(registry, self._series)
-        self._refused = Counter("oms_transitions_refused", "Steps that the table lacks.", ["trigger"], registry=registry)
-        self._doubted = Counter("oms_orders_doubted", "Orders that came to be in doubt.", ["reason"], registry=registry)
-        self._quarantined = Counter("oms_reports_quarantined", "Venue reports nobody may apply yet.", ["reason"], registry=registry)
-        self._repeated = Counter(
-            "oms_facts_repeated", "Facts that said nothing new: counted, not recorded again.", ["kind"], registry=registry
+        self._refused = Counter(
+            "oms_transitions_refused", "Transitions that the lifecycle table does not allow.", ["trigger"], registry=registry
         )
-        self._ready = Gauge("oms_ready", "1 while memory equals the journal.", registry=registry)
+        self._doubted = Counter("oms_orders_doubted", "Orders that became in doubt.", ["reason"], registry=registry)
+        self._quarantined = Counter("oms_reports_quarantined", "Venue reports that were quarantined.", ["reason"], registry=registry)
+        self._repeated = Counter(
+            "oms_facts_repeated", "Events that repeat a recorded one: counted, not recorded again.", ["kind"], registry=registry
+        )
+        self._ready = Gauge("oms_ready", "1 while memory matches the journal.", registry=registry)
 
     def submitted(self, seconds: float) -> None:
-        """From the request to its answer, whatever it was."""
+        """Observe the time from request to response, whatever its outcome."""
         self._submit.observe(seconds)
         self._recent.append(seconds)
 
@@ -81,11 +83,11 @@ class OmsMetrics:
         }
 
     def _series(self) -> Iterator[Metric]:
-        orders = CounterMetricFamily("oms_orders", "Submits answered with an order.", labels=["outcome", "reason"])
+        orders = CounterMetricFamily("oms_orders", "Submits that returned an order.", labels=["outcome", "reason"])
         for labels, count in self._answers.items():
             orders.add_metric(labels, count)
         yield orders
-        yield self._submit.histogram("oms_submit_seconds", "POST /orders, request to answer.")
-        yield self._append.histogram("oms_append_seconds", "One commit to its ack.")
+        yield self._submit.histogram("oms_submit_seconds", "POST /orders, request to response.")
+        yield self._append.histogram("oms_append_seconds", "Time from a commit to its acknowledgement.")
         yield self._size.histogram("oms_commit_events", "Events in one commit.")
         yield metrics.counter("oms_events", "Events made durable.", self._size.sum)

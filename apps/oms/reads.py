@@ -1,4 +1,4 @@
-"""Reading orders: never speculative state. A view is taken, then answered when all that it shows is on disk."""
+"""Order reads. A view is built from memory and returned only after everything it shows is durable."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -14,11 +14,11 @@ from domain.order.order import Order, evolved
 from domain.ports import Journal, Unavailable
 
 CREATED_AT_MAX: Final = 2**63 - 1
-"""The latest time that a store can be asked for."""
+"""The latest time that a store query accepts, in nanoseconds."""
 
 
 class OrderReads:
-    """One order, lists, timelines."""
+    """Reads of single orders, lists and timelines."""
 
     def __init__(self, host: ShardHost, journal: Journal) -> None:
         self._host = host
@@ -35,7 +35,7 @@ class OrderReads:
         return order
 
     async def proven(self) -> None:
-        """Refusal 503 when it is not known whether memory is the truth."""
+        """Wait until memory is known to match the journal. Refusal 503 when that is not known."""
         if not self._host.ready:
             raise unavailable("the order journal is not available", unknown=False)
         try:
@@ -44,7 +44,7 @@ class OrderReads:
             raise unavailable(str(trouble), unknown=False) from trouble
 
     async def views(self, orders: Sequence[Order]) -> list[View]:
-        """The orders as they are now, answered when that is durable."""
+        """Return the current views of these orders once they are durable. Refusal 503."""
         shown = [(order, order_view(order)) for order in orders]
         try:
             await self._host.settled(*orders)
@@ -56,7 +56,7 @@ class OrderReads:
         return (await self.views([await self.find(order_id)]))[0]
 
     async def as_of(self, order_id: str, at_seq: int) -> View:
-        """The order as the journal had it at a sequence: evolved from its events up to there, never from live state."""
+        """Return the order as of a sequence, evolved from its journaled events, never from live state. Refusal 404, 422, 503."""
         order = await self.find(order_id)
         await self.reached(at_seq)
         seen = [seq for seq in order.seqs if seq <= at_seq]
@@ -66,13 +66,13 @@ class OrderReads:
         return order_view(past) | {"seq": seen[-1]}
 
     async def reached(self, at_seq: int) -> None:
-        """Refusal 422 when the journal is not there yet."""
+        """Check that the journal has reached `at_seq`. Refusal 422 when it has not, 503."""
         await self.proven()
         if at_seq > self._host.head.seq:
-            raise Refusal(422, "seq_not_reached", f"the journal stands at sequence {self._host.head.seq}", as_of_seq=self._host.head.seq)
+            raise Refusal(422, "seq_not_reached", f"the journal is at sequence {self._host.head.seq}", as_of_seq=self._host.head.seq)
 
     async def page(self, wanted: OrderFilter, limit: int, cursor: str | None) -> dict[str, Any]:
-        """Newest first, over memory and store without a seam: what is not saved yet is taken from memory, all else from the store."""
+        """Return a page of orders, newest first. Orders not saved yet come from memory, all others from the store. Refusal 503."""
         if not self._host.ready:
             raise unavailable("the order journal is not available", unknown=False)
         below = _place(cursor) if cursor is not None else None
@@ -89,7 +89,7 @@ class OrderReads:
         return {"orders": await self.views(shown), "next": "-".join(map(str, _key(shown[-1]))) if more else None}
 
     async def timeline(self, order_id: str) -> list[View]:
-        """Every event of the order, read from the journal itself."""
+        """Return every event of the order, read from the journal itself. Refusal 404, 503."""
         order = await self.find(order_id)
         try:
             await self._host.settled(order)
@@ -98,7 +98,7 @@ class OrderReads:
         return timeline_view([(seq, event) for seq in order.seqs for event in await self._events(order_id, seq)])
 
     async def _events(self, order_id: str, seq: int) -> list[OrderEvent]:
-        """The order's own events of one commit, read from the journal."""
+        """Read the order's own events of one commit from the journal."""
         try:
             recorded = await self._journal.read(seq)
         except Unavailable as trouble:
@@ -112,6 +112,6 @@ def _key(order: Order) -> tuple[int, str]:
 
 
 def _place(cursor: str) -> tuple[int, str]:
-    """The order that a page ended with."""
+    """Decode the sort key of the last order on a page."""
     at, _, order_id = cursor.partition("-")
     return min(int(at), CREATED_AT_MAX), order_id

@@ -1,4 +1,4 @@
-"""Positions in Valkey held against the journal now and then, by a program beside oms: found, put right, counted."""
+"""Periodic reconciliation of positions in Valkey with the journal, by a helper process: differences are logged, repaired and counted."""
 
 import asyncio
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ PASS_MAX_S: Final = 300.0
 
 
 class PositionsPass(msgspec.Struct, frozen=True):
-    """One look: as of which sequence, over how many positions, what differed, and how many positions were put right."""
+    """Result of one pass: the sequence it reflects, the positions compared, the differences, and the positions repaired."""
 
     as_of_seq: int
     positions: int
@@ -31,18 +31,18 @@ _PASS: Final = decoder(PositionsPass)
 
 
 def beside(environment: Mapping[str, str]) -> HelperProcess:
-    """The program of a pass. `environment`: the variables that are its service's own."""
+    """Return the helper process of a pass. `environment`: the variables of its service."""
     return HelperProcess(MODULE, deadline_s=PASS_MAX_S, environment=environment)
 
 
 class PositionReconciliation:
-    """Runs for ever. A pass that cannot be made is said and counted, and the next one comes in its time."""
+    """Runs a pass every `every_s` seconds. A failed pass is logged and counted; the next one runs at its usual time."""
 
     def __init__(self, every_s: float, registry: CollectorRegistry, program: HelperProcess) -> None:
         self._program = program
         self._every_s = every_s
         self._passes = Counter("oms_positions_reconciled", "Comparisons of Valkey with the journal.", ["outcome"], registry=registry)
-        self._repaired = Counter("oms_positions_repaired", "Positions in Valkey that differed and were put right.", registry=registry)
+        self._repaired = Counter("oms_positions_repaired", "Positions in Valkey that differed and were repaired.", registry=registry)
         self.passes = self.failed = self.repaired = 0
         self.last: PositionsPass | None = None
 
@@ -58,18 +58,18 @@ class PositionReconciliation:
         try:
             ended = await self._program.ask()
         except (Busy, TookTooLong):
-            self._missed(f"it did not end within {PASS_MAX_S:g} s")
+            self._missed(f"the pass did not end within {PASS_MAX_S:g} s")
             return
         except NotStarted as trouble:
             self._missed(str(trouble))
             return
         if ended.code:
-            self._missed(ended.words.rpartition("\n")[2] or f"it ended with {ended.code}")
+            self._missed(ended.words.rpartition("\n")[2] or f"the program ended with {ended.code}")
             return
         try:
             found: PositionsPass = _PASS.decode(ended.out)
         except ValueError as error:
-            self._missed(f"its words cannot be read: {error}")
+            self._missed(f"its output cannot be read: {error}")
             return
         self.passes += 1
         self.repaired += found.repaired
@@ -78,7 +78,7 @@ class PositionReconciliation:
         self._repaired.inc(found.repaired)
         for difference in found.differences:
             log.error(
-                "a position in Valkey differed from the journal and was put right",
+                "a position in Valkey differed from the journal and was repaired",
                 account=difference.account,
                 symbol=difference.symbol,
                 field=difference.field,

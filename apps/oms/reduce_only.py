@@ -1,4 +1,4 @@
-"""Keeps reduce-only orders within their positions when a venue refused it, and counts what a venue traded before it heard."""
+"""Keep reduce-only orders within their positions after a venue refused the change, and count fills that opened a position."""
 
 import asyncio
 from collections.abc import Iterator
@@ -20,21 +20,21 @@ log = structlog.get_logger()
 
 LOOK_EVERY_S: Final = 5.0
 AT_ONCE: Final = 200
-"""Accounts and symbols that are looked at before other tasks get their turn."""
+"""Accounts and symbols checked before other tasks run."""
 WAITING: Final = (State.PENDING_CANCEL, State.PENDING_REPLACE)
 
 
 class ReduceOnly:
-    """The commit that moves a position cuts its reduce-only orders (apps/journal/shard_host.py).
+    """Repeats cuts of reduce-only orders that a venue refused.
 
-    This task repeats that for what a venue refused. It needs no memory of what was asked: it compares what is open with what is held,
-    so a start or a lost answer changes nothing.
+    The commit that moves a position cuts its reduce-only orders (apps/journal/shard_host.py). This task compares open orders with
+    holdings and keeps no record of earlier requests, so a restart or a lost reply changes nothing.
     """
 
     def __init__(self, host: ShardHost) -> None:
         self._host = host
         self._again: dict[Key, tuple[float, float]] = {}
-        """Where a venue was asked again: when it is asked next, and the pause after that."""
+        """Keys whose request was repeated: the time of the next request, and the pause after that."""
         self.again = 0
         self.opened = 0
         host.book.on_opened = self.on_opened
@@ -46,7 +46,7 @@ class ReduceOnly:
                 await self.look()
 
     async def look(self) -> None:
-        """Ask for whatever is beyond its position, each account and symbol after 5, 10, 20 and then every 40 seconds."""
+        """Cut or cancel what exceeds its position; repeat per account and symbol after 5, 10, 20, then every 40 seconds."""
         reducing = self._host.orders.reducing
         self._again = {key: when for key, when in self._again.items() if self._is_open(key)}
         for number, key in enumerate(list(reducing), 1):
@@ -56,7 +56,7 @@ class ReduceOnly:
                 self.again += self._host.reduce(key)
 
     def _is_open(self, key: Key) -> bool:
-        """May a venue still refuse what it was asked, or is something beyond the position?"""
+        """Return whether a venue may still refuse a request, or orders exceed the position."""
         orders = self._host.orders.reducing.get(key, {}).values()
         return any(order.status in WAITING for order in orders) or bool(beyond(orders, self._host.book.holdings.of(key)))
 
@@ -69,10 +69,10 @@ class ReduceOnly:
         return True
 
     def on_opened(self, event: OrderFilled, quantity: Decimal) -> None:
-        """A venue traded before it heard that the position has gone: a fact, which is booked, counted and alarmed."""
+        """Count and log a fill that a venue made before it received the cancel. The fill is booked like any other."""
         self.opened += 1
         log.error(
-            "a reduce-only order opened a position: its venue traded before it heard of the cancel",
+            "a reduce-only order opened a position: its venue traded before it received the cancel",
             order_id=event.order_id,
             account=event.account,
             symbol=event.symbol,
@@ -85,5 +85,5 @@ class ReduceOnly:
         return {"asked_again": self.again, "opened": self.opened}
 
     def series(self) -> Iterator[Metric]:
-        yield counter("oms_reduce_only_asked_again", "Cuts and cancels of reduce-only orders that a venue was asked for again", self.again)
+        yield counter("oms_reduce_only_asked_again", "Repeated cuts and cancels of reduce-only orders", self.again)
         yield counter("oms_reduce_only_opened", "Fills of reduce-only orders that opened or flipped a position", self.opened)

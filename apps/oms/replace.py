@@ -1,4 +1,4 @@
-"""`PATCH /orders/{id}`: other terms for an open order. Risk is asked where they weigh more; the venue where it has the order."""
+"""`PATCH /orders/{id}`: new terms for an open order. Increased terms need a risk check; an order at a venue needs its confirmation."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ from domain.values import ZERO
 
 
 class ReplaceBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What is not given, or null, stays as it is."""
+    """Body of a replace. A field that is absent or null keeps its value."""
 
     quantity: msgspec.Raw | UnsetType = UNSET
     price: msgspec.Raw | UnsetType = UNSET
@@ -38,17 +38,17 @@ Numbers = tuple[Decimal | None, Decimal | None, Decimal | None]
 
 
 def read_replace(body: bytes, *, negative: bool = False) -> Numbers:
-    """Quantity, price and stop price, one of them at least. `negative`: prices may have a minus. Refusal 400."""
+    """Parse quantity, price and stop price, at least one of them. `negative`: prices may be negative. Refusal 400."""
     found = read_struct(_DECODER, body)
     price, stop_price = (exact_number(getattr(found, name), name, negative=negative) for name in ("price", "stop_price"))
     numbers = (exact_number(found.quantity, "quantity"), price, stop_price)
     if numbers == (None, None, None):
-        raise malformed("give a quantity, a price or a stop_price")
+        raise malformed("at least one of quantity, price and stop_price is required")
     return numbers
 
 
 class ReplaceHandler:
-    """One replace of an order after the other; those of different orders side by side."""
+    """Runs the replaces of one order in sequence and those of different orders concurrently."""
 
     def __init__(
         self, host: ShardHost, risk: RiskCheck, instruments: Mapping[str, Instrument], forbidden: Callable[[Terms], RiskReply | None]
@@ -60,12 +60,15 @@ class ReplaceHandler:
         self._forbidden = forbidden
 
     def read(self, order: Order, body: bytes) -> Numbers:
-        """What the body asks for, by the rules of the order's instrument. Refusal 400."""
+        """Parse the body by the rules of the order's instrument. Refusal 400."""
         instrument = self._instruments.get(order.symbol)
         return read_replace(body, negative=instrument is not None and instrument.negative_prices)
 
     async def replace(self, order: Order, numbers: Numbers) -> None:
-        """Refusal 409 `illegal_transition` (with `reason`), 422 (the instrument's or risk's), 503. Asked again it changes nothing more."""
+        """Replace the order's terms; a repeated request changes nothing more.
+
+        Refusal 409 `illegal_transition` (with `reason`), 422 (by the instrument or by risk), 503.
+        """
         while (first := self._under_way.get(order.order_id)) is not None:
             await asyncio.wait([first])
         mine = self._under_way[order.order_id] = asyncio.get_running_loop().create_future()

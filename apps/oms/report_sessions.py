@@ -1,7 +1,7 @@
-"""The venue sessions: reports applied in their order, none missed, none applied twice.
+"""Venue sessions: reports are applied in sequence, without gaps and without duplicates.
 
-The gateway numbers its reports per venue and shard without holes. The last number applied is in the journal; a hole, a start or a quiet
-moment asks the gateway to send again from there.
+The gateway numbers its reports per venue and shard without gaps. The journal holds the last number applied. After a gap, a start or a
+quiet interval, oms requests a resend from there.
 """
 
 import asyncio
@@ -24,25 +24,24 @@ from domain.ports import Unavailable
 
 log = structlog.get_logger()
 
-"""Where plain venues report. Of the others' reports these are announcements, which their sessions need not."""
 YIELD_EVERY: Final = 50
-"""Reports of a list that are applied in one turn of the loop: submits have theirs between."""
+"""Reports applied in one turn of the event loop; submits run in between."""
 ASK_EVERY_S: Final = 1.0
 ASK_TIMEOUT_S: Final = 1.0
 
 UNREADABLE_MAX: Final = 3
-"""So often a report may come that cannot be read; then it is set aside in the journal, and those behind it have their turn."""
+"""Attempts to read a report before it is quarantined in the journal and the session continues with the next one."""
 REPORT_CHARACTERS_MAX: Final = 10_000
 
 TRADES: Final = (ReportKind.FILL, ReportKind.BUST, ReportKind.CORRECTION)
-"""Facts that are looked at again when they come again: the same id must say the same."""
+"""Reports that are compared when they are repeated: the same id must carry the same content."""
 
 _REPORT: Final = decoder(VenueReport)
 _REPORTS: Final = Reader[VenueReport](VenueReport)
 
 
 class Numbered(msgspec.Struct):
-    """What must be readable of a report to go past it."""
+    """The fields that must be readable for a report to be quarantined and skipped."""
 
     venue: str
     report_seq: int
@@ -53,7 +52,7 @@ _NUMBERED: Final = decoder(Numbered)
 
 
 class ResendAnswer(msgspec.Struct):
-    """`error`: busy or unavailable for now; it is asked again."""
+    """The gateway's reply to a resend request. `error`: busy or unavailable; the request is repeated."""
 
     last: int | None = None
     error: str | None = None
@@ -63,7 +62,7 @@ _ANSWER: Final = decoder(ResendAnswer)
 
 
 class VenueSessions:
-    """One shard's side of the sessions with every venue."""
+    """One shard's side of its sessions with all venues."""
 
     def __init__(
         self,
@@ -75,7 +74,7 @@ class VenueSessions:
         *,
         failed: Callable[[str], None],
     ) -> None:
-        """`venues` have the whole session; `plain` looks after those that have none. `failed` ends the process."""
+        """`venues` have sequenced sessions; `plain` serves the venues without one. `failed` ends the process."""
         self._client = client
         self._host = host
         self._venues = tuple(venues)
@@ -85,7 +84,7 @@ class VenueSessions:
         self._asking: set[str] = set()
         self._unread: dict[str, tuple[int, int]] = {}
         self._stuck: set[str] = set()
-        """Venues whose next report could not be taken just now; it is asked for again at the next look, not at each report behind it."""
+        """Venues whose next report could not be applied. It is requested again at the next check, not on each report behind it."""
         self._refused = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.reports = 0
@@ -101,12 +100,12 @@ class VenueSessions:
             await self._client.subscribe(subjects.FILLS, cb=self._on_plain)
 
     def restart(self) -> None:
-        """The shard recovered: what was applied is what its journal says."""
+        """Reset the applied sequence numbers to those in the journal after a recovery of the shard."""
         self._applied = dict(self._host.orders.report_seqs)
         self._plain.recovered()
 
     async def run(self) -> None:
-        """Ask every venue now and then whether we missed its last reports: a lost last report leaves no hole to see."""
+        """Request a resend from each idle venue every ASK_EVERY_S: a lost last report leaves no gap that would show it."""
         seen: dict[str, int] = {}
         while True:
             for venue in self._venues:
@@ -120,14 +119,14 @@ class VenueSessions:
         return {"applied": self.reports, "duplicates": self.duplicates, "gaps": self.gaps, "unreadable": self.unreadable}
 
     async def _on_reports(self, message: Msg) -> None:
-        """A list of one venue's reports, in their order."""
+        """Apply a list of one venue's reports in order."""
         venue = message.subject.split(".")[1]
         for count, report in enumerate(_REPORTS.read(message.data), 1):
             if isinstance(report, Unreadable):
                 self._cannot_read(message.subject, report)
                 self._unreadable(report.data, venue)
             elif report.venue != venue:
-                self._cannot_read(message.subject, Unreadable(encode(report), "it is of another venue"))
+                self._cannot_read(message.subject, Unreadable(encode(report), "the report names another venue"))
             else:
                 self._applied_or_failed(report)
             if not count % YIELD_EVERY:
@@ -152,7 +151,7 @@ class VenueSessions:
             return
         try:
             self._take(report)
-        except Exception as error:  # noqa: BLE001 - the client would swallow it, and the report with it: stop and say where
+        except Exception as error:  # noqa: BLE001 - the NATS client would swallow it and lose the report: end the process instead
             self._failed(f"report {report.report_seq} of {report.venue} cannot be applied: {error!r}")
 
     def _take(self, report: VenueReport) -> None:
@@ -170,13 +169,13 @@ class VenueSessions:
             self.reports += 1
 
     def _look_again(self, report: VenueReport) -> None:
-        """A trade that came before must say what it said; its number was used already. What cannot be looked at now comes again."""
+        """Compare a repeated trade with the recorded one under its used number. If the order cannot be read, the trade comes again."""
         with contextlib.suppress(Unavailable):
             if self._host.find(report.order_id) is not None:
                 self._host.execute(msgspec.structs.replace(report, report_seq=0), lambda outcome: None)
 
     def _unreadable(self, data: bytes, venue: str) -> None:
-        """The next report of a venue cannot be read: asked for again, and in the end set aside. What has no number has no place either."""
+        """Request an unreadable next report again; quarantine it after UNREADABLE_MAX attempts. A report without a number is ignored."""
         try:
             found: Numbered = _NUMBERED.decode(data)
         except ValueError:
@@ -195,19 +194,19 @@ class VenueSessions:
         self._apply(aside, found.venue, found.report_seq)
 
     def _apply(self, command: VenueReport | SetReportAside, venue: str, number: int) -> bool:
-        """The next of a venue's numbers. False when it cannot be taken just now."""
+        """Apply the report with a venue's next number. Return False when it cannot be applied now."""
         self._refused = False
         self._host.execute(command, self._stored)
         if self._refused:
             self._stuck.add(venue)
-            log.warning("a venue's report cannot be taken now", venue=venue, report_seq=number)
+            log.warning("a venue report cannot be applied now", venue=venue, report_seq=number)
             return False
         self._applied[venue] = number
         return True
 
     def _stored(self, outcome: Landed | Unavailable) -> None:
-        """Refused at once (its order is in a store that is down), it was not applied. Lost later it comes again by itself: the shard
-        recovers, and the number in its journal did not move."""
+        """Note an immediate refusal (the order is in a store that is down): the report was not applied. A later loss needs no action:
+        the shard recovers, the number in its journal did not move, and the report is requested again."""
         if isinstance(outcome, Unavailable):
             self._refused = True
 
@@ -215,23 +214,23 @@ class VenueSessions:
         if venue in self._asking:
             return
         self.gaps += 1
-        log.warning("a venue's reports have a hole", venue=venue, applied=applied, found=found)
+        log.warning("gap in a venue's reports", venue=venue, applied=applied, found=found)
         task = asyncio.create_task(self._ask(venue))
         self._tasks.add(task)
         task.add_done_callback(self._asked)
 
     def _asked(self, task: asyncio.Task[None]) -> None:
-        """Whatever kept one from asking: `run` asks again within a second or two."""
+        """Log the error of a failed resend request; `run` repeats the request within two seconds."""
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a venue could not be asked for its reports", exc_info=error)
+            log.error("resend request to a venue failed", exc_info=error)
 
     async def _ask(self, venue: str) -> None:
-        """Have the reports behind the last applied one sent again, in order, where reports always come."""
+        """Request a resend of the reports after the last applied one. They arrive in order, on the usual subject."""
         if venue in self._asking:
             return
         self._asking.add(venue)
-        applied = self._applied.get(venue, 0)  # by the time of the answer it may be more: reports overtake an answer that waits its turn
+        applied = self._applied.get(venue, 0)  # kept for the check below: reports that overtake the reply may raise it meanwhile
         body = encode({"kind": "resend", "from": applied + 1})
         try:
             answer: ResendAnswer = _ANSWER.decode(
@@ -240,11 +239,14 @@ class VenueSessions:
         except Unavailable:
             return
         except ValueError as error:
-            log.warning("unreadable session answer", venue=venue, error=str(error))
+            log.warning("unreadable session reply", venue=venue, error=str(error))
             return
         finally:
             self._asking.discard(venue)
         if answer.last is not None and answer.last < applied:
             log.error(
-                "a venue numbers its reports below what was applied: was its state lost?", venue=venue, last=answer.last, applied=applied
+                "a venue's report numbers are below the last one applied: was its state lost?",
+                venue=venue,
+                last=answer.last,
+                applied=applied,
             )

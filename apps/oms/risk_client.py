@@ -1,4 +1,4 @@
-"""The risk call: orders gathered for a moment, one request for all of them, and no answer is a refusal."""
+"""Risk requests: orders are batched for a moment, one request checks a batch, and a missing reply is a denial."""
 
 import asyncio
 from functools import partial
@@ -18,10 +18,10 @@ from domain.ports import Unavailable
 log = structlog.get_logger()
 
 BATCHES_OUT_MAX: Final = 2
-"""Requests under way at once. While they are, orders gather here, where waiting does not eat the budget, and go as one larger request."""
+"""Requests in flight at once. Further orders wait here, where waiting does not use up the budget, and are sent as one larger request."""
 SENDING_TURNS: Final = 2
 GRACE_TURNS: Final = 6
-"""Turns of the loop given to answers that have arrived but were not read yet, before the budget counts as spent."""
+"""Turns of the event loop given to replies that have arrived but were not read yet, before the budget counts as spent."""
 
 _DECISIONS: Final = decoder(tuple[RiskReply, ...])
 
@@ -37,7 +37,7 @@ class ProbeAnswer(msgspec.Struct):
 
 
 class RiskCheck(Protocol):
-    """How oms asks risk: RiskClient between processes, RiskBeside within one."""
+    """The risk check that oms uses: RiskClient between processes, RiskInProcess within one."""
 
     timeouts: int
     errors: int
@@ -45,17 +45,20 @@ class RiskCheck(Protocol):
     async def start(self) -> None: ...
 
     async def is_open(self, probe: Terms, timeout_s: float) -> bool:
-        """Does risk decide? `probe` has no order id, so that it reserves nothing."""
+        """Return whether risk decides. `probe` has no order id, so it reserves nothing."""
 
     async def check(self, terms: Terms) -> RiskReply:
-        """Risk's decision, or a denial `risk_timeout` or `risk_error` (fail closed); Unavailable when it cannot be asked."""
+        """Return risk's decision, or a denial `risk_timeout` or `risk_error` (fail closed). Unavailable when the request cannot be sent."""
 
 
 _PROBE_ANSWER: Final = decoder(ProbeAnswer)
 
 
 class RiskClient:
-    """Asks risk over NATS: a decision of risk, or a denial `risk_timeout` or `risk_error` (fail closed); Unavailable when we cannot ask."""
+    """Requests decisions over NATS. A missing reply is a denial `risk_timeout` or `risk_error` (fail closed).
+
+    Raises Unavailable when the request cannot be sent.
+    """
 
     def __init__(self, client: Client, bounds: RiskClientBounds) -> None:
         self._client = client
@@ -65,8 +68,8 @@ class RiskClient:
         self._waiting: dict[str, asyncio.Future[RiskReply]] = {}
         self._batches: dict[str, list[str]] = {}
         self._number = 0
-        self._company = False
-        """Did the last question hold more than one order? Only then is it worth waiting for company to the next."""
+        self._batching = False
+        """Whether the last request held more than one order. Only then does the next one wait for more orders."""
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.timeouts = 0
@@ -78,13 +81,13 @@ class RiskClient:
     async def is_open(self, probe: Terms, timeout_s: float) -> bool:
         try:
             reply = await bus.request(self._client, subjects.CHECK, encode(probe), timeout_s)
-            told: ProbeAnswer = _PROBE_ANSWER.decode(reply)
+            answer: ProbeAnswer = _PROBE_ANSWER.decode(reply)
         except (Unavailable, ValueError):
             return False
-        return told.reason != "risk_error"
+        return answer.reason != "risk_error"
 
     async def check(self, terms: Terms) -> RiskReply:
-        """One order's decision. The host sees to it that an order is asked about only once at a time."""
+        """Return the decision on one order. The callers ensure that an order has only one check in flight."""
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[RiskReply] = loop.create_future()
         self._waiting[terms.order_id] = waiting
@@ -92,7 +95,7 @@ class RiskClient:
         if len(self._gathered) >= self._bounds.batch_max or self._bounds.wait_s <= 0:
             self._flush()
         elif self._timer is None and len(self._batches) < BATCHES_OUT_MAX:
-            self._timer = loop.call_later(self._bounds.wait_s if self._company else 0, self._flush)
+            self._timer = loop.call_later(self._bounds.wait_s if self._batching else 0, self._flush)
         return await waiting
 
     def _flush(self) -> None:
@@ -104,7 +107,7 @@ class RiskClient:
         batch, self._gathered = self._gathered[: self._bounds.batch_max], self._gathered[self._bounds.batch_max :]
         if batch:
             self._number += 1
-            self._company = len(batch) > 1
+            self._batching = len(batch) > 1
             token = str(self._number)
             self._batches[token] = [terms.order_id for terms in batch]
             task = asyncio.create_task(self._ask(token, batch))
@@ -112,20 +115,20 @@ class RiskClient:
             task.add_done_callback(partial(self._asked, token))
 
     def _asked(self, token: str, task: asyncio.Task[None]) -> None:
-        """A question that failed in a way nobody thought of is an answer too: refused, and the next question may go."""
+        """Deny the batch of a request that failed unexpectedly, so that the next request can be sent."""
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None and token in self._batches:
-            self._deny(token, self._batches[token], "risk_error", f"risk could not be asked: {error!r}")
+            self._deny(token, self._batches[token], "risk_error", f"risk request failed: {error!r}")
 
     async def _ask(self, token: str, batch: list[Terms]) -> None:
         ids = self._batches[token]
         try:
             await self._client.publish(subjects.CHECK, encode(batch), reply=f"{self._inbox}.{token}")
         except bus.WireError as error:
-            self._unsent(token, Unavailable(f"risk cannot be asked: {str(error) or type(error).__name__}"))
+            self._unsent(token, Unavailable(f"the risk request cannot be sent: {str(error) or type(error).__name__}"))
             return
         for _ in range(SENDING_TURNS):
-            await asyncio.sleep(0)  # the client writes from a task of its own: the budget is risk's, not our loop's
+            await asyncio.sleep(0)  # the NATS client writes from its own task: the budget starts once the request was written
         await asyncio.sleep(self._bounds.budget_s)
         for _ in range(GRACE_TURNS):
             if token not in self._batches:
@@ -134,7 +137,7 @@ class RiskClient:
         self._deny(token, ids, "risk_timeout", "")
 
     def _unsent(self, token: str, trouble: Unavailable) -> None:
-        """We have no connection, and so no journal either: nobody is refused for ever over that."""
+        """Raise `trouble` for each order of the batch. Without a connection the journal is unavailable too, so no order is denied."""
         for order_id in self._batches.pop(token):
             waiting = self._waiting.pop(order_id, None)
             if waiting is not None and not waiting.done():
@@ -143,24 +146,24 @@ class RiskClient:
             self._flush()
 
     async def _on_reply(self, message: Msg) -> None:
-        """A late answer finds nobody waiting and is ignored; risk releases its reservation when it reads our rejection."""
+        """Match a reply to its batch. A late reply is ignored; risk releases its reservation when it reads the rejection."""
         token = message.subject.rsplit(".", 1)[1]
         ids = self._batches.get(token)
         if ids is None:
             return
         if (message.headers or {}).get("Status") == "503":
-            self._deny(token, ids, "risk_error", "risk is not there")
+            self._deny(token, ids, "risk_error", "risk is not available")
             return
         try:
             decisions = _DECISIONS.decode(message.data)
         except ValueError as error:
-            self._deny(token, ids, "risk_error", f"unreadable answer: {error}")
+            self._deny(token, ids, "risk_error", f"unreadable reply: {error}")
             return
         asked = set(ids)
         for decision in decisions:
             if decision.order_id in asked:
                 self._answer(decision)
-        self._deny(token, ids, "risk_error", "no decision in the answer")
+        self._deny(token, ids, "risk_error", "no decision in the reply")
 
     def _answer(self, decision: RiskReply) -> None:
         waiting = self._waiting.pop(decision.order_id, None)
@@ -168,7 +171,7 @@ class RiskClient:
             waiting.set_result(decision)
 
     def _deny(self, token: str, ids: list[str], code: str, why: str) -> None:
-        """Whoever of the batch still waits is refused. The batch is over, and the next one may go."""
+        """Deny the orders of the batch that still wait, and send the next batch."""
         self._batches.pop(token, None)
         if self._gathered:
             self._flush()

@@ -1,4 +1,4 @@
-"""The risk check when risk runs in this process: a function call in the submit's own turn of the event loop."""
+"""Risk check for risk in the same process: a function call in the submit's own turn of the event loop."""
 
 from typing import Final
 
@@ -11,11 +11,11 @@ from domain.order.commands import RiskReply, Terms
 
 log = structlog.get_logger()
 
-NOT_THERE: Final = "risk is not there"
+NOT_THERE: Final = "risk is not available"
 
 
 class RiskInProcess:
-    """Port: RiskCheck. An answer cannot be late. While risk is not built, or when its check fails, orders are denied: `risk_error`."""
+    """Port: RiskCheck. A reply cannot be late. While risk is not built, or when its check fails, orders are denied with `risk_error`."""
 
     def __init__(self, unit: Unit) -> None:
         self._unit = unit
@@ -24,7 +24,7 @@ class RiskInProcess:
         self.errors = 0
 
     async def start(self) -> None:
-        """Nothing to do: there is no subscription."""
+        """Do nothing: no subscription is needed."""
 
     async def is_open(self, probe: Terms, timeout_s: float) -> bool:
         denial = self._decided(probe).denial

@@ -1,4 +1,4 @@
-"""The routes that FastAPI serves: reads, cancels, the drawing. `POST /orders` is in submit_endpoint.py; its twin here only documents it."""
+"""Routes served by FastAPI: reads, cancels, the diagram. `POST /orders` is served by submit_endpoint.py and only documented here."""
 
 from collections.abc import Collection
 from typing import Annotated, Any, Final
@@ -41,7 +41,7 @@ MEDIA: Final = {"mermaid": "text/plain; charset=utf-8", "dot": "text/plain; char
 
 
 def router(host: ShardHost, reads: OrderReads, accounts: Accounts, replaces: ReplaceHandler, symbols: Collection[str]) -> APIRouter:
-    """`symbols` are those of the catalogue."""
+    """Build the routes. `symbols` are those of the catalogue."""
     routes = APIRouter()
     _orders(routes, host, reads)
     _changes(routes, host, reads, replaces, symbols)
@@ -54,18 +54,18 @@ def _orders(routes: APIRouter, host: ShardHost, reads: OrderReads) -> None:
     @routes.post("/orders", **SUBMIT_DOC)
     async def submit_order() -> None:
         """Submit an order. Served in front of FastAPI by apps/oms/submit_endpoint.py."""
-        raise AssertionError("the fast path serves this")
+        raise AssertionError("served by SubmitEndpoint")
 
     @routes.get("/orders/{order_id}", responses={**NOT_FOUND, **NOT_REACHED, **UNAVAILABLE})
     async def show_order(
-        order_id: str, at_seq: Annotated[int | None, Query(ge=1, description="As it was at this sequence.")] = None
+        order_id: str, at_seq: Annotated[int | None, Query(ge=1, description="The order as of this sequence.")] = None
     ) -> Response:
-        """One order as it is now, or as it was. What it shows is on disk."""
+        """Return one order, current or as of a sequence. Everything shown is durable."""
         return Exact(await (reads.one(order_id) if at_seq is None else reads.as_of(order_id, at_seq)))
 
     @routes.get("/orders/{order_id}/events", responses={**NOT_FOUND, **UNAVAILABLE})
     async def show_timeline(order_id: str) -> Response:
-        """Every event of the order, with its place in the journal."""
+        """Return every event of the order, with its sequence in the journal."""
         return Exact({"order_id": order_id, "events": await reads.timeline(order_id)})
 
     @routes.get("/orders", responses=UNAVAILABLE)
@@ -79,7 +79,7 @@ def _orders(routes: APIRouter, host: ShardHost, reads: OrderReads) -> None:
         limit: LimitQuery = 100,
         cursor: CursorQuery | None = None,
     ) -> Response:
-        """Orders by the time they were created, newest first; `next` is null at the end. A symbol without orders has an empty list."""
+        """List orders by creation time, newest first; `next` is null on the last page. A symbol without orders returns an empty list."""
         since_ns, until_ns = time_window(since, until)
         wanted = OrderFilter(
             account=account, symbol=symbol, client_order_id=client_order_id, since_ns=since_ns, until_ns=until_ns, **_standing(status)
@@ -88,7 +88,7 @@ def _orders(routes: APIRouter, host: ShardHost, reads: OrderReads) -> None:
 
 
 def _standing(status: str | None) -> dict[str, Any]:
-    """One state, or all of those before or after the end."""
+    """Translate `status` into filter fields: one state, or all open or all closed states."""
     if status in ("open", "closed"):
         return {"closed": status == "closed"}
     return {} if status is None else {"status": State(status)}
@@ -97,9 +97,9 @@ def _standing(status: str | None) -> dict[str, Any]:
 def _changes(routes: APIRouter, host: ShardHost, reads: OrderReads, replaces: ReplaceHandler, symbols: Collection[str]) -> None:
     @routes.patch("/orders/{order_id}", **REPLACE_DOC)
     async def replace_order(order_id: str, request: Request) -> Response:
-        """Other terms for an open order. Asking again changes nothing."""
+        """Replace the terms of an open order. A repeated request changes nothing."""
         body = await request.body()
-        read_replace(body, negative=True)  # what no order could be asked for needs no order
+        read_replace(body, negative=True)  # a body that is invalid for any order is refused before the order is read
         order = await reads.find(order_id)
         await replaces.replace(order, replaces.read(order, body))
         view = await reads.one(order_id)
@@ -107,7 +107,7 @@ def _changes(routes: APIRouter, host: ShardHost, reads: OrderReads, replaces: Re
 
     @routes.delete("/orders/{order_id}", responses=CANCEL_DOC)
     async def cancel_order(order_id: str) -> Response:
-        """Cancel. Asking again changes nothing."""
+        """Cancel an order. A repeated request changes nothing."""
         order = await reads.find(order_id)
         await cancel(host, order)
         view = await reads.one(order_id)
@@ -121,11 +121,11 @@ def _changes(routes: APIRouter, host: ShardHost, reads: OrderReads, replaces: Re
         client_order_id: ClientOrderIdQuery | None = None,
         status: StatusQuery | None = None,
     ) -> Response:
-        """Cancel the open orders of an account that are equal in all that is given. Those that are closed stay as they are."""
+        """Cancel the open orders of an account that match every given filter. Closed orders do not change."""
         await reads.proven()
         opened = host.orders.open_of(account)
         if symbol is not None and symbol not in symbols and not any(order.symbol == symbol for order in opened):
-            detail = f"there is no instrument {symbol}: nothing was cancelled"
+            detail = f"unknown instrument {symbol}: nothing was cancelled"
             raise Refusal(422, "unknown_symbol", detail, pointer="?symbol", within="query")
         wanted = OrderFilter(symbol=symbol, client_order_id=client_order_id, **_standing(status))
         return Exact(await cancel_all(host, [order for order in opened if wanted.takes(order) and side in (None, order.side)]))
@@ -135,14 +135,14 @@ def _accounts(routes: APIRouter, accounts: Accounts, reads: OrderReads) -> None:
     @routes.get("/positions/{account}", responses={**NOT_REACHED, **UNAVAILABLE})
     async def show_positions(
         account: AccountPath,
-        min_seq: int = Query(0, ge=0, description="Wait up to 2 s until the positions stand for this sequence."),
-        at_seq: Annotated[int | None, Query(ge=1, description="As they were at this sequence, by the journal alone.")] = None,
+        min_seq: int = Query(0, ge=0, description="Wait up to 2 s until the positions reflect this sequence."),
+        at_seq: Annotated[int | None, Query(ge=1, description="Positions as of this sequence, computed from the journal alone.")] = None,
     ) -> Response:
-        """What the account holds, by symbol; the header As-Of-Seq says as of which sequence."""
+        """Return the account's positions by symbol; the header As-Of-Seq gives the sequence that they reflect."""
         if at_seq is None:
             view, seq = await accounts.positions(account, min_seq)
         elif min_seq:
-            raise refused("at_seq", "min_seq asks for the present and at_seq for the past")
+            raise refused("at_seq", "min_seq and at_seq cannot be combined")
         else:
             await reads.reached(at_seq)
             view, seq = await accounts.positions_at(account, at_seq), at_seq
@@ -157,7 +157,7 @@ def _accounts(routes: APIRouter, accounts: Accounts, reads: OrderReads) -> None:
         limit: LimitQuery = 100,
         cursor: FillsCursorQuery | None = None,
     ) -> Response:
-        """Rows of the fills table, newest first; `next` is null at the end, and pages lead back to the first trade."""
+        """Return rows of the fills table, newest first; `next` is null on the last page. Pages reach back to the first trade."""
         since_ns, until_ns = time_window(since, until)
         view = await accounts.fills(account, symbol=symbol, since_ns=since_ns, until_ns=until_ns, limit=limit, cursor=cursor)
         return Exact(view)
@@ -166,7 +166,7 @@ def _accounts(routes: APIRouter, accounts: Accounts, reads: OrderReads) -> None:
 def _drawing(routes: APIRouter, host: ShardHost) -> None:
     @routes.get("/diagram", response_class=Response, responses=DRAWING_DOC)
     async def show_diagram(form: Annotated[Format, Query(alias="format")] = "mermaid", counts: bool = False) -> Response:
-        """The machine that runs; with `counts`, how many orders are in each state and took each step since this process recovered."""
+        """Draw the order state machine. `counts` adds the orders in each state and the transitions since this process recovered."""
         return Response(draw(form, _counts(host) if counts else None), media_type=MEDIA[form])
 
 

@@ -1,4 +1,4 @@
-"""`POST /orders/{id}/settle`: an operator's word on an order in doubt, journaled with who and why."""
+"""`POST /orders/{id}/settle`: manual resolution of an order in doubt, journaled with who and why."""
 
 from collections.abc import Set
 from typing import Final
@@ -24,7 +24,7 @@ TEXT_MAX: Final = 200
 
 
 class SettleBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What was found out at the venue. Numbers stay text until they are known to be short and plain."""
+    """The outcome found at the venue. Numbers stay text until their length and fixed-point form are checked."""
 
     outcome: Outcome
     who: str
@@ -41,14 +41,14 @@ _BODY: Final = msgspec.json.Decoder(SettleBody)
 
 
 def router(host: ShardHost, reads: OrderReads, negative_prices: Set[str]) -> APIRouter:
-    """`negative_prices`: symbols that may trade at zero and below."""
+    """Build the route. `negative_prices`: symbols that may trade at zero and below."""
     routes = APIRouter()
 
     @routes.post("/orders/{order_id}/settle", **SETTLE_DOC)
     async def settle_order(order_id: str, request: Request) -> Response:
-        """Settle an order in doubt by what was found out at its venue; `filled` needs the trade."""
+        """Settle an order in doubt by the outcome found at its venue; `filled` needs the trade."""
         body = await request.body()
-        read_settle(order_id, body, negative=True)  # what no order could be settled by needs no order
+        read_settle(order_id, body, negative=True)  # a body that is invalid for any order is refused before the order is read
         order = await reads.find(order_id)
         command = read_settle(order_id, body, negative=may_be_negative(order, negative_prices))
         _tradable(order, command)
@@ -59,21 +59,21 @@ def router(host: ShardHost, reads: OrderReads, negative_prices: Set[str]) -> API
 
 
 def read_settle(order_id: str, body: bytes, *, negative: bool = False) -> SettleOrder:
-    """`negative`: the price may be zero, or have a minus. Refusal 400."""
+    """Parse the body. `negative`: the price may be zero or negative. Refusal 400."""
     said = read_struct(_BODY, body)
     for name in ("who", "reason"):
         text = getattr(said, name)
         if not text.strip() or len(text) > TEXT_MAX or not text.isprintable():
-            raise malformed(f"{name} must be said, in at most {TEXT_MAX} printable characters", f"/{name}")
+            raise malformed(f"{name} is required: 1 to {TEXT_MAX} printable characters", f"/{name}")
     numbers = {
         "quantity": exact_number(said.quantity, "quantity"),
         "price": exact_number(said.price, "price", negative=negative),
         "fee": exact_number(said.fee, "fee"),
     }
     if said.outcome is not Outcome.FILLED and any(number is not None for number in numbers.values()):
-        raise malformed("quantity, price and fee go with outcome filled", "/outcome")
+        raise malformed("quantity, price and fee are allowed only with outcome filled", "/outcome")
     if said.outcome is Outcome.FILLED and not (numbers["quantity"] and (numbers["price"] or (negative and numbers["price"] is not None))):
-        raise malformed("filled needs the quantity and the price that were traded", "/quantity")
+        raise malformed("outcome filled needs the traded quantity and price", "/quantity")
     return SettleOrder(
         order_id=order_id,
         outcome=said.outcome,
@@ -91,7 +91,7 @@ def _tradable(order: Order, command: SettleOrder) -> None:
         raise Refusal(
             422,
             "quantity_too_large",
-            "more than the order has left",
+            "quantity exceeds the order's leaves quantity",
             found=str(command.quantity),
             limit=str(order.leaves_quantity),
             order_id=order.order_id,
@@ -107,7 +107,7 @@ async def _settle(host: ShardHost, order: Order, command: SettleOrder) -> None:
         raise Refusal(
             409,
             "illegal_transition",
-            "only an order in doubt can be settled, and its leg must be named where several may be meant",
+            "only an order in doubt can be settled; route_id is required if several of its routes are in doubt",
             state=order.status,
             order_id=order.order_id,
         )

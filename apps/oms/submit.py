@@ -1,4 +1,4 @@
-"""Submitting: one order for one client_order_id, for ever; risk before anything else; an answer only after the ack."""
+"""Submits: one order per client_order_id, permanently; the risk check before the commit; a response only after its acknowledgement."""
 
 import asyncio
 from collections import Counter
@@ -21,7 +21,7 @@ RETRY_AFTER_S: Final = 1
 
 
 class SubmitResult(msgspec.Struct, frozen=True):
-    """What a submit came to: the order and the sequence of its first commit."""
+    """Result of a submit: the order and the sequence of its first commit."""
 
     order: Order
     seq: int
@@ -29,7 +29,7 @@ class SubmitResult(msgspec.Struct, frozen=True):
 
 
 class SubmitHandler:
-    """The submits under way. At most `in_flight_max` of them; past that they are turned away, not queued."""
+    """Handles at most `in_flight_max` submits at once; further ones are refused, not queued."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class SubmitHandler:
         open_orders_max: int,
         in_flight_max: int,
     ) -> None:
-        """`forbids`: the reason why an order is refused by a control; `informed`: are the controls known up to now?"""
+        """`forbids`: returns the control's reason to refuse an order, or None. `informed`: whether the controls are read up to now."""
         self._host = host
         self._risk = risk
         self._open_orders_max = open_orders_max
@@ -57,9 +57,10 @@ class SubmitHandler:
         return len(self._in_flight)
 
     async def submit(self, terms: Terms, denial: Denial | None = None) -> SubmitResult:
-        """Refusal 422 (`denial`: it cannot trade now; or the id was used with another body), 429, 503 (outcome not_accepted or unknown).
+        """Submit an order. A known id returns its first result, even if the same terms could no longer trade.
 
-        An id that is known gets its first answer, also when the same terms could not trade any more.
+        Refusal 422 (`denial`: the terms cannot trade now; or the id was used with another body), 429, 503 (outcome not_accepted or
+        unknown).
         """
         self._admit()
         while (first := self._in_flight.get(terms.order_id)) is not None:
@@ -76,9 +77,9 @@ class SubmitHandler:
         if self.stopping or not self._host.ready:
             raise unavailable("the order journal is not available", unknown=False)
         if not self._informed():
-            raise unavailable("it is not known yet what is forbidden", unknown=False)
+            raise unavailable("controls are not loaded yet; retry", unknown=False)
         if len(self._in_flight) >= self._in_flight_max:
-            raise Refusal(429, "overloaded", "too many orders are under way, try again", headers={"Retry-After": str(RETRY_AFTER_S)})
+            raise Refusal(429, "overloaded", "too many submits are in flight; retry", headers={"Retry-After": str(RETRY_AFTER_S)})
 
     def _find(self, order_id: str) -> Order | None:
         try:
@@ -87,7 +88,7 @@ class SubmitHandler:
             raise unavailable(str(trouble), unknown=False) from trouble
 
     async def _proven(self) -> None:
-        """That an id is not known is an answer from memory too."""
+        """Wait until memory is known to match the journal: an unknown id is also read from memory."""
         try:
             await self._host.proven()
         except Unavailable as trouble:
@@ -97,9 +98,9 @@ class SubmitHandler:
         mine = self._in_flight[terms.order_id] = asyncio.get_running_loop().create_future()
         self._accounts[terms.account] += 1
         try:
-            decision = self._at_the_door(terms) or await self._risk.check(terms)
+            decision = self._checked_locally(terms) or await self._risk.check(terms)
             failpoint("after_risk")
-            decision = self.forbidden(terms) or decision  # since it was asked: between here and the journal nobody else has a turn
+            decision = self.forbidden(terms) or decision  # a control may have changed since; no other task runs before the commit
             landed = await self._host.perform(SubmitOrder(order_id=terms.order_id, terms=terms, decision=decision))
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
@@ -119,8 +120,8 @@ class SubmitHandler:
         reason = self._forbids(terms)
         return RiskReply(order_id=terms.order_id, limits_version=0, denial=Denial(reason), source="oms") if reason else None
 
-    def _at_the_door(self, terms: Terms) -> RiskReply | None:
-        """What oms itself knows: what is forbidden, and the open orders of the account, those under way included."""
+    def _checked_locally(self, terms: Terms) -> RiskReply | None:
+        """Return oms's own denial: by a control, or by the account's open orders, including those in flight. None otherwise."""
         if forbidden := self.forbidden(terms):
             return forbidden
         found = self._host.orders.open_count(terms.account) + self._accounts[terms.account]
@@ -130,7 +131,7 @@ class SubmitHandler:
         return RiskReply(order_id=terms.order_id, limits_version=0, denial=denial, source="oms")
 
     async def _repeated(self, order: Order, terms: Terms) -> SubmitResult:
-        """The first answer again, once it is on disk."""
+        """Return the first result again, once it is durable."""
         try:
             await self._host.settled(order)
         except Unavailable as trouble:
@@ -146,7 +147,7 @@ class SubmitHandler:
 
 
 def untradable(denial: Denial) -> Refusal:
-    """422, with the number found and the bound it broke."""
+    """Build the 422 refusal, with the number found and the limit it exceeded."""
     found = f": found {denial.found}" if denial.found is not None else ""
     limit = f", limit {denial.limit}" if denial.limit is not None else ""
     extra = {name: value for name in ("found", "limit", "unit") if (value := getattr(denial, name)) is not None}
@@ -154,9 +155,9 @@ def untradable(denial: Denial) -> Refusal:
 
 
 def unavailable(reason: str, *, unknown: bool) -> Refusal:
-    """503. `unknown` is not a failure: ask again with the same client_order_id."""
+    """Build the 503 refusal. `unknown` is not a failure: the caller retries with the same client_order_id."""
     if unknown:
         return Refusal(
-            503, "outcome_unknown", f"{reason}; ask again with the same client_order_id", outcome="unknown", headers={"Retry-After": "1"}
+            503, "outcome_unknown", f"{reason}; retry with the same client_order_id", outcome="unknown", headers={"Retry-After": "1"}
         )
     return Refusal(503, "journal_unavailable", reason, outcome="not_accepted", headers={"Retry-After": "1"})

@@ -1,4 +1,4 @@
-"""From the bytes of a submit to validated terms, or to the first reason why not. Nothing here touches an order."""
+"""Parse the body of a submit into validated terms, or report the first error. Nothing here touches an order."""
 
 import secrets
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ Priority = Annotated[int, msgspec.Meta(ge=0, le=9)]
 
 
 class SubmitBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What `POST /orders` takes. Numbers stay text until they are known to be short and plain."""
+    """Body of `POST /orders`. Numbers stay text until their length and fixed-point form are checked."""
 
     symbol: str
     side: Side
@@ -39,15 +39,15 @@ _DECODER: Final = msgspec.json.Decoder(SubmitBody)
 
 
 def moment(text: str, field: str) -> int:
-    """Nanoseconds since the epoch of an RFC 3339 time. Refusal 400."""
+    """Parse an RFC 3339 time into nanoseconds since the epoch. Refusal 400."""
     try:
         return body_moment(text)
     except ValueError:
-        raise malformed(f"{field} must be a time with its zone, for example {EXAMPLE}", f"/{field}") from None
+        raise malformed(f"{field} must be a time with a zone, for example {EXAMPLE}", f"/{field}") from None
 
 
 class TermsReader:
-    """Turns a body into terms this desk can trade. The refusals have a fixed order: form (400), then instrument, then terms (422)."""
+    """Turns a body into tradable terms. Refusals have a fixed order: form (400), then instrument, then terms (422)."""
 
     def __init__(self, instruments: Mapping[str, Instrument], default_account: str, types: frozenset[OrderType]) -> None:
         self._instruments = instruments
@@ -55,7 +55,7 @@ class TermsReader:
         self._types = types
 
     def read(self, body: bytes, idempotency_key: str | None) -> Terms:
-        """What was asked for, tradable or not. Refusal 400."""
+        """Return the requested terms, tradable or not. Refusal 400."""
         parsed = read_struct(_DECODER, body)
         quantity = exact_number(parsed.quantity, "quantity")
         if quantity is None:
@@ -84,7 +84,7 @@ class TermsReader:
         )
 
     def denial(self, terms: Terms, now_ns: int) -> Denial | None:
-        """The first reason why these terms cannot trade now."""
+        """Return the first reason why these terms cannot trade now, or None."""
         instrument = self._instruments.get(terms.symbol)
         if instrument is None:
             return Denial("unknown_symbol", terms.symbol[:ECHO_MAX])

@@ -1,6 +1,6 @@
-"""Venues with `session: plain`: programs that know only `orders.<account>.new` and `fills.<account>`, and nothing of routes and numbers.
+"""Venues with `session: plain`: programs that use only `orders.<account>.new` and `fills.<account>`, without routes and report numbers.
 
-What they cannot promise is written in docs/venues.md. What cannot be told for certain is kept and leaves the order in doubt.
+docs/venues.md states what such a session cannot guarantee. An ambiguous fill is kept and leaves the order in doubt.
 """
 
 from collections import deque
@@ -23,11 +23,11 @@ log = structlog.get_logger()
 
 AMBIGUOUS_MAX: Final = 10_000
 HELD_MAX: Final = 10_000
-"""Fills kept while the journal is away: nobody will send them again."""
+"""Fills kept while the journal is unavailable: they will not be sent again."""
 
 
 class UnsequencedFill(msgspec.Struct):
-    """A fill as the user's own gateway tells it. More fields do no harm; an id of the fill, where there is one, keeps equal fills apart."""
+    """A fill as the user's own gateway publishes it. Other fields are ignored. `exec_id`, if given, distinguishes equal fills."""
 
     account: str
     symbol: str
@@ -43,13 +43,13 @@ SIDES: Final = frozenset(str(side) for side in Side)
 _FILL: Final = decoder(UnsequencedFill)
 
 LIMITS: Final = (
-    "it is not asked what it missed, or whether it has an order: what it says nothing about within the deadline stays in doubt; "
-    "a fill's id follows from its content, so that a second equal one is kept and leaves the order in doubt; cancels are not answered"
+    "no resend and no order status request: an order without a report within the deadline stays in doubt; "
+    "a fill's id is derived from its content, so a second equal fill is kept and leaves the order in doubt; cancels are not answered"
 )
 
 
 class UnsequencedVenues:
-    """Turns plain fills into reports. `unreadable` is for what is no fill either."""
+    """Turns fills of unsequenced sessions into reports."""
 
     def __init__(self, host: ShardHost, venues: Iterable[RoutedVenue]) -> None:
         self._host = host
@@ -59,14 +59,14 @@ class UnsequencedVenues:
         self.fills = 0
         self.repeated = 0
         for name in self._venues:
-            log.warning("a venue has a plain session", venue=name, limits=LIMITS)
+            log.warning("a venue has an unsequenced session", venue=name, limits=LIMITS)
 
     @property
     def any(self) -> bool:
         return bool(self._venues)
 
     def take(self, data: bytes) -> bool:
-        """False when there is no plain venue, or this is no fill of one."""
+        """Book a fill of an unsequenced session. Return False when no such venue is configured, or the data is not a valid fill."""
         if not self._venues:
             return False
         try:
@@ -79,7 +79,7 @@ class UnsequencedVenues:
         return True
 
     def recovered(self) -> None:
-        """The journal is there again: book what came meanwhile, and what may not have been stored."""
+        """Book the fills that arrived while the journal was unavailable, and those that may not have been stored."""
         held, self._held = self._held, deque()
         for data, again in held:
             self._try(_FILL.decode(data), data, again=again)
@@ -95,12 +95,15 @@ class UnsequencedVenues:
 
     def _hold(self, data: bytes, *, again: bool) -> None:
         if len(self._held) >= HELD_MAX:
-            log.error("a plain venue's fill is lost: the journal was away for too long", fill=data[:200].decode(errors="replace"))
+            log.error(
+                "a fill of an unsequenced session is lost: the journal was unavailable for too long",
+                fill=data[:200].decode(errors="replace"),
+            )
             return
         self._held.append((data, again))
 
     def _book(self, fill: UnsequencedFill, data: bytes, *, again: bool) -> None:
-        """`again`: it may have been stored, and we were not told."""
+        """Book one fill. `again`: an earlier attempt may have been stored without an acknowledgement."""
         order = self._host.find(fill.order_id)
         route = self._route(order)
         venue = self._venues[route.venue] if route else next(iter(self._venues.values()))
@@ -121,7 +124,7 @@ class UnsequencedVenues:
             self._hold(data, again=True)
 
     def _repeat(self, order: Order, venue: RoutedVenue, data: bytes) -> None:
-        """The same words again: the same fill said twice, or a second one like it. Nobody can tell; the operator asks the venue."""
+        """Keep a repeated fill: it is a duplicate or a second equal trade. oms cannot decide which; the operator asks the venue."""
         self.repeated += 1
         if len(self._ambiguous) >= AMBIGUOUS_MAX:
             del self._ambiguous[next(iter(self._ambiguous))]
@@ -154,11 +157,11 @@ class UnsequencedVenues:
 
 
 def _fee(fill: UnsequencedFill, venue: RoutedVenue) -> Decimal:
-    """As the configuration says that the venue charges: it does not say itself."""
+    """Compute the fee from the configured taker rate: the fill does not carry one."""
     if not bounded(fill.quantity) or not bounded(fill.price):
         return ZERO
     return divide(fill.quantity * abs(fill.price) * venue.taker_bps * BPS, Decimal(1), MONEY_PLACES)
 
 
 def _nothing(outcome: Landed | Unavailable) -> None:
-    """A note that could not be stored: the fill it was about is in the log."""
+    """Ignore a note that could not be stored: its fill is logged."""

@@ -1,4 +1,4 @@
-"""How orders, their timelines and positions look in an answer. Exact numbers, RFC 3339 times."""
+"""Views of orders, timelines and positions in responses. Exact numbers, RFC 3339 times."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -52,7 +52,7 @@ def order_view(order: Order) -> View:
 
 
 def _replacing(order: Order) -> View | None:
-    """The terms that the venue has been asked for."""
+    """Return the terms of a pending replace, or None."""
     asked = order.replacing if not order.closed else None
     return {"quantity": asked.quantity, "price": asked.price, "stop_price": asked.stop_price} if asked else None
 
@@ -70,7 +70,7 @@ def route_view(order: Order, place: int) -> View:
 
 
 def timeline_view(events: Iterable[tuple[int, OrderEvent]]) -> list[View]:
-    """An order's story: each fact in a sentence, in the words of FIX, and with its own fields."""
+    """Build an order's timeline: each event with a sentence, its FIX ExecType and OrdStatus, and its own fields."""
     order: Order | None = None
     lines: list[View] = []
     for seq, event in events:
@@ -81,7 +81,7 @@ def timeline_view(events: Iterable[tuple[int, OrderEvent]]) -> list[View]:
 
 
 def event_view(event: OrderEvent, seq: int) -> View:
-    """One line of the timeline: where it stands, when, what, and the fact's own fields."""
+    """Build one line of the timeline: sequence, time, type, sentence, and the event's own fields."""
     fields = {name: value for name, value in msgspec.structs.asdict(event).items() if value is not None and value != ()}
     for name in ("order_id", "at"):
         del fields[name]
@@ -100,7 +100,7 @@ def positions_view(positions: Iterable[Position], currency: Callable[[str], str 
 
 
 def _position(position: Position, currency: str | None, mid: Decimal | None) -> View:
-    """Prices and money are in `currency`. Marked at the mid of the fresh quotes; without one at the last fill's price."""
+    """Build one position. Prices and money are in `currency`. The mark is the mid of fresh quotes, else the last fill's price."""
     return {
         "currency": currency,
         "quantity": position.quantity,

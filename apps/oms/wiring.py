@@ -1,4 +1,4 @@
-"""oms, wired so that it can be read aloud."""
+"""Wiring of oms: builds its parts and connects them."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
@@ -59,7 +59,7 @@ RISK_AGAIN_S: Final = 0.1
 
 
 async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Service:
-    """oms, by itself or as a part of `unit`. The order of the lines is the order in which parts need each other."""
+    """Build oms, by itself or as a part of `unit`. The lines follow the order in which parts depend on each other."""
     settings, clock = chassis.settings, SystemClock()
     instruments = load_instruments().instruments
     venues = load_venues(instruments).venues
@@ -119,7 +119,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
 
 
 async def _journal(chassis: Chassis[OmsSettings], client: Client, writer: Client) -> tuple[Journal, Mark | None]:
-    """The order journal for its only writer, and the mark of what was acknowledged."""
+    """Open the order journal for its only writer, and the watermark of what was acknowledged."""
     settings = chassis.settings.journal
     subject = subjects.order_subject(settings.shard)
     mark = journals.watermark(chassis, subject, ORDER_COMMITS, settings.shard)
@@ -128,7 +128,7 @@ async def _journal(chassis: Chassis[OmsSettings], client: Client, writer: Client
 
 
 async def _take_commands(chassis: Chassis[OmsSettings], client: Client, host: ShardHost, publisher: Publisher, unit: Unit | None) -> None:
-    """What other services ask for: over NATS, and by a call from those in this process."""
+    """Accept commands from other services: over NATS, and by a direct call from services in this process."""
     handler = CommandHandler(host, publisher, failed=chassis.fail)
     await handler.start(client, chassis.settings.journal.shard)
     if unit is not None:
@@ -136,7 +136,7 @@ async def _take_commands(chassis: Chassis[OmsSettings], client: Client, host: Sh
 
 
 async def _obey(chassis: Chassis[OmsSettings], client: Client, host: ShardHost, publisher: Publisher, controls: Controls) -> OmsKillSwitch:
-    """What people forbid is refused and cancelled here too."""
+    """Follow the controls: forbidden orders are refused and cancelled in oms too."""
     switch = OmsKillSwitch(host, controls)
     switch.known = await control_journal.follow_controls(chassis, client, publisher, controls.apply, switch.heard)
     chassis.spawn(switch.run, tasks.FORBIDDEN)
@@ -144,7 +144,7 @@ async def _obey(chassis: Chassis[OmsSettings], client: Client, host: ShardHost, 
 
 
 def _upkeep(chassis: Chassis[OmsSettings], host: ShardHost) -> tuple[PositionReconciliation, ReduceOnly]:
-    """What is looked at again now and then."""
+    """Start the periodic checks."""
     every_s = float(chassis.settings.order_management.reconcile_positions_interval_sec)
     positions, reduce_only = PositionReconciliation(every_s, chassis.registry, beside(chassis.environment)), ReduceOnly(host)
     chassis.spawn(positions.run, tasks.POSITIONS_UPKEEP)
@@ -217,7 +217,7 @@ def _timeout_ns(settings: OmsSettings) -> int | None:
 
 
 def _calendars(venues: Iterable[VenueSettings]) -> dict[str, list[Calendar]]:
-    """The hours of all venues that trade a symbol: while no venue has an order, its day ends with the last of them."""
+    """Collect the trading hours of every venue of a symbol: the day of an unrouted order ends when the last of them closes."""
     found: dict[str, list[Calendar]] = {}
     for venue in venues:
         for symbol in venue.symbols:
@@ -226,7 +226,7 @@ def _calendars(venues: Iterable[VenueSettings]) -> dict[str, list[Calendar]]:
 
 
 def _beside(chassis: Chassis[OmsSettings]) -> tuple[HelperProcess, HelperProcess | None]:
-    """The programs that look at the journal for us: into the past, and, when that is allowed, at all of it."""
+    """Return the helper programs that read the journal: point-in-time queries and, if enabled, verification."""
     own = chassis.environment
     past = HelperProcess(
         history_client.MODULE, deadline_s=history_client.PAST_MAX_S, waiting_max=history_client.WAITING_MAX, environment=own
@@ -236,21 +236,21 @@ def _beside(chassis: Chassis[OmsSettings]) -> tuple[HelperProcess, HelperProcess
 
 
 async def _await_risk(chassis: Chassis[OmsSettings], risk: RiskCheck, instruments: Mapping[str, Instrument]) -> None:
-    """Not ready before risk has decided once, and not well while it does not: every order would be refused."""
+    """Keep oms not ready until risk has decided once, and unhealthy while risk does not decide: every order would be refused."""
     chassis.ready.set("risk", False, "risk has not answered yet")
     probe = _probe(next(iter(instruments.values())), chassis.settings.order_management.default_account)
-    while not await risk.is_open(probe, RISK_TIMEOUT_S):  # noqa: ASYNC110 - it is another process that we wait for
+    while not await risk.is_open(probe, RISK_TIMEOUT_S):  # noqa: ASYNC110 - the condition is in another process
         await asyncio.sleep(RISK_AGAIN_S)
     chassis.ready.set("risk", True, "")
 
     async def trouble() -> str | None:
-        return None if await risk.is_open(probe, RISK_TIMEOUT_S) else "it does not decide: every order is refused"
+        return None if await risk.is_open(probe, RISK_TIMEOUT_S) else "risk does not decide: every order is refused"
 
     chassis.health.depend("risk", trouble)
 
 
 def _probe(instrument: Instrument, account: str) -> Terms:
-    """The smallest order that risk has nothing to object to in its form. Without an id it reserves nothing."""
+    """Return the smallest well-formed order of an instrument. Without an order id it reserves nothing."""
     return Terms(
         order_id="",
         account=account,
@@ -287,16 +287,18 @@ def _stats(
 
 
 def _series(host: ShardHost, intake: SubmitHandler, risk: RiskCheck, sessions: VenueSessions, publisher: Publisher) -> Iterator[Metric]:
-    """Read when Prometheus asks; beside what OmsMetrics observes as it happens."""
+    """Yield the series that are read on each scrape; OmsMetrics observes the others as they happen."""
     counter, gauge = metrics_page.counter, metrics_page.gauge
-    yield gauge("oms_journal_sequence", "The last sequence written", host.head.seq)
-    yield gauge("oms_stamps_ahead_seconds", "How far the journal's stamps are ahead of the wall clock", host.stamps.ahead_s)
-    yield gauge("oms_orders_by_status", "Orders by where they stand", {str(state): n for state, n in host.orders.states.items()}, "status")
-    yield gauge("oms_submits_in_flight", "Orders between request and answer", intake.in_flight)
-    yield counter("oms_recoveries", "Times that memory was thrown away and read again", host.recoveries)
-    yield counter("oms_risk_no_answer", "Questions to risk without a decision", {"timeout": risk.timeouts, "error": risk.errors}, "outcome")
-    yield counter("oms_reports", "Venue reports by what became of them", sessions.stats(), "outcome")
-    yield counter("oms_notifications_dropped", "Updates that nobody was told of in time", publisher.dropped)
+    yield gauge("oms_journal_sequence", "Last sequence written", host.head.seq)
+    yield gauge("oms_stamps_ahead_seconds", "How far the journal's timestamps are ahead of the wall clock", host.stamps.ahead_s)
+    yield gauge("oms_orders_by_status", "Orders by status", {str(state): n for state, n in host.orders.states.items()}, "status")
+    yield gauge("oms_submits_in_flight", "Submits between request and response", intake.in_flight)
+    yield counter("oms_recoveries", "Times that the in-memory state was discarded and rebuilt", host.recoveries)
+    yield counter(
+        "oms_risk_no_answer", "Risk checks that ended without a decision", {"timeout": risk.timeouts, "error": risk.errors}, "outcome"
+    )
+    yield counter("oms_reports", "Venue reports by outcome", sessions.stats(), "outcome")
+    yield counter("oms_notifications_dropped", "Notifications dropped before they were published", publisher.dropped)
 
 
 def _bounds(settings: OmsSettings) -> RiskClientBounds:

@@ -25,7 +25,7 @@ def unit() -> Unit:
 async def test_before_risk_is_there_every_order_is_refused() -> None:
     risk = RiskInProcess(unit())
     decision = await risk.check(given.terms())
-    assert decision.denial == Denial("risk_error", found="risk is not there")
+    assert decision.denial == Denial("risk_error", found="risk is not available")
     assert not await risk.is_open(PROBE, 1)
     assert (risk.errors, risk.timeouts) == (1, 0)
 

@@ -88,7 +88,7 @@ async def test_a_gateway_of_the_users_own_is_a_venue(fresh_nats: LiveServer, tmp
     assert [e.reason for e in events if isinstance(e, ReportQuarantined)] == ["ambiguous_fill"]
     assert [(e.who, e.outcome) for e in events if isinstance(e, DoubtSettled)] == [("ann", "filled"), ("ann", "never_arrived")]
     assert len([e for e in events if isinstance(e, OrderFilled)]) == 5
-    assert "a venue has a plain session" in (tmp_path / "oms" / "oms.out").read_text()
+    assert "a venue has an unsequenced session" in (tmp_path / "oms" / "oms.out").read_text()
 
 
 def test_the_gateway_is_forty_lines() -> None:
