@@ -1,1 +1,1 @@
-"""risk (8103): may this order pass? Follows the journal, answers over NATS and HTTP, reserves what it approves."""
+"""risk (8103): pre-trade checks. Follows the journal, decides over NATS and HTTP, reserves what it approves."""

@@ -1,6 +1,6 @@
-"""The catalogue of this start, recorded before anything is counted by it.
+"""Recording of the catalogue at startup, before any check uses it.
 
-So a symbol that was traded stays known after it is delisted, and a rate counts from when it was set.
+A traded symbol thus stays known after it is delisted, and a rate applies from the time it was set.
 """
 
 from functools import partial
@@ -28,11 +28,11 @@ async def record_catalogue(
     follower: JournalSubscription[Any],
     record: ControlLog,
 ) -> None:
-    """Until the controls are read to their end and the catalogue is in force in them."""
+    """Wait until the controls are read to their end, and record the catalogue's changes in them."""
     await follower.wait_for((await nats.patiently(journal.head)).seq)
     await nats.patiently(partial(_recorded, chassis, catalogue, controls, record))
     if gone := controls.listings.delisted - catalogue.delisted.keys():
-        chassis.log.warning("the catalogue has lost symbols that it once listed", symbols=sorted(gone)[:20], count=len(gone))
+        chassis.log.warning("the catalogue no longer has symbols that it once listed", symbols=sorted(gone)[:20], count=len(gone))
 
 
 async def _recorded(chassis: Chassis[RiskSettings], catalogue: Catalogue, controls: Controls, record: ControlLog) -> None:
@@ -47,7 +47,7 @@ def _event(change: Change, version: int) -> CatalogueChanged:
         version=version,
         at=SystemClock().now_ns(),
         who=WHO,
-        reason="risk began with it",
+        reason="catalogue at the start of risk",
         rates=dict(change.rates),
         listed=dict(change.listed),
         delisted=change.delisted,

@@ -1,4 +1,4 @@
-"""From the bytes of `POST /check` to terms, or to the first reason why not. A number is text until it is known to be short and plain."""
+"""Parse the body of `POST /check` into terms, or report the first error."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -14,7 +14,7 @@ from domain.values import OrderType, Side
 
 
 class CheckBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """The order that is asked about."""
+    """The order to check. Numbers stay text until their length and fixed-point form are checked."""
 
     account: str
     symbol: str
@@ -31,11 +31,11 @@ _DECODER: Final = msgspec.json.Decoder(CheckBody)
 
 
 def read_order(body: bytes, instruments: Mapping[str, Instrument]) -> Terms:
-    """The order to be checked. Refusal 400 when it is not well formed, 422 when it is but cannot trade."""
+    """Parse the order to check. Refusal 400 when it is malformed, 422 when it cannot trade."""
     read = read_struct(_DECODER, body)
     quantity = exact_number(read.quantity, "quantity")
     if quantity is None:
-        raise malformed("quantity is missing", "/quantity")
+        raise malformed("quantity is required", "/quantity")
     instrument = instruments.get(read.symbol)
     negative = instrument is not None and instrument.negative_prices
     price = exact_number(read.price, "price", negative=negative)

@@ -1,4 +1,4 @@
-"""risk over HTTP: `POST /check` raw for speed, the rest through FastAPI."""
+"""HTTP endpoints of risk: `POST /check` in raw ASGI for speed, the others through FastAPI."""
 
 import time
 from typing import Annotated, Any, Final, Literal, get_args
@@ -24,7 +24,7 @@ Explain = Literal["0", "1", "all"]
 EXPLAIN: Final = get_args(Explain)
 ExplainQuery = Annotated[
     Explain,
-    Query(description="1: the checks up to the first refusal. all: every enabled check; only where no order_id is given."),
+    Query(description="1: the checks up to the first denial. all: every enabled check; only without an order_id."),
 ]
 AccountQuery = Annotated[str | None, Query(pattern=f"^{IDENTIFIER.pattern}$")]
 
@@ -41,14 +41,14 @@ CHECK_SCHEMA: Final[dict[str, Any]] = {
         "price": _NUMBER_SCHEMA,
         "type": {"enum": ["market", "limit", "stop", "stop_limit"], "description": "limit when a price is given, else market"},
         "stop_price": _NUMBER_SCHEMA,
-        "reduce_only": {"type": "boolean", "description": "refused where it could do more than close a position"},
-        "order_id": {"type": "string", "description": "with it the check reserves; without it, it is dry"},
+        "reduce_only": {"type": "boolean", "description": "denied if the order could do more than close a position"},
+        "order_id": {"type": "string", "description": "with an order_id the check reserves; without one it is a dry check"},
     },
 }
 
 
 class CheckEndpoint:
-    """Each route is one method. Refusals travel as exceptions; the chassis renders them."""
+    """The check and portfolio routes, one method each. Refusals are raised; the chassis renders them."""
 
     def __init__(self, risk: Risk, check_service: CheckService, measures: RiskMetrics) -> None:
         self._risk = risk
@@ -56,18 +56,18 @@ class CheckEndpoint:
         self._measures = measures
 
     def answer(self, body: bytes, explain: str) -> bytes:
-        """What `POST /check` says. Refusal 400 or 422 when the body is no order."""
+        """Return the response body of `POST /check`. Refusal 400 or 422 when the body is not a valid order."""
         began = time.perf_counter_ns()
         terms = read_order(body, self._risk.instruments)
         if explain == "all" and terms.order_id:
-            raise refused("explain", "explain=all only asks: leave out the order_id, with which a check reserves")
+            raise refused("explain", "explain=all is a dry check: leave out the order_id")
         decision = self._check_service.decide(terms, every=explain == "all")
         answer = APPROVED if decision.denial is None and explain == "0" else encode(decision_view(decision, explain != "0"))
         self._measures.took("http", time.perf_counter_ns() - began, terms.order_id)
         return answer
 
     async def check(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The raw handler. Its twin in `router` answers the same and is what /docs shows."""
+        """Serve `POST /check` in raw ASGI. The route in `router` returns the same and documents it in /docs."""
         explain = "0"
         if query := scope["query_string"]:
             explain = word_asked(read_query(query, ("explain",)), "explain", EXPLAIN) or explain
@@ -76,8 +76,8 @@ class CheckEndpoint:
     def router(self) -> APIRouter:
         router = APIRouter()
         body = {"requestBody": {"required": True, "content": {"application/json": {"schema": CHECK_SCHEMA}}}}
-        router.add_api_route("/check", self._check_twin, methods=["POST"], openapi_extra=body, summary="May this order pass?")
-        router.add_api_route("/risk/portfolio", self._portfolio, methods=["GET"], summary="What accounts have at stake")
+        router.add_api_route("/check", self._check_twin, methods=["POST"], openapi_extra=body, summary="Check an order")
+        router.add_api_route("/risk/portfolio", self._portfolio, methods=["GET"], summary="Portfolios of accounts")
         return router
 
     async def _check_twin(self, request: Request, explain: ExplainQuery = "0") -> Response:

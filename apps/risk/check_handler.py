@@ -1,7 +1,7 @@
-"""`risk.check.order`: one order or a list of them, decided in one pass, one reply. Nothing that comes in is met with silence.
+"""`risk.check.order`: one order or a list, decided in one pass, with one reply to every request.
 
-A question with an order id reserves what the order may cost. Only oms may ask here; what others ask comes in as `risk.check.dry`, and
-reserves nothing whatever it names (nats-server sees to that: apps.stack.credentials.nats).
+A request with an order id reserves what the order may cost. Only oms may publish here. Others use `risk.check.dry`, which never reserves,
+whatever id it names. nats-server enforces this (apps.stack.credentials.nats).
 """
 
 import time
@@ -27,11 +27,11 @@ from domain.values import OrderType, Side, TimeInForce
 log = get_logger()
 
 REQUESTS_PENDING_MAX: Final = 4096
-"""Requests that wait to be read. More are dropped by the client, and who asked refuses by timeout."""
+"""Requests that wait to be read. The NATS client drops further ones, and the sender denies them by timeout."""
 
 
 class CheckRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """An order as people write it: a type that follows from the price, no order id for a dry check."""
+    """An order to check. The type defaults by the price; without an order id the check is dry."""
 
     account: str
     symbol: str
@@ -54,7 +54,7 @@ class CheckRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class CheckReply(RiskReply, frozen=True, kw_only=True, gc=False):
-    """A decision that also says it in the user's words."""
+    """A decision with the fields `approved` and `reason` of the HTTP API."""
 
     approved: bool
     reason: str | None = None
@@ -68,7 +68,7 @@ _NAMED: Final = decoder(dict[str, Any])
 
 
 class CheckHandler:
-    """Listens on the subject. The callback must not raise: that would leave the connection deaf."""
+    """Serves checks over NATS. The callback must not raise: the subscription would stop."""
 
     def __init__(
         self,
@@ -79,9 +79,9 @@ class CheckHandler:
         holds: Callable[[], bool],
         share: LoopShare | None = None,
     ) -> None:
-        """`holds`: is it this process's turn to decide? While it is not, another one answers, and this one says nothing.
+        """`holds`: whether this process is active. While it is not, another process replies, and this one does not.
 
-        `share`: how much of a loop that has other work too such questions may take.
+        `share`: limits the time that these requests take of a shared event loop.
         """
         self._share = share
         self._holds = holds
@@ -95,7 +95,7 @@ class CheckHandler:
             await self._client.subscribe(subject, cb=self.on_request, pending_msgs_limit=REQUESTS_PENDING_MAX)
 
     def decide(self, terms: Terms) -> RiskReply:
-        """For oms in this process. It reserves."""
+        """Decide for oms in this process, with a reservation."""
         decision = self._check_service.decide(terms) if self._holds() else self._not_its_turn(terms)
         return RiskReply(decision.order_id, decision.limits_version, decision.denial, decision.line(), decision.reference)
 
@@ -105,7 +105,7 @@ class CheckHandler:
 
     async def on_request(self, message: Msg) -> None:
         if not message.reply:
-            return  # nobody would hear the answer, and a reservation would leak
+            return  # no reply is possible, and a reservation would leak
         if not self._holds():
             self._measures.counts["not_its_turn"] += 1
             return
@@ -121,7 +121,7 @@ class CheckHandler:
         try:
             await self._client.publish(message.reply, reply)
         except bus.WireError as error:
-            log.warning("a risk answer was not sent", error=str(error) or type(error).__name__)
+            log.warning("a risk reply was not sent", error=str(error) or type(error).__name__)
 
     def answer(self, payload: bytes, *, dry: bool = False) -> CheckReply | list[CheckReply]:
         try:
@@ -134,11 +134,11 @@ class CheckHandler:
         return [answered(decide(terms)) for terms in orders]
 
     def _dry(self, terms: Terms) -> RiskDecision:
-        """The decision under the id that was asked about, but nothing is reserved under it."""
+        """Return a decision under the requested id without a reservation."""
         return replace(self._check_service.decide(replace(terms, order_id="", replaces="")), order_id=terms.order_id)
 
     def _one_by_one(self, payload: bytes, dry: bool) -> CheckReply | list[CheckReply]:
-        """Not a plain list of terms: a single order, or a list in which one at least cannot be read."""
+        """Decide a single order, or a list in which at least one order is unreadable."""
         text = payload.lstrip()
         if not text.startswith(b"["):
             return answered(self._read(payload, dry))
@@ -179,7 +179,7 @@ def answered(decision: RiskDecision) -> CheckReply:
 
 
 def _order_id(text: bytes | msgspec.Raw) -> str:
-    """Whose it was, when that can be read at all."""
+    """Read the order id, at most 64 characters; empty when it cannot be read."""
     try:
         found = _NAMED.decode(text).get("order_id", "")
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Every question comes through here: shut means refused, and so does any error inside a check. Nothing passes unmeasured."""
+"""Entry point of every check: while risk is not ready, or when a check fails, the order is denied. Every decision is timed."""
 
 import time
 
@@ -18,7 +18,7 @@ ERROR_LOG_EVERY_NS = 100_000_000
 
 
 class CheckService:
-    """Fail closed: what cannot be decided is denied as `risk_error`, and `found` says why."""
+    """Fails closed: an order that cannot be decided is denied with `risk_error`; `found` holds the reason."""
 
     def __init__(self, risk: Risk, gate: Readiness, measures: RiskMetrics) -> None:
         self._risk = risk
@@ -27,14 +27,14 @@ class CheckService:
         self._seldom = LogLimit(ERROR_LOG_EVERY_NS)
 
     def decide(self, terms: Terms, *, every: bool = False) -> RiskDecision:
-        """The decision; with an order id it reserves, without one it is dry. `every`: a dry one shows the checks behind a refusal too."""
+        """Decide an order; with an order id the check reserves, without one it is dry. `every`: a dry check continues after a denial."""
         began = time.perf_counter_ns()
         decision = self._decided(terms, every)
         self._measures.decided(decision, "check", time.perf_counter_ns() - began, dry=not terms.order_id)
         return decision
 
     def refuse(self, order_id: str, why: str) -> RiskDecision:
-        """A decision for something that never became an order. Counted like any other."""
+        """Return a denial for a request that is not an order. It is counted like any other decision."""
         decision = self._error(order_id, why)
         self._measures.decided(decision, "check", 0)
         return decision
@@ -47,14 +47,14 @@ class CheckService:
                 return self._error(terms.order_id, why)
             now_ns = time.monotonic_ns()
             return self._risk.decide(terms, now_ns) if terms.order_id else self._risk.dry(terms, now_ns, every=every)
-        except Exception as error:  # noqa: BLE001 - the edge of the process: no error, of whatever kind, may let an order pass
+        except Exception as error:  # noqa: BLE001 - fail closed: no error of any kind may approve an order
             held_back = self._seldom.now()
             if held_back is not None:
                 log.error("risk check failed", order_id=terms.order_id, error=repr(error)[:500], not_logged=held_back)
             return self._error(terms.order_id, type(error).__name__)
 
     def _untradable(self, terms: Terms) -> str | None:
-        """The stable code of what is wrong with the form of the order. oms has looked already; others may ask too."""
+        """Return the stable code of an error in the order's form, or None. oms has checked its orders already; other callers have not."""
         instrument = self._risk.instruments.get(terms.symbol)
         if instrument is None:
             return "unknown_symbol"
@@ -62,7 +62,7 @@ class CheckService:
             return "malformed"
         denial = terms_denial(instrument, terms.order_type, terms.quantity, terms.price, terms.stop_price, reduce_only=terms.reduce_only)
         if denial is None or (terms.replaces and denial.code == "notional_too_small"):
-            return None  # of a replaced order only the rest is asked about, which may be small
+            return None  # a replace checks only the remaining quantity, which may be small
         return denial.code
 
     def _error(self, order_id: str, why: str) -> RiskDecision:

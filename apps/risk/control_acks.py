@@ -1,4 +1,4 @@
-"""Who obeys a control by now: risk asks those who let orders pass and send them. And what was thrown at exeq itself is recorded here."""
+"""Acknowledgement of controls by oms and exeq, and recording of kill switches that were set at exeq itself."""
 
 import asyncio
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ REPORTS_PENDING_MAX: Final = 64
 
 
 class ControlAcks:
-    """Asks all at once."""
+    """Asks all services at once whether a control is in force."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -34,7 +34,7 @@ class ControlAcks:
 
 
 class LocalKillReport(msgspec.Struct, forbid_unknown_fields=True):
-    """A switch thrown at exeq itself, when and by whom."""
+    """A kill switch set at exeq itself, when and by whom."""
 
     scope: str
     who: str
@@ -43,7 +43,7 @@ class LocalKillReport(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class StoredReport(msgspec.Struct):
-    """The version under which risk has it."""
+    """The reply: the version under which risk recorded the switch."""
 
     version: int
 
@@ -52,7 +52,7 @@ _REPORT: Final = decoder(LocalKillReport)
 
 
 class LocalKillReports:
-    """`risk.kill`: exeq asks again until it is answered, and it is answered once the journal has it."""
+    """Records reports on `risk.kill`. exeq repeats a report until it is answered; the answer follows the journal's acknowledgement."""
 
     def __init__(self, client: Client, control_log: ControlLog) -> None:
         self._client = client
@@ -63,15 +63,15 @@ class LocalKillReports:
 
     async def _on_report(self, message: Msg) -> None:
         try:
-            told = _REPORT.decode(message.data)
-            reason, who = words_of_kill(told.reason, told.who)  # the words of a switch thrown by file are unchecked
+            report = _REPORT.decode(message.data)
+            reason, who = words_of_kill(report.reason, report.who)  # the texts of a switch set by file are unchecked
             versions: list[int] = []
 
             def event(version: int) -> KillThrown:
                 versions.append(version)
-                return KillThrown(version=version, at=told.at, who=who, reason=reason, scope=told.scope, local=True)
+                return KillThrown(version=version, at=report.at, who=who, reason=reason, scope=report.scope, local=True)
 
             await self._log.record(event)
             await bus.publish(self._client, message.reply, encode(StoredReport(versions[-1])))
         except (ValueError, Unavailable) as trouble:
-            log.warning("a kill switch thrown at exeq was not recorded yet", reason=str(trouble)[:200])
+            log.warning("a kill switch set at exeq is not recorded yet", reason=str(trouble)[:200])

@@ -1,4 +1,4 @@
-"""Blocks, the kill switch and limits over HTTP: durable and in effect before the answer, with who and why kept for ever."""
+"""Blocks, the kill switch and limits over HTTP: durable and in effect before the response, with who and why kept permanently."""
 
 import secrets
 from collections.abc import Callable
@@ -38,7 +38,7 @@ from domain.values import IDENTIFIER, SYMBOL, rfc3339
 log = structlog.get_logger()
 
 ARM_REQUEST_MAX_S: Final = 600
-"""How long a request to arm waits for its second step."""
+"""How long a request to arm stays valid for its second step."""
 TOKEN_BYTES: Final = 4
 
 Make = Callable[[int], ControlEvent]
@@ -48,7 +48,7 @@ Symbol = Annotated[str | None, Query(pattern=f"^{SYMBOL.pattern}$")]
 
 
 class ControlEndpoint:
-    """Each route is one method. Refusals travel as exceptions; the chassis renders them."""
+    """The control routes, one method each. Refusals are raised; the chassis renders them."""
 
     def __init__(self, risk: Risk, log: ControlLog, obeying: ControlAcks, scopes: Scopes, clock: Clock, second_person: bool = True) -> None:
         self._risk = risk
@@ -63,20 +63,20 @@ class ControlEndpoint:
         router = APIRouter()
         for path, handler, doc, summary in (
             ("/risk/symbols/{symbol:path}/block", self._block, body_doc(SIGNED), "Refuse orders in a symbol"),
-            ("/risk/symbols/{symbol:path}/unblock", self._unblock, body_doc(SIGNED), "Let them pass again"),
-            ("/risk/kill", self._kill, kill_doc(), "Throw the kill switch for a scope"),
-            ("/risk/arm", self._arm, body_doc(ARMED), "Ask to arm a scope again; with the token, do it"),
-            ("/risk/repeats/{account}/enable", self._enable, body_doc(SIGNED), "Let orders repeated too often pass"),
+            ("/risk/symbols/{symbol:path}/unblock", self._unblock, body_doc(SIGNED), "Allow orders in a symbol again"),
+            ("/risk/kill", self._kill, kill_doc(), "Set the kill switch for a scope"),
+            ("/risk/arm", self._arm, body_doc(ARMED), "Request to arm a scope again; with the token, confirm it"),
+            ("/risk/repeats/{account}/enable", self._enable, body_doc(SIGNED), "Allow orders that were refused as repeated"),
         ):
             router.add_api_route(path, handler, methods=["POST"], summary=summary, openapi_extra=doc)
-        router.add_api_route("/risk/controls", self._show, methods=["GET"], summary="What is forbidden now")
-        router.add_api_route("/risk/controls/history", self._history, methods=["GET"], summary="Who decided what, when and why")
-        router.add_api_route("/risk/limits", self._limits, methods=["GET"], summary="The limits in force, and what is forbidden")
+        router.add_api_route("/risk/controls", self._show, methods=["GET"], summary="The controls in force")
+        router.add_api_route("/risk/controls/history", self._history, methods=["GET"], summary="The history of controls: who, when and why")
+        router.add_api_route("/risk/limits", self._limits, methods=["GET"], summary="The limits and controls in force")
         router.add_api_route(
             "/risk/limits/{account}",
             self._set_limits,
             methods=["PUT"],
-            summary="Limits of an account, or a symbol of it",
+            summary="Set the limits of an account, or of a symbol of it",
             openapi_extra=body_doc(LIMIT_FIELDS, DOCUMENTED),
         )
         return router
@@ -91,7 +91,7 @@ class ControlEndpoint:
         fields = read_object(body, SIGNED)
         reason, who, at = reason_of(fields), who_of(fields), self._clock.now_ns()
         if symbol not in self._risk.instruments:
-            raise Refusal(422, "unknown_symbol", "there is no such instrument")
+            raise Refusal(422, "unknown_symbol", "unknown instrument")
         stored = await self._record(lambda version: kind(version=version, at=at, who=who, reason=reason, symbol=symbol))
         blocked = self._controls.blocked(symbol)
         view = {"symbol": symbol, "blocked": blocked, "reason": reason, "who": who, "at": rfc3339(at), "seq": stored.seq}
@@ -106,7 +106,7 @@ class ControlEndpoint:
         return await self._answered(view, stored)
 
     async def _answered(self, view: dict[str, Any], stored: Head) -> Response:
-        """200 when nothing of the scope is sent any more; 202 when it is durable, and somebody who sends did not say that he knows."""
+        """Return 200 if all sending services have acknowledged the control, 202 if it is durable but not acknowledged by all."""
         obeyed = await self._obeying.of(stored.seq)
         status = 202 if "unknown" in obeyed.values() else 200
         return Exact({**view, "acknowledged": obeyed, "obeyed": obeyed}, status_code=status)
@@ -141,16 +141,18 @@ class ControlEndpoint:
 
     def _must_be_killed(self, scope: str) -> None:
         if scope not in self._controls.kills:
-            raise Refusal(409, "not_killed", f"the kill switch is not thrown for {scope}", scope=scope)
+            raise Refusal(409, "not_killed", f"the kill switch is not set for {scope}", scope=scope)
 
     def _may_arm(self, scope: str, token: str, who: str, at: int) -> None:
-        """Refusal when the second step does not follow from the first."""
+        """Check that the second step matches the first. Refusal 403, 409."""
         self._must_be_killed(scope)
         asked = self._controls.arming.get(scope)
         if asked is None or asked.token != token or at - asked.at > ARM_REQUEST_MAX_S * 1_000_000_000:
-            raise Refusal(409, "not_requested", f"nobody asked with this token to arm {scope}, or too long ago: ask again without it")
+            raise Refusal(409, "not_requested", f"no valid request to arm {scope} with this token: request again without a token")
         if self._second_person and same_person(asked.who, who):
-            raise Refusal(403, "second_person_required", f"{asked.who} asked for it: somebody else must do the second step", pointer="/who")
+            raise Refusal(
+                403, "second_person_required", f"{asked.who} made the request: another person must do the second step", pointer="/who"
+            )
 
     async def _show(self) -> Response:
         return Exact(controls_view(self._controls))
@@ -161,7 +163,7 @@ class ControlEndpoint:
 
     async def _limits(self, account: Account = None, symbol: Symbol = None) -> Response:
         if symbol is not None and account is None:
-            raise refused("account", "a symbol's limits are those of an account")
+            raise refused("account", "symbol needs an account: limits of a symbol belong to an account")
         return Exact(limits_view(self._risk, account, symbol or ""))
 
     async def _set_limits(self, account: str, request: Request) -> Response:
@@ -171,7 +173,7 @@ class ControlEndpoint:
         def event(version: int) -> LimitsChanged:
             found = self._risk.limits_of(account, asked.symbol).version
             if asked.version != found:
-                raise Refusal(409, "limits_version_stale", f"the limits are at version {found} by now: read them again", version=found)
+                raise Refusal(409, "limits_version_stale", f"the limits are now at version {found}: read them again", version=found)
             old = own(self._controls, account, asked.symbol)
             return LimitsChanged(
                 version=version, at=at, who=asked.who, reason=asked.reason, account=account, symbol=asked.symbol, old=old, new=asked.limits
@@ -181,7 +183,7 @@ class ControlEndpoint:
         return Exact(limits_view(self._risk, account, asked.symbol) | {"seq": stored.seq})
 
     async def _enable(self, account: Annotated[str, Path(pattern=f"^{IDENTIFIER.pattern}$")], request: Request) -> Response:
-        """Nothing to keep: a restart of risk enables them too."""
+        """Enable repeated orders of an account. This is not journaled: a restart of risk enables them too."""
         fields = read_object(await request.body(), SIGNED)
         reason, who = reason_of(fields), who_of(fields)
         enabled = self._risk.enable(account)
@@ -189,7 +191,7 @@ class ControlEndpoint:
         return Exact({"account": account, "enabled": enabled, "reason": reason, "who": who})
 
     async def _record(self, make: Make) -> Head:
-        """Refusal 503."""
+        """Record the event. Refusal 503."""
         try:
             return await self._log.record(make)
         except Unavailable as trouble:

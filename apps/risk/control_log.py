@@ -1,4 +1,4 @@
-"""Recording a control: on disk, and read back into effect here, before anybody gets an answer."""
+"""Recording of controls: durable, and read back into effect here, before the response is sent."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,7 +17,7 @@ READ_BACK_S: Final = 2.0
 
 
 class ControlLog:
-    """The one writer of the controls in this process. Another process that writes too is fenced off or read first, never overwritten."""
+    """The only writer of controls in this process. If another process also writes, its events are read first, never overwritten."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class ControlLog:
         controls: Controls,
         mark: Mark | None = None,
     ) -> None:
-        """What is answered is under `mark` before the answer, so that its loss is found out."""
+        """`mark` is raised before the response is sent, so that a later loss of the event is detected."""
         self._journal = journal
         self._codec = codec
         self._follower = follower
@@ -36,7 +36,10 @@ class ControlLog:
         self._turn = asyncio.Lock()
 
     async def record(self, make: Callable[[int], ControlEvent]) -> Head:
-        """`make` gives the event for a version; what it raises is for the caller. Durable and in effect here on return. Unavailable."""
+        """Record the event that `make` builds for a version; it is durable and in effect here on return.
+
+        Exceptions of `make` reach the caller. Raises Unavailable.
+        """
         async with self._turn:
             for _ in range(ATTEMPTS_MAX):
                 before = self._follower.head
@@ -51,14 +54,14 @@ class ControlLog:
                     await self._mark.raise_now(stored)
                 await self._read_to(stored.seq, unknown=True)
                 return stored
-        raise Unavailable("others keep changing the controls")
+        raise Unavailable("other writers keep changing the controls")
 
     async def _refuse_foreign(self, head: Head) -> None:
         if found := await self._journal.foreign(head):
-            raise Unavailable(f"sequence {found[0].seq} of the journal of controls is no commit; see: trade journal show")
+            raise Unavailable(f"sequence {found[0].seq} of the control journal is not a commit; see: trade journal show")
 
     def _stamped(self, event: ControlEvent) -> ControlEvent:
-        """The wall clock may have been set back since the last control; stamps do not go back."""
+        """Keep timestamps monotonic: the wall clock may have been set back since the last control."""
         latest = self._controls.history[-1].at if self._controls.history else 0
         return event if event.at >= latest else msgspec.structs.replace(event, at=latest)
 

@@ -1,4 +1,4 @@
-"""`GET /risk/decisions/{order_id}`: what was decided about an order, however long ago. The journal has it; oms knows where it stands."""
+"""`GET /risk/decisions/{order_id}`: the decisions on an order of any age, read from its timeline in oms."""
 
 from typing import Annotated, Any, Final
 
@@ -21,7 +21,7 @@ DECIDED: Final = {
     "OrderReplaced": True,
     "ReplaceRefused": False,
 }
-"""Events that may carry a decision, and whether it was a yes."""
+"""Events that may carry a decision, and whether it is an approval."""
 NUMBERS: Final = ("found", "limit", "unit")
 
 OrderId = Annotated[str, Path(pattern=f"^{IDENTIFIER.pattern}$")]
@@ -36,39 +36,41 @@ _TIMELINE: Final = decoder(Timeline)
 
 
 class Decisions:
+    """Reads the decisions on an order from oms over HTTP."""
+
     def __init__(self, oms: httpx.AsyncClient) -> None:
         self._oms = oms
 
     @classmethod
     def at(cls, oms_url: str) -> "Decisions":
-        """Connects when first asked."""
+        """Return an instance for this URL. It connects on the first request."""
         return cls(httpx.AsyncClient(base_url=oms_url, timeout=ASK_TIMEOUT_S, trust_env=False))
 
     def router(self) -> APIRouter:
         router = APIRouter()
-        router.add_api_route("/risk/decisions/{order_id}", self._show, methods=["GET"], summary="What was decided about an order, and why")
+        router.add_api_route("/risk/decisions/{order_id}", self._show, methods=["GET"], summary="The risk decisions on an order, and why")
         return router
 
     async def close(self) -> None:
         await self._oms.aclose()
 
     async def _show(self, order_id: OrderId) -> Response:
-        """The decision on the order itself, and under `replaces` those on new terms of it."""
+        """Return the decision on the order itself, and under `replaces` those on its replaces."""
         found = [decision_of(event) for event in await self._timeline(order_id) if _was_decided(event)]
         if not found:
-            raise Refusal(NOT_FOUND, "decision_not_found", "nothing was decided about this order")
+            raise Refusal(NOT_FOUND, "decision_not_found", "no decision on this order")
         return Exact({"order_id": order_id, **found[0], "replaces": found[1:]})
 
     async def _timeline(self, order_id: str) -> list[View]:
         try:
             answer = await self._oms.get(f"/orders/{order_id}/events")
             if answer.status_code == NOT_FOUND:
-                raise Refusal(NOT_FOUND, "order_not_found", f"there is no order {order_id!r}")
+                raise Refusal(NOT_FOUND, "order_not_found", f"unknown order {order_id!r}")
             if answer.status_code != OK:
-                raise _away(f"oms answered {answer.status_code}")
+                raise _away(f"oms returned {answer.status_code}")
             found: Timeline = _TIMELINE.decode(answer.content)
         except (httpx.HTTPError, OSError, ValueError) as error:
-            raise _away(f"oms does not answer: {str(error) or type(error).__name__}") from error
+            raise _away(f"oms is not reachable: {str(error) or type(error).__name__}") from error
         return found.events
 
 
@@ -77,12 +79,12 @@ def _away(why: str) -> Refusal:
 
 
 def _was_decided(event: View) -> bool:
-    """A rejection by a venue or a router is no decision of risk; one that oms wrote down for want of an answer is."""
+    """Return whether the event carries a decision: not a rejection by a venue or router, but also oms's denial for a missing reply."""
     return event.get("type") in DECIDED and "limits_version" in event
 
 
 def decision_of(event: View) -> View:
-    """The parts of a timeline's event that say what was decided."""
+    """Extract the fields of a timeline event that describe the decision."""
     view: View = {"approved": DECIDED[event["type"]]}
     if not view["approved"]:
         detail = {name: event[name] for name in NUMBERS if name in event}

@@ -1,4 +1,4 @@
-"""From the bytes of `PUT /risk/limits/{account}` to limits, or to the first reason why not. Nothing is changed here."""
+"""Parse the body of `PUT /risk/limits/{account}` into limits, or report the first error. Nothing is changed here."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -19,18 +19,18 @@ FIELD_OF: Final = {
     "max_concentration_pct": "concentration_max",
     "max_portfolio_var_usd": "var_max",
 }
-"""The user's names, and what they are called inside."""
+"""Names in the API and the configuration, and the internal names."""
 PERCENT_MAX: Final = Decimal(1000)
 
 
 FIELDS: Final = ("version", "symbol", *SIGNED, "short_allowed", *FIELD_OF)
 _LIMIT_DOC: Final = {
     "type": ["number", "string", "null"],
-    "description": "a JSON number or decimal string, not below 0; left out or null: as for everybody",
+    "description": "a JSON number or decimal string, not below 0; absent or null: the default limit applies",
 }
 DOCUMENTED: Final[Mapping[str, Mapping[str, object]]] = {
-    "version": {"type": "integer", "minimum": 1, "description": "that of GET /risk/limits, which the change was made up from"},
-    "symbol": {"type": ["string", "null"], "description": "of this symbol of the account alone"},
+    "version": {"type": "integer", "minimum": 1, "description": "the version returned by GET /risk/limits that the change is based on"},
+    "symbol": {"type": ["string", "null"], "description": "limits for this symbol of the account only"},
     "short_allowed": {"type": ["boolean", "null"]},
     **dict.fromkeys(FIELD_OF, _LIMIT_DOC),
 }
@@ -45,26 +45,26 @@ class AskedLimits(NamedTuple):
 
 
 def read_limits(body: bytes, account: str, instruments: Mapping[str, Instrument]) -> AskedLimits:
-    """All limits that are to differ from the configuration's; what is left out or null is as for everybody. Refusal 400, 422."""
+    """Parse all limits that differ from the configuration; an absent or null one keeps the default. Refusal 400, 422."""
     fields = read_object(body, FIELDS)
     if not IDENTIFIER.fullmatch(account):
         raise malformed("the account must be 1 to 64 of the characters A-Z a-z 0-9 _ -")
     symbol = fields.get("symbol")
     if symbol is not None and (type(symbol) is not str or symbol not in instruments):
-        raise Refusal(422, "unknown_symbol", "there is no such instrument", pointer="/symbol")
+        raise Refusal(422, "unknown_symbol", "unknown instrument", pointer="/symbol")
     numbers = {inside: value for name, inside in FIELD_OF.items() if (value := _limit(fields, name)) is not None}
     found = LimitSet(short_allowed=_truth(fields, "short_allowed"), **numbers)
     if symbol is not None and (wide := next((name for name in PER_ACCOUNT if getattr(found, name) is not None), None)):
         name = next((outside for outside, inside in FIELD_OF.items() if inside == wide), wide)
-        raise Refusal(422, "limit_not_per_symbol", f"{name} is a limit of the whole account", pointer=f"/{name}")
+        raise Refusal(422, "limit_not_per_symbol", f"{name} applies to the whole account, not to a symbol", pointer=f"/{name}")
     return AskedLimits(_version(fields), symbol or "", who_of(fields), reason_of(fields), found)
 
 
 def _version(fields: Mapping[str, object]) -> int:
-    """The version that the change was made up from: two people who change the same limits must see each other's work."""
+    """Read the version that the change is based on, so that concurrent changes of the same limits are detected."""
     text = fields.get("version")
     if not isinstance(text, Number) or not text.isdecimal() or len(text) > 18:
-        raise malformed("version is missing: that of GET /risk/limits, a whole number", "/version")
+        raise malformed("version is required: the whole number returned by GET /risk/limits", "/version")
     return int(text)
 
 
@@ -79,7 +79,12 @@ def _limit(fields: Mapping[str, object], name: str) -> Decimal | None:
         return number
     if number > PERCENT_MAX:
         raise Refusal(
-            422, "limit_out_of_range", f"{name} may be {PERCENT_MAX} at most", found=str(number), limit=str(PERCENT_MAX), pointer=f"/{name}"
+            422,
+            "limit_out_of_range",
+            f"{name} must be at most {PERCENT_MAX}",
+            found=str(number),
+            limit=str(PERCENT_MAX),
+            pointer=f"/{name}",
         )
     return number.scaleb(-2)
 

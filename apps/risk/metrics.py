@@ -1,4 +1,4 @@
-"""What risk counts: decisions by outcome and reason, how long they took, leaks. Free on the way of an order: summed up when read."""
+"""Metrics of risk: decisions by outcome and reason, latency, leaked reservations. Sums are computed only when they are read."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ BOUNDS_S: Final = (0.000005, 0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 
 
 
 class RiskMetrics(Collector):
-    """`way` is how a question came: one check inside, an HTTP request, a NATS batch."""
+    """Counters and latency histograms. `way` is what was timed: one check, an HTTP request or a NATS batch."""
 
     WAYS: Final = ("check", "http", "nats")
 
@@ -33,7 +33,7 @@ class RiskMetrics(Collector):
         registry.register(self)
 
     def decided(self, decision: RiskDecision, way: str, ns: int, *, dry: bool = False) -> None:
-        """Dry checks are counted apart: they approve and deny no order."""
+        """Count a decision. Dry checks are counted separately: they neither approve nor deny an order."""
         denial = decision.denial
         if dry:
             self.counts["dry"] += 1
@@ -44,7 +44,7 @@ class RiskMetrics(Collector):
         self.took(way, ns, decision.order_id)
 
     def took(self, way: str, ns: int, order_id: str = "", orders: int = 1) -> None:
-        """Slow ones are logged, one a second at most."""
+        """Observe a duration. Slow ones are logged, at most one per second."""
         self._latency[way].add(ns)
         if ns <= self._slow_ns:
             return
@@ -70,7 +70,7 @@ class RiskMetrics(Collector):
         for labels, count in self._decisions.items():
             decisions.add_metric(labels, count)
         yield decisions
-        seconds = HistogramMetricFamily("risk_check_seconds", "How long a check, a request, a batch took", labels=["way"])
+        seconds = HistogramMetricFamily("risk_check_seconds", "Duration of a check, an HTTP request or a NATS batch", labels=["way"])
         for way, durations in self._latency.items():
             seconds.add_metric([way], durations.buckets(BOUNDS_S), durations.sum_ns / 1e9)
         yield seconds

@@ -1,4 +1,4 @@
-"""An account for which a venue traded more than was asked is stopped until somebody has looked at it."""
+"""Stop an account after an overfill: a venue traded more than was ordered. An operator arms the account again."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ log = structlog.get_logger()
 
 WHO: Final = "risk"
 WAITING_MAX: Final = 1000
-"""Overfills that wait to be acted on; when there are more, their accounts are stopped by those before them or by hand."""
+"""Overfills that wait to be handled. Further ones are dropped: their accounts are stopped by an earlier overfill or manually."""
 AGAIN_S: Final = 1.0
 
 
 class Overfills:
-    """Reads the journal with the fold, and throws the kill switch for the account. Once for each trade, also over restarts."""
+    """Reads the journal with the fold and sets the kill switch of the account, once per trade, also across restarts."""
 
     def __init__(self, controls: Controls, clock: Clock) -> None:
         self._controls = controls
@@ -51,7 +51,7 @@ class Overfills:
         log.error("overfill: the account is stopped", account=event.account, order_id=event.order_id, exec_id=event.exec_id)
 
     def _known(self, event: OrderFilled) -> bool:
-        """It was acted on before, by this process or one before it; perhaps somebody has armed the account since."""
+        """Return whether this trade was handled before, by this process or an earlier one; the account may be armed again since."""
         return any(isinstance(thrown, KillThrown) and thrown.reason == _reason(event) for thrown in self._controls.history)
 
 

@@ -1,4 +1,4 @@
-"""Tells readers in Valkey what accounts have at stake, a bounded number a second. Losing Valkey costs readers, never an order."""
+"""Publish account portfolios to Valkey, rate-limited. If Valkey is down, only readers are affected."""
 
 import asyncio
 from typing import Final
@@ -15,10 +15,12 @@ log = get_logger()
 
 EVERY_S: Final = 1.0
 ACCOUNTS_MAX: Final = 200
-"""In one round. What changed goes first; the rest of the round renews others, whose prices have moved."""
+"""Accounts in one round. Changed accounts come first; the rest of the round refreshes others, whose prices have moved."""
 
 
 class PortfolioPublisher:
+    """Writes the portfolios of at most ACCOUNTS_MAX accounts per round."""
+
     def __init__(self, risk: Risk, snapshots: ValkeySnapshots, clock: Clock) -> None:
         self._risk = risk
         self._snapshots = snapshots
@@ -27,7 +29,7 @@ class PortfolioPublisher:
         self._lost = False
 
     async def run(self) -> None:
-        """For ever."""
+        """Write one round every EVERY_S."""
         while True:
             await asyncio.sleep(EVERY_S)
             await self.round()
@@ -48,7 +50,7 @@ class PortfolioPublisher:
         except Unavailable as trouble:
             exposure.changed.update(names)
             if not self._lost:
-                log.warning("Valkey is lost to risk, decisions go on from memory", reason=str(trouble))
+                log.warning("Valkey is unavailable, decisions continue from memory", reason=str(trouble))
             self._lost = True
             return
         if self._lost:
@@ -56,7 +58,7 @@ class PortfolioPublisher:
         self._lost = False
 
     def _next(self) -> list[str]:
-        """Takes names off the two lists."""
+        """Take the next names off the two lists."""
         changed = self._risk.exposure.changed
         names = [changed.pop() for _ in range(min(len(changed), ACCOUNTS_MAX))]
         if not self._renew:
@@ -67,7 +69,7 @@ class PortfolioPublisher:
 
 
 async def _symbols(account: Account, pacing: TimeSlice) -> View:
-    """In pieces: those of an account with hundreds of symbols are not all of the same moment."""
+    """Build the views in slices; an account with hundreds of symbols is not a consistent snapshot."""
     found: View = {}
     holdings = list(account.holdings.values())
     for first in range(0, len(holdings), AT_ONCE_MAX):

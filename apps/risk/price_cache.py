@@ -1,4 +1,4 @@
-"""Keeps the price history of value at risk in memory: read in the background, so that no order ever waits for a database."""
+"""In-memory price history of value at risk, read in the background so that no order waits for a database."""
 
 import asyncio
 import contextlib
@@ -19,12 +19,12 @@ log = get_logger()
 
 DAY_NS: Final = 86_400 * 10**9
 FIRST_WAIT_S: Final = 10.0
-"""How long `/ready` waits for a first usable history. After that risk is ready without, and says by name what it refuses."""
+"""How long `/ready` waits for a first usable history. After that risk is ready without it and denies orders by a named reason."""
 TRY_AGAIN_S: Final = 0.5
 
 
 class PriceHistory:
-    """The last closes that were read. When they cannot be read again they go on to count, until they are too old."""
+    """Holds the last closes that were read. If a refresh fails they stay in use until they are too old."""
 
     def __init__(
         self, risk: Risk, prices: Prices, clock: Clock, *, returns: int, age_max_days: int, refresh_s: float, ready: Callable[[bool], None]
@@ -38,11 +38,11 @@ class PriceHistory:
         self._ready = ready
         self._closes: Sequence[DailyClose] | None = None
         self._changed = asyncio.Event()
-        self._said: object = None
+        self._logged: object = None
         self._trouble = ""
 
     async def listen(self, client: Client) -> None:
-        """Whoever has loaded prices says so."""
+        """Subscribe to the notification that prices were loaded."""
 
         async def on_change(_: Msg) -> None:
             self._changed.set()
@@ -50,7 +50,7 @@ class PriceHistory:
         await client.subscribe(PRICES_CHANGED, cb=on_change)
 
     async def run(self) -> None:
-        """For ever."""
+        """Refresh every `refresh_s` and on each notification; every TRY_AGAIN_S until the first history is usable."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         while True:
@@ -65,7 +65,10 @@ class PriceHistory:
             self._changed.clear()
 
     async def refresh(self) -> None:
-        """Read (who writes makes the table); when that cannot be done, count by what was read last. Every day makes closes older."""
+        """Read the closes; if that fails, use the last ones. The history is rebuilt in any case: each day makes closes older.
+
+        The writer of prices creates the table.
+        """
         symbols = self._risk.instruments
         try:
             self._closes = await self._prices.recent(symbols, self._returns + 1)
@@ -81,21 +84,21 @@ class PriceHistory:
             self._closes or (), symbols, today, returns=self._returns, age_max_days=self._age_max_days, by_difference=differences
         )
         self._risk.learn(history)
-        self._say()
+        self._log_changes()
 
-    def _say(self) -> None:
+    def _log_changes(self) -> None:
         var = self._risk.exposure.var
-        said = (var.history.unusable, var.history.simulated, var.remarks)
-        if self._said == said:
+        logged = (var.history.unusable, var.history.simulated, var.remarks)
+        if self._logged == logged:
             return
-        self._said = said
+        self._logged = logged
         history = var.history
         log.info("price history", usable=len(history.series), unusable=dict(history.unusable), simulated=sorted(history.simulated))
         if var.remarks:
-            log.warning("value at risk is measured by a strange price history", remarks={s: list(r) for s, r in var.remarks.items()})
+            log.warning("the price history of value at risk has anomalies", remarks={s: list(r) for s, r in var.remarks.items()})
 
     def stats(self) -> dict[str, Any]:
-        """`needed` closes make a symbol usable. `groups`: symbols with closes on the same days, which are measured together."""
+        """Return the state of the history. `needed` closes make a symbol usable; `groups` are symbols with closes on the same days."""
         var = self._risk.exposure.var
         history, groups = var.history, var.groups
         return {

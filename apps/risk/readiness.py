@@ -1,4 +1,4 @@
-"""When risk may answer, and when an approval that never reached the journal is taken back: told by the journal, not by a timer alone."""
+"""Readiness of risk, and release of approvals that never reached the journal. Both depend on the journal, not on a timer alone."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ LEAKED_SHOWN_MAX: Final = 10
 
 
 class Readiness:
-    """Shut until all that a predecessor of this process may have approved is in the fold; shut again while a journal is out of reach."""
+    """Closed until the fold has all that a predecessor of this process may have approved; closed again while a journal is unreachable."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class Readiness:
         reservation_ttl_s: float,
         connection: Callable[[], int | None],
     ) -> None:
-        """`connection` numbers the connections to the journal; None while there is none."""
+        """`connection` numbers the connections to the journal; None while disconnected."""
         self._orders = orders
         self._controls = controls
         self._journal = journal
@@ -40,20 +40,20 @@ class Readiness:
 
     @property
     def shut(self) -> str | None:
-        """Why no order is approved now; None when the gate is open."""
+        """The reason why no order is approved now; None when risk is open."""
         connection = self._connection()
         if connection is None:
             return "no connection to the journal"
         if connection != self.read_over:
-            return "reading what was missed"
+            return "reading what was written while disconnected"
         if not self._controls.caught_up:
             return f"catching up with the controls: {_place(self._controls)}"
         if not self._orders.caught_up:
             return f"catching up with the journal: {_place(self._orders)}"
-        return None if self.opened else "waiting for what was approved before the start"
+        return None if self.opened else "waiting for approvals made before the start"
 
     async def open(self) -> None:
-        """What was approved before we started is journaled within the reservation's time: the head after that has all of it."""
+        """Open after the reservation time: the journal's head then includes everything that was approved before the start."""
         await asyncio.sleep(self._ttl_s)
         seq = await self._head()
         while seq is None:
@@ -64,7 +64,7 @@ class Readiness:
         log.info("risk is open", seq=seq)
 
     async def watch(self, changed: Callable[[bool, str], None]) -> None:
-        """For ever: tell the readiness what the gate says. Over a new connection, first read what was written while there was none."""
+        """Report the state to `changed` every ASK_AGAIN_S. After a reconnect, first read what was written meanwhile."""
         while True:
             connection = self._connection()
             if connection is not None and connection != self.read_over and await self._read_on():
@@ -74,10 +74,10 @@ class Readiness:
             await asyncio.sleep(ASK_AGAIN_S)
 
     async def give_back(self, exposure: Exposure, measures: RiskMetrics) -> None:
-        """For ever: release what was approved and never journaled.
+        """Release reservations that were approved and never journaled.
 
-        Age alone proves nothing, the fold may lag. So: ask for the journal's head, read up to it, and what is still only reserved, and was
-        already too old when we asked, is not in the journal.
+        Age alone proves nothing, as the fold may lag. So read up to the journal's head: a reservation that is still open and was already
+        too old when the head was requested is not in the journal.
         """
         ttl_ns = int(self._ttl_s * 1e9)
         while True:
@@ -109,5 +109,5 @@ class Readiness:
 
 
 def _place(follower: JournalSubscription[Any]) -> str:
-    """Moves while it reads: who waits for us sees that we do."""
+    """Describe the progress of a subscription, for readers of the readiness."""
     return f"at sequence {follower.head.seq} of {follower.target}"

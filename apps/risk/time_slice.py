@@ -1,18 +1,18 @@
-"""Looking at many accounts beside the checks: a little at a time, because an order waits 5 ms for its answer."""
+"""Time slices for loops over many accounts: an order waits at most 5 ms for its decision."""
 
 import asyncio
 from typing import Final
 
 AT_ONCE_MAX: Final = 80
-"""Holdings, some 10 us each."""
+"""Holdings in one slice, about 10 us each."""
 ACCOUNT_WEIGHT: Final = 4
-"""An account by itself takes as long as so many of its holdings."""
+"""The cost of an account itself, in holdings."""
 PAUSE_S: Final = 0.002
-"""A single turn of the loop would not do: a question takes three to be read."""
+"""Pause between slices. One turn of the event loop is not enough: a request takes three to be read."""
 
 
 class TimeSlice:
-    """Gives the loop to the checks after every so many holdings."""
+    """Yields the event loop to the checks after every AT_ONCE_MAX holdings."""
 
     def __init__(self) -> None:
         self._looked_at = 0

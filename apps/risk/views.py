@@ -1,4 +1,4 @@
-"""How portfolios, limits and decisions look in an answer. Exact numbers; what cannot be said is null, with the reason beside it."""
+"""Views of portfolios, limits and decisions in responses. Exact numbers; an unknown value is null, with its reason in another field."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -21,12 +21,12 @@ View = dict[str, Any]
 
 PERCENT: Final = Decimal(100)
 LIMITS_CURRENCY: Final = "USD"
-"""What limits and all sums over an account are in; other currencies count at the catalogue's rate."""
+"""Currency of limits and of all sums over an account; other currencies are converted at the catalogue's rate."""
 PERCENT_PLACES: Final = 4
 
 
 def decision_view(decision: RiskDecision, explain: bool) -> View:
-    """The user's two shapes; `explain` adds every check that had something to measure."""
+    """Build the view of an approval or a denial; `explain` adds every check that measured something."""
     denial = decision.denial
     view: View = {"approved": denial is None}
     if denial is not None:
@@ -40,7 +40,7 @@ def decision_view(decision: RiskDecision, explain: bool) -> View:
 
 
 def portfolio_view(risk: Risk, account: Account) -> View:
-    """One account as the checks see it. Money is in `currency`, converted at `rates`.
+    """Build one account as the checks see it. Money is in `currency`, converted at `rates`.
 
     Margin, reservations and buying power are in margin, not in notional.
     """
@@ -50,7 +50,7 @@ def portfolio_view(risk: Risk, account: Account) -> View:
 
 
 def holdings_view(account: Account, holdings: Iterable[Holding]) -> View:
-    """Those of them that hold something or may, by symbol."""
+    """Build the holdings with a position or open orders, by symbol."""
     found = sorted((h for h in holdings if h.worst or h.quantity or h.buy_quantity or h.sell_quantity), key=lambda holding: holding.symbol)
     return {holding.symbol: _holding_view(holding, account) for holding in found}
 
@@ -76,7 +76,7 @@ def _sums_view(risk: Risk, account: Account) -> View:
 
 
 def snapshot_fields(risk: Risk, account: Account, symbols: View, now_ns: int) -> Mapping[str, str]:
-    """The same numbers as text for a hash, the symbols as JSON. Always the same fields; what cannot be said is empty."""
+    """Build the same numbers as text for a hash, the symbols as JSON. The fields are always the same; an unknown value is empty."""
     view = _sums_view(risk, account)
     numbers = {name: plain(value) for name, value in view.items() if isinstance(value, Decimal)}
     return {
@@ -93,7 +93,7 @@ def snapshot_fields(risk: Risk, account: Account, symbols: View, now_ns: int) ->
 
 
 def limits_view(risk: Risk, account: str | None, symbol: str = "") -> View:
-    """What holds for everybody, for an account, or for one symbol of it; `own` is what was set for exactly this."""
+    """Build the limits in force by default, for an account, or for one symbol of it; `own` is the override set for exactly this scope."""
     limits = risk.limits if account is None else risk.limits_of(account, symbol)
     view: View = {
         "version": limits.version,
@@ -143,7 +143,7 @@ def controls_view(controls: Controls) -> View:
 
 
 def control_view(event: ControlEvent) -> View:
-    """One control as it was recorded."""
+    """Build one control as it was recorded."""
     if isinstance(event, LimitsChanged):
         return change_view(event)
     view: View = {"type": type(event).__name__}
@@ -157,7 +157,7 @@ def change_view(change: LimitsChanged) -> View:
 
 
 def _set_view(limits: LimitSet) -> View:
-    """In the names of the configuration; what is not in it is as for everybody."""
+    """Build a limit set under its configuration names; an absent field keeps the default."""
     numbers = {outside: value for outside, inside in FIELD_OF.items() if (value := getattr(limits, inside)) is not None}
     if limits.concentration_max is not None:
         numbers["max_concentration_pct"] = limits.concentration_max * PERCENT
@@ -180,7 +180,7 @@ def _holding_view(holding: Holding, account: Account) -> View:
 
 
 def _history_view(var: Var, symbol: str) -> View:
-    """The days that the symbol is measured by, what is strange about its closes, and why there are none."""
+    """Build the range of days of a symbol's closes, their anomalies, and why they are unusable."""
     group = var.group_of.get(symbol)
     return {
         "from": group.closes_from if group else None,
@@ -198,7 +198,7 @@ def _largest(account: Account) -> View:
 
 
 def _percent(part: Decimal, whole: Decimal) -> Decimal | None:
-    """Null when nothing is left to be a part of."""
+    """Compute a percentage; None when `whole` is not positive."""
     return divide(part * PERCENT, whole, PERCENT_PLACES) if whole > ZERO else None
 
 

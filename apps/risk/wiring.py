@@ -1,4 +1,4 @@
-"""risk, put together: the only place where its parts meet NATS, Valkey and QuestDB."""
+"""Wiring of risk: the only module that connects its parts to NATS, Valkey and QuestDB."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
@@ -47,11 +47,11 @@ from domain.risk.var import Method
 from domain.values import MONEY_PLACES
 
 CONTROLS_WAIT_S: Final = 0.0
-"""A block has to take effect at once."""
+"""Controls are read without a batching delay: a block must take effect at once."""
 
 
 async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Service:
-    """risk, by itself or as a part of `unit`. The order of the lines is the order in which parts need each other."""
+    """Build risk, by itself or as a part of `unit`. The lines follow the order in which parts depend on each other."""
     settings = chassis.settings
     checks = settings.risk_checks
     catalogue = load_instruments()
@@ -114,7 +114,7 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
 async def _answer_oms(
     chassis: Chassis[RiskSettings], client: Client, check_service: CheckService, measures: RiskMetrics, turn: Turn, unit: Unit | None
 ) -> None:
-    """Over NATS, and by a call when oms is in this process."""
+    """Serve oms's checks: over NATS, and by a direct call when oms is in this process."""
     handler = CheckHandler(
         client, check_service, measures, chassis.settings.risk_checks.batch_max, turn.holds, None if unit is None else unit.share
     )
@@ -124,7 +124,7 @@ async def _answer_oms(
 
 
 def limits_of(checks: RiskChecksSection) -> Limits:
-    """The user's numbers; percent become fractions, exactly."""
+    """Convert the configured limits; percentages become exact fractions."""
     return Limits(
         enabled=frozenset(checks.enabled),
         order_notional_max=checks.max_order_size_usd,
@@ -148,7 +148,7 @@ def limits_of(checks: RiskChecksSection) -> Limits:
 
 
 def _method(checks: RiskChecksSection) -> Method:
-    """The quantile of the normal distribution comes from a float, once, rounded to 12 places: everything behind it is exact."""
+    """Build the VaR method. The normal quantile is computed once as a float and rounded to 12 places; all later arithmetic is exact."""
     level = checks.var_confidence_level
     if checks.var_method == "historical":
         return Method(level)
@@ -163,7 +163,7 @@ Orders = Sequence[tuple[int, Commit[OrderEvent]]]
 
 
 def orders_into(risk: Risk, also: Callable[[Orders], None] = lambda commits: None) -> Callable[[Orders], None]:
-    """Into the fold, and then to whoever looks at them too."""
+    """Return a function that applies commits to the fold and then passes them to `also`."""
 
     def apply(commits: Orders) -> None:
         for seq, commit in commits:
@@ -188,7 +188,7 @@ def gauges(risk: Risk) -> dict[str, int]:
 
 
 async def _valkey(chassis: Chassis[RiskSettings], risk: Risk, clock: SystemClock) -> None:
-    """A dependency of /health, not of a decision: risk starts and decides without it."""
+    """Connect Valkey. It is a dependency of /health, not of decisions: risk starts and decides without it."""
     section = chassis.settings.valkey
     snapshots = ValkeySnapshots.at(section.url, database=section.db, timeout_ms=section.timeout_ms, connections_max=section.max_connections)
     chassis.exits.push_async_callback(snapshots.close)
@@ -198,7 +198,10 @@ async def _valkey(chassis: Chassis[RiskSettings], risk: Risk, clock: SystemClock
 
 
 async def _price_history(chassis: Chassis[RiskSettings], risk: Risk, clock: SystemClock, client: Client) -> PriceHistory | None:
-    """A dependency of /health, not of a decision: orders are measured by what was read last. None when nothing is measured by it."""
+    """Start the price history; None when VaR is not enabled.
+
+    The store is a dependency of /health, not of decisions: value at risk uses the closes that were read last.
+    """
     store = stores.prices(chassis)
     if chassis.settings.fills == "sqlite":
         chassis.log.info("running without QuestDB: fills and daily closes are in SQLite")
@@ -224,7 +227,7 @@ async def _price_history(chassis: Chassis[RiskSettings], risk: Risk, clock: Syst
 
 
 async def _greet(chassis: Chassis[RiskSettings], name: str, ping: Callable[[], Awaitable[None]], url: str) -> None:
-    """Say once that it is there; when it is not yet, go on and say so when it comes."""
+    """Log once that a store is connected. Startup continues; the ping is retried in the background until it succeeds."""
 
     async def keep_trying() -> None:
         await nats.patiently(ping)

@@ -162,7 +162,7 @@ def test_the_history_tells_what_the_catalogue_gained_and_lost(door: FakeOms) -> 
         "version": 2,
         "at": "2026-11-21T09:00:00.000000Z",
         "who": "catalogue",
-        "reason": "risk began with it",
+        "reason": "catalogue at the start of risk",
     }
     more = {"rates": {"EUR": 0.9}, "listed": {"AAPL": "USD"}, "delisted": ["A", "B", "C", "D", "E", "F"]}
     door.says("GET", "/risk/controls/history", {"controls": [change | more]})

@@ -50,4 +50,4 @@ async def test_a_spoiled_position_is_put_right_within_one_interval(
         async with asyncio.timeout(120):
             while (await house.http["oms"].get("/positions/alice")).json()["BTCUSDT"]["quantity"] != 0.02:
                 await asyncio.sleep(0.1)
-    assert "differed from the journal and was put right" in (tmp_path / "oms" / "oms.out").read_text()
+    assert "differed from the journal and was repaired" in (tmp_path / "oms" / "oms.out").read_text()
