@@ -1,1 +1,1 @@
-"""Execution: the queue, the choice of a venue, and the send that is logged before the wire."""
+"""Execution: the queue, the choice of a venue, and sends, which are journaled before they reach the wire."""

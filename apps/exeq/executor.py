@@ -1,4 +1,4 @@
-"""Routes what is queued and sends what was routed. A send follows only from an OrderRouted read back from the journal."""
+"""Routes queued orders and sends routed ones. An order is sent only after its OrderRouted is read back from the journal."""
 
 import asyncio
 import contextlib
@@ -37,18 +37,18 @@ ASK_TIMEOUT_S: Final = 5.0
 ASK_AGAIN_S: Final = 0.2
 CAUGHT_UP_EVERY_S: Final = 0.02
 ASKS_MAX: Final = 8
-"""Lists of commands under way at oms at once."""
+"""Lists of commands in flight to oms at once."""
 TOKEN_WAIT_MAX_S: Final = 1.0
 HOLD_S: Final = 0.5
-"""How long what no venue may take now is left alone before it is looked at again."""
+"""Pause before an order that no venue can take is decided again."""
 LOOKED_AT_MAX: Final = 1024
-"""Orders looked at in one go; those behind them in the queue wait for their turn even when they could be routed."""
+"""Orders decided in one pass; those behind them in the queue wait even if they could be routed."""
 
 Command = RouteOrder | TriggerOrder | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent
 
 
 class Executor:
-    """The fold (Executions) and what is done about it. Nothing is routed or sent before the journal has been read to its end."""
+    """Acts on the fold of the journal (Executions). Nothing is routed or sent before the journal has been read to its end."""
 
     def __init__(
         self,
@@ -65,8 +65,8 @@ class Executor:
         is_past: Callable[[int], bool],
         failed: Callable[[str], None],
     ) -> None:
-        """`send` puts requests on the wire before it returns. `is_past`: was this sequence in the journal before this process began to
-        read? `failed` ends the process."""
+        """`send` puts requests on the wire before it returns. `is_past`: whether a sequence was in the journal before this process began
+        to read. `failed` ends the process."""
         self._oms = oms
         self._send_all = send
         self._switch = switch
@@ -75,7 +75,7 @@ class Executor:
         self.ownership = ownership
         self._asked: dict[str, Command] = {}
         self._missed: set[str] = set()
-        """Orders whose turn came while oms was still to answer for them."""
+        """Orders whose turn came while a command for them was still in flight to oms."""
         self._asks = asyncio.Semaphore(ASKS_MAX)
         self._work = asyncio.Event()
         self.executions = executions
@@ -86,7 +86,7 @@ class Executor:
         self.sends = 0
         self.withheld = 0
         self.others = 0
-        """Routes of another epoch, which are not ours to send."""
+        """Routes of another epoch, which this process must not send."""
         self.held = 0
         self._set_aside: list[tuple[Rank, OrderSubmitted]] = []
         self._look_again_s: float | None = None
@@ -94,7 +94,7 @@ class Executor:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def apply(self, commits: Applied[OrderEvent]) -> None:
-        """New facts. What was routed before this process began is not sent: it may have been."""
+        """Apply new events. Routes from before this process started are not sent: they may have been sent already."""
         for seq, commit in commits:
             for event in commit.events:
                 if type(event) is ShardTaken:
@@ -112,10 +112,10 @@ class Executor:
             self._work.set()
 
     def _send(self) -> None:
-        """On the wire at last: what was routed, unless it was forbidden since. It waits while it is not known whether it was.
+        """Send what was routed, unless a control forbids it by now. New orders wait while the controls are not known.
 
-        What names another epoch than ours is not sent: another exeq, or an earlier process, may have sent it. It is asked about.
-        Cancels do not wait, except for one of a route that waits itself: the venue would get it before the order.
+        A route of another epoch is not sent: another exeq, or an earlier process, may have sent it. The venue is queried about it.
+        Cancels do not wait, except the cancel of a route that itself waits: the venue would receive it before the order.
         """
         if not self.ownership.active():
             self._work.set()
@@ -133,7 +133,7 @@ class Executor:
         self._put(requests)
 
     def _permitted(self) -> Iterator[tuple[Verb, VenueRequest]]:
-        """The new orders that may be sent now."""
+        """Yield the new orders that may be sent now."""
         for request in self._taken(self.executions.to_send):
             if request.epoch != self.ownership.epoch:
                 self.others += 1
@@ -145,16 +145,16 @@ class Executor:
                 yield "new", request
 
     def cancel(self, request: VenueRequest) -> None:
-        """Unlike a new order this may be said twice: a venue that has cancelled, or never had the order, changes nothing."""
+        """Send a cancel. Unlike a new order it may be sent twice: a repeated cancel, or one of an unknown order, changes nothing."""
         self._put([("cancel", request)])
 
     def replace(self, request: VenueRequest) -> None:
-        """This too may be said twice: a venue knows a replace by its id."""
+        """Send a replace. It may be sent twice: a venue recognises a replace by its id."""
         if self._may_replace(request):
             self._put([("replace", request)])
 
     def _may_replace(self, request: VenueRequest) -> bool:
-        """A forbidden one is not said: its order is being cancelled."""
+        """Return whether a replace may be sent. A forbidden one is withheld: its order is being cancelled."""
         forbidden = self._switch.forbids(request.account, request.symbol, request.venue)
         self.withheld += forbidden is not None
         return forbidden is None
@@ -168,7 +168,7 @@ class Executor:
     def _put(self, requests: Sequence[tuple[Verb, VenueRequest]]) -> None:
         owned = self.ownership
         if not (requests and owned.active()):
-            return  # said again, or asked about, by the exeq that owns the shard
+            return  # the exeq that owns the shard sends it again or queries the venue
         stamp = {"unit": owned.unit, "epoch": owned.epoch, "sent_at": self._clock.now_ns()}
         self._send_all([SentRequest(verb, msgspec.structs.replace(request, **stamp)) for verb, request in requests])
 
@@ -180,7 +180,7 @@ class Executor:
         self.ask_soon([RefuseRoute(order_id=request.order_id, reason=reason, route_id=request.route_id)])
 
     async def run(self) -> None:
-        """Route what is queued, in lists, for ever. What was in the queue before the journal was read to its end waits until then."""
+        """Route queued orders, in lists. Orders wait until the journal has been read to its end and the controls are known."""
         while True:
             if not (self.caught_up() and self._switch.known()):
                 await asyncio.sleep(CAUGHT_UP_EVERY_S)
@@ -193,14 +193,14 @@ class Executor:
                 await self._wait()
 
     async def _wait(self) -> None:
-        """Until something is queued; while orders stand aside, until a token may be there or a venue be well again."""
+        """Wait until an order is queued or, while orders are held, until a token or a venue may be available again."""
         self._work.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._look_again_s):
                 await self._work.wait()
 
     def _next(self) -> list[Command]:
-        """The next list of routing decisions, by priority. Who has to wait keeps its place; who comes behind it may go elsewhere."""
+        """Return the next list of routing decisions, by priority. A held order keeps its place; orders behind it may be routed."""
         commands: list[Command] = []
         self._look_again_s = None
         queue, looked_at = self.executions.queue, 0
@@ -224,7 +224,7 @@ class Executor:
         return commands
 
     def _decide(self, order: OrderSubmitted) -> Command | None:
-        """None: it waits in the queue."""
+        """Decide one order; None when it waits in the queue."""
         if reason := self._switch.forbids(order.account, order.symbol):
             return RefuseRoute(order_id=order.order_id, reason=reason)
         found = self.router.decide(order)
@@ -239,7 +239,7 @@ class Executor:
         return RefuseRoute(order_id=order.order_id, reason=found.reason, detail=found.detail)
 
     def _may_come_back(self, order_id: str) -> bool:
-        """For a moment after the order was first seen to have no venue."""
+        """Return whether the order may still wait: `away_wait_ns` since it was first seen without a venue are not over."""
         now = self._clock.monotonic_ns()
         return now - self._stranded.setdefault(order_id, now) < self.router.rules.away_wait_ns
 
@@ -247,11 +247,11 @@ class Executor:
         self._look_again_s = wait_s if self._look_again_s is None else min(wait_s, self._look_again_s)
 
     def asks(self, order_id: str) -> bool:
-        """Is oms still to answer for it?"""
+        """Return whether a command for this order is in flight to oms."""
         return order_id in self._asked
 
     def ask_soon(self, commands: Sequence[Command]) -> None:
-        """Have oms record these, in the background, until it has answered."""
+        """Send these commands to oms in the background, until it has answered."""
         if not commands:
             return
         self._asked.update((command.order_id, command) for command in commands)
@@ -265,7 +265,7 @@ class Executor:
             self._failed(f"routing failed: {error!r}")
 
     async def _ask(self, commands: Sequence[Command]) -> None:
-        """Have oms record the decisions. Asked again until it answers: a route id is recorded once however often it is asked for."""
+        """Send the commands until oms answers. Repeating is safe: oms records a route id only once."""
         while True:
             signed = self.ownership.signed(commands)
             try:
@@ -273,19 +273,19 @@ class Executor:
                     answers = await self._oms.ask(signed, ASK_TIMEOUT_S)
                 break
             except Unavailable as trouble:
-                log.warning("oms did not record routes, asking again", orders=len(commands), reason=str(trouble))
+                log.warning("oms did not record routes, retrying", orders=len(commands), reason=str(trouble))
                 await asyncio.sleep(ASK_AGAIN_S)
         if len(answers) != len(commands):
-            raise AssertionError(f"oms gave {len(answers)} answers to {len(commands)} commands: {answers[:1]}")
+            raise AssertionError(f"oms returned {len(answers)} answers to {len(commands)} commands: {answers[:1]}")
         retry = [command for command, answer in zip(commands, answers, strict=True) if self._settled(command, answer)]
         if retry:
             await asyncio.sleep(ASK_AGAIN_S)
             self.ask_soon(retry)
 
     def _settled(self, command: Command, answer: CommandAnswer) -> bool:
-        """Forget the command, unless oms could not decide: then True, to ask again.
+        """Forget a decided command. Return True when oms could not decide it and it must be repeated.
 
-        It will find what it does not find now: the order is in the journal, so its memory is behind (a commit landed late).
+        A repeat of `order_not_found` succeeds later: the order is in the journal, so oms's memory is only behind.
         """
         if answer.ok or answer.code == "illegal_transition":
             self._asked.pop(command.order_id, None)
@@ -297,7 +297,7 @@ class Executor:
         return True
 
     def _queue_again(self, order_id: str) -> None:
-        """Its terms changed, or it was queued again, while oms was asked about it: by now the journal has told us. Routed it stays so."""
+        """Queue an order again whose terms or state changed while its command was in flight. A routed order stays routed."""
         self.executions.queue_again(order_id)
         self._work.set()
 

@@ -1,7 +1,7 @@
-"""Routes that a venue leaves open: asked about, never sent again; only evidence settles them. Cancels without an answer are said again.
+"""Routes in doubt: the venue is queried, the order is never sent again, and only evidence settles it. Unanswered cancels are repeated.
 
-A doubt is about something unanswered: a first word, a cancel, other terms. A venue that is away is itself shown as away; what it has
-acknowledged rests there, and is compared when it is back.
+A route is in doubt if a request is unanswered: the order itself, a cancel or a replace. A venue that is away is shown as away; its
+acknowledged orders stay as they are and are reconciled when it is back.
 """
 
 import asyncio
@@ -22,27 +22,27 @@ from domain.ports import Unavailable
 log = structlog.get_logger()
 
 ANSWER_DEADLINE_S: Final = 2.0
-"""How long a venue may take to say a first word about a route where its configuration says nothing else, or to answer a cancel."""
+"""Default deadline of a venue for the first report on a route and for the answer to a cancel, if it is no longer configured."""
 WHENEVER: Final = 2**63
-"""Silence is measured from when it was noticed, by the loop's time: the stamps in the journal come from another clock."""
+"""No age limit: silence is measured from when it was noticed, by the loop's time, as journal timestamps come from another clock."""
 ASK_EVERY_S: Final = 1.0
 LISTEN_AWAY_S: Final = 0.2
-"""How soon a venue that did not answer is asked again: one word may be lost, and it should not be away for longer than it is."""
+"""Pause before the next hello to a venue that missed one: a message may be lost, and the venue should not count as away for too long."""
 ASK_AGAIN_MAX_S: Final = 30.0
-"""A venue that does not know better yet is asked again after 1, 2, 4 seconds, and at last so rarely; a denial is repeated at once."""
+"""Maximum pause between queries: a route still open is queried after 1, 2, 4 seconds and so on; after a denial without that pause."""
 ASK_TIMEOUT_S: Final = 1.0
 DENIED_AGAIN_S: Final = ASK_EVERY_S / 2
-"""A denial is no evidence while the route may be on its way: between two of them there is time for it to arrive."""
+"""Pause after a denial. One denial is no evidence while the order may be in transit: the pause lets it arrive."""
 ASKED_AT_ONCE_MAX: Final = 200
 ASKED_TOGETHER_MAX: Final = 50
-"""Questions to one venue that are under way at once, after it has answered one."""
+"""Queries to one venue in flight at once, after it has answered one."""
 TOLD_AT_ONCE_MAX: Final = 500
 NEGATIVES_NEEDED: Final = 3
-"""A venue that lists closed orders too must deny the route this often before it counts as absent."""
+"""Denials of a route before it counts as absent; venues also know their closed orders."""
 
 WORKS: Final = "working"
 TAKEN: Final = "taken"
-"""The venue has the order, and has said nothing about it."""
+"""The venue has the order, but has not reported on it."""
 
 
 class OrderState(msgspec.Struct):
@@ -51,7 +51,7 @@ class OrderState(msgspec.Struct):
 
 
 class OrderAnswer(msgspec.Struct):
-    """What a venue's session says to a question about one route."""
+    """A venue session's reply to a query about one route."""
 
     known: bool | None = None
     epoch: int = 0
@@ -63,7 +63,7 @@ _ANSWER: Final = decoder(OrderAnswer)
 
 
 class InDoubtRoutes:
-    """Looks after silence. What a venue does know comes through oms's session with it; here absence is settled, and that it works still."""
+    """Handles missing answers. Reports arrive through oms's sessions; here a route is settled as absent or confirmed as working."""
 
     def __init__(self, client: Client, executor: Executor, shard: int = 0) -> None:
         self._client = client
@@ -76,7 +76,7 @@ class InDoubtRoutes:
         self._unreplaced_since: dict[str, float] = {}
         self._negatives: dict[str, int] = {}
         self._doubted: set[str] = set()
-        self._unheard: set[str] = set()
+        self._uncancellable: set[str] = set()
         self._gone: set[str] = set()
         self._next_ask: dict[str, tuple[float, float]] = {}
         self._working: dict[str, str] = {}
@@ -84,7 +84,7 @@ class InDoubtRoutes:
         self.on_back: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
-        """Two loops that end together: begun again, each runs once."""
+        """Run both loops. They end together, so that a restart of this task runs each of them once."""
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self._listen_on())
             loops.create_task(self._look_on())
@@ -106,7 +106,7 @@ class InDoubtRoutes:
                     pass
 
     async def _listen(self) -> None:
-        """A venue that went away leaves in doubt what it has not answered; one that came back is asked about it at once."""
+        """Put unanswered requests of a venue that went away in doubt; query a venue that came back at once."""
         gone, back = await self._listening.listen()
         self._executor.router.disconnected = set(self._listening.away)
         if gone:
@@ -121,23 +121,23 @@ class InDoubtRoutes:
             self._executor.ask_soon(commands[begin : begin + TOLD_AT_ONCE_MAX])
 
     def _strand(self) -> None:
-        """A leg at a venue that was taken out of venues.yaml gets no answer any more: only an operator can settle it."""
+        """Put routes at venues removed from venues.yaml in doubt: they get no answers, and only an operator can settle them."""
         stranded = list(self._executor.executions.stranded(self._venues))
         if names := {request.venue for request in stranded} - self._gone:
             self._gone |= names
-            log.error("orders are at venues that are not in venues.yaml: settle them, or put the venues back", venues=sorted(names))
+            log.error("orders are at venues that are not in venues.yaml: settle them, or restore the venues", venues=sorted(names))
         self._doubt(stranded, "venue_removed")
 
     def _cancel_again(self) -> None:
-        """A cancel that was lost on its way leaves no trace: an order would wait for its end for ever. A plain venue has no ear for it."""
+        """Repeat unanswered cancels: a lost one leaves no trace. An unsequenced venue does not answer cancels: its order goes in doubt."""
         self._uncancelled_since, overdue = self._overdue(self._uncancelled_since, self._executor.executions.uncancelled())
-        self._unheard &= self._uncancelled_since.keys()
+        self._uncancellable &= self._uncancelled_since.keys()
         for request in overdue:
             if not self._plain(request):
                 del self._uncancelled_since[request.route_id]
                 self._executor.cancel(request)
-            elif request.route_id not in self._unheard:
-                self._unheard.add(request.route_id)
+            elif request.route_id not in self._uncancellable:
+                self._uncancellable.add(request.route_id)
                 self._doubt([request], "cancel_not_answered")
 
     def _replace_again(self) -> None:
@@ -147,7 +147,7 @@ class InDoubtRoutes:
             self._executor.replace(request)
 
     async def _round(self) -> bool:
-        """Ask about what is due. True when more is."""
+        """Query the venues about routes that are due. Return True when more are due."""
         executions = self._executor.executions
         self._silent_since, silent = self._overdue(self._silent_since, executions.unanswered(WHENEVER))
         open_ = {request.route_id: request for request in (*silent, *executions.doubtful())}
@@ -162,7 +162,7 @@ class InDoubtRoutes:
         return len(due) > ASKED_AT_ONCE_MAX
 
     def _forget(self, open_: dict[str, VenueRequest]) -> None:
-        """What was settled needs no care any more."""
+        """Drop the records of settled routes."""
         waiting = open_.keys() | self._silent_since.keys()
         self._doubted &= waiting
         for kept in (self._negatives, self._next_ask, self._working, self._trouble):
@@ -170,7 +170,7 @@ class InDoubtRoutes:
                 del kept[route_id]
 
     async def _ask_venue(self, requests: Sequence[VenueRequest]) -> None:
-        """One, and when it was answered the others together; a venue that says nothing is not asked again in this round."""
+        """Query about one route, then, if answered, the others together. A venue that does not answer is skipped for this round."""
         answers, begin = requests[0].venue in self._venues and not self._plain(requests[0]), 0
         while group := requests[begin : begin + (ASKED_TOGETHER_MAX if begin else 1)]:
             known = await asyncio.gather(*map(self._known, group)) if answers else [None] * len(group)
@@ -182,14 +182,14 @@ class InDoubtRoutes:
             begin += len(group)
 
     def _ask_later(self, request: VenueRequest, known: bool | None) -> None:
-        """Denials are counted quickly; else the pause doubles."""
+        """Schedule the next query: soon while denials are counted, else with a doubled pause."""
         denied = known is False and self._negatives.get(request.route_id, 0) < NEGATIVES_NEEDED
         _, pause = self._next_ask.get(request.route_id, (0.0, 0.0))
         pause = 0.0 if denied else min(max(2 * pause, ASK_EVERY_S), ASK_AGAIN_MAX_S)
         self._next_ask[request.route_id] = asyncio.get_running_loop().time() + (pause or DENIED_AGAIN_S), pause
 
     async def _known(self, request: VenueRequest) -> bool | None:
-        """Does the venue know the route? None when it does not say."""
+        """Query whether the venue knows the route; None without a usable answer."""
         owned = self._executor.ownership
         question = encode({"kind": "order", "route_id": request.route_id, "unit": owned.unit, "epoch": owned.epoch or 0})
         self._trouble.pop(request.route_id, None)
@@ -210,7 +210,7 @@ class InDoubtRoutes:
         return answer.known
 
     def _conclusion(self, request: VenueRequest, known: bool | None) -> list[Command]:
-        """Said every time: a cancel that the venue refused as unknown has taken the order out of its doubt again."""
+        """Return the commands that follow from an answer. The doubt is repeated each time, as a cancel refused as unknown ends it."""
         order_id, route_id, executions = request.order_id, request.route_id, self._executor.executions
         if known:
             self._negatives.pop(route_id, None)
@@ -240,7 +240,7 @@ class InDoubtRoutes:
         return venue is not None and venue.plain
 
     def _overdue(self, since: dict[str, float], requests: Iterable[VenueRequest]) -> tuple[dict[str, float], list[VenueRequest]]:
-        """When each of these was first seen to wait, and those that have waited for longer than their venue may take."""
+        """Return when each request was first seen waiting, and the requests that have exceeded their venue's deadline."""
         now = asyncio.get_running_loop().time()
         waiting = {request.route_id: request for request in requests}
         since = {route_id: since.get(route_id, now) for route_id in waiting}

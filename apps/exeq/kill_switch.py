@@ -1,4 +1,4 @@
-"""What exeq may not route or send: the controls of all, and the switches thrown at exeq itself, which need nobody else."""
+"""What exeq may not route or send: the global controls, and kill switches set at exeq itself, which need no other service."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,7 +22,7 @@ REPORT_TIMEOUT_S: Final = 2.0
 
 
 class StoredKill(msgspec.Struct):
-    """risk's word that it has it, and under which version."""
+    """risk's reply: the version under which it recorded the switch."""
 
     version: int
 
@@ -31,9 +31,10 @@ _RECORDED: Final = decoder(StoredKill)
 
 
 class ExeqKillSwitch:
-    """`forbids` costs a look into two dictionaries. Without a data directory nothing local outlives the process, and that is said.
+    """Combines controls and local switches; `forbids` costs two dictionary lookups.
 
-    `trouble` is why the switches of this machine cannot be read, None while they can. Until then nothing may be sent: one may be thrown.
+    Without a data directory a local switch does not outlive the process, and `throw` reports that. `trouble` is why the local switches
+    cannot be read, or None. While it is set nothing is sent, because a switch may be set.
     """
 
     def __init__(self, controls: Controls, store: LocalKills | None) -> None:
@@ -49,22 +50,22 @@ class ExeqKillSwitch:
         try:
             store.prepare()
         except Unavailable as trouble:
-            log.error("the kill switches of this machine have no place", reason=str(trouble))
+            log.error("the directory of the local kill switches cannot be prepared", reason=str(trouble))
         self._look()
 
     def known(self) -> bool:
-        """Is it known up to now what is forbidden? Nothing is routed or sent while it is not."""
+        """Return whether all controls and local switches are known. Nothing is routed or sent while they are not."""
         return self.trouble is None and self.controls_known()
 
     def stats(self) -> dict[str, Any]:
         return {"killed": sorted({*self._controls.kills, *self.local}), "kill_switches_unreadable": self.trouble}
 
     async def unreadable(self) -> str | None:
-        """For the readiness."""
+        """Return why local switches cannot be read, for the readiness; None while they can."""
         return self.trouble
 
     def forbids(self, account: str, symbol: str, venue: str | None = None) -> str | None:
-        """The reason why no such order may be routed or sent; None when it may."""
+        """Return the reason why no such order may be routed or sent; None when it may."""
         if self.local and any(scope in self.local for scope in scopes_of(account, symbol, venue)):
             return KILLED
         return self._controls.forbids(account, symbol, venue)
@@ -74,15 +75,15 @@ class ExeqKillSwitch:
         return scope in self._controls.kills or scope in self.local
 
     def throw(self, kill: LocalKill) -> None:
-        """In force at once, and on the disk when it returns. Unavailable: in force, but only as long as this process lives."""
+        """Set the switch: in force at once, durable on return. Raises Unavailable when it is in force only while this process runs."""
         self.local[kill.scope] = kill
-        log.warning("kill switch thrown here", scope=kill.scope, who=kill.who, reason=kill.reason)
+        log.warning("kill switch set at this exeq", scope=kill.scope, who=kill.who, reason=kill.reason)
         if self._store is None:
-            raise Unavailable("exeq has no data directory: the switch is thrown, and forgotten when exeq ends")
+            raise Unavailable("exeq has no data directory: the switch is set, and lost when exeq ends")
         self._store.keep(kill)
 
     def heard(self, event: ControlEvent) -> None:
-        """Armed again for all: the local one of that scope goes too, once it had been told of."""
+        """Remove the local switch of a scope that was armed again, if risk had recorded the switch before."""
         found = self.local.get(event.scope) if isinstance(event, Armed) else None
         if found is None or found.reported is None or event.version < found.reported:
             return
@@ -95,10 +96,10 @@ class ExeqKillSwitch:
         try:
             store.drop(scope)
         except Unavailable as trouble:
-            log.error("a switch that was armed again will be thrown after a restart", scope=scope, reason=str(trouble))
+            log.error("a switch that was armed again cannot be removed and will be set after a restart", scope=scope, reason=str(trouble))
 
     async def run(self, client: Client) -> None:
-        """Find what was thrown by file, and tell risk what it does not know. Neither waits for the other."""
+        """Load switches set by file, and report unrecorded ones to risk. Neither loop waits for the other."""
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self._look_on())
             loops.create_task(self._report_on(client))
@@ -115,31 +116,31 @@ class ExeqKillSwitch:
             await asyncio.sleep(REPORT_EVERY_S)
 
     def _look(self) -> None:
-        """What was thrown by file. While that cannot be read nothing is sent; what was read before stays in force."""
+        """Load switches set by file. While they cannot be read nothing is sent; those read before stay in force."""
         if self._store is None:
             return
         try:
             found = self._store.load()
         except Unavailable as trouble:
             if self.trouble is None:
-                log.error("nothing is sent: the kill switches of this machine cannot be read", reason=str(trouble))
+                log.error("nothing is sent: the local kill switches cannot be read", reason=str(trouble))
             self.trouble = str(trouble)
             return
         if self.trouble is not None:
-            log.warning("the kill switches of this machine can be read again")
+            log.warning("the local kill switches can be read again")
         self.trouble = None
         for scope, kill in found.items():
             if scope not in self.local:
                 self.local[scope] = kill
-                log.warning("kill switch thrown by file", scope=scope, who=kill.who, reason=kill.reason)
+                log.warning("kill switch set by file", scope=scope, who=kill.who, reason=kill.reason)
 
     async def _report(self, client: Client, kill: LocalKill) -> None:
-        told = {"scope": kill.scope, "who": kill.who, "reason": kill.reason, "at": kill.at}
+        report = {"scope": kill.scope, "who": kill.who, "reason": kill.reason, "at": kill.at}
         try:
-            answer: StoredKill = _RECORDED.decode(await bus.request(client, subjects.KILL_REPORT, encode(told), REPORT_TIMEOUT_S))
+            answer: StoredKill = _RECORDED.decode(await bus.request(client, subjects.KILL_REPORT, encode(report), REPORT_TIMEOUT_S))
             reported = self.local[kill.scope] = msgspec.structs.replace(kill, reported=answer.version)
             if self._store:
                 self._store.keep(reported)
         except (Unavailable, ValueError):
-            return  # asked again soon
+            return  # repeated after REPORT_EVERY_S
         log.info("kill switch reported to risk", scope=kill.scope, version=answer.version)

@@ -1,4 +1,4 @@
-"""The way to stop sending that needs nobody but exeq: `POST /kill`, on the disk before the answer."""
+"""`POST /kill`: a kill switch that needs only exeq, durable before the response."""
 
 from typing import Any, Final
 
@@ -15,17 +15,17 @@ from domain.risk.controls import words_of_kill
 from domain.values import rfc3339
 
 LEAVE_S: Final = 1.0
-"""How long what was put on the wire before may take to leave this process."""
+"""How long requests that are already queued may take to leave this process."""
 
 
 def router(switch: ExeqKillSwitch, publisher: Publisher, scopes: Scopes, clock: Clock) -> APIRouter:
     routes = APIRouter()
 
-    @routes.get("/kill", summary="The switches thrown here")
+    @routes.get("/kill", summary="The kill switches set at exeq itself")
     async def show() -> Response:
         return Exact({"killed": [_view(kill) for _, kill in sorted(switch.local.items())]})
 
-    @routes.post("/kill", summary="Throw the kill switch at exeq itself, without NATS or other services", openapi_extra=kill_doc())
+    @routes.post("/kill", summary="Set the kill switch at exeq itself, without NATS or other services", openapi_extra=kill_doc())
     async def throw(request: Request) -> Response:
         fields = read_object(await request.body(), THROWN)
         reason, who = words_of_kill(fields.get("reason"), fields.get("who"))

@@ -1,4 +1,4 @@
-"""What exeq shows Prometheus: its queue, its routes, and how the venues do. Read when it asks."""
+"""Prometheus metrics of exeq: its queue, its routes, and the health of the venues. Read on each scrape."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -27,30 +27,28 @@ def series(
     open_to = {name: standing.closed is None for name, standing in executor.router.standings(clock.monotonic_ns()).items()}
     yield gauge("exeq_queue_depth", "Orders that wait for a route", len(executions.queue))
     yield gauge("exeq_queue_oldest_seconds", "How long the oldest of them has waited", _age_s(clock.now_ns(), oldest))
-    yield gauge("exeq_orders_held", "Orders that no venue may take now", executor.held)
-    yield gauge("exeq_orders_in_doubt", "Orders whose venue left them open", doubts.in_doubt)
+    yield gauge("exeq_orders_held", "Queued orders that no venue can take now", executor.held)
+    yield gauge("exeq_orders_in_doubt", "Orders in doubt", doubts.in_doubt)
     yield gauge("exeq_routes_working", "Routes at a venue", {name: working[name] for name in names}, "venue")
-    yield gauge("exeq_routes_unanswered", "Routes without a first word", {name: waiting[name] for name in names}, "venue")
-    yield gauge("exeq_venue_open", "1 while orders may go there", open_to, "venue")
+    yield gauge("exeq_routes_unanswered", "Routes without a first report", {name: waiting[name] for name in names}, "venue")
+    yield gauge("exeq_venue_open", "1 while orders may be routed to the venue", open_to, "venue")
     yield gauge(
-        "exeq_venue_latency_seconds", "From the journaled route to the first answer, smoothed", _of(health, "latency_ns", 1e9), "venue"
+        "exeq_venue_latency_seconds", "Time from the journaled route to the first report, smoothed", _of(health, "latency_ns", 1e9), "venue"
     )
-    yield counter("exeq_venue_answers", "First words about a route", _of(health, "answers"), "venue")
-    yield counter("exeq_venue_rejects", "Routes that the venue refused", _of(health, "rejects"), "venue")
-    yield counter("exeq_venue_silences", "Routes whose deadline passed without a word", _of(health, "silences"), "venue")
+    yield counter("exeq_venue_answers", "First reports on a route", _of(health, "answers"), "venue")
+    yield counter("exeq_venue_rejects", "Routes that the venue rejected", _of(health, "rejects"), "venue")
+    yield counter("exeq_venue_silences", "Routes whose deadline passed without a report", _of(health, "silences"), "venue")
     yield counter("exeq_sends", "Requests sent to venues", executor.sends)
-    yield counter("exeq_sends_withheld", "Requests stopped right before the wire", executor.withheld)
-    yield counter("exeq_routes_of_others", "Routes read that name another exeq, or an earlier one; they are asked about", executor.others)
-    yield gauge("exeq_epoch", "The epoch that this exeq sends under; 0 while it does not", executor.ownership.epoch or 0)
-    yield counter("exeq_requests_dropped", "Requests that did not leave; they are asked about", publisher.dropped)
-    yield gauge(
-        "exeq_kills_unreadable", "1 while the kill switches of its machine cannot be read and nothing is sent", bool(switch.trouble)
-    )
+    yield counter("exeq_sends_withheld", "Requests withheld right before the wire", executor.withheld)
+    yield counter("exeq_routes_of_others", "Routes of another exeq or an earlier epoch; the venue is queried about them", executor.others)
+    yield gauge("exeq_epoch", "The epoch under which this exeq sends; 0 while it does not send", executor.ownership.epoch or 0)
+    yield counter("exeq_requests_dropped", "Requests that were not published; the venue is queried about them", publisher.dropped)
+    yield gauge("exeq_kills_unreadable", "1 while the local kill switches cannot be read and nothing is sent", bool(switch.trouble))
     yield gauge("exeq_kills", "Kill switches in force", len({*controls.kills, *switch.local}))
 
 
 def _age_s(now: int, since: int | None) -> float:
-    """Both by wall clocks, of which one was oms's: never less than nothing."""
+    """Return the age in seconds, at least 0: the two wall clocks may differ, as one of them is oms's."""
     return max(now - since, 0) / 1e9 if since is not None else 0.0
 
 

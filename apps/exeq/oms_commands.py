@@ -1,4 +1,4 @@
-"""How exeq sends commands to oms: over NATS, or by a function call when both run in one process."""
+"""Commands from exeq to oms: over NATS, or by a function call when both run in one process."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,11 +19,14 @@ class OmsCommands(Protocol):
     """The commands of one shard."""
 
     async def ask(self, commands: Sequence[ServiceCommand], timeout_s: float) -> Sequence[CommandAnswer]:
-        """An answer for each, once all of them are on disk or refused. Unavailable when none came in time: they may be recorded."""
+        """Return one answer per command once all are durable or refused.
+
+        Raises Unavailable when no answer came within `timeout_s`: the commands may be recorded.
+        """
 
 
 class OmsOverNats:
-    """oms in another process."""
+    """Sends commands to oms in another process."""
 
     def __init__(self, client: Client, shard: int = 0) -> None:
         self._client = client
@@ -34,12 +37,12 @@ class OmsOverNats:
         try:
             answers: list[CommandAnswer] = _ANSWERS.decode(reply)
         except ValueError as error:
-            raise Unavailable(f"unreadable answer: {error}") from error
+            raise Unavailable(f"unreadable reply: {error}") from error
         return answers
 
 
 class OmsInProcess:
-    """oms in this process."""
+    """Calls oms in this process."""
 
     def __init__(self, unit: Unit) -> None:
         self._unit = unit
@@ -47,7 +50,7 @@ class OmsInProcess:
     async def ask(self, commands: Sequence[ServiceCommand], timeout_s: float) -> Sequence[CommandAnswer]:
         perform = self._unit.perform
         if perform is None:
-            raise Unavailable("oms is not there yet")
+            raise Unavailable("oms is not started yet")
         waiting: asyncio.Future[Sequence[CommandAnswer]] = asyncio.get_running_loop().create_future()
 
         def answered(answers: Sequence[CommandAnswer]) -> None:

@@ -1,4 +1,4 @@
-"""Venues held against the journal: when one comes back, and now and then. By a program beside exeq: found, put right, counted."""
+"""Reconciliation of venues with the journal, periodically and after a venue comes back, by a helper process of exeq."""
 
 import asyncio
 import contextlib
@@ -17,13 +17,13 @@ log = structlog.get_logger()
 MODULE: Final = "apps.tools.reconcile"
 PASS_MAX_S: Final = 600.0
 SHARE: Final = 20
-"""A pass reads what is new; once a day, and when something was said of an old order, the whole journal. It rests so many times as long as
-it took: a twentieth of one core at most."""
+"""A pass reads what is new; once a day, and after a report on an old order, it reads the whole journal. The pause after a pass is this
+many times its duration, so that passes take at most a twentieth of one core."""
 
 
 class VenuePass(msgspec.Struct, frozen=True):
-    """One look at one venue. `left` is what differs still after the repairs; without repairs it is all that was found. `read_from` is the
-    sequence up to which the journal had been read before."""
+    """Result of one pass over one venue. `left`: differences that remain after the repairs, or all of them without repairs. `read_from`:
+    the sequence up to which the journal had been read before."""
 
     venue: str
     as_of_seq: int
@@ -39,12 +39,12 @@ _PASSES: Final = decoder(list[VenuePass])
 
 
 def beside(environment: Mapping[str, str]) -> HelperProcess:
-    """The program of a pass. `environment`: the variables that are its service's own."""
+    """Return the helper process of a pass. `environment`: the variables of its service."""
     return HelperProcess(MODULE, deadline_s=PASS_MAX_S, environment=environment)
 
 
 class VenueReconciliation:
-    """Runs for ever. A pass that cannot be made is said and counted, and the next one comes in its time."""
+    """Runs a pass at least every `every_s` seconds plus its pause. A failed pass is logged and counted; the next one runs as usual."""
 
     def __init__(self, venues: Iterable[str], every_s: float, program: HelperProcess) -> None:
         self._venues = tuple(venues)
@@ -53,10 +53,10 @@ class VenueReconciliation:
         self._wanted = asyncio.Event()
         self.passes = self.failed = self.repaired = 0
         self.left: tuple[OrderDifference, ...] = ()
-        self._told: set[tuple[str, ...]] = set()
+        self._logged: set[tuple[str, ...]] = set()
 
     def wanted(self) -> None:
-        """A venue came back: now, and not in a minute."""
+        """Start the next pass now, because a venue came back."""
         self._wanted.set()
 
     async def run(self) -> None:
@@ -78,18 +78,18 @@ class VenueReconciliation:
         try:
             ended = await self._program.ask(*self._venues)
         except (Busy, TookTooLong):
-            self._missed(f"it did not end within {PASS_MAX_S:g} s")
+            self._missed(f"the pass did not end within {PASS_MAX_S:g} s")
             return
         except NotStarted as trouble:
             self._missed(str(trouble))
             return
         if ended.code:
-            self._missed(ended.words.rpartition("\n")[2] or f"it ended with {ended.code}")
+            self._missed(ended.words.rpartition("\n")[2] or f"the program ended with {ended.code}")
             return
         try:
             passes: list[VenuePass] = _PASSES.decode(ended.out)
         except ValueError as error:
-            self._missed(f"its words cannot be read: {error}")
+            self._missed(f"its output cannot be read: {error}")
             return
         if len(passes) < len(self._venues):
             self._missed(ended.words.rpartition("\n")[2])
@@ -97,19 +97,19 @@ class VenueReconciliation:
         self.repaired += sum(done.repaired for done in passes)
         self.left = tuple(difference for done in passes for difference in done.left)
         for done in passes:
-            self._tell(done)
-        self._told &= {difference.key for difference in self.left}
+            self._log(done)
+        self._logged &= {difference.key for difference in self.left}
 
-    def _tell(self, done: VenuePass) -> None:
-        """Each difference once."""
+    def _log(self, done: VenuePass) -> None:
+        """Log each difference once."""
         left = {difference.key for difference in done.left}
         for found in done.found:
-            if found.key in self._told:
+            if found.key in self._logged:
                 continue
             if found.key in left:
-                self._told.add(found.key)
+                self._logged.add(found.key)
             log.error(
-                "a venue differs" if found.key in left else "a venue differed and that was put right",
+                "a venue differs" if found.key in left else "a venue differed and was repaired",
                 venue=done.venue,
                 what=found.what,
                 account=found.account,

@@ -1,4 +1,4 @@
-"""The policy in its place: what each venue shows, how it stands at this moment, and the tokens that a route costs."""
+"""Applies the routing policy to the quotes, the status of each venue, and the tokens that a route costs."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
@@ -20,8 +20,8 @@ DISCONNECTED: Final = VenueStatus(closed="disconnected")
 
 
 class RoutingRules(msgspec.Struct, frozen=True):
-    """What the configuration says about routing. `hold`: orders that no venue may take wait instead of being rejected; `away_wait_ns`:
-    they wait so long in any case when a venue is only not well, which a restart cures."""
+    """The configured routing rules. `hold`: orders that no venue can take wait instead of being rejected. `away_wait_ns`: how long they
+    wait in any case when a venue is only temporarily unavailable, for example during a restart."""
 
     policy: str
     quote_age_max_ns: int
@@ -32,9 +32,9 @@ class RoutingRules(msgspec.Struct, frozen=True):
 
 
 class Router:
-    """Decides one order at a time. `disconnected` are venues whose session does not answer; a `killed` one gets nothing.
+    """Decides one order at a time. `disconnected` are venues whose session does not answer; a `killed` venue gets no orders.
 
-    Ages of quotes, tokens and pauses are spans: they are measured by the steady clock, whatever happens to the wall clock.
+    Ages of quotes, tokens and pauses are intervals: they use the monotonic clock, so changes of the wall clock do not affect them.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Router:
         self._executions = executions
 
     def decide(self, order: OrderSubmitted) -> Routing | NoRoute:
-        """A route with its tokens taken, or why there is none."""
+        """Return a route, with its tokens taken, or the reason why no venue is available."""
         now = self._clock.monotonic_ns()
         found = route(
             order,
@@ -77,7 +77,7 @@ class Router:
         return found
 
     def standings(self, now: int) -> dict[str, VenueStatus]:
-        """`now`: steady time."""
+        """Return the status of each venue. `now`: monotonic nanoseconds."""
         return {name: self._standing(name, now) for name in self.venues}
 
     def _standing(self, name: str, now: int) -> VenueStatus:
@@ -95,19 +95,19 @@ class Router:
         return WELL
 
     def token_in_s(self) -> float:
-        """How long until some venue that has none now has a token again."""
+        """Return the seconds until the first throttled venue has a token again; 0 when none is throttled."""
         now = self._clock.monotonic_ns()
         waits = [wait for throttle in self.throttles.values() if (wait := throttle.wait_ns(now)) > 0]
         return min(waits, default=0) / 1e9
 
     def back_off(self, venues: set[str]) -> None:
-        """These rejected too many in a row, a moment ago."""
+        """Back off from venues that just rejected too many orders in a row. Empties the set."""
         now = self._clock.monotonic_ns()
         while venues:
             self._executions.health_of(venues.pop()).back_off(now)
 
     def silent(self, venues: Iterable[str]) -> None:
-        """These let a route's deadline pass."""
+        """Note for venue health that these venues let a route's deadline pass."""
         now = self._clock.monotonic_ns()
         for name in venues:
             self._executions.health_of(name).silent(now)

@@ -1,4 +1,4 @@
-"""What exeq tells: the queue, the venues as routing sees them, and why an order went where it went."""
+"""Read endpoints of exeq: the queue, the venues as routing sees them, and the routing decision of an order."""
 
 from collections import Counter
 from decimal import Decimal
@@ -23,7 +23,7 @@ def router(executor: Executor, market: Market, clock: Clock) -> APIRouter:
 
     @routes.get("/queue")
     async def show_queue() -> Response:
-        """Orders waiting for a route, and at each venue: working, and not yet answered."""
+        """Return the number of orders waiting for a route, and per venue the working and the unanswered ones."""
         executions = executor.executions
         oldest = executions.queue.oldest()
         working = Counter(leg.venue for order in executions.working.values() for leg in order.legs)
@@ -39,14 +39,15 @@ def router(executor: Executor, market: Market, clock: Clock) -> APIRouter:
 
     @routes.get("/venues")
     async def show_venues() -> Response:
+        """Return each venue with its status, health, throttle and quoted symbols."""
         return Exact({"venues": [_venue(executor, venue, market, clock) for venue in routing.venues.values()]})
 
     @routes.get("/routes/{order_id}")
     async def show_route(order_id: str) -> Response:
-        """Which venues were compared, with which quotes, and which one won."""
+        """Return the venues that were compared, their quotes, and the chosen ones."""
         routed = executor.executions.routed.get(order_id)
         if routed is None:
-            raise Refusal(404, "route_not_found", "no recent route of this order; its timeline is at oms, /orders/{id}/events")
+            raise Refusal(404, "route_not_found", "no recent route of this order; see its timeline in oms, /orders/{id}/events")
         return Exact(
             {
                 "order_id": order_id,
@@ -86,7 +87,7 @@ def _venue(executor: Executor, venue: RoutedVenue, market: Market, clock: Clock)
 
 
 def _health(health: VenueHealth, now: int, wall: int) -> dict[str, Any]:
-    """Rates as parts of one; latency from the journaled route to the journaled first answer."""
+    """Build the health of a venue. Rates are fractions of 1; latency is from the journaled route to the journaled first report."""
     return {
         "latency_ms": Decimal(health.latency_ns // 1000).scaleb(-3),
         "reject_rate": Decimal(health.reject_rate).scaleb(-6),

@@ -1,4 +1,4 @@
-"""Stops that sleep here and not at a venue: woken once, when the market has come to their price, then routed by the quotes of then."""
+"""Stop orders held in exeq, not at a venue: triggered once, when the market reaches their price, then routed by the quotes of that time."""
 
 import asyncio
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from domain.values import ZERO, Side
 
 LOOK_EVERY_S: Final = 0.05
 AT_ONCE_MAX: Final = 1000
-"""Stops that are woken in one look; the others follow in the next."""
+"""Stops triggered in one check; the others follow in the next."""
 
 
 class StopOrders:
-    """Looks at the market, not at each tick: a price that came and went between two looks woke nobody."""
+    """Checks the market every LOOK_EVERY_S, not on each tick: a price that came and went between two checks triggers no stop."""
 
     def __init__(self, executor: Executor, executions: Executions, market: Market, clock: Clock, quote_age_max_ns: int) -> None:
         self._executor = executor
@@ -31,18 +31,18 @@ class StopOrders:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             if self._executions.sleeping and self._executor.caught_up():
-                self._executor.ask_soon([command for command, _ in zip(self._woken(), range(AT_ONCE_MAX), strict=False)])
+                self._executor.ask_soon([command for command, _ in zip(self._triggered(), range(AT_ONCE_MAX), strict=False)])
 
-    def _woken(self) -> Iterator[Command]:
+    def _triggered(self) -> Iterator[Command]:
         since = self._clock.monotonic_ns() - self._quote_age_max_ns
         for symbol, stops in self._executions.sleeping.items():
             quotes = self._market.quotes(symbol, since)
             for side in Side:
                 best = _best(quotes, side)
                 if best is not None:
-                    yield from (_trigger(terms, best) for terms in stops.values() if self._wakes(terms, side, best))
+                    yield from (_trigger(terms, best) for terms in stops.values() if self._is_reached(terms, side, best))
 
-    def _wakes(self, terms: OrderSubmitted, side: Side, best: Quote) -> bool:
+    def _is_reached(self, terms: OrderSubmitted, side: Side, best: Quote) -> bool:
         if terms.side is not side or terms.stop_price is None or self._executor.asks(terms.order_id):
             return False
         touch = best.touch(side)
@@ -50,7 +50,7 @@ class StopOrders:
 
 
 def _best(quotes: list[Quote], side: Side) -> Quote | None:
-    """The quote that this side would trade with: all others are at its price or worse, so that all have come to a stop when it has."""
+    """Return the quote that this side would trade with, or None. All other quotes are equal or worse: they reach a stop when it does."""
     shown = [quote for quote in quotes if quote.size(side) > ZERO]
     if not shown:
         return None

@@ -1,4 +1,4 @@
-"""Is a venue's session there? Asked every second; one that has said nothing for its deadline, asked twice, gets no new orders."""
+"""Session monitor: every venue gets a hello each second. One that misses two and exceeds its deadline gets no new orders."""
 
 import asyncio
 from collections import Counter
@@ -19,11 +19,11 @@ log = structlog.get_logger()
 
 HELLO_TIMEOUT_S: Final = 1.0
 MISSED_MIN: Final = 2
-"""So many questions in a row must be left without an answer: one word may be lost on its way."""
+"""Consecutive hellos that must stay unanswered before a venue counts as away: a single message may be lost."""
 
 
 class Greeting(msgspec.Struct):
-    """`ready`: it has read its journal; one that has not cannot say what it has. `epoch`: the largest it has met, if it knows any."""
+    """The reply to a hello. `ready`: the venue has read its journal and can report its state. `epoch`: the largest it has met, or 0."""
 
     ready: bool = True
     epoch: int = 0
@@ -33,44 +33,44 @@ _GREETING: Final = decoder(Greeting)
 
 
 class VenueSessionMonitor:
-    """`away` are venues that do not answer. While we are not connected ourselves, nothing is known of anybody."""
+    """Tracks in `away` the venues that do not answer. While exeq itself is disconnected, the state does not change."""
 
     def __init__(self, client: Client, venues: Mapping[str, RoutedVenue], ownership: Ownership, shard: int = 0) -> None:
         self._client = client
         self._ownership = ownership
         self._shard = shard
         self._deadlines = {venue.name: venue.answer_deadline_ns / 1e9 for venue in venues.values() if not venue.plain}
-        self._heard: dict[str, float] = {}
+        self._answered_at: dict[str, float] = {}
         self._known: set[str] = set()
         self.missed: Counter[str] = Counter()
-        """Questions in a row that each venue left without an answer; nothing of one that answered."""
+        """Consecutive unanswered hellos of each venue; no entry for a venue that answered."""
         self.away: set[str] = set()
 
     async def listen(self) -> tuple[set[str], set[str]]:
-        """Ask everybody once. Who went away since the last time, and who came back or is heard for the first time."""
-        answers = await asyncio.gather(*(self._hears(name) for name in self._deadlines))
+        """Send a hello to every venue. Return the venues that went away, and those that came back or answered for the first time."""
+        answers = await asyncio.gather(*(self._answers(name) for name in self._deadlines))
         now = asyncio.get_running_loop().time()
         quiet = set[str]()
         for (name, deadline_s), answered in zip(self._deadlines.items(), answers, strict=True):
-            if answered or not self._client.is_connected or name not in self._heard:
-                self._heard[name] = now
+            if answered or not self._client.is_connected or name not in self._answered_at:
+                self._answered_at[name] = now
                 del self.missed[name]
                 continue
             self.missed[name] += 1
-            if now - self._heard[name] >= deadline_s and self.missed[name] >= MISSED_MIN:
+            if now - self._answered_at[name] >= deadline_s and self.missed[name] >= MISSED_MIN:
                 quiet.add(name)
         if not self._client.is_connected:
             return set(), set()
         gone, back = quiet - self.away, self.away - quiet
-        back = {name for name in back if self._heard[name] == now}
+        back = {name for name in back if self._answered_at[name] == now}
         self.away = (self.away | gone) - back
-        _tell(gone, back)
-        heard = {name for name, answered in zip(self._deadlines, answers, strict=True) if answered}
-        new, self._known = heard - self._known, self._known | heard
+        _log_changes(gone, back)
+        present = {name for name, answered in zip(self._deadlines, answers, strict=True) if answered}
+        new, self._known = present - self._known, self._known | present
         return gone, back | new
 
-    async def _hears(self, venue: str) -> bool:
-        """Our epoch goes along, so that it refuses what an exeq before us may still send."""
+    async def _answers(self, venue: str) -> bool:
+        """Send a hello with this exeq's epoch, so that the venue refuses requests of an earlier exeq. Return whether it is ready."""
         owned = self._ownership
         hello = encode({"kind": "hello", "unit": owned.unit, "epoch": owned.epoch or 0})
         try:
@@ -79,13 +79,13 @@ class VenueSessionMonitor:
         except Unavailable:
             return False
         except ValueError:
-            return True  # it is there; what it cannot say well shows when it is asked about orders
+            return True  # the venue is present; an unreadable reply is handled when it is queried about orders
         owned.met(greeting.epoch)
         return greeting.ready
 
 
-def _tell(gone: Iterable[str], back: Iterable[str]) -> None:
+def _log_changes(gone: Iterable[str], back: Iterable[str]) -> None:
     for name in gone:
-        log.error("a venue is away: what it has not answered is in doubt, and it gets no new orders", venue=name)
+        log.error("a venue is away: its unanswered requests are in doubt, and it gets no new orders", venue=name)
     for name in back:
-        log.warning("a venue is back: it is asked about every order in doubt, and compared", venue=name)
+        log.warning("a venue is back: it is queried about every order in doubt, and reconciled", venue=name)

@@ -1,4 +1,4 @@
-"""Requests on their way to the venues: one list a venue and commit to a full session, and a message each to a plain one."""
+"""Publishing of venue requests: one list per venue and commit to a sequenced session, one message each to an unsequenced one."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -10,7 +10,7 @@ from domain.execution.routing import RoutedVenue
 
 
 class VenueWire:
-    """Sends requests. On `orders.<account>.<verb>` a plain venue gets its requests; those to other venues are announced there."""
+    """Sends requests. An unsequenced venue gets them on `orders.<account>.<verb>`; requests to other venues are announced there."""
 
     def __init__(self, send: Send, interest: Interest, venues: Mapping[str, RoutedVenue]) -> None:
         self._send = send
@@ -18,7 +18,7 @@ class VenueWire:
         self.announced: Announcements[SentRequest] = Announcements(interest, send, subjects.NEW_ORDERS, _announcements)
 
     def send(self, requests: Sequence[SentRequest]) -> None:
-        """In their order. With the outbox before this returns: what a kill switch waits for."""
+        """Send requests in order. They are with the publisher on return; the kill switch relies on that."""
         to: dict[tuple[str, int], list[SentRequest]] = {}
         for sent in requests:
             request = sent.request

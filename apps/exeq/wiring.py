@@ -1,4 +1,4 @@
-"""exeq, wired so that it can be read aloud."""
+"""Wiring of exeq: builds its parts and connects them."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -40,6 +40,7 @@ from domain.risk.controls import Controls
 
 
 async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Service:
+    """Build exeq, by itself or as a part of `unit`. The lines follow the order in which parts depend on each other."""
     settings, clock = chassis.settings, SystemClock()
     instruments = load_instruments().instruments
     listed = load_venues(instruments).venues
@@ -52,7 +53,6 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     oms, market, publisher, controls = oms_commands(client, unit), Market(), Publisher(client), Controls()
     switch = ExeqKillSwitch(controls, _local_kills(settings.service.data_dir))
     ticks = await feeds.follow_ticks(chassis, client, market.update, feeds.listed(instruments, listed), clock)
-
     executions = Executions(holds_stops=settings.routing.stops == "exeq")
     routing = Router(venues, instruments, market, clock, rules, executions, killed=switch.venue_killed)
     ownership = Ownership(oms, turn.sender, turn.holds, chassis.fail)
@@ -67,7 +67,7 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
         settings.routing.route_batch_max,
         ownership,
         caught_up=lambda: orders.caught_up and switch.controls_known() and ownership.active(),
-        is_past=lambda seq: orders.is_past(seq),  # nothing is applied before the follower below exists
+        is_past=lambda seq: orders.is_past(seq),  # called only after the subscription below exists
         failed=chassis.fail,
     )
     snapshots = journals.snapshotter(chassis, executions, ExecutionsState, STATE_VERSION, OLDER_SHAPES)
@@ -76,7 +76,6 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     orders = JournalSubscription(journal, ORDER_COMMITS, timed, after=head, wait_s=float(settings.following.follower_wait_ms) / 1000)
     switch.controls_known = await control_journal.follow_controls(chassis, client, publisher, controls.apply, switch.heard)
     chassis.ready.depend("kill switches of this machine", switch.unreadable)
-
     chassis.spawn(publisher.run, tasks.OUTBOX_OF_REQUESTS)
     chassis.spawn(lambda: switch.run(client), tasks.LOCAL_SWITCHES)
     chassis.spawn(orders.run, tasks.JOURNAL_FOLLOWER)
@@ -106,7 +105,7 @@ def _local_kills(directory: Path | None) -> LocalKills | None:
 
 
 def _upkeep(chassis: Chassis[ExeqSettings], venues: Mapping[str, RoutedVenue]) -> VenueReconciliation:
-    """Housekeeping: what cannot be compared now is counted, and compared later."""
+    """Start the periodic reconciliation with the venues. A failed comparison is counted and repeated later."""
     every_s = float(chassis.settings.routing.reconcile_venues_interval_sec)
     upkeep = VenueReconciliation((venue.name for venue in venues.values() if not venue.plain), every_s, beside(chassis.environment))
     missed = partial(metrics.counter, "exeq_venues_upkeep_failed", "Comparisons of venues with the journal that could not be made")

@@ -58,7 +58,7 @@ class ControlLog:
 
     async def _refuse_foreign(self, head: Head) -> None:
         if found := await self._journal.foreign(head):
-            raise Unavailable(f"sequence {found[0].seq} of the control journal is not a commit; see: trade journal show")
+            raise Unavailable(f"sequence {found[0].seq} of the control journal is no commit; see: trade journal show")
 
     def _stamped(self, event: ControlEvent) -> ControlEvent:
         """Keep timestamps monotonic: the wall clock may have been set back since the last control."""
