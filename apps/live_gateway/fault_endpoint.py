@@ -1,4 +1,4 @@
-"""`POST /venues/{venue}/faults`: a venue told to misbehave, or its staff to act, for tests. Only where the configuration allows it."""
+"""`POST /venues/{venue}/faults`: fault injection and manual venue actions, for tests. Enabled only by configuration."""
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -30,7 +30,7 @@ def _number(value: object) -> Decimal:
 
 
 def _price(value: object) -> Decimal:
-    """The sign is looked at when the instrument is known. -0 says nothing then, so it is none."""
+    """Read a price. Its sign is checked once the instrument is known; that check would miss -0, so it is refused here."""
     price = _read(value, signed_exact, SIGNED_RULE)
     return price if price else _number(value)
 
@@ -38,12 +38,12 @@ def _price(value: object) -> Decimal:
 def _read(value: object, read: Callable[[str], Decimal | None], rule: str) -> Decimal:
     number = None if isinstance(value, bool) else read(str(value))
     if number is None or (isinstance(value, float) and not _as_written(number)):
-        raise ValueError(f"must be {rule}, as a text or a JSON number of {FLOAT_DIGITS} digits at most")
+        raise ValueError(f"must be {rule}, as a string or a JSON number of at most {FLOAT_DIGITS} digits")
     return number
 
 
 def _as_written(number: Decimal) -> bool:
-    """Whether a float still says what was written; 0 may have been 1e-999."""
+    """Return whether a float still equals the written number; 0 may have been 1e-999."""
     return bool(number) and len(number.normalize().as_tuple().digits) <= FLOAT_DIGITS
 
 
@@ -52,8 +52,9 @@ Price = Annotated[Decimal, BeforeValidator(_price)]
 
 
 class Fault(BaseModel):
-    """`drop`, `delay`, `duplicate`, `reorder`: the next `count` reports. `forget`, `reject`: the next `count` new orders; `forget` with an
-    `order_id` one that the venue has. `freeze`: for `seconds`. The others are done at once, to an order, a trade or a symbol."""
+    """A fault. `drop`, `delay`, `duplicate`, `reorder` apply to the next `count` reports. `forget`, `reject` apply to the next `count` new
+    orders; `forget` with an `order_id` to an order that the venue has. `freeze` lasts for `seconds`. The others act at once on an order, a
+    trade or a symbol."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -84,17 +85,19 @@ class Fault(BaseModel):
 
 
 def misbehaviour_routes(hosts: Mapping[str, VenueHost], *, allowed: bool) -> APIRouter:
+    """Build the routes. While not `allowed`, each request is refused with 403."""
     router = APIRouter()
 
     def venue_of(venue: str) -> VenueHost:
         if not allowed:
-            raise Refusal(403, "faults_denied", "live-gateway is not configured for it: faults")
+            raise Refusal(403, "faults_denied", "faults are not allowed by the configuration of live-gateway")
         if venue not in hosts:
-            raise Refusal(404, "venue_not_found", f"there is no venue {venue} here")
+            raise Refusal(404, "venue_not_found", f"unknown venue {venue}")
         return hosts[venue]
 
     @router.post("/venues/{venue}/faults", openapi_extra=model_doc(Fault))
     async def misbehave(venue: str, request: Request) -> Exact:
+        """Inject a fault into a venue, or let it act on an order, a trade or a symbol."""
         body = read_model(await request.body(), Fault)
         host = venue_of(venue)
         faults = host.faults
@@ -113,6 +116,7 @@ def misbehaviour_routes(hosts: Mapping[str, VenueHost], *, allowed: bool) -> API
 
     @router.delete("/venues/{venue}/faults")
     async def behave(venue: str) -> Exact:
+        """Clear all pending faults of a venue."""
         host = venue_of(venue)
         host.faults.clear()
         return Exact(host.faults.view())
@@ -131,7 +135,7 @@ def _deed(host: VenueHost, body: Fault) -> Deed:
     match body.fault:
         case "halt" | "resume":
             if body.symbol not in host.instruments:
-                raise Refusal(422, "unknown_symbol", "give a symbol that this venue trades")
+                raise Refusal(422, "unknown_symbol", "symbol must be one that this venue trades")
             return Halt(str(body.symbol), resume=body.fault == "resume")
         case "bust" | "correct":
             return _taken_back(host, body)
@@ -146,7 +150,7 @@ def _deed(host: VenueHost, body: Fault) -> Deed:
 def _taken_back(host: VenueHost, body: Fault) -> Deed:
     found = host.venue.traded(body.exec_id or "")
     if found is None:
-        raise Refusal(422, "unknown_trade", "give the exec_id of a trade that stands at this venue")
+        raise Refusal(422, "unknown_trade", "exec_id must be that of a valid trade at this venue")
     if body.fault == "bust":
         return BustTrade(found[1].exec_id)
     order, trade = found
@@ -155,7 +159,7 @@ def _taken_back(host: VenueHost, body: Fault) -> Deed:
 
 
 def possible(instrument: Instrument, price: Decimal) -> Decimal:
-    """A price that the instrument can have. Refusal 400, or 422 for zero."""
+    """Check that the instrument can have this price. Refusal 400, or 422 for zero."""
     if instrument.negative_prices:
         return price
     if price < ZERO:
@@ -170,21 +174,21 @@ def _given(number: Decimal | None, otherwise: Decimal) -> Decimal:
 
 
 def _order(host: VenueHost, order_id: str | None) -> PaperOrder:
-    """The newest leg of the order at this venue."""
+    """Return the newest route of the order at this venue. Refusal 422."""
     legs = [order for order in host.venue.orders.values() if order.request.order_id == order_id]
     if not legs:
-        raise Refusal(422, "order_not_found", "give the order_id of an order that this venue has")
+        raise Refusal(422, "order_not_found", "order_id must be that of an order at this venue")
     return max(legs, key=lambda leg: leg.number)
 
 
 def _trade(host: VenueHost, order: PaperOrder, body: Fault) -> ForcedFill:
-    """`fill`: so much, or what is left. `overfill`: what is left and so much more, or one lot."""
+    """Build the forced fill. `fill`: `quantity`, or the leaves quantity. `overfill`: the leaves quantity plus `quantity` or one lot."""
     request = order.request
     quote = host.quotes.get(request.symbol)
     known = (body.price, request.price, quote.touch(request.side) if quote else None)
     price = next((price for price in known if price is not None), None)
     if price is None:
-        raise Refusal(422, "price_required", "nothing says at which price")
+        raise Refusal(422, "price_required", "price is required: neither the order nor a quote has one")
     left, lot = max(order.leaves, ZERO), host.instruments[request.symbol].lot
     quantity = _given(body.quantity, left or lot) if body.fault == "fill" else left + _given(body.quantity, lot)
     return ForcedFill(request.route_id, quantity, possible(host.instruments[request.symbol], price))

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose between a paper venue and the wire. Nothing here is decided or journaled: a wire has no memory."""
+"""Injected faults between a paper venue and the wire. They are not journaled and do not survive a restart."""
 
 import asyncio
 from collections import Counter
@@ -13,11 +13,11 @@ RequestFault = Literal["forget", "reject"]
 
 DELAY_S: Final = 1.0
 REORDER_WAIT_S: Final = 1.0
-"""A report that was to come behind the next one does not wait longer for it."""
+"""Maximum wait of a reordered report for the next one."""
 
 
 class FaultyWire:
-    """How often each fault is still to happen. `publish` is the wire."""
+    """Counts how often each fault is still to happen. `publish` sends a report."""
 
     def __init__(self, publish: Callable[[Reported], None]) -> None:
         self._publish = publish
@@ -30,17 +30,17 @@ class FaultyWire:
         self._thaw: asyncio.TimerHandle | None = None
 
     def wire(self, fault: WireFault, count: int, delay_s: float) -> None:
-        """The next `count` reports are lost, late, said twice, or overtaken."""
+        """Drop, delay, duplicate or reorder the next `count` reports."""
         self._left[fault] += count
         self._delay_s = delay_s
 
     def requests(self, fault: RequestFault, count: int, reason: str) -> None:
-        """The next `count` new orders never arrive, or are refused."""
+        """Lose or reject the next `count` new orders."""
         self._left[fault] += count
         self._reason = reason
 
     def freeze(self, seconds: float) -> None:
-        """The venue hears everything and says nothing."""
+        """Make the venue receive requests without answering for `seconds`."""
         self._flows.clear()
         if self._thaw is not None:
             self._thaw.cancel()
@@ -62,7 +62,7 @@ class FaultyWire:
         return {"pending": {name: count for name, count in self._left.items() if count}, "frozen": self.frozen}
 
     def report(self, report: Reported) -> None:
-        """On its way, or whatever becomes of it."""
+        """Publish a report, or apply the next pending fault to it."""
         if self._happens("drop"):
             return
         if self._happens("delay"):
@@ -78,7 +78,7 @@ class FaultyWire:
         self._let_go()
 
     def heard(self, message: Message) -> Message | None:
-        """A request as it reaches the venue; None when it does not."""
+        """Return a request as it reaches the venue; None when it is lost."""
         if isinstance(message, VenueRequest) and self._happens("forget"):
             return None
         if isinstance(message, VenueRequest) and self._happens("reject"):

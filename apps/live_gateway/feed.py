@@ -1,4 +1,4 @@
-"""Where the venues' quotes come from: made up from a seed, or played from a file at a chosen speed."""
+"""Quotes of the venues: generated from a seed, or played from a file at a chosen speed."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,16 +14,16 @@ from domain.ports import Clock
 YIELD_EVERY: Final = 50
 
 QUOTE_AGE_MAX_S: Final = 1.0
-"""A quote that nobody has heard for so long is published again, unchanged: a quiet market is not a lost connection."""
+"""A quote that was last published this long ago is published again, unchanged: a quiet market must not look like a lost connection."""
 
 HEARTBEAT_S: Final = 0.25
 AT_ONCE_MAX: Final = 50
 PAUSE_S: Final = 0.005
-"""After so many old quotes: a thousand symbols are heard anew within a tenth of a second."""
+"""Pause after AT_ONCE_MAX old quotes: a thousand symbols are published again within a tenth of a second."""
 
 
 class QuotedVenues:
-    """All hosts as one audience, in the order of their names."""
+    """Passes quotes to all hosts, in the order of their names."""
 
     def __init__(self, hosts: Mapping[str, VenueHost]) -> None:
         self.hosts = [hosts[name] for name in sorted(hosts)]
@@ -33,8 +33,8 @@ class QuotedVenues:
             await host.show(quote, at)
 
     async def heartbeat(self) -> None:
-        """Everything that grew old, for ever; many symbols a few at a time, because everybody has to hear them beside the orders."""
-        loop, told = asyncio.get_running_loop(), 0
+        """Publish old quotes again. Many symbols are published a few at a time, so that subscribers can process orders in between."""
+        loop, published = asyncio.get_running_loop(), 0
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             for host in self.hosts:
@@ -42,13 +42,13 @@ class QuotedVenues:
                     if loop.time() - host.quoted_at.get(symbol, 0.0) < QUOTE_AGE_MAX_S - HEARTBEAT_S:
                         continue
                     host.publish_quote(host.quotes[symbol])
-                    told += 1
-                    if not told % AT_ONCE_MAX:
+                    published += 1
+                    if not published % AT_ONCE_MAX:
                         await asyncio.sleep(PAUSE_S)
 
 
 async def simulate(markets: Sequence[Iterator[Quote]], venues: QuotedVenues, clock: Clock, interval_s: float) -> None:
-    """One quote of each symbol at once, then one in every interval, for ever: symbol after symbol, and not all in a burst."""
+    """Show one quote of each symbol at once, then one of each per `interval_s`, spread over the interval."""
     for market in markets:
         await venues.show(next(market), clock.now_ns())
     for market in cycle(markets):
@@ -57,7 +57,7 @@ async def simulate(markets: Sequence[Iterator[Quote]], venues: QuotedVenues, clo
 
 
 class Recording:
-    """A recorded market and the place reached in it."""
+    """A recorded market and the position reached in it."""
 
     def __init__(self, rows: Sequence[Quote], venues: QuotedVenues, sent: FlushMarker) -> None:
         self._rows = rows
@@ -68,11 +68,11 @@ class Recording:
 
     @property
     def time(self) -> int | None:
-        """The market's time of the last row played."""
+        """The market time of the last row played, or None."""
         return self._rows[self.position - 1].at if self.position else None
 
     async def play(self, speed: Decimal | None) -> None:
-        """To the end, `speed` times as fast as recorded; None is as fast as the venues can. The last quotes then stay."""
+        """Play to the end, `speed` times as fast as recorded; None plays as fast as the venues can. The last quotes then stay."""
         loop = asyncio.get_running_loop()
         started, first = loop.time(), self._rows[self.position].at if self.position < len(self._rows) else 0
         while self.position < len(self._rows):
@@ -83,7 +83,10 @@ class Recording:
             await self._next()
 
     async def advance(self, *, until: int | None = None, rows: int | None = None) -> int:
-        """Play up to and including a time, or a number of rows; returns how many once all that they caused is journaled and sent."""
+        """Play up to and including a time, or a number of rows. Return the number once everything they caused is journaled and sent.
+
+        Raises Unavailable.
+        """
         async with self._turn:
             begin = self.position
             while self.position < len(self._rows) and self._wanted(until, rows, self.position - begin):

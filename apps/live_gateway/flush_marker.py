@@ -1,4 +1,4 @@
-"""Knows when all that was put into the outbox has reached the server: a message to ourselves that stands behind it comes back."""
+"""Detects when all queued messages have reached the NATS server: a marker message queued behind them comes back."""
 
 import asyncio
 from typing import Final
@@ -13,6 +13,8 @@ SENT_TIMEOUT_S: Final = 5
 
 
 class FlushMarker:
+    """Sends markers to an inbox of its own and waits for them."""
+
     def __init__(self, publisher: Publisher, subject: str) -> None:
         self._publisher = publisher
         self._subject = subject
@@ -26,7 +28,7 @@ class FlushMarker:
         return sent
 
     async def all(self) -> None:
-        """Until the server has had everything put into the outbox so far. Unavailable."""
+        """Wait until the server has received everything queued so far. Raises Unavailable after SENT_TIMEOUT_S."""
         self._tokens += 1
         token = str(self._tokens)
         waiting = self._waiting[token] = asyncio.get_running_loop().create_future()
@@ -34,7 +36,7 @@ class FlushMarker:
         try:
             await asyncio.wait_for(waiting, SENT_TIMEOUT_S)
         except TimeoutError as error:
-            raise Unavailable("NATS does not take what we send") from error
+            raise Unavailable("NATS does not accept published messages") from error
         finally:
             del self._waiting[token]
 

@@ -1,4 +1,4 @@
-"""What live-gateway shows Prometheus. Read when it asks."""
+"""Prometheus metrics of live-gateway. Read on each scrape."""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,14 +13,16 @@ from apps.runtime.metrics import counter, gauge
 
 def series(hosts: Mapping[str, VenueHost], intake: RequestHandler, sessions: Sessions, publisher: Publisher) -> Iterator[Metric]:
     venues = {name: host.venue for name, host in hosts.items()}
-    yield counter("gateway_venue_orders", "Orders that a venue took", {name: venue.taken for name, venue in venues.items()}, "venue")
+    yield counter("gateway_venue_orders", "Orders accepted by a venue", {name: venue.taken for name, venue in venues.items()}, "venue")
     yield gauge("gateway_venue_open_orders", "Orders in a venue's book", {name: len(venue.open) for name, venue in venues.items()}, "venue")
     yield counter("gateway_venue_fills", "Trades of a venue", {name: venue.executions for name, venue in venues.items()}, "venue")
-    yield counter("gateway_venue_recoveries", "Times a venue read its journal again", {n: h.recoveries for n, h in hosts.items()}, "venue")
+    yield counter(
+        "gateway_venue_recoveries", "Recoveries of a venue from its journal", {n: h.recoveries for n, h in hosts.items()}, "venue"
+    )
     sends = max((venue.sends_max for venue in venues.values()), default=0)
-    yield gauge("gateway_sends_per_route_max", "Times the same route arrived; more than 1 was sent twice", sends)
-    yield counter("gateway_requests", "Requests by what they were", {"taken": intake.taken, "unreadable": intake.unreadable}, "outcome")
+    yield gauge("gateway_sends_per_route_max", "Largest number of arrivals of one route; above 1, a route was sent twice", sends)
+    yield counter("gateway_requests", "Requests by outcome", {"taken": intake.taken, "unreadable": intake.unreadable}, "outcome")
     stale = {name: host.stale_epochs for name, host in hosts.items()}
     yield counter("gateway_stale_epoch", "Requests refused because an exeq of a newer epoch is known", stale, "venue")
-    yield counter("gateway_reports_resent", "Reports sent again when asked for", sessions.resent)
-    yield counter("gateway_messages_dropped", "Messages that did not leave; oms asks for them", publisher.dropped)
+    yield counter("gateway_reports_resent", "Reports sent again on request", sessions.resent)
+    yield counter("gateway_messages_dropped", "Messages that were not published; oms requests them again", publisher.dropped)

@@ -1,4 +1,4 @@
-"""The journaled reports of one venue, by shard and report_seq: the newest in memory, all of them in the journal."""
+"""Journaled reports of one venue, by shard and report_seq: the newest in memory, all of them in the journal."""
 
 import contextlib
 from bisect import bisect_left
@@ -15,13 +15,15 @@ from domain.ports import Head, Journal
 VENUE_COMMITS: Final[CommitCodec[VenueEvent]] = CommitCodec(VenueEvent)
 
 KEPT_MAX: Final = 5_000
-"""Reports in memory, by shard; a resend of older ones reads the journal."""
+"""Reports kept in memory per shard; a resend of older ones reads the journal."""
 
 MARK_EVERY: Final = 1_000
-"""Reports between two places in the journal from which such a reading can begin."""
+"""Reports between two marks: positions in the journal from which such a read can start."""
 
 
 class ReportLog:
+    """Keeps the last reports of each shard, and marks in the journal for reads of older ones."""
+
     def __init__(self, journal: Journal, *, kept_max: int = KEPT_MAX, mark_every: int = MARK_EVERY) -> None:
         self._journal = journal
         self._kept_max = kept_max
@@ -36,7 +38,7 @@ class ReportLog:
         return kept[-1].report_seq if kept else 0
 
     def add(self, reports: Sequence[Reported], head: Head) -> None:
-        """Reports of the commit at `head`, perhaps not all of it."""
+        """Add reports of the commit at `head`; a commit may be added in parts."""
         if head.seq != self.head.seq:
             self._mark()
             self.head = head
@@ -48,13 +50,13 @@ class ReportLog:
         self._unmarked += len(reports)
 
     def _mark(self) -> None:
-        """The commit at `self.head` is complete: reading may begin behind it."""
+        """Set a mark behind the commit at `self.head`, which is complete."""
         if self._unmarked >= self._mark_every:
             self._marks.append((self.head, {shard: self.last(shard) for shard in self._shards}))
             self._unmarked = 0
 
     async def read(self, shard: int, first: int, last: int) -> AsyncGenerator[Sequence[VenueReport]]:
-        """Reports `first` to `last`, both included, in batches. Unavailable, Corrupt."""
+        """Yield reports `first` to `last`, both included, in batches. Raises Unavailable, Corrupt."""
         kept = self._shards.get(shard)
         if not kept or first > last:
             return

@@ -1,4 +1,4 @@
-"""Reports on their way to oms: one list a shard for all that the venue reported at once."""
+"""Publishing of reports to oms: one list per shard for everything that the venue reported at once."""
 
 import asyncio
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ Announced = Announcements[VenueReport]
 
 
 def announced_fills(interest: Interest, send: Send) -> Announced:
-    """`fills.<account>` of all venues of the process."""
+    """Return the announcements on `fills.<account>` of all venues of the process."""
     return Announcements(interest, send, subjects.FILLS, _messages)
 
 
@@ -23,7 +23,7 @@ def _messages(reports: Iterable[VenueReport]) -> Iterator[tuple[str, bytes]]:
 
 
 class ReportWire:
-    """One venue's. What is put in one turn of the loop, which is a commit's, goes together."""
+    """Publishes the reports of one venue. Reports put in one turn of the event loop, those of a commit, are sent together."""
 
     def __init__(self, venue: str, send: Send, announced: Announced) -> None:
         self._venue = venue
@@ -37,7 +37,7 @@ class ReportWire:
         self._waiting.setdefault(reported.shard, []).append(reported.report)
 
     def flush(self) -> None:
-        """Send now what was put."""
+        """Send the waiting reports now."""
         waiting, self._waiting = self._waiting, {}
         for shard, reports in waiting.items():
             for payload in lists(reports):

@@ -1,4 +1,4 @@
-"""Requests from the wire, lists on `venue.<venue>.requests.<shard>`: one subscription, so that they keep their sequence."""
+"""Venue requests, in lists on `venue.<venue>.requests.<shard>`: one subscription, so that they keep their sequence."""
 
 import asyncio
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ _REQUESTS: Final = Reader[SentRequest](SentRequest)
 
 
 class RequestHandler:
-    """Hands each request to its venue. Venues that are hosted elsewhere are somebody else's business."""
+    """Passes each request to its venue. Requests to venues hosted elsewhere are counted and ignored."""
 
     def __init__(self, hosts: Mapping[str, VenueHost]) -> None:
         self._hosts = hosts
@@ -43,7 +43,7 @@ class RequestHandler:
         self._subscription = await client.subscribe(subjects.REQUESTS, cb=self._on_requests)
 
     async def heard_all(self) -> None:
-        """Until every request that had reached this process has been put before its venue."""
+        """Wait until every request that had reached this process was passed to its venue."""
         target = self._begun + (self._subscription.pending_msgs if self._subscription else 0)
         while self._done < target:
             self._put.clear()
@@ -66,8 +66,8 @@ class RequestHandler:
         for sent in _REQUESTS.read(message.data):
             reason = sent.reason if isinstance(sent, Unreadable) else trouble(sent, venue, shard)
             if isinstance(sent, Unreadable) or reason:
-                self.unreadable += 1  # there is no order to reject: the log and the counter are its only traces
-                log.warning("a venue request cannot be read", subject=message.subject, reason=reason)
+                self.unreadable += 1  # without an order nothing can be rejected: only the log and the counter record it
+                log.warning("unreadable venue request", subject=message.subject, reason=reason)
             else:
                 self.taken += 1
                 await host.put(_message(sent))
@@ -78,22 +78,22 @@ def _message(sent: SentRequest) -> Message:
 
 
 def trouble(sent: SentRequest, venue: str, shard: str) -> str | None:
-    """Why this may not be taken. Everything is checked that later enters a subject, a journal or arithmetic."""
+    """Return why a request is invalid, or None. Checks everything that later enters a subject, a journal or arithmetic."""
     request = sent.request
     if request.venue != venue or str(request.shard) != shard:
-        return "the venue or shard is not the subject's"
+        return "the venue or shard differs from the subject's"
     for name in ("account", "order_id", "route_id"):
         if not IDENTIFIER.fullmatch(getattr(request, name)):
             return f"{name} is not an identifier"
     if not all(_bounded(number) for number in (request.quantity, request.price, request.stop_price) if number is not None):
         return "a number is not finite or has too many digits"
     if not 0 <= request.shard < SHARDS_MAX:
-        return f"there is no shard {request.shard}"
-    return None if named(request.unit, request.epoch) else "unit or epoch is none"
+        return f"invalid shard {request.shard}"
+    return None if named(request.unit, request.epoch) else "invalid unit or epoch"
 
 
 def _bounded(number: Decimal) -> bool:
-    """Before any arithmetic: 1e999999 would take seconds, NaN would raise."""
+    """Check a number before any arithmetic: 1e999999 would take seconds, NaN would raise."""
     if not number.is_finite():
         return False
     exponent = number.as_tuple().exponent

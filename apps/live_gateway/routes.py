@@ -1,4 +1,4 @@
-"""HTTP of live-gateway: what the venues hold and show, and the step button of a stepped recording."""
+"""HTTP endpoints of live-gateway: venues, their orders and quotes, and advancing a stepped recording."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, TypeVar
@@ -34,12 +34,12 @@ class Advance(BaseModel):
     @model_validator(mode="after")
     def _one_of_them(self) -> "Advance":
         if (self.until is None) == (self.rows is None):
-            raise ValueError("give until or rows")
+            raise ValueError("exactly one of until and rows is required")
         return self
 
 
 def gateway_routes(hosts: Mapping[str, VenueHost], stepped: Recording | None) -> APIRouter:
-    """`stepped` is the recording that plays only when told; without one there is nothing to advance."""
+    """Build the routes. `stepped` is the recording that advances only on request; None without one."""
     router = APIRouter()
 
     @router.get("/venues")
@@ -50,25 +50,25 @@ def gateway_routes(hosts: Mapping[str, VenueHost], stepped: Recording | None) ->
     async def orders(venue: str, after: After = 0, limit: Limit = PAGE_MAX) -> Exact:
         host = hosts.get(venue)
         if host is None:
-            raise Refusal(404, "venue_not_found", f"there is no venue {venue} here")
+            raise Refusal(404, "venue_not_found", f"unknown venue {venue}")
         return Exact(await _asked(host, lambda: open_orders(host, after, limit)))
 
     @router.get("/quotes/{symbol:path}")
     async def quotes(symbol: str) -> Exact:
         shown = [host.quotes[symbol] for _, host in sorted(hosts.items()) if symbol in host.quotes]
         if not shown:
-            raise Refusal(404, "no_quote", f"no venue shows a quote of {symbol}")
+            raise Refusal(404, "no_quote", f"no venue has a quote of {symbol}")
         return Exact({"symbol": symbol, "quotes": [_quote_view(quote) for quote in shown]})
 
     @router.post("/quotes/advance", openapi_extra=model_doc(Advance))
     async def advance(request: Request) -> Exact:
         body = read_model(await request.body(), Advance)
         if stepped is None:
-            raise Refusal(409, "not_stepped", "quotes are advanced by hand only when they come from a file at speed: stepped")
+            raise Refusal(409, "not_stepped", "quotes can be advanced only if they come from a file with speed: stepped")
         try:
             until = None if body.until is None else asked_moment(body.until, utc=True)
         except ValueError as error:
-            raise malformed(f"until is not a moment that can be read: {error}", "/until") from None
+            raise malformed(f"until is not a valid time: {error}", "/until") from None
         try:
             played = await stepped.advance(until=until, rows=body.rows)
         except Unavailable as trouble:

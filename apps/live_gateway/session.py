@@ -1,4 +1,4 @@
-"""The session of each venue and shard: `venue.<venue>.session.<shard>` answers what was missed and what is there."""
+"""Session of each venue and shard on `venue.<venue>.session.<shard>`: resends, order queries and hellos."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 
 RESEND_PAGE: Final = 5_000
-"""Reports of one venue and shard that are sent again before others have their turn."""
+"""Reports of one venue and shard resent before those of others."""
 
 ORDER_REPORTS_MAX: Final = 1000
 
@@ -34,14 +34,14 @@ class Resend(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
 
 
 class Hello(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="hello"):
-    """Is the session there? An exeq says which one it is."""
+    """Checks that the session is alive. An exeq names its unit and epoch."""
 
     unit: str = ""
     epoch: int = 0
 
 
 class ReportsPage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="reports", rename={"first": "from"}):
-    """A page of all that was ever reported, in the answer itself: for whoever compares."""
+    """Requests a page of all reports in the reply itself, for reconciliation."""
 
     first: int
     limit: int = PAGE_MAX
@@ -53,7 +53,7 @@ class OpenOrders(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
 
 
 class OneOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="order"):
-    """The answer holds against what an exeq of an older epoch still sends: that is refused from then on."""
+    """Queries one route. From the answer on, requests of an exeq with an older epoch are refused, so the answer stays valid."""
 
     route_id: str
     unit: str = ""
@@ -65,6 +65,8 @@ _ASKED: Final = decoder(Asked)
 
 
 class Sessions:
+    """Answers the session requests of all hosted venues, and runs their resends."""
+
     def __init__(self, hosts: Mapping[str, VenueHost], intake: RequestHandler, sent: FlushMarker) -> None:
         self._hosts = hosts
         self._intake = intake
@@ -87,17 +89,17 @@ class Sessions:
             answer = {"error": "malformed"}
         except Unavailable:
             answer = {"error": "unavailable"}
-        with contextlib.suppress(Exception):  # a callback of the client must not raise; who asked will ask again
+        with contextlib.suppress(Exception):  # a callback of the NATS client must not raise; the sender repeats its request
             await message.respond(encode(answer))
 
     async def _answer(self, host: VenueHost, shard: int, asked: Asked) -> dict[str, object]:
         if isinstance(asked, Hello | OneOrder) and not named(asked.unit, asked.epoch):
-            raise ValueError("unit or epoch is none")
+            raise ValueError("invalid unit or epoch")
         if isinstance(asked, Hello):
             met = await host.meet(shard, asked.epoch, asked.unit)
             return {"last": host.reports.last(shard), "ready": host.ready.is_set(), "epoch": met}
         if not host.ready.is_set():
-            raise Unavailable(f"venue {host.name} reads its journal")  # its last report is not known yet
+            raise Unavailable(f"venue {host.name} is reading its journal")  # its last report is not known yet
         if isinstance(asked, Resend):
             return self._resend(host, shard, asked.first)
         if isinstance(asked, ReportsPage):
@@ -117,7 +119,7 @@ class Sessions:
         return {"last": last, "reports": found}
 
     def _resend(self, host: VenueHost, shard: int, first: int) -> dict[str, object]:
-        """Asked again while it runs, it goes on from the lower of the two places: one resend a venue and shard, however often asked."""
+        """Start a resend. A request during a running one continues from the lower position: each venue and shard has one resend."""
         key, first = (host.name, shard), max(first, 1)
         self._wanted[key] = min(self._wanted.get(key, first), first)
         self._asked.set()
@@ -137,7 +139,7 @@ class Sessions:
         return answer
 
     async def run(self) -> None:
-        """Send again what was asked for, up to the last report there is by then, never more than the outbox holds."""
+        """Resend requested reports up to the last one, never more at once than the publisher holds."""
         while True:
             await self._asked.wait()
             for name, shard in list(self._wanted):
@@ -169,9 +171,9 @@ class Sessions:
 
 
 def shard_of(text: str) -> int:
-    """The shard in a session's subject. ValueError when there is no such shard."""
+    """Parse the shard in a session's subject. Raises ValueError when it is not a valid shard."""
     if not text.isascii() or not text.isdecimal() or len(text) > 4 or int(text) >= SHARDS_MAX:
-        raise ValueError(f"there is no shard {text[:20]!r}")
+        raise ValueError(f"invalid shard {text[:20]!r}")
     return int(text)
 
 

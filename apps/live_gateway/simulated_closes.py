@@ -1,4 +1,4 @@
-"""The simulated market brings its own past: daily closes, labelled simulated, for every symbol that has too few real ones."""
+"""Daily closes of the simulated market, labelled simulated, for every symbol that has too few real ones."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Set
@@ -15,23 +15,25 @@ from domain.ports import Clock, Prices
 log = get_logger()
 
 DAYS: Final = 60
-"""Closes that are generated for a symbol. A symbol with this many real closes is left alone."""
+"""Closes generated for a symbol. A symbol with this many real closes gets none."""
 LOOKED_AT_DAYS: Final = 2 * DAYS
 DAY_NS: Final = 86_400 * 10**9
 LOOK_EVERY_S: Final = 60.0
-"""For a day that is over, and for closes that were loaded or taken back."""
+"""How often a finished day, and real closes that were loaded or removed, are noticed."""
 
 
-async def keep_closes(markets: Mapping[str, SimulatedMarket], prices: Prices, clock: Clock, tell: Callable[[], Awaitable[None]]) -> None:
-    """Keep the last days up to yesterday complete, without end. `tell` announces new closes."""
+async def keep_closes(
+    markets: Mapping[str, SimulatedMarket], prices: Prices, clock: Clock, announce: Callable[[], Awaitable[None]]
+) -> None:
+    """Keep the closes of the last days up to yesterday complete. `announce` publishes that new closes were stored."""
     while True:
         if await patiently(partial(_store, markets, prices, clock.now_ns() // DAY_NS)):
-            await tell()
+            await announce()
         await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def _store(markets: Mapping[str, SimulatedMarket], prices: Prices, today: int) -> int:
-    """Make up what is missing; how many. Never in place of a real close, and never fewer because there are some."""
+    """Generate missing closes and return their number. A day with a real close gets none; simulated ones still number DAYS."""
     await prices.prepare()
     real: dict[str, set[int]] = {symbol: set() for symbol in markets}
     made_up: dict[str, set[int]] = {symbol: set() for symbol in markets}

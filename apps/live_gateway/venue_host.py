@@ -1,4 +1,4 @@
-"""Drives one paper venue: one message after the other, decided at once, journaled in groups, reported after the ack."""
+"""Runs one paper venue: messages are decided one by one, journaled in groups, and reported after the acknowledgement."""
 
 import asyncio
 import contextlib
@@ -51,13 +51,13 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 INBOX_MAX: Final = 4096
-"""Messages that wait for one venue. When it is full the subscription waits, and behind it the client's own bound."""
+"""Messages that wait for one venue. When the inbox is full the subscription waits, up to the NATS client's own bound."""
 
 GROUP_MAX: Final = 500
-"""Events that go into a commit together; one quote may fill thousands of orders."""
+"""Events per commit; one quote may fill thousands of orders."""
 
 UNSETTLED_MAX: Final = 2_000
-"""Groups that may wait for the disk before the venue takes no more."""
+"""Groups that may wait for the disk before the venue takes no further message."""
 
 YIELD_EVERY: Final = 50
 TIME_CHECK_S: Final = 0.05
@@ -66,7 +66,7 @@ RECOVER_PAUSE_S: Final = 0.25
 
 
 class Query(Generic[T]):
-    """A question about what is journaled, in its turn among the messages."""
+    """A query about journaled state, in sequence with the messages."""
 
     def __init__(self, ask: Callable[[], T]) -> None:
         self.ask = ask
@@ -77,7 +77,7 @@ Work = Message | Query[object]
 
 
 class VenueHost:
-    """`venue` and `reports` are what the journal holds plus what is on the way to it; `quotes` what the venue shows."""
+    """Hosts one venue. `venue` and `reports` hold journaled state plus what is being journaled; `quotes` are the quotes it shows."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class VenueHost:
         self.recoveries = 0
         self.forgotten = 0
         self.stale_epochs = 0
-        """Requests of an exeq that another one has followed: refused, and never reported on."""
+        """Requests of an exeq that was replaced by another one: refused without a report."""
         self._inbox: asyncio.Queue[tuple[float, Work]] = asyncio.Queue(INBOX_MAX)
         self._commits: GroupCommit[VenueEvent] | None = None
         self._ticket = 0
@@ -125,29 +125,29 @@ class VenueHost:
         return PaperVenue(self.name, self.instruments, self.settings.maker_bps, self.settings.taker_bps, self.settings.rules)
 
     async def put(self, message: Message) -> None:
-        """A request of the wire: it is looked at when the venue's latency has passed, and those before it have been."""
-        heard = self.faults.heard(message)
-        if heard is not None:
-            await self._inbox.put((asyncio.get_running_loop().time() + self._latency_s(), heard))
+        """Take a request from the wire. It is processed after the venue's latency, and after the requests before it."""
+        received = self.faults.heard(message)
+        if received is not None:
+            await self._inbox.put((asyncio.get_running_loop().time() + self._latency_s(), received))
 
     def _latency_s(self) -> float:
-        """The usual time and now and then a longer one: what is added is spread as waiting times are."""
+        """Return the configured latency plus exponentially distributed jitter."""
         jitter_ms = self.settings.jitter_ms
         return (self.settings.latency_ms + (self._chance.expovariate(1 / jitter_ms) if jitter_ms else 0.0)) / 1000
 
     async def meet(self, shard: int, epoch: int, unit: str) -> int:
-        """An exeq says its epoch; the largest one met for the shard. What is answered behind this stands behind it in the journal."""
+        """Note an exeq's epoch and return the largest one met for the shard. Later answers follow it in the journal."""
         if epoch > self.venue.epochs.get(shard, 0):
             await self._inbox.put((0, Meet(shard, epoch, unit)))
         return max(epoch, self.venue.epochs.get(shard, 0))
 
     async def do(self, deed: Deed) -> None:
-        """What the venue's staff does, or a fault; returns when it is journaled. Unavailable."""
+        """Perform a manual action or a fault; return when it is journaled. Raises Unavailable."""
         await self._inbox.put((0, deed))
         await self.ask(lambda: None)
 
     async def show(self, base: Quote, at: int) -> None:
-        """A quote of the common market, in this venue's shape; nothing when the symbol is not traded here."""
+        """Show a quote of the common market with this venue's spread and depth, if it trades the symbol."""
         instrument = self.instruments.get(base.symbol)
         if instrument is not None:
             quote = shaped(base, self.name, instrument, self.settings.spread_ticks, self.settings.depth_scale, at)
@@ -155,17 +155,17 @@ class VenueHost:
             await self._inbox.put((0, quote))
 
     async def ask(self, question: Callable[[], T]) -> T:
-        """The answer as of the journal, after every message that came before. Unavailable."""
+        """Return the answer from journaled state, after every message that came before. Raises Unavailable."""
         query = Query(question)
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                await self._inbox.put((0, query))  # type: ignore[arg-type]  # nobody looks at the answer's type on the way
+                await self._inbox.put((0, query))  # type: ignore[arg-type]  # Query is invariant in its answer's type
                 return await query.answer
         except TimeoutError as error:
             raise Unavailable(f"venue {self.name} does not answer in {ANSWER_TIMEOUT_S} s") from error
 
     async def run(self) -> None:
-        """Recover, work, and when the memory can no longer be trusted, throw it away and begin again."""
+        """Recover and work; when memory can no longer be trusted, discard it and recover again."""
         while True:
             try:
                 self._commits = await self._recovered()
@@ -176,7 +176,7 @@ class VenueHost:
             await asyncio.sleep(RECOVER_PAUSE_S)
 
     async def watch(self) -> None:
-        """For ever: Corrupt when something else than this venue wrote behind its last commit."""
+        """Watch the journal. Raises Corrupt when another writer wrote behind this venue's last commit."""
         await watch_foreign(self._journal, lambda: self._commits.head if self._commits else None, f"the journal of {self.name}")
 
     async def _recovered(self) -> GroupCommit[VenueEvent]:
@@ -218,7 +218,7 @@ class VenueHost:
             tasks.create_task(self._watch_time())
 
     def _forget(self) -> None:
-        """What was decided but not journaled never happened. What still waited to be decided is as lost as a message on the wire."""
+        """Discard decisions that were not journaled, and messages that were not decided: they are lost like messages on the wire."""
         self.ready.clear()
         self.on_ready(False)
         self._commits = None
@@ -250,7 +250,7 @@ class VenueHost:
                 await asyncio.sleep(0)
 
     async def _answer(self, query: Query[object], commits: GroupCommit[VenueEvent]) -> None:
-        """Nobody reads what is not on disk, nor from a memory that another writer may have overtaken: nothing else is decided meanwhile."""
+        """Answer a query from durable state, after proving that no other writer is ahead. No message is decided meanwhile."""
         try:
             await commits.settled(self._ticket)
             await commits.prove()
@@ -274,7 +274,7 @@ class VenueHost:
             return
         now = self._clock.now_ns()
         events = self.venue.take(message, now)
-        if now < self._latest:  # the wall clock was set back: what is due goes by it, stamps do not go back
+        if now < self._latest:  # the wall clock was set back: due times follow it, timestamps stay monotonic
             events = tuple(not_before(event, self._latest) for event in events)
         self._latest = max(self._latest, now)
         if isinstance(message, Quote):
@@ -296,7 +296,7 @@ class VenueHost:
             self.faults.report(event)
 
     def resend(self, shard: int, reports: Sequence[VenueReport]) -> None:
-        """With the outbox before this returns."""
+        """Publish reports again. They are with the publisher on return."""
         for report in reports:
             self._wire.put(Reported(report=report, shard=shard))
         self._wire.flush()
@@ -308,7 +308,7 @@ def _fail(query: Query[object], trouble: Unavailable) -> None:
 
 
 def groups(events: Sequence[VenueEvent], size_max: int = GROUP_MAX) -> Iterator[Sequence[VenueEvent]]:
-    """Cut a long decision into commits, but never between the events of one order: a crash must not leave half of its answer."""
+    """Split a long decision into commits, but never within the events of one order: a crash must not leave a partial answer."""
     begin = 0
     while len(events) - begin > size_max:
         end = begin + size_max

@@ -1,4 +1,4 @@
-"""Venues, orders and quotes as answers show them, over HTTP and in a session."""
+"""Views of venues and orders in HTTP and session responses."""
 
 from itertools import islice
 from typing import Final
@@ -36,7 +36,7 @@ def order_view(order: PaperOrder) -> dict[str, object]:
 
 
 def open_orders(host: VenueHost, after: int, limit: int, shard: int | None = None) -> dict[str, object]:
-    """A page of open orders, oldest first; `next` is what to give as `after` for the rest, null at the end."""
+    """Build a page of open orders, oldest first; `next` is the `after` of the next page, null on the last one."""
     behind = (o for number, o in host.venue.open.items() if number > after and shard in (None, o.request.shard))
     page = list(islice(behind, min(limit, PAGE_MAX)))
     more = next(behind, None) is not None

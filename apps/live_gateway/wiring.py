@@ -1,4 +1,4 @@
-"""live-gateway, wired so that it can be read aloud."""
+"""Wiring of live-gateway: builds its parts and connects them."""
 
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -45,10 +45,11 @@ TRY_AGAIN_S: Final = 0.5
 
 
 async def build(chassis: Chassis[GatewaySettings]) -> Service:
+    """Build live-gateway. The lines follow the order in which parts depend on each other."""
     settings, clock = chassis.settings, SystemClock()
     instruments = load_instruments().instruments
     listed, simulated = load_venues(instruments)
-    venues = {name: venue for name, venue in listed.items() if venue.session == "full"}  # a plain one is a program of its own
+    venues = {name: venue for name, venue in listed.items() if venue.session == "full"}  # an unsequenced venue is a program of its own
     notes: Counter[str] = Counter()
     columns = columns_of(settings.quotes.columns, COLUMNS)
     rows = recorded_quotes(settings.quotes.file, instruments, columns, notes) if settings.quotes.file else None
@@ -106,7 +107,7 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
 def recorded_quotes(
     path: Path, instruments: Mapping[str, Instrument], columns: Columns | None = None, notes: Counter[str] | None = None
 ) -> Sequence[Quote]:
-    """The rows of a quotes file. ConfigError says in one sentence what is wrong and where."""
+    """Read the rows of a quotes file. Raises ConfigError with the error and its place in one sentence."""
     notes = Counter() if notes is None else notes
     try:
         with path.open(encoding="utf-8", newline="") as lines:
@@ -131,7 +132,7 @@ def _markets(simulated: Mapping[str, SimulatedQuote], instruments: Mapping[str, 
 def _feed(
     settings: GatewaySettings, recording: Recording | None, markets: Sequence[SimulatedMarket], audience: QuotedVenues, clock: Clock
 ) -> Callable[[], Coroutine[Any, Any, None]] | None:
-    """What makes the quotes come by themselves; a stepped recording waits to be told."""
+    """Return the task that feeds quotes; None for a stepped recording, which only advances on request."""
     speed = settings.quotes.speed
     if recording is None:
         return lambda: simulate([market.quotes() for market in markets], audience, clock, float(settings.quotes.interval_ms) / 1000)

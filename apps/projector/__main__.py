@@ -1,4 +1,4 @@
-"""`python -m apps.projector`: two projections of one reading of the journal, and neither store holds up the other."""
+"""`python -m apps.projector`: two projections that share one read of the journal; neither store delays the other."""
 
 from functools import partial
 from typing import Final
@@ -23,10 +23,11 @@ from domain.market.listings import currency_of
 from domain.risk.controls import Controls
 
 FILLS_WAIT_S: Final = 0.05
-"""Rows are written about once a second: reading the journal in larger pieces costs nobody anything."""
+"""Rows are written about once a second, so reading the journal in larger batches adds no visible delay."""
 
 
 async def build(chassis: Chassis[ProjectorSettings]) -> Service:
+    """Build projector: one loop per projection over a shared read of the journal."""
     settings = chassis.settings
     client = await nats.connect(chassis)
     await nats.turn(chassis, client)

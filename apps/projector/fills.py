@@ -1,4 +1,4 @@
-"""Fills and order events: rows are gathered to a batch or a moment, written, and forgotten. Trouble costs nothing but time."""
+"""Projection of fills and order events: rows are written in batches. After a failure it starts over from the store's checkpoint."""
 
 import asyncio
 import contextlib
@@ -12,18 +12,18 @@ from domain.ports import Fills, Unavailable
 from domain.position.rows import EventRow, fill_row
 
 BATCHES_HELD_MAX: Final = 10
-"""Beyond so many batches in memory the reading of the journal waits for the writing."""
+"""Batches held in memory before reading the journal waits for writes."""
 WRITE_BATCHES_MAX: Final = 5
-"""One write takes so many batches at most when it is behind: a few large writes cost less than many small ones."""
+"""Maximum batches in one write while the store is behind: a few large writes cost less than many small ones."""
 CHECK_EVERY_S: Final = 10.0
-"""How often the store is looked at: it may have been emptied, or restored."""
+"""How often the store is checked: it may have been emptied or restored."""
 LOOKS: Final = 5
 LOOK_AGAIN_S: Final = 1.0
-"""A row that was just written can be read a moment later: so often, so far apart, is it missed before it counts as lost."""
+"""A row just written becomes readable a moment later: a row counts as lost after LOOKS failed reads, LOOK_AGAIN_S apart."""
 
 
 class FillsProjection:
-    """Rows on their way from the journal into the store. `seq` is the last commit of which all rows were taken."""
+    """Writes rows from the journal into the store. `seq` is the last commit of which all rows were written."""
 
     name = "fills"
 
@@ -46,10 +46,10 @@ class FillsProjection:
         return len(self._held)
 
     async def begin(self) -> int:
-        """The store's checkpoint lies behind what was written, so that rows it may have lost are written again."""
+        """Return the store's checkpoint. It lies before what was written, so that rows the store may have lost are written again."""
         await self._store.prepare()
         if self._emptied:
-            await self._store.clear()  # what came since: else a rebuilding that is cut short would take it for its end
+            await self._store.clear()  # rows written since: an interrupted rebuild would take them for its end
         self._checkpoint = self.seq = 0 if self._emptied else await self._store.checkpoint()
         self.newest = 0 if self._emptied else await self._store.reaches()
         self._held, self._witness, self._emptied = [], None, False
@@ -70,7 +70,7 @@ class FillsProjection:
         await self._room.wait()
 
     async def run(self) -> None:
-        """Write for ever, a batch or what has come in a moment; and look now and then whether it is still there."""
+        """Write a batch, or what came within `flush_s`; check every CHECK_EVERY_S that the store still has its rows."""
         loop = asyncio.get_running_loop()
         look_at = loop.time() + CHECK_EVERY_S
         while True:
@@ -89,14 +89,14 @@ class FillsProjection:
     async def _write(self) -> None:
         end = min(len(self._held), WRITE_BATCHES_MAX * self._batch_rows)
         while end < len(self._held) and self._held[end].seq == self._held[end - 1].seq:
-            end += 1  # a commit is not cut
+            end += 1  # a commit is not split
         rows = self._held[:end]
         try:
             await self._store.write(rows)
         except Unavailable as trouble:
             raise StartOver(str(trouble)) from trouble
         del self._held[:end]
-        if self._witness is None or fill_row(self._witness) is None:  # a trade shows for both tables
+        if self._witness is None or fill_row(self._witness) is None:  # a trade is in both tables, so it checks both
             self._witness = next((row for row in rows if fill_row(row) is not None), self._witness or rows[0])
         self.seq = rows[-1].seq
         self.rows += len(rows)
@@ -104,10 +104,10 @@ class FillsProjection:
         self._signal()
 
     async def _check(self) -> None:
-        """A store that was restored stands earlier than it did; one that was emptied misses what it had, however much came since."""
+        """Detect a store that was restored, by an earlier checkpoint, or emptied, by a missing row. Raises StartOver."""
         if self._witness is not None and not await self._holds(self._witness):
             self._emptied = True
-            raise StartOver(f"the store does not have a row of sequence {self._witness.seq} any more: it was emptied, and is filled anew")
+            raise StartOver(f"the store no longer has a row of sequence {self._witness.seq}: it was emptied, and is filled again")
         found = await self._store.checkpoint()
         if found < self._checkpoint:
             raise StartOver(f"the store went back from {self._checkpoint} to {found}")

@@ -1,4 +1,4 @@
-"""What the projector counts, for /stats and for Prometheus."""
+"""Metrics of projector, for /stats and Prometheus."""
 
 from typing import Final
 
@@ -11,13 +11,13 @@ from apps.projector.positions import PositionsProjection
 from apps.projector.projection_loop import ProjectionLoop
 
 GAUGES: Final = {
-    "seq": "The journal sequence that the store stands for.",
-    "lag_commits": "Commits that are in the journal and not in the store.",
+    "seq": "The journal sequence that the store reflects.",
+    "lag_commits": "Commits in the journal that are not in the store yet.",
 }
 
 
 class ProjectorMetrics(Collector):
-    """Read when somebody asks; nothing is counted twice."""
+    """Reads the projections' own counters on each scrape."""
 
     def __init__(
         self, registry: CollectorRegistry, positions: PositionsProjection, fills: FillsProjection, keepers: list[ProjectionLoop]
@@ -37,7 +37,7 @@ class ProjectorMetrics(Collector):
 
     def collect(self) -> list[Metric]:
         gauges = {name: GaugeMetricFamily(f"projection_{name}", text, labels=["projection"]) for name, text in GAUGES.items()}
-        starts = CounterMetricFamily("projection_starts", "Times a projection began from what its store holds.", labels=["projection"])
+        starts = CounterMetricFamily("projection_starts", "Starts of a projection from the state of its store.", labels=["projection"])
         for keeper in self._keepers:
             for name, value in self._common(keeper).items():
                 (gauges.get(name) or starts).add_metric([keeper.projection.name], value)
@@ -45,7 +45,7 @@ class ProjectorMetrics(Collector):
             *gauges.values(),
             starts,
             CounterMetricFamily("projection_positions_published", "Position updates published.", value=self._positions.published),
-            CounterMetricFamily("projection_rows_written", "Rows of events the fills store took.", value=self._fills.rows),
+            CounterMetricFamily("projection_rows_written", "Rows written to the fills store.", value=self._fills.rows),
         ]
 
     @staticmethod

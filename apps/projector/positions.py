@@ -1,4 +1,4 @@
-"""Positions: each batch of commits becomes one step in the store, and only then a message for each position that it changed."""
+"""Projection of positions: each batch of commits is one atomic step in the store; then each changed position is published."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -18,18 +18,18 @@ from domain.position.position import Position, PositionBook
 log = structlog.get_logger()
 
 STORE_POSITIONS_MAX: Final = 1000
-"""After so many changed positions a batch is cut, at the end of a commit, so that one step stays well inside the store's timeout."""
+"""A batch is split after this many changed positions, at the end of a commit, so that one step stays within the store's timeout."""
 CHECK_EVERY_S: Final = 1.0
-"""How often the checkpoint is looked at even when nothing happens: the store may have been flushed or restored."""
+"""How often the checkpoint is checked while idle: the store may have been flushed or restored."""
 YIELD_EVERY: Final = 50
-"""Messages published in a row before others on the loop get a turn."""
+"""Messages published in a row before other tasks run."""
 
 Publish = Callable[[str, bytes], Awaitable[None]]
-"""Subject and payload; Unavailable while nobody can be reached."""
+"""Publishes a payload on a subject. Raises Unavailable while disconnected."""
 
 
 def message(position: Position, currency: str | None) -> bytes:
-    """`positions.<account>`: the user's five fields and four more.
+    """Encode a message on `positions.<account>`: the five fields of the specification and four more.
 
     Prices and money are in `currency`. `timestamp`: seconds since the epoch, exact to the microsecond.
     """
@@ -49,12 +49,12 @@ def message(position: Position, currency: str | None) -> bytes:
 
 
 class PositionsProjection:
-    """A Book in memory that is never ahead of the store, except between a change and its step."""
+    """A PositionBook in memory that is ahead of the store only between a change and its step."""
 
     name = "positions"
 
     def __init__(self, store: Positions, publish: Publish, currency: Callable[[str], str | None]) -> None:
-        """`currency` of a symbol; None is published as null."""
+        """`currency` returns the currency of a symbol; None is published as null."""
         self.seq = 0
         self.newest = 0
         self.stored = 0
@@ -63,23 +63,23 @@ class PositionsProjection:
         self._publish = publish
         self._currency = currency
         self._book = PositionBook()
-        self._told: int | None = None
+        self._published_seq: int | None = None
         self._one_at_a_time = asyncio.Lock()
 
     async def begin(self) -> int:
-        """The checkpoint is read before the positions: should another writer come between, the next step is refused.
+        """Load the store and return its checkpoint, read before the positions: if another writer intervenes, the next step is refused.
 
-        Positions that were stored without our knowing it, when an answer was lost, are told now.
+        Positions that were stored although the reply was lost are published now.
         """
         self.seq = await self._store.checkpoint()
         if not self.seq:
-            await self._store.clear()  # what an interrupted clear may have left
+            await self._store.clear()  # remains of an interrupted clear
         self._book = PositionBook()
         self._book.positions = {(p.account, p.symbol): p for p in await self._store.load()}
         self.newest = max((p.seq for p in self._book.positions.values()), default=0)
-        if self._told is None:
-            self._told = self.seq
-        await self._tell(self._book.positions.values())
+        if self._published_seq is None:
+            self._published_seq = self.seq
+        await self._publish_newer(self._book.positions.values())
         return self.seq
 
     async def recognises(self, events: Sequence[OrderEvent]) -> bool:
@@ -100,16 +100,14 @@ class PositionsProjection:
                 await self._step(changed, commits[-1][0])
 
     async def run(self) -> None:
-        """Notice a store that went back, and tell what could not be told."""
+        """Detect a store that went back, and publish what could not be published before. Raises StartOver."""
         while True:
             await asyncio.sleep(CHECK_EVERY_S)
             async with self._one_at_a_time:
                 found = await self._store.checkpoint()
                 if found != self.seq:
-                    raise StartOver(
-                        f"the store stands at {found}, not at {self.seq}: it was flushed, restored, or somebody else writes to it"
-                    )
-                await self._tell(self._book.positions.values())
+                    raise StartOver(f"the store is at {found}, not at {self.seq}: it was flushed or restored, or another writer uses it")
+                await self._publish_newer(self._book.positions.values())
 
     async def _step(self, changed: dict[tuple[str, str], Position], seq: int) -> None:
         try:
@@ -117,20 +115,20 @@ class PositionsProjection:
         except Unavailable as trouble:
             raise StartOver(str(trouble)) from trouble
         if not stored:
-            raise StartOver(f"the store does not stand at {self.seq}: it was flushed, restored, or somebody else writes to it")
-        all_told = self._told is not None and self._told >= self.seq
+            raise StartOver(f"the store is not at {self.seq}: it was flushed or restored, or another writer uses it")
+        all_published = self._published_seq is not None and self._published_seq >= self.seq
         self.seq = seq
         self.stored += len(changed)
-        await self._tell(changed.values() if all_told else self._book.positions.values())
+        await self._publish_newer(changed.values() if all_published else self._book.positions.values())
 
-    async def _tell(self, candidates: Iterable[Position]) -> None:
-        """Publish what is newer than what was told before; history that is rebuilt is no news. What fails is tried again later."""
-        told = self._told or 0
-        if told >= self.seq:
+    async def _publish_newer(self, candidates: Iterable[Position]) -> None:
+        """Publish positions newer than the last published sequence, so that a rebuild publishes nothing. A failure is retried later."""
+        published = self._published_seq or 0
+        if published >= self.seq:
             return
         try:
             for position in candidates:
-                if position.seq > told:
+                if position.seq > published:
                     await self._publish(subjects.positions(position.account), message(position, self._currency(position.symbol)))
                     self.published += 1
                     if not self.published % YIELD_EVERY:
@@ -138,4 +136,4 @@ class PositionsProjection:
         except Unavailable as trouble:
             log.warning("position updates wait", reason=str(trouble))
             return
-        self._told = self.seq
+        self._published_seq = self.seq

@@ -1,4 +1,4 @@
-"""Keeping one projection: begin where its store stands, follow the journal, and after any trouble begin again from what the store holds."""
+"""Loop of one projection: start at its store's sequence, follow the journal, and after a failure start again from the store."""
 
 import asyncio
 import contextlib
@@ -21,34 +21,34 @@ MEASURE_EVERY_S: Final = 1.0
 
 
 class StartOver(Exception):
-    """The store did not take what we sent, or stands elsewhere than we thought: nothing in memory may be trusted."""
+    """The store refused a write, or is at another sequence than expected: memory is discarded."""
 
 
 class Projection(Protocol):
-    """A fold of the journal with its state in a store, and that alone: memory is thrown away at every `begin`."""
+    """A fold of the journal whose state is only in a store: memory is discarded at every `begin`."""
 
     name: str
     seq: int
-    """What the store stands for."""
+    """The sequence that the store reflects."""
 
     newest: int
-    """The latest sequence that the store has something of, as of `begin`; 0 for an empty store."""
+    """The latest sequence of which the store has data, as of `begin`; 0 for an empty store."""
 
     async def begin(self) -> int:
-        """Make ready and return the sequence to follow from. Unavailable, StartOver."""
+        """Prepare the store and return the sequence to follow from. Raises Unavailable, StartOver."""
 
     async def recognises(self, events: Sequence[OrderEvent]) -> bool:
-        """Does what the store has of `newest` come from these events? Unavailable."""
+        """Return whether the store's data of `newest` comes from these events. Raises Unavailable."""
 
     async def apply(self, commits: Applied[OrderEvent]) -> None:
-        """The next commits. StartOver."""
+        """Apply the next commits. Raises StartOver."""
 
     async def run(self) -> None:
-        """What goes on beside the following, for ever. StartOver, Unavailable."""
+        """Run the projection's own background work. Raises StartOver, Unavailable."""
 
 
 class ProjectionLoop:
-    """One projection, kept up to date for as long as the service lives."""
+    """Keeps one projection up to date while the service runs."""
 
     def __init__(self, journal: Journal, projection: Projection, *, wait_s: float, hops: Hops | None = None) -> None:
         self.projection = projection
@@ -61,11 +61,11 @@ class ProjectionLoop:
         self._trouble: str | None = "starting"
 
     async def run(self) -> None:
-        """For ever. Corrupt ends it, and the service: nobody goes on from a journal that does not verify."""
+        """Run the projection. Raises Corrupt, which ends the service: a journal that does not verify must not be used."""
         await first_to_end(self._keep_going(), self._measure())
 
     async def behind(self) -> str | None:
-        """None once the store holds what the journal held when we began to read; else what it waits for."""
+        """Return what the projection waits for; None once the store has what the journal held when reading began."""
         follower = self._follower
         if self._trouble is not None or follower is None:
             return self._trouble
@@ -75,7 +75,7 @@ class ProjectionLoop:
 
     @property
     def lag(self) -> int:
-        """Commits that are in the journal and not in the store, as of the last second."""
+        """Commits in the journal that are not in the store, at most MEASURE_EVERY_S old."""
         return max(0, self.journal_seq - self.projection.seq)
 
     async def _keep_going(self) -> None:
@@ -85,7 +85,7 @@ class ProjectionLoop:
             try:
                 await self._keep()
             except (StartOver, Unavailable) as trouble:
-                self._say(str(trouble))
+                self._log_trouble(str(trouble))
             pause = RETRY_FIRST_S if self.projection.seq > began else min(pause * 2, RETRY_MAX_S)
             await asyncio.sleep(pause)
 
@@ -100,23 +100,23 @@ class ProjectionLoop:
         await first_to_end(follower.run(), self.projection.run())
 
     async def _head_at(self, seq: int) -> Head:
-        """The place in the journal that the store stands for."""
+        """Return the journal head at the store's sequence. Raises Corrupt when the journal does not have it."""
         recorded = await self._journal.read(seq) if seq else None
         if seq and recorded is None:
             raise Corrupt(
-                f"the store of {self.projection.name} stands at sequence {seq}, which the journal does not have: it was made from another "
-                "journal. Put the right one back, or empty the store to have it rebuilt"
+                f"the store of {self.projection.name} is at sequence {seq}, which the journal does not have: it was built from another "
+                "journal. Restore the right journal, or empty the store to have it rebuilt"
             )
         return recorded.head if recorded else Head()
 
     async def _verify_origin(self) -> None:
-        """Another journal, or one that went back and grew again, has other events where the store's newest row came from."""
+        """Check that the store's newest row comes from this journal. Raises Corrupt for another journal, or one that went back and grew."""
         seq = self.projection.newest
         recorded = await self._journal.read(seq) if seq else None
         if seq and (recorded is None or not await self.projection.recognises(ORDER_COMMITS.read(recorded).events)):
             raise Corrupt(
-                f"the store of {self.projection.name} has something of sequence {seq} that is not in the journal there: it was made from "
-                "another journal. Put the right one back, or empty the store to have it rebuilt"
+                f"the store of {self.projection.name} has data of sequence {seq} that is not in the journal there: it was built from "
+                "another journal. Restore the right journal, or empty the store to have it rebuilt"
             )
 
     async def _measure(self) -> None:
@@ -125,9 +125,9 @@ class ProjectionLoop:
                 self.journal_seq = (await self._journal.head()).seq
             await asyncio.sleep(MEASURE_EVERY_S)
 
-    def _say(self, trouble: str) -> None:
+    def _log_trouble(self, trouble: str) -> None:
         if trouble != self._trouble:
-            log.warning(f"{self.projection.name} held, trying again", at=self.projection.seq, reason=trouble)
+            log.warning(f"{self.projection.name} held, retrying", at=self.projection.seq, reason=trouble)
         self._trouble = trouble
 
 

@@ -1,1 +1,1 @@
-"""oms, risk and exeq of one shard as one process, and the program that moves their files there and back."""
+"""oms, risk and exeq of one shard in one process, and the program that carries their files to it and back."""

@@ -1,7 +1,7 @@
 """`python -m apps.unit`: oms, risk and exeq of one shard in one process, each on its own ports and with its own configuration.
 
-The variables TRADE_CONFIG, TRADE_PORT and TRADE_METRICS_PORT belong to one service: here they are TRADE_OMS_PORT, TRADE_RISK_CONFIG ….
-A failure of one service ends the process, and all three start again from the journal.
+The variables TRADE_CONFIG, TRADE_PORT and TRADE_METRICS_PORT belong to one service. Here each service has its own: TRADE_OMS_PORT,
+TRADE_RISK_CONFIG and so on. A failure of one service ends the process, and all three start again from the journal.
 """
 
 import asyncio
@@ -21,21 +21,21 @@ from config import secrets
 from config.loading import load_exeq, load_oms, load_risk
 
 OF_ONE: Final = ("CONFIG", "PORT", "METRICS_PORT")
-"""What each service of a unit has for itself, under its own name."""
+"""Variables that each service of a unit has for itself, under its own name."""
 
 
 def own_environment(service: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that this service has for itself, as it reads them. An empty one sets nothing."""
+    """Return the variables that this service has for itself, under the names it reads. An empty one sets nothing."""
     return {f"TRADE_{what}": environ.get(f"TRADE_{service.upper()}_{what}", "") for what in OF_ONE}
 
 
 def environment_of(service: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """All variables as this service reads them."""
+    """Return all variables as this service reads them."""
     return {**environ, **own_environment(service, environ)}
 
 
 def lives() -> Coroutine[Any, Any, int]:
-    """Read all configurations, and then nothing is left that could be wrong with them. ConfigError."""
+    """Read all configurations and return the coroutine that runs the services. Raises ConfigError before anything is started."""
     environ = os.environ
     oms = load_oms(environ=environment_of("oms", environ))
     risk = load_risk(environ=environment_of("risk", environ))
@@ -59,7 +59,7 @@ def lives() -> Coroutine[Any, Any, int]:
 
 
 async def _all(chassis: tuple[Chassis[Any], ...], builds: Sequence[Callable[[Chassis[Any]], Any]]) -> int:
-    """Until one of them ends; the others end with it, each in order. The first exit code that is not 0. ConfigError."""
+    """Run all services until one of them ends, then stop the others. Return the first exit code that is not 0. Raises ConfigError."""
 
     def stop() -> None:
         for each in chassis:

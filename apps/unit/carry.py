@@ -1,7 +1,7 @@
-"""`python -m apps.unit.carry unit|services`: copy what is in no journal from the volumes of oms, risk and exeq to a unit's, or back.
+"""`python -m apps.unit.carry unit|services`: copy files that no journal holds from the volumes of oms, risk and exeq to a unit's, or back.
 
-That is high-water marks, and kill switches set at exeq itself. Everything else in a data directory is rebuilt from the journal.
-For containers, as root: there each service has a volume, and its files belong to its user. Neither side runs meanwhile.
+These are high-water marks, and kill switches set at exeq itself. Everything else in a data directory is rebuilt from the journal.
+For containers, where each service has a volume whose files belong to its user. Run it as root, while neither side runs.
 """
 
 import argparse
@@ -21,11 +21,11 @@ CARRIED: Final = (watermark.DIRECTORY, local_kills.DIRECTORY)
 
 
 def carry(source: Path, target: Path, owner: int) -> Iterator[Path]:
-    """Give `target`, and what is copied into it, to `owner`. Names each copy. OSError.
+    """Copy the files and yield each copied name; `target` and the copies then belong to `owner`. Raises OSError.
 
-    The newer file of the two stays, so neither a second run nor one in the wrong direction lowers a mark.
+    The newer of two files is kept, so neither a second run nor one in the wrong direction lowers a mark.
     """
-    os.chown(target, owner, owner)  # a volume is root's until its service has run
+    os.chown(target, owner, owner)  # a volume belongs to root until its service has run
     for part in CARRIED:
         for file in sorted((source / part).rglob("*")):
             name = file.relative_to(source)
@@ -48,7 +48,7 @@ def _make(root: Path, name: Path, owner: int) -> None:
 
 
 def _copy(file: Path, target: Path, owner: int) -> None:
-    """With its modification time. A reader finds the old file or the new one, never a part."""
+    """Copy a file with its modification time. A reader sees the old file or the new one, never a partial one."""
     fresh = target.with_name(f"{target.name}.carried")
     shutil.copy2(file, fresh)
     os.chown(fresh, owner, owner)
@@ -57,7 +57,7 @@ def _copy(file: Path, target: Path, owner: int) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m apps.unit.carry", description=__doc__)
-    parser.add_argument("to", choices=TOPOLOGIES, help="where orders are traded from now on")
+    parser.add_argument("to", choices=TOPOLOGIES, help="the topology that will run next")
     to = parser.parse_args().to
     for service in UNITED:
         source, target = (service, UNIT) if to == UNIT else (UNIT, service)

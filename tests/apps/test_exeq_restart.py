@@ -170,7 +170,7 @@ async def test_a_take_over_behind_a_route_keeps_it_from_being_sent(tmp_path: Pat
         taken = e.ShardTaken(at=AT, unit="unit-0", sender="exeq-2", before=2)
         exeq.executor.apply([(n, Commit(1, 0, n, events)) for n, events in enumerate([routed("A", 2), (taken,)], 5)])
         assert exeq.sent.routes == []
-        assert ended == ["exeq-2 of unit-0 has taken the shard at epoch 6: this exeq sends nothing any more"]
+        assert ended == ["exeq-2 of unit-0 has taken the shard at epoch 6: this exeq no longer sends"]
         exeq.executor.apply([(7, Commit(1, 0, 7, cancel_requested("A")))])
         assert exeq.sent.routes == []
 

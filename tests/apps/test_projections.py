@@ -256,7 +256,7 @@ async def test_a_store_that_was_made_from_another_journal_is_not_gone_on_with(of
     first = projection()
     async with kept(journals[0], first):
         await reached(first, 3)
-    with pytest.raises(Corrupt, match=f"the store of {of} has something of sequence 3 that is not in the journal there"):
+    with pytest.raises(Corrupt, match=f"the store of {of} has data of sequence 3 that is not in the journal there"):
         await asyncio.wait_for(ProjectionLoop(journals[1], projection(), wait_s=0).run(), 120)
     again = projection()
     async with kept(journals[0], again):

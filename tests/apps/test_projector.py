@@ -346,4 +346,4 @@ async def test_positions_of_another_journal_are_not_mixed_with_this_one(scene: S
     await scene.positions.store([Position(account="alice", symbol="BTCUSDT", quantity=Decimal(1))], after=0, seq=99)
     scene.projector.start()
     assert scene.projector.ended() == 1
-    assert "the store of positions stands at sequence 99, which the journal does not have" in scene.projector.said()
+    assert "the store of positions is at sequence 99, which the journal does not have" in scene.projector.said()

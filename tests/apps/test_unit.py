@@ -48,7 +48,7 @@ async def test_risk_decides_in_the_turn_in_which_it_is_asked_and_a_probe_reserve
 async def test_oms_answers_each_command_and_one_that_is_not_there_is_asked_again() -> None:
     shared = unit()
     oms = OmsInProcess(shared)
-    with pytest.raises(Unavailable, match="not there yet"):
+    with pytest.raises(Unavailable, match="not started yet"):
         await oms.ask([CancelOrder(order_id="a")], 1)
     came: list[tuple[Sequence[ServiceCommand], Answered]] = []
     shared.perform = lambda commands, answered: came.append((commands, answered))
