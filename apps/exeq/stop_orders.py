@@ -31,9 +31,9 @@ class StopOrders:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             if self._executions.sleeping and self._executor.caught_up():
-                self._executor.ask_soon([command for command, _ in zip(self._triggered(), range(AT_ONCE_MAX), strict=False)])
+                self._executor.ask_soon([command for command, _ in zip(self._woken(), range(AT_ONCE_MAX), strict=False)])
 
-    def _triggered(self) -> Iterator[Command]:
+    def _woken(self) -> Iterator[Command]:
         since = self._clock.monotonic_ns() - self._quote_age_max_ns
         for symbol, stops in self._executions.sleeping.items():
             quotes = self._market.quotes(symbol, since)
