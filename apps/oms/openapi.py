@@ -159,7 +159,7 @@ _SETTLE_SCHEMA: Final[dict[str, Any]] = {
         "outcome": {"enum": [str(outcome) for outcome in Outcome]},
         "who": {"type": "string", "minLength": 1, "maxLength": 200},
         "reason": {"type": "string", "minLength": 1, "maxLength": 200},
-        "route_id": {**_ID, "description": "The route; required if several routes of the order are in doubt."},
+        "route_id": {**_ID, "description": "The route; required if it is ambiguous."},
         "venue_order_id": {**_ID, "description": "With outcome working: the venue's order id."},
         "exec_id": {**_ID, "description": "With outcome filled: the venue's trade id."},
         "quantity": _OPTIONAL_NUMBER,

@@ -107,7 +107,7 @@ async def _settle(host: ShardHost, order: Order, command: SettleOrder) -> None:
         raise Refusal(
             409,
             "illegal_transition",
-            "only an order in doubt can be settled; route_id is required if several of its routes are in doubt",
+            "only an order in doubt can be settled; route_id is required if the route is ambiguous",
             state=order.status,
             order_id=order.order_id,
         )

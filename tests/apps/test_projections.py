@@ -137,7 +137,7 @@ async def test_a_second_writer_makes_us_start_over_from_what_the_store_holds() -
     projection = PositionsProjection(store, Told().publish, dict[str, str]().get)
     assert await projection.begin() == 0
     await store.store([], after=0, seq=7)
-    with pytest.raises(StartOver, match="does not stand at 0"):
+    with pytest.raises(StartOver, match="is not at 0"):
         await projection.apply([(1, Commit(1, 0, 1, (filled("E1"),)))])
     assert await projection.begin() == 7
 
