@@ -36,7 +36,7 @@ DENIED_AGAIN_S: Final = ASK_EVERY_S / 2
 ASKED_AT_ONCE_MAX: Final = 200
 ASKED_TOGETHER_MAX: Final = 50
 """Queries to one venue in flight at once, after it has answered one."""
-TOLD_AT_ONCE_MAX: Final = 500
+DOUBTS_AT_ONCE_MAX: Final = 500
 NEGATIVES_NEEDED: Final = 3
 """Denials of a route before it counts as absent; venues also know their closed orders."""
 
@@ -117,8 +117,8 @@ class InDoubtRoutes:
 
     def _doubt(self, requests: Iterable[VenueRequest], reason: str = "disconnected") -> None:
         commands: list[Command] = [DoubtRoute(order_id=r.order_id, route_id=r.route_id, reason=reason, anyway=True) for r in requests]
-        for begin in range(0, len(commands), TOLD_AT_ONCE_MAX):
-            self._executor.ask_soon(commands[begin : begin + TOLD_AT_ONCE_MAX])
+        for begin in range(0, len(commands), DOUBTS_AT_ONCE_MAX):
+            self._executor.ask_soon(commands[begin : begin + DOUBTS_AT_ONCE_MAX])
 
     def _strand(self) -> None:
         """Put routes at venues removed from venues.yaml in doubt: they get no answers, and only an operator can settle them."""

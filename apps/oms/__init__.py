@@ -1,1 +1,1 @@
-"""The order management service: the door, the risk call, the only writer of the order journal, and the reads."""
+"""oms: the order management service. Submits, risk checks, reads; the only writer of the order journal."""

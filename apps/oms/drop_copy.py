@@ -91,7 +91,7 @@ def _messages(noted: Sequence[Noted]) -> Iterator[tuple[str, bytes]]:
         for landed, quantity in _by_order(commit):
             order = landed.order
             assert order is not None, "only commits with an order are announced"
-            yield subjects.order_copy(order.account, order.order_id), encode(_notice(order, landed, quantity))
+            yield subjects.order_copy(order.account, order.order_id), encode(_update(order, landed, quantity))
 
 
 def _by_order(commit: Iterable[Noted]) -> Iterable[Noted]:
@@ -105,7 +105,7 @@ def _by_order(commit: Iterable[Noted]) -> Iterable[Noted]:
     return found.values()
 
 
-def _notice(order: Order, landed: Landed, quantity: Decimal) -> OrderUpdate:
+def _update(order: Order, landed: Landed, quantity: Decimal) -> OrderUpdate:
     last, cum = landed.events[-1], landed.cum_quantity
     return OrderUpdate(
         order_id=order.order_id,

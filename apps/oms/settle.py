@@ -60,28 +60,28 @@ def router(host: ShardHost, reads: OrderReads, negative_prices: Set[str]) -> API
 
 def read_settle(order_id: str, body: bytes, *, negative: bool = False) -> SettleOrder:
     """Parse the body. `negative`: the price may be zero or negative. Refusal 400."""
-    said = read_struct(_BODY, body)
+    parsed = read_struct(_BODY, body)
     for name in ("who", "reason"):
-        text = getattr(said, name)
+        text = getattr(parsed, name)
         if not text.strip() or len(text) > TEXT_MAX or not text.isprintable():
             raise malformed(f"{name} is required: 1 to {TEXT_MAX} printable characters", f"/{name}")
     numbers = {
-        "quantity": exact_number(said.quantity, "quantity"),
-        "price": exact_number(said.price, "price", negative=negative),
-        "fee": exact_number(said.fee, "fee"),
+        "quantity": exact_number(parsed.quantity, "quantity"),
+        "price": exact_number(parsed.price, "price", negative=negative),
+        "fee": exact_number(parsed.fee, "fee"),
     }
-    if said.outcome is not Outcome.FILLED and any(number is not None for number in numbers.values()):
+    if parsed.outcome is not Outcome.FILLED and any(number is not None for number in numbers.values()):
         raise malformed("quantity, price and fee are allowed only with outcome filled", "/outcome")
-    if said.outcome is Outcome.FILLED and not (numbers["quantity"] and (numbers["price"] or (negative and numbers["price"] is not None))):
+    if parsed.outcome is Outcome.FILLED and not (numbers["quantity"] and (numbers["price"] or (negative and numbers["price"] is not None))):
         raise malformed("outcome filled needs the traded quantity and price", "/quantity")
     return SettleOrder(
         order_id=order_id,
-        outcome=said.outcome,
-        who=said.who,
-        reason=said.reason,
-        route_id=identifier(said.route_id, "route_id"),
-        venue_order_id=identifier(said.venue_order_id, "venue_order_id") or "",
-        exec_id=identifier(said.exec_id, "exec_id") or "",
+        outcome=parsed.outcome,
+        who=parsed.who,
+        reason=parsed.reason,
+        route_id=identifier(parsed.route_id, "route_id"),
+        venue_order_id=identifier(parsed.venue_order_id, "venue_order_id") or "",
+        exec_id=identifier(parsed.exec_id, "exec_id") or "",
         **numbers,
     )
 

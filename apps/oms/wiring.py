@@ -77,12 +77,12 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     risk = RiskClient(client, _bounds(settings)) if unit is None else RiskInProcess(unit)
     publisher = Publisher(client)
     sessions = _sessions(client, host, venues, settings.journal.shard, chassis.fail)
-    switch = await _obey(chassis, client, host, publisher, controls)
+    switch = await _follow_controls(chassis, client, host, publisher, controls)
     intake = _intake(settings, host, risk, switch)
     expirer = OrderExpiry(host, clock, _timeout_ns(settings), _calendars(venues.values()))
     host.on_ready, host.on_append = _on_ready(chassis, metrics, sessions, expirer), metrics.appended
-    notices = DropCopy(nats.interest(chassis, client, unit), publisher.put, metrics)
-    host.on_landed, host.on_unrecorded = partial(_on_landed, notices, expirer), notices.unrecorded
+    drop_copy = DropCopy(nats.interest(chassis, client, unit), publisher.put, metrics)
+    host.on_landed, host.on_unrecorded = partial(_on_landed, drop_copy, expirer), drop_copy.unrecorded
     await risk.start()
     await sessions.start()
     await _take_commands(chassis, client, host, publisher, unit)
@@ -90,7 +90,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     for work, task in runs:
         chassis.spawn(work, task)
     chassis.spawn(lambda: _await_risk(chassis, risk, instruments), tasks.AWAIT_RISK)
-    past, verification = _beside(chassis)
+    past, verification = _helper_processes(chassis)
     positions_upkeep, reduce_only = _upkeep(chassis, host)
     currency = partial(currency_of, instruments, controls.listings)
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency, HistoryProcess(past))
@@ -112,7 +112,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
         stats=lambda: (
             _stats(metrics, host, intake, risk, sessions, publisher, switch)
             | {"positions_upkeep": positions_upkeep.stats(), "quotes": ticks.stats(), "reduce_only": reduce_only.stats()}
-            | {"notices": notices.stats()}
+            | {"notices": drop_copy.stats()}
         ),
         stop_intake=stop_intake,
     )
@@ -135,7 +135,9 @@ async def _take_commands(chassis: Chassis[OmsSettings], client: Client, host: Sh
         unit.perform = handler.perform
 
 
-async def _obey(chassis: Chassis[OmsSettings], client: Client, host: ShardHost, publisher: Publisher, controls: Controls) -> OmsKillSwitch:
+async def _follow_controls(
+    chassis: Chassis[OmsSettings], client: Client, host: ShardHost, publisher: Publisher, controls: Controls
+) -> OmsKillSwitch:
     """Follow the controls: forbidden orders are refused and cancelled in oms too."""
     switch = OmsKillSwitch(host, controls)
     switch.known = await control_journal.follow_controls(chassis, client, publisher, controls.apply, switch.heard)
@@ -206,8 +208,8 @@ def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument]) -> Ter
     return TermsReader(instruments, orders.default_account, frozenset(OrderType(name) for name in orders.supported_order_types))
 
 
-def _on_landed(notices: DropCopy, expirer: OrderExpiry, landed: Landed) -> None:
-    notices(landed)
+def _on_landed(drop_copy: DropCopy, expirer: OrderExpiry, landed: Landed) -> None:
+    drop_copy(landed)
     expirer.landed(landed)
 
 
@@ -225,7 +227,7 @@ def _calendars(venues: Iterable[VenueSettings]) -> dict[str, list[Calendar]]:
     return found
 
 
-def _beside(chassis: Chassis[OmsSettings]) -> tuple[HelperProcess, HelperProcess | None]:
+def _helper_processes(chassis: Chassis[OmsSettings]) -> tuple[HelperProcess, HelperProcess | None]:
     """Return the helper programs that read the journal: point-in-time queries and, if enabled, verification."""
     own = chassis.environment
     past = HelperProcess(

@@ -96,10 +96,10 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     await LocalKillReports(client, control_log).start()
     chassis.spawn(lambda: overfills.run(control_log), tasks.OVERFILLS)
     scopes = Scopes(catalogue.instruments, venues)
-    control_door = ControlEndpoint(risk, control_log, ControlAcks(client), scopes, clock, settings.controls.second_person == "required")
-    door = CheckEndpoint(risk, check_service, measures)
-    routes = door.router()
-    routes.include_router(control_door.router())
+    control_http = ControlEndpoint(risk, control_log, ControlAcks(client), scopes, clock, settings.controls.second_person == "required")
+    check_http = CheckEndpoint(risk, check_service, measures)
+    routes = check_http.router()
+    routes.include_router(control_http.router())
     decisions = Decisions.at(settings.peers.oms_url)
     chassis.exits.push_async_callback(decisions.close)
     routes.include_router(decisions.router())
@@ -108,7 +108,7 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
         quotes = {"ticks": ticks.taken, "ticks_refused": ticks.refused.total(), "quotes": ticks.stats()}
         return {**measures.stats(), **quotes, "price_history": history.stats() if history else None, "snapshots": snapshots.stats()}
 
-    return Service(router=routes, fast={("POST", "/check"): door.check}, stats=stats)
+    return Service(router=routes, fast={("POST", "/check"): check_http.check}, stats=stats)
 
 
 async def _answer_oms(
@@ -192,7 +192,7 @@ async def _valkey(chassis: Chassis[RiskSettings], risk: Risk, clock: SystemClock
     section = chassis.settings.valkey
     snapshots = ValkeySnapshots.at(section.url, database=section.db, timeout_ms=section.timeout_ms, connections_max=section.max_connections)
     chassis.exits.push_async_callback(snapshots.close)
-    await _greet(chassis, "Redis", snapshots.ping, section.url)
+    await _log_connection(chassis, "Redis", snapshots.ping, section.url)
     chassis.health.depend("valkey", snapshots.ping)
     chassis.spawn(PortfolioPublisher(risk, snapshots, clock).run, tasks.MIRROR)
 
@@ -206,7 +206,7 @@ async def _price_history(chassis: Chassis[RiskSettings], risk: Risk, clock: Syst
     if chassis.settings.fills == "sqlite":
         chassis.log.info("running without QuestDB: fills and daily closes are in SQLite")
     else:
-        await _greet(chassis, "QuestDB", store.ping, chassis.settings.questdb.http_url)
+        await _log_connection(chassis, "QuestDB", store.ping, chassis.settings.questdb.http_url)
         chassis.health.depend("questdb", store.ping)
     if VAR_LIMIT not in risk.limits.enabled:
         return None
@@ -226,7 +226,7 @@ async def _price_history(chassis: Chassis[RiskSettings], risk: Risk, clock: Syst
     return history
 
 
-async def _greet(chassis: Chassis[RiskSettings], name: str, ping: Callable[[], Awaitable[None]], url: str) -> None:
+async def _log_connection(chassis: Chassis[RiskSettings], name: str, ping: Callable[[], Awaitable[None]], url: str) -> None:
     """Log once that a store is connected. Startup continues; the ping is retried in the background until it succeeds."""
 
     async def keep_trying() -> None:
