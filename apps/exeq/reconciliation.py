@@ -44,7 +44,10 @@ def beside(environment: Mapping[str, str]) -> HelperProcess:
 
 
 class VenueReconciliation:
-    """Runs a pass at least every `every_s` seconds plus its pause. A failed pass is logged and counted; the next one runs as usual."""
+    """Runs a pass every `every_s` seconds, less often while passes are slow, and at once when a venue comes back.
+
+    A failed pass is logged and counted; the next one runs as usual.
+    """
 
     def __init__(self, venues: Iterable[str], every_s: float, program: HelperProcess) -> None:
         self._venues = tuple(venues)

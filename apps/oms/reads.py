@@ -31,7 +31,7 @@ class OrderReads:
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
         if order is None:
-            raise Refusal(404, "order_not_found", f"there is no order {order_id[:64]!r}")
+            raise Refusal(404, "order_not_found", f"unknown order {order_id[:64]!r}")
         return order
 
     async def proven(self) -> None:
