@@ -1,8 +1,8 @@
-"""May this request be looked at? Host, Origin and content type, judged before any handler runs and before the body is read.
+"""Access rules of a request: Host, Origin and content type, checked before any handler runs and before the body is read.
 
-A page of another site, open in a browser on this machine, can reach every port of it. It cannot choose `Host` (so a name that was rebound
-to 127.0.0.1 is found out), cannot hide `Origin` on a request that changes something, and cannot send `application/json` without asking
-first, which is refused as well. Programs send neither `Origin` nor `Sec-Fetch-Site`.
+A page of another site, open in a browser on this machine, can reach every port of it. It cannot choose `Host` (so DNS rebinding to
+127.0.0.1 is detected), cannot hide `Origin` on a request that changes something, and cannot send `application/json` without a preflight
+request, which is refused as well. Programs send neither `Origin` nor `Sec-Fetch-Site`.
 """
 
 import ipaddress
@@ -17,15 +17,15 @@ from config.settings import Settings
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 WILDCARDS: Final = ("", "0.0.0.0", "::")
-"""Addresses to listen on that are no address to be asked at."""
+"""Listen addresses that a client cannot use as a host."""
 
 SPELLED_MAX: Final = 64
-"""Accepted values of Host that are remembered as they were written, with their port."""
+"""Accepted values of Host that are cached as they were written, with their port."""
 
 _JSON: Final = b"application/json"
 _FORM: Final = b"application/x-www-form-urlencoded"
 _OWN_SITE: Final = (b"same-origin", b"none")
-"""Sec-Fetch-Site of our own pages, and of an address that the user typed."""
+"""Sec-Fetch-Site of the service's own pages, and of an address that the user typed."""
 _READS: Final = ("GET", "HEAD")
 
 _WATCHED: Final = frozenset(
@@ -41,8 +41,10 @@ _WATCHED: Final = frozenset(
     )
 )
 
-HOST_UNKNOWN: Final = Refusal(421, "host_unknown", "this service is not asked under this Host; further names are listed in access.hosts")
-ORIGIN_REFUSED: Final = Refusal(403, "origin_refused", "a page of another origin may not ask here; origins are listed in access.origins")
+HOST_UNKNOWN: Final = Refusal(421, "host_unknown", "this Host is not a name of this service; further names are listed in access.hosts")
+ORIGIN_REFUSED: Final = Refusal(
+    403, "origin_refused", "requests from pages of this origin are not allowed; allowed origins are listed in access.origins"
+)
 JSON_WANTED: Final = Refusal(415, "json_wanted", "a body must be sent as content-type: application/json")
 REFUSALS: Final = (HOST_UNKNOWN, ORIGIN_REFUSED, JSON_WANTED)
 
@@ -58,15 +60,15 @@ class Access:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """What the configuration lists, and the address that the service listens on."""
+        """Return the rules that the configuration lists, with the address that the service listens on."""
         service = settings.service
         return cls((*own_hosts(service.host, service.name), *settings.access.hosts), settings.access.origins)
 
     def refusal(self, scope: Scope) -> Refusal | None:
-        """Why this request is not looked at; None when it is. It is counted."""
+        """Return why this request is refused, and count it; None if it is admitted."""
         found: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
-            if name in _WATCHED:  # one that comes twice is joined, and then equals nothing that is accepted
+            if name in _WATCHED:  # a repeated header is joined, and then equals no accepted value
                 found[name] = value if name not in found else found[name] + b"," + value
         refusal = self._judged(scope["method"], found)
         if refusal is not None:
@@ -88,7 +90,7 @@ class Access:
         return None if _readable(found.get(b"content-type"), by_page=origin is not None or site is not None) else JSON_WANTED
 
     def _ours(self, host: bytes) -> bool:
-        """A name of ours in any case, with a port behind it or not."""
+        """Return whether `host` is a name of this service, in any case, with or without a port."""
         name, colon, port = host.lower().rpartition(b":")
         ours = port.isdigit() and name in self._hosts if colon and not port.endswith(b"]") else host.lower() in self._hosts
         if ours and len(self._spelled) < SPELLED_MAX:
@@ -96,13 +98,16 @@ class Access:
         return ours
 
     def _accepted(self, origin: bytes, host: bytes) -> bool:
-        """Our own page (the origin is the address that is asked), or one that the configuration lists."""
+        """Return whether the origin is the requested address itself (an own page) or one that the configuration lists."""
         origin, host = origin.lower(), host.lower()
         return origin in (b"http://" + host, b"https://" + host) or origin in self._origins
 
 
 def own_hosts(host: str, name: str) -> tuple[str, ...]:
-    """How a service is called that listens on `host`. Beyond loopback it is a container's, which others ask by the service's name."""
+    """Return the names of a service that listens on `host`.
+
+    Beyond loopback the service runs in a container, and other containers use the service's name.
+    """
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -116,12 +121,15 @@ def own_hosts(host: str, name: str) -> tuple[str, ...]:
 
 
 def _navigates(method: str, found: Mapping[bytes, bytes]) -> bool:
-    """A link was followed: the page that has it learns nothing. A frame, a picture or a script of another site is none."""
+    """Return whether the browser follows a link, so that the linking page cannot read the response.
+
+    A frame, an image or a script of another site does not count.
+    """
     return method in _READS and found.get(b"sec-fetch-mode") == b"navigate" and found.get(b"sec-fetch-dest") == b"document"
 
 
 def _readable(kind: bytes | None, *, by_page: bool) -> bool:
-    """JSON; curl's form type, or none at all, where no browser asks."""
+    """Return whether the content type is JSON; without a browser, curl's form type or no type is accepted too."""
     if kind == _JSON:
         return True
     media = None if kind is None else kind.partition(b";")[0].strip().lower()

@@ -1,4 +1,4 @@
-"""Shared HTTP manners: exact numbers, problem details, raw handlers in front of FastAPI, and a server with bounds."""
+"""Shared HTTP code: exact numbers, problem details, raw handlers in front of FastAPI, and a server with bounds."""
 
 import asyncio
 import contextlib
@@ -53,22 +53,22 @@ BACKLOG: Final = 1024
 
 _JSON: Final = b"application/json"
 _CODES: Final = {400: "malformed", 404: "not_found", 405: "method_not_allowed"}
-_INTERNAL: Final = Refusal(500, "internal", "this is our fault, and it is in our log; ask again with the same client_order_id")
-_ANY_PROBLEM: Final = problem_doc("Problem details: 400 `malformed`, 404, 405, 408, 413, 431, 503; `code` says which.")
-"""Of every route. Without it FastAPI would document its own 422, which `_on_validation_error` never answers."""
+_INTERNAL: Final = Refusal(500, "internal", "internal error, logged under this request; retry with the same client_order_id")
+_ANY_PROBLEM: Final = problem_doc("Problem details: 400 `malformed`, 404, 405, 408, 413, 431, 503; `code` names the problem.")
+"""The default response of every route. Without it FastAPI would document its own 422, which `_on_validation_error` never returns."""
 
 
 class Disconnected(Exception):
-    """The client left before its request was here in full. Nobody is there to be told."""
+    """The client disconnected before its request had arrived in full. No response can be sent."""
 
 
 def number(value: Decimal) -> msgspec.Raw:
-    """An exact JSON number without an exponent."""
+    """Return an exact JSON number without an exponent."""
     return msgspec.Raw(plain(value).encode())
 
 
 def encode(value: object) -> bytes:
-    """JSON of dicts, lists and structs, in which every Decimal is an exact number. Hot paths build structs with `number` instead."""
+    """Encode dicts, lists and structs as JSON, with every Decimal as an exact number. Hot paths build structs with `number` instead."""
     return msgspec.json.encode(_with_numbers(value))
 
 
@@ -85,7 +85,7 @@ def _with_numbers(value: Any) -> Any:
 
 
 class Exact(Response):
-    """What a FastAPI route returns: any value that `encode` takes."""
+    """The JSON response of a FastAPI route, for any value that `encode` takes."""
 
     media_type = "application/json"
 
@@ -94,7 +94,7 @@ class Exact(Response):
 
 
 async def read_body(receive: Receive, limit: int = BODY_MAX) -> bytes:
-    """The whole body. Refusal 413 beyond `limit`; Disconnected when the client left."""
+    """Read the whole body. Refusal 413 beyond `limit` bytes; Disconnected if the client disconnects first."""
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -104,7 +104,7 @@ async def read_body(receive: Receive, limit: int = BODY_MAX) -> bytes:
         chunk: bytes = message.get("body", b"")
         size += len(chunk)
         if size > limit:
-            raise Refusal(413, "body_too_large", f"a body has {limit} bytes at most", headers={"connection": "close"})
+            raise Refusal(413, "body_too_large", f"the body must not exceed {limit} bytes", headers={"connection": "close"})
         if not message.get("more_body", False):
             return b"".join(chunks) + chunk if chunks else chunk
         chunks.append(chunk)
@@ -117,7 +117,7 @@ async def send_json(send: Send, status: int, body: bytes, headers: Sequence[tupl
 
 
 def header(scope: Scope, name: bytes) -> str | None:
-    """The first header of this lower-case name; None when it is absent."""
+    """Return the first header of this lower-case name; None if it is absent."""
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
 
 
@@ -127,9 +127,9 @@ async def send_problem(send: Send, refusal: Refusal) -> None:
 
 
 def fast_path(app: Handler, routes: Mapping[tuple[str, str], Handler]) -> Handler:
-    """A few raw handlers in front of an application: FastAPI costs four times as much for a POST.
+    """Put a few raw handlers in front of an application: FastAPI costs four times as much for a POST.
 
-    The query of each is held to the parameters of its documented twin in the application; without a twin there are none.
+    Each accepts the query parameters of its documented twin in the application; without a twin, none.
     """
     twins = {
         (method, context.path): parameters_of(context.original_route)
@@ -161,7 +161,7 @@ def fast_path(app: Handler, routes: Mapping[tuple[str, str], Handler]) -> Handle
 
 
 def application(title: str, *routers: APIRouter) -> FastAPI:
-    """A FastAPI application that answers every trouble with problem details and refuses query parameters that a route does not declare."""
+    """Build a FastAPI application that returns every error as problem details and refuses undeclared query parameters."""
     app = FastAPI(
         title=title,
         redoc_url=None,
@@ -219,9 +219,9 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     code = _CODES.get(error.status_code) or HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
     headers = error.headers
     if error.status_code == 404:
-        detail = "there is nothing at this address; /docs lists what there is"
+        detail = "no resource at this address; /docs lists all"
     elif error.status_code == 405:
-        detail = f"{request.method} is not offered at this address"
+        detail = f"{request.method} is not allowed at this address"
         headers = {"Allow": ", ".join(_offered(request))}
     else:
         detail = str(error.detail)
@@ -229,7 +229,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 def _offered(request: Request) -> list[str]:
-    """Every method of every route at this address: Starlette names those of the first one only. HEAD is wherever GET is."""
+    """Return every method of every route at this address: Starlette names those of the first route only. GET implies HEAD."""
     found: set[str] = set()
     for context in iter_route_contexts(request.app.routes):
         if context.matches(request.scope)[0] is not Match.NONE:
@@ -255,7 +255,7 @@ async def _on_exception(_: Request, __: Exception) -> Response:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the chassis has its own. It looks after the room's idle connections ten times a second."""
+    """uvicorn without its signal handlers: the chassis has its own. It closes the room's idle connections ten times a second."""
 
     def __init__(self, config: uvicorn.Config, room: Room) -> None:
         super().__init__(config)
@@ -284,13 +284,13 @@ class Listener:
         self.port = port
 
     async def stop(self) -> None:
-        """Take no new connection, close idle ones, answer what is in flight, then close the rest."""
+        """Accept no new connection, close idle ones, answer requests in flight, then close the rest."""
         self._server.should_exit = True
         await self._task
 
 
 def guarded(app: Handler, access: Access) -> Handler:
-    """The application behind `access`: what is refused reaches none of its handlers. Its body is left to the connection to skip."""
+    """Put the application behind `access`: a refused request reaches none of its handlers. The connection skips the body."""
 
     async def front(scope: Scope, receive: Receive, send: Send) -> None:
         refusal = access.refusal(scope)
@@ -305,7 +305,7 @@ def guarded(app: Handler, access: Access) -> Handler:
 async def serve(
     app: Handler, host: str, port: int, access: Access, *, connections_max: int = CONNECTIONS_MAX, drain_sec: float = DRAIN_S
 ) -> Listener:
-    """Serve on the running loop; port 0 takes any free one. OSError when the port cannot be had."""
+    """Serve on the running loop; port 0 takes any free one. OSError if the port cannot be bound."""
     bound = socket.create_server((host, port), backlog=BACKLOG, family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     bound.setblocking(False)
     room = Room(connections_max)

@@ -1,7 +1,7 @@
-"""The one strict reader of JSON bodies, for every service: no key twice, none unknown, no half of a surrogate pair, numbers exact.
+"""The strict reader of JSON bodies for every service: no duplicate or unknown keys, no lone surrogates, exact numbers.
 
-Bodies of one level with many readers are msgspec structs (`read_struct`, a few microseconds); `read_object` leaves the types to its caller,
-`read_model` to pydantic. All of them answer 400 `malformed`, with a pointer to the field.
+Flat bodies on hot paths are msgspec structs (`read_struct`, a few microseconds); `read_object` leaves the types to its caller,
+`read_model` to pydantic. All of them raise Refusal 400 `malformed`, with a pointer to the field.
 """
 
 import json
@@ -29,7 +29,7 @@ class Number(str):
 
 
 def read_struct(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body:
-    """A JSON object of one level, of the shape that `decoder` reads. Absent fields must be UNSET there. Refusal 400."""
+    """Read a flat JSON object with `decoder`, whose struct must have UNSET for absent fields. Refusal 400."""
     try:
         found = decoder.decode(body)
     except (ValueError, RecursionError) as error:
@@ -51,12 +51,12 @@ def _pointer(name: str) -> str:
 
 
 def _each_once(body: bytes, read: msgspec.Struct) -> None:
-    """No key stands twice: the parser itself keeps the last of two and is silent. Refusal 400."""
+    """Refuse duplicate keys, of which the parser silently keeps the last one. Refusal 400."""
     given = sum([getattr(read, name) is not UNSET for name in read.__struct_fields__])
     if body.count(b":") == given:
-        return  # one for each key and none in a text, as nearly always; what follows costs ten times as much
+        return  # the usual case: one colon per key and none in a string; the check below costs ten times as much
     if any(_nested(getattr(read, name)) for name in read.__struct_fields__):
-        return  # in place of a number, which `exact_number` refuses
+        return  # an object or array instead of a number: `exact_number` refuses it
     names = [msgspec.json.decode(token.group(1), type=str) for token in _TOKEN.finditer(body) if token.group(2)]
     if len(names) > given:
         twice = next(name for name in names if names.count(name) > 1)
@@ -68,9 +68,9 @@ def _nested(value: object) -> bool:
 
 
 def exact_number(raw: msgspec.Raw | UnsetType, field: str, *, negative: bool = False) -> Decimal | None:
-    """A JSON number or decimal string, held against the grammar before any arithmetic sees it. Refusal 400.
+    """Read a JSON number or decimal string, checked against the grammar before any arithmetic. Refusal 400.
 
-    `negative`: it may have a minus, as prices of instruments that say so.
+    `negative`: a minus sign is accepted, as for prices of instruments that may trade below zero.
     """
     if isinstance(raw, UnsetType):
         return None
@@ -86,7 +86,7 @@ def exact_number(raw: msgspec.Raw | UnsetType, field: str, *, negative: bool = F
 
 
 def identifier(value: str | UnsetType | None, field: str) -> str | None:
-    """A name that may stand in a subject and a key, or none at all; an empty text is neither. Refusal 400."""
+    """Return a name that can be part of a subject and a key, or None if absent. Refusal 400, also for an empty string."""
     if value is None or isinstance(value, UnsetType):
         return None
     if not IDENTIFIER.fullmatch(value):
@@ -95,7 +95,7 @@ def identifier(value: str | UnsetType | None, field: str) -> str | None:
 
 
 def read_object(body: bytes, known: tuple[str, ...]) -> dict[str, object]:
-    """A JSON object without duplicate or unknown keys; numbers stay text. Refusal 400."""
+    """Read a JSON object without duplicate or unknown keys; numbers stay text. Refusal 400."""
     found = _read(body)
     unknown = next((key for key in found if key not in known), None)
     if unknown is not None:
@@ -104,7 +104,7 @@ def read_object(body: bytes, known: tuple[str, ...]) -> dict[str, object]:
 
 
 def read_model(body: bytes, model: type[M]) -> M:
-    """A JSON object as `model` describes it, without duplicate keys. Refusal 400 with a pointer to the first field that is wrong."""
+    """Read a JSON object as `model` describes it, without duplicate keys. Refusal 400 with a pointer to the first wrong field."""
     _read(body)
     try:
         return model.model_validate_json(body)
@@ -114,7 +114,7 @@ def read_model(body: bytes, model: type[M]) -> M:
 
 
 def model_doc(model: type[BaseModel]) -> dict[str, Any]:
-    """What OpenAPI says of a request that `read_model` reads."""
+    """Return the OpenAPI description of a request body that `read_model` reads."""
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}}
 
 
@@ -131,17 +131,17 @@ def _read(body: bytes) -> dict[str, object]:
 
 
 def _encodable(found: object) -> None:
-    """ValueError for one half of a surrogate pair: an escape can spell it, and no answer could repeat it."""
+    """Raise ValueError for a lone surrogate: an escape can spell it, but no response could encode it."""
     try:
         json.dumps(found, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise ValueError("one half of a surrogate pair stands alone") from None
+        raise ValueError("a lone surrogate is not a character") from None
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key is given twice in an object")
+        raise ValueError("duplicate key in object")
     return found
 
 

@@ -1,4 +1,4 @@
-"""How the record of a decision looks in an answer: each check with its headroom, each price with its age."""
+"""The record of a decision in a response: each check with its headroom, each price with its age."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from domain.risk.decision_record import read
 
 
 def record_view(line: str) -> dict[str, Any]:
-    """`checks`, and where there were any `prices` and `closes_to`."""
+    """Return `checks`, and `prices` and `closes_to` if the record has them."""
     record = read(line)
     checks = [{"name": c.name, "found": c.found, "limit": c.limit, "headroom": c.headroom} for c in record.checks]
     prices = [{"name": p.name, "price": p.price, "age_ms": p.age_ms} for p in record.prices]

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with bounds: how large a request may be, how long it may take to arrive, how many may be connected."""
+"""uvicorn's HTTP protocol with bounds on the size of a request, its time to arrive, and the number of connections."""
 
 import asyncio
 from collections import OrderedDict
@@ -16,29 +16,29 @@ URL_MAX: Final = 8 * 1024
 HEADERS_MAX: Final = 100
 RECEIPT_DEADLINE_S: Final = 5.0
 IDLE_MAX_S: Final = 30.0
-"""How long a connection is kept on which nothing is asked any more."""
+"""How long a connection without requests is kept open."""
 LINGER_S: Final = 1.0
-"""After a refusal we read on for a moment, or the client would see a reset instead of the answer."""
+"""After a refusal the connection stays open this long, or the client would see a reset instead of the response."""
 
 SLICE: Final = 16 * 1024
-"""The parser is fed this much at a time, so that no bound is passed by more."""
+"""Bytes passed to the parser at a time, so that no bound is exceeded by more."""
 
 
 URGENT_MAX: Final = 64
-"""Connections beyond the bound, on which only health and what stops trading are answered."""
+"""Connections beyond the bound. Only health checks and requests that stop trading are answered on them."""
 
 URGENT: Final = frozenset((("GET", b"/health"), ("GET", b"/ready"), ("POST", b"/kill"), ("POST", b"/risk/kill")))
-"""Answered beside every DELETE (cancels) on a connection beyond the bound; HEAD as GET."""
+"""Requests answered on a connection beyond the bound, besides every DELETE (cancels); HEAD as GET."""
 
 Refused = tuple[int, str, str]
 """Status, code and detail."""
 
 INTERIM: Final = b"HTTP/1.1 100"
-"""The one head that has no body behind it and must not wait for one."""
+"""The one head that is sent at once, because no body follows it."""
 
 
 class HeadWithBody:
-    """A transport that keeps an answer's head until its body comes: uvicorn writes each by itself, and each would be a segment."""
+    """A transport that holds a response's head until its body: uvicorn writes them separately, and each would be a TCP segment."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -53,7 +53,7 @@ class HeadWithBody:
         self._transport.write(data)
 
     def flush(self) -> None:
-        """The answer is complete; the head of one without a body is still here."""
+        """Send the held head of a complete response that has no body."""
         if self._head:
             self.write(b"")
 
@@ -69,7 +69,7 @@ class HeadWithBody:
 
 
 class Room:
-    """The connections of one port that have no request in flight, the longest without one first. They give way to a new connection."""
+    """The connections of one port without a request in flight, longest idle first. They are closed to admit a new connection."""
 
     def __init__(self, connections_max: int) -> None:
         self.connections_max = connections_max
@@ -78,21 +78,21 @@ class Room:
         self._receiving: OrderedDict[BoundedProtocol, float] = OrderedDict()
 
     def waits(self, connection: "BoundedProtocol", *, receiving: bool) -> None:
-        """This one has nothing in flight from now on; `receiving` when a part of a request has come."""
+        """Note that this connection has no request in flight; `receiving` if part of a request has arrived."""
         (self._receiving if receiving else self._idle)[connection] = connection.loop.time()
 
     def leave(self, connection: "BoundedProtocol") -> None:
-        """It is asked something, or it is gone."""
+        """Note that this connection has a request in flight, or is closed."""
         self._idle.pop(connection, None)
         self._receiving.pop(connection, None)
 
     def close_idle(self, before: float) -> None:
-        """Close those that have been idle since a time of the loop. A timer for each connection would have to be set at each answer."""
+        """Close connections idle since a loop time, or longer. A timer for each connection would have to be set at each response."""
         while (first := next(iter(self._idle.items()), None)) is not None and first[1] <= before:
             first[0].give_way()
 
     def make(self) -> bool:
-        """Close one that waits: an idle one, else one whose request is not here in full. False when all others are being answered."""
+        """Close one waiting connection: an idle one, else one whose request is incomplete. False if all others are being answered."""
         for waiting in (self._idle, self._receiving):
             found = next((each for each in waiting if not each.answering()), None)
             if found is not None:
@@ -128,7 +128,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._start_deadline()
 
     def on_response_complete(self) -> None:
-        """In the place of uvicorn's, which would set a timer: the room closes what is idle for too long."""
+        """Replace uvicorn's method, which would set a timer: the room closes connections that are idle for too long."""
         self.transport.flush()  # type: ignore[attr-defined]
         self.server_state.total_requests += 1
         if self.transport.is_closing():
@@ -145,7 +145,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def give_way(self) -> None:
-        """Close for a new connection. Nothing that was asked here has been begun."""
+        """Close to admit a new connection. No request here has reached a handler."""
         self._room.leave(self)
         self.connections.discard(self)  # its place is free at once, not when the transport has closed
         if self._receiving:
@@ -177,14 +177,14 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(part)
         except httptools.HttpParserUpgrade:
-            pass  # no upgrade is offered: the request is answered as it stands
+            pass  # upgrades are not supported: the request is answered without one
         except httptools.HttpParserError:
-            self._refusal = self._refusal or (400, "malformed", "this is not HTTP")
+            self._refusal = self._refusal or (400, "malformed", "not a valid HTTP request")
         if self._in_head and self._head_bytes > HEAD_MAX:
-            self._refuse_head(f"a request head has {HEAD_MAX} bytes at most")
+            self._refuse_head(f"the request head must not exceed {HEAD_MAX} bytes")
         return self._refusal
 
-    # Parser callbacks. An exception here would become "this is not HTTP", so a refusal is noted and acted on after the slice.
+    # Parser callbacks. An exception here would become "not a valid HTTP request", so a refusal is kept and sent after the slice.
     def on_message_begin(self) -> None:
         self._receiving = True
         super().on_message_begin()
@@ -193,11 +193,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._body_bytes = 0
         if len(self.url) > URL_MAX:
-            self._refuse_head(f"an address has {URL_MAX} bytes at most")
+            self._refuse_head(f"the address must not exceed {URL_MAX} bytes")
         if len(self.headers) > HEADERS_MAX:
-            self._refuse_head(f"a request has {HEADERS_MAX} headers at most")
+            self._refuse_head(f"a request must not have more than {HEADERS_MAX} headers")
         for name, value in self.headers:
-            if name == b"content-length" and int(value) > BODY_MAX:  # the parser has made sure that it is a number, and the only one
+            if name == b"content-length" and int(value) > BODY_MAX:  # the parser has checked that it is a number and not repeated
                 self._refuse_body()
         if self._beyond and not self._urgent():
             self._refusal = self._refusal or self._too_many()
@@ -220,7 +220,7 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def _urgent(self) -> bool:
-        """Answered beyond the bound as well. Once others have left, this connection is one like any other."""
+        """Return whether the request is answered beyond the bound. Below the bound again, the connection is like any other."""
         if len(self.connections) <= self._room.connections_max:
             self._beyond = False
             return True
@@ -234,7 +234,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refusal = self._refusal or (431, "head_too_large", detail)
 
     def _refuse_body(self) -> None:
-        self._refusal = self._refusal or (413, "body_too_large", f"a body has {BODY_MAX} bytes at most")
+        self._refusal = self._refusal or (413, "body_too_large", f"the body must not exceed {BODY_MAX} bytes")
 
     def _start_deadline(self) -> None:
         self._deadline = self.loop.call_later(RECEIPT_DEADLINE_S, self._deadline_passed)
@@ -246,22 +246,22 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _deadline_passed(self) -> None:
         if self.answering():
-            self._start_deadline()  # we are the slow ones: the next request waits behind our answer
+            self._start_deadline()  # the service is slow, not the client: the next request waits behind this response
         elif not self._receiving:
-            self.transport.close()  # nothing was ever asked
+            self.transport.close()  # no request has arrived
         else:
             self._refuse((408, "request_timeout", f"a request must arrive within {RECEIPT_DEADLINE_S:g} s"))
 
     def answering(self) -> bool:
-        """A request is here in full and its answer is not out yet."""
+        """Return whether a request has arrived in full and its response is not complete."""
         return self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
 
     def _answered_early(self) -> bool:
-        """This request was answered before its body was here, and the rest of it is skipped."""
+        """Return whether this request was answered before its body had arrived, so that the rest of the body is skipped."""
         return self._receiving and self.cycle is not None and self.cycle.response_complete and self.cycle.scope is self.scope
 
     def _refuse(self, refusal: Refused) -> None:
-        """Say why and close. An answer that is still under way to the same client goes out first, and ours is left unsaid."""
+        """Send the refusal and close. If a response to the same client is still in progress, finish that instead."""
         self._refusal = refusal
         self._stop_deadline()
         if self.answering():
@@ -269,7 +269,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.pipeline.clear()
             return
         if self._answered_early():
-            self._end()  # a second answer would belong to no request
+            self._end()  # a second response would belong to no request
             return
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True  # the handler waits for a body that will not come

@@ -1,4 +1,4 @@
-"""The one reader of moments that requests carry: RFC 3339 in bodies, and in queries also what spreadsheets, logs and programs print."""
+"""The reader of moments in requests: RFC 3339 in bodies, and in queries also the forms that spreadsheets, logs and programs print."""
 
 import re
 from typing import Final
@@ -12,22 +12,22 @@ _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9})
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _EPOCH: Final = re.compile(r"(\d+)(?:\.(\d{1,9}))?", re.ASCII)
 EPOCH_UNITS_NS: Final = {10: SECOND_NS, 13: 1_000_000, 16: 1_000, 19: 1}
-"""By the number of digits: seconds, milliseconds, microseconds, nanoseconds of the years 2001 to 2286. No other count is guessed at."""
+"""By the number of digits: seconds, milliseconds, microseconds, nanoseconds of the years 2001 to 2286. Other counts are refused."""
 
 EXAMPLE: Final = "2026-01-31T12:00:00Z"
 
 
 def body_moment(text: str) -> int:
-    """Nanoseconds of an RFC 3339 time, to the microsecond. ValueError."""
+    """Return the nanoseconds of an RFC 3339 time, to the microsecond. ValueError."""
     if not _STRICT.fullmatch(text):
         raise ValueError("not RFC 3339")
     return from_rfc3339(text)
 
 
 def asked_moment(text: str, *, utc: bool = False) -> int:
-    """Nanoseconds of a time, a date (its midnight UTC) or an epoch number. `utc`: a time without a zone is UTC. ValueError says why.
+    """Return the nanoseconds of a time, a date (its midnight UTC) or an epoch number. ValueError with the reason.
 
-    A plus sign that was not escaped arrives as a space, and is read as the plus that it was.
+    `utc`: a time without a zone is UTC. A plus sign that was not escaped arrives as a space, and is read as a plus.
     """
     if found := _TIME.fullmatch(text):
         day, clock, fraction, zone = found.groups()
@@ -45,5 +45,5 @@ def asked_moment(text: str, *, utc: bool = False) -> int:
 def _epoch(digits: str, fraction: str | None) -> int:
     unit = EPOCH_UNITS_NS.get(len(digits))
     if unit is None or (fraction and unit != SECOND_NS):
-        raise ValueError("an epoch number has 10 digits in seconds (with a fraction or not), 13 in ms, 16 in us, 19 in ns")
+        raise ValueError("an epoch number has 10 digits in seconds (optionally with a fraction), 13 in ms, 16 in us, 19 in ns")
     return int(digits) * unit + int((fraction or "0").ljust(9, "0"))

@@ -1,4 +1,4 @@
-"""How a refusal looks on the wire: RFC 9457 problem details, with a stable `code`."""
+"""Problem details (RFC 9457) with a stable `code`: the form of a refusal on the wire."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -19,21 +19,24 @@ PROBLEM_SCHEMA: Final[dict[str, Any]] = {
         "type": {"const": "about:blank"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "code": {"type": "string", "description": "Stable: what programs read."},
-        "detail": {"type": "string", "description": "For people."},
-        "pointer": {"type": "string", "description": "The field that is meant, as a JSON pointer; `?name` for a parameter of the query."},
-        "outcome": {"enum": ["not_accepted", "unknown"], "description": "Of a 503: whether what was asked may have happened all the same."},
+        "code": {"type": "string", "description": "Stable code for programs."},
+        "detail": {"type": "string", "description": "Explanation for people; may change."},
+        "pointer": {"type": "string", "description": "The field concerned, as a JSON pointer; `?name` for a query parameter."},
+        "outcome": {
+            "enum": ["not_accepted", "unknown"],
+            "description": "Of a 503: whether the request may have taken effect nevertheless.",
+        },
     },
 }
 
 
 def problem_doc(description: str) -> dict[str, Any]:
-    """What OpenAPI says of an answer that is a problem."""
+    """Return the OpenAPI description of a response with problem details."""
     return {"description": description, "content": {CONTENT_TYPE.decode(): {"schema": PROBLEM_SCHEMA}}}
 
 
 class Refusal(Exception):
-    """Raised anywhere in a handler, answered as problem details. `extra` fields (pointer, outcome, state ...) go beside the detail."""
+    """A refusal raised in a handler and sent as problem details. `extra` fields (pointer, outcome, state ...) are added to them."""
 
     def __init__(self, status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **extra: object) -> None:
         super().__init__(detail)
@@ -48,11 +51,11 @@ class Refusal(Exception):
 
 
 def problem_body(status: int, code: str, detail: str, **extra: object) -> bytes:
-    """`type` is about:blank, so `title` is the status's own phrase; programs read `code`."""
+    """Encode problem details. `type` is about:blank, so `title` is the phrase of the status; programs read `code`."""
     fields = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail}
     return msgspec.json.encode({**fields, **extra})
 
 
 def malformed(detail: str, pointer: str = "") -> Refusal:
-    """400 of a body, with a JSON pointer to the field where there is one."""
+    """Return Refusal 400 for a body, with a JSON pointer to the field if one is known."""
     return Refusal(400, "malformed", detail, pointer=pointer) if pointer else Refusal(400, "malformed", detail)

@@ -1,1 +1,1 @@
-"""What every service runs on: the chassis, health, logs, metrics, tasks, and the programs that it starts beside itself."""
+"""The runtime of every service: the chassis, health, logs, metrics, tasks, and helper processes."""

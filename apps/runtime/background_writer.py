@@ -1,4 +1,4 @@
-"""Text for a file or a terminal, written by a thread of its own: the caller never waits, and what finds no room is dropped and counted."""
+"""Write text to a file or a terminal in a background thread: the caller never waits, and text without room is dropped and counted."""
 
 import contextlib
 import os
@@ -13,14 +13,14 @@ from typing import Final, Protocol, TextIO
 from apps.runtime import private_files
 
 PENDING_BYTES_MAX: Final = 4 * 2**20
-"""What may wait for a disk or a terminal that takes nothing; more is dropped."""
+"""Bytes that may wait for a blocked disk or terminal; more is dropped."""
 
 FLUSH_S: Final = 0.5
-"""How long the end of a process waits for its last lines."""
+"""How long a process that ends waits for its last lines to be written."""
 
 
 class Target(Protocol):
-    """Where text goes. `write` takes a piece whole or raises OSError; it may block."""
+    """A destination of text. `write` takes a piece whole or raises OSError; it may block."""
 
     def write(self, piece: bytes) -> None: ...
 
@@ -28,14 +28,14 @@ class Target(Protocol):
 
 
 class BackgroundWriter:
-    """Pieces in, in order, without waiting. `notice` makes the text that says how many lines are missing, once there is room again."""
+    """A queue of pieces written in order by a thread. `notice` returns the text that reports missing lines once there is room again."""
 
     def __init__(self, target: Target, name: str, notice: Callable[[int], bytes], pending_bytes_max: int = PENDING_BYTES_MAX) -> None:
         self._target = target
         self._notice = notice
         self._pending_bytes_max = pending_bytes_max
         self._pieces: queue.SimpleQueue[bytes | threading.Event | None] = queue.SimpleQueue()
-        self._put_bytes = self._taken_bytes = 0  # each is changed by one thread alone: no lock, so that a forked child cannot hang in one
+        self._put_bytes = self._taken_bytes = 0  # each is changed by one thread only; without a lock, a forked child cannot hang in one
         self._overflowed = self._failed = self._noticed = 0
         self.trouble = ""
         self._thread = threading.Thread(target=self._run, name=f"writes {name}", daemon=True)
@@ -43,11 +43,11 @@ class BackgroundWriter:
 
     @property
     def dropped(self) -> int:
-        """Lines that could not be written, since the start."""
+        """The number of lines that could not be written since the start."""
         return self._overflowed + self._failed
 
     def put(self, piece: bytes) -> None:
-        """Write this soon, or drop it. Never waits and never raises; call it from one thread at a time."""
+        """Write this piece soon, or drop it. Never waits and never raises; call it from one thread at a time."""
         if self._put_bytes - self._taken_bytes + len(piece) > self._pending_bytes_max:
             self._overflowed += _lines(piece)
             return
@@ -55,13 +55,13 @@ class BackgroundWriter:
         self._pieces.put(piece)
 
     def flush(self, within_s: float = FLUSH_S) -> bool:
-        """Wait until what was put before is written or dropped; False when that takes longer."""
+        """Wait until earlier pieces are written or dropped; return False if that takes longer than `within_s`."""
         done = threading.Event()
         self._pieces.put(done)
         return not self._thread.is_alive() or done.wait(within_s)
 
     def close(self) -> None:
-        """Let the thread end after what was put before. It is not waited for: flush() is."""
+        """End the thread after the earlier pieces, without waiting for it; flush() waits."""
         self._pieces.put(None)
 
     def _run(self) -> None:
@@ -86,7 +86,7 @@ class BackgroundWriter:
 
 
 class Terminal:
-    """A standard stream by its descriptor: a thread that hangs in the stream's own lock would abort the end of the process."""
+    """A standard stream, written by its descriptor: a thread that hangs in the stream's lock would abort the end of the process."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -103,11 +103,11 @@ class Terminal:
             self._stream.flush()
 
     def close(self) -> None:
-        """It was open before us."""
+        """Do nothing: the stream belongs to the process."""
 
 
 class RotatingFile:
-    """A file for its user alone that moves aside at `bytes_max`, and `kept` older ones. A piece is in it whole or not at all."""
+    """A file private to its user, rotated at `bytes_max`, with `kept` older ones. A piece is written whole or not at all."""
 
     def __init__(self, path: Path, bytes_max: int, kept: int) -> None:
         self._path = path
@@ -117,14 +117,14 @@ class RotatingFile:
         self._size = 0
 
     def open(self) -> None:
-        """Where it cannot be opened now, the next write tries again. OSError."""
-        # O_NONBLOCK: a named pipe without a reader is an error and no wait; to a file it means nothing
+        """Open the file. OSError if that fails; the next write tries again."""
+        # O_NONBLOCK: a named pipe without a reader is an error instead of a wait; it has no effect on a file
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
         self._path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._path, flags, private_files.FILE)
         found = os.fstat(descriptor)
         if stat.S_ISREG(found.st_mode) and found.st_mode & private_files.OTHERS:
-            with contextlib.suppress(OSError):  # it is another user's, who lets us write
+            with contextlib.suppress(OSError):  # another user owns it and permits writing
                 os.fchmod(descriptor, private_files.FILE)
         self._descriptor, self._size = descriptor, found.st_size
 
@@ -138,7 +138,7 @@ class RotatingFile:
             _write_whole(self._descriptor, piece)
         except OSError:
             with contextlib.suppress(OSError):
-                os.ftruncate(self._descriptor, self._size)  # half a line would spoil the next one
+                os.ftruncate(self._descriptor, self._size)  # a partial line would corrupt the next one
             raise
         self._size += len(piece)
 
@@ -161,7 +161,7 @@ def _write_whole(descriptor: int, piece: bytes) -> None:
         try:
             rest = rest[os.write(descriptor, rest) :]
         except BlockingIOError:
-            select.select((), (descriptor,), ())  # another program made the terminal that we share non-blocking
+            select.select((), (descriptor,), ())  # another program made the shared terminal non-blocking
 
 
 def _lines(piece: bytes) -> int:

@@ -1,4 +1,4 @@
-"""What a service is built with, and what it gives back."""
+"""The chassis: what a service is built with, and what its builder returns."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ MISCONFIGURED: Final = 2
 CANCEL_AGAIN_S: Final = 2.0
 AGAIN_FIRST_S: Final = 0.5
 AGAIN_MAX_S: Final = 30.0
-"""Pauses before housekeeping that failed is begun again. One that lasted longer than the longest begins with the shortest."""
+"""Pauses before a failed housekeeping task is restarted. A task that ran longer than the longest pause starts at the shortest again."""
 
 S = TypeVar("S", bound=Settings)
 
@@ -45,7 +45,7 @@ def _as_it_is(app: Handler) -> Handler:
 
 @dataclass(frozen=True)
 class Service:
-    """What a service plugs into the chassis. `fast` handlers stand in front of the router; `stop_intake` refuses what is new."""
+    """The parts that a service plugs into the chassis. `fast` handlers precede the router; `stop_intake` refuses new work."""
 
     router: APIRouter = field(default_factory=APIRouter)
     fast: Mapping[tuple[str, str], Handler] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Service:
 
 
 class Chassis(Generic[S]):
-    """What a service may use while it is built and while it lives."""
+    """The settings, logs, health, metrics and tasks that a service uses while it is built and while it runs."""
 
     def __init__(
         self,
@@ -62,8 +62,8 @@ class Chassis(Generic[S]):
         environment: Mapping[str, str] = MappingProxyType({}),
         around: Callable[[Handler], Handler] = _as_it_is,
     ) -> None:
-        """In a process of several services: `environment` has the variables that are this one's own, for programs that it runs beside;
-        `around` limits what its HTTP port may take of the event loop.
+        """In a process of several services: `environment` has this service's own variables, for its helper processes;
+        `around` limits the share of the event loop that its HTTP port may use.
         """
         self.settings = settings
         self.around = around
@@ -78,15 +78,15 @@ class Chassis(Generic[S]):
         self.exits = contextlib.AsyncExitStack()
         self.code = DONE
         self.deaths: Counter[str] = Counter()
-        """Of tasks that were begun again."""
+        """How often each housekeeping task has failed and was restarted."""
         self.service: Service | None = None
         self._started = time.monotonic()
         metrics.read(self.registry, self._series)
 
     def spawn(self, work: Callable[[], Coroutine[Any, Any, object]], task: Task, of: str = "") -> None:
-        """Run for as long as the service lives; `task` says what its death means, `of` which of several this is.
+        """Run `work` for as long as the service runs; `task` defines what its failure means, `of` names one of several.
 
-        It is cancelled at its place in `exits`.
+        The task is cancelled at its place in `exits`.
         """
         name = f"{task.name} {of}" if of else task.name
         if not task.vital:
@@ -97,7 +97,7 @@ class Chassis(Generic[S]):
         self.exits.push_async_callback(cancelled, running)
 
     async def _kept_up(self, work: Callable[[], Coroutine[Any, Any, object]], name: str) -> None:
-        """Housekeeping may fail: it is counted, said, and begun again, after a longer pause each time."""
+        """Restart housekeeping that fails, after a longer pause each time; count and log each failure."""
         loop = asyncio.get_running_loop()
         pause = AGAIN_FIRST_S
         while True:
@@ -112,18 +112,18 @@ class Chassis(Generic[S]):
             if isinstance(error, Corrupt):
                 raise error
             self.deaths[name] += 1
-            self.log.error(f"The task {name} failed and is begun again", exc_info=error, in_s=pause)
+            self.log.error(f"The task {name} failed and is restarted", exc_info=error, in_s=pause)
             pause = AGAIN_FIRST_S if loop.time() - began > AGAIN_MAX_S else pause
             await asyncio.sleep(pause)
             pause = min(2 * pause, AGAIN_MAX_S)
 
     def fail(self, reason: str) -> None:
-        """This process cannot go on: say why, end in order with exit code 1. Whoever supervises starts another."""
+        """Log `reason` and end in order with exit code 1. The supervisor starts another process."""
         self.log.critical(reason)
         self._end(FAILED)
 
     def stop(self) -> None:
-        """An orderly end with exit code 0, as on SIGTERM."""
+        """End in order with exit code 0, as on SIGTERM."""
         self._end(DONE)
 
     def stats(self) -> dict[str, object]:
@@ -138,18 +138,18 @@ class Chassis(Generic[S]):
         }
 
     def _series(self) -> Iterator[Metric]:
-        yield metrics.gauge("service_healthy", "1 while /health says so, as of the last look", self.health.known() is None)
-        yield metrics.gauge("service_ready", "1 while /ready says so, as of the last look", self.ready.known() is None)
+        yield metrics.gauge("service_healthy", "1 while /health reports healthy, as of the last check", self.health.known() is None)
+        yield metrics.gauge("service_ready", "1 while /ready reports ready, as of the last check", self.ready.known() is None)
         yield metrics.counter(
             "http_requests_refused",
-            "Requests under a foreign Host, of a foreign page, or with a body that is no JSON",
+            "Requests with a foreign Host, from a foreign page, or with a body that is not JSON",
             self.access.refused,
             "code",
         )
         standing = self.ready.standing() | self.health.standing()
-        yield metrics.counter("service_task_deaths", "Times that housekeeping failed and was begun again", self.deaths, "task")
-        yield metrics.gauge("service_check_ok", "1 while this dependency or condition is well", standing, "check")
-        yield metrics.counter("log_lines_dropped", "Log lines for which there was no room", logs.dropped(), "to")
+        yield metrics.counter("service_task_deaths", "Times that a housekeeping task failed and was restarted", self.deaths, "task")
+        yield metrics.gauge("service_check_ok", "1 while this dependency or condition is good", standing, "check")
+        yield metrics.counter("log_lines_dropped", "Log lines dropped for lack of room", logs.dropped(), "to")
 
     def _end(self, code: int) -> None:
         self.code = self.code or code
@@ -158,7 +158,7 @@ class Chassis(Generic[S]):
     def _ended(self, task: asyncio.Task[object]) -> None:
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Corrupt):
-            self.log.critical(f"The journal does not verify, and {self.name} does not go on from it", reason=str(error))
+            self.log.critical(f"The journal does not verify, and {self.name} does not continue from it", reason=str(error))
             self._end(FAILED)
         elif error is not None:
             self.log.critical(f"The task {task.get_name()} failed", reason=str(error) or type(error).__name__, exc_info=error)
@@ -166,9 +166,9 @@ class Chassis(Generic[S]):
 
 
 async def cancelled(task: asyncio.Future[Any]) -> None:
-    """Cancel and wait until it has ended, however it ends.
+    """Cancel a task and wait until it has ended, however it ends.
 
-    `asyncio.wait_for` of Python 3.11 swallows a cancel that comes together with what it waited for, so the cancel is repeated.
+    `asyncio.wait_for` of Python 3.11 swallows a cancel that arrives together with the awaited result, so the cancel is repeated.
     """
     while not task.done():
         task.cancel()

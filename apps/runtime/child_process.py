@@ -12,7 +12,10 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def die_with(parent: int, niceness: int = 0) -> Callable[[], None]:
-    """To be called in the child: the kernel kills it when we die, even by kill -9 (Linux; elsewhere the next start cleans up)."""
+    """Return a function for the child to call: the kernel then kills it when `parent` dies, even by kill -9.
+
+    Only Linux does so; elsewhere the next start cleans up. `niceness` is added to the child's.
+    """
 
     def between_fork_and_exec() -> None:
         if niceness:
@@ -20,7 +23,7 @@ def die_with(parent: int, niceness: int = 0) -> Callable[[], None]:
                 os.nice(niceness)
         if _libc is not None:
             _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:  # we died in between
+            if os.getppid() != parent:  # the parent died in between
                 os._exit(1)
 
     return between_fork_and_exec

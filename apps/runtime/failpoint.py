@@ -1,4 +1,4 @@
-"""Named places where a test ends the process as a crash would: TRADE_FAILPOINT=after_append, or after_append:3 for the third time there."""
+"""Named places where a test ends the process as a crash would: TRADE_FAILPOINT=after_append, or after_append:3 for the third pass."""
 
 import os
 from collections.abc import Callable
@@ -9,27 +9,27 @@ KILLED: Final = 137
 """The exit code that a shell shows for kill -9."""
 
 POINTS: Final = (
-    "during_recovery",  # oms has read a first part of the journal, and saved nothing of it
+    "during_recovery",  # oms has read a first part of the journal and saved none of it
     "before_append",  # decided in memory, nothing sent to the journal
-    "after_append",  # on disk and acknowledged, nobody told
+    "after_append",  # on disk and acknowledged, nothing published or answered
     "after_risk",  # risk approved and reserved, nothing journaled
-    "before_send",  # exeq read the route back from the journal, the venue has heard nothing
-    "before_report",  # the venue's answer is journaled, nobody told
-    "before_publish",  # a notification, or a request to a venue, is about to leave
-    "after_publish",  # the client has it; whether it left the machine nobody can tell
-    "before_reply",  # POST /orders is decided and on disk, the caller has heard nothing
-    "after_reply",  # the answer was written
+    "before_send",  # exeq read the route back from the journal, nothing sent to the venue
+    "before_report",  # the venue's decision is journaled, nothing published
+    "before_publish",  # a notification, or a request to a venue, is about to be published
+    "after_publish",  # the client has it; whether it left the machine is unknown
+    "before_reply",  # POST /orders is decided and on disk, no response sent
+    "after_reply",  # the response was written
 )
 
 
 class Bomb:
-    """Goes off the n-th time that its place is reached."""
+    """A failpoint that ends the process the n-th time that its place is reached."""
 
     def __init__(self, text: str) -> None:
         self.name, _, times = text.partition(":")
         self.left = int(times or 1)
         if self.name not in POINTS:
-            raise ValueError(f"{VARIABLE}: there is no {self.name!r}; there are {', '.join(POINTS)}")
+            raise ValueError(f"{VARIABLE}: unknown failpoint {self.name!r}; known are {', '.join(POINTS)}")
 
     def __call__(self, name: str) -> None:
         if name == self.name:

@@ -1,4 +1,4 @@
-"""Whether a service is well, and whether it is ready: named checks, and the first one that says no."""
+"""Health and readiness of a service: named checks, and the reason of the first one that fails."""
 
 import asyncio
 import re
@@ -11,10 +11,10 @@ from domain.ports import Unavailable
 
 PROBE_TIMEOUT_S: Final = 1.0
 ANSWER_KEPT_S: Final = 0.5
-"""However often /health is asked, a dependency is asked twice a second."""
+"""How long results of probes are reused: however often /health is called, a dependency is probed at most twice a second."""
 
 SERVICE: Final = "service"
-"""The chassis's own check: starting and stopping are no trouble to warn of, though the answer is no."""
+"""The chassis's own check. It fails while the service starts or stops, without a warning in the log."""
 
 NUMBER: Final = re.compile(r"\b[0-9]+\b")
 
@@ -22,7 +22,7 @@ Probe = Callable[[], Awaitable[str | None]]
 
 
 class Health:
-    """Some checks are told (`set`), others are asked when somebody wants to know (`depend`)."""
+    """The named checks of one service: some are pushed (`set`), others probed on request (`depend`)."""
 
     def __init__(self, good: str, bad: str, log: BoundLogger) -> None:
         self.good = good
@@ -35,24 +35,24 @@ class Health:
         self._said: str | None = None
 
     def set(self, name: str, ok: bool, reason: str = "") -> None:
-        """This check stands like that from now on."""
+        """Set the state of this check, with the `reason` if it is not ok."""
         self._reasons[name] = None if ok else reason or "not well"
         self._say_change()
 
     def depend(self, name: str, probe: Probe) -> None:
-        """Ask `probe` on every look: None when all is well, else why not. It may also raise Unavailable or OSError."""
+        """Call `probe` on every check: it returns None if all is well, else why not, and may raise Unavailable or OSError."""
         self._probes[name] = probe
 
     def standing(self) -> dict[str, bool]:
-        """Each check by its name, as last known: is it well?"""
+        """Return whether each check was ok, by name, as last known."""
         return {name: reason is None for name, reason in self._reasons.items()}
 
     def known(self) -> str | None:
-        """Why not, by what is known without asking anybody; None when all is well."""
+        """Return why not, as last known and without probing; None if all is well."""
         return next((f"{name}: {reason}" for name, reason in self._reasons.items() if reason is not None), None)
 
     async def trouble(self) -> str | None:
-        """Why not, as of now; None when all is well. Those who ask at the same time share one look."""
+        """Return why not, as of now; None if all is well. Concurrent callers share one round of probes."""
         loop = asyncio.get_running_loop()
         if self._probes and loop.time() - self._asked_at > ANSWER_KEPT_S:
             if self._asking is None or self._asking.done():
@@ -69,7 +69,7 @@ class Health:
 
     def _say_change(self) -> None:
         reason = self.known()
-        kind = NUMBER.sub("#", reason) if reason else None  # "at 5 of 10" becomes "at 6 of 10": no news for the log
+        kind = NUMBER.sub("#", reason) if reason else None  # a change from "at 5 of 10" to "at 6 of 10" is not logged
         if kind == self._said:
             return
         self._said = kind

@@ -1,4 +1,4 @@
-"""A program run beside a service, for what would hold up its loop: one at a time, niced, for a bounded time, never longer than we live."""
+"""Run a program beside a service for work that would block its loop: one at a time, niced, with a deadline, killed with the service."""
 
 import asyncio
 import contextlib
@@ -15,14 +15,14 @@ from apps.runtime.child_process import die_with
 
 NICENESS: Final = 10
 FIRST_TO_GO: Final = "1000"
-"""Where memory runs out, the kernel takes this program and not the service."""
+"""oom_score_adj of the program: if memory runs out, the kernel kills it and not the service."""
 PARENT: Final = "TRADE_BESIDE"
-"""Tells the program whose death is its own."""
+"""The variable that names the process with which the program must die."""
 WORDS_MAX: Final = 2000
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """What the program said: `out` is for us, `words` (its stderr, cut) for people."""
+    """The exit code and output of the program: `out` is for the service, `words` (its stderr, truncated) for people."""
 
     code: int
     out: bytes
@@ -30,19 +30,19 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 class Busy(Exception):
-    """As many wait as may."""
+    """The maximum number of calls is waiting, or the service stops."""
 
 
 class NotStarted(Exception):
-    """The machine does not let us: no memory, no process, no descriptor or no thread is left; the message says which."""
+    """The program could not be started: no memory, process, descriptor or thread is left; the message says which."""
 
 
 class TookTooLong(Exception):
-    """It was killed at its deadline, or could not begin before it."""
+    """The program was killed at its deadline, or could not start before it."""
 
 
 class HelperProcess:
-    """`python -m <module>` with the environment of this process. The loop goes on while it runs."""
+    """The program `python -m <module>` with the environment of this process. The loop continues while it runs."""
 
     def __init__(self, module: str, *, deadline_s: float, waiting_max: int = 0, environment: Mapping[str, str] | None = None) -> None:
         self._command = (sys.executable, "-m", module)
@@ -55,7 +55,7 @@ class HelperProcess:
         self._stopped = False
 
     async def ask(self, *arguments: str) -> Ended:
-        """Run it to its end. Busy, TookTooLong, NotStarted."""
+        """Run the program to its end and return its output. Busy, TookTooLong, NotStarted."""
         if self._stopped or self._asked > self._waiting_max:
             raise Busy
         loop = asyncio.get_running_loop()
@@ -71,7 +71,7 @@ class HelperProcess:
             except (OSError, RuntimeError) as error:  # the second: no thread can be started
                 raise NotStarted(f"it could not be run: {error}") from error
             finally:
-                self._kill()  # when we are cancelled, it is of no use any more
+                self._kill()  # after a cancel its result is not needed
                 self._one_at_a_time.release()
         except TimeoutError as late:
             raise TookTooLong from late
@@ -79,12 +79,12 @@ class HelperProcess:
             self._asked -= 1
 
     def stop(self) -> None:
-        """Kill what runs; nothing begins any more."""
+        """Kill the running program and start no other."""
         self._stopped = True
         self._kill()
 
     def _run(self, arguments: tuple[str, ...], seconds: float) -> Ended:
-        """In a thread, which the kernel takes for the parent. Without a preexec_fn, so that no memory is copied for the fork."""
+        """Run in a thread, which the kernel takes for the parent. Without a preexec_fn, so that no memory is copied for the fork."""
         environment = {**os.environ, **self._environment, PARENT: str(os.getpid())}
         pipe = subprocess.PIPE
         with subprocess.Popen([*self._command, *arguments], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=environment) as child:
@@ -107,7 +107,7 @@ class HelperProcess:
 
 
 def become_helper() -> None:
-    """Called by the program itself, first of all: niced, and killed with the service that asked for it."""
+    """Lower this program's priority and tie its life to the service that started it. Call it first in the program."""
     parent = os.environ.get(PARENT)
     if parent is None:
         return

@@ -1,4 +1,4 @@
-"""How long things took, counted in buckets that grow with them: an addition for each, everything else when somebody asks."""
+"""Durations counted in exponential buckets: an addition for each, all other work when they are read."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
@@ -18,7 +18,7 @@ C = TypeVar("C", bound=Sequence[tuple[int, Any]])
 
 
 class Durations:
-    """Counts of durations in buckets that grow with them: always the same size, whatever comes."""
+    """Counts of durations in exponential buckets, of a fixed size."""
 
     def __init__(self) -> None:
         self.counts = [0] * BUCKETS_MAX
@@ -35,7 +35,7 @@ class Durations:
             self.max_ns = ns
 
     def percentile(self, share: float) -> int:
-        """The upper edge of the bucket in which it falls, in nanoseconds; 0 when nothing was counted."""
+        """Return the upper edge of the bucket that has this percentile, in nanoseconds; 0 if nothing was counted."""
         wanted, seen = share * self.count, 0
         for bucket, count in enumerate(self.counts):
             seen += count
@@ -44,11 +44,11 @@ class Durations:
         return 0
 
     def below(self, ns: int) -> int:
-        """How many were surely no longer than this."""
+        """Return how many were certainly no longer than this."""
         return sum(count for bucket, count in enumerate(self.counts) if count and _upper_edge(bucket) <= ns)
 
     def buckets(self, bounds_s: Sequence[float]) -> list[tuple[str, float]]:
-        """As Prometheus wants them: how many were no longer than each bound."""
+        """Return cumulative counts for Prometheus: how many were no longer than each bound."""
         return [*((repr(bound), float(self.below(int(bound * 1e9)))) for bound in bounds_s), ("+Inf", float(self.count))]
 
     def view(self) -> dict[str, float | int]:
@@ -62,7 +62,7 @@ def _upper_edge(bucket: int) -> int:
 
 
 class Hops:
-    """From a decision in oms until a reader had made it its own: one observation for what is read together, by its newest event."""
+    """Times from a decision in oms until a reader has applied it: one observation for each batch, by its newest event."""
 
     def __init__(self, registry: CollectorRegistry, clock: Clock) -> None:
         self._clock = clock
@@ -70,7 +70,7 @@ class Hops:
         metrics.read(registry, self._series)
 
     def timed(self, reader: str, apply: Callable[[C], Awaitable[None] | None]) -> Callable[[C], Awaitable[None] | None]:
-        """The same `apply`, looked at with a watch."""
+        """Return `apply` with its time measured."""
         durations = self._readers.setdefault(reader, Durations())
 
         async def awaited(done: Awaitable[None], at: int) -> None:

@@ -1,4 +1,4 @@
-"""For log lines that could come with every message: one in a while, with the number of those that were left out."""
+"""A rate limit for log lines that could come with every message: one per interval, with the number of suppressed lines."""
 
 import time
 from typing import Final
@@ -7,7 +7,7 @@ EVERY_NS: Final = 1_000_000_000
 
 
 class LogLimit:
-    """Lets one through in a while, and counts those it held back."""
+    """A limit of one line per `every_ns`, and a count of those held back."""
 
     def __init__(self, every_ns: int = EVERY_NS) -> None:
         self._every_ns = every_ns
@@ -15,7 +15,7 @@ class LogLimit:
         self.held_back = 0
 
     def now(self) -> int | None:
-        """How many were held back since the last one that passed; None when this one is held back too."""
+        """Return how many were held back since the last line that passed; None if this one is held back too."""
         moment = time.monotonic_ns()
         if self._last is not None and moment - self._last < self._every_ns:
             self.held_back += 1

@@ -1,6 +1,6 @@
-"""Logs: one JSON line an event to a file, a short readable line to the terminal. A line is always one line, in ASCII.
+"""Logs: one JSON line an event to a file, a short readable line to the terminal. An event is always one line, in ASCII.
 
-A full disk or a terminal that is not read must not stop trading: lines are written beside, and what finds no room is dropped and counted.
+A full disk or a terminal that is not read must not stop trading: a thread writes the lines, and lines without room are dropped and counted.
 """
 
 import errno
@@ -22,19 +22,19 @@ from apps.runtime.background_writer import BackgroundWriter, RotatingFile, Targe
 FILE_BYTES_MAX: Final = 20 * 2**20
 FILES_KEPT: Final = 5
 VALUE_CHARACTERS_MAX: Final = 8000
-"""A stack trace fits; a hostile text does not fill the disk."""
+"""A stack trace fits, and hostile text cannot fill the disk."""
 
 PASSWORD: Final = re.compile(r"(://[^/\s:@]*:)[^/\s@]*@", re.ASCII)
 
 DISK_TROUBLE: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO))
-"""Not a wrong configuration: it may pass, and no service waits for it."""
+"""Errors that may pass and are not a wrong configuration: a service starts in spite of them."""
 
-# Those that say at INFO what only their authors want to know.
+# Libraries whose INFO lines matter only to their authors.
 QUIET: Final = ("asyncio", "httpx", "httpcore", "nats", "transitions", "uvicorn.error", "uvicorn.asgi")
 
 
 class Log(NamedTuple):
-    """What one service says: from which level on, and in which directory SERVICE.jsonl is."""
+    """The log of one service: its lowest level, and the directory of SERVICE.jsonl."""
 
     service: str
     level: str = "INFO"
@@ -42,15 +42,15 @@ class Log(NamedTuple):
 
 
 def configure(service: str, level: str = "INFO", directory: Path | None = None) -> None:
-    """The logs of a process with one service."""
+    """Configure the logs of a process with one service."""
     configure_all([Log(service, level, directory)])
 
 
 def configure_all(services: Sequence[Log]) -> None:
-    """Send this process's logs, also those of libraries, to the terminal and, with a directory, to SERVICE.jsonl in it.
+    """Send this process's logs, including those of libraries, to the terminal and, with a directory, to SERVICE.jsonl in it.
 
-    With several services, a line is of the one that its task belongs to (`speak_as`); what belongs to none is of the first.
-    OSError when a file cannot be there at all. When the disk is full or in trouble, it is tried again with each line.
+    With several services, a line belongs to the service of its task (`speak_as`), or to the first service if the task has none.
+    OSError if a file cannot be created at all. If the disk is full or failing, each line tries again.
     """
     first = services[0].service
     shared: list[Processor] = [
@@ -86,7 +86,7 @@ def configure_all(services: Sequence[Log]) -> None:
 
 
 def speak_as(service: str) -> None:
-    """What this task and those that it starts log is of this service."""
+    """Attribute the log lines of this task, and of tasks that it starts, to this service."""
     _speaks.set(service)
 
 
@@ -98,7 +98,7 @@ def _speaker(unnamed: str) -> str:
 
 
 class _Of(logging.Filter):
-    """Lets through what these services say, each from its level on."""
+    """A filter that passes the lines of these services, each from its level on."""
 
     def __init__(self, levels: Mapping[str, int], unnamed: str) -> None:
         super().__init__()
@@ -115,13 +115,13 @@ def _number(level: str) -> int:
 
 
 def get_logger(**bound: object) -> structlog.stdlib.BoundLogger:
-    """A logger that says `bound` with every event. It follows a later `configure`."""
+    """Return a logger that adds `bound` to every event. It follows a later `configure`."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(**bound)
     return logger
 
 
 def dropped() -> Mapping[str, int]:
-    """How many lines could not be written, by where they should have gone: terminal, file."""
+    """Return how many lines could not be written, by destination: terminal, file."""
     found = Counter[str]()
     for each in logging.getLogger().handlers:
         if isinstance(each, BackgroundHandler):
@@ -130,13 +130,13 @@ def dropped() -> Mapping[str, int]:
 
 
 def flush() -> None:
-    """Wait a moment until what was logged is written, or dropped."""
+    """Wait a moment until all lines so far are written or dropped."""
     for handler in logging.getLogger().handlers:
         handler.flush()
 
 
 class BackgroundHandler(logging.Handler):
-    """Formats a record here and lets a thread write it."""
+    """A handler that formats a record and lets a thread write it."""
 
     def __init__(self, target: Target, place: str) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class BackgroundHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self._writer.put(self._line(record))
-        except Exception:  # noqa: BLE001 - the edge of logging: a value that has no text must not stop whoever logs it
+        except Exception:  # noqa: BLE001 - the edge of logging: a value that cannot be formatted must not stop the caller
             self.handleError(record)
 
     def flush(self) -> None:
@@ -193,7 +193,7 @@ def _named(service: str) -> Processor:
 
 
 def _bounded(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """No password, nothing endless. Values that JSON does not know become their text."""
+    """Mask passwords, truncate long values, and convert values that JSON does not know to text."""
     for key, value in event.items():
         if not key.startswith("_") and not isinstance(value, bool | int | float | None):
             text = PASSWORD.sub(r"\1***@", str(value))
@@ -208,7 +208,7 @@ def _json(_: WrappedLogger, __: str, event: EventDict) -> str:
 
 
 def _readable(_: WrappedLogger, __: str, event: EventDict) -> str:
-    """`19:08:56.123 WARNING oms  the sentence  key=value`; a stack trace stays behind in the file's line."""
+    """Render as `19:08:56.123 WARNING oms  the sentence  key=value`; only the file has the stack trace."""
     at, level, service, sentence = (str(event.pop(key)) for key in ("at", "level", "service", "event"))
     trace = event.pop("exception", None)
     if trace:
@@ -223,5 +223,5 @@ def _value(value: Any) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Control characters and everything beyond ASCII as \\u escapes, so that no text can forge a line or a colour."""
+    """Escape control characters and non-ASCII text as \\u, so that no text can forge a line or a colour."""
     return json.dumps(text)[1:-1].replace('\\"', '"').replace("\x7f", "\\u007f")

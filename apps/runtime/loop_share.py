@@ -15,7 +15,7 @@ BYTES_OF_ONE: Final = 4096
 
 
 class LoopShare:
-    """Admits up to `a_turn` requests in one turn of the loop. The others wait for later turns, in their order of arrival."""
+    """A limit of `a_turn` requests in one turn of the loop. The others wait for later turns, in their order of arrival."""
 
     def __init__(self, a_turn: int = A_TURN) -> None:
         self._a_turn = a_turn
@@ -48,7 +48,7 @@ class LoopShare:
                 waiting.set_result(None)
 
     def around(self, app: Handler) -> Handler:
-        """The application behind this limit."""
+        """Put the application behind this limit."""
 
         async def front(scope: Scope, receive: Receive, send: Send) -> None:
             await self.pass_through()

@@ -1,4 +1,4 @@
-"""What Prometheus reads: one registry for each process, series that are read when it asks, and how late the loop is."""
+"""Metrics for Prometheus: one registry per service, series computed at each scrape, and the lag of the event loop."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ Series = Callable[[], Iterable[Metric]]
 
 
 def registry() -> CollectorRegistry:
-    """A registry of this process's own, with its memory, descriptors, CPU seconds and collections in it."""
+    """Return a new registry with the memory, descriptors, CPU seconds and garbage collections of this process."""
     fresh = CollectorRegistry()
     ProcessCollector(registry=fresh)
     GCCollector(registry=fresh)
@@ -36,12 +36,12 @@ class _Read(Collector):
 
 
 def read(into: CollectorRegistry, series: Series) -> None:
-    """Series that are made when Prometheus asks, of what is known anyway: they cost an order nothing."""
+    """Register series that are computed at each scrape from existing state, so that they cost an order nothing."""
     into.register(_Read(series))
 
 
 def gauge(name: str, text: str, value: float | Mapping[str, float], label: str = "") -> GaugeMetricFamily:
-    """One value; or one for each of `label`."""
+    """Return a gauge of one value, or of one for each value of `label`."""
     if not isinstance(value, Mapping):
         return GaugeMetricFamily(name, text, value=value)
     family = GaugeMetricFamily(name, text, labels=[label])
@@ -51,7 +51,7 @@ def gauge(name: str, text: str, value: float | Mapping[str, float], label: str =
 
 
 def counter(name: str, text: str, value: float | Mapping[str, float], label: str = "") -> CounterMetricFamily:
-    """As `gauge`, of what only grows; `_total` is added to the name."""
+    """Return a counter, as `gauge` does; `_total` is added to the name."""
     if not isinstance(value, Mapping):
         return CounterMetricFamily(name, text, value=value)
     family = CounterMetricFamily(name, text, labels=[label])
@@ -61,7 +61,7 @@ def counter(name: str, text: str, value: float | Mapping[str, float], label: str
 
 
 class Observations:
-    """A histogram on a hot path: an observation is a search and two additions, and its series are made when Prometheus asks."""
+    """A histogram for a hot path: an observation is a search and two additions; the series are computed at each scrape."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
         """`bounds` ascend; a value that equals one is counted with it."""
@@ -74,7 +74,7 @@ class Observations:
         self.sum += value
 
     def histogram(self, name: str, text: str) -> HistogramMetricFamily:
-        """As prometheus_client's own Histogram shows it."""
+        """Return the same family as prometheus_client's own Histogram."""
         names = (*map(repr, self._bounds), "+Inf")
         return HistogramMetricFamily(name, text, buckets=list(zip(names, accumulate(self._counts), strict=True)), sum_value=self.sum)
 
@@ -84,7 +84,7 @@ def loop_lag(into: CollectorRegistry) -> Histogram:
 
 
 async def measure_loop_lag(lag: Histogram) -> None:
-    """For ever: how much later than asked the loop woke up."""
+    """Measure until cancelled how much later than requested the loop wakes up."""
     while True:
         asked = time.perf_counter() + LAG_EVERY_S
         await asyncio.sleep(LAG_EVERY_S)

@@ -1,4 +1,4 @@
-"""Files of this user alone: what is made, and what an earlier version or another umask left open."""
+"""Files private to this user: new ones, and those that an earlier version or another umask left readable."""
 
 import contextlib
 import os
@@ -10,22 +10,22 @@ FILE: Final = 0o600
 OTHERS: Final = 0o077
 
 OF_A_SERVICE: Final = ("*.db", "*.db-wal", "*.db-shm", "snapshots", "watermarks", "kills")
-"""What services keep in a data directory. The directory itself may hold what is not theirs, when they are run without `trade up`."""
+"""Files of services in a data directory. Without `trade up`, the directory may also hold files that are not theirs."""
 
 
 def begin() -> None:
-    """From now on this process, and those that it starts, make files that no other user may open."""
+    """Set the umask so that new files of this process and its children are private to this user."""
     os.umask(OTHERS)
 
 
 def tighten(*paths: Path) -> None:
-    """Take from other users what they may do with these, and with everything in those that are directories. Links are not followed.
+    """Remove the rights of other users on these paths, and on everything inside directories. Links are not followed.
 
-    What belongs to another user is left as it is: it cannot be changed, and is not ours to hide.
+    Files of another user stay as they are, because this user cannot change them.
     """
     for path in paths:
         _tighten(path)
-        for directory, names, files in os.walk(path):  # nothing when it is no directory; links to directories are not entered
+        for directory, names, files in os.walk(path):  # empty for a file; links to directories are not entered
             for name in (*names, *files):
                 _tighten(Path(directory, name))
 

@@ -1,4 +1,4 @@
-"""What every service answers about itself, at its door and on its metrics port."""
+"""Endpoints of every service about itself, on its HTTP port and its metrics port."""
 
 from fastapi import APIRouter
 from starlette.types import Receive, Scope, Send
@@ -19,18 +19,18 @@ async def _answer(health: Health, good: str, bad: str) -> tuple[int, dict[str, s
 
 
 def router(chassis: Chassis[S]) -> APIRouter:
-    """What every service answers about itself."""
+    """Return the routes /health, /ready and /stats of a service."""
     routes = APIRouter(tags=["operations"])
 
     @routes.get("/health")
     async def health() -> Exact:
-        """200 while the loop turns and the dependencies answer."""
+        """200 while the event loop runs and the dependencies answer."""
         status, answer = await _answer(chassis.health, "healthy", "unhealthy")
         return Exact(answer, status)
 
     @routes.get("/ready")
     async def ready() -> Exact:
-        """200 once caught up with the journal."""
+        """200 once the service has caught up with the journal."""
         status, answer = await _answer(chassis.ready, "ready", "not_ready")
         return Exact(answer, status)
 
@@ -43,7 +43,7 @@ def router(chassis: Chassis[S]) -> APIRouter:
 
 
 def closed(chassis: Chassis[S], why: str) -> Handler:
-    """The door while the service is starting or stopping: only operations answer."""
+    """Return the application while the service starts or stops: only operations endpoints answer, the rest is a 503."""
     own = application(chassis.name, router(chassis))
     refusal = Refusal(503, why, f"{chassis.name} is {why}", headers={"retry-after": "1", "connection": "close"}, outcome="not_accepted")
 
@@ -57,13 +57,13 @@ def closed(chassis: Chassis[S], why: str) -> Handler:
 
 
 def gauges(chassis: Chassis[S]) -> Handler:
-    """The metrics port. /health is here as well, where a flood at the door does not reach."""
+    """Return the application of the metrics port. It also has /health, out of reach of a flood on the HTTP port."""
 
     async def answer(scope: Scope, send: Send) -> None:
         if scope["path"] not in METRICS_PATHS:
-            raise Refusal(404, "not_found", f"here are {' and '.join(METRICS_PATHS)}")
+            raise Refusal(404, "not_found", f"this port serves {' and '.join(METRICS_PATHS)}")
         if scope["method"] != "GET":
-            raise Refusal(405, "method_not_allowed", "here everything is read with GET", headers={"allow": "GET, HEAD"})
+            raise Refusal(405, "method_not_allowed", "this port accepts only GET", headers={"allow": "GET, HEAD"})
         read_query(scope["query_string"], ())
         if scope["path"] == "/metrics":
             await metrics.serve_metrics(chassis.registry, send)

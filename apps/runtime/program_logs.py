@@ -1,4 +1,4 @@
-"""What adapters log, for a person who asked for something else: warnings and worse, on stderr, each once in a row."""
+"""Logs of adapters inside a command-line program: warnings and errors on stderr, without consecutive repetitions."""
 
 import logging
 import sys
@@ -8,7 +8,7 @@ from structlog.typing import EventDict, WrappedLogger
 
 
 class Repeated:
-    """Drops what was just said: a client that tries to connect four times a second has one thing to say."""
+    """A processor that drops a repetition of the last event: a client reconnects four times a second with the same line."""
 
     def __init__(self) -> None:
         self._last: EventDict = {}
@@ -21,7 +21,7 @@ class Repeated:
 
 
 def only(level: int = logging.WARNING) -> None:
-    """Logs below `level` are not written."""
+    """Write only logs of `level` or above."""
     structlog.configure(
         processors=[Repeated(), structlog.processors.add_log_level, structlog.dev.ConsoleRenderer(colors=False)],
         wrapper_class=structlog.make_filtering_bound_logger(level),

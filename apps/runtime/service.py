@@ -1,4 +1,4 @@
-"""The chassis of every service: settings, logs, signals, the HTTP door, health, and an orderly end."""
+"""The life of every service on its chassis: settings, logs, signals, the HTTP port, health, and an orderly end."""
 
 import asyncio
 import gc
@@ -25,13 +25,13 @@ __all__ = ["Build", "Chassis", "Service", "live", "run_service"]
 STOP_DEADLINE_S: Final = 8.0
 STOP_INTAKE_S: Final = 2.0
 YOUNG_MAX: Final = 20_000
-"""New objects between two looks of the cycle collector; at Python's own 700 it took a seventh of oms's time, and found next to nothing."""
+"""New objects between two garbage collections. At Python's default of 700 they took a seventh of oms's time and found almost nothing."""
 
 Build = Callable[[Chassis[S]], Awaitable[Service]]
 
 
 def run_service(name: str, load: Callable[[], S], build: Build[S]) -> NoReturn:
-    """The whole life of a process. Exit codes: 0 stopped when asked, 1 failed, 2 wrong configuration."""
+    """Run a service as the whole process. Exit codes: 0 stopped on request, 1 failed, 2 wrong configuration."""
 
     def lives() -> Coroutine[Any, Any, int]:
         settings = load()
@@ -42,7 +42,7 @@ def run_service(name: str, load: Callable[[], S], build: Build[S]) -> NoReturn:
 
 
 def run_process(lives: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
-    """Prepare this process, run what `lives` makes, and end with its exit code. ConfigError of either is exit code 2."""
+    """Prepare this process, run the coroutine of `lives`, and end with its exit code. A ConfigError is exit code 2."""
     use_exact_arithmetic()
     _allow_many_files()
     private_files.begin()
@@ -50,14 +50,14 @@ def run_process(lives: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             code = runner.run(lives())
     except ConfigError as error:
-        logs.flush()  # the sentence is the last line, where people look
+        logs.flush()  # so that the error is the last line
         print(error, file=sys.stderr)
         code = MISCONFIGURED
     sys.exit(code)
 
 
 def begin(*services: Settings) -> None:
-    """Logs, and files of an earlier version that others may read, for the services of this process. ConfigError."""
+    """Configure the logs of the services of this process, and make their existing files private. ConfigError."""
     for settings in services:
         if settings.service.data_dir:
             private_files.tighten_files_of_a_service(settings.service.data_dir)
@@ -65,7 +65,7 @@ def begin(*services: Settings) -> None:
         logs.configure_all([logs.Log(each.service.name, each.service.log_level, each.service.log_dir) for each in services])
     except OSError as error:
         directory = next((each.service.log_dir for each in services if each.service.log_dir), None)
-        raise ConfigError(f"{directory}: service.log_dir: no log can be written there: {error.strerror}") from error
+        raise ConfigError(f"{directory}: service.log_dir: cannot write a log in this directory: {error.strerror}") from error
 
 
 async def _alone(settings: S, build: Build[S]) -> int:
@@ -80,7 +80,7 @@ def stops_on_signals(stop: Callable[[], None]) -> None:
 
 
 class Front:
-    """The application behind the door, which changes while the door stays open."""
+    """The application behind an open port, replaceable while the port stays open."""
 
     def __init__(self, app: Handler) -> None:
         self.app = app
@@ -90,7 +90,7 @@ class Front:
 
 
 async def live(chassis: Chassis[S], build: Build[S]) -> int:
-    """Open the doors, build, serve until told to stop, stop. The exit code. ConfigError, after the stop."""
+    """Open the ports, build the service, serve until stopped, and stop in order. Return the exit code. ConfigError, after the stop."""
     logs.speak_as(chassis.name)
     settings = chassis.settings
     chassis.log.info(f"Starting {chassis.name}")
@@ -141,11 +141,11 @@ async def _serve_until_told(chassis: Chassis[S], build: Build[S], front: Front) 
 
 
 async def _built(chassis: Chassis[S], build: Build[S]) -> Service | None:
-    """The service, or None when we are told to stop first or it cannot be built. ConfigError."""
+    """Build the service; None if it is stopped first or cannot be built. ConfigError."""
     building = asyncio.ensure_future(build(chassis))
-    told = asyncio.create_task(chassis.stopping.wait())
-    await asyncio.wait({building, told}, return_when=asyncio.FIRST_COMPLETED)
-    told.cancel()
+    stopped = asyncio.create_task(chassis.stopping.wait())
+    await asyncio.wait({building, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
     try:
         if chassis.stopping.is_set():
             await cancelled(building)
@@ -154,14 +154,14 @@ async def _built(chassis: Chassis[S], build: Build[S]) -> Service | None:
     except ConfigError:
         chassis.code = MISCONFIGURED
         raise
-    except Exception:  # the edge of the process: whatever it was, it is said and the process ends
+    except Exception:  # the edge of the process: every error is logged and ends it
         chassis.log.critical(f"{chassis.name} could not start", exc_info=True)
         chassis.code = FAILED
         return None
 
 
 async def _stop(chassis: Chassis[S], front: Front, door: Listener, gauges: Listener) -> None:
-    """Nothing new, then what is in flight, then the rest in the reverse order of its making."""
+    """Refuse new work, answer requests in flight, then close the rest in the reverse order of creation."""
     deadline = asyncio.get_running_loop().time() + STOP_DEADLINE_S
     chassis.log.info(f"Stopping {chassis.name}")
     chassis.ready.set(SERVICE, False, "stopping")
@@ -179,14 +179,14 @@ async def _step(chassis: Chassis[S], what: str, step: Callable[[], Awaitable[Non
         async with asyncio.timeout_at(until):
             await step()
     except TimeoutError:
-        chassis.log.warning(f"{what} was not done in time and is left")
-    except Exception:  # the edge of the process: the next step is due all the same
+        chassis.log.warning(f"{what} did not finish in time and is skipped")
+    except Exception:  # the edge of the process: the next step runs nevertheless
         chassis.log.critical(f"{what} failed", exc_info=True)
         chassis.code = FAILED
 
 
 async def _look_after(chassis: Chassis[S]) -> None:
-    """Ask the dependencies now and then, so that a change is in the log also when nobody asks /health."""
+    """Probe the dependencies periodically, so that the log shows a change even if /health is not called."""
     while True:
         await chassis.health.trouble()
         await chassis.ready.trouble()
@@ -194,14 +194,14 @@ async def _look_after(chassis: Chassis[S]) -> None:
 
 
 def leave_alone_what_stays() -> None:
-    """What a start has made lives as long as the process: the collector need not walk it again and again beside the orders."""
+    """Freeze objects from the start, which live as long as the process, so that the garbage collector does not walk them again."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_MAX, 20, 20)
 
 
 def _allow_many_files() -> None:
-    """As many connections as the system lets us have: the usual soft limit of 1024 is below our own bound."""
+    """Raise the limit of open files as far as the system permits: the usual soft limit of 1024 is below the bound on connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -1,6 +1,6 @@
-"""One process of a service works at a time; a second one stands by until the first is gone, and one that was followed ends.
+"""Standby: one process of a service works at a time, a second one waits until it is gone, and a process that was replaced ends.
 
-Whoever works, or is about to, answers on `<service>.owner.<shard>`. The rules are in domain/standby.py.
+The process that works, or is about to, answers on `<service>.owner.<shard>`. The rules are in domain/standby.py.
 """
 
 import asyncio
@@ -24,16 +24,16 @@ log = structlog.get_logger()
 
 ASK_EVERY_S: Final = 0.5
 HEAR_S: Final = 0.1
-"""How long the answers to one question are gathered."""
+"""How long answers to one question are collected."""
 OWN_ANSWER_S: Final = 1.0
-"""How long one that works waits for its own answer first. It proves that questions arrive, and a busy loop needs its time for it."""
+"""How long a working process first waits for its own answer, which proves that questions arrive. A busy loop may take this long."""
 NO_RESPONDERS: Final = "503"
 ANSWERS_MAX: Final = 64
-"""Answers to one question that are looked at."""
+"""Answers to one question that are read."""
 
 
 class OwnerQuestion(msgspec.Struct):
-    """Who asks is in it, so that a process knows its own question."""
+    """A question with its sender, so that a process recognises its own."""
 
     sender: str
 
@@ -43,7 +43,7 @@ _SEEN: Final = decoder(ProcessSeen)
 
 
 class Round(msgspec.Struct):
-    """What one question brought. `reached`: the server carried it. `silent`: a process listens, and none has said a word."""
+    """The answers to one question. `reached`: the server delivered it. `silent`: a process listens, but none has answered."""
 
     others: list[ProcessSeen]
     reached: bool = False
@@ -55,7 +55,7 @@ class Round(msgspec.Struct):
 
 
 class Turn:
-    """Whose turn it is, for one service and shard. `wait` returns when it is ours, `run` keeps it and says when it is lost."""
+    """The turn of one service and shard. `wait` returns when this process has it; `run` keeps it and reports its loss."""
 
     def __init__(self, client: Client, service: str, shard: int = 0, sender: str = "") -> None:
         self._client = client
@@ -70,11 +70,11 @@ class Turn:
         self._confirmed_at = -TRUST_NS
 
     def holds(self) -> bool:
-        """May we work? Not when we have not asked for a while: a process that was stopped and wakes asks before it works."""
+        """Return whether this process may work. A process that was suspended must ask again first, so an old confirmation is not enough."""
         return self._held_since is not None and self._now() - self._confirmed_at < TRUST_NS
 
     async def wait(self, say: Callable[[str], None]) -> None:
-        """Until it is our turn. `say` is given the reason for waiting whenever it changes."""
+        """Wait until this process has the turn. `say` is called with the reason for waiting whenever it changes."""
         self._inbox = self._client.new_inbox()
         await self._client.subscribe(f"{self._inbox}.*", cb=self._on_answer)
         last_seen: int | None = None
@@ -94,7 +94,7 @@ class Turn:
             await asyncio.sleep(ASK_EVERY_S)
 
     async def run(self, lost: Callable[[str], None]) -> None:
-        """For ever: ask whether another works too. `lost` is called when it does and was there last."""
+        """Ask until cancelled whether another process works too. If it does and came later, call `lost` and return."""
         while True:
             await asyncio.sleep(ASK_EVERY_S)
             asked_at = self._now()
@@ -107,7 +107,7 @@ class Turn:
                 self._confirmed_at = asked_at
 
     async def _claim(self) -> bool:
-        """Listen first, then ask: of two that claim at the same time one at least hears of the other."""
+        """Claim the turn. Subscribe first, then ask: of two concurrent claims, at least one receives the other's answer."""
         self._listening = await self._client.subscribe(self._subject, cb=self._on_question)
         act = Act.CLAIM
         while act is Act.CLAIM:
@@ -127,7 +127,7 @@ class Turn:
         return False
 
     async def _ask(self) -> Round:
-        """One question, and what all who listen say in a moment; over at once where no process listens."""
+        """Ask once and collect answers for HEAR_S; return at once if no process listens."""
         self._answers, self._nobody, self._own = [], asyncio.Event(), asyncio.Event()
         try:
             await self._client.publish(self._subject, encode(OwnerQuestion(self.sender)), reply=f"{self._inbox}.{secrets.token_hex(4)}")

@@ -1,4 +1,4 @@
-"""Every task of every service, and what its death means. docs/verification.md shows this table; a test kills each and sees just that."""
+"""Every task of every service, and the effect of its failure. docs/verification.md shows this table; a test kills each task to prove it."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -7,9 +7,9 @@ import msgspec
 
 
 class Task(msgspec.Struct, frozen=True):
-    """`vital`: its exception ends the process, which is started again. Otherwise the task alone is started again, counted and alarmed.
+    """A background task. `vital`: its exception ends the process, which is restarted. Otherwise only the task is restarted and counted.
 
-    `why` completes the sentence "When it dies, …". A Corrupt of any task ends the process: nothing goes on from a journal that is damaged.
+    `why` completes the sentence "When it dies, …". Corrupt in any task ends the process: no task continues from a damaged journal.
     """
 
     name: str
@@ -27,35 +27,35 @@ def _housekeeping(name: str, why: str) -> Task:
 
 # Every service.
 LOOP_LAG: Final = _housekeeping("loop lag", "a measurement is missing for a moment")
-HEALTH: Final = _housekeeping("health", "a change of health is in the log only when /health or /ready is asked")
+HEALTH: Final = _housekeeping("health", "a change of health is logged only when /health or /ready is called")
 
 # Services that share a part.
 OUTBOX_OF_REQUESTS: Final = _vital(
-    "outbox", "requests to venues may have left or not: the next process sends none of them again and asks the venues"
+    "outbox", "it is unknown which requests have left: the next process repeats none of them and asks the venues"
 )
-OUTBOX_OF_REPORTS: Final = _vital("outbox", "reports of venues stay behind: the next process resends them from the journal when oms asks")
+OUTBOX_OF_REPORTS: Final = _vital("outbox", "reports of venues are not sent: the next process resends them from the journal when oms asks")
 OUTBOX_OF_NOTICES: Final = _housekeeping(
-    "outbox", "one notification is lost; facts are in the journal, and a question about a control is asked again"
+    "outbox", "one notification is lost; events are in the journal, and a question about a control is asked again"
 )
 INTEREST: Final = _housekeeping("interest", "announcements are published a little later")
-JOURNAL_FOLLOWER: Final = _vital("journal follower", "what the service knows is behind the journal or half applied: memory is read again")
-CONTROL_FOLLOWER: Final = _vital("control follower", "it is not known what is forbidden")
+JOURNAL_FOLLOWER: Final = _vital("journal follower", "the service's memory is behind the journal or half applied: it is read again")
+CONTROL_FOLLOWER: Final = _vital("control follower", "controls are not applied")
 CONTROLS_KNOWN: Final = _vital(
-    "controls over every connection", "it would never again be known what is forbidden, and nothing would be done"
+    "controls over every connection", "controls would never count as known again, and nothing would be done"
 )
 SNAPSHOTS: Final = _housekeeping("snapshots", "a start reads a longer tail of the journal")
 MARK: Final = _housekeeping("mark", "the high-water mark stays behind: the newest commits are not guarded against a store that goes back")
 CONTROLS_NOTED: Final = _housekeeping("what was read of the controls", "the service's own mark of the controls stays behind")
 FOREIGN: Final = _housekeeping("foreign messages", "a message that is no commit, at the end of the journal, is noticed a little later")
-TURN: Final = _vital("turn", "it would not be noticed that another process works in this one's place")
-SYNC: Final = _vital("servers that were away", "a nats-server that does not sync could acknowledge what a power cut takes back")
-ROOM: Final = _housekeeping("room of the journal", "how full the stream is is measured a little later")
-READINESS: Final = _housekeeping("readiness", "/ready shows an old state of the reading for a moment; who may send is decided elsewhere")
+TURN: Final = _vital("turn", "another process that works in its place would not be detected")
+SYNC: Final = _vital("servers that were away", "a nats-server that does not sync could acknowledge messages that a power cut loses")
+ROOM: Final = _housekeeping("room of the journal", "the fill level of the stream is measured a little later")
+READINESS: Final = _housekeeping("readiness", "/ready shows an old state of the reading for a moment; permission to send is decided elsewhere")
 
 # oms
-HOST: Final = _vital("host", "memory is not what the journal has: it is read again, nothing that was acknowledged is lost")
-SESSIONS: Final = _housekeeping("sessions", "a lost last report of a venue is asked for a little later")
-EXPIRER: Final = _housekeeping("expirer", "the order that it failed at expires after the next start of oms; the others expire in time")
+HOST: Final = _vital("host", "memory differs from the journal: it is read again, and nothing acknowledged is lost")
+SESSIONS: Final = _housekeeping("sessions", "a lost last report of a venue is requested a little later")
+EXPIRER: Final = _housekeeping("expirer", "the order that failed expires after the next start of oms; the others expire in time")
 FORBIDDEN: Final = _vital("what is forbidden", "open orders that a kill switch forbids would not be cancelled")
 REDUCE_ONLY: Final = _housekeeping("reduce only", "a venue that refused to cut or cancel a reduce-only order is asked again a little later")
 AWAIT_RISK: Final = _housekeeping("first word from risk", "oms is ready a little later")
@@ -64,30 +64,30 @@ POSITIONS_UPKEEP: Final = _housekeeping("positions upkeep", "Valkey is compared 
 # risk
 OPENING: Final = _vital("opening", "risk would never approve an order")
 GATE: Final = _vital("gate", "risk would not notice a new connection, and refuse every order from then on")
-LEAKED: Final = _housekeeping("leaked reservations", "room that was reserved for nothing is given back a little later")
+LEAKED: Final = _housekeeping("leaked reservations", "unused reservations are released a little later")
 OVERFILLS: Final = _vital("overfills", "an account with an overfill would not be stopped: the next process finds it in the journal")
 MIRROR: Final = _housekeeping("snapshots for readers", "readers in Valkey see older figures; no decision depends on them")
-PRICE_HISTORY: Final = _housekeeping("price history", "value at risk is counted by the closes that were read last, until they are too old")
-GREETING: Final = _housekeeping("first word from a store", "a log line is missing; /health asks the store itself")
+PRICE_HISTORY: Final = _housekeeping("price history", "value at risk uses the last closes read, until they are too old")
+GREETING: Final = _housekeeping("first word from a store", "a log line is missing; /health probes the store itself")
 
 # exeq
 OWNERSHIP: Final = _vital("ownership", "the shard would never be taken, and nothing would be sent")
-LOCAL_SWITCHES: Final = _vital("local switches", "a kill switch thrown by file would not be seen: nothing may be sent")
-EXECUTOR: Final = _vital("executor", "nothing would be routed, and nobody would know")
+LOCAL_SWITCHES: Final = _vital("local switches", "a kill switch set by file would not be detected: nothing may be sent")
+EXECUTOR: Final = _vital("executor", "nothing would be routed, without a notice")
 VENUES_UPKEEP: Final = _housekeeping("venues upkeep", "venues are compared with the journal at the next interval")
-DOUBTS: Final = _housekeeping("doubts", "silent routes are asked about, and cancels repeated, a little later; nothing is sent twice")
-STOPS: Final = _housekeeping("stops", "stops wake a little later")
+DOUBTS: Final = _housekeeping("doubts", "silent routes are queried, and cancels repeated, a little later; nothing is sent twice")
+STOPS: Final = _housekeeping("stops", "stop orders are triggered a little later")
 
 # live-gateway
-VENUE: Final = _vital("venue", "what the venue decided is not what its journal has: it is read again")
-RESENDS: Final = _vital("resends", "oms could not get past a hole in a venue's reports")
+VENUE: Final = _vital("venue", "the venue's memory differs from its journal: it is read again")
+RESENDS: Final = _vital("resends", "oms could not pass a gap in a venue's reports")
 HEARTBEAT: Final = _housekeeping("heartbeat", "quotes of a quiet market grow old; a venue without a fresh quote is the last choice")
 QUOTES: Final = _housekeeping("quotes", "quotes grow old; a venue without a fresh quote is the last choice")
-CLOSES: Final = _housekeeping("simulated closes", "the closes of a day that is over come a little later")
+CLOSES: Final = _housekeeping("simulated closes", "the closes of a past day are written a little later")
 
 # projector
-POSITIONS: Final = _vital("positions", "a projection is begun again from what its store holds")
-FILLS: Final = _vital("fills", "a projection is begun again from what its store holds")
+POSITIONS: Final = _vital("positions", "a projection is started again from the state of its store")
+FILLS: Final = _vital("fills", "a projection is started again from the state of its store")
 LISTINGS: Final = _housekeeping("listings", "a position in a delisted symbol is published without its currency for a moment")
 
 _EVERYWHERE: Final = (LOOP_LAG, HEALTH)
@@ -149,4 +149,4 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
     "live-gateway": (*_EVERYWHERE, VENUE, FOREIGN, OUTBOX_OF_REPORTS, INTEREST, RESENDS, HEARTBEAT, QUOTES, CLOSES, MARK, ROOM, SYNC),
     "projector": (*_EVERYWHERE, TURN, POSITIONS, FILLS, LISTINGS),
 }
-"""By service. What runs inside one of these (the commits of `host`, the messages of a `venue`) dies with it."""
+"""Tasks by service. Work inside one of them (the commits of `host`, the messages of a `venue`) fails with it."""

@@ -117,7 +117,7 @@ def test_when_no_process_can_be_made_the_service_goes_on(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(os, "fork", none_left)
     before = len(os.listdir("/proc/self/fd"))
-    with pytest.raises(NotDone, match="no child can be made: Resource temporarily unavailable"):
+    with pytest.raises(NotDone, match="no child can be created: Resource temporarily unavailable"):
         asyncio.run(in_child(lambda: "", 1))
     assert len(os.listdir("/proc/self/fd")) == before
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
@@ -193,7 +193,7 @@ def test_where_no_child_can_be_made_that_is_said_and_the_next_one_works(play: Ca
         bounds = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, bounds[1]))
         try:
-            with pytest.raises(NotDone, match="no child can be made: Too many open files"):
+            with pytest.raises(NotDone, match="no child can be created: Too many open files"):
                 await in_child(lambda: "done", 5)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, bounds)

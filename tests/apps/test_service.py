@@ -162,7 +162,7 @@ def test_what_will_not_end_is_left_behind_at_the_deadline(start: Start) -> None:
     service.process.terminate()
     assert service.ended()[0] == 0
     assert time.monotonic() - asked > 7, "it was waited for"
-    assert "closing what was opened was not done in time and is left" in service.said()
+    assert "closing what was opened did not finish in time and is skipped" in service.said()
 
 
 def test_a_broken_task_ends_the_process_with_its_reason(start: Start) -> None:
@@ -198,7 +198,7 @@ def test_logs_that_cannot_be_written_are_one_sentence_and_exit_code_2(start: Sta
     (tmp_path / "taken").write_text("a file")
     code, _, err = start(TRADE_LOG_DIR=str(tmp_path / "taken")).ended()
     assert code == 2
-    assert err.startswith(f"{tmp_path / 'taken'}: service.log_dir: no log can be written there")
+    assert err.startswith(f"{tmp_path / 'taken'}: service.log_dir: cannot write a log in this directory")
 
 
 def test_a_port_in_use_is_one_sentence_and_exit_code_1(start: Start) -> None:

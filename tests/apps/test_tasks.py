@@ -159,7 +159,7 @@ async def test_each_task_has_its_row_and_its_death_means_what_the_row_says(
                 caplog.clear()
                 chassis.kill(task)
                 await until(chassis.stopping.is_set, f"the death of {task} ends {name}")
-                assert (chassis.code, chassis.lives[task]) == (FAILED, 1), f"{name} ends, {task} is not begun again"
+                assert (chassis.code, chassis.lives[task]) == (FAILED, 1), f"{name} ends, {task} is not restarted"
                 await until(partial(_printed, capsys, caplog, [], f"The task {task} failed"), f"the death of {task} is logged")
                 chassis.code = DONE
                 chassis.stopping.clear()
@@ -204,7 +204,7 @@ def rows() -> list[str]:
     found = []
     for name, of in TASKS.items():
         for task in of:
-            meaning = f"the process ends ({task.why})" if task.vital else f"it is begun again ({task.why})"
+            meaning = f"the process ends ({task.why})" if task.vital else f"it is restarted ({task.why})"
             found.append(f"| {name} | `{task.name}` | {meaning} |")
     return found
 
