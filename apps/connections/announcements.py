@@ -79,7 +79,7 @@ class Interest:
 
 
 class Announcements(Generic[T]):
-    """What is announced on the subjects of one pattern."""
+    """The messages announced on the subjects of one pattern."""
 
     def __init__(
         self, interest: Interest, send: Send, pattern: str, messages: Callable[[Sequence[T]], Iterable[tuple[str, bytes]]]
@@ -99,7 +99,7 @@ class Announcements(Generic[T]):
         interest.add(self)
 
     def announce(self, what: T) -> None:
-        """Publish it after this turn of the loop, or once a poll has found a subscription."""
+        """Publish `what` after this turn of the loop, or once a poll has found a subscription."""
         self._kept.append(what)
         if (self.subscribed or len(self._kept) > KEPT_MAX) and not self._sending:
             self._sending = True
@@ -107,11 +107,11 @@ class Announcements(Generic[T]):
         self._interest.request_poll()
 
     def poll_started(self) -> None:
-        """What is announced from now on is newer than the poll."""
+        """Note that messages announced from now on are newer than the poll."""
         self._old = len(self._kept)
 
     def poll_ended(self, subjects: Collection[str] | None) -> None:
-        """`subjects` have subscriptions. With None, which means not known, everything is published."""
+        """Publish or drop by the result: `subjects` have subscriptions. None means not known: publish everything."""
         self.subscribed = subjects is None or any(overlap(self._pattern, subject) for subject in subjects)
         if self.subscribed:
             self._publish()
@@ -133,7 +133,7 @@ class Announcements(Generic[T]):
 
 
 def overlap(pattern: str, other: str) -> bool:
-    """Is there a subject that both match? `*` is one token, `>` one or more at the end."""
+    """Return whether any subject matches both. `*` is one token, `>` one or more at the end."""
     ours, theirs = pattern.split("."), other.split(".")
     for one, another in zip(ours, theirs, strict=False):
         if ">" in (one, another):

@@ -1,4 +1,4 @@
-"""The journal of controls in the hands of risk, which writes it, and of the services that obey it."""
+"""The journal of controls: opened by risk, which writes it, and by the services that apply it."""
 
 import asyncio
 from collections.abc import Callable
@@ -31,7 +31,7 @@ from domain.risk.controls import ControlEvent
 
 
 async def written_controls(chassis: Chassis[RiskSettings], client: Client, writer: Client) -> tuple[JetStreamJournal, Mark | None]:
-    """The journal of controls for risk, its only writer: made when it never was, and refused when it is not what was acknowledged."""
+    """Open the journal of controls for risk, its only writer. Create it if it never existed; refuse it if acknowledged parts are lost."""
     mark = journals.watermark(chassis, subjects.CONTROLS, CONTROL_COMMITS, event=controls_accepted)
 
     async def made() -> JetStreamJournal:
@@ -54,7 +54,7 @@ async def written_controls(chassis: Chassis[RiskSettings], client: Client, write
 
 
 def keep_controls(chassis: Chassis[RiskSettings], journal: Journal, mark: Mark | None, follower: JournalSubscription[Any]) -> None:
-    """As long as risk lives: its mark follows what it has read, and a foreign message at the journal's end ends it."""
+    """While risk runs: keep its mark at what it has read, and end it if a foreign message is at the journal's end."""
     if mark is not None:
         chassis.spawn(lambda: _note(mark, follower), tasks.CONTROLS_NOTED)
     chassis.spawn(lambda: watch_foreign(journal, lambda: follower.head, subjects.CONTROLS), tasks.FOREIGN)
@@ -69,7 +69,7 @@ async def _note(mark: Mark, follower: JournalSubscription[Any]) -> None:
 async def follow_controls(
     chassis: Chassis[OmsSettings] | Chassis[ExeqSettings], client: Client, publisher: Publisher, *taken: Callable[[ControlEvent], None]
 ) -> KnownControls:
-    """Each control into each of `taken`, for a service that lets orders pass or sends them; and whoever asks is told that it obeys."""
+    """Pass each control to each of `taken`, for a service that admits or sends orders; acknowledge applied controls on request."""
     mark = journals.watermark(chassis, subjects.CONTROLS, CONTROL_COMMITS, of_follower=True)
     journal = await nats.patiently(lambda: _followed_controls(chassis, client, mark))
     follower = JournalSubscription(journal, CONTROL_COMMITS, controls_into(*taken), after=Head(), wait_s=0)
@@ -84,15 +84,15 @@ async def follow_controls(
 
 
 async def learn(client: Client, take: Callable[[ControlEvent], None]) -> None:
-    """Each control into `take`, for a service that obeys none and only wants to know what was in the catalogue. Without end."""
+    """Pass each control to `take` until cancelled, for a service that applies none and only needs what was in the catalogue."""
     journal = await nats.patiently(lambda: controls.open_controls(client))
     await JournalSubscription(journal, CONTROL_COMMITS, controls_into(take), after=Head(), wait_s=0).run()
 
 
 async def _followed_controls(chassis: Chassis[OmsSettings] | Chassis[ExeqSettings], client: Client, mark: Mark | None) -> JetStreamJournal:
-    """The journal of controls, when it has all that this service had applied. Unavailable, with the reason in `/ready`, until then.
+    """Open the journal of controls once it has everything that this service had applied. Unavailable, with the reason in `/ready`, before.
 
-    The service waits and does not end: risk may put the journal right, and until then no order passes here and nothing is sent.
+    The service waits and does not end: risk may repair the journal, and until then no order passes here and nothing is sent.
     """
     try:
         try:

@@ -1,4 +1,4 @@
-"""What the services share about controls: the words of a request, which orders a scope has, and who obeys by now."""
+"""Code that services share for controls: fields of a request, scopes, and which service has applied a control."""
 
 import asyncio
 import contextlib
@@ -25,29 +25,29 @@ from domain.values import IDENTIFIER
 log = structlog.get_logger()
 
 OBEY_S: Final = 1.0
-"""How long a service may take to read a control, and how long whoever asks waits for it."""
+"""How long a service may take to apply a control, and how long a request waits for its acknowledgement."""
 QUESTIONS_PENDING_MAX: Final = 64
 READ_AGAIN_S: Final = 0.05
-"""exeq tells risk here of switches that were thrown at exeq itself."""
+"""Pause between two checks for a new connection to the journal."""
 
 SIGNED: Final = ("reason", "who")
 THROWN: Final = ("scope", *SIGNED)
 ARMED: Final = (*THROWN, "token")
-"""The fields of a request: what the readers take is what the documentation shows."""
+"""The fields of a request. The readers accept exactly what OpenAPI documents."""
 
 _DOCUMENTED: Final[Mapping[str, Mapping[str, object]]] = {
     "scope": {"type": "string", "description": "all, account:A, symbol:S or venue:V"},
-    "reason": {"type": "string", "minLength": 1, "maxLength": REASON_MAX, "description": "kept for ever"},
-    "who": {"type": ["string", "null"], "pattern": f"^{IDENTIFIER.pattern}$", "description": f"by default {OPERATOR}"},
-    "token": {"type": ["string", "null"], "description": "what the first step answered; without it this is the first step"},
+    "reason": {"type": "string", "minLength": 1, "maxLength": REASON_MAX, "description": "stored permanently"},
+    "who": {"type": ["string", "null"], "pattern": f"^{IDENTIFIER.pattern}$", "description": f"default {OPERATOR}"},
+    "token": {"type": ["string", "null"], "description": "token from the response to the first step; without it this is the first step"},
 }
 _REQUIRED: Final = ("scope", "reason", "version")
 
 _KILL_WORDS: Final[Mapping[str, Mapping[str, object]]] = {
     "reason": {
-        "description": f"stored permanently, as one line of {REASON_MAX} printable characters; a kill is never refused for its words"
+        "description": f"stored permanently, as one line of {REASON_MAX} printable characters; a kill is never refused for its text"
     },
-    "who": {"description": f"the same, of {WHO_MAX} characters; by default {OPERATOR}"},
+    "who": {"description": f"the same, of {WHO_MAX} characters; default {OPERATOR}"},
 }
 
 Say = Mapping[str, object]
@@ -56,7 +56,7 @@ Say = Mapping[str, object]
 def body_doc(
     fields: Sequence[str], more: Mapping[str, Mapping[str, object]] | None = None, *, needed: Sequence[str] = _REQUIRED
 ) -> dict[str, Any]:
-    """What OpenAPI says of a request that has these fields."""
+    """Return the OpenAPI description of a request that has these fields."""
     properties = {name: (more or _DOCUMENTED).get(name) or _DOCUMENTED[name] for name in fields}
     required = [name for name in fields if name in needed]
     schema = {"type": "object", "additionalProperties": False, "required": required, "properties": properties}
@@ -64,15 +64,15 @@ def body_doc(
 
 
 def kill_doc() -> dict[str, Any]:
-    """What OpenAPI says of a kill, at risk and at exeq."""
+    """Return the OpenAPI description of a kill request, at risk and at exeq."""
     return body_doc(THROWN, _KILL_WORDS, needed=("scope",))
 
 
 def reason_of(fields: Say) -> str:
-    """Refusal 400."""
+    """Return the reason in a request, normalised. Refusal 400."""
     found = fields.get("reason")
     if type(found) is not str or not found.strip():
-        raise malformed("reason is missing: say why, it is kept for ever", "/reason")
+        raise malformed("reason is missing; it is stored permanently", "/reason")
     text = unicodedata.normalize("NFC", found.strip())
     if len(text) > REASON_MAX or not text.isprintable():
         raise malformed(f"reason may have {REASON_MAX} printable characters at most", "/reason")
@@ -80,7 +80,7 @@ def reason_of(fields: Say) -> str:
 
 
 def who_of(fields: Say) -> str:
-    """Refusal 400."""
+    """Return who makes a request, by default OPERATOR. Refusal 400."""
     found = fields.get("who")
     if found is None:
         return OPERATOR
@@ -90,7 +90,7 @@ def who_of(fields: Say) -> str:
 
 
 class Scopes:
-    """The scopes that there are. One that names nothing would stop nothing, and nobody would notice: it is refused."""
+    """The valid scopes. A scope without a match would silently stop nothing, so it is refused."""
 
     def __init__(self, symbols: Collection[str], venues: Collection[str]) -> None:
         self._known: Mapping[str, tuple[Collection[str], str]] = {
@@ -99,7 +99,7 @@ class Scopes:
         }
 
     def of(self, fields: Say) -> str:
-        """Refusal 400 when it is no scope, 422 when there is no such symbol or venue."""
+        """Return the scope in a request. Refusal 400 if it is not a scope, 422 if the symbol or venue is unknown."""
         found = fields.get("scope")
         if type(found) is not str:
             raise malformed("scope is missing: all, account:A, symbol:S or venue:V", "/scope")
@@ -110,12 +110,12 @@ class Scopes:
             raise malformed("scope must be all, account:A, symbol:S or venue:V", "/scope")
         names, code = self._known[kind]
         if name not in names:
-            raise Refusal(422, code, f"there is no such {kind}", pointer="/scope")
+            raise Refusal(422, code, f"unknown {kind}", pointer="/scope")
         return found
 
 
 def controls_into(*taken: Callable[[ControlEvent], None]) -> Callable[[Sequence[tuple[int, Commit[ControlEvent]]]], None]:
-    """What a follower of the controls does with them."""
+    """Return an `apply` for a subscription that passes each control to each of `taken`."""
 
     def apply(commits: Sequence[tuple[int, Commit[ControlEvent]]]) -> None:
         for _, commit in commits:
@@ -127,7 +127,7 @@ def controls_into(*taken: Callable[[ControlEvent], None]) -> Callable[[Sequence[
 
 
 async def loss_accepted(journal: Journal, applied: Head) -> bool:
-    """Did an operator accept that the journal lost this control? Corrupt, Unavailable."""
+    """Return whether an operator accepted that the journal lost this control. Corrupt, Unavailable."""
     until = (await journal.head()).seq
     async with contextlib.aclosing(journal.follow(Head(), until=until)) as batches:
         async for batch in batches:
@@ -138,7 +138,7 @@ async def loss_accepted(journal: Journal, applied: Head) -> bool:
 
 
 class KnownControls:
-    """Are the controls known up to now? Not before they were read once, nor over a new connection until what was missed is read."""
+    """Whether all controls are known: not before the first reading, nor over a new connection until missed controls are read."""
 
     def __init__(self, journal: Journal, follower: JournalSubscription[Any], connection: Callable[[], int | None]) -> None:
         """`connection` numbers the connections to the journal; None while there is none."""
@@ -152,11 +152,11 @@ class KnownControls:
         return connection is not None and connection == self._read_over and self._follower.caught_up
 
     async def trouble(self) -> str | None:
-        """For the readiness."""
-        return None if self() else "it is not known yet what is forbidden"
+        """Return why the service is not ready; None if the controls are known."""
+        return None if self() else "controls are not loaded yet; retry"
 
     async def run(self) -> None:
-        """For ever: over every new connection, read to the end of the journal."""
+        """Read to the end of the journal over every new connection, until cancelled."""
         while True:
             connection = self._connection()
             if connection is not None and connection != self._read_over and await self._read_on():
@@ -172,12 +172,12 @@ class KnownControls:
 
 
 def connections(client: Client) -> Callable[[], int | None]:
-    """The number of the connection that a client has now; None while it has none."""
+    """Return a function that gives the number of the client's connection, or None while it has none."""
     return lambda: client.stats["reconnects"] if client.is_connected else None
 
 
 class ControlsQuestion(msgspec.Struct):
-    """Have you read the controls up to here?"""
+    """The question whether a service has applied the controls up to `seq`."""
 
     seq: int
 
@@ -186,7 +186,7 @@ _QUESTION: Final = decoder(ControlsQuestion)
 
 
 class ControlAck:
-    """Answers for one service whether it obeys. The answer leaves behind all that the service sent before."""
+    """The acknowledgements of controls by one service. One is published after everything that the service sent before."""
 
     def __init__(self, service: str, follower: JournalSubscription[Any], publisher: Publisher) -> None:
         self._service = service
@@ -201,13 +201,16 @@ class ControlAck:
             seq = _QUESTION.decode(message.data).seq
             await asyncio.wait_for(self._follower.wait_for(seq), OBEY_S)
         except (ValueError, TimeoutError) as error:
-            log.warning("cannot say that controls are obeyed", error=repr(error)[:200])
+            log.warning("cannot acknowledge controls", error=repr(error)[:200])
             return
         self._publisher.put(message.reply, encode(ControlsQuestion(seq)))
 
 
 async def obeyed(client: Client, service: str, seq: int) -> str:
-    """`yes`; `absent` when it is not there, so it sends nothing, and reads the controls before it does; `unknown` when it does not say."""
+    """Return whether a service has applied the controls up to `seq`: `yes`, `absent` or `unknown`.
+
+    An absent service sends nothing and reads the controls before it does; `unknown` if it does not acknowledge.
+    """
     try:
         reply = await bus.request(client, subjects.acknowledged(service), encode(ControlsQuestion(seq)), OBEY_S)
         return "yes" if _QUESTION.decode(reply).seq >= seq else "unknown"

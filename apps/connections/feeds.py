@@ -1,4 +1,4 @@
-"""Quotes in, and the notice that closes have changed."""
+"""Feeds: the subscription to quotes, and the notification that closes have changed."""
 
 import contextlib
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ AnySettings = TypeVar("AnySettings", bound=Settings)
 async def follow_ticks(
     chassis: Chassis[AnySettings], client: Client, take: Callable[[Quote, int], None], listed: Listed, clock: Clock
 ) -> Ticks:
-    """Every quote of `ticks.>` that is one into `take`, with the steady time at which it came."""
+    """Pass every valid quote of `ticks.>` to `take`, with the monotonic time of its arrival in nanoseconds."""
     ticks = Ticks(take, listed, clock.monotonic_ns)
     await ticks.start(client)
     metrics.read(chassis.registry, ticks.series)
@@ -31,11 +31,11 @@ async def follow_ticks(
 
 
 def listed(instruments: Mapping[str, Instrument], venues: Mapping[str, VenueSettings]) -> Listed:
-    """What the catalogue says of who may quote what."""
+    """Return which venue may quote which symbol, by the catalogue."""
     return Listed(instruments.keys(), {name: venue.symbols for name, venue in venues.items()}, negative_prices(instruments.values()))
 
 
 async def announce_prices(client: Client) -> None:
-    """Somebody has written closes. Nobody waits for it: whoever reads them looks by itself in a while."""
+    """Publish that closes have changed. A lost message is harmless: readers also look periodically."""
     with contextlib.suppress(Unavailable):
         await bus.publish(client, PRICES_CHANGED, b"")

@@ -39,12 +39,12 @@ State = TypeVar("State")
 
 
 async def order_journal(client: Client, shard: int = 0) -> JetStreamJournal:
-    """The order journal of a shard, to read; only oms appends."""
+    """Open the order journal of a shard, to read; only oms appends."""
     return await JetStreamJournal.open(client, stream=subjects.ORDER_STREAM, subject=subjects.order_subject(shard))
 
 
 async def followed_orders(client: Client, unit: Unit | None) -> Journal:
-    """The order journal for a fold of this service. In a unit, what oms appends comes from oms itself."""
+    """Open the order journal for a fold of this service. In a unit, new commits come from oms itself."""
     journal = await order_journal(client)
     return journal if unit is None else FedJournal(journal, unit.feed)
 
@@ -52,10 +52,10 @@ async def followed_orders(client: Client, unit: Unit | None) -> Journal:
 async def durable_stream(
     chassis: Chassis[WriterSettings], client: Client, name: str, subjects: Sequence[str], marks: Sequence[Mark | None]
 ) -> None:
-    """A journal's stream, made if missing and never written to, and refused where an ack does not mean fsynced."""
+    """Create a journal's stream if it is missing and never held commits; refuse one whose ack does not mean fsynced."""
     settings = chassis.settings
     if settings.journal.durability == "relaxed":
-        log.warning("durability is relaxed: what was acknowledged may be lost in a power cut")
+        log.warning("durability is relaxed: acknowledged orders may be lost in a power cut")
 
     silent: list[str] = []
 
@@ -77,12 +77,12 @@ async def durable_stream(
     if settings.journal.durability == "fsync":
         chassis.ready.depend("nats store", lambda: health_trouble(*settings.nats.monitors()))
     if silent:
-        log.warning("nats-servers do not say yet whether they sync every message", servers=silent)
+        log.warning("nats-servers have not reported yet whether they sync every message", servers=silent)
     chassis.spawn(lambda: _sync_too(chassis, silent), tasks.SYNC)
 
 
 async def _sync_too(chassis: Chassis[WriterSettings], monitor_urls: Sequence[str]) -> None:
-    """A server that was away when we started must sync too, when it is back."""
+    """Check servers that were unreachable at the start once they are back: they must sync too."""
     for url in monitor_urls:
         try:
             await nats.patiently(partial(require_fsync_of, url))
@@ -91,7 +91,7 @@ async def _sync_too(chassis: Chassis[WriterSettings], monitor_urls: Sequence[str
 
 
 async def _measure_room(client: Client, name: str, known: list[StreamState]) -> None:
-    """Keep in `known` how full the stream is, for whoever must make room in time."""
+    """Keep the fill level of the stream in `known`, for the metric that warns before it is full."""
     while True:
         with contextlib.suppress(Unavailable):
             known[:] = [state for state in [await stream_state(client, name)] if state]
@@ -101,13 +101,13 @@ async def _measure_room(client: Client, name: str, known: list[StreamState]) -> 
 def _room(name: str, state: StreamState) -> list[Metric]:
     used, bound = {name: float(state.bytes)}, {name: float(state.max_bytes)}
     return [
-        metrics.gauge("journal_stream_bytes", "How much the journal's stream holds", used, "stream"),
-        metrics.gauge("journal_stream_bytes_max", "When it is full, orders are refused", bound, "stream"),
+        metrics.gauge("journal_stream_bytes", "Size of the journal's stream", used, "stream"),
+        metrics.gauge("journal_stream_bytes_max", "Bound of the journal's stream; when it is full, orders are refused", bound, "stream"),
     ]
 
 
 async def written_journal(client: Client, writer: Client, settings: JournalSection, stream: str, subject: str) -> JetStreamJournal:
-    """A journal for its only writer, with its bounds."""
+    """Open a journal for its only writer, with its bounds."""
     return await JetStreamJournal.open(
         client,
         writer=writer,
@@ -119,7 +119,7 @@ async def written_journal(client: Client, writer: Client, settings: JournalSecti
 
 
 def pace(settings: JournalSection) -> Pace:
-    """How long and how much one commit gathers."""
+    """Return the bounds of one commit."""
     return Pace(wait_s=float(settings.commit_wait_ms) / 1000, events_max=settings.commit_events_max, bytes_max=settings.commit_bytes_max)
 
 
@@ -132,13 +132,13 @@ def watermark(
     of_follower: bool = False,
     event: Callable[[Acceptance], object] = journal_accepted,
 ) -> Mark | None:
-    """The mark of a journal for its only writer, kept up in the background. None without a data directory.
+    """Return the high-water mark of a journal for its only writer, written in the background. None without a data directory.
 
-    A follower keeps a mark of its own, in a directory of its own: services may share a data directory.
+    A follower has its own mark in its own directory, because services may share a data directory.
     """
     directory = chassis.settings.service.data_dir
     if directory is None:
-        log.warning("no data directory: a journal that was truncated or replaced by an older copy is not found out", journal=subject)
+        log.warning("no data directory: a journal that was truncated or replaced by an older copy is not detected", journal=subject)
         return None
     home = directory / DIRECTORY / chassis.name if of_follower else directory / DIRECTORY
     mark = Mark(FileWatermark(home, subject), subject, codec, shard, event=event)
@@ -153,7 +153,7 @@ def snapshotter(
     version: int,
     older: Sequence[str] = (),
 ) -> Snapshotter[State]:
-    """Keeps a service's fold in the data directory; without one it reads the whole journal at every start."""
+    """Return the snapshots of a service's fold in the data directory; without one every start reads the whole journal."""
     directory, following = chassis.settings.service.data_dir, chassis.settings.following
     store = FileSnapshots(directory / SNAPSHOTS) if directory else None
     return Snapshotter(
@@ -169,19 +169,19 @@ def snapshotter(
 
 
 def keep(chassis: Chassis[RiskSettings] | Chassis[ExeqSettings], snapshots: Snapshotter[State], follower: JournalSubscription[Any]) -> None:
-    """Snapshots as long as the service lives, and one more at a clean end."""
+    """Save snapshots as long as the service runs, and one more at a clean end."""
 
     async def last() -> None:
         if not chassis.code:
             await snapshots.last(follower)
 
-    metrics.read(chassis.registry, lambda: [metrics.counter("snapshots_failed", "Snapshots that could not be kept", snapshots.failed)])
+    metrics.read(chassis.registry, lambda: [metrics.counter("snapshots_failed", "Snapshots that could not be saved", snapshots.failed)])
     chassis.spawn(lambda: snapshots.run(follower), tasks.SNAPSHOTS)
     chassis.exits.push_async_callback(last)
 
 
 def report_readiness(chassis: Chassis[AnySettings], follower: JournalSubscription[Any], caught_up: Callable[[], bool]) -> None:
-    """`/ready` turns with the follower: caught up once, and reading still."""
+    """Report readiness by the subscription: ready while it has caught up and still reads."""
     metrics.read(chassis.registry, lambda: [metrics.gauge("journal_read_sequence", "The last sequence applied", follower.head.seq)])
     chassis.spawn(lambda: _keep_ready(chassis, follower, caught_up), tasks.READINESS)
 

@@ -1,4 +1,4 @@
-"""Connections of a service to NATS, and waiting for what is not there yet."""
+"""Connections of a service to NATS, and waiting for dependencies."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -28,21 +28,21 @@ T = TypeVar("T")
 
 
 async def connect(chassis: Chassis[AnySettings], unit: Unit | None = None) -> Client:
-    """The service's NATS connection, or its unit's: tried until it is there, watched, closed at the end."""
+    """Return the NATS connection of the service or its unit: retried until it succeeds, watched by health, closed at the end."""
     client = await (_connected(chassis, chassis.settings.nats.url, chassis.name, "nats") if unit is None else _shared(chassis, unit))
     metrics.read(chassis.registry, lambda: _foreign_seen())
     return client
 
 
 async def _shared(chassis: Chassis[AnySettings], unit: Unit) -> Client:
-    """The one connection of a unit. It is closed when all its services have ended."""
+    """Return the shared connection of a unit. It is closed when all services of the unit have ended."""
     client = await patiently(lambda: unit.connected(float(chassis.settings.nats.connect_timeout_sec)))
     chassis.health.depend("nats", lambda: nats_trouble(client))
     return client
 
 
 async def connect_writer(chassis: Chassis[AnySettings]) -> Client:
-    """The connection over which a service writes its journal, and does nothing else: see apps.stack.credentials.nats."""
+    """Return the connection that a service uses only to write its journal: see apps.stack.credentials.nats."""
     settings = chassis.settings.nats
     return await _connected(chassis, settings.writer_url or settings.url, f"{chassis.name} journal", "nats journal")
 
@@ -61,7 +61,7 @@ async def _connected(chassis: Chassis[AnySettings], url: str, name: str, depende
 
 
 def interest(chassis: Chassis[AnySettings], client: Client, unit: Unit | None = None) -> Interest:
-    """Who listens to what this process announces. A unit asks once for all of its services."""
+    """Return the interest in announcements of this process. A unit polls once for all of its services."""
     if unit is not None and unit.interest is not None:
         return unit.interest
     found = Interest(client, chassis.settings.nats.monitors())
@@ -73,17 +73,17 @@ def interest(chassis: Chassis[AnySettings], client: Client, unit: Unit | None = 
 
 def _foreign_seen() -> list[Metric]:
     seen = {journal: float(len(sequences)) for journal, sequences in FOREIGN_SEEN.items()}
-    return [metrics.gauge("journal_foreign_messages", "Messages in a journal that are no commits, seen by this process", seen, "journal")]
+    return [metrics.gauge("journal_foreign_messages", "Messages in a journal that are not commits, read by this process", seen, "journal")]
 
 
 async def turn(chassis: Chassis[AnySettings], client: Client) -> Turn:
-    """Stand by while another process of this service works; from then on this one does, until it is followed, which ends it."""
+    """Wait while another process of this service works; then hold the turn until another process takes it, which ends this one."""
     own = Turn(client, chassis.name)
 
     def waits(reason: str) -> None:
         chassis.log.warning(f"{chassis.name} {reason}")
         chassis.ready.set(SERVICE, False, reason)
-        chassis.health.set(SERVICE, True)  # it is well, and has nothing to do
+        chassis.health.set(SERVICE, True)  # standby is healthy, though not ready
 
     await own.wait(waits)
     chassis.spawn(lambda: own.run(chassis.fail), tasks.TURN)
@@ -91,7 +91,7 @@ async def turn(chassis: Chassis[AnySettings], client: Client) -> Turn:
 
 
 async def nats_trouble(client: Client) -> str | None:
-    """None while a ping comes back; else why not. A deaf connection looks connected, so it is asked."""
+    """Return None if a ping is answered, else why not. A ping is needed because a dead connection may look connected."""
     if not client.is_connected:
         return "not connected"
     try:
@@ -102,20 +102,20 @@ async def nats_trouble(client: Client) -> str | None:
 
 
 async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Until it works: a dependency that starts after us is no failure."""
-    said = ""
+    """Call `attempt` until it raises no Unavailable: a dependency may start after this service. A new reason is logged."""
+    logged = ""
     while True:
         try:
             return await attempt()
         except Unavailable as trouble:
-            if str(trouble) != said:
+            if str(trouble) != logged:
                 log.warning("waiting for a dependency", reason=str(trouble))
-            said = str(trouble)
+            logged = str(trouble)
             await asyncio.sleep(TRY_AGAIN_S)
 
 
 async def or_refused(chassis: Chassis[AnySettings], attempt: Callable[[], Awaitable[T]]) -> T:
-    """`attempt` until it works. A journal that does not verify ends the service, with the reason as its last line."""
+    """Call `attempt` until it works. A journal that does not verify ends the service, with the reason in its last log line."""
     try:
         return await patiently(attempt)
     except (Corrupt, OldStream) as trouble:

@@ -1,4 +1,4 @@
-"""Stores of orders, positions, fills and prices, where the configuration says they are."""
+"""Stores of orders, positions, fills and prices, opened as the configuration says."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 def order_store(chassis: Chassis[OmsSettings]) -> OrderStore:
-    """Orders on disk in the data directory. Without one they stay in memory, and a restart reads the whole journal."""
+    """Open the order store in the data directory. Without one orders stay in memory, and a restart reads the whole journal."""
     directory = chassis.settings.service.data_dir
     if directory is None:
         log.warning("no data directory: every order stays in memory")
@@ -32,7 +32,7 @@ def order_store(chassis: Chassis[OmsSettings]) -> OrderStore:
 
 
 def positions(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> ValkeyPositions:
-    """Positions in Valkey, watched by health, closed at the end."""
+    """Open the positions in Valkey: watched by health, closed at the end."""
     settings = chassis.settings.valkey
     store = ValkeyPositions.at(
         str(settings.url),
@@ -47,7 +47,7 @@ def positions(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> Val
 
 
 def fills(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> QuestDbFills | SqliteFills:
-    """The fills table where the configuration says it is: QuestDB, or a SQLite file in the data directory."""
+    """Open the fills table that the configuration names: QuestDB, or a SQLite file in the data directory."""
     settings = chassis.settings
     store: QuestDbFills | SqliteFills
     if settings.fills == "sqlite":
@@ -60,7 +60,7 @@ def fills(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> QuestDb
 
 
 def prices(chassis: Chassis[RiskSettings] | Chassis[GatewaySettings]) -> QuestDbPrices | SqlitePrices:
-    """Daily closes where the configuration says that fills are: QuestDB, or a SQLite file in the data directory."""
+    """Open the daily closes in the store of the fills: QuestDB, or a SQLite file in the data directory."""
     settings = chassis.settings
     if settings.fills == "sqlite":
         return SqlitePrices(settings.service.data_dir or Path())

@@ -1,4 +1,4 @@
-"""The one reader of `ticks.>`. What is no quote of a listed venue is counted by reason and left out; the quote before it grows old."""
+"""The only reader of `ticks.>`. Messages other than quotes of listed venues are counted by reason and dropped; the last quote ages."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ _QUOTE: Final = decoder(Quote)
 
 
 class Ticks:
-    """Hands every quote that `listed` has nothing against to `take`, with the steady time at which it came. The callback never raises."""
+    """A subscription that passes every quote accepted by `listed` to `take`, with its monotonic arrival time. Its callback never raises."""
 
     def __init__(self, take: Callable[[Quote, int], None], listed: Listed, monotonic_ns: Callable[[], int]) -> None:
         self._take = take
@@ -60,7 +60,7 @@ class Ticks:
 
     def series(self) -> Iterator[Metric]:
         yield metrics.counter("quotes_taken", "Quotes read from ticks.> and used", self.taken)
-        yield metrics.counter("quotes_refused", "Messages on ticks.> that are no quote of a listed venue", self.refused, "reason")
+        yield metrics.counter("quotes_refused", "Messages on ticks.> that are not a quote of a listed venue", self.refused, "reason")
 
 
 def _read(data: bytes) -> Quote | None:
@@ -68,6 +68,6 @@ def _read(data: bytes) -> Quote | None:
         return None
     try:
         quote: Quote = _QUOTE.decode(data)
-    except (ValueError, RecursionError):  # the second for what is nested a thousand deep
+    except (ValueError, RecursionError):  # the second for extreme nesting
         return None
     return quote

@@ -1,6 +1,6 @@
-"""What oms, risk and exeq of one shard share when they run in one process (docs/decisions.md).
+"""The shared parts of oms, risk and exeq of one shard when they run in one process (docs/decisions.md).
 
-Each is a service of its own, with its port, health, metrics and fold. Between processes they ask each other over NATS; here a call does.
+Each is a separate service with its port, health, metrics and fold. In separate processes they use requests over NATS, here plain calls.
 """
 
 import asyncio
@@ -20,17 +20,17 @@ from domain.order.commands import CommandAnswer, RiskReply, ServiceCommand, Term
 FIRST: Final = "oms"
 
 Decide = Callable[[Terms], RiskReply]
-"""Risk's decision, with a reservation when the terms have an order id. Fails closed, never raises."""
+"""Risk's decision, with a reservation if the terms have an order id. Fails closed, never raises."""
 Answered = Callable[[Sequence[CommandAnswer]], None]
 Perform = Callable[[Sequence[ServiceCommand], Answered], None]
-"""oms records what services ask for; the answers, one for each command, come after the ack."""
+"""oms records the commands of services; the answers, one for each command, follow the ack."""
 
 
 class Unit:
-    """Each service fills in its part while it is built. A part that is still None makes its callers fail closed or retry."""
+    """The shared parts of a unit. Each service sets its part while it is built; while a part is None, callers fail closed or retry."""
 
     def __init__(self, nats_url: str, lost: Callable[[str], None]) -> None:
-        """`nats_url`: with the user of a unit, over which all parts speak. `lost` ends the process."""
+        """`nats_url`: the shared connection, with the user of a unit. `lost` ends the process."""
         self._nats_url = nats_url
         self._lost = lost
         self._client: Client | None = None
@@ -44,18 +44,18 @@ class Unit:
         self.perform: Perform | None = None
 
     def front(self, service: str, app: Handler) -> Handler:
-        """The application behind the door of one of its services."""
+        """Return the application of one of the unit's services, with its share of the loop limited."""
         return app if service == FIRST else self.share.around(app)
 
     async def connected(self, timeout_s: float) -> Client:
-        """The shared connection, opened by the first caller. Unavailable."""
+        """Return the shared connection, opened by the first caller. Unavailable."""
         async with self._connecting:
             if self._client is None:
                 self._client = await bus.connect(self._nats_url, UNIT, closed=self._closed, timeout_s=timeout_s)
             return self._client
 
     async def close(self) -> None:
-        """After all services have ended."""
+        """Close the connection, after all services have ended."""
         self._closing = True
         if self._client is not None:
             await self._client.close()

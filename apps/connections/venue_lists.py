@@ -1,4 +1,4 @@
-"""The session of a venue by lists: one message for all requests of a commit to one venue and shard, or for all of its reports.
+"""Venue sessions by lists: one message for all requests of a commit to one venue and shard, or for all of its reports.
 
 `venue.<venue>.requests.<shard>` carries requests to it and `venue.<venue>.reports.<shard>` its reports, each a JSON list in order.
 """
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 LIST_COUNT_MAX: Final = 500
 LIST_BYTES_MAX: Final = 512 * 1024
-"""Half of the largest message that a nats-server accepts by default."""
+"""Half the largest message that a nats-server accepts by default."""
 
 Verb = Literal["new", "cancel", "replace"]
 
@@ -28,14 +28,14 @@ class SentRequest(msgspec.Struct, frozen=True, gc=False):
 
 
 class Unreadable(NamedTuple):
-    """An element of a list, or all of it."""
+    """An unreadable element of a list, or the whole list."""
 
     data: bytes
     reason: str
 
 
 def lists(elements: Iterable[SentRequest | VenueReport]) -> Iterator[bytes]:
-    """These as JSON lists within both bounds. What is too large by itself is a list by itself."""
+    """Yield the elements as JSON lists within both bounds. An element above the bound is a list by itself."""
     begun: list[bytes] = []
     size = 0
     for element in map(encode, elements):
@@ -49,7 +49,7 @@ def lists(elements: Iterable[SentRequest | VenueReport]) -> Iterator[bytes]:
 
 
 class Reader(Generic[T]):
-    """Reads such lists. One element that cannot be read spoils none of the others."""
+    """A reader of such lists. One unreadable element does not affect the others."""
 
     def __init__(self, kind: Any) -> None:
         self._all: msgspec.json.Decoder[Any] = decoder(list[kind])
@@ -58,7 +58,7 @@ class Reader(Generic[T]):
     def read(self, data: bytes) -> Iterable[T | Unreadable]:
         try:
             found: list[T] = self._all.decode(data)
-        except (ValueError, RecursionError):  # the latter of something nested too deep
+        except (ValueError, RecursionError):  # the latter for extreme nesting
             return self._one_by_one(data)
         return found
 

@@ -1,1 +1,1 @@
-"""Writing and following journals: the host of a shard, group commit, subscriptions, snapshots, watermarks."""
+"""Writing and reading journals: the host of a shard, group commit, subscriptions, snapshots, watermarks."""

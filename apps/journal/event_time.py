@@ -1,6 +1,7 @@
-"""Stamps of one journal: wall time, but never before the stamp of an event that is already there.
+"""Timestamps of one journal: wall time, but never earlier than the latest event in the journal.
 
-A wall clock may be set back, also between two runs of a process. Then stamps stand still until it has caught up; order is told by sequence.
+A wall clock may be set back, also between two runs of a process. Until it has caught up, the timestamp does not advance; the order of
+events is their sequence.
 """
 
 from collections.abc import Iterable
@@ -13,11 +14,11 @@ from domain.ports import Clock
 log = structlog.get_logger()
 
 AHEAD_NS: Final = 1_000_000_000
-"""A journal that is so far ahead of the wall clock is worth a line in the log, once until the clock has caught up."""
+"""If the journal is this far ahead of the wall clock, a warning is logged, once until the clock has caught up."""
 
 
 class EventClock:
-    """In the hands of the journal's one writer. `latest` is the highest stamp there is."""
+    """The clock of the journal's only writer. `latest` is the highest timestamp so far, in nanoseconds."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -25,7 +26,7 @@ class EventClock:
         self.latest = 0
 
     def now(self, not_before: int = 0) -> int:
-        """A stamp for what is decided now; `not_before` is the last one of the order that it is about."""
+        """Return the timestamp of a decision made now; `not_before` is the last timestamp of its order."""
         wall = self._clock.now_ns()
         self.latest = max(wall, self.latest, not_before)
         if self.latest - wall < AHEAD_NS:
@@ -36,10 +37,10 @@ class EventClock:
         return self.latest
 
     def heard(self, stamps: Iterable[int]) -> None:
-        """These are in the journal."""
+        """Note timestamps that are in the journal."""
         self.latest = max(self.latest, max(stamps, default=0))
 
     @property
     def ahead_s(self) -> float:
-        """How far the last stamp is ahead of the wall clock."""
+        """How far the last timestamp is ahead of the wall clock, in seconds."""
         return max(0, self.latest - self._clock.now_ns()) / 1e9

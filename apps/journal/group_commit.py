@@ -1,4 +1,4 @@
-"""Group commit: while one commit is on its way to the disk, the next one fills up. Effects leave only after the ack."""
+"""Group commit: while one commit is being written to disk, the next one fills up. Effects are released only after the ack."""
 
 import asyncio
 import contextlib
@@ -17,20 +17,20 @@ log = structlog.get_logger()
 E = TypeVar("E")
 
 CONFIRM_EVERY_S: Final = 0.5
-"""How often an idle writer asks the journal whether it is still the only one."""
+"""How often an idle writer checks in the journal that it is still the only writer."""
 TRUST_S: Final = 2.5
-"""How long a writer may answer from its memory since the journal last showed that nobody else has written."""
+"""How long a writer may answer from memory after the journal last confirmed that no other writer has appended."""
 
 COMPANY_MIN: Final = 4
-"""So many that came while the last commit was under way are worth waiting for more. Fewer show that waiting would gather next to nobody."""
+"""A commit that starts with fewer queued commands than this does not wait for more: measurements show it would gather almost none."""
 
 Outcome = int | Unavailable
-"""The sequence of the commit that holds the events, or why there is none (or none that we know of)."""
+"""The sequence of the commit that holds the events, or why they were not committed (or may not have been)."""
 Done = Callable[[Outcome], None]
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """How long and how much one commit gathers. All bounds of the open commit."""
+    """The bounds of the open commit: how long and how much it gathers."""
 
     wait_s: float = 0.001
     events_max: int = 1000
@@ -38,7 +38,7 @@ class Pace(msgspec.Struct, frozen=True):
 
 
 class GroupCommit(Generic[E]):
-    """One writer's open commit and the loop that makes it durable. Not for two tasks to run."""
+    """One writer's open commit and the loop that makes it durable. Only one task may run it."""
 
     def __init__(
         self,
@@ -50,8 +50,8 @@ class GroupCommit(Generic[E]):
         pace: Pace,
         held: Callable[[], E] | None = None,
     ) -> None:
-        """`held` makes the event of a commit that only proves that we can still write. A cluster needs it: a leader that was deposed and
-        does not know it answers what the last commit is, and only an append needs a majority. None: the journal is on a single server.
+        """`held` creates the event of a commit that only proves that this writer can still append. A cluster needs it: a deposed leader
+        still reports its last commit, and only an append needs a majority. None: the journal is on a single server.
         """
         self._held = held
         self._journal = journal
@@ -76,23 +76,23 @@ class GroupCommit(Generic[E]):
 
     @property
     def trusted(self) -> bool:
-        """May commands be decided on memory? Not once the journal has been silent for too long: another writer may have taken over.
+        """Whether commands may be decided from memory. If the journal has been silent for TRUST_S, another writer may have taken over.
 
-        A process that was stopped and wakes finds that the time has run on, and asks before it answers.
+        A process that was suspended finds the time expired and checks the journal before it answers.
         """
         return self._lost is None and asyncio.get_running_loop().time() - self._heard_at < TRUST_S
 
     @property
     def proven(self) -> bool:
-        """May memory be answered from as it is? On a cluster only behind an append that was acknowledged, counted from its sending."""
+        """Whether reads may be answered from memory. On a cluster only after an acknowledged append, counted from when it was sent."""
         return self._lost is None and asyncio.get_running_loop().time() - self._confirmed_at < TRUST_S
 
     async def prove(self) -> None:
-        """Until memory is proven, by a commit that is under way or by one that says nothing else. Unavailable."""
+        """Wait until memory is proven, by a commit in flight or by one of its own. Unavailable."""
         while not self.proven:
             if self._lost is not None:
                 raise self._lost
-            if self._held is None:  # `run` asks the server when nothing is under way; between two commits its answer says nothing
+            if self._held is None:  # `run` asks the server when nothing is in flight; between two commits its answer proves nothing
                 try:
                     async with asyncio.timeout(TRUST_S):
                         await self._advanced.wait()
@@ -102,14 +102,14 @@ class GroupCommit(Generic[E]):
                 await self.settled(self._proving())
 
     def when_proven(self, seq: int, done: Done) -> None:
-        """Call `done` with `seq` once memory is proven; at once where it is."""
+        """Call `done` with `seq` once memory is proven; at once if it is."""
         if self.proven or self._held is None:
             done(seq)
         else:
             self.join(self._proving(), lambda outcome: done(outcome if isinstance(outcome, Unavailable) else seq))
 
     def _proving(self) -> int:
-        """The ticket of a commit whose ack is a proof: the last one under way, else one of its own."""
+        """Return the ticket of a commit whose ack is a proof: the last one in flight, else a new one."""
         if self.added > self.durable or self._lost is not None or self._held is None:
             return self.added
         return self.add((self._held(),), lambda outcome: None)
@@ -141,18 +141,18 @@ class GroupCommit(Generic[E]):
 
     @staticmethod
     def _refuse(done: Done, lost: Unavailable) -> None:
-        """Between the loss and the recovery: told like the others, and like them not from inside the call."""
+        """Report the loss between failure and recovery; like all outcomes, not from inside the call."""
         asyncio.get_running_loop().call_soon(_call_all, [((), [done])], lost)
 
     async def settled(self, ticket: int) -> None:
-        """Until everything up to the ticket is on disk. Unavailable when it was lost."""
+        """Wait until everything up to the ticket is on disk. Unavailable if it was lost."""
         while self.durable < ticket:
             if self._lost is not None:
                 raise self._lost
             await self._advanced.wait()
 
     async def run(self) -> None:
-        """Commit for ever. Raises Fenced or Unavailable when what is in memory can no longer be trusted: recover from the journal."""
+        """Commit until cancelled. Raise Fenced or Unavailable when memory can no longer be trusted: recover from the journal."""
         try:
             if not self.trusted:
                 await self.confirm()
@@ -167,7 +167,7 @@ class GroupCommit(Generic[E]):
             raise
 
     async def _filled_soon(self) -> bool:
-        """Is there something to commit? False when nothing came for a while."""
+        """Wait for something to commit; return False if nothing came within CONFIRM_EVERY_S."""
         if not self._filled.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CONFIRM_EVERY_S):
@@ -175,10 +175,10 @@ class GroupCommit(Generic[E]):
         return self._filled.is_set()
 
     async def confirm(self) -> None:
-        """Is the journal's last commit still ours? Fenced when it is not. While nobody answers, trust runs out by itself.
+        """Check that the journal's last commit is still this writer's. Fenced if not. Without an answer, trust expires.
 
-        On a cluster the answer may be a deposed leader's: that there is more is true, that there is less is old, and neither proves
-        what is not there.
+        On a cluster a deposed leader may answer: a later end is true, an earlier end is stale, and neither proves that no other writer
+        has appended.
         """
         asked_at = asyncio.get_running_loop().time()
         try:
@@ -187,7 +187,7 @@ class GroupCommit(Generic[E]):
             log.warning("the journal does not answer", reason=str(trouble))
             return
         if self._held is not None and last.seq < self.head.seq:
-            log.warning("the journal's server answered with an old end", sequence=last.seq, ours=self.head.seq)
+            log.warning("the journal's server reported an outdated end", sequence=last.seq, ours=self.head.seq)
             return
         if last != self.head:
             raise Fenced(f"the journal ends at sequence {last.seq}, not at {self.head.seq}: another writer wrote, or the store changed")
@@ -197,9 +197,9 @@ class GroupCommit(Generic[E]):
             self._advance()
 
     async def _gather(self) -> None:
-        """Wait a named moment for more company where there is some, cut short when the commit is full."""
+        """Wait up to `wait_s` for more commands; return early once the commit is full, or at once if few are queued."""
         if len(self._open) < COMPANY_MIN:
-            await asyncio.sleep(0)  # what this turn of the loop still brings goes along
+            await asyncio.sleep(0)  # include commands that arrive in this turn of the loop
         elif self._pace.wait_s > 0 and not self._full.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._pace.wait_s):
@@ -222,7 +222,7 @@ class GroupCommit(Generic[E]):
         self.on_commit(Decoded(self.head, payload, commit))
 
     def _take(self) -> tuple[Commit[E], bytes, int]:
-        """The next commit and its bytes, within its bounds; its effects wait in `_in_flight` for the ack."""
+        """Return the next commit within its bounds, its bytes and its event count; its effects wait in `_in_flight` for the ack."""
         count = 0
         while self._open and (not count or count + len(self._open[0][0]) <= self._pace.events_max):
             count += len(self._open[0][0])
@@ -246,7 +246,7 @@ class GroupCommit(Generic[E]):
         return commit, self._codec.written(commit)
 
     def _lose(self, trouble: Fenced | Unavailable) -> None:
-        """What was in flight may be stored when nobody could tell; what was still open certainly is not."""
+        """Report the loss: events in flight may be stored if the outcome is unknown; events still open certainly are not."""
         unknown = isinstance(trouble, Unavailable) and trouble.unknown
         self._lost = Unavailable(str(trouble))
         self._advance()
@@ -261,10 +261,10 @@ class GroupCommit(Generic[E]):
 
 
 def _call_all(groups: Iterable[tuple[Sequence[object], list[Done]]], outcome: Outcome) -> None:
-    """A reply to a closed connection may raise; the journal's loop must not die of it with everybody else's replies."""
+    """Call every callback. A reply to a closed connection may raise, which must not stop the commit loop and the other replies."""
     for _, callbacks in groups:
         for callback in callbacks:
             try:
                 callback(outcome)
-            except Exception:  # an effect belongs to somebody else: isolate it, say so, go on
+            except Exception:  # an effect is code of another part: isolate it, log it, continue
                 log.exception("an effect failed after its commit")

@@ -1,4 +1,4 @@
-"""A journal for readers that follow it in another way than over its own feed. Everything else is the journal's own."""
+"""A journal for readers that follow it in another way than through its own feed. All other calls go to the journal."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from domain.ports import Head, Journal, JournalEntry
 
 
 class JournalView:
-    """Delegates to a journal. A subclass adds `follow`. Port: domain.ports.Journal."""
+    """A delegate to a journal. A subclass adds `follow`. Port: domain.ports.Journal."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal

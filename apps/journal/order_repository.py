@@ -1,4 +1,4 @@
-"""Keeps the orders of a shard: open ones in memory, all of them in the store, and the two together equal to the journal."""
+"""The orders of a shard: open ones in memory, all of them in the store, and the two together equal to the journal."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -24,22 +24,23 @@ from domain.ports import Head, Journal, OrderStore, StoredOrders, Unavailable
 log = structlog.get_logger()
 
 Durable = Callable[[], tuple[Head, int]]
-"""The head that is on disk now, and the ticket up to which all added events are."""
+"""The head on disk now, and the ticket up to which all added events are on disk."""
 
 TRADES: Final = (e.OrderFilled, e.TradeBusted)
 SAVE_EVERY_S: Final = 0.2
 SAVE_RETRY_S: Final = 5.0
 ABSENT_MAX: Final = 4096
-"""Ids that the store was asked for and does not have. A submit asks twice, a moment apart."""
+"""Ids known to be absent from the store. A submit looks up its id twice, a moment apart."""
 DIRTY_MAX: Final = 20_000
-"""Changed orders that a recovery holds before it saves and forgets them."""
+"""Changed orders that a recovery holds in memory before it saves and drops them."""
 
 
 class OrderRepository:
-    """`find` sees every order there ever was. What changed and is durable is saved a few times a second; closed orders are then forgotten.
+    """The orders of a shard: `find` returns any order, open or closed. Durable changes are saved every SAVE_EVERY_S.
 
-    The checkpoint is fuzzy: an order whose next change is still on its way to the disk is saved later, and the checkpoint stays before it.
-    Going on from there is right all the same, because an order knows which commits it has seen (`seqs`) and sees none twice.
+    Closed orders leave memory once saved. The checkpoint is fuzzy: an order whose next change is not on disk yet is saved later, and the
+    checkpoint stays before it. Replay from the checkpoint is correct, because an order knows which commits it has applied (`seqs`) and
+    applies none twice.
     """
 
     def __init__(self, store: OrderStore) -> None:
@@ -49,23 +50,23 @@ class OrderRepository:
         self._report_seqs: dict[str, int] = {}
         self._verified = Head()
         self.latest = 0
-        """The highest stamp that a recovery saw: of the last commit, of what was replayed, of the orders that are open."""
+        """The highest timestamp that a recovery read: of the last commit, of replayed events, of open orders."""
         self.orders = Orders()
         self.holdings = Holdings()
-        """What accounts hold, the commits on their way to the disk included."""
+        """The holdings of accounts, including commits that are not on disk yet."""
         self._recorded = Holdings()
-        """The same as of the last commit that is on disk."""
+        """The holdings as of the last commit on disk."""
         self._moved: set[Key] = set()
         self._held_at = 0
-        """The sequence that the stored holdings are as of."""
+        """The sequence of the stored holdings."""
         self.owner = NO_OWNER
-        """Who sends for the shard, as the journal has it."""
+        """The owner that sends for the shard, by the journal."""
         self.save_failures = 0
         self.on_opened: Callable[[e.OrderFilled, Decimal], None] = lambda event, quantity: None
-        """A reduce-only order opened or flipped a position by so much. Not called while a journal is read back."""
+        """Called when a reduce-only order opens or flips a position, with the quantity. Not called during replay."""
 
     def find(self, order_id: str) -> Order | None:
-        """From memory or from the store. Unavailable when the store cannot be read: unknown is not the same as new."""
+        """Return the order from memory or the store; None if it is new. Unavailable if the store cannot be read, which is not "new"."""
         order = self.orders.by_id.get(order_id)
         if order is not None or order_id in self._absent:
             return order
@@ -77,7 +78,7 @@ class OrderRepository:
         return order
 
     def apply(self, order: Order | None, events: Iterable[e.OrderEvent]) -> Order | None:
-        """Evolve at once, in memory. `order` is what `find` gave."""
+        """Evolve the order at once, in memory, and return it. `order` is the result of `find`."""
         for event in events:
             if type(event) is e.OrderFilled or type(event) is e.TradeBusted:
                 self.holdings.apply(event)
@@ -94,7 +95,7 @@ class OrderRepository:
         return order
 
     def landed(self, order: Order | None, events: Iterable[e.OrderEvent], seq: int) -> None:
-        """These facts are on disk."""
+        """Note that these events of an order are on disk, in the commit at `seq`."""
         self._note(order, events, seq)
         for event in events:
             if type(event) is e.OrderFilled or type(event) is e.TradeBusted:
@@ -119,17 +120,17 @@ class OrderRepository:
             self._dirty.setdefault(order.order_id, seq)
 
     def unsaved(self) -> list[Order]:
-        """Orders whose stored state is older than the journal."""
+        """Return orders whose stored state is older than the journal."""
         return [self.orders.by_id[order_id] for order_id in self._dirty]
 
     async def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int) -> list[Order]:
-        """Stored orders, newest first. Unavailable."""
+        """Return stored orders, newest first. Unavailable."""
         return await asyncio.to_thread(self._store.page, wanted, below, limit)
 
     async def recover(self, journal: Journal) -> Head:
-        """Memory and store as the journal has them; the head that the next append must follow. Unavailable, Corrupt."""
+        """Rebuild memory and store from the journal; return the head that the next append must follow. Unavailable, Corrupt."""
         stored, after = await self._begin(journal)
-        await verify_chain(journal, self._verified, after)  # what is not replayed is read all the same, once in a process
+        await verify_chain(journal, self._verified, after)  # the part before the checkpoint is verified too, once in a process
         last = await journal.head()
         head, shared = after, Shared()
         async for batch in journal.follow(after, until=last.seq):
@@ -148,7 +149,7 @@ class OrderRepository:
         return head
 
     async def _begin(self, journal: Journal) -> tuple[int, Head]:
-        """What the store has, if it belongs to this journal; else an empty store."""
+        """Load the store if it belongs to this journal, else clear it; return its open orders and the head to replay from."""
         stored = await asyncio.to_thread(self._store.load)
         self.orders, self._dirty, self._report_seqs, self.owner = Orders(), {}, {}, NO_OWNER
         self._absent = {}
@@ -169,11 +170,11 @@ class OrderRepository:
         return len(stored.open), began.head if began else Head()
 
     def _stamped(self, events: Sequence[e.OrderEvent]) -> None:
-        for last in events[-1:]:  # within a commit stamps rise: one process wrote it
+        for last in events[-1:]:  # within a commit timestamps ascend: one process wrote it
             self.latest = max(self.latest, last.at)
 
     def _replay(self, head: Head, events: Sequence[e.OrderEvent]) -> None:
-        """One commit read back. What an order has seen, as it came from the store, it does not see again; holdings are as of a commit."""
+        """Apply one commit, except to orders and holdings that already contain it, as loaded from the store."""
         self._stamped(events)
         seq, seen = head.seq, dict[str, bool]()
         for event in events:
@@ -190,18 +191,18 @@ class OrderRepository:
                 self._record(event)
 
     async def run(self, durable: Durable) -> None:
-        """Save what changed, for ever."""
+        """Save changes until cancelled."""
         while True:
             await asyncio.sleep(SAVE_EVERY_S)
             if self._dirty and not await self._save(durable):
                 await asyncio.sleep(SAVE_RETRY_S)
 
     async def _save(self, durable: Durable) -> bool:
-        """One step of saving. A full disk stops the saving, not the trading: what is not saved stays in memory."""
+        """Save once; return False if the store cannot be written. Trading continues: unsaved orders stay in memory."""
         head, ticket = durable()
         taken = {order_id: seq for order_id, seq in self._dirty.items() if self.orders.by_id[order_id].commit <= ticket}
         orders = [self.orders.by_id[order_id] for order_id in taken]
-        rows = [(copy(order), encode(order)) for order in orders]  # while the thread writes them, the orders themselves move on
+        rows = [(copy(order), encode(order)) for order in orders]  # copied, because the orders change while the thread writes them
         self._dirty = {order_id: seq for order_id, seq in self._dirty.items() if order_id not in taken}
         checkpoint = min(self._dirty.values(), default=head.seq + 1) - 1
         reports, owner = dict(self._report_seqs), self.owner
@@ -220,7 +221,7 @@ class OrderRepository:
         return True
 
     def _forget(self, saved: Iterable[Order], ticket: int) -> None:
-        """Closed orders leave memory, unless something came while they were being saved."""
+        """Drop closed orders from memory, unless they changed while they were being saved."""
         for order in saved:
             unchanged = order.order_id not in self._dirty and order.commit <= ticket
             if order.closed and unchanged and self.orders.by_id.get(order.order_id) is order:
@@ -228,11 +229,11 @@ class OrderRepository:
 
 
 async def _belongs(stored: StoredOrders, journal: Journal) -> bool:
-    """Is the store a projection of this journal? A commit it has seen must be there, with the same chain value."""
+    """Return whether the store is a projection of this journal: the commit of its head must exist with the same chain value."""
     if not stored.head.seq:
         return not stored.checkpoint
     found = await journal.read(stored.head.seq)
     if found is not None and found.head == stored.head:
         return True
-    log.warning("the order store is of another journal and is made again", sequence=stored.head.seq)
+    log.warning("the order store belongs to another journal and is rebuilt", sequence=stored.head.seq)
     return False

@@ -1,4 +1,4 @@
-"""Notifications on their way out: bounded, in order, dropped (and counted) when nobody can take them. Facts are in the journal anyway."""
+"""Publish notifications in order from a bounded queue. They are dropped and counted if NATS is down; the events are in the journal."""
 
 import asyncio
 from collections import deque
@@ -19,7 +19,7 @@ LOOK_EVERY_S: Final = 0.002
 
 
 class Publisher:
-    """Core messages to send soon, from code that must not wait."""
+    """A queue of core NATS messages to send soon, for code that must not wait."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -35,10 +35,10 @@ class Publisher:
         self._filled.set()
 
     async def left(self, within_s: float) -> bool:
-        """Is all that was put in by now with the server, or thrown away for want of one? False when it may still go out later."""
+        """Wait until every queued message is with the server, or dropped without one. False if some may still be sent later."""
         try:
             async with asyncio.timeout(within_s):
-                while self._messages:  # noqa: ASYNC110 - the sender should not have to tell anybody
+                while self._messages:  # noqa: ASYNC110 - polling keeps the send path free of notifications
                     await asyncio.sleep(LOOK_EVERY_S)
                 if self._client.is_connected:
                     await bus.flush(self._client)

@@ -1,4 +1,4 @@
-"""What of a decision goes into the journal: facts, and of those that change nothing only the first of its kind."""
+"""A filter for the journal: only events, and of those that change nothing only the first of each kind."""
 
 from collections import OrderedDict
 from typing import Final
@@ -6,17 +6,17 @@ from typing import Final
 from domain.order.transition import UNMOVING, Events, is_fact, sameness
 
 KEPT_MAX: Final = 10_000
-"""Facts that changed nothing, remembered since the last recovery; one that was forgotten is recorded once more."""
+"""Keys of events that changed nothing, kept since the last recovery; an event whose key was dropped is recorded once more."""
 
 
 class RepetitionFilter:
-    """Whoever asks or tells the same again, however often, adds nothing to the journal."""
+    """A filter of repetitions: a repeated request or report adds nothing to the journal, however often it comes."""
 
     def __init__(self) -> None:
         self._seen: OrderedDict[tuple[str, ...], None] = OrderedDict()
 
     def facts(self, events: Events) -> Events:
-        """The events to record; none when nothing of it moves anything and all of it is known."""
+        """Return the events to record; none if they change nothing and all are known."""
         if UNMOVING.isdisjoint(map(type, events)):
             return events
         facts = tuple(filter(is_fact, events))

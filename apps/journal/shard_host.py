@@ -1,4 +1,4 @@
-"""Drives the actors of one shard: decide, evolve at once in memory, put the events into the open commit, answer after the ack."""
+"""The host of one shard: decide, evolve at once in memory, put the events into the open commit, answer after the ack."""
 
 import asyncio
 from collections.abc import Callable, Sequence, Set
@@ -31,15 +31,15 @@ log = structlog.get_logger()
 
 RECOVER_PAUSE_S: Final = 0.25
 REDUCING: Final = (*TRADES, e.OrderQueued, e.RouteAcknowledged, e.OrderReplaced, e.ReplaceRejected)
-"""Facts of a reduce-only order after which it is held against its position. A refused cancel is none: it would be asked again at once."""
+"""Events of a reduce-only order after which it is checked against its position. Not a refused cancel, which would be repeated at once."""
 REDUCED_MAX: Final = 1000
-"""Orders that one commit cuts or cancels because a position moved; more of them follow a little later."""
+"""Orders that one commit cuts or cancels because a position moved; any others follow a little later."""
 
 
 class Landed(msgspec.Struct, frozen=True):
-    """What one command came to, once it is on disk. No facts among the events: nothing changed; `seq` is then the order's last commit.
+    """The result of one command, once on disk. If it changed nothing, `seq` is the order's last commit.
 
-    A refusal is for who asked: it is among the events, and in no journal.
+    A refusal is for the caller only: it is among `events`, but not in the journal.
     """
 
     order: Order | None
@@ -50,7 +50,7 @@ class Landed(msgspec.Struct, frozen=True):
 
 
 class CommandRefused(msgspec.Struct, frozen=True):
-    """The shard was not taken: `owner` has it, under another epoch than the request expected."""
+    """A refusal of TakeShard: `owner` has the shard, under another epoch than the request expected."""
 
     owner: Owner
 
@@ -61,7 +61,7 @@ Then = Callable[[Landed | Unavailable], None]
 
 
 class ShardHost:
-    """The one writer of a shard. `ready` while its memory equals the journal plus what is on the way to it."""
+    """The only writer of a shard. `ready` while its memory equals the journal plus the commits in flight."""
 
     def __init__(
         self,
@@ -100,11 +100,11 @@ class ShardHost:
 
     @property
     def orders(self) -> Orders:
-        """The orders in memory, and the counts over all."""
+        """The orders in memory, and the counts of all orders."""
         return self.book.orders
 
     def find(self, order_id: str) -> Order | None:
-        """Any order there ever was. Unavailable."""
+        """Return any order, open or closed. Unavailable."""
         return self.book.find(order_id)
 
     @property
@@ -112,15 +112,15 @@ class ShardHost:
         return self._commits is not None and self._commits.trusted
 
     async def distrusted(self) -> str | None:
-        """For the readiness: None while memory may be answered from."""
-        return None if self.ready else "memory was not confirmed by the journal of late"
+        """Return why the shard is not ready; None while it may answer from memory."""
+        return None if self.ready else "the journal has not confirmed memory recently"
 
     @property
     def head(self) -> Head:
         return self._commits.head if self._commits else Head()
 
     async def run(self) -> None:
-        """Recover, write, and when the memory can no longer be trusted, throw it away and begin again."""
+        """Recover and write; when memory can no longer be trusted, discard it and recover again."""
         while True:
             try:
                 self._commits = await self._recovered()
@@ -136,7 +136,7 @@ class ShardHost:
             await asyncio.sleep(RECOVER_PAUSE_S)
 
     async def _recovered(self) -> GroupCommit[e.OrderEvent]:
-        """Memory as the journal has it. The journal's last commit is the fence that the next append must follow."""
+        """Rebuild memory from the journal. The journal's last commit is the fence that the next append must follow."""
         if self._mark is not None:
             await verify_watermark(self._journal, self._mark)
         head = await self.book.recover(self._journal)
@@ -158,7 +158,7 @@ class ShardHost:
         return e.ShardHeld(at=self.stamps.now(), unit=UNIT)
 
     async def _write(self, commits: GroupCommit[e.OrderEvent]) -> None:
-        """Commit, and save what was committed, until the journal says that somebody else writes or that it cannot tell."""
+        """Commit and save until the journal shows another writer (Fenced) or does not answer (Unavailable)."""
         saving = asyncio.create_task(self.book.run(lambda: (commits.head, commits.durable)))
         writing = asyncio.create_task(commits.run())
         watching = asyncio.create_task(watch_foreign(self._journal, lambda: commits.head, self._mark.name if self._mark else "the journal"))
@@ -174,7 +174,7 @@ class ShardHost:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def execute(self, command: OrderCommand, then: Then) -> None:
-        """Decide and evolve now; `then` follows the ack. Unavailable at once while the shard recovers, or when its memory may be old."""
+        """Decide and evolve now; call `then` after the ack. Unavailable at once while the shard recovers or its memory may be stale."""
         commits = self._commits
         if commits is None or not commits.trusted:
             then(Unavailable("the order journal is not available"))
@@ -211,7 +211,7 @@ class ShardHost:
             commits.join(order.commit, landed)
 
     def reduce(self, key: Key) -> int:
-        """Cut or cancel now what is beyond its position, as a commit that moves the position does. Returns how many orders it is about."""
+        """Cut or cancel orders beyond their position now, as a commit that moves the position does. Return how many are affected."""
         commits = self._commits
         if commits is None or not commits.trusted:
             return 0
@@ -221,7 +221,7 @@ class ShardHost:
         return len(reactions)
 
     def _reactions(self, order: Order, facts: Events) -> Sequence[Landed]:
-        """What these facts mean for open reduce-only orders: it goes into the same commit, so that nothing can come between."""
+        """Return what these events mean for open reduce-only orders; it goes into the same commit, so that nothing can come between."""
         moves = REDUCING if order.reduce_only else TRADES
         if not any(isinstance(fact, moves) for fact in facts):
             return ()
@@ -229,7 +229,7 @@ class ShardHost:
         return self._reduced((order.account, order.symbol), refused)
 
     def _reduced(self, key: Key, refused: Sequence[Order]) -> Sequence[Landed]:
-        """Decided and evolved. Orders whose venue `refused` other terms are cancelled."""
+        """Decide and evolve cuts of orders beyond their position. Orders whose venue `refused` other terms are cancelled."""
         found: list[Landed] = []
         resting = self.book.orders.reducing.get(key, {})
         for order, left in beyond(resting.values(), self.book.holdings.of(key))[:REDUCED_MAX]:
@@ -244,7 +244,7 @@ class ShardHost:
 
     @staticmethod
     def _add(commits: GroupCommit[e.OrderEvent], facts: Events, reactions: Sequence[Landed], done: Done) -> int:
-        """All of it in one commit."""
+        """Add the events and the reactions to one commit; return its ticket."""
         ticket = commits.add((*facts, *(event for each in reactions for event in each.events)) if reactions else facts, done)
         for each in reactions:
             if each.order is not None:
@@ -256,7 +256,7 @@ class ShardHost:
             self._landed(each, recorded=True, outcome=outcome, then=_nothing)
 
     def take(self, command: TakeShard, then: Taken) -> None:
-        """Record that an exeq takes over the sending, if nobody has since the epoch that it expects. `then` follows the ack."""
+        """Record that an exeq takes over the sending, if the epoch is still the expected one. Call `then` after the ack."""
         commits, owner = self._commits, self.book.owner
         if commits is None or not commits.trusted or self._taking:
             then(Unavailable("the order journal is not available"))
@@ -278,7 +278,7 @@ class ShardHost:
         commits.add((event,), landed)
 
     def is_stale(self, command: ExeqCommand) -> bool:
-        """Does it come from an exeq that is not the shard's owner, or not any more? A doubt without an epoch is a comparison's."""
+        """Return whether the command is from an exeq that does not own the shard now. Reconciliation sends DoubtRoute without an epoch."""
         if isinstance(command, DoubtRoute) and not command.epoch:
             return False
         return self._taking or command.epoch != self.book.owner.epoch
@@ -297,7 +297,7 @@ class ShardHost:
                 self.on_landed(result)
 
     async def perform(self, command: OrderCommand) -> Landed:
-        """`execute` for code that can wait. Unavailable when the outcome is lost."""
+        """Call `execute` and wait for the outcome. Unavailable if it is lost."""
         waiting: asyncio.Future[Landed] = asyncio.get_running_loop().create_future()
 
         def then(outcome: Landed | Unavailable) -> None:
@@ -312,7 +312,7 @@ class ShardHost:
         return await waiting
 
     async def settled(self, *orders: Order) -> None:
-        """Until all that these orders show is on disk: nobody reads speculative state. Unavailable."""
+        """Wait until everything these orders show is on disk, so that no reader sees speculative state. Unavailable."""
         if self._commits is None:
             raise Unavailable("the order journal is not available")
         commits = self._commits
@@ -320,9 +320,9 @@ class ShardHost:
         await commits.prove()
 
     async def proven(self) -> None:
-        """Until what memory says now, also of what is not there, is known to be the truth. Unavailable."""
+        """Wait until memory as of now, also as to absent orders, is confirmed by the journal. Unavailable."""
         await self.settled()
 
 
 def _nothing(outcome: Landed | Unavailable) -> None:
-    """No client waits for a reaction. If its commit is lost, it is decided again after the next one."""
+    """Do nothing: no client waits for a reaction. If its commit is lost, it is decided again after the next one."""

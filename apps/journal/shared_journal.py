@@ -45,7 +45,7 @@ class SharedReading(JournalView, Generic[E]):
                 return
 
     async def _alone(self, at: Head, until: int | None) -> AsyncGenerator[Sequence[JournalEntry]]:
-        """A reading of its own, until it has come to what is kept for all."""
+        """Read the journal separately, until the kept commits are reached."""
         async with contextlib.aclosing(self._journal.follow(at, until=until)) as batches:
             async for batch in batches:
                 yield batch
@@ -53,7 +53,7 @@ class SharedReading(JournalView, Generic[E]):
                     return
 
     async def _together(self, at: Head) -> AsyncGenerator[Sequence[JournalEntry]]:
-        """What is kept and what comes, until it has fallen behind that."""
+        """Yield kept and new commits, until this follower falls behind them."""
         if not self._has(at):
             self._kept, self._kept_bytes = {}, 0
             self._begin = self._end = at
@@ -73,12 +73,12 @@ class SharedReading(JournalView, Generic[E]):
                 await self._stop()
 
     def _has(self, at: Head) -> bool:
-        """Is everything behind this place kept?"""
+        """Return whether every commit after `at` is kept."""
         kept = self._kept.get(at.n)
         return at == (self._begin if kept is None else kept.head)
 
     async def _look(self) -> None:
-        """Keep what has arrived, also since the last fetch ended, and leave a fetch under way. Corrupt, Unavailable."""
+        """Keep what has arrived, also since the last fetch ended, and leave a fetch in progress. Corrupt, Unavailable."""
         self._take()
         if self._next is None:
             if self._reading is None:
@@ -88,7 +88,7 @@ class SharedReading(JournalView, Generic[E]):
             self._take()
 
     def _take(self) -> None:
-        """Keep what the fetch brought. Its trouble is the trouble of the follower that finds it; the next one reads on from the end."""
+        """Keep the result of the fetch. An error is raised in the follower that finds it; the next one reads on from the end."""
         if self._next is None or not self._next.done():
             return
         done, self._next = self._next, None

@@ -1,4 +1,4 @@
-"""Snapshots of a fold: a restart is the newest one that verifies, plus the tail of the journal. They are written by a forked child."""
+"""Snapshots of a fold: a restart loads the newest one that verifies, then the tail of the journal. A forked child writes them."""
 
 import asyncio
 import contextlib
@@ -23,11 +23,11 @@ E = TypeVar("E")
 CHECK_EVERY_S: Final = 0.1
 CHILD_MAX_S: Final = 60.0
 LAST_ONE_MAX_S: Final = 2.0
-"""What a clean stop may spend on a snapshot."""
+"""Seconds that a clean stop may spend on a snapshot."""
 
 
 class SnapshotFold(Protocol[S]):
-    """What can be kept: `state` is pure and exact, `restore` begins there. ValueError, and nothing changed, when it does not fit."""
+    """A fold that can be saved: `state` is pure and exact, `restore` loads it. ValueError, and nothing changed, if it does not fit."""
 
     def state(self) -> S: ...
 
@@ -35,7 +35,7 @@ class SnapshotFold(Protocol[S]):
 
 
 class Snapshotter(Generic[S]):
-    """Keeps one fold. It is restored, then followed, then kept now and then; `whole` says when it stands between two commits."""
+    """The snapshots of one fold: restored once, then saved periodically; `whole` notes when the fold is between two commits."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Snapshotter(Generic[S]):
         every_s: float,
         older: Sequence[str] = (),
     ) -> None:
-        """`older` are schemas of earlier programs whose states `kind` reads as they are: fields that came since have defaults."""
+        """`older` are schemas of earlier releases whose states `kind` can read: fields added since have defaults."""
         self._older = older
         self._store = store
         self._name = name
@@ -68,7 +68,7 @@ class Snapshotter(Generic[S]):
         self.stood_still_ms = 0.0
 
     async def recover(self, journal: Journal) -> Head:
-        """Put the newest snapshot that verifies and belongs to this journal into the fold; where to read on from. Unavailable."""
+        """Restore the newest snapshot that verifies and belongs to this journal; return the head to read on from. Unavailable."""
         self._began = time.monotonic()
         if self._store is None:
             log.info("no snapshots: service.data_dir is not set; every start reads the whole journal")
@@ -85,7 +85,7 @@ class Snapshotter(Generic[S]):
         return GENESIS
 
     def _misfit(self, body: bytes) -> str | None:
-        """Why the fold does not take it; None when it did."""
+        """Return why the fold cannot restore it; None if it did."""
         try:
             with _no_collection():
                 self._fold.restore(self._decoder.decode(body))
@@ -94,7 +94,7 @@ class Snapshotter(Generic[S]):
         return None
 
     def whole(self, apply: Callable[[Applied[E]], None]) -> Callable[[Applied[E]], None]:
-        """`apply`, watched: a batch that was not applied to its end leaves a state that is nobody's, and is never kept."""
+        """Wrap `apply`: after a batch that was not applied to its end the state is inconsistent, and is never saved."""
 
         def watched(commits: Applied[E]) -> None:
             self._whole = False
@@ -104,29 +104,29 @@ class Snapshotter(Generic[S]):
         return watched
 
     async def run(self, follower: JournalSubscription[Any]) -> None:
-        """For ever: when it has caught up, every so many commits, or after some time in which something came."""
-        said = False
+        """Save until cancelled: once caught up, every `every_commits`, or every `every_s` if there are new commits."""
+        logged = False
         while True:
             await asyncio.sleep(CHECK_EVERY_S)
             if not follower.caught_up:
                 continue
-            if not said:
-                self._tell(follower.head)
-                said = True
+            if not logged:
+                self._log_recovery(follower.head)
+                logged = True
             if self._due(follower.head):
                 await self.take(follower)
 
-    def _tell(self, head: Head) -> None:
+    def _log_recovery(self, head: Head) -> None:
         seconds = round(time.monotonic() - self._began, 3)
         log.info("recovered", snapshot=self.restored_from, seq=head.seq, tail_commits=head.n - self._stored.n, seconds=seconds)
 
     def _due(self, head: Head) -> bool:
-        """An attempt that failed is made again after the same time, also when nothing came since."""
+        """Return whether a snapshot is due. A failed attempt is repeated after the same time, even without new commits."""
         waited = time.monotonic() - self._tried_at
         return head.n - self._tried.n >= self._every_commits or (head.n > self._stored.n and waited >= self._every_s)
 
     async def take(self, follower: JournalSubscription[Any]) -> bool:
-        """Now. A failure is said and changes nothing: the snapshot before it stays, and so does the journal."""
+        """Save a snapshot now; return whether it was saved. A failure is logged, and the previous snapshot stays."""
         async with self._one_at_a_time:
             head, store = follower.head, self._store
             if store is None or not self._whole or head.n <= self._stored.n:
@@ -136,7 +136,7 @@ class Snapshotter(Generic[S]):
                 kept_bytes = int(await in_child(lambda: self._keep(store, head), CHILD_MAX_S, self._stood_still))
             except NotDone as trouble:
                 self.failed += 1
-                log.warning("no snapshot could be kept, the service goes on", seq=head.seq, reason=str(trouble))
+                log.warning("the snapshot could not be saved, the service continues", seq=head.seq, reason=str(trouble))
                 return False
             self._stored = head
             self.taken += 1
@@ -148,13 +148,13 @@ class Snapshotter(Generic[S]):
         self.stood_still_ms = round(seconds * 1000, 2)
 
     def _keep(self, store: Snapshots, head: Head) -> str:
-        """In the child. How many bytes it took."""
+        """Save the state, in the child. Return its size in bytes."""
         body = encode(self._fold.state())
         store.store(self._name, self._schema, head, body)
         return str(len(body))
 
     async def last(self, follower: JournalSubscription[Any]) -> None:
-        """At a clean stop, when it is cheap: the next start has no tail to read."""
+        """Save at a clean stop, within LAST_ONE_MAX_S: the next start has no tail to read."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_ONE_MAX_S):
                 await self.take(follower)
@@ -170,7 +170,7 @@ class Snapshotter(Generic[S]):
 
 
 async def _not_of(journal: Journal, head: Head) -> str | None:
-    """Why a snapshot is not of this journal: the commit at its head must be there, with its number and chain value."""
+    """Return why a snapshot is not of this journal, which must have the commit of its head, with its number and chain value."""
     found = await journal.read(head.seq)
     if found is None:
         return f"the journal has no sequence {head.seq}"
@@ -181,7 +181,7 @@ async def _not_of(journal: Journal, head: Head) -> str | None:
 
 @contextlib.contextmanager
 def _no_collection() -> Iterator[None]:
-    """Making a million objects that all stay would have the collector look at them again and again."""
+    """Disable garbage collection: it would scan a million new objects again and again, and all of them stay."""
     gc.disable()
     try:
         yield

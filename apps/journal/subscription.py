@@ -1,4 +1,4 @@
-"""A reader of the journal: applies every commit once, in order, and comes back after trouble from where it stood."""
+"""A reader of the journal: applies every commit once, in order, and resumes after an interruption."""
 
 import asyncio
 import contextlib
@@ -16,18 +16,18 @@ E = TypeVar("E")
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 2.0
 MISSED_MAX: Final = 5
-"""How often the journal must deny what was applied from it."""
+"""How often the journal must lack an applied commit before that counts as damage."""
 
 Applied = Sequence[tuple[int, Commit[E]]]
 """Commits with their stream sequences."""
 
 
 class NotApplied(Exception):
-    """What the fold needs was not there. Whoever can wait for it catches Unavailable in `apply` itself."""
+    """A dependency of the fold was unavailable. A fold that can wait for it catches Unavailable in `apply` itself."""
 
 
 class JournalSubscription(Generic[E]):
-    """One fold's place in the journal. `apply` gets batches; what it raises ends the follower (and the service)."""
+    """One fold's position in the journal. `apply` gets batches; an exception in it ends the subscription (and the service)."""
 
     def __init__(
         self,
@@ -51,21 +51,21 @@ class JournalSubscription(Generic[E]):
 
     @property
     def caught_up(self) -> bool:
-        """Has everything that was in the journal when the reading began been applied, and is the reading alive?"""
+        """Whether everything in the journal when this reading began has been applied, and the reading still runs."""
         return self.connected and self.target is not None and self.head.seq >= self.target
 
     def is_past(self, seq: int) -> bool:
-        """Was this in the journal before this follower began to read?"""
+        """Return whether this sequence was in the journal before this subscription began to read."""
         return self.began is None or seq <= self.began
 
     async def wait_for(self, seq: int) -> None:
-        """Until sequence `seq` has been applied."""
+        """Wait until sequence `seq` has been applied."""
         while self.head.seq < seq:
             self._progress.clear()
             await self._progress.wait()
 
     async def run(self) -> None:
-        """Follow for ever. Corrupt ends it: nobody goes on from a journal that does not verify."""
+        """Follow the journal until cancelled. Corrupt ends it: no fold continues from a journal that does not verify."""
         pause = RETRY_FIRST_S
         while True:
             before = self.head.seq
@@ -81,9 +81,9 @@ class JournalSubscription(Generic[E]):
             await asyncio.sleep(pause)
 
     async def _end(self) -> int:
-        """The journal's last sequence. Corrupt when what was applied is not there any more: it went back, or it is another one.
+        """Return the journal's last sequence. Corrupt if an applied commit is missing: the store went back, or it is another journal.
 
-        Said at once it might be a server that lags behind, so nothing is read, and it is asked again, before that is concluded.
+        A server that lags behind looks the same, so the first MISSED_MAX - 1 times are Unavailable: nothing is read, and it is asked again.
         """
         last, applied = await self._journal.head(), self.head
         if not applied.chain or last == applied or await self._holds(applied, last):
@@ -115,6 +115,6 @@ class JournalSubscription(Generic[E]):
                 await applied
         except Unavailable as trouble:  # not the journal's: reading again would apply what may be half applied
             raise NotApplied(f"sequences {commits[0][0]} to {commits[-1][0]} of the journal: {trouble}") from trouble
-        except Exception as error:  # it ends the service: whoever reads of it should know where to look
+        except Exception as error:  # it ends the service: the log should show where to look
             error.add_note(f"while applying sequences {commits[0][0]} to {commits[-1][0]} of the journal")
             raise

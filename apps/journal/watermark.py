@@ -1,4 +1,4 @@
-"""Is the journal the one that was acknowledged? Looked at before its writer trusts it; afterwards the mark follows what is on disk."""
+"""High-water marks: a writer verifies that its journal reaches what was acknowledged, then keeps the mark at what is on disk."""
 
 import asyncio
 import contextlib
@@ -15,28 +15,28 @@ from domain.risk.controls import ControlsAccepted
 log = structlog.get_logger()
 
 RAISE_EVERY_S: Final = 0.25
-"""How often the mark is written and fsynced at most: so much of the newest is not guarded when the machine dies with its store."""
+"""How often the mark is written and fsynced at most: commits of the last interval are not guarded if the machine dies with its store."""
 RAISE_RETRY_S: Final = 5.0
 LOOK_EVERY_S: Final = 1.0
-"""How often a writer looks whether a foreign message is behind its last commit."""
+"""How often a writer checks for a foreign message behind its last commit."""
 NAMED_MAX: Final = 50
-"""Runs of sequences in one sentence."""
+"""Ranges of sequences listed in one text."""
 ACCEPTANCES: Final = (JournalAccepted.__name__, ControlsAccepted.__name__)
 
 WHAT_TO_DO: Final = (
-    "Put the newest good copy of the store back. To go on without what is missing, the servers running alone (trade up --only-servers): "
-    "trade journal accept"
+    "Restore the newest good copy of the store. To continue without what is missing, with only the servers running "
+    "(trade up --only-servers): trade journal accept"
 )
 
 
 class Encodes(Protocol):
-    """A codec of commits that knows the event of an acceptance."""
+    """A codec of commits that can encode the event of an acceptance."""
 
     def encode(self, shard: int, n: int, events: tuple[Any]) -> bytes: ...
 
 
 def journal_accepted(accepted: Acceptance) -> JournalAccepted:
-    """The event for the order journal and the venues' journals."""
+    """Return the event of an acceptance for the order journal and the venues' journals."""
     return JournalAccepted(
         at=accepted.at,
         who=accepted.who,
@@ -48,7 +48,7 @@ def journal_accepted(accepted: Acceptance) -> JournalAccepted:
 
 
 def controls_accepted(accepted: Acceptance) -> ControlsAccepted:
-    """The event for the journal of controls. Each of its commits is one control, so the number of the commit gives the version."""
+    """Return the event of an acceptance for the journal of controls, where each commit is one control, so its number gives the version."""
     return ControlsAccepted(
         version=accepted.head.n + 2,
         at=accepted.at,
@@ -62,7 +62,7 @@ def controls_accepted(accepted: Acceptance) -> ControlsAccepted:
 
 
 class Mark:
-    """One journal's mark, kept by its only writer, or by a follower for itself. `event` is how an acceptance is journaled."""
+    """One journal's mark, kept by its only writer, or by a follower for itself. `event` makes the event of an acceptance."""
 
     def __init__(
         self, kept: Watermark, name: str, codec: Encodes, shard: int = 0, *, event: Callable[[Acceptance], object] = journal_accepted
@@ -75,11 +75,11 @@ class Mark:
         self._noted: Head | None = None
 
     def note(self, head: Head) -> None:
-        """This is on disk. Called with every commit: it costs nothing."""
+        """Note the head on disk. Called with every commit, so it must be cheap."""
         self._noted = head if head.seq else None  # an empty journal has nothing to guard
 
     def highest(self) -> Head | None:
-        """The last commit that we know was there. Corrupt."""
+        """Return the last commit that is known to have been in the journal. Corrupt."""
         kept, noted = self.kept.read(), self._noted
         return noted if kept is None or (noted is not None and noted.seq > kept.seq) else kept
 
@@ -90,7 +90,7 @@ class Mark:
         return self._codec.encode(self._shard, accepted.head.n + 1, (self._event(accepted),))
 
     async def raise_now(self, head: Head) -> None:
-        """On disk when it returns, or the log says why not: what was acknowledged stays acknowledged."""
+        """Write the mark to disk; if that fails, log why: what was acknowledged stays acknowledged."""
         self.note(head)
         try:
             await asyncio.to_thread(self.kept.raise_to, head)
@@ -98,7 +98,7 @@ class Mark:
             log.warning("the high-water mark stays behind", journal=self.name, reason=str(trouble))
 
     async def run(self) -> None:
-        """Keep the mark up with what was noted, for ever; once more at the end. A full disk stops the mark, not the trading."""
+        """Write the noted head to the mark until cancelled, and once more at the end. A full disk stops the mark, not trading."""
         raised: Head | None = None
         try:
             while True:
@@ -118,9 +118,9 @@ class Mark:
 
 
 async def verify_watermark(journal: Journal, mark: Mark) -> None:
-    """For the writer, before it trusts the journal.
+    """Verify the journal for its writer, before the writer trusts it.
 
-    Corrupt when the journal ends before what was acknowledged, differs there, or has a foreign message behind its last commit, and no
+    Corrupt if the journal ends before what was acknowledged, differs there, or has a foreign message behind its last commit, and no
     operator accepted that. Unavailable, Fenced.
     """
     head = await journal.head()
@@ -149,17 +149,17 @@ async def _verify_mark(journal: Journal, mark: Mark, head: Head) -> None:
 
 
 def refuse_foreign(name: str, found: Sequence[Foreign]) -> None:
-    """Corrupt for foreign messages at the journal's end. A writer never continues behind one by itself."""
+    """Raise Corrupt for foreign messages at the journal's end. A writer never continues behind one by itself."""
     if found:
         which = listed(found)
         raise Corrupt(
-            f"{name}: sequence {which} is no commit: something else than the writer put it there. Nothing acknowledged is lost. Find out "
-            f"who could write there; then continue behind it: trade journal skip {which.replace(',', '')} --reason ..."
+            f"{name}: sequence {which} is no commit: a program other than the writer put it there. Nothing acknowledged is lost. Find "
+            f"out what has access; then continue behind it: trade journal skip {which.replace(',', '')} --reason ..."
         )
 
 
 def listed(found: Sequence[Foreign]) -> str:
-    """Their sequences for a sentence, runs of them as `57-60`."""
+    """Return their sequences as text, with ranges as `57-60`, and at most NAMED_MAX of them."""
     runs: list[list[int]] = []
     for each in found:
         if runs and each.seq == runs[-1][-1] + 1:
@@ -171,7 +171,7 @@ def listed(found: Sequence[Foreign]) -> str:
 
 
 class _Acceptance(msgspec.Struct):
-    """The part of an acceptance that names what was skipped; of any other event, nothing."""
+    """The skipped messages of an acceptance; empty for any other event."""
 
     type: str = ""
     skipped: tuple[Foreign, ...] = ()
@@ -185,14 +185,14 @@ _ACCEPTANCES: Final = msgspec.json.Decoder(_Acceptances)
 
 
 def skipped_in(payload: bytes) -> Sequence[Foreign]:
-    """The foreign messages that an operator's acceptance in this commit names."""
+    """Return the foreign messages that an operator's acceptance in this commit names."""
     if not any(b'"' + kind.encode() + b'"' in payload for kind in ACCEPTANCES):
-        return ()  # nearly every commit: the bytes are looked through, and not decoded
+        return ()  # the usual case: the bytes are searched, not decoded
     return [each for event in _ACCEPTANCES.decode(payload).events if event.type in ACCEPTANCES for each in event.skipped]
 
 
 async def watch_foreign(journal: Journal, head: Callable[[], Head | None], name: str) -> None:
-    """For as long as the writer lives: Corrupt when a foreign message is behind its last commit, also while nothing is written."""
+    """Check until cancelled; Corrupt if a foreign message is behind the writer's last commit, also while nothing is written."""
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
         if (last := head()) is not None:
@@ -201,9 +201,9 @@ async def watch_foreign(journal: Journal, head: Callable[[], Head | None], name:
 
 
 async def verify_followed(journal: Journal, mark: Mark, loss_accepted: Callable[[Journal, Head], Awaitable[bool]]) -> None:
-    """For a follower: Corrupt when the journal ends before what this service had applied, or differs there.
+    """Verify the journal for a follower: Corrupt if it ends before what this service had applied, or differs there. Unavailable.
 
-    `loss_accepted`: does the journal itself say that an operator accepted the loss of this commit? Unavailable.
+    `loss_accepted` returns whether an event in the journal says that an operator accepted the loss of this commit.
     """
     try:
         await _verify_mark(journal, mark, await journal.head())
@@ -211,13 +211,13 @@ async def verify_followed(journal: Journal, mark: Mark, loss_accepted: Callable[
         highest = mark.highest()
         if highest is None or not await loss_accepted(journal, highest):
             raise
-        log.warning("what had been applied is gone, and an operator accepted that", journal=mark.name, sequence=highest.seq)
+        log.warning("applied commits are lost, and an operator accepted that", journal=mark.name, sequence=highest.seq)
         mark.forget()
         await asyncio.to_thread(mark.kept.settle, Head())
 
 
 def may_begin(stream: str, marks: Sequence[Mark | None]) -> None:
-    """May a missing stream be made? Corrupt when it was there before: the server could not load it, or it was removed."""
+    """Check that a missing stream may be created. Corrupt if it existed before: the server could not load it, or it was removed."""
     for mark in marks:
         if mark is not None and mark.kept.acceptance() is None and (highest := mark.highest()) is not None:
             raise Corrupt(
@@ -227,10 +227,10 @@ def may_begin(stream: str, marks: Sequence[Mark | None]) -> None:
 
 
 async def _go_on(journal: Journal, mark: Mark, accepted: Acceptance, head: Head) -> Head:
-    """The acceptance becomes the journal's next commit, before anybody writes another; only then it is used up.
+    """Append the acceptance as the journal's next commit, before any other; only then is it used up. Return the new head.
 
-    A crash in between finds either the same head again, or this very commit behind it. Any other head was not accepted, nor is a foreign
-    message behind it that the acceptance does not name.
+    After a crash in between, the head is either the same or this very commit. No other head is accepted, nor a foreign message behind it
+    that the acceptance does not name.
     """
     payload = mark.accepted_commit(accepted)
     behind = tuple(await journal.foreign(head))
@@ -252,7 +252,7 @@ async def _is_there(journal: Journal, seq: int, payload: bytes) -> bool:
 
 
 async def verify_chain(journal: Journal, after: Head, until: Head) -> None:
-    """Read what a start from a store or a snapshot would go past: every commit is there and chained up to `until`. Corrupt, Unavailable."""
+    """Verify what a start from a store or snapshot skips: every commit exists and is chained up to `until`. Corrupt, Unavailable."""
     if until.seq <= after.seq:
         return
     head = after
@@ -261,4 +261,4 @@ async def verify_chain(journal: Journal, after: Head, until: Head) -> None:
             head = batch[-1].head
             await asyncio.sleep(0)
     if head != until:
-        raise Corrupt(f"sequence {until.seq}: the chain does not lead to the commit from which a start would go on")
+        raise Corrupt(f"sequence {until.seq}: the chain does not lead to the commit from which a start would continue")

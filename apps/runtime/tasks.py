@@ -40,9 +40,7 @@ OUTBOX_OF_NOTICES: Final = _housekeeping(
 INTEREST: Final = _housekeeping("interest", "announcements are published a little later")
 JOURNAL_FOLLOWER: Final = _vital("journal follower", "the service's memory is behind the journal or half applied: it is read again")
 CONTROL_FOLLOWER: Final = _vital("control follower", "controls are not applied")
-CONTROLS_KNOWN: Final = _vital(
-    "controls over every connection", "controls would never count as known again, and nothing would be done"
-)
+CONTROLS_KNOWN: Final = _vital("controls over every connection", "controls would never count as known again, and nothing would be done")
 SNAPSHOTS: Final = _housekeeping("snapshots", "a start reads a longer tail of the journal")
 MARK: Final = _housekeeping("mark", "the high-water mark stays behind: the newest commits are not guarded against a store that goes back")
 CONTROLS_NOTED: Final = _housekeeping("what was read of the controls", "the service's own mark of the controls stays behind")
@@ -50,7 +48,7 @@ FOREIGN: Final = _housekeeping("foreign messages", "a message that is no commit,
 TURN: Final = _vital("turn", "another process that works in its place would not be detected")
 SYNC: Final = _vital("servers that were away", "a nats-server that does not sync could acknowledge messages that a power cut loses")
 ROOM: Final = _housekeeping("room of the journal", "the fill level of the stream is measured a little later")
-READINESS: Final = _housekeeping("readiness", "/ready shows an old state of the reading for a moment; permission to send is decided elsewhere")
+READINESS: Final = _housekeeping("readiness", "/ready shows an old state of the reading for a moment; no permission to send depends on it")
 
 # oms
 HOST: Final = _vital("host", "memory differs from the journal: it is read again, and nothing acknowledged is lost")

@@ -221,7 +221,7 @@ async def test_when_nothing_can_be_written_the_service_goes_on_and_says_so(journ
             assert service.hash == await replayed(journal)
             (tmp_path / "risk").unlink()
             await until(lambda: service.snapshots.taken == 1)
-    warnings = [line for line in logs if line["event"] == "no snapshot could be kept, the service goes on"]
+    warnings = [line for line in logs if line["event"] == "the snapshot could not be saved, the service continues"]
     assert warnings
     assert all("risk" in line["reason"] for line in warnings)
 
