@@ -164,7 +164,7 @@ class BackgroundHandler(logging.Handler):
         return (self.format(record) + "\n").encode(errors="replace")
 
     def _notice(self, lines: int) -> bytes:
-        sentence = f"{lines} log lines are missing here: there was no room for them"
+        sentence = f"{lines} log lines are missing here for lack of room"
         return self._line(logging.LogRecord("apps.runtime.logs", logging.WARNING, __file__, 0, sentence, (), None))
 
 

@@ -10,17 +10,17 @@ from apps.stack.topology import TOPOLOGIES, UNIT
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m apps.stack", description="Run the whole stack on this machine until Ctrl-C.")
-    parser.add_argument("--data-dir", type=Path, default=Path(".trade"), help="where the state is kept (default .trade)")
+    parser.add_argument("--data-dir", type=Path, default=Path(".trade"), help="directory of the state (default .trade)")
     parser.add_argument("--port-offset", type=int, default=0, help="shift every port by this number")
-    parser.add_argument("--fresh", action="store_true", help="remove the state of earlier runs first")
+    parser.add_argument("--fresh", action="store_true", help="remove all earlier state first")
     parser.add_argument("--yes", action="store_true", help="do not ask before removing")
-    parser.add_argument("--fills", default="questdb", choices=("questdb", "sqlite"), help="where fills are kept for readers")
+    parser.add_argument("--fills", default="questdb", choices=("questdb", "sqlite"), help="store of fills for readers")
     parser.add_argument("--quotes", type=Path, help="replay this CSV instead of simulating quotes")
     parser.add_argument("--quotes-speed", default="", help="how fast the quotes are replayed")
-    parser.add_argument("--quotes-columns", "--columns", default="", help="other names of its columns: time=ts,bid=bidPrice")
+    parser.add_argument("--quotes-columns", "--columns", default="", help="names of its columns if they differ: time=ts,bid=bidPrice")
     parser.add_argument("--config-dir", type=Path, help="a directory with <service>/config.yaml")
-    parser.add_argument("--no-guests", dest="guests", action="store_false", help="nobody reads without a password")
-    parser.add_argument("--topology", default=UNIT, choices=TOPOLOGIES, help="oms, risk and exeq as one process, or each as its own")
+    parser.add_argument("--no-guests", dest="guests", action="store_false", help="no reading without a password")
+    parser.add_argument("--topology", default=UNIT, choices=TOPOLOGIES, help="oms, risk and exeq in one process, or each in its own")
     parser.add_argument("--only-servers", action="store_true", help="NATS, Valkey and QuestDB without the services")
     return up(**vars(parser.parse_args()))
 

@@ -1,4 +1,4 @@
-"""`trade up`: from the choices of a person to a running stack, and back to nothing."""
+"""`trade up`: start the stack that the command line describes, run it, and stop it."""
 
 import asyncio
 import functools
@@ -29,8 +29,8 @@ from domain.market.csv_rows import BadColumns, columns_of
 from domain.market.recorded import COLUMNS
 
 NEW_PASSWORDS = (
-    "Bring the file back from a copy, or remove it: the servers and services of this directory get new passwords at this start, "
-    "and programs of yours that have their own must be given the new ones."
+    "Restore the file from a copy, or remove it: the servers and services of this directory then get new passwords at the next start, "
+    "and your own programs with passwords need the new ones."
 )
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 FIRST_ORDER = '{"symbol":"BTCUSDT","side":"buy","quantity":0.1,"price":45000,"type":"limit"}'
@@ -50,7 +50,7 @@ def up(
     guests: bool = True,
     topology: str = UNIT,
 ) -> int:
-    """Run the stack until a signal; the exit code of the command."""
+    """Run the stack until a signal; return the exit code of the command."""
     private_files.begin()
     screen = Screen()
     try:
@@ -64,32 +64,32 @@ def up(
         screen.complain(f"The stack cannot start: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}.")
         return Exit.REFUSED
     except KeyboardInterrupt:
-        screen.say("stopped before anything was started")
+        screen.say("stopped before any program was started")
     finally:
         screen.flush()
     return Exit.DONE
 
 
 def _start(choices: Choices, screen: Screen, *, fresh: bool, yes: bool, only_servers: bool) -> None:
-    """Everything that can refuse comes before anything is removed; what is removed is removed before anything starts."""
+    """Start the stack. All checks precede any removal, and any removal precedes the first program."""
     _check(choices)
     questdb = choices.fills == "questdb"
     ports = ServerPorts().shifted(choices.port_offset)
     servers = Servers.at(ports, questdb=questdb)
     last = [] if only_servers else services(choices, servers)
     if questdb and not questdb_jar.cached():
-        screen.say("fetching QuestDB's jar, 30 MB, this once")
+        screen.say("fetching QuestDB's jar (30 MB, only once)")
         questdb_jar.fetch()
     with claimed(choices.data_dir):
         with _usable(choices.data_dir):
             for stale in stack.end_stale(choices.data_dir):
-                screen.alarm(f"ended {stale}, left behind by a start that was killed")
+                screen.alarm(f"ended {stale}, left behind by an earlier stack that was killed")
             check_free(ports.named(questdb=questdb) | _ports_of(last))
             if fresh:
                 _wipe(choices.data_dir, ask=not yes and sys.stdin.isatty())
             keys.init(choices.secrets, guests=choices.guests)
             for journal in upgrade(choices.data_dir, ports, choices.secrets):
-                screen.say(f"{journal} of an earlier release has an account of its own now")
+                screen.say(f"{journal} of an earlier release was moved to its own account")
             first = embedded(choices.data_dir, ports, with_questdb=questdb, secrets=choices.secrets)
             _logs(choices).mkdir(exist_ok=True)
         asyncio.run(_run([first, last], _addresses(servers, choices, last), choices, screen))
@@ -97,7 +97,7 @@ def _start(choices: Choices, screen: Screen, *, fresh: bool, yes: bool, only_ser
 
 @contextmanager
 def _usable(data_dir: Path) -> Iterator[None]:
-    """What is read and written before anything runs: a file that is damaged or refused ends the start with its name."""
+    """Guard reads and writes before any program runs: a damaged or inaccessible file ends the start and is named."""
     try:
         yield
     except keys.DamagedKeys as trouble:
@@ -112,22 +112,22 @@ def _logs(choices: Choices) -> Path:
 
 def _check(choices: Choices) -> None:
     if choices.fills not in ("questdb", "sqlite"):
-        raise CannotStart(f"--fills is questdb or sqlite, not {choices.fills}.", exit_code=Exit.USAGE)
+        raise CannotStart(f"--fills must be questdb or sqlite, not {choices.fills}.", exit_code=Exit.USAGE)
     if choices.topology not in TOPOLOGIES:
-        raise CannotStart(f"--topology is {' or '.join(TOPOLOGIES)}, not {choices.topology}.", exit_code=Exit.USAGE)
+        raise CannotStart(f"--topology must be {' or '.join(TOPOLOGIES)}, not {choices.topology}.", exit_code=Exit.USAGE)
     try:
         columns_of(choices.quotes_columns, COLUMNS)
     except BadColumns as error:
         raise CannotStart(f"--quotes-columns: {error}.", remedy="See docs/files.md.", exit_code=Exit.USAGE) from error
     if choices.quotes and not choices.quotes.is_file():
-        raise CannotStart(f"--quotes: there is no file {choices.quotes}.", exit_code=Exit.USAGE)
+        raise CannotStart(f"--quotes: {choices.quotes} is not a file.", exit_code=Exit.USAGE)
     if choices.quotes and not os.access(choices.quotes, os.R_OK):
-        raise CannotStart(f"--quotes: {choices.quotes} cannot be read by this user.", exit_code=Exit.USAGE)
+        raise CannotStart(f"--quotes: this user cannot read {choices.quotes}.", exit_code=Exit.USAGE)
 
 
 def _wipe(data_dir: Path, *, ask: bool) -> None:
     if ask and input(f"Remove the journal and everything else in {data_dir}? [y/N] ").strip().lower() not in ("y", "yes"):
-        raise CannotStart("Nothing was removed.", remedy="Start without --fresh to carry on from what is there.")
+        raise CannotStart("Nothing was removed.", remedy="Start without --fresh to continue from the existing state.")
     wipe(data_dir)
 
 
@@ -146,7 +146,7 @@ async def _run(stages: Sequence[Sequence[Program]], urls: dict[str, str], choice
         asyncio.get_running_loop().add_signal_handler(number, functools.partial(_stop, supervisor, screen, number))
     screen.say(
         f"starting, {_shape(choices)}; state and logs are in {choices.data_dir}"
-        + (", fills go to SQLite" if choices.fills == "sqlite" else "")
+        + (", fills are in SQLite" if choices.fills == "sqlite" else "")
     )
     try:
         await supervisor.run(ready=lambda: screen.show(_welcome(described)))
@@ -154,16 +154,16 @@ async def _run(stages: Sequence[Sequence[Program]], urls: dict[str, str], choice
         try:
             stack.forget(choices.data_dir)
         except OSError as error:
-            screen.alarm(f"{choices.data_dir / stack.FILE} cannot be removed: {error.strerror}. What it names does not run any more")
+            screen.alarm(f"{choices.data_dir / stack.FILE} cannot be removed: {error.strerror}. The processes in it do not run any more")
     screen.say("stopped")
 
 
 def _shape(choices: Choices) -> str:
-    return "oms, risk and exeq in one process (a unit)" if choices.topology == UNIT else "each service in a process of its own"
+    return "oms, risk and exeq in one process (a unit)" if choices.topology == UNIT else "each service in its own process"
 
 
 def _stop(supervisor: Supervisor, screen: Screen, number: signal.Signals) -> None:
-    screen.say(f"stopping ({number.name}); once more to kill")
+    screen.say(f"stopping ({number.name}); repeat to kill")
     supervisor.stop()
 
 
@@ -182,21 +182,21 @@ def _addresses(servers: Servers, choices: Choices, started: Sequence[Program]) -
 
 
 def _welcome(described: stack.Stack) -> str:
-    lines = ["", "Everything answers:", *(f"  {name:<13}{url}" for name, url in described.urls.items()), ""]
+    lines = ["", "All services are ready:", *(f"  {name:<13}{url}" for name, url in described.urls.items()), ""]
     if oms := described.urls.get("oms"):
         trade = (f"TRADE_OMS_URL={oms} " if described.port_offset else "") + _trade()
         lines += [
             "A first order, to paste into another terminal:",
             f"  curl -s {oms}/orders -H 'content-type: application/json' -d '{FIRST_ORDER}'",
-            "The same from the command line, and what came of it:",
+            "The same from the command line, and the result:",
             f"  {trade} order submit BTCUSDT buy 0.1 --price 45000",
             f"  {trade} positions main",
             "",
         ]
-    return "\n".join([*lines, "Ctrl-C stops all of it.", ""])
+    return "\n".join([*lines, "Ctrl-C stops the stack.", ""])
 
 
 def _trade() -> str:
-    """How the person can call `trade` from where they stand."""
+    """Return how to call `trade` from the current directory."""
     beside = Path(sys.executable).parent / "trade"
     return "trade" if shutil.which("trade") or not beside.exists() else os.path.relpath(beside)

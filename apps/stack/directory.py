@@ -1,4 +1,4 @@
-"""The data directory: ours alone while the stack runs, recognised by a mark, and wiped only when it carries it."""
+"""The data directory: locked by one stack while it runs, recognised by a mark file, and wiped only if it has the mark."""
 
 import contextlib
 import fcntl
@@ -17,12 +17,12 @@ MARK = "trade-data-directory"
 LOCK = "lock"
 
 
-OTHER_DIRECTORY = "Make it readable and writable for this user, or name another one: trade up --data-dir D"
+OTHER_DIRECTORY = "Make it readable and writable for this user, or use another one: trade up --data-dir D"
 
 
 @contextmanager
 def claimed(data_dir: Path) -> Iterator[None]:
-    """Hold the directory, private to this user; CannotStart if another stack does, or if what is in it was not made by us."""
+    """Lock the directory and make it private to this user. CannotStart if another stack holds it, or if `trade up` did not create it."""
     _make(data_dir)
     with _lock(data_dir) as lock:
         try:
@@ -31,9 +31,9 @@ def claimed(data_dir: Path) -> Iterator[None]:
             lock.seek(0)
             raise CannotStart(
                 f"The data directory {data_dir} is in use by another stack (pid {lock.read().strip() or 'unknown'}).",
-                remedy="Stop that one, or start beside it: trade up --data-dir OTHER --port-offset 100",
+                remedy="Stop that one, or start a second one beside it: trade up --data-dir OTHER --port-offset 100",
             ) from None
-        with contextlib.suppress(OSError):  # who holds it is a courtesy: a full disk does not let it be written
+        with contextlib.suppress(OSError):  # the pid is only a courtesy, and a full disk refuses it
             lock.truncate(0)
             lock.write(f"{os.getpid()}\n")
             lock.flush()
@@ -42,7 +42,7 @@ def claimed(data_dir: Path) -> Iterator[None]:
 
 
 def wipe(data_dir: Path) -> None:
-    """Remove everything but the lock and the mark. Links are removed, not followed."""
+    """Remove everything except the lock and the mark. Links are removed, not followed."""
     for each in data_dir.iterdir():
         if each.name in (LOCK, MARK):
             continue
@@ -60,7 +60,7 @@ def _lock(data_dir: Path) -> TextIO:
 
 
 def unusable(data_dir: Path, error: OSError) -> CannotStart:
-    """One sentence for whatever the disk refuses: which file, why, and what to do."""
+    """Return CannotStart for an error of the disk: which file, why, and what to do."""
     where = f" ({error.filename})" if error.filename else ""
     sentence = f"The data directory {data_dir} cannot be used: {error.strerror or error}{where}."
     return CannotStart(sentence, remedy=OTHER_DIRECTORY, exit_code=Exit.USAGE)
@@ -71,8 +71,8 @@ def _make(data_dir: Path) -> None:
         data_dir.mkdir(parents=True, exist_ok=True)
         if not (data_dir / MARK).exists():
             if any(data_dir.iterdir()):
-                sentence = f"{data_dir} is not empty and was not made by `trade up`; nothing in it was touched."
-                raise CannotStart(sentence, remedy="Name a directory that is new or empty: trade up --data-dir D")
+                sentence = f"{data_dir} is not empty and was not created by `trade up`; it was left unchanged."
+                raise CannotStart(sentence, remedy="Use a new or empty directory: trade up --data-dir D")
             (data_dir / MARK).write_text("State of a trade stack. `trade up --fresh` removes all of it.\n")
     except OSError as error:
         raise unusable(data_dir, error) from error

@@ -1,4 +1,4 @@
-"""What a supervisor keeps on the disk and can do without: what could not be done is counted, said once, and tried again."""
+"""File work of the supervisor that it can do without: a failure is counted, reported once, and retried."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from apps.stack.screen import Screen
 
 
 class Housekeeping:
-    """Work on files beside the supervising, none of which may end it."""
+    """The supervisor's work on files. A failure never ends the supervisor."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
@@ -17,11 +17,11 @@ class Housekeeping:
 
     @property
     def failing(self) -> frozenset[str]:
-        """What could not be done when it was last tried."""
+        """The work that failed at its last attempt."""
         return frozenset(self._failures)
 
     def attempt(self, what: str, work: Callable[[], object]) -> None:
-        """Do it; an OSError stops nothing."""
+        """Do the work; report an OSError and continue."""
         try:
             work()
         except OSError as error:
@@ -31,20 +31,20 @@ class Housekeeping:
 
     def failed(self, what: str, reason: str) -> None:
         if not self._failures[what]:
-            self._screen.alarm(f"{what}: {reason}. Everything runs on without it, and it is tried again")
+            self._screen.alarm(f"{what}: {reason}. All programs keep running without it, and it is retried")
         self._failures[what] += 1
 
     def succeeded(self, what: str) -> None:
         if failures := self._failures.pop(what, 0):
-            self._screen.say(f"{what}: done again, after {failures} failed attempts")
+            self._screen.say(f"{what}: works again, after {failures} failed attempts")
 
     def missing_lines(self, file: str, dropped: int, trouble: str) -> None:
-        """So many lines are not in `file`, and it cannot be written now because of `trouble`. Said when it begins, and when it is over."""
+        """Report that `dropped` lines are missing in `file`: once when `trouble` begins, and once when it is over."""
         if trouble:
             if file not in self._unwritten:
                 self._unwritten.add(file)
-                self._screen.alarm(f"{file} cannot be written: {trouble}. Its lines are shown here, dropped there and counted")
+                self._screen.alarm(f"{file} cannot be written: {trouble}. Its lines are shown here, but dropped from the file and counted")
         elif dropped != self._missing[file]:
             self._unwritten.discard(file)
             self._missing[file] = dropped
-            self._screen.alarm(f"{file} is written again; {dropped} lines are missing in it")
+            self._screen.alarm(f"{file} can be written again; {dropped} lines are missing in it")

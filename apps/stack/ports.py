@@ -1,4 +1,4 @@
-"""Which port is whose: the fixed addresses shifted by one number, or free ones for tests; and who sits on a taken one."""
+"""Ports: the fixed ones shifted by one number, or free ones for tests; and the process that uses a taken one."""
 
 import socket
 from contextlib import ExitStack
@@ -18,7 +18,7 @@ SERVICE_PORTS = {"oms": 8099, "risk": 8103, "exeq": 8095, "live-gateway": 8105, 
 
 @dataclass(frozen=True)
 class ServerPorts:
-    """The ports of the embedded servers; the defaults are the ones everybody knows."""
+    """The ports of the embedded servers; the defaults are the well-known ones."""
 
     nats: int = 4222
     nats_monitor: int = 8222
@@ -34,12 +34,12 @@ class ServerPorts:
         return tuple(getattr(self, field.name) for field in fields(self))
 
     def named(self, *, questdb: bool) -> dict[str, int]:
-        """Whose -> port, for those that will run."""
+        """Return server -> port, for those that will run."""
         return {field.name: getattr(self, field.name) for field in fields(self) if questdb or not field.name.startswith("questdb")}
 
     @classmethod
     def free(cls) -> Self:
-        """Ports nobody listens on now; all are held at once, so no two are the same."""
+        """Return ports that are free now; all are held at once, so no two are the same."""
         return cls(*free_ports(len(fields(cls))))
 
 
@@ -52,10 +52,10 @@ def free_ports(count: int) -> list[int]:
 
 
 def check_free(wanted: dict[str, int]) -> None:
-    """CannotStart for the first of the `wanted` (whose -> port) that is out of range or taken."""
+    """Raise CannotStart for the first of the `wanted` (owner -> port) that is out of range or in use."""
     for owner, port in wanted.items():
         if not 0 < port <= PORT_MAX:
-            raise CannotStart(f"Port {port} for {owner} is not a port.", remedy="Choose another --port-offset.", exit_code=Exit.USAGE)
+            raise CannotStart(f"Port {port} for {owner} is out of range.", remedy="Choose another --port-offset.", exit_code=Exit.USAGE)
     for owner, port in wanted.items():
         if _is_taken(port):
             sentence = f"Port {port}, which {owner} needs, is in use{_by_whom(port)}."
@@ -73,7 +73,7 @@ def _is_taken(port: int) -> bool:
 
 
 def _by_whom(port: int) -> str:
-    """Who listens there, as far as this user may know."""
+    """Return which process listens on the port, as far as this user may see it."""
     try:
         for connection in psutil.net_connections(kind="tcp"):
             if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN and connection.pid:

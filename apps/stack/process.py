@@ -1,4 +1,4 @@
-"""One child process: started so that it cannot outlive us, listened to, asked whether it answers, and stopped."""
+"""One child process: started so that it cannot outlive its parent, its output read, probed until it answers, and stopped."""
 
 import asyncio
 import contextlib
@@ -28,9 +28,9 @@ TAIL_LINES = 12
 
 
 class Output:
-    """What a program prints: into its file by a thread of its own, to the terminal by lines, and the last of it kept in memory.
+    """The output of a program: written to its file by a thread, shown on the terminal by lines, with the last lines in memory.
 
-    Its pipe is emptied whatever becomes of the file: a program that nobody reads stops in its next line.
+    The pipe is emptied even if the file cannot be written, because a full pipe would block the program.
     """
 
     def __init__(self, path: Path, on_line: Callable[[str], None]) -> None:
@@ -41,32 +41,32 @@ class Output:
 
     @property
     def dropped(self) -> int:
-        """Lines that are not in the file."""
+        """The number of lines missing in the file."""
         return self._writer.dropped
 
     @property
     def trouble(self) -> str:
-        """Why the file cannot be written now; empty when it can."""
+        """Why the file cannot be written now; empty if it can."""
         return self._writer.trouble
 
     async def pump(self, stream: asyncio.StreamReader) -> None:
-        """Until the program closes its end. A line longer than LINE_MAX comes in pieces."""
+        """Read until the program closes its end. A line longer than LINE_MAX comes in pieces."""
         rest = b""
         while chunk := await stream.read(LINE_MAX):
             self.bytes += len(chunk)
             whole, newline, rest = (rest + chunk).rpartition(b"\n")
-            self._said(whole + newline)
+            self._printed(whole + newline)
             if len(rest) > LINE_MAX:
-                self._said(rest)
+                self._printed(rest)
                 rest = b""
-        self._said(rest)
+        self._printed(rest)
 
     def close(self) -> None:
-        """Nothing follows; what came is in the file soon, or dropped."""
+        """End the output; wait a moment until it is in the file, or dropped."""
         self._writer.flush()
         self._writer.close()
 
-    def _said(self, text: bytes) -> None:
+    def _printed(self, text: bytes) -> None:
         if not text:
             return
         self._writer.put(text)
@@ -83,15 +83,15 @@ class Process:
         self.output = output
         self.printed = printed
         self.unwritten = unwritten
-        self.waits_for = "it was not asked yet"
+        self.waits_for = "not probed yet"
         self._child = child
         self._pump = asyncio.create_task(printed.pump(child.stdout)) if printed and child.stdout else None
 
     @classmethod
     async def start(cls, program: Program, output: Path, on_line: Callable[[str], None] | None = None) -> "Process":
-        """Run it. With `on_line` its output comes through us, line by line; without, it goes to the file alone.
+        """Run the program. With `on_line` its output passes through this process, line by line; without, it goes only to the file.
 
-        `unwritten` says why, when that file cannot be opened: the program is run all the same.
+        If that file cannot be opened, the program runs nevertheless and `unwritten` says why. CannotStart if it cannot be run.
         """
         file, unwritten = (asyncio.subprocess.PIPE, "") if on_line else _opened(output)
         try:
@@ -102,11 +102,11 @@ class Process:
                 stderr=asyncio.subprocess.STDOUT,
                 env=program.full_environment(),
                 cwd=program.cwd,
-                process_group=0,  # Ctrl-C at the terminal is for us; we decide who stops when
+                process_group=0,  # Ctrl-C at the terminal must reach only the supervisor, which stops programs in order
                 preexec_fn=die_with(os.getpid(), program.niceness),
             )
         except (OSError, subprocess.SubprocessError) as error:
-            raise CannotStart(f"{program.name} cannot be run: {error}", remedy="Install again: make clean install") from error
+            raise CannotStart(f"{program.name} cannot be run: {error}", remedy="Reinstall: make clean install") from error
         finally:
             if file >= 0:
                 os.close(file)
@@ -122,11 +122,11 @@ class Process:
 
     @property
     def killed(self) -> bool:
-        """Did a signal end it? Of one that ends by itself the exit code says why."""
+        """Whether a signal ended the process, and not the program itself with an exit code."""
         return (self._child.returncode or 0) < 0
 
     async def wait(self) -> int:
-        """Its exit code, negative for a signal, after its last line has been read."""
+        """Wait for its end and last line; return its exit code, negative for a signal."""
         code = await self._child.wait()
         if self._pump and self.printed:  # not longer than a moment: a grandchild may hold the pipe open
             done, _ = await asyncio.wait({self._pump}, timeout=DRAIN_S)
@@ -135,7 +135,7 @@ class Process:
         return code
 
     async def answers(self, poll_s: float = PROBE_EVERY_S) -> None:
-        """Return when the program answers; CannotStart, with its last lines, when it ends before that or shows no progress for too long."""
+        """Return once the program answers. CannotStart, with its last lines, if it ends before or shows no progress for too long."""
         progress = Watched(self.pid, self.program.silence_max_s)
         while True:
             if self.ended:
@@ -148,29 +148,29 @@ class Process:
                     sentence = f"{self.program.name} is not ready and shows no progress for {self.program.silence_max_s:g} s: {reason}."
                     raise CannotStart(f"{sentence}{self.last_lines()}", exit_code=Exit.UNREACHABLE) from reason
             await asyncio.sleep(poll_s)
-            poll_s = min(poll_s * PROBE_SLOWER, PROBE_EVERY_MAX_S)  # asked ten times a second, a busy machine has less for the start itself
+            poll_s = min(poll_s * PROBE_SLOWER, PROBE_EVERY_MAX_S)  # on a busy machine ten probes a second would slow the start itself
 
     def last_lines(self) -> str:
-        """What it said last, ready to be put under a sentence."""
+        """Return its last lines as text to append to a message."""
         lines = list(self.printed.tail) if self.printed else tail(self.output)
         return (
             "".join([f"\nThe last lines of {self.output}:", *(f"\n  {line}" for line in lines)])
             if lines
-            else f"\nIt said nothing ({self.output})."
+            else f"\nIt printed nothing ({self.output})."
         )
 
     def _printed_bytes(self) -> int:
         return self.printed.bytes if self.printed else _size(self.output)
 
     def signal(self, number: signal.Signals) -> None:
-        """To the whole process group, so that nothing it started stays behind."""
+        """Signal the whole process group, so that no child of it stays behind."""
         if not self.ended:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
 
 
 async def stop_all(processes: Sequence[Process], *, within_s: float) -> None:
-    """SIGTERM to all at once, SIGKILL to whatever remains after `within_s`."""
+    """Send SIGTERM to all at once, then SIGKILL to those that remain after `within_s`."""
     for process in processes:
         process.signal(signal.SIGTERM)
     await all_ended(processes, within_s=within_s)
@@ -180,7 +180,7 @@ async def stop_all(processes: Sequence[Process], *, within_s: float) -> None:
 
 
 async def all_ended(processes: Sequence[Process], *, within_s: float) -> bool:
-    """Wait for all of them, but no longer than `within_s`."""
+    """Wait for all of them, up to `within_s`; return whether all have ended."""
     if not processes:
         return True
     _, pending = await asyncio.wait([asyncio.create_task(process.wait()) for process in processes], timeout=max(0.0, within_s))
@@ -190,12 +190,12 @@ async def all_ended(processes: Sequence[Process], *, within_s: float) -> bool:
 
 
 def ending(code: int) -> str:
-    """How a process ended, in words."""
+    """Return how a process ended, as text."""
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 def tail(path: Path, lines: int = TAIL_LINES) -> list[str]:
-    """The last lines of a file; none when it cannot be read, or is a device."""
+    """Return the last lines of a file; none if it cannot be read or is a device."""
     if not path.is_file():
         return []
     try:
@@ -207,15 +207,15 @@ def tail(path: Path, lines: int = TAIL_LINES) -> list[str]:
 
 
 def rotate(path: Path) -> None:
-    """A fresh file for a new start; the output of the start before is kept beside it. OSError."""
+    """Move the output of the previous start aside, as `.1`. OSError."""
     with contextlib.suppress(FileNotFoundError):
         path.replace(path.with_name(path.name + ".1"))
 
 
 def bound(path: Path) -> None:
-    """Keep an open output below OUTPUT_MAX: what is there moves aside. Writers append, so they go on at the new end.
+    """Keep an open output below OUTPUT_MAX: copy it aside and truncate it. Writers append, so they continue at the new end.
 
-    Where there is no room for the copy, what was there is lost: the bound holds. OSError.
+    If the copy fails for lack of room, its content is lost, because the bound must hold. OSError.
     """
     if _size(path) <= OUTPUT_MAX:
         return
@@ -237,7 +237,7 @@ def _size(path: Path) -> int:
 
 
 def _opened(path: Path) -> tuple[int, str]:
-    """A descriptor to append to, and why it leads nowhere when the file cannot be opened. A named pipe without a reader is such a file."""
+    """Return a descriptor to append to, and why it is /dev/null if the file cannot be opened. A named pipe counts as such a file."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
     try:
         if path.is_fifo():
@@ -248,4 +248,4 @@ def _opened(path: Path) -> tuple[int, str]:
 
 
 def _missing(lines: int) -> bytes:
-    return f"{lines} lines are missing here: there was no room for them\n".encode()
+    return f"{lines} lines are missing here for lack of room\n".encode()

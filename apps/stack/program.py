@@ -1,4 +1,4 @@
-"""What is run: a command line, its environment, and a question that only a working program answers."""
+"""A program to run: a command line, its environment, and a probe that only a working program answers."""
 
 import http.client
 import os
@@ -13,7 +13,7 @@ from apps.stack.trouble import NotReady
 
 PROBE_TIMEOUT_S = 5.0
 SILENCE_MAX_S = 60.0
-"""A program that shows no progress for so long, and does not answer, will not answer."""
+"""A program that neither answers nor shows progress for this long is given up."""
 
 URGENT_NICENESS = -10
 PROJECTION_NICENESS = 5
@@ -22,10 +22,10 @@ ANSWER_MAX = 4_096
 
 @dataclass(frozen=True)
 class Program:
-    """One server or service. `probe` blocks at most PROBE_TIMEOUT_S, returns when the program answers, else raises NotReady.
+    """One server or service. `probe` blocks at most PROBE_TIMEOUT_S, returns if the program answers, else raises NotReady.
 
-    `niceness` is what it gives way by when the processor is short: what only projects the journal yields to what an order waits for. What a
-    risk check waits for within its few milliseconds goes first (negative), where the system lets us: as root, or with RLIMIT_NICE.
+    `niceness` orders programs when the processor is short: one that only projects the journal yields to those that an order waits for.
+    A program that a risk check waits for goes first (negative), where the system permits it: as root, or with RLIMIT_NICE.
     """
 
     name: str
@@ -38,14 +38,14 @@ class Program:
     silence_max_s: float = SILENCE_MAX_S
     niceness: int = 0
     services: tuple[str, ...] = ()
-    """The services that run in it."""
+    """The services that run in this program."""
 
     def full_environment(self) -> dict[str, str]:
         return {**os.environ, **self.environment}
 
 
 def http_answers(port: int, path: str) -> bytes:
-    """The body of a 200 answer; NotReady for anything else. Proxies of the environment are not asked: this is our own machine."""
+    """Return the body of a 200 response; NotReady for anything else. Proxies are not used: the program is on this machine."""
     connection = http.client.HTTPConnection(HOST, port, timeout=PROBE_TIMEOUT_S)
     try:
         connection.request("GET", path)
@@ -61,17 +61,17 @@ def http_answers(port: int, path: str) -> bytes:
 
 
 def socket_answers(port: int, *, say: bytes, hear: bytes) -> None:
-    """Connect, `say` something, and read until `hear` comes; NotReady when it does not."""
-    heard = b""
+    """Connect, send `say`, and read until `hear` is received; NotReady if it is not."""
+    received = b""
     try:
         with socket.create_connection((HOST, port), timeout=PROBE_TIMEOUT_S) as connection:
             connection.sendall(say)
-            while hear not in heard and len(heard) < ANSWER_MAX:
+            while hear not in received and len(received) < ANSWER_MAX:
                 piece = connection.recv(ANSWER_MAX)
                 if not piece:
                     break
-                heard += piece
+                received += piece
     except OSError as error:
         raise NotReady(f"port {port}: {str(error) or type(error).__name__}") from error
-    if hear not in heard:
-        raise NotReady(f"port {port} said {heard[:100]!r} instead of {hear!r}")
+    if hear not in received:
+        raise NotReady(f"port {port} sent {received[:100]!r} instead of {hear!r}")

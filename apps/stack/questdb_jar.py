@@ -1,4 +1,4 @@
-"""QuestDB's jar: found in the user's Maven cache, or fetched by its coordinates, and always held against its hash."""
+"""QuestDB's jar: found in the user's Maven cache, or fetched by its coordinates, and always checked against its hash."""
 
 import hashlib
 import os
@@ -14,18 +14,18 @@ REMEDY = "Connect this machine and run `make install` again, or start without it
 
 
 def cached() -> Path | None:
-    """The jar if the Maven cache has it whole; a damaged or half-written one counts as absent."""
+    """Return the jar if the Maven cache has it whole; a damaged or partial one counts as absent."""
     jar = _place()
     return jar if jar.is_file() and _is_whole(jar) else None
 
 
 def fetch() -> Path:
-    """The jar, from the cache or from Maven's repository; CannotStart says why it cannot be had."""
+    """Return the jar, from the cache or from Maven's repository. CannotStart if neither has it."""
     if jar := cached():
         return jar
-    import jgo  # late, because it costs 0.2 s that a start with a cached jar need not pay
+    import jgo  # imported late: it costs 0.2 s, and a cached jar does not need it
 
-    _place().unlink(missing_ok=True)  # a damaged copy would be taken for the real one
+    _place().unlink(missing_ok=True)  # or jgo would take a damaged copy as valid
     try:
         jar = jgo.resolve(COORDINATES)[0].resolve()
     except (OSError, RuntimeError) as error:

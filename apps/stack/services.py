@@ -1,4 +1,4 @@
-"""The five services as programs: which module, which port, and the environment that tells each where everything is."""
+"""The five services as programs: their modules, ports, and the environment with all addresses."""
 
 import sys
 from collections.abc import Mapping
@@ -24,12 +24,12 @@ MODULES = {
 }
 URL_VARIABLES = {name: f"TRADE_{name.removeprefix('live-').upper()}_URL" for name in SERVICE_PORTS}
 SECRETS = "secrets"
-"""In the data directory."""
+"""The directory of the passwords, in the data directory."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What the person chose on the command line, as far as services care."""
+    """The choices of the command line that concern services."""
 
     data_dir: Path
     port_offset: int = 0
@@ -43,7 +43,7 @@ class Choices:
 
     @property
     def secrets(self) -> Path:
-        """Where the passwords of this stack are."""
+        """The directory of this stack's passwords."""
         return self.data_dir / SECRETS
 
     def url(self, service: str) -> str:
@@ -51,7 +51,7 @@ class Choices:
 
 
 def services(choices: Choices, servers: Servers) -> list[Program]:
-    """All five; CannotStart (usage) for a configuration directory that holds none of theirs."""
+    """Return the programs of all five services. CannotStart (usage) for a directory without any of their configurations."""
     files = _configurations(choices.config_dir)
     common = _common_environment(choices, servers)
     if choices.topology != UNIT:
@@ -61,7 +61,7 @@ def services(choices: Choices, servers: Servers) -> list[Program]:
 
 
 def _unit(port_offset: int, common: Mapping[str, str], files: Mapping[str, Path]) -> Program:
-    """oms, risk and exeq as one program. It answers when all three do."""
+    """Return oms, risk and exeq as one program. It is ready when all three are."""
     ports, own = dict[str, int](), dict[str, str]()
     for name in UNITED:
         ports[name] = SERVICE_PORTS[name] + port_offset
@@ -133,13 +133,13 @@ def _common_environment(choices: Choices, servers: Servers) -> dict[str, str]:
 
 
 def _catalogue(config_dir: Path | None) -> dict[str, str]:
-    """What can be traded and where, when the directory says so; else what the environment or the checkout says."""
+    """Return the variables of instruments and venues if the directory has the files; else the environment or the checkout applies."""
     files = {f"TRADE_{name.upper()}": config_dir.resolve() / f"{name}.yaml" for name in ("instruments", "venues")} if config_dir else {}
     return {variable: str(file) for variable, file in files.items() if file.is_file()}
 
 
 def _configurations(config_dir: Path | None) -> dict[str, Path]:
-    """The file of each service that has one there; the others read the checkout's."""
+    """Return the configuration file of each service that has one in the directory; the others use the checkout's."""
     if config_dir is None:
         return {}
     found = {name: config_dir.resolve() / name / "config.yaml" for name in SERVICE_PORTS}

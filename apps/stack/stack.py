@@ -1,4 +1,4 @@
-"""What runs from a data directory, written where `trade status`, the next start and tests can read it."""
+"""The file that describes the running stack of a data directory, for `trade status`, the next start and tests."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ State = Literal["starting", "ready", "waiting", "stopped"]
 
 
 class ProcessState(msgspec.Struct):
-    """One server or service of the stack. `starts` counts them all, so starts - 1 is how often it died."""
+    """One server or service of the stack. `starts` counts every start, so starts - 1 is how often it died."""
 
     name: str
     kind: Literal["server", "service"]
@@ -31,14 +31,14 @@ class ProcessState(msgspec.Struct):
     starts: int = 0
     last_ending: str = ""
     services: list[str] = []
-    """Those that run in it: several in a unit, none in a server."""
+    """The services in this process: several in a unit, none in a server."""
     within: str = ""
-    """Of a service of a unit: the name of the process in which it runs. What is said here is said of that process."""
+    """Of a service of a unit: the name of its process, which all other fields describe."""
     lines_dropped: int = 0
-    """Of its output, in all its starts: there was no room for them in `log`."""
+    """Lines of its output that are missing in `log` for lack of room, over all its starts."""
 
     def is_alive(self) -> bool:
-        """The very process, not another one that got its number later."""
+        """Return whether this very process runs, and not a later one with the same pid."""
         return _created_at(self.pid) == self.created_at != 0.0
 
     def began(self, pid: int) -> None:
@@ -47,7 +47,7 @@ class ProcessState(msgspec.Struct):
 
 
 class Stack(msgspec.Struct):
-    """The whole of it: the supervisor, its addresses, its processes."""
+    """The running stack: its supervisor, addresses and processes."""
 
     pid: int
     started_at: float
@@ -58,12 +58,12 @@ class Stack(msgspec.Struct):
     processes: list[ProcessState]
 
     def find(self, name: str) -> ProcessState | None:
-        """A process, or a service of a unit, by its name."""
+        """Return a process, or a service of a unit, by its name."""
         return next((process for process in self.processes if process.name == name), None)
 
 
 def write(data_dir: Path, stack: Stack) -> None:
-    """Atomically: a reader sees the stack before or after, never a half. The services of a unit are named beside it, each by itself."""
+    """Write the file atomically, so that a reader never sees a part. The services of a unit are listed beside it, one by one."""
     processes = [each for process in stack.processes for each in (process, *_parts(process))]
     fresh = data_dir / f"{FILE}.new"
     fresh.write_bytes(msgspec.json.format(msgspec.json.encode(msgspec.structs.replace(stack, processes=processes)), indent=2))
@@ -77,7 +77,7 @@ def _parts(process: ProcessState) -> Iterator[ProcessState]:
 
 
 def read(data_dir: Path) -> Stack | None:
-    """What was written last; None when nothing was, or nothing that can be read or that this version understands."""
+    """Return the last written stack; None if the file is missing, unreadable, or of a version that this one cannot decode."""
     try:
         return msgspec.json.decode((data_dir / FILE).read_bytes(), type=Stack)
     except (OSError, UnicodeDecodeError, msgspec.DecodeError):
@@ -89,7 +89,7 @@ def forget(data_dir: Path) -> None:
 
 
 def end_stale(data_dir: Path) -> list[str]:
-    """Kill what a supervisor that died by kill -9 left behind, and say whom. Only call it while holding the directory's lock."""
+    """End processes that a killed supervisor left behind, and return their names. Call it only while holding the directory's lock."""
     stack = read(data_dir)
     stale = [each for each in stack.processes if each.is_alive() and not each.within] if stack else []
     for each in stale:

@@ -1,4 +1,4 @@
-"""Keeps programs alive: starts them in stages, brings back what dies, and stops all of it in time."""
+"""The supervisor: starts programs in stages, restarts those that die, and stops all of them in bounded time."""
 
 import asyncio
 import signal
@@ -19,31 +19,31 @@ from apps.stack.trouble import CannotStart
 
 @dataclass(frozen=True)
 class RestartBackoff:
-    """Every time that the supervisor waits, named."""
+    """All waiting times of the supervisor, in seconds."""
 
     backoff_min_s: float = 0.5
     backoff_max_s: float = 10.0
-    steady_after_s: float = 60.0  # alive this long, and the next death starts at backoff_min_s again
-    last_stage_stops_s: float = 5.0  # then the stage before is told, whatever still hangs
+    steady_after_s: float = 60.0  # after a run this long, the back-off starts at backoff_min_s again
+    last_stage_stops_s: float = 5.0  # then the stage before is stopped too, even if a program hangs
     kill_after_s: float = 8.0
     housekeeping_every_s: float = 5.0
     say_waiting_every_s: float = 5.0
 
     def backoff_s(self, deaths: int) -> float:
-        """The wait after that many deaths in a row, 1 being the first."""
+        """Return the wait after this many consecutive deaths, in seconds; 1 is the first."""
         return float(min(self.backoff_max_s, self.backoff_min_s * 2 ** min(deaths - 1, 30)))
 
 
 KILLED_MAX = 3
-"""So often a program may be killed within one start."""
+"""How often a program may be killed within one start."""
 
 WRITING_DOWN = "writing down what runs (stack.json)"
 
 
 class Supervisor:
-    """Runs `stages` of programs: a stage starts when all of the one before answer, and stops when the one after has.
+    """The supervisor of `stages` of programs: a stage starts once all of the previous one answer, and stops after the next one.
 
-    It needs no disk for that: what it cannot write is said once and tried again.
+    It works without a disk: a failed write is reported once and retried.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Supervisor:
         }
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Start everything, call `ready`, and keep it going until stop(). CannotStart if the start fails; all is stopped either way."""
+        """Start everything, call `ready`, and keep it running until stop(). CannotStart if the start fails; all is stopped either way."""
         keeping_house = asyncio.create_task(self._keep_house())
         starting = asyncio.create_task(self._start_stages())
         stopping = asyncio.create_task(self._stop.wait())
@@ -87,7 +87,7 @@ class Supervisor:
             await self._stop_stages()
 
     def stop(self) -> None:
-        """Begin to stop; asked a second time, at once."""
+        """Begin to stop; a second call kills at once."""
         if self._stop.is_set():
             self._signal(list(self._running.values()), signal.SIGKILL)
         self._stop.set()
@@ -98,17 +98,17 @@ class Supervisor:
                 output = self._output(program)
                 self._house.attempt(f"moving {output.name} of the last start aside", partial(rotate, output))
                 for name in program.services if len(program.services) > 1 else ():
-                    self._house.attempt(f"naming {output.name} for {name}", partial(_also_as, self._logs / f"{name}.out", output))
+                    self._house.attempt(f"linking {name}.out to {output.name}", partial(_also_as, self._logs / f"{name}.out", output))
             processes = [await self._start(program) for program in stage]
             joining = [asyncio.create_task(self._join(process)) for process in processes]
             saying = asyncio.create_task(self._say_what_is_waited_for(processes))
             try:
-                await asyncio.gather(*joining)  # the first that fails is the one to tell of
+                await asyncio.gather(*joining)  # the first failure is the one to report
             finally:
                 await _cancelled(saying, *joining)
 
     async def _join(self, process: Process) -> None:
-        """Its first answer; from then on it is kept. One that is killed before that says nothing against the start: it is begun again."""
+        """Wait for the first answer of a process, then keep it running. One that is killed before is restarted, up to KILLED_MAX times."""
         kills = 0
         while True:
             try:
@@ -136,7 +136,7 @@ class Supervisor:
         return process
 
     def _write_down(self) -> None:
-        """What changed, for others to read. It may fail, as on a full disk: then it is tried again."""
+        """Write the changed state for readers. A failure, as on a full disk, is retried."""
         self._house.attempt(WRITING_DOWN, self._changed)
 
     def _became_ready(self, process: Process) -> None:
@@ -146,7 +146,7 @@ class Supervisor:
         self._screen.say(f"{name} is ready on {', '.join(f'{port} ({use})' for use, port in ports.items())}")
 
     async def _keep(self, process: Process) -> None:
-        """Bring it back whenever it dies, later each time until it has been steady for a while."""
+        """Restart the program whenever it dies, with a longer wait each time until it has run steadily for a while."""
         program, deaths = process.program, 0
         while True:
             began = time.monotonic()
@@ -165,7 +165,7 @@ class Supervisor:
             process, deaths = await self._started_again(program, deaths)
 
     async def _started_again(self, program: Program, deaths: int) -> tuple[Process, int]:
-        """A new process of it, and how often it died in a row. One that cannot be made now (no memory, no process ids) died at once."""
+        """Start a new process; return it and the number of consecutive deaths. A failed start (no memory or pids) counts as one."""
         while True:
             await asyncio.sleep(self._pacing.backoff_s(deaths))
             try:
@@ -175,7 +175,7 @@ class Supervisor:
                 self._screen.alarm(f"{trouble}\nThe next attempt follows in {self._pacing.backoff_s(deaths):g} s")
 
     async def _watch_ready(self, process: Process) -> None:
-        """Say when a restarted program answers, and whenever it shows no progress; only its death brings it down again."""
+        """Report when a restarted program answers, and whenever it shows no progress. It is not killed for that."""
         while not process.ended:
             try:
                 await process.answers()
@@ -195,20 +195,20 @@ class Supervisor:
             self._screen.say(f"waiting for {reasons} since {time.monotonic() - began:.0f} s")
 
     async def _stop_stages(self) -> None:
-        """The last stage first. Everything is told by last_stage_stops_s and gone soon after kill_after_s."""
+        """Stop the last stage first. All programs are signalled by last_stage_stops_s and gone soon after kill_after_s."""
         began = time.monotonic()
-        told: list[Process] = []
+        signalled: list[Process] = []
         for stage in reversed(self._stages):
             running = [self._running[each.name] for each in stage if each.name in self._running]
             self._signal(running, signal.SIGTERM)
-            told += running
-            await all_ended(told, within_s=began + self._pacing.last_stage_stops_s - time.monotonic())
-        await all_ended(told, within_s=began + self._pacing.kill_after_s - time.monotonic())
-        for process in told:
+            signalled += running
+            await all_ended(signalled, within_s=began + self._pacing.last_stage_stops_s - time.monotonic())
+        await all_ended(signalled, within_s=began + self._pacing.kill_after_s - time.monotonic())
+        for process in signalled:
             if not process.ended:
                 self._screen.alarm(f"{process.program.name} did not stop within {self._pacing.kill_after_s:g} s and is killed")
-        self._signal(told, signal.SIGKILL)
-        await all_ended(told, within_s=1.0)
+        self._signal(signalled, signal.SIGKILL)
+        await all_ended(signalled, within_s=1.0)
 
     @staticmethod
     def _signal(processes: Sequence[Process], number: signal.Signals) -> None:
@@ -219,14 +219,14 @@ class Supervisor:
         while True:
             await asyncio.sleep(self._pacing.housekeeping_every_s)
             for state in self.states.values():
-                if state.kind == "server":  # those of services come through us and are bounded on the way
+                if state.kind == "server":  # the output of services passes through this process, which bounds it
                     self._house.attempt(f"bounding {state.log}", partial(bound, Path(state.log)))
             changed = sum(self._count_missing(name) for name in self.states)
             if changed or WRITING_DOWN in self._house.failing:
                 self._write_down()
 
     def _count_missing(self, name: str) -> bool:
-        """How much of its output is not in its file; True when that has changed."""
+        """Count lines missing in a program's file; return whether the count has changed."""
         process, state = self._running.get(name), self.states[name]
         if process is None or process.printed is None:
             return False
@@ -246,14 +246,14 @@ class Supervisor:
 
 
 def _also_as(name: Path, output: Path) -> None:
-    """Who looks for the output of a service of a unit finds that of the unit."""
+    """Link the output file of a unit under the name of one of its services."""
     if not name.is_symlink():
         rotate(name)
         name.symlink_to(output.name)
 
 
 async def _cancelled(*tasks: asyncio.Task[object]) -> None:
-    """Cancel them and wait until they are gone; a failure in one was already told."""
+    """Cancel tasks and wait until they have ended; their failures were already reported."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

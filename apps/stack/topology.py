@@ -1,11 +1,11 @@
-"""How the services run: oms, risk and exeq as one unit, or each in a process of its own."""
+"""Topologies: oms, risk and exeq as one unit, or each service in its own process."""
 
 from typing import Final
 
 UNIT: Final = "unit"
-"""The name of the process, of its user on the servers, and of the topology in which it runs."""
+"""The name of the process of a unit, of its user on the servers, and of its topology."""
 UNITED: Final = ("oms", "risk", "exeq")
-"""The services in it."""
+"""The services in a unit."""
 APART: Final = "services"
 TOPOLOGIES: Final = (UNIT, APART)
-"""How the services run: as a unit, or each in a process of its own."""
+"""The known topologies."""

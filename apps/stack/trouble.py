@@ -1,10 +1,10 @@
-"""What keeps the stack from starting: one sentence and what to do about it."""
+"""Errors of a start: one sentence and a remedy."""
 
 from apps.runtime.exit_codes import Exit
 
 
 class CannotStart(Exception):
-    """The stack cannot start or go on; the sentence is written for the person at the terminal."""
+    """The stack cannot start or continue; the sentence and the remedy are shown at the terminal."""
 
     def __init__(self, sentence: str, *, remedy: str = "", exit_code: Exit = Exit.REFUSED) -> None:
         super().__init__(f"{sentence}\n{remedy}" if remedy else sentence)
@@ -12,7 +12,7 @@ class CannotStart(Exception):
 
 
 class NotReady(Exception):
-    """A program runs but is not ready; the text says why. `answered`: it said so itself."""
+    """A program runs but is not ready; the text says why. `answered`: the program itself reported it."""
 
     def __init__(self, reason: str, *, answered: bool = False) -> None:
         super().__init__(reason)

@@ -1,4 +1,4 @@
-"""A data directory of an earlier release becomes one of this release before anything is started from it."""
+"""Upgrade a data directory of an earlier release before any program is started from it."""
 
 import asyncio
 from pathlib import Path
@@ -16,7 +16,7 @@ from domain.ports import Unavailable
 
 
 def upgrade(data_dir: Path, ports: ServerPorts, passwords: Path) -> list[str]:
-    """The journals that were moved to accounts of their own and made readable without consumers. CannotStart."""
+    """Move journals to their own accounts, make them readable without consumers, and return their names. CannotStart."""
     try:
         moved = move_journals(data_dir / "nats")
     except OSError as error:

@@ -137,7 +137,7 @@ def test_a_file_that_had_no_room_says_how_many_lines_are_missing(tmp_path: Path,
     full[0] = False
     logs.get_logger().info("kept")
     found = lines(tmp_path)
-    assert [line["event"] for line in found] == ["kept", "1 log lines are missing here: there was no room for them"]
+    assert [line["event"] for line in found] == ["kept", "1 log lines are missing here for lack of room"]
     assert (found[1]["level"], found[1]["service"]) == ("warning", "oms")
 
 

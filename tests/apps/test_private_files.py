@@ -165,4 +165,4 @@ def test_a_damaged_file_of_passwords_is_left_as_it_is_and_shown_to_nobody(tmp_pa
 
 
 def test_quotes_that_are_a_directory_end_the_start_with_a_sentence(tmp_path: Path) -> None:
-    assert f"there is no file {tmp_path}" in refused(tmp_path / "state", "--quotes", str(tmp_path))
+    assert f"{tmp_path} is not a file" in refused(tmp_path / "state", "--quotes", str(tmp_path))

@@ -237,10 +237,10 @@ async def test_without_room_on_the_disk_the_dead_come_back_and_what_runs_is_writ
     refused = stage.changes
     await until(lambda: stage.changes > refused)
     stage.disk_is_full = False
-    await until(lambda: "writing down what runs (stack.json): done again" in stage.said())
+    await until(lambda: "writing down what runs (stack.json): works again" in stage.said())
     supervisor.stop()
     await running
-    assert stage.said().count("No space left on device. Everything runs on without it") == 1
+    assert stage.said().count("No space left on device. All programs keep running without it") == 1
 
 
 async def test_outputs_that_cannot_be_written_hold_up_neither_servers_nor_services(stage: Stage) -> None:

@@ -100,7 +100,7 @@ def test_it_starts_says_where_stops_cleanly_and_carries_on_the_next_time(tmp_pat
         out, _ = stop(process)
     assert found.urls["nats"] == f"nats://127.0.0.1:{4222 + offset}"
     assert found.urls["nats"] in out
-    assert "fills go to SQLite" in out
+    assert "fills are in SQLite" in out
     assert out.endswith("stopped\n")
     assert stack.read(data_dir) is None
     assert not any(each.is_alive() for each in found.processes)
@@ -159,8 +159,8 @@ def test_fresh_forgets_what_was_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--quotes", "nowhere.csv"), "there is no file nowhere.csv"),
-        (("--port-offset", "70000"), "is not a port"),
+        (("--quotes", "nowhere.csv"), "nowhere.csv is not a file"),
+        (("--port-offset", "70000"), "is out of range"),
         (("--fills", "oracle"), "invalid choice"),
     ],
 )
@@ -174,7 +174,7 @@ def test_wrong_usage_is_exit_code_2(tmp_path: Path, words: tuple[str, ...], sent
 
 def test_a_directory_that_is_not_ours_is_refused_and_untouched(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(CannotStart, match="was not made by `trade up`"), claimed(tmp_path):
+    with pytest.raises(CannotStart, match="was not created by `trade up`"), claimed(tmp_path):
         pytest.fail("claimed")
     assert [each.name for each in tmp_path.iterdir()] == ["thesis.txt"]
 

@@ -1,1 +1,1 @@
-"""Who may do what on NATS, Valkey and QuestDB, and the passwords that say who somebody is."""
+"""Users of NATS, Valkey and QuestDB: their rights and passwords."""

@@ -1,4 +1,4 @@
-"""The stores of a release that kept all journals in one account of NATS become those of the accounts that they have now."""
+"""Move the journals of a release that kept all of them in one NATS account to the accounts that they have now."""
 
 import os
 from pathlib import Path
@@ -7,13 +7,13 @@ from typing import Final
 from apps.stack.credentials.nats import JOURNALS
 
 GLOBAL: Final = "$G"
-"""What nats-server calls the only account of a configuration without accounts."""
+"""nats-server's name for the only account of a configuration without accounts."""
 
 
 def move_journals(store: Path, owner: int | None = None) -> list[str]:
-    """Move each journal's directory to its account, and name those moved. Call it while nats-server does not run. OSError.
+    """Move each journal's directory to its account, and return the names of those moved. nats-server must not run. OSError.
 
-    A move is one rename: a crash leaves a journal in the old place or in the new one. What is in its place already stays.
+    A move is one rename: a crash leaves a journal in the old place or in the new one. A journal that is already moved stays.
     """
     moved = []
     for journal in JOURNALS:

@@ -1,4 +1,4 @@
-"""The passwords: made once, kept in files that nobody but their reader can open, and never shown."""
+"""The passwords: generated once, kept in files that only their reader can open, and never shown."""
 
 import os
 import secrets
@@ -31,13 +31,13 @@ KEYS_FILE: Final = "keys.json"
 PASSWORD_BYTES: Final = 32
 PRIVATE: Final = 0o600
 UNIT_FILES: Final = tuple(f"{name}.yaml" for name in (*UNITED, UNIT))
-"""What the process of a unit reads."""
+"""The files that the process of a unit reads."""
 
 Passwords = dict[str, str]
 
 
 class Keys(msgspec.Struct):
-    """User -> password, for each server apart: one server's file tells nothing about another."""
+    """User -> password, separately for each server, so that one server's file reveals nothing about another."""
 
     nats: Passwords = {}
     valkey: Passwords = {}
@@ -46,10 +46,10 @@ class Keys(msgspec.Struct):
 
 
 def init(directory: Path, *, guests: bool, owners: Mapping[str, int] | None = None, renew: bool = False) -> Keys:
-    """Make what is missing, and write every file anew from it: who may do what is never older than the program. OSError, Damaged.
+    """Generate missing passwords and rewrite every file, so that rights are never older than the program. OSError, DamagedKeys.
 
-    `owners` (file -> user id) gives files away, which takes root; the directory can then be searched by all and listed by none.
-    A file has one owner, so a unit, which reads those of its services too, then has a directory `unit` with copies that are its own.
+    `owners` (file -> user id) changes the owners of files, which needs root; other users can then search the directory but not list it.
+    A file has one owner, so a unit, which also reads the files of its services, then gets its own copies in a directory `unit`.
     """
     _make(directory, 0o711 if owners else 0o700)
     keys = Keys() if renew else _kept(directory)
@@ -73,7 +73,7 @@ def init(directory: Path, *, guests: bool, owners: Mapping[str, int] | None = No
 
 
 class DamagedKeys(Exception):
-    """The file of all passwords is there and cannot be understood; the text says which and why, and never what is in it."""
+    """The file of all passwords exists but cannot be decoded; the text says which and why, without its content."""
 
 
 def _kept(directory: Path) -> Keys:
@@ -83,7 +83,7 @@ def _kept(directory: Path) -> Keys:
     try:
         return msgspec.json.decode(file.read_bytes(), type=Keys)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DamagedKeys(f"{file} is damaged: {error}") from None  # its cause has the bytes
+        raise DamagedKeys(f"{file} is damaged: {error}") from None  # the cause contains the bytes
 
 
 def _files(keys: Keys, *, guests: bool) -> dict[str, str]:
@@ -99,7 +99,7 @@ def _files(keys: Keys, *, guests: bool) -> dict[str, str]:
 
 
 def _client(keys: Keys, name: str, environment: Mapping[str, str]) -> str:
-    """What one program needs: a user and a password for each address of its configuration."""
+    """Return the file of one program: a user and a password for each address of its configuration."""
     found = {"nats.url": [name, keys.nats[name]]}
     if writer := NATS_WRITERS.get(name):
         found["nats.writer_url"] = [writer, keys.nats[writer]]
@@ -114,7 +114,7 @@ def _client(keys: Keys, name: str, environment: Mapping[str, str]) -> str:
         found["questdb.pg_url"] = [role, keys.questdb[role]]
     elif role:
         found["questdb.pg_url"] = [environment["QDB_PG_READONLY_USER"], environment["QDB_PG_READONLY_PASSWORD"]]
-    return "# made by `trade secrets init`; changes are lost\n" + yaml.safe_dump(found)
+    return "# written by `trade secrets init`; changes are lost\n" + yaml.safe_dump(found)
 
 
 def _make(directory: Path, mode: int) -> None:
@@ -123,7 +123,7 @@ def _make(directory: Path, mode: int) -> None:
 
 
 def _write(file: Path, text: str, owner: int | None) -> None:
-    """Never readable by another, not even for a moment; whoever reads sees the old file or the new one."""
+    """Replace a file atomically; it is private to its owner at every moment."""
     fresh = file.with_name(f"{file.name}.new")
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)

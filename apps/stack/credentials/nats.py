@@ -1,8 +1,8 @@
-"""What each user of NATS may publish and subscribe to, and in which account it lives.
+"""Rights of each user of NATS: its account, and the subjects that it may publish and subscribe to.
 
-NATS checks the subject that a client publishes on, not the subject it names for the answer: whoever may ask anything can have the
-answer put on any subject *of its own account*. So each journal is alone in an account, where its writer may publish commits and
-nothing else, and asks nothing. Everybody else reads over exports of that account, and their answers stay in their own.
+NATS checks the subject that a client publishes on, not its reply subject: a client that may send any request can direct the reply
+to any subject *of its own account*. So each journal is alone in an account, where its writer may publish commits and nothing else,
+and sends no requests. All other users read over exports of that account, and their replies stay in their own accounts.
 
     READERS  guest, reader ──┐ announcements, risk.check.order (answered, never reserved)
                              ├── BUS  services, unit, operator, venue, admin ──┐ reads over `journals.*`, feed `stored.*`
@@ -47,13 +47,13 @@ READERS: Final = "READERS"
 
 JETSTREAM: Final = "$JS.API"
 ANSWERS: Final = "_R_.>"
-"""Where an answer goes to somebody of another account; nats-server puts the real subject back at the border."""
+"""Reply subjects of requests from other accounts; nats-server maps them back to the real ones."""
 ANNOUNCED: Final = (FILLS, POSITIONS, ORDER_COPIES, TICKS, CONTROL_EVENTS, PRICES)
-"""What everybody may hear."""
+"""Subjects that every user may subscribe to."""
 
 
 class JournalAccount(NamedTuple):
-    """A stream with an account of its own. `maker` is the service that may make it; its commits come from `writer`."""
+    """A stream with its own account. `maker` is the service that may create it; `writer` publishes its commits."""
 
     account: str
     stream: str
@@ -71,12 +71,12 @@ JOURNALS: Final = (
 READS: Final = ("STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET")
 MAKES: Final = "STREAM.CREATE"
 CHANGES: Final = "STREAM.UPDATE"
-"""Only the admin may: a changed stream can lose messages."""
+"""Allowed only to the admin, because a changed stream can lose messages."""
 MANY_ANSWERS: Final = "DIRECT.GET"
 
 
 def inbox(user: str) -> str:
-    """Where a user's answers come: nobody hears another's."""
+    """Return the prefix of a user's reply subjects, which no other user may subscribe to."""
     return f"_INBOX_{user}"
 
 
@@ -85,13 +85,13 @@ def _api(stream: str, verbs: Iterable[str]) -> tuple[str, ...]:
 
 
 def _answers(*users: str) -> tuple[str, ...]:
-    """Who answers one of them answers it in a unit too."""
+    """Return the reply subjects of these users, and of the unit if one of them may run in it."""
     united = (UNIT,) if set(users) & set(UNITED) else ()
     return tuple(f"{inbox(user)}.>" for user in (*users, *united))
 
 
 class NatsRights(NamedTuple):
-    """Subjects that a user may publish on, and subscribe to. Its own inbox comes by itself, to publish on as well but for a writer."""
+    """Subjects that a user may publish and subscribe to. Its own inbox is added for both; for a writer, only to subscribe."""
 
     publish: Sequence[str]
     subscribe: Sequence[str] = ()
@@ -101,7 +101,7 @@ _FEEDS: Final = {journal.stream: f"{STORED}.{journal.subject}" for journal in JO
 
 
 def _reading(publish: Sequence[str], subscribe: Sequence[str], *streams: str) -> NatsRights:
-    """These rights, and to read these journals."""
+    """Return these rights, with the right to read these journals."""
     reads = tuple(subject for stream in streams for subject in _api(stream, READS))
     return NatsRights((*publish, *reads), (*subscribe, *(_FEEDS[stream] for stream in streams)))
 
@@ -148,7 +148,7 @@ _RIGHTS: Final[Mapping[str, NatsRights]] = {
 
 
 def _of_all(users: Iterable[str]) -> NatsRights:
-    """What any of them may."""
+    """Return the union of the rights of these users."""
     rights = [_RIGHTS[user] for user in users]
     publish = dict.fromkeys(subject for each in rights for subject in each.publish)
     return NatsRights(tuple(publish), tuple(dict.fromkeys(subject for each in rights for subject in each.subscribe)))
@@ -158,22 +158,22 @@ RIGHTS: Final[Mapping[str, NatsRights]] = {**_RIGHTS, UNIT: _of_all(UNITED)}
 assert set(RIGHTS) == set(NATS_USERS) > set(SERVICES)
 
 WRITES: Final[Mapping[str, NatsRights]] = {journal.writer: NatsRights((journal.subject,)) for journal in JOURNALS}
-"""A writer publishes commits and asks nothing, so that no answer to it can become a message of its journal but its own acks."""
+"""Rights of writers: only to publish commits and not requests, so that no reply to a writer can become a message of its journal."""
 
 
 def account_of(user: str) -> str:
-    """Where this user lives."""
+    """Return the account of this user."""
     if user in WRITES:
         return next(journal.account for journal in JOURNALS if journal.writer == user)
     return READERS if user in (READER, GUEST) else BUS
 
 
 def configuration(passwords: Mapping[str, str], *, guests: bool) -> str:
-    """What nats-server includes. With `guests` a program without a password is let in as a reader."""
+    """Return the configuration of users for nats-server. With `guests` a program without a password is a reader."""
     users = {user: _user(user, passwords[user], {**RIGHTS, **WRITES}[user], inbox(user)) for user in passwords}
     if guests:
         users[GUEST] = _user(GUEST, passwords[READER], _READER, "_INBOX")
-    lines = ["# made by `trade secrets init`; changes are lost", "accounts {"]
+    lines = ["# written by `trade secrets init`; changes are lost", "accounts {"]
     for journal in JOURNALS:
         lines += _account(journal.account, users, "    jetstream: enabled", exports=_journal_exports(journal))
     lines += _account(BUS, users, exports=_bus_exports(), imports=[*_reads_of(JOURNALS), *_makes(), _announced_controls()])
@@ -193,14 +193,14 @@ def _account(
 
 
 def _journal_exports(journal: JournalAccount) -> list[str]:
-    everybody, bus = [BUS, READERS], [BUS]
-    services = [(f"{JETSTREAM}.{verb}.{journal.stream}", verb, everybody) for verb in READS]
+    all_accounts, bus = [BUS, READERS], [BUS]
+    services = [(f"{JETSTREAM}.{verb}.{journal.stream}", verb, all_accounts) for verb in READS]
     services += [(f"{JETSTREAM}.{verb}.{journal.stream}", verb, bus) for verb in (MAKES, CHANGES)]
     exports = [
         f"{{service: {json.dumps(subject)}, accounts: {json.dumps(accounts)}{', response_type: stream' * (verb == MANY_ANSWERS)}}}"
         for subject, verb, accounts in services
     ]
-    return [*exports, f"{{stream: {json.dumps(f'{STORED}.{journal.subject}')}, accounts: {json.dumps(everybody)}}}"]
+    return [*exports, f"{{stream: {json.dumps(f'{STORED}.{journal.subject}')}, accounts: {json.dumps(all_accounts)}}}"]
 
 
 def _reads_of(journals: Iterable[JournalAccount]) -> list[str]:
@@ -220,7 +220,7 @@ def _makes() -> list[str]:
 
 
 def _announced_controls() -> str:
-    """Controls are announced under their own subject as well, for listeners that do not read the journal."""
+    """Export controls under their own subject as well, for subscribers that do not read the journal."""
     return _stream("CONTROLS", f"{STORED}.{subjects.CONTROLS}", subjects.CONTROLS)
 
 
@@ -248,7 +248,7 @@ def _stream(account: str, subject: str, to: str = "") -> str:
 
 def _user(user: str, password: str, rights: NatsRights, own: str) -> str:
     answers = (f"{own}.>",)
-    publish = rights.publish if user in WRITES else (*rights.publish, *answers)  # a program may answer itself, a writer asks nothing
+    publish = rights.publish if user in WRITES else (*rights.publish, *answers)  # a program may reply to itself; a writer sends no requests
     subscribe = (*rights.subscribe, *answers)
     rights_of = f"{{publish: {_list(publish)}, subscribe: {_list(subscribe)}}}"
     return f"{{user: {json.dumps(user)}, password: {json.dumps(password)}, permissions: {rights_of}}}"

@@ -1,4 +1,4 @@
-"""The users of the servers, and where their files are."""
+"""The users of the servers, and their files."""
 
 from typing import Final
 
@@ -6,18 +6,18 @@ from apps.stack.topology import UNIT
 
 SERVICES: Final = ("oms", "risk", "exeq", "live-gateway", "projector")
 OPERATOR: Final = "operator"
-"""Who types `trade`: reads everything, puts projections right, keeps backups. Cannot write a journal."""
+"""The user of the `trade` command: reads everything, repairs projections, makes backups. Cannot write a journal."""
 VENUE: Final = "venue"
-"""A gateway that is not ours (`session: plain`): takes orders, reports fills, shows quotes."""
+"""A third-party gateway (`session: plain`): takes orders, reports fills, publishes quotes."""
 READER: Final = "reader"
-"""Other programs: hear what is announced, read what is projected."""
+"""Other programs: subscribe to announcements, read projections."""
 ADMIN: Final = "admin"
-"""Everything. For emergencies; no program of ours uses it."""
+"""All rights, for emergencies. No program of this system uses it."""
 
-# A unit speaks over one connection as a user of its own. oms and risk write their journals as their own writers, in a unit too.
+# A unit has one connection with its own user. oms and risk write their journals with their own writers, in a unit too.
 NATS_USERS: Final = (*SERVICES, UNIT, VENUE, OPERATOR, READER, ADMIN)
 NATS_WRITERS: Final = {"oms": "oms-journal", "risk": "risk-journal", "live-gateway": "live-gateway-journal"}
-"""Service -> the user with which it writes its journal, and does nothing else (apps.stack.credentials.nats)."""
+"""Service -> the user that only writes its journal (apps.stack.credentials.nats)."""
 VALKEY_USERS: Final = ("oms", "risk", "projector", OPERATOR, READER, ADMIN)
 QUESTDB_WRITER: Final = "trade"
 
@@ -30,10 +30,10 @@ QUESTDB_ROLES: Final = {
     READER: READER,
     ADMIN: QUESTDB_WRITER,
 }
-"""Who comes to QuestDB as whom: it knows one user who writes and one who reads."""
+"""Program -> its user on QuestDB, which has one user that writes and one that reads."""
 
 CLIENTS: Final = (*SERVICES, UNIT, VENUE, OPERATOR, READER, ADMIN)
-"""Each has a file `<name>.yaml` with all that it needs."""
+"""Programs with a file `<name>.yaml` that has all their passwords."""
 
 NATS_FILE: Final = "nats-users.conf"
 VALKEY_FILE: Final = "valkey.acl"
@@ -57,6 +57,6 @@ CONTAINER_UIDS: Final = {
     "operator.yaml": 10000,
     "reader.yaml": 10000,
 }
-"""Who reads which file in containers, where each runs as a user of its own. What is not here stays with root.
+"""File -> user id that reads it in containers, where each program runs as its own user. Other files belong to root.
 
 A unit's copies of its services' files are in a directory `unit` (apps.stack.credentials.keys)."""

@@ -1,6 +1,6 @@
-"""What each user of Valkey may do, command by command and key by key, as the lines of its ACL file. What is not named is denied.
+"""Rights of each user of Valkey, by command and key, as the lines of its ACL file. Everything not named is denied.
 
-The key patterns hold in every database: which of them positions (5) and portfolios (4) are in is configuration.
+The key patterns apply in every database: the databases of positions (5) and portfolios (4) are configurable.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ READ: Final = (
     *("smembers", "scard", "sismember", "smismember", "sscan"),
 )
 STORE: Final = ("fcall", "hset", "persist", "expire", "sadd", "set", "del", "unlink")
-"""To call the function that stores positions, what it calls in its turn, and what takes positions away before they are made again."""
+"""Commands to call the function that stores positions, those that it calls, and those that remove positions before a rebuild."""
 LOAD: Final = ("function|load",)
-"""The projector alone: who loads a function can replace it."""
+"""For the projector only: a user that may load a function can replace it."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class ValkeyRights:
 
 
 RIGHTS: Final[Mapping[str, ValkeyRights]] = {
-    # every minute it compares what readers see with what the journal says, and corrects it
+    # compares stored positions with the journal every minute, and corrects them
     "oms": ValkeyRights((*CONNECT, *READ, *STORE), reads=POSITIONS, writes=POSITIONS),
     "risk": ValkeyRights((*CONNECT, "hset"), writes=PORTFOLIOS),
     "projector": ValkeyRights((*CONNECT, *READ, *STORE, *LOAD), reads=POSITIONS, writes=POSITIONS),
@@ -51,19 +51,19 @@ RIGHTS: Final[Mapping[str, ValkeyRights]] = {
     READER: ValkeyRights((*CONNECT, *READ), reads=(*POSITIONS, *PORTFOLIOS)),
 }
 GUEST: Final = RIGHTS[READER]
-"""Without a password, where there are guests."""
+"""Rights without a password, if guests are allowed."""
 STRANGER: Final = ValkeyRights(("ping",))
-"""Without a password, where there are none: enough for a health check."""
+"""Rights without a password, if guests are not allowed: enough for a health check."""
 RULES: Final[Mapping[str, str]] = {**{user: rights.rule() for user, rights in RIGHTS.items()}, ADMIN: "~* &* +@all"}
 
 
 def acl(passwords: Mapping[str, str], *, guests: bool) -> str:
-    """The file. Without a password one may read what is projected when there are `guests`, else say PING."""
+    """Return the ACL file. Without a password, a client may read projections if `guests`, else only send PING."""
     lines = [f"user {user} reset on #{_sha256(password)} resetchannels {RULES[user]}" for user, password in passwords.items()]
     nobody = GUEST if guests else STRANGER
     return "\n".join([f"user default reset on nopass resetchannels {nobody.rule()}", *lines, ""])
 
 
 def _sha256(password: str) -> str:
-    """The file holds what a password is checked by, not the password; it is random and long, so a plain hash is enough."""
+    """Return the hash for the file, which must not hold the password. Passwords are random and long, so a plain hash is enough."""
     return hashlib.sha256(password.encode()).hexdigest()
