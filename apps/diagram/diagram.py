@@ -1,4 +1,4 @@
-"""The machine that runs, drawn: Mermaid, DOT or SVG text, with live counts when they are given."""
+"""The state machine as Mermaid, DOT or SVG text, optionally with live counts."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple
@@ -12,13 +12,13 @@ __all__ = ["FORMATS", "Counts", "Format", "draw", "drawn"]
 Format = Literal["mermaid", "dot", "svg"]
 
 
-def draw(format: Format, counts: Counts | None = None) -> str:  # noqa: A002 - the word people type
-    """The whole machine as text. KeyError for a format that is not in `FORMATS`."""
+def draw(format: Format, counts: Counts | None = None) -> str:  # noqa: A002 - the name of the parameter in the API
+    """Return the whole machine as text. KeyError for a format that is not in `FORMATS`."""
     return FORMATS[format](drawn(), counts)
 
 
 def drawn() -> tuple[Drawn, ...]:
-    """Every step of the running machine, not of the table it was built from: states in the order of a life, then triggers."""
+    """Return every step of the running machine, not of the table that it was built from, sorted by state and trigger."""
     order = {trigger: n for n, trigger in enumerate(TRIGGERS)}
     life = {state: n for n, state in enumerate(State)}
     return tuple(sorted(_asked(), key=lambda d: (life[d.source], life[d.target], order[d.trigger])))
@@ -32,7 +32,7 @@ def _asked() -> Iterator[Drawn]:
 
 
 class Arrow(NamedTuple):
-    """All steps between the same two states: one line, one label."""
+    """All steps between the same two states, as one line with one label."""
 
     source: State
     target: State

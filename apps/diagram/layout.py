@@ -1,7 +1,7 @@
-"""Where the SVG puts things: twelve boxes on a grid, frames that stand for "any state in here", and every arrow by hand.
+"""The layout of the SVG: twelve boxes on a grid, frames that mean "any state inside", and every arrow placed by hand.
 
-An arrow that leaves a frame stands for the same step from every state in its `sources`. Steps that stay where they are become lines
-inside the box. What the machine has and this page lacks is printed under the picture, never left out; a test keeps that list empty.
+An arrow that leaves a frame is the same step from every state in its `sources`. Steps that stay in a state become lines inside its
+box. Steps of the machine without a place here are listed under the picture; a test keeps that list empty.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ HEIGHT: Final = 1250
 
 
 class Counts(NamedTuple):
-    """How many orders are in a state now, and how often a step was taken."""
+    """The number of orders in each state now, and how often each step was taken."""
 
     states: Mapping[State, int]
     steps: Mapping[tuple[State, str], int]
@@ -41,7 +41,7 @@ Anchor = Literal["start", "middle", "end"]
 
 
 class Edge(NamedTuple):
-    """An arrow through `points`. Its label stands at `at`, one trigger a line, upwards from there; its count at `badge`."""
+    """An arrow through `points`. Its label is at `at`, one trigger a line, upwards from there; its count at `badge`."""
 
     kind: Kind
     sources: tuple[State, ...]

@@ -1,4 +1,4 @@
-"""The SVG: boxes, frames and arrows of layout.py, for light and dark pages, without a graph layouter."""
+"""The SVG: boxes, frames and arrows of layout.py, for light and dark pages, without a graph layout engine."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -11,18 +11,18 @@ CORNER: Final = 9
 HEAD: Final = 5
 DIGIT: Final = 7
 KINDS: Final[dict[Kind, str]] = {
-    "request": "asked for: may be refused",
-    "service": "risk, exeq, oms decided",
-    "venue": "the venue says so",
-    "trade": "a trade: booked in every state",
-    "bust": "a trade taken back",
+    "request": "request: may be refused",
+    "service": "decision of risk, exeq or oms",
+    "venue": "report of the venue",
+    "trade": "trade: booked in every state",
+    "bust": "bust: a trade taken back",
 }
 NOTES: Final = (
     "An arrow that leaves a dashed frame",
     "starts in every state inside it.",
-    "↻ stays where it is.",
+    "↻ stays in its state.",
     "A thick border: the order is closed;",
-    "trades and busts still reach it.",
+    "trades and busts still apply.",
 )
 LIGHT: Final[dict[Kind, str]] = {"request": "#1d4ed8", "service": "#7c3aed", "venue": "#0f766e", "trade": "#15803d", "bust": "#c2410c"}
 DARK: Final[dict[Kind, str]] = {"request": "#8ab4ff", "service": "#c4a7ff", "venue": "#5fd4c8", "trade": "#7ddf8f", "bust": "#ffa066"}
@@ -79,13 +79,13 @@ def _start() -> str:
 
 
 def _line(line: Edge, steps: Iterable[Drawn], counts: Counts | None) -> str:
-    """One arrow with its label; without its steps in the machine there is no arrow. Steps never taken are pale when counts are shown."""
-    told = [d for d in steps if d.source in line.sources and d.trigger in line.triggers and d.target is line.target]
-    if not told:
+    """Draw one arrow with its label, if the machine has its steps. With counts, steps never taken are pale."""
+    drawn = [d for d in steps if d.source in line.sources and d.trigger in line.triggers and d.target is line.target]
+    if not drawn:
         return ""
-    taken = sum(counts.steps.get((d.source, d.trigger), 0) for d in told) if counts else 0
+    taken = sum(counts.steps.get((d.source, d.trigger), 0) for d in drawn) if counts else 0
     quiet = " quiet" if counts and not taken else ""
-    hint = ", ".join(f"{d.source} {d.trigger}" + (f": {counts.steps.get((d.source, d.trigger), 0)}" if counts else "") for d in told)
+    hint = ", ".join(f"{d.source} {d.trigger}" + (f": {counts.steps.get((d.source, d.trigger), 0)}" if counts else "") for d in drawn)
     labels = [
         _text(f"label {line.kind}-ink", line.at[0], line.at[1] - LINE_HEIGHT * n, trigger, line.anchor)
         for n, trigger in enumerate(reversed(line.triggers))
@@ -95,7 +95,7 @@ def _line(line: Edge, steps: Iterable[Drawn], counts: Counts | None) -> str:
 
 
 def _arrow(kind: Kind, points: tuple[tuple[int, int], ...]) -> str:
-    """A line with round corners and a head of its own (markers cannot take the colour of their line everywhere)."""
+    """Draw a line with round corners and its own head (SVG markers cannot take the colour of their line everywhere)."""
     path = f"M{points[0][0]} {points[0][1]}"
     for before, here, after in zip(points, points[1:], points[2:], strict=False):
         path += " L{} {} Q{} {} {} {}".format(*_towards(here, before), *here, *_towards(here, after))
@@ -110,7 +110,7 @@ def _towards(here: tuple[int, int], there: tuple[int, int]) -> tuple[int, int]:
 
 
 def _box(state: State, box: Box, steps: Iterable[Drawn], counts: Counts | None) -> str:
-    """A state, and the steps that lead from it to itself."""
+    """Draw a state, and the steps that lead from it to itself."""
     stays = [d.trigger for d in steps if d.source is d.target is state]
     middle = box.x + box.width // 2
     top = box.y + box.height // 2 - LINE_HEIGHT * len(stays) // 2 + 5

@@ -1,1 +1,1 @@
-"""Programs that check, rebuild and save what the journal says. `trade` runs them, and so do services, as programs beside them."""
+"""Programs that check, rebuild and back up the journal and its projections, run by `trade` and, as helper processes, by services."""

@@ -1,4 +1,4 @@
-"""Is a journal whole, and does it reach as far as was acknowledged? For `trade journal`; nothing is printed here."""
+"""Checks of a journal for `trade journal`: is it whole, and does it reach what was acknowledged? Nothing is printed here."""
 
 import contextlib
 from collections.abc import Callable
@@ -20,14 +20,14 @@ ORDERS: Final = "oms.journal"
 VENUES: Final = "venue.journal"
 CONTROLS: Final = "risk.control"
 STREAMS: Final = {ORDERS: subjects.ORDER_STREAM, VENUES: subjects.VENUE_STREAM, CONTROLS: subjects.CONTROL_STREAM}
-"""The stream of each kind of journal, by the front of its subject."""
+"""The stream of each kind of journal, by the prefix of its subject."""
 
 Progress = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
-"""How many sequences are to be read, and of what; then how far the reading is."""
+"""Takes the number of sequences to read and a label; its function takes the sequence read so far."""
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
-    """One journal against its mark. `found` says in a sentence what is wrong; `foreign` nobody skipped yet, `skipped` somebody did."""
+    """One journal compared with its mark. `found` says what is wrong; `foreign` messages are not skipped yet, `skipped` ones are."""
 
     subject: str
     state: str
@@ -40,14 +40,14 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def subjects_of_all(client: Client, directory: Path) -> list[str]:
-    """Every journal that there is, or should be by its mark. Unavailable."""
+    """Return the subject of every journal that exists, or should exist by its mark. Unavailable."""
     there = [subject for stream in STREAMS.values() for subject in await stream_subjects(client, stream)]
     marked = [file.stem for file in directory.glob("*.mark")]
     return sorted(each for each in {f"{ORDERS}.0", subjects.CONTROLS, *there, *marked} if each.rpartition(".")[0] in STREAMS)
 
 
 async def look(client: Client, directory: Path, subject: str, progress: Progress, *, quick: bool = False) -> Inspection:
-    """A journal against its mark in `directory`. Every commit is read, unless `quick`: then its end alone. Unavailable."""
+    """Compare a journal with its mark in `directory`. Read every commit, or with `quick` only its end. Unavailable."""
     stream = STREAMS[subject.rpartition(".")[0]]
     kept = FileWatermark(directory, subject)
     mark, damaged = _mark(kept)
@@ -65,7 +65,7 @@ async def look(client: Client, directory: Path, subject: str, progress: Progress
 
 
 def _mark(kept: FileWatermark) -> tuple[Head | None, bool]:
-    """The mark, and whether it is damaged: then it tells nothing, and the journal may be accepted as it is."""
+    """Return the mark, and whether it is damaged; then it is None, and an operator may accept the journal as it is."""
     try:
         return kept.read(), False
     except Corrupt:
@@ -73,7 +73,7 @@ def _mark(kept: FileWatermark) -> tuple[Head | None, bool]:
 
 
 def _is_accepted(kept: FileWatermark, looked: Inspection) -> bool:
-    """Does an acceptance wait for the writer's next start, and is it about the journal as it is?"""
+    """Return whether an acceptance of the journal as it is waits for the writer's next start."""
     try:
         accepted = kept.acceptance()
     except Corrupt:
@@ -87,7 +87,7 @@ async def _ends(read: JetStreamJournal, looked: Inspection) -> Inspection:
 
 
 async def _whole(read: JetStreamJournal, looked: Inspection, progress: Progress) -> Inspection:
-    """Every commit against the chain; what is foreign, and what of it an acceptance in the journal names. Damage is `found`."""
+    """Verify every commit against the chain; collect foreign messages, and those that an acceptance names. Damage goes to `found`."""
     skipped: dict[int, Foreign] = {}
     try:
         with progress(looked.head.seq, f"reading {looked.subject}") as so_far:
@@ -113,22 +113,22 @@ async def _through(read: JetStreamJournal, until: int, skipped: dict[int, Foreig
 
 
 async def _against_mark(read: JetStreamJournal, looked: Inspection, damaged: bool) -> Inspection:
-    """In a word, what a start of its writer would find."""
+    """Add the state that a start of the journal's writer would find."""
     if looked.state:
         return looked
     state, found, mark, subject = "whole" if looked.head.seq else "empty", "", looked.mark, looked.subject
     if damaged:
-        state, found = "damaged mark", f"{subject}: its mark does not verify, so how far it had been acknowledged is not known"
+        state, found = "damaged mark", f"{subject}: its mark does not verify, so it is unknown how far it had been acknowledged"
     elif mark is not None and looked.head.seq < mark.seq:
         state, found = "behind", f"{subject} ends at sequence {looked.head.seq}, but sequence {mark.seq} had been acknowledged"
     elif mark is not None and mark.seq and ((there := await read.read(mark.seq)) is None or there.head != mark):
         state, found = "another", f"{subject}: sequence {mark.seq} is not the commit that had been acknowledged"
     elif looked.foreign:
-        state, found = "foreign", f"{subject}: sequence {listed(looked.foreign)} is no commit: something else than its writer put it there"
+        state, found = "foreign", f"{subject}: sequence {listed(looked.foreign)} is no commit: a program other than its writer put it there"
     return msgspec.structs.replace(looked, state=state, found=found)
 
 
 async def upgraded(client: Client) -> dict[str, bool]:
-    """Make each stream readable as this release reads it, and whether that changed anything. Unavailable."""
+    """Make each stream readable for this release; return whether that changed it. Unavailable."""
     there = [stream for stream in STREAMS.values() if await stream_state(client, stream) is not None]
     return {stream: await make_readable(client, stream) for stream in there}

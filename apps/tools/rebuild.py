@@ -1,4 +1,4 @@
-"""Positions from the journal alone, held against the positions that readers see. No printing here."""
+"""Positions rebuilt from the journal alone, compared with the stored positions that readers see. Nothing is printed here."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from domain.position.comparison import PositionDifference, differences, extra
 from domain.position.position import Position, PositionBook
 
 PROJECTOR_LOOKS_S: Final = 2.5
-"""A running projector looks at the checkpoint every second."""
+"""How long to wait for a running projector, which reads the checkpoint every second."""
 VALKEY_TIMEOUT_MS: Final = 5_000.0
 SETTLE_MAX_S: Final = 60.0
 POLL_S: Final = 0.05
@@ -23,7 +23,7 @@ POLL_S: Final = 0.05
 
 @contextlib.asynccontextmanager
 async def stored_positions(valkey_url: str) -> AsyncIterator[Positions]:
-    """The positions that readers see."""
+    """Open the stored positions that readers see."""
     store = ValkeyPositions.at(valkey_url, timeout_ms=VALKEY_TIMEOUT_MS)
     try:
         yield store
@@ -32,7 +32,7 @@ async def stored_positions(valkey_url: str) -> AsyncIterator[Positions]:
 
 
 class Rebuilt:
-    """The fold of all commits up to `head`, and how many they were."""
+    """The fold of all commits up to `head`, and the number of events."""
 
     def __init__(self, journal: Journal, progress: Callable[[int], None] = lambda _: None) -> None:
         self.book = PositionBook()
@@ -43,13 +43,13 @@ class Rebuilt:
         self._progress = progress
 
     def begin(self, head: Head, book: PositionBook) -> None:
-        """From a saved fold instead of the journal's beginning."""
+        """Start from a saved fold instead of the journal's beginning."""
         self.head, self.book = head, book
         for position in book.positions.values():
             self.accounts.setdefault(position.account, {})[position.symbol] = position
 
     async def advance(self, until: int) -> None:
-        """Fold on, up to and including sequence `until`, which must be in the journal. Corrupt, Unavailable."""
+        """Fold up to and including sequence `until`, which must be in the journal. Corrupt, Unavailable."""
         if until <= self.head.seq:
             return
         async with aclosing(self._journal.follow(self.head, until=until)) as batches:
@@ -65,7 +65,7 @@ class Rebuilt:
 
 
 class Replay(Protocol):
-    """What positions are compared with: a fold that can be led on."""
+    """The fold that positions are compared with; it can be advanced."""
 
     head: Head
     accounts: dict[str, dict[str, Position]]
@@ -74,7 +74,7 @@ class Replay(Protocol):
 
 
 class PositionsComparison(msgspec.Struct):
-    """What differs, as of which sequence, and which flat positions are not stored any more (they may expire)."""
+    """The differences, their sequence, and the number of flat positions that are no longer stored (they may expire)."""
 
     differences: list[PositionDifference]
     expired: int
@@ -82,7 +82,7 @@ class PositionsComparison(msgspec.Struct):
 
 
 async def compare(rebuilt: Replay, positions: Positions, only: str | None = None) -> PositionsComparison:
-    """Each account at the sequence that its stored positions stand for: a running projector moves them on while we read."""
+    """Compare each account as of the sequence of its stored positions: a running projector advances them during the comparison."""
     found = PositionsComparison([], 0, rebuilt.head.seq)
     empty = await positions.checkpoint() == 0
     done: set[str] = set()
@@ -93,7 +93,7 @@ async def compare(rebuilt: Replay, positions: Positions, only: str | None = None
     if only is not None and only not in done:
         await _compare_account(only, rebuilt, positions, found, empty)
     if only is None and not (empty or found.differences or found.expired):
-        # Only while all is well: a store that misses a position forgets all of them when it is loaded, and we are here to look.
+        # Only without differences: loading a store that misses a position clears it, and a comparison must not change the store.
         found.differences += [extra(p) for p in await positions.load() if p.account not in done]
     return found
 
@@ -102,7 +102,7 @@ async def _compare_account(account: str, rebuilt: Replay, positions: Positions, 
     stored, seq = await positions.of(account)
     if not empty:
         if seq < rebuilt.head.seq:
-            raise Unavailable("the stored positions went back in time: a projector is building them anew")
+            raise Unavailable("the stored positions went back: a projector is rebuilding them")
         await rebuilt.advance(seq)
         found.seq = seq
     ours, theirs = rebuilt.accounts.get(account, {}), {position.symbol: position for position in stored}
@@ -114,22 +114,22 @@ async def _compare_account(account: str, rebuilt: Replay, positions: Positions, 
 
 
 async def repair(rebuilt: Rebuilt, journal: Journal, positions: Positions) -> None:
-    """Store every position anew. `rebuilt` is empty, and stands at the journal's end afterwards. Unavailable when it cannot be finished.
+    """Store all positions again. `rebuilt` is empty before and at the journal's end afterwards. Unavailable if it cannot be finished.
 
-    The last commit comes a moment later than the rest: a running projector, whose memory may be as wrong as what it stored, so sees
-    that the checkpoint is not where it left it, reads the positions anew, and adds the last commit itself.
+    The last commit is stored a moment later than the rest. A running projector, whose memory may be as wrong as the store, then finds
+    that the checkpoint has moved, reads the positions again, and adds the last commit itself.
     """
     end = (await journal.head()).seq
     await rebuilt.advance(end - 1)
     await positions.clear()
-    await positions.store(rebuilt.book.positions.values(), after=0, seq=end - 1)  # when refused, a projector is rebuilding all of it
+    await positions.store(rebuilt.book.positions.values(), after=0, seq=end - 1)  # if this is refused, a projector is rebuilding everything
     if not await _reaches(positions, end, PROJECTOR_LOOKS_S):
         await rebuilt.advance(end)
         changed = [position for position in rebuilt.book.positions.values() if position.seq == end]
         await positions.store(changed, after=end - 1, seq=end)
     await rebuilt.advance(end)
     if not await _reaches(positions, end, SETTLE_MAX_S):
-        raise Unavailable(f"the positions did not come to sequence {end} within {SETTLE_MAX_S:g} s")
+        raise Unavailable(f"the positions did not reach sequence {end} within {SETTLE_MAX_S:g} s")
 
 
 async def _reaches(positions: Positions, seq: int, within_s: float) -> bool:

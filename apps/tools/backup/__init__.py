@@ -1,1 +1,1 @@
-"""The journals in one file, and back."""
+"""Backup of the journals to one file, and restore from it."""

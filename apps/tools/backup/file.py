@@ -1,4 +1,4 @@
-"""The file of a backup: compressed lines, a heading first, a seal with counts, heads and a hash last."""
+"""The file of a backup: compressed lines, with a heading first and a seal of heads and a hash last."""
 
 import errno
 import gzip
@@ -20,7 +20,7 @@ LINE_MAX: Final = 16 * 2**20
 
 
 class Heading(msgspec.Struct, tag="heading"):
-    """When it was begun, and which streams of what size are to be made for it."""
+    """The start time of a backup in nanoseconds, and the streams to create on restore with their maximum bytes."""
 
     format: int
     at: int
@@ -33,7 +33,7 @@ class Entry(msgspec.Struct, tag="entry"):
 
 
 class Seal(msgspec.Struct, tag="seal"):
-    """How far each subject of each stream goes, and the SHA-256 of all lines before."""
+    """The head of each subject of each stream, and the SHA-256 of all lines before."""
 
     heads: dict[str, dict[str, Head]]
     sha256: str
@@ -43,9 +43,9 @@ _LINE: Final = msgspec.json.Decoder(Heading | Entry | Seal)
 
 
 class Writer:
-    """Writes beside the file and puts it in its place when it is sealed: there is never a half one under its name.
+    """A writer that replaces the file only once it is sealed, so that a partial backup never has its name.
 
-    Nobody but its user may read it: all orders are in it. It takes another file's place only when told to `replace` it. FileExistsError.
+    The file is private to its user, because it has all orders. An existing file is replaced only with `replace`, else FileExistsError.
     """
 
     def __init__(self, path: Path, heading: Heading, *, replace: bool = False) -> None:
@@ -72,7 +72,7 @@ class Writer:
         self._raw.flush()
         os.fsync(self._raw.fileno())
         self._raw.close()
-        if not self._replace and os.path.lexists(self._path):  # it came while this one was made
+        if not self._replace and os.path.lexists(self._path):  # it appeared in the meantime
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self._path))
         self._fresh.replace(self._path)
         return seal
@@ -89,12 +89,12 @@ class Writer:
         try:
             self._out.close()
             self._raw.close()
-        finally:  # closing writes, which a full disk refuses
+        finally:  # close writes, and fails on a full disk
             self._fresh.unlink(missing_ok=True)
 
 
 def heading_of(path: Path) -> Heading:
-    """Corrupt."""
+    """Return the heading of a backup. Corrupt."""
     text = next(_texts(path), b"")
     first = _decoded(path, text)
     if not isinstance(first, Heading) or first.format != FORMAT:
@@ -103,20 +103,20 @@ def heading_of(path: Path) -> Heading:
 
 
 def entries(path: Path) -> Iterator[Entry]:
-    """Everything between heading and seal. Corrupt where a line cannot be read."""
+    """Return everything between heading and seal. Corrupt where a line cannot be read."""
     lines = (_decoded(path, text) for text in _texts(path))
     return (line for line in lines if isinstance(line, Entry))
 
 
 def sealed(path: Path) -> Seal:
-    """The seal, after every line has been held against it and against the chains. Corrupt."""
+    """Verify every line against the chains and the seal; return the seal. Corrupt."""
     heading = heading_of(path)
     chains = {name: Chains() for name in heading.max_bytes}
     digest, seal = hashlib.sha256(), None
     for text in _texts(path):
         line = _decoded(path, text)
         if seal is not None:
-            raise Corrupt(f"{path}: something follows its seal")
+            raise Corrupt(f"{path}: data follows its seal")
         if isinstance(line, Seal):
             seal = line
             continue
@@ -124,9 +124,9 @@ def sealed(path: Path) -> Seal:
             chains[line.stream].take(line.message)
         digest.update(text)
     if seal is None:
-        raise Corrupt(f"{path} ends without its seal: it is not whole")
+        raise Corrupt(f"{path} ends without its seal: it is incomplete")
     if digest.hexdigest() != seal.sha256 or seal.heads != {name: each.heads for name, each in chains.items()}:
-        raise Corrupt(f"{path} is not what its seal says")
+        raise Corrupt(f"{path} does not match its seal")
     return seal
 
 

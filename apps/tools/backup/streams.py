@@ -1,4 +1,4 @@
-"""Journals into a backup, and a backup into empty servers."""
+"""Write journals to a backup, and restore a backup into empty servers."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,22 +16,22 @@ STREAMS: Final = {
     subjects.VENUE_STREAM: subjects.VENUE_JOURNALS,
     subjects.CONTROL_STREAM: subjects.CONTROL_EVENTS,
 }
-"""In this order: a venue may be ahead of oms, which asks it for what it missed; the other way round reports would be gone."""
+"""Saved in this order: a venue may be ahead of oms, which requests missed reports; the other way round reports would be lost."""
 Progress = Callable[[int], None]
 
 
 class NotEmpty(Exception):
-    """There is a journal already: nothing is put over it."""
+    """A journal already has commits, and a restore does not overwrite it."""
 
 
 async def size(client: Client) -> int:
-    """Commits in all streams."""
+    """Return the number of commits in all streams."""
     states = [await stream_state(client, name) for name in STREAMS]
     return sum(state.messages for state in states if state)
 
 
 async def keep(client: Client, path: Path, at_ns: int, progress: Progress, *, replace: bool = False) -> Seal:
-    """All journals as they stand now, services running or not; then the file is read again and verified. Corrupt, Unavailable, OSError."""
+    """Write all journals as of now, with services running or not, then verify the file. Corrupt, Unavailable, OSError."""
     states = {name: await stream_state(client, name) for name in STREAMS}
     heading = Heading(1, at_ns, {name: state.max_bytes for name, state in states.items() if state})
     done = 0
@@ -47,9 +47,9 @@ async def keep(client: Client, path: Path, at_ns: int, progress: Progress, *, re
 
 
 async def bring_back(client: Client, writers: Mapping[str, Client], path: Path, progress: Progress) -> Seal:
-    """Into servers without journals. The whole file is verified before the first commit is written. NotEmpty, Corrupt, Unavailable.
+    """Restore into servers without journals. The whole file is verified before the first commit. NotEmpty, Corrupt, Unavailable.
 
-    `client` makes the streams and reads; `writers` has the connection that may write each of them.
+    `client` creates the streams and reads; `writers` has, for each stream, the connection that may write it.
     """
     seal = sealed(path)
     for name in STREAMS:
@@ -75,11 +75,11 @@ async def bring_back(client: Client, writers: Mapping[str, Client], path: Path, 
 
 
 async def _compare(client: Client, seal: Seal) -> None:
-    """Read back: every chain must end where the seal says."""
+    """Read the streams back: every chain must end at the head in the seal."""
     for name, heads in seal.heads.items():
         chains = journalcopy.Chains()
         async for batch in journalcopy.out_of(client, name, STREAMS[name]):
             for message in batch:
                 chains.take(message)
         if chains.heads != heads:
-            raise Corrupt(f"the stream {name} is not what the backup holds")
+            raise Corrupt(f"the stream {name} differs from the backup")

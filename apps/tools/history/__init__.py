@@ -1,1 +1,1 @@
-"""Positions as the journal had them at a sequence: a program beside oms, which knows nothing of its live state."""
+"""Point-in-time query of positions at a sequence of the journal: a helper process of oms, independent of its live state."""

@@ -19,7 +19,7 @@ from domain.values import use_exact_arithmetic
 
 
 def main(account: str, seq: int) -> NoReturn:
-    """Exit codes: 0 with the answer on stdout, 1 when the journal does not verify, 3 when it cannot be read."""
+    """Print the positions. Exit codes: 0 with the answer on stdout, 1 if the journal does not verify, 3 if it cannot be read."""
     helper_process.become_helper()
     use_exact_arithmetic()
     program_logs.only()

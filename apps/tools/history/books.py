@@ -1,4 +1,4 @@
-"""Saved position books: states of the fold at some sequences, so that looking far into the past need not begin at the beginning."""
+"""Saved position books: states of the fold at some sequences, so that a point-in-time query need not replay the whole journal."""
 
 import asyncio
 import shutil
@@ -18,9 +18,9 @@ log = structlog.get_logger()
 
 DIRECTORY: Final = Path("snapshots", "positions")
 STATE_VERSION: Final = 1
-"""To be raised when the fields of a position stay and their meaning does not."""
+"""Increase this if the meaning of a position changes while its fields stay the same."""
 BOOKS_MAX: Final = 200
-"""When there are more, every second one goes: those that stay are twice as far apart."""
+"""Above this number every second book is removed, so that the rest are twice as far apart."""
 DIGITS: Final = 20
 
 _SCHEMA: Final = shape_of(list[Position], STATE_VERSION)
@@ -28,14 +28,14 @@ _DECODER: Final = decoder(list[Position])
 
 
 class Books:
-    """One directory for each, named for its sequence. Any of them may be lost or damaged: it is passed over."""
+    """The saved books, each in a directory named after its sequence. A lost or damaged one is skipped."""
 
     def __init__(self, data_dir: Path) -> None:
         self._directory = data_dir / DIRECTORY
         self._files = FileSnapshots(self._directory)
 
     async def newest(self, journal: Journal, until: int) -> tuple[Head, PositionBook]:
-        """The one that stands nearest before or at `until`, verifies, and is of this journal; else an empty book. Unavailable."""
+        """Return the latest book at or before `until` that verifies and is of this journal; else an empty book. Unavailable."""
         for name in reversed([name for name in self._names() if int(name) <= until]):
             for head, body in self._files.kept(name, _SCHEMA):
                 recorded = await journal.read(head.seq)
@@ -45,7 +45,7 @@ class Books:
         return Head(), PositionBook()
 
     async def keep(self, head: Head, book: PositionBook) -> None:
-        """Whoever waits for an answer gets it also when the disk is full."""
+        """Save a book. A failure, as on a full disk, is logged and does not fail the query."""
         try:
             await asyncio.to_thread(self._files.store, _name(head.seq), _SCHEMA, head, encode(list(book.positions.values())))
             self._thin()
@@ -59,7 +59,7 @@ class Books:
                 shutil.rmtree(self._directory / name)
 
     def _names(self) -> Sequence[str]:
-        """In the order of their sequences."""
+        """Return the names of all books, in the order of their sequences."""
         found = self._directory.iterdir() if self._directory.is_dir() else ()
         return sorted(each.name for each in found if len(each.name) == DIGITS and each.name.isdecimal())
 

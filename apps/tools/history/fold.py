@@ -1,4 +1,4 @@
-"""Positions at a sequence: the nearest saved book before it, and the journal from there."""
+"""Positions at a sequence: the nearest saved book before it, then the journal from there."""
 
 import contextlib
 from typing import Final
@@ -12,7 +12,7 @@ BOOK_EVERY_EVENTS: Final = 100_000
 
 
 async def book_at(journal: Journal, seq: int, books: Books | None = None, every: int = BOOK_EVERY_EVENTS) -> PositionBook:
-    """All positions as of `seq`, which must be in the journal. On the way a book is saved every so many events. Corrupt, Unavailable."""
+    """Return all positions as of `seq`, which must be in the journal. Save a book every `every` events. Corrupt, Unavailable."""
     end = (await journal.head()).seq
     if seq > end:
         raise Unavailable(f"the journal ends at sequence {end}, before {seq}")

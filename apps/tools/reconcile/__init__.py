@@ -1,1 +1,1 @@
-"""Programs beside oms that hold what others say against the journal: positions in Valkey, and what venues have."""
+"""Helper processes that compare positions in Valkey, and the orders of venues, with the journal."""

@@ -1,6 +1,6 @@
-"""`python -m apps.tools.reconcile`: positions in Valkey against the journal, with oms's configuration; `… VENUE …`: venues, with exeq's.
+"""`python -m apps.tools.reconcile`: compare positions with the journal, by oms's configuration; `… VENUE …`: venues, by exeq's.
 
-What differs is put right, and the report is JSON on stdout.
+Differences are repaired, and the report is JSON on stdout.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ VALKEY_TIMEOUT_MS = 5_000.0
 
 
 def main(venues: Sequence[str]) -> NoReturn:
-    """Exit codes: 0 with the report on stdout, 1 when the journal does not verify, 3 when it could not be done."""
+    """Reconcile and print the report. Exit codes: 0 with the report, 1 if the journal does not verify, 3 if it could not be done."""
     helper_process.become_helper()
     use_exact_arithmetic()
     program_logs.only()
@@ -51,7 +51,7 @@ def _failed(trouble: Exception, code: Exit) -> Exit:
 
 
 async def _venues(settings: ExeqSettings, venues: Sequence[str]) -> list[VenuePass]:
-    """One after the other. A venue that does not answer is left out: it is in doubt anyway."""
+    """Reconcile the venues in turn. A venue that does not answer is skipped: its routes are in doubt anyway."""
     client = await bus.connect(settings.nats.url, "reconcile", closed=lambda: None, timeout_s=float(settings.nats.connect_timeout_sec))
     done: list[VenuePass] = []
     try:

@@ -1,4 +1,4 @@
-"""Positions that readers see, held against the journal and put right. No printing here."""
+"""Reconciliation of the stored positions that readers see with the journal. Nothing is printed here."""
 
 from typing import Final
 
@@ -12,14 +12,12 @@ DIFFERENCES_TOLD_MAX: Final = 100
 
 
 async def reconcile(journal: Journal, positions: Positions, books: Books | None = None) -> PositionsPass:
-    """Compare, put right, and compare again: what is said to be right has been looked at. Corrupt, Unavailable."""
+    """Compare, repair, and compare again, so that a repair is only reported once verified. Corrupt, Unavailable."""
     checkpoint, end = await positions.checkpoint(), (await journal.head()).seq
     if checkpoint > end:
-        raise Unavailable(
-            f"the stored positions stand at sequence {checkpoint}, but the journal ends at {end}: they are of another journal"
-        )
+        raise Unavailable(f"the stored positions are at sequence {checkpoint}, but the journal ends at {end}: they are of another journal")
     if not checkpoint:
-        return PositionsPass(0, 0)  # nothing was projected yet, or a projector builds them anew
+        return PositionsPass(0, 0)  # nothing is projected yet, or a projector is rebuilding them
     rebuilt = await _begun(journal, books, checkpoint)
     await rebuilt.advance(checkpoint)
     found = await compare(rebuilt, positions)
@@ -30,7 +28,7 @@ async def reconcile(journal: Journal, positions: Positions, books: Books | None 
     again = await _begun(journal, books, max(checkpoint - 1, 0))
     await repair(again, journal, positions)
     if (left := await compare(again, positions)).differences:
-        raise Unavailable(f"the stored positions differ still, {left.differences[0]} first: somebody else writes to them")
+        raise Unavailable(f"the stored positions still differ, {left.differences[0]} first: another program writes them")
     wrong = {(difference.account, difference.symbol) for difference in found.differences}
     return PositionsPass(found.seq, len(again.book.positions), tuple(found.differences[:DIFFERENCES_TOLD_MAX]), len(wrong))
 

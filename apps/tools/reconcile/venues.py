@@ -1,4 +1,4 @@
-"""Orders, trades and positions held against what a venue has, and put right: through oms, which books it as it books every report."""
+"""Reconciliation of orders, trades and positions with a venue. Repairs go through oms, which books them like every report."""
 
 import asyncio
 import contextlib
@@ -23,18 +23,18 @@ from domain.ports import Clock, Head, Journal, Unavailable
 ASK_TIMEOUT_S: Final = 5.0
 PAGE: Final = 500
 LOOK_AGAIN_S: Final = 1.5
-"""What differs only because something is on its way does not differ for so long."""
+"""Pause between two comparisons: a difference caused by messages in flight does not last this long."""
 REPAIRED_AT_ONCE_MAX: Final = 500
 SETTLE_EVERY_EVENTS: Final = 100_000
-"""A long reading stops so often to forget what both sides agree on."""
+"""How often a long reading drops the orders on which both sides agree."""
 READ_ALL_EVERY_NS: Final = 24 * 3600 * 1_000_000_000
 ANEW_MAX: Final = 5
-"""So often a pass begins anew because something is said of an old order."""
+"""How often a pass starts again because of a report about an old order."""
 DIRECTORY: Final = Path("snapshots", "venues")
 
 
 class KeptState(msgspec.Struct, frozen=True):
-    """`read_at`: when everything was last read from the beginning."""
+    """The saved state of a comparison. `read_at`: when everything was last read from the beginning, in nanoseconds."""
 
     read_at: int
     comparison: ComparisonState
@@ -60,7 +60,7 @@ _COMMANDS: Final = decoder(list[CommandReply])
 
 
 class VenueReading:
-    """Both sides of one venue, read on from where they stand."""
+    """A comparison of both sides of one venue, read on from where it ended."""
 
     def __init__(self, client: Client, journal: Journal, comparison: Comparison, head: Head, shard: int = 0) -> None:
         self.comparison = comparison
@@ -71,7 +71,7 @@ class VenueReading:
         self._subject = subjects.session(comparison.view.venue, shard)
 
     async def advance(self) -> None:
-        """To the end as it is now. The venue is read behind us, so that it knows all that we know. Corrupt, Unavailable."""
+        """Read both sides to their current end: the journal first, so that the venue has everything in it. Corrupt, Unavailable."""
         end, read = (await self._journal.head()).seq, 0
         async with contextlib.aclosing(self._journal.follow(self.head, until=end)) as batches:
             async for batch in batches:
@@ -82,25 +82,25 @@ class VenueReading:
                     read += len(events)
                 self.head = batch[-1].head
                 if read >= SETTLE_EVERY_EVENTS:
-                    await self._hear(self.comparison.heard)
+                    await self._read_reports(self.comparison.heard)
                     self.comparison.settle()
                     read = 0
                 await asyncio.sleep(0)
-        await self._hear(None)
+        await self._read_reports(None)
 
-    async def _hear(self, until: int | None) -> None:
-        """The venue's reports up to this one, or all. Unavailable when it does not answer."""
+    async def _read_reports(self, until: int | None) -> None:
+        """Read the venue's reports up to this one, or all. Unavailable if it does not answer."""
         view = self.comparison.view
         while until is None or view.last < until:
             question = encode({"kind": "reports", "from": view.last + 1, "limit": PAGE})
             try:
                 answer: ReportsAnswer = _REPORTS.decode(await bus.request(self._client, self._subject, question, ASK_TIMEOUT_S))
             except ValueError as error:
-                raise Unavailable(f"venue {view.venue} cannot be understood: {error}") from error
+                raise Unavailable(f"the reply of venue {view.venue} is unreadable: {error}") from error
             if answer.error or answer.last is None:
-                raise Unavailable(f"venue {view.venue} does not tell its reports: {answer.error}")
+                raise Unavailable(f"venue {view.venue} does not return its reports: {answer.error}")
             if answer.last < view.last:
-                self.comparison.touched.add("")  # what it told once it does not have any more
+                self.comparison.touched.add("")  # the venue has lost reports that it sent before
             for report in answer.reports:
                 self.comparison.theirs(report)
             if not answer.reports or view.last >= answer.last:
@@ -108,14 +108,14 @@ class VenueReading:
 
 
 class Kept:
-    """Where the last pass ended, by venue, in files of the service. Without one everything is read again; and once a day anyway."""
+    """The state of the last pass for each venue, in files of the service. Without it, and once a day, everything is read again."""
 
     def __init__(self, data_dir: Path, clock: Clock) -> None:
         self._files = FileSnapshots(data_dir / DIRECTORY)
         self._clock = clock
 
     async def begun(self, journal: Journal, venue: str) -> tuple[KeptState, Head] | None:
-        """None: from the beginning."""
+        """Return the state to continue from; None to start from the beginning."""
         for head, body in self._files.kept(venue, _SCHEMA):
             found: KeptState = _KEPT.decode(body)
             recorded = await journal.read(head.seq)
@@ -124,20 +124,20 @@ class Kept:
         return None
 
     def _fresh(self, read_at: int) -> bool:
-        """By the wall clock, because it is kept over restarts; a time that is still to come is no age."""
+        """Return whether the state is younger than READ_ALL_EVERY_NS, by the wall clock as it outlives restarts; not if in the future."""
         return 0 <= self._clock.now_ns() - read_at < READ_ALL_EVERY_NS
 
     def store(self, venue: str, head: Head, comparison: ComparisonState, read_at: int | None) -> None:
-        """`read_at`: None when everything was read just now."""
+        """Save the state of a pass. `read_at`: None if everything was read just now."""
         state = KeptState(self._clock.now_ns() if read_at is None else read_at, comparison)
         with contextlib.suppress(Unavailable):  # the next pass is longer
             self._files.store(venue, _SCHEMA, head, encode(state))
 
 
 async def reconcile(client: Client, journal: Journal, venue: str, *, write: bool, kept: Kept | None = None) -> VenuePass:
-    """Only what differs in two looks counts. With `write` it is put right and looked at once more. Corrupt, Unavailable.
+    """Compare a venue with the journal. Only differences found twice count; `write` repairs and compares again. Corrupt, Unavailable.
 
-    With `kept` it goes on from where the last pass ended. What is said since of an order that was closed and agreed on makes it begin anew.
+    With `kept` it continues from the end of the last pass. A new report about an order that was closed and agreed makes it start again.
     """
     begun = await kept.begun(journal, venue) if kept else None
     state, head = begun or (None, Head())
@@ -150,7 +150,7 @@ async def reconcile(client: Client, journal: Journal, venue: str, *, write: bool
         keep |= touched
         state, head, comparison = None, Head(), Comparison(venue, keep=keep)
     else:
-        raise Unavailable(f"venue {venue}: old orders moved while it was compared, {ANEW_MAX} times")
+        raise Unavailable(f"venue {venue}: old orders changed during the comparison, {ANEW_MAX} times")
     if kept is not None:
         comparison.settle()
         kept.store(venue, reading.head, comparison.state(), state.read_at if state else None)
@@ -158,7 +158,7 @@ async def reconcile(client: Client, journal: Journal, venue: str, *, write: bool
 
 
 async def _passed(client: Client, reading: VenueReading, write: bool) -> VenuePass:
-    """One look, and the repairs that it asks for. A comparison that cannot be trusted repairs nothing."""
+    """Compare once and repair what differs. A comparison that cannot be trusted repairs nothing."""
     found, comparison = await _differ(reading), reading.comparison
     counts = (reading.head.seq, comparison.routed, comparison.trades)
     done = VenuePass(comparison.view.venue, *counts, tuple(found), 0, tuple(found), reading.began)
@@ -183,7 +183,7 @@ async def _differ(reading: VenueReading) -> list[OrderDifference]:
 
 
 async def _repair(client: Client, wanted: Sequence[OrderDifference]) -> None:
-    """Said again it changes nothing: trades are known by their ids, and a closed leg stays closed."""
+    """Send repairs. They are idempotent: trades are known by their ids, and a closed route stays closed."""
     commands: list[BookReport | DoubtRoute] = []
     for difference in wanted:
         if difference.repair is not None:

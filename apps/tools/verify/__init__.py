@@ -1,1 +1,1 @@
-"""Is everything what the journal says? One pass over it, then every view held against the pass; for `trade verify` and oms's own door."""
+"""Verification: one pass over the journal, with every view compared to it; for `trade verify` and oms's endpoint."""

@@ -1,4 +1,4 @@
-"""`python -m apps.tools.verify`: a verification with oms's own configuration, the report as JSON. Run by oms for `POST /admin/verify`."""
+"""`python -m apps.tools.verify`: a verification with oms's configuration and a report in JSON. oms runs it for `POST /admin/verify`."""
 
 import asyncio
 import sys
@@ -18,11 +18,11 @@ from domain.ports import Corrupt, Unavailable
 from domain.values import use_exact_arithmetic
 
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
-"""What a service that listens everywhere is asked at."""
+"""The address at which to reach a service that listens on all interfaces."""
 
 
 def main() -> NoReturn:
-    """Exit codes: 0 and 1 with a report on stdout, 3 when it could not be made."""
+    """Verify and print the report. Exit codes: 0 (ok) and 1 (different) with a report on stdout, 3 if it could not be made."""
     helper_process.become_helper()
     use_exact_arithmetic()
     program_logs.only()

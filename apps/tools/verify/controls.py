@@ -1,4 +1,4 @@
-"""The journal of controls against its chain, its versions, and the marks of those who write and follow it."""
+"""The journal of controls, compared with its chain, its versions, and the marks of its writer and its followers."""
 
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,11 +17,11 @@ from domain.risk.controls import Controls, ControlsAccepted
 NAME: Final = "controls"
 
 Marks = Mapping[str, Callable[[], Head | None]]
-"""By the service that keeps it."""
+"""Readers of marks, by the service that keeps each."""
 
 
 class ControlsSide(msgspec.Struct, frozen=True):
-    """`open` raises Missing when there is no such stream."""
+    """Access to the controls and their marks. `open` raises Missing if the stream does not exist."""
 
     open: Callable[[], Awaitable[Journal]]
     marks: Marks
@@ -41,12 +41,12 @@ class _Pass:
         return {each.seq: each for event in self.accepted for each in event.skipped}
 
     def covers(self, mark: Head) -> bool:
-        """Did an operator accept that this control is lost?"""
+        """Return whether an operator accepted that this control is lost."""
         return any(event.lost and mark.seq <= event.acknowledged_to for event in self.accepted)
 
 
 async def check_controls(side: ControlsSide) -> CheckLine:
-    """Unavailable when the journal cannot be read."""
+    """Verify the journal of controls and compare it with its marks. Unavailable if it cannot be read."""
     counts: Counts = {}
     try:
         marks = {service: mark for service, read in side.marks.items() if (mark := read()) is not None and mark.seq}
@@ -57,13 +57,13 @@ async def check_controls(side: ControlsSide) -> CheckLine:
 
 
 async def _found(side: ControlsSide, marks: Mapping[str, Head], counts: Counts) -> str:
-    """The first difference; empty when there is none."""
+    """Return the first difference; empty if none."""
     try:
         journal = await side.open()
     except Missing:
         service, mark = max(marks.items(), key=lambda item: item[1].seq, default=("", Head()))
         if not mark.seq:
-            raise Unavailable(f"the stream {CONTROL_STREAM} was not made yet: risk makes it") from None
+            raise Unavailable(f"the stream {CONTROL_STREAM} does not exist yet: risk creates it") from None
         return f"the stream {CONTROL_STREAM} is missing, but {service} had sequence {mark.seq}"
     passed = await _read(journal, {mark.seq for mark in marks.values()})
     counts |= {"commits": passed.head.n, "sequence": passed.head.seq, "killed": len(passed.controls.kills)}
@@ -81,7 +81,7 @@ async def _found(side: ControlsSide, marks: Mapping[str, Head], counts: Counts) 
 
 
 async def _read(journal: Journal, marked: set[int]) -> _Pass:
-    """Corrupt, Unavailable."""
+    """Read all controls. Corrupt, Unavailable."""
     passed, until = _Pass(), (await journal.head()).seq
     async with contextlib.aclosing(journal.follow(Head(), until=until)) as batches:
         async for batch in batches:

@@ -1,4 +1,4 @@
-"""The fills table against the journal's trades: while the journal passes, block by block, each row held against its event."""
+"""The fills table compared with the journal's trades, in blocks during the pass: each row with its event."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -16,18 +16,18 @@ from domain.values import ZERO, plain, rfc3339
 
 NAME: Final = "fills"
 BLOCK_ROWS: Final = 20_000
-"""Rows held in memory at once, from each side."""
+"""Rows in memory at a time, from each side."""
 LOOKS_MAX: Final = 8
 LOOK_AGAIN_S: Final = 0.5
-"""A table may show its last rows a moment after it said that it has them."""
+"""Pause between two reads: a table may show its last rows a moment after it reported them."""
 
 Row = dict[str, Any]
 Key = tuple[str, str]
-"""Venue and exec_id: there is one row for each."""
+"""Venue and exec_id, the unique key of a row."""
 
 
 class FillsTable:
-    """Compared up to the sequence that the table had come to when the reading began. It sees the journal before it says anything."""
+    """The fills table, compared up to the sequence that it had reached at the start. Trades are collected during the pass."""
 
     def __init__(self, fills: Fills) -> None:
         self._fills = fills
@@ -39,7 +39,7 @@ class FillsTable:
         self._away: Unavailable | None = None
 
     async def begin(self, end: int) -> None:
-        """How far the table has come; an empty one is compared as of now, when it stays empty."""
+        """Find the sequence that the table has reached. If it stays empty, it is compared as of `end`."""
         try:
             for _ in range(LOOKS_MAX):
                 self._until = await self._fills.reaches()
@@ -49,11 +49,11 @@ class FillsTable:
         except Unavailable as trouble:
             self._away = trouble
         if self._until > end:
-            self._found = f"the table stands at sequence {self._until} and the journal ends at {end}: it is of another journal"
+            self._found = f"the table is at sequence {self._until} and the journal ends at {end}: it is of another journal"
         self._until = min(self._until or end, end)
 
     async def see(self, commits: Seen) -> None:
-        """Trouble is kept for later: it must not stop the pass."""
+        """Collect trades of these commits. An error is kept for `compare`: it must not stop the pass."""
         try:
             await self._see(commits)
         except Unavailable as trouble:
@@ -70,7 +70,7 @@ class FillsTable:
                 await self._compare_block()
 
     async def compare(self, fold: JournalFold) -> CheckLine:
-        """The end of it, behind the pass. Unavailable."""
+        """Compare the rest after the pass; return the result. Unavailable."""
         if self._away is not None:
             raise self._away
         if not self._found:
@@ -85,7 +85,7 @@ class FillsTable:
         return plain(sum(self._sums.values(), ZERO))
 
     async def _compare_block(self) -> None:
-        """Rows that are missing are looked for again; everything else is final."""
+        """Compare the collected trades with their rows. Missing rows are read again; other differences are final."""
         expected, after, self._expected, self._compared = self._expected, self._compared, [], self._seen
         for _ in range(LOOKS_MAX):
             rows = await self._fills.rows(after, self._seen)
@@ -100,7 +100,7 @@ class FillsTable:
 
 
 def first_difference(expected: Sequence[Row], rows: Iterable[Row]) -> str:
-    """The first in the order of the journal; empty when each trade has its row, once, and there is nothing else."""
+    """Return the first difference in journal order; empty if each trade has exactly one row and no other row exists."""
     found: dict[Key, Row] = {}
     for row in rows:
         if found.setdefault(_key(row), row) is not row:

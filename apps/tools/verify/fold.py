@@ -1,4 +1,4 @@
-"""The pass over the journal: the checker's audit, led on from one sequence to another. It remembers as much as there are open orders."""
+"""The pass over the journal: the checker's audit, advanced from sequence to sequence. Its memory grows only with open orders."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -16,17 +16,17 @@ from domain.ports import Head, Journal, JournalEntry, Unavailable
 from domain.position.position import Position
 
 Seen = Sequence[tuple[int, Sequence[e.OrderEvent]]]
-"""Commits by their sequences, as they were just read."""
+"""Commits with their sequences, as just read."""
 
 
 class Watcher(Protocol):
-    """Looks at the commits as they pass, so that nobody reads the journal twice."""
+    """An observer of the commits during the pass, so that the journal is read only once."""
 
     async def see(self, commits: Seen) -> None: ...
 
 
 class JournalFold:
-    """All commits up to `head`. Corrupt where the journal cannot be read on."""
+    """The fold of all commits up to `head`. Corrupt where the journal cannot be read further."""
 
     def __init__(self, journal: Journal, mark: Head | None, progress: Callable[[int], None], watchers: Sequence[Watcher] = ()) -> None:
         self.journal = journal
@@ -37,18 +37,18 @@ class JournalFold:
         self.marked: Head | None = None
         self.mark = mark
         self.skipped: dict[int, Foreign] = {}
-        """What an operator's acceptance names as no commit."""
+        """Messages that an operator's acceptance names as not being commits."""
         self._end = 0
         self._progress = progress
         self._watchers = watchers
 
     async def end(self) -> int:
-        """The journal's last sequence now."""
+        """Return the journal's last sequence as of now. Unavailable."""
         self._end = (await self.journal.head()).seq
         return self._end
 
     async def advance(self, until: int) -> None:
-        """On to sequence `until`; nothing to do when that lies behind. Corrupt, Unavailable."""
+        """Advance to sequence `until`, unless it is already passed. Corrupt, Unavailable."""
         if until <= self.head.seq:
             return
         if until > self._end and until > await self.end():
@@ -79,7 +79,7 @@ class JournalFold:
         return events
 
     async def foreign(self) -> list[Foreign]:
-        """Messages that are no commits, up to the journal's end, and that no acceptance names. Unavailable."""
+        """Return messages that are not commits, up to the journal's end, and that no acceptance names. Unavailable."""
         every = {each.seq: each for each in (*self.journal.passed, *await self.journal.foreign(self.head))}
         return [every[seq] for seq in sorted(every) if every[seq] != self.skipped.get(seq)]
 

@@ -1,4 +1,4 @@
-"""Open orders as oms answers for them, against what the journal makes of them."""
+"""Open orders as oms shows them, compared with the fold of the journal."""
 
 import json
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from domain.ports import Unavailable
 
 NAME: Final = "oms"
 PAGE: Final = 100
-"""Orders in one answer: more would hold up oms."""
+"""Orders in one response; more would block oms."""
 TRIES_MAX: Final = 20
 OPEN: Final = tuple(state for state in State if state not in CLOSED)
 
@@ -26,7 +26,7 @@ View = dict[str, Any]
 
 
 class Live(Protocol):
-    """The orders that oms has in its hands. Unavailable."""
+    """The live orders of oms. Unavailable."""
 
     def open(self) -> AsyncIterator[list[View]]: ...
 
@@ -34,7 +34,7 @@ class Live(Protocol):
 
 
 class LiveOrders:
-    """Closed orders are those of the store. An order that moves meanwhile is asked for again: both sides must meet at one version."""
+    """The open orders; closed ones are checked in the store. An order that changes is requested again until both versions match."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
@@ -55,7 +55,7 @@ class LiveOrders:
         return ""
 
     async def _missing_ones(self, fold: JournalFold) -> str:
-        """Open by the journal, and not among those shown: they moved on, or oms has forgotten them."""
+        """Check orders open by the journal that oms did not list: they have changed, or oms has lost them."""
         waiting = [order_id for order_id, line in fold.lines.items_in_order() if not line.order.closed and order_id not in self._shown]
         for order_id in waiting:
             view = await self._live.one(order_id)
@@ -68,7 +68,7 @@ class LiveOrders:
         return ""
 
     async def _met(self, fold: JournalFold, view: View) -> str:
-        """The journal has what oms answered before, and oms has what is in the journal: who asks second sees at least as much."""
+        """Compare one order at a common version. The later reading of either side has at least the version of the other."""
         order_id = view["order_id"]
         for _ in range(TRIES_MAX):
             if _version(fold, order_id) < view["version"]:
@@ -80,7 +80,7 @@ class LiveOrders:
             view = await self._live.one(order_id) or {"order_id": order_id, "version": 0}
             if view["version"] < version:
                 return f"order {order_id} version: {version} by the journal, {view['version']} in oms"
-        raise Unavailable(f"order {order_id} moves faster than it can be read")
+        raise Unavailable(f"order {order_id} changes faster than it can be read")
 
 
 def _version(fold: JournalFold, order_id: str) -> int:
@@ -89,7 +89,7 @@ def _version(fold: JournalFold, order_id: str) -> int:
 
 
 def difference(order: Order, view: View) -> str:
-    """The first field in which the view is not the journal's order."""
+    """Return the first field in which the view differs from the journal's order; empty if none."""
     made = _decoded(encode(order_view(order) | {"seq": order.seqs[-1]}))
     for field, value in made.items():
         if view.get(field) != value:
@@ -98,7 +98,7 @@ def difference(order: Order, view: View) -> str:
 
 
 class OmsReads:
-    """Live, over HTTP."""
+    """The live orders, over HTTP."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
@@ -117,7 +117,7 @@ class OmsReads:
         return await self._get(f"/orders/{order_id}", {})
 
     async def _get(self, path: str, query: dict[str, str]) -> View | None:
-        """None when there is no such order."""
+        """Return the decoded response; None if the order does not exist."""
         try:
             answer = await self._http.get(path, params=query)
         except httpx.HTTPError as error:
@@ -133,5 +133,5 @@ def _decoded(body: bytes) -> View:
     try:
         view: View = json.loads(body, parse_float=Decimal)
     except ValueError as error:
-        raise Unavailable(f"what answered for oms is another program: {error}") from error
+        raise Unavailable(f"the response is not from oms: {error}") from error
     return view

@@ -1,4 +1,4 @@
-"""The order store of oms, row by row, against what the journal makes of each order."""
+"""The order store of oms, compared row by row with the fold of the journal."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -17,15 +17,15 @@ NAME: Final = "order store"
 LOOK_AGAIN_S: Final = 0.5
 LOOKS_MAX: Final = 60
 SAID_MAX: Final = 200
-"""Characters of a value in a difference."""
+"""Maximum characters of a value in a difference."""
 Pair = tuple[str, Order | None, Order | None, bool]
-"""order_id, as the journal makes it, as it is stored, whether there is a row at all."""
+"""order_id, the order by the journal, the stored order, and whether a row exists."""
 
 
 class StoredOrdersView:
-    """Compared as of the store's checkpoint. A row that is newer than that is compared as of its own last commit.
+    """The order store, compared as of its checkpoint. A newer row is compared as of its own last commit.
 
-    Positions move while they are compared, and the pass with them: then the store may have to come after it first.
+    Positions advance while they are compared, and the pass with them, so the store may have to catch up with the pass first.
     """
 
     def __init__(self, picture: Callable[[], AbstractContextManager[StoredPicture | None]]) -> None:
@@ -55,7 +55,7 @@ class StoredOrdersView:
         return CheckLine(NAME, "ok", counts | {"state": self._state.name()})
 
     async def _come_to(self, fold: JournalFold) -> None:
-        """Wait for a store that is behind the pass, as long as oms may take to save; one that went back is not waited for."""
+        """Wait for a store behind the pass, as long as oms may take to save. A store that went back is not waited for."""
         for _ in range(LOOKS_MAX):
             before = self._stood
             stands = await self.stands()
@@ -64,19 +64,19 @@ class StoredOrdersView:
             await asyncio.sleep(LOOK_AGAIN_S)
 
     async def _different(self, fold: JournalFold, picture: StoredPicture | None) -> str:
-        """The first difference; empty when there is none."""
+        """Return the first difference; empty if none."""
         if picture is None:
             return f"it is empty, and the journal has {len(fold.lines)} orders" if len(fold.lines) else ""
         if found := await _of_another_journal(fold, picture):
             return found
         if fold.head.seq > picture.checkpoint:
             raise Unavailable(
-                f"the order store is at sequence {picture.checkpoint}, behind what was compared before: oms is saving or making it"
+                f"the order store is at sequence {picture.checkpoint}, behind what was compared before: oms is saving or rebuilding it"
             )
         await fold.advance(picture.checkpoint)
         self._as_of = picture.checkpoint
         if picture.head.seq == picture.checkpoint and (found := _held_otherwise(fold, picture)):
-            return found  # while orders are being saved, holdings are as of a later commit than the rows: they are looked at the next time
+            return found  # during a save, holdings are as of a later commit than the rows: the next verification compares them
         for pair in _merged(fold, picture):
             self._rows += 1
             if found := self._pair(fold.head, *pair):
@@ -96,7 +96,7 @@ class StoredOrdersView:
         return f"order {order_id} is in the store and not in the journal" if made is None else difference(made, stored)
 
     async def _newer_rows(self, fold: JournalFold) -> str:
-        """Rows that were saved while the change of another order was still on its way."""
+        """Compare rows that were saved before a change of another order was on disk."""
         for stored in sorted(self._ahead, key=lambda order: order.seqs[-1]):
             if stored.seqs[-1] > await fold.end():
                 return f"order {stored.order_id} is stored as of sequence {stored.seqs[-1]}, but the journal ends at {await fold.end()}"
@@ -110,7 +110,7 @@ class StoredOrdersView:
 
 
 def _held_otherwise(fold: JournalFold, picture: StoredPicture) -> str:
-    """The first account and symbol of which the store holds another quantity than the journal makes."""
+    """Return the first account and symbol for which the store has another quantity than the journal; empty if none."""
     made = {key: position.quantity for key, position in fold.audit.book.positions.items()}
     for account, symbol in sorted(made.keys() | picture.held.keys()):
         ours, theirs = made.get((account, symbol), ZERO), picture.held.get((account, symbol), ZERO)
@@ -120,7 +120,7 @@ def _held_otherwise(fold: JournalFold, picture: StoredPicture) -> str:
 
 
 def difference(made: Order, found: Order) -> str:
-    """The first field in which an order is not what the journal makes of it; empty when it is."""
+    """Return the first field in which an order differs from the journal's; empty if none."""
     for field in Order.__struct_fields__:
         ours, theirs = getattr(made, field), getattr(found, field)
         if field != "commit" and ours != theirs:
@@ -139,11 +139,11 @@ async def _of_another_journal(fold: JournalFold, picture: StoredPicture) -> str:
     recorded = await fold.journal.read(picture.head.seq)
     if recorded is not None and recorded.head == picture.head:
         return ""
-    return f"it was made from another journal: sequence {picture.head.seq} is not the commit that it has seen"
+    return f"it was made from another journal: sequence {picture.head.seq} is not the commit that it has applied"
 
 
 def _merged(fold: JournalFold, picture: StoredPicture) -> Iterator[Pair]:
-    """Both sides by order_id, each order once."""
+    """Yield both sides merged by order_id, each order once."""
     made, stored = iter(fold.lines.items_in_order()), iter(picture.rows)
     ours, theirs = next(made, None), next(stored, None)
     while ours is not None or theirs is not None:

@@ -1,4 +1,4 @@
-"""Where everything is that is held against the journal, and its opening for the time of a verification."""
+"""The addresses of everything that is compared with the journal, opened for the time of a verification."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,11 +24,11 @@ from apps.tools.verify.run import Sides
 VALKEY_TIMEOUT_MS: Final = 5_000.0
 OMS_TIMEOUT_S: Final = 10.0
 FOLLOWERS: Final = ("exeq", "oms")
-"""Services that obey controls and keep a mark of what they read."""
+"""Services that apply controls and keep a mark of what they have read."""
 
 
 class Places(msgspec.Struct, frozen=True, kw_only=True):
-    """Addresses; empty when there is no such thing. `data_dir` None: the files of oms are not on this machine."""
+    """The addresses; empty means not available. `data_dir` None: the files of oms are not on this machine."""
 
     valkey: str = ""
     valkey_db: int = DATABASE
@@ -40,7 +40,7 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def opened(places: Places, client: Client) -> AsyncIterator[Sides]:
-    """Nothing is asked before the verification asks; all is closed behind it. `client` reads the journals."""
+    """Open all sides lazily, for the verification to use, and close them afterwards. `client` reads the journals."""
     async with AsyncExitStack() as exits:
         sides = Sides(controls=ControlsSide(lambda: open_controls(client), _marks(places.data_dir)))
         if places.data_dir is not None:
@@ -60,7 +60,7 @@ async def opened(places: Places, client: Client) -> AsyncIterator[Sides]:
 
 
 def _marks(data_dir: Path | None) -> Marks:
-    """Of the controls, as far as they are in this directory: risk's, and those of the services that follow."""
+    """Return the marks of the controls in this directory: risk's, and those of the services that follow."""
     if data_dir is None:
         return {}
     home = data_dir / DIRECTORY

@@ -1,4 +1,4 @@
-"""Positions as readers see them, against the fold of the journal."""
+"""Positions as readers see them, compared with the fold of the journal."""
 
 from typing import Final
 
@@ -13,7 +13,7 @@ NAME: Final = "positions"
 
 
 class StoredPositions:
-    """Compared account by account, each as of the sequence that it was read at: a projector may be at work."""
+    """The stored positions, compared account by account, each as of the sequence at which it was read: a projector may be running."""
 
     def __init__(self, positions: Positions) -> None:
         self._positions = positions

@@ -1,4 +1,4 @@
-"""What a verification found: a line for each check, in the order in which it was made."""
+"""The report of a verification: a line for each check, in the order of the checks."""
 
 from collections.abc import Callable
 from typing import Final, Literal
@@ -12,7 +12,7 @@ WORDS: Final[dict[Outcome, str]] = {"ok": "OK", "different": "DIFFERENT", "not_l
 
 
 class CheckLine(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`found` is the first difference, or why nothing could be compared; `counts` is what was compared."""
+    """The result of one check. `found`: the first difference, or why nothing was compared; `counts`: what was compared."""
 
     name: str
     outcome: Outcome
@@ -20,12 +20,12 @@ class CheckLine(msgspec.Struct, frozen=True, omit_defaults=True):
     found: str = ""
 
     def line(self) -> str:
-        said = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in self.counts.items())
-        return f"{self.name:<12} {WORDS[self.outcome]}{': ' if said or self.found else ''}{'; '.join(filter(None, (said, self.found)))}"
+        counts = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in self.counts.items())
+        return f"{self.name:<12} {WORDS[self.outcome]}{': ' if counts or self.found else ''}{'; '.join(filter(None, (counts, self.found)))}"
 
 
 class VerificationReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`ok`: nothing differs. `complete`: and everything was looked at. `first_difference` is None when nothing differs."""
+    """The report. `ok`: nothing differs. `complete`: every check was made and is ok. `first_difference`: None if nothing differs."""
 
     ok: bool
     complete: bool

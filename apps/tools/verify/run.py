@@ -1,4 +1,4 @@
-"""The order of a verification: the journal once, its views where they stand, oms itself at the end."""
+"""The steps of a verification: the journal once, each view at its own sequence, the live orders of oms last."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -26,12 +26,12 @@ JOURNAL: Final = "journal"
 LIVES: Final = "orders"
 OF_THE_CHAIN: Final = ("contiguity", "chain")
 CHASES_MAX: Final = 10
-NOT_ASKED: Final = "nobody said where it is"
+NOT_ASKED: Final = "no address was given"
 NO_COMMIT: Final = "it is no commit, and no operator skipped it: see trade journal show"
 
 
 class Sides(msgspec.Struct, kw_only=True):
-    """What the journal is held against; None is not looked at. `mark` tells its high-water mark, and is asked before anything else."""
+    """The views to compare with the journal; None is not compared. `mark` reads the high-water mark, before anything else."""
 
     mark: Callable[[], Head | None] | None = None
     orders: Callable[[], AbstractContextManager[StoredPicture | None]] | None = None
@@ -42,20 +42,20 @@ class Sides(msgspec.Struct, kw_only=True):
 
 
 class View(Protocol):
-    """What can be held against the pass. Unavailable."""
+    """A view that can be compared with the pass. Unavailable."""
 
     async def compare(self, fold: JournalFold) -> CheckLine: ...
 
 
 class Moving(View, Protocol):
     async def stands(self) -> int | None:
-        """How far it has come; None when there is nothing in it, which is compared as of now. Unavailable."""
+        """Return the sequence that the view has reached; None if it is empty, which is compared as of now. Unavailable."""
 
 
 async def verify(
     journal: Journal, sides: Sides, *, tell: Tell = lambda check: None, progress: Callable[[int], None] = lambda seq: None
 ) -> VerificationReport:
-    """Read the journal once and compare. Unavailable when the journal itself cannot be read."""
+    """Read the journal once and compare the views. Unavailable if the journal itself cannot be read."""
     mark, found = _mark(sides)
     table = FillsTable(sides.fills) if sides.fills is not None else None
     fold = JournalFold(journal, mark, progress, [table] if table else ())
@@ -66,7 +66,7 @@ async def verify(
 
 
 def _mark(sides: Sides) -> tuple[Head | None, str]:
-    """The mark, and what is wrong with it."""
+    """Return the mark, and what is wrong with it."""
     try:
         return sides.mark() if sides.mark is not None else None, ""
     except (Corrupt, Unavailable) as trouble:
@@ -74,7 +74,7 @@ def _mark(sides: Sides) -> tuple[Head | None, str]:
 
 
 class Verification:
-    """One run: the checks that were made, in order."""
+    """One run of a verification, with its checks in order."""
 
     def __init__(self, fold: JournalFold, sides: Sides, table: FillsTable | None, tell: Tell, found: str) -> None:
         self._fold = fold
@@ -125,7 +125,7 @@ class Verification:
             raise Corrupt(f"{trouble}, but sequence {mark.seq} had been acknowledged") from trouble
 
     async def _views(self, end: int) -> list[CheckLine]:
-        """Those that somebody keeps up to date while we look. The one that stands earliest first: the pass cannot go back."""
+        """Compare the views that services update meanwhile. The one at the earliest sequence comes first: the pass cannot go back."""
         orders, positions = self._sides.orders, self._sides.positions
         waiting: dict[str, Moving] = {}
         if orders is not None:
@@ -139,7 +139,7 @@ class Verification:
         return [found[ORDERS], found[POSITIONS]]
 
     async def _next(self, waiting: dict[str, Moving], end: int) -> str:
-        """Whose turn it is, with the pass led up to where it stands. Who does not answer has it at once, and will say so."""
+        """Return the next view, with the pass advanced to its sequence. A view that does not answer comes at once, and fails there."""
         name = ""
         for _ in range(CHASES_MAX):
             stands: dict[str, int] = {}
