@@ -43,7 +43,7 @@ _DOCUMENTED: Final[Mapping[str, Mapping[str, object]]] = {
 }
 _REQUIRED: Final = ("scope", "reason", "version")
 
-_KILL_WORDS: Final[Mapping[str, Mapping[str, object]]] = {
+_KILL_FIELDS: Final[Mapping[str, Mapping[str, object]]] = {
     "reason": {
         "description": f"stored permanently, as one line of {REASON_MAX} printable characters; a kill is never refused for its text"
     },
@@ -65,7 +65,7 @@ def body_doc(
 
 def kill_doc() -> dict[str, Any]:
     """Return the OpenAPI description of a kill request, at risk and at exeq."""
-    return body_doc(THROWN, _KILL_WORDS, needed=("scope",))
+    return body_doc(THROWN, _KILL_FIELDS, needed=("scope",))
 
 
 def reason_of(fields: Say) -> str:

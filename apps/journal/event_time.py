@@ -22,7 +22,7 @@ class EventClock:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._said = False
+        self._warned = False
         self.latest = 0
 
     def now(self, not_before: int = 0) -> int:
@@ -30,10 +30,10 @@ class EventClock:
         wall = self._clock.now_ns()
         self.latest = max(wall, self.latest, not_before)
         if self.latest - wall < AHEAD_NS:
-            self._said = False
-        elif not self._said:
-            self._said = True
-            log.warning("the wall clock is behind the journal: stamps stand still until it has caught up", seconds=self.ahead_s)
+            self._warned = False
+        elif not self._warned:
+            self._warned = True
+            log.warning("the wall clock is behind the journal: timestamps do not advance until it has caught up", seconds=self.ahead_s)
         return self.latest
 
     def heard(self, stamps: Iterable[int]) -> None:

@@ -30,14 +30,14 @@ class Health:
         self._log = log
         self._reasons: dict[str, str | None] = {}
         self._probes: dict[str, Probe] = {}
-        self._asking: asyncio.Task[None] | None = None
-        self._asked_at = float("-inf")
-        self._said: str | None = None
+        self._probing: asyncio.Task[None] | None = None
+        self._probed_at = float("-inf")
+        self._logged: str | None = None
 
     def set(self, name: str, ok: bool, reason: str = "") -> None:
         """Set the state of this check, with the `reason` if it is not ok."""
         self._reasons[name] = None if ok else reason or "not well"
-        self._say_change()
+        self._log_change()
 
     def depend(self, name: str, probe: Probe) -> None:
         """Call `probe` on every check: it returns None if all is well, else why not, and may raise Unavailable or OSError."""
@@ -54,32 +54,32 @@ class Health:
     async def trouble(self) -> str | None:
         """Return why not, as of now; None if all is well. Concurrent callers share one round of probes."""
         loop = asyncio.get_running_loop()
-        if self._probes and loop.time() - self._asked_at > ANSWER_KEPT_S:
-            if self._asking is None or self._asking.done():
-                self._asking = loop.create_task(self._ask_all())
-            await asyncio.shield(self._asking)
+        if self._probes and loop.time() - self._probed_at > ANSWER_KEPT_S:
+            if self._probing is None or self._probing.done():
+                self._probing = loop.create_task(self._probe_all())
+            await asyncio.shield(self._probing)
         return self.known()
 
-    async def _ask_all(self) -> None:
+    async def _probe_all(self) -> None:
         names = list(self._probes)
-        reasons = await asyncio.gather(*(_ask(self._probes[name]) for name in names))
+        reasons = await asyncio.gather(*(_run(self._probes[name]) for name in names))
         self._reasons.update(zip(names, reasons, strict=True))
-        self._asked_at = asyncio.get_running_loop().time()
-        self._say_change()
+        self._probed_at = asyncio.get_running_loop().time()
+        self._log_change()
 
-    def _say_change(self) -> None:
+    def _log_change(self) -> None:
         reason = self.known()
         kind = NUMBER.sub("#", reason) if reason else None  # a change from "at 5 of 10" to "at 6 of 10" is not logged
-        if kind == self._said:
+        if kind == self._logged:
             return
-        self._said = kind
+        self._logged = kind
         if reason is None:
             self._log.info(f"This service is {self.good}")
         elif not reason.startswith(f"{SERVICE}: "):
             self._log.warning(f"This service is {self.bad}", reason=reason)
 
 
-async def _ask(probe: Probe) -> str | None:
+async def _run(probe: Probe) -> str | None:
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_S):
             return await probe()

@@ -87,14 +87,14 @@ def configure_all(services: Sequence[Log]) -> None:
 
 def speak_as(service: str) -> None:
     """Attribute the log lines of this task, and of tasks that it starts, to this service."""
-    _speaks.set(service)
+    _service.set(service)
 
 
-_speaks: Final[ContextVar[str | None]] = ContextVar("the service that speaks", default=None)
+_service: Final[ContextVar[str | None]] = ContextVar("the service that a log line belongs to", default=None)
 
 
-def _speaker(unnamed: str) -> str:
-    return _speaks.get() or unnamed
+def _service_or(default: str) -> str:
+    return _service.get() or default
 
 
 class _Of(logging.Filter):
@@ -106,7 +106,7 @@ class _Of(logging.Filter):
         self._unnamed = unnamed
 
     def filter(self, record: logging.LogRecord) -> bool:
-        level = self._levels.get(_speaker(self._unnamed))
+        level = self._levels.get(_service_or(self._unnamed))
         return level is not None and record.levelno >= level
 
 
@@ -186,7 +186,7 @@ def _handler(handler: logging.Handler, renderer: Processor, shared: list[Process
 
 def _named(service: str) -> Processor:
     def name(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        event["service"] = _speaker(service)
+        event["service"] = _service_or(service)
         return event
 
     return name

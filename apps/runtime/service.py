@@ -102,14 +102,14 @@ async def live(chassis: Chassis[S], build: Build[S]) -> int:
     chassis.ready.set(SERVICE, False, "starting")
     front = Front(probes.closed(chassis, "starting"))
     try:
-        door, gauges = await _open(chassis, front)
+        listener, gauges = await _open(chassis, front)
     except OSError as error:
         chassis.log.critical(f"Cannot open the ports of {chassis.name}: {error}")
         return FAILED
     try:
         await _serve_until_told(chassis, build, front)
     finally:
-        await _stop(chassis, front, door, gauges)
+        await _stop(chassis, front, listener, gauges)
     return chassis.code
 
 
@@ -117,12 +117,12 @@ async def _open(chassis: Chassis[S], front: Handler) -> tuple[Listener, Listener
     where, monitoring = chassis.settings.service, chassis.settings.monitoring
     gauges = await serve(probes.gauges(chassis), where.host, monitoring.metrics_port, chassis.access, drain_sec=0.5)
     try:
-        door = await serve(front, where.host, where.port, chassis.access)
+        listener = await serve(front, where.host, where.port, chassis.access)
     except OSError:
         await gauges.stop()
         raise
-    chassis.log.info("Listening", host=where.host, port=door.port, metrics_port=gauges.port)
-    return door, gauges
+    chassis.log.info("Listening", host=where.host, port=listener.port, metrics_port=gauges.port)
+    return listener, gauges
 
 
 async def _serve_until_told(chassis: Chassis[S], build: Build[S], front: Front) -> None:
@@ -160,7 +160,7 @@ async def _built(chassis: Chassis[S], build: Build[S]) -> Service | None:
         return None
 
 
-async def _stop(chassis: Chassis[S], front: Front, door: Listener, gauges: Listener) -> None:
+async def _stop(chassis: Chassis[S], front: Front, listener: Listener, gauges: Listener) -> None:
     """Refuse new work, answer requests in flight, then close the rest in the reverse order of creation."""
     deadline = asyncio.get_running_loop().time() + STOP_DEADLINE_S
     chassis.log.info(f"Stopping {chassis.name}")
@@ -168,7 +168,7 @@ async def _stop(chassis: Chassis[S], front: Front, door: Listener, gauges: Liste
     front.app = probes.closed(chassis, "stopping")
     if chassis.service:
         await _step(chassis, "refusing new work", chassis.service.stop_intake, deadline - STOP_DEADLINE_S + STOP_INTAKE_S)
-    await _step(chassis, "answering what is in flight", door.stop, deadline)
+    await _step(chassis, "answering what is in flight", listener.stop, deadline)
     await _step(chassis, "closing what was opened", chassis.exits.aclose, deadline)
     await gauges.stop()
     chassis.log.info("Stopped", exit_code=chassis.code)

@@ -23,7 +23,7 @@ from domain.standby import TRUST_NS, Act, ProcessSeen, claiming, holding, standi
 log = structlog.get_logger()
 
 ASK_EVERY_S: Final = 0.5
-HEAR_S: Final = 0.1
+COLLECT_S: Final = 0.1
 """How long answers to one question are collected."""
 OWN_ANSWER_S: Final = 1.0
 """How long a working process first waits for its own answer, which proves that questions arrive. A busy loop may take this long."""
@@ -64,7 +64,7 @@ class Turn:
         self._listening: Subscription | None = None
         self._inbox = ""
         self._answers: list[ProcessSeen] = []
-        self._nobody = asyncio.Event()
+        self._no_listener = asyncio.Event()
         self._own = asyncio.Event()
         self._held_since: int | None = None
         self._confirmed_at = -TRUST_NS
@@ -78,7 +78,7 @@ class Turn:
         self._inbox = self._client.new_inbox()
         await self._client.subscribe(f"{self._inbox}.*", cb=self._on_answer)
         last_seen: int | None = None
-        said = ""
+        reported = ""
         while True:
             found = await self._ask()
             now = self._now()
@@ -88,8 +88,8 @@ class Turn:
             if found.reached and standing_by(found.others, known_ns=known_ns) is Act.CLAIM and await self._claim():
                 return
             reason = f"stands by: {found.who()}"
-            if found.reached and reason != said and (found.others or not said):
-                said = reason
+            if found.reached and reason != reported and (found.others or not reported):
+                reported = reason
                 say(reason)
             await asyncio.sleep(ASK_EVERY_S)
 
@@ -120,15 +120,15 @@ class Turn:
             act = claiming(self.sender, found.others) if found.reached else Act.WAIT
             if act is Act.HOLD:
                 self._held_since, self._confirmed_at = self._now(), asked_at
-                log.info("it is this process's turn", sender=self.sender)
+                log.info("this process has the turn", sender=self.sender)
                 return True
         await self._listening.unsubscribe()
         self._listening = None
         return False
 
     async def _ask(self) -> Round:
-        """Ask once and collect answers for HEAR_S; return at once if no process listens."""
-        self._answers, self._nobody, self._own = [], asyncio.Event(), asyncio.Event()
+        """Ask once and collect answers for COLLECT_S; return at once if no process listens."""
+        self._answers, self._no_listener, self._own = [], asyncio.Event(), asyncio.Event()
         try:
             await self._client.publish(self._subject, encode(OwnerQuestion(self.sender)), reply=f"{self._inbox}.{secrets.token_hex(4)}")
             await bus.flush(self._client)
@@ -136,10 +136,10 @@ class Turn:
             return Round([])
         if self._listening is not None:
             await _within(OWN_ANSWER_S, self._own)
-        await _within(HEAR_S, self._nobody)
+        await _within(COLLECT_S, self._no_listener)
         others = [each for each in self._answers if each.sender != self.sender]
         reached = self._listening is None or self._own.is_set()
-        return Round(others, reached=reached, silent=reached and not self._answers and not self._nobody.is_set())
+        return Round(others, reached=reached, silent=reached and not self._answers and not self._no_listener.is_set())
 
     async def _on_question(self, message: Msg) -> None:
         try:
@@ -150,7 +150,7 @@ class Turn:
 
     async def _on_answer(self, message: Msg) -> None:
         if (message.headers or {}).get("Status") == NO_RESPONDERS:
-            self._nobody.set()
+            self._no_listener.set()
         elif len(self._answers) < ANSWERS_MAX and (seen := _read(message)) is not None:
             self._answers.append(seen)
             if seen.sender == self.sender:

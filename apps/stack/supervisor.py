@@ -101,11 +101,11 @@ class Supervisor:
                     self._house.attempt(f"linking {name}.out to {output.name}", partial(_also_as, self._logs / f"{name}.out", output))
             processes = [await self._start(program) for program in stage]
             joining = [asyncio.create_task(self._join(process)) for process in processes]
-            saying = asyncio.create_task(self._say_what_is_waited_for(processes))
+            reporting = asyncio.create_task(self._report_waiting(processes))
             try:
                 await asyncio.gather(*joining)  # the first failure is the one to report
             finally:
-                await _cancelled(saying, *joining)
+                await _cancelled(reporting, *joining)
 
     async def _join(self, process: Process) -> None:
         """Wait for the first answer of a process, then keep it running. One that is killed before is restarted, up to KILLED_MAX times."""
@@ -131,7 +131,9 @@ class Supervisor:
         self._running[program.name] = process
         self.states[program.name].began(process.pid)
         if process.unwritten:
-            self._screen.alarm(f"{process.output} cannot be written: {process.unwritten}. What this start of {program.name} prints is lost")
+            self._screen.alarm(
+                f"{process.output} cannot be written: {process.unwritten}. The output of this start of {program.name} is lost"
+            )
         self._write_down()
         return process
 
@@ -186,7 +188,7 @@ class Supervisor:
                 self._became_ready(process)
                 return
 
-    async def _say_what_is_waited_for(self, processes: Sequence[Process]) -> None:
+    async def _report_waiting(self, processes: Sequence[Process]) -> None:
         began = time.monotonic()
         while True:
             await asyncio.sleep(self._pacing.say_waiting_every_s)

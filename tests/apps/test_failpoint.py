@@ -16,7 +16,7 @@ def test_without_the_variable_nothing_happens() -> None:
 
 
 def test_a_point_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(ValueError, match="there is no 'after_lunch'"):
+    with pytest.raises(ValueError, match="unknown failpoint 'after_lunch'"):
         Bomb("after_lunch")
 
 

@@ -60,8 +60,8 @@ RULES: Final[Mapping[str, str]] = {**{user: rights.rule() for user, rights in RI
 def acl(passwords: Mapping[str, str], *, guests: bool) -> str:
     """Return the ACL file. Without a password, a client may read projections if `guests`, else only send PING."""
     lines = [f"user {user} reset on #{_sha256(password)} resetchannels {RULES[user]}" for user, password in passwords.items()]
-    nobody = GUEST if guests else STRANGER
-    return "\n".join([f"user default reset on nopass resetchannels {nobody.rule()}", *lines, ""])
+    default = GUEST if guests else STRANGER
+    return "\n".join([f"user default reset on nopass resetchannels {default.rule()}", *lines, ""])
 
 
 def _sha256(password: str) -> str:
