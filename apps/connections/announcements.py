@@ -62,7 +62,7 @@ class Interest:
             await asyncio.sleep(max(0.0, began + INTEREST_EVERY_S - loop.time()))
 
     async def _subjects(self) -> Collection[str] | None:
-        """Every subject that has a subscription; None if that is not known."""
+        """Return every subject that has a subscription; None if that is not known."""
         try:
             found = await asyncio.gather(*(self._look(url) for url in self._monitor_urls))
             if bus.server_id(self._client) not in {each.server_id for each in found}:  # another cluster has other subscribers

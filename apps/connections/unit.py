@@ -44,7 +44,7 @@ class Unit:
         self.perform: Perform | None = None
 
     def front(self, service: str, app: Handler) -> Handler:
-        """Return the application of one of the unit's services, with its share of the loop limited."""
+        """Return the application of one of the unit's services, limited in its share of the loop unless it is oms."""
         return app if service == FIRST else self.share.around(app)
 
     async def connected(self, timeout_s: float) -> Client:

@@ -30,18 +30,18 @@ class CommitFeed:
         self._moved = asyncio.Event()
 
     def begin(self, head: Head) -> None:
-        """The writer continues from `head`."""
+        """Start the feed: the writer continues from `head`."""
         self._forget()
         self._before = head
         self._wake()
 
     def end(self) -> None:
-        """The writer may not be the only one any more."""
+        """Empty the feed: the writer may no longer be the only one."""
         self._forget()
         self._wake()
 
     def put(self, appended: Decoded[Any]) -> None:
-        """The writer's next commit, durable."""
+        """Add the writer's next durable commit."""
         self._kept.append(appended)
         self._bytes += len(appended.payload)
         while len(self._kept) > KEPT_MAX or (self._bytes > KEPT_BYTES_MAX and len(self._kept) > 1):
@@ -51,7 +51,7 @@ class CommitFeed:
         self._wake()
 
     def behind(self, head: Head) -> Sequence[Decoded[Any]] | None:
-        """All commits after `head`. None if the feed does not cover `head`: read the journal."""
+        """Return all commits after `head`. None if the feed does not cover `head`: read the journal."""
         if self._before is None:
             return None
         place = head.n - self._before.n
