@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 from apps.http.app import Refusal
 from apps.http.body import exact_number, read_struct
 from apps.http.problem import malformed
+from apps.http.schema import OPTIONAL_NUMBER, PRICE
 from apps.journal.shard_host import Landed, ShardHost
 from apps.oms.risk_client import RiskCheck
 from apps.oms.submit import unavailable, untradable
@@ -27,9 +28,9 @@ from domain.values import ZERO
 class ReplaceBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Body of a replace. A field that is absent or null keeps its value."""
 
-    quantity: msgspec.Raw | UnsetType = UNSET
-    price: msgspec.Raw | UnsetType = UNSET
-    stop_price: msgspec.Raw | UnsetType = UNSET
+    quantity: Annotated[msgspec.Raw | UnsetType, OPTIONAL_NUMBER] = UNSET
+    price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
+    stop_price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
 
 
 _DECODER: Final = msgspec.json.Decoder(ReplaceBody)

@@ -1,7 +1,7 @@
 """`POST /orders/{id}/settle`: manual resolution of an order in doubt, journaled with who and why."""
 
 from collections.abc import Set
-from typing import Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -9,9 +9,10 @@ from msgspec import UNSET, UnsetType
 
 from apps.http.app import Exact, Refusal
 from apps.http.body import exact_number, identifier, read_struct
-from apps.http.problem import malformed
+from apps.http.problem import malformed, problem_doc
+from apps.http.schema import ID_PATTERN, OPTIONAL_NUMBER, PRICE, described, schema_of
 from apps.journal.shard_host import ShardHost
-from apps.oms.openapi import SETTLE_DOC
+from apps.oms.openapi import NOT_FOUND, UNAVAILABLE
 from apps.oms.reads import OrderReads
 from apps.oms.submit import unavailable
 from domain.order.commands import Outcome, SettleOrder
@@ -23,19 +24,37 @@ from domain.values import ZERO
 TEXT_MAX: Final = 200
 
 
+SIGNED: Final = described(minLength=1, maxLength=200)
+
+
 class SettleBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The outcome found at the venue. Numbers stay text until their length and fixed-point form are checked."""
 
     outcome: Outcome
-    who: str
-    reason: str
-    route_id: str | UnsetType | None = UNSET
-    venue_order_id: str | UnsetType | None = UNSET
-    exec_id: str | UnsetType | None = UNSET
-    quantity: msgspec.Raw | UnsetType = UNSET
-    price: msgspec.Raw | UnsetType = UNSET
-    fee: msgspec.Raw | UnsetType = UNSET
+    who: Annotated[str, SIGNED]
+    reason: Annotated[str, SIGNED]
+    route_id: Annotated[str | UnsetType | None, described("The route; required if it is ambiguous.", pattern=ID_PATTERN)] = UNSET
+    venue_order_id: Annotated[str | UnsetType | None, described("With outcome working: the venue's order id.", pattern=ID_PATTERN)] = UNSET
+    exec_id: Annotated[str | UnsetType | None, described("With outcome filled: the venue's trade id.", pattern=ID_PATTERN)] = UNSET
+    quantity: Annotated[msgspec.Raw | UnsetType, OPTIONAL_NUMBER] = UNSET
+    price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
+    fee: Annotated[msgspec.Raw | UnsetType, OPTIONAL_NUMBER] = UNSET
 
+
+SETTLE_SCHEMA: Final = schema_of(
+    SettleBody, example={"outcome": "never_arrived", "who": "ann", "reason": "the venue's desk has no such order"}
+)
+SETTLE_DOC: Final[dict[str, Any]] = {
+    "openapi_extra": {"requestBody": {"required": True, "content": {"application/json": {"schema": SETTLE_SCHEMA}}}},
+    "responses": {
+        200: {"description": "The order, settled."},
+        400: problem_doc("`malformed`, with a pointer to the field"),
+        409: problem_doc("`illegal_transition`: the order is not in doubt, or `route_id` is required"),
+        422: problem_doc("`quantity_too_large`: more than the order's leaves quantity"),
+        **NOT_FOUND,
+        **UNAVAILABLE,
+    },
+}
 
 _BODY: Final = msgspec.json.Decoder(SettleBody)
 

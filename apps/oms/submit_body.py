@@ -10,6 +10,7 @@ from msgspec import UNSET, UnsetType
 from apps.http.body import exact_number, identifier, read_struct
 from apps.http.moments import EXAMPLE, body_moment
 from apps.http.problem import ECHO_MAX, malformed
+from apps.http.schema import ID, ID_PATTERN, NUMBER, PRICE, described
 from domain.instruments import Denial, Instrument, flags_denial, terms_denial
 from domain.order.commands import Terms
 from domain.values import IDENTIFIER, OrderType, Side, TimeInForce, order_id_of, rfc3339
@@ -22,17 +23,26 @@ class SubmitBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     symbol: str
     side: Side
-    quantity: msgspec.Raw
-    account: str | UnsetType | None = UNSET
-    client_order_id: str | UnsetType | None = UNSET
-    type: OrderType | UnsetType | None = UNSET
-    price: msgspec.Raw | UnsetType = UNSET
-    stop_price: msgspec.Raw | UnsetType = UNSET
-    time_in_force: TimeInForce | UnsetType | None = UNSET
-    expire_at: str | UnsetType | None = UNSET
+    quantity: Annotated[msgspec.Raw, NUMBER]
+    account: Annotated[str | UnsetType | None, ID] = UNSET
+    client_order_id: Annotated[
+        str | UnsetType | None,
+        described("Idempotency key, never reused. A repeated request returns the first result. Generated if absent.", pattern=ID_PATTERN),
+    ] = UNSET
+    type: Annotated[OrderType | UnsetType | None, described("Defaults to limit if a price is given, else market.")] = UNSET
+    price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
+    stop_price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
+    time_in_force: Annotated[TimeInForce | UnsetType | None, described("Defaults to gtc.")] = UNSET
+    expire_at: Annotated[str | UnsetType | None, described("Required with gtd, not allowed otherwise.", format="date-time")] = UNSET
     priority: Priority | UnsetType | None = UNSET
-    post_only: bool | UnsetType | None = UNSET
-    reduce_only: bool | UnsetType | None = UNSET
+    post_only: Annotated[bool | UnsetType | None, described("The venue rejects the order if it would trade at once.")] = UNSET
+    reduce_only: Annotated[
+        bool | UnsetType | None,
+        described(
+            "Only reduces or closes a position. The order is refused, or later cut or cancelled, if it could do more. "
+            "No size limit and no minimum notional apply."
+        ),
+    ] = UNSET
 
 
 _DECODER: Final = msgspec.json.Decoder(SubmitBody)

@@ -1,13 +1,14 @@
 """Parse the body of `POST /check` into terms, or report the first error."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from apps.http.body import exact_number, identifier, read_struct
 from apps.http.problem import ECHO_MAX, Refusal, malformed
+from apps.http.schema import NUMBER, PRICE, described, schema_of
 from domain.instruments import Denial, Instrument, terms_denial
 from domain.order.commands import Terms
 from domain.values import OrderType, Side
@@ -19,14 +20,15 @@ class CheckBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     account: str
     symbol: str
     side: Side
-    quantity: msgspec.Raw
-    price: msgspec.Raw | UnsetType = UNSET
-    type: OrderType | UnsetType | None = UNSET
-    stop_price: msgspec.Raw | UnsetType = UNSET
-    order_id: str | UnsetType | None = UNSET
-    reduce_only: bool | UnsetType | None = UNSET
+    quantity: Annotated[msgspec.Raw, NUMBER]
+    price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
+    type: Annotated[OrderType | UnsetType | None, described("Defaults to limit if a price is given, else market.")] = UNSET
+    stop_price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
+    order_id: Annotated[str | UnsetType | None, described("With an order_id the check reserves. Without one it is a dry check.")] = UNSET
+    reduce_only: Annotated[bool | UnsetType | None, described("The order is denied if it could do more than close a position.")] = UNSET
 
 
+CHECK_SCHEMA: Final = schema_of(CheckBody)
 _DECODER: Final = msgspec.json.Decoder(CheckBody)
 
 

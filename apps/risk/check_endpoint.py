@@ -1,7 +1,7 @@
 """HTTP endpoints of risk: `POST /check` in raw ASGI for speed, the others through FastAPI."""
 
 import time
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Final, Literal, get_args
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from apps.http.app import Exact, encode, read_body, send_json
 from apps.http.query import read_query, refused, word_asked
-from apps.risk.check_body import read_order
+from apps.risk.check_body import CHECK_SCHEMA, read_order
 from apps.risk.check_service import CheckService
 from apps.risk.metrics import RiskMetrics
 from apps.risk.time_slice import ACCOUNT_WEIGHT, TimeSlice
@@ -27,24 +27,6 @@ ExplainQuery = Annotated[
     Query(description="1: the checks up to the first denial. all: every enabled check; only without an order_id."),
 ]
 AccountQuery = Annotated[str | None, Query(pattern=f"^{IDENTIFIER.pattern}$")]
-
-_NUMBER_SCHEMA: Final = {"anyOf": [{"type": "number"}, {"type": "string"}], "description": "a JSON number or decimal string, read exactly"}
-CHECK_SCHEMA: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["account", "symbol", "side", "quantity"],
-    "additionalProperties": False,
-    "properties": {
-        "account": {"type": "string"},
-        "symbol": {"type": "string"},
-        "side": {"enum": ["buy", "sell"]},
-        "quantity": _NUMBER_SCHEMA,
-        "price": _NUMBER_SCHEMA,
-        "type": {"enum": ["market", "limit", "stop", "stop_limit"], "description": "limit when a price is given, else market"},
-        "stop_price": _NUMBER_SCHEMA,
-        "reduce_only": {"type": "boolean", "description": "denied if the order could do more than close a position"},
-        "order_id": {"type": "string", "description": "with an order_id the check reserves; without one it is a dry check"},
-    },
-}
 
 
 class CheckEndpoint:

@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from apps.risk.check_body import CheckBody
-from apps.risk.check_endpoint import CHECK_SCHEMA
+from apps.risk.check_body import CHECK_SCHEMA, CheckBody
 from domain.order.lifecycle import State
 from tests.apps.risk_house import GOOD, House, text
 from tests.domain.risk.scene import filled, order
