@@ -1,4 +1,4 @@
-"""One NATS connection a service, with the options that FACTS of the client demand, and requests that say Unavailable."""
+"""The NATS connection of a service, with the options that the client library needs, and requests that raise Unavailable."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,26 +15,27 @@ log = structlog.get_logger()
 
 PING_INTERVAL_S: Final = 5
 RECONNECT_WAIT_S: Final = 0.25
-RECONNECT_FOR_EVER: Final = -1
+RECONNECT_WITHOUT_LIMIT: Final = -1
 
 INBOX: Final = "_INBOX"
 
 WireError: Final = (OSError, nats.errors.Error)
-"""What the client raises when it cannot send."""
+"""The exceptions of the client if it cannot send."""
 
 
 async def connect(url: str, name: str, *, closed: Callable[[], None], timeout_s: float = 5.0) -> Client:
-    """Connect and stay connected; `closed` is called when the client gave up for good, which a service treats as fatal. Unavailable.
+    """Connect and stay connected. `closed` is called when the client gave up for good, which a service treats as fatal.
 
-    Nothing published while disconnected is kept (pending_size=0), nor what had not left when the connection broke: both would be sent
-    later as ghosts.
+    Raises Unavailable. Nothing published while disconnected is kept (pending_size=0), and unsent data is dropped when the connection
+    breaks: both would otherwise be sent later as ghosts.
+
     """
 
     async def on_error(error: Exception) -> None:
         log.warning("NATS error", error=str(error) or type(error).__name__)
 
     async def on_disconnected() -> None:
-        client._pending.clear()  # the client would send it over the next connection; subscriptions it repeats by itself
+        client._pending.clear()  # else sent over the next connection; the client resends subscriptions itself
         client._pending_data_size = 0
         if not client.is_closed:
             log.warning("NATS connection lost, trying again")
@@ -45,7 +46,7 @@ async def connect(url: str, name: str, *, closed: Callable[[], None], timeout_s:
     async def on_closed() -> None:
         closed()
 
-    client, said = Client(), without_password(url)
+    client, address = Client(), without_password(url)
     try:
         await asyncio.wait_for(
             client.connect(
@@ -54,8 +55,8 @@ async def connect(url: str, name: str, *, closed: Callable[[], None], timeout_s:
                 pending_size=0,
                 inbox_prefix=_inbox(url),
                 ping_interval=PING_INTERVAL_S,
-                max_reconnect_attempts=RECONNECT_FOR_EVER,
-                skip_subject_validation=True,  # subjects are made of names that were validated at the edge
+                max_reconnect_attempts=RECONNECT_WITHOUT_LIMIT,
+                skip_subject_validation=True,  # subjects consist of names that were validated on input
                 reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]
                 connect_timeout=timeout_s,  # type: ignore[arg-type]
                 error_cb=on_error,
@@ -66,25 +67,25 @@ async def connect(url: str, name: str, *, closed: Callable[[], None], timeout_s:
             timeout_s,
         )
     except (TimeoutError, OSError, nats.errors.Error) as error:
-        raise Unavailable(f"NATS at {said} does not answer: {str(error) or type(error).__name__}") from error
-    log.info("Connected to NATS", url=said)
+        raise Unavailable(f"NATS at {address} does not answer: {str(error) or type(error).__name__}") from error
+    log.info("Connected to NATS", url=address)
     return client
 
 
 def without_password(url: str) -> str:
-    """An address as it may be shown."""
+    """Return an address without its credentials, for display."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _inbox(url: str) -> str:
-    """A user's answers come to a place of its own, where nobody else may listen."""
+    """Return the inbox prefix of a user: a place of its own, to which no other user may subscribe."""
     user = urlsplit(url).username
     return f"{INBOX}_{user}" if user else INBOX
 
 
 async def request(client: Client, subject: str, payload: bytes, timeout_s: float) -> bytes:
-    """One request, one reply. Unavailable when nobody answers in time."""
+    """Send one request and return its reply. Raises Unavailable if none arrives in time."""
     try:
         reply = await client.request(subject, payload, timeout=timeout_s)
     except (TimeoutError, OSError, nats.errors.Error) as error:
@@ -93,21 +94,21 @@ async def request(client: Client, subject: str, payload: bytes, timeout_s: float
 
 
 def server_id(client: Client) -> str:
-    """Of the server that we are connected to, or were last; empty when there was none."""
+    """Return the id of the current or last connected server; empty if there was none."""
     return str(client._server_info.get("server_id", ""))
 
 
 async def flush(client: Client) -> None:
-    """Until the server has all that was published and subscribed before. WireError, also when it does not answer in 20 s.
+    """Wait until the server has everything that was published and subscribed before. Raises WireError, also after 20 s without a reply.
 
-    The client writes its PING past what still waits for its sender, so the first answer says nothing of that; it is sent meanwhile.
+    Flushes twice: the client writes its PING ahead of what still waits to be sent, so the first reply does not cover that.
     """
     await client.flush()
     await client.flush()
 
 
 async def publish(client: Client, subject: str, payload: bytes) -> None:
-    """Send and forget. Unavailable while disconnected: the caller decides whether the loss matters."""
+    """Publish without a reply. Raises Unavailable while disconnected: the caller decides whether the loss matters."""
     try:
         await client.publish(subject, payload)
     except (OSError, nats.errors.Error) as error:

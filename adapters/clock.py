@@ -1,10 +1,10 @@
-"""Wall time for stamps, steady time for spans. Order is told by sequence, never by either."""
+"""Clocks: wall time for timestamps, steady time for durations. Order follows from sequences, never from time."""
 
 import time
 
 
 class SystemClock:
-    """Port: domain.ports.Clock. `now_ns` never goes back within a process: after a jump back by an hour it stays the same for an hour."""
+    """Port: domain.ports.Clock. `now_ns` never goes back in a process: after a jump back by an hour it is constant for an hour."""
 
     def __init__(self) -> None:
         self._last = 0

@@ -16,17 +16,17 @@ _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 
 
 def encode(value: object) -> bytes:
-    """JSON bytes; a Decimal is written digit for digit (possibly with an exponent: for machines; apps/http/app.py writes for people)."""
+    """Encode as JSON; a Decimal is written digit by digit, possibly with an exponent (apps/http/app.py writes for people)."""
     return _ENCODER.encode(value)
 
 
 def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    """A decoder for one type; msgspec.DecodeError (a ValueError) when the bytes do not fit it."""
+    """Return a decoder for one type. It raises msgspec.DecodeError (a ValueError) if the bytes do not fit."""
     return msgspec.json.Decoder(kind)
 
 
 class Commit(msgspec.Struct, Generic[E], frozen=True):
-    """Events that became durable in one step. `n` counts the commits of a shard without holes."""
+    """Events that became durable in one step. `n` counts the commits of a shard without gaps."""
 
     v: int
     shard: int
@@ -35,13 +35,13 @@ class Commit(msgspec.Struct, Generic[E], frozen=True):
 
 
 class Decoded(JournalEntry, Generic[E], frozen=True, gc=False):
-    """A commit together with its events, so that several readers in a process need not decode it each."""
+    """A commit with its decoded events, so that several readers in a process do not decode it each."""
 
     commit: Commit[E]
 
 
 class CommitCodec(Generic[E]):
-    """Commits of one kind of event. An event or version it does not know is Corrupt: nobody skips what it cannot read."""
+    """Encodes and decodes commits of one kind of event. An unknown event or version raises Corrupt: no reader skips what it cannot read."""
 
     def __init__(self, kind: Any, *, oldest: int = OLDEST, upcasters: Upcasters = UPCASTERS) -> None:
         self._decoder = msgspec.json.Decoder(Commit[kind])
@@ -57,11 +57,11 @@ class CommitCodec(Generic[E]):
 
     @staticmethod
     def written(commit: Commit[E]) -> bytes:
-        """The bytes of a commit, as they are appended."""
+        """Return the bytes of a commit as they are appended."""
         return _ENCODER.encode(commit)
 
     def read(self, recorded: JournalEntry) -> Commit[E]:
-        """A commit as the journal gave it. Corrupt names its sequence."""
+        """Return the commit of a journal entry. Raises Corrupt, which names its sequence."""
         if isinstance(recorded, Decoded):
             return recorded.commit
         try:
@@ -69,11 +69,11 @@ class CommitCodec(Generic[E]):
         except Corrupt as trouble:
             raise Corrupt(f"sequence {recorded.head.seq}: {trouble}") from trouble
         if commit.n != recorded.head.n:
-            raise Corrupt(f"sequence {recorded.head.seq}: commit {recorded.head.n} calls itself {commit.n}")
+            raise Corrupt(f"sequence {recorded.head.seq}: commit {recorded.head.n} has the number {commit.n} in its payload")
         return commit
 
     def decoded(self, recorded: JournalEntry) -> Decoded[E]:
-        """A commit with its events. Corrupt names its sequence."""
+        """Return a commit with its events. Raises Corrupt, which names its sequence."""
         return Decoded(recorded.head, recorded.payload, self.read(recorded))
 
     def decode(self, payload: bytes) -> Commit[E]:
@@ -84,7 +84,7 @@ class CommitCodec(Generic[E]):
         return commit if commit.v == VERSION else self._of_another_version(payload, None)
 
     def _of_another_version(self, payload: bytes, error: Exception | None) -> Commit[E]:
-        """Read what older programs wrote; say clearly what newer ones did. `error` is why today's words do not fit."""
+        """Decode what older programs wrote; raise a clear Corrupt for newer ones. `error` is why the current format does not fit."""
         try:
             old = _ENVELOPE.decode(payload)
         except (ValueError, RecursionError) as unreadable:
@@ -98,10 +98,10 @@ class CommitCodec(Generic[E]):
             events = [upcast(event, old.v, self._upcasters) for event in old.events]
             return self._decoder.decode(_ENCODER.encode(Commit(VERSION, old.shard, old.n, tuple(events))))
         except (ValueError, KeyError) as misfit:
-            raise Corrupt(f"commit {old.n} of version {old.v} does not become version {VERSION}: {misfit!r}") from misfit
+            raise Corrupt(f"commit {old.n} of version {old.v} cannot be converted to version {VERSION}: {misfit!r}") from misfit
 
 
 _ENVELOPE: Final = msgspec.json.Decoder(Commit[dict[str, Any]], float_hook=Decimal)
-"""Events without their meaning; numbers stay exact."""
+"""Decodes events without their types; numbers stay exact."""
 
 ORDER_COMMITS: Final[CommitCodec[OrderEvent]] = CommitCodec(OrderEvent)

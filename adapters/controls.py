@@ -1,4 +1,4 @@
-"""RISK_CONTROL: what people forbid and bound, kept for ever, in one order. risk writes; oms and exeq follow."""
+"""RISK_CONTROL: the journal of controls, kept without limit, in one order. risk writes it; oms and exeq follow it."""
 
 from typing import Final
 
@@ -11,18 +11,18 @@ from domain.ports import Missing
 from domain.risk.controls import ControlEvent
 
 MAX_BYTES: Final = 64 * 2**20
-"""A control is 200 to 500 bytes: room for 130 000 of them."""
+"""A control has 200 to 500 bytes: enough for 130 000 of them."""
 
 CONTROL_COMMITS: Final[CommitCodec[ControlEvent]] = CommitCodec(ControlEvent)
 
 
 async def make_controls(client: Client, replicas: int = 1) -> None:
-    """Make the stream when it is missing. For risk alone, after it looked whether it had been there before. Unavailable."""
+    """Create the stream if it is missing. Only risk calls this, after it checked whether the stream existed before. Raises Unavailable."""
     await ensure_stream(client, CONTROL_STREAM, [CONTROL_EVENTS], MAX_BYTES, replicas)
 
 
 async def open_controls(client: Client, writer: Client | None = None) -> JetStreamJournal:
-    """The journal of controls, to read or to write. Missing when there is no stream: only risk makes it. Unavailable."""
+    """Open the journal of controls, to read or to write. Raises Missing if there is no stream (only risk creates it), Unavailable."""
     if await stream_state(client, CONTROL_STREAM) is None:
         raise Missing(f"stream {CONTROL_STREAM}: stream not found")
     return await JetStreamJournal.open(client, writer=writer, stream=CONTROL_STREAM, subject=CONTROLS)

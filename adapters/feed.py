@@ -1,7 +1,7 @@
-"""Reading a stream without leaving anything on the server: batched direct gets up to its end, then the feed of stored messages.
+"""Read a stream without any state on the server: batched direct gets up to its end, then the feed of stored messages.
 
-A consumer would be cheaper to write, but whoever may create one may also name the subject that it delivers to, and so write with the
-server's own rights. A direct get answers to its asker alone, and the feed (the stream's `republish`) only says what is stored already.
+A consumer would be simpler, but a user who may create one may also choose its delivery subject, and so publish with the server's own
+rights. A direct get replies only to its requester, and the feed (the stream's `republish`) only repeats what is stored already.
 """
 
 import asyncio
@@ -16,19 +16,19 @@ from nats.aio.msg import Msg
 from domain.ports import Unavailable
 
 API: Final = "journals"
-"""How the JetStream API of the journals is called: their account exports it under this prefix, a server without users maps it."""
+"""The prefix of the journals' JetStream API: their account exports it under this prefix, a server without users maps it."""
 STORED: Final = "stored"
-"""In front of a journal's subject: where the server repeats what it has stored."""
+"""The prefix of a journal's subject under which the server republishes what it has stored."""
 
 BATCH_MESSAGES: Final = 512
 BATCH_BYTES: Final = 8 * 1024 * 1024
 HELD_BYTES_MAX: Final = 2 * BATCH_BYTES
-"""What waits for a slow reader. Messages of the feed that come beyond are dropped, and fetched when the reader has room again."""
+"""The bound of what waits for a slow reader. Messages of the feed beyond it are dropped, and fetched when the reader catches up."""
 LOOK_UP_S: Final = 0.5
 PROBE_AFTER_S: Final = 1.0
-"""After so long without a message the stream is asked: the answer proves that the connection lives and that nothing is missing."""
+"""After this time without a message the stream is queried: a reply proves that the connection works and nothing is missing."""
 ANSWER_S: Final = 5.0
-"""Without an answer for so long the reading has broken. A get waits for the fsyncs of what is being stored, so a slow disk needs room."""
+"""After this time without a reply the read has failed. A get waits for the fsyncs of pending writes, so a slow disk needs this much."""
 
 SEQUENCE: Final = "Nats-Sequence"
 PREVIOUS: Final = "Nats-Last-Sequence"
@@ -41,7 +41,7 @@ Message = tuple[int, Msg]
 
 
 class Feed:
-    """Messages of one subject (wildcards allowed) behind sequence `after`, each once and in order, in batches of whatever has arrived."""
+    """Messages of one subject (wildcards allowed) behind sequence `after`, each once and in order, in batches as they arrive."""
 
     def __init__(self, client: Client, stream: str, subject: str, after: int) -> None:
         self._client = client
@@ -54,14 +54,14 @@ class Feed:
         self._wake = asyncio.Event()
         self._behind = True
         self._fetching = False
-        self._heard_at = asyncio.get_running_loop().time()
+        self._received_at = asyncio.get_running_loop().time()
         self._broken = ""
         self._connection = client.stats["reconnects"]
 
     async def batches(self) -> AsyncGenerator[Sequence[Message]]:
-        """Batches for ever, an empty one when nothing came for LOOK_UP_S.
+        """Yield batches without end, an empty one if nothing arrived for LOOK_UP_S.
 
-        Unavailable when the connection is lost, or the server does not answer for ANSWER_S.
+        Raises Unavailable if the connection is lost, or the server does not reply within ANSWER_S.
         """
         inbox = self._client.new_inbox()
         answers = await self._client.subscribe(inbox, cb=self._on_answer)
@@ -79,9 +79,12 @@ class Feed:
             await _quietly_unsubscribe(answers)
 
     async def _fetch(self, inbox: str) -> None:
-        """Ask for what is behind the last message. One request is open at a time: it bounds what the server owes a slow reader."""
+        """Request what is behind the last message.
+
+        Only one request is open at a time: it bounds what the server queues for a slow reader.
+        """
         self._behind, self._fetching = False, True
-        self._heard_at = asyncio.get_running_loop().time()
+        self._received_at = asyncio.get_running_loop().time()
         body = f'{{"seq":{self._last + 1},"next_by_subj":"{self._subject}","batch":{BATCH_MESSAGES},"max_bytes":{BATCH_BYTES}}}'
         try:
             await self._client.publish(f"{API}.DIRECT.GET.{self._stream}", body.encode(), reply=inbox)
@@ -89,13 +92,13 @@ class Feed:
             raise Unavailable(f"cannot read stream {self._stream}: {str(error) or type(error).__name__}") from error
 
     async def _wait(self) -> bool:
-        """Until something comes, or LOOK_UP_S: then True. What was under way on a lost connection is gone."""
+        """Wait for a message; return True after LOOK_UP_S without one. What was in transit on a lost connection is gone."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_UP_S):
                 await self._wake.wait()
         woken = self._wake.is_set()
         self._wake.clear()
-        quiet_s = asyncio.get_running_loop().time() - self._heard_at
+        quiet_s = asyncio.get_running_loop().time() - self._received_at
         if self._broken or self._client.stats["reconnects"] != self._connection or (self._fetching and quiet_s >= ANSWER_S):
             raise Unavailable(f"stream {self._stream} is silent: {self._broken or 'no answer'}")
         if quiet_s >= PROBE_AFTER_S and not self._fetching:
@@ -103,7 +106,7 @@ class Feed:
         return not woken
 
     async def _on_stored(self, message: Msg) -> None:
-        """The feed. What comes during a fetch waits for its end; what does not follow the last message is fetched."""
+        """Handle a message of the feed. One that arrives during a fetch waits for its end; a gap causes a fetch."""
         if self._held_bytes > HELD_BYTES_MAX:
             self._behind = True
         elif self._fetching:
@@ -114,7 +117,7 @@ class Feed:
             self._alive()
 
     def _take(self, message: Msg) -> None:
-        """One message of the feed. Anything that is not the very next one is only a sign to look."""
+        """Take one message of the feed. If it is not the next one, it only causes a fetch."""
         seq, previous = _number(message, SEQUENCE), _number(message, PREVIOUS)
         if 0 <= seq <= self._last:
             return
@@ -129,7 +132,7 @@ class Feed:
         self._last = seq
 
     async def _on_answer(self, message: Msg) -> None:
-        """A direct get: messages, then the end of the batch, which says how many are left."""
+        """Handle a reply of a direct get: messages, then the end of the batch with the number that is left."""
         status = (message.headers or {}).get(STATUS)
         if self._client.stats["reconnects"] != self._connection:
             self._broken = "connection lost"
@@ -149,19 +152,19 @@ class Feed:
             self._take(message)
 
     def _alive(self) -> None:
-        """Something was heard. The reader is woken when there is something for it to do."""
-        self._heard_at = asyncio.get_running_loop().time()
+        """Record that a message was received, and wake the reader if it has work."""
+        self._received_at = asyncio.get_running_loop().time()
         if self._arrived or self._behind or self._broken:
             self._wake.set()
 
 
 def subject_of(message: Msg) -> str:
-    """The subject under which it is stored: a direct get answers to an inbox, the feed has a prefix."""
+    """Return the subject under which a message is stored: a direct get replies to an inbox, the feed has a prefix."""
     return str((message.headers or {}).get(SUBJECT, ""))
 
 
 def _number(message: Msg, header: str) -> int:
-    """-1 when there is no such header or it is no number."""
+    """Return the number in a header; -1 if it is missing or not a number."""
     text = (message.headers or {}).get(header, "")
     return int(text) if text.isdecimal() else -1
 

@@ -1,4 +1,4 @@
-"""The journal on JetStream: one message is one commit, fenced by the sequence of the last, chained, fsynced before the ack."""
+"""The journal on JetStream: one message is one commit, fenced by the last sequence, chained, fsynced before the ack."""
 
 import asyncio
 import base64
@@ -36,24 +36,24 @@ SETTLED_BY_READING: Final = frozenset({WRONG_LAST_SEQUENCE, IN_FLIGHT})
 API_TIMEOUT_S: Final = 2.0
 SETTLE_PAUSE_S: Final = 0.02
 CONNECTION_WAIT_S: Final = 1.0
-"""How long a commit waits for a connection before it is given up; nothing of it has been sent."""
+"""How long a commit waits for a connection before it fails; nothing of it has been sent."""
 LOOK_BEHIND_EVERY: Final = 10
-"""Of the quiet moments of a reading, how many pass between two looks whether there should be more."""
+"""How many quiet intervals of a read pass between two checks for missing commits."""
 DUPLICATE_WINDOW_S: Final = 30
 READABLE: Final = {"allow_direct": True, "republish": {"src": ">", "dest": f"{STORED}.>"}}
-"""What reading needs of a stream (adapters.feed)."""
+"""The settings that a stream needs to be read (adapters.feed)."""
 
 
 class OldStream(Exception):
-    """The stream lacks what reading needs. Making it readable takes the admin: no service may change a stream."""
+    """The stream lacks the settings for reading. Only the admin can add them: no service may change a stream."""
 
 
 FOREIGN_SEEN: Final[dict[str, set[int]]] = {}
-"""Sequences of foreign messages that this process went past, by journal, for its metrics; at most FOREIGN_MAX of each."""
+"""Sequences of skipped foreign messages in this process, by journal, for its metrics; at most FOREIGN_MAX of each."""
 
 
 class StreamState(msgspec.Struct, frozen=True):
-    """How much is in a stream."""
+    """How much a stream holds."""
 
     messages: int
     bytes: int
@@ -61,7 +61,7 @@ class StreamState(msgspec.Struct, frozen=True):
 
 
 async def stream_state(client: Client, name: str) -> StreamState | None:
-    """None when there is no such stream. Unavailable."""
+    """Return the stream's state; None if it does not exist. Raises Unavailable."""
     answer = await _info(client, name)
     return None if answer is None else StreamState(answer["state"]["messages"], answer["state"]["bytes"], answer["config"]["max_bytes"])
 
@@ -76,22 +76,22 @@ async def _info(client: Client, name: str) -> dict[str, Any] | None:
 
 
 async def stream_subjects(client: Client, name: str) -> Sequence[str]:
-    """The journals that a stream holds anything of; none when there is no such stream. Unavailable."""
+    """Return the subjects of which a stream holds messages; none if it does not exist. Raises Unavailable."""
     answer = await _api(client, f"STREAM.INFO.{name}", {"subjects_filter": ">"})
     return sorted(answer.get("state", {}).get("subjects") or ())
 
 
 async def ensure_stream(client: Client, name: str, subjects: Sequence[str], max_bytes: int, replicas: int = 1) -> None:
-    """Make the stream when it is missing: on disk, nothing ever deleted or purged, full means refused. Unavailable, OldStream."""
+    """Create the stream if it is missing: on disk, nothing ever deleted or purged, full means refused. Raises Unavailable, OldStream."""
     found = await _info(client, name)
     if found is None:
         await _make(client, "CREATE", name, _stream_config(name, subjects, max_bytes, replicas))
     elif not _is_readable(found["config"]):
-        raise OldStream(f"the stream {name} was made by an earlier release and cannot be read by this one: trade journal upgrade")
+        raise OldStream(f"the stream {name} was created by an earlier release and cannot be read by this one: run trade journal upgrade")
 
 
 async def make_readable(client: Client, name: str) -> bool:
-    """Change a stream of an earlier release so that it can be read; False if it needs nothing. Only the admin may. Unavailable, Missing."""
+    """Make a stream of an earlier release readable; return False if it already is. Needs the admin. Raises Unavailable, Missing."""
     found = await _info(client, name)
     if found is None:
         raise Missing(f"there is no stream {name}")
@@ -144,7 +144,7 @@ class JetStreamJournal:
         self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._passed: dict[int, Foreign] = {}
         self._foreign_end = (0, GENESIS)
-        """The last message when it was foreign, and the last commit before it."""
+        """The last message if it was foreign, and the last commit before it."""
 
     @property
     def passed(self) -> Sequence[Foreign]:
@@ -161,9 +161,9 @@ class JetStreamJournal:
         append_timeout_s: float = 0.5,
         append_deadline_s: float = 2.0,
     ) -> "JetStreamJournal":
-        """A journal over an existing stream (ensure_stream), ready to read and to append.
+        """Open a journal over an existing stream (ensure_stream), ready to read and to append.
 
-        Commits go over the connection `writer`, which needs no other right than to publish them; by default over `client`.
+        Commits use the connection `writer`, which needs no other right than to publish them; by default `client`.
         """
         writer = writer or client
         journal = cls(client, writer, stream, subject, append_timeout_s=append_timeout_s, append_deadline_s=append_deadline_s)
@@ -177,7 +177,7 @@ class JetStreamJournal:
         return await self._commit_before(last[0]) if _is_foreign(*last) else last[0].head
 
     async def _commit_before(self, last: JournalEntry) -> Head:
-        """The last commit before a foreign message, sought backwards. What was found is remembered: what is stored does not change."""
+        """Search backwards for the last commit before a foreign message. The result is cached: stored messages do not change."""
         self._pass(_foreign(last))
         known, head = self._foreign_end
         at = last.head.seq
@@ -208,7 +208,7 @@ class JetStreamJournal:
         return found[0] if found and not _is_foreign(*found) else None
 
     async def append(self, payload: bytes, after: Head) -> Head:
-        """Publish until the outcome is known: an ack, our own commit read back, or somebody else's in its place (Fenced)."""
+        """Publish until the outcome is known: an ack, this commit read back, or another writer's in its place (Fenced)."""
         chain = following(after, payload)
         commit_id = f"{after.n + 1}-{self._writer}-{chain[:8]}"
         headers = {EXPECTED: str(after.seq), COMMIT_ID: commit_id, CHAIN: chain}
@@ -237,7 +237,7 @@ class JetStreamJournal:
         raise Unavailable(f"commit {after.n + 1} was not acknowledged within {self._append_deadline_s} s", unknown=True)
 
     async def _settle(self, commit_id: str, after: Head, timeout_s: float) -> Head | None:
-        """Ask the leader for the shard's last commit: ours is success, the one before ours means send again (None), another is a fence."""
+        """Read the shard's last commit from the leader: this one is success, the one before it means resend (None), another is a fence."""
         try:
             last = await self._get({"last_by_subj": self._subject}, timeout_s)
         except Unavailable:
@@ -248,7 +248,7 @@ class JetStreamJournal:
         if recorded.head.seq == after.seq:
             return None
         if last is not None and _is_foreign(*last):
-            raise Fenced(f"sequence {recorded.head.seq} is no commit: something else than a writer put it there")
+            raise Fenced(f"sequence {recorded.head.seq} is no commit: it was not written by a writer")
         raise Fenced(f"sequence {recorded.head.seq} was written by another writer ({found_id}), not {commit_id}")
 
     async def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[JournalEntry]]:
@@ -279,20 +279,20 @@ class JetStreamJournal:
                     await self._check_end(reading.head, until)
 
     async def _check_hole(self, head: Head) -> None:
-        """The reading jumped. When the leader has the commit in between, it was only lost on the way: read again. Unavailable."""
+        """Check a gap. If the leader has the commit in between, it was lost in transit: raise Unavailable to read again."""
         found = await self._next(head)
         if found is not None and found.n == head.n + 1:
-            raise Unavailable(f"commit {found.n} was lost on its way, reading again")
+            raise Unavailable(f"commit {found.n} was lost in transit, reading again")
 
     async def _check_end(self, head: Head, until: int | None) -> None:
-        """Nothing comes any more. Corrupt when there should be more and the leader cannot give it: a damaged last commit leaves no hole."""
+        """Check the end of the journal. Raises Corrupt if a commit is missing there: a damaged last commit leaves no other gap."""
         if until is None and (await self.head()).seq <= head.seq:
             return
         if await self._next(head) is None:
-            raise Corrupt(f"sequence {head.seq + 1}: the commit behind {head.n} cannot be read: the journal has a hole at its end")
+            raise Corrupt(f"sequence {head.seq + 1}: the commit behind {head.n} cannot be read: the journal has a gap at its end")
 
     async def _next(self, head: Head) -> Head | None:
-        """The first commit behind `head` that the leader has. None when it has none, or cannot read it. Unavailable."""
+        """Return the leader's first commit behind `head`; None if it has none, or cannot read it. Raises Unavailable."""
         at = head.seq
         while (found := await self._get({"seq": at + 1, "next_by_subj": self._subject})) is not None:
             if not _is_foreign(*found):
@@ -301,11 +301,11 @@ class JetStreamJournal:
         return None
 
     def _pass(self, found: Foreign) -> None:
-        """Name a foreign message once in this process."""
+        """Record a foreign message, and log it once in this process."""
         seen = FOREIGN_SEEN.setdefault(self._subject, set())
         if found.seq not in seen and len(seen) < FOREIGN_MAX:
             seen.add(found.seq)
-            log.error("a message in the journal is no commit and is passed", journal=self._subject, sequence=found.seq, sha256=found.sha256)
+            log.error("skipping a message in the journal: not a commit", journal=self._subject, sequence=found.seq, sha256=found.sha256)
         if len(self._passed) < FOREIGN_MAX:
             self._passed[found.seq] = found
 
@@ -322,7 +322,7 @@ class JetStreamJournal:
             del self._waiting[token]
 
     async def _on_ack(self, message: Msg) -> None:
-        """The ack mux: the client's own publish_async never fails its future on a server's error."""
+        """Resolve the waiting append. The client's own publish_async never fails its future on a server error."""
         waiting = self._waiting.get(message.subject.rsplit(".", 1)[1])
         if waiting is None or waiting.done():
             return
@@ -332,7 +332,7 @@ class JetStreamJournal:
             waiting.set_result({"error": {"err_code": IN_FLIGHT, "description": "unreadable ack"}})
 
     async def _get(self, which: dict[str, object], timeout_s: float = API_TIMEOUT_S) -> tuple[JournalEntry, str] | None:
-        """One message from the leader (not direct get, which may be stale on a replica). None when there is none."""
+        """Return one message from the leader (a direct get may be stale on a replica). None if there is none."""
         answer = await _api(self._client, f"STREAM.MSG.GET.{self._stream}", which, timeout_s)
         if "error" in answer:
             if answer["error"].get("err_code") == NO_MESSAGE:
@@ -359,7 +359,7 @@ async def _api(client: Client, what: str, body: dict[str, object], timeout_s: fl
 
 
 def _claimed(headers: Mapping[str, str] | None) -> tuple[str, str]:
-    """The id and the chain value that a message says it has as a commit."""
+    """Return the commit id and the chain value in a message's headers."""
     known = headers or {}
     return known.get(COMMIT_ID, ""), known.get(CHAIN, "")
 

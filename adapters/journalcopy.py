@@ -1,4 +1,4 @@
-"""Whole streams copied out of and into JetStream, message by message, each held against the chain of its subject."""
+"""Copy whole streams out of and into JetStream, message by message, each verified against the chain of its subject."""
 
 import asyncio
 import contextlib
@@ -18,14 +18,14 @@ from adapters.jetstream import CHAIN, COMMIT_ID, stream_state
 from domain.ports import Corrupt, Head, Unavailable
 
 AT_ONCE: Final = 100
-"""Messages on their way into the server: each waits for its own fsync, not for those of the others."""
+"""How many messages are sent at once: each waits for its own fsync, not for those of the others."""
 ACK_TIMEOUT_S: Final = 30.0
 
 
 class Copied(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One message as it is in its stream. `data` is its text, byte for byte; `base64` is in its place when the bytes are no text.
+    """One message of a stream. `data` is its text, byte for byte; `base64` replaces it if the bytes are not text.
 
-    A foreign message is copied too, without its headers: the commits behind it keep their sequences.
+    A foreign message is copied too, without its headers, so that the commits behind it keep their sequences.
     """
 
     seq: int
@@ -52,7 +52,7 @@ class Chains:
         return {subject: reading.head for subject, reading in self._readings.items()}
 
     def take(self, message: Copied) -> None:
-        """Corrupt when it is not the next one, or not what its chain says."""
+        """Take the next message. Raises Corrupt if it is not the next one, or does not match its chain."""
         if message.seq != self.seq + 1:
             raise Corrupt(f"sequence {self.seq + 1} is missing, {message.seq} follows {self.seq}")
         reading = self._readings.setdefault(message.subject, ChainReading(GENESIS))
@@ -61,7 +61,7 @@ class Chains:
 
 
 async def out_of(client: Client, stream: str, subjects: str) -> AsyncGenerator[Sequence[Copied]]:
-    """Everything that the stream holds now, in its order. Corrupt, Unavailable."""
+    """Yield everything that the stream holds now, in order. Raises Corrupt, Unavailable."""
     state = await stream_state(client, stream)
     if state is None or not state.messages:
         return
@@ -71,7 +71,7 @@ async def out_of(client: Client, stream: str, subjects: str) -> AsyncGenerator[S
             batch = [_copied(seq, message) for seq, message in messages if seq <= state.messages]
             for each in batch:
                 if each.seq != chains.seq + 1:
-                    raise Unavailable(f"sequence {chains.seq + 1} of {stream} did not come: try again; if it repeats, see trade verify")
+                    raise Unavailable(f"sequence {chains.seq + 1} of {stream} did not arrive: try again; if it repeats, run trade verify")
                 chains.take(each)
             if batch:
                 yield batch
@@ -80,7 +80,7 @@ async def out_of(client: Client, stream: str, subjects: str) -> AsyncGenerator[S
 
 
 async def into(client: Client, messages: Sequence[Copied]) -> None:
-    """Append them; each must get the sequence that it had. Unavailable, Corrupt."""
+    """Append messages; each must get the sequence that it had. Raises Unavailable, Corrupt."""
     for start in range(0, len(messages), AT_ONCE):
         await asyncio.gather(*(_put(client, message) for message in messages[start : start + AT_ONCE]))
 
@@ -90,12 +90,12 @@ async def _put(client: Client, message: Copied) -> None:
     try:
         reply = await client.request(message.subject, message.payload, timeout=ACK_TIMEOUT_S, headers=headers)
     except (TimeoutError, OSError, nats.errors.Error) as error:
-        raise Unavailable(f"sequence {message.seq} was not taken: {str(error) or type(error).__name__}", unknown=True) from error
+        raise Unavailable(f"sequence {message.seq} was not stored: {str(error) or type(error).__name__}", unknown=True) from error
     ack: dict[str, Any] = json.loads(reply.data)
     if "error" in ack:
         raise Unavailable(f"sequence {message.seq} was refused: {ack['error'].get('description')}")
     if ack.get("seq") != message.seq:
-        raise Corrupt(f"sequence {message.seq} became {ack.get('seq')}: somebody else writes, or the stream was not empty")
+        raise Corrupt(f"sequence {message.seq} became {ack.get('seq')}: another program writes, or the stream was not empty")
 
 
 def _copied(seq: int, message: Msg) -> Copied:

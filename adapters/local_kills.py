@@ -1,4 +1,4 @@
-"""Kill switches thrown on this machine: a file each, on the disk before anybody is told so, read when nothing else can be reached."""
+"""Kill switches set on this machine: one file each, on disk before they are acknowledged, readable when nothing else is reachable."""
 
 import contextlib
 import hashlib
@@ -17,7 +17,7 @@ SUFFIX: Final = ".kill"
 
 
 class LocalKill(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
-    """`reported` is the version under which risk has recorded it; None before that."""
+    """One local kill switch. `reported` is the version under which risk has recorded it; None before that."""
 
     scope: str
     who: str
@@ -27,22 +27,22 @@ class LocalKill(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class LocalKills:
-    """One directory; each scope has its own file, so that two programs can throw switches at once."""
+    """One directory; each scope has its own file, so that two programs can set switches at once."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def prepare(self) -> None:
-        """Make the directory if it is missing, so that from now on its absence means trouble. Unavailable."""
+        """Create the directory if it is missing, so that from now on its absence is an error. Raises Unavailable."""
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Unavailable(f"{self._directory} cannot be made: {error.strerror}") from error
 
     def load(self) -> dict[str, LocalKill]:
-        """By scope. A file that cannot be read was meant to stop something, and it is not known what: it stops everything.
+        """Return the kills by scope. An unreadable file was meant to stop something unknown, so it stops everything.
 
-        Unavailable when the directory cannot be listed, also when it is missing: then it is not known what was thrown.
+        Raises Unavailable if the directory is missing or cannot be listed: then it is unknown what was set.
         """
         try:
             names = sorted(name for name in os.listdir(self._directory) if name.endswith(SUFFIX))
@@ -51,7 +51,7 @@ class LocalKills:
         return {kill.scope: kill for name in names for kill in _read(self._directory / name)}
 
     def keep(self, kill: LocalKill) -> None:
-        """On the disk when it returns. Unavailable, also when the directory is missing: see `prepare`."""
+        """Store a kill; it is on disk when this returns. Raises Unavailable, also if the directory is missing: see `prepare`."""
         file = self._directory / (hashlib.sha256(kill.scope.encode()).hexdigest()[:32] + SUFFIX)
         fresh = file.with_name(f"{file.name}.{os.getpid()}")
         try:
@@ -66,7 +66,7 @@ class LocalKills:
             raise Unavailable(f"{file} cannot be written: {error.strerror}") from error
 
     def drop(self, scope: str) -> None:
-        """Forget one that was armed again. Unavailable."""
+        """Delete a kill whose scope was armed again. Raises Unavailable."""
         try:
             for file in self._directory.glob(f"*{SUFFIX}"):
                 if any(kill.scope == scope for kill in _read(file)):
@@ -80,7 +80,7 @@ def _read(file: Path) -> Iterator[LocalKill]:
         yield msgspec.json.decode(file.read_bytes(), type=LocalKill)
     except (OSError, ValueError) as error:
         if not os.path.lexists(file):
-            return  # removed since it was listed; a link that leads nowhere is still there
+            return  # removed since it was listed; a dangling link still exists
         yield LocalKill(scope=ALL, who="exeq", reason=f"{file.name} cannot be read: {error}"[:200], at=0)
 
 

@@ -1,4 +1,4 @@
-"""Fakes that keep the ports' promises in memory; they pass the same contract suites as the real machines."""
+"""In-memory fakes of the ports; they pass the same contract suites as the real adapters."""
 
 import asyncio
 import contextlib
@@ -25,11 +25,11 @@ from domain.values import IDENTIFIER, SYMBOL, rfc3339
 
 _ORDER = decoder(Order)
 NO_COMMIT: Final = -1
-"""The number of a message that is no commit."""
+"""The number of a message that is not a commit."""
 
 
 class MemoryLog:
-    """What several MemoryJournals share: the stored commits of one shard, and switches for the trouble a test wants."""
+    """The stored commits of one shard, shared by several MemoryJournals, with switches for failures in tests."""
 
     def __init__(self) -> None:
         self.commits: list[tuple[Head, bytes]] = []
@@ -43,7 +43,7 @@ class MemoryLog:
         self.arrived = asyncio.Event()
 
     def put_foreign(self, payload: bytes) -> None:
-        """A message that no writer made: it has a sequence, and neither number nor chain value."""
+        """Store a message that is not from a writer: it has a sequence, and neither number nor chain value."""
         self.store(Head(len(self.commits) + 1, NO_COMMIT), payload)
 
     @property
@@ -53,7 +53,7 @@ class MemoryLog:
 
 
 class MemoryJournal:
-    """The journal's promises without a server. Two of them on one MemoryLog contend like two writers. Port: Journal."""
+    """A journal without a server. Port: Journal. Two of them on one MemoryLog contend like two writers."""
 
     def __init__(self, shared: MemoryLog | None = None) -> None:
         self.log = shared or MemoryLog()
@@ -117,7 +117,7 @@ class MemoryJournal:
 
 
 class MemoryPositions:
-    """Port: Positions."""
+    """Positions in memory. Port: Positions."""
 
     def __init__(self) -> None:
         self.positions: dict[tuple[str, str], Position] = {}
@@ -159,7 +159,7 @@ class MemoryPositions:
 
 
 class MemoryFills:
-    """Port: Fills."""
+    """Fills in memory. Port: Fills."""
 
     def __init__(self) -> None:
         self.fill_rows: dict[tuple[int, str, str], FillRow] = {}
@@ -230,7 +230,7 @@ def _fill_answer(row: FillRow) -> dict[str, object]:
 
 
 class MemoryOrderStore:
-    """Orders as bytes in a dict, so that nobody shares a live object with it. Port: domain.ports.OrderStore."""
+    """Orders as bytes in a dict, so that no caller shares a live object with it. Port: domain.ports.OrderStore."""
 
     def __init__(self) -> None:
         self._orders: dict[str, bytes] = {}
@@ -286,7 +286,7 @@ class MemoryOrderStore:
         self._meta = (checkpoint, head, dict(report_seqs), owner, all_held)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is nothing to release."""
 
     def _check_up(self) -> None:
         if self.down:
@@ -300,7 +300,7 @@ def _stored(body: bytes) -> Order:
 
 
 class MemorySnapshots:
-    """Port: Snapshots."""
+    """Snapshots in memory. Port: Snapshots."""
 
     def __init__(self) -> None:
         self.files: dict[str, list[tuple[str, Head, bytes]]] = {}
@@ -317,7 +317,7 @@ class MemorySnapshots:
 
 
 class MemoryWatermark:
-    """Port: Watermark."""
+    """A watermark in memory. Port: Watermark."""
 
     def __init__(self) -> None:
         self.mark: Head | None = None

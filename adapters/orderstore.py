@@ -1,7 +1,7 @@
-"""Orders on disk beside the journal: a projection that oms keeps for itself, so that closed orders need no memory and a restart is short.
+"""Orders on disk: a projection that oms keeps for itself, so that closed orders need no memory and a restart is short.
 
-Lost or damaged, it is thrown away and made again from the journal. Every row has a checksum over all its columns, and the file says which
-journal it belongs to. A file of another schema is made again too.
+If it is lost or damaged, it is dropped and rebuilt from the journal. Every row has a checksum over all its columns, and the file records
+to which journal it belongs. A file of another schema is rebuilt too.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ INSERT INTO orders (order_id, account, client_order_id, symbol, status, closed, 
 ON CONFLICT (order_id) DO UPDATE SET status = excluded.status, closed = excluded.closed, body = excluded.body, checksum = excluded.checksum
 """
 ROWS_AT_ONCE: Final = 64
-"""In one statement: between two statements the interpreter's lock changes hands, and the loop beside has to wait for it."""
+"""Rows in one statement: the GIL changes hands between statements, and the event loop would have to wait for it."""
 PUT_MANY: Final = PUT.replace(ROW, ",".join([ROW] * ROWS_AT_ONCE))
 SELECT: Final = "SELECT order_id, account, client_order_id, symbol, status, closed, created_at, body, checksum FROM orders"
 FIND: Final = f"{SELECT} WHERE order_id = ?"
@@ -68,7 +68,7 @@ CONDITIONS: Final = {
     "since_ns": "created_at >= ?",
     "until_ns": "created_at < ?",
 }
-"""By the field of OrderFilter: all of them."""
+"""Conditions by field of OrderFilter; all fields have one."""
 SQL_INTEGERS: Final = (-(2**63), 2**63 - 1)
 
 _ORDER: Final = msgspec.json.Decoder(Order)
@@ -79,7 +79,7 @@ class DamagedStore(Exception):
 
 
 class SqliteOrderStore:
-    """Port: domain.ports.OrderStore. Reads on the caller's thread (a point look-up takes some microseconds), writes on another's."""
+    """Port: domain.ports.OrderStore. Reads on the caller's thread (a point look-up takes some microseconds), writes on another one."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -91,9 +91,9 @@ class SqliteOrderStore:
         self._checked = False
 
     def load(self) -> StoredOrders | None:
-        """What a restart begins with; None when there is nothing, or nothing that verifies (said in the log).
+        """Return the start of a restart; None if nothing is stored, or nothing that verifies (which is logged).
 
-        The first time in a process every row is looked at: one whose status was changed is in none of the places where it is sought.
+        The first load in a process checks every row: one whose status was changed would be missing from every query.
         """
         try:
             with self._trouble():
@@ -117,17 +117,17 @@ class SqliteOrderStore:
                     held=dict(map(_held, self._read().execute(HELD))),
                 )
         except (DamagedStore, Unavailable, KeyError, ValueError) as trouble:
-            log.warning("the order store does not verify and is made again from the journal", file=self._file.name, reason=str(trouble))
+            log.warning("the order store does not verify and is rebuilt from the journal", file=self._file.name, reason=str(trouble))
             return None
 
     def clear(self) -> None:
-        """Begin with an empty file."""
+        """Start with an empty file."""
         self.close()
         for suffix in ("", "-wal", "-shm"):
             Path(f"{self._file}{suffix}").unlink(missing_ok=True)
 
     def find(self, order_id: str) -> Order | None:
-        """Unavailable when the row does not verify: nobody decides on a damaged order."""
+        """Return one order. Raises Unavailable if the row does not verify: no decision uses a damaged order."""
         with self._trouble(), self._reading:
             row = self._look().execute(FIND, (order_id,)).fetchone()
         try:
@@ -136,7 +136,7 @@ class SqliteOrderStore:
             raise Unavailable(f"the order store is damaged at {order_id}: {damage}") from damage
 
     def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int) -> list[Order]:
-        """Newest first, older than `below` (created_at, order_id)."""
+        """Return orders, newest first, older than `below` (created_at, order_id)."""
         given = {name: value for name in CONDITIONS if (value := getattr(wanted, name)) is not None}
         asked = [CONDITIONS[name] for name in given]
         values: list[Any] = [_sql(value) for value in given.values()]
@@ -156,7 +156,7 @@ class SqliteOrderStore:
 
     @contextlib.contextmanager
     def picture(self) -> Iterator[StoredPicture | None]:
-        """One read transaction of a connection of its own, which writes nothing. While it lasts, the WAL file only grows."""
+        """Open one read transaction on a read-only connection of its own. While it lasts, the WAL file only grows."""
         if not self._file.exists():
             yield None
             return
@@ -188,10 +188,10 @@ class SqliteOrderStore:
         owner: Owner = NO_OWNER,
         held: Mapping[Key, Decimal] = MappingProxyType({}),
     ) -> None:
-        """Orders and holdings as they stand, and how far into the journal that goes, in one transaction. Unavailable."""
+        """Store orders, holdings and the journal checkpoint they represent, in one transaction. Raises Unavailable."""
         meta = {"schema": str(SCHEMA), "checkpoint": str(checkpoint), "head": encode(head).decode(), "report_seqs": json.dumps(report_seqs)}
         meta["owner"] = encode(owner).decode()
-        with self._writing, self._trouble(), self._looked_at_anew():
+        with self._writing, self._trouble(), self._reader_paused():
             connection = self._write()
             with connection:
                 put = [columns(order, body) for order, body in rows]
@@ -208,8 +208,8 @@ class SqliteOrderStore:
                 connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
 
     @contextlib.contextmanager
-    def _looked_at_anew(self) -> Iterator[None]:
-        """While a save lasts nobody keeps a picture, or the WAL could not be folded back; after it the next look takes a new one."""
+    def _reader_paused(self) -> Iterator[None]:
+        """End the reader's transaction during a save, so that the WAL can be folded back; the next read starts a new one."""
         with self._reading:
             self._saving = True
             if self._reader is not None:
@@ -220,7 +220,7 @@ class SqliteOrderStore:
             self._saving = False
 
     def _look(self) -> sqlite3.Connection:
-        """The reader, in one transaction from save to save: taking and giving back the file's lock costs four times the look-up."""
+        """Return the reader, in one transaction from save to save: locking and unlocking the file costs four times the look-up."""
         reader = self._read()
         if not self._saving and not reader.in_transaction:
             reader.execute("BEGIN")
@@ -244,7 +244,10 @@ class SqliteOrderStore:
         return self._writer
 
     def _connect(self) -> sqlite3.Connection:
-        """WAL without fsync: what a power cut takes back is read again from the journal, since the checkpoint goes back with it."""
+        """Open a connection in WAL mode without fsync.
+
+        What a power cut loses is read again from the journal: the checkpoint is lost with it.
+        """
         with self._trouble():
             self._file.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(self._file, check_same_thread=False, timeout=BUSY_MS / 1000)
@@ -262,14 +265,14 @@ class SqliteOrderStore:
 
 
 def _sql(value: object) -> object:
-    """As the columns have it; a moment beyond the years that they can have is the nearest of those."""
+    """Convert a value for its column; an integer out of range becomes the nearest possible one."""
     if isinstance(value, int):
         return min(max(int(value), SQL_INTEGERS[0]), SQL_INTEGERS[1])
     return str(value)
 
 
 def columns(order: Order, body: bytes) -> tuple[Any, ...]:
-    """A row of the table, its checksum last."""
+    """Return a row of the table, its checksum last."""
     named = (
         order.order_id,
         order.account,
@@ -283,7 +286,7 @@ def columns(order: Order, body: bytes) -> tuple[Any, ...]:
 
 
 def _checksum(named: tuple[Any, ...], body: bytes) -> int:
-    """Over the body and the columns by which it is found: SQLite gives them back as they were put in, texts and integers."""
+    """Return the checksum over the body and the columns by which a row is found. SQLite returns these unchanged, texts and integers."""
     return zlib.crc32(body, zlib.crc32(repr(named).encode()))
 
 
@@ -301,7 +304,7 @@ def _held(row: tuple[Any, ...]) -> tuple[Key, Decimal]:
 
 
 def _pictured(row: tuple[Any, ...]) -> tuple[str, Order | None]:
-    """Columns beside the body are what lists are made from: they must say the same."""
+    """Decode a row. Lists are made from the columns beside the body, so both must agree; else the order is None."""
     try:
         order = _verified(row)
     except (DamagedStore, ValueError):

@@ -1,4 +1,4 @@
-"""SVG to PNG, by resvg: no browser, no graphviz."""
+"""SVG to PNG with resvg: no browser, no graphviz."""
 
 from functools import cache
 from typing import Final
@@ -12,16 +12,16 @@ MONOSPACE: Final = ("DejaVu Sans Mono", "Liberation Mono", "Noto Sans Mono", "Me
 
 
 def png(svg: str, *, zoom: int = 2) -> bytes:
-    """The picture in its light colours, `zoom` pixels a unit. Unavailable without a font: resvg would leave out all text in silence."""
+    """Render in light colours, `zoom` pixels a unit. Raises Unavailable without a font: resvg would silently leave out all text."""
     plain, mono = _installed(FAMILIES), _installed(MONOSPACE)
     if plain is None or mono is None:
-        raise Unavailable("no font was found, so a PNG would have no text: install fonts-dejavu-core, or ask for svg")
+        raise Unavailable("no font was found, so a PNG would have no text: install fonts-dejavu-core, or request svg")
     return bytes(resvg_py.svg_to_bytes(svg_string=svg, zoom=zoom, sans_serif_family=plain, monospace_family=mono))
 
 
 @cache
 def _installed(families: tuple[str, ...]) -> str | None:
-    """The first family that leaves a mark on paper."""
+    """Return the first family that renders a glyph."""
     return next((family for family in families if _rendered(f'<text y="16" font-family="{family}">m</text>') != _rendered("")), None)
 
 

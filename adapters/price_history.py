@@ -1,4 +1,4 @@
-"""Daily closes for value at risk, one row a day and symbol: the table `daily_closes` in QuestDB, or in a SQLite file of its own."""
+"""Daily closes for value at risk, one row for each day and symbol: the table `daily_closes` in QuestDB, or in its own SQLite file."""
 
 import asyncio
 import contextlib
@@ -26,20 +26,20 @@ FILE: Final = "prices.db"
 EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 (QuestDB's TIMESTAMP has no zone: it is UTC)
 ONE_DAY: Final = timedelta(days=1)
 
-# A close has as many digits as any price here: 18 + 12. A day is written once, by whoever comes last.
+# A close has as many digits as any price: 18 + 12. Each day has one row; the last write wins.
 QUESTDB_TABLE: Final = """
 CREATE TABLE IF NOT EXISTS daily_closes (timestamp TIMESTAMP, symbol SYMBOL, close DECIMAL(38,12), source SYMBOL)
 timestamp(timestamp) PARTITION BY YEAR WAL DEDUP UPSERT KEYS(timestamp, symbol)
 """
-# The number as text, or one that is too large would be cut without a word (adapters/questdb.py).
+# Numbers go as text: a NUMERIC that is too large would be cut silently (adapters/questdb.py).
 QUESTDB_PUT: Final = "INSERT INTO daily_closes VALUES ($1, $2, CAST($3::VARCHAR AS DECIMAL(38,12)), $4)"
 FORGOTTEN: Final = "forgotten"
-"""QuestDB deletes no rows. A close that was taken back is replaced by a row without one, whose source is this."""
+"""QuestDB deletes no rows. A deleted close is replaced by a row without a price and with this source."""
 _REAL: Final = f"symbol = $1 AND source != '{SIMULATED}' AND source != '{FORGOTTEN}'"
-_MADE_UP: Final = f"symbol = $1 AND source = '{SIMULATED}'"
+_SIMULATED: Final = f"symbol = $1 AND source = '{SIMULATED}'"
 QUESTDB_RECENT: Final = tuple(
     f"SELECT timestamp, symbol, close, source FROM daily_closes WHERE {these} ORDER BY timestamp DESC LIMIT $2"
-    for these in (_REAL, _MADE_UP)
+    for these in (_REAL, _SIMULATED)
 )
 QUESTDB_DAYS: Final = f"SELECT timestamp, source FROM daily_closes WHERE {_REAL} AND timestamp >= $2 AND timestamp <= $3"
 QUESTDB_FORGET: Final = f"INSERT INTO daily_closes VALUES ($1, $2, CAST(NULL AS DECIMAL(38,12)), '{FORGOTTEN}')"
@@ -59,7 +59,7 @@ SQLITE_FORGET: Final = f"DELETE FROM daily_closes WHERE symbol = ? AND source !=
 
 
 class QuestDbPrices:
-    """Port: domain.ports.Prices. A connection a call: it is asked a few times a minute."""
+    """Port: domain.ports.Prices. Opens one connection a call, because it is called a few times a minute."""
 
     def __init__(self, pg_url: str) -> None:
         self._pg_url = pg_url
@@ -73,7 +73,7 @@ class QuestDbPrices:
             await connection.execute("SELECT 1")
 
     async def write(self, closes: Sequence[DailyClose]) -> None:
-        """Returns when they can be read."""
+        """Store closes; they are readable when this returns."""
         rows = [(EPOCH + close.day * ONE_DAY, close.symbol, plain(close.price), close.source) for close in closes]
         async with self._query() as connection:
             await connection.executemany(QUESTDB_PUT, rows)
@@ -105,16 +105,16 @@ class QuestDbPrices:
 
 
 async def _shown(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Return when what was written can be read."""
+    """Wait until what was written can be read."""
     for _ in range(VISIBLE_LOOKS_MAX):
         if not await connection.fetchval(QUESTDB_WAITING):
             return
         await asyncio.sleep(POLL_S)
-    raise Unavailable("QuestDB took the closes and does not show them", unknown=True)
+    raise Unavailable("QuestDB stored the closes, but they are not readable yet", unknown=True)
 
 
 class SqlitePrices:
-    """Port: domain.ports.Prices. Beside the fills, not among them: those are made again from the journal, closes are not."""
+    """Port: domain.ports.Prices. A file apart from the fills: those are rebuilt from the journal, closes are not."""
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / FILE
@@ -126,7 +126,7 @@ class SqlitePrices:
         await self._in_thread(lambda connection: connection.execute("SELECT 1").fetchone())
 
     async def write(self, closes: Sequence[DailyClose]) -> None:
-        """One transaction."""
+        """Store closes in one transaction."""
         rows = [(_day_text(close.day), close.symbol, plain(close.price), close.source) for close in closes]
         await self._in_thread(lambda connection: connection.executemany(SQLITE_PUT, rows))
 

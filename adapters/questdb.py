@@ -1,6 +1,6 @@
-"""The fills tables in QuestDB, written and read over the PostgreSQL wire with bind parameters.
+"""The fills tables in QuestDB, written and read over the PostgreSQL wire protocol with bind parameters.
 
-QuestDB's HTTP only reads, because it has one user for all. What that costs is in docs/decisions.md, "How fills reach QuestDB".
+QuestDB's HTTP only reads, because it has one user for all. docs/decisions.md, "How fills reach QuestDB", has the costs.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ from domain.values import rfc3339
 log = structlog.get_logger()
 
 OVERLAP: Final = 1000
-"""Commits written again after a start or trouble: QuestDB does not fsync by default, so its host may lose the latest rows."""
+"""How many commits are rewritten after a start or an error: QuestDB does not fsync by default, so its host may lose the latest rows."""
 RECENT_ROWS: Final = 100_000
-"""Where the highest sequence is looked for: rows are in the order of time, which is nearly that of the journal."""
+"""How many rows are searched for the highest sequence: rows are ordered by time, which is nearly the order of the journal."""
 WRITE_TIMEOUT_S: Final = 30.0
-"""For all rows of one table in one write."""
+"""The timeout for all rows of one table in one write."""
 QUERY_TIMEOUT_S: Final = 10.0
 CONNECT_TIMEOUT_S: Final = 3.0
 READERS_MAX: Final = 4
@@ -36,7 +36,7 @@ ASK_MANY: Final = 500
 
 EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 (QuestDB's TIMESTAMP has no zone: it is UTC)
 
-# DECIMAL(38,12) takes every number an order may carry (18 + 12 digits) and sums of them; products of two are exact as DECIMAL(76,24).
+# DECIMAL(38,12) holds every number an order may carry (18 + 12 digits) and sums of them; products of two are exact as DECIMAL(76,24).
 # A fee is quantity x price x rate: up to 36 places.
 FILLS: Final = """
 CREATE TABLE IF NOT EXISTS fills (
@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS order_events (
   timestamp TIMESTAMP, order_id VARCHAR, account SYMBOL, symbol SYMBOL, type SYMBOL, status SYMBOL, seq LONG, "index" INT, detail VARCHAR
 ) timestamp(timestamp) PARTITION BY DAY WAL DEDUP UPSERT KEYS(timestamp, order_id, seq, "index")
 """
-# Numbers go as text, which QuestDB refuses when it does not fit the column. A NUMERIC that is too large it would cut silently (9.3.4).
+# Numbers go as text, which QuestDB refuses if it does not fit the column. It would cut a NUMERIC that is too large silently (9.3.4).
 PUT_FILL: Final = """
 INSERT INTO fills VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
   CAST($9::VARCHAR AS DECIMAL(38,12)), CAST($10::VARCHAR AS DECIMAL(38,12)), CAST($11::VARCHAR AS DECIMAL(76,36)), $12, $13)
@@ -75,7 +75,7 @@ Rows: TypeAlias = Sequence[FillRow] | Sequence[OrderEventRow]
 
 
 class QuestDbFills:
-    """Port: domain.ports.Fills. Rows can be read about a tenth of a second after `write` has returned."""
+    """Port: domain.ports.Fills. Rows are readable about a tenth of a second after `write` has returned."""
 
     def __init__(self, pg_url: str) -> None:
         self._pg_url = pg_url
@@ -91,7 +91,7 @@ class QuestDbFills:
             await _standing(connection)
 
     async def close(self) -> None:
-        """Waits for a write under way."""
+        """Close the pool; waits for a write in progress."""
         async with self._writing:
             if self._pool is not None:
                 self._pool.terminate()
@@ -117,9 +117,9 @@ class QuestDbFills:
             await connection.execute("TRUNCATE TABLE fills")
 
     async def write(self, rows: Sequence[EventRow]) -> None:
-        """Fills before events: the checkpoint, which is read from the events, never runs ahead of the fills.
+        """Write fills before events: the checkpoint, which is read from the events, is then never ahead of the fills.
 
-        Each table takes its rows in one transaction. Interrupted, it may have taken them all the same: writing them again changes nothing.
+        Each table takes its rows in one transaction. After an interruption they may be stored all the same: a second write changes nothing.
         """
         async with self._writing, self._query() as connection:
             await _standing(connection)
@@ -130,7 +130,7 @@ class QuestDbFills:
                 await _put(connection, PUT_EVENT, events)
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
                 reason = str(error) or type(error).__name__
-                raise Unavailable(f"QuestDB did not take rows up to sequence {rows[-1].seq}: {reason}", unknown=True) from error
+                raise Unavailable(f"QuestDB did not accept rows up to sequence {rows[-1].seq}: {reason}", unknown=True) from error
         self._owners.stored(rows)
 
     async def fills(
@@ -152,7 +152,10 @@ class QuestDbFills:
             return [_answer(record) for record in found]
 
     async def reaches(self) -> int:
-        """Fills are sent before events, but each table applies for itself: the last fills up to here may come a moment later."""
+        """Return the highest readable sequence.
+
+        Each table applies writes by itself, so the last fills up to it may appear a moment later.
+        """
         async with self._query() as connection:
             return int(await connection.fetchval(HIGHEST) or 0)
 
@@ -166,7 +169,7 @@ class QuestDbFills:
 
     async def _learn(self, connection: Connection, missing: Sequence[str]) -> None:
         for start in range(0, len(missing), ASK_MANY):
-            some = [*missing[start : start + ASK_MANY], missing[start]]  # a list of one would be asked of as an array
+            some = [*missing[start : start + ASK_MANY], missing[start]]  # a list of one would be bound as an array
             marks = ",".join(f"${number}" for number in range(1, len(some) + 1))
             for order_id, account, symbol in await connection.fetch(f"{OWNERS}({marks})", *some):
                 self._owners.learn(order_id, (account, symbol))
@@ -181,7 +184,7 @@ class QuestDbFills:
                     max_size=READERS_MAX,
                     timeout=CONNECT_TIMEOUT_S,
                     command_timeout=QUERY_TIMEOUT_S,
-                    statement_cache_size=0,  # a table made anew has the old name and other columns
+                    statement_cache_size=0,  # a recreated table has the old name and other columns
                 )
             async with self._pool.acquire(timeout=QUERY_TIMEOUT_S) as connection:
                 yield connection
@@ -194,13 +197,13 @@ class QuestDbFills:
 
 
 async def _standing(connection: Connection) -> None:
-    """Unavailable unless both tables are there, with their keys, and take rows."""
+    """Raise Unavailable unless both tables exist, have their keys, and accept rows."""
     if await connection.fetchval(STANDING) != 2:
-        raise Unavailable("QuestDB: table fills or order_events is missing, suspended, or was made without DEDUP by somebody else")
+        raise Unavailable("QuestDB: table fills or order_events is missing, suspended, or was created without DEDUP by another program")
 
 
 class Values:
-    """The values of rows, made as they are sent: a large write does not hold up the loop. They can be gone through more than once."""
+    """The values of rows, converted as they are sent: a large write does not block the event loop. Can be iterated more than once."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
@@ -214,7 +217,7 @@ class Values:
 
 
 async def _put(connection: Connection, statement: str, rows: Rows) -> None:
-    """Prepared by a name: QuestDB forgets a statement without one after the first row."""
+    """Write rows through a named statement: QuestDB forgets an unnamed one after the first row."""
     if rows:
         prepared = await connection.prepare(statement, name=f"put_{next(_numbers)}", timeout=QUERY_TIMEOUT_S)
         await prepared.executemany(Values(rows), timeout=WRITE_TIMEOUT_S)
@@ -222,7 +225,7 @@ async def _put(connection: Connection, statement: str, rows: Rows) -> None:
 
 def _datetime(at_ns: int) -> datetime:
     seconds, microseconds = divmod(at_ns // 1000, 1_000_000)
-    return EPOCH + timedelta(0, seconds, microseconds)  # half the time that it takes to divide so many microseconds
+    return EPOCH + timedelta(0, seconds, microseconds)  # takes half the time of dividing that many microseconds
 
 
 def _answer(record: asyncpg.Record) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What risk publishes for readers in Valkey: a hash `risk:portfolio:<account>`. Nobody decides by it, and risk never reads it back."""
+"""Risk's published portfolios in Valkey: a hash `risk:portfolio:<account>`. No decision uses it, and risk never reads it back."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -16,21 +16,21 @@ CONNECTION_WAIT_S: Final = 1.0
 
 
 def portfolio_key(account: str) -> str:
-    """ValueError when the account could be read as more than itself."""
+    """Return an account's key. Raises ValueError if the account could be parsed as more than itself."""
     if not IDENTIFIER.fullmatch(account):
         raise ValueError(f"not an account: {account[:80]!r}")
     return PREFIX + account
 
 
 class ValkeySnapshots:
-    """Whole hashes in one round trip. Any trouble with the server is Unavailable."""
+    """Whole hashes in one round trip. Any error of the server raises Unavailable."""
 
     def __init__(self, client: "Redis") -> None:
         self._client = client
 
     @classmethod
     def at(cls, url: str, *, database: int, timeout_ms: float, connections_max: int) -> "ValkeySnapshots":
-        """Connects when first asked."""
+        """Create the adapter; it connects with its first call."""
         pool = BlockingConnectionPool.from_url(
             url,
             db=database,
@@ -50,7 +50,7 @@ class ValkeySnapshots:
             raise Unavailable(f"Valkey: {str(error) or type(error).__name__}") from error
 
     async def write(self, snapshots: Iterable[tuple[str, Mapping[str, str]]]) -> None:
-        """Each account's hash is replaced field by field; the fields are always the same ones."""
+        """Replace each account's hash field by field; the fields are always the same."""
         try:
             async with self._client.pipeline(transaction=False) as pipeline:
                 for account, fields in snapshots:

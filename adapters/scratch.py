@@ -1,4 +1,4 @@
-"""What a pass over a long journal remembers of each order: open ones in memory, closed ones in a temporary file that nobody else sees."""
+"""The working set of a pass over a long journal: open orders in memory, closed ones in a private temporary file."""
 
 import heapq
 import sqlite3
@@ -10,7 +10,7 @@ import msgspec
 from domain.audit.journal_audit import ObservedOrder
 
 CLOSED_MAX: Final = 10_000
-"""Closed orders in memory."""
+"""How many closed orders are kept in memory."""
 
 TABLE: Final = "CREATE TABLE lines (order_id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID"
 PUT: Final = "INSERT OR REPLACE INTO lines VALUES (?, ?)"
@@ -24,17 +24,17 @@ _DECODER: Final = msgspec.msgpack.Decoder(ObservedOrder)
 
 
 class ScratchLines(MutableMapping[str, ObservedOrder]):
-    """Lines by order_id. What was taken out may be changed in place until the next `settle`."""
+    """Lines by order_id. A returned line may be changed in place until the next `settle`."""
 
     def __init__(self, closed_max: int = CLOSED_MAX) -> None:
         self._closed_max = closed_max
         self._near: dict[str, ObservedOrder] = {}
-        self._far = sqlite3.connect("", isolation_level=None)  # the empty name: a file of its own, gone when it is closed
+        self._far = sqlite3.connect("", isolation_level=None)  # the empty name: a private file, deleted on close
         self._far.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {TABLE};")
         self._touched: dict[str, None] = {}
 
     def settle(self) -> None:
-        """Nobody holds a line now: too many closed ones go to the file. Those that come back from there are written again."""
+        """Move closed lines to the file if there are too many. No caller may hold a line now. Lines loaded back are written again."""
         if len(self._touched) <= self._closed_max:
             return
         closed = [order_id for order_id in self._touched if self._near[order_id].order.closed]
@@ -47,7 +47,7 @@ class ScratchLines(MutableMapping[str, ObservedOrder]):
         self._far.close()
 
     def items_in_order(self) -> Iterator[tuple[str, ObservedOrder]]:
-        """All of them by order_id, one at a time. Nothing may be taken out or put in meanwhile."""
+        """Yield all lines by order_id, one at a time. The mapping must not be used meanwhile."""
         near = ((order_id, self._near[order_id]) for order_id in sorted(self._near))
         far = ((order_id, _DECODER.decode(body)) for order_id, body in self._far.execute(ALL) if order_id not in self._near)
         return heapq.merge(near, far, key=lambda item: item[0])

@@ -1,4 +1,4 @@
-"""Snapshots as files, two for each fold: written aside, fsynced and renamed, so that what has the name is whole."""
+"""Snapshots as files, two for each fold: written to a temporary file, fsynced and renamed, so that a named file is complete."""
 
 import hashlib
 import os
@@ -19,11 +19,11 @@ PREVIOUS: Final = "previous.snapshot"
 DIGEST_BYTES: Final = 32
 HEADER_BYTES_MAX: Final = 4096
 SYNC_EVERY_BYTES: Final = 4 * 2**20
-"""Written to the disk in pieces of this size: one large fsync would hold up the journal's small ones."""
+"""Data is synced to disk in pieces of this size: one large fsync would delay the journal's small ones."""
 
 
 class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The first line of a file. The checksum is over all that the rest of the file and this line say."""
+    """The first line of a file. The checksum covers the rest of the file and this line."""
 
     checksum: str
     schema: str
@@ -31,7 +31,7 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NotVerified(Exception):
-    """The file is not what was written, or not for this program."""
+    """The file was changed since it was written, or is not for this program."""
 
 
 class FileSnapshots:
@@ -78,7 +78,7 @@ def _read(file: Path, schemas: Sequence[str]) -> tuple[Head, bytes]:
     if line[-1:] != b"\n" or header.checksum != _checksum(header.schema, header.head, body):
         raise NotVerified("its checksum does not verify")
     if header.schema not in schemas:
-        raise NotVerified(f"its schema is {header.schema}, this program's is {schemas[0]}")
+        raise NotVerified(f"its schema is {header.schema}, but this program needs {schemas[0]}")
     return header.head, body
 
 

@@ -62,11 +62,11 @@ class SqliteFills:
         self._one_at_a_time = threading.Lock()
 
     async def prepare(self) -> None:
-        """Only this makes the file: a reader that comes first must not leave an empty one in the writer's way."""
+        """Create the file and its tables. No other call creates the file: an early reader must not leave an empty one for the writer."""
         await self._in_thread(lambda connection: connection.executescript(TABLES), create=True)
 
     async def close(self) -> None:
-        """Waits for a call under way."""
+        """Close the connection; waits for a call in progress."""
         await asyncio.to_thread(self._close)
 
     async def ping(self) -> None:
@@ -88,7 +88,7 @@ class SqliteFills:
         await self._in_thread(lambda connection: connection.executescript("DELETE FROM order_events; DELETE FROM fills;"))
 
     async def write(self, rows: Sequence[EventRow]) -> None:
-        """One transaction."""
+        """Write all rows in one transaction."""
         await self._in_thread(lambda connection: self._write(connection, rows))
         self._owners.stored(rows)
 
@@ -148,7 +148,7 @@ class SqliteFills:
         address = f"{self._file.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
         connection = sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
         self._inode = self._file.stat().st_ino
-        # WAL lets others read while we write; NORMAL may lose the last transactions in a power cut, and then the checkpoint with them.
+        # WAL allows reads during a write; NORMAL may lose the last transactions in a power cut, and the checkpoint with them.
         connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
         log.info("Connected to SQLite", file=str(self._file))
         return connection
@@ -161,7 +161,7 @@ class SqliteFills:
 
     @contextlib.contextmanager
     def _trouble(self) -> Iterator[None]:
-        """After any trouble the connection is opened anew: the file may be another one, or gone."""
+        """Drop the connection after any error: the file may have been replaced, or be gone."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -172,7 +172,7 @@ class SqliteFills:
 
 
 def _columns(row: FillRow | OrderEventRow) -> tuple[object, ...]:
-    """In the order of the table; the first column is the time."""
+    """Return the values in the order of the table; the first column is the time."""
     at, *values = (getattr(row, name) for name in row.__struct_fields__)
     return (rfc3339(at), *(plain(value) if isinstance(value, Decimal) else value for value in values))
 

@@ -1,11 +1,11 @@
-"""Every stream and subject on NATS, by name. apps/stack/credentials/nats.py says who may use which.
+"""Every stream and subject on NATS, by name. apps/stack/credentials/nats.py defines who may use which.
 
-`*` stands for one token, `>` for all that follow. Shards are numbered from 0. `domain.values.subject_token` makes a symbol a token.
+`*` is one token, `>` all that follow. Shards are numbered from 0. `domain.values.subject_token` converts a symbol to a token.
 """
 
 from typing import Final
 
-# Journals: a stream each
+# Journals: one stream each
 ORDER_STREAM: Final = "OMS_JOURNAL"
 VENUE_STREAM: Final = "PAPER_VENUES"
 CONTROL_STREAM: Final = "RISK_CONTROL"
@@ -13,12 +13,12 @@ ORDER_JOURNALS: Final = "oms.journal.*"
 VENUE_JOURNALS: Final = "venue.journal.*"
 CONTROL_JOURNALS: Final = "risk.control.*"
 CONTROLS: Final = "risk.control.all"
-"""One journal for every kind of control, so that one version tells what was in force."""
+"""One journal for every kind of control, so that one version number identifies what was in force."""
 
 # Requests between services
 CHECK: Final = "risk.check.order"
 DRY_CHECK: Final = "risk.check.dry"
-"""A check from outside of the services' account: it reserves nothing, whatever it asks for."""
+"""A check from outside the services' account: it never reserves anything."""
 KILL_REPORT: Final = "risk.kill"
 COMMANDS: Final = "oms.commands.*"
 ACKNOWLEDGED: Final = "controls.obeyed.*"
@@ -38,7 +38,7 @@ PRICES: Final = "prices.>"
 PRICES_CHANGED: Final = "prices.changed"
 """Published without a payload after closes were written."""
 NEW_ORDERS: Final = "orders.>"
-"""What is asked of venues with an unsequenced session, and announced for the others."""
+"""Requests to venues with an unsequenced session, and announcements for the others."""
 
 
 def order_subject(shard: int) -> str:
@@ -54,12 +54,12 @@ def commands(shard: int) -> str:
 
 
 def acknowledged(service: str) -> str:
-    """Where `service` answers which version of the controls it has applied."""
+    """Return the subject on which `service` replies with the version of the controls it has applied."""
     return f"controls.obeyed.{service}"
 
 
 def owner(service: str, shard: int | str) -> str:
-    """Where the process of `service` that works, and does not stand by, answers."""
+    """Return the subject on which the active process of `service` replies; a standby process does not."""
     return f"{service}.owner.{shard}"
 
 

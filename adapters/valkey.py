@@ -1,4 +1,4 @@
-"""Positions in Valkey: a hash for each, and the journal sequence they stand for, changed in one step by a function in the server."""
+"""Positions in Valkey: a hash for each, and the journal sequence they represent, changed in one step by a function in the server."""
 
 import contextlib
 import hashlib
@@ -24,13 +24,13 @@ TIMEOUT_MS: Final = 100.0
 CONNECTIONS_MAX: Final = 20
 CONNECTION_WAIT_S: Final = 1.0
 READ_MANY: Final = 500
-"""Hashes in one round trip, so that each stays well inside the timeout."""
+"""Hashes in one round trip, so that each trip is well within the timeout."""
 OF_TRIES_MAX: Final = 5
 
 CHECKPOINT: Final = "projection:positions"
 ACCOUNTS: Final = "projection:accounts"
 SYMBOLS: Final = "projection:symbols:"
-"""Before an account: a hash of its symbols, so that nobody scans keys. The value is the whole position when its own key may expire."""
+"""The prefix of a hash of an account's symbols, so that no reader scans keys. Its value is the whole position if the key may expire."""
 
 FIELDS: Final = ("quantity", "last_price", "average_price", "realised_pnl", "fees", "cost", "updated_at", "seq")
 
@@ -51,27 +51,27 @@ local function store(keys, args)
   return 1
 end
 """
-# FUNCTION LOAD persists: the name carries the text's hash, or an older program's function would answer to it.
+# FUNCTION LOAD persists: the name carries the text's hash, so that an older program's function is not called by it.
 NAME: Final = "positions_store_" + hashlib.sha256(STORE.encode()).hexdigest()[:12]
 LIBRARY: Final = f"#!lua name={NAME}\n{STORE}\nredis.register_function('{NAME}', store)\n"
 
 
 def position_key(account: str, symbol: str) -> str:
-    """`position:<account>:<symbol>`. ValueError when a part could be read as more than itself."""
+    """Return `position:<account>:<symbol>`. Raises ValueError if a part could be parsed as more than itself."""
     if not SYMBOL.fullmatch(symbol):
         raise ValueError(f"not a symbol: {symbol[:80]!r}")
     return f"position:{_checked(account)}:{subject_token(symbol)}"
 
 
 RETRIES: Final = 1
-"""A pooled connection may be older than the server. Asking twice changes nothing: a second `store` is refused by its `after`."""
+"""A pooled connection may be older than the server. A repeat changes nothing: a second `store` is refused by its `after`."""
 
 
 class ValkeyPositions:
-    """Port: domain.ports.Positions. Any trouble with the server is Unavailable; what was sent may then have been stored."""
+    """Port: domain.ports.Positions. Any error of the server raises Unavailable; the data sent may then have been stored."""
 
     def __init__(self, client: Redis, address: str, position_ttl_sec: int) -> None:
-        self._client: Any = client  # its annotations say bytes even where texts are decoded
+        self._client: Any = client  # its annotations are bytes even where texts are decoded
         self._address = address
         self._ttl = position_ttl_sec
         self._connected = False
@@ -86,7 +86,7 @@ class ValkeyPositions:
         timeout_ms: float = TIMEOUT_MS,
         connections_max: int = CONNECTIONS_MAX,
     ) -> "ValkeyPositions":
-        """Connects when first asked. `position_ttl_sec` (0: never) is how long a flat position's key is kept."""
+        """Create the adapter; it connects with its first call. A flat position's key is kept for `position_ttl_sec` (0: never removed)."""
         pool = BlockingConnectionPool.from_url(
             url,
             db=database,
@@ -103,7 +103,7 @@ class ValkeyPositions:
         await self._client.connection_pool.disconnect()
 
     async def ping(self) -> None:
-        """Unavailable when the server does not answer."""
+        """Raise Unavailable if the server does not answer."""
         with self._answering():
             await self._client.ping()
 
@@ -112,7 +112,10 @@ class ValkeyPositions:
             return int(await self._client.get(CHECKPOINT) or 0)
 
     async def load(self) -> list[Position]:
-        """Those whose keys have expired, too. When somebody deleted one, all are forgotten, to be rebuilt: Unavailable."""
+        """Return all positions, also those with expired keys.
+
+        If a key was deleted, clear all of them for a rebuild and raise Unavailable.
+        """
         with self._answering():
             accounts: list[str] = sorted(await self._client.smembers(ACCOUNTS))
             indexes = await self._hashes([SYMBOLS + account for account in accounts])
@@ -121,11 +124,11 @@ class ValkeyPositions:
         positions = [_position(a, s, fields or _fields(rest)) for (a, s, rest), fields in zip(wanted, found, strict=True) if fields or rest]
         if len(positions) < len(wanted):
             await self.clear()
-            raise Unavailable("somebody deleted a position from Valkey: all are forgotten, to be rebuilt from the journal")
+            raise Unavailable("a position was deleted from Valkey: all are cleared and will be rebuilt from the journal")
         return positions
 
     async def of(self, account: str) -> tuple[list[Position], int]:
-        """Read in one step with the checkpoint; again when a new symbol came in between."""
+        """Read positions and checkpoint in one step; again if a new symbol appeared in between."""
         index = SYMBOLS + _checked(account)
         with self._answering():
             for _ in range(OF_TRIES_MAX):
@@ -137,10 +140,10 @@ class ValkeyPositions:
                     seq, count, *hashes = await step.execute()
                 if count == len(symbols):
                     return [_position(account, s, fields) for s, fields in zip(symbols, hashes, strict=True) if fields], int(seq or 0)
-        raise Unavailable(f"the positions of {account} change faster than they can be read")
+        raise Unavailable(f"the positions of {account} change faster than they can be read; retry")
 
     async def store(self, changed: Iterable[Position], *, after: int, seq: int) -> bool:
-        """One function call, whose time grows with the number of positions: a few thousand fit the timeout."""
+        """Store positions in one function call. Its time grows with their number: a few thousand fit the timeout."""
         keys, args = [CHECKPOINT, ACCOUNTS], [str(after), str(seq), str(self._ttl)]
         for position in changed:
             account, symbol, values = position.account, position.symbol, _values(position)
@@ -150,7 +153,7 @@ class ValkeyPositions:
             return bool(await self._call(keys, args))
 
     async def clear(self) -> None:
-        """The checkpoint goes first: if we die in the middle, it says that there is nothing to build on."""
+        """Delete everything, the checkpoint first: after a crash in between, the rest is not used."""
         with self._answering():
             await self._client.delete(CHECKPOINT)
             for account in await self._client.smembers(ACCOUNTS):
@@ -161,7 +164,7 @@ class ValkeyPositions:
             await self._client.unlink(ACCOUNTS)
 
     async def _call(self, keys: list[str], args: list[str]) -> int:
-        """A server that was replaced or flushed has no functions: load ours and ask again. Only the projector may load it."""
+        """Call the function. A replaced or flushed server has none: load it and call again. Only the projector may load it."""
         try:
             return int(await self._client.fcall(NAME, len(keys), *keys, *args))
         except ResponseError as error:
@@ -203,7 +206,7 @@ def _checked(account: str) -> str:
 
 
 def _values(position: Position) -> tuple[str, ...]:
-    """In the order of FIELDS."""
+    """Return the values in the order of FIELDS."""
     p = position
     numbers = (p.quantity, p.last_price, p.average_price, p.realised_pnl, p.fees, p.cost)
     return (*map(plain, numbers), str(p.updated_at), str(p.seq))
@@ -214,7 +217,7 @@ def _fields(rest: str) -> dict[str, str]:
 
 
 def _position(account: str, symbol: str, fields: dict[str, str]) -> Position:
-    """The average price is written for readers; ours follows from the cost."""
+    """Decode a position. The average price is stored for readers only; here it follows from the cost."""
     return Position(
         account=account,
         symbol=symbol,

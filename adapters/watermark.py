@@ -1,4 +1,4 @@
-"""The high-water mark of a journal in a file: outside the journal's own store, so that a store that went back is found out."""
+"""The high-water mark of a journal in a file, outside the journal's own store, so that a store that went back is detected."""
 
 import hashlib
 import os
@@ -28,7 +28,7 @@ class FileWatermark:
         try:
             known = self.read()
         except Corrupt:
-            known = None  # damaged while we write: we know better than the file
+            known = None  # damaged while this writer runs: its own state is newer than the file
         if known is None or head.seq > known.seq:
             _write(self.file, head)
 
@@ -51,12 +51,12 @@ def _read(file: Path, kind: type[T]) -> T | None:
     except OSError as error:
         raise Unavailable(f"{file} cannot be read: {error.strerror}") from error
     if checksum.decode(errors="replace") != hashlib.sha256(body).hexdigest():
-        raise Corrupt(f"{file} does not verify: nobody can tell how far the journal had been acknowledged")
+        raise Corrupt(f"{file} does not verify: it is unknown how far the journal was acknowledged")
     return msgspec.json.decode(body, type=kind)
 
 
 def _write(file: Path, what: Head | Acceptance) -> None:
-    """Beside it, on the disk, then in its place: a power cut leaves the old or the new one. A lower mark is safe."""
+    """Write a temporary file, sync it, and rename it: a power cut leaves the old or the new one. A lower mark is safe."""
     body = msgspec.json.encode(what)
     fresh = file.with_name(f"{file.name}.{os.getpid()}")
     try:

@@ -1,1 +1,1 @@
-"""What an operator may say: YAML files, their bounds, and one loader for each service."""
+"""Configuration: YAML files, their bounds, and one loader for each service."""

@@ -1,4 +1,4 @@
-"""What can be traded and where: instruments.yaml and venues.yaml, checked."""
+"""The catalogue: instruments.yaml and venues.yaml, validated."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -32,7 +32,7 @@ VenueName = Annotated[str, Field(pattern=r"^[A-Z0-9_]{1,16}$")]
 
 
 class Group(Section):
-    """Instruments that share everything but the symbol."""
+    """Instruments that differ only in the symbol."""
 
     symbols: Symbols
     tick: Positive
@@ -56,21 +56,21 @@ class InstrumentsFile(Section):
 
 
 class Fees(Section):
-    """A negative fee is a rebate."""
+    """Fees of a venue, in basis points. A negative fee is a rebate."""
 
     maker_bps: Annotated[Exact, Field(ge=-100, le=1000)]
     taker_bps: Annotated[Exact, Field(ge=-100, le=1000)]
 
 
 class ThrottleSection(Section):
-    """Tokens for new orders: so many a second, and so many at once."""
+    """The token bucket for new orders: a rate per second, and a burst."""
 
     orders_per_sec: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     burst: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
 
 
 class VenueSection(Section):
-    """`session: plain` is a program that only knows orders.<account>.new and fills.<account>: live-gateway does not host it."""
+    """One venue. `session: plain` is a program that only uses orders.<account>.new and fills.<account>: live-gateway does not host it."""
 
     fees: Fees
     spread_ticks: Annotated[int, Field(ge=0, le=1000)] = 0
@@ -85,7 +85,7 @@ class VenueSection(Section):
 
 
 class SimulatedQuote(Section):
-    """Where a simulated mid price starts, how far it may go, and the size that stands on each side."""
+    """The start of a simulated mid price, its range, and the size shown on each side."""
 
     start: Price
     swing_pct: Percent
@@ -99,7 +99,7 @@ class VenuesFile(Section):
 
 
 class Catalogue(NamedTuple):
-    """All instruments by symbol, and what one unit of each currency is worth in USD. `delisted`: currencies of former instruments."""
+    """All instruments by symbol, and the worth of one unit of each currency in USD. `delisted`: currencies of former instruments."""
 
     instruments: Mapping[str, Instrument]
     currencies: Mapping[str, Decimal]
@@ -107,7 +107,7 @@ class Catalogue(NamedTuple):
 
 
 class VenueSettings(NamedTuple):
-    """How one paper venue differs from the quotes it is fed. Fees are in basis points, latency in milliseconds."""
+    """How one paper venue differs from the quotes it receives. Fees are in basis points, latency in milliseconds."""
 
     name: str
     maker_bps: Decimal
@@ -130,13 +130,13 @@ class VenueCatalogue(NamedTuple):
 
 
 def load_instruments(path: Path | None = None) -> Catalogue:
-    """instruments.yaml, or the file that TRADE_INSTRUMENTS names. ConfigError."""
+    """Load instruments.yaml, or the file that TRADE_INSTRUMENTS names. Raises ConfigError."""
     path = path or Path(os.environ.get("TRADE_INSTRUMENTS") or HERE / "instruments.yaml")
     file = validated(InstrumentsFile, read_mapping(path), lambda _: str(path))
     instruments: dict[str, Instrument] = {}
     for instrument in (one for group in file.groups for one in group.instruments()):
         if instrument.symbol in instruments:
-            raise ConfigError(f"{path}: groups: {instrument.symbol} is there twice")
+            raise ConfigError(f"{path}: groups: {instrument.symbol} is listed twice")
         if instrument.currency not in file.currencies:
             raise ConfigError(f"{path}: groups: {instrument.symbol} is in {instrument.currency}, which has no rate under currencies")
         if not is_multiple(instrument.quantity_max, instrument.lot):
@@ -151,7 +151,7 @@ def load_instruments(path: Path | None = None) -> Catalogue:
 
 
 def load_venues(instruments: Mapping[str, Instrument], path: Path | None = None) -> VenueCatalogue:
-    """venues.yaml, or the file that TRADE_VENUES names, whose symbols must be instruments. ConfigError."""
+    """Load venues.yaml, or the file that TRADE_VENUES names. Its symbols must be instruments. Raises ConfigError."""
     path = path or Path(os.environ.get("TRADE_VENUES") or HERE / "venues.yaml")
     file = validated(VenuesFile, read_mapping(path), lambda _: str(path))
     for name, section in file.venues.items():

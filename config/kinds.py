@@ -1,4 +1,4 @@
-"""The kinds of value a key may hold, the base of all sections, and plain words for what pydantic found."""
+"""The value types of keys, the base of all sections, and readable texts for the errors of pydantic."""
 
 import difflib
 import re
@@ -16,7 +16,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Section(BaseModel):
-    """Strict: no coercion, no unknown key, no change after loading."""
+    """The base of all sections. Strict: no coercion, no unknown key, no change after loading."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -57,11 +57,11 @@ Positive = Annotated[Exact, Field(gt=0, le=Decimal(10) ** 15)]
 
 Speed = Annotated[Decimal | Literal["max", "stepped"], BeforeValidator(_speed)]
 
-# Durations are floats: they are given to timers, never to money.
+# Durations are floats: they are passed to timers, never used for money.
 Seconds = Annotated[float, BeforeValidator(_float), Field(gt=0, le=86_400)]
 Millis = Annotated[float, BeforeValidator(_float), Field(gt=0, le=86_400_000)]
 Wait = Annotated[float, BeforeValidator(_float), Field(ge=0, le=1000)]
-"""How long a hop gathers, in milliseconds; 0 sends at once."""
+"""How long a hop gathers messages, in milliseconds; 0 sends at once."""
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
@@ -109,14 +109,17 @@ OptionalPath = Annotated[Path | None, BeforeValidator(_path)]
 WORDS: Final = {
     "missing": "is missing",
     "string_pattern_mismatch": "may have letters, digits, - and _ only, 64 at most",
-    "model_type": "must be keys with values",
+    "model_type": "must be a mapping of keys to values",
     "is_instance_of": "must be a path",
     "tuple_type": "must be a list",
 }
 
 
 def validated(model: type[M], raw: Mapping[str, Any], source: Callable[[str], str]) -> M:
-    """The model that `raw` describes, or a ConfigError with a line for each problem. `source` says who set a dotted key."""
+    """Return the model that `raw` describes, or raise a ConfigError with one line for each problem.
+
+    `source` names what set a dotted key.
+    """
     try:
         return model.model_validate(raw)
     except ValidationError as error:
@@ -143,7 +146,7 @@ def _shown(value: object) -> str:
 
 
 def _suggestion(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    """The key that was probably meant, from the section in which the unknown one stands."""
+    """Return a hint with the closest known key of the section that has the unknown one."""
     for part in location[:-1]:
         field = model.model_fields.get(str(part))
         if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):

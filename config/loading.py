@@ -28,7 +28,7 @@ SERVICES: Final[Mapping[str, type[Settings]]] = {
 
 
 class Override(NamedTuple):
-    """A variable sets a key, in the services that have its section. Text stays text; a number is read as YAML reads it."""
+    """A variable that sets a key in the services that have its section. Text stays text; a number is parsed as in YAML."""
 
     key: str
     is_text: bool = True
@@ -58,12 +58,12 @@ OVERRIDES: Final[Mapping[str, Override]] = {
 
 
 def load(service: str, path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings of a service by its name. ConfigError names the file or variable, the key and the reason."""
+    """Load the settings of a service by name. Raises ConfigError, which names the file or variable, the key and the reason."""
     return _load(SERVICES[service], service, path, environ)
 
 
 def path_of(service: str, environ: Mapping[str, str]) -> Path:
-    """TRADE_CONFIG, else the container's path, else the file of the checkout."""
+    """Return TRADE_CONFIG, else the container's path, else the file of the checkout."""
     if named := environ.get("TRADE_CONFIG"):
         return Path(named)
     return CONTAINER_PATH if CONTAINER_PATH.exists() else BACKEND / service / "config.yaml"
@@ -77,7 +77,7 @@ def _load(model: type[S], service: str, path: Path | None, environ: Mapping[str,
 
 
 def _overridden(model: type[Settings], raw: dict[str, Any], environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """A copy with the variables' values in place, and which variable set which key. An empty variable sets nothing."""
+    """Return a copy with the variables' values in place, and which variable set which key. An empty variable is ignored."""
     raw, set_by = deepcopy(raw), {}
     for variable, (key, is_text) in OVERRIDES.items():
         text = environ.get(variable)
@@ -94,7 +94,7 @@ def _overridden(model: type[Settings], raw: dict[str, Any], environ: Mapping[str
 def _put(raw: dict[str, Any], section: str, name: str, value: object) -> None:
     if not name:
         raw[section] = value
-    elif isinstance(raw.setdefault(section, {}), dict):  # anything else is refused by validation, with the file's name
+    elif isinstance(raw.setdefault(section, {}), dict):  # validation refuses anything else, with the file's name
         raw[section][name] = value
 
 

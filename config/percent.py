@@ -1,4 +1,4 @@
-"""Settings in percent that look like fractions of one: `0.25` where 25 was meant is a limit a hundred times tighter."""
+"""Warnings for percent settings that look like fractions: `0.25` where 25 was meant is a limit a hundred times tighter."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -9,7 +9,10 @@ from domain.values import plain
 
 
 def fractions_in(settings: Section) -> list[str]:
-    """A warning for each key named `*_pct` whose value looks like a fraction. Half a percent can be meant, so the value counts as it is."""
+    """Return a warning for each key named `*_pct` whose value looks like a fraction.
+
+    Half a percent is possible, so the value is used as is.
+    """
     found: list[str] = []
     for section in type(settings).model_fields:
         part = getattr(settings, section)
@@ -20,7 +23,7 @@ def fractions_in(settings: Section) -> list[str]:
 
 
 def fractions_among(instruments: Iterable[Instrument]) -> list[str]:
-    """The same for `collar_pct`, with a symbol that has it and how many others do."""
+    """Return the same warnings for `collar_pct`, each with one symbol that has it and the number of others."""
     having: dict[Decimal, list[str]] = {}
     for instrument in instruments:
         if instrument.collar_pct is not None:

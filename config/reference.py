@@ -1,4 +1,4 @@
-"""The configuration reference, from the settings themselves: `make docs` writes docs/configuration.md."""
+"""The configuration reference, generated from the settings: `make docs` writes docs/configuration.md."""
 
 import re
 from collections.abc import Iterator
@@ -18,20 +18,20 @@ HERE: Final = Path(__file__).parent / "backend"
 HEAD: Final = """\
 # Configuration reference
 
-Made from the settings code (`make docs`); a test keeps it current. One file a service: `config/backend/<service>/config.yaml`,
-in containers `/app/config/config.yaml`, or what `TRADE_CONFIG` names. Numbers are read exactly, unknown keys are refused. What the
-shipped files say beside a key is repeated here.
+Generated from the settings code (`make docs`); a test keeps it current. One file per service: `config/backend/<service>/config.yaml`,
+in containers `/app/config/config.yaml`, or the file that `TRADE_CONFIG` names. Numbers are read exactly, unknown keys are refused. The
+comments beside keys in the shipped files are repeated here.
 
-A key that ends in `_pct` is in percent: 25 is a quarter. A value between 0 and 1 looks like a fraction, so the service warns of it at
-its start (`risk_checks.max_concentration_pct is 0.25, which is 0.25 % …`) and uses it as it is. The same holds for `collar_pct` of
-`instruments.yaml`. Only `swing_pct` of `venues.yaml` is not warned of: a simulated market usually swings by less than one percent.
+A key that ends in `_pct` is in percent: 25 is a quarter. A value between 0 and 1 looks like a fraction, so the service logs a warning at
+startup (`risk_checks.max_concentration_pct is 0.25, which is 0.25 % …`) and uses it as it is. The same applies to `collar_pct` of
+`instruments.yaml`. There is no warning for `swing_pct` of `venues.yaml`: a simulated market usually swings by less than one percent.
 """
 
 INSTRUMENTS: Final = """\
 ## instruments.yaml
 
-What can be traded. `currencies` says what one unit of each is worth in USD, `groups` lists instruments that share everything but the
-symbol, `delisted` names symbols that are traded no more ([operations.md](operations.md#changing-what-is-traded)). Keys of a group:
+The tradable instruments. `currencies` is the worth of one unit of each in USD, `groups` lists instruments that differ only in the
+symbol, `delisted` names symbols that are no longer traded ([operations.md](operations.md#changing-what-is-traded)). Keys of a group:
 """
 CRUDE: Final = """\
 ```yaml
@@ -46,25 +46,25 @@ groups:
 ```
 
 `negative_prices: true` is for instruments whose price may be zero or negative. Orders, replaces, quotes, closes, fills and corrections of
-such an instrument may then have any price on its tick; of all others they are refused as ever. [risk.md](risk.md#prices-at-zero-and-below)
-says what is counted how. The flag is the catalogue's of now: oms books a venue's fill below zero when the catalogue allows it at that
-moment, or when the order's own price is not above zero. What was booked stays booked when the flag is taken away.
+such an instrument may then have any price on its tick; for all others they are refused. [risk.md](risk.md#prices-at-zero-and-below)
+explains what counts how. The current catalogue decides: oms books a venue's fill below zero if the catalogue allows it at that
+moment, or if the order's own price is not above zero. A booked fill stays booked when the flag is removed.
 """
 GROUP_NOTES: Final = {
     "symbols": "letters, digits, `-`, `_`, `/` and dots inside (BRK.B, BTC/USD)",
     "tick": "step of prices",
     "lot": "step of quantities",
-    "quantity_max": "a bound of the form, far above what risk allows",
-    "notional_min": "least size of price x quantity, in `currency`; not held against a price of zero, nor against `reduce_only`",
+    "quantity_max": "a sanity bound, far above what risk allows",
+    "notional_min": "minimum absolute price x quantity, in `currency`; not applied to a price of zero or to `reduce_only`",
     "currency": "one of `currencies`",
-    "collar_pct": "in place of risk's `price_collar_pct`",
-    "shortable": "may accounts sell below a flat position?",
-    "negative_prices": "may the price be zero or negative?",
+    "collar_pct": "replaces risk's `price_collar_pct`",
+    "shortable": "whether accounts may sell below a flat position",
+    "negative_prices": "whether the price may be zero or negative",
 }
 
 
 def page() -> str:
-    """The whole of docs/configuration.md."""
+    """Return the whole of docs/configuration.md."""
     parts = [HEAD, _environment()]
     for service, model in SERVICES.items():
         notes = _notes((HERE / service / "config.yaml").read_text("utf-8"))
@@ -72,7 +72,7 @@ def page() -> str:
         parts.append("\n".join([f"## {service}", "", "| key | value | default | |", "|---|---|---|---|", *rows, ""]))
         if model.NO_EFFECT:
             idle = [f"| `{key}` | {reason} |" for key, reason in model.NO_EFFECT.items()]
-            parts.append("\n".join(["Known, and without effect:", "", "| key | why |", "|---|---|", *idle, ""]))
+            parts.append("\n".join(["Accepted, but without effect:", "", "| key | why |", "|---|---|", *idle, ""]))
     return "\n".join([*parts, _instruments()])
 
 
@@ -84,14 +84,14 @@ def _instruments() -> str:
 def _environment() -> str:
     rows = [f"| `{variable}` | `{override.key}` |" for variable, override in OVERRIDES.items()]
     rows += [
-        "| `TRADE_CONFIG` | which file is read |",
-        "| `TRADE_SECRETS_DIR` | where `<service>.yaml` with users and passwords is ([deployment.md](deployment.md#passwords)) |",
+        "| `TRADE_CONFIG` | the file that is read |",
+        "| `TRADE_SECRETS_DIR` | the directory of `<service>.yaml` with users and passwords ([deployment.md](deployment.md#passwords)) |",
     ]
-    return "\n".join(["## Environment", "", "A variable rules over the file.", "", "| variable | key |", "|---|---|", *rows, ""])
+    return "\n".join(["## Environment", "", "A variable overrides the file.", "", "| variable | key |", "|---|---|", *rows, ""])
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """Dotted key, what it may be, its default."""
+    """Yield dotted key, type with bounds, and default of each key."""
     for name, field in model.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
@@ -131,7 +131,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _notes(text: str) -> dict[str, str]:
-    """What stands as a comment behind a key of a shipped file."""
+    """Return the comments behind the keys of a shipped file."""
     notes, section = {}, ""
     for line in text.splitlines():
         found = re.match(r"^(\s*)([a-z_]+):[^#]*?(?:#\s*(.*))?$", line)

@@ -1,4 +1,4 @@
-"""The passwords of a service, from a file of its own: they go into its addresses, and nowhere else."""
+"""The passwords of a service, from a separate file. They are put into its addresses, and nowhere else."""
 
 import os
 import stat
@@ -12,15 +12,18 @@ from pydantic import BaseModel
 from config.text import ConfigError, read_mapping
 
 VARIABLE: Final = "TRADE_SECRETS_DIR"
-"""A directory with `<service>.yaml`: for each address a user and a password."""
+"""A directory with `<service>.yaml`: a user and a password for each address."""
 
 M = TypeVar("M", bound=BaseModel)
 Credentials = Mapping[str, tuple[str, str]]
-"""Dotted key of an address -> user and password."""
+"""Maps the dotted key of an address to user and password."""
 
 
 def read(name: str, environ: Mapping[str, str] = os.environ) -> Credentials:
-    """Nothing where no directory is named. ConfigError when the file is missing, cannot be read, or can be read by others."""
+    """Read a service's credentials; none if no directory is set.
+
+    Raises ConfigError if the file is missing, unreadable, or open to others.
+    """
     directory = environ.get(VARIABLE)
     if not directory:
         return {}
@@ -28,31 +31,31 @@ def read(name: str, environ: Mapping[str, str] = os.environ) -> Credentials:
     try:
         mode = stat.S_IMODE(file.stat().st_mode)
     except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}; {VARIABLE} names it, `trade secrets init` makes it") from error
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}; {VARIABLE} names it, `trade secrets init` creates it") from error
     if mode & 0o077:
         raise ConfigError(f"{file}: others can read it (mode {mode:03o}): chmod 600")
     found = {}
     for key, pair in read_mapping(file).items():
         if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair)):
-            raise ConfigError(f"{file}: {key}: must be a user and a password")  # never what it is: that may be a password
+            raise ConfigError(f"{file}: {key}: must be a user and a password")  # never shows the value: it may be a password
         found[key] = (pair[0], pair[1])
     return found
 
 
 def applied(settings: M, credentials: Credentials) -> M:
-    """The settings with user and password in those of their addresses that have any."""
+    """Return the settings with user and password in the addresses that have credentials."""
     for key, (user, password) in credentials.items():
         section, _, name = key.partition(".")
         part = getattr(settings, section, None)
         if part is not None and hasattr(part, name):
-            address = getattr(part, name) or getattr(part, "url")  # noqa: B009 - the sections that leave an address out have a `url`
+            address = getattr(part, name) or getattr(part, "url")  # noqa: B009 - sections whose address may be omitted have a `url`
             fresh = part.model_copy(update={name: with_user(address, user, password)})
             settings = settings.model_copy(update={section: fresh})
     return settings
 
 
 def with_user(url: str, user: str, password: str) -> str:
-    """The address with this user in it, whoever was in it before."""
+    """Return the address with this user, in place of any other."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return parts._replace(netloc=f"{quote(user, safe='')}:{quote(password, safe='')}@{host}").geturl()

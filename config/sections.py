@@ -1,4 +1,4 @@
-"""The sections that configuration files are made of. A key's unit is in its name; every key has a default."""
+"""The sections of configuration files. A key's unit is in its name; every key has a default."""
 
 from decimal import Decimal
 from typing import Annotated, Literal, Self
@@ -36,7 +36,7 @@ OrderTypeName = Literal["market", "limit", "stop", "stop_limit"]
 
 
 class ServiceSection(Section):
-    """What every process has. The name and the default port differ: see the services in settings.py."""
+    """The section that every process has. Name and default port differ: see the services in settings.py."""
 
     name: str
     host: str = "127.0.0.1"
@@ -48,11 +48,11 @@ class ServiceSection(Section):
 
 
 class NatsSection(Section):
-    """`monitor_url` is where nats-server tells its settings: oms will not write to a journal that is not fsynced.
+    """The NATS connection. `monitor_url` is where nats-server publishes its settings: oms does not write to a journal without fsync.
 
-    `writer_url`: where a service that owns a journal writes its commits, with a user of its own (by default `url`).
-    `replicas`: how many servers of a cluster keep each stream that is made. On a cluster `monitor_urls` names every server's address:
-    one that does not sync would acknowledge what a power cut takes back.
+    `writer_url`: where a service that owns a journal writes its commits, with a user of its own (default `url`).
+    `replicas`: how many servers of a cluster keep each created stream. On a cluster `monitor_urls` lists every server's address:
+    one that does not sync would acknowledge what a power cut can lose.
     """
 
     url: NatsUrl = "nats://nats:4222"
@@ -63,12 +63,12 @@ class NatsSection(Section):
     replicas: Annotated[int, Field(ge=1, le=5)] = 1
 
     def monitors(self) -> tuple[str, ...]:
-        """Where the servers are asked: `monitor_urls`, else `monitor_url`."""
+        """Return the monitoring addresses: `monitor_urls`, else `monitor_url`."""
         return tuple(map(str, self.monitor_urls)) or (str(self.monitor_url),)
 
 
 class OmsNatsSection(NatsSection):
-    """The subjects are fixed points between programs: the keys are known, another value is refused."""
+    """The subjects are fixed between programs: the keys are known, any other value is refused."""
 
     fill_subject: Literal["fills.>"] = "fills.>"
     order_subject_prefix: Literal["orders"] = "orders"
@@ -88,7 +88,7 @@ class RiskValkeySection(ValkeySection):
 
 
 class PositionsValkeySection(ValkeySection):
-    """`position_ttl_sec` applies to flat positions only: an expired open position would read as flat. 0 keeps them too."""
+    """Valkey for positions. `position_ttl_sec` applies to flat positions only: an expired open one would read as flat. 0 keeps them too."""
 
     db: Annotated[int, Field(ge=0, le=15)] = 5
     position_ttl_sec: Annotated[int, Field(ge=0, le=31_536_000)] = 0
@@ -111,7 +111,7 @@ class RiskMonitoringSection(MonitoringSection):
 
 
 class JournalSection(Section):
-    """The bounds of the only writer of a journal."""
+    """The bounds of a journal's only writer."""
 
     shard: Annotated[int, Field(ge=0, le=0)] = 0
     shards: Annotated[int, Field(ge=1, le=1)] = 1
@@ -125,14 +125,14 @@ class JournalSection(Section):
 
 
 class VenueJournalSection(JournalSection):
-    """The paper venues' own. nats-server sets `max_bytes` aside when the stream is made, so it is no more than they need."""
+    """The paper venues' own journal. nats-server reserves `max_bytes` when the stream is created, so it is no more than they need."""
 
     commit_wait_ms: Wait = 4.0
     max_bytes: Bytes = 2 * 2**30
 
 
 class FollowingSection(Section):
-    """How a service reads the journal, and how often it keeps where it stands (in service.data_dir): after so many commits or seconds."""
+    """How a service reads the journal, and after how many commits or seconds it stores a snapshot (in service.data_dir)."""
 
     follower_wait_ms: Wait = 0
     snapshot_every_commits: Count = 100_000
@@ -176,7 +176,7 @@ class RiskChecksSection(Section):
     @classmethod
     def _once_each(cls, names: tuple[CheckName, ...]) -> tuple[CheckName, ...]:
         if len(set(names)) != len(names):
-            raise ValueError("names a check twice")
+            raise ValueError("lists a check twice")
         return names
 
     @field_validator("var_confidence_level")
@@ -204,12 +204,12 @@ class RiskPerformanceSection(Section):
     @classmethod
     def _synchronous(cls, wanted: bool) -> bool:
         if wanted:
-            raise ValueError("must be false: VaR is computed before the order is answered")
+            raise ValueError("must be false: VaR is computed before the reply to the order")
         return wanted
 
 
 class RiskServiceSection(Section):
-    """How oms asks risk."""
+    """The connection from oms to risk."""
 
     url: HttpUrl = "http://risk:8103"
     check_endpoint: str = "/check"
@@ -252,14 +252,14 @@ class OrderManagementSection(Section):
 
 
 class AccessSection(Section):
-    """Who may ask at this service's ports, beside loopback and the address that it listens on. Neither list knows a wildcard."""
+    """Which hosts and web origins may call this service's ports, besides loopback and its listening address. No wildcards."""
 
     hosts: Hosts = ()
     origins: Origins = ()
 
 
 class AdminSection(Section):
-    """What oms does for an operator over HTTP. Off unless somebody wants it: whoever reaches the port may ask."""
+    """Operator functions of oms over HTTP. Disabled by default: every client that reaches the port may call them."""
 
     verify: Literal["disabled", "enabled"] = "disabled"
 
@@ -276,8 +276,10 @@ class OmsPerformanceSection(Section):
 
 
 class RoutingSection(Section):
-    """`no_venue`: what becomes of an order that no venue may take now. `venue_health`: are rejects and silence held against a venue?
-    `stops`: where they sleep until their price is reached."""
+    """How exeq routes. `no_venue`: what happens to an order that no venue may take now.
+
+    `venue_health`: whether rejects and silence count against a venue. `stops`: where stop orders wait for their price.
+    """
 
     policy: Literal["lowest_cost", "best_price", "split", "pinned"] = "lowest_cost"
     pinned_venue: str | None = None
@@ -291,7 +293,10 @@ class RoutingSection(Section):
 
 
 class QuotesSection(Section):
-    """Where the paper venues' quotes come from. `speed` is a factor on the file's own pace, "max", or "stepped" (a test says when)."""
+    """The source of the paper venues' quotes.
+
+    `speed` is a factor on the file's own pace, "max", or "stepped" (a test triggers each step).
+    """
 
     source: Literal["simulated", "file"] = "simulated"
     file: OptionalPath = None
@@ -303,7 +308,7 @@ class QuotesSection(Section):
     @model_validator(mode="after")
     def _a_file_to_read(self) -> Self:
         if (self.source == "file") != (self.file is not None):
-            raise ValueError("source: file and file: PATH go together")
+            raise ValueError("source: file and file: PATH must be set together")
         return self
 
     @field_validator("columns")
@@ -318,7 +323,7 @@ class ProjectionSection(Section):
 
 
 class PeersSection(Section):
-    """Where the other services answer."""
+    """The addresses of the other services."""
 
     oms_url: HttpUrl = "http://oms:8099"
     risk_url: HttpUrl = "http://risk:8103"

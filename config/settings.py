@@ -1,4 +1,4 @@
-"""One Settings class for each service: its sections, what has no effect, and what an operator should know."""
+"""One Settings class for each service: its sections, keys without effect, and notices for the operator."""
 
 from collections.abc import Mapping
 from typing import ClassVar, Final, Literal
@@ -34,12 +34,12 @@ from config.sections import (
 FillsStore = Literal["questdb", "sqlite"]
 
 _WRITTEN_BY_PROJECTOR: Final = "the projector writes positions and fills, with the value in its own file"
-_A_GOAL: Final = "it is a number to measure against; see /stats and /metrics"
+_A_GOAL: Final = "it is only a target to compare with; see /stats and /metrics"
 _IN_MEMORY: Final = "risk keeps positions and limits in memory as a fold of the journal, where they do not expire"
 
 
 class Settings(Section):
-    """What all services have in common. `NO_EFFECT` maps a dotted key to the reason why setting it changes nothing."""
+    """The settings of all services. `NO_EFFECT` maps a dotted key to the reason why setting it changes nothing."""
 
     NO_EFFECT: ClassVar[Mapping[str, str]] = {}
 
@@ -50,12 +50,12 @@ class Settings(Section):
     access: AccessSection = AccessSection()
 
     def without_effect(self) -> list[str]:
-        """A sentence for each key that the file sets and that does nothing by design."""
+        """Return a sentence for each key that the file sets and that has no effect by design."""
         common = {"service.workers": "a service is one process; order state has a single writer"}
         return [f"{key} has no effect: {reason}" for key, reason in (common | dict(self.NO_EFFECT)).items() if self._is_set(key)]
 
     def notices(self) -> list[str]:
-        """Sentences about a valid configuration that an operator should read once."""
+        """Return notices about a valid configuration that an operator should read once."""
         return fractions_in(self)
 
     def _is_set(self, dotted: str) -> bool:
@@ -80,7 +80,7 @@ class RiskSettings(Settings):
         "questdb.flush_interval_sec": _WRITTEN_BY_PROJECTOR,
         "performance.cache_positions": _IN_MEMORY,
         "performance.cache_limits": _IN_MEMORY,
-        "performance.async_var_calculation": "VaR is always computed before the order is answered",
+        "performance.async_var_calculation": "VaR is always computed before the reply to the order",
         "performance.latency_sla_ms": _A_GOAL,
     }
 
@@ -113,8 +113,8 @@ class OmsSettings(Settings):
         "valkey.position_ttl_sec": _WRITTEN_BY_PROJECTOR,
         "questdb.batch_size": _WRITTEN_BY_PROJECTOR,
         "questdb.flush_interval_sec": _WRITTEN_BY_PROJECTOR,
-        "risk_service.url": "oms asks risk over NATS, on risk.check.order",
-        "risk_service.check_endpoint": "oms asks risk over NATS, on risk.check.order",
+        "risk_service.url": "oms calls risk over NATS, on risk.check.order",
+        "risk_service.check_endpoint": "oms calls risk over NATS, on risk.check.order",
         "performance.latency_sla_ms": _A_GOAL,
         "performance.max_latency_ms": _A_GOAL,
     }
@@ -132,7 +132,7 @@ class OmsSettings(Settings):
     fills: FillsStore = "questdb"
 
     def notices(self) -> list[str]:
-        allowed = ["admin.verify: enabled, so anyone who reaches this port can have the whole journal read"]
+        allowed = ["admin.verify: enabled, so every client of this port can start a read of the whole journal"]
         return super().notices() + (allowed if self.admin.verify == "enabled" else []) + _durability(self.journal)
 
 
@@ -171,7 +171,7 @@ class GatewaySettings(Settings):
     journal: VenueJournalSection = VenueJournalSection()
 
     def notices(self) -> list[str]:
-        allowed = ["faults: allowed, so anyone who reaches this port can make the venues misbehave"] if self.faults == "allowed" else []
+        allowed = ["faults: allowed, so every client of this port can inject faults into the venues"] if self.faults == "allowed" else []
         return super().notices() + allowed + _durability(self.journal)
 
 
@@ -200,4 +200,4 @@ class ProjectorSettings(Settings):
 def _durability(journal: JournalSection) -> list[str]:
     if journal.durability == "fsync":
         return []
-    return ["journal.durability is relaxed: a power cut can lose orders that were answered"]
+    return ["journal.durability is relaxed: a power cut can lose acknowledged orders"]

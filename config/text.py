@@ -1,4 +1,4 @@
-"""YAML read exactly: a number becomes int or Decimal from its own text, a repeated key is an error."""
+"""Exact YAML: a number becomes int or Decimal from its own text, and a duplicate key is an error."""
 
 import re
 from decimal import Decimal
@@ -12,18 +12,18 @@ NUMBER: Final = re.compile(r"[+-]?\d{1,30}(\.\d{1,30})?", re.ASCII)
 
 
 class ConfigError(Exception):
-    """Where it is wrong and why, a line for each problem."""
+    """A configuration error: place and reason, one line for each problem."""
 
 
 class ExactLoader(yaml.SafeLoader):
-    """A SafeLoader that never passes through float. YAML's octal, sexagesimal and exponent forms are refused: nobody means them."""
+    """A SafeLoader without floats. YAML's octal, sexagesimal and exponent forms are refused, because they are written by mistake."""
 
     def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, ScalarNode):
                 if key.value in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} is there twice", key.start_mark)
+                    raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key.value!r}", key.start_mark)
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -37,7 +37,7 @@ def _exact(loader: ExactLoader, node: Node) -> int | Decimal:
 
 
 def _text(loader: ExactLoader, node: Node) -> str:
-    """Dates stay text: YAML would make a date object of 2026-01-31."""
+    """Keep dates as text: YAML would make a date object of 2026-01-31."""
     return str(loader.construct_scalar(node)) if isinstance(node, ScalarNode) else ""
 
 
@@ -47,12 +47,12 @@ ExactLoader.add_constructor("tag:yaml.org,2002:timestamp", _text)
 
 
 def parse(text: str) -> Any:
-    """The value that a YAML text says; yaml.YAMLError when it says none."""
+    """Return the value of a YAML text. Raises yaml.YAMLError if it is invalid."""
     return yaml.load(text, Loader=ExactLoader)
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """The top level of a YAML file, which must be a mapping. An empty file is an empty mapping."""
+    """Read the top level of a YAML file, which must be a mapping; an empty file is an empty mapping. Raises ConfigError."""
     try:
         value = parse(path.read_text("utf-8"))
     except OSError as error:
@@ -67,5 +67,5 @@ def read_mapping(path: Path) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise ConfigError(f"{path}: must be keys with values")
+        raise ConfigError(f"{path}: must be a mapping of keys to values")
     return value

@@ -1,4 +1,4 @@
-"""What venues.yaml says of a paper venue's exchange: its hours, its depth, its queue."""
+"""The exchange sections of venues.yaml: hours, depth, queue."""
 
 from datetime import UTC, date, tzinfo
 from typing import Annotated, Final, Literal
@@ -19,7 +19,7 @@ Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 class CalendarSection(Section):
-    """Hours on the clock of `zone`, "HH:MM". A session that closes before it opens, or at the same time, ends the next day.
+    """Trading hours on the clock of `zone`, "HH:MM". A session that closes before it opens, or at the same time, ends the next day.
 
     `half_days` are dates whose session closes at another time. Without a calendar a venue never closes.
     """
@@ -66,7 +66,7 @@ class CalendarSection(Section):
 
 
 class PaperSection(Section):
-    """How an exchange of this venue's kind deals with orders. docs/paper-venues.md has the rules."""
+    """How an exchange of this venue's kind handles orders. docs/paper-venues.md has the rules."""
 
     jitter_ms: Wait = 0.0
     levels: Annotated[int, Field(ge=1, le=100)] = 1
@@ -90,7 +90,7 @@ def _seconds(clock: str) -> int:
 
 
 def _closing(opens: str, closes: str) -> int:
-    """Seconds from the midnight before the session opens."""
+    """Return seconds from the midnight before the session opens."""
     return _seconds(closes) + (DAY_S if _seconds(closes) <= _seconds(opens) else 0)
 
 
@@ -99,7 +99,7 @@ def _day(text: str) -> int:
 
 
 def _zone(name: str) -> tzinfo:
-    """From the system's data or the package tzdata, which is always installed."""
+    """Return a zone of the system's data or of the package tzdata, which is always installed."""
     try:
         return UTC if name == "UTC" else ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:

@@ -1,11 +1,11 @@
-"""Venues of the catalogue as routing knows them."""
+"""Converts venues of the catalogue for routing."""
 
 from config.catalogue import VenueSettings
 from domain.execution.routing import RoutedVenue
 
 
 def routed_venue(venue: VenueSettings) -> RoutedVenue:
-    """A venue of the catalogue as routing knows it."""
+    """Return a venue of the catalogue as routing needs it."""
     return RoutedVenue(
         venue.name,
         venue.maker_bps,

@@ -1,4 +1,4 @@
-"""What can be traded, and on which steps of price and quantity."""
+"""Instruments: what can be traded, and the steps of price and quantity."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -9,7 +9,7 @@ from domain.values import ZERO, OrderType, TimeInForce, is_multiple, plain
 
 
 class Denial(msgspec.Struct, frozen=True):
-    """Why something was refused: a stable code, the number found and the bound it broke. Prose is for the door."""
+    """The reason of a refusal: a stable code, the value found and the limit it broke. Prose is added at the endpoints."""
 
     code: str
     found: str | None = None
@@ -18,7 +18,7 @@ class Denial(msgspec.Struct, frozen=True):
 
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):
-    """Steps are exact: a price is a whole number of `tick`, a quantity a whole number of `lot`.
+    """One tradable instrument. A price is a whole number of `tick`, a quantity a whole number of `lot`; both are exact.
 
     Prices are above zero, or with `negative_prices` any whole number of ticks: futures, power, spreads.
     """
@@ -35,7 +35,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def negative_prices(instruments: Iterable[Instrument]) -> frozenset[str]:
-    """The symbols whose prices may be zero or below."""
+    """Return the symbols whose prices may be zero or below."""
     return frozenset(instrument.symbol for instrument in instruments if instrument.negative_prices)
 
 
@@ -66,9 +66,9 @@ def terms_denial(
     *,
     reduce_only: bool = False,
 ) -> Denial | None:
-    """The first reason why these terms cannot trade, in a fixed order: presence, steps, size.
+    """Return the first reason why these terms cannot trade, in a fixed order: presence, steps, size.
 
-    An order that may only reduce has no least notional: what is left of a position could not be closed otherwise.
+    A reduce-only order has no minimum notional: otherwise the rest of a position could not be closed.
     """
     needs_price = type_ in (OrderType.LIMIT, OrderType.STOP_LIMIT)
     needs_stop = type_ in (OrderType.STOP, OrderType.STOP_LIMIT)
@@ -93,12 +93,12 @@ def terms_denial(
 
 
 def is_too_small(instrument: Instrument, quantity: Decimal, price: Decimal) -> bool:
-    """Is |price| x quantity below the least notional? At a price of zero no quantity has one: there the bound does not hold."""
+    """Return whether |price| x quantity is below the minimum notional. A price of zero is exempt: no quantity could reach it."""
     return abs(price * quantity) < instrument.notional_min and bool(price)
 
 
 def flags_denial(type_: OrderType, time_in_force: TimeInForce, post_only: bool) -> Denial | None:
-    """An order that must not take needs a limit to rest at, and the time to."""
+    """Refuse post-only for an order that cannot rest: it needs a limit price and a time in force that rests."""
     if post_only and (type_ in (OrderType.MARKET, OrderType.STOP) or time_in_force in (TimeInForce.IOC, TimeInForce.FOK)):
         return Denial("post_only_not_allowed")
     return None

@@ -1,4 +1,4 @@
-"""An order's facts told as sentences, with the numbers that decided: why it is where it is."""
+"""An order's events as sentences, with the numbers behind each decision: why the order is in its state."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -12,7 +12,7 @@ from domain.values import plain, rfc3339
 
 
 def told(event: e.OrderEvent) -> str:
-    """One sentence."""
+    """Return the event as one sentence."""
     return SENTENCES[type(event)](event)
 
 
@@ -33,11 +33,11 @@ def _terms(quantity: Decimal, price: Decimal | None, stop_price: Decimal | None)
 
 def _checked(event: e.OrderRiskChecked) -> str:
     valued = f", valued at {plain(event.reference)}" if event.reference is not None else ""
-    return f"Risk lets it pass under limits version {event.limits_version}{valued}{_numbers(event.checks)}."
+    return f"Risk approves it under limits version {event.limits_version}{valued}{_numbers(event.checks)}."
 
 
 def _numbers(checks: str) -> str:
-    """What each check found, and the most that it may find."""
+    """Return what each check found, with its limit."""
     made = [f"{check.name} {plain(check.found)} of {plain(check.limit)}" for check in read(checks).checks]
     return f": {', '.join(made)}" if made else ""
 
@@ -87,15 +87,17 @@ def _busted(event: e.TradeBusted) -> str:
 
 def _asked_to_replace(event: e.ReplaceRequested) -> str:
     terms = _terms(event.quantity, event.price, event.stop_price)
-    return f"{event.leg.venue} is asked to make it {terms}; until it answers the old terms rule."
+    return f"{event.leg.venue} is asked to make it {terms}; until it answers the old terms apply."
 
 
 def _replaced(event: e.OrderReplaced) -> str:
-    return f"It is {_terms(event.quantity, event.price, event.stop_price)} now" + (f", says {event.venue}." if event.venue else ".")
+    return f"It is {_terms(event.quantity, event.price, event.stop_price)} now" + (
+        f", as reported by {event.venue}." if event.venue else "."
+    )
 
 
 def _quarantined(event: e.ReportQuarantined) -> str:
-    return f"A report of {event.venue} (number {event.report_seq}) is set aside: {event.reason.replace('_', ' ')}."
+    return f"A report of {event.venue} (number {event.report_seq}) is quarantined: {event.reason.replace('_', ' ')}."
 
 
 def _ended(how: str, event: Any) -> str:
@@ -116,7 +118,7 @@ SENTENCES: Final[dict[type[e.Event], Callable[[Any], str]]] = {
     e.OrderRejected: _rejected,
     e.OrderRouted: _routed,
     e.RouteAcknowledged: lambda event: f"{event.venue} works it as {event.venue_order_id}.",
-    e.RouteClosed: lambda event: f"Its part at {event.venue} has ended: {event.reason.replace('_', ' ')}; the others work on.",
+    e.RouteClosed: lambda event: f"Its route to {event.venue} has ended: {event.reason.replace('_', ' ')}; the others work on.",
     e.OrderInDoubt: lambda event: f"{event.venue} does not answer ({event.reason.replace('_', ' ')}): it may or may not have it.",
     e.DoubtSettled: lambda event: (
         f"{event.who} settles the doubt at {event.venue}: {event.outcome.replace('_', ' ')}, because {event.reason}."
@@ -133,7 +135,7 @@ SENTENCES: Final[dict[type[e.Event], Callable[[Any], str]]] = {
     e.OrderExpired: partial(_ended, "Expired"),
     e.TransitionRefused: _refused,
     e.ReportQuarantined: _quarantined,
-    e.ShardTaken: lambda event: f"{event.sender} of {event.unit} sends from here on.",
-    e.ShardHeld: lambda event: f"{event.unit} still writes.",
-    e.JournalAccepted: lambda event: f"{event.who} has the journal go on from {event.goes_on_from}: {event.reason}.",
+    e.ShardTaken: lambda event: f"{event.sender} of {event.unit} takes over sending.",
+    e.ShardHeld: lambda event: f"{event.unit} confirms that it can still write.",
+    e.JournalAccepted: lambda event: f"{event.who} accepts that the journal continues from {event.goes_on_from}: {event.reason}.",
 }

@@ -1,4 +1,4 @@
-"""What the core needs of the world, named for the need. Adapters fill these; each has a contract suite in tests/contracts."""
+"""Ports: what the core needs from the outside, named for the need. Each adapter passes a contract suite in tests/contracts."""
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -19,11 +19,11 @@ from domain.position.rows import EventRow
 
 
 class Fenced(Exception):
-    """Another writer has the journal: step down and recover. Nothing of ours was stored."""
+    """Another writer has the journal: step down and recover. Nothing of this writer was stored."""
 
 
 class Unavailable(Exception):
-    """The world did not answer in time. `unknown` when what we sent may have been stored all the same."""
+    """A dependency did not answer in time. `unknown` if the data sent may have been stored all the same."""
 
     def __init__(self, reason: str, *, unknown: bool = False) -> None:
         super().__init__(reason)
@@ -31,15 +31,15 @@ class Unavailable(Exception):
 
 
 class Missing(Unavailable):
-    """There is no such journal: it was never made, or it is gone."""
+    """The journal does not exist: it was never created, or it is gone."""
 
 
 class Corrupt(Exception):
-    """The journal does not verify. Nobody goes on from here; the message names the sequence."""
+    """The journal does not verify. No process continues from here; the message names the sequence."""
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
-    """The last commit of a shard: its stream sequence, its number without holes, and the chain value over all before it."""
+    """The last commit of a shard: its stream sequence, its number without gaps, and the chain value over all before it."""
 
     seq: int = 0
     n: int = 0
@@ -47,49 +47,50 @@ class Head(msgspec.Struct, frozen=True, gc=False):
 
 
 FOREIGN_MAX: Final = 5000
-"""Foreign messages of one journal that are remembered and may be skipped at once."""
+"""How many foreign messages of one journal are remembered and may be skipped at once."""
 
 
 class JournalEntry(msgspec.Struct, frozen=True, gc=False):
-    """One commit as it was read back. `payload` is the bytes that were appended, verified against the chain."""
+    """One commit as read back. `payload` is the bytes that were appended, verified against the chain."""
 
     head: Head
     payload: bytes
 
 
 class Journal(Protocol):
-    """One shard's log of commits: fenced, chained, durable when `append` returns."""
+    """The journal of one shard's commits: fenced, chained, durable when `append` returns."""
 
     @property
     def passed(self) -> Sequence[Foreign]:
-        """Foreign messages that readings of this journal went past, each once, in their order; the first FOREIGN_MAX of them."""
+        """Foreign messages that reads of this journal skipped, each once, in order; the first FOREIGN_MAX of them."""
 
     async def head(self) -> Head:
-        """The last commit as the leader has it, also when a foreign message is behind it. Unavailable."""
+        """Return the last commit as the leader has it, even if a foreign message is behind it. Raises Unavailable."""
 
     async def foreign(self, after: Head) -> Sequence[Foreign]:
-        """Foreign messages right behind the commit `after`; empty when a commit or nothing follows. Unavailable."""
+        """Return the foreign messages right behind the commit `after`; empty if a commit or nothing follows. Raises Unavailable."""
 
     async def append(self, payload: bytes, after: Head) -> Head:
-        """Store one commit behind `after` and return the new head once it is on disk. Fenced, Unavailable.
+        """Store one commit behind `after` and return the new head once it is on disk. Raises Fenced, Unavailable.
 
-        A message behind `after` fences, a foreign one too. To append behind a foreign message, name its sequence in `after.seq`.
+        Any message behind `after` fences, also a foreign one. To append behind a foreign message, pass its sequence in `after.seq`.
         """
 
     async def read(self, seq: int) -> JournalEntry | None:
-        """One commit by its sequence, not verified against its neighbours; None when there is none there. Unavailable."""
+        """Return one commit by its sequence, not verified against its neighbours; None if none is there. Raises Unavailable."""
 
     def follow(self, after: Head, *, until: int | None = None) -> AsyncGenerator[Sequence[JournalEntry]]:
-        """Batches of verified commits behind `after`, in order; for ever, or up to and with sequence `until`. Corrupt, Unavailable.
+        """Yield batches of verified commits behind `after`, in order; without end, or up to and including sequence `until`.
 
-        A foreign message is passed: the chain over the commits on both sides of it shows that no commit is missing in its place.
+        A foreign message is skipped: the chain over the commits on both sides shows that no commit is missing in its place.
+        Raises Corrupt, Unavailable.
         """
 
 
 class Acceptance(msgspec.Struct, frozen=True, kw_only=True):
-    """An operator's word that a journal may continue from `head`.
+    """An operator's acceptance that a journal may continue from `head`.
 
-    `lost`: although the mark says that there was more, or something else. `skipped`: past these foreign messages.
+    `lost`: the mark shows that there was more, or another commit. `skipped`: the foreign messages to skip.
     """
 
     head: Head
@@ -105,42 +106,42 @@ class Watermark(Protocol):
     """The last commit of a journal that is known to be on disk, kept outside the journal's own store."""
 
     def read(self) -> Head | None:
-        """None when there never was one. Corrupt."""
+        """Return the mark; None if there never was one. Raises Corrupt."""
 
     def raise_to(self, head: Head) -> None:
-        """On disk when it returns; a lower head changes nothing. Unavailable."""
+        """Raise the mark; it is on disk when this returns. A lower head changes nothing. Raises Unavailable."""
 
     def acceptance(self) -> Acceptance | None:
-        """What an operator accepted and nobody went on from yet. Corrupt."""
+        """Return an operator's acceptance that no writer has used yet. Raises Corrupt."""
 
     def accept(self, acceptance: Acceptance) -> None:
-        """Keep it for the writer's next start. Unavailable."""
+        """Keep an acceptance for the writer's next start. Raises Unavailable."""
 
     def settle(self, head: Head) -> None:
-        """The writer goes on from `head`, whatever the mark was; the acceptance is used up. Unavailable."""
+        """Set the mark to `head`, whatever it was, and use up the acceptance. Raises Unavailable."""
 
 
 class Positions(Protocol):
-    """Positions for readers, with the journal sequence they stand for, stored in one step."""
+    """Positions for readers, stored in one step with the journal sequence they represent."""
 
     async def checkpoint(self) -> int:
-        """The last journal sequence applied; 0 when empty. Unavailable."""
+        """Return the last journal sequence applied; 0 if empty. Raises Unavailable."""
 
     async def load(self) -> list[Position]:
-        """All of them. Unavailable."""
+        """Return all positions. Raises Unavailable."""
 
     async def of(self, account: str) -> tuple[list[Position], int]:
-        """One account's positions and the sequence they are as of. Unavailable."""
+        """Return one account's positions and the sequence they are as of. Raises Unavailable."""
 
     async def store(self, changed: Iterable[Position], *, after: int, seq: int) -> bool:
-        """Write positions and move the checkpoint from `after` to `seq` in one step; False (nothing written) when it stood elsewhere."""
+        """Write positions and move the checkpoint from `after` to `seq` in one step. Return False (nothing written) if it was elsewhere."""
 
     async def clear(self) -> None:
-        """Forget all positions and the checkpoint, to rebuild from the journal."""
+        """Delete all positions and the checkpoint, to rebuild from the journal."""
 
 
 class FillPlace(NamedTuple):
-    """Where a row has its place among the fills: it goes down by all four, and no two rows have the same."""
+    """The place of a row among the fills: it descends by all four fields, and no two rows share one."""
 
     at_ns: int
     seq: int
@@ -149,62 +150,62 @@ class FillPlace(NamedTuple):
 
 
 class Fills(Protocol):
-    """The tables other programs read: `fills` and `order_events`. Writing the same rows again changes nothing."""
+    """The tables that other programs read: `fills` and `order_events`. Writing the same rows again changes nothing."""
 
     async def prepare(self) -> None:
-        """Make the tables when they are missing. Unavailable."""
+        """Create the tables if they are missing. Raises Unavailable."""
 
     async def checkpoint(self) -> int:
-        """The highest journal sequence whose rows are known to be stored; 0 when empty. Unavailable."""
+        """Return the highest journal sequence whose rows are known to be stored; 0 if empty. Raises Unavailable."""
 
     async def holds(self, row: EventRow) -> tuple[bool, bool]:
-        """Is this very event in `order_events`, and its trade in `fills` (True of what is no trade)? Quick. Unavailable."""
+        """Return whether this event is in `order_events`, and its trade in `fills` (True if it is no trade). Fast. Raises Unavailable."""
 
     async def clear(self) -> None:
-        """Empty both tables, to fill them again from the journal. Unavailable."""
+        """Empty both tables, to fill them again from the journal. Raises Unavailable."""
 
     async def write(self, rows: Sequence[EventRow]) -> None:
-        """Events with sequence and place in the commit; trades go to `fills`, all go to `order_events`. Unavailable."""
+        """Write events with sequence and index in the commit: trades to `fills`, all to `order_events`. Raises Unavailable."""
 
     async def fills(
         self, account: str, *, symbol: str | None, since_ns: int, limit: int, until_ns: int | None = None, below: "FillPlace | None" = None
     ) -> list[dict[str, object]]:
-        """Rows of the fills table from `since_ns` until before `until_ns`, newest first, those behind `below`; columns as in the API page.
+        """Return rows of the fills table from `since_ns` until before `until_ns`, newest first, those behind `below`.
 
-        Times are those of the rows, to the microsecond. Unavailable.
+        Columns are as in the API page. Times are those of the rows, to the microsecond. Raises Unavailable.
         """
 
     async def reaches(self) -> int:
-        """The highest sequence of which rows can be read now; 0 when there are none. Unavailable."""
+        """Return the highest sequence whose rows can be read now; 0 if there are none. Raises Unavailable."""
 
     async def rows(self, after: int, until: int) -> list[dict[str, object]]:
-        """Rows of the fills table of these sequences, `until` included, in no order. Not quick. Unavailable."""
+        """Return rows of the fills table of these sequences, `until` included, in no order. Slow. Raises Unavailable."""
 
     async def count(self, until: int) -> int:
-        """How many rows the fills table has that are not of a later sequence, whatever else is wrong with them. Unavailable."""
+        """Return how many rows of the fills table are of no later sequence, whether valid or not. Raises Unavailable."""
 
 
 class Prices(Protocol):
-    """Daily closes, by which value at risk is measured: one for each day and symbol, whoever wrote last."""
+    """Daily closes, the input of value at risk: one for each day and symbol; the last write wins."""
 
     async def prepare(self) -> None:
-        """Make the table when it is missing. Unavailable."""
+        """Create the table if it is missing. Raises Unavailable."""
 
     async def ping(self) -> None:
-        """Unavailable when it does not answer."""
+        """Raise Unavailable if the store does not answer."""
 
     async def write(self, closes: Sequence[DailyClose]) -> None:
-        """Store them; they can be read when it returns. The same ones again change nothing. Unavailable."""
+        """Store closes; they are readable when this returns. The same ones again change nothing. Raises Unavailable."""
 
     async def forget(self, symbol: str, source: str | None, first: int, last: int) -> int:
-        """Take back real closes of these days, all or those of one source; how many. They are gone when it returns. Unavailable."""
+        """Delete real closes of these days, of one source or all; return how many. They are gone when this returns. Raises Unavailable."""
 
     async def recent(self, symbols: Iterable[str], days: int) -> list[DailyClose]:
-        """The last `days` real closes of each symbol, and the last `days` that a simulated market generated. Unavailable."""
+        """Return the last `days` real closes of each symbol, and the last `days` simulated ones. Raises Unavailable."""
 
 
 class StoredOrders(msgspec.Struct, frozen=True):
-    """Where a restart begins. All up to `checkpoint` is in the store; by `head`, a commit it has seen, the journal is recognised."""
+    """The start of a restart. Everything up to `checkpoint` is in the store; `head`, a commit it has seen, identifies the journal."""
 
     checkpoint: int
     head: Head
@@ -213,7 +214,7 @@ class StoredOrders(msgspec.Struct, frozen=True):
     counts: dict[str, int]
     owner: Owner = NO_OWNER
     held: dict[Key, Decimal] = {}
-    """What accounts held as of `head`; what is not named is flat."""
+    """Holdings as of `head`, by account and symbol; an absent one is flat."""
 
 
 class StoredPicture(msgspec.Struct, frozen=True):
@@ -226,22 +227,22 @@ class StoredPicture(msgspec.Struct, frozen=True):
 
 
 class OrderStore(Protocol):
-    """A writer's own projection of its orders: closed ones are kept here and not in memory. Made again from the journal when lost."""
+    """A writer's own projection of its orders: closed ones are kept here and not in memory. Rebuilt from the journal if lost."""
 
     def load(self) -> StoredOrders | None:
-        """None when there is nothing that verifies."""
+        """Return the stored orders; None if nothing verifies."""
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete everything."""
 
     def find(self, order_id: str) -> Order | None:
-        """One order as it was last saved. Quick enough for the event loop. Unavailable."""
+        """Return one order as last saved. Fast enough for the event loop. Raises Unavailable."""
 
     def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int) -> list[Order]:
-        """Newest first, older than `below` (created_at, order_id), that `wanted` takes. Not quick. Unavailable."""
+        """Return the orders that `wanted` takes, newest first, older than `below` (created_at, order_id). Slow. Raises Unavailable."""
 
     def picture(self) -> AbstractContextManager[StoredPicture | None]:
-        """For whoever checks it, from any process; None when nothing was ever saved. Unavailable, Corrupt."""
+        """Open a consistent view for a checker, from any process; None if nothing was ever saved. Raises Unavailable, Corrupt."""
 
     def save(
         self,
@@ -253,28 +254,28 @@ class OrderStore(Protocol):
         owner: Owner = NO_OWNER,
         held: Mapping[Key, Decimal] = MappingProxyType({}),
     ) -> None:
-        """Orders with their bytes as they stood, the checkpoint, and the shard's owner, in one step. From any thread. Unavailable.
+        """Save orders with their encoded bytes, the checkpoint, and the shard's owner, in one step. From any thread. Raises Unavailable.
 
-        `held` are the holdings that moved since the last save, as of `head`; a zero takes one out.
+        `held` are the holdings that changed since the last save, as of `head`; zero removes one.
         """
 
     def close(self) -> None: ...
 
 
 class Snapshots(Protocol):
-    """The states of folds beside the journal, so that a restart need not read all of it. Never an authority: lost, they are made again."""
+    """Fold states beside the journal, so that a restart need not read all of it. Never an authority: rebuilt if lost."""
 
     def store(self, name: str, schema: str, head: Head, body: bytes) -> None:
-        """Keep the state that `name` had at `head`, and the one before it. Whole or not at all. Unavailable."""
+        """Keep the state that `name` had at `head`, and the one before it. All or nothing. Raises Unavailable."""
 
     def kept(self, name: str, *schemas: str) -> Iterator[tuple[Head, bytes]]:
-        """Those of one of these schemas that verify, newest first. What does not is passed over and logged. From any thread."""
+        """Yield the states of one of these schemas that verify, newest first. Others are skipped and logged. From any thread."""
 
 
 class Clock(Protocol):
-    """Nanoseconds: `now_ns` UTC, for stamps and moments of the calendar; it never goes back, but may jump ahead and then stand still.
+    """Nanoseconds. `now_ns` is UTC, for timestamps and calendar times; it never goes back, but may jump ahead and then stay constant.
 
-    `monotonic_ns` from an arbitrary beginning, at the pace of time whatever the wall clock does: for ages, pauses and limits of rate.
+    `monotonic_ns` has an arbitrary origin and a steady pace whatever the wall clock does: for ages, pauses and rate limits.
     """
 
     def now_ns(self) -> int: ...

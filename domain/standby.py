@@ -1,7 +1,7 @@
-"""Two processes of one service: which one works and which one stands by. Pure: what was heard, and for how long, decides.
+"""Standby: which of two processes of a service works. Pure: the replies received, and their age, decide.
 
-A hint and no fence: it keeps two from working at the same time in good order. What must never happen twice is fenced where it is written:
-the journal, the venues and the stores refuse the older one.
+This is a hint, not a fence: it keeps two processes from working at the same time under normal conditions. What must never happen twice is
+fenced where it is written: the journal, the venues and the stores refuse the older process.
 """
 
 from collections.abc import Iterable
@@ -11,15 +11,15 @@ from typing import Final
 import msgspec
 
 LEASE_NS: Final = 3_000_000_000
-"""So long must a process that was seen working have been silent before another takes its place."""
+"""How long a process that was seen working must have been silent before another takes its place."""
 TRUST_NS: Final = LEASE_NS - 500_000_000
-"""So long may one work on after the last round in which it saw no other: it stops before another may begin."""
+"""How long a process may work after the last round in which it saw no other: it stops before another may begin."""
 SAME_AGE_NS: Final = 1_000_000_000
-"""Two that have worked for about as long are told apart by their names."""
+"""Two processes that have worked for about as long are ordered by name."""
 
 
 class ProcessSeen(msgspec.Struct, frozen=True):
-    """What a process says of itself: it works (`holds`, for so long), or it is about to."""
+    """A process's own status: it works (`holds`, for `held_ns`), or it is about to."""
 
     sender: str
     holds: bool
@@ -34,14 +34,17 @@ class Act(StrEnum):
 
 
 def standing_by(others: Iterable[ProcessSeen], *, known_ns: int | None) -> Act:
-    """`known_ns`: how long ago another process was last noticed, by a server that carried every question since; None: never."""
+    """Decide for a process that stands by.
+
+    `known_ns`: how long ago another process was last seen, by a server that carried every request since; None: never.
+    """
     if any(True for _ in others) or (known_ns is not None and known_ns < LEASE_NS):
         return Act.WAIT
     return Act.CLAIM
 
 
 def claiming(sender: str, others: Iterable[ProcessSeen]) -> Act:
-    """We listen and have asked. Of two that claim at once the lower name asks again until the other has given way."""
+    """Decide for a process that subscribed and asked. Of two that claim at once the lower name asks again until the other gives way."""
     others = list(others)
     if any(other.holds or other.sender < sender for other in others):
         return Act.WAIT
@@ -49,7 +52,7 @@ def claiming(sender: str, others: Iterable[ProcessSeen]) -> Act:
 
 
 def holding(mine: ProcessSeen, others: Iterable[ProcessSeen]) -> Act:
-    """Two work, after a sleep or a cut: the one that has worked for longer was followed, and ends."""
+    """Decide for a process that works. If two work, after a suspend or a network split, the longer-running one was replaced and ends."""
     for other in others:
         longer = mine.held_ns - other.held_ns
         if other.holds and (longer >= SAME_AGE_NS or (abs(longer) < SAME_AGE_NS and other.sender < mine.sender)):

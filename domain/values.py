@@ -1,4 +1,4 @@
-"""The nouns every room shares: sides, types, exact numbers, identifiers, times."""
+"""Values shared by every module: sides, types, exact numbers, identifiers, times."""
 
 import decimal
 import hashlib
@@ -12,15 +12,15 @@ ZERO: Final = Decimal(0)
 
 IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 SYMBOL: Final = re.compile(r"[A-Za-z0-9_/-][A-Za-z0-9_/.-]{0,63}", re.ASCII)
-"""What may be asked about. `is_symbol` says which of them may be listed."""
+"""The form of a symbol in a query. `is_symbol` checks which of them may be listed."""
 _DOTS: Final = re.compile(r"\./|/\.|\.\.|\.$", re.ASCII)
 NUMBER: Final = re.compile(r"(0|[1-9]\d{0,17})(\.\d{1,12})?", re.ASCII)
-"""A number as people write it. What a caller may write is read by `exact`, which also takes exponents."""
+"""A number as people write it. Callers' input is parsed by `exact`, which also takes exponents."""
 _PLAIN: Final = NUMBER.fullmatch
 WRITTEN: Final = re.compile(r"(0|[1-9]\d{0,29})(\.\d{1,30})?([eE][+-]?0?\d{1,2})?", re.ASCII)
 """The forms that `exact` expands. An exponent has two digits, so that no text of a few bytes becomes a huge number."""
 
-# Sums and products of bounded inputs (18 + 12 digits each) are exact in 100 digits; anything that is not must stop.
+# Sums and products of bounded inputs (18 + 12 digits each) are exact in 100 digits; anything that is not exact must stop.
 EXACT: Final = decimal.Context(
     prec=100,
     rounding=decimal.ROUND_HALF_EVEN,
@@ -33,7 +33,7 @@ SIGNED_RULE: Final = "a decimal number: at most 18 digits before the point and 1
 
 WHOLE_DIGITS: Final = 18
 MONEY_PLACES: Final = 12
-"""Digits behind the point that a division (average price, released cost) keeps. Inputs never have more."""
+"""How many decimals a division (average price, released cost) keeps. Inputs never have more."""
 
 
 class Side(StrEnum):
@@ -62,14 +62,14 @@ class Liquidity(StrEnum):
 
 
 def use_exact_arithmetic() -> None:
-    """Make this thread's decimal arithmetic exact or loud. Every process and test session starts with it."""
+    """Make this thread's decimal arithmetic exact or raise. Every process and test session starts with it."""
     decimal.DefaultContext.prec = EXACT.prec
     decimal.DefaultContext.traps[decimal.Inexact] = True
     decimal.setcontext(EXACT.copy())
 
 
 def exact(text: str) -> Decimal | None:
-    """The number that the text says, to the last digit; 1.234e-05 is 0.00001234. None when it is not one.
+    """Parse a number to the last digit; 1.234e-05 is 0.00001234. None if it is not valid.
 
     Written without an exponent it has at most 18 digits before the point and 12 behind it, and no sign.
     """
@@ -82,7 +82,7 @@ def exact(text: str) -> Decimal | None:
 
 
 def signed_exact(text: str) -> Decimal | None:
-    """`exact`, also with a minus: what a price may be where it may be negative. -0 is 0."""
+    """Parse like `exact`, also with a minus, for prices that may be negative. -0 is 0."""
     if not text.startswith("-"):
         return exact(text)
     number = exact(text[1:])
@@ -90,7 +90,7 @@ def signed_exact(text: str) -> Decimal | None:
 
 
 def average(total: Decimal, quantity: Decimal) -> Decimal:
-    """An average price for readers: 12 places, and 12 digits of a price below 1, so that an average near 1e-10 is not two digits."""
+    """Return an average price for display: 12 places, and 12 digits below 1, so that an average near 1e-10 keeps its precision."""
     quotient = _ROUNDED.divide(total, quantity)
     if not quotient:
         quotient = quotient.copy_abs()  # no minus zero
@@ -99,12 +99,12 @@ def average(total: Decimal, quantity: Decimal) -> Decimal:
 
 
 def divide(numerator: Decimal, denominator: Decimal, places: int = MONEY_PLACES) -> Decimal:
-    """Rounded half to even to `places` digits behind the point; with `average` the only places where a quotient is rounded."""
+    """Divide, rounded half to even to `places` decimals. Only here and in `average` is a quotient rounded."""
     return _ROUNDED.divide(numerator, denominator).quantize(Decimal(1).scaleb(-places), context=_ROUNDED)
 
 
 def plain(value: Decimal) -> str:
-    """The number as people write it: no exponent, no trailing zeros, no minus zero."""
+    """Format the number as people write it: no exponent, no trailing zeros, no minus zero."""
     text = format(value, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
@@ -112,7 +112,7 @@ def plain(value: Decimal) -> str:
 
 
 def bounded(value: Decimal, places: int = MONEY_PLACES) -> bool:
-    """Finite, with at most 18 digits before the point and `places` behind it, so that arithmetic on it is exact and cheap."""
+    """Return whether the value is finite, with at most 18 digits before the point and `places` behind it: exact and cheap arithmetic."""
     exponent = value.as_tuple().exponent
     return isinstance(exponent, int) and exponent >= -places and value.adjusted() < WHOLE_DIGITS
 
@@ -130,25 +130,25 @@ def opposite(side: Side) -> Side:
 
 
 def rfc3339(at_ns: int) -> str:
-    """UTC with microseconds, as every answer prints times."""
+    """Format as UTC with microseconds, as in every API response."""
     seconds, rest = divmod(at_ns, 1_000_000_000)
     return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat() + f".{rest // 1000:06d}Z"
 
 
 def from_rfc3339(text: str) -> int:
-    """Nanoseconds since the epoch. ValueError when the text is not a time, has no zone or lies outside the years 1 to 9999."""
+    """Parse nanoseconds since the epoch. Raises ValueError if the text is not a time, has no zone or is outside the years 1 to 9999."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("a time needs its zone, for example 2026-01-31T12:00:00Z")
     try:
         whole = moment.astimezone(UTC)
     except OverflowError as error:
-        raise ValueError("a time must lie in the years 1 to 9999") from error
+        raise ValueError("a time must be in the years 1 to 9999") from error
     return int(whole.replace(microsecond=0).timestamp()) * 1_000_000_000 + whole.microsecond * 1000
 
 
 def derived_id(*parts: str) -> str:
-    """One id for one tuple of texts, for ever. The length prefix keeps ("a", "bc") apart from ("ab", "c")."""
+    """Return one stable id for a tuple of texts. The length prefix distinguishes ("a", "bc") from ("ab", "c")."""
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         raw = part.encode()
@@ -157,22 +157,22 @@ def derived_id(*parts: str) -> str:
 
 
 def order_id_of(account: str, client_order_id: str) -> str:
-    """A repeated submit finds the same actor because its id follows from what the client sent."""
+    """Return the order's id, derived from what the client sent, so that a repeated submit finds the same order."""
     return derived_id("order", account, client_order_id)
 
 
 def is_symbol(text: str) -> bool:
-    """Whether an instrument may have this name: BRK.B, ES.FUT, BTC/USD. Dots are inside words: clients shorten paths with /../ in them."""
+    """Return whether an instrument may have this name: BRK.B, ES.FUT, BTC/USD. Dots are inside words: clients resolve /../ in paths."""
     return SYMBOL.fullmatch(text) is not None and not _DOTS.search(text)
 
 
 def subject_token(symbol: str) -> str:
-    """A symbol as one NATS subject token or store key part: "/" is written "~" and "." is written "=", which no symbol has."""
+    """Encode a symbol as a NATS subject token or store key part: "/" becomes "~" and "." becomes "=", which no symbol has."""
     return symbol.replace("/", "~").replace(".", "=")
 
 
 def shard_of(account: str, shards: int) -> int:
-    """fnv1a32(account) modulo the number of shards; fixed at install."""
+    """Return fnv1a32(account) modulo the number of shards; fixed at install."""
     value = 0x811C9DC5
     for byte in account.encode():
         value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF

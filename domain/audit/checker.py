@@ -1,7 +1,7 @@
-"""The independent checker: what must hold of a journal, of what clients were told, of what venues were sent, and of every fold, by name.
+"""The independent checker: named invariants of a journal, of replies to clients, of requests to venues, and of every fold.
 
-It shares the table and `evolve` with the core and counts everything else by a way of its own (domain/audit/journal_audit.py). Nothing here
-raises for what it finds: each breach is a Violation with the invariant's name. No violations means: checked, and all of it holds.
+It shares the table and `evolve` with the core and counts everything else in its own way (domain/audit/journal_audit.py). It raises
+for no finding: each breach is a Violation with the invariant's name. No violations means that every check ran and passed.
 """
 
 from collections import Counter, defaultdict
@@ -48,9 +48,9 @@ class ObservedMark(msgspec.Struct, frozen=True):
 
 
 class ObservedAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client was told about one submit; when it asked and was told (one clock for all), and where the journal ended then.
+    """The reply to one submit: when it was sent and answered (one clock for all), and the journal's last sequence then.
 
-    `outcome`: submitted, rejected, reused (422), not_accepted (429, 503, nobody there) or unknown.
+    `outcome`: submitted, rejected, reused (422), not_accepted (429, 503, no connection) or unknown.
     """
 
     account: str
@@ -64,7 +64,7 @@ class ObservedAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ObservedSend(msgspec.Struct, frozen=True):
-    """One request that execution put on the wire, and the journal's last sequence at that moment."""
+    """One request that execution sent to a venue, and the journal's last sequence at that moment."""
 
     verb: str
     order_id: str
@@ -73,7 +73,7 @@ class ObservedSend(msgspec.Struct, frozen=True):
 
 
 def check_journal(commits: Iterable[ObservedCommit], *, bounds: ObservedBounds | None = None, mark: ObservedMark | None = None) -> Audit:
-    """Everything that the journal alone can tell. Read `violations` of what comes back; the rest of it is for the checks below."""
+    """Check everything that the journal alone shows. Read `violations` of the result; the rest of it is input of the checks below."""
     audit = Audit(bounds)
     marked = mark is None or not mark.seq
     for commit in commits:
@@ -81,25 +81,25 @@ def check_journal(commits: Iterable[ObservedCommit], *, bounds: ObservedBounds |
         if mark is not None and commit.seq == mark.seq:
             marked = True
             if commit.chain != mark.chain:
-                audit.violated("high_water_mark", commit.seq, "the journal has another commit here than the mark says")
+                audit.violated("high_water_mark", commit.seq, "the journal has another commit here than the mark")
     if not marked and mark is not None:
         audit.violated("high_water_mark", audit.seq, f"the journal ends before its mark at {mark.seq}: it was restored or truncated")
     return audit
 
 
 def check_answers(audit: Audit, answers: Sequence[ObservedAnswer]) -> Iterator[Violation]:
-    """Acked is a subset of the journal; the same answer for ever; nothing that nobody asked for, or that was said not to be accepted."""
-    told: defaultdict[tuple[str, str], list[ObservedAnswer]] = defaultdict(list)
+    """Check that acknowledged orders are in the journal, replies never change, and no order is there unrequested or after a refusal."""
+    by_client: defaultdict[tuple[str, str], list[ObservedAnswer]] = defaultdict(list)
     for answer in answers:
-        told[answer.account, answer.client_order_id].append(answer)
-    for key, said in told.items():
-        yield from _answers_of_one(audit, " ".join(key), audit.lines.get(order_id_of(*key)), said)
-    for key in audit.clients.keys() - told.keys():
-        yield Violation("asked_for", " ".join(key), "nobody ever submitted this order")
+        by_client[answer.account, answer.client_order_id].append(answer)
+    for key, replies in by_client.items():
+        yield from _answers_of_one(audit, " ".join(key), audit.lines.get(order_id_of(*key)), replies)
+    for key in audit.clients.keys() - by_client.keys():
+        yield Violation("asked_for", " ".join(key), "was never submitted by any client")
 
 
-def _answers_of_one(audit: Audit, where: str, line: ObservedOrder | None, said: Sequence[ObservedAnswer]) -> Iterator[Violation]:
-    final = [answer for answer in said if answer.outcome in ("submitted", "rejected")]
+def _answers_of_one(audit: Audit, where: str, line: ObservedOrder | None, replies: Sequence[ObservedAnswer]) -> Iterator[Violation]:
+    final = [answer for answer in replies if answer.outcome in ("submitted", "rejected")]
     for answer in final:
         if answer.seq > answer.head:
             yield Violation("acked_is_stored", where, f"answered with sequence {answer.seq} when the journal ended at {answer.head}")
@@ -110,18 +110,18 @@ def _answers_of_one(audit: Audit, where: str, line: ObservedOrder | None, said: 
         yield Violation("same_answer", where, "was answered differently at different times")
     if final and line is not None and (final[0].outcome == "rejected") != line.order.refused:
         yield Violation("same_answer", where, f"was answered {final[0].outcome} and is {line.order.status}")
-    if line is not None and all(answer.outcome == "not_accepted" for answer in said):
+    if line is not None and all(answer.outcome == "not_accepted" for answer in replies):
         yield Violation("no_ghost", where, f"was never accepted, and is in the journal at {line.born}")
     for answer in final:
-        before = [other for other in said if other is not answer and other.asked_at <= answer.told_at]
+        before = [other for other in replies if other is not answer and other.asked_at <= answer.told_at]
         if answer.replayed and not any(other.outcome in ("submitted", "rejected", "unknown") for other in before):
-            yield Violation("no_ghost", where, "is answered again, and every time before it was said not to be accepted")
-    if line is None and any(answer.outcome == "reused" for answer in said):
-        yield Violation("same_answer", where, "was refused as used before, and never was")
+            yield Violation("no_ghost", where, "is answered as a repeat, but every request before was refused")
+    if line is None and any(answer.outcome == "reused" for answer in replies):
+        yield Violation("same_answer", where, "was refused as a reused id, but the id was never used")
 
 
 def check_sends(audit: Audit, sends: Sequence[ObservedSend]) -> Iterator[Violation]:
-    """Each route is sent at most once, other terms only after the venue's first word, and nothing that was not logged before the wire."""
+    """Check that each route is sent once, a replace only after the venue's first report, and nothing before it is in the journal."""
     sent = Counter(send.route_id for send in sends if send.verb == "new")
     for route_id, times in sent.items():
         if times > 1:
@@ -130,16 +130,16 @@ def check_sends(audit: Audit, sends: Sequence[ObservedSend]) -> Iterator[Violati
         line = audit.lines.get(send.order_id)
         logged = 0 if line is None else line.legs.get(send.route_id, 0) if send.verb == "new" else line.asked.get(send.verb, 0)
         if not 0 < logged <= send.head:
-            when = f"logged at {logged}" if logged else "never logged"
+            when = f"journaled at {logged}" if logged else "never journaled"
             yield Violation("logged_before_wire", send.route_id, f"{send.verb} was sent at {send.head}, {when}")
         if send.verb == "replace" and line is not None and not 0 < line.words.get(send.route_id, 0) <= send.head:
-            yield Violation("replaced_after_first_word", send.route_id, f"was sent other terms at {send.head}, before its venue had it")
+            yield Violation("replaced_after_first_word", send.route_id, f"was sent a replace at {send.head}, before its venue had it")
 
 
 def check_kept(audit: Audit) -> Iterator[Violation]:
-    """Requests before the first word are kept: a venue without the order refuses no cancel, and the queue takes over the terms asked for.
+    """Check that requests before the venue's first report are kept: a cancel stays open, and the queue takes over the requested terms.
 
-    No invariant of `Audit` itself: journals of 0.2.0 and earlier lawfully hold both.
+    Not an invariant of `Audit` itself: journals of 0.2.0 and earlier may legally hold both.
     """
     for order_id, line in audit.lines.items():
         for seq, what in line.dropped:
@@ -147,30 +147,30 @@ def check_kept(audit: Audit) -> Iterator[Violation]:
 
 
 def check_venue(audit: Audit, venue: str, events: Sequence[VenueEvent], *, settled: bool) -> Iterator[Violation]:
-    """Every trade of ours is one of the venue's; when all is settled the other way round too, and both agree on what still works."""
+    """Check that every booked trade is one of the venue's; if `settled`, also the reverse, and that both agree on what still works."""
     reports = [event.report for event in events if isinstance(event, Reported)]
     if [r.report_seq for r in reports] != list(range(1, len(reports) + 1)):
-        yield Violation("venue_numbers", venue, "its report numbers have a hole")
+        yield Violation("venue_numbers", venue, "its report numbers have a gap")
     theirs: dict[tuple[str, str], VenueReport] = {}
     for report in reports:
         if report.report is ReportKind.FILL:
             first = theirs.setdefault((venue, report.exec_id), report)
             if settled and _content(first) != _content(report) and (venue, report.exec_id) not in audit.aside:
-                yield Violation("venue_trades", venue, f"trade {report.exec_id} was contradicted, and nobody kept that aside")
+                yield Violation("venue_trades", venue, f"trade {report.exec_id} was contradicted, and the report was not quarantined")
     ours = {key: order_id for key, order_id in audit.trades.items() if key[0] == venue}
     for key in ours.keys() - theirs.keys():
         yield Violation("venue_trades", venue, f"trade {key[1]} was booked and never made")
     for key in ours.keys() & theirs.keys():
         booked, made = audit.lines[ours[key]].trades[key], theirs[key]
         if (booked.order_id, booked.quantity, booked.price, booked.fee) != _content(made):
-            yield Violation("venue_trades", venue, f"trade {key[1]} was booked otherwise than it was made")
+            yield Violation("venue_trades", venue, f"trade {key[1]} was booked with other content than at the venue")
     if not settled:
         return
     for key in theirs.keys() - ours.keys() - audit.aside:
-        yield Violation("venue_trades", venue, f"trade {key[1]} was made and neither booked nor kept aside")
+        yield Violation("venue_trades", venue, f"trade {key[1]} was made and neither booked nor quarantined")
     busted = {(venue, r.exec_id) for r in reports if r.report is ReportKind.BUST}
     for key in ours.keys() & (busted ^ {key for key, order_id in ours.items() if key in audit.lines[order_id].busted}):
-        yield Violation("venue_trades", venue, f"trade {key[1]} was taken back on one side only")
+        yield Violation("venue_trades", venue, f"trade {key[1]} was busted on one side only")
     aside = {exec_id for _, exec_id in theirs.keys() & audit.aside - ours.keys()}
     yield from _same_view(audit, venue, _working(events, aside))
 
@@ -180,14 +180,14 @@ def _content(trade: VenueReport) -> tuple[object, ...]:
 
 
 class _AtVenue(msgspec.Struct):
-    """A route as its venue's own log has it."""
+    """A route in its venue's own journal."""
 
     order_id: str
     quantity: Decimal
     cum: Decimal = ZERO
     ended: bool = False
 
-    def told(self, report: VenueReport, *, seen: bool) -> None:
+    def apply(self, report: VenueReport, *, seen: bool) -> None:
         quantity = report.quantity or ZERO
         match report.report:
             case ReportKind.FILL if not seen:
@@ -202,7 +202,7 @@ class _AtVenue(msgspec.Struct):
 
 
 def _working(events: Iterable[VenueEvent], aside: set[str]) -> dict[str, str]:
-    """Routes that still work at the venue, with their orders. Trades that were kept aside are nobody's."""
+    """Return the routes that still work at the venue, with their orders. Quarantined trades are ignored."""
     routes: dict[str, _AtVenue] = {}
     trades = set(aside)
     for event in events:
@@ -210,13 +210,13 @@ def _working(events: Iterable[VenueEvent], aside: set[str]) -> dict[str, str]:
             case RequestTaken():
                 routes.setdefault(event.request.route_id, _AtVenue(event.request.order_id, event.request.quantity))
             case Reported(report=report) if (route := routes.get(report.route_id)) is not None and not route.ended:
-                route.told(report, seen=report.exec_id in trades)
+                route.apply(report, seen=report.exec_id in trades)
                 trades.add(report.exec_id)
     return {route_id: route.order_id for route_id, route in routes.items() if not route.ended}
 
 
 def _same_view(audit: Audit, venue: str, theirs: Mapping[str, str]) -> Iterator[Violation]:
-    """What we think works at a venue works there, and the other way round; what is in doubt may be either."""
+    """Check that the same routes work on both sides; an order in doubt may be either."""
     ours = {
         route.route_id: line.order for line in audit.lines.values() for route in line.order.routes if route.venue == venue and route.live
     }
@@ -228,34 +228,34 @@ def _same_view(audit: Audit, venue: str, theirs: Mapping[str, str]) -> Iterator[
 
 
 def check_fold(name: str, live: Mapping[str, object], replayed: Mapping[str, object]) -> Iterator[Violation]:
-    """A fold that was kept while things happened is what a replay of the whole journal makes."""
+    """Check that a fold maintained live equals the replay of the whole journal."""
     for key in sorted(live.keys() | replayed.keys()):
         if live.get(key) != replayed.get(key):
-            yield Violation("fold_is_replay", f"{name} {key}", f"is {live.get(key)!r:.300}, a replay makes it {replayed.get(key)!r:.300}")
+            yield Violation("fold_is_replay", f"{name} {key}", f"is {live.get(key)!r:.300}, a replay gives {replayed.get(key)!r:.300}")
 
 
 def check_settled(audit: Audit, reserved: Iterable[str]) -> Iterator[Violation]:
-    """All is well again for long enough: every order has ended, works at its venue, or is in doubt; nothing is reserved any more."""
+    """Check that after recovery every order has ended, works at its venue, or is in doubt, and that nothing is reserved."""
     for order_id, line in audit.lines.items():
         order = line.order
         waits = order.status in (State.NEW, State.RISK_CHECKED, State.QUEUED, State.PENDING_CANCEL, State.PENDING_REPLACE)
         silent = order.status is State.ROUTED and not all(route.venue_order_id for route in order.live_routes)
         if waits or silent:
-            yield Violation("liveness", f"order {order_id}", f"is {order.status} still")
+            yield Violation("liveness", f"order {order_id}", f"is still {order.status}")
     for order_id in reserved:
-        yield Violation("reservations", f"order {order_id}", "is reserved still")
+        yield Violation("reservations", f"order {order_id}", "is still reserved")
 
 
 def state_hash(audit: Audit) -> str:
-    """One value for everything that the journal made: the same for every replay, on every machine, with every hash seed."""
+    """Return one hash of the whole journal's result: equal for every replay, on every machine, with every hash seed."""
     orders = hashes.orders_state(line.order for line in audit.lines.values())
     return hashes.state_hash((orders, hashes.positions_state(audit.book.positions.values())))
 
 
 def check_reduce_only(commits: Iterable[ObservedCommit]) -> Iterator[Violation]:
-    """No commit leaves reduce-only orders beyond their position, and none of them opens one unless its venue had not heard yet.
+    """Check that no commit leaves reduce-only orders beyond their position, and that none opens one before its venue could know.
 
-    For journals of writers that cut them: older ones did not.
+    For journals of writers that cut these orders: older ones did not.
     """
     watch = _ReduceOnly()
     for commit in commits:
@@ -263,7 +263,7 @@ def check_reduce_only(commits: Iterable[ObservedCommit]) -> Iterator[Violation]:
 
 
 class _ReduceOnly:
-    """A fold of its own. `_asked`: orders whose venue was asked to cut or cancel them, or that had ended; `_refused`: in vain."""
+    """A separate fold. `_asked`: orders whose venue was asked to cut or cancel them, or that had ended; `_refused`: without success."""
 
     def __init__(self) -> None:
         self._orders: dict[str, Order] = {}
@@ -312,7 +312,7 @@ class _ReduceOnly:
             )
 
     def _beyond(self, key: tuple[str, str], seq: int) -> Iterator[Violation]:
-        """What its venue was asked about, or is in doubt, waits for an answer."""
+        """Check the resting orders. Those with a pending request, or in doubt, wait for a reply."""
         held = Decimal(self._held[key])
         for side in Side:
             resting = [o for o in self._orders.values() if (o.account, o.symbol) == key and o.side is side and not self._waits(o)]

@@ -1,4 +1,4 @@
-"""The checker's own fold of one shard's journal: every order counted again, every limit looked at after every commit."""
+"""The checker's own fold of one shard's journal: every order is counted again, every limit is checked after every commit."""
 
 import contextlib
 import hashlib
@@ -17,11 +17,11 @@ from domain.position.position import PositionBook
 from domain.values import ZERO, Side, signed
 
 VIOLATIONS_MAX: Final = 1000
-"""After so many nobody learns anything new."""
+"""More violations than this add no information."""
 
 
 class Violation(msgspec.Struct, frozen=True):
-    """`name` of the invariant, `where` (a sequence, an order, an account, a service) it was broken, and `what` was found."""
+    """A broken invariant: its `name`, `where` it was broken (a sequence, an order, an account, a service), and `what` was found."""
 
     name: str
     where: str
@@ -32,7 +32,7 @@ class Violation(msgspec.Struct, frozen=True):
 
 
 class ObservedCommit(msgspec.Struct, frozen=True):
-    """One commit as it was read back: the head it claims, its bytes, and what they say."""
+    """One commit as read back: the head it claims, its bytes, and its decoded events."""
 
     seq: int
     n: int
@@ -42,13 +42,13 @@ class ObservedCommit(msgspec.Struct, frozen=True):
 
 
 class ObservedBounds(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits that can be told from the journal alone: of orders that are valued at least at their symbol's `marks`."""
+    """Limits that the journal alone can verify, for orders that are valued at least at their symbol's `marks`."""
 
     open_orders_max: int | None = None
     position_notional_max: Decimal | None = None
     marks: Mapping[str, Decimal] = {}
     short_accounts: frozenset[str] | None = None
-    """Who may sell what it does not hold; None when that is not checked."""
+    """The accounts that may sell short; None if that is not checked."""
 
 
 class ObservedOrder(msgspec.Struct):
@@ -59,11 +59,11 @@ class ObservedOrder(msgspec.Struct):
     price: Decimal | None = None
     legs: dict[str, int] = {}
     asked: dict[str, int] = {}
-    """Where a cancel, or a replace, was first asked for."""
+    """Where a cancel, or a replace, was first requested."""
     words: dict[str, int] = {}
-    """Where the venue of a leg first acknowledged or traded it."""
+    """Where the venue of a route first acknowledged or traded it."""
     dropped: list[tuple[int, str]] = []
-    """Where a request that came before the venue's first word was dropped, and how."""
+    """Where a request before the venue's first report was dropped, and how."""
     trades: dict[tuple[str, str], e.OrderFilled] = {}
     busted: set[tuple[str, str]] = set()
 
@@ -73,18 +73,18 @@ class ObservedOrder(msgspec.Struct):
 
 
 class Stake(msgspec.Struct):
-    """One account in one symbol: what it holds, and what its open orders may still trade."""
+    """One account in one symbol: its holding, and what its open orders may still trade."""
 
     held: Decimal = ZERO
     buys: Decimal = ZERO
     buys_notional: Decimal = ZERO
     sells: Decimal = ZERO
     surprised: bool = False
-    """A late, unexpected or busted trade: no check before it could have known."""
+    """A late, unexpected or busted trade: no earlier check could have known."""
 
 
 class ObservedQuarantine(msgspec.Struct):
-    """What is looked at in a report that was kept aside."""
+    """The fields of a quarantined report that are checked."""
 
     report: str
     exec_id: str = ""
@@ -93,7 +93,7 @@ class ObservedQuarantine(msgspec.Struct):
 class Audit:
     """A pass over one shard's journal, commit by commit. `violations` grows; `lines` and `book` are the checker's own fold.
 
-    A long journal brings its own `lines`, which keep those of closed orders elsewhere than in memory.
+    For a long journal the caller passes `lines`, which keeps those of closed orders outside of memory.
     """
 
     def __init__(self, bounds: ObservedBounds | None = None, lines: MutableMapping[str, ObservedOrder] | None = None) -> None:
@@ -108,7 +108,7 @@ class Audit:
         self.positions: Counter[tuple[str, str]] = Counter()
         self.trades: dict[tuple[str, str], str] = {}
         self.aside: set[tuple[str, str]] = set()
-        """Trades that were kept aside because nobody may book them: (venue, exec_id)."""
+        """Quarantined trades, which cannot be booked: (venue, exec_id)."""
         self.clients: dict[tuple[str, str], str] = {}
         self.reports: dict[str, int] = {}
         self.open: Counter[str] = Counter()
@@ -119,7 +119,7 @@ class Audit:
             self.violations.append(Violation(name, str(where), what))
 
     def take(self, commit: ObservedCommit) -> None:
-        """The next commit."""
+        """Check the next commit."""
         self._chained(commit)
         self._reported(commit)
         for event in commit.events:
@@ -132,7 +132,7 @@ class Audit:
         return (line for event in commit.events if (line := self.lines.get(event.order_id)) is not None)
 
     def _chained(self, commit: ObservedCommit) -> None:
-        """Sequences rise, numbers have no hole, each chain value names all before it."""
+        """Check that sequences rise, numbers have no gap, and each chain value covers all before it."""
         if commit.n != self.n + 1 or commit.seq <= self.seq:
             self.violated("contiguity", commit.seq, f"commit {commit.n} follows commit {self.n} (sequence {self.seq})")
         if commit.chain != hashlib.sha256(self.chain.encode() + commit.payload).hexdigest():
@@ -140,7 +140,7 @@ class Audit:
         self.seq, self.n, self.chain = commit.seq, commit.n, commit.chain
 
     def _reported(self, commit: ObservedCommit) -> None:
-        """A venue's reports are applied in the order of their numbers, each once."""
+        """Check that a venue's reports are applied in the order of their numbers, each once."""
         applied: set[tuple[str, int, str]] = set()
         for event in commit.events:
             number: int | None = getattr(event, "report_seq", None)
@@ -148,10 +148,10 @@ class Audit:
                 continue
             venue: str = getattr(event, "venue")  # noqa: B009 - not every event has one
             if (venue, number, event.order_id) in applied:
-                continue  # one report, two facts: a correction takes a trade back and books another
+                continue  # one report, two events: a correction busts a trade and books another
             applied.add((venue, number, event.order_id))
             if number <= self.reports.get(venue, 0):
-                self.violated("report_order", commit.seq, f"report {number} of {venue} was applied behind {self.reports[venue]}")
+                self.violated("report_order", commit.seq, f"report {number} of {venue} was applied after {self.reports[venue]}")
             self.reports[venue] = max(number, self.reports.get(venue, 0))
 
     def _event(self, event: e.OrderEvent, seq: int) -> None:
@@ -176,7 +176,7 @@ class Audit:
         self._positions(event, seq)
 
     def _kept_aside(self, event: e.ReportQuarantined) -> None:
-        with contextlib.suppress(msgspec.DecodeError):  # nobody could read it: then it names no trade either
+        with contextlib.suppress(msgspec.DecodeError):  # an unreadable report names no trade
             report = msgspec.json.decode(event.report, type=ObservedQuarantine)
             if report.report == "fill":
                 self.aside.add((event.venue, report.exec_id))
@@ -193,7 +193,7 @@ class Audit:
         self._count(line)
 
     def _noted(self, line: ObservedOrder, event: e.OrderEvent, seq: int) -> None:
-        """What later checks need to know of an order's past."""
+        """Record what later checks need from an order's past."""
         match event:
             case e.OrderRiskChecked():
                 line.price = event.reference if event.reference is not None else line.price
@@ -203,7 +203,7 @@ class Audit:
                     self.violated("one_route_an_id", seq, f"route {min(again)} was recorded twice")
                 line.legs |= routed
                 if line.order.replacing is not None:
-                    line.dropped.append((seq, "it was routed again without the terms that were asked for"))
+                    line.dropped.append((seq, "it was routed again without the requested terms"))
             case e.OrderReplaced():
                 line.price = event.reference if event.reference is not None else line.price
             case e.RouteAcknowledged():
@@ -236,11 +236,11 @@ class Audit:
             self.stakes[event.account, event.symbol].surprised = True
 
     def _summed(self, line: ObservedOrder, event: e.OrderEvent, seq: int, before: State, before_cum: Decimal) -> None:
-        """cum is the sum of the live trades and moves by nothing else; leaves is the rest of an open order; filled means full."""
+        """Check that cum is the sum of the live trades and moves only by trades, leaves is the rest of an open order, filled means full."""
         order, cum = line.order, line.cum
         where = f"{seq} order {order.order_id}"
         if order.cum_quantity != cum:
-            self.violated("cum", where, f"cum is {order.cum_quantity}, its trades sum up to {cum}")
+            self.violated("cum", where, f"cum is {order.cum_quantity}, its trades add up to {cum}")
         if order.leaves_quantity != (ZERO if order.closed else max(order.quantity - cum, ZERO)):
             self.violated("leaves", where, f"{order.leaves_quantity} of {order.quantity} with cum {cum}, {order.status}")
         if cum != before_cum and not isinstance(event, (e.OrderFilled, e.TradeBusted)):
@@ -257,7 +257,7 @@ class Audit:
         moved = signed(event.side, event.quantity)
         self.positions[event.account, event.symbol] += -moved if isinstance(event, e.TradeBusted) else moved  # type: ignore[assignment]
         if position.quantity != self.positions[event.account, event.symbol]:
-            self.violated("position", seq, f"{event.account} holds {position.quantity} {event.symbol}, its trades say otherwise")
+            self.violated("position", seq, f"{event.account} holds {position.quantity} {event.symbol}, its trades give another quantity")
 
     # Limits at every prefix
 
@@ -295,7 +295,7 @@ class Audit:
 
 
 def lawful(event: e.OrderEvent, before: State) -> bool:
-    """Is there a step that this fact may stand for? What stands for none leaves the order where it is."""
+    """Return whether the event stands for a legal step. An event that stands for no step must keep the order's state."""
     if type(event) not in TRIGGERS_OF:
         return event.status is before
     return trigger_of(type(event), before, event.status) is not None

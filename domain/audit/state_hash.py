@@ -1,4 +1,4 @@
-"""One short name for the state of a fold: equal states have equal names, in any process, whatever way they came about."""
+"""A short hash for the state of a fold: equal states have equal hashes, in any process, however they came about."""
 
 import hashlib
 import json
@@ -15,17 +15,18 @@ from domain.values import plain
 
 DIGEST_BYTES: Final = 16
 ADDED: Final = "cancel_wanted"
-"""A field that a later release added to orders, and that follows from the events as all others do. It is left out, so that names of
-states that were written down before stay true."""
+"""A field that a later release added to orders. It follows from the events like all others and is left out, so that hashes recorded
+before stay valid.
+"""
 
 
 def state_hash(state: object) -> str:
-    """BLAKE2b over canonical JSON: keys and sets sorted, numbers as people write them (1.50 is 1.5), lists in their own order."""
+    """Return BLAKE2b over canonical JSON: keys and sets sorted, numbers in plain form (1.50 is 1.5), lists in their own order."""
     return hashlib.blake2b(canonical(state).encode(), digest_size=DIGEST_BYTES).hexdigest()
 
 
 class ListHash:
-    """The name of a list that is never in memory: the same as `state_hash` of all that was added, in that order."""
+    """The hash of a list that is never in memory as a whole: equal to `state_hash` of all added items, in that order."""
 
     def __init__(self) -> None:
         self._digest = hashlib.blake2b(b"[", digest_size=DIGEST_BYTES)
@@ -48,7 +49,7 @@ def canonical(state: object) -> str:
 
 
 def _as_before(builtins: Any) -> None:
-    """Without the field that was added, in an order or lists of them."""
+    """Remove the added field, in an order or lists of them."""
     if isinstance(builtins, dict):
         builtins.pop(ADDED, None)
     elif isinstance(builtins, list | tuple):
@@ -57,12 +58,12 @@ def _as_before(builtins: Any) -> None:
 
 
 def shape_of(kind: Any, version: int) -> str:
-    """What a stored state is held against: another one when the fields of `kind` change, and, by `version`, when their meaning does."""
+    """Return the version key of a stored state: it changes with the fields of `kind` and, by `version`, with their meaning."""
     return f"{version}-{state_hash(_shape(inspect.type_info(kind)))}"
 
 
 def _shape(info: Any) -> Any:
-    """Names, places, types and defaults, down to the last field; not what a docstring says of them."""
+    """Return names, places, types and defaults, down to the last field, without docstrings."""
     match info:
         case inspect.StructType():
             fields = [[field.encode_name, field.required, repr(field.default), _shape(field.type)] for field in info.fields]
@@ -77,7 +78,7 @@ def _shape(info: Any) -> Any:
 
 
 def orders_state(orders: Iterable[Order]) -> list[Order]:
-    """Orders as their events made them, sorted, without the host's book-keeping."""
+    """Return orders as their events made them, sorted, without the host's bookkeeping."""
     return [order_state(order) for order in sorted(orders, key=lambda order: order.order_id)]
 
 

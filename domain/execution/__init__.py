@@ -1,1 +1,1 @@
-"""What is sent where: the queue, the choice of a venue, venue health, and what a venue has against what we have."""
+"""Execution: the queue, the choice of a venue, venue health, and the comparison of a venue's orders with ours."""

@@ -1,4 +1,4 @@
-"""Our orders and a venue's reports side by side. Closed orders on which both agree are counted and forgotten: memory is for the others."""
+"""Compare our orders with a venue's reports. Closed orders on which both agree are counted and dropped from memory."""
 
 from decimal import Decimal
 from typing import Final
@@ -13,15 +13,17 @@ from domain.order.order import Order
 from domain.values import ZERO, signed
 
 STATE_VERSION: Final = 1
-"""To be raised when the fields of the state stay and their meaning does not."""
+"""To be raised when the fields of the state stay and their meaning changes."""
 
 WITHOUT_EFFECT: Final = (e.TransitionRefused, e.ReportQuarantined, *e.OF_NO_ORDER)
-"""What may be said of a forgotten order without changing anything that is compared."""
+"""Events on a forgotten order that change nothing in the comparison."""
 
 
 class Agreed(msgspec.Struct):
-    """Closed orders on which both sides agree: how many in all, how many were at the venue, with how many trades, and the positions that
-    these made, by account and symbol."""
+    """Closed orders on which both sides agree: how many in all, how many were at the venue, with how many trades.
+
+    `positions` are those that the trades made, by account and symbol.
+    """
 
     closed: int = 0
     orders: int = 0
@@ -30,8 +32,11 @@ class Agreed(msgspec.Struct):
 
 
 class ComparisonState(msgspec.Struct, frozen=True):
-    """A comparison as it can be kept. `heard` is the last report that our journal has seen, `last` the last one that was read here;
-    `strangers` are none of our orders, which is known."""
+    """A comparison that can be stored.
+
+    `heard` is the last report that our journal has applied, `last` the last one that was read here. `strangers` are known to be none of our
+    orders.
+    """
 
     heard: int
     last: int
@@ -43,8 +48,11 @@ class ComparisonState(msgspec.Struct, frozen=True):
 
 
 class Comparison:
-    """A fold of both sides. `keep` names orders that are not to be forgotten; `touched` collects forgotten ones of which something is said:
-    then this comparison is worth nothing, and a new one has to keep them."""
+    """A fold of both sides.
+
+    `keep` names orders that are never forgotten. `touched` collects forgotten orders that have a new event: this comparison is then
+    invalid, and a new one has to keep them.
+    """
 
     def __init__(self, venue: str, state: ComparisonState | None = None, keep: frozenset[str] = frozenset()) -> None:
         self.orders = Orders()
@@ -65,13 +73,13 @@ class Comparison:
 
     def state(self) -> ComparisonState:
         orders, view = list(self.orders.by_id.values()), self.view
-        told = {route.first.order_id for route in view.routes.values()}
-        strangers = sorted(told & self._keep - self.orders.by_id.keys())
+        known = {route.first.order_id for route in view.routes.values()}
+        strangers = sorted(known & self._keep - self.orders.by_id.keys())
         return ComparisonState(self.heard, view.last, orders, view.routes, view.trades, self.agreed, strangers)
 
     @property
     def heard(self) -> int:
-        """The last of the venue's reports that our journal has seen."""
+        """The last of the venue's reports that our journal has applied."""
         return self.orders.report_seqs.get(self.view.venue, 0)
 
     @property
@@ -80,7 +88,7 @@ class Comparison:
 
     @property
     def routed(self) -> int:
-        """How many orders the venue had of us."""
+        """How many of our orders the venue had."""
         return self.agreed.orders + sum(self._at_venue(order) for order in self.orders.by_id.values())
 
     def ours(self, event: e.OrderEvent) -> None:
@@ -94,8 +102,10 @@ class Comparison:
         self.view.apply(report)
 
     def strangers(self) -> set[str]:
-        """Orders that the venue has told of and our side has not, or not yet. One that stays so was forgotten, or is really none of ours:
-        only a new comparison, which keeps it, can tell."""
+        """Return the orders that the venue has reported and our side does not have, or not yet.
+
+        An order that remains here was forgotten, or is not ours: only a new comparison, which keeps it, can decide.
+        """
         return {order_id for route in self.view.routes.values() if self._forgotten(order_id := route.first.order_id)}
 
     def _forgotten(self, order_id: str) -> bool:

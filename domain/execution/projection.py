@@ -1,4 +1,4 @@
-"""What exeq knows of every open order: a fold of the journal that says what to route, what to send and what to cancel."""
+"""The state of every open order in exeq: a fold of the journal that determines what to route, what to send and what to cancel."""
 
 from collections import OrderedDict
 from collections.abc import Container, Iterator
@@ -18,13 +18,13 @@ ROUTED_KEPT_MAX: Final = 10_000
 """Route records kept for `/routes`; older ones are in the order's timeline."""
 
 STATE_VERSION: Final = 2
-"""To be raised when the same fields of `ExecutionsState` come to mean something else."""
+"""To be raised when the fields of `ExecutionsState` stay and their meaning changes."""
 OLDER_SHAPES: Final = ("2-f57ab318a5a586dbecce87cb6d336c1a",)
-"""0.1.0: an OrderRouted had neither unit nor epoch, which then are their defaults."""
+"""0.1.0: an OrderRouted had neither unit nor epoch; they take their defaults."""
 
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """An order without a route, when the journal queued it (None before that), and the venues its earlier legs went to."""
+    """An order without a route, when the journal queued it (None before that), and the venues of its earlier routes."""
 
     terms: e.OrderSubmitted
     queued_at: int | None = None
@@ -32,7 +32,7 @@ class Waiting(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Working(msgspec.Struct, array_like=True, gc=False):
-    """An open order at a venue: its terms, its legs, which of them the venue has answered, and the requests that wait for an answer."""
+    """An open order at a venue: its terms, its routes, which of them the venue has answered, and the requests that wait for an answer."""
 
     terms: e.OrderSubmitted
     legs: tuple[e.Leg, ...]
@@ -45,7 +45,7 @@ class Working(msgspec.Struct, array_like=True, gc=False):
 
 
 class ExecutionsState(msgspec.Struct, frozen=True, gc=False):
-    """Each in the order in which the journal told of it."""
+    """The folded state; each tuple is in journal order."""
 
     waiting: tuple[Waiting, ...]
     working: tuple[Working, ...]
@@ -53,16 +53,17 @@ class ExecutionsState(msgspec.Struct, frozen=True, gc=False):
 
 
 class Executions:
-    """`to_send`: routes just journaled, with the unit and epoch they name. `to_cancel`, `to_replace`: about them.
+    """The fold of execution.
 
-    Who sends empties these; who routes empties `queue`.
+    `to_send`: routes just journaled, with the unit and epoch they name. `to_cancel`, `to_replace`: requests for them.
+    The sender empties these lists; the router empties `queue`.
     """
 
     def __init__(self, shard: int = 0, *, holds_stops: bool = False) -> None:
         self._shard = shard
         self._holds_stops = holds_stops
         self.sleeping: dict[str, dict[str, e.OrderSubmitted]] = {}
-        """Stops that wait here for their price, by symbol; without `holds_stops` venues have them."""
+        """Stops that wait here for their price, by symbol; without `holds_stops` they wait at venues."""
         self._waiting: dict[str, Waiting] = {}
         self.queue = PriorityQueue()
         self.working: dict[str, Working] = {}
@@ -71,15 +72,15 @@ class Executions:
         self.to_cancel: list[VenueRequest] = []
         self.health: dict[str, VenueHealth] = {}
         self.refusing: set[str] = set()
-        """Venues that rejected too many in a row, by what was just journaled. Who routes empties it."""
+        """Venues that rejected too many orders in a row, by the latest events. The router empties it."""
         self.to_replace: list[VenueRequest] = []
 
     def state(self) -> ExecutionsState:
-        """What the journal said so far, to be encoded before the next event. What was taken from the queue waits still for its route."""
+        """Return the state to be encoded before the next event. An order taken from the queue is still waiting for its route."""
         return ExecutionsState(tuple(self._waiting.values()), tuple(self.working.values()), tuple(self.routed.values()))
 
     def restore(self, state: ExecutionsState) -> None:
-        """Go on from there, in a fold that has seen nothing. Nothing of it is to be sent: it may have been."""
+        """Continue from a state, in an empty fold. Nothing of it is sent: it may have been sent before."""
         assert not self._waiting, "a state is restored into empty executions"
         assert not self.working, "a state is restored into empty executions"
         self._waiting = {waiting.terms.order_id: waiting for waiting in state.waiting}
@@ -120,12 +121,12 @@ class Executions:
                 working.replacing = None
 
     def tried(self, order_id: str) -> tuple[str, ...]:
-        """Venues that its earlier legs went to, one for each leg."""
+        """Return the venues of the order's earlier routes, one for each route."""
         waiting = self._waiting.get(order_id)
         return waiting.tried if waiting else ()
 
     def _queue(self, event: e.OrderQueued) -> None:
-        """For the first time, or again: a venue refused it and others are left."""
+        """Queue the order for the first time, or again after a venue refused it and others are left."""
         if working := self.working.pop(event.order_id, None):
             waiting = Waiting(working.terms, event.at, working.tried + tuple(leg.venue for leg in working.legs))
         else:
@@ -144,7 +145,7 @@ class Executions:
             del self.sleeping[terms.symbol]
 
     def _trigger(self, event: e.OrderTriggered) -> None:
-        """A market or limit order from now on, in the place that it was given when it was queued."""
+        """Turn the stop into a market or limit order; it keeps its place in the queue."""
         if waiting := self._waiting.get(event.order_id):
             self._wake(waiting.terms)
             kind = OrderType.MARKET if waiting.terms.price is None else OrderType.LIMIT
@@ -164,7 +165,7 @@ class Executions:
         self.to_send.extend(self._request(terms, leg, event.unit, event.epoch) for leg in event.legs)
 
     def _answer(self, working: Working, event: e.RouteAcknowledged | e.OrderFilled | e.RouteClosed | e.OrderRejected) -> bool:
-        """The first word about a leg says how quick its venue is. True when it was the first."""
+        """Record the first report for a route, which measures its venue's latency. Return True if it was the first."""
         route_id = event.route_id
         if route_id is None or route_id in working.answered or all(leg.route_id != route_id for leg in working.legs):
             return False
@@ -180,7 +181,7 @@ class Executions:
         return True
 
     def _ask_at_last(self, working: Working, route_id: str) -> None:
-        """Its venue has the leg now. A cancel sent before may have come too early, so it is sent again; other terms waited for this."""
+        """Send what waited for the venue's first report: a cancel again, because it may have come too early, or a replace."""
         if working.cancelling:
             self.to_cancel.extend(self._request(working.terms, leg) for leg in working.legs if leg.route_id == route_id)
         elif (asked := working.replacing) is not None and asked.leg.route_id == route_id:
@@ -199,13 +200,13 @@ class Executions:
             self.to_cancel.extend(self._request(working.terms, leg) for leg in working.legs)
 
     def _keep(self, order_id: str) -> None:
-        """The cancel was refused. Other terms that gave way to it are due again."""
+        """Keep the order: its cancel was refused. A replace that waited for the cancel is due again."""
         if working := self.working.get(order_id):
             working.cancelling = False
             self._ask_for_terms(working)
 
     def _replace(self, event: e.ReplaceRequested) -> None:
-        """Kept until the venue's first word about the leg: before it there may be nothing to replace."""
+        """Hold the replace until the venue's first report for the route: before it there may be nothing to replace."""
         if working := self.working.get(event.order_id):
             working.replacing = event
             self._ask_for_terms(working)
@@ -215,7 +216,7 @@ class Executions:
             self.to_replace.append(self._replacement(working.terms, asked))
 
     def _replaced(self, event: e.OrderReplaced) -> None:
-        """An order in the queue keeps its place there; whoever is choosing a venue for its old terms will be refused."""
+        """Apply new terms. A queued order keeps its place; a route chosen for its old terms will be refused."""
         changed = {"quantity": event.quantity, "price": event.price, "stop_price": event.stop_price}
         if waiting := self._waiting.get(event.order_id):
             changed["stop_price"] = _still_stop(waiting.terms, event)
@@ -231,7 +232,7 @@ class Executions:
             working.replacing = None
 
     def queue_again(self, order_id: str) -> None:
-        """What was taken from the queue waits for its route still."""
+        """Queue an order again that was taken from the queue and still waits for its route."""
         waiting = self._waiting.get(order_id)
         if waiting is not None and waiting.queued_at is not None:
             self._put(waiting.terms, waiting.queued_at)
@@ -270,7 +271,7 @@ class Executions:
         return msgspec.structs.replace(request, price=asked.price, stop_price=_still_stop(terms, asked), replace_id=asked.replace_id)
 
     def unanswered(self, routed_before: int) -> list[VenueRequest]:
-        """Every leg that was routed before a time (ns) and that no venue has said a word about, the oldest first."""
+        """Return every route without any report that was routed before a time (ns), oldest first."""
         return [
             self._request(working.terms, leg)
             for working in self.working.values()
@@ -280,7 +281,10 @@ class Executions:
         ]
 
     def awaited(self, venues: Container[str]) -> Iterator[VenueRequest]:
-        """Every leg at these venues with something unanswered: its first word, a cancel, or other terms. What rests there is none of it."""
+        """Return every route at these venues that waits for a reply: to the order, a cancel, or a replace.
+
+        Resting orders are not included.
+        """
         return (
             self._request(working.terms, leg)
             for working in self.working.values()
@@ -289,7 +293,7 @@ class Executions:
         )
 
     def stranded(self, venues: Container[str]) -> Iterator[VenueRequest]:
-        """Every leg at a venue that is none of these, of the orders that are not in doubt."""
+        """Return every route at a venue not in `venues`, of the orders that are not in doubt."""
         return (
             self._request(working.terms, leg)
             for working in self.working.values()
@@ -299,7 +303,7 @@ class Executions:
         )
 
     def doubtful(self) -> Iterator[VenueRequest]:
-        """Every leg of the orders that are in doubt."""
+        """Return every route of the orders that are in doubt."""
         return (self._request(working.terms, leg) for working in self.working.values() if working.in_doubt for leg in working.legs)
 
     def doubtful_count(self) -> int:
@@ -312,11 +316,11 @@ class Executions:
         return (working := self.working.get(order_id)) is not None and working.cancelling
 
     def uncancelled(self) -> list[VenueRequest]:
-        """Every leg whose cancel the venue has neither done nor refused."""
+        """Return every route whose cancel the venue has neither confirmed nor refused."""
         return [self._request(working.terms, leg) for working in self.working.values() if working.cancelling for leg in working.legs]
 
     def unreplaced(self) -> list[VenueRequest]:
-        """Every replace that the venue was sent and has neither done nor refused. Sent again it changes nothing: the venue knows its id."""
+        """Return every replace that was sent and is neither done nor refused. Resending changes nothing: the venue knows its id."""
         return [
             self._replacement(working.terms, asked)
             for working in self.working.values()
@@ -325,12 +329,12 @@ class Executions:
 
 
 def _is_due(working: Working, asked: e.ReplaceRequested) -> bool:
-    """May the venue be asked now? Not before its first word about the leg, nor while a cancel is open, which wins."""
+    """Return whether the replace may be sent: after the venue's first report for the route, and not while a cancel is open, which wins."""
     return not working.cancelling and asked.leg.route_id in working.answered
 
 
 def _still_stop(terms: e.OrderSubmitted, changed: e.OrderReplaced | e.ReplaceRequested) -> Decimal | None:
-    """The new stop price. A stop that has triggered has none left to change."""
+    """Return the new stop price; None if the stop has triggered."""
     return None if terms.stop_price is None else changed.stop_price
 
 

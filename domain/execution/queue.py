@@ -1,15 +1,15 @@
-"""Who is routed next: higher priority first, then who was queued first."""
+"""Orders that wait for a route: higher priority first, then the earliest queued."""
 
 import heapq
 
 from domain.order.events import OrderSubmitted
 
 Rank = tuple[int, int, int]
-"""Priority (negative), time, and the sequence of arrival: less is earlier."""
+"""Priority (negative), time, and the sequence of arrival; lower is earlier."""
 
 
 class PriorityQueue:
-    """Orders waiting for a route. Taking one out of the middle (a cancel) costs nothing now and a little later."""
+    """Orders that wait for a route. Removal from the middle (a cancel) is lazy: it costs nothing now and a little later."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[Rank, str]] = []
@@ -23,19 +23,19 @@ class PriorityQueue:
         return order_id in self._waiting
 
     def put(self, order: OrderSubmitted, at: int) -> None:
-        """Queue it, at the time (ns) its OrderQueued bears; once is enough."""
+        """Queue the order at the time (ns) of its OrderQueued. Ignored if it is queued already."""
         if order.order_id in self._waiting:
             return
         self._count += 1
         self.put_back((-order.priority, at, self._count), order)
 
     def put_back(self, rank: Rank, order: OrderSubmitted) -> None:
-        """Where it was before it was taken."""
+        """Return the order to the place from which it was taken."""
         self._waiting[order.order_id] = (rank, order)
         heapq.heappush(self._heap, (rank, order.order_id))
 
     def change(self, order: OrderSubmitted) -> None:
-        """Other terms at the place it has; nothing when it is not here."""
+        """Change the order's terms and keep its place; ignored if it is not queued."""
         if waiting := self._waiting.get(order.order_id):
             self._waiting[order.order_id] = (waiting[0], order)
 
@@ -43,12 +43,12 @@ class PriorityQueue:
         self._waiting.pop(order_id, None)
 
     def take(self) -> OrderSubmitted | None:
-        """The next order, out of the queue; None when it is empty."""
+        """Take the next order out of the queue; None if it is empty."""
         ranked = self.take_ranked()
         return ranked[1] if ranked else None
 
     def take_ranked(self) -> tuple[Rank, OrderSubmitted] | None:
-        """The next order with the place it had."""
+        """Take the next order, with the place it had."""
         while self._heap:
             rank, order_id = heapq.heappop(self._heap)
             if (waiting := self._waiting.get(order_id)) and waiting[0] == rank:
@@ -57,5 +57,5 @@ class PriorityQueue:
         return None
 
     def oldest(self) -> int | None:
-        """When the order that has waited longest was queued, nanoseconds UTC."""
+        """Return when the order that has waited longest was queued, nanoseconds UTC."""
         return min((rank[1] for rank, _ in self._waiting.values()), default=None)

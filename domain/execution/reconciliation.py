@@ -1,4 +1,4 @@
-"""What a venue has against what we have: differences that a person can read, and for each the report that puts it right."""
+"""Differences between a venue's orders and ours, in readable form, each with the report that repairs it."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +21,7 @@ ENDINGS: Final = frozenset({ReportKind.CANCELLED, ReportKind.EXPIRED, ReportKind
 
 
 class OrderDifference(msgspec.Struct, frozen=True):
-    """One thing on which we differ. `repair` is for oms, `doubt` and `cancel` where no report settles it; else a person must look."""
+    """One difference. `repair` is for oms, `doubt` and `cancel` if no report settles it; with none of them an operator must look."""
 
     what: str
     account: str
@@ -36,12 +36,12 @@ class OrderDifference(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The same difference in another look."""
+        """Identifies the same difference in another pass."""
         return self.what, self.account, self.symbol, self.order_id, self.about, self.theirs
 
 
 class TheirRoute(msgspec.Struct):
-    """One of our routes as the venue told of it."""
+    """One of our routes as the venue reported it."""
 
     first: VenueReport
     accepted: VenueReport | None = None
@@ -50,7 +50,7 @@ class TheirRoute(msgspec.Struct):
 
 
 class VenueView:
-    """The fold of all that a venue reported."""
+    """The fold of all reports of a venue."""
 
     def __init__(self, venue: str) -> None:
         self.venue = venue
@@ -61,7 +61,7 @@ class VenueView:
     def apply(self, report: VenueReport) -> None:
         self.last = max(self.last, report.report_seq)
         if report.report is ReportKind.CANCEL_REJECTED and report.route_id not in self.routes:
-            return  # about an order that it never had
+            return  # about an order that the venue never had
         route = self.routes.setdefault(report.route_id, TheirRoute(report))
         if report.report is ReportKind.ACCEPTED:
             route.accepted = report
@@ -86,9 +86,9 @@ class VenueView:
 
 
 def differences(view: VenueView, orders: Mapping[str, Order], agreed: Positions = NONE) -> list[OrderDifference]:
-    """Trades first, then how orders stand, then the positions that follow: repairs are made in this sequence.
+    """Return trade differences first, then order states, then the positions that follow: repairs are made in this order.
 
-    `agreed` are positions of orders that are not looked at any more, on which both sides agreed.
+    `agreed` are positions of orders that are no longer compared, on which both sides agreed.
     """
     ours = {route.route_id: (order, route) for order in orders.values() for route in order.routes if route.venue == view.venue}
     found = [*_trades(view, orders), *_unknown_here(view, orders), *_routes(view, ours)]
@@ -96,7 +96,7 @@ def differences(view: VenueView, orders: Mapping[str, Order], agreed: Positions 
 
 
 def same_trade_id(venue: str, theirs: VenueReport) -> str:
-    """The id under which a trade is booked when its own id was used for something else: always the same for the same content."""
+    """Return the id under which a trade is booked if its own id was used for another one. Equal content gives an equal id."""
     return derived_id("reconciled", venue, theirs.exec_id, str(theirs.quantity), str(theirs.price), str(theirs.fee or ZERO))
 
 
@@ -117,12 +117,14 @@ def _trades(view: VenueView, orders: Mapping[str, Order]) -> Iterator[OrderDiffe
     for order in orders.values():
         for trade in order.trades:
             if trade.venue == view.venue and not trade.busted and (order.order_id, trade.exec_id) not in matched:
-                yield _of(order, "trade not there", trade.exec_id, _told(trade.quantity, trade.price), "-", repair=_bust(order, trade))
+                yield _of(
+                    order, "trade not there", trade.exec_id, _trade_text(trade.quantity, trade.price), "-", repair=_bust(order, trade)
+                )
 
 
 def _missing(order: Order, theirs: VenueReport, known: Mapping[str, Trade], again: str) -> OrderDifference:
-    """Not booked; or booked with other content; or taken back here and not there."""
-    there, mine = _told(theirs.quantity, theirs.price), known.get(theirs.exec_id)
+    """Return the difference for a trade that is not booked, is booked with other content, or is busted here and not at the venue."""
+    there, mine = _trade_text(theirs.quantity, theirs.price), known.get(theirs.exec_id)
     if mine is None:
         return _of(order, "trade not here", theirs.exec_id, "-", there, repair=_unnumbered(theirs, report=ReportKind.FILL, ref_exec_id=""))
     if again in known:
@@ -137,14 +139,14 @@ def _missing(order: Order, theirs: VenueReport, known: Mapping[str, Trade], agai
             repair=_unnumbered(theirs, report=ReportKind.FILL, exec_id=again, ref_exec_id=""),
         )
     repair = _unnumbered(theirs, report=ReportKind.CORRECTION, exec_id=again, ref_exec_id=theirs.exec_id)
-    return _of(order, "trade differs", theirs.exec_id, _told(mine.quantity, mine.price), there, repair=repair)
+    return _of(order, "trade differs", theirs.exec_id, _trade_text(mine.quantity, mine.price), there, repair=repair)
 
 
 def _unknown_here(view: VenueView, orders: Mapping[str, Order]) -> Iterator[OrderDifference]:
     for route_id, route in view.routes.items():
         report = route.first
         if report.order_id not in orders:
-            yield OrderDifference("order not here", report.account, report.symbol, report.order_id, route_id, "-", _stands(route, None))
+            yield OrderDifference("order not here", report.account, report.symbol, report.order_id, route_id, "-", _route_text(route, None))
 
 
 def _routes(view: VenueView, ours: Mapping[str, tuple[Order, Route]]) -> Iterator[OrderDifference]:
@@ -156,17 +158,17 @@ def _routes(view: VenueView, ours: Mapping[str, tuple[Order, Route]]) -> Iterato
                 doubt = None if order.status is State.IN_DOUBT else "unknown_at_venue"
                 yield _of(order, "order not there", route_id, str(order.status), "-", doubt=doubt)
         elif live and theirs.ended is not None:
-            yield _of(order, "order ended there", route_id, str(order.status), _stands(theirs, mine), repair=_unnumbered(theirs.ended))
+            yield _of(order, "order ended there", route_id, str(order.status), _route_text(theirs, mine), repair=_unnumbered(theirs.ended))
         elif live and theirs.accepted is not None and not mine.venue_order_id:
             yield _of(
-                order, "order accepted there", route_id, str(order.status), _stands(theirs, mine), repair=_unnumbered(theirs.accepted)
+                order, "order accepted there", route_id, str(order.status), _route_text(theirs, mine), repair=_unnumbered(theirs.accepted)
             )
         elif not live and theirs.ended is None and theirs.cum_quantity < mine.quantity:
-            yield _of(order, "order works there", route_id, str(order.status), _stands(theirs, mine), cancel=_request(order, mine))
+            yield _of(order, "order works there", route_id, str(order.status), _route_text(theirs, mine), cancel=_request(order, mine))
 
 
 def _positions(view: VenueView, orders: Mapping[str, Order], agreed: Positions) -> Iterator[OrderDifference]:
-    """What follows from the trades; nothing to repair by itself."""
+    """Yield position differences. They follow from the trades, so they have no repair of their own."""
     here, there = defaultdict[tuple[str, str], Decimal](Decimal), defaultdict[tuple[str, str], Decimal](Decimal)
     for order in orders.values():
         for trade in order.trades:
@@ -199,9 +201,9 @@ def _of(
     return OrderDifference(what, order.account, order.symbol, order.order_id, about, ours, theirs, repair, doubt, cancel)
 
 
-def _unnumbered(said: VenueReport, **changes: object) -> VenueReport:
-    """The venue's own words, outside of its session: the session's numbers go on by themselves."""
-    return msgspec.structs.replace(said, report_seq=0, **changes)
+def _unnumbered(theirs: VenueReport, **changes: object) -> VenueReport:
+    """Return the venue's report without a session number: the session numbers its own reports."""
+    return msgspec.structs.replace(theirs, report_seq=0, **changes)
 
 
 def _bust(order: Order, trade: Trade) -> VenueReport:
@@ -237,17 +239,20 @@ def _request(order: Order, route: Route) -> VenueRequest:
     )
 
 
-def _stands(theirs: TheirRoute, mine: Route | None) -> str:
+def _route_text(theirs: TheirRoute, mine: Route | None) -> str:
     ended = str(theirs.ended.report) if theirs.ended else "filled" if mine and theirs.cum_quantity >= mine.quantity else "working"
     return f"{ended}, traded {plain(theirs.cum_quantity)}"
 
 
-def _told(quantity: Decimal | None, price: Decimal | None) -> str:
+def _trade_text(quantity: Decimal | None, price: Decimal | None) -> str:
     return f"{plain(quantity or ZERO)} @ {plain(price or ZERO)}"
 
 
 def standing(before: Iterable[OrderDifference], now: Iterable[OrderDifference]) -> list[OrderDifference]:
-    """What differs in two looks. A position follows from trades: it differs where one of them does, and not because one is on its way."""
+    """Return the differences found in two passes.
+
+    A position follows from trades: it counts only if one of its trades does, because a trade in transit also moves it.
+    """
     known, found = {difference.key for difference in before}, list(now)
     there = [difference for difference in found if difference.what != POSITION and difference.key in known]
     moved = {(difference.account, difference.symbol) for difference in there}
@@ -255,5 +260,5 @@ def standing(before: Iterable[OrderDifference], now: Iterable[OrderDifference]) 
 
 
 def repairs(found: Iterable[OrderDifference]) -> list[OrderDifference]:
-    """Those that something can be done about."""
+    """Return the differences that have a repair."""
     return [difference for difference in found if difference.repair or difference.doubt or difference.cancel]

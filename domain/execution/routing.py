@@ -1,4 +1,4 @@
-"""Where an order goes: policies are pure functions over quotes, fees, sizes and health, and leave a record of what they compared."""
+"""Routing: policies are pure functions over quotes, fees, sizes and health, and record what they compared."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -15,7 +15,10 @@ BPS: Final = Decimal("0.0001")
 
 
 class RoutedVenue(msgspec.Struct, frozen=True):
-    """What routing knows of a venue. Fees in basis points of |price| x quantity. A `plain` one only takes new orders and reports fills."""
+    """A venue as routing knows it.
+
+    Fees are in basis points of |price| x quantity. A `plain` one only takes new orders and reports fills.
+    """
 
     name: str
     maker_bps: Decimal
@@ -28,7 +31,10 @@ class RoutedVenue(msgspec.Struct, frozen=True):
 
 
 class VenueStatus(msgspec.Struct, frozen=True):
-    """How a venue stands at the moment of the decision: `closed` says why it may not take the order; ill health is a cost."""
+    """A venue's state at the moment of the decision.
+
+    `closed` is why it may not take the order; `penalty_bps` is the cost of poor health.
+    """
 
     closed: str | None = None
     waits: bool = False
@@ -47,7 +53,10 @@ class Routing(msgspec.Struct, frozen=True):
 
 
 class NoRoute(msgspec.Struct, frozen=True):
-    """Nobody may take it. `waits`: only for now, a token will come. `away`: a venue that lists it is not well, and may be again soon."""
+    """No venue may take the order.
+
+    `waits`: only until a token is available. `away`: a venue that lists it is unwell, and may recover soon.
+    """
 
     reason: str
     detail: str = ""
@@ -56,7 +65,7 @@ class NoRoute(msgspec.Struct, frozen=True):
 
 
 class Offer(msgspec.Struct, gc=False):
-    """One open venue for one order: `worth` is its price as a number of which less is better, with fee and ill health in `cost`."""
+    """One open venue for one order. `worth` is its price as a number of which less is better; `cost` adds fee and health penalty."""
 
     venue: RoutedVenue
     worth: Decimal | None
@@ -65,7 +74,7 @@ class Offer(msgspec.Struct, gc=False):
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """What a policy may look at besides the offers."""
+    """What a policy may use besides the offers."""
 
     order: OrderSubmitted
     instrument: Instrument | None = None
@@ -74,29 +83,30 @@ class Ask(msgspec.Struct, frozen=True):
 
 Choice = Sequence[tuple[RoutedVenue, Decimal]]
 Policy = Callable[[Ask, Sequence[Offer]], Choice]
-"""Quantities by venue, which add up to the order's; empty when none of the offers will do. Offers come in the order of their names."""
+"""Returns quantities by venue that add up to the order's; empty if no offer is acceptable. Offers are sorted by venue name."""
 
 
 def lowest_cost(ask: Ask, offers: Sequence[Offer]) -> Choice:
-    """All of it where the touch with fee and ill health costs least; then where more is shown. Without a quote the lower fee decides."""
+    """Route all to the lowest touch with fee and health penalty; then to the larger size. Without a quote the lower fee decides."""
     return [(min(offers, key=_dearness).venue, ask.order.quantity)]
 
 
 def best_price(ask: Ask, offers: Sequence[Offer]) -> Choice:
-    """All of it where the touch alone is best; then the lower fee; then where more is shown."""
+    """Route all to the best touch; then to the lower fee; then to the larger size."""
     best = min(offers, key=lambda o: (o.worth is None, o.worth or ZERO, o.venue.taker_bps, -o.size))
     return [(best.venue, ask.order.quantity)]
 
 
 def pinned(ask: Ask, offers: Sequence[Offer]) -> Choice:
-    """All of it to the venue that the configuration names, whatever the others show."""
+    """Route all to the venue that the configuration names, whatever the others show."""
     return [(offer.venue, ask.order.quantity) for offer in offers if offer.venue.name == ask.pinned]
 
 
 def split(ask: Ask, offers: Sequence[Offer]) -> Choice:
-    """Where the cheapest venue shows too little, the next ones take what they show within the limit; the rest stays with the cheapest.
+    """Split the order if the cheapest venue shows too little: the next ones take what they show within the limit.
 
-    Not where splitting cannot fill better: an order that would rest, one that must fill whole (FOK), or a stop, which triggers once.
+    The rest stays with the cheapest. An order is not split if that cannot fill it better: one that would rest, one that must fill whole
+    (FOK), or a stop, which triggers once.
     """
     order, ranked = ask.order, sorted(offers, key=_dearness)
     best = ranked[0]
@@ -127,7 +137,7 @@ def route(
     pin: str | None = None,
     tried: tuple[str, ...] = (),
 ) -> Routing | NoRoute:
-    """Which venues take how much of the order. `tried` are venues that its earlier legs went to; leg ids go on counting from there."""
+    """Return which venues take how much of the order. `tried` are the venues of its earlier routes; route ids are numbered after them."""
     by_venue = {quote.venue: quote for quote in quotes}
     seen: list[Candidate] = []
     offers: list[Offer] = []
@@ -158,7 +168,7 @@ def route(
 
 
 def _look(venue: RoutedVenue, quote: Quote | None, side: Side, penalty_bps: Decimal, closed: str | None) -> tuple[Candidate, Offer]:
-    """The venue as it looks for an order of this side. Without a fresh quote it stays a candidate, but the last."""
+    """Return the venue as seen by an order of this side. Without a fresh quote it stays a candidate, but the last."""
     penalty = penalty_bps or None
     if quote is None:
         note = "no fresh quote" if closed is None else closed
@@ -178,7 +188,7 @@ def _dearness(offer: Offer) -> tuple[bool, Decimal, Decimal]:
 
 
 def _takes(ask: Ask, offer: Offer, left: Decimal) -> Decimal:
-    """How much of what this venue shows the order can have at once, in lots, and not less than the venue would accept."""
+    """Return how much of the shown size the order can take at once, in lots; zero if the venue would refuse that little."""
     order, instrument = ask.order, ask.instrument
     if offer.worth is None:
         return ZERO

@@ -1,4 +1,4 @@
-"""Tokens: so many a second, and so many at once. One number remembers all of it, and time arrives with the question."""
+"""A token bucket: a rate per second and a burst. Its state is one number, and the time is an argument."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ SECOND_NS: Final = 1_000_000_000
 
 
 class TokenBucket:
-    """The moment at which all tokens will be back says how many are there now."""
+    """A token bucket. Its only state is the time at which all tokens will be back."""
 
     def __init__(self, per_sec: int, burst: int) -> None:
         self._each_ns = SECOND_NS // per_sec
@@ -17,11 +17,11 @@ class TokenBucket:
         return self.wait_ns(now_ns) <= 0
 
     def take(self, now_ns: int) -> None:
-        """One token, also when there is none: whoever may not wait makes the next one wait longer."""
+        """Take one token, even if none is available: a caller that may not wait makes the next one wait longer."""
         self._full_at = max(self._full_at, now_ns) + self._each_ns
 
     def wait_ns(self, now_ns: int) -> int:
-        """How long until there is a token; zero or less when there is one."""
+        """Return how long until a token is available; zero or less if one is."""
         return self._full_at + self._each_ns - self._depth_ns - now_ns
 
     def tokens(self, now_ns: int) -> int:

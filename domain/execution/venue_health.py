@@ -1,4 +1,4 @@
-"""How a venue has been doing: its latency, how often it rejects or says nothing, and until when it is left alone. Integers only."""
+"""Venue health: latency, rates of rejects and silence, and until when the venue is avoided. Integers only."""
 
 from decimal import Decimal
 from typing import Final
@@ -8,11 +8,11 @@ import msgspec
 from domain.values import ZERO
 
 WEIGHT_SHIFT: Final = 4
-"""Each observation counts a sixteenth: about the last thirty decide."""
+"""Each observation weighs a sixteenth: about the last thirty decide."""
 WHOLE: Final = 10**6
-"""Rates are parts of a million."""
+"""Rates are parts per million."""
 PENALTY_BPS: Final = Decimal(50)
-"""What a venue that always fails would cost on top of its price: half a percent. A tenth of failures costs a tenth of it."""
+"""The penalty of a venue that always fails: half a percent of the price. A tenth of failures costs a tenth of it."""
 REJECTS_IN_A_ROW_MAX: Final = 20
 BACK_OFF_NS: Final = 1_000_000_000
 BACK_OFF_MAX_NS: Final = 60_000_000_000
@@ -20,7 +20,7 @@ _PENALTY: Final = PENALTY_BPS.scaleb(-6)
 
 
 class VenueHealth(msgspec.Struct, gc=False):
-    """Observed from the journal (answers) and from the steady clock (silence). The same observations make the same health."""
+    """Folded from the journal (answers) and the steady clock (silence). The same observations give the same health."""
 
     latency_ns: int = 0
     reject_rate: int = 0
@@ -33,7 +33,7 @@ class VenueHealth(msgspec.Struct, gc=False):
     until_ns: int = 0
 
     def answered(self, latency_ns: int) -> None:
-        """A first word about a route. Whatever it was, the venue is there."""
+        """Record the first report for a route. Whatever it reports, the venue is reachable."""
         self.answers += 1
         latency_ns = max(latency_ns, 0)
         self.latency_ns += (latency_ns - self.latency_ns) >> WEIGHT_SHIFT if self.answers > 1 else latency_ns
@@ -41,25 +41,25 @@ class VenueHealth(msgspec.Struct, gc=False):
         self.until_ns = self.back_offs = 0
 
     def worked(self) -> None:
-        """It took the order."""
+        """Record that the venue took the order."""
         self.reject_rate -= self.reject_rate >> WEIGHT_SHIFT
         self.rejects_in_a_row = 0
 
     def rejected(self) -> bool:
-        """Were there too many in a row? Then whoever knows the time calls `back_off`."""
+        """Record a reject; return whether there were too many in a row. If so, a caller that knows the time calls `back_off`."""
         self.rejects += 1
         self.rejects_in_a_row += 1
         self.reject_rate += (WHOLE - self.reject_rate) >> WEIGHT_SHIFT
         return self.rejects_in_a_row >= REJECTS_IN_A_ROW_MAX
 
     def silent(self, now_ns: int) -> None:
-        """A route's deadline passed without a word: it is left alone for a while, each time for longer, until it speaks."""
+        """Record a route's deadline without any report: the venue is avoided for a while, each time for longer, until it answers."""
         self.silences += 1
         self.silence_rate += (WHOLE - self.silence_rate) >> WEIGHT_SHIFT
         self.back_off(now_ns)
 
     def back_off(self, now_ns: int) -> None:
-        """By steady time: nothing that happens to the wall clock makes the pause longer."""
+        """Avoid the venue for a while. Uses steady time: no change of the wall clock makes the pause longer."""
         if now_ns < self.until_ns:
             return
         self.until_ns = now_ns + min(BACK_OFF_NS << min(self.back_offs, 10), BACK_OFF_MAX_NS)
@@ -70,6 +70,6 @@ class VenueHealth(msgspec.Struct, gc=False):
 
     @property
     def penalty_bps(self) -> Decimal:
-        """What its failures add to its cost."""
+        """What the venue's failures add to its cost."""
         failures = self.reject_rate + self.silence_rate
         return failures * _PENALTY if failures else ZERO

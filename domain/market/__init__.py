@@ -1,1 +1,1 @@
-"""What the market shows: quotes, hours, closes, listings, and markets that are recorded or simulated."""
+"""Market data: quotes, hours, closes, listings, and recorded or simulated markets."""

@@ -1,4 +1,4 @@
-"""A file of daily closes: the columns `date,symbol,close`, each row read exactly or refused by its line."""
+"""Reads a file of daily closes with the columns `date,symbol,close`; each row is read exactly or refused by its line."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from domain.values import ZERO
 
 COLUMNS: Final = ("date", "symbol", "close")
 ROWS_MAX: Final = 5_000_000
-"""Rows are kept in memory, so that a bad one is found before the first is stored."""
+"""Rows are kept in memory, so that a bad one is found before the first one is stored."""
 ROUNDED: Final = "closes have more than 12 places and are rounded"
 
 
@@ -33,9 +33,9 @@ def read_closes(
     columns: Columns | None = None,
     notes: Counter[str] | None = None,
 ) -> list[DailyClose]:
-    """Every row. BadCloses names the first line that is wrong: an unknown symbol, a day that is not over, the same day twice.
+    """Return every row. Raises BadCloses for the first bad line: an unknown symbol, a day that is not over, a duplicate day.
 
-    `notes` counts what was not stored as it was written.
+    `notes` counts the values that are not stored as written.
     """
     notes = Counter() if notes is None else notes
     closes: dict[tuple[int, str], DailyClose] = {}

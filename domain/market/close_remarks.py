@@ -1,4 +1,4 @@
-"""What is strange about a series of closes that value at risk is measured by: named for people, and used all the same."""
+"""Remarks on suspicious closes that value at risk uses. They are for people; the closes are used all the same."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -10,24 +10,24 @@ from domain.market.price_history import History
 from domain.values import plain
 
 FLAT_CLOSES: Final = 5
-"""Equal closes in a row that look like a source that stopped."""
+"""How many equal closes in a row suggest that the source stopped."""
 
 GAP_DAYS_MAX: Final = 5
 """From a Thursday to the Tuesday after: the longest that stock exchanges usually close."""
 
 LEAP: Final = Decimal("1.5")
-"""The ratio of a close to the one before, or its inverse, from which the step is named."""
+"""The ratio of a close to the one before, or its inverse, from which the step is reported."""
 
 SPLIT_RATIOS: Final = (Decimal("1.5"), *map(Decimal, range(2, 21)))
 WIDE: Final = 10
-"""A move of this many times the median move is named, of symbols that are measured by differences."""
+"""For symbols that are measured by differences, a move of this many times the median move is reported."""
 
 SPLIT_TOLERANCE: Final = Decimal("0.03")
-"""A split comes with the move of its day."""
+"""A split's ratio also contains the market move of its day."""
 
 
 def remarks_on(history: History) -> Mapping[str, tuple[str, ...]]:
-    """By symbol, at most one remark of each kind: `simulated`, `flat`, `split-like`, `jump`, `gaps`. It names the newest of its kind."""
+    """Return the remarks by symbol, at most one of each kind: `simulated`, `flat`, `split-like`, `jump`, `gaps`. The newest is reported."""
     found: dict[str, tuple[str, ...]] = {}
     for symbol, (days, prices) in ((symbol, (series.days, series.prices)) for symbol, series in history.series.items()):
         real = history.simulated.get(symbol)
@@ -57,7 +57,7 @@ def _jump(days: Sequence[int], prices: Sequence[Decimal]) -> str | None:
 
 
 def _wide_move(days: Sequence[int], prices: Sequence[Decimal]) -> str | None:
-    """Where ratios mean nothing: a move of WIDE times the median one. Days without a move are none of them."""
+    """Return the newest move of WIDE times the median move, for prices whose ratios mean nothing. Days without a move are ignored."""
     moves = sorted(move for before, now in pairwise(prices) if (move := abs(now - before)))
     if not moves:
         return None
@@ -72,14 +72,14 @@ def _gaps(days: Sequence[int], prices: Sequence[Decimal]) -> str | None:
 
 
 def _leaps(prices: Sequence[Decimal]) -> Iterator[tuple[int, Decimal, Decimal]]:
-    """Place, close before and close of each leap."""
+    """Yield place, close before and close of each leap."""
     for place, (before, now) in enumerate(pairwise(prices), 1):
         if max(before, now) >= min(before, now) * LEAP:
             yield place, before, now
 
 
 def _is_split(before: Decimal, now: Decimal) -> bool:
-    """Is one close a usual number of times the other?"""
+    """Return whether one close is a usual split ratio of the other."""
     low, high = min(before, now), max(before, now)
     return any(abs(high - low * ratio) <= low * ratio * SPLIT_TOLERANCE for ratio in SPLIT_RATIOS)
 

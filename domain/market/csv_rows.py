@@ -1,4 +1,4 @@
-"""A CSV file as people have it: a byte order mark, other line ends, blank lines, quoted cells, more columns or columns by other names."""
+"""Read CSV files as they occur: byte order mark, other line ends, blank lines, quoted cells, more columns or other column names."""
 
 import csv
 import re
@@ -10,9 +10,9 @@ from domain.values import WHOLE_DIGITS, ZERO, bounded, divide
 
 MARK: Final = "\ufeff"
 NOTHING: Final = frozenset(("", "nan", "none", "null", "9223372036854775807"))
-"""How files write that there is no number; the last is Databento's."""
+"""How files write a missing number; the last is Databento's."""
 _SCALED: Final = re.compile(r"(.+)/(10{1,12})", re.ASCII | re.DOTALL)
-# Recorders print floats: long tails and exponents (4.9E-7) are wanted, numbers that take seconds to compute with are not.
+# Recorders print floats: accept long tails and exponents (4.9E-7), refuse numbers that take seconds to compute with.
 _MEASURED: Final = re.compile(r"-?\d{1,18}(\.\d{0,40})?([eE][+-]?0?\d{1,2})?", re.ASCII)
 
 
@@ -26,13 +26,13 @@ class BadFile(Exception):
 
 
 class BadColumns(ValueError):
-    """The text that says which column is which cannot be meant."""
+    """The text that maps columns is invalid."""
 
 
 class Column(NamedTuple):
-    """Where a value comes from: the column `name` of the header, or column `number` of a file without one, or the same `value` in each row.
+    """The source of a value: the header's column `name`, column `number` of a file without a header, or the same `value` in each row.
 
-    Numbers are divided by 10 to the power of `scale`: some files count in billionths.
+    Numbers are divided by 10 to the power of `scale`, because some files count in billionths.
     """
 
     name: str
@@ -45,20 +45,23 @@ Columns = Mapping[str, Column]
 
 
 def columns_of(text: str, wanted: Sequence[str]) -> Columns:
-    """`time=ts,bid=bid_px_00/1000000000,symbol=@AAPL` or `date=1,close=5`: what is not named keeps its own name. BadColumns."""
+    """Parse `time=ts,bid=bid_px_00/1000000000,symbol=@AAPL` or `date=1,close=5`. A column that is not mapped keeps its name.
+
+    Raises BadColumns.
+    """
     named: dict[str, Column] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, source = (word.strip() for word in part.partition("="))
         if not equals or not source or name not in wanted:
             raise BadColumns(f"{part!r} is not NAME=COLUMN, where NAME is one of {', '.join(wanted)}")
         if name in named:
-            raise BadColumns(f"{name} is there twice")
+            raise BadColumns(f"{name} is mapped twice")
         named[name] = _column(source)
     found = {name: named.get(name, Column(name)) for name in wanted}
     read = [column for column in found.values() if column.value is None]
     if any(column.number for column in read) and not all(column.number for column in read):
         unnumbered = ", ".join(name for name, column in found.items() if column.value is None and not column.number)
-        raise BadColumns(f"a file whose columns have numbers has no header, so {unnumbered} needs a number or @VALUE too")
+        raise BadColumns(f"a file with numbered columns has no header, so {unnumbered} needs a number or @VALUE too")
     return found
 
 
@@ -73,7 +76,7 @@ def _column(source: str) -> Column:
 
 
 def read_rows(lines: Iterable[str], wanted: Sequence[str], columns: Columns | None = None) -> Iterator[tuple[int, list[str]]]:
-    """The line number and the wanted cells of each row, in the order of `wanted`. Columns that are not wanted are not read. BadFile."""
+    """Yield the line number and the wanted cells of each row, in the order of `wanted`. Other columns are ignored. Raises BadFile."""
     columns = columns or {name: Column(name) for name in wanted}
     reader = csv.reader(_without_mark(lines), strict=True)
     picks: Callable[[list[str]], list[str]] | None = None
@@ -97,13 +100,13 @@ def read_rows(lines: Iterable[str], wanted: Sequence[str], columns: Columns | No
 
 
 def _without_mark(lines: Iterable[str]) -> Iterator[str]:
-    """Excel and PowerShell write a byte order mark before the first column."""
+    """Drop the byte order mark that Excel and PowerShell write before the first column."""
     for place, line in enumerate(lines):
         yield line if place else line.removeprefix(MARK)
 
 
 def _places(line: int, header: list[str], columns: Columns) -> dict[str, int]:
-    """Where each column is: by its number, else by its name in the header, where the case matters only if two differ by it."""
+    """Return the place of each column: by number, else by name in the header. Case matters only if two names differ by it."""
     places: dict[str, int] = {}
     names = [name.strip() for name in header]
     for name, column in columns.items():
@@ -117,7 +120,7 @@ def _places(line: int, header: list[str], columns: Columns) -> dict[str, int]:
         same = [place for place, found in enumerate(names) if found == column.name]
         same = same or [place for place, found in enumerate(names) if found.casefold() == column.name.casefold()]
         if len(same) != 1:
-            trouble = f"there is no column {column.name!r}" if not same else f"the column {column.name!r} is there {len(same)} times"
+            trouble = f"there is no column {column.name!r}" if not same else f"the column {column.name!r} occurs {len(same)} times"
             raise BadFile(line, f"the columns must be {','.join(columns)}; {trouble} (--columns {name}=NAME names another one)")
         places[name] = same[0]
     return places
@@ -134,12 +137,12 @@ def _picker(columns: Columns, places: Mapping[str, int]) -> Callable[[list[str]]
 
 
 def _scaled(text: str, scale: int) -> str:
-    """The number divided by 10 to the power of `scale`, still as text. One with an exponent of its own becomes no number."""
+    """Return the number divided by 10 to the power of `scale`, as text. A number that has an exponent becomes invalid."""
     return text if text.casefold() in NOTHING else f"{text}e-{scale}"
 
 
 def measured(text: str) -> Decimal | None:
-    """The number that the text says, however long its tail. None when it is not one, or has more than 18 digits before the point."""
+    """Parse a number with any count of decimals. None if it is no number, or has more than 18 digits before the point."""
     if not _MEASURED.fullmatch(text):
         return None
     number = Decimal(text)
@@ -149,7 +152,7 @@ def measured(text: str) -> Decimal | None:
 
 
 def kept(number: Decimal) -> Decimal:
-    """Rounded half to even to the 12 places that prices have; the number itself when it has no more."""
+    """Return the number rounded half to even to the 12 places that prices have; unchanged if it has no more."""
     if bounded(number):
         return number
     rounded = divide(number, Decimal(1))

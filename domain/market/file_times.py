@@ -1,4 +1,4 @@
-"""Times and dates as files write them: ISO forms, with or without a zone, and counts of seconds to nanoseconds since 1970."""
+"""Times and dates in files: ISO forms, with or without a zone, and counts of seconds to nanoseconds since 1970."""
 
 import contextlib
 import re
@@ -16,13 +16,13 @@ _STAMP: Final = re.compile(
     r"(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(?: ?(Z|UTC|[+-]\d\d(?::?\d\d)?))?)?",
     re.ASCII,
 )
-# A count of nine digits of seconds is in 1973, one of eleven in 5138: so between them the units cannot be confused.
+# Nine digits of seconds are in 1973, eleven in 5138, so between them the units cannot be confused.
 UNITS: Final = ((10**8, 10**11, SECOND_NS), (10**11, 10**14, 10**6), (10**14, 10**17, 10**3), (10**17, 10**20, 1))
-"""From, to, and how many nanoseconds one is: seconds, milliseconds, microseconds, nanoseconds since 1970."""
+"""From, to, and the length in nanoseconds of: seconds, milliseconds, microseconds, nanoseconds since 1970."""
 
 
 def instant_of(text: str) -> int:
-    """Nanoseconds since the epoch; a time without a zone is UTC. ValueError when it is none."""
+    """Parse nanoseconds since the epoch; a time without a zone is UTC. Raises ValueError if it is not a time."""
     counted = _counted(text)
     if counted is not None:
         return counted
@@ -35,7 +35,10 @@ def instant_of(text: str) -> int:
 
 
 def day_of(text: str) -> int:
-    """Days since 1970-01-01. The day is the one that is written, in whatever zone; a count must be midnight UTC. ValueError says why."""
+    """Parse days since 1970-01-01.
+
+    The day is the written one, in whatever zone; a count must be midnight UTC. ValueError gives the reason.
+    """
     if len(text) == 10 and text[4] == text[7] == "-":
         with contextlib.suppress(ValueError):  # the usual form, in one step
             return date.fromisoformat(text).toordinal() - EPOCH_DAY
@@ -56,7 +59,7 @@ def day_of(text: str) -> int:
 
 
 def _counted(text: str) -> int | None:
-    """Nanoseconds of a count since 1970, whose unit follows from its size. None when it is no number, or one too small to be a count."""
+    """Return nanoseconds of a count since 1970, whose unit follows from its size. None if it is not a number, or too small for a count."""
     if not _COUNT.fullmatch(text):
         return None
     number = Decimal(text)
@@ -69,7 +72,7 @@ def _counted(text: str) -> int | None:
 def _zone(text: str | None) -> timezone:
     if text in (None, "Z", "UTC"):
         return UTC
-    assert text is not None, "the expression above"
+    assert text is not None, "_STAMP matches only these"
     hours, minutes = int(text[1:3]), int(text[3:].lstrip(":") or 0)
     offset = timedelta(hours=hours, minutes=minutes)
     return timezone(-offset if text[0] == "-" else offset)

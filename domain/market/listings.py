@@ -1,4 +1,4 @@
-"""Instruments and currency rates as the catalogue had them, by when. What was traded stays known, and counts at the rate of its time."""
+"""Instruments and currency rates by time. A delisted symbol stays known, and a trade counts at the rate of its time."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,11 +10,11 @@ from domain.instruments import Instrument
 T = TypeVar("T")
 
 SYMBOLS_MAX: Final = 5_000
-"""Symbols in one event, which has to fit into a message."""
+"""The most symbols in one event, which has to fit into a message."""
 
 
 class _Dated(Generic[T]):
-    """Values by the time (ns) from which each holds. The first holds for everything before it too."""
+    """Values by the time (ns) from which each is valid. The first is valid for all earlier times too."""
 
     def __init__(self) -> None:
         self._times: list[int] = []
@@ -33,7 +33,7 @@ class _Dated(Generic[T]):
 
 
 class Change(NamedTuple):
-    """What a catalogue has that was not recorded yet: rates by currency, currencies by symbol, and the symbols that it lost."""
+    """What a catalogue adds to the recorded state: rates by currency, currencies by symbol, and the symbols that it lost."""
 
     rates: Mapping[str, Decimal]
     listed: Mapping[str, str]
@@ -41,7 +41,7 @@ class Change(NamedTuple):
 
 
 class Listings:
-    """A fold of the catalogues that were in force. `delisted` are symbols that were in one and are not in the last."""
+    """A fold of the catalogues over time. `delisted` are symbols that were in one and are not in the last."""
 
     def __init__(self) -> None:
         self._rates: dict[str, _Dated[Decimal]] = {}
@@ -56,23 +56,23 @@ class Listings:
         self.delisted = (self.delisted - change.listed.keys()) | set(change.delisted)
 
     def currency(self, symbol: str) -> str | None:
-        """None for a symbol that was in no catalogue."""
+        """Return the symbol's latest currency; None for a symbol that was in no catalogue."""
         dated = self._currencies.get(symbol)
         return dated.latest if dated else None
 
     def rate(self, symbol: str, at: int) -> Decimal | None:
-        """USD for one unit of the symbol's currency at a time in ns; None for a symbol that was in no catalogue."""
+        """Return USD for one unit of the symbol's currency at a time in ns; None for a symbol that was in no catalogue."""
         dated = self._currencies.get(symbol)
         return None if dated is None else self._rates[dated.at(at)].at(at)
 
     def rates(self) -> Mapping[str, Decimal]:
-        """By symbol, those that count now; a delisted one counts at its currency's last."""
+        """Return the current rates by symbol; a delisted symbol has its currency's last rate."""
         return {symbol: self._rates[dated.latest].latest for symbol, dated in self._currencies.items()}
 
     def changes(self, currencies: Mapping[str, str], rates: Mapping[str, Decimal], delisted: Mapping[str, str]) -> list[Change]:
-        """What has to be recorded, in this order, so that a catalogue is in force.
+        """Return what has to be recorded, in this order, to bring a catalogue into force.
 
-        `currencies` by symbol of what can be traded, `delisted` of what could be once; `rates` by currency.
+        `currencies` are those of tradable symbols, `delisted` those of formerly tradable ones, both by symbol; `rates` are by currency.
         """
         newly = {name: rate for name, rate in rates.items() if name not in self._rates or self._rates[name].latest != rate}
         back = self.delisted & currencies.keys()
@@ -94,6 +94,6 @@ def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 def currency_of(instruments: Mapping[str, Instrument], known: Listings, symbol: str) -> str | None:
-    """The currency of an instrument, or of one that was delisted. None for a symbol that was in no catalogue."""
+    """Return the currency of an instrument, or of a delisted one. None for a symbol that was in no catalogue."""
     instrument = instruments.get(symbol)
     return known.currency(symbol) if instrument is None else instrument.currency

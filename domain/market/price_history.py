@@ -1,4 +1,4 @@
-"""Daily closes of each symbol, and which of them value at risk is measured by. One symbol's closes never change another symbol's."""
+"""Daily closes of each symbol, and which of them value at risk uses. Each symbol is independent of the others."""
 
 from collections.abc import Iterable, Mapping, Set
 from decimal import Decimal
@@ -8,14 +8,14 @@ from typing import Final
 import msgspec
 
 SIMULATED: Final = "simulated"
-"""The source of closes that a simulated market made up. They count while there are too few real ones."""
+"""The source of closes from a simulated market. They count while there are too few real ones."""
 
 RISE_MAX: Final = 16
-"""A close so many times that of the day before is a typing error or another unit: it would put everything else out of scale."""
+"""A close above this multiple of the previous one is a typing error or another unit: it would distort everything else."""
 
 
 class DailyClose(msgspec.Struct, frozen=True, gc=False):
-    """`day` counts from 1970-01-01; `source` says where the close came from."""
+    """The close of one day. `day` counts from 1970-01-01; `source` is where the close came from."""
 
     day: int
     symbol: str
@@ -24,16 +24,16 @@ class DailyClose(msgspec.Struct, frozen=True, gc=False):
 
 
 class Series(msgspec.Struct, frozen=True):
-    """The closes that one symbol is measured by, oldest first, and their days."""
+    """The closes by which one symbol is measured, oldest first, and their days."""
 
     days: tuple[int, ...]
     prices: tuple[Decimal, ...]
 
 
 class History(msgspec.Struct, frozen=True):
-    """What can be measured, and why the rest cannot: missing, old, short, not_positive or jump.
+    """The measurable symbols, and why the others are not: missing, old, short, not_positive or jump.
 
-    `simulated` are measured by a simulated market; the number is how many real closes they have, too few to take its place.
+    `simulated` are measured by a simulated market; the number is how many real closes they have, too few to replace it.
     `by_difference` are those whose prices may be zero and below: a return has no meaning there, so differences are measured.
     """
 
@@ -52,9 +52,9 @@ def history_of(
     age_max_days: int,
     by_difference: Set[str] = frozenset(),
 ) -> History:
-    """The last `returns` + 1 closes of each symbol, whatever the other symbols have.
+    """Return the last `returns` + 1 closes of each symbol, independent of other symbols.
 
-    One rule for all symbols: the real closes when there are enough of them, else the simulated ones, else none.
+    One rule for all symbols: the real closes if there are enough of them, else the simulated ones, else none.
     """
     found = _by_symbol(closes)
     series: dict[str, Series] = {}
@@ -77,7 +77,7 @@ def history_of(
 
 
 def _by_symbol(closes: Iterable[DailyClose]) -> dict[tuple[str, bool], dict[int, Decimal]]:
-    """Prices by day, of each symbol: the real ones, and (True) the simulated ones."""
+    """Return prices by day for each symbol: the real ones (False) and the simulated ones (True)."""
     found: dict[tuple[str, bool], dict[int, Decimal]] = {}
     for close in closes:
         found.setdefault((close.symbol, close.source == SIMULATED), {})[close.day] = close.price
@@ -85,7 +85,7 @@ def _by_symbol(closes: Iterable[DailyClose]) -> dict[tuple[str, bool], dict[int,
 
 
 def _trouble(closes: Mapping[int, Decimal], today: int, returns: int, age_max_days: int, *, ratios: bool) -> str | None:
-    """`ratios`: does it mean anything how many times one close is another?"""
+    """Return why the closes cannot be used, or None. `ratios`: whether the ratio of two closes has a meaning."""
     if not closes:
         return "missing"
     if max(closes) < today - age_max_days:

@@ -1,4 +1,4 @@
-"""The latest quote of every venue: what counts as a quote, best touch, mid, age."""
+"""The latest quote of every venue: validity, best touch, mid, age."""
 
 from collections.abc import Mapping, Set
 from decimal import Decimal
@@ -21,7 +21,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     at: int
 
     def touch(self, side: Side) -> Decimal:
-        """The price an aggressive order of this side meets."""
+        """Return the price that an aggressive order of this side meets."""
         return self.ask if side is Side.BUY else self.bid
 
     def size(self, side: Side) -> Decimal:
@@ -42,17 +42,17 @@ SIZE: Final = "size"
 CROSSED: Final = "crossed"
 TIME: Final = "time"
 REFUSED: Final = (UNKNOWN_SYMBOL, UNKNOWN_VENUE, NOT_LISTED, NUMBER, PRICE, SIZE, CROSSED, TIME)
-"""Why a quote is not used, in the order in which it is looked at."""
+"""Why a quote is not used, in the order of the checks."""
 
 
 def unsound(quote: Quote, *, negative_prices: bool = False) -> str | None:
-    """Why the numbers of a quote are not used; None when they may be. The one rule for every source of quotes.
+    """Return why the numbers of a quote are not usable; None if they are. The one rule for every source of quotes.
 
-    Each is finite, of at most DIGITS_MAX digits, between 1e-12 and 1e19 in size. Prices are above zero, unless the instrument has
+    Each number is finite, of at most DIGITS_MAX digits, between 1e-12 and 1e19 in size. Prices are above zero, unless the instrument has
     `negative_prices`; a size of zero is legal and shows nothing.
-    One venue's bid may equal its ask (a locked market is legal, and short-lived ones are usual); a bid above the ask (crossed) is refused:
-    such a venue would win every comparison, and the mid would lie outside its own market. Bids and asks of different venues may cross.
-    The time is from 1970 to 2262; it is the market's, which may be years ago: age is measured from the arrival.
+    One venue's bid may equal its ask: a locked market is legal, and short-lived ones are usual. A bid above the ask (crossed) is refused:
+    such a venue would win every comparison, and the mid would be outside its own market. Bids and asks of different venues may cross.
+    The time is from 1970 to 2262. It is the market's, which may be years ago: age is measured from the arrival.
     """
     numbers = (quote.bid, quote.ask, quote.bid_size, quote.ask_size)
     if not all(map(_bounded, numbers)):
@@ -74,7 +74,7 @@ def _bounded(number: Decimal) -> bool:
 
 
 class Listed:
-    """The venues there are and what each trades. Called with a quote it returns one of REFUSED, or None when the quote may be used."""
+    """The known venues and the symbols of each. Called with a quote, returns one of REFUSED, or None if the quote may be used."""
 
     def __init__(self, symbols: Set[str], venues: Mapping[str, Set[str]], negative: Set[str] = frozenset()) -> None:
         """`negative` are the symbols whose prices may be zero or below."""
@@ -94,7 +94,7 @@ class Listed:
 
 
 class Market:
-    """Latest quotes by symbol and venue, with the steady time at which they arrived: a recorded market's own time is old."""
+    """Latest quotes by symbol and venue, with the steady time of their arrival, because a recorded market's own time is old."""
 
     def __init__(self) -> None:
         self._quotes: dict[str, dict[str, tuple[Quote, int]]] = {}
@@ -103,24 +103,24 @@ class Market:
         self._quotes.setdefault(quote.symbol, {})[quote.venue] = (quote, arrived_ns)
 
     def quotes(self, symbol: str, since_ns: int = 0) -> list[Quote]:
-        """One quote a venue, none that arrived before `since_ns`."""
+        """Return one quote for each venue, without those that arrived before `since_ns`."""
         return [quote for quote, arrived in self._quotes.get(symbol, {}).values() if arrived >= since_ns]
 
     def best(self, symbol: str, side: Side, since_ns: int = 0) -> Decimal | None:
-        """The far touch over all venues: lowest ask for a buy, highest bid for a sell."""
+        """Return the far touch over all venues: lowest ask for a buy, highest bid for a sell."""
         prices = [q.touch(side) for q in self.quotes(symbol, since_ns) if q.size(side) > ZERO]
         if not prices:
             return None
         return min(prices) if side is Side.BUY else max(prices)
 
     def touched(self, symbol: str, side: Side, since_ns: int = 0) -> tuple[Decimal, int] | None:
-        """The far touch over all venues, and when it arrived."""
+        """Return the far touch over all venues, and when it arrived."""
         found = [(q.touch(side), at) for q, at in self._quotes.get(symbol, {}).values() if at >= since_ns and q.size(side) > ZERO]
         if not found:
             return None
         return min(found) if side is Side.BUY else max(found)
 
     def mid(self, symbol: str, since_ns: int = 0) -> Decimal | None:
-        """Half-way between the best bid and the best ask of all venues."""
+        """Return the middle of the best bid and the best ask of all venues."""
         bid, ask = self.best(symbol, Side.SELL, since_ns), self.best(symbol, Side.BUY, since_ns)
         return None if bid is None or ask is None else (bid + ask) * Decimal("0.5")

@@ -1,4 +1,4 @@
-"""A recorded market: the columns `time,symbol,bid,bid_size,ask,ask_size`, each row read exactly or refused by its line."""
+"""Reads a recorded market with the columns `time,symbol,bid,bid_size,ask,ask_size`; each row is read exactly or refused by its line."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -15,14 +15,14 @@ from domain.values import ZERO, is_multiple, plain
 COLUMNS: Final = ("time", "symbol", "bid", "bid_size", "ask", "ask_size")
 
 ROWS_MAX: Final = 2_000_000
-"""Rows are kept in memory, so that a bad one is found before the first is played."""
+"""Rows are kept in memory, so that a bad one is found before the first one is played."""
 TAIL: Final = Decimal(1).scaleb(-7)
-"""A 32-bit float is this part of itself away from the number it stands for, at most."""
+"""A 32-bit float differs from the number it represents by at most this part of itself."""
 CLOSE_TO_TICK: Final = Decimal("0.1")
 
 ONE_SIDED, EMPTY, ROUNDED = "one_sided", "empty", "rounded"
 NOTES: Final = (CROSSED, ONE_SIDED, EMPTY, ROUNDED)
-"""Rows that are not played as they are written: left out when crossed or empty, one side that shows nothing, a price put on its tick."""
+"""Rows that are not played as written: crossed or empty ones are left out, a side may show nothing, a price is rounded to its tick."""
 
 
 class BadQuotes(BadFile):
@@ -35,10 +35,10 @@ def read_quotes(
     columns: Columns | None = None,
     notes: Counter[str] | None = None,
 ) -> list[Quote]:
-    """The rows as quotes of no venue, sizes cut down to whole lots. BadQuotes names the first line that is wrong. `notes` counts NOTES.
+    """Return the rows as quotes without a venue, sizes cut to whole lots. Raises BadQuotes for the first bad line. `notes` counts NOTES.
 
-    A side without a price shows nothing: its size is 0 and its price the other side's. A bid above the ask lasts a moment where two
-    feeds are merged; such a row is left out, and the quote before it stays.
+    A side without a price has size 0 and the other side's price. A bid above the ask lasts a moment where two feeds are merged;
+    such a row is left out, and the quote before it stays.
     """
     notes = Counter() if notes is None else notes
     quotes: list[Quote] = []
@@ -82,7 +82,7 @@ def _row(line: int, cells: list[str], instruments: Mapping[str, Instrument], not
         return at, None
     quote = Quote(symbol=symbol, venue="", bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size, at=at)
     if reason := unsound(quote, negative_prices=instrument.negative_prices):
-        raise BadQuotes(line, f"no service would use this quote: {reason}")
+        raise BadQuotes(line, f"services would refuse this quote: {reason}")
     return at, quote
 
 
@@ -90,7 +90,7 @@ SIDES: Final = (("bid", 2), ("ask", 4))
 
 
 def _side(line: int, name: str, price: str, size: str, instrument: Instrument, notes: Counter[str]) -> tuple[Decimal | None, Decimal]:
-    """The price on a tick and the size in whole lots; no price and size 0 where the side has no quote."""
+    """Return the price on a tick and the size in whole lots; no price and size 0 if the side has no quote."""
     if price.casefold() in NOTHING:
         return None, ZERO
     found, shown = _number(line, name, price), _number(line, f"{name}_size", size)
@@ -107,7 +107,7 @@ def _side(line: int, name: str, price: str, size: str, instrument: Instrument, n
 
 
 def _on_tick(price: Decimal, tick: Decimal) -> Decimal | None:
-    """The price, or the tick that a float of it stands for: 270.1199951171875 is 270.12. None when it is between two ticks."""
+    """Return the price, or the tick that a float stands for: 270.1199951171875 is 270.12. None if it is between two ticks."""
     if is_multiple(price, tick):
         return price
     if price < ZERO:

@@ -1,4 +1,4 @@
-"""A market made up from a seed: whole ticks, drawn back to where they began. And how each venue shows a market as its own."""
+"""A simulated market from a seed: whole ticks that return to their start. Also the shape of a market at each venue."""
 
 import random
 from collections.abc import Iterator
@@ -9,15 +9,18 @@ from domain.instruments import Instrument
 from domain.market.quotes import Quote
 
 PULL: Final = 3
-"""Each step takes back one part in so many of the distance from the start, so that the start is crossed all the time."""
+"""Each step reverts one part in PULL of the distance from the start, so that the start is crossed often."""
 
 SWING_PARTS: Final = 3
-"""The largest single step is one part in so many of the swing; with PULL that makes excursions of a quarter of the swing usual."""
+"""The largest single step is one part in SWING_PARTS of the swing; with PULL, excursions of a quarter of the swing are usual."""
 
 
 class SimulatedMarket:
-    """One symbol. The mid stays within `start` and plus or minus `swing_pct` percent of it (of its size, where it is negative; one tick at
-    least), and begins a third of the swing below `start`."""
+    """One simulated symbol.
+
+    The mid stays within `start` and plus or minus `swing_pct` percent of it (of its size, if it is negative; one tick at least), and begins
+    a third of the swing below `start`.
+    """
 
     def __init__(self, instrument: Instrument, start: Decimal, swing_pct: Decimal, size: Decimal, spread_ticks: int, seed: int) -> None:
         self._instrument = instrument
@@ -30,13 +33,13 @@ class SimulatedMarket:
         self._away_ticks = -(self._swing_ticks // SWING_PARTS)
 
     def quotes(self) -> Iterator[Quote]:
-        """For ever: bid and ask `spread_ticks` apart around the mid, of no venue and no time yet."""
+        """Yield quotes without end: bid and ask `spread_ticks` apart around the mid, without a venue or a time."""
         while True:
             yield self._quote()
             self._step()
 
     def close(self, day: int) -> Decimal:
-        """The mid at which a day ended (counted from 1970-01-01), as far from `start` as mids go: the same for the same seed and day."""
+        """Return the closing mid of a day (counted from 1970-01-01), within the swing around `start`; equal for equal seed and day."""
         chance = random.Random(f"{self._seed}:{self._instrument.symbol}:{day}")
         away = chance.randint(-self._swing_ticks, self._swing_ticks)
         return self._possible(self._start_ticks + away) * self._instrument.tick
@@ -65,13 +68,16 @@ class SimulatedMarket:
         )
 
     def _size(self) -> Decimal:
-        """From half to one and a half times the usual size, in whole lots."""
+        """Return half to one and a half times the usual size, in whole lots."""
         half = self._size_lots // 2
         return max(self._size_lots - half + self._random.randint(0, 2 * half), 1) * self._instrument.lot
 
 
 def shaped(quote: Quote, venue: str, instrument: Instrument, spread_ticks: int, depth_scale: Decimal, at: int) -> Quote:
-    """The quote as one venue shows it: `spread_ticks` worse on each side (no lower than a price can be), sizes scaled and cut to lots."""
+    """Return the quote as one venue shows it.
+
+    It is `spread_ticks` worse on each side (no lower than a price can be), with sizes scaled and cut to lots.
+    """
     worse = spread_ticks * instrument.tick
     return Quote(
         symbol=quote.symbol,

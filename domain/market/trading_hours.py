@@ -1,4 +1,4 @@
-"""When a venue trades: sessions by day of the week, on the clock of the venue's own time zone, which may be put forward and back."""
+"""A venue's trading hours: sessions by day of the week, on the clock of the venue's own time zone, including its clock changes."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -13,14 +13,14 @@ DAY_NS: Final = DAY_S * SECOND_NS
 EPOCH_WEEKDAY: Final = 3
 """1970-01-01 was a Thursday; Monday is 0."""
 DAYS_AHEAD_MAX: Final = 400
-"""How far a next session is looked for: a calendar without any is refused where it is read."""
+"""How many days ahead a session is searched: a calendar without any is refused when it is read."""
 INSTANTS_KEPT: Final = 4096
 
 
 class Calendar(msgspec.Struct, frozen=True):
-    """Trading hours: seconds of the zone's clock from a day's midnight, `closes_s` beyond DAY_S for a session that ends the next day.
+    """Trading hours: seconds of the zone's clock from a day's midnight. `closes_s` is beyond DAY_S if a session ends the next day.
 
-    `holidays` are numbers of days since 1970-01-01 on which no session begins, `half_days` such days with a `closes_s` of their own.
+    `holidays` are days (counted from 1970-01-01) on which no session begins; `half_days` are such days with a `closes_s` of their own.
     The default never closes; its days end at midnight UTC.
     """
 
@@ -35,11 +35,11 @@ class Calendar(msgspec.Struct, frozen=True):
         return any(begin <= at_ns < end for begin, end in self._sessions(at_ns, days=1))
 
     def session_end(self, at_ns: int) -> int:
-        """The end of the session that is on, or of the next one: nanoseconds UTC."""
+        """Return the end of the current session, or else of the next one: nanoseconds UTC."""
         return next(end for begin, end in self._sessions(at_ns, days=DAYS_AHEAD_MAX) if at_ns < end)
 
     def _sessions(self, at_ns: int, days: int) -> list[tuple[int, int]]:
-        """Those that begin from the day before to so many days after it, until one is found that begins later."""
+        """Return the sessions from the day before up to `days` after it, until one is found that begins later."""
         found: list[tuple[int, int]] = []
         away = 0 if self.zone is UTC else 1  # a zone's day may be the one before or after that of UTC
         today = at_ns // DAY_NS
@@ -56,8 +56,11 @@ class Calendar(msgspec.Struct, frozen=True):
 
 @lru_cache(maxsize=INSTANTS_KEPT)
 def _local_instant(zone: tzinfo, day: int, clock_s: int) -> int:
-    """When the zone's clock shows this: the first time if it does so twice, as much later as was skipped if it never does."""
-    moment = datetime(1970, 1, 1, tzinfo=zone) + timedelta(days=day, seconds=clock_s)  # of the clock: the offset is looked up afterwards
+    """Return when the zone's clock shows this time.
+
+    A time that occurs twice is the first; a skipped time is later by the length of the gap.
+    """
+    moment = datetime(1970, 1, 1, tzinfo=zone) + timedelta(days=day, seconds=clock_s)  # on the clock: the offset is resolved by timestamp()
     return int(moment.timestamp()) * SECOND_NS
 
 

@@ -1,4 +1,4 @@
-"""Orders to the actor, in the imperative, and a venue's reports, which are commands that may not be refused."""
+"""Commands to an order, in the imperative. A venue's reports are commands too, and may not be refused."""
 
 from decimal import Decimal
 from enum import StrEnum
@@ -11,9 +11,9 @@ from domain.values import Liquidity, OrderType, Side, TimeInForce
 
 
 class RiskReply(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """Risk's answer for one order. `denial` is None when it was approved and reserved. `source` says who decided: risk, or oms itself.
+    """Risk's decision on one order. `denial` is None if the order was approved and reserved. `source` is who decided: risk, or oms itself.
 
-    `checks` is what was measured, a line of domain/risk/decision_record.py.
+    `checks` holds the measured values, one line in the format of domain/risk/decision_record.py.
     """
 
     order_id: str
@@ -29,7 +29,7 @@ class RiskReply(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What the client asked for, validated and numbered."""
+    """The terms that the client asked for, validated and with an order id."""
 
     order_id: str
     account: str
@@ -46,7 +46,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     post_only: bool = False
     reduce_only: bool = False
     replaces: str = ""
-    """The order that would have these terms; `order_id` is then the replace's own id, and `quantity` what would be left to trade."""
+    """The order that would get these terms. `order_id` is then the id of the replace, and `quantity` what would be left to trade."""
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", gc=False):
@@ -64,7 +64,10 @@ class CancelOrder(Command, frozen=True, kw_only=True, tag="cancel", gc=False):
 
 
 class ReplaceOrder(Command, frozen=True, kw_only=True, tag="replace", gc=False):
-    """New terms; what is None stays. `replace_id` names the terms they follow; `decision` is risk's, where they weigh more."""
+    """New terms; a term that is None stays unchanged.
+
+    `replace_id` names the terms that these follow. `decision` is risk's, set if the new terms can increase exposure.
+    """
 
     replace_id: str
     quantity: Decimal | None = None
@@ -75,22 +78,22 @@ class ReplaceOrder(Command, frozen=True, kw_only=True, tag="replace", gc=False):
 
 
 class ExpireOrder(Command, frozen=True, kw_only=True, tag="expire", gc=False):
-    """Its time is over: at once where no venue has it, else its venue is asked to cancel it."""
+    """The order's time is over. Without a venue it expires at once; otherwise its venue is asked to cancel it."""
 
     reason: str
 
 
 class ExeqCommand(Command, frozen=True, kw_only=True, gc=False):
-    """What exeq asks for. `unit` and `epoch` say which one: oms refuses all but the one that took the shard last."""
+    """A command from exeq. `unit` and `epoch` identify the sender: oms refuses every exeq except the last one that took the shard."""
 
     unit: str = ""
     epoch: int = 0
 
 
 class TakeShard(Command, frozen=True, kw_only=True, tag="take_shard", gc=False):
-    """An exeq takes over the sending. Recorded only when `before` is the epoch of now, so that a late or doubled request takes nothing.
+    """An exeq takes over the sending. Recorded only if `before` is the current epoch, so a late or duplicate request has no effect.
 
-    `met` is the largest epoch that a venue has met; the new one is above it.
+    `met` is the largest epoch that a venue has seen; the new epoch is above it.
     """
 
     order_id: str = ""
@@ -101,7 +104,7 @@ class TakeShard(Command, frozen=True, kw_only=True, tag="take_shard", gc=False):
 
 
 class TriggerOrder(ExeqCommand, frozen=True, kw_only=True, tag="trigger", gc=False):
-    """The market has come to the price of a stop that sleeps at exeq."""
+    """The market reached the stop price of an order that waits at exeq."""
 
     venue: str
     price: Decimal
@@ -114,7 +117,7 @@ class RouteOrder(ExeqCommand, frozen=True, kw_only=True, tag="route", gc=False):
 
 
 class RefuseRoute(ExeqCommand, frozen=True, kw_only=True, tag="refuse_route", gc=False):
-    """exeq found no venue that may take it, or (with `route_id`) did not send what had been routed."""
+    """exeq found no venue that accepts the order, or (with `route_id`) did not send a recorded route."""
 
     reason: str
     route_id: str | None = None
@@ -122,7 +125,10 @@ class RefuseRoute(ExeqCommand, frozen=True, kw_only=True, tag="refuse_route", gc
 
 
 class DoubtRoute(ExeqCommand, frozen=True, kw_only=True, tag="doubt_route", gc=False):
-    """A venue has not answered for a route within its deadline; `anyway`: whatever it said before, it went away or cannot be understood."""
+    """A venue has not answered for a route within its deadline.
+
+    `anyway`: the route is in doubt even if the venue answered before, because the venue went away or its report cannot be read.
+    """
 
     route_id: str
     reason: str
@@ -130,7 +136,7 @@ class DoubtRoute(ExeqCommand, frozen=True, kw_only=True, tag="doubt_route", gc=F
 
 
 class ConfirmRoute(ExeqCommand, frozen=True, kw_only=True, tag="confirm_route", gc=False):
-    """Evidence: the venue, asked for the route, says that it works. `cancelling`: its cancel has not been answered yet."""
+    """Evidence: the venue, asked for the route, reports that it works. `cancelling`: the venue has not answered its cancel yet."""
 
     route_id: str
     venue_order_id: str = ""
@@ -138,7 +144,7 @@ class ConfirmRoute(ExeqCommand, frozen=True, kw_only=True, tag="confirm_route", 
 
 
 class Outcome(StrEnum):
-    """What an operator found out at the venue."""
+    """What an operator found at the venue."""
 
     NEVER_ARRIVED = "never_arrived"
     CANCELLED = "cancelled"
@@ -147,7 +153,10 @@ class Outcome(StrEnum):
 
 
 class SettleOrder(Command, frozen=True, kw_only=True, tag="settle", gc=False):
-    """An operator's word on an order in doubt. Only `filled` has a trade; `route_id` may be left out where only one leg can be meant."""
+    """An operator settles an order in doubt.
+
+    Only `filled` has a trade. `route_id` may be omitted if only one route can be meant.
+    """
 
     outcome: Outcome
     who: str
@@ -181,10 +190,10 @@ class ReportKind(StrEnum):
 
 
 class VenueReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One execution report as it travels in lists on `venue.<venue>.reports.<shard>`, and alone on `fills.<account>`.
+    """One execution report, as it travels in lists on `venue.<venue>.reports.<shard>`, and alone on `fills.<account>`.
 
-    `report_seq` has no holes per venue and shard; 0 is no number. A correction names in `ref_exec_id` the trade that it
-    stands for; a replaced order says its terms.
+    `report_seq` has no gaps per venue and shard; 0 means no number. `ref_exec_id` of a correction is the trade that it replaces.
+    A report of a replaced order carries its terms.
     """
 
     report: ReportKind
@@ -209,10 +218,10 @@ class VenueReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
 
 class VenueRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One request as it travels in lists on `venue.<venue>.requests.<shard>`, and alone on `orders.<account>.<verb>`. A replace has the
-    leg's new terms.
+    """One request, as it travels in lists on `venue.<venue>.requests.<shard>`, and alone on `orders.<account>.<verb>`.
 
-    `unit` and `epoch` name the exeq that sends it: a venue takes nothing of an epoch below the largest that it has met.
+    A replace carries the new terms of the route. `unit` and `epoch` name the exeq that sends it: a venue takes nothing of an epoch below
+    the largest that it has seen.
     """
 
     order_id: str
@@ -237,13 +246,13 @@ class VenueRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class BookReport(Command, frozen=True, kw_only=True, tag="book_report", gc=False):
-    """What a venue has and we have not, or otherwise, found outside of its session. Booked as the venue's own report."""
+    """The venue has what the journal lacks, or the reverse, found outside of its session. Booked like the venue's own report."""
 
     report: VenueReport
 
 
 class SetReportAside(Command, frozen=True, kw_only=True, tag="set_report_aside", gc=False):
-    """A venue said something that nobody may apply, whatever was asked of it, and that may have been a trade. `report` is its text."""
+    """A venue sent a report that cannot be applied, whatever was requested, and that may have been a trade. `report` is its text."""
 
     venue: str
     report: str
@@ -269,13 +278,14 @@ OrderCommand = (
 )
 
 ServiceCommand = CancelOrder | TriggerOrder | RouteOrder | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent | BookReport | TakeShard
-"""What other services may ask of oms, in lists."""
+"""The commands that other services may send to oms, in lists."""
 
 
 class CommandAnswer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What oms says to one of these: recorded in the journal at `seq`, or the stable `code` of why not.
+    """The reply of oms to a service command: recorded in the journal at `seq`, or refused with a stable `code`.
 
-    `state` of an order that allows no such step; `epoch` of the owner when another exeq has the shard; `detail` of what cannot be read.
+    `state` is set if the order's state allows no such step, `epoch` (the owner's) if another exeq has the shard, `detail` if the command
+    cannot be read.
     """
 
     ok: bool

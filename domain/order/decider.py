@@ -1,4 +1,4 @@
-"""One order, one writer: `decide` turns a command into facts and changes nothing; `evolve` (order.py) changes and never refuses."""
+"""One order, one writer: `decide` turns a command into events and changes nothing; `evolve` (order.py) changes and never refuses."""
 
 from collections.abc import Callable, Container
 from decimal import Decimal
@@ -20,9 +20,10 @@ __all__ = ["Events", "decide", "evolve"]
 
 
 def decide(order: Order | None, command: c.OrderCommand, now_ns: int, negative_prices: Container[str] = ()) -> Events:
-    """The facts that follow from the command. None: it was seen before, or is stale. A refusal is for who asked: see deciding.
+    """Return the events that follow from the command. An empty result: the command is a duplicate or stale.
 
-    `negative_prices` are the symbols that may trade at zero and below, by the catalogue of now.
+    A refusal is a TransitionRefused for the sender: see transition.py. `negative_prices` are the symbols that may trade at zero and below
+    according to the current catalogue.
     """
     if isinstance(command, c.VenueReport):
         return reported(order, command, now_ns, negative_prices=negative_prices)
@@ -32,7 +33,7 @@ def decide(order: Order | None, command: c.OrderCommand, now_ns: int, negative_p
         return () if order else _submit(command, now_ns)
     if isinstance(command, c.SetReportAside):
         return set_aside(order, command, now_ns)
-    assert order is not None, f"the host looks orders up before it asks: {command.order_id}"
+    assert order is not None, f"the host loads the order before it decides: {command.order_id}"
     if isinstance(command, c.SettleOrder):
         return settled(order, command, now_ns, negative_prices=negative_prices)
     return COMMANDS[type(command)](order, command, now_ns)
@@ -82,7 +83,7 @@ def _cancel(order: Order, command: c.CancelOrder, now: int) -> Events:
 
 
 def _expire(order: Order, command: c.ExpireOrder, now: int) -> Events:
-    """Time is no request: an order that is closed, or whose cancel is under way, is left alone."""
+    """Expire or cancel the order. Expiry is not a request: an order that is closed or pending cancel stays as it is."""
     if order.closed or order.status is State.PENDING_CANCEL:
         return ()
     waits = order.status in UNROUTED
@@ -92,14 +93,14 @@ def _expire(order: Order, command: c.ExpireOrder, now: int) -> Events:
 
 
 def _trigger(order: Order, command: c.TriggerOrder, now: int) -> Events:
-    """Once. An order that is elsewhere by now needs nobody to wake it."""
+    """Record the trigger once. An order that is no longer queued needs none."""
     if order.status is not State.QUEUED or order.triggered or order.stop_price is None or not bounded(command.price):
         return ()
     return (e.OrderTriggered(order_id=order.order_id, at=now, status=order.status, venue=command.venue, price=command.price),)
 
 
 def _route(order: Order, command: c.RouteOrder, now: int) -> Events:
-    """Exactly what is left of the order: legs that were chosen for other terms than it has by now are refused, and chosen again."""
+    """Route exactly what is left of the order. Routes chosen for terms that changed since are refused, and exeq chooses again."""
     known = {route.route_id for route in order.routes}
     if all(leg.route_id in known for leg in command.legs):
         return ()

@@ -1,4 +1,4 @@
-"""Facts, in the past tense. Each carries the state it led to, so that a reader needs no machine to follow."""
+"""Events, in the past tense. Each carries the state that it led to, so that a reader needs no state machine to follow."""
 
 from decimal import Decimal
 
@@ -9,7 +9,7 @@ from domain.values import Liquidity, OrderType, Side, TimeInForce
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="type", gc=False):
-    """What every event says: whose it is, when it was decided (nanoseconds UTC), and the order's state after it."""
+    """The common fields: the order, when it was decided (nanoseconds UTC), and the order's state after the event."""
 
     order_id: str
     at: int
@@ -19,7 +19,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
 class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One venue as the router saw it. `cost` is the all-in price of one unit: the touch plus (buy) or minus (sell) the taker fee.
 
-    `penalty_bps` is what the venue's ill health added when costs were compared; `note` says why it could not be chosen.
+    `penalty_bps` is what poor venue health added when costs were compared; `note` is the reason why the venue could not be chosen.
     """
 
     venue: str
@@ -56,7 +56,7 @@ class OrderSubmitted(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class OrderRiskChecked(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """All checks passed; the exposure is reserved. `reference`: what the order was valued at. `checks`: see risk/decision_record.py."""
+    """All checks passed; the exposure is reserved. `reference` is the price used for valuation. `checks`: see risk/decision_record.py."""
 
     limits_version: int
     checks: str = ""
@@ -64,7 +64,10 @@ class OrderRiskChecked(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class OrderQueued(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """It waits for a venue; with a `venue`, again: that one refused it for a reason of its own, and others may be left."""
+    """The order waits for a venue.
+
+    With a `venue`, it waits again: that venue refused it for a reason of its own, and others may be left.
+    """
 
     route_id: str | None = None
     venue: str | None = None
@@ -73,14 +76,14 @@ class OrderQueued(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class OrderTriggered(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """The market has come to its stop price, while no venue had it: from now on it is a market or limit order. `price` is the touch."""
+    """The market reached the stop price while no venue had the order: it is a market or limit order from now on. `price` is the touch."""
 
     venue: str
     price: Decimal
 
 
 class OrderRejected(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """Refused by `source` (oms, risk, exeq or venue), with its numbers."""
+    """The order was refused by `source` (oms, risk, exeq or venue); the measured values are included."""
 
     source: str
     reason: str
@@ -95,9 +98,9 @@ class OrderRejected(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class OrderRouted(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """Logged before the wire: the legs are sent only by the exeq that reads this back from the journal and is named here.
+    """Journaled before it is sent: only the exeq named here sends the routes, after it reads this event back from the journal.
 
-    `unit` and `epoch` are those of the exeq that asked for it. Without an epoch (older journals) no exeq sends it; it is asked about.
+    `unit` and `epoch` are those of the exeq that requested it. Without an epoch (older journals) no exeq sends it; its venue is queried.
     """
 
     legs: tuple[Leg, ...]
@@ -115,7 +118,10 @@ class RouteAcknowledged(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class RouteClosed(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """One leg ended without a trade of its own ending the order; others still work. Without a `report_seq` no venue said so."""
+    """One route ended, and not because a trade of its own ended the order; others still work.
+
+    Without a `report_seq` no venue reported it.
+    """
 
     route_id: str
     venue: str
@@ -124,7 +130,7 @@ class RouteClosed(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class OrderInDoubt(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """A venue did not answer for a route. Counted at the worst case until there is evidence."""
+    """A venue did not answer for a route. Exposure is counted at the worst case until there is evidence."""
 
     route_id: str
     venue: str
@@ -132,7 +138,10 @@ class OrderInDoubt(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class DoubtSettled(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """An operator's word on an order in doubt, before what follows from it. `outcome`: never_arrived, cancelled, working or filled."""
+    """An operator settled an order in doubt; the events that follow from it come next.
+
+    `outcome`: never_arrived, cancelled, working or filled.
+    """
 
     route_id: str
     venue: str
@@ -142,7 +151,10 @@ class DoubtSettled(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class OrderFilled(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """A trade, partial or last. `late`: after the order was closed; `overfill`: beyond its quantity; `corrects`: the one it replaces."""
+    """A trade, partial or last.
+
+    `late`: after the order was closed. `overfill`: beyond its quantity. `corrects`: the trade that it replaces.
+    """
 
     account: str
     client_order_id: str
@@ -164,7 +176,7 @@ class OrderFilled(Event, frozen=True, kw_only=True, tag=True, gc=False):
 class TradeBusted(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """The venue took a trade back. Quantity, price and fee are those of the trade, so that a fold can reverse it.
 
-    Without a `report_seq` the bust had come before its trade and was parked until then.
+    Without a `report_seq` the bust arrived before its trade and was pending until then.
     """
 
     account: str
@@ -179,7 +191,7 @@ class TradeBusted(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class CancelRequested(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """Logged before the wire, like a route."""
+    """Journaled before it is sent, like a route."""
 
     source: str
     reason: str
@@ -192,9 +204,10 @@ class CancelRejected(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class ReplaceRequested(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """Logged before the wire: `leg` as it is to be. The old terms rule until the venue has answered; the order counts at the worse of both.
+    """A replace, journaled before it is sent. `leg` is the route with its new terms.
 
-    In the three events of a replace `leaves_quantity` and `reference` are what the order may still trade and the price it is counted at.
+    The old terms apply until the venue has answered; the order is counted at the worse of both. In the three events of a replace
+    `leaves_quantity` and `reference` are what the order may still trade and the price it is counted at.
     """
 
     replace_id: str
@@ -209,7 +222,7 @@ class ReplaceRequested(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class OrderReplaced(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """The order has these terms now: its venue said so, or no venue had it yet."""
+    """The order has these terms now: its venue reported them, or no venue had the order yet."""
 
     replace_id: str
     quantity: Decimal
@@ -236,7 +249,7 @@ class ReplaceRejected(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class ReplaceRefused(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """Never asked of a venue: risk would not have the new terms. The order did not move."""
+    """Risk refused the new terms, so no venue was asked. The order is unchanged."""
 
     source: str
     reason: str
@@ -264,7 +277,10 @@ class OrderExpired(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class TransitionRefused(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """Somebody asked for a step that the table lacks. Counted and alarmed; the order did not move. Recorded only when a venue said it."""
+    """A step was requested that the table does not have. Counted and alarmed; the order is unchanged.
+
+    Recorded only if a venue's report caused it.
+    """
 
     trigger: str
     source: str
@@ -272,7 +288,7 @@ class TransitionRefused(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class ReportQuarantined(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """A venue's report that nobody may apply yet: it names an unknown order, or contradicts a trade already booked. Never dropped."""
+    """A venue's report that cannot be applied yet: it names an unknown order, or contradicts a booked trade. It is never dropped."""
 
     reason: str
     venue: str
@@ -281,17 +297,17 @@ class ReportQuarantined(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class Foreign(msgspec.Struct, frozen=True, gc=False):
-    """A message in a journal's stream that is no commit: no writer of ours made it, so nothing in it was ever acknowledged."""
+    """A message in a journal's stream that is no commit: no writer of this system made it, so nothing in it was ever acknowledged."""
 
     seq: int
     sha256: str
 
 
 class JournalAccepted(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """An operator accepted that the journal continues from a sequence, although it had been acknowledged up to another.
+    """An operator accepted that the journal continues from a sequence, although another one had been acknowledged.
 
-    `skipped` are foreign messages that the operator named; the chain leads past them. The event belongs to no order: `order_id` and
-    `status` say nothing, and every fold ignores it.
+    `skipped` are foreign messages that the operator named; the hash chain continues past them. The event belongs to no order:
+    `order_id` and `status` have no meaning, and every fold ignores it.
     """
 
     order_id: str = ""
@@ -306,9 +322,9 @@ class JournalAccepted(Event, frozen=True, kw_only=True, tag=True, gc=False):
 class ShardTaken(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """A process took over the sending for this shard. Its epoch is the number of this commit; `before` is the epoch that it ends.
 
-    `sender` names the process, so that it recognises its own. `met` is the largest epoch that a venue had met: where a journal was
-    accepted after a loss, its commits are numbered from a lower number again, and the epoch is then one above `met`.
-    It belongs to no order: `order_id` and `status` say nothing.
+    `sender` names the process, so that it recognises its own event. `met` is the largest epoch that a venue had seen: after a loss was
+    accepted, commits are numbered from a lower number again, and the epoch is then one above `met`.
+    It belongs to no order: `order_id` and `status` have no meaning.
     """
 
     order_id: str = ""
@@ -320,9 +336,9 @@ class ShardTaken(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class ShardHeld(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """The writer of this shard could write: what it knew then was the truth. Appended on a cluster when a read needs that proof.
+    """Proof that the writer of this shard could still write, so its state was current. Appended on a cluster when a read needs that proof.
 
-    It belongs to no order: `order_id` and `status` say nothing.
+    It belongs to no order: `order_id` and `status` have no meaning.
     """
 
     order_id: str = ""
@@ -359,6 +375,6 @@ OrderEvent = (
 )
 
 OF_NO_ORDER = (JournalAccepted, ShardTaken, ShardHeld)
-"""Facts about the journal itself: every fold of orders goes past them."""
+"""Events about the journal itself; every fold of orders ignores them."""
 
-EVENTS: tuple[type[Event], ...] = OrderEvent.__args__  # every kind of fact, in the order of an order's life
+EVENTS: tuple[type[Event], ...] = OrderEvent.__args__  # all event types, in the order of an order's life

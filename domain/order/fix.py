@@ -1,4 +1,4 @@
-"""An order's life in the words of FIX 4.4: OrdStatus (39) and ExecType (150) after each fact."""
+"""An order's life in FIX 4.4: OrdStatus (39) and ExecType (150) after each event."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from domain.order.lifecycle import State
 from domain.order.order import Order
 
 REJECT: Final = "9"
-"""Not an ExecType: the request got an OrderCancelReject (35=9) and the order stayed as it was."""
+"""Not an ExecType: the request was answered with an OrderCancelReject (35=9), and the order is unchanged."""
 
 _STATUS: Final = {
     State.PARTIALLY_FILLED: "1",
@@ -38,7 +38,10 @@ _TYPES: Final[dict[type[e.Event], str]] = {
 
 
 def ord_status(order: Order) -> str:
-    """New once a venue has answered for it, pending new before. A doubt keeps what was last known."""
+    """Return the OrdStatus: new once a venue has acknowledged the order, pending new before.
+
+    An order in doubt keeps its last known status.
+    """
     if known := _STATUS.get(order.status):
         return known
     if order.cum_quantity:
@@ -47,7 +50,7 @@ def ord_status(order: Order) -> str:
 
 
 def exec_type(event: e.OrderEvent) -> str | None:
-    """What an execution report of this fact would be; None for facts that a counterparty hears nothing of."""
+    """Return the ExecType of the event's execution report; None for events that are not reported to a counterparty."""
     if isinstance(event, e.OrderFilled) and event.corrects:
         return "G"
     return _TYPES.get(type(event))

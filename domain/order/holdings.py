@@ -1,4 +1,4 @@
-"""How much each account holds of each symbol: an exact fold of trades and busts that keeps only what is not zero."""
+"""Holdings per account and symbol: an exact fold of trades and busts that keeps only non-zero quantities."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -11,7 +11,7 @@ Key = tuple[str, str]
 
 
 class Holdings:
-    """`quantities` are signed. Costs and averages are not kept: see position.py."""
+    """Signed `quantities` per account and symbol. Costs and averages are not kept: see position.py."""
 
     def __init__(self, quantities: Mapping[Key, Decimal] | None = None) -> None:
         self.quantities: dict[Key, Decimal] = dict(quantities or {})
@@ -33,10 +33,10 @@ class Holdings:
             del self.quantities[key]
 
     def opened_by(self, trade: e.OrderFilled) -> Decimal:
-        """By how much the trade, which is not applied yet, opens or flips the position; 0 when it only closes."""
+        """Return by how much the trade, not applied yet, opens or flips the position; 0 if it only closes."""
         return max(trade.quantity - closable(self.of((trade.account, trade.symbol)), trade.side), ZERO)
 
 
 def closable(held: Decimal, side: Side) -> Decimal:
-    """How much orders of a side can trade before they have closed the position."""
+    """Return how much orders of a side can trade before they have closed the position."""
     return max(held if side is Side.SELL else -held, ZERO)

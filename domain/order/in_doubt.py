@@ -1,4 +1,4 @@
-"""What a venue leaves open: a doubt, what settles it, and reports that nobody may apply. Exposure stays at the worst case until then."""
+"""Orders in doubt: how a doubt begins, what settles it, and reports that cannot be applied. Exposure is at the worst case until then."""
 
 from collections.abc import Container
 from typing import Final
@@ -16,7 +16,7 @@ OPERATOR: Final = "operator"
 
 
 def doubted(order: Order, command: c.DoubtRoute, now: int) -> Events:
-    """Once is enough. Mere silence puts in doubt only what nobody has said a word about: a word may be on its way."""
+    """Put a route in doubt, once. Silence alone does so only if no report for the route has arrived: a reply may still be on its way."""
     route = _live(order, command.route_id)
     if route is None or order.status is State.IN_DOUBT or not (command.anyway or silent(route)):
         return ()
@@ -29,7 +29,7 @@ def doubted(order: Order, command: c.DoubtRoute, now: int) -> Events:
 
 
 def absent(order: Order, command: c.RouteAbsent, now: int) -> Events:
-    """Evidence settles a doubt, never a timer: the venue does not have the order, so the route never arrived."""
+    """Settle a doubt: the venue does not have the order, so the route never arrived. Only evidence settles a doubt, never a timer."""
     route = _live(order, command.route_id)
     if route is None or not silent(route) or order.status is not State.IN_DOUBT:
         return ()
@@ -37,7 +37,7 @@ def absent(order: Order, command: c.RouteAbsent, now: int) -> Events:
 
 
 def confirmed(order: Order, command: c.ConfirmRoute, now: int) -> Events:
-    """The venue, asked, says that it works there. A cancel that was under way before the doubt is under way again."""
+    """Settle a doubt: the venue reports that the order works there. A cancel that was pending before the doubt is pending again."""
     route = _live(order, command.route_id)
     if route is None or order.status is not State.IN_DOUBT:
         return ()
@@ -48,7 +48,7 @@ def confirmed(order: Order, command: c.ConfirmRoute, now: int) -> Events:
         order_id=order.order_id,
         at=now,
         status=must(acknowledged.status, "cancel"),
-        source=order.source or "oms",  # a kill's cancel stays a kill's
+        source=order.source or "oms",  # a cancel by a kill switch stays one
         reason=order.reason or "asked_before_the_doubt",
     )
 
@@ -65,7 +65,10 @@ def _working_again(order: Order, route: Route, venue_order_id: str, now: int) ->
 
 
 def set_aside(order: Order | None, command: c.SetReportAside, now: int) -> Events:
-    """Kept as it came, and those behind it have their turn. What may have been a trade of a working order leaves it in doubt."""
+    """Quarantine a report unchanged, so that the reports behind it proceed.
+
+    If it may be a trade of a working order, that order is in doubt.
+    """
     kept = e.ReportQuarantined(
         order_id=command.order_id,
         at=now,
@@ -82,11 +85,11 @@ def set_aside(order: Order | None, command: c.SetReportAside, now: int) -> Event
 
 
 def settled(order: Order, command: c.SettleOrder, now: int, *, negative_prices: Container[str] = ()) -> Events:
-    """An operator's word on an order in doubt: journaled with who and why, and then what follows from it."""
+    """Settle an order in doubt for an operator: journal who and why, and then the events that follow."""
     route = _live(order, command.route_id) if command.route_id else _doubtful(order)
     if order.status is not State.IN_DOUBT or route is None:
         return (refused(order, "settle", command.who, command.reason, now),)
-    said = e.DoubtSettled(
+    settlement = e.DoubtSettled(
         order_id=order.order_id,
         at=now,
         status=order.status,
@@ -96,7 +99,7 @@ def settled(order: Order, command: c.SettleOrder, now: int, *, negative_prices: 
         who=command.who,
         reason=command.reason,
     )
-    return said, *_follows(order, route, command, now, negative_prices)
+    return settlement, *_follows(order, route, command, now, negative_prices)
 
 
 def _follows(order: Order, route: Route, command: c.SettleOrder, now: int, negative_prices: Container[str]) -> Events:
@@ -112,7 +115,7 @@ def _follows(order: Order, route: Route, command: c.SettleOrder, now: int, negat
 
 
 def _trade(order: Order, route: Route, command: c.SettleOrder, now: int) -> c.VenueReport:
-    """The trade that the operator read at the venue. Without an execution id it gets one that follows from what it says."""
+    """Return the trade that the operator read at the venue. Without an execution id it gets one derived from its content."""
     return c.VenueReport(
         report=c.ReportKind.FILL,
         order_id=order.order_id,
@@ -135,7 +138,7 @@ def _live(order: Order, route_id: str) -> Route | None:
 
 
 def _doubtful(order: Order) -> Route | None:
-    """The leg that is meant when none is named: the one that nobody has spoken about, or the only one."""
+    """Return the route that is meant if none is named: the only one without any report, or the only live one."""
     live = order.live_routes
     quiet = [route for route in live if silent(route)] or live
     return quiet[0] if len(quiet) == 1 else None

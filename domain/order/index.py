@@ -1,4 +1,4 @@
-"""The orders of a shard, with the indexes that limits need. A fold of the journal and nothing else."""
+"""The orders of a shard, with the indexes that limits need. A pure fold of the journal."""
 
 from collections import Counter
 from functools import cache
@@ -29,23 +29,23 @@ TRIGGERS_OF: Final[dict[type[e.Event], tuple[str, ...]]] = {
     e.OrderCancelled: ("cancel", "venue_cancelled"),
     e.OrderExpired: ("expire",),
 }
-"""The steps that a kind of fact may stand for; the states before and after it say which one it was."""
+"""The steps that a kind of event may stand for; the states before and after the event determine which one it was."""
 
 
 @cache
 def trigger_of(kind: type[e.Event], before: State, after: State) -> str | None:
-    """The trigger that an event took; None for facts that are no step of the machine."""
+    """Return the trigger that an event took; None for events that are not a step of the state machine."""
     return next((trigger for trigger in TRIGGERS_OF.get(kind, ()) if step(before, trigger) is after), None)
 
 
 STATUSES: Final = ("open", "closed", *(str(state) for state in State))
-"""What lists may be narrowed to: one state, or all of those before or after the end of an order's life."""
+"""The status filters of a list: one state, or all states before or after the end of an order's life."""
 
 
 class OrderFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which orders are asked about: those that are equal in everything that is not None.
+    """Selects the orders that equal every field that is not None.
 
-    `closed`: only closed or only open ones. `since_ns` is included and `until_ns` is not, of `created_at`.
+    `closed`: only closed or only open orders. `since_ns` (inclusive) and `until_ns` (exclusive) bound `created_at`.
     """
 
     account: str | None = None
@@ -68,7 +68,7 @@ EQUAL_FIELDS: Final = ("account", "symbol", "client_order_id", "status", "closed
 
 
 class Orders:
-    """The orders in memory: all that are open, and those closed ones that somebody works on. Counts are over all there ever were."""
+    """The orders in memory: all open ones, and those closed ones that are in use. Counts cover all orders there ever were."""
 
     def __init__(self) -> None:
         self.by_id: dict[str, Order] = {}
@@ -77,12 +77,12 @@ class Orders:
         self.steps: Counter[tuple[State, str]] = Counter()
         self.report_seqs: dict[str, int] = {}
         self.reducing: dict[Key, dict[str, Order]] = {}
-        """The open reduce-only orders of each account and symbol. Empty for most accounts, so that fills need not look further."""
+        """The open reduce-only orders of each account and symbol. Empty for most accounts, which keeps fills fast."""
 
     def apply(self, event: e.OrderEvent) -> Order | None:
-        """The order after the event; None for one that belongs to no order."""
+        """Apply the event and return its order; None for an event that belongs to no order."""
         order = self.by_id.get(event.order_id)
-        self._heard(event)
+        self._record_report_seq(event)
         if order is None and isinstance(event, (e.ReportQuarantined, *e.OF_NO_ORDER)):
             return None
         before = order.status if order else None
@@ -98,12 +98,12 @@ class Orders:
         return order
 
     def adopt(self, order: Order) -> None:
-        """Back into memory, as it was stored."""
+        """Load an order back into memory, as it was stored."""
         self.by_id[order.order_id] = order
         self._index(order)
 
     def forget(self, order: Order) -> None:
-        """Out of memory: it is stored. Only closed orders."""
+        """Drop a closed order from memory; it is stored."""
         del self.by_id[order.order_id]
 
     def open_of(self, account: str) -> list[Order]:
@@ -127,20 +127,20 @@ class Orders:
         elif (opened := self.reducing.get(key)) and opened.pop(order.order_id, None) and not opened:
             del self.reducing[key]
 
-    def _heard(self, event: e.OrderEvent) -> None:
-        """The last report number of each venue, which its session goes on from."""
+    def _record_report_seq(self, event: e.OrderEvent) -> None:
+        """Keep the last report number of each venue, from which its session continues."""
         if (reported := reported_by(event)) is not None:
             venue, seq = reported
             self.report_seqs[venue] = max(seq, self.report_seqs.get(venue, 0))
 
 
 def reported_by(event: e.OrderEvent) -> tuple[str, int] | None:
-    """The venue and the number of the report that caused the event; None when none did."""
+    """Return the venue and the number of the report that caused the event; None if no report did."""
     seq: int | None = getattr(event, "report_seq", None)
     return None if seq is None else (getattr(event, "venue"), seq)  # noqa: B009 - not every event has one
 
 
 def note(order: Order, seq: int) -> None:
-    """The order remembers in which commits its events are; its timeline is read from there."""
+    """Record that the order has events in commit `seq`; its timeline is read from these."""
     if not order.seqs or order.seqs[-1] != seq:
         order.seqs += (seq,)

@@ -1,4 +1,4 @@
-"""Equal values of many orders kept once: most of what an open order costs in memory is names and numbers that others have too."""
+"""Keep equal values of many orders once: most of an open order's memory is names and numbers that other orders share."""
 
 from decimal import Decimal
 from typing import Any, Final
@@ -7,11 +7,11 @@ from domain.order.order import Order, Route
 from domain.values import ZERO
 
 VALUES_MAX: Final = 100_000
-"""Names and numbers that are remembered, of each; what comes later is kept as it is."""
+"""How many names, and how many numbers, are remembered; later ones are kept as they are."""
 
 
 class Shared:
-    """Goes over orders as they come into memory. They stay equal to what they were, to the last digit."""
+    """Interns the values of orders as they are loaded. The orders stay equal to what they were, to the last digit."""
 
     def __init__(self, values_max: int = VALUES_MAX) -> None:
         self._values_max = values_max
@@ -19,7 +19,7 @@ class Shared:
         self._numbers: dict[Decimal, Decimal] = {}
 
     def order(self, order: Order) -> Order:
-        """The same order, its values shared. A million of them are gone over in some seconds, so it is written flat."""
+        """Return the same order with its values shared. Written flat, because a million orders pass here in some seconds."""
         one = self._names.setdefault if len(self._names) < self._values_max else self._names.get
         order.account, order.symbol = one(order.account, order.account), one(order.symbol, order.symbol)
         if order.updated_at == order.created_at:
@@ -32,13 +32,13 @@ class Shared:
         return order
 
     def _route(self, route: Route, whole: Decimal) -> Route:
-        """Mostly it is of the whole quantity, and has not traded."""
+        """Intern a route. Most routes are of the whole quantity and have not traded."""
         venue = self._names.setdefault(route.venue, route.venue)  # there are few
         quantity = whole if route.quantity == whole and route.quantity.same_quantum(whole) else route.quantity
         return Route(route.route_id, venue, quantity, _zero(route.cum_quantity), route.venue_order_id, route.ended)
 
     def _number(self, value: Decimal) -> Decimal:
-        """1.0 and 1.00 are equal and not the same."""
+        """Reuse the stored value only if its exponent matches: 1.0 == 1.00, but each must print as entered."""
         found = self._numbers.get(value)
         if found is None and len(self._numbers) < self._values_max:
             self._numbers[value] = value

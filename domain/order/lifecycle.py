@@ -1,4 +1,4 @@
-"""THE table: every lawful step of an order's life, run by one shared `transitions` Machine.
+"""The state table: every legal step of an order's life, run by one shared `transitions` Machine.
 
 Code, diagrams, documentation, tests and the status counts all come from `TABLE`. A guard of the lifecycle page (is the order now full?
 has it traded?) is part of a trigger's name here (`trade_part`, `trade_full`), so that state and trigger alone decide and no callback runs.
@@ -35,7 +35,7 @@ PENDING: Final = (S.PENDING_CANCEL, S.PENDING_REPLACE)
 
 
 class Step(NamedTuple):
-    """One row: `trigger` leads from each of `sources` to `target`; `rows` are the rows of the lifecycle page that it says."""
+    """One row: `trigger` leads from each of `sources` to `target`; `rows` are the matching rows of the lifecycle page."""
 
     trigger: str
     sources: tuple[State, ...]
@@ -51,21 +51,21 @@ TABLE: Final[tuple[Step, ...]] = (
     Step("route", (S.QUEUED,), S.ROUTED, "7"),
     Step("no_route", (S.QUEUED,), S.REJECTED, "8"),
     Step("expire", (S.QUEUED, S.ROUTED, S.PARTIALLY_FILLED, *PENDING, S.IN_DOUBT), S.EXPIRED, "9, 13"),
-    # An acknowledgement says "it works here"; where nothing was in doubt the order stays where it is.
+    # An acknowledgement confirms that the order works at the venue; an order that is not in doubt keeps its state.
     Step("venue_ack", (S.ROUTED, S.IN_DOUBT), S.ROUTED, "10, 13"),
     Step("venue_ack", (S.PARTIALLY_FILLED,), S.PARTIALLY_FILLED, "10"),
     Step("venue_ack", (S.PENDING_CANCEL,), S.PENDING_CANCEL, "10"),
     Step("venue_ack", (S.PENDING_REPLACE,), S.PENDING_REPLACE, "10"),
     Step("venue_ack_traded", (S.IN_DOUBT,), S.PARTIALLY_FILLED, "13"),
     Step("venue_reject", (S.ROUTED, S.IN_DOUBT, *PENDING), S.REJECTED, "11, 13"),
-    # One leg of several ended. What was in doubt is settled by it when no other leg is silent.
+    # One route of several ended. This settles a doubt if no other route is silent.
     Step("leg_ended", (S.ROUTED, S.IN_DOUBT), S.ROUTED, "13, 25"),
     Step("leg_ended_traded", (S.PARTIALLY_FILLED, S.IN_DOUBT), S.PARTIALLY_FILLED, "13, 25"),
     *(Step("leg_ended_waiting", (state,), state, "25") for state in (*PENDING, S.IN_DOUBT)),
-    # New terms that wait for the first word are applied in the queue, right behind this step.
+    # New terms that wait for the venue's first report are applied in the queue, right after this step.
     Step("venue_reject_requeue", (S.ROUTED, S.PENDING_REPLACE), S.QUEUED, "11"),
     Step("no_answer", (S.ROUTED, S.PARTIALLY_FILLED, *PENDING), S.IN_DOUBT, "12"),
-    # A fill is a fact: there is a row for it in every state, also where no venue should have had the order.
+    # A fill is final: every state has a row for it, even where no venue should have had the order.
     Step("trade_part", (*UNROUTED, S.ROUTED, S.PARTIALLY_FILLED, S.IN_DOUBT), S.PARTIALLY_FILLED, "14"),
     Step("trade_part", (S.PENDING_CANCEL,), S.PENDING_CANCEL, "16"),
     Step("trade_part", (S.PENDING_REPLACE,), S.PENDING_REPLACE, "16"),
@@ -79,7 +79,7 @@ TABLE: Final[tuple[Step, ...]] = (
     Step("cancel_rejected_traded", (S.PENDING_CANCEL,), S.PARTIALLY_FILLED, "20"),
     Step("cancel_rejected_replacing", (S.PENDING_CANCEL,), S.PENDING_REPLACE, "20"),
     Step("replace", (S.ROUTED, S.PARTIALLY_FILLED), S.PENDING_REPLACE, "21"),
-    # A venue that says how an order now stands has the order: that settles a doubt, and needs nobody to have asked.
+    # A venue that reports an order's current terms has the order: that settles a doubt, even if no replace was requested.
     Step("replaced", (S.PENDING_REPLACE, S.ROUTED, S.IN_DOUBT), S.ROUTED, "22, 13"),
     Step("replaced_traded", (S.PENDING_REPLACE, S.PARTIALLY_FILLED, S.IN_DOUBT), S.PARTIALLY_FILLED, "22, 13"),
     Step("replaced_full", (S.PENDING_REPLACE, S.PARTIALLY_FILLED, S.IN_DOUBT, S.PENDING_CANCEL), S.FILLED, "22, 13"),
@@ -92,7 +92,7 @@ TABLE: Final[tuple[Step, ...]] = (
     Step("replace", (S.NEW,), S.NEW, "24"),
     Step("replace", (S.RISK_CHECKED,), S.RISK_CHECKED, "24"),
     Step("replace", (S.QUEUED,), S.QUEUED, "24"),
-    # A bust may open a filled order again where a leg still works; what was closed otherwise stays closed.
+    # A bust may reopen a filled order if a route still works; an order that was closed otherwise stays closed.
     Step("bust", (S.FILLED,), S.ROUTED, "27"),
     Step("bust_traded", (S.FILLED, S.PARTIALLY_FILLED), S.PARTIALLY_FILLED, "27"),
     Step("bust", (S.PARTIALLY_FILLED,), S.ROUTED, "27"),
@@ -109,27 +109,27 @@ TRIGGERS: Final = tuple(dict.fromkeys(step.trigger for step in TABLE))
 
 
 def machine_transitions(table: Iterable[Step] = TABLE) -> list[dict[str, object]]:
-    """The table in the words of the `transitions` library."""
+    """Return the table in the format of the `transitions` library."""
     return [{"trigger": s.trigger, "source": [str(x) for x in s.sources], "dest": str(s.target)} for s in table]
 
 
 @cache
 def machine() -> Machine:
-    """The one shared Machine. Orders are not bound to it: binding costs 13 KB an order."""
+    """Return the one shared Machine. Orders are not bound to it: binding costs 13 KB an order."""
     return Machine(
         model=None, states=[str(s) for s in State], transitions=machine_transitions(), initial=str(S.NEW), auto_transitions=False
     )
 
 
 class _Probe:
-    """A state without an order, to ask the machine where a trigger leads."""
+    """A state without an order, to query the machine for the target of a trigger."""
 
     def __init__(self, state: str) -> None:
         self.state = state
 
 
 def ask_machine(state: State, trigger: str) -> State | None:
-    """Where the stock Machine goes, or None where it has no such step."""
+    """Return the target state of the stock Machine, or None if it has no such step."""
     probe = _Probe(str(state))
     try:
         machine().events[trigger].trigger(probe)
@@ -140,12 +140,12 @@ def ask_machine(state: State, trigger: str) -> State | None:
 
 @cache
 def _answers() -> dict[tuple[State, str], State]:
-    """Every answer of the machine, asked once. Legal because the table has no callbacks: state and trigger decide alone."""
+    """Return every target of the machine, queried once. Valid because the table has no callbacks: state and trigger alone decide."""
     return {(state, trigger): target for state in State for trigger in TRIGGERS if (target := ask_machine(state, trigger)) is not None}
 
 
 def step(state: State, trigger: str) -> State | None:
-    """Where `trigger` leads from `state`; None when the table has no such row. KeyError for a word that is no trigger."""
+    """Return the target of `trigger` from `state`; None if the table has no such row. Raises KeyError for an unknown trigger."""
     target = _answers().get((state, trigger))
     if target is None and trigger not in TRIGGERS:
         raise KeyError(trigger)

@@ -12,29 +12,29 @@ from domain.order.lifecycle import CLOSED, State
 from domain.values import ZERO, OrderType, Side, TimeInForce, average
 
 UNKNOWN_TRADE: Final = "unknown_trade"
-"""Why a bust or correction is quarantined: its trade has not come yet. It is parked with the order until then."""
+"""The reason of quarantine for a bust or correction whose trade has not arrived yet. It is pending with the order until then."""
 
 PARKED_MAX: Final = 100
 
 RISK_CONTROL: Final = "risk_control"
-"""The `source` of what a kill or a block cancels."""
+"""The `source` of a cancel caused by a kill switch or a block."""
 
 REDUCE_ONLY: Final = "reduce_only"
-"""The `reason` of what oms cancels because the position that the order was to close has gone."""
+"""The `reason` of a cancel by oms because the position that the order was to close is gone."""
 
 TIMES_UP: Final = frozenset({"order_timeout", "expire_at", "session_end"})
-"""Why oms itself has a venue cancel an order, which then counts as expired."""
+"""The reasons for which oms itself cancels an order at its venue; the order then counts as expired."""
 
 
 class _Named(msgspec.Struct):
-    """What a parked report says of its trade."""
+    """The trade that a pending report refers to."""
 
     exec_id: str = ""
     ref_exec_id: str = ""
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
-    """A leg at a venue. `live` while the venue may still trade it; `ended` when the venue said that it will not."""
+    """The part of an order at one venue. `live` while the venue may still trade it; `ended` once the venue reported that it will not."""
 
     route_id: str
     venue: str
@@ -63,7 +63,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):
-    """The numbers of an order, as they were first submitted."""
+    """The numbers of an order as first submitted."""
 
     quantity: Decimal
     price: Decimal | None
@@ -71,7 +71,7 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
 
 
 class Replacing(msgspec.Struct, frozen=True, gc=False):
-    """New terms that a venue was asked for and has not answered, and the price they would be counted at."""
+    """New terms that a venue was asked for and has not answered, and the price at which they would be counted."""
 
     replace_id: str
     quantity: Decimal
@@ -81,7 +81,7 @@ class Replacing(msgspec.Struct, frozen=True, gc=False):
 
 
 class Parked(msgspec.Struct, frozen=True, gc=False):
-    """A bust or correction that came before its trade: the whole report, as JSON."""
+    """A bust or correction that arrived before its trade: the whole report, as JSON."""
 
     venue: str
     exec_id: str
@@ -89,12 +89,12 @@ class Parked(msgspec.Struct, frozen=True, gc=False):
 
 
 class Order(msgspec.Struct, kw_only=True, gc=False):
-    """State of one order. Only its actor changes it; `seqs` and `commit` are the host's book-keeping, not the order's.
+    """State of one order. Only its decider changes it; `seqs` and `commit` are bookkeeping of the host, not of the order.
 
-    `refused`: rejected before it was ever queued, which is what its submit was answered. `source` and `reason` say who ended it and why;
-    while a control (a kill, a block) or `reduce_only` cancels it, they name that. `reference` is the price that risk counts it at. `asked`
-    are its first terms, once they were replaced. `expiring`: its cancel was requested because its time was over.
-    `cancel_wanted`: its cancel was requested and not refused. A doubt between them says nothing against it.
+    `refused`: rejected before it was ever queued, which is also the result of its submit. `source` and `reason` are what ended it and why;
+    while a control (a kill switch, a block) or `reduce_only` cancels it, they name that. `reference` is the price at which risk counts it.
+    `asked` holds its first terms, once they were replaced. `expiring`: its cancel was requested because its time was over.
+    `cancel_wanted`: its cancel was requested and not refused. A doubt in between does not reset it.
     """
 
     order_id: str
@@ -156,11 +156,11 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
 
     @property
     def next_replace_id(self) -> str:
-        """The id of a replace that follows from the terms as they are."""
+        """The id of the next replace; it follows from the current terms."""
         return f"{self.order_id}-r{self.replaces + 1}"
 
     def elsewhere(self, route_id: str) -> Decimal:
-        """What the order has but for one leg: what it traded on the others, and what they may trade still."""
+        """Return what the order traded on all other routes, and what these may still trade."""
         own = sum((r.cum_quantity for r in self.routes if r.route_id == route_id), ZERO)
         return self.cum_quantity - own + sum((r.leaves_quantity for r in self.routes if r.route_id != route_id), ZERO)
 
@@ -169,9 +169,10 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
 
 
 def copier(kind: type[Any], names: Iterable[str], source: str, *more: str, **own: str) -> Callable[..., Any]:
-    """A function of `source` and `more` that makes a `kind`: fields in `names` come from `source`, `own` are expressions for the others.
+    """Return a function of `source` and `more` that creates a `kind`.
 
-    It is compiled as the one call that would be written by hand. A call with a dict costs three times as much, on the way of every order.
+    Fields in `names` are copied from `source`; `own` has expressions for the others. The function is compiled as the one call that would
+    be written by hand: a call with a dict costs three times as much, for every order.
     """
     arguments = ", ".join([*(f"{name}={source}.{name}" for name in names), *(f"{name}={value}" for name, value in own.items())])
     made: Callable[..., Any] = eval(f"lambda {', '.join((source, *more))}: kind({arguments})", {"kind": kind, "State": State})
@@ -186,11 +187,11 @@ created: Final[Callable[[e.OrderSubmitted], Order]] = copier(
     updated_at="event.at",
     version="1",
 )
-"""The order as its first event makes it."""
+"""Creates the order from its first event."""
 
 
 def evolve(order: Order | None, event: e.OrderEvent) -> Order:
-    """The order after the event. Changes `order` in place and returns it; the first event makes it."""
+    """Return the order after the event. Changes `order` in place; the first event creates it."""
     if type(event) is e.OrderSubmitted:
         return created(event)
     assert order is not None, f"{type(event).__name__} before OrderSubmitted for {event.order_id}"
@@ -203,12 +204,15 @@ def evolve(order: Order | None, event: e.OrderEvent) -> Order:
 
 
 def may_be_negative(order: Order, symbols: Container[str]) -> bool:
-    """May it trade below zero? Its symbol says so, or its own prices, which were in order when it was taken: its symbol may be gone."""
+    """Return whether the order may trade below zero.
+
+    Either its symbol allows it, or its own prices do, which were valid on submit: its symbol may be gone since.
+    """
     return order.symbol in symbols or any(price is not None and price <= ZERO for price in (order.price, order.stop_price))
 
 
 def evolved(events: Iterable[e.OrderEvent]) -> Order | None:
-    """An order from all its events."""
+    """Build an order from all its events."""
     return reduce(evolve, events, None)
 
 
@@ -266,7 +270,7 @@ def _cancel_requested(event: e.CancelRequested, order: Order) -> None:
 
 
 def _names_its_cause(event: e.CancelRequested) -> bool:
-    """Is it the cause of the cancel, whatever word the venue has for it?"""
+    """Return whether the event names the cause of the cancel, whatever reason the venue reports."""
     return event.source == RISK_CONTROL or (event.source == "oms" and event.reason == REDUCE_ONLY)
 
 
@@ -285,12 +289,12 @@ def _replace_rejected(event: e.ReplaceRejected, order: Order) -> None:
 
 
 def _replaced(event: e.OrderReplaced, order: Order) -> None:
-    """A leg has what the order asks for without what was traded elsewhere."""
+    """Apply the new terms. The route gets the order's quantity less what was traded elsewhere."""
     if order.asked is None:
         order.asked = Asked(order.quantity, order.price, order.stop_price)
     if event.route_id is None:
         asked = order.replacing
-        order.replaces += asked is None or asked.replace_id != event.replace_id  # what was asked of a venue is counted already
+        order.replaces += asked is None or asked.replace_id != event.replace_id  # a replace that a venue was asked for is counted already
     else:
         _change_route(order, event.route_id, quantity=event.quantity - order.elsewhere(event.route_id))
     order.quantity, order.price, order.stop_price = event.quantity, event.price, event.stop_price
@@ -300,7 +304,7 @@ def _replaced(event: e.OrderReplaced, order: Order) -> None:
 def _rejected(event: e.OrderRejected, order: Order) -> None:
     order.source, order.reason = event.source, event.reason
     order.found, order.limit, order.unit = event.found, event.limit, event.unit
-    order.refused = order.version == 2  # the fact right behind OrderSubmitted
+    order.refused = order.version == 2  # the event right after OrderSubmitted
     _close_routes(order)
 
 
@@ -310,7 +314,7 @@ def _ended(event: e.OrderCancelled | e.OrderExpired, order: Order) -> None:
 
 
 def _recount(order: Order) -> None:
-    """cum, notional and fees are sums over the live trades, never kept apart from them."""
+    """Recompute cum, notional and fees as sums over the live trades; they are never kept separately."""
     live = [t for t in order.trades if not t.busted]
     order.cum_quantity = sum((t.quantity for t in live), ZERO)
     order.notional = sum((t.quantity * t.price for t in live), ZERO)
@@ -350,4 +354,4 @@ _CHANGES: Final[dict[type[e.Event], Callable[[Any, Order], None]]] = {
     e.OrderCancelled: _ended,
     e.OrderExpired: _ended,
 }
-"""What an event changes beside status, version and time: most change nothing."""
+"""What an event changes besides status, version and time; most change nothing else."""

@@ -1,7 +1,7 @@
-"""What `reduce_only` means after a position moved: which open orders are beyond it, and what becomes of each.
+"""Which open reduce-only orders exceed the position after it moved, and how each is cut.
 
-The rule is a level, not a difference: it looks at what is held and what is open now, whatever led there. So it may be applied at any time,
-and applied twice it changes nothing.
+The rule depends only on the current holding and open orders, not on how they came about. So it may be applied at any time, and
+applying it twice changes nothing.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from domain.values import ZERO, Side
 
 
 def asked_open(order: Order) -> Decimal:
-    """What the order may trade once its venues have obeyed all that they were asked."""
+    """Return what the order may still trade once its venues have executed every pending request."""
     if order.status is State.PENDING_CANCEL:
         return ZERO
     if order.replacing is not None:
@@ -25,9 +25,9 @@ def asked_open(order: Order) -> Decimal:
 
 
 def beyond(orders: Iterable[Order], held: Decimal) -> list[tuple[Order, Decimal]]:
-    """The orders that must give way, and what is left to each, so that together they do no more than close the position.
+    """Return the orders to cut, with what is left to each, so that together they do no more than close the position.
 
-    `orders` are the open reduce-only orders of one account and symbol. The newest give way first: each was approved for what the older ones
+    `orders` are the open reduce-only orders of one account and symbol. The newest are cut first: each was approved for what the older ones
     had left of the position.
     """
     found: list[tuple[Order, Decimal]] = []
@@ -47,9 +47,9 @@ def beyond(orders: Iterable[Order], held: Decimal) -> list[tuple[Order, Decimal]
 
 
 def give_way(order: Order, left: Decimal, *, replaceable: bool = True) -> c.CancelOrder | c.ReplaceOrder | None:
-    """Cut the order to what is left, or cancel it where nothing is left or its terms cannot be changed.
+    """Cut the order to what is left, or cancel it if nothing is left or its terms cannot be changed.
 
-    None: other terms were asked of its venue, and one request at a time may be open. The answer makes the caller look again.
+    None: a replace is pending at its venue, and only one request may be open at a time. The caller checks again after the venue's reply.
     """
     if left and order.status is State.PENDING_REPLACE:
         return None

@@ -1,4 +1,4 @@
-"""Changing the terms of an order that is open: what is asked for, what its venue makes of it, and what it counts at meanwhile."""
+"""Replace the terms of an open order: the request, the venue's reply, and the exposure in between."""
 
 from collections.abc import Callable, Container
 from decimal import Decimal
@@ -16,7 +16,7 @@ UNKNOWN = "unknown"
 
 
 def terms_wanted(order: Order, quantity: Decimal | None, price: Decimal | None, stop_price: Decimal | None) -> Asked:
-    """The order's numbers with those changed that were given."""
+    """Return the order's numbers with the given ones changed."""
     return Asked(
         order.quantity if quantity is None else quantity,
         order.price if price is None else price,
@@ -25,9 +25,9 @@ def terms_wanted(order: Order, quantity: Decimal | None, price: Decimal | None, 
 
 
 def weighs_more(order: Order, wanted: Asked) -> bool:
-    """May the new terms add to what is at stake? Less of it, or a lower bid, cannot; any other new price may.
+    """Return whether the new terms may increase exposure. A smaller size or a lower bid cannot; any other new price may.
 
-    A bid that comes down through zero is lower and can be worth more: then its size counts.
+    A bid that falls below zero is lower and can still be worth more: then its absolute value counts.
     """
     if wanted.quantity > order.quantity:
         return True
@@ -39,14 +39,14 @@ def weighs_more(order: Order, wanted: Asked) -> bool:
 
 
 def under_way(order: Order, wanted: Asked) -> bool:
-    """Is this what was asked for already, or how the order is?"""
+    """Return whether these terms are pending already, or are the current terms."""
     if (asked := order.replacing) is not None:
         return wanted == Asked(asked.quantity, asked.price, asked.stop_price)
     return wanted == Asked(order.quantity, order.price, order.stop_price)
 
 
 def reason_against(order: Order, wanted: Asked) -> str | None:
-    """Why the order cannot be replaced now. A risk check never says so: see `replace`."""
+    """Return why the order cannot be replaced now, or None. Risk's reasons are not included: see `replace`."""
     if step(order.status, "replace") is None:
         return str(order.status)
     if wanted.quantity <= ZERO:
@@ -55,9 +55,10 @@ def reason_against(order: Order, wanted: Asked) -> str | None:
 
 
 def replace(order: Order, command: c.ReplaceOrder, now: int) -> Events:
-    """In place while no venue has the order; else logged before the wire. What is asked for already changes nothing.
+    """Replace in place while no venue has the order; otherwise journal the request before it is sent.
 
-    A venue that has not said a word about the order yet is asked after that word: see domain/execution/projection.py.
+    Pending or equal terms change nothing. A venue that has not reported on the order yet is asked after its first report:
+    see domain/execution/projection.py.
     """
     wanted = terms_wanted(order, command.quantity, command.price, command.stop_price)
     if not order.closed and under_way(order, wanted):
@@ -93,7 +94,7 @@ def replace(order: Order, command: c.ReplaceOrder, now: int) -> Events:
 
 
 def applied_in_queue(order: Order, now: int) -> Events:
-    """The terms that were asked of a venue that had no answer to give: it refused the order, which waits for another one with them."""
+    """Apply pending new terms to an order that its venue refused and that waits for another venue."""
     asked = order.replacing
     if asked is None:
         return ()
@@ -136,7 +137,10 @@ def _refused_by_risk(order: Order, decision: c.RiskReply, now: int) -> e.Replace
 
 
 def replaced(order: Order, report: c.VenueReport, now: int, negative_prices: Container[str] = ()) -> Events:
-    """The venue says how a leg stands now; asked or not, its word is final. A quantity at or below what was traded is full."""
+    """Apply the terms that the venue reports for a route; they are final, requested or not.
+
+    A quantity at or below what was traded is full.
+    """
     if order.closed or not any(r.route_id == report.route_id and not r.ended for r in order.routes):
         return ()
     if not _readable(order, report, negative_prices):
@@ -144,7 +148,7 @@ def replaced(order: Order, report: c.VenueReport, now: int, negative_prices: Con
     assert report.quantity is not None
     asked = order.replacing if order.replacing and order.replacing.replace_id == report.replace_id else None
     rule = asked or order
-    said = terms_wanted(
+    reported = terms_wanted(
         order,
         None,
         rule.price if report.price is None else report.price,
@@ -159,10 +163,10 @@ def replaced(order: Order, report: c.VenueReport, now: int, negative_prices: Con
             status=must(order.status, "replaced_full" if full else traded(order, "replaced")),
             replace_id=report.replace_id,
             quantity=quantity,
-            price=said.price,
-            stop_price=said.stop_price,
+            price=reported.price,
+            stop_price=reported.stop_price,
             leaves_quantity=quantity - order.cum_quantity,
-            reference=asked.reference if asked else _reference(order, said, None),
+            reference=asked.reference if asked else _reference(order, reported, None),
             route_id=report.route_id,
             venue=report.venue,
             report_seq=report.report_seq or None,
@@ -171,7 +175,7 @@ def replaced(order: Order, report: c.VenueReport, now: int, negative_prices: Con
 
 
 def _readable(order: Order, report: c.VenueReport, negative_prices: Container[str]) -> bool:
-    """Its quantity is there; prices that it does not say are those that were asked for."""
+    """Return whether the report has a valid quantity. Prices that it omits are the requested ones."""
     prices = [number for number in (report.price, report.stop_price) if number is not None]
     if report.quantity is None or not all(map(bounded, (report.quantity, *prices))):
         return False
@@ -179,7 +183,7 @@ def _readable(order: Order, report: c.VenueReport, negative_prices: Container[st
 
 
 def replace_rejected(order: Order, report: c.VenueReport, now: int) -> Events:
-    """The old terms stay. Only an answer to what is open counts; that a venue does not know the order settles no doubt."""
+    """Keep the old terms. Only an answer to the pending request counts; an unknown order at the venue does not settle a doubt."""
     asked = order.replacing
     if order.closed or asked is None or asked.replace_id != report.replace_id:
         return ()

@@ -1,4 +1,4 @@
-"""The end of a leg, whoever says so: its venue, or exeq that never sent it or found that it never arrived."""
+"""The end of a route: reported by its venue, or by exeq, which never sent it or found that it never arrived."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from domain.order.transition import Events, must, refused, traded
 Ending = type[e.OrderRejected] | type[e.OrderCancelled] | type[e.OrderExpired]
 
 OF_THE_VENUE = frozenset({"halted", "market_closed", "unknown_symbol", "venue_busy"})
-"""Reasons for which a venue refuses any order, so that another venue may take this one."""
+"""Reasons for which a venue refuses any order, so another venue may take this one."""
 
 NOT_YET = frozenset({UNKNOWN, "too_early"})
 """Reasons for which a venue refuses a request about an order that it may still receive."""
@@ -31,7 +31,7 @@ def leg_ended(
     found: str | None = None,
     report_seq: int | None = None,
 ) -> Events:
-    """With other legs alive the order works on. A reject after a trade is a cancel of the rest."""
+    """End a route. The order works on if other routes are live. A reject after a trade becomes a cancel of the rest."""
     if any(other.live and other.route_id != route.route_id for other in order.routes):
         status = must(order.status, _leg_trigger(order, route))
         closed = e.RouteClosed(
@@ -68,12 +68,15 @@ def leg_ended(
 
 
 def cancelled_by(order: Order, reason: str) -> tuple[str, str]:
-    """Source and reason of an end at its venue. Whatever had it cancelled is named: the venue only says that it was asked to."""
+    """Return source and reason of an order that ended at its venue.
+
+    The cause of the cancel takes precedence: the venue only reports the cancel.
+    """
     return (order.source, order.reason) if order.source and order.reason else ("venue", reason)
 
 
 def _queued_again(order: Order, route: Route, now: int, reason: str, report_seq: int | None) -> Events:
-    """With the new terms that were asked for, if any: one commit, so that the old ones are never routed again."""
+    """Queue the order again, with its pending new terms if any. One commit, so the old terms are never routed again."""
     queued = e.OrderQueued(
         order_id=order.order_id,
         at=now,
@@ -87,7 +90,7 @@ def _queued_again(order: Order, route: Route, now: int, reason: str, report_seq:
 
 
 def _leg_trigger(order: Order, ended: Route) -> str:
-    """Where nobody waits for an answer the order works. A doubt is settled by this leg, but not while another one is silent."""
+    """Return the trigger for a route that ended while others work. It settles a doubt unless another route is silent."""
     others = [route for route in order.live_routes if route.route_id != ended.route_id]
     doubt = order.status is State.IN_DOUBT and any(silent(route) for route in others)
     if doubt or order.status in (State.PENDING_CANCEL, State.PENDING_REPLACE):
@@ -96,14 +99,14 @@ def _leg_trigger(order: Order, ended: Route) -> str:
 
 
 def silent(route: Route) -> bool:
-    """Nobody has said a word about it yet."""
+    """Return whether no report for the route has arrived yet."""
     return route.live and not route.venue_order_id and not route.cum_quantity
 
 
 def not_sent(order: Order, command: c.RefuseRoute, now: int) -> Events:
-    """exeq had no venue for the order, or (with a `route_id`) did not send what had been routed."""
+    """End an order for which exeq had no venue, or (with a `route_id`) a recorded route that exeq did not send."""
     if order.status is State.REJECTED and order.source == "exeq":
-        return ()  # asked again by an exeq that did not hear the answer
+        return ()  # repeated by an exeq that did not receive the answer
     if command.route_id is not None:
         return _route_not_sent(order, command, command.route_id, now)
     status = step(order.status, "no_route")

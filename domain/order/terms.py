@@ -1,6 +1,6 @@
-"""Terms in every form they take: as they were asked for, as they were recorded, and as an order has them now.
+"""Conversions of an order's terms: as requested, as recorded, and as the order has them now.
 
-A field of `Terms` has the same name in `OrderSubmitted` and `Order`, and these functions carry it. A test compares the three structs.
+A field of `Terms` has the same name in `OrderSubmitted` and `Order`, and these functions copy it. A test compares the three structs.
 """
 
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from domain.order.events import OrderSubmitted
 from domain.order.order import Asked, Order, copier
 
 FIELDS: Final = tuple(name for name in Terms.__struct_fields__ if name not in ("order_id", "replaces"))
-"""What an order keeps of its terms, under the same names."""
+"""The fields of the terms that an order keeps, under the same names."""
 FIRST: Final = ("quantity", "price", "stop_price")
-"""Of those, what a replace may change."""
+"""The fields of these that a replace may change."""
 LASTING: Final = tuple(name for name in FIELDS if name not in FIRST)
 
 _fields: Final[Callable[[Any], tuple[Any, ...]]] = attrgetter(*FIELDS)
@@ -28,7 +28,7 @@ recorded: Final[Callable[[Terms, int], OrderSubmitted]] = copier(
 
 
 def replacement(order: Order, wanted: Asked, replace_id: str) -> Terms:
-    """The terms that risk checks before a replace: those of the order, with new numbers, under the id of the replace.
+    """Return the terms that risk checks before a replace: those of the order, with new numbers, under the id of the replace.
 
     `wanted.quantity` is what would be left to trade.
     """
@@ -37,5 +37,5 @@ def replacement(order: Order, wanted: Asked, replace_id: str) -> Terms:
 
 
 def same_terms(order: Order, terms: Terms) -> bool:
-    """Whether a repeated submit asks for what the first one asked for. What replaced it since does not matter."""
+    """Return whether a repeated submit has the terms of the first one. Later replaces do not matter."""
     return _first(order.asked or order) == _first(terms) and _lasting(order) == _lasting(terms)

@@ -1,6 +1,6 @@
-"""What every decision needs: the step that the table must have, the refusal where it has none, the report that nobody may apply yet.
+"""Helpers of every decision: the step that the table must have, the refusal if it has none, and the quarantine of a report.
 
-A decision may hold more than facts: `is_fact` says which of it belongs into the journal, `sameness` which of that is worth no second entry.
+A decision may hold more than recorded events: `is_fact` selects those that belong in the journal, and `sameness` finds repeats among them.
 """
 
 from decimal import Decimal
@@ -17,16 +17,16 @@ from domain.values import ZERO
 Events = tuple[e.OrderEvent, ...]
 
 SAID_BY_VENUES: Final = frozenset({"venue_ack"})
-"""Triggers of refusals that answer no request: a venue says what cannot be, which is a fact about the venue."""
+"""Triggers of refusals that answer no request: a venue reported something impossible, which is worth recording about the venue."""
 
 UNMOVING: Final[frozenset[type[e.Event]]] = frozenset({e.TransitionRefused, e.ReplaceRefused, e.ReportQuarantined})
-"""Events that leave the order where it is."""
+"""Events that leave the order unchanged."""
 
 _REPORT: Final = msgspec.json.Decoder(VenueReport)
 
 
 def must(state: State, trigger: str) -> State:
-    """Where the trigger leads, which the caller knows that the table has."""
+    """Return the target of a trigger that the caller knows to be in the table."""
     status = step(state, trigger)
     assert status is not None, f"the table lacks {state} + {trigger}"
     return status
@@ -50,22 +50,25 @@ def quarantined(report: VenueReport, status: State, reason: str, now: int) -> e.
 
 
 def traded(order: Order, trigger: str) -> str:
-    """The trigger's name for an order that has, or has not, traded."""
+    """Return the trigger's name for an order that has, or has not, traded."""
     return f"{trigger}_traded" if order.cum_quantity else trigger
 
 
 def works_on(order: Order, route_id: str, change: Decimal) -> bool:
-    """Does any leg still work when one of them traded by `change`?"""
+    """Return whether any route still works after one of them traded by `change`."""
     return any(not r.ended and r.cum_quantity + (change if r.route_id == route_id else ZERO) < r.quantity for r in order.routes)
 
 
 def is_fact(event: e.OrderEvent) -> bool:
-    """False for a refused request: it changed nothing, so it is answered and counted, and no journal grows by asking."""
+    """Return False for a refused request: it changed nothing, so it is answered and counted, and requests alone never grow a journal."""
     return not isinstance(event, e.TransitionRefused) or event.trigger in SAID_BY_VENUES
 
 
 def sameness(event: e.OrderEvent) -> tuple[str, ...] | None:
-    """What two facts that change nothing have in common when the second says no more than the first. None: it changes something."""
+    """Return a key that is equal for two events that change nothing and of which the second adds nothing.
+
+    None: the event changes something.
+    """
     match event:
         case e.TransitionRefused():
             return event.order_id, event.trigger, event.source, event.detail or "", event.status
@@ -78,9 +81,9 @@ def sameness(event: e.OrderEvent) -> tuple[str, ...] | None:
 
 
 def _content(report: str) -> str:
-    """A report without its number and its time: a venue that says it again may give it others."""
+    """Return a report without its number and time: a venue that repeats it may give it others."""
     try:
-        said = _REPORT.decode(report)
+        decoded = _REPORT.decode(report)
     except msgspec.MsgspecError:
         return report
-    return msgspec.json.encode(msgspec.structs.replace(said, report_seq=0, at=0)).decode()
+    return msgspec.json.encode(msgspec.structs.replace(decoded, report_seq=0, at=0)).decode()

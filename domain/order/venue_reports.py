@@ -1,4 +1,4 @@
-"""What venues say: facts, so each has an answer in every state. A trade is booked whatever the order is; a stale status changes nothing."""
+"""Venue reports, which are final: each has a result in every state. A trade is always booked; a stale status changes nothing."""
 
 from collections.abc import Callable, Container
 from copy import copy
@@ -20,7 +20,10 @@ _REPORT = msgspec.json.Decoder(VenueReport)
 
 
 def reported(order: Order | None, report: VenueReport, now: int, *, negative_prices: Container[str] = ()) -> Events:
-    """`negative_prices` are the symbols that may trade at zero and below. Of another one such a price makes a report unreadable."""
+    """Return the events of a report. `negative_prices` are the symbols that may trade at zero and below.
+
+    For any other symbol such a price makes the report unreadable.
+    """
     if order is None:
         return (quarantined(report, State.NEW, "unknown_order", now),)
     if priced := PRICED.get(report.report):
@@ -63,7 +66,7 @@ def _fill(order: Order, report: VenueReport, now: int, negative_prices: Containe
 
 
 def _unbookable(order: Order, report: VenueReport, negative_prices: Container[str]) -> str | None:
-    """Why no trade can be made of the report: a decoder lets NaN and 1e999999 through, and a venue may err."""
+    """Return why the report cannot be booked as a trade, or None: a decoder lets NaN and 1e999999 through, and a venue may err."""
     quantity, price, fee = report.quantity, report.price, report.fee or ZERO
     if quantity is None or price is None or not report.exec_id or not _possible(quantity, price, fee):
         return "unreadable"
@@ -73,7 +76,7 @@ def _unbookable(order: Order, report: VenueReport, negative_prices: Container[st
 
 
 def _possible(quantity: Decimal, price: Decimal, fee: Decimal) -> bool:
-    """A fee may be negative (a rebate), and long: it is a product of price and quantity."""
+    """Return whether the numbers are in bounds. A fee may be negative (a rebate) and long: it is a product of price and quantity."""
     return bounded(quantity) and bounded(price) and bounded(fee, 2 * MONEY_PLACES) and quantity > ZERO
 
 
@@ -86,10 +89,10 @@ def _same_trade(seen: Trade, report: VenueReport) -> bool:
 
 
 def _booked(order: Order, report: VenueReport, now: int) -> Events:
-    """The trade, and the end of an order that has no leg any more to trade the rest."""
+    """Return the trade, and the end of the order if no route is left to trade the rest."""
     quantity, price = report.quantity, report.price
-    assert quantity is not None, "it was looked at before"
-    assert price is not None, "it was looked at before"
+    assert quantity is not None, "_unbookable has checked it"
+    assert price is not None, "_unbookable has checked it"
     cum = order.cum_quantity + quantity
     filled = e.OrderFilled(
         order_id=order.order_id,
@@ -117,7 +120,7 @@ def _booked(order: Order, report: VenueReport, now: int) -> Events:
 
 
 def _rest_cancelled(order_id: str, status: State, now: int) -> e.OrderCancelled:
-    """The last leg that worked is full, the others had ended before: nobody will trade the rest."""
+    """Cancel the rest: the last working route is full and the others had ended before."""
     return e.OrderCancelled(order_id=order_id, at=now, status=must(status, "venue_cancelled"), source="oms", reason="no_live_leg")
 
 
@@ -125,7 +128,7 @@ def _rest_cancelled(order_id: str, status: State, now: int) -> e.OrderCancelled:
 
 
 def _with_parked(order: Order, booked: Events, waiting: list[str], now: int, negative_prices: Container[str]) -> Events:
-    """The trade has come that these were about: they follow it at once. Their numbers in the session were used when they were parked."""
+    """Apply pending busts and corrections right after their trade. Their session numbers were used when they were quarantined."""
     events = booked
     for text in waiting:
         report = _REPORT.decode(text)
@@ -148,7 +151,7 @@ def _bust(order: Order, report: VenueReport, now: int) -> Events:
 
 
 def _correct(order: Order, report: VenueReport, now: int, negative_prices: Container[str]) -> Events:
-    """A trade is taken back and another booked in its place, in one commit: every fold knows both already."""
+    """Bust a trade and book another in its place, in one commit: every fold handles both events already."""
     if why := _unbookable(order, report, negative_prices):
         return (quarantined(report, order.status, why, now),)
     if booked := order.trade(report.venue, report.exec_id):
@@ -203,7 +206,10 @@ def _ended(order: Order, report: VenueReport, now: int) -> Events:
 
 
 def _cancel_rejected(order: Order, report: VenueReport, now: int) -> Events:
-    """A venue that has not seen the order yet refuses nothing: the request stays open, and exeq sends it again after the first word."""
+    """Apply a refused cancel.
+
+    If the venue has not seen the order yet, the request stays open, and exeq resends it after the first report.
+    """
     if report.reason in NOT_YET and any(r.route_id == report.route_id and silent(r) for r in order.routes):
         return ()
     trigger = "cancel_rejected_replacing" if order.replacing else traded(order, "cancel_rejected")
@@ -238,4 +244,4 @@ PRICED: dict[ReportKind, Callable[[Order, VenueReport, int, Container[str]], Eve
     ReportKind.REPLACED: replaced,
     ReportKind.CORRECTION: _correct,
 }
-"""Reports whose prices are booked; the last argument says of which symbols they may be zero or below."""
+"""Reports whose prices are booked; the last argument lists the symbols that may trade at zero or below."""

@@ -1,4 +1,4 @@
-"""What rests at a paper venue: one book a symbol, ordered so that a quote that reaches nothing costs nothing."""
+"""The orders that rest at a paper venue: one book a symbol, ordered so that a quote that reaches nothing costs nothing."""
 
 from bisect import bisect_left, insort
 from collections import OrderedDict
@@ -32,9 +32,9 @@ class PaperTrade(msgspec.Struct, frozen=True, gc=False):
 
 
 class PaperOrder(msgspec.Struct, kw_only=True, gc=False):
-    """One order as the venue keeps it. `request` has its terms as they are now, `leaves` is what was not filled, also when closed.
+    """One order as the venue keeps it. `request` has its current terms; `leaves` is what was not filled, also once it is closed.
 
-    `sends` counts how often its request came, `reports` are the report_seqs that told of it. `behind`: see QueueJoined.
+    `sends` counts how often its request arrived, `reports` are the report_seqs of its reports. `behind`: see QueueJoined.
     """
 
     number: int
@@ -69,18 +69,18 @@ class PaperOrder(msgspec.Struct, kw_only=True, gc=False):
 
 
 Level = tuple[Decimal, Decimal]
-"""A price and what is left there."""
+"""A price and the size left there."""
 
 
 class Display(msgspec.Struct, gc=False):
-    """The quote in force and what is left of its levels, the touch first, by the side that takes them: buyers take the asks."""
+    """The quote in force and the size left at its levels, touch first, by the side that takes them: buyers take the asks."""
 
     quote: Quote
     left: dict[Side, tuple[Level, ...]]
 
     @classmethod
     def of(cls, quote: Quote, tick: Decimal = ZERO, levels: int = 1, *, negative_prices: bool = False) -> "Display":
-        """`levels` on each side, `tick` apart, each of the touch's size; bids no lower than a price can be."""
+        """Build `levels` on each side, `tick` apart, each of the touch's size; bids no lower than a price can be."""
         asks = tuple((quote.ask + n * tick, quote.ask_size) for n in range(levels))
         prices = (quote.bid - n * tick for n in range(levels))
         bids = tuple((price, quote.bid_size) for price in prices if negative_prices or price > ZERO or price == quote.bid)
@@ -90,15 +90,15 @@ class Display(msgspec.Struct, gc=False):
         return Display(self.quote, dict(self.left))
 
     def size(self, side: Side, limit: Decimal | None) -> Decimal:
-        """What this side may take at its limit or better."""
+        """Return the size that this side may take at its limit or better."""
         return sum((size for price, size in self.left[side] if limit is None or reaches(side, limit, price)), ZERO)
 
     def shown_at(self, side: Side, price: Decimal) -> Decimal:
-        """What stands at a price among the orders of this side."""
+        """Return the size shown at a price among the orders of this side."""
         return next((size for at, size in self.left[opposite(side)] if at == price), ZERO)
 
     def take(self, side: Side, quantity: Decimal) -> list[Level]:
-        """So much of it, from the touch on: what was had at which price. Less where there is less."""
+        """Take up to `quantity`, from the touch on; return what was taken at which price."""
         had: list[Level] = []
         left: list[Level] = []
         for price, size in self.left[side]:
@@ -112,16 +112,16 @@ class Display(msgspec.Struct, gc=False):
 
 
 def reaches(side: Side, limit: Decimal, price: Decimal) -> bool:
-    """May an order of this side and limit trade at the price?"""
+    """Return whether an order of this side and limit may trade at the price."""
     return price <= limit if side is Side.BUY else price >= limit
 
 
 class Ladder:
-    """Orders by price, the best price first; at one price in the order in which they came."""
+    """Orders by price, the best price first; at one price in order of arrival."""
 
     def __init__(self, *, highest_first: bool) -> None:
         self._highest_first = highest_first
-        self._keys: list[Decimal] = []  # ascending, best last: the best price is looked at and removed in O(1)
+        self._keys: list[Decimal] = []  # ascending, best last: the best price is read and removed in O(1)
         self._levels: dict[Decimal, OrderedDict[int, PaperOrder]] = {}
         self._gone: dict[Decimal, Decimal] = {}
 
@@ -146,7 +146,7 @@ class Ladder:
             del self._keys[bisect_left(self._keys, key)]
 
     def reached(self, price: Decimal) -> Iterator[PaperOrder]:
-        """Every order at this price or a better one, best first."""
+        """Yield every order at this price or a better one, best first."""
         bound = self._key(price)
         for key in reversed(self._keys):
             if key < bound:
@@ -154,14 +154,14 @@ class Ladder:
             yield from self._levels[key].values()
 
     def gone(self, price: Decimal) -> Decimal:
-        """How much of others' size at this price was traded since an order of ours came to rest there."""
+        """Return how much of others' size at this price was traded since an order of this venue came to rest there."""
         return self._gone.get(self._key(price), ZERO)
 
     def advance(self, price: Decimal, quantity: Decimal) -> None:
         self._gone[self._key(price)] = self.gone(price) + quantity
 
     def last_but(self, price: Decimal, order: PaperOrder) -> PaperOrder | None:
-        """Whose turn comes last at this price, not counting one; None when nobody else rests there."""
+        """Return the order with the last turn at this price, except for `order`; None if no other rests there."""
         level = self._levels.get(self._key(price))
         return next((other for other in reversed(level.values()) if other.number != order.number), None) if level else None
 
@@ -171,7 +171,7 @@ class Ladder:
 
 
 class PaperBook:
-    """One symbol: market orders that wait for size, limits that rest, stops that sleep."""
+    """One symbol: market orders that wait for size, limits that rest, stops that wait for their price."""
 
     def __init__(self) -> None:
         self.markets = {side: Ladder(highest_first=True) for side in Side}
@@ -190,7 +190,7 @@ class PaperBook:
     def _place(self, order: PaperOrder) -> tuple[Ladder, Decimal]:
         request = order.request
         if order.waits_for_stop:
-            assert request.stop_price is not None, "a stop without its price is rejected at the door"
+            assert request.stop_price is not None, "a stop without its price is rejected on arrival"
             return self.stops[request.side], request.stop_price
         if request.price is not None:
             return self.limits[request.side], request.price

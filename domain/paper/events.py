@@ -1,4 +1,4 @@
-"""What a paper venue hears, and the facts that it journals."""
+"""The messages that a paper venue receives, and the events that it journals."""
 
 from decimal import Decimal
 
@@ -15,9 +15,9 @@ class PaperEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
 
 class RequestTaken(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
-    """A request for a new order came. The first one of a route id makes an order, every later one is only counted.
+    """A request for a new order arrived. The first one of a route id creates an order, every later one is only counted.
 
-    `expire_at` is the end of the session for an order of the day.
+    `expire_at` is the end of the session for a day order.
     """
 
     at: int
@@ -26,21 +26,24 @@ class RequestTaken(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class StopTriggered(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
-    """From now on the stop is a market or limit order, also where there was no size to fill it and where the price turns back."""
+    """The stop is a market or limit order from now on, even if there was no size to fill it or the price turns back."""
 
     at: int
     route_id: str
 
 
 class QueueJoined(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
-    """The order rests behind others' size at its price: so much of it must go, counted from the level's beginning, before its turn."""
+    """The order rests behind others' size at its price.
+
+    `behind` is how much must trade first, counted from the level's beginning.
+    """
 
     route_id: str
     behind: Decimal
 
 
 class QueueAdvanced(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
-    """Others' size at a price was traded, before the orders that stand behind it."""
+    """Others' size at a price was traded, ahead of the orders behind it."""
 
     symbol: str
     side: Side
@@ -59,14 +62,14 @@ class TradingResumed(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class OrderForgotten(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
-    """A fault on purpose: the venue knows nothing of the order any more."""
+    """An injected fault: the venue has lost the order."""
 
     at: int
     route_id: str
 
 
 class EpochMet(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
-    """The largest epoch of a shard's exeq up to now. What an older one sends is refused from here on, also after a restart."""
+    """The largest epoch of a shard's exeq so far. Requests of an older one are refused from now on, also after a restart."""
 
     at: int
     shard: int
@@ -75,7 +78,7 @@ class EpochMet(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class Reported(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
-    """One execution report. Orders change by nothing else."""
+    """One execution report. Nothing else changes an order."""
 
     report: VenueReport
     shard: int = 0
@@ -97,19 +100,19 @@ VenueEvent = (
 
 
 class Cancel(msgspec.Struct, frozen=True, gc=False):
-    """A request to cancel what `request.route_id` names."""
+    """A request to cancel the order of `request.route_id`."""
 
     request: VenueRequest
 
 
 class Replace(msgspec.Struct, frozen=True, gc=False):
-    """A request to give what `request.route_id` names the quantity and prices of `request`."""
+    """A request to give the order of `request.route_id` the quantity and prices of `request`."""
 
     request: VenueRequest
 
 
 class Meet(msgspec.Struct, frozen=True, gc=False):
-    """An exeq names its epoch without asking for anything else."""
+    """An exeq announces its epoch without any other request."""
 
     shard: int
     epoch: int
@@ -117,17 +120,17 @@ class Meet(msgspec.Struct, frozen=True, gc=False):
 
 
 class Passed(msgspec.Struct, frozen=True, gc=False):
-    """Nothing but time."""
+    """Only time passed."""
 
 
 def stamp_of(event: VenueEvent) -> int:
-    """When it was decided; 0 where it does not say."""
+    """Return when the event was decided; 0 if it does not record it."""
     stamp: int = event.report.at if isinstance(event, Reported) else getattr(event, "at", 0)
     return stamp
 
 
 def not_before(event: VenueEvent, at: int) -> VenueEvent:
-    """With this stamp where it has an earlier one."""
+    """Return the event with this stamp if its own is earlier."""
     if not 0 < stamp_of(event) < at:
         return event
     if isinstance(event, Reported):
@@ -135,7 +138,7 @@ def not_before(event: VenueEvent, at: int) -> VenueEvent:
     return msgspec.structs.replace(event, at=at)
 
 
-# What an exchange's staff may do, and what goes wrong on purpose
+# What an exchange's staff may do, and fault injection
 
 
 class Halt(msgspec.Struct, frozen=True, gc=False):
@@ -144,7 +147,7 @@ class Halt(msgspec.Struct, frozen=True, gc=False):
 
 
 class Refuse(msgspec.Struct, frozen=True, gc=False):
-    """A new order that the venue will not have, whatever it is."""
+    """A new order that the venue refuses, whatever it is."""
 
     request: VenueRequest
     reason: str
@@ -156,7 +159,7 @@ class UnsolicitedCancel(msgspec.Struct, frozen=True, gc=False):
 
 
 class ForcedFill(msgspec.Struct, frozen=True, gc=False):
-    """The order trades this much at this price, whether or not it is there to be traded."""
+    """The order trades this much at this price, even if the market does not allow it."""
 
     route_id: str
     quantity: Decimal

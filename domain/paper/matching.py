@@ -1,4 +1,4 @@
-"""The facts of one decision of a paper venue, numbered as they are made. The venue stays as it was; what is taken is kept here."""
+"""The events of one decision of a paper venue, numbered as they are created. The venue is unchanged; what is taken is kept here."""
 
 from collections.abc import Iterable
 from copy import copy
@@ -40,7 +40,7 @@ AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK)
 
 
 class MatchingVenue(Protocol):
-    """What a decision looks at."""
+    """The parts of a venue that a decision reads."""
 
     name: str
     instruments: Any
@@ -97,7 +97,7 @@ class MatchingDecision:
     # Requests
 
     def _taken(self, request: VenueRequest) -> bool:
-        """Is it a new one?"""
+        """Record the request; return whether it is a new one."""
         day = self.venue.rules.calendar.session_end(self.now_ns) if request.time_in_force is TimeInForce.DAY else None
         self.events.append(RequestTaken(at=self.now_ns, request=request, expire_at=day))
         return request.route_id not in self.venue.orders
@@ -125,7 +125,7 @@ class MatchingDecision:
         self.display = display.copy() if display else None
 
     def _against(self, request: VenueRequest) -> str | None:
-        """Why these terms cannot stand here now."""
+        """Return why these terms are not acceptable now, or None."""
         instrument: Instrument | None = self.venue.instruments.get(request.symbol)
         if instrument is None:
             return "unknown_symbol"
@@ -145,7 +145,7 @@ class MatchingDecision:
         return "post_only" if self._would_take(order) else None
 
     def _would_take(self, order: PaperOrder) -> bool:
-        """May an order that must not take trade at once? Then it is refused, whether or not there is size left."""
+        """Return whether a post-only order may trade at once. If so it is refused, whether or not there is size left."""
         request = order.request
         if not request.post_only or order.waits_for_stop or self.display is None or request.price is None:
             return False
@@ -172,7 +172,7 @@ class MatchingDecision:
         if order is None:
             self.report(ReportKind.REPLACE_REJECTED, _stranger(request), reason="unknown", replace_id=request.replace_id)
         elif request.replace_id and order.replace_id == request.replace_id:
-            return  # said again: it was answered
+            return  # a repeat: it was answered
         elif not self._works(order):
             self.report(ReportKind.REPLACE_REJECTED, order, reason="too_late", replace_id=request.replace_id)
         else:
@@ -218,7 +218,7 @@ class MatchingDecision:
                     self._work(order)
 
     def _sweep(self, book: PaperBook, side: Side, touch: Decimal) -> None:
-        """Limits that the touch has come to fill at their own price, the best first, until the display is used up."""
+        """Fill limits that the touch has reached at their own price, best first, until the display is used up."""
         assert self.display is not None, "only a quote sweeps"
         ladder = book.limits[side]
         for order in ladder.reached(touch):
@@ -237,7 +237,7 @@ class MatchingDecision:
             self._full_after(order, quantity)
 
     def _crowd_passes(self, order: PaperOrder, behind: Decimal) -> bool:
-        """Others' size that stands before the order at its price is traded first. False when the display is used up by it."""
+        """Trade others' size ahead of the order at its price. Return False if that uses up the display."""
         assert self.display is not None, "only a quote sweeps"
         side, price = order.request.side, order.request.price
         assert price is not None, "only orders with a limit rest"
@@ -252,14 +252,14 @@ class MatchingDecision:
         return passed == behind
 
     def _stop_reached(self, request: VenueRequest) -> bool:
-        """Has the touch that a stop watches come to its price?"""
-        assert request.stop_price is not None, "a stop without its price is rejected at the door"
+        """Return whether the touch that a stop watches has reached its price."""
+        assert request.stop_price is not None, "a stop without its price is rejected on arrival"
         if self.display is None:
             return False
         return reaches(opposite(request.side), request.stop_price, self.display.quote.touch(request.side))
 
     def _work(self, order: PaperOrder) -> None:
-        """The order meets the display as a taker: from the touch on, against what is left there, and no further than its limit."""
+        """Match the order as a taker: from the touch on, against what is left there, and no further than its limit."""
         request = order.request
         if order.waits_for_stop:
             self.events.append(StopTriggered(at=self.now_ns, route_id=request.route_id))
@@ -279,7 +279,7 @@ class MatchingDecision:
             self._rest(order, request.price)
 
     def _take(self, order: PaperOrder) -> Decimal:
-        """Level by level what is there for the order, each a trade of its own. Returns what it still lacks."""
+        """Take what the display has for the order, level by level, each a trade of its own. Return what is left of the order."""
         request = order.request
         if self.display is None or order.number in self._ended:
             return order.leaves
@@ -290,12 +290,12 @@ class MatchingDecision:
         return order.leaves - quantity
 
     def _full_after(self, order: PaperOrder, quantity: Decimal) -> None:
-        """The order itself changes only when this decision is over."""
+        """Note that the order is full; the order itself changes only after this decision."""
         if quantity == order.leaves:
             self._ended.add(order.number)
 
     def _rest(self, order: PaperOrder, price: Decimal) -> None:
-        """What others show at its price, and what stood before the one that came last, stands before it."""
+        """Queue the order behind what others show at its price, and behind whatever was ahead of the last order there."""
         if not self.venue.rules.queue or self.display is None:
             return
         side = order.request.side
@@ -308,7 +308,7 @@ class MatchingDecision:
             self.events.append(QueueJoined(route_id=order.request.route_id, behind=behind))
 
     def _trades_with_itself(self, order: PaperOrder) -> bool:
-        """Would it meet an order of its own account? True when that ends this one; or the others go."""
+        """Apply the self-trade rule against orders of the same account. Return True if it ends this order; else the others end."""
         rule, request = self.venue.rules.self_trade, order.request
         book = self.venue.books.get(request.symbol)
         limit = request.price if request.price is not None else self.display.quote.touch(request.side) if self.display else None
@@ -322,7 +322,7 @@ class MatchingDecision:
             self._end(ReportKind.CANCELLED, ended, reason="self_trade")
         return rule == "cancel_newest"
 
-    # What the staff of an exchange does, and faults
+    # Actions of an exchange's staff, and faults
 
     def _halt(self, message: Halt) -> None:
         halted = message.symbol in self.venue.halted
@@ -370,7 +370,7 @@ class MatchingDecision:
         self._ended.add(order.number)
         self.report(kind, order, reason=reason)
 
-    def report(self, kind: ReportKind, order: PaperOrder, **said: Any) -> None:
+    def report(self, kind: ReportKind, order: PaperOrder, **fields: Any) -> None:
         request = order.request
         shard = request.shard
         seq = self._seqs[shard] = self._seqs.get(shard, self.venue.report_seqs.get(shard, 0)) + 1
@@ -385,7 +385,7 @@ class MatchingDecision:
             symbol=request.symbol,
             side=request.side,
             venue_order_id=order.venue_order_id,
-            **said,
+            **fields,
         )
         self.events.append(Reported(report=report, shard=shard))
 

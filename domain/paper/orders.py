@@ -1,4 +1,4 @@
-"""The orders that a paper venue remembers: those that are not closed as they are, closed ones encoded."""
+"""The orders that a paper venue remembers: open ones as objects, closed ones encoded."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -14,9 +14,9 @@ _DECODE: Final = msgspec.msgpack.Decoder(PaperOrder).decode
 
 
 class PaperOrders(Mapping[str, PaperOrder]):
-    """By route id. A closed order is seldom asked for again, and takes half the memory encoded.
+    """Orders by route id. A closed order is seldom read again, and takes half the memory encoded.
 
-    A closed order is given as a copy: `put` makes a change of it known. Beyond `closed_max` the order that closed first is forgotten.
+    A closed order is returned as a copy: `put` stores a change of it. Beyond `closed_max` the order that closed first is forgotten.
     """
 
     def __init__(self, closed_max: int) -> None:
@@ -39,7 +39,7 @@ class PaperOrders(Mapping[str, PaperOrder]):
         return len(self._closed) + len(self._alive)
 
     def put(self, order: PaperOrder) -> None:
-        """The order as it is now, wherever it was before."""
+        """Store the order in its current state, open or closed."""
         route_id = order.request.route_id
         if order.state in NOT_CLOSED:
             self._closed.pop(route_id, None)
@@ -51,7 +51,7 @@ class PaperOrders(Mapping[str, PaperOrder]):
             del self._closed[next(iter(self._closed))]
 
     def pop(self, route_id: str) -> PaperOrder:
-        """Forget it. KeyError for one that is not known."""
+        """Forget an order and return it. Raises KeyError for an unknown one."""
         order = self[route_id]
         self._alive.pop(route_id, None)
         self._closed.pop(route_id, None)

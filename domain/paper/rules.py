@@ -1,4 +1,4 @@
-"""What makes one paper venue another exchange than the next: fees, depth, queue, self-trades, hours."""
+"""The rules in which paper venues differ: fees, depth, queue, self-trades, hours."""
 
 from decimal import Decimal
 from typing import Final, Literal
@@ -10,12 +10,15 @@ from domain.market.trading_hours import ALWAYS, Calendar
 SelfTrade = Literal["allow", "cancel_newest", "cancel_oldest"]
 
 CLOSED_MAX: Final = 20_000
-"""Closed orders that a venue remembers. A route id sent again after so many others have closed would be taken for a new one."""
+"""How many closed orders a venue remembers. A route id repeated after that many others have closed would be taken for a new one."""
 
 
 class PaperRules(msgspec.Struct, frozen=True, kw_only=True):
-    """`levels` displayed on each side, `level_ticks` apart, each of the touch's size. `queue`: what is displayed at a price stands there
-    before an order that comes to rest at it."""
+    """The rules of one venue.
+
+    `levels` are displayed on each side, `level_ticks` apart, each of the touch's size. `queue`: the size displayed at a price is ahead of
+    an order that comes to rest there.
+    """
 
     levels: int = 1
     level_ticks: int = 1

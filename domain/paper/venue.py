@@ -1,4 +1,4 @@
-"""A paper venue: `decide` turns a request, a quote or passing time into facts, `evolve` applies them. Rules: docs/paper-venues.md."""
+"""A paper venue: `decide` turns a request, a quote or passing time into events, `evolve` applies them. Rules: docs/paper-venues.md."""
 
 from bisect import bisect_left, insort
 from collections import defaultdict
@@ -42,7 +42,7 @@ _CLOSING: Final = {
 
 
 class PaperVenue:
-    """One venue. All of its state follows from its events, but for the quotes: the market says them again."""
+    """One venue. Its state follows from its events, except for the quotes: the market publishes them again."""
 
     def __init__(
         self, name: str, instruments: Mapping[str, Instrument], maker_bps: Decimal, taker_bps: Decimal, rules: PaperRules = PLAIN
@@ -58,14 +58,14 @@ class PaperVenue:
         self.halted: set[str] = set()
         self.report_seqs: dict[int, int] = {}
         self.epochs: dict[int, int] = {}
-        """The largest epoch met, by shard."""
+        """The largest epoch seen, by shard."""
         self.taken = 0
         self.executions = 0
         self.sends_max = 0
         self._expiries: list[tuple[int, int]] = []
 
     def take(self, message: Message, now_ns: int) -> tuple[VenueEvent, ...]:
-        """Decide and evolve at once, as the host does."""
+        """Decide and evolve in one step, as the host does."""
         events = self.decide(message, now_ns)
         if isinstance(message, Quote):
             self.show(message)
@@ -74,17 +74,17 @@ class PaperVenue:
         return events
 
     def decide(self, message: Message, now_ns: int) -> tuple[VenueEvent, ...]:
-        """The facts that follow. First of all, whatever the message: orders whose time has come expire."""
+        """Return the events that follow. Whatever the message, due orders expire first."""
         return (*self._met(message, now_ns), *MatchingDecision(self, now_ns).of(message))
 
     def _met(self, message: Message, now_ns: int) -> Iterator[EpochMet]:
-        """A larger epoch than any before is journaled before what it asks for."""
+        """Journal an epoch that is larger than any before, ahead of the events of its request."""
         named = epoch_in(message)
         if named is not None and named[1] > self.epochs.get(named[0], 0):
             yield EpochMet(at=now_ns, shard=named[0], epoch=named[1], unit=named[2])
 
     def is_stale(self, message: Message) -> bool:
-        """Does it come from an exeq that another one has followed? A cancel without an epoch is a comparison's, and is taken."""
+        """Return whether the message is from an exeq that was replaced. A cancel without an epoch is from a comparison and is accepted."""
         named = epoch_in(message)
         if named is None or (isinstance(message, Cancel) and not named[1]):
             return False
@@ -97,7 +97,7 @@ class PaperVenue:
             yield self.open[number]
 
     def show(self, quote: Quote) -> None:
-        """Put the quote on display in the place of the last one, whole."""
+        """Replace the displayed quote as a whole."""
         self.displays[quote.symbol] = self.display_of(quote)
 
     def display_of(self, quote: Quote) -> Display:
@@ -108,10 +108,10 @@ class PaperVenue:
         return Display.of(quote, apart, self.rules.levels, negative_prices=negative)
 
     def traded(self, exec_id: str) -> tuple[PaperOrder, PaperTrade] | None:
-        """A trade that stands, and its order. Looks at every order: for those who take trades back."""
+        """Return a trade that is not busted, and its order. Scans every order; used only to bust and correct trades."""
         return next(((order, trade) for order in self.orders.values() for trade in order.trades if trade.exec_id == exec_id), None)
 
-    # What has happened
+    # State changes
 
     def evolve(self, event: VenueEvent) -> None:
         match event:
@@ -194,7 +194,7 @@ class PaperVenue:
             self._close(order, PaperState.FILLED)
 
     def _replaced(self, order: PaperOrder, report: VenueReport) -> None:
-        """Less of the same keeps its turn; anything else goes to the end of the queue."""
+        """Apply new terms. A smaller size at the same prices keeps its turn; anything else goes to the end of the queue."""
         quantity = report.quantity or ZERO
         leaves = quantity - order.cum_quantity
         keeps = (report.price, report.stop_price) == (order.request.price, order.request.stop_price) and leaves <= order.leaves
@@ -215,7 +215,7 @@ class PaperVenue:
         book.add(order)
 
     def _taken_back(self, order: PaperOrder, exec_id: str) -> None:
-        """An order that was full works again; one that ended otherwise stays as it is."""
+        """Take a trade back. An order that was full works again; one that ended otherwise keeps its state."""
         quantity = sum((t.quantity for t in order.trades if t.exec_id == exec_id), ZERO)
         order.trades = tuple(t for t in order.trades if t.exec_id != exec_id)
         order.leaves += quantity
@@ -228,7 +228,7 @@ class PaperVenue:
         order.state = state
 
     def _forget(self, order: PaperOrder) -> None:
-        """Out of the book, if it is there."""
+        """Remove the order from the book if it is there."""
         if order.state is PaperState.WORKING:
             del self.open[order.number]
             self.books[order.request.symbol].remove(order)
@@ -237,7 +237,7 @@ class PaperVenue:
 
 
 def epoch_in(message: Message) -> tuple[int, int, str] | None:
-    """Shard, epoch and unit of the exeq that says it; None for what no exeq says."""
+    """Return shard, epoch and unit of the sending exeq; None for messages that are not from an exeq."""
     match message:
         case VenueRequest():
             return message.shard, message.epoch, message.unit

@@ -1,1 +1,1 @@
-"""What an account holds, and the rows that other programs read."""
+"""Positions of accounts, and the rows that other programs read."""

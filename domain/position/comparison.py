@@ -1,4 +1,4 @@
-"""Positions as the journal has them against positions as readers see them, field by field."""
+"""Compare positions of the journal with those that readers see, field by field."""
 
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ FIELDS: Final = ("quantity", "average_price", "realised_pnl", "fees", "last_pric
 
 
 class PositionDifference(msgspec.Struct, frozen=True):
-    """One field of one position, as the journal has it and as readers see it; None where there is no such position."""
+    """One field of one position, in the journal and for readers; None if there is no such position."""
 
     account: str
     symbol: str
@@ -20,7 +20,7 @@ class PositionDifference(msgspec.Struct, frozen=True):
 
 
 def differences(ours: Position | None, theirs: Position | None) -> list[PositionDifference]:
-    """Field by field; one that exists on one side only differs in its quantity."""
+    """Return the differences field by field; a position that exists on one side only differs in its quantity."""
     if ours is None or theirs is None:
         return [missing(ours)] if ours else [extra(theirs)] if theirs else []
     pairs = ((name, getattr(ours, name), getattr(theirs, name)) for name in FIELDS)
@@ -28,10 +28,10 @@ def differences(ours: Position | None, theirs: Position | None) -> list[Position
 
 
 def missing(position: Position) -> PositionDifference:
-    """A position that only the journal has."""
+    """Return the difference of a position that only the journal has."""
     return PositionDifference(position.account, position.symbol, "quantity", position.quantity, None)
 
 
 def extra(position: Position) -> PositionDifference:
-    """A position that only the readers have."""
+    """Return the difference of a position that only the readers have."""
     return PositionDifference(position.account, position.symbol, "quantity", None, position.quantity)

@@ -1,4 +1,4 @@
-"""What an account holds: a fold of trades and busts. Netting, average cost, a reversal split at zero."""
+"""Positions: a fold of trades and busts. Netting, average cost, a reversal split at zero."""
 
 from decimal import Decimal
 
@@ -9,7 +9,7 @@ from domain.values import ZERO, average, divide, signed
 
 
 class Position(msgspec.Struct, kw_only=True, gc=False):
-    """`quantity` is signed. `cost` is what the open quantity was bought (negative: sold) for; averages and PnL follow from it."""
+    """One position. `quantity` is signed; `cost` is the price paid (negative: received) for the open quantity; averages and PnL follow."""
 
     account: str
     symbol: str
@@ -30,9 +30,9 @@ class Position(msgspec.Struct, kw_only=True, gc=False):
 
 
 def apply_trade(position: Position, quantity: Decimal, price: Decimal) -> None:
-    """Add a signed quantity at a price. What closes realises PnL against the average cost; what is left opens at the price.
+    """Add a signed quantity at a price. The closing part realises PnL against the average cost; the rest opens at the price.
 
-    The released part of the cost is the only rounded number (12 places): what it loses stays in the cost, so cash is conserved.
+    The released part of the cost is the only rounded number (12 places): the rounding error stays in the cost, so cash is conserved.
     """
     held = position.quantity
     closing = min(abs(held), abs(quantity)) if held * quantity < ZERO else ZERO
@@ -49,7 +49,7 @@ def apply_trade(position: Position, quantity: Decimal, price: Decimal) -> None:
 
 
 def apply(position: Position, event: e.OrderFilled | e.TradeBusted) -> None:
-    """A bust is the opposite trade at the trade's own price, with its fee given back."""
+    """Apply a trade, or a bust as the opposite trade at the trade's own price, with its fee returned."""
     quantity = signed(event.side, event.quantity)
     busted = type(event) is e.TradeBusted
     apply_trade(position, -quantity if busted else quantity, event.price)
@@ -64,7 +64,7 @@ class PositionBook:
         self.positions: dict[tuple[str, str], Position] = {}
 
     def apply(self, event: e.OrderEvent, seq: int) -> Position | None:
-        """The position that the event changed, or None. Events that are no trades change nothing."""
+        """Return the position that the event changed, or None. Only trades and busts change a position."""
         if not isinstance(event, (e.OrderFilled, e.TradeBusted)):
             return None
         key = (event.account, event.symbol)

@@ -1,4 +1,4 @@
-"""What events look like in the tables that other programs read: `fills` and `order_events`."""
+"""The rows of events in the tables that other programs read: `fills` and `order_events`."""
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -16,7 +16,7 @@ Owner = tuple[str, str]
 """The account and the symbol of an order."""
 
 COMMON: Final = frozenset({"order_id", "at", "status", "account", "symbol"})
-"""Fields that `order_events` has columns for; the others go into its `detail`."""
+"""Fields that are columns of `order_events`; the others go into its `detail`."""
 BUST_SUFFIX: Final = ":bust"
 OPEN_ORDERS_MAX: Final = 1_000_000
 
@@ -24,7 +24,7 @@ _JSON: Final = msgspec.json.Encoder(decimal_format="number")
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One event with its place in the journal, on its way into the tables."""
+    """One event with its place in the journal, to be written into the tables."""
 
     event: OrderEvent
     seq: int
@@ -32,9 +32,9 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class FillRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One row of `fills`, its fields the columns in order. `timestamp` is the event's time, nanoseconds UTC.
+    """One row of `fills`; its fields are the columns in order. `timestamp` is the event's time, nanoseconds UTC.
 
-    A bust is a row of its own: the trade's id and BUST_SUFFIX, quantity and fee with the sign turned, so that sums over the table are true.
+    A bust is a row of its own: the trade's id with BUST_SUFFIX, quantity and fee negated, so that sums over the table are correct.
     """
 
     timestamp: int
@@ -53,7 +53,7 @@ class FillRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class OrderEventRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One row of `order_events`. `index` tells the events of one commit apart; `detail` is JSON of what the other columns do not say."""
+    """One row of `order_events`. `index` distinguishes the events of one commit; `detail` is JSON of all fields without a column."""
 
     timestamp: int
     order_id: str
@@ -67,7 +67,7 @@ class OrderEventRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def fill_row(row: EventRow) -> FillRow | None:
-    """The row of a trade or of its bust; None for every other event."""
+    """Return the row of a trade or of its bust; None for every other event."""
     event = row.event
     if not isinstance(event, (e.OrderFilled, e.TradeBusted)):
         return None
@@ -90,7 +90,7 @@ def fill_row(row: EventRow) -> FillRow | None:
 
 
 def order_event_row(row: EventRow, owner: Owner | None) -> OrderEventRow:
-    """Every event has one; `owner` is whose order it is, for most events do not say it."""
+    """Return the row of an event. `owner` is the order's account and symbol, which most events do not carry."""
     event = row.event
     account, symbol = owner or (None, None)
     return OrderEventRow(
@@ -107,7 +107,7 @@ def order_event_row(row: EventRow, owner: Owner | None) -> OrderEventRow:
 
 
 def detail(event: e.OrderEvent) -> str:
-    """The event's own fields as JSON, what is absent left out, numbers exact and without exponents."""
+    """Return the event's own fields as JSON, absent ones left out, numbers exact and without exponents."""
     own = {name: value for name in _own_fields(type(event)) if (value := getattr(event, name)) is not None}
     text = _JSON.encode(own)
     if b"E-" in text or b"E+" in text:  # an exponent, or by chance a part of a text
@@ -121,7 +121,7 @@ def _own_fields(kind: type[e.Event]) -> tuple[str, ...]:
 
 
 class Owners:
-    """Whose each open order is, learnt from the events that say it and forgotten when the order is closed and stored."""
+    """The account and symbol of each open order, learnt from the events that carry them, dropped once the order is closed and stored."""
 
     def __init__(self, orders_max: int = OPEN_ORDERS_MAX) -> None:
         self._orders_max = orders_max
@@ -132,7 +132,7 @@ class Owners:
         self._by_order[order_id] = self._same.setdefault(owner, owner)
 
     def missing(self, rows: Iterable[EventRow]) -> list[str]:
-        """Learn what the rows say, and return the orders that nobody has told us about: ask the table for them."""
+        """Learn from the rows, and return the orders that are still unknown, to be queried from the table."""
         unknown: dict[str, None] = {}
         for row in rows:
             event = row.event
@@ -146,7 +146,7 @@ class Owners:
         return self._by_order.get(order_id)
 
     def stored(self, rows: Iterable[EventRow]) -> None:
-        """Keep the open orders only; beyond the bound the oldest go, and are asked for again when they move."""
+        """Keep only open orders. Beyond the bound the oldest are dropped, and queried again with their next event."""
         for row in rows:
             if row.event.status in CLOSED:
                 self._by_order.pop(row.event.order_id, None)
@@ -155,7 +155,7 @@ class Owners:
 
 
 def table_rows(rows: Sequence[EventRow], owners: Owners) -> tuple[list[FillRow], list[OrderEventRow]]:
-    """The rows of both tables, for owners who have learnt all there is to know."""
+    """Return the rows of both tables; `owners` must know every order."""
     fills = [fill for row in rows if (fill := fill_row(row)) is not None]
     return fills, [order_event_row(row, owners.of(row.event.order_id)) for row in rows]
 

@@ -1,4 +1,4 @@
-"""The checks, in their order of precedence: one shape each, the first refusal wins. docs/risk.md defines them with worked examples."""
+"""The risk checks, in order of precedence: one shape each, the first refusal wins. docs/risk.md defines them with worked examples."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -19,11 +19,11 @@ RATE_LIMIT: Final = "rate_limit"
 
 
 class Case(msgspec.Struct, frozen=True, gc=False):
-    """One order before the checks, with what its account has at stake without it. Money is USD.
+    """One order before the checks, with its account's exposure without it. Money is USD.
 
-    `open_quantity` and `worst_side` count its side only: what is open there, and what the position becomes when all of that and this
-    order fill. `worst_added` is by how much the order raises the larger of both sides. `measured`: all that the account has at stake with
-    this order has a price history; `var` is its value at risk then. `collar` is how far the price may be `away` from the market.
+    `open_quantity` and `worst_side` count its side only: what is open there, and what the position becomes if all of that and this
+    order fill. `worst_added` is by how much the order raises the larger of both sides. `measured`: everything that the account has at stake
+    with this order has a price history; `var` is its value at risk then. `collar` is how far the price may be `away` from the market.
     Counts of orders include this one.
     """
 
@@ -52,13 +52,13 @@ class Case(msgspec.Struct, frozen=True, gc=False):
 
 
 Measured = tuple[Decimal, Decimal] | None
-"""What was found and the most that may be found. None: there is nothing to hold against this order."""
+"""The value found and its limit. None: the check does not apply to this order."""
 
 
 class Check(NamedTuple):
-    """`switch` is the name that a configuration enables it by, or the limit that must not be None; None when it is always on.
+    """One check. `switch` is the name that enables it in a configuration, or the limit that must not be None; None if it is always on.
 
-    Without a unit the numbers say nothing to people.
+    A check without a unit is refused without numbers, because they mean nothing to a reader.
     """
 
     code: str
@@ -103,14 +103,14 @@ def _collar(case: Case) -> Measured:
 
 
 def _reduce_only(case: Case) -> Measured:
-    """What may still trade on its side, and what there is to close."""
+    """Measure what may still trade on its side against the position that can be closed."""
     if not case.reduce_only:
         return None
     return case.open_quantity + case.quantity, max(case.held if case.sells else -case.held, ZERO)
 
 
 def _order_notional(case: Case) -> Measured:
-    """An exit is bounded by the position it closes, which `_reduce_only` holds it and all others of its side against."""
+    """Measure the notional. An exit is exempt: `_reduce_only` bounds it, with all others of its side, by the position it closes."""
     return None if case.reduce_only and case.reduces else (case.notional, case.limits.order_notional_max)
 
 
@@ -140,7 +140,7 @@ def _buying_power(case: Case) -> Measured:
 
 
 def _price_history(case: Case) -> Measured:
-    """What cannot be measured is refused, never passed unmeasured."""
+    """Refuse an order that cannot be measured; it never passes unmeasured."""
     return None if case.reduces or case.measured else (ONE, ZERO)
 
 
@@ -178,7 +178,7 @@ def _is_on(limits: Limits, switch: str) -> bool:
 
 
 def judge(case: Case, checks: tuple[Check, ...]) -> tuple[Denial | None, list[tuple[str, Decimal, Decimal]]]:
-    """The first refusal, if any, and code, found and limit of every check that had something to measure up to it."""
+    """Return the first refusal, if any, and code, found and limit of every check up to it that applies."""
     results: list[tuple[str, Decimal, Decimal]] = []
     for code, _, unit, measure in checks:
         if (measured := measure(case)) is not None:
@@ -190,9 +190,9 @@ def judge(case: Case, checks: tuple[Check, ...]) -> tuple[Denial | None, list[tu
 
 
 def measured(case: Case, checks: tuple[Check, ...]) -> list[tuple[str, Decimal, Decimal]]:
-    """Code, found and limit of every check that has something to measure, also behind the first refusal.
+    """Return code, found and limit of every check that applies, also behind the first refusal.
 
-    Without a reference price nothing in money can be found, and without a price history no value at risk: those checks are left out.
+    Without a reference price no money is known, and without a price history no value at risk: those checks are left out.
     """
     results: list[tuple[str, Decimal, Decimal]] = []
     for code, _, unit, measure in checks:

@@ -1,4 +1,4 @@
-"""What people forbid and bound while the market runs: a fold of control events. Whoever lets an order pass or sends it asks here."""
+"""Controls: what operators forbid and limit while the market runs, as a fold of control events. Read before an order passes or is sent."""
 
 import unicodedata
 from collections import deque
@@ -12,20 +12,20 @@ from domain.order.events import Foreign
 
 ALL: Final = "all"
 HISTORY_KEPT_MAX: Final = 1000
-"""Control events kept for readers; all of them are in the journal."""
+"""How many control events are kept for readers; all of them are in the journal."""
 
 OPERATOR: Final = "operator"
 NO_REASON: Final = "no reason given"
 REASON_MAX: Final = 200
 WHO_MAX: Final = 64
-"""Characters of a reason, and of who gave it."""
+"""The most characters of a reason, and of who gave it."""
 
 KILLED: Final = "killed"
 BLOCKED: Final = "symbol_blocked"
 
 
 class Control(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="type", gc=False):
-    """Who decided what, when (nanoseconds UTC) and why. `version` counts the controls without holes; 1 is the configuration alone."""
+    """Who decided what, when (nanoseconds UTC) and why. `version` counts the controls without gaps; 1 is the configuration alone."""
 
     version: int
     at: int
@@ -42,14 +42,17 @@ class SymbolUnblocked(Control, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class KillThrown(Control, frozen=True, kw_only=True, tag=True, gc=False):
-    """`scope` is `all`, `account:A`, `symbol:S` or `venue:V`. `local`: thrown at exeq itself, which tells of it afterwards."""
+    """A kill switch was set.
+
+    `scope` is `all`, `account:A`, `symbol:S` or `venue:V`. `local`: set at exeq itself, which reports it afterwards.
+    """
 
     scope: str
     local: bool = False
 
 
 class ArmRequested(Control, frozen=True, kw_only=True, tag=True, gc=False):
-    """The first of two steps. Whoever takes the second names the token."""
+    """The first of two steps to arm. The second step names the token."""
 
     scope: str
     token: str
@@ -63,7 +66,7 @@ class Armed(Control, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class LimitSet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
-    """The limits that may differ from the configuration's. None: as for everybody. Money is USD, `concentration_max` a fraction."""
+    """The limits that may differ from the configuration's. None: no override. Money is USD, `concentration_max` a fraction."""
 
     order_notional_max: Decimal | None = None
     order_quantity_max: Decimal | None = None
@@ -74,7 +77,7 @@ class LimitSet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
 
 
 class LimitsChanged(Control, frozen=True, kw_only=True, tag=True, gc=False):
-    """Limits of one account, or of one symbol of it (else `symbol` is empty), in place of the old ones."""
+    """Limits of one account, or of one of its symbols (`symbol` is empty otherwise), in place of the old ones."""
 
     account: str
     symbol: str = ""
@@ -85,8 +88,8 @@ class LimitsChanged(Control, frozen=True, kw_only=True, tag=True, gc=False):
 class ControlsAccepted(Control, frozen=True, kw_only=True, tag=True, gc=False):
     """An operator accepted that the journal of controls continues from a sequence, past foreign messages (`skipped`).
 
-    `lost`: although it had been acknowledged up to another. What was forbidden in between is not known then, so everything is: as if the
-    switch had been thrown for `all`, which two people arm.
+    `lost`: commits up to another sequence had been acknowledged. It is then unknown what was forbidden in between, so everything is: as if
+    the kill switch had been set for `all`, which two people must arm.
     """
 
     goes_on_from: int
@@ -96,7 +99,7 @@ class ControlsAccepted(Control, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class CatalogueChanged(Control, frozen=True, kw_only=True, tag=True, gc=False):
-    """risk began with another catalogue: USD rates by currency, currencies by symbol, and the symbols that are gone. Only what is new."""
+    """risk started with another catalogue. Only changes: USD rates by currency, currencies by symbol, and the symbols that are gone."""
 
     rates: dict[str, Decimal] = {}
     listed: dict[str, str] = {}
@@ -107,7 +110,7 @@ ControlEvent = SymbolBlocked | SymbolUnblocked | KillThrown | ArmRequested | Arm
 
 
 def same_person(one: str, other: str) -> bool:
-    """Two names that differ in case, in space or in the form of their letters only are those of one person."""
+    """Return whether two names are the same person's: they differ only in case, in space or in the form of their letters."""
     return _plain_name(one) == _plain_name(other)
 
 
@@ -117,24 +120,24 @@ def _plain_name(name: str) -> str:
 
 
 def words_of_kill(reason: object, who: object) -> tuple[str, str]:
-    """Reason and who of a kill, as one printable line each: a kill is never refused for its words, whatever they are."""
+    """Return reason and author of a kill, as one printable line each. A kill is never refused for its texts, whatever they are."""
     return _line(reason, REASON_MAX) or NO_REASON, _line(who, WHO_MAX) or OPERATOR
 
 
-def _line(said: object, most: int) -> str:
-    """Empty when nothing printable was said."""
-    text = unicodedata.normalize("NFC", said) if isinstance(said, str) else ""
+def _line(given: object, most: int) -> str:
+    """Return one printable line of at most `most` characters; empty if nothing printable was given."""
+    text = unicodedata.normalize("NFC", given) if isinstance(given, str) else ""
     return " ".join("".join(each if each.isprintable() else " " for each in text).split())[:most].rstrip()
 
 
 def scopes_of(account: str, symbol: str, venue: str | None = None) -> tuple[str, ...]:
-    """Every scope that an order is in, the widest first."""
+    """Return every scope of an order, the widest first."""
     found = (ALL, f"account:{account}", f"symbol:{symbol}")
     return found if venue is None else (*found, f"venue:{venue}")
 
 
 class Controls:
-    """What is forbidden now. The last word counts; repeating it changes only who said it last and why.
+    """What is forbidden now. The last event wins; a repeat changes only its author and reason.
 
     `limits_version` is the version at which any limits last changed.
     """
@@ -159,7 +162,7 @@ class Controls:
                 self.blocks.pop(event.symbol, None)
             case KillThrown():
                 self.kills[event.scope] = event
-                self.arming.pop(event.scope, None)  # thrown again: what was asked for before does not arm it
+                self.arming.pop(event.scope, None)  # a new kill voids an earlier request to arm
             case ArmRequested():
                 self.arming[event.scope] = event
             case Armed():
@@ -182,11 +185,11 @@ class Controls:
         return symbol in self.blocks
 
     def killed(self, account: str, symbol: str, venue: str | None = None) -> bool:
-        """Is the switch thrown on any scope of the order? Free while none is thrown at all."""
+        """Return whether the kill switch is set for any scope of the order. No cost while none is set."""
         return bool(self.kills) and any(scope in self.kills for scope in scopes_of(account, symbol, venue))
 
     def forbids(self, account: str, symbol: str, venue: str | None = None) -> str | None:
-        """The reason why no such order may pass or be sent; None when it may."""
+        """Return the reason why no such order may pass or be sent; None if it may."""
         if self.killed(account, symbol, venue):
             return KILLED
         return BLOCKED if symbol in self.blocks else None

@@ -1,9 +1,9 @@
-"""What a decision was made of, as one line of text that travels with the order and is kept in the journal with it.
+"""The basis of a risk decision, as one line of text that travels with the order and is journaled with it.
 
     order_size_limit 4500 100000,var_limit 62.12 50000;mid 45000.005 120;2026-11-21
 
-Checks with what was found and the most that may be found; prices that were used, with their age in milliseconds; the last day of the price
-history. It is text because five processes carry it and nobody computes with it: a list of numbers costs ten times as much to read.
+Checks with the value found and its limit; prices that were used, with their age in milliseconds; the last day of the price history.
+It is text because five processes carry it and none computes with it: a list of numbers costs ten times as much to read.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class DecisionRecord(NamedTuple):
 
 
 class RiskDecision(msgspec.Struct, frozen=True, gc=False):
-    """Risk's decision inside risk: what `Decision` says to others, with what it was made of still in numbers."""
+    """Risk's decision inside risk: the content of `RiskReply`, with its basis still as numbers."""
 
     order_id: str
     limits_version: int
@@ -63,7 +63,7 @@ class RiskDecision(msgspec.Struct, frozen=True, gc=False):
 
 
 def read(line: str) -> DecisionRecord:
-    """ValueError when the line is not one of ours."""
+    """Parse a line. Raises ValueError if it has another format."""
     checks, prices, closes_to = [*line.split(";"), "", ""][:3]
     return DecisionRecord(
         tuple(CheckResult(name, _number(found), _number(limit)) for name, found, limit in _fields(checks)),
@@ -75,7 +75,7 @@ def read(line: str) -> DecisionRecord:
 def _fields(part: str) -> list[list[str]]:
     found = [item.split(" ") for item in part.split(",") if item]
     if any(len(item) != 3 for item in found):
-        raise ValueError(f"not a record of a decision: {part[:80]!r}")
+        raise ValueError(f"not a decision record: {part[:80]!r}")
     return found
 
 

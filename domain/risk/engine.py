@@ -1,4 +1,4 @@
-"""One question, one answer: check and reservation are a single synchronous step, so concurrent orders cannot pass one limit together."""
+"""The risk engine: check and reservation are a single synchronous step, so concurrent orders cannot pass one limit together."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -24,16 +24,18 @@ MILLISECOND: Final = 1_000_000
 Prices = tuple[tuple[str, Decimal, int], ...]
 """Name, USD, and age in milliseconds."""
 HABITS_KEPT_MAX: Final = 100_000
-"""Accounts whose habits are remembered, when a limit asks for them."""
+"""How many accounts have their order rate remembered, if a limit needs it."""
 
 
 COLLAR_TICKS_MIN: Final = 100
-"""The least width of the collar where prices may be negative: a share of a price near zero leaves no room. Source: the no-bust range of
-crude oil on NYMEX, 1.00 USD or 100 ticks (Notice to Members 239 of 2008)."""
+"""The minimum width of the collar if prices may be negative: a share of a price near zero would leave no room.
+
+Source: the no-bust range of crude oil on NYMEX, 1.00 USD or 100 ticks (Notice to Members 239 of 2008).
+"""
 
 
 class Risk:
-    """Limits, prices, controls and exposure of all accounts. `now_ns` is any steady clock: only differences are told by it."""
+    """Limits, prices, controls and exposure of all accounts. `now_ns` is any steady clock: only its differences are used."""
 
     def __init__(
         self, limits: Limits, instruments: Mapping[str, Instrument], currencies: Mapping[str, Decimal], controls: Controls
@@ -56,16 +58,16 @@ class Risk:
         self._collars = {s: limits.price_collar if i.collar_pct is None else i.collar_pct.scaleb(-2) for s, i in instruments.items()}
 
     def currency(self, symbol: str) -> str | None:
-        """Of an instrument, or of one that was: None for a symbol that was in no catalogue."""
+        """Return the currency of an instrument, or of a former one; None for a symbol that was in no catalogue."""
         return currency_of(self.instruments, self.controls.listings, symbol)
 
     def learn(self, history: History) -> None:
-        """Measure value at risk by these closes from now on. Each account is counted anew when it is next looked at."""
+        """Measure value at risk by these closes from now on. Each account is recounted when it is next read."""
         if self._measures and history != self.exposure.var.history:
             self.exposure.var = Var(history, self.limits.var_method)
 
     def decide(self, terms: Terms, now_ns: int) -> RiskDecision:
-        """The decision, with a reservation when it is an approval. Asked again while that stands, it says the same and reserves nothing."""
+        """Decide, and reserve on approval. A repeat while the reservation is held returns the same decision and reserves nothing."""
         held = self.exposure.reservations.get(terms.order_id)
         if held is not None and held.terms == terms:
             self.exposure.renew(terms.order_id, now_ns)
@@ -86,7 +88,7 @@ class Risk:
         return decision
 
     def _decide_replace(self, terms: Terms, now_ns: int) -> RiskDecision:
-        """New terms of an open order: checked as though it did not count, and reserved up to the worse of both."""
+        """Decide on new terms of an open order: checked as though it did not count, and reserved up to the worse of both."""
         self.exposure.release(terms.order_id)
         old = self.exposure.orders.get(terms.replaces)
         if old is None:
@@ -101,7 +103,10 @@ class Risk:
         return decision
 
     def dry(self, terms: Terms, now_ns: int, *, every: bool = False) -> RiskDecision:
-        """The decision alone. `every`: with what all enabled checks found, also behind the first refusal; the verdict is the same."""
+        """Decide without a reservation.
+
+        `every`: include what all enabled checks found, also behind the first refusal; the decision is the same.
+        """
         limits = self.limits_of(terms.account, terms.symbol) if self.controls.limits else self.limits
         price, prices = self._priced(terms, now_ns)
         case = self._case(terms, price, limits, now_ns, prices)
@@ -115,12 +120,12 @@ class Risk:
         )
 
     def enable(self, account: str) -> int:
-        """Orders that were repeated too often may pass again. How many different ones there were."""
+        """Let orders that were stopped as repeats pass again; return how many different ones there were."""
         habits = self._habits.get(account)
         return habits.enable() if habits else 0
 
     def _noted(self, terms: Terms, decision: RiskDecision, now_ns: int) -> None:
-        """What later orders of the account are held against."""
+        """Record the order for the rate checks of later orders of the account."""
         limits, denial = self.limits, decision.denial
         habits = self._habits.get(terms.account)
         if habits is None:
@@ -135,18 +140,18 @@ class Risk:
             habits.stop(terms)
 
     def _without_history(self, terms: Terms) -> str:
-        """Which symbol cannot be measured, and why: the order's own, else the first one that the account has at stake."""
+        """Return which symbol cannot be measured, and why: the order's own, else the first one that the account has at stake."""
         var, account = self.exposure.var, self.exposure.look(terms.account)
         symbols = (terms.symbol, *(h.symbol for h in account.holdings.values() if max(h.micros) > 0))
         symbol = next(symbol for symbol in symbols if symbol not in var.group_of)
         return f"{symbol} {var.history.unusable.get(symbol, 'missing')}"
 
     def valued_at(self, terms: Terms, now_ns: int) -> Decimal | None:
-        """The price an order is counted at, in its currency: its limit, or the larger (in size) of far touch and stop plus the buffer."""
+        """Return the valuation price, in the order's currency: its limit, or the larger (by size) of far touch and stop plus the buffer."""
         return self._priced(terms, now_ns)[0]
 
     def _priced(self, terms: Terms, now_ns: int) -> tuple[Decimal | None, Prices]:
-        """The price an order is counted at, and the prices that are used: the mid of its symbol, if any, comes last."""
+        """Return the price that values an order, and the prices used: the mid of its symbol, if any, is last."""
         symbol = terms.symbol
         mid = self.marks.mids.get(symbol)
         prices: Prices = () if mid is None else (("mid", mid, (now_ns - self.marks.mids_at_ns[symbol]) // MILLISECOND),)
@@ -161,13 +166,13 @@ class Risk:
         return worst, (("touch", touch * self.marks.rates[symbol], (now_ns - at_ns) // MILLISECOND), *prices)
 
     def _anchor(self, terms: Terms, prices: Prices) -> Decimal | None:
-        """What a limit price is held against, in USD: a fresh mid; for a stop-limit the stop price, for that is where it begins to work."""
+        """Return the reference of a limit price, in USD: a fresh mid; for a stop-limit the stop price, because it starts to work there."""
         if terms.order_type is OrderType.LIMIT:
             return prices[-1][1] if prices and prices[-1][2] <= self._fresh_ms else None
         return terms.stop_price * self.marks.rates[terms.symbol] if terms.price is not None and terms.stop_price is not None else None
 
     def _width(self, symbol: str, anchor: Decimal, collar: Decimal) -> Decimal:
-        """How far from the anchor a price may be, in USD."""
+        """Return how far from the anchor a price may be, in USD."""
         width, least = abs(anchor) * collar, self._collar_ticks.get(symbol)
         return width if least is None or width > least else least
 
@@ -196,7 +201,7 @@ class Risk:
             var = _var(account, group, holding, moving, sells, added)
         habits = self._habits.get(terms.account) if self._watches else None
         controls = self.controls
-        # By position, in the order of the fields: by name it takes five times as long.
+        # By position, in the order of the fields: by name takes five times as long.
         return Case(
             limits,
             bool(controls.kills) and controls.killed(terms.account, symbol),
@@ -224,7 +229,7 @@ class Risk:
 
 
 def _var(account: Account, group: Scenarios, holding: Holding, moving: Decimal, sells: bool, added: Decimal) -> Decimal:
-    """Value at risk of the account with the order in it: its side of the holding then reaches as far as `moving`, in what is measured."""
+    """Return the account's value at risk including the order: its side of the holding then reaches `moving`, in the measured unit."""
     at_stake = account.worst + added
     if account.units:
         at_stake += account.swing() + abs(moving) * group.widest.get(holding.symbol, ZERO)

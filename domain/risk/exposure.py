@@ -1,7 +1,7 @@
 """What each account has at stake, in USD: positions at their mark, open orders and reservations at the worst case, as running sums.
 
-Every number of a check is read off these sums, so a check costs the same with one open order or a thousand. All arithmetic is exact:
-what is added when an order opens is what is taken away when it closes, to the last digit.
+Every number of a check is read from these sums, so a check costs the same with one open order or a thousand. All arithmetic is exact:
+closing an order subtracts exactly what opening it added, to the last digit.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,11 +20,13 @@ T = TypeVar("T")
 
 
 def reach(held: Decimal, value: Decimal, mark: Decimal, quantity: Decimal, notional: Decimal) -> Decimal:
-    """What a position is worth when all open orders of one side fill. `held` and `value` are signed as that side sees them, and so is this.
+    """Return the worth of a position if all open orders of one side fill.
 
-    What a unit is worth is the size of its price: -40 and 40 are as much at stake, so `value` is held x |mark|, and `mark` is |mark|.
-    Orders in the position's own direction add to it. Against it they close first, at the mark, and only what goes beyond counts, at their
-    average price.
+    `held`, `value` and the result are signed from the view of that side.
+
+    The worth of a unit is the absolute value of its price: -40 and 40 are as much at stake, so `value` is held x |mark|, and `mark` is
+    |mark|. Orders in the position's own direction add to it. Opposite orders close it first, at the mark; only what exceeds it counts, at
+    their average price.
     """
     if held >= ZERO:
         return value + notional
@@ -35,10 +37,10 @@ def reach(held: Decimal, value: Decimal, mark: Decimal, quantity: Decimal, notio
 class Holding(msgspec.Struct, gc=False):
     """One account in one symbol. `quantity` is signed; notionals, value and reaches are USD.
 
-    `value` is quantity x mark, which a negative mark turns around; `stake` is quantity x |mark|, and notionals are quantity x |price|.
-    `long` is what the stake comes to when all open buys fill; `short`, as the other side sees it, when all open sells do; `worst` is the
-    larger of both, never less than the size of the stake; `micros` are both in whole micro-USD, for value at risk. Where `unit` is set,
-    the USD that a move of the price by one is worth, value at risk counts quantities: `micros` are then what is held and open, times it.
+    `value` is quantity x mark, whose sign a negative mark reverses; `stake` is quantity x |mark|, and notionals are quantity x |price|.
+    `long` is the stake if all open buys fill; `short`, from the view of the other side, if all open sells do; `worst` is the larger of
+    both, never less than the size of the stake; `micros` are both in whole micro-USD, for value at risk. If `unit` is set (the USD worth of
+    a price move by one), value at risk counts quantities: `micros` are then the held and open quantity, times `unit`.
     """
 
     symbol: str
@@ -61,9 +63,9 @@ class Holding(msgspec.Struct, gc=False):
 class Account(msgspec.Struct):
     """Sums over the holdings of one account. `cash` starts as the initial buying power; trades and fees move it: no average cost needed.
 
-    `losses` adds up what the holdings would lose in each scenario of `var`, in groups that lose anything; `apart` is the value at risk of
-    groups that was measured last; `unmeasured` counts the holdings at stake without a price history; `orders` are those that may still
-    trade, reserved or open. `units`: see Marks.
+    `losses` sums what the holdings would lose in each scenario of `var`, by groups that lose anything; `apart` is the last measured value
+    at risk of each group; `unmeasured` counts the holdings at stake without a price history; `orders` counts those that may still trade,
+    reserved or open. `units`: see Marks.
     """
 
     name: str
@@ -92,7 +94,7 @@ class Account(msgspec.Struct):
         return found
 
     def swing(self) -> Decimal:
-        """What the holdings that are measured by differences move by at most, in USD."""
+        """Return the largest move of the holdings that are measured by differences, in USD."""
         held = (holding for holding in self.holdings.values() if holding.unit is not None)
         return sum((max(map(abs, holding.micros)) * MICRO * self.var.widest(holding.symbol) for holding in held), ZERO)
 
@@ -105,17 +107,17 @@ class Account(msgspec.Struct):
         self.marked = marks.version
 
     def measure(self, var: Var) -> None:
-        """Count the losses anew, in the scenarios of another price history."""
+        """Recount the losses, in the scenarios of another price history."""
         self.var, self.losses, self.apart, self.unmeasured = var, {}, {}, 0
         for holding in self.holdings.values():
             self._count_losses(holding.symbol, (0, 0), holding.micros)
 
     def value_at_risk(self) -> Decimal:
-        """In USD, of what can be measured: the sum over groups of symbols with the same days."""
+        """Return value at risk in USD, of what can be measured: the sum over groups of symbols with the same days."""
         return self._sum(self.losses)
 
     def value_at_risk_with(self, group: Scenarios, more: int) -> Decimal:
-        """The same, if one group lost so much more in its scenarios."""
+        """Return value at risk if one group lost `more` in its scenarios."""
         losses = self.losses
         lost = losses.get(group)
         if lost is not None and len(losses) == 1:
@@ -123,7 +125,7 @@ class Account(msgspec.Struct):
         return self._sum(losses | {group: (lost or 0) + more})
 
     def _sum(self, losses: Losses) -> Decimal:
-        """What one group lost does not change with the orders of another, so it is measured once."""
+        """Sum over groups. A group's loss does not change with the orders of another, so it is measured once."""
         share = sum(1 for lost in losses.values() if lost)
         total = ZERO
         for group, lost in losses.items():
@@ -134,7 +136,10 @@ class Account(msgspec.Struct):
         return total
 
     def open(self, symbol: str, side: Side, quantity: Decimal, notional: Decimal) -> None:
-        """Add to (negative: take from) what is open on one side. Sums first, then changes: a trap leaves nothing half done."""
+        """Add to (negative: subtract from) what is open on one side.
+
+        Sums come first, then changes: an exception leaves nothing half done.
+        """
         holding = self.holding(symbol)
         unit, size = holding.unit, abs(holding.mark)
         if side is Side.BUY:
@@ -152,9 +157,9 @@ class Account(msgspec.Struct):
             holding.sell_quantity, holding.sell_notional = shares, usd
 
     def trade(self, symbol: str, quantity: Decimal, paid: Decimal, price: Decimal, marks: Marks) -> None:
-        """A signed quantity changed hands. A bust is the opposite trade with its fee given back.
+        """Book a trade of a signed quantity. A bust is the opposite trade with its fee returned.
 
-        `paid` is what it cost with its fee, in USD of that time; `price` what one is worth at it by today's rate.
+        `paid` is its cost with its fee, in USD of that time; `price` is the worth of one unit at its price by today's rate.
         """
         holding = self.holding(symbol)
         cash = self.cash - paid
@@ -162,7 +167,7 @@ class Account(msgspec.Struct):
         self.cash, holding.last_price = cash, price
 
     def value_at(self, holding: Holding, quantity: Decimal, mark: Decimal) -> None:
-        """A position of this quantity at this mark, in place of what the holding had."""
+        """Set the holding to this quantity at this mark."""
         value = quantity * mark
         stake, size, unit = (value, mark, holding.unit) if mark >= ZERO else (-value, -mark, holding.unit)
         total = self.value + value - holding.value
@@ -178,7 +183,7 @@ class Account(msgspec.Struct):
         self.value, self.gross = total, gross
 
     def _reaches(self, holding: Holding, long: Decimal, short: Decimal, after: tuple[int, int]) -> None:
-        """Other reaches in place of those the holding had, `after` of them in micros; the sums follow."""
+        """Set the holding's reaches (`after` are both in micros) and update the sums."""
         worst = long if long >= short else short
         total = self.worst + worst - holding.worst
         self._count_losses(holding.symbol, holding.micros, after)
@@ -197,7 +202,7 @@ class Account(msgspec.Struct):
 
 
 class Open(msgspec.Struct, frozen=True, gc=False):
-    """What an order may still trade, and the size of the price in USD that it is counted at."""
+    """What an order may still trade, and the absolute price in USD at which it is counted."""
 
     account: str
     symbol: str
@@ -207,9 +212,9 @@ class Open(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reservation(msgspec.Struct, frozen=True, gc=False):
-    """Approved, not yet seen in the journal. The decision is kept so that a repeated question gets the same answer.
+    """An approved order that is not in the journal yet. The decision is kept so that a repeated request gets the same reply.
 
-    `instead` is the open order whose place `open` would take: only the difference of both is reserved.
+    `instead` is the open order that `open` would replace: only the difference of both is reserved.
     """
 
     open: Open
@@ -222,7 +227,7 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
 class Exposure:
     """All accounts, the open orders behind their sums, and the reservations in the order in which they were made.
 
-    `changed` are the accounts that moved since a reader last took them off the set.
+    `changed` are the accounts that changed since a reader last cleared the set.
     """
 
     def __init__(self, marks: Marks, buying_power_initial: Decimal, var: Var = UNMEASURED) -> None:
@@ -239,7 +244,7 @@ class Exposure:
         return next((r.at_ns for r in self.reservations.values()), None)
 
     def look(self, account: str) -> Account:
-        """The account, marked to the market. One that never traded is made up for the moment and not remembered."""
+        """Return the account, marked to the market. For one that never traded, return a temporary one that is not stored."""
         found = self.accounts.get(account)
         if found is None:
             return Account(account, self.initial, self.var, units=self.marks.units)
@@ -250,7 +255,7 @@ class Exposure:
         return found
 
     def account(self, name: str) -> Account:
-        """The account, to be changed: readers will be told."""
+        """Return the account for a change: it is published to readers."""
         self.changed.add(name)
         found = self.accounts.get(name)
         if found is None:
@@ -264,11 +269,11 @@ class Exposure:
         self.reservations[order_id] = reservation
 
     def renew(self, order_id: str, at_ns: int) -> None:
-        """Asked again: it is held from now on."""
+        """Restart the reservation's time, because the request was repeated."""
         self.reservations[order_id] = msgspec.structs.replace(self.reservations.pop(order_id), at_ns=at_ns)
 
     def release(self, order_id: str) -> None:
-        """Take the reservation away, if there is one; so it is released exactly once, whoever comes first."""
+        """Release the reservation if there is one, so that it is released exactly once, whichever event comes first."""
         reservation = self.reservations.pop(order_id, None)
         if reservation is not None:
             self._discount(reservation.open)
@@ -276,7 +281,7 @@ class Exposure:
                 self._count(reservation.instead)
 
     def without(self, open_: Open, look: Callable[[], T]) -> T:
-        """What `look` finds when the open order does not count."""
+        """Return the result of `look` while the open order does not count."""
         self._discount(open_)
         try:
             return look()
@@ -284,7 +289,7 @@ class Exposure:
             self._count(open_)
 
     def release_before(self, at_ns: int) -> list[str]:
-        """The order ids of reservations made before `at_ns`, released: they were approved and never journaled."""
+        """Release reservations made before `at_ns`, which were approved and never journaled; return their order ids."""
         leaked: list[str] = []
         for order_id, reservation in self.reservations.items():
             if reservation.at_ns >= at_ns:
@@ -295,20 +300,20 @@ class Exposure:
         return leaked
 
     def opened(self, order_id: str, open_: Open) -> None:
-        """The journal has the order: what was reserved for it becomes what the journal says."""
+        """Open the order because the journal has it: its reservation becomes the journaled terms."""
         self.release(order_id)
         self._count(open_)
         self.orders[order_id] = open_
 
     def resized(self, order_id: str, quantity: Decimal) -> None:
-        """The order may still trade this much."""
+        """Set how much the order may still trade."""
         open_ = self.orders[order_id]
         self._discount(open_)
         self.orders[order_id] = changed = msgspec.structs.replace(open_, quantity=quantity)
         self._count(changed)
 
     def restated(self, order_id: str, quantity: Decimal, price: Decimal | None, *, worst: bool = False) -> None:
-        """The order may trade this much at this price, or, while that is not settled, what is worse of it and what it was."""
+        """Set the order's quantity and price; `worst`: while a replace is pending, the worse of the new and the old terms."""
         open_ = self.orders.get(order_id)
         if open_ is None:
             return

@@ -1,4 +1,4 @@
-"""The bounds that every order is held against. All money is USD; rates are fractions, not percent."""
+"""The limits that every order is checked against. All money is USD; rates are fractions, not percent."""
 
 from decimal import Decimal
 from typing import Final
@@ -15,7 +15,7 @@ CONCENTRATION_LIMIT: Final = "concentration_limit"
 SHORT_RESTRICTION: Final = "short_restriction"
 
 SWITCHES: Final = (POSITION_LIMIT, ORDER_SIZE_LIMIT, BUYING_POWER, VAR_LIMIT, CONCENTRATION_LIMIT, SHORT_RESTRICTION)
-"""The checks that a configuration names to have them. Others are always on, or on when their own limit below is not None."""
+"""The checks that a configuration enables by name. Others are always on, or on if their own limit below is not None."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

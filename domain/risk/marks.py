@@ -1,4 +1,4 @@
-"""Prices as risk sees them: the mid that a position is valued at, the touch that an order would meet."""
+"""Prices for risk: the mid that values a position, and the touch that an order would meet."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -8,10 +8,10 @@ from domain.values import Side
 
 
 class Marks:
-    """The last mid of each symbol in USD, however old, and when it came: what positions are valued at. `version` counts the changes."""
+    """The last mid of each symbol in USD, however old, and when it arrived; it values positions. `version` counts the changes."""
 
     def __init__(self, rates: Mapping[str, Decimal], quote_age_max_ns: int, units: Mapping[str, Decimal] | None = None) -> None:
-        """`units`: the rates of those symbols whose prices may be zero and below, which value at risk measures by differences."""
+        """`units`: the rates of the symbols whose prices may be zero and below, which value at risk measures by differences."""
         self.rates = rates
         self.units = units or {}
         self.mids: dict[str, Decimal] = {}
@@ -32,5 +32,5 @@ class Marks:
             self.version += 1
 
     def touch(self, symbol: str, side: Side, now_ns: int) -> tuple[Decimal, int] | None:
-        """The price an aggressive order meets, in its currency, and when it came; None without a quote that is young enough."""
+        """Return the price that an aggressive order meets, in its currency, and when it arrived; None without a recent quote."""
         return self._market.touched(symbol, side, now_ns - self._age_max_ns)

@@ -1,4 +1,4 @@
-"""How an account sends its orders: how many a second, the same one how often. Kept where a limit asks for it; no part of the journal."""
+"""An account's order rate: orders per second, and repeats of the same order. Kept only if a limit needs it; not part of the journal."""
 
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -10,18 +10,18 @@ from domain.risk.limits import Limits
 
 SECOND: Final = 1_000_000_000
 SAME_KEPT_MAX: Final = 256
-"""Different orders remembered for one account; the longest unused go first."""
+"""How many different orders are remembered for one account; the least recently used are dropped first."""
 
 Form = tuple[str, str, str, Decimal, Decimal | None, Decimal | None]
 
 
 def form_of(terms: Terms) -> Form:
-    """What makes two orders of an account the same one."""
+    """Return the fields by which two orders of an account are the same one."""
     return terms.symbol, terms.side, terms.order_type, terms.quantity, terms.price, terms.stop_price
 
 
 class Same(msgspec.Struct, gc=False):
-    """Orders of one form: when the last one passed, and how many since `began`."""
+    """Orders of one form: when the last one passed, and how many since `began_ns`."""
 
     began_ns: int
     last_ns: int
@@ -30,7 +30,7 @@ class Same(msgspec.Struct, gc=False):
 
 
 class OrderRateCount(NamedTuple):
-    """What an order is held against, counted with it."""
+    """The counts that an order is checked against, including the order itself."""
 
     in_a_second: int = 1
     repeats: int = 1
@@ -41,7 +41,7 @@ NO_HABITS: Final = OrderRateCount()
 
 
 class OrderRate:
-    """One account. `look` changes nothing; `passed` is told of every order that was approved."""
+    """One account. `seen` changes nothing; `passed` records every approved order."""
 
     def __init__(self) -> None:
         self._paid_until_ns = 0
@@ -53,19 +53,19 @@ class OrderRate:
         return OrderRateCount(in_a_second, self.repeats(terms, limits, now_ns), self.doubled(terms, limits, now_ns))
 
     def in_a_second(self, rate: int, now_ns: int) -> int:
-        """How many of `rate` orders a second are used up, with one more."""
+        """Return how many of `rate` orders a second are used up, including one more."""
         interval = SECOND // rate
         return (max(self._paid_until_ns - now_ns, 0) + interval - 1) // interval + 1
 
     def asked(self, rate: int, now_ns: int) -> None:
-        """One more came, and was not too many."""
+        """Count one more order that did not exceed the rate."""
         self._paid_until_ns = max(self._paid_until_ns, now_ns) + SECOND // rate
 
     def same(self, terms: Terms) -> Same | None:
         return self._same.get(form_of(terms))
 
     def repeats(self, terms: Terms, limits: Limits, now_ns: int) -> int:
-        """How many of this form there are within the window, with this one. Once there were too many it stays so."""
+        """Count orders of this form within the window, including this one. Once above the limit it stays so."""
         same, most = self.same(terms), limits.repeated_orders_max
         if same is None or most is None:
             return 1
@@ -74,7 +74,7 @@ class OrderRate:
         return same.count + 1 if now_ns - same.began_ns < limits.repeated_window_ns else 1
 
     def doubled(self, terms: Terms, limits: Limits, now_ns: int) -> bool:
-        """Did the same order pass a moment ago?"""
+        """Return whether the same order passed within the duplicate window."""
         same, window = self.same(terms), limits.duplicate_window_ns
         return same is not None and window is not None and now_ns - same.last_ns < window
 
@@ -90,12 +90,12 @@ class OrderRate:
             del self._same[next(iter(self._same))]
 
     def stop(self, terms: Terms) -> None:
-        """This form is refused until somebody enables it again."""
+        """Refuse this form until an operator enables it again."""
         if same := self.same(terms):
             same.stopped = True
 
     def enable(self) -> int:
-        """How many forms had been stopped. All of them may pass again."""
+        """Let all stopped forms pass again; return how many there were."""
         stopped = [form for form, same in self._same.items() if same.stopped]
         for form in stopped:
             del self._same[form]

@@ -1,4 +1,4 @@
-"""Limits of one account, and of one symbol of it: laid over the configuration's, the narrower over the wider."""
+"""Limits of one account, or of one of its symbols, applied over the configuration's; the narrower over the wider."""
 
 from typing import Final
 
@@ -9,11 +9,11 @@ from domain.risk.limits import Limits
 
 NUMBERS: Final = ("order_notional_max", "order_quantity_max", "position_notional_max", "concentration_max", "var_max")
 PER_ACCOUNT: Final = ("var_max", "short_allowed")
-"""What says nothing about one symbol alone."""
+"""Limits that cannot be set for one symbol alone."""
 
 
 class Overrides:
-    """`of` costs nothing while nobody has limits of their own."""
+    """The limits in force for an order. `of` costs nothing while no account has limits of its own."""
 
     def __init__(self, base: Limits, controls: Controls) -> None:
         self._base = base
@@ -22,7 +22,7 @@ class Overrides:
         self._version = controls.limits_version
 
     def of(self, account: str, symbol: str = "") -> Limits:
-        """The limits that hold for an order. Their version is that of the last change among those that they come from."""
+        """Return the limits for an order. Their version is that of the latest change among those they come from."""
         controls = self._controls
         if not controls.limits:
             return self._base
@@ -51,6 +51,6 @@ def _laid(limits: Limits, change: LimitsChanged | None) -> Limits:
 
 
 def own(controls: Controls, account: str, symbol: str = "") -> LimitSet:
-    """What was set for exactly this account and symbol."""
+    """Return what was set for exactly this account and symbol."""
     found = controls.limits.get((account, symbol))
     return found.new if found is not None else LimitSet()

@@ -1,4 +1,4 @@
-"""The exposure as the journal tells it: the same events make the same sums, whoever reserved what before."""
+"""The exposure as a fold of the journal: the same events give the same sums, whatever was reserved before."""
 
 from decimal import Decimal
 from typing import Final
@@ -11,21 +11,21 @@ from domain.risk.snapshot import RiskState, accounts_of, restore
 from domain.values import ZERO, signed
 
 EARLIER_KEPT_MAX: Final = 100_000
-"""Trades at earlier rates than today's, the newest. The bust of an older one counts at today's rate."""
+"""How many trades at earlier rates are kept, the newest. The bust of an older one counts at today's rate."""
 
 Trade = tuple[str, str]
-"""Its venue and its id there."""
+"""The venue, and the trade's id there."""
 
 
 class UnknownInstrument(LookupError):
-    """The journal names a symbol that no catalogue ever had: its currency is not known."""
+    """The journal names a symbol that no catalogue ever had: its currency is unknown."""
 
 
 class RiskFold:
-    """Moves what orders have at stake: reserved, open, position, gone. Closed orders are forgotten; late trades still move positions.
+    """Moves an order's stake: reserved, open, position, gone. Closed orders are forgotten; late trades still move positions.
 
-    A trade is paid at the currency rate of its time, and so is its bust, which takes back what the trade booked; what is open or held
-    counts at today's. Rates change only between two starts, after which the journal is read from its beginning, so it is enough to
+    A trade counts at the currency rate of its time, and so does its bust, which takes back what the trade booked; open orders and holdings
+    count at today's rate. Rates change only between two starts, after which the journal is read from its beginning, so it is enough to
     remember the trades at other rates than today's.
     """
 
@@ -37,17 +37,17 @@ class RiskFold:
         self._earlier: dict[Trade, Decimal] = {}
 
     def state(self) -> RiskState:
-        """What the journal said so far and nothing else: equal after the same events, whoever reserved what, whatever the prices are."""
+        """Return the state from the journal alone: equal after the same events, whatever was reserved and whatever the prices are."""
         rates = dict(self.exposure.marks.rates)
         earlier = tuple((*trade, rate) for trade, rate in self._earlier.items())
         return RiskState(self.seq, rates, accounts_of(self.exposure), tuple(self._submitted.values()), earlier)
 
     def restore(self, state: RiskState) -> None:
-        """Go on from there, in a fold that has seen nothing. ValueError, and nothing changed, when money is counted differently by now."""
+        """Continue from a state, in an empty fold. Raises ValueError, with nothing changed, if the catalogue's rates differ by now."""
         rates = self.exposure.marks.rates
         changed = sorted(symbol for symbol, rate in state.rates.items() if rates.get(symbol) != rate)
         if changed:
-            raise ValueError(f"the catalogue counts {changed[0]} at {rates.get(changed[0])} and not at {state.rates[changed[0]]}")
+            raise ValueError(f"the catalogue rate of {changed[0]} is {rates.get(changed[0])}, not {state.rates[changed[0]]}")
         self.seq = state.seq
         self._submitted = {event.order_id: event for event in state.submitted}
         self._earlier = {(venue, exec_id): rate for venue, exec_id, rate in state.earlier}
@@ -78,7 +78,7 @@ class RiskFold:
         self.exposure.opened(event.order_id, Open(terms.account, terms.symbol, terms.side, terms.quantity, usd))
 
     def _restated(self, event: e.ReplaceRequested | e.OrderReplaced | e.ReplaceRejected) -> None:
-        """Until its venue has answered, an order counts at the worse of its old and its new terms."""
+        """Restate the order. Until its venue has answered, it counts at the worse of its old and its new terms."""
         self.exposure.release(event.replace_id)
         open_ = self.exposure.orders.get(event.order_id)
         if open_ is not None:
@@ -87,7 +87,7 @@ class RiskFold:
             self.exposure.restated(event.order_id, event.leaves_quantity, price, worst=asked)
 
     def _traded(self, event: e.OrderFilled | e.TradeBusted, quantity: Decimal, fee: Decimal) -> None:
-        """`quantity` and `fee` are negative for a bust: then the position goes back, and the order may trade that much again."""
+        """Book a trade. `quantity` and `fee` are negative for a bust: the position moves back, and the order may trade that much again."""
         rate, exposure = self._rate(event.symbol), self.exposure
         then = self._then(event, rate)
         account = exposure.account(event.account)
@@ -99,11 +99,11 @@ class RiskFold:
         if open_ is not None:
             exposure.resized(event.order_id, max(open_.quantity - quantity, ZERO))
         elif quantity < ZERO:
-            # A bust opened a forgotten order again: its trade's own price is what is known of it.
+            # A bust reopened a forgotten order: only its trade's own price is known.
             exposure.opened(event.order_id, Open(event.account, event.symbol, event.side, -quantity, abs(event.price) * rate))
 
     def _then(self, event: e.OrderFilled | e.TradeBusted, rate: Decimal) -> Decimal:
-        """The rate that the trade was booked at, also when it is taken back. `rate` is today's."""
+        """Return the rate at which the trade was booked, also for its bust. `rate` is today's."""
         trade = event.venue, event.exec_id
         if isinstance(event, e.TradeBusted):
             return self._earlier.pop(trade, rate)

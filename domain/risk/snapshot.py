@@ -1,4 +1,7 @@
-"""What a restart needs of the exposure: facts of the journal. Sums and worst cases follow from them; a reservation is no fact."""
+"""The part of the exposure that a restart needs, from the journal.
+
+Sums and worst cases follow from it; reservations are not included.
+"""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -11,7 +14,7 @@ from domain.risk.exposure import Account, Exposure, Open
 from domain.values import ZERO, Side
 
 VERSION: Final = 1
-"""To be raised when the same fields come to mean something else: what was stored before is not read any more."""
+"""To be raised when the fields stay and their meaning changes: older states are then not read."""
 
 
 class OpenRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -31,7 +34,7 @@ class HoldingState(msgspec.Struct, frozen=True, gc=False):
 
 
 class AccountState(msgspec.Struct, frozen=True, gc=False):
-    """`moved` is what trades and fees did to the cash; where that began is configuration, and may be another one by then."""
+    """One account. `moved` is what trades and fees did to the cash; its start is configuration, which may have changed."""
 
     name: str
     moved: Decimal
@@ -39,7 +42,7 @@ class AccountState(msgspec.Struct, frozen=True, gc=False):
 
 
 class RiskState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """`rates` are those of the catalogue that all this was counted with; `earlier` are trades (venue, id) that were booked at others."""
+    """The state. `rates` are those of the catalogue it was counted with; `earlier` are trades (venue, id) booked at other rates."""
 
     seq: int
     rates: dict[str, Decimal]
@@ -49,14 +52,14 @@ class RiskState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 def accounts_of(exposure: Exposure) -> tuple[AccountState, ...]:
-    """Sorted, and without accounts and holdings that say nothing, so that equal exposures have equal states."""
+    """Return account states, sorted and without empty accounts and holdings, so that equal exposures have equal states."""
     rows = _rows(exposure.orders)
     states = (_account(account, rows.get(account.name, {}), exposure.initial) for _, account in sorted(exposure.accounts.items()))
     return tuple(state for state in states if state.moved or state.holdings)
 
 
 def _rows(orders: dict[str, Open]) -> dict[str, dict[str, tuple[list[OpenRow], list[OpenRow]]]]:
-    """By account and symbol: open buys, open sells."""
+    """Return open buys and open sells, by account and symbol."""
     found: dict[str, dict[str, tuple[list[OpenRow], list[OpenRow]]]] = {}
     for order_id, open_ in sorted(orders.items()):
         sides = found.setdefault(open_.account, {}).setdefault(open_.symbol, ([], []))
@@ -69,13 +72,13 @@ def _account(account: Account, rows: dict[str, tuple[list[OpenRow], list[OpenRow
     for symbol, holding in sorted(account.holdings.items()):
         buys, sells = rows.get(symbol, ([], []))
         if holding.quantity or buys or sells:
-            last_price = holding.last_price if holding.quantity else ZERO  # of a flat one nobody asks it
+            last_price = holding.last_price if holding.quantity else ZERO  # not read for a flat holding
             holdings.append(HoldingState(symbol, holding.quantity, last_price, tuple(buys), tuple(sells)))
     return AccountState(account.name, account.cash - initial, tuple(holdings))
 
 
 def restore(exposure: Exposure, accounts: Iterable[AccountState]) -> None:
-    """Into an exposure that has nothing yet: the orders as they were, every sum counted anew."""
+    """Restore accounts into an empty exposure: the orders as they were, every sum recounted."""
     assert not exposure.accounts, "a state is restored into an empty exposure"
     for state in accounts:
         account = exposure.account(state.name)
@@ -90,7 +93,7 @@ def restore(exposure: Exposure, accounts: Iterable[AccountState]) -> None:
 
 
 def _opened(orders: dict[str, Open], account: str, symbol: str, side: Side, rows: Iterable[OpenRow]) -> tuple[Decimal, Decimal]:
-    """The orders of one side back among the open ones; their quantity and notional."""
+    """Restore the open orders of one side; return their quantity and notional."""
     quantity = notional = ZERO
     for row in rows:
         orders[row.order_id] = Open(account, symbol, side, row.quantity, row.price)

@@ -1,8 +1,8 @@
-"""Value at risk over daily scenarios: what an account would lose on each of them is one number that orders and positions add to.
+"""Value at risk over daily scenarios: an account's losses in all of them are one number, to which orders and positions add.
 
-All scenarios travel in one integer, a lane of 96 bits each, so that an order costs one multiplication and one addition and nothing is
-ever a float. A lane counts micro-USD with 40 more binary places; sums of products are exact, and negative lanes borrow from the next
-one until they are read with a bias. docs/risk.md has the definitions, tests/domain/risk/test_var.py holds them against numpy.
+All scenarios are packed into one integer, a lane of 96 bits each, so that an order costs one multiplication and one addition without
+any float. A lane counts micro-USD with 40 more binary places; sums of products are exact, and negative lanes borrow from the next one
+until they are read with a bias. docs/risk.md has the definitions; tests/domain/risk/test_var.py compares them with numpy.
 """
 
 import math
@@ -20,7 +20,7 @@ from domain.values import MONEY_PLACES, ZERO
 LANE_BITS: Final = 96
 FRACTION_BITS: Final = 40
 TOP_BITS: Final = 64
-"""What is read of a lane; the lowest 32 of its 40 binary places are left behind."""
+"""How many bits of a lane are read; the lowest 32 of its 40 binary places are dropped."""
 REST_BITS: Final = FRACTION_BITS - (LANE_BITS - TOP_BITS)
 HALF: Final = 1 << TOP_BITS - 1
 ROUND: Final = 1 << REST_BITS - 1
@@ -32,9 +32,9 @@ MICRO: Final = Decimal(1).scaleb(-PLACES)
 
 
 class Moves(NamedTuple):
-    """What one USD loses in each scenario when the price falls (held long), or rises (held short).
+    """The loss of one USD in each scenario if the price falls (held long), or rises (held short).
 
-    Of a symbol that is measured by differences: what one unit loses, in its currency.
+    For a symbol that is measured by differences: the loss of one unit, in its currency.
     """
 
     falls: int
@@ -42,15 +42,17 @@ class Moves(NamedTuple):
 
 
 class Method(NamedTuple):
-    """Historical simulation: the loss that a share of `confidence` of the scenarios does not exceed. With a `quantile` of the normal
-    distribution instead: so many standard deviations of the scenarios' results, their mean taken as zero."""
+    """Historical simulation: the loss that a share of `confidence` of the scenarios does not exceed.
+
+    With a `quantile` of the normal distribution instead: that many standard deviations of the scenarios' results, their mean taken as zero.
+    """
 
     confidence: Decimal
     quantile: Decimal | None = None
 
 
 class Scenarios:
-    """Symbols that have their closes on the same days. A scenario is what all of them did from one of these days to the next."""
+    """Symbols that have their closes on the same days. A scenario is the move of all of them from one of these days to the next."""
 
     def __init__(
         self, days: tuple[int, ...], closes: Mapping[str, tuple[Decimal, ...]], method: Method, by_difference: Set[str] = frozenset()
@@ -63,7 +65,7 @@ class Scenarios:
         largest = max((abs(r) for symbol, returns in rates.items() if symbol not in by_difference for r in returns), default=0)
         self.widest = {s: max(abs(now - before) for before, now in pairwise(closes[s])) for s in closes.keys() & by_difference}
         """The largest move of each symbol that is measured by differences, in its currency."""
-        # Beyond this the lanes would run into each other.
+        # Beyond this the lanes would overflow into each other.
         self.notional_max = Decimal((1 << LANE_BITS - 2) // max(largest, 1 << FRACTION_BITS)) * MICRO
         self._beyond = self.count - math.ceil(method.confidence * self.count)
         self._bias = sum(1 << LANE_BITS * lane + LANE_BITS - 1 for lane in range(self.count))
@@ -72,7 +74,7 @@ class Scenarios:
         self._quantile = None if method.quantile is None else int(method.quantile.scaleb(MONEY_PLACES))
 
     def shift(self, moves: Moves, before: tuple[int, int], after: tuple[int, int]) -> int:
-        """What a symbol's losses change by when its reaches on both sides do (`micros` of them, see `domain.risk.exposure.Holding`)."""
+        """Return the change of a symbol's losses if its reaches on both sides change (`micros`, see `domain.risk.exposure.Holding`)."""
         if self._quantile is not None:
             return (moves.falls - moves.rises) * (_larger(*after) - _larger(*before))
         long, short = after[0] - before[0], after[1] - before[1]
@@ -81,37 +83,37 @@ class Scenarios:
         return moves.rises * short + (moves.falls * long if long else 0)
 
     def stretched(self, symbol: str, before: tuple[int, int], side: Decimal, sells: bool) -> int:
-        """`shift`, when one side alone comes to reach as far as `side`."""
+        """Return `shift` if one side alone comes to reach `side`."""
         moves, after = self.moves[symbol], int(side * MICROS)
         if self._quantile is not None:
             return self.shift(moves, before, (before[0], after) if sells else (after, before[1]))
         return moves[sells] * (after - before[sells])
 
     def measure(self, losses: int, apart: int = 1) -> Decimal:
-        """Value at risk in USD, never below zero. `apart`: how many groups of symbols share what the confidence leaves out."""
+        """Return value at risk in USD, never below zero. `apart`: how many groups of symbols share what the confidence leaves out."""
         tops: tuple[int, ...] = self._read((losses + self._bias).to_bytes(self._bytes, "little"))
         if self._quantile is None:
             beyond = self._beyond // apart
             loss = (sorted(tops)[-1 - beyond] if beyond else max(tops)) - HALF
         else:
             loss = _deviation(tops) * self._quantile // 10**MONEY_PLACES
-        # Parts are rounded up, so that their sum is never below what was measured as one.
+        # Parts are rounded up, so that their sum is never below one common measurement.
         micros = loss + (ROUND if apart == 1 else ROUND_UP) >> REST_BITS
         return Decimal(micros) * MICRO if micros > 0 else ZERO
 
 
 Losses = Mapping[Scenarios, int]
-"""What an account would lose in each scenario, by the group of symbols that has them."""
+"""What an account would lose in each scenario, by the group of symbols with these scenarios."""
 
 
 class Var:
-    """One state of the price history. Never changes; a newer history makes a new one.
+    """One state of the price history. Immutable; a newer history needs a new one.
 
-    Symbols with closes on the same days are measured together. Those with other days, be it for one missing day, have scenarios of their
+    Symbols with closes on the same days are measured together. Those with other days, even by one missing day, have scenarios of their
     own, and the values at risk of such groups are added up. No diversification between groups is assumed, so a missing day never lowers
     what an account has at risk, and no symbol changes the days of another one. Sources: the simple sum over categories whose correlations
     are not recognised (Basel Committee, Amendment to the Capital Accord to incorporate market risks, 1996, part B.4); the undiversified
-    value at risk (Jorion, Value at Risk); docs/risk.md says why the sum is never too small.
+    value at risk (Jorion, Value at Risk); docs/risk.md explains why the sum is never too small.
     """
 
     def __init__(self, history: History, method: Method) -> None:
@@ -126,23 +128,23 @@ class Var:
         self.closes_to = {symbol: group.closes_to for symbol, group in self.group_of.items()}
 
     def widest(self, symbol: str) -> Decimal:
-        """The largest move of a symbol that is measured by differences; zero of others."""
+        """Return the largest move of a symbol that is measured by differences; zero for others."""
         group = self.group_of.get(symbol)
         return ZERO if group is None else group.widest.get(symbol, ZERO)
 
 
 def micros(usd: Decimal) -> int:
-    """Whole micro-USD, towards zero: equal amounts are equal numbers, so that what was added is what is taken away."""
+    """Return whole micro-USD, towards zero: equal amounts give equal numbers, so that subtraction reverses addition exactly."""
     return int(usd * MICROS)
 
 
 def _larger(long: int, short: int) -> int:
-    """The larger of the two reaches, with its sign: what parametric value at risk counts of a symbol."""
+    """Return the larger of the two reaches, with its sign: what parametric value at risk counts of a symbol."""
     return long if long >= short else -short
 
 
 def _deviation(tops: tuple[int, ...]) -> int:
-    """The sample standard deviation, rounded down."""
+    """Return the sample standard deviation, rounded down."""
     count = len(tops)
     total = sum(tops)
     squares = sum(top * top for top in tops)
@@ -150,15 +152,15 @@ def _deviation(tops: tuple[int, ...]) -> int:
 
 
 def _returns(closes: tuple[Decimal, ...]) -> list[int]:
-    """Simple returns from each close to the next, with 40 binary places, towards zero."""
+    """Return simple returns from each close to the next, with 40 binary places, towards zero."""
     whole = [int(close.scaleb(MONEY_PLACES)) for close in closes]
     return [_quotient(now - before << FRACTION_BITS, before) for before, now in pairwise(whole)]
 
 
 def _differences(closes: tuple[Decimal, ...]) -> list[int]:
-    """From each close to the next, in the symbol's currency, with 40 binary places, towards zero.
+    """Return differences from each close to the next, in the symbol's currency, with 40 binary places, towards zero.
 
-    For prices that may be zero or below: a return divides by the price, and says nothing near zero. This is the normal (Bachelier) model
+    For prices that may be zero or below: a return divides by the price, and has no meaning near zero. This is the normal (Bachelier) model
     of price changes, to which CME Clearing switched for oil on 22 April 2020 (Advisory 20-171).
     """
     whole = [int(close.scaleb(MONEY_PLACES)) for close in closes]
@@ -176,4 +178,4 @@ def _packed(returns: list[int]) -> Moves:
 
 
 UNMEASURED: Final = Var(History(), Method(Decimal("0.99")))
-"""Before there is any history, and where nobody measures."""
+"""Used before there is any history, and if value at risk is off."""

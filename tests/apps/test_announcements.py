@@ -331,7 +331,7 @@ async def test_a_monitoring_that_is_away_silent_or_another_program_is_said_to_be
     monkeypatch.setattr(natsmonitor, "SUBSCRIPTIONS_TIMEOUT_S", 0.1)
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
-    with pytest.raises(Unavailable, match="does not name the subscriptions"):
+    with pytest.raises(Unavailable, match="does not list the subscriptions"):
         await subscriptions(url)
     for answer in (None, b"HTTP/1.0 404 Not Found\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n<html>", b""):
         over = asyncio.Event()
@@ -350,7 +350,7 @@ async def test_a_monitoring_that_is_away_silent_or_another_program_is_said_to_be
             over.set()
 
         server = await asyncio.start_server(talk, "127.0.0.1", port)
-        with pytest.raises(Unavailable, match="does not name the subscriptions"):
+        with pytest.raises(Unavailable, match="does not list the subscriptions"):
             await subscriptions(url)
         await over.wait()
         server.close()

@@ -39,7 +39,7 @@ async def test_each_server_is_asked_and_each_must_sync(tmp_path: Path) -> None:
         assert await health_trouble(*(node.monitor_url for node in nodes)) is None
 
         async def counted() -> None:
-            with pytest.raises(NotDurable, match=r"the cluster has 3 servers and 1 of them can be asked"):
+            with pytest.raises(NotDurable, match=r"the cluster has 3 servers and 1 of them can be checked"):
                 await found(nodes[:1])
 
         await in_time(counted)

@@ -93,9 +93,9 @@ def test_what_cannot_be_read_is_refused_in_a_clear_sentence(payload: bytes, sent
 
 
 def test_an_upcaster_that_does_not_fit_is_named_with_its_commit() -> None:
-    with pytest.raises(Corrupt, match=r"commit 7 of version 0 does not become version 1: KeyError\('qty'\)"):
+    with pytest.raises(Corrupt, match=r"commit 7 of version 0 cannot be converted to version 1: KeyError\('qty'\)"):
         TODAY.decode(old(SUBMITTED.replace("qty", "amount")))
-    with pytest.raises(Corrupt, match="commit 7 of version 0 does not become version 1: ValidationError"):
+    with pytest.raises(Corrupt, match="commit 7 of version 0 cannot be converted to version 1: ValidationError"):
         TODAY.decode(old(SUBMITTED.replace('"buy"', '"bye"')))
 
 

@@ -70,7 +70,7 @@ def test_a_price_may_be_negative_only_where_it_is_said(tmp_path: Path) -> None:
 
 INSTRUMENTS_REFUSED = [
     (f"currencies: {{EUR: 1}}\ngroups: [{GROUP}]", "groups: X is in USD, which has no rate under currencies"),
-    (f"currencies: {{USD: 1}}\ngroups: [{GROUP}, {GROUP}]", "groups: X is there twice"),
+    (f"currencies: {{USD: 1}}\ngroups: [{GROUP}, {GROUP}]", "groups: X is listed twice"),
     (f"currencies: {{USD: 1}}\ngroups: [{GROUP.replace('lot: 1', 'lot: 3')}]", "quantity_max of X is not on its lot 3"),
     (f"currencies: {{USD: 1}}\ngroups: [{GROUP.replace('[X]', '[X.]')}]", "groups.0.symbols.0: may have letters"),
     (f"currencies: {{USD: 1}}\ngroups: [{GROUP.replace('tick: 0.01', 'tick: 0')}]", "groups.0.tick: must be greater than 0, found 0"),

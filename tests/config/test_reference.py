@@ -14,9 +14,9 @@ def test_the_configuration_reference_is_current() -> None:
 def test_it_tells_every_key_with_its_bounds_and_what_the_file_says() -> None:
     said = page()
     assert "| `order_management.intake_max` | whole number from 1 to" in said
-    assert "| `journal.durability` | `fsync`, `relaxed` | `fsync` | relaxed: a power cut may lose answered orders |" in said
+    assert "| `journal.durability` | `fsync`, `relaxed` | `fsync` | relaxed: a power cut may lose acknowledged orders |" in said
     assert "risk_service.url" in said, "without effect, and why"
-    assert "| `negative_prices` | true, false | `false` | may the price be zero or negative? |" in said
+    assert "| `negative_prices` | true, false | `false` | whether the price may be zero or negative |" in said
 
 
 def test_the_example_of_instruments_can_be_read(tmp_path: Path) -> None:

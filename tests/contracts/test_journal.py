@@ -183,7 +183,7 @@ async def test_a_foreign_message_in_the_place_of_a_commit_is_a_hole(place: Place
     one = await journal.append(b"one", Head())
     await place.put_foreign(b"in the place of two")
     await journal.append(b"three", Head(2, 2, one.chain))
-    with pytest.raises(Corrupt, match=r"^sequence 2: no commit, and the chain does not lead across it"):
+    with pytest.raises(Corrupt, match=r"^sequence 2: no commit, and the chain does not continue across it"):
         await read_all(journal, until=3)
 
 

@@ -36,14 +36,14 @@ def test_a_life_reads_as_a_story() -> None:
                      venue_cancelled requested""")
     assert [told(event) for events in scene.history for event in events] == [
         "alice asks to buy 10 @ 50 BTCUSDT as limit gtc.",
-        "Risk lets it pass under limits version 3: order_size_limit 500 of 100000.",
+        "Risk approves it under limits version 3: order_size_limit 500 of 100000.",
         "It waits for a venue.",
         "Sent: 6 to PAPER_A and 4 to PAPER_B, by best_price.",
         "PAPER_A works it as V1.",
-        "Its part at PAPER_B has ended: halted; the others work on.",
+        "Its route to PAPER_B has ended: halted; the others work on.",
         "Trade F1: buy 2 @ 49.5 at PAPER_A as taker, fee 0.01.",
-        "PAPER_A is asked to make it 9 @ 50.5; until it answers the old terms rule.",
-        "It is 5 @ 50.5 now, says PAPER_A.",
+        "PAPER_A is asked to make it 9 @ 50.5; until it answers the old terms apply.",
+        "It is 5 @ 50.5 now, as reported by PAPER_A.",
         "PAPER_A takes trade F1 back: 2 @ 49.5.",
         "Trade F2: buy 2 @ 49.4 at PAPER_A as taker, fee 0.01, in place of F1.",
         "The venue is asked to cancel it, for client: requested.",
@@ -78,7 +78,7 @@ def test_risk_says_the_numbers_that_decided() -> None:
     line = "order_size_limit 4500 100000,var_limit 62.12 50000;mid 45000.005 120;2026-11-21"
     decision = RiskReply(order_id=asked.order_id, limits_version=3, checks=line, reference=Decimal(45000))
     assert told(decide(None, submit(asked, decision), NOW)[1]) == (
-        "Risk lets it pass under limits version 3, valued at 45000: order_size_limit 4500 of 100000, var_limit 62.12 of 50000."
+        "Risk approves it under limits version 3, valued at 45000: order_size_limit 4500 of 100000, var_limit 62.12 of 50000."
     )
 
 

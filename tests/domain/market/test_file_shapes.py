@@ -87,7 +87,7 @@ def test_every_shape_is_in_the_documents() -> None:
         ("time", "'time' is not NAME=COLUMN"),
         ("tim=ts", "'tim=ts' is not NAME=COLUMN, where NAME is one of time, symbol"),
         ("time=", "'time=' is not NAME=COLUMN"),
-        ("time=a,time=b", "time is there twice"),
+        ("time=a,time=b", "time is mapped twice"),
         ("time=1", "symbol, bid, bid_size, ask, ask_size needs a number"),
     ],
 )

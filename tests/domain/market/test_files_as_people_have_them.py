@@ -148,7 +148,7 @@ def test_a_column_that_is_missing_or_there_twice_is_named(module: Any) -> None:
     for name in reader.columns:
         with pytest.raises(BadFile, match=f"line 1: the columns must be .* there is no column '{name}'"):
             reader.read(file.replace(name, "other", 1) if name != "bid" and name != "ask" else file.replace(f"{name},", "other,", 1))
-        with pytest.raises(BadFile, match=f"line 1: the columns must be .* the column '{name}' is there 2 times"):
+        with pytest.raises(BadFile, match=f"line 1: the columns must be .* the column '{name}' occurs 2 times"):
             reader.read("\n".join(f"{name if not n else '1'},{line}" for n, line in enumerate(file.splitlines())))
 
 

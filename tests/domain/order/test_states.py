@@ -141,7 +141,7 @@ def test_money_that_was_counted_at_another_rate_is_not_taken_over() -> None:
     state = some_risk().state()
     fold = new_risk().fold
     fold.exposure.marks.rates = {**fold.exposure.marks.rates, "EURO": Decimal("1.3")}
-    with pytest.raises(ValueError, match=r"the catalogue counts EURO at 1.3 and not at 1.25"):
+    with pytest.raises(ValueError, match=r"the catalogue rate of EURO is 1.3, not 1.25"):
         fold.restore(state)
     assert (fold.seq, fold.exposure.accounts) == (0, {}), "nothing has changed"
 
