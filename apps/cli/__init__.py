@@ -1,1 +1,1 @@
-"""The command `trade`: everything a person or a script asks of the system, in words, tables or the API's own bytes."""
+"""The `trade` command: operations on the system for users and scripts, with text, tables or the API's own bytes as output."""

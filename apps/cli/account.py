@@ -14,7 +14,7 @@ from apps.cli.trouble import WrongUsage
 
 ROWS: Final = 50
 PAST_TIMEOUT_S: Final = 25.0
-"""oms gives up before that."""
+"""Longer than oms's own limit for a point-in-time query."""
 POSITION_NUMBERS: Final = ("quantity", "average_price", "last_price", "realised_pnl", "unrealised_pnl", "fees")
 POSITION_FIELDS: Final = (*POSITION_NUMBERS, "currency")
 FILL_COLUMNS: Final = (
@@ -41,9 +41,9 @@ def positions(
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """What an account holds, by symbol; or what it held, marked at the last fill's price."""
+    """Show an account's positions by symbol; with --at-seq, the past ones, marked at the last fill's price."""
     if min_seq and at_seq:
-        raise WrongUsage("--min-seq asks for the present and --at-seq for the past.", "Leave one of them out.")
+        raise WrongUsage("--min-seq reads the present and --at-seq the past.", "Use only one of them.")
     with Oms(find(data_dir, port_offset)["oms"], raw=json, answer_timeout_s=PAST_TIMEOUT_S if at_seq else ANSWER_TIMEOUT_S) as oms:
         answer = oms.get(f"/positions/{identifier(account, 'an account')}", min_seq=min_seq, at_seq=at_seq)
     if json:
@@ -64,14 +64,14 @@ def fills(
     symbol: OnlySymbol = None,
     since: Since = None,
     until: Until = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = ROWS,
-    everything: Annotated[bool, typer.Option("--all", help="All of them, page by page.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of rows.")] = ROWS,
+    everything: Annotated[bool, typer.Option("--all", help="All rows, page by page.")] = False,
     cursor: Cursor = None,
     json: Json = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """The trades of an account, newest first. With --json a page is a line."""
+    """List the trades of an account, newest first. With --json, each page is one line."""
     path, filters = f"/fills/{identifier(account, 'an account')}", {"symbol": symbol, "since": since, "until": until}
     with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
         rows, cursor = pages(oms, path, "fills", filters, None if everything else limit, cursor)

@@ -1,4 +1,4 @@
-"""Where the services and servers are: named on the command line, in the environment, by a running stack, or the usual ports."""
+"""Addresses of the services and servers: from the command line, the environment, a running stack, or the default ports."""
 
 import os
 from collections.abc import Mapping
@@ -25,9 +25,9 @@ NATS_MONITOR_ABOVE = ServerPorts().nats_monitor - ServerPorts().nats
 
 @dataclass(frozen=True)
 class Addresses:
-    """Name -> URL of all that should run; and how often each was started again, when a supervisor of this machine tells.
+    """Name -> URL of everything that should run, and restart counts if a supervisor on this machine reports them.
 
-    `urls` are to be shown; `addresses[name]` is to be connected to, with the operator's password in it where there is one.
+    `urls` are for display. `addresses[name]` is for connecting and contains the operator's password if one exists.
     """
 
     urls: Mapping[str, str]
@@ -35,26 +35,26 @@ class Addresses:
     restarts: Mapping[str, int] = field(default_factory=dict)
     questdb_pg: str = ""
     data_dir: Path | None = None
-    """Where the files of these services are; None when nobody said that it is on this machine."""
+    """Directory with the files of these services; None if it is not known to be on this machine."""
 
     credentials: secrets.Credentials = field(default_factory=dict, repr=False)
     secrets_dir: Path | None = None
     lines_dropped: Mapping[str, int] = field(default_factory=dict)
-    """Lines of each program's output that are not in its file, as the supervisor counts them."""
+    """Output lines of each program that are missing from its log file, as counted by the supervisor."""
 
     def __getitem__(self, name: str) -> str:
         try:
             return self._with_user(self.urls[name], CREDENTIALS_OF.get(name, ""))
         except KeyError:
-            raise Unreachable(f"This stack runs without {name}.", "Start all of it: trade up") from None
+            raise Unreachable(f"This stack runs without {name}.", "Start the whole stack: trade up") from None
 
     def as_admin(self, name: str) -> str:
-        """For the few commands that do what no program may. The address alone where there are no passwords."""
+        """Return the URL with the admin user, for the few commands that no service may run. Without passwords, the bare URL."""
         found = _credentials(ADMIN, {secrets.VARIABLE: str(self.secrets_dir)}) if self.secrets_dir else {}
         return secrets.with_user(self.urls[name], *found[CREDENTIALS_OF[name]]) if found else self[name]
 
     def as_writer_of(self, stream: str) -> str:
-        """NATS with the user that may write this stream. The address alone where there are no passwords."""
+        """Return the NATS URL with the user that may write this stream. Without passwords, the bare URL."""
         found = _credentials(ADMIN, {secrets.VARIABLE: str(self.secrets_dir)}) if self.secrets_dir else {}
         return secrets.with_user(self.urls["nats"], *found[f"nats.{stream}"]) if found else self["nats"]
 
@@ -67,23 +67,28 @@ class Addresses:
 
 
 def find(data_dir: Path | None, port_offset: int | None, environ: Mapping[str, str] = os.environ) -> Addresses:
-    """The command line rules over the environment, that over a stack whose directory lies here, that over the usual ports."""
+    """Resolve the addresses: the command line wins over the environment, then a stack in the current directory, then default ports.
+
+    Unreachable if the named stack does not run; WrongUsage for a bad address or unreadable credentials.
+    """
     if data_dir is not None or port_offset is not None:
         return _named(data_dir, port_offset)
     running = stack.read(Path(environ.get(DATA_DIR_VARIABLE) or DATA_DIR))
     base = _of_stack(running) if running else _usual(0)
-    told = {name: environ[variable].rstrip("/") for name, variable in VARIABLES.items() if environ.get(variable)}
-    urls = {**base.urls, **told}
+    overrides = {name: environ[variable].rstrip("/") for name, variable in VARIABLES.items() if environ.get(variable)}
+    urls = {**base.urls, **overrides}
     if environ.get("TRADE_FILLS") == "sqlite":
         urls.pop("questdb", None)
     named = environ.get(DATA_DIR_VARIABLE)
     return Addresses(
         urls,
-        _monitor(told["nats"]) if "nats" in told else base.nats_monitor,
+        _monitor(overrides["nats"]) if "nats" in overrides else base.nats_monitor,
         base.restarts,
-        environ.get("TRADE_QUESTDB_PG_URL") or ("" if "questdb" in told else base.questdb_pg),
+        environ.get("TRADE_QUESTDB_PG_URL") or ("" if "questdb" in overrides else base.questdb_pg),
         Path(named) if named else base.data_dir if urls["nats"] == base.urls["nats"] else None,
-        *_passwords(Path(environ[secrets.VARIABLE]) if environ.get(secrets.VARIABLE) else base.secrets_dir if "nats" not in told else None),
+        *_passwords(
+            Path(environ[secrets.VARIABLE]) if environ.get(secrets.VARIABLE) else base.secrets_dir if "nats" not in overrides else None
+        ),
         base.lines_dropped,
     )
 
@@ -108,7 +113,7 @@ def _of_stack(running: stack.Stack) -> Addresses:
 
 
 def _kept_in(data_dir: Path) -> Path | None:
-    """Those of a stack on this machine. A stack of another user lets us in as a guest, if at all."""
+    """Return the secrets directory of a stack on this machine. A stack of another user admits guests at most."""
     directory = data_dir / SECRETS
     return directory if os.access(directory / f"{OPERATOR}.yaml", os.R_OK) else None
 
@@ -132,9 +137,9 @@ def _usual(offset: int) -> Addresses:
 
 
 def _monitor(nats_url: str) -> str:
-    """NATS's own HTTP door stands at a fixed distance from its port, as in every configuration of ours."""
+    """Return the NATS monitoring URL. Its port is at a fixed distance from the client port in every shipped configuration."""
     try:
         parts = urlsplit(nats_url)
         return f"http://{parts.hostname}:{(parts.port or ServerPorts().nats) + NATS_MONITOR_ABOVE}"
     except ValueError as error:
-        raise WrongUsage(f"TRADE_NATS_URL is {nats_url!r}, which is no address: {error}.", "An example: nats://127.0.0.1:4222") from error
+        raise WrongUsage(f"TRADE_NATS_URL {nats_url!r} is not an address: {error}.", "Example: nats://127.0.0.1:4222") from error

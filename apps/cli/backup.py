@@ -1,4 +1,4 @@
-"""`trade backup` and `trade restore`: the journals in one file, and back."""
+"""`trade backup` and `trade restore`: write the journals to one file, and restore them from it."""
 
 import asyncio
 from collections.abc import Mapping
@@ -19,39 +19,41 @@ from apps.cli.progress import progress_of
 from apps.cli.trouble import Refused, Unreachable
 from domain.ports import Corrupt, Head, Unavailable
 
-EMPTY: Final = "Bring back into new servers: trade up --fresh --only-servers, with another --data-dir if this one is still wanted."
+EMPTY: Final = "Restore into new servers: trade up --fresh --only-servers, with another --data-dir to keep the current state."
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(dir_okay=False, metavar="FILE", help="A new file; there is never a half one under this name.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE if there is one.")] = False,
+    file: Annotated[
+        Path, typer.Argument(dir_okay=False, metavar="FILE", help="A new file. It appears under this name only when complete.")
+    ],
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Keep all journals in a file, while the stack runs. Each commit is held against its chain, and the file is read again at the end.
+    """Write all journals to a file while the stack runs. Each commit is verified against the chain; the file is read back at the end.
 
-    Everything else (positions, fills, orders as a table) is made again from the journals; configuration and passwords are not in it.
+    Everything else (positions, fills, the orders table) is rebuilt from the journals. Configuration and passwords are not included.
     """
     try:
         asyncio.run(_backup(find(data_dir, port_offset), file, force))
     except Unavailable as error:
         raise Unreachable(f"{str(error).rstrip('.')}.", START) from error
     except Corrupt as error:
-        raise Refused(f"The journal does not verify: {error}.", "No backup was made; the ones you have are the better ones.") from error
+        raise Refused(f"The journal does not verify: {error}.", "No backup was made; keep the earlier backups.") from error
     except FileExistsError as error:
-        raise Refused(f"There is a file {file} already; nothing was written.", "Name another one, or replace it: --force") from error
+        raise Refused(f"{file} exists already; nothing was written.", "Name another file, or replace this one: --force") from error
     except OSError as error:
         raise Refused(f"{file} cannot be written: {error.strerror}.") from error
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="FILE", help="What `trade backup` made.")],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="FILE", help="A file made by `trade backup`.")],
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Bring the journals back into servers that have none (trade up --fresh --only-servers), as they were, sequence for sequence.
+    """Restore the journals into servers that have none (trade up --fresh --only-servers), with the same sequence numbers.
 
-    The file is verified as a whole before anything is written, and what was written is read back and compared.
+    The whole file is verified before anything is written. The written journals are read back and compared.
     """
     from apps.tools.backup.streams import NotEmpty
 
@@ -62,17 +64,17 @@ def restore(
     except Unavailable as error:
         raise Unreachable(f"{str(error).rstrip('.')}.", START) from error
     except Corrupt as error:
-        raise Refused(f"{error}.", "Take another backup, into empty servers.") from error
+        raise Refused(f"{error}.", "Restore another backup, into empty servers.") from error
 
 
 async def _backup(addresses: Addresses, file: Path, force: bool) -> None:
-    from apps.tools.backup.streams import keep, size  # late: it brings the services' machinery along
+    from apps.tools.backup.streams import keep, size  # late: this import loads service code
 
     async with connected(addresses["nats"], "trade backup") as client:
         with progress_of(await size(client)) as progress:
             seal = await keep(client, file, SystemClock().now_ns(), progress, replace=force)
-    _tell(seal.heads)
-    show.line(f"{file}: {file.stat().st_size} bytes, read again and whole, sha256 of its lines {seal.sha256}")
+    _print_heads(seal.heads)
+    show.line(f"{file}: {file.stat().st_size} bytes, read back and complete, sha256 of its lines {seal.sha256}")
 
 
 async def _restore(addresses: Addresses, file: Path) -> None:
@@ -89,10 +91,10 @@ async def _restore(addresses: Addresses, file: Path) -> None:
         }
         with progress_of(commits) as progress:
             seal = await bring_back(client, writers, file, progress)
-    _tell(seal.heads)
-    show.line(f"as of {made}, read back and the same; positions and fills are made again when the services start")
+    _print_heads(seal.heads)
+    show.line(f"as of {made}, read back and identical; positions and fills are rebuilt when the services start")
 
 
-def _tell(heads: Mapping[str, Mapping[str, Head]]) -> None:
+def _print_heads(heads: Mapping[str, Mapping[str, Head]]) -> None:
     rows = [(stream, subject, head.seq, head.n) for stream, of in heads.items() for subject, head in of.items()]
     show.table("", ("stream", "journal", "head", "commits"), rows, numbers=("head", "commits"))

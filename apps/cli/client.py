@@ -1,4 +1,4 @@
-"""The HTTP client of a service: one question, one answer, and every kind of no as a Trouble with a sentence."""
+"""HTTP client of a service: one request, one reply; every failure is raised as a Trouble with one sentence."""
 
 import json
 import sys
@@ -20,9 +20,9 @@ RETRY_FIRST_S: Final = 0.2
 RETRY_MAX_S: Final = 2.0
 PROSE_MAX: Final = 300
 
-START = "Start it with `trade up`, or say where it is: --port-offset, --data-dir or TRADE_OMS_URL."
+START = "Start it with `trade up`, or name its address: --port-offset, --data-dir or TRADE_OMS_URL."
 AGAIN: Final = (429, 503)
-"""Answers after which the same request may be accepted. With the same client_order_id asking again is safe."""
+"""Statuses after which the same request may be accepted later. Repeating it with the same client_order_id is safe."""
 NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
 
 REMEDIES: Final = {
@@ -30,14 +30,14 @@ REMEDIES: Final = {
     "illegal_transition": "See what happened to it: trade order events ORDER_ID",
     "unknown_symbol": "The instruments are in config/instruments.yaml.",
     "client_order_id_reused": "Choose another --client-order-id, or repeat the first order exactly.",
-    "limits_version_stale": "Somebody else changed them meanwhile: look (trade risk limits show ACCOUNT), and ask again.",
-    "not_killed": "What is: trade risk controls",
+    "limits_version_stale": "The limits were changed meanwhile: check them (trade risk limits show ACCOUNT), then repeat the command.",
+    "not_killed": "List what is killed: trade risk controls",
     "not_requested": "Begin with the first step: trade arm SCOPE --reason ...",
-    "second_person_required": "Let somebody else confirm it, or say who you are: --who NAME",
-    "seq_not_reached": "Ask for that sequence or an earlier one.",
-    "internal": "The reason is in the log of oms (DATA_DIR/logs); trade status shows who is well.",
-    "not_found": "Is it another program, or an older oms? See: trade status",
-    "method_not_allowed": "Is it another program, or an older oms? See: trade status",
+    "second_person_required": "A second person must confirm it; to confirm under your own name: --who NAME",
+    "seq_not_reached": "Use that sequence or an earlier one.",
+    "internal": "The reason is in the log of oms (DATA_DIR/logs); trade status shows which services are healthy.",
+    "not_found": "Another program or an older oms may run at this address. See: trade status",
+    "method_not_allowed": "Another program or an older oms may run at this address. See: trade status",
 }
 _KNOWN: Final = frozenset({"type", "title", "status", "detail", "code", "instance", "found", "limit", "unit", "checks", "order_id"})
 
@@ -46,14 +46,14 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Reply:
-    """What the API sent. `value()` reads numbers exactly."""
+    """A response of the API. `value()` reads numbers exactly."""
 
     status: int
     body: bytes
     headers: Mapping[str, str]
 
     def value(self) -> Any:
-        """The body as Python values, numbers as int and Decimal. Unreachable when it is not JSON: then it is not our API."""
+        """Return the body as Python values, numbers as int and Decimal. Unreachable if it is not JSON: then it is not this API."""
         try:
             return json.loads(self.body, parse_float=Decimal)
         except ValueError:
@@ -64,14 +64,14 @@ class Reply:
         return value if isinstance(value, dict) else not_ours(self.body)
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        """A list of objects, bare or under `name`."""
+        """Return a list of objects, bare or under `name`. Unreachable if the body is anything else."""
         value = self.value()
         rows = value.get(name) if isinstance(value, dict) else value
         return rows if isinstance(rows, list) and all(isinstance(row, dict) for row in rows) else not_ours(self.body)
 
 
 class Oms:
-    """The door of oms, or of another `service`. With `raw` every body is printed as it came, refusals too."""
+    """HTTP client of oms, or of another `service`. With `raw` every response body is printed unchanged, refusals too."""
 
     def __init__(self, url: str, *, service: str = "oms", raw: bool = False, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         self._url = url
@@ -79,10 +79,10 @@ class Oms:
         self._raw = raw
         try:
             timeout = httpx.Timeout(answer_timeout_s, connect=CONNECT_TIMEOUT_S)
-            # a proxy of the environment has no business between a person and their own machine
+            # trust_env=False: a proxy from the environment must not route requests to the user's own machine
             self._http = httpx.Client(base_url=url, timeout=timeout, trust_env=False)
         except httpx.InvalidURL as error:
-            raise WrongUsage(f"{url!r} is no address: {error}.", "An example: TRADE_OMS_URL=http://127.0.0.1:8099") from error
+            raise WrongUsage(f"{url!r} is not an address: {error}.", "Example: TRADE_OMS_URL=http://127.0.0.1:8099") from error
 
     def __enter__(self) -> Self:
         return self
@@ -100,15 +100,18 @@ class Oms:
         return self._accepted(self._ask("PUT", path, {}, _encoded(body)))
 
     def delete(self, path: str, **query: object) -> Reply:
-        """Asking twice cancels once, so a lost answer needs no care of ours."""
+        """Send DELETE. A repeated request cancels once, so a lost response needs no handling here."""
         return self._accepted(self._ask("DELETE", path, query))
 
     def patch(self, path: str, terms: Mapping[str, object]) -> Reply:
-        """Asking twice replaces once."""
+        """Send PATCH. A repeated request replaces once."""
         return self._accepted(self._ask("PATCH", path, {}, json.dumps(terms).encode()))
 
     def submit(self, order: Mapping[str, object], retry_for_s: float, say: Say) -> Reply:
-        """POST /orders until an answer is final or the time is over. The order must carry its client_order_id."""
+        """Send POST /orders until a response is final or `retry_for_s` is over. The order must have its client_order_id.
+
+        Unreachable if the outcome is unknown or nothing was sent; Refused on a final refusal or if oms stays overloaded (429).
+        """
         deadline = time.monotonic() + retry_for_s
         repeat = f"Repeat the same order with --client-order-id {order['client_order_id']}: it cannot become two."
         body, pause, first = json.dumps(order).encode(), RETRY_FIRST_S, True
@@ -119,12 +122,12 @@ class Oms:
             pause = max(_retry_after(answer), pause)
             if time.monotonic() + pause > deadline:
                 self._give_up(answer, reason, repeat)
-            say(f"{reason} Asking again with the same client_order_id in {pause:g} s.")
+            say(f"{reason} Retrying with the same client_order_id in {pause:g} s.")
             time.sleep(pause)
             pause, first = min(pause * 2, RETRY_MAX_S), False
 
     def _try(self, body: bytes, first: bool) -> tuple[Reply | None, str]:
-        """An answer, or why there is none. Unreachable when nobody was there from the start: then nothing was sent."""
+        """Return a reply, or the reason why none came. Unreachable if the first connect fails: then nothing was sent."""
         try:
             answer = self._ask("POST", "/orders", {}, body)
         except Unreachable as trouble:
@@ -137,7 +140,7 @@ class Oms:
         if self._raw and answer is not None:
             show.raw(answer.body)
         kind = Refused if answer is not None and answer.status == 429 else Unreachable
-        raise kind(f"The outcome is not known. {reason}" if kind is Unreachable else reason, remedy)
+        raise kind(f"The outcome is unknown. {reason}" if kind is Unreachable else reason, remedy)
 
     def _ask(self, method: str, path: str, query: Mapping[str, object], body: bytes | None = None) -> Reply:
         parameters = {name: str(value) for name, value in query.items() if value is not None}
@@ -146,14 +149,14 @@ class Oms:
             response = self._http.request(method, path, params=parameters, content=body, headers=headers)
         except httpx.TimeoutException as error:
             raise Unreachable(
-                f"{self._service} at {self._url} did not answer in time ({type(error).__name__}).", "See how it is: trade status"
+                f"{self._service} at {self._url} did not respond in time ({type(error).__name__}).", "Check its state: trade status"
             ) from error
         except httpx.TransportError as error:
             raise Unreachable(f"{self._service} at {self._url} cannot be reached ({str(error) or type(error).__name__}).", START) from error
         return Reply(response.status_code, response.content, response.headers)
 
     def _accepted(self, answer: Reply) -> Reply:
-        """The answer when it is a yes; printed at once when the caller wants bytes."""
+        """Return the reply if its status is below 300, else raise its Trouble. With `raw`, print the body first."""
         if self._raw:
             show.raw(answer.body)
         if answer.status < 300:
@@ -162,14 +165,14 @@ class Oms:
 
 
 def _encoded(body: Mapping[str, object]) -> bytes:
-    """JSON in which a Decimal is the text of its digits."""
+    """Encode JSON with each Decimal as a string of its digits."""
     return json.dumps(body, default=plain).encode()
 
 
 def not_ours(body: bytes) -> NoReturn:
     raise Unreachable(
-        f"The answer is not one of this system's: {show.clean(body[:80].decode(errors='replace'))!r}",
-        "Is another program there? See: trade status",
+        f"The response does not come from this system: {show.clean(body[:80].decode(errors='replace'))!r}",
+        "Another program may run at this address. See: trade status",
     )
 
 
@@ -182,10 +185,10 @@ def _problem(answer: Reply) -> dict[str, Any]:
 
 
 def _sentence(answer: Reply) -> str:
-    """What the problem document says, on one line: the detail, the code, and whatever else it names."""
+    """Return the problem document on one line: the detail, the code, and its further fields."""
     problem = _problem(answer)
     code = problem.get("code", f"HTTP {answer.status}")
-    detail = str(problem.get("detail") or problem.get("title") or "The answer is not a problem document of this system")
+    detail = str(problem.get("detail") or problem.get("title") or "The response is not a problem document of this system")
     others = "".join(f", {name} {value}" for name, value in problem.items() if name not in _KNOWN and not isinstance(value, dict | list))
     return f"{show.clean(detail[:PROSE_MAX]).rstrip('.')} ({show.clean(f'{code}{others}')})."
 
@@ -193,10 +196,12 @@ def _sentence(answer: Reply) -> str:
 def _trouble(answer: Reply) -> Trouble:
     problem = _problem(answer)
     if answer.status in (502, 503, 504):
-        return Unreachable(_sentence(answer), "Ask again in a moment; trade status shows who is not ready.")
+        return Unreachable(_sentence(answer), "Retry in a moment; trade status shows which services are not ready.")
     if answer.status == 429:
-        return Refused(_sentence(answer), f"Ask again in {max(_retry_after(answer), 1):g} s.")
-    remedy = REMEDIES.get(str(problem.get("code", "")), "Correct it and ask again; nothing was recorded." if answer.status < 500 else "")
+        return Refused(_sentence(answer), f"Retry in {max(_retry_after(answer), 1):g} s.")
+    remedy = REMEDIES.get(
+        str(problem.get("code", "")), "Correct the request and retry; nothing was recorded." if answer.status < 500 else ""
+    )
     return Refused(_sentence(answer), remedy.replace("ORDER_ID", show.clean(str(problem.get("order_id", "ORDER_ID")))))
 
 

@@ -1,4 +1,4 @@
-"""The bus, for one command."""
+"""The NATS connection of one command."""
 
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -18,9 +18,9 @@ CONNECT_TIMEOUT_S: Final = 3.0
 
 @asynccontextmanager
 async def connected(url: str, name: str, closed: Callable[[], None] = lambda: None) -> AsyncIterator[Client]:
-    """A NATS connection for the length of a block. Unreachable.
+    """Open a NATS connection for the duration of a block. Unreachable if NATS does not answer within CONNECT_TIMEOUT_S.
 
-    It begins and ends in silence: the client warns of every try, and takes its own closing for a loss.
+    Log output is suppressed while connecting and closing: the client warns on every attempt and reports its own close as a loss.
     """
     program_logs.only(logging.CRITICAL)
     try:

@@ -1,4 +1,4 @@
-"""`trade diagram`: the machine that runs, drawn from the table that it runs on."""
+"""`trade diagram`: the order state machine, drawn from the transition table that the system runs."""
 
 import sys
 from enum import StrEnum
@@ -27,16 +27,16 @@ DRAWN_AS: Final[dict[Picture, Format]] = {Picture.MERMAID: "mermaid", Picture.DO
 
 
 def diagram(
-    form: Annotated[Picture | None, typer.Option("--format", "-f", help="By default what the file's name ends in, else mermaid.")] = None,
-    counts: Annotated[bool, typer.Option("--counts", help="With the live counts of oms on states and arrows.")] = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", dir_okay=False, help="Else to stdout.")] = None,
+    form: Annotated[Picture | None, typer.Option("--format", "-f", help="By default from the suffix of FILE, else mermaid.")] = None,
+    counts: Annotated[bool, typer.Option("--counts", help="Show the live counts of oms on states and transitions.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", dir_okay=False, help="By default stdout.")] = None,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Draw the life of an order. Without --counts nothing needs to run."""
+    """Draw the order state machine. Only --counts needs a running oms."""
     picture = form or _named(output)
     if picture is Picture.PNG and output is None and sys.stdout.isatty():
-        raise WrongUsage("A PNG is not for a terminal.", "Name a file: trade diagram --format png -o life.png")
+        raise WrongUsage("A PNG cannot be printed to a terminal.", "Name a file: trade diagram --format png -o life.png")
     drawn = _with_counts(DRAWN_AS[picture], data_dir, port_offset) if counts else draw(DRAWN_AS[picture]).encode()
     body = _png(drawn) if picture is Picture.PNG else drawn
     if output is None:
@@ -60,7 +60,7 @@ def _with_counts(drawn_as: Format, data_dir: Path | None, port_offset: int | Non
 
 
 def _png(svg: bytes) -> bytes:
-    from adapters.picture import png  # late: the other pictures need no renderer
+    from adapters.picture import png  # late: the other formats need no renderer
 
     try:
         return png(svg.decode())

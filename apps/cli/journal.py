@@ -1,4 +1,4 @@
-"""`trade journal`: is each journal whole, how far had it been acknowledged, and an operator's word that it continues all the same."""
+"""`trade journal`: verify the journals against their watermarks, and let an operator accept or skip what does not verify."""
 
 import asyncio
 import contextlib
@@ -27,33 +27,33 @@ from domain.ports import FOREIGN_MAX, Acceptance, Corrupt, Head, Unavailable
 COLUMNS: Final = ("journal", "head", "mark", "state", "commits", "bytes", "max_bytes", "skipped")
 WELL: Final = ("whole", "empty", "accepted")
 SEQUENCES: Final = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
-START: Final = "The servers alone are enough: trade up --only-servers"
+START: Final = "Only the servers are needed: trade up --only-servers"
 
 app = typer.Typer(no_args_is_help=True)
 
 Shard = Annotated[int, typer.Option(min=0, help="The shard of the order journal.")]
-Venue = Annotated[str | None, typer.Option(help="The journal of this paper venue, not the order journal.")]
+Venue = Annotated[str | None, typer.Option(help="Use the journal of this paper venue instead of the order journal.")]
 OfControls = Annotated[
-    bool, typer.Option("--controls", help="The journal of controls (blocks, kill switches, limits), not the order journal.")
+    bool, typer.Option("--controls", help="Use the journal of controls (blocks, kill switches, limits) instead of the order journal.")
 ]
-Why = Annotated[str, typer.Option(help="Why: it is journaled.")]
-Who = Annotated[str, typer.Option(help="Who says so: it is journaled. By default the user who runs this.")]
+Why = Annotated[str, typer.Option(help="The reason; it is journaled.")]
+Who = Annotated[str, typer.Option(help="The person responsible; journaled. By default the current user.")]
 
 
 @app.callback()
 def journal() -> None:
-    """Is each journal whole, and how far had it been acknowledged?"""
+    """Verify the journals and compare them with what was acknowledged."""
 
 
 @app.command("show")
 def show_journals(
-    quick: Annotated[bool, typer.Option("--quick", help="Look at the ends and the marks only; damage in the middle is not found.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Check only the ends and the marks; damage in the middle is not found.")] = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Each journal's last sequence, the mark that is kept outside of it, and its size. Every commit is read and held against the chain.
+    """Show each journal's last sequence, its mark (kept outside the journal) and its size. Verify every commit against the chain.
 
-    Exit code 1 when one is damaged, ends before its mark, or has a message that is no commit; a sentence names the sequence.
+    Exit code 1 if a journal is damaged, ends before its mark, or has a message that is not a commit; stderr names the sequence.
     """
     directory = _directory(data_dir)
     looked = asyncio.run(_looked_at(find(data_dir, port_offset)["nats"], directory, quick=quick))
@@ -72,15 +72,15 @@ def accept(
     venue: Venue = None,
     of_controls: OfControls = False,
     acknowledged: Annotated[
-        int, typer.Option(min=0, metavar="SEQ", help="The sequence that a service names, when its mark is not in this data directory.")
+        int, typer.Option(min=0, metavar="SEQ", help="The sequence that a service reports, if its mark is not in this data directory.")
     ] = 0,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Let a journal continue although it ends before what had been acknowledged. What is missing is lost for good.
+    """Let a journal continue although acknowledged commits are missing from its end. They are lost permanently.
 
-    The service continues at its next start, and journals who accepted that and why before anything else. With --controls everything is
-    killed then, because what was forbidden is not known any more: trade arm all.
+    The service continues at its next start. Its first journal entry records who accepted the loss and why. With --controls everything
+    is killed then, because the lost controls are unknown; afterwards: trade arm all.
     """
     subject = _subject(shard, venue, of_controls)
     nats, directory = find(data_dir, port_offset)["nats"], _directory(data_dir)
@@ -88,23 +88,25 @@ def accept(
     marks = [mark.seq for mark in (looked.mark, *_followers(directory, subject)) if mark is not None]
     highest = max([acknowledged, *marks])
     if looked.state == "damaged":
-        raise Refused(f"{looked.found}.", "This cannot be accepted: put the newest good copy of the store back.")
+        raise Refused(f"{looked.found}.", "This cannot be accepted: restore the newest good copy of the store.")
     if looked.state == "foreign" and highest <= looked.head.seq:
         raise Refused(f"{looked.found}.", _remedy([looked]))
     if looked.state in WELL and highest <= looked.head.seq:
-        raise Refused(f"{subject} has all that had been acknowledged, up to sequence {looked.head.seq}: there is nothing to accept.")
+        raise Refused(f"{subject} has everything that was acknowledged, up to sequence {looked.head.seq}: nothing to accept.")
     mark = looked.mark if looked.mark is not None and looked.mark.seq >= highest else Head(seq=highest)
     _keep(directory, looked, mark, who, reason, lost=True)
-    show.line(f"{subject} continues from sequence {looked.head.seq} at the next start of its service; acknowledged had been {highest}")
+    show.line(f"{subject} continues from sequence {looked.head.seq} at the next start of its service; {highest} was acknowledged")
     if of_controls:
-        show.line("everything is killed then: look at trade risk controls, throw and block what is missing, then: trade arm all")
+        show.line("everything is killed then: check trade risk controls, set the missing kills and blocks again, then: trade arm all")
     else:
-        show.line("then put right what readers see: trade replay positions --write")
+        show.line("afterwards repair the positions in Valkey: trade replay positions --write")
 
 
 @app.command()
 def skip(
-    sequences: Annotated[list[str], typer.Argument(metavar="SEQ...", help="What `trade journal show` names as foreign: 57, or 57-60.")],
+    sequences: Annotated[
+        list[str], typer.Argument(metavar="SEQ...", help="Sequences that `trade journal show` reports as foreign: 57, or 57-60.")
+    ],
     reason: Why,
     who: Who = "",
     shard: Shard = 0,
@@ -113,10 +115,10 @@ def skip(
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Let a journal continue behind messages that are no commits: something else than its writer put them there. Nothing is lost.
+    """Let a journal continue after messages that are not commits: a program other than its writer stored them. Nothing is lost.
 
-    The whole journal is verified first: the chain over the commits leads across what is skipped. A commit, or a place where one is
-    missing, cannot be skipped. The service continues at its next start, and journals what was skipped, by whom and why, first of all.
+    The whole journal is verified first: the chain of commits must continue across the skipped messages. A commit, or a gap where one is
+    missing, cannot be skipped. The service continues at its next start. Its first journal entry records what was skipped, by whom and why.
     """
     asked, subject, directory = _sequences(sequences), _subject(shard, venue, of_controls), _directory(data_dir)
     looked = asyncio.run(_one(find(data_dir, port_offset)["nats"], directory, subject))
@@ -126,16 +128,16 @@ def skip(
     if strange := sorted(asked - set(foreign)):
         raise Refused(_not_foreign(looked, strange[0]), f"What can be skipped: {listed(looked.foreign) or 'nothing'}.")
     if more := [each for each in looked.foreign if each.seq not in asked]:
-        raise Refused(f"Sequence {listed(more)} of {subject} is no commit either: name every one that is to be skipped.")
+        raise Refused(f"Sequence {listed(more)} of {subject} is not a commit either: name every sequence to skip.")
     if len(foreign) >= FOREIGN_MAX:
-        raise Refused(f"{subject} has {FOREIGN_MAX} or more messages that are no commits.", "Put the newest good copy of the store back.")
+        raise Refused(f"{subject} has {FOREIGN_MAX} or more messages that are not commits.", "Restore the newest good copy of the store.")
     _keep(directory, looked, looked.mark or Head(), who, reason, lost=False)
-    show.line(f"{subject} continues behind sequence {max(foreign)} at the next start of its service; no commit is missing")
+    show.line(f"{subject} continues after sequence {max(foreign)} at the next start of its service; no commit is missing")
 
 
 def _subject(shard: int, venue: str | None, of_controls: bool) -> str:
     if venue and of_controls:
-        raise WrongUsage("--venue and --controls are two journals: name one.")
+        raise WrongUsage("--venue and --controls name different journals: use only one of them.")
     if of_controls:
         return subjects.CONTROLS
     return f"{VENUES}.{identifier(venue, 'a venue')}" if venue else f"{ORDERS}.{shard}"
@@ -143,7 +145,7 @@ def _subject(shard: int, venue: str | None, of_controls: bool) -> str:
 
 @app.command()
 def upgrade(data_dir: DataDir = None, port_offset: PortOffset = None) -> None:
-    """Make journals of a release before 0.2 readable for this one. `trade up` does it by itself; containers need it once."""
+    """Make the journals of a release before 0.2 readable for this one. `trade up` does this itself; containers need it once."""
     asyncio.run(_upgrade(find(data_dir, port_offset).as_admin("nats")))
 
 
@@ -151,7 +153,7 @@ async def _upgrade(nats: str) -> None:
     try:
         async with connected(nats, "trade journal") as client:
             for stream, changed in (await upgraded(client)).items():
-                show.line(f"{stream} {'can be read now' if changed else 'needed nothing'}")
+                show.line(f"{stream} {'upgraded' if changed else 'is up to date'}")
     except Unavailable as error:
         raise Unreachable(f"{str(error).rstrip('.')}.", START) from error
 
@@ -177,7 +179,7 @@ def _keep(directory: Path, looked: Inspection, mark: Head, who: str, reason: str
 
 
 def _followers(directory: Path, subject: str) -> list[Head]:
-    """The marks of services that follow this journal and share the data directory. A damaged one tells nothing."""
+    """Return the marks of subscribed services that share the data directory. A damaged mark is ignored."""
     found = []
     for file in directory.glob(f"*/{subject}.mark"):
         with contextlib.suppress(Corrupt):
@@ -190,7 +192,7 @@ async def _one(nats: str, directory: Path, subject: str) -> Inspection:
 
 
 async def _looked_at(nats: str, directory: Path, subject: str = "", *, quick: bool = False) -> list[Inspection]:
-    """One journal; without `subject` all that there are, or should be by the marks."""
+    """Inspect one journal; without `subject`, every journal that exists or that has a mark."""
     try:
         async with connected(nats, "trade journal") as client:
             wanted = [subject] if subject else await subjects_of_all(client, directory)
@@ -208,24 +210,22 @@ def _not_foreign(looked: Inspection, seq: int) -> str:
     if seq in {each.seq for each in looked.skipped}:
         return f"Sequence {seq} of {looked.subject} is skipped already."
     if seq > looked.head.seq:
-        return f"There is no sequence {seq} in {looked.subject}, which ends at {looked.head.seq}."
-    return f"Sequence {seq} of {looked.subject} is a commit, or of another journal: it cannot be skipped."
+        return f"{looked.subject} has no sequence {seq}; it ends at {looked.head.seq}."
+    return f"Sequence {seq} of {looked.subject} is a commit, or belongs to another journal: it cannot be skipped."
 
 
 def _remedy(wrong: Sequence[Inspection]) -> str:
-    """What to do about the first of them. What is foreign can be skipped only where nothing is lost."""
+    """Return what to do about the first faulty journal. A foreign message can be skipped only if no commit is lost."""
     first = next((each for each in wrong if each.state == "foreign"), wrong[0])
     which = {VENUES: f" --venue {first.subject.rpartition('.')[2]}", CONTROLS: " --controls"}.get(first.subject.rpartition(".")[0], "")
     if first.state == "foreign":
         which = listed(first.foreign).replace(",", "") + which
-        return f"Find out who could write there. Nothing is lost; to continue behind it: trade journal skip {which} --reason ..."
-    return (
-        f"Put the newest good copy of the store back. Without one, when only the end is missing: trade journal accept{which} --reason ..."
-    )
+        return f"Find out which program could write there. Nothing is lost; to continue after it: trade journal skip {which} --reason ..."
+    return f"Restore the newest good copy of the store. Without one, if only the end is missing: trade journal accept{which} --reason ..."
 
 
 def _sequences(texts: Sequence[str]) -> set[int]:
-    """From `57` and `57-60`. WrongUsage."""
+    """Parse sequences and ranges such as `57` and `57-60`. WrongUsage."""
     found: set[int] = set()
     for text in texts:
         match = SEQUENCES.fullmatch(text)

@@ -1,4 +1,4 @@
-"""`trade kill` and `trade arm`: stop sending for a scope, and let it pass again in two steps."""
+"""`trade kill` and `trade arm`: set the kill switch of a scope, and clear it again in two steps."""
 
 import getpass
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from domain.ports import Unavailable
 from domain.risk.controls import ALL, words_of_kill
 from domain.values import IDENTIFIER, SYMBOL
 
-AT_EXEQ: Final = "Throw it at exeq itself, which needs nobody else: trade kill {scope} --local"
+AT_EXEQ: Final = "Set it at exeq directly, which needs no other service: trade kill {scope} --local"
 KINDS: Final = {"account": IDENTIFIER, "symbol": SYMBOL, "venue": IDENTIFIER}
 
 Scope = Annotated[str, typer.Argument(metavar="SCOPE", help="all, account:A, symbol:S or venue:V.")]
@@ -28,29 +28,29 @@ def kill(
     scope: Scope,
     reason: Reason,
     who: Who = "",
-    local: Annotated[bool, typer.Option("--local", help="At exeq itself, when risk, oms or NATS cannot be reached.")] = False,
+    local: Annotated[bool, typer.Option("--local", help="Set it at exeq directly, if risk, oms or NATS cannot be reached.")] = False,
     json: Json = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Throw the kill switch: no new order of the scope, nothing sent, and what is open is cancelled. It stays thrown until it is armed.
+    """Set the kill switch: orders of the scope are refused, nothing is sent, open orders are cancelled. It stays set until `trade arm`.
 
-    Exit code 0 when nothing of the scope is sent any more, 3 when it is thrown and somebody who sends did not say that he knows.
+    Exit code 0 if nothing of the scope is sent any more, 3 if the switch is set but a sending service has not acknowledged it.
     """
     addresses = find(data_dir, port_offset)
     reason, who = words_of_kill(reason, who or getpass.getuser())
     body = {"scope": _scope(scope), "reason": reason, "who": who}
-    answer = _thrown_locally(addresses, body, raw=json) if local else _thrown(addresses, body, raw=json)
+    answer = _kill_at_exeq(addresses, body, raw=json) if local else _kill_at_risk(addresses, body, raw=json)
     if answer is None:
         return
     if not json:
-        show.line(f"Killed: {scope}. {_obedience(answer.object())}")
-        show.hint(f"To let it pass again: trade arm {scope} --reason ... (two people)")
+        show.line(f"Killed: {scope}. {_acknowledgements(answer.object())}")
+        show.hint(f"To allow it again: trade arm {scope} --reason ... (two people)")
     if answer.status == 202:
-        raise Unreachable(f"{scope} is killed for good, but not everybody who sends said that he knows.", AT_EXEQ.format(scope=scope))
+        raise Unreachable(f"{scope} is killed durably, but a sending service has not acknowledged it.", AT_EXEQ.format(scope=scope))
 
 
-def _thrown(addresses: Addresses, body: Mapping[str, str], *, raw: bool) -> Reply:
+def _kill_at_risk(addresses: Addresses, body: Mapping[str, str], *, raw: bool) -> Reply:
     try:
         with Oms(addresses["risk"], service="risk", raw=raw) as risk:
             return risk.post("/risk/kill", body)
@@ -58,14 +58,14 @@ def _thrown(addresses: Addresses, body: Mapping[str, str], *, raw: bool) -> Repl
         raise Unreachable(str(trouble).partition("\n")[0], AT_EXEQ.format(scope=body["scope"])) from trouble
 
 
-def _thrown_locally(addresses: Addresses, body: Mapping[str, str], *, raw: bool) -> Reply | None:
-    """By exeq's door; when there is nobody, by a file that it reads within a second, or before it sends anything."""
+def _kill_at_exeq(addresses: Addresses, body: Mapping[str, str], *, raw: bool) -> Reply | None:
+    """Use exeq's endpoint. If exeq does not answer, write a file, which exeq reads within a second or before it sends anything."""
     try:
         with Oms(addresses["exeq"], service="exeq", raw=raw) as exeq:
             return exeq.post("/kill", body)
     except Unreachable as trouble:
         if addresses.data_dir is None:
-            raise Unreachable(str(trouble).partition("\n")[0], "Say where its files are (--data-dir), or stop the process.") from trouble
+            raise Unreachable(str(trouble).partition("\n")[0], "Name its data directory (--data-dir), or stop the process.") from trouble
         _by_file(addresses.data_dir, body)
         return None
 
@@ -76,43 +76,43 @@ def _by_file(data_dir: Path, body: Mapping[str, str]) -> None:
         kills.prepare()
         kills.keep(LocalKill(**body, at=SystemClock().now_ns()))  # type: ignore[arg-type]
     except Unavailable as error:
-        raise Refused(f"{error}.", "Stop exeq: it sends, and nobody can tell it not to.") from error
-    show.line(f"Killed: {body['scope']}, by a file. exeq does not answer; it reads the file within a second, or before it sends anything.")
+        raise Refused(f"{error}.", "Stop exeq: it sends orders, and the kill switch cannot reach it.") from error
+    show.line(f"Killed: {body['scope']}, by file. exeq does not answer; it reads the file within a second, or before it sends anything.")
 
 
 def arm(
     scope: Scope,
     reason: Reason,
     who: Who = "",
-    token: Annotated[str | None, typer.Option(help="What the first step answered. Without it, this is the first step.")] = None,
+    token: Annotated[str | None, typer.Option(help="The token from the first step. Without it, this is the first step.")] = None,
     json: Json = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Let a killed scope pass again: one person asks and gets a token, another one confirms with it within ten minutes."""
+    """Allow a killed scope again: one person requests it and gets a token, another person confirms with it within ten minutes."""
     signed = {"scope": _scope(scope), "reason": reason, "who": identifier(who or getpass.getuser(), "a name")}
     body = signed | ({"token": token} if token is not None else {})
     with Oms(find(data_dir, port_offset)["risk"], service="risk", raw=json) as risk:
         answer = risk.post("/risk/arm", body)
     if json:
         return
-    said = answer.object()
+    reply = answer.object()
     if token is not None:
-        show.line(f"Armed: orders of {scope} may pass again.")
+        show.line(f"Armed: orders of {scope} are allowed again.")
         return
-    show.line(f"Asked to arm {scope}; it stays killed. Somebody else confirms it before {said.get('expires_at')}:")
-    show.line(f"trade arm {scope} --token {said.get('token')} --reason ... --who ...")
+    show.line(f"Arming of {scope} requested; it stays killed. A second person must confirm before {reply.get('expires_at')}:")
+    show.line(f"trade arm {scope} --token {reply.get('token')} --reason ... --who ...")
 
 
 def _scope(scope: str) -> str:
-    """WrongUsage before anything is sent, for what can be seen from here."""
+    """Check the form of a scope before anything is sent. WrongUsage."""
     kind, _, name = scope.partition(":")
     if scope != ALL and not (kind in KINDS and KINDS[kind].fullmatch(name)):
-        raise WrongUsage(f"{scope!r} is no scope.", "It is all, account:A, symbol:S or venue:V.")
+        raise WrongUsage(f"{scope!r} is not a scope.", "A scope is all, account:A, symbol:S or venue:V.")
     return scope
 
 
-def _obedience(said: Mapping[str, Any]) -> str:
-    obeyed = said.get("acknowledged", said.get("obeyed"))
-    words = {"yes": "obeys", "absent": "is not there, and sends nothing", "unknown": "did not say that it knows"}
-    return ", ".join(f"{name} {words.get(str(how), how)}" for name, how in obeyed.items()) + "." if isinstance(obeyed, dict) else ""
+def _acknowledgements(reply: Mapping[str, Any]) -> str:
+    states = reply.get("acknowledged", reply.get("obeyed"))
+    texts = {"yes": "acknowledged", "absent": "is not running and sends nothing", "unknown": "has not acknowledged"}
+    return ", ".join(f"{name} {texts.get(str(state), state)}" for name, state in states.items()) + "." if isinstance(states, dict) else ""

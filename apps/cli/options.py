@@ -1,4 +1,4 @@
-"""The options that several commands share, said once."""
+"""Options that several commands share."""
 
 from pathlib import Path
 from typing import Annotated, Final
@@ -17,41 +17,42 @@ DataDir = Annotated[
     typer.Option(
         file_okay=False,
         rich_help_panel=_WHERE,
-        help="The stack that runs from this directory. Else TRADE_OMS_URL and its kind, else .trade, else the usual ports.",
+        help="The stack that runs from this directory. Else TRADE_OMS_URL and the like, else .trade, else the default ports.",
     ),
 ]
 PortOffset = Annotated[
     int | None, typer.Option(min=-1024, max=PORT_MAX, rich_help_panel=_WHERE, help="The stack whose ports are shifted by this number.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print what the API sent, byte for byte, and a line feed.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the API's response byte for byte, then a line feed.")]
 OnlySymbol = Annotated[str | None, typer.Option("--symbol", "-s", help="Only this symbol.")]
-AtSeq = Annotated[int | None, typer.Option(min=1, help="As it was at this sequence of the journal.")]
+AtSeq = Annotated[int | None, typer.Option(min=1, help="The state at this sequence of the journal.")]
 _MOMENT: Final = "2027-01-31T12:00:00Z, 2027-01-31, or an epoch number"
 Since = Annotated[str | None, typer.Option(metavar="TIME", help=f"Not before this moment: {_MOMENT}.")]
 Until = Annotated[str | None, typer.Option(metavar="TIME", help=f"Before this moment: {_MOMENT}.")]
 Cursor = Annotated[str | None, typer.Option(help="Continue after this page.")]
-Status = Annotated[str | None, typer.Option(metavar="STATE", help="Only orders in this state; open and closed are several.")]
-Reason = Annotated[str, typer.Option(help="Why: it is kept for ever.")]
-Who = Annotated[str, typer.Option(help="Who says so: it is kept for ever. By default the user who runs this.")]
+Status = Annotated[str | None, typer.Option(metavar="STATE", help="Only orders in this state; open and closed each cover several states.")]
+Reason = Annotated[str, typer.Option(help="The reason; it is recorded permanently.")]
+Who = Annotated[str, typer.Option(help="The person responsible; recorded permanently. By default the current user.")]
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT")]
 OrderId = Annotated[str, typer.Argument(metavar="ORDER_ID")]
 
 
 def identifier(value: str, name: str) -> str:
-    """The value, when it may stand in a path or subject as it is. WrongUsage."""
+    """Return the value if it can be used in a path or subject unchanged. WrongUsage."""
     if not IDENTIFIER.fullmatch(value):
         raise WrongUsage(f"{value!r} is not {name}: 1 to 64 of the characters A-Z a-z 0-9 _ -")
     return value
 
 
 def symbol_name(value: str) -> str:
+    """Return the value if it is a valid symbol. WrongUsage."""
     if not SYMBOL.fullmatch(value):
         raise WrongUsage(f"{value!r} is not a symbol: 1 to 64 of the characters A-Z a-z 0-9 _ - / .")
     return value
 
 
 def status_name(value: str | None) -> str | None:
-    """WrongUsage when it is no state, nor all of those before or after the end."""
+    """Return the value if it is an order state, `open` or `closed`. WrongUsage."""
     if value is not None and value not in STATUSES:
-        raise WrongUsage(f"{value!r} is no state.", f"They are {', '.join(STATUSES)}.")
+        raise WrongUsage(f"{value!r} is not a state.", f"The states are {', '.join(STATUSES)}.")
     return value

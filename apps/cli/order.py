@@ -1,4 +1,4 @@
-"""`trade order`: submit, show, list, events, cancel."""
+"""`trade order`: submit, show, list, events, cancel, settle, replace."""
 
 import re
 import secrets
@@ -34,9 +34,9 @@ RETRY_FOR_S: Final = 10.0
 RETRY_FOR_MAX_S: Final = 3600.0
 ROWS: Final = 20
 NUMERIC: Final = re.compile(r"[\d.,+]*\d[\d.,eE+-]*", re.ASCII)
-"""A word that is meant as a number, though it may be a wrong one."""
+"""A word that is meant as a number, possibly malformed."""
 SIDES: Final = frozenset(str(side) for side in Side)
-EXAMPLE: Final = "An example: trade order submit buy 0.1 BTCUSDT --price 45000"
+EXAMPLE: Final = "Example: trade order submit buy 0.1 BTCUSDT --price 45000"
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -48,27 +48,27 @@ NUMBERS: Final = ("quantity", "price", "filled", "average", "seq", "fee", "avera
 @app.command()
 def submit(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="SIDE QUANTITY SYMBOL", help="In any order; or by the options of the same names.")
+        list[str] | None, typer.Argument(metavar="SIDE QUANTITY SYMBOL", help="In any order, or as options of the same names.")
     ] = None,
     side: Annotated[Side | None, typer.Option()] = None,
     quantity: Annotated[str | None, Number] = None,
     symbol: Annotated[str | None, typer.Option("--symbol", "-s")] = None,
-    order_type: Annotated[OrderType | None, typer.Option("--type", "-t", help="By default limit with a price, market without.")] = None,
+    order_type: Annotated[OrderType | None, typer.Option("--type", "-t", help="By default limit with a price, market without one.")] = None,
     price: Annotated[str | None, Number] = None,
     stop_price: Annotated[str | None, Number] = None,
     time_in_force: Annotated[TimeInForce | None, typer.Option(help="By default gtc.")] = None,
     expire_at: Annotated[str | None, typer.Option(metavar="TIME", help="For gtd, for example 2027-01-31T12:00:00Z.")] = None,
     priority: Annotated[int | None, typer.Option(min=0, max=9)] = None,
-    post_only: Annotated[bool, typer.Option("--post-only", help="Never trade at once: the venue refuses it rather.")] = False,
-    reduce_only: Annotated[bool, typer.Option("--reduce-only", help="Never do more than close a position.")] = False,
+    post_only: Annotated[bool, typer.Option("--post-only", help="Never take liquidity: the venue rejects the order instead.")] = False,
+    reduce_only: Annotated[bool, typer.Option("--reduce-only", help="Only reduce a position, never open or reverse one.")] = False,
     account: Annotated[
-        str | None, typer.Option("--account", "-a", metavar="ACCOUNT", help="By default the one that oms is configured with.")
+        str | None, typer.Option("--account", "-a", metavar="ACCOUNT", help="By default the account that oms is configured with.")
     ] = None,
     client_order_id: Annotated[
-        str | None, typer.Option(help="Your own id: with it the same order can be sent again and stays one.")
+        str | None, typer.Option(help="Your idempotency key: the same order sent again with it stays one order.")
     ] = None,
     retry_for: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0, max=RETRY_FOR_MAX_S, help="How long to ask again while oms is not able to answer.")
+        float, typer.Option(metavar="SECONDS", min=0, max=RETRY_FOR_MAX_S, help="How long to retry while oms is unavailable or overloaded.")
     ] = RETRY_FOR_S,
     json: Json = False,
     data_dir: DataDir = None,
@@ -76,9 +76,9 @@ def submit(
 ) -> None:
     """Submit an order: trade order submit buy 0.1 BTCUSDT --price 45000
 
-    Exit code 0 when it was accepted, 1 when it was refused.
+    Exit code 0 if it was accepted, 1 if it was refused.
 
-    Every order carries a client_order_id, made here unless given. When an answer is lost, the same order is sent again and stays one.
+    Every order has a client_order_id, generated unless given. If a response is lost, the same order is sent again and stays one order.
     """
     given = {"side": side, "quantity": quantity, "symbol": symbol}
     order = {
@@ -96,16 +96,16 @@ def submit(
     }
     with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
         answer = oms.submit({name: value for name, value in order.items() if value is not None}, retry_for, to_stderr)
-    _tell_submitted(answer.object(), quiet=json)
+    _print_submitted(answer.object(), quiet=json)
 
 
 def _main_terms(given: Mapping[str, str | None], words: list[str] | tuple[str, ...]) -> dict[str, str]:
-    """Side, quantity and symbol from the options and from bare words, each told once. WrongUsage."""
+    """Return side, quantity and symbol from the options and the bare words. WrongUsage if one is missing or given twice."""
     terms = {name: value for name, value in given.items() if value is not None}
     for word in words:
         name = "side" if word.lower() in SIDES else "quantity" if NUMERIC.fullmatch(word) else "symbol"
         if name in terms:
-            raise WrongUsage(f"The {name} is there twice: {terms[name]} and {word}.", EXAMPLE)
+            raise WrongUsage(f"The {name} is given twice: {terms[name]} and {word}.", EXAMPLE)
         terms[name] = word.lower() if name == "side" else word
     if missing := [name for name in given if name not in terms]:
         raise WrongUsage(f"The order lacks its {' and its '.join(missing)}.", EXAMPLE)
@@ -121,33 +121,33 @@ def _number(value: str | None, name: str) -> str | None:
 
 
 def _price(value: str | None, name: str) -> str | None:
-    """With a minus too: the catalogue of oms says whether the instrument may have such a price."""
+    """Check a price. A minus is accepted: oms's catalogue decides whether the instrument may have a negative price."""
     if value is not None and signed_exact(value) is None:
         raise WrongUsage(f"{name} {value!r} is not {SIGNED_RULE}.", "Examples: 0.001, 1e-3 and -37.63")
     return value
 
 
-def _tell_submitted(answer: Mapping[str, Any], *, quiet: bool) -> None:
+def _print_submitted(answer: Mapping[str, Any], *, quiet: bool) -> None:
     order_id = show.text(answer.get("order_id"))
     if answer.get("status") == "rejected":
         raise Refused(f"Rejected, {story.denial(answer)}.", f"It is recorded: trade order events {order_id}")
     if not quiet:
         show.card((name, answer.get(name)) for name in ("status", "order_id", "client_order_id", "seq", "replayed"))
-        show.hint(f"What becomes of it: trade order events {order_id}")
+        show.hint(f"Follow it: trade order events {order_id}")
 
 
 @app.command("show")
 def show_(
     order_id: OrderId,
-    events: Annotated[bool, typer.Option("--events", help="Its timeline as well.")] = False,
+    events: Annotated[bool, typer.Option("--events", help="Show its timeline as well.")] = False,
     at_seq: AtSeq = None,
     json: Json = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """One order as it is, or as it was."""
+    """Show one order as it is now, or as it was at a sequence."""
     if events and at_seq:
-        raise WrongUsage("--events tells the whole story and --at-seq shows one moment of it.", "Leave one of them out.")
+        raise WrongUsage("--events shows the whole timeline and --at-seq one moment of it.", "Use only one of them.")
     path = f"/orders/{identifier(order_id, 'an order id')}"
     with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
         order = oms.get(path, at_seq=at_seq)
@@ -157,11 +157,11 @@ def show_(
     show.card(_card(order.object()))
     if timeline:
         print()
-        _tell_timeline(timeline)
+        _print_timeline(timeline)
 
 
 def _card(order: Mapping[str, Any]) -> list[tuple[str, object]]:
-    """All that the API says about it, a line each; a route is a line of its own."""
+    """Return all scalar fields of the API's order, one line each; each route is one line."""
     plain_fields = [(name, value) for name, value in order.items() if not isinstance(value, list | dict)]
     routes = order.get("routes")
     return plain_fields + [("route", _route(each)) for each in (routes if isinstance(routes, list) else ()) if isinstance(each, dict)]
@@ -173,14 +173,14 @@ def _route(route: Mapping[str, Any]) -> str:
 
 @app.command()
 def events(order_id: OrderId, json: Json = False, data_dir: DataDir = None, port_offset: PortOffset = None) -> None:
-    """The story of one order: every event, with the numbers that decided it."""
+    """Show every event of one order, with the numbers that decided it."""
     with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
         timeline = oms.get(f"/orders/{identifier(order_id, 'an order id')}/events")
     if not json:
-        _tell_timeline(timeline)
+        _print_timeline(timeline)
 
 
-def _tell_timeline(answer: Reply) -> None:
+def _print_timeline(answer: Reply) -> None:
     rows = [story.row(event) for event in answer.rows("events")]
     day = show.moment(rows[0][1])[:10] if rows else ""
     show.table(day, story.COLUMNS, ((seq, show.clock(at), *rest) for seq, at, *rest in rows), numbers=NUMBERS)
@@ -191,17 +191,17 @@ def list_(
     account: Annotated[str | None, typer.Option("--account", "-a", help="Only this account.")] = None,
     status: Status = None,
     symbol: OnlySymbol = None,
-    client_order_id: Annotated[str | None, typer.Option(help="Only the one with this id of yours.")] = None,
+    client_order_id: Annotated[str | None, typer.Option(help="Only the order with this id.")] = None,
     since: Since = None,
     until: Until = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = ROWS,
-    everything: Annotated[bool, typer.Option("--all", help="All of them, page by page.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of rows.")] = ROWS,
+    everything: Annotated[bool, typer.Option("--all", help="All rows, page by page.")] = False,
     cursor: Cursor = None,
     json: Json = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Orders by the time they were created, newest first. With --json a page is a line."""
+    """List orders by the time they were created, newest first. With --json, each page is one line."""
     filters = {
         "account": account,
         "status": status_name(status),
@@ -228,13 +228,13 @@ def cancel(
     account: Annotated[str | None, typer.Option("--account", "-a", help="Every open order of this account.")] = None,
     symbol: OnlySymbol = None,
     side: Annotated[Side | None, typer.Option(help="Only this side.")] = None,
-    client_order_id: Annotated[str | None, typer.Option(help="Only the one with this id of yours.")] = None,
+    client_order_id: Annotated[str | None, typer.Option(help="Only the order with this id.")] = None,
     status: Status = None,
     json: Json = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Cancel one order, or all open ones of an account. Asking again is safe."""
+    """Cancel one order, or all open orders of an account. Repeating the command is safe."""
     filters = {"symbol": symbol, "side": side, "client_order_id": client_order_id, "status": status_name(status)}
     if (order_id is None) == (account is None) or (order_id and any(filters.values())):
         raise WrongUsage(
@@ -249,7 +249,7 @@ def cancel(
     if not json:
         show.card((name, value) for name, value in answer.object().items() if name in CANCEL_FIELDS)
     if answer.status == 202:
-        show.hint(f"The venue has been asked; see what it says: trade order events {order_id}")
+        show.hint(f"Requested at the venue; see its answer: trade order events {order_id}")
 
 
 app.command()(settle)
@@ -265,7 +265,7 @@ def replace(
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Other terms for an open order: trade order replace ORDER_ID --price 45100. Asking again is safe."""
+    """Change the terms of an open order: trade order replace ORDER_ID --price 45100. Repeating the command is safe."""
     numbers = {
         "quantity": _number(quantity, "--quantity"),
         "price": _price(price, "--price"),
@@ -273,13 +273,13 @@ def replace(
     }
     terms = {name: value for name, value in numbers.items() if value is not None}
     if not terms:
-        raise WrongUsage("Nothing is to change.", "trade order replace ORDER_ID [--quantity N] [--price N] [--stop-price N]")
+        raise WrongUsage("No new term is given.", "trade order replace ORDER_ID [--quantity N] [--price N] [--stop-price N]")
     with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
         answer = oms.patch(f"/orders/{identifier(order_id, 'an order id')}", terms)
     if not json:
         show.card((name, value) for name, value in answer.object().items() if name in REPLACE_FIELDS)
     if answer.status == 202:
-        show.hint(f"The venue has been asked; see what it says: trade order events {order_id}")
+        show.hint(f"Requested at the venue; see its answer: trade order events {order_id}")
 
 
 REPLACE_FIELDS: Final = ("status", "order_id", "quantity", "price", "stop_price", "cum_quantity", "leaves_quantity", "seq")

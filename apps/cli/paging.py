@@ -1,4 +1,4 @@
-"""Lists that come in pages: as many rows as were asked for, or all of them."""
+"""Reads paged lists: up to the requested number of rows, or all of them."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -12,7 +12,7 @@ PAGE_ROWS_MAX: Final = 100
 def pages(
     oms: Oms, path: str, name: str, filters: Mapping[str, object], limit: int | None, cursor: str | None
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """Rows under `name`, at most `limit` (None: all), from `cursor` on; and the cursor behind them, None at the end."""
+    """Return the rows under `name`, at most `limit` (None: all), from `cursor` on, and the next cursor (None at the end)."""
     rows: list[dict[str, Any]] = []
     while limit is None or len(rows) < limit:
         wanted = PAGE_ROWS_MAX if limit is None else min(limit - len(rows), PAGE_ROWS_MAX)
@@ -26,4 +26,4 @@ def pages(
 
 def tell_more(cursor: str | None) -> None:
     if cursor:
-        show.hint(f"There are more: --all, or continue with --cursor {show.clean(str(cursor))}")
+        show.hint(f"More rows are available: --all, or continue with --cursor {show.clean(str(cursor))}")

@@ -46,16 +46,16 @@ def prices() -> None:
 @app.command()
 def load(
     file: Annotated[Path, typer.Argument(dir_okay=False, metavar="FILE.csv", help="Columns date,symbol,close.")],
-    source: Annotated[str, typer.Option(help="Where the closes come from; by default the name of the file.")] = "",
+    source: Annotated[str, typer.Option(help="The origin of the closes; by default the file name.")] = "",
     columns: Annotated[
-        str, typer.Option(metavar="NAME=COLUMN,...", help="Other names of columns, e.g. date=Date,close=Close,symbol=@SPY (docs/files.md).")
+        str, typer.Option(metavar="NAME=COLUMN,...", help="Other column names, e.g. date=Date,close=Close,symbol=@SPY (docs/files.md).")
     ] = "",
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Store daily closes; risk measures by them at once. Loading the same file again changes nothing, another close of a day replaces it.
+    """Store daily closes; risk uses them at once. Loading the same file again changes nothing; a new close for a day replaces the old.
 
-    A wrong line stores nothing at all. Symbols that still have too few closes to be measured by are named.
+    If a line is wrong, nothing is stored. Symbols that still have too few closes for value at risk are listed.
     """
     source = source or file.name
     if not SOURCE.fullmatch(source) or source in (SIMULATED, FORGOTTEN):
@@ -67,7 +67,7 @@ def load(
     try:
         have = asyncio.run(_load(addresses, closes, needed))
     except Unavailable as error:
-        raise Unreachable(f"{str(error).rstrip('.')}.", f"Load again when it answers: it changes nothing twice. {START}") from error
+        raise Unreachable(f"{str(error).rstrip('.')}.", f"Load the file again when it answers; that is safe. {START}") from error
     rows = [(symbol, len(days), day_text(min(days)), day_text(max(days))) for symbol, days in sorted(_by_symbol(closes).items())]
     show.table("", ("symbol", "closes", "from", "to"), rows, numbers=("closes",))
     for note, count in notes.items():
@@ -75,31 +75,31 @@ def load(
     for symbol, count in sorted(have.items()):
         if count < needed:
             to_stderr(
-                f"{symbol} is short: {count} of the {needed} real closes that value at risk needs. Until it has them it is measured by the "
-                "simulated market, and its orders are refused (no_price_history) where there is none. "
-                f"Load more, or take these back: trade prices forget {symbol} --source {source}"
+                f"{symbol} is short: {count} of the {needed} real closes that value at risk needs. Until then risk uses the closes of the "
+                "simulated market; without those, its orders are refused (no_price_history). "
+                f"Load more, or remove these: trade prices forget {symbol} --source {source}"
             )
 
 
 @app.command()
 def forget(
     symbol: Annotated[str, typer.Argument(metavar="SYMBOL")],
-    source: Annotated[str | None, typer.Option(help="Only closes from there; by default from everywhere.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only closes of this source; by default of every source.")] = None,
     first: Annotated[str | None, typer.Option("--from", metavar="DATE", help="Only closes of this day and later.")] = None,
     last: Annotated[str | None, typer.Option("--to", metavar="DATE", help="Only closes of this day and earlier.")] = None,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Take loaded closes back; risk measures without them at once. Closes of the simulated market are not touched."""
+    """Remove loaded closes; risk stops using them at once. Closes of the simulated market are not changed."""
     symbol_name(symbol)
     begin, end = _day(first, 0), _day(last, DAY_MAX)
     try:
         count = asyncio.run(_forget(find(data_dir, port_offset), symbol, source, begin, end))
     except Unavailable as error:
-        raise Unreachable(f"{str(error).rstrip('.')}.", f"Ask again when it answers: it changes nothing twice. {START}") from error
+        raise Unreachable(f"{str(error).rstrip('.')}.", f"Repeat the command when it answers; that is safe. {START}") from error
     if not count:
-        raise Refused(f"No loaded close of {symbol} is like that.", "Nothing was changed.")
-    show.line(f"Closes of {symbol} taken back: {count}")
+        raise Refused(f"No loaded close of {symbol} matches.", "Nothing was changed.")
+    show.line(f"Closes of {symbol} removed: {count}")
 
 
 def _day(text: str | None, default: int) -> int:
@@ -110,10 +110,10 @@ def _day(text: str | None, default: int) -> int:
 
 
 def _needed(addresses: Addresses) -> int:
-    """How many closes risk measures a symbol by. Without an answer: as many as it does unless configured otherwise."""
+    """Return how many closes risk needs per symbol; the default of the configuration if risk does not answer."""
     needed: object = None
-    with contextlib.suppress(Trouble), Oms(addresses["risk"], service="risk") as door:
-        history = door.get("/stats").object().get("price_history")
+    with contextlib.suppress(Trouble), Oms(addresses["risk"], service="risk") as api:
+        history = api.get("/stats").object().get("price_history")
         needed = history.get("needed") if isinstance(history, dict) else 0  # value at risk is not among the checks
     return needed if isinstance(needed, int) else RiskChecksSection().var_lookback_days + 1
 
@@ -122,7 +122,7 @@ def _columns(text: str) -> Columns:
     try:
         return columns_of(text, COLUMNS)
     except BadColumns as error:
-        raise WrongUsage(f"--columns: {error}.", "An example: --columns date=Date,close=Close,symbol=@SPY") from error
+        raise WrongUsage(f"--columns: {error}.", "Example: --columns date=Date,close=Close,symbol=@SPY") from error
 
 
 def _read(file: Path, source: str, columns: Columns, notes: Counter[str]) -> list[DailyClose]:
@@ -138,14 +138,14 @@ def _read(file: Path, source: str, columns: Columns, notes: Counter[str]) -> lis
 
 
 async def _load(addresses: Addresses, closes: Sequence[DailyClose], needed: int) -> dict[str, int]:
-    """How many real closes the symbols of the file have now, up to `needed`."""
+    """Store the closes; return how many real closes each symbol of the file has now, up to `needed`."""
     store = _store(addresses)
     await store.prepare()
     with progress_of(len(closes), "loading closes") as progress:
         for start in range(0, len(closes), ROWS_AT_ONCE):
             await store.write(closes[start : start + ROWS_AT_ONCE])
             progress(start + ROWS_AT_ONCE)
-    await _tell(addresses)
+    await _announce(addresses)
     have = dict.fromkeys(_by_symbol(closes), 0)
     for close in await store.recent(have, needed):
         have[close.symbol] += close.source != SIMULATED
@@ -156,12 +156,12 @@ async def _forget(addresses: Addresses, symbol: str, source: str | None, first: 
     store = _store(addresses)
     await store.prepare()
     count = await store.forget(symbol, source, first, last)
-    await _tell(addresses)
+    await _announce(addresses)
     return count
 
 
-async def _tell(addresses: Addresses) -> None:
-    # Who measures by them looks for itself in half a minute, so a bus that is down is no failure.
+async def _announce(addresses: Addresses) -> None:
+    # risk also polls the store every half minute, so an unreachable bus is not an error
     with contextlib.suppress(Unavailable, Unreachable):
         async with connected(addresses["nats"], "trade prices") as client:
             await bus.publish(client, PRICES_CHANGED, b"")
@@ -172,7 +172,7 @@ def _store(addresses: Addresses) -> Prices:
     if "questdb" in addresses.urls:
         return QuestDbPrices(addresses.questdb_pg_to_connect)
     if addresses.data_dir is None:
-        raise WrongUsage("This stack keeps closes in SQLite, and nobody said where.", "Say it: --data-dir DIRECTORY")
+        raise WrongUsage("This stack stores closes in SQLite; its data directory is not known.", "Name it: --data-dir DIRECTORY")
     return SqlitePrices(addresses.data_dir)
 
 

@@ -1,4 +1,4 @@
-"""A bar on a terminal, for what takes as long as a journal or a file is."""
+"""A progress bar for commands whose duration grows with a journal or a file."""
 
 import contextlib
 import sys
@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 Progressing = Callable[[int], None]
-"""Told how far it has come."""
+"""Called with the number of units done so far."""
 
 
 @contextlib.contextmanager
 def progress_of(total: int, doing: str = "reading the journal") -> Iterator[Progressing]:
-    """A bar on a terminal, nothing elsewhere."""
+    """Show a progress bar on stderr if it is a terminal; otherwise show nothing."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

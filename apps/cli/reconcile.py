@@ -1,4 +1,4 @@
-"""`trade reconcile`: what venues have against what we have, as a list, and put right."""
+"""`trade reconcile`: compare the venues with the journal, list the differences and repair them."""
 
 import asyncio
 from typing import Annotated, Final
@@ -20,27 +20,27 @@ SHOWN_MAX: Final = 200
 
 def reconcile(
     venue: Annotated[list[str] | None, typer.Option("--venue", help="Only this venue. Can be given more than once.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what differs.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the differences.")] = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Compare orders, trades and positions with the venues, show what differs, and put it right.
+    """Compare orders, trades and positions with the venues, list the differences, and repair them.
 
-    Exit code 0 when all is the same or was put right, 1 when something differs still: that is for a person to look at.
+    Exit code 0 if nothing differs or everything was repaired, 1 if differences remain: an operator must examine them.
     """
     venues = [name for name, found in load_venues(load_instruments().instruments).venues.items() if found.session == "full"]
     if unknown := set(venue or ()) - set(venues):
-        raise WrongUsage(f"{sorted(unknown)[0]} is no venue with a session to ask.", f"There are {', '.join(venues)}.")
+        raise WrongUsage(f"{sorted(unknown)[0]} is not a venue with a full session.", f"The venues are {', '.join(venues)}.")
     try:
         asyncio.run(_reconcile(find(data_dir, port_offset), venue or venues, dry_run))
     except Corrupt as error:
-        raise Refused(f"The journal does not verify: {error}.", "Nobody should go on from it: keep the data directory.") from error
+        raise Refused(f"The journal does not verify: {error}.", "Do not continue from it; keep the data directory.") from error
     except Unavailable as error:
-        raise Unreachable(f"{str(error).rstrip('.')}.", f"Ask again when it answers. {START}") from error
+        raise Unreachable(f"{str(error).rstrip('.')}.", f"Repeat the command when it answers. {START}") from error
 
 
 async def _reconcile(addresses: Addresses, venues: list[str], dry_run: bool) -> None:
-    from apps.connections import journals  # late: they bring the services' machinery along
+    from apps.connections import journals  # late: these imports load service code
     from apps.tools.reconcile import venues as at_venues
 
     left = 0
@@ -52,9 +52,9 @@ async def _reconcile(addresses: Addresses, venues: list[str], dry_run: bool) -> 
             if rows:
                 show.table("", COLUMNS, rows)
             more = f", {len(done.found)} differences" if done.found else ", no difference"
-            repaired = f", {done.repaired} put right" if done.repaired else ""
+            repaired = f", {done.repaired} repaired" if done.repaired else ""
             show.line(f"{name}: {done.orders} routes and {done.trades} trades as of sequence {done.as_of_seq}{more}{repaired}")
             left += len(done.left)
     if left:
-        remedy = "Put right what can be: trade reconcile" if dry_run else "See docs/venues.md: what is left is for a person to look at."
-        raise Refused(f"{left} differences are there.", remedy)
+        remedy = "Repair what can be repaired: trade reconcile" if dry_run else "An operator must examine them: docs/venues.md."
+        raise Refused(f"{left} differences remain.", remedy)

@@ -1,4 +1,4 @@
-"""`trade replay`: rebuild from the journal alone what readers see, and say whether it is the same."""
+"""`trade replay`: rebuild positions from the journal alone and compare them with Valkey."""
 
 import asyncio
 import contextlib
@@ -25,37 +25,37 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def replay() -> None:
-    """Rebuild from the journal alone."""
+    """Rebuild state from the journal alone."""
 
 
 @app.command()
 def positions(
-    account: Annotated[str | None, typer.Option("--account", "-a", help="Hold only this account's positions against Valkey.")] = None,
+    account: Annotated[str | None, typer.Option("--account", "-a", help="Compare only this account's positions.")] = None,
     to_seq: Annotated[int | None, typer.Option(min=1, help="Show the positions as they were at this sequence.")] = None,
-    write: Annotated[bool, typer.Option("--write", help="Put Valkey right where it differs.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Repair Valkey where it differs.")] = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Rebuild positions from the journal and compare them with Valkey, as of the sequence that Valkey stands for.
+    """Rebuild positions from the journal and compare them with Valkey, as of Valkey's own sequence.
 
-    Exit code 0 when they are identical (or were put right), 1 when they differ; the differences are a table.
+    Exit code 0 if they are identical (or were repaired), 1 if they differ; the differences are printed as a table.
     """
     if write and (account or to_seq):
-        raise WrongUsage("--write puts all positions right, as of now.", "Leave --account and --to-seq out, or --write.")
+        raise WrongUsage("--write repairs all positions, as of now.", "Leave out --account and --to-seq, or --write.")
     if account:
         identifier(account, "an account")
     try:
         asyncio.run(_positions(find(data_dir, port_offset), account, to_seq, write))
     except Corrupt as error:
         raise Refused(
-            f"The journal does not verify: {error}.", "Nobody should go on from it: keep the data directory, restore a copy."
+            f"The journal does not verify: {error}.", "Do not continue from it: keep the data directory and restore a copy."
         ) from error
     except Unavailable as error:
-        raise Unreachable(f"{str(error).rstrip('.')}.", f"Ask again when it answers. {START}") from error
+        raise Unreachable(f"{str(error).rstrip('.')}.", f"Repeat the command when it answers. {START}") from error
 
 
 async def _positions(addresses: Addresses, account: str | None, to_seq: int | None, write: bool) -> None:
-    from apps.connections.journals import order_journal  # late: it brings the services' machinery along
+    from apps.connections.journals import order_journal  # late: this import loads service code
 
     async with contextlib.AsyncExitStack() as exits:
         client = await exits.enter_async_context(connected(addresses["nats"], "trade replay"))
@@ -70,11 +70,11 @@ async def _positions(addresses: Addresses, account: str | None, to_seq: int | No
 async def _as_it_was(journal: Journal, seq: int, account: str | None) -> None:
     end = (await journal.head()).seq
     if seq > end:
-        raise Refused(f"The journal ends at sequence {end}.", f"Ask for --to-seq {end} or less.")
+        raise Refused(f"The journal ends at sequence {end}.", f"Use --to-seq {end} or less.")
     rebuilt = await _rebuild(journal, seq)
     wanted = [p for p in rebuilt.book.positions.values() if account in (None, p.account)]
     show.table("", COLUMNS, (_row(p) for p in sorted(wanted, key=lambda p: (p.account, p.symbol))), numbers=COLUMNS[2:])
-    to_stderr(f"{_count(rebuilt)} rebuilt as of sequence {rebuilt.head.seq}; Valkey was not asked.")
+    to_stderr(f"{_count(rebuilt)} rebuilt as of sequence {rebuilt.head.seq}; Valkey was not read.")
 
 
 def _row(position: Position) -> tuple[object, ...]:
@@ -86,43 +86,43 @@ async def _compare(journal: Journal, valkey: Positions, account: str | None, wri
     rebuilt = await _rebuild(journal, min(checkpoint, end) or end)
     if checkpoint > end:
         found = PositionsComparison([], 0, checkpoint)
-        trouble = f"Valkey stands at sequence {checkpoint}, but the journal ends at {end}: it belongs to another journal"
+        trouble = f"Valkey is at sequence {checkpoint}, but the journal ends at {end}: it belongs to another journal"
     else:
         found = await compare(rebuilt, valkey, account)
         where = "empty" if not checkpoint else f"different as of sequence {found.seq}"
         trouble = f"{_count(rebuilt)} rebuilt; Valkey is {where}: values that differ: {len(found.differences)}" if found.differences else ""
     if not trouble:
-        _tell_identical(rebuilt, found, account, end)
+        _print_identical(rebuilt, found, account, end)
         return
-    _tell_differences(found)
+    _print_differences(found)
     if not write:
-        raise Refused(f"{trouble}.", "Put Valkey right from the journal: trade replay positions --write")
-    show.line(f"{trouble}; putting it right")
+        raise Refused(f"{trouble}.", "Repair Valkey from the journal: trade replay positions --write")
+    show.line(f"{trouble}; repairing it")
     await _repair(journal, valkey, end)
 
 
 async def _repair(journal: Journal, valkey: Positions, end: int) -> None:
-    """Write, then compare again: what is said to be right has been looked at."""
+    """Write, then compare again, so that success is reported only after it was verified."""
     with progress_of(end) as progress:
         rebuilt = Rebuilt(journal, progress)
         await repair(rebuilt, journal, valkey)
     found = await compare(rebuilt, valkey)
     if found.differences:
-        _tell_differences(found)
-        raise Refused("Valkey still differs.", "Somebody else writes to it: stop that, and ask again.")
-    _tell_identical(rebuilt, found, None, end)
+        _print_differences(found)
+        raise Refused("Valkey still differs.", "Another program writes to it: stop it, then repeat the command.")
+    _print_identical(rebuilt, found, None, end)
 
 
-def _tell_identical(rebuilt: Rebuilt, found: PositionsComparison, account: str | None, end: int) -> None:
+def _print_identical(rebuilt: Rebuilt, found: PositionsComparison, account: str | None, end: int) -> None:
     whose = f" for {account}" if account else ""
     show.line(f"{_count(rebuilt)} rebuilt; identical to Valkey{whose} as of sequence {found.seq}")
     if found.expired:
         show.line(f"{found.expired} flat positions are not in Valkey any more (position_ttl_sec); they read as flat")
     if end > found.seq:
-        show.line(f"the journal went on to sequence {end}: the projector is {end - found.seq} behind")
+        show.line(f"the journal has reached sequence {end}: the projector is {end - found.seq} behind")
 
 
-def _tell_differences(found: PositionsComparison) -> None:
+def _print_differences(found: PositionsComparison) -> None:
     if not found.differences:
         return
     shown = found.differences[:DIFFERENCES_SHOWN_MAX]

@@ -23,28 +23,30 @@ class Topology(StrEnum):
 
 
 def up(
-    data_dir: Annotated[Path, typer.Option(file_okay=False, envvar=DATA_DIR_VARIABLE, help="Where the state is kept.")] = DATA_DIR,
+    data_dir: Annotated[Path, typer.Option(file_okay=False, envvar=DATA_DIR_VARIABLE, help="Directory of the state.")] = DATA_DIR,
     port_offset: Annotated[int, typer.Option(min=-1024, max=PORT_MAX, help="Shift every port by this number.")] = 0,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Remove the state of earlier runs first, the journal too.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before removing.")] = False,
-    fills: Annotated[FillsStore, typer.Option(help="Where fills are kept for readers.")] = FillsStore.QUESTDB,
+    fresh: Annotated[bool, typer.Option("--fresh", help="First remove the state of earlier runs, including the journal.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before removing state.")] = False,
+    fills: Annotated[FillsStore, typer.Option(help="The store that serves fills.")] = FillsStore.QUESTDB,
     quotes: Annotated[Path | None, typer.Option(metavar="FILE", help="Replay this CSV instead of simulating quotes.")] = None,
-    quotes_speed: Annotated[str, typer.Option(metavar="FACTOR|max", help="How fast the quotes are replayed.")] = "",
+    quotes_speed: Annotated[str, typer.Option(metavar="FACTOR|max", help="Replay speed of the quotes.")] = "",
     quotes_columns: Annotated[
         str,
-        typer.Option("--quotes-columns", "--columns", metavar="NAME=COLUMN,...", help="Other names of its columns: time=ts,bid=bidPrice."),
+        typer.Option(
+            "--quotes-columns", "--columns", metavar="NAME=COLUMN,...", help="Other column names of the CSV: time=ts,bid=bidPrice."
+        ),
     ] = "",
     config_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Has <service>/config.yaml, instruments.yaml or venues.yaml.")
+        Path | None, typer.Option(metavar="DIR", help="Directory with <service>/config.yaml, instruments.yaml or venues.yaml.")
     ] = None,
-    guests: Annotated[bool, typer.Option("--guests/--no-guests", help="Programs without a password may read what is published.")] = True,
+    guests: Annotated[bool, typer.Option("--guests/--no-guests", help="Allow programs without a password to read published data.")] = True,
     topology: Annotated[
-        Topology, typer.Option(help="oms, risk and exeq as one process, or every service as a process of its own.")
+        Topology, typer.Option(help="Run oms, risk and exeq in one process, or each service in its own process.")
     ] = Topology.UNIT,
-    only_servers: Annotated[bool, typer.Option("--only-servers", help="NATS, Valkey and QuestDB without the services.")] = False,
+    only_servers: Annotated[bool, typer.Option("--only-servers", help="Start NATS, Valkey and QuestDB without the services.")] = False,
 ) -> None:
-    """Start everything on this machine and keep it alive; Ctrl-C stops all of it cleanly."""
-    from apps.stack.command import up as run  # late: the other commands need none of it
+    """Start the whole stack on this machine and restart what fails; Ctrl-C stops everything cleanly."""
+    from apps.stack.command import up as run  # late: the other commands do not need it
 
     code = run(
         data_dir=data_dir,
@@ -64,7 +66,7 @@ def up(
 
 
 def show_version() -> None:
-    """Which version this is."""
+    """Show the version."""
     try:
         typer.echo(f"trade {version('trade2026')}")
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""`trade order settle`: an operator's word on an order in doubt."""
+"""`trade order settle`: manual resolution of an order in doubt."""
 
 import getpass
 from typing import Annotated
@@ -16,24 +16,24 @@ SHOWN = ("order_id", "client_order_id", "status", "reason", "source", "cum_quant
 
 def settle(
     order_id: OrderId,
-    outcome: Annotated[Outcome, typer.Option(help="What was found out at the venue.")],
-    reason: Annotated[str, typer.Option(help="Why it is known. Journaled with who said it.")],
-    who: Annotated[str | None, typer.Option(help="By default the user of this machine.")] = None,
-    route_id: Annotated[str | None, typer.Option(metavar="ROUTE_ID", help="The leg, where several may be meant.")] = None,
-    venue_order_id: Annotated[str | None, typer.Option(help="With working: the venue's own number.")] = None,
-    quantity: Annotated[str | None, typer.Option(metavar="NUMBER", help="With filled: what was traded.")] = None,
-    price: Annotated[str | None, typer.Option(metavar="NUMBER", help="With filled: at which price.")] = None,
-    fee: Annotated[str | None, typer.Option(metavar="NUMBER", help="With filled.")] = None,
-    exec_id: Annotated[str | None, typer.Option(help="With filled: the venue's id of the trade, so that it is booked once.")] = None,
+    outcome: Annotated[Outcome, typer.Option(help="The outcome as confirmed by the venue.")],
+    reason: Annotated[str, typer.Option(help="How it is known. Journaled, with `who`.")],
+    who: Annotated[str | None, typer.Option(help="The person responsible. By default the current user.")] = None,
+    route_id: Annotated[str | None, typer.Option(metavar="ROUTE_ID", help="The route, if several are in doubt.")] = None,
+    venue_order_id: Annotated[str | None, typer.Option(help="With working: the venue's order id.")] = None,
+    quantity: Annotated[str | None, typer.Option(metavar="NUMBER", help="With filled: the traded quantity.")] = None,
+    price: Annotated[str | None, typer.Option(metavar="NUMBER", help="With filled: the trade price.")] = None,
+    fee: Annotated[str | None, typer.Option(metavar="NUMBER", help="With filled: the fee.")] = None,
+    exec_id: Annotated[str | None, typer.Option(help="With filled: the venue's trade id; it prevents double booking.")] = None,
     json: Json = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
     """Settle an order in doubt: trade order settle ORDER_ID --outcome never_arrived --reason "the venue's desk has no such order"
 
-    Only for orders in doubt, after asking the venue by other means. Exit code 1 when it is not in doubt.
+    Use it only for orders in doubt, after checking with the venue by other means. Exit code 1 if the order is not in doubt.
     """
-    said = {
+    given = {
         "outcome": str(outcome),
         "who": who or getpass.getuser(),
         "reason": reason,
@@ -44,7 +44,7 @@ def settle(
         "fee": fee,
         "exec_id": exec_id,
     }
-    body = {name: value for name, value in said.items() if value is not None}
+    body = {name: value for name, value in given.items() if value is not None}
     with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
         answer = oms.post(f"/orders/{identifier(order_id, 'an order id')}/settle", body)
     if not json:

@@ -1,4 +1,4 @@
-"""How answers look: tables for a terminal, plain columns for a pipe, bytes for a program."""
+"""Output of results: tables for a terminal, plain columns for a pipe, raw bytes for --json."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -12,15 +12,15 @@ from rich.text import Text
 from domain.values import plain, rfc3339
 
 NOTHING = "-"
-"""An empty cell, so that columns can be counted."""
+"""Printed for an empty cell, so that every row has the same number of columns."""
 
 SECONDS_MAX = 10**12
-"""Above it a number is nanoseconds: as seconds it would be 30 000 years away."""
+"""A larger time value is in nanoseconds: in seconds it would be 30 000 years ahead."""
 
 PROSE = frozenset({"what", "note"})
 PROSE_MIN = 40
 GAP = 3
-"""Between two columns: a space before and after, and one for the line that is not drawn."""
+"""Width between two columns: a space before and after, and one for the invisible rule."""
 
 Cell = object
 Row = Sequence[Cell]
@@ -40,7 +40,7 @@ STYLES = {
 
 
 def raw(body: bytes) -> None:
-    """The API's bytes, unchanged, as a line."""
+    """Print the API's bytes unchanged, followed by a line feed."""
     put(body + b"\n")
 
 
@@ -55,18 +55,18 @@ def line(text: str) -> None:
 
 
 def hint(text: str) -> None:
-    """Something for people only: to stderr, and only when a person looks at stdout."""
+    """Print a hint to stderr, only if stdout is a terminal."""
     if sys.stdout.isatty():
         print(text, file=sys.stderr)
 
 
 def clean(text: str) -> str:
-    """Without control characters: a venue's reason must not steer the terminal, nor end the line."""
+    """Replace control characters: a venue's text must not control the terminal or end the line."""
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def text(value: object) -> str:
-    """One cell: numbers plain and exact, nothing as a dash."""
+    """Format one cell: numbers exact and without exponent, no value as a dash."""
     if value is None or value == "":
         return NOTHING
     if isinstance(value, bool):
@@ -77,26 +77,26 @@ def text(value: object) -> str:
 
 
 def moment(value: object) -> str:
-    """A time of the API as it is; the bus's nanoseconds or seconds since the epoch as the API would say them."""
+    """Format a time: API text unchanged; nanoseconds or seconds since the epoch (NATS messages) in the API's format."""
     if not isinstance(value, int | Decimal) or not value:
         return text(value)
     return rfc3339(int(value if value > SECONDS_MAX else value * 1_000_000_000))
 
 
 def clock(value: object) -> str:
-    """The time of day for a person, who sees the date elsewhere; the whole time for a pipe."""
+    """Return the time of day for a terminal, where the date is shown elsewhere; the full time for a pipe."""
     whole = moment(value)
     return whole[11:].rstrip("Z") if sys.stdout.isatty() and len(whole) > 11 else whole
 
 
 def day_and_clock(value: object) -> str:
-    """Without year and fraction for a person; the whole time for a pipe."""
+    """Return the time without year and fraction for a terminal; the full time for a pipe."""
     whole = moment(value)
     return whole[5:19].replace("T", " ") if sys.stdout.isatty() else whole
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Row], numbers: Sequence[str] = ()) -> None:
-    """A table with every character of every cell; `numbers` names the columns that stand to the right."""
+    """Print a table without truncating any cell; `numbers` names the right-aligned columns."""
     cells = [[text(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         _plain_columns(columns, cells)
@@ -110,7 +110,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Row], numbers: Sequ
 
 
 def _narrowest(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> int:
-    """Only prose is folded. What is wider than the window is left for the terminal to wrap, so that an id can still be copied."""
+    """Return the minimum width. Only prose is folded; the terminal wraps wider tables itself, so that an id can still be copied."""
     return sum(PROSE_MIN if name in PROSE else width + GAP for name, width in zip(columns, _widths(columns, cells), strict=True))
 
 
@@ -119,14 +119,14 @@ def _widths(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]
 
 
 def _plain_columns(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    """Two spaces between columns as wide as their widest cell; nothing is cut."""
+    """Print columns as wide as their widest cell, two spaces apart; nothing is truncated."""
     widths = _widths(columns, cells)
     for row in (columns, *cells):
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def card(pairs: Iterable[tuple[str, object]]) -> None:
-    """Name and value, a line each; names without a value are left out."""
+    """Print name and value, one pair per line; names without a value are left out."""
     shown = [(name, text(value)) for name, value in pairs if value is not None and value != ""]
     width = max((len(name) for name, _ in shown), default=0)
     console = Console(highlight=False, soft_wrap=True) if sys.stdout.isatty() else None

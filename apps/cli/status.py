@@ -1,4 +1,4 @@
-"""`trade status`: each process and server asked at its own address."""
+"""`trade status`: the state of each process and server, queried at its own address."""
 
 import asyncio
 import json as jsonlib
@@ -27,7 +27,7 @@ SEQUENCE: Final = ("seq", "as_of_seq")
 
 
 class ProcessStatus(msgspec.Struct, kw_only=True):
-    """How one of them does. `up`: it answers; `ready`: it is well and caught up."""
+    """State of one process or server. `up`: it answers; `ready`: it is healthy and caught up."""
 
     name: str
     address: str
@@ -42,13 +42,13 @@ class ProcessStatus(msgspec.Struct, kw_only=True):
 
 
 def status(
-    json: bool = typer.Option(False, "--json", help="The same as JSON, with what each /stats says."),
+    json: bool = typer.Option(False, "--json", help="Print JSON, including each service's /stats."),
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Each process and server: up, ready, lag, last sequence.
+    """Show each process and server: up, ready, lag, last sequence.
 
-    Exit code 0 when everything is ready, 1 when something is not, 3 when nothing answers.
+    Exit code 0 if everything is ready, 1 if something is not, 3 if nothing answers.
     """
     addresses = find(data_dir, port_offset)
     standings = asyncio.run(_ask_all(addresses))
@@ -60,17 +60,19 @@ def status(
     if not any(each.up for each in standings):
         raise Unreachable("Nothing answers.", START)
     if behind := [each.name for each in standings if not each.ready]:
-        raise Refused(f"Not ready: {', '.join(behind)}.", "The notes above say why; the logs are in the data directory, under logs.")
+        raise Refused(
+            f"Not ready: {', '.join(behind)}.", "The notes above give the reasons; the logs are in the data directory, under logs."
+        )
 
 
 def _compared(standings: Sequence[ProcessStatus], addresses: Addresses) -> None:
-    """What one alone does not know: how often it was started again, and how far the journal is ahead of it (oms writes it)."""
+    """Add what a process does not know itself: its restarts, and its lag behind the journal (whose end is oms's sequence)."""
     journal = next((each.seq for each in standings if each.name == "oms"), None)
     for each in standings:
         each.restarts = addresses.restarts.get(each.name)
         each.lines_dropped += addresses.lines_dropped.get(each.name, 0)
         if each.lines_dropped and not each.note:
-            each.note = f"{each.lines_dropped} log lines dropped, there was no room for them"
+            each.note = f"{each.lines_dropped} log lines dropped for lack of space"
         if each.lag is None and each.seq is not None and journal is not None:
             each.lag = max(journal - each.seq, 0)
 
@@ -100,7 +102,7 @@ async def _service(http: httpx.AsyncClient, name: str, url: str) -> ProcessStatu
     if _is_ok(stats) and stats is not None:
         standing.stats = _object(stats)
         standing.lines_dropped = sum(_numbers(standing.stats, DROPPED))
-        # of several parts the slowest one counts
+        # a service with several parts is as slow as its slowest part
         standing.lag = max(_numbers(standing.stats, LAG), default=None)
         standing.seq = min(_numbers(standing.stats, SEQUENCE), default=None)
     return standing
@@ -113,16 +115,16 @@ async def _http_server(http: httpx.AsyncClient, name: str, url: str, question: s
 
 
 async def _valkey(url: str) -> ProcessStatus:
-    """PING, as plainly as it goes; it says -LOADING until its file is read."""
+    """Send a bare PING. Valkey returns -LOADING until its file is read."""
     standing = ProcessStatus(name="valkey", address=url)
     try:
         async with asyncio.timeout(ASK_TIMEOUT_S):
-            said = await _ping(urlsplit(url))
+            reply = await _ping(urlsplit(url))
     except (OSError, TimeoutError, ValueError) as error:
         standing.note = _in_words(error)
         return standing
-    standing.up, standing.ready = bool(said), said.startswith(b"+PONG")
-    standing.note = "" if standing.ready else show.clean(said.decode(errors="replace").strip())
+    standing.up, standing.ready = bool(reply), reply.startswith(b"+PONG")
+    standing.note = "" if standing.ready else show.clean(reply.decode(errors="replace").strip())
     return standing
 
 
@@ -136,7 +138,7 @@ async def _ping(address: Any) -> bytes:
 
 
 async def _get(http: httpx.AsyncClient, url: str) -> httpx.Response | None:
-    """The answer, whatever it says; None when there is none."""
+    """Return the response with any status; None if none arrives."""
     try:
         return await http.get(url)
     except (httpx.TransportError, httpx.InvalidURL):
@@ -148,13 +150,13 @@ def _is_ok(answer: httpx.Response | None) -> bool:
 
 
 def _why_not(answer: httpx.Response | None) -> str:
-    """Empty when all is well; else the reason that the answer gives."""
+    """Return the reason why it is not ready; empty if the response is 200."""
     if answer is None:
         return "does not answer"
     if _is_ok(answer):
         return ""
-    said = _object(answer)
-    reason = said.get("reason") or said.get("reasons") or said.get("detail") or answer.text
+    body = _object(answer)
+    reason = body.get("reason") or body.get("reasons") or body.get("detail") or answer.text
     return show.clean(f"{answer.status_code}: {reason if isinstance(reason, str) else jsonlib.dumps(reason)}"[:REASON_MAX])
 
 
@@ -167,7 +169,7 @@ def _object(answer: httpx.Response) -> dict[str, Any]:
 
 
 def _numbers(stats: Mapping[str, Any], names: tuple[str, ...]) -> list[int]:
-    """What a service says under these names: once for itself, or once for each part of it (the projector keeps two projections)."""
+    """Return the values of these names: the service's own, else those of its parts (the projector has two projections)."""
     own = [stats[name] for name in names if isinstance(stats.get(name), int)]
     parts = [part[name] for part in stats.values() if isinstance(part, dict) for name in names if isinstance(part.get(name), int)]
     return own or parts

@@ -1,4 +1,4 @@
-"""An order's events told as sentences: what happened, with the numbers that decided it."""
+"""Order events as sentences: what happened, with the numbers that decided it."""
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -13,21 +13,21 @@ COLUMNS = ("seq", "at", "event", "status", "what")
 
 
 def row(event: Event) -> tuple[object, ...]:
-    """One line of the timeline. Events this version does not know are told by their fields."""
+    """Return one row of the timeline. Events unknown to this version are described by their fields."""
     kind = str(event.get("type", ""))
     return event.get("seq"), event.get("at"), kind, event.get("status"), what(event)
 
 
 def what(event: Event) -> str:
-    """In the words of oms; of one that does not tell, or of a drop copy, by its fields."""
-    described = event.get("description", event.get("told"))  # an oms of an earlier release has the second alone
+    """Return oms's `description` if the event has one; otherwise, as for drop copies, build it from the fields."""
+    described = event.get("description", event.get("told"))  # an oms of an earlier release sends only `told`
     if isinstance(described, str):
         return text(described)
     return SENTENCES.get(str(event.get("type", "")), _fields)(event)
 
 
 def terms(order: Event) -> str:
-    """`buy 0.1 BTCUSDT limit @ 45000 gtc`, from an order or the event that made it."""
+    """Return for example `buy 0.1 BTCUSDT limit @ 45000 gtc`, from an order or its first event."""
     words = [order.get("side"), order.get("quantity"), order.get("symbol"), order.get("order_type") or order.get("type")]
     if order.get("stop_price") is not None:
         words += ["stop", order["stop_price"]]
@@ -37,29 +37,29 @@ def terms(order: Event) -> str:
 
 
 def denial(event: Event) -> str:
-    """`order_size_limit: found 150000, limit 100000 USD`, whether the numbers stand beside the reason or under `detail`."""
+    """Return for example `order_size_limit: found 150000, limit 100000 USD`; the numbers may be top-level or under `detail`."""
     detail = event.get("detail")
     numbers = detail if isinstance(detail, Mapping) else event
-    told = [f"{name} {text(numbers[name])}" for name in ("found", "limit") if numbers.get(name) is not None]
-    unit = f" {text(numbers['unit'])}" if told and numbers.get("unit") else ""
-    return text(event.get("reason")) + (": " + ", ".join(told) + unit if told else "")
+    parts = [f"{name} {text(numbers[name])}" for name in ("found", "limit") if numbers.get(name) is not None]
+    unit = f" {text(numbers['unit'])}" if parts and numbers.get("unit") else ""
+    return text(event.get("reason")) + (": " + ", ".join(parts) + unit if parts else "")
 
 
 def _submitted(event: Event) -> str:
-    # the event's own type is its name, the order's is order_type
+    # `type` is the event's name; the order's type is `order_type`
     order = {name: value for name, value in event.items() if name != "type"}
     return f"{terms(order)} for {text(event.get('account'))}"
 
 
 def _risk_checked(event: Event) -> str:
     checks = [each for each in map(_check, event.get("checks") or ()) if each]
-    told = ", ".join(f"{name} {text(found)} of {text(limit)}" for name, found, limit in checks) or "passed"
+    summary = ", ".join(f"{name} {text(found)} of {text(limit)}" for name, found, limit in checks) or "passed"
     reference = event.get("reference")
-    return told + (f"; valued at {text(reference)}" if reference is not None else "")
+    return summary + (f"; valued at {text(reference)}" if reference is not None else "")
 
 
 def _check(check: object) -> tuple[object, object, object] | None:
-    """A check as an object, or as the three values the journal keeps."""
+    """Read a check from an object, or from the journal's list of three values."""
     if isinstance(check, Mapping):
         return check.get("name"), check.get("found"), check.get("limit")
     return (check[0], check[1], check[2]) if isinstance(check, list) and len(check) >= 3 else None
@@ -68,16 +68,16 @@ def _check(check: object) -> tuple[object, object, object] | None:
 def _routed(event: Event) -> str:
     legs = " and ".join(f"{text(leg.get('quantity'))} to {text(leg.get('venue'))}" for leg in event.get("legs") or ())
     seen = ", ".join(_candidate(each) for each in event.get("candidates") or ())
-    return f"{legs or NOBODY} by {text(event.get('policy'))}" + (f"; saw {seen}" if seen else "")
+    return f"{legs or NO_VENUE} by {text(event.get('policy'))}" + (f"; saw {seen}" if seen else "")
 
 
-NOBODY = "to nobody"
+NO_VENUE = "to no venue"
 
 
 def _candidate(venue: Mapping[str, Any]) -> str:
-    told = [f"{name} {text(venue[name])}" for name in ("bid", "ask", "cost") if venue.get(name) is not None]
+    parts = [f"{name} {text(venue[name])}" for name in ("bid", "ask", "cost") if venue.get(name) is not None]
     note = f" ({text(venue['note'])})" if venue.get("note") else ""
-    return f"{text(venue.get('venue'))} {' '.join(told)}{note}"
+    return f"{text(venue.get('venue'))} {' '.join(parts)}{note}"
 
 
 def _filled(event: Event) -> str:
@@ -100,9 +100,9 @@ def _ended(event: Event) -> str:
 
 
 def _fields(event: Event) -> str:
-    """Whatever else it says. Lists and objects are left to --json."""
-    told = ((name, value) for name, value in event.items() if name not in COMMON)
-    return ", ".join(f"{name} {text(value)}" for name, value in told if isinstance(value, str | int | Decimal) and value != "")
+    """Return the other scalar fields. Lists and objects are shown only by --json."""
+    parts = ((name, value) for name, value in event.items() if name not in COMMON)
+    return ", ".join(f"{name} {text(value)}" for name, value in parts if isinstance(value, str | int | Decimal) and value != "")
 
 
 SENTENCES: dict[str, Callable[[Event], str]] = {

@@ -1,10 +1,10 @@
-"""What keeps a command from being done: one sentence, what to do next, and the exit code that says which kind it is."""
+"""Expected failures of a command: one sentence, a remedy, and the exit code of their kind."""
 
 from apps.runtime.exit_codes import Exit
 
 
 class Trouble(Exception):
-    """An expected trouble. It ends the command with `exit_code`; the sentence and the remedy go to stderr, a line each."""
+    """An expected failure. It ends the command with `exit_code`; the sentence and the remedy go to stderr, one line each."""
 
     exit_code = Exit.REFUSED
 
@@ -13,16 +13,16 @@ class Trouble(Exception):
 
 
 class Refused(Trouble):
-    """The system answered, and the answer is no; or two things that should be the same differ."""
+    """The system refused the request, or two things that should be identical differ."""
 
 
 class WrongUsage(Trouble):
-    """The command line cannot be meant like this."""
+    """The command line is wrong; nothing was sent."""
 
     exit_code = Exit.USAGE
 
 
 class Unreachable(Trouble):
-    """Nobody answers, or not in time, or somebody who is not of this system."""
+    """No answer, no answer in time, or an answer from another program."""
 
     exit_code = Exit.UNREACHABLE

@@ -1,4 +1,4 @@
-"""`trade verify`: is everything what the journal says?"""
+"""`trade verify`: compare all state with the journal."""
 
 import asyncio
 from typing import Annotated
@@ -22,28 +22,30 @@ def verify(
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Read the whole journal and compare: its chain, every order's steps and sums, the order store, Valkey, the fills table, oms, controls.
+    """Read the whole journal and verify its chain, every order's transitions and sums, the order store, Valkey, fills, oms and controls.
 
-    Exit code 0 when all of it holds, 1 with the first difference, 3 when something could not be asked.
+    Exit code 0 if everything agrees, 1 with the first difference, 3 if something could not be read.
     """
     try:
         report = asyncio.run(_verify(find(data_dir, port_offset), quiet=json))
     except Unavailable as error:
-        raise Unreachable(f"{str(error).rstrip('.')}.", f"Ask again when it answers. {START}") from error
+        raise Unreachable(f"{str(error).rstrip('.')}.", f"Repeat the command when it answers. {START}") from error
     if json:
         show.raw(encode(report))
     if not report.ok:
         raise Refused(f"{report.first_difference}.", REMEDY)
     if away := [check.name for check in report.checks if check.outcome == "unreachable"]:
-        raise Unreachable(f"Not compared: {', '.join(away)}.", "Ask again when it answers; trade status shows who is well.")
+        raise Unreachable(
+            f"Not compared: {', '.join(away)}.", "Repeat the command when it answers; trade status shows which services are healthy."
+        )
 
 
-REMEDY = "The journal is the truth: docs/operations.md says how each of the others is made again from it."
+REMEDY = "The journal is authoritative: docs/operations.md describes how to rebuild each of the others from it."
 
 
 async def _verify(addresses: Addresses, *, quiet: bool) -> VerificationReport:
     from apps.connections.journals import order_journal
-    from apps.tools.verify.places import Places, opened  # late: it brings the services' machinery along
+    from apps.tools.verify.places import Places, opened  # late: these imports load service code
     from apps.tools.verify.run import verify
 
     in_questdb = "questdb" in addresses.urls
@@ -64,7 +66,7 @@ async def _verify(addresses: Addresses, *, quiet: bool) -> VerificationReport:
 
 
 async def _end(journal: Journal) -> int:
-    """Of a journal that is gone the verification itself says what it means."""
+    """Return the last sequence; 0 if the journal is missing, which the verification itself reports."""
     try:
         return (await journal.head()).seq
     except Missing:

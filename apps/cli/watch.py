@@ -1,4 +1,4 @@
-"""`trade watch`: orders and positions as they change, from the bus."""
+"""`trade watch`: live updates of orders and positions from NATS."""
 
 import asyncio
 import contextlib
@@ -18,19 +18,19 @@ from apps.cli.connection import connected
 from apps.cli.options import DataDir, PortOffset, identifier
 from apps.cli.trouble import Unreachable
 
-ANYBODY: Final = "*"
+ANY: Final = "*"
 PENDING_MAX: Final = 65_536
-"""Updates waiting to be printed; beyond it the oldest are lost, and stderr says so."""
+"""Maximum number of updates waiting to be printed; beyond it new updates are dropped, and stderr reports it."""
 
 
 def watch(
     account: Annotated[str | None, typer.Option("--account", "-a", help="Only this account.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="A message a line, as it came.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print each message unchanged, one per line.")] = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Live order and position updates, until Ctrl-C."""
-    whose = identifier(account, "an account") if account else ANYBODY
+    """Show live order and position updates until Ctrl-C."""
+    whose = identifier(account, "an account") if account else ANY
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_watch(find(data_dir, port_offset)["nats"], whose, json))
 
@@ -38,10 +38,10 @@ def watch(
 async def _watch(url: str, whose: str, json: bool) -> None:
     gone = asyncio.Event()
     async with connected(url, "trade watch", gone.set) as client:
-        watched = (subjects.order_copy(whose, ANYBODY), subjects.positions(whose))
+        watched = (subjects.order_copy(whose, ANY), subjects.positions(whose))
         subscriptions = [await client.subscribe(subject, pending_msgs_limit=PENDING_MAX) for subject in watched]
         await bus.flush(client)
-        to_stderr(f"Watching {'every account' if whose == ANYBODY else whose}; Ctrl-C ends it.")
+        to_stderr(f"Watching {'every account' if whose == ANY else whose}; press Ctrl-C to end.")
         await asyncio.gather(_until(gone), *(_print(subscription, json) for subscription in subscriptions))
 
 
@@ -59,7 +59,7 @@ async def _print(subscription: Subscription, json: bool) -> None:
 
 
 def told(subject: str, payload: bytes) -> str:
-    """One line for one message; a message that cannot be read is shown as it is."""
+    """Return one line per message; an unreadable message is shown unchanged."""
     try:
         update = jsonlib.loads(payload, parse_float=Decimal)
     except ValueError:
@@ -84,14 +84,14 @@ def _quantities(update: Mapping[str, Any]) -> list[str]:
 
 
 def _events(events: object) -> list[str]:
-    """What happened, behind a bar."""
+    """Return the events, after a bar."""
     several = events if isinstance(events, list) else [events]
-    told = [_event(each) if isinstance(each, dict) else str(each) for each in several if each]
-    return ["| " + "; ".join(told)] if told else []
+    texts = [_event(each) if isinstance(each, dict) else str(each) for each in several if each]
+    return ["| " + "; ".join(texts)] if texts else []
 
 
 def _event(event: Mapping[str, Any]) -> str:
-    """In short: what was checked and compared is in `trade order events`."""
+    """Return a short form; `trade order events` shows the checks and the compared venues."""
     short = {name: value for name, value in event.items() if name not in ("checks", "candidates")}
     return f"{event.get('type', '?')} ({story.what(short)})"
 

@@ -1,4 +1,4 @@
-"""The dashboards, told once: `python infra/grafana/dashboards.py` writes the files that Grafana reads."""
+"""The definitions of the dashboards; `python infra/grafana/dashboards.py` writes the files that Grafana reads."""
 
 import json
 from pathlib import Path
@@ -11,14 +11,14 @@ QUESTDB: Final = {"type": "postgres", "uid": "questdb"}
 
 
 class Panel(NamedTuple):
-    """`queries`: legend -> PromQL; or one SQL under an empty legend, shown as a table."""
+    """One panel. `queries`: legend -> PromQL; or one SQL query under an empty legend, shown as a table."""
 
     title: str
     queries: dict[str, str]
     unit: str = "short"
     kind: str = "timeseries"
     width: int = 8
-    told: str = ""
+    description: str = ""
 
 
 def percentiles(metric: str, by: str = "", of: str = "") -> dict[str, str]:
@@ -38,27 +38,30 @@ DESK: Final = (
     Panel("Orders a second", {"{{outcome}}": "sum by (outcome) (rate(oms_orders_total[$__rate_interval]))"}, "ops"),
     Panel("Refused, by reason", {"{{reason}}": 'sum by (reason) (rate(oms_orders_total{outcome="rejected"}[$__rate_interval]))'}, "ops"),
     Panel("Fills a second", {"{{venue}}": "rate(gateway_venue_fills_total[$__rate_interval])"}, "ops"),
-    Panel("Orders by where they stand", {"{{status}}": 'oms_orders_by_status{status!~"filled|cancelled|rejected|expired"}'}),
-    Panel("Wait for a route", {"queued": "exeq_queue_depth", "held": "exeq_orders_held", "in doubt": "exeq_orders_in_doubt"}),
+    Panel("Open orders by state", {"{{status}}": 'oms_orders_by_status{status!~"filled|cancelled|rejected|expired"}'}),
+    Panel("Waiting for a route", {"queued": "exeq_queue_depth", "held": "exeq_orders_held", "in doubt": "exeq_orders_in_doubt"}),
     Panel("At the venues", {"{{venue}}": "exeq_routes_working"}),
-    Panel("Kill switches thrown", {"": "exeq_kills"}, kind="stat", width=4, told="More than 0: orders of that scope are refused."),
+    Panel("Kill switches set", {"": "exeq_kills"}, kind="stat", width=4, description="More than 0: orders of that scope are refused."),
     Panel("Symbols blocked", {"": "risk_blocked_symbols"}, kind="stat", width=4),
-    Panel("Venues open", {"{{venue}}": "exeq_venue_open"}, kind="stat", width=4, told="1: orders may go there."),
+    Panel("Venues open", {"{{venue}}": "exeq_venue_open"}, kind="stat", width=4, description="1: orders can be routed there."),
     Panel("Reservations of risk", {"reservations": "risk_reservations", "open orders": "risk_open_orders"}, width=6),
     Panel("Position updates a second", {"published": "rate(projection_positions_published_total[$__rate_interval])"}, "ops", width=6),
-    Panel("Positions, by the fills table", {"": POSITIONS}, kind="table", width=12),
+    Panel("Positions from the fills table", {"": POSITIONS}, kind="table", width=12),
     Panel("Latest fills", {"": LATEST}, kind="table", width=12),
 )
 
 ENGINE_ROOM: Final = (
-    Panel("Submit to answer", percentiles("oms_submit_seconds"), "s", told="Aim: P50 3 ms, P99 10 ms at 1000 orders a second."),
-    Panel("Risk check", percentiles("risk_check_seconds", of='{way="check"}'), "s", told="Floor of the user: P50 1.5 ms, P99 5 ms."),
-    Panel("Commit to its ack", percentiles("oms_append_seconds"), "s"),
+    Panel("Submit to answer", percentiles("oms_submit_seconds"), "s", description="Target: P50 3 ms, P99 10 ms at 1000 orders a second."),
+    Panel("Risk check", percentiles("risk_check_seconds", of='{way="check"}'), "s", description="Required: P50 1.5 ms, P99 5 ms."),
+    Panel("Commit to ack", percentiles("oms_append_seconds"), "s"),
     Panel(
-        "Decision to reader", percentiles("journal_follow_seconds", "reader"), "s", told="From oms's decision until a reader applied it."
+        "Decision to reader",
+        percentiles("journal_follow_seconds", "reader"),
+        "s",
+        description="From oms's decision until a reader has applied it.",
     ),
     Panel("Venue's first answer", {"{{venue}}": "exeq_venue_latency_seconds"}, "s"),
-    Panel("Event loop late by", {"P99 {{job}}": percentiles("event_loop_lag_seconds", "job")["P99 {{job}}"]}, "s"),
+    Panel("Event loop lag", {"P99 {{job}}": percentiles("event_loop_lag_seconds", "job")["P99 {{job}}"]}, "s"),
     Panel(
         "Commits and events a second",
         {
@@ -67,27 +70,27 @@ ENGINE_ROOM: Final = (
         },
         "ops",
     ),
-    Panel("Events in a commit", percentiles("oms_commit_events")),
+    Panel("Events per commit", percentiles("oms_commit_events")),
     Panel(
-        "Behind the journal, commits",
+        "Lag behind the journal, commits",
         {
             "{{job}}": "scalar(max(oms_journal_sequence)) - journal_read_sequence",
             "{{projection}}": "projection_lag_commits",
         },
     ),
     Panel("Journal used", {"{{stream}}": "journal_stream_bytes / journal_stream_bytes_max"}, "percentunit"),
-    Panel("Risk without an answer", {"{{outcome}}": "rate(oms_risk_no_answer_total[$__rate_interval])"}, "ops"),
+    Panel("Risk checks without an answer", {"{{outcome}}": "rate(oms_risk_no_answer_total[$__rate_interval])"}, "ops"),
     Panel(
-        "Trouble",
+        "Faults",
         {
             "recoveries": "increase(oms_recoveries_total[5m])",
             "quarantined": "sum(increase(oms_reports_quarantined_total[5m]))",
-            "steps refused": "sum(increase(oms_transitions_refused_total[5m]))",
+            "transitions refused": "sum(increase(oms_transitions_refused_total[5m]))",
             "withheld": "increase(exeq_sends_withheld_total[5m])",
         },
     ),
-    Panel("Well and ready", {"{{job}} healthy": "service_healthy", "{{job}} ready": "service_ready"}, kind="stat", width=12),
-    Panel("Checks that fail", {"{{job}} {{check}}": "service_check_ok == 0"}, kind="stat", width=12),
+    Panel("Healthy and ready", {"{{job}} healthy": "service_healthy", "{{job}} ready": "service_ready"}, kind="stat", width=12),
+    Panel("Failing checks", {"{{job}} {{check}}": "service_check_ok == 0"}, kind="stat", width=12),
     Panel("CPU, cores", {"{{job}}": "rate(process_cpu_seconds_total[$__rate_interval])"}),
     Panel("Memory", {"{{job}}": "process_resident_memory_bytes"}, "bytes"),
     Panel("Open files", {"{{job}}": "process_open_fds"}),
@@ -103,7 +106,7 @@ def panel(number: int, of: Panel, x: int, y: int) -> dict[str, Any]:
     return {
         "id": number,
         "title": of.title,
-        "description": of.told,
+        "description": of.description,
         "type": of.kind,
         "datasource": source,
         "gridPos": {"x": x, "y": y, "w": of.width, "h": 8},
@@ -114,7 +117,7 @@ def panel(number: int, of: Panel, x: int, y: int) -> dict[str, Any]:
 
 
 def dashboard(title: str, uid: str, panels: tuple[Panel, ...]) -> dict[str, Any]:
-    """Left to right, in rows of 24 columns."""
+    """Build a dashboard; panels are placed left to right, in rows of 24 columns."""
     placed, x, y = [], 0, 0
     for number, each in enumerate(panels, 1):
         if x + each.width > COLUMNS:

@@ -180,7 +180,7 @@ def test_at_a_terminal_a_story_is_folded_into_the_window(oms: FakeOms) -> None:
 
 
 def test_a_png_is_not_poured_over_a_terminal() -> None:
-    assert "A PNG is not for a terminal." in at_a_terminal("diagram --format png", 80)
+    assert "A PNG cannot be printed to a terminal." in at_a_terminal("diagram --format png", 80)
 
 
 # Accounts
@@ -296,7 +296,7 @@ def test_ctrl_c_is_quiet() -> None:
             command, env={**os.environ, "TRADE_OMS_URL": slow.url}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as child:
             assert child.stderr
-            assert "Asking again" in child.stderr.readline()
+            assert "Retrying" in child.stderr.readline()
             child.send_signal(signal.SIGINT)
             _, rest = child.communicate(timeout=120)
         assert child.returncode == 130

@@ -123,7 +123,7 @@ def test_an_order_of_unknown_outcome_is_asked_about_again_with_the_same_id(oms: 
     answer = trade(oms, *SUBMIT)
     assert answer.exit_code == 0
     assert answer.stderr == (
-        "no ack in time (journal_unavailable, outcome unknown). Asking again with the same client_order_id in 0.2 s.\n"
+        "no ack in time (journal_unavailable, outcome unknown). Retrying with the same client_order_id in 0.2 s.\n"
     )
     assert len(oms.asked) == 2
     assert oms.asked[0].body == oms.asked[1].body
@@ -134,7 +134,7 @@ def test_an_answer_that_breaks_off_is_asked_for_again_with_the_same_id(oms: Fake
     oms.says("POST", "/orders", ACCEPTED)
     answer = trade(oms, *SUBMIT)
     assert answer.exit_code == 0
-    assert "Asking again with the same client_order_id" in answer.stderr
+    assert "Retrying with the same client_order_id" in answer.stderr
     assert oms.asked[0].body == oms.asked[1].body
 
 
@@ -143,7 +143,7 @@ def test_after_the_deadline_the_outcome_is_unknown_and_the_id_is_told(oms: FakeO
     answer = trade(oms, *SUBMIT, "--client-order-id", "a-1", "--retry-for", "0")
     assert answer.exit_code == 3
     assert answer.stderr.splitlines() == [
-        "The outcome is not known. no ack in time (journal_unavailable, outcome unknown).",
+        "The outcome is unknown. no ack in time (journal_unavailable, outcome unknown).",
         "Repeat the same order with --client-order-id a-1: it cannot become two.",
     ]
     assert len(oms.asked) == 1
@@ -173,10 +173,10 @@ def test_nobody_there_is_told_at_once_because_nothing_was_sent(monkeypatch: pyte
 @pytest.mark.parametrize(
     ("status", "code", "said", "exit_code", "what_next"),
     [
-        (400, "malformed", {"pointer": "/price"}, 1, "Correct it"),
+        (400, "malformed", {"pointer": "/price"}, 1, "Correct the request"),
         (422, "unknown_symbol", {}, 1, "The instruments are in"),
         (422, "client_order_id_reused", {}, 1, "Choose another --client-order-id"),
-        (413, "body_too_large", {}, 1, "Correct it"),
+        (413, "body_too_large", {}, 1, "Correct the request"),
         (500, "internal", {}, 1, "The reason is in the log"),
     ],
 )
@@ -203,7 +203,7 @@ def test_a_program_that_is_not_ours_is_not_believed(oms: FakeOms) -> None:
     oms.says("GET", f"/orders/{ID}", b"<html>It works!</html>")
     answer = trade(oms, "order", "show", ID)
     assert answer.exit_code == 3
-    assert "not one of this system's" in answer.stderr
+    assert "does not come from this system" in answer.stderr
 
 
 # FAILURES 55, 58, 61: what the command line can see is wrong never leaves it
@@ -313,7 +313,7 @@ def test_a_list_of_open_orders_has_its_window(oms: FakeOms) -> None:
     trade(oms, "order list --status open --since 2026-01-31 --until 2026-02-01T00:00:00+00:00")
     assert oms.asked[0].query == {"status": "open", "since": "2026-01-31", "until": "2026-02-01T00:00:00+00:00", "limit": "20"}
     wrong = trade(oms, "order list --status working")
-    assert (wrong.exit_code, "'working' is no state" in wrong.stderr) == (2, True)
+    assert (wrong.exit_code, "'working' is not a state" in wrong.stderr) == (2, True)
 
 
 def test_all_follows_every_page_also_one_that_is_empty(oms: FakeOms) -> None:

@@ -124,7 +124,7 @@ def test_a_projector_that_is_behind_is_compared_where_it_stands(world: World) ->
     said = world.replay().stdout.splitlines()
     assert said[0].startswith("2 commits, ")
     assert said[0].endswith("2 positions rebuilt; identical to Valkey as of sequence 2")
-    assert said[1] == "the journal went on to sequence 4: the projector is 2 behind"
+    assert said[1] == "the journal has reached sequence 4: the projector is 2 behind"
 
 
 def test_a_difference_is_1_and_a_table_of_what_differs(world: World) -> None:
@@ -133,7 +133,7 @@ def test_a_difference_is_1_and_a_table_of_what_differs(world: World) -> None:
     ended = world.replay()
     assert ended.exit_code == 1
     assert ended.stdout.splitlines()[1].split() == ["bob", "BTCUSDT", "quantity", "7", "8"]
-    assert ended.stderr.splitlines()[1] == "Put Valkey right from the journal: trade replay positions --write"
+    assert ended.stderr.splitlines()[1] == "Repair Valkey from the journal: trade replay positions --write"
     assert world.replay("--account alice").exit_code == 0
     assert world.replay("--account bob").exit_code == 1
 
@@ -190,7 +190,7 @@ def test_positions_as_they_were_need_no_valkey(world: World) -> None:
     ended = world.replay("--to-seq 2 --account bob")
     assert ended.exit_code == 0
     assert [line.split()[:3] for line in ended.stdout.splitlines()] == [["account", "symbol", "quantity"], ["bob", "BTCUSDT", "7"]]
-    assert ended.stderr.endswith("2 positions rebuilt as of sequence 2; Valkey was not asked.\n")
+    assert ended.stderr.endswith("2 positions rebuilt as of sequence 2; Valkey was not read.\n")
     assert world.replay("--to-seq 5").exit_code == 1
 
 
@@ -243,7 +243,7 @@ async def test_positions_that_go_back_in_time_are_not_called_different() -> None
     await projected(positions, 2)
     rebuilt = Rebuilt(journal)
     await rebuilt.advance(4)
-    with pytest.raises(Unavailable, match="back in time"):
+    with pytest.raises(Unavailable, match="went back"):
         await compare(rebuilt, positions)
 
 

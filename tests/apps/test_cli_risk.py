@@ -49,7 +49,7 @@ def killed(status: str = "yes", **more: Any) -> dict[str, Any]:
 def test_a_switch_is_thrown_with_who_and_why(door: FakeOms) -> None:
     door.says("POST", "/risk/kill", killed())
     found = trade(door, "kill", "account:alice", *BY)
-    assert (found.exit_code, found.stdout) == (0, "Killed: account:alice. exeq obeys, oms obeys.\n")
+    assert (found.exit_code, found.stdout) == (0, "Killed: account:alice. exeq acknowledged, oms acknowledged.\n")
     assert door.asked[0].json == {"scope": "account:alice", "reason": "a scene", "who": "desk-1"}
 
 
@@ -73,7 +73,7 @@ def test_what_is_no_scope_is_not_sent(door: FakeOms, scope: str) -> None:
 def test_the_local_way_asks_exeq(door: FakeOms) -> None:  # FAILURES 42
     door.says("POST", "/kill", {"scope": "all", "killed": True, "obeyed": {"exeq": "yes"}})
     found = trade(door, "kill", "all", "--local", *BY, TRADE_RISK_URL=NOWHERE)
-    assert (found.exit_code, found.stdout) == (0, "Killed: all. exeq obeys.\n")
+    assert (found.exit_code, found.stdout) == (0, "Killed: all. exeq acknowledged.\n")
     assert door.asked[0].path == "/kill"
 
 
@@ -166,7 +166,7 @@ def test_the_history_tells_what_the_catalogue_gained_and_lost(door: FakeOms) -> 
     }
     more = {"rates": {"EUR": 0.9}, "listed": {"AAPL": "USD"}, "delisted": ["A", "B", "C", "D", "E", "F"]}
     door.says("GET", "/risk/controls/history", {"controls": [change | more]})
-    assert "EUR 0.9 USD; 1 symbols listed; gone: A, B, C, D, E …" in trade(door, "risk", "history").stdout
+    assert "EUR 0.9 USD; 1 symbols listed; delisted: A, B, C, D, E …" in trade(door, "risk", "history").stdout
 
 
 def test_the_history_tells_old_and_new(door: FakeOms) -> None:
@@ -174,4 +174,4 @@ def test_the_history_tells_old_and_new(door: FakeOms) -> None:
     at = "2026-11-22T20:03:34.673824Z"
     door.says("GET", "/risk/controls/history", {"controls": [{**change, "version": 2, "at": at, "who": "desk-1", "reason": "a scene"}]})
     said = trade(door, "risk", "history").stdout
-    assert "alice BTCUSDT: as for everybody -> max_order_size_usd 5" in said
+    assert "alice BTCUSDT: defaults -> max_order_size_usd 5" in said

@@ -131,15 +131,15 @@ def test_a_history_that_is_too_short_is_said_at_the_load_and_can_be_taken_back(t
     assert prices(tmp_path, "forget", "SPY", "--from", "31.12.2014").exit_code == 2
     assert len(asyncio.run(store.recent(["SPY"], 9))) == 1
     taken_back = prices(tmp_path, "forget", "SPY", "--source", "one.csv")
-    assert (taken_back.exit_code, taken_back.stdout) == (0, "Closes of SPY taken back: 1\n")
+    assert (taken_back.exit_code, taken_back.stdout) == (0, "Closes of SPY removed: 1\n")
     assert asyncio.run(store.recent(["SPY"], 9)) == []
 
 
 def test_a_part_of_the_days_can_be_taken_back_and_a_whole_file_is_not_short(tmp_path: Path) -> None:
     assert load(tmp_path, str(REAL)).stderr == ""
-    assert "taken back: 2" in prices(tmp_path, "forget", "SPY", "--from", "2014-12-30").stdout
-    assert "taken back: 1" in prices(tmp_path, "forget", "SPY", "--to", "2013-01-02").stdout
-    assert "taken back: 501" in prices(tmp_path, "forget", "SPY").stdout
+    assert "removed: 2" in prices(tmp_path, "forget", "SPY", "--from", "2014-12-30").stdout
+    assert "removed: 1" in prices(tmp_path, "forget", "SPY", "--to", "2013-01-02").stdout
+    assert "removed: 501" in prices(tmp_path, "forget", "SPY").stdout
 
 
 # From the simulated market.

@@ -32,7 +32,7 @@ def only_what_is_foreign_can_be_skipped(nats: LiveServer, oms: LiveService, end:
     for named, code, said in (
         ((str(end + 1),), 1, f"Sequence {end + 2} of oms.journal.0 is no commit either"),
         ((which, str(end)), 1, f"Sequence {end} of oms.journal.0 is a commit"),
-        ((which, "999"), 1, "There is no sequence 999"),
+        ((which, "999"), 1, "has no sequence 999"),
         (("one",), 2, "is not a sequence"),
         (("5-1",), 2, "is not a sequence"),
     ):

@@ -111,7 +111,7 @@ async def test_what_differs_is_shown_then_put_right_and_the_second_pass_finds_no
         for words in ("trade not there", "0.0005 @ 20000", "order works there", "position", "3 differences"):
             assert words in shown.stdout, shown.stdout
         written = await asyncio.to_thread(trade, fresh_nats, "reconcile")
-        assert (written.returncode, "2 put right" in written.stdout) == (0, True), written.stdout + written.stderr
+        assert (written.returncode, "2 repaired" in written.stdout) == (0, True), written.stdout + written.stderr
         again = await asyncio.to_thread(trade, fresh_nats, "reconcile")
         assert (again.returncode, again.stdout.count("no difference")) == (0, 2), again.stdout
         after = (await http.get(f"/orders/{accepted['order_id']}")).json()

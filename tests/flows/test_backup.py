@@ -41,7 +41,7 @@ def test_a_destroyed_stack_comes_back_from_its_backup(tmp_path: Path) -> None:
         settled(stack)
         made = stack.trade("backup", str(file))
         assert made.returncode == Exit.DONE, made.stderr
-        assert "read again and whole" in made.stdout
+        assert "read back and complete" in made.stdout
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         twice = stack.trade("backup", str(file))
         assert (twice.returncode, "--force" in twice.stderr) == (Exit.REFUSED, True), twice.stderr

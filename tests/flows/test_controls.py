@@ -22,7 +22,7 @@ def test_the_drill_from_the_first_throw_to_the_last_arming(fresh: LiveStack) -> 
     with fresh.client() as oms:
         resting = oms.post("/orders", json={"symbol": "BTCUSDT", "side": "buy", "quantity": 0.001, "price": 40000}).json()["order_id"]
     thrown = fresh.trade("kill", "all", *BY, "ann")
-    assert (thrown.returncode, thrown.stdout) == (0, "Killed: all. exeq obeys, oms obeys.\n"), thrown.stderr
+    assert (thrown.returncode, thrown.stdout) == (0, "Killed: all. exeq acknowledged, oms acknowledged.\n"), thrown.stderr
     refused = fresh.trade(*ORDER)
     assert (refused.returncode, "killed" in refused.stdout + refused.stderr) == (1, True)
     until_cancelled(fresh, resting)
@@ -37,7 +37,7 @@ def test_the_drill_from_the_first_throw_to_the_last_arming(fresh: LiveStack) -> 
     assert fresh.trade("arm", "all", "--token", token.group(1), *BY, "eve").returncode == 0
     assert fresh.trade(*ORDER).returncode == 0
     local = fresh.trade("kill", "account:main", "--local", *BY, "ann")
-    assert (local.returncode, local.stdout) == (0, "Killed: account:main. exeq obeys.\n"), local.stderr
+    assert (local.returncode, local.stdout) == (0, "Killed: account:main. exeq acknowledged.\n"), local.stderr
     deadline = time.monotonic() + WITHIN_S
     while "account:main" not in fresh.trade("risk", "controls").stdout:
         assert time.monotonic() < deadline
@@ -55,6 +55,6 @@ def test_limits_set_from_the_command_line_hold_for_the_next_order_and_survive_a_
     again = fresh.trade(*ORDER)
     assert "order_size_limit" in again.stdout + again.stderr
     shown = fresh.trade("risk", "history").stdout
-    assert "main: as for everybody -> max_order_size_usd 10" in shown
+    assert "main: defaults -> max_order_size_usd 10" in shown
     assert fresh.trade("risk", "limits", "set", "main", "--unset", "max_order_size_usd", *BY, "eve").returncode == 0
     assert fresh.trade(*ORDER).returncode == 0

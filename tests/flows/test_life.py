@@ -265,6 +265,6 @@ def test_one_close_of_a_simulated_symbol_is_named_short_stops_nothing_and_is_tak
         order = {"account": "short", "symbol": "ETHUSDT", "side": "buy", "quantity": "0.01", "price": "2300"}
         assert http.post("/orders", json=order).json()["status"] == "submitted"
     taken_back = running.trade("prices", "forget", "ETHUSDT", "--source", "one.csv")
-    assert (taken_back.returncode, taken_back.stdout) == (0, "Closes of ETHUSDT taken back: 1\n")
+    assert (taken_back.returncode, taken_back.stdout) == (0, "Closes of ETHUSDT removed: 1\n")
     assert soon(lambda: remarks([]) or None)
     assert running.trade("prices", "forget", "ETHUSDT").returncode == 1

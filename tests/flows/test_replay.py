@@ -95,7 +95,7 @@ def test_a_wrong_value_is_shown_and_put_right(stack: LiveStack) -> None:
     assert "identical to Valkey for bob" in sentences(replayed(stack, "--account", "bob"))
     replayed(stack, "--account", "ann", code=1)
 
-    assert "putting it right" in replayed(stack, "--write")
+    assert "repairing it" in replayed(stack, "--write")
     assert quantity_in(stack) == "0.15"
     replayed(stack)
 
@@ -136,5 +136,5 @@ def test_a_sequence_that_is_not_there_is_refused(stack: LiveStack) -> None:
 
 
 def test_one_cannot_put_right_a_part_or_the_past(stack: LiveStack) -> None:
-    assert "--write puts all positions right" in sentences(replayed(stack, "--write", "--account", "ann", code=2))
+    assert "--write repairs all positions" in sentences(replayed(stack, "--write", "--account", "ann", code=2))
     replayed(stack, "--write", "--to-seq", "1", code=2)
