@@ -30,7 +30,7 @@ def only_what_is_foreign_can_be_skipped(nats: LiveServer, oms: LiveService, end:
     """`end` is the last commit; the two messages behind it are foreign."""
     which = f"{end + 1}-{end + 2}"
     for named, code, said in (
-        ((str(end + 1),), 1, f"Sequence {end + 2} of oms.journal.0 is no commit either"),
+        ((str(end + 1),), 1, f"Sequence {end + 2} of oms.journal.0 is not a commit either"),
         ((which, str(end)), 1, f"Sequence {end} of oms.journal.0 is a commit"),
         ((which, "999"), 1, "has no sequence 999"),
         (("one",), 2, "is not a sequence"),
