@@ -122,9 +122,7 @@ def test_an_order_of_unknown_outcome_is_asked_about_again_with_the_same_id(oms: 
     oms.says("POST", "/orders", ACCEPTED)
     answer = trade(oms, *SUBMIT)
     assert answer.exit_code == 0
-    assert answer.stderr == (
-        "no ack in time (journal_unavailable, outcome unknown). Retrying with the same client_order_id in 0.2 s.\n"
-    )
+    assert answer.stderr == ("no ack in time (journal_unavailable, outcome unknown). Retrying with the same client_order_id in 0.2 s.\n")
     assert len(oms.asked) == 2
     assert oms.asked[0].body == oms.asked[1].body
 
