@@ -313,6 +313,22 @@ def test_pages_name_files_that_exist() -> None:
     assert_none(f"{name_of(page)} names {name}" for page in pages for name in named.findall(page.read_text()) if not (ROOT / name).exists())
 
 
+TICS: Final = re.compile(
+    r"\b(somebody|everybody|whoever|anybody|anew|for ever|put right|stands at|goes on|so many|in the hands of|hears|ear\b)\b", re.IGNORECASE
+)
+"""Words that a technical writer would not use for programs: CONTRIBUTING.md, "Rules". CHANGELOG.md keeps the words of its time."""
+
+
+def test_the_product_is_written_in_plain_technical_english() -> None:
+    files = [path for path in ours(".py", ".md", ".yaml", ".yml") if name_of(path).split("/")[0] not in ("tests", "CHANGELOG.md")]
+    assert_none(
+        f"{name_of(path)}:{number} {line.strip()[:100]}"
+        for path in files
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if TICS.search(line)
+    )
+
+
 def test_nothing_is_left_for_later() -> None:
     later = re.compile(rf"\b({'|'.join(map(str.upper, ('todo', 'fixme', 'hack', 'xxx')))})\b")
     assert_none(lines_that(later.search, ".py", ".md", ".yaml", ".yml", ".toml", ".lua", ".sh", ".conf"))
