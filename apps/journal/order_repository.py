@@ -46,6 +46,8 @@ class OrderRepository:
     def __init__(self, store: OrderStore) -> None:
         self._store = store
         self._dirty: dict[str, int] = {}
+        self._saving: dict[str, int] = {}
+        """Orders that a thread is writing to the store. Until it has finished, a read of the store may miss them."""
         self._absent: dict[str, None] = {}
         self._report_seqs: dict[str, int] = {}
         self._verified = Head()
@@ -120,8 +122,8 @@ class OrderRepository:
             self._dirty.setdefault(order.order_id, seq)
 
     def unsaved(self) -> list[Order]:
-        """Return orders whose stored state is older than the journal."""
-        return [self.orders.by_id[order_id] for order_id in self._dirty]
+        """Return orders whose stored state is, or may be, older than the journal."""
+        return [self.orders.by_id[order_id] for order_id in self._saving | self._dirty]
 
     async def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int) -> list[Order]:
         """Return stored orders, newest first. Unavailable."""
@@ -151,7 +153,7 @@ class OrderRepository:
     async def _begin(self, journal: Journal) -> tuple[int, Head]:
         """Load the store if it belongs to this journal, else clear it; return its open orders and the head to replay from."""
         stored = await asyncio.to_thread(self._store.load)
-        self.orders, self._dirty, self._report_seqs, self.owner = Orders(), {}, {}, NO_OWNER
+        self.orders, self._dirty, self._saving, self._report_seqs, self.owner = Orders(), {}, {}, {}, NO_OWNER
         self._absent = {}
         self.holdings, self._recorded, self._moved, self._held_at = Holdings(), Holdings(), set(), 0
         if stored is None or not await _belongs(stored, journal):
@@ -204,6 +206,7 @@ class OrderRepository:
         orders = [self.orders.by_id[order_id] for order_id in taken]
         rows = [(copy(order), encode(order)) for order in orders]  # copied, because the orders change while the thread writes them
         self._dirty = {order_id: seq for order_id, seq in self._dirty.items() if order_id not in taken}
+        self._saving = taken
         checkpoint = min(self._dirty.values(), default=head.seq + 1) - 1
         reports, owner = dict(self._report_seqs), self.owner
         moved, self._moved = self._moved, set()
@@ -217,6 +220,8 @@ class OrderRepository:
             self._dirty.update({order_id: min(seq, self._dirty.get(order_id, seq)) for order_id, seq in taken.items()})
             self._moved |= moved
             return False
+        finally:
+            self._saving = {}
         self._forget(orders, durable()[1])
         return True
 

@@ -23,11 +23,12 @@ from adapters.orderstore import SCHEMA, SqliteOrderStore
 from apps.journal.group_commit import Pace
 from apps.journal.order_repository import OrderRepository
 from apps.journal.shard_host import ShardHost
+from apps.oms.reads import OrderReads
 from domain.execution.owner import NO_OWNER, Owner
 from domain.order.commands import CancelOrder, ReportKind, RiskReply, RouteOrder, SubmitOrder, Terms, VenueReport
 from domain.order.events import Leg
 from domain.order.holdings import Key
-from domain.order.index import Orders
+from domain.order.index import OrderFilter, Orders
 from domain.order.lifecycle import State
 from domain.order.order import Order, evolve
 from domain.ports import Head
@@ -154,6 +155,19 @@ async def test_what_is_being_written_stays_as_it_was_while_the_order_moves_on() 
     store.let.set()
     await desk.saved()
     assert store.given == [(State.QUEUED, State.QUEUED), (State.CANCELLED, State.CANCELLED)]
+    await desk.kill()
+
+
+async def test_a_list_has_an_order_that_is_just_being_written() -> None:
+    log, store = MemoryLog(), HeldStore()
+    desk = await Desk(log, store).ready()
+    reads = OrderReads(desk.host, MemoryJournal(log))
+    await desk.host.perform(submit("a"))
+    while not store.begun.is_set():
+        await asyncio.sleep(0.001)
+    listed = (await reads.page(OrderFilter(), 10, None))["orders"]
+    store.let.set()
+    assert [(one["client_order_id"], one["status"]) for one in listed] == [("a", "queued")]
     await desk.kill()
 
 
