@@ -71,7 +71,7 @@ check: install ## check format, lint, types, import contracts and tidy rules
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --quiet
+	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/pytest -q tests/test_tidy.py
 
 format: install ## format and fix the files with ruff

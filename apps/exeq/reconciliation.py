@@ -87,7 +87,7 @@ class VenueReconciliation:
             self._missed(str(trouble))
             return
         if ended.code:
-            self._missed(ended.words.rpartition("\n")[2] or f"the program ended with {ended.code}")
+            self._missed(ended.reason)
             return
         try:
             passes: list[VenuePass] = _PASSES.decode(ended.out)
@@ -95,7 +95,7 @@ class VenueReconciliation:
             self._missed(f"its output cannot be read: {error}")
             return
         if len(passes) < len(self._venues):
-            self._missed(ended.words.rpartition("\n")[2])
+            self._missed(ended.reason)
         self.passes += 1
         self.repaired += sum(done.repaired for done in passes)
         self.left = tuple(difference for done in passes for difference in done.left)

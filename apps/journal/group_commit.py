@@ -21,7 +21,7 @@ CONFIRM_EVERY_S: Final = 0.5
 TRUST_S: Final = 2.5
 """How long a writer may answer from memory after the journal last confirmed that no other writer has appended."""
 
-COMPANY_MIN: Final = 4
+BATCH_MIN: Final = 4
 """A commit that starts with fewer queued commands than this does not wait for more: measurements show it would gather almost none."""
 
 Outcome = int | Unavailable
@@ -198,7 +198,7 @@ class GroupCommit(Generic[E]):
 
     async def _gather(self) -> None:
         """Wait up to `wait_s` for more commands; return early once the commit is full, or at once if few are queued."""
-        if len(self._open) < COMPANY_MIN:
+        if len(self._open) < BATCH_MIN:
             await asyncio.sleep(0)  # include commands that arrive in this turn of the loop
         elif self._pace.wait_s > 0 and not self._full.is_set():
             with contextlib.suppress(TimeoutError):

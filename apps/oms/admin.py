@@ -42,7 +42,7 @@ class Admin:
             raise Refusal(
                 503,
                 "verify_unavailable",
-                ended.words.rpartition("\n")[2] or "the program ended without output",
+                ended.reason,
                 headers={"Retry-After": "1"},
             )
         report: dict[str, Any] = msgspec.json.decode(ended.out)

@@ -49,7 +49,7 @@ class HistoryProcess:
             raise Refusal(
                 503,
                 "past_unavailable",
-                ended.words.rpartition("\n")[2] or "the program ended without output",
+                ended.reason,
                 headers={"Retry-After": "1"},
             )
         found: list[Position] = _POSITIONS.decode(ended.out)

@@ -64,7 +64,7 @@ class PositionReconciliation:
             self._missed(str(trouble))
             return
         if ended.code:
-            self._missed(ended.words.rpartition("\n")[2] or f"the program ended with {ended.code}")
+            self._missed(ended.reason)
             return
         try:
             found: PositionsPass = _PASS.decode(ended.out)

@@ -28,6 +28,11 @@ class Ended(msgspec.Struct, frozen=True):
     out: bytes
     words: str
 
+    @property
+    def reason(self) -> str:
+        """Why it failed: the last line that it wrote to stderr."""
+        return self.words.rpartition("\n")[2] or f"the program ended with {self.code} and without output"
+
 
 class Busy(Exception):
     """The maximum number of calls is waiting, or the service stops."""
