@@ -32,32 +32,43 @@ POLL_S: Final = 0.05
 PORTS: Final = (4222, 8222, 6379, 9000, 8812, 9003, 8099, 8103, 8095, 8105, 8107, 9099, 9103, 9095, 9105, 9107)
 
 
-RESERVED: Final = 9999
-"""The port, shifted as the others, that a test holds while an offset is its own: runs side by side never choose the same."""
+RESERVATIONS: Final = "127.0.0.2"
+"""Servers listen on 127.0.0.1. A port that a test holds on this address is its own: runs side by side never choose the same, also where one
+stack's metrics ports are another one's service ports."""
 
-_held: Final[dict[int, socket.socket]] = {}
+_held: Final[dict[int, list[socket.socket]]] = {}
 
 
 def free_offset() -> int:
     """An offset at which all ports of a stack are free, and ours until `give_back`, or the end of the run."""
     while True:
         offset = random.randrange(1000, 22_000, 25)
-        reservation = socket.socket()
-        try:
-            reservation.bind(("127.0.0.1", RESERVED + offset))
-        except OSError:
-            reservation.close()
+        if (reserved := _reserved(offset)) is None:
             continue
+        _held[offset] = reserved
         if all(_free(port + offset) for port in PORTS):
-            _held[offset] = reservation
             return offset
-        reservation.close()
+        give_back(offset)
 
 
 def give_back(offset: int) -> None:
     """Others may have its ports."""
-    if reservation := _held.pop(offset, None):
+    for reservation in _held.pop(offset, ()):
         reservation.close()
+
+
+def _reserved(offset: int) -> list[socket.socket] | None:
+    """A hold on every port at this offset; None where another run holds one of them."""
+    held: list[socket.socket] = []
+    for port in PORTS:
+        held.append(socket.socket())
+        try:
+            held[-1].bind((RESERVATIONS, port + offset))
+        except OSError:
+            for reservation in held:
+                reservation.close()
+            return None
+    return held
 
 
 def _free(port: int) -> bool:
