@@ -63,6 +63,7 @@ class RequestHandler:
         if host is None:
             self.elsewhere += 1
             return
+        arrived = asyncio.get_running_loop().time()
         for sent in _REQUESTS.read(message.data):
             reason = sent.reason if isinstance(sent, Unreadable) else trouble(sent, venue, shard)
             if isinstance(sent, Unreadable) or reason:
@@ -70,7 +71,7 @@ class RequestHandler:
                 log.warning("unreadable venue request", subject=message.subject, reason=reason)
             else:
                 self.taken += 1
-                await host.put(_message(sent))
+                await host.put(_message(sent), arrived)
 
 
 def _message(sent: SentRequest) -> Message:

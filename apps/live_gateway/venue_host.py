@@ -124,11 +124,15 @@ class VenueHost:
     def _new_venue(self) -> PaperVenue:
         return PaperVenue(self.name, self.instruments, self.settings.maker_bps, self.settings.taker_bps, self.settings.rules)
 
-    async def put(self, message: Message) -> None:
-        """Take a request from the wire. It is processed after the venue's latency, and after the requests before it."""
+    async def put(self, message: Message, arrived: float | None = None) -> None:
+        """Take a request from the wire. It is processed after the venue's latency, and after the requests before it.
+
+        `arrived`: the event loop's time when its list came, by default now. Requests of one list share it, so that one commit holds them.
+        """
         received = self.faults.heard(message)
         if received is not None:
-            await self._inbox.put((asyncio.get_running_loop().time() + self._latency_s(), received))
+            since = asyncio.get_running_loop().time() if arrived is None else arrived
+            await self._inbox.put((since + self._latency_s(), received))
 
     def _latency_s(self) -> float:
         """Return the configured latency plus exponentially distributed jitter."""
@@ -232,11 +236,14 @@ class VenueHost:
 
     async def _work(self, commits: GroupCommit[VenueEvent]) -> None:
         loop = asyncio.get_running_loop()
-        done = 0
+        waited_until, in_a_row = 0.0, 0
         while True:
+            if self._inbox.empty():
+                in_a_row = 0
             due, work = await self._inbox.get()
-            if (wait_s := due - loop.time()) > 0:
+            if due > waited_until and (wait_s := due - loop.time()) > 0:
                 await asyncio.sleep(wait_s)
+                waited_until = due  # the clock may be a rounding error behind it
             if self.faults.frozen:
                 await self.faults.thawed()
             if isinstance(work, Query):
@@ -245,8 +252,8 @@ class VenueHost:
                 self._take(work)
             if self._ticket - commits.durable > UNSETTLED_MAX:
                 await commits.settled(self._ticket)
-            done += 1
-            if done % YIELD_EVERY == 0:
+            in_a_row += 1
+            if in_a_row % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
 
     async def _answer(self, query: Query[object], commits: GroupCommit[VenueEvent]) -> None:

@@ -180,14 +180,11 @@ async def reported(trader: Trader, count: int) -> list[VenueReport]:
     return trader.reports
 
 
-async def test_a_list_is_taken_and_answered_in_its_order(gateway: Gateway, trader: Trader) -> None:
+async def test_a_list_is_taken_in_its_order_and_answered_with_one(gateway: Gateway, trader: Trader) -> None:
     lists = await trader.client.subscribe("venue.PAPER_A.reports.0")
     await trader.send(*(order(f"A{n}", "1", price="6000") for n in range(3)))
     assert await trader.heard(3) == ["1 A0 accepted", "2 A1 accepted", "3 A2 accepted"]
-    answered: list[VenueReport] = []
-    while len(answered) < 3:  # in one list where one commit held all of them
-        answered += REPORTS.decode((await lists.next_msg(timeout=WAIT_S)).data)
-    assert [report.route_id for report in answered] == ["A0", "A1", "A2"]
+    assert len(REPORTS.decode((await lists.next_msg(timeout=WAIT_S)).data)) == 3
 
 
 async def test_a_session_that_asks_nonsense_is_told_so(gateway: Gateway, trader: Trader) -> None:

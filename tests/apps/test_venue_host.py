@@ -5,9 +5,11 @@ import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
+from typing import Final
 
 import msgspec
 import pytest
+import uvloop
 
 from adapters.clock import SystemClock
 from adapters.codec import decoder, encode
@@ -25,7 +27,7 @@ from domain.order.commands import VenueReport, VenueRequest
 from domain.paper.events import Reported, stamp_of
 from domain.paper.venue import PaperVenue
 from domain.ports import Clock, Head, Unavailable
-from domain.values import OrderType, Side, TimeInForce
+from domain.values import OrderType, Side, TimeInForce, use_exact_arithmetic
 from tests.interest import Everybody
 
 X = Instrument(symbol="X", tick=Decimal(1), lot=Decimal(1), quantity_max=Decimal(10**6), notional_min=Decimal(0), currency="USD")
@@ -69,13 +71,21 @@ def _word(report: VenueReport) -> str:
 class Scene:
     """A host on a log that a test can break, and what it published."""
 
-    def __init__(self, log: MemoryLog | None = None, clock: Clock | None = None) -> None:
+    def __init__(self, log: MemoryLog | None = None, clock: Clock | None = None, latency_ms: int = 0) -> None:
         self.log = log or MemoryLog()
         self.published: list[str] = []
         self.announced: list[str] = []
         self.messages = 0
         fills = announced_fills(Everybody(), self._send)
-        self.host = VenueHost(VENUE, {"X": X}, MemoryJournal(self.log), clock or SystemClock(), self._send, fills, Pace(wait_s=0))
+        self.host = VenueHost(
+            VENUE._replace(latency_ms=latency_ms),
+            {"X": X},
+            MemoryJournal(self.log),
+            clock or SystemClock(),
+            self._send,
+            fills,
+            Pace(wait_s=0),
+        )
 
     def _send(self, subject: str, payload: bytes) -> None:
         """What oms is told, and what is announced of it behind that."""
@@ -114,6 +124,35 @@ async def test_reports_leave_only_after_the_ack(scene: Scene) -> None:
     await asyncio.sleep(0)
     assert scene.announced == scene.published
     assert len(scene.log.commits) == 1
+
+
+LISTS: Final = 20
+
+
+def test_a_list_is_one_commit_whatever_the_loops_clock_does_meanwhile() -> None:
+    """uvloop's clock advances in milliseconds, so requests of one list may be put at different times."""
+
+    async def play() -> list[int]:
+        use_exact_arithmetic()
+        scene = Scene(latency_ms=1)
+        task = asyncio.create_task(scene.host.run())
+        await scene.host.ready.wait()
+        sizes = []
+        for number in range(LISTS):
+            before, loop = scene.messages, asyncio.get_running_loop()
+            arrived = loop.time()
+            for part in range(3):
+                await scene.host.put(buy(f"{number}-{part}", 5), arrived)
+                while loop.time() == arrived:
+                    pass
+            await scene.until(lambda count=number: len(scene.published) >= 3 * (count + 1))  # type: ignore[misc]
+            sizes.append(scene.messages - before)
+        task.cancel()
+        await asyncio.wait([task])
+        return sizes
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(play()) == [1] * LISTS
 
 
 async def test_what_was_not_journaled_never_happened(scene: Scene) -> None:
