@@ -1,4 +1,4 @@
-"""Who listens to announcements, where a test needs no monitoring: everybody, or nobody."""
+"""Interest in announcements where a test needs no monitoring: every subject has a subscriber, or none has."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from nats.aio.client import Client
 from apps.connections.announcements import Announcements, Interest
 
 
-class Everybody(Interest):
-    """Everything is published, at once."""
+class AlwaysSubscribed(Interest):
+    """Every announcement is published at once."""
 
     def __init__(self) -> None:
         super().__init__(Client(), ())
@@ -17,8 +17,8 @@ class Everybody(Interest):
         family.poll_ended(None)
 
 
-class Nobody(Interest):
-    """Nothing is, and nothing is kept."""
+class NeverSubscribed(Interest):
+    """No announcement is published, and none is kept."""
 
     def __init__(self) -> None:
         super().__init__(Client(), ())

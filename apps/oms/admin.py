@@ -39,12 +39,7 @@ class Admin:
             raise Refusal(503, "verify_unavailable", str(trouble), headers={"Retry-After": "1"}) from trouble
         if not ended.out:
             log.warning("verification failed to run", code=ended.code, reason=ended.words)
-            raise Refusal(
-                503,
-                "verify_unavailable",
-                ended.reason,
-                headers={"Retry-After": "1"},
-            )
+            raise Refusal(503, "verify_unavailable", ended.reason, headers={"Retry-After": "1"})
         report: dict[str, Any] = msgspec.json.decode(ended.out)
         return report
 

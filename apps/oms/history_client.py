@@ -46,11 +46,6 @@ class HistoryProcess:
             raise Refusal(503, "past_unavailable", str(trouble), headers={"Retry-After": "1"}) from trouble
         if ended.code:
             log.warning("point-in-time query failed", account=account, at_seq=seq, code=ended.code, reason=ended.words)
-            raise Refusal(
-                503,
-                "past_unavailable",
-                ended.reason,
-                headers={"Retry-After": "1"},
-            )
+            raise Refusal(503, "past_unavailable", ended.reason, headers={"Retry-After": "1"})
         found: list[Position] = _POSITIONS.decode(ended.out)
         return found

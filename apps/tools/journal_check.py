@@ -16,9 +16,9 @@ from apps.journal.watermark import listed, skipped_in
 from domain.order.events import Foreign
 from domain.ports import Corrupt, Head
 
-ORDERS: Final = "oms.journal"
-VENUES: Final = "venue.journal"
-CONTROLS: Final = "risk.control"
+ORDERS: Final = subjects.ORDER_JOURNALS.removesuffix(".*")
+VENUES: Final = subjects.VENUE_JOURNALS.removesuffix(".*")
+CONTROLS: Final = subjects.CONTROL_JOURNALS.removesuffix(".*")
 STREAMS: Final = {ORDERS: subjects.ORDER_STREAM, VENUES: subjects.VENUE_STREAM, CONTROLS: subjects.CONTROL_STREAM}
 """The stream of each kind of journal, by the prefix of its subject."""
 

@@ -48,7 +48,7 @@ class Case(msgspec.Struct, frozen=True, gc=False):
     equity: Decimal
     measured: bool
     var: Decimal
-    habits: OrderRateCount
+    order_rate: OrderRateCount
 
 
 Measured = tuple[Decimal, Decimal] | None
@@ -81,16 +81,16 @@ def _no_reference_price(case: Case) -> Measured:
 
 def _rate(case: Case) -> Measured:
     most = case.limits.order_rate_max
-    return None if most is None else (Decimal(case.habits.in_a_second), Decimal(most))
+    return None if most is None else (Decimal(case.order_rate.in_a_second), Decimal(most))
 
 
 def _duplicate(case: Case) -> Measured:
-    return (ONE, ZERO) if case.habits.doubled else None
+    return (ONE, ZERO) if case.order_rate.doubled else None
 
 
 def _repeated(case: Case) -> Measured:
     most = case.limits.repeated_orders_max
-    return None if most is None else (Decimal(case.habits.repeats), Decimal(most))
+    return None if most is None else (Decimal(case.order_rate.repeats), Decimal(most))
 
 
 def _open_orders(case: Case) -> Measured:

@@ -14,7 +14,7 @@ from domain.risk.decision_record import RiskDecision
 from domain.risk.exposure import Account, Exposure, Holding, Open, Reservation, reach
 from domain.risk.limits import VAR_LIMIT, Limits
 from domain.risk.marks import Marks
-from domain.risk.order_rate import NO_HABITS, OrderRate
+from domain.risk.order_rate import NO_ORDERS_COUNTED, OrderRate
 from domain.risk.overrides import Overrides
 from domain.risk.projection import RiskFold
 from domain.risk.var import Scenarios, Var
@@ -23,7 +23,7 @@ from domain.values import ZERO, OrderType, Side
 MILLISECOND: Final = 1_000_000
 Prices = tuple[tuple[str, Decimal, int], ...]
 """Name, USD, and age in milliseconds."""
-HABITS_KEPT_MAX: Final = 100_000
+ORDER_RATES_KEPT_MAX: Final = 100_000
 """How many accounts have their order rate remembered, if a limit needs it."""
 
 
@@ -53,7 +53,7 @@ class Risk:
         self._fresh_ms = limits.quote_age_max_ns // MILLISECOND
         self._measures = VAR_LIMIT in limits.enabled
         self._watches = any(most is not None for most in (limits.order_rate_max, limits.duplicate_window_ns, limits.repeated_orders_max))
-        self._habits: dict[str, OrderRate] = {}
+        self._order_rates: dict[str, OrderRate] = {}
         self._collar_ticks = {s: COLLAR_TICKS_MIN * instruments[s].tick * rate for s, rate in units.items()}
         self._collars = {s: limits.price_collar if i.collar_pct is None else i.collar_pct.scaleb(-2) for s, i in instruments.items()}
 
@@ -121,23 +121,23 @@ class Risk:
 
     def enable(self, account: str) -> int:
         """Let orders that were stopped as repeats pass again; return how many different ones there were."""
-        habits = self._habits.get(account)
-        return habits.enable() if habits else 0
+        order_rate = self._order_rates.get(account)
+        return order_rate.enable() if order_rate else 0
 
     def _noted(self, terms: Terms, decision: RiskDecision, now_ns: int) -> None:
         """Record the order for the rate checks of later orders of the account."""
         limits, denial = self.limits, decision.denial
-        habits = self._habits.get(terms.account)
-        if habits is None:
-            habits = self._habits[terms.account] = OrderRate()
-            if len(self._habits) > HABITS_KEPT_MAX:
-                del self._habits[next(iter(self._habits))]
+        order_rate = self._order_rates.get(terms.account)
+        if order_rate is None:
+            order_rate = self._order_rates[terms.account] = OrderRate()
+            if len(self._order_rates) > ORDER_RATES_KEPT_MAX:
+                del self._order_rates[next(iter(self._order_rates))]
         if limits.order_rate_max is not None and (denial is None or denial.code != RATE_LIMIT):
-            habits.asked(limits.order_rate_max, now_ns)
+            order_rate.asked(limits.order_rate_max, now_ns)
         if denial is None:
-            habits.passed(terms, limits, now_ns)
+            order_rate.passed(terms, limits, now_ns)
         elif denial.code == REPEATED_ORDER:
-            habits.stop(terms)
+            order_rate.stop(terms)
 
     def _without_history(self, terms: Terms) -> str:
         """Return which symbol cannot be measured, and why: the order's own, else the first one that the account has at stake."""
@@ -199,7 +199,7 @@ class Risk:
         if group is not None and has_history and self._measures and not reduces:
             moving = side if holding.unit is None else (held + on_side) * holding.unit
             var = _var(account, group, holding, moving, sells, added)
-        habits = self._habits.get(terms.account) if self._watches else None
+        order_rate = self._order_rates.get(terms.account) if self._watches else None
         controls = self.controls
         # By position, in the order of the fields: by name takes five times as long.
         return Case(
@@ -224,7 +224,7 @@ class Risk:
             account.cash + account.value,
             has_history,
             var,
-            NO_HABITS if habits is None else habits.seen(terms, limits, now_ns),
+            NO_ORDERS_COUNTED if order_rate is None else order_rate.seen(terms, limits, now_ns),
         )
 
 

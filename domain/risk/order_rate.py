@@ -37,7 +37,7 @@ class OrderRateCount(NamedTuple):
     doubled: bool = False
 
 
-NO_HABITS: Final = OrderRateCount()
+NO_ORDERS_COUNTED: Final = OrderRateCount()
 
 
 class OrderRate:

@@ -16,7 +16,7 @@ from domain.order.commands import OrderCommand
 from domain.order.decider import decide
 from domain.order.order import Order, evolve
 from tests import given
-from tests.interest import Everybody
+from tests.interest import AlwaysSubscribed
 
 
 class Outbox:
@@ -32,7 +32,7 @@ class Desk:
 
     def __init__(self, interest: Interest | None = None) -> None:
         self.publisher = Outbox()
-        self.notices = DropCopy(interest or Everybody(), self.publisher.put, OmsMetrics(CollectorRegistry()))
+        self.notices = DropCopy(interest or AlwaysSubscribed(), self.publisher.put, OmsMetrics(CollectorRegistry()))
         self.orders: dict[str, Order] = {}
 
     def land(self, command: OrderCommand, seq: int) -> None:
@@ -112,7 +112,7 @@ async def test_what_belongs_to_no_order_is_not_told_and_what_comes_late_is() -> 
 
 async def test_a_refusal_is_counted_and_heard_by_nobody_but_who_asked() -> None:
     registry, publisher = CollectorRegistry(), Outbox()
-    notices = DropCopy(Everybody(), publisher.put, OmsMetrics(registry))
+    notices = DropCopy(AlwaysSubscribed(), publisher.put, OmsMetrics(registry))
     desk = Desk()
     desk.land(given.submit(given.terms()), 1)
     desk.land(given.cancel(), 2)

@@ -28,7 +28,7 @@ from domain.paper.events import Reported, stamp_of
 from domain.paper.venue import PaperVenue
 from domain.ports import Clock, Head, Unavailable
 from domain.values import OrderType, Side, TimeInForce, use_exact_arithmetic
-from tests.interest import Everybody
+from tests.interest import AlwaysSubscribed
 
 X = Instrument(symbol="X", tick=Decimal(1), lot=Decimal(1), quantity_max=Decimal(10**6), notional_min=Decimal(0), currency="USD")
 VENUE = VenueSettings(
@@ -76,7 +76,7 @@ class Scene:
         self.published: list[str] = []
         self.announced: list[str] = []
         self.messages = 0
-        fills = announced_fills(Everybody(), self._send)
+        fills = announced_fills(AlwaysSubscribed(), self._send)
         self.host = VenueHost(
             VENUE._replace(latency_ms=latency_ms),
             {"X": X},

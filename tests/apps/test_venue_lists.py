@@ -14,7 +14,7 @@ from domain.execution.routing import RoutedVenue
 from domain.order.commands import VenueReport, VenueRequest
 from domain.values import OrderType, Side
 from tests import given
-from tests.interest import Everybody, Nobody
+from tests.interest import AlwaysSubscribed, NeverSubscribed
 
 ONE = Decimal(1)
 
@@ -65,7 +65,7 @@ class Wire:
     def __init__(self, *, listened_to: bool = False) -> None:
         self.said: list[tuple[str, Any]] = []
         venues = {name: RoutedVenue(name, ONE, ONE, frozenset(), plain=name == "P") for name in "ABP"}
-        self.wire = VenueWire(self._send, Everybody() if listened_to else Nobody(), venues)
+        self.wire = VenueWire(self._send, AlwaysSubscribed() if listened_to else NeverSubscribed(), venues)
 
     def _send(self, subject: str, payload: bytes) -> None:
         found = json.loads(payload)

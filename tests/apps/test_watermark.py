@@ -34,7 +34,7 @@ from config.catalogue import VenueSettings
 from domain.order.events import Foreign, JournalAccepted
 from domain.ports import Acceptance, Corrupt, Head, Unavailable
 from domain.risk.controls import ALL, Controls, ControlsAccepted, KillThrown
-from tests.interest import Nobody
+from tests.interest import NeverSubscribed
 
 TEXTS: CommitCodec[str] = CommitCodec(str)
 
@@ -194,7 +194,7 @@ async def test_a_venue_refuses_and_accepts_like_the_orders(scene: Scene) -> None
             scene.journal,
             SystemClock(),
             lambda subject, payload: None,
-            announced_fills(Nobody(), lambda subject, payload: None),
+            announced_fills(NeverSubscribed(), lambda subject, payload: None),
             Pace(),
             mark,
         )

@@ -55,7 +55,7 @@ class Approves:
         return RiskReply(order_id=terms.order_id, limits_version=1, checks=CHECKS, reference=Decimal("45000.5"))
 
 
-class Nobody:
+class NeverSubscribed:
     """Takes notifications as an outbox does, and sends none."""
 
     def __init__(self) -> None:
@@ -132,10 +132,10 @@ def allowing(host: ShardHost) -> SubmitHandler:
 
 async def lives(count: int, directory: Path) -> tuple[Spent, dict[str, float]]:
     """`count` orders, 64 at once, each from its request to its fill."""
-    registry, client = CollectorRegistry(), Nobody()
+    registry, client = CollectorRegistry(), NeverSubscribed()
     metrics, clock = OmsMetrics(registry), SystemClock()
     host = ShardHost(MemoryJournal(), clock, store=SqliteOrderStore(directory / "orders.db"), pace=Pace(wait_s=0))
-    host.on_landed, host.on_append = DropCopy(interest.Nobody(), client.put, metrics), metrics.appended
+    host.on_landed, host.on_append = DropCopy(interest.NeverSubscribed(), client.put, metrics), metrics.appended
     running = asyncio.create_task(host.run())
     intake = allowing(host)
     door = SubmitEndpoint(TermsReader(load_instruments().instruments, "default", frozenset(OrderType)), intake, clock, metrics)

@@ -7,6 +7,8 @@ from typing import Final
 
 import pytest
 
+from tests.test_tidy import assert_none, name_of, ours
+
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -35,6 +37,21 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_page_is_in_the_index() -> None:
     listed = {target.partition("#")[0] for target in LINK.findall((ROOT / "docs/README.md").read_text("utf-8"))}
     assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"} <= listed
+
+
+def test_pages_name_files_that_exist() -> None:
+    """And a page that follows an order through the code names no file that is gone."""
+    named = re.compile(r"`((?:domain|adapters|apps|config|tests|infra|docs)/[\w./-]*)`")
+    pages = [path for path in ours(".md") if path.name != "CHANGELOG.md"]
+    assert_none(f"{name_of(page)} names {name}" for page in pages for name in named.findall(page.read_text()) if not (ROOT / name).exists())
+
+
+def test_pages_name_classes_that_exist() -> None:
+    """A name of two words or more, as `GroupCommit`, is one of ours or of a program that the page is about."""
+    named = re.compile(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`")
+    known = set(re.findall(r"\w+", "\n".join(path.read_text() for path in ours(".py", ".yml", ".yaml", ".toml", ".conf"))))
+    pages = [path for path in ours(".md") if path.name != "CHANGELOG.md"]
+    assert_none(f"{name_of(page)} names {name}" for page in pages for name in named.findall(page.read_text()) if name not in known)
 
 
 def test_every_alarm_s_runbook_can_be_jumped_to() -> None:

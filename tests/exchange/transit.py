@@ -15,12 +15,12 @@ class Transit:
         self.overtaken: list[Message] | None = None
         self.loses = False
 
-    async def put(self, message: Message) -> None:
+    async def put(self, message: Message, arrived: float | None = None) -> None:
         waiting = self.overtaken if isinstance(message, VenueRequest) else self.held
         if waiting is not None:
             waiting.append(message)
         elif isinstance(message, VenueRequest) or not self.loses:
-            await self.arrives(message)
+            await self.arrives(message, arrived)
 
     async def mend(self) -> None:
         late = [*(self.overtaken or ()), *(self.held or ())]

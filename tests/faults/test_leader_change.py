@@ -15,7 +15,7 @@ from tests.faults.scene import PATIENT, ROUNDS, answered, connected, order, risk
 from tests.live import LiveServer
 from tests.process import LiveService
 
-KILLS: Final = ROUNDS
+KILLS: Final = 2 * ROUNDS
 CALLERS: Final = 4
 ANSWERED_WITHIN_S: Final = 120.0
 PAUSE_S: Final = 0.02

@@ -161,7 +161,7 @@ class House:
         self.world.doomed.clear()
         self.end_zombies()
         self.world.weather = Weather()
-        self.ground.habits = frozenset()
+        self.ground.order_rate = frozenset()
         for disk in self.ground.disks:
             disk.calm()
         self.ground.positions.down = self.ground.directory.orders.down = False

@@ -31,9 +31,9 @@ ENDS: Final = (ReportKind.CANCELLED, ReportKind.EXPIRED, ReportKind.REJECTED)
 class RogueVenue(PaperVenue):
     """Each habit looks at what a well-behaved venue would report, and makes something else of it."""
 
-    def __init__(self, *args: Any, habits: Habits, chance: random.Random, fired: Fired) -> None:
+    def __init__(self, *args: Any, order_rate: Habits, chance: random.Random, fired: Fired) -> None:
         super().__init__(*args)
-        self._habits = habits
+        self._order_rates = order_rate
         self._chance = chance
         self._fired = fired
         self._executed: dict[str, VenueReport] = {}
@@ -43,7 +43,7 @@ class RogueVenue(PaperVenue):
 
     def has(self, habit: str, often: float = OFTEN) -> bool:
         """Does it give in to the habit now?"""
-        if habit not in self._habits() or self._chance.random() >= often:
+        if habit not in self._order_rates() or self._chance.random() >= often:
             return False
         self._fired(f"venue {habit}")
         return True

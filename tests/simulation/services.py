@@ -65,7 +65,7 @@ from domain.risk.controls import ControlEvent, Controls
 from domain.risk.engine import Risk
 from domain.risk.snapshot import VERSION as RISK_STATE_VERSION
 from domain.risk.snapshot import RiskState
-from tests.interest import Nobody
+from tests.interest import NeverSubscribed
 from tests.simulation import market
 from tests.simulation.bus import Client, Network
 from tests.simulation.journal import Disk, SimJournal
@@ -106,7 +106,7 @@ class Ground:
         self.positions = MemoryPositions()
         self.unit: Unit | None = None
         """What oms, risk and exeq share that start now; None where each is a process of its own."""
-        self.habits: frozenset[str] = frozenset()
+        self.order_rate: frozenset[str] = frozenset()
         """How the venues misbehave now."""
 
     @property
@@ -295,7 +295,7 @@ class Exeq(Process):
         routing = Router(venues, market.INSTRUMENTS, quotes, self.clock, rules, executions, killed=switch.venue_killed)
         self.executor = Executor(
             oms,
-            VenueWire(publisher.put, Nobody(), venues).send,
+            VenueWire(publisher.put, NeverSubscribed(), venues).send,
             switch,
             self.clock,
             executions,
@@ -328,7 +328,7 @@ class RogueHost(VenueHost):
         settings, world = self.settings, self._ground.world
         chance = world.random(f"rogue {self.name} {world.loop.time()}")
         rates = settings.maker_bps, settings.taker_bps
-        return RogueVenue(self.name, self.instruments, *rates, habits=lambda: self._ground.habits, chance=chance, fired=world.fired)
+        return RogueVenue(self.name, self.instruments, *rates, order_rate=lambda: self._ground.order_rate, chance=chance, fired=world.fired)
 
 
 class Gateway(Process):
@@ -356,7 +356,7 @@ class Gateway(Process):
         mark = self.ground.directory.mark(f"venue.journal.{name}", VENUE_COMMITS)
         self.spawn(mark.run())
         journal = self.journal(self.ground.venues[name])
-        wire = publisher.put, announced_fills(Nobody(), publisher.put)
+        wire = publisher.put, announced_fills(NeverSubscribed(), publisher.put)
         return RogueHost(self.ground, market.VENUES[name], market.INSTRUMENTS, journal, self.clock, *wire, Pace(), mark)
 
     async def _quotes(self) -> None:

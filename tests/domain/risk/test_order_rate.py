@@ -19,11 +19,11 @@ from tests.domain.risk.scene import CURRENCIES, SECOND, Scene, instrument, new_r
 @given(st.lists(st.integers(0, 2 * SECOND), max_size=60), st.integers(1, 20))
 def test_never_more_than_twice_the_rate_pass_in_any_second(waits: list[int], rate: int) -> None:
     """As many as the rate at once, then one for each part of a second: so at most the rate and one burst in a window of a second."""
-    habits, now, passed = OrderRate(), 0, list[int]()
+    order_rate, now, passed = OrderRate(), 0, list[int]()
     for wait in waits:
         now += wait // 10
-        if habits.in_a_second(rate, now) <= rate:
-            habits.asked(rate, now)
+        if order_rate.in_a_second(rate, now) <= rate:
+            order_rate.asked(rate, now)
             passed.append(now)
     for begin in passed:
         assert sum(begin <= at < begin + SECOND for at in passed) <= 2 * rate
@@ -33,13 +33,13 @@ def test_different_orders_without_end_do_not_fill_the_memory() -> None:
     risk = new_risk(repeated_orders_max=1, buying_power_initial=Decimal(10**9), enabled=frozenset[str]())
     for number in range(3 * SAME_KEPT_MAX):
         assert risk.decide(order("alice", f"o{number}", "buy", "1", "PENNY", f"@{1 + number}"), SECOND).approved
-    assert len(risk._habits["alice"]._same) == SAME_KEPT_MAX
+    assert len(risk._order_rates["alice"]._same) == SAME_KEPT_MAX
 
 
 def test_nobodys_habits_are_kept_when_no_limit_asks_for_them() -> None:
     risk = new_risk()
     assert risk.decide(order("alice", "o1", "buy", "1", "PENNY", "@1"), SECOND).approved
-    assert not risk._habits
+    assert not risk._order_rates
 
 
 def test_a_client_that_runs_in_a_loop_is_stopped_for_good_and_others_are_not() -> None:  # FAILURES 71
@@ -64,11 +64,11 @@ def test_dry_checks_do_not_count() -> None:
 
 
 def test_repeats_far_apart_begin_anew() -> None:
-    habits, limits, terms = OrderRate(), Limits(repeated_orders_max=2), order("a", "o", "buy", "1", "PENNY", "@1")
+    order_rate, limits, terms = OrderRate(), Limits(repeated_orders_max=2), order("a", "o", "buy", "1", "PENNY", "@1")
     for number in range(6):
         now = number * 61 * SECOND
-        assert habits.repeats(terms, limits, now) == 1
-        habits.passed(terms, limits, now)
+        assert order_rate.repeats(terms, limits, now) == 1
+        order_rate.passed(terms, limits, now)
 
 
 # The record.
