@@ -26,10 +26,12 @@ def release(version: str) -> None:
     before, heading, entries = changelog.read_text().partition(UNRELEASED)
     if not heading or not entries.partition("\n## [")[0].strip():
         sys.exit("CHANGELOG.md has no entries under [Unreleased]")
+    subprocess.run(
+        [sys.executable, "-m", "tests.golden", "--write", version], cwd=ROOT, check=True
+    )  # first: a name that is taken is refused
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     changelog.write_text(f"{before}{UNRELEASED}\n## [{version}] - {today}\n{entries}")
     project.write_text(VERSION.sub(f'version = "{version}"', project.read_text()))
-    subprocess.run([sys.executable, "-m", "tests.golden", "--write", version], cwd=ROOT, check=True)
     _git("add", "--all")
     _git("commit", "--quiet", "--message", f"Release {version}")
     _git("tag", "--annotate", f"v{version}", "--message", f"Release {version}")
