@@ -256,6 +256,8 @@ class AccessSection(Section):
 
     hosts: Hosts = ()
     origins: Origins = ()
+    mode: Literal["open", "keys"] | None = None
+    cli_key: tuple[str, str] | None = None
 
 
 class AdminSection(Section):

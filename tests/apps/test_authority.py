@@ -1,0 +1,175 @@
+"""Who may call what: every kind of credentials against every state of a key, in the order in which they are judged."""
+
+import base64
+from typing import Any, Final
+
+import pytest
+
+from adapters.clock import SystemClock
+from apps.http.authority import LOCAL_CALLER, Authority, Caller, Mode
+from apps.http.credentials import digest, new_key_id, new_secret, well_formed
+from apps.http.problem import Refusal
+from apps.http.route_scopes import TABLES, RouteScopes
+from domain.access.events import AccountOpened, KeyCreated, KeyRevoked, KeyRotated
+from domain.access.keys import Keys
+from domain.access.scopes import AccessScope
+
+HOME: Final = "127.0.0.1"
+TRADER: Final = new_key_id()
+SECRET: Final = new_secret()
+
+
+class Clock(SystemClock):
+    """Both clocks are what the test says."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000_000_000
+
+    def now_ns(self) -> int:
+        return self.now
+
+    def monotonic_ns(self) -> int:
+        return self.now
+
+
+class House:
+    """An authority of oms with one trader's key."""
+
+    def __init__(self, mode: Mode = "keys", **key: Any) -> None:
+        self.keys, self.clock, self.known = Keys(), Clock(), True
+        self.keys.apply(AccountOpened(version=1, at=1, who="operator", account="alice"))
+        own = {"scopes": ("trade", "read"), "digest": digest(SECRET.encode()).hex(), "rate": 100, "burst": 200} | key
+        self.keys.apply(KeyCreated(version=2, at=2, who="operator", key_id=TRADER, owner="erin", account="alice", **own))
+        self.authority = Authority(mode, self.keys, TABLES["oms"], self.clock, lambda: self.known)
+
+    def asks(self, route: str = "GET /orders", address: str = HOME, **headers: str) -> Caller | None | tuple[int, str]:
+        method, path = route.split(" ")
+        found = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
+        try:
+            return self.authority.admit(method, path, address, found)
+        except Refusal as refusal:
+            return refusal.status, refusal.code
+
+    def with_key(self, route: str = "GET /orders", secret: str = SECRET, address: str = HOME) -> Caller | None | tuple[int, str]:
+        return self.asks(route, address, authorization=f"Bearer {TRADER}.{secret}")
+
+
+ERIN: Final = Caller(TRADER, "erin", "alice", House().keys.by_id[TRADER].mask)
+NOT_LET_IN: Final = (401, "unauthorized")
+
+
+@pytest.mark.parametrize(
+    ("headers", "answer"),
+    [
+        ({"authorization": f"Bearer {TRADER}.{SECRET}"}, ERIN),
+        ({"authorization": f"bearer {TRADER}.{SECRET}"}, ERIN),
+        ({"authorization": "Basic " + base64.b64encode(f"{TRADER}:{SECRET}".encode()).decode()}, ERIN),
+        ({"apca_api_key_id": TRADER, "apca_api_secret_key": SECRET}, ERIN),
+        ({}, NOT_LET_IN),
+        ({"authorization": f"Bearer {TRADER}.{SECRET}x"}, NOT_LET_IN),
+        ({"authorization": f"Bearer {new_key_id()}.{SECRET}"}, NOT_LET_IN),
+        ({"authorization": f"Bearer .{SECRET}"}, NOT_LET_IN),
+        ({"authorization": "Bearer"}, NOT_LET_IN),
+        ({"authorization": "Basic %%%"}, NOT_LET_IN),
+        ({"authorization": "Digest x"}, NOT_LET_IN),
+        ({"authorization": "Bearer " + "x" * 600}, NOT_LET_IN),
+        ({"apca_api_key_id": TRADER}, NOT_LET_IN),
+        ({"apca_api_secret_key": SECRET}, NOT_LET_IN),
+        ({"authorization": f"Bearer {TRADER}.{SECRET}", "apca_api_key_id": TRADER, "apca_api_secret_key": SECRET}, NOT_LET_IN),
+        ({"trade_key": TRADER, "trade_time": "x"}, NOT_LET_IN),
+    ],
+)
+def test_what_counts_as_credentials(headers: dict[str, str], answer: object) -> None:
+    assert House().asks(**headers) == answer
+
+
+def test_the_open_mode_lets_in_who_shows_nothing_and_nobody_who_shows_a_wrong_key() -> None:
+    house = House("open")
+    assert house.asks("POST /orders") == LOCAL_CALLER
+    assert house.with_key(secret="wrong") == NOT_LET_IN
+    assert house.with_key() == ERIN
+
+
+@pytest.mark.parametrize(
+    ("route", "answer"),
+    [
+        ("GET /health", None),
+        ("GET /openapi.json", None),
+        ("POST /orders", ERIN),
+        ("PATCH /orders/x", ERIN),
+        ("DELETE /orders/x", ERIN),
+        ("HEAD /orders", ERIN),
+        ("GET /orders/x/events", ERIN),
+        ("GET /stats", (403, "scope_missing")),
+        ("POST /admin/verify", (403, "scope_missing")),
+        ("GET /nothing/of/this", ERIN),
+    ],
+)
+def test_a_route_needs_its_scope(route: str, answer: object) -> None:
+    assert House().with_key(route) == answer
+
+
+def test_without_a_key_an_unknown_address_is_401_and_not_404() -> None:
+    assert House().asks("GET /nothing/of/this") == NOT_LET_IN
+
+
+def test_a_key_that_is_revoked_expired_or_elsewhere_gets_the_same_answer_as_a_wrong_one() -> None:
+    revoked = House()
+    revoked.keys.apply(KeyRevoked(version=3, at=3, who="operator", key_id=TRADER))
+    assert revoked.with_key() == NOT_LET_IN
+    expired = House(expires_at=1_000_000_000_001)
+    assert expired.with_key() == ERIN
+    expired.clock.now += 1
+    assert expired.with_key() == NOT_LET_IN
+    elsewhere = House(networks=("10.0.0.0/8",))
+    assert (elsewhere.with_key(), elsewhere.with_key(address="10.1.2.3"), elsewhere.with_key(address="")) == (NOT_LET_IN, ERIN, NOT_LET_IN)
+
+
+def test_a_rotated_key_takes_the_old_secret_until_its_time_is_over() -> None:
+    house, fresh = House(), new_secret()
+    until = house.clock.now + 10
+    house.keys.apply(KeyRotated(version=3, at=3, who="operator", key_id=TRADER, digest=digest(fresh.encode()).hex(), old_until=until))
+    assert (house.with_key(), house.with_key(secret=fresh)) == (ERIN, ERIN)
+    house.clock.now = until
+    assert (house.with_key(), house.with_key(secret=fresh)) == (NOT_LET_IN, ERIN)
+
+
+def test_trading_cannot_empty_the_bucket_of_cancels() -> None:
+    house = House(rate=1, burst=2, scopes=("cancel", "read"))
+    assert [house.with_key() for _ in range(3)] == [house.with_key("DELETE /orders/x")] * 2 + [(429, "rate_limited")]
+    assert isinstance(house.with_key("DELETE /orders/x"), Caller)
+
+
+def test_who_fails_too_often_waits_also_with_the_right_key() -> None:
+    house = House()
+    answers = [house.with_key(secret="wrong") for _ in range(25)]
+    assert answers[:20] == [NOT_LET_IN] * 20
+    assert answers[-1] == (429, "rate_limited")
+    assert house.with_key() == (429, "rate_limited")
+    assert house.with_key(address="127.0.0.2") == ERIN
+    house.clock.now += 30 * 1_000_000_000
+    assert house.with_key() == ERIN
+
+
+def test_while_the_keys_are_not_known_none_is_believed() -> None:
+    house = House()
+    house.known = False
+    assert house.with_key() == (503, "access_unknown")
+
+
+def test_a_secret_tells_a_typo_from_a_guess() -> None:
+    assert well_formed(SECRET)
+    assert not well_formed(SECRET[:-1] + ("A" if SECRET[-1] != "A" else "B"))
+    assert len({new_secret() for _ in range(100)}) == 100
+
+
+def test_parameters_of_a_route_are_segments_and_paths() -> None:
+    routes = RouteScopes(
+        {("POST", "/risk/symbols/{symbol:path}/block"): AccessScope.RISK, ("GET", "/a/{b}"): None, ("GET", "/a/c"): AccessScope.OPS}
+    )
+    assert routes.find("POST", "/risk/symbols/BTC/USD/block") == (True, AccessScope.RISK)
+    assert routes.find("POST", "/risk/symbols//block") == (True, AccessScope.RISK)
+    assert routes.find("GET", "/a/c") == (True, AccessScope.OPS)
+    assert routes.find("GET", "/a/x") == (True, None)
+    assert routes.find("GET", "/a/") == (False, None)
+    assert routes.find("PUT", "/a/x") == (False, None)
