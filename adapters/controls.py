@@ -1,28 +1,48 @@
-"""RISK_CONTROL: the journal of controls, kept without limit, in one order. risk writes it; oms and exeq follow it."""
+"""The two journals that risk writes beside its decisions, kept without limit, each in one order: controls, and access.
 
-from typing import Final
+RISK_CONTROL: oms and exeq follow it. ACCESS: every service follows it.
+"""
+
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from nats.aio.client import Client
 
 from adapters.codec import CommitCodec
 from adapters.jetstream import JetStreamJournal, ensure_stream, stream_state
-from adapters.subjects import CONTROL_EVENTS, CONTROL_STREAM, CONTROLS
+from adapters.subjects import ACCESS, ACCESS_JOURNALS, ACCESS_STREAM, CONTROL_EVENTS, CONTROL_STREAM, CONTROLS
+from domain.access.events import AccessChange
 from domain.ports import Missing
 from domain.risk.controls import ControlEvent
 
-MAX_BYTES: Final = 64 * 2**20
-"""A control has 200 to 500 bytes: enough for 130 000 of them."""
+E = TypeVar("E")
+
+
+class RiskJournal(NamedTuple, Generic[E]):
+    """A stream with one journal that risk writes. `max_bytes`: a full stream refuses further events."""
+
+    stream: str
+    subjects: str
+    subject: str
+    commits: CommitCodec[E]
+    max_bytes: int
+
 
 CONTROL_COMMITS: Final[CommitCodec[ControlEvent]] = CommitCodec(ControlEvent)
+ACCESS_COMMITS: Final[CommitCodec[AccessChange]] = CommitCodec(AccessChange)
+
+CONTROL_JOURNAL: Final = RiskJournal(CONTROL_STREAM, CONTROL_EVENTS, CONTROLS, CONTROL_COMMITS, 64 * 2**20)
+"""A control has 200 to 500 bytes: enough for 130 000 of them."""
+ACCESS_JOURNAL: Final = RiskJournal(ACCESS_STREAM, ACCESS_JOURNALS, ACCESS, ACCESS_COMMITS, 256 * 2**20)
+"""A session has 300 bytes and lasts for 15 minutes: enough for 25 years of one person's."""
 
 
-async def make_controls(client: Client, replicas: int = 1) -> None:
+async def make(client: Client, journal: RiskJournal[E], replicas: int = 1) -> None:
     """Create the stream if it is missing. Only risk calls this, after it checked whether the stream existed before. Raises Unavailable."""
-    await ensure_stream(client, CONTROL_STREAM, [CONTROL_EVENTS], MAX_BYTES, replicas)
+    await ensure_stream(client, journal.stream, [journal.subjects], journal.max_bytes, replicas)
 
 
-async def open_controls(client: Client, writer: Client | None = None) -> JetStreamJournal:
-    """Open the journal of controls, to read or to write. Raises Missing if there is no stream (only risk creates it), Unavailable."""
-    if await stream_state(client, CONTROL_STREAM) is None:
-        raise Missing(f"stream {CONTROL_STREAM}: stream not found")
-    return await JetStreamJournal.open(client, writer=writer, stream=CONTROL_STREAM, subject=CONTROLS)
+async def open_journal(client: Client, journal: RiskJournal[E], writer: Client | None = None) -> JetStreamJournal:
+    """Open the journal, to read or to write. Raises Missing if there is no stream (only risk creates it), Unavailable."""
+    if await stream_state(client, journal.stream) is None:
+        raise Missing(f"stream {journal.stream}: stream not found")
+    return await JetStreamJournal.open(client, writer=writer, stream=journal.stream, subject=journal.subject)

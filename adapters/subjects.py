@@ -12,6 +12,9 @@ CONTROL_STREAM: Final = "RISK_CONTROL"
 ORDER_JOURNALS: Final = "oms.journal.*"
 VENUE_JOURNALS: Final = "venue.journal.*"
 CONTROL_JOURNALS: Final = "risk.control.*"
+ACCESS_STREAM: Final = "ACCESS"
+ACCESS_JOURNALS: Final = "access.*"
+ACCESS: Final = "access.control"
 CONTROLS: Final = "risk.control.all"
 """One journal for every kind of control, so that one version number identifies what was in force."""
 
@@ -22,6 +25,7 @@ DRY_CHECK: Final = "risk.check.dry"
 KILL_REPORT: Final = "risk.kill"
 COMMANDS: Final = "oms.commands.*"
 ACKNOWLEDGED: Final = "controls.obeyed.*"
+ACCESS_QUESTIONS: Final = "access.asked.*"
 
 # Sessions with venues, by venue and shard
 REQUESTS: Final = "venue.*.requests.*"
@@ -56,6 +60,11 @@ def commands(shard: int) -> str:
 def acknowledged(service: str) -> str:
     """Return the subject on which `service` replies with the version of the controls it has applied."""
     return f"controls.obeyed.{service}"
+
+
+def access_questions(service: str) -> str:
+    """Return the subject on which `service` replies which access events it has applied, and what it has seen of keys."""
+    return f"access.asked.{service}"
 
 
 def owner(service: str, shard: int | str) -> str:

@@ -11,7 +11,7 @@ import httpx
 import yaml
 
 from adapters import bus
-from adapters.controls import make_controls
+from adapters.controls import CONTROL_JOURNAL, make
 from apps.connections.nats import patiently
 from apps.runtime.failpoint import VARIABLE
 from apps.stack.ports import HOST, free_ports
@@ -93,9 +93,9 @@ async def _make_controls(url: str, replicas: int) -> None:
     client = await bus.connect(url, "risk's part", closed=lambda: None, timeout_s=1.0)
     try:
         if replicas == 1:
-            await make_controls(client)
+            await make(client, CONTROL_JOURNAL)
         else:
-            await patiently(lambda: make_controls(client, replicas))  # servers of a cluster agree first on who makes it
+            await patiently(lambda: make(client, CONTROL_JOURNAL, replicas))  # servers of a cluster agree first on who makes it
     finally:
         await client.close()
 

@@ -21,7 +21,7 @@ from apps.cli.options import DataDir, PortOffset, identifier
 from apps.cli.progress import progress_of
 from apps.cli.trouble import Refused, Unreachable, WrongUsage
 from apps.journal.watermark import listed
-from apps.tools.journal_check import CONTROLS, ORDERS, VENUES, Inspection, look, subjects_of_all, upgraded
+from apps.tools.journal_check import ACCESS, CONTROLS, ORDERS, VENUES, Inspection, look, subjects_of_all, upgraded
 from domain.ports import FOREIGN_MAX, Acceptance, Corrupt, Head, Unavailable
 
 COLUMNS: Final = ("journal", "head", "mark", "state", "commits", "bytes", "max_bytes", "skipped")
@@ -36,6 +36,7 @@ Venue = Annotated[str | None, typer.Option(help="Use the journal of this paper v
 OfControls = Annotated[
     bool, typer.Option("--controls", help="Use the journal of controls (blocks, kill switches, limits) instead of the order journal.")
 ]
+OfAccess = Annotated[bool, typer.Option("--access", help="Use the journal of access (accounts, keys) instead of the order journal.")]
 Why = Annotated[str, typer.Option(help="The reason; it is journaled.")]
 Who = Annotated[str, typer.Option(help="The person responsible; journaled. By default the current user.")]
 
@@ -71,6 +72,7 @@ def accept(
     shard: Shard = 0,
     venue: Venue = None,
     of_controls: OfControls = False,
+    of_access: OfAccess = False,
     acknowledged: Annotated[
         int, typer.Option(min=0, metavar="SEQ", help="The sequence that a service reports, if its mark is not in this data directory.")
     ] = 0,
@@ -80,9 +82,10 @@ def accept(
     """Let a journal continue although acknowledged commits are missing from its end. They are lost permanently.
 
     The service continues at its next start. Its first journal entry records who accepted the loss and why. With --controls everything
-    is killed then, because the lost controls are unknown; afterwards: trade arm all.
+    is killed then, because the lost controls are unknown; afterwards: trade arm all. With --access every key but the command line's is
+    revoked then, because the lost revocations are unknown.
     """
-    subject = _subject(shard, venue, of_controls)
+    subject = _subject(shard, venue, of_controls, of_access)
     nats, directory = find(data_dir, port_offset)["nats"], _directory(data_dir)
     looked = asyncio.run(_one(nats, directory, subject))
     marks = [mark.seq for mark in (looked.mark, *_followers(directory, subject)) if mark is not None]
@@ -98,6 +101,8 @@ def accept(
     show.line(f"{subject} continues from sequence {looked.head.seq} at the next start of its service; {highest} was acknowledged")
     if of_controls:
         show.line("everything is killed then: check trade risk controls, set the missing kills and blocks again, then: trade arm all")
+    elif of_access:
+        show.line("every key but the command line's is revoked then: create new ones with trade key create")
     else:
         show.line("afterwards repair the positions in Valkey: trade replay positions --write")
 
@@ -112,6 +117,7 @@ def skip(
     shard: Shard = 0,
     venue: Venue = None,
     of_controls: OfControls = False,
+    of_access: OfAccess = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
@@ -120,7 +126,7 @@ def skip(
     The whole journal is verified first: the chain of commits must continue across the skipped messages. A commit, or a gap where one is
     missing, cannot be skipped. The service continues at its next start. Its first journal entry records what was skipped, by whom and why.
     """
-    asked, subject, directory = _sequences(sequences), _subject(shard, venue, of_controls), _directory(data_dir)
+    asked, subject, directory = _sequences(sequences), _subject(shard, venue, of_controls, of_access), _directory(data_dir)
     looked = asyncio.run(_one(find(data_dir, port_offset)["nats"], directory, subject))
     if looked.state not in ("foreign", *WELL):
         raise Refused(f"{looked.found}.", _remedy([looked]))
@@ -135,11 +141,11 @@ def skip(
     show.line(f"{subject} continues after sequence {max(foreign)} at the next start of its service; no commit is missing")
 
 
-def _subject(shard: int, venue: str | None, of_controls: bool) -> str:
-    if venue and of_controls:
-        raise WrongUsage("--venue and --controls name different journals: use only one of them.")
-    if of_controls:
-        return subjects.CONTROLS
+def _subject(shard: int, venue: str | None, of_controls: bool, of_access: bool) -> str:
+    if bool(venue) + of_controls + of_access > 1:
+        raise WrongUsage("--venue, --controls and --access name different journals: use only one of them.")
+    if of_controls or of_access:
+        return subjects.CONTROLS if of_controls else subjects.ACCESS
     return f"{VENUES}.{identifier(venue, 'a venue')}" if venue else f"{ORDERS}.{shard}"
 
 
@@ -217,7 +223,9 @@ def _not_foreign(looked: Inspection, seq: int) -> str:
 def _remedy(wrong: Sequence[Inspection]) -> str:
     """Return what to do about the first faulty journal. A foreign message can be skipped only if no commit is lost."""
     first = next((each for each in wrong if each.state == "foreign"), wrong[0])
-    which = {VENUES: f" --venue {first.subject.rpartition('.')[2]}", CONTROLS: " --controls"}.get(first.subject.rpartition(".")[0], "")
+    which = {VENUES: f" --venue {first.subject.rpartition('.')[2]}", CONTROLS: " --controls", ACCESS: " --access"}.get(
+        first.subject.rpartition(".")[0], ""
+    )
     if first.state == "foreign":
         which = listed(first.foreign).replace(",", "") + which
         return f"Find out which program could write there. Nothing is lost; to continue after it: trade journal skip {which} --reason ..."

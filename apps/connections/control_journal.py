@@ -1,13 +1,13 @@
-"""The journal of controls: opened by risk, which writes it, and by the services that apply it."""
+"""The journals of controls and of access: opened by risk, which writes them, and by the services that apply them."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from nats.aio.client import Client
 
 from adapters import controls, subjects
-from adapters.controls import CONTROL_COMMITS
+from adapters.controls import CONTROL_COMMITS, CONTROL_JOURNAL, RiskJournal
 from adapters.jetstream import JetStreamJournal, stream_state
 from apps.connections import journals, nats
 from apps.connections.controls import ControlAck, KnownControls, connections, controls_into, loss_accepted
@@ -26,19 +26,26 @@ from apps.runtime import tasks
 from apps.runtime.chassis import Chassis
 from apps.runtime.health import SERVICE
 from config.settings import ExeqSettings, OmsSettings, RiskSettings
-from domain.ports import Corrupt, Fenced, Head, Journal, Missing, Unavailable
+from domain.ports import Acceptance, Corrupt, Fenced, Head, Journal, Missing, Unavailable
 from domain.risk.controls import ControlEvent
 
+E = TypeVar("E")
 
-async def written_controls(chassis: Chassis[RiskSettings], client: Client, writer: Client) -> tuple[JetStreamJournal, Mark | None]:
-    """Open the journal of controls for risk, its only writer. Create it if it never existed; refuse it if acknowledged parts are lost."""
-    mark = journals.watermark(chassis, subjects.CONTROLS, CONTROL_COMMITS, event=controls_accepted)
+
+async def written(
+    chassis: Chassis[RiskSettings], client: Client, writer: Client, which: RiskJournal[E], accepted: Callable[[Acceptance], object]
+) -> tuple[JetStreamJournal, Mark | None]:
+    """Open a journal for risk, its only writer. Create it if it never existed; refuse it if acknowledged parts are lost.
+
+    `accepted` makes the event with which an operator accepted a loss.
+    """
+    mark = journals.watermark(chassis, which.subject, which.commits, event=accepted)
 
     async def made() -> JetStreamJournal:
-        if await stream_state(client, subjects.CONTROL_STREAM) is None:
-            may_begin(subjects.CONTROL_STREAM, [mark])
-        await controls.make_controls(client, chassis.settings.nats.replicas)
-        return await controls.open_controls(client, writer)
+        if await stream_state(client, which.stream) is None:
+            may_begin(which.stream, [mark])
+        await controls.make(client, which, chassis.settings.nats.replicas)
+        return await controls.open_journal(client, which, writer)
 
     journal = await nats.or_refused(chassis, made)
 
@@ -53,11 +60,23 @@ async def written_controls(chassis: Chassis[RiskSettings], client: Client, write
     return journal, mark
 
 
-def keep_controls(chassis: Chassis[RiskSettings], journal: Journal, mark: Mark | None, follower: JournalSubscription[Any]) -> None:
+async def written_controls(chassis: Chassis[RiskSettings], client: Client, writer: Client) -> tuple[JetStreamJournal, Mark | None]:
+    """Open the journal of controls for risk."""
+    return await written(chassis, client, writer, CONTROL_JOURNAL, controls_accepted)
+
+
+def keep(
+    chassis: Chassis[RiskSettings], which: RiskJournal[E], journal: Journal, mark: Mark | None, follower: JournalSubscription[Any]
+) -> None:
     """While risk runs: keep its mark at what it has read, and end it if a foreign message is at the journal's end."""
+    note(chassis, which, mark, follower)
+    chassis.spawn(lambda: watch_foreign(journal, lambda: follower.head, which.subject), tasks.FOREIGN, which.subject)
+
+
+def note(chassis: Chassis[Any], which: RiskJournal[E], mark: Mark | None, follower: JournalSubscription[Any]) -> None:
+    """Keep the mark of a writer or a follower at what it has read."""
     if mark is not None:
-        chassis.spawn(lambda: _note(mark, follower), tasks.CONTROLS_NOTED)
-    chassis.spawn(lambda: watch_foreign(journal, lambda: follower.head, subjects.CONTROLS), tasks.FOREIGN)
+        chassis.spawn(lambda: _note(mark, follower), tasks.CONTROLS_NOTED, which.subject)
 
 
 async def _note(mark: Mark, follower: JournalSubscription[Any]) -> None:
@@ -77,16 +96,32 @@ async def follow_controls(
     await ControlAck(chassis.name, follower, publisher).start(client)
     chassis.spawn(follower.run, tasks.CONTROL_FOLLOWER)
     chassis.spawn(known.run, tasks.CONTROLS_KNOWN)
-    if mark is not None:
-        chassis.spawn(lambda: _note(mark, follower), tasks.CONTROLS_NOTED)
+    note(chassis, CONTROL_JOURNAL, mark, follower)
     chassis.ready.depend("controls", known.trouble)
     return known
 
 
 async def learn(client: Client, take: Callable[[ControlEvent], None]) -> None:
     """Pass each control to `take` until cancelled, for a service that applies none and only needs what was in the catalogue."""
-    journal = await nats.patiently(lambda: controls.open_controls(client))
+    journal = await nats.patiently(lambda: controls.open_journal(client, CONTROL_JOURNAL))
     await JournalSubscription(journal, CONTROL_COMMITS, controls_into(take), after=Head(), wait_s=0).run()
+
+
+async def followed(
+    client: Client, which: RiskJournal[E], mark: Mark | None, loss_accepted: Callable[[Journal, Head], Awaitable[bool]]
+) -> JetStreamJournal:
+    """Open a journal for a follower once it has everything that this service had applied. Corrupt, Unavailable.
+
+    `loss_accepted` returns whether an event of the journal accepts that this commit is lost.
+    """
+    try:
+        journal = await controls.open_journal(client, which)
+    except Missing:
+        may_begin(which.stream, [mark])
+        raise
+    if mark is not None:
+        await verify_followed(journal, mark, loss_accepted)
+    return journal
 
 
 async def _followed_controls(chassis: Chassis[OmsSettings] | Chassis[ExeqSettings], client: Client, mark: Mark | None) -> JetStreamJournal:
@@ -95,13 +130,7 @@ async def _followed_controls(chassis: Chassis[OmsSettings] | Chassis[ExeqSetting
     The service waits and does not end: risk may repair the journal, and until then no order passes here and nothing is sent.
     """
     try:
-        try:
-            journal = await controls.open_controls(client)
-        except Missing:
-            may_begin(subjects.CONTROL_STREAM, [mark])
-            raise
-        if mark is not None:
-            await verify_followed(journal, mark, loss_accepted)
+        journal = await followed(client, CONTROL_JOURNAL, mark, loss_accepted)
     except (Corrupt, Unavailable) as trouble:
         chassis.ready.set(SERVICE, False, f"starting: {trouble}")
         raise Unavailable(str(trouble)) from trouble

@@ -8,7 +8,7 @@ from typing import Any
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from adapters.local_kills import DIRECTORY, LocalKills
-from apps.connections import control_journal, feeds, journals, nats
+from apps.connections import access, control_journal, feeds, journals, nats
 from apps.connections.controls import Scopes
 from apps.connections.unit import Unit
 from apps.exeq import local_kill_endpoint
@@ -48,6 +48,7 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     rules = routing_rules(settings.routing, venues)
     chassis.ready.set("journal", False, "catching up with the journal")
     client = await nats.connect(chassis, unit)
+    access.follow_access(chassis, client)
     turn = await nats.turn(chassis, client)
     journal = await journals.followed_orders(client, unit)
     oms, market, publisher, controls = oms_commands(client, unit), Market(), Publisher(client), Controls()

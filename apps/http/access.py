@@ -12,6 +12,7 @@ from typing import Final, Self
 
 from starlette.types import Scope
 
+from apps.http.credentials import HEADERS
 from apps.http.problem import Refusal
 from config.settings import Settings
 
@@ -38,6 +39,7 @@ _WATCHED: Final = frozenset(
         b"sec-fetch-site",
         b"sec-fetch-mode",
         b"sec-fetch-dest",
+        *HEADERS,
     )
 )
 
@@ -47,6 +49,15 @@ ORIGIN_REFUSED: Final = Refusal(
 )
 JSON_WANTED: Final = Refusal(415, "json_wanted", "a body must be sent as content-type: application/json")
 REFUSALS: Final = (HOST_UNKNOWN, ORIGIN_REFUSED, JSON_WANTED)
+
+
+def watched(scope: Scope) -> dict[bytes, bytes]:
+    """Return the headers of a request that decide whether it is admitted. A repeated one is joined, and then equals no accepted value."""
+    found: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name in _WATCHED:
+            found[name] = value if name not in found else found[name] + b"," + value
+    return found
 
 
 class Access:
@@ -64,12 +75,8 @@ class Access:
         service = settings.service
         return cls((*own_hosts(service.host, service.name), *settings.access.hosts), settings.access.origins)
 
-    def refusal(self, scope: Scope) -> Refusal | None:
-        """Return why this request is refused, and count it; None if it is admitted."""
-        found: dict[bytes, bytes] = {}
-        for name, value in scope["headers"]:
-            if name in _WATCHED:  # a repeated header is joined, and then equals no accepted value
-                found[name] = value if name not in found else found[name] + b"," + value
+    def refusal(self, scope: Scope, found: Mapping[bytes, bytes]) -> Refusal | None:
+        """Return why a request with these headers (`watched`) is refused, and count it; None if it is admitted."""
         refusal = self._judged(scope["method"], found)
         if refusal is not None:
             self.refused[refusal.code] += 1

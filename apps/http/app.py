@@ -17,13 +17,16 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match, Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from apps.http import limits
-from apps.http.access import Access
+from apps.http.access import Access, watched
+from apps.http.authority import Authority
+from apps.http.credentials import Signed
 from apps.http.limits import BODY_MAX, BoundedProtocol, Room
 from apps.http.problem import CONTENT_TYPE, Refusal, problem_body, problem_doc
 from apps.http.query import known_query, parameters_of, read_query, refused
+from apps.http.route_scopes import OPEN_ROUTE
 from domain.values import plain
 
 __all__ = [
@@ -289,28 +292,94 @@ class Listener:
         await self._task
 
 
-def guarded(app: Handler, access: Access) -> Handler:
-    """Put the application behind `access`: a refused request reaches none of its handlers. The connection skips the body."""
+def guarded(app: Handler, access: Access, authority: Authority | None = None) -> Handler:
+    """Put the application behind `access`, and then `authority`: a refused request reaches none of its handlers.
+
+    Handlers find who calls in `scope["caller"]`. The connection skips the body of a refused request; only a signature needs the body first.
+    """
 
     async def front(scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = access.refusal(scope)
-        if refusal is None:
+        found = watched(scope)
+        refusal = access.refusal(scope, found)
+        if refusal is not None:
+            await send_problem(send, refusal)
+        elif authority is None:
             await app(scope, receive, send)
         else:
-            await send_problem(send, refusal)
+            await admitted(app, authority, found, scope, receive, send)
 
     return front
 
 
+async def admitted(app: Handler, authority: Authority, found: Mapping[bytes, bytes], scope: Scope, receive: Receive, send: Send) -> None:
+    """Run the application for a caller that may use the route, or answer why it may not."""
+    method, path, address = scope["method"], scope["path"], (scope["client"] or ("",))[0]
+    route = authority.route(method, path)
+    if route == OPEN_ROUTE:
+        await app(scope, receive, send)
+        return
+    try:
+        sent = authority.read(method, path, address, found)
+        if isinstance(sent, Signed):
+            body = await read_body(receive)
+            authority.verify(sent, method, path, target_of(scope), address, body)
+            receive = _replayed(body, receive)
+        caller, rate = authority.admit(method, path, address, sent, route)
+    except Refusal as refusal:
+        await send_problem(send, refusal)
+        return
+    except Disconnected:
+        return
+    scope["caller"] = caller
+    await app(scope, receive, send if rate is None else _with_headers(send, rate.headers()))
+
+
+def target_of(scope: Scope) -> str:
+    """Return the path and query of a request as the caller sent them."""
+    query = scope["query_string"]
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return (raw.partition(b"?")[0] + (b"?" + query if query else b"")).decode("latin-1")
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives a body that was read already, then what the connection gives."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+def _with_headers(send: Send, headers: Sequence[tuple[bytes, bytes]]) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), *headers]
+        await send(message)
+
+    return sending
+
+
 async def serve(
-    app: Handler, host: str, port: int, access: Access, *, connections_max: int = CONNECTIONS_MAX, drain_sec: float = DRAIN_S
+    app: Handler,
+    host: str,
+    port: int,
+    access: Access,
+    authority: Authority | None = None,
+    *,
+    connections_max: int = CONNECTIONS_MAX,
+    drain_sec: float = DRAIN_S,
 ) -> Listener:
     """Serve on the running loop; port 0 takes any free one. OSError if the port cannot be bound."""
     bound = socket.create_server((host, port), backlog=BACKLOG, family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     bound.setblocking(False)
     room = Room(connections_max)
     config = uvicorn.Config(
-        cast(Any, guarded(with_head(app), access)),
+        cast(Any, guarded(with_head(app), access, authority)),
         http=cast(Any, partial(BoundedProtocol, room=room)),
         loop="none",
         ws="none",

@@ -4,24 +4,29 @@ The order is fixed: credentials, key, rate, scope. The account is the handler's 
 not the caller's like one that does not exist.
 """
 
+import base64
 import hmac
 import ipaddress
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final, Literal
 
 import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from starlette.types import Scope
 
-from apps.http.credentials import KEY_ID, BadCredentials, Secret, Signed, digest, sent_in
+from apps.http.audit import ADDRESSES_OF_A_KEY_MAX, Audit
+from apps.http.credentials import KEY_ID, WINDOW_MAX_MS, BadCredentials, Secret, Signed, digest, sent_in, signed_text
 from apps.http.problem import Refusal
-from apps.http.route_scopes import RouteScopes, Table
+from apps.http.route_scopes import CANCEL, Found, RouteScopes, Table
 from domain.access.keys import Key, Keys
-from domain.access.scopes import BITS, EVERY_ACCOUNT, AccessScope, mask_of, scopes_of
+from domain.access.scopes import BITS, EVERY_ACCOUNT, AccessScope, bits, mask_of, scopes_of
 from domain.execution.token_bucket import TokenBucket
 from domain.ports import Clock
 
 Mode = Literal["open", "keys"]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Sent = Secret | Signed | None
 
 LOCAL: Final = "local"
 """The caller without a key in open mode."""
@@ -31,14 +36,23 @@ FAILURES_BURST: Final = 20
 """Failed credentials of one address that are looked at before it has to wait a second for each."""
 ADDRESSES_MAX: Final = 10_000
 """Addresses whose failures are remembered; the one that failed first is forgotten first."""
+CHANGES_WITHIN_NS: Final = 1_000_000_000
+READS_WITHIN_NS: Final = 10_000_000_000
+"""How long ago the keys must have been read to their end for a request that changes something, and for one that reads."""
+AHEAD_MAX_NS: Final = 1_000_000_000
+"""How far the clock of a caller that signs may be ahead."""
+NONCES_MAX: Final = 10_000
+"""Nonces of one key that are remembered for their window. Beyond that its signatures are refused, never forgotten."""
 
 UNAUTHORIZED: Final = Refusal(401, "unauthorized", "a valid key is needed", headers={"WWW-Authenticate": "Bearer"})
 ACCESS_UNKNOWN: Final = Refusal(
     503, "access_unknown", "the keys are not known now; retry", headers={"Retry-After": "1"}, outcome="not_accepted"
 )
-_NOBODY: Final = digest(b"")
+_DUMMY: Final = digest(b"")
 """Compared with for an unknown key, so that it takes as long as a known one."""
 _OPEN_TO_LOCAL: Final = mask_of((AccessScope.READ, AccessScope.TRADE, AccessScope.RISK, AccessScope.OPS))
+_AUDIT: Final = bits(AccessScope.AUDIT)
+_READS: Final = ("GET", "HEAD")
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
@@ -50,8 +64,15 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
     mask: int
 
     def owns(self, account: str) -> bool:
-        """Return whether this caller may see and change the account."""
+        """Return whether this caller may change the account, as far as its scopes go."""
         return self.account in (account, EVERY_ACCOUNT)
+
+    def sees(self, account: str) -> bool:
+        """Return whether this caller may read the account. The scope audit reads all accounts."""
+        return self.account in (account, EVERY_ACCOUNT) or bool(self.mask & _AUDIT)
+
+    def has(self, scope: AccessScope) -> bool:
+        return bool(self.mask & BITS[scope])
 
     @property
     def scopes(self) -> tuple[AccessScope, ...]:
@@ -67,111 +88,243 @@ def caller_of(scope: Scope) -> Caller:
     return caller
 
 
-class Buckets:
-    """The rates of one key: requests, and cancels from a bucket of their own that trading cannot empty."""
+class KeysKnown:
+    """How recently the keys were known to be complete. Requests are judged by it, never by an older state."""
 
-    __slots__ = ("burst", "cancels", "rate", "requests")
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._at: int | None = None
 
-    def __init__(self, rate: int, burst: int) -> None:
-        self.rate, self.burst = rate, burst
-        self.requests = TokenBucket(rate, burst)
+    def read_to_end(self, at_ns: int) -> None:
+        """Record that all access events of this moment (monotonic nanoseconds) have been applied."""
+        self._at = at_ns
+
+    def within(self, age_ns: int) -> bool:
+        return self._at is not None and self._clock.monotonic_ns() - self._at < age_ns
+
+
+class Rate(msgspec.Struct, frozen=True, gc=False):
+    """A key's bucket after a request: its size, what is left, and the seconds until it is full again."""
+
+    limit: int
+    remaining: int
+    reset_s: int
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return [
+            (b"x-ratelimit-limit", b"%d" % self.limit),
+            (b"x-ratelimit-remaining", b"%d" % self.remaining),
+            (b"x-ratelimit-reset", b"%d" % self.reset_s),
+        ]
+
+
+class _InUse:
+    """One key that was used: its caller, its buckets, and where it was seen."""
+
+    __slots__ = ("addresses", "burst", "caller", "cancels", "networks", "nonces", "rate", "requests", "used_at")
+
+    def __init__(self, key: Key) -> None:
+        self.caller = Caller(key.key_id, key.owner, key.account, key.mask)
+        self.networks: tuple[Network, ...] = tuple(map(ipaddress.ip_network, key.networks))
         self.cancels = TokenBucket(CANCELS_A_SECOND, CANCELS_BURST)
+        self.addresses: set[str] = set()
+        self.nonces: dict[str, int] | None = None
+        self.used_at = 0
+        self.limit(key)
+
+    def limit(self, key: Key) -> None:
+        self.rate, self.burst = key.rate, key.burst
+        self.requests = TokenBucket(key.rate, key.burst)
 
 
 class Authority:
     """Judges the requests of one service."""
 
-    def __init__(self, mode: Mode, keys: Keys, table: Table, clock: Clock, known: Callable[[], bool]) -> None:
-        """`known`: whether the keys are read up to now. Without that no request that changes anything is admitted."""
-        self._mode = mode
-        self._keys = keys
+    def __init__(self, mode: Mode, keys: Keys, table: Table, clock: Clock, known: KeysKnown) -> None:
+        self.mode: Final = mode
+        self.keys = keys
+        self.known = known
+        self.audit = Audit(clock)
         self._routes = RouteScopes(table)
         self._clock = clock
-        self._known = known
-        self._callers: dict[str, Caller] = {}
-        self._buckets: dict[str, Buckets] = {}
+        self._in_use: dict[str, _InUse] = {}
         self._failures: dict[str, TokenBucket] = {}
-        self._networks: dict[str, tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]] = {}
-        self.refused: Counter[str] = Counter()
+        self._helper: tuple[bytes, Caller] | None = None
+        self._began_ns = clock.now_ns()
 
-    def admit(self, method: str, path: str, address: str, found: Mapping[bytes, bytes]) -> Caller | None:
-        """Return who calls; None for a route that is open to all. Refusal 401, 403, 429, 503."""
+    def admit(self, method: str, path: str, address: str, sent: Sent, route: Found) -> tuple[Caller, Rate | None]:
+        """Return who calls, and the key's rate if there is one. Refusal 401, 403, 429, 503.
+
+        `sent`: the credentials of the request (`read`). A signature must have been verified by `verify` before. `route`: see `route`.
+        """
         try:
-            return self._admitted(method, path, address, found)
+            return self._admitted(method, address, sent, route)
         except Refusal as refusal:
-            self.refused[refusal.code] += 1
+            self._note(refusal, sent, address, f"{method} {path}")
             raise
 
-    def _admitted(self, method: str, path: str, address: str, found: Mapping[bytes, bytes]) -> Caller | None:
-        has_row, needed = self._routes.find(method, path)
-        if has_row and needed is None:
-            return None
-        caller, key = self._caller(address, found)
-        if not has_row:
-            return caller  # the application answers 404 or 405, to those who may ask at all
-        assert needed is not None
-        if key is not None:
-            self._take(key, cancels=needed is AccessScope.CANCEL)
-        if not caller.mask & BITS[needed]:
-            raise Refusal(403, "scope_missing", f"this needs the scope {needed}", needs=str(needed))
-        return caller
-
-    def _caller(self, address: str, found: Mapping[bytes, bytes]) -> tuple[Caller, Key | None]:
+    def read(self, method: str, path: str, address: str, found: Mapping[bytes, bytes]) -> Sent:
+        """Read the credentials of a request. Refusal 401, 429."""
         try:
-            sent = sent_in(found)
+            return sent_in(found)
         except BadCredentials:
-            raise self._failed(address) from None
+            refusal = self._throttled(address) or self._failed(address)
+            self._note(refusal, None, address, f"{method} {path}")
+            raise refusal from None
+
+    def route(self, method: str, path: str) -> Found:
+        """Return whether the table has the route, and the scopes of which it needs one; None if it is answered without a key."""
+        return self._routes.find(method, path)
+
+    def verify(self, signed: Signed, method: str, path: str, target: str, address: str, body: bytes) -> None:
+        """Verify a signed request: key, time, nonce and signature. Refusal 401, 429, 503."""
+        try:
+            self._verify(signed, method, target, address, body)
+        except Refusal as refusal:
+            self._note(refusal, signed, address, f"{method} {path}")
+            raise
+
+    def rate_of(self, caller: Caller) -> Rate | None:
+        """Return what is left of a key's rate; None for a caller without one."""
+        state = self._in_use.get(caller.key_id)
+        return None if state is None else _rate(state.requests, state.burst, self._clock.monotonic_ns())
+
+    def last_used(self) -> Mapping[str, int]:
+        """Return when each key was last used here, to the minute, in nanoseconds UTC."""
+        return {key_id: state.used_at for key_id, state in self._in_use.items()}
+
+    def helper_secret(self, secret: bytes, key_id: str) -> None:
+        """Admit a program that this service starts itself: it may read everything of this service, for as long as this process runs."""
+        mask = mask_of((AccessScope.READ, AccessScope.AUDIT))
+        self._helper = digest(secret), Caller(key_id, "operator", EVERY_ACCOUNT, mask)
+
+    def _admitted(self, method: str, address: str, sent: Sent, route: Found) -> tuple[Caller, Rate | None]:
+        has_row, needed = route
+        caller, state = self._caller(method, address, sent)
+        rate = None if state is None else self._taken(state, cancels=needed == CANCEL)
+        if not has_row:
+            return caller, rate  # the application answers 404 or 405, to those who may ask at all
+        if needed is not None and not caller.mask & needed:
+            wanted = [str(scope) for scope in scopes_of(needed)]
+            raise Refusal(403, "scope_missing", f"this needs the scope {' or '.join(wanted)}", needs=wanted[0])
+        return caller, rate
+
+    def _caller(self, method: str, address: str, sent: Sent) -> tuple[Caller, _InUse | None]:
         if sent is None:
-            if self._mode == "open":
+            if self.mode == "open":
                 return LOCAL_CALLER, None
             raise UNAUTHORIZED
-        if not self._known():
+        if not self.known.within(READS_WITHIN_NS if method in _READS else CHANGES_WITHIN_NS):
             raise ACCESS_UNKNOWN
-        if (failures := self._failures.get(address)) is not None and not failures.ready(self._clock.monotonic_ns()):
-            raise self._too_often(failures.wait_ns(self._clock.monotonic_ns()))
-        key = self._verified(sent, address)
-        if key is None:
-            raise self._failed(address)
-        caller = self._callers.get(key.key_id)
-        if caller is None:
-            caller = self._callers[key.key_id] = Caller(key.key_id, key.owner, key.account, key.mask)
-        return caller, key
-
-    def _verified(self, sent: Secret | Signed, address: str) -> Key | None:
-        """The key that the secret opens. Whatever is wrong, it takes the same steps."""
+        if (refusal := self._throttled(address)) is not None:
+            raise refusal
         if isinstance(sent, Signed):
-            return None  # signatures need the body: the session route verifies them
-        key = self._keys.by_id.get(sent.key_id) if KEY_ID.fullmatch(sent.key_id) else None
+            key = self.keys.by_id[sent.key_id]
+        else:
+            if self._helper is not None and sent.key_id == self._helper[1].key_id:
+                return self._by_helper(sent, address), None
+            key = self._verified(sent, address)
+        state = self._state(key)
+        self._used(key, state, address)
+        return state.caller, state
+
+    def _by_helper(self, sent: Secret, address: str) -> Caller:
+        assert self._helper is not None
+        if not hmac.compare_digest(digest(sent.secret), self._helper[0]):
+            raise self._failed(address)
+        return self._helper[1]
+
+    def _verified(self, sent: Secret, address: str) -> Key:
+        """Return the key that the secret opens. Whatever is wrong, it takes the same steps and gets the same refusal. Refusal 401."""
         now = self._clock.now_ns()
         hashed = digest(sent.secret)
-        same = hmac.compare_digest(hashed, key.digest if key is not None else _NOBODY)
-        if key is None:
-            return None
-        if not same and now < key.old_until:
-            same = hmac.compare_digest(hashed, key.old_digest)
-        return key if same and key.digest and key.live(now) and self._from_its_network(key, address) else None
+        key_id = sent.key_id
+        if not key_id:
+            session = self.keys.sessions.get(hashed)
+            key_id = session.key_id if session is not None and now < session.expires_at else ""
+            key = self.keys.by_id.get(key_id)
+            same = key is not None
+        else:
+            key = self.keys.by_id.get(key_id) if KEY_ID.fullmatch(key_id) else None
+            same = hmac.compare_digest(hashed, key.digest if key is not None else _DUMMY)
+            if key is not None and not same and now < key.old_until:
+                same = hmac.compare_digest(hashed, key.old_digest)
+            same = same and key is not None and bool(key.digest)
+        if key is None or not same or not key.live(now) or not self._from_its_network(key, address):
+            raise self._failed(address)
+        return key
+
+    def _verify(self, signed: Signed, method: str, target: str, address: str, body: bytes) -> None:
+        if not self.known.within(READS_WITHIN_NS if method in _READS else CHANGES_WITHIN_NS):
+            raise ACCESS_UNKNOWN
+        if (refusal := self._throttled(address)) is not None:
+            raise refusal
+        now, at = self._clock.now_ns(), signed.at_ms * 1_000_000
+        key = self.keys.by_id.get(signed.key_id) if KEY_ID.fullmatch(signed.key_id) else None
+        in_time = max(now - signed.window_ms * 1_000_000, self._began_ns) <= at <= now + AHEAD_MAX_NS
+        if key is None or not key.public_key or not in_time or not key.live(now) or not self._from_its_network(key, address):
+            raise self._failed(address)
+        nonces = self._nonces(key, now)
+        text = signed_text(method, target, str(signed.at_ms), signed.nonce, body)
+        try:
+            Ed25519PublicKey.from_public_bytes(base64.b64decode(key.public_key)).verify(signed.signature, text)
+        except (InvalidSignature, ValueError):
+            raise self._failed(address) from None
+        if signed.nonce in nonces:
+            raise self._failed(address)
+        nonces[signed.nonce] = at + WINDOW_MAX_MS * 1_000_000  # the window is not signed: a copy may claim the longest one
+
+    def _nonces(self, key: Key, now: int) -> dict[str, int]:
+        """Return the nonces of the key that are still in their window. Refusal 429 if they are too many."""
+        state = self._state(key)
+        nonces = state.nonces
+        if nonces is None:
+            nonces = state.nonces = {}
+        if len(nonces) >= NONCES_MAX:
+            nonces = state.nonces = {nonce: until for nonce, until in nonces.items() if until >= now}
+            if len(nonces) >= NONCES_MAX:
+                raise _too_often(1_000_000_000)
+        return nonces
+
+    def _state(self, key: Key) -> _InUse:
+        state = self._in_use.get(key.key_id)
+        if state is None:
+            state = self._in_use[key.key_id] = _InUse(key)
+        elif state.rate != key.rate or state.burst != key.burst:
+            state.limit(key)
+        return state
+
+    def _used(self, key: Key, state: _InUse, address: str) -> None:
+        now = self._clock.now_ns()
+        state.used_at = now - now % 60_000_000_000
+        if address not in state.addresses:
+            if len(state.addresses) >= ADDRESSES_OF_A_KEY_MAX:
+                state.addresses.clear()
+            state.addresses.add(address)
+            self.audit.first_use(key.key_id, address)
 
     def _from_its_network(self, key: Key, address: str) -> bool:
         if not key.networks:
             return True
-        networks = self._networks.get(key.key_id)
-        if networks is None:
-            networks = self._networks[key.key_id] = tuple(map(ipaddress.ip_network, key.networks))
         try:
             asked = ipaddress.ip_address(address)
         except ValueError:
             return False
-        return any(asked in network for network in networks)
+        return any(asked in network for network in self._state(key).networks)
 
-    def _take(self, key: Key, *, cancels: bool) -> None:
-        buckets = self._buckets.get(key.key_id)
-        if buckets is None or (buckets.rate, buckets.burst) != (key.rate, key.burst):
-            buckets = self._buckets[key.key_id] = Buckets(key.rate, key.burst)
-        bucket = buckets.cancels if cancels else buckets.requests
+    def _taken(self, state: _InUse, *, cancels: bool) -> Rate:
+        """Take a token of the key. Refusal 429."""
+        bucket, burst = (state.cancels, CANCELS_BURST) if cancels else (state.requests, state.burst)
         now = self._clock.monotonic_ns()
         if not bucket.ready(now):
-            raise self._too_often(bucket.wait_ns(now))
+            raise _too_often(bucket.wait_ns(now), _rate(bucket, burst, now))
         bucket.take(now)
+        return _rate(bucket, burst, now)
+
+    def _throttled(self, address: str) -> Refusal | None:
+        failures = self._failures.get(address)
+        now = self._clock.monotonic_ns()
+        return None if failures is None or failures.ready(now) else _too_often(failures.wait_ns(now))
 
     def _failed(self, address: str) -> Refusal:
         failures = self._failures.get(address)
@@ -182,7 +335,17 @@ class Authority:
         failures.take(self._clock.monotonic_ns())
         return UNAUTHORIZED
 
-    @staticmethod
-    def _too_often(wait_ns: int) -> Refusal:
-        seconds = max(1, -(-wait_ns // 1_000_000_000))
-        return Refusal(429, "rate_limited", "too many requests with this key or from this address", headers={"Retry-After": str(seconds)})
+    def _note(self, refusal: Refusal, sent: Sent, address: str, route: str) -> None:
+        self.audit.refusal(refusal.code, sent.key_id if sent is not None else "", address, route)
+
+
+def _rate(bucket: TokenBucket, burst: int, now: int) -> Rate:
+    return Rate(burst, max(bucket.tokens(now), 0), -(-bucket.full_in_ns(now) // 1_000_000_000))
+
+
+def _too_often(wait_ns: int, rate: Rate | None = None) -> Refusal:
+    seconds = max(1, -(-wait_ns // 1_000_000_000))
+    headers = {"Retry-After": str(seconds)}
+    if rate is not None:
+        headers |= {name.decode(): value.decode() for name, value in rate.headers()}
+    return Refusal(429, "rate_limited", "too many requests with this key or from this address", headers=headers, outcome="not_accepted")

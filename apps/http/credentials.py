@@ -13,8 +13,12 @@ KEY_ID: Final = re.compile(r"PK[A-Z2-7]{18}")
 SECRET_BYTES: Final = 32
 PREFIX: Final = "trk_"
 """Starts every secret, so that scanners of code and logs find one that leaked."""
+TOKEN_PREFIX: Final = "trs_"
 CHECKSUM_CHARACTERS: Final = 6
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+WINDOW_MS: Final = b"5000"
+WINDOW_MAX_MS: Final = 60_000
+"""How old a signature may be, by default and at most."""
 CREDENTIAL_MAX: Final = 512
 """The longest header value that is looked at."""
 
@@ -26,7 +30,8 @@ TRADE_TIME: Final = b"trade-time"
 TRADE_NONCE: Final = b"trade-nonce"
 TRADE_SIGNATURE: Final = b"trade-signature"
 TRADE_WINDOW: Final = b"trade-window"
-HEADERS: Final = frozenset((APCA_ID, APCA_SECRET, AUTHORIZATION, TRADE_KEY, TRADE_TIME, TRADE_NONCE, TRADE_SIGNATURE, TRADE_WINDOW))
+SIGNING: Final = frozenset((TRADE_KEY, TRADE_TIME, TRADE_NONCE, TRADE_SIGNATURE, TRADE_WINDOW))
+HEADERS: Final = frozenset((APCA_ID, APCA_SECRET, AUTHORIZATION, *SIGNING))
 
 
 class Secret(NamedTuple):
@@ -61,6 +66,17 @@ def new_secret() -> str:
     return body + checksum(body)
 
 
+def new_token() -> str:
+    """Return the token of a new session: 256 random bits behind a fixed prefix."""
+    return TOKEN_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+
+
+def session_token(value: str) -> str:
+    """Return the token in the value of an Authorization header; empty if it has none."""
+    kind, _, token = value.partition(" ")
+    return token if kind.lower() == "bearer" and "." not in token else ""
+
+
 def checksum(body: str) -> str:
     """Return six characters of base 32 over the text."""
     value = zlib.crc32(body.encode())
@@ -81,7 +97,7 @@ def digest(secret: bytes) -> bytes:
 def sent_in(found: Mapping[bytes, bytes]) -> Secret | Signed | None:
     """Read the credentials of a request from its headers; None without any. BadCredentials."""
     apca = APCA_ID in found or APCA_SECRET in found
-    signed = TRADE_KEY in found
+    signed = not SIGNING.isdisjoint(found)
     value = found.get(AUTHORIZATION)
     if apca + signed + (value is not None) > 1:
         raise BadCredentials("two kinds of credentials")
@@ -115,14 +131,14 @@ def _authorization(value: bytes) -> Secret:
 
 
 def _signed(found: Mapping[bytes, bytes]) -> Signed:
-    key_id = found[TRADE_KEY]
     try:
+        key_id = found[TRADE_KEY]
         signature = base64.b64decode(found[TRADE_SIGNATURE], validate=True)
-        at_ms, window_ms = int(found[TRADE_TIME]), int(found.get(TRADE_WINDOW, b"5000"))
+        at_ms, window_ms = int(found[TRADE_TIME]), int(found.get(TRADE_WINDOW, WINDOW_MS))
         nonce = found[TRADE_NONCE].decode("ascii")
     except (KeyError, ValueError):
         raise BadCredentials("half of a signature") from None
-    if not 0 < len(nonce) <= 64 or not 0 < window_ms <= 60_000:
+    if not 0 < len(nonce) <= 64 or not 0 < window_ms <= WINDOW_MAX_MS:
         raise BadCredentials("a nonce or a window out of bounds")
     return Signed(key_id.decode("latin-1"), at_ms, nonce, signature, window_ms)
 

@@ -1,43 +1,107 @@
-"""The scope that each route needs, by service. A route without a row is refused."""
+"""The scopes that open each route, by service. A route without a row is refused."""
 
 from collections.abc import Mapping
 from typing import Final
 
 from domain.access.scopes import AccessScope as S
+from domain.access.scopes import bits
 
 OPEN: Final = None
 """Answered without a key."""
 
-Row = S | None
+Row = int | None
+"""The scopes, as bits, of which one is enough."""
 Table = Mapping[tuple[str, str], Row]
 """By method and path template, as FastAPI writes it: `{name}` is one segment, `{name:path}` the rest up to what follows it."""
+
+ANY: Final = bits(*S)
+"""Any key. In open mode also a program without one."""
+READ: Final = bits(S.READ, S.AUDIT)
+OPERATE: Final = bits(S.OPS, S.AUDIT)
+CONTROLS: Final = bits(S.RISK, S.OPS, S.AUDIT)
+CANCEL: Final = bits(S.CANCEL)
+TRADE: Final = bits(S.TRADE)
+RISK: Final = bits(S.RISK)
+OPS: Final = bits(S.OPS)
+ADMIN: Final = bits(S.ADMIN)
 
 EVERYWHERE: Final[Table] = {
     ("GET", "/health"): OPEN,
     ("GET", "/ready"): OPEN,
     ("GET", "/docs"): OPEN,
     ("GET", "/openapi.json"): OPEN,
-    ("GET", "/stats"): S.OPS,
-    ("GET", "/access/me"): S.READ,
+    ("GET", "/stats"): OPERATE,
+    ("GET", "/access/me"): ANY,
 }
 
 TABLES: Final[Mapping[str, Table]] = {
     "oms": {
         **EVERYWHERE,
-        ("POST", "/orders"): S.TRADE,
-        ("PATCH", "/orders/{order_id}"): S.TRADE,
-        ("DELETE", "/orders/{order_id}"): S.CANCEL,
-        ("DELETE", "/orders"): S.CANCEL,
-        ("GET", "/orders"): S.READ,
-        ("GET", "/orders/{order_id}"): S.READ,
-        ("GET", "/orders/{order_id}/events"): S.READ,
-        ("GET", "/positions/{account}"): S.READ,
-        ("GET", "/fills/{account}"): S.READ,
-        ("GET", "/diagram"): S.READ,
-        ("POST", "/orders/{order_id}/settle"): S.OPS,
-        ("POST", "/admin/verify"): S.OPS,
+        ("POST", "/orders"): TRADE,
+        ("PATCH", "/orders/{order_id}"): TRADE,
+        ("DELETE", "/orders/{order_id}"): CANCEL,
+        ("DELETE", "/orders"): CANCEL,
+        ("GET", "/orders"): READ,
+        ("GET", "/orders/{order_id}"): READ,
+        ("GET", "/orders/{order_id}/events"): READ,
+        ("GET", "/positions/{account}"): READ,
+        ("GET", "/fills/{account}"): READ,
+        ("GET", "/diagram"): READ | OPERATE,  # its counts need OPERATE
+        ("POST", "/orders/{order_id}/settle"): OPS,
+        ("POST", "/admin/verify"): OPS,
     },
+    "risk": {
+        **EVERYWHERE,
+        ("POST", "/check"): bits(S.READ, S.RISK),
+        ("GET", "/risk/portfolio"): READ | RISK,
+        ("GET", "/risk/limits"): READ | RISK,
+        ("GET", "/risk/decisions/{order_id}"): READ | RISK,
+        ("GET", "/risk/controls"): CONTROLS,
+        ("GET", "/risk/controls/history"): CONTROLS,
+        ("PUT", "/risk/limits/{account}"): RISK,
+        ("POST", "/risk/kill"): RISK | CANCEL,  # a key with cancel alone kills its own account
+        ("POST", "/risk/arm"): RISK,
+        ("POST", "/risk/symbols/{symbol:path}/block"): RISK,
+        ("POST", "/risk/symbols/{symbol:path}/unblock"): RISK,
+        ("POST", "/risk/repeats/{account}/enable"): RISK,
+        ("POST", "/access/accounts"): ADMIN,
+        ("POST", "/access/accounts/{account}/close"): ADMIN,
+        ("GET", "/access/accounts"): bits(S.ADMIN, S.AUDIT),
+        ("POST", "/access/keys"): ADMIN,
+        ("GET", "/access/keys"): bits(S.ADMIN, S.AUDIT),
+        ("GET", "/access/keys/{key_id}"): bits(S.ADMIN, S.AUDIT),
+        ("POST", "/access/keys/{key_id}/revoke"): ADMIN,
+        ("POST", "/access/keys/{key_id}/rotate"): ADMIN,
+        ("POST", "/access/keys/{key_id}/limit"): ADMIN,
+        ("POST", "/access/keys/{key_id}/end-sessions"): ADMIN,
+        ("GET", "/access/log"): bits(S.ADMIN, S.AUDIT),
+        ("POST", "/access/sessions"): ANY,
+        ("DELETE", "/access/sessions/current"): ANY,
+    },
+    "exeq": {
+        **EVERYWHERE,
+        ("GET", "/queue"): OPERATE,
+        ("GET", "/venues"): OPERATE,
+        ("GET", "/routes/{order_id}"): OPERATE,
+        ("GET", "/kill"): CONTROLS,
+        ("POST", "/kill"): RISK,
+    },
+    "live-gateway": {
+        **EVERYWHERE,
+        ("GET", "/venues"): OPERATE,
+        ("GET", "/venues/{venue}/orders"): OPERATE,
+        ("POST", "/venues/{venue}/faults"): OPS,
+        ("DELETE", "/venues/{venue}/faults"): OPS,
+        ("GET", "/quotes/{symbol:path}"): READ | OPERATE,
+        ("POST", "/quotes/advance"): OPS,
+    },
+    "projector": EVERYWHERE,
 }
+
+
+Found = tuple[bool, Row]
+"""Whether the table has a route, and its row."""
+OPEN_ROUTE: Final[Found] = (True, OPEN)
 
 
 class RouteScopes:
@@ -49,7 +113,7 @@ class RouteScopes:
         for (method, path), row in table.items():
             self._root.add(path.strip("/").split("/"), method, row)
 
-    def find(self, method: str, path: str) -> tuple[bool, Row]:
+    def find(self, method: str, path: str) -> Found:
         """Return whether the table has the route, and the scope that it needs."""
         return self._literal.get((method, path)) or self._root.find(path.strip("/").split("/"), 0, "GET" if method == "HEAD" else method)
 
@@ -74,7 +138,7 @@ class _Node:
             node = self.literal.setdefault(first, _Node())
         node.add(others, method, row)
 
-    def find(self, segments: list[str], place: int, method: str) -> tuple[bool, Row]:
+    def find(self, segments: list[str], place: int, method: str) -> Found:
         if place == len(segments):
             return (True, self.rows[method]) if method in self.rows else (False, None)
         node = self.literal.get(segments[place])

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 import msgspec
 import structlog
 
+from domain.access.events import AccessAccepted
 from domain.order.events import Foreign, JournalAccepted
 from domain.ports import Acceptance, Corrupt, Head, Journal, Unavailable, Watermark
 from domain.risk.controls import ControlsAccepted
@@ -21,7 +22,7 @@ LOOK_EVERY_S: Final = 1.0
 """How often a writer checks for a foreign message behind its last commit."""
 NAMED_MAX: Final = 50
 """Ranges of sequences listed in one text."""
-ACCEPTANCES: Final = (JournalAccepted.__name__, ControlsAccepted.__name__)
+ACCEPTANCES: Final = (JournalAccepted.__name__, ControlsAccepted.__name__, AccessAccepted.__name__)
 
 WHAT_TO_DO: Final = (
     "Restore the newest good copy of the store. To continue without what is missing, with only the servers running "
@@ -51,6 +52,20 @@ def controls_accepted(accepted: Acceptance) -> ControlsAccepted:
     """Return the event of an acceptance for the journal of controls, where each commit is one control, so its number gives the version."""
     return ControlsAccepted(
         version=accepted.head.n + 2,
+        at=accepted.at,
+        who=accepted.who,
+        reason=accepted.reason,
+        goes_on_from=accepted.head.seq,
+        acknowledged_to=accepted.mark.seq,
+        lost=accepted.lost,
+        skipped=accepted.skipped,
+    )
+
+
+def access_accepted(accepted: Acceptance) -> AccessAccepted:
+    """Return the event of an acceptance for the journal of access, where each commit is one event, so its number gives the version."""
+    return AccessAccepted(
+        version=accepted.head.n + 1,
         at=accepted.at,
         who=accepted.who,
         reason=accepted.reason,

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 
 from adapters import subjects
 from adapters.clock import SystemClock
-from apps.connections import feeds, journals, nats, stores
+from apps.connections import access, feeds, journals, nats, stores
 from apps.connections.announcements import Send
 from apps.journal.publisher import Publisher
 from apps.journal.watermark import Mark
@@ -55,6 +55,7 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     rows = recorded_quotes(settings.quotes.file, instruments, columns, notes) if settings.quotes.file else None
 
     client, writer = await nats.connect(chassis), await nats.connect_writer(chassis)
+    access.follow_access(chassis, client)
     marks = {name: journals.watermark(chassis, subjects.venue_subject(name), VENUE_COMMITS) for name in venues}
     await journals.durable_stream(chassis, client, subjects.VENUE_STREAM, [subjects.VENUE_JOURNALS], list(marks.values()))
     publisher = Publisher(client)

@@ -11,7 +11,7 @@ from prometheus_client.core import Metric
 from adapters import subjects
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
-from apps.connections import control_journal, feeds, journals, nats, stores
+from apps.connections import access, control_journal, feeds, journals, nats, stores
 from apps.connections.unit import Unit
 from apps.journal.publisher import Publisher
 from apps.journal.shard_host import Landed, ShardHost
@@ -66,6 +66,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     chassis.ready.set("journal", False, "recovering")
     client, writer = await nats.connect(chassis, unit), await nats.connect_writer(chassis)
     journal, mark = await _journal(chassis, client, writer)
+    access.follow_access(chassis, client)
     positions, fills = stores.positions(chassis), stores.fills(chassis)
     market, controls = Market(), Controls()
     ticks = await feeds.follow_ticks(chassis, client, market.update, feeds.listed(instruments, venues), clock)

@@ -6,7 +6,7 @@ from typing import Final
 from adapters import bus
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
-from apps.connections import control_journal, journals, nats, stores
+from apps.connections import access, control_journal, journals, nats, stores
 from apps.journal.shared_journal import SharedReading
 from apps.projector.fills import FillsProjection
 from apps.projector.metrics import ProjectorMetrics
@@ -28,6 +28,7 @@ async def build(chassis: Chassis[ProjectorSettings]) -> Service:
     """Build projector: one loop per projection over a shared read of the journal."""
     settings = chassis.settings
     client = await nats.connect(chassis)
+    access.follow_access(chassis, client)
     await nats.turn(chassis, client)
     reading = SharedReading(await journals.order_journal(client), ORDER_COMMITS)
 

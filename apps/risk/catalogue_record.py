@@ -15,7 +15,7 @@ from config.catalogue import Catalogue
 from config.settings import RiskSettings
 from domain.market.listings import Change
 from domain.ports import Journal
-from domain.risk.controls import CatalogueChanged, Controls
+from domain.risk.controls import CatalogueChanged, ControlEvent, Controls
 
 WHO: Final = "catalogue"
 
@@ -26,7 +26,7 @@ async def record_catalogue(
     controls: Controls,
     journal: Journal,
     follower: JournalSubscription[Any],
-    record: ControlLog,
+    record: ControlLog[ControlEvent],
 ) -> None:
     """Wait until the controls are read to their end, and record the catalogue's changes in them."""
     await follower.wait_for((await nats.patiently(journal.head)).seq)
@@ -35,7 +35,7 @@ async def record_catalogue(
         chassis.log.warning("the catalogue no longer has symbols that it once listed", symbols=sorted(gone)[:20], count=len(gone))
 
 
-async def _recorded(chassis: Chassis[RiskSettings], catalogue: Catalogue, controls: Controls, record: ControlLog) -> None:
+async def _recorded(chassis: Chassis[RiskSettings], catalogue: Catalogue, controls: Controls, record: ControlLog[ControlEvent]) -> None:
     currencies = {symbol: instrument.currency for symbol, instrument in catalogue.instruments.items()}
     for change in controls.listings.changes(currencies, catalogue.currencies, catalogue.delisted):
         stored = await record.record(partial(_event, change))

@@ -14,7 +14,7 @@ from adapters.codec import decoder, encode
 from apps.connections.controls import obeyed
 from apps.risk.control_log import ControlLog
 from domain.ports import Unavailable
-from domain.risk.controls import KillThrown, words_of_kill
+from domain.risk.controls import ControlEvent, KillThrown, words_of_kill
 
 log = structlog.get_logger()
 
@@ -54,7 +54,7 @@ _REPORT: Final = decoder(LocalKillReport)
 class LocalKillReports:
     """Records reports on `risk.kill`. exeq repeats a report until it is answered; the answer follows the journal's acknowledgement."""
 
-    def __init__(self, client: Client, control_log: ControlLog) -> None:
+    def __init__(self, client: Client, control_log: ControlLog[ControlEvent]) -> None:
         self._client = client
         self._log = control_log
 

@@ -50,7 +50,9 @@ Symbol = Annotated[str | None, Query(pattern=f"^{SYMBOL.pattern}$")]
 class ControlEndpoint:
     """The control routes, one method each. Refusals are raised; the chassis renders them."""
 
-    def __init__(self, risk: Risk, log: ControlLog, obeying: ControlAcks, scopes: Scopes, clock: Clock, second_person: bool = True) -> None:
+    def __init__(
+        self, risk: Risk, log: ControlLog[ControlEvent], obeying: ControlAcks, scopes: Scopes, clock: Clock, second_person: bool = True
+    ) -> None:
         self._risk = risk
         self._controls = risk.controls
         self._log = log

@@ -10,7 +10,7 @@ from adapters.codec import Commit
 from apps.risk.control_log import ControlLog
 from domain.order.events import OrderEvent, OrderFilled
 from domain.ports import Clock, Unavailable
-from domain.risk.controls import Controls, KillThrown
+from domain.risk.controls import ControlEvent, Controls, KillThrown
 
 log = structlog.get_logger()
 
@@ -34,7 +34,7 @@ class Overfills:
                 if type(event) is OrderFilled and event.overfill and not self._waiting.full():
                     self._waiting.put_nowait(event)
 
-    async def run(self, control_log: ControlLog) -> None:
+    async def run(self, control_log: ControlLog[ControlEvent]) -> None:
         while True:
             event = await self._waiting.get()
             while not self._known(event):
@@ -44,7 +44,7 @@ class Overfills:
                     log.warning("an overfill could not stop its account yet", account=event.account, reason=str(trouble))
                     await asyncio.sleep(AGAIN_S)
 
-    async def _stop(self, event: OrderFilled, control_log: ControlLog) -> None:
+    async def _stop(self, event: OrderFilled, control_log: ControlLog[ControlEvent]) -> None:
         at = self._clock.now_ns()
         scope, reason = f"account:{event.account}", _reason(event)
         await control_log.record(lambda version: KillThrown(version=version, at=at, who=WHO, reason=reason, scope=scope))

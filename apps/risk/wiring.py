@@ -11,12 +11,16 @@ from adapters import bus
 from adapters.chain import GENESIS
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS, Commit
-from adapters.controls import CONTROL_COMMITS
+from adapters.controls import ACCESS_COMMITS, ACCESS_JOURNAL, CONTROL_COMMITS, CONTROL_JOURNAL
 from adapters.risk_snapshot import ValkeySnapshots
 from apps.connections import control_journal, feeds, journals, nats, stores
+from apps.connections.access import AccessAcks, access_into, read_to_end, ready_with_keys
 from apps.connections.controls import Scopes, connections, controls_into
 from apps.connections.unit import Unit
 from apps.journal.subscription import JournalSubscription
+from apps.journal.watermark import access_accepted
+from apps.risk.access_endpoint import OTHERS, AccessEndpoint
+from apps.risk.access_record import record_cli_key
 from apps.risk.catalogue_record import record_catalogue
 from apps.risk.check_endpoint import CheckEndpoint
 from apps.risk.check_handler import CheckHandler
@@ -38,6 +42,7 @@ from config.catalogue import load_instruments, load_venues
 from config.percent import fractions_among
 from config.sections import RiskChecksSection
 from config.settings import RiskSettings
+from domain.access.events import AccessChange
 from domain.order.events import OrderEvent
 from domain.risk.controls import Controls
 from domain.risk.engine import Risk
@@ -70,6 +75,7 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     chassis.spawn(control_follower.run, tasks.CONTROL_FOLLOWER)
     control_log = ControlLog(controls_journal, CONTROL_COMMITS, control_follower, controls, control_mark)
     await record_catalogue(chassis, catalogue, controls, controls_journal, control_follower, control_log)
+    access_log = await _access(chassis, client, writer)
     risk = Risk(limits_of(checks), catalogue.instruments, catalogue.currencies, controls)
     measures = RiskMetrics(chassis.registry, settings.monitoring.latency_alert_threshold_ms, lambda: gauges(risk))
     wait_s = settings.following.follower_wait_ms / 1000
@@ -87,7 +93,7 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     chassis.spawn(lambda: gate.watch(lambda ok, why: chassis.ready.set("journal", ok, why)), tasks.GATE)
     chassis.spawn(lambda: gate.give_back(risk.exposure, measures), tasks.LEAKED)
     journals.keep(chassis, snapshots, journal_follower)
-    control_journal.keep_controls(chassis, controls_journal, control_mark, control_follower)
+    control_journal.keep(chassis, CONTROL_JOURNAL, controls_journal, control_mark, control_follower)
 
     await _valkey(chassis, risk, clock)
     history = await _price_history(chassis, risk, clock, client)
@@ -100,6 +106,8 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     check_http = CheckEndpoint(risk, check_service, measures)
     routes = check_http.router()
     routes.include_router(control_http.router())
+    access_http = AccessEndpoint(chassis.authority, access_log, AccessAcks(client, OTHERS), clock)
+    routes.include_router(access_http.router())
     decisions = Decisions.at(settings.peers.oms_url)
     chassis.exits.push_async_callback(decisions.close)
     routes.include_router(decisions.router())
@@ -109,6 +117,19 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
         return {**measures.stats(), **quotes, "price_history": history.stats() if history else None, "snapshots": snapshots.stats()}
 
     return Service(router=routes, fast={("POST", "/check"): check_http.check}, stats=stats)
+
+
+async def _access(chassis: Chassis[RiskSettings], client: Client, writer: Client) -> ControlLog[AccessChange]:
+    """Open the journal of access, read it, and record the command line's key. Until then no key opens anything here."""
+    journal, mark = await control_journal.written(chassis, client, writer, ACCESS_JOURNAL, access_accepted)
+    follower = JournalSubscription(journal, ACCESS_COMMITS, access_into(chassis.keys.apply), after=GENESIS, wait_s=CONTROLS_WAIT_S)
+    chassis.spawn(follower.run, tasks.ACCESS_FOLLOWER)
+    access_log = ControlLog(journal, ACCESS_COMMITS, follower, chassis.keys, mark)
+    await record_cli_key(chassis, journal, follower, access_log)
+    chassis.spawn(lambda: read_to_end(chassis.keys_known, journal, follower), tasks.KEYS_KNOWN)
+    ready_with_keys(chassis)
+    control_journal.keep(chassis, ACCESS_JOURNAL, journal, mark, follower)
+    return access_log
 
 
 async def _answer_oms(

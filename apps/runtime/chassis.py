@@ -14,12 +14,16 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from structlog.stdlib import BoundLogger
 
+from adapters.clock import SystemClock
 from apps.http.access import Access
 from apps.http.app import Handler
+from apps.http.authority import Authority, KeysKnown
+from apps.http.route_scopes import EVERYWHERE, TABLES
 from apps.runtime import logs, metrics
 from apps.runtime.health import Health
 from apps.runtime.tasks import Task
 from config.settings import Settings
+from domain.access.keys import Keys
 from domain.ports import Corrupt
 
 DONE: Final = 0
@@ -69,7 +73,10 @@ class Chassis(Generic[S]):
         self.around = around
         self.environment = environment
         self.name = settings.service.name
+        clock = SystemClock()
         self.access = Access.of(settings)
+        self.keys, self.keys_known = Keys(), KeysKnown(clock)
+        self.authority = Authority(settings.access.mode or "open", self.keys, TABLES.get(self.name, EVERYWHERE), clock, self.keys_known)
         self.log: BoundLogger = logs.get_logger()
         self.health = Health("healthy", "unhealthy", self.log)
         self.ready = Health("ready", "not ready", self.log)
@@ -146,6 +153,7 @@ class Chassis(Generic[S]):
             self.access.refused,
             "code",
         )
+        yield metrics.counter("access_refused", "Requests refused for their key, rate or scope", self.authority.audit.refused, "code")
         standing = self.ready.standing() | self.health.standing()
         yield metrics.counter("service_task_deaths", "Times that a housekeeping task failed and was restarted", self.deaths, "task")
         yield metrics.gauge("service_check_ok", "1 while this dependency or condition is good", standing, "check")

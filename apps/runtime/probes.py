@@ -1,13 +1,15 @@
 """Endpoints of every service about itself, on its HTTP port and its metrics port."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.types import Receive, Scope, Send
 
 from apps.http.app import Exact, Handler, Refusal, application, encode, send_json, send_problem
+from apps.http.authority import Authority, Caller, caller_of
 from apps.http.query import read_query
 from apps.runtime import metrics
 from apps.runtime.chassis import Chassis, S
 from apps.runtime.health import Health
+from domain.values import rfc3339
 
 PATHS = ("/health", "/ready", "/stats", "/openapi.json", "/docs")
 METRICS_PATHS = ("/metrics", "/health")
@@ -34,12 +36,31 @@ def router(chassis: Chassis[S]) -> APIRouter:
         status, answer = await _answer(chassis.ready, "ready", "not_ready")
         return Exact(answer, status)
 
+    @routes.get("/access/me")
+    async def me(request: Request) -> Exact:
+        """The caller: its key, owner, account and scopes, and what is left of the key's rate."""
+        return Exact(_caller_view(chassis.authority, caller_of(request.scope)))
+
     @routes.get("/stats")
     async def stats() -> Exact:
         """Counts and latencies since the start of this process."""
         return Exact(chassis.stats())
 
     return routes
+
+
+def _caller_view(authority: Authority, caller: Caller) -> dict[str, object]:
+    key, rate = authority.keys.by_id.get(caller.key_id), authority.rate_of(caller)
+    expires_at = key.expires_at if key else None
+    return {
+        "key_id": caller.key_id,
+        "owner": caller.owner,
+        "account": caller.account,
+        "scopes": [str(scope) for scope in caller.scopes],
+        "expires_at": None if expires_at is None else rfc3339(expires_at),
+        "mode": authority.mode,
+        "rate": None if rate is None else {"limit": rate.limit, "remaining": rate.remaining, "reset": rate.reset_s},
+    }
 
 
 def closed(chassis: Chassis[S], why: str) -> Handler:

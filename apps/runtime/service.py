@@ -117,7 +117,7 @@ async def _open(chassis: Chassis[S], front: Handler) -> tuple[Listener, Listener
     where, monitoring = chassis.settings.service, chassis.settings.monitoring
     gauges = await serve(probes.gauges(chassis), where.host, monitoring.metrics_port, chassis.access, drain_sec=0.5)
     try:
-        listener = await serve(front, where.host, where.port, chassis.access)
+        listener = await serve(front, where.host, where.port, chassis.access, chassis.authority)
     except OSError:
         await gauges.stop()
         raise

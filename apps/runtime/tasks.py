@@ -41,9 +41,11 @@ INTEREST: Final = _housekeeping("interest", "announcements are published a littl
 JOURNAL_FOLLOWER: Final = _vital("journal follower", "the service's memory is behind the journal or half applied: it is read again")
 CONTROL_FOLLOWER: Final = _vital("control follower", "controls are not applied")
 CONTROLS_KNOWN: Final = _vital("controls over every connection", "controls would never count as known again, and nothing would be done")
+ACCESS_FOLLOWER: Final = _vital("access follower", "keys are not applied: after a second nothing is changed with a key")
+KEYS_KNOWN: Final = _vital("keys up to now", "keys would never count as known again, and nothing could be changed with one")
 SNAPSHOTS: Final = _housekeeping("snapshots", "a start reads a longer tail of the journal")
 MARK: Final = _housekeeping("mark", "the high-water mark stays behind: the newest commits are not guarded against a store that goes back")
-CONTROLS_NOTED: Final = _housekeeping("what was read of the controls", "the service's own mark of the controls stays behind")
+CONTROLS_NOTED: Final = _housekeeping("what was read of controls and keys", "the service's own marks of controls and keys stay behind")
 FOREIGN: Final = _housekeeping("foreign messages", "a message that is no commit, at the end of the journal, is noticed a little later")
 TURN: Final = _vital("turn", "another process that works in its place would not be detected")
 SYNC: Final = _vital("servers that were away", "a nats-server that does not sync could acknowledge messages that a power cut loses")
@@ -90,6 +92,7 @@ LISTINGS: Final = _housekeeping("listings", "a position in a delisted symbol is 
 
 _EVERYWHERE: Final = (LOOP_LAG, HEALTH)
 _CONTROLS: Final = (CONTROL_FOLLOWER, CONTROLS_KNOWN)
+_ACCESS: Final = (ACCESS_FOLLOWER, KEYS_KNOWN)
 
 TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
     "oms": (
@@ -100,6 +103,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         SESSIONS,
         EXPIRER,
         *_CONTROLS,
+        *_ACCESS,
         FORBIDDEN,
         REDUCE_ONLY,
         AWAIT_RISK,
@@ -113,6 +117,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         *_EVERYWHERE,
         JOURNAL_FOLLOWER,
         CONTROL_FOLLOWER,
+        *_ACCESS,
         OPENING,
         GATE,
         LEAKED,
@@ -130,6 +135,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         *_EVERYWHERE,
         JOURNAL_FOLLOWER,
         *_CONTROLS,
+        *_ACCESS,
         EXECUTOR,
         OUTBOX_OF_REQUESTS,
         INTEREST,
@@ -144,7 +150,22 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         TURN,
         OWNERSHIP,
     ),
-    "live-gateway": (*_EVERYWHERE, VENUE, FOREIGN, OUTBOX_OF_REPORTS, INTEREST, RESENDS, HEARTBEAT, QUOTES, CLOSES, MARK, ROOM, SYNC),
-    "projector": (*_EVERYWHERE, TURN, POSITIONS, FILLS, LISTINGS),
+    "live-gateway": (
+        *_EVERYWHERE,
+        *_ACCESS,
+        VENUE,
+        FOREIGN,
+        OUTBOX_OF_REPORTS,
+        INTEREST,
+        RESENDS,
+        HEARTBEAT,
+        QUOTES,
+        CLOSES,
+        MARK,
+        CONTROLS_NOTED,
+        ROOM,
+        SYNC,
+    ),
+    "projector": (*_EVERYWHERE, *_ACCESS, TURN, POSITIONS, FILLS, LISTINGS, MARK, CONTROLS_NOTED),
 }
 """Tasks by service. Work inside one of them (the commits of `host`, the messages of a `venue`) fails with it."""

@@ -19,7 +19,13 @@ from domain.ports import Corrupt, Head
 ORDERS: Final = subjects.ORDER_JOURNALS.removesuffix(".*")
 VENUES: Final = subjects.VENUE_JOURNALS.removesuffix(".*")
 CONTROLS: Final = subjects.CONTROL_JOURNALS.removesuffix(".*")
-STREAMS: Final = {ORDERS: subjects.ORDER_STREAM, VENUES: subjects.VENUE_STREAM, CONTROLS: subjects.CONTROL_STREAM}
+ACCESS: Final = subjects.ACCESS_JOURNALS.removesuffix(".*")
+STREAMS: Final = {
+    ORDERS: subjects.ORDER_STREAM,
+    VENUES: subjects.VENUE_STREAM,
+    CONTROLS: subjects.CONTROL_STREAM,
+    ACCESS: subjects.ACCESS_STREAM,
+}
 """The stream of each kind of journal, by the prefix of its subject."""
 
 Progress = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
@@ -43,7 +49,9 @@ async def subjects_of_all(client: Client, directory: Path) -> list[str]:
     """Return the subject of every journal that exists, or should exist by its mark. Unavailable."""
     there = [subject for stream in STREAMS.values() for subject in await stream_subjects(client, stream)]
     marked = [file.stem for file in directory.glob("*.mark")]
-    return sorted(each for each in {f"{ORDERS}.0", subjects.CONTROLS, *there, *marked} if each.rpartition(".")[0] in STREAMS)
+    return sorted(
+        each for each in {f"{ORDERS}.0", subjects.CONTROLS, subjects.ACCESS, *there, *marked} if each.rpartition(".")[0] in STREAMS
+    )
 
 
 async def look(client: Client, directory: Path, subject: str, progress: Progress, *, quick: bool = False) -> Inspection:

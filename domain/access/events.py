@@ -1,6 +1,8 @@
-"""Access events: accounts opened and closed, keys created, changed and revoked. No event holds a secret."""
+"""Access events: accounts opened and closed, keys created, changed and revoked, sessions. No event holds a secret."""
 
 import msgspec
+
+from domain.order.events import Foreign
 
 
 class AccessEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="type", gc=False):
@@ -26,6 +28,7 @@ class KeyCreated(AccessEvent, frozen=True, kw_only=True, tag=True, gc=False):
     """A key with a secret (`digest`: SHA-256 of it, hex) or with a public key (`public_key`: Ed25519, base64), never with both.
 
     `account` may be `*`. `networks`: CIDR, empty for all. `expires_at`: nanoseconds UTC. `rate` and `burst`: requests a second.
+    `token`: of the AdminKeyRequested whose second step this is.
     """
 
     key_id: str
@@ -39,6 +42,7 @@ class KeyCreated(AccessEvent, frozen=True, kw_only=True, tag=True, gc=False):
     rate: int
     burst: int
     note: str = ""
+    token: str = ""
 
 
 class KeyRotated(AccessEvent, frozen=True, kw_only=True, tag=True, gc=False):
@@ -50,7 +54,10 @@ class KeyRotated(AccessEvent, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class KeyRevoked(AccessEvent, frozen=True, kw_only=True, tag=True, gc=False):
+    """The key is dead. `cancel_orders`: oms cancels the open orders of its account."""
+
     key_id: str
+    cancel_orders: bool = False
 
 
 class KeyLimited(AccessEvent, frozen=True, kw_only=True, tag=True, gc=False):
@@ -61,10 +68,50 @@ class KeyLimited(AccessEvent, frozen=True, kw_only=True, tag=True, gc=False):
     burst: int
 
 
-class SessionsEnded(AccessEvent, frozen=True, kw_only=True, tag=True, gc=False):
-    """Every session of the key that began before `at` is over."""
+class AdminKeyRequested(AccessEvent, frozen=True, kw_only=True, tag=True, gc=False):
+    """The first of two steps to create a key with the scope admin. Another owner repeats it with the token. `request`: its SHA-256, hex."""
+
+    token: str
+    request: str
+
+
+class SessionStarted(AccessEvent, frozen=True, kw_only=True, tag=True, gc=False):
+    """A token of the key (`digest`: SHA-256 of it, hex) is good until `expires_at` (ns), from the networks of the key."""
 
     key_id: str
+    digest: str
+    expires_at: int
 
 
-AccessChange = AccountOpened | AccountClosed | KeyCreated | KeyRotated | KeyRevoked | KeyLimited | SessionsEnded
+class SessionsEnded(AccessEvent, frozen=True, kw_only=True, tag=True, gc=False):
+    """The session of this digest is over; without one, every session of the key."""
+
+    key_id: str
+    digest: str = ""
+
+
+class AccessAccepted(AccessEvent, frozen=True, kw_only=True, tag=True, gc=False):
+    """An operator accepted that the journal of access continues from a sequence, past foreign messages (`skipped`).
+
+    `lost`: commits up to another sequence had been acknowledged. A revocation may be among them, so every key but the command line's is
+    revoked, and every session is over.
+    """
+
+    goes_on_from: int
+    acknowledged_to: int
+    lost: bool = True
+    skipped: tuple[Foreign, ...] = ()
+
+
+AccessChange = (
+    AccountOpened
+    | AccountClosed
+    | KeyCreated
+    | KeyRotated
+    | KeyRevoked
+    | KeyLimited
+    | AdminKeyRequested
+    | SessionStarted
+    | SessionsEnded
+    | AccessAccepted
+)

@@ -26,6 +26,11 @@ OF_ALL_ACCOUNTS: Final = frozenset({AccessScope.RISK, AccessScope.OPS, AccessSco
 EVERY_ACCOUNT: Final = "*"
 
 
+def bits(*scopes: AccessScope) -> int:
+    """Return the bits of exactly these scopes."""
+    return sum(BITS[scope] for scope in frozenset(scopes))
+
+
 def mask_of(scopes: Iterable[AccessScope]) -> int:
     """Return the mask of these scopes, with those that they contain."""
     mask = 0

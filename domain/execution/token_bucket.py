@@ -26,3 +26,7 @@ class TokenBucket:
 
     def tokens(self, now_ns: int) -> int:
         return (self._depth_ns - max(self._full_at - now_ns, 0)) // self._each_ns
+
+    def full_in_ns(self, now_ns: int) -> int:
+        """Return how long until all tokens are back."""
+        return max(self._full_at - now_ns, 0)

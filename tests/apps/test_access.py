@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from apps.http.access import HOST_UNKNOWN, JSON_WANTED, ORIGIN_REFUSED, Access, own_hosts
+from apps.http.access import HOST_UNKNOWN, JSON_WANTED, ORIGIN_REFUSED, Access, own_hosts, watched
 from config.loading import SERVICES
 from config.settings import Settings
 
@@ -15,7 +15,7 @@ BODY = ("content-length", "10")
 
 def judged(*headers: tuple[str, str], method: str = "POST", access: Access | None = None) -> str | None:
     scope = {"type": "http", "method": method, "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers]}
-    refusal = (access or Access()).refusal(scope)
+    refusal = (access or Access()).refusal(scope, watched(scope))
     return refusal.code if refusal else None
 
 

@@ -6,13 +6,12 @@ from typing import Any, Final
 import pytest
 
 from adapters.clock import SystemClock
-from apps.http.authority import LOCAL_CALLER, Authority, Caller, Mode
+from apps.http.authority import LOCAL_CALLER, Authority, Caller, KeysKnown, Mode
 from apps.http.credentials import digest, new_key_id, new_secret, well_formed
 from apps.http.problem import Refusal
-from apps.http.route_scopes import TABLES, RouteScopes
+from apps.http.route_scopes import OPEN_ROUTE, OPS, RISK, TABLES, RouteScopes
 from domain.access.events import AccountOpened, KeyCreated, KeyRevoked, KeyRotated
 from domain.access.keys import Keys
-from domain.access.scopes import AccessScope
 
 HOME: Final = "127.0.0.1"
 TRADER: Final = new_key_id()
@@ -36,21 +35,32 @@ class House:
     """An authority of oms with one trader's key."""
 
     def __init__(self, mode: Mode = "keys", **key: Any) -> None:
-        self.keys, self.clock, self.known = Keys(), Clock(), True
+        self.keys, self.clock = Keys(), Clock()
         self.keys.apply(AccountOpened(version=1, at=1, who="operator", account="alice"))
-        own = {"scopes": ("trade", "read"), "digest": digest(SECRET.encode()).hex(), "rate": 100, "burst": 200} | key
+        own: dict[str, Any] = {"scopes": ("trade", "read"), "digest": digest(SECRET.encode()).hex(), "rate": 100, "burst": 200} | key
         self.keys.apply(KeyCreated(version=2, at=2, who="operator", key_id=TRADER, owner="erin", account="alice", **own))
-        self.authority = Authority(mode, self.keys, TABLES["oms"], self.clock, lambda: self.known)
+        self.known = KeysKnown(self.clock)
+        self.known.read_to_end(self.clock.now)
+        self.authority = Authority(mode, self.keys, TABLES["oms"], self.clock, self.known)
 
-    def asks(self, route: str = "GET /orders", address: str = HOME, **headers: str) -> Caller | None | tuple[int, str]:
+    def later(self, seconds: float, *, read: bool = True) -> None:
+        """Let time pass, with the keys read to their end until then."""
+        self.clock.now += int(seconds * 1e9)
+        if read:
+            self.known.read_to_end(self.clock.now)
+
+    def asks(self, route: str = "GET /orders", address: str = HOME, **headers: str) -> Caller | tuple[int, str] | None:
         method, path = route.split(" ")
         found = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
+        opened = self.authority.route(method, path)
+        if opened == OPEN_ROUTE:
+            return None
         try:
-            return self.authority.admit(method, path, address, found)
+            return self.authority.admit(method, path, address, self.authority.read(method, path, address, found), opened)[0]
         except Refusal as refusal:
             return refusal.status, refusal.code
 
-    def with_key(self, route: str = "GET /orders", secret: str = SECRET, address: str = HOME) -> Caller | None | tuple[int, str]:
+    def with_key(self, route: str = "GET /orders", secret: str = SECRET, address: str = HOME) -> Caller | tuple[int, str] | None:
         return self.asks(route, address, authorization=f"Bearer {TRADER}.{secret}")
 
 
@@ -147,14 +157,18 @@ def test_who_fails_too_often_waits_also_with_the_right_key() -> None:
     assert answers[-1] == (429, "rate_limited")
     assert house.with_key() == (429, "rate_limited")
     assert house.with_key(address="127.0.0.2") == ERIN
-    house.clock.now += 30 * 1_000_000_000
+    house.later(30)
     assert house.with_key() == ERIN
 
 
 def test_while_the_keys_are_not_known_none_is_believed() -> None:
     house = House()
-    house.known = False
-    assert house.with_key() == (503, "access_unknown")
+    house.later(1, read=False)
+    assert (house.with_key("POST /orders"), house.with_key("GET /orders")) == ((503, "access_unknown"), ERIN)
+    house.later(9, read=False)
+    assert house.with_key("GET /orders") == (503, "access_unknown")
+    house.later(0)
+    assert house.with_key("POST /orders") == ERIN
 
 
 def test_a_secret_tells_a_typo_from_a_guess() -> None:
@@ -164,12 +178,10 @@ def test_a_secret_tells_a_typo_from_a_guess() -> None:
 
 
 def test_parameters_of_a_route_are_segments_and_paths() -> None:
-    routes = RouteScopes(
-        {("POST", "/risk/symbols/{symbol:path}/block"): AccessScope.RISK, ("GET", "/a/{b}"): None, ("GET", "/a/c"): AccessScope.OPS}
-    )
-    assert routes.find("POST", "/risk/symbols/BTC/USD/block") == (True, AccessScope.RISK)
-    assert routes.find("POST", "/risk/symbols//block") == (True, AccessScope.RISK)
-    assert routes.find("GET", "/a/c") == (True, AccessScope.OPS)
+    routes = RouteScopes({("POST", "/risk/symbols/{symbol:path}/block"): RISK, ("GET", "/a/{b}"): None, ("GET", "/a/c"): OPS})
+    assert routes.find("POST", "/risk/symbols/BTC/USD/block") == (True, RISK)
+    assert routes.find("POST", "/risk/symbols//block") == (True, RISK)
+    assert routes.find("GET", "/a/c") == (True, OPS)
     assert routes.find("GET", "/a/x") == (True, None)
     assert routes.find("GET", "/a/") == (False, None)
     assert routes.find("PUT", "/a/x") == (False, None)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from adapters import subjects
-from adapters.controls import CONTROL_COMMITS, make_controls, open_controls
+from adapters.controls import CONTROL_COMMITS, CONTROL_JOURNAL, make, open_journal
 from apps.runtime.chassis import FAILED
 from domain.ports import Head
 from domain.risk.controls import ControlEvent, ControlsAccepted, KillThrown
@@ -69,7 +69,7 @@ class House:
 
 async def events(nats: LiveServer) -> list[ControlEvent]:
     async with connected(nats.url) as client:
-        journal = await open_controls(client)
+        journal = await open_journal(client, CONTROL_JOURNAL)
         until_seq = (await journal.head()).seq
         return [
             e for batch in [b async for b in journal.follow(Head(), until=until_seq)] for r in batch for e in CONTROL_COMMITS.read(r).events
@@ -183,7 +183,7 @@ async def test_only_risk_makes_the_stream_and_who_follows_waits_for_it(fresh_nat
         exeq.begin()
         await until(lambda: "stream RISK_CONTROL" in exeq.said(), 60)
         assert not exeq.is_ready()
-        await make_controls(client)
+        await make(client, CONTROL_JOURNAL)
         await until(lambda: exeq.is_ready() or "stream OMS_JOURNAL" in exeq.said(), 60)
 
 

@@ -7,8 +7,10 @@ and sends no requests. All other users read over exports of that account, and th
     READERS  guest, reader ──┐ announcements, risk.check.order (answered, never reserved)
                              ├── BUS  services, unit, operator, venue, admin ──┐ reads over `journals.*`, feed `stored.*`
                              └───────────────────────────────────────────┼── ORDERS    oms-journal
-                                                                         ├── CONTROLS  risk-journal
+                                                                         ├── CONTROLS  risk-journal: controls, and access
                                                                          └── VENUES    live-gateway-journal
+
+Only the account BUS reads the journal of access: guests and readers never see who has which key.
 """
 
 import json
@@ -18,6 +20,7 @@ from typing import Final, NamedTuple
 from adapters import subjects
 from adapters.feed import API, STORED
 from adapters.subjects import (
+    ACCESS_QUESTIONS,
     ACKNOWLEDGED,
     CHECK,
     COMMANDS,
@@ -40,6 +43,7 @@ from apps.stack.topology import UNIT, UNITED
 ORDERS: Final = subjects.ORDER_STREAM
 VENUES: Final = subjects.VENUE_STREAM
 CONTROLS: Final = subjects.CONTROL_STREAM
+ACCESS: Final = subjects.ACCESS_STREAM
 GUEST: Final = "guest"
 
 BUS: Final = "BUS"
@@ -53,20 +57,23 @@ ANNOUNCED: Final = (FILLS, POSITIONS, ORDER_COPIES, TICKS, CONTROL_EVENTS, PRICE
 
 
 class JournalAccount(NamedTuple):
-    """A stream with its own account. `maker` is the service that may create it; `writer` publishes its commits."""
+    """A stream and its account. `maker` is the service that may create it; `writer` publishes its commits; `readers` are accounts."""
 
     account: str
     stream: str
     subject: str
     maker: str
     writer: str
+    readers: tuple[str, ...] = (BUS, READERS)
 
 
 JOURNALS: Final = (
     JournalAccount("ORDERS", ORDERS, subjects.ORDER_JOURNALS, "oms", NATS_WRITERS["oms"]),
     JournalAccount("CONTROLS", CONTROLS, subjects.CONTROL_JOURNALS, "risk", NATS_WRITERS["risk"]),
+    JournalAccount("CONTROLS", ACCESS, subjects.ACCESS_JOURNALS, "risk", NATS_WRITERS["risk"], (BUS,)),
     JournalAccount("VENUES", VENUES, subjects.VENUE_JOURNALS, "live-gateway", NATS_WRITERS["live-gateway"]),
 )
+ACCOUNTS: Final = tuple(dict.fromkeys(journal.account for journal in JOURNALS))
 
 READS: Final = ("STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET")
 MAKES: Final = "STREAM.CREATE"
@@ -111,37 +118,49 @@ _READER: Final = _reading((CHECK,), ANNOUNCED, ORDERS, VENUES, CONTROLS)
 _RIGHTS: Final[Mapping[str, NatsRights]] = {
     "oms": _reading(
         (ORDER_COPIES, CHECK, SESSIONS, *_api(ORDERS, (MAKES,)), *_answers("exeq", "risk", OPERATOR, ADMIN)),
-        (COMMANDS, subjects.acknowledged("oms"), REPORTS, *ANNOUNCED),
+        (COMMANDS, subjects.acknowledged("oms"), subjects.access_questions("oms"), REPORTS, *ANNOUNCED),
         ORDERS,
         CONTROLS,
+        ACCESS,
     ),
     "risk": _reading(
         (
             ACKNOWLEDGED,
+            ACCESS_QUESTIONS,
             COMMANDS,
             subjects.owner("risk", "*"),
             *_api(CONTROLS, (MAKES,)),
+            *_api(ACCESS, (MAKES,)),
             *_answers("oms", "exeq", OPERATOR, ADMIN),
             ANSWERS,
         ),
         (CHECK, DRY_CHECK, KILL_REPORT, subjects.owner("risk", "*"), *ANNOUNCED),
         ORDERS,
         CONTROLS,
+        ACCESS,
     ),
     "exeq": _reading(
         (COMMANDS, REQUESTS, NEW_ORDERS, KILL_REPORT, SESSIONS, subjects.owner("exeq", "*"), *_answers("risk")),
-        (subjects.acknowledged("exeq"), subjects.owner("exeq", "*"), *ANNOUNCED),
+        (subjects.acknowledged("exeq"), subjects.access_questions("exeq"), subjects.owner("exeq", "*"), *ANNOUNCED),
         ORDERS,
         CONTROLS,
+        ACCESS,
     ),
     "live-gateway": _reading(
-        (REPORTS, FILLS, TICKS, PRICES, *_api(VENUES, (MAKES,)), *_answers("oms", "exeq", OPERATOR, ADMIN)),
-        (REQUESTS, SESSIONS, *ANNOUNCED),
+        (REPORTS, FILLS, TICKS, PRICES, *_api(VENUES, (MAKES,)), *_answers("oms", "exeq", "risk", OPERATOR, ADMIN)),
+        (REQUESTS, SESSIONS, subjects.access_questions("live-gateway"), *ANNOUNCED),
         VENUES,
+        ACCESS,
     ),
     VENUE: NatsRights((REPORTS, FILLS, TICKS, *_answers("oms", "exeq")), (REQUESTS, NEW_ORDERS, SESSIONS, *ANNOUNCED)),
-    "projector": _reading((POSITIONS, subjects.owner("projector", "*")), (subjects.owner("projector", "*"), *ANNOUNCED), ORDERS, CONTROLS),
-    OPERATOR: _reading((DRY_CHECK, SESSIONS, PRICES), ANNOUNCED, ORDERS, VENUES, CONTROLS),
+    "projector": _reading(
+        (POSITIONS, subjects.owner("projector", "*"), *_answers("risk")),
+        (subjects.owner("projector", "*"), subjects.access_questions("projector"), *ANNOUNCED),
+        ORDERS,
+        CONTROLS,
+        ACCESS,
+    ),
+    OPERATOR: _reading((DRY_CHECK, SESSIONS, PRICES), ANNOUNCED, ORDERS, VENUES, CONTROLS, ACCESS),
     READER: _READER,
     ADMIN: NatsRights((">",), (">",)),
 }
@@ -157,7 +176,9 @@ def _of_all(users: Iterable[str]) -> NatsRights:
 RIGHTS: Final[Mapping[str, NatsRights]] = {**_RIGHTS, UNIT: _of_all(UNITED)}
 assert set(RIGHTS) == set(NATS_USERS) > set(SERVICES)
 
-WRITES: Final[Mapping[str, NatsRights]] = {journal.writer: NatsRights((journal.subject,)) for journal in JOURNALS}
+WRITES: Final[Mapping[str, NatsRights]] = {
+    writer: NatsRights(tuple(journal.subject for journal in JOURNALS if journal.writer == writer)) for writer in NATS_WRITERS.values()
+}
 """Rights of writers: only to publish commits and not requests, so that no reply to a writer can become a message of its journal."""
 
 
@@ -174,10 +195,11 @@ def configuration(passwords: Mapping[str, str], *, guests: bool) -> str:
     if guests:
         users[GUEST] = _user(GUEST, passwords[READER], _READER, "_INBOX")
     lines = ["# written by `trade secrets init`; changes are lost", "accounts {"]
-    for journal in JOURNALS:
-        lines += _account(journal.account, users, "    jetstream: enabled", exports=_journal_exports(journal))
+    for account in ACCOUNTS:
+        exports = [export for journal in JOURNALS if journal.account == account for export in _journal_exports(journal)]
+        lines += _account(account, users, "    jetstream: enabled", exports=exports)
     lines += _account(BUS, users, exports=_bus_exports(), imports=[*_reads_of(JOURNALS), *_makes(), _announced_controls()])
-    lines += _account(READERS, users, imports=[*_bus_imports(), *_reads_of(JOURNALS)])
+    lines += _account(READERS, users, imports=[*_bus_imports(), *_reads_of(journal for journal in JOURNALS if READERS in journal.readers)])
     lines += ["}"]
     return "\n".join([*lines, *([f"no_auth_user: {GUEST}"] if guests else []), ""])
 
@@ -193,7 +215,7 @@ def _account(
 
 
 def _journal_exports(journal: JournalAccount) -> list[str]:
-    all_accounts, bus = [BUS, READERS], [BUS]
+    all_accounts, bus = list(journal.readers), [BUS]
     services = [(f"{JETSTREAM}.{verb}.{journal.stream}", verb, all_accounts) for verb in READS]
     services += [(f"{JETSTREAM}.{verb}.{journal.stream}", verb, bus) for verb in (MAKES, CHANGES)]
     exports = [

@@ -15,6 +15,7 @@ STREAMS: Final = {
     subjects.ORDER_STREAM: subjects.ORDER_JOURNALS,
     subjects.VENUE_STREAM: subjects.VENUE_JOURNALS,
     subjects.CONTROL_STREAM: subjects.CONTROL_EVENTS,
+    subjects.ACCESS_STREAM: subjects.ACCESS_JOURNALS,
 }
 """Saved in this order: a venue may be ahead of oms, which requests missed reports; the other way round reports would be lost."""
 Progress = Callable[[int], None]

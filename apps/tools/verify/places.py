@@ -9,7 +9,7 @@ import httpx
 import msgspec
 from nats.aio.client import Client
 
-from adapters.controls import open_controls
+from adapters.controls import CONTROL_JOURNAL, open_journal
 from adapters.orderstore import SqliteOrderStore
 from adapters.questdb import QuestDbFills
 from adapters.sqlite import SqliteFills
@@ -42,7 +42,7 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
 async def opened(places: Places, client: Client) -> AsyncIterator[Sides]:
     """Open all sides lazily, for the verification to use, and close them afterwards. `client` reads the journals."""
     async with AsyncExitStack() as exits:
-        sides = Sides(controls=ControlsSide(lambda: open_controls(client), _marks(places.data_dir)))
+        sides = Sides(controls=ControlsSide(lambda: open_journal(client, CONTROL_JOURNAL), _marks(places.data_dir)))
         if places.data_dir is not None:
             sides.mark = FileWatermark(places.data_dir / DIRECTORY, order_subject(places.shard)).read
             sides.orders = SqliteOrderStore(places.data_dir / ORDERS_FILE).picture
