@@ -1,6 +1,7 @@
 """`trade backup` and `trade restore`: write the journals to one file, and restore them from it."""
 
 import asyncio
+import getpass
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from apps.cli.connection import connected
 from apps.cli.options import DataDir, PortOffset
 from apps.cli.progress import progress_of
 from apps.cli.trouble import Refused, Unreachable
+from domain.access.events import AccessAccepted
 from domain.ports import Corrupt, Head, Unavailable
 
 EMPTY: Final = "Restore into new servers: trade up --fresh --only-servers, with another --data-dir to keep the current state."
@@ -48,17 +50,21 @@ def backup(
 
 def restore(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="FILE", help="A file made by `trade backup`.")],
+    keep_keys: Annotated[
+        bool, typer.Option("--keep-keys", help="Keep the keys of the backup valid. Without it all are revoked but the command line's.")
+    ] = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
     """Restore the journals into servers that have none (trade up --fresh --only-servers), with the same sequence numbers.
 
-    The whole file is verified before anything is written. The written journals are read back and compared.
+    The whole file is verified before anything is written. The written journals are read back and compared. The keys in the backup are
+    revoked: who may trade in the one environment may not trade in another one because of a file.
     """
     from apps.tools.backup.streams import NotEmpty
 
     try:
-        asyncio.run(_restore(find(data_dir, port_offset), file))
+        asyncio.run(_restore(find(data_dir, port_offset), file, keep_keys=keep_keys))
     except NotEmpty as error:
         raise Refused(f"Nothing was written: {error}.", EMPTY) from error
     except Unavailable as error:
@@ -77,7 +83,7 @@ async def _backup(addresses: Addresses, file: Path, force: bool) -> None:
     show.line(f"{file}: {file.stat().st_size} bytes, read back and complete, sha256 of its lines {seal.sha256}")
 
 
-async def _restore(addresses: Addresses, file: Path) -> None:
+async def _restore(addresses: Addresses, file: Path, *, keep_keys: bool) -> None:
     from apps.tools.backup.file import heading_of, sealed
     from apps.tools.backup.streams import STREAMS, bring_back
 
@@ -90,9 +96,16 @@ async def _restore(addresses: Addresses, file: Path) -> None:
             for stream in STREAMS
         }
         with progress_of(commits) as progress:
-            seal = await bring_back(client, writers, file, progress)
+            seal = await bring_back(client, writers, file, progress, revoke=None if keep_keys else _revoked)
     _print_heads(seal.heads)
     show.line(f"as of {made}, read back and identical; positions and fills are rebuilt when the services start")
+
+
+def _revoked(head: Head) -> AccessAccepted:
+    who, at = getpass.getuser(), SystemClock().now_ns()
+    return AccessAccepted(
+        version=head.n + 1, at=at, who=who, reason="restored from a backup", goes_on_from=head.seq, acknowledged_to=head.seq
+    )
 
 
 def _print_heads(heads: Mapping[str, Mapping[str, Head]]) -> None:

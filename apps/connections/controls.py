@@ -15,11 +15,12 @@ from nats.aio.msg import Msg
 from adapters import bus, subjects
 from adapters.codec import Commit, decoder, encode
 from adapters.controls import CONTROL_COMMITS
+from apps.http.authority import Caller, signed_by
 from apps.http.problem import Refusal, malformed
 from apps.journal.publisher import Publisher
 from apps.journal.subscription import JournalSubscription
 from domain.ports import Head, Journal, Unavailable
-from domain.risk.controls import ALL, OPERATOR, REASON_MAX, WHO_MAX, ControlEvent, ControlsAccepted
+from domain.risk.controls import ALL, OPERATOR, REASON_MAX, WHO_MAX, ControlEvent, ControlsAccepted, words_of_kill
 from domain.values import IDENTIFIER
 
 log = structlog.get_logger()
@@ -79,14 +80,21 @@ def reason_of(fields: Say) -> str:
     return text
 
 
-def who_of(fields: Say) -> str:
-    """Return who makes a request, by default OPERATOR. Refusal 400."""
+def who_of(fields: Say, caller: Caller) -> str:
+    """Return who makes a request: the owner of the caller's key; without a key what the body says, by default OPERATOR.
+
+    Refusal 400; 403 if the body names another one than the owner.
+    """
     found = fields.get("who")
-    if found is None:
-        return OPERATOR
-    if type(found) is not str or not IDENTIFIER.fullmatch(found):
+    if found is not None and (type(found) is not str or not IDENTIFIER.fullmatch(found)):
         raise malformed("who must be 1 to 64 of the characters A-Z a-z 0-9 _ -", "/who")
-    return found
+    return signed_by(caller, found) or OPERATOR
+
+
+def texts_of_kill(fields: Say, caller: Caller) -> tuple[str, str]:
+    """Return reason and author of a kill. It is never refused for its texts, but for a name that is not the owner's. Refusal 403."""
+    who = fields.get("who")
+    return words_of_kill(fields.get("reason"), signed_by(caller, who) if isinstance(who, str) else signed_by(caller, None))
 
 
 class Scopes:

@@ -5,13 +5,13 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 
 from adapters.local_kills import LocalKill
-from apps.connections.controls import THROWN, Scopes, kill_doc
+from apps.connections.controls import THROWN, Scopes, kill_doc, texts_of_kill
 from apps.exeq.kill_switch import ExeqKillSwitch
 from apps.http.app import Exact, Refusal
+from apps.http.authority import caller_of
 from apps.http.body import read_object
 from apps.journal.publisher import Publisher
 from domain.ports import Clock, Unavailable
-from domain.risk.controls import words_of_kill
 from domain.values import rfc3339
 
 LEAVE_S: Final = 1.0
@@ -28,7 +28,7 @@ def router(switch: ExeqKillSwitch, publisher: Publisher, scopes: Scopes, clock: 
     @routes.post("/kill", summary="Set the kill switch at exeq itself, without NATS or other services", openapi_extra=kill_doc())
     async def throw(request: Request) -> Response:
         fields = read_object(await request.body(), THROWN)
-        reason, who = words_of_kill(fields.get("reason"), fields.get("who"))
+        reason, who = texts_of_kill(fields, caller_of(request.scope))
         kill = LocalKill(scope=scopes.of(fields), who=who, reason=reason, at=clock.now_ns())
         try:
             switch.throw(kill)

@@ -23,6 +23,7 @@ from domain.access.keys import Key, Keys
 from domain.access.scopes import BITS, EVERY_ACCOUNT, AccessScope, bits, mask_of, scopes_of
 from domain.execution.token_bucket import TokenBucket
 from domain.ports import Clock
+from domain.risk.controls import same_person
 
 Mode = Literal["open", "keys"]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -86,6 +87,33 @@ def caller_of(scope: Scope) -> Caller:
     """Return who makes this request. The listener has set it; KeyError in a handler that no listener guards."""
     caller: Caller = scope["caller"]
     return caller
+
+
+def scope_missing(needed: int) -> Refusal:
+    """Return the refusal of a caller that has none of these scopes (bits). `needs` names the one that is meant for the route."""
+    wanted = [str(scope) for scope in scopes_of(needed)]
+    meant = next((scope for scope in wanted if scope != AccessScope.AUDIT), wanted[0])
+    return Refusal(403, "scope_missing", f"this needs the scope {' or '.join(wanted)}", needs=meant)
+
+
+def account_not_found() -> Refusal:
+    """Return the refusal for an account that the caller may not see. It is that of an account that does not exist."""
+    return Refusal(404, "account_not_found", "there is no such account")
+
+
+ACCOUNT_NOT_YOURS: Final = Refusal(403, "account_not_yours", "this key is for another account", pointer="/account", outcome="not_accepted")
+
+
+def signed_by(caller: Caller, given: str | None) -> str:
+    """Return who signs a change: the owner of the caller's key. `given` is `who` of the body; it may only repeat the owner.
+
+    A caller without a key has no owner: then it is `given`, empty if the body has none. Refusal 403 `who_not_yours`.
+    """
+    if caller.key_id == LOCAL:
+        return given or ""
+    if given is not None and not same_person(given, caller.owner):
+        raise Refusal(403, "who_not_yours", "who must be the owner of the key, or absent", pointer="/who")
+    return caller.owner
 
 
 class KeysKnown:
@@ -205,8 +233,7 @@ class Authority:
         if not has_row:
             return caller, rate  # the application answers 404 or 405, to those who may ask at all
         if needed is not None and not caller.mask & needed:
-            wanted = [str(scope) for scope in scopes_of(needed)]
-            raise Refusal(403, "scope_missing", f"this needs the scope {' or '.join(wanted)}", needs=wanted[0])
+            raise scope_missing(needed)
         return caller, rate
 
     def _caller(self, method: str, address: str, sent: Sent) -> tuple[Caller, _InUse | None]:

@@ -1,7 +1,7 @@
 """Parse the body of `POST /check` into terms, or report the first error."""
 
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Annotated, Final, NoReturn
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -17,10 +17,10 @@ from domain.values import OrderType, Side
 class CheckBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The order to check. Numbers stay text until their length and fixed-point form are checked."""
 
-    account: str
     symbol: str
     side: Side
     quantity: Annotated[msgspec.Raw, NUMBER]
+    account: Annotated[str | UnsetType, described("Defaults to the account of the key; required without one.")] = UNSET
     price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
     type: Annotated[OrderType | UnsetType | None, described("Defaults to limit if a price is given, else market.")] = UNSET
     stop_price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
@@ -32,8 +32,8 @@ CHECK_SCHEMA: Final = schema_of(CheckBody)
 _DECODER: Final = msgspec.json.Decoder(CheckBody)
 
 
-def read_order(body: bytes, instruments: Mapping[str, Instrument]) -> Terms:
-    """Parse the order to check. Refusal 400 when it is malformed, 422 when it cannot trade."""
+def read_order(body: bytes, instruments: Mapping[str, Instrument], own: str = "") -> Terms:
+    """Parse the order to check, by default of the account `own`. Refusal 400 when it is malformed, 422 when it cannot trade."""
     read = read_struct(_DECODER, body)
     quantity = exact_number(read.quantity, "quantity")
     if quantity is None:
@@ -44,7 +44,7 @@ def read_order(body: bytes, instruments: Mapping[str, Instrument]) -> Terms:
     stop_price = exact_number(read.stop_price, "stop_price", negative=negative)
     terms = Terms(
         order_id=identifier(read.order_id or None, "order_id") or "",
-        account=identifier(read.account, "account") or "",
+        account=identifier(read.account, "account") or own or _missing(),
         client_order_id="",
         symbol=read.symbol,
         side=read.side,
@@ -59,6 +59,10 @@ def read_order(body: bytes, instruments: Mapping[str, Instrument]) -> Terms:
     if denial := terms_denial(instrument, terms.order_type, quantity, price, stop_price, reduce_only=terms.reduce_only):
         raise _untradable(denial)
     return terms
+
+
+def _missing() -> NoReturn:
+    raise malformed("Object missing required field `account`", "/account")
 
 
 def _untradable(denial: Denial) -> Refusal:

@@ -8,17 +8,23 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from apps.http.app import Exact, encode, read_body, send_json
+from apps.http.authority import ACCOUNT_NOT_YOURS, Caller, account_not_found, caller_of, scope_missing
 from apps.http.query import read_query, refused, word_asked
+from apps.http.route_scopes import RISK, TRADE
 from apps.risk.check_body import CHECK_SCHEMA, read_order
 from apps.risk.check_service import CheckService
 from apps.risk.metrics import RiskMetrics
+from apps.risk.sight import sees
 from apps.risk.time_slice import ACCOUNT_WEIGHT, TimeSlice
 from apps.risk.views import decision_view, portfolio_view
+from domain.access.scopes import EVERY_ACCOUNT
 from domain.risk.engine import Risk
 from domain.values import IDENTIFIER
 
 APPROVED: Final = b'{"approved":true}'
 PORTFOLIOS_MAX: Final = 1000
+_RESERVING: Final = TRADE | RISK
+"""A check with an order_id reserves exposure."""
 
 Explain = Literal["0", "1", "all"]
 EXPLAIN: Final = get_args(Explain)
@@ -37,10 +43,14 @@ class CheckEndpoint:
         self._check_service = check_service
         self._measures = measures
 
-    def answer(self, body: bytes, explain: str) -> bytes:
-        """Return the response body of `POST /check`. Refusal 400 or 422 when the body is not a valid order."""
+    def answer(self, body: bytes, explain: str, caller: Caller) -> bytes:
+        """Return the response body of `POST /check`. Refusal 400, 403 or 422 when the body is not a valid order of this caller."""
         began = time.perf_counter_ns()
-        terms = read_order(body, self._risk.instruments)
+        terms = read_order(body, self._risk.instruments, "" if caller.account == EVERY_ACCOUNT else caller.account)
+        if not sees(caller, terms.account):
+            raise ACCOUNT_NOT_YOURS
+        if terms.order_id and not caller.mask & _RESERVING:
+            raise scope_missing(_RESERVING)
         if explain == "all" and terms.order_id:
             raise refused("explain", "explain=all is a dry check: leave out the order_id")
         decision = self._check_service.decide(terms, every=explain == "all")
@@ -53,7 +63,7 @@ class CheckEndpoint:
         explain = "0"
         if query := scope["query_string"]:
             explain = word_asked(read_query(query, ("explain",)), "explain", EXPLAIN) or explain
-        await send_json(send, 200, self.answer(await read_body(receive), explain))
+        await send_json(send, 200, self.answer(await read_body(receive), explain, caller_of(scope)))
 
     def router(self) -> APIRouter:
         router = APIRouter()
@@ -63,18 +73,21 @@ class CheckEndpoint:
         return router
 
     async def _check_twin(self, request: Request, explain: ExplainQuery = "0") -> Response:
-        return Response(self.answer(await request.body(), explain), media_type="application/json")
+        return Response(self.answer(await request.body(), explain, caller_of(request.scope)), media_type="application/json")
 
     async def _portfolio(
         self,
+        request: Request,
         account: AccountQuery = None,
         limit: Annotated[int, Query(ge=1, le=PORTFOLIOS_MAX)] = PORTFOLIOS_MAX,
         cursor: AccountQuery = None,
     ) -> Response:
-        exposure = self._risk.exposure
+        exposure, caller = self._risk.exposure, caller_of(request.scope)
+        if account is not None and not sees(caller, account):
+            raise account_not_found()
         if account is not None:
             return Exact(portfolio_view(self._risk, exposure.look(account)))
-        names = [name for name in sorted(exposure.accounts) if cursor is None or name > cursor]
+        names = [name for name in sorted(exposure.accounts) if (cursor is None or name > cursor) and sees(caller, name)]
         views, pacing = [], TimeSlice()
         for name in names[:limit]:
             found = exposure.look(name)

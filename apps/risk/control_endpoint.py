@@ -8,16 +8,20 @@ import structlog
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from apps.connections.controls import ARMED, SIGNED, THROWN, Scopes, body_doc, kill_doc, reason_of, who_of
+from apps.connections.controls import ARMED, SIGNED, THROWN, Scopes, body_doc, kill_doc, reason_of, texts_of_kill, who_of
 from apps.http.app import Exact, Refusal
+from apps.http.authority import account_not_found, caller_of, scope_missing
 from apps.http.body import read_object
 from apps.http.problem import malformed
 from apps.http.query import refused
+from apps.http.route_scopes import RISK
 from apps.risk.control_acks import ControlAcks
 from apps.risk.control_log import ControlLog
 from apps.risk.limits_body import DOCUMENTED, read_limits
 from apps.risk.limits_body import FIELDS as LIMIT_FIELDS
+from apps.risk.sight import sees, without_others
 from apps.risk.views import control_view, controls_view, limits_view
+from domain.access.scopes import EVERY_ACCOUNT, AccessScope
 from domain.ports import Clock, Head, Unavailable
 from domain.risk.controls import (
     HISTORY_KEPT_MAX,
@@ -29,7 +33,6 @@ from domain.risk.controls import (
     SymbolBlocked,
     SymbolUnblocked,
     same_person,
-    words_of_kill,
 )
 from domain.risk.engine import Risk
 from domain.risk.overrides import own
@@ -84,14 +87,14 @@ class ControlEndpoint:
         return router
 
     async def _block(self, symbol: str, request: Request) -> Response:
-        return await self._change(SymbolBlocked, symbol, await request.body())
+        return await self._change(SymbolBlocked, symbol, request)
 
     async def _unblock(self, symbol: str, request: Request) -> Response:
-        return await self._change(SymbolUnblocked, symbol, await request.body())
+        return await self._change(SymbolUnblocked, symbol, request)
 
-    async def _change(self, kind: type[SymbolBlocked | SymbolUnblocked], symbol: str, body: bytes) -> Response:
-        fields = read_object(body, SIGNED)
-        reason, who, at = reason_of(fields), who_of(fields), self._clock.now_ns()
+    async def _change(self, kind: type[SymbolBlocked | SymbolUnblocked], symbol: str, request: Request) -> Response:
+        fields = read_object(await request.body(), SIGNED)
+        reason, who, at = reason_of(fields), who_of(fields, caller_of(request.scope)), self._clock.now_ns()
         if symbol not in self._risk.instruments:
             raise Refusal(422, "unknown_symbol", "unknown instrument")
         stored = await self._record(lambda version: kind(version=version, at=at, who=who, reason=reason, symbol=symbol))
@@ -101,8 +104,10 @@ class ControlEndpoint:
 
     async def _kill(self, request: Request) -> Response:
         fields = read_object(await request.body(), THROWN)
-        scope, at = self._scopes.of(fields), self._clock.now_ns()
-        reason, who = words_of_kill(fields.get("reason"), fields.get("who"))
+        scope, at, caller = self._scopes.of(fields), self._clock.now_ns(), caller_of(request.scope)
+        if not caller.has(AccessScope.RISK) and scope != f"account:{caller.account}":
+            raise scope_missing(RISK)  # a key with cancel alone kills its own account
+        reason, who = texts_of_kill(fields, caller)
         stored = await self._record(lambda version: KillThrown(version=version, at=at, who=who, reason=reason, scope=scope))
         view = {"scope": scope, "killed": scope in self._controls.kills, "reason": reason, "who": who, "at": rfc3339(at), "seq": stored.seq}
         return await self._answered(view, stored)
@@ -115,7 +120,8 @@ class ControlEndpoint:
 
     async def _arm(self, request: Request) -> Response:
         fields = read_object(await request.body(), ARMED)
-        scope, reason, who, at = self._scopes.of(fields), reason_of(fields), who_of(fields), self._clock.now_ns()
+        scope, reason, at = self._scopes.of(fields), reason_of(fields), self._clock.now_ns()
+        who = who_of(fields, caller_of(request.scope))
         token = fields.get("token")
         if token is None:
             return await self._ask_to_arm(scope, reason, who, at)
@@ -163,13 +169,19 @@ class ControlEndpoint:
         newest = list(self._controls.history)[-limit:][::-1]
         return Exact({"controls": [control_view(event) for event in newest]})
 
-    async def _limits(self, account: Account = None, symbol: Symbol = None) -> Response:
+    async def _limits(self, request: Request, account: Account = None, symbol: Symbol = None) -> Response:
+        caller = caller_of(request.scope)
+        if not sees(caller, EVERY_ACCOUNT):
+            account = account or caller.account  # the defaults name the overrides and kills of all accounts
         if symbol is not None and account is None:
             raise refused("account", "symbol needs an account: limits of a symbol belong to an account")
-        return Exact(limits_view(self._risk, account, symbol or ""))
+        if account is not None and not sees(caller, account):
+            raise account_not_found()
+        view = limits_view(self._risk, account, symbol or "")
+        return Exact(view if sees(caller, EVERY_ACCOUNT) else without_others(view, caller.account))
 
     async def _set_limits(self, account: str, request: Request) -> Response:
-        asked = read_limits(await request.body(), account, self._risk.instruments)
+        asked = read_limits(await request.body(), account, self._risk.instruments, caller_of(request.scope))
         at = self._clock.now_ns()
 
         def event(version: int) -> LimitsChanged:
@@ -187,7 +199,7 @@ class ControlEndpoint:
     async def _enable(self, account: Annotated[str, Path(pattern=f"^{IDENTIFIER.pattern}$")], request: Request) -> Response:
         """Enable repeated orders of an account. This is not journaled: a restart of risk enables them too."""
         fields = read_object(await request.body(), SIGNED)
-        reason, who = reason_of(fields), who_of(fields)
+        reason, who = reason_of(fields), who_of(fields, caller_of(request.scope))
         enabled = self._risk.enable(account)
         log.warning("repeated orders enabled", account=account, orders=enabled, who=who, reason=reason)
         return Exact({"account": account, "enabled": enabled, "reason": reason, "who": who})

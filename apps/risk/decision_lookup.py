@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 import httpx
 import msgspec
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from adapters.codec import decoder
@@ -22,6 +22,8 @@ DECIDED: Final = {
     "ReplaceRefused": False,
 }
 """Events that may carry a decision, and whether it is an approval."""
+PASSED_ON: Final = ("authorization", "apca-api-key-id", "apca-api-secret-key")
+"""Headers with which a caller shows who it is. A signature is for one address alone: callers that sign ask oms, or start a session."""
 NUMBERS: Final = ("found", "limit", "unit")
 
 OrderId = Annotated[str, Path(pattern=f"^{IDENTIFIER.pattern}$")]
@@ -54,18 +56,21 @@ class Decisions:
     async def close(self) -> None:
         await self._oms.aclose()
 
-    async def _show(self, order_id: OrderId) -> Response:
-        """Return the decision on the order itself, and under `replaces` those on its replaces."""
-        found = [decision_of(event) for event in await self._timeline(order_id) if _was_decided(event)]
+    async def _show(self, order_id: OrderId, request: Request) -> Response:
+        """Return the decision on the order itself, and under `replaces` those on its replaces. oms judges the caller again."""
+        shown = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
+        found = [decision_of(event) for event in await self._timeline(order_id, shown) if _was_decided(event)]
         if not found:
             raise Refusal(NOT_FOUND, "decision_not_found", "no decision on this order")
         return Exact({"order_id": order_id, **found[0], "replaces": found[1:]})
 
-    async def _timeline(self, order_id: str) -> list[View]:
+    async def _timeline(self, order_id: str, shown: dict[str, str]) -> list[View]:
         try:
-            answer = await self._oms.get(f"/orders/{order_id}/events")
+            answer = await self._oms.get(f"/orders/{order_id}/events", headers=shown)
             if answer.status_code == NOT_FOUND:
                 raise Refusal(NOT_FOUND, "order_not_found", f"unknown order {order_id!r}")
+            if answer.status_code in (401, 403):
+                raise Refusal(403, "scope_missing", "decisions are read from oms, with the same key: it needs the scope read", needs="read")
             if answer.status_code != OK:
                 raise _away(f"oms returned {answer.status_code}")
             found: Timeline = _TIMELINE.decode(answer.content)

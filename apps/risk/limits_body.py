@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from apps.connections.controls import SIGNED, reason_of, who_of
+from apps.http.authority import Caller
 from apps.http.body import Number, read_object
 from apps.http.problem import Refusal, malformed
 from domain.instruments import Instrument
@@ -44,8 +45,8 @@ class AskedLimits(NamedTuple):
     limits: LimitSet
 
 
-def read_limits(body: bytes, account: str, instruments: Mapping[str, Instrument]) -> AskedLimits:
-    """Parse all limits that differ from the configuration; an absent or null one keeps the default. Refusal 400, 422."""
+def read_limits(body: bytes, account: str, instruments: Mapping[str, Instrument], caller: Caller) -> AskedLimits:
+    """Parse all limits that differ from the configuration; an absent or null one keeps the default. Refusal 400, 403, 422."""
     fields = read_object(body, FIELDS)
     if not IDENTIFIER.fullmatch(account):
         raise malformed("the account must be 1 to 64 of the characters A-Z a-z 0-9 _ -")
@@ -57,7 +58,7 @@ def read_limits(body: bytes, account: str, instruments: Mapping[str, Instrument]
     if symbol is not None and (wide := next((name for name in PER_ACCOUNT if getattr(found, name) is not None), None)):
         name = next((outside for outside, inside in FIELD_OF.items() if inside == wide), wide)
         raise Refusal(422, "limit_not_per_symbol", f"{name} applies to the whole account, not to a symbol", pointer=f"/{name}")
-    return AskedLimits(_version(fields), symbol or "", who_of(fields), reason_of(fields), found)
+    return AskedLimits(_version(fields), symbol or "", who_of(fields, caller), reason_of(fields), found)
 
 
 def _version(fields: Mapping[str, object]) -> int:

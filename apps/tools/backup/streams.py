@@ -7,9 +7,11 @@ from typing import Final
 from nats.aio.client import Client
 
 from adapters import journalcopy, subjects
+from adapters.controls import ACCESS_COMMITS, ACCESS_JOURNAL, open_journal
 from adapters.jetstream import ensure_stream, stream_state
 from apps.tools.backup.file import Heading, Seal, Writer, entries, heading_of, sealed
-from domain.ports import Corrupt
+from domain.access.events import AccessAccepted
+from domain.ports import Corrupt, Head
 
 STREAMS: Final = {
     subjects.ORDER_STREAM: subjects.ORDER_JOURNALS,
@@ -47,10 +49,13 @@ async def keep(client: Client, path: Path, at_ns: int, progress: Progress, *, re
     return sealed(path)
 
 
-async def bring_back(client: Client, writers: Mapping[str, Client], path: Path, progress: Progress) -> Seal:
+async def bring_back(
+    client: Client, writers: Mapping[str, Client], path: Path, progress: Progress, *, revoke: Callable[[Head], AccessAccepted] | None = None
+) -> Seal:
     """Restore into servers without journals. The whole file is verified before the first commit. NotEmpty, Corrupt, Unavailable.
 
     `client` creates the streams and reads; `writers` has, for each stream, the connection that may write it.
+    `revoke` makes the event, from the head of the journal of access, that revokes the restored keys; None keeps them.
     """
     seal = sealed(path)
     for name in STREAMS:
@@ -72,7 +77,17 @@ async def bring_back(client: Client, writers: Mapping[str, Client], path: Path, 
         await journalcopy.into(writers[stream], waiting)
     progress(done + len(waiting))
     await _compare(client, seal)
+    if revoke is not None and subjects.ACCESS_STREAM in seal.heads:
+        await _revoke(client, writers[subjects.ACCESS_STREAM], revoke)
     return seal
+
+
+async def _revoke(client: Client, writer: Client, revoke: Callable[[Head], AccessAccepted]) -> None:
+    """Append the event that revokes all keys, behind the restored ones."""
+    journal = await open_journal(client, ACCESS_JOURNAL, writer)
+    head = await journal.head()
+    if head.seq:
+        await journal.append(ACCESS_COMMITS.encode(0, head.n + 1, (revoke(head),)), head)
 
 
 async def _compare(client: Client, seal: Seal) -> None:

@@ -1,6 +1,6 @@
 """The addresses of everything that is compared with the journal, opened for the time of a verification."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -9,22 +9,23 @@ import httpx
 import msgspec
 from nats.aio.client import Client
 
-from adapters.controls import CONTROL_JOURNAL, open_journal
+from adapters.controls import open_journal
 from adapters.orderstore import SqliteOrderStore
 from adapters.questdb import QuestDbFills
 from adapters.sqlite import SqliteFills
-from adapters.subjects import CONTROLS, order_subject
+from adapters.subjects import order_subject
 from adapters.valkey import DATABASE, ValkeyPositions
 from adapters.watermark import DIRECTORY, FileWatermark
 from apps.connections.stores import FILLS_FILE, ORDERS_FILE
-from apps.tools.verify.controls import ControlsSide, Marks
+from apps.tools.verify.controls import ACCESS_KIND, CONTROLS_KIND, ControlsSide, Kind
 from apps.tools.verify.live import OmsReads
 from apps.tools.verify.run import Sides
 
 VALKEY_TIMEOUT_MS: Final = 5_000.0
 OMS_TIMEOUT_S: Final = 10.0
 FOLLOWERS: Final = ("exeq", "oms")
-"""Services that apply controls and keep a mark of what they have read."""
+KEY_FOLLOWERS: Final = (*FOLLOWERS, "live-gateway", "projector")
+"""Services that apply controls, and those that apply access events. Each keeps a mark of what it has read."""
 
 
 class Places(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +43,7 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
 async def opened(places: Places, client: Client) -> AsyncIterator[Sides]:
     """Open all sides lazily, for the verification to use, and close them afterwards. `client` reads the journals."""
     async with AsyncExitStack() as exits:
-        sides = Sides(controls=ControlsSide(lambda: open_journal(client, CONTROL_JOURNAL), _marks(places.data_dir)))
+        sides = Sides(controls=_side(client, CONTROLS_KIND, FOLLOWERS, places), access=_side(client, ACCESS_KIND, KEY_FOLLOWERS, places))
         if places.data_dir is not None:
             sides.mark = FileWatermark(places.data_dir / DIRECTORY, order_subject(places.shard)).read
             sides.orders = SqliteOrderStore(places.data_dir / ORDERS_FILE).picture
@@ -59,13 +60,12 @@ async def opened(places: Places, client: Client) -> AsyncIterator[Sides]:
         yield sides
 
 
-def _marks(data_dir: Path | None) -> Marks:
-    """Return the marks of the controls in this directory: risk's, and those of the services that follow."""
-    if data_dir is None:
-        return {}
-    home = data_dir / DIRECTORY
-    homes = {"risk": home, **{service: home / service for service in FOLLOWERS}}
-    return {service: FileWatermark(where, CONTROLS).read for service, where in homes.items()}
+def _side(client: Client, kind: Kind, followers: Sequence[str], places: Places) -> ControlsSide:
+    """Return a journal with its marks in the data directory: risk's, and those of the services that follow."""
+    home = None if places.data_dir is None else places.data_dir / DIRECTORY
+    homes = {} if home is None else {"risk": home, **{service: home / service for service in followers}}
+    marks = {service: FileWatermark(where, kind.journal.subject).read for service, where in homes.items()}
+    return ControlsSide(lambda: open_journal(client, kind.journal), marks, kind)
 
 
 def _fills(places: Places) -> QuestDbFills | SqliteFills | None:

@@ -7,8 +7,8 @@ from typing import Final, Protocol
 import msgspec
 
 from apps.journal.watermark import listed
+from apps.tools.verify.controls import ACCESS, ControlsSide, check_controls
 from apps.tools.verify.controls import NAME as CONTROLS
-from apps.tools.verify.controls import ControlsSide, check_controls
 from apps.tools.verify.fills import NAME as FILLS
 from apps.tools.verify.fills import FillsTable
 from apps.tools.verify.fold import JournalFold
@@ -39,6 +39,7 @@ class Sides(msgspec.Struct, kw_only=True):
     fills: Fills | None = None
     live: Live | None = None
     controls: ControlsSide | None = None
+    access: ControlsSide | None = None
 
 
 class View(Protocol):
@@ -92,7 +93,8 @@ class Verification:
             for name in (LIVES, ORDERS, POSITIONS, FILLS, LIVE):
                 if name not in {check.name for check in self._checks}:
                     self._done(CheckLine(name, "not_looked_at", {}, "the journal cannot be read to its end"))
-        self._done(await self._controls())
+        for name, side in ((CONTROLS, self._sides.controls), (ACCESS, self._sides.access)):
+            self._done(await self._controls(name, side))
         return report_of(self._checks, self._fold.head.seq)
 
     async def _all(self) -> None:
@@ -107,14 +109,13 @@ class Verification:
         for check in (await self._journal(), self._lives(), *found):
             self._done(check)
 
-    async def _controls(self) -> CheckLine:
-        side = self._sides.controls
+    async def _controls(self, name: str, side: ControlsSide | None) -> CheckLine:
         if side is None:
-            return CheckLine(CONTROLS, "not_looked_at", {}, NOT_ASKED)
+            return CheckLine(name, "not_looked_at", {}, NOT_ASKED)
         try:
             return await check_controls(side)
         except Unavailable as trouble:
-            return CheckLine(CONTROLS, "unreachable", {}, str(trouble))
+            return CheckLine(name, "unreachable", {}, str(trouble))
 
     async def _end(self) -> int:
         try:
