@@ -1,4 +1,4 @@
-"""The passwords of a service, from a separate file. They are put into its addresses, and nowhere else."""
+"""The passwords of a service, from a separate file. They are put into its addresses, and the command line's key into `access`."""
 
 import os
 import stat
@@ -13,10 +13,12 @@ from config.text import ConfigError, read_mapping
 
 VARIABLE: Final = "TRADE_SECRETS_DIR"
 """A directory with `<service>.yaml`: a user and a password for each address."""
+CLI_KEY: Final = "access.cli_key"
+"""The only pair that is no user and password: the key id of the command line and the SHA-256 of its secret, in hex."""
 
 M = TypeVar("M", bound=BaseModel)
 Credentials = Mapping[str, tuple[str, str]]
-"""Maps the dotted key of an address to user and password."""
+"""Maps the dotted key of an address to user and password, and CLI_KEY to key id and digest."""
 
 
 def read(name: str, environ: Mapping[str, str] = os.environ) -> Credentials:
@@ -43,15 +45,19 @@ def read(name: str, environ: Mapping[str, str] = os.environ) -> Credentials:
 
 
 def applied(settings: M, credentials: Credentials) -> M:
-    """Return the settings with user and password in the addresses that have credentials."""
-    for key, (user, password) in credentials.items():
+    """Return the settings with user and password in the addresses that have credentials, and with the command line's key."""
+    for key, pair in credentials.items():
         section, _, name = key.partition(".")
         part = getattr(settings, section, None)
         if part is not None and hasattr(part, name):
-            address = getattr(part, name) or getattr(part, "url")  # noqa: B009 - sections whose address may be omitted have a `url`
-            fresh = part.model_copy(update={name: with_user(address, user, password)})
+            fresh = part.model_copy(update={name: pair if key == CLI_KEY else _address(part, name, pair)})
             settings = settings.model_copy(update={section: fresh})
     return settings
+
+
+def _address(part: BaseModel, name: str, pair: tuple[str, str]) -> str:
+    """Return an address of a section with user and password. Sections whose address may be omitted have a `url`."""
+    return with_user(getattr(part, name) or getattr(part, "url"), *pair)  # noqa: B009
 
 
 def with_user(url: str, user: str, password: str) -> str:

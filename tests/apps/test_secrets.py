@@ -18,12 +18,13 @@ from redis.exceptions import AuthenticationError, NoPermissionError, ResponseErr
 
 from adapters import bus
 from adapters.valkey import ValkeyPositions
+from apps.http.credentials import KEY_ID, digest, well_formed
 from apps.stack import servers
 from apps.stack.credentials import keys
-from apps.stack.credentials.users import CLIENTS, CONTAINER_UIDS
+from apps.stack.credentials.users import CLI_KEY_FILE, CLIENTS, CONTAINER_UIDS
 from apps.stack.program import socket_answers
 from config import secrets
-from config.loading import load_oms
+from config.loading import load_oms, load_risk
 from config.text import ConfigError
 from domain.position.position import Position
 from tests.live import LiveServer, live
@@ -174,6 +175,36 @@ def test_only_their_owner_can_open_the_files_and_they_are_made_once(tmp_path: Pa
     assert keys.init(tmp_path / "secrets", guests=True) == made
     renewed = keys.init(tmp_path / "secrets", guests=False, renew=True)
     assert not set(renewed.nats.values()) & set(made.nats.values())
+
+
+def test_the_key_of_the_command_line_is_made_once_and_its_secret_is_in_two_files_only(tmp_path: Path) -> None:
+    made = keys.init(tmp_path, guests=False)
+    line = (tmp_path / CLI_KEY_FILE).read_text()
+    key_id, _, secret = line.rstrip("\n").partition(".")
+    assert line == f"{key_id}.{secret}\n"
+    assert made.cli == {key_id: secret}
+    assert KEY_ID.fullmatch(key_id)
+    assert well_formed(secret)
+    assert {file.name for file in tmp_path.iterdir() if secret in file.read_text()} == {CLI_KEY_FILE, keys.KEYS_FILE}
+    assert keys.init(tmp_path, guests=True).cli == made.cli
+    assert not set(keys.init(tmp_path, guests=False, renew=True).cli.items()) & set(made.cli.items())
+
+
+def test_risk_gets_the_digest_of_the_command_lines_key_and_other_services_nothing_of_it(tmp_path: Path) -> None:
+    ((key_id, secret),) = keys.init(tmp_path, guests=False).cli.items()
+    environ = {secrets.VARIABLE: str(tmp_path)}
+    assert load_risk(None, environ).access.cli_key == (key_id, digest(secret.encode()).hex())
+    assert load_oms(None, environ).access.cli_key is None
+    assert {file.name for file in tmp_path.iterdir() if key_id in file.read_text()} == {"risk.yaml", CLI_KEY_FILE, keys.KEYS_FILE}
+
+
+def test_passwords_of_a_release_without_access_keys_stay_and_get_one(tmp_path: Path) -> None:
+    made = msgspec.to_builtins(keys.init(tmp_path, guests=False))
+    del made["cli"]
+    (tmp_path / keys.KEYS_FILE).write_bytes(msgspec.json.encode(made))
+    found = keys.init(tmp_path, guests=False)
+    assert found.nats == made["nats"]
+    assert len(found.cli) == 1
 
 
 def test_in_containers_a_unit_has_copies_of_its_services_files_in_a_directory_that_nobody_else_can_list(tmp_path: Path) -> None:

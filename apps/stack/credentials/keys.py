@@ -9,9 +9,11 @@ from typing import Final
 import msgspec
 import yaml
 
+from apps.http.credentials import digest, new_key_id, new_secret
 from apps.stack.credentials import nats, questdb, valkey
 from apps.stack.credentials.users import (
     ADMIN,
+    CLI_KEY_FILE,
     CLIENTS,
     GRAFANA_FILE,
     GRAFANA_QUESTDB_FILE,
@@ -26,10 +28,13 @@ from apps.stack.credentials.users import (
     VALKEY_USERS,
 )
 from apps.stack.topology import UNIT, UNITED
+from config.secrets import CLI_KEY
 
 KEYS_FILE: Final = "keys.json"
 PASSWORD_BYTES: Final = 32
 PRIVATE: Final = 0o600
+KEY_KEEPER: Final = "risk"
+"""The service that records access keys. It gets the command line's key id and the digest of its secret, never the secret."""
 UNIT_FILES: Final = tuple(f"{name}.yaml" for name in (*UNITED, UNIT))
 """The files that the process of a unit reads."""
 
@@ -43,6 +48,8 @@ class Keys(msgspec.Struct):
     valkey: Passwords = {}
     questdb: Passwords = {}
     grafana: Passwords = {}
+    cli: Passwords = {}
+    """Key id -> secret of the access key of the command line."""
 
 
 def init(directory: Path, *, guests: bool, owners: Mapping[str, int] | None = None, renew: bool = False) -> Keys:
@@ -61,6 +68,8 @@ def init(directory: Path, *, guests: bool, owners: Mapping[str, int] | None = No
     ):
         for user in users:
             passwords.setdefault(user, secrets.token_urlsafe(PASSWORD_BYTES))
+    if not keys.cli:
+        keys.cli[new_key_id()] = new_secret()
     _write(directory / KEYS_FILE, msgspec.json.encode(keys).decode(), None)
     files = _files(keys, guests=guests)
     for name, text in files.items():
@@ -95,6 +104,7 @@ def _files(keys: Keys, *, guests: bool) -> dict[str, str]:
         QUESTDB_FILE: "".join(f"{name}={value}\n" for name, value in environment.items()),
         GRAFANA_FILE: keys.grafana["admin"],
         GRAFANA_QUESTDB_FILE: keys.questdb[READER],
+        CLI_KEY_FILE: "".join(f"{key_id}.{secret}\n" for key_id, secret in keys.cli.items()),
     }
 
 
@@ -107,6 +117,9 @@ def _client(keys: Keys, name: str, environment: Mapping[str, str]) -> str:
         found |= {f"nats.{journal.stream}": [journal.writer, keys.nats[journal.writer]] for journal in nats.JOURNALS}
     if name in keys.valkey:
         found["valkey.url"] = [name, keys.valkey[name]]
+    if name == KEY_KEEPER:
+        key_id, secret = next(iter(keys.cli.items()))
+        found[CLI_KEY] = [key_id, digest(secret.encode()).hex()]
     role = QUESTDB_ROLES.get(name)
     if role:
         found["questdb.http_url"] = [READER, keys.questdb[READER]]

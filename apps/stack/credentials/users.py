@@ -40,6 +40,8 @@ VALKEY_FILE: Final = "valkey.acl"
 QUESTDB_FILE: Final = "questdb.env"
 GRAFANA_FILE: Final = "grafana.password"
 GRAFANA_QUESTDB_FILE: Final = "grafana-questdb.password"
+CLI_KEY_FILE: Final = "cli.key"
+"""The access key of the `trade` command: one line, KEY_ID.SECRET. Its scopes are admin, risk, ops and audit; it cannot trade."""
 
 CONTAINER_UIDS: Final = {
     NATS_FILE: 10222,
@@ -55,6 +57,7 @@ CONTAINER_UIDS: Final = {
     "projector.yaml": 10107,
     "venue.yaml": 10000,
     "operator.yaml": 10000,
+    CLI_KEY_FILE: 10000,
     "reader.yaml": 10000,
 }
 """File -> user id that reads it in containers, where each program runs as its own user. Other files belong to root.
