@@ -310,6 +310,8 @@ TICS: Final = re.compile(
     re.IGNORECASE,
 )
 """Words that a technical writer would not use for programs: CONTRIBUTING.md, "Rules". CHANGELOG.md keeps the words of its time."""
+PEOPLE: Final = "open: whoever is logged in on this machine may trade"
+"""What the start says about open mode. It is about people, whom nothing else names."""
 
 
 def test_the_product_is_written_in_plain_technical_english() -> None:
@@ -318,7 +320,7 @@ def test_the_product_is_written_in_plain_technical_english() -> None:
         f"{name_of(path)}:{number} {line.strip()[:100]}"
         for path in files
         for number, line in enumerate(path.read_text().splitlines(), 1)
-        if TICS.search(line)
+        if TICS.search(line.replace(PEOPLE, ""))
     )
 
 

@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 from apps.cli.trouble import Unreachable, WrongUsage
 from apps.stack import stack
 from apps.stack.credentials.users import ADMIN, OPERATOR
+from apps.stack.directory import DATA_DIR
 from apps.stack.ports import HOST, SERVICE_PORTS, ServerPorts
 from apps.stack.servers import Servers
 from apps.stack.services import SECRETS, URL_VARIABLES
 from config import secrets
 from config.text import ConfigError
 
-DATA_DIR = Path(".trade")
 DATA_DIR_VARIABLE = "TRADE_DATA_DIR"
 SERVER_VARIABLES = {"nats": "TRADE_NATS_URL", "valkey": "TRADE_VALKEY_URL", "questdb": "TRADE_QUESTDB_HTTP_URL"}
 VARIABLES = SERVER_VARIABLES | URL_VARIABLES

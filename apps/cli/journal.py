@@ -15,12 +15,13 @@ from adapters import subjects
 from adapters.clock import SystemClock
 from adapters.watermark import DIRECTORY, FileWatermark
 from apps.cli import show
-from apps.cli.addresses import DATA_DIR, DATA_DIR_VARIABLE, find
+from apps.cli.addresses import DATA_DIR_VARIABLE, find
 from apps.cli.connection import connected
 from apps.cli.options import DataDir, PortOffset, identifier
 from apps.cli.progress import progress_of
 from apps.cli.trouble import Refused, Unreachable, WrongUsage
 from apps.journal.watermark import listed
+from apps.stack.directory import DATA_DIR
 from apps.tools.journal_check import ACCESS, CONTROLS, ORDERS, VENUES, Inspection, look, subjects_of_all, upgraded
 from domain.ports import FOREIGN_MAX, Acceptance, Corrupt, Head, Unavailable
 

@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
-from apps.cli.addresses import DATA_DIR, DATA_DIR_VARIABLE
+from apps.cli.addresses import DATA_DIR_VARIABLE
+from apps.stack.access_mode import KEYS, OPEN
+from apps.stack.access_mode import VARIABLE as ACCESS_VARIABLE
+from apps.stack.directory import DATA_DIR
 from apps.stack.ports import PORT_MAX
 from apps.stack.topology import APART, UNIT
 
@@ -20,6 +23,11 @@ class FillsStore(StrEnum):
 class Topology(StrEnum):
     UNIT = UNIT
     SERVICES = APART
+
+
+class AccessMode(StrEnum):
+    OPEN = OPEN
+    KEYS = KEYS
 
 
 def up(
@@ -43,6 +51,13 @@ def up(
     topology: Annotated[
         Topology, typer.Option(help="Run oms, risk and exeq in one process, or each service in its own process.")
     ] = Topology.UNIT,
+    access: Annotated[
+        AccessMode,
+        typer.Option(
+            envvar=ACCESS_VARIABLE,
+            help="open: programs of this machine need no key, for paper venues only. keys: every request needs a key, and no guests.",
+        ),
+    ] = AccessMode.OPEN,
     only_servers: Annotated[bool, typer.Option("--only-servers", help="Start NATS, Valkey and QuestDB without the services.")] = False,
 ) -> None:
     """Start the whole stack on this machine and restart what fails; Ctrl-C stops everything cleanly."""
@@ -61,6 +76,7 @@ def up(
         only_servers=only_servers,
         guests=guests,
         topology=str(topology),
+        access=str(access),
     )
     raise typer.Exit(code)
 

@@ -7,11 +7,11 @@ from typing import Annotated, Final
 import typer
 
 from apps.cli import show
-from apps.cli.addresses import DATA_DIR
 from apps.cli.trouble import Refused
 from apps.stack.credentials import keys
 from apps.stack.credentials.accounts import move_journals
 from apps.stack.credentials.users import CONTAINER_UIDS
+from apps.stack.directory import DATA_DIR
 from apps.stack.services import SECRETS
 
 NATS_VOLUME: Final = Path("/volumes/nats")

@@ -1,16 +1,19 @@
 """`python -m apps.stack`, the same as `trade up`."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
+from apps.stack.access_mode import ACCESS_MODES, OPEN, VARIABLE
 from apps.stack.command import up
+from apps.stack.directory import DATA_DIR
 from apps.stack.topology import TOPOLOGIES, UNIT
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m apps.stack", description="Run the whole stack on this machine until Ctrl-C.")
-    parser.add_argument("--data-dir", type=Path, default=Path(".trade"), help="directory of the state (default .trade)")
+    parser.add_argument("--data-dir", type=Path, default=DATA_DIR, help="directory of the state (default .trade)")
     parser.add_argument("--port-offset", type=int, default=0, help="shift every port by this number")
     parser.add_argument("--fresh", action="store_true", help="remove all earlier state first")
     parser.add_argument("--yes", action="store_true", help="do not ask before removing")
@@ -21,6 +24,8 @@ def main() -> int:
     parser.add_argument("--config-dir", type=Path, help="a directory with <service>/config.yaml")
     parser.add_argument("--no-guests", dest="guests", action="store_false", help="no reading without a password")
     parser.add_argument("--topology", default=UNIT, choices=TOPOLOGIES, help="oms, risk and exeq in one process, or each in its own")
+    access = os.environ.get(VARIABLE) or OPEN
+    parser.add_argument("--access", default=access, help=f"{' or '.join(ACCESS_MODES)} (default {VARIABLE}, else open)")
     parser.add_argument("--only-servers", action="store_true", help="NATS, Valkey and QuestDB without the services")
     return up(**vars(parser.parse_args()))
 

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -14,8 +15,9 @@ from adapters.clock import SystemClock
 from apps.runtime import private_files
 from apps.runtime.exit_codes import Exit
 from apps.stack import questdb_jar, stack
+from apps.stack.access_mode import ACCESS_MODES, KEYS, OPEN
 from apps.stack.credentials import keys
-from apps.stack.directory import claimed, unusable, wipe
+from apps.stack.directory import DATA_DIR, claimed, unusable, wipe
 from apps.stack.ports import ServerPorts, check_free
 from apps.stack.program import Program
 from apps.stack.screen import Screen
@@ -33,6 +35,14 @@ NEW_PASSWORDS = (
     "and your own programs with passwords need the new ones."
 )
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+WHO_MAY = {
+    OPEN: (
+        "open: whoever is logged in on this machine may trade (paper); close it: trade up --access keys",
+        "open: all callers are one owner, so four eyes are two hands: the same person may take both steps of trade arm under two names",
+    ),
+    KEYS: ("keys: every request needs a key, and there are no guests; make a key: trade key create",),
+}
+"""What the start reports of each mode of access."""
 FIRST_ORDER = '{"symbol":"BTCUSDT","side":"buy","quantity":0.1,"price":45000,"type":"limit"}'
 
 
@@ -49,13 +59,14 @@ def up(
     only_servers: bool,
     guests: bool = True,
     topology: str = UNIT,
+    access: str = OPEN,
 ) -> int:
     """Run the stack until a signal; return the exit code of the command."""
     private_files.begin()
     screen = Screen()
     try:
         data_dir = Path(os.path.realpath(data_dir))
-        choices = Choices(data_dir, port_offset, fills, quotes, quotes_speed, quotes_columns, config_dir, guests, topology)
+        choices = Choices(data_dir, port_offset, fills, quotes, quotes_speed, quotes_columns, config_dir, guests, topology, access)
         _start(choices, screen, fresh=fresh, yes=yes, only_servers=only_servers)
     except CannotStart as trouble:
         screen.complain(str(trouble))
@@ -87,7 +98,7 @@ def _start(choices: Choices, screen: Screen, *, fresh: bool, yes: bool, only_ser
             check_free(ports.named(questdb=questdb) | _ports_of(last))
             if fresh:
                 _wipe(choices.data_dir, ask=not yes and sys.stdin.isatty())
-            keys.init(choices.secrets, guests=choices.guests)
+            keys.init(choices.secrets, guests=choices.admits_guests)
             for journal in upgrade(choices.data_dir, ports, choices.secrets):
                 screen.say(f"{journal} of an earlier release was moved to its own account")
             first = embedded(choices.data_dir, ports, with_questdb=questdb, secrets=choices.secrets)
@@ -115,6 +126,8 @@ def _check(choices: Choices) -> None:
         raise CannotStart(f"--fills must be questdb or sqlite, not {choices.fills}.", exit_code=Exit.USAGE)
     if choices.topology not in TOPOLOGIES:
         raise CannotStart(f"--topology must be {' or '.join(TOPOLOGIES)}, not {choices.topology}.", exit_code=Exit.USAGE)
+    if choices.access not in ACCESS_MODES:
+        raise CannotStart(f"--access must be {' or '.join(ACCESS_MODES)}, not {choices.access}.", exit_code=Exit.USAGE)
     try:
         columns_of(choices.quotes_columns, COLUMNS)
     except BadColumns as error:
@@ -141,6 +154,7 @@ async def _run(stages: Sequence[Sequence[Program]], urls: dict[str, str], choice
         fills=choices.fills,
         urls=urls,
         processes=list(supervisor.states.values()),
+        access=choices.access,
     )
     for number in STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, functools.partial(_stop, supervisor, screen, number))
@@ -148,8 +162,11 @@ async def _run(stages: Sequence[Sequence[Program]], urls: dict[str, str], choice
         f"starting, {_shape(choices)}; state and logs are in {choices.data_dir}"
         + (", fills are in SQLite" if choices.fills == "sqlite" else "")
     )
+    if "oms" in urls:
+        for sentence in WHO_MAY[choices.access]:
+            screen.say(sentence)
     try:
-        await supervisor.run(ready=lambda: screen.show(_welcome(described)))
+        await supervisor.run(ready=lambda: screen.show(welcome(described)))
     finally:
         try:
             stack.forget(choices.data_dir)
@@ -181,19 +198,37 @@ def _addresses(servers: Servers, choices: Choices, started: Sequence[Program]) -
     return {name: url for name, url in found.items() if url} | {name: choices.url(name) for program in started for name in program.services}
 
 
-def _welcome(described: stack.Stack) -> str:
+def welcome(described: stack.Stack) -> str:
+    """Return what the start shows once all is ready: addresses, and a first order that works in this mode of access."""
     lines = ["", "All services are ready:", *(f"  {name:<13}{url}" for name, url in described.urls.items()), ""]
     if oms := described.urls.get("oms"):
-        trade = (f"TRADE_OMS_URL={oms} " if described.port_offset else "") + _trade()
-        lines += [
-            "A first order, to paste into another terminal:",
-            f"  curl -s {oms}/orders -H 'content-type: application/json' -d '{FIRST_ORDER}'",
-            "The same from the command line, and the result:",
-            f"  {trade} order submit BTCUSDT buy 0.1 --price 45000",
-            f"  {trade} positions main",
-            "",
-        ]
+        lines += [*(_first_order_with_a_key(described, oms) if described.access == KEYS else _first_order(described, oms)), ""]
     return "\n".join([*lines, "Ctrl-C stops the stack.", ""])
+
+
+def _first_order(described: stack.Stack, oms: str) -> list[str]:
+    trade = (f"TRADE_OMS_URL={oms} " if described.port_offset else "") + _trade()
+    return [
+        "A first order, to paste into another terminal:",
+        f"  curl -s {oms}/orders -H 'content-type: application/json' -d '{FIRST_ORDER}'",
+        "The same from the command line, and the result:",
+        f"  {trade} order submit BTCUSDT buy 0.1 --price 45000",
+        f"  {trade} positions main",
+    ]
+
+
+def _first_order_with_a_key(described: stack.Stack, oms: str) -> list[str]:
+    """Return the commands that make a key that may trade, and use it. It is kept in a variable, because it is shown only once."""
+    trade, usual = _trade(), described.data_dir == os.path.realpath(DATA_DIR)
+    where = "" if usual else f" --data-dir {shlex.quote(described.data_dir)}"
+    return [
+        "A key that may trade, and a first order with it, to paste into another terminal:",
+        f"  KEY=$({trade} key create --account main --scopes trade,read{where})",
+        f"  curl -s {oms}/orders -H \"Authorization: Bearer $KEY\" -H 'content-type: application/json' -d '{FIRST_ORDER}'",
+        "The same from the command line, and the result:",
+        f"  TRADE_KEY=$KEY {trade} order submit BTCUSDT buy 0.1 --price 45000{where}",
+        f"  TRADE_KEY=$KEY {trade} positions main{where}",
+    ]
 
 
 def _trade() -> str:

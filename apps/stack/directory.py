@@ -13,6 +13,8 @@ from apps.runtime import private_files
 from apps.runtime.exit_codes import Exit
 from apps.stack.trouble import CannotStart
 
+DATA_DIR = Path(".trade")
+"""The data directory of a stack that names no other."""
 MARK = "trade-data-directory"
 LOCK = "lock"
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from apps.runtime.exit_codes import Exit
+from apps.stack.access_mode import OPEN
+from apps.stack.access_mode import VARIABLE as ACCESS_VARIABLE
 from apps.stack.ports import HOST, METRICS_OFFSET, SERVICE_PORTS
 from apps.stack.program import PROJECTION_NICENESS, URGENT_NICENESS, Program, http_answers
 from apps.stack.servers import Servers
@@ -40,6 +42,12 @@ class Choices:
     config_dir: Path | None = None
     guests: bool = True
     topology: str = UNIT
+    access: str = OPEN
+
+    @property
+    def admits_guests(self) -> bool:
+        """Whether the servers allow programs without a password to read published data: never where every request needs a key."""
+        return self.guests and self.access == OPEN
 
     @property
     def secrets(self) -> Path:
@@ -122,6 +130,7 @@ def _common_environment(choices: Choices, servers: Servers) -> dict[str, str]:
         "TRADE_DATA_DIR": str(choices.data_dir),
         "TRADE_LOG_DIR": str(choices.data_dir / "logs"),
         "TRADE_FILLS": choices.fills,
+        ACCESS_VARIABLE: choices.access,
         SECRETS_VARIABLE: str(choices.secrets),
         "TRADE_QUOTES": str(choices.quotes.resolve()) if choices.quotes else "",
         "TRADE_QUOTES_SPEED": choices.quotes_speed,

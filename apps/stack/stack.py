@@ -11,6 +11,8 @@ from typing import Literal
 import msgspec
 import psutil
 
+from apps.stack.access_mode import OPEN
+
 FILE = "stack.json"
 STALE_GONE_S = 5.0
 
@@ -56,6 +58,8 @@ class Stack(msgspec.Struct):
     fills: str
     urls: dict[str, str]
     processes: list[ProcessState]
+    access: str = OPEN
+    """The mode of access. Files of a release without it are of stacks that asked for no key."""
 
     def find(self, name: str) -> ProcessState | None:
         """Return a process, or a service of a unit, by its name."""

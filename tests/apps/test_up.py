@@ -1,6 +1,7 @@
 """`trade up` as a person meets it: the real command with the real servers, its refusals, and what it leaves behind."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -13,16 +14,19 @@ from pathlib import Path
 
 import nats
 import pytest
+from msgspec.structs import replace
 
 from adapters import bus
 from adapters.jetstream import ensure_stream, stream_state
 from apps.runtime.exit_codes import Exit
 from apps.stack import stack
+from apps.stack.command import up, welcome
 from apps.stack.credentials.nats import ORDERS
 from apps.stack.directory import MARK, claimed, wipe
 from apps.stack.ports import SERVICE_PORTS, ServerPorts
 from apps.stack.servers import Servers
 from apps.stack.services import Choices, services
+from apps.stack.topology import TOPOLOGIES
 from apps.stack.trouble import CannotStart
 from apps.unit.__main__ import environment_of
 from tests.children import started
@@ -217,6 +221,47 @@ def test_a_stale_process_is_ended_but_not_a_stranger_with_its_number(tmp_path: P
     assert stack.read(tmp_path) is None
 
 
+def test_a_stack_file_of_a_release_without_access_is_of_an_open_stack(tmp_path: Path) -> None:
+    stack.write(tmp_path, stack.Stack(1, 0.0, str(tmp_path), 0, "sqlite", {}, [], access="keys"))
+    kept = stack.read(tmp_path)
+    assert kept is not None
+    assert kept.access == "keys"
+    written = json.loads((tmp_path / stack.FILE).read_text())
+    del written["access"]
+    (tmp_path / stack.FILE).write_text(json.dumps(written))
+    old = stack.read(tmp_path)
+    assert old is not None
+    assert old.access == "open"
+
+
+def test_every_service_learns_the_mode_of_access_and_where_keys_are_needed_there_are_no_guests(tmp_path: Path) -> None:
+    for topology in TOPOLOGIES:
+        programs = services(Choices(tmp_path, topology=topology, access="keys"), Servers.at(ServerPorts()))
+        assert {each.environment["TRADE_ACCESS"] for each in programs} == {"keys"}
+    assert [Choices(tmp_path, guests=guests, access=access).admits_guests for guests in (True, False) for access in ("open", "keys")] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+
+
+@pytest.mark.parametrize("port_offset", [0, 100])
+def test_with_keys_the_first_order_begins_with_a_key_that_may_trade(port_offset: int, tmp_path: Path) -> None:
+    described = stack.Stack(1, 0.0, str(tmp_path), port_offset, "sqlite", {"oms": "http://127.0.0.1:8199"}, [], access="keys")
+    said = welcome(described)
+    assert f"key create --account main --scopes trade,read --data-dir {tmp_path})" in said
+    assert 'curl -s http://127.0.0.1:8199/orders -H "Authorization: Bearer $KEY" -H ' in said
+    assert f"order submit BTCUSDT buy 0.1 --price 45000 --data-dir {tmp_path}" in said
+    assert "Bearer" not in welcome(replace(described, access="open"))
+
+
+def test_an_unknown_mode_of_access_starts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = up(tmp_path, 0, False, False, "sqlite", None, "", "", None, only_servers=True, access="closed")
+    assert (code, list(tmp_path.iterdir())) == (Exit.USAGE, [])
+    assert "--access must be open or keys, not closed." in capsys.readouterr().err
+
+
 def test_a_damaged_stack_file_is_no_stack(tmp_path: Path) -> None:
     (tmp_path / stack.FILE).write_text('{"pid": ')
     assert stack.read(tmp_path) is None
@@ -241,6 +286,7 @@ def test_each_service_is_told_its_ports_and_where_everything_is(tmp_path: Path) 
         "TRADE_DATA_DIR": str(tmp_path),
         "TRADE_LOG_DIR": str(tmp_path / "logs"),
         "TRADE_FILLS": "questdb",
+        "TRADE_ACCESS": "open",
         "TRADE_SECRETS_DIR": str(tmp_path / "secrets"),
         "TRADE_NATS_URL": "nats://127.0.0.1:4232",
         "TRADE_NATS_MONITOR_URL": "http://127.0.0.1:8232",

@@ -41,7 +41,7 @@ UNIT_FILES: Final = tuple(f"{name}.yaml" for name in (*UNITED, UNIT))
 Passwords = dict[str, str]
 
 
-class Keys(msgspec.Struct):
+class StackSecrets(msgspec.Struct):
     """User -> password, separately for each server, so that one server's file reveals nothing about another."""
 
     nats: Passwords = {}
@@ -52,14 +52,14 @@ class Keys(msgspec.Struct):
     """Key id -> secret of the access key of the command line."""
 
 
-def init(directory: Path, *, guests: bool, owners: Mapping[str, int] | None = None, renew: bool = False) -> Keys:
+def init(directory: Path, *, guests: bool, owners: Mapping[str, int] | None = None, renew: bool = False) -> StackSecrets:
     """Generate missing passwords and rewrite every file, so that rights are never older than the program. OSError, DamagedKeys.
 
     `owners` (file -> user id) changes the owners of files, which needs root; other users can then search the directory but not list it.
     A file has one owner, so a unit, which also reads the files of its services, then gets its own copies in a directory `unit`.
     """
     _make(directory, 0o711 if owners else 0o700)
-    keys = Keys() if renew else _kept(directory)
+    keys = StackSecrets() if renew else _kept(directory)
     for passwords, users in (
         (keys.nats, (*NATS_USERS, *NATS_WRITERS.values())),
         (keys.valkey, VALKEY_USERS),
@@ -85,17 +85,17 @@ class DamagedKeys(Exception):
     """The file of all passwords exists but cannot be decoded; the text says which and why, without its content."""
 
 
-def _kept(directory: Path) -> Keys:
+def _kept(directory: Path) -> StackSecrets:
     file = directory / KEYS_FILE
     if not file.exists():
-        return Keys()
+        return StackSecrets()
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Keys)
+        return msgspec.json.decode(file.read_bytes(), type=StackSecrets)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DamagedKeys(f"{file} is damaged: {error}") from None  # the cause contains the bytes
 
 
-def _files(keys: Keys, *, guests: bool) -> dict[str, str]:
+def _files(keys: StackSecrets, *, guests: bool) -> dict[str, str]:
     environment = questdb.environment(keys.questdb, guests=guests)
     clients = {f"{name}.yaml": _client(keys, name, environment) for name in CLIENTS}
     return clients | {
@@ -108,7 +108,7 @@ def _files(keys: Keys, *, guests: bool) -> dict[str, str]:
     }
 
 
-def _client(keys: Keys, name: str, environment: Mapping[str, str]) -> str:
+def _client(keys: StackSecrets, name: str, environment: Mapping[str, str]) -> str:
     """Return the file of one program: a user and a password for each address of its configuration."""
     found = {"nats.url": [name, keys.nats[name]]}
     if writer := NATS_WRITERS.get(name):

@@ -1,0 +1,10 @@
+"""Modes of access: open to the programs of this machine, or only to callers with a key."""
+
+from typing import Final
+
+OPEN: Final = "open"
+"""Callers without a key may trade. For paper venues on loopback only."""
+KEYS: Final = "keys"
+"""Every request needs a key."""
+ACCESS_MODES: Final = (OPEN, KEYS)
+VARIABLE: Final = "TRADE_ACCESS"
