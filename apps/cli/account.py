@@ -44,7 +44,7 @@ def positions(
     """Show an account's positions by symbol; with --at-seq, the past ones, marked at the last fill's price."""
     if min_seq and at_seq:
         raise WrongUsage("--min-seq reads the present and --at-seq the past.", "Use only one of them.")
-    with Oms(find(data_dir, port_offset)["oms"], raw=json, answer_timeout_s=PAST_TIMEOUT_S if at_seq else ANSWER_TIMEOUT_S) as oms:
+    with Oms(find(data_dir, port_offset), raw=json, answer_timeout_s=PAST_TIMEOUT_S if at_seq else ANSWER_TIMEOUT_S) as oms:
         answer = oms.get(f"/positions/{identifier(account, 'an account')}", min_seq=min_seq, at_seq=at_seq)
     if json:
         return
@@ -73,7 +73,7 @@ def fills(
 ) -> None:
     """List the trades of an account, newest first. With --json, each page is one line."""
     path, filters = f"/fills/{identifier(account, 'an account')}", {"symbol": symbol, "since": since, "until": until}
-    with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
+    with Oms(find(data_dir, port_offset), raw=json) as oms:
         rows, cursor = pages(oms, path, "fills", filters, None if everything else limit, cursor)
     if not json:
         show.table("", FILL_COLUMNS, (_fill_row(row) for row in rows), numbers=("quantity", "price", "fee", "seq"))

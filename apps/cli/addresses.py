@@ -2,12 +2,17 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
+
+from apps.cli.caller import command_line_key, own_key
 from apps.cli.trouble import Unreachable, WrongUsage
 from apps.stack import stack
+from apps.stack.access_mode import KEYS, OPEN
+from apps.stack.access_mode import VARIABLE as ACCESS_VARIABLE
 from apps.stack.credentials.users import ADMIN, OPERATOR
 from apps.stack.directory import DATA_DIR
 from apps.stack.ports import HOST, SERVICE_PORTS, ServerPorts
@@ -20,6 +25,8 @@ DATA_DIR_VARIABLE = "TRADE_DATA_DIR"
 SERVER_VARIABLES = {"nats": "TRADE_NATS_URL", "valkey": "TRADE_VALKEY_URL", "questdb": "TRADE_QUESTDB_HTTP_URL"}
 VARIABLES = SERVER_VARIABLES | URL_VARIABLES
 CREDENTIALS_OF = {"nats": "nats.url", "valkey": "valkey.url", "questdb": "questdb.http_url"}
+ACCESS_ROUTES = "/access/"
+WHO_AM_I = "/access/me"
 NATS_MONITOR_ABOVE = ServerPorts().nats_monitor - ServerPorts().nats
 
 
@@ -42,6 +49,15 @@ class Addresses:
     lines_dropped: Mapping[str, int] = field(default_factory=dict)
     """Output lines of each program that are missing from its log file, as counted by the supervisor."""
 
+    access: str = OPEN
+    """Mode of access of the services."""
+
+    key: httpx.Auth | None = field(default=None, repr=False)
+    """The caller's own key, from the environment."""
+
+    of_secrets: frozenset[str] = frozenset()
+    """Services that belong to `secrets_dir`: only they may receive the command line's key of it."""
+
     def __getitem__(self, name: str) -> str:
         try:
             return self._with_user(self.urls[name], CREDENTIALS_OF.get(name, ""))
@@ -58,6 +74,17 @@ class Addresses:
         found = _credentials(ADMIN, {secrets.VARIABLE: str(self.secrets_dir)}) if self.secrets_dir else {}
         return secrets.with_user(self.urls["nats"], *found[f"nats.{stream}"]) if found else self["nats"]
 
+    def key_for(self, service: str, path: str) -> httpx.Auth | None:
+        """Return the key to send with a request to a service of this system; None for none. WrongUsage if the stack's key is damaged.
+
+        The caller's own key always goes first. The command line's key is for /access/ and, where every request needs a key, for all;
+        in open mode everything else, /access/me as well, is asked as this machine's local caller.
+        """
+        needed = self.access == KEYS or (path.startswith(ACCESS_ROUTES) and path != WHO_AM_I)
+        if self.key is not None or not needed or self.secrets_dir is None or service not in self.of_secrets:
+            return self.key
+        return command_line_key(self.secrets_dir)
+
     @property
     def questdb_pg_to_connect(self) -> str:
         return self._with_user(self.questdb_pg, "questdb.pg_url") if self.questdb_pg else ""
@@ -69,27 +96,32 @@ class Addresses:
 def find(data_dir: Path | None, port_offset: int | None, environ: Mapping[str, str] = os.environ) -> Addresses:
     """Resolve the addresses: the command line wins over the environment, then a stack in the current directory, then default ports.
 
-    Unreachable if the named stack does not run; WrongUsage for a bad address or unreadable credentials.
+    Unreachable if the named stack does not run; WrongUsage for a bad address, unreadable credentials or a key that cannot be one.
     """
-    if data_dir is not None or port_offset is not None:
-        return _named(data_dir, port_offset)
+    named = data_dir is not None or port_offset is not None
+    found = _named(data_dir, port_offset) if named else _of_environment(environ)
+    access = KEYS if environ.get(ACCESS_VARIABLE) == KEYS else found.access
+    return replace(found, access=access, key=own_key(environ))
+
+
+def _of_environment(environ: Mapping[str, str]) -> Addresses:
     running = stack.read(Path(environ.get(DATA_DIR_VARIABLE) or DATA_DIR))
     base = _of_stack(running) if running else _usual(0)
     overrides = {name: environ[variable].rstrip("/") for name, variable in VARIABLES.items() if environ.get(variable)}
     urls = {**base.urls, **overrides}
     if environ.get("TRADE_FILLS") == "sqlite":
         urls.pop("questdb", None)
-    named = environ.get(DATA_DIR_VARIABLE)
+    named, secrets_dir = environ.get(DATA_DIR_VARIABLE), environ.get(secrets.VARIABLE)
     return Addresses(
         urls,
         _monitor(overrides["nats"]) if "nats" in overrides else base.nats_monitor,
         base.restarts,
         environ.get("TRADE_QUESTDB_PG_URL") or ("" if "questdb" in overrides else base.questdb_pg),
         Path(named) if named else base.data_dir if urls["nats"] == base.urls["nats"] else None,
-        *_passwords(
-            Path(environ[secrets.VARIABLE]) if environ.get(secrets.VARIABLE) else base.secrets_dir if "nats" not in overrides else None
-        ),
+        *_passwords(Path(secrets_dir) if secrets_dir else base.secrets_dir if "nats" not in overrides else None),
         base.lines_dropped,
+        base.access,
+        of_secrets=frozenset(name for name, url in urls.items() if secrets_dir or url == base.urls.get(name)),
     )
 
 
@@ -109,7 +141,17 @@ def _of_stack(running: stack.Stack) -> Addresses:
     data_dir = Path(running.data_dir)
     restarts = {process.name: max(process.starts - 1, 0) for process in running.processes}
     dropped = {process.name: process.lines_dropped for process in running.processes}
-    return Addresses(urls, monitor, restarts, running.urls.get("questdb-pg", ""), data_dir, *_passwords(_kept_in(data_dir)), dropped)
+    return Addresses(
+        urls,
+        monitor,
+        restarts,
+        running.urls.get("questdb-pg", ""),
+        data_dir,
+        *_passwords(_kept_in(data_dir)),
+        dropped,
+        running.access,
+        of_secrets=frozenset(urls),
+    )
 
 
 def _kept_in(data_dir: Path) -> Path | None:

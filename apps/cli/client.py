@@ -1,5 +1,6 @@
 """HTTP client of a service: one request, one reply; every failure is raised as a Trouble with one sentence."""
 
+import getpass
 import json
 import sys
 import time
@@ -11,7 +12,9 @@ from typing import Any, Final, NoReturn, Self
 import httpx
 
 from apps.cli import show
+from apps.cli.addresses import Addresses
 from apps.cli.trouble import Refused, Trouble, Unreachable, WrongUsage
+from domain.access.scopes import OF_ALL_ACCOUNTS, AccessScope
 from domain.values import plain
 
 CONNECT_TIMEOUT_S: Final = 2.0
@@ -25,6 +28,8 @@ AGAIN: Final = (429, 503)
 """Statuses after which the same request may be accepted later. Repeating it with the same client_order_id is safe."""
 NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
 
+MAKE_A_KEY: Final = "Make a key with this scope: trade key create --account A --scopes NEEDS,read; then TRADE_KEY=KEY_ID.SECRET trade ..."
+MANAGE_KEYS: Final = "Unset TRADE_KEY and TRADE_KEY_FILE: the command line's own key of a stack of yours (--data-dir DIR) may do this."
 REMEDIES: Final = {
     "order_not_found": "Find it: trade order list",
     "illegal_transition": "See what happened to it: trade order events ORDER_ID",
@@ -35,6 +40,16 @@ REMEDIES: Final = {
     "not_requested": "Begin with the first step: trade arm SCOPE --reason ...",
     "second_person_required": "A second person must confirm it; to confirm under your own name: --who NAME",
     "seq_not_reached": "Use that sequence or an earlier one.",
+    "unauthorized": "Name a live key: TRADE_KEY=KEY_ID.SECRET or TRADE_KEY_FILE=FILE; to use the key of a stack of yours: --data-dir DIR.",
+    "scope_missing": MAKE_A_KEY,
+    "scopes_forbidden": "Make two keys: who makes keys does not trade with them. The scopes: trade key create --help",
+    "account_not_yours": "A key acts for its own account: leave --account out, or use a key of that account. See: trade whoami",
+    "who_not_yours": "Leave --who out: the owner of the key signs. See: trade whoami",
+    "account_not_found": "See what is open: trade account list; open it: trade account create ACCOUNT",
+    "account_exists": "It can be used as it is. See: trade account list",
+    "key_not_found": "Find it: trade key list",
+    "rate_limited": "Retry in SECONDS s, or allow more: trade key limit KEY_ID --rate N --burst N",
+    "access_unknown": "Retry in a moment: this service does not know the keys of now, and changes nothing until it does. See: trade status",
     "internal": "The reason is in the log of oms (DATA_DIR/logs); trade status shows which services are healthy.",
     "not_found": "Another program or an older oms may run at this address. See: trade status",
     "method_not_allowed": "Another program or an older oms may run at this address. See: trade status",
@@ -71,10 +86,16 @@ class Reply:
 
 
 class Oms:
-    """HTTP client of oms, or of another `service`. With `raw` every response body is printed unchanged, refusals too."""
+    """HTTP client of oms, or of another `service`, with the key that `addresses` has for it.
 
-    def __init__(self, url: str, *, service: str = "oms", raw: bool = False, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
-        self._url = url
+    With `raw` every response body is printed unchanged, refusals too.
+    """
+
+    def __init__(
+        self, addresses: Addresses, service: str = "oms", *, raw: bool = False, answer_timeout_s: float = ANSWER_TIMEOUT_S
+    ) -> None:
+        self._addresses = addresses
+        self._url = url = addresses[service]
         self._service = service
         self._raw = raw
         try:
@@ -145,8 +166,9 @@ class Oms:
     def _ask(self, method: str, path: str, query: Mapping[str, object], body: bytes | None = None) -> Reply:
         parameters = {name: str(value) for name, value in query.items() if value is not None}
         headers = {"content-type": "application/json"} if body is not None else {}
+        key = self._addresses.key_for(self._service, path)
         try:
-            response = self._http.request(method, path, params=parameters, content=body, headers=headers)
+            response = self._http.request(method, path, params=parameters, content=body, headers=headers, auth=key)
         except httpx.TimeoutException as error:
             raise Unreachable(
                 f"{self._service} at {self._url} did not respond in time ({type(error).__name__}).", "Check its state: trade status"
@@ -162,6 +184,13 @@ class Oms:
         if answer.status < 300:
             return answer
         raise _trouble(answer)
+
+
+def signature(addresses: Addresses, service: str, who: str | None) -> dict[str, str]:
+    """Return the field `who` of a body: the person named, else the current user; nothing if a key is sent, whose owner signs then."""
+    if not who and addresses.key_for(service, "/") is not None:
+        return {}
+    return {"who": who or getpass.getuser()}
 
 
 def _encoded(body: Mapping[str, object]) -> bytes:
@@ -195,14 +224,24 @@ def _sentence(answer: Reply) -> str:
 
 def _trouble(answer: Reply) -> Trouble:
     problem = _problem(answer)
+    remedy = REMEDIES.get(str(problem.get("code", "")))
     if answer.status in (502, 503, 504):
-        return Unreachable(_sentence(answer), "Retry in a moment; trade status shows which services are not ready.")
+        return Unreachable(_sentence(answer), remedy or "Retry in a moment; trade status shows which services are not ready.")
     if answer.status == 429:
-        return Refused(_sentence(answer), f"Retry in {max(_retry_after(answer), 1):g} s.")
-    remedy = REMEDIES.get(
-        str(problem.get("code", "")), "Correct the request and retry; nothing was recorded." if answer.status < 500 else ""
-    )
+        return Refused(_sentence(answer), (remedy or "Retry in SECONDS s.").replace("SECONDS", f"{max(_retry_after(answer), 1):g}"))
+    if remedy is None:
+        remedy = "Correct the request and retry; nothing was recorded." if answer.status < 500 else ""
+    if remedy == MAKE_A_KEY:
+        remedy = _how_to_get(str(problem.get("needs", "")))
     return Refused(_sentence(answer), remedy.replace("ORDER_ID", show.clean(str(problem.get("order_id", "ORDER_ID")))))
+
+
+def _how_to_get(scope: str) -> str:
+    """Return how to make a request that needs this scope. Scopes of every account are in the command line's own key."""
+    if scope in OF_ALL_ACCOUNTS:
+        return MANAGE_KEYS
+    scopes = scope if scope == AccessScope.READ else f"{show.clean(scope) or 'SCOPE'},{AccessScope.READ}"
+    return MAKE_A_KEY.replace("NEEDS,read", scopes)
 
 
 def _retry_after(answer: Reply | None) -> float:

@@ -55,7 +55,7 @@ def _named(output: Path | None) -> Picture:
 
 
 def _with_counts(drawn_as: Format, data_dir: Path | None, port_offset: int | None) -> bytes:
-    with Oms(find(data_dir, port_offset)["oms"]) as oms:
+    with Oms(find(data_dir, port_offset)) as oms:
         return oms.get("/diagram", format=drawn_as, counts=1).body
 
 

@@ -11,7 +11,7 @@ from adapters.clock import SystemClock
 from adapters.local_kills import DIRECTORY, LocalKill, LocalKills
 from apps.cli import show
 from apps.cli.addresses import Addresses, find
-from apps.cli.client import Oms, Reply
+from apps.cli.client import Oms, Reply, signature
 from apps.cli.options import DataDir, Json, PortOffset, Reason, Who, identifier
 from apps.cli.trouble import Refused, Unreachable, WrongUsage
 from domain.ports import Unavailable
@@ -38,9 +38,10 @@ def kill(
     Exit code 0 if nothing of the scope is sent any more, 3 if the switch is set but a sending service has not acknowledged it.
     """
     addresses = find(data_dir, port_offset)
-    reason, who = words_of_kill(reason, who or getpass.getuser())
-    body = {"scope": _scope(scope), "reason": reason, "who": who}
-    answer = _kill_at_exeq(addresses, body, raw=json) if local else _kill_at_risk(addresses, body, raw=json)
+    reason, signed = words_of_kill(reason, who or getpass.getuser())
+    body = {"scope": _scope(scope), "reason": reason, "who": signed}
+    at = _kill_at_exeq if local else _kill_at_risk
+    answer = at(addresses, body, named=bool(who), raw=json)
     if answer is None:
         return
     if not json:
@@ -50,24 +51,30 @@ def kill(
         raise Unreachable(f"{scope} is killed durably, but a sending service has not acknowledged it.", AT_EXEQ.format(scope=scope))
 
 
-def _kill_at_risk(addresses: Addresses, body: Mapping[str, str], *, raw: bool) -> Reply:
+def _kill_at_risk(addresses: Addresses, body: Mapping[str, str], *, named: bool, raw: bool) -> Reply | None:
     try:
-        with Oms(addresses["risk"], service="risk", raw=raw) as risk:
-            return risk.post("/risk/kill", body)
+        with Oms(addresses, "risk", raw=raw) as risk:
+            return risk.post("/risk/kill", _sent(addresses, "risk", body, named=named))
     except Unreachable as trouble:
         raise Unreachable(str(trouble).partition("\n")[0], AT_EXEQ.format(scope=body["scope"])) from trouble
 
 
-def _kill_at_exeq(addresses: Addresses, body: Mapping[str, str], *, raw: bool) -> Reply | None:
+def _kill_at_exeq(addresses: Addresses, body: Mapping[str, str], *, named: bool, raw: bool) -> Reply | None:
     """Use exeq's endpoint. If exeq does not answer, write a file, which exeq reads within a second or before it sends anything."""
     try:
-        with Oms(addresses["exeq"], service="exeq", raw=raw) as exeq:
-            return exeq.post("/kill", body)
+        with Oms(addresses, "exeq", raw=raw) as exeq:
+            return exeq.post("/kill", _sent(addresses, "exeq", body, named=named))
     except Unreachable as trouble:
         if addresses.data_dir is None:
             raise Unreachable(str(trouble).partition("\n")[0], "Name its data directory (--data-dir), or stop the process.") from trouble
         _by_file(addresses.data_dir, body)
         return None
+
+
+def _sent(addresses: Addresses, service: str, body: Mapping[str, str], *, named: bool) -> Mapping[str, str]:
+    """Return the body to send. A person who was not named is left out if a key is sent, because its owner signs then."""
+    signs = named or signature(addresses, service, "")
+    return body if signs else {name: value for name, value in body.items() if name != "who"}
 
 
 def _by_file(data_dir: Path, body: Mapping[str, str]) -> None:
@@ -90,9 +97,10 @@ def arm(
     port_offset: PortOffset = None,
 ) -> None:
     """Allow a killed scope again: one person requests it and gets a token, another person confirms with it within ten minutes."""
-    signed = {"scope": _scope(scope), "reason": reason, "who": identifier(who or getpass.getuser(), "a name")}
-    body = signed | ({"token": token} if token is not None else {})
-    with Oms(find(data_dir, port_offset)["risk"], service="risk", raw=json) as risk:
+    addresses = find(data_dir, port_offset)
+    signed = {name: identifier(value, "a name") for name, value in signature(addresses, "risk", who).items()}
+    body = {"scope": _scope(scope), "reason": reason, **signed} | ({"token": token} if token is not None else {})
+    with Oms(addresses, "risk", raw=json) as risk:
         answer = risk.post("/risk/arm", body)
     if json:
         return

@@ -32,7 +32,7 @@ Until = Annotated[str | None, typer.Option(metavar="TIME", help=f"Before this mo
 Cursor = Annotated[str | None, typer.Option(help="Continue after this page.")]
 Status = Annotated[str | None, typer.Option(metavar="STATE", help="Only orders in this state; open and closed each cover several states.")]
 Reason = Annotated[str, typer.Option(help="The reason; it is recorded permanently.")]
-Who = Annotated[str, typer.Option(help="The person responsible; recorded permanently. By default the current user.")]
+Who = Annotated[str, typer.Option(help="The person responsible; recorded permanently. By default the current user, with a key its owner.")]
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT")]
 OrderId = Annotated[str, typer.Argument(metavar="ORDER_ID")]
 

@@ -94,7 +94,7 @@ def submit(
         "post_only": post_only or None,
         "reduce_only": reduce_only or None,
     }
-    with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
+    with Oms(find(data_dir, port_offset), raw=json) as oms:
         answer = oms.submit({name: value for name, value in order.items() if value is not None}, retry_for, to_stderr)
     _print_submitted(answer.object(), quiet=json)
 
@@ -149,7 +149,7 @@ def show_(
     if events and at_seq:
         raise WrongUsage("--events shows the whole timeline and --at-seq one moment of it.", "Use only one of them.")
     path = f"/orders/{identifier(order_id, 'an order id')}"
-    with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
+    with Oms(find(data_dir, port_offset), raw=json) as oms:
         order = oms.get(path, at_seq=at_seq)
         timeline = oms.get(f"{path}/events") if events else None
     if json:
@@ -174,7 +174,7 @@ def _route(route: Mapping[str, Any]) -> str:
 @app.command()
 def events(order_id: OrderId, json: Json = False, data_dir: DataDir = None, port_offset: PortOffset = None) -> None:
     """Show every event of one order, with the numbers that decided it."""
-    with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
+    with Oms(find(data_dir, port_offset), raw=json) as oms:
         timeline = oms.get(f"/orders/{identifier(order_id, 'an order id')}/events")
     if not json:
         _print_timeline(timeline)
@@ -210,7 +210,7 @@ def list_(
         "since": since,
         "until": until,
     }
-    with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
+    with Oms(find(data_dir, port_offset), raw=json) as oms:
         rows, cursor = pages(oms, "/orders", "orders", filters, None if everything else limit, cursor)
     if not json:
         show.table("", LIST_COLUMNS, map(_list_row, rows), numbers=NUMBERS)
@@ -241,7 +241,7 @@ def cancel(
             "Name one order, or an account.",
             "trade order cancel ORDER_ID; or trade order cancel --account A, with --symbol, --side, --client-order-id or --status",
         )
-    with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
+    with Oms(find(data_dir, port_offset), raw=json) as oms:
         if order_id:
             answer = oms.delete(f"/orders/{identifier(order_id, 'an order id')}")
         else:
@@ -274,7 +274,7 @@ def replace(
     terms = {name: value for name, value in numbers.items() if value is not None}
     if not terms:
         raise WrongUsage("No new term is given.", "trade order replace ORDER_ID [--quantity N] [--price N] [--stop-price N]")
-    with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
+    with Oms(find(data_dir, port_offset), raw=json) as oms:
         answer = oms.patch(f"/orders/{identifier(order_id, 'an order id')}", terms)
     if not json:
         show.card((name, value) for name, value in answer.object().items() if name in REPLACE_FIELDS)

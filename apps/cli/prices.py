@@ -112,7 +112,7 @@ def _day(text: str | None, default: int) -> int:
 def _needed(addresses: Addresses) -> int:
     """Return how many closes risk needs per symbol; the default of the configuration if risk does not answer."""
     needed: object = None
-    with contextlib.suppress(Trouble), Oms(addresses["risk"], service="risk") as api:
+    with contextlib.suppress(Trouble), Oms(addresses, "risk") as api:
         history = api.get("/stats").object().get("price_history")
         needed = history.get("needed") if isinstance(history, dict) else 0  # value at risk is not among the checks
     return needed if isinstance(needed, int) else RiskChecksSection().var_lookback_days + 1

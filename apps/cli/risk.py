@@ -1,14 +1,13 @@
 """`trade risk`: the controls in force, blocks of symbols, and the limits of accounts."""
 
-import getpass
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import typer
 
 from apps.cli import show
-from apps.cli.addresses import find
-from apps.cli.client import Oms
+from apps.cli.addresses import Addresses, find
+from apps.cli.client import Oms, signature
 from apps.cli.options import DataDir, Json, PortOffset, Reason, Who, identifier, symbol_name
 from apps.cli.trouble import Unreachable, WrongUsage
 from domain.values import NUMBER_RULE, exact
@@ -42,7 +41,7 @@ def risk() -> None:
 @app.command()
 def controls(json: Json = False, data_dir: DataDir = None, port_offset: PortOffset = None) -> None:
     """Show what is killed and blocked now, by whom and why."""
-    with Oms(find(data_dir, port_offset)["risk"], service="risk", raw=json) as api:
+    with Oms(find(data_dir, port_offset), "risk", raw=json) as api:
         answer = api.get("/risk/controls")
     if json:
         return
@@ -63,7 +62,7 @@ def history(
     port_offset: PortOffset = None,
 ) -> None:
     """List all changes of controls and limits, newest first, with who made them and why."""
-    with Oms(find(data_dir, port_offset)["risk"], service="risk", raw=json) as api:
+    with Oms(find(data_dir, port_offset), "risk", raw=json) as api:
         answer = api.get("/risk/controls/history", limit=limit)
     if not json:
         rows = [(each.get("type"), _about(each), *_signed(each)) for each in answer.rows("controls")]
@@ -75,7 +74,7 @@ def block(
     symbol: Symbol, reason: Reason, who: Who = "", json: Json = False, data_dir: DataDir = None, port_offset: PortOffset = None
 ) -> None:
     """Refuse new orders in a symbol and cancel its open orders."""
-    reply = _change(symbol, "block", reason, who, find(data_dir, port_offset)["risk"], raw=json)
+    reply = _change(symbol, "block", reason, who, find(data_dir, port_offset), raw=json)
     if reply is not None:
         show.line(f"Blocked: {symbol}.")
 
@@ -85,14 +84,14 @@ def unblock(
     symbol: Symbol, reason: Reason, who: Who = "", json: Json = False, data_dir: DataDir = None, port_offset: PortOffset = None
 ) -> None:
     """Allow orders in a symbol again."""
-    reply = _change(symbol, "unblock", reason, who, find(data_dir, port_offset)["risk"], raw=json)
+    reply = _change(symbol, "unblock", reason, who, find(data_dir, port_offset), raw=json)
     if reply is not None:
         show.line(f"Unblocked: {symbol}.")
 
 
-def _change(symbol: str, verb: str, reason: str, who: str, url: str, *, raw: bool) -> dict[str, Any] | None:
-    with Oms(url, service="risk", raw=raw) as api:
-        answer = api.post(f"/risk/symbols/{symbol_name(symbol)}/{verb}", {"reason": reason, "who": _who(who)})
+def _change(symbol: str, verb: str, reason: str, who: str, addresses: Addresses, *, raw: bool) -> dict[str, Any] | None:
+    with Oms(addresses, "risk", raw=raw) as api:
+        answer = api.post(f"/risk/symbols/{symbol_name(symbol)}/{verb}", {"reason": reason, **_signed_by(addresses, who)})
     if answer.status == 202:
         raise Unreachable(f"{symbol} is blocked durably, but a sending service has not acknowledged it.", "See: trade status")
     return None if raw else answer.object()
@@ -110,7 +109,7 @@ def show_limits(
     if symbol is not None and account is None:
         raise WrongUsage("Limits of a symbol need an account.", "trade risk limits show ACCOUNT --symbol SYMBOL")
     query = {"account": identifier(account, "an account") if account else None, "symbol": symbol_name(symbol) if symbol else None}
-    with Oms(find(data_dir, port_offset)["risk"], service="risk", raw=json) as api:
+    with Oms(find(data_dir, port_offset), "risk", raw=json) as api:
         answer = api.get("/risk/limits", **query)
     if not json:
         _print_limits(answer.object())
@@ -149,12 +148,13 @@ def set_limits(
     if not named and not unset:
         raise WrongUsage("No limit is named.", "Example: trade risk limits set alice --max-order-size-usd 5000 --reason 'new desk'")
     where = {"symbol": symbol_name(symbol)} if symbol else {}
-    with Oms(find(data_dir, port_offset)["risk"], service="risk") as api:
+    addresses = find(data_dir, port_offset)
+    with Oms(addresses, "risk") as api:
         found = api.get("/risk/limits", account=identifier(account, "an account"), **where).object()
     own = found.get("own") or {}
     stays = {name: value for name, value in own.get("new", {}).items() if name not in (unset or ())}
-    body = {**stays, **named, **where, "version": found.get("version"), "reason": reason, "who": _who(who)}
-    with Oms(find(data_dir, port_offset)["risk"], service="risk", raw=json) as api:
+    body = {**stays, **named, **where, "version": found.get("version"), "reason": reason, **_signed_by(addresses, who)}
+    with Oms(addresses, "risk", raw=json) as api:
         answer = api.put(f"/risk/limits/{account}", body)
     if not json:
         _print_limits(answer.object())
@@ -212,5 +212,5 @@ def _number(name: str, value: str) -> str:
     return value
 
 
-def _who(who: str) -> str:
-    return identifier(who or getpass.getuser(), "a name")
+def _signed_by(addresses: Addresses, who: str) -> dict[str, str]:
+    return {name: identifier(value, "a name") for name, value in signature(addresses, "risk", who).items()}

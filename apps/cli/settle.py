@@ -1,13 +1,12 @@
 """`trade order settle`: manual resolution of an order in doubt."""
 
-import getpass
 from typing import Annotated
 
 import typer
 
 from apps.cli import show
 from apps.cli.addresses import find
-from apps.cli.client import Oms
+from apps.cli.client import Oms, signature
 from apps.cli.options import DataDir, Json, OrderId, PortOffset, identifier
 from domain.order.commands import Outcome
 
@@ -18,7 +17,7 @@ def settle(
     order_id: OrderId,
     outcome: Annotated[Outcome, typer.Option(help="The outcome as confirmed by the venue.")],
     reason: Annotated[str, typer.Option(help="How it is known. Journaled, with `who`.")],
-    who: Annotated[str | None, typer.Option(help="The person responsible. By default the current user.")] = None,
+    who: Annotated[str | None, typer.Option(help="The person responsible. By default the current user, with a key its owner.")] = None,
     route_id: Annotated[str | None, typer.Option(metavar="ROUTE_ID", help="The route, if several are in doubt.")] = None,
     venue_order_id: Annotated[str | None, typer.Option(help="With working: the venue's order id.")] = None,
     quantity: Annotated[str | None, typer.Option(metavar="NUMBER", help="With filled: the traded quantity.")] = None,
@@ -35,7 +34,6 @@ def settle(
     """
     given = {
         "outcome": str(outcome),
-        "who": who or getpass.getuser(),
         "reason": reason,
         "route_id": route_id,
         "venue_order_id": venue_order_id,
@@ -44,8 +42,9 @@ def settle(
         "fee": fee,
         "exec_id": exec_id,
     }
-    body = {name: value for name, value in given.items() if value is not None}
-    with Oms(find(data_dir, port_offset)["oms"], raw=json) as oms:
+    addresses = find(data_dir, port_offset)
+    body = {name: value for name, value in given.items() if value is not None} | signature(addresses, "oms", who)
+    with Oms(addresses, raw=json) as oms:
         answer = oms.post(f"/orders/{identifier(order_id, 'an order id')}/settle", body)
     if not json:
         show.card((name, value) for name, value in answer.object().items() if name in SHOWN)

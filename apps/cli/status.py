@@ -82,6 +82,7 @@ def _row(each: ProcessStatus) -> tuple[object, ...]:
 
 
 async def _ask_all(addresses: Addresses) -> list[ProcessStatus]:
+    keys = {name: addresses.key_for(name, "/stats") for name in SERVICE_PORTS if name in addresses.urls}
     async with httpx.AsyncClient(timeout=ASK_TIMEOUT_S, trust_env=False) as http:
         servers: dict[str, Callable[[str], Awaitable[ProcessStatus]]] = {
             "nats": lambda url: _http_server(http, "nats", url, f"{addresses.nats_monitor}/healthz"),
@@ -89,13 +90,14 @@ async def _ask_all(addresses: Addresses) -> list[ProcessStatus]:
             "questdb": lambda url: _http_server(http, "questdb", url, f"{addresses['questdb']}/exec?query=select%201"),
         }
         asked: list[Awaitable[ProcessStatus]] = [ask(addresses.urls[name]) for name, ask in servers.items() if name in addresses.urls]
-        asked += [_service(http, name, addresses.urls[name]) for name in SERVICE_PORTS if name in addresses.urls]
+        asked += [_service(http, name, addresses.urls[name], key) for name, key in keys.items()]
         return await asyncio.gather(*asked)
 
 
-async def _service(http: httpx.AsyncClient, name: str, url: str) -> ProcessStatus:
+async def _service(http: httpx.AsyncClient, name: str, url: str, key: httpx.Auth | None) -> ProcessStatus:
+    """Ask a service. Only its numbers need a key: without a good one they are missing, and the state is known nevertheless."""
     standing = ProcessStatus(name=name, address=url)
-    health, ready, stats = await asyncio.gather(*(_get(http, f"{url}/{page}") for page in ("health", "ready", "stats")))
+    health, ready, stats = await asyncio.gather(_get(http, f"{url}/health"), _get(http, f"{url}/ready"), _get(http, f"{url}/stats", key))
     standing.up = health is not None
     standing.ready = _is_ok(health) and _is_ok(ready)
     standing.note = _why_not(health) or _why_not(ready)
@@ -137,10 +139,10 @@ async def _ping(address: Any) -> bytes:
         writer.close()
 
 
-async def _get(http: httpx.AsyncClient, url: str) -> httpx.Response | None:
+async def _get(http: httpx.AsyncClient, url: str, key: httpx.Auth | None = None) -> httpx.Response | None:
     """Return the response with any status; None if none arrives."""
     try:
-        return await http.get(url)
+        return await http.get(url, auth=key)
     except (httpx.TransportError, httpx.InvalidURL):
         return None
 

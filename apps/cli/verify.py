@@ -53,6 +53,7 @@ async def _verify(addresses: Addresses, *, quiet: bool) -> VerificationReport:
         valkey=addresses["valkey"],
         questdb_pg=addresses.questdb_pg_to_connect if in_questdb else "",
         oms=addresses.urls.get("oms", ""),
+        oms_key=addresses.key_for("oms", "/orders"),
         data_dir=addresses.data_dir,
     )
     async with connected(addresses["nats"], "trade verify") as client, opened(places, client) as sides:

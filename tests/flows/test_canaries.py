@@ -11,8 +11,8 @@ from tests.stack import SERVICES, LiveStack
 def test_no_password_is_logged_or_answered(running: LiveStack) -> None:
     # FAILURES 72
     running.trade("status")
-    kept = msgspec.json.decode((running.data_dir / SECRETS / keys.KEYS_FILE).read_bytes(), type=keys.Keys)
-    canaries = [password for server in (kept.nats, kept.valkey, kept.questdb, kept.grafana) for password in server.values()]
+    kept = msgspec.json.decode((running.data_dir / SECRETS / keys.KEYS_FILE).read_bytes(), type=keys.StackSecrets)
+    canaries = [password for server in (kept.nats, kept.valkey, kept.questdb, kept.grafana, kept.cli) for password in server.values()]
     said = {str(file): file.read_text(errors="replace") for file in (running.data_dir / "logs").iterdir()}
     said |= {"terminal": running.said(), "stack.json": (running.data_dir / "stack.json").read_text()}
     said |= {"status": running.trade("status", "--json").stdout, "verify": running.trade("verify").stdout}

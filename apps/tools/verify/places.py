@@ -35,6 +35,8 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
     valkey_db: int = DATABASE
     questdb_pg: str = ""
     oms: str = ""
+    oms_key: httpx.Auth | None = None
+    """The key for oms, where it needs one."""
     data_dir: Path | None = None
     shard: int = 0
 
@@ -55,7 +57,7 @@ async def opened(places: Places, client: Client) -> AsyncIterator[Sides]:
             exits.push_async_callback(fills.close)
             sides.fills = fills
         if places.oms:
-            http = httpx.AsyncClient(base_url=places.oms, timeout=OMS_TIMEOUT_S, trust_env=False)
+            http = httpx.AsyncClient(base_url=places.oms, timeout=OMS_TIMEOUT_S, trust_env=False, auth=places.oms_key)
             sides.live = OmsReads(await exits.enter_async_context(http))
         yield sides
 
