@@ -5,15 +5,33 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
+from domain.access.scopes import LOCAL
 from domain.order import events as e
 from domain.order.order import RISK_CONTROL
 from domain.risk.decision_record import read
 from domain.values import plain, rfc3339
 
+OwnerOf = Callable[[str], str | None]
+"""Returns the owner of a key id; None if the key is unknown."""
 
-def told(event: e.OrderEvent) -> str:
-    """Return the event as one sentence."""
-    return SENTENCES[type(event)](event)
+
+def no_owner(key_id: str) -> str | None:
+    """Return None: the owners of keys are unknown here."""
+    return None
+
+
+def told(event: e.OrderEvent, owner_of: OwnerOf = no_owner) -> str:
+    """Return the event as one sentence. If a client caused it, the sentence ends with who that was."""
+    sentence = SENTENCES[type(event)](event)
+    if not isinstance(event, e.Requested) or not event.by:
+        return sentence
+    return f"{sentence.removesuffix('.')}; {REQUESTS[type(event)]} {_whom(event.by, owner_of(event.by))}."
+
+
+def _whom(by: str, owner: str | None) -> str:
+    if by == LOCAL:
+        return "by a program on this machine, without a key"
+    return f"by {owner} with key {by}" if owner else f"with key {by}"
 
 
 def _submitted(event: e.OrderSubmitted) -> str:
@@ -109,6 +127,17 @@ def _ended(how: str, event: Any) -> str:
 def _refused(event: e.TransitionRefused) -> str:
     return f"A {event.trigger} of {event.source} is refused: the order is {event.status}" + (f" ({event.detail})." if event.detail else ".")
 
+
+REQUESTS: Final[dict[type[e.Requested], str]] = {
+    e.OrderSubmitted: "submitted",
+    e.CancelRequested: "cancel requested",
+    e.OrderCancelled: "cancel requested",
+    e.ReplaceRequested: "replace requested",
+    e.OrderReplaced: "replace requested",
+    e.ReplaceRefused: "replace requested",
+    e.DoubtSettled: "settled",
+}
+"""What the client asked for that an event records."""
 
 SENTENCES: Final[dict[type[e.Event], Callable[[Any], str]]] = {
     e.OrderSubmitted: _submitted,

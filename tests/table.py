@@ -11,7 +11,7 @@
     = partially_filled cum=4
 
 `replace 12 @51` asks for other terms (`replace 12 denied code`: risk says no), and `replaced 12 @51`, `replace_rejected why` answer it.
-`correct F2 F1 4 @48` books F2 in the place of F1.
+`correct F2 F1 4 @48` books F2 in the place of F1. `by=KEY` at a submit, cancel, replace or settle names who asks.
 
 A line that starts with ">" names the events in order: type, status, then fields of the event or, where it has none of that name,
 of the order. A line that starts with "=" says the same of the order alone. Legs are numbered R1, R2, ...; a report is about R1
@@ -106,6 +106,9 @@ def _text(value: object) -> str:
 
 def command(line: str, order: Order | None, report_seq: int) -> c.OrderCommand:
     verb, *words = line.split()
+    if by := next((word for word in words if word.startswith("by=")), None):
+        words.remove(by)
+        return msgspec.structs.replace(VERBS[verb](words, order), by=by.removeprefix("by="))
     return VERBS[verb](words, order) if verb in VERBS else _report(verb, words, order, report_seq)
 
 

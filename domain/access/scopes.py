@@ -25,6 +25,9 @@ OF_ALL_ACCOUNTS: Final = frozenset({AccessScope.RISK, AccessScope.OPS, AccessSco
 """Scopes that a key of every account (`*`) may have."""
 EVERY_ACCOUNT: Final = "*"
 
+LOCAL: Final = "local"
+"""In place of a key id: a program of this machine, without a key, in open mode."""
+
 
 def bits(*scopes: AccessScope) -> int:
     """Return the bits of exactly these scopes."""

@@ -53,17 +53,23 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", gc
     order_id: str
 
 
-class SubmitOrder(Command, frozen=True, kw_only=True, tag="submit", gc=False):
+class ClientCommand(Command, frozen=True, kw_only=True, gc=False):
+    """A command that a client may send. `by` is the id of its key or `local`; empty from a service. See events.py."""
+
+    by: str = ""
+
+
+class SubmitOrder(ClientCommand, frozen=True, kw_only=True, tag="submit", gc=False):
     terms: Terms
     decision: RiskReply
 
 
-class CancelOrder(Command, frozen=True, kw_only=True, tag="cancel", gc=False):
+class CancelOrder(ClientCommand, frozen=True, kw_only=True, tag="cancel", gc=False):
     source: str = "client"
     reason: str = "requested"
 
 
-class ReplaceOrder(Command, frozen=True, kw_only=True, tag="replace", gc=False):
+class ReplaceOrder(ClientCommand, frozen=True, kw_only=True, tag="replace", gc=False):
     """New terms; a term that is None stays unchanged.
 
     `replace_id` names the terms that these follow. `decision` is risk's, set if the new terms can increase exposure.
@@ -152,7 +158,7 @@ class Outcome(StrEnum):
     FILLED = "filled"
 
 
-class SettleOrder(Command, frozen=True, kw_only=True, tag="settle", gc=False):
+class SettleOrder(ClientCommand, frozen=True, kw_only=True, tag="settle", gc=False):
     """An operator settles an order in doubt.
 
     Only `filled` has a trade. `route_id` may be omitted if only one route can be meant.

@@ -41,7 +41,7 @@ def decide(order: Order | None, command: c.OrderCommand, now_ns: int, negative_p
 
 def _submit(command: c.SubmitOrder, now: int) -> Events:
     t, decision = command.terms, command.decision
-    submitted = recorded(t, now)
+    submitted = recorded(t, now, command.by)
     if decision.denial is not None:
         return submitted, _risk_rejected(t.order_id, decision, now)
     checked = e.OrderRiskChecked(
@@ -79,7 +79,7 @@ def _cancel(order: Order, command: c.CancelOrder, now: int) -> Events:
     if status is None:
         return (refused(order, "cancel", command.source, command.reason, now),)
     kind = e.OrderCancelled if order.status in UNROUTED else e.CancelRequested
-    return (kind(order_id=order.order_id, at=now, status=status, source=command.source, reason=command.reason),)
+    return (kind(order_id=order.order_id, at=now, status=status, by=command.by, source=command.source, reason=command.reason),)
 
 
 def _expire(order: Order, command: c.ExpireOrder, now: int) -> Events:

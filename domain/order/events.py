@@ -16,6 +16,16 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     status: State
 
 
+class Requested(Event, frozen=True, kw_only=True, gc=False):
+    """An event that can follow from a client's request at once.
+
+    `by` is the id of the key that asked, or `local` for a program that needs none. It is empty if no client asked (a service, a venue, a
+    kill switch), and in journals from before the field. It says who asked and decides nothing, so no order keeps it.
+    """
+
+    by: str = ""
+
+
 class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One venue as the router saw it. `cost` is the all-in price of one unit: the touch plus (buy) or minus (sell) the taker fee.
 
@@ -39,7 +49,7 @@ class Leg(msgspec.Struct, frozen=True, gc=False):
     quantity: Decimal
 
 
-class OrderSubmitted(Event, frozen=True, kw_only=True, tag=True, gc=False):
+class OrderSubmitted(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     account: str
     client_order_id: str
     symbol: str
@@ -137,7 +147,7 @@ class OrderInDoubt(Event, frozen=True, kw_only=True, tag=True, gc=False):
     reason: str
 
 
-class DoubtSettled(Event, frozen=True, kw_only=True, tag=True, gc=False):
+class DoubtSettled(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     """An operator settled an order in doubt; the events that follow from it come next.
 
     `outcome`: never_arrived, cancelled, working or filled.
@@ -190,7 +200,7 @@ class TradeBusted(Event, frozen=True, kw_only=True, tag=True, gc=False):
     report_seq: int | None = None
 
 
-class CancelRequested(Event, frozen=True, kw_only=True, tag=True, gc=False):
+class CancelRequested(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     """Journaled before it is sent, like a route."""
 
     source: str
@@ -203,7 +213,7 @@ class CancelRejected(Event, frozen=True, kw_only=True, tag=True, gc=False):
     report_seq: int | None = None
 
 
-class ReplaceRequested(Event, frozen=True, kw_only=True, tag=True, gc=False):
+class ReplaceRequested(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     """A replace, journaled before it is sent. `leg` is the route with its new terms.
 
     The old terms apply until the venue has answered; the order is counted at the worse of both. In the three events of a replace
@@ -221,7 +231,7 @@ class ReplaceRequested(Event, frozen=True, kw_only=True, tag=True, gc=False):
     checks: str = ""
 
 
-class OrderReplaced(Event, frozen=True, kw_only=True, tag=True, gc=False):
+class OrderReplaced(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     """The order has these terms now: its venue reported them, or no venue had the order yet."""
 
     replace_id: str
@@ -248,7 +258,7 @@ class ReplaceRejected(Event, frozen=True, kw_only=True, tag=True, gc=False):
     report_seq: int | None = None
 
 
-class ReplaceRefused(Event, frozen=True, kw_only=True, tag=True, gc=False):
+class ReplaceRefused(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     """Risk refused the new terms, so no venue was asked. The order is unchanged."""
 
     source: str
@@ -260,7 +270,7 @@ class ReplaceRefused(Event, frozen=True, kw_only=True, tag=True, gc=False):
     checks: str = ""
 
 
-class OrderCancelled(Event, frozen=True, kw_only=True, tag=True, gc=False):
+class OrderCancelled(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     source: str
     reason: str
     route_id: str | None = None

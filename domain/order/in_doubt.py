@@ -93,6 +93,7 @@ def settled(order: Order, command: c.SettleOrder, now: int, *, negative_prices: 
         order_id=order.order_id,
         at=now,
         status=order.status,
+        by=command.by,
         route_id=route.route_id,
         venue=route.venue,
         outcome=str(command.outcome),

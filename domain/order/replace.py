@@ -70,7 +70,7 @@ def replace(order: Order, command: c.ReplaceOrder, now: int) -> Events:
         return (refused(order, "replace", command.source, why, now),)
     decision = command.decision
     if decision is not None and decision.denial is not None:
-        return (_refused_by_risk(order, decision, now),)
+        return (_refused_by_risk(order, decision, command.by, now),)
     kind: Callable[..., e.OrderEvent] = e.OrderReplaced
     if order.status not in UNROUTED:
         route = order.live_routes[0]
@@ -81,6 +81,7 @@ def replace(order: Order, command: c.ReplaceOrder, now: int) -> Events:
             order_id=order.order_id,
             at=now,
             status=must(order.status, "replace"),
+            by=command.by,
             replace_id=command.replace_id,
             quantity=wanted.quantity,
             price=wanted.price,
@@ -119,13 +120,14 @@ def _reference(order: Order, wanted: Asked, decision: c.RiskReply | None) -> Dec
     return wanted.price if order.order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT) else order.reference
 
 
-def _refused_by_risk(order: Order, decision: c.RiskReply, now: int) -> e.ReplaceRefused:
+def _refused_by_risk(order: Order, decision: c.RiskReply, by: str, now: int) -> e.ReplaceRefused:
     denial = decision.denial
     assert denial is not None
     return e.ReplaceRefused(
         order_id=order.order_id,
         at=now,
         status=order.status,
+        by=by,
         source=decision.source,
         reason=denial.code,
         found=denial.found,

@@ -21,10 +21,10 @@ _fields: Final[Callable[[Any], tuple[Any, ...]]] = attrgetter(*FIELDS)
 _first: Final[Callable[[Any], tuple[Any, ...]]] = attrgetter(*FIRST)
 _lasting: Final[Callable[[Any], tuple[Any, ...]]] = attrgetter(*LASTING)
 
-recorded: Final[Callable[[Terms, int], OrderSubmitted]] = copier(
-    OrderSubmitted, FIELDS, "terms", "now_ns", order_id="terms.order_id", at="now_ns", status="State.NEW"
+recorded: Final[Callable[[Terms, int, str], OrderSubmitted]] = copier(
+    OrderSubmitted, FIELDS, "terms", "now_ns", "by", order_id="terms.order_id", at="now_ns", status="State.NEW", by="by"
 )
-"""The event that creates an order with these terms, at a time in nanoseconds UTC."""
+"""The event that creates an order with these terms, at a time in nanoseconds UTC, and by whom (a key id or `local`)."""
 
 
 def replacement(order: Order, wanted: Asked, replace_id: str) -> Terms:

@@ -73,7 +73,7 @@ def sameness(event: e.OrderEvent) -> tuple[str, ...] | None:
         case e.TransitionRefused():
             return event.order_id, event.trigger, event.source, event.detail or "", event.status
         case e.ReplaceRefused():
-            return event.order_id, event.source, event.reason, str(event.limits_version)
+            return event.order_id, event.source, event.reason, str(event.limits_version), event.by
         case e.ReportQuarantined():
             return event.order_id, event.venue, event.reason, _content(event.report)
         case _:

@@ -109,6 +109,8 @@ def order_event_row(row: EventRow, owner: Owner | None) -> OrderEventRow:
 def detail(event: e.OrderEvent) -> str:
     """Return the event's own fields as JSON, absent ones left out, numbers exact and without exponents."""
     own = {name: value for name in _own_fields(type(event)) if (value := getattr(event, name)) is not None}
+    if own.get("by") == "":
+        del own["by"]  # rows of older journals stay as they were
     text = _JSON.encode(own)
     if b"E-" in text or b"E+" in text:  # an exponent, or by chance a part of a text
         text = _JSON.encode(_plainly(msgspec.to_builtins(own, builtin_types=(Decimal,))))

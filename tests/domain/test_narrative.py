@@ -2,10 +2,10 @@
 
 from decimal import Decimal
 
-from domain.narrative import SENTENCES, told
+from domain.narrative import REQUESTS, SENTENCES, told
 from domain.order.commands import RiskReply
 from domain.order.decider import decide
-from domain.order.events import EVENTS
+from domain.order.events import EVENTS, Requested
 from domain.order.fix import exec_type, ord_status
 from domain.order.order import evolve
 from tests.given import NOW, submit, terms
@@ -71,6 +71,32 @@ def test_what_oms_cancelled_for_reduce_only_is_named_with_the_venue_that_carried
         "The venue is asked to cancel it, for oms: reduce only.",
         "Cancelled at PAPER_A for oms: reduce only.",
     ]
+
+
+def test_who_asked_is_in_the_sentence() -> None:
+    key = "PKALICE2222222222222"
+    scene = check(f"""submit buy 10 @50 by={key}
+                     replace 9 by=local
+                     replace 900 denied order_size_limit by={key}
+                     route PAPER_A
+                     ack V1
+                     replace 8 by={key}
+                     replaced 8
+                     cancel by={key}
+                     cancel_rejected too_late
+                     doubt R1 disconnected
+                     settle cancelled by={key}""")
+    asked = [event for events in scene.history for event in events if isinstance(event, Requested) and event.by]
+    assert [told(event, {key: "erin"}.get) for event in asked] == [
+        f"alice asks to buy 10 @ 50 BTCUSDT as limit gtc; submitted by erin with key {key}.",
+        "It is 9 @ 50 now; replace requested by a program on this machine, without a key.",
+        f"Other terms are refused by risk: order_size_limit, found 150000, limit 100000 USD; replace requested by erin with key {key}.",
+        f"PAPER_A is asked to make it 8 @ 50; until it answers the old terms apply; replace requested by erin with key {key}.",
+        f"The venue is asked to cancel it, for client: requested; cancel requested by erin with key {key}.",
+        f"ann settles the doubt at PAPER_A: cancelled, because asked the venue; settled by erin with key {key}.",
+    ]
+    assert told(asked[0]) == f"alice asks to buy 10 @ 50 BTCUSDT as limit gtc; submitted with key {key}."
+    assert set(REQUESTS) == {kind for kind in EVENTS if issubclass(kind, Requested)}
 
 
 def test_risk_says_the_numbers_that_decided() -> None:

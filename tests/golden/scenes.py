@@ -25,7 +25,7 @@ CANDIDATES: Final = (
 )
 
 SCENES: Final = """
-plain submit buy 10 @50
+plain submit buy 10 @50 by=PKALICE2222222222222
 long submit buy 12.5 @49.5 | time_in_force=gtd expire_at=1700000900000000000 priority=3
 sudden submit sell 2 market
 
@@ -54,7 +54,7 @@ nowhere no_route no_venue
 stopped route PAPER_A
 stopped reject tick_size
 gone submit buy 1 @50
-gone cancel
+gone cancel by=local
 gone cancel
 gone route PAPER_A
 
@@ -65,7 +65,7 @@ two ack V5
 two venue_cancelled R2 venue_said_so
 two fill T1 1 @50
 
-two cancel
+two cancel by=PKALICE2222222222222
 two cancel_rejected too_late
 
 two cancel operator end_of_day
@@ -107,7 +107,7 @@ vague submit buy 5 @50
 vague route PAPER_B
 
 vague doubt R1
-vague settle filled 2 @49.5 exec_id=X1 fee=0.25
+vague settle filled 2 @49.5 exec_id=X1 fee=0.25 by=PKOPS222222222222222
 
 vague doubt R1 disconnected
 vague settle cancelled R1
@@ -116,12 +116,12 @@ early submit buy 1 @50
 early fill W1 0.5 @50
 
 careful submit sell 3 @52 | order_type=stop_limit stop_price=53 post_only=true reduce_only=true
-careful replace 4 @51.5 stop 52.5 checked
-careful replace 900 denied order_size_limit
+careful replace 4 @51.5 stop 52.5 checked by=PKALICE2222222222222
+careful replace 900 denied order_size_limit by=PKALICE2222222222222
 careful route PAPER_A
 
 careful ack V20
-careful replace 5 @51 stop 52 checked
+careful replace 5 @51 stop 52 checked by=PKALICE2222222222222
 careful replaced 5 @51 stop_price=52
 careful fill C1 1 @51 fee=0.1
 
@@ -209,4 +209,5 @@ def _submit(command: c.SubmitOrder, whose: dict[str, str], more: str) -> c.Submi
     plain = msgspec.to_builtins(command.terms) | whose | dict(word.split("=") for word in more.split())
     terms: c.Terms = msgspec.convert(plain, c.Terms, strict=False)
     decided: dict[str, Any] = {"order_id": terms.order_id, "reference": terms.price or Decimal("50.5"), "checks": given.approved().checks}
-    return c.SubmitOrder(order_id=terms.order_id, terms=terms, decision=msgspec.structs.replace(command.decision, **decided))
+    decision = msgspec.structs.replace(command.decision, **decided)
+    return msgspec.structs.replace(command, order_id=terms.order_id, terms=terms, decision=decision)
