@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from apps.cli.show import text
+from domain.access.scopes import LOCAL
 
 Event = Mapping[str, Any]
 
@@ -23,7 +24,8 @@ def what(event: Event) -> str:
     described = event.get("description", event.get("told"))  # an oms of an earlier release sends only `told`
     if isinstance(described, str):
         return text(described)
-    return SENTENCES.get(str(event.get("type", "")), _fields)(event)
+    sentence = SENTENCES.get(str(event.get("type", "")))
+    return _fields(event) if sentence is None else sentence(event) + _signed(event)
 
 
 def terms(order: Event) -> str:
@@ -43,6 +45,12 @@ def denial(event: Event) -> str:
     parts = [f"{name} {text(numbers[name])}" for name in ("found", "limit") if numbers.get(name) is not None]
     unit = f" {text(numbers['unit'])}" if parts and numbers.get("unit") else ""
     return text(event.get("reason")) + (": " + ", ".join(parts) + unit if parts else "")
+
+
+def _signed(event: Event) -> str:
+    """Return whose key the request had, if a client caused the event."""
+    by = event.get("by")
+    return "" if not by else "; without a key" if by == LOCAL else f"; with key {text(by)}"
 
 
 def _submitted(event: Event) -> str:

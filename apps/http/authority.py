@@ -20,7 +20,7 @@ from apps.http.credentials import KEY_ID, WINDOW_MAX_MS, BadCredentials, Secret,
 from apps.http.problem import Refusal
 from apps.http.route_scopes import CANCEL, Found, RouteScopes, Table
 from domain.access.keys import Key, Keys
-from domain.access.scopes import BITS, EVERY_ACCOUNT, AccessScope, bits, mask_of, scopes_of
+from domain.access.scopes import BITS, EVERY_ACCOUNT, LOCAL, AccessScope, bits, mask_of, scopes_of
 from domain.execution.token_bucket import TokenBucket
 from domain.ports import Clock
 from domain.risk.controls import same_person
@@ -29,8 +29,6 @@ Mode = Literal["open", "keys"]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Sent = Secret | Signed | None
 
-LOCAL: Final = "local"
-"""The caller without a key in open mode."""
 CANCELS_A_SECOND: Final = 50
 CANCELS_BURST: Final = 500
 FAILURES_BURST: Final = 20

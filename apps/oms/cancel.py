@@ -13,10 +13,13 @@ from domain.order.order import Order
 from domain.ports import Unavailable
 
 
-async def cancel(host: ShardHost, order: Order) -> Landed:
-    """Cancel an order. Refusal 409 `illegal_transition` when it is closed but not cancelled, 503 when the journal is unavailable."""
+async def cancel(host: ShardHost, order: Order, *, by: str) -> Landed:
+    """Cancel an order for a client; `by` is its key id.
+
+    Refusal 409 `illegal_transition` when it is closed but not cancelled, 503 when the journal is unavailable.
+    """
     try:
-        landed = await host.perform(CancelOrder(order_id=order.order_id))
+        landed = await host.perform(CancelOrder(order_id=order.order_id, by=by))
     except Unavailable as trouble:
         raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
     if any(isinstance(event, TransitionRefused) for event in landed.events):
@@ -24,9 +27,9 @@ async def cancel(host: ShardHost, order: Order) -> Landed:
     return landed
 
 
-async def cancel_all(host: ShardHost, orders: Sequence[Order]) -> dict[str, int]:
+async def cancel_all(host: ShardHost, orders: Sequence[Order], *, by: str) -> dict[str, int]:
     """Cancel every open order of the list. An order that closed meanwhile is counted as neither. Refusal 503."""
-    results = await asyncio.gather(*(cancel(host, order) for order in orders if not order.closed), return_exceptions=True)
+    results = await asyncio.gather(*(cancel(host, order, by=by) for order in orders if not order.closed), return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException) and not (isinstance(result, Refusal) and result.code == "illegal_transition"):
             raise result

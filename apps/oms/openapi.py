@@ -62,6 +62,20 @@ _KEY: Final = {
     "schema": {"type": "string", "pattern": ID_PATTERN},
 }
 
+EVENT_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "One event; the fields of its own type come in addition.",
+    "required": ["seq", "at", "type", "status", "description"],
+    "properties": {
+        "seq": {"type": "integer", "description": "Journal sequence of its commit."},
+        "at": {"type": "string", "format": "date-time"},
+        "type": {"type": "string"},
+        "status": {"type": "string", "description": "The order's state after it."},
+        "description": {"type": "string", "description": "The event as a sentence, with the reason."},
+        "by": {"type": "string", "description": "Key id of the client that asked; `local`: a program of this machine, without a key."},
+        "owner": {"type": "string", "description": "Owner of that key, if known."},
+    },
+}
 NOT_FOUND: Final[Documented] = {404: problem_doc("`order_not_found`")}
 NOT_REACHED: Final[Documented] = {
     422: problem_doc("`seq_not_reached`: the journal has not reached this sequence; `as_of_seq` is its current one")
@@ -74,6 +88,25 @@ VERIFY_DOC: Final[Documented] = {
 }
 UNAVAILABLE: Final[Documented] = {503: problem_doc("The journal or the store that is read is temporarily unavailable, with Retry-After")}
 DRAWING_DOC: Final[Documented] = {200: {"content": {"text/plain": {}, "image/svg+xml": {}}}}
+TIMELINE_DOC: Final[Documented] = {
+    200: {
+        "description": "The events, in the order of the journal.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["order_id", "events"],
+                    "properties": {
+                        "order_id": {"type": "string"},
+                        "events": {"type": "array", "items": EVENT_SCHEMA},
+                    },
+                }
+            }
+        },
+    },
+    **NOT_FOUND,
+    **UNAVAILABLE,
+}
 CANCEL_ALL_DOC: Final[Documented] = {
     200: {"description": "The number of orders cancelled at once, and the number that wait for their venue."},
     422: problem_doc("`unknown_symbol`: the symbol is neither in the catalogue nor in an open order of the account"),

@@ -8,6 +8,7 @@ from apps.http.app import Refusal
 from apps.journal.shard_host import ShardHost
 from apps.oms.submit import unavailable
 from apps.oms.views import View, order_view, timeline_view
+from domain.narrative import OwnerOf, no_owner
 from domain.order.events import OrderEvent
 from domain.order.index import OrderFilter
 from domain.order.order import Order, evolved
@@ -20,9 +21,11 @@ CREATED_AT_MAX: Final = 2**63 - 1
 class OrderReads:
     """Reads of single orders, lists and timelines."""
 
-    def __init__(self, host: ShardHost, journal: Journal) -> None:
+    def __init__(self, host: ShardHost, journal: Journal, owner_of: OwnerOf = no_owner) -> None:
+        """`owner_of` names the owners of keys in timelines."""
         self._host = host
         self._journal = journal
+        self._owner_of = owner_of
 
     async def find(self, order_id: str) -> Order:
         await self.proven()
@@ -95,7 +98,7 @@ class OrderReads:
             await self._host.settled(order)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
-        return timeline_view([(seq, event) for seq in order.seqs for event in await self._events(order_id, seq)])
+        return timeline_view([(seq, event) for seq in order.seqs for event in await self._events(order_id, seq)], self._owner_of)
 
     async def _events(self, order_id: str, seq: int) -> list[OrderEvent]:
         """Read the order's own events of one commit from the journal."""

@@ -65,8 +65,8 @@ class ReplaceHandler:
         instrument = self._instruments.get(order.symbol)
         return read_replace(body, negative=instrument is not None and instrument.negative_prices)
 
-    async def replace(self, order: Order, numbers: Numbers) -> None:
-        """Replace the order's terms; a repeated request changes nothing more.
+    async def replace(self, order: Order, numbers: Numbers, *, by: str) -> None:
+        """Replace the order's terms for a client; a repeated request changes nothing more. `by` is the client's key id.
 
         Refusal 409 `illegal_transition` (with `reason`), 422 (by the instrument or by risk), 503.
         """
@@ -74,7 +74,7 @@ class ReplaceHandler:
             await asyncio.wait([first])
         mine = self._under_way[order.order_id] = asyncio.get_running_loop().create_future()
         try:
-            landed = await self._replaced(order, numbers)
+            landed = await self._replaced(order, numbers, by)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
         finally:
@@ -86,7 +86,7 @@ class ReplaceHandler:
             if isinstance(event, ReplaceRefused):
                 raise untradable(Denial(event.reason, event.found, event.limit, event.unit))
 
-    async def _replaced(self, order: Order, numbers: Numbers) -> Landed:
+    async def _replaced(self, order: Order, numbers: Numbers, by: str) -> Landed:
         wanted = terms_wanted(order, *numbers)
         replace_id, decision = order.next_replace_id, None
         if not order.closed and not under_way(order, wanted):
@@ -96,7 +96,13 @@ class ReplaceHandler:
         quantity, price, stop_price = numbers
         return await self._host.perform(
             ReplaceOrder(
-                order_id=order.order_id, replace_id=replace_id, quantity=quantity, price=price, stop_price=stop_price, decision=decision
+                order_id=order.order_id,
+                by=by,
+                replace_id=replace_id,
+                quantity=quantity,
+                price=price,
+                stop_price=stop_price,
+                decision=decision,
             )
         )
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from apps.diagram.diagram import Counts, Format, draw
 from apps.http.app import Exact, Refusal
+from apps.http.authority import caller_of
 from apps.http.query import refused, time_window
 from apps.journal.shard_host import ShardHost
 from apps.oms.accounts import Accounts
@@ -19,6 +20,7 @@ from apps.oms.openapi import (
     NOT_REACHED,
     REPLACE_DOC,
     SUBMIT_DOC,
+    TIMELINE_DOC,
     UNAVAILABLE,
     AccountPath,
     AccountQuery,
@@ -63,7 +65,7 @@ def _orders(routes: APIRouter, host: ShardHost, reads: OrderReads) -> None:
         """Return one order, current or as of a sequence. Everything shown is durable."""
         return Exact(await (reads.one(order_id) if at_seq is None else reads.as_of(order_id, at_seq)))
 
-    @routes.get("/orders/{order_id}/events", responses={**NOT_FOUND, **UNAVAILABLE})
+    @routes.get("/orders/{order_id}/events", responses=TIMELINE_DOC)
     async def show_timeline(order_id: str) -> Response:
         """Return every event of the order, with its sequence in the journal."""
         return Exact({"order_id": order_id, "events": await reads.timeline(order_id)})
@@ -101,20 +103,21 @@ def _changes(routes: APIRouter, host: ShardHost, reads: OrderReads, replaces: Re
         body = await request.body()
         read_replace(body, negative=True)  # a body that is invalid for any order is refused before the order is read
         order = await reads.find(order_id)
-        await replaces.replace(order, replaces.read(order, body))
+        await replaces.replace(order, replaces.read(order, body), by=caller_of(request.scope).key_id)
         view = await reads.one(order_id)
         return Exact(view, status_code=202 if view["status"] == State.PENDING_REPLACE else 200)
 
     @routes.delete("/orders/{order_id}", responses=CANCEL_DOC)
-    async def cancel_order(order_id: str) -> Response:
+    async def cancel_order(order_id: str, request: Request) -> Response:
         """Cancel an order. A repeated request changes nothing."""
         order = await reads.find(order_id)
-        await cancel(host, order)
+        await cancel(host, order, by=caller_of(request.scope).key_id)
         view = await reads.one(order_id)
         return Exact(view, status_code=202 if view["status"] == State.PENDING_CANCEL else 200)
 
     @routes.delete("/orders", responses=CANCEL_ALL_DOC)
     async def cancel_orders(
+        request: Request,
         account: AccountQuery,
         symbol: SymbolQuery | None = None,
         side: Side | None = None,
@@ -128,7 +131,8 @@ def _changes(routes: APIRouter, host: ShardHost, reads: OrderReads, replaces: Re
             detail = f"unknown instrument {symbol}: nothing was cancelled"
             raise Refusal(422, "unknown_symbol", detail, pointer="?symbol", within="query")
         wanted = OrderFilter(symbol=symbol, client_order_id=client_order_id, **_standing(status))
-        return Exact(await cancel_all(host, [order for order in opened if wanted.takes(order) and side in (None, order.side)]))
+        chosen = [order for order in opened if wanted.takes(order) and side in (None, order.side)]
+        return Exact(await cancel_all(host, chosen, by=caller_of(request.scope).key_id))
 
 
 def _accounts(routes: APIRouter, accounts: Accounts, reads: OrderReads) -> None:

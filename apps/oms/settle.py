@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from msgspec import UNSET, UnsetType
 
 from apps.http.app import Exact, Refusal
+from apps.http.authority import Caller, caller_of, signed_by
 from apps.http.body import exact_number, identifier, read_struct
 from apps.http.problem import malformed, problem_doc
 from apps.http.schema import ID_PATTERN, OPTIONAL_NUMBER, PRICE, described, schema_of
@@ -31,7 +32,10 @@ class SettleBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The outcome found at the venue. Numbers stay text until their length and fixed-point form are checked."""
 
     outcome: Outcome
-    who: Annotated[str, SIGNED]
+    who: Annotated[
+        str | UnsetType | None,
+        described("The owner of the key, who is taken if it is absent. Required from a program without a key.", minLength=1, maxLength=200),
+    ] = UNSET
     reason: Annotated[str, SIGNED]
     route_id: Annotated[str | UnsetType | None, described("The route; required if it is ambiguous.", pattern=ID_PATTERN)] = UNSET
     venue_order_id: Annotated[str | UnsetType | None, described("With outcome working: the venue's order id.", pattern=ID_PATTERN)] = UNSET
@@ -49,6 +53,7 @@ SETTLE_DOC: Final[dict[str, Any]] = {
     "responses": {
         200: {"description": "The order, settled."},
         400: problem_doc("`malformed`, with a pointer to the field"),
+        403: problem_doc("`who_not_yours`: `who` is not the owner of the key"),
         409: problem_doc("`illegal_transition`: the order is not in doubt, or `route_id` is required"),
         422: problem_doc("`quantity_too_large`: more than the order's leaves quantity"),
         **NOT_FOUND,
@@ -66,10 +71,10 @@ def router(host: ShardHost, reads: OrderReads, negative_prices: Set[str]) -> API
     @routes.post("/orders/{order_id}/settle", **SETTLE_DOC)
     async def settle_order(order_id: str, request: Request) -> Response:
         """Settle an order in doubt by the outcome found at its venue; `filled` needs the trade."""
-        body = await request.body()
-        read_settle(order_id, body, negative=True)  # a body that is invalid for any order is refused before the order is read
+        body, caller = await request.body(), caller_of(request.scope)
+        read_settle(order_id, body, caller, negative=True)  # a body that is invalid for any order is refused before the order is read
         order = await reads.find(order_id)
-        command = read_settle(order_id, body, negative=may_be_negative(order, negative_prices))
+        command = read_settle(order_id, body, caller, negative=may_be_negative(order, negative_prices))
         _tradable(order, command)
         await _settle(host, order, command)
         return Exact(await reads.one(order_id))
@@ -77,11 +82,11 @@ def router(host: ShardHost, reads: OrderReads, negative_prices: Set[str]) -> API
     return routes
 
 
-def read_settle(order_id: str, body: bytes, *, negative: bool = False) -> SettleOrder:
-    """Parse the body. `negative`: the price may be zero or negative. Refusal 400."""
+def read_settle(order_id: str, body: bytes, caller: Caller, *, negative: bool = False) -> SettleOrder:
+    """Parse the body; the caller signs it. `negative`: the price may be zero or negative. Refusal 400, 403."""
     parsed = read_struct(_BODY, body)
-    for name in ("who", "reason"):
-        text = getattr(parsed, name)
+    who = signed_by(caller, parsed.who if isinstance(parsed.who, str) else None)
+    for name, text in (("who", who), ("reason", parsed.reason)):
         if not text.strip() or len(text) > TEXT_MAX or not text.isprintable():
             raise malformed(f"{name} is required: 1 to {TEXT_MAX} printable characters", f"/{name}")
     numbers = {
@@ -96,7 +101,8 @@ def read_settle(order_id: str, body: bytes, *, negative: bool = False) -> Settle
     return SettleOrder(
         order_id=order_id,
         outcome=parsed.outcome,
-        who=parsed.who,
+        by=caller.key_id,
+        who=who,
         reason=parsed.reason,
         route_id=identifier(parsed.route_id, "route_id"),
         venue_order_id=identifier(parsed.venue_order_id, "venue_order_id") or "",

@@ -56,8 +56,8 @@ class SubmitHandler:
     def in_flight(self) -> int:
         return len(self._in_flight)
 
-    async def submit(self, terms: Terms, denial: Denial | None = None) -> SubmitResult:
-        """Submit an order. A known id returns its first result, even if the same terms could no longer trade.
+    async def submit(self, terms: Terms, denial: Denial | None = None, *, by: str) -> SubmitResult:
+        """Submit an order. A known id returns its first result, even if the same terms could no longer trade. `by`: the client's key id.
 
         Refusal 422 (`denial`: the terms cannot trade now; or the id was used with another body), 429, 503 (outcome not_accepted or
         unknown).
@@ -71,7 +71,7 @@ class SubmitHandler:
         if denial:
             await self._proven()
             raise untradable(denial)
-        return await self._new(terms)
+        return await self._new(terms, by)
 
     def _admit(self) -> None:
         if self.stopping or not self._host.ready:
@@ -94,14 +94,14 @@ class SubmitHandler:
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
 
-    async def _new(self, terms: Terms) -> SubmitResult:
+    async def _new(self, terms: Terms, by: str) -> SubmitResult:
         mine = self._in_flight[terms.order_id] = asyncio.get_running_loop().create_future()
         self._accounts[terms.account] += 1
         try:
             decision = self._checked_locally(terms) or await self._risk.check(terms)
             failpoint("after_risk")
             decision = self.forbidden(terms) or decision  # a control may have changed since; no other task runs before the commit
-            landed = await self._host.perform(SubmitOrder(order_id=terms.order_id, terms=terms, decision=decision))
+            landed = await self._host.perform(SubmitOrder(order_id=terms.order_id, by=by, terms=terms, decision=decision))
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
         finally:

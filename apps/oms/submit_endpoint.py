@@ -6,6 +6,7 @@ from typing import Final
 from starlette.types import Receive, Scope, Send
 
 from apps.http.app import header, read_body, send_json
+from apps.http.authority import caller_of
 from apps.oms.metrics import OmsMetrics
 from apps.oms.submit import SubmitHandler, SubmitResult
 from apps.oms.submit_body import TermsReader
@@ -30,7 +31,8 @@ class SubmitEndpoint:
         try:
             body = await read_body(receive)
             terms = self._reader.read(body, header(scope, b"idempotency-key"))
-            answer = await self._intake.submit(terms, self._reader.denial(terms, self._clock.now_ns()))
+            denial = self._reader.denial(terms, self._clock.now_ns())
+            answer = await self._intake.submit(terms, denial, by=caller_of(scope).key_id)
         finally:
             self._metrics.submitted(time.perf_counter() - began)
         self._metrics.answered(answer)

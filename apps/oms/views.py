@@ -9,7 +9,7 @@ import msgspec
 
 from apps.http.decision_view import record_view
 from domain.market.quotes import Market
-from domain.narrative import told
+from domain.narrative import OwnerOf, no_owner, told
 from domain.order.events import OrderEvent
 from domain.order.fix import exec_type, ord_status
 from domain.order.order import Order, evolve
@@ -69,19 +69,22 @@ def route_view(order: Order, place: int) -> View:
     }
 
 
-def timeline_view(events: Iterable[tuple[int, OrderEvent]]) -> list[View]:
+def timeline_view(events: Iterable[tuple[int, OrderEvent]], owner_of: OwnerOf = no_owner) -> list[View]:
     """Build an order's timeline: each event with a sentence, its FIX ExecType and OrdStatus, and its own fields."""
     order: Order | None = None
     lines: list[View] = []
     for seq, event in events:
         order = evolve(order, event)
-        line = event_view(event, seq)
+        line = event_view(event, seq, owner_of)
         lines.append(line | {"exec_type": exec_type(event), "ord_status": ord_status(order)})
     return lines
 
 
-def event_view(event: OrderEvent, seq: int) -> View:
-    """Build one line of the timeline: sequence, time, type, sentence, and the event's own fields."""
+def event_view(event: OrderEvent, seq: int, owner_of: OwnerOf = no_owner) -> View:
+    """Build one line of the timeline: sequence, time, type, sentence, and the event's own fields.
+
+    `by` is the key id of the client that asked, or `local`; `owner` the key's owner, if known.
+    """
     fields = {name: value for name, value in msgspec.structs.asdict(event).items() if value is not None and value != ()}
     for name in ("order_id", "at"):
         del fields[name]
@@ -91,7 +94,9 @@ def event_view(event: OrderEvent, seq: int) -> View:
         fields["report"] = json.loads(fields["report"])
     if "expire_at" in fields:
         fields["expire_at"] = rfc3339(fields["expire_at"])
-    sentence = told(event)
+    if by := fields.pop("by", ""):
+        fields |= {"by": by} | ({"owner": owner} if (owner := owner_of(by)) else {})
+    sentence = told(event, owner_of)
     return {"seq": seq, "at": rfc3339(event.at), "type": type(event).__name__, "description": sentence, "told": sentence, **fields}
 
 

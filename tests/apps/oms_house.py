@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from adapters.clock import SystemClock
 from adapters.memory import MemoryFills, MemoryJournal, MemoryLog, MemoryPositions
 from apps.http.app import Handler, application, fast_path
+from apps.http.authority import LOCAL_CALLER, Caller
 from apps.journal import group_commit
 from apps.journal.group_commit import Pace
 from apps.journal.shard_host import ShardHost
@@ -26,6 +27,7 @@ from apps.runtime.chassis import cancelled
 from domain.instruments import negative_prices
 from domain.market.quotes import Market
 from domain.order.commands import RiskReply, Terms
+from tests.apps.callers import ERIN, as_caller
 from tests.apps.submits import CURRENCY, INSTRUMENTS, READER
 from tests.given import approved
 
@@ -68,7 +70,7 @@ class OmsHouse:
         self.door = SubmitEndpoint(READER, self.intake, clock, OmsMetrics(CollectorRegistry()))
         replaces = ReplaceHandler(self.host, self.risk, INSTRUMENTS, self.intake.forbidden)  # type: ignore[arg-type]
         accounts = Accounts(self.positions, self.fills, Market(), clock, QUOTE_AGE_MAX_S, CURRENCY)
-        reads = OrderReads(self.host, journal)
+        reads = OrderReads(self.host, journal, {ERIN.key_id: ERIN.owner}.get)
         others = (admin.router(admin.Admin(None)), settle.router(self.host, reads, negative))
         self.application = application("oms", router(self.host, reads, accounts, replaces, INSTRUMENTS), *others)
         self.app: Handler = fast_path(self.application, {("POST", "/orders"): self.door})
@@ -91,8 +93,8 @@ class OmsHouse:
                 await asyncio.sleep(0.001)
 
     @asynccontextmanager
-    async def http(self) -> AsyncIterator[httpx.AsyncClient]:
-        transport = httpx.ASGITransport(app=self.app)
+    async def http(self, caller: Caller = LOCAL_CALLER) -> AsyncIterator[httpx.AsyncClient]:
+        transport = httpx.ASGITransport(app=as_caller(self.app, caller))
         async with httpx.AsyncClient(transport=transport, base_url="http://oms") as client:
             yield client
 

@@ -31,6 +31,7 @@ from apps.runtime.chassis import cancelled
 from domain.risk.controls import Controls
 from domain.risk.engine import Risk
 from domain.risk.limits import Limits
+from tests.apps.callers import as_caller
 from tests.domain.risk.scene import CURRENCIES, INSTRUMENTS, WITHOUT_VAR
 
 BATCH_MAX = 8
@@ -91,7 +92,7 @@ class House:
         app: Any = application("risk", self.door.router(), self.control_door.router())
         if fast:
             app = fast_path(app, {("POST", "/check"): self.door.check})
-        transport = httpx.ASGITransport(app=app)
+        transport = httpx.ASGITransport(app=as_caller(app))
         following = asyncio.create_task(self.symbols.run())
         async with httpx.AsyncClient(transport=transport, base_url="http://risk") as client:
             yield client

@@ -18,6 +18,7 @@ import apps.live_gateway
 import apps.oms
 import apps.risk
 from apps.http.app import Refusal
+from apps.http.authority import LOCAL_CALLER
 from apps.http.body import read_model
 from apps.live_gateway.fault_endpoint import Fault, possible
 from apps.oms.replace import ReplaceBody, read_replace
@@ -75,7 +76,9 @@ DOORS: dict[Any, Door] = {
     SubmitBody: Door(submitted, ORDER, raw_fields(SubmitBody)),
     ReplaceBody: Door(replaced, dict.fromkeys(REPLACED, 1), REPLACED),  # type: ignore[arg-type]
     SettleBody: Door(
-        lambda body, field, about: getattr(read_settle("o", body, negative=about.negative_prices), field), TRADE, raw_fields(SettleBody)
+        lambda body, field, about: getattr(read_settle("o", body, LOCAL_CALLER, negative=about.negative_prices), field),
+        TRADE,
+        raw_fields(SettleBody),
     ),
     CheckBody: Door(lambda body, field, about: getattr(read_order(body, {"FINE": about}), field), ORDER, raw_fields(CheckBody)),
     "PUT /risk/limits": Door(lambda body, field, about: limit(body, field), LIMITS, tuple(FIELD_OF)),

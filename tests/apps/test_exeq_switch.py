@@ -19,6 +19,7 @@ from apps.http.app import application
 from domain.order.commands import RefuseRoute
 from domain.ports import Unavailable
 from domain.risk.controls import KILLED, Armed, Controls, KillThrown, SymbolBlocked
+from tests.apps.callers import as_caller
 from tests.apps.test_exeq_restart import Exeq, born, cancel_requested, routed
 from tests.apps.test_snapshots import until
 
@@ -209,7 +210,7 @@ class Left:
 async def door(store: LocalKills | None, *, left: bool = True) -> AsyncIterator[tuple[ExeqKillSwitch, httpx.AsyncClient]]:
     switch = ExeqKillSwitch(Controls(), store)
     app: Any = application("exeq", router(switch, Left(left), Scopes({"BTCUSDT"}, {"PAPER_A"}), SystemClock()))  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://exeq") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=as_caller(app)), base_url="http://exeq") as client:
         yield switch, client
 
 

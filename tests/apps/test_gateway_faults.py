@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from apps.http.app import application
 from apps.live_gateway.fault_endpoint import misbehaviour_routes
 from domain.paper.events import Replace
+from tests.apps.callers import as_caller
 from tests.apps.test_venue_host import Scene, buy, quote
 
 
@@ -20,7 +21,7 @@ async def venue(*, allowed: bool = True) -> AsyncIterator[tuple[Scene, httpx.Asy
     running = asyncio.create_task(scene.host.run())
     await scene.host.ready.wait()
     app: FastAPI = application("live-gateway", misbehaviour_routes({"V": scene.host}, allowed=allowed))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://gateway") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=as_caller(app)), base_url="http://gateway") as client:
         yield scene, client
     running.cancel()
     with suppress(asyncio.CancelledError):

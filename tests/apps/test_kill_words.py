@@ -17,6 +17,7 @@ from apps.exeq.kill_switch import ExeqKillSwitch
 from apps.exeq.local_kill_endpoint import router
 from apps.http.app import application
 from domain.risk.controls import ALL, NO_REASON, OPERATOR, REASON_MAX, WHO_MAX, Controls, words_of_kill
+from tests.apps.callers import as_caller
 from tests.apps.fake_oms import fake_oms
 from tests.apps.risk_house import House
 
@@ -58,7 +59,7 @@ async def test_exeq_kills_whatever_the_words_are(reason: object, who: object, re
     switch = ExeqKillSwitch(Controls(), LocalKills(tmp_path))
     routes = router(switch, Left(), Scopes({"BTCUSDT"}, {"PAPER_A"}), SystemClock())  # type: ignore[arg-type]
     door: Any = application("exeq", routes)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=door), base_url="http://exeq") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=as_caller(door)), base_url="http://exeq") as client:
         answer = await client.post("/kill", json={"scope": "all", "reason": reason, "who": who})
     assert (answer.status_code, answer.json()["killed"]) == (200, True)
     assert (switch.local[ALL].reason, switch.local[ALL].who) == (reason_kept, who_kept)

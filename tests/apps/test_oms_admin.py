@@ -11,12 +11,13 @@ from apps.oms.admin import Admin, router
 from apps.runtime.helper_process import Busy, Ended, TookTooLong
 from apps.tools.verify.report import CheckLine, report_of
 from config.loading import load_oms
+from tests.apps.callers import as_caller
 from tests.apps.test_past import Program
 
 
 async def asked(admin: Admin) -> httpx.Response:
     served = application("oms", router(admin))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=served), base_url="http://oms") as http:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=as_caller(served)), base_url="http://oms") as http:
         return await http.post("/admin/verify")
 
 

@@ -28,6 +28,7 @@ from domain.order import events as e
 from domain.ports import Unavailable
 from domain.position.position import Position, PositionBook
 from domain.values import use_exact_arithmetic
+from tests.apps.callers import as_caller
 from tests.apps.oms_house import living
 from tests.apps.submits import CURRENCY
 from tests.contracts.facts import busted, filled, queued, submitted
@@ -160,7 +161,7 @@ async def test_positions_at_a_sequence_come_from_the_journal_and_say_so() -> Non
         accounts = Accounts(MemoryPositions(), MemoryFills(), Market(), SystemClock(), 10.0, CURRENCY, PastInside(journal))
         replaces = ReplaceHandler(house.host, None, {}, lambda terms: None)  # type: ignore[arg-type]
         served = application("oms", router(house.host, OrderReads(house.host, journal), accounts, replaces, ()))
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=served), base_url="http://oms") as http:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=as_caller(served)), base_url="http://oms") as http:
             for seq in range(1, END + 1):
                 answer = await http.get("/positions/alice", params={"at_seq": seq})
                 assert (answer.status_code, answer.headers["As-Of-Seq"]) == (200, str(seq))

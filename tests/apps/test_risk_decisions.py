@@ -16,6 +16,7 @@ from apps.risk.views import holdings_view, limits_view, snapshot_fields
 from domain.order import events as e
 from domain.order.lifecycle import State
 from domain.risk.limits import SWITCHES
+from tests.apps.callers import as_caller
 from tests.apps.risk_house import House, text
 from tests.domain.risk.scene import Scene
 
@@ -47,7 +48,7 @@ def oms(*events: e.OrderEvent) -> Callable[[httpx.Request], httpx.Response]:
 
 async def asked(answer: Callable[[httpx.Request], httpx.Response], order_id: str = "o1") -> tuple[int, Any]:
     decisions = Decisions(httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://oms"))
-    transport = httpx.ASGITransport(app=application("risk", decisions.router()))
+    transport = httpx.ASGITransport(app=as_caller(application("risk", decisions.router())))
     async with httpx.AsyncClient(transport=transport, base_url="http://risk") as client:
         found = await client.get(f"/risk/decisions/{order_id}")
     await decisions.close()

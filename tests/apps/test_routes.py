@@ -25,6 +25,7 @@ from apps.runtime import probes
 from apps.runtime.health import Health
 from domain.market.quotes import Market
 from tests import routes
+from tests.apps.callers import as_caller
 from tests.apps.oms_house import living
 from tests.apps.risk_house import House
 from tests.apps.test_exeq_restart import Exeq
@@ -99,7 +100,7 @@ async def door(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 def asked(app: Handler) -> httpx.AsyncClient:
     """As it is served: behind what answers HEAD."""
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app=with_head(app)), base_url="http://here")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=as_caller(with_head(app))), base_url="http://here")
 
 
 async def test_a_query_that_a_route_does_not_understand_is_malformed_and_pointed_at(door: httpx.AsyncClient) -> None:

@@ -33,6 +33,7 @@ from domain.order.commands import CancelOrder, OrderCommand, ReportKind, VenueRe
 from domain.ports import Head, Journal
 from domain.position.position import PositionBook
 from domain.position.rows import EventRow
+from tests.apps.callers import as_caller
 from tests.apps.submits import CURRENCY
 from tests.apps.test_bookkeeper import Desk, fill, route, submit, terms
 
@@ -90,7 +91,7 @@ class World:
         application_ = application(
             "oms", router(self.desk.host, OrderReads(self.desk.host, self.journal), self.accounts(), self.replaces(), ())
         )
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=application_), base_url="http://oms") as http:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=as_caller(application_)), base_url="http://oms") as http:
             sides = Sides(
                 mark=lambda: self.mark,
                 orders=self.store.picture,
@@ -169,5 +170,5 @@ class Silent:
 @contextlib.asynccontextmanager
 async def door_of(world: World) -> AsyncIterator[OmsReads]:
     served = application("oms", router(world.desk.host, OrderReads(world.desk.host, world.journal), world.accounts(), world.replaces(), ()))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=served), base_url="http://oms") as http:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=as_caller(served)), base_url="http://oms") as http:
         yield OmsReads(http)

@@ -25,6 +25,7 @@ from apps.oms.cancel import cancel
 from apps.oms.expiry import OrderExpiry
 from apps.oms.reads import OrderReads
 from apps.oms.replace import ReplaceHandler
+from domain.access.scopes import LOCAL
 from domain.instruments import flags_denial, terms_denial
 from domain.market.quotes import Quote
 from domain.market.trading_hours import DAY_NS, DAY_S, SECOND_NS, Calendar
@@ -206,7 +207,7 @@ class Floor:
         instrument = market.INSTRUMENTS[market.SYMBOL]
         denial = terms_denial(instrument, terms.order_type, terms.quantity, terms.price, terms.stop_price, reduce_only=terms.reduce_only)
         denial = denial or flags_denial(terms.order_type, terms.time_in_force, terms.post_only)
-        await self.asked(lambda: self.oms.intake.submit(terms, denial))
+        await self.asked(lambda: self.oms.intake.submit(terms, denial, by=LOCAL))
 
     async def cancel(self, words: list[str]) -> None:
         """The order, or another one by its name."""
@@ -214,7 +215,7 @@ class Floor:
         await self.asked(lambda: self._cancelled(order_id))
 
     async def _cancelled(self, order_id: str) -> Any:
-        return await cancel(self.oms.host, await self.oms.reads.find(order_id))
+        return await cancel(self.oms.host, await self.oms.reads.find(order_id), by=LOCAL)
 
     async def replace(self, words: list[str]) -> None:
         """`12`, `@101`, `stop 99`: what is not said stays."""
@@ -229,7 +230,7 @@ class Floor:
             else:
                 quantity = Decimal(word)
         order = await self.oms.reads.find(self.order_id)
-        await self.asked(lambda: self.oms.replaces.replace(order, (quantity, price, stop)))
+        await self.asked(lambda: self.oms.replaces.replace(order, (quantity, price, stop), by=LOCAL))
 
     # The venue and its staff
 

@@ -25,6 +25,8 @@ ACCOUNTS = ("alice", "bob")
 HTTP_TIMEOUT_S = 2.5
 ASK_AGAIN_S = 0.3
 ASK_AGAIN_MAX = 400
+BY = "PKTRADER222222222222"
+"""The key of every client: what it asks for goes through the journal, the folds and the checker."""
 EXITS = range(9, 100, 2)
 """Orders that only reduce, when they are of an account that may also go short. The first orders open something to reduce."""
 FINAL = ("submitted", "rejected", "reused")
@@ -108,7 +110,7 @@ class Trader:
 
     async def _submit(self, terms: Terms) -> str:
         asked_at = self._world.steady_ns()
-        outcome, seq, replayed = await self._asked(lambda oms: oms.intake.submit(terms))
+        outcome, seq, replayed = await self._asked(lambda oms: oms.intake.submit(terms, by=BY))
         answer = ObservedAnswer(
             account=terms.account,
             client_order_id=terms.client_order_id,
@@ -187,12 +189,12 @@ async def _answered(ask: Callable[[Oms], Any], oms: Oms) -> tuple[str, int, bool
 
 
 async def _cancelled(oms: Oms, order_id: str) -> int:
-    return (await cancel(oms.host, _found(oms, order_id))).seq
+    return (await cancel(oms.host, _found(oms, order_id), by=BY)).seq
 
 
 async def _replaced(oms: Oms, order_id: str, numbers: Numbers) -> int:
     order = _found(oms, order_id)
-    await oms.replaces.replace(order, numbers)
+    await oms.replaces.replace(order, numbers, by=BY)
     return order.seqs[-1] if order.seqs else 0
 
 
