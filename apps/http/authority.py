@@ -19,7 +19,7 @@ from apps.http.audit import ADDRESSES_OF_A_KEY_MAX, Audit
 from apps.http.credentials import KEY_ID, WINDOW_MAX_MS, BadCredentials, Secret, Signed, digest, sent_in, signed_text
 from apps.http.problem import Refusal
 from apps.http.route_scopes import CANCEL, Found, RouteScopes, Table
-from domain.access.keys import Key, Keys
+from domain.access.keys import Key, KeyRing
 from domain.access.scopes import BITS, EVERY_ACCOUNT, LOCAL, AccessScope, bits, mask_of, scopes_of
 from domain.execution.token_bucket import TokenBucket
 from domain.ports import Clock
@@ -166,7 +166,7 @@ class _InUse:
 class Authority:
     """Judges the requests of one service."""
 
-    def __init__(self, mode: Mode, keys: Keys, table: Table, clock: Clock, known: KeysKnown) -> None:
+    def __init__(self, mode: Mode, keys: KeyRing, table: Table, clock: Clock, known: KeysKnown) -> None:
         self.mode: Final = mode
         self.keys = keys
         self.known = known

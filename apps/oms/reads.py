@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from adapters.codec import ORDER_COMMITS
 from apps.http.app import Refusal
+from apps.http.authority import ACCOUNT_NOT_YOURS, Caller
 from apps.journal.shard_host import ShardHost
 from apps.oms.submit import unavailable
 from apps.oms.views import View, order_view, timeline_view
@@ -14,6 +15,7 @@ from domain.order.index import OrderFilter
 from domain.order.order import Order, evolved
 from domain.ports import Journal, Unavailable
 
+FOREIGN_MAX: Final = 10_000
 CREATED_AT_MAX: Final = 2**63 - 1
 """The latest time that a store query accepts, in nanoseconds."""
 
@@ -26,15 +28,40 @@ class OrderReads:
         self._host = host
         self._journal = journal
         self._owner_of = owner_of
+        self._foreign: dict[tuple[str, str], None] = {}
+        """Foreign orders that an account was refused. An order never changes its account."""
 
-    async def find(self, order_id: str) -> Order:
+    async def find(self, order_id: str, caller: Caller | None = None) -> Order:
+        """Return an order that the caller may read; without a caller, any. Refusal 404, 503.
+
+        A foreign order is refused exactly like one that does not exist, in the same time: ids follow from account and client_order_id,
+        so a caller can compute those of others, and could measure which exist.
+        """
         await self.proven()
+        foreign = caller is not None and (caller.account, order_id) in self._foreign
         try:
-            order = self._host.find(order_id)
+            order = None if foreign else self._host.find(order_id)
+            if order is not None and (caller is None or caller.sees(order.account)):
+                return order
+            if order is not None and caller is not None:
+                self._refused(order_id, caller)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
-        if order is None:
-            raise Refusal(404, "order_not_found", f"unknown order {order_id[:64]!r}")
+        raise Refusal(404, "order_not_found", f"unknown order {order_id[:64]!r}")
+
+    def _refused(self, order_id: str, caller: Caller) -> None:
+        """Do what a search for an absent order does: read the store in vain the first time, and remember it for the next."""
+        if order_id in self._host.orders.by_id:
+            self._host.find(f"{order_id}?")
+        self._foreign[caller.account, order_id] = None
+        if len(self._foreign) > FOREIGN_MAX:
+            del self._foreign[next(iter(self._foreign))]
+
+    async def find_own(self, order_id: str, caller: Caller) -> Order:
+        """Return an order that the caller may change. Refusal 403 if it may only read it, 404, 503."""
+        order = await self.find(order_id, caller)
+        if not caller.owns(order.account):
+            raise ACCOUNT_NOT_YOURS
         return order
 
     async def proven(self) -> None:
@@ -55,12 +82,12 @@ class OrderReads:
             raise unavailable(str(trouble), unknown=False) from trouble
         return [view | {"seq": order.seqs[-1]} for order, view in shown]
 
-    async def one(self, order_id: str) -> View:
-        return (await self.views([await self.find(order_id)]))[0]
+    async def one(self, order_id: str, caller: Caller | None = None) -> View:
+        return (await self.views([await self.find(order_id, caller)]))[0]
 
-    async def as_of(self, order_id: str, at_seq: int) -> View:
+    async def as_of(self, order_id: str, at_seq: int, caller: Caller) -> View:
         """Return the order as of a sequence, evolved from its journaled events, never from live state. Refusal 404, 422, 503."""
-        order = await self.find(order_id)
+        order = await self.find(order_id, caller)
         await self.reached(at_seq)
         seen = [seq for seq in order.seqs if seq <= at_seq]
         past = evolved([event for seq in seen for event in await self._events(order_id, seq)])
@@ -91,9 +118,9 @@ class OrderReads:
         shown, more = found[:limit], len(found) > limit
         return {"orders": await self.views(shown), "next": "-".join(map(str, _key(shown[-1]))) if more else None}
 
-    async def timeline(self, order_id: str) -> list[View]:
+    async def timeline(self, order_id: str, caller: Caller | None = None) -> list[View]:
         """Return every event of the order, read from the journal itself. Refusal 404, 503."""
-        order = await self.find(order_id)
+        order = await self.find(order_id, caller)
         try:
             await self._host.settled(order)
         except Unavailable as trouble:

@@ -1,14 +1,15 @@
 """Routes served by FastAPI: reads, cancels, the diagram. `POST /orders` is served by submit_endpoint.py and only documented here."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 
 from apps.diagram.diagram import Counts, Format, draw
 from apps.http.app import Exact, Refusal
-from apps.http.authority import caller_of
+from apps.http.authority import ACCOUNT_NOT_YOURS, Caller, account_not_found, caller_of, scope_missing
 from apps.http.query import refused, time_window
+from apps.http.route_scopes import OPERATE
 from apps.journal.shard_host import ShardHost
 from apps.oms.accounts import Accounts
 from apps.oms.cancel import cancel, cancel_all
@@ -35,6 +36,9 @@ from apps.oms.openapi import (
 )
 from apps.oms.reads import OrderReads
 from apps.oms.replace import ReplaceHandler, read_replace
+from apps.oms.submit import untradable
+from domain.access.scopes import EVERY_ACCOUNT
+from domain.instruments import Denial
 from domain.order.index import OrderFilter
 from domain.order.lifecycle import State
 from domain.values import Side
@@ -42,11 +46,18 @@ from domain.values import Side
 MEDIA: Final = {"mermaid": "text/plain; charset=utf-8", "dot": "text/plain; charset=utf-8", "svg": "image/svg+xml"}
 
 
-def router(host: ShardHost, reads: OrderReads, accounts: Accounts, replaces: ReplaceHandler, symbols: Collection[str]) -> APIRouter:
-    """Build the routes. `symbols` are those of the catalogue."""
+def router(
+    host: ShardHost,
+    reads: OrderReads,
+    accounts: Accounts,
+    replaces: ReplaceHandler,
+    symbols: Collection[str],
+    may_trade: Callable[[str], bool] = lambda account: True,
+) -> APIRouter:
+    """Build the routes. `symbols` are those of the catalogue. `may_trade`: whether the account is not closed."""
     routes = APIRouter()
     _orders(routes, host, reads)
-    _changes(routes, host, reads, replaces, symbols)
+    _changes(routes, host, reads, replaces, symbols, may_trade)
     _accounts(routes, accounts, reads)
     _drawing(routes, host)
     return routes
@@ -60,18 +71,20 @@ def _orders(routes: APIRouter, host: ShardHost, reads: OrderReads) -> None:
 
     @routes.get("/orders/{order_id}", responses={**NOT_FOUND, **NOT_REACHED, **UNAVAILABLE})
     async def show_order(
-        order_id: str, at_seq: Annotated[int | None, Query(ge=1, description="The order as of this sequence.")] = None
+        order_id: str, request: Request, at_seq: Annotated[int | None, Query(ge=1, description="The order as of this sequence.")] = None
     ) -> Response:
         """Return one order, current or as of a sequence. Everything shown is durable."""
-        return Exact(await (reads.one(order_id) if at_seq is None else reads.as_of(order_id, at_seq)))
+        caller = caller_of(request.scope)
+        return Exact(await (reads.one(order_id, caller) if at_seq is None else reads.as_of(order_id, at_seq, caller)))
 
     @routes.get("/orders/{order_id}/events", responses=TIMELINE_DOC)
-    async def show_timeline(order_id: str) -> Response:
+    async def show_timeline(order_id: str, request: Request) -> Response:
         """Return every event of the order, with its sequence in the journal."""
-        return Exact({"order_id": order_id, "events": await reads.timeline(order_id)})
+        return Exact({"order_id": order_id, "events": await reads.timeline(order_id, caller_of(request.scope))})
 
     @routes.get("/orders", responses=UNAVAILABLE)
     async def list_orders(
+        request: Request,
         account: AccountQuery | None = None,
         status: StatusQuery | None = None,
         symbol: SymbolQuery | None = None,
@@ -84,7 +97,12 @@ def _orders(routes: APIRouter, host: ShardHost, reads: OrderReads) -> None:
         """List orders by creation time, newest first; `next` is null on the last page. A symbol without orders returns an empty list."""
         since_ns, until_ns = time_window(since, until)
         wanted = OrderFilter(
-            account=account, symbol=symbol, client_order_id=client_order_id, since_ns=since_ns, until_ns=until_ns, **_standing(status)
+            account=readable(caller_of(request.scope), account),
+            symbol=symbol,
+            client_order_id=client_order_id,
+            since_ns=since_ns,
+            until_ns=until_ns,
+            **_standing(status),
         )
         return Exact(await reads.page(wanted, limit, cursor))
 
@@ -96,13 +114,22 @@ def _standing(status: str | None) -> dict[str, Any]:
     return {} if status is None else {"status": State(status)}
 
 
-def _changes(routes: APIRouter, host: ShardHost, reads: OrderReads, replaces: ReplaceHandler, symbols: Collection[str]) -> None:
+def _changes(
+    routes: APIRouter,
+    host: ShardHost,
+    reads: OrderReads,
+    replaces: ReplaceHandler,
+    symbols: Collection[str],
+    may_trade: Callable[[str], bool],
+) -> None:
     @routes.patch("/orders/{order_id}", **REPLACE_DOC)
     async def replace_order(order_id: str, request: Request) -> Response:
         """Replace the terms of an open order. A repeated request changes nothing."""
         body = await request.body()
         read_replace(body, negative=True)  # a body that is invalid for any order is refused before the order is read
-        order = await reads.find(order_id)
+        order = await reads.find_own(order_id, caller_of(request.scope))
+        if not may_trade(order.account):
+            raise untradable(Denial("account_closed", order.account))
         await replaces.replace(order, replaces.read(order, body), by=caller_of(request.scope).key_id)
         view = await reads.one(order_id)
         return Exact(view, status_code=202 if view["status"] == State.PENDING_REPLACE else 200)
@@ -110,7 +137,7 @@ def _changes(routes: APIRouter, host: ShardHost, reads: OrderReads, replaces: Re
     @routes.delete("/orders/{order_id}", responses=CANCEL_DOC)
     async def cancel_order(order_id: str, request: Request) -> Response:
         """Cancel an order. A repeated request changes nothing."""
-        order = await reads.find(order_id)
+        order = await reads.find_own(order_id, caller_of(request.scope))
         await cancel(host, order, by=caller_of(request.scope).key_id)
         view = await reads.one(order_id)
         return Exact(view, status_code=202 if view["status"] == State.PENDING_CANCEL else 200)
@@ -125,6 +152,9 @@ def _changes(routes: APIRouter, host: ShardHost, reads: OrderReads, replaces: Re
         status: StatusQuery | None = None,
     ) -> Response:
         """Cancel the open orders of an account that match every given filter. Closed orders do not change."""
+        caller = caller_of(request.scope)
+        if readable(caller, account) and not caller.owns(account):
+            raise ACCOUNT_NOT_YOURS
         await reads.proven()
         opened = host.orders.open_of(account)
         if symbol is not None and symbol not in symbols and not any(order.symbol == symbol for order in opened):
@@ -139,10 +169,12 @@ def _accounts(routes: APIRouter, accounts: Accounts, reads: OrderReads) -> None:
     @routes.get("/positions/{account}", responses={**NOT_REACHED, **UNAVAILABLE})
     async def show_positions(
         account: AccountPath,
+        request: Request,
         min_seq: int = Query(0, ge=0, description="Wait up to 2 s until the positions reflect this sequence."),
         at_seq: Annotated[int | None, Query(ge=1, description="Positions as of this sequence, computed from the journal alone.")] = None,
     ) -> Response:
         """Return the account's positions by symbol; the header As-Of-Seq gives the sequence that they reflect."""
+        readable(caller_of(request.scope), account)
         if at_seq is None:
             view, seq = await accounts.positions(account, min_seq)
         elif min_seq:
@@ -155,6 +187,7 @@ def _accounts(routes: APIRouter, accounts: Accounts, reads: OrderReads) -> None:
     @routes.get("/fills/{account}", responses=UNAVAILABLE)
     async def show_fills(
         account: AccountPath,
+        request: Request,
         symbol: SymbolQuery | None = None,
         since: SinceQuery | None = None,
         until: UntilQuery | None = None,
@@ -162,15 +195,27 @@ def _accounts(routes: APIRouter, accounts: Accounts, reads: OrderReads) -> None:
         cursor: FillsCursorQuery | None = None,
     ) -> Response:
         """Return rows of the fills table, newest first; `next` is null on the last page. Pages reach back to the first trade."""
+        readable(caller_of(request.scope), account)
         since_ns, until_ns = time_window(since, until)
         view = await accounts.fills(account, symbol=symbol, since_ns=since_ns, until_ns=until_ns, limit=limit, cursor=cursor)
         return Exact(view)
 
 
+def readable(caller: Caller, account: str | None) -> str | None:
+    """Return the account that a read is about: by default the caller's, None for all. Refusal 404 for one that the caller may not see."""
+    if account is None:
+        return None if caller.sees(EVERY_ACCOUNT) else caller.account
+    if not caller.sees(account):
+        raise account_not_found()
+    return account
+
+
 def _drawing(routes: APIRouter, host: ShardHost) -> None:
     @routes.get("/diagram", response_class=Response, responses=DRAWING_DOC)
-    async def show_diagram(form: Annotated[Format, Query(alias="format")] = "mermaid", counts: bool = False) -> Response:
+    async def show_diagram(request: Request, form: Annotated[Format, Query(alias="format")] = "mermaid", counts: bool = False) -> Response:
         """Draw the order state machine. `counts` adds the orders in each state and the transitions since this process recovered."""
+        if counts and not caller_of(request.scope).mask & OPERATE:
+            raise scope_missing(OPERATE)  # they count the orders of all accounts
         return Response(draw(form, _counts(host) if counts else None), media_type=MEDIA[form])
 
 

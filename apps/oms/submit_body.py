@@ -1,16 +1,18 @@
 """Parse the body of a submit into validated terms, or report the first error. Nothing here touches an order."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from apps.http.authority import ACCOUNT_NOT_YOURS
 from apps.http.body import exact_number, identifier, read_struct
 from apps.http.moments import EXAMPLE, body_moment
 from apps.http.problem import ECHO_MAX, malformed
 from apps.http.schema import ID, ID_PATTERN, NUMBER, PRICE, described
+from domain.access.scopes import EVERY_ACCOUNT
 from domain.instruments import Denial, Instrument, flags_denial, terms_denial
 from domain.order.commands import Terms
 from domain.values import IDENTIFIER, OrderType, Side, TimeInForce, order_id_of, rfc3339
@@ -59,13 +61,21 @@ def moment(text: str, field: str) -> int:
 class TermsReader:
     """Turns a body into tradable terms. Refusals have a fixed order: form (400), then instrument, then terms (422)."""
 
-    def __init__(self, instruments: Mapping[str, Instrument], default_account: str, types: frozenset[OrderType]) -> None:
+    def __init__(
+        self,
+        instruments: Mapping[str, Instrument],
+        default_account: str,
+        types: frozenset[OrderType],
+        may_trade: Callable[[str], bool] = lambda account: True,
+    ) -> None:
+        """`default_account`: of an order without an account and without a key. `may_trade`: whether the account is not closed."""
         self._instruments = instruments
+        self._may_trade = may_trade
         self._default_account = default_account
         self._types = types
 
-    def read(self, body: bytes, idempotency_key: str | None) -> Terms:
-        """Return the requested terms, tradable or not. Refusal 400."""
+    def read(self, body: bytes, idempotency_key: str | None, own: str = EVERY_ACCOUNT) -> Terms:
+        """Return the requested terms, tradable or not. `own`: the account of the caller's key. Refusal 400; 403 for another account."""
         parsed = read_struct(_DECODER, body)
         quantity = exact_number(parsed.quantity, "quantity")
         if quantity is None:
@@ -74,7 +84,9 @@ class TermsReader:
         negative = instrument is not None and instrument.negative_prices
         price = exact_number(parsed.price, "price", negative=negative)
         stop_price = exact_number(parsed.stop_price, "stop_price", negative=negative)
-        account = identifier(parsed.account, "account") or self._default_account
+        account = identifier(parsed.account, "account") or (self._default_account if own == EVERY_ACCOUNT else own)
+        if own not in (account, EVERY_ACCOUNT):
+            raise ACCOUNT_NOT_YOURS
         client_order_id = _client_order_id(parsed, idempotency_key)
         return Terms(
             order_id=order_id_of(account, client_order_id),
@@ -100,6 +112,8 @@ class TermsReader:
             return Denial("unknown_symbol", terms.symbol[:ECHO_MAX])
         if terms.order_type not in self._types:
             return Denial("order_type_unsupported", str(terms.order_type))
+        if not self._may_trade(terms.account):
+            return Denial("account_closed", terms.account)
         return (
             terms_denial(instrument, terms.order_type, terms.quantity, terms.price, terms.stop_price, reduce_only=terms.reduce_only)
             or flags_denial(terms.order_type, terms.time_in_force, terms.post_only)

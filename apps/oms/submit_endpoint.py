@@ -29,10 +29,10 @@ class SubmitEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         try:
-            body = await read_body(receive)
-            terms = self._reader.read(body, header(scope, b"idempotency-key"))
+            body, caller = await read_body(receive), caller_of(scope)
+            terms = self._reader.read(body, header(scope, b"idempotency-key"), caller.account)
             denial = self._reader.denial(terms, self._clock.now_ns())
-            answer = await self._intake.submit(terms, denial, by=caller_of(scope).key_id)
+            answer = await self._intake.submit(terms, denial, by=caller.key_id)
         finally:
             self._metrics.submitted(time.perf_counter() - began)
         self._metrics.answered(answer)

@@ -30,6 +30,7 @@ from apps.oms.reconciliation import PositionReconciliation, beside
 from apps.oms.reduce_only import ReduceOnly
 from apps.oms.replace import ReplaceHandler
 from apps.oms.report_sessions import VenueSessions
+from apps.oms.revoked_keys import RevokedKeys
 from apps.oms.risk_client import RiskCheck, RiskClient, RiskClientBounds
 from apps.oms.risk_in_process import RiskInProcess
 from apps.oms.routes import router
@@ -44,6 +45,7 @@ from apps.runtime.helper_process import HelperProcess
 from config.catalogue import VenueSettings, load_instruments, load_venues
 from config.settings import OmsSettings
 from config.venues import routed_venue
+from domain.access.keys import KeyRing
 from domain.instruments import Instrument, negative_prices
 from domain.market.listings import currency_of
 from domain.market.quotes import Market
@@ -66,7 +68,6 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     chassis.ready.set("journal", False, "recovering")
     client, writer = await nats.connect(chassis, unit), await nats.connect_writer(chassis)
     journal, mark = await _journal(chassis, client, writer)
-    access.follow_access(chassis, client)
     positions, fills = stores.positions(chassis), stores.fills(chassis)
     market, controls = Market(), Controls()
     ticks = await feeds.follow_ticks(chassis, client, market.update, feeds.listed(instruments, venues), clock)
@@ -74,6 +75,9 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     metrics = OmsMetrics(chassis.registry)
     negative = negative_prices(instruments.values())
     host = _host(chassis, journal, clock, mark, negative, unit)
+    revoked_keys = RevokedKeys(host, chassis.keys)
+    access.follow_access(chassis, client, revoked_keys.heard)
+    chassis.spawn(revoked_keys.run, tasks.REVOKED_KEYS)
     chassis.ready.depend("journal's answers", host.distrusted)
     risk = RiskClient(client, _bounds(settings)) if unit is None else RiskInProcess(unit)
     publisher = Publisher(client)
@@ -95,8 +99,8 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     positions_upkeep, reduce_only = _upkeep(chassis, host)
     currency = partial(currency_of, instruments, controls.listings)
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency, HistoryProcess(past))
-    reads = OrderReads(host, journal)
-    routes = router(host, reads, accounts, ReplaceHandler(host, risk, instruments, intake.forbidden), instruments)
+    reads, keys = OrderReads(host, journal, chassis.keys.owner_of), chassis.keys
+    routes = router(host, reads, accounts, ReplaceHandler(host, risk, instruments, intake.forbidden), instruments, keys.may_trade)
     routes.include_router(admin.router(Admin(verification)))
     routes.include_router(settle.router(host, reads, negative))
 
@@ -109,7 +113,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     metrics_page.read(chassis.registry, partial(_series, host, intake, risk, sessions, publisher))
     return Service(
         router=routes,
-        fast={("POST", "/orders"): SubmitEndpoint(_reader(settings, instruments), intake, clock, metrics)},
+        fast={("POST", "/orders"): SubmitEndpoint(_reader(settings, instruments, keys), intake, clock, metrics)},
         stats=lambda: (
             _stats(metrics, host, intake, risk, sessions, publisher, switch)
             | {"positions_upkeep": positions_upkeep.stats(), "quotes": ticks.stats(), "reduce_only": reduce_only.stats()}
@@ -204,9 +208,10 @@ def _host(
     )
 
 
-def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument]) -> TermsReader:
+def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument], keys: KeyRing) -> TermsReader:
     orders = settings.order_management
-    return TermsReader(instruments, orders.default_account, frozenset(OrderType(name) for name in orders.supported_order_types))
+    types = frozenset(OrderType(name) for name in orders.supported_order_types)
+    return TermsReader(instruments, orders.default_account, types, keys.may_trade)
 
 
 def _on_landed(drop_copy: DropCopy, expirer: OrderExpiry, landed: Landed) -> None:

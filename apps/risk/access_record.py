@@ -10,7 +10,7 @@ from apps.risk.control_log import ControlLog
 from apps.runtime.chassis import Chassis
 from config.settings import RiskSettings
 from domain.access.events import AccessChange, KeyCreated, KeyRevoked
-from domain.access.keys import CLI_NOTE, Keys
+from domain.access.keys import CLI_NOTE, KeyRing
 from domain.access.scopes import EVERY_ACCOUNT, OF_ALL_ACCOUNTS, AccessScope
 from domain.ports import Journal
 
@@ -42,7 +42,7 @@ async def _recorded(chassis: Chassis[RiskSettings], record: ControlLog[AccessCha
         chassis.log.warning("an older key of the command line is revoked", key_id=old)
 
 
-def _replaced(keys: Keys, key_id: str) -> list[str]:
+def _replaced(keys: KeyRing, key_id: str) -> list[str]:
     return [key.key_id for key in keys.by_id.values() if key.note == CLI_NOTE and key.revoked_at is None and key.key_id != key_id]
 
 

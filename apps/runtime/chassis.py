@@ -23,7 +23,7 @@ from apps.runtime import logs, metrics
 from apps.runtime.health import Health
 from apps.runtime.tasks import Task
 from config.settings import Settings
-from domain.access.keys import Keys
+from domain.access.keys import KeyRing
 from domain.ports import Corrupt
 
 DONE: Final = 0
@@ -75,7 +75,7 @@ class Chassis(Generic[S]):
         self.name = settings.service.name
         clock = SystemClock()
         self.access = Access.of(settings)
-        self.keys, self.keys_known = Keys(), KeysKnown(clock)
+        self.keys, self.keys_known = KeyRing(), KeysKnown(clock)
         self.authority = Authority(settings.access.mode or "open", self.keys, TABLES.get(self.name, EVERYWHERE), clock, self.keys_known)
         self.log: BoundLogger = logs.get_logger()
         self.health = Health("healthy", "unhealthy", self.log)

@@ -57,6 +57,7 @@ HOST: Final = _vital("host", "memory differs from the journal: it is read again,
 SESSIONS: Final = _housekeeping("sessions", "a lost last report of a venue is requested a little later")
 EXPIRER: Final = _housekeeping("expirer", "the order that failed expires after the next start of oms; the others expire in time")
 FORBIDDEN: Final = _vital("what is forbidden", "open orders that a kill switch forbids would not be cancelled")
+REVOKED_KEYS: Final = _housekeeping("revoked keys", "open orders of an account whose key was revoked are cancelled a little later")
 REDUCE_ONLY: Final = _housekeeping("reduce only", "a venue that refused to cut or cancel a reduce-only order is asked again a little later")
 AWAIT_RISK: Final = _housekeeping("first word from risk", "oms is ready a little later")
 POSITIONS_UPKEEP: Final = _housekeeping("positions upkeep", "Valkey is compared with the journal at the next interval")
@@ -105,6 +106,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         *_CONTROLS,
         *_ACCESS,
         FORBIDDEN,
+        REVOKED_KEYS,
         REDUCE_ONLY,
         AWAIT_RISK,
         POSITIONS_UPKEEP,

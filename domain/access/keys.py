@@ -62,7 +62,7 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     expires_at: int
 
 
-class Keys:
+class KeyRing:
     """Accounts, keys and sessions of the whole system. Unknown accounts are neither open nor closed."""
 
     def __init__(self) -> None:

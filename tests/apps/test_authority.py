@@ -11,7 +11,7 @@ from apps.http.credentials import digest, new_key_id, new_secret, well_formed
 from apps.http.problem import Refusal
 from apps.http.route_scopes import OPEN_ROUTE, OPS, RISK, TABLES, RouteScopes
 from domain.access.events import AccountOpened, KeyCreated, KeyRevoked, KeyRotated
-from domain.access.keys import Keys
+from domain.access.keys import KeyRing
 
 HOME: Final = "127.0.0.1"
 TRADER: Final = new_key_id()
@@ -35,7 +35,7 @@ class House:
     """An authority of oms with one trader's key."""
 
     def __init__(self, mode: Mode = "keys", **key: Any) -> None:
-        self.keys, self.clock = Keys(), Clock()
+        self.keys, self.clock = KeyRing(), Clock()
         self.keys.apply(AccountOpened(version=1, at=1, who="operator", account="alice"))
         own: dict[str, Any] = {"scopes": ("trade", "read"), "digest": digest(SECRET.encode()).hex(), "rate": 100, "burst": 200} | key
         self.keys.apply(KeyCreated(version=2, at=2, who="operator", key_id=TRADER, owner="erin", account="alice", **own))

@@ -53,7 +53,7 @@ def raw_fields(body: type[msgspec.Struct]) -> tuple[str, ...]:
 
 
 def limit(body: bytes, field: str) -> Decimal:
-    value: Decimal = getattr(read_limits(body, "alice", {}).limits, FIELD_OF[field])
+    value: Decimal = getattr(read_limits(body, "alice", {}, LOCAL_CALLER).limits, FIELD_OF[field])
     return value.scaleb(2) if field.endswith("_pct") else value
 
 

@@ -10,7 +10,7 @@ from adapters.controls import ACCESS_JOURNAL, CONTROL_JOURNAL, RiskJournal
 from apps.journal.watermark import listed
 from apps.tools.verify.report import CheckLine, Counts
 from domain.access.events import AccessAccepted
-from domain.access.keys import Keys
+from domain.access.keys import KeyRing
 from domain.order.events import Foreign
 from domain.ports import Corrupt, Head, Journal, Missing, Unavailable
 from domain.risk.controls import Controls, ControlsAccepted
@@ -40,7 +40,7 @@ class Kind(msgspec.Struct, frozen=True):
 
 
 CONTROLS_KIND: Final = Kind(NAME, CONTROL_JOURNAL, Controls, lambda controls: {"killed": len(controls.kills)})
-ACCESS_KIND: Final = Kind(ACCESS, ACCESS_JOURNAL, Keys, lambda keys: {"keys": len(keys.by_id), "accounts": len(keys.accounts)})
+ACCESS_KIND: Final = Kind(ACCESS, ACCESS_JOURNAL, KeyRing, lambda keys: {"keys": len(keys.by_id), "accounts": len(keys.accounts)})
 
 
 class ControlsSide(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from domain.access.events import (
     SessionsEnded,
     SessionStarted,
 )
-from domain.access.keys import CLI_NOTE, REQUEST_MAX_NS, Keys
+from domain.access.keys import CLI_NOTE, REQUEST_MAX_NS, KeyRing
 from domain.access.scopes import AccessScope, against, mask_of, scopes_of
 
 ONE, OTHER = "11" * 32, "22" * 32
@@ -49,7 +49,7 @@ def test_trade_contains_cancel_and_a_mask_says_its_scopes() -> None:
 
 
 def test_a_key_lives_until_it_expires_or_is_revoked() -> None:
-    keys = Keys()
+    keys = KeyRing()
     keys.apply(created(expires_at=100))
     key = keys.by_id["PK1"]
     assert (key.live(99), key.live(100)) == (True, False)
@@ -58,7 +58,7 @@ def test_a_key_lives_until_it_expires_or_is_revoked() -> None:
 
 
 def test_a_rotated_key_has_two_secrets_for_a_while() -> None:
-    keys = Keys()
+    keys = KeyRing()
     keys.apply(created())
     keys.apply(KeyRotated(version=2, at=20, who="operator", key_id="PK1", digest=OTHER, old_until=30))
     key = keys.by_id["PK1"]
@@ -66,7 +66,7 @@ def test_a_rotated_key_has_two_secrets_for_a_while() -> None:
 
 
 def test_other_changes_of_a_key() -> None:
-    keys = Keys()
+    keys = KeyRing()
     changes: tuple[AccessChange, ...] = (
         created(),
         KeyLimited(version=2, at=20, who="operator", key_id="PK1", rate=5, burst=6),
@@ -80,7 +80,7 @@ def test_other_changes_of_a_key() -> None:
 
 
 def test_a_session_ends_with_its_time_by_itself_with_the_others_of_its_key_and_with_the_key() -> None:
-    keys, one, other, late = Keys(), bytes.fromhex(ONE), bytes.fromhex(OTHER), b"l" * 32
+    keys, one, other, late = KeyRing(), bytes.fromhex(ONE), bytes.fromhex(OTHER), b"l" * 32
     keys.apply(created())
     for number, digest in enumerate((one, other), 2):
         keys.apply(SessionStarted(version=number, at=20, who="erin", key_id="PK1", digest=digest.hex(), expires_at=100))
@@ -96,7 +96,7 @@ def test_a_session_ends_with_its_time_by_itself_with_the_others_of_its_key_and_w
 
 
 def test_a_request_for_an_admin_key_waits_ten_minutes_and_is_used_once() -> None:
-    keys = Keys()
+    keys = KeyRing()
     keys.apply(AdminKeyRequested(version=1, at=1, who="ann", token="t1", request="x"))
     keys.apply(AdminKeyRequested(version=2, at=1 + REQUEST_MAX_NS, who="ann", token="t2", request="y"))
     assert set(keys.asked) == {"t1", "t2"}
@@ -106,7 +106,7 @@ def test_a_request_for_an_admin_key_waits_ten_minutes_and_is_used_once() -> None
 
 
 def test_when_access_events_were_lost_only_the_key_of_the_command_line_lives_on() -> None:
-    keys = Keys()
+    keys = KeyRing()
     keys.apply(created())
     keys.apply(created(version=2, key_id="PK2", note=CLI_NOTE))
     keys.apply(SessionStarted(version=3, at=20, who="erin", key_id="PK2", digest=ONE, expires_at=100))
@@ -118,7 +118,7 @@ def test_when_access_events_were_lost_only_the_key_of_the_command_line_lives_on(
 
 
 def test_an_account_is_open_until_it_is_closed() -> None:
-    keys = Keys()
+    keys = KeyRing()
     assert keys.may_trade("a"), "in open mode an account exists by being named"
     keys.apply(AccountOpened(version=1, at=1, who="operator", account="a"))
     assert keys.may_trade("a")
