@@ -3,13 +3,14 @@
 import getpass
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
 from adapters.clock import SystemClock
 from adapters.local_kills import DIRECTORY, LocalKill, LocalKills
 from apps.cli import show
+from apps.cli.acknowledgements import acknowledgements
 from apps.cli.addresses import Addresses, find
 from apps.cli.client import Oms, Reply, signature
 from apps.cli.options import DataDir, Json, PortOffset, Reason, Who, identifier
@@ -19,6 +20,7 @@ from domain.risk.controls import ALL, words_of_kill
 from domain.values import IDENTIFIER, SYMBOL
 
 AT_EXEQ: Final = "Set it at exeq directly, which needs no other service: trade kill {scope} --local"
+ABSENT: Final = "is not running and sends nothing"
 KINDS: Final = {"account": IDENTIFIER, "symbol": SYMBOL, "venue": IDENTIFIER}
 
 Scope = Annotated[str, typer.Argument(metavar="SCOPE", help="all, account:A, symbol:S or venue:V.")]
@@ -45,7 +47,7 @@ def kill(
     if answer is None:
         return
     if not json:
-        show.line(f"Killed: {scope}. {_acknowledgements(answer.object())}")
+        show.line(f"Killed: {scope}. {acknowledgements(answer.object(), ABSENT)}")
         show.hint(f"To allow it again: trade arm {scope} --reason ... (two people)")
     if answer.status == 202:
         raise Unreachable(f"{scope} is killed durably, but a sending service has not acknowledged it.", AT_EXEQ.format(scope=scope))
@@ -118,9 +120,3 @@ def _scope(scope: str) -> str:
     if scope != ALL and not (kind in KINDS and KINDS[kind].fullmatch(name)):
         raise WrongUsage(f"{scope!r} is not a scope.", "A scope is all, account:A, symbol:S or venue:V.")
     return scope
-
-
-def _acknowledgements(reply: Mapping[str, Any]) -> str:
-    states = reply.get("acknowledged", reply.get("obeyed"))
-    texts = {"yes": "acknowledged", "absent": "is not running and sends nothing", "unknown": "has not acknowledged"}
-    return ", ".join(f"{name} {texts.get(str(state), state)}" for name, state in states.items()) + "." if isinstance(states, dict) else ""

@@ -8,10 +8,13 @@ import typer
 from typer.core import TyperGroup
 
 from apps.cli import (
+    access,
     account,
+    accounts,
     backup,
     diagram,
     journal,
+    key,
     kill,
     order,
     prices,
@@ -34,7 +37,7 @@ TRADE = """The trading core, from the command line.
 
 Exit codes: 0 done, 1 refused or different, 2 wrong usage, 3 cannot reach the system.
 """
-_RUN, _ORDERS, _RISK, _PROVE = "Run it", "Orders and accounts", "Risk", "Look inside"
+_RUN, _ORDERS, _ACCESS, _RISK, _PROVE = "Run it", "Orders and positions", "Access", "Risk", "Look inside"
 ORDER = (
     "up",
     "status",
@@ -43,6 +46,10 @@ ORDER = (
     "positions",
     "fills",
     "watch",
+    "account",
+    "key",
+    "whoami",
+    "access",
     "kill",
     "arm",
     "risk",
@@ -122,6 +129,10 @@ app.add_typer(order.app, name="order", help="Submit, show, replace and cancel or
 app.command("positions", rich_help_panel=_ORDERS)(account.positions)
 app.command("fills", rich_help_panel=_ORDERS)(account.fills)
 app.command("watch", rich_help_panel=_ORDERS)(watch.watch)
+app.add_typer(accounts.app, name="account", help="Open, close and list accounts.", rich_help_panel=_ACCESS)
+app.add_typer(key.app, name="key", help="Make, revoke, rotate and list keys.", rich_help_panel=_ACCESS)
+app.command("whoami", rich_help_panel=_ACCESS)(access.whoami)
+app.add_typer(access.app, name="access", help="What happened to keys and accounts, and what was refused.", rich_help_panel=_ACCESS)
 app.command("kill", rich_help_panel=_RISK)(kill.kill)
 app.command("arm", rich_help_panel=_RISK)(kill.arm)
 app.add_typer(risk.app, name="risk", help="Kill switches, blocks, and the limits of accounts.", rich_help_panel=_RISK)

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -11,6 +12,8 @@ from domain.order.index import STATUSES
 from domain.values import IDENTIFIER, SYMBOL
 
 _WHERE = "Which stack"
+UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+DURATION: Final = re.compile(rf"([0-9]{{1,9}})([{''.join(UNITS_S)}])", re.ASCII)
 
 DataDir = Annotated[
     Path | None,
@@ -42,6 +45,15 @@ def identifier(value: str, name: str) -> str:
     if not IDENTIFIER.fullmatch(value):
         raise WrongUsage(f"{value!r} is not {name}: 1 to 64 of the characters A-Z a-z 0-9 _ -")
     return value
+
+
+def duration_s(value: str, name: str, least: int = 1) -> int:
+    """Return the seconds of a duration like 30d, 12h, 10m or 90s. WrongUsage, also below `least` seconds."""
+    found = DURATION.fullmatch(value)
+    seconds = int(found[1]) * UNITS_S[found[2]] if found else -1
+    if seconds < least:
+        raise WrongUsage(f"{name} {value!r} is not a duration.", "Examples: 30d, 12h, 10m and 90s")
+    return seconds
 
 
 def symbol_name(value: str) -> str:

@@ -24,6 +24,9 @@ class Asked:
     path: str
     query: dict[str, str]
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    target: str = ""
+    """Path and query as they were sent."""
 
     @property
     def json(self) -> Any:
@@ -56,7 +59,10 @@ class FakeOms:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http"
         body = (await receive()).get("body", b"")
-        self.asked.append(Asked(scope["method"], scope["path"], dict(parse_qsl(scope["query_string"].decode())), body))
+        query = scope["query_string"].decode()
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        target = scope["raw_path"].decode() + (f"?{query}" if query else "")
+        self.asked.append(Asked(scope["method"], scope["path"], dict(parse_qsl(query)), body, headers, target))
         said = self._next(scope["method"], scope["path"])
         broken = said.status == BROKEN
         headers = {"content-length": str(len(said.body) + broken), **said.headers}

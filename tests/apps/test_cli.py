@@ -270,7 +270,7 @@ def test_up_passes_every_choice_on_and_ends_with_its_code(monkeypatch: pytest.Mo
 
     monkeypatch.setattr("apps.stack.command.up", up)
     words = f"up --data-dir {tmp_path} --port-offset 100 --fresh --yes --fills sqlite --quotes q.csv --quotes-speed max --columns time=ts"
-    words += " --only-servers --no-guests --topology services"
+    words += " --only-servers --no-guests --topology services --access keys"
     assert trade(words).exit_code == 3
     assert chosen == {
         "data_dir": tmp_path,
@@ -285,7 +285,12 @@ def test_up_passes_every_choice_on_and_ends_with_its_code(monkeypatch: pytest.Mo
         "only_servers": True,
         "guests": False,
         "topology": "services",
+        "access": "keys",
     }
+    trade("up", TRADE_ACCESS="keys")
+    assert chosen["access"] == "keys"
+    trade("up", TRADE_ACCESS="")
+    assert chosen["access"] == "open"
 
 
 def test_ctrl_c_is_quiet() -> None:

@@ -27,6 +27,10 @@ GIVEN = {
     "outcome": "not_there",
     "symbol": "BRK.B",
     "sequences": "1",
+    "scopes": "trade,read",
+    "key_id": "PKABCDEFGHIJKLMNOP23",
+    "rate": "10",
+    "burst": "20",
 }
 ENDLESS = {"up": ["--quotes", "gone.csv"]}
 """What makes a command that would run until Ctrl-C end by itself."""
