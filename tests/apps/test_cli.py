@@ -287,10 +287,19 @@ def test_up_passes_every_choice_on_and_ends_with_its_code(monkeypatch: pytest.Mo
         "topology": "services",
         "access": "keys",
     }
-    trade("up", TRADE_ACCESS="keys")
-    assert chosen["access"] == "keys"
-    trade("up", TRADE_ACCESS="")
-    assert chosen["access"] == "open"
+
+
+@pytest.mark.parametrize(("variable", "mode"), [("keys", "keys"), ("open", "open"), ("", "open")])
+def test_up_takes_the_mode_of_access_from_the_environment(monkeypatch: pytest.MonkeyPatch, variable: str, mode: str) -> None:
+    chosen: dict[str, object] = {}
+
+    def up(**choices: object) -> int:
+        chosen.update(choices)
+        return 0
+
+    monkeypatch.setattr("apps.stack.command.up", up)
+    assert trade("up", TRADE_ACCESS=variable).exit_code == 0
+    assert chosen["access"] == mode
 
 
 def test_ctrl_c_is_quiet() -> None:

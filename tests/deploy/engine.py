@@ -101,6 +101,12 @@ class Deployed:
     def trade(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.compose("run", "--rm", "-T", "trade", *arguments, within_s=120, check=False)
 
+    def new_key(self, account: str, scopes: str) -> str:
+        """A key, made as a person makes one: KEY_ID.SECRET."""
+        done = self.trade("key", "create", "--account", account, "--scopes", scopes, "--owner", "deploy-test")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.strip()
+
     def keys(self) -> list[str]:
         """Every password there is."""
         said = self.compose("run", "--rm", "-T", "--entrypoint", "cat", "keys", "/run/secrets/trade/keys.json").stdout

@@ -11,7 +11,7 @@ import yaml
 
 from apps.stack import servers
 from apps.stack.credentials.keys import UNIT_FILES
-from apps.stack.credentials.users import CONTAINER_UIDS, SERVICES
+from apps.stack.credentials.users import CLI_KEY_FILE, CONTAINER_UIDS, SERVICES
 from apps.stack.ports import METRICS_OFFSET, SERVICE_PORTS, ServerPorts
 from apps.stack.questdb_jar import VERSION as QUESTDB_VERSION
 from apps.stack.services import MODULES
@@ -91,8 +91,17 @@ def test_a_unit_runs_its_module_as_its_user_with_the_configurations_and_password
         file = environment_of(name, told)["TRADE_CONFIG"]
         assert f"COPY config/backend/{name}/config.yaml {file}\n" in text
         assert f"./config/backend/{name}:{Path(file).parent}:ro" in unit["volumes"]
-    assert unit["environment"] == {"TRADE_SECRETS_DIR": f"/run/secrets/trade/{UNIT}"}
+    assert unit["environment"] == {"TRADE_SECRETS_DIR": f"/run/secrets/trade/{UNIT}", "TRADE_ACCESS": "keys"}
     assert set(UNIT_FILES) == {f"{name}.yaml" for name in (*UNITED, UNIT)}
+
+
+def test_in_containers_every_request_needs_a_key_and_only_the_command_line_reads_its_own() -> None:
+    found = services()
+    assert {name for name in found if found[name].get("environment", {}).get("TRADE_ACCESS") == "keys"} == {*SERVICES, UNIT, "trade"}
+    assert "--guests" not in found["keys"]["command"], "its default is none"
+    uid = CONTAINER_UIDS[CLI_KEY_FILE]
+    assert f"\nUSER {uid}:{uid}\n" in dockerfile("trade")
+    assert uid not in {CONTAINER_UIDS[f"{name}.yaml"] for name in (*SERVICES, UNIT)}
 
 
 def test_a_unit_is_only_run_when_it_is_named_and_nothing_that_runs_beside_it_starts_the_separate_services() -> None:

@@ -35,26 +35,43 @@ def stack() -> Iterator[Deployed]:
         deployed.down(volumes=True)
 
 
-def submitted(account: str = "main") -> dict[str, Any]:
+KEYS: Final[dict[str, str]] = {}
+"""By account, a key that may trade it; `*`: one that reads everything."""
+
+
+def bearer(stack: Deployed, account: str = "*") -> dict[str, str]:
+    """The header of a request for this account, with a key that is made for the first one."""
+    if account not in KEYS:
+        KEYS[account] = stack.new_key(account, "audit,ops" if account == "*" else "trade,read")
+    return {"Authorization": f"Bearer {KEYS[account]}"}
+
+
+def read(stack: Deployed, path: str, **query: object) -> Any:
+    """What oms answers to who may read everything."""
+    return httpx.get(f"{OMS}{path}", params={name: str(value) for name, value in query.items()}, headers=bearer(stack), timeout=10).json()
+
+
+def submitted(stack: Deployed, account: str = "main") -> dict[str, Any]:
     """The user's order. On a busy machine risk may take more than its 5 ms, which refuses it: then a new one is asked for."""
+    headers = bearer(stack, account)
     for _ in range(TRIES):
         body = USERS_ORDER | {"client_order_id": uuid.uuid4().hex, "account": account}
-        answer = httpx.post(f"{OMS}/orders", json=body, timeout=10).json()
+        answer = httpx.post(f"{OMS}/orders", json=body, headers=headers, timeout=10).json()
         if answer.get("reason") != "risk_timeout":
             return dict(answer)
         time.sleep(0.2)
     raise AssertionError("risk never answered in time")
 
 
-def filled(order_id: str) -> bool:
-    return bool(httpx.get(f"{OMS}/orders/{order_id}", timeout=5).json()["status"] == "filled")
+def filled(stack: Deployed, order_id: str) -> bool:
+    return bool(read(stack, f"/orders/{order_id}")["status"] == "filled")
 
 
-def orders() -> dict[str, str]:
+def orders(stack: Deployed) -> dict[str, str]:
     found: dict[str, str] = {}
     cursor = ""
     while True:
-        page = httpx.get(f"{OMS}/orders", params={"limit": "500"} | ({"cursor": cursor} if cursor else {}), timeout=10).json()
+        page = read(stack, "/orders", limit=500, **({"cursor": cursor} if cursor else {}))
         found |= {order["order_id"]: order["status"] for order in page["orders"]}
         cursor = page.get("next") or ""
         if not cursor:
@@ -75,12 +92,12 @@ def test_every_container_is_healthy_and_none_was_started_twice(stack: Deployed) 
 
 
 def test_the_user_s_order_fills_through_the_published_port(stack: Deployed) -> None:
-    answer = submitted("first")
+    answer = submitted(stack, "first")
     assert answer["status"] == "submitted"
-    until(lambda: filled(answer["order_id"]), 10, "the order is filled")
-    position = httpx.get(f"{OMS}/positions/first", params={"min_seq": answer["seq"]}, timeout=5).json()
+    until(lambda: filled(stack, answer["order_id"]), 10, "the order is filled")
+    position = read(stack, "/positions/first", min_seq=answer["seq"])
     assert position["BTCUSDT"]["quantity"] == 0.001
-    until(lambda: len(httpx.get(f"{OMS}/fills/first", timeout=5).json()["fills"]) == 1, 15, "the fill is in QuestDB")
+    until(lambda: len(read(stack, "/fills/first")["fills"]) == 1, 15, "the fill is in QuestDB")
     row = stack.python(
         "projector",
         "import asyncio, asyncpg; from config.loading import load_projector\n"
@@ -92,8 +109,16 @@ def test_the_user_s_order_fills_through_the_published_port(stack: Deployed) -> N
     assert row == "1"
 
 
+def test_without_a_key_nothing_is_answered_but_health(stack: Deployed) -> None:
+    for path in ("/orders", "/positions/first", "/stats", "/nothing"):
+        assert httpx.get(f"{OMS}{path}", timeout=5).status_code == 401, path
+    assert httpx.post(f"{OMS}/orders", json=USERS_ORDER, timeout=5).status_code == 401
+    assert is_well(8099)
+    assert "PermissionError" in stack.python("risk", "open('/run/secrets/trade/cli.key')", check=False)
+
+
 def test_risk_cannot_write_the_journal_nor_read_the_secrets_of_oms(stack: Deployed) -> None:
-    before = httpx.get(f"{OMS}/stats", timeout=5).json()["seq"]
+    before = read(stack, "/stats")["seq"]
     said = stack.python(
         "risk",
         "import asyncio, nats; from config.loading import load_risk\n"
@@ -104,7 +129,7 @@ def test_risk_cannot_write_the_journal_nor_read_the_secrets_of_oms(stack: Deploy
         "asyncio.run(main())",
     )
     assert "permissions violation" in said.lower()
-    assert httpx.get(f"{OMS}/stats", timeout=5).json()["seq"] == before
+    assert read(stack, "/stats")["seq"] == before
     assert "PermissionError" in stack.python("risk", "open('/run/secrets/trade/oms.yaml')", check=False)
 
 
@@ -122,14 +147,14 @@ def test_no_password_is_in_an_inspection_an_image_or_a_log(stack: Deployed) -> N
 
 
 def test_a_killed_service_comes_back_and_goes_on(stack: Deployed) -> None:
-    before = orders()
+    before = orders(stack)
     stack.killed_inside("oms", "apps.oms")
     until(lambda: stack.inspected("oms")["RestartCount"] == 1, 30, "oms is started again")
     until(lambda: is_well(8099), 60, "oms is healthy again")
     until(lambda: httpx.get(f"{OMS}/ready", timeout=5).status_code == 200, 60, "oms is ready again")
-    assert orders() == before
-    answer = submitted()
-    until(lambda: filled(answer["order_id"]), 20, "an order lives after it")
+    assert orders(stack) == before
+    answer = submitted(stack)
+    until(lambda: filled(stack, answer["order_id"]), 20, "an order lives after it")
 
 
 def test_a_paused_valkey_turns_health_red_and_green_again(stack: Deployed) -> None:
@@ -137,12 +162,12 @@ def test_a_paused_valkey_turns_health_red_and_green_again(stack: Deployed) -> No
     try:
         until(lambda: not is_well(8099) and not is_well(8107), 20, "oms and projector say so")
         assert "valkey" in httpx.get(f"{OMS}/health", timeout=5).json()["reason"]
-        answer = submitted("while-valkey-is-away")
+        answer = submitted(stack, "while-valkey-is-away")
         assert answer["status"] == "submitted", "positions for readers are away, orders go on"
     finally:
         stack.compose("unpause", "valkey")
     until(lambda: all(is_well(port) for port in (8099, 8103, 8107)), 30, "all are well again")
-    until(lambda: bool(httpx.get(f"{OMS}/positions/while-valkey-is-away", timeout=5).json()), 20, "and the projector has caught up")
+    until(lambda: bool(read(stack, "/positions/while-valkey-is-away")), 20, "and the projector has caught up")
 
 
 def test_a_stop_takes_less_than_ten_seconds_and_is_clean(stack: Deployed) -> None:
@@ -156,15 +181,15 @@ def test_a_stop_takes_less_than_ten_seconds_and_is_clean(stack: Deployed) -> Non
 
 
 def test_down_and_up_keep_every_order(stack: Deployed) -> None:
-    some = [submitted("kept") for _ in range(20)]
-    until(lambda: all(filled(answer["order_id"]) for answer in some if answer["status"] == "submitted"), 20, "they are filled")
-    before = orders()
-    positions = httpx.get(f"{OMS}/positions/kept", timeout=5).json()["BTCUSDT"]["quantity"]
+    some = [submitted(stack, "kept") for _ in range(20)]
+    until(lambda: all(filled(stack, answer["order_id"]) for answer in some if answer["status"] == "submitted"), 20, "they are filled")
+    before = orders(stack)
+    positions = read(stack, "/positions/kept")["BTCUSDT"]["quantity"]
     stack.down()
     stack.up()
-    assert orders() == before
+    assert orders(stack) == before
     assert {answer["order_id"] for answer in some} <= set(before)
-    assert httpx.get(f"{OMS}/positions/kept", timeout=5).json()["BTCUSDT"]["quantity"] == positions
+    assert read(stack, "/positions/kept")["BTCUSDT"]["quantity"] == positions
 
 
 def test_everything_agrees_with_the_journal(stack: Deployed) -> None:
@@ -178,26 +203,26 @@ APART: Final = ("oms", "risk", "exeq")
 
 
 def test_a_unit_takes_the_place_of_the_three_and_comes_back_when_it_is_killed(stack: Deployed) -> None:
-    kept = submitted("before-the-unit")
-    until(lambda: filled(kept["order_id"]), 20, "an order of the separate services")
-    before = orders()
+    kept = submitted(stack, "before-the-unit")
+    until(lambda: filled(stack, kept["order_id"]), 20, "an order of the separate services")
+    before = orders(stack)
     stack.compose("rm", "-s", "-f", *APART)
     said = stack.compose("run", "--rm", "-T", "carry", "unit").stdout
     assert "oms: watermarks/oms.journal.0.mark -> unit" in said
     stack.up(*UNIT)
     assert [stack.container(name) for name in APART] == ["", "", ""], "nothing brought them back"
-    assert orders() == before
-    answer = submitted("unit")
-    until(lambda: filled(answer["order_id"]), 20, "an order fills in a unit")
-    before = orders()
+    assert orders(stack) == before
+    answer = submitted(stack, "unit")
+    until(lambda: filled(stack, answer["order_id"]), 20, "an order fills in a unit")
+    before = orders(stack)
     stack.killed_inside("unit", "apps.unit")
     until(lambda: stack.inspected("unit")["RestartCount"] == 1, 30, "the unit is started again")
     for port in (8099, 8103, 8095):
         until(lambda port=port: is_well(port), 60, f"{port} is healthy again")  # type: ignore[misc]
     until(lambda: httpx.get(f"{OMS}/ready", timeout=5).status_code == 200, 60, "oms is ready again")
-    assert orders() == before
-    after = submitted("unit")
-    until(lambda: filled(after["order_id"]), 20, "an order lives after it")
+    assert orders(stack) == before
+    after = submitted(stack, "unit")
+    until(lambda: filled(stack, after["order_id"]), 20, "an order lives after it")
     assert stack.trade("status").returncode == 0, "the command finds the three by their names"
 
 
@@ -216,14 +241,14 @@ def test_the_separate_services_beside_a_unit_do_not_start_and_would_not_trade(st
     stack.compose("run", "-d", "--no-deps", "--name", name, "exeq")  # `run` publishes no port: nothing holds it back but NATS
     try:
         until(lambda: "stands by: exeq-" in stack.docker("logs", name).stdout, 30, "a second exeq waits for its turn")
-        answer = submitted("one-of-two")
-        until(lambda: filled(answer["order_id"]), 20, "the unit trades on")
+        answer = submitted(stack, "one-of-two")
+        until(lambda: filled(stack, answer["order_id"]), 20, "the unit trades on")
     finally:
         stack.docker("rm", "-f", name)
 
 
 def test_the_separate_services_take_over_again_from_the_unit(stack: Deployed) -> None:
-    before = orders()
+    before = orders(stack)
     began = time.monotonic()
     stack.compose("stop", "unit")
     assert time.monotonic() - began < STOP_MAX_S
@@ -231,8 +256,8 @@ def test_the_separate_services_take_over_again_from_the_unit(stack: Deployed) ->
     stack.compose("rm", "-f", "unit")
     assert "unit: watermarks/oms.journal.0.mark -> oms" in stack.compose("run", "--rm", "-T", "carry", "services").stdout
     stack.up()
-    assert orders() == before
-    answer = submitted("apart-again")
-    until(lambda: filled(answer["order_id"]), 20, "an order lives in the separate services")
+    assert orders(stack) == before
+    answer = submitted(stack, "apart-again")
+    until(lambda: filled(stack, answer["order_id"]), 20, "an order lives in the separate services")
     done = stack.trade("verify")
     assert done.returncode == 0, done.stdout + done.stderr
