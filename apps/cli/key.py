@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from apps.cli import key_files, show
-from apps.cli.acknowledgements import acknowledgements, check_acknowledged
+from apps.cli.acknowledgements import acknowledgements, check_acknowledged, report_unacknowledged
 from apps.cli.addresses import find
 from apps.cli.client import Oms, to_stderr
 from apps.cli.options import DataDir, Json, PortOffset, duration_s, identifier
@@ -80,11 +80,12 @@ def create(
     if json:
         return
     reply = answer.object()
-    if answer.status == 202:
+    if "token" in reply:
         show.line(f"Requested; no key is made yet. Another owner of an admin key must confirm it before {reply.get('expires_at')}:")
         show.line(f"the same command, with --owner {body['owner']} --token {reply.get('token')}")
         return
     _print_new(reply)
+    report_unacknowledged(answer)
 
 
 def _print_new(reply: Mapping[str, Any]) -> None:
@@ -141,6 +142,7 @@ def rotate(
     reply = answer.object()
     to_stderr(show.clean(f"{key_id} has a new secret, shown only now. The old one is good until {reply.get('old_secret_until')}."))
     show.line(f"{reply.get('key_id')}.{reply.get('secret')}")
+    report_unacknowledged(answer)
 
 
 @app.command("list")
@@ -182,6 +184,7 @@ def limit(
         answer = risk.post(f"/access/keys/{_key_id(key_id)}/limit", body)
     if not json:
         show.card((name, _cell(value)) for name, value in answer.object().items() if name in COLUMNS)
+    check_acknowledged(answer, f"The limits of {key_id} are set")
 
 
 @app.command("end-sessions")

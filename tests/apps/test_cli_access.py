@@ -156,6 +156,15 @@ def test_an_admin_key_that_another_owner_must_confirm_is_none_yet(risk: FakeOms)
     assert "--owner dora --token c0ffee" in found.stdout
 
 
+def test_a_key_that_a_service_does_not_know_yet_is_printed_and_said_to_be(risk: FakeOms) -> None:
+    risk.says("POST", "/access/keys", {**VIEW, **NOT_ALL, "secret": SECRET}, status=202)
+    risk.says("POST", key_path("rotate"), {**VIEW, **NOT_ALL, "secret": SECRET}, status=202)
+    for words in ((*CREATE, "--scopes", "read"), ("key", "rotate", KEY_ID)):
+        found = trade(risk, *words)
+        assert (found.exit_code, found.stdout) == (0, f"{KEY_ID}.{SECRET}\n")
+        assert "oms has not acknowledged, exeq is not running. A service" in found.stderr
+
+
 def test_a_revoke_is_0_only_when_all_have_obeyed(risk: FakeOms) -> None:
     risk.says("POST", key_path("revoke"), {"key_id": KEY_ID, "state": "revoked", **ALL})
     found = trade(risk, "key", "revoke", KEY_ID, "--reason", "lost", "--cancel-orders")
