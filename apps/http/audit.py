@@ -35,7 +35,7 @@ class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     service: str = ""
 
 
-class Audit:
+class AccessAudit:
     """The ring of one service."""
 
     def __init__(self, clock: Clock) -> None:

@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from starlette.types import Scope
 
-from apps.http.audit import ADDRESSES_OF_A_KEY_MAX, Audit
+from apps.http.audit import ADDRESSES_OF_A_KEY_MAX, AccessAudit
 from apps.http.credentials import KEY_ID, WINDOW_MAX_MS, BadCredentials, Secret, Signed, digest, sent_in, signed_text
 from apps.http.problem import Refusal
 from apps.http.route_scopes import CANCEL, Found, RouteScopes, Table
@@ -170,7 +170,7 @@ class Authority:
         self.mode: Final = mode
         self.keys = keys
         self.known = known
-        self.audit = Audit(clock)
+        self.audit = AccessAudit(clock)
         self._routes = RouteScopes(table)
         self._clock = clock
         self._in_use: dict[str, _InUse] = {}

@@ -75,9 +75,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     metrics = OmsMetrics(chassis.registry)
     negative = negative_prices(instruments.values())
     host = _host(chassis, journal, clock, mark, negative, unit)
-    revoked_keys = RevokedKeys(host, chassis.keys)
-    access.follow_access(chassis, client, revoked_keys.heard)
-    chassis.spawn(revoked_keys.run, tasks.REVOKED_KEYS)
+    _follow_access(chassis, client, host)
     chassis.ready.depend("journal's answers", host.distrusted)
     risk = RiskClient(client, _bounds(settings)) if unit is None else RiskInProcess(unit)
     publisher = Publisher(client)
@@ -148,6 +146,13 @@ async def _follow_controls(
     switch.known = await control_journal.follow_controls(chassis, client, publisher, controls.apply, switch.heard)
     chassis.spawn(switch.run, tasks.FORBIDDEN)
     return switch
+
+
+def _follow_access(chassis: Chassis[OmsSettings], client: Client, host: ShardHost) -> None:
+    """Follow accounts and keys: a revoked key may cancel the orders of its account."""
+    revoked = RevokedKeys(host, chassis.keys)
+    access.follow_access(chassis, client, revoked.heard)
+    chassis.spawn(revoked.run, tasks.REVOKED_KEYS)
 
 
 def _upkeep(chassis: Chassis[OmsSettings], host: ShardHost) -> tuple[PositionReconciliation, ReduceOnly]:

@@ -1,4 +1,4 @@
-"""Recording of the command line's key at startup: whoever can read the secrets of this installation rules it."""
+"""Recording of the command line's key at startup. A program that can read the secrets of this installation has all rights in it."""
 
 from functools import partial
 from typing import Any, Final

@@ -42,7 +42,6 @@ from config.catalogue import load_instruments, load_venues
 from config.percent import fractions_among
 from config.sections import RiskChecksSection
 from config.settings import RiskSettings
-from domain.access.events import AccessChange
 from domain.order.events import OrderEvent
 from domain.risk.controls import Controls
 from domain.risk.engine import Risk
@@ -75,7 +74,7 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     chassis.spawn(control_follower.run, tasks.CONTROL_FOLLOWER)
     control_log = ControlLog(controls_journal, CONTROL_COMMITS, control_follower, controls, control_mark)
     await record_catalogue(chassis, catalogue, controls, controls_journal, control_follower, control_log)
-    access_log = await _access(chassis, client, writer)
+    access_http = await _access(chassis, client, writer)
     risk = Risk(limits_of(checks), catalogue.instruments, catalogue.currencies, controls)
     measures = RiskMetrics(chassis.registry, settings.monitoring.latency_alert_threshold_ms, lambda: gauges(risk))
     wait_s = settings.following.follower_wait_ms / 1000
@@ -105,12 +104,10 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     control_http = ControlEndpoint(risk, control_log, ControlAcks(client), scopes, clock, settings.controls.second_person == "required")
     check_http = CheckEndpoint(risk, check_service, measures)
     routes = check_http.router()
-    routes.include_router(control_http.router())
-    access_http = AccessEndpoint(chassis.authority, access_log, AccessAcks(client, OTHERS), clock)
-    routes.include_router(access_http.router())
     decisions = Decisions.at(settings.peers.oms_url)
     chassis.exits.push_async_callback(decisions.close)
-    routes.include_router(decisions.router())
+    for part in (control_http, access_http, decisions):
+        routes.include_router(part.router())
 
     def stats() -> dict[str, Any]:
         quotes = {"ticks": ticks.taken, "ticks_refused": ticks.refused.total(), "quotes": ticks.stats()}
@@ -119,8 +116,8 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     return Service(router=routes, fast={("POST", "/check"): check_http.check}, stats=stats)
 
 
-async def _access(chassis: Chassis[RiskSettings], client: Client, writer: Client) -> ControlLog[AccessChange]:
-    """Open the journal of access, read it, and record the command line's key. Until then no key opens anything here."""
+async def _access(chassis: Chassis[RiskSettings], client: Client, writer: Client) -> AccessEndpoint:
+    """Open the journal of access, read it, record the command line's key, and return the routes. Until then no key opens anything here."""
     journal, mark = await control_journal.written(chassis, client, writer, ACCESS_JOURNAL, access_accepted)
     follower = JournalSubscription(journal, ACCESS_COMMITS, access_into(chassis.keys.apply), after=GENESIS, wait_s=CONTROLS_WAIT_S)
     chassis.spawn(follower.run, tasks.ACCESS_FOLLOWER)
@@ -129,7 +126,7 @@ async def _access(chassis: Chassis[RiskSettings], client: Client, writer: Client
     chassis.spawn(lambda: read_to_end(chassis.keys_known, journal, follower), tasks.KEYS_KNOWN)
     ready_with_keys(chassis)
     control_journal.keep(chassis, ACCESS_JOURNAL, journal, mark, follower)
-    return access_log
+    return AccessEndpoint(chassis.authority, access_log, AccessAcks(client, OTHERS), SystemClock())
 
 
 async def _answer_oms(

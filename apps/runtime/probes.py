@@ -11,7 +11,7 @@ from apps.runtime.chassis import Chassis, S
 from apps.runtime.health import Health
 from domain.values import rfc3339
 
-PATHS = ("/health", "/ready", "/stats", "/openapi.json", "/docs")
+PATHS = ("/health", "/ready", "/stats", "/access/me", "/openapi.json", "/docs")
 METRICS_PATHS = ("/metrics", "/health")
 
 

@@ -25,7 +25,7 @@ HISTORY_KEPT_MAX: Final = 1000
 REQUEST_MAX_NS: Final = 600 * 1_000_000_000
 """How long a request for an admin key stays valid for its second step."""
 CLI_NOTE: Final = "command line"
-"""The note of the key that belongs to whoever can read this installation's secrets."""
+"""The note of the command line's key, which is in the secrets of this installation."""
 
 
 class Key(msgspec.Struct, gc=False):

@@ -18,11 +18,14 @@ from apps.connections.controls import Scopes
 from apps.exeq import local_kill_endpoint
 from apps.exeq import routes as exeq_routes
 from apps.http.app import Handler, application, fast_path, with_head
+from apps.http.authority import Authority, KeysKnown
+from apps.http.route_scopes import EVERYWHERE
 from apps.live_gateway.fault_endpoint import misbehaviour_routes
 from apps.live_gateway.routes import gateway_routes
 from apps.risk.decision_lookup import Decisions
 from apps.runtime import probes
 from apps.runtime.health import Health
+from domain.access.keys import KeyRing
 from domain.market.quotes import Market
 from tests import routes
 from tests.apps.callers import as_caller
@@ -45,6 +48,7 @@ class Chassis:
     health: Health = field(default_factory=lambda: health("healthy", "unhealthy"))
     ready: Health = field(default_factory=lambda: health("ready", "not_ready"))
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    authority: Authority = field(default_factory=lambda: Authority("open", KeyRing(), EVERYWHERE, SystemClock(), KeysKnown(SystemClock())))
 
     def stats(self) -> dict[str, Any]:
         return {"orders": 7}

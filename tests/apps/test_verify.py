@@ -37,7 +37,7 @@ async def test_a_clean_system_verifies(world: World) -> None:
     assert (report.ok, report.complete, report.first_difference) == (True, True, None), report
     assert tuple(outcomes(report)) == NAMES
     assert told == list(report.checks)
-    journal, orders, store, positions, fills, oms, _ = (check.counts for check in report.checks)
+    journal, orders, store, positions, fills, oms, _, _ = (check.counts for check in report.checks)
     end = len(world.log.commits)
     assert (journal["commits"], journal["sequence"], journal["high_water_mark"]) == (end, end, end - 1)
     assert (orders["orders"], orders["trades"]) == (4, 3)
@@ -68,7 +68,7 @@ async def test_a_flipped_byte_is_found_with_its_sequence(world: World) -> None: 
     world.log.commits[4] = (head, payload.replace(b"PAPER_A", b"PAPER_B"))
     report = await world.verified()
     assert "sequence 5: the chain value of commit 5 does not verify" in found_in(report, "journal")
-    assert outcomes(report) == {"journal": "different"} | dict.fromkeys(NAMES[1:-1], "not_looked_at") | {"controls": "ok"}
+    assert outcomes(report) == {"journal": "different"} | dict.fromkeys(NAMES[1:-2], "not_looked_at") | {"controls": "ok", "access": "ok"}
 
 
 async def test_a_missing_commit_is_found_with_its_sequence(world: World) -> None:

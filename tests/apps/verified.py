@@ -24,7 +24,7 @@ from apps.oms.replace import ReplaceHandler
 from apps.oms.routes import router
 from apps.tools.verify import fills as fills_check
 from apps.tools.verify import orders as orders_check
-from apps.tools.verify.controls import ControlsSide
+from apps.tools.verify.controls import ACCESS_KIND, ControlsSide
 from apps.tools.verify.live import OmsReads, View
 from apps.tools.verify.report import CheckLine, VerificationReport
 from apps.tools.verify.run import Sides, verify
@@ -39,7 +39,7 @@ from tests.apps.test_bookkeeper import Desk, fill, route, submit, terms
 
 ORDERS_FILE: Final = "orders.db"
 FILLS_FILE: Final = "fills.db"
-NAMES: Final = ("journal", "orders", "order store", "positions", "fills", "oms", "controls")
+NAMES: Final = ("journal", "orders", "order store", "positions", "fills", "oms", "controls", "access")
 
 
 def bust(name: str, number: int, trade: int) -> VenueReport:
@@ -55,7 +55,7 @@ class World:
         self.positions = MemoryPositions()
         self.fills = SqliteFills(directory / FILLS_FILE)
         self.mark: Head | None = None
-        self.controls = MemoryLog()
+        self.controls, self.access = MemoryLog(), MemoryLog()
         self.control_marks: dict[str, Head] = {}
 
     @property
@@ -101,11 +101,15 @@ class World:
                 controls=ControlsSide(
                     self._controls, {service: partial(self.control_marks.__getitem__, service) for service in self.control_marks}
                 ),
+                access=ControlsSide(self._access, {}, ACCESS_KIND),
             )
             return await verify(self.journal, sides, tell=(told if told is not None else []).append)
 
     async def _controls(self) -> Journal:
         return MemoryJournal(self.controls)
+
+    async def _access(self) -> Journal:
+        return MemoryJournal(self.access)
 
     def accounts(self) -> Accounts:
         return Accounts(self.positions, self.fills, Market(), SystemClock(), 10.0, CURRENCY)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from adapters.codec import encode
 from apps.http.app import fast_path
+from apps.http.authority import LOCAL_CALLER
 from domain.market.price_history import DailyClose, history_of
 from domain.order.commands import Terms
 from tests.apps.risk_house import House, Message
@@ -108,7 +109,7 @@ async def _over_http(house: House, terms: Terms, turns: int) -> list[bool]:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": "/check", "query_string": b"", "headers": []}
+    scope = {"type": "http", "method": "POST", "path": "/check", "query_string": b"", "headers": [], "caller": LOCAL_CALLER}
     await fast_path(_nothing_else, {("POST", "/check"): house.door.check})(scope, receive, send)
     assert sent[0]["status"] == 200, sent
     return [json.loads(sent[1]["body"])["approved"]]
