@@ -32,8 +32,8 @@ ACCESS_COMMITS: Final[CommitCodec[AccessChange]] = CommitCodec(AccessChange)
 
 CONTROL_JOURNAL: Final = RiskJournal(CONTROL_STREAM, CONTROL_EVENTS, CONTROLS, CONTROL_COMMITS, 64 * 2**20)
 """A control has 200 to 500 bytes: enough for 130 000 of them."""
-ACCESS_JOURNAL: Final = RiskJournal(ACCESS_STREAM, ACCESS_JOURNALS, ACCESS, ACCESS_COMMITS, 256 * 2**20)
-"""A session has 300 bytes and lasts for 15 minutes: enough for 25 years of one person's."""
+ACCESS_JOURNAL: Final = RiskJournal(ACCESS_STREAM, ACCESS_JOURNALS, ACCESS, ACCESS_COMMITS, 64 * 2**20)
+"""A session has 400 bytes and lasts for 15 minutes: enough for the working hours of five people for two years."""
 
 
 async def make(client: Client, journal: RiskJournal[E], replicas: int = 1) -> None:

@@ -71,14 +71,20 @@ async def durable_stream(
     except NotDurable as trouble:
         chassis.fail(f"{trouble}; {RELAXED}")
         await asyncio.Event().wait()
-    known: list[StreamState] = []
-    metrics.read(chassis.registry, lambda: _room(name, known[-1]) if known else ())
-    chassis.spawn(lambda: _measure_room(client, name, known), tasks.ROOM)
+    measure_room(chassis, client, name)
     if settings.journal.durability == "fsync":
         chassis.ready.depend("nats store", lambda: health_trouble(*settings.nats.monitors()))
     if silent:
         log.warning("nats-servers have not reported yet whether they sync every message", servers=silent)
     chassis.spawn(lambda: _sync_too(chassis, silent), tasks.SYNC)
+
+
+def measure_room(chassis: Chassis[Any], client: Client, name: str) -> Callable[[], float]:
+    """Measure the fill level of a stream for a metric, and return a function that gives the last one, from 0 to 1."""
+    known: list[StreamState] = []
+    metrics.read(chassis.registry, lambda: _room(name, known[-1]) if known else ())
+    chassis.spawn(lambda: _measure_room(client, name, known), tasks.ROOM)
+    return lambda: known[-1].bytes / known[-1].max_bytes if known else 0.0
 
 
 async def _sync_too(chassis: Chassis[WriterSettings], monitor_urls: Sequence[str]) -> None:

@@ -16,7 +16,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from starlette.types import Scope
 
 from apps.http.audit import ADDRESSES_OF_A_KEY_MAX, AccessAudit
-from apps.http.credentials import KEY_ID, WINDOW_MAX_MS, BadCredentials, Secret, Signed, digest, sent_in, signed_text
+from apps.http.credentials import (
+    KEY_ID,
+    WINDOW_MAX_MS,
+    BadCredentials,
+    Secret,
+    Signed,
+    digest,
+    new_key_id,
+    new_secret,
+    sent_in,
+    signed_text,
+)
 from apps.http.problem import Refusal
 from apps.http.route_scopes import CANCEL, Found, RouteScopes, Table
 from domain.access.keys import Key, KeyRing
@@ -219,10 +230,11 @@ class Authority:
         """Return when each key was last used here, to the minute, in nanoseconds UTC."""
         return {key_id: state.used_at for key_id, state in self._in_use.items()}
 
-    def helper_secret(self, secret: bytes, key_id: str) -> None:
-        """Admit a program that this service starts itself: it may read everything of this service, for as long as this process runs."""
-        mask = mask_of((AccessScope.READ, AccessScope.AUDIT))
-        self._helper = digest(secret), Caller(key_id, "operator", EVERY_ACCOUNT, mask)
+    def key_of_helper(self) -> str:
+        """Return a key for a program that this service starts itself: it may read everything here, as long as this process runs."""
+        key_id, secret = new_key_id(), new_secret()
+        self._helper = digest(secret.encode()), Caller(key_id, "helper", EVERY_ACCOUNT, bits(AccessScope.READ, AccessScope.AUDIT))
+        return f"{key_id}.{secret}"
 
     def _admitted(self, method: str, address: str, sent: Sent, route: Found) -> tuple[Caller, Rate | None]:
         has_row, needed = route

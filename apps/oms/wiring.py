@@ -41,7 +41,7 @@ from apps.oms.unsequenced_reports import UnsequencedVenues
 from apps.runtime import metrics as metrics_page
 from apps.runtime import tasks
 from apps.runtime.chassis import Chassis, Service
-from apps.runtime.helper_process import HelperProcess
+from apps.runtime.helper_process import OMS_KEY, HelperProcess
 from config.catalogue import VenueSettings, load_instruments, load_venues
 from config.settings import OmsSettings
 from config.venues import routed_venue
@@ -244,8 +244,10 @@ def _helper_processes(chassis: Chassis[OmsSettings]) -> tuple[HelperProcess, Hel
     past = HelperProcess(
         history_client.MODULE, deadline_s=history_client.PAST_MAX_S, waiting_max=history_client.WAITING_MAX, environment=own
     )
-    verification = HelperProcess(admin.MODULE, deadline_s=admin.VERIFY_MAX_S, environment=own)
-    return past, verification if chassis.settings.admin.verify == "enabled" else None
+    if chassis.settings.admin.verify != "enabled":
+        return past, None
+    key = {OMS_KEY: chassis.authority.key_of_helper()}
+    return past, HelperProcess(admin.MODULE, deadline_s=admin.VERIFY_MAX_S, environment={**own, **key})
 
 
 async def _await_risk(chassis: Chassis[OmsSettings], risk: RiskCheck, instruments: Mapping[str, Instrument]) -> None:

@@ -42,6 +42,8 @@ OTHERS: Final = ("exeq", "live-gateway", "oms", "projector")
 KEYS_MAX: Final = 10_000
 SESSION_NS: Final = 15 * 60 * 1_000_000_000
 SESSIONS_OF_A_KEY_MAX: Final = 100
+SESSIONS_FILL_MAX: Final = 0.75
+"""Of the journal of access. Beyond that sessions are refused, so that there is always room to revoke a key."""
 TOKEN_BYTES: Final = 8
 LOG_MAX: Final = 1000
 
@@ -54,7 +56,16 @@ Make = Callable[[int], AccessChange]
 class AccessEndpoint:
     """The routes of accounts, keys and sessions, one method each. Refusals are raised; the chassis renders them."""
 
-    def __init__(self, authority: Authority, log: ControlLog[AccessChange], acks: AccessAcks, clock: Clock) -> None:
+    def __init__(
+        self,
+        authority: Authority,
+        log: ControlLog[AccessChange],
+        acks: AccessAcks,
+        clock: Clock,
+        filled: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """`filled`: the fill level of the journal of access, from 0 to 1."""
+        self._filled = filled
         self._authority = authority
         self._keys = authority.keys
         self._log = log
@@ -237,6 +248,9 @@ class AccessEndpoint:
         key = self._keys.by_id.get(caller.key_id)
         if key is None or session_token(request.headers.get("authorization", "")):
             raise UNAUTHORIZED  # a program without a key needs no session, and a stolen token must not renew itself
+
+        if self._filled() > SESSIONS_FILL_MAX:
+            raise Refusal(503, "access_full", "the journal of access has no room for sessions; use the key itself", outcome="not_accepted")
 
         def event(version: int) -> SessionStarted:
             now = self._clock.now_ns()

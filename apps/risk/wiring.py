@@ -126,7 +126,8 @@ async def _access(chassis: Chassis[RiskSettings], client: Client, writer: Client
     chassis.spawn(lambda: read_to_end(chassis.keys_known, journal, follower), tasks.KEYS_KNOWN)
     ready_with_keys(chassis)
     control_journal.keep(chassis, ACCESS_JOURNAL, journal, mark, follower)
-    return AccessEndpoint(chassis.authority, access_log, AccessAcks(client, OTHERS), SystemClock())
+    filled = journals.measure_room(chassis, client, ACCESS_JOURNAL.stream)
+    return AccessEndpoint(chassis.authority, access_log, AccessAcks(client, OTHERS), SystemClock(), filled)
 
 
 async def _answer_oms(

@@ -18,6 +18,8 @@ FIRST_TO_GO: Final = "1000"
 """oom_score_adj of the program: if memory runs out, the kernel kills it and not the service."""
 PARENT: Final = "TRADE_BESIDE"
 """The variable that names the process with which the program must die."""
+OMS_KEY: Final = "TRADE_OMS_KEY"
+"""The variable with a key for the service that started the program."""
 WORDS_MAX: Final = 2000
 
 

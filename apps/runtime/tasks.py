@@ -130,6 +130,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         GREETING,
         MARK,
         CONTROLS_NOTED,
+        ROOM,
         FOREIGN,
         TURN,
     ),

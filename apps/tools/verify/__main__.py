@@ -1,8 +1,11 @@
 """`python -m apps.tools.verify`: a verification with oms's configuration and a report in JSON. oms runs it for `POST /admin/verify`."""
 
 import asyncio
+import os
 import sys
 from typing import NoReturn
+
+import httpx
 
 from adapters import bus
 from adapters.codec import encode
@@ -51,10 +54,16 @@ def _places(settings: OmsSettings) -> Places:
         valkey=str(settings.valkey.url),
         valkey_db=settings.valkey.db,
         questdb_pg=str(settings.questdb.pg_url) if in_questdb else "",
+        oms_key=_key(os.environ.get(helper_process.OMS_KEY, "")),
         oms=f"http://{ANY_ADDRESS.get(service.host, service.host)}:{service.port}",
         data_dir=service.data_dir,
         shard=settings.journal.shard,
     )
+
+
+def _key(text: str) -> httpx.Auth | None:
+    key_id, _, secret = text.partition(".")
+    return httpx.BasicAuth(key_id, secret) if secret else None
 
 
 if __name__ == "__main__":
