@@ -70,7 +70,11 @@ class ThrottleSection(Section):
 
 
 class VenueSection(Section):
-    """One venue. `session: plain` is a program that only uses orders.<account>.new and fills.<account>: live-gateway does not host it."""
+    """One venue. `session: plain` is a program that only uses orders.<account>.new and fills.<account>: live-gateway does not host it.
+
+    `live`: whether its trades are real. By default a venue with a plain session is, because its program is not part of this system.
+    live-gateway hosts no live venue.
+    """
 
     fees: Fees
     spread_ticks: Annotated[int, Field(ge=0, le=1000)] = 0
@@ -78,10 +82,14 @@ class VenueSection(Section):
     latency_ms: Annotated[Millis, Field(le=10_000)] = 1
     symbols: Literal["all"] | Symbols = "all"
     session: Literal["full", "plain"] = "full"
+    live: bool | None = None
     answer_deadline_ms: Annotated[Millis, Field(ge=10, le=3_600_000)] = 2000
     throttle: ThrottleSection = ThrottleSection()
     calendar: CalendarSection = CalendarSection()
     paper: PaperSection = PaperSection()
+
+    def is_live(self) -> bool:
+        return self.session == "plain" if self.live is None else self.live
 
 
 class SimulatedQuote(Section):
@@ -107,7 +115,7 @@ class Catalogue(NamedTuple):
 
 
 class VenueSettings(NamedTuple):
-    """How one paper venue differs from the quotes it receives. Fees are in basis points, latency in milliseconds."""
+    """A venue: how a paper venue differs from the quotes it receives. Fees are in basis points, latency in milliseconds."""
 
     name: str
     maker_bps: Decimal
@@ -122,6 +130,7 @@ class VenueSettings(NamedTuple):
     burst: int = 10_000
     jitter_ms: float = 0
     rules: PaperRules = PLAIN
+    live: bool = False
 
 
 class VenueCatalogue(NamedTuple):
@@ -152,7 +161,7 @@ def load_instruments(path: Path | None = None) -> Catalogue:
 
 def load_venues(instruments: Mapping[str, Instrument], path: Path | None = None) -> VenueCatalogue:
     """Load venues.yaml, or the file that TRADE_VENUES names. Its symbols must be instruments. Raises ConfigError."""
-    path = path or Path(os.environ.get("TRADE_VENUES") or HERE / "venues.yaml")
+    path = path or _venues_path()
     file = validated(VenuesFile, read_mapping(path), lambda _: str(path))
     for name, section in file.venues.items():
         for symbol in () if section.symbols == "all" else section.symbols:
@@ -166,6 +175,17 @@ def load_venues(instruments: Mapping[str, Instrument], path: Path | None = None)
         if not is_multiple(quote.start, instruments[symbol].tick):
             raise ConfigError(f"{path}: simulated_quotes.{symbol}.start: is not on the tick {plain(instruments[symbol].tick)}")
     return VenueCatalogue({name: _venue(name, section, instruments) for name, section in file.venues.items()}, file.simulated_quotes)
+
+
+def live_venues(path: Path | None = None) -> tuple[str, ...]:
+    """Return the names of the venues whose trades are real. Raises ConfigError."""
+    path = path or _venues_path()
+    file = validated(VenuesFile, read_mapping(path), lambda _: str(path))
+    return tuple(name for name, section in file.venues.items() if section.is_live())
+
+
+def _venues_path() -> Path:
+    return Path(os.environ.get("TRADE_VENUES") or HERE / "venues.yaml")
 
 
 def _venue(name: str, section: VenueSection, instruments: Iterable[str]) -> VenueSettings:
@@ -183,4 +203,5 @@ def _venue(name: str, section: VenueSection, instruments: Iterable[str]) -> Venu
         burst=section.throttle.burst,
         jitter_ms=section.paper.jitter_ms,
         rules=section.paper.rules(section.calendar.calendar()),
+        live=section.is_live(),
     )

@@ -1,6 +1,7 @@
 """The value types of keys, the base of all sections, and readable texts for the errors of pydantic."""
 
 import difflib
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -82,6 +83,13 @@ def _path(value: object) -> object:
     return Path(value) if isinstance(value, str) and value else value
 
 
+def _network(value: object) -> object:
+    try:
+        return ipaddress.ip_network(str(value))
+    except ValueError:
+        raise ValueError("must be an address or a network without host bits, for example 10.0.0.0/8") from None
+
+
 def _shaped(pattern: re.Pattern[str], words: str) -> Callable[[object], object]:
     def check(value: object) -> object:
         if isinstance(value, str) and not pattern.fullmatch(value):
@@ -99,11 +107,16 @@ Origin = Annotated[
     str, BeforeValidator(_shaped(re.compile(rf"https?://{_HOST}(?::\d{{1,5}})?", re.ASCII), "must be scheme://host or scheme://host:port"))
 ]
 
+AnyNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+Network = Annotated[AnyNetwork, BeforeValidator(_network)]
+
 Hosts = Annotated[tuple[Host, ...], BeforeValidator(_listed)]
 Origins = Annotated[tuple[Origin, ...], BeforeValidator(_listed)]
+Networks = Annotated[tuple[Network, ...], BeforeValidator(_listed)]
 Names = Annotated[tuple[Identifier, ...], BeforeValidator(_listed)]
 Listed = BeforeValidator(_listed)
 OptionalPath = Annotated[Path | None, BeforeValidator(_path)]
+NamedPath = Annotated[Path, BeforeValidator(_path)]
 
 
 WORDS: Final = {
@@ -123,8 +136,13 @@ def validated(model: type[M], raw: Mapping[str, Any], source: Callable[[str], st
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        problems = [(".".join(str(part) for part in found["loc"]), _words(model, found)) for found in error.errors(include_url=False)]
+        problems = [(_key(found), _words(model, found)) for found in error.errors(include_url=False)]
         raise ConfigError("\n".join(f"{source(key)}: {key}: {words}" for key, words in problems)) from error
+
+
+def _key(found: ErrorDetails) -> str:
+    """Return the dotted key. pydantic also names the member of a union (a tag in parentheses), which is in no file."""
+    return ".".join(str(part) for part in found["loc"] if not str(part).startswith("("))
 
 
 def _words(model: type[BaseModel], found: ErrorDetails) -> str:

@@ -55,6 +55,11 @@ OVERRIDES: Final[Mapping[str, Override]] = {
     "TRADE_EXEQ_URL": Override("peers.exeq_url"),
     "TRADE_GATEWAY_URL": Override("peers.gateway_url"),
     "TRADE_PROJECTOR_URL": Override("peers.projector_url"),
+    "TRADE_CA_FILE": Override("peers.ca_file"),
+    "TRADE_ACCESS": Override("access.mode"),
+    "TRADE_TLS": Override("access.tls", is_text=False),
+    "TRADE_PROXIES": Override("access.proxies", is_text=False),
+    "TRADE_METRICS_NETWORKS": Override("access.metrics_networks", is_text=False),
 }
 
 

@@ -11,7 +11,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from config.catalogue import Group
+from config.kinds import Network
 from config.loading import OVERRIDES, SERVICES
+from config.sections import Tls
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "configuration.md"
 HERE: Final = Path(__file__).parent / "backend"
@@ -107,6 +109,10 @@ def _kind(annotation: Any, field: FieldInfo | None = None) -> str:
         return " or ".join(_kind(each) for each in get_args(annotation) if each is not type(None))
     if get_origin(annotation) is tuple:
         return f"list of {_kind(get_args(annotation)[0])}"
+    if annotation == Tls:
+        return "`proxied`, or `cert`, `key` and `client_ca` with a path each"
+    if annotation == Network:
+        return "network"
     if hasattr(annotation, "__metadata__"):
         return _kind(get_args(annotation)[0])
     name = {"Decimal": "number", "float": "number", "int": "whole number", "str": "text", "bool": "true, false", "Path": "path"}

@@ -1,9 +1,10 @@
 """The sections of configuration files. A key's unit is in its name; every key has a default."""
 
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from config.kinds import (
     Bytes,
@@ -15,8 +16,10 @@ from config.kinds import (
     Listed,
     Millis,
     Money,
+    NamedPath,
     Names,
     NatsUrl,
+    Networks,
     OptionalPath,
     Origins,
     Percent,
@@ -251,12 +254,44 @@ class OrderManagementSection(Section):
         return wanted
 
 
+PROXIED: Final = "proxied"
+
+
+class TlsSection(Section):
+    """The certificate of a service's ports, its key, and the authority whose certificates clients must show; PEM files."""
+
+    cert: NamedPath
+    key: NamedPath
+    client_ca: OptionalPath = None
+
+
+def _tls_tag(value: object) -> str | None:
+    if isinstance(value, Mapping | TlsSection):
+        return "(files)"
+    return "(word)" if value == PROXIED else None
+
+
+Tls = Annotated[
+    Annotated[Literal["proxied"], Tag("(word)")] | Annotated[TlsSection, Tag("(files)")],
+    Discriminator(
+        _tls_tag, custom_error_type="tls_form", custom_error_message="must be 'proxied', or a mapping of cert, key and client_ca to files"
+    ),
+]
+
+
 class AccessSection(Section):
-    """Which hosts and web origins may call this service's ports, besides loopback and its listening address. No wildcards."""
+    """Who may call this service's ports, and how. `hosts` and `origins` add to loopback and the listening address. No wildcards.
+
+    `mode`: None decides by the listening address and the venues (config/exposure.py). `tls`: `proxied` if a proxy in front ends TLS.
+    `proxies`: whose X-Forwarded-For counts. `metrics_networks`: who may read /metrics besides loopback.
+    """
 
     hosts: Hosts = ()
     origins: Origins = ()
     mode: Literal["open", "keys"] | None = None
+    tls: Tls | None = None
+    proxies: Networks = ()
+    metrics_networks: Networks = ()
     cli_key: tuple[str, str] | None = None
 
 
@@ -325,10 +360,11 @@ class ProjectionSection(Section):
 
 
 class PeersSection(Section):
-    """The addresses of the other services."""
+    """The addresses of the other services. `ca_file`: the authority of their certificates where an address is https."""
 
     oms_url: HttpUrl = "http://oms:8099"
     risk_url: HttpUrl = "http://risk:8103"
     exeq_url: HttpUrl = "http://exeq:8095"
     gateway_url: HttpUrl = "http://live-gateway:8105"
     projector_url: HttpUrl = "http://projector:8107"
+    ca_file: OptionalPath = None

@@ -14,6 +14,7 @@ import httpx
 from apps.cli import show
 from apps.cli.addresses import Addresses
 from apps.cli.trouble import Refused, Trouble, Unreachable, WrongUsage
+from apps.cli.trust import verification
 from domain.access.scopes import OF_ALL_ACCOUNTS, AccessScope
 from domain.values import plain
 
@@ -24,6 +25,7 @@ RETRY_MAX_S: Final = 2.0
 PROSE_MAX: Final = 300
 
 START = "Start it with `trade up`, or name its address: --port-offset, --data-dir or TRADE_OMS_URL."
+TRUST = "Name the file of the authority that signed its certificate: TRADE_CA_FILE."
 AGAIN: Final = (429, 503)
 """Statuses after which the same request may be accepted later. Repeating it with the same client_order_id is safe."""
 NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
@@ -104,7 +106,7 @@ class Oms:
         try:
             timeout = httpx.Timeout(answer_timeout_s, connect=CONNECT_TIMEOUT_S)
             # trust_env=False: a proxy from the environment must not route requests to the user's own machine
-            self._http = httpx.Client(base_url=url, timeout=timeout, trust_env=False)
+            self._http = httpx.Client(base_url=url, timeout=timeout, trust_env=False, verify=verification())
         except httpx.InvalidURL as error:
             raise WrongUsage(f"{url!r} is not an address: {error}.", "Example: TRADE_OMS_URL=http://127.0.0.1:8099") from error
 
@@ -177,7 +179,10 @@ class Oms:
                 f"{self._service} at {self._url} did not respond in time ({type(error).__name__}).", "Check its state: trade status"
             ) from error
         except httpx.TransportError as error:
-            raise Unreachable(f"{self._service} at {self._url} cannot be reached ({str(error) or type(error).__name__}).", START) from error
+            remedy = TRUST if "CERTIFICATE_VERIFY_FAILED" in str(error) else START
+            raise Unreachable(
+                f"{self._service} at {self._url} cannot be reached ({str(error) or type(error).__name__}).", remedy
+            ) from error
         return Reply(response.status_code, response.content, response.headers)
 
     def _accepted(self, answer: Reply) -> Reply:

@@ -15,6 +15,7 @@ from apps.cli.addresses import Addresses, find
 from apps.cli.client import START
 from apps.cli.options import DataDir, PortOffset
 from apps.cli.trouble import Refused, Unreachable
+from apps.cli.trust import verification
 from apps.stack.ports import SERVICE_PORTS
 
 ASK_TIMEOUT_S: Final = 3.0
@@ -83,7 +84,7 @@ def _row(each: ProcessStatus) -> tuple[object, ...]:
 
 async def _ask_all(addresses: Addresses) -> list[ProcessStatus]:
     keys = {name: addresses.key_for(name, "/stats") for name in SERVICE_PORTS if name in addresses.urls}
-    async with httpx.AsyncClient(timeout=ASK_TIMEOUT_S, trust_env=False) as http:
+    async with httpx.AsyncClient(timeout=ASK_TIMEOUT_S, trust_env=False, verify=verification()) as http:
         servers: dict[str, Callable[[str], Awaitable[ProcessStatus]]] = {
             "nats": lambda url: _http_server(http, "nats", url, f"{addresses.nats_monitor}/healthz"),
             "valkey": _valkey,

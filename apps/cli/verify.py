@@ -13,6 +13,7 @@ from apps.cli.connection import connected
 from apps.cli.options import DataDir, PortOffset
 from apps.cli.progress import progress_of
 from apps.cli.trouble import Refused, Unreachable
+from apps.cli.trust import verification
 from apps.tools.verify.report import VerificationReport
 from domain.ports import Journal, Missing, Unavailable
 
@@ -56,7 +57,7 @@ async def _verify(addresses: Addresses, *, quiet: bool) -> VerificationReport:
         oms_key=addresses.key_for("oms", "/orders"),
         data_dir=addresses.data_dir,
     )
-    async with connected(addresses["nats"], "trade verify") as client, opened(places, client) as sides:
+    async with connected(addresses["nats"], "trade verify") as client, opened(places, client, verification()) as sides:
         journal = await order_journal(client)
         with progress_of(await _end(journal)) as progress:
             report = await verify(journal, sides, progress=progress)

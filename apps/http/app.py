@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from decimal import Decimal
 from functools import partial
@@ -27,6 +28,8 @@ from apps.http.limits import BODY_MAX, BoundedProtocol, Room
 from apps.http.problem import CONTENT_TYPE, Refusal, problem_body, problem_doc
 from apps.http.query import known_query, parameters_of, read_query, refused
 from apps.http.route_scopes import OPEN_ROUTE
+from apps.http.security_headers import DEFAULT_HEADERS, docs_policy
+from apps.http.tls import TlsListener
 from domain.values import plain
 
 __all__ = [
@@ -176,6 +179,8 @@ def application(title: str, *routers: APIRouter) -> FastAPI:
     for route in app.routes:
         if isinstance(route, Route):
             route.app = _without_query(route.app)  # /docs and /openapi.json are FastAPI's own and have no dependencies
+            if route.path == app.docs_url:
+                route.app = _with_policy(route.app)
     for router in routers:
         app.include_router(router)
     app.add_exception_handler(Refusal, _on_refusal)
@@ -189,6 +194,25 @@ def _without_query(app: Handler) -> Handler:
     async def front(scope: Scope, receive: Receive, send: Send) -> None:
         read_query(scope["query_string"], ())
         await app(scope, receive, send)
+
+    return front
+
+
+def _with_policy(app: Handler) -> Handler:
+    """Add the Content-Security-Policy that the page of the documentation needs, which names its inline script by its hash."""
+
+    async def front(scope: Scope, receive: Receive, send: Send) -> None:
+        held: list[MutableMapping[str, Any]] = []
+
+        async def hold(message: MutableMapping[str, Any]) -> None:
+            held.append(message)
+
+        await app(scope, receive, hold)
+        start, *bodies = held
+        policy = docs_policy(b"".join(each.get("body", b"") for each in bodies))
+        await send({**start, "headers": [*start["headers"], (b"content-security-policy", policy)]})
+        for each in bodies:
+            await send(each)
 
     return front
 
@@ -258,11 +282,15 @@ async def _on_exception(_: Request, __: Exception) -> Response:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the chassis has its own. It closes the room's idle connections ten times a second."""
+    """uvicorn without its signal handlers: the chassis has its own. It closes the room's idle connections ten times a second.
 
-    def __init__(self, config: uvicorn.Config, room: Room) -> None:
+    With `tls` its listener bounds handshakes too.
+    """
+
+    def __init__(self, config: uvicorn.Config, room: Room, tls: ssl.SSLContext | None) -> None:
         super().__init__(config)
         self._room = room
+        self._tls = tls
         self.listening = asyncio.Event()
 
     @contextlib.contextmanager
@@ -270,8 +298,20 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        if self._tls is None or sockets is None:
+            await super().startup(sockets)
+        else:
+            listeners = [
+                TlsListener(each, self._tls, self._connection, self._room.connections_max, limits.RECEIPT_DEADLINE_S, limits.LINGER_S)
+                for each in sockets
+            ]
+            self.servers = cast(list[asyncio.base_events.Server], listeners)
+            self.started = True
         self.listening.set()
+
+    def _connection(self) -> asyncio.Protocol:
+        protocol: Any = self.config.http_protocol_class
+        return cast(asyncio.Protocol, protocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state))
 
     async def on_tick(self, counter: int) -> bool:
         self._room.close_idle(asyncio.get_running_loop().time() - limits.IDLE_MAX_S)
@@ -290,6 +330,9 @@ class Listener:
         """Accept no new connection, close idle ones, answer requests in flight, then close the rest."""
         self._server.should_exit = True
         await self._task
+        # a TLS client that does not answer the end of the connection would keep it, and with it the event loop
+        for connection in tuple(self._server.server_state.connections):
+            connection.transport.abort()
 
 
 def guarded(app: Handler, access: Access, authority: Authority | None = None) -> Handler:
@@ -371,10 +414,11 @@ async def serve(
     access: Access,
     authority: Authority | None = None,
     *,
+    tls: ssl.SSLContext | None = None,
     connections_max: int = CONNECTIONS_MAX,
     drain_sec: float = DRAIN_S,
 ) -> Listener:
-    """Serve on the running loop; port 0 takes any free one. OSError if the port cannot be bound."""
+    """Serve on the running loop, over TLS if given a context; port 0 takes any free one. OSError if the port cannot be bound."""
     bound = socket.create_server((host, port), backlog=BACKLOG, family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     bound.setblocking(False)
     room = Room(connections_max)
@@ -388,10 +432,11 @@ async def serve(
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        headers=DEFAULT_HEADERS,
         backlog=BACKLOG,
         timeout_graceful_shutdown=cast(int, drain_sec),  # a number of seconds; uvicorn's annotation says int
     )
-    server = _Server(config, room)
+    server = _Server(config, room, tls)
     task = asyncio.create_task(server.serve(sockets=[bound]), name=f"http:{port}")
     await server.listening.wait()
     return Listener(server, task, bound.getsockname()[1])

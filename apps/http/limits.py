@@ -9,6 +9,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from apps.http.problem import CONTENT_TYPE, problem_body
+from apps.http.security_headers import DEFAULT_HEADERS
 
 HEAD_MAX: Final = 64 * 1024
 BODY_MAX: Final = 64 * 1024
@@ -32,6 +33,8 @@ URGENT: Final = frozenset((("GET", b"/health"), ("GET", b"/ready"), ("POST", b"/
 
 Refused = tuple[int, str, str]
 """Status, code and detail."""
+
+_FIXED: Final = b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in DEFAULT_HEADERS)
 
 INTERIM: Final = b"HTTP/1.1 100"
 """The one head that is sent at once, because no body follows it."""
@@ -281,7 +284,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _answer(self, status: int, code: str, detail: str) -> None:
         body = problem_body(status, code, detail)
-        head = b"content-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % (CONTENT_TYPE, len(body))
+        head = _FIXED + b"content-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % (CONTENT_TYPE, len(body))
         self.transport.write(STATUS_LINE[status] + head + body)
         self._end()
 

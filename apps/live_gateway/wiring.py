@@ -49,7 +49,7 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     settings, clock = chassis.settings, SystemClock()
     instruments = load_instruments().instruments
     listed, simulated = load_venues(instruments)
-    venues = {name: venue for name, venue in listed.items() if venue.session == "full"}  # an unsequenced venue is a program of its own
+    venues = {name: venue for name, venue in listed.items() if venue.session == "full" and not venue.live}  # others have their own program
     notes: Counter[str] = Counter()
     columns = columns_of(settings.quotes.columns, COLUMNS)
     rows = recorded_quotes(settings.quotes.file, instruments, columns, notes) if settings.quotes.file else None

@@ -1,5 +1,6 @@
 """`GET /risk/decisions/{order_id}`: the decisions on an order of any age, read from its timeline in oms."""
 
+import ssl
 from typing import Annotated, Any, Final
 
 import httpx
@@ -44,9 +45,9 @@ class Decisions:
         self._oms = oms
 
     @classmethod
-    def at(cls, oms_url: str) -> "Decisions":
-        """Return an instance for this URL. It connects on the first request."""
-        return cls(httpx.AsyncClient(base_url=oms_url, timeout=ASK_TIMEOUT_S, trust_env=False))
+    def at(cls, oms_url: str, verify: ssl.SSLContext | bool = True) -> "Decisions":
+        """Return an instance for this URL. It connects on the first request; `verify` checks the certificate if the URL is https."""
+        return cls(httpx.AsyncClient(base_url=oms_url, timeout=ASK_TIMEOUT_S, trust_env=False, verify=verify))
 
     def router(self) -> APIRouter:
         router = APIRouter()

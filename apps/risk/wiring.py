@@ -17,6 +17,7 @@ from apps.connections import control_journal, feeds, journals, nats, stores
 from apps.connections.access import AccessAcks, access_into, read_to_end, ready_with_keys
 from apps.connections.controls import Scopes, connections, controls_into
 from apps.connections.unit import Unit
+from apps.http import tls
 from apps.journal.subscription import JournalSubscription
 from apps.journal.watermark import access_accepted
 from apps.risk.access_endpoint import OTHERS, AccessEndpoint
@@ -104,7 +105,7 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     control_http = ControlEndpoint(risk, control_log, ControlAcks(client), scopes, clock, settings.controls.second_person == "required")
     check_http = CheckEndpoint(risk, check_service, measures)
     routes = check_http.router()
-    decisions = Decisions.at(settings.peers.oms_url)
+    decisions = Decisions.at(settings.peers.oms_url, tls.context_to_peers(settings))
     chassis.exits.push_async_callback(decisions.close)
     for part in (control_http, access_http, decisions):
         routes.include_router(part.router())

@@ -5,6 +5,7 @@ from starlette.types import Receive, Scope, Send
 
 from apps.http.app import Exact, Handler, Refusal, application, encode, send_json, send_problem
 from apps.http.authority import Authority, Caller, caller_of
+from apps.http.client_address import client_address, is_among
 from apps.http.query import read_query
 from apps.runtime import metrics
 from apps.runtime.chassis import Chassis, S
@@ -13,6 +14,7 @@ from domain.values import rfc3339
 
 PATHS = ("/health", "/ready", "/stats", "/access/me", "/openapi.json", "/docs")
 METRICS_PATHS = ("/metrics", "/health")
+NETWORK_REFUSED = Refusal(403, "network_refused", "metrics are read from loopback and access.metrics_networks only")
 
 
 async def _answer(health: Health, good: str, bad: str) -> tuple[int, dict[str, str]]:
@@ -78,7 +80,11 @@ def closed(chassis: Chassis[S], why: str) -> Handler:
 
 
 def gauges(chassis: Chassis[S]) -> Handler:
-    """Return the application of the metrics port. It also has /health, out of reach of a flood on the HTTP port."""
+    """Return the application of the metrics port. It also has /health, out of reach of a flood on the HTTP port.
+
+    Only loopback and `access.metrics_networks` may read /metrics: counts tell how an account trades. /health is open, as on the HTTP port.
+    """
+    access = chassis.settings.access
 
     async def answer(scope: Scope, send: Send) -> None:
         if scope["path"] not in METRICS_PATHS:
@@ -87,6 +93,8 @@ def gauges(chassis: Chassis[S]) -> Handler:
             raise Refusal(405, "method_not_allowed", "this port accepts only GET", headers={"allow": "GET, HEAD"})
         read_query(scope["query_string"], ())
         if scope["path"] == "/metrics":
+            if not is_among(client_address(scope, access.proxies), access.metrics_networks):
+                raise NETWORK_REFUSED
             await metrics.serve_metrics(chassis.registry, send)
         else:
             status, health = await _answer(chassis.health, "healthy", "unhealthy")

@@ -12,10 +12,12 @@ from typing import Any, Final, NoReturn
 import uvloop
 from starlette.types import Receive, Scope, Send
 
+from apps.http import tls
 from apps.http.app import Handler, Listener, application, fast_path, serve
 from apps.runtime import logs, metrics, private_files, probes, tasks
 from apps.runtime.chassis import FAILED, MISCONFIGURED, Chassis, S, Service, cancelled
 from apps.runtime.health import SERVICE
+from config.exposure import access_mode, refuse_plain_http
 from config.settings import Settings
 from config.text import ConfigError
 from domain.values import use_exact_arithmetic
@@ -57,8 +59,10 @@ def run_process(lives: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
 
 
 def begin(*services: Settings) -> None:
-    """Configure the logs of the services of this process, and make their existing files private. ConfigError."""
+    """Check how far the ports of the services of this process are open, configure their logs, and make their files private. ConfigError."""
     for settings in services:
+        access_mode(settings)
+        refuse_plain_http(settings)
         if settings.service.data_dir:
             private_files.tighten_files_of_a_service(settings.service.data_dir)
     try:
@@ -115,9 +119,10 @@ async def live(chassis: Chassis[S], build: Build[S]) -> int:
 
 async def _open(chassis: Chassis[S], front: Handler) -> tuple[Listener, Listener]:
     where, monitoring = chassis.settings.service, chassis.settings.monitoring
-    gauges = await serve(probes.gauges(chassis), where.host, monitoring.metrics_port, chassis.access, drain_sec=0.5)
+    context = tls.server_context(chassis.settings.access)
+    gauges = await serve(probes.gauges(chassis), where.host, monitoring.metrics_port, chassis.access, tls=context, drain_sec=0.5)
     try:
-        listener = await serve(front, where.host, where.port, chassis.access, chassis.authority)
+        listener = await serve(front, where.host, where.port, chassis.access, chassis.authority, tls=context)
     except OSError:
         await gauges.stop()
         raise

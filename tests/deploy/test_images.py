@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from apps.http.client_address import is_among
 from apps.stack import servers
 from apps.stack.credentials.keys import UNIT_FILES
 from apps.stack.credentials.users import CLI_KEY_FILE, CONTAINER_UIDS, SERVICES
@@ -18,8 +19,10 @@ from apps.stack.services import MODULES
 from apps.stack.topology import UNIT, UNITED
 from apps.unit import carry
 from apps.unit.__main__ import environment_of
+from config.exposure import access_mode, refuse_plain_http
 from config.loading import SERVICES as SETTINGS
 from config.loading import load
+from config.text import ConfigError
 
 ROOT: Final = Path(__file__).parents[2]
 APPS: Final = ROOT / "docker-compose.apps.yml"
@@ -91,7 +94,7 @@ def test_a_unit_runs_its_module_as_its_user_with_the_configurations_and_password
         file = environment_of(name, told)["TRADE_CONFIG"]
         assert f"COPY config/backend/{name}/config.yaml {file}\n" in text
         assert f"./config/backend/{name}:{Path(file).parent}:ro" in unit["volumes"]
-    assert unit["environment"] == {"TRADE_SECRETS_DIR": f"/run/secrets/trade/{UNIT}", "TRADE_ACCESS": "keys"}
+    assert unit["environment"]["TRADE_SECRETS_DIR"] == f"/run/secrets/trade/{UNIT}"
     assert set(UNIT_FILES) == {f"{name}.yaml" for name in (*UNITED, UNIT)}
 
 
@@ -102,6 +105,22 @@ def test_in_containers_every_request_needs_a_key_and_only_the_command_line_reads
     uid = CONTAINER_UIDS[CLI_KEY_FILE]
     assert f"\nUSER {uid}:{uid}\n" in dockerfile("trade")
     assert uid not in {CONTAINER_UIDS[f"{name}.yaml"] for name in (*SERVICES, UNIT)}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_starts_beyond_loopback_in_keys_mode_and_prometheus_may_read_its_metrics(name: str) -> None:
+    image = dict(re.findall(r"(TRADE_\w+)=(\S+)", dockerfile(name)))
+    assert image["TRADE_HOST"] == "0.0.0.0"
+    alone = load(name, ROOT / "config/backend" / name / "config.yaml", image)
+    with pytest.raises(ConfigError, match="access.tls: is needed"):
+        refuse_plain_http(alone)
+    for which in (name, UNIT):
+        composed_with = services()[which]["environment"]
+        settings = load(name, ROOT / "config/backend" / name / "config.yaml", image | composed_with | {"TRADE_SECRETS_DIR": ""})
+        refuse_plain_http(settings)
+        assert access_mode(settings) == "keys"
+        assert is_among("172.18.0.5", settings.access.metrics_networks)
+        assert not is_among("203.0.113.5", settings.access.metrics_networks)
 
 
 def test_a_unit_is_only_run_when_it_is_named_and_nothing_that_runs_beside_it_starts_the_separate_services() -> None:

@@ -19,7 +19,15 @@ from tests.live import LiveServer
 from tests.process import LiveService
 
 VENUES = {
-    "venues": {"MINE": {"fees": {"maker_bps": 0, "taker_bps": 10}, "symbols": ["BTCUSDT"], "session": "plain", "answer_deadline_ms": 500}},
+    "venues": {
+        "MINE": {
+            "fees": {"maker_bps": 0, "taker_bps": 10},
+            "symbols": ["BTCUSDT"],
+            "session": "plain",
+            "live": False,
+            "answer_deadline_ms": 500,
+        }
+    },
     "simulated_quotes": {},
 }
 

@@ -10,12 +10,14 @@ import httpx
 from adapters import bus
 from adapters.codec import encode
 from apps.connections import journals
+from apps.http import tls
 from apps.runtime import helper_process, program_logs
 from apps.runtime.exit_codes import Exit
 from apps.tools.verify.places import Places, opened
 from apps.tools.verify.report import VerificationReport
 from apps.tools.verify.run import verify
 from config.loading import load_oms
+from config.sections import TlsSection
 from config.settings import OmsSettings
 from domain.ports import Corrupt, Unavailable
 from domain.values import use_exact_arithmetic
@@ -42,7 +44,7 @@ async def _verify(settings: OmsSettings) -> VerificationReport:
     client = await bus.connect(settings.nats.url, "verify", closed=lambda: None, timeout_s=float(settings.nats.connect_timeout_sec))
     try:
         journal = await journals.order_journal(client, settings.journal.shard)
-        async with opened(_places(settings), client) as sides:
+        async with opened(_places(settings), client, tls.context_to_peers(settings)) as sides:
             return await verify(journal, sides)
     finally:
         await client.close()
@@ -50,12 +52,13 @@ async def _verify(settings: OmsSettings) -> VerificationReport:
 
 def _places(settings: OmsSettings) -> Places:
     service, in_questdb = settings.service, settings.fills == "questdb"
+    has_tls = isinstance(settings.access.tls, TlsSection)  # then only the name in the certificate is good
     return Places(
         valkey=str(settings.valkey.url),
         valkey_db=settings.valkey.db,
         questdb_pg=str(settings.questdb.pg_url) if in_questdb else "",
         oms_key=_key(os.environ.get(helper_process.OMS_KEY, "")),
-        oms=f"http://{ANY_ADDRESS.get(service.host, service.host)}:{service.port}",
+        oms=settings.peers.oms_url if has_tls else f"http://{ANY_ADDRESS.get(service.host, service.host)}:{service.port}",
         data_dir=service.data_dir,
         shard=settings.journal.shard,
     )

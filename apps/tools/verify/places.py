@@ -1,5 +1,6 @@
 """The addresses of everything that is compared with the journal, opened for the time of a verification."""
 
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -42,8 +43,11 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def opened(places: Places, client: Client) -> AsyncIterator[Sides]:
-    """Open all sides lazily, for the verification to use, and close them afterwards. `client` reads the journals."""
+async def opened(places: Places, client: Client, verify: ssl.SSLContext | bool = True) -> AsyncIterator[Sides]:
+    """Open all sides lazily, for the verification to use, and close them afterwards. `client` reads the journals.
+
+    `verify` checks the certificate of oms if its address is https.
+    """
     async with AsyncExitStack() as exits:
         sides = Sides(controls=_side(client, CONTROLS_KIND, FOLLOWERS, places), access=_side(client, ACCESS_KIND, KEY_FOLLOWERS, places))
         if places.data_dir is not None:
@@ -57,7 +61,7 @@ async def opened(places: Places, client: Client) -> AsyncIterator[Sides]:
             exits.push_async_callback(fills.close)
             sides.fills = fills
         if places.oms:
-            http = httpx.AsyncClient(base_url=places.oms, timeout=OMS_TIMEOUT_S, trust_env=False, auth=places.oms_key)
+            http = httpx.AsyncClient(base_url=places.oms, timeout=OMS_TIMEOUT_S, trust_env=False, verify=verify, auth=places.oms_key)
             sides.live = OmsReads(await exits.enter_async_context(http))
         yield sides
 
