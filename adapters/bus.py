@@ -23,6 +23,20 @@ WireError: Final = (OSError, nats.errors.Error)
 """The exceptions of the client if it cannot send."""
 
 
+class TlsKeepingClient(Client):
+    """The client, which refuses a server without TLS where the address says `tls://`.
+
+    By itself it takes the server's word: a server that announces no TLS, or a machine in between that removes the announcement, would get
+    user and password in the clear.
+    """
+
+    def _connect_command(self) -> bytes:
+        server = self._current_server
+        if server is not None and server.uri.scheme == "tls" and not self._server_info.get("tls_required"):
+            raise nats.errors.Error("the server offers no TLS, and the address is tls://")
+        return super()._connect_command()
+
+
 async def connect(url: str, name: str, *, closed: Callable[[], None], timeout_s: float = 5.0) -> Client:
     """Connect and stay connected. `closed` is called when the client gave up for good, which a service treats as fatal.
 
@@ -46,7 +60,7 @@ async def connect(url: str, name: str, *, closed: Callable[[], None], timeout_s:
     async def on_closed() -> None:
         closed()
 
-    client, address = Client(), without_password(url)
+    client, address = TlsKeepingClient(), without_password(url)
     try:
         await asyncio.wait_for(
             client.connect(

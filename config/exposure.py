@@ -56,6 +56,6 @@ def refuse_plain_http(settings: Settings) -> None:
     if settings.access.tls is None and not is_loopback(host):
         raise ConfigError(
             f"{settings.service.name}: access.tls: is needed, because service.host is {host} and plain HTTP can be read and changed "
-            "on its way; name a certificate (access.tls: {cert: FILE, key: FILE}), or say that a proxy or a closed network in front protects the ports "
-            "(access.tls: proxied, TRADE_TLS=proxied)"
+            "on its way; name a certificate (access.tls: {cert: FILE, key: FILE}), or say that a proxy or a closed network in front "
+            "protects the ports (access.tls: proxied, TRADE_TLS=proxied)"
         )

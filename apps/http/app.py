@@ -28,7 +28,7 @@ from apps.http.limits import BODY_MAX, BoundedProtocol, Room
 from apps.http.problem import CONTENT_TYPE, Refusal, problem_body, problem_doc
 from apps.http.query import known_query, parameters_of, read_query, refused
 from apps.http.route_scopes import OPEN_ROUTE
-from apps.http.security_headers import DEFAULT_HEADERS, docs_policy
+from apps.http.security_headers import docs_policy
 from apps.http.tls import TlsListener
 from domain.values import plain
 
@@ -356,7 +356,7 @@ def guarded(app: Handler, access: Access, authority: Authority | None = None) ->
 
 async def admitted(app: Handler, authority: Authority, found: Mapping[bytes, bytes], scope: Scope, receive: Receive, send: Send) -> None:
     """Run the application for a caller that may use the route, or answer why it may not."""
-    method, path, address = scope["method"], scope["path"], (scope["client"] or ("",))[0]
+    method, path, address = scope["method"], scope["path"], authority.address(scope)
     route = authority.route(method, path)
     if route == OPEN_ROUTE:
         await app(scope, receive, send)
@@ -432,7 +432,6 @@ async def serve(
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        headers=DEFAULT_HEADERS,
         backlog=BACKLOG,
         timeout_graceful_shutdown=cast(int, drain_sec),  # a number of seconds; uvicorn's annotation says int
     )

@@ -7,7 +7,7 @@ not the caller's like one that does not exist.
 import base64
 import hmac
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from starlette.types import Scope
 
 from apps.http.audit import ADDRESSES_OF_A_KEY_MAX, AccessAudit
+from apps.http.client_address import Network, client_address
 from apps.http.credentials import (
     KEY_ID,
     WINDOW_MAX_MS,
@@ -37,7 +38,6 @@ from domain.ports import Clock
 from domain.risk.controls import same_person
 
 Mode = Literal["open", "keys"]
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Sent = Secret | Signed | None
 
 CANCELS_A_SECOND: Final = 50
@@ -177,8 +177,10 @@ class _InUse:
 class Authority:
     """Judges the requests of one service."""
 
-    def __init__(self, mode: Mode, keys: KeyRing, table: Table, clock: Clock, known: KeysKnown) -> None:
+    def __init__(self, mode: Mode, keys: KeyRing, table: Table, clock: Clock, known: KeysKnown, proxies: Sequence[Network] = ()) -> None:
+        """`proxies`: networks of the proxies in front, whose X-Forwarded-For names the client."""
         self.mode: Final = mode
+        self._proxies = proxies
         self.keys = keys
         self.known = known
         self.audit = AccessAudit(clock)
@@ -208,6 +210,10 @@ class Authority:
             refusal = self._throttled(address) or self._failed(address)
             self._note(refusal, None, address, f"{method} {path}")
             raise refusal from None
+
+    def address(self, scope: Scope) -> str:
+        """Return the address of the client."""
+        return client_address(scope, self._proxies)
 
     def route(self, method: str, path: str) -> Found:
         """Return whether the table has the route, and the scopes of which it needs one; None if it is answered without a key."""

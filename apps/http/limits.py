@@ -9,7 +9,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from apps.http.problem import CONTENT_TYPE, problem_body
-from apps.http.security_headers import DEFAULT_HEADERS
+from apps.http.security_headers import FIXED
 
 HEAD_MAX: Final = 64 * 1024
 BODY_MAX: Final = 64 * 1024
@@ -34,14 +34,18 @@ URGENT: Final = frozenset((("GET", b"/health"), ("GET", b"/ready"), ("POST", b"/
 Refused = tuple[int, str, str]
 """Status, code and detail."""
 
-_FIXED: Final = b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in DEFAULT_HEADERS)
-
 INTERIM: Final = b"HTTP/1.1 100"
 """The one head that is sent at once, because no body follows it."""
+_HEAD_STARTS: Final = b"HTTP/1.1 "
+_END: Final = b"\r\n\r\n"
+_FIXED_AND_END: Final = FIXED + b"\r\n"
 
 
 class HeadWithBody:
-    """A transport that holds a response's head until its body: uvicorn writes them separately, and each would be a TCP segment."""
+    """A transport that holds a response's head until its body, and adds the fixed headers to it.
+
+    uvicorn writes head and body separately, and each would be a TCP segment.
+    """
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -50,8 +54,8 @@ class HeadWithBody:
     def write(self, data: bytes) -> None:
         if self._head:
             data, self._head = self._head + data, b""
-        elif data.endswith(b"\r\n\r\n") and not data.startswith(INTERIM):
-            self._head = data
+        elif data.startswith(_HEAD_STARTS) and data.endswith(_END) and not data.startswith(INTERIM):
+            self._head = data[:-2] + _FIXED_AND_END
             return
         self._transport.write(data)
 
@@ -284,7 +288,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _answer(self, status: int, code: str, detail: str) -> None:
         body = problem_body(status, code, detail)
-        head = _FIXED + b"content-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % (CONTENT_TYPE, len(body))
+        head = FIXED + b"content-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % (CONTENT_TYPE, len(body))
         self.transport.write(STATUS_LINE[status] + head + body)
         self._end()
 

@@ -22,6 +22,7 @@ from apps.http.route_scopes import EVERYWHERE, TABLES
 from apps.runtime import logs, metrics
 from apps.runtime.health import Health
 from apps.runtime.tasks import Task
+from config.exposure import access_mode
 from config.settings import Settings
 from domain.access.keys import KeyRing
 from domain.ports import Corrupt
@@ -76,7 +77,8 @@ class Chassis(Generic[S]):
         clock = SystemClock()
         self.access = Access.of(settings)
         self.keys, self.keys_known = KeyRing(), KeysKnown(clock)
-        self.authority = Authority(settings.access.mode or "open", self.keys, TABLES.get(self.name, EVERYWHERE), clock, self.keys_known)
+        table = TABLES.get(self.name, EVERYWHERE)
+        self.authority = Authority(access_mode(settings), self.keys, table, clock, self.keys_known, settings.access.proxies)
         self.log: BoundLogger = logs.get_logger()
         self.health = Health("healthy", "unhealthy", self.log)
         self.ready = Health("ready", "not ready", self.log)

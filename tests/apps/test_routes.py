@@ -1,5 +1,6 @@
 """Every route of every service, in memory: a query that it does not understand is refused, and HEAD is answered as GET is."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,7 +25,10 @@ from apps.live_gateway.fault_endpoint import misbehaviour_routes
 from apps.live_gateway.routes import gateway_routes
 from apps.risk.decision_lookup import Decisions
 from apps.runtime import probes
+from apps.runtime.chassis import cancelled
 from apps.runtime.health import Health
+from config.loading import SERVICES as SETTINGS
+from config.settings import Settings
 from domain.access.keys import KeyRing
 from domain.market.quotes import Market
 from tests import routes
@@ -49,6 +53,7 @@ class Chassis:
     ready: Health = field(default_factory=lambda: health("ready", "not_ready"))
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     authority: Authority = field(default_factory=lambda: Authority("open", KeyRing(), EVERYWHERE, SystemClock(), KeysKnown(SystemClock())))
+    settings: Settings = field(default_factory=lambda: SETTINGS["oms"].model_validate({}))
 
     def stats(self) -> dict[str, Any]:
         return {"orders": 7}
@@ -65,7 +70,9 @@ async def risk(_: Path) -> AsyncIterator[Handler]:
     house = House()
     unreachable = Decisions.at("http://127.0.0.1:1")
     app = application("risk", house.door.router(), house.control_door.router(), unreachable.router())
+    following = asyncio.create_task(house.symbols.run())
     yield fast_path(app, {("POST", "/check"): house.door.check})
+    await cancelled(following)
     await unreachable.close()
 
 
@@ -145,6 +152,26 @@ async def test_the_metrics_port_takes_no_query_and_answers_head() -> None:
             assert (headed.status_code, headed.headers["content-type"], headed.content) == (200, got.headers["content-type"], b"")
         assert (await client.post("/metrics")).headers["allow"] == "GET, HEAD"
         assert (await client.head("/nothing")).status_code == 404
+
+
+async def test_metrics_are_for_loopback_and_the_named_networks_and_health_is_for_all() -> None:
+    named = SETTINGS["oms"].model_validate({"access": {"metrics_networks": ["172.16.0.0/12"], "proxies": ["10.0.0.1"]}})
+    for settings, admitted, refused in (
+        (SETTINGS["oms"].model_validate({}), ["127.0.0.1", "::1"], ["172.18.0.5", "192.168.1.1", "203.0.113.9"]),
+        (named, ["127.0.0.1", "172.18.0.5", "::ffff:172.18.0.5"], ["192.168.1.1", "203.0.113.9"]),
+    ):
+        app = with_head(probes.gauges(Chassis(settings=settings)))  # type: ignore[arg-type]
+        for peer in (*admitted, *refused):
+            transport = httpx.ASGITransport(app=app, client=(peer, 1))
+            async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+                for claim in ({}, {"x-forwarded-for": "127.0.0.1"}):
+                    answer = await client.get("/metrics", headers=claim)
+                    assert answer.status_code == (200 if peer in admitted else 403), peer
+                    assert peer in admitted or answer.json()["code"] == "network_refused"
+                assert (await client.get("/health")).status_code == 200
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app, client=("10.0.0.1", 1)), base_url="http://here") as client:
+        for whose, status in (("172.18.0.5", 200), ("203.0.113.9", 403)):
+            assert (await client.get("/metrics", headers={"x-forwarded-for": whose})).status_code == status
 
 
 async def test_a_raw_handler_is_held_to_the_parameters_of_its_twin() -> None:

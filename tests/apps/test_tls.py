@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from apps.cli.addresses import Addresses
 from apps.cli.client import Oms
 from apps.cli.trouble import Unreachable, WrongUsage
 from apps.cli.trust import verification
@@ -133,6 +134,12 @@ async def test_versions_before_1_2_are_refused(door: Listener, authority: Certif
             assert await wire.answer() == (200, {"size": 2})
 
 
+async def answered(door: Listener, context: ssl.SSLContext) -> tuple[int, dict[str, object]]:
+    async with connected(door, context) as wire:
+        await wire.send(GOOD)
+        return await wire.answer()
+
+
 async def test_a_client_must_show_a_certificate_of_the_named_authority(seen: Seen, authority: CertificateAuthority, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other = CertificateAuthority(tmp_path / "other", "another authority")
@@ -142,9 +149,7 @@ async def test_a_client_must_show_a_certificate_of_the_named_authority(seen: See
             if whose is not None:
                 context.load_cert_chain(*whose.signs("stranger"))
             with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
-                async with connected(door, context) as wire:
-                    await wire.send(GOOD)
-                    await wire.answer()
+                await answered(door, context)
         assert seen.bodies == []
         context = authority.trusted()
         context.load_cert_chain(*authority.signs("client"))
@@ -212,11 +217,11 @@ async def test_services_and_commands_trust_the_named_authority(door: Listener, a
     for verify, reason in ((context_to_peers(settings), "missing required field"), (True, "CERTIFICATE_VERIFY_FAILED")):
         decisions = Decisions.at(url, verify)
         with pytest.raises(Exception, match=reason):
-            await decisions._timeline("o1")
+            await decisions._timeline("o1", {})
         await decisions.close()
 
     def asks() -> int:
-        with Oms(url) as oms:
+        with Oms(Addresses({"oms": url}, "")) as oms:
             return oms.post("/", {}).status
 
     with pytest.MonkeyPatch.context() as patch:

@@ -112,7 +112,7 @@ def test_a_container_starts_beyond_loopback_in_keys_mode_and_prometheus_may_read
     image = dict(re.findall(r"(TRADE_\w+)=(\S+)", dockerfile(name)))
     assert image["TRADE_HOST"] == "0.0.0.0"
     alone = load(name, ROOT / "config/backend" / name / "config.yaml", image)
-    with pytest.raises(ConfigError, match="access.tls: is needed"):
+    with pytest.raises(ConfigError, match=r"access\.tls: is needed"):
         refuse_plain_http(alone)
     for which in (name, UNIT):
         composed_with = services()[which]["environment"]
