@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, MutableMapping
 from decimal import Decimal
 from functools import partial
 from http import HTTPStatus
@@ -18,16 +18,16 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match, Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from apps.http import limits
-from apps.http.access import Access, watched
+from apps.http.access import Access
 from apps.http.authority import Authority
-from apps.http.credentials import Signed
+from apps.http.guard import guarded
 from apps.http.limits import BODY_MAX, BoundedProtocol, Room
+from apps.http.messages import Disconnected, Handler, header, read_body, send_json, send_problem
 from apps.http.problem import CONTENT_TYPE, Refusal, problem_body, problem_doc
 from apps.http.query import known_query, parameters_of, read_query, refused
-from apps.http.route_scopes import OPEN_ROUTE
 from apps.http.security_headers import docs_policy
 from apps.http.tls import TlsListener
 from domain.values import plain
@@ -51,21 +51,14 @@ __all__ = [
     "with_head",
 ]
 
-Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
-
 CONNECTIONS_MAX: Final = 1000
 DRAIN_S: Final = 5.0
 BACKLOG: Final = 1024
 
-_JSON: Final = b"application/json"
 _CODES: Final = {400: "malformed", 404: "not_found", 405: "method_not_allowed"}
 _INTERNAL: Final = Refusal(500, "internal", "internal error, logged under this request; retry with the same client_order_id")
 _ANY_PROBLEM: Final = problem_doc("Problem details: 400 `malformed`, 404, 405, 408, 413, 431, 503; `code` names the problem.")
 """The default response of every route. Without it FastAPI would document its own 422, which `_on_validation_error` never returns."""
-
-
-class Disconnected(Exception):
-    """The client disconnected before its request had arrived in full. No response can be sent."""
 
 
 def number(value: Decimal) -> msgspec.Raw:
@@ -97,39 +90,6 @@ class Exact(Response):
 
     def render(self, content: Any) -> bytes:
         return encode(content)
-
-
-async def read_body(receive: Receive, limit: int = BODY_MAX) -> bytes:
-    """Read the whole body. Refusal 413 beyond `limit` bytes; Disconnected if the client disconnects first."""
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        chunk: bytes = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise Refusal(413, "body_too_large", f"the body must not exceed {limit} bytes", headers={"connection": "close"})
-        if not message.get("more_body", False):
-            return b"".join(chunks) + chunk if chunks else chunk
-        chunks.append(chunk)
-
-
-async def send_json(send: Send, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]] = (), content_type: bytes = _JSON) -> None:
-    own = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": [*own, *headers]})
-    await send({"type": "http.response.body", "body": body})
-
-
-def header(scope: Scope, name: bytes) -> str | None:
-    """Return the first header of this lower-case name; None if it is absent."""
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
-
-
-async def send_problem(send: Send, refusal: Refusal) -> None:
-    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in refusal.headers.items()]
-    await send_json(send, refusal.status, refusal.body(), headers, CONTENT_TYPE)
 
 
 def fast_path(app: Handler, routes: Mapping[tuple[str, str], Handler]) -> Handler:
@@ -333,78 +293,6 @@ class Listener:
         # a TLS client that does not answer the end of the connection would keep it, and with it the event loop
         for connection in tuple(self._server.server_state.connections):
             connection.transport.abort()
-
-
-def guarded(app: Handler, access: Access, authority: Authority | None = None) -> Handler:
-    """Put the application behind `access`, and then `authority`: a refused request reaches none of its handlers.
-
-    Handlers find who calls in `scope["caller"]`. The connection skips the body of a refused request; only a signature needs the body first.
-    """
-
-    async def front(scope: Scope, receive: Receive, send: Send) -> None:
-        found = watched(scope)
-        refusal = access.refusal(scope, found)
-        if refusal is not None:
-            await send_problem(send, refusal)
-        elif authority is None:
-            await app(scope, receive, send)
-        else:
-            await admitted(app, authority, found, scope, receive, send)
-
-    return front
-
-
-async def admitted(app: Handler, authority: Authority, found: Mapping[bytes, bytes], scope: Scope, receive: Receive, send: Send) -> None:
-    """Run the application for a caller that may use the route, or answer why it may not."""
-    method, path, address = scope["method"], scope["path"], authority.address(scope)
-    route = authority.route(method, path)
-    if route == OPEN_ROUTE:
-        await app(scope, receive, send)
-        return
-    try:
-        sent = authority.read(method, path, address, found)
-        if isinstance(sent, Signed):
-            body = await read_body(receive)
-            authority.verify(sent, method, path, target_of(scope), address, body)
-            receive = _replayed(body, receive)
-        caller, rate = authority.admit(method, path, address, sent, route)
-    except Refusal as refusal:
-        await send_problem(send, refusal)
-        return
-    except Disconnected:
-        return
-    scope["caller"] = caller
-    await app(scope, receive, send if rate is None else _with_headers(send, rate.headers()))
-
-
-def target_of(scope: Scope) -> str:
-    """Return the path and query of a request as the caller sent them."""
-    query = scope["query_string"]
-    raw: bytes = scope.get("raw_path") or scope["path"].encode()
-    return (raw.partition(b"?")[0] + (b"?" + query if query else b"")).decode("latin-1")
-
-
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives a body that was read already, then what the connection gives."""
-    given = False
-
-    async def again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return again
-
-
-def _with_headers(send: Send, headers: Sequence[tuple[bytes, bytes]]) -> Send:
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", ()), *headers]
-        await send(message)
-
-    return sending
 
 
 async def serve(

@@ -1,0 +1,84 @@
+"""What stands in front of every handler: Host, Origin and content type, then who calls and whether it may use the route."""
+
+from collections.abc import Mapping, Sequence
+
+from starlette.types import Message, Receive, Scope, Send
+
+from apps.http.access import Access, watched
+from apps.http.authority import Authority
+from apps.http.credentials import Signed
+from apps.http.messages import Disconnected, Handler, read_body, send_problem
+from apps.http.problem import Refusal
+from apps.http.route_scopes import OPEN_ROUTE
+
+
+def guarded(app: Handler, access: Access, authority: Authority | None = None) -> Handler:
+    """Put the application behind `access`, and then `authority`: a refused request reaches none of its handlers.
+
+    Handlers find who calls in `scope["caller"]`. The connection skips the body of a refused request; only a signature needs the body first.
+    """
+
+    async def front(scope: Scope, receive: Receive, send: Send) -> None:
+        found = watched(scope)
+        refusal = access.refusal(scope, found)
+        if refusal is not None:
+            await send_problem(send, refusal)
+        elif authority is None:
+            await app(scope, receive, send)
+        else:
+            await admitted(app, authority, found, scope, receive, send)
+
+    return front
+
+
+async def admitted(app: Handler, authority: Authority, found: Mapping[bytes, bytes], scope: Scope, receive: Receive, send: Send) -> None:
+    """Run the application for a caller that may use the route, or answer why it may not."""
+    method, path, address = scope["method"], scope["path"], authority.address(scope)
+    route = authority.route(method, path)
+    if route == OPEN_ROUTE:
+        await app(scope, receive, send)
+        return
+    try:
+        sent = authority.read(method, path, address, found)
+        if isinstance(sent, Signed):
+            body = await read_body(receive)
+            authority.verify(sent, method, path, target_of(scope), address, body)
+            receive = _replayed(body, receive)
+        caller, rate = authority.admit(method, path, address, sent, route)
+    except Refusal as refusal:
+        await send_problem(send, refusal)
+        return
+    except Disconnected:
+        return
+    scope["caller"] = caller
+    await app(scope, receive, send if rate is None else _with_headers(send, rate.headers()))
+
+
+def target_of(scope: Scope) -> str:
+    """Return the path and query of a request as the caller sent them."""
+    query = scope["query_string"]
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return (raw.partition(b"?")[0] + (b"?" + query if query else b"")).decode("latin-1")
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives a body that was read already, then what the connection gives."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+def _with_headers(send: Send, headers: Sequence[tuple[bytes, bytes]]) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), *headers]
+        await send(message)
+
+    return sending
