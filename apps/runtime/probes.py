@@ -3,9 +3,10 @@
 from fastapi import APIRouter, Request
 from starlette.types import Receive, Scope, Send
 
-from apps.http.app import Exact, Handler, Refusal, application, encode, send_json, send_problem
+from apps.http.app import Exact, Handler, Refusal, application, encode, send_json
 from apps.http.authority import Authority, Caller, caller_of
 from apps.http.client_address import client_address, is_among
+from apps.http.messages import send_problem
 from apps.http.query import read_query
 from apps.runtime import metrics
 from apps.runtime.chassis import Chassis, S
