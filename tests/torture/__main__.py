@@ -23,6 +23,7 @@ from tests.torture.kill import kill
 from tests.torture.killswitch import killswitch
 from tests.torture.powercut import cut
 from tests.torture.race import race
+from tests.torture.revoke import revoke
 from tests.torture.stampede import stampede
 
 HISTORIES_AT_ONCE: Final = 1_000
@@ -51,6 +52,7 @@ PARTS: Final = {
     "stampede": Part(10_000, lambda rounds, seed, home: _on_nats(home, lambda nats: stampede(rounds, seed, nats, home, _tell))),
     "contended": Part(10_000, lambda rounds, seed, home: _on_nats(home, lambda nats: contend(rounds, seed, nats, home, _tell))),
     "damage": Part(100, lambda rounds, seed, home: asyncio.run(spoil(rounds, seed, home, _tell)).line()),
+    "revoke": Part(100, lambda rounds, seed, home: asyncio.run(revoke(rounds, seed, home, _tell)).line()),
     "race": Part(10_000, lambda rounds, seed, home: asyncio.run(race(rounds, seed, _tell)).line()),
     "histories": Part(100_000, lambda rounds, seed, home: _histories(rounds, seed)),
 }
