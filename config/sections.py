@@ -292,7 +292,7 @@ class AccessSection(Section):
     tls: Tls | None = None
     proxies: Networks = ()
     metrics_networks: Networks = ()
-    cli_key: tuple[str, str] | None = None
+    cli_key: Annotated[tuple[str, str] | None, Listed] = None
 
 
 class AdminSection(Section):

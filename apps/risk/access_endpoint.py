@@ -18,6 +18,7 @@ from apps.http.credentials import digest, new_key_id, new_secret, new_token, ses
 from apps.http.query import MOMENT_FORMS, moment_asked
 from apps.risk.access_body import AccountBody, KeyBody, LimitBody, ReasonBody, RevokeBody, RotateBody, read_key
 from apps.risk.control_log import ControlLog
+from apps.runtime.failpoint import failpoint
 from domain.access.events import (
     AccessChange,
     AccountClosed,
@@ -343,6 +344,7 @@ class AccessEndpoint:
 
     async def _acknowledged(self, view: View, stored: Head) -> Response:
         """Return 200 if every service has applied the event or does not run, 202 if it is durable but not acknowledged by all."""
+        failpoint("before_access_answer")
         acknowledged = {SERVICE: "yes", **await self._acks.of(stored.seq)}
         status = 202 if "unknown" in acknowledged.values() else 200
         return Exact({**view, "acknowledged": acknowledged, "obeyed": acknowledged, "seq": stored.seq}, status_code=status)

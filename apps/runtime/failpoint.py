@@ -18,6 +18,7 @@ POINTS: Final = (
     "before_publish",  # a notification, or a request to a venue, is about to be published
     "after_publish",  # the client has it; whether it left the machine is unknown
     "before_reply",  # POST /orders is decided and on disk, no response sent
+    "before_access_answer",  # an access event is on disk and in force in risk, no response sent
     "after_reply",  # the response was written
 )
 

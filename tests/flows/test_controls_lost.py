@@ -12,16 +12,21 @@ import httpx
 import pytest
 
 from apps.runtime.exit_codes import Exit
-from apps.stack.credentials.nats import CONTROLS, ORDERS, VENUES
+from apps.stack.credentials.nats import ACCESS, CONTROLS, ORDERS, VENUES
 from tests.faults.scene import connected
 from tests.faults.test_foreign import ANSWER
 from tests.stack import LiveStack
 
 KILLED = "stopped"
 READY_S = 150.0
-JOURNALS = {"oms.journal.0": (), "risk.control.all": ("--controls",), "venue.journal.PAPER_A": ("--venue", "PAPER_A")}
+JOURNALS = {
+    "oms.journal.0": (),
+    "risk.control.all": ("--controls",),
+    "access.control": ("--access",),
+    "venue.journal.PAPER_A": ("--venue", "PAPER_A"),
+}
 
-STREAMS = dict(zip(JOURNALS, (ORDERS, CONTROLS, VENUES), strict=True))
+STREAMS = dict(zip(JOURNALS, (ORDERS, CONTROLS, ACCESS, VENUES), strict=True))
 
 
 def order(stack: LiveStack, account: str, name: str) -> dict[str, Any]:
@@ -70,6 +75,38 @@ def test_a_lost_journal_of_controls_lets_nothing_pass(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(600)
+def test_a_lost_journal_of_access_admits_no_key_until_it_is_accepted_and_then_only_the_command_lines(tmp_path: Path) -> None:
+    stack = LiveStack(tmp_path / "data", "--fills", "sqlite", "--access", "keys").start()
+    try:
+        key = stack.trade("key", "create", "--account", "main", "--scopes", "read").stdout.strip()
+        assert whoami(stack, key) == 200
+        stack.stop()
+        for store in stack.data_dir.glob("nats/jetstream/**/ACCESS"):
+            shutil.rmtree(store)
+        with pytest.raises(AssertionError, match="trade up ended with 1"):
+            stack.start()
+        assert "the stream ACCESS is missing, but access.control had been acknowledged up to sequence 3" in stack.said()
+
+        servers = LiveStack(stack.data_dir, "--fills", "sqlite", "--only-servers").start()
+        try:
+            accepted = servers.trade("journal", "accept", "--access", "--reason", "the disk was lost")
+            assert accepted.returncode == Exit.DONE, accepted.stderr
+        finally:
+            servers.close()
+
+        stack.start()
+        assert whoami(stack, key) == 401
+        assert stack.trade("key", "list").returncode == Exit.DONE, "the command line has its key"
+    finally:
+        stack.close()
+
+
+def whoami(stack: LiveStack, key: str) -> int:
+    with stack.client() as http:
+        return http.get("/access/me", headers={"authorization": f"Bearer {key}"}).status_code
+
+
+@pytest.mark.timeout(600)
 def test_a_stack_comes_back_behind_a_foreign_message_in_each_journal(tmp_path: Path) -> None:
     stack = LiveStack(tmp_path / "data", "--fills", "sqlite").start()
     try:
@@ -91,7 +128,7 @@ def test_a_stack_comes_back_behind_a_foreign_message_in_each_journal(tmp_path: P
         assert order(stack, "main", "kept") == kept | {"replayed": True}
         assert order(stack, KILLED, "later")["reason"] == "killed"
         lines = verified(stack).splitlines()
-        assert sum("skipped 1 (sequence" in line for line in lines) == 2, lines
+        assert sum("skipped 1 (sequence" in line for line in lines) == 3, lines
     finally:
         stack.close()
 
