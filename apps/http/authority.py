@@ -7,7 +7,7 @@ not the caller's like one that does not exist.
 import base64
 import hmac
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, Literal
 
 import msgspec
@@ -177,7 +177,7 @@ class _InUse:
 class Authority:
     """Judges the requests of one service."""
 
-    def __init__(self, mode: Mode, keys: KeyRing, table: Table, clock: Clock, known: KeysKnown, proxies: Sequence[Network] = ()) -> None:
+    def __init__(self, mode: Mode, keys: KeyRing, table: Table, clock: Clock, known: KeysKnown, proxies: tuple[Network, ...] = ()) -> None:
         """`proxies`: networks of the proxies in front, whose X-Forwarded-For names the client."""
         self.mode: Final = mode
         self._proxies = proxies

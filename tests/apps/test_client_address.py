@@ -6,7 +6,7 @@ import pytest
 
 from apps.http.client_address import HOPS_MAX, client_address, is_among
 
-PROXIES = [ipaddress.ip_network(text) for text in ("10.0.0.0/8", "2001:db8:1::/48")]
+PROXIES = tuple(ipaddress.ip_network(text) for text in ("10.0.0.0/8", "2001:db8:1::/48"))
 PROXY = "10.0.0.1"
 
 CASES: list[tuple[str, list[str], str]] = [
