@@ -52,12 +52,13 @@ def up(
         Topology, typer.Option(help="Run oms, risk and exeq in one process, or each service in its own process.")
     ] = Topology.UNIT,
     access: Annotated[
-        AccessMode,
+        AccessMode | None,
         typer.Option(
             envvar=ACCESS_VARIABLE,
-            help="open: programs of this machine need no key, for paper venues only. keys: every request needs a key, and no guests.",
+            help="open: programs of this machine need no key, for paper venues only. keys: every request needs a key, and no guests. "
+            "Default: open, or keys with a live venue.",
         ),
-    ] = AccessMode.OPEN,
+    ] = None,
     only_servers: Annotated[bool, typer.Option("--only-servers", help="Start NATS, Valkey and QuestDB without the services.")] = False,
 ) -> None:
     """Start the whole stack on this machine and restart what fails; Ctrl-C stops everything cleanly."""
@@ -76,7 +77,7 @@ def up(
         only_servers=only_servers,
         guests=guests,
         topology=str(topology),
-        access=str(access),
+        access=str(access or ""),
     )
     raise typer.Exit(code)
 

@@ -22,7 +22,7 @@ from apps.stack.ports import ServerPorts, check_free
 from apps.stack.program import Program
 from apps.stack.screen import Screen
 from apps.stack.servers import Servers, embedded
-from apps.stack.services import Choices, services
+from apps.stack.services import Choices, services, usual_access
 from apps.stack.supervisor import Supervisor
 from apps.stack.topology import TOPOLOGIES, UNIT
 from apps.stack.trouble import CannotStart
@@ -59,13 +59,14 @@ def up(
     only_servers: bool,
     guests: bool = True,
     topology: str = UNIT,
-    access: str = OPEN,
+    access: str = "",
 ) -> int:
-    """Run the stack until a signal; return the exit code of the command."""
+    """Run the stack until a signal; return the exit code of the command. `access` empty: open, or keys with a live venue."""
     private_files.begin()
     screen = Screen()
     try:
         data_dir = Path(os.path.realpath(data_dir))
+        access = access or usual_access(config_dir)
         choices = Choices(data_dir, port_offset, fills, quotes, quotes_speed, quotes_columns, config_dir, guests, topology, access)
         _start(choices, screen, fresh=fresh, yes=yes, only_servers=only_servers)
     except CannotStart as trouble:

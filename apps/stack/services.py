@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from apps.runtime.exit_codes import Exit
-from apps.stack.access_mode import OPEN
+from apps.stack.access_mode import KEYS, OPEN
 from apps.stack.access_mode import VARIABLE as ACCESS_VARIABLE
 from apps.stack.ports import HOST, METRICS_OFFSET, SERVICE_PORTS
 from apps.stack.program import PROJECTION_NICENESS, URGENT_NICENESS, Program, http_answers
 from apps.stack.servers import Servers
 from apps.stack.topology import UNIT, UNITED
 from apps.stack.trouble import CannotStart
+from config.catalogue import live_venues
 from config.secrets import VARIABLE as SECRETS_VARIABLE
+from config.text import ConfigError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 MODULES = {
@@ -145,6 +147,15 @@ def _catalogue(config_dir: Path | None) -> dict[str, str]:
     """Return the variables of instruments and venues if the directory has the files; else the environment or the checkout applies."""
     files = {f"TRADE_{name.upper()}": config_dir.resolve() / f"{name}.yaml" for name in ("instruments", "venues")} if config_dir else {}
     return {variable: str(file) for variable, file in files.items() if file.is_file()}
+
+
+def usual_access(config_dir: Path | None) -> str:
+    """Return the mode of access of a stack that names none: `keys` if a venue of its catalogue is live, else `open`."""
+    named = _catalogue(config_dir).get("TRADE_VENUES")
+    try:
+        return KEYS if live_venues(Path(named) if named else None) else OPEN
+    except ConfigError:
+        return OPEN  # the services refuse this catalogue and name the fault
 
 
 def _configurations(config_dir: Path | None) -> dict[str, Path]:

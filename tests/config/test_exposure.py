@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from apps.stack.services import usual_access
 from config.exposure import access_mode, is_loopback, refuse_plain_http
 from config.loading import SERVICES, load_oms
 from config.settings import Settings
@@ -150,3 +151,14 @@ def test_a_service_that_would_be_too_open_ends_at_its_start(environment: dict[st
     ended = subprocess.run([sys.executable, "-m", "apps.oms"], env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1), ended.stderr
     assert f"{key}: " in ended.stderr
+
+
+def test_a_stack_that_names_no_mode_has_keys_if_a_venue_of_its_catalogue_is_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRADE_VENUES", raising=False)
+    assert usual_access(None) == usual_access(tmp_path) == "open"
+    (tmp_path / "venues.yaml").write_text(yaml.safe_dump({"venues": PLAIN}))
+    assert usual_access(tmp_path) == "keys"
+    venues(tmp_path, PLAIN, monkeypatch)
+    assert usual_access(None) == "keys"
+    (tmp_path / "venues.yaml").write_text("venues: [")
+    assert usual_access(tmp_path) == "open", "the services end, and name the fault"
