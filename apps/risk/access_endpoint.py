@@ -126,10 +126,10 @@ class AccessEndpoint:
     async def _create(self, request: Request) -> Response:
         body = await request.body()
         asked, caller = read_key(body), caller_of(request.scope)
-        if AccessScope.ADMIN in asked.scopes and (asked.token is not None or self._needs_another(caller)):
-            if asked.token is None:
-                return await self._request(asked, caller)
+        if asked.token is not None:
             self._may_confirm(asked, caller)
+        elif AccessScope.ADMIN in asked.scopes and self._needs_another(caller):
+            return await self._request(asked, caller)
         if asked.account not in (EVERY_ACCOUNT, *self._keys.accounts):
             await self._record(lambda version: self._opened(version, asked, caller))
         secret = None if asked.public_key else new_secret()
@@ -147,15 +147,29 @@ class AccessEndpoint:
         token, at = secrets.token_hex(TOKEN_BYTES), self._clock.now_ns()
         stored = await self._record(
             lambda version: AdminKeyRequested(
-                version=version, at=at, who=caller.owner, reason=asked.reason, token=token, request=_fingerprint(asked)
+                version=version,
+                at=at,
+                who=caller.owner,
+                reason=asked.reason,
+                token=token,
+                request=_fingerprint(asked, self._owner(asked, caller)),
             )
         )
         return Exact({"token": token, "expires_at": rfc3339(at + REQUEST_MAX_NS), "who": caller.owner, "seq": stored.seq}, status_code=202)
 
+    def _owner(self, asked: KeyBody, caller: Caller) -> str:
+        """Return who will own the key: who is named, else who asked for it first."""
+        first = self._keys.asked.get(asked.token or "")
+        return asked.owner or (caller.owner if first is None else first.who)
+
     def _may_confirm(self, asked: KeyBody, caller: Caller) -> None:
         """Check that the second step matches the first. Refusal 403, 409."""
         first = self._keys.asked.get(asked.token or "")
-        if first is None or first.request != _fingerprint(asked) or self._clock.now_ns() - first.at > REQUEST_MAX_NS:
+        if (
+            first is None
+            or first.request != _fingerprint(asked, self._owner(asked, caller))
+            or self._clock.now_ns() - first.at > REQUEST_MAX_NS
+        ):
             raise Refusal(409, "not_requested", "no valid request for this key with this token: request again without a token")
         if same_person(first.who, caller.owner):
             raise Refusal(403, "second_person_required", f"{first.who} made the request: another owner must do the second step")
@@ -166,6 +180,8 @@ class AccessEndpoint:
 
     def _created(self, version: int, key_id: str, secret: str | None, asked: KeyBody, caller: Caller) -> KeyCreated:
         now = self._clock.now_ns()
+        if asked.token is not None:
+            self._may_confirm(asked, caller)  # again, in the journal's order: a token makes one key
         if len(self._keys.by_id) >= KEYS_MAX:
             raise Refusal(409, "too_many_keys", f"there are {KEYS_MAX} keys, which is the bound")
         if self._keys.accounts.get(asked.account) is False:
@@ -176,7 +192,7 @@ class AccessEndpoint:
             who=caller.owner,
             reason=asked.reason,
             key_id=key_id,
-            owner=asked.owner or caller.owner,
+            owner=self._owner(asked, caller),
             account=asked.account,
             scopes=tuple(scope.value for scope in AccessScope if scope in asked.scopes),
             digest=digest(secret.encode()).hex() if secret else "",
@@ -212,6 +228,9 @@ class AccessEndpoint:
 
         def event(version: int) -> KeyRotated:
             key = self._live(key_id)
+            if key.has(AccessScope.ADMIN) and not same_person(key.owner, who):
+                detail = f"an admin key of {key.owner}: only {key.owner} may rotate it; or revoke it, and request another key"
+                raise Refusal(403, "second_person_required", detail)
             if not key.digest:
                 raise Refusal(409, "no_secret", "this key signs and has no secret: create another key with the new public key")
             now = self._clock.now_ns()
@@ -350,9 +369,10 @@ class AccessEndpoint:
         return Exact({**view, "acknowledged": acknowledged, "obeyed": acknowledged, "seq": stored.seq}, status_code=status)
 
 
-def _fingerprint(asked: KeyBody) -> str:
+def _fingerprint(asked: KeyBody, owner: str) -> str:
     """Return what identifies a request for an admin key: everything but the reason and the token."""
-    return hashlib.sha256(asked.model_dump_json(exclude={"reason", "token"}).encode()).hexdigest()
+    named = asked.model_copy(update={"owner": owner})
+    return hashlib.sha256(named.model_dump_json(exclude={"reason", "token"}).encode()).hexdigest()
 
 
 def _event_view(event: AccessChange) -> tuple[int, View]:
