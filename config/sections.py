@@ -302,9 +302,10 @@ class AdminSection(Section):
 
 
 class ControlsSection(Section):
-    """Whether one person alone may take both steps that arm a killed scope again."""
+    """Whether one person alone may take both steps of arming, and of a limit above `limits_second_person_above_usd` (none: one step)."""
 
     second_person: Literal["required", "not_required"] = "required"
+    limits_second_person_above_usd: Money | None = None
 
 
 class OmsPerformanceSection(Section):

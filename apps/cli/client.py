@@ -39,7 +39,7 @@ REMEDIES: Final = {
     "client_order_id_reused": "Choose another --client-order-id, or repeat the first order exactly.",
     "limits_version_stale": "The limits were changed meanwhile: check them (trade risk limits show ACCOUNT), then repeat the command.",
     "not_killed": "List what is killed: trade risk controls",
-    "not_requested": "Begin with the first step, without --token: trade arm SCOPE --reason ..., or trade key create",
+    "not_requested": "Begin with the first step: the same command without --token.",
     "second_person_required": "Another owner must confirm it, with a key of their own; without a key, under their own name: --who NAME",
     "seq_not_reached": "Use that sequence or an earlier one.",
     "unauthorized": "Name a live key: TRADE_KEY=KEY_ID.SECRET or TRADE_KEY_FILE=FILE; to use the key of a stack of yours: --data-dir DIR.",

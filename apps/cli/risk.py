@@ -1,6 +1,7 @@
 """`trade risk`: the controls in force, blocks of symbols, and the limits of accounts."""
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final
 
 import typer
@@ -40,7 +41,7 @@ def risk() -> None:
 
 @app.command()
 def controls(json: Json = False, data_dir: DataDir = None, port_offset: PortOffset = None) -> None:
-    """Show what is killed and blocked now, by whom and why."""
+    """Show what is killed and blocked now, and what waits for a second person, by whom and why."""
     with Oms(find(data_dir, port_offset), "risk", raw=json) as api:
         answer = api.get("/risk/controls")
     if json:
@@ -50,6 +51,7 @@ def controls(json: Json = False, data_dir: DataDir = None, port_offset: PortOffs
         *(("killed", kill.get("scope"), *_signed(kill)) for kill in reply.get("killed", ())),
         *(("blocked", f"symbol:{block.get('symbol')}", *_signed(block)) for block in reply.get("blocked_symbols", ())),
         *((f"arming, token {asked.get('token')}", asked.get("scope"), *_signed(asked)) for asked in reply.get("arming", ())),
+        *((f"proposed, token {each.get('token')}", _about(each), *_signed(each)) for each in reply.get("proposals", ())),
     ]
     show.table(f"as of version {reply.get('version')}", ("state", "scope", "version", "at", "who", "what"), rows, numbers=("version",))
 
@@ -130,11 +132,16 @@ def set_limits(
     unset: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Return this limit to the default, for example max_order_size_usd.")
     ] = None,
+    token: Annotated[str | None, typer.Option(help="The token of the same change, proposed by another person: confirm it.")] = None,
     json: Json = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Change limits of an account, or of one symbol of it. Limits not named stay. In force from the next check."""
+    """Change limits of an account, or of one symbol of it. Limits not named stay. In force from the next check.
+
+    Where the configuration asks for a second person (`controls.limits_second_person_above_usd`), the change is only proposed, and another
+    person confirms it with --token within ten minutes.
+    """
     given = dict(
         zip(
             LIMITS,
@@ -153,11 +160,33 @@ def set_limits(
         found = api.get("/risk/limits", account=identifier(account, "an account"), **where).object()
     own = found.get("own") or {}
     stays = {name: value for name, value in own.get("new", {}).items() if name not in (unset or ())}
-    body = {**stays, **named, **where, "version": found.get("version"), "reason": reason, **_signed_by(addresses, who)}
+    signed = _signed_by(addresses, who)
+    body = {**stays, **named, **where, "version": found.get("version"), "reason": reason, **signed}
     with Oms(addresses, "risk", raw=json) as api:
-        answer = api.put(f"/risk/limits/{account}", body)
-    if not json:
-        _print_limits(answer.object())
+        answer = api.put(f"/risk/limits/{account}", body if token is None else {**body, "token": token})
+    if json:
+        return
+    if answer.status == 202:
+        reply = answer.object()
+        show.line(f"Proposed: {_about(reply)}. Nothing has changed; a second person must confirm before {reply.get('expires_at')}:")
+        show.line(_second_step(account, symbol, named, unset or (), str(reply.get("token"))) + " --who ..." * bool(signed))
+        return
+    _print_limits(answer.object())
+
+
+def _second_step(account: str, symbol: str | None, named: Mapping[str, object], unset: Iterable[str], token: str) -> str:
+    """Return the command line with which another person confirms a change of limits."""
+    words = ["trade", "risk", "limits", "set", account, *(("--symbol", symbol) if symbol else ())]
+    for name, value in named.items():
+        words += _option(name, value)
+    words += [word for name in unset for word in ("--unset", name)]
+    return shlex.join([*words, "--token", token]) + " --reason ..."
+
+
+def _option(name: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, bool):
+        return ("--short-allowed" if value else "--no-short",)
+    return f"--{name.replace('_', '-')}", str(value)
 
 
 def _print_limits(reply: Mapping[str, Any]) -> None:
@@ -180,7 +209,7 @@ def _signed(each: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 def _about(each: Mapping[str, Any]) -> str:
-    if each.get("type") == "LimitsChanged":
+    if each.get("type") in ("LimitsChanged", "LimitsProposed"):
         of = " ".join(str(each[name]) for name in ("account", "symbol") if name in each)
         return f"{of}: {_set(each.get('old'))} -> {_set(each.get('new'))}"
     if each.get("type") == "ControlsAccepted":

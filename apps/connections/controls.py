@@ -91,6 +91,14 @@ def who_of(fields: Say, caller: Caller) -> str:
     return signed_by(caller, found) or OPERATOR
 
 
+def token_of(fields: Say) -> str | None:
+    """Return the token of a second step; None in a first one. Refusal 400."""
+    found = fields.get("token")
+    if found is not None and type(found) is not str:
+        raise malformed("token must be text", "/token")
+    return found
+
+
 def texts_of_kill(fields: Say, caller: Caller) -> tuple[str, str]:
     """Return reason and author of a kill. It is never refused for its texts, but for a name that is not the owner's. Refusal 403."""
     who = fields.get("who")

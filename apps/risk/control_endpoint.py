@@ -2,46 +2,48 @@
 
 import secrets
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Annotated, Any, Final
 
+import msgspec
 import structlog
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from apps.connections.controls import ARMED, SIGNED, THROWN, Scopes, body_doc, kill_doc, reason_of, texts_of_kill, who_of
+from apps.connections.controls import ARMED, SIGNED, THROWN, Scopes, body_doc, kill_doc, reason_of, texts_of_kill, token_of, who_of
 from apps.http.app import Exact, Refusal
 from apps.http.authority import account_not_found, caller_of, scope_missing
 from apps.http.body import read_object
-from apps.http.problem import malformed
 from apps.http.query import refused
 from apps.http.route_scopes import RISK
 from apps.risk.control_acks import ControlAcks
 from apps.risk.control_log import ControlLog
-from apps.risk.limits_body import DOCUMENTED, read_limits
+from apps.risk.limits_body import DOCUMENTED, AskedLimits, read_limits
 from apps.risk.limits_body import FIELDS as LIMIT_FIELDS
 from apps.risk.sight import sees, without_others
-from apps.risk.views import control_view, controls_view, limits_view
+from apps.risk.views import control_view, controls_view, limits_view, proposal_view
 from domain.access.scopes import EVERY_ACCOUNT, AccessScope
 from domain.ports import Clock, Head, Unavailable
 from domain.risk.controls import (
     HISTORY_KEPT_MAX,
+    SECOND_STEP_MAX_S,
     Armed,
     ArmRequested,
     ControlEvent,
     KillThrown,
     LimitsChanged,
+    LimitsProposed,
     SymbolBlocked,
     SymbolUnblocked,
+    in_time,
     same_person,
 )
 from domain.risk.engine import Risk
-from domain.risk.overrides import own
+from domain.risk.overrides import own, raised_above
 from domain.values import IDENTIFIER, SYMBOL, rfc3339
 
 log = structlog.get_logger()
 
-ARM_REQUEST_MAX_S: Final = 600
-"""How long a request to arm stays valid for its second step."""
 TOKEN_BYTES: Final = 4
 
 Make = Callable[[int], ControlEvent]
@@ -54,8 +56,16 @@ class ControlEndpoint:
     """The control routes, one method each. Refusals are raised; the chassis renders them."""
 
     def __init__(
-        self, risk: Risk, log: ControlLog[ControlEvent], obeying: ControlAcks, scopes: Scopes, clock: Clock, second_person: bool = True
+        self,
+        risk: Risk,
+        log: ControlLog[ControlEvent],
+        obeying: ControlAcks,
+        scopes: Scopes,
+        clock: Clock,
+        second_person: bool = True,
+        alone_max_usd: Decimal | None = None,
     ) -> None:
+        """`second_person`: the second of two steps must be another person's. `alone_max_usd`: raising a limit above it takes two steps."""
         self._risk = risk
         self._controls = risk.controls
         self._log = log
@@ -63,6 +73,7 @@ class ControlEndpoint:
         self._scopes = scopes
         self._clock = clock
         self._second_person = second_person
+        self._alone_max_usd = alone_max_usd
 
     def router(self) -> APIRouter:
         router = APIRouter()
@@ -122,11 +133,9 @@ class ControlEndpoint:
         fields = read_object(await request.body(), ARMED)
         scope, reason, at = self._scopes.of(fields), reason_of(fields), self._clock.now_ns()
         who = who_of(fields, caller_of(request.scope))
-        token = fields.get("token")
+        token = token_of(fields)
         if token is None:
             return await self._ask_to_arm(scope, reason, who, at)
-        if type(token) is not str:
-            raise malformed("token must be text", "/token")
 
         def event(version: int) -> Armed:
             self._may_arm(scope, token, who, at)
@@ -143,7 +152,7 @@ class ControlEndpoint:
             return ArmRequested(version=version, at=at, who=who, reason=reason, scope=scope, token=token)
 
         stored = await self._record(event)
-        until = rfc3339(at + ARM_REQUEST_MAX_S * 1_000_000_000)
+        until = rfc3339(at + SECOND_STEP_MAX_S * 1_000_000_000)
         view = {"scope": scope, "killed": True, "token": token, "expires_at": until, "reason": reason, "who": who, "seq": stored.seq}
         return Exact(view, status_code=202)
 
@@ -155,15 +164,19 @@ class ControlEndpoint:
         """Check that the second step matches the first. Refusal 403, 409."""
         self._must_be_killed(scope)
         asked = self._controls.arming.get(scope)
-        if asked is None or asked.token != token or at - asked.at > ARM_REQUEST_MAX_S * 1_000_000_000:
+        if asked is None or asked.token != token or not in_time(asked, at):
             raise Refusal(409, "not_requested", f"no valid request to arm {scope} with this token: request again without a token")
-        if self._second_person and same_person(asked.who, who):
+        self._must_be_another(asked, who)
+
+    def _must_be_another(self, first: ArmRequested | LimitsProposed, who: str) -> None:
+        """Check that the second step is another person's, if the configuration says so. Refusal 403."""
+        if self._second_person and same_person(first.who, who):
             raise Refusal(
-                403, "second_person_required", f"{asked.who} made the request: another person must do the second step", pointer="/who"
+                403, "second_person_required", f"{first.who} made the request: another person must do the second step", pointer="/who"
             )
 
     async def _show(self) -> Response:
-        return Exact(controls_view(self._controls))
+        return Exact(controls_view(self._controls, self._clock.now_ns()))
 
     async def _history(self, limit: Annotated[int, Query(ge=1, le=HISTORY_KEPT_MAX)] = 100) -> Response:
         newest = list(self._controls.history)[-limit:][::-1]
@@ -182,19 +195,56 @@ class ControlEndpoint:
 
     async def _set_limits(self, account: str, request: Request) -> Response:
         asked = read_limits(await request.body(), account, self._risk.instruments, caller_of(request.scope))
-        at = self._clock.now_ns()
+        at, token = self._clock.now_ns(), secrets.token_hex(TOKEN_BYTES)
+        proposed: LimitsProposed | None = None
 
-        def event(version: int) -> LimitsChanged:
-            found = self._risk.limits_of(account, asked.symbol).version
-            if asked.version != found:
-                raise Refusal(409, "limits_version_stale", f"the limits are now at version {found}: read them again", version=found)
-            old = own(self._controls, account, asked.symbol)
-            return LimitsChanged(
-                version=version, at=at, who=asked.who, reason=asked.reason, account=account, symbol=asked.symbol, old=old, new=asked.limits
-            )
+        def event(version: int) -> LimitsProposed | LimitsChanged:
+            nonlocal proposed
+            change = self._limits_changed(account, asked, version, at)
+            proposed = self._proposal(change, asked, token)
+            return proposed or change
 
         stored = await self._record(event)
+        if proposed is not None:
+            return Exact(proposal_view(proposed) | {"seq": stored.seq}, status_code=202)
         return Exact(limits_view(self._risk, account, asked.symbol) | {"seq": stored.seq})
+
+    def _limits_changed(self, account: str, asked: AskedLimits, version: int, at: int) -> LimitsChanged:
+        """Return the change that was asked for. Refusal 403 and 409, if it is a second step that may not be made; 409."""
+        found = self._risk.limits_of(account, asked.symbol).version
+        if asked.version != found:
+            raise Refusal(409, "limits_version_stale", f"the limits are now at version {found}: read them again", version=found)
+        if asked.token is not None:
+            self._may_confirm(account, asked, asked.token, at)
+        return LimitsChanged(
+            version=version,
+            at=at,
+            who=asked.who,
+            reason=asked.reason,
+            account=account,
+            symbol=asked.symbol,
+            old=own(self._controls, account, asked.symbol),
+            new=asked.limits,
+            token=asked.token or "",
+        )
+
+    def _proposal(self, change: LimitsChanged, asked: AskedLimits, token: str) -> LimitsProposed | None:
+        """Return the proposal to record first, if this change is a first step and one person may not make it alone."""
+        if self._alone_max_usd is None or asked.token is not None:
+            return None
+        before, after = self._risk.limits_of(change.account, change.symbol), self._risk.overrides.with_change(change)
+        if not raised_above(before, after, self._alone_max_usd):
+            return None
+        fields = msgspec.structs.asdict(change) | {"token": token, "limits_version": asked.version}
+        return LimitsProposed(**fields)
+
+    def _may_confirm(self, account: str, asked: AskedLimits, token: str, at: int) -> None:
+        """Check that the second step matches the first. Refusal 403, 409."""
+        first = self._controls.proposals.get((account, asked.symbol))
+        same = first is not None and (first.token, first.limits_version, first.new) == (token, asked.version, asked.limits)
+        if first is None or not same or not in_time(first, at):
+            raise Refusal(409, "not_requested", "no valid proposal of these limits with this token: propose them again without a token")
+        self._must_be_another(first, asked.who)
 
     async def _enable(self, account: Annotated[str, Path(pattern=f"^{IDENTIFIER.pattern}$")], request: Request) -> Response:
         """Enable repeated orders of an account. This is not journaled: a restart of risk enables them too."""

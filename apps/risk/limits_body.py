@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from apps.connections.controls import SIGNED, reason_of, who_of
+from apps.connections.controls import SIGNED, reason_of, token_of, who_of
 from apps.http.authority import Caller
 from apps.http.body import Number, read_object
 from apps.http.problem import Refusal, malformed
@@ -24,7 +24,7 @@ FIELD_OF: Final = {
 PERCENT_MAX: Final = Decimal(1000)
 
 
-FIELDS: Final = ("version", "symbol", *SIGNED, "short_allowed", *FIELD_OF)
+FIELDS: Final = ("version", "symbol", *SIGNED, "token", "short_allowed", *FIELD_OF)
 _LIMIT_DOC: Final = {
     "type": ["number", "string", "null"],
     "description": "a JSON number or decimal string, not below 0; absent or null: the default limit applies",
@@ -33,6 +33,7 @@ DOCUMENTED: Final[Mapping[str, Mapping[str, object]]] = {
     "version": {"type": "integer", "minimum": 1, "description": "the version returned by GET /risk/limits that the change is based on"},
     "symbol": {"type": ["string", "null"], "description": "limits for this symbol of the account only"},
     "short_allowed": {"type": ["boolean", "null"]},
+    "token": {"type": ["string", "null"], "description": "token from the 202 response to the same change by another person; confirms it"},
     **dict.fromkeys(FIELD_OF, _LIMIT_DOC),
 }
 
@@ -43,6 +44,7 @@ class AskedLimits(NamedTuple):
     who: str
     reason: str
     limits: LimitSet
+    token: str | None = None
 
 
 def read_limits(body: bytes, account: str, instruments: Mapping[str, Instrument], caller: Caller) -> AskedLimits:
@@ -58,7 +60,7 @@ def read_limits(body: bytes, account: str, instruments: Mapping[str, Instrument]
     if symbol is not None and (wide := next((name for name in PER_ACCOUNT if getattr(found, name) is not None), None)):
         name = next((outside for outside, inside in FIELD_OF.items() if inside == wide), wide)
         raise Refusal(422, "limit_not_per_symbol", f"{name} applies to the whole account, not to a symbol", pointer=f"/{name}")
-    return AskedLimits(_version(fields), symbol or "", who_of(fields, caller), reason_of(fields), found)
+    return AskedLimits(_version(fields), symbol or "", who_of(fields, caller), reason_of(fields), found, token_of(fields))
 
 
 def _version(fields: Mapping[str, object]) -> int:

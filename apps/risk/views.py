@@ -10,7 +10,7 @@ from adapters.codec import encode
 from apps.http.decision_view import record_view
 from apps.risk.limits_body import FIELD_OF
 from domain.risk.checks import NO_PRICE_HISTORY
-from domain.risk.controls import ControlEvent, Controls, LimitsChanged, LimitSet
+from domain.risk.controls import SECOND_STEP_MAX_S, ControlEvent, Controls, LimitsChanged, LimitSet, LimitsProposed, in_time
 from domain.risk.decision_record import RiskDecision
 from domain.risk.engine import Risk
 from domain.risk.exposure import Account, Holding
@@ -133,27 +133,36 @@ def kills_view(controls: Controls) -> list[View]:
     return [control_view(kill) for _, kill in sorted(controls.kills.items())]
 
 
-def controls_view(controls: Controls) -> View:
+def controls_view(controls: Controls, now_ns: int) -> View:
+    """Build what is in force, and the first steps that another person may still confirm."""
     return {
         "version": controls.version,
         "killed": kills_view(controls),
         "blocked_symbols": blocks_view(controls),
-        "arming": [control_view(asked) for _, asked in sorted(controls.arming.items())],
+        "arming": [control_view(asked) for _, asked in sorted(controls.arming.items()) if in_time(asked, now_ns)],
+        "proposals": [proposal_view(each) for each in controls.pending(now_ns)],
     }
 
 
 def control_view(event: ControlEvent) -> View:
     """Build one control as it was recorded."""
-    if isinstance(event, LimitsChanged):
+    if isinstance(event, LimitsProposed | LimitsChanged):
         return change_view(event)
     view: View = {"type": type(event).__name__}
     return view | msgspec.structs.asdict(event) | {"at": rfc3339(event.at)}
 
 
-def change_view(change: LimitsChanged) -> View:
+def proposal_view(proposal: LimitsProposed) -> View:
+    return change_view(proposal) | {"expires_at": rfc3339(proposal.at + SECOND_STEP_MAX_S * 1_000_000_000)}
+
+
+def change_view(change: LimitsProposed | LimitsChanged) -> View:
+    """Build a change of limits, or a proposal of one: `limits_version` is then the version that the change must name."""
     about = {"account": change.account, **({"symbol": change.symbol} if change.symbol else {})}
     who = {"version": change.version, "who": change.who, "reason": change.reason, "at": rfc3339(change.at)}
-    return {"type": "LimitsChanged", **about, **who, "old": _set_view(change.old), "new": _set_view(change.new)}
+    based = {"limits_version": change.limits_version} if isinstance(change, LimitsProposed) else {}
+    step = based | ({"token": change.token} if change.token else {})
+    return {"type": type(change).__name__, **about, **who, "old": _set_view(change.old), "new": _set_view(change.new), **step}
 
 
 def _set_view(limits: LimitSet) -> View:

@@ -30,6 +30,7 @@ from apps.risk.control_acks import ControlAcks, LocalKillReports
 from apps.risk.control_endpoint import ControlEndpoint
 from apps.risk.control_log import ControlLog
 from apps.risk.decision_lookup import Decisions
+from apps.risk.four_eyes import two_hands
 from apps.risk.metrics import RiskMetrics
 from apps.risk.overfills import Overfills
 from apps.risk.portfolio_publisher import PortfolioPublisher
@@ -43,8 +44,9 @@ from config.catalogue import load_instruments, load_venues
 from config.percent import fractions_among
 from config.sections import RiskChecksSection
 from config.settings import RiskSettings
+from domain.access.scopes import AccessScope
 from domain.order.events import OrderEvent
-from domain.risk.controls import Controls
+from domain.risk.controls import ControlEvent, Controls
 from domain.risk.engine import Risk
 from domain.risk.limits import VAR_LIMIT, Limits
 from domain.risk.snapshot import VERSION, RiskState
@@ -101,8 +103,7 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     await _answer_oms(chassis, client, check_service, measures, turn, unit)
     await LocalKillReports(client, control_log).start()
     chassis.spawn(lambda: overfills.run(control_log), tasks.OVERFILLS)
-    scopes = Scopes(catalogue.instruments, venues)
-    control_http = ControlEndpoint(risk, control_log, ControlAcks(client), scopes, clock, settings.controls.second_person == "required")
+    control_http = _controls(settings, risk, control_log, ControlAcks(client), Scopes(catalogue.instruments, venues), clock)
     check_http = CheckEndpoint(risk, check_service, measures)
     routes = check_http.router()
     decisions = Decisions.at(settings.peers.oms_url, tls.context_to_peers(settings))
@@ -117,6 +118,13 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     return Service(router=routes, fast={("POST", "/check"): check_http.check}, stats=stats)
 
 
+def _controls(
+    settings: RiskSettings, risk: Risk, log: ControlLog[ControlEvent], acks: ControlAcks, scopes: Scopes, clock: SystemClock
+) -> ControlEndpoint:
+    controls = settings.controls
+    return ControlEndpoint(risk, log, acks, scopes, clock, controls.second_person == "required", controls.limits_second_person_above_usd)
+
+
 async def _access(chassis: Chassis[RiskSettings], client: Client, writer: Client) -> AccessEndpoint:
     """Open the journal of access, read it, record the command line's key, and return the routes. Until then no key opens anything here."""
     journal, mark = await control_journal.written(chassis, client, writer, ACCESS_JOURNAL, access_accepted)
@@ -127,6 +135,9 @@ async def _access(chassis: Chassis[RiskSettings], client: Client, writer: Client
     chassis.spawn(lambda: read_to_end(chassis.keys_known, journal, follower), tasks.KEYS_KNOWN)
     ready_with_keys(chassis)
     control_journal.keep(chassis, ACCESS_JOURNAL, journal, mark, follower)
+    owners = chassis.keys.owners_with(AccessScope.RISK, SystemClock().now_ns())
+    if chassis.settings.controls.second_person == "required" and (reason := two_hands(chassis.authority.mode, owners)):
+        chassis.log.warning(reason)
     filled = journals.measure_room(chassis, client, ACCESS_JOURNAL.stream)
     return AccessEndpoint(chassis.authority, access_log, AccessAcks(client, OTHERS), SystemClock(), filled)
 

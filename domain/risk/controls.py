@@ -16,6 +16,10 @@ HISTORY_KEPT_MAX: Final = 1000
 
 OPERATOR: Final = "operator"
 NO_REASON: Final = "no reason given"
+SECOND_STEP_MAX_S: Final = 600
+"""How long a first step, of arming or of raising a limit, waits for its second."""
+PROPOSALS_MAX: Final = 1000
+"""How many proposals wait at once; the oldest one is dropped for a further one."""
 REASON_MAX: Final = 200
 WHO_MAX: Final = 64
 """The most characters of a reason, and of who gave it."""
@@ -76,13 +80,31 @@ class LimitSet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     short_allowed: bool | None = None
 
 
+class LimitsProposed(Control, frozen=True, kw_only=True, tag=True, gc=False):
+    """The first of two steps to change limits of one account, or of one of its symbols. Nothing is in force before the second step.
+
+    `limits_version`: the version of the limits that the proposal is based on.
+    """
+
+    account: str
+    token: str
+    limits_version: int
+    symbol: str = ""
+    old: LimitSet = LimitSet()
+    new: LimitSet = LimitSet()
+
+
 class LimitsChanged(Control, frozen=True, kw_only=True, tag=True, gc=False):
-    """Limits of one account, or of one of its symbols (`symbol` is empty otherwise), in place of the old ones."""
+    """Limits of one account, or of one of its symbols (`symbol` is empty otherwise), in place of the old ones.
+
+    `token` names the proposal that another person made before; it is empty if none was needed.
+    """
 
     account: str
     symbol: str = ""
     old: LimitSet = LimitSet()
     new: LimitSet = LimitSet()
+    token: str = ""
 
 
 class ControlsAccepted(Control, frozen=True, kw_only=True, tag=True, gc=False):
@@ -106,7 +128,17 @@ class CatalogueChanged(Control, frozen=True, kw_only=True, tag=True, gc=False):
     delisted: tuple[str, ...] = ()
 
 
-ControlEvent = SymbolBlocked | SymbolUnblocked | KillThrown | ArmRequested | Armed | LimitsChanged | ControlsAccepted | CatalogueChanged
+ControlEvent = (
+    SymbolBlocked
+    | SymbolUnblocked
+    | KillThrown
+    | ArmRequested
+    | Armed
+    | LimitsProposed
+    | LimitsChanged
+    | ControlsAccepted
+    | CatalogueChanged
+)
 
 
 def same_person(one: str, other: str) -> bool:
@@ -117,6 +149,11 @@ def same_person(one: str, other: str) -> bool:
 def _plain_name(name: str) -> str:
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return "".join(folded.split())
+
+
+def in_time(first: Control, now_ns: int) -> bool:
+    """Return whether the second step may still follow this first one."""
+    return now_ns - first.at <= SECOND_STEP_MAX_S * 1_000_000_000
 
 
 def words_of_kill(reason: object, who: object) -> tuple[str, str]:
@@ -149,6 +186,8 @@ class Controls:
         self.kills: dict[str, KillThrown] = {}
         self.arming: dict[str, ArmRequested] = {}
         self.limits: dict[tuple[str, str], LimitsChanged] = {}
+        self.proposals: dict[tuple[str, str], LimitsProposed] = {}
+        """The newest proposal for each account and symbol, oldest first. It may have expired: `pending` leaves those out."""
         self.listings = Listings()
         self.history: deque[ControlEvent] = deque(maxlen=HISTORY_KEPT_MAX)
 
@@ -168,18 +207,37 @@ class Controls:
             case Armed():
                 self.kills.pop(event.scope, None)
                 self.arming.pop(event.scope, None)
+            case LimitsProposed():
+                self._propose(event)
             case LimitsChanged():
                 self.limits[event.account, event.symbol] = event
                 self.limits_version = event.version
+                self._end_proposals(event)
             case CatalogueChanged():
                 self.listings.apply(event.at, Change(event.rates, event.listed, event.delisted))
             case ControlsAccepted():
                 self._accepted(event)
 
+    def pending(self, now_ns: int) -> list[LimitsProposed]:
+        """Return the proposals that another person may still confirm, oldest first."""
+        return [each for each in self.proposals.values() if in_time(each, now_ns)]
+
+    def _propose(self, event: LimitsProposed) -> None:
+        self.proposals.pop((event.account, event.symbol), None)
+        self.proposals = {(each.account, each.symbol): each for each in self.pending(event.at)[1 - PROPOSALS_MAX :]}
+        self.proposals[event.account, event.symbol] = event
+
+    def _end_proposals(self, change: LimitsChanged) -> None:
+        """End the proposals whose limits have changed: those of an account are also the ones of its symbols."""
+        self.proposals = {
+            key: each for key, each in self.proposals.items() if not (each.account == change.account and change.symbol in ("", each.symbol))
+        }
+
     def _accepted(self, event: ControlsAccepted) -> None:
         if event.lost:
             self.kills[ALL] = KillThrown(version=event.version, at=event.at, who=event.who, reason=event.reason, scope=ALL)
             self.arming.pop(ALL, None)
+            self.proposals.clear()
 
     def blocked(self, symbol: str) -> bool:
         return symbol in self.blocks

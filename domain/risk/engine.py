@@ -48,7 +48,8 @@ class Risk:
         self.marks = Marks({**controls.listings.rates(), **rates}, limits.quote_age_max_ns, units)
         self.exposure = Exposure(self.marks, limits.buying_power_initial)
         self.fold = RiskFold(self.exposure, controls.listings)
-        self.limits_of = Overrides(limits, controls).of
+        self.overrides = Overrides(limits, controls)
+        self.limits_of = self.overrides.of
         self._checks = switched_on(limits)
         self._fresh_ms = limits.quote_age_max_ns // MILLISECOND
         self._measures = VAR_LIMIT in limits.enabled

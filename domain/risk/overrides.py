@@ -1,15 +1,18 @@
 """Limits of one account, or of one of its symbols, applied over the configuration's; the narrower over the wider."""
 
+from decimal import Decimal
 from typing import Final
 
 import msgspec
 
-from domain.risk.controls import Controls, LimitsChanged, LimitSet
+from domain.risk.controls import Controls, LimitsChanged, LimitSet, LimitsProposed
 from domain.risk.limits import Limits
 
 NUMBERS: Final = ("order_notional_max", "order_quantity_max", "position_notional_max", "concentration_max", "var_max")
 PER_ACCOUNT: Final = ("var_max", "short_allowed")
 """Limits that cannot be set for one symbol alone."""
+SIZES: Final = ("order_notional_max", "position_notional_max", "var_max")
+"""The limits in USD. They bound what the others let through, whatever those are."""
 
 
 class Overrides:
@@ -37,8 +40,18 @@ class Overrides:
             found = self._known[account, symbol] = _laid(_laid(self._base, wide), narrow)
         return found
 
+    def with_change(self, change: LimitsProposed | LimitsChanged) -> Limits:
+        """Return the limits of the account, or of its symbol, as they would be with the change in force."""
+        wide = self._controls.limits.get((change.account, "")) if change.symbol else None
+        return _laid(_laid(self._base, wide), change)
 
-def _laid(limits: Limits, change: LimitsChanged | None) -> Limits:
+
+def raised_above(before: Limits, after: Limits, size: Decimal) -> bool:
+    """Return whether a limit in USD grows, to more than `size`."""
+    return any(getattr(after, name) > max(getattr(before, name), size) for name in SIZES)
+
+
+def _laid(limits: Limits, change: LimitsProposed | LimitsChanged | None) -> Limits:
     if change is None:
         return limits
     numbers = {name: value for name in NUMBERS if (value := getattr(change.new, name)) is not None}

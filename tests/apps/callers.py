@@ -1,5 +1,7 @@
 """Who calls, for applications that are asked without the listener, which sets it in the product."""
 
+from typing import Final
+
 from starlette.types import Receive, Scope, Send
 
 from apps.http.app import Handler
@@ -8,6 +10,11 @@ from domain.access.scopes import AccessScope, mask_of
 
 ERIN = Caller("PKERIN22222222222222", "erin", "*", mask_of((AccessScope.TRADE, AccessScope.READ, AccessScope.OPS)))
 """A caller with a key of her own."""
+_WHOLE: Final = mask_of((AccessScope.ADMIN, AccessScope.RISK, AccessScope.OPS, AccessScope.AUDIT))
+ANN: Final = Caller("PKANN222222222222222", "ann", "*", _WHOLE)
+ANN_AGAIN: Final = Caller("PKANN333333333333333", "Ann", "*", _WHOLE)
+"""Another key of the same owner."""
+BEA: Final = Caller("PKBEA222222222222222", "bea", "*", _WHOLE)
 
 
 def as_caller(app: Handler, caller: Caller = LOCAL_CALLER) -> Handler:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -13,12 +14,16 @@ from prometheus_client import CollectorRegistry
 from adapters.chain import GENESIS
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS, encode
-from adapters.controls import CONTROL_COMMITS
+from adapters.controls import ACCESS_COMMITS, CONTROL_COMMITS
 from adapters.memory import MemoryJournal
 from adapters.subjects import CHECK
+from apps.connections.access import AccessAnswer, AccessQuestion, access_into
 from apps.connections.controls import Scopes, controls_into
 from apps.http.app import application, fast_path
+from apps.http.authority import LOCAL_CALLER, Authority, Caller, KeysKnown
+from apps.http.route_scopes import TABLES
 from apps.journal.subscription import JournalSubscription
+from apps.risk.access_endpoint import AccessEndpoint
 from apps.risk.check_endpoint import CheckEndpoint
 from apps.risk.check_handler import CheckHandler
 from apps.risk.check_service import CheckService
@@ -28,6 +33,8 @@ from apps.risk.metrics import RiskMetrics
 from apps.risk.readiness import Readiness
 from apps.risk.wiring import orders_into
 from apps.runtime.chassis import cancelled
+from domain.access.keys import KeyRing
+from domain.access.scopes import AccessScope
 from domain.risk.controls import Controls
 from domain.risk.engine import Risk
 from domain.risk.limits import Limits
@@ -55,10 +62,25 @@ class Message:
         self.reply = reply
 
 
+class Clock(SystemClock):
+    """The machine's, and what a test lets pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead_ns = 0
+
+    def now_ns(self) -> int:
+        return super().now_ns() + self.ahead_ns
+
+    def later(self, seconds: int) -> None:
+        self.ahead_ns += seconds * 1_000_000_000
+
+
 class House:
     """risk as it is wired, on journals in memory; open from the start."""
 
-    def __init__(self, **limits: Any) -> None:
+    def __init__(self, *, second_person: bool = True, alone_max_usd: Decimal | None = None, **limits: Any) -> None:
+        self.clock = Clock()
         controls = Controls()
         self.connection: int | None = 0
         self.risk = Risk(Limits(**{"enabled": WITHOUT_VAR, "price_collar": None, **limits}), INSTRUMENTS, CURRENCIES, controls)
@@ -75,28 +97,50 @@ class House:
         self.door = CheckEndpoint(self.risk, self.check_service, self.measures)
         self.obeyed: dict[str, str] = {"exeq": "yes", "oms": "yes"}
         log = ControlLog(journal, CONTROL_COMMITS, self.symbols, controls)
-        self.control_door = ControlEndpoint(self.risk, log, self, Scopes(INSTRUMENTS, {"PAPER_A"}), SystemClock())  # type: ignore[arg-type]
-        for follower in (self.orders, self.symbols):
+        scopes = Scopes(INSTRUMENTS, {"PAPER_A"})
+        self.control_door = ControlEndpoint(self.risk, log, self, scopes, self.clock, second_person, alone_max_usd)  # type: ignore[arg-type]
+        self._give_keys()
+        for follower in (self.orders, self.symbols, self.access):
             follower.connected, follower.target = True, 0
         self.gate.opened, self.gate.read_over = True, 0
+
+    def _give_keys(self) -> None:
+        journal, self.keys = MemoryJournal(), KeyRing()
+        self.access = JournalSubscription(journal, ACCESS_COMMITS, access_into(self.keys.apply), after=GENESIS)
+        self.access_log = ControlLog(journal, ACCESS_COMMITS, self.access, self.keys)
+        authority = Authority("keys", self.keys, TABLES["risk"], self.clock, KeysKnown(self.clock))
+        self.access_door = AccessEndpoint(authority, self.access_log, self, self.clock)  # type: ignore[arg-type]
 
     async def of(self, seq: int) -> Mapping[str, str]:
         """Stands for those who obey."""
         return self.obeyed
 
+    async def seen(self, question: AccessQuestion) -> Mapping[str, AccessAnswer]:
+        """Stands for the other services, which no key was used at."""
+        return {}
+
     def asked(self, payload: bytes) -> Any:
         return msgspec.json.decode(encode(self.handler.answer(payload)))
 
     @asynccontextmanager
-    async def http(self, *, fast: bool = True) -> AsyncIterator[httpx.AsyncClient]:
-        app: Any = application("risk", self.door.router(), self.control_door.router())
+    async def http(self, caller: Caller = LOCAL_CALLER, *, fast: bool = True) -> AsyncIterator[httpx.AsyncClient]:
+        """A running house, and a client of it."""
+        following = [asyncio.create_task(follower.run()) for follower in (self.symbols, self.access)]
+        async with self.client(caller, fast=fast) as client:
+            yield client
+        for task in following:
+            await cancelled(task)
+
+    @asynccontextmanager
+    async def client(self, caller: Caller, *, fast: bool = True) -> AsyncIterator[httpx.AsyncClient]:
+        """One more caller of a running house. `/access` is there for those who may use it."""
+        access = [self.access_door.router()] if caller.has(AccessScope.ADMIN) else []
+        app: Any = application("risk", self.door.router(), self.control_door.router(), *access)
         if fast:
             app = fast_path(app, {("POST", "/check"): self.door.check})
-        transport = httpx.ASGITransport(app=as_caller(app))
-        following = asyncio.create_task(self.symbols.run())
+        transport = httpx.ASGITransport(app=as_caller(app, caller))
         async with httpx.AsyncClient(transport=transport, base_url="http://risk") as client:
             yield client
-        await cancelled(following)
 
 
 def text(**changes: Any) -> bytes:

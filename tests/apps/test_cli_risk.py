@@ -141,6 +141,55 @@ def test_setting_one_limit_keeps_the_others_and_names_the_version_it_was_made_up
     assert [line.split() for line in done.stdout.splitlines()][1] == ["max_order_size_usd", "4500.5", "own"]
 
 
+PROPOSAL: Final = {
+    "type": "LimitsProposed",
+    "account": "alice",
+    "symbol": "BTCUSDT",
+    "old": {},
+    "new": {"max_order_size_usd": 300000},
+    "token": "c0ffee01",
+    "limits_version": 7,
+    "version": 9,
+    "at": "2026-11-22T20:03:34.673824Z",
+    "expires_at": "2026-11-22T20:13:34.673824Z",
+    "who": "desk-1",
+    "reason": "a scene",
+}
+PROPOSED: Final = "alice BTCUSDT: defaults -> max_order_size_usd 300000"
+
+
+def test_a_limit_that_takes_a_second_person_prints_what_that_person_runs(door: FakeOms) -> None:
+    door.says("GET", "/risk/limits", {"version": 7, "account": "alice", "own": None})
+    door.says("PUT", "/risk/limits/alice", PROPOSAL, status=202)
+    words = ("--symbol", "BTCUSDT", "--max-order-size-usd", "300000", "--unset", "max_order_size_shares")
+    found = trade(door, "risk", "limits", "set", "alice", *words, *BY)
+    assert (found.exit_code, found.stdout.splitlines()) == (
+        0,
+        [
+            f"Proposed: {PROPOSED}. Nothing has changed; a second person must confirm before 2026-11-22T20:13:34.673824Z:",
+            f"trade risk limits set alice {' '.join(words)} --token c0ffee01 --reason ... --who ...",
+        ],
+    )
+    assert "token" not in door.asked[-1].json
+    shorts = trade(door, "risk", "limits", "set", "alice", "--no-short", *BY)
+    assert "set alice --no-short --token" in shorts.stdout
+    door.answers.clear()
+    door.says("GET", "/risk/limits", {"version": 7, "account": "alice", "own": None})
+    door.says("PUT", "/risk/limits/alice", {"version": 10, "set_by": "eve", "account": "alice"})
+    assert trade(door, "risk", "limits", "set", "alice", *words, "--token", "c0ffee01", "--reason", "x", "--who", "eve").exit_code == 0
+    said = door.asked[-1].json
+    assert (said["token"], said["version"], said["max_order_size_usd"], said["who"]) == ("c0ffee01", 7, "300000", "eve")
+
+
+def test_a_proposal_is_listed_and_in_the_history(door: FakeOms) -> None:
+    door.says("GET", "/risk/controls", {"version": 9, "proposals": [PROPOSAL]})
+    door.says("GET", "/risk/controls/history", {"controls": [PROPOSAL]})
+    row = trade(door, "risk", "controls").stdout.splitlines()[1]
+    assert (row.startswith("proposed, token c0ffee01"), PROPOSED in row, "desk-1" in row) == (True, True, True)
+    row = trade(door, "risk", "history").stdout.splitlines()[1]
+    assert (row.startswith("LimitsProposed"), PROPOSED in row) == (True, True)
+
+
 @pytest.mark.parametrize(
     "words",
     [

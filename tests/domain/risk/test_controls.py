@@ -9,19 +9,23 @@ from domain.risk.controls import (
     BLOCKED,
     HISTORY_KEPT_MAX,
     KILLED,
+    PROPOSALS_MAX,
+    SECOND_STEP_MAX_S,
     Armed,
     ArmRequested,
     ControlEvent,
     Controls,
+    ControlsAccepted,
     KillThrown,
     LimitsChanged,
     LimitSet,
+    LimitsProposed,
     SymbolBlocked,
     SymbolUnblocked,
     same_person,
 )
 from domain.risk.limits import Limits
-from domain.risk.overrides import Overrides
+from domain.risk.overrides import Overrides, raised_above
 
 SAID = {"at": 1, "who": "desk-1", "reason": "a scene"}
 
@@ -102,6 +106,65 @@ def test_limits_of_an_account_lie_over_the_configuration_and_those_of_a_symbol_o
     assert of("alice").short_accounts == {"bob"}
 
 
+def proposed(version: int, account: str, symbol: str = "", at: int = 1) -> LimitsProposed:
+    new = LimitSet(order_notional_max=Decimal(10**6))
+    return LimitsProposed(
+        version=version, at=at, who="desk-1", reason="x", account=account, symbol=symbol, token=f"t{version}", limits_version=1, new=new
+    )
+
+
+def waiting(controls: Controls, now_ns: int = 1) -> list[str]:
+    return [each.token for each in controls.pending(now_ns)]
+
+
+def test_a_proposal_is_not_in_force_and_does_not_count_as_a_change_of_limits() -> None:
+    controls = told(proposed(2, "alice"))
+    assert (controls.version, controls.limits_version, Overrides(Limits(), controls).of("alice")) == (2, 1, Limits())
+
+
+def test_a_proposal_waits_until_its_limits_change_or_its_time_is_over() -> None:
+    controls = told(proposed(2, "alice"), proposed(3, "alice", "BTC"), proposed(4, "bob"), proposed(5, "alice"))
+    assert waiting(controls) == ["t3", "t4", "t5"], "a newer proposal replaces the one before"
+    controls.apply(changed(6, "alice", "ETH"))
+    controls.apply(changed(7, "bob", "ETH"))
+    assert waiting(controls) == ["t3", "t4", "t5"]
+    controls.apply(changed(8, "alice", "BTC"))
+    assert waiting(controls) == ["t4", "t5"]
+    controls.apply(proposed(9, "alice", "BTC"))
+    controls.apply(changed(10, "alice"))
+    assert waiting(controls) == ["t4"], "the limits of a symbol rest on those of the account"
+    end = 1 + SECOND_STEP_MAX_S * 10**9
+    assert (waiting(controls, end), waiting(controls, end + 1)) == (["t4"], [])
+
+
+def test_proposals_have_a_bound_and_end_with_a_loss() -> None:
+    controls = told(*(proposed(version, f"a{version}") for version in range(2, PROPOSALS_MAX + 4)))
+    assert (len(controls.proposals), next(iter(controls.proposals))) == (PROPOSALS_MAX, ("a4", ""))
+    controls.apply(proposed(5000, "late", at=2 + SECOND_STEP_MAX_S * 10**9))
+    assert list(controls.proposals) == [("late", "")], "what has expired takes no memory"
+    lost = ControlsAccepted(version=5001, goes_on_from=1, acknowledged_to=9, **SAID)  # type: ignore[arg-type]
+    controls.apply(lost)
+    assert not controls.proposals
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "above"),
+    [(5, 11, True), (5, 10, False), (11, 11, False), (12, 11, False), (11, 12, True), (0, 10, False)],
+)
+@pytest.mark.parametrize("name", ["order_notional_max", "position_notional_max", "var_max"])
+def test_a_limit_is_raised_above_a_size_if_it_grows_and_is_more_than_that(name: str, before: int, after: int, above: bool) -> None:
+    small = {"order_notional_max": Decimal(1), "position_notional_max": Decimal(1), "var_max": Decimal(1)}
+    one, other = (Limits(**(small | {name: Decimal(value)})) for value in (before, after))  # type: ignore[arg-type]
+    assert raised_above(one, other, Decimal(10)) == above
+
+
+def test_a_change_of_limits_from_before_proposals_is_read_and_written_as_it_was() -> None:
+    codec = CommitCodec[ControlEvent](ControlEvent)
+    event = b'{"type":"LimitsChanged","version":5,"at":1,"who":"desk-1","reason":"x","account":"alice","new":{"var_max":5}}'
+    payload = b'{"v":1,"shard":0,"n":1,"events":[' + event + b"]}"
+    assert codec.encode(0, 1, codec.decode(payload).events) == payload
+
+
 def test_every_control_is_read_back_as_it_was_written() -> None:
     codec = CommitCodec[ControlEvent](ControlEvent)
     events: tuple[ControlEvent, ...] = (
@@ -111,6 +174,8 @@ def test_every_control_is_read_back_as_it_was_written() -> None:
         changed(5, "alice", "BTC", order_notional_max=Decimal("0.000000000001"), concentration_max=Decimal("0.25")),
         changed(6, "alice", short_allowed=False),
         SymbolBlocked(version=7, symbol="BTC/USD", **SAID),  # type: ignore[arg-type]
+        proposed(8, "alice", "BTC"),
+        LimitsChanged(version=9, account="alice", symbol="BTC", token="t8", **SAID),  # type: ignore[arg-type]
     )
     assert codec.decode(codec.encode(0, 1, events)).events == events
 
