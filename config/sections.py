@@ -245,6 +245,7 @@ class OrderManagementSection(Section):
     reconcile_positions_interval_sec: Seconds = 60
     default_account: Identifier = "main"
     intake_max: Annotated[int, Field(ge=1, le=1_000_000)] = 4096
+    settle_second_person: Literal["required", "not_required"] = "not_required"
 
     @field_validator("update_positions_realtime")
     @classmethod

@@ -150,7 +150,7 @@ SENTENCES: Final[dict[type[e.Event], Callable[[Any], str]]] = {
     e.RouteClosed: lambda event: f"Its route to {event.venue} has ended: {event.reason.replace('_', ' ')}; the others work on.",
     e.OrderInDoubt: lambda event: f"{event.venue} does not answer ({event.reason.replace('_', ' ')}): it may or may not have it.",
     e.DoubtSettled: lambda event: (
-        f"{event.who} settles the doubt at {event.venue}: {event.outcome.replace('_', ' ')}, because {event.reason}."
+        f"The doubt at {event.venue} is settled by {event.who}: {event.outcome.replace('_', ' ')}, because {event.reason}."
     ),
     e.OrderFilled: _filled,
     e.TradeBusted: _busted,

@@ -1,5 +1,7 @@
 """`trade order settle`: manual resolution of an order in doubt."""
 
+import shlex
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -24,6 +26,7 @@ def settle(
     price: Annotated[str | None, typer.Option(metavar="NUMBER", help="With filled: the trade price.")] = None,
     fee: Annotated[str | None, typer.Option(metavar="NUMBER", help="With filled: the fee.")] = None,
     exec_id: Annotated[str | None, typer.Option(help="With filled: the venue's trade id; it prevents double booking.")] = None,
+    token: Annotated[str | None, typer.Option(help="The token of the same settlement, requested by another person: confirm it.")] = None,
     json: Json = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
@@ -31,6 +34,7 @@ def settle(
     """Settle an order in doubt: trade order settle ORDER_ID --outcome never_arrived --reason "the venue's desk has no such order"
 
     Use it only for orders in doubt, after checking with the venue by other means. Exit code 1 if the order is not in doubt.
+    Where oms asks for a second person (`order_management.settle_second_person`), another person repeats the command with --token.
     """
     given = {
         "outcome": str(outcome),
@@ -43,8 +47,21 @@ def settle(
         "exec_id": exec_id,
     }
     addresses = find(data_dir, port_offset)
-    body = {name: value for name, value in given.items() if value is not None} | signature(addresses, "oms", who)
+    named, signed = {name: value for name, value in given.items() if value is not None}, signature(addresses, "oms", who)
+    body = named | signed | ({} if token is None else {"token": token})
     with Oms(addresses, raw=json) as oms:
         answer = oms.post(f"/orders/{identifier(order_id, 'an order id')}/settle", body)
-    if not json:
-        show.card((name, value) for name, value in answer.object().items() if name in SHOWN)
+    if json:
+        return
+    reply = answer.object()
+    if answer.status == 202:
+        show.line(f"Requested: {outcome}. Nothing is settled yet; a second person must confirm before {reply.get('expires_at')}:")
+        show.line(_second_step(order_id, named, str(reply.get("token"))) + " --who ..." * bool(signed))
+        return
+    show.card((name, value) for name, value in reply.items() if name in SHOWN)
+
+
+def _second_step(order_id: str, named: Mapping[str, str], token: str) -> str:
+    """Return the command line with which another person confirms the settlement."""
+    options = [word for name, value in named.items() if name != "reason" for word in (f"--{name.replace('_', '-')}", value)]
+    return shlex.join(["trade", "order", "settle", order_id, *options, "--token", token]) + " --reason ..."

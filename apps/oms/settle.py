@@ -1,6 +1,6 @@
 """`POST /orders/{id}/settle`: manual resolution of an order in doubt, journaled with who and why."""
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -15,11 +15,13 @@ from apps.http.schema import ID_PATTERN, OPTIONAL_NUMBER, PRICE, described, sche
 from apps.journal.shard_host import ShardHost
 from apps.oms.openapi import NOT_FOUND, UNAVAILABLE
 from apps.oms.reads import OrderReads
+from apps.oms.settle_requests import SettleRequests
 from apps.oms.submit import unavailable
 from domain.order.commands import Outcome, SettleOrder
-from domain.order.events import TransitionRefused
+from domain.order.decider import decide
+from domain.order.events import OrderEvent, TransitionRefused
 from domain.order.order import Order, may_be_negative
-from domain.ports import Unavailable
+from domain.ports import Clock, Unavailable
 from domain.values import ZERO
 
 TEXT_MAX: Final = 200
@@ -43,6 +45,7 @@ class SettleBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     quantity: Annotated[msgspec.Raw | UnsetType, OPTIONAL_NUMBER] = UNSET
     price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
     fee: Annotated[msgspec.Raw | UnsetType, OPTIONAL_NUMBER] = UNSET
+    token: Annotated[str | UnsetType | None, described("The token from the first step; confirms it.", pattern=ID_PATTERN)] = UNSET
 
 
 SETTLE_SCHEMA: Final = schema_of(
@@ -52,9 +55,16 @@ SETTLE_DOC: Final[dict[str, Any]] = {
     "openapi_extra": {"requestBody": {"required": True, "content": {"application/json": {"schema": SETTLE_SCHEMA}}}},
     "responses": {
         200: {"description": "The order, settled."},
+        202: {
+            "description": "Where a second person is required: the first step, with its `token` and `expires_at`. Nothing is settled yet."
+        },
         400: problem_doc("`malformed`, with a pointer to the field"),
-        403: problem_doc("`who_not_yours`: `who` is not the owner of the key"),
-        409: problem_doc("`illegal_transition`: the order is not in doubt, or `route_id` is required"),
+        403: problem_doc(
+            "`who_not_yours`: `who` is not the owner of the key; `second_person_required`: the same person made the first step"
+        ),
+        409: problem_doc(
+            "`illegal_transition`: the order is not in doubt, or `route_id` is required; `not_requested`: no valid first step has the token"
+        ),
         422: problem_doc("`quantity_too_large`: more than the order's leaves quantity"),
         **NOT_FOUND,
         **UNAVAILABLE,
@@ -64,19 +74,30 @@ SETTLE_DOC: Final[dict[str, Any]] = {
 _BODY: Final = msgspec.json.Decoder(SettleBody)
 
 
-def router(host: ShardHost, reads: OrderReads, negative_prices: Set[str]) -> APIRouter:
-    """Build the route. `negative_prices`: symbols that may trade at zero and below."""
-    routes = APIRouter()
+def router(host: ShardHost, reads: OrderReads, negative_prices: Set[str], clock: Clock, second_person: bool) -> APIRouter:
+    """Build the route. `negative_prices`: symbols that may trade at zero and below. `second_person`: another person must confirm."""
+    routes, requests = APIRouter(), SettleRequests(clock)
 
     @routes.post("/orders/{order_id}/settle", **SETTLE_DOC)
     async def settle_order(order_id: str, request: Request) -> Response:
-        """Settle an order in doubt by the outcome found at its venue; `filled` needs the trade."""
+        """Settle an order in doubt by the outcome found at its venue; `filled` needs the trade.
+
+        Where a second person is required, this is the first step, and the same body with `token` from another person the second.
+        """
         body, caller = await request.body(), caller_of(request.scope)
         read_settle(order_id, body, caller, negative=True)  # a body that is invalid for any order is refused before the order is read
         order = await reads.find(order_id)
         command = read_settle(order_id, body, caller, negative=may_be_negative(order, negative_prices))
         _tradable(order, command)
-        await _settle(host, order, command)
+        token = _BODY.decode(body).token
+        if isinstance(token, str):
+            with requests.confirmed(token, command) as by_both:
+                await _settle(host, order, by_both)
+        elif second_person:
+            _check_settled(order, decide(order, command, clock.now_ns(), negative_prices))
+            return Exact({"order_id": order_id, "outcome": command.outcome, "who": command.who, **requests.ask(command)}, status_code=202)
+        else:
+            await _settle(host, order, command)
         return Exact(await reads.one(order_id))
 
     return routes
@@ -85,6 +106,7 @@ def router(host: ShardHost, reads: OrderReads, negative_prices: Set[str]) -> API
 def read_settle(order_id: str, body: bytes, caller: Caller, *, negative: bool = False) -> SettleOrder:
     """Parse the body; the caller signs it. `negative`: the price may be zero or negative. Refusal 400, 403."""
     parsed = read_struct(_BODY, body)
+    identifier(parsed.token, "token")
     who = signed_by(caller, parsed.who if isinstance(parsed.who, str) else None)
     for name, text in (("who", who), ("reason", parsed.reason)):
         if not text.strip() or len(text) > TEXT_MAX or not text.isprintable():
@@ -128,7 +150,12 @@ async def _settle(host: ShardHost, order: Order, command: SettleOrder) -> None:
         landed = await host.perform(command)
     except Unavailable as trouble:
         raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
-    if any(isinstance(event, TransitionRefused) for event in landed.events):
+    _check_settled(order, landed.events)
+
+
+def _check_settled(order: Order, events: Sequence[OrderEvent]) -> None:
+    """Check that the order allows its settlement. Refusal 409."""
+    if any(isinstance(event, TransitionRefused) for event in events):
         raise Refusal(
             409,
             "illegal_transition",

@@ -100,7 +100,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     reads, keys = OrderReads(host, journal, chassis.keys.owner_of), chassis.keys
     routes = router(host, reads, accounts, ReplaceHandler(host, risk, instruments, intake.forbidden), instruments, keys.may_trade)
     routes.include_router(admin.router(Admin(verification)))
-    routes.include_router(settle.router(host, reads, negative))
+    routes.include_router(settle.router(host, reads, negative, clock, settings.order_management.settle_second_person == "required"))
 
     async def stop_intake() -> None:
         intake.stopping = True

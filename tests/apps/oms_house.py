@@ -51,7 +51,7 @@ class HeldRisk:
 class OmsHouse:
     """One oms on a log that outlives it."""
 
-    def __init__(self, log: MemoryLog, *, in_flight_max: int = 4096) -> None:
+    def __init__(self, log: MemoryLog, *, in_flight_max: int = 4096, second_person: bool = False) -> None:
         clock, journal = SystemClock(), MemoryJournal(log)
         self.log, self.risk = log, HeldRisk()
         self.forbids: Callable[[Terms], str | None] = lambda terms: None
@@ -71,7 +71,8 @@ class OmsHouse:
         replaces = ReplaceHandler(self.host, self.risk, INSTRUMENTS, self.intake.forbidden)  # type: ignore[arg-type]
         accounts = Accounts(self.positions, self.fills, Market(), clock, QUOTE_AGE_MAX_S, CURRENCY)
         reads = OrderReads(self.host, journal, {ERIN.key_id: ERIN.owner}.get)
-        others = (admin.router(admin.Admin(None)), settle.router(self.host, reads, negative))
+        settlements = settle.router(self.host, reads, negative, clock, second_person)
+        others = (admin.router(admin.Admin(None)), settlements)
         self.application = application("oms", router(self.host, reads, accounts, replaces, INSTRUMENTS), *others)
         self.app: Handler = fast_path(self.application, {("POST", "/orders"): self.door})
 

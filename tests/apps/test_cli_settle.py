@@ -39,3 +39,22 @@ def test_an_order_that_is_not_in_doubt_is_refused_and_an_outcome_that_there_is_n
         "only an order in doubt can be settled (illegal_transition, state filled).",
     )
     assert trade(oms, "order", "settle", ID, "--outcome", "lost", "--reason", f"'{REASON}'").exit_code == 2
+
+
+def test_where_a_second_person_is_required_the_first_one_reads_what_that_person_runs(oms: FakeOms) -> None:
+    path, until = f"/orders/{ID}/settle", "2026-11-22T20:13:34Z"
+    oms.says("POST", path, {"order_id": ID, "token": "c0ffee01", "expires_at": until, "who": "ann"}, status=202)
+    words = ("--outcome", "filled", "--quantity", "0.10", "--price", "45000")
+    first = trade(oms, "order", "settle", ID, *words, "--reason", f"'{REASON}'", "--who", "ann")
+    assert (first.exit_code, first.stdout.splitlines()) == (
+        0,
+        [
+            f"Requested: filled. Nothing is settled yet; a second person must confirm before {until}:",
+            f"trade order settle {ID} {' '.join(words)} --token c0ffee01 --reason ... --who ...",
+        ],
+    )
+    assert "token" not in oms.asked[-1].json
+    oms.answers.clear()
+    oms.says("POST", path, {"order_id": ID, "status": "filled"})
+    second = trade(oms, "order", "settle", ID, *words, "--token", "c0ffee01", "--reason", f"'{REASON}'", "--who", "bea")
+    assert (second.exit_code, oms.asked[-1].json["token"], oms.asked[-1].json["who"]) == (0, "c0ffee01", "bea")

@@ -93,7 +93,7 @@ def test_who_asked_is_in_the_sentence() -> None:
         f"Other terms are refused by risk: order_size_limit, found 150000, limit 100000 USD; replace requested by erin with key {key}.",
         f"PAPER_A is asked to make it 8 @ 50; until it answers the old terms apply; replace requested by erin with key {key}.",
         f"The venue is asked to cancel it, for client: requested; cancel requested by erin with key {key}.",
-        f"ann settles the doubt at PAPER_A: cancelled, because asked the venue; settled by erin with key {key}.",
+        f"The doubt at PAPER_A is settled by ann: cancelled, because asked the venue; settled by erin with key {key}.",
     ]
     assert told(asked[0]) == f"alice asks to buy 10 @ 50 BTCUSDT as limit gtc; submitted with key {key}."
     assert set(REQUESTS) == {kind for kind in EVENTS if issubclass(kind, Requested)}
