@@ -55,6 +55,7 @@ deploy-test: install ## test the real containers: build, up, an order, kill, dow
 bench: install ## benchmark orders, /check, replay and restart: three minutes (longer runs: docs/performance.md)
 	@$(BIN)/python -m tests.bench.lives --json bench.json $(LOADS)
 	@$(BIN)/python -m tests.bench.check --json bench-check.json
+	@$(BIN)/python -m tests.bench.keys --json bench-keys.json
 	@$(BIN)/python -m tests.bench.replay
 	@$(BIN)/python -m tests.bench.restart
 

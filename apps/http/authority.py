@@ -163,8 +163,8 @@ class _InUse:
     def __init__(self, key: Key) -> None:
         self.caller = Caller(key.key_id, key.owner, key.account, key.mask)
         self.networks: tuple[Network, ...] = tuple(map(ipaddress.ip_network, key.networks))
-        self.cancels = TokenBucket(CANCELS_A_SECOND, CANCELS_BURST)
-        self.addresses: set[str] = set()
+        self.cancels: TokenBucket | None = None
+        self.addresses: tuple[str, ...] = ()
         self.nonces: dict[str, int] | None = None
         self.used_at = 0
         self.limit(key)
@@ -339,9 +339,7 @@ class Authority:
         now = self._clock.now_ns()
         state.used_at = now - now % 60_000_000_000
         if address not in state.addresses:
-            if len(state.addresses) >= ADDRESSES_OF_A_KEY_MAX:
-                state.addresses.clear()
-            state.addresses.add(address)
+            state.addresses = (address, *state.addresses[: ADDRESSES_OF_A_KEY_MAX - 1])
             self.audit.first_use(key.key_id, address)
 
     def _from_its_network(self, key: Key, address: str) -> bool:
@@ -355,7 +353,11 @@ class Authority:
 
     def _taken(self, state: _InUse, *, cancels: bool) -> Rate:
         """Take a token of the key. Refusal 429."""
-        bucket, burst = (state.cancels, CANCELS_BURST) if cancels else (state.requests, state.burst)
+        if cancels:
+            bucket, burst = state.cancels or TokenBucket(CANCELS_A_SECOND, CANCELS_BURST), CANCELS_BURST
+            state.cancels = bucket
+        else:
+            bucket, burst = state.requests, state.burst
         now = self._clock.monotonic_ns()
         if not bucket.ready(now):
             raise _too_often(bucket.wait_ns(now), _rate(bucket, burst, now))

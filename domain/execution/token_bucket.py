@@ -8,6 +8,8 @@ SECOND_NS: Final = 1_000_000_000
 class TokenBucket:
     """A token bucket. Its only state is the time at which all tokens will be back."""
 
+    __slots__ = ("_depth_ns", "_each_ns", "_full_at")
+
     def __init__(self, per_sec: int, burst: int) -> None:
         self._each_ns = SECOND_NS // per_sec
         self._depth_ns = burst * self._each_ns
