@@ -54,10 +54,6 @@ AHEAD_MAX_NS: Final = 1_000_000_000
 NONCES_MAX: Final = 10_000
 """Nonces of one key that are remembered for their window. Beyond that its signatures are refused, never forgotten."""
 
-UNAUTHORIZED: Final = Refusal(401, "unauthorized", "a valid key is needed", headers={"WWW-Authenticate": "Bearer"})
-ACCESS_UNKNOWN: Final = Refusal(
-    503, "access_unknown", "the keys are not known now; retry", headers={"Retry-After": "1"}, outcome="not_accepted"
-)
 _DUMMY: Final = digest(b"")
 """Compared with for an unknown key, so that it takes as long as a known one."""
 _OPEN_TO_LOCAL: Final = mask_of((AccessScope.READ, AccessScope.TRADE, AccessScope.RISK, AccessScope.OPS))
@@ -110,7 +106,19 @@ def account_not_found() -> Refusal:
     return Refusal(404, "account_not_found", "there is no such account")
 
 
-ACCOUNT_NOT_YOURS: Final = Refusal(403, "account_not_yours", "this key is for another account", pointer="/account", outcome="not_accepted")
+def account_not_yours() -> Refusal:
+    """Return the refusal of a change in an account that is not the caller's."""
+    return Refusal(403, "account_not_yours", "this key is for another account", pointer="/account", outcome="not_accepted")
+
+
+def unauthorized() -> Refusal:
+    """Return the one refusal for whatever is wrong with a key."""
+    return Refusal(401, "unauthorized", "a valid key is needed", headers={"WWW-Authenticate": "Bearer"})
+
+
+def access_unknown() -> Refusal:
+    """Return the refusal while the keys are not known to be complete."""
+    return Refusal(503, "access_unknown", "the keys are not known now; retry", headers={"Retry-After": "1"}, outcome="not_accepted")
 
 
 def signed_by(caller: Caller, given: str | None) -> str:
@@ -256,9 +264,9 @@ class Authority:
         if sent is None:
             if self.mode == "open":
                 return LOCAL_CALLER, None
-            raise UNAUTHORIZED
+            raise unauthorized()
         if not self.known.within(READS_WITHIN_NS if method in _READS else CHANGES_WITHIN_NS):
-            raise ACCESS_UNKNOWN
+            raise access_unknown()
         if isinstance(sent, Signed):
             key = self.keys.by_id[sent.key_id]
         else:
@@ -297,7 +305,7 @@ class Authority:
 
     def _verify(self, signed: Signed, method: str, target: str, address: str, body: bytes) -> None:
         if not self.known.within(READS_WITHIN_NS if method in _READS else CHANGES_WITHIN_NS):
-            raise ACCESS_UNKNOWN
+            raise access_unknown()
         if (refusal := self._throttled(address)) is not None:
             raise refusal
         now, at = self._clock.now_ns(), signed.at_ms * 1_000_000
@@ -383,7 +391,7 @@ class Authority:
                 del self._failures[next(iter(self._failures))]
             failures = self._failures[address] = TokenBucket(1, FAILURES_BURST)
         failures.take(self._clock.monotonic_ns())
-        return UNAUTHORIZED
+        return unauthorized()
 
     def _note(self, refusal: Refusal, sent: Sent, address: str, route: str) -> None:
         self.audit.refusal(refusal.code, sent.key_id if sent is not None else "", address, route)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from adapters.codec import ORDER_COMMITS
 from apps.http.app import Refusal
-from apps.http.authority import ACCOUNT_NOT_YOURS, Caller
+from apps.http.authority import Caller, account_not_yours
 from apps.journal.shard_host import ShardHost
 from apps.oms.submit import unavailable
 from apps.oms.views import View, order_view, timeline_view
@@ -61,7 +61,7 @@ class OrderReads:
         """Return an order that the caller may change. Refusal 403 if it may only read it, 404, 503."""
         order = await self.find(order_id, caller)
         if not caller.owns(order.account):
-            raise ACCOUNT_NOT_YOURS
+            raise account_not_yours()
         return order
 
     async def proven(self) -> None:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from apps.diagram.diagram import Counts, Format, draw
 from apps.http.app import Exact, Refusal
-from apps.http.authority import ACCOUNT_NOT_YOURS, Caller, account_not_found, caller_of, scope_missing
+from apps.http.authority import Caller, account_not_found, account_not_yours, caller_of, scope_missing
 from apps.http.query import refused, time_window
 from apps.http.route_scopes import OPERATE
 from apps.journal.shard_host import ShardHost
@@ -154,7 +154,7 @@ def _changes(
         """Cancel the open orders of an account that match every given filter. Closed orders do not change."""
         caller = caller_of(request.scope)
         if readable(caller, account) and not caller.owns(account):
-            raise ACCOUNT_NOT_YOURS
+            raise account_not_yours()
         await reads.proven()
         opened = host.orders.open_of(account)
         if symbol is not None and symbol not in symbols and not any(order.symbol == symbol for order in opened):

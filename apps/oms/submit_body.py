@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from apps.http.authority import ACCOUNT_NOT_YOURS
+from apps.http.authority import account_not_yours
 from apps.http.body import exact_number, identifier, read_struct
 from apps.http.moments import EXAMPLE, body_moment
 from apps.http.problem import ECHO_MAX, malformed
@@ -86,7 +86,7 @@ class TermsReader:
         stop_price = exact_number(parsed.stop_price, "stop_price", negative=negative)
         account = identifier(parsed.account, "account") or (self._default_account if own == EVERY_ACCOUNT else own)
         if own not in (account, EVERY_ACCOUNT):
-            raise ACCOUNT_NOT_YOURS
+            raise account_not_yours()
         client_order_id = _client_order_id(parsed, idempotency_key)
         return Terms(
             order_id=order_id_of(account, client_order_id),

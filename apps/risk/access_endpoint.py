@@ -12,7 +12,7 @@ from starlette.responses import Response
 from apps.connections.access import AccessAcks, AccessQuestion
 from apps.http.app import Exact, Refusal
 from apps.http.audit import AuditEntry
-from apps.http.authority import UNAUTHORIZED, Authority, Caller, caller_of
+from apps.http.authority import Authority, Caller, caller_of, unauthorized
 from apps.http.body import model_doc, read_model
 from apps.http.credentials import digest, new_key_id, new_secret, new_token, session_token
 from apps.http.query import MOMENT_FORMS, moment_asked
@@ -267,7 +267,7 @@ class AccessEndpoint:
         caller, token = caller_of(request.scope), new_token()
         key = self._keys.by_id.get(caller.key_id)
         if key is None or session_token(request.headers.get("authorization", "")):
-            raise UNAUTHORIZED  # a program without a key needs no session, and a stolen token must not renew itself
+            raise unauthorized()  # a program without a key needs no session, and a stolen token must not renew itself
 
         if self._filled() > SESSIONS_FILL_MAX:
             raise Refusal(503, "access_full", "the journal of access has no room for sessions; use the key itself", outcome="not_accepted")

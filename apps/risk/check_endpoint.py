@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from apps.http.app import Exact, encode, read_body, send_json
-from apps.http.authority import ACCOUNT_NOT_YOURS, Caller, account_not_found, caller_of, scope_missing
+from apps.http.authority import Caller, account_not_found, account_not_yours, caller_of, scope_missing
 from apps.http.query import read_query, refused, word_asked
 from apps.http.route_scopes import RISK, TRADE
 from apps.risk.check_body import CHECK_SCHEMA, read_order
@@ -48,7 +48,7 @@ class CheckEndpoint:
         began = time.perf_counter_ns()
         terms = read_order(body, self._risk.instruments, "" if caller.account == EVERY_ACCOUNT else caller.account)
         if not sees(caller, terms.account):
-            raise ACCOUNT_NOT_YOURS
+            raise account_not_yours()
         if terms.order_id and not caller.mask & _RESERVING:
             raise scope_missing(_RESERVING)
         if explain == "all" and terms.order_id:

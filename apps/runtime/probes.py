@@ -15,7 +15,6 @@ from domain.values import rfc3339
 
 PATHS = ("/health", "/ready", "/stats", "/access/me", "/openapi.json", "/docs")
 METRICS_PATHS = ("/metrics", "/health")
-NETWORK_REFUSED = Refusal(403, "network_refused", "metrics are read from loopback and access.metrics_networks only")
 
 
 async def _answer(health: Health, good: str, bad: str) -> tuple[int, dict[str, str]]:
@@ -95,7 +94,7 @@ def gauges(chassis: Chassis[S]) -> Handler:
         read_query(scope["query_string"], ())
         if scope["path"] == "/metrics":
             if not is_among(client_address(scope, access.proxies), access.metrics_networks):
-                raise NETWORK_REFUSED
+                raise Refusal(403, "network_refused", "metrics are read from loopback and access.metrics_networks only")
             await metrics.serve_metrics(chassis.registry, send)
         else:
             status, health = await _answer(chassis.health, "healthy", "unhealthy")
