@@ -235,6 +235,13 @@ def test_whoever_catches_everything_says_why() -> None:
                 )
 
 
+def test_no_exception_is_kept_to_be_raised_again_and_again() -> None:
+    """Each time it would get another traceback in front of the old ones: memory without a bound, with every local variable in it."""
+    for path in sources(*ROOMS):
+        found = [node.lineno for node in every(ast.Raise, path) if isinstance(node.exc, ast.Name) and node.exc.id.lstrip("_").isupper()]
+        assert_none([f"{name_of(path)}:{line}: a constant is raised" for line in found])
+
+
 def catches_everything(handler: ast.ExceptHandler) -> bool:
     names = [] if handler.type is None else [ast.unparse(node) for node in ast.walk(handler.type) if isinstance(node, ast.Name)]
     return handler.type is None or "Exception" in names or "BaseException" in names
