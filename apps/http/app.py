@@ -26,7 +26,7 @@ from apps.http.authority import Authority
 from apps.http.guard import guarded
 from apps.http.limits import BODY_MAX, BoundedProtocol, Room
 from apps.http.messages import Disconnected, Handler, header, read_body, send_json, send_problem
-from apps.http.problem import CONTENT_TYPE, Refusal, problem_body, problem_doc
+from apps.http.problem import CONTENT_TYPE, Refusal, not_offered, problem_body, problem_doc
 from apps.http.query import known_query, parameters_of, read_query, refused
 from apps.http.security_headers import docs_policy
 from apps.http.tls import TlsListener
@@ -55,7 +55,7 @@ CONNECTIONS_MAX: Final = 1000
 DRAIN_S: Final = 5.0
 BACKLOG: Final = 1024
 
-_CODES: Final = {400: "malformed", 404: "not_found", 405: "method_not_allowed"}
+_CODES: Final = {400: "malformed"}
 _INTERNAL: Final = Refusal(500, "internal", "internal error, logged under this request; retry with the same client_order_id")
 _ANY_PROBLEM: Final = problem_doc("Problem details: 400 `malformed`, 404, 405, 408, 413, 431, 503; `code` names the problem.")
 """The default response of every route. Without it FastAPI would document its own 422, which `_on_validation_error` never returns."""
@@ -204,15 +204,9 @@ async def _on_refusal(_: Request, error: Exception) -> Response:
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = _CODES.get(error.status_code) or HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-    headers = error.headers
-    if error.status_code == 404:
-        detail = "no resource at this address; /docs lists all"
-    elif error.status_code == 405:
-        detail = f"{request.method} is not allowed at this address"
-        headers = {"Allow": ", ".join(_offered(request))}
-    else:
-        detail = str(error.detail)
-    return _response(Refusal(error.status_code, code, detail, headers=headers))
+    if error.status_code in (404, 405):
+        return _response(not_offered(request.method, _offered(request)))
+    return _response(Refusal(error.status_code, code, str(error.detail), headers=error.headers))
 
 
 def _offered(request: Request) -> list[str]:

@@ -17,6 +17,8 @@ RING_MAX: Final = 10_000
 ADDRESSES_OF_A_KEY_MAX: Final = 64
 """Addresses of one key that are remembered. With more, a first use may be reported again."""
 KEY_ID_MAX: Final = 64
+ROUTE_MAX: Final = 64
+"""Characters of a path that are kept. A page of the ring must fit in one message, whatever addresses are asked for."""
 LOG_EVERY_NS: Final = 1_000_000_000
 """At most one log line a second for each reason."""
 
@@ -50,11 +52,13 @@ class AccessAudit:
         """Record a refusal. `key_id` is what the caller sent and may be any text."""
         self.refused[code] += 1
         key_id = key_id[:KEY_ID_MAX] if key_id.isascii() and key_id.isalnum() else ""
-        self._ring.append(AuditEntry(self._clock.now_ns(), "Refused", key_id, code, address, route))
+        self._ring.append(AuditEntry(self._clock.now_ns(), "Refused", key_id, code, address, route[:ROUTE_MAX]))
         now = self._clock.monotonic_ns()
         if now - self._logged.get(code, now - LOG_EVERY_NS) >= LOG_EVERY_NS:
             self._logged[code] = now
-            log.warning("request refused", code=code, key_id=key_id, address=address, route=route, more=self._unlogged.pop(code, 0))
+            log.warning(
+                "request refused", code=code, key_id=key_id, address=address, route=route[:ROUTE_MAX], more=self._unlogged.pop(code, 0)
+            )
         else:
             self._unlogged[code] += 1
 

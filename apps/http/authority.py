@@ -30,7 +30,7 @@ from apps.http.credentials import (
     signed_text,
 )
 from apps.http.problem import Refusal
-from apps.http.route_scopes import CANCEL, Found, RouteScopes, Table
+from apps.http.route_scopes import STOPS, Found, RouteScopes, Table
 from domain.access.keys import Key, KeyRing
 from domain.access.scopes import BITS, EVERY_ACCOUNT, LOCAL, AccessScope, bits, mask_of, scopes_of
 from domain.execution.token_bucket import TokenBucket
@@ -94,11 +94,15 @@ def caller_of(scope: Scope) -> Caller:
     return caller
 
 
-def scope_missing(needed: int) -> Refusal:
-    """Return the refusal of a caller that has none of these scopes (bits). `needs` names the one that is meant for the route."""
+def scope_missing(needed: int, rate: "Rate | None" = None) -> Refusal:
+    """Return the refusal of a caller that has none of these scopes (bits). `needs` names the one that is meant for the route.
+
+    `rate`: what is left of the key's rate, if no one else adds it to the response.
+    """
     wanted = [str(scope) for scope in scopes_of(needed)]
     meant = next((scope for scope in wanted if scope != AccessScope.AUDIT), wanted[0])
-    return Refusal(403, "scope_missing", f"this needs the scope {' or '.join(wanted)}", needs=meant)
+    headers = None if rate is None else rate.texts()
+    return Refusal(403, "scope_missing", f"this needs the scope {' or '.join(wanted)}", headers=headers, needs=meant)
 
 
 def account_not_found() -> Refusal:
@@ -161,6 +165,9 @@ class Rate(msgspec.Struct, frozen=True, gc=False):
             (b"x-ratelimit-remaining", b"%d" % self.remaining),
             (b"x-ratelimit-reset", b"%d" % self.reset_s),
         ]
+
+    def texts(self) -> dict[str, str]:
+        return {name.decode(): value.decode() for name, value in self.headers()}
 
 
 class _InUse:
@@ -227,6 +234,10 @@ class Authority:
         """Return whether the table has the route, and the scopes of which it needs one; None if it is answered without a key."""
         return self._routes.find(method, path)
 
+    def methods(self, path: str) -> list[str]:
+        """Return the methods that the table has at this address."""
+        return self._routes.methods(path)
+
     def verify(self, signed: Signed, method: str, path: str, target: str, address: str, body: bytes) -> None:
         """Verify a signed request: key, time, nonce and signature. Refusal 401, 429, 503."""
         try:
@@ -253,11 +264,11 @@ class Authority:
     def _admitted(self, method: str, address: str, sent: Sent, route: Found) -> tuple[Caller, Rate | None]:
         has_row, needed = route
         caller, state = self._caller(method, address, sent)
-        rate = None if state is None else self._taken(state, cancels=needed == CANCEL)
+        rate = None if state is None else self._taken(state, cancels=needed in STOPS)
         if not has_row:
-            return caller, rate  # the application answers 404 or 405, to those who may ask at all
+            return caller, rate  # the answer is 404 or 405, for those who may ask at all
         if needed is not None and not caller.mask & needed:
-            raise scope_missing(needed)
+            raise scope_missing(needed, rate)
         return caller, rate
 
     def _caller(self, method: str, address: str, sent: Sent) -> tuple[Caller, _InUse | None]:
@@ -313,12 +324,12 @@ class Authority:
         in_time = max(now - signed.window_ms * 1_000_000, self._began_ns) <= at <= now + AHEAD_MAX_NS
         if key is None or not key.public_key or not in_time or not key.live(now) or not self._from_its_network(key, address):
             raise self._failed(address)
-        nonces = self._nonces(key, now)
         text = signed_text(method, target, str(signed.at_ms), signed.nonce, body)
         try:
             Ed25519PublicKey.from_public_bytes(base64.b64decode(key.public_key)).verify(signed.signature, text)
         except (InvalidSignature, ValueError):
             raise self._failed(address) from None
+        nonces = self._nonces(key, now)
         if signed.nonce in nonces:
             raise self._failed(address)
         nonces[signed.nonce] = at + WINDOW_MAX_MS * 1_000_000  # the window is not signed: a copy may claim the longest one
@@ -405,5 +416,5 @@ def _too_often(wait_ns: int, rate: Rate | None = None) -> Refusal:
     seconds = max(1, -(-wait_ns // 1_000_000_000))
     headers = {"Retry-After": str(seconds)}
     if rate is not None:
-        headers |= {name.decode(): value.decode() for name, value in rate.headers()}
+        headers |= rate.texts()
     return Refusal(429, "rate_limited", "too many requests with this key or from this address", headers=headers, outcome="not_accepted")

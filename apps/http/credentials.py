@@ -108,7 +108,7 @@ def sent_in(found: Mapping[bytes, bytes]) -> Secret | Signed | None:
 
 def _apca(found: Mapping[bytes, bytes]) -> Secret:
     key_id, secret = found.get(APCA_ID), found.get(APCA_SECRET)
-    if key_id is None or secret is None or len(key_id) + len(secret) > CREDENTIAL_MAX:
+    if not key_id or secret is None or len(key_id) + len(secret) > CREDENTIAL_MAX:
         raise BadCredentials("half of a key")
     return Secret(key_id.decode("latin-1"), secret)
 
@@ -119,13 +119,16 @@ def _authorization(value: bytes) -> Secret:
         raise BadCredentials("not readable")
     if kind.lower() == b"bearer":
         key_id, dot, secret = rest.partition(b".")
-        return Secret(key_id.decode("latin-1"), secret) if dot else Secret("", rest)
+        if not dot:
+            return Secret("", rest)
+        if key_id:  # without one, the rest would count as a session's token, which has one form only
+            return Secret(key_id.decode("latin-1"), secret)
     if kind.lower() == b"basic":
         try:
             key_id, colon, secret = base64.b64decode(rest, validate=True).partition(b":")
         except binascii.Error:
             raise BadCredentials("not base64") from None
-        if colon:
+        if colon and key_id:
             return Secret(key_id.decode("latin-1"), secret)
     raise BadCredentials("an unknown kind")
 

@@ -8,7 +8,7 @@ from apps.http.access import Access, watched
 from apps.http.authority import Authority
 from apps.http.credentials import Signed
 from apps.http.messages import Disconnected, Handler, read_body, send_problem
-from apps.http.problem import Refusal
+from apps.http.problem import Refusal, not_offered
 from apps.http.route_scopes import OPEN_ROUTE
 
 
@@ -51,7 +51,11 @@ async def admitted(app: Handler, authority: Authority, found: Mapping[bytes, byt
     except Disconnected:
         return
     scope["caller"] = caller
-    await app(scope, receive, send if rate is None else _with_headers(send, rate.headers()))
+    answer = send if rate is None else _with_headers(send, rate.headers())
+    if route[0]:
+        await app(scope, receive, answer)
+    else:
+        await send_problem(answer, not_offered(method, authority.methods(path)))
 
 
 def target_of(scope: Scope) -> str:

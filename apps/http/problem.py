@@ -1,6 +1,6 @@
 """Problem details (RFC 9457) with a stable `code`: the form of a refusal on the wire."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -54,6 +54,13 @@ def problem_body(status: int, code: str, detail: str, **extra: object) -> bytes:
     """Encode problem details. `type` is about:blank, so `title` is the phrase of the status; programs read `code`."""
     fields = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail}
     return msgspec.json.encode({**fields, **extra})
+
+
+def not_offered(method: str, offered: Sequence[str]) -> Refusal:
+    """Return 404 for an address without routes, or 405 for one at which these other methods are offered."""
+    if not offered:
+        return Refusal(404, "not_found", "no resource at this address; /docs lists all")
+    return Refusal(405, "method_not_allowed", f"{method} is not allowed at this address", headers={"Allow": ", ".join(offered)})
 
 
 def malformed(detail: str, pointer: str = "") -> Refusal:

@@ -24,6 +24,10 @@ TRADE: Final = bits(S.TRADE)
 RISK: Final = bits(S.RISK)
 OPS: Final = bits(S.OPS)
 ADMIN: Final = bits(S.ADMIN)
+KILL: Final = RISK | CANCEL
+"""A key with cancel alone kills its own account."""
+STOPS: Final = (CANCEL, KILL)
+"""Rows of requests that stop trading. Other requests cannot use up their rate."""
 
 EVERYWHERE: Final[Table] = {
     ("GET", "/health"): OPEN,
@@ -55,11 +59,11 @@ TABLES: Final[Mapping[str, Table]] = {
         ("POST", "/check"): bits(S.READ, S.RISK),
         ("GET", "/risk/portfolio"): READ | RISK,
         ("GET", "/risk/limits"): READ | RISK,
-        ("GET", "/risk/decisions/{order_id}"): READ | RISK,
+        ("GET", "/risk/decisions/{order_id}"): READ,  # oms judges the same key again, and there this is what it takes
         ("GET", "/risk/controls"): CONTROLS,
         ("GET", "/risk/controls/history"): CONTROLS,
         ("PUT", "/risk/limits/{account}"): RISK,
-        ("POST", "/risk/kill"): RISK | CANCEL,  # a key with cancel alone kills its own account
+        ("POST", "/risk/kill"): KILL,
         ("POST", "/risk/arm"): RISK,
         ("POST", "/risk/symbols/{symbol:path}/block"): RISK,
         ("POST", "/risk/symbols/{symbol:path}/unblock"): RISK,
@@ -105,17 +109,26 @@ OPEN_ROUTE: Final[Found] = (True, OPEN)
 
 
 class RouteScopes:
-    """Finds the row of a request. Literal segments go before parameters."""
+    """Finds the row of a request. Literal segments go before parameters.
+
+    A request without a row must not reach the application, whose own patterns match more: there `/orders` is also `/orders` and a newline.
+    """
 
     def __init__(self, table: Table) -> None:
         self._literal = {route: (True, row) for route, row in table.items() if "{" not in route[1]}
         self._root = _Node()
         for (method, path), row in table.items():
-            self._root.add(path.strip("/").split("/"), method, row)
+            self._root.add(path.split("/"), method, row)
+        self._methods = sorted({method for method, _ in table})
 
     def find(self, method: str, path: str) -> Found:
         """Return whether the table has the route, and the scope that it needs."""
-        return self._literal.get((method, path)) or self._root.find(path.strip("/").split("/"), 0, "GET" if method == "HEAD" else method)
+        return self._literal.get((method, path)) or self._root.find(path.split("/"), 0, "GET" if method == "HEAD" else method)
+
+    def methods(self, path: str) -> list[str]:
+        """Return the methods that the table has at this address. GET implies HEAD."""
+        found = [method for method in self._methods if self.find(method, path)[0]]
+        return sorted((*found, "HEAD")) if "GET" in found else found
 
 
 class _Node:

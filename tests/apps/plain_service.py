@@ -1,4 +1,4 @@
-"""The smallest service on the chassis, run as a process by test_service.py. What it should do wrong comes by environment."""
+"""The smallest service on the chassis, at addresses of exeq, run by test_service.py. What it should do wrong comes by environment."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from config.settings import ExeqSettings
 from config.text import ConfigError
 
 LINES = 1000
-"""For each GET /log."""
+"""For each GET /venues."""
 
 
 async def build(chassis: Chassis[ExeqSettings]) -> Service:
@@ -62,7 +62,7 @@ async def build(chassis: Chassis[ExeqSettings]) -> Service:
     if wrong == "will not end":
         chassis.exits.push_async_callback(asyncio.sleep, 3600)
     return Service(
-        fast={("GET", "/slow"): slow, ("GET", "/log"): log}, stats=lambda: {"orders": 7}, stop_intake=lambda: say("no more intake")
+        fast={("GET", "/queue"): slow, ("GET", "/venues"): log}, stats=lambda: {"orders": 7}, stop_intake=lambda: say("no more intake")
     )
 
 

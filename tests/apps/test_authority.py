@@ -3,26 +3,34 @@
 import base64
 from typing import Any, Final
 
+import httpx
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from adapters.clock import SystemClock
+from adapters.codec import encode
+from apps.connections.access import ENTRIES_MAX
+from apps.http.access import Access
 from apps.http.authority import LOCAL_CALLER, Authority, Caller, KeysKnown, Mode
-from apps.http.credentials import digest, new_key_id, new_secret, well_formed
+from apps.http.credentials import digest, new_key_id, new_secret, new_token, well_formed
+from apps.http.guard import guarded, send_json
 from apps.http.problem import Refusal
 from apps.http.route_scopes import OPEN_ROUTE, OPS, RISK, TABLES, RouteScopes
-from domain.access.events import AccountOpened, KeyCreated, KeyRevoked, KeyRotated
+from domain.access.events import AccountOpened, KeyCreated, KeyRevoked, KeyRotated, SessionStarted
 from domain.access.keys import KeyRing
 
 HOME: Final = "127.0.0.1"
 TRADER: Final = new_key_id()
 SECRET: Final = new_secret()
+TOKEN: Final = new_token()
+NOW: Final = 1_000_000_000_000
 
 
 class Clock(SystemClock):
     """Both clocks are what the test says."""
 
     def __init__(self) -> None:
-        self.now = 1_000_000_000_000
+        self.now = NOW
 
     def now_ns(self) -> int:
         return self.now
@@ -32,16 +40,18 @@ class Clock(SystemClock):
 
 
 class House:
-    """An authority of oms with one trader's key."""
+    """An authority, of oms by default, with one trader's key and a session of it."""
 
-    def __init__(self, mode: Mode = "keys", **key: Any) -> None:
+    def __init__(self, mode: Mode = "keys", service: str = "oms", **key: Any) -> None:
         self.keys, self.clock = KeyRing(), Clock()
         self.keys.apply(AccountOpened(version=1, at=1, who="operator", account="alice"))
         own: dict[str, Any] = {"scopes": ("trade", "read"), "digest": digest(SECRET.encode()).hex(), "rate": 100, "burst": 200} | key
         self.keys.apply(KeyCreated(version=2, at=2, who="operator", key_id=TRADER, owner="erin", account="alice", **own))
+        session = SessionStarted(version=3, at=3, who="erin", key_id=TRADER, digest=digest(TOKEN.encode()).hex(), expires_at=2 * NOW)
+        self.keys.apply(session)
         self.known = KeysKnown(self.clock)
         self.known.read_to_end(self.clock.now)
-        self.authority = Authority(mode, self.keys, TABLES["oms"], self.clock, self.known)
+        self.authority = Authority(mode, self.keys, TABLES[service], self.clock, self.known)
 
     def later(self, seconds: float, *, read: bool = True) -> None:
         """Let time pass, with the keys read to their end until then."""
@@ -87,6 +97,10 @@ NOT_LET_IN: Final = (401, "unauthorized")
         ({"apca_api_secret_key": SECRET}, NOT_LET_IN),
         ({"authorization": f"Bearer {TRADER}.{SECRET}", "apca_api_key_id": TRADER, "apca_api_secret_key": SECRET}, NOT_LET_IN),
         ({"trade_key": TRADER, "trade_time": "x"}, NOT_LET_IN),
+        ({"authorization": f"Bearer {TOKEN}"}, ERIN),
+        ({"authorization": f"Bearer .{TOKEN}"}, NOT_LET_IN),
+        ({"authorization": "Basic " + base64.b64encode(f":{TOKEN}".encode()).decode()}, NOT_LET_IN),
+        ({"apca_api_key_id": "", "apca_api_secret_key": TOKEN}, NOT_LET_IN),
     ],
 )
 def test_what_counts_as_credentials(headers: dict[str, str], answer: object) -> None:
@@ -150,6 +164,45 @@ def test_trading_cannot_empty_the_bucket_of_cancels() -> None:
     assert isinstance(house.with_key("DELETE /orders/x"), Caller)
 
 
+def test_reading_cannot_empty_the_bucket_of_kills() -> None:
+    house = House(rate=1, burst=2, scopes=("cancel", "read"), service="risk")
+    assert [house.with_key("GET /risk/limits") for _ in range(3)] == [house.with_key("POST /risk/kill")] * 2 + [(429, "rate_limited")]
+    assert isinstance(house.with_key("POST /risk/kill"), Caller)
+
+
+async def test_a_newline_behind_an_address_reaches_no_handler() -> None:
+    """Starlette takes `/orders` and a newline for `/orders`; a key without its scope would get to the handler."""
+    reached: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        reached.append(scope["path"])
+        await send_json(send, 200, b"{}")
+
+    house = House(scopes=("read",))
+    transport = httpx.ASGITransport(guarded(app, Access(["here"]), house.authority))
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://here", headers={"authorization": f"Bearer {TRADER}.{SECRET}"}
+    ) as client:
+        refused = await client.post("/orders")
+        assert (refused.status_code, refused.headers["x-ratelimit-remaining"]) == (403, "199")
+        answers = [await client.post(path) for path in ("/orders%0A", "//orders", "/orders/", "/Orders", "/orders%0A/x%0A/settle")]
+        assert [answer.status_code for answer in answers] == [404] * 5
+        assert all(answer.headers["x-ratelimit-limit"] == "200" for answer in answers)
+        other = await client.put("/orders/x")
+        assert (other.status_code, other.headers["allow"]) == (405, "DELETE, GET, HEAD, PATCH")
+        assert (await client.get("/orders/x")).status_code == 200
+    assert reached == ["/orders/x"]
+
+
+def test_a_page_of_refusals_fits_in_one_message_whatever_was_asked_for() -> None:
+    house = House()
+    for _ in range(ENTRIES_MAX):
+        house.asks("GET /" + "\x01" * 8000)
+    entries = house.authority.audit.newest(ENTRIES_MAX)
+    assert len(entries) == ENTRIES_MAX
+    assert len(encode(entries)) < 1_000_000
+
+
 def test_who_fails_too_often_is_refused_unheard_but_a_valid_key_of_its_address_passes() -> None:
     house = House()
     answers = [house.with_key(secret="wrong") for _ in range(25)]
@@ -184,3 +237,10 @@ def test_parameters_of_a_route_are_segments_and_paths() -> None:
     assert routes.find("GET", "/a/x") == (True, None)
     assert routes.find("GET", "/a/") == (False, None)
     assert routes.find("PUT", "/a/x") == (False, None)
+
+
+@pytest.mark.parametrize("path", ["/a/c\n", "//a/c", "/a/c/", "/a//c", "/A/c", "a/c", "/a", "", "/", "*"])
+def test_an_address_that_is_only_like_one_of_the_table_has_no_row(path: str) -> None:
+    routes = RouteScopes({("GET", "/a/c"): None, ("POST", "/a/c"): OPS, ("DELETE", "/b/{c}"): OPS})
+    assert (routes.find("GET", path), routes.find("POST", path), routes.methods(path)) == ((False, None), (False, None), [])
+    assert routes.methods("/a/c") == ["GET", "HEAD", "POST"]

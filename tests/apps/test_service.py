@@ -127,7 +127,7 @@ def test_before_it_is_built_the_door_is_open_and_says_so(start: Start) -> None:
     service = start(WRONG="never built")
     assert service.until("/health", 503).json() == {"status": "unhealthy", "reason": "service: starting"}
     assert service.get("/ready").status_code == 503
-    answer = service.get("/slow")
+    answer = service.get("/queue")
     assert (answer.status_code, answer.json()["code"], answer.json()["outcome"]) == (503, "starting", "not_accepted")
     assert answer.headers["retry-after"] == "1"
     service.process.terminate()
@@ -139,7 +139,7 @@ def test_a_signal_ends_it_in_order_and_answers_what_is_in_flight(start: Start, n
     service = start()
     service.until("/ready", 200)
     with socket.create_connection(("127.0.0.1", service.port)) as wire:
-        wire.sendall(b"GET /slow HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        wire.sendall(b"GET /queue HTTP/1.1\r\nhost: localhost\r\n\r\n")
         time.sleep(0.2)
         service.process.send_signal(number)
         received = b""
@@ -214,7 +214,7 @@ def test_a_service_whose_output_is_not_read_answers_counts_what_is_missing_and_e
     service = start()
     service.until("/health", 200)
     while not service.get("/stats").json()["log_lines_dropped"]:  # the pipe and what may wait for it fill up
-        service.get("/log")
+        service.get("/venues")
     page = service.get("/metrics", service.metrics_port).text
     assert 'log_lines_dropped_total{to="terminal"}' in page
     assert 'log_lines_dropped_total{to="terminal"} 0.0' not in page
@@ -226,6 +226,6 @@ def test_a_service_whose_log_file_has_no_room_answers_and_counts(start: Start, t
     (tmp_path / "exeq.jsonl").symlink_to("/dev/full")
     service = start()
     service.until("/health", 200)
-    service.get("/log")
+    service.get("/venues")
     assert service.until("/health", 200)
     assert service.get("/stats").json()["log_lines_dropped"] > 0
