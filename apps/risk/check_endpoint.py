@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from apps.http.app import Exact, encode, read_body, send_json
 from apps.http.authority import Caller, account_not_found, account_not_yours, caller_of, scope_missing
 from apps.http.query import read_query, refused, word_asked
-from apps.http.route_scopes import RISK, TRADE
+from apps.http.route_scopes import RISK
 from apps.risk.check_body import CHECK_SCHEMA, read_order
 from apps.risk.check_service import CheckService
 from apps.risk.metrics import RiskMetrics
@@ -23,9 +23,6 @@ from domain.values import IDENTIFIER
 
 APPROVED: Final = b'{"approved":true}'
 PORTFOLIOS_MAX: Final = 1000
-_RESERVING: Final = TRADE | RISK
-"""A check with an order_id reserves exposure."""
-
 Explain = Literal["0", "1", "all"]
 EXPLAIN: Final = get_args(Explain)
 ExplainQuery = Annotated[
@@ -49,8 +46,8 @@ class CheckEndpoint:
         terms = read_order(body, self._risk.instruments, "" if caller.account == EVERY_ACCOUNT else caller.account)
         if not sees(caller, terms.account):
             raise account_not_yours()
-        if terms.order_id and not caller.mask & _RESERVING:
-            raise scope_missing(_RESERVING)
+        if terms.order_id and not caller.mask & RISK:
+            raise scope_missing(RISK)  # it reserves, and an order_id is not bound to an account: another account's order would be denied
         if explain == "all" and terms.order_id:
             raise refused("explain", "explain=all is a dry check: leave out the order_id")
         decision = self._check_service.decide(terms, every=explain == "all")

@@ -10,6 +10,8 @@ from starlette.responses import Response
 
 from adapters.codec import decoder
 from apps.http.app import Exact, Refusal
+from apps.http.authority import caller_of
+from domain.access.scopes import LOCAL
 from domain.values import IDENTIFIER
 
 ASK_TIMEOUT_S: Final = 2.0
@@ -60,6 +62,8 @@ class Decisions:
     async def _show(self, order_id: OrderId, request: Request) -> Response:
         """Return the decision on the order itself, and under `replaces` those on its replaces. oms judges the caller again."""
         shown = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
+        if not shown and caller_of(request.scope).key_id != LOCAL:
+            raise _no_scope()  # in open mode oms would take the request for one of a program without a key
         found = [decision_of(event) for event in await self._timeline(order_id, shown) if _was_decided(event)]
         if not found:
             raise Refusal(NOT_FOUND, "decision_not_found", "no decision on this order")
@@ -71,13 +75,18 @@ class Decisions:
             if answer.status_code == NOT_FOUND:
                 raise Refusal(NOT_FOUND, "order_not_found", f"unknown order {order_id!r}")
             if answer.status_code in (401, 403):
-                raise Refusal(403, "scope_missing", "decisions are read from oms, with the same key: it needs the scope read", needs="read")
+                raise _no_scope()
             if answer.status_code != OK:
                 raise _away(f"oms returned {answer.status_code}")
             found: Timeline = _TIMELINE.decode(answer.content)
         except (httpx.HTTPError, OSError, ValueError) as error:
             raise _away(f"oms is not reachable: {str(error) or type(error).__name__}") from error
         return found.events
+
+
+def _no_scope() -> Refusal:
+    detail = "decisions are read from oms, with the same key: it needs the scope read, and cannot be one that signs each request"
+    return Refusal(403, "scope_missing", detail, needs="read")
 
 
 def _away(why: str) -> Refusal:

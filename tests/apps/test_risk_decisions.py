@@ -10,13 +10,14 @@ import pytest
 
 from adapters.codec import encode
 from apps.http.app import application
+from apps.http.authority import LOCAL_CALLER, Caller
 from apps.oms.views import event_view
 from apps.risk.decision_lookup import Decisions
 from apps.risk.views import holdings_view, limits_view, snapshot_fields
 from domain.order import events as e
 from domain.order.lifecycle import State
 from domain.risk.limits import SWITCHES
-from tests.apps.callers import as_caller
+from tests.apps.callers import ERIN, as_caller
 from tests.apps.risk_house import House, text
 from tests.domain.risk.scene import Scene
 
@@ -46,11 +47,13 @@ def oms(*events: e.OrderEvent) -> Callable[[httpx.Request], httpx.Response]:
     return answer
 
 
-async def asked(answer: Callable[[httpx.Request], httpx.Response], order_id: str = "o1") -> tuple[int, Any]:
+async def asked(
+    answer: Callable[[httpx.Request], httpx.Response], order_id: str = "o1", caller: Caller = LOCAL_CALLER, **headers: str
+) -> tuple[int, Any]:
     decisions = Decisions(httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://oms"))
-    transport = httpx.ASGITransport(app=as_caller(application("risk", decisions.router())))
+    transport = httpx.ASGITransport(app=as_caller(application("risk", decisions.router()), caller))
     async with httpx.AsyncClient(transport=transport, base_url="http://risk") as client:
-        found = await client.get(f"/risk/decisions/{order_id}")
+        found = await client.get(f"/risk/decisions/{order_id}", headers=headers)
     await decisions.close()
     return found.status_code, json.loads(found.content, parse_float=Decimal)
 
@@ -61,6 +64,13 @@ async def test_a_decision_is_told_with_every_check_headroom_and_price() -> None:
     assert found["checks"][1] == {"name": "var_limit", "found": Decimal("62.5"), "limit": 50000, "headroom": Decimal("49937.5")}
     assert found["prices"] == [{"name": "mid", "price": Decimal("45000.005"), "age_ms": 120}]
     assert (found["closes_to"], found["replaces"]) == ("2026-11-21", [])
+
+
+async def test_oms_is_not_asked_for_a_caller_whose_credentials_cannot_be_passed_on() -> None:
+    """Without them oms would take the request for one of a program without a key, which in open mode may read every account."""
+    status, found = await asked(oms(CHECKED), caller=ERIN)
+    assert (status, found["code"]) == (403, "scope_missing")
+    assert (await asked(oms(CHECKED), caller=ERIN, authorization="Bearer x"))[0] == 200
 
 
 async def test_a_refusal_is_told_with_its_reason_and_numbers() -> None:

@@ -8,8 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from apps.http.authority import Caller
+from apps.http.problem import Refusal
 from apps.risk.check_body import CHECK_SCHEMA, CheckBody
+from domain.access.scopes import AccessScope, mask_of
 from domain.order.lifecycle import State
+from domain.values import order_id_of
 from tests.apps.risk_house import GOOD, House, text
 from tests.domain.risk.scene import filled, order
 
@@ -45,6 +49,19 @@ async def test_a_check_without_an_order_id_is_dry_and_with_one_reserves() -> Non
         assert (portfolio["reservations"], portfolio["buying_power"]) == (2250, 97750)
         assert portfolio["symbols"]["BTCUSDT"]["open_buy_quantity"] == 0.1
         assert (portfolio["currency"], portfolio["rates"]) == ("USD", {"USDT": 1})
+
+
+async def test_a_trader_cannot_reserve_under_the_name_of_another_accounts_order() -> None:
+    """Order ids follow from account and client_order_id: with a reservation under bob's next one, his order would be denied as repeated."""
+    house = House()
+    trader = Caller("PKALICE2222222222222", "ann", "alice", mask_of((AccessScope.TRADE, AccessScope.READ)))
+    bobs = order_id_of("bob", "next")
+    async with house.http() as client:
+        with pytest.raises(Refusal) as refused:
+            house.door.answer(text(order_id=bobs), "0", trader)
+        assert (refused.value.status, refused.value.code, refused.value.extra["needs"]) == (403, "scope_missing", "risk")
+        assert house.door.answer(text(), "0", trader) == b'{"approved":true}'
+        assert (await client.post("/check", content=text(account="bob", order_id=bobs))).json() == {"approved": True}
 
 
 @pytest.mark.parametrize("number", ["0.1", '"0.1"', "0.100000000000", "1e-1", '"1e-01"'])
