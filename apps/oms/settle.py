@@ -60,7 +60,8 @@ SETTLE_DOC: Final[dict[str, Any]] = {
         },
         400: problem_doc("`malformed`, with a pointer to the field"),
         403: problem_doc(
-            "`who_not_yours`: `who` is not the owner of the key; `second_person_required`: the same person made the first step"
+            "`who_not_yours`: `who` is not the owner of the key; `account_not_yours`: a key that only reads the account; "
+            "`second_person_required`: the same person made the first step"
         ),
         409: problem_doc(
             "`illegal_transition`: the order is not in doubt, or `route_id` is required; `not_requested`: no valid first step has the token"
@@ -86,7 +87,7 @@ def router(host: ShardHost, reads: OrderReads, negative_prices: Set[str], clock:
         """
         body, caller = await request.body(), caller_of(request.scope)
         read_settle(order_id, body, caller, negative=True)  # a body that is invalid for any order is refused before the order is read
-        order = await reads.find(order_id)
+        order = await reads.find_own(order_id, caller)
         command = read_settle(order_id, body, caller, negative=may_be_negative(order, negative_prices))
         _tradable(order, command)
         token = _BODY.decode(body).token

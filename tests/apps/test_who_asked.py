@@ -79,6 +79,16 @@ async def test_another_name_settles_nothing() -> None:
         assert (answer.status_code, answer.json()["code"]) == (403, "who_not_yours")
 
 
+async def test_whoever_settles_for_one_account_does_not_see_the_orders_of_others() -> None:
+    for_bob = Caller("PKBOB222222222222222", "ops", "bob", ERIN.mask)
+    async with living() as (house, local), house.http(for_bob) as client:
+        order_id = await submitted(local, "a")
+        body = b'{"outcome":"cancelled","reason":"x"}'
+        foreign, absent = [await client.post(f"/orders/{name}/settle", content=body) for name in (order_id, "0" * 32)]
+        assert (foreign.status_code, foreign.text.replace(order_id, "0" * 32)) == (404, absent.text)
+        assert (await local.post(f"/orders/{order_id}/settle", content=body[:-1] + b',"who":"ann"}')).status_code == 409
+
+
 def test_a_drop_copy_without_a_sentence_is_told_with_the_key() -> None:
     cancelled = {"type": "OrderCancelled", "source": "client", "reason": "requested"}
     assert what(cancelled) == "by client: requested"
