@@ -121,6 +121,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._receiving = False
         self._refusal: Refused | None = None
+        self._ended = False
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -166,6 +167,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._room.leave(self)
         for part in _slices(data):
+            if self._ended:
+                break
             self._receiving = True
             refusal = self._feed(part)
             if refusal:
@@ -184,7 +187,11 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(part)
         except httptools.HttpParserUpgrade:
-            pass  # upgrades are not supported: the request is answered without one
+            # Upgrades are not supported: the request is answered without one. The parser ends it before its body, and would take that for
+            # another request, so nothing more is read from this connection.
+            self._ended = True
+            if self.cycle is not None:
+                self.cycle.keep_alive = False
         except httptools.HttpParserError:
             self._refusal = self._refusal or (400, "malformed", "not a valid HTTP request")
         if self._in_head and self._head_bytes > HEAD_MAX:

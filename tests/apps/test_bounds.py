@@ -347,6 +347,19 @@ async def test_an_upgrade_that_is_not_offered_is_answered_as_it_stands(door: Lis
         assert await wire.answer() == (200, {"size": 0})
 
 
+async def test_the_body_of_an_upgrade_is_not_taken_for_another_request(door: Listener, seen: Seen) -> None:
+    """The parser ends such a request before its body. A proxy does not, and may send requests of others on the same connection."""
+    hidden = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n1"
+    head = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\ncontent-type: application/json\r\n"
+    async with connected(door) as wire:
+        await wire.send(head + b"content-length: %d\r\n\r\n" % len(hidden))
+        await wire.send(hidden)
+        assert await wire.answer() == (200, {"size": 0})
+        await wire.send(hidden)
+        assert await wire.closed()
+    assert seen.bodies == [b""]
+
+
 async def test_an_answer_without_a_body_goes_out_all_the_same(door: Listener) -> None:
     async with connected(door) as wire:
         await wire.send(b"HEAD / HTTP/1.1\r\nhost: x\r\n\r\n")
