@@ -61,9 +61,13 @@ def watched(scope: Scope) -> dict[bytes, bytes]:
 
 
 class Access:
-    """The rules of one service. `hosts` are names or addresses without a port, IPv6 in brackets; `origins` are scheme, host and port."""
+    """The rules of one service. `hosts` are names or addresses without a port, IPv6 in brackets; `origins` are scheme, host and port.
 
-    def __init__(self, hosts: Iterable[str] = (), origins: Iterable[str] = ()) -> None:
+    `json_only`: a body must be sent as JSON by programs too, as in keys mode.
+    """
+
+    def __init__(self, hosts: Iterable[str] = (), origins: Iterable[str] = (), *, json_only: bool = False) -> None:
+        self._json_only = json_only
         self._hosts = frozenset(host.lower().encode() for host in (*LOOPBACK, *hosts))
         self._spelled: set[bytes] = set()
         self._origins = frozenset(origin.lower().encode() for origin in origins)
@@ -73,7 +77,8 @@ class Access:
     def of(cls, settings: Settings) -> Self:
         """Return the rules that the configuration lists, with the address that the service listens on."""
         service = settings.service
-        return cls((*own_hosts(service.host, service.name), *settings.access.hosts), settings.access.origins)
+        access = settings.access
+        return cls((*own_hosts(service.host, service.name), *access.hosts), access.origins, json_only=access.mode == "keys")
 
     def refusal(self, scope: Scope, found: Mapping[bytes, bytes]) -> Refusal | None:
         """Return why a request with these headers (`watched`) is refused, and count it; None if it is admitted."""
@@ -94,7 +99,8 @@ class Access:
             return ORIGIN_REFUSED
         if b"transfer-encoding" not in found and found.get(b"content-length", b"0") == b"0":
             return None
-        return None if _readable(found.get(b"content-type"), by_page=origin is not None or site is not None) else JSON_WANTED
+        strictly = self._json_only or origin is not None or site is not None
+        return None if _readable(found.get(b"content-type"), strictly=strictly) else JSON_WANTED
 
     def _ours(self, host: bytes) -> bool:
         """Return whether `host` is a name of this service, in any case, with or without a port."""
@@ -135,9 +141,9 @@ def _navigates(method: str, found: Mapping[bytes, bytes]) -> bool:
     return method in _READS and found.get(b"sec-fetch-mode") == b"navigate" and found.get(b"sec-fetch-dest") == b"document"
 
 
-def _readable(kind: bytes | None, *, by_page: bool) -> bool:
-    """Return whether the content type is JSON; without a browser, curl's form type or no type is accepted too."""
+def _readable(kind: bytes | None, *, strictly: bool) -> bool:
+    """Return whether the content type is JSON; unless `strictly`, curl's form type or no type is accepted too."""
     if kind == _JSON:
         return True
     media = None if kind is None else kind.partition(b";")[0].strip().lower()
-    return media == _JSON or (not by_page and media in (None, _FORM))
+    return media == _JSON or (not strictly and media in (None, _FORM))

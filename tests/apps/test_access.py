@@ -11,6 +11,7 @@ from config.settings import Settings
 OURS = ("host", "127.0.0.1:8099")
 JSON = ("content-type", "application/json")
 BODY = ("content-length", "10")
+FORM = "application/x-www-form-urlencoded"
 
 
 def judged(*headers: tuple[str, str], method: str = "POST", access: Access | None = None) -> str | None:
@@ -121,6 +122,12 @@ def test_a_body_is_json_or_of_a_program_that_names_none(kind: str | None, progra
 def test_what_has_no_body_needs_no_content_type() -> None:
     assert judged(OURS) is None
     assert judged(OURS, ("content-length", "0"), ("content-type", "text/plain")) is None
+
+
+def test_in_keys_mode_programs_name_json_too() -> None:
+    access = Access(json_only=True)
+    assert [judged(OURS, BODY, *kind, access=access) for kind in ([JSON], [("content-type", FORM)], [])] == [None, *[JSON_WANTED.code] * 2]
+    assert judged(OURS, access=access) is None
 
 
 def test_what_is_configured_is_ours_as_well() -> None:
