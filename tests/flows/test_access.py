@@ -1,0 +1,673 @@
+"""A whole stack in keys mode: nothing that changes or shows an account is reachable without a key that says so."""
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from apps.http.route_scopes import OPEN, TABLES
+from apps.stack import stack
+from apps.stack.services import SECRETS
+from domain.access.scopes import AccessScope, mask_of
+from domain.values import order_id_of
+from tests.flows.tenants import Headers, House, Made, Signer, as_json, bearer, rank_score, raw, shown
+from tests.stack import SERVICES, LiveStack
+
+ANNA: Final = "acct-anna"
+BERT: Final = "acct-bert"
+NOPE: Final = "acct-nope"
+"""An account that nothing ever named."""
+ABSENT: Final = "0" * 32
+OPEN_PAGES: Final = ("/health", "/ready", "/docs", "/openapi.json")
+UNAUTHORIZED: Final = (401, "unauthorized")
+SCOPE_MISSING: Final = (403, "scope_missing")
+NOT_YOURS: Final = (403, "account_not_yours")
+SIMILAR: Final = 6.0
+"""Standard deviations of a rank test. Equal distributions exceed it once in a billion runs."""
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    running = LiveStack(tmp_path_factory.mktemp("keys") / "data", "--access", "keys", "--fills", "sqlite").start()
+    try:
+        opened = House(running)
+        yield opened
+        opened.close()
+    finally:
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def anna(house: House) -> Made:
+    return house.key(ANNA, "trade", "read", owner="ann-owner")
+
+
+class Bert:
+    """The other tenant, and everything that is his."""
+
+    def __init__(self, house: House) -> None:
+        self.key = house.key(BERT, "trade", "read", owner="bert-owner", note="bert-note")
+        who = self.key.headers
+        self.filled = house.submit(who, symbol="ETHUSDT", quantity="0.01", price=None, client_order_id="bert-filled")["order_id"]
+        self.resting = house.submit(who, symbol="ETHUSDT", quantity="0.01", price="2200", client_order_id="bert-resting")["order_id"]
+        limits = {"version": house.done("risk", "GET", f"/risk/limits?account={BERT}")["version"], "max_order_size_usd": 31_415}
+        house.done("risk", "PUT", f"/risk/limits/{BERT}", json={**limits, "reason": "bert-reason"})
+        self.cursor = house.done("oms", "GET", "/orders?limit=1", who)["next"]
+        self.traces = (BERT, "bert-", self.filled, self.resting, self.key.key_id, "31415", "ETHUSDT")
+        """Nothing of this may be in an answer to another tenant."""
+
+
+@pytest.fixture(scope="module")
+def bert(house: House) -> Bert:
+    return Bert(house)
+
+
+# Routes and their scopes
+
+
+def table_of(service: str) -> dict[tuple[str, str], int | None]:
+    """The rows by route, spelled as OpenAPI does."""
+    return {(method, path.replace(":path}", "}")): row for (method, path), row in TABLES[service].items()}
+
+
+def concrete(path: str) -> str:
+    """An address of the route at which there is nothing."""
+    return re.sub(r"{\w+}", "nothing", path)
+
+
+def test_every_route_has_a_row_and_every_row_a_route(house: House) -> None:
+    for service in SERVICES:
+        paths = house.done(service, "GET", "/openapi.json")["paths"]
+        routes = {(method.upper(), path) for path, operations in paths.items() for method in operations}
+        assert routes | {("GET", "/docs"), ("GET", "/openapi.json")} == set(table_of(service)), service
+
+
+UNKNOWN: Final = (
+    "/",
+    "/nothing",
+    "/health/",
+    "//health",
+    "/HEALTH",
+    "/health%0A",
+    "/health/../stats",
+    "/%2e%2e/stats",
+    "/docs/x",
+    "/health;x",
+)
+
+
+def test_without_a_key_there_are_four_pages_and_nothing_else(house: House) -> None:
+    for service in SERVICES:
+        for (method, path), row in table_of(service).items():
+            answer = house.ask(service, method, concrete(path))
+            expected = (200, 503) if row is OPEN else (401,)
+            assert answer.status_code in expected, (service, method, path)
+        assert {path for (_, path), row in table_of(service).items() if row is OPEN} == set(OPEN_PAGES)
+        for path in UNKNOWN:
+            for method in ("GET", "POST", "HEAD", "OPTIONS", "TRACE", "DELETE", "PURGE"):
+                assert house.ask(service, method, path).status_code == 401, (service, method, path)
+
+
+def test_open_pages_tell_nothing_of_orders_and_accounts(house: House, bert: Bert) -> None:
+    for service in SERVICES:
+        for path in OPEN_PAGES:
+            text = house.ask(service, "GET", path).text
+            own = (BERT, "bert-", bert.filled, bert.resting, bert.key.key_id)
+            assert [trace for trace in own if trace in text] == [], (service, path)
+        for path in ("/health", "/ready"):
+            assert re.search(r"\d", house.ask(service, "GET", path).text) is None, (service, path)
+
+
+def test_a_key_of_one_scope_opens_exactly_the_routes_of_its_rows(house: House) -> None:
+    keys = {scope: house.key("acct-scopes", scope) for scope in AccessScope}
+    for service in SERVICES:
+        for (method, path), row in table_of(service).items():
+            for scope, key in keys.items():
+                sent: dict[str, Any] = {"json": {}} if method in ("POST", "PUT", "PATCH") and not path.endswith("/verify") else {}
+                answer = house.ask(service, method, concrete(path), key.headers, **sent)
+                missing = answer.status_code == 403 and answer.json()["code"] == "scope_missing"
+                assert answer.status_code != 401, (service, method, path, scope)
+                assert missing == (row is not OPEN and not mask_of([scope]) & row), (service, method, path, scope, answer.text)
+
+
+TRICKS: Final = ("{}%0A", "{}%0a", "/{}", "{}/", "{}//", "{}%00", "{}%20", "{};x", "/.{}", "/x/..{}", "/%2e{}", "{}%0D%0A")
+
+
+def test_an_address_that_only_looks_like_another_reaches_no_handler(house: House) -> None:
+    """Starlette takes an address and a newline for the address: a key that reads could make keys."""
+    reader = house.key("acct-tricks", "read").headers
+    routes: list[tuple[str, str, dict[str, Any]]] = [
+        ("risk", "/access/keys", {"account": "acct-tricks", "scopes": ["trade"]}),
+        ("risk", "/risk/kill", {"scope": "all", "reason": "x"}),
+    ]
+    routes += [("oms", "/orders", {"symbol": "BTCUSDT"}), ("exeq", "/kill", {"scope": "all", "reason": "x"})]
+    for service, path, body in routes:
+        for trick in TRICKS:
+            answers = raw(house.port(service), plain("POST", trick.format(path), reader, as_json(body)))
+            assert [status in (403, 404, 405) for status, _ in answers] == [True], (service, path, trick, answers)
+    assert house.done("risk", "GET", "/risk/controls")["killed"] == []
+
+
+def plain(method: str, target: str, who: Headers, body: bytes = b"", *more: str, version: str = "1.1") -> bytes:
+    """A request as bytes, with a Host unless `more` has one."""
+    lines = [f"{method} {target} HTTP/{version}", *(f"{name}: {value}" for name, value in who.items())]
+    lines += ["host: 127.0.0.1"] if not any(line.lower().startswith("host") for line in more) else []
+    lines += ["content-type: application/json", f"content-length: {len(body)}"] if body else []
+    return "\r\n".join((*lines, *more, "", "")).encode() + body
+
+
+def test_what_surrounds_a_request_gives_it_no_more_rights(house: House, anna: Made) -> None:
+    port, key = house.port("oms"), anna.headers
+    wrong = bearer(f"{anna.key_id}.x")
+    trusted = ("x-forwarded-for: 127.0.0.1", "x-forwarded-user: operator", "forwarded: for=127.0.0.1", "x-original-url: /health")
+    for request, statuses in (
+        (plain("GET", "/orders", {}, b"", *trusted), [401]),
+        (plain("GET", "http://127.0.0.1/health/../orders", {}), [401]),
+        (plain("GET", "http://127.0.0.1/orders", {}), [401]),
+        (plain("GET", "http://elsewhere.example/orders", {}, b"", "host: elsewhere.example"), [421]),
+        (plain("GET", "/orders", key, version="1.0").replace(b"host: 127.0.0.1\r\n", b""), [421]),
+        (plain("OPTIONS", "*", {}), [401]),
+        (plain("GET", "/orders", {}, b"", "connection: upgrade", "upgrade: websocket", "sec-websocket-key: eA=="), [401]),
+        (plain("GET", "/orders", {}, b"", "connection: upgrade", "upgrade: h2c"), [401]),
+        (plain("POST", "/orders", {}, b"{}", "x-http-method-override: GET"), [401]),
+        (plain("GET", "/health", key) + plain("GET", "/orders", {}), [200, 401]),
+        (plain("GET", "/orders", key) + plain("GET", "/orders", wrong) + plain("GET", "/orders", {}), [200, 401, 401]),
+    ):
+        assert [status for status, _ in raw(port, request, count=len(statuses))] == statuses, request
+    assert raw(port, plain("GET", "/orders", {"authorization": f"Bearer {anna.key_id}.{anna.secret}\x00"}))[0][0] == 400
+
+
+def test_a_request_hidden_in_a_body_is_never_one_of_its_own(house: House, anna: Made) -> None:
+    hidden = plain("GET", "/access/me", anna.headers)
+    for more in (("connection: upgrade", "upgrade: websocket"), ("connection: upgrade", "upgrade: h2c"), ("expect: 100-continue",)):
+        request = plain("POST", "/orders", {}, hidden, *more)
+        for pieces in ([request], [request[: -len(hidden)], hidden]):
+            answered = raw(house.port("oms"), *pieces)
+            assert [status for status, _ in answered if status != 100] == [401], (more, len(pieces), answered)
+    both = plain("POST", "/orders", {}, hidden, "transfer-encoding: chunked")
+    assert [status for status, _ in raw(house.port("oms"), both)] in ([400], [401, 400])
+
+
+# Two tenants
+
+
+def questions(bert: Bert) -> list[tuple[str, str, str, str, str, dict[str, Any]]]:
+    """Service, method, address, a name of bert's, one of the same form that nothing has, and a body."""
+    order, made = (bert.filled, ABSENT), order_id_of(BERT, "bert-resting")
+    assert made == bert.resting, "a caller can compute the ids of others"
+    price, settled = {"price": "999"}, {"outcome": "cancelled", "reason": "x"}
+    account, symbol, client = (BERT, NOPE), ("ETHUSDT", "SOLUSDT"), ("bert-resting", "none-resting")
+    at, _, of = bert.cursor.partition("-")
+    assert of in (bert.filled, bert.resting)
+    asked: list[tuple[str, str, str, tuple[str, str], dict[str, Any]]] = [
+        *(("oms", "GET", f"/orders/@{more}", order, {}) for more in ("", "/events", "?at_seq=1", "?at_seq=999999999")),
+        *((service, method, path, order, body) for service, method, path, body in order_routes(price, settled)),
+        *(("oms", "GET", path, account, {}) for path in ("/orders?account=@", "/positions/@", "/positions/@?at_seq=1", "/fills/@")),
+        ("oms", "GET", "/fills/@?symbol=ETHUSDT", account, {}),
+        ("oms", "GET", "/orders?account=@&status=open", account, {}),
+        ("oms", "DELETE", "/orders?account=@", account, {}),
+        ("oms", "DELETE", f"/orders?account={ANNA}&client_order_id=@", client, {}),
+        ("oms", "DELETE", f"/orders?account={ANNA}&symbol=@", symbol, {}),
+        ("oms", "GET", "/orders?symbol=@", symbol, {}),
+        ("oms", "GET", f"/fills/{ANNA}?symbol=@", symbol, {}),
+        ("oms", "GET", "/orders?client_order_id=@", client, {}),
+        ("oms", "GET", f"/orders?cursor={at}-@", (of, ABSENT), {}),
+        ("oms", "POST", "/orders", account, {"symbol": "BTCUSDT", "side": "buy", "quantity": 1, "price": 1, "account": "@"}),
+        ("risk", "POST", "/check", account, {"symbol": "BTCUSDT", "side": "buy", "quantity": "0.01", "price": 40_000, "account": "@"}),
+        ("risk", "POST", "/risk/kill", account, {"scope": "account:@", "reason": "x"}),
+        ("risk", "PUT", "/risk/limits/@", account, {"version": 1, "reason": "x", "max_order_size_usd": 1}),
+        ("risk", "POST", "/risk/repeats/@/enable", account, {"reason": "x"}),
+        *(("risk", "GET", f"/risk/{path}=@", account, {}) for path in ("portfolio?account", "portfolio?cursor", "limits?account")),
+        ("risk", "GET", f"/risk/limits?account={ANNA}&symbol=@", symbol, {}),
+        ("risk", "GET", "/access/keys?account=@", account, {}),
+        ("risk", "POST", "/access/accounts/@/close", account, {"reason": "x"}),
+        *(
+            ("risk", "POST", f"/access/keys/@/{verb}", (bert.key.key_id, "PK" + "2" * 18), {})
+            for verb in ("revoke", "rotate", "end-sessions")
+        ),
+        ("risk", "GET", "/access/keys/@", (bert.key.key_id, "PK" + "2" * 18), {}),
+        ("risk", "GET", "/access/log?key=@", (bert.key.key_id, "PK" + "2" * 18), {}),
+    ]
+    return [(service, method, path, *names, body) for service, method, path, names, body in asked]
+
+
+def order_routes(price: dict[str, Any], settled: dict[str, Any]) -> list[tuple[str, str, str, dict[str, Any]]]:
+    return [
+        ("oms", "PATCH", "/orders/@", price),
+        ("oms", "DELETE", "/orders/@", {}),
+        ("oms", "POST", "/orders/@/settle", settled),
+        ("risk", "GET", "/risk/decisions/@", {}),
+        ("exeq", "GET", "/routes/@", {}),
+    ]
+
+
+def test_what_is_anothers_is_answered_like_what_does_not_exist(house: House, anna: Made, bert: Bert) -> None:
+    operating = house.key(ANNA, "trade", "read", "ops", owner="ann-owner")
+    house.submit(anna.headers, client_order_id="annas")
+    before = standing(house, bert)
+    for service, method, path, foreign, absent, body in questions(bert):
+        for key in (anna, operating):
+            answers = []
+            for name in (foreign, absent):
+                sent: dict[str, Any] = (
+                    {"content": as_json(body).replace(b"@", name.encode()), "headers": {"content-type": "application/json"}} if body else {}
+                )
+                answers.append(shown(house.ask(service, method, path.replace("@", name), key.headers, **sent), name))
+            if service == "exeq" and key is operating:
+                continue  # whoever operates sees the routes of all accounts
+            assert answers[0] == answers[1], (service, method, path)
+            told = answers[0][1] + str(answers[0][2])
+            assert [trace for trace in bert.traces if trace in told and trace not in path] == [], (service, method, path)
+    assert standing(house, bert) == before
+
+
+def standing(house: House, bert: Bert) -> list[Any]:
+    """Everything of bert's that another could have changed."""
+    views = [house.done("oms", "GET", path, bert.key.headers) for path in ("/orders", f"/positions/{BERT}", f"/fills/{BERT}")]
+    views[1] = {symbol: held["quantity"] for symbol, held in views[1].items()}
+    controls = [house.done("risk", "GET", path) for path in ("/risk/controls", f"/risk/limits?account={BERT}")]
+    return [*views, *controls, house.done("risk", "GET", f"/access/keys/{bert.key.key_id}")["state"]]
+
+
+def test_nothing_of_bert_is_in_any_page_that_anna_may_read(house: House, anna: Made, bert: Bert) -> None:
+    house.done("risk", "POST", "/risk/kill", json={"scope": f"account:{BERT}", "reason": "bert-kill"})
+    for service in SERVICES:
+        for (method, path), row in table_of(service).items():
+            if method != "GET" or row is OPEN:
+                continue
+            answer = house.ask(service, "GET", path.replace("{account}", ANNA).replace("{symbol}", "BTCUSDT"), anna.headers)
+            told = answer.text + str(answer.headers)
+            assert [trace for trace in bert.traces if trace in told] == [], (service, path)
+    assert [each["account"] for each in house.done("risk", "GET", "/risk/portfolio", anna.headers)["accounts"]] == [ANNA]
+    assert {each["account"] for each in house.done("oms", "GET", "/orders", anna.headers)["orders"]} == {ANNA}
+    arm(house, f"account:{BERT}")
+
+
+def arm(house: House, scope: str) -> None:
+    """Armed again by two owners."""
+    one, two = (house.key("*", "risk", owner=owner).headers for owner in ("first-owner", "second-owner"))
+    token = house.done("risk", "POST", "/risk/arm", one, json={"scope": scope, "reason": "x"})["token"]
+    house.done("risk", "POST", "/risk/arm", two, json={"scope": scope, "reason": "x", "token": token})
+
+
+def test_a_cursor_of_berts_fills_shows_anna_her_own(house: House, anna: Made, bert: Bert) -> None:
+    house.submit(bert.key.headers, symbol="ETHUSDT", quantity="0.01", price=None, client_order_id="bert-second")
+    deadline = time.monotonic() + 30
+    while (page := house.done("oms", "GET", f"/fills/{BERT}?limit=1", bert.key.headers))["next"] is None:
+        assert time.monotonic() < deadline, "the fills never came"
+        time.sleep(0.05)
+    told = house.done("oms", "GET", f"/fills/{ANNA}?cursor={page['next']}", anna.headers)
+    assert {fill["account"] for fill in told["fills"]} <= {ANNA}
+
+
+PAIRS: Final = 250
+
+
+def test_the_time_of_an_answer_does_not_tell_whether_an_order_exists(house: House, anna: Made, bert: Bert) -> None:
+    """Interleaved, so that what else this machine does falls on both."""
+    times: dict[str, list[float]] = {bert.resting: [], ABSENT: []}
+    for number in range(PAIRS):
+        for name in (bert.resting, ABSENT) if number % 2 else (ABSENT, bert.resting):
+            began = time.perf_counter()
+            assert house.ask("oms", "GET", f"/orders/{name}", anna.headers).status_code == 404
+            times[name].append(time.perf_counter() - began)
+    assert abs(rank_score(*times.values())) < SIMILAR
+
+
+def test_a_body_that_names_another_account_changes_nothing_and_without_one_it_is_the_keys(house: House, anna: Made, bert: Bert) -> None:
+    before = standing(house, bert)
+    for name in (BERT, NOPE):
+        order = {"symbol": "BTCUSDT", "side": "buy", "quantity": "0.001", "price": "40000", "account": name}
+        assert house.refused("oms", "POST", "/orders", anna.headers, json=order) == NOT_YOURS
+        assert house.refused("risk", "POST", "/check", anna.headers, json=order) == NOT_YOURS
+    assert standing(house, bert) == before
+    mine = house.submit(anna.headers, client_order_id="without-account")
+    assert mine["order_id"] == order_id_of(ANNA, "without-account")
+    assert house.done(
+        "risk", "POST", "/check", anna.headers, json={"symbol": "BTCUSDT", "side": "buy", "quantity": "0.001", "price": "40000"}
+    )
+
+
+# Credentials
+
+
+def wrong(key: Made) -> dict[str, Headers]:
+    """What looks like credentials and is none."""
+    token, flipped = f"{key.key_id}.{key.secret}", key.secret[:-1] + ("A" if key.secret[-1] != "A" else "B")
+    return {
+        "empty": {"authorization": ""},
+        "no secret": bearer(key.key_id),
+        "an empty secret": bearer(f"{key.key_id}."),
+        "no key id": bearer(f".{key.secret}"),
+        "a wrong checksum": bearer(f"{key.key_id}.{flipped}"),
+        "the id in lower case": bearer(f"{key.key_id.lower()}.{key.secret}"),
+        "the secret in upper case": bearer(f"{key.key_id}.{key.secret.upper()}"),
+        "huge": bearer("x" * 8000),
+        "an unknown kind": {"authorization": f"Digest {token}"},
+        "two of a kind": {"authorization": f"Bearer {token}, Bearer {token}"},
+        "two kinds": {**key.headers, **key.apca},
+        "half a pair": {"apca-api-key-id": key.key_id},
+        "the other half": {"apca-api-secret-key": key.secret},
+        "half a signature": {"trade-key": key.key_id},
+        "a secret and a signature": {**key.headers, "trade-key": key.key_id},
+        "base64 that is none": {"authorization": "Basic %%%"},
+        "NUL in base64": {"authorization": "Basic " + "AA" * 10 + "=="},
+    }
+
+
+def test_a_key_may_be_shown_in_three_ways(house: House, anna: Made) -> None:
+    for service in SERVICES:
+        for who in (anna.headers, anna.basic, anna.apca):
+            assert house.done(service, "GET", "/access/me", who)["key_id"] == anna.key_id
+
+
+def test_whatever_is_wrong_with_credentials_there_is_one_answer(house: House, anna: Made) -> None:
+    plainly = shown(house.ask("oms", "GET", "/orders"), "@")
+    for number, (name, who) in enumerate(wrong(anna).items()):
+        answer = house.ask("oms", "GET", "/orders", who, at=f"127.0.1.{number + 1}")
+        assert shown(answer, "@") == plainly, name
+    repeated = plain("GET", "/orders", anna.headers, b"", f"authorization: Bearer {anna.key_id}.{anna.secret}")
+    beyond = plain("GET", "/orders", {"authorization": "Bearer \xfc\xff.\xe9"})
+    for request in (repeated, beyond):
+        assert [(status, body.decode()) for status, body in raw(house.port("oms"), request)] == [(401, plainly[1])]
+
+
+def test_an_address_that_fails_too_often_waits_and_no_other_does(house: House, anna: Made) -> None:
+    failing, other = "127.0.0.77", "127.0.0.2"
+    answers = [house.ask("projector", "GET", "/access/me", bearer("x.y"), at=failing) for _ in range(30)]
+    assert [answer.status_code for answer in answers[:20]] == [401] * 20
+    assert answers[-1].status_code == 429
+    assert int(answers[-1].headers["retry-after"]) >= 1
+    assert house.refused("projector", "GET", "/access/me", anna.headers, at=failing) == (429, "rate_limited")
+    assert house.done("projector", "GET", "/access/me", anna.headers, at=other)["owner"] == "ann-owner"
+
+
+# Signatures and sessions
+
+
+@pytest.fixture(scope="module")
+def signer(house: House) -> Signer:
+    return house.signer("acct-signs", "trade", "read", owner="sig-owner")
+
+
+def test_a_signed_request_works_at_every_service(house: House, signer: Signer) -> None:
+    for service in SERVICES:
+        assert house.done(service, "GET", "/access/me", signer.headers("GET", "/access/me"))["key_id"] == signer.key_id
+    body = as_json({"symbol": "BTCUSDT", "side": "buy", "quantity": "0.001", "price": "40000", "client_order_id": "signed"})
+    who = signer.headers("POST", "/orders", body)
+    answer = house.ask("oms", "POST", "/orders", who, content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 200, answer.text
+    assert house.refused("oms", "POST", "/orders", who, content=body, headers={"content-type": "application/json"}) == UNAUTHORIZED
+    chunked = as_json({"symbol": "BTCUSDT", "side": "buy", "quantity": "0.001", "price": "40000", "client_order_id": "chunked"})
+    pieces = iter([chunked[:10], chunked[10:]])
+    signed = signer.headers("POST", "/orders", chunked) | {"content-type": "application/json"}
+    assert house.ask("oms", "POST", "/orders", signed, content=pieces).status_code == 200
+    for path in ("/orders?limit=1&status=open", "/orders?symbol=BTC%2FUSD&limit=2"):
+        assert house.ask("oms", "GET", path, signer.headers("GET", path)).status_code == 200
+
+
+def test_a_signature_is_for_one_request(house: House, signer: Signer) -> None:
+    path, body = "/orders?limit=1", b'{"price":1}'
+    changed: dict[str, tuple[str, str, bytes, Headers]] = {
+        "the method": ("DELETE", path, b"", signer.headers("GET", path)),
+        "the path": ("GET", "/orders/x?limit=1", b"", signer.headers("GET", path)),
+        "the query": ("GET", "/orders?limit=2", b"", signer.headers("GET", path)),
+        "a query more": ("GET", path + "&", b"", signer.headers("GET", path)),
+        "the spelling": ("GET", "/%6frders?limit=1", b"", signer.headers("GET", path)),
+        "the body": ("PATCH", "/orders/x", b'{"price":2}', signer.headers("PATCH", "/orders/x", body)),
+        "the body left out": ("PATCH", "/orders/x", b"", signer.headers("PATCH", "/orders/x", body)),
+        "the time": ("GET", path, b"", signer.headers("GET", path) | {"trade-time": str(time.time_ns() // 1_000_000 - 1)}),
+        "the nonce": ("GET", path, b"", signer.headers("GET", path) | {"trade-nonce": "other"}),
+        "no nonce": ("GET", path, b"", signer.headers("GET", path) | {"trade-nonce": ""}),
+        "an old one": ("GET", path, b"", signer.headers("GET", path, late_ms=6_000)),
+        "older than any window": ("GET", path, b"", signer.headers("GET", path, late_ms=61_000, window_ms=60_000)),
+        "a window beyond the longest": ("GET", path, b"", signer.headers("GET", path, window_ms=60_001)),
+        "ahead of time": ("GET", path, b"", signer.headers("GET", path, late_ms=-3_000)),
+        "another's key": ("GET", path, b"", signer.headers("GET", path) | {"trade-key": "PK" + "2" * 18}),
+    }
+    for number, (name, (method, target, content, who)) in enumerate(changed.items()):
+        sent: dict[str, Any] = {"content": content, "headers": {"content-type": "application/json"}} if content else {}
+        assert house.refused("oms", method, target, who, at=f"127.0.2.{number + 1}", **sent) == UNAUTHORIZED, name
+    assert house.ask("oms", "GET", path, signer.headers("GET", path, late_ms=6_000, window_ms=60_000)).status_code in (200, 401)
+    again = signer.headers("GET", path)
+    assert house.ask("oms", "GET", path, again).status_code == 200
+    assert house.refused("oms", "GET", path, again | {"trade-window": "60000"}) == UNAUTHORIZED
+    assert house.refused("oms", "GET", path, bearer(f"{signer.key_id}.")) == UNAUTHORIZED
+
+
+def test_a_session_works_everywhere_until_it_ends(house: House, signer: Signer) -> None:
+    started = [house.session(signer.headers("POST", "/access/sessions")) for _ in range(3)]
+    for service in SERVICES:
+        assert house.done(service, "GET", "/access/me", bearer(started[0]))["key_id"] == signer.key_id
+    assert house.submit(bearer(started[0]), client_order_id="by-session")["order_id"] == order_id_of("acct-signs", "by-session")
+    house.done("risk", "DELETE", "/access/sessions/current", bearer(started[0]))
+    assert house.refused("oms", "GET", "/orders", bearer(started[0])) == UNAUTHORIZED
+    assert house.ask("oms", "GET", "/orders", bearer(started[1])).status_code == 200
+    house.done("risk", "POST", f"/access/keys/{signer.key_id}/end-sessions", json={})
+    assert house.refused("oms", "GET", "/orders", bearer(started[1])) == UNAUTHORIZED
+    leaving = house.signer("acct-signs", "read")
+    token = house.session(leaving.headers("POST", "/access/sessions"))
+    assert house.ask("exeq", "GET", "/access/me", bearer(token)).status_code == 200
+    house.done("risk", "POST", f"/access/keys/{leaving.key_id}/revoke", json={})
+    assert {house.refused(service, "GET", "/access/me", bearer(token)) for service in SERVICES} == {UNAUTHORIZED}
+    assert house.refused("oms", "GET", "/access/me", leaving.headers("GET", "/access/me")) == UNAUTHORIZED
+
+
+def test_a_session_cannot_start_another_however_its_token_is_spelled(house: House, anna: Made) -> None:
+    token = house.session(anna.headers)
+    hidden = Made("", token, "", "")
+    for number, who in enumerate((bearer(token), {"authorization": f"bearer {token}"}, hidden.headers, hidden.basic, hidden.apca)):
+        assert house.refused("risk", "POST", "/access/sessions", who, at=f"127.0.3.{number + 1}") == UNAUTHORIZED
+
+
+# Rotation, expiry, networks, rates
+
+
+def test_a_rotated_key_has_two_secrets_for_a_while(house: House) -> None:
+    key = house.key("acct-turns", "read")
+    fresh = rotated(house, key, 600)
+    assert [house.ask("oms", "GET", "/orders", each.headers).status_code for each in (key, fresh)] == [200, 200]
+    last = rotated(house, fresh, 0)
+    answers = [house.ask("oms", "GET", "/orders", each.headers).status_code for each in (key, fresh, last)]
+    assert answers == [401, 401, 200]
+
+
+def rotated(house: House, key: Made, grace_sec: int) -> Made:
+    secret: str = house.done("risk", "POST", f"/access/keys/{key.key_id}/rotate", json={"grace_sec": grace_sec})["secret"]
+    house.secrets.append(secret)
+    return Made(key.key_id, secret, key.owner, key.account)
+
+
+def test_expiry_and_networks_hold_at_every_request(house: House) -> None:
+    brief, elsewhere = (
+        house.key("acct-brief", "read", expires_in_sec=1),
+        house.key("acct-net", "read", networks=["127.0.0.2", "10.0.0.0/8"]),
+    )
+    token = house.session(house.key("acct-net", "read").headers)
+    deadline = time.monotonic() + 30
+    while house.ask("oms", "GET", "/orders", brief.headers, at="127.0.4.1").status_code != 401:
+        assert time.monotonic() < deadline, "the key does not expire"
+        time.sleep(0.1)
+    assert house.refused("oms", "GET", "/orders", elsewhere.headers, at="127.0.4.2") == UNAUTHORIZED
+    assert house.ask("oms", "GET", "/orders", elsewhere.headers, at="127.0.0.2").status_code == 200
+    inside = house.done("risk", "POST", "/access/sessions", elsewhere.headers, at="127.0.0.2")["token"]
+    house.secrets.append(inside)
+    assert house.refused("oms", "GET", "/orders", bearer(inside), at="127.0.4.2") == UNAUTHORIZED
+    assert house.ask("oms", "GET", "/orders", bearer(token), at="127.0.4.3").status_code == 200
+
+
+def test_every_answer_says_what_is_left_and_cancels_have_their_own(house: House) -> None:
+    key = house.key("acct-rates", "trade", "read", rate=1, burst=6)
+    order = {"symbol": "BTCUSDT", "side": "buy", "quantity": "0.001", "price": "40000"}
+    asked: list[tuple[str, str, dict[str, Any]]] = [
+        ("GET", "/orders", {}),
+        ("POST", "/orders", {"json": order}),
+        ("GET", "/stats", {}),
+        ("GET", "/nothing", {}),
+    ]
+    asked += [("GET", f"/orders/{ABSENT}", {}), ("POST", "/orders", {"json": {**order, "account": BERT}})]
+    answers = [house.ask("oms", method, path, key.headers, **how) for method, path, how in asked]
+    assert [answer.status_code for answer in answers] == [200, 200, 403, 404, 404, 403]
+    over = [house.ask("oms", "GET", "/orders", key.headers) for _ in range(12)]
+    assert over[-1].status_code == 429
+    assert int(over[-1].headers["retry-after"]) >= 1
+    for answer in (*answers, *over):
+        limit, left, reset = (int(answer.headers[f"x-ratelimit-{name}"]) for name in ("limit", "remaining", "reset"))
+        assert (limit, 0 <= left <= 6, 0 <= reset <= 6) == (6, True, True)
+    cancelled = house.ask("oms", "DELETE", f"/orders?account={key.account}", key.headers)
+    assert (cancelled.status_code, cancelled.json(), cancelled.headers["x-ratelimit-limit"]) == (200, {"cancelled": 0, "pending": 1}, "500")
+    killed = [house.ask("risk", "GET", "/risk/limits", key.headers) for _ in range(12)][-1]
+    assert killed.status_code == 429
+    house.done("risk", "POST", "/risk/kill", key.headers, json={"scope": "account:acct-rates", "reason": "x"})
+
+
+# Scopes, owners
+
+
+def test_scopes_that_no_key_has_together(house: House) -> None:
+    for account, scopes in (
+        ("acct-x", ["admin", "trade"]),
+        ("acct-x", ["admin", "cancel"]),
+        ("*", ["trade"]),
+        ("*", ["read"]),
+        ("*", ["cancel"]),
+    ):
+        body = {"account": account, "scopes": scopes}
+        assert house.refused("risk", "POST", "/access/keys", house.operator, json=body) == (422, "scopes_forbidden")
+
+
+def test_a_key_that_cancels_kills_its_own_account_and_arms_none(house: House) -> None:
+    key = house.key("acct-stops", "cancel", owner="stop-owner").headers
+    for scope in ("all", f"account:{ANNA}", "account:acct-stop", "symbol:BTCUSDT", "venue:PAPER_A"):
+        assert house.refused("risk", "POST", "/risk/kill", key, json={"scope": scope, "reason": "x"}) == SCOPE_MISSING
+    own = {"scope": "account:acct-stops", "reason": "x"}
+    assert house.refused("risk", "POST", "/risk/kill", key, json={**own, "who": "another"}) == (403, "who_not_yours")
+    assert house.done("risk", "POST", "/risk/kill", key, json={**own, "who": "Stop-Owner"})["who"] == "stop-owner"
+    assert house.refused("risk", "POST", "/risk/arm", key, json=own) == SCOPE_MISSING
+    assert house.refused("exeq", "POST", "/kill", key, json=own) == SCOPE_MISSING
+
+
+def test_two_owners_arm_and_two_keys_of_one_do_not(house: House) -> None:
+    one, again, other = (house.key("*", "risk", owner=owner).headers for owner in ("dora", "Dora", "emil"))
+    scope = {"scope": "account:acct-armed", "reason": "x"}
+    house.done("risk", "POST", "/risk/kill", one, json=scope)
+    assert house.refused("risk", "POST", "/risk/arm", one, json={**scope, "who": "emil"}) == (403, "who_not_yours")
+    token = {"token": house.done("risk", "POST", "/risk/arm", one, json=scope)["token"]}
+    for same in (one, again):
+        assert house.refused("risk", "POST", "/risk/arm", same, json=scope | token) == (403, "second_person_required")
+    assert house.done("risk", "POST", "/risk/arm", other, json=scope | token)["who"] == "emil"
+
+
+def test_a_reservation_cannot_be_made_under_the_id_of_anothers_order(house: House, anna: Made, bert: Bert) -> None:
+    """The id of bert's next order is known to all who know his account; a reservation under it would have the order denied as repeated."""
+    dry = {"symbol": "BTCUSDT", "side": "buy", "quantity": "0.001", "price": "40000"}
+    for name in (order_id_of(BERT, "bert-next"), bert.resting, ABSENT):
+        assert house.refused("risk", "POST", "/check", anna.headers, json={**dry, "order_id": name}) == SCOPE_MISSING
+    house.submit(bert.key.headers, symbol="ETHUSDT", quantity="0.01", price="2200", client_order_id="bert-next")
+
+
+# What is recorded
+
+
+def test_the_timeline_says_by_whom(house: House, anna: Made) -> None:
+    order_id = house.submit(anna.headers, client_order_id="told")["order_id"]
+    first = house.done("oms", "GET", f"/orders/{order_id}/events", anna.headers)["events"][0]
+    assert (first["type"], first["by"], first["owner"]) == ("OrderSubmitted", anna.key_id, "ann-owner")
+    assert f"submitted by ann-owner with key {anna.key_id}" in first["description"]
+
+
+def test_the_log_has_what_happened_to_a_key_and_no_secret(house: House) -> None:
+    key = house.key("acct-logged", "read")
+    rotated(house, key, 600)
+    assert house.ask("oms", "GET", "/orders", key.headers).status_code == 200
+    assert house.refused("oms", "GET", "/stats", key.headers) == SCOPE_MISSING
+    house.done("risk", "POST", f"/access/keys/{key.key_id}/revoke", json={"reason": "scene"})
+    assert house.refused("oms", "GET", "/orders", key.headers) == UNAUTHORIZED
+    log = house.done("risk", "GET", f"/access/log?key={key.key_id}")["log"]
+    assert [entry["type"] for entry in log] == ["Refused", "KeyRevoked", "Refused", "FirstUse", "KeyRotated", "KeyCreated"]
+    assert [entry["code"] for entry in log if entry["type"] == "Refused"] == ["unauthorized", "scope_missing"]
+    shown_by_command = house.stack.trade("access", "log", "--json", "--key", key.key_id).stdout
+    assert "KeyRotated" in shown_by_command
+    assert [secret for secret in house.secrets if secret in shown_by_command or secret in str(log)] == []
+
+
+def test_what_is_refused_is_no_event(house: House, anna: Made, bert: Bert) -> None:
+    before = recorded(house)
+    for service, method, path, foreign, _, body in questions(bert):
+        sent: dict[str, Any] = (
+            {"content": as_json(body).replace(b"@", foreign.encode()), "headers": {"content-type": "application/json"}} if body else {}
+        )
+        for who in ({}, anna.headers):
+            if method != "GET" and f"account={ANNA}" not in path:
+                assert house.ask(service, method, path.replace("@", foreign), who, **sent).status_code in (401, 403, 404), (method, path)
+    assert recorded(house) == before
+
+
+def recorded(house: House) -> list[Any]:
+    """The ends of all journals that a request could add to, once nothing moves any more."""
+    last: list[Any] = []
+    while True:
+        version = max(entry.get("version", 0) for entry in house.done("risk", "GET", "/access/log?limit=1000")["log"])
+        now = [house.done("oms", "GET", "/stats")["seq"], version, house.done("risk", "GET", "/risk/controls/history?limit=100")]
+        if now == last:
+            return now
+        last = now
+        time.sleep(0.3)
+
+
+# Closed accounts
+
+
+def test_a_closed_account_takes_cancels_only(house: House) -> None:
+    who = house.key("acct-closes", "trade", "read").headers
+    order = {"symbol": "BTCUSDT", "side": "buy", "quantity": "0.001", "price": "40000", "client_order_id": "first"}
+    first = house.submit(who, client_order_id="first")
+    house.done("risk", "POST", "/access/accounts/acct-closes/close", json={})
+    assert house.refused("oms", "POST", "/orders", who, json={**order, "client_order_id": "second"}) == (422, "account_closed")
+    assert house.refused("oms", "PATCH", f"/orders/{first['order_id']}", who, json={"price": "39000"}) == (422, "account_closed")
+    again = house.done("oms", "POST", "/orders", who, json=order)
+    assert (again["order_id"], again["status"], again["replayed"]) == (first["order_id"], "submitted", True)
+    assert house.ask("oms", "DELETE", f"/orders/{first['order_id']}", who).status_code in (200, 202)
+
+
+def test_revoking_a_key_may_cancel_the_orders_of_its_account(house: House) -> None:
+    leaked, reader = house.key("acct-leaked", "trade"), house.key("acct-leaked", "read").headers
+    order_id = house.submit(leaked.headers, client_order_id="open")["order_id"]
+    house.done("risk", "POST", f"/access/keys/{leaked.key_id}/revoke", json={"cancel_orders": True})
+    assert house.refused("oms", "DELETE", f"/orders/{order_id}", leaked.headers) == UNAUTHORIZED
+    deadline = time.monotonic() + 30
+    while house.done("oms", "GET", f"/orders/{order_id}", reader)["status"] != "cancelled":
+        assert time.monotonic() < deadline, "the order stays open"
+        time.sleep(0.05)
+
+
+# Canaries: last, when all secrets of this module have been used
+
+
+def test_no_secret_is_anywhere_but_with_its_owner(house: House, tmp_path: Path) -> None:
+    canaries = [secret.encode() for secret in house.secrets]
+    assert len(canaries) > 30
+    backup = tmp_path / "backup"
+    assert house.stack.trade("backup", str(backup)).returncode == 0
+    places = {str(file): file.read_bytes() for file in (*files(house.stack.data_dir), backup, house.stack.output)}
+    for service in SERVICES:
+        places[f"{service} stats"] = house.ask(service, "GET", "/stats", house.operator).content
+        places[f"{service} metrics"] = house.stack.metrics_page(service).encode()
+    found = stack.read(house.stack.data_dir)
+    assert found is not None
+    for pid in {*(process.pid for process in found.processes if process.pid), house.stack.up_pid}:
+        for page in ("cmdline", "environ"):
+            places[f"{pid} {page}"] = Path(f"/proc/{pid}/{page}").read_bytes()
+    assert len(places) > 40
+    assert [(where, canary[:4]) for where, content in places.items() for canary in canaries if canary in content] == []
+
+
+def files(directory: Path) -> Iterator[Path]:
+    """Every file of the stack but those that are made for secrets."""
+    for where, _, names in os.walk(directory):
+        if Path(where).name != SECRETS:
+            yield from (Path(where) / name for name in names if (Path(where) / name).is_file())
