@@ -12,6 +12,8 @@ from typing import Any, Final
 import httpx
 import pytest
 
+from apps.stack.credentials.users import CLI_KEY_FILE
+from apps.stack.services import SECRETS
 from tests.flows.doors import ORDER, Doors, recorded, sound
 from tests.stack import SERVICES, LiveStack
 
@@ -32,6 +34,13 @@ BODIES: Final[dict[tuple[str, str, str], dict[str, Any]]] = {
     ("risk", "POST", "/risk/symbols/{symbol}/unblock"): {"reason": "page"},
     ("risk", "POST", "/risk/repeats/{account}/enable"): {"reason": "page"},
     ("risk", "PUT", "/risk/limits/{account}"): {"version": 1, "reason": "page", "max_order_size_usd": 1},
+    ("risk", "POST", "/access/accounts"): {"account": "page"},
+    ("risk", "POST", "/access/accounts/{account}/close"): {"reason": "page"},
+    ("risk", "POST", "/access/keys"): {"account": "page", "scopes": ["read"]},
+    ("risk", "POST", "/access/keys/{key_id}/revoke"): {"reason": "page"},
+    ("risk", "POST", "/access/keys/{key_id}/rotate"): {"grace_sec": 0},
+    ("risk", "POST", "/access/keys/{key_id}/limit"): {"rate": 1, "burst": 1},
+    ("risk", "POST", "/access/keys/{key_id}/end-sessions"): {"reason": "page"},
     ("exeq", "POST", "/kill"): ARMING,
     ("live-gateway", "POST", "/quotes/advance"): {"rows": 1},
     ("live-gateway", "POST", "/venues/{venue}/faults"): {"fault": "freeze"},
@@ -47,6 +56,8 @@ class Route:
     method: str
     path: str
     fields: dict[str, Any] = field(default_factory=dict)
+    key: dict[str, str] = field(default_factory=dict)
+    """Of a route that is closed without one, also in open mode."""
 
     @property
     def body(self) -> dict[str, Any]:
@@ -56,7 +67,7 @@ class Route:
         given = {"symbol": "BTCUSDT", "account": "page", "venue": "PAPER_A"}
         path = re.sub(r"{(\w+)(?::path)?}", lambda found: given.get(found.group(1), "x"), self.path)
         sent = content if content is not None else json.dumps(self.body).encode() if self.fields else None
-        return self.http.request(method or self.method, self.url + path, headers=headers, content=sent)
+        return self.http.request(method or self.method, self.url + path, headers=headers | self.key, content=sent)
 
 
 @pytest.fixture(scope="module")
@@ -67,17 +78,22 @@ def routes(running: LiveStack) -> Iterator[list[Route]]:
 
 def found(stack: LiveStack, http: httpx.Client) -> Iterator[Route]:
     for service in SERVICES:
-        url = stack.url(service)
+        url, operator = stack.url(service), command_line_key(stack)
         document = http.get(f"{url}/openapi.json").json()
         for path, operations in document["paths"].items():
             for method, operation in operations.items():
                 schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
-                yield Route(http, service, url, method.upper(), path, schema.get("properties", {}))
+                key = operator if path.startswith("/access/") else {}
+                yield Route(http, service, url, method.upper(), path, schema.get("properties", {}), key)
         for path in ("/openapi.json", "/docs", "/nothing"):
             yield Route(http, service, url, "GET", path)
         metrics = stack.metrics_url(service)
         for path in ("/metrics", "/health", "/nothing"):
             yield Route(http, service, metrics, "GET", path)
+
+
+def command_line_key(stack: LiveStack) -> dict[str, str]:
+    return {"authorization": f"Bearer {(stack.data_dir / SECRETS / CLI_KEY_FILE).read_text().strip()}"}
 
 
 @dataclass(frozen=True)
@@ -110,7 +126,9 @@ def standing(stack: LiveStack) -> list[Any]:
     """Everything that a page could have changed."""
     risk, exeq = stack.url("risk"), stack.url("exeq")
     views = (f"{risk}/risk/controls", f"{risk}/risk/controls/history", f"{risk}/risk/limits?account=page", f"{exeq}/kill")
-    return [recorded(stack), *(httpx.get(view, timeout=10).json() for view in views)]
+    keys = httpx.get(f"{risk}/access/keys", headers=command_line_key(stack), timeout=10).json()["keys"]
+    ids = [key["key_id"] for key in keys if key["state"] == "live"]
+    return [recorded(stack), ids, *(httpx.get(view, timeout=10).json() for view in views)]
 
 
 def test_every_route_that_takes_a_body_is_tried_with_one(routes: list[Route]) -> None:
