@@ -90,6 +90,8 @@ class KeyRing:
                 self.asked.pop(event.token, None)
             case KeyRotated() if key := self.by_id.get(event.key_id):
                 key.old_digest, key.old_until, key.digest = key.digest, event.old_until, bytes.fromhex(event.digest)
+                if event.old_until <= event.at:
+                    self._end_sessions(event.key_id)  # who holds the old secret may have started them
             case KeyRevoked() if key := self.by_id.get(event.key_id):
                 key.revoked_at = event.at
                 self._end_sessions(event.key_id)

@@ -471,13 +471,15 @@ def test_a_rotated_key_has_two_secrets_for_a_while(house: House) -> None:
     key = house.key("acct-turns", "read")
     fresh = rotated(house, key, 600)
     assert [house.ask("oms", "GET", "/orders", each.headers).status_code for each in (key, fresh)] == [200, 200]
+    token = house.session(key.headers)
+    assert house.ask("oms", "GET", "/orders", bearer(token)).status_code == 200
     last = rotated(house, fresh, 0)
-    answers = [house.ask("oms", "GET", "/orders", each.headers).status_code for each in (key, fresh, last)]
-    assert answers == [401, 401, 200]
+    answers = [house.ask("oms", "GET", "/orders", each).status_code for each in (key.headers, fresh.headers, bearer(token), last.headers)]
+    assert answers == [401, 401, 401, 200]
 
 
-def rotated(house: House, key: Made, grace_sec: int) -> Made:
-    secret: str = house.done("risk", "POST", f"/access/keys/{key.key_id}/rotate", json={"grace_sec": grace_sec})["secret"]
+def rotated(house: House, key: Made, grace_sec: int, who: Headers | None = None) -> Made:
+    secret: str = house.done("risk", "POST", f"/access/keys/{key.key_id}/rotate", who, json={"grace_sec": grace_sec})["secret"]
     house.secrets.append(secret)
     return Made(key.key_id, secret, key.owner, key.account)
 
@@ -498,6 +500,16 @@ def test_expiry_and_networks_hold_at_every_request(house: House) -> None:
     house.secrets.append(inside)
     assert house.refused("oms", "GET", "/orders", bearer(inside), at="127.0.4.2") == UNAUTHORIZED
     assert house.ask("oms", "GET", "/orders", bearer(token), at="127.0.4.3").status_code == 200
+
+
+def test_a_key_of_other_networks_locks_no_caller_out_of_oms(house: House, anna: Made) -> None:
+    """risk asks oms with the caller's key from its own address, where the key is not good."""
+    key = house.key("acct-far", "read", networks=["127.0.0.2"]).headers
+    answers = {house.refused("risk", "GET", f"/risk/decisions/{ABSENT}", key, at="127.0.0.2") for _ in range(25)}
+    assert answers == {SCOPE_MISSING}
+    assert house.ask("oms", "GET", "/orders", anna.headers).status_code == 200
+    near = house.key("acct-near", "read", networks=["127.0.0.0/8"]).headers
+    assert house.refused("risk", "GET", f"/risk/decisions/{ABSENT}", near) == (404, "order_not_found")
 
 
 def test_every_answer_says_what_is_left_and_cancels_have_their_own(house: House) -> None:
@@ -560,6 +572,19 @@ def test_two_owners_arm_and_two_keys_of_one_do_not(house: House) -> None:
     for same in (one, again):
         assert house.refused("risk", "POST", "/risk/arm", same, json=scope | token) == (403, "second_person_required")
     assert house.done("risk", "POST", "/risk/arm", other, json=scope | token)["who"] == "emil"
+
+
+def test_one_admin_is_never_two_owners(house: House) -> None:
+    eve = house.key("*", "admin", owner="eve")
+    asked = {"account": "*", "scopes": ["admin"], "owner": "eves-friend"}
+    token = {"token": house.done("risk", "POST", "/access/keys", eve.headers, json=asked)["token"]}
+    assert house.refused("risk", "POST", "/access/keys", eve.headers, json=asked | token) == (403, "second_person_required")
+    operator = house.operator["authorization"].split()[1].partition(".")[0]
+    for body in ({}, {"grace_sec": 600}):
+        turned = house.refused("risk", "POST", f"/access/keys/{operator}/rotate", eve.headers, json=body)
+        assert turned == (403, "second_person_required")
+    assert rotated(house, eve, 0, eve.headers).key_id == eve.key_id
+    house.done("risk", "POST", f"/access/keys/{eve.key_id}/revoke", json={})
 
 
 def test_a_reservation_cannot_be_made_under_the_id_of_anothers_order(house: House, anna: Made, bert: Bert) -> None:
