@@ -106,7 +106,7 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     control_http = _controls(settings, risk, control_log, ControlAcks(client), Scopes(catalogue.instruments, venues), clock)
     check_http = CheckEndpoint(risk, check_service, measures)
     routes = check_http.router()
-    decisions = Decisions.at(settings.peers.oms_url, tls.context_to_peers(settings))
+    decisions = Decisions.at(settings.peers.oms_url, chassis.keys, tls.context_to_peers(settings))
     chassis.exits.push_async_callback(decisions.close)
     for part in (control_http, access_http, decisions):
         routes.include_router(part.router())

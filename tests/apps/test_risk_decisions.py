@@ -14,6 +14,7 @@ from apps.http.authority import LOCAL_CALLER, Caller
 from apps.oms.views import event_view
 from apps.risk.decision_lookup import Decisions
 from apps.risk.views import holdings_view, limits_view, snapshot_fields
+from domain.access.keys import KeyRing
 from domain.order import events as e
 from domain.order.lifecycle import State
 from domain.risk.limits import SWITCHES
@@ -50,7 +51,7 @@ def oms(*events: e.OrderEvent) -> Callable[[httpx.Request], httpx.Response]:
 async def asked(
     answer: Callable[[httpx.Request], httpx.Response], order_id: str = "o1", caller: Caller = LOCAL_CALLER, **headers: str
 ) -> tuple[int, Any]:
-    decisions = Decisions(httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://oms"))
+    decisions = Decisions(httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://oms"), KeyRing())
     transport = httpx.ASGITransport(app=as_caller(application("risk", decisions.router()), caller))
     async with httpx.AsyncClient(transport=transport, base_url="http://risk") as client:
         found = await client.get(f"/risk/decisions/{order_id}", headers=headers)

@@ -68,7 +68,7 @@ async def oms(_: Path) -> AsyncIterator[Handler]:
 @asynccontextmanager
 async def risk(_: Path) -> AsyncIterator[Handler]:
     house = House()
-    unreachable = Decisions.at("http://127.0.0.1:1")
+    unreachable = Decisions.at("http://127.0.0.1:1", KeyRing())
     app = application("risk", house.door.router(), house.control_door.router(), unreachable.router())
     following = asyncio.create_task(house.symbols.run())
     yield fast_path(app, {("POST", "/check"): house.door.check})
