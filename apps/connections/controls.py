@@ -15,7 +15,7 @@ from nats.aio.msg import Msg
 from adapters import bus, subjects
 from adapters.codec import Commit, decoder, encode
 from adapters.controls import CONTROL_COMMITS
-from apps.http.authority import Caller, signed_by
+from apps.http.caller import Caller, signed_by
 from apps.http.problem import Refusal, malformed
 from apps.journal.publisher import Publisher
 from apps.journal.subscription import JournalSubscription

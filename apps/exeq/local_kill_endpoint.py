@@ -8,8 +8,8 @@ from adapters.local_kills import LocalKill
 from apps.connections.controls import THROWN, Scopes, kill_doc, texts_of_kill
 from apps.exeq.kill_switch import ExeqKillSwitch
 from apps.http.app import Exact, Refusal
-from apps.http.authority import caller_of
 from apps.http.body import read_object
+from apps.http.caller import caller_of
 from apps.journal.publisher import Publisher
 from domain.ports import Clock, Unavailable
 from domain.values import rfc3339

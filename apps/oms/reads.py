@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from adapters.codec import ORDER_COMMITS
 from apps.http.app import Refusal
-from apps.http.authority import Caller, account_not_yours
+from apps.http.caller import Caller, account_not_yours
 from apps.journal.shard_host import ShardHost
 from apps.oms.submit import unavailable
 from apps.oms.views import View, order_view, timeline_view

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from apps.diagram.diagram import Counts, Format, draw
 from apps.http.app import Exact, Refusal
-from apps.http.authority import Caller, account_not_found, account_not_yours, caller_of, scope_missing
+from apps.http.caller import Caller, account_not_found, account_not_yours, caller_of, scope_missing
 from apps.http.query import refused, time_window
 from apps.http.route_scopes import OPERATE
 from apps.journal.shard_host import ShardHost

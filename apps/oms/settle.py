@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request, Response
 from msgspec import UNSET, UnsetType
 
 from apps.http.app import Exact, Refusal
-from apps.http.authority import Caller, caller_of, signed_by
 from apps.http.body import exact_number, identifier, read_struct
+from apps.http.caller import Caller, caller_of, signed_by
 from apps.http.problem import malformed, problem_doc
 from apps.http.schema import ID_PATTERN, OPTIONAL_NUMBER, PRICE, described, schema_of
 from apps.journal.shard_host import ShardHost

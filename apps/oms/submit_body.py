@@ -7,8 +7,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from apps.http.authority import account_not_yours
 from apps.http.body import exact_number, identifier, read_struct
+from apps.http.caller import account_not_yours
 from apps.http.moments import EXAMPLE, body_moment
 from apps.http.problem import ECHO_MAX, malformed
 from apps.http.schema import ID, ID_PATTERN, NUMBER, PRICE, described

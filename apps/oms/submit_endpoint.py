@@ -6,7 +6,7 @@ from typing import Final
 from starlette.types import Receive, Scope, Send
 
 from apps.http.app import header, read_body, send_json
-from apps.http.authority import caller_of
+from apps.http.caller import caller_of
 from apps.oms.metrics import OmsMetrics
 from apps.oms.submit import SubmitHandler, SubmitResult
 from apps.oms.submit_body import TermsReader

@@ -12,8 +12,9 @@ from starlette.responses import Response
 from apps.connections.access import AccessAcks, AccessQuestion
 from apps.http.app import Exact, Refusal
 from apps.http.audit import AuditEntry
-from apps.http.authority import Authority, Caller, caller_of, unauthorized
+from apps.http.authority import Authority
 from apps.http.body import model_doc, read_model
+from apps.http.caller import Caller, caller_of, unauthorized
 from apps.http.credentials import digest, new_key_id, new_secret, new_token, session_token
 from apps.http.query import MOMENT_FORMS, moment_asked
 from apps.risk.access_body import AccountBody, KeyBody, LimitBody, ReasonBody, RevokeBody, RotateBody, read_key

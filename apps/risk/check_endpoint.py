@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from apps.http.app import Exact, encode, read_body, send_json
-from apps.http.authority import Caller, account_not_found, account_not_yours, caller_of, scope_missing
+from apps.http.caller import Caller, account_not_found, account_not_yours, caller_of, scope_missing
 from apps.http.query import read_query, refused, word_asked
 from apps.http.route_scopes import RISK
 from apps.risk.check_body import CHECK_SCHEMA, read_order

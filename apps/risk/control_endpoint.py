@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from apps.connections.controls import ARMED, SIGNED, THROWN, Scopes, body_doc, kill_doc, reason_of, texts_of_kill, token_of, who_of
 from apps.http.app import Exact, Refusal
-from apps.http.authority import account_not_found, caller_of, scope_missing
 from apps.http.body import read_object
+from apps.http.caller import account_not_found, caller_of, scope_missing
 from apps.http.query import refused
 from apps.http.route_scopes import RISK
 from apps.risk.control_acks import ControlAcks

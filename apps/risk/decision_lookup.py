@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from adapters.codec import decoder
 from apps.http.app import Exact, Refusal
-from apps.http.authority import caller_of
+from apps.http.caller import caller_of
 from domain.access.keys import KeyRing
 from domain.access.scopes import LOCAL
 from domain.values import IDENTIFIER

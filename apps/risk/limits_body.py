@@ -5,8 +5,8 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from apps.connections.controls import SIGNED, reason_of, token_of, who_of
-from apps.http.authority import Caller
 from apps.http.body import Number, read_object
+from apps.http.caller import Caller
 from apps.http.problem import Refusal, malformed
 from domain.instruments import Instrument
 from domain.risk.controls import LimitSet

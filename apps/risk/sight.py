@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from apps.http.authority import Caller
+from apps.http.caller import Caller
 from domain.access.scopes import EVERY_ACCOUNT, AccessScope, bits
 
 _OF_ALL: Final = bits(AccessScope.AUDIT, AccessScope.RISK)

@@ -4,7 +4,8 @@ from fastapi import APIRouter, Request
 from starlette.types import Receive, Scope, Send
 
 from apps.http.app import Exact, Handler, Refusal, application, encode, send_json
-from apps.http.authority import Authority, Caller, caller_of
+from apps.http.authority import Authority
+from apps.http.caller import Caller, caller_of
 from apps.http.client_address import client_address, is_among
 from apps.http.messages import send_problem
 from apps.http.query import read_query

@@ -5,7 +5,7 @@ from typing import Final
 from starlette.types import Receive, Scope, Send
 
 from apps.http.app import Handler
-from apps.http.authority import LOCAL_CALLER, Caller
+from apps.http.caller import LOCAL_CALLER, Caller
 from domain.access.scopes import AccessScope, mask_of
 
 ERIN = Caller("PKERIN22222222222222", "erin", "*", mask_of((AccessScope.TRADE, AccessScope.READ, AccessScope.OPS)))

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from adapters.clock import SystemClock
 from adapters.memory import MemoryFills, MemoryJournal, MemoryLog, MemoryPositions
 from apps.http.app import Handler, application, fast_path
-from apps.http.authority import LOCAL_CALLER, Caller
+from apps.http.caller import LOCAL_CALLER, Caller
 from apps.journal import group_commit
 from apps.journal.group_commit import Pace
 from apps.journal.shard_host import ShardHost

@@ -20,7 +20,8 @@ from adapters.subjects import CHECK
 from apps.connections.access import AccessAnswer, AccessQuestion, access_into
 from apps.connections.controls import Scopes, controls_into
 from apps.http.app import application, fast_path
-from apps.http.authority import LOCAL_CALLER, Authority, Caller, KeysKnown
+from apps.http.authority import Authority, KeysKnown
+from apps.http.caller import LOCAL_CALLER, Caller
 from apps.http.route_scopes import TABLES
 from apps.journal.subscription import JournalSubscription
 from apps.risk.access_endpoint import AccessEndpoint

@@ -11,9 +11,11 @@ from adapters.clock import SystemClock
 from adapters.codec import encode
 from apps.connections.access import ENTRIES_MAX
 from apps.http.access import Access
-from apps.http.authority import LOCAL_CALLER, Authority, Caller, KeysKnown, Mode
+from apps.http.authority import Authority, KeysKnown, Mode
+from apps.http.caller import LOCAL_CALLER, Caller
 from apps.http.credentials import digest, new_key_id, new_secret, new_token, well_formed
-from apps.http.guard import guarded, send_json
+from apps.http.guard import guarded
+from apps.http.messages import send_json
 from apps.http.problem import Refusal
 from apps.http.route_scopes import OPEN_ROUTE, OPS, RISK, TABLES, RouteScopes
 from domain.access.events import AccountOpened, KeyCreated, KeyRevoked, KeyRotated, SessionStarted

@@ -18,8 +18,8 @@ import apps.live_gateway
 import apps.oms
 import apps.risk
 from apps.http.app import Refusal
-from apps.http.authority import LOCAL_CALLER
 from apps.http.body import read_model
+from apps.http.caller import LOCAL_CALLER
 from apps.live_gateway.fault_endpoint import Fault, possible
 from apps.oms.replace import ReplaceBody, read_replace
 from apps.oms.settle import SettleBody, read_settle

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from apps.http.app import Refusal
-from apps.http.authority import Caller, Mode
+from apps.http.authority import Mode
+from apps.http.caller import Caller
 from apps.oms.settle_requests import REQUESTS_MAX, SettleRequests
 from apps.risk.four_eyes import two_hands
 from domain.access.events import KeyCreated

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from apps.http.authority import Caller
+from apps.http.caller import Caller
 from apps.http.problem import Refusal
 from apps.risk.check_body import CHECK_SCHEMA, CheckBody
 from domain.access.scopes import AccessScope, mask_of

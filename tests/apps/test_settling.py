@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from apps.http.app import Refusal
-from apps.http.authority import LOCAL_CALLER
+from apps.http.caller import LOCAL_CALLER
 from apps.oms.settle import read_settle
 from domain.order.commands import Outcome
 from tests.apps.callers import ERIN

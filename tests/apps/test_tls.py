@@ -24,6 +24,7 @@ from apps.risk.decision_lookup import Decisions
 from config.loading import SERVICES
 from config.sections import AccessSection
 from config.text import ConfigError
+from domain.access.keys import KeyRing
 from tests.apps.authority_of_certificates import CertificateAuthority
 from tests.apps.test_bounds import GOOD, LOCAL, Seen, Wire, deadline
 from tests.apps.test_service import Running
@@ -215,7 +216,7 @@ async def test_services_and_commands_trust_the_named_authority(door: Listener, a
     url = f"https://localhost:{door.port}"
     settings = SERVICES["risk"].model_validate({"peers": {"ca_file": authority.file}})
     for verify, reason in ((context_to_peers(settings), "missing required field"), (True, "CERTIFICATE_VERIFY_FAILED")):
-        decisions = Decisions.at(url, verify)
+        decisions = Decisions.at(url, KeyRing(), verify)
         with pytest.raises(Exception, match=reason):
             await decisions._timeline("o1", {})
         await decisions.close()

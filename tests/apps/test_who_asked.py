@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 from apps.cli.story import what
-from apps.http.authority import Caller
+from apps.http.caller import Caller
 from domain.order.commands import DoubtRoute, RouteOrder
 from domain.order.events import Leg
 from tests.apps.callers import ERIN

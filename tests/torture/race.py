@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from adapters.codec import encode
 from apps.http.app import fast_path
-from apps.http.authority import LOCAL_CALLER
+from apps.http.caller import LOCAL_CALLER
 from domain.market.price_history import DailyClose, history_of
 from domain.order.commands import Terms
 from tests.apps.risk_house import House, Message
