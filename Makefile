@@ -5,7 +5,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11
 	--no-header --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test faults simulate torture docs deploy-test check bench bench-quick gate peers format lock release pre-commit clean
+.PHONY: help run install test faults simulate torture docs deploy-test browser-test check bench bench-quick gate peers format lock release pre-commit clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -51,6 +51,10 @@ docs: install ## regenerate the pages and dashboards that come from the code
 
 deploy-test: install ## test the real containers: build, up, an order, kill, down and up (needs Docker with compose, or COMPOSE_LAB)
 	@COMPOSE_LAB=$(or $(COMPOSE_LAB),$(wildcard ../shared/tools/compose-lab)) $(BIN)/pytest -n0 -v tests/deploy/with_engine.py
+
+browser-test: install ## try to trade from pages in a real browser (installs Debian's chromium if it is missing, as root)
+	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
+	@$(BIN)/pytest -n0 -v tests/browser
 
 bench: install ## benchmark orders, /check, replay and restart: three minutes (longer runs: docs/performance.md)
 	@$(BIN)/python -m tests.bench.lives --json bench.json $(LOADS)

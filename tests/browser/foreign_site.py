@@ -1,0 +1,61 @@
+"""A web site of somebody else, on an address of this machine, whose name may later lead to a service of ours (DNS rebinding)."""
+
+import asyncio
+import contextlib
+from typing import Final, Self
+
+from tests.aside import Aside
+
+PAGE: Final = b"<!doctype html><title>elsewhere</title><p>A page of another site."
+ANSWER: Final = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/html\r\ncontent-length: %d\r\n\r\n%b" % (len(PAGE), PAGE)
+PIECE: Final = 64 * 1024
+
+
+class ForeignSite:
+    """Serves one page at `address`; port 0 takes any free one. Requests after `rebind` go to a port of 127.0.0.1 instead, unchanged."""
+
+    def __init__(self, address: str, port: int = 0) -> None:
+        self.port = port
+        self._address = address
+        self._behind: int | None = None
+        self._aside = Aside()
+        self._server: asyncio.Server | None = None
+
+    def __enter__(self) -> Self:
+        self._aside.call(self._listen())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._server is not None:
+            self._server.close()
+        self._aside.close()
+
+    def rebind(self, port: int) -> None:
+        self._behind = port
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._connected, self._address, self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ended = (OSError, asyncio.IncompleteReadError, asyncio.CancelledError)  # the last: by the end of the test
+        with contextlib.suppress(*ended), contextlib.closing(writer):
+            head = await reader.readuntil(b"\r\n\r\n")
+            if self._behind is None:
+                writer.write(ANSWER)
+                await writer.drain()
+                return
+            answers, requests = await asyncio.open_connection("127.0.0.1", self._behind)
+            with contextlib.closing(requests):
+                requests.write(head)
+                pumps = {asyncio.ensure_future(_pump(reader, requests)), asyncio.ensure_future(_pump(answers, writer))}
+                await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+                for pump in pumps:
+                    pump.cancel()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while piece := await reader.read(PIECE):
+            writer.write(piece)
+            await writer.drain()
