@@ -111,7 +111,7 @@ def arm(
         show.line(f"Armed: orders of {scope} are allowed again.")
         return
     show.line(f"Arming of {scope} requested; it stays killed. A second person must confirm before {reply.get('expires_at')}:")
-    show.line(f"trade arm {scope} --token {reply.get('token')} --reason ... --who ...")
+    show.line(f"trade arm {scope} --token {reply.get('token')} --reason ...{' --who ...' * bool(signed)}")
 
 
 def _scope(scope: str) -> str:

@@ -182,6 +182,13 @@ def test_with_a_key_its_owner_signs_unless_a_person_is_named(door: FakeOms, home
     assert [*whos, json.loads(door.asked[-1].body).get("who")] == [getpass.getuser(), None, "erin", None]
 
 
+def test_the_second_step_of_arming_names_a_person_only_without_a_key(door: FakeOms, home: Path) -> None:
+    door.says("POST", "/risk/arm", {"token": "t", "expires_at": "later"}, 202)
+    without, with_key = trade(home, "arm", "all", *WHY), trade(home, "arm", "all", *WHY, TRADE_KEY=KEY)
+    assert without.stdout.splitlines()[-1] == "trade arm all --token t --reason ... --who ..."
+    assert with_key.stdout.splitlines()[-1] == "trade arm all --token t --reason ..."
+
+
 # Remedies
 
 
