@@ -47,6 +47,7 @@ torture: install ## run hours of kills, power cuts, races, damage and histories 
 docs: install ## regenerate the pages and dashboards that come from the code
 	@$(BIN)/python -m config.reference
 	@$(BIN)/python -m tests.lifecycle_page
+	@$(BIN)/python -m tests.security_page
 	@$(BIN)/python infra/grafana/dashboards.py
 
 deploy-test: install ## test the real containers: build, up, an order, kill, down and up (needs Docker with compose, or COMPOSE_LAB)

@@ -103,6 +103,8 @@ TROUBLE: Final[dict[str, dict[str, str]]] = {
     "KillSwitchThrown": jumps("exeq_kills", 0, 1),
     "KillSwitchUnreadable": jumps("exeq_kills_unreadable", 0, 1),
     "QuotesRefused": counted("quotes_refused_total", 60, labels='job="exeq",reason="price"'),
+    "KeysUnknown": jumps('service_check_ok{job="oms",check="keys"}', 1, 0),
+    "AccessRefused": counted("access_refused_total", 120, labels='job="oms",code="unauthorized"'),
     "HousekeepingFails": counted("snapshots_failed_total", 1, labels='job="exeq"'),
     "LoopLate": slow("event_loop_lag_seconds", "0.1", labels='job="risk"'),
     "LogLinesDropped": counted("log_lines_dropped_total", 3, labels='to="file"'),
