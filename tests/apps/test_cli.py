@@ -289,7 +289,7 @@ def test_up_passes_every_choice_on_and_ends_with_its_code(monkeypatch: pytest.Mo
     }
 
 
-@pytest.mark.parametrize(("variable", "mode"), [("keys", "keys"), ("open", "open"), ("", "open")])
+@pytest.mark.parametrize(("variable", "mode"), [("keys", "keys"), ("open", "open"), ("", "")])
 def test_up_takes_the_mode_of_access_from_the_environment(monkeypatch: pytest.MonkeyPatch, variable: str, mode: str) -> None:
     chosen: dict[str, object] = {}
 
