@@ -30,7 +30,7 @@ from apps.http.credentials import (
     signed_text,
 )
 from apps.http.problem import Refusal
-from apps.http.route_scopes import STOPS, Found, RouteScopes, Table
+from apps.http.route_scopes import STOPS, Found, RouteScopes, Row, Table
 from domain.access.keys import Key, KeyRing
 from domain.access.scopes import EVERY_ACCOUNT, AccessScope, bits
 from domain.execution.token_bucket import TokenBucket
@@ -47,7 +47,8 @@ ADDRESSES_MAX: Final = 10_000
 """Addresses whose failures are remembered; the one that failed first is forgotten first."""
 CHANGES_WITHIN_NS: Final = 1_000_000_000
 READS_WITHIN_NS: Final = 10_000_000_000
-"""How long ago the keys must have been read to their end for a request that changes something, and for one that reads."""
+STOPS_WITHIN_NS: Final = 3600 * 1_000_000_000
+"""How long ago the keys must have been read to their end for a request that changes something, that reads, and that stops trading."""
 AHEAD_MAX_NS: Final = 1_000_000_000
 """How far the clock of a caller that signs may be ahead."""
 NONCES_MAX: Final = 10_000
@@ -144,7 +145,7 @@ class Authority:
     def verify(self, signed: Signed, method: str, path: str, target: str, address: str, body: bytes) -> None:
         """Verify a signed request: key, time, nonce and signature. Refusal 401, 429, 503."""
         try:
-            self._verify(signed, method, target, address, body)
+            self._verify(signed, method, self.route(method, path)[1], target, address, body)
         except Refusal as refusal:
             self._note(refusal, signed, address, f"{method} {path}")
             raise
@@ -166,20 +167,20 @@ class Authority:
 
     def _admitted(self, method: str, address: str, sent: Sent, route: Found) -> tuple[Caller, Rate | None]:
         has_row, needed = route
-        caller, state = self._caller(method, address, sent)
-        rate = None if state is None else self._taken(state, cancels=needed in STOPS)
+        caller, state = self._caller(_age_max_ns(method, needed), address, sent)
+        rate = None if state is None else self._taken(state, cancels=bool(needed and needed & STOPS))
         if not has_row:
             return caller, rate  # the answer is 404 or 405, for those who may ask at all
         if needed is not None and not caller.mask & needed:
             raise scope_missing(needed, rate)
         return caller, rate
 
-    def _caller(self, method: str, address: str, sent: Sent) -> tuple[Caller, _InUse | None]:
+    def _caller(self, age_max_ns: int, address: str, sent: Sent) -> tuple[Caller, _InUse | None]:
         if sent is None:
             if self.mode == "open":
                 return LOCAL_CALLER, None
             raise unauthorized()
-        if not self.known.within(READS_WITHIN_NS if method in _READS else CHANGES_WITHIN_NS):
+        if not self.known.within(age_max_ns):
             raise access_unknown()
         if isinstance(sent, Signed):
             key = self.keys.by_id[sent.key_id]
@@ -217,8 +218,8 @@ class Authority:
             raise self._failed(address)
         return key
 
-    def _verify(self, signed: Signed, method: str, target: str, address: str, body: bytes) -> None:
-        if not self.known.within(READS_WITHIN_NS if method in _READS else CHANGES_WITHIN_NS):
+    def _verify(self, signed: Signed, method: str, needed: Row, target: str, address: str, body: bytes) -> None:
+        if not self.known.within(_age_max_ns(method, needed)):
             raise access_unknown()
         if (refusal := self._throttled(address)) is not None:
             raise refusal
@@ -309,6 +310,13 @@ class Authority:
 
     def _note(self, refusal: Refusal, sent: Sent, address: str, route: str) -> None:
         self.audit.refusal(refusal.code, sent.key_id if sent is not None else "", address, route)
+
+
+def _age_max_ns(method: str, needed: Row) -> int:
+    """Return how old the keys may be that admit a request."""
+    if needed is not None and needed & STOPS:
+        return STOPS_WITHIN_NS
+    return READS_WITHIN_NS if method in _READS else CHANGES_WITHIN_NS
 
 
 def _rate(bucket: TokenBucket, burst: int, now: int) -> Rate:

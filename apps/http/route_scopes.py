@@ -10,7 +10,7 @@ OPEN: Final = None
 """Answered without a key."""
 
 Row = int | None
-"""The scopes, as bits, of which one is enough."""
+"""The scopes, as bits, of which one is enough, and STOPS."""
 Table = Mapping[tuple[str, str], Row]
 """By method and path template, as FastAPI writes it: `{name}` is one segment, `{name:path}` the rest up to what follows it."""
 
@@ -26,8 +26,9 @@ OPS: Final = bits(S.OPS)
 ADMIN: Final = bits(S.ADMIN)
 KILL: Final = RISK | CANCEL
 """A key with cancel alone kills its own account."""
-STOPS: Final = (CANCEL, KILL)
-"""Rows of requests that stop trading. Other requests cannot use up their rate."""
+STOPS: Final = 1 << 30
+"""Marks the row of a request that stops trading; it is no scope. Its rate cannot be used up by other requests, and it is admitted by keys
+that are up to an hour old: while NATS is away, the kill switch at exeq must work, and it only reduces what is at risk."""
 
 EVERYWHERE: Final[Table] = {
     ("GET", "/health"): OPEN,
@@ -43,8 +44,8 @@ TABLES: Final[Mapping[str, Table]] = {
         **EVERYWHERE,
         ("POST", "/orders"): TRADE,
         ("PATCH", "/orders/{order_id}"): TRADE,
-        ("DELETE", "/orders/{order_id}"): CANCEL,
-        ("DELETE", "/orders"): CANCEL,
+        ("DELETE", "/orders/{order_id}"): CANCEL | STOPS,
+        ("DELETE", "/orders"): CANCEL | STOPS,
         ("GET", "/orders"): READ,
         ("GET", "/orders/{order_id}"): READ,
         ("GET", "/orders/{order_id}/events"): READ,
@@ -63,7 +64,7 @@ TABLES: Final[Mapping[str, Table]] = {
         ("GET", "/risk/controls"): CONTROLS,
         ("GET", "/risk/controls/history"): CONTROLS,
         ("PUT", "/risk/limits/{account}"): RISK,
-        ("POST", "/risk/kill"): KILL,
+        ("POST", "/risk/kill"): KILL | STOPS,
         ("POST", "/risk/arm"): RISK,
         ("POST", "/risk/symbols/{symbol:path}/block"): RISK,
         ("POST", "/risk/symbols/{symbol:path}/unblock"): RISK,
@@ -88,7 +89,7 @@ TABLES: Final[Mapping[str, Table]] = {
         ("GET", "/venues"): OPERATE,
         ("GET", "/routes/{order_id}"): OPERATE,
         ("GET", "/kill"): CONTROLS,
-        ("POST", "/kill"): RISK,
+        ("POST", "/kill"): RISK | STOPS,
     },
     "live-gateway": {
         **EVERYWHERE,

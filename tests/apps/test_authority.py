@@ -220,7 +220,9 @@ def test_while_the_keys_are_not_known_none_is_believed() -> None:
     house.later(1, read=False)
     assert (house.with_key("POST /orders"), house.with_key("GET /orders")) == ((503, "access_unknown"), ERIN)
     house.later(9, read=False)
-    assert house.with_key("GET /orders") == (503, "access_unknown")
+    assert (house.with_key("GET /orders"), house.with_key("DELETE /orders/x")) == ((503, "access_unknown"), ERIN)
+    house.later(3600, read=False)
+    assert house.with_key("DELETE /orders/x") == (503, "access_unknown")
     house.later(0)
     assert house.with_key("POST /orders") == ERIN
 
