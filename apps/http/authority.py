@@ -108,7 +108,7 @@ class Authority:
         self._in_use: dict[str, _InUse] = {}
         self._failures: dict[str, TokenBucket] = {}
         self._helper: tuple[bytes, Caller] | None = None
-        self._began_ns = clock.now_ns()
+        self._began_ns = clock.monotonic_ns()
 
     def admit(self, method: str, path: str, address: str, sent: Sent, route: Found) -> tuple[Caller, Rate | None]:
         """Return who calls, and the key's rate if there is one. Refusal 401, 403, 429, 503.
@@ -225,7 +225,8 @@ class Authority:
             raise refusal
         now, at = self._clock.now_ns(), signed.at_ms * 1_000_000
         key = self.keys.by_id.get(signed.key_id) if KEY_ID.fullmatch(signed.key_id) else None
-        in_time = max(now - signed.window_ms * 1_000_000, self._began_ns) <= at <= now + AHEAD_MAX_NS
+        lived = self._clock.monotonic_ns() - self._began_ns  # the nonces of an earlier process are forgotten: nothing from before this one
+        in_time = now - min(signed.window_ms * 1_000_000, lived) <= at <= now + AHEAD_MAX_NS
         if key is None or not key.public_key or not in_time or not key.live(now) or not self._from_its_network(key, address):
             raise self._failed(address)
         text = signed_text(method, target, str(signed.at_ms), signed.nonce, body)

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.types import Receive, Scope, Send
 
 from adapters.clock import SystemClock
@@ -13,7 +14,7 @@ from apps.connections.access import ENTRIES_MAX
 from apps.http.access import Access
 from apps.http.authority import Authority, KeysKnown, Mode
 from apps.http.caller import LOCAL_CALLER, Caller
-from apps.http.credentials import digest, new_key_id, new_secret, new_token, well_formed
+from apps.http.credentials import Signed, digest, new_key_id, new_secret, new_token, signed_text, well_formed
 from apps.http.guard import guarded
 from apps.http.messages import send_json
 from apps.http.problem import Refusal
@@ -29,13 +30,13 @@ NOW: Final = 1_000_000_000_000
 
 
 class Clock(SystemClock):
-    """Both clocks are what the test says."""
+    """Both clocks are what the test says. `moved` is how far the wall clock was set forward or back."""
 
     def __init__(self) -> None:
-        self.now = NOW
+        self.now, self.moved = NOW, 0
 
     def now_ns(self) -> int:
-        return self.now
+        return self.now + self.moved
 
     def monotonic_ns(self) -> int:
         return self.now
@@ -71,6 +72,16 @@ class House:
             return self.authority.admit(method, path, address, self.authority.read(method, path, address, found), opened)[0]
         except Refusal as refusal:
             return refusal.status, refusal.code
+
+    def signs(self, private: Ed25519PrivateKey, at_ns: int, nonce: str = "1") -> tuple[int, str] | None:
+        """A request signed at this time by the wall clock: None if the signature counts."""
+        text = signed_text("GET", "/orders", str(at_ns // 1_000_000), nonce, b"")
+        sent = Signed(TRADER, at_ns // 1_000_000, nonce, private.sign(text), 5_000)
+        try:
+            self.authority.verify(sent, "GET", "/orders", "/orders", HOME, b"")
+        except Refusal as refusal:
+            return refusal.status, refusal.code
+        return None
 
     def with_key(self, route: str = "GET /orders", secret: str = SECRET, address: str = HOME) -> Caller | tuple[int, str] | None:
         return self.asks(route, address, authorization=f"Bearer {TRADER}.{secret}")
@@ -213,6 +224,24 @@ def test_who_fails_too_often_is_refused_unheard_but_a_valid_key_of_its_address_p
     assert (house.with_key(), house.with_key(secret="wrong", address="127.0.0.2")) == (ERIN, NOT_LET_IN)
     house.later(30)
     assert house.with_key(secret="wrong") == NOT_LET_IN
+
+
+def test_expiry_and_signatures_go_by_the_wall_clock_and_rates_by_the_other_one() -> None:
+    hour, private = 3600 * 1_000_000_000, Ed25519PrivateKey.generate()
+    public = base64.b64encode(private.public_key().public_bytes_raw()).decode()
+    house, signing = House(expires_at=NOW + hour, rate=1, burst=1), House(public_key=public, digest="")
+    assert (house.with_key(), house.with_key()) == (ERIN, (429, "rate_limited"))
+    house.clock.moved = hour - 1
+    assert house.with_key() == (429, "rate_limited"), "an hour by the wall fills no bucket"
+    house.clock.moved = hour
+    assert house.with_key() == NOT_LET_IN
+    assert signing.signs(private, NOW) is None
+    assert signing.signs(private, NOW) == NOT_LET_IN, "a nonce is good once"
+    for moved in (-hour, hour):
+        signing.clock.moved = moved
+        assert signing.signs(private, NOW, "2") == NOT_LET_IN
+        assert signing.signs(private, NOW + moved, str(moved)) is None
+        assert signing.signs(private, NOW + moved - 1_000_000, f"early {moved}") == NOT_LET_IN, "none from before this process"
 
 
 def test_while_the_keys_are_not_known_none_is_believed() -> None:
