@@ -2,10 +2,9 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final
 
-import msgspec
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
@@ -18,6 +17,7 @@ from apps.http.caller import Caller, caller_of, unauthorized
 from apps.http.credentials import digest, new_key_id, new_secret, new_token, session_token
 from apps.http.query import MOMENT_FORMS, moment_asked
 from apps.risk.access_body import AccountBody, KeyBody, LimitBody, ReasonBody, RevokeBody, RotateBody, read_key
+from apps.risk.access_log_view import log_view
 from apps.risk.control_log import ControlLog
 from apps.runtime.failpoint import failpoint
 from domain.access.events import (
@@ -305,15 +305,12 @@ class AccessEndpoint:
         limit: Annotated[int, Query(ge=1, le=LOG_MAX)] = 100,
     ) -> Response:
         since_ns = moment_asked(since, "since") or 0
-        events = [_event_view(event) for event in self._keys.history if event.at >= since_ns]
-        rows = [(at, view) for at, view in events if key is None or view.get("key_id") == key]
+        events = [event for event in self._keys.history if event.at >= since_ns and key in (None, getattr(event, "key_id", None))]
         question = AccessQuestion(entries=limit, key_id=key or "", since=since_ns)
         own = self._authority.audit.newest(limit, key_id=question.key_id, since=since_ns)
-        rings: dict[str, list[AuditEntry]] = {SERVICE: list(own)}
+        rings: dict[str, Sequence[AuditEntry]] = {SERVICE: own}
         rings |= {name: answer.entries for name, answer in (await self._acks.seen(question)).items()}
-        rows += [(entry.at, _entry_view(entry, service)) for service, entries in rings.items() for entry in entries]
-        rows.sort(key=lambda row: row[0], reverse=True)
-        return Exact({"log": [view for _, view in rows[:limit]]})
+        return Exact({"log": log_view(events, rings, limit)})
 
     def _key(self, key_id: str) -> Key:
         key = self._keys.by_id.get(key_id)
@@ -374,18 +371,3 @@ def _fingerprint(asked: KeyBody, owner: str) -> str:
     """Return what identifies a request for an admin key: everything but the reason and the token."""
     named = asked.model_copy(update={"owner": owner})
     return hashlib.sha256(named.model_dump_json(exclude={"reason", "token"}).encode()).hexdigest()
-
-
-def _event_view(event: AccessChange) -> tuple[int, View]:
-    fields = msgspec.to_builtins(event)
-    hidden = ("digest", "request", "at", "token")
-    shown = {name: value for name, value in fields.items() if name not in hidden}
-    for name in ("expires_at", "old_until"):
-        if isinstance(shown.get(name), int):
-            shown[name] = rfc3339(shown[name])
-    return event.at, {"at": rfc3339(event.at), **shown}
-
-
-def _entry_view(entry: AuditEntry, service: str) -> View:
-    shown = {"key_id": entry.key_id, "code": entry.code, "address": entry.address, "route": entry.route}
-    return {"at": rfc3339(entry.at), "type": entry.type, **{name: value for name, value in shown.items() if value}, "service": service}

@@ -75,11 +75,13 @@ class KeyRing:
         self.asked: dict[str, AdminKeyRequested] = {}
         """Requests for admin keys that wait for their second step, by token."""
         self.history: deque[AccessChange] = deque(maxlen=HISTORY_KEPT_MAX)
+        """The newest events; without the starts of sessions, which are many."""
 
     def apply(self, event: AccessChange) -> None:
         """Apply an event. It never refuses: what may not be requested was refused before it was recorded."""
         self.version = event.version
-        self.history.append(event)
+        if not isinstance(event, SessionStarted):
+            self.history.append(event)
         match event:
             case AccountOpened():
                 self.accounts[event.account] = True
