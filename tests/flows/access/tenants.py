@@ -20,6 +20,14 @@ from tests.flows.doors import ORDER, sound
 from tests.stack import SERVICES, LiveStack
 
 Headers = dict[str, str]
+ANNA: Final = "acct-anna"
+BERT: Final = "acct-bert"
+NOPE: Final = "acct-nope"
+"""An account that nothing ever named."""
+ABSENT: Final = "0" * 32
+UNAUTHORIZED: Final = (401, "unauthorized")
+SCOPE_MISSING: Final = (403, "scope_missing")
+NOT_YOURS: Final = (403, "account_not_yours")
 HERE: Final = "127.0.0.1"
 WIDE: Final = {"rate": 10_000, "burst": 100_000}
 """A rate that no scene exhausts, unless it is about rates."""
@@ -169,6 +177,14 @@ def raw(port: int, *pieces: bytes, count: int = 1) -> list[tuple[int, bytes]]:
         while part := wire.recv(65536):
             received += part
     return answers(received)
+
+
+def plain(method: str, target: str, who: Headers, body: bytes = b"", *more: str, version: str = "1.1") -> bytes:
+    """A request as bytes, with a Host unless `more` has one."""
+    lines = [f"{method} {target} HTTP/{version}", *(f"{name}: {value}" for name, value in who.items())]
+    lines += ["host: 127.0.0.1"] if not any(line.lower().startswith("host") for line in more) else []
+    lines += ["content-type: application/json", f"content-length: {len(body)}"] if body else []
+    return "\r\n".join((*lines, *more, "", "")).encode() + body
 
 
 def answers(received: bytes) -> list[tuple[int, bytes]]:

@@ -1,336 +1,32 @@
-"""A whole stack in keys mode: nothing that changes or shows an account is reachable without a key that says so."""
+"""Keys of a whole stack: how they are shown, signed, turned and ended, what they may do, and what is recorded of them."""
 
 import os
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import pytest
-
-from apps.http.route_scopes import OPEN, TABLES
 from apps.stack import stack
 from apps.stack.services import SECRETS
-from domain.access.scopes import AccessScope, mask_of
 from domain.values import order_id_of
-from tests.flows.tenants import Headers, House, Made, Signer, as_json, bearer, rank_score, raw, shown
-from tests.stack import SERVICES, LiveStack
-
-ANNA: Final = "acct-anna"
-BERT: Final = "acct-bert"
-NOPE: Final = "acct-nope"
-"""An account that nothing ever named."""
-ABSENT: Final = "0" * 32
-OPEN_PAGES: Final = ("/health", "/ready", "/docs", "/openapi.json")
-UNAUTHORIZED: Final = (401, "unauthorized")
-SCOPE_MISSING: Final = (403, "scope_missing")
-NOT_YOURS: Final = (403, "account_not_yours")
-SIMILAR: Final = 6.0
-"""Standard deviations of a rank test. Equal distributions exceed it once in a billion runs."""
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    running = LiveStack(tmp_path_factory.mktemp("keys") / "data", "--access", "keys", "--fills", "sqlite").start()
-    try:
-        opened = House(running)
-        yield opened
-        opened.close()
-    finally:
-        running.close()
-
-
-@pytest.fixture(scope="module")
-def anna(house: House) -> Made:
-    return house.key(ANNA, "trade", "read", owner="ann-owner")
-
-
-class Bert:
-    """The other tenant, and everything that is his."""
-
-    def __init__(self, house: House) -> None:
-        self.key = house.key(BERT, "trade", "read", owner="bert-owner", note="bert-note")
-        who = self.key.headers
-        self.filled = house.submit(who, symbol="ETHUSDT", quantity="0.01", price=None, client_order_id="bert-filled")["order_id"]
-        self.resting = house.submit(who, symbol="ETHUSDT", quantity="0.01", price="2200", client_order_id="bert-resting")["order_id"]
-        limits = {"version": house.done("risk", "GET", f"/risk/limits?account={BERT}")["version"], "max_order_size_usd": 31_415}
-        house.done("risk", "PUT", f"/risk/limits/{BERT}", json={**limits, "reason": "bert-reason"})
-        self.cursor = house.done("oms", "GET", "/orders?limit=1", who)["next"]
-        self.traces = (BERT, "bert-", self.filled, self.resting, self.key.key_id, "31415", "ETHUSDT")
-        """Nothing of this may be in an answer to another tenant."""
-
-
-@pytest.fixture(scope="module")
-def bert(house: House) -> Bert:
-    return Bert(house)
-
-
-# Routes and their scopes
-
-
-def table_of(service: str) -> dict[tuple[str, str], int | None]:
-    """The rows by route, spelled as OpenAPI does."""
-    return {(method, path.replace(":path}", "}")): row for (method, path), row in TABLES[service].items()}
-
-
-def concrete(path: str) -> str:
-    """An address of the route at which there is nothing."""
-    return re.sub(r"{\w+}", "nothing", path)
-
-
-def test_every_route_has_a_row_and_every_row_a_route(house: House) -> None:
-    for service in SERVICES:
-        paths = house.done(service, "GET", "/openapi.json")["paths"]
-        routes = {(method.upper(), path) for path, operations in paths.items() for method in operations}
-        assert routes | {("GET", "/docs"), ("GET", "/openapi.json")} == set(table_of(service)), service
-
-
-UNKNOWN: Final = (
-    "/",
-    "/nothing",
-    "/health/",
-    "//health",
-    "/HEALTH",
-    "/health%0A",
-    "/health/../stats",
-    "/%2e%2e/stats",
-    "/docs/x",
-    "/health;x",
+from tests.flows.access.bert import Bert, questions
+from tests.flows.access.tenants import (
+    ABSENT,
+    ANNA,
+    BERT,
+    SCOPE_MISSING,
+    UNAUTHORIZED,
+    Headers,
+    House,
+    Made,
+    Signer,
+    as_json,
+    bearer,
+    plain,
+    raw,
+    shown,
 )
-
-
-def test_without_a_key_there_are_four_pages_and_nothing_else(house: House) -> None:
-    for service in SERVICES:
-        for (method, path), row in table_of(service).items():
-            answer = house.ask(service, method, concrete(path))
-            expected = (200, 503) if row is OPEN else (401,)
-            assert answer.status_code in expected, (service, method, path)
-        assert {path for (_, path), row in table_of(service).items() if row is OPEN} == set(OPEN_PAGES)
-        for path in UNKNOWN:
-            for method in ("GET", "POST", "HEAD", "OPTIONS", "TRACE", "DELETE", "PURGE"):
-                assert house.ask(service, method, path).status_code == 401, (service, method, path)
-
-
-def test_open_pages_tell_nothing_of_orders_and_accounts(house: House, bert: Bert) -> None:
-    for service in SERVICES:
-        for path in OPEN_PAGES:
-            text = house.ask(service, "GET", path).text
-            own = (BERT, "bert-", bert.filled, bert.resting, bert.key.key_id)
-            assert [trace for trace in own if trace in text] == [], (service, path)
-        for path in ("/health", "/ready"):
-            assert re.search(r"\d", house.ask(service, "GET", path).text) is None, (service, path)
-
-
-def test_a_key_of_one_scope_opens_exactly_the_routes_of_its_rows(house: House) -> None:
-    keys = {scope: house.key("acct-scopes", scope) for scope in AccessScope}
-    for service in SERVICES:
-        for (method, path), row in table_of(service).items():
-            for scope, key in keys.items():
-                sent: dict[str, Any] = {"json": {}} if method in ("POST", "PUT", "PATCH") and not path.endswith("/verify") else {}
-                answer = house.ask(service, method, concrete(path), key.headers, **sent)
-                missing = answer.status_code == 403 and answer.json()["code"] == "scope_missing"
-                assert answer.status_code != 401, (service, method, path, scope)
-                assert missing == (row is not OPEN and not mask_of([scope]) & row), (service, method, path, scope, answer.text)
-
-
-TRICKS: Final = ("{}%0A", "{}%0a", "/{}", "{}/", "{}//", "{}%00", "{}%20", "{};x", "/.{}", "/x/..{}", "/%2e{}", "{}%0D%0A")
-
-
-def test_an_address_that_only_looks_like_another_reaches_no_handler(house: House) -> None:
-    """Starlette takes an address and a newline for the address: a key that reads could make keys."""
-    reader = house.key("acct-tricks", "read").headers
-    routes: list[tuple[str, str, dict[str, Any]]] = [
-        ("risk", "/access/keys", {"account": "acct-tricks", "scopes": ["trade"]}),
-        ("risk", "/risk/kill", {"scope": "all", "reason": "x"}),
-    ]
-    routes += [("oms", "/orders", {"symbol": "BTCUSDT"}), ("exeq", "/kill", {"scope": "all", "reason": "x"})]
-    for service, path, body in routes:
-        for trick in TRICKS:
-            answers = raw(house.port(service), plain("POST", trick.format(path), reader, as_json(body)))
-            assert [status in (403, 404, 405) for status, _ in answers] == [True], (service, path, trick, answers)
-    assert house.done("risk", "GET", "/risk/controls")["killed"] == []
-
-
-def plain(method: str, target: str, who: Headers, body: bytes = b"", *more: str, version: str = "1.1") -> bytes:
-    """A request as bytes, with a Host unless `more` has one."""
-    lines = [f"{method} {target} HTTP/{version}", *(f"{name}: {value}" for name, value in who.items())]
-    lines += ["host: 127.0.0.1"] if not any(line.lower().startswith("host") for line in more) else []
-    lines += ["content-type: application/json", f"content-length: {len(body)}"] if body else []
-    return "\r\n".join((*lines, *more, "", "")).encode() + body
-
-
-def test_what_surrounds_a_request_gives_it_no_more_rights(house: House, anna: Made) -> None:
-    port, key = house.port("oms"), anna.headers
-    wrong = bearer(f"{anna.key_id}.x")
-    trusted = ("x-forwarded-for: 127.0.0.1", "x-forwarded-user: operator", "forwarded: for=127.0.0.1", "x-original-url: /health")
-    for request, statuses in (
-        (plain("GET", "/orders", {}, b"", *trusted), [401]),
-        (plain("GET", "http://127.0.0.1/health/../orders", {}), [401]),
-        (plain("GET", "http://127.0.0.1/orders", {}), [401]),
-        (plain("GET", "http://elsewhere.example/orders", {}, b"", "host: elsewhere.example"), [421]),
-        (plain("GET", "/orders", key, version="1.0").replace(b"host: 127.0.0.1\r\n", b""), [421]),
-        (plain("OPTIONS", "*", {}), [401]),
-        (plain("GET", "/orders", {}, b"", "connection: upgrade", "upgrade: websocket", "sec-websocket-key: eA=="), [401]),
-        (plain("GET", "/orders", {}, b"", "connection: upgrade", "upgrade: h2c"), [401]),
-        (plain("POST", "/orders", {}, b"{}", "x-http-method-override: GET"), [401]),
-        (plain("GET", "/health", key) + plain("GET", "/orders", {}), [200, 401]),
-        (plain("GET", "/orders", key) + plain("GET", "/orders", wrong) + plain("GET", "/orders", {}), [200, 401, 401]),
-    ):
-        assert [status for status, _ in raw(port, request, count=len(statuses))] == statuses, request
-    assert raw(port, plain("GET", "/orders", {"authorization": f"Bearer {anna.key_id}.{anna.secret}\x00"}))[0][0] == 400
-
-
-def test_a_request_hidden_in_a_body_is_never_one_of_its_own(house: House, anna: Made) -> None:
-    hidden = plain("GET", "/access/me", anna.headers)
-    for more in (("connection: upgrade", "upgrade: websocket"), ("connection: upgrade", "upgrade: h2c"), ("expect: 100-continue",)):
-        request = plain("POST", "/orders", {}, hidden, *more)
-        for pieces in ([request], [request[: -len(hidden)], hidden]):
-            answered = raw(house.port("oms"), *pieces)
-            assert [status for status, _ in answered if status != 100] == [401], (more, len(pieces), answered)
-    both = plain("POST", "/orders", {}, hidden, "transfer-encoding: chunked")
-    assert [status for status, _ in raw(house.port("oms"), both)] in ([400], [401, 400])
-
-
-# Two tenants
-
-
-def questions(bert: Bert) -> list[tuple[str, str, str, str, str, dict[str, Any]]]:
-    """Service, method, address, a name of bert's, one of the same form that nothing has, and a body."""
-    order, made = (bert.filled, ABSENT), order_id_of(BERT, "bert-resting")
-    assert made == bert.resting, "a caller can compute the ids of others"
-    price, settled = {"price": "999"}, {"outcome": "cancelled", "reason": "x"}
-    account, symbol, client = (BERT, NOPE), ("ETHUSDT", "SOLUSDT"), ("bert-resting", "none-resting")
-    at, _, of = bert.cursor.partition("-")
-    assert of in (bert.filled, bert.resting)
-    asked: list[tuple[str, str, str, tuple[str, str], dict[str, Any]]] = [
-        *(("oms", "GET", f"/orders/@{more}", order, {}) for more in ("", "/events", "?at_seq=1", "?at_seq=999999999")),
-        *((service, method, path, order, body) for service, method, path, body in order_routes(price, settled)),
-        *(("oms", "GET", path, account, {}) for path in ("/orders?account=@", "/positions/@", "/positions/@?at_seq=1", "/fills/@")),
-        ("oms", "GET", "/fills/@?symbol=ETHUSDT", account, {}),
-        ("oms", "GET", "/orders?account=@&status=open", account, {}),
-        ("oms", "DELETE", "/orders?account=@", account, {}),
-        ("oms", "DELETE", f"/orders?account={ANNA}&client_order_id=@", client, {}),
-        ("oms", "DELETE", f"/orders?account={ANNA}&symbol=@", symbol, {}),
-        ("oms", "GET", "/orders?symbol=@", symbol, {}),
-        ("oms", "GET", f"/fills/{ANNA}?symbol=@", symbol, {}),
-        ("oms", "GET", "/orders?client_order_id=@", client, {}),
-        ("oms", "GET", f"/orders?cursor={at}-@", (of, ABSENT), {}),
-        ("oms", "POST", "/orders", account, {"symbol": "BTCUSDT", "side": "buy", "quantity": 1, "price": 1, "account": "@"}),
-        ("risk", "POST", "/check", account, {"symbol": "BTCUSDT", "side": "buy", "quantity": "0.01", "price": 40_000, "account": "@"}),
-        ("risk", "POST", "/risk/kill", account, {"scope": "account:@", "reason": "x"}),
-        ("risk", "PUT", "/risk/limits/@", account, {"version": 1, "reason": "x", "max_order_size_usd": 1}),
-        ("risk", "POST", "/risk/repeats/@/enable", account, {"reason": "x"}),
-        *(("risk", "GET", f"/risk/{path}=@", account, {}) for path in ("portfolio?account", "portfolio?cursor", "limits?account")),
-        ("risk", "GET", f"/risk/limits?account={ANNA}&symbol=@", symbol, {}),
-        ("risk", "GET", "/access/keys?account=@", account, {}),
-        ("risk", "POST", "/access/accounts/@/close", account, {"reason": "x"}),
-        *(
-            ("risk", "POST", f"/access/keys/@/{verb}", (bert.key.key_id, "PK" + "2" * 18), {})
-            for verb in ("revoke", "rotate", "end-sessions")
-        ),
-        ("risk", "GET", "/access/keys/@", (bert.key.key_id, "PK" + "2" * 18), {}),
-        ("risk", "GET", "/access/log?key=@", (bert.key.key_id, "PK" + "2" * 18), {}),
-    ]
-    return [(service, method, path, *names, body) for service, method, path, names, body in asked]
-
-
-def order_routes(price: dict[str, Any], settled: dict[str, Any]) -> list[tuple[str, str, str, dict[str, Any]]]:
-    return [
-        ("oms", "PATCH", "/orders/@", price),
-        ("oms", "DELETE", "/orders/@", {}),
-        ("oms", "POST", "/orders/@/settle", settled),
-        ("risk", "GET", "/risk/decisions/@", {}),
-        ("exeq", "GET", "/routes/@", {}),
-    ]
-
-
-def test_what_is_anothers_is_answered_like_what_does_not_exist(house: House, anna: Made, bert: Bert) -> None:
-    operating = house.key(ANNA, "trade", "read", "ops", owner="ann-owner")
-    house.submit(anna.headers, client_order_id="annas")
-    before = standing(house, bert)
-    for service, method, path, foreign, absent, body in questions(bert):
-        for key in (anna, operating):
-            answers = []
-            for name in (foreign, absent):
-                sent: dict[str, Any] = (
-                    {"content": as_json(body).replace(b"@", name.encode()), "headers": {"content-type": "application/json"}} if body else {}
-                )
-                answers.append(shown(house.ask(service, method, path.replace("@", name), key.headers, **sent), name))
-            if service == "exeq" and key is operating:
-                continue  # whoever operates sees the routes of all accounts
-            assert answers[0] == answers[1], (service, method, path)
-            told = answers[0][1] + str(answers[0][2])
-            assert [trace for trace in bert.traces if trace in told and trace not in path] == [], (service, method, path)
-    assert standing(house, bert) == before
-
-
-def standing(house: House, bert: Bert) -> list[Any]:
-    """Everything of bert's that another could have changed."""
-    views = [house.done("oms", "GET", path, bert.key.headers) for path in ("/orders", f"/positions/{BERT}", f"/fills/{BERT}")]
-    views[1] = {symbol: held["quantity"] for symbol, held in views[1].items()}
-    controls = [house.done("risk", "GET", path) for path in ("/risk/controls", f"/risk/limits?account={BERT}")]
-    return [*views, *controls, house.done("risk", "GET", f"/access/keys/{bert.key.key_id}")["state"]]
-
-
-def test_nothing_of_bert_is_in_any_page_that_anna_may_read(house: House, anna: Made, bert: Bert) -> None:
-    house.done("risk", "POST", "/risk/kill", json={"scope": f"account:{BERT}", "reason": "bert-kill"})
-    for service in SERVICES:
-        for (method, path), row in table_of(service).items():
-            if method != "GET" or row is OPEN:
-                continue
-            answer = house.ask(service, "GET", path.replace("{account}", ANNA).replace("{symbol}", "BTCUSDT"), anna.headers)
-            told = answer.text + str(answer.headers)
-            assert [trace for trace in bert.traces if trace in told] == [], (service, path)
-    assert [each["account"] for each in house.done("risk", "GET", "/risk/portfolio", anna.headers)["accounts"]] == [ANNA]
-    assert {each["account"] for each in house.done("oms", "GET", "/orders", anna.headers)["orders"]} == {ANNA}
-    arm(house, f"account:{BERT}")
-
-
-def arm(house: House, scope: str) -> None:
-    """Armed again by two owners."""
-    one, two = (house.key("*", "risk", owner=owner).headers for owner in ("first-owner", "second-owner"))
-    token = house.done("risk", "POST", "/risk/arm", one, json={"scope": scope, "reason": "x"})["token"]
-    house.done("risk", "POST", "/risk/arm", two, json={"scope": scope, "reason": "x", "token": token})
-
-
-def test_a_cursor_of_berts_fills_shows_anna_her_own(house: House, anna: Made, bert: Bert) -> None:
-    house.submit(bert.key.headers, symbol="ETHUSDT", quantity="0.01", price=None, client_order_id="bert-second")
-    deadline = time.monotonic() + 30
-    while (page := house.done("oms", "GET", f"/fills/{BERT}?limit=1", bert.key.headers))["next"] is None:
-        assert time.monotonic() < deadline, "the fills never came"
-        time.sleep(0.05)
-    told = house.done("oms", "GET", f"/fills/{ANNA}?cursor={page['next']}", anna.headers)
-    assert {fill["account"] for fill in told["fills"]} <= {ANNA}
-
-
-PAIRS: Final = 250
-
-
-def test_the_time_of_an_answer_does_not_tell_whether_an_order_exists(house: House, anna: Made, bert: Bert) -> None:
-    """Interleaved, so that what else this machine does falls on both."""
-    times: dict[str, list[float]] = {bert.resting: [], ABSENT: []}
-    for number in range(PAIRS):
-        for name in (bert.resting, ABSENT) if number % 2 else (ABSENT, bert.resting):
-            began = time.perf_counter()
-            assert house.ask("oms", "GET", f"/orders/{name}", anna.headers).status_code == 404
-            times[name].append(time.perf_counter() - began)
-    assert abs(rank_score(*times.values())) < SIMILAR
-
-
-def test_a_body_that_names_another_account_changes_nothing_and_without_one_it_is_the_keys(house: House, anna: Made, bert: Bert) -> None:
-    before = standing(house, bert)
-    for name in (BERT, NOPE):
-        order = {"symbol": "BTCUSDT", "side": "buy", "quantity": "0.001", "price": "40000", "account": name}
-        assert house.refused("oms", "POST", "/orders", anna.headers, json=order) == NOT_YOURS
-        assert house.refused("risk", "POST", "/check", anna.headers, json=order) == NOT_YOURS
-    assert standing(house, bert) == before
-    mine = house.submit(anna.headers, client_order_id="without-account")
-    assert mine["order_id"] == order_id_of(ANNA, "without-account")
-    assert house.done(
-        "risk", "POST", "/check", anna.headers, json={"symbol": "BTCUSDT", "side": "buy", "quantity": "0.001", "price": "40000"}
-    )
-
+from tests.stack import SERVICES
 
 # Credentials
 
@@ -376,22 +72,22 @@ def test_whatever_is_wrong_with_credentials_there_is_one_answer(house: House, an
         assert [(status, body.decode()) for status, body in raw(house.port("oms"), request)] == [(401, plainly[1])]
 
 
-def test_an_address_that_fails_too_often_waits_and_no_other_does(house: House, anna: Made) -> None:
-    failing, other = "127.0.0.77", "127.0.0.2"
-    answers = [house.ask("projector", "GET", "/access/me", bearer("x.y"), at=failing) for _ in range(30)]
+def test_an_address_that_fails_too_often_waits_and_its_valid_keys_do_not(house: House, anna: Made, signer: Signer) -> None:
+    failing, other, me = "127.0.0.77", "127.0.0.2", ("projector", "GET", "/access/me")
+    answers = [house.ask(*me, bearer("x.y"), at=failing) for _ in range(30)]
     assert [answer.status_code for answer in answers[:20]] == [401] * 20
-    assert answers[-1].status_code == 429
-    assert int(answers[-1].headers["retry-after"]) >= 1
-    assert house.refused("projector", "GET", "/access/me", anna.headers, at=failing) == (429, "rate_limited")
-    assert house.done("projector", "GET", "/access/me", anna.headers, at=other)["owner"] == "ann-owner"
+    signed = set()
+    for _ in range(10):  # a failure a second is forgiven, which may be between two requests
+        while (over := house.ask(*me, bearer("x.y"), at=failing)).status_code != 429:
+            assert over.status_code == 401
+        assert int(over.headers["retry-after"]) >= 1
+        signed.add(house.ask(*me, signer.headers("GET", "/access/me"), at=failing).status_code)
+    assert 429 in signed
+    assert house.done(*me, anna.headers, at=failing)["owner"] == "ann-owner"
+    assert house.done(*me, signer.headers("GET", "/access/me"), at=other)["owner"] == "sig-owner"
 
 
 # Signatures and sessions
-
-
-@pytest.fixture(scope="module")
-def signer(house: House) -> Signer:
-    return house.signer("acct-signs", "trade", "read", owner="sig-owner")
 
 
 def test_a_signed_request_works_at_every_service(house: House, signer: Signer) -> None:
