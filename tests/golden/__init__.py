@@ -2,13 +2,15 @@
 
 `python -m tests.golden --write NAME` makes one from the scenes; a journal that is there is never written again. `--record` renews the
 states beside all journals, for when a fold was meant to change: what changed is then in the commit, for everybody to see.
+Orders are here; `access` and `controls` are risk's two journals, with whole states instead of hashes: risk_journals.py.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import FieldInfo
 
 from adapters.chain import GENESIS, following
 from adapters.codec import ORDER_COMMITS
@@ -96,10 +98,14 @@ class Folds:
 def never_seen() -> set[str]:
     """Fields of events that have nothing in them in any of the journals (all of a kind that is in none), and states that are in none."""
     events = [event for name in names() for payload in payloads(name) for event in ORDER_COMMITS.decode(payload).events]
+    return unseen(EVENTS, events) | {f"the state {state}" for state in State if state not in {event.status for event in events}}
+
+
+def unseen(expected: Iterable[type[msgspec.Struct]], events: Sequence[msgspec.Struct]) -> set[str]:
+    """Fields of these kinds, and of structs in events, that have nothing in them in any of the events."""
     seen = {(type(part), field) for event in events for part in _structs(event) for field in _filled_in(part)}
-    kinds = {*EVENTS, *(type(part) for event in events for part in _structs(event))}
-    fields = {f"{kind.__name__}.{field.name}" for kind in kinds for field in msgspec.structs.fields(kind) if (kind, field.name) not in seen}
-    return fields | {f"the state {state}" for state in State if state not in {event.status for event in events}}
+    kinds = {*expected, *(type(part) for event in events for part in _structs(event))}
+    return {f"{kind.__name__}.{field.name}" for kind in kinds for field in msgspec.structs.fields(kind) if (kind, field.name) not in seen}
 
 
 def _structs(value: Any) -> Iterator[msgspec.Struct]:
@@ -115,4 +121,8 @@ def _structs(value: Any) -> Iterator[msgspec.Struct]:
 
 def _filled_in(part: msgspec.Struct) -> list[str]:
     """Fields that say something: those without a default, and those that differ from it."""
-    return [field.name for field in msgspec.structs.fields(part) if getattr(part, field.name) != field.default]
+    return [field.name for field in msgspec.structs.fields(part) if getattr(part, field.name) != _default(field)]
+
+
+def _default(field: FieldInfo) -> Any:
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()

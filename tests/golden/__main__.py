@@ -7,19 +7,27 @@ import msgspec
 from adapters.codec import ORDER_COMMITS
 from domain.values import use_exact_arithmetic
 from tests.golden import HOME, names, payloads, replayed
+from tests.golden.risk_journals import RISK_JOURNALS
 from tests.golden.scenes import journal
 
 
 def write(name: str) -> None:
-    lines = [ORDER_COMMITS.encode(0, n, events) for n, events in enumerate(journal(), 1)]
-    with (HOME / f"{name}.jsonl").open("xb") as file:
-        file.write(b"".join(line + b"\n" for line in lines))
-    record(name, lines)
+    orders = [ORDER_COMMITS.encode(0, n, events) for n, events in enumerate(journal(), 1)]
+    for prefix, lines in {"": orders, **{f"{each.folder}/": each.written() for each in RISK_JOURNALS}}.items():
+        file = HOME / f"{prefix}{name}.jsonl"
+        file.parent.mkdir(exist_ok=True)
+        with file.open("xb") as out:
+            out.write(b"".join(line + b"\n" for line in lines))
+    record(name)
 
 
-def record(name: str, journal: list[bytes]) -> None:
-    (HOME / f"{name}.json").write_bytes(msgspec.json.format(msgspec.json.encode(replayed(journal)), indent=1) + b"\n")
-    print(f"{name}: {len(journal)} commits")
+def record(name: str) -> None:
+    """Write the states beside the journals of a name; not every name has all kinds."""
+    found: dict[str, msgspec.Struct] = {name: replayed(payloads(name))} if name in names() else {}
+    found |= {f"{each.folder}/{name}": each.replayed(each.payloads(name)) for each in RISK_JOURNALS if name in each.names()}
+    for place, states in found.items():
+        (HOME / f"{place}.json").write_bytes(msgspec.json.format(msgspec.json.encode(states), indent=1) + b"\n")
+        print(f"{place}: recorded")
 
 
 if __name__ == "__main__":
@@ -32,5 +40,5 @@ if __name__ == "__main__":
     if asked.write:
         write(asked.write)
     else:
-        for name in names():
-            record(name, payloads(name))
+        for name in sorted({*names(), *(name for each in RISK_JOURNALS for name in each.names())}):
+            record(name)

@@ -1,6 +1,7 @@
 """What any release wrote, today's program reads, and makes of it what was made of it then."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from domain.order.upcasters import VERSION
 from domain.risk.snapshot import RiskState
 from tests.domain.risk.scene import GOLDEN, new_risk
 from tests.golden.__main__ import write
+from tests.golden.risk_journals import RISK_JOURNALS, RiskScenes
 from tests.golden.scenes import journal
 
 NAMES = golden.names()
@@ -81,3 +83,28 @@ def test_a_journal_that_is_there_is_never_written_again(monkeypatch: pytest.Monk
     with pytest.raises(FileExistsError):
         write("mine")
     assert (tmp_path / "mine.jsonl").read_bytes() == before
+
+
+# Journals that risk writes
+
+
+RISK_NAMES = [pytest.param(each, name, id=f"{each.folder}-{name}") for each in RISK_JOURNALS for name in each.names()]
+
+
+@pytest.mark.parametrize(("scenes", "name"), RISK_NAMES)
+def test_every_journal_of_risk_replays_to_what_was_recorded(scenes: RiskScenes[Any], name: str) -> None:
+    found, expected = scenes.replayed(scenes.payloads(name)), scenes.recorded(name)
+    assert found.chain == expected.chain, "the journal itself was changed: it must never be"
+    assert found.states == expected.states, "if that is meant: python -m tests.golden --record"
+
+
+@pytest.mark.parametrize(("scenes", "name"), RISK_NAMES)
+def test_todays_access_and_controls_are_written_as_they_were(scenes: RiskScenes[Any], name: str) -> None:
+    for payload in scenes.payloads(name):
+        commit = scenes.codec.decode(payload)
+        assert commit.v != VERSION or scenes.codec.encode(commit.shard, commit.n, commit.events) == payload
+
+
+@pytest.mark.parametrize("scenes", RISK_JOURNALS, ids=lambda each: each.folder)
+def test_the_scenes_of_risk_are_in_the_newest_journal(scenes: RiskScenes[Any]) -> None:
+    assert any(scenes.payloads(name) == scenes.written() for name in scenes.names()), "run: python -m tests.golden --write RELEASE"
