@@ -40,7 +40,7 @@ REMEDIES: Final = {
     "limits_version_stale": "The limits were changed meanwhile: check them (trade risk limits show ACCOUNT), then repeat the command.",
     "not_killed": "List what is killed: trade risk controls",
     "not_requested": "Begin with the first step: the same command without --token.",
-    "second_person_required": "Another owner must confirm it, with a key of their own; without a key, under their own name: --who NAME",
+    "second_person_required": "Another owner must confirm it, with a key of their own: the owner of the key signs.",
     "seq_not_reached": "Use that sequence or an earlier one.",
     "unauthorized": "Name a live key: TRADE_KEY=KEY_ID.SECRET or TRADE_KEY_FILE=FILE; to use the key of a stack of yours: --data-dir DIR.",
     "scope_missing": MAKE_A_KEY,
@@ -59,6 +59,8 @@ REMEDIES: Final = {
     "not_found": "Another program or an older oms may run at this address. See: trade status",
     "method_not_allowed": "Another program or an older oms may run at this address. See: trade status",
 }
+WITHOUT_A_KEY: Final = {"second_person_required": "Another person must confirm it, under their own name: --who NAME"}
+"""Remedies that differ where no key was sent, whose owner would sign."""
 _KNOWN: Final = frozenset({"type", "title", "status", "detail", "code", "instance", "found", "limit", "unit", "checks", "order_id"})
 
 Say = Callable[[str], None]
@@ -66,11 +68,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Reply:
-    """A response of the API. `value()` reads numbers exactly."""
+    """A response of the API. `value()` reads numbers exactly. `keyed`: a key was sent with the request."""
 
     status: int
     body: bytes
     headers: Mapping[str, str]
+    keyed: bool
 
     def value(self) -> Any:
         """Return the body as Python values, numbers as int and Decimal. Unreachable if it is not JSON: then it is not this API."""
@@ -183,7 +186,7 @@ class Oms:
             raise Unreachable(
                 f"{self._service} at {self._url} cannot be reached ({str(error) or type(error).__name__}).", remedy
             ) from error
-        return Reply(response.status_code, response.content, response.headers)
+        return Reply(response.status_code, response.content, response.headers, key is not None)
 
     def _accepted(self, answer: Reply) -> Reply:
         """Return the reply if its status is below 300, else raise its Trouble. With `raw`, print the body first."""
@@ -232,7 +235,8 @@ def _sentence(answer: Reply) -> str:
 
 def _trouble(answer: Reply) -> Trouble:
     problem = _problem(answer)
-    remedy = REMEDIES.get(str(problem.get("code", "")))
+    code = str(problem.get("code", ""))
+    remedy = REMEDIES.get(code) if answer.keyed else WITHOUT_A_KEY.get(code, REMEDIES.get(code))
     if answer.status in (502, 503, 504):
         return Unreachable(_sentence(answer), remedy or "Retry in a moment; trade status shows which services are not ready.")
     if answer.status == 429:

@@ -3,6 +3,7 @@
 import getpass
 import ipaddress
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -24,10 +25,15 @@ GRACE: Final = "10m"
 GRACE_MAX_S: Final = 86_400
 EXAMPLE: Final = "Example: trade key create --account alice --scopes trade,read"
 SCOPES: Final = ", ".join(AccessScope)
+LOST: Final = "{} is made, and its secret is lost. Make another one: trade key rotate {} --out FILE"
 
 app = typer.Typer(no_args_is_help=True)
 
 KeyId = Annotated[str, typer.Argument(metavar="KEY_ID")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", dir_okay=False, help="A new file for the key (mode 0600), in place of stdout."),
+]
 KeyReason = Annotated[str | None, typer.Option("--reason", help="The reason; it is recorded permanently.")]
 
 
@@ -51,13 +57,15 @@ def create(
     ] = None,
     reason: KeyReason = None,
     token: Annotated[str | None, typer.Option(help="The token of an admin key that another owner requested: confirm it.")] = None,
+    out: Out = None,
     json: Json = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
     """Make a key and print it, once: KEY=$(trade key create --account alice --scopes trade,read)
 
-    What is printed is KEY_ID.SECRET, as TRADE_KEY and `Authorization: Bearer` take it; details go to stderr.
+    What is printed is KEY_ID.SECRET, as TRADE_KEY and `Authorization: Bearer` take it; details go to stderr. With --out it is in a file,
+    as TRADE_KEY_FILE takes it.
     """
     optional = {
         "expires_in_sec": duration_s(expires_in, "--expires-in") if expires_in is not None else None,
@@ -75,29 +83,48 @@ def create(
         "owner": identifier(owner or getpass.getuser(), "an owner"),
         **{name: value for name, value in optional.items() if value is not None},
     }
-    with Oms(find(data_dir, port_offset), "risk", raw=json) as risk:
-        answer = risk.post("/access/keys", body)
-    if json:
-        return
-    reply = answer.object()
-    if "token" in reply:
-        show.line(f"Requested; no key is made yet. Another owner of an admin key must confirm it before {reply.get('expires_at')}:")
-        show.line(f"the same command, with --owner {body['owner']} --token {reply.get('token')}")
-        return
-    _print_new(reply)
+    with _destination(out, json) as file:
+        with Oms(find(data_dir, port_offset), "risk", raw=json) as risk:
+            answer = risk.post("/access/keys", body)
+        if json:
+            return
+        reply = answer.object()
+        if "token" in reply:
+            show.line(f"Requested; no key is made yet. Another owner of an admin key must confirm it before {reply.get('expires_at')}:")
+            show.line(f"the same command, with --owner {body['owner']} --token {reply.get('token')}")
+            return
+        _hand_over(reply, file)
+    _describe(reply, out)
     report_unacknowledged(answer)
 
 
-def _print_new(reply: Mapping[str, Any]) -> None:
-    """Print the key to stdout, alone, so that a variable can take it; everything about it to stderr."""
+def _destination(out: Path | None, json: bool) -> AbstractContextManager[key_files.NewFile | None]:
+    """Return the new file, created before anything is sent; None for stdout."""
+    if out is not None and json:
+        raise WrongUsage("--json prints the secret, which --out keeps from stdout.", "Use one of them.")
+    return nullcontext() if out is None else key_files.NewFile(out)
+
+
+def _hand_over(reply: Mapping[str, Any], file: key_files.NewFile | None) -> None:
+    """Print the key to stdout, alone, so that a variable can take it; or write it to its file."""
+    key_id = str(reply.get("key_id"))
+    line = f"{key_id}.{reply['secret']}" if "secret" in reply else key_id
+    if file is None:
+        show.line(line)
+    else:
+        file.write(f"{line}\n".encode(), LOST.format(key_id, key_id) if "secret" in reply else f"{key_id} is made. {FIND}")
+
+
+def _describe(reply: Mapping[str, Any], out: Path | None) -> None:
+    """Report everything about a new key on stderr, without its secret."""
     told = f"{reply.get('key_id')}: account {reply.get('account')}, owner {reply.get('owner')}, scopes {_joined(reply.get('scopes'))}, "
     to_stderr(show.clean(told + (f"until {reply['expires_at']}." if reply.get("expires_at") else "without an end.")))
     if "secret" not in reply:
         to_stderr("It signs its requests. Use it: TRADE_KEY=KEY_ID TRADE_PRIVATE_KEY=FILE trade ...")
-        show.line(str(reply.get("key_id")))
-        return
-    to_stderr("Its secret is shown only now. Use it: TRADE_KEY=KEY_ID.SECRET trade ...")
-    show.line(f"{reply.get('key_id')}.{reply['secret']}")
+    elif out is None:
+        to_stderr("Its secret is shown only now. Use it: TRADE_KEY=KEY_ID.SECRET trade ...")
+    else:
+        to_stderr(f"Its secret is only in {out}. Use it: TRADE_KEY_FILE={out} trade ...")
 
 
 @app.command()
@@ -126,6 +153,7 @@ def rotate(
     key_id: KeyId,
     grace: Annotated[str, typer.Option(metavar="TIME", help="How long the old secret is good: 0s to 24h.")] = GRACE,
     reason: KeyReason = None,
+    out: Out = None,
     json: Json = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
@@ -135,13 +163,16 @@ def rotate(
     if seconds > GRACE_MAX_S:
         raise WrongUsage(f"--grace {grace!r} is more than 24h.", "A secret that leaked must end sooner: trade key revoke KEY_ID")
     body = {"grace_sec": seconds} | ({"reason": reason} if reason else {})
-    with Oms(find(data_dir, port_offset), "risk", raw=json) as risk:
-        answer = risk.post(f"/access/keys/{_key_id(key_id)}/rotate", body)
-    if json:
-        return
-    reply = answer.object()
-    to_stderr(show.clean(f"{key_id} has a new secret, shown only now. The old one is good until {reply.get('old_secret_until')}."))
-    show.line(f"{reply.get('key_id')}.{reply.get('secret')}")
+    path = f"/access/keys/{_key_id(key_id)}/rotate"
+    with _destination(out, json) as file:
+        with Oms(find(data_dir, port_offset), "risk", raw=json) as risk:
+            answer = risk.post(path, body)
+        if json:
+            return
+        reply = answer.object()
+        _hand_over(reply, file)
+    place = "shown only now" if out is None else f"only in {out}"
+    to_stderr(show.clean(f"{key_id} has a new secret, {place}. The old one is good until {reply.get('old_secret_until')}."))
     report_unacknowledged(answer)
 
 

@@ -1,10 +1,11 @@
-"""Files of Ed25519 keys: read a public key in the forms that programs write, make a private key, read it back."""
+"""Files of keys: a new one for a secret; read a public Ed25519 key in the forms that programs write, make a private key, read it back."""
 
 import base64
 import binascii
+import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from apps.cli.trouble import Refused, WrongUsage
 
@@ -15,6 +16,7 @@ RAW_BYTES: Final = 32
 FILE_MAX: Final = 16 * 1024
 PRIVATE: Final = 0o600
 FORMS: Final = "A public key is a PEM file (BEGIN PUBLIC KEY), a line `ssh-ed25519 ...`, or base64 of its 32 bytes."
+ANOTHER: Final = "Name a new file: --out FILE"
 MAKE_ONE: Final = "Make a pair: trade key generate --out FILE"
 
 
@@ -50,13 +52,46 @@ def new_private_key(file: Path) -> str:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     key = Ed25519PrivateKey.generate()
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
-        with os.fdopen(descriptor, "wb") as out:
-            out.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    except OSError as error:
-        raise Refused(f"{file} cannot be written: {error.strerror}.", "Name a new file: --out FILE") from error
+    with NewFile(file) as out:
+        out.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return base64.b64encode(key.public_key().public_bytes_raw()).decode("ascii")
+
+
+class NewFile:
+    """A new file of mode 0600 for a secret, created before there is one: what cannot be kept is not requested.
+
+    Refused if it exists or cannot be written. It is removed again if nothing was written in it.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._written = False
+
+    def __enter__(self) -> Self:
+        try:
+            self._out = os.fdopen(os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "wb")
+        except OSError as error:
+            raise self._refused(error) from error
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with contextlib.suppress(OSError):  # what could not be written was reported then
+            self._out.close()
+        if not self._written:
+            self.file.unlink(missing_ok=True)
+
+    def write(self, content: bytes, remedy: str = ANOTHER) -> None:
+        """Write the file durably. Refused, with this remedy, if that fails."""
+        try:
+            self._out.write(content)
+            self._out.flush()
+            os.fsync(self._out.fileno())
+        except OSError as error:
+            raise self._refused(error, remedy) from error
+        self._written = True
+
+    def _refused(self, error: OSError, remedy: str = ANOTHER) -> Refused:
+        return Refused(f"{self.file} cannot be written: {error.strerror}.", remedy)
 
 
 def _content(file: Path) -> bytes:

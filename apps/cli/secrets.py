@@ -7,12 +7,14 @@ from typing import Annotated, Final
 import typer
 
 from apps.cli import show
-from apps.cli.trouble import Refused
+from apps.cli.addresses import DATA_DIR_VARIABLE
+from apps.cli.trouble import Refused, WrongUsage
 from apps.stack.credentials import keys
 from apps.stack.credentials.accounts import move_journals
 from apps.stack.credentials.users import CONTAINER_UIDS
-from apps.stack.directory import DATA_DIR
+from apps.stack.directory import DATA_DIR, begin
 from apps.stack.services import SECRETS
+from apps.stack.trouble import CannotStart
 
 NATS_VOLUME: Final = Path("/volumes/nats")
 VOLUMES: Final = {NATS_VOLUME: 10222, Path("/volumes/prometheus"): 65534}
@@ -30,7 +32,11 @@ def secrets() -> None:
 
 @app.command()
 def init(
-    directory: Annotated[Path, typer.Option(file_okay=False, help="Directory of the files.")] = DATA_DIR / SECRETS,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, help="The stack of this directory, with the files in secrets. Else TRADE_DATA_DIR, else .trade."),
+    ] = None,
+    directory: Annotated[Path | None, typer.Option(file_okay=False, help="Directory of the files themselves, in place of a stack.")] = None,
     guests: Annotated[bool, typer.Option("--guests/--no-guests", help="Allow programs without a password to read published data.")] = False,
     renew: Annotated[bool, typer.Option("--renew", help="Make new passwords; restart servers and services afterwards.")] = False,
     for_containers: Annotated[
@@ -38,7 +44,13 @@ def init(
     ] = False,
 ) -> None:
     """Make missing passwords and rewrite each user's file. `trade up` does this itself."""
+    if data_dir is not None and directory is not None:
+        raise WrongUsage("--data-dir and --directory both say where the files are.", f"--data-dir D is --directory D/{SECRETS}.")
+    stack = data_dir or Path(os.environ.get(DATA_DIR_VARIABLE) or DATA_DIR)
+    directory, whole = directory or stack / SECRETS, directory is None
     try:
+        if whole:
+            begin(stack)
         keys.init(directory, guests=guests, owners=CONTAINER_UIDS if for_containers else None, renew=renew)
         for volume, owner in VOLUMES.items() if for_containers else ():
             if volume.is_dir():
@@ -47,6 +59,8 @@ def init(
             move_journals(NATS_VOLUME, VOLUMES[NATS_VOLUME])
     except keys.DamagedKeys as error:
         raise Refused(f"{error}.", RENEW) from error
+    except CannotStart as error:
+        raise Refused(*str(error).split("\n", 1)) from error
     except OSError as error:
         raise Refused(f"The secrets cannot be written to {directory}: {error.strerror}.") from error
     show.line(f"secrets are in {directory}")

@@ -43,6 +43,12 @@ def claimed(data_dir: Path) -> Iterator[None]:
         yield
 
 
+def begin(data_dir: Path) -> None:
+    """Create the directory, or mark an empty one, so that `trade up` accepts it. Any other one stays as it is. CannotStart, OSError."""
+    if not data_dir.exists() or not any(data_dir.iterdir()):
+        _make(data_dir)
+
+
 def wipe(data_dir: Path) -> None:
     """Remove everything except the lock and the mark. Links are removed, not followed."""
     for each in data_dir.iterdir():

@@ -187,6 +187,65 @@ def test_a_rotated_key_is_printed_like_a_new_one(risk: FakeOms) -> None:
     assert [asked.json for asked in risk.asked] == [{"grace_sec": 600}, {"grace_sec": 0}]
 
 
+@pytest.fixture
+def lax() -> Iterator[None]:
+    """A umask that lets everybody in."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("lax")
+def test_a_key_may_go_to_a_new_file_of_its_owner_alone(risk: FakeOms, tmp_path: Path) -> None:
+    risk.says("POST", "/access/keys", {**VIEW, **ALL, "secret": SECRET})
+    risk.says("POST", key_path("rotate"), {"key_id": KEY_ID, "secret": SECRET, "old_secret_until": "2026-11-30T08:10:00Z"})
+    for number, words in enumerate(((*CREATE, "--scopes", "read"), ("key", "rotate", KEY_ID))):
+        file = tmp_path / f"key-{number}"
+        found = trade(risk, *words, "--out", str(file))
+        assert (found.exit_code, found.stdout, file.read_text()) == (0, "", f"{KEY_ID}.{SECRET}\n"), found.stderr
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert f"only in {file}" in found.stderr
+        assert SECRET not in found.stderr
+    risk.answers.clear()
+    risk.says("POST", "/access/keys", {**VIEW, **ALL, "kind": "public_key"})
+    (tmp_path / "pub").write_bytes(pem(ed25519.Ed25519PrivateKey.generate()))
+    signs = trade(risk, *CREATE, "--scopes", "read", "--public-key", str(tmp_path / "pub"), "--out", str(tmp_path / "id"))
+    assert (signs.exit_code, signs.stdout, (tmp_path / "id").read_text()) == (0, "", f"{KEY_ID}\n")
+
+
+def test_a_file_that_cannot_take_a_key_makes_none(risk: FakeOms, tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for words in ((*CREATE, "--scopes", "read"), ("key", "rotate", KEY_ID)):
+        for name, code in (("there", 1), ("link", 1), ("no/such", 1), (".", 2)):
+            found = trade(risk, *words, "--out", str(tmp_path / name))
+            assert (found.exit_code, found.stdout, risk.asked) == (code, "", []), name
+        assert trade(risk, *words, "--out", str(tmp_path / "new"), "--json").exit_code == 2
+    assert (tmp_path / "there").read_text() == "mine"
+    assert sorted(os.listdir(tmp_path)) == ["link", "there"]
+
+
+def test_no_file_is_left_where_no_key_was_made(risk: FakeOms, tmp_path: Path) -> None:
+    risk.says("POST", "/access/keys", {"token": "c0ffee", "expires_at": "2026-11-30T08:10:00Z"}, status=202)
+    risk.refuses("POST", key_path("rotate"), 404, "key_not_found", "there is no such key")
+    asked = trade(risk, "key", "create", "--account", "*", "--scopes", "admin", "--out", str(tmp_path / "boss"))
+    assert (asked.exit_code, "--token c0ffee" in asked.stdout) == (0, True)
+    assert trade(risk, "key", "rotate", KEY_ID, "--out", str(tmp_path / "turned")).exit_code == 1
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_secret_that_its_disk_did_not_take_has_a_way_out(risk: FakeOms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    risk.says("POST", "/access/keys", {**VIEW, **ALL, "secret": SECRET})
+    monkeypatch.setattr("apps.cli.key_files.os.fsync", full)
+    found = trade(risk, *CREATE, "--scopes", "read", "--out", str(tmp_path / "key"))
+    assert (found.exit_code, found.stdout, os.listdir(tmp_path)) == (1, "", [])
+    assert "No space left on device." in found.stderr
+    assert f"{KEY_ID} is made, and its secret is lost. Make another one: trade key rotate {KEY_ID}" in found.stderr
+
+
 def test_lists_and_cards_of_keys(risk: FakeOms) -> None:
     risk.says("GET", "/access/keys", {"keys": [VIEW]})
     risk.says("GET", key_path(), VIEW)

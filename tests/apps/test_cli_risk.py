@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from adapters.local_kills import LocalKills
 from apps.cli.main import app
+from apps.http.credentials import new_key_id, new_secret
 from tests.apps.fake_oms import FakeOms, fake_oms
 
 NOWHERE: Final = "http://127.0.0.1:1"
@@ -104,6 +105,8 @@ def test_arming_tells_the_second_person_what_to_do(door: FakeOms) -> None:
     found = trade(door, "arm", "all", "--token", "c0ffee01", *BY)
     assert (found.exit_code, door.asked[-1].json["token"]) == (1, "c0ffee01")
     assert "--who NAME" in found.stderr
+    found = trade(door, "arm", "all", "--token", "c0ffee01", "--reason", "a scene", TRADE_KEY=f"{new_key_id()}.{new_secret()}")
+    assert (found.exit_code, "--who" in found.stderr, "with a key of their own" in found.stderr) == (1, False, True)
 
 
 def test_blocks_and_what_stands(door: FakeOms) -> None:
