@@ -8,6 +8,7 @@ from apps.http.route_scopes import OPEN, TABLES
 from domain.access.scopes import AccessScope, mask_of
 from domain.values import order_id_of
 from tests.flows.access.bert import Bert, questions, standing
+from tests.flows.access.conftest import ALONE_MAX_USD
 from tests.flows.access.tenants import ABSENT, ANNA, BERT, NOPE, NOT_YOURS, House, Made, as_json, bearer, plain, rank_score, raw, shown
 from tests.stack import SERVICES
 
@@ -214,3 +215,22 @@ def test_a_body_that_names_another_account_changes_nothing_and_without_one_it_is
     assert house.done(
         "risk", "POST", "/check", anna.headers, json={"symbol": "BTCUSDT", "side": "buy", "quantity": "0.001", "price": "40000"}
     )
+
+
+# Limits
+
+
+def test_two_owners_raise_a_limit_above_the_size_that_one_may(house: House) -> None:
+    one, other = (house.key("*", "risk", owner=owner).headers for owner in ("fay", "gus"))
+    path = "/risk/limits?account=acct-raised"
+    version = house.done("risk", "GET", path, one)["version"]
+    wanted = {"version": version, "max_order_size_usd": ALONE_MAX_USD + 1, "reason": "a large client"}
+    proposed = house.done("risk", "PUT", "/risk/limits/acct-raised", one, json=wanted)
+    assert house.done("risk", "GET", path, one)["max_order_size_usd"] < ALONE_MAX_USD, "nothing is in force"
+    assert [each["account"] for each in house.done("risk", "GET", "/risk/controls", one)["proposals"]] == ["acct-raised"]
+    token = {"token": proposed["token"]}
+    assert house.refused("risk", "PUT", "/risk/limits/acct-raised", one, json=wanted | token) == (403, "second_person_required")
+    house.done("risk", "PUT", "/risk/limits/acct-raised", other, json=wanted | token)
+    assert house.done("risk", "GET", path, one)["max_order_size_usd"] == ALONE_MAX_USD + 1
+    history = house.done("risk", "GET", "/risk/controls/history?limit=2", one)["controls"]
+    assert [(each["type"], each["who"]) for each in history] == [("LimitsChanged", "gus"), ("LimitsProposed", "fay")]
