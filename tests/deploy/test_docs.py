@@ -46,6 +46,13 @@ def test_pages_name_files_that_exist() -> None:
     assert_none(f"{name_of(page)} names {name}" for page in pages for name in named.findall(page.read_text()) if not (ROOT / name).exists())
 
 
+def test_root_in_the_container_trade_has_the_capability_to_read_its_passwords() -> None:
+    """They belong to the container's user, and compose takes every capability away."""
+    ran = [(name_of(page), line) for page in ours(".md") for line in page.read_text("utf-8").splitlines() if "--user 0" in line]
+    assert ran
+    assert_none(f"{name}: {line}" for name, line in ran if line.count("--user 0") != line.count("--user 0 --cap-add DAC_OVERRIDE"))
+
+
 def test_pages_name_classes_that_exist() -> None:
     """A name of two words or more, as `GroupCommit`, is one of ours or of a program that the page is about."""
     named = re.compile(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`")
