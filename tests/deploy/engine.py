@@ -20,6 +20,8 @@ BUILD_MAX_S: Final = 1200
 UP_MAX_S: Final = 240
 DOWN_MAX_S: Final = 90
 EVERY_PROFILE: Final = ("--profile", "tools", "--profile", "unit")
+OUTSIDE: Final = "203.0.113.0/24"
+"""Addresses for documentation (RFC 5737), which nothing has: not among the private ones."""
 SERVICES: Final = ("oms", "risk", "exeq", "live-gateway", "projector")
 
 
@@ -107,10 +109,29 @@ class Deployed:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout.strip()
 
+    def secret(self, file: str) -> str:
+        """The content of a file of the volume `secrets`."""
+        return self.compose("run", "--rm", "-T", "--entrypoint", "cat", "keys", f"/run/secrets/trade/{file}").stdout.strip()
+
     def keys(self) -> list[str]:
         """Every password there is."""
-        said = self.compose("run", "--rm", "-T", "--entrypoint", "cat", "keys", "/run/secrets/trade/keys.json").stdout
-        return [password for server in json.loads(said).values() for password in server.values()]
+        return [password for server in json.loads(self.secret("keys.json")).values() for password in server.values()]
+
+    def renew(self) -> None:
+        """New passwords and a new key of the command line, as docs/deployment.md says."""
+        self.compose("run", "--rm", "-T", "keys", "secrets", "init", "--directory", "/run/secrets/trade", "--for-containers", "--renew")
+        self.up("--force-recreate")
+
+    def from_outside(self, service: str, program: str) -> str:
+        """What a program says that reaches the service from an address that is not private."""
+        network = f"{PROJECT}-outside"
+        self.docker("network", "create", "--subnet", OUTSIDE, network)
+        try:
+            self.docker("network", "connect", "--alias", service, network, self.container(service))
+            return self.docker("run", "--rm", "--network", network, "localhost/projector:latest", "python", "-c", program).stdout.strip()
+        finally:
+            self.docker("network", "disconnect", "-f", network, self.container(service), check=False)
+            self.docker("network", "rm", network, check=False)
 
 
 def until(holds: Callable[[], bool], within_s: float, what: str) -> None:

@@ -4,14 +4,17 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import pytest
 
+from apps.stack.ports import METRICS_OFFSET, SERVICE_PORTS
 from tests.deploy.engine import PROJECT, SERVICES, Deployed, NoEngine, environment, until
 
 OMS: Final = "http://127.0.0.1:8099"
+RISK: Final = "http://127.0.0.1:8103"
 USERS_ORDER: Final = {"symbol": "BTCUSDT", "side": "buy", "quantity": 0.001, "price": 45500, "type": "limit"}
 """As the user wrote it, at a price that trades."""
 STOP_MAX_S: Final = 10
@@ -117,6 +120,42 @@ def test_without_a_key_nothing_is_answered_but_health(stack: Deployed) -> None:
     assert "PermissionError" in stack.python("risk", "open('/run/secrets/trade/cli.key')", check=False)
 
 
+def test_metrics_are_read_over_the_networks_of_the_containers_and_not_from_outside(stack: Deployed) -> None:
+    asks = (
+        "import urllib.error, urllib.request\n"
+        "def ask(url):\n"
+        "    try: return urllib.request.urlopen(url, timeout=5).status\n"
+        "    except urllib.error.HTTPError as error: return error.code\n"
+    )
+    names = {name: SERVICE_PORTS[name] + METRICS_OFFSET for name in SERVICES}
+    asked = "; ".join(f"print(ask('http://{name}:{port}/metrics'))" for name, port in names.items())
+    assert stack.python("projector", asks + asked).split() == ["200"] * len(names), "as Prometheus does"
+    paths = ("9099/metrics", "9099/health", "8099/health", "8099/stats")
+    seen = stack.from_outside("oms", asks + f"print(*(ask('http://oms:' + path) for path in {paths}))")
+    assert seen == "403 200 200 401"
+
+
+def test_no_server_admits_a_guest(stack: Deployed) -> None:
+    said = stack.python(
+        "projector",
+        "import asyncio, asyncpg, nats, redis.asyncio as valkey, urllib.request\n"
+        "async def main():\n"
+        "    async def quiet(error): pass\n"
+        "    async def of_nats(): await nats.connect('nats://nats:4222', error_cb=quiet, allow_reconnect=False, max_reconnect_attempts=0)\n"
+        "    async def of_valkey(): await valkey.from_url('redis://valkey:6379').get('positions')\n"
+        "    async def of_wire(): await asyncpg.connect('postgresql://admin:quest@questdb:8812/qdb', timeout=5)\n"
+        "    async def of_http(): urllib.request.urlopen('http://questdb:9000/exec?query=SELECT%201', timeout=5)\n"
+        "    for ask in (of_nats, of_valkey, of_wire, of_http):\n"
+        "        try: await ask()\n"
+        "        except Exception as error: print(ask.__name__, type(error).__name__, str(error).replace(chr(10), ' '))\n"
+        "        else: print(ask.__name__, 'ADMITTED')\n"
+        "asyncio.run(main())",
+    )
+    reasons = dict(line.split(" ", 1) for line in said.lower().splitlines())
+    for server, reason in (("of_nats", "authorization"), ("of_valkey", "no permissions"), ("of_wire", "password"), ("of_http", "401")):
+        assert reason in reasons[server], said
+
+
 def test_risk_cannot_write_the_journal_nor_read_the_secrets_of_oms(stack: Deployed) -> None:
     before = read(stack, "/stats")["seq"]
     said = stack.python(
@@ -190,6 +229,29 @@ def test_down_and_up_keep_every_order(stack: Deployed) -> None:
     assert orders(stack) == before
     assert {answer["order_id"] for answer in some} <= set(before)
     assert read(stack, "/positions/kept")["BTCUSDT"]["quantity"] == positions
+
+
+def test_renewed_secrets_end_the_key_of_the_command_and_keep_all_others(stack: Deployed) -> None:
+    before, old = orders(stack), stack.secret("cli.key")
+    stack.renew()
+    assert stack.secret("cli.key") != old
+    refused = httpx.get(f"{RISK}/access/keys", headers={"Authorization": f"Bearer {old}"}, timeout=5)
+    assert refused.status_code == 401
+    made = stack.new_key("after-the-renewal", "trade,read")
+    assert httpx.get(f"{OMS}/access/me", headers={"Authorization": f"Bearer {made}"}, timeout=5).status_code == 200
+    assert orders(stack) == before, "with a key from before"
+    answer = submitted(stack)
+    until(lambda: filled(stack, answer["order_id"]), 20, "an order lives after it")
+
+
+def test_root_with_the_capability_of_the_pages_makes_a_backup_and_reads_the_marks(stack: Deployed, tmp_path: Path) -> None:
+    """Without it root in a container reads no file of another user: docs/operations.md."""
+    as_root = ("run", "--rm", "-T", "--user", "0", "--cap-add", "DAC_OVERRIDE")
+    stack.compose(*as_root, "-v", f"{tmp_path}:/backups", "trade", "backup", "/backups/x.gz")
+    assert (tmp_path / "x.gz").stat().st_size > 0
+    shown = stack.compose(*as_root, "-v", f"{PROJECT}_oms-data:/data", "-e", "TRADE_DATA_DIR=/data", "trade", "journal", "show").stdout
+    row = next(line.split() for line in shown.splitlines() if line.startswith("oms.journal.0"))
+    assert row[2].isdigit(), f"the mark of oms: {shown}"
 
 
 def test_everything_agrees_with_the_journal(stack: Deployed) -> None:
