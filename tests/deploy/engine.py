@@ -120,7 +120,7 @@ class Deployed:
     def renew(self) -> None:
         """New passwords and a new key of the command line, as docs/deployment.md says."""
         self.compose("run", "--rm", "-T", "keys", "secrets", "init", "--directory", "/run/secrets/trade", "--for-containers", "--renew")
-        self.up("--force-recreate")
+        self.up("--force-recreate", "--always-recreate-deps")
 
     def from_outside(self, service: str, program: str) -> str:
         """What a program says that reaches the service from an address that is not private."""
