@@ -8,19 +8,29 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from apps.stack.credentials.users import CLI_KEY_FILE
+from apps.stack.services import SECRETS
 from tests import routes
 from tests.flows.doors import ORDER, Doors, accepted, recorded, sound
 from tests.stack import SERVICES, LiveStack
 
 LEAVES = ("/docs", "/openapi.json")
-CHANGING = ("content-length", "date")
-"""Headers of an answer that counts something."""
+CHANGING = ("content-length", "date", "x-ratelimit-remaining", "x-ratelimit-reset")
+"""Headers of an answer that counts something, or tells what is left."""
+OPEN_TO_ALL = "/access/me"
 
 
 @pytest.fixture
 def http() -> Iterator[httpx.Client]:
     with httpx.Client(timeout=20, trust_env=False) as client:
         yield client
+
+
+def key_for(stack: LiveStack, path: str) -> dict[str, str]:
+    """The command line's key where a program without one has no rights at all."""
+    if not path.startswith("/access/") or path.startswith(OPEN_TO_ALL):
+        return {}
+    return {"authorization": f"Bearer {(stack.data_dir / SECRETS / CLI_KEY_FILE).read_text().strip()}"}
 
 
 def metrics_of(stack: LiveStack, service: str) -> str:
@@ -32,7 +42,7 @@ def test_a_query_that_is_not_understood_is_refused_and_changes_nothing(running: 
     before = recorded(running)
     url = running.url(service)
     for method, path, pointer in routes.wrong_queries(http.get(f"{url}/openapi.json").json()):
-        answer = http.request(method, url + path)
+        answer = http.request(method, url + path, headers=key_for(running, path))
         sound(answer)
         assert (answer.status_code, answer.json()["pointer"], answer.json()["within"]) == (400, pointer, "query"), (method, path)
     for address in (*(url + path for path in LEAVES), *(metrics_of(running, service) + path for path in ("/metrics", "/health"))):
@@ -46,7 +56,8 @@ def test_head_is_answered_as_get_is(running: LiveStack, http: httpx.Client, serv
     addresses = [url + path for path in (*routes.reads(http.get(f"{url}/openapi.json").json()), *LEAVES, "/nothing")]
     addresses += [metrics_of(running, service) + path for path in ("/metrics", "/health", "/nothing")]
     for address in addresses:
-        got, headed = http.get(address), http.head(address)
+        key = key_for(running, address.removeprefix(url))
+        got, headed = http.get(address, headers=key), http.head(address, headers=key)
         assert headed.status_code == got.status_code, address
         assert headed.content == b""
         assert _steady(headed) == _steady(got), address

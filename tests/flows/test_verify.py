@@ -19,7 +19,7 @@ from tests.flows.test_replay import sentences, traded
 from tests.stack import LiveStack
 
 KEY = "position:ann:BTCUSDT"
-CHECKS = ["journal", "orders", "order store", "positions", "fills", "oms", "controls"]
+CHECKS = ["journal", "orders", "order store", "positions", "fills", "oms", "controls", "access"]
 
 
 @pytest.fixture(scope="module")
