@@ -31,9 +31,11 @@ install: .venv/installed ## install what is missing into .venv
 
 # These suites use every core and run alone. All others run three at a time, each with its own stacks and servers: on two cores, a quarter of their time is waiting.
 ALONE := tests/simulation tests/torture
+# A real browser: make browser-test
+LATER := tests/browser
 
 test: install ## run every fast test, on its own servers (the last suites run even if the first ones fail)
-	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=10 $(ALONE:%=--ignore=%); others=$$?; $(BIN)/pytest $(ALONE) && exit $$others
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=10 $(ALONE:%=--ignore=%) $(LATER:%=--ignore=%); others=$$?; $(BIN)/pytest $(ALONE) && exit $$others
 
 faults: install ## run the tests that kill, disconnect and starve real processes and servers (about three minutes)
 	@$(BIN)/pytest tests/faults tests/flows/test_kill.py tests/flows/test_snapshots.py

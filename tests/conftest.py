@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from apps.stack import servers
@@ -24,13 +25,21 @@ Make = Callable[[Path, ServerPorts], Program]
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole stacks and killed processes come first: they take long and wait much, and at the end one of them would run alone."""
-    items.sort(key=lambda item: item.path.parent.name not in ("faults", "flows"))
+    items.sort(key=lambda item: not {"faults", "flows"} & set(item.path.parts))
 
 
 @pytest.fixture(autouse=True)
 def _exact_arithmetic() -> None:
     """The decimal context belongs to the thread and the context: set it anew for each test."""
     use_exact_arithmetic()
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """The command line sets up logging for its process, which in a test is ours."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 def _running(make: Make, home: Path) -> Iterator[LiveServer]:

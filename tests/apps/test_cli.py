@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-import structlog
 from typer.testing import CliRunner, Result
 
 from apps.cli.main import app
@@ -20,14 +19,6 @@ from tests.apps.fake_oms import FakeOms, fake_oms
 from tests.children import started
 
 NOWHERE: Final = "http://127.0.0.1:1"
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    """The command line sets up logging for its process, which here is ours."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,10 @@
 """`trade prices load` with files as people have them: what was stored, and what is said about it."""
 
 import asyncio
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-import structlog
 from typer.testing import CliRunner, Result
 
 from adapters.price_history import SqlitePrices
@@ -17,13 +15,6 @@ currencies: {USD: 1}
 groups:
   - {symbols: [BRK.B, BTC/USD], tick: 0.01, lot: 1, quantity_max: 1000000, notional_min: 1, currency: USD}
 """
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
 
 
 def load(directory: Path, file: bytes, *options: str) -> Result:

@@ -6,7 +6,6 @@ from decimal import Decimal
 
 import httpx
 import pytest
-import structlog
 
 from domain.order.commands import DoubtRoute
 from tests.apps.fake_oms import FakeOms, fake_oms
@@ -107,10 +106,8 @@ async def test_risk_answers_below_zero_by_the_same_rule() -> None:
 
 @pytest.fixture
 def oms() -> Iterator[FakeOms]:
-    before = structlog.get_config()
     with fake_oms() as fake:
         yield fake
-    structlog.configure(**before)
 
 
 @pytest.mark.parametrize("price", ["--price -37.63", "--price=-37.63"])

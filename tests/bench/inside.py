@@ -24,6 +24,7 @@ from adapters.clock import SystemClock
 from adapters.codec import encode
 from adapters.memory import MemoryJournal
 from adapters.orderstore import SqliteOrderStore
+from apps.http.caller import LOCAL_CALLER
 from apps.journal.group_commit import Pace
 from apps.journal.shard_host import ShardHost
 from apps.oms.command_handler import CommandHandler
@@ -97,7 +98,7 @@ async def post(door: SubmitEndpoint, body: bytes) -> bytes:
     async def send(message: Message) -> None:
         said.append(message.get("body", b""))
 
-    await door({"type": "http", "headers": []}, receive, send)
+    await door({"type": "http", "headers": [], "caller": LOCAL_CALLER}, receive, send)
     return said[-1]
 
 
