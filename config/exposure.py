@@ -1,14 +1,12 @@
 """How far a service's ports may be open: the access mode it runs in, and what it refuses to start with."""
 
 import ipaddress
-from typing import Literal
 
+from config.access_mode import KEYS, OPEN, Mode
 from config.catalogue import live_venues
 from config.sections import PROXIED
 from config.settings import Settings
 from config.text import ConfigError
-
-Mode = Literal["open", "keys"]
 
 
 def is_loopback(host: str) -> bool:
@@ -25,14 +23,14 @@ def access_mode(settings: Settings) -> Mode:
     ConfigError for an explicit `open` that would be open to more than that, and for a venues.yaml that cannot be read.
     """
     named = settings.access.mode
-    if named == "keys":
-        return "keys"
+    if named == KEYS:
+        return KEYS
     reason = _not_open(settings)
     if reason is None:
-        return "open"
-    if named == "open":
+        return OPEN
+    if named == OPEN:
         raise ConfigError(f"{settings.service.name}: access.mode: open is refused: {reason}")
-    return "keys"
+    return KEYS
 
 
 def _not_open(settings: Settings) -> str | None:

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from config.access_mode import Mode
 from config.kinds import (
     Bytes,
     Count,
@@ -289,7 +290,7 @@ class AccessSection(Section):
 
     hosts: Hosts = ()
     origins: Origins = ()
-    mode: Literal["open", "keys"] | None = None
+    mode: Mode | None = None
     tls: Tls | None = None
     proxies: Networks = ()
     metrics_networks: Networks = ()

@@ -11,14 +11,13 @@ import httpx
 from apps.cli.caller import command_line_key, own_key
 from apps.cli.trouble import Unreachable, WrongUsage
 from apps.stack import stack
-from apps.stack.access_mode import KEYS, OPEN
-from apps.stack.access_mode import VARIABLE as ACCESS_VARIABLE
 from apps.stack.credentials.users import ADMIN, OPERATOR
 from apps.stack.directory import DATA_DIR
 from apps.stack.ports import HOST, SERVICE_PORTS, ServerPorts
 from apps.stack.servers import Servers
 from apps.stack.services import SECRETS, URL_VARIABLES
 from config import secrets
+from config.access_mode import ACCESS_VARIABLE, KEYS, OPEN
 from config.text import ConfigError
 
 DATA_DIR_VARIABLE = "TRADE_DATA_DIR"

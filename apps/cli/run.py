@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 
 from apps.cli.addresses import DATA_DIR_VARIABLE
-from apps.stack.access_mode import KEYS, OPEN
-from apps.stack.access_mode import VARIABLE as ACCESS_VARIABLE
 from apps.stack.directory import DATA_DIR
 from apps.stack.ports import PORT_MAX
 from apps.stack.topology import APART, UNIT
+from config.access_mode import ACCESS_VARIABLE, Mode
 
 
 class FillsStore(StrEnum):
@@ -23,11 +22,6 @@ class FillsStore(StrEnum):
 class Topology(StrEnum):
     UNIT = UNIT
     SERVICES = APART
-
-
-class AccessMode(StrEnum):
-    OPEN = OPEN
-    KEYS = KEYS
 
 
 def up(
@@ -52,7 +46,7 @@ def up(
         Topology, typer.Option(help="Run oms, risk and exeq in one process, or each service in its own process.")
     ] = Topology.UNIT,
     access: Annotated[
-        AccessMode | None,
+        Mode | None,
         typer.Option(
             envvar=ACCESS_VARIABLE,
             help="open: programs of this machine need no key, for paper venues only. keys: every request needs a key, and no guests. "
@@ -77,7 +71,7 @@ def up(
         only_servers=only_servers,
         guests=guests,
         topology=str(topology),
-        access=str(access or ""),
+        access=access or "",
     )
     raise typer.Exit(code)
 

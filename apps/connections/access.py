@@ -23,6 +23,7 @@ from apps.journal.subscription import JournalSubscription
 from apps.journal.watermark import access_accepted
 from apps.runtime import tasks
 from apps.runtime.chassis import Chassis
+from config.access_mode import OPEN
 from domain.access.events import AccessAccepted, AccessChange
 from domain.ports import Corrupt, Head, Journal, Unavailable
 
@@ -167,7 +168,7 @@ def follow_access(chassis: Chassis[Any], client: Client, *taken: Callable[[Acces
 
 def ready_with_keys(chassis: Chassis[Any], reason: Callable[[], str] = lambda: "") -> None:
     """In keys mode the service is ready only while it knows the keys: without them it refuses every change."""
-    if chassis.authority.mode == "open":
+    if chassis.authority.mode == OPEN:
         return
 
     async def trouble() -> str | None:

@@ -14,6 +14,8 @@ from starlette.types import Scope
 
 from apps.http.credentials import HEADERS
 from apps.http.problem import Refusal
+from config.access_mode import KEYS
+from config.exposure import access_mode
 from config.settings import Settings
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
@@ -75,10 +77,10 @@ class Access:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return the rules that the configuration lists, with the address that the service listens on."""
+        """Return the rules that the configuration lists, with the address that the service listens on. ConfigError."""
         service = settings.service
         access = settings.access
-        return cls((*own_hosts(service.host, service.name), *access.hosts), access.origins, json_only=access.mode == "keys")
+        return cls((*own_hosts(service.host, service.name), *access.hosts), access.origins, json_only=access_mode(settings) == KEYS)
 
     def refusal(self, scope: Scope, found: Mapping[bytes, bytes]) -> Refusal | None:
         """Return why a request with these headers (`watched`) is refused, and count it; None if it is admitted."""

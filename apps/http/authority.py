@@ -8,7 +8,7 @@ import base64
 import hmac
 import ipaddress
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -31,12 +31,12 @@ from apps.http.credentials import (
 )
 from apps.http.problem import Refusal
 from apps.http.route_scopes import STOPS, Found, RouteScopes, Row, Table
+from config.access_mode import OPEN, Mode
 from domain.access.keys import Key, KeyRing
 from domain.access.scopes import EVERY_ACCOUNT, AccessScope, bits
 from domain.execution.token_bucket import TokenBucket
 from domain.ports import Clock
 
-Mode = Literal["open", "keys"]
 Sent = Secret | Signed | None
 
 CANCELS_A_SECOND: Final = 50
@@ -177,7 +177,7 @@ class Authority:
 
     def _caller(self, age_max_ns: int, address: str, sent: Sent) -> tuple[Caller, _InUse | None]:
         if sent is None:
-            if self.mode == "open":
+            if self.mode == OPEN:
                 return LOCAL_CALLER, None
             raise unauthorized()
         if not self.known.within(age_max_ns):

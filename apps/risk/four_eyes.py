@@ -2,13 +2,13 @@
 
 from collections.abc import Collection
 
-from apps.http.authority import Mode
+from config.access_mode import OPEN, Mode
 from domain.risk.controls import same_person
 
 
 def two_hands(mode: Mode, owners: Collection[str]) -> str | None:
     """Return why a two-person rule has no second person; None if there are two. `owners`: who has a live key with the scope risk."""
-    if mode == "open":
+    if mode == OPEN:
         return "four eyes are two hands: in open mode a program without a key names itself, and may take both steps under two names"
     first = min(owners, default="")
     if all(same_person(first, owner) for owner in owners):

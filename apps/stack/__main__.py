@@ -5,10 +5,10 @@ import os
 import sys
 from pathlib import Path
 
-from apps.stack.access_mode import ACCESS_MODES, VARIABLE
 from apps.stack.command import up
 from apps.stack.directory import DATA_DIR
 from apps.stack.topology import TOPOLOGIES, UNIT
+from config.access_mode import ACCESS_MODES, ACCESS_VARIABLE
 
 
 def main() -> int:
@@ -24,8 +24,8 @@ def main() -> int:
     parser.add_argument("--config-dir", type=Path, help="a directory with <service>/config.yaml")
     parser.add_argument("--no-guests", dest="guests", action="store_false", help="no reading without a password")
     parser.add_argument("--topology", default=UNIT, choices=TOPOLOGIES, help="oms, risk and exeq in one process, or each in its own")
-    modes = f"{' or '.join(ACCESS_MODES)} (default {VARIABLE}, else open, or keys with a live venue)"
-    parser.add_argument("--access", default=os.environ.get(VARIABLE, ""), help=modes)
+    modes = f"{' or '.join(ACCESS_MODES)} (default {ACCESS_VARIABLE}, else open, or keys with a live venue)"
+    parser.add_argument("--access", default=os.environ.get(ACCESS_VARIABLE, ""), help=modes)
     parser.add_argument("--only-servers", action="store_true", help="NATS, Valkey and QuestDB without the services")
     return up(**vars(parser.parse_args()))
 

@@ -15,7 +15,6 @@ from adapters.clock import SystemClock
 from apps.runtime import private_files
 from apps.runtime.exit_codes import Exit
 from apps.stack import questdb_jar, stack
-from apps.stack.access_mode import ACCESS_MODES, KEYS, OPEN
 from apps.stack.credentials import keys
 from apps.stack.directory import DATA_DIR, claimed, unusable, wipe
 from apps.stack.ports import ServerPorts, check_free
@@ -27,6 +26,7 @@ from apps.stack.supervisor import Supervisor
 from apps.stack.topology import TOPOLOGIES, UNIT
 from apps.stack.trouble import CannotStart
 from apps.stack.upgrade import upgrade
+from config.access_mode import ACCESS_MODES, KEYS, OPEN
 from domain.market.csv_rows import BadColumns, columns_of
 from domain.market.recorded import COLUMNS
 

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from apps.runtime.exit_codes import Exit
-from apps.stack.access_mode import KEYS, OPEN
-from apps.stack.access_mode import VARIABLE as ACCESS_VARIABLE
 from apps.stack.ports import HOST, METRICS_OFFSET, SERVICE_PORTS
 from apps.stack.program import PROJECTION_NICENESS, URGENT_NICENESS, Program, http_answers
 from apps.stack.servers import Servers
 from apps.stack.topology import UNIT, UNITED
 from apps.stack.trouble import CannotStart
+from config.access_mode import ACCESS_VARIABLE, KEYS, OPEN
 from config.catalogue import live_venues
 from config.secrets import VARIABLE as SECRETS_VARIABLE
 from config.text import ConfigError

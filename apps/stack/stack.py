@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 import psutil
 
-from apps.stack.access_mode import OPEN
+from config.access_mode import OPEN
 
 FILE = "stack.json"
 STALE_GONE_S = 5.0

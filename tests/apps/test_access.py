@@ -174,6 +174,13 @@ def test_containers_and_prometheus_ask_by_the_service_name_and_a_page_of_loopbac
     assert judged(("host", "a.example"), ("origin", "https://b.example"), BODY, JSON, access=listed) is None
 
 
+def test_programs_send_json_too_wherever_keys_are_needed_whether_or_not_the_configuration_says_so() -> None:
+    curl = (OURS, BODY, ("content-type", FORM))
+    assert judged(*curl, access=Access.of(settings_of("oms"))) is None
+    for settings in (settings_of("oms", access={"mode": "keys"}), settings_of("oms", service={"host": "0.0.0.0"})):
+        assert judged(*curl, access=Access.of(settings)) == JSON_WANTED.code
+
+
 @pytest.mark.parametrize("host", ["*", "*.example", "a.example:80", "http://a.example", "", "::1", "a b", "[::1"])
 def test_a_host_that_is_none_is_refused_by_the_configuration(host: str) -> None:
     with pytest.raises(ValueError, match="without a port"):

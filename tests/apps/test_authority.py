@@ -12,13 +12,14 @@ from adapters.clock import SystemClock
 from adapters.codec import encode
 from apps.connections.access import ENTRIES_MAX
 from apps.http.access import Access
-from apps.http.authority import Authority, KeysKnown, Mode
+from apps.http.authority import Authority, KeysKnown
 from apps.http.caller import LOCAL_CALLER, Caller
 from apps.http.credentials import Signed, digest, new_key_id, new_secret, new_token, signed_text, well_formed
 from apps.http.guard import guarded
 from apps.http.messages import send_json
 from apps.http.problem import Refusal
 from apps.http.route_scopes import OPEN_ROUTE, OPS, RISK, TABLES, RouteScopes
+from config.access_mode import Mode
 from domain.access.events import AccountOpened, KeyCreated, KeyRevoked, KeyRotated, SessionStarted
 from domain.access.keys import KeyRing
 

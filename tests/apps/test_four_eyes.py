@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from apps.http.app import Refusal
-from apps.http.authority import Mode
 from apps.http.caller import Caller
 from apps.oms.settle_requests import REQUESTS_MAX, SettleRequests
 from apps.risk.four_eyes import two_hands
+from config.access_mode import Mode
 from domain.access.events import KeyCreated
 from domain.access.keys import REQUEST_MAX_NS
 from domain.order.commands import DoubtRoute, Outcome, RouteOrder, SettleOrder

@@ -22,10 +22,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from adapters.clock import SystemClock
 from apps.http.access import Access
-from apps.http.authority import Authority, KeysKnown, Mode
+from apps.http.authority import Authority, KeysKnown
 from apps.http.credentials import digest, new_key_id, new_secret, signed_text
 from apps.http.guard import guarded
 from apps.http.route_scopes import TABLES
+from config.access_mode import Mode
 from domain.access.events import AccountOpened, KeyCreated
 from domain.access.keys import KeyRing
 
