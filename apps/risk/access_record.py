@@ -10,7 +10,7 @@ from apps.risk.control_log import ControlLog
 from apps.runtime.chassis import Chassis
 from config.settings import RiskSettings
 from domain.access.events import AccessChange, KeyCreated, KeyRevoked
-from domain.access.keys import CLI_NOTE, KeyRing
+from domain.access.keys import KeyRing
 from domain.access.scopes import EVERY_ACCOUNT, OF_ALL_ACCOUNTS, AccessScope
 from domain.ports import Journal
 
@@ -43,7 +43,7 @@ async def _recorded(chassis: Chassis[RiskSettings], record: ControlLog[AccessCha
 
 
 def _replaced(keys: KeyRing, key_id: str) -> list[str]:
-    return [key.key_id for key in keys.by_id.values() if key.note == CLI_NOTE and key.revoked_at is None and key.key_id != key_id]
+    return [key.key_id for key in keys.by_id.values() if key.command_line and key.revoked_at is None and key.key_id != key_id]
 
 
 def _created(key_id: str, hashed: str, version: int) -> KeyCreated:
@@ -59,7 +59,8 @@ def _created(key_id: str, hashed: str, version: int) -> KeyCreated:
         digest=hashed,
         rate=RATE,
         burst=BURST,
-        note=CLI_NOTE,
+        note="command line",
+        command_line=True,
     )
 
 

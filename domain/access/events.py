@@ -28,7 +28,8 @@ class KeyCreated(AccessEvent, frozen=True, kw_only=True, tag=True, gc=False):
     """A key with a secret (`digest`: SHA-256 of it, hex) or with a public key (`public_key`: Ed25519, base64), never with both.
 
     `account` may be `*`. `networks`: CIDR, empty for all. `expires_at`: nanoseconds UTC. `rate` and `burst`: requests a second.
-    `token`: of the AdminKeyRequested whose second step this is.
+    `token`: of the AdminKeyRequested whose second step this is. `command_line`: the key in the secrets of this installation, which risk
+    itself records.
     """
 
     key_id: str
@@ -43,6 +44,7 @@ class KeyCreated(AccessEvent, frozen=True, kw_only=True, tag=True, gc=False):
     burst: int
     note: str = ""
     token: str = ""
+    command_line: bool = False
 
 
 class KeyRotated(AccessEvent, frozen=True, kw_only=True, tag=True, gc=False):

@@ -24,8 +24,6 @@ HISTORY_KEPT_MAX: Final = 1000
 """How many access events are kept for readers; all of them are in the journal."""
 REQUEST_MAX_NS: Final = 600 * 1_000_000_000
 """How long a request for an admin key stays valid for its second step."""
-CLI_NOTE: Final = "command line"
-"""The note of the command line's key, which is in the secrets of this installation."""
 
 
 class Key(msgspec.Struct, gc=False):
@@ -43,6 +41,7 @@ class Key(msgspec.Struct, gc=False):
     burst: int
     created_at: int
     note: str = ""
+    command_line: bool = False
     old_digest: bytes = b""
     old_until: int = 0
     revoked_at: int | None = None
@@ -142,7 +141,7 @@ class KeyRing:
 
     def _lost(self, at: int) -> None:
         for key in self.by_id.values():
-            if key.note != CLI_NOTE and key.revoked_at is None:
+            if not key.command_line and key.revoked_at is None:
                 key.revoked_at = at
         self.sessions.clear()
         self.asked.clear()
@@ -162,4 +161,5 @@ def _key(event: KeyCreated) -> Key:
         burst=event.burst,
         created_at=event.at,
         note=event.note,
+        command_line=event.command_line,
     )

@@ -10,7 +10,7 @@ from adapters.chain import GENESIS, following
 from adapters.codec import CommitCodec
 from adapters.controls import ACCESS_COMMITS, CONTROL_COMMITS
 from domain.access import events as a
-from domain.access.keys import CLI_NOTE, KeyRing
+from domain.access.keys import KeyRing
 from domain.order.events import Foreign
 from domain.risk import controls as c
 from tests.given import NOW, SECOND
@@ -94,7 +94,7 @@ def access() -> list[tuple[a.AccessChange, ...]]:
     everything = ("risk", "ops", "audit", "admin")
     return [
         (
-            record(a.KeyCreated, key_id=cli, owner="operator", account="*", scopes=everything, digest=digest[0], note=CLI_NOTE, **rates),
+            record(a.KeyCreated, key_id=cli, owner="operator", account="*", scopes=everything, digest=digest[0], command_line=True, **rates),
             record(a.AccountOpened, account="alice"),
             record(a.KeyCreated, key_id=alice, owner="erin", account="alice", scopes=("trade", "read"), digest=digest[1], **wide),
             record(a.KeyCreated, key_id=bob, owner="bo", account="bob", scopes=("read",), public_key=signs, **rates),

@@ -15,7 +15,7 @@ from domain.access.events import (
     SessionsEnded,
     SessionStarted,
 )
-from domain.access.keys import CLI_NOTE, REQUEST_MAX_NS, KeyRing
+from domain.access.keys import REQUEST_MAX_NS, KeyRing
 from domain.access.scopes import AccessScope, against, mask_of, scopes_of
 
 ONE, OTHER = "11" * 32, "22" * 32
@@ -107,8 +107,8 @@ def test_a_request_for_an_admin_key_waits_ten_minutes_and_is_used_once() -> None
 
 def test_when_access_events_were_lost_only_the_key_of_the_command_line_lives_on() -> None:
     keys = KeyRing()
-    keys.apply(created())
-    keys.apply(created(version=2, key_id="PK2", note=CLI_NOTE))
+    keys.apply(created(note="command line"))
+    keys.apply(created(version=2, key_id="PK2", command_line=True))
     keys.apply(SessionStarted(version=3, at=20, who="erin", key_id="PK2", digest=ONE, expires_at=100))
     skipped = AccessAccepted(version=4, at=30, who="ann", reason="skipped", goes_on_from=3, acknowledged_to=3, lost=False)
     keys.apply(skipped)
