@@ -7,7 +7,7 @@ from starlette.types import Scope
 
 from apps.http.problem import Refusal
 from domain.access.scopes import BITS, EVERY_ACCOUNT, LOCAL, AccessScope, bits, mask_of, scopes_of
-from domain.risk.controls import same_person
+from domain.four_eyes import same_person
 
 _OPEN_TO_LOCAL: Final = mask_of((AccessScope.READ, AccessScope.TRADE, AccessScope.RISK, AccessScope.OPS))
 _AUDIT: Final = bits(AccessScope.AUDIT)

@@ -8,15 +8,14 @@ from typing import Final
 import msgspec
 
 from apps.http.problem import Refusal
+from domain.four_eyes import SECOND_STEP_MAX_NS, in_time, same_person
 from domain.order.commands import SettleOrder
 from domain.ports import Clock
-from domain.risk.controls import SECOND_STEP_MAX_S, same_person
 from domain.values import rfc3339
 
 REQUESTS_MAX: Final = 1000
 """How many first steps are kept at once; the oldest one is forgotten for a further one."""
 TOKEN_BYTES: Final = 4
-_VALID_NS: Final = SECOND_STEP_MAX_S * 1_000_000_000
 
 
 class SettleRequest(msgspec.Struct, frozen=True):
@@ -36,9 +35,9 @@ class SettleRequests:
     def ask(self, command: SettleOrder) -> dict[str, str]:
         """Keep a first step. Return its token, and until when it may be confirmed."""
         token, now = secrets.token_hex(TOKEN_BYTES), self._clock.monotonic_ns()
-        self._by_token = {kept: each for kept, each in self._by_token.items() if now - each.at <= _VALID_NS}
+        self._by_token = {kept: each for kept, each in self._by_token.items() if in_time(each.at, now)}
         self._keep(token, SettleRequest(now, command))
-        return {"token": token, "expires_at": rfc3339(self._clock.now_ns() + _VALID_NS)}
+        return {"token": token, "expires_at": rfc3339(self._clock.now_ns() + SECOND_STEP_MAX_NS)}
 
     @contextmanager
     def confirmed(self, token: str, command: SettleOrder) -> Iterator[SettleOrder]:
@@ -47,7 +46,7 @@ class SettleRequests:
         The token is taken: it settles once. It is given back if the block raises a Refusal.
         """
         first = self._by_token.get(token)
-        if first is None or self._clock.monotonic_ns() - first.at > _VALID_NS or _unsigned(first.command) != _unsigned(command):
+        if first is None or not in_time(first.at, self._clock.monotonic_ns()) or _unsigned(first.command) != _unsigned(command):
             raise Refusal(
                 409,
                 "not_requested",

@@ -32,10 +32,10 @@ from domain.access.events import (
     SessionsEnded,
     SessionStarted,
 )
-from domain.access.keys import REQUEST_MAX_NS, Key
+from domain.access.keys import Key
 from domain.access.scopes import EVERY_ACCOUNT, AccessScope, scopes_of
+from domain.four_eyes import SECOND_STEP_MAX_NS, in_time, same_person
 from domain.ports import Clock, Head, Unavailable
-from domain.risk.controls import same_person
 from domain.values import IDENTIFIER, rfc3339
 
 SERVICE: Final = "risk"
@@ -156,7 +156,8 @@ class AccessEndpoint:
                 request=_fingerprint(asked, self._owner(asked, caller)),
             )
         )
-        return Exact({"token": token, "expires_at": rfc3339(at + REQUEST_MAX_NS), "who": caller.owner, "seq": stored.seq}, status_code=202)
+        until = rfc3339(at + SECOND_STEP_MAX_NS)
+        return Exact({"token": token, "expires_at": until, "who": caller.owner, "seq": stored.seq}, status_code=202)
 
     def _owner(self, asked: KeyBody, caller: Caller) -> str:
         """Return who will own the key: who is named, else who asked for it first."""
@@ -166,11 +167,7 @@ class AccessEndpoint:
     def _may_confirm(self, asked: KeyBody, caller: Caller) -> None:
         """Check that the second step matches the first. Refusal 403, 409."""
         first = self._keys.asked.get(asked.token or "")
-        if (
-            first is None
-            or first.request != _fingerprint(asked, self._owner(asked, caller))
-            or self._clock.now_ns() - first.at > REQUEST_MAX_NS
-        ):
+        if first is None or first.request != _fingerprint(asked, self._owner(asked, caller)) or not in_time(first.at, self._clock.now_ns()):
             raise Refusal(409, "not_requested", "no valid request for this key with this token: request again without a token")
         if same_person(first.who, caller.owner):
             raise Refusal(403, "second_person_required", f"{first.who} made the request: another owner must do the second step")

@@ -23,10 +23,10 @@ from apps.risk.limits_body import FIELDS as LIMIT_FIELDS
 from apps.risk.sight import sees, without_others
 from apps.risk.views import control_view, controls_view, limits_view, proposal_view
 from domain.access.scopes import EVERY_ACCOUNT, AccessScope
+from domain.four_eyes import SECOND_STEP_MAX_NS, in_time, same_person
 from domain.ports import Clock, Head, Unavailable
 from domain.risk.controls import (
     HISTORY_KEPT_MAX,
-    SECOND_STEP_MAX_S,
     Armed,
     ArmRequested,
     ControlEvent,
@@ -35,8 +35,6 @@ from domain.risk.controls import (
     LimitsProposed,
     SymbolBlocked,
     SymbolUnblocked,
-    in_time,
-    same_person,
 )
 from domain.risk.engine import Risk
 from domain.risk.overrides import own, raised_above
@@ -152,7 +150,7 @@ class ControlEndpoint:
             return ArmRequested(version=version, at=at, who=who, reason=reason, scope=scope, token=token)
 
         stored = await self._record(event)
-        until = rfc3339(at + SECOND_STEP_MAX_S * 1_000_000_000)
+        until = rfc3339(at + SECOND_STEP_MAX_NS)
         view = {"scope": scope, "killed": True, "token": token, "expires_at": until, "reason": reason, "who": who, "seq": stored.seq}
         return Exact(view, status_code=202)
 
@@ -164,7 +162,7 @@ class ControlEndpoint:
         """Check that the second step matches the first. Refusal 403, 409."""
         self._must_be_killed(scope)
         asked = self._controls.arming.get(scope)
-        if asked is None or asked.token != token or not in_time(asked, at):
+        if asked is None or asked.token != token or not in_time(asked.at, at):
             raise Refusal(409, "not_requested", f"no valid request to arm {scope} with this token: request again without a token")
         self._must_be_another(asked, who)
 
@@ -242,7 +240,7 @@ class ControlEndpoint:
         """Check that the second step matches the first. Refusal 403, 409."""
         first = self._controls.proposals.get((account, asked.symbol))
         same = first is not None and (first.token, first.limits_version, first.new) == (token, asked.version, asked.limits)
-        if first is None or not same or not in_time(first, at):
+        if first is None or not same or not in_time(first.at, at):
             raise Refusal(409, "not_requested", "no valid proposal of these limits with this token: propose them again without a token")
         self._must_be_another(first, asked.who)
 

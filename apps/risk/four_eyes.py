@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from config.access_mode import OPEN, Mode
-from domain.risk.controls import same_person
+from domain.four_eyes import same_person
 
 
 def two_hands(mode: Mode, owners: Collection[str]) -> str | None:

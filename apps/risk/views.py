@@ -9,8 +9,9 @@ import msgspec
 from adapters.codec import encode
 from apps.http.decision_view import record_view
 from apps.risk.limits_body import FIELD_OF
+from domain.four_eyes import SECOND_STEP_MAX_NS, in_time
 from domain.risk.checks import NO_PRICE_HISTORY
-from domain.risk.controls import SECOND_STEP_MAX_S, ControlEvent, Controls, LimitsChanged, LimitSet, LimitsProposed, in_time
+from domain.risk.controls import ControlEvent, Controls, LimitsChanged, LimitSet, LimitsProposed
 from domain.risk.decision_record import RiskDecision
 from domain.risk.engine import Risk
 from domain.risk.exposure import Account, Holding
@@ -139,7 +140,7 @@ def controls_view(controls: Controls, now_ns: int) -> View:
         "version": controls.version,
         "killed": kills_view(controls),
         "blocked_symbols": blocks_view(controls),
-        "arming": [control_view(asked) for _, asked in sorted(controls.arming.items()) if in_time(asked, now_ns)],
+        "arming": [control_view(asked) for _, asked in sorted(controls.arming.items()) if in_time(asked.at, now_ns)],
         "proposals": [proposal_view(each) for each in controls.pending(now_ns)],
     }
 
@@ -153,7 +154,7 @@ def control_view(event: ControlEvent) -> View:
 
 
 def proposal_view(proposal: LimitsProposed) -> View:
-    return change_view(proposal) | {"expires_at": rfc3339(proposal.at + SECOND_STEP_MAX_S * 1_000_000_000)}
+    return change_view(proposal) | {"expires_at": rfc3339(proposal.at + SECOND_STEP_MAX_NS)}
 
 
 def change_view(change: LimitsProposed | LimitsChanged) -> View:

@@ -19,11 +19,10 @@ from domain.access.events import (
     SessionStarted,
 )
 from domain.access.scopes import BITS, AccessScope, mask_of
+from domain.four_eyes import in_time
 
 HISTORY_KEPT_MAX: Final = 1000
 """How many access events are kept for readers; all of them are in the journal."""
-REQUEST_MAX_NS: Final = 600 * 1_000_000_000
-"""How long a request for an admin key stays valid for its second step."""
 
 
 class Key(msgspec.Struct, gc=False):
@@ -127,7 +126,7 @@ class KeyRing:
         return {key.owner for key in self.by_id.values() if key.has(scope) and key.live(now_ns)}
 
     def _ask(self, event: AdminKeyRequested) -> None:
-        self.asked = {token: each for token, each in self.asked.items() if event.at - each.at <= REQUEST_MAX_NS}
+        self.asked = {token: each for token, each in self.asked.items() if in_time(each.at, event.at)}
         self.asked[event.token] = event
 
     def _start_session(self, event: SessionStarted) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from domain.four_eyes import in_time
 from domain.market.listings import Change, Listings
 from domain.order.events import Foreign
 
@@ -16,8 +17,6 @@ HISTORY_KEPT_MAX: Final = 1000
 
 OPERATOR: Final = "operator"
 NO_REASON: Final = "no reason given"
-SECOND_STEP_MAX_S: Final = 600
-"""How long a first step, of arming or of raising a limit, waits for its second."""
 PROPOSALS_MAX: Final = 1000
 """How many proposals wait at once; the oldest one is dropped for a further one."""
 REASON_MAX: Final = 200
@@ -141,21 +140,6 @@ ControlEvent = (
 )
 
 
-def same_person(one: str, other: str) -> bool:
-    """Return whether two names are the same person's: they differ only in case, in space or in the form of their letters."""
-    return _plain_name(one) == _plain_name(other)
-
-
-def _plain_name(name: str) -> str:
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    return "".join(folded.split())
-
-
-def in_time(first: Control, now_ns: int) -> bool:
-    """Return whether the second step may still follow this first one."""
-    return now_ns - first.at <= SECOND_STEP_MAX_S * 1_000_000_000
-
-
 def words_of_kill(reason: object, who: object) -> tuple[str, str]:
     """Return reason and author of a kill, as one printable line each. A kill is never refused for its texts, whatever they are."""
     return _line(reason, REASON_MAX) or NO_REASON, _line(who, WHO_MAX) or OPERATOR
@@ -220,7 +204,7 @@ class Controls:
 
     def pending(self, now_ns: int) -> list[LimitsProposed]:
         """Return the proposals that another person may still confirm, oldest first."""
-        return [each for each in self.proposals.values() if in_time(each, now_ns)]
+        return [each for each in self.proposals.values() if in_time(each.at, now_ns)]
 
     def _propose(self, event: LimitsProposed) -> None:
         self.proposals.pop((event.account, event.symbol), None)

@@ -14,10 +14,9 @@ from apps.oms.settle_requests import REQUESTS_MAX, SettleRequests
 from apps.risk.four_eyes import two_hands
 from config.access_mode import Mode
 from domain.access.events import KeyCreated
-from domain.access.keys import REQUEST_MAX_NS
+from domain.four_eyes import SECOND_STEP_MAX_NS
 from domain.order.commands import DoubtRoute, Outcome, RouteOrder, SettleOrder
 from domain.order.events import Leg
-from domain.risk.controls import SECOND_STEP_MAX_S
 from tests.apps.callers import ANN, ANN_AGAIN, BEA
 from tests.apps.oms_house import OmsHouse, living
 from tests.apps.risk_house import Clock, House
@@ -68,7 +67,7 @@ async def test_an_expired_request_to_arm_is_no_longer_listed() -> None:
         await sent(ann, "POST", "/risk/kill", scope="all", reason="x")
         await sent(ann, "POST", "/risk/arm", scope="all", reason="x")
         assert len((await ann.get("/risk/controls")).json()["arming"]) == 1
-        house.clock.later(SECOND_STEP_MAX_S + 1)
+        house.clock.later(SECOND_STEP_MAX_NS // 1_000_000_000 + 1)
         assert not (await ann.get("/risk/controls")).json()["arming"]
 
 
@@ -126,7 +125,7 @@ async def test_a_proposal_ends_after_ten_minutes() -> None:
     house = House(alone_max_usd=MOST)
     async with house.http(ANN) as ann, house.client(BEA) as bea:
         token = (await put(ann, max_order_size_usd=200_001)).json()["token"]
-        house.clock.later(SECOND_STEP_MAX_S - 5)
+        house.clock.later(SECOND_STEP_MAX_NS // 1_000_000_000 - 5)
         assert await proposals(bea) == [token]
         house.clock.later(10)
         assert not await proposals(bea)
@@ -235,7 +234,7 @@ async def test_a_request_for_an_admin_key_ends_after_ten_minutes() -> None:
     house = House()
     async with both_are_admins(house) as ann, house.client(BEA) as bea:
         token = (await create(ann, **ADMIN)).json()["token"]
-        house.clock.later(REQUEST_MAX_NS // 1_000_000_000 + 1)
+        house.clock.later(SECOND_STEP_MAX_NS // 1_000_000_000 + 1)
         assert code(await create(bea, **ADMIN, token=token)) == (409, "not_requested")
 
 
@@ -319,7 +318,7 @@ def test_a_token_of_a_settlement_is_good_once_for_ten_minutes_and_there_are_not_
     with requests.confirmed(token, command(BEA)) as settlement:
         assert (settlement.who, settlement.by, settlement.reason) == ("ann and bea", BEA.key_id, "x")
     old = requests.ask(command(ANN))["token"]
-    clock.later(SECOND_STEP_MAX_S + 1)
+    clock.later(SECOND_STEP_MAX_NS // 1_000_000_000 + 1)
     tokens = [requests.ask(command(ANN))["token"] for _ in range(REQUESTS_MAX + 1)]
     for gone in (token, old, tokens[0]):
         with pytest.raises(Refusal) as refused, requests.confirmed(gone, command(BEA)):

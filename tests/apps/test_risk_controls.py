@@ -8,8 +8,8 @@ import pytest
 
 from adapters.codec import encode
 from adapters.memory import MemoryJournal
+from domain.four_eyes import SECOND_STEP_MAX_NS
 from domain.ports import Unavailable
-from domain.risk.controls import SECOND_STEP_MAX_S
 from tests.apps.risk_house import House, text
 from tests.domain.risk.scene import order
 
@@ -114,7 +114,7 @@ async def test_a_request_to_arm_does_not_wait_for_ever(monkeypatch: pytest.Monke
     async with house.http() as client:
         await post(client, "/risk/kill", scope="all", **WHY)
         token = (await post(client, "/risk/arm", scope="all", **WHY)).json()["token"]
-        later = house.control_door._clock.now_ns() + (SECOND_STEP_MAX_S + 1) * 1_000_000_000
+        later = house.control_door._clock.now_ns() + SECOND_STEP_MAX_NS + 1_000_000_000
         monkeypatch.setattr(house.control_door._clock, "now_ns", lambda: later)
         answer = await post(client, "/risk/arm", scope="all", who="desk-2", token=token, **WHY)
         assert (answer.status_code, answer.json()["code"]) == (409, "not_requested")

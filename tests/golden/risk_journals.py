@@ -91,10 +91,10 @@ def access() -> list[tuple[a.AccessChange, ...]]:
     wide = {"networks": ("10.1.0.0/16", "2001:db8::/32"), "expires_at": until, "note": "desk", **rates}
     signs = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
     alice, boss, bob, cli = key_id("A"), key_id("B"), key_id("C"), key_id("D")
-    everything = ("risk", "ops", "audit", "admin")
+    of_cli = {"scopes": ("risk", "ops", "audit", "admin"), "command_line": True, **rates}
     return [
         (
-            record(a.KeyCreated, key_id=cli, owner="operator", account="*", scopes=everything, digest=digest[0], command_line=True, **rates),
+            record(a.KeyCreated, key_id=cli, owner="operator", account="*", digest=digest[0], **of_cli),
             record(a.AccountOpened, account="alice"),
             record(a.KeyCreated, key_id=alice, owner="erin", account="alice", scopes=("trade", "read"), digest=digest[1], **wide),
             record(a.KeyCreated, key_id=bob, owner="bo", account="bob", scopes=("read",), public_key=signs, **rates),

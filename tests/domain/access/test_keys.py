@@ -15,8 +15,9 @@ from domain.access.events import (
     SessionsEnded,
     SessionStarted,
 )
-from domain.access.keys import REQUEST_MAX_NS, KeyRing
+from domain.access.keys import KeyRing
 from domain.access.scopes import AccessScope, against, mask_of, scopes_of
+from domain.four_eyes import SECOND_STEP_MAX_NS
 
 ONE, OTHER = "11" * 32, "22" * 32
 
@@ -98,9 +99,9 @@ def test_a_session_ends_with_its_time_by_itself_with_the_others_of_its_key_and_w
 def test_a_request_for_an_admin_key_waits_ten_minutes_and_is_used_once() -> None:
     keys = KeyRing()
     keys.apply(AdminKeyRequested(version=1, at=1, who="ann", token="t1", request="x"))
-    keys.apply(AdminKeyRequested(version=2, at=1 + REQUEST_MAX_NS, who="ann", token="t2", request="y"))
+    keys.apply(AdminKeyRequested(version=2, at=1 + SECOND_STEP_MAX_NS, who="ann", token="t2", request="y"))
     assert set(keys.asked) == {"t1", "t2"}
-    keys.apply(AdminKeyRequested(version=3, at=2 + REQUEST_MAX_NS, who="ann", token="t3", request="z"))
+    keys.apply(AdminKeyRequested(version=3, at=2 + SECOND_STEP_MAX_NS, who="ann", token="t3", request="z"))
     keys.apply(created(version=4, scopes=("admin",), token="t3"))
     assert set(keys.asked) == {"t2"}
 
