@@ -12,6 +12,7 @@ from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from msgspec import structs
 from starlette.types import Scope
 
 from apps.http.audit import ADDRESSES_OF_A_KEY_MAX, AccessAudit
@@ -142,10 +143,10 @@ class Authority:
         """Return the methods that the table has at this address."""
         return self._routes.methods(path)
 
-    def verify(self, signed: Signed, method: str, path: str, target: str, address: str, body: bytes) -> None:
+    def verify(self, signed: Signed, method: str, path: str, target: str, address: str, body: bytes, route: Found) -> None:
         """Verify a signed request: key, time, nonce and signature. Refusal 401, 429, 503."""
         try:
-            self._verify(signed, method, self.route(method, path)[1], target, address, body)
+            self._verify(signed, method, route[1], target, address, body)
         except Refusal as refusal:
             self._note(refusal, signed, address, f"{method} {path}")
             raise
@@ -190,6 +191,8 @@ class Authority:
             key = self._verified(sent, address)
         state = self._state(key)
         self._used(key, state, address)
+        if isinstance(sent, Secret) and not sent.key_id:
+            return structs.replace(state.caller, session=digest(sent.secret)), state
         return state.caller, state
 
     def _by_helper(self, sent: Secret, address: str) -> Caller:

@@ -14,12 +14,13 @@ _AUDIT: Final = bits(AccessScope.AUDIT)
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
-    """Who calls. `account` is `*` for a key of every account."""
+    """Who calls. `account` is `*` for a key of every account. `session`: the digest of the token, if one was sent instead of the key."""
 
     key_id: str
     owner: str
     account: str
     mask: int
+    session: bytes = b""
 
     def owns(self, account: str) -> bool:
         """Return whether this caller may change the account, as far as its scopes go."""

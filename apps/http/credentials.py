@@ -71,12 +71,6 @@ def new_token() -> str:
     return TOKEN_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
 
 
-def session_token(value: str) -> str:
-    """Return the token in the value of an Authorization header; empty if it has none."""
-    kind, _, token = value.partition(" ")
-    return token if kind.lower() == "bearer" and "." not in token else ""
-
-
 def checksum(body: str) -> str:
     """Return six characters of base 32 over the text."""
     value = zlib.crc32(body.encode())

@@ -42,7 +42,7 @@ async def admitted(app: Handler, authority: Authority, found: Mapping[bytes, byt
         sent = authority.read(method, path, address, found)
         if isinstance(sent, Signed):
             body = await read_body(receive)
-            authority.verify(sent, method, path, target_of(scope), address, body)
+            authority.verify(sent, method, path, target_of(scope), address, body, route)
             receive = _replayed(body, receive)
         caller, rate = authority.admit(method, path, address, sent, route)
     except Refusal as refusal:

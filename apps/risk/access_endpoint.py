@@ -14,7 +14,7 @@ from apps.http.audit import AuditEntry
 from apps.http.authority import Authority
 from apps.http.body import model_doc, read_model
 from apps.http.caller import Caller, caller_of, unauthorized
-from apps.http.credentials import digest, new_key_id, new_secret, new_token, session_token
+from apps.http.credentials import digest, new_key_id, new_secret, new_token
 from apps.http.query import MOMENT_FORMS, moment_asked
 from apps.risk.access_body import AccountBody, KeyBody, LimitBody, ReasonBody, RevokeBody, RotateBody, read_key
 from apps.risk.access_log_view import log_view
@@ -263,35 +263,35 @@ class AccessEndpoint:
     async def _start_session(self, request: Request) -> Response:
         """Any live key may start a session; the key's networks hold for the token too."""
         caller, token = caller_of(request.scope), new_token()
+        hashed = digest(token.encode())
         key = self._keys.by_id.get(caller.key_id)
-        if key is None or session_token(request.headers.get("authorization", "")):
+        if key is None or caller.session:
             raise unauthorized()  # a program without a key needs no session, and a stolen token must not renew itself
-
         if self._filled() > SESSIONS_FILL_MAX:
             raise Refusal(503, "access_full", "the journal of access has no room for sessions; use the key itself", outcome="not_accepted")
 
+        shown, asked_at = key.digest, self._clock.now_ns()
+        until = min(asked_at + SESSION_NS, key.expires_at or asked_at + SESSION_NS)
+
         def event(version: int) -> SessionStarted:
             now = self._clock.now_ns()
+            if not key.live(now) or key.digest != shown:
+                raise unauthorized()  # revoked or rotated since: the session would outlive what ended it
             if self._keys.sessions_of(key.key_id, now) >= SESSIONS_OF_A_KEY_MAX:
                 raise Refusal(429, "rate_limited", f"this key has {SESSIONS_OF_A_KEY_MAX} sessions", headers={"Retry-After": "60"})
-            until = min(now + SESSION_NS, key.expires_at or now + SESSION_NS)
-            return SessionStarted(
-                version=version, at=now, who=caller.owner, key_id=key.key_id, digest=digest(token.encode()).hex(), expires_at=until
-            )
+            return SessionStarted(version=version, at=now, who=caller.owner, key_id=key.key_id, digest=hashed.hex(), expires_at=until)
 
         stored = await self._record(event)
-        expires_at = self._keys.sessions[digest(token.encode())].expires_at
-        return await self._acknowledged({"token": token, "expires_at": rfc3339(expires_at), "key_id": key.key_id}, stored)
+        return await self._acknowledged({"token": token, "expires_at": rfc3339(until), "key_id": key.key_id}, stored)
 
     async def _end_session(self, request: Request) -> Response:
-        caller, token = caller_of(request.scope), session_token(request.headers.get("authorization", ""))
-        hashed = digest(token.encode())
-        if hashed not in self._keys.sessions:
+        caller = caller_of(request.scope)
+        if not caller.session:
             raise Refusal(404, "session_not_found", "this request was not made with the token of a session")
 
         def event(version: int) -> SessionsEnded:
             at = self._clock.now_ns()
-            return SessionsEnded(version=version, at=at, who=caller.owner, key_id=caller.key_id, digest=hashed.hex())
+            return SessionsEnded(version=version, at=at, who=caller.owner, key_id=caller.key_id, digest=caller.session.hex())
 
         return await self._acknowledged({"ended": True}, await self._record(event))
 
