@@ -11,11 +11,6 @@ from typing import Final, TypeVar
 
 import pytest
 
-from domain.order.events import EVENTS
-from tests import golden
-from tests.domain.order.test_lifecycle import STORY
-from tests.golden.risk_journals import RISK_JOURNALS
-
 Node = TypeVar("Node", bound=ast.AST)
 
 ROOT = Path(__file__).parent.parent
@@ -175,6 +170,8 @@ def test_nobody_reads_the_wall_clock_but_the_clock() -> None:
 
 
 LATE: Final = {"known", "controls_known"}
+DECIDES: Final = {"authority", "caller", "may_trade", "own"}
+"""Parameters by which a request is admitted, or limited to an account."""
 """Filled in by the wiring, because who answers needs the asker first; until then they refuse."""
 
 
@@ -186,6 +183,21 @@ def test_nothing_is_allowed_because_the_wiring_forgot_to_say_otherwise() -> None
                 name = node.target.attr
                 refuses = name in LATE and isinstance(node.value.body, ast.Constant) and node.value.body.value is False
                 assert name.startswith("on_") or refuses, f"{name_of(path)}:{node.lineno} {name} has a default"
+    assert_none(
+        f"{name_of(path)}:{default.lineno} {name} has a default"
+        for path in sources("apps", "adapters")
+        for arguments in every(ast.arguments, path)
+        for name, default in defaults(arguments)
+        if name in DECIDES or (isinstance(default, ast.Lambda) and ast.unparse(default.body) == "True")
+    )
+
+
+def defaults(arguments: ast.arguments) -> list[tuple[str, ast.expr]]:
+    """Name and default of each parameter that has one."""
+    placed = [*arguments.posonlyargs, *arguments.args]
+    given = (*placed[len(placed) - len(arguments.defaults) :], *arguments.kwonlyargs)
+    pairs = zip(given, (*arguments.defaults, *arguments.kw_defaults), strict=True)
+    return [(each.arg, default) for each, default in pairs if default is not None]
 
 
 def test_every_task_is_spawned_with_its_row() -> None:
@@ -364,22 +376,6 @@ def lines_that(match: Callable[[str], object], *suffixes: str) -> Iterator[str]:
         for number, line in enumerate(path.read_text().splitlines(), 1):
             if match(line):
                 yield f"{name_of(path)}:{number} {line.strip()[:100]}"
-
-
-# Events
-
-
-def test_every_event_has_its_place_in_the_table_and_its_scene() -> None:
-    assert set(STORY) == set(EVENTS)
-    scenes = "".join(path.read_text() for path in sources("tests") if re.search(r"/domain/order/test_", name_of(path)))
-    assert_none(kind.__name__ for kind in EVENTS if not re.search(rf"> .*\b{kind.__name__}\b|isinstance\(event, {kind.__name__}\)", scenes))
-
-
-def test_every_event_and_field_is_in_a_golden_journal() -> None:
-    """A release reads what the ones before it wrote: `python -m tests.golden --write NAME`, after a scene in tests/golden."""
-    # FAILURES 52
-    assert_none(sorted(golden.never_seen() - set(golden.EXCUSED)))
-    assert_none(f"{each.folder}: {field}" for each in RISK_JOURNALS for field in sorted(each.never_seen()))
 
 
 # Failures

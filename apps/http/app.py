@@ -294,13 +294,16 @@ async def serve(
     host: str,
     port: int,
     access: Access,
-    authority: Authority | None = None,
+    authority: Authority | None,
     *,
     tls: ssl.SSLContext | None = None,
     connections_max: int = CONNECTIONS_MAX,
     drain_sec: float = DRAIN_S,
 ) -> Listener:
-    """Serve on the running loop, over TLS if given a context; port 0 takes any free one. OSError if the port cannot be bound."""
+    """Serve on the running loop, over TLS if given a context; port 0 takes any free one. OSError if the port cannot be bound.
+
+    `authority`: None for a port that needs no key, which is the one of the metrics.
+    """
     bound = socket.create_server((host, port), backlog=BACKLOG, family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     bound.setblocking(False)
     room = Room(connections_max)

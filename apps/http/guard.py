@@ -12,8 +12,8 @@ from apps.http.problem import Refusal, not_offered
 from apps.http.route_scopes import OPEN_ROUTE
 
 
-def guarded(app: Handler, access: Access, authority: Authority | None = None) -> Handler:
-    """Put the application behind `access`, and then `authority`: a refused request reaches none of its handlers.
+def guarded(app: Handler, access: Access, authority: Authority | None) -> Handler:
+    """Put the application behind `access`, and then `authority` unless it is None: a refused request reaches none of its handlers.
 
     Handlers find who calls in `scope["caller"]`. The connection skips the body of a refused request; only a signature needs the body first.
     """

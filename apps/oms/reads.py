@@ -31,19 +31,18 @@ class OrderReads:
         self._foreign: dict[tuple[str, str], None] = {}
         """Foreign orders that an account was refused. An order never changes its account."""
 
-    async def find(self, order_id: str, caller: Caller | None = None) -> Order:
-        """Return an order that the caller may read; without a caller, any. Refusal 404, 503.
+    async def find(self, order_id: str, caller: Caller) -> Order:
+        """Return an order that the caller may read. Refusal 404, 503.
 
         A foreign order is refused exactly like one that does not exist, in the same time: ids follow from account and client_order_id,
         so a caller can compute those of others, and could measure which exist.
         """
         await self.proven()
-        foreign = caller is not None and (caller.account, order_id) in self._foreign
         try:
-            order = None if foreign else self._host.find(order_id)
-            if order is not None and (caller is None or caller.sees(order.account)):
-                return order
-            if order is not None and caller is not None:
+            order = None if (caller.account, order_id) in self._foreign else self._host.find(order_id)
+            if order is not None:
+                if caller.sees(order.account):
+                    return order
                 self._refused(order_id, caller)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
@@ -82,7 +81,7 @@ class OrderReads:
             raise unavailable(str(trouble), unknown=False) from trouble
         return [view | {"seq": order.seqs[-1]} for order, view in shown]
 
-    async def one(self, order_id: str, caller: Caller | None = None) -> View:
+    async def one(self, order_id: str, caller: Caller) -> View:
         return (await self.views([await self.find(order_id, caller)]))[0]
 
     async def as_of(self, order_id: str, at_seq: int, caller: Caller) -> View:
@@ -118,7 +117,7 @@ class OrderReads:
         shown, more = found[:limit], len(found) > limit
         return {"orders": await self.views(shown), "next": "-".join(map(str, _key(shown[-1]))) if more else None}
 
-    async def timeline(self, order_id: str, caller: Caller | None = None) -> list[View]:
+    async def timeline(self, order_id: str, caller: Caller) -> list[View]:
         """Return every event of the order, read from the journal itself. Refusal 404, 503."""
         order = await self.find(order_id, caller)
         try:

@@ -52,7 +52,7 @@ def router(
     accounts: Accounts,
     replaces: ReplaceHandler,
     symbols: Collection[str],
-    may_trade: Callable[[str], bool] = lambda account: True,
+    may_trade: Callable[[str], bool],
 ) -> APIRouter:
     """Build the routes. `symbols` are those of the catalogue. `may_trade`: whether the account is not closed."""
     routes = APIRouter()
@@ -131,7 +131,7 @@ def _changes(
         if not may_trade(order.account):
             raise untradable(Denial("account_closed", order.account))
         await replaces.replace(order, replaces.read(order, body), by=caller_of(request.scope).key_id)
-        view = await reads.one(order_id)
+        view = await reads.one(order_id, caller_of(request.scope))
         return Exact(view, status_code=202 if view["status"] == State.PENDING_REPLACE else 200)
 
     @routes.delete("/orders/{order_id}", responses=CANCEL_DOC)
@@ -139,7 +139,7 @@ def _changes(
         """Cancel an order. A repeated request changes nothing."""
         order = await reads.find_own(order_id, caller_of(request.scope))
         await cancel(host, order, by=caller_of(request.scope).key_id)
-        view = await reads.one(order_id)
+        view = await reads.one(order_id, caller_of(request.scope))
         return Exact(view, status_code=202 if view["status"] == State.PENDING_CANCEL else 200)
 
     @routes.delete("/orders", responses=CANCEL_ALL_DOC)

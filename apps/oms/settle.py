@@ -99,7 +99,7 @@ def router(host: ShardHost, reads: OrderReads, negative_prices: Set[str], clock:
             return Exact({"order_id": order_id, "outcome": command.outcome, "who": command.who, **requests.ask(command)}, status_code=202)
         else:
             await _settle(host, order, command)
-        return Exact(await reads.one(order_id))
+        return Exact(await reads.one(order_id, caller))
 
     return routes
 

@@ -66,7 +66,7 @@ class TermsReader:
         instruments: Mapping[str, Instrument],
         default_account: str,
         types: frozenset[OrderType],
-        may_trade: Callable[[str], bool] = lambda account: True,
+        may_trade: Callable[[str], bool],
     ) -> None:
         """`default_account`: of an order without an account and without a key. `may_trade`: whether the account is not closed."""
         self._instruments = instruments
@@ -74,7 +74,7 @@ class TermsReader:
         self._default_account = default_account
         self._types = types
 
-    def read(self, body: bytes, idempotency_key: str | None, own: str = EVERY_ACCOUNT) -> Terms:
+    def read(self, body: bytes, idempotency_key: str | None, own: str) -> Terms:
         """Return the requested terms, tradable or not. `own`: the account of the caller's key. Refusal 400; 403 for another account."""
         parsed = read_struct(_DECODER, body)
         quantity = exact_number(parsed.quantity, "quantity")

@@ -64,7 +64,7 @@ class AccessEndpoint:
         log: ControlLog[AccessChange],
         acks: AccessAcks,
         clock: Clock,
-        filled: Callable[[], float] = lambda: 0.0,
+        filled: Callable[[], float],
     ) -> None:
         """`filled`: the fill level of the journal of access, from 0 to 1."""
         self._filled = filled

@@ -32,7 +32,7 @@ CHECK_SCHEMA: Final = schema_of(CheckBody)
 _DECODER: Final = msgspec.json.Decoder(CheckBody)
 
 
-def read_order(body: bytes, instruments: Mapping[str, Instrument], own: str = "") -> Terms:
+def read_order(body: bytes, instruments: Mapping[str, Instrument], own: str) -> Terms:
     """Parse the order to check, by default of the account `own`. Refusal 400 when it is malformed, 422 when it cannot trade."""
     read = read_struct(_DECODER, body)
     quantity = exact_number(read.quantity, "quantity")

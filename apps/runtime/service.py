@@ -120,7 +120,7 @@ async def live(chassis: Chassis[S], build: Build[S]) -> int:
 async def _open(chassis: Chassis[S], front: Handler) -> tuple[Listener, Listener]:
     where, monitoring = chassis.settings.service, chassis.settings.monitoring
     context = tls.server_context(chassis.settings.access)
-    gauges = await serve(probes.gauges(chassis), where.host, monitoring.metrics_port, chassis.access, tls=context, drain_sec=0.5)
+    gauges = await serve(probes.gauges(chassis), where.host, monitoring.metrics_port, chassis.access, None, tls=context, drain_sec=0.5)
     try:
         listener = await serve(front, where.host, where.port, chassis.access, chassis.authority, tls=context)
     except OSError:

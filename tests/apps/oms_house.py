@@ -24,6 +24,7 @@ from apps.oms.routes import router
 from apps.oms.submit import SubmitHandler
 from apps.oms.submit_endpoint import SubmitEndpoint
 from apps.runtime.chassis import cancelled
+from domain.access.keys import KeyRing
 from domain.instruments import negative_prices
 from domain.market.quotes import Market
 from domain.order.commands import RiskReply, Terms
@@ -73,7 +74,7 @@ class OmsHouse:
         reads = OrderReads(self.host, journal, {ERIN.key_id: ERIN.owner}.get)
         settlements = settle.router(self.host, reads, negative, clock, second_person)
         others = (admin.router(admin.Admin(None)), settlements)
-        self.application = application("oms", router(self.host, reads, accounts, replaces, INSTRUMENTS), *others)
+        self.application = application("oms", router(self.host, reads, accounts, replaces, INSTRUMENTS, KeyRing().may_trade), *others)
         self.app: Handler = fast_path(self.application, {("POST", "/orders"): self.door})
 
     async def ready(self) -> None:

@@ -110,7 +110,7 @@ class House:
         self.access = JournalSubscription(journal, ACCESS_COMMITS, access_into(self.keys.apply), after=GENESIS)
         self.access_log = ControlLog(journal, ACCESS_COMMITS, self.access, self.keys)
         authority = Authority("keys", self.keys, TABLES["risk"], self.clock, KeysKnown(self.clock))
-        self.access_door = AccessEndpoint(authority, self.access_log, self, self.clock)  # type: ignore[arg-type]
+        self.access_door = AccessEndpoint(authority, self.access_log, self, self.clock, lambda: 0.0)  # type: ignore[arg-type]
 
     async def of(self, seq: int) -> Mapping[str, str]:
         """Stands for those who obey."""

@@ -11,6 +11,8 @@ import pytest
 from apps.http.app import Refusal
 from apps.oms.submit import untradable
 from apps.oms.submit_body import TermsReader
+from domain.access.keys import KeyRing
+from domain.access.scopes import EVERY_ACCOUNT
 from domain.instruments import Instrument
 from domain.market.listings import Listings, currency_of
 from domain.order.commands import Terms
@@ -34,7 +36,7 @@ INSTRUMENTS = {
     "CL": msgspec.structs.replace(instrument("CL", "0.01", "1"), negative_prices=True),
 }
 CURRENCY = partial(currency_of, INSTRUMENTS, Listings())
-READER = TermsReader(INSTRUMENTS, "main", frozenset(OrderType) - {OrderType.STOP_LIMIT})
+READER = TermsReader(INSTRUMENTS, "main", frozenset(OrderType) - {OrderType.STOP_LIMIT}, KeyRing().may_trade)
 
 
 def text(**changes: Any) -> bytes:
@@ -49,7 +51,7 @@ def with_raw(field: str, raw: str) -> bytes:
 
 def read(body: bytes, key: str | None = None) -> Terms:
     """What the door makes of it when the id is new: terms, or the refusal."""
-    terms = READER.read(body, key)
+    terms = READER.read(body, key, EVERY_ACCOUNT)
     if denial := READER.denial(terms, NOW):
         raise untradable(denial)
     return terms

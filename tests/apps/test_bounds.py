@@ -45,7 +45,7 @@ def seen() -> Seen:
 
 @pytest.fixture
 async def door(seen: Seen) -> AsyncIterator[Listener]:
-    listener = await serve(fast_path(seen, {("POST", "/"): seen}), LOCAL, 0, Access(["x"]), connections_max=60, drain_sec=1)
+    listener = await serve(fast_path(seen, {("POST", "/"): seen}), LOCAL, 0, Access(["x"]), None, connections_max=60, drain_sec=1)
     yield listener
     await listener.stop()
 

@@ -26,6 +26,8 @@ from apps.oms.settle import SettleBody, read_settle
 from apps.oms.submit_body import SubmitBody, TermsReader
 from apps.risk.check_body import CheckBody, read_order
 from apps.risk.limits_body import FIELD_OF, read_limits
+from domain.access.keys import KeyRing
+from domain.access.scopes import EVERY_ACCOUNT
 from domain.instruments import Instrument
 from domain.values import OrderType
 
@@ -58,7 +60,9 @@ def limit(body: bytes, field: str) -> Decimal:
 
 
 def submitted(body: bytes, field: str, instrument: Instrument) -> Decimal:
-    number: Decimal = getattr(TermsReader({"FINE": instrument}, "alice", frozenset(OrderType)).read(body, None), field)
+    number: Decimal = getattr(
+        TermsReader({"FINE": instrument}, "alice", frozenset(OrderType), KeyRing().may_trade).read(body, None, EVERY_ACCOUNT), field
+    )
     return number
 
 
@@ -80,7 +84,7 @@ DOORS: dict[Any, Door] = {
         TRADE,
         raw_fields(SettleBody),
     ),
-    CheckBody: Door(lambda body, field, about: getattr(read_order(body, {"FINE": about}), field), ORDER, raw_fields(CheckBody)),
+    CheckBody: Door(lambda body, field, about: getattr(read_order(body, {"FINE": about}, ""), field), ORDER, raw_fields(CheckBody)),
     "PUT /risk/limits": Door(lambda body, field, about: limit(body, field), LIMITS, tuple(FIELD_OF)),
     Fault: Door(
         fault,

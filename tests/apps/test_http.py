@@ -54,7 +54,7 @@ def routes() -> APIRouter:
 
 @pytest.fixture
 async def door() -> AsyncIterator[Listener]:
-    listener = await serve(fast_path(application("test", routes()), {("POST", "/echo"): echo}), "127.0.0.1", 0, Access())
+    listener = await serve(fast_path(application("test", routes()), {("POST", "/echo"): echo}), "127.0.0.1", 0, Access(), None)
     yield listener
     await listener.stop()
 
@@ -162,4 +162,4 @@ async def test_the_page_of_the_documentation_runs_its_own_script_and_loads_what_
 
 async def test_two_servers_cannot_share_a_port(door: Listener) -> None:
     with pytest.raises(OSError, match="in use"):
-        await serve(application("test"), "127.0.0.1", door.port, Access())
+        await serve(application("test"), "127.0.0.1", door.port, Access(), None)

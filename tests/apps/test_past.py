@@ -23,6 +23,7 @@ from apps.runtime.helper_process import Busy, Ended, TookTooLong
 from apps.tools.history import books as saved
 from apps.tools.history.books import Books
 from apps.tools.history.fold import book_at
+from domain.access.keys import KeyRing
 from domain.market.quotes import Market
 from domain.order import events as e
 from domain.ports import Unavailable
@@ -160,7 +161,7 @@ async def test_positions_at_a_sequence_come_from_the_journal_and_say_so() -> Non
     async with living(journal.log) as (house, _):
         accounts = Accounts(MemoryPositions(), MemoryFills(), Market(), SystemClock(), 10.0, CURRENCY, PastInside(journal))
         replaces = ReplaceHandler(house.host, None, {}, lambda terms: None)  # type: ignore[arg-type]
-        served = application("oms", router(house.host, OrderReads(house.host, journal), accounts, replaces, ()))
+        served = application("oms", router(house.host, OrderReads(house.host, journal), accounts, replaces, (), KeyRing().may_trade))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=as_caller(served)), base_url="http://oms") as http:
             for seq in range(1, END + 1):
                 answer = await http.get("/positions/alice", params={"at_seq": seq})

@@ -52,7 +52,7 @@ async def opened(seen: Seen, access: AccessSection) -> AsyncIterator[Listener]:
     context = server_context(access)
     assert context is not None
     app = fast_path(seen, {("POST", "/"): seen})
-    listener = await serve(app, LOCAL, 0, Access(["x"]), tls=context, connections_max=CONNECTIONS_MAX, drain_sec=1)
+    listener = await serve(app, LOCAL, 0, Access(["x"]), None, tls=context, connections_max=CONNECTIONS_MAX, drain_sec=1)
     yield listener
     await listener.stop()
 

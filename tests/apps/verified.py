@@ -10,6 +10,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 import pytest
+from fastapi import FastAPI
 
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
@@ -28,6 +29,7 @@ from apps.tools.verify.controls import ACCESS_KIND, ControlsSide
 from apps.tools.verify.live import OmsReads, View
 from apps.tools.verify.report import CheckLine, VerificationReport
 from apps.tools.verify.run import Sides, verify
+from domain.access.keys import KeyRing
 from domain.market.quotes import Market
 from domain.order.commands import CancelOrder, OrderCommand, ReportKind, VenueReport
 from domain.ports import Head, Journal
@@ -87,11 +89,12 @@ class World:
         with contextlib.closing(sqlite3.connect(self.directory / file)) as connection, connection:
             assert connection.execute(*statement).rowcount, "something must have been planted"
 
+    def served(self) -> FastAPI:
+        reads = OrderReads(self.desk.host, self.journal)
+        return application("oms", router(self.desk.host, reads, self.accounts(), self.replaces(), (), KeyRing().may_trade))
+
     async def verified(self, live: Any = None, told: list[CheckLine] | None = None) -> VerificationReport:
-        application_ = application(
-            "oms", router(self.desk.host, OrderReads(self.desk.host, self.journal), self.accounts(), self.replaces(), ())
-        )
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=as_caller(application_)), base_url="http://oms") as http:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=as_caller(self.served())), base_url="http://oms") as http:
             sides = Sides(
                 mark=lambda: self.mark,
                 orders=self.store.picture,
@@ -173,6 +176,5 @@ class Silent:
 
 @contextlib.asynccontextmanager
 async def door_of(world: World) -> AsyncIterator[OmsReads]:
-    served = application("oms", router(world.desk.host, OrderReads(world.desk.host, world.journal), world.accounts(), world.replaces(), ()))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=as_caller(served)), base_url="http://oms") as http:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=as_caller(world.served())), base_url="http://oms") as http:
         yield OmsReads(http)

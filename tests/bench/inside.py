@@ -35,6 +35,7 @@ from apps.oms.submit import SubmitHandler
 from apps.oms.submit_body import TermsReader
 from apps.oms.submit_endpoint import SubmitEndpoint
 from config.catalogue import load_instruments
+from domain.access.keys import KeyRing
 from domain.order.commands import ReportKind, RiskReply, Terms, VenueReport
 from domain.order.events import Leg
 from domain.order.lifecycle import State
@@ -139,7 +140,9 @@ async def lives(count: int, directory: Path) -> tuple[Spent, dict[str, float]]:
     host.on_landed, host.on_append = DropCopy(interest.NeverSubscribed(), client.put, metrics), metrics.appended
     running = asyncio.create_task(host.run())
     intake = allowing(host)
-    door = SubmitEndpoint(TermsReader(load_instruments().instruments, "default", frozenset(OrderType)), intake, clock, metrics)
+    door = SubmitEndpoint(
+        TermsReader(load_instruments().instruments, "default", frozenset(OrderType), KeyRing().may_trade), intake, clock, metrics
+    )
     sessions = VenueSessions(None, host, [VENUE], 0, failed=sys.exit)  # type: ignore[arg-type]
     desk = CommandHandler(host, client, failed=sys.exit)  # type: ignore[arg-type]
     while not host.ready:

@@ -128,7 +128,7 @@ def costs() -> dict[str, float]:
     keyed, opened = House("keys", KEYS), House("open", KEYS)
     found = {}
     bare = _cost_us(_handler, keyed, keyed.bearer, LOOPS)
-    before = _cost_us(guarded(_handler, Access()), keyed, keyed.bearer, LOOPS)
+    before = _cost_us(guarded(_handler, Access(), None), keyed, keyed.bearer, LOOPS)
     found["host, origin and content type alone"] = before - bare
     for name, house, headers in (
         ("open mode, no key", opened, lambda: USUAL),

@@ -20,6 +20,7 @@ import msgspec
 
 from apps.exeq.stop_orders import StopOrders
 from apps.http.app import Refusal
+from apps.http.caller import LOCAL_CALLER
 from apps.live_gateway.venue_host import VenueHost
 from apps.oms.cancel import cancel
 from apps.oms.expiry import OrderExpiry
@@ -148,13 +149,13 @@ class Floor:
             await asyncio.sleep(REST_S)
 
     async def _reported(self) -> list[str]:
-        story = await self._in_oms(lambda: self.oms.reads.timeline(self.order_id))
+        story = await self._in_oms(lambda: self.oms.reads.timeline(self.order_id, LOCAL_CALLER))
         said = [f"{line['exec_type']}/{line['ord_status']}" for line in story[self.heard :] if line["exec_type"] is not None]
         self.heard = len(story)
         return said or ["nothing"]
 
     async def _expect(self, words: list[str]) -> None:
-        order = await self._in_oms(lambda: self.oms.reads.one(self.order_id))
+        order = await self._in_oms(lambda: self.oms.reads.one(self.order_id, LOCAL_CALLER))
         assert order["status"] == words[0], f"it is {order['status']}"
         names = {"cum": "cum_quantity", "leaves": "leaves_quantity", "average": "average_price"}
         for word in words[1:]:
@@ -215,7 +216,7 @@ class Floor:
         await self.asked(lambda: self._cancelled(order_id))
 
     async def _cancelled(self, order_id: str) -> Any:
-        return await cancel(self.oms.host, await self.oms.reads.find(order_id), by=LOCAL)
+        return await cancel(self.oms.host, await self.oms.reads.find(order_id, LOCAL_CALLER), by=LOCAL)
 
     async def replace(self, words: list[str]) -> None:
         """`12`, `@101`, `stop 99`: what is not said stays."""
@@ -229,7 +230,7 @@ class Floor:
                 price = Decimal(word[1:])
             else:
                 quantity = Decimal(word)
-        order = await self.oms.reads.find(self.order_id)
+        order = await self.oms.reads.find(self.order_id, LOCAL_CALLER)
         await self.asked(lambda: self.oms.replaces.replace(order, (quantity, price, stop), by=LOCAL))
 
     # The venue and its staff

@@ -1,11 +1,14 @@
 """Every pair of state and trigger, lawful or not, against LIFECYCLE.md and against the stock machine."""
 
+import re
+
 import pytest
 from transitions import Machine, MachineError
 
 from domain.order import events as e
 from domain.order.index import TRIGGERS_OF
 from domain.order.lifecycle import CLOSED, TABLE, TRIGGERS, State, ask_machine, machine, machine_transitions, may, step
+from tests.test_tidy import assert_none, name_of, sources
 
 # Written by hand from LIFECYCLE.md; the number behind a trigger is its row there. "." is refused (row: "a pair that the table lacks").
 # Guards are in the names: _traded = cum > 0, _full = cum >= quantity, _ended = no leg works any more.
@@ -189,3 +192,10 @@ def test_every_event_has_its_place_in_the_table_and_every_trigger_its_event() ->
 
 def test_the_counts_know_every_step_that_an_event_tells() -> None:
     assert {kind: set(triggers) for kind, triggers in STORY.items() if triggers} == {k: set(t) for k, t in TRIGGERS_OF.items()}
+
+
+def test_every_event_has_its_place_in_the_table_and_its_scene() -> None:
+    assert set(STORY) == set(e.EVENTS)
+    scenes = "".join(path.read_text() for path in sources("tests") if re.search(r"/domain/order/test_", name_of(path)))
+    names = [kind.__name__ for kind in e.EVENTS]
+    assert_none(name for name in names if not re.search(rf"> .*\b{name}\b|isinstance\(event, {name}\)", scenes))
