@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from heapq import nlargest
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
-import nats.errors
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -17,36 +18,38 @@ from adapters.codec import Commit, decoder, encode
 from adapters.controls import ACCESS_COMMITS, ACCESS_JOURNAL
 from apps.connections import control_journal, journals
 from apps.connections import nats as connections
+from apps.connections.controls import OBEY_S, QUESTIONS_PENDING_MAX, asked
 from apps.http.audit import AuditEntry
-from apps.http.authority import Authority, KeysKnown
+from apps.http.authority import CHANGES_WITHIN_NS, Authority, KeysKnown
 from apps.journal.subscription import JournalSubscription
 from apps.journal.watermark import access_accepted
 from apps.runtime import tasks
 from apps.runtime.chassis import Chassis
 from config.access_mode import OPEN
-from domain.access.events import AccessAccepted, AccessChange
+from domain.access.events import AccessChange
 from domain.ports import Corrupt, Head, Journal, Unavailable
 
-OBEY_S: Final = 1.0
-"""How long a service may take to apply a change of keys, and how long a request waits for its acknowledgement."""
 READ_TO_END_EVERY_S: Final = 0.25
 """How often the end of the journal is compared with what was applied. Keys count as known for a second after that."""
-QUESTIONS_PENDING_MAX: Final = 64
 ENTRIES_MAX: Final = 1000
 """Entries of the audit ring in one answer."""
 USES_MAX: Final = 10_000
+"""Keys in one answer: those that were used last."""
 
 AccessCommits = Sequence[tuple[int, Commit[AccessChange]]]
 log = structlog.get_logger()
 
 
 class AccessQuestion(msgspec.Struct, omit_defaults=True):
-    """Has the service applied all events up to `seq`? With `entries`: also its audit ring, and when keys were last used."""
+    """Has the service applied all events up to `seq`? The answer also carries what is asked for: at most `entries` entries of its
+    audit ring, of one key or of all, not older than `since` (nanoseconds UTC); and with `used`, when keys were last used.
+    """
 
     seq: int = 0
     entries: int = 0
     key_id: str = ""
     since: int = 0
+    used: bool = False
 
 
 class AccessAnswer(msgspec.Struct, omit_defaults=True):
@@ -57,8 +60,8 @@ class AccessAnswer(msgspec.Struct, omit_defaults=True):
     used: dict[str, int] = {}
 
 
-_QUESTION: Final = decoder(AccessQuestion)
-_ANSWER: Final = decoder(AccessAnswer)
+_QUESTIONS: Final = decoder(AccessQuestion)
+_ANSWERS: Final = decoder(AccessAnswer)
 
 
 class AccessAnswers:
@@ -76,42 +79,19 @@ class AccessAnswers:
 
     async def _on_question(self, message: Msg) -> None:
         try:
-            asked = _QUESTION.decode(message.data)
-            await asyncio.wait_for(self._follower.wait_for(asked.seq), OBEY_S)
-            await bus.publish(self._client, message.reply, encode(self._answer(asked)))
+            question = _QUESTIONS.decode(message.data)
+            await asyncio.wait_for(self._follower.wait_for(question.seq), OBEY_S)
+            await bus.publish(self._client, message.reply, encode(self._answer(question)))
         except (ValueError, TimeoutError, Unavailable) as error:
             log.warning("cannot acknowledge access events", error=repr(error)[:200])
 
-    def _answer(self, asked: AccessQuestion) -> AccessAnswer:
-        if not asked.entries:
-            return AccessAnswer(asked.seq)
-        audit = self._authority.audit
-        entries = audit.newest(min(asked.entries, ENTRIES_MAX), key_id=asked.key_id, since=asked.since)
-        used = dict(sorted(self._authority.last_used().items(), key=lambda each: -each[1])[:USES_MAX])
-        return AccessAnswer(asked.seq, list(entries), used)
-
-
-async def ask(client: Client, service: str, question: AccessQuestion) -> AccessAnswer | str:
-    """Return a service's answer, or why there is none: `absent` (it does not run) or `unknown`."""
-    try:
-        answer: AccessAnswer = _ANSWER.decode(await bus.request(client, subjects.access_questions(service), encode(question), OBEY_S))
-    except ValueError:
-        return "unknown"
-    except Unavailable as trouble:
-        return "absent" if isinstance(trouble.__cause__, nats.errors.NoRespondersError) else "unknown"
-    return answer
-
-
-def access_into(*taken: Callable[[AccessChange], None]) -> Callable[[AccessCommits], None]:
-    """Return an `apply` for a subscription that passes each access event to each of `taken`."""
-
-    def apply(commits: AccessCommits) -> None:
-        for _, commit in commits:
-            for event in commit.events:
-                for take in taken:
-                    take(event)
-
-    return apply
+    def _answer(self, question: AccessQuestion) -> AccessAnswer:
+        authority, entries, used = self._authority, list[AuditEntry](), dict[str, int]()
+        if question.entries:
+            entries = authority.audit.newest(min(question.entries, ENTRIES_MAX), key_id=question.key_id, since=question.since)
+        if question.used:
+            used = dict(nlargest(USES_MAX, authority.last_used().items(), key=itemgetter(1)))
+        return AccessAnswer(question.seq, entries, used)
 
 
 async def read_to_end(known: KeysKnown, journal: Journal, follower: JournalSubscription[Any]) -> None:
@@ -130,40 +110,49 @@ async def read_to_end(known: KeysKnown, journal: Journal, follower: JournalSubsc
         await asyncio.sleep(READ_TO_END_EVERY_S)
 
 
+class _Follower:
+    """Follows the access events, and waits while the journal cannot be opened. `trouble`: why it cannot; empty otherwise."""
+
+    def __init__(self, chassis: Chassis[Any], client: Client, taken: Sequence[Callable[[AccessChange], None]]) -> None:
+        self._chassis = chassis
+        self._client = client
+        self._taken = taken
+        self._mark = journals.watermark(chassis, subjects.ACCESS, ACCESS_COMMITS, of_follower=True, event=access_accepted)
+        self.trouble = ""
+
+    async def run(self) -> None:
+        chassis, journal = self._chassis, await connections.patiently(self._opened)
+        self.trouble = ""
+        follower = JournalSubscription(journal, ACCESS_COMMITS, lambda commits: self._apply(follower, commits), after=Head(), wait_s=0)
+        control_journal.note(chassis, ACCESS_JOURNAL, self._mark, follower)
+        await AccessAnswers(chassis.name, self._client, chassis.authority, follower).start()
+        chassis.spawn(lambda: read_to_end(chassis.keys_known, journal, follower), tasks.KEYS_KNOWN)
+        await follower.run()
+
+    async def _opened(self) -> Journal:
+        try:
+            return await control_journal.followed(self._client, ACCESS_JOURNAL, self._mark)
+        except (Corrupt, Unavailable) as trouble:
+            self.trouble = str(trouble)
+            raise Unavailable(self.trouble) from trouble
+
+    def _apply(self, follower: JournalSubscription[Any], commits: AccessCommits) -> None:
+        for seq, commit in commits:
+            for event in commit.events:
+                self._chassis.keys.apply(event)
+                if not follower.is_past(seq):
+                    for take in self._taken:
+                        take(event)
+
+
 def follow_access(chassis: Chassis[Any], client: Client, *taken: Callable[[AccessChange], None]) -> None:
     """Follow the access events, for any service but risk, which writes them. Until they are read, a key opens nothing.
 
     `taken` get each event that was recorded after this start.
     """
-    mark = journals.watermark(chassis, subjects.ACCESS, ACCESS_COMMITS, of_follower=True, event=access_accepted)
-
-    async def opened() -> Journal:
-        try:
-            return await control_journal.followed(client, ACCESS_JOURNAL, mark, _loss_accepted)
-        except (Corrupt, Unavailable) as trouble:
-            reason[:] = [str(trouble)]
-            raise Unavailable(str(trouble)) from trouble
-
-    async def run() -> None:
-        journal = await connections.patiently(opened)
-        reason.clear()
-        follower = JournalSubscription(journal, ACCESS_COMMITS, lambda commits: apply(follower, commits), after=Head(), wait_s=0)
-        control_journal.note(chassis, ACCESS_JOURNAL, mark, follower)
-        await AccessAnswers(chassis.name, client, chassis.authority, follower).start()
-        chassis.spawn(lambda: read_to_end(chassis.keys_known, journal, follower), tasks.KEYS_KNOWN)
-        await follower.run()
-
-    def apply(follower: JournalSubscription[Any], commits: AccessCommits) -> None:
-        for seq, commit in commits:
-            for event in commit.events:
-                chassis.keys.apply(event)
-                if not follower.is_past(seq):
-                    for take in taken:
-                        take(event)
-
-    reason: list[str] = []
-    chassis.spawn(run, tasks.ACCESS_FOLLOWER)
-    ready_with_keys(chassis, lambda: reason[0] if reason else "")
+    follower = _Follower(chassis, client, taken)
+    chassis.spawn(follower.run, tasks.ACCESS_FOLLOWER)
+    ready_with_keys(chassis, lambda: follower.trouble)
 
 
 def ready_with_keys(chassis: Chassis[Any], reason: Callable[[], str] = lambda: "") -> None:
@@ -172,26 +161,9 @@ def ready_with_keys(chassis: Chassis[Any], reason: Callable[[], str] = lambda: "
         return
 
     async def trouble() -> str | None:
-        return None if chassis.keys_known.within(OBEY_NS) else reason() or "the keys are not known yet"
+        return None if chassis.keys_known.within(CHANGES_WITHIN_NS) else reason() or "the keys are not known yet"
 
     chassis.ready.depend("keys", trouble)
-
-
-OBEY_NS: Final = int(OBEY_S * 1e9)
-
-
-async def _loss_accepted(journal: Journal, applied: Head) -> bool:
-    """Return whether an operator accepted that the journal lost this event. Corrupt, Unavailable."""
-    until = (await journal.head()).seq
-    async with contextlib.aclosing(journal.follow(Head(), until=until)) as batches:
-        async for batch in batches:
-            for event in (event for recorded in batch for event in ACCESS_COMMITS.read(recorded).events):
-                if isinstance(event, AccessAccepted) and event.lost and applied.seq <= event.acknowledged_to:
-                    return True
-    return False
-
-
-Acknowledgements = Mapping[str, str]
 
 
 class AccessAcks:
@@ -201,7 +173,7 @@ class AccessAcks:
         self._client = client
         self._services = services
 
-    async def of(self, seq: int) -> Acknowledgements:
+    async def of(self, seq: int) -> Mapping[str, str]:
         """Return `yes`, `absent` or `unknown` for each service."""
         answers = await self._asked(AccessQuestion(seq))
         return {name: "yes" if isinstance(answer, AccessAnswer) else answer for name, answer in answers.items()}
@@ -211,5 +183,7 @@ class AccessAcks:
         return {name: answer for name, answer in (await self._asked(question)).items() if isinstance(answer, AccessAnswer)}
 
     async def _asked(self, question: AccessQuestion) -> Mapping[str, AccessAnswer | str]:
-        answers = await asyncio.gather(*(ask(self._client, service, question) for service in self._services))
+        answers = await asyncio.gather(
+            *(asked(self._client, subjects.access_questions(service), question, _ANSWERS) for service in self._services)
+        )
         return dict(zip(self._services, answers, strict=True))

@@ -1,7 +1,9 @@
 """The journals of controls and of access: opened by risk, which writes them, and by the services that apply them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from nats.aio.client import Client
@@ -10,7 +12,7 @@ from adapters import controls, subjects
 from adapters.controls import CONTROL_COMMITS, CONTROL_JOURNAL, RiskJournal
 from adapters.jetstream import JetStreamJournal, stream_state
 from apps.connections import journals, nats
-from apps.connections.controls import ControlAck, KnownControls, connections, controls_into, loss_accepted
+from apps.connections.controls import ControlAck, KnownControls, connections, events_into
 from apps.journal.publisher import Publisher
 from apps.journal.subscription import JournalSubscription
 from apps.journal.watermark import (
@@ -26,8 +28,9 @@ from apps.runtime import tasks
 from apps.runtime.chassis import Chassis
 from apps.runtime.health import SERVICE
 from config.settings import ExeqSettings, OmsSettings, RiskSettings
+from domain.access.events import AccessAccepted
 from domain.ports import Acceptance, Corrupt, Fenced, Head, Journal, Missing, Unavailable
-from domain.risk.controls import ControlEvent
+from domain.risk.controls import ControlEvent, ControlsAccepted
 
 E = TypeVar("E")
 
@@ -91,7 +94,7 @@ async def follow_controls(
     """Pass each control to each of `taken`, for a service that admits or sends orders; acknowledge applied controls on request."""
     mark = journals.watermark(chassis, subjects.CONTROLS, CONTROL_COMMITS, of_follower=True)
     journal = await nats.patiently(lambda: _followed_controls(chassis, client, mark))
-    follower = JournalSubscription(journal, CONTROL_COMMITS, controls_into(*taken), after=Head(), wait_s=0)
+    follower = JournalSubscription(journal, CONTROL_COMMITS, events_into(*taken), after=Head(), wait_s=0)
     known = KnownControls(journal, follower, connections(client))
     await ControlAck(chassis.name, follower, publisher).start(client)
     chassis.spawn(follower.run, tasks.CONTROL_FOLLOWER)
@@ -104,24 +107,30 @@ async def follow_controls(
 async def learn(client: Client, take: Callable[[ControlEvent], None]) -> None:
     """Pass each control to `take` until cancelled, for a service that applies none and only needs what was in the catalogue."""
     journal = await nats.patiently(lambda: controls.open_journal(client, CONTROL_JOURNAL))
-    await JournalSubscription(journal, CONTROL_COMMITS, controls_into(take), after=Head(), wait_s=0).run()
+    await JournalSubscription(journal, CONTROL_COMMITS, events_into(take), after=Head(), wait_s=0).run()
 
 
-async def followed(
-    client: Client, which: RiskJournal[E], mark: Mark | None, loss_accepted: Callable[[Journal, Head], Awaitable[bool]]
-) -> JetStreamJournal:
-    """Open a journal for a follower once it has everything that this service had applied. Corrupt, Unavailable.
-
-    `loss_accepted` returns whether an event of the journal accepts that this commit is lost.
-    """
+async def followed(client: Client, which: RiskJournal[E], mark: Mark | None) -> JetStreamJournal:
+    """Open a journal for a follower once it has everything that this service had applied. Corrupt, Unavailable."""
     try:
         journal = await controls.open_journal(client, which)
     except Missing:
         may_begin(which.stream, [mark])
         raise
     if mark is not None:
-        await verify_followed(journal, mark, loss_accepted)
+        await verify_followed(journal, mark, partial(loss_accepted, which))
     return journal
+
+
+async def loss_accepted(which: RiskJournal[E], journal: Journal, applied: Head) -> bool:
+    """Return whether an operator accepted that the journal lost this commit. Corrupt, Unavailable."""
+    until = (await journal.head()).seq
+    async with contextlib.aclosing(journal.follow(Head(), until=until)) as batches:
+        async for batch in batches:
+            for event in (event for recorded in batch for event in which.commits.read(recorded).events):
+                if isinstance(event, ControlsAccepted | AccessAccepted) and event.lost and applied.seq <= event.acknowledged_to:
+                    return True
+    return False
 
 
 async def _followed_controls(chassis: Chassis[OmsSettings] | Chassis[ExeqSettings], client: Client, mark: Mark | None) -> JetStreamJournal:
@@ -130,7 +139,7 @@ async def _followed_controls(chassis: Chassis[OmsSettings] | Chassis[ExeqSetting
     The service waits and does not end: risk may repair the journal, and until then no order passes here and nothing is sent.
     """
     try:
-        journal = await followed(client, CONTROL_JOURNAL, mark, loss_accepted)
+        journal = await followed(client, CONTROL_JOURNAL, mark)
     except (Corrupt, Unavailable) as trouble:
         chassis.ready.set(SERVICE, False, f"starting: {trouble}")
         raise Unavailable(str(trouble)) from trouble

@@ -1,10 +1,9 @@
 """Code that services share for controls: fields of a request, scopes, and which service has applied a control."""
 
 import asyncio
-import contextlib
 import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import nats.errors
@@ -14,15 +13,16 @@ from nats.aio.msg import Msg
 
 from adapters import bus, subjects
 from adapters.codec import Commit, decoder, encode
-from adapters.controls import CONTROL_COMMITS
 from apps.http.caller import Caller, signed_by
 from apps.http.problem import Refusal, malformed
 from apps.journal.publisher import Publisher
 from apps.journal.subscription import JournalSubscription
-from domain.ports import Head, Journal, Unavailable
-from domain.risk.controls import ALL, OPERATOR, REASON_MAX, WHO_MAX, ControlEvent, ControlsAccepted, words_of_kill
+from domain.ports import Journal, Unavailable
+from domain.risk.controls import ALL, OPERATOR, REASON_MAX, WHO_MAX, words_of_kill
 from domain.values import IDENTIFIER
 
+E = TypeVar("E")
+T = TypeVar("T")
 log = structlog.get_logger()
 
 OBEY_S: Final = 1.0
@@ -130,10 +130,10 @@ class Scopes:
         return found
 
 
-def controls_into(*taken: Callable[[ControlEvent], None]) -> Callable[[Sequence[tuple[int, Commit[ControlEvent]]]], None]:
-    """Return an `apply` for a subscription that passes each control to each of `taken`."""
+def events_into(*taken: Callable[[E], None]) -> Callable[[Sequence[tuple[int, Commit[E]]]], None]:
+    """Return an `apply` for a subscription that passes each event to each of `taken`."""
 
-    def apply(commits: Sequence[tuple[int, Commit[ControlEvent]]]) -> None:
+    def apply(commits: Sequence[tuple[int, Commit[E]]]) -> None:
         for _, commit in commits:
             for event in commit.events:
                 for take in taken:
@@ -142,15 +142,14 @@ def controls_into(*taken: Callable[[ControlEvent], None]) -> Callable[[Sequence[
     return apply
 
 
-async def loss_accepted(journal: Journal, applied: Head) -> bool:
-    """Return whether an operator accepted that the journal lost this control. Corrupt, Unavailable."""
-    until = (await journal.head()).seq
-    async with contextlib.aclosing(journal.follow(Head(), until=until)) as batches:
-        async for batch in batches:
-            for event in (event for recorded in batch for event in CONTROL_COMMITS.read(recorded).events):
-                if isinstance(event, ControlsAccepted) and event.lost and applied.seq <= event.acknowledged_to:
-                    return True
-    return False
+async def asked(client: Client, subject: str, question: msgspec.Struct, answers: msgspec.json.Decoder[T]) -> T | str:
+    """Return a service's answer, or why there is none: `absent` (it does not run) or `unknown`."""
+    try:
+        return answers.decode(await bus.request(client, subject, encode(question), OBEY_S))
+    except ValueError:
+        return "unknown"
+    except Unavailable as trouble:
+        return "absent" if isinstance(trouble.__cause__, nats.errors.NoRespondersError) else "unknown"
 
 
 class KnownControls:
@@ -227,10 +226,5 @@ async def obeyed(client: Client, service: str, seq: int) -> str:
 
     An absent service sends nothing and reads the controls before it does; `unknown` if it does not acknowledge.
     """
-    try:
-        reply = await bus.request(client, subjects.acknowledged(service), encode(ControlsQuestion(seq)), OBEY_S)
-        return "yes" if _QUESTION.decode(reply).seq >= seq else "unknown"
-    except ValueError:
-        return "unknown"
-    except Unavailable as trouble:
-        return "absent" if isinstance(trouble.__cause__, nats.errors.NoRespondersError) else "unknown"
+    answer = await asked(client, subjects.acknowledged(service), ControlsQuestion(seq), _QUESTION)
+    return answer if isinstance(answer, str) else "yes" if answer.seq >= seq else "unknown"

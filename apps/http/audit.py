@@ -4,7 +4,6 @@ An attacker must not be able to fill the journal, so everything here has a bound
 """
 
 from collections import Counter, deque
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -34,7 +33,6 @@ class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     code: str = ""
     address: str = ""
     route: str = ""
-    service: str = ""
 
 
 class AccessAudit:
@@ -65,7 +63,7 @@ class AccessAudit:
     def first_use(self, key_id: str, address: str) -> None:
         self._ring.append(AuditEntry(self._clock.now_ns(), "FirstUse", key_id, "", address))
 
-    def newest(self, limit: int, *, key_id: str = "", since: int = 0) -> Sequence[AuditEntry]:
+    def newest(self, limit: int, *, key_id: str = "", since: int = 0) -> list[AuditEntry]:
         """Return at most `limit` entries, newest first, of one key or of all, not older than `since` (nanoseconds UTC)."""
         found: list[AuditEntry] = []
         for entry in reversed(self._ring):

@@ -2,9 +2,11 @@
 
 import hashlib
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final
 
+import msgspec
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
@@ -19,6 +21,7 @@ from apps.http.query import MOMENT_FORMS, moment_asked
 from apps.risk.access_body import AccountBody, KeyBody, LimitBody, ReasonBody, RevokeBody, RotateBody, read_key
 from apps.risk.access_log_view import log_view
 from apps.risk.control_log import ControlLog
+from apps.risk.time_slice import TimeSlice
 from apps.runtime.failpoint import failpoint
 from domain.access.events import (
     AccessChange,
@@ -120,8 +123,8 @@ class AccessEndpoint:
 
     async def _accounts(self) -> Response:
         now = self._clock.now_ns()
-        keys = [key.account for key in self._keys.by_id.values() if key.live(now)]
-        rows = [{"account": name, "open": is_open, "keys": keys.count(name)} for name, is_open in sorted(self._keys.accounts.items())]
+        keys = Counter(key.account for key in self._keys.by_id.values() if key.live(now))
+        rows = [{"account": name, "open": is_open, "keys": keys[name]} for name, is_open in sorted(self._keys.accounts.items())]
         return Exact({"accounts": rows})
 
     async def _create(self, request: Request) -> Response:
@@ -205,7 +208,13 @@ class AccessEndpoint:
 
     async def _list(self, account: Annotated[str | None, Query(pattern=rf"^(\*|{IDENTIFIER.pattern})$")] = None) -> Response:
         used = await self._used()
-        return Exact({"keys": [self._view(key, used) for key in self._keys.by_id.values() if account in (None, key.account)]})
+        views, pacing = [], TimeSlice()
+        for key in [key for key in self._keys.by_id.values() if account in (None, key.account)]:
+            views.append(self._view(key, used))
+            await pacing.after(1)
+        return Response(
+            msgspec.json.encode({"keys": views}), media_type=Exact.media_type
+        )  # no Decimal in it, and `Exact` would look for them
 
     async def _show(self, key_id: KeyId) -> Response:
         return Exact(self._view(self._key(key_id), await self._used()))
@@ -323,7 +332,7 @@ class AccessEndpoint:
 
     async def _used(self) -> Mapping[str, int]:
         used = dict(self._authority.last_used())
-        for answer in (await self._acks.seen(AccessQuestion(entries=1))).values():
+        for answer in (await self._acks.seen(AccessQuestion(used=True))).values():
             for key_id, at in answer.used.items():
                 used[key_id] = max(at, used.get(key_id, 0))
         return used

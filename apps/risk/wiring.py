@@ -14,8 +14,8 @@ from adapters.codec import ORDER_COMMITS, Commit
 from adapters.controls import ACCESS_COMMITS, ACCESS_JOURNAL, CONTROL_COMMITS, CONTROL_JOURNAL
 from adapters.risk_snapshot import ValkeySnapshots
 from apps.connections import control_journal, feeds, journals, nats, stores
-from apps.connections.access import AccessAcks, access_into, read_to_end, ready_with_keys
-from apps.connections.controls import Scopes, connections, controls_into
+from apps.connections.access import AccessAcks, read_to_end, ready_with_keys
+from apps.connections.controls import Scopes, connections, events_into
 from apps.connections.unit import Unit
 from apps.http import tls
 from apps.journal.subscription import JournalSubscription
@@ -72,7 +72,7 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     orders = await journals.followed_orders(client, unit)
     controls_journal, control_mark = await control_journal.written_controls(chassis, client, writer)
     control_follower = JournalSubscription(
-        controls_journal, CONTROL_COMMITS, controls_into(controls.apply), after=GENESIS, wait_s=CONTROLS_WAIT_S
+        controls_journal, CONTROL_COMMITS, events_into(controls.apply), after=GENESIS, wait_s=CONTROLS_WAIT_S
     )
     chassis.spawn(control_follower.run, tasks.CONTROL_FOLLOWER)
     control_log = ControlLog(controls_journal, CONTROL_COMMITS, control_follower, controls, control_mark)
@@ -128,7 +128,7 @@ def _controls(
 async def _access(chassis: Chassis[RiskSettings], client: Client, writer: Client) -> AccessEndpoint:
     """Open the journal of access, read it, record the command line's key, and return the routes. Until then no key opens anything here."""
     journal, mark = await control_journal.written(chassis, client, writer, ACCESS_JOURNAL, access_accepted)
-    follower = JournalSubscription(journal, ACCESS_COMMITS, access_into(chassis.keys.apply), after=GENESIS, wait_s=CONTROLS_WAIT_S)
+    follower = JournalSubscription(journal, ACCESS_COMMITS, events_into(chassis.keys.apply), after=GENESIS, wait_s=CONTROLS_WAIT_S)
     chassis.spawn(follower.run, tasks.ACCESS_FOLLOWER)
     access_log = ControlLog(journal, ACCESS_COMMITS, follower, chassis.keys, mark)
     await record_cli_key(chassis, journal, follower, access_log)

@@ -17,8 +17,8 @@ from adapters.codec import ORDER_COMMITS, encode
 from adapters.controls import ACCESS_COMMITS, CONTROL_COMMITS
 from adapters.memory import MemoryJournal
 from adapters.subjects import CHECK
-from apps.connections.access import AccessAnswer, AccessQuestion, access_into
-from apps.connections.controls import Scopes, controls_into
+from apps.connections.access import AccessAnswer, AccessQuestion
+from apps.connections.controls import Scopes, events_into
 from apps.http.app import application, fast_path
 from apps.http.authority import Authority, KeysKnown
 from apps.http.caller import LOCAL_CALLER, Caller
@@ -89,7 +89,7 @@ class House:
         orders = MemoryJournal()
         self.orders = JournalSubscription(orders, ORDER_COMMITS, orders_into(self.risk), after=GENESIS)
         journal = MemoryJournal()
-        self.symbols = JournalSubscription(journal, CONTROL_COMMITS, controls_into(controls.apply), after=GENESIS)
+        self.symbols = JournalSubscription(journal, CONTROL_COMMITS, events_into(controls.apply), after=GENESIS)
         self.gate = Readiness(self.orders, self.symbols, orders, 0, lambda: self.connection)
         self.check_service = CheckService(self.risk, self.gate, self.measures)
         self.sent = Sent()
@@ -107,7 +107,7 @@ class House:
 
     def _give_keys(self) -> None:
         journal, self.keys = MemoryJournal(), KeyRing()
-        self.access = JournalSubscription(journal, ACCESS_COMMITS, access_into(self.keys.apply), after=GENESIS)
+        self.access = JournalSubscription(journal, ACCESS_COMMITS, events_into(self.keys.apply), after=GENESIS)
         self.access_log = ControlLog(journal, ACCESS_COMMITS, self.access, self.keys)
         authority = Authority("keys", self.keys, TABLES["risk"], self.clock, KeysKnown(self.clock))
         self.access_door = AccessEndpoint(authority, self.access_log, self, self.clock, lambda: 0.0)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from adapters.clock import SystemClock
 from adapters.codec import encode
-from apps.connections.access import ENTRIES_MAX
+from apps.connections.access import ENTRIES_MAX, AccessAnswers, AccessQuestion
 from apps.http.access import Access
 from apps.http.authority import Authority, KeysKnown
 from apps.http.caller import LOCAL_CALLER, Caller
@@ -216,6 +216,17 @@ def test_a_page_of_refusals_fits_in_one_message_whatever_was_asked_for() -> None
     entries = house.authority.audit.newest(ENTRIES_MAX)
     assert len(entries) == ENTRIES_MAX
     assert len(encode(entries)) < 1_000_000
+
+
+def test_a_service_answers_what_it_was_asked_for_and_no_more() -> None:
+    house = House()
+    answers = AccessAnswers("oms", None, house.authority, None)  # type: ignore[arg-type]
+    assert house.with_key() == ERIN
+    used = answers._answer(AccessQuestion(7, used=True))
+    assert (used.seq, list(used.used), used.entries) == (7, [TRADER], [])
+    seen = answers._answer(AccessQuestion(7, entries=10))
+    assert ([each.type for each in seen.entries], seen.used) == (["FirstUse"], {})
+    assert encode(answers._answer(AccessQuestion(7))) == b'{"seq":7}'
 
 
 def test_who_fails_too_often_is_refused_unheard_but_a_valid_key_of_its_address_passes() -> None:

@@ -7,7 +7,6 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -21,17 +20,9 @@ from tests.children import started
 NOWHERE: Final = "http://127.0.0.1:1"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeOms]:
-    with fake_oms() as fake:
-        yield fake
-
-
 @pytest.fixture
-def oms(server: FakeOms) -> FakeOms:
-    server.asked.clear()
-    server.answers.clear()
-    return server
+def oms(door: FakeOms) -> FakeOms:
+    return door
 
 
 def trade(words: str, **environment: str) -> Result:

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import structlog
 from cryptography.hazmat.primitives.asymmetric import ed25519, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, load_pem_private_key
 from typer.testing import CliRunner, Result
 
 from apps.cli.main import app
-from tests.apps.fake_oms import FakeOms, fake_oms
+from tests.apps.fake_oms import FakeOms
 
 KEY_ID: Final = "PKABCDEFGHIJKLMNOP23"
 SECRET: Final = "trk_canary"
@@ -39,25 +38,9 @@ NOT_ALL: Final = {"acknowledged": {"oms": "unknown", "exeq": "absent"}}
 CREATE: Final = ("key", "create", "--account", "alice")
 
 
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    """The command line sets up logging for its process, which here is ours."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeOms]:
-    with fake_oms() as fake:
-        yield fake
-
-
 @pytest.fixture
-def risk(server: FakeOms) -> FakeOms:
-    server.asked.clear()
-    server.answers.clear()
-    return server
+def risk(door: FakeOms) -> FakeOms:
+    return door
 
 
 def trade(risk: FakeOms, *words: str) -> Result:
@@ -189,7 +172,7 @@ def test_a_rotated_key_is_printed_like_a_new_one(risk: FakeOms) -> None:
 
 @pytest.fixture
 def lax() -> Iterator[None]:
-    """A umask that lets everybody in."""
+    """A umask that gives all users all rights."""
     before = os.umask(0)
     yield
     os.umask(before)

@@ -1,15 +1,13 @@
-"""Which key `trade` sends, to whom, in which form; and that it names nobody else as the caller then."""
+"""Which key `trade` sends, to whom, in which form; and that a request with a key names no other caller."""
 
 import base64
 import getpass
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
-import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec.structs import replace
 from typer.testing import CliRunner, Result
@@ -28,27 +26,10 @@ WHY: Final = ("--reason", "a scene")
 
 
 @pytest.fixture(autouse=True)
-def _as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The command line sets up logging for its process, which here is ours. Nothing of this machine decides which key is sent."""
+def _no_key_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of this machine decides which key is sent."""
     for name in ("TRADE_KEY", "TRADE_KEY_FILE", "TRADE_PRIVATE_KEY", "TRADE_ACCESS", "TRADE_SECRETS_DIR"):
         monkeypatch.delenv(name, raising=False)
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeOms]:
-    with fake_oms() as fake:
-        yield fake
-
-
-@pytest.fixture
-def door(server: FakeOms) -> FakeOms:
-    """All services at once."""
-    server.asked.clear()
-    server.answers.clear()
-    return server
 
 
 @pytest.fixture

@@ -1,40 +1,22 @@
 """`trade order` as a person or a script meets it: exact numbers out, exit codes back, one sentence when it is no."""
 
 import time
-from collections.abc import Iterator
 from typing import Final
 
 import pytest
-import structlog
 from typer.testing import CliRunner, Result
 
 from apps.cli.main import app
-from tests.apps.fake_oms import BROKEN, FakeOms, fake_oms
+from tests.apps.fake_oms import BROKEN, FakeOms
 
 ID: Final = "5f0c2a9e5f0c2a9e5f0c2a9e5f0c2a9e"
 ACCEPTED: Final = b'{"status":"submitted","order_id":"%s","client_order_id":"a-1","seq":812}' % ID.encode()
 SUBMIT: Final = ("order", "submit", "buy", "0.1", "BTCUSDT", "--price", "45000")
 
 
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    """The command line sets up logging for its process, which here is ours."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeOms]:
-    with fake_oms() as fake:
-        yield fake
-
-
 @pytest.fixture
-def oms(server: FakeOms) -> FakeOms:
-    server.asked.clear()
-    server.answers.clear()
-    return server
+def oms(door: FakeOms) -> FakeOms:
+    return door
 
 
 def trade(oms: FakeOms, *words: str) -> Result:

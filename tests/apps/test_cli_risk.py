@@ -1,42 +1,18 @@
 """`trade kill`, `trade arm`, `trade risk`: what is sent, what a person reads, and which exit code says what."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import structlog
 from typer.testing import CliRunner, Result
 
 from adapters.local_kills import LocalKills
 from apps.cli.main import app
 from apps.http.credentials import new_key_id, new_secret
-from tests.apps.fake_oms import FakeOms, fake_oms
+from tests.apps.fake_oms import FakeOms
 
 NOWHERE: Final = "http://127.0.0.1:1"
 BY: Final = ("--reason", "a scene", "--who", "desk-1")
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    """The command line sets up logging for its process, which here is ours."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeOms]:
-    with fake_oms() as fake:
-        yield fake
-
-
-@pytest.fixture
-def door(server: FakeOms) -> FakeOms:
-    """risk and exeq at once."""
-    server.asked.clear()
-    server.answers.clear()
-    return server
 
 
 def trade(door: FakeOms, *words: str, **environment: str) -> Result:

@@ -3,9 +3,9 @@
 import getpass
 
 from tests.apps.fake_oms import FakeOms
-from tests.apps.test_cli_order import ID, _logging_as_it_was, oms, server, trade
+from tests.apps.test_cli_order import ID, oms, trade
 
-__all__ = ["_logging_as_it_was", "oms", "server"]  # its fixtures are ours
+__all__ = ["oms"]  # its fixture is ours
 REASON = "the desk has no such order"
 
 

@@ -1,12 +1,11 @@
 """`trade status`, and how commands find the stack that is meant."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import pytest
-import structlog
 from typer.testing import CliRunner, Result
 
 from apps.cli.addresses import find
@@ -20,25 +19,9 @@ NOWHERE: Final = "http://127.0.0.1:1"
 SERVICES: Final = ("OMS", "RISK", "EXEQ", "GATEWAY", "PROJECTOR")
 
 
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    """The command line sets up logging for its process, which here is ours."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeOms]:
-    with fake_oms() as fake:
-        yield fake
-
-
 @pytest.fixture
-def oms(server: FakeOms) -> FakeOms:
-    server.asked.clear()
-    server.answers.clear()
-    return server
+def oms(door: FakeOms) -> FakeOms:
+    return door
 
 
 def trade(words: str, **environment: str) -> Result:

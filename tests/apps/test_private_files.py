@@ -20,7 +20,7 @@ from tests.stack import free_offset
 
 @pytest.fixture
 def lax() -> Iterator[None]:
-    """A umask that lets everybody in."""
+    """A umask that gives all users all rights."""
     before = os.umask(0)
     yield
     os.umask(before)

@@ -3,14 +3,15 @@
 import asyncio
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS, CommitCodec
-from adapters.controls import CONTROL_COMMITS
+from adapters.controls import CONTROL_COMMITS, CONTROL_JOURNAL
 from adapters.memory import MemoryJournal, MemoryLog, MemoryWatermark
-from apps.connections.controls import loss_accepted
+from apps.connections.control_journal import loss_accepted
 from apps.journal.group_commit import Pace
 from apps.journal.shard_host import ShardHost
 from apps.journal.subscription import MISSED_MAX, Applied, JournalSubscription
@@ -37,6 +38,7 @@ from domain.risk.controls import ALL, Controls, ControlsAccepted, KillThrown
 from tests.interest import NeverSubscribed
 
 TEXTS: CommitCodec[str] = CommitCodec(str)
+loss_of_controls_accepted = partial(loss_accepted, CONTROL_JOURNAL)
 
 
 @dataclass
@@ -315,7 +317,7 @@ async def test_a_lost_end_of_the_controls_is_accepted_with_everything_killed() -
         with pytest.raises(Corrupt, match=r"risk.control.all ends at sequence 3, but sequence 5 had been acknowledged"):
             await verify_watermark(journal, mark_of_controls(known))
     with pytest.raises(Corrupt):
-        await verify_followed(journal, mark_of_controls(follows), loss_accepted)
+        await verify_followed(journal, mark_of_controls(follows), loss_of_controls_accepted)
     kept.accept(Acceptance(head=await journal.head(), mark=Head(5, 5, "x"), at=1, who="ann", reason="the disk was lost"))
     await verify_watermark(journal, mark_of_controls(kept))
     made, event = Controls(), None
@@ -325,10 +327,10 @@ async def test_a_lost_end_of_the_controls_is_accepted_with_everything_killed() -
     assert isinstance(event, ControlsAccepted)
     assert (made.version, event.version, set(made.kills)) == (5, 5, {ALL, "account:a"}), "versions have no hole"
     assert made.killed("another", "BTCUSDT")
-    await verify_followed(journal, mark_of_controls(follows), loss_accepted)
+    await verify_followed(journal, mark_of_controls(follows), loss_of_controls_accepted)
     follows.settle(Head(9, 9, "x"))
     with pytest.raises(Corrupt, match="sequence 9"):
-        await verify_followed(journal, mark_of_controls(follows), loss_accepted)
+        await verify_followed(journal, mark_of_controls(follows), loss_of_controls_accepted)
 
 
 async def test_skipping_among_the_controls_kills_nothing() -> None:
@@ -347,6 +349,6 @@ async def test_skipping_among_the_controls_kills_nothing() -> None:
 
 async def test_a_follower_without_a_mark_or_with_what_it_had_goes_on() -> None:
     journal, kept = await controls(3), MemoryWatermark()
-    await verify_followed(journal, mark_of_controls(kept), loss_accepted)
+    await verify_followed(journal, mark_of_controls(kept), loss_of_controls_accepted)
     kept.raise_to(await journal.head())
-    await verify_followed(journal, mark_of_controls(kept), loss_accepted)
+    await verify_followed(journal, mark_of_controls(kept), loss_of_controls_accepted)

@@ -1,4 +1,4 @@
-"""A web site of somebody else, on an address of this machine, whose name may later lead to a service of ours (DNS rebinding)."""
+"""A foreign web site, on an address of this machine, whose name may later lead to a service of ours (DNS rebinding)."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The open mode: programs of this machine need no key, but whoever shows one is judged by it alone, and none of them makes keys."""
+"""The open mode: programs of this machine need no key, but a request with a key is judged by it alone, and none of them makes keys."""
 
 import httpx
 import pytest

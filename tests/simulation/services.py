@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from adapters.codec import ORDER_COMMITS
 from adapters.controls import CONTROL_COMMITS
 from adapters.memory import MemoryOrderStore, MemoryPositions, MemorySnapshots, MemoryWatermark
-from apps.connections.controls import ControlAck, KnownControls, connections, controls_into
+from apps.connections.controls import ControlAck, KnownControls, connections, events_into
 from apps.connections.nats import patiently
 from apps.connections.ticks import Ticks
 from apps.connections.unit import Unit
@@ -171,7 +171,7 @@ class Process(ABC):
         """As apps.connections.journals does it."""
         client: Any = self.client
         journal = self.journal(self.ground.controls)
-        follower = JournalSubscription(journal, CONTROL_COMMITS, controls_into(*taken), after=Head(), wait_s=0)
+        follower = JournalSubscription(journal, CONTROL_COMMITS, events_into(*taken), after=Head(), wait_s=0)
         known = KnownControls(journal, follower, connections(client))
         await ControlAck(self.name, follower, publisher).start(client)
         self.spawn(follower.run())
@@ -259,7 +259,7 @@ class RiskService(Process):
         head = await patiently(lambda: snapshots.recover(orders))
         self.orders = JournalSubscription(orders, ORDER_COMMITS, snapshots.whole(orders_into(self.risk)), after=head)
         journal = self.journal(self.ground.controls)
-        blocks = JournalSubscription(journal, CONTROL_COMMITS, controls_into(controls.apply), after=Head(), wait_s=0)
+        blocks = JournalSubscription(journal, CONTROL_COMMITS, events_into(controls.apply), after=Head(), wait_s=0)
         gate = Readiness(self.orders, blocks, orders, RISK_TTL_S, connections(client))  # type: ignore[arg-type]
         self.gate = gate
         self.spawn(self.orders.run())

@@ -151,7 +151,7 @@ def test_what_is_anothers_is_answered_like_what_does_not_exist(house: House, ann
                 )
                 answers.append(shown(house.ask(service, method, path.replace("@", name), key.headers, **sent), name))
             if service == "exeq" and key is operating:
-                continue  # whoever operates sees the routes of all accounts
+                continue  # an operator sees the routes of all accounts
             assert answers[0] == answers[1], (service, method, path)
             told = answers[0][1] + str(answers[0][2])
             assert [trace for trace in bert.traces if trace in told and trace not in path] == [], (service, method, path)
