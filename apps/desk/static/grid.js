@@ -1,0 +1,505 @@
+/**
+ * A grid that reads and does not edit: rows of one height, only those in view have nodes, and a changed row is taken out and put back by
+ * binary search. 100 000 rows cost what thirty cost.
+ *
+ * The rows' scroller is the rowgroup itself: a scroller without a role between the grid and its rows breaks the roles for screen readers.
+ *
+ * @typedef {Record<string, any>} GridRow
+ * @typedef {{ text: string, state?: string, title?: string }} Cell  `state` chooses the sign and the colour in the style sheet
+ * @typedef {{
+ *   key: string, name: string, numeric?: boolean, width: string, flash?: boolean,
+ *   cell: (row: any) => string | Cell, sortKey: (row: any) => string | number,
+ * }} Column
+ */
+
+const OVERSCAN = 8;
+const NODES_MAX = 200;
+const REORDER_MS = 400;
+/** Above this share of changed rows, sorting everything anew is cheaper than moving each. */
+const REBUILD_SHARE = 4;
+const SPLICES_MAX = 16;
+
+export class Grid {
+  /**
+   * @param {{
+   *   label: string, columns: Column[], rowId: (row: any) => string, tie: (a: any, b: any) => number,
+   *   sort: string, descending: boolean, empty: string,
+   *   open?: (row: any) => void, chosen?: (row: any) => void, keepsPlace?: boolean, sorted?: (key: string, descending: boolean) => void,
+   * }} options `keepsPlace`: rows that come in above a scrolled view are counted instead of pushing it down
+   */
+  constructor(options) {
+    this.options = options;
+    this.columns = options.columns;
+    this.sortColumn = this.columnOf(options.sort);
+    this.descending = options.descending;
+    /** @type {(row: any) => boolean} */
+    this.matches = () => true;
+    /** @type {GridRow[]} */
+    this.rows = [];
+    /** @type {Map<string, GridRow>} */
+    this.byId = new Map();
+    /** @type {Map<string, RowNode>} */
+    this.nodes = new Map();
+    /** @type {RowNode[]} */
+    this.spare = [];
+    /** @type {string | null} */
+    this.activeId = null;
+    this.activeColumn = 0;
+    this.newAbove = 0;
+    this.rowHeight = 28;
+    this.drawing = 0;
+    this.reordering = 0;
+    const { label, empty } = this.options;
+    this.element = element('div', 'grid-frame');
+    this.grid = element('div', 'grid', { role: 'grid', 'aria-label': label, tabindex: '-1', 'aria-colcount': String(this.columns.length) });
+    this.grid.style.setProperty('--columns', this.columns.map((column) => column.width).join(' '));
+    this.head = element('div', 'grid-head', { role: 'rowgroup' });
+    const headRow = element('div', 'grid-row', { role: 'row', 'aria-rowindex': '1' });
+    this.headers = this.columns.map((column, n) => this.header(column, n));
+    headRow.append(...this.headers);
+    this.head.append(headRow);
+    this.body = element('div', 'grid-body', { role: 'rowgroup' });
+    this.canvas = element('div', 'grid-canvas', { role: 'presentation' });
+    this.body.append(this.canvas);
+    this.grid.append(this.head, this.body);
+    this.empty = element('p', 'grid-empty');
+    this.empty.textContent = empty;
+    this.above = /** @type {HTMLButtonElement} */ (element('button', 'grid-above', { type: 'button', hidden: '' }));
+    this.above.addEventListener('click', () => this.toTop());
+    this.element.append(this.grid, this.above, this.empty);
+
+    this.body.addEventListener('scroll', () => this.scrolled(), { passive: true });
+    this.grid.addEventListener('keydown', (event) => this.pressed(event));
+    this.body.addEventListener('click', (event) => this.clicked(event));
+    this.body.addEventListener('dblclick', () => this.openActive());
+    this.resizes = new ResizeObserver(() => this.draw());
+    this.resizes.observe(this.body);
+    this.showSort();
+  }
+
+  /** @param {string} key @returns {Column} */
+  columnOf(key) {
+    return this.columns.find((column) => column.key === key) ?? this.columns[0];
+  }
+
+  /** @param {Column} column @param {number} n */
+  header(column, n) {
+    const header = element('div', `grid-cell ${column.numeric ? 'numeric' : ''} c-${column.key}`, {
+      role: 'columnheader',
+      'aria-colindex': String(n + 1),
+    });
+    const button = element('button', '', { type: 'button', tabindex: n === 0 ? '0' : '-1' });
+    button.textContent = column.name;
+    button.addEventListener('click', () => this.sortBy(column));
+    header.append(button);
+    return header;
+  }
+
+  destroy() {
+    this.resizes.disconnect();
+    cancelAnimationFrame(this.drawing);
+    clearTimeout(this.reordering);
+  }
+
+  // --- order and contents ---------------------------------------------------------------------------------------------------------------
+
+  /** @param {any} a @param {any} b */
+  compare = (a, b) => {
+    const x = this.sortColumn.sortKey(a);
+    const y = this.sortColumn.sortKey(b);
+    if (x < y) return this.descending ? 1 : -1;
+    if (x > y) return this.descending ? -1 : 1;
+    return this.options.tie(a, b);
+  };
+
+  /** Show other rows. @param {Iterable<any>} all */
+  reset(all) {
+    const keyed = [];
+    const { sortKey } = this.sortColumn;
+    for (const row of all) if (this.matches(row)) keyed.push({ key: sortKey(row), row });
+    const up = this.descending ? 1 : -1;
+    keyed.sort((a, b) => (a.key < b.key ? up : a.key > b.key ? -up : this.options.tie(a.row, b.row)));
+    this.rows = keyed.map(({ row }) => row);
+    this.byId = new Map(this.rows.map((row) => [this.options.rowId(row), row]));
+    this.newAbove = 0;
+    this.draw();
+  }
+
+  /** @param {(row: any) => boolean} matches @param {Iterable<any>} all */
+  filter(matches, all) {
+    this.matches = matches;
+    this.reset(all);
+    this.body.scrollTop = 0;
+  }
+
+  /** @param {Column} column */
+  sortBy(column) {
+    this.descending = this.sortColumn === column ? !this.descending : Boolean(column.numeric) || column.key === 'created_at';
+    this.sortColumn = column;
+    this.showSort();
+    this.reset(this.rows);
+    this.body.scrollTop = 0;
+    this.options.sorted?.(column.key, this.descending);
+  }
+
+  showSort() {
+    this.columns.forEach((column, n) => {
+      const sorted = column === this.sortColumn ? (this.descending ? 'descending' : 'ascending') : 'none';
+      this.headers[n].setAttribute('aria-sort', sorted);
+    });
+  }
+
+  /**
+   * Take changes of rows by id. A row that is undefined is gone.
+   *
+   * @param {Map<string, any>} changed
+   */
+  apply(changed) {
+    const anchor = this.anchor();
+    const removed = [];
+    const added = [];
+    let replaced = false;
+    for (const [id, row] of changed) {
+      const before = this.byId.get(id);
+      const shown = row !== undefined && this.matches(row);
+      if (!before && !shown) continue;
+      if (before && shown && this.compare(before, row) === 0) {
+        this.rows[this.find(before)] = row;
+        this.byId.set(id, row);
+        replaced = true;
+        continue;
+      }
+      if (before) removed.push(before);
+      if (shown) added.push(row);
+      if (shown) this.byId.set(id, row);
+      else this.byId.delete(id);
+    }
+    if (!removed.length && !added.length && !replaced) return;
+    this.move(removed, added);
+    this.keepPlace(anchor);
+    this.draw();
+  }
+
+  /** @param {any[]} removed rows as they were @param {any[]} added rows as they are */
+  move(removed, added) {
+    if (removed.length + added.length > this.rows.length / REBUILD_SHARE) {
+      const gone = new Set(removed);
+      this.rows = this.rows.filter((row) => !gone.has(row)).concat(added).sort(this.compare);
+      return;
+    }
+    if (removed.length + added.length <= SPLICES_MAX) {
+      for (const row of removed) this.rows.splice(this.find(row), 1);
+      for (const row of added) this.rows.splice(this.place(row), 0, row);
+      return;
+    }
+    const gone = new Set(removed);
+    const come = added.sort(this.compare);
+    const merged = [];
+    let next = 0;
+    for (const row of this.rows) {
+      if (gone.has(row)) continue;
+      while (next < come.length && this.compare(come[next], row) < 0) merged.push(come[next++]);
+      merged.push(row);
+    }
+    while (next < come.length) merged.push(come[next++]);
+    this.rows = merged;
+  }
+
+  /** @param {any} row @returns {number} the first index whose row does not come before it */
+  place(row) {
+    let low = 0;
+    let high = this.rows.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.compare(this.rows[middle], row) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** @param {any} row one of the rows @returns {number} its index */
+  find(row) {
+    const at = this.place(row);
+    return this.rows[at] === row ? at : this.rows.indexOf(row);
+  }
+
+  /** @param {string | null} id @returns {number} -1 if it is not shown */
+  indexOf(id) {
+    const row = id === null ? undefined : this.byId.get(id);
+    return row ? this.find(row) : -1;
+  }
+
+  // --- nothing jumps --------------------------------------------------------------------------------------------------------------------
+
+  /** @returns {{ id: string, index: number } | null} the first row in view of a scrolled grid */
+  anchor() {
+    if (!this.options.keepsPlace || this.body.scrollTop < this.rowHeight) return null;
+    const index = Math.min(Math.floor(this.body.scrollTop / this.rowHeight), this.rows.length - 1);
+    return index < 0 ? null : { id: this.options.rowId(this.rows[index]), index };
+  }
+
+  /** @param {{ id: string, index: number } | null} anchor */
+  keepPlace(anchor) {
+    if (!anchor) return;
+    const now = this.indexOf(anchor.id);
+    if (now < 0 || now === anchor.index) return;
+    this.canvas.style.height = `${this.rows.length * this.rowHeight}px`;
+    this.body.scrollTop += (now - anchor.index) * this.rowHeight;
+    this.newAbove = Math.max(0, this.newAbove + now - anchor.index);
+  }
+
+  toTop() {
+    this.newAbove = 0;
+    this.body.scrollTop = 0;
+    this.activate(0, this.activeColumn);
+    this.draw();
+  }
+
+  scrolled() {
+    this.head.scrollLeft = this.body.scrollLeft;
+    if (this.body.scrollTop < this.rowHeight) this.newAbove = 0;
+    this.draw();
+  }
+
+  // --- drawing --------------------------------------------------------------------------------------------------------------------------
+
+  /** Draw in the next animation frame. */
+  draw() {
+    if (this.drawing) return;
+    this.drawing = requestAnimationFrame(() => {
+      this.drawing = 0;
+      this.drawNow();
+    });
+  }
+
+  drawNow() {
+    const height = parseFloat(getComputedStyle(this.grid).getPropertyValue('--row-height'));
+    if (height > 0) this.rowHeight = height;
+    const count = this.rows.length;
+    this.grid.setAttribute('aria-rowcount', String(count + 1));
+    this.canvas.style.height = `${count * this.rowHeight}px`;
+    this.empty.hidden = count > 0;
+    this.above.hidden = this.newAbove === 0;
+    this.above.textContent = `${this.newAbove} new above`;
+    if (this.activeId === null || !this.byId.has(this.activeId)) this.activeId = count ? this.options.rowId(this.rows[0]) : null;
+
+    const first = Math.max(0, Math.floor(this.body.scrollTop / this.rowHeight) - OVERSCAN);
+    const inView = Math.ceil(this.body.clientHeight / this.rowHeight) + 2 * OVERSCAN;
+    const last = Math.min(count, first + Math.min(inView, NODES_MAX));
+    const wanted = this.rows.slice(first, last);
+    const ids = new Set(wanted.map(this.options.rowId));
+    for (const [id, node] of this.nodes) {
+      if (ids.has(id)) continue;
+      this.nodes.delete(id);
+      if (node.element.contains(document.activeElement)) this.grid.focus({ preventScroll: true });
+      node.element.remove();
+      this.spare.push(node);
+    }
+    let isSorted = true;
+    wanted.forEach((row, n) => {
+      const id = this.options.rowId(row);
+      let node = this.nodes.get(id);
+      const isNew = !node;
+      if (!node) {
+        node = this.spare.pop() ?? new RowNode(this.columns);
+        this.nodes.set(id, node);
+        this.canvas.append(node.element);
+        isSorted = false;
+      }
+      node.show(row, first + n, this.rowHeight, isNew);
+      node.mark(id === this.activeId, this.activeColumn);
+    });
+    this.spare.length = Math.min(this.spare.length, NODES_MAX - this.nodes.size);
+    if (!isSorted) this.putInOrder();
+  }
+
+  /** Screen readers read in the order of the nodes; recycled ones are put back in order once the view rests. */
+  putInOrder() {
+    clearTimeout(this.reordering);
+    this.reordering = window.setTimeout(() => {
+      const focused = [...this.nodes.values()].find((node) => node.element.contains(document.activeElement));
+      const inOrder = [...this.nodes.values()].sort((a, b) => a.index - b.index);
+      // Moving the focused node would take the focus away, so the others are put around it.
+      for (const node of inOrder) {
+        if (node === focused) continue;
+        if (focused && node.index < focused.index) this.canvas.insertBefore(node.element, focused.element);
+        else this.canvas.append(node.element);
+      }
+    }, REORDER_MS);
+  }
+
+  // --- keyboard and pointer -------------------------------------------------------------------------------------------------------------
+
+  /** @returns {any} the chosen row */
+  active() {
+    return this.activeId === null ? undefined : this.byId.get(this.activeId);
+  }
+
+  /** @param {number} index @param {number} column */
+  activate(index, column) {
+    if (!this.rows.length) return;
+    const bounded = Math.max(0, Math.min(index, this.rows.length - 1));
+    this.activeId = this.options.rowId(this.rows[bounded]);
+    this.activeColumn = Math.max(0, Math.min(column, this.columns.length - 1));
+    const top = bounded * this.rowHeight;
+    const room = this.body.clientHeight;
+    if (top < this.body.scrollTop) this.body.scrollTop = top;
+    else if (top + this.rowHeight > this.body.scrollTop + room) this.body.scrollTop = top + this.rowHeight - room;
+    cancelAnimationFrame(this.drawing);
+    this.drawing = 0;
+    this.drawNow();
+    this.options.chosen?.(this.active());
+  }
+
+  /** Put the focus on the chosen row, or on another. @param {string} [id] */
+  focus(id) {
+    const index = this.indexOf(id ?? this.activeId);
+    this.activate(Math.max(index, 0), this.activeColumn);
+    const node = this.activeId === null ? undefined : this.nodes.get(this.activeId);
+    if (node) node.cells[this.activeColumn].focus({ preventScroll: true });
+    else this.grid.focus();
+  }
+
+  /** @param {KeyboardEvent} event */
+  pressed(event) {
+    if (event.altKey || event.metaKey) return;
+    if (this.head.contains(/** @type {Node} */ (event.target))) {
+      this.pressedInHead(event);
+      return;
+    }
+    const now = Math.max(this.indexOf(this.activeId), 0);
+    const page = Math.max(1, Math.floor(this.body.clientHeight / this.rowHeight) - 1);
+    const last = this.rows.length - 1;
+    const fresh = document.activeElement === this.grid && event.key === 'ArrowDown' && now === 0 ? 0 : now + 1;
+    /** @type {Record<string, [number, number]>} */
+    const moves = {
+      ArrowDown: [fresh, this.activeColumn],
+      ArrowUp: [now - 1, this.activeColumn],
+      ArrowRight: [now, this.activeColumn + 1],
+      ArrowLeft: [now, this.activeColumn - 1],
+      PageDown: [now + page, this.activeColumn],
+      PageUp: [now - page, this.activeColumn],
+      Home: event.ctrlKey ? [0, this.activeColumn] : [now, 0],
+      End: event.ctrlKey ? [last, this.activeColumn] : [now, this.columns.length - 1],
+    };
+    if (event.key === 'Enter') {
+      event.preventDefault();
+      this.openActive();
+    } else if (event.key === 'ArrowUp' && now === 0) {
+      event.preventDefault();
+      this.focusHeader(this.activeColumn);
+    } else if (moves[event.key]) {
+      event.preventDefault();
+      this.activate(...moves[event.key]);
+      this.focus();
+    }
+  }
+
+  /** @param {KeyboardEvent} event */
+  pressedInHead(event) {
+    const now = this.headers.findIndex((header) => header.contains(document.activeElement));
+    const step = event.key === 'ArrowRight' ? 1 : event.key === 'ArrowLeft' ? -1 : 0;
+    if (event.key === 'ArrowDown') {
+      event.preventDefault();
+      this.focus();
+    } else if (step) {
+      event.preventDefault();
+      this.focusHeader(Math.max(0, Math.min(now + step, this.columns.length - 1)));
+    }
+  }
+
+  /** @param {number} column */
+  focusHeader(column) {
+    this.headers.forEach((header, n) => header.firstElementChild?.setAttribute('tabindex', n === column ? '0' : '-1'));
+    /** @type {HTMLElement} */ (this.headers[column].firstElementChild).focus();
+  }
+
+  /** @param {MouseEvent} event */
+  clicked(event) {
+    const cell = /** @type {Element} */ (event.target).closest('[role=gridcell]');
+    for (const [id, node] of this.nodes) {
+      const column = cell ? node.cells.indexOf(/** @type {HTMLElement} */ (cell)) : -1;
+      if (column < 0) continue;
+      this.activate(this.indexOf(id), column);
+      this.focus();
+      return;
+    }
+  }
+
+  openActive() {
+    const row = this.active();
+    if (row) this.options.open?.(row);
+  }
+}
+
+class RowNode {
+  /** @param {Column[]} columns */
+  constructor(columns) {
+    this.columns = columns;
+    this.index = -1;
+    /** @type {any} */
+    this.row = null;
+    this.element = element('div', 'grid-row', { role: 'row' });
+    this.cells = columns.map((column, n) => {
+      const cell = element('div', `grid-cell ${column.numeric ? 'numeric' : ''} c-${column.key}`, {
+        role: 'gridcell',
+        'aria-colindex': String(n + 1),
+        tabindex: '-1',
+      });
+      cell.append('');
+      return cell;
+    });
+    this.element.append(...this.cells);
+  }
+
+  /** @param {any} row @param {number} index @param {number} height @param {boolean} isNew */
+  show(row, index, height, isNew) {
+    if (index !== this.index || isNew) {
+      this.index = index;
+      this.element.setAttribute('aria-rowindex', String(index + 2));
+    }
+    this.element.style.transform = `translateY(${index * height}px)`;
+    if (row === this.row && !isNew) return;
+    this.row = row;
+    this.columns.forEach((column, n) => {
+      const made = column.cell(row);
+      const { text, state, title } = typeof made === 'string' ? { text: made, state: undefined, title: undefined } : made;
+      const cell = this.cells[n];
+      const content = /** @type {Text} */ (cell.firstChild);
+      const differs = content.data !== text;
+      if (differs) content.data = text;
+      if (cell.dataset.state !== state) {
+        if (state === undefined) delete cell.dataset.state;
+        else cell.dataset.state = state;
+      }
+      if (cell.title !== (title ?? '')) cell.title = title ?? '';
+      if (isNew) delete cell.dataset.flash;
+      // Two names for one animation: changing the name is what starts it again.
+      else if (differs && column.flash) cell.dataset.flash = cell.dataset.flash === 'a' ? 'b' : 'a';
+    });
+  }
+
+  /** @param {boolean} active @param {number} column */
+  mark(active, column) {
+    if (active) this.element.setAttribute('aria-selected', 'true');
+    else this.element.removeAttribute('aria-selected');
+    this.cells.forEach((cell, n) => {
+      const index = active && n === column ? '0' : '-1';
+      if (cell.getAttribute('tabindex') !== index) cell.setAttribute('tabindex', index);
+    });
+  }
+}
+
+/** @param {string} tag @param {string} css @param {Record<string, string>} [attributes] @returns {HTMLElement} */
+function element(tag, css, attributes = {}) {
+  const made = document.createElement(tag);
+  if (css) made.className = css.trim();
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  return made;
+}
+
+/** @param {unknown} value @returns {number} for sorting only */
+export const numberKey = (value) => (value === null || value === undefined || value === '' ? -Infinity : Number(value));
+
+/** @param {unknown} value @returns {string} */
+export const textKey = (value) => (value === null || value === undefined ? '' : String(value));

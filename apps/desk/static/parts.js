@@ -1,0 +1,177 @@
+/** Small pieces that several screens show. */
+
+import { percent, share, sign } from './format.js';
+import { html, useEffect, useLayoutEffect, useRef, useState } from './ui.js';
+
+/**
+ * A number as its exact text. Thousands are set apart by the style sheet, so that the text stays exact when it is read or copied.
+ *
+ * @param {{ value: any, unit?: string, signed?: boolean }} props
+ */
+export function Num({ value, unit, signed }) {
+  if (value === null || value === undefined || value === '') return html`<span class="num absent">–</span>`;
+  const exact = String(value);
+  const parts = /^(-?)(\d+)(.*)$/.exec(exact);
+  const tone = signed && parts ? ['negative', 'zero', 'positive'][sign(exact) + 1] : '';
+  if (!parts) return html`<span class="num">${exact}</span>`;
+  const [, minus, whole, fraction] = parts;
+  const groups = whole.replace(/\B(?=(\d{3})+$)/g, ' ').split(' ');
+  return html`<span class=${`num ${tone}`}
+    >${minus}${groups.map((group, n) => (n ? html`<span class="thousand">${group}</span>` : group))}${fraction}${unit
+      ? html`<span class="unit"> ${unit}</span>`
+      : null}</span
+  >`;
+}
+
+/** @param {{ side: string }} props */
+export const Side = ({ side }) => html`<span class="side" data-state=${side}>${side}</span>`;
+
+/** @param {{ state: string }} props */
+export const State = ({ state }) => html`<span class="state" data-state=${state}>${state}</span>`;
+
+/** @param {number} used @returns {string} */
+const level = (used) => (used >= 0.95 ? 'red' : used >= 0.8 ? 'amber' : 'calm');
+
+/** A bar of how much of a limit is used; the numbers stand beside it. @param {{ found: any, limit: any, failed?: boolean }} props */
+export function Bar({ found, limit, failed }) {
+  const used = share(found, limit);
+  const ref = useRef(/** @type {any} */ (null));
+  useLayoutEffect(() => {
+    ref.current.style.width = `${Math.max(used * 100, used > 0 ? 1 : 0)}%`;
+  }, [used]);
+  return html`<span class="bar" data-level=${failed ? 'red' : level(used)} aria-hidden="true"><span ref=${ref}></span></span>`;
+}
+
+/** @param {{ label: string, found: any, limit: any, unit?: string, note?: string }} props */
+export function Meter({ label, found, limit, unit = '', note }) {
+  const used = share(found, limit);
+  const known = limit !== null && limit !== undefined;
+  const words = known ? `${found} of ${limit} ${unit}, ${percent(found, limit)}` : `${found} ${unit}, no limit`;
+  return html`<div class="meter" data-level=${level(used)}>
+    <div class="meter-head"><span class="meter-label">${label}</span><span class="num">${known ? percent(found, limit) : ''}</span></div>
+    <div role="meter" aria-label=${label} aria-valuemin="0" aria-valuemax="100" aria-valuenow=${Math.round(used * 100)} aria-valuetext=${words}>
+      <${Bar} found=${found} limit=${limit} />
+    </div>
+    <div class="meter-foot">
+      <span><${Num} value=${found} unit=${unit} /></span>
+      <span class="quiet">of <${Num} value=${limit} unit=${unit} /></span>
+    </div>
+    ${note ? html`<p class="quiet note">${note}</p>` : null}
+  </div>`;
+}
+
+/**
+ * The checks of risk with what was found, the limit and the room between.
+ *
+ * @param {{ label: string, checks: any[], titleOf: (name: string) => string }} props
+ */
+export function Checks({ label, checks, titleOf }) {
+  return html`<table class="table checks" aria-label=${label}>
+    <thead>
+      <tr><th scope="col">Check</th><th scope="col" class="numeric">Found</th><th scope="col" class="numeric">Limit</th><th scope="col" class="numeric">Headroom</th></tr>
+    </thead>
+    <tbody>
+      ${checks.map((check) => {
+        const failed = check.headroom !== null && check.headroom !== undefined && sign(check.headroom) < 0;
+        return html`<tr data-failed=${failed ? 'yes' : null}>
+          <td><span class="check-sign" data-failed=${failed ? 'yes' : 'no'}></span><span title=${check.name}>${titleOf(check.name)}</span><${Bar} found=${check.found} limit=${check.limit} failed=${failed} /></td>
+          <td class="numeric"><${Num} value=${check.found} /></td>
+          <td class="numeric"><${Num} value=${check.limit} /></td>
+          <td class="numeric"><${Num} value=${check.headroom} signed=${failed} /></td>
+        </tr>`;
+      })}
+    </tbody>
+  </table>`;
+}
+
+/**
+ * A modal dialog. Escape and its last button close it, and the focus goes back to where it was.
+ *
+ * @param {{ label: string, role?: string, close: () => void, children?: any }} props
+ */
+export function Dialog({ label, role = 'dialog', close, children }) {
+  const ref = useRef(/** @type {any} */ (null));
+  useLayoutEffect(() => {
+    const before = /** @type {HTMLElement | null} */ (document.activeElement);
+    ref.current.showModal();
+    ref.current.querySelector('[data-first]')?.focus();
+    return () => {
+      if (before?.isConnected) before.focus({ preventScroll: true });
+    };
+  }, []);
+  const cancelled = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    close();
+  };
+  return html`<dialog ref=${ref} role=${role} aria-label=${label} aria-modal="true" onCancel=${cancelled}>${children}</dialog>`;
+}
+
+/** A form field with its error below it. @param {{ label: string, error?: string, hint?: string, id: string, children?: any }} props */
+export function Field({ label, error, hint, id, children }) {
+  return html`<div class="field" data-wrong=${error ? 'yes' : null}>
+    <label for=${id}>${label}</label>
+    ${children}
+    ${error ? html`<p class="error" id=${`${id}-error`}>${error}</p>` : hint ? html`<p class="hint">${hint}</p>` : null}
+  </div>`;
+}
+
+/** What a screen says when the service has no such route, or cannot be reached. @param {{ answer: any, what: string }} props */
+export function NotAvailable({ answer, what }) {
+  if (!answer || answer.ok) return null;
+  const missing = answer.absent || answer.status === 404 || answer.status === 400;
+  const words = missing ? `${what} is not available from this version of the service.` : `${what} cannot be read now: ${answer.problem?.detail}`;
+  return html`<p class="notice">${words}</p>`;
+}
+
+/**
+ * Ask again and again while the screen is shown.
+ *
+ * @param {() => Promise<any>} ask @param {number} everyMs 0: only when the inputs change @param {readonly unknown[]} inputs
+ * @returns {[any, () => void]} the last answer, and a function that asks at once
+ */
+export function usePolled(ask, everyMs, inputs) {
+  const [answer, setAnswer] = useState(/** @type {any} */ (null));
+  const again = useRef(() => undefined);
+  useEffect(() => {
+    let stopped = false;
+    let timer = 0;
+    let turn = 0;
+    const run = async () => {
+      clearTimeout(timer);
+      const mine = ++turn;
+      const next = document.hidden ? undefined : await ask();
+      if (stopped || mine !== turn) return;
+      if (next !== undefined) setAnswer(next);
+      if (everyMs) timer = window.setTimeout(run, everyMs);
+    };
+    again.current = /** @type {any} */ (run);
+    void run();
+    return () => {
+      stopped = true;
+      clearTimeout(timer);
+    };
+  }, inputs);
+  return [answer, () => again.current()];
+}
+
+const NAME_KEY = 'desk.name';
+
+/** @returns {[string, (name: string) => void]} the person's name, kept in this browser until people sign in */
+export function useName() {
+  const [name, setName] = useState(() => {
+    try {
+      return localStorage.getItem(NAME_KEY) ?? '';
+    } catch {
+      return '';
+    }
+  });
+  const keep = (/** @type {string} */ next) => {
+    setName(next);
+    try {
+      localStorage.setItem(NAME_KEY, next);
+    } catch {
+      // Storage may be forbidden; the name is then asked for again.
+    }
+  };
+  return [name, keep];
+}

@@ -1,0 +1,326 @@
+/** The order ticket: fields, quotes, preview, sending, and what became of the last order. */
+
+import { get } from './api.js';
+import { connection, knownAccounts, onChanges, store, useDesk } from './desk.js';
+import { isDecimal, text } from './format.js';
+import { Dialog, Field, Num, usePolled } from './parts.js';
+import { askPreview, askQuotes, PreviewPanel } from './preview.js';
+import { askOutcome, forget, newOrderId, sendOrder, unsettledOrder } from './submit.js';
+import { CLOSED_STATES } from './store.js';
+import { fieldOf, meaning } from './words.js';
+import { html, useEffect, useRef, useState } from './ui.js';
+
+/**
+ * @typedef {{ account: string, symbol: string, side: string, type: string, quantity: string, price: string, stop_price: string,
+ *   time_in_force: string, expire_at: string, post_only: boolean, reduce_only: boolean }} Fields
+ * @typedef {{ text: string, tone: string, detail?: string }} Result
+ */
+
+const PREVIEW_MS = 300;
+const QUOTES_MS = 1000;
+const ASK_AGAIN_MS = 1500;
+const TYPES = ['limit', 'market', 'stop', 'stop_limit'];
+const TIMES = ['gtc', 'day', 'ioc', 'fok', 'gtd'];
+
+/** @type {Fields} */
+const EMPTY = {
+  account: 'main', symbol: '', side: 'buy', type: 'limit', quantity: '', price: '', stop_price: '',
+  time_in_force: 'gtc', expire_at: '', post_only: false, reduce_only: false,
+};
+
+/** What was typed, kept while another screen is shown. */
+/** @type {{ fields: Fields, last: any, instruments: any }} */
+const kept = { fields: { ...EMPTY }, last: null, instruments: null };
+
+/** @type {((fields: Partial<Fields>) => void) | null} */
+let fill = null;
+
+/** Put values into the ticket; the order is still sent by the person. @param {Partial<Fields>} fields */
+export function fillTicket(fields) {
+  kept.fields = { ...kept.fields, ...fields };
+  fill?.(fields);
+}
+
+/** The account of a person who signed in. @param {string} account */
+export function setAccount(account) {
+  if (account && account !== '*') fillTicket({ account });
+}
+
+const wantsPrice = (/** @type {string} */ type) => type === 'limit' || type === 'stop_limit';
+const wantsStop = (/** @type {string} */ type) => type === 'stop' || type === 'stop_limit';
+
+/** @param {Fields} fields @returns {Record<string, any>} the body of the request, without what the type does not use */
+function orderOf(fields) {
+  const { account, symbol, side, type, quantity, time_in_force } = fields;
+  /** @type {Record<string, any>} */
+  const order = { account: account.trim(), symbol: symbol.trim().toUpperCase(), side, type, quantity: quantity.trim(), time_in_force };
+  if (wantsPrice(type)) order.price = fields.price.trim();
+  if (wantsStop(type)) order.stop_price = fields.stop_price.trim();
+  if (time_in_force === 'gtd') order.expire_at = fields.expire_at.trim();
+  if (fields.post_only) order.post_only = true;
+  if (fields.reduce_only) order.reduce_only = true;
+  return order;
+}
+
+/** @param {Record<string, any>} order @returns {Record<string, string>} what is missing or no number, by field */
+function wrongFields(order) {
+  /** @type {Record<string, string>} */
+  const wrong = {};
+  if (!order.symbol) wrong.symbol = 'Which symbol?';
+  for (const name of ['quantity', 'price', 'stop_price']) {
+    if (!(name in order)) continue;
+    if (!order[name]) wrong[name] = 'A number is needed.';
+    else if (!isDecimal(order[name])) wrong[name] = 'Not a decimal number.';
+  }
+  if ('expire_at' in order && !order.expire_at) wrong.expire_at = 'Until when? 2026-12-31T12:00:00Z';
+  return wrong;
+}
+
+export function Ticket() {
+  useDesk(500);
+  const [fields, setFields] = useState(kept.fields);
+  const [wrong, setWrong] = useState(/** @type {Record<string, string>} */ ({}));
+  const [result, setResult] = useState(/** @type {Result | null} */ (null));
+  const [preview, setPreview] = useState(/** @type {any} */ (null));
+  const [sending, setSending] = useState(false);
+  const [unknown, setUnknown] = useState(/** @type {any} */ (null));
+  const [confirming, setConfirming] = useState(false);
+  const turn = useRef(0);
+  const orderId = useRef(/** @type {string | null} */ (null));
+  const form = useRef(/** @type {any} */ (null));
+  kept.fields = fields;
+  const order = orderOf(fields);
+  const [instruments] = usePolled(async () => kept.instruments ?? (kept.instruments = await get('api/oms/instruments', { quiet: true })), 0, []);
+  const [quotes] = usePolled(async () => (order.symbol ? askQuotes(order.symbol) : null), QUOTES_MS, [order.symbol]);
+
+  const change = (/** @type {Partial<Fields>} */ part) => {
+    setFields((before) => ({ ...before, ...part }));
+    setWrong((before) => Object.fromEntries(Object.entries(before).filter(([name]) => !(name in part))));
+    if (!sending && !unknown) setResult(null);
+    followed.current = null;
+  };
+  useEffect(() => {
+    fill = change;
+    return () => {
+      fill = null;
+    };
+  });
+
+  // The checks follow what is typed, so that a limit is seen before Send, not after it.
+  const asked = JSON.stringify(order);
+  useEffect(() => {
+    if (Object.keys(wrongFields(order)).length) {
+      setPreview(null);
+      return undefined;
+    }
+    const timer = setTimeout(() => void runPreview(false), PREVIEW_MS);
+    return () => clearTimeout(timer);
+  }, [asked]);
+
+  const runPreview = async (/** @type {boolean} */ shown) => {
+    const missing = wrongFields(order);
+    if (Object.keys(missing).length) {
+      setWrong(missing);
+      if (shown) setResult({ text: Object.values(missing)[0], tone: 'bad' });
+      return;
+    }
+    const mine = ++turn.current;
+    if (shown) setResult({ text: 'asking risk…', tone: 'quiet' });
+    const made = await askPreview(order);
+    if (mine !== turn.current) return;
+    setPreview(made);
+    if (made.approved !== null) {
+      if (shown) setResult({ text: made.verdict, tone: made.approved ? 'good' : 'bad', detail: meaning(made.check.data.reason) });
+    } else if (shown || !made.check.absent) {
+      showProblem(made.check.problem);
+    }
+  };
+
+  const showProblem = (/** @type {any} */ problem) => {
+    const field = fieldOf(problem);
+    if (field) setWrong({ [field]: problem.detail });
+    setResult({ text: `${problem.detail} (${problem.code})`, tone: 'bad', detail: problem.status ? `HTTP ${problem.status}` : '' });
+    if (field) form.current?.querySelector(`[name=${field}]`)?.focus();
+  };
+
+  const send = async () => {
+    if (sending || unknown) return;
+    const missing = wrongFields(order);
+    if (Object.keys(missing).length) {
+      setWrong(missing);
+      setResult({ text: `Not sent: ${Object.values(missing)[0]}`, tone: 'bad' });
+      form.current?.querySelector(`[name=${Object.keys(missing)[0]}]`)?.focus();
+      return;
+    }
+    turn.current += 1; // A preview on its way must not overwrite the answer.
+    setSending(true);
+    setWrong({});
+    setResult({ text: 'sending…', tone: 'quiet' });
+    orderId.current ??= newOrderId();
+    const sent = { client_order_id: orderId.current, ...order };
+    kept.last = { ...fields };
+    takeOutcome(/** @type {any} */ (sent), await sendOrder(/** @type {any} */ (sent)));
+    setSending(false);
+  };
+
+  const followed = useRef(/** @type {string | null} */ (null));
+  const takeOutcome = (/** @type {any} */ sent, /** @type {any} */ outcome) => {
+    setUnknown(outcome.kind === 'unknown' ? sent : null);
+    if (outcome.kind === 'unknown') {
+      setResult({ text: 'outcome unknown: asking for it', tone: 'warn', detail: `It is not sent again. client_order_id ${sent.client_order_id}` });
+      return;
+    }
+    const stored = outcome.kind !== 'refused';
+    // A refused request stored nothing, so the id stays for the next try of the same order.
+    if (stored) orderId.current = null;
+    if (outcome.kind === 'refused') showProblem(outcome.problem);
+    else if (outcome.kind === 'rejected') setResult(rejection(outcome));
+    else {
+      followed.current = outcome.orderId;
+      setResult({ text: 'submitted', tone: 'quiet', detail: `seq ${text(outcome.seq)}` });
+      followOrder();
+    }
+  };
+
+  // After the answer the ticket tells what becomes of the order, in the words of the stream.
+  const followOrder = () => {
+    const row = followed.current ? store.orders.get(followed.current) : undefined;
+    if (!row) return;
+    setResult(told(row));
+    if (CLOSED_STATES.includes(row.status)) followed.current = null;
+  };
+  useEffect(() => onChanges((changes) => {
+    if (followed.current && changes.orders.has(followed.current)) followOrder();
+  }), []);
+
+  useEffect(() => {
+    const left = unsettledOrder();
+    if (left) void askOutcome(left).then((outcome) => takeOutcome(left, outcome));
+  }, []);
+  useEffect(() => {
+    if (!unknown) return undefined;
+    const timer = setInterval(() => void askOutcome(unknown).then((outcome) => outcome.kind !== 'unknown' && takeOutcome(unknown, outcome)), ASK_AGAIN_MS);
+    return () => clearInterval(timer);
+  }, [unknown]);
+
+  const submitted = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    if (connection.stale) setConfirming(true);
+    else void send();
+  };
+  const entered = (/** @type {any} */ event) => {
+    // Enter in a list of choices would open it; here it sends, as in every other field.
+    if (event.key === 'Enter' && event.target.tagName === 'SELECT' && !event.altKey) {
+      event.preventDefault();
+      form.current.requestSubmit();
+    }
+  };
+  const input = (/** @type {keyof Fields} */ name, /** @type {Record<string, any>} */ more = {}) => html`<input id=${`ticket-${name}`} name=${name} value=${fields[name]}
+    autocomplete="off" autocapitalize="off" spellcheck=${false} aria-invalid=${wrong[name] ? 'true' : null} aria-describedby=${wrong[name] ? `ticket-${name}-error` : null}
+    onInput=${(/** @type {any} */ event) => change({ [name]: event.target.value })} onFocus=${(/** @type {any} */ event) => event.target.select()} ...${more} />`;
+  const select = (/** @type {'type' | 'time_in_force'} */ name, /** @type {string[]} */ choices) => html`<select id=${`ticket-${name}`} name=${name} value=${fields[name]}
+    onChange=${(/** @type {any} */ event) => change({ [name]: event.target.value })}>${choices.map((one) => html`<option value=${one}>${one}</option>`)}</select>`;
+  const check = (/** @type {'post_only' | 'reduce_only'} */ name, /** @type {string} */ label) => html`<label class="check"><input type="checkbox" name=${name}
+    checked=${fields[name]} onChange=${(/** @type {any} */ event) => change({ [name]: event.target.checked })} />${label}</label>`;
+  const decimal = { inputmode: 'decimal', class: 'numeric' };
+  const instrument = (instruments?.data?.instruments ?? []).find((/** @type {any} */ one) => one.symbol === order.symbol);
+
+  return html`<section class="panel ticket" aria-label="Ticket">
+    <form ref=${form} aria-label="Order ticket" novalidate onSubmit=${submitted} onKeyDown=${entered} data-side=${fields.side}>
+      <div class="fields">
+        <${Field} label="Account" id="ticket-account" error=${wrong.account}>${input('account', { list: 'accounts' })}</${Field}>
+        <${Field} label="Symbol" id="ticket-symbol" error=${wrong.symbol}>${input('symbol', { list: 'symbols', class: 'symbol' })}</${Field}>
+        <fieldset class="sides" role="radiogroup" aria-label="Side">
+          ${['buy', 'sell'].map((side) => html`<label class="side-choice" data-state=${side}><input type="radio" name="side" value=${side} checked=${fields.side === side}
+            onChange=${() => change({ side })} /><span>${side === 'buy' ? 'Buy' : 'Sell'}</span></label>`)}
+        </fieldset>
+        <${Field} label="Type" id="ticket-type" error=${wrong.type}>${select('type', TYPES)}</${Field}>
+        <${Field} label="Quantity" id="ticket-quantity" error=${wrong.quantity}>${input('quantity', decimal)}</${Field}>
+        <${Field} label="Price" id="ticket-price" error=${wrong.price}>${input('price', { ...decimal, disabled: !wantsPrice(fields.type) })}</${Field}>
+        <${Field} label="Stop price" id="ticket-stop_price" error=${wrong.stop_price}>${input('stop_price', { ...decimal, disabled: !wantsStop(fields.type) })}</${Field}>
+        <${Field} label="Time in force" id="ticket-time_in_force" error=${wrong.time_in_force}>${select('time_in_force', TIMES)}</${Field}>
+        ${fields.time_in_force === 'gtd' ? html`<${Field} label="Expires at" id="ticket-expire_at" error=${wrong.expire_at}>${input('expire_at')}</${Field}>` : null}
+        <div class="checks-row">${check('post_only', 'Post only')}${check('reduce_only', 'Reduce only')}</div>
+      </div>
+      <datalist id="accounts">${knownAccounts().map((one) => html`<option value=${one}></option>`)}</datalist>
+      <datalist id="symbols">${symbols(instruments).map((one) => html`<option value=${one}></option>`)}</datalist>
+      <${Terms} symbol=${order.symbol} instrument=${instrument} instruments=${instruments} />
+      <${Quotes} quotes=${quotes} take=${(/** @type {string} */ price) => wantsPrice(fields.type) && change({ price })} />
+      <div class="buttons">
+        <button type="submit" class="send" data-side=${fields.side} disabled=${sending || Boolean(unknown)}>Send order</button>
+        <button type="button" onClick=${() => void runPreview(true)} data-key="preview">Preview</button>
+      </div>
+      <div class="result" role="status" aria-label="Ticket result" data-tone=${result?.tone ?? 'none'}>
+        ${result ? html`<span class="result-text">${result.text}</span>${result.detail ? html`<span class="result-detail">${result.detail}</span>` : null}` : null}
+      </div>
+      ${unknown
+        ? html`<div class="buttons"><button type="button" onClick=${() => void askOutcome(unknown).then((outcome) => takeOutcome(unknown, outcome))}>Ask now</button>
+            <button type="button" onClick=${() => { forget(unknown); orderId.current = null; setUnknown(null); setResult({ text: 'no longer asked for', tone: 'warn', detail: `client_order_id ${unknown.client_order_id}` }); }}>Stop asking</button></div>`
+        : null}
+    </form>
+    <${PreviewPanel} preview=${preview} order=${order} />
+    ${kept.last
+      ? html`<div class="last"><span class="quiet">Last: <span class="side" data-state=${kept.last.side}>${kept.last.side}</span> ${kept.last.quantity} ${kept.last.symbol}</span>
+          <button type="button" onClick=${() => change({ ...kept.last })}>Repeat</button>
+          <button type="button" onClick=${() => change({ ...kept.last, side: kept.last.side === 'buy' ? 'sell' : 'buy' })}>Reverse</button></div>`
+      : null}
+    ${confirming
+      ? html`<${Dialog} label="Send while stale" role="alertdialog" close=${() => setConfirming(false)}>
+          <h2>What is shown is stale</h2>
+          <p>There has been no word from the desk for more than 3 s. Positions, quotes and orders may have changed.</p>
+          <div class="buttons"><button type="button" data-first onClick=${() => setConfirming(false)}>Do not send</button>
+            <button type="button" class="danger" onClick=${() => { setConfirming(false); void send(); }}>Send all the same</button></div>
+        </${Dialog}>`
+      : null}
+  </section>`;
+}
+
+/** @param {any} outcome @returns {Result} */
+function rejection({ reason, detail, seq }) {
+  const found = detail?.found !== undefined ? ` Found ${detail.found}, limit ${detail.limit}${detail.unit ? ` ${detail.unit}` : ''}.` : '';
+  return { text: `rejected: ${reason}`, tone: 'bad', detail: `${meaning(reason)}${found} seq ${text(seq)}` };
+}
+
+/** @param {any} row @returns {Result} */
+function told(row) {
+  if (row.status === 'rejected') return rejection(row);
+  const traded = row.cum_quantity && row.cum_quantity !== '0' ? `${row.cum_quantity} @ ${text(row.average_price)}, ` : '';
+  const closedWithout = row.status === 'cancelled' || row.status === 'expired';
+  const waiting = CLOSED_STATES.includes(row.status) || row.status === 'partially_filled' ? '' : 'submitted, ';
+  return {
+    text: `${waiting}${row.status}`, tone: row.status === 'filled' ? 'good' : closedWithout ? 'warn' : 'quiet',
+    detail: `${traded}${row.reason ? `${meaning(row.reason) || row.reason} ` : ''}seq ${row.seq}`,
+  };
+}
+
+/** @param {any} instruments @returns {string[]} */
+function symbols(instruments) {
+  const listed = (instruments?.data?.instruments ?? []).map((/** @type {any} */ one) => one.symbol);
+  return listed.length ? listed : [...store.marks.keys()].sort();
+}
+
+/** @param {{ symbol: string, instrument: any, instruments: any }} props */
+function Terms({ symbol, instrument, instruments }) {
+  if (!symbol || !instruments) return null;
+  if (!instrument) return instruments.ok ? html`<p class="hint">${symbol} is not a symbol that trades here.</p>` : null;
+  const least = instrument.min_notional ?? instrument.notional_min ?? instrument.least_notional;
+  const tick = instrument.tick_size ?? instrument.tick ?? instrument.price_tick;
+  const lot = instrument.lot_size ?? instrument.lot ?? instrument.quantity_lot;
+  return html`<dl class="terms">
+    <div><dt>Tick</dt><dd><${Num} value=${tick} /></dd></div><div><dt>Lot</dt><dd><${Num} value=${lot} /></dd></div>
+    <div><dt>Least notional</dt><dd><${Num} value=${least} /></dd></div>
+  </dl>`;
+}
+
+/** @param {{ quotes: any, take: (price: string) => void }} props */
+function Quotes({ quotes, take }) {
+  const rows = (quotes?.data?.quotes ?? []).filter((/** @type {any} */ one) => one.bid !== null && one.bid !== undefined);
+  if (!rows.length) return null;
+  const price = (/** @type {any} */ value, /** @type {string} */ what) => html`<button type="button" class="quote" title="Put into Price" aria-label=${`${what} ${value}, put into Price`}
+    onClick=${() => take(String(value))}><${Num} value=${value} /></button>`;
+  return html`<table class="table quotes" aria-label="Venue quotes">
+    <thead><tr><th scope="col">Venue</th><th scope="col" class="numeric">Bid size</th><th scope="col" class="numeric">Bid</th><th scope="col" class="numeric">Ask</th><th scope="col" class="numeric">Ask size</th></tr></thead>
+    <tbody>${rows.map((/** @type {any} */ one) => html`<tr><td>${one.venue}</td><td class="numeric"><${Num} value=${one.bid_size} /></td><td class="numeric">${price(one.bid, 'Bid')}</td>
+      <td class="numeric">${price(one.ask, 'Ask')}</td><td class="numeric"><${Num} value=${one.ask_size} /></td></tr>`)}</tbody>
+  </table>`;
+}
