@@ -1,10 +1,11 @@
 /** The shell: banner, navigation, connection, keys, and which screen is shown. */
 
+import { collectAlarms, openAlarms } from './alarms.js';
 import { call, get, onSignedOut, problemText } from './api.js';
 import { CancelDialog, chosenOrder, focusBlotter } from './blotter.js';
 import { connection, listen, onChanges, place, reconnect, store, useDesk, usePlace } from './desk.js';
 import { longTime, moment, switchTimeZone, text, timeZone } from './format.js';
-import { Dialog } from './parts.js';
+import { Dialog, setOwner } from './parts.js';
 import { SCREENS } from './screens.js';
 import { isOpen } from './store.js';
 import { setAccount } from './ticket.js';
@@ -47,6 +48,13 @@ function Mode() {
   const venues = store.services?.venues ?? [];
   const isLive = venues.some((/** @type {any} */ venue) => (venue.paper === undefined ? !/^PAPER/.test(text(venue.venue)) : !venue.paper));
   return html`<p class="mode" data-mode=${isLive ? 'live' : 'paper'} title=${isLive ? 'At least one venue trades real money' : 'Every venue is a paper venue: no real money'}>${isLive ? 'LIVE' : 'PAPER'}</p>`;
+}
+
+/** Beside the navigation, so that an alarm is seen on every screen. */
+function AlarmCount() {
+  useDesk(1000);
+  const count = openAlarms();
+  return count ? html`<a class="alarm-count" href="#alarms">${count} open</a>` : null;
 }
 
 /** @param {{ close: () => void, done: (who: any) => void }} props */
@@ -119,6 +127,7 @@ function App() {
       if (!answer.ok) return;
       setWho(answer.data);
       setAccount(answer.data?.account);
+      setOwner(answer.data?.signed_in ? answer.data.owner : '');
     });
     const stop = onChanges(() => {
       if (connection.trouble?.status === 401) setDialog((now) => now || 'sign in');
@@ -167,6 +176,7 @@ function App() {
   const signedIn = (/** @type {any} */ data) => {
     setWho(data);
     setAccount(data?.account);
+    setOwner(data?.owner ?? '');
     setDialog('');
     reconnect();
   };
@@ -178,10 +188,11 @@ function App() {
     <header class="shell">
       <${Mode} />
       <nav aria-label="Screens">${SCREENS.map(({ path, name }) => html`<a href=${`#${path}`} aria-current=${shown.path === path ? 'page' : null} data-screen=${path}>${name}</a>`)}</nav>
+      <${AlarmCount} />
       <div class="shell-end">
         <button type="button" class="plain" title="Times are shown in this zone; press to switch" onClick=${() => { switchTimeZone(); redraw((n) => n + 1); location.hash = location.hash || 'trade'; dispatchEvent(new Event('desk-zone')); }}>${timeZone()}</button>
         <button type="button" class="plain" aria-label="Keyboard" title="Keyboard: Alt H" onClick=${() => setDialog('keys')}>?</button>
-        ${who && who.owner && who.owner !== 'local' ? html`<button type="button" class="plain" onClick=${signOut}>${who.owner}: sign out</button>` : null}
+        ${who?.signed_in ? html`<button type="button" class="plain" onClick=${signOut}>Sign out ${who.owner}</button>` : null}
         <${Connection} />
       </div>
     </header>
@@ -196,4 +207,5 @@ function App() {
 }
 
 render(html`<${App} />`, /** @type {Element} */ (document.getElementById('app')));
+collectAlarms();
 listen();

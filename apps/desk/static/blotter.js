@@ -40,11 +40,11 @@ export const ORDER_COLUMNS = [
   word('type', 'Type', 'minmax(70px, .8fr)'),
   number('quantity', 'Quantity', 'minmax(72px, 1fr)'),
   number('price', 'Price', 'minmax(78px, 1fr)'),
-  word('status', 'Status', '130px', true),
+  word('status', 'Status', '126px', true),
   number('cum_quantity', 'Filled', 'minmax(66px, 1fr)', true),
   number('leaves_quantity', 'Leaves', 'minmax(66px, 1fr)', true),
   number('average_price', 'Average', 'minmax(84px, 1.1fr)', true),
-  { key: 'reason', name: 'Reason', width: 'minmax(104px, 1.4fr)', cell: (row) => ({ text: text(row.reason), title: text(row.reason) }), sortKey: (row) => textKey(row.reason) },
+  { key: 'reason', name: 'Reason', width: 'minmax(112px, 1.9fr)', cell: (row) => ({ text: text(row.reason), title: text(row.reason) }), sortKey: (row) => textKey(row.reason) },
   number('seq', 'Seq', 'minmax(56px, .7fr)'),
 ];
 

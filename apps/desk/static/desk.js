@@ -27,8 +27,9 @@ export const connection = {
   stale: false,
   /** @type {{ status: number, detail: string } | null} */
   trouble: null,
-  /** @type {number} */
   gaps: 0,
+  /** The last id of the stream: the sequence and the beginning of the journal's chain there. */
+  id: '',
 };
 
 /** @type {(message: string) => void} */
@@ -36,8 +37,9 @@ let send = () => undefined;
 let scheduled = false;
 let rejoinedAt = performance.now();
 
-/** @param {string} event @param {any} data */
-function take(event, data) {
+/** @param {string} event @param {any} data @param {string} [id] */
+function take(event, data, id) {
+  if (id) connection.id = id;
   if (event === 'trouble') {
     connection.trouble = data;
     notify();
@@ -103,7 +105,7 @@ export function listen() {
     worker.onerror = () => {
       if (store.hello === null) inPage();
     };
-    worker.port.onmessage = ({ data: [event, data] }) => take(event, data);
+    worker.port.onmessage = ({ data: [event, data, id] }) => take(event, data, id);
     send = (message) => worker.port.postMessage(message);
     send('join');
     setInterval(() => send('present'), PRESENT_MS);

@@ -8,22 +8,9 @@ import { html } from './ui.js';
 
 const CORNER = 9;
 const HEAD = 5;
-const LINE_HEIGHT = 15;
 const COUNTS_MS = 2000;
 
 /** @typedef {[number, number]} Point */
-
-/** @param {any} box @returns {{ x: number, y: number, width: number, height: number }} */
-const boxOf = (box) => (Array.isArray(box) ? { x: box[0], y: box[1], width: box[2], height: box[3] } : box);
-
-/** @param {any} point @returns {Point} */
-const pointOf = (point) => (Array.isArray(point) ? /** @type {Point} */ (point) : [point.x, point.y]);
-
-/** @param {any} boxes by state, or a list with the state @returns {Map<string, ReturnType<typeof boxOf>>} */
-function boxesOf(boxes) {
-  if (Array.isArray(boxes)) return new Map(boxes.map((box) => [box.state ?? box.name, boxOf(box.box ?? box)]));
-  return new Map(Object.entries(boxes ?? {}).map(([state, box]) => [state, boxOf(box)]));
-}
 
 /** @param {Point} here @param {Point} there @returns {Point} */
 const towards = (here, there) => /** @type {Point} */ (here.map((a, n) => a + Math.max(-CORNER, Math.min(CORNER, there[n] - a))));
@@ -42,68 +29,51 @@ function arrow(points) {
   return { path: `${path} L${x - 8 * dx} ${y - 8 * dy}`, head: `${x},${y} ${head}` };
 }
 
-/** @param {any} counts @returns {Map<string, number>} how often each step was taken, by `source trigger` */
-export function stepCounts(counts) {
-  const steps = counts?.steps ?? {};
-  const found = new Map();
-  if (Array.isArray(steps)) for (const one of steps) found.set(`${one.source} ${one.trigger}`, Number(one.count ?? one.taken ?? 0));
-  else {
-    for (const [source, taken] of Object.entries(steps)) {
-      if (typeof taken === 'object') for (const [trigger, n] of Object.entries(/** @type {any} */ (taken))) found.set(`${source} ${trigger}`, Number(n));
-      else found.set(source, Number(taken));
-    }
-  }
-  return found;
+/** @param {any} diagram @returns {Map<string, number>} how often each step was taken, by `source trigger` */
+export function stepCounts(diagram) {
+  return new Map((diagram?.steps ?? []).map((/** @type {any} */ one) => [`${one.from} ${one.trigger}`, one.count ?? 0]));
 }
 
 /**
- * The machine as SVG.
+ * The machine as SVG, at the places that the service gives.
  *
  * @param {{ diagram: any, label: string, states: Record<string, number>, taken: Map<string, number>, dim: boolean }} props
  *   `dim`: states and steps without a count are pale
  */
 export function Machine({ diagram, label, states, taken, dim }) {
-  const boxes = boxesOf(diagram.boxes);
-  const width = diagram.width ?? Math.max(...[...boxes.values()].map((box) => box.x + box.width)) + 60;
-  const height = diagram.height ?? Math.max(...[...boxes.values()].map((box) => box.y + box.height)) + 130;
-  const stays = (/** @type {string} */ state) => (diagram.steps ?? []).filter((/** @type {any} */ one) => one.source === state && one.target === state);
-  return html`<svg class="machine" role="img" aria-label=${label} viewBox=${`0 0 ${width} ${height}`}>
-    ${framesOf(diagram.frames).map((/** @type {any} */ one) => html`<g><rect class="frame" x=${one.x} y=${one.y} width=${one.width} height=${one.height} rx="16" /><text class="frame-name" x=${one.x + 16} y=${one.y + 14}>${one.name}</text></g>`)}
-    ${(diagram.lines ?? []).map((/** @type {any} */ line) => html`<${Line} line=${line} taken=${taken} dim=${dim} />`)}
-    ${[...boxes].map(([state, box]) => {
-      const count = Number(states[state] ?? 0);
-      const lines = stays(state);
-      const top = box.y + box.height / 2 - (LINE_HEIGHT * lines.length) / 2 + 5;
-      const middle = box.x + box.width / 2;
-      const content = html`<rect class="box" data-state=${state} x=${box.x} y=${box.y} width=${box.width} height=${box.height} rx="10" />
-        <text class="box-name" x=${middle} y=${top} text-anchor="middle">${state}</text>
-        ${lines.map((/** @type {any} */ one, /** @type {number} */ n) => {
-          const times = taken.get(`${state} ${one.trigger}`);
-          return html`<text class="stay" data-taken=${times ? 'yes' : 'no'} x=${middle} y=${top + 3 + LINE_HEIGHT * (n + 1)} text-anchor="middle">↻ ${one.trigger}${times ? ` ${times}` : ''}</text>`;
-        })}
-        ${count ? html`<${Badge} kind="state" x=${box.x + box.width - 4} y=${box.y + 2} text=${String(count)} />` : null}`;
-      return html`<g class="machine-state" data-quiet=${dim && !count ? 'yes' : null}>${content}</g>`;
-    })}
+  return html`<svg class="machine" role="img" aria-label=${label} viewBox=${`0 0 ${diagram.width} ${diagram.height}`}>
+    ${diagram.frames.map((/** @type {any} */ one) => html`<g><rect class="frame" x=${one.x} y=${one.y} width=${one.w} height=${one.h} rx="16" /><text class="frame-name" x=${one.x + 16} y=${one.y + 14}>${one.label}</text></g>`)}
+    ${diagram.lines.map((/** @type {any} */ line) => html`<${Line} line=${line} taken=${taken} dim=${dim} height=${diagram.line_height} />`)}
+    <g class="line" data-kind="request" data-taken="yes"><path d=${arrow(diagram.start.points).path} /><polygon points=${arrow(diagram.start.points).head} /></g>
+    ${diagram.boxes.map((/** @type {any} */ box) => html`<${Box} box=${box} count=${Number(states[box.state] ?? 0)} taken=${taken} dim=${dim} height=${diagram.line_height} />`)}
   </svg>`;
 }
 
-/** @param {any} frames */
-const framesOf = (frames) => (frames ?? []).map((/** @type {any} */ one) => (Array.isArray(one) ? { name: one[0], ...boxOf(one[1]) } : { name: one.name ?? one.label, ...boxOf(one.box ?? one) }));
+/** @param {{ box: any, count: number, taken: Map<string, number>, dim: boolean, height: number }} props */
+function Box({ box, count, taken, dim, height }) {
+  const top = box.y + box.h / 2 - (height * box.stays.length) / 2 + 5;
+  const middle = box.x + box.w / 2;
+  return html`<g data-quiet=${dim && !count ? 'yes' : null}>
+    <rect class="box" data-state=${box.state} data-here=${dim && count ? 'yes' : null} x=${box.x} y=${box.y} width=${box.w} height=${box.h} rx="10" />
+    <text class="box-name" x=${middle} y=${top} text-anchor="middle">${box.state}</text>
+    ${box.stays.map((/** @type {string} */ trigger, /** @type {number} */ n) => {
+      const times = taken.get(`${box.state} ${trigger}`);
+      return html`<text class="stay" data-taken=${times ? 'yes' : 'no'} x=${middle} y=${top + 3 + height * (n + 1)} text-anchor="middle">↻ ${trigger}${times ? ` ${times}` : ''}</text>`;
+    })}
+    ${count ? html`<${Badge} kind="state" x=${box.x + box.w - 4} y=${box.y + 2} text=${String(count)} />` : null}
+  </g>`;
+}
 
-/** @param {{ line: any, taken: Map<string, number>, dim: boolean }} props */
-function Line({ line, taken, dim }) {
-  const points = line.points.map(pointOf);
-  const { path, head } = arrow(points);
-  const triggers = line.triggers ?? [line.trigger];
-  const sources = line.sources ?? [line.source];
+/** @param {{ line: any, taken: Map<string, number>, dim: boolean, height: number }} props */
+function Line({ line, taken, dim, height }) {
+  const { path, head } = arrow(line.points);
   let count = 0;
-  for (const source of sources) for (const trigger of triggers) count += taken.get(`${source} ${trigger}`) ?? 0;
-  const at = pointOf(line.at);
-  const badge = pointOf(line.badge ?? line.at);
+  for (const source of line.from) for (const trigger of line.triggers) count += taken.get(`${source} ${trigger}`) ?? 0;
+  const { label, badge } = line;
   return html`<g class="line" data-kind=${line.kind} data-quiet=${dim && !count ? 'yes' : null} data-taken=${count ? 'yes' : 'no'}>
     <path d=${path} /><polygon points=${head} />
-    ${[...triggers].reverse().map((trigger, n) => html`<text x=${at[0]} y=${at[1] - LINE_HEIGHT * n} text-anchor=${line.anchor ?? 'middle'}>${trigger}</text>`)}
-    ${count ? html`<${Badge} kind="step" x=${badge[0]} y=${badge[1]} text=${String(count)} />` : null}
+    ${[...line.triggers].reverse().map((trigger, n) => html`<text x=${label.x} y=${label.y - height * n} text-anchor=${label.anchor}>${trigger}</text>`)}
+    ${count ? html`<${Badge} kind="step" x=${badge.x} y=${badge.y} text=${String(count)} />` : null}
   </g>`;
 }
 
@@ -128,16 +98,15 @@ export function machineLayout() {
 export function Lifecycle() {
   useDesk(500);
   const [answer] = usePolled(() => get('api/oms/diagram?format=json&counts=1', { quiet: true }), COUNTS_MS, []);
-  const counts = answer?.data?.counts;
-  const taken = stepCounts(counts);
-  const states = Object.keys(store.states).length ? store.states : (counts?.states ?? {});
+  const taken = stepCounts(answer?.data);
+  const states = store.states;
   return html`<div class="screen lifecycle">
     <div class="panel">
       <h1>Life of an order</h1>
       <${NotAvailable} answer=${answer} what="The drawing of the machine" />
       ${answer?.data?.boxes
         ? html`<div class="machine-holder" tabindex="0" role="region" aria-label="Drawing, scrolls"><${Machine} diagram=${answer.data} label="Life of an order" states=${states} taken=${taken} dim=${false} /></div>
-            <ul class="legend">${['request', 'service', 'venue', 'trade', 'bust'].map((kind) => html`<li data-kind=${kind}>${LEGEND[kind]}</li>`)}<li class="quiet">↻ stays in its state; an arrow that leaves a dashed frame starts in every state inside it</li></ul>`
+            <ul class="legend">${Object.entries(answer.data.kinds).map(([kind, meaning]) => html`<li data-kind=${kind}>${meaning}</li>`)}<li class="quiet">↻ stays in its state; an arrow that leaves a dashed frame starts in every state inside it</li></ul>`
         : null}
     </div>
     <div class="side-panels">
@@ -148,32 +117,22 @@ export function Lifecycle() {
           <tbody>${STATES.map((state) => html`<tr><td><${State} state=${state} /></td><td class="numeric"><span class="num">${states[state] ?? 0}</span></td><td><a href=${`#trade?state=${state}`}>show</a></td></tr>`)}</tbody>
         </table>
       </div>
-      <${Steps} diagram=${answer?.data} taken=${taken} />
+      <${Steps} diagram=${answer?.data} />
     </div>
   </div>`;
 }
 
-/** @type {Record<string, string>} */
-const LEGEND = {
-  request: 'a request, which may be refused',
-  service: 'a decision of risk, exeq or oms',
-  venue: 'a report of the venue',
-  trade: 'a trade, booked in every state',
-  bust: 'a trade that was taken back',
-};
-
-/** @param {{ diagram: any, taken: Map<string, number> }} props */
-function Steps({ diagram, taken }) {
+/** @param {{ diagram: any }} props */
+function Steps({ diagram }) {
   if (!diagram?.steps) return null;
-  const steps = diagram.steps.flatMap((/** @type {any} */ one) => (one.sources ?? [one.source]).map((/** @type {string} */ source) => ({ ...one, source })));
-  const rows = steps.map((/** @type {any} */ one) => ({ ...one, count: taken.get(`${one.source} ${one.trigger}`) ?? 0 })).filter((/** @type {any} */ one) => one.count);
+  const rows = diagram.steps.filter((/** @type {any} */ one) => one.count);
   rows.sort((/** @type {any} */ a, /** @type {any} */ b) => b.count - a.count);
   return html`<div class="panel">
     <h2>Steps taken</h2>
     ${rows.length
       ? html`<table class="table" aria-label="Steps taken">
           <thead><tr><th scope="col">From</th><th scope="col">Step</th><th scope="col">To</th><th scope="col" class="numeric">Times</th></tr></thead>
-          <tbody>${rows.map((/** @type {any} */ one) => html`<tr><td>${one.source}</td><td>${one.trigger}</td><td>${one.target}</td><td class="numeric"><span class="num">${one.count}</span></td></tr>`)}</tbody>
+          <tbody>${rows.map((/** @type {any} */ one) => html`<tr><td>${one.from}</td><td>${one.trigger}</td><td>${one.to}</td><td class="numeric"><span class="num">${one.count}</span></td></tr>`)}</tbody>
         </table>`
       : html`<p class="quiet hint">No step was counted yet.</p>`}
   </div>`;

@@ -115,7 +115,7 @@ function Decision({ loaded }) {
   const prices = (decision.prices ?? []).map((/** @type {any} */ one) => html`<span>${one.name} <${Num} value=${one.price} />${one.age_ms === undefined ? '' : `, ${one.age_ms} ms old`}</span>`);
   return html`<h3>Decision</h3>
     <p class="verdict" data-approved=${decision.approved === false ? 'no' : 'yes'}><strong>${decision.approved === false ? `refused: ${reason}` : 'approved'}</strong>
-      <span class="quiet">limits version ${decision.limits_version}, valued at <${Num} value=${decision.reference} /></span>
+      <span class="quiet">limits version ${decision.limits_version ?? checked?.limits_version}${decision.reference ? html`, valued at <${Num} value=${decision.reference} />` : ''}</span>
       ${decision.approved === false ? html`<span class="reason">${meaning(reason)}</span>` : null}</p>
     <${Checks} label="Decision record" checks=${decision.checks} titleOf=${checkName} />
     ${prices.length ? html`<p class="quiet hint">Measured with ${prices}.</p>` : null}`;
@@ -162,7 +162,7 @@ function Path({ events, status }) {
   events.forEach((event, n) => {
     if (!n || !event.status) return;
     const source = events[n - 1].status;
-    const known = steps.filter((/** @type {any} */ one) => one.source === source && one.target === event.status);
+    const known = steps.filter((/** @type {any} */ one) => one.from === source && one.to === event.status);
     const step = known.find((/** @type {any} */ one) => one.trigger === event.trigger) ?? known.find((/** @type {any} */ one) => (TRIGGERS[event.type] ?? []).includes(one.trigger)) ?? (source === event.status ? null : known[0]);
     if (step) taken.set(`${source} ${step.trigger}`, (taken.get(`${source} ${step.trigger}`) ?? 0) + 1);
   });

@@ -66,18 +66,19 @@ export function Meter({ label, found, limit, unit = '', note }) {
  * @param {{ label: string, checks: any[], titleOf: (name: string) => string }} props
  */
 export function Checks({ label, checks, titleOf }) {
-  return html`<table class="table checks" aria-label=${label}>
-    <thead>
-      <tr><th scope="col">Check</th><th scope="col" class="numeric">Found</th><th scope="col" class="numeric">Limit</th><th scope="col" class="numeric">Headroom</th></tr>
+  // The roles are said although they are those of a table: the narrow form is laid out as a grid, which would take them away.
+  return html`<table class="table checks" role="table" aria-label=${label}>
+    <thead role="rowgroup">
+      <tr role="row"><th role="columnheader" scope="col">Check</th><th role="columnheader" scope="col" class="numeric">Found</th><th role="columnheader" scope="col" class="numeric">Limit</th><th role="columnheader" scope="col" class="numeric">Headroom</th></tr>
     </thead>
-    <tbody>
+    <tbody role="rowgroup">
       ${checks.map((check) => {
         const failed = check.headroom !== null && check.headroom !== undefined && sign(check.headroom) < 0;
-        return html`<tr data-failed=${failed ? 'yes' : null}>
-          <td><span class="check-sign" data-failed=${failed ? 'yes' : 'no'}></span><span title=${check.name}>${titleOf(check.name)}</span><${Bar} found=${check.found} limit=${check.limit} failed=${failed} /></td>
-          <td class="numeric"><${Num} value=${check.found} /></td>
-          <td class="numeric"><${Num} value=${check.limit} /></td>
-          <td class="numeric"><${Num} value=${check.headroom} signed=${failed} /></td>
+        return html`<tr role="row" data-failed=${failed ? 'yes' : null}>
+          <td role="cell"><span class="check-name" data-failed=${failed ? 'yes' : 'no'} title=${check.name}>${titleOf(check.name)}</span><${Bar} found=${check.found} limit=${check.limit} failed=${failed} /></td>
+          <td role="cell" class="numeric"><${Num} value=${check.found} /></td>
+          <td role="cell" class="numeric"><${Num} value=${check.limit} /></td>
+          <td role="cell" class="numeric"><${Num} value=${check.headroom} signed=${failed} /></td>
         </tr>`;
       })}
     </tbody>
@@ -156,9 +157,21 @@ export function usePolled(ask, everyMs, inputs) {
 
 const NAME_KEY = 'desk.name';
 
+/** The owner of the key that signed in; nobody can act under another name then. */
+let owner = '';
+
+/** @param {string} name */
+export function setOwner(name) {
+  owner = name;
+}
+
+/** @returns {boolean} whether the person's name comes from a key */
+export const isSignedIn = () => owner !== '';
+
 /** @returns {[string, (name: string) => void]} the person's name, kept in this browser until people sign in */
 export function useName() {
   const [name, setName] = useState(() => {
+    if (owner) return owner;
     try {
       return localStorage.getItem(NAME_KEY) ?? '';
     } catch {

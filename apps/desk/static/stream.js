@@ -19,7 +19,7 @@ const POLL_MS = 250;
 export class Feed {
   /**
    * @param {URL} base the address of the page
-   * @param {(event: string, data: any) => void} tell called with each message, and with `trouble` (`{ status, detail }`)
+   * @param {(event: string, data: any, id?: string) => void} tell called with each message, and with `trouble` (`{ status, detail }`)
    */
   constructor(base, tell) {
     this.base = base;
@@ -138,6 +138,6 @@ export class Feed {
     if (id) this.id = id;
     if (event === 'reset') this.id = null;
     this.store.take(); // Nobody draws this copy.
-    this.tell(event, content);
+    this.tell(event, content, id ?? undefined);
   }
 }

@@ -170,9 +170,8 @@ export function Ticket() {
       setResult({ text: 'outcome unknown: asking for it', tone: 'warn', detail: `It is not sent again. client_order_id ${sent.client_order_id}` });
       return;
     }
-    const stored = outcome.kind !== 'refused';
-    // A refused request stored nothing, so the id stays for the next try of the same order.
-    if (stored) orderId.current = null;
+    // A refused request stored nothing, so the id stays for the next try; unless the id itself was what was wrong.
+    if (outcome.kind !== 'refused' || outcome.problem?.code === 'client_order_id_reused') orderId.current = null;
     if (outcome.kind === 'refused') showProblem(outcome.problem);
     else if (outcome.kind === 'rejected') setResult(rejection(outcome));
     else {
@@ -258,7 +257,7 @@ export function Ticket() {
             <button type="button" onClick=${() => { forget(unknown); orderId.current = null; setUnknown(null); setResult({ text: 'no longer asked for', tone: 'warn', detail: `client_order_id ${unknown.client_order_id}` }); }}>Stop asking</button></div>`
         : null}
     </form>
-    <${PreviewPanel} preview=${preview} order=${order} />
+    <${PreviewPanel} preview=${preview} order=${order} told=${result?.text ?? ''} />
     ${kept.last
       ? html`<div class="last"><span class="quiet">Last: <span class="side" data-state=${kept.last.side}>${kept.last.side}</span> ${kept.last.quantity} ${kept.last.symbol}</span>
           <button type="button" onClick=${() => change({ ...kept.last })}>Repeat</button>
@@ -303,9 +302,7 @@ function symbols(instruments) {
 function Terms({ symbol, instrument, instruments }) {
   if (!symbol || !instruments) return null;
   if (!instrument) return instruments.ok ? html`<p class="hint">${symbol} is not a symbol that trades here.</p>` : null;
-  const least = instrument.min_notional ?? instrument.notional_min ?? instrument.least_notional;
-  const tick = instrument.tick_size ?? instrument.tick ?? instrument.price_tick;
-  const lot = instrument.lot_size ?? instrument.lot ?? instrument.quantity_lot;
+  const { tick, lot, notional_min: least } = instrument;
   return html`<dl class="terms">
     <div><dt>Tick</dt><dd><${Num} value=${tick} /></dd></div><div><dt>Lot</dt><dd><${Num} value=${lot} /></dd></div>
     <div><dt>Least notional</dt><dd><${Num} value=${least} /></dd></div>
@@ -319,7 +316,7 @@ function Quotes({ quotes, take }) {
   const price = (/** @type {any} */ value, /** @type {string} */ what) => html`<button type="button" class="quote" title="Put into Price" aria-label=${`${what} ${value}, put into Price`}
     onClick=${() => take(String(value))}><${Num} value=${value} /></button>`;
   return html`<table class="table quotes" aria-label="Venue quotes">
-    <thead><tr><th scope="col">Venue</th><th scope="col" class="numeric">Bid size</th><th scope="col" class="numeric">Bid</th><th scope="col" class="numeric">Ask</th><th scope="col" class="numeric">Ask size</th></tr></thead>
+    <thead><tr><th scope="col">Venue</th><th scope="col" class="numeric">Size</th><th scope="col" class="numeric">Bid</th><th scope="col" class="numeric">Ask</th><th scope="col" class="numeric">Size</th></tr></thead>
     <tbody>${rows.map((/** @type {any} */ one) => html`<tr><td>${one.venue}</td><td class="numeric"><${Num} value=${one.bid_size} /></td><td class="numeric">${price(one.bid, 'Bid')}</td>
       <td class="numeric">${price(one.ask, 'Ask')}</td><td class="numeric"><${Num} value=${one.ask_size} /></td></tr>`)}</tbody>
   </table>`;

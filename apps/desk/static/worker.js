@@ -7,8 +7,8 @@ const SILENT_TAB_MS = 180_000;
 /** @type {Map<MessagePort, number>} when each tab last said that it is there */
 const tabs = new Map();
 
-const feed = new Feed(new URL('./', import.meta.url), (event, data) => {
-  for (const port of tabs.keys()) port.postMessage([event, data]);
+const feed = new Feed(new URL('./', import.meta.url), (event, data, id) => {
+  for (const port of tabs.keys()) port.postMessage([event, data, id]);
 });
 
 /** @param {MessagePort} port @param {string} message */

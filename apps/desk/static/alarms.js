@@ -1,0 +1,104 @@
+/**
+ * What a person should look at, newest first: collected from the stream as long as the page is open, whichever screen is shown.
+ *
+ * @typedef {{ id: string, at: string, kind: string, text: string, orderId?: string, open: boolean, acknowledged?: string }} Alarm
+ */
+
+import { connection, onChanges, store, useDesk } from './desk.js';
+import { longTime, shortTime, text } from './format.js';
+import { isSignedIn, useName } from './parts.js';
+import { html, useState } from './ui.js';
+
+const ALARMS_MAX = 500;
+const LAG_COMMITS = 1000;
+const BEEP_S = 0.18;
+const BEEP_HZ = 880;
+
+/** @type {Alarm[]} newest first */
+const alarms = [];
+let sound = false;
+/** @type {AudioContext | null} */
+let audio = null;
+
+/** @param {string} id names what is wrong, so that it is one alarm while it lasts @param {string} kind @param {string} words @param {string} [orderId] */
+function raise(id, kind, words, orderId) {
+  if (alarms.some((one) => one.id === id && one.open)) return;
+  alarms.unshift({ id, at: new Date().toISOString(), kind, text: words, orderId, open: true });
+  alarms.length = Math.min(alarms.length, ALARMS_MAX);
+  if (sound) beep();
+}
+
+/** @param {string} id */
+function end(id) {
+  for (const one of alarms) if (one.id === id) one.open = false;
+}
+
+function beep() {
+  audio ??= new AudioContext();
+  const tone = audio.createOscillator();
+  tone.frequency.value = BEEP_HZ;
+  tone.connect(audio.destination);
+  tone.start();
+  tone.stop(audio.currentTime + BEEP_S);
+}
+
+/** @param {import('./store.js').Changes} changes */
+function watch(changes) {
+  const ids = changes.reset ? store.orders.keys() : changes.orders.keys();
+  for (const id of ids) {
+    const row = store.orders.get(id);
+    if (row?.status === 'in_doubt') raise(`doubt ${id}`, 'doubt', `${row.account}: ${row.side} ${row.quantity} ${row.symbol} is in doubt`, id);
+    else end(`doubt ${id}`);
+  }
+  if (changes.controls) {
+    const killed = store.controls?.killed ?? [];
+    for (const one of killed) raise(`killed ${one.scope ?? one}`, 'kill', `Killed: ${one.scope ?? one}`);
+    for (const one of alarms) if (one.kind === 'kill' && !killed.some((/** @type {any} */ kill) => one.id === `killed ${kill.scope ?? kill}`)) one.open = false;
+  }
+  if (changes.services) watchServices();
+}
+
+function watchServices() {
+  for (const one of store.services?.services ?? []) {
+    if (one.ready) end(`down ${one.service}`);
+    else raise(`down ${one.service}`, 'service', `${one.service} is ${one.answers === false ? 'not answering' : 'not ready'}`);
+    if (Number(one.lag ?? 0) > LAG_COMMITS) raise(`lag ${one.service}`, 'lag', `${one.service} is ${one.lag} commits behind`);
+    else end(`lag ${one.service}`);
+    for (const [task, n] of Object.entries(one.task_deaths ?? {})) raise(`task ${one.service} ${task} ${n}`, 'task', `${one.service}: task ${task} ended ${n} times`);
+    for (const alarm of one.alarms ?? []) raise(`told ${one.service} ${JSON.stringify(alarm)}`, text(alarm.kind ?? 'alarm'), `${one.service}: ${alarm.text ?? alarm.description ?? JSON.stringify(alarm)}`, alarm.order_id);
+  }
+}
+
+/** Start to collect. */
+export function collectAlarms() {
+  onChanges(watch);
+  setInterval(() => {
+    if (connection.stale) raise('stale', 'stale', 'There was no word from the desk for more than 3 s');
+    else end('stale');
+    if (connection.gaps) raise(`gap ${connection.gaps}`, 'gap', 'A message of the stream was missing; the whole state was read again');
+  }, 1000);
+}
+
+/** @returns {number} alarms that last and that nobody has acknowledged */
+export const openAlarms = () => alarms.filter((one) => one.open && !one.acknowledged).length;
+
+export function Alarms() {
+  useDesk(500);
+  const [name, setName] = useName();
+  const [, redraw] = useState(0);
+  const acknowledge = (/** @type {Alarm} */ one) => {
+    one.acknowledged = `${name.trim() || 'somebody'}, ${shortTime(Date.now())}`;
+    redraw((n) => n + 1);
+  };
+  return html`<div class="screen"><div class="panel grow">
+    <div class="toolbar"><h1>Alarms</h1><span class="quiet"><span class="num">${openAlarms()}</span> open</span><span class="spacer"></span>
+      <div class="field inline"><label for="alarm-name">Your name</label><input id="alarm-name" value=${name} readonly=${isSignedIn()} onInput=${(/** @type {any} */ event) => setName(event.target.value)} /></div>
+      <button type="button" aria-pressed=${sound ? 'true' : 'false'} onClick=${() => { sound = !sound; if (sound) beep(); redraw((n) => n + 1); }}>Sound ${sound ? 'on' : 'off'}</button></div>
+    <p class="hint">Since this page was opened. Acknowledgements are kept in this page only.</p>
+    <ol class="alarms" role="log" aria-label="Alarms" tabindex="0">${alarms.map((one) => html`<li data-open=${one.open ? 'yes' : 'no'}>
+      <span class="num" title=${longTime(one.at)}>${shortTime(one.at)}</span><span class="tag ${one.open ? 'bad' : ''}">${one.kind}</span><span class="alarm-text">${one.text}${one.open ? '' : html` <span class="quiet">(over)</span>`}</span>
+      ${one.orderId ? html`<a href=${`#order/${one.orderId}`}>Open the order</a>` : null}
+      ${one.acknowledged ? html`<span class="quiet">acknowledged by ${one.acknowledged}</span>` : html`<button type="button" onClick=${() => acknowledge(one)}>Acknowledge</button>`}</li>`)}</ol>
+    ${alarms.length ? null : html`<p class="quiet">None.</p>`}
+  </div></div>`;
+}
