@@ -101,6 +101,10 @@ TABLES: Final[Mapping[str, Table]] = {
         ("POST", "/quotes/advance"): OPS,
     },
     "projector": EVERYWHERE,
+    "desk": {
+        **EVERYWHERE,
+        ("GET", "/stream"): READ | OPERATE,
+    },
 }
 
 

@@ -1,4 +1,4 @@
-"""The five services as programs: their modules, ports, and the environment with all addresses."""
+"""The services as programs: their modules, ports, and the environment with all addresses."""
 
 import sys
 from collections.abc import Mapping
@@ -23,6 +23,7 @@ MODULES = {
     "exeq": "apps.exeq",
     "live-gateway": "apps.live_gateway",
     "projector": "apps.projector",
+    "desk": "apps.desk",
     UNIT: "apps.unit",
 }
 URL_VARIABLES = {name: f"TRADE_{name.removeprefix('live-').upper()}_URL" for name in SERVICE_PORTS}
@@ -60,7 +61,7 @@ class Choices:
 
 
 def services(choices: Choices, servers: Servers) -> list[Program]:
-    """Return the programs of all five services. CannotStart (usage) for a directory without any of their configurations."""
+    """Return the programs of all services. CannotStart (usage) for a directory without any of their configurations."""
     files = _configurations(choices.config_dir)
     common = _common_environment(choices, servers)
     if choices.topology != UNIT:
