@@ -5,13 +5,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fastapi import APIRouter
+
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from adapters.local_kills import DIRECTORY, LocalKills
 from apps.connections import access, control_journal, feeds, journals, nats
 from apps.connections.controls import Scopes
 from apps.connections.unit import Unit
-from apps.exeq import local_kill_endpoint
+from apps.exeq import local_kill_endpoint, route_preview
 from apps.exeq.executor import Executor
 from apps.exeq.in_doubt import InDoubtRoutes
 from apps.exeq.kill_switch import ExeqKillSwitch
@@ -35,7 +37,9 @@ from config.settings import ExeqSettings
 from config.venues import routed_venue
 from domain.execution.projection import OLDER_SHAPES, STATE_VERSION, Executions, ExecutionsState
 from domain.execution.routing import RoutedVenue
+from domain.instruments import Instrument
 from domain.market.quotes import Market
+from domain.ports import Clock
 from domain.risk.controls import Controls
 
 
@@ -96,9 +100,22 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
         own |= {"venues_upkeep": reconciling.stats(), "quotes": ticks.stats(), "requests_dropped": publisher.dropped}
         return own | switch.stats()
 
+    return Service(router=_router(executor, market, instruments, Scopes(instruments, venues), switch, publisher, clock), stats=stats)
+
+
+def _router(
+    executor: Executor,
+    market: Market,
+    instruments: Mapping[str, Instrument],
+    scopes: Scopes,
+    switch: ExeqKillSwitch,
+    publisher: Publisher,
+    clock: Clock,
+) -> APIRouter:
     routes = router(executor, market, clock)
-    routes.include_router(local_kill_endpoint.router(switch, publisher, Scopes(instruments, venues), clock))
-    return Service(router=routes, stats=stats)
+    routes.include_router(route_preview.router(executor, instruments))
+    routes.include_router(local_kill_endpoint.router(switch, publisher, scopes, clock))
+    return routes
 
 
 def _local_kills(directory: Path | None) -> LocalKills | None:

@@ -88,6 +88,7 @@ TABLES: Final[Mapping[str, Table]] = {
         ("GET", "/queue"): OPERATE,
         ("GET", "/venues"): OPERATE,
         ("GET", "/routes/{order_id}"): OPERATE,
+        ("POST", "/routes/preview"): READ | TRADE,
         ("GET", "/kill"): CONTROLS,
         ("POST", "/kill"): RISK | STOPS,
     },

@@ -209,6 +209,7 @@ def test_a_body_that_names_another_account_changes_nothing_and_without_one_it_is
         order = {"symbol": "BTCUSDT", "side": "buy", "quantity": "0.001", "price": "40000", "account": name}
         assert house.refused("oms", "POST", "/orders", anna.headers, json=order) == NOT_YOURS
         assert house.refused("risk", "POST", "/check", anna.headers, json=order) == NOT_YOURS
+        assert house.refused("exeq", "POST", "/routes/preview", anna.headers, json=order) == NOT_YOURS
     assert standing(house, bert) == before
     mine = house.submit(anna.headers, client_order_id="without-account")
     assert mine["order_id"] == order_id_of(ANNA, "without-account")
