@@ -166,7 +166,8 @@ def test_nothing_of_bert_is_in_any_page_that_anna_may_read(house: House, anna: M
                 continue
             answer = house.ask(service, "GET", path.replace("{account}", ANNA).replace("{symbol}", "BTCUSDT"), anna.headers)
             told = answer.text + str(answer.headers)
-            assert [trace for trace in bert.traces if trace in told] == [], (service, path)
+            public = ("ETHUSDT",) if path == "/instruments" else ()  # the catalogue is the same for all
+            assert [trace for trace in bert.traces if trace in told and trace not in public] == [], (service, path)
     assert [each["account"] for each in house.done("risk", "GET", "/risk/portfolio", anna.headers)["accounts"]] == [ANNA]
     assert {each["account"] for each in house.done("oms", "GET", "/orders", anna.headers)["orders"]} == {ANNA}
     arm(house, f"account:{BERT}")
