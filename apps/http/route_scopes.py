@@ -90,6 +90,7 @@ TABLES: Final[Mapping[str, Table]] = {
         ("GET", "/venues"): OPERATE,
         ("GET", "/routes/{order_id}"): OPERATE,
         ("POST", "/routes/preview"): READ | TRADE,
+        ("GET", "/reconciliation"): OPERATE,
         ("GET", "/kill"): CONTROLS,
         ("POST", "/kill"): RISK | STOPS,
     },
