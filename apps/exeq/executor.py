@@ -245,7 +245,7 @@ class Executor:
         """
         if reason := self._switch.forbids(order.account, order.symbol):
             return NoRoute(reason)
-        found, rules = self.router.preview(order), self.router.rules
+        found, rules = self.router.decide(order, take=False), self.router.rules
         if isinstance(found, Routing):
             return found
         return msgspec.structs.replace(found, waits=found.waits or rules.hold or (found.away and rules.away_wait_ns > 0))

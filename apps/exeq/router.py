@@ -58,21 +58,10 @@ class Router:
         self._clock = clock
         self._executions = executions
 
-    def decide(self, order: OrderSubmitted) -> Routing | NoRoute:
-        """Return a route, with its tokens taken, or the reason why no venue is available."""
+    def decide(self, order: OrderSubmitted, *, take: bool = True) -> Routing | NoRoute:
+        """Return a route, with its tokens taken unless `take` is false, or the reason why no venue is available."""
         now = self._clock.monotonic_ns()
-        found = self._compared(order, now)
-        if isinstance(found, Routing):
-            for leg in found.legs:
-                self.throttles[leg.venue].take(now)
-        return found
-
-    def preview(self, order: OrderSubmitted) -> Routing | NoRoute:
-        """Return what `decide` would now, without taking tokens."""
-        return self._compared(order, self._clock.monotonic_ns())
-
-    def _compared(self, order: OrderSubmitted, now: int) -> Routing | NoRoute:
-        return route(
+        found = route(
             order,
             self.venues.values(),
             self._market.quotes(order.symbol, now - self.rules.quote_age_max_ns),
@@ -82,6 +71,10 @@ class Router:
             pin=self.rules.pin,
             tried=self._executions.tried(order.order_id),
         )
+        if take and isinstance(found, Routing):
+            for leg in found.legs:
+                self.throttles[leg.venue].take(now)
+        return found
 
     def standings(self, now: int) -> dict[str, VenueStatus]:
         """Return the status of each venue. `now`: monotonic nanoseconds."""
