@@ -26,6 +26,7 @@ KILL_REPORT: Final = "risk.kill"
 COMMANDS: Final = "oms.commands.*"
 ACKNOWLEDGED: Final = "controls.obeyed.*"
 ACCESS_QUESTIONS: Final = "access.asked.*"
+SERVICE_STATS: Final = "services.stats.*"
 
 # Sessions with venues, by venue and shard
 REQUESTS: Final = "venue.*.requests.*"
@@ -65,6 +66,11 @@ def acknowledged(service: str) -> str:
 def access_questions(service: str) -> str:
     """Return the subject on which `service` replies which access events it has applied, and what it has seen of keys."""
     return f"access.asked.{service}"
+
+
+def service_stats(service: str) -> str:
+    """Return the subject on which `service` says what its `/stats` says."""
+    return f"services.stats.{service}"
 
 
 def owner(service: str, shard: int | str) -> str:

@@ -10,7 +10,7 @@ import yaml
 
 from config import secrets
 from config.kinds import validated
-from config.settings import ExeqSettings, GatewaySettings, OmsSettings, ProjectorSettings, RiskSettings, Settings
+from config.settings import DeskSettings, ExeqSettings, GatewaySettings, OmsSettings, ProjectorSettings, RiskSettings, Settings
 from config.text import ConfigError, parse, read_mapping
 
 S = TypeVar("S", bound=Settings)
@@ -24,6 +24,7 @@ SERVICES: Final[Mapping[str, type[Settings]]] = {
     "exeq": ExeqSettings,
     "live-gateway": GatewaySettings,
     "projector": ProjectorSettings,
+    "desk": DeskSettings,
 }
 
 
@@ -128,3 +129,7 @@ def load_gateway(path: Path | None = None, environ: Mapping[str, str] = os.envir
 
 def load_projector(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> ProjectorSettings:
     return _load(ProjectorSettings, "projector", path, environ)
+
+
+def load_desk(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> DeskSettings:
+    return _load(DeskSettings, "desk", path, environ)

@@ -362,6 +362,18 @@ class ProjectionSection(Section):
     projection_wait_ms: Wait = 25
 
 
+class StreamSection(Section):
+    """The bounds of `GET /stream` and of what desk keeps in memory for it."""
+
+    frame_ms: Millis = 100
+    heartbeat_ms: Millis = 1000
+    slow_client_sec: Seconds = 10
+    streams_max: Annotated[int, Field(ge=1, le=10_000)] = 2000
+    streams_of_an_owner_max: Annotated[int, Field(ge=1, le=10_000)] = 20
+    closed_orders_max: Count = 100_000
+    events_max: Count = 100_000
+
+
 class PeersSection(Section):
     """The addresses of the other services. `ca_file`: the authority of their certificates where an address is https."""
 

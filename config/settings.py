@@ -28,9 +28,12 @@ from config.sections import (
     RiskValkeySection,
     RoutingSection,
     ServiceSection,
+    StreamSection,
     VenueJournalSection,
 )
 
+CONNECTIONS_MAX: Final = 1000
+"""Of one port."""
 FillsStore = Literal["questdb", "sqlite"]
 
 _WRITTEN_BY_PROJECTOR: Final = "the projector writes positions and fills, with the value in its own file"
@@ -48,6 +51,10 @@ class Settings(Section):
     monitoring: MonitoringSection
     peers: PeersSection = PeersSection()
     access: AccessSection = AccessSection()
+
+    def connections_max(self) -> int:
+        """Return how many connections the port of the service takes."""
+        return CONNECTIONS_MAX
 
     def without_effect(self) -> list[str]:
         """Return a sentence for each key that the file sets and that has no effect by design."""
@@ -195,6 +202,25 @@ class ProjectorSettings(Settings):
     def notices(self) -> list[str]:
         sqlite = ["fills: sqlite, so fills and order events go to a file in the data directory, not to QuestDB"]
         return super().notices() + (sqlite if self.fills == "sqlite" else [])
+
+
+class DeskService(ServiceSection):
+    name: Literal["desk"] = "desk"
+    port: Port = 8110
+
+
+class DeskMonitoring(MonitoringSection):
+    metrics_port: Port = 9110
+
+
+class DeskSettings(Settings):
+    service: DeskService = DeskService()
+    stream: StreamSection = StreamSection()
+    monitoring: DeskMonitoring = DeskMonitoring()
+    following: FollowingSection = FollowingSection()
+
+    def connections_max(self) -> int:
+        return super().connections_max() + self.stream.streams_max
 
 
 def _durability(journal: JournalSection) -> list[str]:

@@ -94,9 +94,12 @@ def as_writer_of(stream: str, data_dir: Path, urls: Mapping[str, str]) -> str:
 
 
 class LiveStack:
-    """A stack that a test may treat badly. `http` speaks to oms; `urls` has everybody's address. `up` is the module that runs it."""
+    """A stack that a test may treat badly, without desk unless it is asked for.
 
-    def __init__(self, data_dir: Path, *arguments: str, up: str = "apps.stack") -> None:
+    `http` speaks to oms; `urls` has everybody's address. `up` is the module that runs it.
+    """
+
+    def __init__(self, data_dir: Path, *arguments: str, up: str = "apps.stack", desk: bool = False) -> None:
         self.data_dir = data_dir
         self._up = up
         self.offset = free_offset()
@@ -104,6 +107,8 @@ class LiveStack:
         self.topology = UNIT
         """Of the next start."""
         self._arguments: Sequence[str] = arguments if "--config-dir" in arguments else (*arguments, "--config-dir", str(PATIENT))
+        if not desk:
+            self._arguments = (*self._arguments, "--no-desk")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, output: int | None = None) -> "LiveStack":
@@ -224,7 +229,9 @@ class LiveStack:
         deadline = time.monotonic() + within_s
         while True:
             try:
-                if self._announced() and all(httpx.get(f"{self.url(name)}/ready", timeout=30).status_code == 200 for name in SERVICES):
+                if self._announced() and all(
+                    httpx.get(f"{self.url(name)}/ready", timeout=30).status_code == 200 for name in SERVICES if name in self.urls
+                ):
                     return
             except httpx.TransportError:
                 pass
@@ -247,4 +254,4 @@ class LiveStack:
         return rows
 
 
-SERVICES: Final = ("oms", "risk", "exeq", "live-gateway", "projector")
+SERVICES: Final = ("oms", "risk", "exeq", "live-gateway", "projector", "desk")

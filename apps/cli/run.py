@@ -53,6 +53,7 @@ def up(
             "Default: open, or keys with a live venue.",
         ),
     ] = None,
+    desk: Annotated[bool, typer.Option("--desk/--no-desk", help="Start the service of the page and of the stream.")] = True,
     only_servers: Annotated[bool, typer.Option("--only-servers", help="Start NATS, Valkey and QuestDB without the services.")] = False,
 ) -> None:
     """Start the whole stack on this machine and restart what fails; Ctrl-C stops everything cleanly."""
@@ -72,6 +73,7 @@ def up(
         guests=guests,
         topology=str(topology),
         access=access or "",
+        desk=desk,
     )
     raise typer.Exit(code)
 

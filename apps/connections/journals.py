@@ -25,7 +25,7 @@ from apps.journal.watermark import Encodes, Mark, journal_accepted, may_begin
 from apps.runtime import metrics, tasks
 from apps.runtime.service import Chassis
 from config.sections import JournalSection
-from config.settings import ExeqSettings, GatewaySettings, OmsSettings, RiskSettings, Settings
+from config.settings import DeskSettings, ExeqSettings, GatewaySettings, OmsSettings, RiskSettings, Settings
 from domain.ports import Acceptance, Journal, Unavailable
 
 RELAXED: Final = "or set journal.durability to relaxed, and lose orders in a power cut"
@@ -35,6 +35,8 @@ SNAPSHOTS: Final = "snapshots"
 log = structlog.get_logger()
 AnySettings = TypeVar("AnySettings", bound=Settings)
 WriterSettings = TypeVar("WriterSettings", OmsSettings, GatewaySettings)
+FollowingChassis = Chassis[RiskSettings] | Chassis[ExeqSettings] | Chassis[DeskSettings]
+"""Of the services that keep snapshots of a fold of the order journal."""
 State = TypeVar("State")
 
 
@@ -153,7 +155,7 @@ def watermark(
 
 
 def snapshotter(
-    chassis: Chassis[RiskSettings] | Chassis[ExeqSettings],
+    chassis: FollowingChassis,
     fold: SnapshotFold[State],
     kind: type[State],
     version: int,
@@ -174,7 +176,11 @@ def snapshotter(
     )
 
 
-def keep(chassis: Chassis[RiskSettings] | Chassis[ExeqSettings], snapshots: Snapshotter[State], follower: JournalSubscription[Any]) -> None:
+def keep(
+    chassis: FollowingChassis,
+    snapshots: Snapshotter[State],
+    follower: JournalSubscription[Any],
+) -> None:
     """Save snapshots as long as the service runs, and one more at a clean end."""
 
     async def last() -> None:

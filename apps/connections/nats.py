@@ -12,6 +12,7 @@ from prometheus_client.core import Metric
 from adapters import bus
 from adapters.jetstream import FOREIGN_SEEN, OldStream
 from apps.connections.announcements import Interest
+from apps.connections.service_stats import answer_stats
 from apps.connections.unit import Unit
 from apps.runtime import metrics, tasks
 from apps.runtime.health import SERVICE
@@ -31,6 +32,7 @@ async def connect(chassis: Chassis[AnySettings], unit: Unit | None = None) -> Cl
     """Return the NATS connection of the service or its unit: retried until it succeeds, watched by health, closed at the end."""
     client = await (_connected(chassis, chassis.settings.nats.url, chassis.name, "nats") if unit is None else _shared(chassis, unit))
     metrics.read(chassis.registry, lambda: _foreign_seen())
+    await answer_stats(chassis, client)
     return client
 
 

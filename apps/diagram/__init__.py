@@ -1,1 +1,1 @@
-"""The state machine drawn as Mermaid, DOT or SVG."""
+"""The state machine drawn as Mermaid, DOT, SVG or JSON."""

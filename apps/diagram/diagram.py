@@ -1,15 +1,15 @@
-"""The state machine as Mermaid, DOT or SVG text, optionally with live counts."""
+"""The state machine as Mermaid, DOT, SVG or JSON text, optionally with live counts."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
-from apps.diagram import svg
+from apps.diagram import geometry, svg
 from apps.diagram.layout import Counts, Drawn
 from domain.order.lifecycle import CLOSED, TRIGGERS, State, machine
 
 __all__ = ["FORMATS", "Counts", "Format", "draw", "drawn"]
 
-Format = Literal["mermaid", "dot", "svg"]
+Format = Literal["mermaid", "dot", "svg", "json"]
 
 
 def draw(format: Format, counts: Counts | None = None) -> str:  # noqa: A002 - the name of the parameter in the API
@@ -92,4 +92,5 @@ FORMATS: Final[Mapping[str, Callable[[tuple[Drawn, ...], Counts | None], str]]] 
     "mermaid": _mermaid,
     "dot": _dot,
     "svg": svg.svg,
+    "json": geometry.geometry,
 }

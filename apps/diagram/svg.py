@@ -6,6 +6,7 @@ from typing import Final
 from apps.diagram.layout import BOXES, FRAMES, HEIGHT, LINES, WIDTH, Box, Counts, Drawn, Edge, Kind
 from domain.order.lifecycle import CLOSED, State
 
+TITLE: Final = "The life of an order"
 LINE_HEIGHT: Final = 15
 CORNER: Final = 9
 HEAD: Final = 5
@@ -44,23 +45,42 @@ text { fill: #e2e8f0 } .page { fill: #0f172a } .frame { stroke: #64748b } .hint 
 
 
 def svg(steps: tuple[Drawn, ...], counts: Counts | None) -> str:
-    laid_out = {Drawn(source, t, line.target) for line in LINES for source in line.sources for t in line.triggers}
-    missing = [d for d in steps if d not in laid_out and d.source is not d.target]
     return "\n".join(
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img">',
-            "<title>The life of an order</title>",
+            f"<title>{TITLE}</title>",
             f"<style>{STYLE}{_colours(LIGHT)}@media (prefers-color-scheme: dark) {{{STYLE_DARK}{_colours(DARK)}}}\n</style>",
             f'<rect class="page" width="{WIDTH}" height="{HEIGHT}" rx="14"/>',
-            '<text class="title" x="20" y="34">The life of an order</text>',
+            f'<text class="title" x="20" y="34">{TITLE}</text>',
             *_frames(),
             *(_line(line, steps, counts) for line in LINES),
             *(_start(),),
             *(_box(state, box, steps, counts) for state, box in BOXES.items()),
-            *_legend(missing),
+            *_legend(not_laid_out(steps)),
             "</svg>\n",
         )
     )
+
+
+def not_laid_out(steps: Iterable[Drawn]) -> list[Drawn]:
+    """Return the steps of the machine to another state for which layout.py has no line."""
+    laid_out = {Drawn(source, t, line.target) for line in LINES for source in line.sources for t in line.triggers}
+    return [d for d in steps if d not in laid_out and d.source is not d.target]
+
+
+def steps_of(line: Edge, steps: Iterable[Drawn]) -> list[Drawn]:
+    """Return the steps of the machine that one line stands for."""
+    return [d for d in steps if d.source in line.sources and d.trigger in line.triggers and d.target is line.target]
+
+
+def stays_of(state: State, steps: Iterable[Drawn]) -> list[str]:
+    """Return the triggers of the steps that stay in a state. They are written in its box."""
+    return [d.trigger for d in steps if d.source is d.target is state]
+
+
+def start_of(box: Box) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the line from the start, a filled circle, to the box of the first state."""
+    return (box.x - 34, box.y + 38), (box.x, box.y + 38)
 
 
 def _colours(colours: dict[Kind, str]) -> str:
@@ -74,13 +94,14 @@ def _frames() -> Iterator[str]:
 
 
 def _start() -> str:
-    x, y, _, _ = BOXES[State.NEW]
-    return f'<circle cx="{x - 34}" cy="{y + 38}" r="7" class="request-ink"/>{_arrow("request", ((x - 34, y + 38), (x, y + 38)))}'
+    points = start_of(BOXES[State.NEW])
+    (x, y), _ = points
+    return f'<circle cx="{x}" cy="{y}" r="7" class="request-ink"/>{_arrow("request", points)}'
 
 
 def _line(line: Edge, steps: Iterable[Drawn], counts: Counts | None) -> str:
     """Draw one arrow with its label, if the machine has its steps. With counts, steps never taken are pale."""
-    drawn = [d for d in steps if d.source in line.sources and d.trigger in line.triggers and d.target is line.target]
+    drawn = steps_of(line, steps)
     if not drawn:
         return ""
     taken = sum(counts.steps.get((d.source, d.trigger), 0) for d in drawn) if counts else 0
@@ -111,7 +132,7 @@ def _towards(here: tuple[int, int], there: tuple[int, int]) -> tuple[int, int]:
 
 def _box(state: State, box: Box, steps: Iterable[Drawn], counts: Counts | None) -> str:
     """Draw a state, and the steps that lead from it to itself."""
-    stays = [d.trigger for d in steps if d.source is d.target is state]
+    stays = stays_of(state, steps)
     middle = box.x + box.width // 2
     top = box.y + box.height // 2 - LINE_HEIGHT * len(stays) // 2 + 5
     lines = [_text("name", middle, top, state, "middle")]

@@ -17,7 +17,7 @@ from apps.journal.subscription import Applied
 from apps.runtime.failpoint import failpoint
 from domain.execution.projection import Executions
 from domain.execution.queue import Rank
-from domain.execution.routing import NoRoute
+from domain.execution.routing import NoRoute, Routing
 from domain.order.commands import (
     CommandAnswer,
     ConfirmRoute,
@@ -182,7 +182,7 @@ class Executor:
     async def run(self) -> None:
         """Route queued orders, in lists. Orders wait until the journal has been read to its end and the controls are known."""
         while True:
-            if not (self.caught_up() and self._switch.known()):
+            if not self.known():
                 await asyncio.sleep(CAUGHT_UP_EVERY_S)
                 continue
             self._send()
@@ -237,6 +237,22 @@ class Executor:
             self._look_again(HOLD_S)
             return None
         return RefuseRoute(order_id=order.order_id, reason=found.reason, detail=found.detail)
+
+    def preview(self, order: OrderSubmitted) -> Routing | NoRoute:
+        """Return what would be decided if this order were next in the queue, and change nothing.
+
+        `waits` then says whether it would keep its place in the queue, for a token or for a venue, instead of being refused.
+        """
+        if reason := self._switch.forbids(order.account, order.symbol):
+            return NoRoute(reason)
+        found, rules = self.router.decide(order, take=False), self.router.rules
+        if isinstance(found, Routing):
+            return found
+        return msgspec.structs.replace(found, waits=found.waits or rules.hold or (found.away and rules.away_wait_ns > 0))
+
+    def known(self) -> bool:
+        """Return whether orders are routed now: the journal has been read to its end, and the controls are known."""
+        return self.caught_up() and self._switch.known()
 
     def _may_come_back(self, order_id: str) -> bool:
         """Return whether the order may still wait: `away_wait_ns` since it was first seen without a venue are not over."""

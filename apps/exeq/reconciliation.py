@@ -11,6 +11,7 @@ import structlog
 from adapters.codec import decoder
 from apps.runtime.helper_process import Busy, HelperProcess, NotStarted, TookTooLong
 from domain.execution.reconciliation import OrderDifference
+from domain.ports import Clock
 
 log = structlog.get_logger()
 
@@ -43,19 +44,37 @@ def beside(environment: Mapping[str, str]) -> HelperProcess:
     return HelperProcess(MODULE, deadline_s=PASS_MAX_S, environment=environment)
 
 
+class LastPass(msgspec.Struct, frozen=True):
+    """The last pass that was made: begin and end in nanoseconds UTC, and its results, without those of venues that gave none."""
+
+    began: int
+    ended: int
+    venues: tuple[VenuePass, ...]
+
+
+class MissedPass(msgspec.Struct, frozen=True):
+    """When a pass, or a venue's part of it, could not be made, and why."""
+
+    at: int
+    reason: str
+
+
 class VenueReconciliation:
     """Runs a pass every `every_s` seconds, less often while passes are slow, and at once when a venue comes back.
 
     A failed pass is logged and counted; the next one runs as usual.
     """
 
-    def __init__(self, venues: Iterable[str], every_s: float, program: HelperProcess) -> None:
-        self._venues = tuple(venues)
+    def __init__(self, venues: Iterable[str], every_s: float, program: HelperProcess, clock: Clock) -> None:
+        self.venues = tuple(venues)
+        self._clock = clock
         self._every_s = every_s
         self._program = program
         self._wanted = asyncio.Event()
         self.passes = self.failed = self.repaired = 0
         self.left: tuple[OrderDifference, ...] = ()
+        self.last: LastPass | None = None
+        self.missed: MissedPass | None = None
         self._logged: set[tuple[str, ...]] = set()
 
     def wanted(self) -> None:
@@ -65,7 +84,7 @@ class VenueReconciliation:
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         pause = self._every_s
-        while self._venues:
+        while self.venues:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._wanted.wait()
@@ -78,8 +97,9 @@ class VenueReconciliation:
         self._program.stop()
 
     async def look(self) -> None:
+        began = self._clock.now_ns()
         try:
-            ended = await self._program.ask(*self._venues)
+            ended = await self._program.ask(*self.venues)
         except (Busy, TookTooLong):
             self._missed(f"the pass did not end within {PASS_MAX_S:g} s")
             return
@@ -94,9 +114,10 @@ class VenueReconciliation:
         except ValueError as error:
             self._missed(f"its output cannot be read: {error}")
             return
-        if len(passes) < len(self._venues):
+        if len(passes) < len(self.venues):
             self._missed(ended.reason)
         self.passes += 1
+        self.last = LastPass(began, self._clock.now_ns(), tuple(passes))
         self.repaired += sum(done.repaired for done in passes)
         self.left = tuple(difference for done in passes for difference in done.left)
         for done in passes:
@@ -125,6 +146,7 @@ class VenueReconciliation:
 
     def _missed(self, reason: str) -> None:
         self.failed += 1
+        self.missed = MissedPass(self._clock.now_ns(), reason)
         log.warning("a venue could not be compared with the journal", reason=reason)
 
     def stats(self) -> dict[str, Any]:

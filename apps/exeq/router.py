@@ -58,8 +58,8 @@ class Router:
         self._clock = clock
         self._executions = executions
 
-    def decide(self, order: OrderSubmitted) -> Routing | NoRoute:
-        """Return a route, with its tokens taken, or the reason why no venue is available."""
+    def decide(self, order: OrderSubmitted, *, take: bool = True) -> Routing | NoRoute:
+        """Return a route, with its tokens taken unless `take` is false, or the reason why no venue is available."""
         now = self._clock.monotonic_ns()
         found = route(
             order,
@@ -71,7 +71,7 @@ class Router:
             pin=self.rules.pin,
             tried=self._executions.tried(order.order_id),
         )
-        if isinstance(found, Routing):
+        if take and isinstance(found, Routing):
             for leg in found.legs:
                 self.throttles[leg.venue].take(now)
         return found

@@ -89,7 +89,7 @@ def _venue(executor: Executor, venue: RoutedVenue, market: Market, clock: Clock)
 def _health(health: VenueHealth, now: int, wall: int) -> dict[str, Any]:
     """Build the health of a venue. Rates are fractions of 1; latency is from the journaled route to the journaled first report."""
     return {
-        "latency_ms": Decimal(health.latency_ns // 1000).scaleb(-3),
+        "latency_ms": health.latency_ms,
         "reject_rate": Decimal(health.reject_rate).scaleb(-6),
         "no_answer_rate": Decimal(health.silence_rate).scaleb(-6),
         "answers": health.answers,

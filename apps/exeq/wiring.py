@@ -5,13 +5,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fastapi import APIRouter
+
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from adapters.local_kills import DIRECTORY, LocalKills
 from apps.connections import access, control_journal, feeds, journals, nats
 from apps.connections.controls import Scopes
 from apps.connections.unit import Unit
-from apps.exeq import local_kill_endpoint
+from apps.exeq import local_kill_endpoint, reconciliation_endpoint, route_preview
 from apps.exeq.executor import Executor
 from apps.exeq.in_doubt import InDoubtRoutes
 from apps.exeq.kill_switch import ExeqKillSwitch
@@ -35,7 +37,9 @@ from config.settings import ExeqSettings
 from config.venues import routed_venue
 from domain.execution.projection import OLDER_SHAPES, STATE_VERSION, Executions, ExecutionsState
 from domain.execution.routing import RoutedVenue
+from domain.instruments import Instrument
 from domain.market.quotes import Market
+from domain.ports import Clock
 from domain.risk.controls import Controls
 
 
@@ -82,7 +86,7 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     chassis.spawn(orders.run, tasks.JOURNAL_FOLLOWER)
     chassis.spawn(lambda: ownership.run(lambda: orders.caught_up and switch.controls_known()), tasks.OWNERSHIP)
     chassis.spawn(executor.run, tasks.EXECUTOR)
-    reconciling = _upkeep(chassis, venues)
+    reconciling = _upkeep(chassis, venues, clock)
     doubts = InDoubtRoutes(client, executor)
     doubts.on_back = reconciling.wanted
     chassis.spawn(doubts.run, tasks.DOUBTS)
@@ -96,19 +100,35 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
         own |= {"venues_upkeep": reconciling.stats(), "quotes": ticks.stats(), "requests_dropped": publisher.dropped}
         return own | switch.stats()
 
-    routes = router(executor, market, clock)
-    routes.include_router(local_kill_endpoint.router(switch, publisher, Scopes(instruments, venues), clock))
+    routes = _router(executor, market, instruments, Scopes(instruments, venues), switch, publisher, clock)
+    routes.include_router(reconciliation_endpoint.router(reconciling))
     return Service(router=routes, stats=stats)
+
+
+def _router(
+    executor: Executor,
+    market: Market,
+    instruments: Mapping[str, Instrument],
+    scopes: Scopes,
+    switch: ExeqKillSwitch,
+    publisher: Publisher,
+    clock: Clock,
+) -> APIRouter:
+    routes = router(executor, market, clock)
+    routes.include_router(route_preview.router(executor, instruments))
+    routes.include_router(local_kill_endpoint.router(switch, publisher, scopes, clock))
+    return routes
 
 
 def _local_kills(directory: Path | None) -> LocalKills | None:
     return LocalKills(directory / DIRECTORY) if directory else None
 
 
-def _upkeep(chassis: Chassis[ExeqSettings], venues: Mapping[str, RoutedVenue]) -> VenueReconciliation:
+def _upkeep(chassis: Chassis[ExeqSettings], venues: Mapping[str, RoutedVenue], clock: Clock) -> VenueReconciliation:
     """Start the periodic reconciliation with the venues. A failed comparison is counted and repeated later."""
     every_s = float(chassis.settings.routing.reconcile_venues_interval_sec)
-    upkeep = VenueReconciliation((venue.name for venue in venues.values() if not venue.plain), every_s, beside(chassis.environment))
+    full = (venue.name for venue in venues.values() if not venue.plain)
+    upkeep = VenueReconciliation(full, every_s, beside(chassis.environment), clock)
     missed = partial(metrics.counter, "exeq_venues_upkeep_failed", "Comparisons of venues with the journal that could not be made")
     metrics.read(chassis.registry, lambda: [missed(upkeep.failed)])
     chassis.spawn(upkeep.run, tasks.VENUES_UPKEEP)

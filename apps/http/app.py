@@ -27,7 +27,7 @@ from apps.http.guard import guarded
 from apps.http.limits import BODY_MAX, BoundedProtocol, Room
 from apps.http.messages import Disconnected, Handler, header, read_body, send_json, send_problem
 from apps.http.problem import CONTENT_TYPE, Refusal, not_offered, problem_body, problem_doc
-from apps.http.query import known_query, parameters_of, read_query, refused
+from apps.http.query import known_query, parameters_of, read_query, refused, repeatable_of
 from apps.http.security_headers import docs_policy
 from apps.http.tls import TlsListener
 from domain.values import plain
@@ -83,6 +83,10 @@ def _with_numbers(value: Any) -> Any:
     return value
 
 
+BODILESS: Final = "bodiless"
+"""In the scope of a HEAD request, which its handler gets as GET: a response without an end must end at once."""
+
+
 class Exact(Response):
     """The JSON response of a FastAPI route, for any value that `encode` takes."""
 
@@ -98,12 +102,12 @@ def fast_path(app: Handler, routes: Mapping[tuple[str, str], Handler]) -> Handle
     Each accepts the query parameters of its documented twin in the application; without a twin, none.
     """
     twins = {
-        (method, context.path): parameters_of(context.original_route)
+        (method, context.path): (parameters_of(context.original_route), repeatable_of(context.original_route))
         for context in (iter_route_contexts(app.routes) if isinstance(app, FastAPI) else ())
         if isinstance(context.original_route, APIRoute)
         for method in context.methods or ()
     }
-    known = {route: twins.get(route, frozenset()) for route in routes}
+    known = {route: twins.get(route, (frozenset(), frozenset())) for route in routes}
 
     async def front(scope: Scope, receive: Receive, send: Send) -> None:
         route = (scope["method"], scope["path"]) if scope["type"] == "http" else ("", "")
@@ -113,7 +117,7 @@ def fast_path(app: Handler, routes: Mapping[tuple[str, str], Handler]) -> Handle
             return
         try:
             if scope["query_string"]:
-                read_query(scope["query_string"], known[route])
+                read_query(scope["query_string"], *known[route])
             await handler(scope, receive, send)
         except Refusal as refusal:
             await send_problem(send, refusal)
@@ -187,7 +191,7 @@ def with_head(app: Handler) -> Handler:
         async def bodiless(message: MutableMapping[str, Any]) -> None:
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
-        return app({**scope, "method": "GET"}, receive, bodiless)
+        return app({**scope, "method": "GET", BODILESS: True}, receive, bodiless)
 
     return front
 

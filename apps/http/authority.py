@@ -160,6 +160,17 @@ class Authority:
         """Return when each key was last used here, to the minute, in nanoseconds UTC."""
         return {key_id: state.used_at for key_id, state in self._in_use.items()}
 
+    def still_admits(self, caller: Caller) -> bool:
+        """Return whether a caller that was admitted would be admitted now, for an answer that goes on: its key, session and scopes."""
+        if caller == LOCAL_CALLER:
+            return self.mode == OPEN
+        key = self.keys.by_id.get(caller.key_id)
+        now = self._clock.now_ns()
+        if key is None or not key.live(now) or key.mask != caller.mask or not self.known.within(READS_WITHIN_NS):
+            return False
+        session = self.keys.sessions.get(caller.session) if caller.session else None
+        return not caller.session or (session is not None and now < session.expires_at)
+
     def key_of_helper(self) -> str:
         """Return a key for a program that this service starts itself: it may read everything here, as long as this process runs."""
         key_id, secret = new_key_id(), new_secret()

@@ -3,7 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -33,6 +33,9 @@ URGENT: Final = frozenset((("GET", b"/health"), ("GET", b"/ready"), ("POST", b"/
 
 Refused = tuple[int, str, str]
 """Status, code and detail."""
+
+TRANSPORT: Final = "transport"
+"""The extension of a request with its connection's transport: a stream looks how much its client has not taken."""
 
 INTERIM: Final = b"HTTP/1.1 100"
 """The one head that is sent at once, because no body follows it."""
@@ -202,6 +205,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._receiving = True
         super().on_message_begin()
+        self.scope["extensions"] = {TRANSPORT: cast(Any, self.transport)}
 
     def on_headers_complete(self) -> None:
         self._in_head = False

@@ -18,14 +18,17 @@ def refused(name: str, detail: str) -> Refusal:
     return Refusal(400, "malformed", detail, pointer=f"?{name}", within="query")
 
 
-def read_query(text: bytes, known: Collection[str]) -> dict[str, str]:
-    """Return the parameters by name. Refusal 400 for an unknown or repeated name: ignoring it would change what the request does."""
+def read_query(text: bytes, known: Collection[str], repeatable: Collection[str] = ()) -> dict[str, str]:
+    """Return the parameters by name. Refusal 400 for an unknown or repeated name: ignoring it would change what the request does.
+
+    Of a name in `repeatable` the last value is returned.
+    """
     found: dict[str, str] = {}
     for name, value in parse_qsl(text.decode("latin-1"), keep_blank_values=True):
         if name not in known:
             listed = f"known are {', '.join(sorted(known))}" if known else "this address takes none"
             raise refused(name[:ECHO_MAX], f"{name[:ECHO_MAX]!a} is not a known parameter: {listed}")
-        if name in found:
+        if name in found and name not in repeatable:
             raise refused(name, f"{name} is given twice")
         found[name] = value
     return found
@@ -34,12 +37,18 @@ def read_query(text: bytes, known: Collection[str]) -> dict[str, str]:
 async def known_query(request: Request) -> None:
     """Refuse query parameters that a FastAPI route does not declare; a dependency of every route. Refusal 400."""
     if text := request.scope["query_string"]:
-        read_query(text, parameters_of(request.scope["route"]))
+        route = request.scope["route"]
+        read_query(text, parameters_of(route), repeatable_of(route))
 
 
 def parameters_of(route: APIRoute) -> frozenset[str]:
     """Return the query parameters that a route declares in its signature."""
     return frozenset(field.alias for field in route.dependant.query_params)
+
+
+def repeatable_of(route: APIRoute) -> frozenset[str]:
+    """Return the query parameters of a route that take several values."""
+    return frozenset(field.alias for field in route.dependant.query_params if field.field_info.annotation == list[str] | None)
 
 
 def moment_asked(value: str | None, name: str) -> int | None:

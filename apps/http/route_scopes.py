@@ -51,6 +51,7 @@ TABLES: Final[Mapping[str, Table]] = {
         ("GET", "/orders/{order_id}/events"): READ,
         ("GET", "/positions/{account}"): READ,
         ("GET", "/fills/{account}"): READ,
+        ("GET", "/instruments"): ANY,
         ("GET", "/diagram"): READ | OPERATE,  # its counts need OPERATE
         ("POST", "/orders/{order_id}/settle"): OPS,
         ("POST", "/admin/verify"): OPS,
@@ -88,6 +89,8 @@ TABLES: Final[Mapping[str, Table]] = {
         ("GET", "/queue"): OPERATE,
         ("GET", "/venues"): OPERATE,
         ("GET", "/routes/{order_id}"): OPERATE,
+        ("POST", "/routes/preview"): READ | TRADE,
+        ("GET", "/reconciliation"): OPERATE,
         ("GET", "/kill"): CONTROLS,
         ("POST", "/kill"): RISK | STOPS,
     },
@@ -101,6 +104,10 @@ TABLES: Final[Mapping[str, Table]] = {
         ("POST", "/quotes/advance"): OPS,
     },
     "projector": EVERYWHERE,
+    "desk": {
+        **EVERYWHERE,
+        ("GET", "/stream"): READ | OPERATE,
+    },
 }
 
 

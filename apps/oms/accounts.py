@@ -8,9 +8,10 @@ from typing import Final, TypeVar, cast
 import msgspec
 
 from apps.http.app import Refusal
+from apps.http.order_view import View
 from apps.http.query import refused
 from apps.oms.history_client import PositionHistory
-from apps.oms.views import View, positions_view
+from apps.oms.views import positions_view
 from domain.market.quotes import Market
 from domain.ports import Clock, FillPlace, Fills, Positions, Unavailable
 from domain.values import from_rfc3339, rfc3339

@@ -87,7 +87,7 @@ VERIFY_DOC: Final[Documented] = {
     503: problem_doc("`verify_timeout`, `verify_unavailable`: no report was produced"),
 }
 UNAVAILABLE: Final[Documented] = {503: problem_doc("The journal or the store that is read is temporarily unavailable, with Retry-After")}
-DRAWING_DOC: Final[Documented] = {200: {"content": {"text/plain": {}, "image/svg+xml": {}}}}
+DRAWING_DOC: Final[Documented] = {200: {"content": {"text/plain": {}, "image/svg+xml": {}, "application/json": {}}}}
 TIMELINE_DOC: Final[Documented] = {
     200: {
         "description": "The events, in the order of the journal.",

@@ -6,9 +6,9 @@ from typing import Any, Final
 from adapters.codec import ORDER_COMMITS
 from apps.http.app import Refusal
 from apps.http.caller import Caller, account_not_yours
+from apps.http.order_view import View, order_view, timeline_view
 from apps.journal.shard_host import ShardHost
 from apps.oms.submit import unavailable
-from apps.oms.views import View, order_view, timeline_view
 from domain.narrative import OwnerOf, no_owner
 from domain.order.events import OrderEvent
 from domain.order.index import OrderFilter

@@ -43,7 +43,12 @@ from domain.order.index import OrderFilter
 from domain.order.lifecycle import State
 from domain.values import Side
 
-MEDIA: Final = {"mermaid": "text/plain; charset=utf-8", "dot": "text/plain; charset=utf-8", "svg": "image/svg+xml"}
+MEDIA: Final = {
+    "mermaid": "text/plain; charset=utf-8",
+    "dot": "text/plain; charset=utf-8",
+    "svg": "image/svg+xml",
+    "json": "application/json",
+}
 
 
 def router(

@@ -1,103 +1,12 @@
-"""Views of orders, timelines and positions in responses. Exact numbers, RFC 3339 times."""
+"""The view of positions in responses. Exact numbers, RFC 3339 times."""
 
-import json
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from typing import Any
 
-import msgspec
-
-from apps.http.decision_view import record_view
+from apps.http.order_view import View
 from domain.market.quotes import Market
-from domain.narrative import OwnerOf, no_owner, told
-from domain.order.events import OrderEvent
-from domain.order.fix import exec_type, ord_status
-from domain.order.order import Order, evolve
 from domain.position.position import Position
 from domain.values import rfc3339
-
-View = dict[str, Any]
-
-
-def order_view(order: Order) -> View:
-    return {
-        "order_id": order.order_id,
-        "client_order_id": order.client_order_id,
-        "account": order.account,
-        "symbol": order.symbol,
-        "side": order.side,
-        "type": order.order_type,
-        "quantity": order.quantity,
-        "price": order.price,
-        "stop_price": order.stop_price,
-        "time_in_force": order.time_in_force,
-        "expire_at": rfc3339(order.expire_at) if order.expire_at is not None else None,
-        "priority": order.priority,
-        "post_only": order.post_only,
-        "reduce_only": order.reduce_only,
-        "status": order.status,
-        "cum_quantity": order.cum_quantity,
-        "leaves_quantity": order.leaves_quantity,
-        "average_price": order.average_price,
-        "replacing": _replacing(order),
-        "fees": order.fees,
-        "routes": [route_view(order, place) for place in range(len(order.routes))],
-        "reason": order.reason,
-        "source": order.source,
-        "overfill": order.overfill,
-        "created_at": rfc3339(order.created_at),
-        "updated_at": rfc3339(order.updated_at),
-        "version": order.version,
-    }
-
-
-def _replacing(order: Order) -> View | None:
-    """Return the terms of a pending replace, or None."""
-    asked = order.replacing if not order.closed else None
-    return {"quantity": asked.quantity, "price": asked.price, "stop_price": asked.stop_price} if asked else None
-
-
-def route_view(order: Order, place: int) -> View:
-    route = order.routes[place]
-    return {
-        "route_id": route.route_id,
-        "venue": route.venue,
-        "venue_order_id": route.venue_order_id or None,
-        "quantity": route.quantity,
-        "cum_quantity": route.cum_quantity,
-        "leaves_quantity": route.leaves_quantity,
-    }
-
-
-def timeline_view(events: Iterable[tuple[int, OrderEvent]], owner_of: OwnerOf = no_owner) -> list[View]:
-    """Build an order's timeline: each event with a sentence, its FIX ExecType and OrdStatus, and its own fields."""
-    order: Order | None = None
-    lines: list[View] = []
-    for seq, event in events:
-        order = evolve(order, event)
-        line = event_view(event, seq, owner_of)
-        lines.append(line | {"exec_type": exec_type(event), "ord_status": ord_status(order)})
-    return lines
-
-
-def event_view(event: OrderEvent, seq: int, owner_of: OwnerOf = no_owner) -> View:
-    """Build one line of the timeline: sequence, time, type, sentence, and the event's own fields.
-
-    `by` is the key id of the client that asked, or `local`; `owner` the key's owner, if known.
-    """
-    fields = {name: value for name, value in msgspec.structs.asdict(event).items() if value is not None and value != ()}
-    for name in ("order_id", "at"):
-        del fields[name]
-    if line := fields.pop("checks", ""):
-        fields |= record_view(line)
-    if "report" in fields:
-        fields["report"] = json.loads(fields["report"])
-    if "expire_at" in fields:
-        fields["expire_at"] = rfc3339(fields["expire_at"])
-    if by := fields.pop("by", ""):
-        fields |= {"by": by} | ({"owner": owner} if (owner := owner_of(by)) else {})
-    sentence = told(event, owner_of)
-    return {"seq": seq, "at": rfc3339(event.at), "type": type(event).__name__, "description": sentence, "told": sentence, **fields}
 
 
 def positions_view(positions: Iterable[Position], currency: Callable[[str], str | None], market: Market, since_ns: int) -> View:

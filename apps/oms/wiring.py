@@ -16,7 +16,7 @@ from apps.connections.unit import Unit
 from apps.journal.publisher import Publisher
 from apps.journal.shard_host import Landed, ShardHost
 from apps.journal.watermark import Mark
-from apps.oms import admin, history_client, settle
+from apps.oms import admin, history_client, instrument_list, settle
 from apps.oms.accounts import Accounts
 from apps.oms.admin import Admin
 from apps.oms.command_handler import CommandHandler
@@ -99,6 +99,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency, HistoryProcess(past))
     reads, keys = OrderReads(host, journal, chassis.keys.owner_of), chassis.keys
     routes = router(host, reads, accounts, ReplaceHandler(host, risk, instruments, intake.forbidden), instruments, keys.may_trade)
+    routes.include_router(instrument_list.router(instruments, venues, controls.listings))
     routes.include_router(admin.router(Admin(verification)))
     routes.include_router(settle.router(host, reads, negative, clock, settings.order_management.settle_second_person == "required"))
 

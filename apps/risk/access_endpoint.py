@@ -42,7 +42,7 @@ from domain.ports import Clock, Head, Unavailable
 from domain.values import IDENTIFIER, rfc3339
 
 SERVICE: Final = "risk"
-OTHERS: Final = ("exeq", "live-gateway", "oms", "projector")
+OTHERS: Final = ("desk", "exeq", "live-gateway", "oms", "projector")
 """The services that must acknowledge, besides risk itself, which has recorded the event."""
 KEYS_MAX: Final = 10_000
 SESSION_NS: Final = 15 * 60 * 1_000_000_000

@@ -16,8 +16,9 @@ from apps.risk.check_service import CheckService
 from apps.risk.metrics import RiskMetrics
 from apps.risk.sight import sees
 from apps.risk.time_slice import ACCOUNT_WEIGHT, TimeSlice
-from apps.risk.views import decision_view, portfolio_view
+from apps.risk.views import check_view, decision_view, portfolio_view
 from domain.access.scopes import EVERY_ACCOUNT
+from domain.order.commands import Terms
 from domain.risk.engine import Risk
 from domain.values import IDENTIFIER
 
@@ -27,7 +28,7 @@ Explain = Literal["0", "1", "all"]
 EXPLAIN: Final = get_args(Explain)
 ExplainQuery = Annotated[
     Explain,
-    Query(description="1: the checks up to the first denial. all: every enabled check; only without an order_id."),
+    Query(description="1: the checks up to the first denial. all: every enabled check with its outcome; only without an order_id."),
 ]
 AccountQuery = Annotated[str | None, Query(pattern=f"^{IDENTIFIER.pattern}$")]
 
@@ -50,10 +51,17 @@ class CheckEndpoint:
             raise scope_missing(RISK)  # it reserves, and an order_id is not bound to an account: another account's order would be denied
         if explain == "all" and terms.order_id:
             raise refused("explain", "explain=all is a dry check: leave out the order_id")
-        decision = self._check_service.decide(terms, every=explain == "all")
-        answer = APPROVED if decision.denial is None and explain == "0" else encode(decision_view(decision, explain != "0"))
+        answer = self._explained(terms) if explain == "all" else self._decided(terms, explain == "1")
         self._measures.took("http", time.perf_counter_ns() - began, terms.order_id)
         return answer
+
+    def _decided(self, terms: Terms, explain: bool) -> bytes:
+        decision = self._check_service.decide(terms)
+        return APPROVED if decision.denial is None and not explain else encode(decision_view(decision, explain))
+
+    def _explained(self, terms: Terms) -> bytes:
+        decision, checks = self._check_service.explain(terms)
+        return encode(decision_view(decision, explain=True) | {"checks": [check_view(check) for check in checks]})
 
     async def check(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve `POST /check` in raw ASGI. The route in `router` returns the same and documents it in /docs."""

@@ -1,6 +1,7 @@
 """Entry point of every check: while risk is not ready, or when a check fails, the order is denied. Every decision is timed."""
 
 import time
+from collections.abc import Callable, Sequence
 
 from apps.risk.metrics import RiskMetrics
 from apps.risk.readiness import Readiness
@@ -8,6 +9,7 @@ from apps.runtime.log_limit import LogLimit
 from apps.runtime.logs import get_logger
 from domain.instruments import Denial, terms_denial
 from domain.order.commands import Terms
+from domain.risk.checks import ExplainedCheck
 from domain.risk.decision_record import RiskDecision
 from domain.risk.engine import Risk
 from domain.values import IDENTIFIER
@@ -26,12 +28,26 @@ class CheckService:
         self._measures = measures
         self._seldom = LogLimit(ERROR_LOG_EVERY_NS)
 
-    def decide(self, terms: Terms, *, every: bool = False) -> RiskDecision:
-        """Decide an order; with an order id the check reserves, without one it is dry. `every`: a dry check continues after a denial."""
+    def decide(self, terms: Terms) -> RiskDecision:
+        """Decide an order; with an order id the check reserves, without one it is dry."""
         began = time.perf_counter_ns()
-        decision = self._decided(terms, every)
+        decision = self._decided(terms, self._risk.decide if terms.order_id else self._risk.dry)
         self._measures.decided(decision, "check", time.perf_counter_ns() - began, dry=not terms.order_id)
         return decision
+
+    def explain(self, terms: Terms) -> tuple[RiskDecision, Sequence[ExplainedCheck]]:
+        """Decide an order without an order id, and return what every enabled check says; of an order that cannot be decided, none."""
+        found: list[ExplainedCheck] = []
+
+        def explained(terms: Terms, now_ns: int) -> RiskDecision:
+            decision, checks = self._risk.explain(terms, now_ns)
+            found.extend(checks)
+            return decision
+
+        began = time.perf_counter_ns()
+        decision = self._decided(terms, explained)
+        self._measures.decided(decision, "check", time.perf_counter_ns() - began, dry=True)
+        return decision, found
 
     def refuse(self, order_id: str, why: str) -> RiskDecision:
         """Return a denial for a request that is not an order. It is counted like any other decision."""
@@ -39,14 +55,13 @@ class CheckService:
         self._measures.decided(decision, "check", 0)
         return decision
 
-    def _decided(self, terms: Terms, every: bool) -> RiskDecision:
+    def _decided(self, terms: Terms, decide: Callable[[Terms, int], RiskDecision]) -> RiskDecision:
         if self._gate.shut is not None:
             return self._error(terms.order_id, "not_ready")
         try:
             if why := self._untradable(terms):
                 return self._error(terms.order_id, why)
-            now_ns = time.monotonic_ns()
-            return self._risk.decide(terms, now_ns) if terms.order_id else self._risk.dry(terms, now_ns, every=every)
+            return decide(terms, time.monotonic_ns())
         except Exception as error:  # noqa: BLE001 - fail closed: no error of any kind may approve an order
             held_back = self._seldom.now()
             if held_back is not None:

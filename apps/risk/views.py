@@ -10,7 +10,7 @@ from adapters.codec import encode
 from apps.http.decision_view import record_view
 from apps.risk.limits_body import FIELD_OF
 from domain.four_eyes import SECOND_STEP_MAX_NS, in_time
-from domain.risk.checks import NO_PRICE_HISTORY
+from domain.risk.checks import NO_PRICE_HISTORY, ExplainedCheck
 from domain.risk.controls import ControlEvent, Controls, LimitsChanged, LimitSet, LimitsProposed
 from domain.risk.decision_record import RiskDecision
 from domain.risk.engine import Risk
@@ -38,6 +38,13 @@ def decision_view(decision: RiskDecision, explain: bool) -> View:
         view["limits_version"] = decision.limits_version
         view |= record_view(decision.line())
     return view
+
+
+def check_view(check: ExplainedCheck) -> View:
+    """Build one check of an explained order. Numbers are null where there is nothing to compare."""
+    headroom = None if check.found is None or check.limit is None else check.limit - check.found
+    numbers = {"found": check.found, "limit": check.limit, "headroom": headroom}
+    return {"name": check.code, **numbers, "unit": check.unit, "outcome": check.outcome}
 
 
 def portfolio_view(risk: Risk, account: Account) -> View:

@@ -122,7 +122,15 @@ async def _open(chassis: Chassis[S], front: Handler) -> tuple[Listener, Listener
     context = tls.server_context(chassis.settings.access)
     gauges = await serve(probes.gauges(chassis), where.host, monitoring.metrics_port, chassis.access, None, tls=context, drain_sec=0.5)
     try:
-        listener = await serve(front, where.host, where.port, chassis.access, chassis.authority, tls=context)
+        listener = await serve(
+            front,
+            where.host,
+            where.port,
+            chassis.access,
+            chassis.authority,
+            tls=context,
+            connections_max=chassis.settings.connections_max(),
+        )
     except OSError:
         await gauges.stop()
         raise

@@ -71,6 +71,11 @@ MIRROR: Final = _housekeeping("snapshots for readers", "readers in Valkey see ol
 PRICE_HISTORY: Final = _housekeeping("price history", "value at risk uses the last closes read, until they are too old")
 GREETING: Final = _housekeeping("first word from a store", "a log line is missing; /health probes the store itself")
 
+# desk
+JOURNAL_END: Final = _vital("end of the journal", "streams would never say again that they are live")
+SERVICES: Final = _housekeeping("services", "streams show an older state of the services")
+STREAMS: Final = _housekeeping("streams", "a stream whose key was withdrawn, or whose client takes nothing, ends a little later")
+
 # exeq
 OWNERSHIP: Final = _vital("ownership", "the shard would never be taken, and nothing would be sent")
 LOCAL_SWITCHES: Final = _vital("local switches", "a kill switch set by file would not be detected: nothing may be sent")

@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument("--topology", default=UNIT, choices=TOPOLOGIES, help="oms, risk and exeq in one process, or each in its own")
     modes = f"{' or '.join(ACCESS_MODES)} (default {ACCESS_VARIABLE}, else open, or keys with a live venue)"
     parser.add_argument("--access", default=os.environ.get(ACCESS_VARIABLE, ""), help=modes)
+    parser.add_argument("--no-desk", dest="desk", action="store_false", help="without the page and the stream")
     parser.add_argument("--only-servers", action="store_true", help="NATS, Valkey and QuestDB without the services")
     return up(**vars(parser.parse_args()))
 

@@ -16,6 +16,7 @@ from apps.runtime import private_files
 from apps.runtime.exit_codes import Exit
 from apps.stack import questdb_jar, stack
 from apps.stack.credentials import keys
+from apps.stack.credentials.users import DESK
 from apps.stack.directory import DATA_DIR, claimed, unusable, wipe
 from apps.stack.ports import ServerPorts, check_free
 from apps.stack.program import Program
@@ -60,6 +61,7 @@ def up(
     guests: bool = True,
     topology: str = UNIT,
     access: str = "",
+    desk: bool = True,
 ) -> int:
     """Run the stack until a signal; return the exit code of the command. `access` empty: open, or keys with a live venue."""
     private_files.begin()
@@ -67,7 +69,7 @@ def up(
     try:
         data_dir = Path(os.path.realpath(data_dir))
         access = access or usual_access(config_dir)
-        choices = Choices(data_dir, port_offset, fills, quotes, quotes_speed, quotes_columns, config_dir, guests, topology, access)
+        choices = Choices(data_dir, port_offset, fills, quotes, quotes_speed, quotes_columns, config_dir, guests, topology, access, desk)
         _start(choices, screen, fresh=fresh, yes=yes, only_servers=only_servers)
     except CannotStart as trouble:
         screen.complain(str(trouble))
@@ -204,6 +206,8 @@ def welcome(described: stack.Stack) -> str:
     lines = ["", "All services are ready:", *(f"  {name:<13}{url}" for name, url in described.urls.items()), ""]
     if oms := described.urls.get("oms"):
         lines += [*(_first_order_with_a_key(described, oms) if described.access == KEYS else _first_order(described, oms)), ""]
+    if desk := described.urls.get(DESK):
+        lines += [f"The desk, in a browser: open {desk}", ""]
     return "\n".join([*lines, "Ctrl-C stops the stack.", ""])
 
 

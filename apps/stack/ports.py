@@ -13,7 +13,7 @@ from apps.stack.trouble import CannotStart
 HOST = "127.0.0.1"
 PORT_MAX = 65_535
 METRICS_OFFSET = 1_000
-SERVICE_PORTS = {"oms": 8099, "risk": 8103, "exeq": 8095, "live-gateway": 8105, "projector": 8107}
+SERVICE_PORTS = {"oms": 8099, "risk": 8103, "exeq": 8095, "live-gateway": 8105, "projector": 8107, "desk": 8110}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The five services as programs: their modules, ports, and the environment with all addresses."""
+"""The services as programs: their modules, ports, and the environment with all addresses."""
 
 import sys
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from apps.runtime.exit_codes import Exit
+from apps.stack.credentials.users import DESK
 from apps.stack.ports import HOST, METRICS_OFFSET, SERVICE_PORTS
 from apps.stack.program import PROJECTION_NICENESS, URGENT_NICENESS, Program, http_answers
 from apps.stack.servers import Servers
@@ -23,6 +24,7 @@ MODULES = {
     "exeq": "apps.exeq",
     "live-gateway": "apps.live_gateway",
     "projector": "apps.projector",
+    DESK: "apps.desk",
     UNIT: "apps.unit",
 }
 URL_VARIABLES = {name: f"TRADE_{name.removeprefix('live-').upper()}_URL" for name in SERVICE_PORTS}
@@ -44,6 +46,7 @@ class Choices:
     guests: bool = True
     topology: str = UNIT
     access: str = OPEN
+    desk: bool = True
 
     @property
     def admits_guests(self) -> bool:
@@ -60,12 +63,16 @@ class Choices:
 
 
 def services(choices: Choices, servers: Servers) -> list[Program]:
-    """Return the programs of all five services. CannotStart (usage) for a directory without any of their configurations."""
+    """Return the programs of all services; without desk if it is not wanted.
+
+    CannotStart (usage) for a directory without any of their configurations.
+    """
     files = _configurations(choices.config_dir)
     common = _common_environment(choices, servers)
+    wanted = [name for name in SERVICE_PORTS if choices.desk or name != DESK]
     if choices.topology != UNIT:
-        return [_service(name, choices.port_offset, common, files.get(name)) for name in SERVICE_PORTS]
-    apart = [_service(name, choices.port_offset, common, files.get(name)) for name in SERVICE_PORTS if name not in UNITED]
+        return [_service(name, choices.port_offset, common, files.get(name)) for name in wanted]
+    apart = [_service(name, choices.port_offset, common, files.get(name)) for name in wanted if name not in UNITED]
     return [_unit(choices.port_offset, common, files), *apart]
 
 

@@ -12,6 +12,8 @@ from domain.order.events import Candidate, Leg, OrderSubmitted
 from domain.values import ZERO, Side, TimeInForce
 
 BPS: Final = Decimal("0.0001")
+NO_FRESH_QUOTE: Final = "no fresh quote"
+"""The note of a venue that may take the order, but comes after all venues with a quote."""
 
 
 class RoutedVenue(msgspec.Struct, frozen=True):
@@ -55,13 +57,14 @@ class Routing(msgspec.Struct, frozen=True):
 class NoRoute(msgspec.Struct, frozen=True):
     """No venue may take the order.
 
-    `waits`: only until a token is available. `away`: a venue that lists it is unwell, and may recover soon.
+    `waits`: only until a token is available. `away`: a venue that lists it is unwell, and may recover soon. `candidates` list it.
     """
 
     reason: str
     detail: str = ""
     waits: bool = False
     away: bool = False
+    candidates: tuple[Candidate, ...] = ()
 
 
 class Offer(msgspec.Struct, gc=False):
@@ -161,7 +164,7 @@ def route(
     offers.sort(key=lambda offer: offer.venue.name)
     choice = POLICIES[policy](Ask(order, instrument, pin), offers) if offers else ()
     if not choice:
-        return NoRoute("no_venue", _why(seen, policy, pin), waits, away)
+        return NoRoute("no_venue", _why(seen, policy, pin), waits, away, tuple(seen))
     begin = len(tried) + 1
     legs = tuple(Leg(f"{order.order_id}-{begin + place}", venue.name, quantity) for place, (venue, quantity) in enumerate(choice))
     return Routing(legs, policy, tuple(seen))
@@ -171,7 +174,7 @@ def _look(venue: RoutedVenue, quote: Quote | None, side: Side, penalty_bps: Deci
     """Return the venue as seen by an order of this side. Without a fresh quote it stays a candidate, but the last."""
     penalty = penalty_bps or None
     if quote is None:
-        note = "no fresh quote" if closed is None else closed
+        note = NO_FRESH_QUOTE if closed is None else closed
         return Candidate(venue.name, note=note, penalty_bps=penalty), Offer(venue, None, venue.taker_bps + penalty_bps, ZERO)
     touch, size = (quote.ask, quote.ask_size) if side is Side.BUY else (quote.bid, quote.bid_size)
     worth = touch if side is Side.BUY else -touch

@@ -32,6 +32,11 @@ class VenueHealth(msgspec.Struct, gc=False):
     back_offs: int = 0
     until_ns: int = 0
 
+    @property
+    def latency_ms(self) -> Decimal:
+        """The usual time from a journaled route to its journaled first report, in milliseconds, to the microsecond."""
+        return Decimal(self.latency_ns // 1000).scaleb(-3)
+
     def answered(self, latency_ns: int) -> None:
         """Record the first report for a route. Whatever it reports, the venue is reachable."""
         self.answers += 1

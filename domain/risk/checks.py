@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -189,14 +189,38 @@ def judge(case: Case, checks: tuple[Check, ...]) -> tuple[Denial | None, list[tu
     return None, results
 
 
-def measured(case: Case, checks: tuple[Check, ...]) -> list[tuple[str, Decimal, Decimal]]:
-    """Return code, found and limit of every check that applies, also behind the first refusal.
+Outcome = Literal["passed", "refused", "not_applicable", "not_measured"]
 
-    Without a reference price no money is known, and without a price history no value at risk: those checks are left out.
+
+class ExplainedCheck(NamedTuple):
+    """What one enabled check says of an order, whatever the others say. Without numbers `found` and `limit` are None.
+
+    `not_applicable`: the check does not concern this order. `not_measured`: what it compares is not known.
     """
-    results: list[tuple[str, Decimal, Decimal]] = []
-    for code, _, unit, measure in checks:
-        blind = (unit == "USD" and not case.priced) or (code == names.VAR_LIMIT and not case.measured)
-        if not blind and (found := measure(case)) is not None:
-            results.append((code, *found))
-    return results
+
+    code: str
+    unit: str | None
+    outcome: Outcome
+    found: Decimal | None = None
+    limit: Decimal | None = None
+
+
+def explained(case: Case, checks: tuple[Check, ...]) -> tuple[ExplainedCheck, ...]:
+    """Return what every check says, also behind the first refusal, in order of precedence.
+
+    Without a reference price no money is known, and without a price history no value at risk.
+    """
+    return tuple(_explained(case, check) for check in checks)
+
+
+def _explained(case: Case, check: Check) -> ExplainedCheck:
+    code, _, unit, measure = check
+    if (unit == "USD" and not case.priced) or (code == names.VAR_LIMIT and not (case.measured or case.reduces)):
+        return ExplainedCheck(code, unit, "not_measured")
+    measured = measure(case)
+    if measured is not None:
+        found, limit = measured
+        return ExplainedCheck(code, unit, "refused" if found > limit else "passed", found, limit)
+    if unit is None:
+        return ExplainedCheck(code, unit, "passed", ZERO, ZERO)  # a yes or no: it is not the case
+    return ExplainedCheck(code, unit, "not_applicable")

@@ -8,7 +8,7 @@ from domain.instruments import Denial, Instrument, negative_prices
 from domain.market.listings import currency_of
 from domain.market.price_history import History
 from domain.order.commands import Terms
-from domain.risk.checks import NO_PRICE_HISTORY, RATE_LIMIT, REPEATED_ORDER, Case, judge, measured, switched_on
+from domain.risk.checks import NO_PRICE_HISTORY, RATE_LIMIT, REPEATED_ORDER, Case, ExplainedCheck, explained, judge, switched_on
 from domain.risk.controls import Controls
 from domain.risk.decision_record import RiskDecision
 from domain.risk.exposure import Account, Exposure, Holding, Open, Reservation, reach
@@ -103,22 +103,27 @@ class Risk:
             self.exposure.reserve(terms.order_id, Reservation(worse, terms, decision, now_ns, instead=old))
         return decision
 
-    def dry(self, terms: Terms, now_ns: int, *, every: bool = False) -> RiskDecision:
-        """Decide without a reservation.
-
-        `every`: include what all enabled checks found, also behind the first refusal; the decision is the same.
-        """
+    def dry(self, terms: Terms, now_ns: int) -> RiskDecision:
+        """Decide without a reservation."""
         limits = self.limits_of(terms.account, terms.symbol) if self.controls.limits else self.limits
         price, prices = self._priced(terms, now_ns)
         case = self._case(terms, price, limits, now_ns, prices)
         denial, results = judge(case, self._checks)
-        if every and denial is not None:
-            results = measured(case, self._checks)
         if denial is not None and denial.code == NO_PRICE_HISTORY:
             denial = Denial(NO_PRICE_HISTORY, found=self._without_history(terms))
         return RiskDecision(
             terms.order_id, limits.version, denial, price, tuple(results), prices, self.exposure.var.closes_to.get(terms.symbol, "")
         )
+
+    def explain(self, terms: Terms, now_ns: int) -> tuple[RiskDecision, tuple[ExplainedCheck, ...]]:
+        """Return what `dry` decides, and what every enabled check says, also behind the first refusal.
+
+        The order is looked at twice, so that a decision that is not explained costs nothing more.
+        """
+        limits = self.limits_of(terms.account, terms.symbol)
+        price, prices = self._priced(terms, now_ns)
+        case = self._case(terms, price, limits, now_ns, prices)
+        return self.dry(terms, now_ns), explained(case, self._checks)
 
     def enable(self, account: str) -> int:
         """Let orders that were stopped as repeats pass again; return how many different ones there were."""

@@ -15,7 +15,7 @@ from apps.http.caller import LOCAL_CALLER, Caller
 from apps.journal import group_commit
 from apps.journal.group_commit import Pace
 from apps.journal.shard_host import ShardHost
-from apps.oms import admin, settle
+from apps.oms import admin, instrument_list, settle
 from apps.oms.accounts import Accounts
 from apps.oms.metrics import OmsMetrics
 from apps.oms.reads import OrderReads
@@ -26,6 +26,7 @@ from apps.oms.submit_endpoint import SubmitEndpoint
 from apps.runtime.chassis import cancelled
 from domain.access.keys import KeyRing
 from domain.instruments import negative_prices
+from domain.market.listings import Listings
 from domain.market.quotes import Market
 from domain.order.commands import RiskReply, Terms
 from tests.apps.callers import ERIN, as_caller
@@ -73,7 +74,8 @@ class OmsHouse:
         accounts = Accounts(self.positions, self.fills, Market(), clock, QUOTE_AGE_MAX_S, CURRENCY)
         reads = OrderReads(self.host, journal, {ERIN.key_id: ERIN.owner}.get)
         settlements = settle.router(self.host, reads, negative, clock, second_person)
-        others = (admin.router(admin.Admin(None)), settlements)
+        self.listings = Listings()
+        others = (admin.router(admin.Admin(None)), settlements, instrument_list.router(INSTRUMENTS, {}, self.listings))
         self.application = application("oms", router(self.host, reads, accounts, replaces, INSTRUMENTS, KeyRing().may_trade), *others)
         self.app: Handler = fast_path(self.application, {("POST", "/orders"): self.door})
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from adapters.clock import SystemClock
 from apps.exeq.reconciliation import VenueReconciliation
 from apps.http.problem import Refusal
 from apps.oms.admin import Admin
@@ -147,7 +148,7 @@ async def test_one_that_cannot_be_started_is_said_and_the_next_one_runs() -> Non
 
 async def test_upkeep_that_cannot_be_made_is_counted_and_made_the_next_time() -> None:
     venues, positions = (
-        VenueReconciliation(["PAPER_A"], 60.0, program("[]")),
+        VenueReconciliation(["PAPER_A"], 60.0, program("[]"), SystemClock()),
         PositionReconciliation(60.0, CollectorRegistry(), program("{}")),
     )
     for upkeep in (venues, positions):

@@ -16,7 +16,7 @@ from tests.apps.fake_oms import FakeOms, fake_oms
 from tests.live import LiveServer
 
 NOWHERE: Final = "http://127.0.0.1:1"
-SERVICES: Final = ("OMS", "RISK", "EXEQ", "GATEWAY", "PROJECTOR")
+SERVICES: Final = ("OMS", "RISK", "EXEQ", "GATEWAY", "PROJECTOR", "DESK")
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_all_well_is_0_and_a_row_each(oms: FakeOms, valkey_server: LiveServer) -
     assert (ended.exit_code, ended.stderr) == (0, "")
     rows = [line.split()[:5] for line in ended.stdout.splitlines()[1:]]
     assert rows[:3] == [[name, "yes", "yes", "-", "-"] for name in ("nats", "valkey", "questdb")]
-    assert rows[3:] == [[name, "yes", "yes", "0", "812"] for name in ("oms", "risk", "exeq", "live-gateway", "projector")]
+    assert rows[3:] == [[name, "yes", "yes", "0", "812"] for name in ("oms", "risk", "exeq", "live-gateway", "projector", "desk")]
 
 
 def test_one_that_is_not_ready_is_1_with_its_reason(oms: FakeOms, valkey_server: LiveServer) -> None:
@@ -58,7 +58,7 @@ def test_one_that_is_not_ready_is_1_with_its_reason(oms: FakeOms, valkey_server:
     oms.says("GET", "/ready", {"status": "not_ready", "reason": "journal: catching up"}, 503)
     ended = trade("status", **{**everywhere(oms, valkey_server.url), "TRADE_RISK_URL": NOWHERE})
     assert ended.exit_code == 1
-    assert ended.stderr.splitlines()[0] == "Not ready: oms, risk, exeq, live-gateway, projector."
+    assert ended.stderr.splitlines()[0] == "Not ready: oms, risk, exeq, live-gateway, projector, desk."
     notes = {line.split()[0]: line for line in ended.stdout.splitlines()}
     assert "503: journal: catching up" in notes["oms"]
     assert "does not answer" in notes["risk"]
@@ -82,7 +82,7 @@ def test_of_two_projections_the_slower_one_counts(oms: FakeOms, valkey_server: L
     oms.answers[("GET", "/stats")].clear()
     oms.says("GET", "/stats", {"positions": {"seq": 812, "lag_commits": 0}, "fills": {"seq": 800, "lag_commits": 12}})
     ended = trade("status --json", **everywhere(oms, valkey_server.url))
-    projector = json.loads(ended.stdout)["services"][-1]
+    projector = json.loads(ended.stdout)["services"][-2]
     assert (projector["name"], projector["lag"], projector["seq"]) == ("projector", 12, 800)
 
 

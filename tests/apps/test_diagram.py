@@ -281,7 +281,7 @@ def test_a_png_is_a_picture_of_the_asked_size() -> None:
 
 
 def test_an_unknown_format_is_a_mistake() -> None:
-    assert set(FORMATS) == {"mermaid", "dot", "svg"}
+    assert set(FORMATS) == {"mermaid", "dot", "svg", "json"}
     with pytest.raises(KeyError):
         draw("jpeg")  # type: ignore[arg-type]
 

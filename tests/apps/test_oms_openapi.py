@@ -26,6 +26,7 @@ ROUTES = {
     "get /positions/{account}": {"200", "422", "503", "default"},
     "get /fills/{account}": {"200", "503", "default"},
     "get /diagram": {"200", "default"},
+    "get /instruments": {"200", "default"},
     "post /orders/{order_id}/settle": {"200", "202", "400", "403", "404", "409", "422", "503", "default"},
     "post /admin/verify": {"200", "403", "409", "503", "default"},
 }

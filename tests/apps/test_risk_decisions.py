@@ -11,7 +11,7 @@ import pytest
 from adapters.codec import encode
 from apps.http.app import application
 from apps.http.caller import LOCAL_CALLER, Caller
-from apps.oms.views import event_view
+from apps.http.order_view import event_view
 from apps.risk.decision_lookup import Decisions
 from apps.risk.views import holdings_view, limits_view, snapshot_fields
 from domain.access.keys import KeyRing

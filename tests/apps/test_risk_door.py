@@ -13,9 +13,10 @@ from apps.http.problem import Refusal
 from apps.risk.check_body import CHECK_SCHEMA, CheckBody
 from domain.access.scopes import AccessScope, mask_of
 from domain.order.lifecycle import State
+from domain.risk.controls import KillThrown
 from domain.values import order_id_of
 from tests.apps.risk_house import GOOD, House, text
-from tests.domain.risk.scene import filled, order
+from tests.domain.risk.scene import WITHOUT_VAR, filled, order
 
 
 async def test_the_users_own_example_is_approved_in_the_users_own_words() -> None:
@@ -241,24 +242,82 @@ async def explained(house: House, how: str, **changes: Any) -> tuple[dict[str, A
     return answer, [check["name"] for check in answer["checks"]]
 
 
+def outcomes(answer: dict[str, Any]) -> dict[tuple[str, str | None], str]:
+    return {(check["name"], check["unit"]): check["outcome"] for check in answer["checks"]}
+
+
 async def test_all_checks_are_explained_behind_a_refusal_too_and_the_verdict_is_the_same() -> None:
     house = House(order_notional_max=Decimal(4000), position_notional_max=Decimal(3000))
     first, up_to_it = await explained(house, "1")
-    every, names = await explained(house, "all")
-    assert [answer["reason"] for answer in (first, every)] == ["order_size_limit", "order_size_limit"]
-    assert up_to_it == ["order_size_limit"]
-    assert names == ["order_size_limit", "order_size_limit", "position_limit", "concentration_limit", "buying_power"]
-    assert [check["headroom"] < 0 for check in every["checks"]] == [True, False, True, False, False]
+    every, _ = await explained(house, "all")
+    assert {name: value for name, value in first.items() if name != "checks"} == {n: v for n, v in every.items() if n != "checks"}
+    assert (first["reason"], up_to_it) == ("order_size_limit", ["order_size_limit"])
+    assert outcomes(every) == {
+        ("killed", None): "passed",
+        ("symbol_blocked", None): "passed",
+        ("no_reference_price", None): "passed",
+        ("reduce_only", "shares"): "not_applicable",
+        ("price_collar", "USD"): "not_applicable",
+        ("order_size_limit", "USD"): "refused",
+        ("order_size_limit", "shares"): "passed",
+        ("position_limit", "USD"): "refused",
+        ("short_restriction", "shares"): "not_applicable",
+        ("concentration_limit", "USD"): "passed",
+        ("buying_power", "USD"): "passed",
+    }
+    notional = next(check for check in every["checks"] if check["outcome"] == "refused")
+    assert {name: notional[name] for name in ("found", "limit", "headroom")} == {"found": 4500, "limit": 4000, "headroom": -500}
 
 
-async def test_an_order_that_passes_is_explained_the_same_either_way() -> None:
+async def test_an_order_that_passes_has_the_numbers_of_its_record_among_all_checks() -> None:
     house = House()
-    assert (await explained(house, "1")) == (await explained(house, "all"))
+    record, _ = await explained(house, "1")
+    every, _ = await explained(house, "all")
+    numbers = [{name: check[name] for name in ("name", "found", "limit", "headroom")} for check in every["checks"] if check["found"]]
+    assert numbers == record["checks"]
+    assert set(outcomes(every).values()) == {"passed", "not_applicable"}
 
 
-async def test_what_cannot_be_found_without_a_price_is_left_out() -> None:
-    _, names = await explained(House(), "all", price=...)
-    assert names == ["no_reference_price", "order_size_limit"], "shares can be counted, money cannot"
+async def test_what_cannot_be_found_without_a_price_is_said_not_to_be_measured() -> None:
+    answer, _ = await explained(House(), "all", price=...)
+    blind = {check["name"] for check in answer["checks"] if check["outcome"] == "not_measured"}
+    assert blind == {"price_collar", "order_size_limit", "position_limit", "concentration_limit", "buying_power"}
+    assert all(
+        check["found"] is check["limit"] is check["headroom"] is None for check in answer["checks"] if check["name"] == "buying_power"
+    )
+    assert outcomes(answer)["order_size_limit", "shares"] == "passed", "shares can be counted, money cannot"
+    assert (answer["reason"], outcomes(answer)["no_reference_price", None]) == ("no_reference_price", "refused")
+
+
+async def test_without_closes_the_value_at_risk_is_not_measured_and_that_refuses() -> None:
+    answer, names = await explained(House(enabled=WITHOUT_VAR | {"var_limit"}), "all")
+    found = outcomes(answer)
+    assert (answer["reason"], names[-2:]) == ("no_price_history", ["no_price_history", "var_limit"])
+    assert (found["no_price_history", None], found["var_limit", "USD"]) == ("refused", "not_measured")
+
+
+async def test_a_kill_switch_hides_no_check_behind_it() -> None:
+    house = House()
+    house.risk.controls.apply(KillThrown(version=2, at=1, scope="all", who="ann", reason="x"))
+    answer, names = await explained(house, "all")
+    assert (answer["reason"], names[-1], outcomes(answer)["buying_power", "USD"]) == ("killed", "buying_power", "passed")
+
+
+async def test_while_risk_is_not_ready_there_is_nothing_to_explain() -> None:
+    house = House()
+    house.gate.opened = False
+    answer, names = await explained(house, "all")
+    assert (answer["reason"], answer["detail"], names) == ("risk_error", {"found": "not_ready"}, [])
+
+
+async def test_what_is_explained_is_counted_as_dry_and_remembered_nowhere() -> None:
+    house = House(order_notional_max=Decimal(4000), order_rate_max=1, repeated_orders_max=1)
+    for _ in range(3):
+        answer, _ = await explained(house, "all")
+        assert answer["reason"] == "order_size_limit", "neither a rate nor a repeat"
+    stats = house.measures.stats()
+    assert (stats["checks"], stats["dry"], stats["approved"], stats["denied"]) == (3, 3, 0, {})
+    assert not house.risk.exposure.reservations
 
 
 async def test_explaining_all_only_asks_and_never_reserves() -> None:

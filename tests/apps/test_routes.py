@@ -16,8 +16,9 @@ from prometheus_client import CollectorRegistry
 from adapters.clock import SystemClock
 from adapters.memory import MemoryJournal
 from apps.connections.controls import Scopes
-from apps.exeq import local_kill_endpoint
+from apps.exeq import local_kill_endpoint, reconciliation_endpoint, route_preview
 from apps.exeq import routes as exeq_routes
+from apps.exeq.reconciliation import VenueReconciliation, beside
 from apps.http.app import Handler, application, fast_path, with_head
 from apps.http.authority import Authority, KeysKnown
 from apps.http.route_scopes import EVERYWHERE
@@ -35,6 +36,7 @@ from tests import routes
 from tests.apps.callers import as_caller
 from tests.apps.oms_house import living
 from tests.apps.risk_house import House
+from tests.apps.submits import INSTRUMENTS
 from tests.apps.test_exeq_restart import Exeq
 
 LEAVES = ("/docs", "/openapi.json")
@@ -81,7 +83,9 @@ async def exeq(directory: Path) -> AsyncIterator[Handler]:
     async with Exeq(MemoryJournal(), directory).live() as found:
         reads = exeq_routes.router(found.executor, Market(), SystemClock())
         switch = local_kill_endpoint.router(found.switch, None, Scopes({"BTCUSDT"}, {"PAPER_A"}), SystemClock())  # type: ignore[arg-type]
-        yield application("exeq", reads, switch)
+        preview = route_preview.router(found.executor, INSTRUMENTS)
+        passes = reconciliation_endpoint.router(VenueReconciliation([], 60.0, beside({}), SystemClock()))
+        yield application("exeq", reads, preview, passes, switch)
 
 
 @asynccontextmanager

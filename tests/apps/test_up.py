@@ -298,6 +298,7 @@ def test_each_service_is_told_its_ports_and_where_everything_is(tmp_path: Path) 
         "TRADE_EXEQ_URL": "http://127.0.0.1:8105",
         "TRADE_GATEWAY_URL": "http://127.0.0.1:8115",
         "TRADE_PROJECTOR_URL": "http://127.0.0.1:8117",
+        "TRADE_DESK_URL": "http://127.0.0.1:8120",
     }
     assert programs["risk"].niceness < oms.niceness < programs["projector"].niceness, "an order waits 5 ms for risk, and not for readers"
     gateway = programs["live-gateway"]

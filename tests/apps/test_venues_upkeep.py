@@ -6,6 +6,7 @@ from adapters.codec import encode
 from apps.exeq.reconciliation import VenuePass, VenueReconciliation
 from apps.runtime.helper_process import Ended, TookTooLong
 from domain.execution.reconciliation import OrderDifference
+from tests.apps.test_exeq_routing import Hands
 from tests.apps.test_snapshots import until
 
 STRANGER = OrderDifference("order not here", "alice", "BTCUSDT", "o9", "R9", "-", "working, traded 0")
@@ -35,7 +36,7 @@ async def test_repairs_and_what_is_left_are_counted_and_trouble_is_no_end() -> N
     program = Program(
         said(fine), said(wrong), said(wrong), TookTooLong(), Ended(3, b"", "NATS is away"), said(words="venue A is away"), said(fine)
     )
-    upkeep = VenueReconciliation(["A"], 60.0, program)  # type: ignore[arg-type]
+    upkeep = VenueReconciliation(["A"], 60.0, program, Hands())  # type: ignore[arg-type]
     seen = []
     for _ in range(7):
         await upkeep.look()
@@ -46,11 +47,11 @@ async def test_repairs_and_what_is_left_are_counted_and_trouble_is_no_end() -> N
 
 async def test_a_venue_that_comes_back_is_looked_at_at_once_and_without_one_nothing_runs() -> None:
     program = Program(said(VenuePass("A", 7, 3, 2)))
-    upkeep = VenueReconciliation(["A"], 60.0, program)  # type: ignore[arg-type]
+    upkeep = VenueReconciliation(["A"], 60.0, program, Hands())  # type: ignore[arg-type]
     running = asyncio.create_task(upkeep.run())
     upkeep.wanted()
     await until(lambda: upkeep.passes == 1)
     upkeep.wanted()
     await until(lambda: upkeep.passes == 2)
     running.cancel()
-    await VenueReconciliation([], 60.0, program).run()  # type: ignore[arg-type]
+    await VenueReconciliation([], 60.0, program, Hands()).run()  # type: ignore[arg-type]

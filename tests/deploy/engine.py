@@ -22,7 +22,7 @@ DOWN_MAX_S: Final = 90
 EVERY_PROFILE: Final = ("--profile", "tools", "--profile", "unit")
 OUTSIDE: Final = "203.0.113.0/24"
 """Addresses for documentation (RFC 5737), which nothing has: not among the private ones."""
-SERVICES: Final = ("oms", "risk", "exeq", "live-gateway", "projector")
+SERVICES: Final = ("oms", "risk", "exeq", "live-gateway", "projector", "desk")
 
 
 class NoEngine(Exception):

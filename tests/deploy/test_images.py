@@ -197,6 +197,7 @@ def test_a_service_waits_for_what_it_depends_on_to_be_well(name: str) -> None:
         "exeq": {"nats", "oms"},
         "live-gateway": {"nats", "questdb"},
         "projector": {"nats", "valkey", "questdb"},
+        "desk": {"nats"},
     }
     service = services()[name]
     assert service["depends_on"] == {other: {"condition": "service_healthy"} for other in asked[name]}

@@ -260,7 +260,7 @@ def test_everything_agrees_with_the_journal(stack: Deployed) -> None:
     assert stack.trade("status").returncode == 0
 
 
-UNIT: Final = ("unit", "live-gateway", "projector")
+UNIT: Final = ("unit", "live-gateway", "projector", "desk")
 APART: Final = ("oms", "risk", "exeq")
 
 

@@ -15,7 +15,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
 
     It ends with them: an idle stack takes a sixth of a core from the thousands of tests that follow.
     """
-    started = LiveStack(tmp_path_factory.mktemp("stack") / "data").start()
+    started = LiveStack(tmp_path_factory.mktemp("stack") / "data", desk=True).start()
     yield started
     started.close()
 

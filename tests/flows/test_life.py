@@ -217,6 +217,26 @@ def test_the_machine_is_drawn_with_live_counts(running: LiveStack) -> None:
     assert "<svg" in svg.text
 
 
+def test_a_previewed_order_then_goes_where_the_preview_said_for_what_the_preview_found(running: LiveStack) -> None:
+    order = {"account": "previews", "symbol": "BTCUSDT", "side": "buy", "quantity": "0.01"}
+    with running.client() as http, running.client("risk") as risk, running.client("exeq") as exeq:
+        listed = {each["symbol"]: each for each in http.get("/instruments").json()["instruments"]}
+        assert (listed["BTCUSDT"]["tick"], listed["BTCUSDT"]["venues"]) == (0.01, ["PAPER_A", "PAPER_B"])
+        checked = risk.post("/check?explain=all", json=order).json()
+        assert (checked["approved"], {check["outcome"] for check in checked["checks"]} <= {"passed", "not_applicable"}) == (True, True)
+        route = exeq.post("/routes/preview", json=order).json()
+        submitted = http.post("/orders", json={**order, "client_order_id": "previewed"}).json()
+        filled(running, submitted["order_id"])
+        events = {event["type"]: event for event in http.get(f"/orders/{submitted['order_id']}/events").json()["events"]}
+        assert (events["OrderRouted"]["legs"][0]["venue"], events["OrderRouted"]["policy"]) == (route["choice"], route["policy"])
+        assert [seen["venue"] for seen in events["OrderRouted"]["candidates"]] == [seen["venue"] for seen in route["candidates"]]
+        recorded = [check["name"] for check in events["OrderRiskChecked"]["checks"]]
+        assert [check["name"] for check in checked["checks"] if check["found"]] == recorded
+        picture = http.get("/diagram?format=json&counts=1").json()
+        assert next(each["count"] for each in picture["states"] if each["state"] == "filled") > 0
+        assert set(exeq.get("/reconciliation").json()) == {"last_pass", "last_failure", "passes", "failed"}
+
+
 def test_all_services_answer_their_health_word_for_word(running: LiveStack) -> None:
     for name in ("oms", "risk", "exeq", "live-gateway", "projector"):
         with running.client(name) as http:

@@ -16,6 +16,7 @@ NEEDS: Final = {
     "exeq": {"nats"},
     "live-gateway": {"nats"},
     "projector": {"nats", "valkey", "questdb"},
+    "desk": {"nats"},
 }
 TELLS_WITHIN_S: Final = 120.0
 WELL_WITHIN_S: Final = 120.0

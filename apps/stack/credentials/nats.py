@@ -34,10 +34,11 @@ from adapters.subjects import (
     PRICES,
     REPORTS,
     REQUESTS,
+    SERVICE_STATS,
     SESSIONS,
     TICKS,
 )
-from apps.stack.credentials.users import ADMIN, NATS_USERS, NATS_WRITERS, OPERATOR, READER, SERVICES, VENUE
+from apps.stack.credentials.users import ADMIN, DESK, NATS_USERS, NATS_WRITERS, OPERATOR, READER, SERVICES, VENUE
 from apps.stack.topology import UNIT, UNITED
 
 ORDERS: Final = subjects.ORDER_STREAM
@@ -117,8 +118,8 @@ _READER: Final = _reading((CHECK,), ANNOUNCED, ORDERS, VENUES, CONTROLS)
 
 _RIGHTS: Final[Mapping[str, NatsRights]] = {
     "oms": _reading(
-        (ORDER_COPIES, CHECK, SESSIONS, *_api(ORDERS, (MAKES,)), *_answers("exeq", "risk", OPERATOR, ADMIN)),
-        (COMMANDS, subjects.acknowledged("oms"), subjects.access_questions("oms"), REPORTS, *ANNOUNCED),
+        (ORDER_COPIES, CHECK, SESSIONS, *_api(ORDERS, (MAKES,)), *_answers("exeq", "risk", DESK, OPERATOR, ADMIN)),
+        (COMMANDS, subjects.acknowledged("oms"), subjects.access_questions("oms"), subjects.service_stats("oms"), REPORTS, *ANNOUNCED),
         ORDERS,
         CONTROLS,
         ACCESS,
@@ -131,31 +132,44 @@ _RIGHTS: Final[Mapping[str, NatsRights]] = {
             subjects.owner("risk", "*"),
             *_api(CONTROLS, (MAKES,)),
             *_api(ACCESS, (MAKES,)),
-            *_answers("oms", "exeq", OPERATOR, ADMIN),
+            *_answers("oms", "exeq", DESK, OPERATOR, ADMIN),
             ANSWERS,
         ),
-        (CHECK, DRY_CHECK, KILL_REPORT, subjects.owner("risk", "*"), *ANNOUNCED),
+        (CHECK, DRY_CHECK, KILL_REPORT, subjects.owner("risk", "*"), subjects.service_stats("risk"), *ANNOUNCED),
         ORDERS,
         CONTROLS,
         ACCESS,
     ),
     "exeq": _reading(
-        (COMMANDS, REQUESTS, NEW_ORDERS, KILL_REPORT, SESSIONS, subjects.owner("exeq", "*"), *_answers("risk")),
-        (subjects.acknowledged("exeq"), subjects.access_questions("exeq"), subjects.owner("exeq", "*"), *ANNOUNCED),
+        (COMMANDS, REQUESTS, NEW_ORDERS, KILL_REPORT, SESSIONS, subjects.owner("exeq", "*"), *_answers("risk", DESK)),
+        (
+            subjects.acknowledged("exeq"),
+            subjects.access_questions("exeq"),
+            subjects.service_stats("exeq"),
+            subjects.owner("exeq", "*"),
+            *ANNOUNCED,
+        ),
         ORDERS,
         CONTROLS,
         ACCESS,
     ),
     "live-gateway": _reading(
-        (REPORTS, FILLS, TICKS, PRICES, *_api(VENUES, (MAKES,)), *_answers("oms", "exeq", "risk", OPERATOR, ADMIN)),
-        (REQUESTS, SESSIONS, subjects.access_questions("live-gateway"), *ANNOUNCED),
+        (REPORTS, FILLS, TICKS, PRICES, *_api(VENUES, (MAKES,)), *_answers("oms", "exeq", "risk", DESK, OPERATOR, ADMIN)),
+        (REQUESTS, SESSIONS, subjects.access_questions("live-gateway"), subjects.service_stats("live-gateway"), *ANNOUNCED),
         VENUES,
         ACCESS,
     ),
     VENUE: NatsRights((REPORTS, FILLS, TICKS, *_answers("oms", "exeq")), (REQUESTS, NEW_ORDERS, SESSIONS, *ANNOUNCED)),
     "projector": _reading(
-        (POSITIONS, subjects.owner("projector", "*"), *_answers("risk")),
-        (subjects.owner("projector", "*"), subjects.access_questions("projector"), *ANNOUNCED),
+        (POSITIONS, subjects.owner("projector", "*"), *_answers("risk", DESK)),
+        (subjects.owner("projector", "*"), subjects.access_questions("projector"), subjects.service_stats("projector"), *ANNOUNCED),
+        ORDERS,
+        CONTROLS,
+        ACCESS,
+    ),
+    DESK: _reading(
+        (ORDER_COPIES, SERVICE_STATS, subjects.owner(DESK, "*"), *_answers("risk")),
+        (subjects.owner(DESK, "*"), subjects.access_questions(DESK), *ANNOUNCED),
         ORDERS,
         CONTROLS,
         ACCESS,

@@ -4,7 +4,8 @@ from typing import Final
 
 from apps.stack.topology import UNIT
 
-SERVICES: Final = ("oms", "risk", "exeq", "live-gateway", "projector")
+DESK: Final = "desk"
+SERVICES: Final = ("oms", "risk", "exeq", "live-gateway", "projector", DESK)
 OPERATOR: Final = "operator"
 """The user of the `trade` command: reads everything, repairs projections, makes backups. Cannot write a journal."""
 VENUE: Final = "venue"
@@ -55,6 +56,7 @@ CONTAINER_UIDS: Final = {
     "unit.yaml": 10100,
     "live-gateway.yaml": 10105,
     "projector.yaml": 10107,
+    "desk.yaml": 10110,
     "venue.yaml": 10000,
     "operator.yaml": 10000,
     CLI_KEY_FILE: 10000,

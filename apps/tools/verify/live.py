@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 import httpx
 
 from apps.http.app import encode
-from apps.oms.views import order_view
+from apps.http.order_view import order_view
 from apps.tools.verify.fold import JournalFold
 from apps.tools.verify.orders import said
 from apps.tools.verify.report import CheckLine

@@ -101,7 +101,10 @@ def test_a_venue_that_refused_the_order_is_not_asked_again() -> None:
     assert isinstance(found, Routing)
     assert [(leg.route_id, leg.venue) for leg in found.legs] == [("o-2", "B")]
     assert found.candidates[0].note == "tried before"
-    assert route(order(), venues, quotes, "lowest_cost", tried=("A", "B")) == NoRoute("no_venue", "A: tried before, B: tried before")
+    nowhere = route(order(), venues, quotes, "lowest_cost", tried=("A", "B"))
+    assert isinstance(nowhere, NoRoute)
+    assert (nowhere.reason, nowhere.detail, nowhere.waits, nowhere.away) == ("no_venue", "A: tried before, B: tried before", False, False)
+    assert [seen.note for seen in nowhere.candidates] == ["tried before", "tried before"]
 
 
 @hypothesis_given(markets(), st.sampled_from(["buy", "sell"]), st.decimals("1", "99999", places=2))

@@ -44,6 +44,7 @@ def questions(bert: Bert) -> list[tuple[str, str, str, str, str, dict[str, Any]]
         ("oms", "GET", f"/orders?cursor={at}-@", (of, ABSENT), {}),
         ("oms", "POST", "/orders", account, {"symbol": "BTCUSDT", "side": "buy", "quantity": 1, "price": 1, "account": "@"}),
         ("risk", "POST", "/check", account, {"symbol": "BTCUSDT", "side": "buy", "quantity": "0.01", "price": 40_000, "account": "@"}),
+        ("exeq", "POST", "/routes/preview", account, {"symbol": "BTCUSDT", "side": "buy", "quantity": "0.01", "account": "@"}),
         ("risk", "POST", "/risk/kill", account, {"scope": "account:@", "reason": "x"}),
         ("risk", "PUT", "/risk/limits/@", account, {"version": 1, "reason": "x", "max_order_size_usd": 1}),
         ("risk", "POST", "/risk/repeats/@/enable", account, {"reason": "x"}),

@@ -31,7 +31,7 @@ def configured(directory: Path) -> Path:
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     home = tmp_path_factory.mktemp("keys")
     options = ("--access", "keys", "--fills", "sqlite", "--config-dir", str(configured(home / "config")))
-    running = LiveStack(home / "data", *options).start()
+    running = LiveStack(home / "data", *options, desk=True).start()
     try:
         opened = House(running)
         yield opened

@@ -166,7 +166,8 @@ def test_nothing_of_bert_is_in_any_page_that_anna_may_read(house: House, anna: M
                 continue
             answer = house.ask(service, "GET", path.replace("{account}", ANNA).replace("{symbol}", "BTCUSDT"), anna.headers)
             told = answer.text + str(answer.headers)
-            assert [trace for trace in bert.traces if trace in told] == [], (service, path)
+            public = ("ETHUSDT",) if path == "/instruments" else ()  # the catalogue is the same for all
+            assert [trace for trace in bert.traces if trace in told and trace not in public] == [], (service, path)
     assert [each["account"] for each in house.done("risk", "GET", "/risk/portfolio", anna.headers)["accounts"]] == [ANNA]
     assert {each["account"] for each in house.done("oms", "GET", "/orders", anna.headers)["orders"]} == {ANNA}
     arm(house, f"account:{BERT}")
@@ -209,6 +210,7 @@ def test_a_body_that_names_another_account_changes_nothing_and_without_one_it_is
         order = {"symbol": "BTCUSDT", "side": "buy", "quantity": "0.001", "price": "40000", "account": name}
         assert house.refused("oms", "POST", "/orders", anna.headers, json=order) == NOT_YOURS
         assert house.refused("risk", "POST", "/check", anna.headers, json=order) == NOT_YOURS
+        assert house.refused("exeq", "POST", "/routes/preview", anna.headers, json=order) == NOT_YOURS
     assert standing(house, bert) == before
     mine = house.submit(anna.headers, client_order_id="without-account")
     assert mine["order_id"] == order_id_of(ANNA, "without-account")

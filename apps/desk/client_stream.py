@@ -1,0 +1,254 @@
+"""One stream: at most one message in flight. The next one is composed when the last one has left, so a slow client gets fewer of them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from apps.desk.end import JournalEnd
+from apps.desk.events_source import EventsSource
+from apps.desk.frames import Cursor, Frames, id_of, message
+from apps.desk.marks import Marks
+from apps.desk.query import EVENTS, MARKS, ORDERS, SERVICES, StreamQuery
+from apps.desk.services import Services
+from apps.http.caller import Caller
+from apps.http.limits import TRANSPORT
+from apps.http.route_scopes import OPERATE
+from config.sections import StreamSection
+from domain.ports import Journal
+
+SNAPSHOT_ROWS: Final = 500
+"""Orders in one message of a snapshot."""
+FRAME_ROWS_MAX: Final = 5000
+"""Orders in one frame. A client that is further behind gets the whole state anew."""
+SNAPSHOT_ROUNDS_MAX: Final = 10
+REACH_S: Final = 1.0
+"""How long a stream waits for a sequence that its client has seen and this process has not."""
+MARKS_EVERY_S: Final = 0.25
+_HEADERS: Final = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"x-accel-buffering", b"no"),
+]
+_QUIET: Final = b": the journal does not answer\n\n"
+
+
+class Sources(msgspec.Struct):
+    """What streams are composed from."""
+
+    frames: Frames
+    end: JournalEnd
+    events: EventsSource
+    marks: Marks
+    services: Services
+    journal: Journal
+    bounds: StreamSection
+    lag_ms: "Lag"
+
+
+class Lag:
+    """How old the newest applied commit was when it was applied, in milliseconds."""
+
+    ms: int = 0
+
+
+class ClientStream:
+    """The state of one client: a cursor and two versions."""
+
+    def __init__(self, sources: Sources, query: StreamQuery, caller: Caller, scope: Scope, send: Send) -> None:
+        self.query = query
+        self._sources = sources
+        self._frames = sources.frames
+        self._operator = bool(caller.mask & OPERATE)
+        self._transport = scope.get("extensions", {}).get(TRANSPORT)
+        self._send_message = send
+        self._woken = asyncio.Event()
+        self._ending: str | None = None
+        self._sending_since: float | None = None
+        self._unsent = 0
+        self._cursor = Cursor(0)
+        self._marks_version = 0
+        self._services_version = 0
+        self._heartbeat_s = sources.bounds.heartbeat_ms / 1000
+        self._frame_s = sources.bounds.frame_ms / 1000
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def end(self, reason: str) -> None:
+        """End after the message in flight, with a `bye`."""
+        self._ending = self._ending or reason
+        self._woken.set()
+
+    def abort(self) -> None:
+        """Close the connection without waiting for the client."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def takes_nothing_since(self, before: float) -> bool:
+        """Return whether a message has waited since a loop time, and the client took no byte between two looks."""
+        unsent = self._transport.get_write_buffer_size() if self._transport is not None else 0
+        if self._sending_since is not None and unsent < self._unsent:
+            self._sending_since = asyncio.get_running_loop().time()
+        self._unsent = unsent
+        return self._sending_since is not None and self._sending_since <= before
+
+    async def run(self, receive: Receive, *, headers_only: bool) -> None:
+        """Send until the client has gone or the stream ends. What is wrong with the point to resume from is found before the first byte."""
+        reason = await self._where_to_begin()
+        await self._send_message({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        if not headers_only:
+            sending, gone = asyncio.ensure_future(self._run(reason)), asyncio.ensure_future(_disconnected(receive))
+            try:
+                await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (sending, gone):
+                    task.cancel()
+                results = await asyncio.gather(sending, gone, return_exceptions=True)
+            if isinstance(results[0], Exception):
+                raise results[0]
+        await self._send_message({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _where_to_begin(self) -> str:
+        """Set the cursor. Return why the whole state must be sent; empty if the client goes on from where it was."""
+        resume, fold = self.query.resume, self._frames.fold
+        if resume is None:
+            return "new"
+        if not await self._reached(resume.seq):
+            return "unknown_history"
+        if resume.chain and resume.chain != await self._chain_at(resume.seq):
+            return "unknown_history"
+        self._cursor.at(resume.seq)
+        if self._needs_orders() and (resume.seq < fold.forgotten_seq or self._is_far_behind()):
+            return "too_old"
+        return ""
+
+    def _needs_orders(self) -> bool:
+        """Return whether orders of before must be in memory: to be shown, or to know the account of an event."""
+        return ORDERS in self.query.kinds or (EVENTS in self.query.kinds and not self.query.every_account)
+
+    def _is_far_behind(self) -> bool:
+        behind = self._frames.rows_behind(self.query, self._cursor.rows_seq)
+        return ORDERS in self.query.kinds and sum(1 for _, _ in zip(behind, range(FRAME_ROWS_MAX + 1), strict=False)) > FRAME_ROWS_MAX
+
+    async def _reached(self, seq: int) -> bool:
+        deadline = asyncio.get_running_loop().time() + REACH_S
+        while self._frames.head().seq < seq:
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            await asyncio.sleep(self._frame_s)
+        return True
+
+    async def _chain_at(self, seq: int) -> str:
+        head = self._frames.head()
+        if seq != head.seq:
+            recorded = await self._sources.journal.read(seq) if seq else None
+            if seq and recorded is None:
+                return ""
+            head = recorded.head if recorded is not None else type(head)()
+        return id_of(head).partition(".")[2]
+
+    async def _run(self, reason: str) -> None:
+        bounds = self._sources.bounds
+        seq = self._frames.head().seq if reason else self._cursor.seq
+        await self._send(self._frames.hello(self.query, seq, not reason, int(bounds.frame_ms), int(bounds.heartbeat_ms)))
+        if reason:
+            await self._snapshot(reason)
+        loop = asyncio.get_running_loop()
+        frame_at, marks_at, heartbeat_at = 0.0, 0.0, loop.time() + self._heartbeat_s
+        while True:
+            now = loop.time()
+            if self._ending is not None:
+                await self._send(message("bye", msgspec.json.encode({"reason": self._ending})))
+                return
+            if self._frames.changed(self.query, self._cursor):
+                if self._is_far_behind():
+                    await self._snapshot("too_old")
+                else:
+                    async for frame in self._frames_due():
+                        await self._send(frame)
+                frame_at, heartbeat_at = loop.time(), loop.time() + self._heartbeat_s
+            elif now >= heartbeat_at:
+                await self._send(self._heartbeat())
+                heartbeat_at = now + self._heartbeat_s
+            if now >= marks_at:
+                await self._say_marks()
+                marks_at = now + MARKS_EVERY_S
+            await self._say_services()
+            await self._sleep(min(heartbeat_at, marks_at) if MARKS in self.query.kinds else heartbeat_at, frame_at + self._frame_s)
+
+    async def _sleep(self, until: float, not_before: float) -> None:
+        """Wait for a change, at most until a loop time; then until the next frame may be sent."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout_at(until):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+        self._woken.clear()
+        if self._ending is None and (early := not_before - loop.time()) > 0:
+            await asyncio.sleep(early)
+
+    async def _snapshot(self, reason: str) -> None:
+        """Send the whole state. Orders that change meanwhile are sent again, so that all is of one sequence at the end."""
+        frames, query, cursor = self._frames, self.query, self._cursor
+        cursor.at(frames.head().seq)
+        rows = [row for each in frames.accounts(query) for row in each.newest(query.limit)][: query.limit] if ORDERS in query.kinds else []
+        await self._send(frames.reset(query, reason, len(rows)))
+        for _ in range(SNAPSHOT_ROUNDS_MAX):
+            for begin in range(0, len(rows), SNAPSHOT_ROWS):
+                await self._send(frames.snapshot(query, rows[begin : begin + SNAPSHOT_ROWS]))
+            rows = list(frames.rows_behind(query, cursor.rows_seq)) if ORDERS in query.kinds else []
+            cursor.at(frames.head().seq)
+            if len(rows) <= SNAPSHOT_ROWS:
+                break
+        last = frames.snapshot(query, rows) if rows else b""
+        await self._send(last + frames.snapshot_end(query, cursor))
+
+    async def _frames_due(self) -> AsyncIterator[bytes]:
+        """Yield the frames from the cursor to the journal's end: one, unless there are more events than one message may have."""
+        frames, query, cursor = self._frames, self.query, self._cursor
+        more = EVENTS in query.kinds
+        while more:
+            events, at, more = await self._sources.events.after(query, cursor.seq)
+            if more:
+                yield frames.frame(query, cursor, at, events, more=True)
+            elif at != frames.head():
+                more = True  # the journal has moved on meanwhile, and a frame is of one sequence
+            else:
+                yield frames.frame(query, cursor, at, events)
+                return
+        yield frames.frame(query, cursor, frames.head())
+
+    def _heartbeat(self) -> bytes:
+        """Return a heartbeat, or a comment while the end of the journal is not known: then its client must see that it is stale."""
+        if not self._sources.end.known():
+            return _QUIET
+        return self._frames.heartbeat(self._cursor, self._sources.end.seq, self._sources.lag_ms.ms)
+
+    async def _say_marks(self) -> None:
+        marks = self._sources.marks
+        if MARKS in self.query.kinds and marks.version != self._marks_version:
+            found = marks.since(self._marks_version, self.query.formats)
+            self._marks_version = marks.version
+            await self._send(message("marks", msgspec.json.encode({"marks": found})))
+
+    async def _say_services(self) -> None:
+        services = self._sources.services
+        if SERVICES in self.query.kinds and services.version != self._services_version:
+            self._services_version = services.version
+            await self._send(message("services", services.encoded(operator=self._operator)))
+
+    async def _send(self, data: bytes) -> None:
+        """Send a message and wait until the connection has room for the next one."""
+        self._sending_since = asyncio.get_running_loop().time()
+        await self._send_message({"type": "http.response.body", "body": data, "more_body": True})
+        await self._send_message({"type": "http.response.body", "body": b"", "more_body": True})
+        self._sending_since = None
+
+
+async def _disconnected(receive: Receive) -> None:
+    """Wait until the client has gone. The first message is the empty body of the request."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

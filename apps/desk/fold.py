@@ -1,0 +1,272 @@
+"""The orders and positions of all accounts as the journal has them, in the order of their last change."""
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
+from typing import Final, NamedTuple
+
+import msgspec
+
+from adapters.codec import Commit
+from apps.desk.rows import Row
+from domain.access.scopes import EVERY_ACCOUNT
+from domain.order import events as e
+from domain.order.fix import ord_status
+from domain.order.index import trigger_of
+from domain.order.lifecycle import State
+from domain.order.order import Order, evolve
+from domain.position.position import Position, PositionBook
+
+STATE_VERSION: Final = 1
+"""Increase this if the meaning of a field changes while its type stays the same."""
+
+Commits = Sequence[tuple[int, Commit[e.OrderEvent]]]
+
+
+class CountedAccount(msgspec.Struct):
+    """How many orders of an account are in each state, also of those that left memory."""
+
+    account: str
+    states: dict[State, int]
+
+
+class CountedStep(msgspec.Struct):
+    state: State
+    trigger: str
+    count: int
+
+
+class DeskState(msgspec.Struct):
+    """The fold as a snapshot. `orders` and `seqs` belong together; both are in the order of the last change."""
+
+    orders: list[Order]
+    seqs: list[int]
+    positions: list[Position]
+    accounts: list[CountedAccount]
+    steps: list[CountedStep]
+    forgotten_seq: int
+
+
+class Recorded(NamedTuple):
+    """One event as a stream shows it, with its place in the commit. `fix_status` is the FIX OrdStatus of its order after it."""
+
+    seq: int
+    place: int
+    account: str
+    event: e.OrderEvent
+    fix_status: str | None
+
+
+class AccountRows:
+    """The rows of one account, or of all. `seq` is that of the last commit that concerned it."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.states: Counter[State] = Counter()
+        self.open: dict[str, Row] = {}
+        self.rows: OrderedDict[str, Row] = OrderedDict()
+        """By order id, the last changed one at the end."""
+        self.positions: OrderedDict[tuple[str, str], Position] = OrderedDict()
+        """By account and symbol, the last changed one at the end."""
+
+    def put(self, row: Row, before: State | None) -> None:
+        order = row.order
+        self.seq = row.seq
+        if before is not None:
+            self.states[before] -= 1
+        self.states[order.status] += 1
+        self.hold(row)
+
+    def hold(self, row: Row) -> None:
+        order_id = row.order.order_id
+        self.rows[order_id] = row
+        self.rows.move_to_end(order_id)
+        if not row.order.closed:
+            self.open[order_id] = row
+        elif order_id in self.open:
+            del self.open[order_id]
+
+    def put_position(self, position: Position) -> None:
+        key = position.account, position.symbol
+        self.seq = max(self.seq, position.seq)
+        self.positions[key] = position
+        self.positions.move_to_end(key)
+
+    def rows_since(self, seq: int) -> Iterator[Row]:
+        """Yield the rows that changed after a sequence, the last changed one first."""
+        for row in reversed(self.rows.values()):
+            if row.seq <= seq:
+                return
+            yield row
+
+    def positions_since(self, seq: int) -> Iterator[Position]:
+        for position in reversed(self.positions.values()):
+            if position.seq <= seq:
+                return
+            yield position
+
+    def newest(self, limit: int) -> list[Row]:
+        """Return at most `limit` rows: the open ones first, the newest of them first, then those that closed last."""
+        found = list(islice(reversed(self.open.values()), limit))
+        found += islice((row for row in reversed(self.rows.values()) if row.order.closed), limit - len(found))
+        return found
+
+
+class DeskFold:
+    """A fold of the order journal. `apply` never waits and never refuses."""
+
+    def __init__(self, closed_max: int, events_max: int) -> None:
+        """`closed_max`: closed orders in memory, the last closed ones. `events_max`: events in memory for streams that resume."""
+        self._closed_max = closed_max
+        self._closed: OrderedDict[str, None] = OrderedDict()
+        self._rows: dict[str, Row] = {}
+        self._positions = PositionBook()
+        self._events_max = events_max
+        self._accounts: dict[str, AccountRows] = {EVERY_ACCOUNT: AccountRows()}
+        self.everything = self._accounts[EVERY_ACCOUNT]
+        self.steps: Counter[tuple[State, str]] = Counter()
+        self.events: deque[Recorded] = deque()
+        self.events_after = 0
+        """All events of later sequences are in `events`."""
+        self.forgotten_seq = 0
+        """Orders whose last event is at this sequence or before may have left memory."""
+
+    def account(self, name: str) -> AccountRows:
+        """Return the rows of an account, which may have none; `*` for all."""
+        return self._accounts.get(name, _NO_ROWS)
+
+    def _account(self, name: str) -> AccountRows:
+        found = self._accounts.get(name)
+        if found is None:
+            found = self._accounts[name] = AccountRows()
+        return found
+
+    def find(self, order_id: str) -> Row | None:
+        return self._rows.get(order_id)
+
+    def orders_in_memory(self) -> int:
+        return len(self._rows)
+
+    def not_in_memory(self, commits: Commits) -> set[str]:
+        """Return the orders that these commits change and that left memory."""
+        if not self.forgotten_seq:
+            return set()
+        created, missing = set[str](), set[str]()
+        for _, commit in commits:
+            for event in commit.events:
+                if type(event) is e.OrderSubmitted:
+                    created.add(event.order_id)
+                elif event.order_id and event.order_id not in self._rows and event.order_id not in created:
+                    missing.add(event.order_id)
+        return missing
+
+    def adopt(self, order: Order, seq: int) -> None:
+        """Take an order that had left memory back, as it was."""
+        row = self._rows[order.order_id] = Row(order, seq)
+        self._hold(row)
+        if order.closed:
+            self._closed[order.order_id] = None
+
+    def apply(self, commits: Commits) -> set[str]:
+        """Apply commits. Return the accounts that they concern."""
+        touched: set[str] = set()
+        for seq, commit in commits:
+            for index, event in enumerate(commit.events):
+                touched.add(self._apply(event, seq, index))
+        self._forget()
+        return touched
+
+    def _apply(self, event: e.OrderEvent, seq: int, index: int) -> str:
+        row = self._rows.get(event.order_id)
+        if row is None and type(event) is not e.OrderSubmitted:
+            return self._record(Recorded(seq, index, "", event, None))  # of no order, or a report that names an unknown one
+        before = row.order.status if row is not None else None
+        order = evolve(row.order if row is not None else None, event)
+        if row is None:
+            row = self._rows[order.order_id] = Row(order, seq)
+        row.changed(seq)
+        if before is not None and (trigger := trigger_of(type(event), before, order.status)):
+            self.steps[before, trigger] += 1
+        for rows in (self.everything, self._account(order.account)):
+            rows.put(row, before)
+        self._note_closed(order)
+        position = self._positions.apply(event, seq)
+        if position is not None:
+            for rows in (self.everything, self._account(position.account)):
+                rows.put_position(position)
+        return self._record(Recorded(seq, index, order.account, event, ord_status(order)))
+
+    def _record(self, recorded: Recorded) -> str:
+        self.everything.seq = recorded.seq
+        self.events.append(recorded)
+        if len(self.events) > self._events_max:
+            self.events_after = self.events.popleft().seq
+        return recorded.account
+
+    def _note_closed(self, order: Order) -> None:
+        if order.closed:
+            self._closed[order.order_id] = None
+        elif order.order_id in self._closed:
+            del self._closed[order.order_id]
+
+    def _hold(self, row: Row) -> None:
+        """Put a row that has not changed where its last change belongs: among rows that are as old, which is at the front."""
+        for rows in (self.everything, self._account(row.order.account)):
+            rows.hold(row)
+            rows.rows.move_to_end(row.order.order_id, last=False)
+
+    def _forget(self) -> None:
+        while len(self._closed) > self._closed_max:
+            order_id, _ = self._closed.popitem(last=False)
+            row = self._rows.pop(order_id)
+            self.forgotten_seq = max(self.forgotten_seq, row.seq)
+            for rows in (self.everything, self._account(row.order.account)):
+                del rows.rows[order_id]
+
+    def events_since(self, seq: int, accounts: Collection[str] | None) -> list[Recorded]:
+        """Return the events after a sequence that is not before `events_after`, of these accounts or of all, oldest first."""
+        found: list[Recorded] = []
+        for recorded in reversed(self.events):
+            if recorded.seq <= seq:
+                break
+            if accounts is None or recorded.account in accounts:
+                found.append(recorded)
+        return found[::-1]
+
+    # Snapshots (apps/journal/snapshots.py)
+    def state(self) -> DeskState:
+        rows = self.everything.rows.values()
+        return DeskState(
+            orders=[row.order for row in rows],
+            seqs=[row.seq for row in rows],
+            positions=list(self.everything.positions.values()),
+            accounts=[CountedAccount(name, dict(rows.states)) for name, rows in self._accounts.items()],
+            steps=[CountedStep(state, trigger, count) for (state, trigger), count in self.steps.items()],
+            forgotten_seq=self.forgotten_seq,
+        )
+
+    def restore(self, state: DeskState) -> None:
+        """Load a snapshot into a new fold. ValueError if it does not fit."""
+        if len(state.orders) != len(state.seqs):
+            raise ValueError("the snapshot has another number of orders than of sequences")
+        for order, seq in zip(state.orders, state.seqs, strict=True):
+            row = self._rows[order.order_id] = Row(order, seq)
+            for rows in (self.everything, self._account(order.account)):
+                rows.hold(row)
+                rows.seq = max(rows.seq, seq)
+            self._note_closed(order)
+        for position in state.positions:
+            self._positions.positions[position.account, position.symbol] = position
+            for rows in (self.everything, self._account(position.account)):
+                rows.put_position(position)
+        for counted in state.accounts:
+            self._account(counted.account).states.update(counted.states)
+        self.steps.update({(each.state, each.trigger): each.count for each in state.steps})
+        self.forgotten_seq = state.forgotten_seq
+
+    def restored_at(self, seq: int) -> None:
+        """Note that this fold was restored at a sequence: earlier events are not in memory."""
+        self.events_after = seq
+
+
+_NO_ROWS: Final = AccountRows()

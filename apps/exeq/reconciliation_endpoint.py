@@ -1,0 +1,99 @@
+"""`GET /reconciliation`: the last comparison of the venues with the journal: when, what differed, and what was repaired."""
+
+from itertools import islice
+from typing import Any, Final
+
+from fastapi import APIRouter, Response
+
+from apps.exeq.reconciliation import LastPass, MissedPass, VenuePass, VenueReconciliation
+from apps.http.app import Exact
+from domain.execution.reconciliation import OrderDifference
+from domain.values import rfc3339
+
+DIFFERENCES_SHOWN_MAX: Final = 500
+"""Differences in one answer, of all venues together. Those that are left come before those that were repaired."""
+REASON_MAX: Final = 500
+"""Characters of the reason of a pass that could not be made."""
+
+View = dict[str, Any]
+RECONCILIATION_DOC: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": f"`last_pass` is null before the first one. At most {DIFFERENCES_SHOWN_MAX} differences are listed."}
+}
+
+
+def router(reconciliation: VenueReconciliation) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/reconciliation", summary="The last comparison of the venues with the journal", responses=RECONCILIATION_DOC)
+    async def show_reconciliation() -> Response:
+        """Return what the last pass found and repaired, by venue, and the last pass that could not be made."""
+        return Exact(reconciliation_view(reconciliation))
+
+    return routes
+
+
+def reconciliation_view(reconciliation: VenueReconciliation) -> View:
+    last, missed = reconciliation.last, reconciliation.missed
+    return {
+        "last_pass": None if last is None else _pass(last, reconciliation.venues),
+        "last_failure": None if missed is None else _failure(missed),
+        "passes": reconciliation.passes,
+        "failed": reconciliation.failed,
+    }
+
+
+def _pass(last: LastPass, asked: tuple[str, ...]) -> View:
+    """Build one pass. A venue that gave no result is in `not_compared`."""
+    done = {each.venue for each in last.venues}
+    listed, venues = DIFFERENCES_SHOWN_MAX, []
+    for each in last.venues:
+        view = _venue(each, listed)
+        listed -= len(view["differences"])
+        venues.append(view)
+    not_compared = [venue for venue in asked if venue not in done]
+    return {"began_at": rfc3339(last.began), "at": rfc3339(last.ended), "venues": venues, "not_compared": not_compared}
+
+
+def _venue(done: VenuePass, listed_max: int) -> View:
+    """Build one venue. `left` are the differences that remain; new ones may have come up while others were repaired."""
+    left = {difference.key for difference in done.left}
+    repaired = [difference for difference in done.found if difference.key not in left]
+    listed = [*((each, "left") for each in done.left), *((each, "repaired") for each in repaired)]
+    return {
+        "venue": done.venue,
+        "as_of_seq": done.as_of_seq,
+        "read_from_seq": done.read_from,
+        "orders": done.orders,
+        "trades": done.trades,
+        "repaired": len(repaired),
+        "left": len(done.left),
+        "differences": [_difference(*each) for each in islice(listed, listed_max)],
+        "truncated": len(listed) > listed_max,
+    }
+
+
+def _difference(difference: OrderDifference, outcome: str) -> View:
+    return {
+        "outcome": outcome,
+        "what": difference.what,
+        "account": difference.account,
+        "symbol": difference.symbol,
+        "order_id": difference.order_id or None,
+        "about": difference.about or None,
+        "ours": difference.ours,
+        "theirs": difference.theirs,
+        "repair": _repair(difference),
+    }
+
+
+def _repair(difference: OrderDifference) -> str | None:
+    """Return what was sent to repair it: a report that oms books, `in_doubt`, or `cancel` to the venue; None if nothing is sent."""
+    if difference.repair is not None:
+        return str(difference.repair.report)
+    if difference.doubt is not None:
+        return "in_doubt"
+    return None if difference.cancel is None else "cancel"
+
+
+def _failure(missed: MissedPass) -> View:
+    return {"at": rfc3339(missed.at), "reason": missed.reason[:REASON_MAX]}

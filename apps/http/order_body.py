@@ -1,0 +1,76 @@
+"""The order in the body of a question about it: its check at risk, its route at exeq. Parsed into terms, or the first error."""
+
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from apps.http.body import exact_number, identifier
+from apps.http.problem import ECHO_MAX, Refusal, malformed
+from apps.http.schema import NUMBER, PRICE, described
+from domain.instruments import Denial, Instrument, terms_denial
+from domain.order.commands import Terms
+from domain.values import OrderType, Side, TimeInForce
+
+_TYPE: Final = described("Defaults to limit if a price is given, else market.")
+_ACCOUNT: Final = described("Defaults to the account of the key; required without one.")
+
+
+class OrderBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The order. Numbers stay text until their length and fixed-point form are checked."""
+
+    symbol: str
+    side: Side
+    quantity: Annotated[msgspec.Raw, NUMBER]
+    account: Annotated[str | UnsetType, _ACCOUNT] = UNSET
+    price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
+    type: Annotated[OrderType | UnsetType | None, _TYPE] = UNSET
+    stop_price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
+    reduce_only: Annotated[bool | UnsetType | None, described("The order is denied if it could do more than close a position.")] = UNSET
+
+
+def terms_of(
+    read: OrderBody,
+    instruments: Mapping[str, Instrument],
+    own: str,
+    *,
+    order_id: str = "",
+    time_in_force: TimeInForce = TimeInForce.GTC,
+) -> Terms:
+    """Return the terms of a body, by default of the account `own`. Refusal 400 when it is malformed, 422 when it cannot trade."""
+    quantity = exact_number(read.quantity, "quantity")
+    if quantity is None:
+        raise malformed("quantity is required", "/quantity")
+    instrument = instruments.get(read.symbol)
+    negative = instrument is not None and instrument.negative_prices
+    price = exact_number(read.price, "price", negative=negative)
+    stop_price = exact_number(read.stop_price, "stop_price", negative=negative)
+    account = identifier(read.account, "account") or own
+    if not account:
+        raise malformed("Object missing required field `account`", "/account")
+    terms = Terms(
+        order_id=order_id,
+        account=account,
+        client_order_id="",
+        symbol=read.symbol,
+        side=read.side,
+        order_type=read.type or (OrderType.MARKET if price is None else OrderType.LIMIT),
+        quantity=quantity,
+        price=price,
+        stop_price=stop_price,
+        time_in_force=time_in_force,
+        reduce_only=read.reduce_only is True,
+    )
+    if instrument is None:
+        raise _untradable(Denial("unknown_symbol", terms.symbol[:ECHO_MAX]))
+    if denial := terms_denial(instrument, terms.order_type, quantity, price, stop_price, reduce_only=terms.reduce_only):
+        raise _untradable(denial)
+    return terms
+
+
+def _untradable(denial: Denial) -> Refusal:
+    found = "" if denial.found is None else f": found {denial.found}"
+    limit = "" if denial.limit is None else f", limit {denial.limit}"
+    extra = {name: value for name in ("found", "limit", "unit") if (value := getattr(denial, name)) is not None}
+    return Refusal(422, denial.code, denial.code.replace("_", " ") + found + limit, **extra)
