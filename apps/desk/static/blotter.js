@@ -31,21 +31,21 @@ const word = (key, name, width, signed = false) => ({
 /** @type {Column[]} */
 export const ORDER_COLUMNS = [
   {
-    key: 'created_at', name: 'Time', width: 'minmax(104px, 1.1fr)',
+    key: 'created_at', name: 'Time', width: 'minmax(100px, 1.1fr)',
     cell: (row) => ({ text: shortTime(row.created_at), title: longTime(row.created_at) }), sortKey: (row) => textKey(row.created_at),
   },
-  word('account', 'Account', 'minmax(72px, 1fr)'),
-  word('symbol', 'Symbol', 'minmax(76px, 1fr)'),
+  word('account', 'Account', 'minmax(66px, 1fr)'),
+  word('symbol', 'Symbol', 'minmax(74px, 1fr)'),
   word('side', 'Side', '58px', true),
-  word('type', 'Type', 'minmax(70px, .8fr)'),
-  number('quantity', 'Quantity', 'minmax(72px, 1fr)'),
+  word('type', 'Type', 'minmax(62px, .8fr)'),
+  number('quantity', 'Quantity', 'minmax(68px, 1fr)'),
   number('price', 'Price', 'minmax(78px, 1fr)'),
-  word('status', 'Status', '126px', true),
-  number('cum_quantity', 'Filled', 'minmax(66px, 1fr)', true),
-  number('leaves_quantity', 'Leaves', 'minmax(66px, 1fr)', true),
-  number('average_price', 'Average', 'minmax(84px, 1.1fr)', true),
-  { key: 'reason', name: 'Reason', width: 'minmax(112px, 1.9fr)', cell: (row) => ({ text: text(row.reason), title: text(row.reason) }), sortKey: (row) => textKey(row.reason) },
-  number('seq', 'Seq', 'minmax(56px, .7fr)'),
+  word('status', 'Status', '122px', true),
+  number('cum_quantity', 'Filled', 'minmax(60px, 1fr)', true),
+  number('leaves_quantity', 'Leaves', 'minmax(60px, 1fr)', true),
+  number('average_price', 'Average', 'minmax(80px, 1.1fr)', true),
+  { key: 'reason', name: 'Reason', width: 'minmax(104px, 1.9fr)', cell: (row) => ({ text: text(row.reason), title: text(row.reason) }), sortKey: (row) => textKey(row.reason) },
+  number('seq', 'Seq', 'minmax(52px, .7fr)'),
 ];
 
 /** @param {any} a @param {any} b Newest first, and never equal for two orders. */

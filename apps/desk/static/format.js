@@ -45,6 +45,20 @@ export function multiply(a, b) {
   return written(x.digits * y.digits, x.scale + y.scale);
 }
 
+/**
+ * @param {Decimal} value @param {number} places @returns {string} rounded half to even, as the services round
+ */
+export function rounded(value, places) {
+  const { digits, scale } = parsed(value);
+  if (scale <= places) return written(digits, scale);
+  const unit = 10n ** BigInt(scale - places);
+  const size = digits < 0n ? -digits : digits;
+  const whole = size / unit;
+  const rest = (size % unit) * 2n;
+  const up = rest > unit || (rest === unit && whole % 2n === 1n) ? 1n : 0n;
+  return written((digits < 0n ? -1n : 1n) * (whole + up), places);
+}
+
 /** @param {Decimal} value @returns {string} half of it, exactly */
 export const half = (value) => multiply(value, '0.5');
 

@@ -60,7 +60,7 @@ function Box({ box, count, taken, dim, height }) {
       const times = taken.get(`${box.state} ${trigger}`);
       return html`<text class="stay" data-taken=${times ? 'yes' : 'no'} x=${middle} y=${top + 3 + height * (n + 1)} text-anchor="middle">↻ ${trigger}${times ? ` ${times}` : ''}</text>`;
     })}
-    ${count ? html`<${Badge} kind="state" x=${box.x + box.w - 4} y=${box.y + 2} text=${String(count)} />` : null}
+    ${count && !dim ? html`<${Badge} kind="state" x=${box.x + box.w - 4} y=${box.y + 2} text=${String(count)} />` : null}
   </g>`;
 }
 
@@ -73,7 +73,7 @@ function Line({ line, taken, dim, height }) {
   return html`<g class="line" data-kind=${line.kind} data-quiet=${dim && !count ? 'yes' : null} data-taken=${count ? 'yes' : 'no'}>
     <path d=${path} /><polygon points=${head} />
     ${[...line.triggers].reverse().map((trigger, n) => html`<text x=${label.x} y=${label.y - height * n} text-anchor=${label.anchor}>${trigger}</text>`)}
-    ${count ? html`<${Badge} kind="step" x=${badge.x} y=${badge.y} text=${String(count)} />` : null}
+    ${count > (dim ? 1 : 0) ? html`<${Badge} kind="step" x=${badge.x} y=${badge.y} text=${String(count)} />` : null}
   </g>`;
 }
 

@@ -67,8 +67,8 @@ export function OrderDetails({ id, close, cancel }) {
         <${Decision} loaded=${loaded} />
         <${Routing} routes=${loaded?.routes} events=${loaded?.events ?? []} />
         <${Fills} events=${loaded?.events ?? []} />
-        <${Path} events=${loaded?.events ?? []} status=${order?.status} />
       </div>
+      <div class="order-path"><${Path} events=${loaded?.events ?? []} status=${order?.status} /></div>
     </div>
   </section>`;
 }

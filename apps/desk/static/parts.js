@@ -74,8 +74,10 @@ export function Checks({ label, checks, titleOf }) {
     <tbody role="rowgroup">
       ${checks.map((check) => {
         const failed = check.headroom !== null && check.headroom !== undefined && sign(check.headroom) < 0;
-        return html`<tr role="row" data-failed=${failed ? 'yes' : null}>
-          <td role="cell"><span class="check-name" data-failed=${failed ? 'yes' : 'no'} title=${check.name}>${titleOf(check.name)}</span><${Bar} found=${check.found} limit=${check.limit} failed=${failed} /></td>
+        // A check that only says yes or no has no bar, and needs one line only.
+        const isFlag = !Number(check.limit ?? 0) && !Number(check.found ?? 0);
+        return html`<tr role="row" data-failed=${failed ? 'yes' : null} data-flag=${isFlag ? 'yes' : null}>
+          <td role="cell"><span class="check-name" data-failed=${failed ? 'yes' : 'no'} title=${check.name}>${titleOf(check.name)}</span>${isFlag ? null : html`<${Bar} found=${check.found} limit=${check.limit} failed=${failed} />`}</td>
           <td role="cell" class="numeric"><${Num} value=${check.found} /></td>
           <td role="cell" class="numeric"><${Num} value=${check.limit} /></td>
           <td role="cell" class="numeric"><${Num} value=${check.headroom} signed=${failed} /></td>

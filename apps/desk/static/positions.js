@@ -1,7 +1,7 @@
 /** Positions, live: quantity, average, mark and its age, profit and loss, fees; totals by account; reduce and close through the ticket. */
 
 import { knownAccounts, keepInAddress, onChanges, store, useDesk } from './desk.js';
-import { absolute, add, ago, half, longTime, multiply, sign, subtract, text } from './format.js';
+import { absolute, add, ago, half, longTime, multiply, rounded, sign, subtract, text } from './format.js';
 import { Grid, numberKey, textKey } from './grid.js';
 import { Num } from './parts.js';
 import { fillTicket } from './ticket.js';
@@ -9,6 +9,8 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from './ui.js';
 
 /** A mark that is older counts as old, and says so. */
 const OLD_MARK_MS = 10_000;
+/** The average is itself rounded by the service, so more places would only show its rounding. */
+const UNREALISED_PLACES = 6;
 
 /** @param {any} position @returns {any} with its mark and what it is worth at it */
 export function valued(position) {
@@ -16,7 +18,7 @@ export function valued(position) {
   const quote = store.marks.get(position.symbol);
   const quoted = quote && quote.bid !== null && quote.ask !== null;
   const mark = quoted ? half(add(quote.bid, quote.ask)) : text(position.last_price);
-  const unrealised = mark && average && sign(quantity) ? multiply(subtract(mark, average), quantity) : '0';
+  const unrealised = mark && average && sign(quantity) ? rounded(multiply(subtract(mark, average), quantity), UNREALISED_PLACES) : '0';
   return { ...position, mark, mark_at: quoted ? quote.at : null, unrealised, realised };
 }
 
@@ -82,7 +84,8 @@ export function Positions({ place }) {
   }, [account]);
 
   const rows = [...store.positions.values()].filter((one) => !account || one.account === account).map(valued);
-  const current = chosen && store.positions.get(positionId(chosen));
+  const active = grid.current?.active() ?? chosen;
+  const current = active && store.positions.get(positionId(active));
   const isHeld = current && sign(current.quantity) !== 0;
   return html`<div class="screen positions">
     <section class="panel grow" aria-label="Positions list">

@@ -27,14 +27,15 @@ export function PreviewPanel({ preview, order, told }) {
   if (!preview) return html`<p class="quiet hint">The checks of risk appear here as you type; nothing is reserved.</p>`;
   const data = preview.check.data;
   const value = order.price || data?.reference;
+  const isTold = told === preview.verdict || Boolean(data?.reason && told.includes(data.reason));
   const notional = isDecimal(order.quantity) && isDecimal(value) ? multiply(order.quantity, value) : null;
   return html`<div class="preview">
     ${preview.check.absent ? html`<${NotAvailable} answer=${preview.check} what="The preview" />` : null}
     ${data
       ? html`<p class="verdict" data-approved=${data.approved ? 'yes' : 'no'}>
-            ${told === preview.verdict ? null : html`<strong>${preview.verdict}</strong>`}
+            ${isTold ? null : html`<strong>${preview.verdict}</strong>`}
             ${notional ? html`<span class="quiet">notional <${Num} value=${notional} /></span>` : null}
-            ${data.approved || told === preview.verdict ? null : html`<span class="reason">${meaning(data.reason)}</span>`}
+            ${data.approved || isTold ? null : html`<span class="reason">${meaning(data.reason)}</span>`}
           </p>
           ${data.checks?.length ? html`<${Checks} label="Pre-trade checks" checks=${data.checks} titleOf=${checkName} />` : null}`
       : null}

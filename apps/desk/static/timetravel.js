@@ -7,44 +7,47 @@ import { newestFirst, ORDER_COLUMNS } from './blotter.js';
 import { Grid } from './grid.js';
 import { NotAvailable } from './parts.js';
 import { POSITION_COLUMNS, positionId, positionTie, valued } from './positions.js';
-import { html, useEffect, useLayoutEffect, useRef, useState } from './ui.js';
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './ui.js';
 
 const REST_MS = 250;
+const LIST_MAX = 1000;
 /** Without a list at a sequence, orders are read one by one: the newest of those that existed. */
-const SINGLE_MAX = 40;
+const SINGLE_MAX = 300;
 const AT_ONCE = 4;
+const POSITIONS_TIMEOUT_MS = 25_000;
 
-/** @typedef {{ seq: number, orders: any[], positions: any[], problem: any, partial: boolean }} Past */
+/** @typedef {{ seq: number, orders: any[], partial: boolean, positions: any[], waiting: number, problem: any }} Past */
 
-/** @param {number} seq @returns {Promise<Past>} */
-async function readPast(seq) {
+/**
+ * Read orders, then the positions of one account after the other: the service reads the past one question at a time.
+ *
+ * @param {number} seq @param {(past: Past) => boolean} tell called with each part; returns whether it is still wanted
+ */
+async function readPast(seq, tell) {
+  const list = await get(`api/oms/orders?at_seq=${seq}&limit=${LIST_MAX}`, { quiet: true });
+  const orders = list.ok ? list.data.orders : await readSingly(seq);
   const accounts = knownAccounts();
-  const [list, ...holdings] = await Promise.all([
-    get(`api/oms/orders?at_seq=${seq}&limit=1000`, { quiet: true }),
-    ...accounts.map((account) => get(`api/oms/positions/${encodeURIComponent(account)}?at_seq=${seq}`, { quiet: true, timeoutMs: 25_000 })),
-  ]);
-  const positions = holdings.flatMap((answer, n) => Object.entries(answer.data ?? {}).map(([symbol, one]) => ({ account: accounts[n], symbol, .../** @type {any} */ (one) })));
-  const failed = holdings.find((answer) => !answer.ok) ?? null;
-  if (list.ok) return { seq, orders: list.data.orders, positions, problem: failed, partial: false };
-  return { seq, orders: await readSingly(seq), positions, problem: failed, partial: true };
+  /** @type {Past} */
+  const past = { seq, orders, partial: !list.ok, positions: [], waiting: accounts.length, problem: null };
+  if (!tell({ ...past })) return;
+  for (const account of accounts) {
+    const answer = await get(`api/oms/positions/${encodeURIComponent(account)}?at_seq=${seq}`, { quiet: true, timeoutMs: POSITIONS_TIMEOUT_MS });
+    if (!answer.ok) past.problem = answer;
+    past.positions = past.positions.concat(Object.entries(answer.data ?? {}).map(([symbol, one]) => ({ account, symbol, .../** @type {any} */ (one) })));
+    past.waiting -= 1;
+    if (!tell({ ...past })) return;
+  }
 }
 
 /** @param {number} seq @returns {Promise<any[]>} */
 async function readSingly(seq) {
   const rows = [...store.orders.values()].filter((row) => row.status !== 'sending').sort(newestFirst);
-  /** @type {any[]} */
-  const found = [];
   // Those whose last event is not later are as they are now; only the others have to be asked for.
-  const asked = [];
-  for (const row of rows) {
-    if (Number(row.seq) <= seq) found.push(row);
-    else asked.push(row);
-    if (found.length + asked.length >= SINGLE_MAX * 10) break;
-  }
-  const waiting = asked.reverse().slice(0, SINGLE_MAX);
+  const found = rows.filter((row) => Number(row.seq) <= seq).slice(0, LIST_MAX);
+  const waiting = rows.filter((row) => Number(row.seq) > seq).reverse().slice(0, SINGLE_MAX);
   const worker = async () => {
     for (let row = waiting.shift(); row; row = waiting.shift()) {
-      const answer = await get(`api/oms/orders/${encodeURIComponent(row.order_id)}?at_seq=${seq}`, { quiet: true, timeoutMs: 25_000 });
+      const answer = await get(`api/oms/orders/${encodeURIComponent(row.order_id)}?at_seq=${seq}`, { quiet: true });
       if (answer.ok) found.push(answer.data);
     }
   };
@@ -87,31 +90,38 @@ export function TimeTravel({ place, openOrder }) {
     const mine = ++turn.current;
     const timer = setTimeout(async () => {
       setReading(true);
-      const found = await readPast(seq);
-      if (mine !== turn.current) return;
-      setReading(false);
-      setPast(found);
+      await readPast(seq, (found) => {
+        if (mine !== turn.current) return false;
+        setPast(found);
+        return true;
+      });
+      if (mine === turn.current) setReading(false);
     }, REST_MS);
     return () => clearTimeout(timer);
   }, [seq, isLive, head > 0]);
   const back = () => {
     keepInAddress({});
     dispatchEvent(new Event('hashchange'));
+    turn.current += 1;
+    setReading(false);
     setPast(null);
   };
-  const rows = isLive ? [] : (past?.orders ?? []);
+  const rows = useMemo(() => (isLive ? [] : (past?.orders ?? [])), [past?.orders, isLive]);
+  const held = useMemo(() => (isLive ? [] : positionsThen(past)), [past?.positions, isLive]);
   const changed = rows.filter((row) => text(store.orders.get(row.order_id)?.seq) !== text(row.seq)).length;
   const newest = rows.reduce((/** @type {string} */ at, row) => (row.updated_at > at ? row.updated_at : at), '');
+  const found = past ? `${rows.length} orders${past.partial ? ' (read one by one, the newest)' : ''}, ${changed} of them have changed since. ` : '';
+  const wait = reading ? (past?.waiting ? `Reading the positions of ${past.waiting} more accounts…` : 'Reading the journal…') : '';
   return html`<div class="screen time">
     <div class="panel"><div class="toolbar"><h1>Time travel</h1><span class="quiet">${isLive ? 'live' : html`as of seq <span class="num">${shown}</span> of <span class="num">${head}</span>${newest ? html`, last change of an order <span class="num">${longTime(newest)}</span>` : ''}`}</span>
         <span class="spacer"></span><button type="button" disabled=${isLive} onClick=${back}>Back to live</button></div>
       <div class="slider"><label for="as-of">As of sequence</label><input id="as-of" type="range" min="1" max=${Math.max(head, 1)} step="1" value=${shown} onInput=${(/** @type {any} */ event) => go(Number(event.target.value))} />
         <div class="replace-fields"><div class="field"><label for="as-of-number">Sequence number</label><input id="as-of-number" class="numeric" inputmode="numeric" value=${shown} onChange=${(/** @type {any} */ event) => { const next = Number(event.target.value); if (next >= 1 && next <= head) go(Math.floor(next)); }} /></div></div></div>
-      <p class="hint" role="status">${isLive ? 'Move the slider: one arrow key is one sequence.' : reading ? 'reading the journal…' : past ? `${rows.length} orders${past.partial ? ' (the newest; a list at a sequence is not available from this version of the service)' : ''}, ${changed} of them have changed since.` : ''}</p>
+      <p class="hint" role="status">${isLive ? 'Move the slider: one arrow key is one sequence.' : found + wait}</p>
       <${NotAvailable} answer=${isLive ? null : past?.problem} what="The positions at that sequence" />
     </div>
     <section class="panel grow" aria-label="Orders then"><h2>Orders as of</h2><${StaticGrid} label="Orders as of" columns=${ORDER_COLUMNS} rows=${rows} rowId=${(/** @type {any} */ row) => row.order_id} tie=${newestFirst} sort="created_at" descending=${true} open=${(/** @type {any} */ row) => openOrder(row.order_id)} /></section>
-    <section class="panel grow" aria-label="Positions then"><h2>Positions as of</h2><${StaticGrid} label="Positions as of" columns=${POSITION_COLUMNS} rows=${isLive ? [] : positionsThen(past)} rowId=${positionId} tie=${positionTie} sort="account" descending=${false} /></section>
+    <section class="panel grow" aria-label="Positions then"><h2>Positions as of</h2><${StaticGrid} label="Positions as of" columns=${POSITION_COLUMNS} rows=${held} rowId=${positionId} tie=${positionTie} sort="account" descending=${false} /></section>
   </div>`;
 }
 

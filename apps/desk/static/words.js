@@ -27,6 +27,12 @@ const WORDS = {
 
 /** @type {Record<string, string>} */
 const CHECKS = {
+  killed: 'Kill switch',
+  symbol_blocked: 'Symbol blocked',
+  no_reference_price: 'Reference price',
+  no_price_history: 'Price history',
+  duplicate_order: 'Same order again',
+  repeated_order: 'Repeated orders',
   price_collar: 'Distance from the market',
   order_size_limit: 'Order size',
   position_limit: 'Position',
