@@ -95,10 +95,10 @@ export function Alarms() {
       <div class="field inline"><label for="alarm-name">Your name</label><input id="alarm-name" value=${name} readonly=${isSignedIn()} onInput=${(/** @type {any} */ event) => setName(event.target.value)} /></div>
       <button type="button" aria-pressed=${sound ? 'true' : 'false'} onClick=${() => { sound = !sound; if (sound) beep(); redraw((n) => n + 1); }}>Sound ${sound ? 'on' : 'off'}</button></div>
     <p class="hint">Since this page was opened. Acknowledgements are kept in this page only.</p>
-    <ol class="alarms" role="log" aria-label="Alarms" tabindex="0">${alarms.map((one) => html`<li data-open=${one.open ? 'yes' : 'no'}>
+    <div class="alarms" role="log" aria-label="Alarms" tabindex="0"><ul>${alarms.map((one) => html`<li data-open=${one.open ? 'yes' : 'no'}>
       <span class="num" title=${longTime(one.at)}>${shortTime(one.at)}</span><span class="tag ${one.open ? 'bad' : ''}">${one.kind}</span><span class="alarm-text">${one.text}${one.open ? '' : html` <span class="quiet">(over)</span>`}</span>
       ${one.orderId ? html`<a href=${`#order/${one.orderId}`}>Open the order</a>` : null}
-      ${one.acknowledged ? html`<span class="quiet">acknowledged by ${one.acknowledged}</span>` : html`<button type="button" onClick=${() => acknowledge(one)}>Acknowledge</button>`}</li>`)}</ol>
+      ${one.acknowledged ? html`<span class="quiet">acknowledged by ${one.acknowledged}</span>` : html`<button type="button" onClick=${() => acknowledge(one)}>Acknowledge</button>`}</li>`)}</ul></div>
     ${alarms.length ? null : html`<p class="quiet">None.</p>`}
   </div></div>`;
 }

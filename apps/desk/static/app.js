@@ -120,6 +120,8 @@ function App() {
 
   useEffect(() => {
     document.title = `${shown.name} - desk`;
+    // On a phone the links are a strip that scrolls.
+    document.querySelector('nav [aria-current=page]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
   }, [shown]);
   useEffect(() => {
     onSignedOut(() => setDialog((now) => now || 'sign in'));

@@ -4,7 +4,7 @@ import { get, post, problemText } from './api.js';
 import { onChanges, store, useDesk } from './desk.js';
 import { ago, isDecimal, longTime, multiply, text } from './format.js';
 import { Grid, numberKey, textKey } from './grid.js';
-import { Dialog, Field, isSignedIn, NotAvailable, Num, useName, usePolled } from './parts.js';
+import { Dialog, Field, isSignedIn, NotAvailable, Num, Scroll, useName, usePolled } from './parts.js';
 import { fieldOf } from './words.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './ui.js';
 
@@ -90,10 +90,10 @@ function Reconciliation({ answer, ask }) {
     <${NotAvailable} answer=${answer} what="The last reconciliation" />
     ${answer?.ok ? html`<p class="quiet">${pass ? html`Compared <span class="num">${longTime(pass.at)}</span>: ${pass.venues.map((/** @type {any} */ one) => `${one.venue} ${one.orders} orders, ${one.trades} trades, ${one.repaired} repaired, ${one.left} left`).join('; ')}${pass.not_compared.length ? `; not compared: ${pass.not_compared.join(', ')}` : ''}` : 'No comparison since exeq started.'}</p>
       ${answer.data.last_failure ? html`<p class="notice">Last failure: ${typeof answer.data.last_failure === 'string' ? answer.data.last_failure : JSON.stringify(answer.data.last_failure)}</p>` : null}
-      <div class="table-scroll"><table class="table" aria-label="Reconciliation differences">
+      <${Scroll} label="Reconciliation differences, scrolls"><table class="table" aria-label="Reconciliation differences">
         <thead><tr><th scope="col">Venue</th><th scope="col">Difference</th><th scope="col">Account</th><th scope="col">Symbol</th><th scope="col">Order</th><th scope="col">About</th><th scope="col">Ours</th><th scope="col">Theirs</th><th scope="col">Outcome</th></tr></thead>
         <tbody>${rows.length ? rows.map((/** @type {any} */ one) => html`<tr><td>${one.venue}</td><td>${one.what}</td><td>${one.account}</td><td>${one.symbol}</td><td>${one.order_id ? html`<a class="mono" href=${`#order/${one.order_id}`}>${text(one.order_id).slice(0, 8)}</a>` : ''}</td>
-          <td>${one.about}</td><td class="num">${one.ours}</td><td class="num">${one.theirs}</td><td>${one.outcome}${one.repair ? ` by ${one.repair}` : ''}</td></tr>`) : html`<tr><td colspan="9" class="quiet">No difference.</td></tr>`}</tbody></table></div>
+          <td>${one.about}</td><td class="num">${one.ours}</td><td class="num">${one.theirs}</td><td>${one.outcome}${one.repair ? ` by ${one.repair}` : ''}</td></tr>`) : html`<tr><td colspan="9" class="quiet">No difference.</td></tr>`}</tbody></table></${Scroll}>
       <p class="hint">It runs by itself every minute. To run it now: <code>trade reconcile</code>, or <code>trade reconcile --dry-run</code> to look only.</p>` : null}
   </section>`;
 }

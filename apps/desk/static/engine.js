@@ -3,7 +3,7 @@
 import { get, post, problemText } from './api.js';
 import { connection, store, useDesk } from './desk.js';
 import { lasted, longTime, text } from './format.js';
-import { NotAvailable, Num, usePolled } from './parts.js';
+import { NotAvailable, Num, Scroll, usePolled } from './parts.js';
 import { html, useState } from './ui.js';
 
 const STATS_MS = 2000;
@@ -30,11 +30,11 @@ export function Engine() {
     <div class="two">
       <div class="panel"><h1>Engine</h1>
         <p class="journal" role="status" aria-live="off" aria-label="Journal">Journal at seq <span class="num">${text(store.seq)}</span>${chain ? html`, chain <span class="mono">${chain}</span>` : ''}${store.at ? html`, newest event <span class="num">${longTime(store.at)}</span>` : ''}</p>
-        <div class="table-scroll"><table class="table" aria-label="Services">
+        <${Scroll} label="Services, scrolls"><table class="table" aria-label="Services">
           <thead><tr><th scope="col">Service</th><th scope="col">Ready</th><th scope="col" class="numeric">Seq</th><th scope="col" class="numeric">Lag, commits</th><th scope="col">Up</th><th scope="col">Ended tasks</th></tr></thead>
           <tbody>${services.map((/** @type {any} */ one) => html`<tr><td><strong>${one.service}</strong></td><td>${one.ready ? html`<span class="yes">ready</span>` : html`<span class="no">${one.answers === false ? 'no answer' : 'not ready'}</span>`}</td>
             <td class="numeric"><${Num} value=${one.seq} /></td><td class="numeric"><${Num} value=${one.lag} /></td><td class="num">${one.uptime_sec === undefined || one.uptime_sec === null ? '' : lasted(Number(one.uptime_sec) * 1000)}</td>
-            <td>${Object.entries(one.task_deaths ?? {}).map(([name, n]) => `${name} ${n}`).join(', ')}</td></tr>`)}</tbody></table></div>
+            <td>${Object.entries(one.task_deaths ?? {}).map(([name, n]) => `${name} ${n}`).join(', ')}</td></tr>`)}</tbody></table></${Scroll}>
         ${services.length ? null : html`<p class="quiet">The stream has not told of services yet, or the key may not see them.</p>`}
       </div>
       <${Verify} />

@@ -3,7 +3,7 @@
 import { get, post, problemText } from './api.js';
 import { knownAccounts, store, useDesk } from './desk.js';
 import { longTime, text } from './format.js';
-import { Dialog, Field, isSignedIn, NotAvailable, useName, usePolled } from './parts.js';
+import { Dialog, Field, isSignedIn, NotAvailable, Scroll, useName, usePolled } from './parts.js';
 import { html, useState } from './ui.js';
 
 const CONTROLS_MS = 1000;
@@ -81,9 +81,9 @@ export function Kill() {
       <p class="kill-words" role="status" aria-label="Kill switch state">${words}</p>
       <${NotAvailable} answer=${answer} what="The state of the controls" />
       ${killed.length
-        ? html`<div class="table-scroll"><table class="table" aria-label="In force now"><thead><tr><th scope="col">Scope</th><th scope="col">Who</th><th scope="col">Why</th><th scope="col">Since</th><th scope="col">Arm</th></tr></thead>
+        ? html`<${Scroll} label="In force now, scrolls"><table class="table" aria-label="In force now"><thead><tr><th scope="col">Scope</th><th scope="col">Who</th><th scope="col">Why</th><th scope="col">Since</th><th scope="col">Arm</th></tr></thead>
             <tbody>${killed.map((/** @type {any} */ one) => html`<tr><td><strong>${one.scope}</strong></td><td>${one.who}</td><td>${one.reason}</td><td class="num">${longTime(one.at)}</td>
-              <td><button type="button" onClick=${() => setScope(one.scope)}>Choose</button></td></tr>`)}</tbody></table></div>`
+              <td><button type="button" onClick=${() => setScope(one.scope)}>Choose</button></td></tr>`)}</tbody></table></${Scroll}>`
         : html`<p class="quiet">Nothing is killed. Orders are sent.</p>`}
       ${arming.map((/** @type {any} */ one) => html`<p class="notice">${one.who} asked at ${longTime(one.at)} to arm <strong>${one.scope}</strong>: ${one.reason}. A second person presses Arm with this scope.</p>`)}
     </div>
@@ -102,9 +102,9 @@ export function Kill() {
       <div class="panel">
         <h2>Blocked symbols</h2>
         ${(controls?.blocked_symbols ?? []).length
-          ? html`<div class="table-scroll"><table class="table" aria-label="Blocked symbols"><thead><tr><th scope="col">Symbol</th><th scope="col">Who</th><th scope="col">Why</th><th scope="col">Since</th><th scope="col">Unblock</th></tr></thead>
+          ? html`<${Scroll} label="Blocked symbols, scrolls"><table class="table" aria-label="Blocked symbols"><thead><tr><th scope="col">Symbol</th><th scope="col">Who</th><th scope="col">Why</th><th scope="col">Since</th><th scope="col">Unblock</th></tr></thead>
               <tbody>${controls.blocked_symbols.map((/** @type {any} */ one) => html`<tr><td><strong>${one.symbol}</strong></td><td>${one.who}</td><td>${one.reason}</td><td class="num">${longTime(one.at)}</td>
-                <td><button type="button" aria-label=${`Unblock ${one.symbol}`} onClick=${() => block('unblock', one.symbol)}>Unblock</button></td></tr>`)}</tbody></table></div>`
+                <td><button type="button" aria-label=${`Unblock ${one.symbol}`} onClick=${() => block('unblock', one.symbol)}>Unblock</button></td></tr>`)}</tbody></table></${Scroll}>`
           : html`<p class="quiet">No symbol is blocked.</p>`}
         <div class="replace-fields block-form"><${Field} label="Symbol to block" id="block-symbol" error=${wrong.symbol}><input id="block-symbol" list="symbols-known" autocomplete="off" value=${symbol} onInput=${typed((value) => setSymbol(value.toUpperCase()))} /></${Field}>
           <datalist id="symbols-known">${[...store.marks.keys()].map((one) => html`<option value=${one}></option>`)}</datalist>

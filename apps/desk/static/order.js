@@ -4,7 +4,7 @@ import { call, get, problemText } from './api.js';
 import { store, useDesk } from './desk.js';
 import { between, isDecimal, longTime, shortTime, text } from './format.js';
 import { Machine, machineLayout } from './lifecycle.js';
-import { Checks, Num, Side, State } from './parts.js';
+import { Checks, Num, Scroll, Side, State } from './parts.js';
 import { chosenVenues } from './preview.js';
 import { isOpen } from './store.js';
 import { checkName, fieldOf, meaning } from './words.js';
@@ -127,24 +127,24 @@ function Routing({ routes, events }) {
   if (!routed) return html`<h3>Routing</h3><p class="quiet hint">It was not routed.</p>`;
   const chosen = chosenVenues(routed);
   return html`<h3>Routing</h3>
-    <table class="table" aria-label="Routing comparison">
+    <${Scroll} label="Routing comparison, scrolls"><table class="table" aria-label="Routing comparison">
       <thead><tr><th scope="col">Venue</th><th scope="col" class="numeric">Bid</th><th scope="col" class="numeric">Ask</th><th scope="col" class="numeric">Size</th><th scope="col" class="numeric">Cost</th><th scope="col" class="numeric">Penalty</th><th scope="col">Why</th></tr></thead>
       <tbody>${routed.candidates.map((/** @type {any} */ one) => html`<tr data-chosen=${chosen.has(one.venue) ? 'yes' : null}>
         <td>${one.venue}</td><td class="numeric"><${Num} value=${one.bid} /></td><td class="numeric"><${Num} value=${one.ask} /></td><td class="numeric"><${Num} value=${one.size} /></td>
         <td class="numeric"><${Num} value=${one.cost} /></td><td class="numeric"><${Num} value=${one.penalty_bps} /></td>
         <td>${chosen.has(one.venue) ? html`<span class="tag">chosen</span> ${routed.policy}` : (one.note ?? html`<span class="quiet">costs more</span>`)}</td></tr>`)}</tbody>
-    </table>`;
+    </table></${Scroll}>`;
 }
 
 /** @param {{ events: any[] }} props */
 function Fills({ events }) {
   const fills = events.filter((event) => event.exec_id && event.price !== undefined);
   if (!fills.length) return null;
-  return html`<h3>Fills</h3><table class="table" aria-label="Fills">
+  return html`<h3>Fills</h3><${Scroll} label="Fills, scrolls"><table class="table" aria-label="Fills">
     <thead><tr><th scope="col">Time</th><th scope="col">Venue</th><th scope="col" class="numeric">Quantity</th><th scope="col" class="numeric">Price</th><th scope="col" class="numeric">Fee</th><th scope="col">Trade</th></tr></thead>
     <tbody>${fills.map((one) => html`<tr><td class="num">${shortTime(one.at)}</td><td>${one.venue}</td><td class="numeric"><${Num} value=${one.quantity} /></td><td class="numeric"><${Num} value=${one.price} /></td>
       <td class="numeric"><${Num} value=${one.fee} /></td><td>${one.exec_id}${one.liquidity ? html` <span class="quiet">${one.liquidity}</span>` : null}${one.late ? html` <span class="tag warn">late</span>` : null}${one.overfill ? html` <span class="tag warn">overfill</span>` : null}</td></tr>`)}</tbody>
-  </table>`;
+  </table></${Scroll}>`;
 }
 
 /** The states that the order went through, on the machine where its layout is known. @param {{ events: any[], status?: string }} props */

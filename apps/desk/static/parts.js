@@ -29,6 +29,24 @@ export const Side = ({ side }) => html`<span class="side" data-state=${side}>${s
 /** @param {{ state: string }} props */
 export const State = ({ state }) => html`<span class="state" data-state=${state}>${state}</span>`;
 
+/** A box for a wide table. It can be reached by the keyboard only while it scrolls. @param {{ label: string, css?: string, children?: any }} props */
+export function Scroll({ label, css = '', children }) {
+  const ref = useRef(/** @type {any} */ (null));
+  useLayoutEffect(() => {
+    const box = ref.current;
+    const check = () => {
+      const scrolls = box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1;
+      if (scrolls) box.setAttribute('tabindex', '0');
+      else box.removeAttribute('tabindex');
+    };
+    const watcher = new ResizeObserver(check);
+    watcher.observe(box);
+    if (box.firstElementChild) watcher.observe(box.firstElementChild);
+    return () => watcher.disconnect();
+  }, []);
+  return html`<div ref=${ref} class=${`table-scroll ${css}`} role="group" aria-label=${label}>${children}</div>`;
+}
+
 /** @param {number} used @returns {string} */
 const level = (used) => (used >= 0.95 ? 'red' : used >= 0.8 ? 'amber' : 'calm');
 

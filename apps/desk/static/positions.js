@@ -3,7 +3,7 @@
 import { knownAccounts, keepInAddress, onChanges, store, useDesk } from './desk.js';
 import { absolute, add, ago, half, longTime, multiply, rounded, sign, subtract, text } from './format.js';
 import { Grid, numberKey, textKey } from './grid.js';
-import { Num } from './parts.js';
+import { Num, Scroll } from './parts.js';
 import { fillTicket } from './ticket.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './ui.js';
 
@@ -133,11 +133,11 @@ function Totals({ rows }) {
   const line = (/** @type {any} */ name, /** @type {any} */ one) => html`<tr><td>${name}</td><td class="numeric"><span class="num">${one.held}</span></td><td class="numeric"><${Num} value=${one.realised} signed=${true} /></td>
     <td class="numeric"><${Num} value=${one.unrealised} signed=${true} /></td><td class="numeric"><${Num} value=${one.fees} /></td>
     <td class="numeric"><${Num} value=${subtract(add(one.realised, one.unrealised), one.fees)} signed=${true} /></td></tr>`;
-  return html`<section class="panel" aria-label="Totals"><h2>Totals by account</h2><div class="table-scroll">
+  return html`<section class="panel" aria-label="Totals"><h2>Totals by account</h2><${Scroll} label="Totals by account, scrolls">
     <table class="table narrow" aria-label="Totals by account">
       <thead><tr><th scope="col">Account</th><th scope="col" class="numeric">Symbols held</th><th scope="col" class="numeric">Realised</th><th scope="col" class="numeric">Unrealised</th><th scope="col" class="numeric">Fees</th><th scope="col" class="numeric">After fees</th></tr></thead>
       <tbody>${[...totals].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, one]) => line(html`<a href=${`#risk?account=${encodeURIComponent(name)}`}>${name}</a>`, one))}
         ${totals.size > 1 ? line(html`<strong>All</strong>`, { realised: sum('realised'), unrealised: sum('unrealised'), fees: sum('fees'), held: all.reduce((n, one) => n + one.held, 0) }) : null}</tbody>
-    </table></div>
+    </table></${Scroll}>
     <p class="hint">In the currency of each symbol, without conversion. Fees are not part of realised.</p></section>`;
 }

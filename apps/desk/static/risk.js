@@ -3,7 +3,7 @@
 import { call, get, problemText, query } from './api.js';
 import { keepInAddress, knownAccounts, store, useDesk } from './desk.js';
 import { add, isDecimal, longTime, text } from './format.js';
-import { Dialog, Field, isSignedIn, Meter, NotAvailable, Num, useName, usePolled } from './parts.js';
+import { Dialog, Field, isSignedIn, Meter, NotAvailable, Num, Scroll, useName, usePolled } from './parts.js';
 import { meaning } from './words.js';
 import { html, useState } from './ui.js';
 
@@ -82,11 +82,11 @@ function Meters({ view, limit }) {
 function Symbols({ symbols }) {
   const rows = Object.entries(symbols ?? {});
   if (!rows.length) return html`<p class="quiet">The account holds nothing and has no open order.</p>`;
-  return html`<div class="table-scroll"><table class="table" aria-label="Exposure by symbol">
+  return html`<${Scroll} label="Exposure by symbol, scrolls"><table class="table" aria-label="Exposure by symbol">
     <thead><tr><th scope="col">Symbol</th><th scope="col" class="numeric">Quantity</th><th scope="col" class="numeric">Mark</th><th scope="col" class="numeric">Value</th><th scope="col" class="numeric">Open buys</th><th scope="col" class="numeric">Open sells</th><th scope="col" class="numeric">Worst case</th><th scope="col" class="numeric">Share, %</th></tr></thead>
     <tbody>${rows.map(([symbol, one]) => html`<tr><td>${symbol}${one.price_history?.unusable ? html` <span class="tag warn">${one.price_history.unusable}</span>` : null}</td>
       <td class="numeric"><${Num} value=${one.quantity} /></td><td class="numeric"><${Num} value=${one.mark} /></td><td class="numeric"><${Num} value=${one.value} /></td><td class="numeric"><${Num} value=${one.open_buy_notional} /></td>
-      <td class="numeric"><${Num} value=${one.open_sell_notional} /></td><td class="numeric"><${Num} value=${one.worst_case} /></td><td class="numeric"><${Num} value=${one.concentration_pct} /></td></tr>`)}</tbody></table></div>`;
+      <td class="numeric"><${Num} value=${one.open_sell_notional} /></td><td class="numeric"><${Num} value=${one.worst_case} /></td><td class="numeric"><${Num} value=${one.concentration_pct} /></td></tr>`)}</tbody></table></${Scroll}>`;
 }
 
 /** @param {{ account: string }} props */
@@ -119,8 +119,8 @@ function changeOf(event) {
 /** @param {{ answer: any }} props */
 function History({ answer }) {
   return html`<div class="panel"><h2>Control history</h2><${NotAvailable} answer=${answer} what="The history of controls" />
-    ${answer?.ok ? html`<div class="table-scroll tall"><table class="table" aria-label="Control history"><thead><tr><th scope="col">When</th><th scope="col">What</th><th scope="col">Who</th><th scope="col">Why</th></tr></thead>
-      <tbody>${answer.data.controls.map((/** @type {any} */ one) => html`<tr><td class="num">${longTime(one.at).replace(/\.\d+ /, ' ')}</td><td><strong>${one.type}</strong> ${changeOf(one)}</td><td>${one.who}</td><td>${one.reason}</td></tr>`)}</tbody></table></div>` : null}</div>`;
+    ${answer?.ok ? html`<${Scroll} label="Control history, scrolls" css="tall"><table class="table" aria-label="Control history"><thead><tr><th scope="col">When</th><th scope="col">What</th><th scope="col">Who</th><th scope="col">Why</th></tr></thead>
+      <tbody>${answer.data.controls.map((/** @type {any} */ one) => html`<tr><td class="num">${longTime(one.at).replace(/\.\d+ /, ' ')}</td><td><strong>${one.type}</strong> ${changeOf(one)}</td><td>${one.who}</td><td>${one.reason}</td></tr>`)}</tbody></table></${Scroll}>` : null}</div>`;
 }
 
 /** @param {{ proposal: any, done: () => void }} props */

@@ -3,7 +3,7 @@
 import { call, get, problemText } from './api.js';
 import { useDesk } from './desk.js';
 import { ago, text } from './format.js';
-import { NotAvailable, Num, usePolled } from './parts.js';
+import { NotAvailable, Num, Scroll, usePolled } from './parts.js';
 import { html, useState } from './ui.js';
 
 const POLL_MS = 1000;
@@ -26,20 +26,20 @@ export function Venues() {
     <div class="panel"><div class="toolbar"><h1>Venues</h1><span class="spacer"></span>
         <span class="quiet">queue: <span class="num">${text(queue?.data?.depth)}</span> waiting, <span class="num">${text(queue?.data?.held)}</span> held${queue?.data?.oldest ? `, oldest ${ago(queue.data.oldest?.at ?? queue.data.oldest)}` : ''}</span></div>
       <${NotAvailable} answer=${venues} what="The list of venues" />
-      ${venues?.ok ? html`<div class="table-scroll"><table class="table" aria-label="Venues">
+      ${venues?.ok ? html`<${Scroll} label="Venues, scrolls"><table class="table" aria-label="Venues">
         <thead><tr><th scope="col">Venue</th><th scope="col">Open</th><th scope="col">Healthy</th><th scope="col" class="numeric">Latency, ms</th><th scope="col" class="numeric">Rejects</th><th scope="col" class="numeric">No answers</th><th scope="col" class="numeric">Penalty, bps</th>
           <th scope="col" class="numeric">Throttle</th><th scope="col" class="numeric">Working</th><th scope="col" class="numeric">Unanswered</th><th scope="col" class="numeric">Maker, bps</th><th scope="col" class="numeric">Taker, bps</th></tr></thead>
         <tbody>${rows.map((/** @type {any} */ one) => html`<tr><td><strong>${one.venue}</strong></td>
           <td>${one.open ? html`<span class="yes">open</span>` : html`<span class="no">closed</span> ${text(one.closed)}`}</td><td>${one.healthy ? html`<span class="yes">healthy</span>` : html`<span class="no">unhealthy</span>`}</td>
           <td class="numeric"><${Num} value=${one.health?.latency_ms} /></td><td class="numeric"><span class="num" title=${rateText(one.health?.reject_rate)}>${text(one.health?.rejects)}</span></td><td class="numeric"><span class="num" title=${rateText(one.health?.no_answer_rate)}>${text(one.health?.no_answers)}</span></td>
           <td class="numeric"><${Num} value=${one.health?.penalty_bps} /></td><td class="numeric"><span class="num">${text(one.throttle?.tokens)} / ${text(one.throttle?.burst)}</span></td>
-          <td class="numeric"><${Num} value=${work[one.venue]?.working} /></td><td class="numeric"><${Num} value=${work[one.venue]?.unanswered} /></td><td class="numeric"><${Num} value=${one.maker_bps} /></td><td class="numeric"><${Num} value=${one.taker_bps} /></td></tr>`)}</tbody></table></div>` : null}
+          <td class="numeric"><${Num} value=${work[one.venue]?.working} /></td><td class="numeric"><${Num} value=${work[one.venue]?.unanswered} /></td><td class="numeric"><${Num} value=${one.maker_bps} /></td><td class="numeric"><${Num} value=${one.taker_bps} /></td></tr>`)}</tbody></table></${Scroll}>` : null}
     </div>
     <div class="panel"><h2>Quotes</h2>
-      <div class="table-scroll"><table class="table" aria-label="Quotes">
+      <${Scroll} label="Quotes, scrolls"><table class="table" aria-label="Quotes">
         <thead><tr><th scope="col">Symbol</th><th scope="col">Venue</th><th scope="col" class="numeric">Bid size</th><th scope="col" class="numeric">Bid</th><th scope="col" class="numeric">Ask</th><th scope="col" class="numeric">Ask size</th><th scope="col" class="numeric">Age</th></tr></thead>
         <tbody>${(quotes ?? []).flatMap((/** @type {any} */ answer) => (answer.data?.quotes ?? []).map((/** @type {any} */ one) => html`<tr><td>${answer.data.symbol}</td><td>${one.venue}</td><td class="numeric"><${Num} value=${one.bid_size} /></td><td class="numeric"><${Num} value=${one.bid} /></td>
-          <td class="numeric"><${Num} value=${one.ask} /></td><td class="numeric"><${Num} value=${one.ask_size} /></td><td class="numeric"><span class="num">${ago(one.at)}</span></td></tr>`))}</tbody></table></div>
+          <td class="numeric"><${Num} value=${one.ask} /></td><td class="numeric"><${Num} value=${one.ask_size} /></td><td class="numeric"><span class="num">${ago(one.at)}</span></td></tr>`))}</tbody></table></${Scroll}>
       ${symbols.length ? null : html`<p class="quiet">No venue quotes a symbol now.</p>`}
     </div>
     <${Faults} venues=${rows.map((/** @type {any} */ one) => one.venue)} hosts=${hosts} />
