@@ -161,7 +161,7 @@ class Authority:
         return {key_id: state.used_at for key_id, state in self._in_use.items()}
 
     def still_admits(self, caller: Caller) -> bool:
-        """Return whether a caller that was admitted would be admitted now, for an answer that goes on: its key, session and scopes."""
+        """Return whether a caller that was admitted would be admitted now, for an answer that continues: its key, session and scopes."""
         if caller == LOCAL_CALLER:
             return self.mode == OPEN
         key = self.keys.by_id.get(caller.key_id)
