@@ -8,7 +8,7 @@ from apps.connections import nats
 from apps.desk.client_stream import Lag, Sources
 from apps.desk.end import JournalEnd
 from apps.desk.events_source import EventsSource
-from apps.desk.fold import Commits, DeskFold
+from apps.desk.fold import Commits, DeskFold, OnOrder
 from apps.desk.forgotten import remember
 from apps.desk.frames import Frames
 from apps.desk.marks import BestQuotes
@@ -47,6 +47,7 @@ class Assembly:
         self._journal = journal
         self._clock = clock
         self._lag = Lag()
+        self._on_order: OnOrder | None = None
         self._whole = whole(self._take)
         self.controls = Controls()
         self.quotes = BestQuotes()
@@ -67,7 +68,12 @@ class Assembly:
         await nats.patiently(lambda: remember(self._fold, self._journal, commits))
         self._whole(commits)
 
+    def announce(self, on_order: OnOrder) -> None:
+        """Pass each order to `on_order` after each commit from now on."""
+        self._on_order = on_order
+
     def _take(self, commits: Commits) -> None:
+        self._fold.on_order = None if self.orders.is_past(commits[-1][0]) else self._on_order
         self.streams.changed(self._fold.apply(commits))
         self._lag.ms = max(0, self._clock.now_ns() - commits[-1][1].events[-1].at) // 1_000_000
 

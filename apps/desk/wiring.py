@@ -7,7 +7,9 @@ from adapters.clock import SystemClock
 from apps.connections import access, control_journal, feeds, journals, nats
 from apps.connections.service_stats import ask_stats
 from apps.desk.assembly import Assembly
+from apps.desk.drop_copy import DropCopy
 from apps.desk.fold import STATE_VERSION, DeskFold, DeskState
+from apps.journal.publisher import Publisher
 from apps.runtime import metrics, tasks
 from apps.runtime.chassis import Chassis, Service
 from apps.runtime.histogram import Hops
@@ -39,9 +41,12 @@ async def build(chassis: Chassis[DeskSettings]) -> Service:
         timed=partial(Hops(chassis.registry, clock).timed, "desk"),
         wait_s=settings.following.follower_wait_ms / 1000,
     )
-    orders, streams = desk.orders, desk.streams
+    orders, streams, publisher = desk.orders, desk.streams, Publisher(client)
+    drop_copy = DropCopy(nats.interest(chassis, client), publisher.put)
+    desk.announce(drop_copy)
     await feeds.follow_ticks(chassis, client, desk.quotes.update, feeds.listed(catalogue.instruments, venues), clock)
     chassis.spawn(lambda: control_journal.learn(client, desk.control), tasks.LISTINGS)
+    chassis.spawn(publisher.run, tasks.OUTBOX_OF_NOTICES)
     chassis.spawn(orders.run, tasks.JOURNAL_FOLLOWER)
     chassis.spawn(desk.end.run, tasks.JOURNAL_END)
     chassis.spawn(lambda: desk.services.run(streams.wake_all), tasks.SERVICES)
@@ -51,6 +56,6 @@ async def build(chassis: Chassis[DeskSettings]) -> Service:
     metrics.read(chassis.registry, streams.series)
 
     def stats() -> dict[str, Any]:
-        return {**desk.stats(), "snapshots": snapshots.stats()}
+        return {**desk.stats(), "drop_copy": drop_copy.stats(), "snapshots": snapshots.stats()}
 
     return Service(router=streams.router(), fast={("GET", "/stream"): streams}, stats=stats, stop_intake=streams.stop)
