@@ -28,7 +28,7 @@ from apps.http.route_scopes import STOPS, TABLES, RouteScopes, Row, Table
 
 PREFIX: Final = "/api/"
 METHODS: Final = (HTTPMethod.GET, HTTPMethod.HEAD, HTTPMethod.POST, HTTPMethod.PUT, HTTPMethod.PATCH, HTTPMethod.DELETE)
-PASSED_ON: Final = frozenset((b"accept", b"content-type", b"idempotency-key", AUTHORIZATION, APCA_ID, APCA_SECRET))
+HEADERS_PASSED: Final = frozenset((b"accept", b"content-type", b"idempotency-key", AUTHORIZATION, APCA_ID, APCA_SECRET))
 """Headers of a request that the service gets. All others (Cookie, Origin, X-Forwarded-For, Connection …) end here."""
 KEPT_BACK: Final = frozenset(
     (
@@ -131,7 +131,7 @@ class Gateway:
 
     def _headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
         """Return the headers for the service. Refusal 400."""
-        passed = [(name, value) for name, value in scope["headers"] if name in PASSED_ON]
+        passed = [(name, value) for name, value in scope["headers"] if name in HEADERS_PASSED]
         if not all(_VALUE.fullmatch(value) for _, value in passed):
             raise malformed("a header has characters that no header may have")
         address = self._authority.address(scope)

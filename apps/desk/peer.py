@@ -18,9 +18,9 @@ URGENT_IN_FLIGHT_MAX: Final = 32
 """Requests beyond that which stop trading: cancels and kills."""
 IN_FLIGHT_OF_A_CALLER_MAX: Final = 64
 """Of the first, those of one key, so that a client that reads slowly does not keep out the others."""
-CONNECT_S: Final = 2.0
-ANSWER_S: Final = 10.0
-"""Longest wait for the head of an answer, and between two parts of its body."""
+CONNECT_S: Final = 1.0
+ANSWER_S: Final = 8.0
+"""Longest wait for the head of an answer, and between two parts of its body. With CONNECT_S it is below the 10 s that the page waits."""
 EXCHANGE_S: Final = 60.0
 """Longest time from the request to the last byte of its answer, also for a client that reads slowly."""
 KEPT_OPEN_S: Final = 15.0

@@ -29,6 +29,7 @@ LOCAL: Final = "127.0.0.1"
 STAND_INS: Final = ("oms", "exeq", "live-gateway")
 LISTED: Final = ("http://listed.example",)
 """Origins that desk's configuration permits."""
+ORDER: Final = {"symbol": "BTCUSDT", "side": "buy", "quantity": "0.1", "price": "45000", "client_order_id": "c1"}
 PAGE: Final = {"X-Trade-Desk": "1"}
 """What the page sends with a change, besides its Origin."""
 
@@ -123,3 +124,21 @@ async def desk_house(mode: Mode = "keys", *, secure: bool = False) -> AsyncItera
             await peer.close()
         await asyncio.gather(*(listener.stop() for listener in (desk, *listeners)))
         await cancelled(following)
+
+
+def said(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["code"]
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+async def raw(house: DeskHouse, head: str) -> tuple[int, str]:
+    """Send a head as it is, which no client library would, and return the status and the code of the answer."""
+    reader, writer = await asyncio.open_connection(LOCAL, house.port)
+    writer.write(head.replace("\n", "\r\n").encode("latin-1") + b"\r\nconnection: close\r\n\r\n")
+    answer = (await reader.read()).decode()
+    writer.close()
+    body = answer.partition("\r\n\r\n")[2]
+    return int(answer.split(" ")[1]), json.loads(body).get("code", "") if body else ""

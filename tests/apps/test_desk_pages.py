@@ -13,8 +13,7 @@ import pytest
 from apps.desk.pages import DIRECTORY, ENDINGS, POLICY, Pages
 from apps.http.route_scopes import OPEN_ROUTE, TABLES, RouteScopes
 from apps.http.static_file import StaticFile
-from tests.apps.desk_house import LOCAL, desk_house
-from tests.apps.test_desk_gateway import raw
+from tests.apps.desk_house import LOCAL, desk_house, raw
 
 TEXTS: Final = (*ENDINGS, ".html")
 FILES: Final = [path for path in sorted(DIRECTORY.rglob("*")) if path.suffix in TEXTS]

@@ -12,11 +12,12 @@ from apps.desk import session as sessions
 from apps.desk.peer import Peer
 from apps.desk.session import secure_cookies
 from apps.http.credentials import digest
-from apps.http.session_cookie import COOKIE
+from apps.http.session_cookie import COOKIE, SERVICES
+from apps.runtime.chassis import Chassis
+from config.loading import SERVICES as SETTINGS
 from config.sections import AccessSection
 from domain.access.events import KeyRevoked
-from tests.apps.desk_house import LOCAL, PAGE, DeskHouse, desk_house
-from tests.apps.test_desk_gateway import ORDER, bearer, said
+from tests.apps.desk_house import LOCAL, ORDER, PAGE, DeskHouse, bearer, desk_house, said
 
 LISTED: Final = "http://listed.example"
 
@@ -128,6 +129,12 @@ async def test_no_other_service_knows_the_cookie() -> None:
             headers = {"cookie": f"{COOKIE}={token}", "origin": own, **PAGE}
             async with httpx.AsyncClient() as client:
                 assert said(await client.get(f"{own}/access/me", headers=headers)) == (401, "unauthorized"), service
+
+
+async def test_of_all_services_desk_alone_is_built_to_take_cookies() -> None:
+    found = {name: Chassis(settings.model_validate({})).authority.takes_cookies for name, settings in SETTINGS.items()}
+    assert {name for name, takes in found.items() if takes} <= {"desk"}
+    assert set(SERVICES) == {"desk"}
 
 
 async def test_a_key_in_a_header_wins_over_the_cookie() -> None:
