@@ -3,12 +3,19 @@
 from functools import partial
 from typing import Any
 
+from fastapi import APIRouter
+
 from adapters.clock import SystemClock
 from apps.connections import access, control_journal, feeds, journals, nats
 from apps.connections.service_stats import ask_stats
 from apps.desk.assembly import Assembly
 from apps.desk.drop_copy import DropCopy
 from apps.desk.fold import STATE_VERSION, DeskFold, DeskState
+from apps.desk.gateway import Gateway
+from apps.desk.pages import Pages
+from apps.desk.peer import peers_at
+from apps.desk.session import SessionEndpoint, secure_cookies
+from apps.http import tls
 from apps.journal.publisher import Publisher
 from apps.runtime import metrics, tasks
 from apps.runtime.chassis import Chassis, Service
@@ -55,7 +62,23 @@ async def build(chassis: Chassis[DeskSettings]) -> Service:
     journals.keep(chassis, snapshots, orders)
     metrics.read(chassis.registry, streams.series)
 
-    def stats() -> dict[str, Any]:
-        return {**desk.stats(), "drop_copy": drop_copy.stats(), "snapshots": snapshots.stats()}
+    gateway, routes = _page(chassis, clock)
+    routes.include_router(streams.router())
 
-    return Service(router=streams.router(), fast={("GET", "/stream"): streams}, stats=stats, stop_intake=streams.stop)
+    def stats() -> dict[str, Any]:
+        return {**desk.stats(), **gateway.stats(), "drop_copy": drop_copy.stats(), "snapshots": snapshots.stats()}
+
+    return Service(router=routes, fast={("GET", "/stream"): streams}, stats=stats, stop_intake=streams.stop)
+
+
+def _page(chassis: Chassis[DeskSettings], clock: SystemClock) -> tuple[Gateway, APIRouter]:
+    """Build what the page needs: its files, sessions, and the gateway to the other services."""
+    settings, routes = chassis.settings, APIRouter()
+    peers = peers_at(settings.peers, tls.context_to_peers(settings))
+    for peer in peers.values():
+        chassis.exits.push_async_callback(peer.close)
+    gateway = Gateway(peers, chassis.authority)
+    session = SessionEndpoint(peers["risk"], chassis.authority, clock, secure=secure_cookies(settings.access))
+    for part in (session.router(), gateway.router(), Pages().router()):
+        routes.include_router(part)
+    return gateway, routes
