@@ -16,7 +16,7 @@ def scopes(row: Row) -> str:
     """Return the scopes of a row as the page has them."""
     if row is OPEN:
         return "no key"
-    return "any key" if row == ANY else ", ".join(f"`{scope}`" for scope in scopes_of(row))
+    return "any key" if row & ANY == ANY else ", ".join(f"`{scope}`" for scope in scopes_of(row))
 
 
 def lines(service: str, table: Table) -> Iterator[str]:

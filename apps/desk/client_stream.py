@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from apps.desk.end import JournalEnd
 from apps.desk.events_source import EventsSource
 from apps.desk.frames import Cursor, Frames, id_of, message
-from apps.desk.marks import Marks
+from apps.desk.marks import BestQuotes
 from apps.desk.query import EVENTS, MARKS, ORDERS, SERVICES, StreamQuery
 from apps.desk.services import Services
 from apps.http.caller import Caller
@@ -22,7 +22,7 @@ from domain.ports import Journal
 SNAPSHOT_ROWS: Final = 500
 """Orders in one message of a snapshot."""
 FRAME_ROWS_MAX: Final = 5000
-"""Orders in one frame. A client that is further behind gets the whole state anew."""
+"""Orders in one frame. A client that is further behind is sent the whole state."""
 SNAPSHOT_ROUNDS_MAX: Final = 10
 REACH_S: Final = 1.0
 """How long a stream waits for a sequence that its client has seen and this process has not."""
@@ -40,7 +40,7 @@ class Sources(msgspec.Struct):
     frames: Frames
     end: JournalEnd
     events: EventsSource
-    marks: Marks
+    marks: BestQuotes
     services: Services
     journal: Journal
     bounds: StreamSection
@@ -111,7 +111,7 @@ class ClientStream:
         await self._send_message({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _where_to_begin(self) -> str:
-        """Set the cursor. Return why the whole state must be sent; empty if the client goes on from where it was."""
+        """Set the cursor. Return why the whole state must be sent; empty if the client continues where it was."""
         resume, fold = self.query.resume, self._frames.fold
         if resume is None:
             return "new"

@@ -1,7 +1,7 @@
 """The orders and positions of all accounts as the journal has them, in the order of their last change."""
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -21,6 +21,8 @@ STATE_VERSION: Final = 1
 """Increase this if the meaning of a field changes while its type stays the same."""
 
 Commits = Sequence[tuple[int, Commit[e.OrderEvent]]]
+OnOrder = Callable[[Order, int, Sequence[e.OrderEvent]], None]
+"""Called with an order as it is after a commit, the commit's sequence, and the order's events in it."""
 
 
 class CountedAccount(msgspec.Struct):
@@ -117,6 +119,7 @@ class DeskFold:
 
     def __init__(self, closed_max: int, events_max: int) -> None:
         """`closed_max`: closed orders in memory, the last closed ones. `events_max`: events in memory for streams that resume."""
+        self.on_order: OnOrder | None = None
         self._closed_max = closed_max
         self._closed: OrderedDict[str, None] = OrderedDict()
         self._rows: dict[str, Row] = {}
@@ -173,6 +176,8 @@ class DeskFold:
         for seq, commit in commits:
             for index, event in enumerate(commit.events):
                 touched.add(self._apply(event, seq, index))
+            if self.on_order is not None:
+                self._pass_on(self.on_order, seq, commit.events)
         self._forget()
         return touched
 
@@ -195,6 +200,14 @@ class DeskFold:
             for rows in (self.everything, self._account(position.account)):
                 rows.put_position(position)
         return self._record(Recorded(seq, index, order.account, event, ord_status(order)))
+
+    def _pass_on(self, on_order: OnOrder, seq: int, events: Sequence[e.OrderEvent]) -> None:
+        by_order: dict[str, list[e.OrderEvent]] = {}
+        for event in events:
+            by_order.setdefault(event.order_id, []).append(event)
+        for order_id, own in by_order.items():
+            if (row := self._rows.get(order_id)) is not None:
+                on_order(row.order, seq, own)
 
     def _record(self, recorded: Recorded) -> str:
         self.everything.seq = recorded.seq

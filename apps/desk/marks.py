@@ -8,7 +8,7 @@ from domain.market.quotes import Market, Quote
 from domain.values import Side, rfc3339
 
 
-class Marks:
+class BestQuotes:
     """Quotes as they arrive. `version` counts them; a stream asks for the symbols that changed after the version that it has."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What a stream was asked for: accounts, kinds, the form of numbers, and where it goes on."""
+"""What a stream was asked for: accounts, kinds, the form of numbers, and where it continues."""
 
 import re
 from typing import Annotated, Any, Final
@@ -40,12 +40,12 @@ AccountsQuery = Annotated[list[str] | None, Query(description="Only this account
 KindsQuery = Annotated[str | None, Query(description=f"Comma-separated: {', '.join(KINDS)}. Default: {', '.join(KINDS_DEFAULT)}.")]
 NumbersQuery = Annotated[str | None, Query(description="`number` (default) or `string`, for parsers that would round a number.")]
 LimitQuery = Annotated[int | None, Query(ge=0, le=LIMIT_MAX, description="Orders in a snapshot at most: open ones first, newest first.")]
-FromQuery = Annotated[str | None, Query(alias="from", description="Go on after the message with this id. `Last-Event-ID` comes first.")]
-FromSeqQuery = Annotated[int | None, Query(description="Go on after this sequence of the journal, which is not compared by its chain.")]
+FromQuery = Annotated[str | None, Query(alias="from", description="Continue after the message with this id. `Last-Event-ID` comes first.")]
+FromSeqQuery = Annotated[int | None, Query(description="Continue after this sequence of the journal, which is not compared by its chain.")]
 
 
 class Resume(msgspec.Struct, frozen=True):
-    """Where a client goes on. `chain`: the begin of the chain value at `seq`; empty for a bare sequence, which proves nothing."""
+    """Where a client continues. `chain`: the begin of the chain value at `seq`; empty for a bare sequence, which proves nothing."""
 
     seq: int
     chain: str = ""
@@ -118,7 +118,7 @@ def _limit(text: str | None) -> int:
 
 
 def _resume(last_event_id: str | None, named: dict[str, Any]) -> Resume | None:
-    """Return where to go on. The header wins, because a browser repeats the old address when it connects again."""
+    """Return where to continue. The header wins, because a browser repeats the old address when it connects again."""
     if last_event_id:
         return _by_id(last_event_id, "Last-Event-ID")
     if (text := named.get("from")) is not None:

@@ -3,26 +3,25 @@
 from functools import partial
 from typing import Any
 
+from fastapi import APIRouter
+
 from adapters.clock import SystemClock
-from adapters.codec import ORDER_COMMITS
 from apps.connections import access, control_journal, feeds, journals, nats
 from apps.connections.service_stats import ask_stats
-from apps.desk.client_stream import Lag, Sources
-from apps.desk.end import JournalEnd
-from apps.desk.events_source import EventsSource
-from apps.desk.fold import STATE_VERSION, Commits, DeskFold, DeskState
-from apps.desk.forgotten import remember
-from apps.desk.frames import Frames
-from apps.desk.marks import Marks
-from apps.desk.services import Services
-from apps.desk.stream import StreamEndpoint
-from apps.journal.subscription import JournalSubscription
+from apps.desk.assembly import Assembly
+from apps.desk.drop_copy import DropCopy
+from apps.desk.fold import STATE_VERSION, DeskFold, DeskState
+from apps.desk.gateway import Gateway
+from apps.desk.pages import Pages
+from apps.desk.peer import peers_at
+from apps.desk.session import SessionEndpoint, secure_cookies
+from apps.http import tls
+from apps.journal.publisher import Publisher
 from apps.runtime import metrics, tasks
 from apps.runtime.chassis import Chassis, Service
 from apps.runtime.histogram import Hops
 from config.catalogue import load_instruments, load_venues
 from config.settings import DeskSettings
-from domain.risk.controls import Controls
 
 
 async def build(chassis: Chassis[DeskSettings]) -> Service:
@@ -35,46 +34,51 @@ async def build(chassis: Chassis[DeskSettings]) -> Service:
     client = await nats.connect(chassis)
     access.follow_access(chassis, client)
     journal = await journals.order_journal(client)
-    controls, marks, lag = Controls(), Marks(), Lag()
     fold = DeskFold(bounds.closed_orders_max, bounds.events_max)
     snapshots = journals.snapshotter(chassis, fold, DeskState, STATE_VERSION)
-    head = await nats.patiently(lambda: snapshots.recover(journal))
-    fold.restored_at(head.seq)
-
-    def apply_remembered(commits: Commits) -> None:
-        streams.changed(fold.apply(commits))
-        lag.ms = max(0, clock.now_ns() - commits[-1][1].events[-1].at) // 1_000_000
-
-    whole = snapshots.whole(apply_remembered)
-
-    async def apply(commits: Commits) -> None:
-        await nats.patiently(lambda: remember(fold, journal, commits))
-        whole(commits)
-
-    timed = Hops(chassis.registry, clock).timed("desk", apply)
-    orders = JournalSubscription(journal, ORDER_COMMITS, timed, after=head, wait_s=settings.following.follower_wait_ms / 1000)
-    end = JournalEnd(journal, orders, clock)
-    frames = Frames(fold, lambda: orders.head, controls, clock, chassis.keys.owner_of)
-    services = Services(partial(ask_stats, client), lambda: end.seq)
-    sources = Sources(frames, end, EventsSource(frames, journal), marks, services, journal, bounds, lag)
-    streams = StreamEndpoint(sources, chassis.authority, bounds)
-
-    def control_changed(event: Any) -> None:
-        controls.apply(event)
-        streams.wake_all()
-
-    await feeds.follow_ticks(chassis, client, marks.update, feeds.listed(catalogue.instruments, venues), clock)
-    chassis.spawn(lambda: control_journal.learn(client, control_changed), tasks.LISTINGS)
+    desk = Assembly(
+        journal,
+        fold,
+        await nats.patiently(lambda: snapshots.recover(journal)),
+        bounds,
+        chassis.authority,
+        clock,
+        partial(ask_stats, client),
+        whole=snapshots.whole,
+        timed=partial(Hops(chassis.registry, clock).timed, "desk"),
+        wait_s=settings.following.follower_wait_ms / 1000,
+    )
+    orders, streams, publisher = desk.orders, desk.streams, Publisher(client)
+    drop_copy = DropCopy(nats.interest(chassis, client), publisher.put)
+    desk.announce(drop_copy)
+    await feeds.follow_ticks(chassis, client, desk.quotes.update, feeds.listed(catalogue.instruments, venues), clock)
+    chassis.spawn(lambda: control_journal.learn(client, desk.control), tasks.LISTINGS)
+    chassis.spawn(publisher.run, tasks.OUTBOX_OF_NOTICES)
     chassis.spawn(orders.run, tasks.JOURNAL_FOLLOWER)
-    chassis.spawn(end.run, tasks.JOURNAL_END)
-    chassis.spawn(lambda: services.run(streams.wake_all), tasks.SERVICES)
+    chassis.spawn(desk.end.run, tasks.JOURNAL_END)
+    chassis.spawn(lambda: desk.services.run(streams.wake_all), tasks.SERVICES)
     chassis.spawn(streams.look_after, tasks.STREAMS)
-    journals.report_readiness(chassis, orders, lambda: orders.caught_up and end.known())
+    journals.report_readiness(chassis, orders, lambda: orders.caught_up and desk.end.known())
     journals.keep(chassis, snapshots, orders)
     metrics.read(chassis.registry, streams.series)
 
-    def stats() -> dict[str, Any]:
-        memory = {"orders_in_memory": fold.orders_in_memory(), "events_in_memory": len(fold.events)}
-        return {"seq": orders.head.seq, "lag_ms": lag.ms, "streams": streams.stats(), **memory, "snapshots": snapshots.stats()}
+    gateway, routes = _page(chassis, clock)
+    routes.include_router(streams.router())
 
-    return Service(router=streams.router(), fast={("GET", "/stream"): streams}, stats=stats, stop_intake=streams.stop)
+    def stats() -> dict[str, Any]:
+        return {**desk.stats(), **gateway.stats(), "drop_copy": drop_copy.stats(), "snapshots": snapshots.stats()}
+
+    return Service(router=routes, fast={("GET", "/stream"): streams}, stats=stats, stop_intake=streams.stop)
+
+
+def _page(chassis: Chassis[DeskSettings], clock: SystemClock) -> tuple[Gateway, APIRouter]:
+    """Build what the page needs: its files, sessions, and the gateway to the other services."""
+    settings, routes = chassis.settings, APIRouter()
+    peers = peers_at(settings.peers, tls.context_to_peers(settings))
+    for peer in peers.values():
+        chassis.exits.push_async_callback(peer.close)
+    gateway = Gateway(peers, chassis.authority)
+    session = SessionEndpoint(peers["risk"], chassis.authority, clock, secure=secure_cookies(settings.access))
+    for part in (session.router(), gateway.router(), Pages().router()):
+        routes.include_router(part)
+    return gateway, routes

@@ -23,12 +23,12 @@ from starlette.types import Receive, Scope, Send
 from apps.http import limits
 from apps.http.access import Access
 from apps.http.authority import Authority
+from apps.http.docs_page import docs_routes
 from apps.http.guard import guarded
 from apps.http.limits import BODY_MAX, BoundedProtocol, Room
 from apps.http.messages import Disconnected, Handler, header, read_body, send_json, send_problem
 from apps.http.problem import CONTENT_TYPE, Refusal, not_offered, problem_body, problem_doc
 from apps.http.query import known_query, parameters_of, read_query, refused, repeatable_of
-from apps.http.security_headers import docs_policy
 from apps.http.tls import TlsListener
 from domain.values import plain
 
@@ -134,17 +134,17 @@ def application(title: str, *routers: APIRouter) -> FastAPI:
     """Build a FastAPI application that returns every error as problem details and refuses undeclared query parameters."""
     app = FastAPI(
         title=title,
+        docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
         responses={"default": _ANY_PROBLEM},
         dependencies=[Depends(known_query)],
     )
+    app.router.routes.extend(docs_routes(title))
     for route in app.routes:
         if isinstance(route, Route):
-            route.app = _without_query(route.app)  # /docs and /openapi.json are FastAPI's own and have no dependencies
-            if route.path == app.docs_url:
-                route.app = _with_policy(route.app)
+            route.app = _without_query(route.app)  # /docs and /openapi.json have no dependencies
     for router in routers:
         app.include_router(router)
     app.add_exception_handler(Refusal, _on_refusal)
@@ -158,25 +158,6 @@ def _without_query(app: Handler) -> Handler:
     async def front(scope: Scope, receive: Receive, send: Send) -> None:
         read_query(scope["query_string"], ())
         await app(scope, receive, send)
-
-    return front
-
-
-def _with_policy(app: Handler) -> Handler:
-    """Add the Content-Security-Policy that the page of the documentation needs, which names its inline script by its hash."""
-
-    async def front(scope: Scope, receive: Receive, send: Send) -> None:
-        held: list[MutableMapping[str, Any]] = []
-
-        async def hold(message: MutableMapping[str, Any]) -> None:
-            held.append(message)
-
-        await app(scope, receive, hold)
-        start, *bodies = held
-        policy = docs_policy(b"".join(each.get("body", b"") for each in bodies))
-        await send({**start, "headers": [*start["headers"], (b"content-security-policy", policy)]})
-        for each in bodies:
-            await send(each)
 
     return front
 

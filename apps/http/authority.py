@@ -32,6 +32,7 @@ from apps.http.credentials import (
 )
 from apps.http.problem import Refusal
 from apps.http.route_scopes import STOPS, Found, RouteScopes, Row, Table
+from apps.http.session_cookie import with_bearer
 from config.access_mode import OPEN, Mode
 from domain.access.keys import Key, KeyRing
 from domain.access.scopes import EVERY_ACCOUNT, AccessScope, bits
@@ -97,9 +98,23 @@ class _InUse:
 class Authority:
     """Judges the requests of one service."""
 
-    def __init__(self, mode: Mode, keys: KeyRing, table: Table, clock: Clock, known: KeysKnown, proxies: tuple[Network, ...] = ()) -> None:
-        """`proxies`: networks of the proxies in front, whose X-Forwarded-For names the client."""
+    def __init__(
+        self,
+        mode: Mode,
+        keys: KeyRing,
+        table: Table,
+        clock: Clock,
+        known: KeysKnown,
+        proxies: tuple[Network, ...] = (),
+        *,
+        takes_cookies: bool = False,
+    ) -> None:
+        """`proxies`: networks of the proxies in front, whose X-Forwarded-For names the client.
+
+        `takes_cookies`: the cookie of a signed-in page counts as the token of its session.
+        """
         self.mode: Final = mode
+        self.takes_cookies: Final = takes_cookies
         self._proxies = proxies
         self.keys = keys
         self.known = known
@@ -131,6 +146,17 @@ class Authority:
             self._note(refusal, None, address, f"{method} {path}")
             raise refusal from None
 
+    def without_cookie(self, scope: Scope, address: str) -> Scope:
+        """Return a request with its cookie, where cookies count, as a bearer token. Refusal 401, 403, 429."""
+        try:
+            return with_bearer(scope)
+        except BadCredentials:
+            refusal = self._failed(address)
+        except Refusal as refused:
+            refusal = refused
+        self._note(refusal, None, address, f"{scope['method']} {scope['path']}")
+        raise refusal
+
     def address(self, scope: Scope) -> str:
         """Return the address of the client."""
         return client_address(scope, self._proxies)
@@ -161,7 +187,7 @@ class Authority:
         return {key_id: state.used_at for key_id, state in self._in_use.items()}
 
     def still_admits(self, caller: Caller) -> bool:
-        """Return whether a caller that was admitted would be admitted now, for an answer that goes on: its key, session and scopes."""
+        """Return whether a caller that was admitted would be admitted now, for an answer that continues: its key, session and scopes."""
         if caller == LOCAL_CALLER:
             return self.mode == OPEN
         key = self.keys.by_id.get(caller.key_id)

@@ -91,6 +91,12 @@ def unauthorized() -> Refusal:
     return Refusal(401, "unauthorized", "a valid key is needed", headers={"WWW-Authenticate": "Bearer"})
 
 
+def signature_not_passed_on() -> Refusal:
+    """Return the refusal of a signature over a path that the request has only here: the service behind it could not verify it."""
+    detail = "a signature is for one service: send the request to it directly, or start a session at risk and use its token here"
+    return Refusal(400, "signature_not_passed_on", detail, outcome="not_accepted")
+
+
 def access_unknown() -> Refusal:
     """Return the refusal while the keys are not known to be complete."""
     return Refusal(503, "access_unknown", "the keys are not known now; retry", headers={"Retry-After": "1"}, outcome="not_accepted")

@@ -6,10 +6,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from apps.http.access import Access, watched
 from apps.http.authority import Authority
+from apps.http.caller import signature_not_passed_on
 from apps.http.credentials import Signed
 from apps.http.messages import Disconnected, Handler, read_body, send_problem
 from apps.http.problem import Refusal, not_offered
-from apps.http.route_scopes import OPEN_ROUTE
+from apps.http.route_scopes import OPEN_ROUTE, PASSED_ON
 
 
 def guarded(app: Handler, access: Access, authority: Authority | None) -> Handler:
@@ -39,8 +40,13 @@ async def admitted(app: Handler, authority: Authority, found: Mapping[bytes, byt
         await app(scope, receive, send)
         return
     try:
+        if authority.takes_cookies:
+            scope = authority.without_cookie(scope, address)
+            found = watched(scope)
         sent = authority.read(method, path, address, found)
         if isinstance(sent, Signed):
+            if route[1] is not None and route[1] & PASSED_ON:
+                raise signature_not_passed_on()
             body = await read_body(receive)
             authority.verify(sent, method, path, target_of(scope), address, body, route)
             receive = _replayed(body, receive)

@@ -9,7 +9,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from apps.http.problem import CONTENT_TYPE, problem_body
-from apps.http.security_headers import FIXED
+from apps.http.security_headers import ALWAYS, FIXED
 
 HEAD_MAX: Final = 64 * 1024
 BODY_MAX: Final = 64 * 1024
@@ -28,7 +28,16 @@ SLICE: Final = 16 * 1024
 URGENT_MAX: Final = 64
 """Connections beyond the bound. Only health checks and requests that stop trading are answered on them."""
 
-URGENT: Final = frozenset((("GET", b"/health"), ("GET", b"/ready"), ("POST", b"/kill"), ("POST", b"/risk/kill")))
+URGENT: Final = frozenset(
+    (
+        ("GET", b"/health"),
+        ("GET", b"/ready"),
+        ("POST", b"/kill"),
+        ("POST", b"/risk/kill"),
+        ("POST", b"/api/exeq/kill"),
+        ("POST", b"/api/risk/risk/kill"),
+    )
+)
 """Requests answered on a connection beyond the bound, besides every DELETE (cancels); HEAD as GET."""
 
 Refused = tuple[int, str, str]
@@ -42,6 +51,8 @@ INTERIM: Final = b"HTTP/1.1 100"
 _HEAD_STARTS: Final = b"HTTP/1.1 "
 _END: Final = b"\r\n\r\n"
 _FIXED_AND_END: Final = FIXED + b"\r\n"
+_ALWAYS_AND_END: Final = ALWAYS + b"\r\n"
+_KEPT: Final = b"\r\ncache-control: "
 
 
 class HeadWithBody:
@@ -58,7 +69,7 @@ class HeadWithBody:
         if self._head:
             data, self._head = self._head + data, b""
         elif data.startswith(_HEAD_STARTS) and data.endswith(_END) and not data.startswith(INTERIM):
-            self._head = data[:-2] + _FIXED_AND_END
+            self._head = data[:-2] + (_ALWAYS_AND_END if _KEPT in data else _FIXED_AND_END)
             return
         self._transport.write(data)
 

@@ -12,7 +12,9 @@ OPEN: Final = None
 Row = int | None
 """The scopes, as bits, of which one is enough, and STOPS."""
 Table = Mapping[tuple[str, str], Row]
-"""By method and path template, as FastAPI writes it: `{name}` is one segment, `{name:path}` the rest up to what follows it."""
+"""By method and path template, as FastAPI writes it: `{name}` is one segment, `{name:path}` the rest up to what follows it.
+
+`{name}.js` is a segment with this end."""
 
 ANY: Final = bits(*S)
 """Any key. In open mode also a program without one."""
@@ -29,11 +31,18 @@ KILL: Final = RISK | CANCEL
 STOPS: Final = 1 << 30
 """Marks the row of a request that stops trading; it is no scope. Its rate cannot be used up by other requests, and it is admitted by keys
 that are up to an hour old: while NATS is away, the kill switch at exeq must work, and it only reduces what is at risk."""
+PASSED_ON: Final = 1 << 29
+"""Marks the row of a request that is passed on to another service, at another path. A signature over this path is refused here, because
+that service could not verify it; it is no scope."""
 
 EVERYWHERE: Final[Table] = {
     ("GET", "/health"): OPEN,
     ("GET", "/ready"): OPEN,
     ("GET", "/docs"): OPEN,
+    ("GET", "/docs/favicon-32x32.png"): OPEN,
+    ("GET", "/docs/start.js"): OPEN,
+    ("GET", "/docs/swagger-ui-bundle.js"): OPEN,
+    ("GET", "/docs/swagger-ui.css"): OPEN,
     ("GET", "/openapi.json"): OPEN,
     ("GET", "/stats"): OPERATE,
     ("GET", "/access/me"): ANY,
@@ -107,6 +116,24 @@ TABLES: Final[Mapping[str, Table]] = {
     "desk": {
         **EVERYWHERE,
         ("GET", "/stream"): READ | OPERATE,
+        ("GET", "/"): OPEN,
+        ("GET", "/{file}.css"): OPEN,
+        ("GET", "/{file}.js"): OPEN,
+        ("GET", "/{file}.svg"): OPEN,
+        ("GET", "/vendor/{file}.js"): OPEN,
+        ("GET", "/session"): ANY,
+        ("POST", "/session"): OPEN,  # it judges the key in its body
+        ("DELETE", "/session"): OPEN,  # a cookie that is no longer good must be cleared too
+        # the service judges each request again, by its own row
+        ("GET", "/api/{service}/{path:path}"): ANY | PASSED_ON,
+        ("POST", "/api/{service}/{path:path}"): ANY | PASSED_ON,
+        ("PUT", "/api/{service}/{path:path}"): ANY | PASSED_ON,
+        ("PATCH", "/api/{service}/{path:path}"): ANY | PASSED_ON,
+        ("DELETE", "/api/{service}/{path:path}"): ANY | PASSED_ON,
+        ("DELETE", "/api/oms/orders"): ANY | STOPS | PASSED_ON,
+        ("DELETE", "/api/oms/orders/{order_id}"): ANY | STOPS | PASSED_ON,
+        ("POST", "/api/risk/risk/kill"): ANY | STOPS | PASSED_ON,
+        ("POST", "/api/exeq/kill"): ANY | STOPS | PASSED_ON,
     },
 }
 
@@ -142,6 +169,7 @@ class RouteScopes:
 class _Node:
     def __init__(self) -> None:
         self.literal: dict[str, _Node] = {}
+        self.by_ending: dict[str, _Node] = {}
         self.parameter: _Node | None = None
         self.rest: _Node | None = None
         self.rows: dict[str, Row] = {}
@@ -153,6 +181,8 @@ class _Node:
         first, *others = segments
         if first.endswith(":path}"):
             self.rest = node = self.rest or _Node()
+        elif first.startswith("{") and not first.endswith("}"):
+            node = self.by_ending.setdefault(first.partition("}")[2], _Node())
         elif first.startswith("{"):
             self.parameter = node = self.parameter or _Node()
         else:
@@ -165,6 +195,9 @@ class _Node:
         node = self.literal.get(segments[place])
         if node is not None and (found := node.find(segments, place + 1, method))[0]:
             return found
+        for ending, node in self.by_ending.items():
+            if segments[place].endswith(ending) and segments[place] != ending and (found := node.find(segments, place + 1, method))[0]:
+                return found
         if self.parameter is not None and segments[place] and (found := self.parameter.find(segments, place + 1, method))[0]:
             return found
         if self.rest is not None:

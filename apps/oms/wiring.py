@@ -19,8 +19,8 @@ from apps.journal.watermark import Mark
 from apps.oms import admin, history_client, instrument_list, settle
 from apps.oms.accounts import Accounts
 from apps.oms.admin import Admin
+from apps.oms.alarms import OrderAlarms
 from apps.oms.command_handler import CommandHandler
-from apps.oms.drop_copy import DropCopy
 from apps.oms.expiry import OrderExpiry
 from apps.oms.history_client import HistoryProcess
 from apps.oms.kill_switch import OmsKillSwitch
@@ -84,8 +84,8 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     intake = _intake(settings, host, risk, switch)
     expirer = OrderExpiry(host, clock, _timeout_ns(settings), _calendars(venues.values()))
     host.on_ready, host.on_append = _on_ready(chassis, metrics, sessions, expirer), metrics.appended
-    drop_copy = DropCopy(nats.interest(chassis, client, unit), publisher.put, metrics)
-    host.on_landed, host.on_unrecorded = partial(_on_landed, drop_copy, expirer), drop_copy.unrecorded
+    alarms = OrderAlarms(metrics)
+    host.on_landed, host.on_unrecorded = partial(_on_landed, alarms, expirer), alarms.unrecorded
     await risk.start()
     await sessions.start()
     await _take_commands(chassis, client, host, publisher, unit)
@@ -116,7 +116,6 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
         stats=lambda: (
             _stats(metrics, host, intake, risk, sessions, publisher, switch)
             | {"positions_upkeep": positions_upkeep.stats(), "quotes": ticks.stats(), "reduce_only": reduce_only.stats()}
-            | {"notices": drop_copy.stats()}
         ),
         stop_intake=stop_intake,
     )
@@ -220,8 +219,8 @@ def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument], keys: 
     return TermsReader(instruments, orders.default_account, types, keys.may_trade)
 
 
-def _on_landed(drop_copy: DropCopy, expirer: OrderExpiry, landed: Landed) -> None:
-    drop_copy(landed)
+def _on_landed(alarms: OrderAlarms, expirer: OrderExpiry, landed: Landed) -> None:
+    alarms(landed)
     expirer.landed(landed)
 
 

@@ -15,6 +15,7 @@ from prometheus_client.core import Metric
 from structlog.stdlib import BoundLogger
 
 from adapters.clock import SystemClock
+from apps.http import session_cookie
 from apps.http.access import Access
 from apps.http.app import Handler
 from apps.http.authority import Authority, KeysKnown
@@ -78,7 +79,15 @@ class Chassis(Generic[S]):
         self.access = Access.of(settings)
         self.keys, self.keys_known = KeyRing(), KeysKnown(clock)
         table = TABLES.get(self.name, EVERYWHERE)
-        self.authority = Authority(access_mode(settings), self.keys, table, clock, self.keys_known, settings.access.proxies)
+        self.authority = Authority(
+            access_mode(settings),
+            self.keys,
+            table,
+            clock,
+            self.keys_known,
+            settings.access.proxies,
+            takes_cookies=self.name in session_cookie.SERVICES,
+        )
         self.log: BoundLogger = logs.get_logger()
         self.health = Health("healthy", "unhealthy", self.log)
         self.ready = Health("ready", "not ready", self.log)

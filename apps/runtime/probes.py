@@ -7,6 +7,7 @@ from apps.http.app import Exact, Handler, Refusal, application, encode, send_jso
 from apps.http.authority import Authority
 from apps.http.caller import Caller, caller_of
 from apps.http.client_address import client_address, is_among
+from apps.http.docs_page import FILES, PAGE
 from apps.http.messages import send_problem
 from apps.http.query import read_query
 from apps.runtime import metrics
@@ -14,7 +15,7 @@ from apps.runtime.chassis import Chassis, S
 from apps.runtime.health import Health
 from domain.values import rfc3339
 
-PATHS = ("/health", "/ready", "/stats", "/access/me", "/openapi.json", "/docs")
+PATHS = ("/health", "/ready", "/stats", "/access/me", "/openapi.json", PAGE, *(f"{PAGE}/{name}" for name in FILES))
 METRICS_PATHS = ("/metrics", "/health")
 
 

@@ -27,8 +27,8 @@ from adapters.orderstore import SqliteOrderStore
 from apps.http.caller import LOCAL_CALLER
 from apps.journal.group_commit import Pace
 from apps.journal.shard_host import ShardHost
+from apps.oms.alarms import OrderAlarms
 from apps.oms.command_handler import CommandHandler
-from apps.oms.drop_copy import DropCopy
 from apps.oms.metrics import OmsMetrics
 from apps.oms.report_sessions import VenueSessions
 from apps.oms.submit import SubmitHandler
@@ -40,7 +40,6 @@ from domain.order.commands import ReportKind, RiskReply, Terms, VenueReport
 from domain.order.events import Leg
 from domain.order.lifecycle import State
 from domain.values import Liquidity, OrderType, use_exact_arithmetic
-from tests import interest
 from tests.bench.load import order_body
 
 AT_ONCE = 64
@@ -137,7 +136,7 @@ async def lives(count: int, directory: Path) -> tuple[Spent, dict[str, float]]:
     registry, client = CollectorRegistry(), NeverSubscribed()
     metrics, clock = OmsMetrics(registry), SystemClock()
     host = ShardHost(MemoryJournal(), clock, store=SqliteOrderStore(directory / "orders.db"), pace=Pace(wait_s=0))
-    host.on_landed, host.on_append = DropCopy(interest.NeverSubscribed(), client.put, metrics), metrics.appended
+    host.on_landed, host.on_append = OrderAlarms(metrics), metrics.appended
     running = asyncio.create_task(host.run())
     intake = allowing(host)
     door = SubmitEndpoint(

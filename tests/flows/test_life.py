@@ -68,7 +68,7 @@ async def test_whoever_listens_hears_the_updates_and_reports_of_an_order_and_nob
 
     def counts() -> list[dict[str, Any]]:
         found = []
-        for service, name in (("oms", "notices"), ("exeq", "orders_announced"), ("live-gateway", "fills_announced")):
+        for service, name in (("desk", "drop_copy"), ("exeq", "orders_announced"), ("live-gateway", "fills_announced")):
             with running.client(service) as http:
                 found.append(http.get("/stats").json()[name])
         return found

@@ -118,7 +118,7 @@ _READER: Final = _reading((CHECK,), ANNOUNCED, ORDERS, VENUES, CONTROLS)
 
 _RIGHTS: Final[Mapping[str, NatsRights]] = {
     "oms": _reading(
-        (ORDER_COPIES, CHECK, SESSIONS, *_api(ORDERS, (MAKES,)), *_answers("exeq", "risk", DESK, OPERATOR, ADMIN)),
+        (CHECK, SESSIONS, *_api(ORDERS, (MAKES,)), *_answers("exeq", "risk", DESK, OPERATOR, ADMIN)),
         (COMMANDS, subjects.acknowledged("oms"), subjects.access_questions("oms"), subjects.service_stats("oms"), REPORTS, *ANNOUNCED),
         ORDERS,
         CONTROLS,

@@ -1,0 +1,78 @@
+"""A client of `GET /stream` that proves that it missed nothing, and resumes by itself. An example for programs; `trade watch` uses it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import httpx
+
+RETRY_S: Final = 1.0
+SILENT_S: Final = 10.0
+"""The server says something every second. After this long without a word the connection is dead."""
+
+
+class Gap(Exception):
+    """A message does not continue the one before: something was lost or doubled."""
+
+
+class StreamMessage(NamedTuple):
+    event: str
+    data: dict[str, Any]
+    id: str
+
+
+class StreamState:
+    """Orders by id and positions by account and symbol, as of `seq`."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.last_id = ""
+        self.orders: dict[str, dict[str, Any]] = {}
+        self.positions: dict[tuple[str, str], dict[str, Any]] = {}
+        self.controls: dict[str, Any] = {}
+
+    def apply(self, message: StreamMessage) -> None:
+        """Apply one message. Gap if it does not continue the last one."""
+        data = message.data
+        if message.event == "hello" and data["resumed"]:
+            self.seq = self.seq or data["seq"]
+        if message.event == "reset":
+            self.orders.clear()
+            self.positions.clear()
+        if message.event in ("frame", "heartbeat") and data["prev_seq"] != self.seq:
+            raise Gap(f"the last message was of sequence {self.seq}, this one continues {data['prev_seq']}")
+        self.orders |= {row["order_id"]: row for row in data.get("orders", ())}
+        self.positions |= {(row["account"], row["symbol"]): row for row in data.get("positions", ())}
+        self.controls = data.get("controls", self.controls)
+        if message.id:
+            self.seq, self.last_id = data["seq"], message.id
+
+
+async def follow(http: httpx.AsyncClient, url: str, params: Mapping[str, Any], state: StreamState) -> AsyncIterator[StreamMessage]:
+    """Yield messages for ever, each applied to `state` before. It connects again when the connection ends. Gap, httpx.HTTPStatusError."""
+    while True:
+        headers = {"Last-Event-ID": state.last_id} if state.last_id else {}
+        try:
+            async with http.stream("GET", url, params=params, headers=headers, timeout=httpx.Timeout(SILENT_S)) as answer:
+                if answer.status_code not in (429, 503):
+                    answer.raise_for_status()
+                    async for message in messages(answer):
+                        state.apply(message)
+                        yield message
+        except httpx.TransportError:
+            pass
+        await asyncio.sleep(RETRY_S)
+
+
+async def messages(answer: httpx.Response) -> AsyncIterator[StreamMessage]:
+    """Parse server-sent events. Comments keep the connection alive and are not messages."""
+    fields: dict[str, str] = {}
+    async for line in answer.aiter_lines():
+        if line:
+            name, _, value = line.partition(": ")
+            fields[name] = value
+        elif "event" in fields:
+            yield StreamMessage(fields["event"], json.loads(fields["data"], parse_float=Decimal), fields.get("id", ""))
+            fields = {}
