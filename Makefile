@@ -5,7 +5,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11
 	--no-header --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test faults simulate torture docs deploy-test browser-test check bench bench-quick gate peers format lock release pre-commit clean
+.PHONY: help run install test faults simulate torture docs deploy-test browser-test desk-test check bench bench-quick gate peers format lock release pre-commit clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -31,7 +31,7 @@ install: .venv/installed ## install what is missing into .venv
 
 # These suites use every core and run alone. All others run three at a time, each with its own stacks and servers: on two cores, a quarter of their time is waiting.
 ALONE := tests/simulation tests/torture
-# A real browser: make browser-test
+# A real browser: make browser-test, make desk-test
 LATER := tests/browser
 
 test: install ## run every fast test, on its own servers (the last suites run even if the first ones fail)
@@ -57,7 +57,11 @@ deploy-test: install ## test the real containers: build, up, an order, kill, dow
 
 browser-test: install ## try to trade from pages in a real browser (installs Debian's chromium if it is missing, as root)
 	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
-	@$(BIN)/pytest -n0 -v tests/browser
+	@$(BIN)/pytest -n0 -v tests/browser/test_pages.py
+
+desk-test: install ## use the desk in a real browser as a trader does (installs Debian's chromium if it is missing, as root)
+	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
+	@$(BIN)/pytest -n0 -v tests/browser/test_desk.py
 
 bench: install ## benchmark orders, /check, replay and restart: three minutes (longer runs: docs/performance.md)
 	@$(BIN)/python -m tests.bench.lives --json bench.json $(LOADS)

@@ -110,8 +110,12 @@ class Page:
         self._browser = browser
         self._session = session
 
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send a command for this page and return its result."""
+        return self._browser.call(method, self._session, **parameters)
+
     def evaluate(self, script: str) -> Any:
         """Run a script as the page would, and return its value; that of a promise is awaited."""
-        result = self._browser.call("Runtime.evaluate", self._session, expression=script, awaitPromise=True, returnByValue=True)
+        result = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")

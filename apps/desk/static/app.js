@@ -100,7 +100,11 @@ function openOrder(id) {
 function closeOrder() {
   const { id, fields } = place();
   location.hash = `trade${fields.size ? `?${fields}` : ''}`;
-  afterDrawing(() => focusBlotter(focusedBefore ?? id));
+  focusBlotter(focusedBefore ?? id);
+  // On a phone the blotter is hidden behind the order until the next drawing.
+  afterDrawing(() => {
+    if (document.activeElement === document.body) focusBlotter(focusedBefore ?? id);
+  });
 }
 
 /** @param {() => void} act after the screen of a new address has been drawn */
@@ -139,7 +143,11 @@ function App() {
 
   useEffect(() => {
     const onTrade = (/** @type {() => void} */ act) => {
-      if (place().screen !== 'trade' && place().screen !== 'order') location.hash = 'trade';
+      if (place().screen === 'trade' || place().screen === 'order') {
+        act(); // At once: the next key may follow before the next frame.
+        return;
+      }
+      location.hash = 'trade';
       afterDrawing(act);
     };
     /** @type {Record<string, () => void>} */
@@ -149,8 +157,10 @@ function App() {
       KeyL: () => onTrade(() => focusOn('.blotter .filter')),
       KeyP: () => onTrade(() => /** @type {HTMLElement | null} */ (document.querySelector('[data-key=preview]'))?.click()),
       KeyK: () => {
+        const isThere = place().screen === 'kill';
         location.hash = 'kill';
-        afterDrawing(() => focusOn('.kill input'));
+        if (isThere) focusOn('.kill input');
+        else afterDrawing(() => focusOn('.kill input'));
       },
       KeyX: () => {
         const { screen: now, id } = place();

@@ -45,6 +45,8 @@ export class Grid {
     /** @type {string | null} */
     this.activeId = null;
     this.activeColumn = 0;
+    /** Until the person chooses a row it is the first one, whichever that is. */
+    this.isChosen = false;
     this.newAbove = 0;
     this.rowHeight = 28;
     this.drawing = 0;
@@ -128,6 +130,7 @@ export class Grid {
   /** @param {(row: any) => boolean} matches @param {Iterable<any>} all */
   filter(matches, all) {
     this.matches = matches;
+    this.isChosen = false;
     this.reset(all);
     this.body.scrollTop = 0;
   }
@@ -281,7 +284,8 @@ export class Grid {
     this.empty.hidden = count > 0;
     this.above.hidden = this.newAbove === 0;
     this.above.textContent = `${this.newAbove} new above`;
-    if (this.activeId === null || !this.byId.has(this.activeId)) this.activeId = count ? this.options.rowId(this.rows[0]) : null;
+    if (this.activeId === null || !this.byId.has(this.activeId)) this.isChosen = false;
+    if (!this.isChosen) this.activeId = count ? this.options.rowId(this.rows[0]) : null;
 
     const first = Math.max(0, Math.floor(this.body.scrollTop / this.rowHeight) - OVERSCAN);
     const inView = Math.ceil(this.body.clientHeight / this.rowHeight) + 2 * OVERSCAN;
@@ -340,6 +344,7 @@ export class Grid {
     if (!this.rows.length) return;
     const bounded = Math.max(0, Math.min(index, this.rows.length - 1));
     this.activeId = this.options.rowId(this.rows[bounded]);
+    this.isChosen = true;
     this.activeColumn = Math.max(0, Math.min(column, this.columns.length - 1));
     const top = bounded * this.rowHeight;
     const room = this.body.clientHeight;
@@ -353,7 +358,7 @@ export class Grid {
 
   /** Put the focus on the chosen row, or on another. @param {string} [id] */
   focus(id) {
-    const index = this.indexOf(id ?? this.activeId);
+    const index = this.indexOf(id ?? (this.isChosen ? this.activeId : null));
     this.activate(Math.max(index, 0), this.activeColumn);
     const node = this.activeId === null ? undefined : this.nodes.get(this.activeId);
     if (node) node.cells[this.activeColumn].focus({ preventScroll: true });

@@ -1,0 +1,115 @@
+"""The desk as a person with a keyboard and a screen reader has it: everything is found by its role and its name."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from tests.browser.chromium import Browser, Page
+
+ARRIVES_S: Final = 20.0
+POLL_S: Final = 0.05
+
+ALT: Final = 1
+"""CDP's bit for the Alt key."""
+KEYS: Final = {
+    "Enter": ("Enter", 13, "\r"),
+    "Tab": ("Tab", 9, ""),
+    "Escape": ("Escape", 27, ""),
+    "ArrowDown": ("ArrowDown", 40, ""),
+    "ArrowUp": ("ArrowUp", 38, ""),
+    "ArrowRight": ("ArrowRight", 39, ""),
+    "Backspace": ("Backspace", 8, ""),
+}
+"""By key: its code, its number, and the text that it types."""
+
+
+class DeskPage:
+    """One tab with the desk in it."""
+
+    def __init__(self, browser: Browser, url: str) -> None:
+        self.page: Page = browser.page(url)
+        self.page.call("DOM.enable")
+        self.page.call("Accessibility.enable")
+        self.page.call("Page.bringToFront")
+
+    # --- find -----------------------------------------------------------------------------------------------------------------------------
+
+    def found(self, role: str, name: str, within: str = "") -> list[str]:
+        """Return the objects with this role and exactly this name; below those of the object `within` if it is given."""
+        root = {"objectId": within} if within else {"nodeId": self.page.call("DOM.getDocument")["root"]["nodeId"]}
+        nodes = self.page.call("Accessibility.queryAXTree", **root, role=role, accessibleName=name)["nodes"]
+        ids = [node["backendDOMNodeId"] for node in nodes if not node["ignored"]]
+        return [self.page.call("DOM.resolveNode", backendNodeId=each)["object"]["objectId"] for each in ids]
+
+    def one(self, role: str, name: str) -> str:
+        """Wait for the one object with this role and name."""
+        self.until(lambda: len(self.found(role, name)) == 1, lambda: f"one {role} {name!r}, not {len(self.found(role, name))}")
+        return self.found(role, name)[0]
+
+    def ask(self, of: str, function: str) -> Any:
+        """Return what a function of the page makes of an object, which is its `this`."""
+        answer = self.page.call("Runtime.callFunctionOn", objectId=of, functionDeclaration=function, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def text(self, role: str, name: str) -> str:
+        found: str = self.ask(self.one(role, name), "function () { return this.innerText }")
+        return found
+
+    def rows(self, grid: str, role: str = "grid") -> list[str]:
+        """Return the texts of the rows of a grid or table that are in view, without that of the headers."""
+        script = "function () { return [...this.querySelectorAll('[role=row], tr')].slice(1).filter(row => row.isConnected).sort((a, b) => a.ariaRowIndex - b.ariaRowIndex).map(row => row.innerText.replace(/\\s+/g, ' ')) }"  # noqa: E501
+        found: list[str] = self.ask(self.one(role, grid), script)
+        return found
+
+    def focused(self) -> str:
+        """Return the text, or the name, of what has the focus."""
+        script = (
+            "document.activeElement.closest('[role=row]')?.innerText ?? document.activeElement.ariaLabel ?? document.activeElement.name"
+        )
+        found: str = self.page.evaluate(f"String({script})")
+        return found
+
+    # --- act ------------------------------------------------------------------------------------------------------------------------------
+
+    def press(self, key: str, *, alt: bool = False) -> None:
+        code, number, text = KEYS.get(key) or (f"Key{key.upper()}", ord(key.upper()), key)
+        event = {"key": key, "code": code, "windowsVirtualKeyCode": number, "modifiers": ALT if alt else 0}
+        self.page.call("Input.dispatchKeyEvent", type="keyDown", **event, **({"text": text} if text and not alt else {}))
+        self.page.call("Input.dispatchKeyEvent", type="keyUp", **event)
+
+    def type(self, text: str) -> None:
+        for letter in text:
+            self.page.call("Input.dispatchKeyEvent", type="char", text=letter)
+
+    def fill(self, role: str, name: str, text: str) -> None:
+        """Go to a field and type over what is in it."""
+        field = self.one(role, name)
+        self.ask(field, "function () { this.focus(); this.select() }")
+        self.press("Backspace")
+        self.type(text)
+
+    def push(self, name: str, role: str = "button") -> None:
+        self.ask(self.one(role, name), "function () { this.click() }")
+
+    # --- wait -----------------------------------------------------------------------------------------------------------------------------
+
+    def until(self, holds: Callable[[], object], what: Callable[[], str]) -> None:
+        deadline = time.monotonic() + ARRIVES_S
+        while not holds():
+            assert time.monotonic() < deadline, f"expected {what()}"
+            time.sleep(POLL_S)
+
+    def until_text(self, role: str, name: str, part: str) -> str:
+        """Wait until a text has a part, and return it whole."""
+        self.until(lambda: part in self.text(role, name), lambda: f"{part!r} in {role} {name!r}: {self.text(role, name)!r}")
+        return self.text(role, name)
+
+    def until_row(self, grid: str, *parts: str) -> str:
+        """Wait until a row of a grid has all parts, and return its text."""
+
+        def matching() -> list[str]:
+            return [row for row in self.rows(grid) if all(part in row for part in parts)]
+
+        self.until(matching, lambda: f"a row with {parts} in {grid}: {self.rows(grid)[:5]}")
+        return matching()[0]

@@ -1,0 +1,272 @@
+"""The desk in a real browser on a real stack, by the roles and names that docs/desk.md promises. Run by `make desk-test`."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from tests.browser.chromium import PROGRAM, Browser
+from tests.browser.desk_page import DeskPage
+from tests.stack import LiveStack
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed; make desk-test installs it")
+
+SCREENS: Final = ("Trade", "Positions", "Risk", "Kill", "Venues", "Lifecycle", "Doubt", "Time travel", "Engine", "Alarms")
+COLUMNS: Final = (
+    *("Time", "Account", "Symbol", "Side", "Type", "Quantity", "Price"),
+    *("Status", "Filled", "Leaves", "Average", "Reason", "Seq"),
+)
+GRIDS: Final = {"#positions": ("Positions",), "#doubt": ("Orders in doubt",), "#time": ("Orders as of", "Positions as of")}
+TABLES: Final = {"#venues": ("Venues", "Quotes"), "#lifecycle": ("Orders by state",), "#engine": ("Services",)}
+ACCOUNT: Final = "desk"
+TOO_LARGE: Final = "100"
+"""BTC: more than the limit of one order."""
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
+    started = LiveStack(tmp_path_factory.mktemp("desk") / "data", "--fills", "sqlite", desk=True).start()
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with Browser(tmp_path_factory.mktemp("chromium"), {}) as opened:
+        yield opened
+
+
+@pytest.fixture
+def desk(stack: LiveStack, browser: Browser) -> DeskPage:
+    """A new tab that is live."""
+    page = DeskPage(browser, f"{stack.url('desk')}/")
+    page.until_text("status", "Connection", "live")
+    return page
+
+
+def submitted(stack: LiveStack, **terms: Any) -> dict[str, Any]:
+    """Send an order beside the page."""
+    order = {"account": ACCOUNT, "symbol": "BTCUSDT", "side": "buy", "quantity": "0.001", "price": "40000", **terms}
+    answer: dict[str, Any] = httpx.post(f"{stack.url('oms')}/orders", json=order, timeout=10).raise_for_status().json()
+    return answer
+
+
+def go(desk: DeskPage, address: str) -> None:
+    desk.page.evaluate(f"location.hash = {json.dumps(address)}")
+
+
+def write_order(desk: DeskPage, quantity: str, price: str, account: str = ACCOUNT) -> None:
+    """Fill in the ticket from its first field, by keyboard."""
+    desk.press("t", alt=True)
+    desk.fill("combobox", "Account", account)
+    desk.press("Tab")
+    desk.type("BTCUSDT")
+    desk.fill("textbox", "Quantity", quantity)
+    desk.press("Tab")
+    desk.type(price)
+
+
+def test_the_shell_says_paper_the_connection_and_every_screen(desk: DeskPage) -> None:
+    words = desk.text("status", "Connection")
+    assert "live" in words
+    assert "seq" in words
+    assert desk.page.evaluate("document.querySelector('.mode').innerText") == "PAPER"
+    navigation = desk.one("navigation", "Screens")
+    for screen in SCREENS:
+        assert len(desk.found("link", screen, navigation)) == 1, screen
+
+
+def test_an_order_typed_by_keyboard_is_filled_and_appears_in_the_grid(desk: DeskPage) -> None:
+    write_order(desk, "0.012", "47000")
+    desk.press("Enter")
+    desk.until_text("status", "Ticket result", "filled")
+    row = desk.until_row("Orders", ACCOUNT, "BTCUSDT", "buy", "0.012", "filled")
+    assert "47000" in row
+
+
+def test_what_is_shown_of_an_order_is_what_the_service_says(stack: LiveStack, desk: DeskPage) -> None:
+    """Digit for digit: no number went through a binary float."""
+    price = "40000.12"
+    order = submitted(stack, quantity="0.12345", price=price)
+    desk.until_row("Orders", "0.12345", price, "routed")
+    assert httpx.get(f"{stack.url('oms')}/orders/{order['order_id']}", timeout=10).text.count(price) == 1
+
+
+def test_the_preview_shows_every_check_and_sends_nothing(stack: LiveStack, desk: DeskPage) -> None:
+    before = httpx.get(f"{stack.url('oms')}/stats", timeout=10).json()["seq"]
+    write_order(desk, TOO_LARGE, "45000", account="preview")
+    desk.press("p", alt=True)
+    desk.until_text("status", "Ticket result", "would be refused: order_size_limit")
+    checks = desk.rows("Pre-trade checks", role="table")
+    assert len(checks) > 5, checks
+    assert any("100000" in row.replace(" ", "") for row in checks), checks
+    found = httpx.get(f"{stack.url('oms')}/orders", params={"account": "preview"}, timeout=10).json()
+    assert found["orders"] == []
+    assert httpx.get(f"{stack.url('oms')}/stats", timeout=10).json()["seq"] >= before
+
+
+def test_a_refused_order_shows_its_code(desk: DeskPage) -> None:
+    write_order(desk, TOO_LARGE, "45000")
+    desk.press("Enter")
+    desk.until_text("status", "Ticket result", "rejected: order_size_limit")
+    desk.until_row("Orders", "rejected", "order_size_limit", TOO_LARGE)
+
+
+def test_an_error_is_at_its_field_and_nothing_is_sent(desk: DeskPage) -> None:
+    write_order(desk, "0.01", "45000.001")
+    desk.press("Enter")
+    desk.until_text("status", "Ticket result", "price_off_tick")
+    assert desk.ask(desk.one("textbox", "Price"), "function () { return this.ariaInvalid }") == "true"
+
+
+def test_the_columns_sort_and_say_how(desk: DeskPage) -> None:
+    for column in COLUMNS:
+        assert len(desk.found("columnheader", column)) == 1, column
+    header = desk.one("columnheader", "Quantity")
+    desk.ask(header, "function () { this.querySelector('button').click() }")
+    assert desk.ask(header, "function () { return this.ariaSort }") == "descending"
+
+
+def test_the_filter_matches_all_words_and_counts(stack: LiveStack, desk: DeskPage) -> None:
+    submitted(stack, account="filter-a", quantity="0.002")
+    submitted(stack, account="filter-a", quantity="0.003", symbol="ETHUSDT", price="2000")
+    submitted(stack, account="filter-b", quantity="0.004")
+    desk.press("l", alt=True)
+    desk.fill("searchbox", "Filter orders", "filter-a btcusdt")
+    grid = desk.one("grid", "Orders")
+    desk.until(lambda: desk.ask(grid, "function () { return this.ariaRowCount }") == "2", lambda: f"one order: {desk.rows('Orders')}")
+    assert "0.002" in desk.rows("Orders")[0]
+    desk.fill("searchbox", "Filter orders", "no-such-order")
+    desk.until(lambda: desk.ask(grid, "function () { return this.ariaRowCount }") == "1", lambda: f"no order: {desk.rows('Orders')}")
+
+
+def test_arrows_and_enter_open_an_order_and_escape_gives_the_focus_back(stack: LiveStack, desk: DeskPage) -> None:
+    first, second = (submitted(stack, account="opened", quantity=quantity, price="47000") for quantity in ("0.0021", "0.0022"))
+    desk.until_row("Orders", "0.0022", "filled")
+    desk.press("o", alt=True)
+    desk.press("ArrowDown")
+    chosen = desk.focused()
+    assert "0.0021" in chosen
+    desk.press("Enter")
+    desk.one("region", "Order details")
+    timeline = desk.until_text("list", "Timeline", "Trade")
+    assert "risk" in timeline.lower()
+    assert len(desk.rows("Decision record", role="table")) > 3
+    assert any("PAPER" in row for row in desk.rows("Routing comparison", role="table"))
+    desk.one("image", "Path")
+    assert desk.page.evaluate("location.hash") == f"#order/{first['order_id']}"
+    desk.press("Escape")
+    desk.until(lambda: not desk.found("region", "Order details"), lambda: "no order details")
+    desk.until(lambda: desk.focused() == chosen, lambda: f"the focus on {chosen!r}, not {desk.focused()!r}")
+    assert second["order_id"] != first["order_id"]
+
+
+def test_the_chosen_order_is_cancelled_with_one_key_and_a_confirmation(stack: LiveStack, desk: DeskPage) -> None:
+    order = submitted(stack, account="cancelled", quantity="0.0031", price="40000")
+    desk.until_row("Orders", "0.0031", "routed")
+    desk.press("o", alt=True)
+    desk.press("x", alt=True)
+    desk.one("alertdialog", "Confirm cancel")
+    desk.press("Enter")
+    desk.until_row("Orders", "0.0031", "cancelled")
+    assert httpx.get(f"{stack.url('oms')}/orders/{order['order_id']}", timeout=10).json()["status"] == "cancelled"
+
+
+@pytest.mark.parametrize(("address", "role", "name"), [
+    *((address, "grid", name) for address, names in GRIDS.items() for name in names),
+    *((address, "table", name) for address, names in TABLES.items() for name in names),
+    *(("#risk?account=desk", "meter", name) for name in ("Buying power", "VaR", "Concentration", "Position limit")),
+    ("#lifecycle", "image", "Life of an order"),
+    ("#doubt", "table", "Reconciliation differences"),
+    ("#time", "slider", "As of sequence"),
+    ("#engine", "status", "Journal"),
+    ("#alarms", "log", "Alarms"),
+])  # fmt: skip
+def test_each_screen_has_what_it_promises(desk: DeskPage, address: str, role: str, name: str) -> None:
+    go(desk, address)
+    desk.one(role, name)
+
+
+def test_positions_are_those_of_the_service(stack: LiveStack, desk: DeskPage) -> None:
+    submitted(stack, account="holder", quantity="0.0041", price="47000")
+    go(desk, "#positions?account=holder")
+    row = desk.until_row("Positions", "holder", "BTCUSDT", "0.0041")
+    held = httpx.get(f"{stack.url('oms')}/positions/holder", timeout=10).json(parse_float=str)["BTCUSDT"]
+    assert held["average_price"] in row
+
+
+def test_the_past_is_shown_as_it_was(stack: LiveStack, desk: DeskPage) -> None:
+    order = submitted(stack, account="past", quantity="0.0051", price="47000")
+    desk.until_row("Orders", "0.0051", "filled")
+    go(desk, f"#time?seq={order['seq']}")
+    desk.until_text("status", "Connection", f"as of {order['seq']}")
+    row = desk.until_row("Orders as of", "0.0051")
+    assert "filled" not in row
+    desk.push("Back to live")
+    desk.until_text("status", "Connection", "live")
+
+
+def test_a_kill_takes_two_steps_and_to_arm_two_people(stack: LiveStack, desk: DeskPage) -> None:
+    scope = "account:desk-kill"
+    desk.press("k", alt=True)
+    desk.one("region", "Kill switch")
+    desk.fill("textbox", "Your name", "ann")
+    desk.fill("combobox", "Scope", scope)
+    desk.fill("textbox", "Reason", "a test")
+    desk.push("Kill")
+    desk.one("alertdialog", "Confirm kill")
+    assert scope in desk.text("alertdialog", "Confirm kill")
+    desk.push("Keep trading")
+    assert httpx.get(f"{stack.url('risk')}/risk/controls", timeout=10).json()["killed"] == []
+    desk.push("Kill")
+    desk.push("Confirm kill")
+    desk.until_text("status", "Kill switch state", f"killed: {scope}")
+    desk.push("Arm")
+    desk.until_text("status", "Kill switch state", "waiting for a second person")
+    desk.fill("textbox", "Your name", "bea")
+    desk.push("Arm")
+    desk.until_text("status", "Kill switch state", "armed")
+    assert httpx.get(f"{stack.url('risk')}/risk/controls", timeout=10).json()["killed"] == []
+
+
+def test_a_scrolled_blotter_holds_its_rows_and_counts_the_new_ones(stack: LiveStack, desk: DeskPage) -> None:
+    for n in range(60):
+        submitted(stack, account="scrolled", quantity=f"0.1{n:02}", price="10000")
+    desk.fill("searchbox", "Filter orders", "scrolled")
+    grid = desk.one("grid", "Orders")
+    desk.until(lambda: desk.page.evaluate("location.hash").endswith("q=scrolled"), lambda: "the filter in the address")
+    assert desk.ask(grid, "function () { return this.ariaRowCount }") == "61"
+    in_view = "function () { const body = this.querySelector('.grid-body'); const top = body.getBoundingClientRect().top; return [...body.querySelectorAll('[role=row]')].find(row => row.getBoundingClientRect().bottom > top + 1 && row.getBoundingClientRect().top >= top - 1).innerText }"  # noqa: E501
+    desk.ask(grid, "function () { this.querySelector('.grid-body').scrollTop = 520 }")
+    desk.until(lambda: "0.139" in desk.ask(grid, in_view), lambda: "the twenty-first row first in view")
+    before = desk.ask(grid, in_view)
+    submitted(stack, account="scrolled", quantity="0.99", price="10000")
+    desk.one("button", "1 new above")
+    assert desk.ask(grid, in_view) == before
+    desk.push("1 new above")
+    desk.until_row("Orders", "0.99")
+
+
+def test_only_rows_in_view_have_nodes_and_the_page_asks_no_other_host(desk: DeskPage) -> None:
+    assert desk.page.evaluate("document.querySelectorAll('[role=row]').length") <= 200
+    hosts = desk.page.evaluate("[...new Set(performance.getEntriesByType('resource').map(one => new URL(one.name).host))]")
+    assert hosts == [desk.page.evaluate("location.host")]
+
+
+def test_stale_is_said_while_the_desk_is_frozen_and_what_was_missed_is_there_afterwards(stack: LiveStack, desk: DeskPage) -> None:
+    """Without a reload."""
+    frozen = stack.pid("desk")
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        words = desk.until_text("status", "Connection", "stale")
+        assert "seq" in words
+        assert desk.page.evaluate("document.body.dataset.connection") == "stale"
+        submitted(stack, account="missed", quantity="0.0061", price="47000")
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+    desk.until_text("status", "Connection", "live")
+    desk.until_row("Orders", "missed", "0.0061", "filled")
