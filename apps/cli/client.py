@@ -194,7 +194,7 @@ class Oms:
             show.raw(answer.body)
         if answer.status < 300:
             return answer
-        raise _trouble(answer)
+        raise refused_by(answer)
 
 
 def signature(addresses: Addresses, service: str, who: str | None) -> dict[str, str]:
@@ -233,7 +233,8 @@ def _sentence(answer: Reply) -> str:
     return f"{show.clean(detail[:PROSE_MAX]).rstrip('.')} ({show.clean(f'{code}{others}')})."
 
 
-def _trouble(answer: Reply) -> Trouble:
+def refused_by(answer: Reply) -> Trouble:
+    """Return the failure that a refusal is for the command."""
     problem = _problem(answer)
     code = str(problem.get("code", ""))
     remedy = REMEDIES.get(code) if answer.keyed else WITHOUT_A_KEY.get(code, REMEDIES.get(code))

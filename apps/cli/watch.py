@@ -1,107 +1,111 @@
-"""`trade watch`: live updates of orders and positions from NATS."""
+"""`trade watch`: live events of orders and positions from desk's stream, which proves that nothing is missing."""
 
 import asyncio
 import contextlib
 import json as jsonlib
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Annotated, Any, Final
 
+import httpx
 import typer
-from nats.aio.subscription import Subscription
 
-from adapters import bus, subjects
 from apps.cli import show, story
-from apps.cli.addresses import find
-from apps.cli.client import START, to_stderr
-from apps.cli.connection import connected
+from apps.cli.addresses import Addresses, find
+from apps.cli.client import START, Reply, refused_by, to_stderr
 from apps.cli.options import DataDir, PortOffset, identifier
-from apps.cli.trouble import Unreachable
+from apps.cli.trouble import Refused, Unreachable
+from apps.cli.trust import verification
+from apps.desk.client import Gap, StreamMessage, StreamState, follow
+from apps.desk.query import EVENTS, KINDS, POSITIONS
 
-ANY: Final = "*"
-PENDING_MAX: Final = 65_536
-"""Maximum number of updates waiting to be printed; beyond it new updates are dropped, and stderr reports it."""
+KINDS_DEFAULT: Final = f"{EVENTS},{POSITIONS}"
+CONNECT_TIMEOUT_S: Final = 2.0
+PATH: Final = "/stream"
 
 
 def watch(
-    account: Annotated[str | None, typer.Option("--account", "-a", help="Only this account.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print each message unchanged, one per line.")] = False,
+    account: Annotated[list[str] | None, typer.Option("--account", "-a", help="Only this account; may be repeated.")] = None,
+    kinds: Annotated[str, typer.Option("--kinds", metavar="KIND,...", help=f"What to show: {', '.join(KINDS)}.")] = KINDS_DEFAULT,
+    from_seq: Annotated[
+        int | None, typer.Option("--from-seq", min=0, metavar="N", help="Begin after this sequence of the journal, not now.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print each message as one line: event, id, data.")] = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Show live order and position updates until Ctrl-C."""
-    whose = identifier(account, "an account") if account else ANY
+    """Show order and position updates until Ctrl-C. After a lost connection it continues where it was; a gap ends it with 1."""
+    query: dict[str, Any] = {"kinds": kinds, "limit": 0}
+    if account:
+        query["account"] = [identifier(name, "an account") for name in account]
+    if from_seq is not None:
+        query["from_seq"] = from_seq
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_watch(find(data_dir, port_offset)["nats"], whose, json))
+        asyncio.run(_watch(find(data_dir, port_offset), query, json))
 
 
-async def _watch(url: str, whose: str, json: bool) -> None:
-    gone = asyncio.Event()
-    async with connected(url, "trade watch", gone.set) as client:
-        watched = (subjects.order_copy(whose, ANY), subjects.positions(whose))
-        subscriptions = [await client.subscribe(subject, pending_msgs_limit=PENDING_MAX) for subject in watched]
-        await bus.flush(client)
-        to_stderr(f"Watching {'every account' if whose == ANY else whose}; press Ctrl-C to end.")
-        await asyncio.gather(_until(gone), *(_print(subscription, json) for subscription in subscriptions))
+async def _watch(addresses: Addresses, query: Mapping[str, Any], json: bool) -> None:
+    url, key = addresses["desk"], addresses.key_for("desk", PATH)
+    timeout = httpx.Timeout(None, connect=CONNECT_TIMEOUT_S)
+    async with httpx.AsyncClient(timeout=timeout, trust_env=False, verify=verification(), auth=key) as http:
+        try:
+            async for message in follow(http, f"{url}{PATH}", query, StreamState(), _interrupted):
+                _show(message, json)
+        except httpx.TransportError as error:
+            raise Unreachable(f"desk at {url} cannot be reached ({str(error) or type(error).__name__}).", START) from error
+        except httpx.HTTPStatusError as error:
+            answer = error.response
+            raise refused_by(Reply(answer.status_code, answer.content, answer.headers, key is not None)) from error
+        except Gap as gap:
+            raise Refused(f"The stream has a gap: {gap}.", "See what is true now: trade order list; then watch again.") from gap
 
 
-async def _until(gone: asyncio.Event) -> None:
-    await gone.wait()
-    raise Unreachable("The connection to NATS was closed.", START)
+def _interrupted(reason: str, state: StreamState) -> None:
+    to_stderr(f"The stream was interrupted ({reason}). It continues after sequence {state.seq}.")
 
 
-async def _print(subscription: Subscription, json: bool) -> None:
-    async for message in subscription.messages:
-        if json:
-            show.raw(message.data)
-        else:
-            show.line(told(message.subject, message.data))
+def _show(message: StreamMessage, json: bool) -> None:
+    data = message.data
+    if message.event == "hello":
+        whose = "every account" if data["accounts"] == ["*"] else ", ".join(data["accounts"])
+        to_stderr(f"Watching {whose} from sequence {data['seq']}; press Ctrl-C to end.")
+    if json:
+        show.line(f'{{"event":{jsonlib.dumps(message.event)},"id":{jsonlib.dumps(message.id)},"data":{message.text}}}')
+        return
+    for line in lines(message):
+        show.line(line)
 
 
-def told(subject: str, payload: bytes) -> str:
-    """Return one line per message; an unreadable message is shown unchanged."""
-    try:
-        update = jsonlib.loads(payload, parse_float=Decimal)
-    except ValueError:
-        update = None
-    if not isinstance(update, dict):
-        return f"{subject} {payload.decode(errors='replace')}"
-    return _order_line(update) if subject.startswith(subjects.ORDER_COPIES.removesuffix(">")) else _position_line(update)
+def lines(message: StreamMessage) -> list[str]:
+    """Return one line for each event, order and position of a message; of a snapshot none, because it is not new."""
+    if message.event != "frame":
+        return []
+    data = message.data
+    found = [_event_line(event) for event in data.get("events", ())]
+    found += [_order_line(row) for row in data.get("orders", ())]
+    found += [_position_line(row, data.get("at")) for row in data.get("positions", ())]
+    if controls := data.get("controls"):
+        found.append(
+            f"{show.clock(data.get('at'))} controls version {controls['version']}: killed {', '.join(controls['killed']) or 'nothing'}"
+        )
+    return found
 
 
-def _order_line(update: Mapping[str, Any]) -> str:
-    account, order_id, symbol, status, seq = (show.text(update.get(n)) for n in ("account", "order_id", "symbol", "status", "seq"))
-    words = [_when(update.get("at")), account, f"order {order_id}", symbol, f"{status},", *_quantities(update), f"seq {seq}"]
-    return " ".join([*words, *_events(update.get("events") or update.get("event"))])
+def _event_line(event: Mapping[str, Any]) -> str:
+    account, order_id, status, seq = (show.text(event.get(name)) for name in ("account", "order_id", "status", "seq"))
+    return f"{show.clock(event.get('at'))} {account} order {order_id} {status} seq {seq} | {event.get('type')}: {story.what(event)}"
 
 
-def _quantities(update: Mapping[str, Any]) -> list[str]:
-    cum, leaves = update.get("cum_quantity"), update.get("leaves_quantity")
-    words = [f"filled {show.text(cum)}"] if cum is not None else []
-    if update.get("average_price") is not None:
-        words[-1:] = [*words[-1:], f"@ {show.text(update['average_price'])}"]
-    return words + ([f"leaves {show.text(leaves)}"] if leaves is not None else [])
+def _order_line(row: Mapping[str, Any]) -> str:
+    account, order_id, status, seq = (show.text(row.get(name)) for name in ("account", "order_id", "status", "seq"))
+    return f"{show.clock(row.get('updated_at'))} {account} order {order_id} {story.terms(row)} {status}, {_quantities(row)} seq {seq}"
 
 
-def _events(events: object) -> list[str]:
-    """Return the events, after a bar."""
-    several = events if isinstance(events, list) else [events]
-    texts = [_event(each) if isinstance(each, dict) else str(each) for each in several if each]
-    return ["| " + "; ".join(texts)] if texts else []
+def _quantities(row: Mapping[str, Any]) -> str:
+    average = f" @ {show.text(row['average_price'])}" if row.get("average_price") is not None else ""
+    return f"filled {show.text(row.get('cum_quantity'))}{average} leaves {show.text(row.get('leaves_quantity'))}"
 
 
-def _event(event: Mapping[str, Any]) -> str:
-    """Return a short form; `trade order events` shows the checks and the compared venues."""
-    short = {name: value for name, value in event.items() if name not in ("checks", "candidates")}
-    return f"{event.get('type', '?')} ({story.what(short)})"
-
-
-def _position_line(update: Mapping[str, Any]) -> str:
-    names = {"quantity": "", "average_price": "@ ", "price": "last ", "realised_pnl": "realised ", "seq": "seq "}
-    numbers = [f"{word}{show.text(update[name])}" for name, word in names.items() if update.get(name) is not None]
-    when = _when(update.get("timestamp") or update.get("at"))
-    return " ".join([when, show.text(update.get("account")), "position", show.text(update.get("symbol")), *numbers])
-
-
-def _when(value: object) -> str:
-    return show.clock(value)
+def _position_line(row: Mapping[str, Any], at: object) -> str:
+    names = {"quantity": "", "average_price": "@ ", "last_price": "last ", "realised_pnl": "realised ", "seq": "seq "}
+    numbers = [f"{word}{show.text(row[name])}" for name, word in names.items() if row.get(name) is not None]
+    return " ".join([show.clock(at), show.text(row.get("account")), "position", show.text(row.get("symbol")), *numbers])

@@ -2,13 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 import httpx
 
 RETRY_S: Final = 1.0
+NOT_YET: Final = 503
+"""The service reads the journal, or does not know the keys now."""
 SILENT_S: Final = 10.0
 """The server says something every second. After this long without a word the connection is dead."""
 
@@ -21,6 +23,8 @@ class StreamMessage(NamedTuple):
     event: str
     data: dict[str, Any]
     id: str
+    text: str
+    """The data as it came."""
 
 
 class StreamState:
@@ -50,19 +54,36 @@ class StreamState:
             self.seq, self.last_id = data["seq"], message.id
 
 
-async def follow(http: httpx.AsyncClient, url: str, params: Mapping[str, Any], state: StreamState) -> AsyncIterator[StreamMessage]:
-    """Yield messages for ever, each applied to `state` before. It connects again when the connection ends. Gap, httpx.HTTPStatusError."""
+async def follow(
+    http: httpx.AsyncClient,
+    url: str,
+    params: Mapping[str, Any],
+    state: StreamState,
+    interrupted: Callable[[str, StreamState], None] = lambda reason, state: None,
+) -> AsyncIterator[StreamMessage]:
+    """Yield messages for ever, each applied to `state` before. When the connection ends, it calls `interrupted` and connects again.
+
+    Gap. httpx.TransportError if the first connection fails; httpx.HTTPStatusError for a refusal.
+    """
+    connected = False
     while True:
+        reason = "it was ended"
         headers = {"Last-Event-ID": state.last_id} if state.last_id else {}
         try:
             async with http.stream("GET", url, params=params, headers=headers, timeout=httpx.Timeout(SILENT_S)) as answer:
-                if answer.status_code not in (429, 503):
+                if answer.is_error and answer.status_code != NOT_YET:
+                    await answer.aread()
                     answer.raise_for_status()
-                    async for message in messages(answer):
-                        state.apply(message)
-                        yield message
-        except httpx.TransportError:
-            pass
+                async for message in messages(answer):
+                    connected = True
+                    state.apply(message)
+                    yield message
+        except httpx.TransportError as error:
+            if not connected:
+                raise
+            reason = str(error) or type(error).__name__
+        if connected:
+            interrupted(reason, state)
         await asyncio.sleep(RETRY_S)
 
 
@@ -74,5 +95,5 @@ async def messages(answer: httpx.Response) -> AsyncIterator[StreamMessage]:
             name, _, value = line.partition(": ")
             fields[name] = value
         elif "event" in fields:
-            yield StreamMessage(fields["event"], json.loads(fields["data"], parse_float=Decimal), fields.get("id", ""))
+            yield StreamMessage(fields["event"], json.loads(fields["data"], parse_float=Decimal), fields.get("id", ""), fields["data"])
             fields = {}

@@ -1,125 +1,91 @@
-"""`trade watch`: what is told on the bus is told to the person, whatever it is, until Ctrl-C."""
+"""`trade watch`: what the stream says is printed as lines or as it came, until Ctrl-C."""
 
-import asyncio
 import os
-import select
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any, Final
 
 import pytest
 
-from adapters import bus
-from adapters.codec import encode
-from apps.cli.watch import told
-from domain.order.lifecycle import State
-from tests.children import started
-from tests.contracts.facts import filled
-from tests.live import LiveServer
+from apps.cli.watch import lines
+from apps.desk.client import StreamMessage
+from tests.apps.fake_oms import FakeOms
 
-ORDER = encode(
-    {
-        "order_id": "O1",
-        "account": "alice",
-        "symbol": "BTCUSDT",
-        "status": State.PARTIALLY_FILLED,
-        "cum_quantity": 4,
-        "leaves_quantity": 6,
-        "average_price": 49.5,
-        "seq": 7,
-        "at": 1_700_000_000_123_456_789,
-        "events": [filled("E1", "4", "49.5", status=State.PARTIALLY_FILLED)],
-    }
-)
-POSITION = (
-    b'{"account":"alice","symbol":"BTCUSDT","quantity":0.1,"price":45000,"timestamp":1700000000.123456,"average_price":45000.1,"seq":7}'
-)
-
-
-def test_an_order_update_is_a_line() -> None:
-    assert told("oms.orders.alice.O1", ORDER) == (
-        "2023-11-14T22:13:20.123456Z alice order O1 BTCUSDT partially_filled, filled 4 @ 49.5 leaves 6 seq 7 "
-        "| OrderFilled (buy 4 @ 49.5 on PAPER_A (taker, fee 0.1))"
-    )
-
-
-def test_a_position_update_is_a_line() -> None:
-    assert told("positions.alice", POSITION) == ("2023-11-14T22:13:20.123456Z alice position BTCUSDT 0.1 @ 45000.1 last 45000 seq 7")
+AT: Final = "2023-11-14T22:13:20.123456Z"
+EVENT: Final = {
+    "seq": 7,
+    "at": AT,
+    "account": "alice",
+    "order_id": "O1",
+    "status": "partially_filled",
+    "type": "OrderFilled",
+    "description": "Bought 4 at 49.5 on PAPER_A.",
+}
+ROW: Final = {
+    "order_id": "O1",
+    "account": "alice",
+    "symbol": "BTCUSDT",
+    "side": "buy",
+    "type": "limit",
+    "quantity": Decimal("10"),
+    "price": Decimal("50"),
+    "time_in_force": "gtc",
+    "status": "partially_filled",
+    "cum_quantity": Decimal("4"),
+    "leaves_quantity": Decimal("6"),
+    "average_price": Decimal("49.5"),
+    "updated_at": AT,
+    "seq": 7,
+}
+POSITION: Final = {"account": "alice", "symbol": "BTCUSDT", "quantity": Decimal("0.1"), "average_price": Decimal("45000.1"), "seq": 7}
 
 
-@pytest.mark.parametrize(
-    "payload", [b"", b"[]", b"7", b"\xff\x00", b'{"events":[1,null,"x",{}]}', b'{"events":7,"at":"soon","cum_quantity":{}}']
-)
-def test_a_message_that_nobody_expected_is_shown_all_the_same(payload: bytes) -> None:
-    assert told("oms.orders.alice.O1", payload)
-    assert told("positions.alice", payload)
+def frame(**data: Any) -> StreamMessage:
+    return StreamMessage("frame", {"prev_seq": 6, "seq": 7, "at": AT, **data}, "7.0123456789abcdef", "{}")
 
 
-@contextmanager
-def watching(server: LiveServer, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """`trade watch`, listening."""
+def test_each_event_order_and_position_of_a_frame_is_a_line() -> None:
+    assert lines(frame(events=[EVENT], orders=[ROW], positions=[POSITION])) == [
+        f"{AT} alice order O1 partially_filled seq 7 | OrderFilled: Bought 4 at 49.5 on PAPER_A.",
+        f"{AT} alice order O1 buy 10 BTCUSDT limit @ 50 gtc partially_filled, filled 4 @ 49.5 leaves 6 seq 7",
+        f"{AT} alice position BTCUSDT 0.1 @ 45000.1 seq 7",
+    ]
+
+
+def test_a_change_of_controls_is_a_line() -> None:
+    assert lines(frame(controls={"version": 5, "killed": ["account:a"], "blocked_symbols": []})) == [
+        f"{AT} controls version 5: killed account:a"
+    ]
+
+
+def test_a_snapshot_is_not_news() -> None:
+    assert lines(StreamMessage("snapshot", {"orders": [ROW]}, "", "{}")) == []
+
+
+@pytest.fixture
+def environment(door: FakeOms) -> dict[str, str]:
+    return {"TRADE_DESK_URL": door.url, "TRADE_NATS_URL": "nats://127.0.0.1:1"}
+
+
+def watched(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "apps.cli", "watch", *words]
-    environment = {**os.environ, "TRADE_NATS_URL": server.url}
-    with started(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
-        try:
-            assert child.stderr
-            assert child.stderr.readline().startswith("Watching ")
-            yield child
-        finally:
-            child.kill()
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False)
 
 
-def publish(server: LiveServer, messages: Sequence[tuple[str, bytes]]) -> None:
-    async def publishing() -> None:
-        client = await bus.connect(server.url, "test", closed=lambda: None)
-        for subject, payload in messages:
-            await client.publish(subject, payload)
-        await client.close()
-
-    asyncio.run(publishing())
+def test_a_refusal_is_1_with_its_code(door: FakeOms, environment: dict[str, str]) -> None:
+    door.says("GET", "/stream", {"code": "account_not_yours", "detail": "this key is for another account", "status": 403}, status=403)
+    ended = watched(environment, "--account", "bob")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "account_not_yours" in ended.stderr
 
 
-def test_one_account_is_watched_until_ctrl_c_which_is_0_and_quiet(nats_server: LiveServer) -> None:
-    with watching(nats_server, "--account", "alice") as child:
-        publish(nats_server, [("oms.orders.bob.O2", ORDER), ("oms.orders.alice.O1", ORDER), ("positions.alice", POSITION)])
-        assert child.stdout
-        seen = {child.stdout.readline().strip() for _ in range(2)}
-        assert seen == {told("oms.orders.alice.O1", ORDER), told("positions.alice", POSITION)}
-        child.send_signal(signal.SIGINT)
-        rest, errors = child.communicate(timeout=120)
-    assert (child.returncode, rest, errors) == (0, "", "")
-
-
-def test_with_json_every_message_comes_as_it_was_sent(nats_server: LiveServer) -> None:
-    with watching(nats_server, "--json") as child:
-        publish(nats_server, [("oms.orders.carol.O1", ORDER)])
-        assert child.stdout
-        assert child.stdout.readline() == ORDER.decode() + "\n"
-
-
-def test_a_bus_that_is_not_there_is_3() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "apps.cli", "watch"],
-        env={**os.environ, "TRADE_NATS_URL": "nats://127.0.0.1:1"},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+def test_a_desk_that_is_not_there_is_3() -> None:
+    ended = watched({"TRADE_DESK_URL": "http://127.0.0.1:1"})
     assert ended.returncode == 3
     assert len(ended.stderr.splitlines()) == 2
 
 
-def test_a_bus_that_goes_away_is_said_and_waited_for(fresh_nats: LiveServer) -> None:
-    with watching(fresh_nats) as child:
-        fresh_nats.restart()
-        assert child.stdout
-        assert child.stderr
-        while not select.select([child.stdout], [], [], 0.1)[0]:
-            publish(fresh_nats, [("positions.alice", POSITION)])
-        assert child.stdout.readline().strip() == told("positions.alice", POSITION)
-        child.send_signal(signal.SIGINT)
-        _, errors = child.communicate(timeout=120)
-    assert "NATS connection lost, trying again" in errors
+@pytest.mark.parametrize("words", [("--account", "a.b"), ("--from-seq", "-1")])
+def test_what_cannot_be_asked_is_2(words: tuple[str, ...]) -> None:
+    assert watched({"TRADE_DESK_URL": "http://127.0.0.1:1"}, *words).returncode == 2
