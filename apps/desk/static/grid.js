@@ -17,7 +17,6 @@ const NODES_MAX = 200;
 const REORDER_MS = 400;
 /** Above this share of changed rows, sorting everything anew is cheaper than moving each. */
 const REBUILD_SHARE = 4;
-const SPLICES_MAX = 16;
 
 export class Grid {
   /**
@@ -48,7 +47,10 @@ export class Grid {
     /** Until the person chooses a row it is the first one, whichever that is. */
     this.isChosen = false;
     this.newAbove = 0;
-    this.rowHeight = 28;
+    this.rowHeight = 26;
+    this.room = 0;
+    /** The scroller's position as last seen or set: reading it from the page costs a layout. */
+    this.top = 0;
     this.drawing = 0;
     this.reordering = 0;
     const { label, empty } = this.options;
@@ -74,7 +76,7 @@ export class Grid {
     this.grid.addEventListener('keydown', (event) => this.pressed(event));
     this.body.addEventListener('click', (event) => this.clicked(event));
     this.body.addEventListener('dblclick', () => this.openActive());
-    this.resizes = new ResizeObserver(() => this.draw());
+    this.resizes = new ResizeObserver(() => this.measure());
     this.resizes.observe(this.body);
     this.showSort();
   }
@@ -132,7 +134,7 @@ export class Grid {
     this.matches = matches;
     this.isChosen = false;
     this.reset(all);
-    this.body.scrollTop = 0;
+    this.scrollTo(0);
   }
 
   /** @param {Column} column */
@@ -141,7 +143,7 @@ export class Grid {
     this.sortColumn = column;
     this.showSort();
     this.reset(this.rows);
-    this.body.scrollTop = 0;
+    this.scrollTo(0);
     this.options.sorted?.(column.key, this.descending);
   }
 
@@ -190,22 +192,27 @@ export class Grid {
       this.rows = this.rows.filter((row) => !gone.has(row)).concat(added).sort(this.compare);
       return;
     }
-    if (removed.length + added.length <= SPLICES_MAX) {
-      for (const row of removed) this.rows.splice(this.find(row), 1);
-      for (const row of added) this.rows.splice(this.place(row), 0, row);
-      return;
-    }
-    const gone = new Set(removed);
-    const come = added.sort(this.compare);
-    const merged = [];
+    // The stretches between the changes are copied whole, which costs far less than moving the rest of the rows for each change.
+    const gone = removed.map((row) => this.find(row)).sort((a, b) => a - b);
+    const come = added.sort(this.compare).map((row) => ({ row, at: this.place(row) }));
+    const parts = [];
+    let from = 0;
     let next = 0;
-    for (const row of this.rows) {
-      if (gone.has(row)) continue;
-      while (next < come.length && this.compare(come[next], row) < 0) merged.push(come[next++]);
-      merged.push(row);
+    for (const { row, at } of come) {
+      while (next < gone.length && gone[next] < at) {
+        parts.push(this.rows.slice(from, gone[next]));
+        from = gone[next++] + 1;
+      }
+      if (at > from) parts.push(this.rows.slice(from, at));
+      from = Math.max(from, at);
+      parts.push([row]);
     }
-    while (next < come.length) merged.push(come[next++]);
-    this.rows = merged;
+    for (; next < gone.length; next += 1) {
+      parts.push(this.rows.slice(from, gone[next]));
+      from = gone[next] + 1;
+    }
+    parts.push(this.rows.slice(from));
+    this.rows = /** @type {any[]} */ ([]).concat(...parts);
   }
 
   /** @param {any} row @returns {number} the first index whose row does not come before it */
@@ -236,8 +243,8 @@ export class Grid {
 
   /** @returns {{ id: string, index: number } | null} the first row in view of a scrolled grid */
   anchor() {
-    if (!this.options.keepsPlace || this.body.scrollTop < this.rowHeight) return null;
-    const index = Math.min(Math.floor(this.body.scrollTop / this.rowHeight), this.rows.length - 1);
+    if (!this.options.keepsPlace || this.top < this.rowHeight) return null;
+    const index = Math.min(Math.floor(this.top / this.rowHeight), this.rows.length - 1);
     return index < 0 ? null : { id: this.options.rowId(this.rows[index]), index };
   }
 
@@ -247,24 +254,39 @@ export class Grid {
     const now = this.indexOf(anchor.id);
     if (now < 0 || now === anchor.index) return;
     this.canvas.style.height = `${this.rows.length * this.rowHeight}px`;
-    this.body.scrollTop += (now - anchor.index) * this.rowHeight;
+    this.scrollTo(this.top + (now - anchor.index) * this.rowHeight);
     this.newAbove = Math.max(0, this.newAbove + now - anchor.index);
   }
 
   toTop() {
     this.newAbove = 0;
-    this.body.scrollTop = 0;
+    this.scrollTo(0);
     this.activate(0, this.activeColumn);
     this.draw();
   }
 
+  /** @param {number} top */
+  scrollTo(top) {
+    this.top = Math.max(0, Math.min(top, this.rows.length * this.rowHeight - this.room));
+    this.body.scrollTop = this.top;
+  }
+
   scrolled() {
+    this.top = this.body.scrollTop;
     this.head.scrollLeft = this.body.scrollLeft;
-    if (this.body.scrollTop < this.rowHeight) this.newAbove = 0;
+    if (this.top < this.rowHeight) this.newAbove = 0;
     this.draw();
   }
 
   // --- drawing --------------------------------------------------------------------------------------------------------------------------
+
+  /** Read what costs a layout, once for each change of size. */
+  measure() {
+    const height = parseFloat(getComputedStyle(this.grid).getPropertyValue('--row-height'));
+    if (height > 0) this.rowHeight = height;
+    this.room = this.body.clientHeight;
+    this.draw();
+  }
 
   /** Draw in the next animation frame. */
   draw() {
@@ -276,19 +298,19 @@ export class Grid {
   }
 
   drawNow() {
-    const height = parseFloat(getComputedStyle(this.grid).getPropertyValue('--row-height'));
-    if (height > 0) this.rowHeight = height;
     const count = this.rows.length;
     this.grid.setAttribute('aria-rowcount', String(count + 1));
     this.canvas.style.height = `${count * this.rowHeight}px`;
+    // Fewer rows than before may have moved the scroller.
+    this.top = Math.max(0, Math.min(this.top, count * this.rowHeight - this.room));
     this.empty.hidden = count > 0;
     this.above.hidden = this.newAbove === 0;
     this.above.textContent = `${this.newAbove} new above`;
     if (this.activeId === null || !this.byId.has(this.activeId)) this.isChosen = false;
     if (!this.isChosen) this.activeId = count ? this.options.rowId(this.rows[0]) : null;
 
-    const first = Math.max(0, Math.floor(this.body.scrollTop / this.rowHeight) - OVERSCAN);
-    const inView = Math.ceil(this.body.clientHeight / this.rowHeight) + 2 * OVERSCAN;
+    const first = Math.max(0, Math.floor(this.top / this.rowHeight) - OVERSCAN);
+    const inView = Math.ceil(this.room / this.rowHeight) + 2 * OVERSCAN;
     const last = Math.min(count, first + Math.min(inView, NODES_MAX));
     const wanted = this.rows.slice(first, last);
     const ids = new Set(wanted.map(this.options.rowId));
@@ -347,9 +369,9 @@ export class Grid {
     this.isChosen = true;
     this.activeColumn = Math.max(0, Math.min(column, this.columns.length - 1));
     const top = bounded * this.rowHeight;
-    const room = this.body.clientHeight;
-    if (top < this.body.scrollTop) this.body.scrollTop = top;
-    else if (top + this.rowHeight > this.body.scrollTop + room) this.body.scrollTop = top + this.rowHeight - room;
+    const { room } = this;
+    if (top < this.top) this.scrollTo(top);
+    else if (top + this.rowHeight > this.top + room) this.scrollTo(top + this.rowHeight - room);
     cancelAnimationFrame(this.drawing);
     this.drawing = 0;
     this.drawNow();
@@ -373,7 +395,7 @@ export class Grid {
       return;
     }
     const now = Math.max(this.indexOf(this.activeId), 0);
-    const page = Math.max(1, Math.floor(this.body.clientHeight / this.rowHeight) - 1);
+    const page = Math.max(1, Math.floor(this.room / this.rowHeight) - 1);
     const last = this.rows.length - 1;
     const fresh = document.activeElement === this.grid && event.key === 'ArrowDown' && now === 0 ? 0 : now + 1;
     /** @type {Record<string, [number, number]>} */
