@@ -2,7 +2,7 @@
 
 import { call } from './api.js';
 import { keepInAddress, knownAccounts, onChanges, place, store, useDesk } from './desk.js';
-import { longTime, shortTime, text } from './format.js';
+import { longTime, micros, shortTime, text } from './format.js';
 import { Grid, numberKey, textKey } from './grid.js';
 import { Dialog } from './parts.js';
 import { isOpen, STATES } from './store.js';
@@ -32,7 +32,7 @@ const word = (key, name, width, signed = false) => ({
 export const ORDER_COLUMNS = [
   {
     key: 'created_at', name: 'Time', width: 'minmax(100px, 1.1fr)',
-    cell: (row) => ({ text: shortTime(row.created_at), title: longTime(row.created_at) }), sortKey: (row) => textKey(row.created_at),
+    cell: (row) => ({ text: shortTime(row.created_at), title: longTime(row.created_at) }), sortKey: (row) => createdAt(row),
   },
   word('account', 'Account', 'minmax(66px, 1fr)'),
   word('symbol', 'Symbol', 'minmax(74px, 1fr)'),
@@ -48,9 +48,11 @@ export const ORDER_COLUMNS = [
   number('seq', 'Seq', 'minmax(52px, .7fr)'),
 ];
 
+/** @param {any} row @returns {number} when it was created, parsed once: comparing a hundred thousand texts would take a quarter of a second */
+const createdAt = (row) => (row.created_us ??= micros(row.created_at));
+
 /** @param {any} a @param {any} b Newest first, and never equal for two orders. */
-export const newestFirst = (a, b) =>
-  a.created_at < b.created_at ? 1 : a.created_at > b.created_at ? -1 : a.order_id < b.order_id ? -1 : a.order_id > b.order_id ? 1 : 0;
+export const newestFirst = (a, b) => createdAt(b) - createdAt(a) || (a.order_id < b.order_id ? -1 : a.order_id > b.order_id ? 1 : 0);
 
 /** @typedef {{ q: string, account: string, symbol: string, side: string, state: string }} Filter */
 

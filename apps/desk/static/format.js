@@ -155,14 +155,13 @@ export function longTime(at) {
 
 /** @param {string} earlier @param {string} later @returns {string} the time between, such as `8.524 ms` */
 export function between(earlier, later) {
-  const micros = microseconds(later) - microseconds(earlier);
-  return lasted(Number(micros) / 1000);
+  return lasted((micros(later) - micros(earlier)) / 1000);
 }
 
-/** @param {string} at @returns {bigint} */
-function microseconds(at) {
-  const fraction = (/\.(\d+)/.exec(at)?.[1] ?? '').slice(0, 6).padEnd(6, '0');
-  return BigInt(Math.floor(new Date(at).getTime() / 1000)) * 1000000n + BigInt(fraction);
+/** @param {string} at @returns {number} microseconds since 1970, which JavaScript still holds exactly */
+export function micros(at) {
+  const fraction = /\.(\d+)/.exec(at)?.[1] ?? '';
+  return Date.parse(`${at.slice(0, 19)}Z`) * 1000 + Number(fraction.slice(0, 6).padEnd(6, '0'));
 }
 
 /** @param {number} ms @returns {string} */
