@@ -74,7 +74,8 @@ def test_the_shell_says_paper_the_connection_and_every_screen(desk: DeskPage) ->
     words = desk.text("status", "Connection")
     assert "live" in words
     assert "seq" in words
-    assert desk.page.evaluate("document.querySelector('.mode').innerText") == "PAPER"
+    mode = "document.querySelector('.mode').innerText"
+    desk.until(lambda: desk.page.evaluate(mode) == "PAPER", lambda: f"PAPER, not {desk.page.evaluate(mode)}")
     navigation = desk.one("navigation", "Screens")
     for screen in SCREENS:
         assert len(desk.found("link", screen, navigation)) == 1, screen
@@ -107,6 +108,29 @@ def test_the_preview_shows_every_check_and_sends_nothing(stack: LiveStack, desk:
     found = httpx.get(f"{stack.url('oms')}/orders", params={"account": "preview"}, timeout=10).json()
     assert found["orders"] == []
     assert httpx.get(f"{stack.url('oms')}/stats", timeout=10).json()["seq"] >= before
+
+
+def test_an_order_whose_outcome_is_unknown_is_asked_for_and_not_sent_again(stack: LiveStack, desk: DeskPage) -> None:
+    """oms stops before it answers. When it is back, it is asked by the client_order_id. If the request was lost, only a person sends it again."""
+    frozen = stack.pid("oms")
+    write_order(desk, "0.0071", "47000", account="unknown")
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        desk.press("Enter")
+        desk.until_row("Orders", "unknown", "0.0071", "sending")
+        desk.until_text("status", "Ticket result", "outcome unknown")
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+    desk.until(
+        lambda: "filled" in desk.text("status", "Ticket result") or desk.found("button", "Send again, same id"),
+        lambda: f"an outcome: {desk.text('status', 'Ticket result')}",
+    )
+    if desk.found("button", "Send again, same id"):
+        desk.push("Send again, same id")
+    desk.until_text("status", "Ticket result", "filled")
+    desk.until_row("Orders", "unknown", "0.0071", "filled")
+    found = httpx.get(f"{stack.url('oms')}/orders", params={"account": "unknown"}, timeout=10).json()
+    assert len(found["orders"]) == 1
 
 
 def test_a_refused_order_shows_its_code(desk: DeskPage) -> None:

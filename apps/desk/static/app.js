@@ -5,6 +5,7 @@ import { call, get, onSignedOut, problemText } from './api.js';
 import { CancelDialog, chosenOrder, focusBlotter } from './blotter.js';
 import { connection, listen, onChanges, place, reconnect, store, useDesk, usePlace } from './desk.js';
 import { longTime, moment, switchTimeZone, text, timeZone } from './format.js';
+import { mode, readCatalogue } from './catalogue.js';
 import { Dialog, setOwner } from './parts.js';
 import { SCREENS } from './screens.js';
 import { isOpen } from './store.js';
@@ -42,12 +43,18 @@ function Connection() {
     <div class="unseen" aria-live="assertive">${connection.stale ? 'Stale: there is no word from the desk.' : state === 'catching up' ? 'Catching up.' : ''}</div>`;
 }
 
-/** Paper while every venue that is known is a paper venue. */
+/** @type {Record<string, [string, string]>} */
+const MODES = {
+  paper: ['PAPER', 'Every venue is a paper venue: no real money'],
+  live: ['LIVE', 'At least one venue trades real money'],
+  unknown: ['…', 'Not known yet whether the venues are paper venues'],
+};
+
 function Mode() {
   useDesk(1000);
-  const venues = store.services?.venues ?? [];
-  const isLive = venues.some((/** @type {any} */ venue) => (venue.paper === undefined ? !/^PAPER/.test(text(venue.venue)) : !venue.paper));
-  return html`<p class="mode" data-mode=${isLive ? 'live' : 'paper'} title=${isLive ? 'At least one venue trades real money' : 'Every venue is a paper venue: no real money'}>${isLive ? 'LIVE' : 'PAPER'}</p>`;
+  const now = mode();
+  const [word, title] = MODES[now];
+  return html`<p class="mode" data-mode=${now} title=${title}>${word}</p>`;
 }
 
 /** Beside the navigation, so that an alarm is seen on every screen. */
@@ -131,6 +138,7 @@ function App() {
     onSignedOut(() => setDialog((now) => now || 'sign in'));
     void get('session').then((answer) => {
       if (!answer.ok) return;
+      void readCatalogue();
       setWho(answer.data);
       setAccount(answer.data?.account);
       setOwner(answer.data?.signed_in ? answer.data.owner : '');
@@ -190,6 +198,7 @@ function App() {
     setAccount(data?.account);
     setOwner(data?.owner ?? '');
     setDialog('');
+    void readCatalogue();
     reconnect();
   };
   const signOut = async () => {

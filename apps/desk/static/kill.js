@@ -36,10 +36,15 @@ export function Kill() {
   const [result, setResult] = useState(/** @type {any} */ (null));
   const [answer, ask] = usePolled(() => get('api/risk/risk/controls'), CONTROLS_MS, [store.controls?.version]);
   const controls = answer?.data;
-  const killed = controls?.killed ?? [];
+  // A key that may not read the controls learns from the stream what is in force for its account, without who and why.
+  const heard = store.controls;
+  const killed = controls?.killed ?? (heard?.killed ?? []).map((/** @type {string} */ one) => ({ scope: one }));
+  const blocked = controls?.blocked_symbols ?? (heard?.blocked_symbols ?? []).map((/** @type {string} */ one) => ({ symbol: one }));
   const arming = controls?.arming ?? [];
-  const told = controls ? killed.map((/** @type {any} */ one) => one.scope) : (store.controls?.killed ?? []);
-  const words = [told.length ? `killed: ${told.join(', ')}` : 'armed', ...(arming.length ? ['waiting for a second person'] : [])].join(' · ');
+  const isKnown = Boolean(controls ?? heard);
+  const told = killed.map((/** @type {any} */ one) => one.scope);
+  const now = told.length ? `killed: ${told.join(', ')}` : isKnown ? 'armed' : 'not known yet';
+  const words = [now, ...(arming.length ? ['waiting for a second person'] : [])].join(' · ');
   const who = name.trim();
 
   const check = (/** @type {boolean} */ needsReason) => {
@@ -76,7 +81,7 @@ export function Kill() {
   };
   const typed = (/** @type {(value: string) => void} */ set) => (/** @type {any} */ event) => set(event.target.value);
   return html`<section class="screen kill" aria-label="Kill switch">
-    <div class="panel kill-state" data-killed=${told.length ? 'yes' : 'no'}>
+    <div class="panel kill-state" data-killed=${told.length ? 'yes' : isKnown ? 'no' : 'unknown'}>
       <h1>Kill switch</h1>
       <p class="kill-words" role="status" aria-label="Kill switch state">${words}</p>
       <${NotAvailable} answer=${answer} what="The state of the controls" />
@@ -84,7 +89,7 @@ export function Kill() {
         ? html`<${Scroll} label="In force now, scrolls"><table class="table" aria-label="In force now"><thead><tr><th scope="col">Scope</th><th scope="col">Who</th><th scope="col">Why</th><th scope="col">Since</th><th scope="col">Arm</th></tr></thead>
             <tbody>${killed.map((/** @type {any} */ one) => html`<tr><td><strong>${one.scope}</strong></td><td>${one.who}</td><td>${one.reason}</td><td class="num">${longTime(one.at)}</td>
               <td><button type="button" onClick=${() => setScope(one.scope)}>Choose</button></td></tr>`)}</tbody></table></${Scroll}>`
-        : html`<p class="quiet">Nothing is killed. Orders are sent.</p>`}
+        : html`<p class="quiet">${isKnown ? 'Nothing is killed. Orders are sent.' : ''}</p>`}
       ${arming.map((/** @type {any} */ one) => html`<p class="notice">${one.who} asked at ${longTime(one.at)} to arm <strong>${one.scope}</strong>: ${one.reason}. A second person presses Arm with this scope.</p>`)}
     </div>
     <div class="two">
@@ -101,11 +106,11 @@ export function Kill() {
       </form>
       <div class="panel">
         <h2>Blocked symbols</h2>
-        ${(controls?.blocked_symbols ?? []).length
+        ${blocked.length
           ? html`<${Scroll} label="Blocked symbols, scrolls"><table class="table" aria-label="Blocked symbols"><thead><tr><th scope="col">Symbol</th><th scope="col">Who</th><th scope="col">Why</th><th scope="col">Since</th><th scope="col">Unblock</th></tr></thead>
-              <tbody>${controls.blocked_symbols.map((/** @type {any} */ one) => html`<tr><td><strong>${one.symbol}</strong></td><td>${one.who}</td><td>${one.reason}</td><td class="num">${longTime(one.at)}</td>
+              <tbody>${blocked.map((/** @type {any} */ one) => html`<tr><td><strong>${one.symbol}</strong></td><td>${one.who}</td><td>${one.reason}</td><td class="num">${longTime(one.at)}</td>
                 <td><button type="button" aria-label=${`Unblock ${one.symbol}`} onClick=${() => block('unblock', one.symbol)}>Unblock</button></td></tr>`)}</tbody></table></${Scroll}>`
-          : html`<p class="quiet">No symbol is blocked.</p>`}
+          : html`<p class="quiet">${isKnown ? 'No symbol is blocked.' : ''}</p>`}
         <div class="replace-fields block-form"><${Field} label="Symbol to block" id="block-symbol" error=${wrong.symbol}><input id="block-symbol" list="symbols-known" autocomplete="off" value=${symbol} onInput=${typed((value) => setSymbol(value.toUpperCase()))} /></${Field}>
           <datalist id="symbols-known">${[...store.marks.keys()].map((one) => html`<option value=${one}></option>`)}</datalist>
           <button type="button" onClick=${() => block('block', symbol.trim())}>Block</button></div>

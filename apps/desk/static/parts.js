@@ -144,6 +144,8 @@ export function NotAvailable({ answer, what }) {
   return html`<p class="notice">${words}</p>`;
 }
 
+const FORBIDDEN_FACTOR = 30;
+
 /**
  * Ask again and again while the screen is shown.
  *
@@ -163,7 +165,8 @@ export function usePolled(ask, everyMs, inputs) {
       const next = document.hidden ? undefined : await ask();
       if (stopped || mine !== turn) return;
       if (next !== undefined) setAnswer(next);
-      if (everyMs) timer = window.setTimeout(run, everyMs);
+      // What a key may not see it will not see a second later either.
+      if (everyMs) timer = window.setTimeout(run, next?.status === 403 ? everyMs * FORBIDDEN_FACTOR : everyMs);
     };
     again.current = /** @type {any} */ (run);
     void run();
@@ -180,9 +183,13 @@ const NAME_KEY = 'desk.name';
 /** The owner of the key that signed in; nobody can act under another name then. */
 let owner = '';
 
+/** @type {Set<() => void>} */
+const ownerWatchers = new Set();
+
 /** @param {string} name */
 export function setOwner(name) {
   owner = name;
+  for (const watch of ownerWatchers) watch();
 }
 
 /** @returns {boolean} whether the person's name comes from a key */
@@ -190,8 +197,13 @@ export const isSignedIn = () => owner !== '';
 
 /** @returns {[string, (name: string) => void]} the person's name, kept in this browser until people sign in */
 export function useName() {
+  const [, redraw] = useState(0);
+  useEffect(() => {
+    const watch = () => redraw((n) => n + 1);
+    ownerWatchers.add(watch);
+    return () => void ownerWatchers.delete(watch);
+  }, []);
   const [name, setName] = useState(() => {
-    if (owner) return owner;
     try {
       return localStorage.getItem(NAME_KEY) ?? '';
     } catch {
@@ -206,5 +218,5 @@ export function useName() {
       // Storage may be forbidden; the name is then asked for again.
     }
   };
-  return [name, keep];
+  return [owner || name, keep];
 }

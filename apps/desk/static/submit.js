@@ -2,11 +2,11 @@
  * Sends an order exactly once, whatever happens to the answer.
  *
  * The client_order_id is made before the first try and kept (also over a reload) until the outcome is known. An unknown outcome is asked
- * for by that id; nothing here ever sends the same order again by itself.
+ * for by that id; nothing here ever sends the same order again by itself. A person may: under the same id oms takes it once at most.
  *
  * @typedef {Record<string, any> & { client_order_id: string, account: string }} Order
- * @typedef {{ kind: 'submitted' | 'rejected' | 'refused' | 'unknown', orderId?: string, seq?: any, reason?: string, detail?: any,
- *   problem?: import('./api.js').Problem }} Outcome
+ * @typedef {{ kind: 'submitted' | 'rejected' | 'refused' | 'unknown', absent?: boolean, orderId?: string, seq?: any, reason?: string, detail?: any,
+ *   problem?: import('./api.js').Problem }} Outcome  `absent`: oms answered that it has no such order, so far
  */
 
 import { get, post, query } from './api.js';
@@ -60,7 +60,7 @@ const answeredOutcome = (data) => ({
 export async function askOutcome(order) {
   const answer = await get(`api/oms/orders${query({ client_order_id: order.client_order_id, account: order.account })}`);
   const found = answer.data?.orders?.[0];
-  if (!found) return { kind: 'unknown' };
+  if (!found) return { kind: 'unknown', absent: answer.ok };
   store.putFetched([found]);
   schedule();
   return settled(order, { kind: found.status === 'rejected' ? 'rejected' : 'submitted', orderId: found.order_id, seq: found.seq, reason: found.reason });

@@ -1,6 +1,6 @@
 /** The order ticket: fields, quotes, preview, sending, and what became of the last order. */
 
-import { get } from './api.js';
+import { readCatalogue } from './catalogue.js';
 import { connection, knownAccounts, onChanges, store, useDesk } from './desk.js';
 import { isDecimal, text } from './format.js';
 import { Dialog, Field, Num, usePolled } from './parts.js';
@@ -19,6 +19,8 @@ import { html, useEffect, useRef, useState } from './ui.js';
 const PREVIEW_MS = 300;
 const QUOTES_MS = 1000;
 const ASK_AGAIN_MS = 1500;
+/** So many answers without the order before the ticket says that it seems not to have arrived. */
+const ABSENT_ANSWERS = 3;
 const TYPES = ['limit', 'market', 'stop', 'stop_limit'];
 const TIMES = ['gtc', 'day', 'ioc', 'fok', 'gtd'];
 
@@ -29,8 +31,8 @@ const EMPTY = {
 };
 
 /** What was typed, kept while another screen is shown. */
-/** @type {{ fields: Fields, last: any, instruments: any }} */
-const kept = { fields: { ...EMPTY }, last: null, instruments: null };
+/** @type {{ fields: Fields, last: any }} */
+const kept = { fields: { ...EMPTY }, last: null };
 
 /** @type {((fields: Partial<Fields>) => void) | null} */
 let fill = null;
@@ -84,13 +86,14 @@ export function Ticket() {
   const [preview, setPreview] = useState(/** @type {any} */ (null));
   const [sending, setSending] = useState(false);
   const [unknown, setUnknown] = useState(/** @type {any} */ (null));
+  const [absent, setAbsent] = useState(0);
   const [confirming, setConfirming] = useState(false);
   const turn = useRef(0);
   const orderId = useRef(/** @type {string | null} */ (null));
   const form = useRef(/** @type {any} */ (null));
   kept.fields = fields;
   const order = orderOf(fields);
-  const [instruments] = usePolled(async () => kept.instruments ?? (kept.instruments = await get('api/oms/instruments', { quiet: true })), 0, []);
+  const [instruments] = usePolled(readCatalogue, 0, [store.phase]);
   const [quotes] = usePolled(async () => (order.symbol ? askQuotes(order.symbol) : null), QUOTES_MS, [order.symbol]);
 
   const change = (/** @type {Partial<Fields>} */ part) => {
@@ -163,9 +166,28 @@ export function Ticket() {
     setSending(false);
   };
 
+  const askAgain = async () => {
+    const outcome = await askOutcome(unknown);
+    if (outcome.kind !== 'unknown') takeOutcome(unknown, outcome);
+    else if (outcome.absent) setAbsent((n) => n + 1);
+  };
+  const isAbsent = Boolean(unknown) && absent >= ABSENT_ANSWERS;
+  useEffect(() => {
+    if (isAbsent) setResult({ text: 'outcome unknown: oms has no such order so far', tone: 'warn', detail: `Still asking. Sent again under the same id it is taken once at most. client_order_id ${unknown.client_order_id}` });
+  }, [isAbsent]);
+  const sendSame = async () => {
+    const same = unknown;
+    setSending(true);
+    setUnknown(null);
+    setResult({ text: 'sending…', tone: 'quiet' });
+    takeOutcome(same, await sendOrder(same));
+    setSending(false);
+  };
+
   const followed = useRef(/** @type {string | null} */ (null));
   const takeOutcome = (/** @type {any} */ sent, /** @type {any} */ outcome) => {
     setUnknown(outcome.kind === 'unknown' ? sent : null);
+    setAbsent(0);
     if (outcome.kind === 'unknown') {
       setResult({ text: 'outcome unknown: asking for it', tone: 'warn', detail: `It is not sent again. client_order_id ${sent.client_order_id}` });
       return;
@@ -198,7 +220,7 @@ export function Ticket() {
   }, []);
   useEffect(() => {
     if (!unknown) return undefined;
-    const timer = setInterval(() => void askOutcome(unknown).then((outcome) => outcome.kind !== 'unknown' && takeOutcome(unknown, outcome)), ASK_AGAIN_MS);
+    const timer = setInterval(() => void askAgain(), ASK_AGAIN_MS);
     return () => clearInterval(timer);
   }, [unknown]);
 
@@ -253,7 +275,8 @@ export function Ticket() {
         ${result ? html`<span class="result-text">${result.text}</span>${result.detail ? html`<span class="result-detail">${result.detail}</span>` : null}` : null}
       </div>
       ${unknown
-        ? html`<div class="buttons"><button type="button" onClick=${() => void askOutcome(unknown).then((outcome) => takeOutcome(unknown, outcome))}>Ask now</button>
+        ? html`<div class="buttons"><button type="button" onClick=${() => void askAgain()}>Ask now</button>
+            ${isAbsent ? html`<button type="button" onClick=${() => void sendSame()}>Send again, same id</button>` : null}
             <button type="button" onClick=${() => { forget(unknown); orderId.current = null; setUnknown(null); setResult({ text: 'no longer asked for', tone: 'warn', detail: `client_order_id ${unknown.client_order_id}` }); }}>Stop asking</button></div>`
         : null}
     </form>
