@@ -111,7 +111,7 @@ def test_the_preview_shows_every_check_and_sends_nothing(stack: LiveStack, desk:
 
 
 def test_an_order_whose_outcome_is_unknown_is_asked_for_and_not_sent_again(stack: LiveStack, desk: DeskPage) -> None:
-    """oms stops before it answers. When it is back, it is asked by the client_order_id. If the request was lost, only a person sends it again."""
+    """oms stops before it answers. When it is back, it is asked by the client_order_id; what was lost, only a person sends again."""
     frozen = stack.pid("oms")
     write_order(desk, "0.0071", "47000", account="unknown")
     os.kill(frozen, signal.SIGSTOP)
