@@ -20,10 +20,10 @@ let sound = false;
 /** @type {AudioContext | null} */
 let audio = null;
 
-/** @param {string} id names what is wrong, so that it is one alarm while it lasts @param {string} kind @param {string} words @param {string} [orderId] */
-function raise(id, kind, words, orderId) {
+/** @param {string} id names what is wrong, so that it is one alarm while it lasts @param {string} kind @param {string} words @param {string} [orderId] @param {string} [at] since when, if the journal says so */
+function raise(id, kind, words, orderId, at = new Date().toISOString()) {
   if (alarms.some((one) => one.id === id && one.open)) return;
-  alarms.unshift({ id, at: new Date().toISOString(), kind, text: words, orderId, open: true });
+  alarms.unshift({ id, at, kind, text: words, orderId, open: true });
   alarms.length = Math.min(alarms.length, ALARMS_MAX);
   if (sound) beep();
 }
@@ -47,7 +47,7 @@ function watch(changes) {
   const ids = changes.reset ? store.orders.keys() : changes.orders.keys();
   for (const id of ids) {
     const row = store.orders.get(id);
-    if (row?.status === 'in_doubt') raise(`doubt ${id}`, 'doubt', `${row.account}: ${row.side} ${row.quantity} ${row.symbol} is in doubt`, id);
+    if (row?.status === 'in_doubt') raise(`doubt ${id}`, 'doubt', `${row.account}: ${row.side} ${row.quantity} ${row.symbol} is in doubt`, id, row.updated_at);
     else end(`doubt ${id}`);
   }
   if (changes.controls) {

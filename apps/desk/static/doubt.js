@@ -2,7 +2,7 @@
 
 import { get, post, problemText } from './api.js';
 import { onChanges, store, useDesk } from './desk.js';
-import { ago, isDecimal, longTime, multiply, text } from './format.js';
+import { ago, isDecimal, longTime, multiply, shortTime, text } from './format.js';
 import { Grid, numberKey, textKey } from './grid.js';
 import { Dialog, Field, isSignedIn, NotAvailable, Num, Scroll, useName, usePolled } from './parts.js';
 import { fieldOf } from './words.js';
@@ -24,7 +24,7 @@ const word = (key, name, width) => ({ key, name, width, cell: (row) => (key === 
 
 /** @type {import('./grid.js').Column[]} */
 const COLUMNS = [
-  { key: 'updated_at', name: 'Since', width: 'minmax(150px, 1.2fr)', cell: (row) => ({ text: `${ago(row.updated_at)} ago`, title: longTime(row.updated_at) }), sortKey: (row) => textKey(row.updated_at) },
+  { key: 'updated_at', name: 'Since', width: 'minmax(150px, 1.2fr)', cell: (row) => ({ text: shortTime(row.updated_at), title: `${longTime(row.updated_at)}, ${ago(row.updated_at)} ago` }), sortKey: (row) => textKey(row.updated_at) },
   word('account', 'Account', 'minmax(80px, 1fr)'), word('symbol', 'Symbol', 'minmax(80px, 1fr)'), word('side', 'Side', '64px'),
   number('quantity', 'Quantity', 'minmax(80px, 1fr)'), number('cum_quantity', 'Filled', 'minmax(80px, 1fr)'), number('leaves_quantity', 'Leaves', 'minmax(80px, 1fr)'), number('price', 'Price', 'minmax(90px, 1fr)'),
   { key: 'exposure', name: 'Exposure', width: 'minmax(100px, 1fr)', numeric: true, cell: exposure, sortKey: (row) => numberKey(exposure(row)) },

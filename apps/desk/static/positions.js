@@ -9,6 +9,7 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from './ui.js';
 
 /** A mark that is older counts as old, and says so. */
 const OLD_MARK_MS = 10_000;
+const AGES_MS = 2000;
 /** The average is itself rounded by the service, so more places would only show its rounding. */
 const UNREALISED_PLACES = 6;
 
@@ -69,12 +70,15 @@ export function Positions({ place }) {
     });
     grid.current = made;
     frame.current.append(made.element);
+    const draw = () => made.apply(new Map([...store.positions.values()].map((one) => [positionId(one), valued(one)])));
     const stop = onChanges((changes) => {
       if (changes.reset) made.reset([]);
-      if (changes.positions || changes.marks) made.apply(new Map([...store.positions.values()].map((one) => [positionId(one), valued(one)])));
+      if (changes.positions || changes.marks) draw();
     });
+    const timer = setInterval(draw, AGES_MS); // A mark grows old without any message.
     return () => {
       stop();
+      clearInterval(timer);
       made.destroy();
     };
   }, []);
