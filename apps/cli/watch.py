@@ -15,7 +15,7 @@ from apps.cli.client import START, Reply, refused_by, to_stderr
 from apps.cli.options import DataDir, PortOffset, identifier
 from apps.cli.trouble import Refused, Unreachable
 from apps.cli.trust import verification
-from apps.desk.client import Gap, StreamMessage, StreamState, follow
+from apps.desk.client import ClientState, Gap, StreamMessage, follow
 from apps.desk.query import EVENTS, KINDS, POSITIONS
 
 KINDS_DEFAULT: Final = f"{EVENTS},{POSITIONS}"
@@ -48,7 +48,7 @@ async def _watch(addresses: Addresses, query: Mapping[str, Any], json: bool) -> 
     timeout = httpx.Timeout(None, connect=CONNECT_TIMEOUT_S)
     async with httpx.AsyncClient(timeout=timeout, trust_env=False, verify=verification(), auth=key) as http:
         try:
-            async for message in follow(http, f"{url}{PATH}", query, StreamState(), _interrupted):
+            async for message in follow(http, f"{url}{PATH}", query, ClientState(), _interrupted):
                 _show(message, json)
         except httpx.TransportError as error:
             raise Unreachable(f"desk at {url} cannot be reached ({str(error) or type(error).__name__}).", START) from error
@@ -59,7 +59,7 @@ async def _watch(addresses: Addresses, query: Mapping[str, Any], json: bool) -> 
             raise Refused(f"The stream has a gap: {gap}.", "See what is true now: trade order list; then watch again.") from gap
 
 
-def _interrupted(reason: str, state: StreamState) -> None:
+def _interrupted(reason: str, state: ClientState) -> None:
     to_stderr(f"The stream was interrupted ({reason}). It continues after sequence {state.seq}.")
 
 

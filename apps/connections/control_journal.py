@@ -104,10 +104,24 @@ async def follow_controls(
     return known
 
 
-async def learn(client: Client, take: Callable[[ControlEvent], None]) -> None:
-    """Pass each control to `take` until cancelled, for a service that applies none and only needs what was in the catalogue."""
-    journal = await nats.patiently(lambda: controls.open_journal(client, CONTROL_JOURNAL))
-    await JournalSubscription(journal, CONTROL_COMMITS, events_into(take), after=Head(), wait_s=0).run()
+class ControlReader:
+    """Passes each control to `take`, for a service that shows them or needs what was in the catalogue, and applies none."""
+
+    def __init__(self, client: Client, take: Callable[[ControlEvent], None]) -> None:
+        self._client = client
+        self._take = take
+        self._follower: JournalSubscription[ControlEvent] | None = None
+
+    def complete(self) -> bool:
+        """Return whether all controls of when the reading began have been passed on."""
+        follower = self._follower
+        return follower is not None and follower.began is not None and follower.head.seq >= follower.began
+
+    async def run(self) -> None:
+        """Read until cancelled, and wait while the journal cannot be opened."""
+        journal = await nats.patiently(lambda: controls.open_journal(self._client, CONTROL_JOURNAL))
+        self._follower = JournalSubscription(journal, CONTROL_COMMITS, events_into(self._take), after=Head(), wait_s=0)
+        await self._follower.run()
 
 
 async def followed(client: Client, which: RiskJournal[E], mark: Mark | None) -> JetStreamJournal:

@@ -27,7 +27,7 @@ class StreamMessage(NamedTuple):
     """The data as it came."""
 
 
-class StreamState:
+class ClientState:
     """Orders by id and positions by account and symbol, as of `seq`."""
 
     def __init__(self) -> None:
@@ -58,10 +58,10 @@ async def follow(
     http: httpx.AsyncClient,
     url: str,
     params: Mapping[str, Any],
-    state: StreamState,
-    interrupted: Callable[[str, StreamState], None] = lambda reason, state: None,
+    state: ClientState,
+    interrupted: Callable[[str, ClientState], None] = lambda reason, state: None,
 ) -> AsyncIterator[StreamMessage]:
-    """Yield messages for ever, each applied to `state` before. When the connection ends, it calls `interrupted` and connects again.
+    """Yield messages without an end, each applied to `state` before. When the connection ends, it calls `interrupted` and connects again.
 
     Gap. httpx.TransportError if the first connection fails; httpx.HTTPStatusError for a refusal.
     """

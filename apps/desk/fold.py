@@ -85,8 +85,8 @@ class AccountRows:
         self.rows.move_to_end(order_id)
         if not row.order.closed:
             self.open[order_id] = row
-        elif order_id in self.open:
-            del self.open[order_id]
+        else:
+            self.open.pop(order_id, None)
 
     def put_position(self, position: Position) -> None:
         key = position.account, position.symbol
@@ -174,40 +174,46 @@ class DeskFold:
         """Apply commits. Return the accounts that they concern."""
         touched: set[str] = set()
         for seq, commit in commits:
-            for index, event in enumerate(commit.events):
-                touched.add(self._apply(event, seq, index))
-            if self.on_order is not None:
-                self._pass_on(self.on_order, seq, commit.events)
+            changed: dict[str, tuple[State | None, list[e.OrderEvent]]] = {}
+            for place, event in enumerate(commit.events):
+                touched.add(self._apply(event, seq, place, changed))
+            for order_id, (before, own) in changed.items():
+                self._changed(self._rows[order_id], seq, before)
+                if self.on_order is not None:
+                    self.on_order(self._rows[order_id].order, seq, own)
         self._forget()
         return touched
 
-    def _apply(self, event: e.OrderEvent, seq: int, index: int) -> str:
+    def _apply(self, event: e.OrderEvent, seq: int, place: int, changed: dict[str, tuple[State | None, list[e.OrderEvent]]]) -> str:
+        """Apply one event. `changed` collects the orders of its commit, each with its state before it and its events."""
         row = self._rows.get(event.order_id)
         if row is None and type(event) is not e.OrderSubmitted:
-            return self._record(Recorded(seq, index, "", event, None))  # of no order, or a report that names an unknown one
+            return self._record(Recorded(seq, place, "", event, None))  # of no order, or a report that names an unknown one
         before = row.order.status if row is not None else None
         order = evolve(row.order if row is not None else None, event)
         if row is None:
-            row = self._rows[order.order_id] = Row(order, seq)
-        row.changed(seq)
-        if before is not None and (trigger := trigger_of(type(event), before, order.status)):
+            self._rows[order.order_id] = Row(order, seq)
+        elif before is not None and (trigger := trigger_of(type(event), before, order.status)) is not None:
             self.steps[before, trigger] += 1
-        for rows in (self.everything, self._account(order.account)):
-            rows.put(row, before)
-        self._note_closed(order)
+        if event.order_id in changed:
+            changed[event.order_id][1].append(event)
+        else:
+            changed[event.order_id] = before, [event]
         position = self._positions.apply(event, seq)
         if position is not None:
             for rows in (self.everything, self._account(position.account)):
                 rows.put_position(position)
-        return self._record(Recorded(seq, index, order.account, event, ord_status(order)))
+        return self._record(Recorded(seq, place, order.account, event, ord_status(order)))
 
-    def _pass_on(self, on_order: OnOrder, seq: int, events: Sequence[e.OrderEvent]) -> None:
-        by_order: dict[str, list[e.OrderEvent]] = {}
-        for event in events:
-            by_order.setdefault(event.order_id, []).append(event)
-        for order_id, own in by_order.items():
-            if (row := self._rows.get(order_id)) is not None:
-                on_order(row.order, seq, own)
+    def _changed(self, row: Row, seq: int, before: State | None) -> None:
+        order = row.order
+        row.changed(seq)
+        for rows in (self.everything, self._account(order.account)):
+            rows.put(row, before)
+        if order.closed:
+            self._closed[order.order_id] = None
+        else:
+            self._closed.pop(order.order_id, None)
 
     def _record(self, recorded: Recorded) -> str:
         self.everything.seq = recorded.seq
@@ -215,12 +221,6 @@ class DeskFold:
         if len(self.events) > self._events_max:
             self.events_after = self.events.popleft().seq
         return recorded.account
-
-    def _note_closed(self, order: Order) -> None:
-        if order.closed:
-            self._closed[order.order_id] = None
-        elif order.order_id in self._closed:
-            del self._closed[order.order_id]
 
     def _hold(self, row: Row) -> None:
         """Put a row that has not changed where its last change belongs: among rows that are as old, which is at the front."""
@@ -267,7 +267,8 @@ class DeskFold:
             for rows in (self.everything, self._account(order.account)):
                 rows.hold(row)
                 rows.seq = max(rows.seq, seq)
-            self._note_closed(order)
+            if order.closed:
+                self._closed[order.order_id] = None
         for position in state.positions:
             self._positions.positions[position.account, position.symbol] = position
             for rows in (self.everything, self._account(position.account)):

@@ -6,7 +6,7 @@ request cannot lead anywhere else; the service judges each request again.
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPMethod
 from typing import Final
 from urllib.parse import quote
@@ -14,6 +14,7 @@ from urllib.parse import quote
 import httpx
 import structlog
 from fastapi import APIRouter
+from prometheus_client.core import Metric
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -25,6 +26,7 @@ from apps.http.docs_page import PAGE
 from apps.http.messages import Disconnected, read_body, send_problem
 from apps.http.problem import Refusal, malformed, not_offered
 from apps.http.route_scopes import STOPS, TABLES, RouteScopes, Row, Table
+from apps.runtime import metrics
 
 PREFIX: Final = "/api/"
 METHODS: Final = (HTTPMethod.GET, HTTPMethod.HEAD, HTTPMethod.POST, HTTPMethod.PUT, HTTPMethod.PATCH, HTTPMethod.DELETE)
@@ -83,6 +85,10 @@ class Gateway:
     def stats(self) -> dict[str, object]:
         in_flight = {name: peer.in_flight for name, peer in self._peers.items()}
         return {"gateway": {"passed": dict(self.passed), "failed": dict(self.failed), "in_flight": in_flight}}
+
+    def series(self) -> Iterator[Metric]:
+        yield metrics.counter("desk_requests_passed_on", "Requests of the page passed on to a service", self.passed, "service")
+        yield metrics.counter("desk_requests_failed", "Requests of the page that a service did not answer", self.failed, "code")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = _Answer(send)

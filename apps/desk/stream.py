@@ -1,7 +1,7 @@
 """`GET /stream`: who may open one, how many there are, and which end before their clients do."""
 
 import asyncio
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 import structlog
@@ -39,9 +39,14 @@ class StreamEndpoint:
         self._by_account: dict[str, set[ClientStream]] = {}
         self._of_owner: dict[str, int] = {}
         self._stopping = False
+        self._waited_for: list[Callable[[], bool]] = []
         self.opened = 0
         self.refused = 0
         self.too_slow = 0
+
+    def wait_for(self, known: Callable[[], bool]) -> None:
+        """Refuse streams while this is not so: they would show less than there is."""
+        self._waited_for.append(known)
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["stream"])
@@ -64,7 +69,7 @@ class StreamEndpoint:
         """Answer one request for as long as its client stays. Refusal 400, 403, 429, 503."""
         caller = caller_of(scope)
         query = stream_query(scope, caller)
-        if not self._sources.end.complete or self._stopping:
+        if not self._sources.end.complete or self._stopping or not all(known() for known in self._waited_for):
             raise Refusal(503, "catching_up", "the journal is being read; retry", headers={"Retry-After": "1"})
         self._room_for(caller)
         stream = ClientStream(self._sources, query, caller, scope, send)

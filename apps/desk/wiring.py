@@ -52,7 +52,9 @@ async def build(chassis: Chassis[DeskSettings]) -> Service:
     drop_copy = DropCopy(nats.interest(chassis, client), publisher.put)
     desk.announce(drop_copy)
     await feeds.follow_ticks(chassis, client, desk.quotes.update, feeds.listed(catalogue.instruments, venues), clock)
-    chassis.spawn(lambda: control_journal.learn(client, desk.control), tasks.LISTINGS)
+    controls = control_journal.ControlReader(client, desk.control)
+    desk.streams.wait_for(controls.complete)
+    chassis.spawn(controls.run, tasks.LISTINGS)
     chassis.spawn(publisher.run, tasks.OUTBOX_OF_NOTICES)
     chassis.spawn(orders.run, tasks.JOURNAL_FOLLOWER)
     chassis.spawn(desk.end.run, tasks.JOURNAL_END)
@@ -60,10 +62,10 @@ async def build(chassis: Chassis[DeskSettings]) -> Service:
     chassis.spawn(streams.look_after, tasks.STREAMS)
     journals.report_readiness(chassis, orders, lambda: orders.caught_up and desk.end.known())
     journals.keep(chassis, snapshots, orders)
-    metrics.read(chassis.registry, streams.series)
-
     gateway, routes = _page(chassis, clock)
     routes.include_router(streams.router())
+    metrics.read(chassis.registry, streams.series)
+    metrics.read(chassis.registry, gateway.series)
 
     def stats() -> dict[str, Any]:
         return {**desk.stats(), **gateway.stats(), "drop_copy": drop_copy.stats(), "snapshots": snapshots.stats()}

@@ -33,7 +33,7 @@ async def build(chassis: Chassis[ProjectorSettings]) -> Service:
     reading = SharedReading(await journals.order_journal(client), ORDER_COMMITS)
 
     known = Controls()
-    chassis.spawn(lambda: control_journal.learn(client, known.apply), tasks.LISTINGS)
+    chassis.spawn(control_journal.ControlReader(client, known.apply).run, tasks.LISTINGS)
     currency = partial(currency_of, load_instruments().instruments, known.listings)
     positions = PositionsProjection(stores.positions(chassis), partial(bus.publish, client), currency)
     fills = FillsProjection(

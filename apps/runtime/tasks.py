@@ -105,7 +105,6 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         *_EVERYWHERE,
         HOST,
         OUTBOX_OF_NOTICES,
-        INTEREST,
         SESSIONS,
         EXPIRER,
         *_CONTROLS,
@@ -175,5 +174,20 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         SYNC,
     ),
     "projector": (*_EVERYWHERE, *_ACCESS, TURN, POSITIONS, FILLS, LISTINGS, MARK, CONTROLS_NOTED),
+    "desk": (
+        *_EVERYWHERE,
+        JOURNAL_FOLLOWER,
+        JOURNAL_END,
+        *_ACCESS,
+        LISTINGS,
+        SERVICES,
+        STREAMS,
+        OUTBOX_OF_NOTICES,
+        INTEREST,
+        SNAPSHOTS,
+        MARK,
+        CONTROLS_NOTED,
+        READINESS,
+    ),
 }
 """Tasks by service. Work inside one of them (the commits of `host`, the messages of a `venue`) fails with it."""

@@ -14,7 +14,7 @@ from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from adapters.memory import MemoryJournal
 from apps.desk.assembly import Assembly
-from apps.desk.client import StreamMessage, StreamState, follow, messages
+from apps.desk.client import ClientState, StreamMessage, follow, messages
 from apps.desk.fold import DeskFold
 from apps.http.access import Access
 from apps.http.app import Listener, application, fast_path, serve
@@ -107,10 +107,10 @@ class Desk:
                     return found
         raise AssertionError(f"the stream ended before {until}: {[each.event for each in found]}")
 
-    def follow(self, state: StreamState, **params: Any) -> AsyncIterator[StreamMessage]:
+    def follow(self, state: ClientState, **params: Any) -> AsyncIterator[StreamMessage]:
         return follow(self.http, self.url, params, state)
 
-    async def until(self, state: StreamState, seq: int, **params: Any) -> list[StreamMessage]:
+    async def until(self, state: ClientState, seq: int, **params: Any) -> list[StreamMessage]:
         """Follow until the state is of this sequence at least."""
         found = []
         async with asyncio.timeout(PATIENCE_S):
@@ -166,7 +166,7 @@ async def journal_at(journal: MemoryJournal, seq: int) -> tuple[dict[str, Order]
     return orders, book
 
 
-async def assert_is_of_the_journal(state: StreamState, journal: MemoryJournal, accounts: tuple[str, ...] = ()) -> None:
+async def assert_is_of_the_journal(state: ClientState, journal: MemoryJournal, accounts: tuple[str, ...] = ()) -> None:
     """What a client has is what the journal says at its sequence."""
     orders, book = await journal_at(journal, state.seq)
     shown = {

@@ -11,7 +11,7 @@ import pytest
 
 from adapters.codec import ORDER_COMMITS
 from adapters.memory import MemoryJournal
-from apps.desk.client import Gap, StreamMessage, StreamState
+from apps.desk.client import ClientState, Gap, StreamMessage
 from apps.desk.fold import DeskFold
 from domain.order.events import OrderEvent
 from tests.apps.desk_scene import Desk, assert_is_of_the_journal, desk, late_fill, life, problem
@@ -37,7 +37,7 @@ async def test_a_new_client_is_sent_the_whole_state_and_then_what_changes() -> N
     async with desk() as scene:
         await scene.commits(life("O1", "alice", 1, close=False))
         await scene.applied()
-        state = StreamState()
+        state = ClientState()
         found = await scene.until(state, 2)
         assert names(found) == ["hello", "reset", "snapshot", "snapshot_end"]
         hello, reset, snapshot, end = (message.data for message in found)
@@ -62,7 +62,7 @@ async def test_snapshot_and_frames_are_the_journal_at_every_sequence_over_cuts(s
     random, commits = Random(seed), lives(60, seed)
     async with desk() as scene:
         writing = asyncio.ensure_future(slowly(scene, commits, random))
-        state = StreamState()
+        state = ClientState()
         params = {"account": list(accounts)} if accounts else {}
         while state.seq < len(commits):
             cut_after = random.randint(1, 8)
@@ -101,7 +101,7 @@ async def test_decimals_are_numbers_or_texts_digit_for_digit() -> None:
 
 async def test_changes_between_two_frames_are_one_row() -> None:
     async with desk(frame_ms=300) as scene:
-        state = StreamState()
+        state = ClientState()
         await scene.until(state, 0)
         await scene.commits(life("O1", "alice", 5))
         found = await scene.until(state, 6)
@@ -112,7 +112,7 @@ async def test_changes_between_two_frames_are_one_row() -> None:
 
 async def test_a_quiet_stream_says_that_it_is_alive_also_when_others_orders_move_the_journal_on() -> None:
     async with desk() as scene:
-        state = StreamState()
+        state = ClientState()
         await scene.until(state, 0, account="nobody")
         await scene.commits(life("O1", "alice"))
         found = await scene.until(state, 3, account="nobody")
@@ -178,7 +178,7 @@ async def test_a_sequence_that_the_client_has_seen_first_is_waited_for() -> None
 async def test_a_client_that_is_too_far_behind_is_sent_the_whole_state(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("apps.desk.client_stream.FRAME_ROWS_MAX", 3)
     async with desk() as scene:
-        state = StreamState()
+        state = ClientState()
         await scene.until(state, 0)
         await scene.commits(lives(20))
         await scene.applied()
@@ -190,12 +190,12 @@ async def test_a_client_that_is_too_far_behind_is_sent_the_whole_state(monkeypat
 @pytest.mark.parametrize("change", ["lost", "doubled"])
 async def test_a_client_notices_a_frame_that_is_lost_or_doubled(change: str) -> None:
     async with desk() as scene:
-        await scene.until(state := StreamState(), 0)
+        await scene.until(state := ClientState(), 0)
         frames = []
         for events in life("O1", "alice", 2):
             await scene.commit(*events)
             frames += [message for message in await scene.until(state, state.seq + 1) if message.event == "frame"]
-        client, continued = StreamState(), frames[1] if change == "lost" else frames[0]
+        client, continued = ClientState(), frames[1] if change == "lost" else frames[0]
         client.seq = 0
         if change == "doubled":
             client.apply(frames[0])
@@ -209,7 +209,7 @@ async def test_a_snapshot_of_many_orders_is_of_one_sequence_though_they_change_m
     async with desk() as scene:
         await scene.commits(commits[:60])
         await scene.applied()
-        state = StreamState()
+        state = ClientState()
         writing = asyncio.ensure_future(scene.commits(commits[60:]))
         async for message in scene.follow(state):
             if message.event == "snapshot_end":
@@ -257,7 +257,7 @@ async def test_every_event_comes_once_and_in_order_from_memory_and_from_the_jour
         await scene.applied()
         end = (await scene.journal.head()).seq
         for kinds in ("events", "events,orders,positions"):
-            state = StreamState()
+            state = ClientState()
             found = await scene.until(state, end, kinds=kinds, from_seq="0")
             assert told(found) == await written(scene.journal)
         assert state.orders.keys() == {f"O{number}" for number in range(20)}
@@ -268,7 +268,7 @@ async def test_events_of_one_account_are_its_own_and_read_as_the_timeline_does()
     async with desk() as scene:
         await scene.commits([*life("A1", "alice", 1), *life("B1", "bob", 1)])
         await scene.applied()
-        found = await scene.until(StreamState(), 4, kinds="events", account="bob", from_seq="0")
+        found = await scene.until(ClientState(), 4, kinds="events", account="bob", from_seq="0")
         events = [each for message in found for each in message.data.get("events", ())]
         assert {each["order_id"] for each in events} == {"B1"}
         assert (events[-1]["exec_type"], events[-1]["ord_status"], events[-1]["account"]) == ("F", "2", "bob")
@@ -284,7 +284,7 @@ async def test_a_closed_order_that_left_memory_comes_back_whole_when_it_changes(
             await scene.commits(life(f"O{number}", "alice", 1))
         await scene.applied()
         assert scene.fold.orders_in_memory() == 2
-        state = StreamState()
+        state = ClientState()
         await scene.until(state, 1)
         assert state.orders.keys() == {"O4", "O5"}
         await scene.commit(late_fill("O0", "alice"))

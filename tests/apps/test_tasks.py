@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pytest
 
+from apps.desk.wiring import build as build_desk
 from apps.exeq.wiring import build as build_exeq
 from apps.live_gateway.wiring import build as build_gateway
 from apps.oms.wiring import build as build_oms
@@ -21,7 +22,7 @@ from apps.risk.wiring import build as build_risk
 from apps.runtime import probes, service, tasks
 from apps.runtime.chassis import DONE, FAILED, Chassis
 from apps.runtime.tasks import TASKS, Task
-from config.loading import load_exeq, load_gateway, load_oms, load_projector, load_risk
+from config.loading import load_desk, load_exeq, load_gateway, load_oms, load_projector, load_risk
 from domain.ports import Corrupt
 from tests.live import LiveServer
 from tests.process import LiveService
@@ -34,6 +35,7 @@ HOUSE: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "exeq": (load_exeq, build_exeq),
     "live-gateway": (load_gateway, build_gateway),
     "projector": (load_projector, build_projector),
+    "desk": (load_desk, build_desk),
 }
 
 

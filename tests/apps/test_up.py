@@ -311,7 +311,7 @@ def test_a_unit_is_told_the_ports_and_the_configuration_of_each_of_its_services(
     (tmp_path / "risk" / "config.yaml").touch()
     servers = Servers.at(ServerPorts().shifted(10), questdb=True)
     programs = {each.name: each for each in services(Choices(tmp_path, 10, config_dir=tmp_path), servers)}
-    assert set(programs) == {"unit", "live-gateway", "projector"}
+    assert set(programs) == {"unit", "live-gateway", "projector", "desk"}
     unit = programs["unit"]
     assert unit.command[1:] == ("-m", "apps.unit")
     assert unit.services == ("oms", "risk", "exeq")

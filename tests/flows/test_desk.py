@@ -15,7 +15,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from apps.desk.client import StreamState, follow
+from apps.desk.client import ClientState, follow
 from tests.children import started
 from tests.stack import LiveStack
 
@@ -32,14 +32,14 @@ def exact(answer: httpx.Response) -> dict[str, Any]:
     return found
 
 
-async def followed(stack: LiveStack, state: StreamState, until: Any, **params: Any) -> None:
+async def followed(stack: LiveStack, state: ClientState, until: Any, **params: Any) -> None:
     async with asyncio.timeout(PATIENCE_S), httpx.AsyncClient() as http:
         async for _ in follow(http, f"{stack.url('desk')}/stream", params, state):
             if until():
                 return
 
 
-def is_over(state: StreamState) -> bool:
+def is_over(state: ClientState) -> bool:
     return all(row["status"] in ("filled", "rejected") for row in state.orders.values())
 
 
@@ -48,7 +48,7 @@ async def submitted(stack: LiveStack, account: str, count: int) -> list[dict[str
         return [exact(await http.post("/orders", json={**ORDER, "account": account})) for _ in range(count)]
 
 
-async def assert_as_the_services_say(stack: LiveStack, state: StreamState, account: str) -> None:
+async def assert_as_the_services_say(stack: LiveStack, state: ClientState, account: str) -> None:
     async with httpx.AsyncClient(timeout=60) as http:
         for order_id, row in state.orders.items():
             said = exact(await http.get(f"{stack.url('oms')}/orders/{order_id}", params={"at_seq": state.seq}))
@@ -60,7 +60,7 @@ async def assert_as_the_services_say(stack: LiveStack, state: StreamState, accou
 
 
 async def test_the_stream_of_an_account_is_what_oms_says_at_that_sequence(running: LiveStack) -> None:
-    state = StreamState()
+    state = ClientState()
     sent = await submitted(running, "streamed", 5)
     await followed(running, state, lambda: state.seq >= sent[-1]["seq"] and bool(state.positions), account="streamed")
     assert state.orders.keys() == {each["order_id"] for each in sent}
@@ -72,7 +72,7 @@ async def test_the_stream_of_an_account_is_what_oms_says_at_that_sequence(runnin
 async def test_a_client_goes_on_over_a_killed_desk_and_misses_nothing(tmp_path: Path) -> None:
     stack = LiveStack(tmp_path / "data", "--fills", "sqlite", desk=True).start()
     try:
-        state, events = StreamState(), list[tuple[int, int]]()
+        state, events = ClientState(), list[tuple[int, int]]()
         sent: list[dict[str, Any]] = []
 
         async def trade_and_kill() -> None:

@@ -168,8 +168,8 @@ _RIGHTS: Final[Mapping[str, NatsRights]] = {
         ACCESS,
     ),
     DESK: _reading(
-        (ORDER_COPIES, SERVICE_STATS, subjects.owner(DESK, "*"), *_answers("risk")),
-        (subjects.owner(DESK, "*"), subjects.access_questions(DESK), *ANNOUNCED),
+        (ORDER_COPIES, SERVICE_STATS, *_answers("risk")),
+        (subjects.access_questions(DESK), *ANNOUNCED),
         ORDERS,
         CONTROLS,
         ACCESS,
