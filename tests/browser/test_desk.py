@@ -1,4 +1,4 @@
-"""The desk in a real browser on a real stack, used by its roles and names, as a keyboard and a screen reader use it. Run by `make desk-test`."""
+"""The desk in a real browser on a real stack, by its roles and names, as a screen reader has it. Run by `make desk-test`."""
 
 import json
 import os

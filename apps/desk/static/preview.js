@@ -2,7 +2,7 @@
 
 import { get, post } from './api.js';
 import { isDecimal, multiply } from './format.js';
-import { Checks, NotAvailable, Num } from './parts.js';
+import { Checks, NotAvailable, Num, Scroll } from './parts.js';
 import { checkName, meaning } from './words.js';
 import { html } from './ui.js';
 
@@ -50,7 +50,7 @@ function Routes({ answer }) {
   const { candidates, choice, reason, detail, waits, policy } = answer.data;
   const chosen = chosenVenues(answer.data);
   const without = waits ? 'It would wait in the queue for a venue.' : `No venue would take it: ${reason}${detail ? `, ${typeof detail === 'string' ? detail : JSON.stringify(detail)}` : ''}.`;
-  return html`<table class="table routes" aria-label="Routing preview">
+  return html`<${Scroll} label="Routing preview, scrolls"><table class="table routes" aria-label="Routing preview">
       <thead><tr><th scope="col">Venue</th><th scope="col" class="numeric">Bid</th><th scope="col" class="numeric">Ask</th><th scope="col" class="numeric">Cost</th></tr></thead>
       <tbody>
         ${candidates.map((/** @type {any} */ one) => html`<tr data-chosen=${chosen.has(one.venue) ? 'yes' : null}>
@@ -58,7 +58,7 @@ function Routes({ answer }) {
           <td class="numeric"><${Num} value=${one.bid} /></td><td class="numeric"><${Num} value=${one.ask} /></td><td class="numeric"><${Num} value=${one.cost} /></td>
         </tr>`)}
       </tbody>
-    </table>
+    </table></${Scroll}>
     ${choice ? null : html`<p class="quiet hint">${without}</p>`}`;
 }
 

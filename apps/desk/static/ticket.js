@@ -3,7 +3,7 @@
 import { readCatalogue } from './catalogue.js';
 import { connection, knownAccounts, onChanges, store, useDesk } from './desk.js';
 import { isDecimal, text } from './format.js';
-import { Dialog, Field, Num, usePolled } from './parts.js';
+import { Dialog, Field, Num, Scroll, usePolled } from './parts.js';
 import { askPreview, askQuotes, PreviewPanel } from './preview.js';
 import { askOutcome, forget, newOrderId, sendOrder, unsettledOrder } from './submit.js';
 import { CLOSED_STATES } from './store.js';
@@ -338,9 +338,9 @@ function Quotes({ quotes, take }) {
   if (!rows.length) return null;
   const price = (/** @type {any} */ value, /** @type {string} */ what) => html`<button type="button" class="quote" title="Put into Price" aria-label=${`${what} ${value}, put into Price`}
     onClick=${() => take(String(value))}><${Num} value=${value} /></button>`;
-  return html`<table class="table quotes" aria-label="Venue quotes">
+  return html`<${Scroll} label="Venue quotes, scrolls"><table class="table quotes" aria-label="Venue quotes">
     <thead><tr><th scope="col">Venue</th><th scope="col" class="numeric">Size</th><th scope="col" class="numeric">Bid</th><th scope="col" class="numeric">Ask</th><th scope="col" class="numeric">Size</th></tr></thead>
     <tbody>${rows.map((/** @type {any} */ one) => html`<tr><td>${one.venue}</td><td class="numeric"><${Num} value=${one.bid_size} /></td><td class="numeric">${price(one.bid, 'Bid')}</td>
       <td class="numeric">${price(one.ask, 'Ask')}</td><td class="numeric"><${Num} value=${one.ask_size} /></td></tr>`)}</tbody>
-  </table>`;
+  </table></${Scroll}>`;
 }
