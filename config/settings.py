@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import ClassVar, Final, Literal
 
-from config.kinds import Port, Section
+from config.kinds import Port, Section, Wait
 from config.percent import fractions_in
 from config.sections import (
     AccessSection,
@@ -213,11 +213,15 @@ class DeskMonitoring(MonitoringSection):
     metrics_port: Port = 9110
 
 
+class DeskFollowing(FollowingSection):
+    follower_wait_ms: Wait = 20
+
+
 class DeskSettings(Settings):
     service: DeskService = DeskService()
     stream: StreamSection = StreamSection()
     monitoring: DeskMonitoring = DeskMonitoring()
-    following: FollowingSection = FollowingSection()
+    following: DeskFollowing = DeskFollowing()
 
     def connections_max(self) -> int:
         return super().connections_max() + self.stream.streams_max

@@ -15,9 +15,10 @@ from apps.desk.query import EVENTS, MARKS, ORDERS, SERVICES, StreamQuery
 from apps.desk.services import Services
 from apps.http.caller import Caller
 from apps.http.limits import TRANSPORT
+from apps.http.problem import Refusal
 from apps.http.route_scopes import OPERATE
 from config.sections import StreamSection
-from domain.ports import Journal
+from domain.ports import Journal, Unavailable
 
 SNAPSHOT_ROWS: Final = 500
 """Orders in one message of a snapshot."""
@@ -27,6 +28,7 @@ SNAPSHOT_ROUNDS_MAX: Final = 10
 REACH_S: Final = 1.0
 """How long a stream waits for a sequence that its client has seen and this process has not."""
 MARKS_EVERY_S: Final = 0.25
+JOURNAL_UNAVAILABLE: Final = "journal_unavailable"
 _HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"x-accel-buffering", b"no"),
@@ -96,10 +98,13 @@ class ClientStream:
 
     async def run(self, receive: Receive, *, headers_only: bool) -> None:
         """Send until the client has gone or the stream ends. What is wrong with the point to resume from is found before the first byte."""
-        reason = await self._where_to_begin()
+        try:
+            reason = await self._where_to_begin()
+        except Unavailable as trouble:
+            raise Refusal(503, "journal_unavailable", str(trouble), headers={"Retry-After": "1"}) from trouble
         await self._send_message({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         if not headers_only:
-            sending, gone = asyncio.ensure_future(self._run(reason)), asyncio.ensure_future(_disconnected(receive))
+            sending, gone = asyncio.ensure_future(self._run_or_say_why(reason)), asyncio.ensure_future(_disconnected(receive))
             try:
                 await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -149,6 +154,12 @@ class ClientStream:
             head = recorded.head if recorded is not None else type(head)()
         return id_of(head).partition(".")[2]
 
+    async def _run_or_say_why(self, reason: str) -> None:
+        try:
+            await self._run(reason)
+        except Unavailable:  # old events are read from the journal; the client resumes when it is back
+            await self._send(_bye(JOURNAL_UNAVAILABLE))
+
     async def _run(self, reason: str) -> None:
         bounds = self._sources.bounds
         seq = self._frames.head().seq if reason else self._cursor.seq
@@ -160,7 +171,7 @@ class ClientStream:
         while True:
             now = loop.time()
             if self._ending is not None:
-                await self._send(message("bye", msgspec.json.encode({"reason": self._ending})))
+                await self._send(_bye(self._ending))
                 return
             if self._frames.changed(self.query, self._cursor):
                 if self._is_far_behind():
@@ -246,6 +257,10 @@ class ClientStream:
         await self._send_message({"type": "http.response.body", "body": data, "more_body": True})
         await self._send_message({"type": "http.response.body", "body": b"", "more_body": True})
         self._sending_since = None
+
+
+def _bye(reason: str) -> bytes:
+    return message("bye", msgspec.json.encode({"reason": reason}))
 
 
 async def _disconnected(receive: Receive) -> None:

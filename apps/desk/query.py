@@ -75,15 +75,16 @@ def stream_query(scope: Scope, caller: Caller) -> StreamQuery:
         else:
             named[name] = value
     return StreamQuery(
-        accounts=_accounts(accounts, caller),
+        accounts=accounts_asked(accounts, caller),
         kinds=_kinds(named.get("kinds")),
-        formats=_formats(named.get("numbers")),
+        formats=formats_asked(named.get("numbers")),
         limit=_limit(named.get("limit")),
         resume=_resume(header(scope, LAST_EVENT_ID), named),
     )
 
 
-def _accounts(asked: list[str], caller: Caller) -> tuple[str, ...]:
+def accounts_asked(asked: list[str], caller: Caller) -> tuple[str, ...]:
+    """Return the accounts of a query, (`*`,) for all; without any those that the caller may read. Refusal 400, 403."""
     if len(asked) > ACCOUNTS_MAX:
         raise refused("account", f"a stream is of at most {ACCOUNTS_MAX} accounts")
     for account in asked:
@@ -103,7 +104,8 @@ def _kinds(text: str | None) -> frozenset[str]:
     return frozenset(found)
 
 
-def _formats(text: str | None) -> Formats:
+def formats_asked(text: str | None) -> Formats:
+    """Return how decimals are to be written. Refusal 400."""
     if text not in (None, "number", "string"):
         raise refused("numbers", "numbers must be number or string")
     return TEXTS if text == "string" else NUMBERS

@@ -7,18 +7,21 @@ from fastapi import APIRouter
 
 from adapters.clock import SystemClock
 from apps.connections import access, control_journal, feeds, journals, nats
+from apps.connections.past import PAST_MAX_S, WAITING_MAX
 from apps.connections.service_stats import ask_stats
 from apps.desk.assembly import Assembly
 from apps.desk.drop_copy import DropCopy
 from apps.desk.fold import STATE_VERSION, DeskFold, DeskState
 from apps.desk.gateway import Gateway
 from apps.desk.pages import Pages
+from apps.desk.past import MODULE, PastOrders
 from apps.desk.peer import peers_at
 from apps.desk.session import SessionEndpoint, secure_cookies
 from apps.http import tls
 from apps.journal.publisher import Publisher
 from apps.runtime import metrics, tasks
 from apps.runtime.chassis import Chassis, Service
+from apps.runtime.helper_process import HelperProcess
 from apps.runtime.histogram import Hops
 from config.catalogue import load_instruments, load_venues
 from config.settings import DeskSettings
@@ -63,14 +66,21 @@ async def build(chassis: Chassis[DeskSettings]) -> Service:
     journals.report_readiness(chassis, orders, lambda: orders.caught_up and desk.end.known())
     journals.keep(chassis, snapshots, orders)
     gateway, routes = _page(chassis, clock)
-    routes.include_router(streams.router())
+    past = HelperProcess(MODULE, deadline_s=PAST_MAX_S, waiting_max=WAITING_MAX, environment=chassis.environment)
+    for part in (streams, PastOrders(past, lambda: orders.head.seq)):
+        routes.include_router(part.router())
+
+    async def stop_intake() -> None:
+        past.stop()
+        await streams.stop()
+
     metrics.read(chassis.registry, streams.series)
     metrics.read(chassis.registry, gateway.series)
 
     def stats() -> dict[str, Any]:
         return {**desk.stats(), **gateway.stats(), "drop_copy": drop_copy.stats(), "snapshots": snapshots.stats()}
 
-    return Service(router=routes, fast={("GET", "/stream"): streams}, stats=stats, stop_intake=streams.stop)
+    return Service(router=routes, fast={("GET", "/stream"): streams}, stats=stats, stop_intake=stop_intake)
 
 
 def _page(chassis: Chassis[DeskSettings], clock: SystemClock) -> tuple[Gateway, APIRouter]:

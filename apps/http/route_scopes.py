@@ -116,6 +116,7 @@ TABLES: Final[Mapping[str, Table]] = {
     "desk": {
         **EVERYWHERE,
         ("GET", "/stream"): READ | OPERATE,
+        ("GET", "/orders"): READ,
         ("GET", "/"): OPEN,
         ("GET", "/{file}.css"): OPEN,
         ("GET", "/{file}.js"): OPEN,

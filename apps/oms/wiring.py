@@ -12,6 +12,7 @@ from adapters import subjects
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from apps.connections import access, control_journal, feeds, journals, nats, stores
+from apps.connections.past import PAST_MAX_S, WAITING_MAX
 from apps.connections.unit import Unit
 from apps.journal.publisher import Publisher
 from apps.journal.shard_host import Landed, ShardHost
@@ -241,9 +242,7 @@ def _calendars(venues: Iterable[VenueSettings]) -> dict[str, list[Calendar]]:
 def _helper_processes(chassis: Chassis[OmsSettings]) -> tuple[HelperProcess, HelperProcess | None]:
     """Return the helper programs that read the journal: point-in-time queries and, if enabled, verification."""
     own = chassis.environment
-    past = HelperProcess(
-        history_client.MODULE, deadline_s=history_client.PAST_MAX_S, waiting_max=history_client.WAITING_MAX, environment=own
-    )
+    past = HelperProcess(history_client.MODULE, deadline_s=PAST_MAX_S, waiting_max=WAITING_MAX, environment=own)
     if chassis.settings.admin.verify != "enabled":
         return past, None
     key = {OMS_KEY: chassis.authority.key_of_helper()}

@@ -121,7 +121,7 @@ def _service(name: str, port_offset: int, common: Mapping[str, str], config: Pat
         ports={"http": port, "metrics": metrics_port},
         environment={**common, **own},
         cwd=CHECKOUT,
-        niceness={"risk": URGENT_NICENESS, "projector": PROJECTION_NICENESS}.get(name, 0),
+        niceness={"risk": URGENT_NICENESS, "projector": PROJECTION_NICENESS, DESK: PROJECTION_NICENESS}.get(name, 0),
         services=(name,),
     )
 

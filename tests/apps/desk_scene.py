@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from random import Random
 from typing import Any, Final
 
 import httpx
@@ -44,6 +45,19 @@ def life(order_id: str, account: str, fills: int = 2, close: bool = True, at: in
         state = State.FILLED if last else State.PARTIALLY_FILLED
         quantity = str(10 - number) if last else "1"
         commits.append((filled(f"{order_id}-x{number}", quantity, order_id=order_id, account=account, status=state, at=at + number),))
+    return commits
+
+
+Commits = list[tuple[e.OrderEvent, ...]]
+ACCOUNTS = ("alice", "bob", "carol")
+
+
+def lives(number: int, seed: int = 0) -> Commits:
+    random = Random(seed)
+    queues = [life(f"O{n}", random.choice(ACCOUNTS), random.randint(0, 3), random.random() < 0.7) for n in range(number)]
+    commits: Commits = []
+    while queues := [queue for queue in queues if queue]:
+        commits.append(random.choice(queues[:10]).pop(0))
     return commits
 
 

@@ -134,3 +134,17 @@ def test_trade_watch_begins_where_it_is_told(running: LiveStack) -> None:
             if '"OrderSubmitted"' in line:
                 break
         assert answer["order_id"] in line
+
+
+async def test_the_orders_of_before_are_what_oms_says_of_each(running: LiveStack) -> None:
+    sent = await submitted(running, "before", 3)
+    async with httpx.AsyncClient(timeout=60) as http:
+        for at_seq in (sent[0]["seq"], sent[-1]["seq"]):
+            past = exact(await http.get(f"{running.url('desk')}/orders", params={"at_seq": at_seq, "account": "before"}))
+            assert past["as_of_seq"] == at_seq
+            assert {row["order_id"] for row in past["orders"]} == {each["order_id"] for each in sent if each["seq"] <= at_seq}
+            for row in past["orders"]:
+                said = exact(await http.get(f"{running.url('oms')}/orders/{row['order_id']}", params={"at_seq": at_seq}))
+                assert {name: row[name] for name in ROWS} == {name: said[name] for name in ROWS}
+        late = await http.get(f"{running.url('desk')}/orders", params={"at_seq": 10**9})
+    assert (late.status_code, late.json()["code"]) == (422, "seq_not_reached")

@@ -1,0 +1,82 @@
+"""The events of a stream, each once and in order, and the orders that desk has in memory."""
+
+import pytest
+
+from adapters.codec import ORDER_COMMITS
+from adapters.memory import MemoryJournal
+from apps.desk.client import ClientState, StreamMessage
+from apps.desk.fold import DeskFold
+from tests.apps.desk_scene import assert_is_of_the_journal, desk, late_fill, life, lives
+
+
+def told(found: list[StreamMessage]) -> list[tuple[int, int, str]]:
+    return [(each["seq"], each["index"], each["type"]) for message in found for each in message.data.get("events", ())]
+
+
+async def written(journal: MemoryJournal) -> list[tuple[int, int, str]]:
+    found = []
+    for seq in range(1, (await journal.head()).seq + 1):
+        entry = await journal.read(seq)
+        assert entry is not None
+        found += [(seq, index, type(event).__name__) for index, event in enumerate(ORDER_COMMITS.read(entry).events)]
+    return found
+
+
+@pytest.mark.parametrize(("events_max", "bytes_max"), [(1000, 512 * 1024), (1000, 600), (7, 600), (1, 512 * 1024)])
+async def test_every_event_comes_once_and_in_order_from_memory_and_from_the_journal(
+    events_max: int, bytes_max: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.desk.events_source.EVENTS_BYTES_MAX", bytes_max)
+    async with desk(events_max=events_max) as scene:
+        await scene.commits(lives(20))
+        await scene.applied()
+        end = (await scene.journal.head()).seq
+        for kinds in ("events", "events,orders,positions"):
+            state = ClientState()
+            found = await scene.until(state, end, kinds=kinds, from_seq="0")
+            assert told(found) == await written(scene.journal)
+        assert state.orders.keys() == {f"O{number}" for number in range(20)}
+        await assert_is_of_the_journal(state, scene.journal)
+
+
+async def test_events_of_one_account_are_its_own_and_read_as_the_timeline_does() -> None:
+    async with desk() as scene:
+        await scene.commits([*life("A1", "alice", 1), *life("B1", "bob", 1)])
+        await scene.applied()
+        found = await scene.until(ClientState(), 4, kinds="events", account="bob", from_seq="0")
+        events = [each for message in found for each in message.data.get("events", ())]
+        assert {each["order_id"] for each in events} == {"B1"}
+        assert (events[-1]["exec_type"], events[-1]["ord_status"], events[-1]["account"]) == ("F", "2", "bob")
+        assert events[0]["description"].startswith("bob asks to buy")
+
+
+async def test_a_closed_order_that_left_memory_comes_back_whole_when_it_changes() -> None:
+    async with desk(closed_max=2) as scene:
+        for number in range(6):
+            await scene.commits(life(f"O{number}", "alice", 1))
+        await scene.applied()
+        assert scene.fold.orders_in_memory() == 2
+        state = ClientState()
+        await scene.until(state, 1)
+        assert state.orders.keys() == {"O4", "O5"}
+        await scene.commit(late_fill("O0", "alice"))
+        await scene.until(state, 13)
+        assert (state.orders["O0"]["cum_quantity"], state.orders["O0"]["client_order_id"]) == (11, "client-O0")
+        end = await scene.read("snapshot_end")
+        assert end[-1].data["states"] == {"filled": 6}
+        old = await scene.read("snapshot_end", {"from_seq": "1"})
+        assert old[1].data["reason"] == "too_old"
+
+
+async def test_a_fold_that_was_saved_and_loaded_is_the_same() -> None:
+    async with desk(closed_max=5) as scene:
+        await scene.commits(lives(40))
+        await scene.applied()
+        saved = scene.fold.state()
+        loaded = DeskFold(5, 100)
+        loaded.restore(saved)
+        again = loaded.state()
+        assert (again.orders, again.seqs, again.positions, again.steps) == (saved.orders, saved.seqs, saved.positions, saved.steps)
+        assert {each.account: each.states for each in again.accounts} == {each.account: each.states for each in saved.accounts}
+        await scene.commit(late_fill(saved.orders[0].order_id, saved.orders[0].account))
+        await scene.applied()

@@ -1,0 +1,50 @@
+"""Orders as of a sequence: the same from the journal alone and from a snapshot of desk, at every sequence."""
+
+import msgspec
+import pytest
+
+from adapters.codec import encode
+from adapters.memory import MemorySnapshots
+from apps.desk.fold import STATE_VERSION, DeskState
+from apps.desk.rows import NUMBERS, TEXTS
+from apps.tools.history.orders import encoded, fold_at
+from domain.audit.state_hash import shape_of
+from domain.ports import Corrupt, Head
+from tests.apps.desk_scene import desk, life
+
+
+async def test_from_a_snapshot_or_from_the_beginning_it_is_the_same() -> None:
+    async with desk() as scene:
+        for number in range(4):
+            await scene.commits(life(f"O{number}", "alice" if number % 2 else "bob"))
+        await scene.applied()
+        end = await scene.journal.head()
+        saved, middle = MemorySnapshots(), (await scene.journal.read(5))
+        assert middle is not None
+        half = await fold_at(scene.journal, 5)
+        saved.store("desk", shape_of(DeskState, STATE_VERSION), middle.head, encode(half.state()))
+        for seq in range(1, end.seq + 1):
+            for accounts in (("*",), ("alice",), ("nobody",)):
+                plain, quick = [encoded(await fold_at(scene.journal, seq, kept), seq, 3, NUMBERS, accounts) for kept in (None, saved)]
+                assert plain == quick
+        answer = msgspec.json.decode(encoded(await fold_at(scene.journal, end.seq, saved), end.seq, 3, TEXTS, ("alice",)))
+        assert (answer["as_of_seq"], answer["total"], answer["states"]) == (end.seq, 2, {"filled": 2})
+        assert [row["order_id"] for row in answer["orders"]] == ["O3", "O1"]
+        assert answer["orders"][0]["cum_quantity"] == "10"
+
+
+async def test_a_snapshot_of_another_journal_is_not_used() -> None:
+    async with desk() as scene:
+        await scene.commits(life("O1", "alice"))
+        saved = MemorySnapshots()
+        saved.store("desk", shape_of(DeskState, STATE_VERSION), Head(2, 2, "0" * 64), encode((await fold_at(scene.journal, 1)).state()))
+        assert (await fold_at(scene.journal, 3, saved)).everything.states == (await fold_at(scene.journal, 3)).everything.states
+
+
+async def test_a_journal_that_does_not_verify_gives_no_answer() -> None:
+    async with desk() as scene:
+        await scene.commits(life("O1", "alice"))
+        head, payload = scene.journal.log.commits[1]
+        scene.journal.log.commits[1] = head, payload.replace(b"alice", b"mallo")
+        with pytest.raises(Corrupt):
+            await fold_at(scene.journal, 3)
