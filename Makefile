@@ -57,7 +57,7 @@ deploy-test: install ## test the real containers: build, up, an order, kill, dow
 
 browser-test: install ## try to trade from pages in a real browser (installs Debian's chromium if it is missing, as root)
 	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
-	@$(BIN)/pytest -n0 -v tests/browser/test_pages.py
+	@$(BIN)/pytest -n0 -v tests/browser --ignore=tests/browser/test_desk.py
 
 desk-test: install ## use the desk in a real browser as a trader does (installs Debian's chromium if it is missing, as root)
 	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }

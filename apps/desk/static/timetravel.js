@@ -14,9 +14,9 @@ const LIST_MAX = 1000;
 /** Without a list at a sequence, orders are read one by one: the newest of those that existed. */
 const SINGLE_MAX = 300;
 const AT_ONCE = 4;
-const POSITIONS_TIMEOUT_MS = 25_000;
+const PAST_TIMEOUT_MS = 25_000;
 
-/** @typedef {{ seq: number, orders: any[], partial: boolean, positions: any[], waiting: number, problem: any }} Past */
+/** @typedef {{ seq: number, orders: any[], total: number, partial: boolean, positions: any[], waiting: number, problem: any }} Past */
 
 /**
  * Read orders, then the positions of one account after the other: the service reads the past one question at a time.
@@ -24,14 +24,14 @@ const POSITIONS_TIMEOUT_MS = 25_000;
  * @param {number} seq @param {(past: Past) => boolean} tell called with each part; returns whether it is still wanted
  */
 async function readPast(seq, tell) {
-  const list = await get(`api/oms/orders?at_seq=${seq}&limit=${LIST_MAX}`, { quiet: true });
+  const list = await get(`orders?at_seq=${seq}&limit=${LIST_MAX}&numbers=string`, { quiet: true, timeoutMs: PAST_TIMEOUT_MS });
   const orders = list.ok ? list.data.orders : await readSingly(seq);
   const accounts = knownAccounts();
   /** @type {Past} */
-  const past = { seq, orders, partial: !list.ok, positions: [], waiting: accounts.length, problem: null };
+  const past = { seq, orders, total: list.data?.total ?? orders.length, partial: !list.ok, positions: [], waiting: accounts.length, problem: null };
   if (!tell({ ...past })) return;
   for (const account of accounts) {
-    const answer = await get(`api/oms/positions/${encodeURIComponent(account)}?at_seq=${seq}`, { quiet: true, timeoutMs: POSITIONS_TIMEOUT_MS });
+    const answer = await get(`api/oms/positions/${encodeURIComponent(account)}?at_seq=${seq}`, { quiet: true, timeoutMs: PAST_TIMEOUT_MS });
     if (!answer.ok) past.problem = answer;
     past.positions = past.positions.concat(Object.entries(answer.data ?? {}).map(([symbol, one]) => ({ account, symbol, .../** @type {any} */ (one) })));
     past.waiting -= 1;
@@ -110,7 +110,7 @@ export function TimeTravel({ place, openOrder }) {
   const held = useMemo(() => (isLive ? [] : positionsThen(past)), [past?.positions, isLive]);
   const changed = rows.filter((row) => text(store.orders.get(row.order_id)?.seq) !== text(row.seq)).length;
   const newest = rows.reduce((/** @type {string} */ at, row) => (row.updated_at > at ? row.updated_at : at), '');
-  const found = past ? `${rows.length} orders${past.partial ? ' (read one by one, the newest)' : ''}, ${changed} of them have changed since. ` : '';
+  const found = past ? `${past.total} orders${past.partial ? ' (read one by one, the newest)' : past.total > rows.length ? `, the newest ${rows.length} are shown` : ''}, ${changed} of them have changed since. ` : '';
   const wait = reading ? (past?.waiting ? `Reading the positions of ${past.waiting} more accounts…` : 'Reading the journal…') : '';
   return html`<div class="screen time">
     <div class="panel"><div class="toolbar"><h1>Time travel</h1><span class="quiet">${isLive ? 'live' : html`as of seq <span class="num">${shown}</span> of <span class="num">${head}</span>${newest ? html`, last change of an order <span class="num">${longTime(newest)}</span>` : ''}`}</span>
