@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
 
-NAMES: Final = {"symbol": "BTCUSDT", "account": "alice", "venue": "PAPER_A", "order_id": "0" * 32, "key_id": "PKNOTHING"}
+NAMES: Final = {"symbol": "BTCUSDT", "account": "alice", "venue": "PAPER_A", "order_id": "0" * 32, "key_id": "PKNOTHING", "at_seq": "1"}
 """What stands in a path, and for a parameter that a route requires."""
 NEITHER: Final = "a\x00 b"
 """No parameter of any route may have this value."""
@@ -32,15 +32,27 @@ def addresses(document: Any) -> Iterator[tuple[str, str, dict[str, bool]]]:
             yield method.upper(), address, {each["name"]: each["required"] for each in listed if each["in"] == "query"}
 
 
+def takes_several(document: Any) -> Iterator[tuple[str, str, str]]:
+    """Method, address and name of each parameter that may be repeated."""
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            for each in operation.get("parameters", []):
+                kinds = [kind.get("type") for kind in each["schema"].get("anyOf", [each["schema"]])]
+                if "array" in kinds:
+                    yield method.upper(), path, each["name"]
+
+
 def wrong_queries(document: Any) -> Iterator[Asked]:
     """Each route with a parameter that it does not know, with each of its own twice, and with each of its own wrong."""
+    several = set(takes_several(document))
     for method, address, known in addresses(document):
         needed = {name: NAMES[name] for name, required in known.items() if required}
         yield Asked(method, f"{address}?{urlencode([*needed.items(), ('no_such', '1')])}", "?no_such")
         yield Asked(method, f"{address}?{urlencode([*needed.items(), ('no_such', '')])}", "?no_such")
         for name in known:
             others = [(other, value) for other, value in needed.items() if other != name]
-            yield Asked(method, f"{address}?{urlencode([(name, '1'), *others, (name, '1')])}", f"?{name}")
+            if (method, address, name) not in several:
+                yield Asked(method, f"{address}?{urlencode([(name, '1'), *others, (name, '1')])}", f"?{name}")
             yield Asked(method, f"{address}?{urlencode([*others, (name, NEITHER)], quote_via=quote)}", f"?{name}")
 
 

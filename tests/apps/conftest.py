@@ -7,7 +7,7 @@ import pytest
 from tests.apps.fake_oms import FakeOms, fake_oms
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def fake_services() -> Iterator[FakeOms]:
     with fake_oms() as fake:
         yield fake

@@ -10,9 +10,11 @@ from typing import Any, Final
 import httpx
 import msgspec
 import pytest
+from nats.aio.msg import Msg
 
 from adapters import bus
 from adapters.jetstream import JetStreamJournal
+from apps.desk.client import ClientState, follow
 from apps.live_gateway.report_log import VENUE_COMMITS
 from apps.runtime.failpoint import KILLED
 from domain.paper.events import RequestTaken
@@ -26,20 +28,20 @@ TRADING: Final = ("risk", "oms", "exeq", "live-gateway")
 VENUES: Final = ("PAPER_A", "PAPER_B")
 VENUE_STREAM: Final = "PAPER_VENUES"
 
-STEPS: Final = ("before_append", "after_append", "before_publish", "after_publish", "before_reply", "after_reply")
+STEPS: Final = ("before_append", "after_append", "before_reply", "after_reply")
 
 
 @pytest.mark.parametrize("step", STEPS)
-async def test_oms_dies_at_a_step_of_append_publish_and_reply(fresh_nats: LiveServer, tmp_path: Path, step: str) -> None:
+async def test_oms_dies_at_a_step_of_append_and_reply(fresh_nats: LiveServer, tmp_path: Path, step: str) -> None:
     # FAILURES 1, 2
     stored = step != "before_append"
     oms = LiveService("oms", fresh_nats, tmp_path / "oms", changes=PATIENT)
-    async with risk_that_says_yes(fresh_nats.url), a_listener(fresh_nats), oms.client() as http:
+    async with risk_that_says_yes(fresh_nats.url), oms.client() as http:
         oms.start(TRADE_FAILPOINT=f"{step}:2")
         first = (await http.post("/orders", json=order("o-1"))).json()
         heard = await _heard(http, order("o-2"))
         assert oms.wait() == KILLED
-        assert heard is None or step in ("before_publish", "after_publish", "after_reply"), "nobody may have told"
+        assert heard is None or step == "after_reply", "nobody may have told"
         assert await submitted(fresh_nats) == {"o-1": 1} | ({"o-2": 1} if stored else {})
 
         oms.start()
@@ -52,13 +54,44 @@ async def test_oms_dies_at_a_step_of_append_publish_and_reply(fresh_nats: LiveSe
     oms.stop()
 
 
+@pytest.mark.parametrize("step", ["before_publish", "after_publish"])
+async def test_desk_dies_while_it_publishes_and_neither_the_order_nor_its_stream_knows_of_it(
+    fresh_nats: LiveServer, tmp_path: Path, step: str
+) -> None:
+    # FAILURES 2
+    oms = LiveService("oms", fresh_nats, tmp_path / "oms", changes=PATIENT)
+    desk = LiveService("desk", fresh_nats, tmp_path / "desk")
+    async with risk_that_says_yes(fresh_nats.url), oms.client() as http, a_listener(fresh_nats) as heard:
+        oms.start()
+        desk.start(TRADE_FAILPOINT=step)
+        placed = (await http.post("/orders", json=order("o-1"))).json()
+        assert await asyncio.to_thread(desk.wait) == KILLED
+        assert (await http.post("/orders", json=order("o-1"))).json() == placed | {"replayed": True}
+        assert len(heard) <= (step == "after_publish"), "what was published may not have left the process"
+        desk.start()
+        state = ClientState()
+        async with asyncio.timeout(60), httpx.AsyncClient() as reader:
+            async for _ in follow(reader, f"{desk.url}/stream", {}, state):
+                if state.orders:
+                    break
+        assert state.orders.keys() == {placed["order_id"]}
+        assert await submitted(fresh_nats) == {"o-1": 1}
+    for service in (oms, desk):
+        service.stop()
+
+
 @asynccontextmanager
-async def a_listener(nats: LiveServer) -> AsyncIterator[None]:
-    """Without one nothing is published."""
+async def a_listener(nats: LiveServer) -> AsyncIterator[list[bytes]]:
+    """What is published of orders. Without a listener nothing is."""
+    heard: list[bytes] = []
+
+    async def keep(message: Msg) -> None:
+        heard.append(message.data)
+
     async with connected(nats.url) as client:
-        await client.subscribe("oms.orders.>")
+        await client.subscribe("oms.orders.>", cb=keep)
         await bus.flush(client)
-        yield
+        yield heard
 
 
 async def _heard(http: httpx.AsyncClient, body: dict[str, str]) -> dict[str, Any] | None:
