@@ -48,6 +48,14 @@ async def submitted(stack: LiveStack, account: str, count: int) -> list[dict[str
         return [exact(await http.post("/orders", json={**ORDER, "account": account})) for _ in range(count)]
 
 
+async def over(stack: LiveStack, sent: list[dict[str, Any]]) -> None:
+    """Until these orders are closed, so that nothing moves in the shared stack when the next scene begins."""
+    async with asyncio.timeout(PATIENCE_S), httpx.AsyncClient(base_url=stack.url("oms"), timeout=30) as http:
+        for each in sent:
+            while exact(await http.get(f"/orders/{each['order_id']}"))["status"] not in ("filled", "rejected"):
+                await asyncio.sleep(0.05)
+
+
 async def assert_as_the_services_say(stack: LiveStack, state: ClientState, account: str) -> None:
     async with httpx.AsyncClient(timeout=60) as http:
         for order_id, row in state.orders.items():
@@ -124,6 +132,7 @@ def test_trade_watch_shows_events_and_positions_until_ctrl_c(running: LiveStack)
         child.send_signal(signal.SIGINT)
         _, errors = child.communicate(timeout=PATIENCE_S)
     assert (child.returncode, errors) == (0, "")
+    asyncio.run(over(running, [answer]))
 
 
 def test_trade_watch_begins_where_it_is_told(running: LiveStack) -> None:
@@ -134,6 +143,7 @@ def test_trade_watch_begins_where_it_is_told(running: LiveStack) -> None:
             if '"OrderSubmitted"' in line:
                 break
         assert answer["order_id"] in line
+    asyncio.run(over(running, [answer]))
 
 
 async def test_the_orders_of_before_are_what_oms_says_of_each(running: LiveStack) -> None:
@@ -148,3 +158,4 @@ async def test_the_orders_of_before_are_what_oms_says_of_each(running: LiveStack
                 assert {name: row[name] for name in ROWS} == {name: said[name] for name in ROWS}
         late = await http.get(f"{running.url('desk')}/orders", params={"at_seq": 10**9})
     assert (late.status_code, late.json()["code"]) == (422, "seq_not_reached")
+    await over(running, sent)
