@@ -335,7 +335,8 @@ PEOPLE: Final = "open: whoever is logged in on this machine may trade"
 
 
 def test_the_product_is_written_in_plain_technical_english() -> None:
-    files = [path for path in ours(".py", ".md", ".yaml", ".yml") if name_of(path).split("/")[0] not in ("tests", "CHANGELOG.md")]
+    kinds = (".py", ".md", ".yaml", ".yml", ".js", ".css", ".html")
+    files = [path for path in ours(*kinds) if name_of(path).split("/")[0] not in ("tests", "CHANGELOG.md") and "vendor" not in path.parts]
     assert_none(
         f"{name_of(path)}:{number} {line.strip()[:100]}"
         for path in files

@@ -19,7 +19,6 @@ from apps.desk.client import ClientState, Gap, StreamMessage, follow
 from apps.desk.query import EVENTS, KINDS, POSITIONS
 
 KINDS_DEFAULT: Final = f"{EVENTS},{POSITIONS}"
-CONNECT_TIMEOUT_S: Final = 2.0
 PATH: Final = "/stream"
 
 
@@ -45,8 +44,7 @@ def watch(
 
 async def _watch(addresses: Addresses, query: Mapping[str, Any], json: bool) -> None:
     url, key = addresses["desk"], addresses.key_for("desk", PATH)
-    timeout = httpx.Timeout(None, connect=CONNECT_TIMEOUT_S)
-    async with httpx.AsyncClient(timeout=timeout, trust_env=False, verify=verification(), auth=key) as http:
+    async with httpx.AsyncClient(trust_env=False, verify=verification(), auth=key) as http:
         try:
             async for message in follow(http, f"{url}{PATH}", query, ClientState(), _interrupted):
                 _show(message, json)
@@ -60,7 +58,7 @@ async def _watch(addresses: Addresses, query: Mapping[str, Any], json: bool) -> 
 
 
 def _interrupted(reason: str, state: ClientState) -> None:
-    to_stderr(f"The stream was interrupted ({reason}). It continues after sequence {state.seq}.")
+    to_stderr(f"There is no stream now: {reason}. It will continue after sequence {state.seq}.")
 
 
 def _show(message: StreamMessage, json: bool) -> None:
@@ -69,7 +67,7 @@ def _show(message: StreamMessage, json: bool) -> None:
         whose = "every account" if data["accounts"] == ["*"] else ", ".join(data["accounts"])
         to_stderr(f"Watching {whose} from sequence {data['seq']}; press Ctrl-C to end.")
     if json:
-        show.line(f'{{"event":{jsonlib.dumps(message.event)},"id":{jsonlib.dumps(message.id)},"data":{message.text}}}')
+        show.raw(f'{{"event":{jsonlib.dumps(message.event)},"id":{jsonlib.dumps(message.id)},"data":{message.text}}}'.encode())
         return
     for line in lines(message):
         show.line(line)

@@ -1,7 +1,6 @@
 """Accounts and keys in a service: followed from their journal, and questions about them answered."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from heapq import nlargest
 from operator import itemgetter
@@ -20,7 +19,8 @@ from apps.connections import control_journal, journals
 from apps.connections import nats as connections
 from apps.connections.controls import OBEY_S, QUESTIONS_PENDING_MAX, asked
 from apps.http.audit import AuditEntry
-from apps.http.authority import CHANGES_WITHIN_NS, Authority, KeysKnown
+from apps.http.authority import CHANGES_WITHIN_NS, Authority
+from apps.journal.end import JournalEnd
 from apps.journal.subscription import JournalSubscription
 from apps.journal.watermark import access_accepted
 from apps.runtime import tasks
@@ -29,8 +29,6 @@ from config.access_mode import OPEN
 from domain.access.events import AccessChange
 from domain.ports import Corrupt, Head, Journal, Unavailable
 
-READ_TO_END_EVERY_S: Final = 0.25
-"""How often the end of the journal is compared with what was applied. Keys count as known for a second after that."""
 ENTRIES_MAX: Final = 1000
 """Entries of the audit ring in one answer."""
 USES_MAX: Final = 10_000
@@ -94,22 +92,6 @@ class AccessAnswers:
         return AccessAnswer(question.seq, entries, used)
 
 
-async def read_to_end(known: KeysKnown, journal: Journal, follower: JournalSubscription[Any]) -> None:
-    """Until cancelled, note each moment of which all access events have been applied.
-
-    It does not rely on the connection: a server or a network that stopped without a word is noticed because no answer comes.
-    """
-    clock = SystemClock()
-    while True:
-        asked_at = clock.monotonic_ns()
-        with contextlib.suppress(Unavailable, TimeoutError):
-            async with asyncio.timeout(OBEY_S):
-                await follower.wait_for((await journal.head()).seq)
-                if follower.caught_up:
-                    known.read_to_end(asked_at)
-        await asyncio.sleep(READ_TO_END_EVERY_S)
-
-
 class _Follower:
     """Follows the access events, and waits while the journal cannot be opened. `trouble`: why it cannot; empty otherwise."""
 
@@ -126,7 +108,7 @@ class _Follower:
         follower = JournalSubscription(journal, ACCESS_COMMITS, lambda commits: self._apply(follower, commits), after=Head(), wait_s=0)
         control_journal.note(chassis, ACCESS_JOURNAL, self._mark, follower)
         await AccessAnswers(chassis.name, self._client, chassis.authority, follower).start()
-        chassis.spawn(lambda: read_to_end(chassis.keys_known, journal, follower), tasks.KEYS_KNOWN)
+        chassis.spawn(JournalEnd(journal, follower, SystemClock(), chassis.keys_known.read_to_end).run, tasks.KEYS_KNOWN)
         await follower.run()
 
     async def _opened(self) -> Journal:

@@ -5,8 +5,7 @@ from typing import Any
 
 from adapters.codec import ORDER_COMMITS
 from apps.connections import nats
-from apps.desk.client_stream import Lag, Sources
-from apps.desk.end import JournalEnd
+from apps.desk.client_stream import Sources
 from apps.desk.events_source import EventsSource
 from apps.desk.fold import Commits, DeskFold, OnOrder
 from apps.desk.forgotten import remember
@@ -15,6 +14,7 @@ from apps.desk.marks import BestQuotes
 from apps.desk.services import Ask, Services
 from apps.desk.stream import StreamEndpoint
 from apps.http.authority import Authority
+from apps.journal.end import JournalEnd
 from apps.journal.subscription import JournalSubscription
 from config.sections import StreamSection
 from domain.ports import Clock, Head, Journal
@@ -46,7 +46,7 @@ class Assembly:
         self._fold = fold
         self._journal = journal
         self._clock = clock
-        self._lag = Lag()
+        self._lag_ms = 0
         self._on_order: OnOrder | None = None
         self._whole = whole(self._take)
         self.controls = Controls()
@@ -56,7 +56,7 @@ class Assembly:
         frames = Frames(fold, lambda: self.orders.head, self.controls, clock, authority.keys.owner_of)
         self.services = Services(ask, lambda: self.end.seq)
         events = EventsSource(frames, journal)
-        sources = Sources(frames, self.end, events, self.quotes, self.services, journal, bounds, self._lag)
+        sources = Sources(frames, self.end, lambda: self._lag_ms, events, self.quotes, self.services, journal, bounds)
         self.streams = StreamEndpoint(sources, authority, bounds)
 
     def control(self, event: ControlEvent) -> None:
@@ -75,8 +75,8 @@ class Assembly:
     def _take(self, commits: Commits) -> None:
         self._fold.on_order = None if self.orders.is_past(commits[-1][0]) else self._on_order
         self.streams.changed(self._fold.apply(commits))
-        self._lag.ms = max(0, self._clock.now_ns() - commits[-1][1].events[-1].at) // 1_000_000
+        self._lag_ms = max(0, self._clock.now_ns() - commits[-1][1].events[-1].at) // 1_000_000
 
     def stats(self) -> dict[str, Any]:
         memory = {"orders_in_memory": self._fold.orders_in_memory(), "events_in_memory": len(self._fold.events)}
-        return {"seq": self.orders.head.seq, "lag_ms": self._lag.ms, "streams": self.streams.stats(), **memory}
+        return {"seq": self.orders.head.seq, "lag_ms": self._lag_ms, "streams": self.streams.stats(), **memory}

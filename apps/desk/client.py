@@ -13,6 +13,7 @@ NOT_YET: Final = 503
 """The service reads the journal, or does not know the keys now."""
 SILENT_S: Final = 10.0
 """The server says something every second. After this long without a word the connection is dead."""
+TIMEOUT: Final = httpx.Timeout(SILENT_S, connect=2.0)
 
 
 class Gap(Exception):
@@ -61,19 +62,21 @@ async def follow(
     state: ClientState,
     interrupted: Callable[[str, ClientState], None] = lambda reason, state: None,
 ) -> AsyncIterator[StreamMessage]:
-    """Yield messages without an end, each applied to `state` before. When the connection ends, it calls `interrupted` and connects again.
+    """Yield messages without an end, each applied to `state` before. Without a connection, call `interrupted` and try again.
 
     Gap. httpx.TransportError if the first connection fails; httpx.HTTPStatusError for a refusal.
     """
     connected = False
     while True:
-        reason = "it was ended"
+        reason = "it ended"
         headers = {"Last-Event-ID": state.last_id} if state.last_id else {}
         try:
-            async with http.stream("GET", url, params=params, headers=headers, timeout=httpx.Timeout(SILENT_S)) as answer:
+            async with http.stream("GET", url, params=params, headers=headers, timeout=TIMEOUT) as answer:
                 if answer.is_error and answer.status_code != NOT_YET:
                     await answer.aread()
                     answer.raise_for_status()
+                if answer.is_error:
+                    reason = "desk is not ready"
                 async for message in messages(answer):
                     connected = True
                     state.apply(message)
@@ -82,18 +85,16 @@ async def follow(
             if not connected:
                 raise
             reason = str(error) or type(error).__name__
-        if connected:
-            interrupted(reason, state)
+        interrupted(reason, state)
         await asyncio.sleep(RETRY_S)
 
 
 async def messages(answer: httpx.Response) -> AsyncIterator[StreamMessage]:
     """Parse server-sent events. Comments keep the connection alive and are not messages."""
-    fields: dict[str, str] = {}
-    async for line in answer.aiter_lines():
-        if line:
-            name, _, value = line.partition(": ")
-            fields[name] = value
-        elif "event" in fields:
-            yield StreamMessage(fields["event"], json.loads(fields["data"], parse_float=Decimal), fields.get("id", ""), fields["data"])
-            fields = {}
+    rest = ""
+    async for text in answer.aiter_text():  # not by lines: some characters inside JSON end a line for Python, and none but LF does here
+        *whole, rest = (rest + text).split("\n\n")
+        for block in whole:
+            fields = {name: value for name, _, value in (line.partition(": ") for line in block.split("\n"))}
+            if "event" in fields:
+                yield StreamMessage(fields["event"], json.loads(fields["data"], parse_float=Decimal), fields.get("id", ""), fields["data"])

@@ -1,22 +1,24 @@
 """One stream: at most one message in flight. The next one is composed when the last one has left, so a slow client gets fewer of them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from apps.desk.end import JournalEnd
 from apps.desk.events_source import EventsSource
 from apps.desk.frames import Cursor, Frames, id_of, message
 from apps.desk.marks import BestQuotes
 from apps.desk.query import EVENTS, MARKS, ORDERS, SERVICES, StreamQuery
+from apps.desk.rows import Row
 from apps.desk.services import Services
 from apps.http.caller import Caller
 from apps.http.limits import TRANSPORT
 from apps.http.problem import Refusal
 from apps.http.route_scopes import OPERATE
+from apps.journal.end import JournalEnd
 from config.sections import StreamSection
 from domain.ports import Journal, Unavailable
 
@@ -24,7 +26,10 @@ SNAPSHOT_ROWS: Final = 500
 """Orders in one message of a snapshot."""
 FRAME_ROWS_MAX: Final = 5000
 """Orders in one frame. A client that is further behind is sent the whole state."""
-SNAPSHOT_ROUNDS_MAX: Final = 10
+ROUNDS_MAX: Final = 10
+"""How often orders that change while others are sent are sent again before the message that ends it."""
+KNOWN_NS: Final = 2_000_000_000
+"""For how long after the journal was read to its end a heartbeat may say so."""
 REACH_S: Final = 1.0
 """How long a stream waits for a sequence that its client has seen and this process has not."""
 MARKS_EVERY_S: Final = 0.25
@@ -37,22 +42,16 @@ _QUIET: Final = b": the journal does not answer\n\n"
 
 
 class Sources(msgspec.Struct):
-    """What streams are composed from."""
+    """What streams are composed from. `lag_ms`: how old the newest applied commit was when it was applied."""
 
     frames: Frames
     end: JournalEnd
+    lag_ms: Callable[[], int]
     events: EventsSource
     marks: BestQuotes
     services: Services
     journal: Journal
     bounds: StreamSection
-    lag_ms: "Lag"
-
-
-class Lag:
-    """How old the newest applied commit was when it was applied, in milliseconds."""
-
-    ms: int = 0
 
 
 class ClientStream:
@@ -125,17 +124,24 @@ class ClientStream:
         if resume.chain and resume.chain != await self._chain_at(resume.seq):
             return "unknown_history"
         self._cursor.at(resume.seq)
-        if self._needs_orders() and (resume.seq < fold.forgotten_seq or self._is_far_behind()):
+        if self._needs_orders() and resume.seq < fold.forgotten_seq:
             return "too_old"
-        return ""
+        return "too_old" if EVENTS not in self.query.kinds and self._is_far_behind() else ""
 
     def _needs_orders(self) -> bool:
         """Return whether orders of before must be in memory: to be shown, or to know the account of an event."""
         return ORDERS in self.query.kinds or (EVENTS in self.query.kinds and not self.query.every_account)
 
+    def _rows_behind(self) -> Iterator[Row]:
+        return self._frames.rows_behind(self.query, self._cursor.rows_seq) if ORDERS in self.query.kinds else iter(())
+
     def _is_far_behind(self) -> bool:
-        behind = self._frames.rows_behind(self.query, self._cursor.rows_seq)
-        return ORDERS in self.query.kinds and sum(1 for _, _ in zip(behind, range(FRAME_ROWS_MAX + 1), strict=False)) > FRAME_ROWS_MAX
+        """Return whether more orders changed than one frame may have."""
+        return next(islice(self._rows_behind(), FRAME_ROWS_MAX, None), None) is not None
+
+    def _lost_orders(self) -> bool:
+        """Return whether an order may have changed since the cursor and left memory."""
+        return ORDERS in self.query.kinds and self._cursor.rows_seq < self._frames.fold.forgotten_seq
 
     async def _reached(self, seq: int) -> bool:
         deadline = asyncio.get_running_loop().time() + REACH_S
@@ -174,11 +180,7 @@ class ClientStream:
                 await self._send(_bye(self._ending))
                 return
             if self._frames.changed(self.query, self._cursor):
-                if self._is_far_behind():
-                    await self._snapshot("too_old")
-                else:
-                    async for frame in self._frames_due():
-                        await self._send(frame)
+                await self._catch_up()
                 frame_at, heartbeat_at = loop.time(), loop.time() + self._heartbeat_s
             elif now >= heartbeat_at:
                 await self._send(self._heartbeat())
@@ -202,41 +204,53 @@ class ClientStream:
             await asyncio.sleep(early)
 
     async def _snapshot(self, reason: str) -> None:
-        """Send the whole state. Orders that change meanwhile are sent again, so that all is of one sequence at the end."""
-        frames, query, cursor = self._frames, self.query, self._cursor
-        cursor.at(frames.head().seq)
+        """Send the whole state. Events continue after it."""
+        frames, query = self._frames, self.query
+        at = frames.head().seq
         rows = [row for each in frames.accounts(query) for row in each.newest(query.limit)][: query.limit] if ORDERS in query.kinds else []
         await self._send(frames.reset(query, reason, len(rows)))
-        for _ in range(SNAPSHOT_ROUNDS_MAX):
-            for begin in range(0, len(rows), SNAPSHOT_ROWS):
-                await self._send(frames.snapshot(query, rows[begin : begin + SNAPSHOT_ROWS]))
-            rows = list(frames.rows_behind(query, cursor.rows_seq)) if ORDERS in query.kinds else []
-            cursor.at(frames.head().seq)
-            if len(rows) <= SNAPSHOT_ROWS:
-                break
-        last = frames.snapshot(query, rows) if rows else b""
-        await self._send(last + frames.snapshot_end(query, cursor))
+        await self._send_ahead(rows, at)
+        changed = list(self._rows_behind())
+        last = frames.snapshot(query, changed) if changed else b""
+        await self._send(last + frames.snapshot_end(query, self._cursor))
 
-    async def _frames_due(self) -> AsyncIterator[bytes]:
-        """Yield the frames from the cursor to the journal's end: one, unless there are more events than one message may have."""
-        frames, query, cursor = self._frames, self.query, self._cursor
-        more = EVENTS in query.kinds
-        while more:
-            events, at, more = await self._sources.events.after(query, cursor.seq)
-            if more:
-                yield frames.frame(query, cursor, at, events, more=True)
-            elif at != frames.head():
-                more = True  # the journal has moved on meanwhile, and a frame is of one sequence
-            else:
-                yield frames.frame(query, cursor, at, events)
+    async def _send_ahead(self, rows: Sequence[Row], at: int) -> None:
+        """Send the orders of sequence `at` in messages without an id, then those that changed meanwhile, until few are left."""
+        for _ in range(ROUNDS_MAX):
+            for begin in range(0, len(rows), SNAPSHOT_ROWS):
+                await self._send(self._frames.snapshot(self.query, rows[begin : begin + SNAPSHOT_ROWS]))
+            self._cursor.rows_seq = at
+            at, rows = self._frames.head().seq, list(self._rows_behind())
+            if len(rows) <= SNAPSHOT_ROWS:
                 return
-        yield frames.frame(query, cursor, frames.head())
+
+    async def _catch_up(self) -> None:
+        """Send what changed since the cursor: one frame, unless there are more events or orders than one may have."""
+        if EVENTS in self.query.kinds:
+            await self._catch_up_with_events()
+        elif self._lost_orders() or self._is_far_behind():
+            await self._snapshot("too_old")
+        else:
+            await self._send(self._frames.frame(self.query, self._cursor, self._frames.head()))
+
+    async def _catch_up_with_events(self) -> None:
+        """Send every event. Orders come with the last frame; if they are too many for it, most of them come before it."""
+        frames, query, cursor = self._frames, self.query, self._cursor
+        if self._is_far_behind():
+            await self._send_ahead(list(self._rows_behind()), frames.head().seq)
+        more = True
+        while more and self._ending is None:
+            events, at = await self._sources.events.after(query, cursor.seq)
+            more, lost = at != frames.head(), self._lost_orders()
+            await self._send(frames.frame(query, cursor, at, events, more=more or lost))
+            if lost and not more:
+                await self._snapshot("too_old")
 
     def _heartbeat(self) -> bytes:
         """Return a heartbeat, or a comment while the end of the journal is not known: then its client must see that it is stale."""
-        if not self._sources.end.known():
+        if not self._sources.end.known_within(KNOWN_NS):
             return _QUIET
-        return self._frames.heartbeat(self._cursor, self._sources.end.seq, self._sources.lag_ms.ms)
+        return self._frames.heartbeat(self._cursor, self._sources.end.seq, self._sources.lag_ms())
 
     async def _say_marks(self) -> None:
         marks = self._sources.marks

@@ -7,16 +7,16 @@ from typing import Final
 
 from adapters.codec import ORDER_COMMITS
 from apps.desk.fold import Recorded
-from apps.desk.frames import EVENTS_BYTES_MAX, Frames
+from apps.desk.frames import EVENTS_BYTES_MAX, Frames, array
 from apps.desk.query import StreamQuery
 from domain.order.events import OrderSubmitted
-from domain.ports import Head, Journal
+from domain.ports import Head, Journal, JournalEntry
 
 READERS_MAX: Final = 4
 """Streams that read old events from the journal at once; others wait."""
 
-Found = tuple[bytes, Head, bool]
-"""The events as a JSON array, the commit of the last one, and whether more follow."""
+Found = tuple[bytes, Head]
+"""The events as a JSON array, and the commit up to which they are all."""
 
 
 class EventsSource:
@@ -37,10 +37,10 @@ class EventsSource:
         wanted = None if query.every_account else set(query.accounts)
         encoded, last = self._packed(query, _commits(fold.events_since(seq, wanted)))
         if last is None:
-            return encoded, head, False
+            return encoded, head
         recorded = await self._journal.read(last)
         assert recorded is not None, f"the journal lost sequence {last}"
-        return encoded, recorded.head, True
+        return encoded, recorded.head
 
     def _packed(self, query: StreamQuery, commits: Iterable[list[Recorded]]) -> tuple[bytes, int | None]:
         """Return the events that fit, and the sequence of the last commit among them; None if all fit."""
@@ -48,37 +48,39 @@ class EventsSource:
         size, last = 0, 0
         for commit in commits:
             if size > EVENTS_BYTES_MAX:
-                return b"[" + b",".join(found) + b"]", last
+                return array(found), last
             encoded = [self._frames.event(recorded, query.formats) for recorded in commit]
             found += encoded
             size += sum(map(len, encoded))
             last = commit[-1].seq
-        return b"[" + b",".join(found) + b"]", None
+        return array(found), None
 
     async def _from_journal(self, query: StreamQuery, seq: int) -> Found:
         """Read events that are no longer in memory. Their `ord_status` is not known."""
         begin = await self._journal.read(seq) if seq else None
-        after = begin.head if begin is not None else Head()
-        until = self._frames.head().seq
-        accounts = dict[str, str]()
+        at = begin.head if begin is not None else Head()
+        accounts: dict[str, str] = {}
         found: list[bytes] = []
         size = 0
-        async with contextlib.aclosing(self._journal.follow(after, until=until)) as batches:
-            async for batch in batches:
-                for entry in batch:
-                    for place, event in enumerate(ORDER_COMMITS.read(entry).events):
-                        if type(event) is OrderSubmitted:
-                            accounts[event.order_id] = event.account
-                        row = self._frames.fold.find(event.order_id)
-                        account = row.order.account if row is not None else accounts.get(event.order_id, "")
-                        if query.every_account or account in query.accounts:
-                            recorded = Recorded(entry.head.seq, place, account, event, None)
-                            found.append(self._frames.event(recorded, query.formats))
-                            size += len(found[-1])
-                    after = entry.head
-                    if size > EVENTS_BYTES_MAX:
-                        return b"[" + b",".join(found) + b"]", after, True
-        return b"[" + b",".join(found) + b"]", after, after.seq < self._frames.head().seq
+        async with contextlib.aclosing(self._journal.follow(at, until=self._frames.head().seq)) as batches:
+            async for entry in (entry async for batch in batches for entry in batch):
+                encoded = [self._frames.event(recorded, query.formats) for recorded in self._shown(query, entry, accounts)]
+                found += encoded
+                size += sum(map(len, encoded))
+                at = entry.head
+                if size > EVENTS_BYTES_MAX:
+                    break
+        return array(found), at
+
+    def _shown(self, query: StreamQuery, entry: JournalEntry, accounts: dict[str, str]) -> Iterator[Recorded]:
+        """Yield the events of a commit that the stream shows. `accounts` collects those of orders that may not be in memory."""
+        for place, event in enumerate(ORDER_COMMITS.read(entry).events):
+            if type(event) is OrderSubmitted:
+                accounts[event.order_id] = event.account
+            row = self._frames.fold.find(event.order_id)
+            account = row.order.account if row is not None else accounts.get(event.order_id, "")
+            if query.every_account or account in query.accounts:
+                yield Recorded(entry.head.seq, place, account, event, None)
 
 
 def _commits(events: Iterable[Recorded]) -> Iterator[list[Recorded]]:

@@ -12,9 +12,9 @@ from apps.desk.rows import Row
 from domain.access.scopes import EVERY_ACCOUNT
 from domain.order import events as e
 from domain.order.fix import ord_status
-from domain.order.index import trigger_of
 from domain.order.lifecycle import State
 from domain.order.order import Order, evolve
+from domain.order.venue_reports import UNKNOWN_ORDER
 from domain.position.position import Position, PositionBook
 
 STATE_VERSION: Final = 1
@@ -32,12 +32,6 @@ class CountedAccount(msgspec.Struct):
     states: dict[State, int]
 
 
-class CountedStep(msgspec.Struct):
-    state: State
-    trigger: str
-    count: int
-
-
 class DeskState(msgspec.Struct):
     """The fold as a snapshot. `orders` and `seqs` belong together; both are in the order of the last change."""
 
@@ -45,7 +39,6 @@ class DeskState(msgspec.Struct):
     seqs: list[int]
     positions: list[Position]
     accounts: list[CountedAccount]
-    steps: list[CountedStep]
     forgotten_seq: int
 
 
@@ -118,16 +111,15 @@ class DeskFold:
     """A fold of the order journal. `apply` never waits and never refuses."""
 
     def __init__(self, closed_max: int, events_max: int) -> None:
-        """`closed_max`: closed orders in memory, the last closed ones. `events_max`: events in memory for streams that resume."""
+        """`closed_max`: closed orders in memory, the last changed ones. `events_max`: events in memory for streams that resume."""
         self.on_order: OnOrder | None = None
         self._closed_max = closed_max
         self._closed: OrderedDict[str, None] = OrderedDict()
-        self._rows: dict[str, Row] = {}
+        """Closed orders in memory, the last changed one at the end. The first one leaves first."""
         self._positions = PositionBook()
         self._events_max = events_max
         self._accounts: dict[str, AccountRows] = {EVERY_ACCOUNT: AccountRows()}
         self.everything = self._accounts[EVERY_ACCOUNT]
-        self.steps: Counter[tuple[State, str]] = Counter()
         self.events: deque[Recorded] = deque()
         self.events_after = 0
         """All events of later sequences are in `events`."""
@@ -145,10 +137,11 @@ class DeskFold:
         return found
 
     def find(self, order_id: str) -> Row | None:
-        return self._rows.get(order_id)
+        """Return the row of an order in memory."""
+        return self.everything.rows.get(order_id)
 
     def orders_in_memory(self) -> int:
-        return len(self._rows)
+        return len(self.everything.rows)
 
     def not_in_memory(self, commits: Commits) -> set[str]:
         """Return the orders that these commits change and that left memory."""
@@ -159,14 +152,13 @@ class DeskFold:
             for event in commit.events:
                 if type(event) is e.OrderSubmitted:
                     created.add(event.order_id)
-                elif event.order_id and event.order_id not in self._rows and event.order_id not in created:
+                elif _is_of_an_order(event) and event.order_id not in self.everything.rows and event.order_id not in created:
                     missing.add(event.order_id)
         return missing
 
     def adopt(self, order: Order, seq: int) -> None:
         """Take an order that had left memory back, as it was."""
-        row = self._rows[order.order_id] = Row(order, seq)
-        self._hold(row)
+        self._hold(Row(order, seq))
         if order.closed:
             self._closed[order.order_id] = None
 
@@ -178,23 +170,21 @@ class DeskFold:
             for place, event in enumerate(commit.events):
                 touched.add(self._apply(event, seq, place, changed))
             for order_id, (before, own) in changed.items():
-                self._changed(self._rows[order_id], seq, before)
+                self._changed(row := self.everything.rows[order_id], seq, before)
                 if self.on_order is not None:
-                    self.on_order(self._rows[order_id].order, seq, own)
+                    self.on_order(row.order, seq, own)
         self._forget()
         return touched
 
     def _apply(self, event: e.OrderEvent, seq: int, place: int, changed: dict[str, tuple[State | None, list[e.OrderEvent]]]) -> str:
         """Apply one event. `changed` collects the orders of its commit, each with its state before it and its events."""
-        row = self._rows.get(event.order_id)
+        row = self.find(event.order_id)
         if row is None and type(event) is not e.OrderSubmitted:
             return self._record(Recorded(seq, place, "", event, None))  # of no order, or a report that names an unknown one
         before = row.order.status if row is not None else None
         order = evolve(row.order if row is not None else None, event)
         if row is None:
-            self._rows[order.order_id] = Row(order, seq)
-        elif before is not None and (trigger := trigger_of(type(event), before, order.status)) is not None:
-            self.steps[before, trigger] += 1
+            self.everything.rows[order.order_id] = Row(order, seq)
         if event.order_id in changed:
             changed[event.order_id][1].append(event)
         else:
@@ -212,6 +202,7 @@ class DeskFold:
             rows.put(row, before)
         if order.closed:
             self._closed[order.order_id] = None
+            self._closed.move_to_end(order.order_id)
         else:
             self._closed.pop(order.order_id, None)
 
@@ -231,10 +222,9 @@ class DeskFold:
     def _forget(self) -> None:
         while len(self._closed) > self._closed_max:
             order_id, _ = self._closed.popitem(last=False)
-            row = self._rows.pop(order_id)
+            row = self.everything.rows.pop(order_id)
+            del self._account(row.order.account).rows[order_id]
             self.forgotten_seq = max(self.forgotten_seq, row.seq)
-            for rows in (self.everything, self._account(row.order.account)):
-                del rows.rows[order_id]
 
     def events_since(self, seq: int, accounts: Collection[str] | None) -> list[Recorded]:
         """Return the events after a sequence that is not before `events_after`, of these accounts or of all, oldest first."""
@@ -254,7 +244,6 @@ class DeskFold:
             seqs=[row.seq for row in rows],
             positions=list(self.everything.positions.values()),
             accounts=[CountedAccount(name, dict(rows.states)) for name, rows in self._accounts.items()],
-            steps=[CountedStep(state, trigger, count) for (state, trigger), count in self.steps.items()],
             forgotten_seq=self.forgotten_seq,
         )
 
@@ -263,7 +252,7 @@ class DeskFold:
         if len(state.orders) != len(state.seqs):
             raise ValueError("the snapshot has another number of orders than of sequences")
         for order, seq in zip(state.orders, state.seqs, strict=True):
-            row = self._rows[order.order_id] = Row(order, seq)
+            row = Row(order, seq)
             for rows in (self.everything, self._account(order.account)):
                 rows.hold(row)
                 rows.seq = max(rows.seq, seq)
@@ -275,12 +264,16 @@ class DeskFold:
                 rows.put_position(position)
         for counted in state.accounts:
             self._account(counted.account).states.update(counted.states)
-        self.steps.update({(each.state, each.trigger): each.count for each in state.steps})
         self.forgotten_seq = state.forgotten_seq
 
     def restored_at(self, seq: int) -> None:
         """Note that this fold was restored at a sequence: earlier events are not in memory."""
         self.events_after = seq
+
+
+def _is_of_an_order(event: e.OrderEvent) -> bool:
+    """Return whether the journal has an order that the event belongs to: a venue may report of one that never was."""
+    return bool(event.order_id) and not (type(event) is e.ReportQuarantined and event.reason == UNKNOWN_ORDER)
 
 
 _NO_ROWS: Final = AccountRows()

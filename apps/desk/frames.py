@@ -8,7 +8,8 @@ import msgspec
 
 from apps.desk.fold import AccountRows, DeskFold, Recorded
 from apps.desk.query import CHAIN_DIGITS, CONTROLS, EVENTS, ORDERS, POSITIONS, StreamQuery
-from apps.desk.rows import Formats, Row, position_row, with_texts
+from apps.desk.rows import Formats, Row, position_row
+from apps.http.app import with_decimals
 from apps.http.order_view import event_view
 from domain.narrative import OwnerOf
 from domain.order.fix import exec_type
@@ -22,7 +23,7 @@ VERSION: Final = 1
 EVENTS_BYTES_MAX: Final = 512 * 1024
 """Of the events in one message; the rest follows in the next one."""
 _PERSONAL: Final = "account:"
-_SHARED_KINDS: Final = (ORDERS, POSITIONS)
+_OF_ACCOUNTS: Final = frozenset((ORDERS, EVENTS, POSITIONS))
 
 
 def message(event: str, data: bytes, id_: str = "") -> bytes:
@@ -37,15 +38,14 @@ def id_of(head: Head) -> str:
 
 
 class Cursor:
-    """What one stream has sent. `seq` is the sequence of its last message, `rows_seq` that up to which it has all rows."""
+    """What one stream has sent: the sequence of its last message, and those up to which it has all orders and all positions."""
 
     def __init__(self, seq: int) -> None:
-        self.seq = seq
-        self.rows_seq = seq
+        self.at(seq)
         self.controls_version = 0
 
     def at(self, seq: int) -> None:
-        self.seq = self.rows_seq = seq
+        self.seq = self.rows_seq = self.positions_seq = seq
 
 
 class Frames:
@@ -78,7 +78,7 @@ class Frames:
 
     @staticmethod
     def snapshot(query: StreamQuery, rows: Iterable[Row]) -> bytes:
-        return message("snapshot", b'{"orders":' + _array(row.encoded(query.formats) for row in rows) + b"}")
+        return message("snapshot", b'{"orders":' + array(row.encoded(query.formats) for row in rows) + b"}")
 
     def snapshot_end(self, query: StreamQuery, cursor: Cursor) -> bytes:
         head = self.head()
@@ -94,7 +94,7 @@ class Frames:
 
     def changed(self, query: StreamQuery, cursor: Cursor) -> bool:
         """Return whether a frame is due: something of the filter changed behind the cursor."""
-        if any(each.seq > cursor.seq for each in self.accounts(query)) and not query.kinds.isdisjoint((*_SHARED_KINDS, EVENTS)):
+        if not query.kinds.isdisjoint(_OF_ACCOUNTS) and any(each.seq > cursor.seq for each in self.accounts(query)):
             return True
         return CONTROLS in query.kinds and cursor.controls_version != self._controls.version
 
@@ -106,26 +106,27 @@ class Frames:
     def frame(self, query: StreamQuery, cursor: Cursor, at: Head, events: bytes | None = None, *, more: bool = False) -> bytes:
         """Return the frame from the cursor to the commit `at`, which is the last one, or earlier if `more` events follow.
 
-        Rows are states, so they come with the last of several frames.
+        Orders and positions are states, so they come with the last of several frames.
         """
         parts = {"prev_seq": b"%d" % cursor.seq, "seq": b"%d" % at.seq, "at": self._now()}
         if more:
             parts["more"] = b"true"
         if ORDERS in query.kinds:
             rows = () if more else self.rows_behind(query, cursor.rows_seq)
-            parts["orders"] = _array(row.encoded(query.formats) for row in rows)
+            parts["orders"] = array(row.encoded(query.formats) for row in rows)
         if EVENTS in query.kinds:
             parts["events"] = events or b"[]"
         if POSITIONS in query.kinds:
-            moved = () if more else (p for each in self.accounts(query) for p in each.positions_since(cursor.rows_seq))
+            moved = () if more else (p for each in self.accounts(query) for p in each.positions_since(cursor.positions_seq))
             parts["positions"] = _positions(moved, query.formats)
         if ORDERS in query.kinds:
             parts["states"] = self._states(query)
         if CONTROLS in query.kinds and cursor.controls_version != self._controls.version:
             parts["controls"] = self._controls_for(query, cursor)
-        cursor.seq = at.seq
-        if not more:
-            cursor.rows_seq = at.seq
+        if more:
+            cursor.seq = at.seq
+        else:
+            cursor.at(at.seq)
         return message("frame", _object(parts), id_of(at))
 
     def heartbeat(self, cursor: Cursor, end: int, lag_ms: int) -> bytes:
@@ -140,7 +141,7 @@ class Frames:
         view = event_view(event, recorded.seq, self._owner_of)
         own: dict[str, Any] = {"index": recorded.place, "order_id": event.order_id, "account": recorded.account, "status": event.status}
         fix = {"exec_type": exec_type(event)} | ({"ord_status": recorded.fix_status} if recorded.fix_status else {})
-        return msgspec.json.encode(with_texts({"seq": recorded.seq, **own, **view, **fix}, formats))
+        return msgspec.json.encode(with_decimals({"seq": recorded.seq, **own, **view, **fix}, formats.number))
 
     def accounts(self, query: StreamQuery) -> list[AccountRows]:
         return [self.fold.account(name) for name in query.accounts]
@@ -163,7 +164,8 @@ class Frames:
         return b'"%s"' % rfc3339(self._clock.now_ns()).encode()
 
 
-def _array(items: Iterable[bytes]) -> bytes:
+def array(items: Iterable[bytes]) -> bytes:
+    """Return a JSON array of values that are encoded."""
     return b"[" + b",".join(items) + b"]"
 
 

@@ -35,7 +35,7 @@ class PastOrders:
         request: Request,
         at_seq: Annotated[int, Query(ge=1, description="A sequence of the journal. Orders of now are in the stream.")],
         account: AccountsQuery = None,
-        limit: Annotated[int, Query(ge=1, le=ORDERS_MAX, description="Open orders first, the newest first.")] = ORDERS_DEFAULT,
+        limit: Annotated[int, Query(ge=1, le=ORDERS_MAX, description="Open orders first, then those that closed last.")] = ORDERS_DEFAULT,
         numbers: NumbersQuery = None,
     ) -> Response:
         accounts, formats = accounts_asked(account or [], caller_of(request.scope)), formats_asked(numbers)

@@ -1,7 +1,7 @@
 """What the stream shows of an order and of a position, encoded once for all streams that show it."""
 
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -50,7 +50,7 @@ class PositionRow(msgspec.Struct, kw_only=True, gc=False):
 
 
 class Formats(msgspec.Struct, frozen=True):
-    """How decimals are written: `exact` as JSON numbers, or as strings."""
+    """How decimals are written: as JSON numbers, or `as_text` as strings."""
 
     as_text: bool
 
@@ -124,16 +124,3 @@ def position_row(position: Position, formats: Formats) -> PositionRow:
         fees=number(position.fees),
         seq=position.seq,
     )
-
-
-def with_texts(value: Any, formats: Formats) -> Any:
-    """Return a view whose decimals are written in the format of a stream."""
-    if isinstance(value, Decimal):
-        return formats.number(value)
-    if isinstance(value, dict):
-        return {name: with_texts(each, formats) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [with_texts(each, formats) for each in value]
-    if isinstance(value, msgspec.Struct):
-        return with_texts(msgspec.structs.asdict(value), formats)
-    return value

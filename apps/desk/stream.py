@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
-import structlog
 from fastapi import APIRouter
 from prometheus_client.core import Metric
 from starlette.types import Receive, Scope, Send
@@ -18,8 +17,6 @@ from apps.http.problem import Refusal
 from apps.runtime import metrics
 from config.sections import StreamSection
 from domain.access.scopes import EVERY_ACCOUNT
-
-log = structlog.get_logger()
 
 LOOK_EVERY_S: Final = 1.0
 """How often each stream's key and progress are looked at."""

@@ -10,6 +10,7 @@ from apps.connections import access, control_journal, feeds, journals, nats
 from apps.connections.past import PAST_MAX_S, WAITING_MAX
 from apps.connections.service_stats import ask_stats
 from apps.desk.assembly import Assembly
+from apps.desk.client_stream import KNOWN_NS
 from apps.desk.drop_copy import DropCopy
 from apps.desk.fold import STATE_VERSION, DeskFold, DeskState
 from apps.desk.gateway import Gateway
@@ -63,7 +64,7 @@ async def build(chassis: Chassis[DeskSettings]) -> Service:
     chassis.spawn(desk.end.run, tasks.JOURNAL_END)
     chassis.spawn(lambda: desk.services.run(streams.wake_all), tasks.SERVICES)
     chassis.spawn(streams.look_after, tasks.STREAMS)
-    journals.report_readiness(chassis, orders, lambda: orders.caught_up and desk.end.known())
+    journals.report_readiness(chassis, orders, lambda: orders.caught_up and desk.end.known_within(KNOWN_NS))
     journals.keep(chassis, snapshots, orders)
     gateway, routes = _page(chassis, clock)
     past = HelperProcess(MODULE, deadline_s=PAST_MAX_S, waiting_max=WAITING_MAX, environment=chassis.environment)

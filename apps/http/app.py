@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Awaitable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from decimal import Decimal
 from functools import partial
 from http import HTTPStatus
@@ -30,6 +30,7 @@ from apps.http.messages import Disconnected, Handler, header, read_body, send_js
 from apps.http.problem import CONTENT_TYPE, Refusal, not_offered, problem_body, problem_doc
 from apps.http.query import known_query, parameters_of, read_query, refused, repeatable_of
 from apps.http.tls import TlsListener
+from config.settings import CONNECTIONS_MAX
 from domain.values import plain
 
 __all__ = [
@@ -51,7 +52,6 @@ __all__ = [
     "with_head",
 ]
 
-CONNECTIONS_MAX: Final = 1000
 DRAIN_S: Final = 5.0
 BACKLOG: Final = 1024
 
@@ -68,18 +68,19 @@ def number(value: Decimal) -> msgspec.Raw:
 
 def encode(value: object) -> bytes:
     """Encode dicts, lists and structs as JSON, with every Decimal as an exact number. Hot paths build structs with `number` instead."""
-    return msgspec.json.encode(_with_numbers(value))
+    return msgspec.json.encode(with_decimals(value, number))
 
 
-def _with_numbers(value: Any) -> Any:
+def with_decimals(value: Any, written: Callable[[Decimal], msgspec.Raw | str]) -> Any:
+    """Return a value as dicts and lists, with each Decimal as `written` returns it."""
     if isinstance(value, Decimal):
-        return number(value)
+        return written(value)
     if isinstance(value, Mapping):
-        return {key: _with_numbers(item) for key, item in value.items()}
+        return {key: with_decimals(item, written) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_with_numbers(item) for item in value]
+        return [with_decimals(item, written) for item in value]
     if isinstance(value, msgspec.Struct):
-        return _with_numbers(msgspec.structs.asdict(value))
+        return with_decimals(msgspec.structs.asdict(value), written)
     return value
 
 

@@ -14,10 +14,11 @@ from adapters.codec import ORDER_COMMITS, Commit
 from adapters.controls import ACCESS_COMMITS, ACCESS_JOURNAL, CONTROL_COMMITS, CONTROL_JOURNAL
 from adapters.risk_snapshot import ValkeySnapshots
 from apps.connections import control_journal, feeds, journals, nats, stores
-from apps.connections.access import AccessAcks, read_to_end, ready_with_keys
+from apps.connections.access import AccessAcks, ready_with_keys
 from apps.connections.controls import Scopes, connections, events_into
 from apps.connections.unit import Unit
 from apps.http import tls
+from apps.journal.end import JournalEnd
 from apps.journal.subscription import JournalSubscription
 from apps.journal.watermark import access_accepted
 from apps.risk.access_endpoint import OTHERS, AccessEndpoint
@@ -132,7 +133,7 @@ async def _access(chassis: Chassis[RiskSettings], client: Client, writer: Client
     chassis.spawn(follower.run, tasks.ACCESS_FOLLOWER)
     access_log = ControlLog(journal, ACCESS_COMMITS, follower, chassis.keys, mark)
     await record_cli_key(chassis, journal, follower, access_log)
-    chassis.spawn(lambda: read_to_end(chassis.keys_known, journal, follower), tasks.KEYS_KNOWN)
+    chassis.spawn(JournalEnd(journal, follower, SystemClock(), chassis.keys_known.read_to_end).run, tasks.KEYS_KNOWN)
     ready_with_keys(chassis)
     control_journal.keep(chassis, ACCESS_JOURNAL, journal, mark, follower)
     owners = chassis.keys.owners_with(AccessScope.RISK, SystemClock().now_ns())

@@ -4,6 +4,7 @@ from collections.abc import Callable, Container
 from copy import copy
 from decimal import Decimal
 from functools import reduce
+from typing import Final
 
 import msgspec
 
@@ -16,6 +17,9 @@ from domain.order.route_end import NOT_YET, Ending, cancelled_by, leg_ended, sil
 from domain.order.transition import Events, must, quarantined, refused, traded, works_on
 from domain.values import MONEY_PLACES, ZERO, Liquidity, bounded
 
+UNKNOWN_ORDER: Final = "unknown_order"
+"""The reason of quarantine for a report that names an order which was never submitted here."""
+
 _REPORT = msgspec.json.Decoder(VenueReport)
 
 
@@ -25,7 +29,7 @@ def reported(order: Order | None, report: VenueReport, now: int, *, negative_pri
     For any other symbol such a price makes the report unreadable.
     """
     if order is None:
-        return (quarantined(report, State.NEW, "unknown_order", now),)
+        return (quarantined(report, State.NEW, UNKNOWN_ORDER, now),)
     if priced := PRICED.get(report.report):
         return priced(order, report, now, negative_prices)
     return REPORTS[report.report](order, report, now)

@@ -82,8 +82,12 @@ def late_fill(order_id: str, account: str) -> e.OrderFilled:
     )
 
 
+def quarantined(order_id: str, reason: str) -> e.ReportQuarantined:
+    return e.ReportQuarantined(order_id=order_id, at=AT, status=State.NEW, reason=reason, venue="PAPER_A", report="{}")
+
+
 class Desk:
-    """A running desk over a journal in memory, which lives on when the desk is started anew."""
+    """A running desk over a journal in memory, which is kept when the desk starts again."""
 
     def __init__(self, journal: MemoryJournal, assembly: Assembly, fold: DeskFold, keys: KeyRing, known: KeysKnown) -> None:
         self.journal = journal

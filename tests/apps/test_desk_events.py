@@ -6,7 +6,7 @@ from adapters.codec import ORDER_COMMITS
 from adapters.memory import MemoryJournal
 from apps.desk.client import ClientState, StreamMessage
 from apps.desk.fold import DeskFold
-from tests.apps.desk_scene import assert_is_of_the_journal, desk, late_fill, life, lives
+from tests.apps.desk_scene import assert_is_of_the_journal, desk, late_fill, life, lives, quarantined
 
 
 def told(found: list[StreamMessage]) -> list[tuple[int, int, str]]:
@@ -39,6 +39,27 @@ async def test_every_event_comes_once_and_in_order_from_memory_and_from_the_jour
         await assert_is_of_the_journal(state, scene.journal)
 
 
+async def test_a_character_that_ends_a_line_elsewhere_ends_no_message() -> None:
+    async with desk() as scene:
+        await scene.commit(quarantined("never", "one\u2028two\x85three"))
+        await scene.applied()
+        found = await scene.until(ClientState(), 1, kinds="events", from_seq="0")
+        assert [each["reason"] for message in found for each in message.data.get("events", ())] == ["one\u2028two\x85three"]
+
+
+async def test_a_client_of_events_that_is_far_behind_in_orders_misses_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.desk.client_stream.FRAME_ROWS_MAX", 3)
+    monkeypatch.setattr("apps.desk.client_stream.SNAPSHOT_ROWS", 2)
+    async with desk() as scene:
+        await scene.commits(lives(20))
+        await scene.applied()
+        state, end = ClientState(), (await scene.journal.head()).seq
+        found = await scene.until(state, end, kinds="events,orders,positions", from_seq="0")
+        assert "reset" not in {message.event for message in found}
+        assert told(found) == await written(scene.journal)
+        await assert_is_of_the_journal(state, scene.journal)
+
+
 async def test_events_of_one_account_are_its_own_and_read_as_the_timeline_does() -> None:
     async with desk() as scene:
         await scene.commits([*life("A1", "alice", 1), *life("B1", "bob", 1)])
@@ -68,6 +89,47 @@ async def test_a_closed_order_that_left_memory_comes_back_whole_when_it_changes(
         assert old[1].data["reason"] == "too_old"
 
 
+async def test_a_closed_order_that_changes_again_is_the_last_to_leave_memory() -> None:
+    async with desk(closed_max=3) as scene:
+        for number in range(3):
+            await scene.commits(life(f"O{number}", "alice", 1))
+        await scene.commit(late_fill("O0", "alice"))
+        await scene.commits(life("O3", "alice", 1))
+        await scene.applied()
+        assert scene.fold.find("O0") is not None
+        assert (scene.fold.find("O1"), scene.fold.forgotten_seq) == (None, 4)
+
+
+async def test_an_order_that_changed_and_left_memory_before_a_frame_could_show_it_is_not_passed_over() -> None:
+    async with desk(closed_max=1, frame_ms=200) as scene:
+        state = ClientState()
+        await scene.until(state, 0)
+        stream = scene.follow(state)
+        assert (await anext(stream)).data["resumed"]
+        for number in range(4):
+            await scene.commits(life(f"O{number}", "alice", 1))
+        async for message in stream:
+            if message.event == "reset":
+                assert message.data["reason"] == "too_old"
+            if state.seq == 8 and message.id:
+                break
+        await stream.aclose()  # type: ignore[attr-defined]
+        assert state.orders.keys() == {"O3"}
+
+
+async def test_a_report_of_an_order_that_never_was_is_not_searched_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with desk(closed_max=1) as scene:
+        for number in range(3):
+            await scene.commits(life(f"O{number}", "alice", 1))
+        await scene.applied()
+        assert scene.fold.forgotten_seq
+        searched: list[object] = []
+        monkeypatch.setattr("apps.desk.forgotten._search", lambda *asked: searched.append(asked))
+        await scene.commit(quarantined("never", "unknown_order"))
+        await scene.applied()
+        assert searched == []
+
+
 async def test_a_fold_that_was_saved_and_loaded_is_the_same() -> None:
     async with desk(closed_max=5) as scene:
         await scene.commits(lives(40))
@@ -76,7 +138,7 @@ async def test_a_fold_that_was_saved_and_loaded_is_the_same() -> None:
         loaded = DeskFold(5, 100)
         loaded.restore(saved)
         again = loaded.state()
-        assert (again.orders, again.seqs, again.positions, again.steps) == (saved.orders, saved.seqs, saved.positions, saved.steps)
+        assert (again.orders, again.seqs, again.positions) == (saved.orders, saved.seqs, saved.positions)
         assert {each.account: each.states for each in again.accounts} == {each.account: each.states for each in saved.accounts}
         await scene.commit(late_fill(saved.orders[0].order_id, saved.orders[0].account))
         await scene.applied()

@@ -97,16 +97,16 @@ async def test_changes_between_two_frames_are_one_row() -> None:
 async def test_a_quiet_stream_says_that_it_is_alive_also_when_others_orders_move_the_journal_on() -> None:
     async with desk() as scene:
         state = ClientState()
-        await scene.until(state, 0, account="nobody")
+        await scene.until(state, 0, account="empty")
         await scene.commits(life("O1", "alice"))
-        found = await scene.until(state, 3, account="nobody")
+        found = await scene.until(state, 3, account="empty")
         assert [message.data["orders"] for message in found if message.event == "frame"] in ([], [[]])
-        beat = (await scene.read("heartbeat", {"account": "nobody"}))[-1].data
+        beat = (await scene.read("heartbeat", {"account": "empty"}))[-1].data
         assert (beat["prev_seq"], beat["seq"], beat["head"]) == (3, 3, 3)
 
 
 async def test_no_heartbeat_is_sent_while_it_is_not_known_where_the_journal_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apps.desk.end.KNOWN_NS", 100_000_000)
+    monkeypatch.setattr("apps.desk.client_stream.KNOWN_NS", 100_000_000)
     async with desk() as scene:
         await scene.read("heartbeat")
         scene.journal.log.down = True
@@ -252,13 +252,18 @@ async def test_more_streams_than_the_bound_are_refused_and_a_closed_one_makes_ro
                 await asyncio.sleep(0.01)
 
 
-async def test_until_the_journal_was_read_to_its_end_there_is_no_stream() -> None:
+async def test_until_the_journal_was_read_to_its_end_there_is_no_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     async with desk() as scene:
-        scene.assembly.end.complete = False
+        monkeypatch.setattr("apps.journal.end.JournalEnd.complete", False)
         answer = await scene.http.get(scene.url)
         assert problem(answer) == (503, "catching_up")
         assert answer.headers["retry-after"] == "1"
-        scene.assembly.end.complete = True
+        monkeypatch.undo()
+        controls = [False]
+        scene.assembly.streams.wait_for(lambda: controls[0])
+        assert problem(await scene.http.get(scene.url)) == (503, "catching_up")
+        controls[0] = True
+        assert (await scene.read("snapshot_end"))[0].event == "hello"
 
 
 async def test_while_the_journal_is_away_nothing_is_continued_that_cannot_be_compared() -> None:

@@ -36,7 +36,7 @@ POSITION = OrderDifference("position", "alice", "BTCUSDT", "", "", "0", "4")
 
 
 class House:
-    """A reconciliation of two venues whose program answers as it is told, and its route."""
+    """A reconciliation of two venues whose program gives the answers that a test chose, and its route."""
 
     def __init__(self, *answers: Ended | Exception) -> None:
         self.clock = Hands()

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.streams`: many clients of desk while orders are placed. Nobody misses anything, and the cost is printed."""
+"""`python -m tests.bench.streams`: many clients of desk while orders are placed. It counts gaps, and prints the cost."""
 
 import argparse
 import asyncio

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -12,6 +13,9 @@ import pytest
 from tests.browser.chromium import PROGRAM, Browser
 from tests.browser.desk_page import DeskPage
 from tests.stack import LiveStack
+
+STAYS_S: Final = 25.0
+"""Longer than the page waits before it asks its worker again."""
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed; make desk-test installs it")
 
@@ -294,3 +298,17 @@ def test_stale_is_said_while_the_desk_is_frozen_and_what_was_missed_is_there_aft
         os.kill(frozen, signal.SIGCONT)
     desk.until_text("status", "Connection", "live")
     desk.until_row("Orders", "missed", "0.0061", "filled")
+
+
+def test_stale_is_said_while_nats_is_frozen_though_the_desk_speaks(stack: LiveStack, desk: DeskPage) -> None:
+    """What desk says of services and quotes does not make orders fresh."""
+    desk.until_text("status", "Connection", "live")
+    frozen = stack.pid("nats")
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        desk.until_text("status", "Connection", "stale")
+        time.sleep(STAYS_S)
+        assert desk.page.evaluate("document.body.dataset.connection") == "stale"
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+    desk.until_text("status", "Connection", "live")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from apps.http.app import CONNECTIONS_MAX
+from config.settings import CONNECTIONS_MAX
 from tests.faults.scene import PATIENT, order, risk_that_says_yes
 from tests.live import LiveServer
 from tests.process import LiveService

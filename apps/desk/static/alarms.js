@@ -73,13 +73,13 @@ function watchServices() {
 export function collectAlarms() {
   onChanges(watch);
   setInterval(() => {
-    if (connection.stale) raise('stale', 'stale', 'There was no word from the desk for more than 3 s');
+    if (connection.stale) raise('stale', 'stale', 'There was no word of the journal for more than 3 s');
     else end('stale');
     if (connection.gaps) raise(`gap ${connection.gaps}`, 'gap', 'A message of the stream was missing; the whole state was read again');
   }, 1000);
 }
 
-/** @returns {number} alarms that last and that nobody has acknowledged */
+/** @returns {number} alarms that last and are not acknowledged */
 export const openAlarms = () => alarms.filter((one) => one.open && !one.acknowledged).length;
 
 export function Alarms() {
@@ -87,7 +87,7 @@ export function Alarms() {
   const [name, setName] = useName();
   const [, redraw] = useState(0);
   const acknowledge = (/** @type {Alarm} */ one) => {
-    one.acknowledged = `${name.trim() || 'somebody'}, ${shortTime(Date.now())}`;
+    one.acknowledged = `${name.trim() || 'without a name'}, ${shortTime(Date.now())}`;
     redraw((n) => n + 1);
   };
   return html`<div class="screen"><div class="panel grow">

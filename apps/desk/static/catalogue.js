@@ -1,7 +1,6 @@
 /** What can be traded and where, read once: it does not change while the service runs. */
 
 import { get } from './api.js';
-import { store } from './desk.js';
 
 /** @type {any} */
 let answer = null;
@@ -21,8 +20,6 @@ export function readCatalogue() {
 /** @returns {'paper' | 'live' | 'unknown'} paper only if every venue is known to be one */
 export function mode() {
   const venues = answer?.data?.venues ?? [];
-  if (venues.length) return venues.some((/** @type {any} */ one) => one.live) ? 'live' : 'paper';
-  const told = store.services?.venues ?? [];
-  if (!told.length) return 'unknown';
-  return told.every((/** @type {any} */ one) => /^PAPER/.test(one.venue)) ? 'paper' : 'live';
+  if (!venues.length) return 'unknown';
+  return venues.some((/** @type {any} */ one) => one.live) ? 'live' : 'paper';
 }

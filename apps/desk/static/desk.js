@@ -8,6 +8,8 @@ export const store = new Store();
 
 /** How long without a word before every number counts as stale. */
 export const STALE_MS = 3000;
+/** Messages that say where the journal is. Quotes and services arrive also while nothing is known of it. */
+const OF_THE_JOURNAL = new Set(['hello', 'reset', 'snapshot', 'snapshot_end', 'frame', 'heartbeat']);
 const TICK_MS = 250;
 const REJOIN_MS = 20_000;
 const PRESENT_MS = 10_000;
@@ -37,8 +39,8 @@ let send = () => undefined;
 let scheduled = false;
 let rejoinedAt = performance.now();
 
-/** @param {string} event @param {any} data @param {string} [id] */
-function take(event, data, id) {
+/** @param {string} event @param {any} data @param {string} [id] @param {boolean} [again] a copy of what came before: it is no news */
+function take(event, data, id, again) {
   if (id) connection.id = id;
   if (event === 'trouble') {
     connection.trouble = data;
@@ -50,8 +52,10 @@ function take(event, data, id) {
     connection.gaps += 1;
     return;
   }
-  connection.heardAt = performance.now();
-  connection.heardTime = new Date();
+  if (!again && OF_THE_JOURNAL.has(event)) {
+    connection.heardAt = performance.now();
+    connection.heardTime = new Date();
+  }
   if (!store.apply(event, data)) {
     // The worker's copy is whole; this one missed a message.
     connection.gaps += 1;
@@ -105,7 +109,7 @@ export function listen() {
     worker.onerror = () => {
       if (store.hello === null) inPage();
     };
-    worker.port.onmessage = ({ data: [event, data, id] }) => take(event, data, id);
+    worker.port.onmessage = ({ data: [event, data, id, again] }) => take(event, data, id, again);
     send = (message) => worker.port.postMessage(message);
     send('join');
     setInterval(() => send('present'), PRESENT_MS);

@@ -15,7 +15,7 @@
 const OVERSCAN = 8;
 const NODES_MAX = 200;
 const REORDER_MS = 400;
-/** Above this share of changed rows, sorting everything anew is cheaper than moving each. */
+/** Above this share of changed rows, sorting all rows again is cheaper than moving each. */
 const REBUILD_SHARE = 4;
 
 export class Grid {

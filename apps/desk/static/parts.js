@@ -180,7 +180,7 @@ export function usePolled(ask, everyMs, inputs) {
 
 const NAME_KEY = 'desk.name';
 
-/** The owner of the key that signed in; nobody can act under another name then. */
+/** The owner of the key that signed in. No other name can be given then. */
 let owner = '';
 
 /** @type {Set<() => void>} */

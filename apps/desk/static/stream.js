@@ -137,7 +137,7 @@ export class Feed {
     }
     if (id) this.id = id;
     if (event === 'reset') this.id = null;
-    this.store.take(); // Nobody draws this copy.
+    this.store.take(); // This copy is not drawn.
     this.tell(event, content, id ?? undefined);
   }
 }

@@ -19,7 +19,7 @@ import { html, useEffect, useRef, useState } from './ui.js';
 const PREVIEW_MS = 300;
 const QUOTES_MS = 1000;
 const ASK_AGAIN_MS = 1500;
-/** So many answers without the order before the ticket says that it seems not to have arrived. */
+/** After this number of answers without the order the ticket says that it seems not to have arrived. */
 const ABSENT_ANSWERS = 3;
 const TYPES = ['limit', 'market', 'stop', 'stop_limit'];
 const TIMES = ['gtc', 'day', 'ioc', 'fok', 'gtd'];

@@ -19,7 +19,7 @@ function take(port, message) {
   }
   const isNew = !tabs.has(port);
   tabs.set(port, Date.now());
-  if (isNew || message === 'join') for (const part of feed.store.messages()) port.postMessage(part);
+  if (isNew || message === 'join') for (const [event, data] of feed.store.messages()) port.postMessage([event, data, undefined, true]);
   if (message === 'restart') feed.restart();
   feed.start();
   // A tab that crashed says no farewell.
