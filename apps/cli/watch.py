@@ -90,7 +90,8 @@ def lines(message: StreamMessage) -> list[str]:
 
 def _event_line(event: Mapping[str, Any]) -> str:
     account, order_id, status, seq = (show.text(event.get(name)) for name in ("account", "order_id", "status", "seq"))
-    return f"{show.clock(event.get('at'))} {account} order {order_id} {status} seq {seq} | {event.get('type')}: {story.what(event)}"
+    of = f"{account} order {order_id} {status}" if "order_id" in event else "journal"
+    return f"{show.clock(event.get('at'))} {of} seq {seq} | {event.get('type')}: {story.what(event)}"
 
 
 def _order_line(row: Mapping[str, Any]) -> str:

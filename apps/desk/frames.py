@@ -139,7 +139,9 @@ class Frames:
         """Return one event as the timeline has it, with its place in the commit."""
         event = recorded.event
         view = event_view(event, recorded.seq, self._owner_of)
-        own: dict[str, Any] = {"index": recorded.place, "order_id": event.order_id, "account": recorded.account, "status": event.status}
+        own: dict[str, Any] = {"index": recorded.place}
+        if event.order_id:  # events about the journal itself belong to no order
+            own |= {"order_id": event.order_id, "account": recorded.account, "status": event.status}
         fix = {"exec_type": exec_type(event)} | ({"ord_status": recorded.fix_status} if recorded.fix_status else {})
         return msgspec.json.encode(with_decimals({"seq": recorded.seq, **own, **view, **fix}, formats.number))
 

@@ -53,6 +53,11 @@ def test_each_event_order_and_position_of_a_frame_is_a_line() -> None:
     ]
 
 
+def test_an_event_about_the_journal_itself_names_no_order() -> None:
+    taken = {"seq": 1, "index": 0, "at": AT, "type": "ShardTaken", "description": "exeq-1 of unit-0 takes over sending."}
+    assert lines(frame(events=[taken])) == [f"{AT} journal seq 1 | ShardTaken: exeq-1 of unit-0 takes over sending."]
+
+
 def test_a_change_of_controls_is_a_line() -> None:
     assert lines(frame(controls={"version": 5, "killed": ["account:a"], "blocked_symbols": []})) == [
         f"{AT} controls version 5: killed account:a"
