@@ -18,6 +18,18 @@ ACCESS: Final = "access.control"
 CONTROLS: Final = "risk.control.all"
 """One journal for every kind of control, so that one version number identifies what was in force."""
 
+# The market: streams on the second NATS server, by venue
+MARKET_RAW_STREAM: Final = "MARKET_RAW"
+MARKET_STREAM: Final = "MARKET"
+MARKET_FACTS_STREAM: Final = "MARKET_FACTS"
+MARKET_RAW: Final = "market.raw.*"
+MARKET_QUOTES: Final = "market.quotes.*"
+MARKET_TRADES: Final = "market.trades.*"
+MARKET_BOOKS: Final = "market.books.*"
+MARKET_FACTS: Final = "market.facts.*"
+MARKET_CONTROLS: Final = "market.control.*"
+BARS: Final = "ohlcv.>"
+
 # Requests between services
 CHECK: Final = "risk.check.order"
 DRY_CHECK: Final = "risk.check.dry"
@@ -108,3 +120,12 @@ def order_copy(account: str, order_id: str) -> str:
 
 def ticks(symbol_token: str) -> str:
     return f"ticks.{symbol_token}"
+
+
+def market(kind: str, venue: str) -> str:
+    """Return the subject of a venue: `kind` is raw, quotes, trades, books, facts or control."""
+    return f"market.{kind}.{venue}"
+
+
+def bars(interval: str, symbol_token: str) -> str:
+    return f"ohlcv.{interval}.{symbol_token}"

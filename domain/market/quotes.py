@@ -9,8 +9,11 @@ import msgspec
 from domain.values import ZERO, Side
 
 
-class Quote(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One venue's top of book as it travels on `ticks.<symbol>`. `at` is the market's time, nanoseconds UTC."""
+class Quote(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """One venue's top of book as it travels on `ticks.<symbol>`. `at` is the market's time, nanoseconds UTC.
+
+    Quotes of a real market also have our time of receipt, the venue's own number of the update, and flags (`domain.market.records`).
+    """
 
     symbol: str
     venue: str
@@ -19,6 +22,9 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ask: Decimal
     ask_size: Decimal
     at: int
+    received: int = 0
+    seq: int = 0
+    flags: tuple[str, ...] = ()
 
     def touch(self, side: Side) -> Decimal:
         """Return the price that an aggressive order of this side meets."""

@@ -111,7 +111,8 @@ async def test_refused_quotes_are_logged_once_a_second() -> None:
 
 async def test_a_quote_as_it_travels_moves_the_marks_of_risk() -> None:
     house = House()
-    fields = {"bid": Decimal("99.5"), "bid_size": Decimal(1), "ask": Decimal("100.5"), "ask_size": Decimal("4.000000000000002")}
-    payload = encode(Quote(symbol="EURO", venue="A", at=1, **fields))
+    ask_size = Decimal("4.000000000000002")
+    quote = Quote(symbol="EURO", venue="A", at=1, bid=Decimal("99.5"), bid_size=Decimal(1), ask=Decimal("100.5"), ask_size=ask_size)
+    payload = encode(quote)
     await Ticks(house.risk.marks.update, LISTED, lambda: 7).on_tick(Message(payload))  # type: ignore[arg-type]
     assert house.risk.marks.mids["EURO"] == 125

@@ -1,0 +1,141 @@
+"""The contract between gateway, normalizer and the venues' decoders: raw frames, what a decoder returns, and what a session sends.
+
+gateway writes frames as received; a decoder folds them into records, facts and wishes; gateway fulfils wishes. Decoders are pure, so live
+traffic, a replay and a test run the same code. The stream describes itself: an `open` frame names the kind of venue and its symbols.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Final, Protocol
+
+import msgspec
+
+from domain.market.records import Level, Record
+
+FORMAT: Final = 1
+FRAMES_MAX: Final = 100
+"""RawFrames of one message on MARKET_RAW."""
+FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
+
+
+class FrameKind(StrEnum):
+    OPEN = "open"
+    """A connection is open. The text is an `Opening` as JSON."""
+    SENT = "sent"
+    """What gateway sent, without secrets."""
+    FRAME = "frame"
+    """A message of the venue, as received."""
+    REST = "rest"
+    """A reply over HTTP. The first line of the text is `<venue symbol> <status> <path>`, the rest is the body as received."""
+    CLOSE = "close"
+    """The connection ended. The text is the reason."""
+
+
+class Frame(msgspec.Struct, frozen=True, array_like=True):
+    """`received` is our time of receipt, nanoseconds UTC."""
+
+    received: int
+    kind: FrameKind
+    text: str
+
+
+class RawFrames(msgspec.Struct, frozen=True, kw_only=True):
+    """One message on `market.raw.<venue>`. `epoch` is one connection, later ones are greater; `n` numbers its frames from 1 without holes.
+
+    `n` is the number of the first of `frames`. RawFrames that gateway had to drop leave a hole, which readers report as a gap.
+    """
+
+    v: int = FORMAT
+    venue: str
+    epoch: int
+    n: int
+    frames: Sequence[Frame]
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """The text of an `open` frame: all that a decoder needs to know. `symbols` maps the venue's names to ours."""
+
+    kind: str
+    url: str
+    symbols: Mapping[str, str]
+    depth: int = 0
+
+
+class WishKind(StrEnum):
+    RESYNC = "resync"
+    """The book of a symbol is invalid: fetch its snapshot, or subscribe to it again."""
+    RECONNECT = "reconnect"
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What a decoder asks of gateway. `symbol` is ours; empty for the whole venue."""
+
+    kind: WishKind
+    symbol: str = ""
+    reason: str = ""
+
+
+class BookView(msgspec.Struct, frozen=True, kw_only=True):
+    """A book as it is now. An invalid one shows no levels."""
+
+    valid: bool
+    checked: bool | None
+    seq: int
+    bids: Sequence[Level]
+    asks: Sequence[Level]
+    at: int
+    received: int
+
+
+class Decoder(Protocol):
+    """The fold of one connection of one venue. Each epoch has its own."""
+
+    def take(self, frame: Frame, n: int) -> Sequence[Record | Wish]:
+        """Return what the frame means, in order. Never raises for what a venue sends: a bad frame is a fact."""
+        ...
+
+    def book(self, symbol: str, depth: int) -> BookView | None:
+        """Return the book of one of our symbols; None if the connection has no such symbol."""
+        ...
+
+    def invalidate(self, symbol: str, reason: str, received: int, n: int) -> Sequence[Record | Wish]:
+        """Make a book invalid from outside (a hole in the frames, mute data): its fact, and the wish for a resync."""
+        ...
+
+
+class Send(msgspec.Struct, frozen=True, kw_only=True):
+    """A text to send on the socket."""
+
+    text: str
+
+
+class Fetch(msgspec.Struct, frozen=True, kw_only=True):
+    """A GET relative to the venue's REST address. Its reply becomes a `rest` frame of `venue_symbol`. `weight` counts against its limit."""
+
+    path: str
+    venue_symbol: str
+    weight: int = 1
+
+
+class VenueScript(Protocol):
+    """What a kind of venue wants of a connection. Pure: gateway owns the socket, the clock and the limits."""
+
+    def url(self) -> str:
+        """Return the address to connect to."""
+        ...
+
+    def opening(self) -> Sequence[Send | Fetch]:
+        """Return what to send after the connection is open: subscriptions in bounded batches."""
+        ...
+
+    def resync(self, symbol: str) -> Sequence[Send | Fetch]:
+        """Return what brings the book of one of our symbols back."""
+        ...
+
+    def answer(self, text: str) -> Sequence[Send]:
+        """Return what a message of the venue must be answered with (an application-level ping); usually nothing."""
+        ...
+
+    def keepalive(self) -> Send | None:
+        """Return what to send every few seconds on a quiet connection; None if transport pings are enough."""
+        ...
