@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
@@ -109,12 +109,13 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename
 
 
 Record = Quote | MarketTrade | Book | Fact
+R = TypeVar("R", Quote, MarketTrade, Book, Fact)
 
 DETAIL_MAX: Final = 200
 """Characters of a fact's detail."""
 
 
-class Records(msgspec.Struct, frozen=True, kw_only=True):
+class Records(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     """One message on `market.quotes.<venue>`, `.trades.`, `.books.` or `.facts.`: records of one kind, derived from the frames up to `n`.
 
     A reader's checkpoint is (venue, epoch, n): never the number of a stream, which comes again after a power cut. A message that repeats
@@ -125,4 +126,4 @@ class Records(msgspec.Struct, frozen=True, kw_only=True):
     venue: str
     epoch: int
     n: int
-    records: Sequence[msgspec.Raw]
+    records: Sequence[R]

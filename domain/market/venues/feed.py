@@ -14,7 +14,7 @@ from domain.market.records import Level, Record
 
 FORMAT: Final = 1
 FRAMES_MAX: Final = 100
-"""RawFrames of one message on MARKET_RAW."""
+"""Frames of one message on MARKET_RAW."""
 FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
 
 
@@ -42,7 +42,7 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
 class RawFrames(msgspec.Struct, frozen=True, kw_only=True):
     """One message on `market.raw.<venue>`. `epoch` is one connection, later ones are greater; `n` numbers its frames from 1 without holes.
 
-    `n` is the number of the first of `frames`. RawFrames that gateway had to drop leave a hole, which readers report as a gap.
+    `n` is the number of the first of `frames`. Frames that gateway had to drop leave a hole, which readers report as a gap.
     """
 
     v: int = FORMAT
