@@ -32,15 +32,15 @@ class House:
     def __init__(self, servers: dict[str, LiveServer], services: dict[str, LiveService]) -> None:
         self.servers = servers
         self.services = services
+        self._http = httpx.Client(timeout=60)
 
     def pages(self, page: str, gone: str = "") -> dict[str, tuple[int, str]]:
         """By service, all but `gone`: the status, and the reason if it gives one. 0 when it does not answer."""
         return {name: self._page(service, page) for name, service in self.services.items() if name != gone}
 
-    @staticmethod
-    def _page(service: LiveService, page: str) -> tuple[int, str]:
+    def _page(self, service: LiveService, page: str) -> tuple[int, str]:
         try:
-            answer = httpx.get(f"{service.url}/{page}", timeout=60)
+            answer = self._http.get(f"{service.url}/{page}")
         except httpx.TransportError:
             return 0, ""
         return answer.status_code, answer.json().get("reason", "")
