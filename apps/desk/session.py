@@ -106,10 +106,10 @@ class SessionEndpoint:
         return await self._signed_in(msgspec.json.decode(answer.content, type=SessionStart).token, "")
 
     async def _renew(self, request: Request) -> Response:
-        """Answer as `GET /session`, and set the cookie anew. Refusal 404 without a session; 409 if it cannot be renewed."""
+        """Answer as `GET /session`, and set the cookie again. Refusal 404 without a session; 409 if it cannot be renewed."""
         caller = caller_of(request.scope)
         if not caller.session:
-            raise Refusal(404, "session_not_found", "nobody is signed in")
+            raise Refusal(404, "session_not_found", "this request was not made with the cookie of a session")
         token = (header(request.scope, AUTHORIZATION) or "").removeprefix(_BEARER)  # the guard put it there in place of the cookie
         answer = await self._asked("POST", b"/access/sessions/current", token, self._authority.address(request.scope), caller.key_id)
         if answer.status_code not in STARTED:

@@ -16,7 +16,7 @@ from domain.values import rfc3339
 
 SESSION_NS: Final = 15 * 60 * 1_000_000_000
 SESSION_HARD_END_NS: Final = 8 * 3600 * 1_000_000_000
-"""From its start: no renewal goes beyond it. A stolen token ends then, if nobody ends it before."""
+"""From its start: no renewal goes beyond it. A stolen token ends then at the latest."""
 RENEWED_AFTER_NS: Final = 4 * 60 * 1_000_000_000
 """A renewal that would win less than this is answered without an event, so that requests do not fill the journal."""
 SESSIONS_OF_A_KEY_MAX: Final = 100
@@ -70,7 +70,7 @@ class KeySessions:
     async def _renew(self, request: Request) -> Response:
         """Renew it, the same token. Its event is a start of the same token, which keeps the time of the first one.
 
-        Refusal 409 after its hard end, and if its key was rotated: whoever holds the old secret may have started it.
+        Refusal 409 after its hard end, and if its key was rotated: the old secret may have started it.
         """
         caller = caller_of(request.scope)
         if not caller.session:
