@@ -5,7 +5,16 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
 
-NAMES: Final = {"symbol": "BTCUSDT", "account": "alice", "venue": "PAPER_A", "order_id": "0" * 32, "key_id": "PKNOTHING", "at_seq": "1"}
+NAMES: Final = {
+    "symbol": "BTCUSDT",
+    "account": "alice",
+    "venue": "PAPER_A",
+    "order_id": "0" * 32,
+    "key_id": "PKNOTHING",
+    "at_seq": "1",
+    "from_seq": "1",
+    "to_seq": "1",
+}
 """What stands in a path, and for a parameter that a route requires."""
 NEITHER: Final = "a\x00 b"
 """No parameter of any route may have this value."""

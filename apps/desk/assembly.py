@@ -13,6 +13,7 @@ from apps.desk.frames import Frames
 from apps.desk.marks import BestQuotes
 from apps.desk.services import Ask, Services
 from apps.desk.stream import StreamEndpoint
+from apps.desk.told import Told
 from apps.http.authority import Authority
 from apps.journal.end import JournalEnd
 from apps.journal.subscription import JournalSubscription
@@ -54,9 +55,10 @@ class Assembly:
         self.orders = JournalSubscription(journal, ORDER_COMMITS, timed(self._apply), after=after, wait_s=wait_s)
         self.end = JournalEnd(journal, self.orders, clock)
         frames = Frames(fold, lambda: self.orders.head, self.controls, clock, authority.keys.owner_of)
-        self.services = Services(ask, lambda: self.end.seq)
+        self.services = Services(ask, lambda: self.end.seq, fold, clock)
         events = EventsSource(frames, journal)
         sources = Sources(frames, self.end, lambda: self._lag_ms, events, self.quotes, self.services, journal, bounds)
+        self.told = Told(fold, self.services, lambda: self.orders.head.seq)
         self.streams = StreamEndpoint(sources, authority, bounds)
 
     def control(self, event: ControlEvent) -> None:

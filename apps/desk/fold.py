@@ -10,6 +10,7 @@ import msgspec
 from adapters.codec import Commit
 from apps.desk.rows import Row
 from domain.access.scopes import EVERY_ACCOUNT
+from domain.alarms import ALARMING, KEPT_MAX, Alarm, alarm_of
 from domain.order import events as e
 from domain.order.fix import ord_status
 from domain.order.lifecycle import State
@@ -19,6 +20,8 @@ from domain.position.position import Position, PositionBook
 
 STATE_VERSION: Final = 1
 """Increase this if the meaning of a field changes while its type stays the same."""
+OLDER_SHAPES: Final = ("1-1af7faf1f3e7516f4b1fc99f1ecfc1ad",)
+"""The state before it had alarms: restored from it, the alarms are those since."""
 
 Commits = Sequence[tuple[int, Commit[e.OrderEvent]]]
 OnOrder = Callable[[Order, int, Sequence[e.OrderEvent]], None]
@@ -40,6 +43,7 @@ class DeskState(msgspec.Struct):
     positions: list[Position]
     accounts: list[CountedAccount]
     forgotten_seq: int
+    alarms: list[Alarm] = []
 
 
 class Recorded(NamedTuple):
@@ -121,6 +125,8 @@ class DeskFold:
         self._accounts: dict[str, AccountRows] = {EVERY_ACCOUNT: AccountRows()}
         self.everything = self._accounts[EVERY_ACCOUNT]
         self.events: deque[Recorded] = deque()
+        self.alarms: deque[Alarm] = deque(maxlen=KEPT_MAX)
+        """The newest alarms of the journal, the newest one at the end."""
         self.events_after = 0
         """All events of later sequences are in `events`."""
         self.forgotten_seq = 0
@@ -208,6 +214,8 @@ class DeskFold:
 
     def _record(self, recorded: Recorded) -> str:
         self.everything.seq = recorded.seq
+        if type(recorded.event) in ALARMING and (alarm := alarm_of(recorded.event, recorded.account, recorded.seq)) is not None:
+            self.alarms.append(alarm)
         self.events.append(recorded)
         if len(self.events) > self._events_max:
             self.events_after = self.events.popleft().seq
@@ -245,6 +253,7 @@ class DeskFold:
             positions=list(self.everything.positions.values()),
             accounts=[CountedAccount(name, dict(rows.states)) for name, rows in self._accounts.items()],
             forgotten_seq=self.forgotten_seq,
+            alarms=list(self.alarms),
         )
 
     def restore(self, state: DeskState) -> None:
@@ -265,6 +274,7 @@ class DeskFold:
         for counted in state.accounts:
             self._account(counted.account).states.update(counted.states)
         self.forgotten_seq = state.forgotten_seq
+        self.alarms.extend(state.alarms)
 
     def restored_at(self, seq: int) -> None:
         """Note that this fold was restored at a sequence: earlier events are not in memory."""

@@ -1,7 +1,7 @@
 """`/session`: the page exchanges a key for a session of risk, whose token it never sees: a cookie carries it.
 
-A session lasts 15 minutes and cannot be renewed without the key, because risk lets no session start another one: a stolen token must end.
-Every answer says when it ends, so that the page asks for the key in time. desk keeps neither the key nor the token.
+A session lasts 15 minutes. The page renews it while it is used, up to the hard end that risk sets; then the key is needed again, because a
+stolen token must end. Every answer says when, so that the page asks for the key in time. desk keeps neither the key nor the token.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from apps.http.authority import Authority
 from apps.http.body import model_doc, read_model
 from apps.http.caller import Caller, access_unknown, caller_of
 from apps.http.credentials import AUTHORIZATION, CREDENTIAL_MAX, KEY_ID, BadCredentials, Secret, digest
+from apps.http.messages import header
 from apps.http.problem import malformed
 from apps.http.route_scopes import ANY
 from apps.http.session_cookie import COOKIE, token_of
@@ -31,6 +32,7 @@ from domain.ports import Clock
 from domain.values import rfc3339
 
 PATH: Final = "/session"
+RENEW: Final = "/session/renew"
 POLL_S: Final = 0.005
 KNOWN_POLLS_MAX: Final = 400
 """Looks for a new session in the keys that this service has read: two seconds, which is twice what it may be behind."""
@@ -38,6 +40,7 @@ STARTED: Final = (200, 202)
 OVER: Final = (200, 202, 401, 404)
 """Answers of risk after which the token opens nothing."""
 
+_BEARER: Final = "Bearer "
 _KEY: Final = re.compile(rf"({KEY_ID.pattern})\.([!-~]+)")
 _FORM: Final = f"{COOKIE}={{}}; HttpOnly; SameSite=Strict; Max-Age={{}}"
 """Without Path, so the cookie is for the folder of `/session`: that of the page, also behind a proxy with a prefix (RFC 6265, 5.1.4)."""
@@ -55,6 +58,12 @@ class SessionStart(msgspec.Struct):
     """What is needed of risk's answer."""
 
     token: str
+
+
+class SessionRenewal(msgspec.Struct):
+    """What is needed of risk's answer to a renewal."""
+
+    expires_at: str
 
 
 class RiskProblem(msgspec.Struct):
@@ -79,6 +88,7 @@ class SessionEndpoint:
         router.add_api_route(
             PATH, self._start, methods=["POST"], summary="Sign in with a key, for 15 minutes", openapi_extra=model_doc(SignInBody)
         )
+        router.add_api_route(RENEW, self._renew, methods=["POST"], summary="Renew the session, for 15 minutes from now")
         router.add_api_route(PATH, self._show, methods=["GET"], summary="Who is signed in, and until when")
         router.add_api_route(PATH, self._end, methods=["DELETE"], summary="Sign out", status_code=204)
         return router
@@ -93,10 +103,24 @@ class SessionEndpoint:
         answer = await self._asked("POST", b"/access/sessions", f"{key[1]}.{key[2]}", address, key[1])
         if answer.status_code not in STARTED:
             raise _as_risk_said(answer)
-        token = msgspec.json.decode(answer.content, type=SessionStart).token
-        session = await self._known(digest(token.encode()))
+        return await self._signed_in(msgspec.json.decode(answer.content, type=SessionStart).token, "")
+
+    async def _renew(self, request: Request) -> Response:
+        """Answer as `GET /session`, and set the cookie again. Refusal 404 without a session; 409 if it cannot be renewed."""
+        caller = caller_of(request.scope)
+        if not caller.session:
+            raise Refusal(404, "session_not_found", "this request was not made with the cookie of a session")
+        token = (header(request.scope, AUTHORIZATION) or "").removeprefix(_BEARER)  # the guard put it there in place of the cookie
+        answer = await self._asked("POST", b"/access/sessions/current", token, self._authority.address(request.scope), caller.key_id)
+        if answer.status_code not in STARTED:
+            raise _as_risk_said(answer)
+        return await self._signed_in(token, msgspec.json.decode(answer.content, type=SessionRenewal).expires_at)
+
+    async def _signed_in(self, token: str, until: str) -> Response:
+        hashed = digest(token.encode())
+        session = await self._known(hashed, until)
         seconds = max(1, (session.expires_at - self._clock.now_ns()) // 1_000_000_000)
-        caller = Caller(session.key_id, "", "", 0, digest(token.encode()))
+        caller = Caller(session.key_id, "", "", 0, hashed)
         return Exact(self._view(caller), headers={"Set-Cookie": self._form.format(token, seconds)})
 
     async def _show(self, request: Request) -> Response:
@@ -137,16 +161,20 @@ class SessionEndpoint:
         except Refusal as refusal:
             raise _no_answer(refusal.detail) from refusal
 
-    async def _known(self, hashed: bytes) -> Session:
-        """Wait until this service knows the session, or its first requests would be refused. Refusal 503."""
+    async def _known(self, hashed: bytes, until: str) -> Session:
+        """Wait until this service knows the session, good until then at least, or its requests would be refused. Refusal 503."""
         for _ in range(KNOWN_POLLS_MAX):
-            if (session := self._authority.keys.sessions.get(hashed)) is not None:
+            session = self._authority.keys.sessions.get(hashed)
+            if session is not None and rfc3339(session.expires_at) >= until:
                 return session
             await asyncio.sleep(POLL_S)
         raise access_unknown()
 
     def _view(self, caller: Caller) -> dict[str, Any]:
-        """Return who is signed in, with the names of `/access/me`. `expires_at` is that of the session, if there is one."""
+        """Return who is signed in, with the names of `/access/me`. `expires_at` is that of the session, if there is one.
+
+        `expires_in_sec` is by the clock here: that of a browser may be wrong.
+        """
         keys = self._authority.keys
         key, session = keys.by_id.get(caller.key_id), keys.sessions.get(caller.session)
         expires_at = session.expires_at if session else key.expires_at if key else None
@@ -159,6 +187,7 @@ class SessionEndpoint:
             "account": caller.account,
             "scopes": [str(scope) for scope in caller.scopes],
             "expires_at": None if expires_at is None else rfc3339(expires_at),
+            "expires_in_sec": None if session is None else max(0, (session.expires_at - self._clock.now_ns()) // 1_000_000_000),
             "mode": self._authority.mode,
         }
 

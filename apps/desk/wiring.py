@@ -12,10 +12,10 @@ from apps.connections.service_stats import ask_stats
 from apps.desk.assembly import Assembly
 from apps.desk.client_stream import KNOWN_NS
 from apps.desk.drop_copy import DropCopy
-from apps.desk.fold import STATE_VERSION, DeskFold, DeskState
+from apps.desk.fold import OLDER_SHAPES, STATE_VERSION, DeskFold, DeskState
 from apps.desk.gateway import Gateway
 from apps.desk.pages import Pages
-from apps.desk.past import MODULE, PastOrders
+from apps.desk.past import CHANGES_MODULE, ORDERS_MODULE, Past
 from apps.desk.peer import peers_at
 from apps.desk.session import SessionEndpoint, secure_cookies
 from apps.http import tls
@@ -39,7 +39,7 @@ async def build(chassis: Chassis[DeskSettings]) -> Service:
     access.follow_access(chassis, client)
     journal = await journals.order_journal(client)
     fold = DeskFold(bounds.closed_orders_max, bounds.events_max)
-    snapshots = journals.snapshotter(chassis, fold, DeskState, STATE_VERSION)
+    snapshots = journals.snapshotter(chassis, fold, DeskState, STATE_VERSION, OLDER_SHAPES)
     desk = Assembly(
         journal,
         fold,
@@ -67,8 +67,9 @@ async def build(chassis: Chassis[DeskSettings]) -> Service:
     journals.report_readiness(chassis, orders, lambda: orders.caught_up and desk.end.known_within(KNOWN_NS))
     journals.keep(chassis, snapshots, orders)
     gateway, routes = _page(chassis, clock)
-    past = HelperProcess(MODULE, deadline_s=PAST_MAX_S, waiting_max=WAITING_MAX, environment=chassis.environment)
-    for part in (streams, PastOrders(past, lambda: orders.head.seq)):
+    beside = partial(HelperProcess, deadline_s=PAST_MAX_S, waiting_max=WAITING_MAX, environment=chassis.environment)
+    past = Past(beside(ORDERS_MODULE), beside(CHANGES_MODULE), lambda: orders.head.seq)
+    for part in (streams, desk.told, past):
         routes.include_router(part.router())
 
     async def stop_intake() -> None:

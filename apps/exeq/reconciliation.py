@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -10,6 +11,7 @@ import structlog
 
 from adapters.codec import decoder
 from apps.runtime.helper_process import Busy, HelperProcess, NotStarted, TookTooLong
+from domain.alarms import DIFFERENCE, KEPT_MAX, Alarm, alarm_views
 from domain.execution.reconciliation import OrderDifference
 from domain.ports import Clock
 
@@ -73,6 +75,8 @@ class VenueReconciliation:
         self._wanted = asyncio.Event()
         self.passes = self.failed = self.repaired = 0
         self.left: tuple[OrderDifference, ...] = ()
+        self.began: int | None = None
+        """When the pass that runs now began (ns UTC); None while none runs."""
         self.last: LastPass | None = None
         self.missed: MissedPass | None = None
         self._logged: set[tuple[str, ...]] = set()
@@ -80,6 +84,17 @@ class VenueReconciliation:
     def wanted(self) -> None:
         """Start the next pass now, because a venue came back."""
         self._wanted.set()
+
+    def start(self) -> bool:
+        """Start a pass now. Return False, and change nothing, while one runs or is about to."""
+        if self.began is not None or self._wanted.is_set():
+            return False
+        self._wanted.set()
+        return True
+
+    @property
+    def running(self) -> bool:
+        return self.began is not None or self._wanted.is_set()
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -97,7 +112,13 @@ class VenueReconciliation:
         self._program.stop()
 
     async def look(self) -> None:
-        began = self._clock.now_ns()
+        self.began = self._clock.now_ns()
+        try:
+            await self._look(self.began)
+        finally:
+            self.began = None
+
+    async def _look(self, began: int) -> None:
         try:
             ended = await self._program.ask(*self.venues)
         except (Busy, TookTooLong):
@@ -151,3 +172,17 @@ class VenueReconciliation:
 
     def stats(self) -> dict[str, Any]:
         return {"passes": self.passes, "failed": self.failed, "repaired": self.repaired, "differences_left": len(self.left)}
+
+    def alarms(self) -> list[dict[str, Any]]:
+        """Return the differences that the last pass left: an operator must examine them."""
+        if self.last is None:
+            return []
+        at = self.last.ended
+        left = ((done.venue, done.as_of_seq, each) for done in self.last.venues for each in done.left)
+        return alarm_views(
+            Alarm(at, DIFFERENCE, _sentence(venue, each), each.order_id, each.account, seq) for venue, seq, each in islice(left, KEPT_MAX)
+        )
+
+
+def _sentence(venue: str, found: OrderDifference) -> str:
+    return f"{venue} differs from the journal: {found.what} of {found.symbol}, ours {found.ours}, theirs {found.theirs}."

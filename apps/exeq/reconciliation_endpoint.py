@@ -1,4 +1,4 @@
-"""`GET /reconciliation`: the last comparison of the venues with the journal: when, what differed, and what was repaired."""
+"""`/reconciliation`: the last comparison of the venues with the journal: when, what differed, what was repaired; and to compare now."""
 
 from itertools import islice
 from typing import Any, Final
@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 
 from apps.exeq.reconciliation import LastPass, MissedPass, VenuePass, VenueReconciliation
 from apps.http.app import Exact
+from apps.http.problem import Refusal
 from domain.execution.reconciliation import OrderDifference
 from domain.values import rfc3339
 
@@ -20,6 +21,11 @@ RECONCILIATION_DOC: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": f"`last_pass` is null before the first one. At most {DIFFERENCES_SHOWN_MAX} differences are listed."}
 }
 
+START_DOC: Final[dict[int | str, dict[str, Any]]] = {
+    202: {"description": "The comparison begins. `GET /reconciliation` says `running` until it has ended, and then what it found."},
+    409: {"description": "`reconciliation_running` while one runs; `no_venue_to_compare` if no venue reports its orders."},
+}
+
 
 def router(reconciliation: VenueReconciliation) -> APIRouter:
     routes = APIRouter()
@@ -28,6 +34,15 @@ def router(reconciliation: VenueReconciliation) -> APIRouter:
     async def show_reconciliation() -> Response:
         """Return what the last pass found and repaired, by venue, and the last pass that could not be made."""
         return Exact(reconciliation_view(reconciliation))
+
+    @routes.post("/reconciliation", summary="Compare the venues with the journal now", status_code=202, responses=START_DOC)
+    async def start_reconciliation() -> Response:
+        """Start a pass, which repairs what can be repaired. Only one pass runs at a time."""
+        if not reconciliation.venues:
+            raise Refusal(409, "no_venue_to_compare", "no venue of this catalogue reports its orders and trades")
+        if not reconciliation.start():
+            raise Refusal(409, "reconciliation_running", "the venues are being compared; read the result when it has ended")
+        return Exact(reconciliation_view(reconciliation), status_code=202)
 
     return routes
 
@@ -39,6 +54,8 @@ def reconciliation_view(reconciliation: VenueReconciliation) -> View:
         "last_failure": None if missed is None else _failure(missed),
         "passes": reconciliation.passes,
         "failed": reconciliation.failed,
+        "running": reconciliation.running,
+        "began_at": None if reconciliation.began is None else rfc3339(reconciliation.began),
     }
 
 

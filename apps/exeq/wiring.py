@@ -96,8 +96,8 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     metrics.read(chassis.registry, partial(series, executor, doubts, switch, controls, publisher, clock))
 
     def stats() -> dict[str, Any]:
-        own = _stats(executor, doubts, orders, snapshots) | {"orders_announced": venue_wire.announced.stats()}
-        own |= {"venues_upkeep": reconciling.stats(), "quotes": ticks.stats(), "requests_dropped": publisher.dropped}
+        own = _stats(executor, doubts, orders, snapshots, reconciling) | {"orders_announced": venue_wire.announced.stats()}
+        own |= {"quotes": ticks.stats(), "requests_dropped": publisher.dropped}
         return own | switch.stats()
 
     routes = _router(executor, market, instruments, Scopes(instruments, venues), switch, publisher, clock)
@@ -135,11 +135,19 @@ def _upkeep(chassis: Chassis[ExeqSettings], venues: Mapping[str, RoutedVenue], c
     return upkeep
 
 
-def _stats(executor: Executor, doubts: InDoubtRoutes, orders: JournalSubscription[Any], snapshots: Snapshotter[Any]) -> dict[str, Any]:
+def _stats(
+    executor: Executor,
+    doubts: InDoubtRoutes,
+    orders: JournalSubscription[Any],
+    snapshots: Snapshotter[Any],
+    reconciling: VenueReconciliation,
+) -> dict[str, Any]:
     return {
         **executor.stats(),
         **doubts.stats(),
         "seq": orders.head.seq,
         "ready": executor.caught_up(),
         "snapshots": snapshots.stats(),
+        "alarms": reconciling.alarms(),
+        "venues_upkeep": reconciling.stats(),
     }

@@ -91,6 +91,7 @@ TABLES: Final[Mapping[str, Table]] = {
         ("POST", "/access/keys/{key_id}/end-sessions"): ADMIN,
         ("GET", "/access/log"): bits(S.ADMIN, S.AUDIT),
         ("POST", "/access/sessions"): ANY,
+        ("POST", "/access/sessions/current"): ANY,
         ("DELETE", "/access/sessions/current"): ANY,
     },
     "exeq": {
@@ -100,6 +101,7 @@ TABLES: Final[Mapping[str, Table]] = {
         ("GET", "/routes/{order_id}"): OPERATE,
         ("POST", "/routes/preview"): READ | TRADE,
         ("GET", "/reconciliation"): OPERATE,
+        ("POST", "/reconciliation"): OPS,
         ("GET", "/kill"): CONTROLS,
         ("POST", "/kill"): RISK | STOPS,
     },
@@ -117,12 +119,16 @@ TABLES: Final[Mapping[str, Table]] = {
         **EVERYWHERE,
         ("GET", "/stream"): READ | OPERATE,
         ("GET", "/orders"): READ,
+        ("GET", "/changes"): READ,
+        ("GET", "/alarms"): READ | OPERATE,
+        ("GET", "/history"): OPERATE,
         ("GET", "/"): OPEN,
         ("GET", "/{file}.css"): OPEN,
         ("GET", "/{file}.js"): OPEN,
         ("GET", "/{file}.svg"): OPEN,
         ("GET", "/vendor/{file}.js"): OPEN,
         ("GET", "/session"): ANY,
+        ("POST", "/session/renew"): ANY,
         ("POST", "/session"): OPEN,  # it judges the key in its body
         ("DELETE", "/session"): OPEN,  # a cookie that is no longer good must be cleared too
         # the service judges each request again, by its own row

@@ -1,39 +1,52 @@
 """The alarms of the lifecycle page: refused steps, reports that cannot be applied, orders in doubt, unexpected fills."""
 
-from typing import Final
+from collections import deque
+from typing import Any
 
 import structlog
 
 from apps.journal.shard_host import Landed
 from apps.oms.metrics import OmsMetrics
+from domain.alarms import ALARMING, KEPT_MAX, Alarm, alarm_of, alarm_views
 from domain.order.decider import Events
-from domain.order.events import OrderFilled, OrderInDoubt, ReplaceRefused, ReportQuarantined, TransitionRefused
+from domain.order.events import OrderEvent, OrderFilled, OrderInDoubt, ReplaceRefused, ReportQuarantined, TransitionRefused
 
 log = structlog.get_logger()
 
-ALARMING: Final = frozenset({TransitionRefused, ReportQuarantined, OrderInDoubt, OrderFilled})
-
 
 class OrderAlarms:
-    """Logs and counts alarms. Called only after the commit is acknowledged."""
+    """Logs, counts and keeps alarms. Called only after the commit is acknowledged.
+
+    The kept ones are those of this process: desk has the recorded ones of the whole journal. Steps that were refused without a record are
+    nowhere else.
+    """
 
     def __init__(self, metrics: OmsMetrics) -> None:
         self._metrics = metrics
+        self._recorded: deque[Alarm] = deque(maxlen=KEPT_MAX)
+        self._unrecorded: deque[Alarm] = deque(maxlen=KEPT_MAX)
+        """Apart from the others, so that requests alone cannot push these out."""
 
     def __call__(self, landed: Landed) -> None:
         for event in landed.events:
             if type(event) in ALARMING:
-                self._alarm(event)
+                self._alarm(event, landed.order.account if landed.order is not None else "", landed.seq)
 
     def unrecorded(self, events: Events) -> None:
         """Count and log refusals and repeated events, which are not journaled."""
         for event in events:
             if type(event) is TransitionRefused:
-                self._alarm(event)
+                self._alarm(event, "", None)
             elif isinstance(event, ReportQuarantined | ReplaceRefused):
                 self._metrics.repeated(type(event).__name__)
 
-    def _alarm(self, event: object) -> None:
+    def views(self) -> list[dict[str, Any]]:
+        """Return the alarms of this process, newest first."""
+        return alarm_views((*self._recorded, *self._unrecorded))
+
+    def _alarm(self, event: OrderEvent, account: str, seq: int | None) -> None:
+        if (alarm := alarm_of(event, account, seq)) is not None:
+            (self._unrecorded if seq is None else self._recorded).append(alarm)
         if type(event) is TransitionRefused:
             self._metrics.transition_refused(event.trigger)
             log.warning("transition refused", order_id=event.order_id, state=event.status, trigger=event.trigger, source=event.source)

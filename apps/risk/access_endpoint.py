@@ -15,12 +15,13 @@ from apps.http.app import Exact, Refusal
 from apps.http.audit import AuditEntry
 from apps.http.authority import Authority
 from apps.http.body import model_doc, read_model
-from apps.http.caller import Caller, caller_of, unauthorized
-from apps.http.credentials import digest, new_key_id, new_secret, new_token
+from apps.http.caller import Caller, caller_of
+from apps.http.credentials import digest, new_key_id, new_secret
 from apps.http.query import MOMENT_FORMS, moment_asked
 from apps.risk.access_body import AccountBody, KeyBody, LimitBody, ReasonBody, RevokeBody, RotateBody, read_key
 from apps.risk.access_log_view import log_view
 from apps.risk.control_log import ControlLog
+from apps.risk.key_sessions import KeySessions
 from apps.risk.time_slice import TimeSlice
 from apps.runtime.failpoint import failpoint
 from domain.access.events import (
@@ -33,7 +34,6 @@ from domain.access.events import (
     KeyRevoked,
     KeyRotated,
     SessionsEnded,
-    SessionStarted,
 )
 from domain.access.keys import Key
 from domain.access.scopes import EVERY_ACCOUNT, AccessScope, scopes_of
@@ -45,10 +45,6 @@ SERVICE: Final = "risk"
 OTHERS: Final = ("desk", "exeq", "live-gateway", "oms", "projector")
 """The services that must acknowledge, besides risk itself, which has recorded the event."""
 KEYS_MAX: Final = 10_000
-SESSION_NS: Final = 15 * 60 * 1_000_000_000
-SESSIONS_OF_A_KEY_MAX: Final = 100
-SESSIONS_FILL_MAX: Final = 0.75
-"""Of the journal of access. Beyond that sessions are refused, so that there is always room to revoke a key."""
 TOKEN_BYTES: Final = 8
 LOG_MAX: Final = 1000
 
@@ -70,7 +66,7 @@ class AccessEndpoint:
         filled: Callable[[], float],
     ) -> None:
         """`filled`: the fill level of the journal of access, from 0 to 1."""
-        self._filled = filled
+        self._sessions = KeySessions(authority.keys, clock, filled, self._record, self._acknowledged)
         self._authority = authority
         self._keys = authority.keys
         self._log = log
@@ -90,8 +86,7 @@ class AccessEndpoint:
             (f"{key}/end-sessions", self._end_sessions, ReasonBody, "End every session of a key"),
         ):
             router.add_api_route(path, handler, methods=["POST"], summary=summary, openapi_extra=model_doc(body))
-        router.add_api_route("/sessions", self._start_session, methods=["POST"], summary="Exchange a key for a token, good for 15 minutes")
-        router.add_api_route("/sessions/current", self._end_session, methods=["DELETE"], summary="End the session of this request")
+        self._sessions.add_to(router)
         for path, show, summary in (
             ("/accounts", self._accounts, "The accounts"),
             ("/keys", self._list, "The keys, without their secrets"),
@@ -268,41 +263,6 @@ class AccessEndpoint:
             return SessionsEnded(version=version, at=self._clock.now_ns(), who=who, reason=asked.reason, key_id=key_id)
 
         return await self._acknowledged({"key_id": key_id}, await self._record(event))
-
-    async def _start_session(self, request: Request) -> Response:
-        """Any live key may start a session; the key's networks hold for the token too."""
-        caller, token = caller_of(request.scope), new_token()
-        hashed = digest(token.encode())
-        key = self._keys.by_id.get(caller.key_id)
-        if key is None or caller.session:
-            raise unauthorized()  # a program without a key needs no session, and a stolen token must not renew itself
-        if self._filled() > SESSIONS_FILL_MAX:
-            raise Refusal(503, "access_full", "the journal of access has no room for sessions; use the key itself", outcome="not_accepted")
-
-        shown, asked_at = key.digest, self._clock.now_ns()
-        until = min(asked_at + SESSION_NS, key.expires_at or asked_at + SESSION_NS)
-
-        def event(version: int) -> SessionStarted:
-            now = self._clock.now_ns()
-            if not key.live(now) or key.digest != shown:
-                raise unauthorized()  # revoked or rotated since: the session would outlive what ended it
-            if self._keys.sessions_of(key.key_id, now) >= SESSIONS_OF_A_KEY_MAX:
-                raise Refusal(429, "rate_limited", f"this key has {SESSIONS_OF_A_KEY_MAX} sessions", headers={"Retry-After": "60"})
-            return SessionStarted(version=version, at=now, who=caller.owner, key_id=key.key_id, digest=hashed.hex(), expires_at=until)
-
-        stored = await self._record(event)
-        return await self._acknowledged({"token": token, "expires_at": rfc3339(until), "key_id": key.key_id}, stored)
-
-    async def _end_session(self, request: Request) -> Response:
-        caller = caller_of(request.scope)
-        if not caller.session:
-            raise Refusal(404, "session_not_found", "this request was not made with the token of a session")
-
-        def event(version: int) -> SessionsEnded:
-            at = self._clock.now_ns()
-            return SessionsEnded(version=version, at=at, who=caller.owner, key_id=caller.key_id, digest=caller.session.hex())
-
-        return await self._acknowledged({"ended": True}, await self._record(event))
 
     async def _history(
         self,

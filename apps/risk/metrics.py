@@ -61,6 +61,7 @@ class RiskMetrics(Collector):
             "approved": approved,
             "denied": denied,
             "latency_us": {way: histogram.view() for way, histogram in self._latency.items()},
+            "checks_up_to_ns": self._latency["check"].up_to_ns(),
             **self.counts,
             **self._gauges(),
         }

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from itertools import islice
+from typing import Any, Final
 
 import structlog
 
 from adapters.codec import Commit
 from apps.risk.control_log import ControlLog
+from domain.alarms import ACCOUNT_STOPPED, KEPT_MAX, Alarm, alarm_views
 from domain.order.events import OrderEvent, OrderFilled
 from domain.ports import Clock, Unavailable
 from domain.risk.controls import ControlEvent, Controls, KillThrown
@@ -15,6 +17,8 @@ from domain.risk.controls import ControlEvent, Controls, KillThrown
 log = structlog.get_logger()
 
 WHO: Final = "risk"
+_ACCOUNT: Final = "account:"
+_OF_ORDER: Final = " for order "
 WAITING_MAX: Final = 1000
 """Overfills that wait to be handled. Further ones are dropped: their accounts are stopped by an earlier overfill or manually."""
 AGAIN_S: Final = 1.0
@@ -46,7 +50,7 @@ class Overfills:
 
     async def _stop(self, event: OrderFilled, control_log: ControlLog[ControlEvent]) -> None:
         at = self._clock.now_ns()
-        scope, reason = f"account:{event.account}", _reason(event)
+        scope, reason = f"{_ACCOUNT}{event.account}", _reason(event)
         await control_log.record(lambda version: KillThrown(version=version, at=at, who=WHO, reason=reason, scope=scope))
         log.error("overfill: the account is stopped", account=event.account, order_id=event.order_id, exec_id=event.exec_id)
 
@@ -54,6 +58,16 @@ class Overfills:
         """Return whether this trade was handled before, by this process or an earlier one; the account may be armed again since."""
         return any(isinstance(thrown, KillThrown) and thrown.reason == _reason(event) for thrown in self._controls.history)
 
+    def alarms(self) -> list[dict[str, Any]]:
+        """Return the accounts that were stopped, newest first, by the journal of controls; `seq` is its version."""
+        stops = (each for each in reversed(self._controls.history) if isinstance(each, KillThrown) and each.who == WHO)
+        return alarm_views(_alarm(each) for each in islice(stops, KEPT_MAX))
+
+
+def _alarm(stop: KillThrown) -> Alarm:
+    account, order_id = stop.scope.removeprefix(_ACCOUNT), stop.reason.partition(_OF_ORDER)[2]
+    return Alarm(stop.at, ACCOUNT_STOPPED, f"Account {account} is stopped: {stop.reason}.", order_id, account, stop.version)
+
 
 def _reason(event: OrderFilled) -> str:
-    return f"overfill: trade {event.exec_id} of {event.venue} for order {event.order_id}"
+    return f"overfill: trade {event.exec_id} of {event.venue}{_OF_ORDER}{event.order_id}"

@@ -114,7 +114,8 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
 
     def stats() -> dict[str, Any]:
         quotes = {"ticks": ticks.taken, "ticks_refused": ticks.refused.total(), "quotes": ticks.stats()}
-        return {**measures.stats(), **quotes, "price_history": history.stats() if history else None, "snapshots": snapshots.stats()}
+        own = {"price_history": history.stats() if history else None, "snapshots": snapshots.stats(), "alarms": overfills.alarms()}
+        return {**measures.stats(), **quotes, **own}
 
     return Service(router=routes, fast={("POST", "/check"): check_http.check}, stats=stats)
 

@@ -152,6 +152,7 @@ class Chassis(Generic[S]):
             "ready": self.ready.known() is None,
             "task_deaths": dict(+self.deaths),
             "log_lines_dropped": sum(logs.dropped().values()),
+            "alarms": [],
             **own,
         }
 

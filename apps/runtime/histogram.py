@@ -51,6 +51,10 @@ class Durations:
         """Return cumulative counts for Prometheus: how many were no longer than each bound."""
         return [*((repr(bound), float(self.below(int(bound * 1e9)))) for bound in bounds_s), ("+Inf", float(self.count))]
 
+    def up_to_ns(self) -> dict[str, int]:
+        """Return the counts by the upper edge of their bucket, so that two readings give the percentiles of the time between."""
+        return {str(_upper_edge(bucket)): count for bucket, count in enumerate(self.counts) if count}
+
     def view(self) -> dict[str, float | int]:
         shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
         return {"count": self.count, **{k: self.percentile(v) / 1000 for k, v in shares.items()}, "max": self.max_ns / 1000}

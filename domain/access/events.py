@@ -78,7 +78,10 @@ class AdminKeyRequested(AccessEvent, frozen=True, kw_only=True, tag=True, gc=Fal
 
 
 class SessionStarted(AccessEvent, frozen=True, kw_only=True, tag=True, gc=False):
-    """A token of the key (`digest`: SHA-256 of it, hex) is good until `expires_at` (ns), from the networks of the key."""
+    """A token of the key (`digest`: SHA-256 of it, hex) is good until `expires_at` (ns), from the networks of the key.
+
+    For a token that is good already it is a renewal.
+    """
 
     key_id: str
     digest: str

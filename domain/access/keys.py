@@ -54,10 +54,11 @@ class Key(msgspec.Struct, gc=False):
 
 
 class Session(msgspec.Struct, frozen=True, gc=False):
-    """A token of a key, good until `expires_at` (ns)."""
+    """A token of a key, good until `expires_at` (ns). `began`: when it was started (ns); a renewal keeps it."""
 
     key_id: str
     expires_at: int
+    began: int
 
 
 class KeyRing:
@@ -133,7 +134,9 @@ class KeyRing:
         over = [digest for digest, each in self.sessions.items() if each.expires_at <= event.at]
         for digest in over:
             del self.sessions[digest]
-        self.sessions[bytes.fromhex(event.digest)] = Session(event.key_id, event.expires_at)
+        hashed = bytes.fromhex(event.digest)
+        known = self.sessions.get(hashed)
+        self.sessions[hashed] = Session(event.key_id, event.expires_at, event.at if known is None else known.began)
 
     def _end_sessions(self, key_id: str) -> None:
         self.sessions = {digest: each for digest, each in self.sessions.items() if each.key_id != key_id}

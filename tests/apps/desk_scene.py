@@ -154,7 +154,7 @@ async def desk(
 
     fold = DeskFold(closed_max, events_max)
     made = Assembly(journal, fold, GENESIS, section, authority, clock, no_answer)
-    app = fast_path(application("desk", made.streams.router()), {("GET", "/stream"): made.streams})
+    app = fast_path(application("desk", made.streams.router(), made.told.router()), {("GET", "/stream"): made.streams})
     tasks = [asyncio.ensure_future(work) for work in (made.orders.run(), made.end.run(), made.streams.look_after())]
     listener: Listener = await serve(app, "127.0.0.1", 0, Access(), authority, drain_sec=0.5)
     running = Desk(journal, made, fold, keys, known)

@@ -31,6 +31,10 @@ async def test_from_a_snapshot_or_from_the_beginning_it_is_the_same() -> None:
         assert (answer["as_of_seq"], answer["total"], answer["states"]) == (end.seq, 2, {"filled": 2})
         assert [row["order_id"] for row in answer["orders"]] == ["O3", "O1"]
         assert answer["orders"][0]["cum_quantity"] == "10"
+        assert answer["positions_total"] == 1
+        assert [(each["account"], each["symbol"], each["quantity"], each["seq"]) for each in answer["positions"]] == [
+            ("alice", "BTCUSDT", "20", end.seq)
+        ]
 
 
 async def test_more_closed_orders_than_memory_may_have_change_no_count_and_one_that_changes_late_is_whole() -> None:

@@ -196,7 +196,37 @@ async def test_a_session_ends_with_its_time_and_with_its_key() -> None:
         assert said(await page.get("/api/oms/orders")) == (401, "unauthorized")
 
 
-async def test_a_session_is_not_renewed_without_the_key() -> None:
+async def test_a_session_that_is_used_is_renewed_with_the_same_cookie_and_no_token_in_the_answer() -> None:
+    async with desk_house() as house, house.page() as page:
+        first = await signed_in(page, house.key())
+        house.risk.clock.later(10 * 60)
+        assert 295 <= (await page.get("/session")).json()["expires_in_sec"] <= 300
+        again = await page.post("/session/renew")
+        assert (again.status_code, token_in(again)) == (200, token_in(first))
+        assert 890 <= again.json()["expires_in_sec"] <= 900
+        assert 890 <= int(again.headers["set-cookie"].rpartition("=")[2]) <= 900
+        assert token_in(first) not in again.text
+        house.risk.clock.later(10 * 60)
+        assert (await page.get("/api/oms/orders")).status_code == 200
+        house.risk.clock.later(6 * 60)
+        assert said(await page.post("/session/renew")) == (401, "unauthorized")
+
+
+async def test_nobody_else_renews_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with desk_house() as house, house.page() as page, house.client() as other:
+        key = house.key()
+        token = token_in(await signed_in(page, key))
+        forged = await other.post("/session/renew", headers={"cookie": f"{COOKIE}={token}", "origin": LISTED, **PAGE})
+        assert said(forged) == (403, "origin_refused")
+        assert said(await other.post("/session/renew", headers=bearer(key))) == (404, "session_not_found")
+        gone = without_risk(house, monkeypatch)
+        answer = await page.post("/session/renew")
+        assert (said(answer), "set-cookie" in answer.headers) == ((503, "service_unavailable"), False)
+        assert (await page.get("/session")).status_code == 200
+        await gone.close()
+
+
+async def test_a_token_starts_no_other_session() -> None:
     async with desk_house() as house, house.page() as page:
         first = await signed_in(page, house.key())
         assert said(await page.post("/session", json={"key": token_in(first)})) == (400, "malformed")
@@ -287,7 +317,7 @@ async def test_a_session_that_desk_does_not_know_yet_is_waited_for(monkeypatch: 
 
 
 async def test_what_risk_refuses_is_refused_in_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apps.risk.access_endpoint.SESSIONS_OF_A_KEY_MAX", 0)
+    monkeypatch.setattr("apps.risk.key_sessions.SESSIONS_OF_A_KEY_MAX", 0)
     async with desk_house() as house, house.page() as page:
         answer = await page.post("/session", json={"key": house.key()})
         assert (said(answer), answer.headers["retry-after"]) == ((429, "rate_limited"), "60")
@@ -296,5 +326,5 @@ async def test_what_risk_refuses_is_refused_in_its_words(monkeypatch: pytest.Mon
 async def test_the_routes_of_sessions_are_in_the_description() -> None:
     async with desk_house() as house, house.client() as client:
         paths = json.loads((await client.get("/openapi.json")).text)["paths"]
-        assert set(paths) == {"/session"}
+        assert set(paths) == {"/session", "/session/renew"}
         assert set(paths["/session"]) == {"get", "post", "delete"}

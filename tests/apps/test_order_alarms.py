@@ -2,11 +2,17 @@
 
 from prometheus_client import CollectorRegistry
 
+from apps.journal.shard_host import Landed
 from apps.oms.alarms import OrderAlarms
 from apps.oms.metrics import OmsMetrics
+from domain.alarms import KEPT_MAX
 from domain.order.decider import decide
+from domain.order.events import OrderInDoubt, TransitionRefused
+from domain.order.lifecycle import State
 from domain.order.order import Order, evolve
+from domain.values import rfc3339
 from tests import given
+from tests.apps.desk_scene import late_fill
 
 
 def test_a_refusal_and_a_repeated_report_are_counted() -> None:
@@ -21,3 +27,31 @@ def test_a_refusal_and_a_repeated_report_are_counted() -> None:
     alarms.unrecorded(decide(None, given.fill("F1", "1", "49"), given.NOW))
     assert registry.get_sample_value("oms_transitions_refused_total", {"trigger": "route"}) == 3
     assert registry.get_sample_value("oms_facts_repeated_total", {"kind": "ReportQuarantined"}) == 1
+
+    assert [(each["kind"], each["seq"]) for each in alarms.views()] == [("refused_step", None)] * 3
+
+
+def test_an_order_in_doubt_is_kept_with_its_account_sequence_and_sentence() -> None:
+    alarms = OrderAlarms(OmsMetrics(CollectorRegistry()))
+    doubt = OrderInDoubt(order_id="o1", at=given.NOW, status=State.IN_DOUBT, route_id="R1", venue="A", reason="no_answer")
+    alarms(Landed(None, (doubt,), 12))
+    assert alarms.views() == [
+        {
+            "at": rfc3339(given.NOW),
+            "kind": "doubt",
+            "order_id": "o1",
+            "account": None,
+            "sentence": "A does not answer (no answer): it may or may not have it.",
+            "seq": 12,
+        }
+    ]
+
+
+def test_requests_that_are_refused_again_and_again_do_not_push_out_what_the_journal_recorded() -> None:
+    alarms = OrderAlarms(OmsMetrics(CollectorRegistry()))
+    alarms(Landed(None, (late_fill("o1", "alice"),), 12))
+    refused = TransitionRefused(order_id="o2", at=given.NOW, status=State.FILLED, trigger="cancel", source="client")
+    for _ in range(2 * KEPT_MAX):
+        alarms.unrecorded((refused,))
+    assert len(alarms.views()) == KEPT_MAX + 1
+    assert [each["kind"] for each in alarms.views() if each["seq"] == 12] == ["overfill"]

@@ -1,5 +1,6 @@
 """GET /reconciliation: when the venues were last compared with the journal, what differed and what became of it."""
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -9,12 +10,14 @@ import pytest
 from apps.exeq import reconciliation_endpoint
 from apps.exeq.reconciliation import VenuePass, VenueReconciliation
 from apps.http.app import application
+from apps.runtime.chassis import cancelled
 from apps.runtime.helper_process import Ended, TookTooLong
 from domain.execution.reconciliation import OrderDifference
 from domain.order.commands import ReportKind, VenueReport
 from domain.values import Side, rfc3339
 from tests.apps.callers import as_caller
 from tests.apps.test_exeq_routing import Hands, S
+from tests.apps.test_snapshots import until
 from tests.apps.test_venues_upkeep import STRANGER, Program, said
 from tests.contracts.facts import AT
 
@@ -46,17 +49,20 @@ class House:
         self.clock.now += S
         await self.upkeep.look()
 
-    async def told(self) -> Any:
+    async def asked(self, method: str) -> httpx.Response:
         app = as_caller(application("exeq", reconciliation_endpoint.router(self.upkeep)))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://exeq") as client:
-            answer = await client.get("/reconciliation")
+            return await client.request(method, "/reconciliation")
+
+    async def told(self) -> Any:
+        answer = await self.asked("GET")
         assert answer.status_code == 200
         return answer.json()
 
 
 async def test_before_the_first_pass_there_is_none() -> None:
     told = await House(TookTooLong()).told()
-    assert told == {"last_pass": None, "last_failure": None, "passes": 0, "failed": 0}
+    assert told == {"last_pass": None, "last_failure": None, "passes": 0, "failed": 0, "running": False, "began_at": None}
 
 
 async def test_a_pass_without_a_difference_says_how_far_it_looked() -> None:
@@ -123,3 +129,58 @@ async def test_the_list_has_a_bound_over_all_venues_and_the_numbers_have_none(mo
     a, b = (await house.told())["last_pass"]["venues"]
     assert (len(a["differences"]), a["left"], a["truncated"]) == (2, 2, False)
     assert (len(b["differences"]), b["repaired"], b["truncated"]) == (1, 4, True)
+
+
+class Held(Program):
+    """A program that ends when the test lets it."""
+
+    def __init__(self, *answers: Ended | Exception) -> None:
+        super().__init__(*answers)
+        self.may_end = asyncio.Event()
+
+    async def ask(self, *venues: str) -> Ended:
+        await self.may_end.wait()
+        return await super().ask(*venues)
+
+
+async def test_a_pass_is_started_by_hand_one_at_a_time_and_its_result_is_read_afterwards() -> None:
+    house, program = House(), Held(said(VenuePass("A", 7, 3, 2), VenuePass("B", 7, 0, 0)))
+    house.upkeep = VenueReconciliation(["A", "B"], 60.0, program, house.clock)  # type: ignore[arg-type]
+    running = asyncio.create_task(house.upkeep.run())
+    started = await house.asked("POST")
+    assert (started.status_code, started.json()["running"], started.json()["passes"]) == (202, True, 0)
+    await until(lambda: house.upkeep.began is not None)
+    again = await house.asked("POST")
+    assert (again.status_code, again.json()["code"]) == (409, "reconciliation_running")
+    assert (await house.told())["began_at"] == rfc3339(house.clock.now)
+    program.may_end.set()
+    await until(lambda: not house.upkeep.running)
+    told = await house.told()
+    assert (told["running"], told["passes"], [each["venue"] for each in told["last_pass"]["venues"]]) == (False, 1, ["A", "B"])
+    assert len(program.asked) == 1
+    await cancelled(running)
+
+
+async def test_without_a_venue_that_reports_its_orders_nothing_is_started() -> None:
+    house = House(TookTooLong())
+    house.upkeep = VenueReconciliation([], 60.0, Program(TookTooLong()), house.clock)  # type: ignore[arg-type]
+    answer = await house.asked("POST")
+    assert (answer.status_code, answer.json()["code"]) == (409, "no_venue_to_compare")
+
+
+async def test_what_a_pass_leaves_is_an_alarm() -> None:
+    house = House(said(VenuePass("A", 9, 3, 2, (STRANGER,), 0, (STRANGER,)), VenuePass("B", 9, 0, 0)), said(VenuePass("A", 10, 3, 2)))
+    assert house.upkeep.alarms() == []
+    await house.look()
+    assert house.upkeep.alarms() == [
+        {
+            "at": rfc3339(AT + S),
+            "kind": "difference",
+            "order_id": "o9",
+            "account": "alice",
+            "sentence": "A differs from the journal: order not here of BTCUSDT, ours -, theirs working, traded 0.",
+            "seq": 9,
+        }
+    ]
+    await house.look()
+    assert house.upkeep.alarms() == []

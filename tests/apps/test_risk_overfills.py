@@ -89,3 +89,12 @@ def test_who_looked_and_armed_the_account_is_not_overruled_by_a_restart() -> Non
     assert not controls.kills
     run_virtually(lambda loop: looked(controls, log, trade("V-3")))
     assert list(controls.kills) == ["account:alice"]
+
+
+def test_a_stopped_account_is_an_alarm_by_the_controls_alone_so_it_outlives_a_restart_and_the_arming() -> None:
+    controls = Controls()
+    run_virtually(lambda loop: looked(controls, Log(controls), trade("V-2")))
+    controls.apply(Armed(version=3, at=9, who="boss", reason="seen", scope="account:alice", token="t"))
+    (alarm,) = Overfills(controls, SetClock()).alarms()
+    assert (alarm["kind"], alarm["order_id"], alarm["account"], alarm["seq"]) == ("account_stopped", "o1", "alice", 2)
+    assert alarm["sentence"] == "Account alice is stopped: overfill: trade V-2 of V for order o1."

@@ -1,5 +1,6 @@
 """The desk as a person with a keyboard and a screen reader has it: everything is found by its role and its name."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -91,6 +92,17 @@ class DeskPage:
 
     def push(self, name: str, role: str = "button") -> None:
         self.ask(self.one(role, name), "function () { this.click() }")
+
+    def reload(self) -> None:
+        """Load the page again, and wait until the new one is there."""
+        self.page.evaluate("window.isOld = true")
+        self.page.call("Page.reload")
+        self.until(self._is_new, lambda: "the page anew")
+
+    def _is_new(self) -> bool:
+        with contextlib.suppress(AssertionError):  # the old page has gone in the middle of the question
+            return bool(self.page.evaluate("window.isOld === undefined && document.readyState === 'complete'"))
+        return False
 
     # --- wait -----------------------------------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.browser.chromium import PROGRAM, Browser
 from tests.browser.desk_page import DeskPage
+from tests.flows.test_unruly_venue import CONFIG
 from tests.stack import LiveStack
 
 STAYS_S: Final = 25.0
@@ -33,7 +34,8 @@ TOO_LARGE: Final = "100"
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
-    started = LiveStack(tmp_path_factory.mktemp("desk") / "data", "--fills", "sqlite", desk=True).start()
+    options = ("--fills", "sqlite", "--config-dir", str(CONFIG))
+    started = LiveStack(tmp_path_factory.mktemp("desk") / "data", *options, desk=True).start()
     yield started
     started.close()
 
@@ -259,6 +261,88 @@ def test_a_kill_takes_two_steps_and_to_arm_two_people(stack: LiveStack, desk: De
     desk.push("Arm")
     desk.until_text("status", "Kill switch state", "armed")
     assert httpx.get(f"{stack.url('risk')}/risk/controls", timeout=10).json()["killed"] == []
+
+
+def test_a_state_of_the_drawing_opens_its_orders_by_keyboard(stack: LiveStack, desk: DeskPage) -> None:
+    submitted(stack, account="drawn", quantity="0.0071", price="47000")
+    go(desk, "#lifecycle")
+    link = "[...document.querySelectorAll('.box-link')].find(one => one.ariaLabel.startsWith('filled: '))"
+    desk.until(lambda: desk.page.evaluate(f"{link}?.ariaLabel.startsWith('filled: 0 ') === false"), lambda: "filled orders in the drawing")
+    assert len(desk.found("link", desk.page.evaluate(f"{link}.ariaLabel"))) == 1
+    desk.page.evaluate(f"{link}.focus()")
+    desk.press("Enter")
+    desk.until_row("Orders", "0.0071", "filled")
+    assert desk.page.evaluate("location.hash") == "#trade?state=filled"
+
+
+def test_an_overfill_is_an_alarm_by_the_journal_also_for_a_page_that_is_opened_later(stack: LiveStack, desk: DeskPage) -> None:
+    order = submitted(stack, account="unruly", quantity="0.0081", price="40000")
+    desk.until_row("Orders", "0.0081", "routed")
+    order_id = order["order_id"]
+    venue = httpx.get(f"{stack.url('oms')}/orders/{order_id}", timeout=10).json()["routes"][0]["venue"]
+    fault = {"fault": "overfill", "order_id": order_id, "price": "40000"}
+    httpx.post(f"{stack.url('live-gateway')}/venues/{venue}/faults", json=fault, timeout=10).raise_for_status()
+    go(desk, "#alarms")
+    desk.until_text("log", "Alarms", "beyond its quantity")
+    desk.until_text("log", "Alarms", "Account unruly is stopped")
+    desk.reload()
+    told = desk.until_text("log", "Alarms", "beyond its quantity")
+    assert "overfill" in told
+    links = f"document.querySelectorAll('.alarms a[href=\"#order/{order_id}\"]').length"
+    assert desk.page.evaluate(links) >= 1
+
+
+def test_the_venues_are_compared_now_and_the_page_says_what_was_found(desk: DeskPage) -> None:
+    go(desk, "#doubt")
+    desk.push("Reconcile now")
+    desk.until_text("status", "Reconciliation result", "Compared: ")
+    desk.one("button", "Reconcile now")
+
+
+def test_what_changed_between_two_sequences_is_listed_field_by_field(stack: LiveStack, desk: DeskPage) -> None:
+    order = submitted(stack, account="differs", quantity="0.0091", price="47000")
+    desk.until_row("Orders", "0.0091", "filled")
+    end = httpx.get(f"{stack.url('oms')}/stats", timeout=10).json()["seq"]
+    go(desk, f"#time?seq={end}&from={order['seq']}")
+    desk.until_text("status", "Difference", f"From seq {order['seq']} to {end}: 0 new and 1 changed orders; 1 positions moved.")
+    row = desk.until_row("Changed orders", "differs", "→ filled")
+    assert "filled 0 → 0.0091" in row
+    desk.until_row("Changed positions", "differs", "0.0091")
+    desk.until_row("Positions as of", "differs", "0.0091")
+    desk.fill("textbox", "Since sequence", "0")
+    desk.press("Enter")
+    desk.until_text("status", "Difference", f"A sequence from 1 to {end}.")
+
+
+def test_engine_draws_the_last_hour_that_desk_has_kept(stack: LiveStack, desk: DeskPage) -> None:
+    desk.until(lambda: httpx.get(f"{stack.url('desk')}/history", timeout=10).json()["samples"], lambda: "a sample of the last ten seconds")
+    go(desk, "#engine")
+    drawn = "document.querySelector('.chart svg[aria-label^=\"Commits, last hour: \"] polyline')?.getAttribute('points') ?? ''"
+    desk.until(lambda: desk.page.evaluate(drawn), lambda: "a line of commits")
+
+
+def test_a_session_is_renewed_by_use_and_its_end_asks_for_the_key_and_keeps_what_was_typed(stack: LiveStack, desk: DeskPage) -> None:
+    made = json.loads(stack.trade("key", "create", "--account", ACCOUNT, "--scopes", "trade,read", "--owner", "erin", "--json").stdout)
+    key = f"{made['key_id']}.{made['secret']}"
+    post = f"method: 'POST', headers: {{'Content-Type': 'application/json', 'X-Trade-Desk': '1'}}, body: JSON.stringify({{key: '{key}'}})"
+    assert desk.page.evaluate(f"fetch('session', {{{post}}}).then(one => one.status)") == 200
+    desk.reload()
+    try:
+        desk.one("button", "Sign out erin")
+        desk.page.evaluate(
+            "{ const now = performance.now.bind(performance); let m = 6; performance.now = () => now() + m * 60000; window.later = () => { m += 20 } }"
+        )  # noqa: E501
+        write_order(desk, "0.0123", "41000")
+        renewals = "performance.getEntriesByType('resource').filter(one => one.name.endsWith('/session/renew')).length"
+        desk.until(lambda: desk.page.evaluate(renewals) == 1, lambda: f"one renewal, not {desk.page.evaluate(renewals)}")
+        desk.page.evaluate("later()")
+        desk.until_text("dialog", "Sign in", "What you typed is kept.")
+        desk.fill("textbox", "API key", key)
+        desk.press("Enter")
+        desk.until(lambda: not desk.found("dialog", "Sign in"), lambda: "no form to sign in")
+        assert desk.ask(desk.one("textbox", "Quantity"), "function () { return this.value }") == "0.0123"
+    finally:
+        desk.page.evaluate("fetch('session', {method: 'DELETE', headers: {'X-Trade-Desk': '1'}}).then(() => 0)")
 
 
 def test_a_scrolled_blotter_holds_its_rows_and_counts_the_new_ones(stack: LiveStack, desk: DeskPage) -> None:

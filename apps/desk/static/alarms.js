@@ -1,21 +1,26 @@
 /**
- * What a person should look at, newest first: collected from the stream as long as the page is open, whichever screen is shown.
+ * What a person should look at, newest first: what the journal and the services told, and what this page saw while it was open.
  *
  * @typedef {{ id: string, at: string, kind: string, text: string, orderId?: string, open: boolean, acknowledged?: string }} Alarm
  */
 
+import { get } from './api.js';
 import { connection, onChanges, store, useDesk } from './desk.js';
 import { longTime, shortTime, text } from './format.js';
 import { isSignedIn, useName } from './parts.js';
 import { html, useState } from './ui.js';
 
 const ALARMS_MAX = 500;
+const ACKNOWLEDGED_KEY = 'desk.acknowledged';
+const ACKNOWLEDGED_MAX = 1000;
 const LAG_COMMITS = 1000;
 const BEEP_S = 0.18;
 const BEEP_HZ = 880;
 
 /** @type {Alarm[]} newest first */
 const alarms = [];
+/** Records that were taken, by their name: services repeat them. @type {Set<string>} */
+const told = new Set();
 let sound = false;
 /** @type {AudioContext | null} */
 let audio = null;
@@ -23,9 +28,57 @@ let audio = null;
 /** @param {string} id names what is wrong, so that it is one alarm while it lasts @param {string} kind @param {string} words @param {string} [orderId] @param {string} [at] since when, if the journal says so */
 function raise(id, kind, words, orderId, at = new Date().toISOString()) {
   if (alarms.some((one) => one.id === id && one.open)) return;
-  alarms.unshift({ id, at, kind, text: words, orderId, open: true });
+  put({ id, at, kind, text: words, orderId, open: true });
+}
+
+/** @param {Alarm} alarm */
+function put(alarm) {
+  alarm.acknowledged = acknowledgements()[`${alarm.id} ${alarm.at}`];
+  const before = alarms.findIndex((one) => one.at <= alarm.at);
+  alarms.splice(before < 0 ? alarms.length : before, 0, alarm);
   alarms.length = Math.min(alarms.length, ALARMS_MAX);
-  if (sound) beep();
+  if (sound && alarm.open && !alarm.acknowledged) beep();
+}
+
+/** @returns {Record<string, string>} by whom, of the alarms that were acknowledged in this browser */
+function acknowledgements() {
+  try {
+    return JSON.parse(localStorage.getItem(ACKNOWLEDGED_KEY) ?? '{}');
+  } catch {
+    return {}; // Storage may be forbidden; they last as long as the page then.
+  }
+}
+
+/** @param {Alarm} alarm @param {string} who */
+function keepAcknowledged(alarm, who) {
+  alarm.acknowledged = who;
+  const kept = Object.entries({ ...acknowledgements(), [`${alarm.id} ${alarm.at}`]: who }).slice(-ACKNOWLEDGED_MAX);
+  try {
+    localStorage.setItem(ACKNOWLEDGED_KEY, JSON.stringify(Object.fromEntries(kept)));
+  } catch {
+    // As above.
+  }
+}
+
+/** Take a record of a service. @param {string} service @param {any} record */
+function tell(service, record) {
+  const { at, kind, order_id: orderId, account, sentence, seq } = record;
+  const name = `${kind} ${orderId ?? ''} ${seq ?? at} ${sentence}`;
+  if (told.has(name)) return;
+  told.add(name);
+  // An order in doubt is one alarm as long as it lasts, and the row says how long.
+  const doubt = kind === 'doubt' && orderId;
+  // A request that was refused is over: its sender was told.
+  const open = doubt ? store.orders.get(orderId)?.status === 'in_doubt' : kind !== 'refused_step' || seq !== null;
+  if (doubt && open && alarms.some((one) => one.id === `doubt ${orderId}` && one.open)) return;
+  const where = account ? `${account}: ` : service === 'oms' ? '' : `${service}: `;
+  put({ id: doubt ? `doubt ${orderId}` : name, at: text(at), kind: text(kind).replaceAll('_', ' '), text: `${where}${sentence}${seq ? ` (seq ${seq})` : ''}`, orderId: orderId ?? undefined, open });
+}
+
+/** Read what happened before this page was opened. */
+async function readRecords() {
+  const answer = await get('alarms', { quiet: true });
+  for (const record of answer.ok ? answer.data.alarms : []) tell('oms', record);
 }
 
 /** @param {string} id */
@@ -44,6 +97,7 @@ function beep() {
 
 /** @param {import('./store.js').Changes} changes */
 function watch(changes) {
+  if (changes.reset) void readRecords();
   const ids = changes.reset ? store.orders.keys() : changes.orders.keys();
   for (const id of ids) {
     const row = store.orders.get(id);
@@ -65,7 +119,7 @@ function watchServices() {
     if (Number(one.lag ?? 0) > LAG_COMMITS) raise(`lag ${one.service}`, 'lag', `${one.service} is ${one.lag} commits behind`);
     else end(`lag ${one.service}`);
     for (const [task, n] of Object.entries(one.task_deaths ?? {})) raise(`task ${one.service} ${task} ${n}`, 'task', `${one.service}: task ${task} ended ${n} times`);
-    for (const alarm of one.alarms ?? []) raise(`told ${one.service} ${JSON.stringify(alarm)}`, text(alarm.kind ?? 'alarm'), `${one.service}: ${alarm.text ?? alarm.description ?? JSON.stringify(alarm)}`, alarm.order_id);
+    for (const record of one.alarms ?? []) tell(one.service, record);
   }
 }
 
@@ -87,14 +141,14 @@ export function Alarms() {
   const [name, setName] = useName();
   const [, redraw] = useState(0);
   const acknowledge = (/** @type {Alarm} */ one) => {
-    one.acknowledged = `${name.trim() || 'without a name'}, ${shortTime(Date.now())}`;
+    keepAcknowledged(one, `${name.trim() || 'without a name'}, ${shortTime(Date.now())}`);
     redraw((n) => n + 1);
   };
   return html`<div class="screen"><div class="panel grow">
     <div class="toolbar"><h1>Alarms</h1><span class="quiet"><span class="num">${openAlarms()}</span> open</span><span class="spacer"></span>
       <div class="field inline"><label for="alarm-name">Your name</label><input id="alarm-name" value=${name} readonly=${isSignedIn()} onInput=${(/** @type {any} */ event) => setName(event.target.value)} /></div>
       <button type="button" aria-pressed=${sound ? 'true' : 'false'} onClick=${() => { sound = !sound; if (sound) beep(); redraw((n) => n + 1); }}>Sound ${sound ? 'on' : 'off'}</button></div>
-    <p class="hint">Since this page was opened. Acknowledgements are kept in this page only.</p>
+    <p class="hint">What the journal and the services recorded, and what this page saw since it was opened. Acknowledgements are kept in this browser.</p>
     <div class="alarms" role="log" aria-label="Alarms" tabindex="0"><ul>${alarms.map((one) => html`<li data-open=${one.open ? 'yes' : 'no'}>
       <span class="num" title=${longTime(one.at)}>${shortTime(one.at)}</span><span class="tag ${one.open ? 'bad' : ''}">${one.kind}</span><span class="alarm-text">${one.text}${one.open ? '' : html` <span class="quiet">(over)</span>`}</span>
       ${one.orderId ? html`<a href=${`#order/${one.orderId}`}>Open the order</a>` : null}

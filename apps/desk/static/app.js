@@ -1,13 +1,14 @@
 /** The shell: banner, navigation, connection, keys, and which screen is shown. */
 
 import { collectAlarms, openAlarms } from './alarms.js';
-import { call, get, onSignedOut, problemText } from './api.js';
+import { call, onSignedOut, problemText } from './api.js';
 import { CancelDialog, chosenOrder, focusBlotter } from './blotter.js';
 import { connection, listen, onChanges, place, reconnect, store, useDesk, usePlace } from './desk.js';
 import { longTime, moment, switchTimeZone, text, timeZone } from './format.js';
 import { mode, readCatalogue } from './catalogue.js';
 import { Dialog, setOwner } from './parts.js';
 import { SCREENS } from './screens.js';
+import { askWho, endedWords, session, sessionWords, signedInAs, watchSession } from './session.js';
 import { isOpen } from './store.js';
 import { setAccount } from './ticket.js';
 import { Trade } from './trade.js';
@@ -78,6 +79,7 @@ function SignIn({ close, done }) {
   return html`<${Dialog} label="Sign in" close=${close}>
     <form aria-label="Sign in" onSubmit=${submitted}>
       <h2>Sign in</h2>
+      ${endedWords() ? html`<p class="notice" role="status">${endedWords()}</p>` : null}
       <p>This desk wants a key. It is exchanged for a session and not stored in the browser.</p>
       <div class="field"><label for="sign-in-key">API key</label><input id="sign-in-key" name="key" type="password" autocomplete="off" data-first placeholder="KEY_ID.SECRET" required /></div>
       <p class="error" role="alert">${error}</p>
@@ -124,7 +126,6 @@ function App() {
   const at = usePlace();
   const [dialog, setDialog] = useState(/** @type {string} */ (''));
   const [cancelling, setCancelling] = useState(/** @type {any[] | null} */ (null));
-  const [who, setWho] = useState(/** @type {any} */ (null));
   const [, redraw] = useState(0);
   const screen = at.screen === 'order' ? 'trade' : at.screen;
   const shown = SCREENS.find(({ path }) => path === screen) ?? SCREENS[0];
@@ -135,13 +136,16 @@ function App() {
     document.querySelector('nav [aria-current=page]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
   }, [shown]);
   useEffect(() => {
-    onSignedOut(() => setDialog((now) => now || 'sign in'));
-    void get('session').then((answer) => {
-      if (!answer.ok) return;
+    onSignedOut(() => setDialog('sign in'));
+    watchSession(() => {
+      if (session.endedAt) setDialog('sign in');
+      redraw((n) => n + 1);
+    });
+    void askWho().then((who) => {
+      if (!who) return;
       void readCatalogue();
-      setWho(answer.data);
-      setAccount(answer.data?.account);
-      setOwner(answer.data?.signed_in ? answer.data.owner : '');
+      setAccount(who.account);
+      setOwner(who.signed_in ? who.owner : '');
     });
     const stop = onChanges(() => {
       if (connection.trouble?.status === 401) setDialog((now) => now || 'sign in');
@@ -194,8 +198,13 @@ function App() {
   }, []);
 
   const signedIn = (/** @type {any} */ data) => {
-    setWho(data);
-    setAccount(data?.account);
+    const before = session.who;
+    if (before?.signed_in && (before.owner !== data.owner || before.account !== data.account)) {
+      location.reload(); // Nothing of the other person may stay on the screen.
+      return;
+    }
+    signedInAs(data);
+    if (!before?.signed_in) setAccount(data?.account); // The same person keeps what was typed.
     setOwner(data?.owner ?? '');
     setDialog('');
     void readCatalogue();
@@ -213,10 +222,11 @@ function App() {
       <div class="shell-end">
         <button type="button" class="plain" title="Times are shown in this zone; press to switch" onClick=${() => { switchTimeZone(); redraw((n) => n + 1); location.hash = location.hash || 'trade'; dispatchEvent(new Event('desk-zone')); }}>${timeZone()}</button>
         <button type="button" class="plain" aria-label="Keyboard" title="Keyboard: Alt H" onClick=${() => setDialog('keys')}>?</button>
-        ${who?.signed_in ? html`<button type="button" class="plain" onClick=${signOut}>Sign out ${who.owner}</button>` : null}
+        ${session.who?.signed_in ? html`<button type="button" class="plain" onClick=${signOut}>Sign out ${session.who.owner}</button>` : null}
         <${Connection} />
       </div>
     </header>
+    <p class="session" role="status" aria-label="Session" hidden=${!sessionWords()}>${sessionWords()}</p>
     <main tabindex="-1" id="main" key=${`${shown.path} ${timeZone()}`}>
       ${shown.path === 'trade'
         ? html`<${Trade} orderId=${at.screen === 'order' ? at.id : ''} openOrder=${openOrder} closeOrder=${closeOrder} cancelOrders=${setCancelling} />`

@@ -9,6 +9,7 @@ import { fieldOf } from './words.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './ui.js';
 
 const RECONCILIATION_MS = 5000;
+const RUNNING_MS = 500;
 const OUTCOMES = {
   never_arrived: 'never_arrived: the venue never had it',
   cancelled: 'cancelled: the venue cancelled it',
@@ -47,7 +48,9 @@ export function Doubt({ openOrder }) {
   const grid = useRef(/** @type {Grid | null} */ (null));
   const [chosen, setChosen] = useState(/** @type {any} */ (null));
   const [settling, setSettling] = useState(/** @type {any} */ (null));
-  const [reconciliation, ask] = usePolled(() => get('api/exeq/reconciliation', { quiet: true }), RECONCILIATION_MS, []);
+  const [isRunning, setRunning] = useState(false);
+  const [reconciliation, ask] = usePolled(() => get('api/exeq/reconciliation', { quiet: true }), isRunning ? RUNNING_MS : RECONCILIATION_MS, [isRunning]);
+  useEffect(() => setRunning(Boolean(reconciliation?.data?.running)), [reconciliation]);
   useLayoutEffect(() => {
     const made = new Grid({
       label: 'Orders in doubt', columns: COLUMNS, rowId: (row) => row.order_id, tie: (a, b) => (a.order_id < b.order_id ? -1 : a.order_id > b.order_id ? 1 : 0),
@@ -83,19 +86,37 @@ export function Doubt({ openOrder }) {
 
 /** @param {{ answer: any, ask: () => void }} props */
 function Reconciliation({ answer, ask }) {
+  const [asked, setAsked] = useState(/** @type {{ passes: number, failed: number, problem: any } | null} */ (null));
+  const { running, passes, failed } = answer?.data ?? {};
+  const start = async () => {
+    const started = await post('api/exeq/reconciliation', undefined);
+    setAsked({ passes, failed, problem: started.problem });
+    ask();
+  };
   const pass = answer?.data?.last_pass;
   const rows = (pass?.venues ?? []).flatMap((/** @type {any} */ venue) => venue.differences.map((/** @type {any} */ one) => ({ ...one, venue: venue.venue })));
   return html`<section class="panel" aria-label="Reconciliation">
-    <div class="toolbar"><h2>Last reconciliation</h2><span class="spacer"></span>${answer?.ok ? html`<button type="button" onClick=${ask}>Read again</button>` : null}</div>
+    <div class="toolbar"><h2>Last reconciliation</h2><span class="spacer"></span>${answer?.ok ? html`<button type="button" disabled=${running} onClick=${start}>Reconcile now</button>` : null}</div>
+    <p class="hint" role="status" aria-label="Reconciliation result">${reconciled(answer?.data, asked)}</p>
     <${NotAvailable} answer=${answer} what="The last reconciliation" />
     ${answer?.ok ? html`<p class="quiet">${pass ? html`Compared <span class="num">${longTime(pass.at)}</span>: ${pass.venues.map((/** @type {any} */ one) => `${one.venue} ${one.orders} orders, ${one.trades} trades, ${one.repaired} repaired, ${one.left} left`).join('; ')}${pass.not_compared.length ? `; not compared: ${pass.not_compared.join(', ')}` : ''}` : 'No comparison since exeq started.'}</p>
-      ${answer.data.last_failure ? html`<p class="notice">Last failure: ${typeof answer.data.last_failure === 'string' ? answer.data.last_failure : JSON.stringify(answer.data.last_failure)}</p>` : null}
+      ${answer.data.last_failure ? html`<p class="notice">Last failure, ${longTime(answer.data.last_failure.at)}: ${answer.data.last_failure.reason}</p>` : null}
       <${Scroll} label="Reconciliation differences, scrolls"><table class="table" aria-label="Reconciliation differences">
         <thead><tr><th scope="col">Venue</th><th scope="col">Difference</th><th scope="col">Account</th><th scope="col">Symbol</th><th scope="col">Order</th><th scope="col">About</th><th scope="col">Ours</th><th scope="col">Theirs</th><th scope="col">Outcome</th></tr></thead>
         <tbody>${rows.length ? rows.map((/** @type {any} */ one) => html`<tr><td>${one.venue}</td><td>${one.what}</td><td>${one.account}</td><td>${one.symbol}</td><td>${one.order_id ? html`<a class="mono" href=${`#order/${one.order_id}`}>${text(one.order_id).slice(0, 8)}</a>` : ''}</td>
           <td>${one.about}</td><td class="num">${one.ours}</td><td class="num">${one.theirs}</td><td>${one.outcome}${one.repair ? ` by ${one.repair}` : ''}</td></tr>`) : html`<tr><td colspan="9" class="quiet">No difference.</td></tr>`}</tbody></table></${Scroll}>
-      <p class="hint">It runs by itself every minute. To run it now: <code>trade reconcile</code>, or <code>trade reconcile --dry-run</code> to look only.</p>` : null}
+      <p class="hint">It runs by itself every minute, and repairs what can be repaired. To look only: <code>trade reconcile --dry-run</code>.</p>` : null}
   </section>`;
+}
+
+/** @param {any} now @param {{ passes: number, failed: number, problem: any } | null} asked @returns {string} what became of a comparison that was asked for here */
+function reconciled(now, asked) {
+  if (now?.running) return now.began_at ? `Comparing the venues with the journal since ${shortTime(now.began_at)}…` : 'Comparing the venues with the journal…';
+  if (asked?.problem) return problemText(asked.problem);
+  if (!asked || !now) return '';
+  if (now.passes === asked.passes) return now.failed > asked.failed ? `Could not be compared: ${now.last_failure?.reason ?? 'unknown'}` : '';
+  const of = (/** @type {'repaired' | 'left'} */ name) => now.last_pass.venues.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + one[name], 0);
+  return `Compared: ${of('repaired')} repaired, ${of('left')} left.`;
 }
 
 /** @param {{ order: any, close: () => void }} props */

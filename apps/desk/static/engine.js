@@ -1,29 +1,30 @@
-/** The machine room: services, the journal, latencies while the screen is open, and verify. */
+/** The machine room: services, the journal, latencies of the last hour, and verify. */
 
 import { get, post, problemText } from './api.js';
 import { connection, store, useDesk } from './desk.js';
-import { lasted, longTime, text } from './format.js';
+import { lasted, longTime, moment, text, timeZone } from './format.js';
 import { NotAvailable, Num, Scroll, usePolled } from './parts.js';
 import { html, useState } from './ui.js';
 
 const STATS_MS = 2000;
+const HISTORY_MS = 10_000;
 const VERIFY_TIMEOUT_MS = 600_000;
-const SAMPLES_MAX = 1800;
-
-/** @typedef {{ at: number, commits: number | null, submit: number | null, check: number | null, rate: number | null }} Sample */
-
-/** Kept while the page is open, so that coming back to the screen shows what happened meanwhile as far as it was seen. @type {Sample[]} */
-const samples = [];
+const HOUR_MS = 3_600_000;
+/** Samples further apart than this are not joined: desk was away, or nothing was measured. */
+const GAP_MS = 25_000;
+const WIDTH = 300;
+const HEIGHT = 60;
 
 export function Engine() {
   useDesk(1000);
   const [stats] = usePolled(async () => {
     const [oms, risk, exeq, projector] = await Promise.all(['oms', 'risk', 'exeq', 'projector'].map((name) => get(`api/${name}/stats`, { quiet: true })));
-    takeSample(oms.data, risk.data);
     return { oms, risk, exeq, projector };
   }, STATS_MS, []);
-  const services = store.services?.services ?? [];
+  const [history] = usePolled(() => get('history', { quiet: true }), HISTORY_MS, []);
+  const samples = history?.data?.samples ?? [];
   const last = samples[samples.length - 1];
+  const services = store.services?.services ?? [];
   const oms = stats?.oms.data;
   const chain = connection.id.includes('.') ? connection.id.split('.').slice(1).join('.') : '';
   return html`<div class="screen">
@@ -39,29 +40,19 @@ export function Engine() {
       </div>
       <${Verify} />
     </div>
-    <div class="panel"><h2>Latency and load while this screen is open</h2>
-      <${NotAvailable} answer=${stats?.oms} what="The numbers of oms" />
+    <div class="panel"><h2>The last hour</h2>
+      <${NotAvailable} answer=${history} what="The last hour" />
       <div class="charts">
-        <${Chart} label="Submit, P99" unit="ms" values=${samples.map((one) => one.submit)} now=${oms?.submit_ms?.p99} note=${`P50 ${text(oms?.submit_ms?.p50) || '–'} ms, max ${text(oms?.submit_ms?.max) || '–'} ms`} />
-        <${Chart} label="Risk check, P99" unit="us" values=${samples.map((one) => one.check)} now=${stats?.risk.data?.latency_us?.check?.p99} note=${`P50 ${text(stats?.risk.data?.latency_us?.check?.p50) || '–'} us, ${text(stats?.risk.data?.latency_us?.check?.count)} checks`} />
-        <${Chart} label="Commits" unit="a second" values=${samples.map((one) => one.rate)} now=${last?.rate === null || last?.rate === undefined ? null : last.rate.toFixed(1)} note=${`${text(oms?.commits)} since oms started`} />
+        <${Chart} label="Submit, P99" unit="ms" samples=${samples} of="submit_ms" now=${oms?.submit_ms?.p99} note=${`P50 ${text(oms?.submit_ms?.p50) || '–'} ms, max ${text(oms?.submit_ms?.max) || '–'} ms of the last ${text(oms?.submit_ms?.recent) || '0'} submits`} />
+        <${Chart} label="Risk check, P99" unit="us" samples=${samples} of="check_us" now=${last?.check_us} note=${`P50 ${text(stats?.risk.data?.latency_us?.check?.p50) || '–'} us, ${text(stats?.risk.data?.latency_us?.check?.count)} checks since risk started`} />
+        <${Chart} label="Commits" unit="a second" samples=${samples} of="commits_a_second" now=${last?.commits_a_second} note=${`${text(oms?.commits)} since oms started`} />
+        <${Chart} label="Furthest behind" unit="commits" samples=${samples} of="lag" now=${last?.lag} note="The service that has most to apply" />
       </div>
+      <p class="hint">A sample every 10 s, kept by desk since it started: ${samples.length ? html`${samples.length} samples since <span class="num">${longTime(samples[0].at)}</span>` : 'none yet'}. A gap: nothing was measured.</p>
     </div>
     <div class="panel"><h2>What the services report</h2>
       <dl class="facts">${facts(stats).map(([name, value]) => html`<div><dt>${name}</dt><dd><${Num} value=${value} /></dd></div>`)}</dl></div>
   </div>`;
-}
-
-/** @param {any} oms @param {any} risk */
-function takeSample(oms, risk) {
-  const before = samples[samples.length - 1];
-  const at = Date.now();
-  const commits = oms?.commits === undefined ? null : Number(oms.commits);
-  const seconds = before ? (at - before.at) / 1000 : 0;
-  const rate = before && commits !== null && before.commits !== null && seconds > 0 && commits >= before.commits ? (commits - before.commits) / seconds : null;
-  const number = (/** @type {any} */ value) => (value === null || value === undefined ? null : Number(value));
-  samples.push({ at, commits, rate, submit: number(oms?.submit_ms?.p99), check: number(risk?.latency_us?.check?.p99) });
-  if (samples.length > SAMPLES_MAX) samples.shift();
 }
 
 /** @param {any} stats @returns {[string, any][]} */
@@ -75,15 +66,40 @@ function facts(stats) {
   ];
 }
 
-/** @param {{ label: string, unit: string, values: (number | null)[], now: any, note: string }} props */
-function Chart({ label, unit, values, now, note }) {
-  const known = values.filter((one) => one !== null);
-  const most = Math.max(...known.map(Number), 0);
-  const step = 300 / Math.max(values.length - 1, 1);
-  const points = values.map((one, n) => (one === null ? null : `${(n * step).toFixed(1)},${(56 - (most ? (one / most) * 50 : 0)).toFixed(1)}`)).filter(Boolean);
+/** @typedef {{ at: string, [field: string]: any }} Sample */
+
+/**
+ * The lines of one field over the hour that ends now: one for each stretch without a gap.
+ *
+ * @param {Sample[]} samples @param {string} field @param {number} most @returns {string[]}
+ */
+function lines(samples, field, most) {
+  const end = Date.now();
+  /** @type {string[][]} */
+  const found = [];
+  let before = -Infinity;
+  for (const one of samples) {
+    const at = new Date(one.at).getTime();
+    if (one[field] === null || one[field] === undefined || end - at > HOUR_MS) continue;
+    if (at - before > GAP_MS) found.push([]);
+    before = at;
+    const x = Math.min(WIDTH, WIDTH - ((end - at) / HOUR_MS) * WIDTH);
+    found[found.length - 1].push(`${x.toFixed(1)},${(HEIGHT - 4 - (most ? (Number(one[field]) / most) * (HEIGHT - 10) : 0)).toFixed(1)}`);
+  }
+  // A single sample is drawn as a short line: a line of one point is not seen.
+  return found.map((points) => (points.length > 1 ? points.join(' ') : `${points[0]} ${Number(points[0].split(',')[0]) + 1},${points[0].split(',')[1]}`));
+}
+
+/** @param {{ label: string, unit: string, samples: Sample[], of: string, now: any, note: string }} props */
+function Chart({ label, unit, samples, of, now, note }) {
+  const known = samples.filter((one) => one[of] !== null && one[of] !== undefined);
+  const highest = known.reduce((/** @type {Sample | null} */ top, one) => (top && Number(top[of]) >= Number(one[of]) ? top : one), null);
+  const most = highest ? Number(highest[of]) : 0;
+  const words = highest ? `highest ${text(highest[of])} ${unit} at ${moment(highest.at)?.clock} ${timeZone()}` : 'nothing was measured';
   return html`<figure class="chart"><figcaption><span>${label}</span><strong class="num">${now === null || now === undefined ? '–' : text(now)} <span class="unit">${unit}</span></strong></figcaption>
-    <svg viewBox="0 0 300 60" preserveAspectRatio="none" role="img" aria-label=${`${label}: ${known.length} samples, highest ${most}`}>${points.length > 1 ? html`<polyline points=${points.join(' ')} />` : null}</svg>
-    <p class="hint num">${note}</p></figure>`;
+    <svg viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${`${label}, last hour: ${known.length} samples, ${words}`}>${lines(samples, of, most).map((points) => html`<polyline points=${points} />`)}</svg>
+    <p class="chart-axis num"><span>60 min ago</span><span>now</span></p>
+    <p class="hint num">${words}</p><p class="hint num">${note}</p></figure>`;
 }
 
 function Verify() {

@@ -24,7 +24,7 @@ export class Grid {
    *   label: string, columns: Column[], rowId: (row: any) => string, tie: (a: any, b: any) => number,
    *   sort: string, descending: boolean, empty: string,
    *   open?: (row: any) => void, chosen?: (row: any) => void, keepsPlace?: boolean, sorted?: (key: string, descending: boolean) => void,
-   * }} options `keepsPlace`: rows that come in above a scrolled view are counted instead of pushing it down
+   * }} options `tie` orders rows of one key, and never changes for a row. `keepsPlace`: rows that come in above a scrolled view are counted instead of pushing it down
    */
   constructor(options) {
     this.options = options;
@@ -37,6 +37,8 @@ export class Grid {
     this.rows = [];
     /** @type {Map<string, GridRow>} */
     this.byId = new Map();
+    /** The ids of the rows in the order of `tie`, as of the last sort. @type {Set<string>} */
+    this.tied = new Set();
     /** @type {Map<string, RowNode>} */
     this.nodes = new Map();
     /** @type {RowNode[]} */
@@ -120,37 +122,74 @@ export class Grid {
   reset(all) {
     const rows = [];
     for (const row of all) if (this.matches(row)) rows.push(row);
-    this.rows = this.sorted(rows);
-    this.byId = new Map(this.rows.map((row) => [this.options.rowId(row), row]));
+    this.byId = new Map(rows.map((row) => [this.options.rowId(row), row]));
+    this.tied = new Set(); // Other rows may have the same ids.
+    this.rows = this.sorted(this.inTieOrder());
     this.newAbove = 0;
     this.draw();
   }
 
   /**
-   * Sort by the chosen column. Rows with the same key are gathered first: a column of states has a dozen keys, and comparing those is
-   * cheaper than comparing rows.
+   * All rows in the order of `tie`. It never changes for a row, so it is kept by id from one sort to the next: only rows that are new are
+   * compared.
    *
-   * @param {any[]} rows @returns {any[]}
+   * @returns {any[]}
    */
-  sorted(rows) {
-    const { sortKey } = this.sortColumn;
-    /** @type {Map<string | number, any[]>} */
-    const groups = new Map();
-    for (const row of rows) {
-      const key = sortKey(row);
-      const group = groups.get(key);
-      if (group) group.push(row);
-      else groups.set(key, [row]);
-    }
-    const up = this.descending ? 1 : -1;
-    const keys = [...groups.keys()].sort((a, b) => (a < b ? up : a > b ? -up : 0));
-    /** @type {any[]} */
+  inTieOrder() {
+    const { tie } = this.options;
     const found = [];
-    for (const key of keys) {
-      const group = /** @type {any[]} */ (groups.get(key));
-      if (group.length > 1) group.sort(this.options.tie);
-      for (const row of group) found.push(row);
+    for (const id of this.tied) {
+      const row = this.byId.get(id);
+      if (row) found.push(row);
     }
+    const isSame = found.length === this.tied.size && found.length === this.byId.size;
+    if (found.length < this.byId.size) {
+      for (const [id, row] of this.byId) if (!this.tied.has(id)) found.push(row);
+      found.sort(tie);
+    }
+    if (!isSame) this.tied = new Set(found.map(this.options.rowId));
+    return found;
+  }
+
+  /**
+   * Sort by the chosen column: the different keys are compared, and the rows counted into their places, which keeps the order of `tie`
+   * among those of one key. A column of states has a dozen keys.
+   *
+   * @param {any[]} tied rows in the order of `tie` @returns {any[]}
+   */
+  sorted(tied) {
+    const { sortKey } = this.sortColumn;
+    /** @type {Map<string | number, number>} */
+    const groups = new Map();
+    /** @type {(string | number)[]} */
+    const keys = [];
+    /** @type {number[]} */
+    const counts = [];
+    const groupOf = new Uint32Array(tied.length);
+    tied.forEach((row, n) => {
+      const key = sortKey(row);
+      let group = groups.get(key);
+      if (group === undefined) {
+        group = keys.length;
+        groups.set(key, group);
+        keys.push(key);
+        counts.push(0);
+      }
+      groupOf[n] = group;
+      counts[group] += 1;
+    });
+    const up = this.descending ? 1 : -1;
+    const order = keys.map((_, group) => group).sort((a, b) => (keys[a] < keys[b] ? up : keys[a] > keys[b] ? -up : 0));
+    const next = new Uint32Array(keys.length);
+    let place = 0;
+    for (const group of order) {
+      next[group] = place;
+      place += counts[group];
+    }
+    const found = new Array(tied.length);
+    tied.forEach((row, n) => {
+      found[next[groupOf[n]]++] = row;
+    });
     return found;
   }
 
@@ -167,7 +206,9 @@ export class Grid {
     this.descending = this.sortColumn === column ? !this.descending : Boolean(column.numeric) || column.key === 'created_at';
     this.sortColumn = column;
     this.showSort();
-    this.reset(this.rows);
+    this.rows = this.sorted(this.inTieOrder());
+    this.newAbove = 0;
+    this.draw();
     this.scrollTo(0);
     this.options.sorted?.(column.key, this.descending);
   }
@@ -213,8 +254,7 @@ export class Grid {
   /** @param {any[]} removed rows as they were @param {any[]} added rows as they are */
   move(removed, added) {
     if (removed.length + added.length > this.rows.length / REBUILD_SHARE) {
-      const gone = new Set(removed);
-      this.rows = this.sorted(this.rows.filter((row) => !gone.has(row)).concat(added));
+      this.rows = this.sorted(this.inTieOrder());
       return;
     }
     // The stretches between the changes are copied whole, which costs far less than moving the rest of the rows for each change.

@@ -37,17 +37,23 @@ export function stepCounts(diagram) {
 /**
  * The machine as SVG, at the places that the service gives.
  *
- * @param {{ diagram: any, label: string, states: Record<string, number>, taken: Map<string, number>, dim: boolean }} props
- *   `dim`: states and steps without a count are pale
+ * @param {{ diagram: any, label: string, states: Record<string, number>, taken: Map<string, number>, dim: boolean, opens?: boolean }} props
+ *   `dim`: states and steps without a count are pale; `opens`: a state is a link to its orders
  */
-export function Machine({ diagram, label, states, taken, dim }) {
-  return html`<svg class="machine" role="img" aria-label=${label} viewBox=${`0 0 ${diagram.width} ${diagram.height}`}>
+export function Machine({ diagram, label, states, taken, dim, opens = false }) {
+  // The links lie beside the image, not in it: what is inside an image has no names for a screen reader.
+  return html`<svg class="machine" role="group" aria-label=${`${label}, drawn`} viewBox=${`0 0 ${diagram.width} ${diagram.height}`}><g role="img" aria-label=${label}>
     ${diagram.frames.map((/** @type {any} */ one) => html`<g><rect class="frame" x=${one.x} y=${one.y} width=${one.w} height=${one.h} rx="16" /><text class="frame-name" x=${one.x + 16} y=${one.y + 14}>${one.label}</text></g>`)}
     ${diagram.lines.map((/** @type {any} */ line) => html`<${Line} line=${line} taken=${taken} dim=${dim} height=${diagram.line_height} />`)}
     <g class="line" data-kind="request" data-taken="yes"><path d=${arrow(diagram.start.points).path} /><polygon points=${arrow(diagram.start.points).head} /></g>
-    ${diagram.boxes.map((/** @type {any} */ box) => html`<${Box} box=${box} count=${Number(states[box.state] ?? 0)} taken=${taken} dim=${dim} height=${diagram.line_height} />`)}
+    ${diagram.boxes.map((/** @type {any} */ box) => html`<${Box} box=${box} count=${Number(states[box.state] ?? 0)} taken=${taken} dim=${dim} height=${diagram.line_height} />`)}</g>
+    ${opens ? diagram.boxes.map((/** @type {any} */ box) => html`<${BoxLink} box=${box} count=${Number(states[box.state] ?? 0)} />`) : null}
   </svg>`;
 }
+
+/** @param {{ box: any, count: number }} props */
+const BoxLink = ({ box, count }) => html`<a class="box-link" href=${`#trade?state=${box.state}`} aria-label=${`${box.state}: ${count} ${count === 1 ? 'order' : 'orders'}, show`}>
+  <title>${`${count} ${box.state}: show`}</title><rect x=${box.x} y=${box.y} width=${box.w} height=${box.h} rx="10" /></a>`;
 
 /** @param {{ box: any, count: number, taken: Map<string, number>, dim: boolean, height: number }} props */
 function Box({ box, count, taken, dim, height }) {
@@ -105,8 +111,8 @@ export function Lifecycle() {
       <h1>Life of an order</h1>
       <${NotAvailable} answer=${answer} what="The drawing of the machine" />
       ${answer?.data?.boxes
-        ? html`<div class="machine-holder" tabindex="0" role="region" aria-label="Drawing, scrolls"><${Machine} diagram=${answer.data} label="Life of an order" states=${states} taken=${taken} dim=${false} /></div>
-            <ul class="legend">${Object.entries(answer.data.kinds).map(([kind, meaning]) => html`<li data-kind=${kind}>${meaning}</li>`)}<li class="quiet">↻ stays in its state; an arrow that leaves a dashed frame starts in every state inside it</li></ul>`
+        ? html`<div class="machine-holder" tabindex="0" role="region" aria-label="Drawing, scrolls"><${Machine} diagram=${answer.data} label="Life of an order" states=${states} taken=${taken} dim=${false} opens=${true} /></div>
+            <ul class="legend">${Object.entries(answer.data.kinds).map(([kind, meaning]) => html`<li data-kind=${kind}>${meaning}</li>`)}<li class="quiet">↻ stays in its state; an arrow that leaves a dashed frame starts in every state inside it; a state opens its orders</li></ul>`
         : null}
     </div>
     <div class="side-panels">

@@ -11,7 +11,7 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from './ui.js';
 const OLD_MARK_MS = 10_000;
 const AGES_MS = 2000;
 /** The average is itself rounded by the service, so more places would only show its rounding. */
-const UNREALISED_PLACES = 6;
+export const UNREALISED_PLACES = 6;
 
 /** @param {any} position @returns {any} with its mark and what it is worth at it */
 export function valued(position) {

@@ -1,4 +1,4 @@
-"""`python -m apps.tools.history.orders SEQ LIMIT number|string ACCOUNT...`: orders at a sequence as JSON, with desk's configuration."""
+"""`python -m apps.tools.history.orders SEQ LIMIT number|string ACCOUNT...`: orders and positions at a sequence as JSON."""
 
 import contextlib
 import sys
@@ -11,14 +11,17 @@ from nats.aio.client import Client
 from adapters.codec import ORDER_COMMITS, decoder
 from adapters.snapshots import FileSnapshots
 from apps.connections import journals
-from apps.desk.fold import STATE_VERSION, DeskFold, DeskState
+from apps.desk.fold import OLDER_SHAPES, STATE_VERSION, DeskFold, DeskState
 from apps.desk.forgotten import remember
-from apps.desk.rows import NUMBERS, TEXTS, Formats
+from apps.desk.rows import NUMBERS, TEXTS, Formats, position_row
 from apps.tools.history.program import answer
 from config.loading import load_desk
 from config.settings import DeskSettings
 from domain.audit.state_hash import shape_of
 from domain.ports import Head, Journal, Snapshots
+
+POSITIONS_MAX: Final = 5000
+"""Positions in one answer, those that changed last."""
 
 _SCHEMA: Final = shape_of(DeskState, STATE_VERSION)
 _STATE: Final = decoder(DeskState)
@@ -40,7 +43,7 @@ async def fold_at(journal: Journal, seq: int, closed_max: int, saved: Snapshots 
     """Return the fold of all orders as of `seq`, from the newest snapshot of desk before it that verifies. Corrupt, Unavailable."""
     fold = DeskFold(closed_max, 1)
     head = Head()
-    for found, body in saved.kept("desk", _SCHEMA) if saved is not None else ():
+    for found, body in saved.kept("desk", _SCHEMA, *OLDER_SHAPES) if saved is not None else ():
         recorded = await journal.read(found.seq) if found.seq <= seq else None
         if recorded is not None and recorded.head == found:
             fold.restore(_STATE.decode(body))
@@ -56,15 +59,23 @@ async def fold_at(journal: Journal, seq: int, closed_max: int, saved: Snapshots 
 
 
 def encoded(fold: DeskFold, seq: int, limit: int, formats: Formats, accounts: Sequence[str]) -> bytes:
-    """Return the answer: the rows of these accounts, the number of all their orders, and the counts by state."""
+    """Return the answer: the orders and positions of these accounts, the numbers of all of them, and the counts by state."""
     shown = [fold.account(name) for name in accounts]
     rows = [row for each in shown for row in each.newest(limit)][:limit]
     states: dict[str, int] = {}
     for each in shown:
         for state, count in each.states.items():
             states[str(state)] = states.get(str(state), 0) + count
-    parts = {"as_of_seq": seq, "total": sum(states.values()), "states": {state: count for state, count in states.items() if count}}
-    return msgspec.json.encode({**parts, "orders": [msgspec.Raw(row.encoded(formats)) for row in rows]})
+    positions = [position for each in shown for position in each.positions_since(0)]
+    parts = {
+        "as_of_seq": seq,
+        "total": sum(states.values()),
+        "states": {state: count for state, count in states.items() if count},
+        "orders": [msgspec.Raw(row.encoded(formats)) for row in rows],
+        "positions_total": len(positions),
+        "positions": [position_row(each, formats) for each in positions[:POSITIONS_MAX]],
+    }
+    return msgspec.json.encode(parts)
 
 
 if __name__ == "__main__":

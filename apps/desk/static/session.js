@@ -1,0 +1,89 @@
+/**
+ * Who is signed in, and until when. A session is renewed while the person uses the page; a stream or a poll does not count.
+ *
+ * @typedef {{ signed_in: boolean, owner: string, account: string, expires_at: string | null, expires_in_sec: number | null }} Who
+ */
+
+import { call, get, onSignedOut } from './api.js';
+import { shortTime } from './format.js';
+
+/** A session is renewed at the first use after this much of it has passed. */
+const RENEW_AFTER_MS = 300_000;
+/** Between two tries, when the first one failed. */
+const AGAIN_MS = 30_000;
+const WARN_MS = 120_000;
+const LOOK_MS = 1000;
+const USES = ['keydown', 'pointerdown', 'input'];
+
+export const session = {
+  /** @type {Who | null} */
+  who: null,
+  /** By this machine's monotonic clock; Infinity without a session. */
+  endsAt: Infinity,
+  /** @type {Date | null} when it ended */
+  endedAt: null,
+  /** Renewals are over: the key is needed at the end. */
+  isLast: false,
+};
+
+let renewedAt = 0;
+let triedAt = 0;
+/** @type {() => void} */
+let changed = () => undefined;
+
+/** @param {Who} who what `/session` answers */
+export function signedInAs(who) {
+  session.who = who;
+  session.endedAt = null;
+  const seconds = who.expires_in_sec;
+  session.endsAt = seconds === null || seconds === undefined ? Infinity : performance.now() + Number(seconds) * 1000;
+  renewedAt = performance.now();
+  changed();
+}
+
+/** @returns {Promise<Who | null>} who is signed in, as desk says */
+export async function askWho() {
+  const answer = await get('session');
+  if (!answer.ok) return null;
+  signedInAs(answer.data);
+  return answer.data;
+}
+
+async function used() {
+  const now = performance.now();
+  if (session.endsAt === Infinity || session.endedAt || session.isLast || now - renewedAt < RENEW_AFTER_MS || now - triedAt < AGAIN_MS) return;
+  triedAt = now;
+  const answer = await call('POST', 'session/renew', undefined, { quiet: true });
+  if (answer.ok) signedInAs(answer.data);
+  else if (answer.status === 409) session.isLast = true;
+}
+
+function ended() {
+  if (session.endedAt) return;
+  session.endedAt = new Date();
+  session.endsAt = Infinity;
+  changed();
+}
+
+/** @returns {string} what the person should know of the session; empty most of the time */
+export function sessionWords() {
+  const left = session.endsAt - performance.now();
+  if (left > WARN_MS) return '';
+  const seconds = Math.max(0, Math.ceil(left / 1000));
+  return session.isLast ? `Your session ends in ${seconds} s, and then the key is needed.` : `Your session ends in ${seconds} s. Press a key or click to continue.`;
+}
+
+/** @returns {string} what the form says after the end of a session */
+export const endedWords = () => (session.endedAt ? `Your session ended at ${shortTime(session.endedAt.getTime())}. What you typed is kept.` : '');
+
+/** Watch the session. @param {() => void} listener called when it began, was renewed, is about to end, or has ended */
+export function watchSession(listener) {
+  changed = listener;
+  for (const use of USES) addEventListener(use, () => void used(), { capture: true, passive: true });
+  onSignedOut(() => session.who?.signed_in && ended());
+  setInterval(() => {
+    const left = session.endsAt - performance.now();
+    if (left <= 0) ended();
+    else if (left <= WARN_MS) changed();
+  }, LOOK_MS);
+}
