@@ -52,7 +52,7 @@ def test_a_snapshot_before_any_difference_has_no_venue_time_and_is_joined_by_a_d
     assert told.frame(depth(95, 100, "7@10.0"), 91) == []  # older than the snapshot: dropped and counted
     assert said(told.frame(depth(98, 102, "7@10.0"), 92)) == ["delta 1x0 seq 102 prev 100 checked None", "quote 7@10.0 3@11.0 seq 102"]
     # from now on the chain is strict
-    assert said(told.frame(depth(102, 104, "8@10.0"), 93))[0] == f"fact gap 103-103 {BTC} (expected 103, got 102)"
+    assert said(told.frame(depth(102, 104, "8@10.0"), 93))[0] == f"fact gap {BTC} (expected 103, got 102)"
 
 
 def test_a_hole_ends_the_book_before_the_next_record_and_one_resync_brings_it_back() -> None:
@@ -117,6 +117,24 @@ def test_a_repeated_difference_and_a_snapshot_nobody_needs_change_nothing() -> N
     assert told.frame(depth(101, 102, "5@10.0"), 92) == []
     assert told.rest(snapshot(90), 93) == []
     assert told.decoder.dropped == {"old_update": 1, "unneeded_snapshot": 1}
+
+
+def test_an_update_whose_end_is_wrong_does_not_hide_what_follows() -> None:
+    """Prev id wrong: book invalid."""
+    told = joined(100)
+    told.frame(depth(101, 902, "5@10.0"), 91)
+    assert said(told.frame(depth(103, 104, "6@10.0"), 92))[0] == f"fact gap {BTC} (expected 903, got 103)"
+    assert told.top(BTC) is None
+    told.rest(snapshot(103), 93)
+    assert told.top(BTC, 1) == (numbers("6@10.0"), numbers("3@11.0"))
+
+
+def test_a_snapshot_that_stays_ahead_of_the_differences_is_not_believed() -> None:
+    told = Told("binance_spot", {"BTCUSDT": BTC})
+    told.rest(snapshot(900), 90)
+    assert told.frame(depth(101, 102), 10_089) == []
+    assert said(told.frame(depth(103, 104), 10_090))[0] == f"fact gap {BTC} (expected 901, got 103)"
+    assert told.top(BTC) is None
 
 
 def test_a_trade_is_given_once_with_the_takers_side() -> None:

@@ -88,8 +88,15 @@ def test_a_frame_that_comes_again_or_late_changes_nothing() -> None:
 
 def test_a_sequence_that_starts_again_at_zero_is_a_hole() -> None:
     told = subscribed()
-    assert said(told.frame(message(0, "heartbeats", []), 12))[0] == f"fact gap 2-0 {BTC}"
+    assert said(told.frame(message(0, "heartbeats", []), 12))[0] == f"fact gap {BTC} (expected 2, got 0)"
     assert told.top(BTC) is None
+
+
+def test_a_wrong_jump_of_the_sequence_does_not_hide_what_follows() -> None:
+    told = subscribed()
+    told.frame(message(900, "heartbeats", []), 12)
+    assert told.frame(message(3, "heartbeats", []), 13) == []
+    assert said(told.frame(book(4, "snapshot", "bid 9.0@100.50", "offer 3.0@101.00"), 14))[0] == f"fact repaired {BTC}"
 
 
 def test_trades_have_the_takers_side_and_those_of_a_snapshot_are_backfilled() -> None:
