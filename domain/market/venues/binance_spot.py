@@ -94,7 +94,7 @@ class BinanceSpotDialect:
             session.fact(kind, book.symbol, detail=f"{status} for {path}: {body}")
             session.unanswered(book, f"the snapshot was refused with {status}")
         elif book.valid:
-            session.dropped[UNNEEDED_SNAPSHOT] += 1
+            session.drop(UNNEEDED_SNAPSHOT)
         else:
             self._join(book, _SNAPSHOT.decode(body))
 
@@ -110,7 +110,7 @@ class BinanceSpotDialect:
             return
         update = BookUpdate(bids, asks, depth.U, depth.u, at)
         if book.valid and self._is_old(book, update):
-            session.dropped[OLD_UPDATE] += 1
+            session.drop(OLD_UPDATE)
         elif book.valid and self._follows(book, update):
             self._spanning.discard(book.symbol)
             self._apply(book, update)
@@ -120,7 +120,7 @@ class BinanceSpotDialect:
             expected = book.seq + 1
             missing = (expected, update.first - 1) if update.first > expected else (0, 0)
             session.broken(book, FactKind.GAP, from_=missing[0], to=missing[1], detail=f"expected {expected}, got {update.first}")
-            session.dropped[KEPT_OVERFLOW] += book.keep(update)
+            session.drop(KEPT_OVERFLOW, book.keep(update))
 
     def _is_old(self, book: LiveBook, update: BookUpdate) -> bool:
         """Return whether an update is in the book already. One that starts after the last one cannot be, whatever its end says.
@@ -152,7 +152,7 @@ class BinanceSpotDialect:
         if later and later[0].first > snapshot.last + 1:
             session.unusable_snapshot(book, f"snapshot {snapshot.last} is older than the kept updates from {later[0].first}")
             return
-        session.dropped[OLD_UPDATE] += book.forget() - len(later)
+        session.drop(OLD_UPDATE, book.forget() - len(later))
         book.replace(bids, asks, LEVELS_MAX)
         for update in later:
             self._apply(book, update)

@@ -112,7 +112,7 @@ class CoinbaseDialect:
         elif sequence == 0 or sequence > self._in_row:
             self._session.all_broken(FactKind.GAP, detail=f"expected {last + 1}, got {sequence}")
         else:
-            self._session.dropped[DUPLICATE_FRAME] += 1
+            self._session.drop(DUPLICATE_FRAME)
             return False
         self._last = sequence
         return True
@@ -132,7 +132,7 @@ class CoinbaseDialect:
             book.replace(bids, asks, LEVELS_MAX)
             session.whole(book, sequence, at)
         elif not book.valid:
-            session.dropped[WHILE_INVALID] += 1
+            session.drop(WHILE_INVALID)
         else:
             _, gone_bids, gone_asks = book.apply(bids, asks, LEVELS_MAX)
             session.changed(book, BookUpdate([*bids, *gone_bids], [*asks, *gone_asks], sequence, sequence, at))
