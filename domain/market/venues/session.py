@@ -68,7 +68,7 @@ class FeedSession:
         self.received = received
         if received >= self._due and not opens:
             self._sweep()
-        if (offset := self._skew.ended(received)) is not None:
+        if received >= self._skew.ends and (offset := self._skew.ended(received)) is not None:
             self.fact(FactKind.SKEW, detail=f"received - at: {offset // 1_000_000} ms")
         return out
 
@@ -302,6 +302,7 @@ class FeedSession:
 
     def _clock_went_back(self, received: int) -> None:
         """Our clock was set back: no time that was noted may be later than now."""
+        self._skew.restart(received)
         for book in self.books.values():
             if book.crossed_since is not None:
                 book.crossed_since = min(book.crossed_since, received)
