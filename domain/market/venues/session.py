@@ -19,7 +19,7 @@ CROSSED_HOLD_NS: Final = 250_000_000
 RESYNC_PATIENCE_NS: Final = 10_000_000_000
 """A resync that brought nothing for this long is wished again."""
 RESYNC_SPACING_NS: Final = 1_000_000_000
-"""Between two wishes for one book. From the second snapshot in a row that could not be used, each doubles it."""
+"""Between two wishes for a book whose snapshot could not be used. From the second such snapshot in a row, each doubles it."""
 DOUBLINGS_MAX: Final = 5
 TRADES_REMEMBERED: Final = 1000
 """Trade ids of each symbol. A trade whose id is among them is a duplicate."""
@@ -122,22 +122,31 @@ class FeedSession:
     # Books
 
     def broken(self, book: LiveBook, kind: FactKind, *, from_: int = 0, to: int = 0, detail: str = "") -> None:
-        """Make a valid book invalid: its fact, and one wish for a resync. An invalid book already has both."""
+        """Make a valid book invalid: its fact, and one wish for a resync, at once. An invalid book already has both.
+
+        A book that breaks often is limited by gateway, which knows the venue's limits and has a clock also while no frame comes.
+        """
         if not book.valid:
             return
         book.valid, book.broken = False, True
         book.crossed_since = book.touch = None
         self.fact(kind, book.symbol, from_=from_, to=to, detail=detail)
-        self._want(book, detail or kind.value)
+        book.reason = detail or kind.value
+        self._wish(book)
 
     def all_broken(self, kind: FactKind, *, from_: int = 0, to: int = 0, detail: str = "") -> None:
         for book in self.books.values():
             self.broken(book, kind, from_=from_, to=to, detail=detail)
 
     def unusable_snapshot(self, book: LiveBook, reason: str) -> None:
-        """Ask for another snapshot, later after each one in a row."""
+        """Ask for another snapshot, later after each one in a row: at most one in RESYNC_SPACING_NS."""
         book.failures += 1
-        self._want(book, reason)
+        book.reason = reason
+        book.wish_due = book.wished_at + (RESYNC_SPACING_NS << min(book.failures - 1, DOUBLINGS_MAX)) if book.wished_at else self.received
+        if self.received >= book.wish_due:
+            self._wish(book)
+        else:
+            self._due = min(self._due, book.wish_due)
 
     def unanswered(self, book: LiveBook, reason: str) -> None:
         """Note that the venue refused to give a snapshot: ask again once the patience is over, which each refusal in a row doubles."""
@@ -272,15 +281,6 @@ class FeedSession:
         )
 
     # Time
-
-    def _want(self, book: LiveBook, reason: str) -> None:
-        book.reason = reason
-        spacing = RESYNC_SPACING_NS << min(max(book.failures - 1, 0), DOUBLINGS_MAX)
-        book.wish_due = book.wished_at + spacing if book.wished_at else self.received
-        if self.received >= book.wish_due:
-            self._wish(book)
-        else:
-            self._due = min(self._due, book.wish_due)
 
     def _wish(self, book: LiveBook) -> None:
         book.wished_at, book.wish_due = self.received, self.received + RESYNC_PATIENCE_NS
