@@ -16,6 +16,9 @@ FORMAT: Final = 1
 FRAMES_MAX: Final = 100
 """Frames of one message on MARKET_RAW."""
 FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
+KEY_PLACEHOLDER: Final = "{{key}}"
+SECRET_PLACEHOLDER: Final = "{{secret}}"
+"""Stand inside JSON strings of a `Send`. gateway replaces them by the venue's credentials, JSON-escaped; `sent` frames keep them."""
 
 
 class FrameKind(StrEnum):
@@ -99,7 +102,15 @@ class Decoder(Protocol):
         ...
 
     def invalidate(self, symbol: str, reason: str, received: int, n: int) -> Sequence[Record | Wish]:
-        """Make a book invalid from outside (a hole in the frames, mute data): its fact, and the wish for a resync."""
+        """Make a book invalid from outside (a hole in the frames, mute data): its fact, and the wish for a resync.
+
+        `reason` is the name of a kind of fact (`stale`), or words that become the detail of a gap.
+        """
+        ...
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Return how many frames, updates and trades were dropped without a fact (duplicates, updates older than a snapshot), by reason."""
         ...
 
 
