@@ -217,6 +217,8 @@ def test_in_containers_a_unit_has_copies_of_its_services_files_in_a_directory_th
         assert file.read_bytes() == (tmp_path / file.name).read_bytes()
     for name in ("oms", "risk", "exeq", "unit"):
         assert secrets.read(name, {secrets.VARIABLE: str(unit)})["nats.url"][0] == name
+    for sink in ("sink-ticks", "sink-alt"):
+        assert {file.name for file in (tmp_path / sink).iterdir()} == {f"{sink}.yaml", "s3_access_key", "s3_secret_key"}
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="giving files away takes root")

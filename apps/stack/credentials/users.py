@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from apps.stack.topology import UNIT
+from apps.stack.topology import UNIT, UNITED
 
 DESK: Final = "desk"
 SERVICES: Final = ("oms", "risk", "exeq", "live-gateway", "projector", DESK)
@@ -51,6 +51,11 @@ VALKEY_FILE: Final = "valkey.acl"
 QUESTDB_FILE: Final = "questdb.env"
 GRAFANA_FILE: Final = "grafana.password"
 GRAFANA_QUESTDB_FILE: Final = "grafana-questdb.password"
+S3_ACCESS_KEY_FILE: Final = "s3_access_key"
+S3_SECRET_KEY_FILE: Final = "s3_secret_key"
+S3_FILES: Final = (S3_ACCESS_KEY_FILE, S3_SECRET_KEY_FILE)
+S3_IDENTITIES_FILE: Final = "seaweedfs.json"
+"""The identities of SeaweedFS in a container."""
 CLI_KEY_FILE: Final = "cli.key"
 """The access key of the `trade` command: one line, KEY_ID.SECRET. Its scopes are admin, risk, ops and audit; it cannot trade."""
 
@@ -72,6 +77,9 @@ CONTAINER_UIDS: Final = {
     "normalizer.yaml": 10081,
     "sink-ticks.yaml": 10111,
     "sink-alt.yaml": 10112,
+    S3_ACCESS_KEY_FILE: 10000,
+    S3_SECRET_KEY_FILE: 10000,
+    S3_IDENTITIES_FILE: 10333,
     "venue.yaml": 10000,
     "operator.yaml": 10000,
     CLI_KEY_FILE: 10000,
@@ -79,4 +87,11 @@ CONTAINER_UIDS: Final = {
 }
 """File -> user id that reads it in containers, where each program runs as its own user. Other files belong to root.
 
-A unit's copies of its services' files are in a directory `unit` (apps.stack.credentials.keys)."""
+A file has one owner. What a second user reads as well is in COPIES."""
+
+COPIES: Final = {
+    UNIT: tuple(f"{name}.yaml" for name in (*UNITED, UNIT)),
+    SINK_TICKS: (f"{SINK_TICKS}.yaml", *S3_FILES),
+    SINK_ALT: (f"{SINK_ALT}.yaml", *S3_FILES),
+}
+"""In containers: program -> the files in its own directory, which belong to its user."""
