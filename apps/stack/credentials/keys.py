@@ -15,6 +15,7 @@ from apps.stack.credentials import market, nats, questdb, valkey
 from apps.stack.credentials.users import (
     ADMIN,
     CLI_KEY_FILE,
+    CLICKHOUSE_FILE,
     CLIENTS,
     COPIES,
     GRAFANA_FILE,
@@ -31,6 +32,7 @@ from apps.stack.credentials.users import (
     S3_ACCESS_KEY_FILE,
     S3_IDENTITIES_FILE,
     S3_SECRET_KEY_FILE,
+    SINK_ALT,
     VALKEY_FILE,
     VALKEY_USERS,
 )
@@ -55,6 +57,7 @@ class StackSecrets(msgspec.Struct):
     valkey: Passwords = {}
     questdb: Passwords = {}
     grafana: Passwords = {}
+    clickhouse: Passwords = {}
     s3: Passwords = {}
     """Access key -> secret key, of the only user."""
     cli: Passwords = {}
@@ -74,6 +77,7 @@ def init(directory: Path, *, guests: bool, owners: Mapping[str, int] | None = No
         (keys.market_nats, MARKET_USERS),
         (keys.valkey, VALKEY_USERS),
         (keys.questdb, (QUESTDB_WRITER, READER)),
+        (keys.clickhouse, (SINK_ALT,)),
         (keys.grafana, ("admin",)),
     ):
         for user in users:
@@ -120,6 +124,7 @@ def _files(keys: StackSecrets, *, guests: bool) -> dict[str, str]:
         S3_ACCESS_KEY_FILE: access_key,
         S3_SECRET_KEY_FILE: secret_key,
         S3_IDENTITIES_FILE: _s3_identities(access_key, secret_key),
+        CLICKHOUSE_FILE: f"CLICKHOUSE_USER={SINK_ALT}\nCLICKHOUSE_PASSWORD={keys.clickhouse[SINK_ALT]}\n",
         GRAFANA_FILE: keys.grafana["admin"],
         GRAFANA_QUESTDB_FILE: keys.questdb[READER],
         CLI_KEY_FILE: "".join(f"{key_id}.{secret}\n" for key_id, secret in keys.cli.items()),
@@ -131,6 +136,8 @@ def _client(keys: StackSecrets, name: str, environment: Mapping[str, str]) -> st
     found = {"nats.url": [name, keys.nats[name]]}
     if writer := NATS_WRITERS.get(name):
         found["nats.writer_url"] = [writer, keys.nats[writer]]
+    if name in keys.clickhouse:
+        found["clickhouse.url"] = [name, keys.clickhouse[name]]
     if name in keys.market_nats:
         found["market_nats.url"] = [name, keys.market_nats[name]]
     if name == ADMIN:

@@ -56,6 +56,8 @@ S3_SECRET_KEY_FILE: Final = "s3_secret_key"
 S3_FILES: Final = (S3_ACCESS_KEY_FILE, S3_SECRET_KEY_FILE)
 S3_IDENTITIES_FILE: Final = "seaweedfs.json"
 """The identities of SeaweedFS in a container."""
+CLICKHOUSE_FILE: Final = "clickhouse.env"
+"""The user of ClickHouse in a container."""
 CLI_KEY_FILE: Final = "cli.key"
 """The access key of the `trade` command: one line, KEY_ID.SECRET. Its scopes are admin, risk, ops and audit; it cannot trade."""
 
@@ -80,6 +82,7 @@ CONTAINER_UIDS: Final = {
     S3_ACCESS_KEY_FILE: 10000,
     S3_SECRET_KEY_FILE: 10000,
     S3_IDENTITIES_FILE: 10333,
+    CLICKHOUSE_FILE: 101,
     "venue.yaml": 10000,
     "operator.yaml": 10000,
     CLI_KEY_FILE: 10000,
