@@ -18,6 +18,7 @@ from apps.stack.credentials.users import (
     CLICKHOUSE_FILE,
     CLIENTS,
     COPIES,
+    GATEWAY,
     GRAFANA_FILE,
     GRAFANA_QUESTDB_FILE,
     MARKET_NATS_FILE,
@@ -35,6 +36,7 @@ from apps.stack.credentials.users import (
     SINK_ALT,
     VALKEY_FILE,
     VALKEY_USERS,
+    VENUE_KEYS_FILE,
 )
 from config.secrets import CLI_KEY
 
@@ -87,7 +89,7 @@ def init(directory: Path, *, guests: bool, owners: Mapping[str, int] | None = No
     if not keys.cli:
         keys.cli[new_key_id()] = new_secret()
     _write(directory / KEYS_FILE, msgspec.json.encode(keys).decode(), None)
-    files = _files(keys, guests=guests)
+    files = _files(keys, guests=guests, venues=_venue_keys(directory / VENUE_KEYS_FILE))
     for name, text in files.items():
         _write(directory / name, text, (owners or {}).get(name))
     if owners:
@@ -112,9 +114,19 @@ def _kept(directory: Path) -> StackSecrets:
         raise DamagedKeys(f"{file} is damaged: {error}") from None  # the cause contains the bytes
 
 
-def _files(keys: StackSecrets, *, guests: bool) -> dict[str, str]:
+def _venue_keys(file: Path) -> dict[str, list[str]]:
+    """Return the keys of accounts at venues, which a person has written; none without the file. DamagedKeys."""
+    if not file.exists():
+        return {}
+    try:
+        return msgspec.yaml.decode(file.read_bytes(), type=dict[str, list[str]])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise DamagedKeys(f"{file} must have lines such as ALPACA: [key, secret]") from None  # the cause contains the bytes
+
+
+def _files(keys: StackSecrets, *, guests: bool, venues: Mapping[str, list[str]]) -> dict[str, str]:
     environment = questdb.environment(keys.questdb, guests=guests)
-    clients = {f"{name}.yaml": _client(keys, name, environment) for name in CLIENTS}
+    clients = {f"{name}.yaml": _client(keys, name, environment, venues if name == GATEWAY else {}) for name in CLIENTS}
     ((access_key, secret_key),) = keys.s3.items()
     return clients | {
         NATS_FILE: nats.configuration(keys.nats, guests=guests),
@@ -131,9 +143,9 @@ def _files(keys: StackSecrets, *, guests: bool) -> dict[str, str]:
     }
 
 
-def _client(keys: StackSecrets, name: str, environment: Mapping[str, str]) -> str:
+def _client(keys: StackSecrets, name: str, environment: Mapping[str, str], venues: Mapping[str, list[str]]) -> str:
     """Return the file of one program: a user and a password for each address of its configuration."""
-    found = {"nats.url": [name, keys.nats[name]]}
+    found = {"nats.url": [name, keys.nats[name]]} | {f"venues.{venue}": pair for venue, pair in venues.items()}
     if writer := NATS_WRITERS.get(name):
         found["nats.writer_url"] = [writer, keys.nats[writer]]
     if name in keys.clickhouse:
