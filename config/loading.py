@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import yaml
 
 from config import secrets
+from config.gateway_settings import MarketGatewaySettings
 from config.kinds import validated
 from config.settings import DeskSettings, ExeqSettings, GatewaySettings, OmsSettings, ProjectorSettings, RiskSettings, Settings
 from config.text import ConfigError, parse, read_mapping
@@ -25,6 +26,7 @@ SERVICES: Final[Mapping[str, type[Settings]]] = {
     "live-gateway": GatewaySettings,
     "projector": ProjectorSettings,
     "desk": DeskSettings,
+    "gateway": MarketGatewaySettings,
 }
 
 
@@ -134,3 +136,7 @@ def load_projector(path: Path | None = None, environ: Mapping[str, str] = os.env
 
 def load_desk(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> DeskSettings:
     return _load(DeskSettings, "desk", path, environ)
+
+
+def load_market_gateway(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> MarketGatewaySettings:
+    return _load(MarketGatewaySettings, "gateway", path, environ)

@@ -113,6 +113,7 @@ TABLES: Final[Mapping[str, Table]] = {
         ("POST", "/quotes/advance"): OPS,
     },
     "projector": EVERYWHERE,
+    "gateway": {**EVERYWHERE, ("GET", "/venues"): READ | OPERATE},
     "desk": {
         **EVERYWHERE,
         ("GET", "/stream"): READ | OPERATE,
