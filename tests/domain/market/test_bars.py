@@ -15,7 +15,7 @@ from domain.values import Side
 
 MINUTE = INTERVALS["1m"]
 DAY = INTERVALS["1d"]
-LATER = 3 * DAY
+LATER = 4 * DAY
 
 
 def trade(
