@@ -16,6 +16,9 @@ FORMAT: Final = 1
 FRAMES_MAX: Final = 100
 """Frames of one message on MARKET_RAW."""
 FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
+KEY_PLACEHOLDER: Final = "{{key}}"
+SECRET_PLACEHOLDER: Final = "{{secret}}"
+"""Stand inside JSON strings of a `Send`. gateway replaces them by the venue's credentials, JSON-escaped; `sent` frames keep them."""
 
 
 class FrameKind(StrEnum):
