@@ -1,6 +1,6 @@
 """The fold of one venue: raw frames of its connections to quotes, trades, books and facts. No clock: equal frames give equal records."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -10,11 +10,10 @@ from domain.market.records import DETAIL_MAX, Book, BookKind, Fact, FactKind, Fl
 from domain.market.venues.feed import BookView, Decoder, Frame, FrameKind, Opening, RawFrames, Wish, WishKind
 
 SECOND: Final = 1_000_000_000
-MINUTE: Final = 60 * SECOND
 CONNECTIONS_MAX: Final = 2
 """Open connections of one venue: an old one is kept while a new one takes over."""
-SKEW_MAX_NS: Final = SECOND
-"""A venue's clock may differ from ours by this much without a fact."""
+
+NO_OPENING: Final = "the open frame is missing"
 
 DecoderOf = Callable[[str, Opening, int], Decoder]
 """Makes the decoder of a connection from the venue, its opening and its epoch. Raises ValueError for an unknown kind."""
@@ -78,7 +77,8 @@ class _Shown(msgspec.Struct):
 class VenueFold:
     """The state of one venue. A symbol is quoted by the newest connection whose book of it is valid."""
 
-    def __init__(self, venue: str, decoder_of: DecoderOf, books: BookRules = BookRules()) -> None:  # noqa: B008 - immutable
+    def __init__(self, venue: str, decoder_of: DecoderOf, books: BookRules, since_epoch: int = 0) -> None:
+        """Connections before `since_epoch` are not read."""
         self.venue = venue
         self.last: dict[str, Quote] = {}
         self.owners: dict[str, int] = {}
@@ -89,8 +89,7 @@ class VenueFold:
         self._rules = books
         self._connections: dict[int, _Connection] = {}
         self._shown: dict[str, _Shown] = {}
-        self._minute = 0
-        self._least: int | None = None
+        self._since_epoch = since_epoch
 
     @property
     def epoch(self) -> int:
@@ -127,19 +126,43 @@ class VenueFold:
             _flag_replayed(out)
         return out
 
-    def begin_at(self, opening: Frame, epoch: int, n: int) -> Normalised:
-        """Continue a connection behind frame `n` without its frames: its books are invalid until their next snapshot."""
-        out = Normalised(epoch=epoch, n=n, received=opening.received)
+    def begin_at(self, opening: Frame | None, epoch: int, n: int) -> Normalised:
+        """Continue a connection behind frame `n` without its frames: its books are invalid until their next snapshot.
+
+        `opening`: its `open` frame, None if that is gone: then nothing of the connection can be read.
+        """
+        out = Normalised(epoch=epoch, n=n, received=opening.received if opening else 0)
         connection = self._connections[epoch] = _Connection(epoch)
-        self._open(connection, opening, 1, out)
         connection.n = n
+        if opening is not None:
+            self._open(connection, opening, 1, out)
+        return out
+
+    def silence(self, symbol: str, received: int) -> Normalised:
+        """End a symbol that is silent for too long. The decoder states the fact, and wishes a resync."""
+        connection = self._connections.get(self.owners.get(symbol, 0))
+        out = Normalised(epoch=connection.epoch if connection else self.epoch, n=0, received=received)
+        if connection is not None and connection.decoder is not None:
+            records = connection.decoder.invalidate(symbol, FactKind.STALE, received, connection.n)
+            self._records(connection, records, received, out)
+            self._check(connection, symbol, out)
+        return out
+
+    def drop(self, reason: str, received: int) -> Normalised:
+        """End all connections, after a failure that is not the venue's. The next `open` frame begins again."""
+        out = Normalised(epoch=self.epoch, n=0, received=received)
+        self._fact(FactKind.REJECTED_FRAME, received, self.epoch, 0, out, detail=reason[:DETAIL_MAX])
+        out.wishes.append(Wish(kind=WishKind.RECONNECT, reason="frames could not be read"))
+        for connection in list(self._connections.values()):
+            self._since_epoch = max(self._since_epoch, connection.epoch + 1)
+            self._closed(connection, out)
         return out
 
     def _connection(self, raw: RawFrames, out: Normalised) -> _Connection | None:
         found = self._connections.get(raw.epoch)
         if found is not None:
             return found
-        if raw.epoch < self.epoch:
+        if raw.epoch < max(self.epoch, self._since_epoch):
             return None
         connection = self._connections[raw.epoch] = _Connection(raw.epoch)
         while len(self._connections) > CONNECTIONS_MAX:
@@ -153,8 +176,7 @@ class VenueFold:
 
     def _hole(self, connection: _Connection, last: int, received: int, out: Normalised) -> None:
         """Report missing frames up to `last`. Nothing is known of the books of this connection until each has a new snapshot."""
-        detail = "" if connection.n else "the open frame is missing"
-        self._fact(FactKind.GAP, received, connection.epoch, last + 1, out, from_=connection.n + 1, to=last, detail=detail)
+        self._fact(FactKind.GAP, received, connection.epoch, last + 1, out, from_=connection.n + 1, to=last, detail="frames are missing")
         connection.n = last
         if connection.decoder is not None:
             for symbol in connection.symbols:
@@ -168,15 +190,12 @@ class VenueFold:
         if connection.decoder is None:
             if not connection.was_missed:
                 connection.was_missed = True
-                if n == 1:
-                    self._fact(FactKind.REJECTED_FRAME, frame.received, connection.epoch, n, out, detail="the first frame is not open")
-                out.wishes.append(Wish(kind=WishKind.RECONNECT, reason="the open frame is missing"))
+                self._fact(FactKind.REJECTED_FRAME, frame.received, connection.epoch, n, out, detail=NO_OPENING)
+                out.wishes.append(Wish(kind=WishKind.RECONNECT, reason=NO_OPENING))
         else:
             self._records(connection, connection.decoder.take(frame, n), frame.received, out)
         if frame.kind is FrameKind.CLOSE:
             self._closed(connection, out)
-        if frame.received - self._minute >= MINUTE:
-            self._measure_skew(connection, frame.received, n, out)
 
     def _open(self, connection: _Connection, frame: Frame, n: int, out: Normalised) -> bool:
         try:
@@ -207,11 +226,9 @@ class VenueFold:
             heard.add(record.symbol)
             if kind is MarketTrade:
                 out.trades.append(record)  # type: ignore[arg-type]
-                self._offset(record)  # type: ignore[arg-type]
             elif owners.get(record.symbol) == epoch or self._claims(connection, record.symbol, out):
                 if kind is Quote:
                     quotes.append(record)  # type: ignore[arg-type]
-                    self._offset(record)  # type: ignore[arg-type]
                 elif record.kind is BookKind.SNAPSHOT:  # type: ignore[union-attr]
                     snapshots.append(record)  # type: ignore[arg-type]
                     self._show(record, received, out)  # type: ignore[arg-type]
@@ -279,24 +296,6 @@ class VenueFold:
         if shown.levels <= rules.delta_levels:
             out.books.append(book)
 
-    def _offset(self, record: Quote | MarketTrade) -> None:
-        if record.flags and Flag.NO_VENUE_TIME in record.flags:
-            return
-        offset = record.received - record.at
-        if self._least is None or offset < self._least:
-            self._least = offset
-
-    def _measure_skew(self, connection: _Connection, received: int, n: int, out: Normalised) -> None:
-        """Compare the clocks once a minute by the record that was on its way for the shortest time."""
-        is_first = not self._minute
-        self._minute = received
-        if is_first:
-            return
-        least, self._least = self._least, None
-        if least is not None and abs(least) > SKEW_MAX_NS:
-            detail = f"received - at is {least // 1_000_000} ms or more"
-            self._fact(FactKind.SKEW, received, connection.epoch, n, out, detail=detail)
-
     def _fact(self, kind: FactKind, at: int, epoch: int, n: int, out: Normalised, *, from_: int = 0, to: int = 0, detail: str = "") -> None:
         out.facts.append(Fact(fact=kind, venue=self.venue, at=at, from_=from_, to=to, detail=detail, epoch=epoch, n=n))
 
@@ -307,9 +306,6 @@ def _is_valid(connection: _Connection, symbol: str) -> bool:
 
 
 def _flag_replayed(out: Normalised) -> None:
-    def flagged(records: Sequence[Quote]) -> Iterator[Quote]:
-        return (msgspec.structs.replace(each, flags=(*each.flags, Flag.REPLAYED)) for each in records)
-
-    out.quotes = list(flagged(out.quotes))
+    out.quotes = [msgspec.structs.replace(each, flags=(*each.flags, Flag.REPLAYED)) for each in out.quotes]
     out.trades = [msgspec.structs.replace(each, flags=(*each.flags, Flag.REPLAYED)) for each in out.trades]
     out.books = [msgspec.structs.replace(each, flags=(*each.flags, Flag.REPLAYED)) for each in out.books]

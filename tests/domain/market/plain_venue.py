@@ -102,7 +102,7 @@ class PlainDecoder:
     def invalidate(self, symbol: str, reason: str, received: int, n: int) -> Sequence[Record | Wish]:
         self.seqs.pop(symbol, None)
         return [
-            self.fact(FactKind.RESYNC, received, n, symbol=symbol, detail=reason),
+            self.fact(FactKind(reason) if reason == FactKind.STALE else FactKind.RESYNC, received, n, symbol=symbol, detail=reason),
             Wish(kind=WishKind.RESYNC, symbol=symbol, reason=reason),
         ]
 

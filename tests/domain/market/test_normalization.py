@@ -13,11 +13,11 @@ from tests.domain.market.plain_venue import START, VENUE, PlainDecoder, S, openi
 BEGIN = ("open", "snapshot btc 7 100 1 101 1", "snapshot eth 3 10 1 11 1")
 
 
-def fold(rules: BookRules = BookRules()) -> VenueFold:  # noqa: B008 - immutable
-    return VenueFold(VENUE, PlainDecoder, rules)
+def fold(rules: BookRules | None = None, since_epoch: int = 0) -> VenueFold:
+    return VenueFold(VENUE, PlainDecoder, rules or BookRules(), since_epoch)
 
 
-def begun(rules: BookRules = BookRules()) -> VenueFold:  # noqa: B008 - immutable
+def begun(rules: BookRules | None = None) -> VenueFold:
     found = fold(rules)
     found.take(raw(1, *BEGIN))
     return found
@@ -78,8 +78,7 @@ def test_frames_that_come_again_change_nothing() -> None:  # duplicate frame
 def test_an_epoch_without_its_open_frame_is_a_fact_and_wishes_a_new_connection_once() -> None:
     venue = fold()
     out = venue.take(raw(5, "snapshot btc 7 100 1 101 1", "beat"))
-    assert facts(out) == [("gap", "", 1, 4)]
-    assert [fact.detail for fact in out.facts] == ["the open frame is missing"]
+    assert facts(out) == [("gap", "", 1, 4), ("rejected_frame", "", 0, 0)]
     assert [wish.kind for wish in out.wishes] == [WishKind.RECONNECT]
     assert (out.quotes, venue.take(raw(7, "beat")).wishes) == ([], [])
     assert venue.take(raw(1, *BEGIN, epoch=2)).whole == ["BTCUSDT", "ETHUSDT"]
@@ -158,16 +157,43 @@ def test_replayed_frames_give_flagged_records() -> None:  # replay pointed at a 
     assert all(Flag.REPLAYED in record.flags for records in (out.quotes, out.trades, out.books) for record in records)
 
 
-def test_a_venue_clock_that_is_off_by_more_than_a_second_is_a_fact_once_a_minute() -> None:  # venue clock ahead or behind
-    venue = begun()
-    venue.take(raw(4, f"trade btc t1 100 1 buy {START - 5 * S}", f"trade btc t2 100 1 buy {START - 3 * S}"))
-    assert venue.take(raw(6, "beat", at=START + 59 * S)).facts == []
-    (fact,) = venue.take(raw(7, "beat", at=START + 61 * S)).facts
-    assert (fact.fact, fact.detail) == (FactKind.SKEW, "received - at is 3001 ms or more")
-
-
 def test_a_connection_continues_behind_a_frame_with_invalid_books() -> None:
     venue = fold()
     assert venue.begin_at(Frame(START, FrameKind.OPEN, opening()), 4, 1000).opened == ("BTCUSDT", "ETHUSDT")
     out = venue.take(raw(1001, "update btc 8 1 1 2 1", f"trade btc t1 100 1 buy {START}", "snapshot btc 9 100 1 101 1", epoch=4))
     assert (out.facts, [trade.trade_id for trade in out.trades], out.whole) == ([], ["t1"], ["BTCUSDT"])
+
+
+def test_a_connection_whose_open_frame_is_gone_cannot_be_continued() -> None:
+    venue = fold()
+    venue.begin_at(None, 4, 1000)
+    out = venue.take(raw(1001, "snapshot btc 9 100 1 101 1", epoch=4))
+    assert (facts(out), [wish.kind for wish in out.wishes]) == ([("rejected_frame", "", 0, 0)], [WishKind.RECONNECT])
+
+
+def test_a_silent_symbol_ends_with_its_fact_and_comes_back_with_a_snapshot() -> None:  # open but mute
+    venue = begun()
+    out = venue.silence("BTCUSDT", START + S)
+    assert (out.n, out.ended, facts(out), [wish.symbol for wish in out.wishes]) == (
+        0,
+        ["BTCUSDT"],
+        [("stale", "BTCUSDT", 0, 0)],
+        ["BTCUSDT"],
+    )
+    back = venue.take(raw(4, "snapshot btc 9 100 1 101 1", at=START + 2 * S))
+    assert (back.whole, back.snapshots) == (["BTCUSDT"], {"BTCUSDT": False})
+    assert venue.silence("NOPE", START).ended == []
+
+
+def test_after_a_failure_of_ours_all_ends_and_the_next_connection_begins_again() -> None:
+    venue = begun()
+    out = venue.drop("a bug", START)
+    assert (sorted(out.ended), [wish.kind for wish in out.wishes]) == (["BTCUSDT", "ETHUSDT"], [WishKind.RECONNECT])
+    assert venue.take(raw(4, "update btc 8 100 2 101 1")).quotes == []
+    assert venue.take(raw(1, *BEGIN, epoch=2)).whole == ["BTCUSDT", "ETHUSDT"]
+
+
+def test_connections_before_the_start_are_not_read() -> None:
+    venue = fold(since_epoch=2)
+    assert venue.take(raw(1, *BEGIN)).frames == 0
+    assert venue.take(raw(1, *BEGIN, epoch=2)).frames == 3
