@@ -2,13 +2,14 @@
 
 import base64
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from nats.aio.client import Client
 
 from adapters import bus
 from adapters.feed import API
-from adapters.jetstream import NO_MESSAGE, NO_STREAM
+from adapters.jetstream import NO_MESSAGE, NO_STREAM, stream_subjects
 from domain.ports import Missing, Unavailable
 
 TIMEOUT_S = 2.0
@@ -38,6 +39,10 @@ class MarketLookup:
     async def ends(self) -> StreamEnds:
         state = (await self._ask(f"STREAM.INFO.{self._stream}", {}) or {})["state"]
         return StreamEnds(state["first_seq"], state["last_seq"])
+
+    async def subjects(self) -> Sequence[str]:
+        """Return the subjects of which the stream has messages; none if it does not exist."""
+        return await stream_subjects(self._client, self._stream)
 
     async def last(self, subject: str) -> Stored | None:
         """Return the newest message of a subject."""

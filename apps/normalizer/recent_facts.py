@@ -1,9 +1,19 @@
 """The newest facts of all venues, in memory, for GET /facts."""
 
+import contextlib
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
+from typing import Final
 
-from domain.market.records import Fact
+import msgspec
+from nats.aio.client import Client
+
+from adapters import subjects
+from adapters.feed import Feed
+from adapters.market_lookup import MarketLookup
+from domain.market.records import Fact, Records
+
+_FACTS: Final = msgspec.json.Decoder(Records[Fact])
 
 
 class RecentFacts:
@@ -30,3 +40,22 @@ class RecentFacts:
             if venue in (None, fact.venue) and symbol in (None, fact.symbol):
                 found.append(fact)
         return found
+
+
+async def facts_before(client: Client, stream: MarketLookup, messages: int) -> list[Fact]:
+    """Return the facts of the last `messages` of the stream, in order. Unavailable."""
+    ends = await stream.ends()
+    found: list[Fact] = []
+    if ends.last < ends.first or not ends.last:
+        return found
+    feed = Feed(client, subjects.MARKET_FACTS_STREAM, subjects.MARKET_FACTS, max(ends.last - messages, ends.first - 1, 0))
+    async with contextlib.aclosing(feed.batches()) as batches:
+        async for batch in batches:
+            for seq, message in batch:
+                with contextlib.suppress(ValueError):  # not written by this program
+                    found += _FACTS.decode(message.data).records
+                if seq >= ends.last:
+                    return found
+            if not batch:
+                return found
+    return found

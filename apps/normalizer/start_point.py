@@ -59,7 +59,10 @@ async def published(market: MarketLookup, facts: MarketLookup, venue: str) -> di
 
 
 async def start_point(raw: MarketLookup, venue: str, done: Mapping[str, FramePoint], frames_max: int) -> StartPoint:
-    """Return where to begin: at the `open` frame of the connection that was published last, or, without one, with the stream. Unavailable."""
+    """Return where to begin: at the `open` frame of the connection that was published last, or, without one, with the stream.
+
+    Unavailable.
+    """
     subject = subjects.market("raw", venue)
     newest = await raw.last(subject)
     furthest = max(done.values(), default=None)
