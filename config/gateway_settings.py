@@ -52,7 +52,7 @@ class RawSection(Section):
     max_bytes: Annotated[Bytes, Field(ge=MIB)] = 2048 * MIB
 
 
-class LivenessSection(Section):
+class VenueLivenessSection(Section):
     """When a connection is stale, when it is mute and made again, and how old it may become before a new one takes its place."""
 
     stale_after_sec: Seconds = 10
@@ -93,7 +93,7 @@ class MarketGatewaySettings(Settings):
     market_nats: MarketNatsSection = MarketNatsSection()
     venues: Annotated[dict[VenueName, VenueFeedSection], Field(min_length=1)] = Field(default_factory=lambda: dict(VENUES))
     raw: RawSection = RawSection()
-    liveness: LivenessSection = LivenessSection()
+    liveness: VenueLivenessSection = VenueLivenessSection()
     monitoring: MarketGatewayMonitoring = MarketGatewayMonitoring()
 
     def pending_bytes_max(self) -> int:

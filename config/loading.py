@@ -11,6 +11,7 @@ import yaml
 from config import secrets
 from config.gateway_settings import MarketGatewaySettings
 from config.kinds import validated
+from config.normalizer_settings import NormalizerSettings
 from config.settings import DeskSettings, ExeqSettings, GatewaySettings, OmsSettings, ProjectorSettings, RiskSettings, Settings
 from config.text import ConfigError, parse, read_mapping
 
@@ -27,6 +28,7 @@ SERVICES: Final[Mapping[str, type[Settings]]] = {
     "projector": ProjectorSettings,
     "desk": DeskSettings,
     "gateway": MarketGatewaySettings,
+    "normalizer": NormalizerSettings,
 }
 
 
@@ -140,3 +142,7 @@ def load_desk(path: Path | None = None, environ: Mapping[str, str] = os.environ)
 
 def load_market_gateway(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> MarketGatewaySettings:
     return _load(MarketGatewaySettings, "gateway", path, environ)
+
+
+def load_normalizer(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> NormalizerSettings:
+    return _load(NormalizerSettings, "normalizer", path, environ)

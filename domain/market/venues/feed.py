@@ -46,6 +46,7 @@ class RawFrames(msgspec.Struct, frozen=True, kw_only=True):
     """One message on `market.raw.<venue>`. `epoch` is one connection, later ones are greater; `n` numbers its frames from 1 without holes.
 
     `n` is the number of the first of `frames`. Frames that gateway had to drop leave a hole, which readers report as a gap.
+    `replayed`: a recorded day comes again. Every record of it is flagged so.
     """
 
     v: int = FORMAT
@@ -53,6 +54,7 @@ class RawFrames(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     n: int
     frames: Sequence[Frame]
+    replayed: bool = False
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,7 +104,15 @@ class Decoder(Protocol):
         ...
 
     def invalidate(self, symbol: str, reason: str, received: int, n: int) -> Sequence[Record | Wish]:
-        """Make a book invalid from outside (a hole in the frames, mute data): its fact, and the wish for a resync."""
+        """Make a book invalid from outside (a hole in the frames, mute data): its fact, and the wish for a resync.
+
+        `reason` is the name of a kind of fact (`stale`), or words that become the detail of a gap.
+        """
+        ...
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Return how many frames, updates and trades were dropped without a fact (duplicates, updates older than a snapshot), by reason."""
         ...
 
 
