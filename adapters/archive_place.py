@@ -126,6 +126,7 @@ class ArchivePlace:
 
     async def _become_writer(self) -> None:
         """Take the next number. A process that finds a larger one than its own is fenced."""
+        await self._objects.make_bucket()
         earlier = await self._writers()
         self._writer = max(earlier, default=0) + 1
         if not await self._objects.put_new(self._writer_name(self._writer), b""):
