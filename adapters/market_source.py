@@ -17,6 +17,7 @@ from nats.aio.msg import Msg
 
 from adapters import bus
 from adapters.codec import decoder
+from adapters.feed import API, END_OF_BATCH, NOTHING_THERE, SEQUENCE, STATUS, SUBJECT
 from domain.archive.checkpoint import Checkpoint, Hint, Message
 from domain.archive.ports import Loss, UnreadableMessage
 from domain.market.quotes import Quote
@@ -24,7 +25,6 @@ from domain.market.records import Book, Fact, MarketTrade, Records
 from domain.ports import Clock, Unavailable
 from domain.values import from_rfc3339
 
-API: Final = "$JS.API"
 BATCH_MESSAGES: Final = 512
 BATCH_BYTES: Final = 8 * 1024 * 1024
 ANSWER_S: Final = 5.0
@@ -111,7 +111,7 @@ class MarketStream:
         return Message(part=f"lost.{self._stream}", epoch=at, n=last, body=body)
 
     def _read(self, seq: int, message: Msg) -> Message[Any]:
-        subject = (message.headers or {}).get("Nats-Subject", "")
+        subject = (message.headers or {}).get(SUBJECT, "")
         kind, _, venue = subject.removeprefix("market.").partition(".")
         try:
             records = _DECODERS[kind].decode(message.data)
@@ -132,12 +132,12 @@ class MarketStream:
                 while True:
                     message = await answers.next_msg(ANSWER_S)
                     headers = message.headers or {}
-                    status = headers.get("Status")
+                    status = headers.get(STATUS)
                     if status is None:
-                        found.append((int(headers["Nats-Sequence"]), message))
-                    elif status == "204":
+                        found.append((int(headers[SEQUENCE]), message))
+                    elif status == END_OF_BATCH:
                         return found, int(headers.get("Nats-Num-Pending", 0))
-                    elif status == "404":
+                    elif status == NOTHING_THERE:
                         return found, 0
                     else:
                         raise Unavailable(f"stream {self._stream}: {status} {headers.get('Description', '')}".strip())
