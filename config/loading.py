@@ -10,6 +10,7 @@ import yaml
 
 from config import secrets
 from config.kinds import validated
+from config.normalizer_settings import NormalizerSettings
 from config.settings import DeskSettings, ExeqSettings, GatewaySettings, OmsSettings, ProjectorSettings, RiskSettings, Settings
 from config.text import ConfigError, parse, read_mapping
 
@@ -25,6 +26,7 @@ SERVICES: Final[Mapping[str, type[Settings]]] = {
     "live-gateway": GatewaySettings,
     "projector": ProjectorSettings,
     "desk": DeskSettings,
+    "normalizer": NormalizerSettings,
 }
 
 
@@ -134,3 +136,7 @@ def load_projector(path: Path | None = None, environ: Mapping[str, str] = os.env
 
 def load_desk(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> DeskSettings:
     return _load(DeskSettings, "desk", path, environ)
+
+
+def load_normalizer(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> NormalizerSettings:
+    return _load(NormalizerSettings, "normalizer", path, environ)

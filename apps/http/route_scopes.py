@@ -49,6 +49,12 @@ EVERYWHERE: Final[Table] = {
 }
 
 TABLES: Final[Mapping[str, Table]] = {
+    "normalizer": {
+        **EVERYWHERE,
+        ("GET", "/books/{venue}/{symbol:path}"): ANY,
+        ("GET", "/facts"): ANY,
+        ("GET", "/bars/{venue}/{symbol:path}/{interval}"): ANY,
+    },
     "oms": {
         **EVERYWHERE,
         ("POST", "/orders"): TRADE,

@@ -96,6 +96,14 @@ POSITIONS: Final = _vital("positions", "a projection is started again from the s
 FILLS: Final = _vital("fills", "a projection is started again from the state of its store")
 LISTINGS: Final = _housekeeping("listings", "a position in a delisted symbol is published without its currency for a moment")
 
+# normalizer
+MARKET_VENUES: Final = _housekeeping("venues of the market", "a new venue is read a little later")
+MARKET_VENUE: Final = _housekeeping(
+    "venue of the market", "the venue is read again from what was published of it; nothing is lost or doubled"
+)
+MARKET_TICKS: Final = _housekeeping("quotes and bars", "quotes that waited, repeated quotes and bars leave a little later")
+MARKET_SILENCE: Final = _housekeeping("silence and wishes", "a mute symbol is noticed, and its book requested, a little later")
+
 _EVERYWHERE: Final = (LOOP_LAG, HEALTH)
 _CONTROLS: Final = (CONTROL_FOLLOWER, CONTROLS_KNOWN)
 _ACCESS: Final = (ACCESS_FOLLOWER, KEYS_KNOWN)
@@ -188,6 +196,18 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         MARK,
         CONTROLS_NOTED,
         READINESS,
+    ),
+    "normalizer": (
+        *_EVERYWHERE,
+        *_ACCESS,
+        TURN,
+        MARKET_VENUES,
+        MARKET_VENUE,
+        MARKET_TICKS,
+        MARKET_SILENCE,
+        OUTBOX_OF_NOTICES,
+        MARK,
+        CONTROLS_NOTED,
     ),
 }
 """Tasks by service. Work inside one of them (the commits of `host`, the messages of a `venue`) fails with it."""

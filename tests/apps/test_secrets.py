@@ -229,7 +229,9 @@ def test_in_containers_each_file_belongs_to_the_only_user_that_reads_it(tmp_path
 
 def test_no_server_s_file_tells_the_password_of_another_server(directory: Path) -> None:
     kept = msgspec.json.decode((directory / keys.KEYS_FILE).read_bytes(), type=keys.StackSecrets)
-    everybody = [password for server in (kept.nats, kept.valkey, kept.questdb, kept.grafana) for password in server.values()]
+    everybody = [
+        password for server in (kept.nats, kept.market_nats, kept.valkey, kept.questdb, kept.grafana) for password in server.values()
+    ]
     assert len(set(everybody)) == len(everybody)
     assert not any(password in (directory / "valkey.acl").read_text() for password in everybody), "hashes only"
 

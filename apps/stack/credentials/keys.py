@@ -10,13 +10,15 @@ import msgspec
 import yaml
 
 from apps.http.credentials import digest, new_key_id, new_secret
-from apps.stack.credentials import nats, questdb, valkey
+from apps.stack.credentials import market, nats, questdb, valkey
 from apps.stack.credentials.users import (
     ADMIN,
     CLI_KEY_FILE,
     CLIENTS,
     GRAFANA_FILE,
     GRAFANA_QUESTDB_FILE,
+    MARKET_NATS_FILE,
+    MARKET_USERS,
     NATS_FILE,
     NATS_USERS,
     NATS_WRITERS,
@@ -45,6 +47,7 @@ class StackSecrets(msgspec.Struct):
     """User -> password, separately for each server, so that one server's file reveals nothing about another."""
 
     nats: Passwords = {}
+    market_nats: Passwords = {}
     valkey: Passwords = {}
     questdb: Passwords = {}
     grafana: Passwords = {}
@@ -62,6 +65,7 @@ def init(directory: Path, *, guests: bool, owners: Mapping[str, int] | None = No
     keys = StackSecrets() if renew else _kept(directory)
     for passwords, users in (
         (keys.nats, (*NATS_USERS, *NATS_WRITERS.values())),
+        (keys.market_nats, MARKET_USERS),
         (keys.valkey, VALKEY_USERS),
         (keys.questdb, (QUESTDB_WRITER, READER)),
         (keys.grafana, ("admin",)),
@@ -100,6 +104,7 @@ def _files(keys: StackSecrets, *, guests: bool) -> dict[str, str]:
     clients = {f"{name}.yaml": _client(keys, name, environment) for name in CLIENTS}
     return clients | {
         NATS_FILE: nats.configuration(keys.nats, guests=guests),
+        MARKET_NATS_FILE: market.configuration(keys.market_nats),
         VALKEY_FILE: valkey.acl(keys.valkey, guests=guests),
         QUESTDB_FILE: "".join(f"{name}={value}\n" for name, value in environment.items()),
         GRAFANA_FILE: keys.grafana["admin"],
@@ -113,6 +118,8 @@ def _client(keys: StackSecrets, name: str, environment: Mapping[str, str]) -> st
     found = {"nats.url": [name, keys.nats[name]]}
     if writer := NATS_WRITERS.get(name):
         found["nats.writer_url"] = [writer, keys.nats[writer]]
+    if name in keys.market_nats:
+        found["market_nats.url"] = [name, keys.market_nats[name]]
     if name == ADMIN:
         found |= {f"nats.{journal.stream}": [journal.writer, keys.nats[journal.writer]] for journal in nats.JOURNALS}
     if name in keys.valkey:
