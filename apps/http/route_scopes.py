@@ -120,6 +120,11 @@ TABLES: Final[Mapping[str, Table]] = {
     },
     "projector": EVERYWHERE,
     "gateway": {**EVERYWHERE, ("GET", "/venues"): READ | OPERATE},
+    "sink-alt": {
+        **EVERYWHERE,
+        ("GET", "/search"): OPERATE,  # both show all accounts
+        ("POST", "/query"): OPERATE,
+    },
     "desk": {
         **EVERYWHERE,
         ("GET", "/stream"): READ | OPERATE,

@@ -1,6 +1,5 @@
 """Wiring of normalizer: builds its parts and connects them."""
 
-
 from nats.aio.client import Client
 
 from adapters import subjects
