@@ -48,12 +48,9 @@ async def build(chassis: Chassis[NormalizerSettings]) -> Service:
         reader.on_trouble = lambda reason: chassis.ready.set(f"venue {venue}", reason is None, reason or "")
         return reader
 
-    def spawn(reader: VenueReader) -> None:
-        chassis.spawn(reader.run, tasks.MARKET_VENUE, reader.venue)
-
-    watch = MarketWatch(market, places.raw, make, spawn, settings.bounds.control_timeout_ms / 1000)
+    watch = MarketWatch(market, places.raw, make, settings.bounds.control_timeout_ms / 1000)
     chassis.spawn(publisher.run, tasks.OUTBOX_OF_NOTICES)
-    chassis.spawn(watch.find, tasks.MARKET_VENUES)
+    chassis.spawn(watch.read, tasks.MARKET_VENUES)
     chassis.spawn(watch.tick, tasks.MARKET_TICKS)
     chassis.spawn(watch.look, tasks.MARKET_SILENCE)
     chassis.ready.depend("reading", lambda: watch.trouble(settings.bounds.lag_max_sec))

@@ -97,9 +97,8 @@ FILLS: Final = _vital("fills", "a projection is started again from the state of 
 LISTINGS: Final = _housekeeping("listings", "a position in a delisted symbol is published without its currency for a moment")
 
 # normalizer
-MARKET_VENUES: Final = _housekeeping("venues of the market", "a new venue is read a little later")
-MARKET_VENUE: Final = _housekeeping(
-    "venue of the market", "the venue is read again from what was published of it; nothing is lost or doubled"
+MARKET_VENUES: Final = _housekeeping(
+    "venues of the market", "the venues are read again from what was published of them: records are late, none is lost or doubled"
 )
 MARKET_TICKS: Final = _housekeeping("quotes and bars", "quotes that waited, repeated quotes and bars leave a little later")
 MARKET_SILENCE: Final = _housekeeping("silence and wishes", "a mute symbol is noticed, and its book requested, a little later")
@@ -202,7 +201,6 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         *_ACCESS,
         TURN,
         MARKET_VENUES,
-        MARKET_VENUE,
         MARKET_TICKS,
         MARKET_SILENCE,
         OUTBOX_OF_NOTICES,
