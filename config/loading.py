@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import yaml
 
 from config import secrets
+from config.gateway_settings import MarketGatewaySettings
 from config.kinds import validated
 from config.normalizer_settings import NormalizerSettings
 from config.settings import DeskSettings, ExeqSettings, GatewaySettings, OmsSettings, ProjectorSettings, RiskSettings, Settings
@@ -26,6 +27,7 @@ SERVICES: Final[Mapping[str, type[Settings]]] = {
     "live-gateway": GatewaySettings,
     "projector": ProjectorSettings,
     "desk": DeskSettings,
+    "gateway": MarketGatewaySettings,
     "normalizer": NormalizerSettings,
 }
 
@@ -136,6 +138,10 @@ def load_projector(path: Path | None = None, environ: Mapping[str, str] = os.env
 
 def load_desk(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> DeskSettings:
     return _load(DeskSettings, "desk", path, environ)
+
+
+def load_market_gateway(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> MarketGatewaySettings:
+    return _load(MarketGatewaySettings, "gateway", path, environ)
 
 
 def load_normalizer(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> NormalizerSettings:

@@ -119,6 +119,7 @@ TABLES: Final[Mapping[str, Table]] = {
         ("POST", "/quotes/advance"): OPS,
     },
     "projector": EVERYWHERE,
+    "gateway": {**EVERYWHERE, ("GET", "/venues"): READ | OPERATE},
     "desk": {
         **EVERYWHERE,
         ("GET", "/stream"): READ | OPERATE,

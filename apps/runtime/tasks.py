@@ -96,6 +96,9 @@ POSITIONS: Final = _vital("positions", "a projection is started again from the s
 FILLS: Final = _vital("fills", "a projection is started again from the state of its store")
 LISTINGS: Final = _housekeeping("listings", "a position in a delisted symbol is published without its currency for a moment")
 
+# gateway
+VENUE_FEED: Final = _housekeeping("feed", "the connection to that venue is opened again: a new epoch, whose books begin with a snapshot")
+RAW_WRITER: Final = _vital("frames", "frames would no longer reach the stream: the next process opens new connections, with new epochs")
 # normalizer
 MARKET_VENUES: Final = _housekeeping(
     "venues of the market", "the venues are read again from what was published of them: records are late, none is lost or doubled"
@@ -196,6 +199,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         CONTROLS_NOTED,
         READINESS,
     ),
+    "gateway": (*_EVERYWHERE, *_ACCESS, TURN, VENUE_FEED, RAW_WRITER, MARK, CONTROLS_NOTED),
     "normalizer": (
         *_EVERYWHERE,
         *_ACCESS,

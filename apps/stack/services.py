@@ -7,7 +7,7 @@ from pathlib import Path
 
 from apps.runtime.exit_codes import Exit
 from apps.stack.credentials.users import DESK, GATEWAY, NORMALIZER, SINK_ALT, SINK_TICKS
-from apps.stack.extras import EXTRAS
+from apps.stack.extras import environment_of
 from apps.stack.market import CONFIG, SIMULATED
 from apps.stack.ports import ALL_PORTS, HOST, MARKET_PORTS, METRICS_OFFSET, SERVICE_PORTS
 from apps.stack.program import PROJECTION_NICENESS, SINK_NICENESS, URGENT_NICENESS, Program, http_answers
@@ -176,8 +176,7 @@ def _common_environment(choices: Choices, servers: Servers) -> dict[str, str]:
     environment |= {variable: choices.url(name) for name, variable in URL_VARIABLES.items()}
     if choices.real_market:
         environment |= {"TRADE_MARKET": choices.market, "TRADE_MARKET_NATS_URL": servers.market_nats_url}
-    for name in choices.extras:
-        environment |= EXTRAS[name].environment(choices.data_dir, choices.port_offset)
+    environment |= environment_of(choices.extras, choices.data_dir, choices.port_offset)
     environment |= _catalogue(choices.config_dir)
     return {name: value for name, value in environment.items() if value}
 
