@@ -14,7 +14,7 @@ from apps.normalizer.metrics import series, stats
 from apps.normalizer.recent_facts import RecentFacts, facts_before
 from apps.normalizer.routes import normalizer_routes
 from apps.normalizer.venue_reader import MarketPlaces, ReaderBounds, VenueReader
-from apps.normalizer.venue_run import LATENCY_BUCKETS_S, Shared, VenueRules
+from apps.normalizer.venue_run import LATENCY_BUCKETS_S, VenueRules, VenueShared
 from apps.runtime import metrics, tasks
 from apps.runtime.chassis import Chassis, Service
 from apps.runtime.metrics import Observations
@@ -37,7 +37,7 @@ async def build(chassis: Chassis[NormalizerSettings]) -> Service:
 
     publisher, facts = Publisher(client), RecentFacts(settings.bounds.facts_kept)
     facts.refill(await nats.patiently(lambda: facts_before(market, places.facts, settings.bounds.facts_kept)))
-    shared = Shared(clock, facts, FrameQuality(), Observations(LATENCY_BUCKETS_S), publisher.put)
+    shared = VenueShared(clock, facts, FrameQuality(), Observations(LATENCY_BUCKETS_S), publisher.put)
     rules, bounds = rules_of(settings), _bounds(settings)
 
     def make(venue: str) -> VenueReader:
@@ -45,12 +45,9 @@ async def build(chassis: Chassis[NormalizerSettings]) -> Service:
         reader.on_trouble = lambda reason: chassis.ready.set(f"venue {venue}", reason is None, reason or "")
         return reader
 
-    def spawn(reader: VenueReader) -> None:
-        chassis.spawn(reader.run, tasks.MARKET_VENUE, reader.venue)
-
-    watch = MarketWatch(market, places.raw, make, spawn, settings.bounds.control_timeout_ms / 1000)
+    watch = MarketWatch(market, places.raw, make, settings.bounds.control_timeout_ms / 1000)
     chassis.spawn(publisher.run, tasks.OUTBOX_OF_NOTICES)
-    chassis.spawn(watch.find, tasks.MARKET_VENUES)
+    chassis.spawn(watch.read, tasks.MARKET_VENUES)
     chassis.spawn(watch.tick, tasks.MARKET_TICKS)
     chassis.spawn(watch.look, tasks.MARKET_SILENCE)
     chassis.ready.depend("reading", lambda: watch.trouble(settings.bounds.lag_max_sec))
@@ -103,5 +100,5 @@ def _ns(seconds: float) -> int:
     return int(seconds * SECOND)
 
 
-async def _frame_trouble(shared: Shared) -> str | None:
+async def _frame_trouble(shared: VenueShared) -> str | None:
     return shared.quality.trouble(shared.clock.monotonic_ns())

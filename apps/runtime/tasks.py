@@ -100,9 +100,8 @@ LISTINGS: Final = _housekeeping("listings", "a position in a delisted symbol is 
 VENUE_FEED: Final = _housekeeping("feed", "the connection to that venue is opened again: a new epoch, whose books begin with a snapshot")
 RAW_WRITER: Final = _vital("frames", "frames would no longer reach the stream: the next process opens new connections, with new epochs")
 # normalizer
-MARKET_VENUES: Final = _housekeeping("venues of the market", "a new venue is read a little later")
-MARKET_VENUE: Final = _housekeeping(
-    "venue of the market", "the venue is read again from what was published of it; nothing is lost or doubled"
+MARKET_VENUES: Final = _housekeeping(
+    "venues of the market", "the venues are read again from what was published of them: records are late, none is lost or doubled"
 )
 MARKET_TICKS: Final = _housekeeping("quotes and bars", "quotes that waited, repeated quotes and bars leave a little later")
 MARKET_SILENCE: Final = _housekeeping("silence and wishes", "a mute symbol is noticed, and its book requested, a little later")
@@ -206,7 +205,6 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         *_ACCESS,
         TURN,
         MARKET_VENUES,
-        MARKET_VENUE,
         MARKET_TICKS,
         MARKET_SILENCE,
         OUTBOX_OF_NOTICES,
