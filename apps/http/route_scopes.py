@@ -113,6 +113,11 @@ TABLES: Final[Mapping[str, Table]] = {
         ("POST", "/quotes/advance"): OPS,
     },
     "projector": EVERYWHERE,
+    "sink-alt": {
+        **EVERYWHERE,
+        ("GET", "/search"): OPERATE,  # both show all accounts
+        ("POST", "/query"): OPERATE,
+    },
     "desk": {
         **EVERYWHERE,
         ("GET", "/stream"): READ | OPERATE,

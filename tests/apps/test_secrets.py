@@ -217,6 +217,8 @@ def test_in_containers_a_unit_has_copies_of_its_services_files_in_a_directory_th
         assert file.read_bytes() == (tmp_path / file.name).read_bytes()
     for name in ("oms", "risk", "exeq", "unit"):
         assert secrets.read(name, {secrets.VARIABLE: str(unit)})["nats.url"][0] == name
+    for sink in ("sink-ticks", "sink-alt"):
+        assert {file.name for file in (tmp_path / sink).iterdir()} == {f"{sink}.yaml", "s3_access_key", "s3_secret_key"}
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="giving files away takes root")
@@ -229,7 +231,9 @@ def test_in_containers_each_file_belongs_to_the_only_user_that_reads_it(tmp_path
 
 def test_no_server_s_file_tells_the_password_of_another_server(directory: Path) -> None:
     kept = msgspec.json.decode((directory / keys.KEYS_FILE).read_bytes(), type=keys.StackSecrets)
-    everybody = [password for server in (kept.nats, kept.valkey, kept.questdb, kept.grafana) for password in server.values()]
+    everybody = [
+        password for server in (kept.nats, kept.market_nats, kept.valkey, kept.questdb, kept.grafana) for password in server.values()
+    ]
     assert len(set(everybody)) == len(everybody)
     assert not any(password in (directory / "valkey.acl").read_text() for password in everybody), "hashes only"
 

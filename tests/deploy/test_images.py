@@ -11,8 +11,7 @@ import yaml
 
 from apps.http.client_address import is_among
 from apps.stack import servers
-from apps.stack.credentials.keys import UNIT_FILES
-from apps.stack.credentials.users import CLI_KEY_FILE, CONTAINER_UIDS, SERVICES
+from apps.stack.credentials.users import CLI_KEY_FILE, CONTAINER_UIDS, COPIES, SERVICES
 from apps.stack.ports import METRICS_OFFSET, SERVICE_PORTS, ServerPorts
 from apps.stack.questdb_jar import VERSION as QUESTDB_VERSION
 from apps.stack.services import MODULES
@@ -95,7 +94,7 @@ def test_a_unit_runs_its_module_as_its_user_with_the_configurations_and_password
         assert f"COPY config/backend/{name}/config.yaml {file}\n" in text
         assert f"./config/backend/{name}:{Path(file).parent}:ro" in unit["volumes"]
     assert unit["environment"]["TRADE_SECRETS_DIR"] == f"/run/secrets/trade/{UNIT}"
-    assert set(UNIT_FILES) == {f"{name}.yaml" for name in (*UNITED, UNIT)}
+    assert set(COPIES[UNIT]) == {f"{name}.yaml" for name in (*UNITED, UNIT)}
 
 
 def test_in_containers_every_request_needs_a_key_and_only_the_command_line_reads_its_own() -> None:
