@@ -132,20 +132,22 @@ class BehindPlace:
         await self._place.close()
 
 
-async def run_archive(pipeline: Pipeline) -> None:
-    """Run a pipeline of the archive until cancelled. Raises Fenced.
+class ArchivePipeline(Pipeline):
+    """A pipeline that waits where its archive does not fit the journal, or a damaged object is in the way.
 
-    An archive that does not fit its journal, or a damaged object in the way, stops only this pipeline: the service is not ready, says
-    why, and looks again from time to time, because an operator may have put it right.
+    The other pipelines of the service go on. It is not ready, says why, and looks again from time to time, because an operator may have
+    put it right.
     """
-    while True:
-        try:
-            await pipeline.run()
-        except Corrupt as refused:
-            if pipeline.trouble != str(refused):
-                log.error("the archive is refused", sink=pipeline.name, reason=str(refused))
-            pipeline.trouble = str(refused)
-            await asyncio.sleep(REFUSED_RETRY_S)
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await super().run()
+            except Corrupt as refused:
+                if self.trouble != str(refused):
+                    log.error("the archive is refused", sink=self.name, reason=str(refused))
+                self.trouble = str(refused)
+                await asyncio.sleep(REFUSED_RETRY_S)
 
 
 def rows(message: Message[Any]) -> Sequence[ArchiveRow]:
@@ -171,5 +173,5 @@ def archive_pipelines(
             ahead = subjects.VENUE_STREAM
             place = BehindPlace(place, found[ahead], JournalStream(client, ahead), ahead)
         source = CopySource(client, stream)
-        found[stream] = Pipeline(f"{NAME}.{stream}", source, rows, place, letters, clock, bounds=bounds, fails=fails)
+        found[stream] = ArchivePipeline(f"{NAME}.{stream}", source, rows, place, letters, clock, bounds=bounds, fails=fails)
     return list(found.values())
