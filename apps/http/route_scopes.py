@@ -119,6 +119,8 @@ TABLES: Final[Mapping[str, Table]] = {
         ("POST", "/quotes/advance"): OPS,
     },
     "projector": EVERYWHERE,
+    "sink-ticks": {**EVERYWHERE, ("GET", "/dead-letters"): OPERATE},
+    "sink-alt": {**EVERYWHERE, ("GET", "/dead-letters"): OPERATE},
     "desk": {
         **EVERYWHERE,
         ("GET", "/stream"): READ | OPERATE,
