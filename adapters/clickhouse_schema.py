@@ -68,10 +68,10 @@ def _shape(name: str, kind: type[Any], order: str, version: str = "") -> TableSh
 TABLES: Final[Mapping[str, TableShape]] = {
     shape.name: shape
     for shape in (
-        _shape(tables.ORDER_EVENTS, tables.EventColumns, "(shard, n, i)"),
-        _shape(tables.CONTROLS, tables.ControlColumns, "(n, i)"),
-        _shape(tables.MARKET_FACTS, tables.FactColumns, "(venue, epoch, n, i)"),
-        _shape(tables.QUOTES_1S, tables.QuoteColumns, "(symbol, venue, second)", "received"),
+        _shape(tables.ORDER_EVENTS, tables.EventTableRow, "(shard, n, i)"),
+        _shape(tables.CONTROLS, tables.ControlTableRow, "(n, i)"),
+        _shape(tables.MARKET_FACTS, tables.FactTableRow, "(venue, epoch, n, i)"),
+        _shape(tables.QUOTES_1S, tables.QuoteTableRow, "(symbol, venue, second)", "received"),
     )
 }
 

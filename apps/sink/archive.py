@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Final
 
+import structlog
 from nats.aio.client import Client
 
 from adapters import journalcopy, subjects
@@ -16,13 +17,16 @@ from apps.sink.pipeline import FlushBounds, Pipeline
 from config.archive_section import ArchiveSection
 from domain.archive.checkpoint import Checkpoint, Message
 from domain.archive.ports import ArchiveRow, DeadLetters, Place
-from domain.ports import Clock, Head, Missing, Unavailable
+from domain.ports import Clock, Corrupt, Head, Missing, Unavailable
 
+log = structlog.get_logger()
 NAME: Final = "archive"
 LOOK_EVERY_S: Final = 1.0
 """How often the end of a stream is looked up, and a stream that does not exist yet."""
 BATCH_MAX: Final = 5000
 """Messages of one write: several full ranges, when the archive is far behind."""
+REFUSED_RETRY_S: Final = 10.0
+"""How often an archive that was refused is compared with the journal again."""
 AHEAD_WAIT_MAX_S: Final = 30.0
 AHEAD_LOOK_S: Final = 0.05
 
@@ -44,8 +48,8 @@ class CopySource:
         self._end = 0
 
     async def messages(self, after: Checkpoint) -> AsyncGenerator[Sequence[Message[Copied]]]:
-        seq, self._look_at = after.hint.seq if after.hint is not None else 0, 0.0
-        while not await self._look(seq):
+        seq, self._look_at = _seq_of(after), 0.0
+        while not await self._find_end(seq):
             yield []
             await asyncio.sleep(LOOK_EVERY_S)
         async with contextlib.aclosing(journalcopy.behind(self._client, self._stream, STREAMS[self._stream], seq)) as batches:
@@ -53,10 +57,13 @@ class CopySource:
                 if batch and batch[0].seq != seq + 1:
                     raise Unavailable(f"sequence {seq + 1} of {self._stream} did not arrive; if this repeats, run trade verify")
                 seq = batch[-1].seq if batch else seq
-                await self._look(seq)
+                await self._find_end(seq)
                 yield [Message(part=self._stream, epoch=0, n=each.seq, body=each, seq=each.seq, chain=each.chain) for each in batch]
 
-    async def _look(self, seq: int) -> bool:
+    async def look(self, after: Checkpoint) -> None:
+        await self._find_end(_seq_of(after))
+
+    async def _find_end(self, seq: int) -> bool:
         """Look up the end of the stream, at most every LOOK_EVERY_S; return whether it exists."""
         now = asyncio.get_running_loop().time()
         if now >= self._look_at:
@@ -64,6 +71,10 @@ class CopySource:
             self._look_at = now + LOOK_EVERY_S
         self.behind = max(0, self._end - seq)
         return bool(self._end)
+
+
+def _seq_of(after: Checkpoint) -> int:
+    return after.hint.seq if after.hint is not None else 0
 
 
 class JournalStream:
@@ -121,6 +132,24 @@ class BehindPlace:
         await self._place.close()
 
 
+class ArchivePipeline(Pipeline):
+    """A pipeline that waits where its archive does not fit the journal, or a damaged object is in the way.
+
+    The other pipelines of the service go on. It is not ready, says why, and looks again from time to time, because an operator may have
+    put it right.
+    """
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await super().run()
+            except Corrupt as refused:
+                if self.trouble != str(refused):
+                    log.error("the archive is refused", sink=self.name, reason=str(refused))
+                self.trouble = str(refused)
+                await asyncio.sleep(REFUSED_RETRY_S)
+
+
 def rows(message: Message[Any]) -> Sequence[ArchiveRow]:
     """Return the message itself as one row: the place makes the rows of events."""
     return [ArchiveRow(NAME, message.part, message.epoch, message.n, 0, message.body)]
@@ -144,5 +173,5 @@ def archive_pipelines(
             ahead = subjects.VENUE_STREAM
             place = BehindPlace(place, found[ahead], JournalStream(client, ahead), ahead)
         source = CopySource(client, stream)
-        found[stream] = Pipeline(f"{NAME}.{stream}", source, rows, place, letters, clock, bounds=bounds, fails=fails)
+        found[stream] = ArchivePipeline(f"{NAME}.{stream}", source, rows, place, letters, clock, bounds=bounds, fails=fails)
     return list(found.values())

@@ -22,7 +22,7 @@ SECOND_NS: Final = 1_000_000_000
 _JSON: Final = msgspec.json.Encoder(decimal_format="string")
 
 
-class EventColumns(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class EventTableRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One row of `order_events`. Text is empty and a number None where the event has no such field; `detail` is all of its own fields."""
 
     shard: int
@@ -53,7 +53,7 @@ class EventColumns(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     detail: str = ""
 
 
-class ControlColumns(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class ControlTableRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One row of `controls`."""
 
     n: int
@@ -65,7 +65,7 @@ class ControlColumns(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     detail: str
 
 
-class FactColumns(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class FactTableRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One row of `market_facts`: record `i` of the message (epoch, n) of a venue."""
 
     venue: str
@@ -80,7 +80,7 @@ class FactColumns(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     detail: str
 
 
-class QuoteColumns(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class QuoteTableRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One row of `quotes_1s`: the last quote of a second (nanoseconds UTC, of receipt). A row received later replaces an earlier one."""
 
     second: int
@@ -94,7 +94,7 @@ class QuoteColumns(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     received: int
 
 
-_PLAIN: Final = frozenset(EventColumns.__struct_fields__) - {"shard", "n", "i", "type", "detail"}
+_PLAIN: Final = frozenset(EventTableRow.__struct_fields__) - {"shard", "n", "i", "type", "detail"}
 
 
 def order_event_rows(part: str, shard: int, n: int, events: Sequence[OrderEvent]) -> list[ArchiveRow]:
@@ -102,9 +102,9 @@ def order_event_rows(part: str, shard: int, n: int, events: Sequence[OrderEvent]
     return [ArchiveRow(ORDER_EVENTS, part, 0, n, i, _event(shard, n, i, event)) for i, event in enumerate(events)]
 
 
-def _event(shard: int, n: int, i: int, event: OrderEvent) -> EventColumns:
+def _event(shard: int, n: int, i: int, event: OrderEvent) -> EventTableRow:
     found = {name: value for name in event.__struct_fields__ if name in _PLAIN and (value := getattr(event, name)) is not None}
-    return EventColumns(shard=shard, n=n, i=i, type=type(event).__name__, detail=detail(event), **found)
+    return EventTableRow(shard=shard, n=n, i=i, type=type(event).__name__, detail=detail(event), **found)
 
 
 def control_rows(part: str, n: int, events: Sequence[ControlEvent]) -> list[ArchiveRow]:
@@ -112,8 +112,8 @@ def control_rows(part: str, n: int, events: Sequence[ControlEvent]) -> list[Arch
     return [ArchiveRow(CONTROLS, part, 0, n, i, _control(n, i, event)) for i, event in enumerate(events)]
 
 
-def _control(n: int, i: int, event: ControlEvent) -> ControlColumns:
-    return ControlColumns(
+def _control(n: int, i: int, event: ControlEvent) -> ControlTableRow:
+    return ControlTableRow(
         n=n, i=i, at=event.at, type=type(event).__name__, who=event.who, reason=event.reason, detail=_JSON.encode(event).decode()
     )
 
@@ -123,8 +123,8 @@ def fact_rows(part: str, epoch: int, n: int, facts: Sequence[Fact]) -> list[Arch
     return [ArchiveRow(MARKET_FACTS, part, epoch, n, i, _fact(epoch, n, i, fact)) for i, fact in enumerate(facts)]
 
 
-def _fact(epoch: int, n: int, i: int, fact: Fact) -> FactColumns:
-    return FactColumns(
+def _fact(epoch: int, n: int, i: int, fact: Fact) -> FactTableRow:
+    return FactTableRow(
         venue=fact.venue,
         epoch=epoch,
         n=n,
@@ -146,8 +146,8 @@ def quote_rows(part: str, epoch: int, n: int, quotes: Iterable[Quote]) -> list[A
     return [ArchiveRow(QUOTES_1S, part, epoch, n, i, _quote(second, quote)) for (_, second), (i, quote) in last.items()]
 
 
-def _quote(second: int, quote: Quote) -> QuoteColumns:
-    return QuoteColumns(
+def _quote(second: int, quote: Quote) -> QuoteTableRow:
+    return QuoteTableRow(
         second=second * SECOND_NS,
         venue=quote.venue,
         symbol=quote.symbol,

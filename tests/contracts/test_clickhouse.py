@@ -59,7 +59,7 @@ def _emptied(client: Any) -> None:
 @pytest.fixture
 def shelf(engine: ClickHouse) -> Shelf:
     async def held() -> Counter[Hashable]:
-        names = ", ".join(f"`{name}`" for name in tables.EventColumns.__struct_fields__ if name != "at")
+        names = ", ".join(f"`{name}`" for name in tables.EventTableRow.__struct_fields__ if name != "at")
         sql = f"SELECT toUnixTimestamp64Nano(at), {names} FROM trade.order_events FINAL"
         return Counter(await engine.run(lambda client: [tuple(row) for row in client.query(sql).result_rows]))
 
