@@ -89,6 +89,8 @@ class FactKind(StrEnum):
     UNKNOWN_SYMBOL = "unknown_symbol"
     LIMITED = "limited"
     """The venue asked for fewer requests."""
+    REFUSED = "refused"
+    """The venue refused a request of ours: a subscription, a log-in, a snapshot."""
     LOST = "lost"
     """Records are gone from the stream before a reader had them; `from_` and `to` say which."""
 
