@@ -12,6 +12,7 @@ from config import secrets
 from config.kinds import validated
 from config.normalizer_settings import NormalizerSettings
 from config.settings import DeskSettings, ExeqSettings, GatewaySettings, OmsSettings, ProjectorSettings, RiskSettings, Settings
+from config.sink_alt_settings import SinkAltSettings
 from config.sink_settings import SinkTicksSettings
 from config.text import ConfigError, parse, read_mapping
 
@@ -29,10 +30,11 @@ SERVICES: Final[Mapping[str, type[Settings]]] = {
     "desk": DeskSettings,
     "normalizer": NormalizerSettings,
     "sink-ticks": SinkTicksSettings,
+    "sink-alt": SinkAltSettings,
 }
 
 
-SINKS: Final = ("sink-ticks",)
+SINKS: Final = ("sink-ticks", "sink-alt")
 """The services that `python -m apps.sink` can be."""
 
 
@@ -64,6 +66,10 @@ OVERRIDES: Final[Mapping[str, Override]] = {
     "TRADE_EXEQ_URL": Override("peers.exeq_url"),
     "TRADE_GATEWAY_URL": Override("peers.gateway_url"),
     "TRADE_PROJECTOR_URL": Override("peers.projector_url"),
+    "TRADE_ARCHIVE_URL": Override("archive.url"),
+    "TRADE_CLICKHOUSE_URL": Override("clickhouse.url"),
+    "TRADE_CLICKHOUSE_PATH": Override("clickhouse.path"),
+    "TRADE_OPENSEARCH_URL": Override("opensearch.url"),
     "TRADE_CA_FILE": Override("peers.ca_file"),
     "TRADE_ACCESS": Override("access.mode"),
     "TRADE_TLS": Override("access.tls", is_text=False),
