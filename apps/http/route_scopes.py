@@ -119,8 +119,14 @@ TABLES: Final[Mapping[str, Table]] = {
         ("POST", "/quotes/advance"): OPS,
     },
     "projector": EVERYWHERE,
+    "gateway": {**EVERYWHERE, ("GET", "/venues"): READ | OPERATE},
     "sink-ticks": {**EVERYWHERE, ("GET", "/dead-letters"): OPERATE},
-    "sink-alt": {**EVERYWHERE, ("GET", "/dead-letters"): OPERATE},
+    "sink-alt": {
+        **EVERYWHERE,
+        ("GET", "/dead-letters"): OPERATE,
+        ("GET", "/search"): OPERATE,  # both show all accounts
+        ("POST", "/query"): OPERATE,
+    },
     "desk": {
         **EVERYWHERE,
         ("GET", "/stream"): READ | OPERATE,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from nats.aio.client import Client
 
 from adapters.clock import SystemClock
-from apps.connections import nats
+from apps.connections import market_nats
 from apps.connections.tick_places import PLACES, market_source
 from apps.runtime.chassis import Chassis
 from apps.sink.pipeline import FlushBounds, Pipeline
@@ -17,9 +17,12 @@ ROWS = {"questdb": tick_rows, "s3": record_rows}
 
 
 async def tick_pipelines(chassis: Chassis[SinkTicksSettings], core: Client, letters: DeadLetters) -> Sequence[Pipeline]:
-    """Build the pipelines. Each reads by itself, so that a place that is away holds up no other. `core` is not used: nothing is in it."""
+    """Build the pipelines. Each reads by itself, so that a place that is away holds up no other.
+
+    Without a server of the market's own, its streams are on `core`.
+    """
     settings = chassis.settings
-    market = await nats.connect_market(chassis, settings.market_nats)
+    market = await market_nats.connect(chassis, core)
     return [
         Pipeline(
             f"{place} {stream}",

@@ -18,7 +18,7 @@ from apps.stack import questdb_jar, stack
 from apps.stack.credentials import keys
 from apps.stack.credentials.users import DESK, GATEWAY
 from apps.stack.directory import DATA_DIR, claimed, unusable, wipe
-from apps.stack.extras import EXTRAS, check_installed, wanted
+from apps.stack.extras import check_installed, ports_of, programs_of, wanted
 from apps.stack.market import CONFIG, MARKETS, SIMULATED, report_venues, venues_of
 from apps.stack.ports import ALL_PORTS, ServerPorts, check_free
 from apps.stack.program import Program
@@ -107,7 +107,7 @@ def _start(choices: Choices, screen: Screen, *, fresh: bool, yes: bool, only_ser
         with _usable(choices.data_dir):
             for stale in stack.end_stale(choices.data_dir):
                 screen.alarm(f"ended {stale}, left behind by an earlier stack that was killed")
-            optional = {use: port for name in choices.extras for use, port in EXTRAS[name].ports(choices.port_offset).items()}
+            optional = ports_of(choices.extras, choices.port_offset)
             check_free(ports.named(questdb=questdb, market=choices.real_market) | optional | _ports_of(last))
             if fresh:
                 _wipe(choices.data_dir, ask=not yes and sys.stdin.isatty())
@@ -115,9 +115,7 @@ def _start(choices: Choices, screen: Screen, *, fresh: bool, yes: bool, only_ser
             for journal in upgrade(choices.data_dir, ports, choices.secrets):
                 screen.say(f"{journal} of an earlier release was moved to its own account")
             first = embedded(choices.data_dir, ports, with_questdb=questdb, with_market=choices.real_market, secrets=choices.secrets)
-            first += [
-                make(choices.data_dir, choices.port_offset, choices.secrets) for name in choices.extras if (make := EXTRAS[name].program)
-            ]
+            first += programs_of(choices.extras, choices.data_dir, choices.port_offset, choices.secrets)
             _logs(choices).mkdir(exist_ok=True)
         asyncio.run(_run([first, last], _addresses(servers, choices, last), choices, screen))
 

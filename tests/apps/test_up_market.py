@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from apps.runtime.exit_codes import Exit
-from apps.stack import extras
 from apps.stack.command import up
-from apps.stack.extras import EXTRAS, wanted
+from apps.stack.credentials import keys
+from apps.stack.extras import EXTRAS, check_installed, ports_of, programs_of, wanted
 from apps.stack.market import CONFIG, SIMULATED, report_venues, venues_of
 from apps.stack.ports import MARKET_PORTS, SERVICE_PORTS, ServerPorts
 from apps.stack.program import PROJECTION_NICENESS, SINK_NICENESS, Program
@@ -45,6 +45,7 @@ def test_a_market_of_venues_adds_gateway_normalizer_and_the_sink_of_ticks(tmp_pa
     assert gateway.ports == {"http": 8090, "metrics": 9090}
     assert gateway.environment["TRADE_GATEWAY_URL"] == "http://127.0.0.1:8115", "that one has always been live-gateway's"
     assert sink.command[1:] == ("-m", "apps.sink")
+    assert sink.environment["TRADE_CONFIG"].endswith("config/backend/sink-ticks/config.yaml"), "it says which sink this is"
     assert (gateway.niceness, sink.niceness) == (PROJECTION_NICENESS, SINK_NICENESS), "an order goes first"
 
 
@@ -138,13 +139,34 @@ async def test_the_start_says_that_no_venue_was_reached_and_goes_no_further() ->
     assert "no venue reached" in sentence
 
 
-def test_extras_come_in_one_order_and_each_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing() -> None:
-        raise CannotStart("The first is not installed.", remedy="Install it: make first")
+def test_an_optional_server_tells_services_where_it_is_and_brings_the_sink_of_everything_else(tmp_path: Path) -> None:
+    found = programs(Choices(tmp_path, 10, extras=tuple(EXTRAS)))
+    assert set(MARKET_PORTS) & set(found) == {"sink-alt"}
+    told = found["sink-alt"].environment
+    assert {key: told[key] for key in ("TRADE_S3_URL", "TRADE_OPENSEARCH_URL", "TRADE_CLICKHOUSE_PATH")} == {
+        "TRADE_S3_URL": "http://127.0.0.1:8343",
+        "TRADE_OPENSEARCH_URL": "http://127.0.0.1:9210",
+        "TRADE_CLICKHOUSE_PATH": str(tmp_path / "clickhouse"),
+    }
+    assert "TRADE_MARKET" not in told
 
-    first = extras.Extra(missing, None, lambda offset: {}, lambda home, offset: {"TRADE_FIRST_URL": f"http://127.0.0.1:{8000 + offset}"})
-    monkeypatch.setattr(extras, "EXTRAS", {"first": first, "second": first})
-    assert wanted("second, first,second") == ("first", "second")
+
+def test_optional_servers_come_in_one_order_and_each_once() -> None:
+    assert wanted("search, s3,search") == ("s3", "search")
     assert wanted("") == ()
-    with pytest.raises(CannotStart, match="make first"):
-        extras.check_installed(["first"])
+
+
+def test_one_that_is_not_installed_is_named_with_what_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADE_SERVERS_DIR", str(tmp_path / "empty"))
+    with pytest.raises(CannotStart, match="make s3"):
+        check_installed(["s3"])
+
+
+def test_the_s3_server_of_a_stack_asks_for_the_keys_of_its_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a built server its place is taken by any file: only the command line and the environment are compared."""
+    (tmp_path / "versitygw").touch()
+    monkeypatch.setenv("TRADE_SERVERS_DIR", str(tmp_path))
+    made = keys.init(tmp_path / "secrets", guests=True)
+    (program,) = programs_of(["s3"], tmp_path, 10, tmp_path / "secrets")
+    assert {program.environment["ROOT_ACCESS_KEY"]: program.environment["ROOT_SECRET_KEY"]} == made.s3
+    assert ports_of(["s3"], 10) == {"s3": 8343} == dict(program.ports)

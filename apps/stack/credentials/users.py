@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from apps.stack.topology import UNIT
+from apps.stack.topology import UNIT, UNITED
 
 DESK: Final = "desk"
 SERVICES: Final = ("oms", "risk", "exeq", "live-gateway", "projector", DESK)
@@ -49,8 +49,17 @@ NATS_FILE: Final = "nats-users.conf"
 MARKET_NATS_FILE: Final = "market-nats-users.conf"
 VALKEY_FILE: Final = "valkey.acl"
 QUESTDB_FILE: Final = "questdb.env"
+VENUE_KEYS_FILE: Final = "venue-keys.yaml"
+"""Written by a person: venue -> [key, secret] of an account there. It is copied into the file of the gateway."""
 GRAFANA_FILE: Final = "grafana.password"
 GRAFANA_QUESTDB_FILE: Final = "grafana-questdb.password"
+S3_ACCESS_KEY_FILE: Final = "s3_access_key"
+S3_SECRET_KEY_FILE: Final = "s3_secret_key"
+S3_FILES: Final = (S3_ACCESS_KEY_FILE, S3_SECRET_KEY_FILE)
+S3_IDENTITIES_FILE: Final = "seaweedfs.json"
+"""The identities of SeaweedFS in a container."""
+CLICKHOUSE_FILE: Final = "clickhouse.env"
+"""The user of ClickHouse in a container."""
 CLI_KEY_FILE: Final = "cli.key"
 """The access key of the `trade` command: one line, KEY_ID.SECRET. Its scopes are admin, risk, ops and audit; it cannot trade."""
 
@@ -72,6 +81,10 @@ CONTAINER_UIDS: Final = {
     "normalizer.yaml": 10081,
     "sink-ticks.yaml": 10111,
     "sink-alt.yaml": 10112,
+    S3_ACCESS_KEY_FILE: 10000,
+    S3_SECRET_KEY_FILE: 10000,
+    S3_IDENTITIES_FILE: 10333,
+    CLICKHOUSE_FILE: 101,
     "venue.yaml": 10000,
     "operator.yaml": 10000,
     CLI_KEY_FILE: 10000,
@@ -79,4 +92,11 @@ CONTAINER_UIDS: Final = {
 }
 """File -> user id that reads it in containers, where each program runs as its own user. Other files belong to root.
 
-A unit's copies of its services' files are in a directory `unit` (apps.stack.credentials.keys)."""
+A file has one owner. What a second user reads as well is in COPIES."""
+
+COPIES: Final = {
+    UNIT: tuple(f"{name}.yaml" for name in (*UNITED, UNIT)),
+    SINK_TICKS: (f"{SINK_TICKS}.yaml", *S3_FILES),
+    SINK_ALT: (f"{SINK_ALT}.yaml", *S3_FILES),
+}
+"""In containers: program -> the files in its own directory, which belong to its user."""
