@@ -13,6 +13,7 @@ from config.gateway_settings import MarketGatewaySettings
 from config.kinds import validated
 from config.normalizer_settings import NormalizerSettings
 from config.settings import DeskSettings, ExeqSettings, GatewaySettings, OmsSettings, ProjectorSettings, RiskSettings, Settings
+from config.sink_alt_settings import SinkAltSettings
 from config.sink_settings import SinkTicksSettings
 from config.text import ConfigError, parse, read_mapping
 
@@ -31,10 +32,11 @@ SERVICES: Final[Mapping[str, type[Settings]]] = {
     "gateway": MarketGatewaySettings,
     "normalizer": NormalizerSettings,
     "sink-ticks": SinkTicksSettings,
+    "sink-alt": SinkAltSettings,
 }
 
 
-SINKS: Final = ("sink-ticks",)
+SINKS: Final = ("sink-ticks", "sink-alt")
 """The services that `python -m apps.sink` can be."""
 
 
@@ -71,6 +73,7 @@ OVERRIDES: Final[Mapping[str, Override]] = {
     "TRADE_EXEQ_URL": Override("peers.exeq_url"),
     "TRADE_GATEWAY_URL": Override("peers.gateway_url"),
     "TRADE_PROJECTOR_URL": Override("peers.projector_url"),
+    "TRADE_ARCHIVE_URL": Override("archive.url"),
     "TRADE_CA_FILE": Override("peers.ca_file"),
     "TRADE_ACCESS": Override("access.mode"),
     "TRADE_TLS": Override("access.tls", is_text=False),
