@@ -60,6 +60,13 @@ class Objects:
             raise Unavailable(f"{self.url}: {name} was not written: {_first_line(error)}", unknown=True) from error
         return True
 
+    async def put(self, name: str, data: bytes) -> None:
+        """Write an object, in place of what it was. Unavailable."""
+        try:
+            await obstore.put_async(self._store, name, data)
+        except (BaseError, OSError) as error:
+            raise Unavailable(f"{self.url}: {name} was not written: {_first_line(error)}", unknown=True) from error
+
     async def get(self, name: str) -> bytes:
         """Return an object. Missing if it does not exist, Unavailable."""
         async with self._reading(name):
@@ -73,6 +80,11 @@ class Objects:
             async for batch in obstore.list(self._store, folder, offset=after or None, chunk_size=LISTED_AT_ONCE):
                 found.extend(each["path"] for each in batch)
         return sorted(found)
+
+    async def folders(self, folder: str) -> list[str]:
+        """Return the folders right below a folder, with their whole names. Unavailable."""
+        async with self._reading(folder):
+            return sorted((await obstore.list_with_delimiter_async(self._store, folder))["common_prefixes"])
 
     async def delete(self, names: Sequence[str]) -> None:
         """Delete objects; one that does not exist changes nothing. Unavailable."""

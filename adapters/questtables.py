@@ -1,18 +1,13 @@
 """The tables of ticks in QuestDB: columns, keys, the bars that are views on them, and how a record becomes a line of ILP."""
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import Any, Final
 
 from questdb import TimestampNanos
 
 from domain.archive.market_rows import BOOK_TOP, FACTS, QUOTES, TRADES, BookLevel
-from domain.market.quotes import AT_END, Quote
+from domain.market.quotes import Quote
 from domain.market.records import Fact, MarketTrade
-
-SCALE: Final = 18
-INTEGER_DIGITS: Final = 20
-"""A DECIMAL(38,18) holds every legal number (1e-12 to 1e19) with up to 18 decimals, exactly."""
 
 TICK_TABLES: Final[Mapping[str, str]] = {
     QUOTES: """
@@ -64,37 +59,6 @@ def view(name: str) -> str:
         f"CREATE MATERIALIZED VIEW IF NOT EXISTS {name} AS (SELECT at, venue, symbol, {columns} FROM {base} SAMPLE BY {interval})"
         f" PARTITION BY {partition}"
     )
-
-
-def misfit(value: Any) -> str | None:
-    """Return why a record can never be stored; None if it can. A number must fit its column exactly, a time must be after 1970."""
-    for name in value.__struct_fields__:
-        field = getattr(value, name)
-        if isinstance(field, Decimal) and (why := number_misfit(field)):
-            return f"{name}: {why}"
-        if isinstance(field, str) and (why := _text_misfit(field)):
-            return f"{name}: {why}"
-        if isinstance(field, int) and not isinstance(field, bool) and not -AT_END < field < AT_END:
-            return f"{name}: is not within 64 bits"
-    return None if value.at > 0 else "at: is not after 1970"
-
-
-def number_misfit(number: Decimal) -> str | None:
-    """Return why a number does not fit DECIMAL(38,18) exactly; None if it does."""
-    if not number.is_finite():
-        return "is not finite"
-    if not number:
-        return None
-    if number.adjusted() >= INTEGER_DIGITS:
-        return f"has more than {INTEGER_DIGITS} digits before the point"
-    exponent = number.as_tuple().exponent
-    if isinstance(exponent, int) and exponent < -SCALE and number % Decimal((0, (1,), -SCALE)):
-        return f"has more than {SCALE} decimals"
-    return None
-
-
-def _text_misfit(text: str) -> str | None:
-    return None if text.isascii() or text.encode(errors="replace").decode() == text else "is not valid text"
 
 
 def _flags(flags: tuple[str, ...]) -> str | None:

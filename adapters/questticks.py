@@ -20,8 +20,9 @@ from asyncpg.pool import PoolConnectionProxy
 from questdb import Protocol, QuestDBError, Sender, TimestampNanos
 
 from adapters.codec import decoder, encode
-from adapters.questtables import BARS, LINES, NUMBERS, TICK_TABLES, misfit, view
+from adapters.questtables import BARS, LINES, NUMBERS, TICK_TABLES, view
 from domain.archive.checkpoint import Checkpoint
+from domain.archive.misfit import misfit
 from domain.archive.ports import ArchiveRow, RowsRefused
 from domain.ports import Clock, Fenced, Unavailable
 

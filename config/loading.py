@@ -10,7 +10,9 @@ import yaml
 
 from config import secrets
 from config.kinds import validated
+from config.normalizer_settings import NormalizerSettings
 from config.settings import DeskSettings, ExeqSettings, GatewaySettings, OmsSettings, ProjectorSettings, RiskSettings, Settings
+from config.sink_settings import SinkTicksSettings
 from config.text import ConfigError, parse, read_mapping
 
 S = TypeVar("S", bound=Settings)
@@ -25,7 +27,13 @@ SERVICES: Final[Mapping[str, type[Settings]]] = {
     "live-gateway": GatewaySettings,
     "projector": ProjectorSettings,
     "desk": DeskSettings,
+    "normalizer": NormalizerSettings,
+    "sink-ticks": SinkTicksSettings,
 }
+
+
+SINKS: Final = ("sink-ticks",)
+"""The services that `python -m apps.sink` can be."""
 
 
 class Override(NamedTuple):
@@ -134,3 +142,16 @@ def load_projector(path: Path | None = None, environ: Mapping[str, str] = os.env
 
 def load_desk(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> DeskSettings:
     return _load(DeskSettings, "desk", path, environ)
+
+
+def load_normalizer(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> NormalizerSettings:
+    return _load(NormalizerSettings, "normalizer", path, environ)
+
+
+def load_sink(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Load the settings of the sink that `service.name` of the file names; sink-ticks if it names none."""
+    path = path or path_of("sink-ticks", environ)
+    section = read_mapping(path).get("service")
+    name = section.get("name") if isinstance(section, dict) else None
+    service = name if name in SINKS else SINKS[0]
+    return _load(SERVICES[service], service, path, environ)

@@ -49,6 +49,12 @@ EVERYWHERE: Final[Table] = {
 }
 
 TABLES: Final[Mapping[str, Table]] = {
+    "normalizer": {
+        **EVERYWHERE,
+        ("GET", "/books/{venue}/{symbol:path}"): ANY,
+        ("GET", "/facts"): ANY,
+        ("GET", "/bars/{venue}/{symbol:path}/{interval}"): ANY,
+    },
     "oms": {
         **EVERYWHERE,
         ("POST", "/orders"): TRADE,
@@ -113,8 +119,10 @@ TABLES: Final[Mapping[str, Table]] = {
         ("POST", "/quotes/advance"): OPS,
     },
     "projector": EVERYWHERE,
+    "sink-ticks": {**EVERYWHERE, ("GET", "/dead-letters"): OPERATE},
     "sink-alt": {
         **EVERYWHERE,
+        ("GET", "/dead-letters"): OPERATE,
         ("GET", "/search"): OPERATE,  # both show all accounts
         ("POST", "/query"): OPERATE,
     },

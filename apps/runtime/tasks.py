@@ -96,6 +96,17 @@ POSITIONS: Final = _vital("positions", "a projection is started again from the s
 FILLS: Final = _vital("fills", "a projection is started again from the state of its store")
 LISTINGS: Final = _housekeeping("listings", "a position in a delisted symbol is published without its currency for a moment")
 
+# normalizer
+MARKET_VENUES: Final = _housekeeping("venues of the market", "a new venue is read a little later")
+MARKET_VENUE: Final = _housekeeping(
+    "venue of the market", "the venue is read again from what was published of it; nothing is lost or doubled"
+)
+MARKET_TICKS: Final = _housekeeping("quotes and bars", "quotes that waited, repeated quotes and bars leave a little later")
+MARKET_SILENCE: Final = _housekeeping("silence and wishes", "a mute symbol is noticed, and its book requested, a little later")
+
+# sink-ticks and sink-alt
+SINK: Final = _vital("sink", "its memory may differ from the place: the next process starts from the checkpoint in the place")
+
 _EVERYWHERE: Final = (LOOP_LAG, HEALTH)
 _CONTROLS: Final = (CONTROL_FOLLOWER, CONTROLS_KNOWN)
 _ACCESS: Final = (ACCESS_FOLLOWER, KEYS_KNOWN)
@@ -174,6 +185,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         SYNC,
     ),
     "projector": (*_EVERYWHERE, *_ACCESS, TURN, POSITIONS, FILLS, LISTINGS, MARK, CONTROLS_NOTED),
+    "sink-ticks": (*_EVERYWHERE, *_ACCESS, TURN, SINK, CONTROLS_NOTED),
     "desk": (
         *_EVERYWHERE,
         JOURNAL_FOLLOWER,
@@ -188,6 +200,18 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         MARK,
         CONTROLS_NOTED,
         READINESS,
+    ),
+    "normalizer": (
+        *_EVERYWHERE,
+        *_ACCESS,
+        TURN,
+        MARKET_VENUES,
+        MARKET_VENUE,
+        MARKET_TICKS,
+        MARKET_SILENCE,
+        OUTBOX_OF_NOTICES,
+        MARK,
+        CONTROLS_NOTED,
     ),
 }
 """Tasks by service. Work inside one of them (the commits of `host`, the messages of a `venue`) fails with it."""

@@ -61,7 +61,7 @@ def unsound(quote: Quote, *, negative_prices: bool = False) -> str | None:
     The time is from 1970 to 2262. It is the market's, which may be years ago: age is measured from the arrival.
     """
     numbers = (quote.bid, quote.ask, quote.bid_size, quote.ask_size)
-    if not all(map(_bounded, numbers)):
+    if not all(map(in_bounds, numbers)):
         return NUMBER
     if not negative_prices and (quote.bid <= ZERO or quote.ask <= ZERO):
         return PRICE
@@ -72,7 +72,8 @@ def unsound(quote: Quote, *, negative_prices: bool = False) -> str | None:
     return None if 0 <= quote.at < AT_END else TIME
 
 
-def _bounded(number: Decimal) -> bool:
+def in_bounds(number: Decimal) -> bool:
+    """Return whether a number is finite, of at most DIGITS_MAX digits, and zero or between 1e-12 and 1e19 in size."""
     if not number.is_finite():
         return False
     lowest, highest = (ADJUSTED_MIN, ADJUSTED_MAX) if number else (-DIGITS_MAX, DIGITS_MAX)

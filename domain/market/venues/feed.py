@@ -16,6 +16,9 @@ FORMAT: Final = 1
 FRAMES_MAX: Final = 100
 """Frames of one message on MARKET_RAW."""
 FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
+KEY_PLACEHOLDER: Final = "{{key}}"
+SECRET_PLACEHOLDER: Final = "{{secret}}"
+"""Stand inside JSON strings of a `Send`. gateway replaces them by the venue's credentials, JSON-escaped; `sent` frames keep them."""
 
 
 class FrameKind(StrEnum):
@@ -43,6 +46,7 @@ class RawFrames(msgspec.Struct, frozen=True, kw_only=True):
     """One message on `market.raw.<venue>`. `epoch` is one connection, later ones are greater; `n` numbers its frames from 1 without holes.
 
     `n` is the number of the first of `frames`. Frames that gateway had to drop leave a hole, which readers report as a gap.
+    `replayed`: a recorded day comes again. Every record of it is flagged so.
     """
 
     v: int = FORMAT
@@ -50,6 +54,7 @@ class RawFrames(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     n: int
     frames: Sequence[Frame]
+    replayed: bool = False
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +104,15 @@ class Decoder(Protocol):
         ...
 
     def invalidate(self, symbol: str, reason: str, received: int, n: int) -> Sequence[Record | Wish]:
-        """Make a book invalid from outside (a hole in the frames, mute data): its fact, and the wish for a resync."""
+        """Make a book invalid from outside (a hole in the frames, mute data): its fact, and the wish for a resync.
+
+        `reason` is the name of a kind of fact (`stale`), or words that become the detail of a gap.
+        """
+        ...
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Return how many frames, updates and trades were dropped without a fact (duplicates, updates older than a snapshot), by reason."""
         ...
 
 

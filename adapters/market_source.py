@@ -17,6 +17,7 @@ from nats.aio.msg import Msg
 
 from adapters import bus
 from adapters.codec import decoder
+from adapters.feed import API, END_OF_BATCH, NOTHING_THERE, SEQUENCE, STATUS, SUBJECT
 from domain.archive.checkpoint import Checkpoint, Hint, Message
 from domain.archive.ports import Loss, UnreadableMessage
 from domain.market.quotes import Quote
@@ -24,7 +25,6 @@ from domain.market.records import Book, Fact, MarketTrade, Records
 from domain.ports import Clock, Unavailable
 from domain.values import from_rfc3339
 
-API: Final = "$JS.API"
 BATCH_MESSAGES: Final = 512
 BATCH_BYTES: Final = 8 * 1024 * 1024
 ANSWER_S: Final = 5.0
@@ -53,7 +53,7 @@ class StreamBounds(msgspec.Struct, frozen=True):
     created: int
 
 
-class MarketStream:
+class MarketSource:
     """Port: domain.archive.ports.Source. Bodies are `Records`; the part is `trades.BINANCE`."""
 
     def __init__(self, client: Client, stream: str, clock: Clock, *, poll_s: float = POLL_S) -> None:
@@ -68,26 +68,37 @@ class MarketStream:
         loop = asyncio.get_running_loop()
         bounds = await self._bounds()
         next_seq, lost = await self._begin(after.hint, bounds)
+        self.behind = max(0, bounds.last - next_seq + 1)
         if lost is not None:
             yield [lost]
         look_at, connection = loop.time() + LOOK_EVERY_S, self._client.stats["reconnects"]
         while True:
             arrived, self.behind = await self._get(next_seq)
+            if self._client.stats["reconnects"] != connection:
+                raise Unavailable(f"the connection to stream {self._stream} was lost")  # begin again, and compare the hint
             batch = [self._read(seq, message) for seq, message in arrived]
             if arrived and arrived[0][0] > next_seq:
                 batch.insert(0, self._loss(next_seq, arrived[0][0] - 1, _stored_ns(arrived[0][1]), DISCARDED))
             if arrived:
                 next_seq = arrived[-1][0] + 1
             yield batch
-            if self._client.stats["reconnects"] != connection:
-                raise Unavailable(f"the connection to stream {self._stream} was lost")  # begin again, and compare the hint
             if loop.time() >= look_at:
-                bounds, look_at = await self._bounds(), loop.time() + LOOK_EVERY_S
-                self._measure(bounds, next_seq)
-                if bounds.last < next_seq - 1:
-                    raise Unavailable(f"stream {self._stream} went back to {bounds.last}, {next_seq - 1} was read")
+                look_at = loop.time() + LOOK_EVERY_S
+                self._measure(await self._bounds(), next_seq)
             if not self.behind:
                 await asyncio.sleep(self._poll_s)
+
+    async def look(self, after: Checkpoint) -> None:
+        bounds = await self._bounds()
+        self.behind = max(0, bounds.last - max(after.hint.seq if after.hint else 0, bounds.first - 1))
+        with contextlib.suppress(Unavailable):  # a reader notices that the stream went back
+            self._measure(bounds, bounds.last - self.behind + 1)
+
+    def _measure(self, bounds: StreamBounds, next_seq: int) -> None:
+        there, unread = bounds.last - bounds.first + 1, max(0, bounds.last - max(next_seq, bounds.first) + 1)
+        self.unread_percent = bounds.full_percent * unread // there if there > 0 else 0
+        if bounds.last < next_seq - 1:
+            raise Unavailable(f"stream {self._stream} went back to {bounds.last}, {next_seq - 1} was read")
 
     async def _begin(self, hint: Hint | None, bounds: StreamBounds) -> tuple[int, Message[Loss] | None]:
         """Return the sequence to read next. If the stream no longer has the message of the hint there, it is read from its first one."""
@@ -111,7 +122,7 @@ class MarketStream:
         return Message(part=f"lost.{self._stream}", epoch=at, n=last, body=body)
 
     def _read(self, seq: int, message: Msg) -> Message[Any]:
-        subject = (message.headers or {}).get("Nats-Subject", "")
+        subject = (message.headers or {}).get(SUBJECT, "")
         kind, _, venue = subject.removeprefix("market.").partition(".")
         try:
             records = _DECODERS[kind].decode(message.data)
@@ -132,12 +143,12 @@ class MarketStream:
                 while True:
                     message = await answers.next_msg(ANSWER_S)
                     headers = message.headers or {}
-                    status = headers.get("Status")
+                    status = headers.get(STATUS)
                     if status is None:
-                        found.append((int(headers["Nats-Sequence"]), message))
-                    elif status == "204":
+                        found.append((int(headers[SEQUENCE]), message))
+                    elif status == END_OF_BATCH:
                         return found, int(headers.get("Nats-Num-Pending", 0))
-                    elif status == "404":
+                    elif status == NOTHING_THERE:
                         return found, 0
                     else:
                         raise Unavailable(f"stream {self._stream}: {status} {headers.get('Description', '')}".strip())
@@ -158,11 +169,6 @@ class MarketStream:
         age = self._clock.now_ns() - from_rfc3339(state["first_ts"]) if state["messages"] else 0
         used = ((state["bytes"], config["max_bytes"]), (state["messages"], config["max_msgs"]), (age, config["max_age"]))
         return max([0, *(int(100 * found // bound) for found, bound in used if bound > 0)])
-
-    def _measure(self, bounds: StreamBounds, next_seq: int) -> None:
-        there = bounds.last - bounds.first + 1
-        unread = max(0, bounds.last - max(next_seq, bounds.first) + 1)
-        self.unread_percent = bounds.full_percent * unread // there if there > 0 else 0
 
 
 def _stored_ns(message: Msg) -> int:

@@ -1,0 +1,54 @@
+"""The kinds of venues that this build speaks, by the name that a configuration and an `open` frame use."""
+
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
+
+from domain.market.venues.alpaca_crypto import AlpacaCryptoDialect
+from domain.market.venues.binance_spot import BinanceSpotDialect
+from domain.market.venues.coinbase import CoinbaseDialect
+from domain.market.venues.decoder import Dialect, VenueDecoder
+from domain.market.venues.feed import Decoder, Opening, VenueScript
+from domain.market.venues.kraken import KrakenDialect
+from domain.market.venues.scripts import AlpacaCryptoScript, BinanceSpotScript, CoinbaseScript, KrakenScript
+from domain.market.venues.session import FeedSession
+
+Made = TypeVar("Made")
+
+BINANCE_SPOT: Final = "binance_spot"
+KRAKEN: Final = "kraken"
+COINBASE: Final = "coinbase"
+ALPACA_CRYPTO: Final = "alpaca_crypto"
+
+_SCRIPTS: Final[Mapping[str, Callable[[str, Mapping[str, str], int], VenueScript]]] = {
+    BINANCE_SPOT: BinanceSpotScript,
+    KRAKEN: KrakenScript,
+    COINBASE: CoinbaseScript,
+    ALPACA_CRYPTO: AlpacaCryptoScript,
+}
+_DIALECTS: Final[Mapping[str, Callable[[FeedSession, Opening], Dialect]]] = {
+    BINANCE_SPOT: lambda session, opening: BinanceSpotDialect(session),
+    KRAKEN: lambda session, opening: KrakenDialect(session, opening.depth),
+    COINBASE: lambda session, opening: CoinbaseDialect(session),
+    ALPACA_CRYPTO: lambda session, opening: AlpacaCryptoDialect(session),
+}
+KINDS: Final = tuple(_SCRIPTS)
+
+
+def script(kind: str, ws_url: str, symbols: Mapping[str, str], depth: int) -> VenueScript:
+    """Return what a connection to this kind of venue sends. `symbols` maps our names to the venue's; `depth` is the levels wanted.
+
+    Raises ValueError for an unknown kind, and for more symbols than the venue allows on one connection.
+    """
+    return _known(_SCRIPTS, kind)(ws_url, symbols, depth)
+
+
+def decoder(venue: str, opening: Opening, epoch: int) -> Decoder:
+    """Return the fold of one connection. Raises ValueError for an unknown kind."""
+    session = FeedSession(venue, opening, epoch)
+    return VenueDecoder(session, _known(_DIALECTS, opening.kind)(session, opening))
+
+
+def _known(by_kind: Mapping[str, Made], kind: str) -> Made:
+    if kind not in by_kind:
+        raise ValueError(f"{kind!r} is no kind of venue; known are {', '.join(KINDS)}")
+    return by_kind[kind]
