@@ -1,7 +1,8 @@
 """The archive of one stream as a place: events first, then the messages, whose object's name is the checkpoint."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from adapters.archive import (
@@ -126,6 +127,7 @@ class ArchivePlace:
 
     async def _become_writer(self) -> None:
         """Take the next number. A process that finds a larger one than its own is fenced."""
+        await self._objects.make_bucket()
         earlier = await self._writers()
         self._writer = max(earlier, default=0) + 1
         if not await self._objects.put_new(self._writer_name(self._writer), b""):
@@ -213,8 +215,9 @@ class ArchivePlace:
         if await self._objects.put_new(name, data):
             return partitions
         there = await self._objects.get(name)
-        if there != data and unpacked(self._stream, span, there).messages != list(messages):  # another release may compress differently
-            raise Corrupt(f"{self._objects.url} has {name} with other commits than the journal: remove it if it is damaged")
+        with _named(self._objects, name):
+            if there != data and unpacked(self._stream, span, there).messages != list(messages):  # a release may compress differently
+                raise Corrupt("it has other commits than the journal")
         return partitions
 
     async def _put_events(self, span: Span, messages: Sequence[Copied]) -> Sequence[Partition]:
@@ -223,8 +226,9 @@ class ArchivePlace:
             name = events_name(partition, span)
             if not await self._objects.put_new(name, data):
                 there = await self._objects.get(name)
-                if there != data and read(there) != read(data):
-                    raise Corrupt(f"{self._objects.url} has {name} with other events than the journal: remove it if it is damaged")
+                with _named(self._objects, name):
+                    if there != data and read(there) != read(data):
+                        raise Corrupt("it has other events than the journal")
         return list(files)
 
     async def _remove_tails(self, span: Span) -> None:
@@ -240,3 +244,12 @@ class ArchivePlace:
 
 def _event_files(messages: Sequence[Copied]) -> dict[Partition, bytes]:
     return {partition: written(table) for partition, table in tables_of(messages).items()}
+
+
+@contextlib.contextmanager
+def _named(objects: Objects, name: str) -> Iterator[None]:
+    """Name the object that exists and is not what is to be written."""
+    try:
+        yield
+    except Corrupt as found:
+        raise Corrupt(f"{objects.url} has {name}, and {found}; if it is damaged, remove it") from found

@@ -15,7 +15,7 @@ from nats.aio.msg import Msg
 from adapters import subjects as names
 from adapters.chain import GENESIS, ChainReading
 from adapters.feed import Feed, subject_of
-from adapters.jetstream import CHAIN, COMMIT_ID, JetStreamJournal, stream_state
+from adapters.jetstream import CHAIN, COMMIT_ID, JetStreamJournal, StreamState, stream_state
 from domain.ports import Corrupt, Head, Unavailable
 
 STREAMS: Final = {
@@ -96,6 +96,11 @@ async def behind(client: Client, stream: str, subjects: str, seq: int) -> AsyncG
     async with contextlib.aclosing(Feed(client, stream, subjects, seq).batches()) as batches:
         async for messages in batches:
             yield [_copied(seq, message) for seq, message in messages]
+
+
+async def size_of(client: Client, stream: str) -> StreamState | None:
+    """Return how much a stream holds; None if it does not exist. Raises Unavailable."""
+    return await stream_state(client, stream)
 
 
 async def commit_at(client: Client, stream: str, subject: str, seq: int) -> Head | None:

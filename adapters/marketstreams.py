@@ -8,7 +8,7 @@ import base64
 import contextlib
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from nats.aio.client import Client
@@ -22,6 +22,9 @@ from domain.ports import Unavailable
 API_TIMEOUT_S: Final = 2.0
 DUPLICATE_WINDOW_S: Final = 30
 ACK_TIMEOUT_S: Final = 2.0
+
+Ensure = Callable[[], Awaitable[None]]
+"""Raises Unavailable."""
 
 
 async def ensure_market_stream(
@@ -72,16 +75,19 @@ async def _api(client: Client, what: str, body: dict[str, object]) -> dict[str, 
 
 
 class StreamWriter:
-    """Writes messages to streams, each until its ack. A message that is repeated under its id within 30 s is stored once."""
+    """Writes messages to a stream, each until its ack. A message that is repeated under its id within 30 s is stored once."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, ensure: Ensure) -> None:
         self._client = client
+        self._ensure = ensure
         self._inbox = client.new_inbox()
         self._waiting: dict[str, asyncio.Future[Msg]] = {}
 
     @classmethod
-    async def open(cls, client: Client) -> "StreamWriter":
-        writer = cls(client)
+    async def open(cls, client: Client, ensure: Ensure) -> "StreamWriter":
+        """`ensure` makes the stream if it is missing; it is called again whenever the server says that no stream takes a message."""
+        await ensure()
+        writer = cls(client, ensure)
         await client.subscribe(f"{writer._inbox}.*", cb=writer._on_ack)
         return writer
 
@@ -101,6 +107,9 @@ class StreamWriter:
             raise Unavailable(f"no ack on {subject}: {str(error) or type(error).__name__}", unknown=True) from error
         finally:
             del self._waiting[token]
+        if (answer.headers or {}).get(STATUS) is not None:
+            await self._ensure()
+            raise Unavailable(f"no stream took {subject}; it is made again")
         if trouble := _refusal(answer):
             raise Unavailable(f"{subject} was not stored: {trouble}")
 
@@ -112,9 +121,7 @@ class StreamWriter:
 
 
 def _refusal(answer: Msg) -> str:
-    """Return why a message was not stored; empty if it was. Without a stream the server answers with a status and no body."""
-    if status := (answer.headers or {}).get(STATUS):
-        return f"no stream takes it (status {status})"
+    """Return why a message was not stored; empty if it was."""
     try:
         error = json.loads(answer.data).get("error")
     except ValueError:

@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+import httpx
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 from obstore.store import LocalStore, MemoryStore, S3Store
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 TIMEOUT: Final = "30s"
 RETRIES_MAX: Final = 2
 LISTED_AT_ONCE: Final = 1000
+SIGNED_FOR: Final = timedelta(minutes=1)
 REGION: Final = "us-east-1"
 """S3 requires a region; servers of one's own ignore it."""
 
@@ -28,8 +31,9 @@ class WrongAddress(ValueError):
 class Objects:
     """The objects below one address."""
 
-    def __init__(self, store: S3Store | LocalStore | MemoryStore, url: str) -> None:
+    def __init__(self, store: S3Store | LocalStore | MemoryStore, url: str, bucket: S3Store | None = None) -> None:
         self._store = store
+        self._bucket = bucket
         self.url = url
 
     @classmethod
@@ -47,8 +51,11 @@ class Objects:
             config["access_key_id"], config["secret_access_key"] = credentials
         options: ClientConfig = {"allow_http": True, "timeout": TIMEOUT}
         prefix = parts.path.strip("/") or None
-        store = S3Store(parts.netloc, prefix=prefix, config=config, client_options=options, retry_config={"max_retries": RETRIES_MAX})
-        return cls(store, url)
+        store, bucket = (
+            S3Store(parts.netloc, prefix=each, config=config, client_options=options, retry_config={"max_retries": RETRIES_MAX})
+            for each in (prefix, None)
+        )
+        return cls(store, url, bucket if credentials is not None else None)
 
     async def put_new(self, name: str, data: bytes) -> bool:
         """Write an object that does not exist yet; return False, with nothing changed, if it does. Unavailable."""
@@ -94,6 +101,17 @@ class Objects:
                     await obstore.delete_async(self._store, name)
             except Missing:
                 continue
+
+    async def make_bucket(self) -> None:
+        """Create the bucket if it is missing and these keys may create one; a directory needs nothing. Unavailable."""
+        if self._bucket is None:
+            return
+        url = await obstore.sign_async(self._bucket, "PUT", "", SIGNED_FOR)
+        try:
+            async with httpx.AsyncClient(trust_env=False) as http:
+                await http.put(url)
+        except httpx.HTTPError as error:
+            raise Unavailable(f"{self.url}: {str(error) or type(error).__name__}") from error
 
     @asynccontextmanager
     async def _reading(self, name: str) -> AsyncIterator[None]:

@@ -9,9 +9,11 @@ from typing import Any, Final, NamedTuple, TypeVar
 import yaml
 
 from config import secrets
+from config.gateway_settings import MarketGatewaySettings
 from config.kinds import validated
 from config.normalizer_settings import NormalizerSettings
 from config.settings import DeskSettings, ExeqSettings, GatewaySettings, OmsSettings, ProjectorSettings, RiskSettings, Settings
+from config.sink_alt_settings import SinkAltSettings
 from config.sink_settings import SinkTicksSettings
 from config.text import ConfigError, parse, read_mapping
 
@@ -27,12 +29,14 @@ SERVICES: Final[Mapping[str, type[Settings]]] = {
     "live-gateway": GatewaySettings,
     "projector": ProjectorSettings,
     "desk": DeskSettings,
+    "gateway": MarketGatewaySettings,
     "normalizer": NormalizerSettings,
     "sink-ticks": SinkTicksSettings,
+    "sink-alt": SinkAltSettings,
 }
 
 
-SINKS: Final = ("sink-ticks",)
+SINKS: Final = ("sink-ticks", "sink-alt")
 """The services that `python -m apps.sink` can be."""
 
 
@@ -50,6 +54,10 @@ OVERRIDES: Final[Mapping[str, Override]] = {
     "TRADE_VALKEY_URL": Override("valkey.url"),
     "TRADE_QUESTDB_HTTP_URL": Override("questdb.http_url"),
     "TRADE_QUESTDB_PG_URL": Override("questdb.pg_url"),
+    "TRADE_OPENSEARCH_URL": Override("opensearch.url"),
+    "TRADE_CLICKHOUSE_URL": Override("clickhouse.url"),
+    "TRADE_CLICKHOUSE_PATH": Override("clickhouse.path"),
+    "TRADE_TICK_PLACES": Override("places", is_text=False),
     "TRADE_HOST": Override("service.host"),
     "TRADE_PORT": Override("service.port", is_text=False),
     "TRADE_METRICS_PORT": Override("monitoring.metrics_port", is_text=False),
@@ -64,6 +72,10 @@ OVERRIDES: Final[Mapping[str, Override]] = {
     "TRADE_EXEQ_URL": Override("peers.exeq_url"),
     "TRADE_GATEWAY_URL": Override("peers.gateway_url"),
     "TRADE_PROJECTOR_URL": Override("peers.projector_url"),
+    "TRADE_ARCHIVE_URL": Override("archive.url"),
+    "TRADE_CLICKHOUSE_URL": Override("clickhouse.url"),
+    "TRADE_CLICKHOUSE_PATH": Override("clickhouse.path"),
+    "TRADE_OPENSEARCH_URL": Override("opensearch.url"),
     "TRADE_CA_FILE": Override("peers.ca_file"),
     "TRADE_ACCESS": Override("access.mode"),
     "TRADE_TLS": Override("access.tls", is_text=False),
@@ -142,6 +154,10 @@ def load_projector(path: Path | None = None, environ: Mapping[str, str] = os.env
 
 def load_desk(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> DeskSettings:
     return _load(DeskSettings, "desk", path, environ)
+
+
+def load_market_gateway(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> MarketGatewaySettings:
+    return _load(MarketGatewaySettings, "gateway", path, environ)
 
 
 def load_normalizer(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> NormalizerSettings:

@@ -18,7 +18,6 @@ from apps.runtime import metrics, tasks
 from apps.runtime.health import SERVICE
 from apps.runtime.service import Chassis
 from apps.runtime.standby import Turn
-from config.sections import MarketNatsSection
 from config.settings import Settings
 from domain.ports import Corrupt, Unavailable
 
@@ -48,11 +47,6 @@ async def connect_writer(chassis: Chassis[AnySettings]) -> Client:
     """Return the connection that a service uses only to write its journal: see apps.stack.credentials.nats."""
     settings = chassis.settings.nats
     return await _connected(chassis, settings.writer_url or settings.url, f"{chassis.name} journal", "nats journal")
-
-
-async def connect_market(chassis: Chassis[AnySettings], section: MarketNatsSection) -> Client:
-    """Return a connection to the server of the market's streams, or to the core's if they are there."""
-    return await _connected(chassis, section.url or chassis.settings.nats.url, f"{chassis.name} market", "market nats")
 
 
 async def _connected(chassis: Chassis[AnySettings], url: str, name: str, dependency: str) -> Client:

@@ -119,6 +119,7 @@ TABLES: Final[Mapping[str, Table]] = {
         ("POST", "/quotes/advance"): OPS,
     },
     "projector": EVERYWHERE,
+    "gateway": {**EVERYWHERE, ("GET", "/venues"): READ | OPERATE},
     "sink-ticks": {**EVERYWHERE, ("GET", "/dead-letters"): OPERATE},
     "sink-alt": {
         **EVERYWHERE,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -36,7 +36,6 @@ class MarketWatch:
         client: Client,
         raw: MarketLookup,
         make: Callable[[str], VenueReader],
-        spawn: Callable[[VenueReader], None],
         control_timeout_s: float,
     ) -> None:
         """`client` is connected to the market's server."""
@@ -45,30 +44,35 @@ class MarketWatch:
         self._client = client
         self._raw = raw
         self._make = make
-        self._spawn = spawn
         self._timeout_s = control_timeout_s
         self._seldom = LogLimit()
-        self._found = ""
+        self._trouble = ""
 
     @property
     def runs(self) -> Mapping[str, VenueRun]:
         """The venues that are being read."""
         return {name: reader.current for name, reader in sorted(self.readers.items()) if reader.current is not None}
 
-    async def find(self) -> None:
-        """Look for new venues until cancelled."""
+    async def read(self) -> None:
+        """Read every venue of the stream of frames until cancelled, new ones as they come."""
         prefix = subjects.market("raw", "")
-        while True:
-            try:
-                names = [subject.removeprefix(prefix) for subject in await self._raw.subjects()]
-                self._found = ""
-            except Unavailable as trouble:
-                names, self._found = [], str(trouble)
-            for name in names:
-                if name not in self.readers and len(self.readers) < VENUES_MAX:
-                    self.readers[name] = self._make(name)
-                    self._spawn(self.readers[name])
-            await asyncio.sleep(FIND_EVERY_S)
+        self.readers = {}
+        async with asyncio.TaskGroup() as reading:
+            while True:
+                for name in [subject.removeprefix(prefix) for subject in await self._subjects()]:
+                    if name not in self.readers and len(self.readers) < VENUES_MAX:
+                        self.readers[name] = self._make(name)
+                        reading.create_task(self.readers[name].run(), name=f"venue {name}")
+                await asyncio.sleep(FIND_EVERY_S)
+
+    async def _subjects(self) -> Sequence[str]:
+        try:
+            found = await self._raw.subjects()
+        except Unavailable as trouble:
+            self._trouble = str(trouble)
+            return ()
+        self._trouble = ""
+        return found
 
     async def tick(self) -> None:
         """Send quotes that waited, and bars, until cancelled."""
@@ -96,8 +100,8 @@ class MarketWatch:
 
     async def trouble(self, lag_max_s: float) -> str | None:
         """Return why the reading is not as it should be; None if it is."""
-        if self._found:
-            return self._found
+        if self._trouble:
+            return self._trouble
         behind = {name: run.lag_ns() / 1e9 for name, run in self.runs.items()}
         late = [f"{name} is {lag:.1f} s behind" for name, lag in behind.items() if lag > lag_max_s]
         return "; ".join(late) or None

@@ -7,11 +7,11 @@ from prometheus_client.core import Metric
 
 from apps.journal.publisher import Publisher
 from apps.normalizer.market_watch import MarketWatch
-from apps.normalizer.venue_run import Shared
+from apps.normalizer.venue_run import VenueShared
 from apps.runtime.metrics import counter, gauge
 
 
-def series(watch: MarketWatch, shared: Shared, publisher: Publisher) -> Iterator[Metric]:
+def series(watch: MarketWatch, shared: VenueShared, publisher: Publisher) -> Iterator[Metric]:
     runs = watch.runs
     published = {kind: sum(run.out.published[kind] for run in runs.values()) for kind in ("quotes", "trades", "books", "facts")}
     yield counter("normalizer_records", "Records stored in the market's streams, by kind", published, "kind")
@@ -43,7 +43,7 @@ def series(watch: MarketWatch, shared: Shared, publisher: Publisher) -> Iterator
     yield shared.latency.histogram("normalizer_tick_seconds", "From the receipt of a frame to its quote on the way to the core")
 
 
-def stats(watch: MarketWatch, shared: Shared, publisher: Publisher) -> dict[str, Any]:
+def stats(watch: MarketWatch, shared: VenueShared, publisher: Publisher) -> dict[str, Any]:
     return {
         "frames": {"read": shared.quality.frames, "rejected": shared.quality.rejected},
         "facts": dict(shared.facts.counts),

@@ -14,7 +14,7 @@ from adapters.feed import Feed
 from adapters.market_lookup import MarketLookup
 from apps.normalizer.records_out import RecordsOut, Write
 from apps.normalizer.start_point import FramePoint, StartPoint, point_of, published, start_point
-from apps.normalizer.venue_run import Shared, VenueRules, VenueRun
+from apps.normalizer.venue_run import VenueRules, VenueRun, VenueShared
 from domain.market.bars import Bars
 from domain.market.records import MarketTrade, Records
 from domain.market.venues.feed import RawFrames
@@ -52,7 +52,7 @@ class ReaderBounds(NamedTuple):
 class VenueReader:
     """One venue. `run` is the state in memory, None until the start is known."""
 
-    def __init__(self, venue: str, places: MarketPlaces, rules: VenueRules, shared: Shared, bounds: ReaderBounds) -> None:
+    def __init__(self, venue: str, places: MarketPlaces, rules: VenueRules, shared: VenueShared, bounds: ReaderBounds) -> None:
         self.venue = venue
         self.current: VenueRun | None = None
         self.unreadable = 0

@@ -41,7 +41,7 @@ class VenueRules(NamedTuple):
     behind_max: int
 
 
-class Shared(NamedTuple):
+class VenueShared(NamedTuple):
     """What the venues of a process have in common. `send` publishes on the core, without waiting."""
 
     clock: Clock
@@ -54,7 +54,7 @@ class Shared(NamedTuple):
 class VenueRun:
     """The state of one venue in memory, from the start of its reading."""
 
-    def __init__(self, venue: str, rules: VenueRules, shared: Shared, out: RecordsOut, bars: Bars, since_epoch: int = 0) -> None:
+    def __init__(self, venue: str, rules: VenueRules, shared: VenueShared, out: RecordsOut, bars: Bars, since_epoch: int = 0) -> None:
         self.venue = venue
         self.out = out
         self.bars = bars

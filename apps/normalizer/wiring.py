@@ -1,14 +1,12 @@
 """Wiring of normalizer: builds its parts and connects them."""
 
-from functools import partial
-
 from nats.aio.client import Client
 
 from adapters import subjects
 from adapters.clock import SystemClock
 from adapters.market_lookup import MarketLookup
 from adapters.marketstreams import StreamWriter, ensure_market_stream
-from apps.connections import access, nats
+from apps.connections import access, market_nats, nats
 from apps.journal.publisher import Publisher
 from apps.normalizer.frame_quality import FrameQuality
 from apps.normalizer.market_watch import MarketWatch
@@ -16,7 +14,7 @@ from apps.normalizer.metrics import series, stats
 from apps.normalizer.recent_facts import RecentFacts, facts_before
 from apps.normalizer.routes import normalizer_routes
 from apps.normalizer.venue_reader import MarketPlaces, ReaderBounds, VenueReader
-from apps.normalizer.venue_run import LATENCY_BUCKETS_S, Shared, VenueRules
+from apps.normalizer.venue_run import LATENCY_BUCKETS_S, VenueRules, VenueShared
 from apps.runtime import metrics, tasks
 from apps.runtime.chassis import Chassis, Service
 from apps.runtime.metrics import Observations
@@ -34,13 +32,12 @@ async def build(chassis: Chassis[NormalizerSettings]) -> Service:
     client = await nats.connect(chassis)
     access.follow_access(chassis, client)
     await nats.turn(chassis, client)
-    market = await nats.connect_market(chassis, settings.market_nats)
-    chassis.ready.depend("market nats", partial(nats.nats_trouble, market))
+    market = await market_nats.connect(chassis, client)
     places = await _places(settings, market)
 
     publisher, facts = Publisher(client), RecentFacts(settings.bounds.facts_kept)
     facts.refill(await nats.patiently(lambda: facts_before(market, places.facts, settings.bounds.facts_kept)))
-    shared = Shared(clock, facts, FrameQuality(), Observations(LATENCY_BUCKETS_S), publisher.put)
+    shared = VenueShared(clock, facts, FrameQuality(), Observations(LATENCY_BUCKETS_S), publisher.put)
     rules, bounds = rules_of(settings), _bounds(settings)
 
     def make(venue: str) -> VenueReader:
@@ -48,12 +45,9 @@ async def build(chassis: Chassis[NormalizerSettings]) -> Service:
         reader.on_trouble = lambda reason: chassis.ready.set(f"venue {venue}", reason is None, reason or "")
         return reader
 
-    def spawn(reader: VenueReader) -> None:
-        chassis.spawn(reader.run, tasks.MARKET_VENUE, reader.venue)
-
-    watch = MarketWatch(market, places.raw, make, spawn, settings.bounds.control_timeout_ms / 1000)
+    watch = MarketWatch(market, places.raw, make, settings.bounds.control_timeout_ms / 1000)
     chassis.spawn(publisher.run, tasks.OUTBOX_OF_NOTICES)
-    chassis.spawn(watch.find, tasks.MARKET_VENUES)
+    chassis.spawn(watch.read, tasks.MARKET_VENUES)
     chassis.spawn(watch.tick, tasks.MARKET_TICKS)
     chassis.spawn(watch.look, tasks.MARKET_SILENCE)
     chassis.ready.depend("reading", lambda: watch.trouble(settings.bounds.lag_max_sec))
@@ -66,12 +60,15 @@ async def _places(settings: NormalizerSettings, market: Client) -> MarketPlaces:
     """Make the streams that are missing, and return all of them. The gateway makes the one of frames."""
     streams, replicas = settings.streams, settings.market_nats.replicas
     kept = [subjects.MARKET_QUOTES, subjects.MARKET_TRADES, subjects.MARKET_BOOKS]
-    for name, of, max_bytes in (
-        (subjects.MARKET_STREAM, kept, streams.market_max_bytes),
-        (subjects.MARKET_FACTS_STREAM, [subjects.MARKET_FACTS], streams.facts_max_bytes),
-    ):
-        await nats.patiently(partial(ensure_market_stream, market, name, of, max_bytes=max_bytes, replicas=replicas))
-    writer = await StreamWriter.open(market)
+
+    async def ensure() -> None:
+        for name, of, max_bytes in (
+            (subjects.MARKET_STREAM, kept, streams.market_max_bytes),
+            (subjects.MARKET_FACTS_STREAM, [subjects.MARKET_FACTS], streams.facts_max_bytes),
+        ):
+            await ensure_market_stream(market, name, of, max_bytes=max_bytes, replicas=replicas)
+
+    writer = await nats.patiently(lambda: StreamWriter.open(market, ensure))
     raw, records, facts = (
         MarketLookup(market, name) for name in (subjects.MARKET_RAW_STREAM, subjects.MARKET_STREAM, subjects.MARKET_FACTS_STREAM)
     )
@@ -103,5 +100,5 @@ def _ns(seconds: float) -> int:
     return int(seconds * SECOND)
 
 
-async def _frame_trouble(shared: Shared) -> str | None:
+async def _frame_trouble(shared: VenueShared) -> str | None:
     return shared.quality.trouble(shared.clock.monotonic_ns())

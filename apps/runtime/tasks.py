@@ -96,10 +96,12 @@ POSITIONS: Final = _vital("positions", "a projection is started again from the s
 FILLS: Final = _vital("fills", "a projection is started again from the state of its store")
 LISTINGS: Final = _housekeeping("listings", "a position in a delisted symbol is published without its currency for a moment")
 
+# gateway
+VENUE_FEED: Final = _housekeeping("feed", "the connection to that venue is opened again: a new epoch, whose books begin with a snapshot")
+RAW_WRITER: Final = _vital("frames", "frames would no longer reach the stream: the next process opens new connections, with new epochs")
 # normalizer
-MARKET_VENUES: Final = _housekeeping("venues of the market", "a new venue is read a little later")
-MARKET_VENUE: Final = _housekeeping(
-    "venue of the market", "the venue is read again from what was published of it; nothing is lost or doubled"
+MARKET_VENUES: Final = _housekeeping(
+    "venues of the market", "the venues are read again from what was published of them: records are late, none is lost or doubled"
 )
 MARKET_TICKS: Final = _housekeeping("quotes and bars", "quotes that waited, repeated quotes and bars leave a little later")
 MARKET_SILENCE: Final = _housekeeping("silence and wishes", "a mute symbol is noticed, and its book requested, a little later")
@@ -186,6 +188,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
     ),
     "projector": (*_EVERYWHERE, *_ACCESS, TURN, POSITIONS, FILLS, LISTINGS, MARK, CONTROLS_NOTED),
     "sink-ticks": (*_EVERYWHERE, *_ACCESS, TURN, SINK, CONTROLS_NOTED),
+    "sink-alt": (*_EVERYWHERE, *_ACCESS, TURN, SINK, CONTROLS_NOTED),
     "desk": (
         *_EVERYWHERE,
         JOURNAL_FOLLOWER,
@@ -201,12 +204,12 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         CONTROLS_NOTED,
         READINESS,
     ),
+    "gateway": (*_EVERYWHERE, *_ACCESS, TURN, VENUE_FEED, RAW_WRITER, MARK, CONTROLS_NOTED),
     "normalizer": (
         *_EVERYWHERE,
         *_ACCESS,
         TURN,
         MARKET_VENUES,
-        MARKET_VENUE,
         MARKET_TICKS,
         MARKET_SILENCE,
         OUTBOX_OF_NOTICES,

@@ -1,6 +1,5 @@
 """Wiring of a sink: the pipelines of sink-ticks or of sink-alt, by the name of the service."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -13,12 +12,10 @@ from apps.runtime.chassis import Chassis, Service
 from apps.sink.metrics import series, stats
 from apps.sink.pipeline import Pipeline
 from apps.sink.routes import sink_routes
-from apps.sink.ticks import tick_pipelines
+from apps.sink.sinks import SinkParts
 from domain.archive.ports import DeadLetters
 
-PIPELINES: Final[Mapping[str, Callable[[Chassis[Any], Client, DeadLetters], Awaitable[Sequence[Pipeline]]]]] = {
-    "sink-ticks": tick_pipelines,
-}
+ALT: Final = "sink-alt"
 
 
 async def build(chassis: Chassis[Any]) -> Service:
@@ -28,12 +25,26 @@ async def build(chassis: Chassis[Any]) -> Service:
     access.follow_access(chassis, client)
     await nats.turn(chassis, client)
     letters = dead_letters(chassis, bounds.dead_letters_max)
-    pipelines = await PIPELINES[chassis.name](chassis, client, letters)
+    pipelines, routers = await _parts(chassis, client, letters)
     for pipeline in pipelines:
         chassis.ready.depend(pipeline.name, partial(_trouble, pipeline, float(bounds.lag_max_sec)))
         chassis.spawn(pipeline.run, tasks.SINK, pipeline.name)
     metrics.read(chassis.registry, lambda: series(pipelines, letters, bounds.unread_percent_max))
-    return Service(router=sink_routes(letters), stats=lambda: stats(pipelines, letters))
+    routes = sink_routes(letters)
+    for router in routers:
+        routes.include_router(router)
+    return Service(router=routes, stats=lambda: stats(pipelines, letters))
+
+
+async def _parts(chassis: Chassis[Any], client: Client, letters: DeadLetters) -> SinkParts:
+    """Build what makes it this sink. What the other one imports for its places would take 100 MB here."""
+    if chassis.name == ALT:
+        from apps.sink.alt import alt_parts
+
+        return await alt_parts(chassis, client, letters)
+    from apps.sink.ticks import tick_parts
+
+    return await tick_parts(chassis, client, letters)
 
 
 async def _trouble(pipeline: Pipeline, lag_max_s: float) -> str | None:

@@ -190,6 +190,18 @@ def test_the_key_of_the_command_line_is_made_once_and_its_secret_is_in_two_files
     assert not set(keys.init(tmp_path, guests=False, renew=True).cli.items()) & set(made.cli.items())
 
 
+def test_the_keys_of_accounts_at_venues_go_to_the_gateway_alone(tmp_path: Path) -> None:
+    (tmp_path / "venue-keys.yaml").write_text("ALPACA: [PKTEST, canary]\n")
+    for _ in range(2):
+        keys.init(tmp_path, guests=False)
+        assert secrets.read("gateway", {secrets.VARIABLE: str(tmp_path)})["venues.ALPACA"] == ("PKTEST", "canary")
+    assert {file.name for file in tmp_path.iterdir() if "canary" in file.read_text()} == {"venue-keys.yaml", "gateway.yaml"}
+    (tmp_path / "venue-keys.yaml").write_text("ALPACA: canary\n")
+    with pytest.raises(keys.DamagedKeys, match=r"venue-keys\.yaml must have lines such as") as trouble:
+        keys.init(tmp_path, guests=False)
+    assert "canary" not in str(trouble.value)
+
+
 def test_risk_gets_the_digest_of_the_command_lines_key_and_other_services_nothing_of_it(tmp_path: Path) -> None:
     ((key_id, secret),) = keys.init(tmp_path, guests=False).cli.items()
     environ = {secrets.VARIABLE: str(tmp_path)}

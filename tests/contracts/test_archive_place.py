@@ -10,12 +10,12 @@ import pytest
 from adapters.archive import ArchivedStream, commit_spans, commits_name, event_files, events_name
 from adapters.archive_place import ArchivePlace
 from adapters.journalcopy import Copied
-from adapters.parquet_events import read
+from adapters.parquet_events import Partition, read
 from domain.archive.checkpoint import Checkpoint, Message
 from domain.archive.ports import ArchiveRow
 from domain.archive.ranges import Span
 from domain.ports import Corrupt, Fenced
-from tests.archived import ORDERS, VENUES, FakeStream, archive, messages_of, objects_in, orders, rows
+from tests.archived import FIRST_DAY, ORDERS, VENUES, FakeStream, archive, messages_of, objects_in, orders, rows
 from tests.contracts import places
 from tests.contracts.places import Fails, Shelf
 
@@ -119,6 +119,20 @@ async def test_a_hole_is_filled_again_with_the_same_bytes(tmp_path: Path) -> Non
     await place.write(rows(stream.messages), reached)
     assert await objects.get(name) == there
     assert (await place.checkpoint()).holds(ORDERS, 0, 18)
+
+
+IN_THE_WAY = (commits_name(ORDERS, Span(5, 9)), events_name(Partition("0", FIRST_DAY), Span(1, 4)))
+
+
+@pytest.mark.parametrize("name", IN_THE_WAY, ids=["commits", "events"])
+async def test_a_damaged_object_in_the_way_is_named_and_left(tmp_path: Path, name: str) -> None:
+    objects, stream = objects_in(tmp_path), orders(9)
+    place = ArchivePlace(objects, ORDERS, stream, places.never, size=RANGE)
+    await place.claim()
+    await objects.put_new(name, b"damaged")
+    with pytest.raises(Corrupt, match=f"has {name}, and it .*; if it is damaged, remove it"):
+        await place.write(rows(stream.messages), Checkpoint())
+    assert await objects.get(name) == b"damaged"
 
 
 async def test_the_archive_of_another_journal_is_refused(tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ from apps.stack.credentials import market, nats, questdb, valkey
 from apps.stack.credentials.users import (
     ADMIN,
     CLI_KEY_FILE,
+    CLICKHOUSE_FILE,
     CLIENTS,
     COPIES,
+    GATEWAY,
     GRAFANA_FILE,
     GRAFANA_QUESTDB_FILE,
     MARKET_NATS_FILE,
@@ -31,8 +33,10 @@ from apps.stack.credentials.users import (
     S3_ACCESS_KEY_FILE,
     S3_IDENTITIES_FILE,
     S3_SECRET_KEY_FILE,
+    SINK_ALT,
     VALKEY_FILE,
     VALKEY_USERS,
+    VENUE_KEYS_FILE,
 )
 from config.secrets import CLI_KEY
 
@@ -55,6 +59,7 @@ class StackSecrets(msgspec.Struct):
     valkey: Passwords = {}
     questdb: Passwords = {}
     grafana: Passwords = {}
+    clickhouse: Passwords = {}
     s3: Passwords = {}
     """Access key -> secret key, of the only user."""
     cli: Passwords = {}
@@ -74,6 +79,7 @@ def init(directory: Path, *, guests: bool, owners: Mapping[str, int] | None = No
         (keys.market_nats, MARKET_USERS),
         (keys.valkey, VALKEY_USERS),
         (keys.questdb, (QUESTDB_WRITER, READER)),
+        (keys.clickhouse, (SINK_ALT,)),
         (keys.grafana, ("admin",)),
     ):
         for user in users:
@@ -83,7 +89,7 @@ def init(directory: Path, *, guests: bool, owners: Mapping[str, int] | None = No
     if not keys.cli:
         keys.cli[new_key_id()] = new_secret()
     _write(directory / KEYS_FILE, msgspec.json.encode(keys).decode(), None)
-    files = _files(keys, guests=guests)
+    files = _files(keys, guests=guests, venues=_venue_keys(directory / VENUE_KEYS_FILE))
     for name, text in files.items():
         _write(directory / name, text, (owners or {}).get(name))
     if owners:
@@ -108,9 +114,19 @@ def _kept(directory: Path) -> StackSecrets:
         raise DamagedKeys(f"{file} is damaged: {error}") from None  # the cause contains the bytes
 
 
-def _files(keys: StackSecrets, *, guests: bool) -> dict[str, str]:
+def _venue_keys(file: Path) -> dict[str, list[str]]:
+    """Return the keys of accounts at venues, which a person has written; none without the file. DamagedKeys."""
+    if not file.exists():
+        return {}
+    try:
+        return msgspec.yaml.decode(file.read_bytes(), type=dict[str, list[str]])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise DamagedKeys(f"{file} must have lines such as ALPACA: [key, secret]") from None  # the cause contains the bytes
+
+
+def _files(keys: StackSecrets, *, guests: bool, venues: Mapping[str, list[str]]) -> dict[str, str]:
     environment = questdb.environment(keys.questdb, guests=guests)
-    clients = {f"{name}.yaml": _client(keys, name, environment) for name in CLIENTS}
+    clients = {f"{name}.yaml": _client(keys, name, environment, venues if name == GATEWAY else {}) for name in CLIENTS}
     ((access_key, secret_key),) = keys.s3.items()
     return clients | {
         NATS_FILE: nats.configuration(keys.nats, guests=guests),
@@ -120,17 +136,20 @@ def _files(keys: StackSecrets, *, guests: bool) -> dict[str, str]:
         S3_ACCESS_KEY_FILE: access_key,
         S3_SECRET_KEY_FILE: secret_key,
         S3_IDENTITIES_FILE: _s3_identities(access_key, secret_key),
+        CLICKHOUSE_FILE: f"CLICKHOUSE_USER={SINK_ALT}\nCLICKHOUSE_PASSWORD={keys.clickhouse[SINK_ALT]}\n",
         GRAFANA_FILE: keys.grafana["admin"],
         GRAFANA_QUESTDB_FILE: keys.questdb[READER],
         CLI_KEY_FILE: "".join(f"{key_id}.{secret}\n" for key_id, secret in keys.cli.items()),
     }
 
 
-def _client(keys: StackSecrets, name: str, environment: Mapping[str, str]) -> str:
+def _client(keys: StackSecrets, name: str, environment: Mapping[str, str], venues: Mapping[str, list[str]]) -> str:
     """Return the file of one program: a user and a password for each address of its configuration."""
-    found = {"nats.url": [name, keys.nats[name]]}
+    found = {"nats.url": [name, keys.nats[name]]} | {f"venues.{venue}": pair for venue, pair in venues.items()}
     if writer := NATS_WRITERS.get(name):
         found["nats.writer_url"] = [writer, keys.nats[writer]]
+    if name in keys.clickhouse:
+        found["clickhouse.url"] = [name, keys.clickhouse[name]]
     if name in keys.market_nats:
         found["market_nats.url"] = [name, keys.market_nats[name]]
     if name == ADMIN:

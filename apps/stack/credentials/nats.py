@@ -131,8 +131,8 @@ def _reading(publish: Sequence[str], subscribe: Sequence[str], *streams: str) ->
 
 def _beside(service: str, *streams: str, publish: Sequence[str] = ()) -> NatsRights:
     """Return the rights of a service of the market plane on the core's server: to know the keys, and to answer for itself."""
-    asked = (subjects.access_questions(service), subjects.service_stats(service))
-    return _reading((*publish, *_answers("risk", DESK)), (*asked, *ANNOUNCED), *streams, ACCESS)
+    asked = (subjects.access_questions(service), subjects.service_stats(service), subjects.owner(service, "*"))
+    return _reading((*publish, subjects.owner(service, "*"), *_answers("risk", DESK)), (*asked, *ANNOUNCED), *streams, ACCESS)
 
 
 _READER: Final = _reading((CHECK,), ANNOUNCED, ORDERS, VENUES, CONTROLS)

@@ -49,6 +49,8 @@ NATS_FILE: Final = "nats-users.conf"
 MARKET_NATS_FILE: Final = "market-nats-users.conf"
 VALKEY_FILE: Final = "valkey.acl"
 QUESTDB_FILE: Final = "questdb.env"
+VENUE_KEYS_FILE: Final = "venue-keys.yaml"
+"""Written by a person: venue -> [key, secret] of an account there. It is copied into the file of the gateway."""
 GRAFANA_FILE: Final = "grafana.password"
 GRAFANA_QUESTDB_FILE: Final = "grafana-questdb.password"
 S3_ACCESS_KEY_FILE: Final = "s3_access_key"
@@ -56,6 +58,8 @@ S3_SECRET_KEY_FILE: Final = "s3_secret_key"
 S3_FILES: Final = (S3_ACCESS_KEY_FILE, S3_SECRET_KEY_FILE)
 S3_IDENTITIES_FILE: Final = "seaweedfs.json"
 """The identities of SeaweedFS in a container."""
+CLICKHOUSE_FILE: Final = "clickhouse.env"
+"""The user of ClickHouse in a container."""
 CLI_KEY_FILE: Final = "cli.key"
 """The access key of the `trade` command: one line, KEY_ID.SECRET. Its scopes are admin, risk, ops and audit; it cannot trade."""
 
@@ -80,6 +84,7 @@ CONTAINER_UIDS: Final = {
     S3_ACCESS_KEY_FILE: 10000,
     S3_SECRET_KEY_FILE: 10000,
     S3_IDENTITIES_FILE: 10333,
+    CLICKHOUSE_FILE: 101,
     "venue.yaml": 10000,
     "operator.yaml": 10000,
     CLI_KEY_FILE: 10000,
