@@ -7,16 +7,21 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, NamedTuple
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
 from config.kinds import Exact, Listed, Millis, Percent, Positive, Section, validated
 from config.text import ConfigError, read_mapping
 from config.venue_sections import CalendarSection, PaperSection
 from domain.instruments import Instrument
+from domain.market.venues.kinds import ALPACA_CRYPTO, BINANCE_SPOT, COINBASE, KINDS, KRAKEN
 from domain.paper.rules import PLAIN, PaperRules
 from domain.values import is_multiple, is_symbol, plain
 
 HERE: Final = Path(__file__).parent
+BOOK_DEPTH: Final = 10
+"""Levels of a market's book, unless market_symbols says otherwise."""
+SEPARATORS: Final = {KRAKEN: "/", ALPACA_CRYPTO: "/", COINBASE: "-"}
+"""Between base and quote currency in a venue's names, by kind."""
 
 
 def _symbol(text: str) -> str:
@@ -49,10 +54,33 @@ class Group(Section):
         return (Instrument(symbol=symbol, **terms) for symbol in self.symbols)
 
 
+class MarketSymbol(Section):
+    """What a kind of venue calls one of our symbols, its steps of price and size there, and the levels of the book that are wanted."""
+
+    venue_symbol: Annotated[str, Field(pattern=r"^[!-~]{1,64}$")]
+    tick: Positive | None = None
+    lot: Positive | None = None
+    depth: Annotated[int, Field(ge=1, le=5000)] = BOOK_DEPTH
+
+
 class InstrumentsFile(Section):
     currencies: dict[Annotated[str, Field(pattern=r"^[A-Z0-9]{2,10}$")], Positive]
     groups: Annotated[tuple[Group, ...], Listed]
     delisted: Annotated[dict[Symbol, str], Field(default_factory=dict)]
+    market_symbols: Annotated[dict[str, dict[Symbol, MarketSymbol]], Field(default_factory=dict)]
+
+    @field_validator("market_symbols")
+    @classmethod
+    def _both_directions(cls, tables: dict[str, dict[str, MarketSymbol]]) -> dict[str, dict[str, MarketSymbol]]:
+        for kind, table in tables.items():
+            if kind not in KINDS:
+                raise ValueError(f"{kind} is no kind of venue; known are {', '.join(KINDS)}")
+            ours: dict[str, str] = {}
+            for symbol, row in table.items():
+                other = ours.setdefault(row.venue_symbol, symbol)
+                if other != symbol:
+                    raise ValueError(f"{kind}: {other} and {symbol} have the same venue_symbol {row.venue_symbol}")
+        return tables
 
 
 class Fees(Section):
@@ -72,6 +100,7 @@ class ThrottleSection(Section):
 class VenueSection(Section):
     """One venue. `session: plain` is a program that only uses orders.<account>.new and fills.<account>: live-gateway does not host it.
 
+    `market`: the venue of the market that a paper venue shows with `market.mode: config`; None: the best one.
     `live`: whether its trades are real. By default a venue with a plain session is, because its program is not part of this system.
     live-gateway hosts no live venue.
     """
@@ -87,6 +116,7 @@ class VenueSection(Section):
     throttle: ThrottleSection = ThrottleSection()
     calendar: CalendarSection = CalendarSection()
     paper: PaperSection = PaperSection()
+    market: VenueName | None = None
 
     def is_live(self) -> bool:
         return self.session == "plain" if self.live is None else self.live
@@ -112,6 +142,19 @@ class Catalogue(NamedTuple):
     instruments: Mapping[str, Instrument]
     currencies: Mapping[str, Decimal]
     delisted: Mapping[str, str] = MappingProxyType({})
+    market_symbols: Mapping[str, Mapping[str, MarketSymbol]] = MappingProxyType({})
+
+    def market_symbol(self, kind: str, symbol: str) -> MarketSymbol:
+        """Return what a kind of venue calls one of our symbols: from its table, or derived. Raises ConfigError if neither is possible."""
+        if found := self.market_symbols.get(kind, {}).get(symbol):
+            return found
+        if kind == BINANCE_SPOT:
+            return MarketSymbol(venue_symbol=symbol)
+        instrument = self.instruments.get(symbol)
+        base = symbol.removesuffix(instrument.currency) if instrument else symbol
+        if instrument is None or base in ("", symbol):
+            raise ConfigError(f"instruments: market_symbols.{kind}: has no row for {symbol}, and the venue's name cannot be derived")
+        return MarketSymbol(venue_symbol=f"{base}{SEPARATORS[kind]}{instrument.currency}")
 
 
 class VenueSettings(NamedTuple):
@@ -131,6 +174,7 @@ class VenueSettings(NamedTuple):
     jitter_ms: float = 0
     rules: PaperRules = PLAIN
     live: bool = False
+    market: str = ""
 
 
 class VenueCatalogue(NamedTuple):
@@ -156,7 +200,7 @@ def load_instruments(path: Path | None = None) -> Catalogue:
             raise ConfigError(f"{path}: delisted: {symbol} is an instrument")
         if currency not in file.currencies:
             raise ConfigError(f"{path}: delisted: {symbol} was in {currency}, which has no rate under currencies")
-    return Catalogue(instruments, file.currencies, file.delisted)
+    return Catalogue(instruments, file.currencies, file.delisted, file.market_symbols)
 
 
 def load_venues(instruments: Mapping[str, Instrument], path: Path | None = None) -> VenueCatalogue:
@@ -204,4 +248,5 @@ def _venue(name: str, section: VenueSection, instruments: Iterable[str]) -> Venu
         jitter_ms=section.paper.jitter_ms,
         rules=section.paper.rules(section.calendar.calendar()),
         live=section.is_live(),
+        market=section.market or "",
     )

@@ -72,6 +72,7 @@ Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 NatsUrl = Annotated[str, BeforeValidator(_bound_url("nats", "tls"))]
 ValkeyUrl = Annotated[str, BeforeValidator(_bound_url("redis", "rediss", "valkey", "valkeys"))]
 HttpUrl = Annotated[str, BeforeValidator(_bound_url("http", "https"))]
+WsUrl = Annotated[str, BeforeValidator(_bound_url("ws", "wss"))]
 PgUrl = Annotated[str, BeforeValidator(_bound_url("postgresql", "postgres"))]
 
 

@@ -9,8 +9,12 @@ from typing import Any, Final, NamedTuple, TypeVar
 import yaml
 
 from config import secrets
+from config.gateway_settings import MarketGatewaySettings
 from config.kinds import validated
+from config.normalizer_settings import NormalizerSettings
 from config.settings import DeskSettings, ExeqSettings, GatewaySettings, OmsSettings, ProjectorSettings, RiskSettings, Settings
+from config.sink_alt_settings import SinkAltSettings
+from config.sink_settings import SinkTicksSettings
 from config.text import ConfigError, parse, read_mapping
 
 S = TypeVar("S", bound=Settings)
@@ -25,7 +29,15 @@ SERVICES: Final[Mapping[str, type[Settings]]] = {
     "live-gateway": GatewaySettings,
     "projector": ProjectorSettings,
     "desk": DeskSettings,
+    "gateway": MarketGatewaySettings,
+    "normalizer": NormalizerSettings,
+    "sink-ticks": SinkTicksSettings,
+    "sink-alt": SinkAltSettings,
 }
+
+
+SINKS: Final = ("sink-ticks", "sink-alt")
+"""The services that `python -m apps.sink` can be."""
 
 
 class Override(NamedTuple):
@@ -38,15 +50,21 @@ class Override(NamedTuple):
 OVERRIDES: Final[Mapping[str, Override]] = {
     "TRADE_NATS_URL": Override("nats.url"),
     "TRADE_NATS_MONITOR_URL": Override("nats.monitor_url"),
+    "TRADE_MARKET_NATS_URL": Override("market_nats.url"),
     "TRADE_VALKEY_URL": Override("valkey.url"),
     "TRADE_QUESTDB_HTTP_URL": Override("questdb.http_url"),
     "TRADE_QUESTDB_PG_URL": Override("questdb.pg_url"),
+    "TRADE_OPENSEARCH_URL": Override("opensearch.url"),
+    "TRADE_CLICKHOUSE_URL": Override("clickhouse.url"),
+    "TRADE_CLICKHOUSE_PATH": Override("clickhouse.path"),
+    "TRADE_TICK_PLACES": Override("places", is_text=False),
     "TRADE_HOST": Override("service.host"),
     "TRADE_PORT": Override("service.port", is_text=False),
     "TRADE_METRICS_PORT": Override("monitoring.metrics_port", is_text=False),
     "TRADE_DATA_DIR": Override("service.data_dir"),
     "TRADE_LOG_DIR": Override("service.log_dir"),
     "TRADE_FILLS": Override("fills"),
+    "TRADE_MARKET": Override("market.mode"),
     "TRADE_QUOTES": Override("quotes.file"),
     "TRADE_QUOTES_COLUMNS": Override("quotes.columns"),
     "TRADE_QUOTES_SPEED": Override("quotes.speed", is_text=False),
@@ -55,6 +73,7 @@ OVERRIDES: Final[Mapping[str, Override]] = {
     "TRADE_EXEQ_URL": Override("peers.exeq_url"),
     "TRADE_GATEWAY_URL": Override("peers.gateway_url"),
     "TRADE_PROJECTOR_URL": Override("peers.projector_url"),
+    "TRADE_ARCHIVE_URL": Override("archive.url"),
     "TRADE_CA_FILE": Override("peers.ca_file"),
     "TRADE_ACCESS": Override("access.mode"),
     "TRADE_TLS": Override("access.tls", is_text=False),
@@ -133,3 +152,20 @@ def load_projector(path: Path | None = None, environ: Mapping[str, str] = os.env
 
 def load_desk(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> DeskSettings:
     return _load(DeskSettings, "desk", path, environ)
+
+
+def load_market_gateway(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> MarketGatewaySettings:
+    return _load(MarketGatewaySettings, "gateway", path, environ)
+
+
+def load_normalizer(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> NormalizerSettings:
+    return _load(NormalizerSettings, "normalizer", path, environ)
+
+
+def load_sink(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Load the settings of the sink that `service.name` of the file names; sink-ticks if it names none."""
+    path = path or path_of("sink-ticks", environ)
+    section = read_mapping(path).get("service")
+    name = section.get("name") if isinstance(section, dict) else None
+    service = name if name in SINKS else SINKS[0]
+    return _load(SERVICES[service], service, path, environ)

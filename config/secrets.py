@@ -49,15 +49,15 @@ def applied(settings: M, credentials: Credentials) -> M:
     for key, pair in credentials.items():
         section, _, name = key.partition(".")
         part = getattr(settings, section, None)
-        if part is not None and hasattr(part, name):
-            fresh = part.model_copy(update={name: pair if key == CLI_KEY else _address(part, name, pair)})
+        if part is not None and hasattr(part, name) and (key == CLI_KEY or _address(part, name)):
+            fresh = part.model_copy(update={name: pair if key == CLI_KEY else with_user(_address(part, name), *pair)})
             settings = settings.model_copy(update={section: fresh})
     return settings
 
 
-def _address(part: BaseModel, name: str, pair: tuple[str, str]) -> str:
-    """Return an address of a section with user and password. Sections whose address may be omitted have a `url`."""
-    return with_user(getattr(part, name) or getattr(part, "url"), *pair)  # noqa: B009
+def _address(part: BaseModel, name: str) -> str:
+    """Return an address of a section, its `url` if this one is not set; empty if that is not set either."""
+    return getattr(part, name) or getattr(part, "url", None) or ""
 
 
 def with_user(url: str, user: str, password: str) -> str:

@@ -71,6 +71,14 @@ class NatsSection(Section):
         return tuple(map(str, self.monitor_urls)) or (str(self.monitor_url),)
 
 
+class MarketNatsSection(Section):
+    """The server of the market's streams. Without `url` they are on the core's server, as in one cluster for both."""
+
+    url: NatsUrl | None = None
+    connect_timeout_sec: Seconds = 5
+    replicas: Annotated[int, Field(ge=1, le=5)] = 1
+
+
 class OmsNatsSection(NatsSection):
     """The subjects are fixed between programs: the keys are known, any other value is refused."""
 

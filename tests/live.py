@@ -79,6 +79,7 @@ class LiveProcess:
                 env=self.program.full_environment() | environment,
                 cwd=self.program.cwd,
                 process_group=0,
+                **self.program.identity(),
             )
 
     @property
@@ -156,7 +157,12 @@ class LiveServer(LiveProcess):
     @property
     def url(self) -> str:
         """nats://, redis:// (no database number) or QuestDB's http://."""
-        return {"nats": self.urls.nats_url, "valkey": self.urls.valkey_url, "questdb": self.urls.questdb_http_url}[self.program.name]
+        return {
+            "nats": self.urls.nats_url,
+            "market-nats": self.urls.market_nats_url,
+            "valkey": self.urls.valkey_url,
+            "questdb": self.urls.questdb_http_url,
+        }[self.program.name]
 
     @property
     def pg_url(self) -> str:
@@ -172,4 +178,4 @@ class LiveServer(LiveProcess):
 def live(make: Callable[[Path, ServerPorts], Program], home: Path) -> LiveServer:
     """A started server made by one of apps.stack.servers' nats, valkey, questdb."""
     ports = ServerPorts.free()
-    return LiveServer(make(home, ports), home, servers.Servers.at(ports)).start()
+    return LiveServer(make(home, ports), home, servers.Servers.at(ports, market=True)).start()

@@ -14,16 +14,16 @@ from apps.stack import stack
 from apps.stack.credentials.users import ADMIN, OPERATOR
 from apps.stack.directory import DATA_DIR
 from apps.stack.ports import HOST, SERVICE_PORTS, ServerPorts
-from apps.stack.servers import Servers
-from apps.stack.services import SECRETS, URL_VARIABLES
+from apps.stack.servers import MARKET_NATS, Servers
+from apps.stack.services import MARKET_URL_VARIABLES, SECRETS, URL_VARIABLES
 from config import secrets
 from config.access_mode import ACCESS_VARIABLE, KEYS, OPEN
 from config.text import ConfigError
 
 DATA_DIR_VARIABLE = "TRADE_DATA_DIR"
 SERVER_VARIABLES = {"nats": "TRADE_NATS_URL", "valkey": "TRADE_VALKEY_URL", "questdb": "TRADE_QUESTDB_HTTP_URL"}
-VARIABLES = SERVER_VARIABLES | URL_VARIABLES
-CREDENTIALS_OF = {"nats": "nats.url", "valkey": "valkey.url", "questdb": "questdb.http_url"}
+VARIABLES = SERVER_VARIABLES | {MARKET_NATS: "TRADE_MARKET_NATS_URL"} | URL_VARIABLES | MARKET_URL_VARIABLES
+CREDENTIALS_OF = {"nats": "nats.url", MARKET_NATS: "market_nats.url", "valkey": "valkey.url", "questdb": "questdb.http_url"}
 ACCESS_ROUTES = "/access/"
 WHO_AM_I = "/access/me"
 NATS_MONITOR_ABOVE = ServerPorts().nats_monitor - ServerPorts().nats
@@ -113,7 +113,7 @@ def _of_environment(environ: Mapping[str, str]) -> Addresses:
     named, secrets_dir = environ.get(DATA_DIR_VARIABLE), environ.get(secrets.VARIABLE)
     return Addresses(
         urls,
-        _monitor(overrides["nats"]) if "nats" in overrides else base.nats_monitor,
+        monitor_of(overrides["nats"]) if "nats" in overrides else base.nats_monitor,
         base.restarts,
         environ.get("TRADE_QUESTDB_PG_URL") or ("" if "questdb" in overrides else base.questdb_pg),
         Path(named) if named else base.data_dir if urls["nats"] == base.urls["nats"] else None,
@@ -136,7 +136,7 @@ def _named(data_dir: Path | None, port_offset: int | None) -> Addresses:
 def _of_stack(running: stack.Stack) -> Addresses:
     urls = {name: url for name, url in running.urls.items() if name in VARIABLES}
     monitors = [process.ports["monitor"] for process in running.processes if "monitor" in process.ports]
-    monitor = f"http://{HOST}:{monitors[0]}" if monitors else _monitor(urls["nats"])
+    monitor = f"http://{HOST}:{monitors[0]}" if monitors else monitor_of(urls["nats"])
     data_dir = Path(running.data_dir)
     restarts = {process.name: max(process.starts - 1, 0) for process in running.processes}
     dropped = {process.name: process.lines_dropped for process in running.processes}
@@ -174,10 +174,10 @@ def _usual(offset: int) -> Addresses:
     servers = Servers.at(ServerPorts().shifted(offset))
     urls = {"nats": servers.nats_url, "valkey": servers.valkey_url, "questdb": servers.questdb_http_url}
     urls |= {name: f"http://{HOST}:{port + offset}" for name, port in SERVICE_PORTS.items()}
-    return Addresses(urls, _monitor(servers.nats_url), questdb_pg=servers.questdb_pg_url)
+    return Addresses(urls, monitor_of(servers.nats_url), questdb_pg=servers.questdb_pg_url)
 
 
-def _monitor(nats_url: str) -> str:
+def monitor_of(nats_url: str) -> str:
     """Return the NATS monitoring URL. Its port is at a fixed distance from the client port in every shipped configuration."""
     try:
         parts = urlsplit(nats_url)

@@ -9,9 +9,16 @@ import typer
 
 from apps.cli.addresses import DATA_DIR_VARIABLE
 from apps.stack.directory import DATA_DIR
+from apps.stack.extras import EXTRAS
+from apps.stack.market import CONFIG, SIMULATED
 from apps.stack.ports import PORT_MAX
 from apps.stack.topology import APART, UNIT
 from config.access_mode import ACCESS_VARIABLE, Mode
+
+
+class QuoteSource(StrEnum):
+    SIMULATED = SIMULATED
+    CONFIG = CONFIG
 
 
 class FillsStore(StrEnum):
@@ -53,6 +60,10 @@ def up(
             "Default: open, or keys with a live venue.",
         ),
     ] = None,
+    market: Annotated[
+        QuoteSource, typer.Option(help="simulated: live-gateway makes the quotes. config: those of the venues in gateway/config.yaml.")
+    ] = QuoteSource.SIMULATED,
+    extras: Annotated[str, typer.Option("--with", metavar="NAME,...", help=f"Optional servers: {', '.join(EXTRAS)}.")] = "",
     desk: Annotated[bool, typer.Option("--desk/--no-desk", help="Start the service of the page and of the stream.")] = True,
     only_servers: Annotated[bool, typer.Option("--only-servers", help="Start NATS, Valkey and QuestDB without the services.")] = False,
 ) -> None:
@@ -74,6 +85,8 @@ def up(
         topology=str(topology),
         access=access or "",
         desk=desk,
+        market=str(market),
+        extras=extras,
     )
     raise typer.Exit(code)
 

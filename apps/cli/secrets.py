@@ -17,7 +17,12 @@ from apps.stack.services import SECRETS
 from apps.stack.trouble import CannotStart
 
 NATS_VOLUME: Final = Path("/volumes/nats")
-VOLUMES: Final = {NATS_VOLUME: 10222, Path("/volumes/prometheus"): 65534}
+VOLUMES: Final = {
+    NATS_VOLUME: 10222,
+    Path("/volumes/market-nats"): 10223,
+    Path("/volumes/seaweedfs"): 10333,
+    Path("/volumes/prometheus"): 65534,
+}
 """Volumes whose server image has no directory that would set the owner; value: the user id."""
 
 RENEW: Final = "Restore the file from a copy, or make new passwords: trade secrets init --renew, then restart servers and services."

@@ -11,12 +11,13 @@ import msgspec
 import typer
 
 from apps.cli import show
-from apps.cli.addresses import Addresses, find
+from apps.cli.addresses import Addresses, find, monitor_of
 from apps.cli.client import START
 from apps.cli.options import DataDir, PortOffset
 from apps.cli.trouble import Refused, Unreachable
 from apps.cli.trust import verification
-from apps.stack.ports import SERVICE_PORTS
+from apps.stack.ports import ALL_PORTS
+from apps.stack.servers import MARKET_NATS
 
 ASK_TIMEOUT_S: Final = 3.0
 REASON_MAX: Final = 200
@@ -83,10 +84,11 @@ def _row(each: ProcessStatus) -> tuple[object, ...]:
 
 
 async def _ask_all(addresses: Addresses) -> list[ProcessStatus]:
-    keys = {name: addresses.key_for(name, "/stats") for name in SERVICE_PORTS if name in addresses.urls}
+    keys = {name: addresses.key_for(name, "/stats") for name in ALL_PORTS if name in addresses.urls}
     async with httpx.AsyncClient(timeout=ASK_TIMEOUT_S, trust_env=False, verify=verification()) as http:
         servers: dict[str, Callable[[str], Awaitable[ProcessStatus]]] = {
             "nats": lambda url: _http_server(http, "nats", url, f"{addresses.nats_monitor}/healthz"),
+            MARKET_NATS: lambda url: _http_server(http, MARKET_NATS, url, f"{monitor_of(url)}/healthz"),
             "valkey": _valkey,
             "questdb": lambda url: _http_server(http, "questdb", url, f"{addresses['questdb']}/exec?query=select%201"),
         }

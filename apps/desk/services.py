@@ -1,6 +1,7 @@
 """How the other services are, asked once a second, for streams."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -13,9 +14,13 @@ from domain.ports import Clock
 
 ASKED: Final = ("oms", "risk", "exeq", "live-gateway", "projector")
 OMS: Final = "oms"
+MARKET: Final = ("gateway", "normalizer", "sink-ticks", "sink-alt")
+"""Services that not every stack runs: they are shown once they have answered."""
 GATEWAY: Final = "live-gateway"
 """Its sequence is that of another journal."""
 EVERY_S: Final = 1.0
+SOUGHT_EVERY: Final = 10
+"""A service of MARKET that has never answered is asked only in every tenth round."""
 ALARMS_TOLD_MAX: Final = 20
 """Alarms of one service in a message, the newest ones; `GET /alarms` has more."""
 
@@ -34,17 +39,24 @@ class Services:
         self.last_hour = LastHour()
         self.version = 0
         self._public = self._all = b""
+        self._started: tuple[str, ...] = ()
 
     def encoded(self, *, operator: bool) -> bytes:
         """Return the data of the message: for a key without the scope to read `/stats`, only which services are ready."""
         return self._all if operator else self._public
 
     async def run(self, changed: Callable[[], None]) -> None:
-        while True:
-            answers = await asyncio.gather(*map(self._ask, ASKED))
-            self._take(dict(zip(ASKED, answers, strict=True)))
+        for round_ in itertools.count():
+            await self.look(everywhere=round_ % SOUGHT_EVERY == 0)
             changed()
             await asyncio.sleep(EVERY_S)
+
+    async def look(self, *, everywhere: bool) -> None:
+        """Ask once; `everywhere` also those that have never answered."""
+        asked = (*ASKED, *(MARKET if everywhere else self._started))
+        found = dict(zip(asked, await asyncio.gather(*map(self._ask, asked)), strict=True))
+        self._started = tuple(name for name in MARKET if name in self._started or found.get(name) is not None)
+        self._take({name: found.get(name) for name in (*ASKED, *self._started)})
 
     def _take(self, found: Mapping[str, dict[str, Any] | None]) -> None:
         ready = [{"service": name, "ready": bool(stats and stats.get("ready"))} for name, stats in found.items()]
@@ -64,7 +76,7 @@ class Services:
         if stats is None:
             return {"service": name, "ready": False, "answers": False, "alarms": self._alarms(name, [])}
         found = (stats.get("seq"), *(_seq(stats.get(part)) for part in ("positions", "fills")))
-        seqs = [seq for seq in found if isinstance(seq, int)] if name != GATEWAY else []
+        seqs = [seq for seq in found if isinstance(seq, int)] if name not in (GATEWAY, *MARKET) else []
         lag = max(0, self._end() - min(seqs)) if seqs else None
         kept = {key: stats.get(key) for key in ("uptime_sec", "task_deaths", "log_lines_dropped")}
         kept["alarms"] = self._alarms(name, stats.get("alarms") or [])

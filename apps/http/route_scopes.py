@@ -49,6 +49,12 @@ EVERYWHERE: Final[Table] = {
 }
 
 TABLES: Final[Mapping[str, Table]] = {
+    "normalizer": {
+        **EVERYWHERE,
+        ("GET", "/books/{venue}/{symbol:path}"): ANY,
+        ("GET", "/facts"): ANY,
+        ("GET", "/bars/{venue}/{symbol:path}/{interval}"): ANY,
+    },
     "oms": {
         **EVERYWHERE,
         ("POST", "/orders"): TRADE,
@@ -115,6 +121,14 @@ TABLES: Final[Mapping[str, Table]] = {
         ("POST", "/quotes/advance"): OPS,
     },
     "projector": EVERYWHERE,
+    "gateway": {**EVERYWHERE, ("GET", "/venues"): READ | OPERATE},
+    "sink-ticks": {**EVERYWHERE, ("GET", "/dead-letters"): OPERATE},
+    "sink-alt": {
+        **EVERYWHERE,
+        ("GET", "/dead-letters"): OPERATE,
+        ("GET", "/search"): OPERATE,  # both show all accounts
+        ("POST", "/query"): OPERATE,
+    },
     "desk": {
         **EVERYWHERE,
         ("GET", "/stream"): READ | OPERATE,

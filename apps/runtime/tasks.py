@@ -96,6 +96,19 @@ POSITIONS: Final = _vital("positions", "a projection is started again from the s
 FILLS: Final = _vital("fills", "a projection is started again from the state of its store")
 LISTINGS: Final = _housekeeping("listings", "a position in a delisted symbol is published without its currency for a moment")
 
+# gateway
+VENUE_FEED: Final = _housekeeping("feed", "the connection to that venue is opened again: a new epoch, whose books begin with a snapshot")
+RAW_WRITER: Final = _vital("frames", "frames would no longer reach the stream: the next process opens new connections, with new epochs")
+# normalizer
+MARKET_VENUES: Final = _housekeeping(
+    "venues of the market", "the venues are read again from what was published of them: records are late, none is lost or doubled"
+)
+MARKET_TICKS: Final = _housekeeping("quotes and bars", "quotes that waited, repeated quotes and bars leave a little later")
+MARKET_SILENCE: Final = _housekeeping("silence and wishes", "a mute symbol is noticed, and its book requested, a little later")
+
+# sink-ticks and sink-alt
+SINK: Final = _vital("sink", "its memory may differ from the place: the next process starts from the checkpoint in the place")
+
 _EVERYWHERE: Final = (LOOP_LAG, HEALTH)
 _CONTROLS: Final = (CONTROL_FOLLOWER, CONTROLS_KNOWN)
 _ACCESS: Final = (ACCESS_FOLLOWER, KEYS_KNOWN)
@@ -174,6 +187,8 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         SYNC,
     ),
     "projector": (*_EVERYWHERE, *_ACCESS, TURN, POSITIONS, FILLS, LISTINGS, MARK, CONTROLS_NOTED),
+    "sink-ticks": (*_EVERYWHERE, *_ACCESS, TURN, SINK, MARK, CONTROLS_NOTED),
+    "sink-alt": (*_EVERYWHERE, *_ACCESS, TURN, SINK, MARK, CONTROLS_NOTED),
     "desk": (
         *_EVERYWHERE,
         JOURNAL_FOLLOWER,
@@ -188,6 +203,18 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         MARK,
         CONTROLS_NOTED,
         READINESS,
+    ),
+    "gateway": (*_EVERYWHERE, *_ACCESS, TURN, VENUE_FEED, RAW_WRITER, MARK, CONTROLS_NOTED),
+    "normalizer": (
+        *_EVERYWHERE,
+        *_ACCESS,
+        TURN,
+        MARKET_VENUES,
+        MARKET_TICKS,
+        MARKET_SILENCE,
+        OUTBOX_OF_NOTICES,
+        MARK,
+        CONTROLS_NOTED,
     ),
 }
 """Tasks by service. Work inside one of them (the commits of `host`, the messages of a `venue`) fails with it."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from apps.stack.command import up
 from apps.stack.directory import DATA_DIR
+from apps.stack.extras import EXTRAS
+from apps.stack.market import MARKETS, SIMULATED
 from apps.stack.topology import TOPOLOGIES, UNIT
 from config.access_mode import ACCESS_MODES, ACCESS_VARIABLE
 
@@ -26,6 +28,8 @@ def main() -> int:
     parser.add_argument("--topology", default=UNIT, choices=TOPOLOGIES, help="oms, risk and exeq in one process, or each in its own")
     modes = f"{' or '.join(ACCESS_MODES)} (default {ACCESS_VARIABLE}, else open, or keys with a live venue)"
     parser.add_argument("--access", default=os.environ.get(ACCESS_VARIABLE, ""), help=modes)
+    parser.add_argument("--market", default=SIMULATED, choices=MARKETS, help="simulated quotes, or those of the gateway's venues")
+    parser.add_argument("--with", dest="extras", default="", metavar="NAME,...", help=f"optional servers: {', '.join(EXTRAS)}")
     parser.add_argument("--no-desk", dest="desk", action="store_false", help="without the page and the stream")
     parser.add_argument("--only-servers", action="store_true", help="NATS, Valkey and QuestDB without the services")
     return up(**vars(parser.parse_args()))

@@ -16,12 +16,14 @@ from apps.runtime import private_files
 from apps.runtime.exit_codes import Exit
 from apps.stack import questdb_jar, stack
 from apps.stack.credentials import keys
-from apps.stack.credentials.users import DESK
+from apps.stack.credentials.users import DESK, GATEWAY
 from apps.stack.directory import DATA_DIR, claimed, unusable, wipe
-from apps.stack.ports import ServerPorts, check_free
+from apps.stack.extras import check_installed, ports_of, programs_of, wanted
+from apps.stack.market import CONFIG, MARKETS, SIMULATED, report_venues, venues_of
+from apps.stack.ports import ALL_PORTS, ServerPorts, check_free
 from apps.stack.program import Program
 from apps.stack.screen import Screen
-from apps.stack.servers import Servers, embedded
+from apps.stack.servers import MARKET_NATS, Servers, embedded
 from apps.stack.services import Choices, services, usual_access
 from apps.stack.supervisor import Supervisor
 from apps.stack.topology import TOPOLOGIES, UNIT
@@ -62,14 +64,21 @@ def up(
     topology: str = UNIT,
     access: str = "",
     desk: bool = True,
+    market: str = SIMULATED,
+    extras: str = "",
 ) -> int:
-    """Run the stack until a signal; return the exit code of the command. `access` empty: open, or keys with a live venue."""
+    """Run the stack until a signal; return the exit code of the command. `access` empty: open, or keys with a live venue.
+
+    `extras`: a comma-separated list of optional servers.
+    """
     private_files.begin()
     screen = Screen()
     try:
         data_dir = Path(os.path.realpath(data_dir))
         access = access or usual_access(config_dir)
-        choices = Choices(data_dir, port_offset, fills, quotes, quotes_speed, quotes_columns, config_dir, guests, topology, access, desk)
+        servers = wanted(extras)
+        replay = (quotes, quotes_speed, quotes_columns)
+        choices = Choices(data_dir, port_offset, fills, *replay, config_dir, guests, topology, access, desk, market, servers)
         _start(choices, screen, fresh=fresh, yes=yes, only_servers=only_servers)
     except CannotStart as trouble:
         screen.complain(str(trouble))
@@ -89,7 +98,7 @@ def _start(choices: Choices, screen: Screen, *, fresh: bool, yes: bool, only_ser
     _check(choices)
     questdb = choices.fills == "questdb"
     ports = ServerPorts().shifted(choices.port_offset)
-    servers = Servers.at(ports, questdb=questdb)
+    servers = Servers.at(ports, questdb=questdb, market=choices.real_market)
     last = [] if only_servers else services(choices, servers)
     if questdb and not questdb_jar.cached():
         screen.say("fetching QuestDB's jar (30 MB, only once)")
@@ -98,13 +107,15 @@ def _start(choices: Choices, screen: Screen, *, fresh: bool, yes: bool, only_ser
         with _usable(choices.data_dir):
             for stale in stack.end_stale(choices.data_dir):
                 screen.alarm(f"ended {stale}, left behind by an earlier stack that was killed")
-            check_free(ports.named(questdb=questdb) | _ports_of(last))
+            optional = ports_of(choices.extras, choices.port_offset)
+            check_free(ports.named(questdb=questdb, market=choices.real_market) | optional | _ports_of(last))
             if fresh:
                 _wipe(choices.data_dir, ask=not yes and sys.stdin.isatty())
             keys.init(choices.secrets, guests=choices.admits_guests)
             for journal in upgrade(choices.data_dir, ports, choices.secrets):
                 screen.say(f"{journal} of an earlier release was moved to its own account")
-            first = embedded(choices.data_dir, ports, with_questdb=questdb, secrets=choices.secrets)
+            first = embedded(choices.data_dir, ports, with_questdb=questdb, with_market=choices.real_market, secrets=choices.secrets)
+            first += programs_of(choices.extras, choices.data_dir, choices.port_offset, choices.secrets)
             _logs(choices).mkdir(exist_ok=True)
         asyncio.run(_run([first, last], _addresses(servers, choices, last), choices, screen))
 
@@ -131,6 +142,11 @@ def _check(choices: Choices) -> None:
         raise CannotStart(f"--topology must be {' or '.join(TOPOLOGIES)}, not {choices.topology}.", exit_code=Exit.USAGE)
     if choices.access not in ACCESS_MODES:
         raise CannotStart(f"--access must be {' or '.join(ACCESS_MODES)}, not {choices.access}.", exit_code=Exit.USAGE)
+    if choices.market not in MARKETS:
+        raise CannotStart(f"--market must be {' or '.join(MARKETS)}, not {choices.market}.", exit_code=Exit.USAGE)
+    if choices.quotes and choices.real_market:
+        raise CannotStart(f"--quotes replays a file in place of the simulated market: leave out --market {CONFIG}.", exit_code=Exit.USAGE)
+    check_installed(choices.extras)
     try:
         columns_of(choices.quotes_columns, COLUMNS)
     except BadColumns as error:
@@ -159,6 +175,13 @@ async def _run(stages: Sequence[Sequence[Program]], urls: dict[str, str], choice
         processes=list(supervisor.states.values()),
         access=choices.access,
     )
+    reports: list[asyncio.Task[None]] = []
+
+    def ready() -> None:
+        screen.show(welcome(described))
+        if GATEWAY in urls:
+            reports.append(asyncio.create_task(report_venues(ALL_PORTS[GATEWAY] + choices.port_offset, screen.say)))
+
     for number in STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, functools.partial(_stop, supervisor, screen, number))
     screen.say(
@@ -168,9 +191,14 @@ async def _run(stages: Sequence[Sequence[Program]], urls: dict[str, str], choice
     if "oms" in urls:
         for sentence in WHO_MAY[choices.access]:
             screen.say(sentence)
+    if GATEWAY in urls:
+        venues = venues_of(choices.config_dir, GATEWAY)
+        screen.say(f"quotes come from {', '.join(venues) or 'no venue'} (gateway/config.yaml), not from a simulation")
     try:
-        await supervisor.run(ready=lambda: screen.show(welcome(described)))
+        await supervisor.run(ready)
     finally:
+        for report in reports:
+            report.cancel()
         try:
             stack.forget(choices.data_dir)
         except OSError as error:
@@ -197,6 +225,7 @@ def _addresses(servers: Servers, choices: Choices, started: Sequence[Program]) -
         "valkey": servers.valkey_url,
         "questdb": servers.questdb_http_url,
         "questdb-pg": servers.questdb_pg_url,
+        MARKET_NATS: servers.market_nats_url,
     }
     return {name: url for name, url in found.items() if url} | {name: choices.url(name) for program in started for name in program.services}
 

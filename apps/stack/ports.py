@@ -14,6 +14,10 @@ HOST = "127.0.0.1"
 PORT_MAX = 65_535
 METRICS_OFFSET = 1_000
 SERVICE_PORTS = {"oms": 8099, "risk": 8103, "exeq": 8095, "live-gateway": 8105, "projector": 8107, "desk": 8110}
+"""The services of every stack."""
+MARKET_PORTS = {"gateway": 8080, "normalizer": 8081, "sink-ticks": 8111, "sink-alt": 8112}
+"""The services that run only if they are asked for: `trade up --market config`, `--with`."""
+ALL_PORTS = SERVICE_PORTS | MARKET_PORTS
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class ServerPorts:
     questdb_http: int = 9000
     questdb_pg: int = 8812
     questdb_min: int = 9003
+    market_nats: int = 4223
+    market_nats_monitor: int = 8223
 
     def shifted(self, offset: int) -> Self:
         return type(self)(*(port + offset for port in self.all()))
@@ -33,9 +39,10 @@ class ServerPorts:
     def all(self) -> tuple[int, ...]:
         return tuple(getattr(self, field.name) for field in fields(self))
 
-    def named(self, *, questdb: bool) -> dict[str, int]:
+    def named(self, *, questdb: bool, market: bool = False) -> dict[str, int]:
         """Return server -> port, for those that will run."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if questdb or not field.name.startswith("questdb")}
+        absent = tuple(name for name, runs in (("questdb", questdb), ("market_nats", market)) if not runs)
+        return {field.name: getattr(self, field.name) for field in fields(self) if not field.name.startswith(absent)}
 
     @classmethod
     def free(cls) -> Self:

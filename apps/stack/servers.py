@@ -11,16 +11,19 @@ from pathlib import Path
 
 from adapters.feed import API
 from apps.stack.credentials.nats import JETSTREAM
-from apps.stack.credentials.users import NATS_FILE, QUESTDB_FILE, VALKEY_FILE
+from apps.stack.credentials.users import MARKET_NATS_FILE, NATS_FILE, QUESTDB_FILE, VALKEY_FILE
 from apps.stack.ports import HOST, ServerPorts
 from apps.stack.process import Process, stop_all
 from apps.stack.program import PROJECTION_NICENESS, URGENT_NICENESS, Program, http_answers, socket_answers
 from apps.stack.questdb_jar import fetch
 from apps.stack.trouble import CannotStart
 
+MARKET_NATS = "market-nats"
 NATS_VERSION_MIN = (2, 15, 1)
 NATS_PAYLOAD_MAX = 8 * 1024 * 1024
 NATS_MEMORY_STORE_MAX = 256 * 1024 * 1024
+MARKET_FILE_STORE_MAX = 16 * 1024 * 1024 * 1024
+"""What all streams of the market may reserve. Each has its own bound, and drops its oldest messages there."""
 NATS_ENVIRONMENT = {
     "GOMAXPROCS": "1",  # else its threads wake each other for every message, which takes a seventh of its time
     "GOMEMLIMIT": "128MiB",  # else garbage of reads and writes keeps three to four times as much memory, and is never returned
@@ -45,6 +48,20 @@ jetstream {{
 }}
 {users}"""
 
+MARKET_NATS_CONF = """\
+# written at every start; changes are lost
+server_name: market
+listen: "{host}:{ports.market_nats}"
+http: "{host}:{ports.market_nats_monitor}"
+max_payload: {payload_max}
+jetstream {{
+  # the default fsync, every two minutes: a power cut loses the last ticks, and the hole is a fact. The order journal has its own server
+  store_dir: {store}
+  max_memory_store: {memory_max}
+  max_file_store: {file_max}
+}}
+{users}"""
+
 VALKEY_CONF = """\
 # written at every start; changes are lost
 bind {host}
@@ -62,28 +79,29 @@ daemonize no
 
 @dataclass(frozen=True)
 class Servers:
-    """The addresses of the servers; the two of QuestDB are empty if it does not run."""
+    """The addresses of the servers; empty for those that do not run."""
 
     nats_url: str
     valkey_url: str
     questdb_http_url: str = ""
     questdb_pg_url: str = ""
     nats_monitor_url: str = ""
+    market_nats_url: str = ""
 
     @classmethod
-    def at(cls, ports: ServerPorts, *, questdb: bool = True) -> "Servers":
+    def at(cls, ports: ServerPorts, *, questdb: bool = True, market: bool = False) -> "Servers":
         return cls(
             nats_url=f"nats://{HOST}:{ports.nats}",
             valkey_url=f"redis://{HOST}:{ports.valkey}",
             questdb_http_url=f"http://{HOST}:{ports.questdb_http}" if questdb else "",
             questdb_pg_url=f"postgresql://admin:quest@{HOST}:{ports.questdb_pg}/qdb" if questdb else "",
             nats_monitor_url=f"http://{HOST}:{ports.nats_monitor}",
+            market_nats_url=f"nats://{HOST}:{ports.market_nats}" if market else "",
         )
 
 
 def nats(data_dir: Path, ports: ServerPorts, secrets: Path | None = None) -> Program:
     """Return nats-server with JetStream that fsyncs before it acknowledges. Without `secrets` every client may do everything."""
-    binary = _nats_binary()
     home = _made(data_dir / "nats")
     conf = NATS_CONF.format(
         host=HOST,
@@ -91,25 +109,50 @@ def nats(data_dir: Path, ports: ServerPorts, secrets: Path | None = None) -> Pro
         payload_max=NATS_PAYLOAD_MAX,
         memory_max=NATS_MEMORY_STORE_MAX,
         store=_quoted(home),
-        users=_nats_users(home, secrets),
+        users=_nats_users(home, secrets and secrets / NATS_FILE),
     )
+    return _nats("nats", home, conf, ports.nats, ports.nats_monitor, guarded=secrets is not None, niceness=URGENT_NICENESS)
+
+
+def market_nats(data_dir: Path, ports: ServerPorts, secrets: Path | None = None) -> Program:
+    """Return the nats-server of the market's streams: no fsync before it acknowledges, and a bounded store of its own.
+
+    Without `secrets` every client may do everything.
+    """
+    home = _made(data_dir / MARKET_NATS)
+    conf = MARKET_NATS_CONF.format(
+        host=HOST,
+        ports=ports,
+        payload_max=NATS_PAYLOAD_MAX,
+        memory_max=NATS_MEMORY_STORE_MAX,
+        file_max=MARKET_FILE_STORE_MAX,
+        store=_quoted(home),
+        users=_nats_users(home, secrets and secrets / MARKET_NATS_FILE),
+    )
+    own = ports.market_nats, ports.market_nats_monitor
+    return _nats(MARKET_NATS, home, conf, *own, guarded=secrets is not None, niceness=PROJECTION_NICENESS)
+
+
+def _nats(name: str, home: Path, conf: str, port: int, monitor_port: int, *, guarded: bool, niceness: int) -> Program:
+    """Return a nats-server with this configuration. `guarded`: clients need a password."""
+    binary = _nats_binary()
     (home / "nats.conf").write_text(conf)
 
     def probe() -> None:
-        http_answers(ports.nats_monitor, "/healthz")  # JetStream has recovered its streams
-        if secrets:
-            socket_answers(ports.nats, say=b"", hear=b"INFO {")  # the greeting is all that a client without a password receives
+        http_answers(monitor_port, "/healthz")  # JetStream has recovered its streams
+        if guarded:
+            socket_answers(port, say=b"", hear=b"INFO {")  # the greeting is all that a client without a password receives
         else:
-            socket_answers(ports.nats, say=b'CONNECT {"verbose":false}\r\nPING\r\n', hear=b"PONG")
+            socket_answers(port, say=b'CONNECT {"verbose":false}\r\nPING\r\n', hear=b"PONG")
 
     return Program(
-        name="nats",
+        name=name,
         kind="server",
         command=(str(binary), "--config", str(home / "nats.conf")),
         probe=probe,
-        ports={"nats": ports.nats, "monitor": ports.nats_monitor},
+        ports={"nats": port, "monitor": monitor_port},
         environment=NATS_ENVIRONMENT,
-        niceness=URGENT_NICENESS,
+        niceness=niceness,
     )
 
 
@@ -162,10 +205,12 @@ def questdb(data_dir: Path, ports: ServerPorts, secrets: Path | None = None, *, 
     )
 
 
-def embedded(data_dir: Path, ports: ServerPorts, *, with_questdb: bool, secrets: Path | None = None) -> list[Program]:
+def embedded(
+    data_dir: Path, ports: ServerPorts, *, with_questdb: bool, with_market: bool = False, secrets: Path | None = None
+) -> list[Program]:
     """Return the servers of a stack. The data directory must be an absolute path, because it is part of their configurations."""
-    programs = [nats(data_dir, ports, secrets), valkey(data_dir, ports, secrets)]
-    return [*programs, questdb(data_dir, ports, secrets)] if with_questdb else programs
+    wanted = [nats, valkey, *([questdb] if with_questdb else []), *([market_nats] if with_market else [])]
+    return [make(data_dir, ports, secrets) for make in wanted]
 
 
 @asynccontextmanager
@@ -184,11 +229,11 @@ async def running_servers(data_dir: Path, ports: ServerPorts, questdb: bool = Tr
         await stop_all(processes, within_s=SERVERS_STOP_S)
 
 
-def _nats_users(home: Path, secrets: Path | None) -> str:
+def _nats_users(home: Path, file: Path | None) -> str:
     """Return the include of the users, relative to nats.conf. Without users, map a second name to the API of the only account."""
-    if secrets is None:
+    if file is None:
         return f'mappings: {{"{API}.>": "{JETSTREAM}.>"}}\n'
-    return f"include {_quoted(Path(os.path.relpath(secrets / NATS_FILE, home)))}\n"
+    return f"include {_quoted(Path(os.path.relpath(file, home)))}\n"
 
 
 def _environment(file: Path) -> dict[str, str]:

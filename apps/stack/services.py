@@ -1,14 +1,16 @@
 """The services as programs: their modules, ports, and the environment with all addresses."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from apps.runtime.exit_codes import Exit
-from apps.stack.credentials.users import DESK
-from apps.stack.ports import HOST, METRICS_OFFSET, SERVICE_PORTS
-from apps.stack.program import PROJECTION_NICENESS, URGENT_NICENESS, Program, http_answers
+from apps.stack.credentials.users import DESK, GATEWAY, NORMALIZER, SINK_ALT, SINK_TICKS
+from apps.stack.extras import environment_of
+from apps.stack.market import CONFIG, SIMULATED
+from apps.stack.ports import ALL_PORTS, HOST, MARKET_PORTS, METRICS_OFFSET, SERVICE_PORTS
+from apps.stack.program import PROJECTION_NICENESS, SINK_NICENESS, URGENT_NICENESS, Program, http_answers
 from apps.stack.servers import Servers
 from apps.stack.topology import UNIT, UNITED
 from apps.stack.trouble import CannotStart
@@ -26,8 +28,20 @@ MODULES = {
     "projector": "apps.projector",
     DESK: "apps.desk",
     UNIT: "apps.unit",
+    GATEWAY: "apps.gateway",
+    NORMALIZER: "apps.normalizer",
+    SINK_TICKS: "apps.sink",
+    SINK_ALT: "apps.sink",
 }
 URL_VARIABLES = {name: f"TRADE_{name.removeprefix('live-').upper()}_URL" for name in SERVICE_PORTS}
+MARKET_URL_VARIABLES = {name: f"TRADE_MARKET_{name.upper().replace('-', '_')}_URL" for name in MARKET_PORTS}
+"""Named with `MARKET`, because `TRADE_GATEWAY_URL` has always been live-gateway's."""
+SINKS = (SINK_TICKS, SINK_ALT)
+NICENESS = {
+    "risk": URGENT_NICENESS,
+    **dict.fromkeys(("projector", DESK, GATEWAY, NORMALIZER), PROJECTION_NICENESS),
+    **dict.fromkeys(SINKS, SINK_NICENESS),
+}
 SECRETS = "secrets"
 """The directory of the passwords, in the data directory."""
 
@@ -47,6 +61,21 @@ class Choices:
     topology: str = UNIT
     access: str = OPEN
     desk: bool = True
+    market: str = SIMULATED
+    extras: tuple[str, ...] = ()
+    """The optional servers (apps.stack.extras)."""
+
+    @property
+    def real_market(self) -> bool:
+        """Whether quotes come from venues, over the gateway and the normalizer of the market plane."""
+        return self.market == CONFIG
+
+    def services(self) -> list[str]:
+        """Return the names of the services to run."""
+        found = [name for name in SERVICE_PORTS if self.desk or name != DESK]
+        if self.real_market:
+            found += [GATEWAY, NORMALIZER, *([SINK_TICKS] if self.fills == "questdb" else [])]
+        return found + ([SINK_ALT] if self.extras else [])
 
     @property
     def admits_guests(self) -> bool:
@@ -59,17 +88,17 @@ class Choices:
         return self.data_dir / SECRETS
 
     def url(self, service: str) -> str:
-        return f"http://{HOST}:{SERVICE_PORTS[service] + self.port_offset}"
+        return f"http://{HOST}:{ALL_PORTS[service] + self.port_offset}"
 
 
 def services(choices: Choices, servers: Servers) -> list[Program]:
-    """Return the programs of all services; without desk if it is not wanted.
+    """Return the programs of all services that are wanted.
 
     CannotStart (usage) for a directory without any of their configurations.
     """
-    files = _configurations(choices.config_dir)
+    wanted = choices.services()
+    files = _configurations(choices.config_dir, wanted)
     common = _common_environment(choices, servers)
-    wanted = [name for name in SERVICE_PORTS if choices.desk or name != DESK]
     if choices.topology != UNIT:
         return [_service(name, choices.port_offset, common, files.get(name)) for name in wanted]
     apart = [_service(name, choices.port_offset, common, files.get(name)) for name in wanted if name not in UNITED]
@@ -104,14 +133,17 @@ def _unit(port_offset: int, common: Mapping[str, str], files: Mapping[str, Path]
 
 
 def _service(name: str, port_offset: int, common: Mapping[str, str], config: Path | None) -> Program:
-    port = SERVICE_PORTS[name] + port_offset
+    port = ALL_PORTS[name] + port_offset
     metrics_port = port + METRICS_OFFSET
+    path = "/health" if name in MARKET_PORTS else "/ready"  # a start waits for no venue, and not until a sink has caught up
     own = {"TRADE_PORT": str(port), "TRADE_METRICS_PORT": str(metrics_port)}
+    if name in SINKS:
+        config = config or CHECKOUT / "config" / "backend" / name / "config.yaml"  # one program: the file says which sink it is
     if config:
         own["TRADE_CONFIG"] = str(config)
 
     def probe() -> None:
-        http_answers(port, "/ready")
+        http_answers(port, path)
 
     return Program(
         name=name,
@@ -121,7 +153,7 @@ def _service(name: str, port_offset: int, common: Mapping[str, str], config: Pat
         ports={"http": port, "metrics": metrics_port},
         environment={**common, **own},
         cwd=CHECKOUT,
-        niceness={"risk": URGENT_NICENESS, "projector": PROJECTION_NICENESS, DESK: PROJECTION_NICENESS}.get(name, 0),
+        niceness=NICENESS.get(name, 0),
         services=(name,),
     )
 
@@ -145,6 +177,9 @@ def _common_environment(choices: Choices, servers: Servers) -> dict[str, str]:
         "TRADE_QUOTES_COLUMNS": choices.quotes_columns,
     }
     environment |= {variable: choices.url(name) for name, variable in URL_VARIABLES.items()}
+    if choices.real_market:
+        environment |= {"TRADE_MARKET": choices.market, "TRADE_MARKET_NATS_URL": servers.market_nats_url}
+    environment |= environment_of(choices.extras, choices.data_dir, choices.port_offset)
     environment |= _catalogue(choices.config_dir)
     return {name: value for name, value in environment.items() if value}
 
@@ -164,15 +199,13 @@ def usual_access(config_dir: Path | None) -> str:
         return OPEN  # the services refuse this catalogue and name the fault
 
 
-def _configurations(config_dir: Path | None) -> dict[str, Path]:
+def _configurations(config_dir: Path | None, services: Sequence[str]) -> dict[str, Path]:
     """Return the configuration file of each service that has one in the directory; the others use the checkout's."""
     if config_dir is None:
         return {}
-    found = {name: config_dir.resolve() / name / "config.yaml" for name in SERVICE_PORTS}
+    found = {name: config_dir.resolve() / name / "config.yaml" for name in services}
     found = {name: file for name, file in found.items() if file.is_file()}
     if not found and not _catalogue(config_dir):
-        sentence = (
-            f"{config_dir} holds no <service>/config.yaml for any of {', '.join(SERVICE_PORTS)}, nor instruments.yaml or venues.yaml."
-        )
+        sentence = f"{config_dir} holds no <service>/config.yaml for any of {', '.join(services)}, nor instruments.yaml or venues.yaml."
         raise CannotStart(sentence, remedy="Compare config/backend.", exit_code=Exit.USAGE)
     return found

@@ -121,7 +121,8 @@ class Records(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     """One message on `market.quotes.<venue>`, `.trades.`, `.books.` or `.facts.`: records of one kind, derived from the frames up to `n`.
 
     A reader's checkpoint is (venue, epoch, n): never the number of a stream, which comes again after a power cut. A message that repeats
-    an (epoch, n) has the same records.
+    an (epoch, n) has the same records. Facts that were derived from no frame (silence, by our clock) have the `n` 0: readers always take
+    them, and their checkpoint stays.
     """
 
     v: int = 1

@@ -190,6 +190,18 @@ def test_the_key_of_the_command_line_is_made_once_and_its_secret_is_in_two_files
     assert not set(keys.init(tmp_path, guests=False, renew=True).cli.items()) & set(made.cli.items())
 
 
+def test_the_keys_of_accounts_at_venues_go_to_the_gateway_alone(tmp_path: Path) -> None:
+    (tmp_path / "venue-keys.yaml").write_text("ALPACA: [PKTEST, canary]\n")
+    for _ in range(2):
+        keys.init(tmp_path, guests=False)
+        assert secrets.read("gateway", {secrets.VARIABLE: str(tmp_path)})["venues.ALPACA"] == ("PKTEST", "canary")
+    assert {file.name for file in tmp_path.iterdir() if "canary" in file.read_text()} == {"venue-keys.yaml", "gateway.yaml"}
+    (tmp_path / "venue-keys.yaml").write_text("ALPACA: canary\n")
+    with pytest.raises(keys.DamagedKeys, match=r"venue-keys\.yaml must have lines such as") as trouble:
+        keys.init(tmp_path, guests=False)
+    assert "canary" not in str(trouble.value)
+
+
 def test_risk_gets_the_digest_of_the_command_lines_key_and_other_services_nothing_of_it(tmp_path: Path) -> None:
     ((key_id, secret),) = keys.init(tmp_path, guests=False).cli.items()
     environ = {secrets.VARIABLE: str(tmp_path)}
@@ -217,6 +229,8 @@ def test_in_containers_a_unit_has_copies_of_its_services_files_in_a_directory_th
         assert file.read_bytes() == (tmp_path / file.name).read_bytes()
     for name in ("oms", "risk", "exeq", "unit"):
         assert secrets.read(name, {secrets.VARIABLE: str(unit)})["nats.url"][0] == name
+    for sink in ("sink-ticks", "sink-alt"):
+        assert {file.name for file in (tmp_path / sink).iterdir()} == {f"{sink}.yaml", "s3_access_key", "s3_secret_key"}
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="giving files away takes root")
@@ -229,7 +243,9 @@ def test_in_containers_each_file_belongs_to_the_only_user_that_reads_it(tmp_path
 
 def test_no_server_s_file_tells_the_password_of_another_server(directory: Path) -> None:
     kept = msgspec.json.decode((directory / keys.KEYS_FILE).read_bytes(), type=keys.StackSecrets)
-    everybody = [password for server in (kept.nats, kept.valkey, kept.questdb, kept.grafana) for password in server.values()]
+    everybody = [
+        password for server in (kept.nats, kept.market_nats, kept.valkey, kept.questdb, kept.grafana) for password in server.values()
+    ]
     assert len(set(everybody)) == len(everybody)
     assert not any(password in (directory / "valkey.acl").read_text() for password in everybody), "hashes only"
 

@@ -11,8 +11,7 @@ import yaml
 
 from apps.http.client_address import is_among
 from apps.stack import servers
-from apps.stack.credentials.keys import UNIT_FILES
-from apps.stack.credentials.users import CLI_KEY_FILE, CONTAINER_UIDS, SERVICES
+from apps.stack.credentials.users import CLI_KEY_FILE, CONTAINER_UIDS, COPIES, MARKET_SERVICES, SERVICES
 from apps.stack.ports import METRICS_OFFSET, SERVICE_PORTS, ServerPorts
 from apps.stack.questdb_jar import VERSION as QUESTDB_VERSION
 from apps.stack.services import MODULES
@@ -27,12 +26,14 @@ from config.text import ConfigError
 ROOT: Final = Path(__file__).parents[2]
 APPS: Final = ROOT / "docker-compose.apps.yml"
 CORE: Final = ROOT / "infra/docker-compose.core.yml"
-IMAGES: Final = (*SERVICES, UNIT, "trade")
+EVERY_SERVICE: Final = (*SERVICES, *MARKET_SERVICES)
+IMAGES: Final = (*EVERY_SERVICE, UNIT, "trade")
+MARKET_SERVERS: Final = ("market-nats", "seaweedfs", "opensearch", "clickhouse")
 ITS_OWN: Final = "# its own\n"
 
 
 def composed(file: Path) -> dict[str, Any]:
-    found = yaml.safe_load(file.read_text())
+    found = yaml.safe_load(re.sub(r"\$\{\w+-\}", "", file.read_text()))  # as compose reads it without these variables
     assert isinstance(found, dict)
     return found
 
@@ -95,16 +96,16 @@ def test_a_unit_runs_its_module_as_its_user_with_the_configurations_and_password
         assert f"COPY config/backend/{name}/config.yaml {file}\n" in text
         assert f"./config/backend/{name}:{Path(file).parent}:ro" in unit["volumes"]
     assert unit["environment"]["TRADE_SECRETS_DIR"] == f"/run/secrets/trade/{UNIT}"
-    assert set(UNIT_FILES) == {f"{name}.yaml" for name in (*UNITED, UNIT)}
+    assert set(COPIES[UNIT]) == {f"{name}.yaml" for name in (*UNITED, UNIT)}
 
 
 def test_in_containers_every_request_needs_a_key_and_only_the_command_line_reads_its_own() -> None:
     found = services()
-    assert {name for name in found if found[name].get("environment", {}).get("TRADE_ACCESS") == "keys"} == {*SERVICES, UNIT, "trade"}
+    assert {name for name in found if found[name].get("environment", {}).get("TRADE_ACCESS") == "keys"} == {*EVERY_SERVICE, UNIT, "trade"}
     assert "--guests" not in found["keys"]["command"], "its default is none"
     uid = CONTAINER_UIDS[CLI_KEY_FILE]
     assert f"\nUSER {uid}:{uid}\n" in dockerfile("trade")
-    assert uid not in {CONTAINER_UIDS[f"{name}.yaml"] for name in (*SERVICES, UNIT)}
+    assert uid not in {CONTAINER_UIDS[f"{name}.yaml"] for name in (*EVERY_SERVICE, UNIT)}
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -126,7 +127,7 @@ def test_a_container_starts_beyond_loopback_in_keys_mode_and_prometheus_may_read
 def test_a_unit_is_only_run_when_it_is_named_and_nothing_that_runs_beside_it_starts_the_separate_services() -> None:
     found = services()
     assert found[UNIT]["profiles"] == [UNIT]
-    assert [name for name in found if set(found[name].get("depends_on", ())) & set(UNITED)] == ["oms", "exeq"]
+    assert {name for name in found if set(found[name].get("depends_on", ())) & set(UNITED)} == {"oms", "exeq"}
     assert found[UNIT]["depends_on"] == {server: {"condition": "service_healthy"} for server in ("nats", "valkey", "questdb")}
     limits = [found[name]["deploy"]["resources"]["limits"] for name in (*UNITED, UNIT)]
     *apart, unit = [(int(limit["memory"].removesuffix("g")), limit["pids"]) for limit in limits]
@@ -160,7 +161,10 @@ def test_the_linter_for_dockerfiles_finds_nothing() -> None:
     assert (said.returncode, said.stdout) == (0, "")
 
 
-@pytest.mark.parametrize("name", [*SERVICES, UNIT, "nats", "valkey", "questdb", "prometheus", "grafana", "keys", "trade", "carry"])
+CONTAINERS: Final = (*EVERY_SERVICE, UNIT, "nats", "valkey", "questdb", *MARKET_SERVERS, "prometheus", "grafana", "keys", "trade", "carry")
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
 def test_a_container_can_change_nothing_but_its_volumes_and_gains_no_rights(name: str) -> None:
     service = services()[name]
     assert service["read_only"] is True
@@ -179,9 +183,13 @@ def test_nobody_runs_as_root_but_who_gives_files_away_without_a_network() -> Non
     assert roots == {"keys", "carry"}
     assert {found[name]["network_mode"] for name in roots} == {"none"}
     assert {right for name in roots for right in found[name]["cap_add"]} == {"CHOWN", "DAC_OVERRIDE"}
-    assert {"nats", "valkey", "questdb", "prometheus", "grafana"} <= {name for name, service in found.items() if "user" in service}
+    named = {name for name, service in found.items() if "user" in service}
+    assert {"nats", "valkey", "questdb", *MARKET_SERVERS, "prometheus", "grafana"} <= named
     for server, file in (
         ("nats", "nats-users.conf"),
+        ("market-nats", "market-nats-users.conf"),
+        ("seaweedfs", "seaweedfs.json"),
+        ("clickhouse", "clickhouse.env"),
         ("valkey", "valkey.acl"),
         ("questdb", "questdb.env"),
         ("grafana", "grafana.password"),
@@ -205,6 +213,35 @@ def test_a_service_waits_for_what_it_depends_on_to_be_well(name: str) -> None:
     assert f"./config/backend/{name}:/app/config:ro" in service["volumes"]
 
 
+@pytest.mark.parametrize("name", MARKET_SERVICES)
+def test_a_service_of_the_market_plane_runs_only_with_its_profile_and_on_its_networks(name: str) -> None:
+    asked = {
+        "gateway": ({"market"}, {"nats", "market-nats"}, ["frontend", "lowlatency", "backend"]),
+        "normalizer": ({"market"}, {"nats", "market-nats"}, ["lowlatency", "backend"]),
+        "sink-ticks": ({"market"}, {"nats", "market-nats", "questdb"}, ["lowlatency", "backend"]),
+        "sink-alt": ({"archive", "search", "analytics"}, {"nats"}, ["lowlatency", "backend"]),
+    }
+    profiles, servers, networks = asked[name]
+    service = services()[name]
+    assert set(service["profiles"]) == profiles
+    assert service["depends_on"] == {other: {"condition": "service_healthy"} for other in servers}
+    assert service["networks"] == networks
+    assert f"./config/backend/{name}:/app/config:ro" in service["volumes"]
+
+
+def test_a_sink_reads_its_copies_of_the_keys_of_s3() -> None:
+    for name in ("sink-ticks", "sink-alt"):
+        assert services()[name]["environment"]["TRADE_SECRETS_DIR"] == f"/run/secrets/trade/{name}"
+        assert set(COPIES[name]) == {f"{name}.yaml", "s3_access_key", "s3_secret_key"}
+
+
+def test_without_a_profile_compose_runs_the_core_alone() -> None:
+    found = services()
+    assert {name for name in found if not found[name].get("profiles")} == {*SERVICES, "keys", "nats", "valkey", "questdb"}
+    assert {name for name in found if "market" in found[name].get("profiles", ())} == {"market-nats", "gateway", "normalizer", "sink-ticks"}
+    assert {found[name]["environment"]["TRADE_MARKET"] for name in (*SERVICES, UNIT)} == {""}
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_configuration_speaks_of_services_never_of_this_machine(name: str) -> None:
     text = (ROOT / "config/backend" / name / "config.yaml").read_text()
@@ -217,7 +254,8 @@ def test_the_servers_are_those_that_the_core_runs_with_on_one_machine() -> None:
     found = services()
     assert found["nats"]["image"] == f"nats:{'.'.join(map(str, servers.NATS_VERSION_MIN))}-alpine"
     assert found["questdb"]["image"] == f"questdb/questdb:{QUESTDB_VERSION}"
-    published = {port.split(":")[1] for name in ("nats", "valkey", "questdb") for port in found[name]["ports"]}
+    assert found["market-nats"]["image"] == found["nats"]["image"]
+    published = {port.split(":")[1] for name in ("nats", "valkey", "questdb", "market-nats") for port in found[name]["ports"]}
     assert published == {str(port) for port in ServerPorts().all() if port != ServerPorts().questdb_min}
 
 
@@ -233,13 +271,14 @@ def meant(conf: str) -> set[str]:
 
 def test_servers_in_containers_are_configured_as_on_one_machine(tmp_path: Path) -> None:
     ports = ServerPorts()
-    servers.nats(tmp_path, ports), servers.valkey(tmp_path, ports)
-    ours = {"nats": "nats/nats.conf", "valkey": "valkey/valkey.conf"}
-    for name, path in ours.items():
-        here, there = (tmp_path / path).read_text(), (ROOT / "infra" / path).read_text()
-        assert meant(here) - {"protected-mode yes"} == meant(there), name
+    servers.nats(tmp_path, ports), servers.market_nats(tmp_path, ports), servers.valkey(tmp_path, ports)
+    ours = {"nats/nats.conf": "nats/nats.conf", "market-nats/nats.conf": "nats/market.conf", "valkey/valkey.conf": "valkey/valkey.conf"}
+    for here, there in ours.items():
+        text = (tmp_path / here).read_text()
+        assert meant(text) - {"protected-mode yes"} == meant((ROOT / "infra" / there).read_text()), there
+    assert "sync_interval" not in (ROOT / "infra/nats/market.conf").read_text(), "ticks wait for no fsync"
     assert "sync_interval: always" in (ROOT / "infra/nats/nats.conf").read_text()
-    assert services()["nats"]["environment"] == servers.NATS_ENVIRONMENT
+    assert services()["nats"]["environment"] == services()["market-nats"]["environment"] == servers.NATS_ENVIRONMENT
 
 
 def test_no_password_stands_in_what_everybody_can_read() -> None:

@@ -22,6 +22,7 @@ from adapters.feed import API, STORED
 from adapters.subjects import (
     ACCESS_QUESTIONS,
     ACKNOWLEDGED,
+    BARS,
     CHECK,
     COMMANDS,
     CONTROL_EVENTS,
@@ -38,7 +39,21 @@ from adapters.subjects import (
     SESSIONS,
     TICKS,
 )
-from apps.stack.credentials.users import ADMIN, DESK, NATS_USERS, NATS_WRITERS, OPERATOR, READER, SERVICES, VENUE
+from apps.stack.credentials.users import (
+    ADMIN,
+    DESK,
+    GATEWAY,
+    MARKET_SERVICES,
+    NATS_USERS,
+    NATS_WRITERS,
+    NORMALIZER,
+    OPERATOR,
+    READER,
+    SERVICES,
+    SINK_ALT,
+    SINK_TICKS,
+    VENUE,
+)
 from apps.stack.topology import UNIT, UNITED
 
 ORDERS: Final = subjects.ORDER_STREAM
@@ -53,7 +68,7 @@ READERS: Final = "READERS"
 JETSTREAM: Final = "$JS.API"
 ANSWERS: Final = "_R_.>"
 """Reply subjects of requests from other accounts; nats-server maps them back to the real ones."""
-ANNOUNCED: Final = (FILLS, POSITIONS, ORDER_COPIES, TICKS, CONTROL_EVENTS, PRICES)
+ANNOUNCED: Final = (FILLS, POSITIONS, ORDER_COPIES, TICKS, BARS, CONTROL_EVENTS, PRICES)
 """Subjects that every user may subscribe to."""
 
 
@@ -112,6 +127,12 @@ def _reading(publish: Sequence[str], subscribe: Sequence[str], *streams: str) ->
     """Return these rights, with the right to read these journals."""
     reads = tuple(subject for stream in streams for subject in _api(stream, READS))
     return NatsRights((*publish, *reads), (*subscribe, *(_FEEDS[stream] for stream in streams)))
+
+
+def _beside(service: str, *streams: str, publish: Sequence[str] = ()) -> NatsRights:
+    """Return the rights of a service of the market plane on the core's server: to know the keys, and to answer for itself."""
+    asked = (subjects.access_questions(service), subjects.service_stats(service), subjects.owner(service, "*"))
+    return _reading((*publish, subjects.owner(service, "*"), *_answers("risk", DESK)), (*asked, *ANNOUNCED), *streams, ACCESS)
 
 
 _READER: Final = _reading((CHECK,), ANNOUNCED, ORDERS, VENUES, CONTROLS)
@@ -174,6 +195,10 @@ _RIGHTS: Final[Mapping[str, NatsRights]] = {
         CONTROLS,
         ACCESS,
     ),
+    GATEWAY: _beside(GATEWAY),
+    NORMALIZER: _beside(NORMALIZER, publish=(TICKS, BARS)),
+    SINK_TICKS: _beside(SINK_TICKS),
+    SINK_ALT: _beside(SINK_ALT, ORDERS, VENUES, CONTROLS),
     OPERATOR: _reading((DRY_CHECK, SESSIONS, PRICES), ANNOUNCED, ORDERS, VENUES, CONTROLS, ACCESS),
     READER: _READER,
     ADMIN: NatsRights((">",), (">",)),
@@ -188,7 +213,7 @@ def _of_all(users: Iterable[str]) -> NatsRights:
 
 
 RIGHTS: Final[Mapping[str, NatsRights]] = {**_RIGHTS, UNIT: _of_all(UNITED)}
-assert set(RIGHTS) == set(NATS_USERS) > set(SERVICES)
+assert set(RIGHTS) == set(NATS_USERS) > {*SERVICES, *MARKET_SERVICES}
 
 WRITES: Final[Mapping[str, NatsRights]] = {
     writer: NatsRights(tuple(journal.subject for journal in JOURNALS if journal.writer == writer)) for writer in NATS_WRITERS.values()

@@ -46,6 +46,7 @@ class RawFrames(msgspec.Struct, frozen=True, kw_only=True):
     """One message on `market.raw.<venue>`. `epoch` is one connection, later ones are greater; `n` numbers its frames from 1 without holes.
 
     `n` is the number of the first of `frames`. Frames that gateway had to drop leave a hole, which readers report as a gap.
+    `replayed`: a recorded day comes again. Every record of it is flagged so.
     """
 
     v: int = FORMAT
@@ -53,6 +54,7 @@ class RawFrames(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     n: int
     frames: Sequence[Frame]
+    replayed: bool = False
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):

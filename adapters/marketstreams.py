@@ -1,0 +1,129 @@
+"""The market's streams on NATS: made if missing, oldest messages dropped beyond the bound; and a writer that waits for each ack.
+
+Unlike a journal, such a stream may be deleted from, and its server does not fsync each message: readers count (venue, epoch, n).
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from adapters import bus
+from adapters.feed import API, STATUS
+from adapters.jetstream import COMMIT_ID, NO_MESSAGE, NO_STREAM, READABLE
+from domain.ports import Unavailable
+
+API_TIMEOUT_S: Final = 2.0
+DUPLICATE_WINDOW_S: Final = 30
+ACK_TIMEOUT_S: Final = 2.0
+
+Ensure = Callable[[], Awaitable[None]]
+"""Raises Unavailable."""
+
+
+async def ensure_market_stream(
+    client: Client, name: str, subjects: Sequence[str], *, max_bytes: int, max_age_s: int = 0, replicas: int = 1
+) -> None:
+    """Create the stream if it is missing: on disk, readable as a journal is, the oldest messages dropped. `max_age_s` 0: kept by size only.
+
+    Raises Unavailable.
+    """
+    answer = await _api(client, f"STREAM.INFO.{name}", {})
+    if "error" not in answer:
+        return
+    if answer["error"].get("err_code") == NO_STREAM:
+        answer = await _api(client, f"STREAM.CREATE.{name}", _stream(name, subjects, max_bytes, max_age_s, replicas))
+    if "error" in answer:
+        raise Unavailable(f"stream {name}: {answer['error'].get('description')}")
+
+
+def _stream(name: str, subjects: Sequence[str], max_bytes: int, max_age_s: int, replicas: int) -> dict[str, object]:
+    return {
+        "name": name,
+        "subjects": list(subjects),
+        "storage": "file",
+        "retention": "limits",
+        "discard": "old",
+        "max_bytes": max_bytes,
+        "max_age": max_age_s * 1_000_000_000,
+        "num_replicas": replicas,
+        "duplicate_window": DUPLICATE_WINDOW_S * 1_000_000_000,
+        **READABLE,
+    }
+
+
+async def last_message(client: Client, stream: str, subject: str) -> bytes | None:
+    """Return the newest message of a subject; None if there is none. Raises Unavailable."""
+    answer = await _api(client, f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
+    if "error" not in answer:
+        return base64.b64decode(answer["message"].get("data", ""))
+    if answer["error"].get("err_code") == NO_MESSAGE:
+        return None
+    raise Unavailable(f"stream {stream}: {answer['error'].get('description')}")
+
+
+async def _api(client: Client, what: str, body: dict[str, object]) -> dict[str, Any]:
+    reply = await bus.request(client, f"{API}.{what}", json.dumps(body).encode(), API_TIMEOUT_S)
+    answer: dict[str, Any] = json.loads(reply)
+    return answer
+
+
+class StreamWriter:
+    """Writes messages to a stream, each until its ack. A message that is repeated under its id within 30 s is stored once."""
+
+    def __init__(self, client: Client, ensure: Ensure) -> None:
+        self._client = client
+        self._ensure = ensure
+        self._inbox = client.new_inbox()
+        self._waiting: dict[str, asyncio.Future[Msg]] = {}
+
+    @classmethod
+    async def open(cls, client: Client, ensure: Ensure) -> "StreamWriter":
+        """`ensure` makes the stream if it is missing; it is called again whenever the server says that no stream takes a message."""
+        await ensure()
+        writer = cls(client, ensure)
+        await client.subscribe(f"{writer._inbox}.*", cb=writer._on_ack)
+        return writer
+
+    @property
+    def payload_max(self) -> int:
+        """Bytes of the largest message that the server takes."""
+        return self._client.max_payload
+
+    async def write(self, subject: str, payload: bytes, message_id: str) -> None:
+        """Publish, and wait for the ack. Raises Unavailable: the message may be stored nevertheless, so repeat it under its id."""
+        token = secrets.token_hex(8)
+        waiting = self._waiting[token] = asyncio.get_running_loop().create_future()
+        try:
+            await self._client.publish(subject, payload, reply=f"{self._inbox}.{token}", headers={COMMIT_ID: message_id})
+            answer = await asyncio.wait_for(waiting, ACK_TIMEOUT_S)
+        except (TimeoutError, *bus.WireError) as error:
+            raise Unavailable(f"no ack on {subject}: {str(error) or type(error).__name__}", unknown=True) from error
+        finally:
+            del self._waiting[token]
+        if (answer.headers or {}).get(STATUS) is not None:
+            await self._ensure()
+            raise Unavailable(f"no stream took {subject}; it is made again")
+        if trouble := _refusal(answer):
+            raise Unavailable(f"{subject} was not stored: {trouble}")
+
+    async def _on_ack(self, message: Msg) -> None:
+        waiting = self._waiting.get(message.subject.rpartition(".")[2])
+        if waiting is not None:
+            with contextlib.suppress(asyncio.InvalidStateError):  # it was given up in this moment
+                waiting.set_result(message)
+
+
+def _refusal(answer: Msg) -> str:
+    """Return why a message was not stored; empty if it was."""
+    try:
+        error = json.loads(answer.data).get("error")
+    except ValueError:
+        return "the ack is unreadable"
+    return str(error.get("description")) if error else ""

@@ -1,0 +1,311 @@
+"""The fold of one venue: raw frames of its connections to quotes, trades, books and facts. No clock: equal frames give equal records."""
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from domain.market.quotes import Quote
+from domain.market.records import DETAIL_MAX, Book, BookKind, Fact, FactKind, Flag, MarketTrade, Record
+from domain.market.venues.feed import BookView, Decoder, Frame, FrameKind, Opening, RawFrames, Wish, WishKind
+
+SECOND: Final = 1_000_000_000
+CONNECTIONS_MAX: Final = 2
+"""Open connections of one venue: an old one is kept while a new one takes over."""
+
+NO_OPENING: Final = "the open frame is missing"
+
+DecoderOf = Callable[[str, Opening, int], Decoder]
+"""Makes the decoder of a connection from the venue, its opening and its epoch. Raises ValueError for an unknown kind."""
+
+_OPENING: Final = msgspec.json.Decoder(Opening)
+
+
+class BookRules(NamedTuple):
+    """What of the books is published: snapshots of `levels` a side, every `every` nanoseconds while the book changes.
+
+    In between deltas, up to `delta_levels` changed levels; what is beyond that comes with the next snapshot.
+    """
+
+    levels: int = 25
+    every: int = SECOND
+    delta_levels: int = 2_000
+
+
+class Normalised(msgspec.Struct, kw_only=True):
+    """What one message of raw frames means. `epoch` and `n` are of its last frame; `received` is when that came.
+
+    `ended`: symbols whose book was valid and is not any more. `whole`: symbols whose book is valid now and was not.
+    `heard`: symbols with updates or trades. `snapshots`: symbols with a new snapshot, and whether its touch differs from the last one.
+    """
+
+    epoch: int
+    n: int
+    received: int = 0
+    frames: int = 0
+    quotes: list[Quote] = []
+    trades: list[MarketTrade] = []
+    books: list[Book] = []
+    facts: list[Fact] = []
+    wishes: list[Wish] = []
+    ended: list[str] = []
+    whole: list[str] = []
+    heard: set[str] = set()
+    snapshots: dict[str, bool] = {}
+    opened: tuple[str, ...] = ()
+    """Our symbols of a connection that was opened by these frames."""
+
+
+class _Connection:
+    """One epoch. `n` is its last frame; without a `decoder` its `open` frame is missing."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.n = 0
+        self.decoder: Decoder | None = None
+        self.symbols: tuple[str, ...] = ()
+        self.was_missed = False
+
+
+class _Shown(msgspec.Struct):
+    """What was published of a book: when its last snapshot, and how many levels of deltas since."""
+
+    snapshot_at: int
+    levels: int = 0
+
+
+class VenueFold:
+    """The state of one venue. A symbol is quoted by the newest connection whose book of it is valid."""
+
+    def __init__(self, venue: str, decoder_of: DecoderOf, books: BookRules, since_epoch: int = 0) -> None:
+        """Connections before `since_epoch` are not read."""
+        self.venue = venue
+        self.last: dict[str, Quote] = {}
+        self.owners: dict[str, int] = {}
+        """By symbol with a valid book, the epoch of its connection."""
+        self.late_frames = 0
+        """Frames of connections that were replaced, or that were taken before."""
+        self._decoder_of = decoder_of
+        self._rules = books
+        self._connections: dict[int, _Connection] = {}
+        self._shown: dict[str, _Shown] = {}
+        self._since_epoch = since_epoch
+
+    @property
+    def epoch(self) -> int:
+        """The newest connection; 0 before the first one."""
+        return max(self._connections, default=0)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Our symbols of all open connections."""
+        return tuple(dict.fromkeys(symbol for each in self._connections.values() for symbol in each.symbols))
+
+    def book(self, symbol: str, depth: int) -> BookView | None:
+        """Return the book of a symbol, invalid if no connection has it whole; None if no connection has the symbol."""
+        owner = self._connections.get(self.owners.get(symbol, 0))
+        found = [owner] if owner else [each for _, each in sorted(self._connections.items(), reverse=True) if symbol in each.symbols]
+        return found[0].decoder.book(symbol, depth) if found and found[0].decoder else None
+
+    def take(self, raw: RawFrames) -> Normalised:
+        """Fold one message. Frames that were taken before are skipped; a hole makes the books of the connection invalid."""
+        out = Normalised(epoch=raw.epoch, n=raw.n + len(raw.frames) - 1, received=raw.frames[-1].received if raw.frames else 0)
+        connection = self._connection(raw, out)
+        skip = connection.n + 1 - raw.n if connection else len(raw.frames)
+        if connection is None or skip >= len(raw.frames):
+            self.late_frames += len(raw.frames)
+            return out
+        if skip < 0:
+            self._hole(connection, raw.n - 1, raw.frames[0].received, out)
+        self.late_frames += max(skip, 0)
+        for n, frame in enumerate(raw.frames[max(skip, 0) :], raw.n + max(skip, 0)):
+            connection.n = n
+            self._frame(connection, frame, n, out)
+        out.frames = len(raw.frames) - max(skip, 0)
+        if raw.replayed:
+            _flag_replayed(out)
+        return out
+
+    def begin_at(self, opening: Frame | None, epoch: int, n: int) -> Normalised:
+        """Continue a connection behind frame `n` without its frames: its books are invalid until their next snapshot.
+
+        `opening`: its `open` frame, None if that is gone: then nothing of the connection can be read.
+        """
+        out = Normalised(epoch=epoch, n=n, received=opening.received if opening else 0)
+        connection = self._connections[epoch] = _Connection(epoch)
+        connection.n = n
+        if opening is not None:
+            self._open(connection, opening, 1, out)
+        return out
+
+    def silence(self, symbol: str, received: int) -> Normalised:
+        """End a symbol that is silent for too long. The decoder states the fact, and wishes a resync."""
+        connection = self._connections.get(self.owners.get(symbol, 0))
+        out = Normalised(epoch=connection.epoch if connection else self.epoch, n=0, received=received)
+        if connection is not None and connection.decoder is not None:
+            records = connection.decoder.invalidate(symbol, FactKind.STALE, received, connection.n)
+            self._records(connection, records, received, out)
+            self._check(connection, symbol, out)
+        return out
+
+    def drop(self, reason: str, received: int) -> Normalised:
+        """End all connections, after a failure that is not the venue's. The next `open` frame begins again."""
+        out = Normalised(epoch=self.epoch, n=0, received=received)
+        self._fact(FactKind.REJECTED_FRAME, received, self.epoch, 0, out, detail=reason[:DETAIL_MAX])
+        out.wishes.append(Wish(kind=WishKind.RECONNECT, reason="frames could not be read"))
+        for connection in list(self._connections.values()):
+            self._since_epoch = max(self._since_epoch, connection.epoch + 1)
+            self._closed(connection, out)
+        return out
+
+    def _connection(self, raw: RawFrames, out: Normalised) -> _Connection | None:
+        found = self._connections.get(raw.epoch)
+        if found is not None:
+            return found
+        if raw.epoch < max(self.epoch, self._since_epoch):
+            return None
+        connection = self._connections[raw.epoch] = _Connection(raw.epoch)
+        while len(self._connections) > CONNECTIONS_MAX:
+            self._closed(self._connections[min(self._connections)], out)
+        return connection
+
+    def _closed(self, connection: _Connection, out: Normalised) -> None:
+        for symbol in [symbol for symbol, epoch in self.owners.items() if epoch == connection.epoch]:
+            self._end(symbol, out)
+        del self._connections[connection.epoch]
+
+    def _hole(self, connection: _Connection, last: int, received: int, out: Normalised) -> None:
+        """Report missing frames up to `last`. Nothing is known of the books of this connection until each has a new snapshot."""
+        self._fact(FactKind.GAP, received, connection.epoch, last + 1, out, from_=connection.n + 1, to=last, detail="frames are missing")
+        connection.n = last
+        if connection.decoder is not None:
+            for symbol in connection.symbols:
+                reason = "frames are missing"
+                self._records(connection, connection.decoder.invalidate(symbol, reason, received, last + 1), received, out)
+                self._check(connection, symbol, out)
+
+    def _frame(self, connection: _Connection, frame: Frame, n: int, out: Normalised) -> None:
+        if frame.kind is FrameKind.OPEN and not self._open(connection, frame, n, out):
+            return
+        if connection.decoder is None:
+            if not connection.was_missed:
+                connection.was_missed = True
+                self._fact(FactKind.REJECTED_FRAME, frame.received, connection.epoch, n, out, detail=NO_OPENING)
+                out.wishes.append(Wish(kind=WishKind.RECONNECT, reason=NO_OPENING))
+        else:
+            self._records(connection, connection.decoder.take(frame, n), frame.received, out)
+        if frame.kind is FrameKind.CLOSE:
+            self._closed(connection, out)
+
+    def _open(self, connection: _Connection, frame: Frame, n: int, out: Normalised) -> bool:
+        try:
+            opening = _OPENING.decode(frame.text)
+            connection.decoder = self._decoder_of(self.venue, opening, connection.epoch)
+        except ValueError as error:
+            self._fact(FactKind.REJECTED_FRAME, frame.received, connection.epoch, n, out, detail=str(error)[:DETAIL_MAX])
+            return False
+        connection.symbols = tuple(opening.symbols.values())
+        out.opened = connection.symbols
+        return True
+
+    def _records(self, connection: _Connection, records: Sequence[Record | Wish], received: int, out: Normalised) -> None:
+        """Sort the records of one frame by their kind."""
+        epoch, owners, heard, snapshots = connection.epoch, self.owners, set[str](), list[Book]()
+        quotes: list[Quote] = []
+        for record in records:
+            kind = type(record)
+            if kind is Fact:
+                out.facts.append(record)  # type: ignore[arg-type]
+                self._concerned(connection, record, out)  # type: ignore[arg-type]
+                continue
+            if kind is Wish:
+                if epoch == self.epoch:
+                    out.wishes.append(record)  # type: ignore[arg-type]
+                self._concerned(connection, record, out)  # type: ignore[arg-type]
+                continue
+            heard.add(record.symbol)
+            if kind is MarketTrade:
+                out.trades.append(record)  # type: ignore[arg-type]
+            elif owners.get(record.symbol) == epoch or self._claims(connection, record.symbol, out):
+                if kind is Quote:
+                    quotes.append(record)  # type: ignore[arg-type]
+                elif record.kind is BookKind.SNAPSHOT:  # type: ignore[union-attr]
+                    snapshots.append(record)  # type: ignore[arg-type]
+                    self._show(record, received, out)  # type: ignore[arg-type]
+                else:
+                    self._delta(connection, record, received, out)  # type: ignore[arg-type]
+        for book in snapshots:
+            out.snapshots[book.symbol] = out.snapshots.get(book.symbol, False) or self._moved(book)
+            heard.discard(book.symbol)
+        out.heard |= heard
+        out.quotes += quotes
+        self.last.update((quote.symbol, quote) for quote in quotes)
+
+    def _concerned(self, connection: _Connection, of: Fact | Wish, out: Normalised) -> None:
+        for symbol in (of.symbol,) if of.symbol else [each for each, epoch in self.owners.items() if epoch == connection.epoch]:
+            self._check(connection, symbol, out)
+
+    def _check(self, connection: _Connection, symbol: str, out: Normalised) -> None:
+        """End a symbol whose book is not valid any more."""
+        if self.owners.get(symbol) == connection.epoch and not _is_valid(connection, symbol):
+            self._end(symbol, out)
+
+    def _end(self, symbol: str, out: Normalised) -> None:
+        del self.owners[symbol]
+        self._shown.pop(symbol, None)
+        out.ended.append(symbol)
+        if symbol in out.whole:
+            out.whole.remove(symbol)
+
+    def _claims(self, connection: _Connection, symbol: str, out: Normalised) -> bool:
+        """Return whether this connection quotes the symbol from now on: its book is valid, and no newer connection has a valid one."""
+        owner = self.owners.get(symbol)
+        if (owner is not None and owner > connection.epoch) or not _is_valid(connection, symbol):
+            return False
+        self.owners[symbol] = connection.epoch
+        self._shown.pop(symbol, None)
+        if owner is None:
+            out.whole.append(symbol)
+            if symbol in out.ended:
+                out.ended.remove(symbol)
+        return True
+
+    def _moved(self, book: Book) -> bool:
+        known = self.last.get(book.symbol)
+        if known is None or not book.bids or not book.asks:
+            return True
+        return (*book.bids[0], *book.asks[0]) != (known.bid, known.bid_size, known.ask, known.ask_size)
+
+    def _show(self, book: Book, received: int, out: Normalised) -> None:
+        self._shown[book.symbol] = _Shown(received)
+        levels = self._rules.levels
+        if len(book.bids) > levels or len(book.asks) > levels:
+            book = msgspec.structs.replace(book, bids=book.bids[:levels], asks=book.asks[:levels])
+        out.books.append(book)
+
+    def _delta(self, connection: _Connection, book: Book, received: int, out: Normalised) -> None:
+        """Publish a delta, or the top of the whole book if its last snapshot is too old."""
+        shown, rules = self._shown.get(book.symbol), self._rules
+        if shown is None or received - shown.snapshot_at >= rules.every:
+            view = connection.decoder.book(book.symbol, rules.levels) if connection.decoder else None
+            if view is not None and view.valid:
+                top = msgspec.structs.replace(book, kind=BookKind.SNAPSHOT, bids=view.bids, asks=view.asks, checked=view.checked, prev=0)
+                self._show(top, received, out)
+            return
+        shown.levels += len(book.bids) + len(book.asks)
+        if shown.levels <= rules.delta_levels:
+            out.books.append(book)
+
+    def _fact(self, kind: FactKind, at: int, epoch: int, n: int, out: Normalised, *, from_: int = 0, to: int = 0, detail: str = "") -> None:
+        out.facts.append(Fact(fact=kind, venue=self.venue, at=at, from_=from_, to=to, detail=detail, epoch=epoch, n=n))
+
+
+def _is_valid(connection: _Connection, symbol: str) -> bool:
+    view = connection.decoder.book(symbol, 0) if connection.decoder else None
+    return view is not None and view.valid
+
+
+def _flag_replayed(out: Normalised) -> None:
+    out.quotes = [msgspec.structs.replace(each, flags=(*each.flags, Flag.REPLAYED)) for each in out.quotes]
+    out.trades = [msgspec.structs.replace(each, flags=(*each.flags, Flag.REPLAYED)) for each in out.trades]
+    out.books = [msgspec.structs.replace(each, flags=(*each.flags, Flag.REPLAYED)) for each in out.books]

@@ -1,0 +1,81 @@
+"""Wishes that wait for their effect: sent once, repeated with growing distance, and turned into a new connection if nothing helps."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from domain.market.venues.feed import Wish, WishKind
+
+SECOND: Final = 1_000_000_000
+
+
+class WishPace(NamedTuple):
+    """`first`: how long the effect of a wish is awaited, in nanoseconds; each time twice as long, at most `most`.
+
+    After `resyncs_max` snapshots that did not bring a symbol back, the connection is replaced. `connection`: how long a new one is awaited.
+    """
+
+    first: int = 2 * SECOND
+    most: int = 300 * SECOND
+    resyncs_max: int = 3
+    connection: int = 30 * SECOND
+
+
+class _Wanted(msgspec.Struct):
+    wish: Wish
+    due: int
+    wait: int
+    tries: int = 0
+    escalates: bool = True
+
+
+class Wishes:
+    """What one venue is asked for. One wish a symbol is open at a time. All times are of our steady clock."""
+
+    def __init__(self, pace: WishPace = WishPace()) -> None:  # noqa: B008 - immutable
+        self._pace = pace
+        self._wanted: dict[str, _Wanted] = {}
+        """By symbol; the connection has the empty one."""
+
+    @property
+    def open(self) -> int:
+        return len(self._wanted)
+
+    def want(self, wish: Wish, now: int, *, after: int = 0, escalates: bool = True) -> None:
+        """Add a wish, to be sent `after` this time. One for the same symbol that is open already stays as it is.
+
+        `escalates`: whether the connection is replaced if it has no effect.
+        """
+        wish = msgspec.structs.replace(wish, symbol="") if wish.kind is WishKind.RECONNECT else wish
+        key = wish.symbol
+        if key not in self._wanted:
+            wait = self._pace.first if key else self._pace.connection
+            self._wanted[key] = _Wanted(wish, now + after, wait, escalates=escalates)
+
+    def settled(self, symbol: str) -> None:
+        """Note that the symbol is whole again."""
+        self._wanted.pop(symbol, None)
+
+    def connected(self) -> None:
+        """Note a new connection: it settles the wish for one. Symbols are still awaited."""
+        self._wanted.pop("", None)
+
+    def due(self, now: int) -> Sequence[Wish]:
+        """Return the wishes to send now."""
+        found = [wanted.wish for symbol, wanted in list(self._wanted.items()) if symbol and wanted.due <= now and self._sends(wanted, now)]
+        connection = self._wanted.get("")
+        if connection is not None and connection.due <= now and self._sends(connection, now):
+            found.append(connection.wish)
+        return found
+
+    def _sends(self, wanted: _Wanted, now: int) -> bool:
+        """Count a try. Return False if it is the turn of a new connection instead."""
+        wanted.tries += 1
+        wanted.due = now + wanted.wait
+        wanted.wait = min(2 * wanted.wait, self._pace.most)
+        symbol = wanted.wish.symbol
+        if not symbol or not wanted.escalates or wanted.tries % (self._pace.resyncs_max + 1):
+            return True
+        self.want(Wish(kind=WishKind.RECONNECT, reason=f"{symbol} did not come back"), now)
+        return False
