@@ -171,39 +171,48 @@ class DeskFold:
     def apply(self, commits: Commits) -> set[str]:
         """Apply commits. Return the accounts that they concern."""
         touched: set[str] = set()
+        batch: dict[Row, State | None] = {}
+        """The orders that the commits change, in the order of their last change, with the state of each before all of them."""
         for seq, commit in commits:
-            changed: dict[str, tuple[State | None, list[e.OrderEvent]]] = {}
+            changed: dict[Row, list[e.OrderEvent]] = {}
             for place, event in enumerate(commit.events):
-                touched.add(self._apply(event, seq, place, changed))
-            for order_id, (before, own) in changed.items():
-                self._changed(row := self.everything.rows[order_id], seq, before)
+                touched.add(self._apply(event, seq, place, batch, changed))
+            for row, own in changed.items():
+                batch[row] = batch.pop(row)
+                row.changed(seq)
                 if self.on_order is not None:
                     self.on_order(row.order, seq, own)
+        for row, before in batch.items():
+            self._changed(row, before)
         self._forget()
         return touched
 
-    def _apply(self, event: e.OrderEvent, seq: int, place: int, changed: dict[str, tuple[State | None, list[e.OrderEvent]]]) -> str:
-        """Apply one event. `changed` collects the orders of its commit, each with its state before it and its events."""
-        row = self.find(event.order_id)
-        if row is None and type(event) is not e.OrderSubmitted:
-            return self._record(Recorded(seq, place, "", event, None))  # of no order, or a report that names an unknown one
-        before = row.order.status if row is not None else None
-        order = evolve(row.order if row is not None else None, event)
+    def _apply(
+        self, event: e.OrderEvent, seq: int, place: int, batch: dict[Row, State | None], changed: dict[Row, list[e.OrderEvent]]
+    ) -> str:
+        """Apply one event, and note its order in `batch`, and its order with its events in `changed`. Return its account."""
+        row, kind = self.everything.rows.get(event.order_id), type(event)
         if row is None:
-            self.everything.rows[order.order_id] = Row(order, seq)
-        if event.order_id in changed:
-            changed[event.order_id][1].append(event)
+            if kind is not e.OrderSubmitted:
+                return self._record(Recorded(seq, place, "", event, None))  # of no order, or a report that names an unknown one
+            order = evolve(None, event)
+            row = self.everything.rows[order.order_id] = Row(order, seq)
+            batch[row] = None
         else:
-            changed[event.order_id] = before, [event]
-        position = self._positions.apply(event, seq)
-        if position is not None:
+            order = row.order
+            batch.setdefault(row, order.status)
+            evolve(order, event)
+        if row in changed:
+            changed[row].append(event)
+        else:
+            changed[row] = [event]
+        if kind in _MOVING and (position := self._positions.apply(event, seq)) is not None:
             for rows in (self.everything, self._account(position.account)):
                 rows.put_position(position)
         return self._record(Recorded(seq, place, order.account, event, ord_status(order)))
 
-    def _changed(self, row: Row, seq: int, before: State | None) -> None:
+    def _changed(self, row: Row, before: State | None) -> None:
         order = row.order
-        row.changed(seq)
         for rows in (self.everything, self._account(order.account)):
             rows.put(row, before)
         if order.closed:
@@ -286,4 +295,6 @@ def _is_of_an_order(event: e.OrderEvent) -> bool:
     return bool(event.order_id) and not (type(event) is e.ReportQuarantined and event.reason == UNKNOWN_ORDER)
 
 
+_MOVING: Final = frozenset({e.OrderFilled, e.TradeBusted})
+"""Events that change a position."""
 _NO_ROWS: Final = AccountRows()

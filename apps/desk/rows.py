@@ -68,22 +68,26 @@ TEXTS: Final = Formats(True)
 class Row:
     """One order with the sequence of its last event, and its encodings, which are made when a stream first shows them."""
 
-    __slots__ = ("_encoded", "order", "seq")
+    __slots__ = ("_as_numbers", "_as_texts", "order", "seq")
 
     def __init__(self, order: Order, seq: int) -> None:
         self.order = order
         self.seq = seq
-        self._encoded: dict[bool, bytes] = {}
+        self._as_numbers: bytes | None = None
+        self._as_texts: bytes | None = None
 
     def changed(self, seq: int) -> None:
         self.seq = seq
-        if self._encoded:
-            self._encoded = {}
+        self._as_numbers = self._as_texts = None
 
     def encoded(self, formats: Formats) -> bytes:
-        found = self._encoded.get(formats.as_text)
+        found = self._as_texts if formats.as_text else self._as_numbers
         if found is None:
-            found = self._encoded[formats.as_text] = msgspec.json.encode(order_row(self.order, self.seq, formats))
+            found = msgspec.json.encode(order_row(self.order, self.seq, formats))
+            if formats.as_text:
+                self._as_texts = found
+            else:
+                self._as_numbers = found
         return found
 
 

@@ -46,7 +46,7 @@ def ord_status(order: Order) -> str:
         return known
     if order.cum_quantity:
         return "1"
-    return "0" if any(route.venue_order_id and route.live for route in order.routes) else "A"
+    return "0" if order.routes and any(route.venue_order_id and route.live for route in order.routes) else "A"
 
 
 def exec_type(event: e.OrderEvent) -> str | None:

@@ -316,14 +316,20 @@ def _ended(event: e.OrderCancelled | e.OrderExpired, order: Order) -> None:
 def _recount(order: Order) -> None:
     """Recompute cum, notional and fees as sums over the live trades; they are never kept separately."""
     live = [t for t in order.trades if not t.busted]
-    order.cum_quantity = sum((t.quantity for t in live), ZERO)
-    order.notional = sum((t.quantity * t.price for t in live), ZERO)
-    order.fees = sum((t.fee for t in live), ZERO)
-    order.routes = tuple(_recounted(r, live) for r in order.routes)
+    cum = notional = fees = ZERO
+    for trade in live:
+        cum += trade.quantity
+        notional += trade.quantity * trade.price
+        fees += trade.fee
+    order.cum_quantity, order.notional, order.fees = cum, notional, fees
+    order.routes = tuple([_recounted(r, live) for r in order.routes])
 
 
 def _recounted(route: Route, live: list[Trade]) -> Route:
-    cum = sum((t.quantity for t in live if t.route_id == route.route_id), ZERO)
+    cum = ZERO
+    for trade in live:
+        if trade.route_id == route.route_id:
+            cum += trade.quantity
     return route if cum == route.cum_quantity else msgspec.structs.replace(route, cum_quantity=cum)
 
 

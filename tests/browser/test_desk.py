@@ -330,8 +330,8 @@ def test_a_session_is_renewed_by_use_and_its_end_asks_for_the_key_and_keeps_what
     try:
         desk.one("button", "Sign out erin")
         desk.page.evaluate(
-            "{ const now = performance.now.bind(performance); let m = 6; performance.now = () => now() + m * 60000; window.later = () => { m += 20 } }"
-        )  # noqa: E501
+            "{ const now = performance.now.bind(performance); let m = 6; performance.now = () => now() + m * 60000; window.later = () => { m += 20 } }"  # noqa: E501
+        )
         write_order(desk, "0.0123", "41000")
         renewals = "performance.getEntriesByType('resource').filter(one => one.name.endsWith('/session/renew')).length"
         desk.until(lambda: desk.page.evaluate(renewals) == 1, lambda: f"one renewal, not {desk.page.evaluate(renewals)}")

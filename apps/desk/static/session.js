@@ -5,7 +5,7 @@
  */
 
 import { call, get, onSignedOut } from './api.js';
-import { shortTime } from './format.js';
+import { moment, shortTime, timeZone } from './format.js';
 
 /** A session is renewed at the first use after this much of it has passed. */
 const RENEW_AFTER_MS = 300_000;
@@ -20,6 +20,8 @@ export const session = {
   who: null,
   /** By this machine's monotonic clock; Infinity without a session. */
   endsAt: Infinity,
+  /** The same as a time of day, which does not move from second to second: it is read out. */
+  endsTime: '',
   /** @type {Date | null} when it ended */
   endedAt: null,
   /** Renewals are over: the key is needed at the end. */
@@ -37,6 +39,7 @@ export function signedInAs(who) {
   session.endedAt = null;
   const seconds = who.expires_in_sec;
   session.endsAt = seconds === null || seconds === undefined ? Infinity : performance.now() + Number(seconds) * 1000;
+  session.endsTime = session.endsAt === Infinity ? '' : (moment(Date.now() + Number(seconds) * 1000)?.clock ?? '');
   renewedAt = performance.now();
   changed();
 }
@@ -67,10 +70,9 @@ function ended() {
 
 /** @returns {string} what the person should know of the session; empty most of the time */
 export function sessionWords() {
-  const left = session.endsAt - performance.now();
-  if (left > WARN_MS) return '';
-  const seconds = Math.max(0, Math.ceil(left / 1000));
-  return session.isLast ? `Your session ends in ${seconds} s, and then the key is needed.` : `Your session ends in ${seconds} s. Press a key or click to continue.`;
+  if (session.endsAt - performance.now() > WARN_MS) return '';
+  const rest = session.isLast ? 'The key is needed then.' : 'Press a key or click to continue.';
+  return `Your session ends at ${session.endsTime} ${timeZone()}. ${rest}`;
 }
 
 /** @returns {string} what the form says after the end of a session */

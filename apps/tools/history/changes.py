@@ -21,6 +21,7 @@ from config.loading import load_desk
 from config.settings import DeskSettings
 from domain.access.scopes import EVERY_ACCOUNT
 from domain.order.events import OrderSubmitted
+from domain.order.lifecycle import State
 from domain.ports import Journal, JournalEntry, Snapshots
 
 COMMITS_MAX: Final = 100_000
@@ -101,11 +102,9 @@ class Difference:
         return EVERY_ACCOUNT in self._accounts or account in self._accounts
 
     def _counted(self) -> dict[str, int]:
-        found: dict[str, int] = {}
-        for name in self._accounts:
-            for state, count in self._fold.account(name).states.items():
-                found[str(state)] = found.get(str(state), 0) + count
-        return {state: count for state, count in found.items() if count}
+        shown = [self._fold.account(name) for name in self._accounts]
+        counts = {str(state): sum(each.states[state] for each in shown) for state in State}
+        return {state: count for state, count in counts.items() if count}
 
     def view(self, limit: int) -> dict[str, Any]:
         """Return at most `limit` orders and as many positions, those that changed last first, and the numbers of all."""

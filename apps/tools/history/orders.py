@@ -18,6 +18,7 @@ from apps.tools.history.program import answer
 from config.loading import load_desk
 from config.settings import DeskSettings
 from domain.audit.state_hash import shape_of
+from domain.order.lifecycle import State
 from domain.ports import Head, Journal, Snapshots
 
 POSITIONS_MAX: Final = 5000
@@ -62,15 +63,13 @@ def encoded(fold: DeskFold, seq: int, limit: int, formats: Formats, accounts: Se
     """Return the answer: the orders and positions of these accounts, the numbers of all of them, and the counts by state."""
     shown = [fold.account(name) for name in accounts]
     rows = [row for each in shown for row in each.newest(limit)][:limit]
-    states: dict[str, int] = {}
-    for each in shown:
-        for state, count in each.states.items():
-            states[str(state)] = states.get(str(state), 0) + count
+    counts = {str(state): sum(each.states[state] for each in shown) for state in State}
+    states = {state: count for state, count in counts.items() if count}
     positions = [position for each in shown for position in each.positions_since(0)]
     parts = {
         "as_of_seq": seq,
         "total": sum(states.values()),
-        "states": {state: count for state, count in states.items() if count},
+        "states": states,
         "orders": [msgspec.Raw(row.encoded(formats)) for row in rows],
         "positions_total": len(positions),
         "positions": [position_row(each, formats) for each in positions[:POSITIONS_MAX]],
