@@ -86,6 +86,8 @@ class AlpacaCryptoDialect:
         self._times = TimeReader()
 
     def message(self, text: str) -> None:
+        if not text.startswith("["):
+            raise UnknownMessage(type(msgspec.json.decode(text)).__name__)
         elements: list[_Sent] = []
         unknown = None
         for raw in _ARRAY.decode(text):

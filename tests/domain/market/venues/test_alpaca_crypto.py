@@ -79,6 +79,7 @@ def test_a_trade_is_given_once() -> None:
         ('[{"T":"error","code":406,"msg":"connection limit exceeded"}]', ["fact limited (406 connection limit exceeded)"]),
         ('[{"T":"s","S":"BTC/USD","sc":"H","sm":"Trading Halt","rc":"T12"}]', ["fact halted BTC/USD (H Trading Halt)"]),
         ('[{"T":"s","S":"BTC/USD","sc":"T","sm":"Resumed"}]', ["fact fresh BTC/USD (T Resumed)"]),
+        ('{"type":"zz"}', ['fact rejected_frame (unknown message dict: {"type":"zz"})']),
         ('[{"T":"zz"}]', ['fact rejected_frame (unknown message zz: [{"T":"zz"}])']),
     ],
 )

@@ -25,7 +25,6 @@ PLANTED: dict[str, tuple[str, type, str, Callable[..., object]]] = {
     "the sequence is not followed": ("coinbase", CoinbaseDialect, "_in_order", always(True)),
     "a frame that could not be read has no consequence": ("alpaca_crypto", FeedSession, "all_broken", always(None)),
     "a hole of gateway has no consequence": ("alpaca_crypto", FeedSession, "broken", always(None)),
-    "a resync is wished only once": ("kraken", FeedSession, "_sweep", always(None)),
 }
 
 
