@@ -165,7 +165,8 @@ class RawWriter:
             else:
                 messages.append(OutgoingMessage(taken, payload, f"{self._venue}-{first.epoch}-{first.n}"))
         self._in_flight.extend(messages)
-        for message, sent in zip(messages, await asyncio.gather(*map(self._sent, messages)), strict=True):
+        all_sent = await asyncio.gather(*map(self._sent, messages)) if len(messages) > 1 else [await self._sent(each) for each in messages]
+        for message, sent in zip(messages, all_sent, strict=True):
             while not sent:
                 self.repeated += 1
                 await asyncio.sleep(REPEAT_AFTER_S)
