@@ -108,6 +108,7 @@ async def test_the_stream_has_what_the_venue_sent_byte_by_byte_in_order_and_with
         assert (opening["kind"], opening["symbols"], stream.epochs) == (kind, {SYMBOLS[kind]: OURS}, [epoch])
         assert stream.numbered()[0][1].kind == FrameKind.OPEN
         assert len(stream.texts(FrameKind.SENT)) == asked
+        await until(lambda: not found.writer.bytes)
         assert feed_view(found.feed) | {"last_frame_at": None} == {
             "state": "live",
             "kind": kind,
