@@ -7,8 +7,8 @@ import asyncio
 import base64
 import contextlib
 import json
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import count
 from typing import Any, Final
 
 from nats.aio.client import Client
@@ -77,16 +77,18 @@ async def _api(client: Client, what: str, body: dict[str, object]) -> dict[str, 
 class StreamWriter:
     """Writes messages to a stream, each until its ack. A message that is repeated under its id within 30 s is stored once."""
 
-    def __init__(self, client: Client, ensure: Ensure) -> None:
+    def __init__(self, client: Client, ensure: Ensure | None) -> None:
         self._client = client
         self._ensure = ensure
         self._inbox = client.new_inbox()
         self._waiting: dict[str, asyncio.Future[Msg]] = {}
+        self._tokens = count()
 
     @classmethod
-    async def open(cls, client: Client, ensure: Ensure) -> "StreamWriter":
-        """`ensure` makes the stream if it is missing; it is called again whenever the server says that no stream takes a message."""
-        await ensure()
+    async def open(cls, client: Client, ensure: Ensure | None = None) -> "StreamWriter":
+        """`ensure` makes the streams if they are missing; it is called again whenever the server says that no stream takes a message."""
+        if ensure is not None:
+            await ensure()
         writer = cls(client, ensure)
         await client.subscribe(f"{writer._inbox}.*", cb=writer._on_ack)
         return writer
@@ -98,18 +100,20 @@ class StreamWriter:
 
     async def write(self, subject: str, payload: bytes, message_id: str) -> None:
         """Publish, and wait for the ack. Raises Unavailable: the message may be stored nevertheless, so repeat it under its id."""
-        token = secrets.token_hex(8)
+        token = str(next(self._tokens))
         waiting = self._waiting[token] = asyncio.get_running_loop().create_future()
         try:
             await self._client.publish(subject, payload, reply=f"{self._inbox}.{token}", headers={COMMIT_ID: message_id})
-            answer = await asyncio.wait_for(waiting, ACK_TIMEOUT_S)
+            async with asyncio.timeout(ACK_TIMEOUT_S):
+                answer = await waiting
         except (TimeoutError, *bus.WireError) as error:
             raise Unavailable(f"no ack on {subject}: {str(error) or type(error).__name__}", unknown=True) from error
         finally:
             del self._waiting[token]
         if (answer.headers or {}).get(STATUS) is not None:
-            await self._ensure()
-            raise Unavailable(f"no stream took {subject}; it is made again")
+            if self._ensure is not None:
+                await self._ensure()
+            raise Unavailable(f"no stream took {subject}")
         if trouble := _refusal(answer):
             raise Unavailable(f"{subject} was not stored: {trouble}")
 
