@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 from base64 import b64decode, b64encode
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -12,11 +12,20 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from adapters import subjects as names
 from adapters.chain import GENESIS, ChainReading
 from adapters.feed import Feed, subject_of
-from adapters.jetstream import CHAIN, COMMIT_ID, stream_state
+from adapters.jetstream import CHAIN, COMMIT_ID, JetStreamJournal, StreamState, stream_state
 from domain.ports import Corrupt, Head, Unavailable
 
+STREAMS: Final = {
+    names.ORDER_STREAM: names.ORDER_JOURNALS,
+    names.VENUE_STREAM: names.VENUE_JOURNALS,
+    names.CONTROL_STREAM: names.CONTROL_EVENTS,
+    names.ACCESS_STREAM: names.ACCESS_JOURNALS,
+}
+"""The journals that belong to a copy of a stack, with their subjects. Copied in this order: a venue may be ahead of oms, which requests
+missed reports; the other way round reports would be lost."""
 AT_ONCE: Final = 100
 """How many messages are sent at once: each waits for its own fsync, not for those of the others."""
 ACK_TIMEOUT_S: Final = 30.0
@@ -41,11 +50,11 @@ class Copied(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Chains:
-    """The last commit of each subject of one stream; the next must follow from it."""
+    """The last commit of each subject of one stream; the next must follow from it. `seq` is the stream's last message."""
 
-    def __init__(self) -> None:
-        self._readings: dict[str, ChainReading] = {}
-        self.seq = 0
+    def __init__(self, heads: Mapping[str, Head] | None = None, seq: int = 0) -> None:
+        self._readings = {subject: ChainReading(head) for subject, head in (heads or {}).items()}
+        self.seq = seq
 
     @property
     def heads(self) -> dict[str, Head]:
@@ -77,6 +86,28 @@ async def out_of(client: Client, stream: str, subjects: str) -> AsyncGenerator[S
                 yield batch
             if chains.seq >= state.messages:
                 return
+
+
+async def behind(client: Client, stream: str, subjects: str, seq: int) -> AsyncGenerator[Sequence[Copied]]:
+    """Yield what the stream holds behind a sequence, then what arrives, without end; an empty batch if nothing arrived for a moment.
+
+    Nothing is verified. Raises Unavailable.
+    """
+    async with contextlib.aclosing(Feed(client, stream, subjects, seq).batches()) as batches:
+        async for messages in batches:
+            yield [_copied(seq, message) for seq, message in messages]
+
+
+async def size_of(client: Client, stream: str) -> StreamState | None:
+    """Return how much a stream holds; None if it does not exist. Raises Unavailable."""
+    return await stream_state(client, stream)
+
+
+async def commit_at(client: Client, stream: str, subject: str, seq: int) -> Head | None:
+    """Return the commit of a journal at a sequence; None if another message is there, or none. Raises Unavailable."""
+    journal = await JetStreamJournal.open(client, stream=stream, subject=subject)
+    found = await journal.read(seq)
+    return None if found is None else found.head
 
 
 async def into(client: Client, messages: Sequence[Copied]) -> None:

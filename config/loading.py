@@ -13,6 +13,8 @@ from config.gateway_settings import MarketGatewaySettings
 from config.kinds import validated
 from config.normalizer_settings import NormalizerSettings
 from config.settings import DeskSettings, ExeqSettings, GatewaySettings, OmsSettings, ProjectorSettings, RiskSettings, Settings
+from config.sink_alt_settings import SinkAltSettings
+from config.sink_settings import SinkTicksSettings
 from config.text import ConfigError, parse, read_mapping
 
 S = TypeVar("S", bound=Settings)
@@ -29,7 +31,13 @@ SERVICES: Final[Mapping[str, type[Settings]]] = {
     "desk": DeskSettings,
     "gateway": MarketGatewaySettings,
     "normalizer": NormalizerSettings,
+    "sink-ticks": SinkTicksSettings,
+    "sink-alt": SinkAltSettings,
 }
+
+
+SINKS: Final = ("sink-ticks", "sink-alt")
+"""The services that `python -m apps.sink` can be."""
 
 
 class Override(NamedTuple):
@@ -46,6 +54,10 @@ OVERRIDES: Final[Mapping[str, Override]] = {
     "TRADE_VALKEY_URL": Override("valkey.url"),
     "TRADE_QUESTDB_HTTP_URL": Override("questdb.http_url"),
     "TRADE_QUESTDB_PG_URL": Override("questdb.pg_url"),
+    "TRADE_OPENSEARCH_URL": Override("opensearch.url"),
+    "TRADE_CLICKHOUSE_URL": Override("clickhouse.url"),
+    "TRADE_CLICKHOUSE_PATH": Override("clickhouse.path"),
+    "TRADE_TICK_PLACES": Override("places", is_text=False),
     "TRADE_HOST": Override("service.host"),
     "TRADE_PORT": Override("service.port", is_text=False),
     "TRADE_METRICS_PORT": Override("monitoring.metrics_port", is_text=False),
@@ -61,6 +73,7 @@ OVERRIDES: Final[Mapping[str, Override]] = {
     "TRADE_EXEQ_URL": Override("peers.exeq_url"),
     "TRADE_GATEWAY_URL": Override("peers.gateway_url"),
     "TRADE_PROJECTOR_URL": Override("peers.projector_url"),
+    "TRADE_ARCHIVE_URL": Override("archive.url"),
     "TRADE_CA_FILE": Override("peers.ca_file"),
     "TRADE_ACCESS": Override("access.mode"),
     "TRADE_TLS": Override("access.tls", is_text=False),
@@ -147,3 +160,12 @@ def load_market_gateway(path: Path | None = None, environ: Mapping[str, str] = o
 
 def load_normalizer(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> NormalizerSettings:
     return _load(NormalizerSettings, "normalizer", path, environ)
+
+
+def load_sink(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Load the settings of the sink that `service.name` of the file names; sink-ticks if it names none."""
+    path = path or path_of("sink-ticks", environ)
+    section = read_mapping(path).get("service")
+    name = section.get("name") if isinstance(section, dict) else None
+    service = name if name in SINKS else SINKS[0]
+    return _load(SERVICES[service], service, path, environ)

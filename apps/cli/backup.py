@@ -6,20 +6,26 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from adapters.clock import SystemClock
+from adapters.objects import Objects
 from apps.cli import show
 from apps.cli.addresses import Addresses, find
+from apps.cli.archive import FORMS
+from apps.cli.archive import opened as opened_archive
 from apps.cli.client import START
 from apps.cli.connection import connected
 from apps.cli.options import DataDir, PortOffset
 from apps.cli.progress import progress_of
-from apps.cli.trouble import Refused, Unreachable
+from apps.cli.trouble import Refused, Unreachable, WrongUsage
 from domain.access.events import AccessAccepted
 from domain.ports import Corrupt, Head, Unavailable
+
+if TYPE_CHECKING:
+    from apps.tools.backup.streams import Copy
 
 EMPTY: Final = "Restore into new servers: trade up --fresh --only-servers, with another --data-dir to keep the current state."
 
@@ -49,7 +55,13 @@ def backup(
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="FILE", help="A file made by `trade backup`.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(exists=True, dir_okay=False, metavar="[FILE]", help="A file made by `trade backup`.", show_default=False),
+    ] = None,
+    from_archive: Annotated[
+        str | None, typer.Option("--from-archive", metavar="URL", help=f"Restore from an archive instead of a file: {FORMS}.")
+    ] = None,
     keep_keys: Annotated[
         bool, typer.Option("--keep-keys", help="Keep the keys of the backup valid. Without it all are revoked but the command line's.")
     ] = False,
@@ -58,19 +70,23 @@ def restore(
 ) -> None:
     """Restore the journals into servers that have none (trade up --fresh --only-servers), with the same sequence numbers.
 
-    The whole file is verified before anything is written. The written journals are read back and compared. The keys in the backup are
-    revoked: who may trade in the one environment may not trade in another one because of a file.
+    The whole file, or the whole archive, is verified before anything is written. The written journals are read back and compared. The
+    keys in it are revoked: who may trade in the one environment may not trade in another one because of a file.
     """
     from apps.tools.backup.streams import NotEmpty
 
+    if (file is None) == (from_archive is None):
+        raise WrongUsage("Name the file of a backup, or an archive: one of both.", f"trade restore FILE, or --from-archive {FORMS}")
     try:
-        asyncio.run(_restore(find(data_dir, port_offset), file, keep_keys=keep_keys))
+        addresses = find(data_dir, port_offset)
+        archive = opened_archive(from_archive, addresses.data_dir) if file is None else None
+        asyncio.run(_restore(addresses, file, archive, keep_keys=keep_keys))
     except NotEmpty as error:
         raise Refused(f"Nothing was written: {error}.", EMPTY) from error
     except Unavailable as error:
         raise Unreachable(f"{str(error).rstrip('.')}.", START) from error
     except Corrupt as error:
-        raise Refused(f"{error}.", "Restore another backup, into empty servers.") from error
+        raise Refused(f"{error}.", "Nothing is complete: restore another copy, into empty servers.") from error
 
 
 async def _backup(addresses: Addresses, file: Path, force: bool) -> None:
@@ -83,22 +99,35 @@ async def _backup(addresses: Addresses, file: Path, force: bool) -> None:
     show.line(f"{file}: {file.stat().st_size} bytes, read back and complete, sha256 of its lines {seal.sha256}")
 
 
-async def _restore(addresses: Addresses, file: Path, *, keep_keys: bool) -> None:
-    from apps.tools.backup.file import heading_of, sealed
+async def _restore(addresses: Addresses, file: Path | None, archive: Objects | None, *, keep_keys: bool) -> None:
+    from apps.tools.archive.check import ArchiveCopy
     from apps.tools.backup.streams import STREAMS, bring_back
 
-    made = datetime.fromtimestamp(heading_of(file).at / 1e9, UTC).isoformat(timespec="seconds")
-    commits = sum(head.n for heads in sealed(file).heads.values() for head in heads.values())
-    async with AsyncExitStack() as connections:
-        client = await connections.enter_async_context(connected(addresses.as_admin("nats"), "trade restore"))
+    async with AsyncExitStack() as exits:
+        client = await exits.enter_async_context(connected(addresses.as_admin("nats"), "trade restore"))
         writers = {
-            stream: await connections.enter_async_context(connected(addresses.as_writer_of(stream), f"trade restore {stream}"))
+            stream: await exits.enter_async_context(connected(addresses.as_writer_of(stream), f"trade restore {stream}"))
             for stream in STREAMS
         }
-        with progress_of(commits) as progress:
-            seal = await bring_back(client, writers, file, progress, revoke=None if keep_keys else _revoked)
-    _print_heads(seal.heads)
-    show.line(f"as of {made}, read back and identical; positions and fills are rebuilt when the services start")
+        if archive is not None:
+            copy: Copy = ArchiveCopy(archive)
+            commits, as_of = 0, f"from {archive.url}"
+        else:
+            assert file is not None
+            copy, commits, as_of = _of_file(file)
+        progress = exits.enter_context(progress_of(commits))
+        heads = await bring_back(client, writers, copy, progress, revoke=None if keep_keys else _revoked)
+    _print_heads(heads)
+    show.line(f"{as_of}, read back and identical; positions and fills are rebuilt when the services start")
+
+
+def _of_file(file: Path) -> "tuple[Copy, int, str]":
+    """Return the copy in a file, its number of commits, and when it was made, as text. Corrupt."""
+    from apps.tools.backup.file import heading_of, sealed
+    from apps.tools.backup.streams import BackupCopy
+
+    made = datetime.fromtimestamp(heading_of(file).at / 1e9, UTC).isoformat(timespec="seconds")
+    return BackupCopy(file), sum(head.n for heads in sealed(file).heads.values() for head in heads.values()), f"as of {made}"
 
 
 def _revoked(head: Head) -> AccessAccepted:

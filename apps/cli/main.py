@@ -22,6 +22,7 @@ from apps.cli import (
     replay,
     risk,
     run,
+    search,
     secrets,
     status,
     verify,
@@ -46,6 +47,8 @@ ORDER = (
     "positions",
     "fills",
     "watch",
+    "search",
+    "query",
     "account",
     "key",
     "whoami",
@@ -129,6 +132,8 @@ app.add_typer(order.app, name="order", help="Submit, show, replace and cancel or
 app.command("positions", rich_help_panel=_ORDERS)(account.positions)
 app.command("fills", rich_help_panel=_ORDERS)(account.fills)
 app.command("watch", rich_help_panel=_ORDERS)(watch.watch)
+app.command("search", rich_help_panel=_ORDERS)(search.search)
+app.command("query", rich_help_panel=_ORDERS)(search.query)
 app.add_typer(accounts.app, name="account", help="Open, close and list accounts.", rich_help_panel=_ACCESS)
 app.add_typer(key.app, name="key", help="Make, revoke, rotate and list keys.", rich_help_panel=_ACCESS)
 app.command("whoami", rich_help_panel=_ACCESS)(access.whoami)

@@ -213,11 +213,11 @@ def list_(
     with Oms(find(data_dir, port_offset), raw=json) as oms:
         rows, cursor = pages(oms, "/orders", "orders", filters, None if everything else limit, cursor)
     if not json:
-        show.table("", LIST_COLUMNS, map(_list_row, rows), numbers=NUMBERS)
+        show.table("", LIST_COLUMNS, map(list_row, rows), numbers=NUMBERS)
         tell_more(cursor)
 
 
-def _list_row(order: Mapping[str, Any]) -> tuple[object, ...]:
+def list_row(order: Mapping[str, Any]) -> tuple[object, ...]:
     names = ("account", "symbol", "side", "type", "quantity", "price", "status", "cum_quantity", "average_price")
     return order.get("order_id"), show.day_and_clock(order.get("created_at")), *(order.get(name) for name in names)
 

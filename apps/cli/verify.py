@@ -1,6 +1,7 @@
 """`trade verify`: compare all state with the journal."""
 
 import asyncio
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,25 +9,37 @@ import typer
 from adapters.codec import encode
 from apps.cli import show
 from apps.cli.addresses import Addresses, find
+from apps.cli.archive import FORMS, verified
+from apps.cli.archive import opened as opened_archive
 from apps.cli.client import START
 from apps.cli.connection import connected
 from apps.cli.options import DataDir, PortOffset
 from apps.cli.progress import progress_of
-from apps.cli.trouble import Refused, Unreachable
+from apps.cli.trouble import Refused, Unreachable, WrongUsage
 from apps.cli.trust import verification
 from apps.tools.verify.report import VerificationReport
 from domain.ports import Journal, Missing, Unavailable
 
 
 def verify(
+    url: Annotated[str | None, typer.Argument(metavar="[URL]", help=f"The archive, with --archive: {FORMS}.", show_default=False)] = None,
+    archive: Annotated[
+        bool, typer.Option("--archive", help="Verify the archive instead, from its objects alone. By default that of TRADE_ARCHIVE_URL.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
     """Read the whole journal and verify its chain, every order's transitions and sums, the order store, Valkey, fills, oms and controls.
 
-    Exit code 0 if everything agrees, 1 with the first difference, 3 if something could not be read.
+    With --archive nothing but the archive is read: the chain of every journal, holes, damaged objects, the rows of events against the
+    commits. Exit code 0 if everything agrees, 1 with the first difference, 3 if something could not be read.
     """
+    if archive:
+        _verify_archive(url, data_dir, quiet=json)
+        return
+    if url is not None:
+        raise WrongUsage("An address is only read with --archive.", f"trade verify --archive {url}")
     try:
         report = asyncio.run(_verify(find(data_dir, port_offset), quiet=json))
     except Unavailable as error:
@@ -41,6 +54,20 @@ def verify(
         )
 
 
+def _verify_archive(url: str | None, data_dir: Path | None, *, quiet: bool) -> None:
+    objects = opened_archive(url, data_dir)
+    try:
+        report = asyncio.run(verified(objects, quiet=quiet))
+    except Unavailable as error:
+        raise Unreachable(f"{str(error).rstrip('.')}.", REPEAT) from error
+    if quiet:
+        show.raw(encode(report))
+    if not report.ok:
+        raise Refused(f"{report.first_difference}.", ARCHIVE_REMEDY)
+
+
+REPEAT = "Check the address and the keys, and repeat the command: docs/archive.md."
+ARCHIVE_REMEDY = "While the journals exist, sink-alt writes a removed object again: docs/archive.md, Repair."
 REMEDY = "The journal is authoritative: docs/operations.md describes how to rebuild each of the others from it."
 
 

@@ -45,6 +45,11 @@ async def order_journal(client: Client, shard: int = 0) -> JetStreamJournal:
     return await JetStreamJournal.open(client, stream=subjects.ORDER_STREAM, subject=subjects.order_subject(shard))
 
 
+async def control_journal(client: Client) -> JetStreamJournal:
+    """Open the journal of controls, to read; only risk appends. Until risk has made it, every read raises Missing."""
+    return await JetStreamJournal.open(client, stream=subjects.CONTROL_STREAM, subject=subjects.CONTROLS)
+
+
 async def followed_orders(client: Client, unit: Unit | None) -> Journal:
     """Open the order journal for a fold of this service. In a unit, new commits come from oms itself."""
     journal = await order_journal(client)

@@ -120,6 +120,13 @@ TABLES: Final[Mapping[str, Table]] = {
     },
     "projector": EVERYWHERE,
     "gateway": {**EVERYWHERE, ("GET", "/venues"): READ | OPERATE},
+    "sink-ticks": {**EVERYWHERE, ("GET", "/dead-letters"): OPERATE},
+    "sink-alt": {
+        **EVERYWHERE,
+        ("GET", "/dead-letters"): OPERATE,
+        ("GET", "/search"): OPERATE,  # both show all accounts
+        ("POST", "/query"): OPERATE,
+    },
     "desk": {
         **EVERYWHERE,
         ("GET", "/stream"): READ | OPERATE,

@@ -106,6 +106,9 @@ MARKET_VENUES: Final = _housekeeping(
 MARKET_TICKS: Final = _housekeeping("quotes and bars", "quotes that waited, repeated quotes and bars leave a little later")
 MARKET_SILENCE: Final = _housekeeping("silence and wishes", "a mute symbol is noticed, and its book requested, a little later")
 
+# sink-ticks and sink-alt
+SINK: Final = _vital("sink", "its memory may differ from the place: the next process starts from the checkpoint in the place")
+
 _EVERYWHERE: Final = (LOOP_LAG, HEALTH)
 _CONTROLS: Final = (CONTROL_FOLLOWER, CONTROLS_KNOWN)
 _ACCESS: Final = (ACCESS_FOLLOWER, KEYS_KNOWN)
@@ -184,6 +187,8 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         SYNC,
     ),
     "projector": (*_EVERYWHERE, *_ACCESS, TURN, POSITIONS, FILLS, LISTINGS, MARK, CONTROLS_NOTED),
+    "sink-ticks": (*_EVERYWHERE, *_ACCESS, TURN, SINK, MARK, CONTROLS_NOTED),
+    "sink-alt": (*_EVERYWHERE, *_ACCESS, TURN, SINK, MARK, CONTROLS_NOTED),
     "desk": (
         *_EVERYWHERE,
         JOURNAL_FOLLOWER,

@@ -53,6 +53,10 @@ class JournalSource:
                 await self._look(read.seq)
                 yield [self._message(entry) for entry in entries]
 
+    async def look(self, after: Checkpoint) -> None:
+        self._look_at = 0.0
+        await self._look(after.hint.seq if after.hint else 0)
+
     def _message(self, entry: JournalEntry) -> Message[Decoded[Any]]:
         head = entry.head
         return Message(part=self.part, epoch=EPOCH, n=head.n, body=self._codec.decoded(entry), seq=head.seq, chain=head.chain)

@@ -61,6 +61,7 @@ class Pipeline:
         self.name = name
         self.source = source
         self.place = place
+        self.bounds = bounds
         self.checkpoint = Checkpoint()
         self.rows = 0
         self.writes = 0
@@ -70,7 +71,6 @@ class Pipeline:
         self._rows_of = rows
         self._letters = letters
         self._clock = clock
-        self._bounds = bounds
         self._fails = fails
         self._progress = Reached(self.checkpoint)
         self._pending: list[ArchiveRow] = []
@@ -99,6 +99,8 @@ class Pipeline:
                 if str(trouble) != self.trouble:
                     log.warning("a sink waits", sink=self.name, reason=str(trouble))
                 self.trouble = str(trouble)
+                with contextlib.suppress(Unavailable):
+                    await self.source.look(self.checkpoint)
             pause = RETRY_FIRST_S if self.writes > written else min(pause * 2, RETRY_MAX_S)
             await asyncio.sleep(pause)
 
@@ -111,7 +113,7 @@ class Pipeline:
                 self.trouble = ""
                 for message in batch:
                     self._take(message)
-                    if len(self._pending) >= self._bounds.rows:
+                    if len(self._pending) >= self.bounds.rows:
                         await self._flush()
                 if not self.source.behind:
                     self._at_end_ns = self._clock.monotonic_ns()
@@ -123,7 +125,7 @@ class Pipeline:
     def _take(self, message: Message[Any]) -> None:
         taken = self._progress.advance(message)
         if not self._moved:
-            self._moved, self._due_ns = True, self._clock.monotonic_ns() + int(self._bounds.wait_s * 1e9)
+            self._moved, self._due_ns = True, self._clock.monotonic_ns() + int(self.bounds.wait_s * 1e9)
         if not taken:
             return
         if isinstance(message.body, UnreadableMessage):

@@ -35,7 +35,7 @@ def _s3_ports(offset: int) -> Mapping[str, int]:
 EXTRAS: Final[Mapping[str, Extra]] = {
     "s3": Extra(
         s3_servers.installed,
-        lambda _, offset: {"TRADE_S3_URL": S3Ports().shifted(offset).url},
+        lambda _, offset: {"TRADE_S3_URL": S3Ports().shifted(offset).url, "TRADE_TICK_PLACES": "[questdb, s3]"},
         lambda data_dir, offset, secrets: s3_servers.s3(data_dir, S3Ports().shifted(offset), secrets),
         _s3_ports,
     ),

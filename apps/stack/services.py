@@ -36,10 +36,11 @@ MODULES = {
 URL_VARIABLES = {name: f"TRADE_{name.removeprefix('live-').upper()}_URL" for name in SERVICE_PORTS}
 MARKET_URL_VARIABLES = {name: f"TRADE_MARKET_{name.upper().replace('-', '_')}_URL" for name in MARKET_PORTS}
 """Named with `MARKET`, because `TRADE_GATEWAY_URL` has always been live-gateway's."""
+SINKS = (SINK_TICKS, SINK_ALT)
 NICENESS = {
     "risk": URGENT_NICENESS,
     **dict.fromkeys(("projector", DESK, GATEWAY, NORMALIZER), PROJECTION_NICENESS),
-    **dict.fromkeys((SINK_TICKS, SINK_ALT), SINK_NICENESS),
+    **dict.fromkeys(SINKS, SINK_NICENESS),
 }
 SECRETS = "secrets"
 """The directory of the passwords, in the data directory."""
@@ -136,6 +137,8 @@ def _service(name: str, port_offset: int, common: Mapping[str, str], config: Pat
     metrics_port = port + METRICS_OFFSET
     path = "/health" if name in MARKET_PORTS else "/ready"  # a start waits for no venue, and not until a sink has caught up
     own = {"TRADE_PORT": str(port), "TRADE_METRICS_PORT": str(metrics_port)}
+    if name in SINKS:
+        config = config or CHECKOUT / "config" / "backend" / name / "config.yaml"  # one program: the file says which sink it is
     if config:
         own["TRADE_CONFIG"] = str(config)
 

@@ -76,6 +76,9 @@ class Source(Protocol):
         Raises Unavailable, Corrupt.
         """
 
+    async def look(self, after: Checkpoint) -> None:
+        """Bring `behind` and `unread_percent` up to date while nothing is read, because the place is away. Raises Unavailable."""
+
 
 class Place(Protocol):
     """Where rows are kept for readers. Rows written again change nothing. One writer: the process that claimed it last."""

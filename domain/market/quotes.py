@@ -85,7 +85,9 @@ def in_bounds(number: Decimal) -> bool:
     if not number.is_finite():
         return False
     lowest, highest = (ADJUSTED_MIN, ADJUSTED_MAX) if number else (-DIGITS_MAX, DIGITS_MAX)
-    return lowest <= number.adjusted() <= highest and len(number.as_tuple().digits) <= DIGITS_MAX
+    if not lowest <= number.adjusted() <= highest:
+        return False
+    return len(str(number)) <= DIGITS_MAX or len(number.as_tuple().digits) <= DIGITS_MAX  # the short text first: it costs a tenth
 
 
 class MarketRule(NamedTuple):

@@ -97,6 +97,31 @@ ENGINE_ROOM: Final = (
 )
 
 
+MARKET: Final = (
+    Panel("Venues connected", {"{{venue}}": "market_venue_live"}, kind="stat", width=6, description="1: connected and sending."),
+    Panel("Valid books", {"{{venue}}": "normalizer_books_valid"}, kind="stat", width=6),
+    Panel("Services of the market plane", {"{{job}}": 'service_ready{job=~"gateway|normalizer|sink-.*"}'}, kind="stat", width=12),
+    Panel("Frames a second", {"{{venue}}": "rate(market_venue_frames_total[$__rate_interval])"}, "ops"),
+    Panel("Records a second", {"{{kind}}": "rate(normalizer_records_total[$__rate_interval])"}, "ops"),
+    Panel("Quotes to the core a second", {"{{venue}}": "rate(normalizer_ticks_total[$__rate_interval])"}, "ops"),
+    Panel("Receipt to stream", percentiles("market_raw_latency_seconds"), "s", description="Target: P50 8 ms, P99 25 ms."),
+    Panel("Receipt to quote", percentiles("normalizer_tick_seconds"), "s", description="Target: P50 3 ms, P99 15 ms from the stream on."),
+    Panel("Normalizer behind, seconds", {"{{venue}}": "normalizer_lag_seconds"}, "s"),
+    Panel("Facts in 5 minutes", {"{{fact}}": "increase(normalizer_facts_total[5m])"}),
+    Panel(
+        "Frames lost or unread",
+        {
+            "dropped {{venue}}": "increase(market_raw_frames_dropped_total[5m])",
+            "not readable": "increase(normalizer_frames_rejected_total[5m])",
+        },
+    ),
+    Panel("Reconnects in 5 minutes", {"{{venue}}": "increase(market_venue_reconnects_total[5m])"}),
+    Panel("Rows a second into places", {"{{job}} {{sink}}": "rate(sink_rows_total[$__rate_interval])"}, "ops"),
+    Panel("Places behind, seconds", {"{{job}} {{sink}}": "sink_lag_seconds"}, "s"),
+    Panel("Rows put aside", {"{{job}} {{sink}}": "sink_dead_letters_total"}, kind="stat"),
+)
+
+
 def panel(number: int, of: Panel, x: int, y: int) -> dict[str, Any]:
     source = QUESTDB if of.kind == "table" else PROMETHEUS
     targets: list[dict[str, Any]] = []
@@ -138,7 +163,11 @@ def dashboard(title: str, uid: str, panels: tuple[Panel, ...]) -> dict[str, Any]
 
 
 def files() -> dict[str, str]:
-    boards = {"desk.json": dashboard("Desk", "desk", DESK), "engine-room.json": dashboard("Engine room", "engine-room", ENGINE_ROOM)}
+    boards = {
+        "desk.json": dashboard("Desk", "desk", DESK),
+        "engine-room.json": dashboard("Engine room", "engine-room", ENGINE_ROOM),
+        "market.json": dashboard("Market", "market", MARKET),
+    }
     return {name: json.dumps(board, indent=1) + "\n" for name, board in boards.items()}
 
 

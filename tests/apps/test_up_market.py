@@ -45,6 +45,7 @@ def test_a_market_of_venues_adds_gateway_normalizer_and_the_sink_of_ticks(tmp_pa
     assert gateway.ports == {"http": 8090, "metrics": 9090}
     assert gateway.environment["TRADE_GATEWAY_URL"] == "http://127.0.0.1:8115", "that one has always been live-gateway's"
     assert sink.command[1:] == ("-m", "apps.sink")
+    assert sink.environment["TRADE_CONFIG"].endswith("config/backend/sink-ticks/config.yaml"), "it says which sink this is"
     assert (gateway.niceness, sink.niceness) == (PROJECTION_NICENESS, SINK_NICENESS), "an order goes first"
 
 

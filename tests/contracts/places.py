@@ -53,6 +53,9 @@ class ListSource:
         self.size = size
         self.again = again
 
+    async def look(self, after: Checkpoint) -> None:
+        self.behind = len(self.log) - (after.hint.seq if after.hint else 0)
+
     async def messages(self, after: Checkpoint) -> AsyncGenerator[Sequence[Message[Any]]]:
         position = after.hint.seq if after.hint else 0
         while True:

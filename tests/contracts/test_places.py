@@ -1,11 +1,14 @@
 """The contract of places, on the place in memory; and that its checks find planted bugs."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Hashable, Sequence
 
 import pytest
 
+from adapters.clock import SystemClock
 from adapters.memory_places import MemoryPlace, MemoryShelf
+from apps.sink.pipeline import FlushBounds, Pipeline
 from domain.archive.checkpoint import EPOCHS_KEPT, Checkpoint, Message, Reached
 from domain.archive.ports import ArchiveRow, RowsRefused
 from tests.contracts import places
@@ -132,3 +135,21 @@ def test_a_sequence_that_comes_again_skips_nothing() -> None:
     progress.advance(Message(part="a", epoch=1, n=7, body=None, seq=100))
     assert progress.advance(Message(part="a", epoch=2, n=1, body=None, seq=99))
     assert not progress.advance(Message(part="a", epoch=1, n=7, body=None, seq=98))
+
+
+async def test_while_the_place_is_away_the_lag_is_known_and_nothing_is_lost() -> None:
+    """MARKETDATA 4: a place is away. The sink waits, its lag is a metric, and it catches up without loss or doubles."""
+    stored = MemoryShelf()
+    one, source = shelf(stored=stored), places.ListSource(places.numbered(MESSAGES))
+    stored.away, source.behind = True, 0
+    pipeline = Pipeline("away", source, rows, one.open(places.never), one.letters, SystemClock(), bounds=FlushBounds(rows=3, wait_s=0))
+    running = asyncio.create_task(pipeline.run())
+    async with asyncio.timeout(60):
+        while source.behind != len(MESSAGES):
+            await asyncio.sleep(0.001)
+        assert pipeline.trouble == "the place is away"
+        stored.away = False
+        while source.behind or pipeline.held or pipeline.trouble:
+            await asyncio.sleep(0.001)
+    running.cancel()
+    await places.check_once_each(one)

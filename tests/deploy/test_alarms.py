@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from apps.stack.ports import METRICS_OFFSET, SERVICE_PORTS
+from apps.stack.ports import MARKET_PORTS, METRICS_OFFSET, SERVICE_PORTS
 
 ROOT: Final = Path(__file__).parents[2]
 RULES: Final = ROOT / "infra/prometheus/alerts.yml"
@@ -47,8 +47,12 @@ def test_every_alarm_has_a_row_in_the_runbook_and_every_row_an_alarm() -> None:
 
 def test_prometheus_asks_every_service_on_its_metrics_port() -> None:
     found = yaml.safe_load((ROOT / "infra/prometheus/prometheus.yml").read_text())
-    asked = {job["job_name"]: job["static_configs"][0]["targets"] for job in found["scrape_configs"]}
+    asked = {job["job_name"]: job["static_configs"][0]["targets"] for job in found["scrape_configs"] if "static_configs" in job}
     assert asked == {name: [f"{name}:{port + METRICS_OFFSET}"] for name, port in SERVICE_PORTS.items()}
+    sought = {job["job_name"]: job["dns_sd_configs"][0] for job in found["scrape_configs"] if "dns_sd_configs" in job}
+    assert {name: (each["names"], each["type"], each["port"]) for name, each in sought.items()} == {
+        name: ([name], "A", port + METRICS_OFFSET) for name, port in MARKET_PORTS.items()
+    }, "a service that was never started is not down"
 
 
 def test_the_files_of_grafana_are_what_the_program_makes() -> None:
@@ -109,6 +113,15 @@ TROUBLE: Final[dict[str, dict[str, str]]] = {
     "LoopLate": slow("event_loop_lag_seconds", "0.1", labels='job="risk"'),
     "LogLinesDropped": counted("log_lines_dropped_total", 3, labels='to="file"'),
     "MemoryGrowing": jumps('process_resident_memory_bytes{job="oms"}', 5e8, 1.7e9),
+    "MarketServiceGone": {'up{job="gateway"}': f"1+0x{QUIET} _x{QUIET}"},
+    "MarketVenueDown": jumps('market_venue_live{venue="KRAKEN"}', 1, 0),
+    "MarketFramesDropped": counted("market_raw_frames_dropped_total", 5, labels='venue="KRAKEN"'),
+    "MarketBooksInvalid": jumps('normalizer_books_valid{venue="KRAKEN"}', 2, 0) | jumps('market_venue_live{venue="KRAKEN"}', 1, 1),
+    "MarketBehind": jumps('normalizer_lag_seconds{venue="KRAKEN"}', 0, 6),
+    "MarketFramesRejected": counted("normalizer_frames_rejected_total", 20) | {"normalizer_frames_total": f"0+600x{2 * QUIET}"},
+    "SinkBehind": jumps('sink_lag_seconds{job="sink-ticks",sink="questdb MARKET"}', 1, 130),
+    "SinkStreamFilling": jumps('sink_stream_alarm{job="sink-ticks",sink="questdb MARKET"}', 0, 1),
+    "RowsPutAside": {'sink_dead_letters_total{job="sink-ticks",sink="questdb MARKET"}': f"_x{QUIET} 1+0x{QUIET}"},
 }
 
 

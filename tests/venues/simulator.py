@@ -40,6 +40,8 @@ class VenueSimulator:
         """Every connection that was ever made, the newest last."""
         self.requests: list[str] = []
         """Every GET, with its query."""
+        self.most_open = 0
+        """The most connections that were ever open at the same time."""
         self.port = port
         self._rate = rate
         self._heartbeat_s = heartbeat_s
@@ -131,6 +133,7 @@ class VenueSimulator:
         connection = Connection(socket, self.faults)
         self.connections.append(connection)
         self._open.append(connection)
+        self.most_open = max(self.most_open, len(self._open))
         writing = asyncio.create_task(connection.write())
         try:
             self.speech.greet(connection)

@@ -1,26 +1,63 @@
 """Write journals to a backup, and restore a backup into empty servers."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Protocol
 
 from nats.aio.client import Client
 
 from adapters import journalcopy, subjects
 from adapters.controls import ACCESS_COMMITS, ACCESS_JOURNAL, open_journal
 from adapters.jetstream import ensure_stream, stream_state
+from adapters.journalcopy import STREAMS as STREAMS
 from apps.tools.backup.file import Heading, Seal, Writer, entries, heading_of, sealed
 from domain.access.events import AccessAccepted
 from domain.ports import Corrupt, Head
 
-STREAMS: Final = {
-    subjects.ORDER_STREAM: subjects.ORDER_JOURNALS,
-    subjects.VENUE_STREAM: subjects.VENUE_JOURNALS,
-    subjects.CONTROL_STREAM: subjects.CONTROL_EVENTS,
-    subjects.ACCESS_STREAM: subjects.ACCESS_JOURNALS,
-}
-"""Saved in this order: a venue may be ahead of oms, which requests missed reports; the other way round reports would be lost."""
 Progress = Callable[[int], None]
+
+
+Heads = Mapping[str, Mapping[str, Head]]
+"""The last commit of each journal of each stream."""
+
+
+class Copy(Protocol):
+    """A copy of all journals: a backup, or an archive."""
+
+    async def verified(self) -> Heads:
+        """Verify every message against the chains; return where they end. Raises Corrupt, Unavailable."""
+
+    async def max_bytes(self) -> Mapping[str, int]:
+        """Return the streams to create, with their maximum bytes. Raises Corrupt, Unavailable."""
+
+    def messages(self) -> AsyncGenerator[tuple[str, Sequence[journalcopy.Copied]]]:
+        """Yield all messages stream by stream, in order. Raises Corrupt, Unavailable."""
+
+
+class BackupCopy:
+    """The copy in the file of a backup."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def verified(self) -> Heads:
+        return sealed(self._path).heads
+
+    async def max_bytes(self) -> Mapping[str, int]:
+        return heading_of(self._path).max_bytes
+
+    async def messages(self) -> AsyncGenerator[tuple[str, Sequence[journalcopy.Copied]]]:
+        waiting: list[journalcopy.Copied] = []
+        stream = ""
+        for entry in entries(self._path):
+            if waiting and (entry.stream != stream or len(waiting) >= journalcopy.AT_ONCE):
+                yield stream, waiting
+                waiting = []
+            stream = entry.stream
+            waiting.append(entry.message)
+        if waiting:
+            yield stream, waiting
 
 
 class NotEmpty(Exception):
@@ -50,36 +87,30 @@ async def keep(client: Client, path: Path, at_ns: int, progress: Progress, *, re
 
 
 async def bring_back(
-    client: Client, writers: Mapping[str, Client], path: Path, progress: Progress, *, revoke: Callable[[Head], AccessAccepted] | None = None
-) -> Seal:
-    """Restore into servers without journals. The whole file is verified before the first commit. NotEmpty, Corrupt, Unavailable.
+    client: Client, writers: Mapping[str, Client], copy: Copy, progress: Progress, *, revoke: Callable[[Head], AccessAccepted] | None = None
+) -> Heads:
+    """Restore into servers without journals. The whole copy is verified before the first commit. NotEmpty, Corrupt, Unavailable.
 
     `client` creates the streams and reads; `writers` has, for each stream, the connection that may write it.
     `revoke` makes the event, from the head of the journal of access, that revokes the restored keys; None keeps them.
     """
-    seal = sealed(path)
+    heads = await copy.verified()
     for name in STREAMS:
         state = await stream_state(client, name)
         if state is not None and state.messages:
             raise NotEmpty(f"the stream {name} holds {state.messages} commits")
-    for name, max_bytes in heading_of(path).max_bytes.items():
+    for name, max_bytes in (await copy.max_bytes()).items():
         await ensure_stream(client, name, [STREAMS[name]], max_bytes)
-    waiting: list[journalcopy.Copied] = []
-    stream, done = "", 0
-    for entry in entries(path):
-        if waiting and (entry.stream != stream or len(waiting) >= journalcopy.AT_ONCE):
-            await journalcopy.into(writers[stream], waiting)
-            done, waiting = done + len(waiting), []
+    done = 0
+    async with contextlib.aclosing(copy.messages()) as batches:
+        async for stream, messages in batches:
+            await journalcopy.into(writers[stream], messages)
+            done += len(messages)
             progress(done)
-        stream = entry.stream
-        waiting.append(entry.message)
-    if waiting:
-        await journalcopy.into(writers[stream], waiting)
-    progress(done + len(waiting))
-    await _compare(client, seal)
-    if revoke is not None and subjects.ACCESS_STREAM in seal.heads:
+    await _compare(client, heads)
+    if revoke is not None and subjects.ACCESS_STREAM in heads:
         await _revoke(client, writers[subjects.ACCESS_STREAM], revoke)
-    return seal
+    return heads
 
 
 async def _revoke(client: Client, writer: Client, revoke: Callable[[Head], AccessAccepted]) -> None:
@@ -90,12 +121,12 @@ async def _revoke(client: Client, writer: Client, revoke: Callable[[Head], Acces
         await journal.append(ACCESS_COMMITS.encode(0, head.n + 1, (revoke(head),)), head)
 
 
-async def _compare(client: Client, seal: Seal) -> None:
-    """Read the streams back: every chain must end at the head in the seal."""
-    for name, heads in seal.heads.items():
+async def _compare(client: Client, copied: Heads) -> None:
+    """Read the streams back: every chain must end at the head in the copy."""
+    for name, heads in copied.items():
         chains = journalcopy.Chains()
         async for batch in journalcopy.out_of(client, name, STREAMS[name]):
             for message in batch:
                 chains.take(message)
         if chains.heads != heads:
-            raise Corrupt(f"the stream {name} differs from the backup")
+            raise Corrupt(f"the stream {name} differs from the copy")

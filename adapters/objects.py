@@ -1,0 +1,127 @@
+"""Objects by name, in a bucket of S3 or a directory: written once, read whole, listed, deleted."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import httpx
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
+from obstore.store import LocalStore, MemoryStore, S3Store
+
+from domain.ports import Missing, Unavailable
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, S3Config
+
+TIMEOUT: Final = "30s"
+RETRIES_MAX: Final = 2
+LISTED_AT_ONCE: Final = 1000
+SIGNED_FOR: Final = timedelta(minutes=1)
+REGION: Final = "us-east-1"
+"""S3 requires a region; servers of one's own ignore it."""
+
+
+class WrongAddress(ValueError):
+    """An address that is neither `s3://bucket/prefix` nor `file:///directory`."""
+
+
+class Objects:
+    """The objects below one address."""
+
+    def __init__(self, store: S3Store | LocalStore | MemoryStore, url: str, bucket: S3Store | None = None) -> None:
+        self._store = store
+        self._bucket = bucket
+        self.url = url
+
+    @classmethod
+    def at(cls, url: str, *, endpoint: str = "", credentials: tuple[str, str] | None = None) -> "Objects":
+        """Open `s3://bucket/prefix` at the server `endpoint`, or `file:///directory`. Nothing is read yet. WrongAddress."""
+        parts = urlsplit(url)
+        if parts.scheme == "file" and parts.path.strip("/") and not parts.netloc:
+            return cls(LocalStore(prefix=parts.path, mkdir=True), url)
+        if parts.scheme != "s3" or not parts.netloc:
+            raise WrongAddress(f"{url!r} is no address of an archive: s3://bucket/prefix or file:///directory")
+        config: S3Config = {"region": REGION, "skip_signature": credentials is None}
+        if endpoint:
+            config["endpoint"] = endpoint
+        if credentials is not None:
+            config["access_key_id"], config["secret_access_key"] = credentials
+        options: ClientConfig = {"allow_http": True, "timeout": TIMEOUT}
+        prefix = parts.path.strip("/") or None
+        store, bucket = (
+            S3Store(parts.netloc, prefix=each, config=config, client_options=options, retry_config={"max_retries": RETRIES_MAX})
+            for each in (prefix, None)
+        )
+        return cls(store, url, bucket if credentials is not None else None)
+
+    async def put_new(self, name: str, data: bytes) -> bool:
+        """Write an object that does not exist yet; return False, with nothing changed, if it does. Unavailable."""
+        try:
+            await obstore.put_async(self._store, name, data, mode="create")
+        except AlreadyExistsError:
+            return False
+        except (BaseError, OSError) as error:
+            raise Unavailable(f"{self.url}: {name} was not written: {_first_line(error)}", unknown=True) from error
+        return True
+
+    async def put(self, name: str, data: bytes) -> None:
+        """Write an object, in place of what it was. Unavailable."""
+        try:
+            await obstore.put_async(self._store, name, data)
+        except (BaseError, OSError) as error:
+            raise Unavailable(f"{self.url}: {name} was not written: {_first_line(error)}", unknown=True) from error
+
+    async def get(self, name: str) -> bytes:
+        """Return an object. Missing if it does not exist, Unavailable."""
+        async with self._reading(name):
+            found = await obstore.get_async(self._store, name)
+            return bytes(await found.bytes_async())
+
+    async def names(self, folder: str, after: str = "") -> list[str]:
+        """Return the names of all objects below a folder, sorted; with `after` only those behind that name. Unavailable."""
+        found: list[str] = []
+        async with self._reading(folder):
+            async for batch in obstore.list(self._store, folder, offset=after or None, chunk_size=LISTED_AT_ONCE):
+                found.extend(each["path"] for each in batch)
+        return sorted(found)
+
+    async def folders(self, folder: str) -> list[str]:
+        """Return the folders right below a folder, with their whole names. Unavailable."""
+        async with self._reading(folder):
+            return sorted((await obstore.list_with_delimiter_async(self._store, folder))["common_prefixes"])
+
+    async def delete(self, names: Sequence[str]) -> None:
+        """Delete objects; one that does not exist changes nothing. Unavailable."""
+        for name in names:
+            try:
+                async with self._reading(name):
+                    await obstore.delete_async(self._store, name)
+            except Missing:
+                continue
+
+    async def make_bucket(self) -> None:
+        """Create the bucket if it is missing and these keys may create one; a directory needs nothing. Unavailable."""
+        if self._bucket is None:
+            return
+        url = await obstore.sign_async(self._bucket, "PUT", "", SIGNED_FOR)
+        try:
+            async with httpx.AsyncClient(trust_env=False) as http:
+                await http.put(url)
+        except httpx.HTTPError as error:
+            raise Unavailable(f"{self.url}: {str(error) or type(error).__name__}") from error
+
+    @asynccontextmanager
+    async def _reading(self, name: str) -> AsyncIterator[None]:
+        try:
+            yield
+        except (NotFoundError, FileNotFoundError) as error:
+            raise Missing(f"{self.url}: {name} does not exist") from error
+        except (BaseError, OSError) as error:
+            raise Unavailable(f"{self.url}: {name}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,59 @@
+"""The market's streams as sources, and the places of ticks, opened as the configuration says."""
+
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import structlog
+from nats.aio.client import Client
+
+from adapters.clock import SystemClock
+from adapters.dead_letters import SqliteDeadLetters
+from adapters.market_source import MarketSource
+from adapters.memory_places import MemoryDeadLetters
+from adapters.questticks import QuestDbTicks
+from apps.runtime.chassis import Chassis
+from apps.runtime.failpoint import failpoint
+from config.s3 import s3_access
+from config.sink_settings import SinkTicksSettings
+from domain.archive.ports import DeadLetters, Place
+
+LETTERS_FILE: Final = "dead_letters.db"
+log = structlog.get_logger()
+
+
+def market_source(client: Client, stream: str) -> MarketSource:
+    return MarketSource(client, stream, SystemClock())
+
+
+def dead_letters(chassis: Chassis[Any], letters_max: int) -> DeadLetters:
+    """Open the dead letters in the data directory. Without one they are in memory, and a restart loses them."""
+    directory = chassis.settings.service.data_dir
+    if directory is None:
+        log.warning("no data directory: rows that a place refuses are kept in memory only")
+        return MemoryDeadLetters(letters_max)
+    letters = SqliteDeadLetters(directory / chassis.name / LETTERS_FILE, letters_max)
+    chassis.exits.callback(letters.close)
+    return letters
+
+
+def questdb_ticks(chassis: Chassis[SinkTicksSettings], stream: str) -> Place:
+    settings = chassis.settings.questdb
+    http_url = str(settings.http_url) if settings.rows == "ilp" else ""
+    place = QuestDbTicks(http_url, str(settings.pg_url), stream, uuid.uuid4().hex, SystemClock(), failpoint)
+    chassis.exits.push_async_callback(place.close)
+    return place
+
+
+def market_objects(chassis: Chassis[SinkTicksSettings], stream: str) -> Place:
+    # imported only where objects are written: together they take 60 MB
+    from adapters.objects import Objects
+    from adapters.objectstore import MarketObjects
+
+    access = s3_access(chassis.environment or os.environ)
+    objects = Objects.at(chassis.settings.s3.address, endpoint=access.endpoint, credentials=access.keys)
+    return MarketObjects(objects, stream, failpoint)
+
+
+PLACES: Final[Mapping[str, Callable[[Chassis[SinkTicksSettings], str], Place]]] = {"questdb": questdb_ticks, "s3": market_objects}
