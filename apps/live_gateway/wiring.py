@@ -86,7 +86,6 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
         await _follow_market(chassis, client, hosts, instruments, clock)
     elif feed := _feed(settings, recording, list(markets.values()), audience, clock):
         chassis.spawn(feed, tasks.QUOTES)
-
     if recording is None:
         prices = stores.prices(chassis)
         chassis.spawn(lambda: keep_closes(markets, prices, clock, partial(feeds.announce_prices, client)), tasks.CLOSES)
