@@ -1,5 +1,6 @@
 """The fold of one venue: raw frames of its connections to quotes, trades, books and facts. No clock: equal frames give equal records."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
@@ -100,6 +101,14 @@ class VenueFold:
     def symbols(self) -> tuple[str, ...]:
         """Our symbols of all open connections."""
         return tuple(dict.fromkeys(symbol for each in self._connections.values() for symbol in each.symbols))
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Return what the decoders of the open connections dropped without a fact, by reason."""
+        found = Counter[str]()
+        for connection in self._connections.values():
+            found.update(connection.decoder.dropped if connection.decoder else {})
+        return dict(found)
 
     def book(self, symbol: str, depth: int) -> BookView | None:
         """Return the book of a symbol, invalid if no connection has it whole; None if no connection has the symbol."""
