@@ -143,8 +143,9 @@ class VenueFold:
         out = Normalised(epoch=epoch, n=n, received=opening.received if opening else 0)
         connection = self._connections[epoch] = _Connection(epoch)
         connection.n = n
-        if opening is not None:
-            self._open(connection, opening, 1, out)
+        if opening is not None and self._open(connection, opening, 1, out) and connection.decoder is not None:
+            connection.decoder.take(opening, 1)  # its records were published when it came
+            out.wishes += [Wish(kind=WishKind.RESYNC, symbol=symbol, reason="read from the middle") for symbol in connection.symbols]
         return out
 
     def silence(self, symbol: str, received: int) -> Normalised:
