@@ -88,9 +88,10 @@ async def house(fresh_nats: LiveServer, questdb_server: LiveServer, tmp_path: Pa
     await ensure_market_stream(client, subjects.MARKET_STREAM, market, max_bytes=2**28)
     await ensure_market_stream(client, subjects.MARKET_FACTS_STREAM, [subjects.MARKET_FACTS], max_bytes=2**26)
     home, directory = tmp_path / "sink", tmp_path / "objects"
-    questdb_urls = {"http_url": questdb_server.url, "pg_url": questdb_server.pg_url, "flush_wait_sec": 0.1, "flush_rows": 500}
+    urls = {"http_url": questdb_server.url, "pg_url": questdb_server.pg_url}
+    questdb_section = urls | {"rows": "ilp", "flush_wait_sec": 0.1, "flush_rows": 500}
     s3 = {"address": f"file://{directory}", "flush_wait_sec": 0.2}
-    changes: Changes = {"questdb": questdb_urls, "s3": s3, "bounds": {"lag_max_sec": 60}}
+    changes: Changes = {"questdb": questdb_section, "s3": s3, "bounds": {"lag_max_sec": 60}}
     sink = LiveService("sink-ticks", fresh_nats, home, changes=changes)
     file = home / "config.yaml"
     file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"places": ["questdb", "s3"]}))
