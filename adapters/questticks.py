@@ -21,7 +21,7 @@ from questdb import Protocol, QuestDBError, Sender, TimestampNanos
 
 from adapters import questwire
 from adapters.codec import decoder, encode
-from adapters.questtables import BARS, LINES, NUMBERS, TICK_TABLES, view
+from adapters.questtables import BARS, LINES, SOUND, TICK_TABLES, view
 from domain.archive.checkpoint import Checkpoint
 from domain.archive.misfit import misfit
 from domain.archive.ports import ArchiveRow, RowsRefused
@@ -104,10 +104,11 @@ class QuestDbTicks:
             for statement in (OWNERS, CHECKPOINTS, *TICK_TABLES.values(), *map(view, BARS)):
                 await connection.execute(statement)
             await self._standing(connection)
-            before = await connection.fetchrow(OWNER, self._sink)
-            self._term = 1 + (before["term"] if before else 0)
-            await connection.execute(CLAIM, self._now(), self._sink, self._owner, self._term)
-            await self._until(connection, MINE, self._sink, self._owner, self._term)
+            owner = await connection.fetchrow(OWNER, self._sink)
+            if not self._owns(owner):
+                self._term = 1 + (owner["term"] if owner else 0)
+                await connection.execute(CLAIM, self._now(), self._sink, self._owner, self._term)
+                await self._until(connection, MINE, self._sink, self._owner, self._term)
             await self._until(connection, APPLIED)
             found = await connection.fetch(NEWEST, self._sink)
         self._number = found[0]["number"] if found else 0
@@ -116,7 +117,7 @@ class QuestDbTicks:
     async def write(self, rows: Sequence[ArchiveRow], checkpoint: Checkpoint) -> None:
         async with self._query() as connection:
             await self._check_owner(connection)
-            if refused := [(row, why) for row in rows if not NUMBERS[row.table](row.value) and (why := misfit(row.value))]:
+            if refused := [(row, why) for row in rows if not SOUND[row.table](row.value) and (why := misfit(row.value))]:
                 raise RowsRefused(refused)
             if rows and self._http_url:
                 await asyncio.to_thread(self._send, rows)
@@ -202,8 +203,11 @@ class QuestDbTicks:
 
     async def _check_owner(self, connection: Connection) -> None:
         found = await connection.fetchrow(OWNER, self._sink)
-        if found is None or found["owner"] != self._owner or found["term"] != self._term:
+        if not self._owns(found):
             raise Fenced(f"{self._sink}: another sink claimed QuestDB: {dict(found) if found else 'the owners are gone'}")
+
+    def _owns(self, found: asyncpg.Record | None) -> bool:
+        return found is not None and (found["owner"], found["term"]) == (self._owner, self._term)
 
     async def _standing(self, connection: Connection) -> None:
         names = [*TICK_TABLES, *BARS, "sink_owners", "sink_checkpoints"]
