@@ -26,6 +26,7 @@ SETTINGS: Final = {
     "result_overflow_mode": "throw",
     "max_memory_usage": QUERY_MEMORY_MAX,
     "max_threads": QUERY_THREADS_MAX,
+    "prefer_column_name_to_alias": 1,  # as in other dialects: max(n) AS n does not change what n means elsewhere
     "final": 1,  # a row that was written twice is read once
     "output_format_json_quote_decimals": 0,
     "output_format_json_quote_64bit_integers": 0,

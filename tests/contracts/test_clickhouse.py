@@ -210,3 +210,9 @@ async def test_a_query_waits_for_no_write_and_a_write_for_no_error(engine: Click
     asked = await asyncio.gather(*(queries.ask(sql) for sql in ("SELECT 1", "SELEC", "SELECT 2")), return_exceptions=True)
     assert [isinstance(each, QueryRefused) for each in asked] == [False, True, False]
     await queries.close()
+
+
+async def test_an_alias_does_not_hide_the_column_of_its_name(engine: ClickHouse) -> None:
+    queries = await stored(engine, [submitted("O1")], [queued("O1")])
+    assert await answer(queries, "SELECT uniqExact(shard, n, i) AS places, max(n) AS n FROM order_events") == [{"places": 2, "n": 2}]
+    await queries.close()
