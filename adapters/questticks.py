@@ -1,4 +1,4 @@
-"""Ticks in QuestDB, written as ILP over HTTP. Statements and the checkpoint go over the PostgreSQL wire.
+"""Ticks in QuestDB, written as ILP over HTTP or over the PostgreSQL wire. Statements and the checkpoint go over the wire.
 
 A batch is one request a table. Then the checkpoint is stored as a row. QuestDB does not fsync, so its host may lose the latest rows while
 it keeps the checkpoint: a start goes back by OVERLAP_WRITES checkpoints, and DEDUP makes the repeated rows harmless.
@@ -19,6 +19,7 @@ import structlog
 from asyncpg.pool import PoolConnectionProxy
 from questdb import Protocol, QuestDBError, Sender, TimestampNanos
 
+from adapters import questwire
 from adapters.codec import decoder, encode
 from adapters.questtables import BARS, LINES, NUMBERS, TICK_TABLES, view
 from domain.archive.checkpoint import Checkpoint
@@ -69,7 +70,8 @@ _AT: Final = attrgetter("value.at")
 class QuestDbTicks:
     """Port: domain.archive.ports.Place. Rows are readable about a second after `write` has returned.
 
-    `sink` names the checkpoint: each source that is written here has its own. `owner` must differ between processes.
+    `sink` names the checkpoint: each source that is written here has its own. `owner` must differ between processes. Without `http_url`
+    rows go over the wire too.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class QuestDbTicks:
         self._number = 0
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._sender: Sender | None = None
+        self._writer: asyncpg.Connection[asyncpg.Record] | None = None
 
     async def claim(self) -> Checkpoint:
         """Create what is missing, become the writer, and return the checkpoint OVERLAP_WRITES before the last one."""
@@ -115,8 +118,10 @@ class QuestDbTicks:
             await self._check_owner(connection)
             if refused := [(row, why) for row in rows if not NUMBERS[row.table](row.value) and (why := misfit(row.value))]:
                 raise RowsRefused(refused)
-            if rows:
+            if rows and self._http_url:
                 await asyncio.to_thread(self._send, rows)
+            elif rows:
+                await self._send_over_wire(rows)
             self._fails("after_rows")
             self._number += 1
             await connection.execute(NOTE, self._now(), self._sink, self._number, encode(checkpoint).decode())
@@ -140,16 +145,13 @@ class QuestDbTicks:
     def _send(self, rows: Sequence[ArchiveRow]) -> None:
         """Send a batch, one request a table, and return when the server has committed it. In a thread: it takes up to seconds.
 
-        Rows go in the order of their time, and rows of one time in the order of the log: `first` and `last` of a bar then agree with it.
+        Rows go in the order of _by_table.
         """
-        tables = defaultdict[str, list[ArchiveRow]](list)
-        for row in rows:
-            tables[row.table].append(row)
         try:
             sender = self._connected()
-            for table, its in tables.items():
+            for table, its in _by_table(rows).items():
                 buffer, line = sender.new_buffer(), LINES[table]
-                for row in sorted(its, key=_AT):
+                for row in its:
                     buffer.row(table, **line(row.value), at=TimestampNanos(row.value.at))
                 sender.flush(buffer, transactional=True)
         except (QuestDBError, UnicodeError, OverflowError, ValueError) as error:
@@ -158,6 +160,20 @@ class QuestDbTicks:
                 raise RowsRefused(refused) from error
             reason = f"QuestDB did not accept {len(rows)} rows: {error}"
             raise Unavailable(reason, unknown=True) from error
+
+    async def _send_over_wire(self, rows: Sequence[ArchiveRow]) -> None:
+        """Send a batch in the same order. Raises RowsRefused before anything is sent: a cast would round what does not fit."""
+        if refused := [(row, why) for row in rows if (why := misfit(row.value))]:
+            raise RowsRefused(refused)
+        if self._writer is None:  # apart from the pool: asyncpg repeats a statement only over a connection that keeps statements
+            self._writer = await asyncpg.connect(self._pg_url, timeout=CONNECT_TIMEOUT_S, command_timeout=WRITE_TIMEOUT_MS / 1000)
+        try:
+            for table, its in _by_table(rows).items():
+                for first in range(0, len(its), questwire.ROWS_MAX):
+                    await self._writer.executemany(questwire.insert(table), map(questwire.values, its[first : first + questwire.ROWS_MAX]))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            self._hang_up()  # a recreated table needs another statement
+            raise
 
     def _connected(self) -> Sender:
         if self._sender is None:
@@ -180,6 +196,9 @@ class QuestDbTicks:
         sender, self._sender = self._sender, None
         if sender is not None:
             sender.close(flush=False)
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.terminate()
 
     async def _check_owner(self, connection: Connection) -> None:
         found = await connection.fetchrow(OWNER, self._sink)
@@ -219,3 +238,11 @@ class QuestDbTicks:
                 yield connection
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             raise Unavailable(f"QuestDB: {str(error) or type(error).__name__}") from error
+
+
+def _by_table(rows: Sequence[ArchiveRow]) -> dict[str, list[ArchiveRow]]:
+    """Return rows by table, in the order of their time, and rows of one time in that of the log, with which `first` of a bar agrees."""
+    tables = defaultdict[str, list[ArchiveRow]](list)
+    for row in rows:
+        tables[row.table].append(row)
+    return {table: sorted(its, key=_AT) for table, its in tables.items()}

@@ -23,8 +23,11 @@ class SinkTicksMonitoring(MonitoringSection):
 
 
 class TicksQuestdbSection(Section):
-    """QuestDB for ticks: rows go to `http_url` as ILP, statements to `pg_url`. A batch is written after rows or seconds."""
+    """QuestDB for ticks. `rows`: over the wire of `pg_url`, as all statements, or to `http_url` as ILP, for a third of the CPU, where the
+    server's HTTP is not read-only. A batch is written after `flush_rows` or `flush_wait_sec`.
+    """
 
+    rows: Literal["wire", "ilp"] = "wire"
     http_url: HttpUrl = "http://questdb:9000"
     pg_url: PgUrl = "postgresql://admin:quest@questdb:8812/qdb"
     flush_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 50_000

@@ -40,7 +40,8 @@ def dead_letters(chassis: Chassis[Any], letters_max: int) -> DeadLetters:
 
 def questdb_ticks(chassis: Chassis[SinkTicksSettings], stream: str) -> Place:
     settings = chassis.settings.questdb
-    place = QuestDbTicks(str(settings.http_url), str(settings.pg_url), stream, uuid.uuid4().hex, SystemClock(), failpoint)
+    http_url = str(settings.http_url) if settings.rows == "ilp" else ""
+    place = QuestDbTicks(http_url, str(settings.pg_url), stream, uuid.uuid4().hex, SystemClock(), failpoint)
     chassis.exits.push_async_callback(place.close)
     return place
 

@@ -187,8 +187,8 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         SYNC,
     ),
     "projector": (*_EVERYWHERE, *_ACCESS, TURN, POSITIONS, FILLS, LISTINGS, MARK, CONTROLS_NOTED),
-    "sink-ticks": (*_EVERYWHERE, *_ACCESS, TURN, SINK, CONTROLS_NOTED),
-    "sink-alt": (*_EVERYWHERE, *_ACCESS, TURN, SINK, CONTROLS_NOTED),
+    "sink-ticks": (*_EVERYWHERE, *_ACCESS, TURN, SINK, MARK, CONTROLS_NOTED),
+    "sink-alt": (*_EVERYWHERE, *_ACCESS, TURN, SINK, MARK, CONTROLS_NOTED),
     "desk": (
         *_EVERYWHERE,
         JOURNAL_FOLLOWER,

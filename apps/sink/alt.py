@@ -10,7 +10,7 @@ from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from adapters.controls import CONTROL_COMMITS
 from adapters.subjects import MARKET_FACTS_STREAM, MARKET_STREAM
-from apps.connections import journals, nats
+from apps.connections import journals, market_nats
 from apps.connections.tick_places import market_source
 from apps.runtime.chassis import Chassis
 from apps.sink.analytics import CONTROLS, FACTS, ORDERS, QUOTES, AnalyticParts, Sources, analytic_parts, analytic_pipelines
@@ -56,6 +56,6 @@ async def _analytic(chassis: Chassis[SinkAltSettings], client: Client, parts: An
         CONTROLS: lambda: JournalSource(controls, CONTROL_COMMITS, "controls"),
     }
     if settings.market_nats.url is not None:
-        market = await nats.connect_market(chassis, settings.market_nats)
+        market = await market_nats.connect(chassis, client)
         found = {**found, FACTS: lambda: market_source(market, MARKET_FACTS_STREAM), QUOTES: lambda: market_source(market, MARKET_STREAM)}
     return analytic_pipelines(parts, found, settings.clickhouse, settings.opensearch, letters, SystemClock())

@@ -42,9 +42,9 @@ async def _parts(chassis: Chassis[Any], client: Client, letters: DeadLetters) ->
         from apps.sink.alt import alt_parts
 
         return await alt_parts(chassis, client, letters)
-    from apps.sink.ticks import tick_parts
+    from apps.sink.ticks import tick_pipelines
 
-    return await tick_parts(chassis, client, letters)
+    return SinkParts(await tick_pipelines(chassis, client, letters))
 
 
 async def _trouble(pipeline: Pipeline, lag_max_s: float) -> str | None:

@@ -23,7 +23,8 @@ from apps.risk.wiring import build as build_risk
 from apps.runtime import probes, service, tasks
 from apps.runtime.chassis import DONE, FAILED, Chassis
 from apps.runtime.tasks import TASKS, Task
-from config.loading import load_desk, load_exeq, load_gateway, load_normalizer, load_oms, load_projector, load_risk
+from apps.sink.wiring import build as build_sink
+from config.loading import load_desk, load_exeq, load_gateway, load_normalizer, load_oms, load_projector, load_risk, load_sink
 from domain.ports import Corrupt
 from tests.live import LiveServer
 from tests.process import LiveService
@@ -38,6 +39,7 @@ HOUSE: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "projector": (load_projector, build_projector),
     "desk": (load_desk, build_desk),
     "normalizer": (load_normalizer, build_normalizer),
+    "sink-ticks": (load_sink, build_sink),
 }
 
 

@@ -1,72 +1,102 @@
 """A stack is archived while it trades, destroyed, and comes back from its archive alone: orders, positions, keys and the kill switch."""
 
 import asyncio
-import contextlib
 import json
 import shutil
+import subprocess
+import sys
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import httpx
 import pytest
 
 from adapters import bus, subjects
-from adapters.clock import SystemClock
-from adapters.memory_places import MemoryDeadLetters
-from adapters.objects import Objects
+from adapters.journalcopy import STREAMS, size_of
 from apps.connections.journals import order_journal
 from apps.runtime.exit_codes import Exit
-from apps.sink.archive import archive_pipelines
-from apps.sink.pipeline import Pipeline
+from apps.stack.credentials.users import SINK_ALT
+from apps.stack.ports import HOST, free_ports
+from apps.stack.program import Program, http_answers
+from apps.stack.services import CHECKOUT, SECRETS
+from apps.stack.stack import read as running_stack
 from apps.tools.verify.fold import JournalFold
-from config.archive_section import ArchiveSection
+from config.loading import BACKEND
 from domain.audit.state_hash import orders_state, positions_state, state_hash
 from tests.flows.test_backup import body, everything
+from tests.live import LiveProcess
 from tests.stack import HANGS_S, LiveStack
 
 ORDERS = 12
+LINES: Final = {"archive", "events", "journal", "orders", "controls", "access"}
 
 
-@contextlib.asynccontextmanager
-async def archived(stack: LiveStack, url: str) -> AsyncIterator[list[Pipeline]]:
-    """The pipelines of sink-alt's archive, with the user who may read every journal."""
-    client = await bus.connect(stack.url("nats"), "sink-alt", closed=lambda: None, timeout_s=5.0)
-    section = ArchiveSection(url=url, wait_ms=200, range=10)
-    pipelines = archive_pipelines(client, Objects.at(url), section, MemoryDeadLetters(), SystemClock())
-    running = [asyncio.create_task(pipeline.run()) for pipeline in pipelines]
+class Sink:
+    """sink-alt beside a stack, as its own user of NATS: a process with the stack's servers and passwords."""
+
+    def __init__(self, stack: LiveStack, home: Path, archive: str) -> None:
+        port, metrics_port = free_ports(2)
+        found = running_stack(stack.data_dir)
+        assert found is not None
+        home.mkdir()
+        environment = {
+            "PYTHONUNBUFFERED": "1",
+            "TRADE_HOST": HOST,
+            "TRADE_PORT": str(port),
+            "TRADE_METRICS_PORT": str(metrics_port),
+            "TRADE_CONFIG": str(BACKEND / SINK_ALT / "config.yaml"),
+            "TRADE_DATA_DIR": str(home),
+            "TRADE_SECRETS_DIR": str(stack.data_dir / SECRETS),
+            "TRADE_NATS_URL": found.urls["nats"],
+            "TRADE_ARCHIVE_URL": archive,
+        }
+        command = (sys.executable, "-m", "apps.sink")
+
+        def probe() -> None:
+            http_answers(port, "/ready")
+
+        ports = {"http": port, "metrics": metrics_port}
+        self.process = LiveProcess(
+            Program(name=SINK_ALT, kind="service", command=command, probe=probe, ports=ports, environment=environment, cwd=CHECKOUT), home
+        )
+        self.url = f"http://{HOST}:{port}"
+
+    def has_all_of(self, stack: LiveStack) -> None:
+        """Until the archive has what every stream has now."""
+        ends = asyncio.run(_ends(stack))
+        deadline = time.monotonic() + HANGS_S
+        while (behind := {stream: last for stream, last in ends.items() if last > self._reached(stream)}) and time.monotonic() < deadline:
+            assert self.process.ended is None, self.process.said()
+            time.sleep(0.05)
+        assert not behind, f"{behind}: {self.process.said()}"
+
+    def _reached(self, stream: str) -> int:
+        sinks = httpx.get(f"{self.url}/stats").json()["sinks"]
+        return int(sinks[f"archive.{stream}"]["checkpoint"]["points"].get(stream, {}).get("0", 0))
+
+
+async def _ends(stack: LiveStack) -> dict[str, int]:
+    client = await bus.connect(stack.url("nats"), "test", closed=lambda: None, timeout_s=5.0)
     try:
-        yield pipelines
-        assert not any(task.done() for task in running), [task for task in running if task.done()]
+        sizes = {stream: await size_of(client, stream) for stream in STREAMS}
+        return {stream: size.messages for stream, size in sizes.items() if size is not None}
     finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
         await client.close()
 
 
-async def all_archived(stack: LiveStack, pipelines: list[Pipeline]) -> None:
-    """Until the archive has what the streams have now."""
-    client = await bus.connect(stack.url("nats"), "test", closed=lambda: None, timeout_s=5.0)
-    info = client.jetstream(prefix="journals")
-    ends = {pipeline.name.partition(".")[2]: pipeline for pipeline in pipelines}
-    deadline = time.monotonic() + HANGS_S
-    for stream, pipeline in ends.items():
-        last = (await info.stream_info(stream)).state.last_seq
-        while not pipeline.checkpoint.holds(stream, 0, last):
-            assert time.monotonic() < deadline, f"{pipeline.name}: {pipeline.trouble}"
-            await asyncio.sleep(0.05)
-    await client.close()
+def hash_of(stack: LiveStack) -> tuple[str, str]:
+    """The state that the order journal leads to: the hashes of orders and of positions."""
+    return asyncio.run(_hash_of(stack))
 
 
-async def hash_of(stack: LiveStack) -> tuple[int, str, str]:
-    """The state that the journal leads to: its last sequence, and the hashes of orders and positions."""
+async def _hash_of(stack: LiveStack) -> tuple[str, str]:
     client = await bus.connect(stack.url("nats"), "test", closed=lambda: None, timeout_s=5.0)
     fold = JournalFold(await order_journal(client), None, lambda _: None)
     try:
         await fold.catch_up()
         orders = [line.order for _, line in fold.lines.items_in_order()]
-        return fold.head.seq, state_hash(orders_state(orders)), state_hash(positions_state(fold.audit.book.positions.values()))
+        return state_hash(orders_state(orders)), state_hash(positions_state(fold.audit.book.positions.values()))
     finally:
         fold.close()
         await client.close()
@@ -84,47 +114,48 @@ def killed(stack: LiveStack) -> list[Any]:
         return found
 
 
-@pytest.mark.timeout(900)
-async def test_a_destroyed_stack_comes_back_from_its_archive_alone(tmp_path: Path) -> None:
-    url = f"file://{tmp_path / 'archive'}"
-    stack = LiveStack(tmp_path / "data", "--fills", "sqlite")
-    await asyncio.to_thread(stack.start)
-    try:
-        async with archived(stack, url) as pipelines:
-            await asyncio.to_thread(trade, stack)
-            stopped = await asyncio.to_thread(stack.trade, "kill", "account:other", "--reason", "for the archive")
-            assert stopped.returncode == Exit.DONE, stopped.stderr
-            made = await asyncio.to_thread(stack.trade, "key", "create", "--account", "main", "--scopes", "read")
-            assert made.returncode == Exit.DONE, made.stderr
-            before, state = await asyncio.to_thread(everything, stack), await hash_of(stack)
-            await all_archived(stack, pipelines)
-        verified = await asyncio.to_thread(stack.trade, "verify", "--archive", url)
-        assert verified.returncode == Exit.DONE, verified.stdout + verified.stderr
-        kills = await asyncio.to_thread(killed, stack)
-        await asyncio.to_thread(stack.stop)
-        shutil.rmtree(stack.data_dir)
+def done(said: "subprocess.CompletedProcess[str]") -> str:
+    assert said.returncode == Exit.DONE, said.stdout + said.stderr
+    return said.stdout
 
-        report = json.loads((await asyncio.to_thread(stack.trade, "verify", "--archive", url, "--json")).stdout)
-        assert (report["ok"], report["complete"]) == (True, True)
-        empty = LiveStack(stack.data_dir, "--fills", "sqlite", "--only-servers")
-        await asyncio.to_thread(empty.start)
+
+@pytest.mark.timeout(900)
+def test_a_destroyed_stack_comes_back_from_its_archive_alone(tmp_path: Path) -> None:
+    # given a stack that is archived while it trades, with a kill switch and a key
+    url = f"file://{tmp_path / 'archive'}"
+    stack = LiveStack(tmp_path / "data", "--fills", "sqlite").start()
+    try:
+        sink = Sink(stack, tmp_path / "sink", url)
+        sink.process.start()
+        trade(stack)
+        done(stack.trade("kill", "account:other", "--reason", "for the archive"))
+        key_id = done(stack.trade("key", "create", "--account", "main", "--scopes", "read")).partition(".")[0]
+        orders, state, kills = everything(stack), hash_of(stack), killed(stack)
+        sink.has_all_of(stack)
+        sink.process.kill()
+        stack.stop()
+        # when everything but the archive is gone
+        shutil.rmtree(stack.data_dir)
+        report = json.loads(done(stack.trade("verify", "--archive", url, "--json")))
+        assert (report["ok"], report["complete"], {check["name"] for check in report["checks"]}) == (True, True, LINES)
+        empty = LiveStack(stack.data_dir, "--fills", "sqlite", "--only-servers").start()
         try:
-            back = await asyncio.to_thread(empty.trade, "restore", "--from-archive", url, "--keep-keys")
-            assert back.returncode == Exit.DONE, back.stderr
-            again = await asyncio.to_thread(empty.trade, "restore", "--from-archive", url)
+            done(empty.trade("restore", "--from-archive", url, "--keep-keys"))
+            again = empty.trade("restore", "--from-archive", url)
             assert (again.returncode, again.stdout) == (Exit.REFUSED, "")
             assert f"Nothing was written: the stream {subjects.ORDER_STREAM} holds" in again.stderr
         finally:
             empty.close()
-
-        await asyncio.to_thread(stack.start)
-        assert (await hash_of(stack))[1:] == state[1:]
-        assert await asyncio.to_thread(everything, stack) == before
-        assert await asyncio.to_thread(killed, stack) == kills
-        assert made.stdout.partition(".")[0] in (await asyncio.to_thread(stack.trade, "key", "list")).stdout
-        assert (await asyncio.to_thread(stack.trade, "verify")).returncode == Exit.DONE
-        async with archived(stack, url) as pipelines:
-            await all_archived(stack, pipelines)  # the restored journals continue those that were archived
-        assert (await asyncio.to_thread(stack.trade, "verify", "--archive", url)).returncode == Exit.DONE
+        # then the stack is what it was, and the archive goes on from it
+        stack.start()
+        assert hash_of(stack) == state
+        assert (everything(stack), killed(stack)) == (orders, kills)
+        assert key_id in done(stack.trade("key", "list"))
+        done(stack.trade("verify"))
+        sink = Sink(stack, tmp_path / "sink again", url)
+        sink.process.start()
+        sink.has_all_of(stack)
+        sink.process.kill()
+        done(stack.trade("verify", "--archive", url))
     finally:
-        await asyncio.to_thread(stack.close)
+        stack.close()
