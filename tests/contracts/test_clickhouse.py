@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from adapters import clickhouse_query
 from adapters.clickhouse import ClickHouse, ClickHousePlace
 from adapters.clickhouse_query import QUERY_ROWS_MAX, ClickHouseQueries, QueryRefused
 from adapters.clickhouse_schema import TABLES
@@ -159,6 +160,13 @@ REFUSED = {
     "SELECT `FILE`('{outside}')": "query_not_allowed",
     "SELECT * FROM (SELECT * FROM url('http://127.0.0.1:9/', 'CSV'))": "query_not_allowed",
     "SELECT 1 IN file('{outside}', 'LineAsString')": "query_not_allowed",
+    "SELECT * APPLY(file) FROM (SELECT '{outside}' AS a)": "query_not_allowed",
+    "SELECT COLUMNS('a') APPLY(x -> file(x)) FROM (SELECT '{outside}' AS a)": "query_not_allowed",
+    "SELECT arrayMap(file, ['{outside}'])": "query_not_allowed",
+    "SELECT arrayMap(x -> file(x), ['{outside}'])": "query_not_allowed",
+    "SELECT (SELECT * REPLACE(file(a) AS a) FROM (SELECT '{outside}' AS a))": "query_not_allowed",
+    "WITH (SELECT * FROM file('{outside}', 'LineAsString')) AS x SELECT x": "query_not_allowed",
+    "SELECT aiGenerate('x', 'y')": "query_not_allowed",
     "SELECT * FROM python('x')": "query_not_allowed",
     "SELECT 1 IN default.`{outside}`": "query_not_allowed",
     "SELECT * FROM default.`{outside}`": "query_not_allowed",
@@ -202,6 +210,16 @@ async def test_bad_sql_names_the_position(engine: ClickHouse) -> None:
     with pytest.raises(QueryRefused, match="Syntax error") as refused:
         await queries.ask("SELECT count() FORM orders WHERE")
     assert refused.value.position == 21
+    await queries.close()
+
+
+async def test_a_query_that_takes_too_long_is_ended(engine: ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(clickhouse_query.SETTINGS, "max_execution_time", 1)
+    queries = ClickHouseQueries(engine)
+    with pytest.raises(QueryRefused) as refused:
+        await queries.ask("SELECT sum(cityHash64(number)) FROM numbers(1000000000000)")
+    assert refused.value.code == "query_too_long"
+    assert (await queries.ask("SELECT 1")).rows == [[1]]
     await queries.close()
 
 
