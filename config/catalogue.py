@@ -100,6 +100,7 @@ class ThrottleSection(Section):
 class VenueSection(Section):
     """One venue. `session: plain` is a program that only uses orders.<account>.new and fills.<account>: live-gateway does not host it.
 
+    `market`: the venue of the market that a paper venue shows with `market.mode: config`; None: the best one.
     `live`: whether its trades are real. By default a venue with a plain session is, because its program is not part of this system.
     live-gateway hosts no live venue.
     """
@@ -115,6 +116,7 @@ class VenueSection(Section):
     throttle: ThrottleSection = ThrottleSection()
     calendar: CalendarSection = CalendarSection()
     paper: PaperSection = PaperSection()
+    market: VenueName | None = None
 
     def is_live(self) -> bool:
         return self.session == "plain" if self.live is None else self.live
@@ -172,6 +174,7 @@ class VenueSettings(NamedTuple):
     jitter_ms: float = 0
     rules: PaperRules = PLAIN
     live: bool = False
+    market: str = ""
 
 
 class VenueCatalogue(NamedTuple):
@@ -245,4 +248,5 @@ def _venue(name: str, section: VenueSection, instruments: Iterable[str]) -> Venu
         jitter_ms=section.paper.jitter_ms,
         rules=section.paper.rules(section.calendar.calendar()),
         live=section.is_live(),
+        market=section.market or "",
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -36,6 +37,9 @@ class VenueFeedSection(Section):
     def _whole(self) -> Self:
         if self.kind in WITH_REST and self.rest_url is None:
             raise ValueError(f"rest_url is missing: a venue of the kind {self.kind} needs it for snapshots")
+        for url in (self.ws_url, self.rest_url or ""):
+            if urlsplit(url).username is not None:
+                raise ValueError("an address must have no user and password: a venue's key is in the secrets file")
         if len(set(self.symbols)) != len(self.symbols):
             raise ValueError("symbols: lists a symbol twice")
         return self

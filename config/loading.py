@@ -64,6 +64,7 @@ OVERRIDES: Final[Mapping[str, Override]] = {
     "TRADE_DATA_DIR": Override("service.data_dir"),
     "TRADE_LOG_DIR": Override("service.log_dir"),
     "TRADE_FILLS": Override("fills"),
+    "TRADE_MARKET": Override("market.mode"),
     "TRADE_QUOTES": Override("quotes.file"),
     "TRADE_QUOTES_COLUMNS": Override("quotes.columns"),
     "TRADE_QUOTES_SPEED": Override("quotes.speed", is_text=False),

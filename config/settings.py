@@ -1,9 +1,12 @@
 """One Settings class for each service: its sections, keys without effect, and notices for the operator."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal, Self
+
+from pydantic import model_validator
 
 from config.kinds import Port, Section, Wait
+from config.market_section import MarketSection
 from config.percent import fractions_in
 from config.sections import (
     AccessSection,
@@ -97,6 +100,7 @@ class RiskSettings(Settings):
     fills: FillsStore = "questdb"
     risk_checks: RiskChecksSection = RiskChecksSection()
     controls: ControlsSection = ControlsSection()
+    market: MarketSection = MarketSection()
     performance: RiskPerformanceSection = RiskPerformanceSection()
     monitoring: RiskMonitoring = RiskMonitoring()
     following: FollowingSection = FollowingSection()
@@ -136,6 +140,7 @@ class OmsSettings(Settings):
     monitoring: OmsMonitoring = OmsMonitoring()
     journal: JournalSection = JournalSection()
     admin: AdminSection = AdminSection()
+    market: MarketSection = MarketSection()
     fills: FillsStore = "questdb"
 
     def notices(self) -> list[str]:
@@ -155,6 +160,7 @@ class ExeqMonitoring(MonitoringSection):
 class ExeqSettings(Settings):
     service: ExeqService = ExeqService()
     routing: RoutingSection = RoutingSection()
+    market: MarketSection = MarketSection()
     monitoring: ExeqMonitoring = ExeqMonitoring()
     following: FollowingSection = FollowingSection()
 
@@ -171,11 +177,18 @@ class GatewayMonitoring(MonitoringSection):
 class GatewaySettings(Settings):
     service: GatewayService = GatewayService()
     quotes: QuotesSection = QuotesSection()
+    market: MarketSection = MarketSection()
     questdb: QuestdbSection = QuestdbSection()
     fills: FillsStore = "questdb"
     faults: Literal["denied", "allowed"] = "denied"
     monitoring: GatewayMonitoring = GatewayMonitoring()
     journal: VenueJournalSection = VenueJournalSection()
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.market.mode != "simulated" and self.quotes.file is not None:
+            raise ValueError("quotes come from a file or from the market: quotes.file and market.mode exclude each other")
+        return self
 
     def notices(self) -> list[str]:
         allowed = ["faults: allowed, so every client of this port can inject faults into the venues"] if self.faults == "allowed" else []
@@ -220,6 +233,7 @@ class DeskFollowing(FollowingSection):
 class DeskSettings(Settings):
     service: DeskService = DeskService()
     stream: StreamSection = StreamSection()
+    market: MarketSection = MarketSection()
     monitoring: DeskMonitoring = DeskMonitoring()
     following: DeskFollowing = DeskFollowing()
 

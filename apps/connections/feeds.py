@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from nats.aio.client import Client
 
@@ -12,11 +12,13 @@ from apps.connections.ticks import Ticks
 from apps.runtime import metrics
 from apps.runtime.service import Chassis
 from config.catalogue import VenueSettings
+from config.market_section import MarketSection
 from config.settings import Settings
 from domain.instruments import Instrument, negative_prices
 from domain.market.quotes import Listed, Quote
 from domain.ports import Clock, Unavailable
 
+SIMULATED: Final = MarketSection()
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
@@ -30,9 +32,10 @@ async def follow_ticks(
     return ticks
 
 
-def listed(instruments: Mapping[str, Instrument], venues: Mapping[str, VenueSettings]) -> Listed:
-    """Return which venue may quote which symbol, by the catalogue."""
-    return Listed(instruments.keys(), {name: venue.symbols for name, venue in venues.items()}, negative_prices(instruments.values()))
+def listed(instruments: Mapping[str, Instrument], venues: Mapping[str, VenueSettings], market: MarketSection = SIMULATED) -> Listed:
+    """Return which venue may quote which symbol, by the catalogue, and by the settings of the market."""
+    quoted = {name: venue.symbols for name, venue in venues.items()}
+    return Listed(instruments.keys(), quoted, negative_prices(instruments.values()), market.rule())
 
 
 async def announce_prices(client: Client) -> None:

@@ -55,7 +55,7 @@ async def build(chassis: Chassis[DeskSettings]) -> Service:
     orders, streams, publisher = desk.orders, desk.streams, Publisher(client)
     drop_copy = DropCopy(nats.interest(chassis, client), publisher.put)
     desk.announce(drop_copy)
-    await feeds.follow_ticks(chassis, client, desk.quotes.update, feeds.listed(catalogue.instruments, venues), clock)
+    await feeds.follow_ticks(chassis, client, desk.quotes.update, feeds.listed(catalogue.instruments, venues, settings.market), clock)
     controls = control_journal.ControlReader(client, desk.control)
     desk.streams.wait_for(controls.complete)
     chassis.spawn(controls.run, tasks.LISTINGS)

@@ -1,6 +1,6 @@
 """Wiring of exeq: builds its parts and connects them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,13 @@ from apps.runtime import metrics, tasks
 from apps.runtime.chassis import Chassis, Service
 from apps.runtime.histogram import Hops
 from config.catalogue import load_instruments, load_venues
+from config.market_section import MarketSection
 from config.settings import ExeqSettings
 from config.venues import routed_venue
 from domain.execution.projection import OLDER_SHAPES, STATE_VERSION, Executions, ExecutionsState
 from domain.execution.routing import RoutedVenue
 from domain.instruments import Instrument
-from domain.market.quotes import Market
+from domain.market.quotes import Market, Quote
 from domain.ports import Clock
 from domain.risk.controls import Controls
 
@@ -57,7 +58,8 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     journal = await journals.followed_orders(client, unit)
     oms, market, publisher, controls = oms_commands(client, unit), Market(), Publisher(client), Controls()
     switch = ExeqKillSwitch(controls, _local_kills(settings.service.data_dir))
-    ticks = await feeds.follow_ticks(chassis, client, market.update, feeds.listed(instruments, listed), clock)
+    quoted = feeds.listed(instruments, listed, settings.market)
+    ticks = await feeds.follow_ticks(chassis, client, _taker(settings.market, market, venues), quoted, clock)
     executions = Executions(holds_stops=settings.routing.stops == "exeq")
     routing = Router(venues, instruments, market, clock, rules, executions, killed=switch.venue_killed)
     ownership = Ownership(oms, turn.sender, turn.holds, chassis.fail)
@@ -103,6 +105,16 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     routes = _router(executor, market, instruments, Scopes(instruments, venues), switch, publisher, clock)
     routes.include_router(reconciliation_endpoint.router(reconciling))
     return Service(router=routes, stats=stats)
+
+
+def _taker(settings: MarketSection, market: Market, venues: Container[str]) -> Callable[[Quote, int], None]:
+    """Return what takes quotes: only those of venues that orders go to. The paper venues among them show those of the market."""
+
+    def take(quote: Quote, arrived_ns: int) -> None:
+        if quote.venue in venues:
+            market.update(quote, arrived_ns)
+
+    return market.update if settings.mode == "simulated" else take
 
 
 def _router(

@@ -1,7 +1,8 @@
-"""Frames of one venue on their way to the stream: numbered, gathered, one message after the other, each repeated until its ack.
+"""Frames of one venue on their way to the stream: numbered, gathered, sent in rounds of messages, each repeated until its ack.
 
-One message is in flight at a time, so the stream has them in order whatever is repeated. Meanwhile frames gather, at most `bytes_max` of
-them; beyond that the oldest are dropped, which leaves a hole in `n` that readers report.
+The messages of a round leave together, and the next round begins when all are acknowledged, so the stream has them in order when some are
+repeated after a lost connection. Meanwhile frames gather, at most `bytes_max` of them; beyond that the oldest are dropped, which leaves a
+hole in `n` that readers report.
 """
 
 import asyncio
@@ -22,6 +23,8 @@ log = structlog.get_logger()
 
 MESSAGE_BYTES_MAX: Final = 1024 * 1024
 """Text of one message, unless a single frame is larger."""
+ROUND_MAX: Final = 8
+"""Messages of one round: when the server answers late, a venue still has this many of them each time."""
 FRAME_OVERHEAD: Final = 300
 """Bytes that a waiting frame needs besides its text."""
 REPEAT_AFTER_S: Final = 0.25
@@ -52,6 +55,14 @@ class WaitingFrame(NamedTuple):
     size: int
 
 
+class OutgoingMessage(NamedTuple):
+    """Frames that left, or are about to."""
+
+    frames: Sequence[WaitingFrame]
+    payload: bytes
+    id: str
+
+
 class RawWriter:
     """Writes the frames of one venue. `put` never waits."""
 
@@ -68,7 +79,7 @@ class RawWriter:
         self._epoch = 0
         self._n = 0
         self._waiting: deque[WaitingFrame] = deque()
-        self._in_flight: Sequence[WaitingFrame] = ()
+        self._in_flight: deque[OutgoingMessage] = deque()
         self._due = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._seldom = LogLimit()
@@ -99,7 +110,7 @@ class RawWriter:
 
     def oldest_ns(self) -> int:
         """Return how long the oldest frame has waited for its ack; 0 if none waits."""
-        first = self._in_flight[0] if self._in_flight else self._waiting[0] if self._waiting else None
+        first = self._in_flight[0].frames[0] if self._in_flight else self._waiting[0] if self._waiting else None
         return max(self._clock.now_ns() - first.frame.received, 0) if first else 0
 
     async def drained(self, within_s: float) -> bool:
@@ -122,7 +133,7 @@ class RawWriter:
                 self._timer.cancel()
                 self._timer = None
             while self._waiting:
-                await self._write(self._take())
+                await self._write_round()
                 if len(self._waiting) < FRAMES_MAX and not self._due.is_set() and not self._is_due():
                     self._timer = asyncio.get_running_loop().call_later(self._wait_s, self._due.set)
                     break
@@ -141,26 +152,36 @@ class RawWriter:
             taken.append(waiting.popleft())
         return taken
 
-    async def _write(self, taken: Sequence[WaitingFrame]) -> None:
-        first = taken[0]
-        message = RawFrames(venue=self._venue, epoch=first.epoch, n=first.n, frames=[each.frame for each in taken])
-        payload = _ENCODER.encode(message)
-        if len(payload) > self._stream.payload_max:
-            self._forget(taken, "frames are larger than the server takes")
-            return
-        self._in_flight = taken
-        while not await self._sent(payload, f"{self._venue}-{first.epoch}-{first.n}"):
-            self.repeated += 1
-            await asyncio.sleep(REPEAT_AFTER_S)
+    async def _write_round(self) -> None:
+        """Write the next messages, and return when all are acknowledged."""
+        messages: list[OutgoingMessage] = []
+        while self._waiting and len(messages) < ROUND_MAX:
+            taken = self._take()
+            first = taken[0]
+            frames = RawFrames(venue=self._venue, epoch=first.epoch, n=first.n, frames=[each.frame for each in taken])
+            payload = _ENCODER.encode(frames)
+            if len(payload) > self._stream.payload_max:
+                self._forget(taken, "frames are larger than the server takes")
+            else:
+                messages.append(OutgoingMessage(taken, payload, f"{self._venue}-{first.epoch}-{first.n}"))
+        self._in_flight.extend(messages)
+        for message, sent in zip(messages, await asyncio.gather(*map(self._sent, messages)), strict=True):
+            while not sent:
+                self.repeated += 1
+                await asyncio.sleep(REPEAT_AFTER_S)
+                sent = await self._sent(message)
+            self._acknowledged()
+
+    def _acknowledged(self) -> None:
         self._latency.observe(self.oldest_ns() / SECOND_NS)
-        self._in_flight = ()
-        self.bytes -= sum(each.size for each in taken)
-        self.written += len(taken)
+        frames = self._in_flight.popleft().frames
+        self.bytes -= sum(each.size for each in frames)
+        self.written += len(frames)
         self.messages += 1
 
-    async def _sent(self, payload: bytes, message_id: str) -> bool:
+    async def _sent(self, message: OutgoingMessage) -> bool:
         try:
-            await self._stream.write(self._subject, payload, message_id)
+            await self._stream.write(self._subject, message.payload, message.id)
         except Unavailable as trouble:
             if (held := self._seldom.now()) is not None:
                 log.warning("frames are waiting for the stream", venue=self._venue, reason=str(trouble), held_back=held, bytes=self.bytes)
@@ -168,7 +189,7 @@ class RawWriter:
         return True
 
     def _drop_oldest(self) -> None:
-        """Drop the oldest frames that are in no message, until the bound is kept. The message in flight stays as it is."""
+        """Drop the oldest frames that are in no message, until the bound is kept. Messages in flight stay as they are."""
         gone: list[WaitingFrame] = []
         left = self.bytes
         while left > self._bytes_max and len(self._waiting) > 1:

@@ -24,6 +24,7 @@ STEADY_NS: Final = 60 * SECOND_NS
 """A connection that lived this long was good: the next pause is the shortest again."""
 REPLACE_EVERY_S: Final = 60.0
 """Between two attempts to replace an old connection; it stays open meanwhile."""
+STOP_LOOK_S: Final = 0.01
 LOG_EVERY_NS: Final = 60 * SECOND_NS
 RECONNECT_DISTANCE_NS: Final = 5 * SECOND_NS
 """Age below which a connection is not made again on request."""
@@ -130,7 +131,7 @@ class VenueFeed:
         self._stopped = True
         while self.link is not None:
             self.link.end("gateway stops")
-            await asyncio.sleep(0)
+            await asyncio.sleep(STOP_LOOK_S)
 
     def resync(self, symbol: str) -> str:
         """Bring the book of a symbol back; return what happens. Raises Unavailable without a connection."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final, Generic, TypeVar
 
+import msgspec
 import structlog
 
 from adapters import subjects
@@ -21,7 +22,7 @@ from apps.runtime.failpoint import failpoint
 from config.catalogue import VenueSettings
 from domain.execution.owner import UNIT
 from domain.instruments import Instrument
-from domain.market.quotes import Quote
+from domain.market.quotes import STALE, Quote
 from domain.market.simulated import shaped
 from domain.order.commands import VenueReport
 from domain.order.events import JournalAccepted, ShardHeld
@@ -45,7 +46,7 @@ from domain.paper.events import (
 )
 from domain.paper.venue import PaperVenue
 from domain.ports import Clock, Fenced, Journal, Unavailable
-from domain.values import subject_token
+from domain.values import ZERO, subject_token
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -157,6 +158,12 @@ class VenueHost:
             quote = shaped(base, self.name, instrument, self.settings.spread_ticks, self.settings.depth_scale, at)
             self.quotes[quote.symbol] = quote
             await self._inbox.put((0, quote))
+
+    async def end(self, symbol: str) -> None:
+        """Stop showing a symbol: its last quote leaves with the flag `stale` and without sizes, so nothing trades with it."""
+        shown = self.quotes.pop(symbol, None)
+        if shown is not None:
+            await self._inbox.put((0, msgspec.structs.replace(shown, bid_size=ZERO, ask_size=ZERO, flags=(*shown.flags, STALE))))
 
     async def ask(self, question: Callable[[], T]) -> T:
         """Return the answer from journaled state, after every message that came before. Raises Unavailable."""

@@ -18,6 +18,7 @@ from apps.journal.watermark import Mark
 from apps.live_gateway.fault_endpoint import misbehaviour_routes
 from apps.live_gateway.feed import QuotedVenues, Recording, simulate
 from apps.live_gateway.flush_marker import FlushMarker
+from apps.live_gateway.market_quotes import MarketQuotes
 from apps.live_gateway.metrics import series
 from apps.live_gateway.report_log import VENUE_COMMITS
 from apps.live_gateway.report_wire import Announced, announced_fills
@@ -42,6 +43,7 @@ from domain.ports import Clock
 log = structlog.get_logger()
 
 TRY_AGAIN_S: Final = 0.5
+Feeding = Callable[[], Coroutine[Any, Any, None]]
 
 
 async def build(chassis: Chassis[GatewaySettings]) -> Service:
@@ -81,7 +83,11 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     await intake.listen(client)
     await sessions.listen(client)
     markets = _markets(simulated, instruments, settings.quotes.seed)
-    if feed := _feed(settings, recording, list(markets.values()), audience, clock):
+    if settings.market.mode != "simulated":
+        feed: Feeding | None = await _of_the_market(chassis, client, hosts, instruments, venues, clock)
+    else:
+        feed = _feed(settings, recording, list(markets.values()), audience, clock)
+    if feed is not None:
         chassis.spawn(feed, tasks.QUOTES)
 
     if recording is None:
@@ -123,6 +129,20 @@ def recorded_quotes(
     return quotes
 
 
+async def _of_the_market(
+    chassis: Chassis[GatewaySettings],
+    client: Client,
+    hosts: Mapping[str, VenueHost],
+    instruments: Mapping[str, Instrument],
+    venues: Mapping[str, VenueSettings],
+    clock: Clock,
+) -> Feeding:
+    """Follow the quotes of the market's venues, and return the task that shows them."""
+    quotes = MarketQuotes(hosts, clock)
+    await feeds.follow_ticks(chassis, client, quotes.take, feeds.listed(instruments, venues, chassis.settings.market), clock)
+    return quotes.run
+
+
 def _markets(simulated: Mapping[str, SimulatedQuote], instruments: Mapping[str, Instrument], seed: int) -> dict[str, SimulatedMarket]:
     return {
         symbol: SimulatedMarket(instruments[symbol], quote.start, quote.swing_pct, quote.size, quote.spread_ticks, seed)
@@ -132,7 +152,7 @@ def _markets(simulated: Mapping[str, SimulatedQuote], instruments: Mapping[str, 
 
 def _feed(
     settings: GatewaySettings, recording: Recording | None, markets: Sequence[SimulatedMarket], audience: QuotedVenues, clock: Clock
-) -> Callable[[], Coroutine[Any, Any, None]] | None:
+) -> Feeding | None:
     """Return the task that feeds quotes; None for a stepped recording, which only advances on request."""
     speed = settings.quotes.speed
     if recording is None:

@@ -71,7 +71,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     journal, mark = await _journal(chassis, client, writer)
     positions, fills = stores.positions(chassis), stores.fills(chassis)
     market, controls = Market(), Controls()
-    ticks = await feeds.follow_ticks(chassis, client, market.update, feeds.listed(instruments, venues), clock)
+    ticks = await feeds.follow_ticks(chassis, client, market.update, feeds.listed(instruments, venues, settings.market), clock)
 
     metrics = OmsMetrics(chassis.registry)
     negative = negative_prices(instruments.values())

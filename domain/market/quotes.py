@@ -1,8 +1,9 @@
 """The latest quote of every venue: validity, best touch, mid, age."""
 
-from collections.abc import Mapping, Set
+import re
+from collections.abc import Iterable, Mapping, Set
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -34,6 +35,11 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=T
         return self.ask_size if side is Side.BUY else self.bid_size
 
 
+STALE: Final = "stale"
+"""The flag of a quote that ends what its venue quotes for the symbol. Other flags have the names in REFUSED (`domain.market.records`)."""
+MARKET_VENUE: Final = re.compile(r"[A-Z0-9_]{1,16}", re.ASCII)
+"""The name of a venue, as in the catalogue."""
+
 DIGITS_MAX: Final = 30
 ADJUSTED_MIN, ADJUSTED_MAX = -12, 18
 """A price or size other than zero is at least 1e-12 and below 1e19."""
@@ -47,7 +53,9 @@ PRICE: Final = "price"
 SIZE: Final = "size"
 CROSSED: Final = "crossed"
 TIME: Final = "time"
-REFUSED: Final = (UNKNOWN_SYMBOL, UNKNOWN_VENUE, NOT_LISTED, NUMBER, PRICE, SIZE, CROSSED, TIME)
+REPLAYED: Final = "replayed"
+INEXACT: Final = "inexact"
+REFUSED: Final = (UNKNOWN_SYMBOL, UNKNOWN_VENUE, NOT_LISTED, REPLAYED, INEXACT, NUMBER, PRICE, SIZE, CROSSED, TIME)
 """Why a quote is not used, in the order of the checks."""
 
 
@@ -77,27 +85,51 @@ def in_bounds(number: Decimal) -> bool:
     if not number.is_finite():
         return False
     lowest, highest = (ADJUSTED_MIN, ADJUSTED_MAX) if number else (-DIGITS_MAX, DIGITS_MAX)
-    return lowest <= number.adjusted() <= highest and len(number.as_tuple().digits) <= DIGITS_MAX
+    if not lowest <= number.adjusted() <= highest:
+        return False
+    return len(str(number)) <= DIGITS_MAX or len(number.as_tuple().digits) <= DIGITS_MAX  # the short text first: it costs a tenth
+
+
+class MarketRule(NamedTuple):
+    """Which quotes of a real market are used: of any venue, for each known symbol.
+
+    `replayed`: also those of a recorded day. `inexact`: also those that passed through binary floating point.
+    """
+
+    replayed: bool = False
+    inexact: bool = False
 
 
 class Listed:
     """The known venues and the symbols of each. Called with a quote, returns one of REFUSED, or None if the quote may be used."""
 
-    def __init__(self, symbols: Set[str], venues: Mapping[str, Set[str]], negative: Set[str] = frozenset()) -> None:
-        """`negative` are the symbols whose prices may be zero or below."""
+    def __init__(
+        self, symbols: Set[str], venues: Mapping[str, Set[str]], negative: Set[str] = frozenset(), market: MarketRule | None = None
+    ) -> None:
+        """`negative` are the symbols whose prices may be zero or below. `market`: whether other venues may quote too; None: no."""
         self._symbols = symbols
         self._negative = negative
         self._venues = venues
+        self._market = market
 
     def __call__(self, quote: Quote) -> str | None:
         if quote.symbol not in self._symbols:
             return UNKNOWN_SYMBOL
         traded = self._venues.get(quote.venue)
         if traded is None:
-            return UNKNOWN_VENUE
-        if quote.symbol not in traded:
+            if self._market is None or not MARKET_VENUE.fullmatch(quote.venue):
+                return UNKNOWN_VENUE
+        elif quote.symbol not in traded:
             return NOT_LISTED
+        if quote.flags and (reason := self._flagged(quote)) is not None:
+            return reason
         return unsound(quote, negative_prices=quote.symbol in self._negative)
+
+    def _flagged(self, quote: Quote) -> str | None:
+        rule = self._market or MarketRule()
+        if REPLAYED in quote.flags and not rule.replayed:
+            return REPLAYED
+        return INEXACT if INEXACT in quote.flags and not rule.inexact else None
 
 
 class Market:
@@ -107,6 +139,10 @@ class Market:
         self._quotes: dict[str, dict[str, tuple[Quote, int]]] = {}
 
     def update(self, quote: Quote, arrived_ns: int) -> None:
+        """Take a quote. One that is flagged as stale ends what its venue quotes for the symbol; other venues' quotes stay."""
+        if quote.flags and STALE in quote.flags:
+            self._quotes.get(quote.symbol, {}).pop(quote.venue, None)
+            return
         self._quotes.setdefault(quote.symbol, {})[quote.venue] = (quote, arrived_ns)
 
     def quotes(self, symbol: str, since_ns: int = 0) -> list[Quote]:
@@ -131,3 +167,13 @@ class Market:
         """Return the middle of the best bid and the best ask of all venues."""
         bid, ask = self.best(symbol, Side.SELL, since_ns), self.best(symbol, Side.BUY, since_ns)
         return None if bid is None or ask is None else (bid + ask) * Decimal("0.5")
+
+
+def best_source(quotes: Iterable[Quote]) -> Quote | None:
+    """Return the quote that stands for its market: with sizes on both sides, then the narrowest, then the largest; None without any."""
+    return min(quotes, key=_width, default=None)
+
+
+def _width(quote: Quote) -> tuple[bool, Decimal, Decimal, str]:
+    size = min(quote.bid_size, quote.ask_size)
+    return not size, quote.ask - quote.bid, -size, quote.venue

@@ -87,6 +87,9 @@ def shaped(quote: Quote, venue: str, instrument: Instrument, spread_ticks: int, 
         ask=quote.ask + worse,
         ask_size=whole_lots(quote.ask_size * depth_scale, instrument),
         at=at,
+        received=quote.received,
+        seq=quote.seq,
+        flags=quote.flags,
     )
 
 

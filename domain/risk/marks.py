@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Final
 
-from domain.market.quotes import Market, Quote
+from domain.market.quotes import STALE, Market, Quote
 from domain.values import Side
+
+MILLISECOND: Final = 1_000_000
 
 
 class Marks:
@@ -24,6 +27,10 @@ class Marks:
         self._market.update(quote, now_ns)
         mid = self._market.mid(quote.symbol, now_ns - self._age_max_ns)
         if mid is None:
+            if (
+                STALE in quote.flags and quote.symbol in self.mids_at_ns
+            ):  # it was the last one: too old for an order, but it values positions
+                self.mids_at_ns[quote.symbol] = min(self.mids_at_ns[quote.symbol], now_ns - self._age_max_ns - MILLISECOND)
             return
         self.mids_at_ns[quote.symbol] = now_ns
         usd = mid * self.rates[quote.symbol]

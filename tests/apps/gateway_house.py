@@ -34,7 +34,7 @@ _QUOTE = decoder(Quote)
 class Gateway:
     """The service as `trade up` runs it, on ports of its own."""
 
-    def __init__(self, server: LiveServer, quotes: Path | None = None, speed: str = "stepped") -> None:
+    def __init__(self, server: LiveServer, quotes: Path | None = None, speed: str = "stepped", **environment: str) -> None:
         port, metrics_port = free_ports(2)
         self.url = f"http://127.0.0.1:{port}"
         self.output = server.home / "gateway.out"
@@ -44,6 +44,7 @@ class Gateway:
             "TRADE_METRICS_PORT": str(metrics_port),
             "TRADE_NATS_URL": server.url,
             "TRADE_NATS_MONITOR_URL": server.monitor_url,
+            **environment,
         }
         if quotes:
             self._environment |= {"TRADE_QUOTES": str(quotes), "TRADE_QUOTES_SPEED": speed}

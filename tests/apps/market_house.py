@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -113,11 +114,13 @@ class RawReader:
         self.messages: list[RawFrames] = []
 
     @classmethod
-    async def open(cls, server: LiveServer, name: str) -> "RawReader":
-        return cls(await bus.connect(server.url, "test", closed=lambda: None), name)
-
-    async def close(self) -> None:
-        await self._client.close()
+    @asynccontextmanager
+    async def on(cls, server: LiveServer, name: str) -> "AsyncIterator[RawReader]":
+        client = await bus.connect(server.url, "test", closed=lambda: None)
+        try:
+            yield cls(client, name)
+        finally:
+            await client.close()
 
     async def request(self, subject: str, **fields: object) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(await bus.request(self._client, subject, json.dumps(fields).encode(), WAIT_S))

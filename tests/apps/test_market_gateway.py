@@ -41,81 +41,87 @@ async def venues() -> AsyncIterator[dict[str, VenueSimulator]]:
         yield {kind: await opened.enter_async_context(VenueSimulator(kind, seed=21)) for kind in ("binance_spot", "kraken")}
 
 
-def stepped(venues: dict[str, VenueSimulator], steps: int) -> None:
-    for simulator in venues.values():
-        simulator.step(steps)
-
-
 async def test_from_venues_that_are_away_to_frames_in_the_stream_over_a_death_of_nats_and_of_gateway(
     make: MakeGateway, fresh_nats: LiveServer, venues: dict[str, VenueSimulator]
 ) -> None:
-    binance, kraken = venues["binance_spot"], venues["kraken"]
+    sections = {
+        "BINANCE": venue(venues["binance_spot"], "BTCUSDT", "ETHUSDT"),
+        "KRAKEN": venue(venues["kraken"], "BTCUSD", "ETHUSD"),
+    }
     for simulator in venues.values():
         await simulator.stop()
-    raw = {"pending_bytes_max": 2 * MIB}
-    gateway = make({"BINANCE": venue(binance, "BTCUSDT", "ETHUSDT"), "KRAKEN": venue(kraken, "BTCUSD", "ETHUSD")}, raw=raw).launch()
-
-    # venues away at the start: healthy, and not ready
-    not_ready = await gateway.until("/ready", lambda answer: "no venue reached" in answer.text)
-    assert not_ready.status_code == 503
-    health = await gateway.get("/health")
-    assert health is not None
-    assert health.status_code == 200
-    await gateway.until("/venues", lambda answer: {row["state"] for row in answer.json().values()} == {"down"})
-
-    # they come: every frame is in the stream as it was sent
+    gateway = make(sections, raw={"pending_bytes_max": 2 * MIB}).launch()
+    await venues_away_at_the_start_are_down_and_gateway_is_healthy(gateway)
     for simulator in venues.values():
         await simulator.start()
     await gateway.ready()
+    await every_frame_is_in_the_stream_as_it_was_sent(fresh_nats, {"BINANCE": venues["binance_spot"], "KRAKEN": venues["kraken"]})
+    await a_resync_over_nats_is_what_the_venue_gets(fresh_nats, venues["kraken"])
+    await frames_of_a_time_without_nats_are_bounded_and_the_hole_is_in_the_numbers(gateway, fresh_nats, venues)
+    await a_stop_is_a_close_frame_and_the_next_process_has_a_greater_epoch(gateway, fresh_nats)
+    async with httpx.AsyncClient(trust_env=False) as client:
+        assert 'market_venue_frames_total{venue="KRAKEN"}' in (await client.get(gateway.metrics_url)).text
+
+
+async def venues_away_at_the_start_are_down_and_gateway_is_healthy(gateway: MarketGateway) -> None:
+    not_ready = await gateway.until("/ready", lambda answer: "no venue reached" in answer.text)
+    assert not_ready.status_code == 503
+    await gateway.until("/health", lambda answer: answer.status_code == 200)
+    await gateway.until("/venues", lambda answer: {row["state"] for row in answer.json().values()} == {"down"})
+
+
+async def every_frame_is_in_the_stream_as_it_was_sent(nats: LiveServer, venues: dict[str, VenueSimulator]) -> None:
+    kraken = venues["KRAKEN"]
     await until(lambda: kraken.open and len(kraken.open[0].received) == 2)
-    stepped(venues, 100)
-    for name, simulator in (("BINANCE", binance), ("KRAKEN", kraken)):
-        reader = await RawReader.open(fresh_nats, name)
-        await reader.until(lambda found: len(found.texts()) == len(simulator.connections[-1].sent))  # noqa: B023 - awaited in this turn
-        assert reader.texts() == simulator.connections[-1].sent
-        assert [n for n, _ in reader.frames()] == list(range(1, len(reader.frames()) + 1))
-        await reader.close()
-    reader = await RawReader.open(fresh_nats, "KRAKEN")
-    await reader.read()
+    for name, simulator in venues.items():
+        await until(lambda: simulator.open)  # noqa: B023 - awaited in this turn
+        simulator.step(100)
+        async with RawReader.on(nats, name) as reader:
+            await reader.until(lambda found: len(found.texts()) == len(simulator.connections[-1].sent))  # noqa: B023
+            assert reader.texts() == simulator.connections[-1].sent
+            assert [n for n, _ in reader.frames()] == list(range(1, len(reader.frames()) + 1))
 
-    # a resync over NATS is what the venue gets
-    assert await reader.request("market.control.KRAKEN", do="resync", symbol="BTCUSD") == {"ok": True, "detail": "accepted"}
-    await until(lambda: len(kraken.open[0].received) == 4)
-    unknown = await reader.request("market.control.OKX", do="resync", symbol="BTCUSD")
-    assert (unknown["ok"], unknown["code"]) == (False, "venue_not_found")
-    await reader.close()
 
-    # NATS dies, the venues go on: memory is bounded, and the hole is in the numbers
-    fresh_nats.kill()
+async def a_resync_over_nats_is_what_the_venue_gets(nats: LiveServer, kraken: VenueSimulator) -> None:
+    async with RawReader.on(nats, "KRAKEN") as reader:
+        assert await reader.request("market.control.KRAKEN", do="resync", symbol="BTCUSD") == {"ok": True, "detail": "accepted"}
+        await until(lambda: len(kraken.open[0].received) == 4)
+        unknown = await reader.request("market.control.OKX", do="resync", symbol="BTCUSD")
+        assert (unknown["ok"], unknown["code"]) == (False, "venue_not_found")
+
+
+async def frames_of_a_time_without_nats_are_bounded_and_the_hole_is_in_the_numbers(
+    gateway: MarketGateway, nats: LiveServer, venues: dict[str, VenueSimulator]
+) -> None:
+    """MARKETDATA 4: NATS away: nobody upstream notices; beyond the bound the oldest frames are dropped, which readers see."""
+    nats.kill()
     dropped = 0
     while not dropped:
-        stepped(venues, 500)
-        answer = await gateway.get("/venues")
-        assert answer is not None
-        dropped = min(row["frames_dropped"] for row in answer.json().values())
-        assert max(row["frames_waiting_bytes"] for row in answer.json().values()) <= MIB
-    fresh_nats.start()
-    await gateway.until("/venues", lambda answer: not any(row["frames_waiting_bytes"] for row in answer.json().values()))
-    shown = (await gateway.until("/venues", lambda answer: answer.status_code == 200)).json()["KRAKEN"]
-    reader = await RawReader.open(fresh_nats, "KRAKEN")
-    await reader.read()
-    numbers = sorted({n for n, _ in reader.frames()})
-    assert numbers[-1] - len(numbers) == shown["frames_dropped"] > 0
+        for simulator in venues.values():
+            simulator.step(500)
+        rows = (await gateway.until("/venues", lambda answer: answer.status_code == 200)).json().values()
+        dropped = min(row["frames_dropped"] for row in rows)
+        assert max(row["frames_waiting_bytes"] for row in rows) <= MIB
+    nats.start()
+    settled = await gateway.until("/venues", lambda answer: not any(row["frames_waiting_bytes"] for row in answer.json().values()))
+    shown = settled.json()["KRAKEN"]
+    async with RawReader.on(nats, "KRAKEN") as reader:
+        await reader.read()
+    numbers = {n for n, _ in reader.frames()}
+    assert max(numbers) - len(numbers) == shown["frames_dropped"] > 0
     assert reader.epochs == [shown["epoch"]], "the connection to the venue never broke"
-    texts = iter(kraken.connections[-1].sent)
-    assert all(text in texts for text in dict.fromkeys(reader.texts())), "what is left is as sent, in order"
+    sent = iter(venues["kraken"].connections[-1].sent)
+    assert all(text in sent for text in dict.fromkeys(reader.texts())), "what is left is as sent, in order"
 
-    # a stop is a close frame, and the next process has a greater epoch
+
+async def a_stop_is_a_close_frame_and_the_next_process_has_a_greater_epoch(gateway: MarketGateway, nats: LiveServer) -> None:
     assert gateway.end() == 0
-    await reader.read()
-    assert (reader.frames()[-1][1].kind, reader.frames()[-1][1].text) == (FrameKind.CLOSE, "gateway stops")
-    gateway.launch()
-    await reader.until(lambda found: len(found.epochs) == 2)
-    assert reader.epochs[1] > reader.epochs[0]
-    await reader.close()
-    async with httpx.AsyncClient(trust_env=False) as client:
-        page = (await client.get(gateway.metrics_url)).text
-    assert 'market_venue_frames_total{venue="KRAKEN"}' in page
+    async with RawReader.on(nats, "KRAKEN") as reader:
+        last = (await reader.read()).frames()[-1][1]
+        assert (last.kind, last.text) == (FrameKind.CLOSE, "gateway stops")
+        gateway.launch()
+        await reader.until(lambda found: len(found.epochs) == 2)
+        assert reader.epochs[1] > reader.epochs[0]
 
 
 def test_a_configuration_that_cannot_work_ends_the_process_with_its_reason(make: MakeGateway) -> None:

@@ -9,7 +9,7 @@ import pytest
 from adapters.clock import SystemClock
 from apps.gateway import raw_writer
 from apps.gateway.epochs import Epochs, epoch_of
-from apps.gateway.raw_writer import FRAME_OVERHEAD, LATENCY_BUCKETS_S, MESSAGE_BYTES_MAX, RawWriter
+from apps.gateway.raw_writer import FRAME_OVERHEAD, LATENCY_BUCKETS_S, MESSAGE_BYTES_MAX, ROUND_MAX, RawWriter
 from apps.runtime.chassis import cancelled
 from apps.runtime.metrics import Observations
 from domain.market.venues.feed import FRAMES_MAX, FrameKind
@@ -59,16 +59,30 @@ async def test_a_frame_alone_leaves_by_itself_after_the_wait() -> None:
     assert stream.numbers() == [1, 2, 3]
 
 
-async def test_a_message_whose_ack_is_lost_is_repeated_under_its_id_before_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_message_whose_ack_is_lost_is_repeated_under_its_id_and_stored_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(raw_writer, "REPEAT_AFTER_S", 0.001)
     stream = MemoryStream()
     stream.lost_acks = 2
     async with writing(stream) as writer:
         put(writer, *"ab" * FRAMES_MAX)
         assert await writer.drained(WAIT_S)
-    assert stream.attempts == ["KRAKEN-7-1"] * 3 + ["KRAKEN-7-101"]
+    assert stream.attempts == ["KRAKEN-7-1", "KRAKEN-7-101", "KRAKEN-7-1", "KRAKEN-7-101"]
     assert stream.numbers() == list(range(1, 201))
     assert writer.repeated == 2
+
+
+async def test_a_round_that_the_stream_did_not_take_is_repeated_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raw_writer, "REPEAT_AFTER_S", 0.001)
+    stream = MemoryStream()
+    stream.away = True
+    async with writing(stream) as writer, asyncio.timeout(WAIT_S):
+        put(writer, *map(str, range(2 * ROUND_MAX * FRAMES_MAX)))
+        while len(stream.attempts) <= ROUND_MAX:
+            await asyncio.sleep(0.001)
+        assert len(set(stream.attempts)) == ROUND_MAX, "the next round waits"
+        stream.away = False
+        assert await writer.drained(WAIT_S)
+    assert stream.texts() == [str(number) for number in range(2 * ROUND_MAX * FRAMES_MAX)]
 
 
 async def test_while_the_stream_is_away_memory_is_bounded_and_afterwards_the_hole_is_in_the_numbers(

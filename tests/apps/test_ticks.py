@@ -6,14 +6,18 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from adapters.codec import encode
+from adapters.codec import decoder, encode
 from apps.connections.ticks import TICK_BYTES_MAX, UNREADABLE, Ticks
 from apps.exeq.router import Router, RoutingRules
+from config.market_section import MarketSection
 from domain.execution.projection import Executions
 from domain.execution.routing import POLICIES, RoutedVenue, Routing
 from domain.market import quotes
 from domain.market.quotes import Listed, Market, Quote
+from domain.risk.marks import Marks
+from domain.values import Side
 from tests.apps.risk_house import House, Message
 from tests.apps.test_exeq_routing import Hands
 from tests.domain.execution.test_routing import order
@@ -43,6 +47,8 @@ REFUSED: Mapping[str, list[bytes]] = {
     quotes.UNKNOWN_SYMBOL: [tick(symbol="NOPE"), tick(symbol="")],
     quotes.UNKNOWN_VENUE: [tick(venue="C"), tick(venue="")],
     quotes.NOT_LISTED: [tick(symbol="EURO", venue="B")],
+    quotes.REPLAYED: [tick(flags=["replayed"]), tick(flags=["no_venue_time", "replayed"])],
+    quotes.INEXACT: [tick(flags=["inexact"])],
     quotes.NUMBER: [
         *(tick(**{name: value}) for name in ("bid", "ask", "bid_size", "ask_size") for value in ("NaN", "sNaN", "Infinity", "-Infinity")),
         tick(ask="1e400"),
@@ -116,3 +122,52 @@ async def test_a_quote_as_it_travels_moves_the_marks_of_risk() -> None:
     payload = encode(quote)
     await Ticks(house.risk.marks.update, LISTED, lambda: 7).on_tick(Message(payload))  # type: ignore[arg-type]
     assert house.risk.marks.mids["EURO"] == 125
+
+
+MARKET_LISTED = {
+    section.mode: Listed({"BTCUSDT"}, {"A": {"BTCUSDT"}}, market=section.rule())
+    for section in (MarketSection(), MarketSection(mode="config"), MarketSection(mode="replay", inexact=True))
+}
+
+
+@pytest.mark.parametrize(
+    ("payload", "simulated", "config", "replay"),
+    [
+        (tick(), None, None, None),
+        (tick(venue="BINANCE"), quotes.UNKNOWN_VENUE, None, None),
+        (tick(venue="BINANCE", symbol="ETHUSDT"), *3 * [quotes.UNKNOWN_SYMBOL]),
+        (tick(venue="Bi.nance"), *3 * [quotes.UNKNOWN_VENUE]),
+        (tick(venue="BINANCE", bid=0), quotes.UNKNOWN_VENUE, quotes.PRICE, quotes.PRICE),
+        (tick(venue="BINANCE", flags=["replayed"]), quotes.UNKNOWN_VENUE, quotes.REPLAYED, None),
+        (tick(flags=["replayed"]), quotes.REPLAYED, quotes.REPLAYED, None),
+        (tick(venue="BINANCE", flags=["inexact"]), quotes.UNKNOWN_VENUE, quotes.INEXACT, None),
+        (tick(venue="BINANCE", flags=["no_venue_time", "unchecked"]), quotes.UNKNOWN_VENUE, None, None),
+    ],
+)
+def test_quotes_of_market_venues_count_by_the_mode_of_the_market(
+    payload: bytes, simulated: str | None, config: str | None, replay: str | None
+) -> None:
+    # replay pointed at a live core
+    quote = decoder(Quote).decode(payload)
+    assert {mode: listed(quote) for mode, listed in MARKET_LISTED.items()} == {"simulated": simulated, "config": config, "replay": replay}
+
+
+async def test_a_stale_quote_ends_its_venue_and_no_other_one() -> None:  # marks of that venue end at once
+    market = Market()
+    ticks = Ticks(market.update, MARKET_LISTED["config"], lambda: 7)
+    for payload in (tick(venue="BINANCE", ask=103), tick(venue="KRAKEN", ask=105), tick(venue="BINANCE", ask=103, flags=["stale"])):
+        await ticks.on_tick(Message(payload))  # type: ignore[arg-type]
+    assert (market.best("BTCUSDT", Side.BUY), ticks.stats()) == (Decimal(105), {"taken": 3, "refused": {}})
+    await ticks.on_tick(Message(tick(venue="KRAKEN", flags=["stale"])))  # type: ignore[arg-type]
+    assert market.quotes("BTCUSDT") == []
+
+
+def test_a_mark_is_too_old_for_an_order_once_its_last_quote_has_ended_and_still_values_positions() -> None:
+    marks = Marks({"BTCUSDT": ONE}, 10 * S)
+    quote = decoder(Quote).decode(tick(venue="BINANCE"))
+    marks.update(quote, 100 * S)
+    marks.update(structs.replace(quote, flags=("stale",)), 101 * S)
+    assert marks.touch("BTCUSDT", Side.BUY, 101 * S) is None
+    assert (marks.mids["BTCUSDT"], marks.mids_at_ns["BTCUSDT"] < 91 * S) == (Decimal(100), True)
+    marks.update(quote, 102 * S)
+    assert marks.mids_at_ns["BTCUSDT"] == 102 * S

@@ -43,7 +43,8 @@ def main() -> None:
             print(f"{kind:14} book update, {words:22}", timed(speaker, updates, first))
         speaker = speaks()
         first = speaker.snapshot(Market(1), START_NS)
-        trades = [Frame(at, FrameKind.FRAME, speaker.trade(number, at)) for number, at in enumerate(times, 1)]
+        texts = [speaker.trade(number, at).replace("0.0015", f"0.{number:05}") for number, at in enumerate(times, 1)]
+        trades = [Frame(at, FrameKind.FRAME, text) for at, text in zip(times, texts, strict=True)]
         print(f"{kind:14} trade {'':27}", timed(speaker, trades, first))
 
 

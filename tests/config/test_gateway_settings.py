@@ -37,6 +37,7 @@ def written(tmp_path: Path, text: str) -> Path:
         ("kind: kraken, ws_url: 'ws://x', symbols: ['A B']", "venues.V.symbols.0: may have letters"),
         ("kind: kraken, ws_url: 'ws://x', symbols: [A, A]", "venues.V: symbols: lists a symbol twice"),
         ("kind: binance_spot, ws_url: 'ws://x', symbols: [A]", "venues.V: rest_url is missing"),
+        ("kind: kraken, ws_url: 'ws://u:p@x', symbols: [A]", "venues.V: an address must have no user and password"),
         ("kind: kraken, ws_url: 'ws://x', symbols: [A], depht: 1", "venues.V.depht: is not a known key"),
     ],
 )

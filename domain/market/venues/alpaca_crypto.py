@@ -130,13 +130,13 @@ class AlpacaCryptoDialect:
             book.replace(bids, asks, LEVELS_MAX)
             session.whole(book, session.n, at, flags=UNCHECKED)
         elif not book.valid:
-            session.dropped[WHILE_INVALID] += 1
+            session.drop(WHILE_INVALID)
         else:
             changed, gone_bids, gone_asks = book.apply(bids, asks, LEVELS_MAX)
             if changed:
                 session.changed(book, BookUpdate([*bids, *gone_bids], [*asks, *gone_asks], session.n, session.n, at), flags=UNCHECKED)
             else:
-                session.dropped[UNCHANGED] += 1
+                session.drop(UNCHANGED)
 
     def _levels(self, levels: list[_AlpacaLevel]) -> list[Level] | None:
         return self._numbers.levels([(str(level.p, "utf-8"), str(level.s, "utf-8")) for level in levels])

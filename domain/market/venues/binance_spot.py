@@ -19,6 +19,8 @@ IGNORED: Final = frozenset(
 SHUTDOWN: Final = "serverShutdown"
 BOOK_TICKER: Final = {"u", "s", "b", "B", "a", "A"}
 """The keys by which a best bid and ask is recognised: it has no type."""
+SNAPSHOT_AHEAD_NS: Final = 10_000_000_000
+"""How long a snapshot may be ahead of the differences that come after it."""
 LIMITED: Final = frozenset({429, 418})
 
 
@@ -92,7 +94,7 @@ class BinanceSpotDialect:
             session.fact(kind, book.symbol, detail=f"{status} for {path}: {body}")
             session.unanswered(book, f"the snapshot was refused with {status}")
         elif book.valid:
-            session.dropped[UNNEEDED_SNAPSHOT] += 1
+            session.drop(UNNEEDED_SNAPSHOT)
         else:
             self._join(book, _SNAPSHOT.decode(body))
 
@@ -107,22 +109,31 @@ class BinanceSpotDialect:
             session.refused(book, f"difference {depth.U} to {depth.u}")
             return
         update = BookUpdate(bids, asks, depth.U, depth.u, at)
-        if book.valid and update.seq <= book.seq:
-            session.dropped[OLD_UPDATE] += 1
+        if book.valid and self._is_old(book, update):
+            session.drop(OLD_UPDATE)
         elif book.valid and self._follows(book, update):
             self._spanning.discard(book.symbol)
             self._apply(book, update)
             session.changed(book, update)
+            book.first = update.first
         else:
             expected = book.seq + 1
-            session.broken(
-                book, FactKind.GAP, from_=expected, to=max(update.first - 1, expected), detail=f"expected {expected}, got {update.first}"
-            )
-            session.dropped[KEPT_OVERFLOW] += book.keep(update)
+            missing = (expected, update.first - 1) if update.first > expected else (0, 0)
+            session.broken(book, FactKind.GAP, from_=missing[0], to=missing[1], detail=f"expected {expected}, got {update.first}")
+            session.drop(KEPT_OVERFLOW, book.keep(update))
+
+    def _is_old(self, book: LiveBook, update: BookUpdate) -> bool:
+        """Return whether an update is in the book already. One that starts after the last one cannot be, whatever its end says.
+
+        A snapshot that stays ahead of the differences has a wrong number: then nothing is old.
+        """
+        if update.seq > book.seq or update.first > book.first:
+            return False
+        return book.symbol not in self._spanning or self._session.received - book.received < SNAPSHOT_AHEAD_NS
 
     def _follows(self, book: LiveBook, update: BookUpdate) -> bool:
         expected = book.seq + 1
-        return update.first <= expected if book.symbol in self._spanning else update.first == expected
+        return update.seq > book.seq and (update.first <= expected if book.symbol in self._spanning else update.first == expected)
 
     def _apply(self, book: LiveBook, update: BookUpdate) -> None:
         """Apply a difference. Levels that fall out of the bound become part of the difference, with size zero."""
@@ -141,13 +152,14 @@ class BinanceSpotDialect:
         if later and later[0].first > snapshot.last + 1:
             session.unusable_snapshot(book, f"snapshot {snapshot.last} is older than the kept updates from {later[0].first}")
             return
-        session.dropped[OLD_UPDATE] += book.forget() - len(later)
+        session.drop(OLD_UPDATE, book.forget() - len(later))
         book.replace(bids, asks, LEVELS_MAX)
         for update in later:
             self._apply(book, update)
         seq, at = (later[-1].seq, later[-1].at) if later else (snapshot.last, None)
         (self._spanning.discard if later else self._spanning.add)(book.symbol)
         session.whole(book, seq, at)
+        book.first = later[-1].first if later else snapshot.last
 
     def _trade(self, trade: _BinanceTrade) -> None:
         session, numbers = self._session, self._numbers

@@ -11,8 +11,9 @@ class ClockSkew:
     """The smallest difference holds the least delay: what is left of it is the offset of the clocks, plus the shortest way."""
 
     def __init__(self) -> None:
+        self.ends = 0
+        """When the minute ends, by our time of receipt."""
         self._smallest: int | None = None
-        self._since = 0
         self._said = 0
 
     def note(self, received: int, at: int) -> None:
@@ -21,16 +22,18 @@ class ClockSkew:
         if self._smallest is None or offset < self._smallest:
             self._smallest = offset
 
+    def restart(self, received: int) -> None:
+        """Begin the minute again: our clock went back, and what was measured before says nothing now."""
+        self.ends, self._smallest = received + MINUTE_NS, None
+
     def ended(self, received: int) -> int | None:
-        """Return the offset of the minute that is over, if it is beyond the limit or back within it, and not yet said. Else None.
+        """Begin another minute. Return the offset of the one that is over, if it is beyond the limit or back within it, and not yet said.
 
         A positive offset means that the venue's clock is behind ours.
         """
-        if 0 <= received - self._since < MINUTE_NS:
-            return None
-        whole, offset = self._since > 0, self._smallest
-        self._since, self._smallest = received, None
-        if not whole or offset is None:
+        offset = self._smallest
+        self.restart(received)
+        if offset is None:
             return None
         said = offset if abs(offset) > SKEW_NS else 0
         if said == self._said or (said and self._said and abs(said - self._said) <= SKEW_NS):

@@ -69,6 +69,8 @@ class CoinbaseDialect:
         self._numbers = NumberReader()
         self._times = TimeReader()
         self._last: int | None = None
+        self._in_row = 0
+        """The last number that followed the one before it."""
 
     def message(self, text: str) -> None:
         envelope = _ENVELOPE.decode(text)
@@ -97,16 +99,23 @@ class CoinbaseDialect:
         raise UnknownMessage(f"reply to {path}")
 
     def _in_order(self, sequence: int) -> bool:
-        """Return whether a message is new. A hole before it ends all books; so does a count that starts again at zero."""
-        last, self._last = self._last, sequence
+        """Return whether a message is new. A hole before it ends all books; so does a count that starts again at zero.
+
+        A number below the last one is a repeated frame, unless it is above all that came in a row: then the jump before it was wrong.
+        """
+        last = self._last
         if last is None or sequence == last + 1:
+            self._last = self._in_row = sequence
             return True
-        if sequence > last or sequence == 0:
-            self._session.all_broken(FactKind.GAP, from_=last + 1, to=max(sequence - 1, 0))
-            return True
-        self._last = last
-        self._session.dropped[DUPLICATE_FRAME] += 1
-        return False
+        if sequence > last:
+            self._session.all_broken(FactKind.GAP, from_=last + 1, to=sequence - 1)
+        elif sequence == 0 or sequence > self._in_row:
+            self._session.all_broken(FactKind.GAP, detail=f"expected {last + 1}, got {sequence}")
+        else:
+            self._session.drop(DUPLICATE_FRAME)
+            return False
+        self._last = sequence
+        return True
 
     def _book(self, sent: _CoinbaseBook, sequence: int, timestamp: str) -> None:
         session = self._session
@@ -123,7 +132,7 @@ class CoinbaseDialect:
             book.replace(bids, asks, LEVELS_MAX)
             session.whole(book, sequence, at)
         elif not book.valid:
-            session.dropped[WHILE_INVALID] += 1
+            session.drop(WHILE_INVALID)
         else:
             _, gone_bids, gone_asks = book.apply(bids, asks, LEVELS_MAX)
             session.changed(book, BookUpdate([*bids, *gone_bids], [*asks, *gone_asks], sequence, sequence, at))

@@ -1,7 +1,6 @@
 """Kraken v2: books of a fixed depth with a checksum in each message, trades, and the state of the trading engine."""
 
 from collections.abc import Iterable
-from decimal import Decimal
 from typing import Final
 from zlib import crc32
 
@@ -75,20 +74,20 @@ _SUBSCRIPTION: Final = msgspec.json.Decoder(_KrakenSubscription)
 
 def checksum(asks: Iterable[tuple[str, str]], bids: Iterable[tuple[str, str]]) -> int:
     """Return the CRC32 of ten asks and ten bids, prices and quantities as sent: without point and leading zeros, from the best level."""
-    return crc32("".join([f"{_digits(price)}{_digits(quantity)}" for price, quantity in (*asks, *bids)]).encode())
+    return _sum_of(number for level in (*asks, *bids) for number in level)
 
 
-def _digits(number: str) -> str:
-    return number.replace(".", "").lstrip("0")
+def checksum_of(book: LiveBook) -> int:
+    """Return the checksum of a book of ours. Its numbers have the digits that the venue sent."""
+    levels = (*book.asks.levels(CHECKED_LEVELS), *book.bids.levels(CHECKED_LEVELS))
+    texts = [str(number) for level in levels for number in level]
+    if any("E" in text for text in texts):
+        texts = [format(number, "f") for level in levels for number in level]
+    return _sum_of(texts)
 
 
-def _as_sent(levels: Iterable[Level]) -> list[tuple[str, str]]:
-    return [(_text(price), _text(size)) for price, size in levels]
-
-
-def _text(number: Decimal) -> str:
-    text = str(number)
-    return format(number, "f") if "E" in text else text
+def _sum_of(numbers: Iterable[str]) -> int:
+    return crc32("".join([number.replace(".", "").lstrip("0") for number in numbers]).encode())
 
 
 class KrakenDialect:
@@ -138,13 +137,13 @@ class KrakenDialect:
                 checked, flags = _verdict(sent.checksum)
                 session.whole(book, session.n, at, checked=checked, flags=flags)
         elif not book.valid:
-            session.dropped[WHILE_INVALID] += 1
+            session.drop(WHILE_INVALID)
         else:
             changed, gone_bids, gone_asks = book.apply(bids, asks, self._depth)
             if not self._proved(book, sent.checksum):
                 return
             if not changed:
-                session.dropped[UNCHANGED] += 1
+                session.drop(UNCHANGED)
                 return
             checked, flags = _verdict(sent.checksum)
             update = BookUpdate([*bids, *gone_bids], [*asks, *gone_asks], session.n, session.n, at)
@@ -154,7 +153,7 @@ class KrakenDialect:
         """Return whether the checksum agrees, or is missing. If it does not agree, the book is invalid."""
         if not sent:
             return True
-        ours = checksum(_as_sent(book.asks.levels(CHECKED_LEVELS)), _as_sent(book.bids.levels(CHECKED_LEVELS)))
+        ours = checksum_of(book)
         if ours == sent:
             return True
         session, detail = self._session, f"sent {sent}, found {ours}"

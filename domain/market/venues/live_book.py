@@ -39,6 +39,7 @@ class LiveBook:
         "checked",
         "crossed_since",
         "failures",
+        "first",
         "flags",
         "kept",
         "kept_levels",
@@ -62,6 +63,8 @@ class LiveBook:
         """It was valid, and a fact said that it is not any more."""
         self.checked: bool | None = None
         self.seq = self.at = self.received = 0
+        self.first = 0
+        """The number of the first change of its last update; of a snapshot, its own number."""
         self.flags: tuple[Flag, ...] = ()
         self.touch: tuple[Level | None, Level | None] | None = None
         """The best bid and ask of the last quote since the book became valid."""

@@ -68,7 +68,7 @@ class FeedSession:
         self.received = received
         if received >= self._due and not opens:
             self._sweep()
-        if (offset := self._skew.ended(received)) is not None:
+        if received >= self._skew.ends and (offset := self._skew.ended(received)) is not None:
             self.fact(FactKind.SKEW, detail=f"received - at: {offset // 1_000_000} ms")
         return out
 
@@ -104,7 +104,7 @@ class FeedSession:
         """Return our symbol of a venue's name. An unknown one is a fact, once, and None."""
         symbol = self.names.get(name)
         if symbol is None:
-            self.dropped[UNKNOWN_NAME] += 1
+            self.drop(UNKNOWN_NAME)
             if name not in self._unknown and len(self._unknown) < UNKNOWN_NAMES_MAX:
                 self._unknown.add(name)
                 self.fact(FactKind.UNKNOWN_SYMBOL, detail=name)
@@ -113,6 +113,11 @@ class FeedSession:
     def book(self, name: str) -> LiveBook | None:
         symbol = self.symbol(name)
         return None if symbol is None else self.books[symbol]
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Count what is dropped without a fact."""
+        if count:
+            self.dropped[reason] += count
 
     # Books
 
@@ -244,7 +249,7 @@ class FeedSession:
             return
         seen = self._trades[symbol]
         if trade_id in seen:
-            self.dropped[DUPLICATE_TRADE] += 1
+            self.drop(DUPLICATE_TRADE)
             return
         seen[trade_id] = None
         if len(seen) > TRADES_REMEMBERED:
@@ -297,6 +302,7 @@ class FeedSession:
 
     def _clock_went_back(self, received: int) -> None:
         """Our clock was set back: no time that was noted may be later than now."""
+        self._skew.restart(received)
         for book in self.books.values():
             if book.crossed_since is not None:
                 book.crossed_since = min(book.crossed_since, received)

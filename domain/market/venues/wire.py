@@ -14,7 +14,9 @@ REMEMBERED_MAX: Final = 20_000
 """Parsed numbers that a connection remembers. When they are more, it forgets all of them."""
 
 _NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
-_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
+_SECOND: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", re.ASCII)
+_SECOND_CHARACTERS: Final = 19
+_REST: Final = re.compile(r"(?:\.(\d{1,9}))?Z", re.ASCII)
 _MICROSECONDS_FROM: Final = 10**15
 """Unix times from here on are microseconds: as milliseconds they would be in the year 33658."""
 
@@ -70,17 +72,22 @@ class TimeReader:
 
     def nanoseconds(self, text: str) -> int | None:
         """Return nanoseconds UTC; None if the text is no such time between 1970 and 2262."""
-        if not (parts := _TIME.fullmatch(text)):
+        second, rest = text[:_SECOND_CHARACTERS], _REST.fullmatch(text, _SECOND_CHARACTERS)
+        if rest is None or (second != self._second and not self._learn(second)):
             return None
-        second, fraction = parts.groups()
-        if second != self._second:
-            try:
-                self._second_ns = from_rfc3339(f"{second}Z")
-            except ValueError:
-                return None
-            self._second = second
+        fraction = rest[1]
         at = self._second_ns + (int(fraction.ljust(9, "0")) if fraction else 0)
         return at if 0 <= at < AT_END else None
+
+    def _learn(self, second: str) -> bool:
+        if not _SECOND.fullmatch(second):
+            return False
+        try:
+            self._second_ns = from_rfc3339(f"{second}Z")
+        except ValueError:
+            return False
+        self._second = second
+        return True
 
 
 def unix_time(value: int) -> int | None:

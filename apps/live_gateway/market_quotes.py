@@ -1,0 +1,62 @@
+"""Quotes of the market's venues, shown by the paper venues in their own shape: of a named venue, or of the best one."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Final
+
+from apps.live_gateway.venue_host import VenueHost
+from domain.market.quotes import Market, Quote, best_source
+from domain.ports import Clock
+
+AGE_MAX_NS: Final = 3_000_000_000
+"""A valid quote is repeated about once a second. One that was not for this long ends: its feed, or normalizer, is away."""
+LOOK_S: Final = 0.25
+
+
+class MarketQuotes:
+    """The latest quotes of the market, and what each paper venue shows of them."""
+
+    def __init__(self, hosts: Mapping[str, VenueHost], clock: Clock) -> None:
+        self._hosts = hosts
+        self._clock = clock
+        self._market = Market()
+        self._changed: dict[str, None] = {}
+        self._known: set[str] = set()
+        self._wake = asyncio.Event()
+
+    def take(self, quote: Quote, arrived_ns: int) -> None:
+        """Take a quote of the market, or the end of one. The paper venues' own quotes come the same way and are ignored."""
+        if quote.venue in self._hosts:
+            return
+        self._market.update(quote, arrived_ns)
+        self._changed[quote.symbol] = None
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Show what changed, at once, and end what is too old, until cancelled."""
+        looked = 0
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._wake.wait()
+            self._wake.clear()
+            changed, self._changed = self._changed, {}
+            self._known.update(changed)
+            now = self._clock.monotonic_ns()
+            symbols = list(changed)
+            if now - looked >= LOOK_S * 1e9:
+                looked = now
+                symbols += [symbol for symbol in self._known if symbol not in changed and not self._market.quotes(symbol, now - AGE_MAX_NS)]
+            for symbol in symbols:
+                await self._show(symbol, now)
+
+    async def _show(self, symbol: str, now: int) -> None:
+        quotes = self._market.quotes(symbol, now - AGE_MAX_NS)
+        for host in self._hosts.values():
+            wanted = host.settings.market
+            source = best_source(quote for quote in quotes if wanted in ("", quote.venue))
+            if source is None:
+                await host.end(symbol)
+            else:
+                await host.show(source, source.at)
