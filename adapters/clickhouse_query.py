@@ -26,6 +26,7 @@ SETTINGS: Final = {
     "result_overflow_mode": "throw",
     "max_memory_usage": QUERY_MEMORY_MAX,
     "max_threads": QUERY_THREADS_MAX,
+    "prefer_column_name_to_alias": 1,  # as in other dialects: max(n) AS n does not change what n means elsewhere
     "final": 1,  # a row that was written twice is read once
     "output_format_json_quote_decimals": 0,
     "output_format_json_quote_64bit_integers": 0,
@@ -35,16 +36,32 @@ READ_ONLY: Final = "SET readonly = 1"
 """The last setting of a session: from then on no statement may write, and no setting may change."""
 
 HARMLESS_SOURCES: Final = frozenset(
-    {"numbers", "numbers_mt", "zeros", "zeros_mt", "generateseries", "generate_series", "values", "view", "null", "format"}
+    {
+        "numbers",
+        "numbers_mt",
+        "zeros",
+        "zeros_mt",
+        "generateseries",
+        "generate_series",
+        "values",
+        "view",
+        "sqlstandardvalues",
+        "null",
+        "format",
+    }
 )
 """Table functions that read nothing but their arguments."""
-OUTSIDE: Final = frozenset({"file", "catboostevaluate"})
-"""Scalar functions that read files. A read-only session may call them, and table functions that read files and addresses."""
+OUTSIDE: Final = frozenset({"file", "catboostevaluate", "getserversetting", "getmacro", "getclienthttpheader"})
+"""Scalar functions that read files or settings. A read-only session may call them, and table functions that read files and addresses."""
 
-_TABLE_FUNCTIONS: Final = "SELECT lower(name) FROM system.table_functions"
+_FORBIDDEN: Final = """
+SELECT lower(name) FROM system.table_functions UNION DISTINCT SELECT lower(name) FROM system.functions WHERE match(name, '^(ai|AI)[A-Z]')
+"""
 _CANONICAL: Final = "SELECT formatQuerySingleLine({query:String})"
 _TREE: Final = "EXPLAIN AST SELECT * FROM ({})"
+_RESOLVED: Final = "EXPLAIN QUERY TREE {}"
 _NODE: Final = re.compile(r"^ *(\w+)(?: (\S+))?")
+_CALLED: Final = re.compile(r"function_name: (\w+)")
 _CODE: Final = re.compile(r"^(?:.*?)Code: (\d+)\. DB::Exception: (.*)$", re.DOTALL)
 _POSITION: Final = re.compile(r"failed at position (\d+)")
 
@@ -107,7 +124,7 @@ class ClickHouseQueries:
         return QueryAnswer([(each["name"], each["type"]) for each in found["meta"]], found["data"])
 
     def _opened(self, client: Any) -> Any:
-        names = {name for (name,) in client.query(_TABLE_FUNCTIONS).result_rows}
+        names = {name for (name,) in client.query(_FORBIDDEN).result_rows}
         self._forbidden = frozenset(names - HARMLESS_SOURCES) | OUTSIDE
         reader = self._clickhouse.client(**SETTINGS)
         reader.command(f"USE {DATABASE}")
@@ -129,18 +146,30 @@ class ClickHouseQueries:
             if f"Code: {SYNTAX}." not in str(error):
                 raise
             return "only one SELECT is answered here, without INTO OUTFILE and FORMAT"
-        return next((reason for line in tree if (reason := self._node(line))), "")
+        return next((reason for line in tree if (reason := self._node(line))), "") or self._called(query)
+
+    def _called(self, query: str) -> str:
+        """Judge the functions that the engine resolves, by whatever name or form the text calls them."""
+        tree = self._reader.query(_RESOLVED.format(query)).result_rows
+        names = (name for (line,) in tree for name in _CALLED.findall(line))
+        return next((_not_allowed(name) for name in names if name.lower() in self._forbidden), "")
 
     def _node(self, line: str) -> str:
         found = _NODE.match(line)
         kind, name = (found[1], found[2] or "") if found else ("", "")
         if kind == "Set":
             return "SETTINGS are fixed here"
-        if kind == "Function" and name.lower() in self._forbidden:
-            return f"the function {name} is not allowed: a query reads the tables of this system alone"
+        if kind == "ColumnsApplyTransformer":
+            return "APPLY is not allowed"  # it calls a function that the syntax tree does not name
+        if kind in ("Function", "Identifier") and name.lower() in self._forbidden:  # an identifier may be a function for arrayMap
+            return _not_allowed(name)
         if kind in ("TableIdentifier", "Identifier") and _foreign(name):
             return f"{name} is not a table of this system: known are {', '.join(sorted(READABLE))}"
         return ""
+
+
+def _not_allowed(function: str) -> str:
+    return f"the function {function} is not allowed: a query reads the tables of this system alone"
 
 
 def _foreign(name: str) -> bool:

@@ -207,11 +207,13 @@ def _bulks(actions: Iterator[Action]) -> Iterator[list[Action]]:
 
 
 def reason_of(found: Mapping[str, Any]) -> str:
-    """Return the reason in an error of OpenSearch, with its innermost cause."""
+    """Return the reason in an error of OpenSearch, with the first line of its innermost cause."""
     error = found.get("error", {})
     if not isinstance(error, dict):
         return str(error)[:REASON_MAX]
-    causes = [str(error.get("reason", ""))]
+    roots = error.get("root_cause") or [error]
+    first = last = str(roots[0].get("reason", ""))
     while isinstance(error := error.get("caused_by"), dict):
-        causes.append(str(error.get("reason", "")))
-    return ": ".join(dict.fromkeys(filter(None, (causes[0], causes[-1]))))[:REASON_MAX]
+        last = str(error.get("reason", ""))
+    causes = [first] if last in first else [first, last]
+    return ": ".join(cause.splitlines()[0] for cause in causes if cause)[:REASON_MAX]

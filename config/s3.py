@@ -16,7 +16,7 @@ KEY_VARIABLES: Final = ("TRADE_S3_ACCESS_KEY", "TRADE_S3_SECRET_KEY")
 
 
 class S3Access(NamedTuple):
-    """The server's URL, empty for Amazon's own; access key and secret key, or None for a server that asks for none."""
+    """The server's URL, empty if none is named; access key and secret key, or None for a server that asks for none."""
 
     endpoint: str
     keys: tuple[str, str] | None

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from adapters.clock import SystemClock
-from adapters.objects import Objects
 from apps.cli import show
 from apps.cli.addresses import Addresses, find
 from apps.cli.archive import FORMS
@@ -25,9 +24,11 @@ from domain.access.events import AccessAccepted
 from domain.ports import Corrupt, Head, Unavailable
 
 if TYPE_CHECKING:
+    from adapters.objects import Objects
     from apps.tools.backup.streams import Copy
 
 EMPTY: Final = "Restore into new servers: trade up --fresh --only-servers, with another --data-dir to keep the current state."
+AWAY: Final = "Check the servers, the address and the keys of the archive: docs/archive.md."
 
 
 def backup(
@@ -84,9 +85,9 @@ def restore(
     except NotEmpty as error:
         raise Refused(f"Nothing was written: {error}.", EMPTY) from error
     except Unavailable as error:
-        raise Unreachable(f"{str(error).rstrip('.')}.", START) from error
+        raise Unreachable(f"{str(error).rstrip('.')}.", START if file is not None else AWAY) from error
     except Corrupt as error:
-        raise Refused(f"{error}.", "Nothing is complete: restore another copy, into empty servers.") from error
+        raise Refused(f"{error}.", "Restore another backup or archive, into empty servers.") from error
 
 
 async def _backup(addresses: Addresses, file: Path, force: bool) -> None:
@@ -99,8 +100,8 @@ async def _backup(addresses: Addresses, file: Path, force: bool) -> None:
     show.line(f"{file}: {file.stat().st_size} bytes, read back and complete, sha256 of its lines {seal.sha256}")
 
 
-async def _restore(addresses: Addresses, file: Path | None, archive: Objects | None, *, keep_keys: bool) -> None:
-    from apps.tools.archive.check import ArchiveCopy
+async def _restore(addresses: Addresses, file: Path | None, archive: "Objects | None", *, keep_keys: bool) -> None:
+    from apps.tools.archive.check import ArchiveCopy, archive_size
     from apps.tools.backup.streams import STREAMS, bring_back
 
     async with AsyncExitStack() as exits:
@@ -111,7 +112,7 @@ async def _restore(addresses: Addresses, file: Path | None, archive: Objects | N
         }
         if archive is not None:
             copy: Copy = ArchiveCopy(archive)
-            commits, as_of = 0, f"from {archive.url}"
+            commits, as_of = await archive_size(archive), f"from {archive.url}"
         else:
             assert file is not None
             copy, commits, as_of = _of_file(file)

@@ -9,7 +9,7 @@ import structlog
 from nats.aio.client import Client
 
 from adapters import journalcopy, subjects
-from adapters.archive_place import ArchivePlace
+from adapters.archive_place import ArchivedJournals, ArchivePlace
 from adapters.journalcopy import STREAMS, Copied
 from adapters.objects import Objects
 from apps.runtime.failpoint import failpoint
@@ -104,7 +104,7 @@ class BehindPlace:
     On restore a paper venue must not be behind oms: it would use numbers of reports again that oms has seen.
     """
 
-    def __init__(self, place: Place, ahead: Pipeline, ahead_stream: JournalStream, name: str) -> None:
+    def __init__(self, place: Place, ahead: Pipeline, ahead_stream: ArchivedJournals, name: str) -> None:
         self._place = place
         self._ahead = ahead
         self._ahead_stream = ahead_stream
@@ -139,6 +139,8 @@ class ArchivePipeline(Pipeline):
     put it right.
     """
 
+    retry_s = REFUSED_RETRY_S
+
     async def run(self) -> None:
         while True:
             try:
@@ -147,7 +149,7 @@ class ArchivePipeline(Pipeline):
                 if self.trouble != str(refused):
                     log.error("the archive is refused", sink=self.name, reason=str(refused))
                 self.trouble = str(refused)
-                await asyncio.sleep(REFUSED_RETRY_S)
+                await asyncio.sleep(self.retry_s)
 
 
 def rows(message: Message[Any]) -> Sequence[ArchiveRow]:

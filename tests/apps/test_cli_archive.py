@@ -59,6 +59,7 @@ def test_no_archive_there(tmp_path: Path) -> None:
     [
         (("verify", "s3://trade/archive"), "An address is only read with --archive"),
         (("verify", "--archive", "/backups"), "'/backups' is no address of an archive"),
+        (("verify", "--archive", "s3://trade/archive"), "TRADE_S3_URL does not name the server of s3://trade/archive"),
         (("verify", "--archive", "file:///"), "'file:///' is no address of an archive"),
         (("restore",), "Name the file of a backup, or an archive"),
         (("restore", __file__, "--from-archive", "file:///x"), "Name the file of a backup, or an archive"),

@@ -15,7 +15,7 @@ from adapters.clock import SystemClock
 from adapters.codec import encode
 from adapters.feed import API
 from adapters.market_source import DISCARDED, WENT_BACK, MarketSource
-from adapters.marketstreams import StreamWriter, ensure_market_stream
+from adapters.marketstreams import ensure_market_stream
 from adapters.memory_places import MemoryDeadLetters, MemoryPlace, MemoryShelf
 from apps.sink.pipeline import FlushBounds, Pipeline
 from domain.archive.checkpoint import Checkpoint, Hint, Message
@@ -33,11 +33,9 @@ _names = itertools.count(1)
 class Stream:
     """A stream of its own on the shared server. Its subjects are `market.<kind>.<venue>`, so only one exists at a time."""
 
-    def __init__(self, client: Client, writer: StreamWriter) -> None:
+    def __init__(self, client: Client) -> None:
         self.client = client
         self.name = f"MARKET_TEST_{next(_names)}"
-        self._writer = writer
-        self._ids = itertools.count(1)
 
     async def make(self, max_bytes: int = 2**20) -> None:
         await ensure_market_stream(self.client, self.name, ["market.trades.*", "market.facts.*"], max_bytes=max_bytes)
@@ -50,7 +48,7 @@ class Stream:
             await self.put_raw(f"market.{message.part}", encode(message.body))
 
     async def put_raw(self, subject: str, payload: bytes) -> None:
-        await self._writer.write(subject, payload, f"{self.name} {next(self._ids)}")
+        assert "seq" in json.loads(await bus.request(self.client, subject, payload, 10))
 
     def source(self, kind: type[MarketSource] = MarketSource) -> MarketSource:
         return kind(self.client, self.name, SystemClock(), poll_s=0.01)
@@ -69,7 +67,7 @@ class Stream:
 @pytest.fixture
 async def stream(nats_server: LiveServer) -> AsyncIterator[Stream]:
     client = await bus.connect(nats_server.url, "market source", closed=lambda: None)
-    made = Stream(client, await StreamWriter.open(client))
+    made = Stream(client)
     await made.make()
     yield made
     with contextlib.suppress(Unavailable):

@@ -6,10 +6,13 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 
 from adapters.clickhouse_query import QueryAnswer, QueryRefused
 from apps.http.app import application
+from apps.http.route_scopes import OPERATE, TABLES
 from apps.sink.reads import router
+from domain.access.scopes import AccessScope, bits
 from domain.ports import Unavailable
 
 
@@ -71,6 +74,12 @@ async def test_bad_sql_is_answered_with_its_position() -> None:
         "position": 21,
         "pointer": "/sql",
     }
+
+
+def test_both_routes_need_a_scope_that_reads_every_account() -> None:
+    routes = {(method, route.path) for route in router(None, None).routes if isinstance(route, APIRoute) for method in route.methods or ()}
+    assert {route: TABLES["sink-alt"][route] for route in routes} == {("GET", "/search"): OPERATE, ("POST", "/query"): OPERATE}
+    assert not OPERATE & bits(AccessScope.READ, AccessScope.TRADE, AccessScope.CANCEL)
 
 
 async def test_an_engine_that_is_away_is_told_to_retry() -> None:

@@ -1,6 +1,7 @@
 """sink-ticks as a process on real servers: killed in the middle, a place away, a row refused; every tick is in both places once."""
 
 import asyncio
+import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -12,10 +13,11 @@ import asyncpg
 import httpx
 import pytest
 import yaml
+from nats.aio.client import Client
 
 from adapters import bus, subjects
 from adapters.codec import encode
-from adapters.marketstreams import StreamWriter, ensure_market_stream
+from adapters.marketstreams import ensure_market_stream
 from adapters.objects import Objects
 from adapters.questtables import BARS, TICK_TABLES
 from adapters.tick_parquet import read
@@ -44,17 +46,15 @@ def log(begin: int, end: int) -> list[Message[Any]]:
 class House:
     """The servers, the streams and the service, and what the places hold."""
 
-    def __init__(self, sink: LiveService, writer: StreamWriter, questdb: "asyncpg.Connection[asyncpg.Record]", directory: Path) -> None:
+    def __init__(self, sink: LiveService, client: Client, questdb: "asyncpg.Connection[asyncpg.Record]", directory: Path) -> None:
         self.sink = sink
         self.questdb = questdb
         self.objects = Objects.at(f"file://{directory}")
-        self._writer = writer
-        self._count = 0
+        self._client = client
 
     async def publish(self, messages: Sequence[Message[Any]]) -> None:
         for message in messages:
-            self._count += 1
-            await self._writer.write(f"market.{message.part}", encode(message.body), str(self._count))
+            assert "seq" in json.loads(await bus.request(self._client, f"market.{message.part}", encode(message.body), 10))
 
     async def until(self, query: str, wanted: object) -> None:
         """Until QuestDB answers this, while the service runs."""
@@ -88,13 +88,14 @@ async def house(fresh_nats: LiveServer, questdb_server: LiveServer, tmp_path: Pa
     await ensure_market_stream(client, subjects.MARKET_STREAM, market, max_bytes=2**28)
     await ensure_market_stream(client, subjects.MARKET_FACTS_STREAM, [subjects.MARKET_FACTS], max_bytes=2**26)
     home, directory = tmp_path / "sink", tmp_path / "objects"
-    questdb_urls = {"http_url": questdb_server.url, "pg_url": questdb_server.pg_url, "flush_wait_sec": 0.1, "flush_rows": 500}
+    urls = {"http_url": questdb_server.url, "pg_url": questdb_server.pg_url}
+    questdb_section = urls | {"rows": "ilp", "flush_wait_sec": 0.1, "flush_rows": 500}
     s3 = {"address": f"file://{directory}", "flush_wait_sec": 0.2}
-    changes: Changes = {"questdb": questdb_urls, "s3": s3, "bounds": {"lag_max_sec": 60}}
+    changes: Changes = {"questdb": questdb_section, "s3": s3, "bounds": {"lag_max_sec": 60}}
     sink = LiveService("sink-ticks", fresh_nats, home, changes=changes)
     file = home / "config.yaml"
     file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"places": ["questdb", "s3"]}))
-    yield House(sink, await StreamWriter.open(client), questdb, directory)
+    yield House(sink, client, questdb, directory)
     sink.kill()
     await client.close()
     await questdb.close()

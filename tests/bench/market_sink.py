@@ -163,7 +163,10 @@ async def sunk(
     await client.flush()
     await client.close()
     sink = LiveService(
-        "sink-ticks", nats, home, changes={"questdb": {"http_url": questdb.url, "pg_url": questdb.pg_url, "flush_rows": flush_rows}}
+        "sink-ticks",
+        nats,
+        home,
+        changes={"questdb": {"http_url": questdb.url, "pg_url": questdb.pg_url, "rows": "ilp", "flush_rows": flush_rows}},
     )
     connection = await asyncpg.connect(questdb.pg_url)
     await make_tables(connection)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from adapters import clickhouse_query
 from adapters.clickhouse import ClickHouse, ClickHousePlace
 from adapters.clickhouse_query import QUERY_ROWS_MAX, ClickHouseQueries, QueryRefused
 from adapters.clickhouse_schema import TABLES
@@ -159,6 +160,13 @@ REFUSED = {
     "SELECT `FILE`('{outside}')": "query_not_allowed",
     "SELECT * FROM (SELECT * FROM url('http://127.0.0.1:9/', 'CSV'))": "query_not_allowed",
     "SELECT 1 IN file('{outside}', 'LineAsString')": "query_not_allowed",
+    "SELECT * APPLY(file) FROM (SELECT '{outside}' AS a)": "query_not_allowed",
+    "SELECT COLUMNS('a') APPLY(x -> file(x)) FROM (SELECT '{outside}' AS a)": "query_not_allowed",
+    "SELECT arrayMap(file, ['{outside}'])": "query_not_allowed",
+    "SELECT arrayMap(x -> file(x), ['{outside}'])": "query_not_allowed",
+    "SELECT (SELECT * REPLACE(file(a) AS a) FROM (SELECT '{outside}' AS a))": "query_not_allowed",
+    "WITH (SELECT * FROM file('{outside}', 'LineAsString')) AS x SELECT x": "query_not_allowed",
+    "SELECT aiGenerate('x', 'y')": "query_not_allowed",
     "SELECT * FROM python('x')": "query_not_allowed",
     "SELECT 1 IN default.`{outside}`": "query_not_allowed",
     "SELECT * FROM default.`{outside}`": "query_not_allowed",
@@ -205,8 +213,24 @@ async def test_bad_sql_names_the_position(engine: ClickHouse) -> None:
     await queries.close()
 
 
+async def test_a_query_that_takes_too_long_is_ended(engine: ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(clickhouse_query.SETTINGS, "max_execution_time", 1)
+    queries = ClickHouseQueries(engine)
+    with pytest.raises(QueryRefused) as refused:
+        await queries.ask("SELECT sum(cityHash64(number)) FROM numbers(1000000000000)")
+    assert refused.value.code == "query_too_long"
+    assert (await queries.ask("SELECT 1")).rows == [[1]]
+    await queries.close()
+
+
 async def test_a_query_waits_for_no_write_and_a_write_for_no_error(engine: ClickHouse) -> None:
     queries = await stored(engine, [submitted("O1")])
     asked = await asyncio.gather(*(queries.ask(sql) for sql in ("SELECT 1", "SELEC", "SELECT 2")), return_exceptions=True)
     assert [isinstance(each, QueryRefused) for each in asked] == [False, True, False]
+    await queries.close()
+
+
+async def test_an_alias_does_not_hide_the_column_of_its_name(engine: ClickHouse) -> None:
+    queries = await stored(engine, [submitted("O1")], [queued("O1")])
+    assert await answer(queries, "SELECT uniqExact(shard, n, i) AS places, max(n) AS n FROM order_events") == [{"places": 2, "n": 2}]
     await queries.close()

@@ -36,7 +36,7 @@ Progress = Callable[[int], None]
 class StreamCheck:
     """The verification of one stream. `counts` and `heads` are those of what was verified so far."""
 
-    def __init__(self, objects: Objects, stream: str, progress: Progress) -> None:
+    def __init__(self, objects: Objects, stream: str, progress: Progress, before: int = 0) -> None:
         self.heads: Mapping[str, Head] = {}
         self.seq = 0
         self.objects = self.replaced = self.files = self.rows = self.left_over = 0
@@ -46,6 +46,8 @@ class StreamCheck:
         self._objects = objects
         self._stream = stream
         self._progress = progress
+        self._before = before
+        """The messages of other streams that were verified already, for the progress."""
 
     async def run(self) -> None:
         """Read everything. Corrupt, which names the object, where the messages do not verify; Unavailable."""
@@ -64,7 +66,7 @@ class StreamCheck:
                 if self._stream == WITH_EVENTS:
                     await self._compare_events(span, found)
                 self.heads, self.seq, self.objects = dict(source.chains.heads), source.chains.seq, self.objects + 1
-                self._progress(self.seq)
+                self._progress(self._before + self.seq)
         self.replaced = len(others)
         if self._stream == WITH_EVENTS:
             self._compare_files([file for file in await event_files(self._objects) if file.span not in seen])
@@ -120,9 +122,11 @@ class ArchiveCopy:
         self._progress = progress
 
     async def verified(self) -> Mapping[str, Mapping[str, Head]]:
+        done = 0
         for stream in await self.streams():
-            check = self.checks[stream] = StreamCheck(self._objects, stream, self._progress)
+            check = self.checks[stream] = StreamCheck(self._objects, stream, self._progress, done)
             await check.run()
+            done += check.seq
             if check.found_in_events:
                 raise Corrupt(check.found_in_events)
         return {stream: check.heads for stream, check in self.checks.items() if check.heads}
@@ -149,6 +153,12 @@ class ArchiveCopy:
         if subjects.ORDER_STREAM not in streams:
             raise Missing(f"there is no archive of an order journal at {self._objects.url}")
         return streams
+
+
+async def archive_size(objects: Objects) -> int:
+    """Return the number of messages that an archive holds, by the names of its objects. Corrupt, Unavailable."""
+    ends = [[span.last for span in await commit_spans(objects, stream)] for stream in await archived_streams(objects)]
+    return sum(max(each, default=0) for each in ends)
 
 
 async def verify_archive(objects: Objects, tell: Tell, progress: Progress = lambda done: None) -> VerificationReport:
@@ -184,7 +194,7 @@ async def _objects(copy: ArchiveCopy, objects: Objects, done: Tell, progress: Pr
     found, counts, events = "", Counts(), CheckLine(EVENTS, "not_looked_at")
     totals = dict.fromkeys(("objects", "replaced", "messages"), 0)
     for stream in await copy.streams():
-        check, damaged = StreamCheck(objects, stream, progress), ""
+        check, damaged = StreamCheck(objects, stream, progress, totals["messages"]), ""
         try:
             await check.run()
         except Corrupt as damage:
