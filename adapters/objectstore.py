@@ -44,10 +44,11 @@ class MarketObjects:
 
     async def claim(self) -> Checkpoint:
         earlier = await self._writers()
-        self._writer = max(earlier, default=0) + 1
-        if not await self._objects.put_new(self._writer_name(self._writer), b""):
-            raise Fenced(f"{self._sink}: another sink claimed {self._objects.url} at the same moment")
-        await self._objects.delete([self._writer_name(number) for number in earlier])
+        if not self._writer or self._writer != max(earlier, default=0):
+            self._writer = max(earlier, default=0) + 1
+            if not await self._objects.put_new(self._writer_name(self._writer), b""):
+                raise Fenced(f"{self._sink}: another sink claimed {self._objects.url} at the same moment")
+            await self._objects.delete([self._writer_name(number) for number in earlier])
         return await self.checkpoint()
 
     async def write(self, rows: Sequence[ArchiveRow], checkpoint: Checkpoint) -> None:

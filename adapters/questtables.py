@@ -116,10 +116,10 @@ def _fact(fact: Fact) -> dict[str, Any]:
 
 LINES: Final[Mapping[str, Callable[[Any], dict[str, Any]]]] = {QUOTES: _quote, TRADES: _trade, BOOK_TOP: _level, FACTS: _fact}
 """Table -> symbols and columns of a record's line. A None is left out and reads as NULL."""
-NUMBERS: Final[Mapping[str, Callable[[Any], bool]]] = {
-    QUOTES: lambda q: q.bid.is_finite() and q.bid_size.is_finite() and q.ask.is_finite() and q.ask_size.is_finite(),
-    TRADES: lambda t: t.price.is_finite() and t.quantity.is_finite(),
-    BOOK_TOP: lambda b: all(x is None or x.is_finite() for x in (b.bid, b.bid_size, b.ask, b.ask_size)),
-    FACTS: lambda _: True,
+SOUND: Final[Mapping[str, Callable[[Any], bool]]] = {
+    QUOTES: lambda q: q.at > 0 and q.bid.is_finite() and q.bid_size.is_finite() and q.ask.is_finite() and q.ask_size.is_finite(),
+    TRADES: lambda t: t.at > 0 and t.price.is_finite() and t.quantity.is_finite(),
+    BOOK_TOP: lambda b: b.at > 0 and all(x is None or x.is_finite() for x in (b.bid, b.bid_size, b.ask, b.ask_size)),
+    FACTS: lambda f: f.at > 0,
 }
-"""Table -> whether all numbers are finite. QuestDB would store any other silently as NULL; it refuses what does not fit a column."""
+"""Table -> whether QuestDB would store a record as it is, or refuse it. It stores a number that is not finite silently as NULL."""

@@ -21,7 +21,7 @@ from questdb import Protocol, QuestDBError, Sender, TimestampNanos
 
 from adapters import questwire
 from adapters.codec import decoder, encode
-from adapters.questtables import BARS, LINES, NUMBERS, TICK_TABLES, view
+from adapters.questtables import BARS, LINES, SOUND, TICK_TABLES, view
 from domain.archive.checkpoint import Checkpoint
 from domain.archive.misfit import misfit
 from domain.archive.ports import ArchiveRow, RowsRefused
@@ -39,6 +39,10 @@ WRITE_TIMEOUT_MS: Final = 30_000
 VISIBLE_WITHIN_S: Final = 20.0
 LOOK_AGAIN_S: Final = 0.05
 CONNECTIONS_MAX: Final = 4
+INVALID: Final = '"code":"invalid"'
+"""In an error: QuestDB could read the request, and lines of it do not fit their table."""
+TRIES_MAX: Final = 500
+"""Requests by which the lines that do not fit are looked for. One line among 50 000 takes 32."""
 EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 (QuestDB's TIMESTAMP has no zone: it is UTC)
 
 OWNERS: Final = """
@@ -104,10 +108,11 @@ class QuestDbTicks:
             for statement in (OWNERS, CHECKPOINTS, *TICK_TABLES.values(), *map(view, BARS)):
                 await connection.execute(statement)
             await self._standing(connection)
-            before = await connection.fetchrow(OWNER, self._sink)
-            self._term = 1 + (before["term"] if before else 0)
-            await connection.execute(CLAIM, self._now(), self._sink, self._owner, self._term)
-            await self._until(connection, MINE, self._sink, self._owner, self._term)
+            owner = await connection.fetchrow(OWNER, self._sink)
+            if not self._owns(owner):
+                self._term = 1 + (owner["term"] if owner else 0)
+                await connection.execute(CLAIM, self._now(), self._sink, self._owner, self._term)
+                await self._until(connection, MINE, self._sink, self._owner, self._term)
             await self._until(connection, APPLIED)
             found = await connection.fetch(NEWEST, self._sink)
         self._number = found[0]["number"] if found else 0
@@ -116,7 +121,7 @@ class QuestDbTicks:
     async def write(self, rows: Sequence[ArchiveRow], checkpoint: Checkpoint) -> None:
         async with self._query() as connection:
             await self._check_owner(connection)
-            if refused := [(row, why) for row in rows if not NUMBERS[row.table](row.value) and (why := misfit(row.value))]:
+            if refused := [(row, why) for row in rows if not SOUND[row.table](row.value) and (why := misfit(row.value))]:
                 raise RowsRefused(refused)
             if rows and self._http_url:
                 await asyncio.to_thread(self._send, rows)
@@ -148,18 +153,46 @@ class QuestDbTicks:
         Rows go in the order of _by_table.
         """
         try:
-            sender = self._connected()
             for table, its in _by_table(rows).items():
-                buffer, line = sender.new_buffer(), LINES[table]
-                for row in its:
-                    buffer.row(table, **line(row.value), at=TimestampNanos(row.value.at))
-                sender.flush(buffer, transactional=True)
+                self._send_table(table, its)
         except (QuestDBError, UnicodeError, OverflowError, ValueError) as error:
             self._hang_up()
-            if refused := [(row, why) for row in rows if (why := misfit(row.value))]:
+            refused = [(row, why) for row in rows if (why := misfit(row.value))] or self._refused_by_server(rows, error)
+            if refused:
                 raise RowsRefused(refused) from error
-            reason = f"QuestDB did not accept {len(rows)} rows: {error}"
-            raise Unavailable(reason, unknown=True) from error
+            raise Unavailable(f"QuestDB did not accept {len(rows)} rows: {error}", unknown=True) from error
+
+    def _send_table(self, table: str, rows: Sequence[ArchiveRow]) -> None:
+        sender, line = self._connected(), LINES[table]
+        buffer = sender.new_buffer()
+        for row in rows:
+            buffer.row(table, **line(row.value), at=TimestampNanos(row.value.at))
+        sender.flush(buffer, transactional=True)
+
+    def _refused_by_server(self, rows: Sequence[ArchiveRow], error: Exception) -> Sequence[tuple[ArchiveRow, str]]:
+        """Return the rows that do not fit a table as it is now: a batch is halved until they stand alone. Raises Unavailable.
+
+        Empty if QuestDB does not say that lines are wrong. Halves that are accepted are stored.
+        """
+        if INVALID not in str(error):
+            return ()
+        found: list[tuple[ArchiveRow, str]] = []
+        parts, tries = list(_by_table(rows).items()), 0
+        while parts:
+            (table, part), tries = parts.pop(), tries + 1
+            if tries > TRIES_MAX:
+                raise Unavailable(f"QuestDB refuses too many rows: {error}")
+            try:
+                self._send_table(table, part)
+            except QuestDBError as reason:
+                self._hang_up()
+                if INVALID not in str(reason):
+                    raise Unavailable(f"QuestDB did not accept {len(part)} rows: {reason}", unknown=True) from reason
+                if len(part) == 1:
+                    found.append((part[0], str(reason)))
+                else:
+                    parts += [(table, part[: len(part) // 2]), (table, part[len(part) // 2 :])]
+        return found
 
     async def _send_over_wire(self, rows: Sequence[ArchiveRow]) -> None:
         """Send a batch in the same order. Raises RowsRefused before anything is sent: a cast would round what does not fit."""
@@ -202,8 +235,11 @@ class QuestDbTicks:
 
     async def _check_owner(self, connection: Connection) -> None:
         found = await connection.fetchrow(OWNER, self._sink)
-        if found is None or found["owner"] != self._owner or found["term"] != self._term:
+        if not self._owns(found):
             raise Fenced(f"{self._sink}: another sink claimed QuestDB: {dict(found) if found else 'the owners are gone'}")
+
+    def _owns(self, found: asyncpg.Record | None) -> bool:
+        return found is not None and (found["owner"], found["term"]) == (self._owner, self._term)
 
     async def _standing(self, connection: Connection) -> None:
         names = [*TICK_TABLES, *BARS, "sink_owners", "sink_checkpoints"]

@@ -170,7 +170,10 @@ def _unreadable(message: Message[Any]) -> ArchiveRow:
 
 
 def _letter(place: str, row: ArchiveRow, reason: str, at: int) -> DeadLetter:
-    text = row.value if isinstance(row.value, str) else encode(row.value).decode()
+    try:
+        text = row.value if isinstance(row.value, str) else encode(row.value).decode()
+    except ValueError:  # text that is not valid Unicode
+        text = ascii(row.value)
     return DeadLetter(
         place=place,
         table=row.table,

@@ -8,6 +8,8 @@ from domain.market.quotes import AT_END
 SCALE: Final = 18
 INTEGER_DIGITS: Final = 20
 """A column is DECIMAL(38,18): it holds every legal number (1e-12 to 1e19) with up to 18 decimals, exactly."""
+EXPONENT_MAX: Final = 76
+"""QuestDB's client takes no exponent beyond it, not even of a zero."""
 _LAST_PLACE: Final = Decimal((0, (1,), -SCALE))
 
 
@@ -35,12 +37,12 @@ def number_misfit(number: Decimal) -> str | None:
     """Return why a number does not fit DECIMAL(38,18) exactly; None if it does."""
     if not number.is_finite():
         return "is not finite"
-    if not number:
-        return None
-    if number.adjusted() >= INTEGER_DIGITS:
+    if number and number.adjusted() >= INTEGER_DIGITS:
         return f"has more than {INTEGER_DIGITS} digits before the point"
     exponent = number.as_tuple().exponent
-    if isinstance(exponent, int) and exponent < -SCALE and number % _LAST_PLACE:
+    if not isinstance(exponent, int) or abs(exponent) > EXPONENT_MAX:
+        return f"has an exponent beyond {EXPONENT_MAX}"
+    if exponent < -SCALE and number % _LAST_PLACE:
         return f"has more than {SCALE} decimals"
     return None
 

@@ -15,9 +15,9 @@ import pytest
 from adapters.clock import SystemClock
 from adapters.questtables import BARS, TICK_TABLES
 from adapters.questticks import QuestDbTicks
-from domain.archive.checkpoint import Message
+from domain.archive.checkpoint import Checkpoint, Message
 from domain.archive.market_rows import BOOK_TOP, FACTS, QUOTES, TRADES, tick_rows
-from domain.archive.ports import ArchiveRow
+from domain.archive.ports import ArchiveRow, RowsRefused
 from domain.market.records import MarketTrade
 from tests.contracts import places, ticks
 from tests.contracts.places import Fails, Shelf
@@ -209,3 +209,63 @@ async def test_a_checkpoint_before_its_rows_is_found(tables: Tables) -> None:
 
     with pytest.raises(AssertionError, match="the checkpoint is ahead"):
         await places.check_killed(shelf(tables, opened), "after_rows", 1)
+
+
+HOSTILE = ("a\ntrades,venue=x price=1d", "a,b", "a=b c", 'say "no"', "back\\slash", "é € 𝄞", "'; DROP TABLE trades; --", "")
+UNSOUND = {
+    "0E-77": "an exponent beyond 76",
+    "NaN": "is not finite",
+    "Infinity": "is not finite",
+    "1E+20": "digits before the point",
+    "1E-19": "decimals",
+    "1E-400": "exponent",
+    "1E+400": "digits",
+}
+
+
+async def test_texts_are_only_texts_and_what_can_never_be_stored_is_named(tables: Tables) -> None:
+    place = tables.open(places.never)
+    good = [msgspec.structs.replace(ticks.trade("ALPHA", n), trade_id=text) for n, text in enumerate(HOSTILE)]
+    bad = [ticks.trade("BETA", n, price=text) for n, text in enumerate(UNSOUND)]
+    bad += [msgspec.structs.replace(ticks.trade("BETA", 18), at=0), msgspec.structs.replace(ticks.trade("BETA", 19), trade_id="\ud800")]
+    rows = tick_rows(ticks.told("trades", "ALPHA", 1, 1, *good, *bad))
+    reached = await place.claim()
+    refused = dict[int, str]()
+    for _ in range(2):  # what QuestDB would store as NULL is found before it is sent, the rest after QuestDB has refused the batch
+        with pytest.raises(RowsRefused) as found:
+            await place.write([row for row in rows if row.i not in refused], reached)
+        refused |= {row.i: why for row, why in found.value.rows}
+    await place.write([row for row in rows if row.i not in refused], reached)
+    await place.close()
+    whys = [*UNSOUND.values(), "at: is not after 1970", "trade_id: is not valid text"]
+    assert sorted(refused) == list(range(len(good), len(rows)))
+    assert all(why in refused[number] for number, why in enumerate(whys, len(good)))
+    assert await tables.held() == Counter(identity(row) for row in rows[: len(good)])
+
+
+async def test_a_process_that_begins_again_keeps_its_claim(tables: Tables) -> None:
+    place = tables.open(places.never)
+    for _ in range(3):
+        await place.claim()
+    assert await tables.connection.fetchval("SELECT count() FROM sink_owners") == 1
+    await place.close()
+
+
+async def test_rows_that_do_not_fit_a_changed_table_go_aside_and_the_rest_is_written(tables: Tables) -> None:
+    """MARKETDATA 4: schema refused by a place."""
+    place = tables.open(places.never)
+    await place.claim()
+    await tables.connection.execute("ALTER TABLE book_top ALTER COLUMN bid_size TYPE DECIMAL(38,2)")
+    await tables.settled()
+    book = ticks.book("ALPHA", 1)
+    odd = msgspec.structs.replace(book, bids=[*book.bids[:3], (Decimal(90), Decimal("0.125")), *book.bids[4:]])
+    messages = [ticks.told("books", "ALPHA", 1, 1, book), ticks.told("books", "ALPHA", 1, 2, msgspec.structs.replace(odd, seq=2))]
+    rows = [row for message in messages for row in tick_rows(message)]
+    with pytest.raises(RowsRefused) as found:
+        await place.write(rows, Checkpoint())
+    assert [(row.n, row.value.level) for row, _ in found.value.rows] == [(2, 4)]
+    assert "bid_size" in found.value.rows[0][1]
+    await place.write([row for row in rows if (row.n, row.value.level) != (2, 4)], Checkpoint())
+    await place.close()
+    await tables.settled()
+    assert await tables.connection.fetchval("SELECT count() FROM book_top") == len(rows) - 1
