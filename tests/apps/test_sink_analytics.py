@@ -125,7 +125,7 @@ async def test_what_the_journal_says_is_found_by_its_words(documents: httpx.Asyn
 
 def test_a_part_of_the_market_that_is_lost_is_a_fact_in_both_places() -> None:
     loss = Loss(stream="MARKET", first=5, last=9, at=7, reason="discarded")
-    message = Message(part="lost.MARKET", epoch=7, n=9, body=loss)
+    message: Message[Any] = Message(part="lost.MARKET", epoch=7, n=9, body=loss)
     (row,) = quote_tables(message)
     assert (row.table, row.value.fact, row.value.first, row.value.last) == ("market_facts", "lost", 5, 9)
     assert [row.value for row in fact_tables(message)] == [row.value]
