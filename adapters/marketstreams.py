@@ -7,8 +7,8 @@ import asyncio
 import base64
 import contextlib
 import json
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import count
 from typing import Any, Final
 
 from nats.aio.client import Client
@@ -82,6 +82,7 @@ class StreamWriter:
         self._ensure = ensure
         self._inbox = client.new_inbox()
         self._waiting: dict[str, asyncio.Future[Msg]] = {}
+        self._tokens = count()
 
     @classmethod
     async def open(cls, client: Client, ensure: Ensure) -> "StreamWriter":
@@ -98,11 +99,12 @@ class StreamWriter:
 
     async def write(self, subject: str, payload: bytes, message_id: str) -> None:
         """Publish, and wait for the ack. Raises Unavailable: the message may be stored nevertheless, so repeat it under its id."""
-        token = secrets.token_hex(8)
+        token = str(next(self._tokens))
         waiting = self._waiting[token] = asyncio.get_running_loop().create_future()
         try:
             await self._client.publish(subject, payload, reply=f"{self._inbox}.{token}", headers={COMMIT_ID: message_id})
-            answer = await asyncio.wait_for(waiting, ACK_TIMEOUT_S)
+            async with asyncio.timeout(ACK_TIMEOUT_S):
+                answer = await waiting
         except (TimeoutError, *bus.WireError) as error:
             raise Unavailable(f"no ack on {subject}: {str(error) or type(error).__name__}", unknown=True) from error
         finally:

@@ -212,7 +212,8 @@ def reason_of(found: Mapping[str, Any]) -> str:
     if not isinstance(error, dict):
         return str(error)[:REASON_MAX]
     roots = error.get("root_cause") or [error]
-    causes = [str(roots[0].get("reason", ""))]
+    first = last = str(roots[0].get("reason", ""))
     while isinstance(error := error.get("caused_by"), dict):
-        causes.append(str(error.get("reason", "")))
-    return ": ".join(dict.fromkeys(cause.splitlines()[0] for cause in (causes[0], causes[-1]) if cause))[:REASON_MAX]
+        last = str(error.get("reason", ""))
+    causes = [first] if last in first else [first, last]
+    return ": ".join(cause.splitlines()[0] for cause in causes if cause)[:REASON_MAX]

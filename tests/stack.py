@@ -29,8 +29,10 @@ PATIENT: Final = CHECKOUT / "tests/data/config_patient"
 HANGS_S: Final = 300.0
 """Bounds of waits that are no promise: a machine that does twenty other things is slow, and `trade up` itself gives up what hangs."""
 POLL_S: Final = 0.05
-PORTS: Final = (4222, 8222, 6379, 9000, 8812, 9003, 8099, 8103, 8095, 8105, 8107, 9099, 9103, 9095, 9105, 9107)
-
+PORTS: Final = (
+    *(4222, 8222, 6379, 9000, 8812, 9003, 8099, 8103, 8095, 8105, 8107, 9099, 9103, 9095, 9105, 9107),
+    *(4223, 8223, 8080, 8081, 8111, 9080, 9081, 9111),  # with --market config
+)
 
 RESERVATIONS: Final = "127.0.0.2"
 """Servers listen on 127.0.0.1. A port that a test holds on this address is its own: runs side by side never choose the same, also where one

@@ -13,6 +13,8 @@ from apps.cli.trouble import Unreachable, WrongUsage
 from apps.stack import stack
 from apps.stack.credentials.users import ADMIN, OPERATOR
 from apps.stack.directory import DATA_DIR
+from apps.stack.extras import S3
+from apps.stack.opensearch_server import NAME as OPENSEARCH
 from apps.stack.ports import HOST, SERVICE_PORTS, ServerPorts
 from apps.stack.servers import MARKET_NATS, Servers
 from apps.stack.services import MARKET_URL_VARIABLES, SECRETS, URL_VARIABLES
@@ -22,7 +24,8 @@ from config.text import ConfigError
 
 DATA_DIR_VARIABLE = "TRADE_DATA_DIR"
 SERVER_VARIABLES = {"nats": "TRADE_NATS_URL", "valkey": "TRADE_VALKEY_URL", "questdb": "TRADE_QUESTDB_HTTP_URL"}
-VARIABLES = SERVER_VARIABLES | {MARKET_NATS: "TRADE_MARKET_NATS_URL"} | URL_VARIABLES | MARKET_URL_VARIABLES
+OPTIONAL_VARIABLES = {MARKET_NATS: "TRADE_MARKET_NATS_URL", S3: "TRADE_S3_URL", OPENSEARCH: "TRADE_OPENSEARCH_URL"}
+VARIABLES = SERVER_VARIABLES | OPTIONAL_VARIABLES | URL_VARIABLES | MARKET_URL_VARIABLES
 CREDENTIALS_OF = {"nats": "nats.url", MARKET_NATS: "market_nats.url", "valkey": "valkey.url", "questdb": "questdb.http_url"}
 ACCESS_ROUTES = "/access/"
 WHO_AM_I = "/access/me"

@@ -16,6 +16,8 @@ from apps.cli.client import START
 from apps.cli.options import DataDir, PortOffset
 from apps.cli.trouble import Refused, Unreachable
 from apps.cli.trust import verification
+from apps.stack.extras import S3
+from apps.stack.opensearch_server import NAME as OPENSEARCH
 from apps.stack.ports import ALL_PORTS
 from apps.stack.servers import MARKET_NATS
 
@@ -89,6 +91,9 @@ async def _ask_all(addresses: Addresses) -> list[ProcessStatus]:
         servers: dict[str, Callable[[str], Awaitable[ProcessStatus]]] = {
             "nats": lambda url: _http_server(http, "nats", url, f"{addresses.nats_monitor}/healthz"),
             MARKET_NATS: lambda url: _http_server(http, MARKET_NATS, url, f"{monitor_of(url)}/healthz"),
+            # SeaweedFS has no /health and refuses a request without a signature, which shows that it works
+            S3: lambda url: _http_server(http, S3, url, f"{url}/health", ready=httpx.codes.FORBIDDEN),
+            OPENSEARCH: lambda url: _http_server(http, OPENSEARCH, url, f"{url}/_cluster/health"),
             "valkey": _valkey,
             "questdb": lambda url: _http_server(http, "questdb", url, f"{addresses['questdb']}/exec?query=select%201"),
         }
@@ -113,10 +118,12 @@ async def _service(http: httpx.AsyncClient, name: str, url: str, key: httpx.Auth
     return standing
 
 
-async def _http_server(http: httpx.AsyncClient, name: str, url: str, question: str) -> ProcessStatus:
+async def _http_server(http: httpx.AsyncClient, name: str, url: str, question: str, *, ready: int = httpx.codes.OK) -> ProcessStatus:
+    """Ask a server; a reply 200, or the other status `ready`, means that it works."""
     answer = await _get(http, question)
     address = urlsplit(url)._replace(path="").geturl()
-    return ProcessStatus(name=name, address=address, up=answer is not None, ready=_is_ok(answer), note=_why_not(answer))
+    works = answer is not None and answer.status_code in (httpx.codes.OK, ready)
+    return ProcessStatus(name=name, address=address, up=answer is not None, ready=works, note="" if works else _why_not(answer))
 
 
 async def _valkey(url: str) -> ProcessStatus:

@@ -1,17 +1,19 @@
 """Wiring of exeq: builds its parts and connects them."""
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
+from nats.aio.client import Client
 
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from adapters.local_kills import DIRECTORY, LocalKills
 from apps.connections import access, control_journal, feeds, journals, nats
 from apps.connections.controls import Scopes
+from apps.connections.ticks import Ticks
 from apps.connections.unit import Unit
 from apps.exeq import local_kill_endpoint, reconciliation_endpoint, route_preview
 from apps.exeq.executor import Executor
@@ -32,8 +34,7 @@ from apps.journal.subscription import JournalSubscription
 from apps.runtime import metrics, tasks
 from apps.runtime.chassis import Chassis, Service
 from apps.runtime.histogram import Hops
-from config.catalogue import load_instruments, load_venues
-from config.market_section import MarketSection
+from config.catalogue import VenueSettings, load_instruments, load_venues
 from config.settings import ExeqSettings
 from config.venues import routed_venue
 from domain.execution.projection import OLDER_SHAPES, STATE_VERSION, Executions, ExecutionsState
@@ -58,8 +59,7 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     journal = await journals.followed_orders(client, unit)
     oms, market, publisher, controls = oms_commands(client, unit), Market(), Publisher(client), Controls()
     switch = ExeqKillSwitch(controls, _local_kills(settings.service.data_dir))
-    quoted = feeds.listed(instruments, listed, settings.market)
-    ticks = await feeds.follow_ticks(chassis, client, _taker(settings.market, market, venues), quoted, clock)
+    ticks = await _follow_ticks(chassis, client, market, instruments, listed, clock)
     executions = Executions(holds_stops=settings.routing.stops == "exeq")
     routing = Router(venues, instruments, market, clock, rules, executions, killed=switch.venue_killed)
     ownership = Ownership(oms, turn.sender, turn.holds, chassis.fail)
@@ -107,14 +107,23 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     return Service(router=routes, stats=stats)
 
 
-def _taker(settings: MarketSection, market: Market, venues: Container[str]) -> Callable[[Quote, int], None]:
-    """Return what takes quotes: only those of venues that orders go to. The paper venues among them show those of the market."""
+async def _follow_ticks(
+    chassis: Chassis[ExeqSettings],
+    client: Client,
+    market: Market,
+    instruments: Mapping[str, Instrument],
+    venues: Mapping[str, VenueSettings],
+    clock: Clock,
+) -> Ticks:
+    """Keep the quotes of the venues that orders go to. With a real market, paper venues among them show its quotes."""
+    settings = chassis.settings.market
 
     def take(quote: Quote, arrived_ns: int) -> None:
         if quote.venue in venues:
             market.update(quote, arrived_ns)
 
-    return market.update if settings.mode == "simulated" else take
+    listed = feeds.listed(instruments, venues, settings)
+    return await feeds.follow_ticks(chassis, client, market.update if settings.mode == "simulated" else take, listed, clock)
 
 
 def _router(

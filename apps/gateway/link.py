@@ -80,6 +80,7 @@ class Link:
         self._fetches: dict[str, asyncio.Task[bool]] = {}
         self._resynced_at: dict[str, int] = {}
         self._resyncs: dict[str, asyncio.TimerHandle] = {}
+        self._ends: asyncio.TimerHandle | None = None
         self._end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._opened_at = self._heard_at = self._kept_at = clock.monotonic_ns()
         self.frames = 0
@@ -100,6 +101,13 @@ class Link:
         if not self._end.done():
             self._end.set_result(reason)
 
+    def end_at_age(self, age_ns: int, reason: str) -> str:
+        """Close the connection for this reason, once it is as old as `age_ns`; return what happens."""
+        if self._ends is not None:
+            return "the connection ends soon already"
+        self._ends = asyncio.get_running_loop().call_later(max(age_ns - self.age_ns, 0) / SECOND_NS, self.end, reason)
+        return "accepted"
+
     async def run(self, epoch: int) -> str:
         """Run until the connection ends, and return why."""
         self._writer.begin(epoch)
@@ -113,7 +121,7 @@ class Link:
             await asyncio.wait([*parts, self._end], return_when=asyncio.FIRST_COMPLETED)
             reason = self._end.result() if self._end.done() else next(part for part in parts if part.done()).result()
         finally:
-            for handle in self._resyncs.values():
+            for handle in (*self._resyncs.values(), *([self._ends] if self._ends else [])):
                 handle.cancel()
             for task in (*parts, *self._fetches.values()):
                 await cancelled(task)

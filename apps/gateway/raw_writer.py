@@ -54,6 +54,10 @@ class WaitingFrame(NamedTuple):
     frame: Frame
     size: int
 
+    def follows(self, other: "WaitingFrame") -> bool:
+        """Whether both are of one connection, and nothing is missing between them."""
+        return (self.epoch, self.n) == (other.epoch, other.n + 1)
+
 
 class OutgoingMessage(NamedTuple):
     """Frames that left, or are about to."""
@@ -144,11 +148,11 @@ class RawWriter:
     def _take(self) -> Sequence[WaitingFrame]:
         """Return the next frames that fit into one message; all are of one epoch, and numbered without a hole."""
         waiting, taken, size = self._waiting, list[WaitingFrame](), 0
-        epoch = waiting[0].epoch
-        while (
-            waiting and len(taken) < FRAMES_MAX and waiting[0].epoch == epoch and (not taken or size + waiting[0].size <= MESSAGE_BYTES_MAX)
-        ):
-            size += waiting[0].size
+        while waiting and len(taken) < FRAMES_MAX:
+            first = waiting[0]
+            if taken and (size + first.size > MESSAGE_BYTES_MAX or not first.follows(taken[-1])):
+                break
+            size += first.size
             taken.append(waiting.popleft())
         return taken
 
@@ -165,7 +169,8 @@ class RawWriter:
             else:
                 messages.append(OutgoingMessage(taken, payload, f"{self._venue}-{first.epoch}-{first.n}"))
         self._in_flight.extend(messages)
-        for message, sent in zip(messages, await asyncio.gather(*map(self._sent, messages)), strict=True):
+        all_sent = await asyncio.gather(*map(self._sent, messages)) if len(messages) > 1 else [await self._sent(each) for each in messages]
+        for message, sent in zip(messages, all_sent, strict=True):
             while not sent:
                 self.repeated += 1
                 await asyncio.sleep(REPEAT_AFTER_S)
@@ -189,12 +194,20 @@ class RawWriter:
         return True
 
     def _drop_oldest(self) -> None:
-        """Drop the oldest frames that are in no message, until the bound is kept. Messages in flight stay as they are."""
-        gone: list[WaitingFrame] = []
+        """Drop the oldest frames that are in no message, until the bound is kept. Messages in flight stay as they are.
+
+        An `open` frame stays too: without it the rest of its connection could not be decoded.
+        """
+        gone, openings = list[WaitingFrame](), list[WaitingFrame]()
         left = self.bytes
         while left > self._bytes_max and len(self._waiting) > 1:
-            gone.append(self._waiting.popleft())
-            left -= gone[-1].size
+            oldest = self._waiting.popleft()
+            if oldest.frame.kind is FrameKind.OPEN:
+                openings.append(oldest)
+            else:
+                gone.append(oldest)
+                left -= oldest.size
+        self._waiting.extendleft(reversed(openings))
         if gone:
             self._forget(gone, "the memory for frames is full")
 

@@ -27,7 +27,7 @@ REPLACE_EVERY_S: Final = 60.0
 STOP_LOOK_S: Final = 0.01
 LOG_EVERY_NS: Final = 60 * SECOND_NS
 RECONNECT_DISTANCE_NS: Final = 5 * SECOND_NS
-"""Age below which a connection is not made again on request."""
+"""Age that a connection reaches before it is made again on request."""
 
 Dial = Callable[[str], Awaitable[Socket]]
 """Opens a connection to an address. Raises Unavailable."""
@@ -139,11 +139,7 @@ class VenueFeed:
 
     def reconnect(self, reason: str) -> str:
         """Make the connection again; return what happens. Raises Unavailable without one."""
-        link = self._open_link()
-        if link.age_ns < RECONNECT_DISTANCE_NS:
-            return "the connection is new"
-        link.end(f"asked to: {reason}")
-        return "accepted"
+        return self._open_link().end_at_age(RECONNECT_DISTANCE_NS, f"asked to: {reason}")
 
     def _open_link(self) -> Link:
         if self.link is None:

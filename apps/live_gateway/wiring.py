@@ -43,7 +43,6 @@ from domain.ports import Clock
 log = structlog.get_logger()
 
 TRY_AGAIN_S: Final = 0.5
-Feeding = Callable[[], Coroutine[Any, Any, None]]
 
 
 async def build(chassis: Chassis[GatewaySettings]) -> Service:
@@ -84,12 +83,9 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     await sessions.listen(client)
     markets = _markets(simulated, instruments, settings.quotes.seed)
     if settings.market.mode != "simulated":
-        feed: Feeding | None = await _of_the_market(chassis, client, hosts, instruments, venues, clock)
-    else:
-        feed = _feed(settings, recording, list(markets.values()), audience, clock)
-    if feed is not None:
+        await _follow_market(chassis, client, hosts, instruments, clock)
+    elif feed := _feed(settings, recording, list(markets.values()), audience, clock):
         chassis.spawn(feed, tasks.QUOTES)
-
     if recording is None:
         prices = stores.prices(chassis)
         chassis.spawn(lambda: keep_closes(markets, prices, clock, partial(feeds.announce_prices, client)), tasks.CLOSES)
@@ -129,18 +125,18 @@ def recorded_quotes(
     return quotes
 
 
-async def _of_the_market(
+async def _follow_market(
     chassis: Chassis[GatewaySettings],
     client: Client,
     hosts: Mapping[str, VenueHost],
     instruments: Mapping[str, Instrument],
-    venues: Mapping[str, VenueSettings],
     clock: Clock,
-) -> Feeding:
-    """Follow the quotes of the market's venues, and return the task that shows them."""
+) -> None:
+    """Show the quotes of the market's venues."""
     quotes = MarketQuotes(hosts, clock)
-    await feeds.follow_ticks(chassis, client, quotes.take, feeds.listed(instruments, venues, chassis.settings.market), clock)
-    return quotes.run
+    own = {name: host.settings for name, host in hosts.items()}
+    await feeds.follow_ticks(chassis, client, quotes.take, feeds.listed(instruments, own, chassis.settings.market), clock)
+    chassis.spawn(quotes.run, tasks.QUOTES)
 
 
 def _markets(simulated: Mapping[str, SimulatedQuote], instruments: Mapping[str, Instrument], seed: int) -> dict[str, SimulatedMarket]:
@@ -152,7 +148,7 @@ def _markets(simulated: Mapping[str, SimulatedQuote], instruments: Mapping[str, 
 
 def _feed(
     settings: GatewaySettings, recording: Recording | None, markets: Sequence[SimulatedMarket], audience: QuotedVenues, clock: Clock
-) -> Feeding | None:
+) -> Callable[[], Coroutine[Any, Any, None]] | None:
     """Return the task that feeds quotes; None for a stepped recording, which only advances on request."""
     speed = settings.quotes.speed
     if recording is None:

@@ -34,7 +34,8 @@ class RecentFacts:
     def newest(self, venue: str | None, symbol: str | None, since: int, limit: int) -> list[Fact]:
         """Return up to `limit` facts of a venue and symbol (None: of any), the newest first. `since`: nanoseconds UTC."""
         found: list[Fact] = []
-        for fact in sorted(self._facts, key=lambda each: each.at, reverse=True):
+        in_time = sorted(self._facts, key=lambda each: each.at)
+        for fact in in_time[::-1]:  # of equal times the one that came last first
             if len(found) == limit or fact.at < since:
                 break
             if venue in (None, fact.venue) and symbol in (None, fact.symbol):

@@ -100,9 +100,8 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
 
     await _valkey(chassis, risk, clock)
     history = await _price_history(chassis, risk, clock, client)
-    ticks = await feeds.follow_ticks(
-        chassis, client, risk.marks.update, feeds.listed(catalogue.instruments, venues, settings.market), clock
-    )
+    listed = feeds.listed(catalogue.instruments, venues, settings.market)
+    ticks = await feeds.follow_ticks(chassis, client, risk.marks.update, listed, clock)
     await _answer_oms(chassis, client, check_service, measures, turn, unit)
     await LocalKillReports(client, control_log).start()
     chassis.spawn(lambda: overfills.run(control_log), tasks.OVERFILLS)

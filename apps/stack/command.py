@@ -18,7 +18,7 @@ from apps.stack import questdb_jar, stack
 from apps.stack.credentials import keys
 from apps.stack.credentials.users import DESK, GATEWAY
 from apps.stack.directory import DATA_DIR, claimed, unusable, wipe
-from apps.stack.extras import check_installed, ports_of, programs_of, wanted
+from apps.stack.extras import check_installed, ports_of, programs_of, urls_of, wanted
 from apps.stack.market import CONFIG, MARKETS, SIMULATED, report_venues, venues_of
 from apps.stack.ports import ALL_PORTS, ServerPorts, check_free
 from apps.stack.program import Program
@@ -227,6 +227,7 @@ def _addresses(servers: Servers, choices: Choices, started: Sequence[Program]) -
         "questdb-pg": servers.questdb_pg_url,
         MARKET_NATS: servers.market_nats_url,
     }
+    found |= urls_of(choices.extras, choices.port_offset)
     return {name: url for name, url in found.items() if url} | {name: choices.url(name) for program in started for name in program.services}
 
 

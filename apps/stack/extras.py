@@ -17,14 +17,15 @@ class Extra(NamedTuple):
     """One optional server.
 
     `check` raises CannotStart, with the remedy, if it is not installed. `program` gets the data directory, the port offset and the
-    directory of the passwords; it is None if the server is a library inside sink-alt. `ports` gets the port offset. `environment` gets
-    the data directory and the port offset, and returns how services find the server.
+    directory of the passwords; it is None if the server is a library inside sink-alt. `ports` and `urls` get the port offset.
+    `environment` gets the data directory and the port offset, and returns how services find the server.
     """
 
     check: Callable[[], object]
     environment: Callable[[Path, int], Mapping[str, str]]
     program: Callable[[Path, int, Path], Program] | None = None
     ports: Callable[[int], Mapping[str, int]] = lambda _: {}
+    urls: Callable[[int], Mapping[str, str]] = lambda _: {}
 
 
 def _s3_ports(offset: int) -> Mapping[str, int]:
@@ -32,18 +33,21 @@ def _s3_ports(offset: int) -> Mapping[str, int]:
     return asdict(ports) if s3_servers.installed() == "seaweedfs" else {"s3": ports.s3}
 
 
+S3: Final = "s3"
 EXTRAS: Final[Mapping[str, Extra]] = {
-    "s3": Extra(
+    S3: Extra(
         s3_servers.installed,
         lambda _, offset: {"TRADE_S3_URL": S3Ports().shifted(offset).url, "TRADE_TICK_PLACES": "[questdb, s3]"},
         lambda data_dir, offset, secrets: s3_servers.s3(data_dir, S3Ports().shifted(offset), secrets),
         _s3_ports,
+        lambda offset: {S3: S3Ports().shifted(offset).url},
     ),
     "search": Extra(
         opensearch_server.check,
         lambda _, offset: {"TRADE_OPENSEARCH_URL": SearchPorts().shifted(offset).url},
         lambda data_dir, offset, secrets: opensearch_server.opensearch(data_dir, SearchPorts().shifted(offset), secrets),
         lambda offset: {f"opensearch {use}": port for use, port in asdict(SearchPorts().shifted(offset)).items()},
+        lambda offset: {opensearch_server.NAME: SearchPorts().shifted(offset).url},
     ),
     "analytics": Extra(analytics.check, lambda data_dir, _: {"TRADE_CLICKHOUSE_PATH": str(data_dir / "clickhouse")}),
 }
@@ -68,6 +72,11 @@ def check_installed(names: Sequence[str]) -> None:
 def ports_of(names: Sequence[str], port_offset: int) -> dict[str, int]:
     """Return use -> port of these servers."""
     return {use: port for name in names for use, port in EXTRAS[name].ports(port_offset).items()}
+
+
+def urls_of(names: Sequence[str], port_offset: int) -> dict[str, str]:
+    """Return server -> address of these servers."""
+    return {server: url for name in names for server, url in EXTRAS[name].urls(port_offset).items()}
 
 
 def programs_of(names: Sequence[str], data_dir: Path, port_offset: int, secrets: Path) -> list[Program]:

@@ -1,5 +1,6 @@
 """Bars from trades, by the venue's time: open and close by time, late trades correct a bar, duplicates change nothing."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
@@ -69,22 +70,30 @@ class _Sums(msgspec.Struct, gc=False):
 
 
 class _Series:
-    """The bars of one symbol at one venue. `changed`: since they were last returned. `open`: not yet returned as closed."""
+    """The bars of one symbol at one venue. `changed`: since they were last returned. `open`: not yet returned as closed.
+
+    `now`: the bars of the last trade, one of each interval, which hold every trade from `begin` until before `end`.
+    """
 
     def __init__(self, since: int) -> None:
         self.since = since
         self.bars: dict[str, dict[int, _Sums]] = {interval: {} for interval in INTERVALS}
         self.changed: set[tuple[str, int]] = set()
         self.open: set[tuple[str, int]] = set()
-        self.trades: dict[tuple[int, str], None] = {}
+        self.now: list[_Sums] = []
+        self.keys: list[tuple[str, int]] = []
+        self.begin = self.end = 0
+        self._known: set[tuple[int, str]] = set()
+        self._order: deque[tuple[int, str]] = deque()
 
-    def is_known(self, trade: MarketTrade) -> bool:
-        key = trade.at, trade.trade_id
-        if key in self.trades:
+    def is_known(self, key: tuple[int, str]) -> bool:
+        """Return whether a trade with this time and id was there, and remember it."""
+        if key in self._known:
             return True
-        self.trades[key] = None
-        if len(self.trades) > TRADE_IDS_KEPT:
-            del self.trades[next(iter(self.trades))]
+        self._known.add(key)
+        self._order.append(key)
+        if len(self._order) > TRADE_IDS_KEPT:
+            self._known.remove(self._order.popleft())
         return False
 
 
@@ -103,22 +112,35 @@ class Bars:
         series = self._series.get(key)
         if series is None:
             series = self._series[key] = _Series(since)
-        if series.is_known(trade):
+        at = trade.at
+        if series.is_known((at, trade.trade_id)):
             self.duplicates += 1
-            return
-        at, price, quantity = trade.at, trade.price, trade.quantity
+        elif series.begin <= at < series.end:
+            for sums in series.now:
+                sums.add(trade.price, trade.quantity, at)
+            series.changed.update(series.keys)
+        else:
+            self._place(series, at, trade.price, trade.quantity)
+
+    def _place(self, series: _Series, at: int, price: Decimal, quantity: Decimal) -> None:
+        """Find or begin the bar of each interval, and add the trade to it."""
+        series.now, series.keys = [], []
         for interval, length in INTERVALS.items():
             start, bars = at - at % length, series.bars[interval]
             found = bars.get(start)
             if found is not None:
                 found.add(price, quantity, at)
             elif len(bars) < self._kept or start > min(bars):
-                bars[start] = _Sums(price, price, price, price, quantity, at, at)
+                found = bars[start] = _Sums(price, price, price, price, quantity, at, at)
                 self._keep(series, interval)
             else:
                 self.too_late += interval == "1m"
                 continue
-            series.changed.add((interval, start))
+            series.now.append(found)
+            series.keys.append((interval, start))
+        series.changed.update(series.keys)
+        series.begin = at - at % INTERVALS["1m"]
+        series.end = series.begin + INTERVALS["1m"] if len(series.now) == len(INTERVALS) else series.begin
 
     def _keep(self, series: _Series, interval: str) -> None:
         bars = series.bars[interval]

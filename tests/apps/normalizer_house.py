@@ -41,8 +41,11 @@ class HeldGateway:
 
     @classmethod
     async def open(cls, client: Client) -> "HeldGateway":
-        await ensure_market_stream(client, subjects.MARKET_RAW_STREAM, [subjects.MARKET_RAW], max_bytes=2**26)
-        found = cls(client, await StreamWriter.open(client))
+        async def ensure() -> None:
+            await ensure_market_stream(client, subjects.MARKET_RAW_STREAM, [subjects.MARKET_RAW], max_bytes=2**26)
+
+        await ensure()
+        found = cls(client, await StreamWriter.open(client, ensure))
         await client.subscribe(subjects.market("control", VENUE), cb=found.on_control)
         await client.subscribe(subjects.TICKS, cb=found.on_tick)
         await client.flush()
@@ -98,8 +101,14 @@ class HeldGateway:
 
 
 class LiveNormalizer(LiveService):
-    def __init__(self, nats: LiveServer, home: Path) -> None:
+    """The service as `trade up` runs it; `market_url` is a server of its own for the market's streams."""
+
+    def __init__(self, nats: LiveServer, home: Path, market_url: str = "") -> None:
         super().__init__("normalizer", nats, home)
+        self._market_url = market_url
+
+    def begin(self, **environment: str) -> None:
+        super().begin(TRADE_MARKET_NATS_URL=self._market_url, **environment)
 
     async def get(self, path: str) -> Any:
         async with httpx.AsyncClient(trust_env=False, timeout=60) as client:

@@ -108,6 +108,7 @@ async def test_the_stream_has_what_the_venue_sent_byte_by_byte_in_order_and_with
         assert (opening["kind"], opening["symbols"], stream.epochs) == (kind, {SYMBOLS[kind]: OURS}, [epoch])
         assert stream.numbered()[0][1].kind == FrameKind.OPEN
         assert len(stream.texts(FrameKind.SENT)) == asked
+        await until(lambda: not found.writer.bytes)
         assert feed_view(found.feed) | {"last_frame_at": None} == {
             "state": "live",
             "kind": kind,
@@ -245,5 +246,16 @@ async def test_requests_that_cannot_be_met_are_refused_with_a_code() -> None:
         assert found.ask(do="dance")[:2] == (False, "malformed")
         assert found.control.answer("V", b"{").code == "malformed"
         assert found.control.answer("X", b"{}").code == "venue_not_found"
-        assert found.ask(do="reconnect", reason="test") == (True, "", "the connection is new")
-        assert (found.control.accepted, found.control.refused) == (1, 7)
+        assert (found.control.accepted, found.control.refused) == (0, 7)
+
+
+async def test_a_connection_is_made_again_on_request_once_it_is_not_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(venue_feed, "RECONNECT_DISTANCE_NS", SECOND_NS // 2)
+    async with scene("kraken") as found:
+        await found.live()
+        first = found.feed.epoch
+        assert found.ask(do="reconnect", reason="a book that stays invalid") == (True, "", "accepted")
+        assert found.ask(do="reconnect") == (True, "", "the connection ends soon already")
+        await until(lambda: found.stream.texts(FrameKind.CLOSE, first))
+        assert found.stream.texts(FrameKind.CLOSE, first) == ["asked to: a book that stays invalid"]
+        await until(lambda: found.feed.epoch > first)

@@ -109,6 +109,28 @@ async def test_while_the_stream_is_away_memory_is_bounded_and_afterwards_the_hol
     assert writer.oldest_ns() == 0
 
 
+async def test_an_open_frame_is_kept_when_those_after_it_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raw_writer, "REPEAT_AFTER_S", 0.001)
+    stream = MemoryStream()
+    stream.away = True
+    async with writing(stream, bytes_max=MIB) as writer, asyncio.timeout(WAIT_S):
+        put(writer, *["x" * 1000] * FRAMES_MAX)
+        while not stream.attempts:
+            await asyncio.sleep(0.001)
+        for epoch in (8, 9):
+            writer.begin(epoch)
+            writer.put(FrameKind.OPEN, "{}", 0)
+            put(writer, *["x" * 1000] * 2000)
+        assert writer.bytes <= MIB
+        stream.away = False
+        assert await writer.drained(WAIT_S)
+    assert stream.texts(FrameKind.OPEN) == ["{}", "{}"]
+    assert (stream.epochs, stream.numbers(8)) == ([7, 8, 9], [1])
+    numbers = stream.numbers(9)
+    assert (numbers[0], numbers[1:]) == (1, list(range(numbers[1], 2002)))
+    assert numbers[1] > 2
+
+
 async def test_frames_of_two_connections_never_share_a_message() -> None:
     stream = MemoryStream()
     async with writing(stream) as writer:

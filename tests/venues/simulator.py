@@ -48,6 +48,7 @@ class VenueSimulator:
         self._open: list[Connection] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._server: Server | None = None
+        self._stopping = False
 
     @property
     def ws_url(self) -> str:
@@ -70,6 +71,7 @@ class VenueSimulator:
 
     async def start(self) -> None:
         """Listen; after a `stop` on the same port again."""
+        self._stopping = False
         self._server = await serve(
             self._connected, HOST, self.port, process_request=self._requested, compression=None, ping_interval=None, max_queue=1024
         )
@@ -79,6 +81,7 @@ class VenueSimulator:
             self._tasks.append(asyncio.create_task(self._run()))
 
     async def stop(self) -> None:
+        self._stopping = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -152,7 +155,7 @@ class VenueSimulator:
         if "Upgrade" in request.headers:
             return _response(Reply(503, "no")) if self.faults.refuse else None
         self.requests.append(request.path)
-        while self.faults.rest_hangs:
+        while self.faults.rest_hangs and not self._stopping:
             await asyncio.sleep(STEP_S)
         if self.faults.rest_status:
             status, wait_s = self.faults.rest_status.pop(0)

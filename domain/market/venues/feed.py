@@ -15,7 +15,8 @@ from domain.market.records import Level, Record
 FORMAT: Final = 1
 FRAMES_MAX: Final = 100
 """Frames of one message on MARKET_RAW."""
-FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
+FRAME_BYTES_MAX: Final = 6 * 1024 * 1024
+"""Text of one frame. The largest is a snapshot of a whole book; with its quotes escaped it must fit into a message of NATS, 8 MiB."""
 KEY_PLACEHOLDER: Final = "{{key}}"
 SECRET_PLACEHOLDER: Final = "{{secret}}"
 """Stand inside JSON strings of a `Send`. gateway replaces them by the venue's credentials, JSON-escaped; `sent` frames keep them."""
