@@ -16,7 +16,7 @@ from apps.cli.options import DataDir, PortOffset, identifier
 from apps.cli.trouble import Refused, Unreachable
 from apps.cli.trust import verification
 from apps.desk.client import ClientState, Gap, StreamMessage, follow
-from apps.desk.query import EVENTS, KINDS, POSITIONS
+from apps.desk.kinds import EVENTS, KINDS, POSITIONS
 
 KINDS_DEFAULT: Final = f"{EVENTS},{POSITIONS}"
 PATH: Final = "/stream"
