@@ -5,10 +5,10 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11
 	--no-header --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test faults simulate torture docs deploy-test browser-test desk-test check bench bench-quick gate peers format lock release pre-commit clean
+.PHONY: help run install test faults simulate torture docs deploy-test browser-test desk-test check bench bench-quick gate peers search s3 analytics format lock release pre-commit clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
 
 run: install ## start everything on this machine; Ctrl-C stops it
 	@$(BIN)/trade up
@@ -79,6 +79,35 @@ bench-quick: install ## detect slowdowns: ratios to the bare ceiling of the same
 peers: install ## benchmark the core against its bare parts and two usual designs (needs PostgreSQL from the system packages)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-peers.lock
 	@$(BIN)/python -m tests.bench.peers.run --json peers.json
+
+search: install ## install OpenSearch for trade up --with search: 65 MB of jars into the user's Maven cache
+	@$(BIN)/python -m apps.stack.opensearch_server
+
+# Built once and kept: `make clean` leaves them.
+SERVER ?= versitygw
+SERVERS := $(CURDIR)/.servers
+VERSITYGW := github.com/versity/versitygw/cmd/versitygw@v1.8.0
+SEAWEEDFS := github.com/seaweedfs/seaweedfs/weed
+
+s3: .servers/$(SERVER) ## build an S3 server for trade up --with s3: versitygw, or SERVER=seaweedfs (12 CPU minutes); needs Go
+
+.servers/versitygw:
+	@command -v go >/dev/null || { echo "Go is needed to build versitygw" >&2; exit 1; }
+	@echo "building versitygw (two minutes of processor time)"
+	@GOBIN=$(SERVERS) GOFLAGS= nice go install -ldflags "-s -w" $(VERSITYGW)
+
+# weed's own module replaces a dependency, which `go install` refuses: so a module of ours replaces it and requires weed.
+.servers/seaweedfs:
+	@command -v go >/dev/null || { echo "Go is needed to build SeaweedFS" >&2; exit 1; }
+	@echo "building SeaweedFS (twelve minutes of processor time, 4 GB of caches)"
+	@rm -rf .servers/build && mkdir -p .servers/build
+	@cd .servers/build && export GOFLAGS= && go mod init servers && \
+		go mod edit -replace github.com/tyler-smith/go-bip39=github.com/cosmos/go-bip39@v1.0.0 && \
+		go get -tool $(SEAWEEDFS)@v0.0.0-20261109003541-7506e5f91cd6 && nice go build -ldflags "-s -w" -o ../seaweedfs $(SEAWEEDFS)
+	@rm -rf .servers/build
+
+analytics: install ## install the engine of ClickHouse (chdb) for trade up --with analytics: half a gigabyte into .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-analytics.lock
 
 check: install ## check format, lint, types, import contracts and tidy rules
 	@$(BIN)/ruff format --check .

@@ -79,6 +79,7 @@ class LiveProcess:
                 env=self.program.full_environment() | environment,
                 cwd=self.program.cwd,
                 process_group=0,
+                **self.program.identity(),
             )
 
     @property

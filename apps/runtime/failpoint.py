@@ -20,6 +20,10 @@ POINTS: Final = (
     "before_reply",  # POST /orders is decided and on disk, no response sent
     "before_access_answer",  # an access event is on disk and in force in risk, no response sent
     "after_reply",  # the response was written
+    "before_rows",  # a sink has read a batch, nothing of it is in the place
+    "after_rows",  # the rows are in the place, the checkpoint is not
+    "after_checkpoint",  # a batch and its checkpoint are in the place, the sink has not noted it
+    "after_aside",  # a refused row is among the dead letters, the rest of its batch is not in the place
 )
 
 

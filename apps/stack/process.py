@@ -104,6 +104,7 @@ class Process:
                 cwd=program.cwd,
                 process_group=0,  # Ctrl-C at the terminal must reach only the supervisor, which stops programs in order
                 preexec_fn=die_with(os.getpid(), program.niceness),
+                **program.identity(),
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise CannotStart(f"{program.name} cannot be run: {error}", remedy="Reinstall: make clean install") from error

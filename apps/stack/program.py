@@ -2,11 +2,12 @@
 
 import http.client
 import os
+import pwd
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from apps.stack.ports import HOST
 from apps.stack.trouble import NotReady
@@ -40,6 +41,12 @@ class Program:
     niceness: int = 0
     services: tuple[str, ...] = ()
     """The services that run in this program."""
+    user: int | None = None
+    """The id of the user that it runs as, in that user's own group alone; None for the user of this process. Needs root."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return the arguments of subprocess.Popen that make the child run as `user`."""
+        return {} if self.user is None else {"user": self.user, "group": pwd.getpwuid(self.user).pw_gid, "extra_groups": ()}
 
     def full_environment(self) -> dict[str, str]:
         return {**os.environ, **self.environment}

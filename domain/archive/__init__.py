@@ -1,0 +1,1 @@
+"""Archives: the one shape by which logs reach places that others read. Source -> rows(message) -> Place."""
