@@ -53,17 +53,21 @@ FOREIGN_SEEN: Final[dict[str, set[int]]] = {}
 
 
 class StreamState(msgspec.Struct, frozen=True):
-    """How much a stream holds."""
+    """How much a stream holds, and the sequence of its newest message."""
 
     messages: int
     bytes: int
     max_bytes: int
+    last_seq: int
 
 
 async def stream_state(client: Client, name: str) -> StreamState | None:
     """Return the stream's state; None if it does not exist. Raises Unavailable."""
     answer = await _info(client, name)
-    return None if answer is None else StreamState(answer["state"]["messages"], answer["state"]["bytes"], answer["config"]["max_bytes"])
+    if answer is None:
+        return None
+    state = answer["state"]
+    return StreamState(state["messages"], state["bytes"], answer["config"]["max_bytes"], state["last_seq"])
 
 
 async def _info(client: Client, name: str) -> dict[str, Any] | None:

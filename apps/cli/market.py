@@ -1,0 +1,183 @@
+"""`trade market`: record the raw frames of a market to a file, list what it quoted, and trade on it again."""
+
+import asyncio
+import gzip
+import os
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import IO, Annotated, Final
+
+import typer
+from nats.aio.client import Client
+
+from adapters import subjects
+from adapters.feed import Feed
+from adapters.jetstream import stream_state
+from apps.cli import show
+from apps.cli.addresses import find
+from apps.cli.connection import connected
+from apps.cli.options import DataDir, PortOffset
+from apps.cli.run import FillsStore, up
+from apps.cli.trouble import Refused, Unreachable, WrongUsage
+from apps.stack.directory import DATA_DIR
+from apps.stack.ports import PORT_MAX
+from apps.stack.servers import MARKET_NATS
+from domain.market.file_times import EPOCH_DAY
+from domain.market.frame_file import BadFrames, is_of_day, read_frames, recorded_quotes, rows_of
+from domain.market.venues.feed import RawFrames
+from domain.market.venues.kinds import decoder
+from domain.ports import Unavailable
+
+SUFFIX: Final = ".frames.gz"
+START_MARKET: Final = "Start one with a market: trade up --market config"
+
+Recording = Annotated[Path, typer.Argument(dir_okay=False, exists=True, metavar=f"FILE{SUFFIX}", help="A file of trade market record.")]
+Venue = Annotated[str, typer.Option(help="The venue whose quotes are used; needed if the file has several.")]
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def market() -> None:
+    """Record a market and trade on it again."""
+
+
+@app.command()
+def record(
+    file: Annotated[Path, typer.Argument(dir_okay=False, metavar=f"FILE{SUFFIX}", help="A new file.")],
+    day: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="Only frames received on this day (UTC). By default all.")] = "",
+    data_dir: DataDir = None,
+    port_offset: PortOffset = None,
+) -> None:
+    """Write the raw frames that the market's stream holds to a file, byte for byte as gateway stored them."""
+    wanted = _day(day) if day else None
+    addresses = find(data_dir, port_offset)
+    if MARKET_NATS not in addresses.urls:
+        raise Unreachable("This stack has no market data.", START_MARKET)
+    with _new_file(file) as out:
+        counts = asyncio.run(_record(addresses[MARKET_NATS], out, wanted))
+        if not counts:
+            raise Refused("The stream has no frames" + (f" of {day}." if day else " yet."), "See trade status, and GET /venues of gateway.")
+    show.table("", ("venue", "frames"), sorted(counts.items()), numbers=("frames",))
+
+
+@app.command()
+def quotes(
+    file: Recording,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.csv", dir_okay=False, help="A new file.")],
+    venue: Venue = "",
+) -> None:
+    """Write what a recorded market quoted, as `trade up --quotes` reads it. Equal recordings give equal files."""
+    with _new_file(output) as out:
+        rows = _write_quotes(file, _only_venue(file, venue), out)
+    show.line(f"{rows} quotes. Play them: trade up --quotes {output} --quotes-speed 60")
+
+
+@app.command()
+def replay(
+    file: Recording,
+    venue: Venue = "",
+    speed: Annotated[str, typer.Option(metavar="FACTOR|max", help="How many times as fast as recorded.")] = "1",
+    data_dir: Annotated[Path, typer.Option(file_okay=False, help="Directory of the state.")] = DATA_DIR,
+    port_offset: Annotated[int, typer.Option(min=-1024, max=PORT_MAX, help="Shift every port by this number.")] = 0,
+    fills: Annotated[FillsStore, typer.Option(help="The store that serves fills.")] = FillsStore.QUESTDB,
+    config_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="As of trade up: other limits, another router.")] = None,
+) -> None:
+    """Start the stack on a recorded market: the paper venues quote what the venue quoted then."""
+    with tempfile.TemporaryDirectory(prefix="trade-market-") as home:
+        played = Path(home) / f"{file.name.removesuffix(SUFFIX)}.csv"
+        with _new_file(played) as out:
+            _write_quotes(file, _only_venue(file, venue), out)
+        up(data_dir=data_dir, port_offset=port_offset, fills=fills, quotes=played, quotes_speed=speed, config_dir=config_dir)
+
+
+async def _record(url: str, out: IO[bytes], day: int | None) -> Counter[str]:
+    counts = Counter[str]()
+    try:
+        async with connected(url, "trade market record") as client:
+            async for raw in _stored(client):
+                frames = _decoded(raw)
+                if day is None or is_of_day(frames, day):
+                    out.write(raw + b"\n")
+                    counts[frames.venue] += len(frames.frames)
+    except Unavailable as error:
+        raise Unreachable(f"{str(error).rstrip('.')}.", "Record again when it answers.") from error
+    return counts
+
+
+async def _stored(client: Client) -> AsyncIterator[bytes]:
+    """Yield every message that the stream holds now."""
+    state = await stream_state(client, subjects.MARKET_RAW_STREAM)
+    if state is None or not state.messages:
+        return
+    async for batch in Feed(client, subjects.MARKET_RAW_STREAM, subjects.MARKET_RAW, after=0).batches():
+        for seq, message in batch:
+            yield message.data
+            if seq >= state.last_seq:
+                return
+
+
+def _decoded(line: bytes) -> RawFrames:
+    try:
+        return next(read_frames([line]))
+    except (BadFrames, StopIteration) as error:
+        raise Refused(f"The stream has a message that is no frames: {error}.", "This release did not write it.") from None
+
+
+def _messages(file: Path) -> Iterator[RawFrames]:
+    """Yield the messages of a recording. WrongUsage for a file that is none."""
+    try:
+        with gzip.open(file) if file.name.endswith(".gz") else file.open("rb") as lines:
+            yield from read_frames(lines)
+    except BadFrames as error:
+        raise WrongUsage(f"{file}: {error}.") from None
+    except (OSError, EOFError) as error:
+        raise WrongUsage(f"{file} cannot be read: {error}.") from None
+
+
+def _only_venue(file: Path, named: str) -> str:
+    found = sorted({raw.venue for raw in _messages(file)})
+    if named and named not in found:
+        raise WrongUsage(f"{file} has no frames of {named}; it has {', '.join(found) or 'none'}.")
+    if not named and len(found) != 1:
+        raise WrongUsage(f"{file} has {', '.join(found) or 'no venue'}.", "Name one: --venue" if found else "")
+    return named or found[0]
+
+
+def _write_quotes(file: Path, venue: str, out: IO[bytes]) -> int:
+    rows = -1
+    for rows, row in enumerate(rows_of(recorded_quotes(_messages(file), decoder, venue))):  # noqa: B007 - counted for the caller
+        out.write(row.encode() + b"\n")
+    if rows < 1:
+        raise Refused(f"{venue} quoted nothing in {file}.", "Its books never became valid.")
+    return rows
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that must not exist, compressed if its name ends in .gz. It appears only if the block succeeds."""
+    if path.exists():
+        raise WrongUsage(f"{path} exists.", "Name a new file.")
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with part.open("xb") as plain_file:
+            if path.name.endswith(".gz"):
+                with gzip.GzipFile(filename="", mode="wb", fileobj=plain_file, mtime=0) as out:
+                    yield out  # type: ignore[misc]
+            else:
+                yield plain_file
+        part.rename(path)
+    except OSError as error:
+        raise WrongUsage(f"{path} cannot be written: {error.strerror or error}.") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _day(text: str) -> int:
+    try:
+        return date.fromisoformat(text).toordinal() - EPOCH_DAY
+    except ValueError:
+        raise WrongUsage(f"--day {text!r} is not a date.", "Write it as 2026-11-27.") from None
