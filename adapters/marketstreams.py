@@ -7,7 +7,7 @@ import asyncio
 import base64
 import contextlib
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from itertools import count
 from typing import Any, Final
 
@@ -15,8 +15,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from adapters import bus
-from adapters.feed import API, STATUS
-from adapters.jetstream import COMMIT_ID, NO_MESSAGE, NO_STREAM, READABLE
+from adapters.feed import API, STATUS, Feed
+from adapters.jetstream import COMMIT_ID, NO_MESSAGE, NO_STREAM, READABLE, stream_state
 from domain.ports import Unavailable
 
 API_TIMEOUT_S: Final = 2.0
@@ -66,6 +66,23 @@ async def last_message(client: Client, stream: str, subject: str) -> bytes | Non
     if answer["error"].get("err_code") == NO_MESSAGE:
         return None
     raise Unavailable(f"stream {stream}: {answer['error'].get('description')}")
+
+
+async def stored(client: Client, stream: str, subject: str) -> AsyncGenerator[bytes]:
+    """Yield the messages of a subject that the stream holds at the beginning of the read, in order. None without the stream.
+
+    Raises Unavailable.
+    """
+    state = await stream_state(client, stream)
+    if state is None or not state.messages:
+        return
+    async for batch in Feed(client, stream, subject, after=0).batches():
+        for seq, message in batch:
+            if seq > state.last_seq:
+                return
+            yield message.data
+            if seq == state.last_seq:
+                return
 
 
 async def _api(client: Client, what: str, body: dict[str, object]) -> dict[str, Any]:

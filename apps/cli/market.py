@@ -5,18 +5,16 @@ import gzip
 import os
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import IO, Annotated, Final
 
 import typer
-from nats.aio.client import Client
 
 from adapters import subjects
-from adapters.feed import Feed
-from adapters.jetstream import stream_state
+from adapters.marketstreams import stored
 from apps.cli import show
 from apps.cli.addresses import find
 from apps.cli.connection import connected
@@ -98,7 +96,7 @@ async def _record(url: str, out: IO[bytes], day: int | None) -> Counter[str]:
     counts = Counter[str]()
     try:
         async with connected(url, "trade market record") as client:
-            async for raw in _stored(client):
+            async for raw in stored(client, subjects.MARKET_RAW_STREAM, subjects.MARKET_RAW):
                 frames = _decoded(raw)
                 if day is None or is_of_day(frames, day):
                     out.write(raw + b"\n")
@@ -106,18 +104,6 @@ async def _record(url: str, out: IO[bytes], day: int | None) -> Counter[str]:
     except Unavailable as error:
         raise Unreachable(f"{str(error).rstrip('.')}.", "Record again when it answers.") from error
     return counts
-
-
-async def _stored(client: Client) -> AsyncIterator[bytes]:
-    """Yield every message that the stream holds now."""
-    state = await stream_state(client, subjects.MARKET_RAW_STREAM)
-    if state is None or not state.messages:
-        return
-    async for batch in Feed(client, subjects.MARKET_RAW_STREAM, subjects.MARKET_RAW, after=0).batches():
-        for seq, message in batch:
-            yield message.data
-            if seq >= state.last_seq:
-                return
 
 
 def _decoded(line: bytes) -> RawFrames:

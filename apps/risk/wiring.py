@@ -108,9 +108,7 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     control_http = _controls(settings, risk, control_log, ControlAcks(client), Scopes(catalogue.instruments, venues), clock)
     check_http = CheckEndpoint(risk, check_service, measures)
     routes = check_http.router()
-    decisions = Decisions.at(settings.peers.oms_url, chassis.keys, tls.context_to_peers(settings))
-    chassis.exits.push_async_callback(decisions.close)
-    for part in (control_http, access_http, decisions):
+    for part in (control_http, access_http, _decisions(chassis)):
         routes.include_router(part.router())
 
     def stats() -> dict[str, Any]:
@@ -119,6 +117,12 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
         return {**measures.stats(), **quotes, **own}
 
     return Service(router=routes, fast={("POST", "/check"): check_http.check}, stats=stats)
+
+
+def _decisions(chassis: Chassis[RiskSettings]) -> Decisions:
+    decisions = Decisions.at(chassis.settings.peers.oms_url, chassis.keys, tls.context_to_peers(chassis.settings))
+    chassis.exits.push_async_callback(decisions.close)
+    return decisions
 
 
 def _controls(

@@ -7,7 +7,7 @@ import msgspec
 
 from domain.market.csv_rows import BadFile
 from domain.market.file_times import DAY_NS
-from domain.market.normalization import DecoderOf, VenueFold
+from domain.market.normalization import BookRules, DecoderOf, VenueFold
 from domain.market.quotes import Quote
 from domain.market.recorded import COLUMNS
 from domain.market.venues.feed import FORMAT, FrameKind, RawFrames
@@ -52,7 +52,7 @@ def recorded_quotes(messages: Iterable[RawFrames], decoder_of: DecoderOf, venue:
     Where a book became invalid, its last prices come with sizes of zero: nothing can be traded until it is whole again.
     Equal messages give equal quotes.
     """
-    fold, last = VenueFold(venue, decoder_of), 0
+    fold, last = VenueFold(venue, decoder_of, BookRules()), 0
     for raw in messages:
         if raw.venue != venue:
             continue

@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from adapters.clock import SystemClock
+from apps.desk.fold import DeskFold
 from apps.desk.services import ASKED, MARKET, Services
 
 
@@ -13,7 +15,7 @@ class House:
     def __init__(self) -> None:
         self.says: dict[str, dict[str, Any]] = {name: {"ready": True, "seq": 7} for name in ASKED}
         self.asked: list[str] = []
-        self.services = Services(self.ask, lambda: 7)
+        self.services = Services(self.ask, lambda: 7, DeskFold(10, 10), SystemClock())
 
     async def ask(self, service: str) -> dict[str, Any] | None:
         self.asked.append(service)

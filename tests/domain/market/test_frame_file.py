@@ -57,8 +57,8 @@ def test_a_book_that_became_invalid_shows_nothing_until_it_is_whole() -> None:
 def test_what_it_quoted_can_be_played() -> None:
     found = read_quotes(rows(day_of("snapshot btc 7 100 1 101 1", "snapshot eth 3 10 1 11 2")), TICKS)
     assert [(quote.symbol, quote.ask, quote.ask_size, quote.at) for quote in found] == [
-        ("BTCUSDT", 101, 1, START + S),
-        ("ETHUSDT", 11, 2, START + 2 * S),
+        ("BTCUSDT", Decimal(101), Decimal(1), START + S),
+        ("ETHUSDT", Decimal(11), Decimal(2), START + 2 * S),
     ]
 
 
