@@ -61,6 +61,7 @@ def stats(watch: MarketWatch, shared: VenueShared, publisher: Publisher) -> dict
                 "ticks": {"sent": run.ticks_sent, "conflated": run.ticks.conflated},
                 "trades": {"duplicates": run.bars.duplicates, "too_late_for_bars": run.bars.too_late},
                 "late_frames": run.fold.late_frames,
+                "dropped_without_a_fact": run.fold.dropped,
                 "decoder_failures": run.failures,
                 "wishes_open": run.wishes.open,
                 "starts": watch.readers[name].starts,

@@ -1,12 +1,12 @@
 """Where the reading of a venue begins: found from what was published last, by (epoch, n), never by a sequence of a stream."""
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
 from adapters import subjects
-from adapters.market_lookup import MarketLookup, Stored
+from adapters.market_lookup import Stored
 from domain.market.venues.feed import Frame, FrameKind, RawFrames
 
 KINDS: Final = ("facts", "quotes", "trades", "books")
@@ -17,6 +17,14 @@ BATCH_FRAMES_MAX: Final = 5_000
 """Frames whose records are published in one step: after a crash some kinds of a step may be missing."""
 
 _RAW: Final = msgspec.json.Decoder(RawFrames)
+
+
+class SequencedStream(Protocol):
+    """A stream by sequence. Port: adapters.market_lookup.MarketLookup."""
+
+    async def last(self, subject: str) -> Stored | None: ...
+
+    async def at(self, subject: str, seq: int) -> Stored | None: ...
 
 
 class FramePoint(NamedTuple):
@@ -47,7 +55,7 @@ class StartPoint(NamedTuple):
     skip_to: int = 0
 
 
-async def published(market: MarketLookup, facts: MarketLookup, venue: str) -> dict[str, FramePoint]:
+async def published(market: SequencedStream, facts: SequencedStream, venue: str) -> dict[str, FramePoint]:
     """Return the last published frame of each kind. Unavailable."""
     found: dict[str, FramePoint] = {}
     for kind in KINDS:
@@ -58,7 +66,7 @@ async def published(market: MarketLookup, facts: MarketLookup, venue: str) -> di
     return found
 
 
-async def start_point(raw: MarketLookup, venue: str, done: Mapping[str, FramePoint], frames_max: int) -> StartPoint:
+async def start_point(raw: SequencedStream, venue: str, done: Mapping[str, FramePoint], frames_max: int) -> StartPoint:
     """Return where to begin: at the `open` frame of the connection that was published last, or, without one, with the stream.
 
     Unavailable.
@@ -79,7 +87,7 @@ async def start_point(raw: MarketLookup, venue: str, done: Mapping[str, FramePoi
     return StartPoint(begin.seq - 1, epoch, done, _opening(first), point_of(begin).n - 1)
 
 
-async def _first_from(raw: MarketLookup, subject: str, point: FramePoint, newest: Stored) -> Stored:
+async def _first_from(raw: SequencedStream, subject: str, point: FramePoint, newest: Stored) -> Stored:
     """Return the first message that begins at this frame or behind it, by bisection; the newest one if there is none."""
     low, high, found = 1, newest.seq, newest
     while low < high:

@@ -1,5 +1,6 @@
 """The fold of one venue: raw frames of its connections to quotes, trades, books and facts. No clock: equal frames give equal records."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
@@ -101,6 +102,14 @@ class VenueFold:
         """Our symbols of all open connections."""
         return tuple(dict.fromkeys(symbol for each in self._connections.values() for symbol in each.symbols))
 
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Return what the decoders of the open connections dropped without a fact, by reason."""
+        found = Counter[str]()
+        for connection in self._connections.values():
+            found.update(connection.decoder.dropped if connection.decoder else {})
+        return dict(found)
+
     def book(self, symbol: str, depth: int) -> BookView | None:
         """Return the book of a symbol, invalid if no connection has it whole; None if no connection has the symbol."""
         owner = self._connections.get(self.owners.get(symbol, 0))
@@ -134,8 +143,9 @@ class VenueFold:
         out = Normalised(epoch=epoch, n=n, received=opening.received if opening else 0)
         connection = self._connections[epoch] = _Connection(epoch)
         connection.n = n
-        if opening is not None:
-            self._open(connection, opening, 1, out)
+        if opening is not None and self._open(connection, opening, 1, out) and connection.decoder is not None:
+            connection.decoder.take(opening, 1)  # its records were published when it came
+            out.wishes += [Wish(kind=WishKind.RESYNC, symbol=symbol, reason="read from the middle") for symbol in connection.symbols]
         return out
 
     def silence(self, symbol: str, received: int) -> Normalised:

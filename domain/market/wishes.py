@@ -43,15 +43,20 @@ class Wishes:
         return len(self._wanted)
 
     def want(self, wish: Wish, now: int, *, after: int = 0, escalates: bool = True) -> None:
-        """Add a wish, to be sent `after` this time. One for the same symbol that is open already stays as it is.
+        """Add a wish, to be sent `after` this time. One for the same symbol that was sent already stays as it is.
 
         `escalates`: whether the connection is replaced if it has no effect.
         """
         wish = msgspec.structs.replace(wish, symbol="") if wish.kind is WishKind.RECONNECT else wish
         key = wish.symbol
-        if key not in self._wanted:
+        known = self._wanted.get(key)
+        if known is None:
             wait = self._pace.first if key else self._pace.connection
             self._wanted[key] = _Wanted(wish, now + after, wait, escalates=escalates)
+            return
+        known.escalates = known.escalates or escalates
+        if not known.tries:
+            known.due = min(known.due, now + after)
 
     def settled(self, symbol: str) -> None:
         """Note that the symbol is whole again."""

@@ -27,6 +27,7 @@ class PlainDecoder:
         self.seqs: dict[str, int] = {}
         self.tops: dict[str, tuple[Level, Level]] = {}
         self.received: dict[str, int] = {}
+        self.dropped: dict[str, int] = {}
 
     def take(self, frame: Frame, n: int) -> Sequence[Record | Wish]:
         if frame.kind is FrameKind.OPEN:

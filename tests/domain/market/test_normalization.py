@@ -159,7 +159,8 @@ def test_replayed_frames_give_flagged_records() -> None:  # replay pointed at a 
 
 def test_a_connection_continues_behind_a_frame_with_invalid_books() -> None:
     venue = fold()
-    assert venue.begin_at(Frame(START, FrameKind.OPEN, opening()), 4, 1000).opened == ("BTCUSDT", "ETHUSDT")
+    at_once = venue.begin_at(Frame(START, FrameKind.OPEN, opening()), 4, 1000)
+    assert (at_once.opened, at_once.facts, [wish.symbol for wish in at_once.wishes]) == (("BTCUSDT", "ETHUSDT"), [], ["BTCUSDT", "ETHUSDT"])
     out = venue.take(raw(1001, "update btc 8 1 1 2 1", f"trade btc t1 100 1 buy {START}", "snapshot btc 9 100 1 101 1", epoch=4))
     assert (out.facts, [trade.trade_id for trade in out.trades], out.whole) == ([], ["t1"], ["BTCUSDT"])
 

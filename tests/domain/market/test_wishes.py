@@ -42,3 +42,11 @@ def test_a_symbol_that_never_came_is_asked_for_later_and_never_costs_the_connect
     wishes.want(RESYNC, 0, after=10 * S, escalates=False)
     assert sent(wishes, 200)[:5] == [(10, "resync"), (12, "resync"), (16, "resync"), (24, "resync"), (40, "resync")]
     assert {kind for _, kind in sent(wishes, 1000)} <= {"resync"}
+
+
+def test_a_wish_that_waits_is_sent_at_once_when_the_book_breaks() -> None:
+    wishes = Wishes(PACE)
+    wishes.want(RESYNC, 0, after=10 * S, escalates=False)
+    assert wishes.due(0) == []
+    wishes.want(RESYNC, S)
+    assert sent(wishes, 20) == [(1, "resync"), (3, "resync"), (7, "resync"), (15, "reconnect")]

@@ -1,0 +1,299 @@
+"""Parts of normalizer alone: where the reading begins, what is published again, and what leaves for the core."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from adapters.codec import encode
+from adapters.market_lookup import Stored
+from apps.normalizer.frame_quality import FrameQuality
+from apps.normalizer.recent_facts import RecentFacts
+from apps.normalizer.records_out import REPEAT_AFTER_S, STEPS_MAX, RecordsOut
+from apps.normalizer.start_point import BATCH_FRAMES_MAX, FramePoint, StartPoint, start_point
+from apps.normalizer.venue_run import LATENCY_BUCKETS_S, VenueRules, VenueRun, VenueShared
+from apps.runtime.metrics import Observations
+from domain.market.bars import Bars
+from domain.market.conflation import TickPace
+from domain.market.liveness import Patience
+from domain.market.normalization import BookRules, Normalised, VenueFold
+from domain.market.quotes import Quote
+from domain.market.records import Fact, FactKind, Flag
+from domain.market.venues.feed import Decoder, Opening, RawFrames
+from domain.ports import Unavailable
+from tests.domain.market.plain_venue import START, VENUE, PlainDecoder, S, raw
+from tests.domain.market.test_normalization import BEGIN
+
+# Where the reading begins
+
+
+class Stream:
+    """Messages by sequence, among those of another venue; the oldest ones may be gone."""
+
+    def __init__(self, messages: Sequence[RawFrames], every: int = 3, first: int = 1) -> None:
+        self.stored = [
+            Stored(every * (place + 1), encode(message)) for place, message in enumerate(messages) if every * (place + 1) >= first
+        ]
+        self.asked = 0
+
+    async def last(self, subject: str) -> Stored | None:
+        return self.stored[-1] if self.stored else None
+
+    async def at(self, subject: str, seq: int) -> Stored | None:
+        self.asked += 1
+        return next((each for each in self.stored if each.seq >= seq), None)
+
+
+def connection(epoch: int, messages: int, size: int = 100) -> list[RawFrames]:
+    return [raw(1 + place * size, *(["open"] if not place else ["beat"]), *["beat"] * (size - 1), epoch=epoch) for place in range(messages)]
+
+
+def done(epoch: int, n: int) -> dict[str, FramePoint]:
+    return {"quotes": FramePoint(epoch, n), "trades": FramePoint(epoch, max(n - 700, 1))}
+
+
+DAY = [*connection(1, 40), *connection(2, 80), *connection(5, 30)]
+
+
+@pytest.mark.parametrize(
+    ("published", "frames_max", "after", "since", "skip_to"),
+    [
+        pytest.param({}, 10_000, 0, 0, 0, id="nothing was published: all of the stream"),
+        pytest.param(done(5, 2_000), 10_000, 0, 5, 0, id="in the last connection: at its open frame"),
+        pytest.param(done(2, 100), 10_000, 0, 2, 0, id="in one before: at its open frame"),
+        pytest.param(done(9, 100), 10_000, 0, 5, 0, id="the stream forgot a connection: the last that it has"),
+        pytest.param(done(3, 100), 10_000, 0, 5, 0, id="that connection is gone: the one behind it"),
+        pytest.param(done(2, 7_000), 6_000, 126, 2, 7_000 - BATCH_FRAMES_MAX, id="too long: continued near what was published"),
+    ],
+)
+async def test_the_reading_begins_where_its_records_ended(
+    published: dict[str, FramePoint], frames_max: int, after: int, since: int, skip_to: int
+) -> None:
+    # checkpoints are (venue, epoch, n), never the sequence of a stream
+    stream = Stream(DAY)
+    found = await start_point(stream, VENUE, published, frames_max)
+    assert (found.since_epoch, found.skip_to) == (since, skip_to)
+    assert stream.asked <= 40, "by bisection"
+    if skip_to:
+        assert found.opening is not None
+        (begin,) = [each for each in stream.stored if each.seq == found.after + 1]
+        assert msgspec.json.decode(begin.payload, type=RawFrames).n == skip_to + 1
+    elif since:
+        assert found.after < next(each.seq for each in stream.stored if msgspec.json.decode(each.payload, type=RawFrames).epoch == since)
+
+
+async def test_a_connection_whose_begin_was_dropped_is_continued_without_its_opening() -> None:
+    found = await start_point(Stream(DAY, first=3 * 60), VENUE, done(2, 3_000), 10_000)
+    assert found == StartPoint(179, 2, found.published, None, 1_900)
+
+
+# What is published
+
+
+class Places:
+    """Streams that fail now and then, after or before they stored a message."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.chance = random.Random(seed)
+        self.stored: dict[str, tuple[str, bytes]] = {}
+        self.order: list[str] = []
+
+    async def write(self, subject: str, payload: bytes, message_id: str) -> None:
+        await asyncio.sleep(0)
+        fails = self.chance.random() < 0.3
+        if fails and self.chance.random() < 0.5:
+            raise Unavailable("not stored")
+        assert self.stored.setdefault(message_id, (subject, payload)) == (subject, payload), "the same id has the same bytes"
+        if message_id not in self.order:
+            self.order.append(message_id)
+        if fails:
+            raise Unavailable("stored, and the ack is lost", unknown=True)
+
+    def numbers(self, kind: str) -> list[tuple[int, int]]:
+        found = [msgspec.json.decode(payload) for subject, payload in map(self.stored.__getitem__, self.order) if f".{kind}." in subject]
+        return [(each["epoch"], each["n"]) for each in found]
+
+    def records(self, kind: str) -> list[Any]:
+        found = [msgspec.json.decode(payload) for subject, payload in map(self.stored.__getitem__, self.order) if f".{kind}." in subject]
+        return [record for each in found for record in each["records"]]
+
+
+async def published(places: Places, outs: Sequence[Normalised], before: dict[str, FramePoint] | None = None) -> RecordsOut:
+    out = RecordsOut(VENUE, places.write, before or {}, 0.0)
+    running = asyncio.create_task(out.run())
+    async with asyncio.timeout(60):
+        for each in outs:
+            await out.room()
+            out.add(each)
+            await asyncio.sleep(0)
+        wanted = {kind: sum(len(getattr(each, kind)) for each in outs if not out.is_done(kind, each)) for kind in out.published}
+        while dict(out.published) != wanted:
+            await asyncio.sleep(0.001)
+    running.cancel()
+    return out
+
+
+def trades_of(n: int) -> Normalised:
+    fold = VenueFold(VENUE, PlainDecoder, BookRules())
+    found = fold.take(raw(1, "open", f"trade btc t{n} 100 1 buy {START}", f"trade btc u{n} 100 1 buy {START}"))
+    found.n, found.facts = n, []
+    return found
+
+
+async def test_every_record_is_stored_once_and_in_order_however_the_streams_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    # NATS away: catches up without loss or doubles
+    monkeypatch.setattr("apps.normalizer.records_out.REPEAT_AFTER_S", REPEAT_AFTER_S / 250)
+    for seed in range(5):
+        places = Places(seed)
+        out = await published(places, [trades_of(n) for n in range(1, 60)])
+        assert [trade["trade_id"] for trade in places.records("trades")] == [f"{of}{n}" for n in range(1, 60) for of in "tu"]
+        assert places.numbers("trades") == sorted(set(places.numbers("trades")))
+        assert out.repeated > 0
+
+
+async def test_what_was_published_before_is_not_published_again() -> None:
+    places = Places()
+    places.chance = random.Random(10)
+    await published(places, [trades_of(n) for n in range(1, 10)], {"trades": FramePoint(1, 6)})
+    assert {trade["trade_id"][1:] for trade in places.records("trades")} == {"7", "8", "9"}
+
+
+async def test_the_reading_waits_while_the_streams_are_away() -> None:  # burst of ten times; NATS away
+    async def never(subject: str, payload: bytes, message_id: str) -> None:
+        raise Unavailable("away")
+
+    out = RecordsOut(VENUE, never, {}, 0.0)
+    for epoch in range(STEPS_MAX):
+        out.add(Normalised(epoch=epoch, n=0, facts=[Fact(fact=FactKind.FRESH, venue=VENUE, at=1)]))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(out.room(), 0.05)
+    assert out.waiting == STEPS_MAX
+
+
+# What leaves for the core
+
+
+class Hands:
+    """Clocks that a test moves."""
+
+    def __init__(self) -> None:
+        self.steady, self.wall = 0, START
+
+    def now_ns(self) -> int:
+        return self.wall
+
+    def monotonic_ns(self) -> int:
+        return self.steady
+
+    def move(self, seconds: float) -> None:
+        self.steady += int(seconds * S)
+        self.wall += int(seconds * S)
+
+
+class Failing(PlainDecoder):
+    def take(self, frame: Any, n: int) -> Any:
+        if frame.text == "poison":
+            raise ZeroDivisionError("a bug")
+        return super().take(frame, n)
+
+
+def failing(venue: str, opening: Opening, epoch: int) -> Decoder:
+    return Failing(venue, opening, epoch)
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.clock, self.sent = Hands(), list[Quote]()
+        self.facts = RecentFacts(100)
+        self.quality = FrameQuality()
+        shared = VenueShared(self.clock, self.facts, self.quality, Observations(LATENCY_BUCKETS_S), self.send)
+        rules = VenueRules(failing, BookRules(), Patience(), TickPace(), 2 * S)
+        self.run = VenueRun(VENUE, rules, shared, RecordsOut(VENUE, Places().write, {}, 0.0), Bars(10))
+        self.n = 0
+
+    def send(self, subject: str, payload: bytes) -> None:
+        if subject.startswith("ticks."):
+            self.sent.append(msgspec.json.decode(payload, type=Quote))
+
+    def take(self, *texts: str, at: int | None = None, epoch: int = 1) -> None:
+        self.run.take(raw(self.n + 1, *texts, at=self.clock.wall if at is None else at, epoch=epoch))
+        self.n += len(texts)
+
+    def ticks(self) -> list[tuple[str, int, tuple[str, ...]]]:
+        found, self.sent = [(quote.symbol[:3], int(quote.bid), quote.flags) for quote in self.sent], []
+        return found
+
+
+OK = (Flag.NO_VENUE_TIME.value,)
+ENDED = (*OK, Flag.STALE.value)
+
+
+def test_a_broken_book_ends_its_mark_at_once_and_leaves_the_others() -> None:  # marks of that venue end at once
+    scene = Scene()
+    scene.take(*BEGIN)
+    assert scene.ticks() == [("BTC", 100, OK), ("ETH", 10, OK)]
+    scene.clock.move(0.1)
+    scene.take("update btc 8 101 1 102 1", "update btc 10 102 1 103 1", "update eth 4 11 1 12 1")
+    assert scene.ticks() == [("BTC", 100, ENDED), ("ETH", 11, OK)]
+    scene.clock.move(2)
+    scene.run.due_ticks()
+    assert scene.ticks() == [("ETH", 11, OK)], "only what is valid is repeated"
+    assert [(wish.kind.value, wish.symbol) for wish in scene.run.due_wishes()] == [("resync", "BTCUSDT")]
+    scene.take("snapshot btc 20 105 1 106 1")
+    assert scene.ticks() == [("BTC", 105, OK)]
+    scene.clock.move(9)
+    assert scene.run.due_wishes() == []
+
+
+def test_frames_of_the_past_send_no_quotes_and_end_marks() -> None:
+    scene = Scene()
+    scene.take(*BEGIN, at=START - 60 * S)
+    assert (scene.ticks(), scene.run.due_wishes(), scene.run.lag_ns() > 59 * S) == ([], [], True)
+    scene.take("update btc 8 101 1 102 1")
+    assert scene.ticks() == [("BTC", 101, OK)]
+    scene.take("update btc 9 102 1 103 1", at=START - 10 * S)
+    assert scene.ticks() == [("BTC", 101, ENDED)]
+
+
+def test_a_mute_symbol_ends_and_its_unchanged_snapshot_brings_it_back() -> None:  # open but mute; quiet market
+    scene = Scene()
+    scene.take(*BEGIN)
+    scene.ticks()
+    scene.clock.move(2.5)
+    scene.take("beat")
+    scene.run.silence()
+    assert scene.ticks() == [("BTC", 100, ENDED), ("ETH", 10, ENDED)]
+    assert [fact.fact for fact in scene.facts.newest(VENUE, None, 0, 2)] == [FactKind.STALE, FactKind.STALE]
+    assert {wish.symbol for wish in scene.run.due_wishes()} == {"BTCUSDT", "ETHUSDT"}
+    scene.take("snapshot btc 7 100 1 101 1")
+    scene.run.silence()
+    assert scene.ticks() == [("BTC", 100, OK)]
+    assert scene.facts.newest(VENUE, None, 0, 1)[0].fact is FactKind.FRESH
+    scene.clock.move(6)
+    scene.run.silence()
+    assert scene.ticks() == [], "it may be quiet for three times as long"
+
+
+def test_a_bug_in_a_decoder_ends_its_connection_and_the_next_one_works() -> None:
+    scene = Scene()
+    scene.take(*BEGIN)
+    scene.ticks()
+    scene.take("update btc 8 101 1 102 1", "poison")
+    assert [flags for _, _, flags in scene.ticks()] == [ENDED, ENDED]
+    assert (scene.run.failures, [wish.kind.value for wish in scene.run.due_wishes()]) == (1, ["reconnect"])
+    scene.n = 0
+    scene.take(*BEGIN, epoch=2)
+    assert (scene.ticks(), scene.run.wishes.open) == ([("BTC", 100, OK), ("ETH", 10, OK)], 0)
+
+
+def test_too_many_bad_frames_in_a_minute_are_said() -> None:  # malformed frame: more than 1 % in a minute
+    scene = Scene()
+    scene.take("open", *["beat"] * 197, "rubbish", "rubbish")
+    assert scene.quality.trouble(scene.clock.steady) is None
+    scene.take("rubbish")
+    assert scene.quality.trouble(scene.clock.steady) == "3 of 201 frames of the last minute cannot be read"
+    scene.clock.move(61)
+    assert scene.quality.trouble(scene.clock.steady) is None
