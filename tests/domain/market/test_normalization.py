@@ -94,7 +94,10 @@ def test_a_closed_connection_ends_all_its_symbols() -> None:
     venue = begun()
     out = venue.take(raw(4, "close"))
     assert (sorted(out.ended), [fact.fact for fact in out.facts]) == (["BTCUSDT", "ETHUSDT"], [FactKind.DISCONNECTED])
-    assert venue.book("BTCUSDT", 5) is None
+    view = venue.book("BTCUSDT", 5)
+    assert view is not None
+    assert (view.valid, view.bids, view.seq) == (False, (), 7)
+    assert venue.book("NOPE", 5) is None
 
 
 def test_a_new_connection_takes_over_symbol_by_symbol_and_nothing_ends_in_between() -> None:
