@@ -37,7 +37,7 @@ class Normalised(msgspec.Struct, kw_only=True):
     """What one message of raw frames means. `epoch` and `n` are of its last frame; `received` is when that came.
 
     `ended`: symbols whose book was valid and is not any more. `whole`: symbols whose book is valid now and was not.
-    `heard`: symbols with updates or trades. `snapshots`: symbols with a new snapshot, and whether its touch differs from the last one.
+    `heard`: symbols with updates of their book; trades prove nothing about it. `snapshots`: symbols with a new snapshot, and whether its touch differs from the last one.
     """
 
     epoch: int
@@ -237,10 +237,11 @@ class VenueFold:
                     out.wishes.append(record)  # type: ignore[arg-type]
                 self._concerned(connection, record, out)  # type: ignore[arg-type]
                 continue
-            heard.add(record.symbol)
             if kind is MarketTrade:
                 out.trades.append(record)  # type: ignore[arg-type]
-            elif owners.get(record.symbol) == epoch or self._claims(connection, record.symbol, out):
+                continue
+            heard.add(record.symbol)
+            if owners.get(record.symbol) == epoch or self._claims(connection, record.symbol, out):
                 if kind is Quote:
                     quotes.append(record)  # type: ignore[arg-type]
                 elif record.kind is BookKind.SNAPSHOT:  # type: ignore[union-attr]
