@@ -124,7 +124,8 @@ lock: install ## lock the newest versions that pyproject.toml allows, with hashe
 	@$(UV_COMPILE) --upgrade --extra dev --extra servers -o requirements.lock
 	@$(UV_COMPILE) --constraint requirements.lock -o requirements-run.lock
 	@$(UV_COMPILE) --constraint requirements.lock --extra peers -o requirements-peers.lock
-	@! grep -n '://' requirements.lock requirements-run.lock requirements-peers.lock
+	@$(UV_COMPILE) --constraint requirements.lock --extra analytics -o requirements-analytics.lock
+	@! grep -n '://' requirements.lock requirements-run.lock requirements-peers.lock requirements-analytics.lock
 
 pre-commit: install ## install git hooks that run ruff, mypy and the import contracts
 	@$(BIN)/pre-commit install

@@ -126,12 +126,16 @@ class ArchivePlace:
     # The writer
 
     async def _become_writer(self) -> None:
-        """Take the next number. A process that finds a larger one than its own is fenced."""
+        """Take the next number, or keep the one that this process has. A process that finds a larger one than its own is fenced."""
+        if self._writer:
+            await self._check_writer()
+            return
         await self._objects.make_bucket()
         earlier = await self._writers()
-        self._writer = max(earlier, default=0) + 1
-        if not await self._objects.put_new(self._writer_name(self._writer), b""):
+        number = max(earlier, default=0) + 1
+        if not await self._objects.put_new(self._writer_name(number), b""):
             raise Fenced(f"another sink claimed the archive {self._objects.url} at the same moment")
+        self._writer = number
         await self._objects.delete([self._writer_name(number) for number in earlier])
 
     async def _check_writer(self) -> None:

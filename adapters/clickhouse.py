@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
-import pyarrow as pa
 
 from adapters.clickhouse_schema import DATABASE, SCHEMA, TABLES, TableShape
 from adapters.codec import decoder, encode
@@ -21,6 +20,8 @@ T = TypeVar("T")
 CONNECT_TIMEOUT_S: Final = 5
 ANSWER_TIMEOUT_S: Final = 60
 """For a server: the engine inside the process has no connection."""
+MISFITS: Final = (ValueError, TypeError, OverflowError)
+"""What Arrow raises for a value that does not fit its column; its own exceptions are among them."""
 _CHECKPOINTS: Final = decoder(Checkpoint)
 _OWNED: Final = "SELECT argMax((owner, body), (owner, written)) FROM trade.checkpoints WHERE name = {name:String}"
 
@@ -111,7 +112,7 @@ class ClickHousePlace:
         owner, body = client.query(_OWNED, parameters={"name": self._name}).result_rows[0][0]
         return owner, _CHECKPOINTS.decode(body) if body else Checkpoint()
 
-    def _insert(self, client: Any, columns: dict[str, pa.Table]) -> None:
+    def _insert(self, client: Any, columns: dict[str, Any]) -> None:
         self._verify(client)
         for table, data in columns.items():
             client.insert_arrow(table, data, database=DATABASE)
@@ -120,8 +121,8 @@ class ClickHousePlace:
         body = encode(checkpoint).decode()
 
         def put(client: Any) -> None:
-            row = {"name": [self._name], "owner": [self._owner], "written": [self._written], "body": [body]}
-            client.insert_arrow("checkpoints", pa.table(row), database=DATABASE)
+            row = [self._name, self._owner, self._written, body]
+            client.insert("checkpoints", [row], column_names=["name", "owner", "written", "body"], database=DATABASE)
             self._verify(client)
 
         self._written += 1
@@ -134,7 +135,7 @@ class ClickHousePlace:
             raise Fenced(f"another sink claimed {self._name} in ClickHouse: owner {owner}")
 
 
-def _by_table(rows: Sequence[ArchiveRow]) -> dict[str, pa.Table]:
+def _by_table(rows: Sequence[ArchiveRow]) -> dict[str, Any]:
     """Return the rows of each table as columns. RowsRefused names those that do not fit."""
     sorted_rows: dict[str, list[ArchiveRow]] = defaultdict(list)
     for row in rows:
@@ -144,21 +145,25 @@ def _by_table(rows: Sequence[ArchiveRow]) -> dict[str, pa.Table]:
     for table, some in sorted_rows.items():
         try:
             found[table] = _columns(TABLES[table], [row.value for row in some])
-        except (pa.ArrowException, ValueError, OverflowError):
+        except MISFITS:
             refused += ((row, reason) for row in some if (reason := _misfit(TABLES[table], row.value)))
     if refused:
         raise RowsRefused(refused)
     return found
 
 
-def _columns(shape: TableShape, values: Sequence[msgspec.Struct]) -> pa.Table:
+def _columns(shape: TableShape, values: Sequence[msgspec.Struct]) -> Any:
+    import pyarrow as pa
+
     return pa.table({name: pa.array([getattr(value, name) for value in values], kind) for name, kind in shape.arrow().items()})
 
 
 def _misfit(shape: TableShape, value: msgspec.Struct) -> str:
+    import pyarrow as pa
+
     for name, kind in shape.arrow().items():
         try:
             pa.array([getattr(value, name)], kind)
-        except (pa.ArrowException, ValueError, OverflowError) as error:
+        except MISFITS as error:
             return f"{name}: {error}"
     return ""

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
-import pyarrow as pa
 
 from domain.archive import tables
 
@@ -17,17 +16,6 @@ FEE: Final = "Decimal(76, 36)"
 
 # Rows are on disk before the checkpoint that is ahead of them is.
 DURABLE: Final = "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
-
-_ARROW: Final[Mapping[str, pa.DataType]] = {
-    "String": pa.string(),
-    TEXT: pa.string(),
-    TIME: pa.timestamp("ns", tz="UTC"),
-    NUMBER: pa.decimal128(38, 12),
-    FEE: pa.decimal256(76, 36),
-    "UInt16": pa.uint16(),
-    "UInt32": pa.uint32(),
-    "UInt64": pa.uint64(),
-}
 
 
 class TableShape(msgspec.Struct, frozen=True):
@@ -46,9 +34,22 @@ class TableShape(msgspec.Struct, frozen=True):
             f"ENGINE = ReplacingMergeTree({self.version}) ORDER BY {self.order} {DURABLE}"
         )
 
-    def arrow(self) -> dict[str, pa.DataType]:
+    def arrow(self) -> dict[str, Any]:
+        """Return the Arrow type of each column."""
+        import pyarrow as pa  # late: it takes 40 MB, which a service without ClickHouse does not need
+
+        types = {
+            "String": pa.string(),
+            TEXT: pa.string(),
+            TIME: pa.timestamp("ns", tz="UTC"),
+            NUMBER: pa.decimal128(38, 12),
+            FEE: pa.decimal256(76, 36),
+            "UInt16": pa.uint16(),
+            "UInt32": pa.uint32(),
+            "UInt64": pa.uint64(),
+        }
         return {
-            name: _ARROW[kind.removeprefix("Nullable(").removesuffix(")") if "Nullable" in kind else kind]
+            name: types[kind.removeprefix("Nullable(").removesuffix(")") if "Nullable" in kind else kind]
             for name, kind in self.columns.items()
         }
 

@@ -77,7 +77,7 @@ async def _api(client: Client, what: str, body: dict[str, object]) -> dict[str, 
 class StreamWriter:
     """Writes messages to a stream, each until its ack. A message that is repeated under its id within 30 s is stored once."""
 
-    def __init__(self, client: Client, ensure: Ensure) -> None:
+    def __init__(self, client: Client, ensure: Ensure | None) -> None:
         self._client = client
         self._ensure = ensure
         self._inbox = client.new_inbox()
@@ -85,9 +85,10 @@ class StreamWriter:
         self._tokens = count()
 
     @classmethod
-    async def open(cls, client: Client, ensure: Ensure) -> "StreamWriter":
-        """`ensure` makes the stream if it is missing; it is called again whenever the server says that no stream takes a message."""
-        await ensure()
+    async def open(cls, client: Client, ensure: Ensure | None = None) -> "StreamWriter":
+        """`ensure` makes the streams if they are missing; it is called again whenever the server says that no stream takes a message."""
+        if ensure is not None:
+            await ensure()
         writer = cls(client, ensure)
         await client.subscribe(f"{writer._inbox}.*", cb=writer._on_ack)
         return writer
@@ -110,8 +111,9 @@ class StreamWriter:
         finally:
             del self._waiting[token]
         if (answer.headers or {}).get(STATUS) is not None:
-            await self._ensure()
-            raise Unavailable(f"no stream took {subject}; it is made again")
+            if self._ensure is not None:
+                await self._ensure()
+            raise Unavailable(f"no stream took {subject}")
         if trouble := _refusal(answer):
             raise Unavailable(f"{subject} was not stored: {trouble}")
 

@@ -37,11 +37,17 @@ class Objects:
         self.url = url
 
     @classmethod
-    def at(cls, url: str, *, endpoint: str = "", credentials: tuple[str, str] | None = None) -> "Objects":
-        """Open `s3://bucket/prefix` at the server `endpoint`, or `file:///directory`. Nothing is read yet. WrongAddress."""
+    def at(cls, url: str, *, endpoint: str = "", credentials: tuple[str, str] | None = None, creates: bool = True) -> "Objects":
+        """Open `s3://bucket/prefix` at the server `endpoint`, or `file:///directory`, which is created if `creates`.
+
+        Nothing is read yet. WrongAddress; Unavailable if the directory does not exist or cannot be created.
+        """
         parts = urlsplit(url)
         if parts.scheme == "file" and parts.path.strip("/") and not parts.netloc:
-            return cls(LocalStore(prefix=parts.path, mkdir=True), url)
+            try:
+                return cls(LocalStore(prefix=parts.path, mkdir=creates), url)
+            except BaseError as error:
+                raise Unavailable(f"{url}: the directory does not exist, or cannot be opened") from error
         if parts.scheme != "s3" or not parts.netloc:
             raise WrongAddress(f"{url!r} is no address of an archive: s3://bucket/prefix or file:///directory")
         config: S3Config = {"region": REGION, "skip_signature": credentials is None}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from apps.cli import show
 from apps.cli.addresses import DATA_DIR_VARIABLE
 from apps.cli.progress import progress_of
-from apps.cli.trouble import WrongUsage
+from apps.cli.trouble import Unreachable, WrongUsage
 from apps.stack import stack
 from apps.stack.directory import DATA_DIR
 from apps.stack.ports import HOST
@@ -15,6 +15,7 @@ from apps.stack.services import SECRETS
 from apps.tools.verify.report import VerificationReport
 from config.s3 import URL_VARIABLE as S3_VARIABLE
 from config.s3 import s3_access
+from domain.ports import Unavailable
 
 if TYPE_CHECKING:
     from adapters.objects import Objects
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 URL_VARIABLE: Final = "TRADE_ARCHIVE_URL"
 DEFAULT_URL: Final = "s3://trade/archive"
 FORMS: Final = "s3://BUCKET/PREFIX, or file:///DIRECTORY"
+REPEAT: Final = "Check the server, the address and the keys of the archive: docs/archive.md."
 
 
 def opened(url: str | None, data_dir: Path | None) -> "Objects":
-    """Open an archive. `url` None: TRADE_ARCHIVE_URL, else DEFAULT_URL. WrongUsage for an address of another form, or without a server."""
+    """Open an archive. `url` None: TRADE_ARCHIVE_URL, else DEFAULT_URL. WrongUsage for an address of another form, Unreachable."""
     from adapters.objects import Objects, WrongAddress  # late, as other commands need no object store
 
     home, url = data_dir or Path(os.environ.get(DATA_DIR_VARIABLE) or DATA_DIR), url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
@@ -33,9 +35,11 @@ def opened(url: str | None, data_dir: Path | None) -> "Objects":
     if url.startswith("s3:") and not found.endpoint:
         raise WrongUsage(f"{S3_VARIABLE} does not name the server of {url}.", f"Example: {S3_VARIABLE}=http://{HOST}:8333")
     try:
-        return Objects.at(url, endpoint=found.endpoint, credentials=found.keys)
+        return Objects.at(url, endpoint=found.endpoint, credentials=found.keys, creates=False)
     except WrongAddress as error:
         raise WrongUsage(f"{error}.") from error
+    except Unavailable as error:
+        raise Unreachable(f"{error}.", REPEAT) from error
 
 
 def _endpoint_of(data_dir: Path) -> str:

@@ -13,7 +13,7 @@ import typer
 from adapters.clock import SystemClock
 from apps.cli import show
 from apps.cli.addresses import Addresses, find
-from apps.cli.archive import FORMS
+from apps.cli.archive import FORMS, REPEAT
 from apps.cli.archive import opened as opened_archive
 from apps.cli.client import START
 from apps.cli.connection import connected
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from apps.tools.backup.streams import Copy
 
 EMPTY: Final = "Restore into new servers: trade up --fresh --only-servers, with another --data-dir to keep the current state."
-AWAY: Final = "Check the servers, the address and the keys of the archive: docs/archive.md."
 
 
 def backup(
@@ -85,7 +84,7 @@ def restore(
     except NotEmpty as error:
         raise Refused(f"Nothing was written: {error}.", EMPTY) from error
     except Unavailable as error:
-        raise Unreachable(f"{str(error).rstrip('.')}.", START if file is not None else AWAY) from error
+        raise Unreachable(f"{str(error).rstrip('.')}.", START if file is not None else REPEAT) from error
     except Corrupt as error:
         raise Refused(f"{error}.", "Restore another backup or archive, into empty servers.") from error
 

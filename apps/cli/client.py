@@ -15,6 +15,7 @@ from apps.cli import show
 from apps.cli.addresses import Addresses
 from apps.cli.trouble import Refused, Trouble, Unreachable, WrongUsage
 from apps.cli.trust import verification
+from apps.http.tls import needed_for
 from domain.access.scopes import OF_ALL_ACCOUNTS, AccessScope
 from domain.values import plain
 
@@ -116,7 +117,7 @@ class Oms:
         try:
             timeout = httpx.Timeout(answer_timeout_s, connect=CONNECT_TIMEOUT_S)
             # trust_env=False: a proxy from the environment must not route requests to the user's own machine
-            self._http = httpx.Client(base_url=url, timeout=timeout, trust_env=False, verify=verification())
+            self._http = httpx.Client(base_url=url, timeout=timeout, trust_env=False, verify=needed_for(url, verification()))
         except httpx.InvalidURL as error:
             raise WrongUsage(f"{url!r} is not an address: {error}.", "Example: TRADE_OMS_URL=http://127.0.0.1:8099") from error
 

@@ -9,7 +9,7 @@ import typer
 from adapters.codec import encode
 from apps.cli import show
 from apps.cli.addresses import Addresses, find
-from apps.cli.archive import FORMS, verified
+from apps.cli.archive import FORMS, REPEAT, verified
 from apps.cli.archive import opened as opened_archive
 from apps.cli.client import START
 from apps.cli.connection import connected
@@ -66,7 +66,6 @@ def _verify_archive(url: str | None, data_dir: Path | None, *, quiet: bool) -> N
         raise Refused(f"{report.first_difference}.", ARCHIVE_REMEDY)
 
 
-REPEAT = "Check the address and the keys, and repeat the command: docs/archive.md."
 ARCHIVE_REMEDY = "While the journals exist, sink-alt writes a removed object again: docs/archive.md, Repair."
 REMEDY = "The journal is authoritative: docs/operations.md describes how to rebuild each of the others from it."
 

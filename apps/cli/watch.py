@@ -16,7 +16,8 @@ from apps.cli.options import DataDir, PortOffset, identifier
 from apps.cli.trouble import Refused, Unreachable
 from apps.cli.trust import verification
 from apps.desk.client import ClientState, Gap, StreamMessage, follow
-from apps.desk.query import EVENTS, KINDS, POSITIONS
+from apps.desk.kinds import EVENTS, KINDS, POSITIONS
+from apps.http.tls import needed_for
 
 KINDS_DEFAULT: Final = f"{EVENTS},{POSITIONS}"
 PATH: Final = "/stream"
@@ -44,7 +45,7 @@ def watch(
 
 async def _watch(addresses: Addresses, query: Mapping[str, Any], json: bool) -> None:
     url, key = addresses["desk"], addresses.key_for("desk", PATH)
-    async with httpx.AsyncClient(trust_env=False, verify=verification(), auth=key) as http:
+    async with httpx.AsyncClient(trust_env=False, verify=needed_for(url, verification()), auth=key) as http:
         try:
             async for message in follow(http, f"{url}{PATH}", query, ClientState(), _interrupted):
                 _show(message, json)

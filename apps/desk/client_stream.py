@@ -10,8 +10,9 @@ from starlette.types import Receive, Scope, Send
 
 from apps.desk.events_source import EventsSource
 from apps.desk.frames import Cursor, Frames, id_of, message
+from apps.desk.kinds import EVENTS, MARKS, ORDERS, SERVICES
 from apps.desk.marks import BestQuotes
-from apps.desk.query import EVENTS, MARKS, ORDERS, SERVICES, StreamQuery
+from apps.desk.query import StreamQuery
 from apps.desk.rows import Row
 from apps.desk.services import Services
 from apps.http.caller import Caller

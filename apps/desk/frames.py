@@ -7,7 +7,8 @@ from typing import Any, Final
 import msgspec
 
 from apps.desk.fold import AccountRows, DeskFold, Recorded
-from apps.desk.query import CHAIN_DIGITS, CONTROLS, EVENTS, ORDERS, POSITIONS, StreamQuery
+from apps.desk.kinds import CONTROLS, EVENTS, ORDERS, POSITIONS
+from apps.desk.query import CHAIN_DIGITS, StreamQuery
 from apps.desk.rows import Formats, Row, position_row
 from apps.http.app import with_decimals
 from apps.http.order_view import event_view

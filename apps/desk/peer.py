@@ -10,6 +10,7 @@ from typing import Final
 import httpx
 
 from apps.http.problem import Refusal
+from apps.http.tls import needed_for
 from config.sections import PeersSection
 
 IN_FLIGHT_MAX: Final = 128
@@ -52,7 +53,7 @@ class Peer:
             limits=httpx.Limits(max_connections=bound, max_keepalive_connections=bound, keepalive_expiry=KEPT_OPEN_S),
             follow_redirects=False,
             trust_env=False,
-            verify=verify,
+            verify=needed_for(url, verify),
         )
         self.in_flight = 0
         self._of_caller: Counter[str] = Counter()

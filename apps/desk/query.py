@@ -8,21 +8,13 @@ import msgspec
 from fastapi import Query
 from starlette.types import Scope
 
+from apps.desk.kinds import KINDS, KINDS_DEFAULT
 from apps.desk.rows import NUMBERS, TEXTS, Formats
 from apps.http.caller import Caller, account_not_yours
 from apps.http.messages import header
 from apps.http.query import refused
 from domain.access.scopes import EVERY_ACCOUNT
 from domain.values import IDENTIFIER
-
-ORDERS: Final = "orders"
-EVENTS: Final = "events"
-POSITIONS: Final = "positions"
-CONTROLS: Final = "controls"
-MARKS: Final = "marks"
-SERVICES: Final = "services"
-KINDS: Final = (ORDERS, EVENTS, POSITIONS, CONTROLS, MARKS, SERVICES)
-KINDS_DEFAULT: Final = (ORDERS, POSITIONS, CONTROLS, SERVICES)
 
 ACCOUNTS_MAX: Final = 100
 """Accounts that one stream may name."""

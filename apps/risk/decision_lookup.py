@@ -13,6 +13,7 @@ from starlette.responses import Response
 from adapters.codec import decoder
 from apps.http.app import Exact, Refusal
 from apps.http.caller import caller_of
+from apps.http.tls import needed_for
 from domain.access.keys import KeyRing
 from domain.access.scopes import LOCAL
 from domain.values import IDENTIFIER
@@ -53,7 +54,7 @@ class Decisions:
     @classmethod
     def at(cls, oms_url: str, keys: KeyRing, verify: ssl.SSLContext | bool = True) -> "Decisions":
         """Return an instance for this URL. It connects on the first request; `verify` checks the certificate if the URL is https."""
-        return cls(httpx.AsyncClient(base_url=oms_url, timeout=ASK_TIMEOUT_S, trust_env=False, verify=verify), keys)
+        return cls(httpx.AsyncClient(base_url=oms_url, timeout=ASK_TIMEOUT_S, trust_env=False, verify=needed_for(oms_url, verify)), keys)
 
     def router(self) -> APIRouter:
         router = APIRouter()

@@ -23,6 +23,7 @@ POINTS: Final = (
     "before_rows",  # a sink has read a batch, nothing of it is in the place
     "after_rows",  # the rows are in the place, the checkpoint is not
     "after_checkpoint",  # a batch and its checkpoint are in the place, the sink has not noted it
+    "before_removal",  # the archive has an object and the tails that it replaces
     "after_aside",  # a refused row is among the dead letters, the rest of its batch is not in the place
 )
 

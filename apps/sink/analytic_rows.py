@@ -43,8 +43,8 @@ def fact_documents(message: Message[Records[Any] | Loss]) -> Sequence[ArchiveRow
 
 
 def quote_tables(message: Message[Records[Any] | Loss]) -> Sequence[ArchiveRow]:
-    """Return the last quote of each second; nothing of trades, books and losses, which are in the facts."""
+    """Return the last quote of each second, and the fact of a loss; nothing of trades and books."""
     if isinstance(message.body, Loss):
-        return []
+        return fact_tables(message)
     found = [row.value for row in record_rows(message) if row.table == QUOTES]
     return tables.quote_rows(message.part, message.epoch, message.n, found)

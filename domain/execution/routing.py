@@ -181,7 +181,8 @@ def _look(venue: RoutedVenue, quote: Quote | None, side: Side, penalty_bps: Deci
     notional = touch if touch > ZERO else -touch
     fee = notional * venue.taker_bps * BPS
     cost = touch + fee if side is Side.BUY else touch - fee
-    looked = Candidate(venue.name, bid=quote.bid, ask=quote.ask, size=size, cost=cost, note=closed, penalty_bps=penalty)
+    seq = quote.seq or None
+    looked = Candidate(venue.name, quote.bid, quote.ask, size, cost, note=closed, penalty_bps=penalty, quote_seq=seq)
     dear = worth + fee + notional * penalty_bps * BPS if penalty_bps else worth + fee
     return looked, Offer(venue, worth, dear, size)
 

@@ -30,6 +30,8 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One venue as the router saw it. `cost` is the all-in price of one unit: the touch plus (buy) or minus (sell) the taker fee.
 
     `penalty_bps` is what poor venue health added when costs were compared; `note` is the reason why the venue could not be chosen.
+    `quote_seq` is the venue's own number of the quote, so that the comparison can be repeated on recorded market data; None for quotes
+    without a number (simulated ones).
     """
 
     venue: str
@@ -39,6 +41,7 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     cost: Decimal | None = None
     note: str | None = None
     penalty_bps: Decimal | None = None
+    quote_seq: int | None = None
 
 
 class Leg(msgspec.Struct, frozen=True, gc=False):

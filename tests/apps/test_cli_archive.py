@@ -49,7 +49,10 @@ def test_a_damaged_archive_ends_with_the_object_and_a_remedy(url: str, tmp_path:
 def test_no_archive_there(tmp_path: Path) -> None:
     said = trade("verify", "--archive", f"file://{tmp_path}/nothing")
     assert (said.exit_code, said.stdout) == (Exit.UNREACHABLE, "")
-    assert "there is no archive of an order journal" in said.stderr
+    assert "the directory does not exist" in said.stderr
+    assert not (tmp_path / "nothing").exists(), "a command that reads creates nothing"
+    (tmp_path / "empty").mkdir()
+    assert "there is no archive of an order journal" in trade("verify", "--archive", f"file://{tmp_path}/empty").stderr
     away = trade("verify", "--archive", "s3://trade/archive", TRADE_S3_URL="http://127.0.0.1:1")
     assert away.exit_code == Exit.UNREACHABLE, away.stderr
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -174,3 +174,41 @@ async def test_how_full_the_stream_is_with_unread_messages_is_measured(stream: S
     assert 0 < source.behind <= 200
     await source.look(Checkpoint(hint=Hint(200, "trades.ALPHA", 1, 200)))
     assert (source.unread_percent, source.behind) == (0, 0)
+
+
+async def test_a_sink_goes_on_after_the_market_server_was_away(fresh_nats: LiveServer) -> None:
+    """MARKETDATA 4: NATS away. The sink waits and catches up without loss or doubles."""
+    client = await bus.connect(fresh_nats.url, "market source", closed=lambda: None)
+    stream, shelf = Stream(client), MemoryShelf()
+    await stream.make()
+    await stream.put(*trades(1, 2, 3))
+    pipeline = Pipeline(
+        "memory",
+        stream.source(),
+        record_rows,
+        MemoryPlace(shelf, never),
+        MemoryDeadLetters(),
+        SystemClock(),
+        bounds=FlushBounds(rows=10, wait_s=0.01),
+    )
+    running = asyncio.create_task(pipeline.run())
+    await until(lambda: shelf.checkpoint.holds("trades.ALPHA", 1, 3), running)
+    fresh_nats.kill()
+    await until(lambda: bool(pipeline.trouble), running)
+    await asyncio.to_thread(fresh_nats.start)
+    await until(lambda: client.is_connected, running)
+    await stream.put(*trades(4, 5))
+    await until(lambda: shelf.checkpoint.holds("trades.ALPHA", 1, 5), running)
+    assert sorted(row.value.trade_id for row in shelf.rows.values()) == ["1", "2", "3", "4", "5"]
+    assert not pipeline.trouble
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    await client.close()
+
+
+async def until(true: Callable[[], bool], running: "asyncio.Task[None]") -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not true():
+            assert not running.done(), running.exception()
+            await asyncio.sleep(0.005)

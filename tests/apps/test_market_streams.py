@@ -45,7 +45,7 @@ async def test_a_writer_knows_what_is_stored_and_makes_a_stream_that_is_gone_aga
     assert state.bytes <= MAX_BYTES
 
     await client.jetstream().delete_stream(STREAM)
-    with pytest.raises(Unavailable, match="made again"):
+    with pytest.raises(Unavailable, match="no stream took"):
         await writer.write(SUBJECT, b"three", "V-8-1")
     await writer.write(SUBJECT, b"three", "V-8-1")
     assert await last_message(client, STREAM, SUBJECT) == b"three"

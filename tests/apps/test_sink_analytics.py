@@ -14,12 +14,15 @@ from adapters.controls import CONTROL_COMMITS
 from adapters.memory import MemoryJournal
 from adapters.memory_places import MemoryDeadLetters
 from apps.http.app import application
+from apps.sink.analytic_rows import fact_documents, fact_tables, quote_tables
 from apps.sink.analytics import CONTROLS, ORDERS, AnalyticParts, analytic_parts, analytic_pipelines
 from apps.sink.journal_source import JournalSource
 from apps.sink.reads import router
 from apps.stack import analytics
 from apps.stack.trouble import CannotStart
 from config.analytics_sections import ClickHouseSection, OpenSearchSection
+from domain.archive.checkpoint import Message
+from domain.archive.ports import Loss
 from domain.order import events as e
 from domain.order.lifecycle import State
 from domain.ports import Head
@@ -118,3 +121,13 @@ async def test_what_the_journal_says_is_found_by_its_words(documents: httpx.Asyn
         'failed to create query: For input string: "abc"',
     )
     assert (await documents.post("/query", json={"sql": "SELECT 1"})).json()["code"] == "analytics_absent"
+
+
+def test_a_part_of_the_market_that_is_lost_is_a_fact_in_both_places() -> None:
+    loss = Loss(stream="MARKET", first=5, last=9, at=7, reason="discarded")
+    message: Message[Any] = Message(part="lost.MARKET", epoch=7, n=9, body=loss)
+    (row,) = quote_tables(message)
+    assert (row.table, row.value.fact, row.value.first, row.value.last) == ("market_facts", "lost", 5, 9)
+    assert [row.value for row in fact_tables(message)] == [row.value]
+    (document,) = fact_documents(message)
+    assert (document.table, document.value["id"], document.value["type"]) == ("market-facts", "*-7-9-0", "lost")

@@ -134,3 +134,25 @@ async def test_killed_in_the_middle_every_tick_is_in_both_places_once_and_the_su
     assert letters["counts"] == {"questdb MARKET": 1, "s3 MARKET": 1}
     assert {each["reason"] for each in letters["dead_letters"]} == {"price: has more than 18 decimals"}
     assert (await house.get("/ready")).status_code == 200
+
+
+async def test_a_place_that_is_away_holds_up_no_other_and_is_named_by_ready(house: House) -> None:
+    """MARKETDATA 4: QuestDB away. Nobody upstream notices, and the sink waits."""
+    house.sink.begin(TRADE_QUESTDB_PG_URL="postgresql://admin:quest@127.0.0.1:1/qdb")
+    await house.publish(log(0, 100))
+    end = time.monotonic() + WAIT_S
+    while (await house.in_objects("trades")).total() < 200:
+        assert time.monotonic() < end, house.sink.said()
+        await asyncio.sleep(0.05)
+    answer = await house.get("/ready")
+    assert (answer.status_code, "questdb MARKET" in answer.text) == (503, True)
+    while (sinks := (await house.get("/stats")).json()["sinks"])["questdb MARKET"]["behind_messages"] != 15:
+        assert time.monotonic() < end, sinks
+        await asyncio.sleep(0.05)
+    assert sinks["questdb MARKET"]["rows"] == 0
+    assert sinks["questdb MARKET"]["waits_for"].startswith("QuestDB: ")
+    assert sinks["s3 MARKET"]["rows"] == 300
+    async with httpx.AsyncClient() as client:
+        series = (await client.get(f"http://127.0.0.1:{house.sink.program.ports['metrics']}/metrics")).text
+    assert 'sink_behind_messages{sink="questdb MARKET"} 15.0' in series
+    assert 'sink_stream_alarm{sink="questdb MARKET"} 0.0' in series

@@ -5,6 +5,7 @@ A test module makes a `Shelf` of its place (storage that outlives the processes 
 
 import asyncio
 import contextlib
+import random
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
@@ -216,3 +217,15 @@ async def check_refused_goes_aside(shelf: Shelf) -> None:
         (shelf.refusable.part, shelf.refusable.epoch, shelf.refusable.n)
     ]
     assert letters[0].reason
+
+
+async def check_any_history(shelf: Shelf, seed: int, lives_max: int = 12) -> None:
+    """Lives that end at any failpoint, with any cuts and repeats: the place is never behind its own word, and ends with each row once."""
+    chance, log = random.Random(seed), numbered(shelf.messages)
+    for life in range(lives_max):
+        source = ListSource(log, size=chance.randint(1, 6), again=chance.randint(0, 3))
+        fails = kills_at(chance.choice(FAILPOINTS), chance.randint(1, 3)) if life < lives_max - 1 else never
+        with contextlib.suppress(Killed):
+            await moved(shelf, source, fails=fails, flush_rows=chance.randint(1, 8))
+        await check_never_ahead(shelf)
+    await check_once_each(shelf)

@@ -1,6 +1,11 @@
-"""The contract of places on the archive, on a directory; and what an archive promises beside it."""
+"""The contract of places on the archive, and what an archive promises beside it.
+
+On a directory, or on a server of S3 where TRADE_TEST_S3_URL names one.
+"""
 
 import contextlib
+import os
+import uuid
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from pathlib import Path
@@ -10,17 +15,29 @@ import pytest
 from adapters.archive import ArchivedStream, commit_spans, commits_name, event_files, events_name
 from adapters.archive_place import ArchivePlace
 from adapters.journalcopy import Copied
+from adapters.objects import Objects
 from adapters.parquet_events import Partition, read
 from domain.archive.checkpoint import Checkpoint, Message
 from domain.archive.ports import ArchiveRow
 from domain.archive.ranges import Span
 from domain.ports import Corrupt, Fenced
-from tests.archived import FIRST_DAY, ORDERS, VENUES, FakeStream, archive, messages_of, objects_in, orders, rows
+from tests.archived import FIRST_DAY, ORDERS, VENUES, FakeStream, archive, messages_of, orders, rows
 from tests.contracts import places
 from tests.contracts.places import Fails, Shelf
+from tests.contracts.test_market_objects import BUCKET, S3_KEYS, S3_URL
 
 RANGE = 5
+FULL_RANGES = (Span(5, 9).name, Span(10, 14).name)
+RUN = uuid.uuid4().hex
 FAILPOINTS = (*places.FAILPOINTS, "before_removal")
+
+
+def objects_in(directory: Path) -> Objects:
+    server = os.environ.get(S3_URL)
+    if not server:
+        return Objects.at(f"file://{directory}")
+    keys = os.environ[S3_KEYS[0]], os.environ[S3_KEYS[1]]
+    return Objects.at(f"s3://{os.environ.get(BUCKET, 'trade')}{directory}-{RUN}", endpoint=server, credentials=keys)
 
 
 def shelf(directory: Path, stream: FakeStream | None = None, tails_max: int = 2) -> Shelf:
@@ -78,6 +95,19 @@ async def test_two_at_once(tmp_path: Path) -> None:
     await places.check_two_at_once(shelf(tmp_path))
 
 
+async def test_a_process_that_begins_again_keeps_its_claim_until_another_one_has_it(tmp_path: Path) -> None:
+    """A pipeline claims again after the place was away. It must not take the place from the process that has it since."""
+    stream, objects = orders(6), objects_in(tmp_path)
+    first, second = (ArchivePlace(objects, ORDERS, stream, places.never, size=RANGE) for _ in range(2))
+    await first.claim()
+    await first.claim()
+    await first.write(rows(stream.messages[:3]), Checkpoint())
+    await second.claim()
+    with pytest.raises(Fenced, match="writer 2, this one is 1"):
+        await first.claim()
+    await second.write(rows(stream.messages), Checkpoint())
+
+
 async def _claimed(directory: Path, stream: FakeStream | None = None) -> Checkpoint:
     place = ArchivePlace(objects_in(directory), ORDERS, stream or orders(18), places.never, size=RANGE)
     return await place.claim()
@@ -88,11 +118,16 @@ async def test_however_the_writes_were_cut_full_ranges_have_the_same_bytes(tmp_p
     directories = [tmp_path / str(number) for number, _ in enumerate(cuts)]
     for directory, cut in zip(directories, cuts, strict=True):
         await archive(objects_in(directory), orders(16), *cut, size=RANGE, tails_max=3)
-    first, *others = ({path.relative_to(one): path.read_bytes() for path in one.rglob("n=*.*")} for one in directories)
-    full = {name: data for name, data in first.items() if name.name.partition(".")[0] in {"n=000000005-000000009", "n=000000010-000000014"}}
+    first, *others = [await _contents(directory) for directory in directories]
+    full = {name: data for name, data in first.items() if Path(name).name.partition(".")[0] in FULL_RANGES}
     assert len(full) == 5  # two of commits; one of the ranges has events of two days
     for other in others:
         assert full.items() <= other.items()
+
+
+async def _contents(directory: Path) -> dict[str, bytes]:
+    objects = objects_in(directory)
+    return {name: await objects.get(name) for folder in ("commits", "events") for name in await objects.names(folder)}
 
 
 async def test_tails_become_one_object_when_they_are_many_and_when_their_range_is_full(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ S3_URL = "TRADE_TEST_S3_URL"
 S3_KEYS = ("TRADE_TEST_S3_ACCESS_KEY", "TRADE_TEST_S3_SECRET_KEY")
 BUCKET = "TRADE_TEST_S3_BUCKET"
 STORES = ("memory", "directory", *(("server",) if os.environ.get(S3_URL) else ()))
+HISTORIES = 10
 NS = 1_000_000_000
 
 
@@ -80,6 +81,11 @@ async def test_every_record_is_there_once_whatever_happens(kind: str, tmp_path: 
     await places.check_split(one, sizes=(2, 5))
     await places.check_two_at_once(one)
     await places.check_refused_goes_aside(shelf(opened(kind, tmp_path / "aside")))
+
+
+@pytest.mark.parametrize("seed", range(HISTORIES))
+async def test_any_history_of_lives(seed: int) -> None:
+    await places.check_any_history(shelf(Objects(MemoryStore(), "memory")), seed)
 
 
 async def test_killed_between_two_objects_each_part_ends_at_its_own_last_name() -> None:

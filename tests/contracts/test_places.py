@@ -19,6 +19,7 @@ MESSAGES = [
     for epoch, n in ((1, 1), (1, 2), (2, 5), (1, 4), (2, 7), (2, 8))
     for part in ("trades.A", "trades.B")
 ]
+HISTORIES = 10
 REFUSABLE = Message(part="trades.C", epoch=1, n=1, body=["refused"])
 
 
@@ -76,6 +77,11 @@ async def test_split_anywhere() -> None:
 async def test_killed_at(failpoint: str) -> None:
     for times in (1, 2, 3):
         await places.check_killed(shelf(), failpoint, times)
+
+
+@pytest.mark.parametrize("seed", range(HISTORIES))
+async def test_any_history_of_lives(seed: int) -> None:
+    await places.check_any_history(shelf(), seed)
 
 
 async def test_two_at_once() -> None:

@@ -32,15 +32,15 @@ class House:
     def __init__(self, servers: dict[str, LiveServer], services: dict[str, LiveService]) -> None:
         self.servers = servers
         self.services = services
+        self.http = httpx.Client(timeout=60)
 
     def pages(self, page: str, gone: str = "") -> dict[str, tuple[int, str]]:
         """By service, all but `gone`: the status, and the reason if it gives one. 0 when it does not answer."""
         return {name: self._page(service, page) for name, service in self.services.items() if name != gone}
 
-    @staticmethod
-    def _page(service: LiveService, page: str) -> tuple[int, str]:
+    def _page(self, service: LiveService, page: str) -> tuple[int, str]:
         try:
-            answer = httpx.get(f"{service.url}/{page}", timeout=60)
+            answer = self.http.get(f"{service.url}/{page}")
         except httpx.TransportError:
             return 0, ""
         return answer.status_code, answer.json().get("reason", "")
@@ -71,8 +71,9 @@ def house(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         for service in services.values():
             service.ready()
         found = House(started, services)
-        until(found.all_are_well, WELL_WITHIN_S, "all are well")
-        yield found
+        with found.http:
+            until(found.all_are_well, WELL_WITHIN_S, "all are well")
+            yield found
     finally:
         for each in (*services.values(), *started.values()):
             each.kill()

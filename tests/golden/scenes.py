@@ -22,6 +22,7 @@ ACCOUNTS: Final = ("alice", "bob")
 CANDIDATES: Final = (
     e.Candidate("PAPER_A", bid=Decimal("49.99"), ask=Decimal(50), size=Decimal("7.5"), cost=Decimal("50.025")),
     e.Candidate("PAPER_B", note="no fresh quote", penalty_bps=Decimal("3.125")),
+    e.Candidate("PAPER_C", Decimal("99.5"), Decimal("100.5"), Decimal(3), Decimal("100.6"), quote_seq=499_869_752),
 )
 
 SCENES: Final = """

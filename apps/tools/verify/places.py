@@ -18,6 +18,7 @@ from adapters.subjects import order_subject
 from adapters.valkey import DATABASE, ValkeyPositions
 from adapters.watermark import DIRECTORY, FileWatermark
 from apps.connections.stores import FILLS_FILE, ORDERS_FILE
+from apps.http.tls import needed_for
 from apps.tools.verify.controls import ACCESS_KIND, CONTROLS_KIND, ControlsSide, Kind
 from apps.tools.verify.live import OmsReads
 from apps.tools.verify.run import Sides
@@ -61,7 +62,8 @@ async def opened(places: Places, client: Client, verify: ssl.SSLContext | bool =
             exits.push_async_callback(fills.close)
             sides.fills = fills
         if places.oms:
-            http = httpx.AsyncClient(base_url=places.oms, timeout=OMS_TIMEOUT_S, trust_env=False, verify=verify, auth=places.oms_key)
+            trusted = needed_for(places.oms, verify)
+            http = httpx.AsyncClient(base_url=places.oms, timeout=OMS_TIMEOUT_S, trust_env=False, verify=trusted, auth=places.oms_key)
             sides.live = OmsReads(await exits.enter_async_context(http))
         yield sides
 

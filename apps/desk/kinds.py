@@ -1,0 +1,12 @@
+"""The kinds of content of a stream. The command line imports these names without the service."""
+
+from typing import Final
+
+ORDERS: Final = "orders"
+EVENTS: Final = "events"
+POSITIONS: Final = "positions"
+CONTROLS: Final = "controls"
+MARKS: Final = "marks"
+SERVICES: Final = "services"
+KINDS: Final = (ORDERS, EVENTS, POSITIONS, CONTROLS, MARKS, SERVICES)
+KINDS_DEFAULT: Final = (ORDERS, POSITIONS, CONTROLS, SERVICES)
