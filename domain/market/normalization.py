@@ -37,7 +37,8 @@ class Normalised(msgspec.Struct, kw_only=True):
     """What one message of raw frames means. `epoch` and `n` are of its last frame; `received` is when that came.
 
     `ended`: symbols whose book was valid and is not any more. `whole`: symbols whose book is valid now and was not.
-    `heard`: symbols with updates of their book; trades prove nothing about it. `snapshots`: symbols with a new snapshot, and whether its touch differs from the last one.
+    `heard`: symbols with updates of their book; trades prove nothing about it.
+    `snapshots`: symbols with a new snapshot, and whether its touch differs from the last one.
     """
 
     epoch: int
