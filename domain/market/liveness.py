@@ -55,7 +55,7 @@ class Liveness:
         self._steps: list[LivenessStep] = []
 
     def heard(self, symbol: str, now: int) -> None:
-        """Note an update or a trade: the feed of the symbol works. The gap before it is one of its usual gaps."""
+        """Note an update: the feed of the symbol works. The gap before it is one of its usual gaps."""
         pulse = self._pulses.get(symbol)
         if pulse is None:
             self._pulses[symbol] = _Pulse(now, now)

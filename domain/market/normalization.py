@@ -37,7 +37,8 @@ class Normalised(msgspec.Struct, kw_only=True):
     """What one message of raw frames means. `epoch` and `n` are of its last frame; `received` is when that came.
 
     `ended`: symbols whose book was valid and is not any more. `whole`: symbols whose book is valid now and was not.
-    `heard`: symbols with updates or trades. `snapshots`: symbols with a new snapshot, and whether its touch differs from the last one.
+    `heard`: symbols with updates of their book; trades prove nothing about it.
+    `snapshots`: symbols with a new snapshot, and whether its touch differs from the last one.
     """
 
     epoch: int
@@ -82,6 +83,8 @@ class VenueFold:
         """Connections before `since_epoch` are not read."""
         self.venue = venue
         self.last: dict[str, Quote] = {}
+        self.symbols: dict[str, None] = {}
+        """Our symbols of all connections that were ever opened."""
         self.owners: dict[str, int] = {}
         """By symbol with a valid book, the epoch of its connection."""
         self.late_frames = 0
@@ -98,11 +101,6 @@ class VenueFold:
         return max(self._connections, default=0)
 
     @property
-    def symbols(self) -> tuple[str, ...]:
-        """Our symbols of all open connections."""
-        return tuple(dict.fromkeys(symbol for each in self._connections.values() for symbol in each.symbols))
-
-    @property
     def dropped(self) -> dict[str, int]:
         """Return what the decoders of the open connections dropped without a fact, by reason."""
         found = Counter[str]()
@@ -111,10 +109,16 @@ class VenueFold:
         return dict(found)
 
     def book(self, symbol: str, depth: int) -> BookView | None:
-        """Return the book of a symbol, invalid if no connection has it whole; None if no connection has the symbol."""
+        """Return the book of a symbol, invalid if no open connection has it whole; None if no connection ever had the symbol."""
         owner = self._connections.get(self.owners.get(symbol, 0))
         found = [owner] if owner else [each for _, each in sorted(self._connections.items(), reverse=True) if symbol in each.symbols]
-        return found[0].decoder.book(symbol, depth) if found and found[0].decoder else None
+        if found and found[0].decoder:
+            return found[0].decoder.book(symbol, depth)
+        if symbol not in self.symbols:
+            return None
+        last = self.last.get(symbol)
+        seq, at, received = (last.seq, last.at, last.received) if last else (0, 0, 0)
+        return BookView(valid=False, checked=None, seq=seq, bids=(), asks=(), at=at, received=received)
 
     def take(self, raw: RawFrames) -> Normalised:
         """Fold one message. Frames that were taken before are skipped; a hole makes the books of the connection invalid."""
@@ -216,6 +220,7 @@ class VenueFold:
             return False
         connection.symbols = tuple(opening.symbols.values())
         out.opened = connection.symbols
+        self.symbols.update(dict.fromkeys(connection.symbols))
         return True
 
     def _records(self, connection: _Connection, records: Sequence[Record | Wish], received: int, out: Normalised) -> None:
@@ -233,10 +238,11 @@ class VenueFold:
                     out.wishes.append(record)  # type: ignore[arg-type]
                 self._concerned(connection, record, out)  # type: ignore[arg-type]
                 continue
-            heard.add(record.symbol)
             if kind is MarketTrade:
                 out.trades.append(record)  # type: ignore[arg-type]
-            elif owners.get(record.symbol) == epoch or self._claims(connection, record.symbol, out):
+                continue
+            heard.add(record.symbol)
+            if owners.get(record.symbol) == epoch or self._claims(connection, record.symbol, out):
                 if kind is Quote:
                     quotes.append(record)  # type: ignore[arg-type]
                 elif record.kind is BookKind.SNAPSHOT:  # type: ignore[union-attr]

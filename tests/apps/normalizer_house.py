@@ -21,11 +21,14 @@ from adapters.marketstreams import StreamWriter, ensure_market_stream
 from domain.market.quotes import Quote
 from domain.market.records import MarketTrade, Records
 from domain.market.venues.feed import Frame, FrameKind, Opening, RawFrames
+from domain.ports import Unavailable
 from tests.domain.market.venues.spoken import KrakenSpeaker, Market
 from tests.live import LiveServer
-from tests.process import LiveService
+from tests.process import Changes, LiveService
 
 SOON_S = 60.0
+NEVER_SILENT = {"liveness": {"least_sec": 600}}
+"""On a slow machine seconds pass between two frames of a scene that is not about silence."""
 VENUE = "KRAKEN"
 
 
@@ -81,6 +84,18 @@ class HeldGateway:
         self.n += len(frames)
         await self._writer.write(subjects.market("raw", VENUE), encode(message), f"{self.epoch}-{message.n}")
 
+    async def again(self, *frames: Frame) -> None:
+        """As `put`, until the server is there again."""
+        n = self.n
+        while True:
+            try:
+                await self.put(*frames)
+            except Unavailable:
+                self.n = n
+                await asyncio.sleep(0.05)
+            else:
+                return
+
     def lose(self, frame: Frame) -> None:
         """The venue said it, and the gateway had to drop it."""
         self.n += 1
@@ -103,8 +118,8 @@ class HeldGateway:
 class LiveNormalizer(LiveService):
     """The service as `trade up` runs it; `market_url` is a server of its own for the market's streams."""
 
-    def __init__(self, nats: LiveServer, home: Path, market_url: str = "") -> None:
-        super().__init__("normalizer", nats, home)
+    def __init__(self, nats: LiveServer, home: Path, market_url: str = "", changes: Changes = NEVER_SILENT) -> None:
+        super().__init__("normalizer", nats, home, changes=changes)
         self._market_url = market_url
 
     def begin(self, **environment: str) -> None:
@@ -126,6 +141,11 @@ class LiveNormalizer(LiveService):
                 return found
             assert time.monotonic() < end, (path, found, self.said())
             await asyncio.sleep(0.02)
+
+
+def trades_published(count: int) -> Callable[[Any], bool]:
+    """Whether `/stats` says that this number of trades was stored."""
+    return lambda stats: bool(stats["venues"].get(VENUE, {}).get("published", {}).get("trades") == count)
 
 
 async def until(true: Callable[[], object], what: object = "") -> None:

@@ -252,7 +252,7 @@ def test_up_passes_every_choice_on_and_ends_with_its_code(monkeypatch: pytest.Mo
 
     monkeypatch.setattr("apps.stack.command.up", up)
     words = f"up --data-dir {tmp_path} --port-offset 100 --fresh --yes --fills sqlite --quotes q.csv --quotes-speed max --columns time=ts"
-    words += " --only-servers --no-guests --no-desk --topology services --access keys"
+    words += " --only-servers --no-guests --no-desk --topology services --access keys --market config --with s3,search"
     assert trade(words).exit_code == 3
     assert chosen == {
         "data_dir": tmp_path,
@@ -269,6 +269,8 @@ def test_up_passes_every_choice_on_and_ends_with_its_code(monkeypatch: pytest.Mo
         "topology": "services",
         "access": "keys",
         "desk": False,
+        "market": "config",
+        "extras": "s3,search",
     }
 
 

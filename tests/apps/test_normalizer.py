@@ -1,5 +1,6 @@
 """normalizer on a real server: from the frames of a venue to its book, its quotes for the core, its trades and bars, and its facts."""
 
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from adapters import bus
 from domain.market.records import Flag
-from tests.apps.normalizer_house import VENUE, HeldGateway, LiveNormalizer, until
+from tests.apps.normalizer_house import VENUE, HeldGateway, LiveNormalizer, trades_published, until
 from tests.live import LiveServer
 
 SYMBOL = "BTC/USD"
@@ -59,6 +60,34 @@ async def test_a_hole_ends_the_book_at_once_is_named_and_repaired_and_a_killed_n
     assert [trade.trade_id for message in stored for trade in message.records] == ["1", "2", "3"]
     assert len({(message.epoch, message.n) for message in stored}) == len(stored)
     normalizer.stop()
+
+
+async def test_after_a_power_cut_of_the_streams_the_same_sequences_are_read_again_and_the_hole_is_a_fact(
+    fresh_nats: LiveServer, tmp_path: Path, gateway: HeldGateway
+) -> None:  # checkpoints are (venue, epoch, n); the hole is a fact; nothing is skipped because a number came again
+    normalizer = LiveNormalizer(fresh_nats, tmp_path / "normalizer").start()
+    await gateway.connect()
+    await gateway.put(gateway.trade(), gateway.update())
+    await normalizer.until("/stats", trades_published(1))
+    fresh_nats.kill()
+    shutil.copytree(fresh_nats.home, tmp_path / "earlier")
+    fresh_nats.start()
+
+    await gateway.again(gateway.trade(), gateway.update())
+    await normalizer.until("/stats", trades_published(2))
+    forgotten = gateway.n
+    fresh_nats.kill()
+    shutil.rmtree(fresh_nats.home / "nats")
+    shutil.copytree(tmp_path / "earlier" / "nats", fresh_nats.home / "nats")
+    fresh_nats.start()
+
+    await gateway.again(gateway.trade(), gateway.snapshot())
+    path = f"/books/{VENUE}/{PATH}?depth=10"
+    await normalizer.until(path, lambda found: found.get("valid") and found["bids"] == gateway.truth()["bids"])
+    facts = (await normalizer.get("/facts"))["facts"]
+    assert (forgotten - 1, forgotten) in [(fact["from"], fact["to"]) for fact in facts if fact["fact"] == "gap"]
+    await normalizer.until("/stats", trades_published(1))
+    assert [trade.trade_id for message in await gateway.stored("trades") for trade in message.records] == ["1", "3"]
 
 
 async def test_what_is_not_known_is_said_with_a_code(fresh_nats: LiveServer, tmp_path: Path, gateway: HeldGateway) -> None:

@@ -19,7 +19,7 @@ LAB: Final = "COMPOSE_LAB"
 BUILD_MAX_S: Final = 1200
 UP_MAX_S: Final = 240
 DOWN_MAX_S: Final = 90
-EVERY_PROFILE: Final = ("--profile", "tools", "--profile", "unit")
+EVERY_PROFILE: Final = ("--profile", "tools", "--profile", "unit", "--profile", "market")
 OUTSIDE: Final = "203.0.113.0/24"
 """Addresses for documentation (RFC 5737), which nothing has: not among the private ones."""
 SERVICES: Final = ("oms", "risk", "exeq", "live-gateway", "projector", "desk")

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from apps.stack.ports import METRICS_OFFSET, SERVICE_PORTS
-from tests.deploy.engine import PROJECT, SERVICES, Deployed, NoEngine, environment, until
+from tests.deploy.engine import PROJECT, SERVICES, UP_MAX_S, Deployed, NoEngine, environment, until
 
 OMS: Final = "http://127.0.0.1:8099"
 RISK: Final = "http://127.0.0.1:8103"
@@ -258,6 +258,23 @@ def test_everything_agrees_with_the_journal(stack: Deployed) -> None:
     done: subprocess.CompletedProcess[str] = stack.trade("verify")
     assert done.returncode == 0, done.stdout + done.stderr
     assert stack.trade("status").returncode == 0
+
+
+MARKET: Final = ("market-nats", "gateway", "normalizer", "sink-ticks")
+
+
+def test_the_market_plane_is_healthy_where_no_venue_can_be_reached(stack: Deployed) -> None:
+    wait = ("--wait", "--wait-timeout", str(UP_MAX_S))
+    stack.compose("--profile", "market", "up", "-d", *wait, within_s=UP_MAX_S + 30)
+    try:
+        for name in MARKET:
+            found = stack.inspected(name)
+            assert (found["State"]["Health"]["Status"], found["RestartCount"]) == ("healthy", 0), name
+        ready = httpx.get("http://127.0.0.1:8080/ready", timeout=5)
+        assert (ready.status_code, ready.json()["reason"]) == (503, "venues: no venue reached")
+        assert is_well(8099), "and the core does not notice"
+    finally:
+        stack.compose("--profile", "market", "rm", "-s", "-f", *MARKET)
 
 
 UNIT: Final = ("unit", "live-gateway", "projector", "desk")

@@ -190,7 +190,7 @@ _RIGHTS: Final[Mapping[str, NatsRights]] = {
     ),
     DESK: _reading(
         (ORDER_COPIES, SERVICE_STATS, *_answers("risk")),
-        (subjects.access_questions(DESK), *ANNOUNCED),
+        (subjects.access_questions(DESK), subjects.service_stats(DESK), *ANNOUNCED),
         ORDERS,
         CONTROLS,
         ACCESS,

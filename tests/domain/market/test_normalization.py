@@ -94,7 +94,10 @@ def test_a_closed_connection_ends_all_its_symbols() -> None:
     venue = begun()
     out = venue.take(raw(4, "close"))
     assert (sorted(out.ended), [fact.fact for fact in out.facts]) == (["BTCUSDT", "ETHUSDT"], [FactKind.DISCONNECTED])
-    assert venue.book("BTCUSDT", 5) is None
+    view = venue.book("BTCUSDT", 5)
+    assert view is not None
+    assert (view.valid, view.bids, view.seq) == (False, (), 7)
+    assert venue.book("NOPE", 5) is None
 
 
 def test_a_new_connection_takes_over_symbol_by_symbol_and_nothing_ends_in_between() -> None:
@@ -150,6 +153,7 @@ def test_a_snapshot_says_whether_it_differs_from_what_was_known() -> None:
     assert venue.take(raw(4, "snapshot btc 9 100 1 101 1")).snapshots == {"BTCUSDT": False}
     out = venue.take(raw(5, "snapshot btc 12 100 1 102 1", "update eth 4 10 2 11 1"))
     assert (out.snapshots, out.heard) == ({"BTCUSDT": True}, {"ETHUSDT"})
+    assert venue.take(raw(7, f"trade btc t1 100 1 buy {START}")).heard == set(), "a trade proves nothing about the book"
 
 
 def test_replayed_frames_give_flagged_records() -> None:  # replay pointed at a live core
