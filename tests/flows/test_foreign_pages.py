@@ -74,9 +74,9 @@ class Route:
 
 
 @pytest.fixture(scope="module")
-def routes(running: LiveStack) -> Iterator[list[Route]]:
+def routes(shared_stack: LiveStack) -> Iterator[list[Route]]:
     with httpx.Client(timeout=20, trust_env=False) as http:
-        yield list(found(running, http))
+        yield list(found(shared_stack, http))
 
 
 def found(stack: LiveStack, http: httpx.Client) -> Iterator[Route]:
