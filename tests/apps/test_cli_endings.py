@@ -30,6 +30,9 @@ GIVEN = {
     "key_id": "PKABCDEFGHIJKLMNOP23",
     "rate": "10",
     "burst": "20",
+    "words": "alice",
+    "sql": "SELECT 1",
+    "output": "day.csv",
 }
 ENDLESS = {"up": ["--quotes", "gone.csv"]}
 """What makes a command that would run until Ctrl-C end by itself."""
