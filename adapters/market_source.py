@@ -157,6 +157,8 @@ class MarketSource:
                 with contextlib.suppress(nats.errors.Error, OSError):
                     await answers.unsubscribe()
         except (nats.errors.Error, OSError, TimeoutError) as error:
+            if found:  # a slow server: what came is in order, and the rest is asked for again
+                return found, 1
             raise Unavailable(f"cannot read stream {self._stream}: {str(error) or type(error).__name__}") from error
 
     async def _bounds(self) -> StreamBounds:

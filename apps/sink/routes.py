@@ -22,6 +22,6 @@ def sink_routes(letters: DeadLetters) -> APIRouter:
         try:
             return Exact({"dead_letters": letters.newest(limit), "counts": letters.counts()})
         except Unavailable as trouble:
-            raise Refusal(503, "unavailable", str(trouble)) from trouble
+            raise Refusal(503, "dead_letters_unavailable", str(trouble)) from trouble
 
     return router

@@ -23,6 +23,7 @@ from questdb import Protocol, Sender, TimestampNanos
 
 from adapters import bus, subjects
 from adapters.codec import encode
+from adapters.jetstream import stream_state
 from adapters.marketstreams import ensure_market_stream
 from adapters.questtables import BARS, LINES, TICK_TABLES, view
 from apps.stack import servers
@@ -160,7 +161,8 @@ async def sunk(
         await client.publish(f"market.{message.part}", encode(message.body))
         if not number % PUBLISHED_AT_ONCE:
             await client.flush()
-    await client.flush()
+    while (state := await stream_state(client, subjects.MARKET_STREAM)) is None or state.messages < len(log):
+        await asyncio.sleep(0.1)
     await client.close()
     sink = LiveService(
         "sink-ticks",
@@ -203,7 +205,7 @@ async def measure(count: int, flush_rows: int) -> float:
     return ratio
 
 
-SERVERS: Final = ((servers.nats, "nats"), (servers.questdb, "bare"), (servers.questdb, "sink"))
+SERVERS: Final = ((servers.market_nats, "nats"), (servers.questdb, "bare"), (servers.questdb, "sink"))
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -25,7 +25,7 @@ S3_URL = "TRADE_TEST_S3_URL"
 S3_KEYS = ("TRADE_TEST_S3_ACCESS_KEY", "TRADE_TEST_S3_SECRET_KEY")
 BUCKET = "TRADE_TEST_S3_BUCKET"
 STORES = ("memory", "directory", *(("server",) if os.environ.get(S3_URL) else ()))
-HISTORIES = 10
+HISTORIES = 5
 NS = 1_000_000_000
 
 

@@ -19,7 +19,7 @@ MESSAGES = [
     for epoch, n in ((1, 1), (1, 2), (2, 5), (1, 4), (2, 7), (2, 8))
     for part in ("trades.A", "trades.B")
 ]
-HISTORIES = 10
+HISTORIES = 5
 REFUSABLE = Message(part="trades.C", epoch=1, n=1, body=["refused"])
 
 

@@ -126,7 +126,7 @@ def computed(trades: Iterable[MarketTrade], interval: int) -> dict[Hashable, tup
     return bars
 
 
-def day(count: int = 2000) -> list[MarketTrade]:
+def day(count: int = 1000) -> list[MarketTrade]:
     """Trades of a day and a half at two venues; many share a time, as venues count milliseconds."""
     chance, made, at = random.Random(17), [], ticks.AT
     for number in range(count):
