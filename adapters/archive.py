@@ -9,7 +9,7 @@ An object is never changed. Tails cover parts of a range until one object covers
 domain/archive/ranges.py.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from typing import Final, NamedTuple
 
 import msgspec
@@ -21,7 +21,7 @@ from adapters.journalcopy import STREAMS, Chains
 from adapters.objects import Objects
 from adapters.parquet_events import Partition
 from domain.archive.ranges import RANGE, Span, span_of, whole
-from domain.ports import Corrupt, Head, Missing
+from domain.ports import Corrupt, Missing
 
 STREAM_FORMAT: Final = 1
 LISTS_MAX: Final = 3
@@ -129,10 +129,10 @@ async def commits_object(objects: Objects, stream: str, span: Span) -> CommitsOb
 class ArchivedStream:
     """One stream read from its archive: every message once, in order, whatever objects overlap. `chains` is where the reading is."""
 
-    def __init__(self, objects: Objects, stream: str, *, heads: Mapping[str, Head] | None = None, seq: int = 0) -> None:
+    def __init__(self, objects: Objects, stream: str) -> None:
         self._objects = objects
         self._stream = stream
-        self.chains = Chains(heads, seq)
+        self.chains = Chains()
 
     async def read(self) -> AsyncGenerator[tuple[Span, CommitsObject]]:
         """Yield the objects behind the position. The first may begin before it. Raises Corrupt, which names the object, Unavailable."""

@@ -22,6 +22,7 @@ ANSWER_TIMEOUT_S: Final = 60
 """For a server: the engine inside the process has no connection."""
 MISFITS: Final = (ValueError, TypeError, OverflowError)
 """What Arrow raises for a value that does not fit its column; its own exceptions are among them."""
+EXPONENT_MAX: Final = 76
 _CHECKPOINTS: Final = decoder(Checkpoint)
 _OWNED: Final = "SELECT argMax((owner, body), (owner, written)) FROM trade.checkpoints WHERE name = {name:String}"
 
@@ -155,15 +156,24 @@ def _by_table(rows: Sequence[ArchiveRow]) -> dict[str, Any]:
 def _columns(shape: TableShape, values: Sequence[msgspec.Struct]) -> Any:
     import pyarrow as pa
 
-    return pa.table({name: pa.array([getattr(value, name) for value in values], kind) for name, kind in shape.arrow().items()})
+    return pa.table({name: _array([getattr(value, name) for value in values], kind) for name, kind in shape.arrow().items()})
+
+
+def _array(values: Sequence[Any], kind: Any) -> Any:
+    """Return a column. ValueError, also for an exponent with which Arrow ends the process."""
+    import pyarrow as pa
+
+    if pa.types.is_decimal(kind):
+        for value in values:
+            if value is not None and abs(value.adjusted()) > EXPONENT_MAX:
+                raise ValueError(f"{value} has an exponent beyond {EXPONENT_MAX}")
+    return pa.array(values, kind)
 
 
 def _misfit(shape: TableShape, value: msgspec.Struct) -> str:
-    import pyarrow as pa
-
     for name, kind in shape.arrow().items():
         try:
-            pa.array([getattr(value, name)], kind)
+            _array([getattr(value, name)], kind)
         except MISFITS as error:
             return f"{name}: {error}"
     return ""

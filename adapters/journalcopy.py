@@ -16,7 +16,7 @@ from adapters import subjects as names
 from adapters.chain import GENESIS, ChainReading
 from adapters.feed import Feed, subject_of
 from adapters.jetstream import CHAIN, COMMIT_ID, JetStreamJournal, StreamState, stream_state
-from domain.ports import Corrupt, Head, Unavailable
+from domain.ports import Corrupt, Head, Journal, Unavailable
 
 STREAMS: Final = {
     names.ORDER_STREAM: names.ORDER_JOURNALS,
@@ -103,11 +103,9 @@ async def size_of(client: Client, stream: str) -> StreamState | None:
     return await stream_state(client, stream)
 
 
-async def commit_at(client: Client, stream: str, subject: str, seq: int) -> Head | None:
-    """Return the commit of a journal at a sequence; None if another message is there, or none. Raises Unavailable."""
-    journal = await JetStreamJournal.open(client, stream=stream, subject=subject)
-    found = await journal.read(seq)
-    return None if found is None else found.head
+async def journal_of(client: Client, stream: str, subject: str) -> Journal:
+    """Open one journal of a stream, to read. Raises Unavailable."""
+    return await JetStreamJournal.open(client, stream=stream, subject=subject)
 
 
 async def into(client: Client, messages: Sequence[Copied]) -> None:

@@ -17,7 +17,7 @@ from apps.sink.pipeline import FlushBounds, Pipeline
 from config.archive_section import ArchiveSection
 from domain.archive.checkpoint import Checkpoint, Message
 from domain.archive.ports import ArchiveRow, DeadLetters, Place
-from domain.ports import Clock, Corrupt, Head, Missing, Unavailable
+from domain.ports import Clock, Corrupt, Head, Journal, Missing, Unavailable
 
 log = structlog.get_logger()
 NAME: Final = "archive"
@@ -44,6 +44,7 @@ class CopySource:
         self.behind = 0
         self._client = client
         self._stream = stream
+        self._journals = JournalStream(client, stream)
         self._look_at = 0.0
         self._end = 0
 
@@ -67,7 +68,7 @@ class CopySource:
         """Look up the end of the stream, at most every LOOK_EVERY_S; return whether it exists."""
         now = asyncio.get_running_loop().time()
         if now >= self._look_at:
-            self._end = await JournalStream(self._client, self._stream).last()
+            self._end = await self._journals.last()
             self._look_at = now + LOOK_EVERY_S
         self.behind = max(0, self._end - seq)
         return bool(self._end)
@@ -83,6 +84,7 @@ class JournalStream:
     def __init__(self, client: Client, stream: str) -> None:
         self._client = client
         self._stream = stream
+        self._journals: dict[str, Journal] = {}
 
     async def max_bytes(self) -> int:
         size = await journalcopy.size_of(self._client, self._stream)
@@ -95,7 +97,10 @@ class JournalStream:
         return 0 if size is None else size.messages
 
     async def head_at(self, subject: str, seq: int) -> Head | None:
-        return await journalcopy.commit_at(self._client, self._stream, subject, seq)
+        if subject not in self._journals:
+            self._journals[subject] = await journalcopy.journal_of(self._client, self._stream, subject)
+        found = await self._journals[subject].read(seq)
+        return None if found is None else found.head
 
 
 class BehindPlace:

@@ -3,9 +3,11 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Hashable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from adapters import clickhouse_query
@@ -16,7 +18,7 @@ from apps.stack import analytics
 from apps.stack.trouble import CannotStart
 from domain.archive import tables
 from domain.archive.checkpoint import Checkpoint, Message
-from domain.archive.ports import ArchiveRow
+from domain.archive.ports import ArchiveRow, RowsRefused
 from domain.order.events import OrderEvent
 from domain.order.lifecycle import State
 from tests.contracts import places
@@ -93,6 +95,18 @@ async def test_two_at_once(shelf: Shelf) -> None:
 async def test_a_refused_row_goes_aside(shelf: Shelf) -> None:
     await places.check_refused_goes_aside(shelf)
     assert shelf.letters.newest(1)[0].reason.startswith("price: ")
+
+
+@pytest.mark.parametrize("price", ["1e27", "1e-13", "1e999999999", "1e-999999999", "0e-999999999", "NaN", "-Infinity"])
+async def test_a_number_that_does_not_fit_is_refused_and_ends_nothing(engine: ClickHouse, price: str) -> None:
+    """MARKETDATA 4: absurd print."""
+    place = ClickHousePlace(engine, "orders", places.never)
+    await place.claim()
+    first, second = tables.order_event_rows("orders.0", 0, 1, [submitted("O1"), filled("E1")])
+    absurd = msgspec.structs.replace(second, value=msgspec.structs.replace(second.value, price=Decimal(price)))
+    with pytest.raises(RowsRefused) as refused:
+        await place.write([first, absurd], Checkpoint())
+    assert [row.i for row, _ in refused.value.rows] == [1]
 
 
 async def stored(engine: ClickHouse, *commits: list[OrderEvent]) -> ClickHouseQueries:
