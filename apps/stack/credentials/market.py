@@ -40,7 +40,7 @@ STREAMS: Final = (
         subjects.MARKET_STREAM,
         (subjects.MARKET_QUOTES, subjects.MARKET_TRADES, subjects.MARKET_BOOKS),
         NORMALIZER,
-        (SINK_TICKS, OPERATOR),
+        (SINK_TICKS, SINK_ALT, OPERATOR),
     ),
     MarketStream(subjects.MARKET_FACTS_STREAM, (subjects.MARKET_FACTS,), NORMALIZER, (SINK_TICKS, SINK_ALT, OPERATOR)),
 )
