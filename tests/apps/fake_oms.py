@@ -83,6 +83,7 @@ def fake_oms() -> Iterator[FakeOms]:
     fake = FakeOms()
     server = uvicorn.Server(uvicorn.Config(fake, host=HOST, port=0, lifespan="off", log_config=None, access_log=False))
     with server.config.bind_socket() as listening:
+        listening.listen()  # so that a quick client is not refused before the thread begins
         fake.url = f"http://{HOST}:{listening.getsockname()[1]}"
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

@@ -131,5 +131,5 @@ def test_a_reason_with_an_umlaut_is_shown_as_far_as_the_terminal_can() -> None:
         kill = {"type": "KillActivated", "version": 1, "at": "2026-11-22T20:03:34.673824Z", "who": "eve", "reason": "Störung"}
         risk.says("GET", "/risk/controls/history", {"controls": [{**kill, "scope": "all"}]})
         result = ended(["risk", "history"], charset="ascii", TRADE_RISK_URL=risk.url)
-    assert result.exit_code == 0
+    assert result.exit_code == 0, result.stderr
     assert "St?rung" in result.stdout
