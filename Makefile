@@ -5,7 +5,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11
 	--no-header --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test faults simulate torture docs deploy-test browser-test desk-test check bench bench-quick gate peers search s3 analytics format lock release pre-commit clean
+.PHONY: help run install test faults simulate torture docs deploy-test browser-test desk-test check bench bench-market bench-quick gate peers search s3 analytics format lock release pre-commit clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -69,6 +69,13 @@ bench: install ## benchmark orders, /check, replay and restart: three minutes (l
 	@$(BIN)/python -m tests.bench.keys --json bench-keys.json
 	@$(BIN)/python -m tests.bench.replay
 	@$(BIN)/python -m tests.bench.restart
+
+bench-market: install ## benchmark the market plane and the archive: decoders, gateway, normalizer, sink-ticks beside its bare ceiling (five minutes)
+	@$(BIN)/python -m tests.bench.decoders
+	@$(BIN)/python -m tests.bench.market_gateway
+	@$(BIN)/python -m tests.bench.market_normalizer
+	@$(BIN)/python -m tests.bench.market_sink
+	@$(BIN)/python -m tests.bench.archive
 
 gate: install ## run the validation gate: 1000 orders/s over all hops, then verify all counts (SECONDS=300 TOPOLOGY=services BESIDE=0.3)
 	@$(BIN)/python -m tests.bench.gate --seconds $(or $(SECONDS),300) --topology $(or $(TOPOLOGY),unit) --beside $(or $(BESIDE),0) --json gate.json

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from apps.runtime import program_logs
 from apps.stack import servers
 from domain.values import use_exact_arithmetic
+from tests.domain.market.venues.test_fuzz import fuzz
 from tests.live import LiveServer, live
 from tests.simulation.__main__ import main as simulation
 from tests.torture.contended import contend
@@ -54,6 +55,7 @@ PARTS: Final = {
     "damage": Part(100, lambda rounds, seed, home: asyncio.run(spoil(rounds, seed, home, _tell)).line()),
     "revoke": Part(100, lambda rounds, seed, home: asyncio.run(revoke(rounds, seed, home, _tell)).line()),
     "race": Part(10_000, lambda rounds, seed, home: asyncio.run(race(rounds, seed, _tell)).line()),
+    "market": Part(500, lambda rounds, seed, home: fuzz(rounds, seed)),
     "histories": Part(100_000, lambda rounds, seed, home: _histories(rounds, seed)),
 }
 

@@ -1,4 +1,4 @@
-"""Damage to a stream of messages: no invalid book is ever shown as valid, and each book comes back. `python -m` runs more seeds.
+"""Damage to a stream of messages: no invalid book is ever shown as valid, and each book comes back. `python -m tests.torture market` runs more seeds.
 
 What a venue's format can prove differs, and so does the damage that is tried. Kraken's checksum reveals every changed digit of a level.
 Binance and Coinbase number their messages: digits of those numbers are changed, but a changed price would pass as another price. They are
@@ -8,7 +8,6 @@ Alpaca proves nothing: there, frames are lost where gateway's own numbering show
 
 import random
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -177,11 +176,12 @@ def test_the_same_frames_give_the_same_records(kind: str) -> None:
     assert first.told.all == second.told.all
 
 
-if __name__ == "__main__":
-    for more in range(int(sys.argv[1])):
-        for each_kind in SPEAKERS:
+def fuzz(rounds: int, seed: int) -> str:
+    """Damage the messages of every venue by this many seeds, from `seed` times `rounds` on. AssertionError if an invalid book was shown."""
+    for number in range(seed * rounds, (seed + 1) * rounds):
+        for kind in SPEAKERS:
             try:
-                Damaged(each_kind, more).run()
+                Damaged(kind, number).run()
             except AssertionError as failure:
-                raise SystemExit(f"{each_kind}, seed {more}: {failure}") from failure
-    print(f"{sys.argv[1]} seeds of {len(SPEAKERS)} venues: no invalid book was shown")
+                raise AssertionError(f"{kind}, seed {number}: {failure}") from failure
+    return f"{rounds} seeds of {len(SPEAKERS)} venues: no invalid book was shown"
