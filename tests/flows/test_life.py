@@ -234,7 +234,7 @@ def test_a_previewed_order_then_goes_where_the_preview_said_for_what_the_preview
         assert [check["name"] for check in checked["checks"] if check["found"]] == recorded
         picture = http.get("/diagram?format=json&counts=1").json()
         assert next(each["count"] for each in picture["states"] if each["state"] == "filled") > 0
-        assert set(exeq.get("/reconciliation").json()) == {"last_pass", "last_failure", "passes", "failed"}
+        assert set(exeq.get("/reconciliation").json()) == {"last_pass", "last_failure", "passes", "failed", "running", "began_at"}
 
 
 def test_all_services_answer_their_health_word_for_word(running: LiveStack) -> None:
