@@ -351,7 +351,7 @@ def test_a_scrolled_blotter_holds_its_rows_and_counts_the_new_ones(stack: LiveSt
     desk.fill("searchbox", "Filter orders", "scrolled")
     grid = desk.one("grid", "Orders")
     desk.until(lambda: desk.page.evaluate("location.hash").endswith("q=scrolled"), lambda: "the filter in the address")
-    assert desk.ask(grid, "function () { return this.ariaRowCount }") == "61"
+    desk.until(lambda: desk.ask(grid, "function () { return this.ariaRowCount }") == "61", lambda: "sixty rows below the heading")
     in_view = "function () { const body = this.querySelector('.grid-body'); const top = body.getBoundingClientRect().top; return [...body.querySelectorAll('[role=row]')].find(row => row.getBoundingClientRect().bottom > top + 1 && row.getBoundingClientRect().top >= top - 1).innerText }"  # noqa: E501
     desk.ask(grid, "function () { this.querySelector('.grid-body').scrollTop = 520 }")
     desk.until(lambda: "0.139" in desk.ask(grid, in_view), lambda: "the twenty-first row first in view")
