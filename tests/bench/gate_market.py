@@ -1,0 +1,109 @@
+"""`python -m tests.bench.gate_market --ticks 5000`: the order gate's balanced load without and with the market plane beside it, in one run.
+
+Each half has a stack of its own. In the second one two simulated venues send the ticks, and their CPU, like that of the load generator,
+is spent on the same machine.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import uvloop
+import yaml
+
+from apps.stack.ports import free_ports
+from tests.bench.gate import under
+from tests.bench.lives import seed
+from tests.bench.load import ACCOUNTS, QUANTITY, OrderBody, balanced, order_body
+from tests.bench.stand import Stand, get, stand
+from tests.children import started
+
+VENUES: Final = {"BINANCE": ("binance_spot", ["BTCUSDT", "ETHUSDT"]), "COINBASE": ("coinbase", ["BTCUSD", "ETHUSD"])}
+BOOKS_WITHIN_S: Final = 60.0
+
+
+def at_the_market(run: str, number: int) -> bytes:
+    """As `order_body`, at prices that always trade where the simulated venues are."""
+    account, side = balanced(number, ACCOUNTS)
+    price = 50_300 if side == "buy" else 49_700
+    return (
+        f'{{"account":"load-{account}","client_order_id":"{run}-{number}","symbol":"BTCUSDT","side":"{side}",'
+        f'"type":"limit","quantity":{QUANTITY},"price":{price}}}'
+    ).encode()
+
+
+@contextmanager
+def venues(ticks: float, home: Path) -> Iterator[Path]:
+    """Simulated venues that send so many ticks a second together, and the configuration that names them."""
+    listed, processes = dict[str, Any](), list[subprocess.Popen[bytes]]()
+    symbols_in_all = sum(len(symbols) for _, symbols in VENUES.values())
+    for (name, (kind, symbols)), port in zip(VENUES.items(), free_ports(len(VENUES)), strict=True):
+        rate = str(ticks / symbols_in_all)
+        command = [sys.executable, "-m", "tests.venues", "--kind", kind, "--port", str(port), "--rate", rate]
+        processes.append(started(command, stdout=subprocess.DEVNULL))
+        address = f"127.0.0.1:{port}"
+        listed[name] = {"kind": kind, "ws_url": f"ws://{address}", "rest_url": f"http://{address}", "symbols": symbols}
+    (home / "gateway").mkdir(parents=True)
+    (home / "gateway" / "config.yaml").write_text(yaml.safe_dump({"venues": listed}))
+    try:
+        yield home
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def frames(running: Stand) -> int:
+    return sum(int(each["frames"]) for each in get(f"{running.urls['gateway']}/venues").values())
+
+
+def until_quoted(running: Stand) -> None:
+    """Until an order for BTCUSDT could fill."""
+    deadline = time.monotonic() + BOOKS_WITHIN_S
+    while not get(f"{running.urls['live-gateway']}/quotes/BTCUSDT")["quotes"]:
+        if time.monotonic() > deadline:
+            raise SystemExit("the market did not come")
+        time.sleep(0.5)
+
+
+def measured(running: Stand, body: OrderBody, seconds: float) -> dict[str, Any]:
+    uvloop.run(seed(running))
+    return uvloop.run(under(running, "balanced", body, seconds))
+
+
+def show(name: str, result: dict[str, Any]) -> None:
+    print(f"{name}: P50 {result['p50_ms']} P90 {result['p90_ms']} P99 {result['p99_ms']} ms, {result['cpu_cores_all']} cores", flush=True)
+    print(f"  {result['outcomes']}, filled {result['filled']}\n  {result['cpu_cores']}", flush=True)
+
+
+def main(arguments: argparse.Namespace) -> None:
+    with stand(None) as running:
+        without = measured(running, order_body, arguments.seconds)
+    show("without the market plane", without)
+    with (
+        tempfile.TemporaryDirectory(prefix="trade-bench-market-") as home,
+        venues(arguments.ticks, Path(home) / "config") as config,
+        stand(None, "--market", "config", config=config) as running,
+    ):
+        until_quoted(running)
+        before, began = frames(running), time.monotonic()
+        beside = measured(running, at_the_market, arguments.seconds)
+        rate = (frames(running) - before) / (time.monotonic() - began)
+        sunk = running.rows("SELECT count() FROM trades")[0][0], running.rows("SELECT count() FROM quotes")[0][0]
+    show(f"beside {rate:.0f} frames a second", beside)
+    print(f"  rows of trades and quotes: {sunk[0]}, {sunk[1]}")
+    for share in ("p50_ms", "p99_ms"):
+        print(f"{share}: {beside[share] / without[share] - 1:+.0%}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--ticks", type=float, default=5000.0)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    main(parser.parse_args())
