@@ -25,6 +25,8 @@ from tests.bench.stand import Stand, get, stand
 from tests.children import started
 
 VENUES: Final = {"BINANCE": ("binance_spot", ["BTCUSDT", "ETHUSDT"]), "COINBASE": ("coinbase", ["BTCUSD", "ETHUSD"])}
+VENUE_NICENESS: Final = 15
+"""Real venues take nothing of this machine."""
 BOOKS_WITHIN_S: Final = 60.0
 
 
@@ -45,7 +47,20 @@ def venues(ticks: float, home: Path) -> Iterator[Path]:
     symbols_in_all = sum(len(symbols) for _, symbols in VENUES.values())
     for (name, (kind, symbols)), port in zip(VENUES.items(), free_ports(len(VENUES)), strict=True):
         rate = str(ticks / symbols_in_all)
-        command = [sys.executable, "-m", "tests.venues", "--kind", kind, "--port", str(port), "--rate", rate]
+        command = [
+            "nice",
+            "-n",
+            str(VENUE_NICENESS),
+            sys.executable,
+            "-m",
+            "tests.venues",
+            "--kind",
+            kind,
+            "--port",
+            str(port),
+            "--rate",
+            rate,
+        ]
         processes.append(started(command, stdout=subprocess.DEVNULL))
         address = f"127.0.0.1:{port}"
         listed[name] = {"kind": kind, "ws_url": f"ws://{address}", "rest_url": f"http://{address}", "symbols": symbols}
