@@ -1,4 +1,6 @@
-"""Damage to a stream of messages: no invalid book is ever shown as valid, and each book comes back. `python -m tests.torture market` runs more seeds.
+"""Damage to a stream of messages: no invalid book is ever shown as valid, and each book comes back.
+
+`python -m tests.torture market` runs more seeds.
 
 What a venue's format can prove differs, and so does the damage that is tried. Kraken's checksum reveals every changed digit of a level.
 Binance and Coinbase number their messages: digits of those numbers are changed, but a changed price would pass as another price. They are
