@@ -49,9 +49,9 @@ class ClickHouse:
 
     def client(self, **settings: object) -> Any:
         """Return a further client with settings of its own. On the thread only."""
-        import clickhouse_connect  # imported late: an installation without analytics lacks it, and it takes 200 MB
+        import clickhouse_connect  # imported late: with its engine it takes 200 MB
 
-        known = {"settings": settings, "show_clickhouse_errors": True}
+        known: dict[str, Any] = {"settings": settings, "show_clickhouse_errors": True}
         if self._path is not None:
             self._path.mkdir(parents=True, exist_ok=True)
             return clickhouse_connect.get_client(interface="chdb", path=str(self._path), **known)
