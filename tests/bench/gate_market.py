@@ -5,6 +5,7 @@ is spent on the same machine.
 """
 
 import argparse
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -61,7 +62,9 @@ def venues(ticks: float, home: Path) -> Iterator[Path]:
             "--rate",
             rate,
         ]
-        processes.append(started(command, stdout=subprocess.DEVNULL))
+        processes.append(started(command, stdout=subprocess.DEVNULL, start_new_session=True))
+        with contextlib.suppress(OSError):  # where the scheduler groups sessions, a niceness counts only within its group
+            Path(f"/proc/{processes[-1].pid}/autogroup").write_text(str(VENUE_NICENESS))
         address = f"127.0.0.1:{port}"
         listed[name] = {"kind": kind, "ws_url": f"ws://{address}", "rest_url": f"http://{address}", "symbols": symbols}
     (home / "gateway").mkdir(parents=True)
