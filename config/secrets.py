@@ -36,8 +36,14 @@ def read(name: str, environ: Mapping[str, str] = os.environ) -> Credentials:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}; {VARIABLE} names it, `trade secrets init` creates it") from error
     if mode & 0o077:
         raise ConfigError(f"{file}: others can read it (mode {mode:03o}): chmod 600")
+    try:
+        pairs = read_mapping(file)
+    except ConfigError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        raise ConfigError(f"{file}: must have only lines such as NAME: ['user', 'password']") from None  # the error may quote a password
     found = {}
-    for key, pair in read_mapping(file).items():
+    for key, pair in pairs.items():
         if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair)):
             raise ConfigError(f"{file}: {key}: must be a user and a password")  # never shows the value: it may be a password
         found[key] = (pair[0], pair[1])

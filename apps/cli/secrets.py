@@ -15,6 +15,7 @@ from apps.stack.credentials.users import CONTAINER_UIDS
 from apps.stack.directory import DATA_DIR, begin
 from apps.stack.services import SECRETS
 from apps.stack.trouble import CannotStart
+from config.text import ConfigError
 
 NATS_VOLUME: Final = Path("/volumes/nats")
 VOLUMES: Final = {
@@ -64,6 +65,8 @@ def init(
             move_journals(NATS_VOLUME, VOLUMES[NATS_VOLUME])
     except keys.DamagedKeys as error:
         raise Refused(f"{error}.", RENEW) from error
+    except ConfigError as error:
+        raise Refused(f"{error}.") from error
     except CannotStart as error:
         raise Refused(*str(error).split("\n", 1)) from error
     except OSError as error:

@@ -30,6 +30,7 @@ from apps.stack.topology import TOPOLOGIES, UNIT
 from apps.stack.trouble import CannotStart
 from apps.stack.upgrade import upgrade
 from config.access_mode import ACCESS_MODES, KEYS, OPEN
+from config.text import ConfigError
 from domain.market.csv_rows import BadColumns, columns_of
 from domain.market.recorded import COLUMNS
 
@@ -127,6 +128,8 @@ def _usable(data_dir: Path) -> Iterator[None]:
         yield
     except keys.DamagedKeys as trouble:
         raise CannotStart(f"{trouble}.", remedy=NEW_PASSWORDS) from trouble
+    except ConfigError as trouble:
+        raise CannotStart(f"{trouble}.") from trouble
     except OSError as error:
         raise unusable(data_dir, error) from error
 

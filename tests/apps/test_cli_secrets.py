@@ -59,3 +59,12 @@ def test_what_cannot_be_written_is_one_sentence(here: Path) -> None:
     found = init("--data-dir", "file/in")
     assert (found.exit_code, found.stdout) == (1, "")
     assert found.stderr.startswith("The data directory file/in cannot be used: Not a directory")
+
+
+def test_a_wrong_file_of_venue_keys_is_one_sentence_that_advises_no_new_passwords(here: Path) -> None:
+    (here / "bare").mkdir()
+    (here / "bare/venue-keys.yaml").touch()
+    (here / "bare/venue-keys.yaml").chmod(0o640)
+    found = init("--directory", "bare")
+    assert (found.exit_code, found.stdout) == (1, "")
+    assert found.stderr == "bare/venue-keys.yaml: others can read it (mode 640): chmod 600.\n"

@@ -192,14 +192,34 @@ def test_the_key_of_the_command_line_is_made_once_and_its_secret_is_in_two_files
 
 def test_the_keys_of_accounts_at_venues_go_to_the_gateway_alone(tmp_path: Path) -> None:
     (tmp_path / "venue-keys.yaml").write_text("ALPACA: [PKTEST, canary]\n")
+    (tmp_path / "venue-keys.yaml").chmod(0o600)
     for _ in range(2):
         keys.init(tmp_path, guests=False)
         assert secrets.read("gateway", {secrets.VARIABLE: str(tmp_path)})["venues.ALPACA"] == ("PKTEST", "canary")
     assert {file.name for file in tmp_path.iterdir() if "canary" in file.read_text()} == {"venue-keys.yaml", "gateway.yaml"}
-    (tmp_path / "venue-keys.yaml").write_text("ALPACA: canary\n")
-    with pytest.raises(keys.DamagedKeys, match=r"venue-keys\.yaml must have lines such as") as trouble:
-        keys.init(tmp_path, guests=False)
+
+
+@pytest.mark.parametrize(
+    "text", ["ALPACA: canary", "ALPACA: [PKTEST]", "ALPACA: [PKTEST, 0123-canary, more]", "ALPACA: [PKTEST, *canary]", "[canary]"]
+)
+def test_a_wrong_file_of_venue_keys_changes_nothing_and_what_is_in_it_is_not_said(tmp_path: Path, text: str) -> None:
+    keys.init(tmp_path, guests=False)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    (tmp_path / "venue-keys.yaml").write_text(text)
+    (tmp_path / "venue-keys.yaml").chmod(0o600)
+    with pytest.raises(ConfigError, match=r"venue-keys\.yaml: .*must") as trouble:
+        keys.init(tmp_path, guests=False, renew=True)
     assert "canary" not in str(trouble.value)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir() if file.name != "venue-keys.yaml"} == before
+
+
+def test_venue_keys_that_others_can_read_are_refused(tmp_path: Path) -> None:
+    """In containers every program can reach the directory and knows the name."""
+    (tmp_path / "venue-keys.yaml").write_text("ALPACA: [PKTEST, canary]\n")
+    (tmp_path / "venue-keys.yaml").chmod(0o644)
+    with pytest.raises(ConfigError, match=r"venue-keys\.yaml: others can read it \(mode 644\): chmod 600"):
+        keys.init(tmp_path, guests=False)
+    assert [file.name for file in tmp_path.iterdir()] == ["venue-keys.yaml"]
 
 
 def test_risk_gets_the_digest_of_the_command_lines_key_and_other_services_nothing_of_it(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from apps.runtime.exit_codes import Exit
 from apps.stack.command import up
 from apps.stack.credentials import keys
+from apps.stack.directory import begin
 from apps.stack.extras import EXTRAS, check_installed, ports_of, programs_of, wanted
 from apps.stack.market import CONFIG, SIMULATED, report_venues, venues_of
 from apps.stack.ports import MARKET_PORTS, SERVICE_PORTS, ServerPorts
@@ -82,6 +83,19 @@ def test_a_wrong_option_starts_nothing(tmp_path: Path, capsys: pytest.CaptureFix
     code = up(tmp_path, 0, False, False, "sqlite", **given | options)
     assert (code, list(tmp_path.iterdir())) == (Exit.USAGE, [])
     assert sentence in capsys.readouterr().err
+
+
+def test_wrong_keys_of_venues_start_nothing_and_no_new_passwords_are_advised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data_dir, offset = tmp_path / "state", free_offset()
+    begin(data_dir)
+    keys.init(data_dir / "secrets", guests=True)
+    (data_dir / "secrets" / "venue-keys.yaml").touch(0o600)
+    (data_dir / "secrets" / "venue-keys.yaml").write_text("ALPACA: canary\n")
+    code = up(data_dir, offset, False, False, "sqlite", None, "1", "", None, only_servers=True)
+    said = capsys.readouterr().err
+    assert (code, said.count("\n")) == (Exit.REFUSED, 1)
+    assert "venue-keys.yaml: ALPACA: must be a user and a password." in said
+    assert "canary" not in said
 
 
 def test_the_markets_nats_server_joins_the_servers_of_a_directory_that_had_none(tmp_path: Path) -> None:

@@ -36,9 +36,10 @@ from apps.stack.credentials.users import (
     SINK_ALT,
     VALKEY_FILE,
     VALKEY_USERS,
+    VENUE_KEYS,
     VENUE_KEYS_FILE,
 )
-from config.secrets import CLI_KEY
+from config.secrets import CLI_KEY, VARIABLE, Credentials, read
 
 KEYS_FILE: Final = "keys.json"
 PASSWORD_BYTES: Final = 32
@@ -67,12 +68,15 @@ class StackSecrets(msgspec.Struct):
 
 
 def init(directory: Path, *, guests: bool, owners: Mapping[str, int] | None = None, renew: bool = False) -> StackSecrets:
-    """Generate missing passwords and rewrite every file, so that rights are never older than the program. OSError, DamagedKeys.
+    """Generate missing passwords and rewrite every file, so that rights are never older than the program.
+
+    Raises OSError, DamagedKeys, and ConfigError for a VENUE_KEYS_FILE that is wrong or open to others; then nothing was written.
 
     `owners` (file -> user id) changes the owners of files, which needs root; other users can then search the directory but not list it.
     A file has one owner, so a program that reads files of others then gets its own copies in a directory of its name.
     """
     _make(directory, 0o711 if owners else 0o700)
+    venues = _venue_keys(directory)
     keys = StackSecrets() if renew else _kept(directory)
     for passwords, users in (
         (keys.nats, (*NATS_USERS, *NATS_WRITERS.values())),
@@ -89,7 +93,7 @@ def init(directory: Path, *, guests: bool, owners: Mapping[str, int] | None = No
     if not keys.cli:
         keys.cli[new_key_id()] = new_secret()
     _write(directory / KEYS_FILE, msgspec.json.encode(keys).decode(), None)
-    files = _files(keys, guests=guests, venues=_venue_keys(directory / VENUE_KEYS_FILE))
+    files = _files(keys, guests=guests, venues=venues)
     for name, text in files.items():
         _write(directory / name, text, (owners or {}).get(name))
     if owners:
@@ -114,17 +118,12 @@ def _kept(directory: Path) -> StackSecrets:
         raise DamagedKeys(f"{file} is damaged: {error}") from None  # the cause contains the bytes
 
 
-def _venue_keys(file: Path) -> dict[str, list[str]]:
-    """Return the keys of accounts at venues, which a person has written; none without the file. DamagedKeys."""
-    if not file.exists():
-        return {}
-    try:
-        return msgspec.yaml.decode(file.read_bytes(), type=dict[str, list[str]])
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise DamagedKeys(f"{file} must have lines such as ALPACA: [key, secret]") from None  # the cause contains the bytes
+def _venue_keys(directory: Path) -> Credentials:
+    """Return the keys of accounts at venues, which a person has written; none without the file. ConfigError."""
+    return read(VENUE_KEYS, {VARIABLE: str(directory)}) if (directory / VENUE_KEYS_FILE).exists() else {}
 
 
-def _files(keys: StackSecrets, *, guests: bool, venues: Mapping[str, list[str]]) -> dict[str, str]:
+def _files(keys: StackSecrets, *, guests: bool, venues: Credentials) -> dict[str, str]:
     environment = questdb.environment(keys.questdb, guests=guests)
     clients = {f"{name}.yaml": _client(keys, name, environment, venues if name == GATEWAY else {}) for name in CLIENTS}
     ((access_key, secret_key),) = keys.s3.items()
@@ -143,9 +142,9 @@ def _files(keys: StackSecrets, *, guests: bool, venues: Mapping[str, list[str]])
     }
 
 
-def _client(keys: StackSecrets, name: str, environment: Mapping[str, str], venues: Mapping[str, list[str]]) -> str:
+def _client(keys: StackSecrets, name: str, environment: Mapping[str, str], venues: Credentials) -> str:
     """Return the file of one program: a user and a password for each address of its configuration."""
-    found = {"nats.url": [name, keys.nats[name]]} | {f"venues.{venue}": pair for venue, pair in venues.items()}
+    found = {"nats.url": [name, keys.nats[name]]} | {f"venues.{venue}": [*pair] for venue, pair in venues.items()}
     if writer := NATS_WRITERS.get(name):
         found["nats.writer_url"] = [writer, keys.nats[writer]]
     if name in keys.clickhouse:
