@@ -195,7 +195,7 @@ async def _run(stages: Sequence[Sequence[Program]], urls: dict[str, str], choice
         for sentence in WHO_MAY[choices.access]:
             screen.say(sentence)
     if GATEWAY in urls:
-        venues = venues_of(choices.config_dir, GATEWAY)
+        venues = venues_of(choices.config_dir)
         screen.say(f"quotes come from {', '.join(venues) or 'no venue'} (gateway/config.yaml), not from a simulation")
     try:
         await supervisor.run(ready)

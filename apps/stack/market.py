@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from apps.stack.credentials.users import GATEWAY
 from apps.stack.program import http_answers
 from apps.stack.trouble import NotReady
-from config.text import ConfigError, read_mapping
+from config.text import ConfigError
 
 BACKEND: Final = Path(__file__).resolve().parents[2] / "config" / "backend"
 SIMULATED: Final = "simulated"
@@ -20,14 +21,15 @@ REACHED_WITHIN_S: Final = 15.0
 POLL_S: Final = 0.25
 
 
-def venues_of(config_dir: Path | None, service: str) -> list[str]:
-    """Return the names of the venues in the gateway's configuration; none if it cannot be read, which the gateway itself reports."""
-    file = (config_dir or BACKEND) / service / "config.yaml"
+def venues_of(config_dir: Path | None) -> list[str]:
+    """Return the names of the gateway's venues; none if its configuration is wrong, which the gateway itself reports."""
+    from config.loading import load_market_gateway  # late: the settings of all services take 30 ms, and only this start needs them
+
+    file = (config_dir or BACKEND) / GATEWAY / "config.yaml"
     try:
-        found = read_mapping(file if file.is_file() else BACKEND / service / "config.yaml").get("venues")
+        return sorted(load_market_gateway(file if file.is_file() else BACKEND / GATEWAY / "config.yaml", {}).venues)
     except ConfigError:
         return []
-    return sorted(map(str, found)) if isinstance(found, dict) else []
 
 
 async def report_venues(port: int, say: Callable[[str], None], within_s: float = REACHED_WITHIN_S) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from apps.runtime.exit_codes import Exit
 from apps.stack.credentials.users import DESK, GATEWAY, NORMALIZER, SINK_ALT, SINK_TICKS
 from apps.stack.extras import environment_of
-from apps.stack.market import CONFIG, SIMULATED
+from apps.stack.market import BACKEND, CONFIG, SIMULATED
 from apps.stack.ports import ALL_PORTS, HOST, MARKET_PORTS, METRICS_OFFSET, SERVICE_PORTS
 from apps.stack.program import PROJECTION_NICENESS, SINK_NICENESS, URGENT_NICENESS, Program, http_answers
 from apps.stack.servers import Servers
@@ -138,7 +138,7 @@ def _service(name: str, port_offset: int, common: Mapping[str, str], config: Pat
     path = "/health" if name in MARKET_PORTS else "/ready"  # a start waits for no venue, and not until a sink has caught up
     own = {"TRADE_PORT": str(port), "TRADE_METRICS_PORT": str(metrics_port)}
     if name in SINKS:
-        config = config or CHECKOUT / "config" / "backend" / name / "config.yaml"  # one program: the file says which sink it is
+        config = config or BACKEND / name / "config.yaml"  # one program: the file says which sink it is
     if config:
         own["TRADE_CONFIG"] = str(config)
 

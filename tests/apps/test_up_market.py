@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from apps.runtime.exit_codes import Exit
 from apps.stack.command import up
@@ -21,6 +22,7 @@ from apps.stack.program import PROJECTION_NICENESS, SINK_NICENESS, Program
 from apps.stack.servers import Servers
 from apps.stack.services import Choices, services
 from apps.stack.trouble import CannotStart
+from config.gateway_settings import VENUES
 from tests.apps.test_up import command, ready_stack, stop
 from tests.stack import free_offset
 
@@ -56,13 +58,16 @@ def test_without_questdb_there_is_no_sink_of_ticks(tmp_path: Path) -> None:
 
 def test_a_configuration_directory_may_have_a_gateway_and_a_normalizer_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "gateway").mkdir()
-    (tmp_path / "gateway" / "config.yaml").write_text("venues: {KRAKEN: {kind: kraken}, BINANCE: {kind: binance_spot}}\n")
+    listed = {name: {"kind": name.lower(), "ws_url": "wss://v", "symbols": ["BTCUSD"]} for name in ("KRAKEN", "COINBASE")}
+    (tmp_path / "gateway" / "config.yaml").write_text(yaml.safe_dump({"venues": listed}))
     found = programs(Choices(tmp_path, config_dir=tmp_path, market=CONFIG))
     assert found["gateway"].environment["TRADE_CONFIG"] == str(tmp_path / "gateway" / "config.yaml")
     assert "TRADE_CONFIG" not in found["normalizer"].environment
-    assert venues_of(tmp_path, "gateway") == ["BINANCE", "KRAKEN"]
+    assert venues_of(tmp_path) == ["COINBASE", "KRAKEN"]
+    (tmp_path / "gateway" / "config.yaml").write_text("raw: {raw_wait_ms: 1}\n")
+    assert venues_of(tmp_path) == sorted(VENUES), "those that the gateway then has"
     (tmp_path / "gateway" / "config.yaml").write_text("venues: [")
-    assert venues_of(tmp_path, "gateway") == [], "the gateway itself says what is wrong with it"
+    assert venues_of(tmp_path) == [], "the gateway itself reports what is wrong with it"
     with pytest.raises(
         CannotStart, match=r"holds no <service>/config\.yaml for any of oms, risk, exeq, live-gateway, projector, desk, nor"
     ):
