@@ -177,7 +177,7 @@ def test_a_container_can_change_nothing_but_its_volumes_and_gains_no_rights(name
         assert service["healthcheck"]["test"]
 
 
-def test_nobody_runs_as_root_but_who_gives_files_away_without_a_network() -> None:
+def test_only_the_containers_that_give_files_away_run_as_root_and_they_have_no_network() -> None:
     found = services()
     roots = {name for name, service in found.items() if service.get("user", "").startswith("0:")}
     assert roots == {"keys", "carry"}
@@ -235,6 +235,14 @@ def test_a_sink_reads_its_copies_of_the_keys_of_s3() -> None:
         assert set(COPIES[name]) == {f"{name}.yaml", "s3_access_key", "s3_secret_key"}
 
 
+def test_ticks_go_to_s3_in_containers_too_where_that_is_wanted() -> None:
+    service, file = services()["sink-ticks"]["environment"], ROOT / "config/backend/sink-ticks/config.yaml"
+    wanted = service | {"TRADE_SECRETS_DIR": ""}
+    assert load("sink-ticks", file, wanted).model_dump()["places"] == ("questdb",)
+    assert load("sink-ticks", file, wanted | {"TRADE_TICK_PLACES": "[questdb, s3]"}).model_dump()["places"] == ("questdb", "s3")
+    assert service["TRADE_TICK_PLACES"] == service["TRADE_S3_URL"] == ""
+
+
 def test_without_a_profile_compose_runs_the_core_alone() -> None:
     found = services()
     assert {name for name in found if not found[name].get("profiles")} == {*SERVICES, "keys", "nats", "valkey", "questdb"}
@@ -282,7 +290,7 @@ def test_servers_in_containers_are_configured_as_on_one_machine(tmp_path: Path) 
     assert services()["nats"]["environment"] == services()["market-nats"]["environment"] == servers.NATS_ENVIRONMENT
 
 
-def test_no_password_stands_in_what_everybody_can_read() -> None:
+def test_no_password_is_in_a_file_that_all_can_read() -> None:
     for file in (APPS, CORE, *(ROOT / "infra").glob("*/*")):
         if file.is_file():
             assert not re.search(r"(?i)password['\"]?\s*[:=]\s*['\"]?[A-Za-z0-9]", file.read_text()), file
