@@ -13,7 +13,7 @@ from config.kinds import Exact, Listed, Millis, Percent, Positive, Section, vali
 from config.text import ConfigError, read_mapping
 from config.venue_sections import CalendarSection, PaperSection
 from domain.instruments import Instrument
-from domain.market.venues.kinds import ALPACA_CRYPTO, BINANCE_SPOT, COINBASE, KINDS, KRAKEN
+from domain.market.venues.names import ALPACA_CRYPTO, BINANCE_SPOT, COINBASE, KINDS, KRAKEN
 from domain.paper.rules import PLAIN, PaperRules
 from domain.values import is_multiple, is_symbol, plain
 

@@ -10,7 +10,7 @@ from config.catalogue import Symbols, VenueName
 from config.kinds import Bytes, HttpUrl, Port, Seconds, Section, Wait, WsUrl
 from config.sections import MarketNatsSection, MonitoringSection, ServiceSection
 from config.settings import Settings
-from domain.market.venues.kinds import ALPACA_CRYPTO, BINANCE_SPOT, COINBASE, KINDS, KRAKEN
+from domain.market.venues.names import ALPACA_CRYPTO, BINANCE_SPOT, COINBASE, KINDS, KRAKEN
 
 WITH_KEYS: Final = (ALPACA_CRYPTO,)
 """Kinds of venues that want an account's key."""

@@ -27,7 +27,6 @@ from apps.stack.servers import MARKET_NATS
 from domain.market.file_times import EPOCH_DAY
 from domain.market.frame_file import BadFrames, is_of_day, read_frames, recorded_quotes, rows_of
 from domain.market.venues.feed import RawFrames
-from domain.market.venues.kinds import decoder
 from domain.ports import Unavailable
 
 SUFFIX: Final = ".frames.gz"
@@ -134,6 +133,8 @@ def _only_venue(file: Path, named: str) -> str:
 
 
 def _write_quotes(file: Path, venue: str, out: IO[bytes]) -> int:
+    from domain.market.venues.kinds import decoder  # late: no other command needs the decoders of all venues
+
     rows = -1
     for rows, row in enumerate(rows_of(recorded_quotes(_messages(file), decoder, venue))):  # noqa: B007 - counted for the caller
         out.write(row.encode() + b"\n")

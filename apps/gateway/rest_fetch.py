@@ -11,7 +11,7 @@ import structlog
 from domain.execution.token_bucket import SECOND_NS, TokenBucket
 from domain.market.back_off import pause_ns
 from domain.market.venues.feed import Fetch
-from domain.market.venues.kinds import BINANCE_SPOT
+from domain.market.venues.names import BINANCE_SPOT
 from domain.ports import Clock, Unavailable
 
 log = structlog.get_logger()

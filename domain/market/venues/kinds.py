@@ -1,4 +1,4 @@
-"""The kinds of venues that this build speaks, by the name that a configuration and an `open` frame use."""
+"""What each kind of venue is sent, and how its frames are decoded."""
 
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
@@ -9,15 +9,11 @@ from domain.market.venues.coinbase import CoinbaseDialect
 from domain.market.venues.decoder import Dialect, VenueDecoder
 from domain.market.venues.feed import Decoder, Opening, VenueScript
 from domain.market.venues.kraken import KrakenDialect
+from domain.market.venues.names import ALPACA_CRYPTO, BINANCE_SPOT, COINBASE, KINDS, KRAKEN
 from domain.market.venues.scripts import AlpacaCryptoScript, BinanceSpotScript, CoinbaseScript, KrakenScript
 from domain.market.venues.session import FeedSession
 
 Made = TypeVar("Made")
-
-BINANCE_SPOT: Final = "binance_spot"
-KRAKEN: Final = "kraken"
-COINBASE: Final = "coinbase"
-ALPACA_CRYPTO: Final = "alpaca_crypto"
 
 _SCRIPTS: Final[Mapping[str, Callable[[str, Mapping[str, str], int], VenueScript]]] = {
     BINANCE_SPOT: BinanceSpotScript,
@@ -31,7 +27,6 @@ _DIALECTS: Final[Mapping[str, Callable[[FeedSession, Opening], Dialect]]] = {
     COINBASE: lambda session, opening: CoinbaseDialect(session),
     ALPACA_CRYPTO: lambda session, opening: AlpacaCryptoDialect(session),
 }
-KINDS: Final = tuple(_SCRIPTS)
 
 
 def script(kind: str, ws_url: str, symbols: Mapping[str, str], depth: int) -> VenueScript:

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from domain.market.venues.feed import KEY_PLACEHOLDER, SECRET_PLACEHOLDER, Fetch, Send
-from domain.market.venues.kinds import KINDS, script
+from domain.market.venues.feed import KEY_PLACEHOLDER, SECRET_PLACEHOLDER, Fetch, Opening, Send
+from domain.market.venues.kinds import decoder, script
+from domain.market.venues.names import KINDS
 from domain.market.venues.scripts import BATCH_MAX, kraken_depth
 
 PAIRS = {"BTC/USDT": "BTCUSDT", "ETH/USDT": "ETHUSDT"}
@@ -99,3 +100,9 @@ def test_alpaca_logs_in_with_placeholders_and_subscribes_once_it_is_authenticate
 def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=f"'okx' is no kind of venue; known are {', '.join(KINDS)}"):
         script("okx", "ws://127.0.0.1:9", {}, 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_a_script_and_a_decoder(kind: str) -> None:
+    assert script(kind, "ws://127.0.0.1:9", PAIRS, 10).opening()
+    assert decoder("V", Opening(kind=kind, url="ws://127.0.0.1:9", symbols=PAIRS, depth=10), 1)
