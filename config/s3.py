@@ -1,7 +1,6 @@
 """How S3 is reached: the server from TRADE_S3_URL, the keys from two files of the secrets directory or from the environment."""
 
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -49,11 +48,10 @@ def _kept_in(directory: Path | None) -> tuple[str, str] | None:
 
 def _text(file: Path) -> str:
     try:
-        mode, text = stat.S_IMODE(file.stat().st_mode), file.read_text().strip()
+        secrets.refuse_shared(file)
+        text = file.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: cannot be read: {error}") from error
-    if mode & 0o077:
-        raise ConfigError(f"{file}: others can read it (mode {mode:03o}): chmod 600")
     if not text:
         raise ConfigError(f"{file}: is empty")
     return text

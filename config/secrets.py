@@ -31,11 +31,9 @@ def read(name: str, environ: Mapping[str, str] = os.environ) -> Credentials:
         return {}
     file = Path(directory) / f"{name}.yaml"
     try:
-        mode = stat.S_IMODE(file.stat().st_mode)
+        refuse_shared(file)
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}; {VARIABLE} names it, `trade secrets init` creates it") from error
-    if mode & 0o077:
-        raise ConfigError(f"{file}: others can read it (mode {mode:03o}): chmod 600")
     try:
         pairs = read_mapping(file)
     except ConfigError as error:
@@ -50,12 +48,19 @@ def read(name: str, environ: Mapping[str, str] = os.environ) -> Credentials:
     return found
 
 
+def refuse_shared(file: Path) -> None:
+    """Raise ConfigError for a file that others can read. OSError if its mode cannot be read."""
+    mode = stat.S_IMODE(file.stat().st_mode)
+    if mode & 0o077:
+        raise ConfigError(f"{file}: others can read it (mode {mode:03o}): chmod 600")
+
+
 def applied(settings: M, credentials: Credentials) -> M:
     """Return the settings with user and password in the addresses that have credentials, and with the command line's key."""
     for key, pair in credentials.items():
         section, _, name = key.partition(".")
         part = getattr(settings, section, None)
-        if part is not None and hasattr(part, name) and (key == CLI_KEY or _address(part, name)):
+        if isinstance(part, BaseModel) and hasattr(part, name) and (key == CLI_KEY or _address(part, name)):
             fresh = part.model_copy(update={name: pair if key == CLI_KEY else with_user(_address(part, name), *pair)})
             settings = settings.model_copy(update={section: fresh})
     return settings

@@ -24,7 +24,7 @@ from apps.stack.credentials import keys
 from apps.stack.credentials.users import CLI_KEY_FILE, CLIENTS, CONTAINER_UIDS
 from apps.stack.program import socket_answers
 from config import secrets
-from config.loading import load_oms, load_risk
+from config.loading import load_market_gateway, load_oms, load_risk
 from config.text import ConfigError
 from domain.position.position import Position
 from tests.live import LiveServer, live
@@ -211,6 +211,13 @@ def test_a_wrong_file_of_venue_keys_changes_nothing_and_what_is_in_it_is_not_sai
         keys.init(tmp_path, guests=False, renew=True)
     assert "canary" not in str(trouble.value)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir() if file.name != "venue-keys.yaml"} == before
+
+
+def test_keys_of_a_venue_that_gateway_does_not_have_change_nothing_whatever_its_name(tmp_path: Path) -> None:
+    (tmp_path / "venue-keys.yaml").write_text("items: [PKTEST, secret]\n")
+    (tmp_path / "venue-keys.yaml").chmod(0o600)
+    keys.init(tmp_path, guests=False)
+    assert load_market_gateway(None, {secrets.VARIABLE: str(tmp_path)}).venues == load_market_gateway(None, {}).venues
 
 
 def test_venue_keys_that_others_can_read_are_refused(tmp_path: Path) -> None:
