@@ -8,12 +8,14 @@ account. So the writer of a stream is alone in an account with it, and all other
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from adapters import subjects
 from adapters.feed import API, STORED
+from apps.stack.credentials import nats_text
 from apps.stack.credentials.nats import ANSWERS, JETSTREAM, MANY_ANSWERS, READS, inbox
+from apps.stack.credentials.nats_text import account, exported, imported
 from apps.stack.credentials.users import GATEWAY, MARKET_USERS, NORMALIZER, OPERATOR, SINK_ALT, SINK_TICKS
 
 READERS: Final = "READERS"
@@ -78,55 +80,48 @@ def _read(user: str) -> list[MarketStream]:
 
 def configuration(passwords: Mapping[str, str]) -> str:
     """Return the configuration of users for the market's nats-server. There are no guests."""
-    lines = ["# written by `trade secrets init`; changes are lost", "accounts {"]
-    for account in dict.fromkeys((*(stream.account for stream in STREAMS), READERS)):
-        lines += [f"  {account} {{", *_settings(account)]
-        users = [_user(user, passwords[user]) for user in MARKET_USERS if account_of(user) == account]
-        for key, entries in (("users", users), ("exports", list(_exports(account))), ("imports", list(_imports(account)))):
-            lines += [f"    {key}: [", *(f"      {entry}" for entry in entries), "    ]"]
-        lines += ["  }"]
-    return "\n".join([*lines, "}", ""])
+    return nats_text.configuration(
+        account(
+            name,
+            *_settings(name),
+            users=[_user(user, passwords[user]) for user in MARKET_USERS if account_of(user) == name],
+            exports=_exports(name),
+            imports=_imports(name),
+        )
+        for name in dict.fromkeys((*(stream.account for stream in STREAMS), READERS))
+    )
 
 
-def _settings(account: str) -> Iterator[str]:
+def _settings(name: str) -> Iterator[str]:
     """Yield JetStream in the accounts of streams, and the second name of its API for these streams."""
-    own = [stream for stream in STREAMS if stream.account == account]
+    own = [stream for stream in STREAMS if stream.account == name]
     if own:
         names = {f"{API}.{verb}.{stream.name}": f"{JETSTREAM}.{verb}.{stream.name}" for stream in own for verb in (*READS, *MAKES)}
-        yield "    jetstream: enabled"
-        yield f"    mappings: {json.dumps(names)}"
+        yield "jetstream: enabled"
+        yield f"mappings: {json.dumps(names)}"
 
 
-def _exports(account: str) -> Iterator[str]:
+def _exports(name: str) -> Iterator[str]:
     for stream in STREAMS:
-        if stream.account == account:
-            to = json.dumps(list(dict.fromkeys(account_of(user) for user in stream.readers)))
+        if stream.account == name:
+            to = tuple(dict.fromkeys(account_of(user) for user in stream.readers))
             for verb in READS:
-                many = ", response_type: stream" * (verb == MANY_ANSWERS)
-                yield f"{{service: {json.dumps(f'{JETSTREAM}.{verb}.{stream.name}')}, accounts: {to}{many}}}"
-            yield from (f"{{stream: {json.dumps(f'{STORED}.{subject}')}, accounts: {to}}}" for subject in stream.subjects)
-    if account == account_of(GATEWAY):
-        asking = json.dumps([account_of(user) for user in ASKS])
-        yield f"{{service: {json.dumps(subjects.MARKET_CONTROLS)}, accounts: {asking}}}"
+                yield exported("service", f"{JETSTREAM}.{verb}.{stream.name}", to, many_answers=verb == MANY_ANSWERS)
+            yield from (exported("stream", f"{STORED}.{subject}", to) for subject in stream.subjects)
+    if name == account_of(GATEWAY):
+        yield exported("service", subjects.MARKET_CONTROLS, [account_of(user) for user in ASKS])
 
 
-def _imports(account: str) -> Iterator[str]:
+def _imports(name: str) -> Iterator[str]:
     for stream in STREAMS:
-        if account in {account_of(user) for user in stream.readers}:
+        if name in {account_of(user) for user in stream.readers}:
             for verb in READS:
-                subject, to = json.dumps(f"{JETSTREAM}.{verb}.{stream.name}"), json.dumps(f"{API}.{verb}.{stream.name}")
-                yield f"{{service: {{account: {stream.account}, subject: {subject}}}, to: {to}}}"
-            for feed in stream.subjects:
-                yield f"{{stream: {{account: {stream.account}, subject: {json.dumps(f'{STORED}.{feed}')}}}}}"
-    if account in {account_of(user) for user in ASKS}:
-        yield f"{{service: {{account: {account_of(GATEWAY)}, subject: {json.dumps(subjects.MARKET_CONTROLS)}}}}}"
+                yield imported("service", stream.account, f"{JETSTREAM}.{verb}.{stream.name}", f"{API}.{verb}.{stream.name}")
+            yield from (imported("stream", stream.account, f"{STORED}.{feed}") for feed in stream.subjects)
+    if name in {account_of(user) for user in ASKS}:
+        yield imported("service", account_of(GATEWAY), subjects.MARKET_CONTROLS)
 
 
 def _user(user: str, password: str) -> str:
     answers = (f"{inbox(user)}.>",)
-    rights = f"{{publish: {_list((*publishes(user), *answers))}, subscribe: {_list((*subscribes(user), *answers))}}}"
-    return f"{{user: {json.dumps(user)}, password: {json.dumps(password)}, permissions: {rights}}}"
-
-
-def _list(items: Sequence[str]) -> str:
-    return json.dumps(list(items))
+    return nats_text.user(user, password, publish=(*publishes(user), *answers), subscribe=(*subscribes(user), *answers))

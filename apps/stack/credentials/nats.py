@@ -13,8 +13,7 @@ and sends no requests. All other users read over exports of that account, and th
 Only the account BUS reads the journal of access: guests and readers never see who has which key.
 """
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from adapters import subjects
@@ -39,6 +38,8 @@ from adapters.subjects import (
     SESSIONS,
     TICKS,
 )
+from apps.stack.credentials import nats_text
+from apps.stack.credentials.nats_text import account, exported, imported
 from apps.stack.credentials.users import (
     ADMIN,
     DESK,
@@ -233,87 +234,57 @@ def configuration(passwords: Mapping[str, str], *, guests: bool) -> str:
     users = {user: _user(user, passwords[user], {**RIGHTS, **WRITES}[user], inbox(user)) for user in passwords}
     if guests:
         users[GUEST] = _user(GUEST, passwords[READER], _READER, "_INBOX")
-    lines = ["# written by `trade secrets init`; changes are lost", "accounts {"]
-    for account in ACCOUNTS:
-        exports = [export for journal in JOURNALS if journal.account == account for export in _journal_exports(journal)]
-        lines += _account(account, users, "    jetstream: enabled", exports=exports)
-    lines += _account(BUS, users, exports=_bus_exports(), imports=[*_reads_of(JOURNALS), *_makes(), _announced_controls()])
-    lines += _account(READERS, users, imports=[*_bus_imports(), *_reads_of(journal for journal in JOURNALS if READERS in journal.readers)])
-    lines += ["}"]
-    return "\n".join([*lines, *([f"no_auth_user: {GUEST}"] if guests else []), ""])
+    members = {name: [text for user, text in users.items() if account_of(user) == name] for name in (*ACCOUNTS, BUS, READERS)}
+    accounts = [account(name, "jetstream: enabled", users=members[name], exports=_journal_exports(name)) for name in ACCOUNTS]
+    bus_imports = [*_reads_of(JOURNALS), *_makes(), _announced_controls()]
+    accounts += [account(BUS, users=members[BUS], exports=_bus_exports(), imports=bus_imports)]
+    reader_imports = [*_bus_imports(), *_reads_of(journal for journal in JOURNALS if READERS in journal.readers)]
+    accounts += [account(READERS, users=members[READERS], imports=reader_imports)]
+    return nats_text.configuration(accounts, *([f"no_auth_user: {GUEST}"] if guests else []))
 
 
-def _account(
-    name: str, users: Mapping[str, str], *settings: str, exports: Sequence[str] = (), imports: Sequence[str] = ()
-) -> Iterable[str]:
-    yield f"  {name} {{"
-    yield from settings
-    for key, entries in (("users", [text for user, text in users.items() if account_of(user) == name]), ("exports", exports)):
-        yield from (f"    {key}: [", *(f"      {entry}" for entry in entries), "    ]")
-    yield from ("    imports: [", *(f"      {entry}" for entry in imports), "    ]", "  }")
+def _journal_exports(name: str) -> Iterator[str]:
+    for journal in JOURNALS:
+        if journal.account == name:
+            for verbs, accounts in ((READS, journal.readers), ((MAKES, CHANGES), (BUS,))):
+                for verb in verbs:
+                    yield exported("service", f"{JETSTREAM}.{verb}.{journal.stream}", accounts, many_answers=verb == MANY_ANSWERS)
+            yield exported("stream", f"{STORED}.{journal.subject}", journal.readers)
 
 
-def _journal_exports(journal: JournalAccount) -> list[str]:
-    all_accounts, bus = list(journal.readers), [BUS]
-    services = [(f"{JETSTREAM}.{verb}.{journal.stream}", verb, all_accounts) for verb in READS]
-    services += [(f"{JETSTREAM}.{verb}.{journal.stream}", verb, bus) for verb in (MAKES, CHANGES)]
-    exports = [
-        f"{{service: {json.dumps(subject)}, accounts: {json.dumps(accounts)}{', response_type: stream' * (verb == MANY_ANSWERS)}}}"
-        for subject, verb, accounts in services
-    ]
-    return [*exports, f"{{stream: {json.dumps(f'{STORED}.{journal.subject}')}, accounts: {json.dumps(all_accounts)}}}"]
-
-
-def _reads_of(journals: Iterable[JournalAccount]) -> list[str]:
-    found: list[str] = []
+def _reads_of(journals: Iterable[JournalAccount]) -> Iterator[str]:
     for journal in journals:
-        found += [_service(journal.account, f"{JETSTREAM}.{verb}.{journal.stream}", f"{API}.{verb}.{journal.stream}") for verb in READS]
-        found += [_stream(journal.account, f"{STORED}.{journal.subject}")]
-    return found
+        yield from _api_of(journal, READS)
+        yield imported("stream", journal.account, f"{STORED}.{journal.subject}")
 
 
-def _makes() -> list[str]:
-    return [
-        _service(journal.account, f"{JETSTREAM}.{verb}.{journal.stream}", f"{API}.{verb}.{journal.stream}")
-        for journal in JOURNALS
-        for verb in (MAKES, CHANGES)
-    ]
+def _makes() -> Iterator[str]:
+    for journal in JOURNALS:
+        yield from _api_of(journal, (MAKES, CHANGES))
+
+
+def _api_of(journal: JournalAccount, verbs: Iterable[str]) -> Iterator[str]:
+    """Yield imports of JetStream's API for this journal, under its second name."""
+    for verb in verbs:
+        yield imported("service", journal.account, f"{JETSTREAM}.{verb}.{journal.stream}", f"{API}.{verb}.{journal.stream}")
 
 
 def _announced_controls() -> str:
     """Export controls under their own subject as well, for subscribers that do not read the journal."""
-    return _stream("CONTROLS", f"{STORED}.{subjects.CONTROLS}", subjects.CONTROLS)
+    return imported("stream", "CONTROLS", f"{STORED}.{subjects.CONTROLS}", subjects.CONTROLS)
 
 
 def _bus_exports() -> list[str]:
-    private = f"accounts: {json.dumps([READERS])}"
-    return [
-        *(f"{{stream: {json.dumps(subject)}, {private}}}" for subject in ANNOUNCED if subject != CONTROL_EVENTS),
-        f"{{service: {json.dumps(DRY_CHECK)}, {private}}}",
-    ]
+    announced = [exported("stream", subject, [READERS]) for subject in ANNOUNCED if subject != CONTROL_EVENTS]
+    return [*announced, exported("service", DRY_CHECK, [READERS])]
 
 
 def _bus_imports() -> list[str]:
-    announced = [_stream(BUS, subject) for subject in ANNOUNCED if subject != CONTROL_EVENTS]
-    return [*announced, _announced_controls(), _service(BUS, DRY_CHECK, CHECK)]
-
-
-def _service(account: str, subject: str, to: str) -> str:
-    return f"{{service: {{account: {account}, subject: {json.dumps(subject)}}}, to: {json.dumps(to)}}}"
-
-
-def _stream(account: str, subject: str, to: str = "") -> str:
-    renamed = f", to: {json.dumps(to)}" if to else ""
-    return f"{{stream: {{account: {account}, subject: {json.dumps(subject)}}}{renamed}}}"
+    announced = [imported("stream", BUS, subject) for subject in ANNOUNCED if subject != CONTROL_EVENTS]
+    return [*announced, _announced_controls(), imported("service", BUS, DRY_CHECK, CHECK)]
 
 
 def _user(user: str, password: str, rights: NatsRights, own: str) -> str:
     answers = (f"{own}.>",)
     publish = rights.publish if user in WRITES else (*rights.publish, *answers)  # a program may reply to itself; a writer sends no requests
-    subscribe = (*rights.subscribe, *answers)
-    rights_of = f"{{publish: {_list(publish)}, subscribe: {_list(subscribe)}}}"
-    return f"{{user: {json.dumps(user)}, password: {json.dumps(password)}, permissions: {rights_of}}}"
-
-
-def _list(subjects: Sequence[str]) -> str:
-    return json.dumps(list(subjects))
+    return nats_text.user(user, password, publish=publish, subscribe=(*rights.subscribe, *answers))
