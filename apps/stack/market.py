@@ -44,6 +44,6 @@ async def report_venues(port: int, say: Callable[[str], None], within_s: float =
                 say(f"the market is not here yet: {reason}. The gateway keeps trying, and everything else runs")
                 return
         else:
-            say("the market is here: the gateway has reached its venues")
+            say("the market is here: the gateway has reached a venue")
             return
         await asyncio.sleep(POLL_S)

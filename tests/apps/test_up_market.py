@@ -146,7 +146,7 @@ async def test_the_start_says_when_the_gateway_has_reached_a_venue() -> None:
     said: list[str] = []
     with gateway_that_says(503, 503, 200) as port:
         await report_venues(port, said.append)
-    assert said == ["the market is here: the gateway has reached its venues"]
+    assert said == ["the market is here: the gateway has reached a venue"]
 
 
 async def test_the_start_says_that_no_venue_was_reached_and_goes_no_further() -> None:
