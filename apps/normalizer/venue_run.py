@@ -172,7 +172,7 @@ class VenueRun:
         self.wishes.connected()
         for symbol in symbols:
             if symbol not in self.fold.owners:
-                self.wishes.want(Wish(kind=WishKind.RESYNC, symbol=symbol, reason="no book yet"), now, after=FIRST_BOOK_NS, escalates=False)
+                self.wishes.want(Wish(kind=WishKind.RESYNC, symbol=symbol, reason="no book yet"), now, after=FIRST_BOOK_NS)
 
     def _end(self, symbol: str, now: int) -> None:
         """End the marks of a symbol at once."""

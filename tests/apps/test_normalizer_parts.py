@@ -19,12 +19,13 @@ from apps.runtime.metrics import Observations
 from domain.market.bars import Bars
 from domain.market.conflation import TickPace
 from domain.market.liveness import Patience
-from domain.market.normalization import BookRules, Normalised, VenueFold
+from domain.market.normalization import BookRules, DecoderOf, Normalised, VenueFold
 from domain.market.quotes import Quote
 from domain.market.records import Fact, FactKind, Flag
-from domain.market.venues.feed import Decoder, Opening, RawFrames
+from domain.market.venues.feed import Decoder, Frame, FrameKind, Opening, RawFrames
+from domain.market.venues.kinds import decoder
 from domain.ports import Unavailable
-from tests.domain.market.plain_venue import START, VENUE, PlainDecoder, S, raw
+from tests.domain.market.plain_venue import START, VENUE, PlainDecoder, S, opening, raw
 from tests.domain.market.test_normalization import BEGIN
 
 # Where the reading begins
@@ -205,12 +206,12 @@ def failing(venue: str, opening: Opening, epoch: int) -> Decoder:
 
 
 class Scene:
-    def __init__(self) -> None:
+    def __init__(self, decoder_of: DecoderOf = failing) -> None:
         self.clock, self.sent = Hands(), list[Quote]()
         self.facts = RecentFacts(100)
         self.quality = FrameQuality()
         shared = VenueShared(self.clock, self.facts, self.quality, Observations(LATENCY_BUCKETS_S), self.send)
-        rules = VenueRules(failing, BookRules(), Patience(), TickPace(), 2 * S)
+        rules = VenueRules(decoder_of, BookRules(), Patience(), TickPace(), 2 * S)
         self.run = VenueRun(VENUE, rules, shared, RecordsOut(VENUE, Places().write, {}, 0.0), Bars(10))
         self.n = 0
 
@@ -287,6 +288,38 @@ def test_a_bug_in_a_decoder_ends_its_connection_and_the_next_one_works() -> None
     scene.n = 0
     scene.take(*BEGIN, epoch=2)
     assert (scene.ticks(), scene.run.wishes.open) == ([("BTC", 100, OK), ("ETH", 10, OK)], 0)
+
+
+def seconds_of_a_venue(scene: Scene, seconds: int) -> list[tuple[str, str]]:
+    """The requests to gateway while the venue sends a heartbeat each second."""
+    asked = []
+    for _ in range(seconds):
+        scene.clock.move(1)
+        scene.take('{"channel":"heartbeat"}')
+        asked += [(wish.kind.value, wish.symbol) for wish in scene.run.due_wishes()]
+    return asked
+
+
+def opened(scene: Scene, epoch: int, text: str) -> None:
+    scene.run.take(RawFrames(venue=VENUE, epoch=epoch, n=1, frames=[Frame(scene.clock.wall, FrameKind.OPEN, text)]))
+    scene.n = 1
+
+
+def test_a_symbol_that_never_gets_a_book_is_requested_and_does_not_cost_the_connection() -> None:  # listing gone
+    scene = Scene(decoder)
+    opened(scene, 1, opening("kraken", {"GONE/USD": "GONEUSD"}))
+    asked = seconds_of_a_venue(scene, 300)
+    assert (len(asked), set(asked)) == (8, {("resync", "GONEUSD")}), "after 10, 12, 16, 24, 40, 72, 136 and 264 seconds"
+
+
+def test_a_new_connection_without_a_symbol_ends_the_requests_for_it() -> None:  # listing gone
+    scene = Scene()
+    scene.take(*BEGIN)
+    scene.take("update btc 9 101 1 102 1")
+    assert [wish.symbol for wish in scene.run.due_wishes()] == ["BTCUSDT"]
+    opened(scene, 2, opening(symbols={"eth": "ETHUSDT"}))
+    scene.take("snapshot eth 3 10 1 11 1", epoch=2)
+    assert scene.run.wishes.open == 0
 
 
 def test_too_many_bad_frames_in_a_minute_are_said() -> None:  # malformed frame: more than 1 % in a minute
