@@ -36,7 +36,8 @@ class BookRules(NamedTuple):
 class Normalised(msgspec.Struct, kw_only=True):
     """What one message of raw frames means. `epoch` and `n` are of its last frame; `received` is when that came.
 
-    `ended`: symbols whose book was valid and is not any more. `whole`: symbols whose book is valid now and was not.
+    `ended`: symbols whose book was valid and is not any more. `whole`: symbols with a valid book that was not, or that another
+    connection had.
     `heard`: symbols with updates of their book; trades prove nothing about it.
     `snapshots`: symbols with a new snapshot, and whether its touch differs from the last one.
     """
@@ -280,10 +281,9 @@ class VenueFold:
             return False
         self.owners[symbol] = connection.epoch
         self._shown.pop(symbol, None)
-        if owner is None:
-            out.whole.append(symbol)
-            if symbol in out.ended:
-                out.ended.remove(symbol)
+        out.whole.append(symbol)
+        if symbol in out.ended:
+            out.ended.remove(symbol)
         return True
 
     def _moved(self, book: Book) -> bool:

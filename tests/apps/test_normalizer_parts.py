@@ -322,6 +322,17 @@ def test_a_new_connection_without_a_symbol_ends_the_requests_for_it() -> None:  
     assert scene.run.wishes.open == 0
 
 
+def test_a_book_that_a_new_connection_takes_over_is_not_requested_again() -> None:
+    scene = Scene()
+    scene.take(*BEGIN)
+    opened(scene, 2, opening())
+    scene.n += 1
+    scene.take("beat", epoch=2)
+    assert [wish.symbol for wish in scene.run.due_wishes()] == ["BTCUSDT", "ETHUSDT"], "of the new one, while the old one still quotes"
+    scene.take("snapshot btc 10 100 1 101 1", "snapshot eth 3 10 1 11 1", epoch=2)
+    assert scene.run.wishes.open == 0
+
+
 def test_too_many_bad_frames_in_a_minute_are_said() -> None:  # malformed frame: more than 1 % in a minute
     scene = Scene()
     scene.take("open", *["beat"] * 197, "rubbish", "rubbish")
