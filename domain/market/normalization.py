@@ -98,7 +98,7 @@ class VenueFold:
 
     @property
     def epoch(self) -> int:
-        """The newest connection; 0 before the first one."""
+        """The newest open connection; 0 without one."""
         return max(self._connections, default=0)
 
     @property
@@ -169,7 +169,6 @@ class VenueFold:
         self._fact(FactKind.REJECTED_FRAME, received, self.epoch, 0, out, detail=reason[:DETAIL_MAX])
         out.wishes.append(Wish(kind=WishKind.RECONNECT, reason="frames could not be read"))
         for connection in list(self._connections.values()):
-            self._since_epoch = max(self._since_epoch, connection.epoch + 1)
             self._closed(connection, out)
         return out
 
@@ -185,9 +184,11 @@ class VenueFold:
         return connection
 
     def _closed(self, connection: _Connection, out: Normalised) -> None:
+        """End a connection. Its frames are not read again, nor those of an older one that is not open."""
         for symbol in [symbol for symbol, epoch in self.owners.items() if epoch == connection.epoch]:
             self._end(symbol, out)
         del self._connections[connection.epoch]
+        self._since_epoch = max(self._since_epoch, connection.epoch + 1)
 
     def _hole(self, connection: _Connection, last: int, received: int, out: Normalised) -> None:
         """Report missing frames up to `last`. Nothing is known of the books of this connection until each has a new snapshot."""

@@ -121,6 +121,15 @@ def test_frames_of_a_connection_that_was_replaced_are_ignored() -> None:
     assert venue.late_frames == 1
 
 
+def test_frames_of_a_closed_connection_that_come_again_change_nothing() -> None:  # duplicate frame
+    venue = begun()
+    venue.take(raw(4, f"trade btc t1 100 1 buy {START}", "close"))
+    for again in (raw(1, *BEGIN, f"trade btc t1 100 1 buy {START}", "close"), raw(4, f"trade btc t1 100 1 buy {START}", "close")):
+        out = venue.take(again)
+        assert (out.frames, out.facts, out.trades, out.wishes) == (0, [], [], [])
+    assert venue.take(raw(1, *BEGIN, epoch=2)).whole == ["BTCUSDT", "ETHUSDT"]
+
+
 def test_connections_are_bounded_and_the_oldest_one_ends() -> None:
     venue = begun()
     venue.take(raw(1, "open", epoch=2))
