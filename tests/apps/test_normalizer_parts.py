@@ -27,6 +27,7 @@ from domain.market.venues.kinds import decoder
 from domain.ports import Unavailable
 from tests.domain.market.plain_venue import START, VENUE, PlainDecoder, S, opening, raw
 from tests.domain.market.test_normalization import BEGIN
+from tests.domain.market.venues.spoken import KrakenSpeaker, Market
 
 # Where the reading begins
 
@@ -320,6 +321,21 @@ def test_a_new_connection_without_a_symbol_ends_the_requests_for_it() -> None:  
     opened(scene, 2, opening(symbols={"eth": "ETHUSDT"}))
     scene.take("snapshot eth 3 10 1 11 1", epoch=2)
     assert scene.run.wishes.open == 0
+
+
+def test_a_halt_of_the_whole_venue_means_no_silence_of_its_symbols() -> None:  # quiet market, closed market, halt
+    scene = Scene(decoder)
+    market, speaker = Market(1), KrakenSpeaker()
+    opened(scene, 1, opening("kraken", {speaker.name: speaker.symbol}))
+    scene.take(speaker.snapshot(market, scene.clock.wall).text)
+    scene.take('{"channel":"status","type":"update","data":[{"system":"maintenance"}]}')
+    scene.clock.move(300)
+    scene.run.silence()
+    assert (scene.run.due_wishes(), list(scene.run.fold.owners)) == ([], [speaker.symbol])
+    scene.take(speaker.update(market, market.step(), scene.clock.wall))
+    scene.clock.move(30)
+    scene.run.silence()
+    assert list(scene.run.fold.owners) == [], "an update ends the halt"
 
 
 def test_a_book_that_a_new_connection_takes_over_is_not_requested_again() -> None:
