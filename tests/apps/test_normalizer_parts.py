@@ -8,12 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from adapters import subjects
 from adapters.codec import encode
 from adapters.market_lookup import Stored
 from apps.normalizer.frame_quality import FrameQuality
 from apps.normalizer.recent_facts import RecentFacts
 from apps.normalizer.records_out import REPEAT_AFTER_S, STEPS_MAX, RecordsOut
 from apps.normalizer.start_point import BATCH_FRAMES_MAX, FramePoint, StartPoint, start_point
+from apps.normalizer.start_point import published as published_before
 from apps.normalizer.venue_run import LATENCY_BUCKETS_S, VenueRules, VenueRun, VenueShared
 from apps.runtime.metrics import Observations
 from domain.market.bars import Bars
@@ -21,7 +23,7 @@ from domain.market.conflation import TickPace
 from domain.market.liveness import Patience
 from domain.market.normalization import BookRules, DecoderOf, Normalised, VenueFold
 from domain.market.quotes import Quote
-from domain.market.records import Fact, FactKind, Flag
+from domain.market.records import Fact, FactKind, Flag, Records
 from domain.market.venues.feed import Decoder, Frame, FrameKind, Opening, RawFrames
 from domain.market.venues.kinds import decoder
 from domain.ports import Unavailable
@@ -90,6 +92,33 @@ async def test_the_reading_begins_where_its_records_ended(
 async def test_a_connection_whose_begin_was_dropped_is_continued_without_its_opening() -> None:
     found = await start_point(Stream(DAY, first=3 * 60), VENUE, done(2, 3_000), 10_000)
     assert found == StartPoint(179, 2, found.published, None, 1_900)
+
+
+class Newest:
+    """The newest message of each subject of a stream."""
+
+    def __init__(self, **points: tuple[int, int]) -> None:
+        self.points = {subjects.market(kind, VENUE): point for kind, point in points.items()}
+
+    async def last(self, subject: str) -> Stored | None:
+        point = self.points.get(subject)
+        return point and Stored(1, encode(Records[Fact](venue=VENUE, epoch=point[0], n=point[1], records=[])))
+
+    async def at(self, subject: str, seq: int) -> Stored | None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("facts", "found"),
+    [
+        pytest.param((5, 0), (5, 900), id="a fact of our clock: as far as the other records"),
+        pytest.param((5, 950), (5, 950), id="a fact of a frame"),
+        pytest.param((5, 100), (5, 100), id="facts that the stream forgot are published again"),
+    ],
+)
+async def test_a_fact_of_our_clock_is_not_taken_for_the_first_one_of_its_connection(facts: tuple[int, int], found: tuple[int, int]) -> None:
+    done = await published_before(Newest(quotes=(5, 900), trades=(5, 200)), Newest(facts=facts), VENUE)
+    assert done == {"facts": FramePoint(*found), "quotes": FramePoint(5, 900), "trades": FramePoint(5, 200)}
 
 
 # What is published
