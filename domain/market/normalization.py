@@ -95,6 +95,8 @@ class VenueFold:
         self._connections: dict[int, _Connection] = {}
         self._shown: dict[str, _Shown] = {}
         self._since_epoch = since_epoch
+        self._dropped: Counter[str] = Counter()
+        """By decoders of connections that ended."""
 
     @property
     def epoch(self) -> int:
@@ -102,12 +104,12 @@ class VenueFold:
         return max(self._connections, default=0)
 
     @property
-    def dropped(self) -> dict[str, int]:
-        """Return what the decoders of the open connections dropped without a fact, by reason."""
-        found = Counter[str]()
+    def dropped(self) -> Counter[str]:
+        """Return what the decoders dropped without a fact, by reason."""
+        found = self._dropped.copy()
         for connection in self._connections.values():
             found.update(connection.decoder.dropped if connection.decoder else {})
-        return dict(found)
+        return found
 
     def book(self, symbol: str, depth: int) -> BookView | None:
         """Return the book of a symbol, invalid if no open connection has it whole; None if no connection ever had the symbol."""
@@ -188,6 +190,7 @@ class VenueFold:
         for symbol in [symbol for symbol, epoch in self.owners.items() if epoch == connection.epoch]:
             self._end(symbol, out)
         del self._connections[connection.epoch]
+        self._dropped.update(connection.decoder.dropped if connection.decoder else {})
         self._since_epoch = max(self._since_epoch, connection.epoch + 1)
 
     def _hole(self, connection: _Connection, last: int, received: int, out: Normalised) -> None:

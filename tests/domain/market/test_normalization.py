@@ -7,8 +7,8 @@ import pytest
 from adapters.codec import encode
 from domain.market.normalization import BookRules, Normalised, VenueFold
 from domain.market.records import BookKind, FactKind, Flag
-from domain.market.venues.feed import Frame, FrameKind, RawFrames, WishKind
-from tests.domain.market.plain_venue import START, VENUE, PlainDecoder, S, opening, raw
+from domain.market.venues.feed import Frame, FrameKind, Opening, RawFrames, WishKind
+from tests.domain.market.plain_venue import START, SYMBOLS, VENUE, PlainDecoder, S, opening, raw
 
 BEGIN = ("open", "snapshot btc 7 100 1 101 1", "snapshot eth 3 10 1 11 1")
 
@@ -128,6 +128,17 @@ def test_frames_of_a_closed_connection_that_come_again_change_nothing() -> None:
         out = venue.take(again)
         assert (out.frames, out.facts, out.trades, out.wishes) == (0, [], [], [])
     assert venue.take(raw(1, *BEGIN, epoch=2)).whole == ["BTCUSDT", "ETHUSDT"]
+
+
+def test_what_decoders_dropped_is_counted_beyond_the_end_of_their_connections() -> None:
+    found = PlainDecoder(VENUE, Opening(kind="plain", url="", symbols=SYMBOLS), 1)
+    venue = VenueFold(VENUE, lambda *_: found, BookRules())
+    for epoch in (1, 2):
+        venue.take(raw(1, *BEGIN, epoch=epoch))
+        found.dropped["old_update"] = epoch
+        assert venue.dropped == {"old_update": 1 if epoch == 1 else 3}
+        venue.take(raw(4, "close", epoch=epoch))
+    assert venue.dropped == {"old_update": 3}
 
 
 def test_connections_are_bounded_and_the_oldest_one_ends() -> None:
