@@ -88,13 +88,10 @@ class VenueReader:
         self.starts += 1
         log.info("reading a venue", venue=self.venue, since_epoch=start.since_epoch, after_seq=start.after, skip_to=start.skip_to)
         self.current, self._at = run, None
-        writing = asyncio.create_task(out.run())
-        try:
+        async with asyncio.TaskGroup() as parts:
+            writing = parts.create_task(out.run(), name=f"records of {self.venue}")
             await self._read(run, start)
-        finally:
             writing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await writing
 
     async def _read(self, run: VenueRun, start: StartPoint) -> None:
         """Read on after each loss of the connection. Returns if the stream is not the one that was read."""

@@ -240,9 +240,9 @@ class Scene:
         self.clock, self.sent = Hands(), list[Quote]()
         self.facts = RecentFacts(100)
         self.quality = FrameQuality()
-        shared = VenueShared(self.clock, self.facts, self.quality, Observations(LATENCY_BUCKETS_S), self.send)
-        rules = VenueRules(decoder_of, BookRules(), Patience(), TickPace(), 2 * S)
-        self.run = VenueRun(VENUE, rules, shared, RecordsOut(VENUE, Places().write, {}, 0.0), Bars(10))
+        self.shared = VenueShared(self.clock, self.facts, self.quality, Observations(LATENCY_BUCKETS_S), self.send)
+        self.rules = VenueRules(decoder_of, BookRules(), Patience(), TickPace(), 2 * S)
+        self.run = VenueRun(VENUE, self.rules, self.shared, RecordsOut(VENUE, Places().write, {}, 0.0), Bars(10))
         self.n = 0
 
     def send(self, subject: str, payload: bytes) -> None:
