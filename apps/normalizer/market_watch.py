@@ -25,7 +25,7 @@ TICK_EVERY_S: Final = 0.005
 BARS_EVERY_S: Final = 1.0
 LOOK_EVERY_S: Final = 0.1
 ASKED_AT_ONCE_MAX: Final = 16
-"""Requests to the gateway at a time. Further wishes wait for the next look."""
+"""Requests to the gateway at a time. Further wishes wait for their answers."""
 
 
 class MarketWatch:
