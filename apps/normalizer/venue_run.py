@@ -1,6 +1,6 @@
 """One venue: its frames are folded, records are queued for the streams, changed quotes leave for the core at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Final, NamedTuple
 
 import structlog
@@ -113,6 +113,8 @@ class VenueRun:
             self._end(symbol, now)
         if out.quotes:
             self._offer({quote.symbol: quote for quote in out.quotes}, out, now, fresh=fresh)
+        if fresh:
+            self._confirm(out.heard, now)
 
     def silence(self) -> None:
         """Look for symbols that are silent, or are so no longer."""
@@ -192,6 +194,12 @@ class VenueRun:
                 self._send(leaves)
                 if not self._replayed:
                     self._shared.latency.observe((self._shared.clock.now_ns() - quote.received) / 1e9)
+
+    def _confirm(self, symbols: Set[str], now: int) -> None:
+        """Bring back marks that ended because frames came late: an update of a valid book confirms also a touch that it leaves alone."""
+        for symbol in symbols:
+            if not self.ticks.is_live(symbol) and (quote := self.fold.quote(symbol)) is not None:
+                self._send(self.ticks.offer(quote, now) or quote)
 
     def _end_mark(self, symbol: str, now: int) -> None:
         ended = self.ticks.end(symbol, now)

@@ -123,6 +123,11 @@ class VenueFold:
         seq, at, received = (last.seq, last.at, last.received) if last else (0, 0, 0)
         return BookView(valid=False, checked=None, seq=seq, bids=(), asks=(), at=at, received=received)
 
+    def quote(self, symbol: str) -> Quote | None:
+        """Return the last quote of a symbol, if its book may be shown."""
+        owner = self._connections.get(self.owners.get(symbol, 0))
+        return self.last.get(symbol) if owner is not None and _is_valid(owner, symbol) else None
+
     def take(self, raw: RawFrames) -> Normalised:
         """Fold one message. Frames that were taken before are skipped; a hole makes the books of the connection invalid."""
         out = Normalised(epoch=raw.epoch, n=raw.n + len(raw.frames) - 1, received=raw.frames[-1].received if raw.frames else 0)
@@ -140,6 +145,7 @@ class VenueFold:
         out.frames = len(raw.frames) - max(skip, 0)
         if raw.replayed:
             _flag_replayed(out)
+            self.last.update((quote.symbol, quote) for quote in out.quotes)
         return out
 
     def begin_at(self, opening: Frame | None, epoch: int, n: int) -> Normalised:

@@ -9,7 +9,7 @@ import pytest
 from adapters.codec import encode
 from adapters.market_lookup import MarketLookup, Stored
 from apps.normalizer.venue_reader import MarketPlaces, ReaderBounds, VenueReader
-from tests.apps.test_normalizer_parts import Scene
+from tests.apps.test_venue_run import Scene
 from tests.domain.market.plain_venue import VENUE, raw
 from tests.domain.market.test_normalization import BEGIN
 

@@ -177,8 +177,12 @@ def test_a_snapshot_says_whether_it_differs_from_what_was_known() -> None:
 
 
 def test_replayed_frames_give_flagged_records() -> None:  # replay pointed at a live core
-    out = fold().take(raw(1, *BEGIN, f"trade btc t1 100 1 buy {START}", replayed=True))
+    venue = fold()
+    out = venue.take(raw(1, *BEGIN, f"trade btc t1 100 1 buy {START}", replayed=True))
     assert all(Flag.REPLAYED in record.flags for records in (out.quotes, out.trades, out.books) for record in records)
+    assert venue.quote("BTCUSDT") == out.quotes[0]
+    venue.take(raw(5, "close", replayed=True))
+    assert venue.quote("BTCUSDT") is None
 
 
 def test_a_connection_continues_behind_a_frame_with_invalid_books() -> None:
