@@ -173,8 +173,7 @@ class VenueRun:
     def _opened(self, symbols: tuple[str, ...], now: int) -> None:
         self.wishes.connected()
         for symbol in symbols:
-            if symbol not in self.fold.owners:
-                self.wishes.want(Wish(kind=WishKind.RESYNC, symbol=symbol, reason="no book yet"), now, after=FIRST_BOOK_NS)
+            self.wishes.want(Wish(kind=WishKind.RESYNC, symbol=symbol, reason="no book yet"), now, after=FIRST_BOOK_NS)
 
     def _end(self, symbol: str, now: int) -> None:
         """End the marks of a symbol at once."""
