@@ -312,7 +312,7 @@ class VenueFold:
     def _delta(self, connection: _Connection, book: Book, received: int, out: Normalised) -> None:
         """Publish a delta, or the top of the whole book if its last snapshot is too old."""
         shown, rules = self._shown.get(book.symbol), self._rules
-        if shown is None or received - shown.snapshot_at >= rules.every:
+        if shown is None or not 0 <= received - shown.snapshot_at < rules.every:
             view = connection.decoder.book(book.symbol, rules.levels) if connection.decoder else None
             if view is not None and view.valid:
                 top = msgspec.structs.replace(book, kind=BookKind.SNAPSHOT, bids=view.bids, asks=view.asks, checked=view.checked, prev=0)

@@ -168,6 +168,12 @@ def test_books_are_published_whole_now_and_then_and_by_bounded_deltas_in_between
     assert (book.kind, book.seq, book.bids, book.prev) == (BookKind.SNAPSHOT, 13, [(Decimal(100), Decimal(9))], 0)
 
 
+def test_after_our_clock_was_set_back_books_are_published_whole_again_at_once() -> None:  # our clock steps
+    venue = begun(BookRules(levels=25, every=S, delta_levels=4))
+    (book,) = venue.take(raw(4, "update btc 8 100 2 101 1", at=START - 3600 * S)).books
+    assert (book.kind, book.seq) == (BookKind.SNAPSHOT, 8)
+
+
 def test_a_snapshot_says_whether_it_differs_from_what_was_known() -> None:
     venue = begun()
     assert venue.take(raw(4, "snapshot btc 9 100 1 101 1")).snapshots == {"BTCUSDT": False}
