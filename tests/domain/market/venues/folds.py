@@ -14,7 +14,7 @@ MILLISECOND = 1_000_000
 
 
 class ObviousBook:
-    """Levels in two dicts. Whoever asks pays for the order."""
+    """Levels in two dicts, sorted on each request."""
 
     def __init__(self) -> None:
         self.bids: dict[Decimal, Decimal] = {}

@@ -102,7 +102,7 @@ def test_kept_updates_have_a_bound() -> None:
     assert said(told.rest(snapshot(5), 11))[0].endswith("(snapshot 5 is older than the kept updates from 12)")
 
 
-def test_a_repeated_difference_and_a_snapshot_nobody_needs_change_nothing() -> None:
+def test_a_repeated_difference_and_an_unneeded_snapshot_change_nothing() -> None:
     """Duplicate frame: one row."""
     told = joined(100)
     told.frame(depth(101, 102, "5@10.0"), 91)
