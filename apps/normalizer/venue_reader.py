@@ -133,8 +133,11 @@ class VenueReader:
                     if frames >= FRAMES_AT_ONCE:
                         frames = 0
                         await run.out.room()
+                        run.caught_up()
                         await asyncio.sleep(0)
                 await run.out.room()
+                if self._places.client.is_connected:
+                    run.caught_up()
 
     async def _refill(self, bars: Bars) -> int | None:
         """Read trades that were published before. Return from when on they are complete; None without any. Unavailable."""

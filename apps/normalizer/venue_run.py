@@ -71,6 +71,9 @@ class VenueRun:
         self._replayed = False
         self._received = 0
         self._lag = (0, 0)
+        self._read_at = shared.clock.monotonic_ns()
+        self._paused: set[str] = set()
+        """Symbols whose marks ended because frames could not be read."""
 
     def take(self, raw: RawFrames) -> None:
         """Fold one message. A failure of a decoder ends the connections of the venue, not the reading."""
@@ -116,10 +119,27 @@ class VenueRun:
         if fresh:
             self._confirm(out.heard, now)
 
+    def caught_up(self) -> None:
+        """Note that frames can be read, and those that came by now were."""
+        self._read_at = self._shared.clock.monotonic_ns()
+
     def silence(self) -> None:
-        """Look for symbols that are silent, or are so no longer."""
+        """Look for symbols that are silent, or are so no longer.
+
+        While frames cannot be read, silence is ours and not the venue's: marks end, and books stay, because their frames are in the stream.
+        Once frames of the present are read, these marks are back.
+        """
         clock = self._shared.clock
-        for step in self.liveness.look(clock.monotonic_ns()):
+        now = clock.monotonic_ns()
+        if now - self._read_at > self._rules.patience.least:
+            self._paused.update(symbol for symbol in self.fold.owners if self.ticks.is_live(symbol))
+            for symbol in self._paused:
+                self._end_mark(symbol, now)
+            return
+        if self._paused and self.lag_ns() <= self._rules.behind_max:
+            self._confirm(self._paused, now)
+            self._paused.clear()
+        for step in self.liveness.look(now):
             now, wall = clock.monotonic_ns(), clock.now_ns()
             if step.kind is StepKind.STALE and step.symbol in self.fold.owners:
                 self.apply(self.fold.silence(step.symbol, wall), now, fresh=False)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
 import pytest
@@ -43,7 +44,7 @@ async def test_a_failure_of_the_writing_ends_the_reading(monkeypatch: pytest.Mon
 
     monkeypatch.setattr("apps.normalizer.venue_reader.Feed", OneMessage)
     scene, empty = Scene(), cast(MarketLookup, Empty())
-    places = MarketPlaces(cast(Any, None), empty, empty, empty, fails)
+    places = MarketPlaces(cast(Any, SimpleNamespace(is_connected=True)), empty, empty, empty, fails)
     reader = VenueReader(VENUE, places, scene.rules, scene.shared, ReaderBounds(0.0, 10, 0, 1000))
     with pytest.raises(ExceptionGroup) as failure:
         await asyncio.wait_for(reader.run(), 60)

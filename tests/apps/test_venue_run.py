@@ -69,6 +69,11 @@ class Scene:
         self.run.take(raw(self.n + 1, *texts, at=self.clock.wall if at is None else at, epoch=epoch))
         self.n += len(texts)
 
+    def silence(self) -> None:
+        """Look for silence when everything was read."""
+        self.run.caught_up()
+        self.run.silence()
+
     def ticks(self) -> list[tuple[str, int, tuple[str, ...]]]:
         found, self.sent = [(quote.symbol[:3], int(quote.bid), quote.flags) for quote in self.sent], []
         return found
@@ -111,17 +116,49 @@ def test_a_mute_symbol_ends_and_its_unchanged_snapshot_brings_it_back() -> None:
     scene.ticks()
     scene.clock.move(2.5)
     scene.take("beat")
-    scene.run.silence()
+    scene.silence()
     assert scene.ticks() == [("BTC", 100, ENDED), ("ETH", 10, ENDED)]
     assert [fact.fact for fact in scene.facts.newest(VENUE, None, 0, 2)] == [FactKind.STALE, FactKind.STALE]
     assert {wish.symbol for wish in scene.run.due_wishes()} == {"BTCUSDT", "ETHUSDT"}
     scene.take("snapshot btc 7 100 1 101 1")
-    scene.run.silence()
+    scene.silence()
     assert scene.ticks() == [("BTC", 100, OK)]
     assert scene.facts.newest(VENUE, None, 0, 1)[0].fact is FactKind.FRESH
     scene.clock.move(6)
-    scene.run.silence()
+    scene.silence()
     assert scene.ticks() == [], "it may be quiet for three times as long"
+
+
+def test_what_was_not_read_is_no_silence_of_the_venue_and_ends_marks_only() -> None:  # NATS away
+    scene = Scene()
+    scene.take(*BEGIN)
+    scene.ticks()
+    scene.clock.move(3)
+    scene.run.silence()
+    assert scene.ticks() == [("BTC", 100, ENDED), ("ETH", 10, ENDED)]
+    assert (scene.run.due_wishes(), sorted(scene.run.fold.owners)) == ([], ["BTCUSDT", "ETHUSDT"])
+    scene.take("update btc 8 100 1 101 1")
+    scene.silence()
+    assert scene.ticks() == [("BTC", 100, OK), ("ETH", 10, OK), ("ETH", 10, ENDED)], "the other one was silent indeed"
+
+
+def test_the_mark_of_a_quiet_symbol_is_back_when_frames_can_be_read_again() -> None:  # NATS away; quiet market
+    scene = Scene()
+    scene.take(*BEGIN)
+    scene.clock.move(1.5)
+    scene.take("update btc 8 100 1 101 1", "update eth 4 10 1 11 1")
+    scene.ticks()
+    scene.clock.move(3)
+    scene.run.silence()
+    scene.run.silence()
+    assert scene.ticks() == [("BTC", 100, ENDED), ("ETH", 10, ENDED)]
+    scene.take("update eth 5 11 1 12 1", at=scene.clock.wall - 3 * S)
+    scene.silence()
+    assert scene.ticks() == [], "frames of the past"
+    scene.clock.move(0.5)
+    scene.take("update eth 6 12 1 13 1")
+    scene.silence()
+    assert scene.ticks() == [("ETH", 12, OK), ("BTC", 100, OK)]
 
 
 def test_a_bug_in_a_decoder_ends_its_connection_and_the_next_one_works() -> None:
@@ -175,11 +212,11 @@ def test_a_halt_of_the_whole_venue_means_no_silence_of_its_symbols() -> None:  #
     scene.take(speaker.snapshot(market, scene.clock.wall).text)
     scene.take('{"channel":"status","type":"update","data":[{"system":"maintenance"}]}')
     scene.clock.move(300)
-    scene.run.silence()
+    scene.silence()
     assert (scene.run.due_wishes(), list(scene.run.fold.owners)) == ([], [speaker.symbol])
     scene.take(speaker.update(market, market.step(), scene.clock.wall))
     scene.clock.move(30)
-    scene.run.silence()
+    scene.silence()
     assert list(scene.run.fold.owners) == [], "an update ends the halt"
 
 
