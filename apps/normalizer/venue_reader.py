@@ -67,7 +67,7 @@ class VenueReader:
         """The last message that was read: its sequence, and its first frame."""
 
     async def run(self) -> None:
-        """Read until cancelled. If the stream was set back, or a part fails, begin again from what was published."""
+        """Read until cancelled. If the stream was set back, or does not answer, begin again from what was published."""
         while True:
             try:
                 await self._from_start()
