@@ -52,7 +52,8 @@ class TicksSection(Section):
 
 
 class BarsSection(Section):
-    """`kept`: bars of each interval, symbol and venue in memory. `refill_messages`: of the stream's trades, read again at the start."""
+    """`kept`: bars of each interval, symbol and venue in memory. `refill_messages`: of the end of MARKET, in which
+    trades are read again at the start."""
 
     kept: Annotated[int, Field(ge=1, le=10_000)] = 300
     refill_messages: Annotated[int, Field(ge=0, le=1_000_000)] = 20_000

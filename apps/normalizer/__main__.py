@@ -1,4 +1,4 @@
-"""`python -m apps.normalizer`: what the venues of the market say, in one form."""
+"""`python -m apps.normalizer`: frames of venues to records, in one form."""
 
 from apps.normalizer.wiring import build
 from apps.runtime.service import run_service

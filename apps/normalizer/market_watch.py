@@ -25,7 +25,7 @@ TICK_EVERY_S: Final = 0.005
 BARS_EVERY_S: Final = 1.0
 LOOK_EVERY_S: Final = 0.1
 ASKED_AT_ONCE_MAX: Final = 16
-"""Requests to the gateway at a time. Further wishes wait for the next look."""
+"""Requests to the gateway at a time. Further wishes wait for their answers."""
 
 
 class MarketWatch:
@@ -109,7 +109,7 @@ class MarketWatch:
     async def _ask(self, venue: str, wish: Wish) -> None:
         """Send one wish to the gateway. Without an answer it is repeated with its next turn."""
         self.asked[wish.kind.value] += 1
-        body = {"do": wish.kind.value, "symbol": wish.symbol} if wish.symbol else {"do": wish.kind.value}
+        body = {"do": wish.kind.value, "symbol": wish.symbol, "reason": wish.reason}
         try:
             await bus.request(self._client, subjects.market("control", venue), encode(body), self._timeout_s)
         except Unavailable as trouble:

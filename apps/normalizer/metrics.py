@@ -1,5 +1,6 @@
 """Metrics and statistics of normalizer. Read on each scrape."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,8 @@ def series(watch: MarketWatch, shared: VenueShared, publisher: Publisher) -> Ite
     yield counter("normalizer_facts", "Facts about feeds, by kind", shared.facts.counts, "fact")
     yield counter("normalizer_frames", "Frames read", shared.quality.frames)
     yield counter("normalizer_frames_rejected", "Frames that could not be read", shared.quality.rejected)
+    dropped = sum((run.fold.dropped for run in runs.values()), Counter[str]())
+    yield counter("normalizer_dropped", "Frames, updates and trades that decoders dropped without a fact, by reason", dropped, "reason")
     yield gauge("normalizer_books_valid", "Books that are valid now", {name: len(run.fold.owners) for name, run in runs.items()}, "venue")
     yield gauge(
         "normalizer_lag_seconds", "Age of the last frames when they were read", {n: r.lag_ns() / 1e9 for n, r in runs.items()}, "venue"
@@ -61,7 +64,7 @@ def stats(watch: MarketWatch, shared: VenueShared, publisher: Publisher) -> dict
                 "ticks": {"sent": run.ticks_sent, "conflated": run.ticks.conflated},
                 "trades": {"duplicates": run.bars.duplicates, "too_late_for_bars": run.bars.too_late},
                 "late_frames": run.fold.late_frames,
-                "dropped_without_a_fact": run.fold.dropped,
+                "dropped_without_a_fact": dict(run.fold.dropped),
                 "decoder_failures": run.failures,
                 "wishes_open": run.wishes.open,
                 "starts": watch.readers[name].starts,

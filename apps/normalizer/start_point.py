@@ -56,13 +56,18 @@ class StartPoint(NamedTuple):
 
 
 async def published(market: SequencedStream, facts: SequencedStream, venue: str) -> dict[str, FramePoint]:
-    """Return the last published frame of each kind. Unavailable."""
+    """Return the last published frame of each kind. Unavailable.
+
+    The last fact may be of our clock, with the `n` 0. Then facts count as far as the other kinds, because a step publishes them first.
+    """
     found: dict[str, FramePoint] = {}
     for kind in KINDS:
         last = await (facts if kind == "facts" else market).last(subjects.market(kind, venue))
         if last is not None:
             numbers = _NUMBERS.decode(last.payload)
             found[kind] = FramePoint(numbers.epoch, numbers.n)
+    if "facts" in found and not found["facts"].n:
+        found["facts"] = max(found.values())
     return found
 
 

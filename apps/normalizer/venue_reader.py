@@ -67,7 +67,7 @@ class VenueReader:
         """The last message that was read: its sequence, and its first frame."""
 
     async def run(self) -> None:
-        """Read until cancelled. If the stream was set back, or a part fails, begin again from what was published."""
+        """Read until cancelled. If the stream was set back, or does not answer, begin again from what was published."""
         while True:
             try:
                 await self._from_start()
@@ -88,13 +88,10 @@ class VenueReader:
         self.starts += 1
         log.info("reading a venue", venue=self.venue, since_epoch=start.since_epoch, after_seq=start.after, skip_to=start.skip_to)
         self.current, self._at = run, None
-        writing = asyncio.create_task(out.run())
-        try:
+        async with asyncio.TaskGroup() as parts:
+            writing = parts.create_task(out.run(), name=f"records of {self.venue}")
             await self._read(run, start)
-        finally:
             writing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await writing
 
     async def _read(self, run: VenueRun, start: StartPoint) -> None:
         """Read on after each loss of the connection. Returns if the stream is not the one that was read."""
@@ -136,8 +133,11 @@ class VenueReader:
                     if frames >= FRAMES_AT_ONCE:
                         frames = 0
                         await run.out.room()
+                        run.caught_up()
                         await asyncio.sleep(0)
                 await run.out.room()
+                if self._places.client.is_connected:
+                    run.caught_up()
 
     async def _refill(self, bars: Bars) -> int | None:
         """Read trades that were published before. Return from when on they are complete; None without any. Unavailable."""

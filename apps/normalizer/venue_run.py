@@ -1,6 +1,6 @@
 """One venue: its frames are folded, records are queued for the streams, changed quotes leave for the core at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Final, NamedTuple
 
 import structlog
@@ -71,6 +71,9 @@ class VenueRun:
         self._replayed = False
         self._received = 0
         self._lag = (0, 0)
+        self._read_at = shared.clock.monotonic_ns()
+        self._paused: set[str] = set()
+        """Symbols whose marks ended because frames could not be read."""
 
     def take(self, raw: RawFrames) -> None:
         """Fold one message. A failure of a decoder ends the connections of the venue, not the reading."""
@@ -113,11 +116,30 @@ class VenueRun:
             self._end(symbol, now)
         if out.quotes:
             self._offer({quote.symbol: quote for quote in out.quotes}, out, now, fresh=fresh)
+        if fresh:
+            self._confirm(out.heard, now)
+
+    def caught_up(self) -> None:
+        """Note that frames can be read, and those that came by now were."""
+        self._read_at = self._shared.clock.monotonic_ns()
 
     def silence(self) -> None:
-        """Look for symbols that are silent, or are so no longer."""
+        """Look for symbols that are silent, or are so no longer.
+
+        While frames cannot be read, silence is ours and not the venue's: marks end, and books stay, because their frames are in the stream.
+        Once frames of the present are read, these marks are back.
+        """
         clock = self._shared.clock
-        for step in self.liveness.look(clock.monotonic_ns()):
+        now = clock.monotonic_ns()
+        if now - self._read_at > self._rules.patience.least:
+            self._paused.update(symbol for symbol in self.fold.owners if self.ticks.is_live(symbol))
+            for symbol in self._paused:
+                self._end_mark(symbol, now)
+            return
+        if self._paused and self.lag_ns() <= self._rules.behind_max:
+            self._confirm(self._paused, now)
+            self._paused.clear()
+        for step in self.liveness.look(now):
             now, wall = clock.monotonic_ns(), clock.now_ns()
             if step.kind is StepKind.STALE and step.symbol in self.fold.owners:
                 self.apply(self.fold.silence(step.symbol, wall), now, fresh=False)
@@ -171,8 +193,7 @@ class VenueRun:
     def _opened(self, symbols: tuple[str, ...], now: int) -> None:
         self.wishes.connected()
         for symbol in symbols:
-            if symbol not in self.fold.owners:
-                self.wishes.want(Wish(kind=WishKind.RESYNC, symbol=symbol, reason="no book yet"), now, after=FIRST_BOOK_NS, escalates=False)
+            self.wishes.want(Wish(kind=WishKind.RESYNC, symbol=symbol, reason="no book yet"), now, after=FIRST_BOOK_NS)
 
     def _end(self, symbol: str, now: int) -> None:
         """End the marks of a symbol at once."""
@@ -192,6 +213,12 @@ class VenueRun:
                 self._send(leaves)
                 if not self._replayed:
                     self._shared.latency.observe((self._shared.clock.now_ns() - quote.received) / 1e9)
+
+    def _confirm(self, symbols: Set[str], now: int) -> None:
+        """Bring back marks that ended because frames came late: an update of a valid book confirms also a touch that it leaves alone."""
+        for symbol in symbols:
+            if not self.ticks.is_live(symbol) and (quote := self.fold.quote(symbol)) is not None:
+                self._send(self.ticks.offer(quote, now) or quote)
 
     def _end_mark(self, symbol: str, now: int) -> None:
         ended = self.ticks.end(symbol, now)

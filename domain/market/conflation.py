@@ -51,6 +51,11 @@ class Conflation:
         sent.waits = quote
         return None
 
+    def is_live(self, symbol: str) -> bool:
+        """Return whether the symbol has a quote that is repeated."""
+        sent = self._sent.get(symbol)
+        return sent is not None and not sent.ended
+
     def end(self, symbol: str, now: int) -> Quote | None:
         """Return the last quote, flagged as stale, to be sent at once; None if there is none, or it has ended already.
 

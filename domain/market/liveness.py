@@ -85,9 +85,10 @@ class Liveness:
             self._steps.append(LivenessStep(StepKind.RECONNECT, symbol, 0))
 
     def halted(self, symbol: str) -> None:
-        """Note a halt: until the next update silence means nothing."""
-        if symbol in self._pulses:
-            self._pulses[symbol].halted = True
+        """Note a halt of a symbol, or of the whole venue (empty): until the next update of a symbol its silence means nothing."""
+        for each in (symbol,) if symbol else self._pulses:
+            if each in self._pulses:
+                self._pulses[each].halted = True
 
     def forget(self, symbol: str) -> None:
         """Stop watching a symbol: its book is invalid, and its next snapshot starts it again. Its rhythm is kept."""

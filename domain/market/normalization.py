@@ -36,7 +36,8 @@ class BookRules(NamedTuple):
 class Normalised(msgspec.Struct, kw_only=True):
     """What one message of raw frames means. `epoch` and `n` are of its last frame; `received` is when that came.
 
-    `ended`: symbols whose book was valid and is not any more. `whole`: symbols whose book is valid now and was not.
+    `ended`: symbols whose book was valid and is not any more. `whole`: symbols with a valid book that was not, or that another
+    connection had.
     `heard`: symbols with updates of their book; trades prove nothing about it.
     `snapshots`: symbols with a new snapshot, and whether its touch differs from the last one.
     """
@@ -94,19 +95,21 @@ class VenueFold:
         self._connections: dict[int, _Connection] = {}
         self._shown: dict[str, _Shown] = {}
         self._since_epoch = since_epoch
+        self._dropped: Counter[str] = Counter()
+        """By decoders of connections that ended."""
 
     @property
     def epoch(self) -> int:
-        """The newest connection; 0 before the first one."""
+        """The newest open connection; 0 without one."""
         return max(self._connections, default=0)
 
     @property
-    def dropped(self) -> dict[str, int]:
-        """Return what the decoders of the open connections dropped without a fact, by reason."""
-        found = Counter[str]()
+    def dropped(self) -> Counter[str]:
+        """Return what the decoders dropped without a fact, by reason."""
+        found = self._dropped.copy()
         for connection in self._connections.values():
             found.update(connection.decoder.dropped if connection.decoder else {})
-        return dict(found)
+        return found
 
     def book(self, symbol: str, depth: int) -> BookView | None:
         """Return the book of a symbol, invalid if no open connection has it whole; None if no connection ever had the symbol."""
@@ -119,6 +122,11 @@ class VenueFold:
         last = self.last.get(symbol)
         seq, at, received = (last.seq, last.at, last.received) if last else (0, 0, 0)
         return BookView(valid=False, checked=None, seq=seq, bids=(), asks=(), at=at, received=received)
+
+    def quote(self, symbol: str) -> Quote | None:
+        """Return the last quote of a symbol, if its book may be shown."""
+        owner = self._connections.get(self.owners.get(symbol, 0))
+        return self.last.get(symbol) if owner is not None and _is_valid(owner, symbol) else None
 
     def take(self, raw: RawFrames) -> Normalised:
         """Fold one message. Frames that were taken before are skipped; a hole makes the books of the connection invalid."""
@@ -137,6 +145,7 @@ class VenueFold:
         out.frames = len(raw.frames) - max(skip, 0)
         if raw.replayed:
             _flag_replayed(out)
+            self.last.update((quote.symbol, quote) for quote in out.quotes)
         return out
 
     def begin_at(self, opening: Frame | None, epoch: int, n: int) -> Normalised:
@@ -168,7 +177,6 @@ class VenueFold:
         self._fact(FactKind.REJECTED_FRAME, received, self.epoch, 0, out, detail=reason[:DETAIL_MAX])
         out.wishes.append(Wish(kind=WishKind.RECONNECT, reason="frames could not be read"))
         for connection in list(self._connections.values()):
-            self._since_epoch = max(self._since_epoch, connection.epoch + 1)
             self._closed(connection, out)
         return out
 
@@ -184,9 +192,12 @@ class VenueFold:
         return connection
 
     def _closed(self, connection: _Connection, out: Normalised) -> None:
+        """End a connection. Its frames are not read again, nor those of an older one that is not open."""
         for symbol in [symbol for symbol, epoch in self.owners.items() if epoch == connection.epoch]:
             self._end(symbol, out)
         del self._connections[connection.epoch]
+        self._dropped.update(connection.decoder.dropped if connection.decoder else {})
+        self._since_epoch = max(self._since_epoch, connection.epoch + 1)
 
     def _hole(self, connection: _Connection, last: int, received: int, out: Normalised) -> None:
         """Report missing frames up to `last`. Nothing is known of the books of this connection until each has a new snapshot."""
@@ -280,10 +291,9 @@ class VenueFold:
             return False
         self.owners[symbol] = connection.epoch
         self._shown.pop(symbol, None)
-        if owner is None:
-            out.whole.append(symbol)
-            if symbol in out.ended:
-                out.ended.remove(symbol)
+        out.whole.append(symbol)
+        if symbol in out.ended:
+            out.ended.remove(symbol)
         return True
 
     def _moved(self, book: Book) -> bool:
@@ -302,7 +312,7 @@ class VenueFold:
     def _delta(self, connection: _Connection, book: Book, received: int, out: Normalised) -> None:
         """Publish a delta, or the top of the whole book if its last snapshot is too old."""
         shown, rules = self._shown.get(book.symbol), self._rules
-        if shown is None or received - shown.snapshot_at >= rules.every:
+        if shown is None or not 0 <= received - shown.snapshot_at < rules.every:
             view = connection.decoder.book(book.symbol, rules.levels) if connection.decoder else None
             if view is not None and view.valid:
                 top = msgspec.structs.replace(book, kind=BookKind.SNAPSHOT, bids=view.bids, asks=view.asks, checked=view.checked, prev=0)

@@ -13,7 +13,8 @@ SECOND: Final = 1_000_000_000
 class WishPace(NamedTuple):
     """`first`: how long the effect of a wish is awaited, in nanoseconds; each time twice as long, at most `most`.
 
-    After `resyncs_max` snapshots that did not bring a symbol back, the connection is replaced. `connection`: how long a new one is awaited.
+    After `resyncs_max` snapshots that did not bring a symbol back, the connection is replaced, unless it never had a book of the symbol.
+    `connection`: how long a new one is awaited.
     """
 
     first: int = 2 * SECOND
@@ -27,7 +28,6 @@ class _Wanted(msgspec.Struct):
     due: int
     wait: int
     tries: int = 0
-    escalates: bool = True
 
 
 class Wishes:
@@ -37,34 +37,32 @@ class Wishes:
         self._pace = pace
         self._wanted: dict[str, _Wanted] = {}
         """By symbol; the connection has the empty one."""
+        self._came: set[str] = set()
+        """Symbols that had a book since the connection was opened. Only these can cost it."""
 
     @property
     def open(self) -> int:
         return len(self._wanted)
 
-    def want(self, wish: Wish, now: int, *, after: int = 0, escalates: bool = True) -> None:
-        """Add a wish, to be sent `after` this time. One for the same symbol that was sent already stays as it is.
-
-        `escalates`: whether the connection is replaced if it has no effect.
-        """
+    def want(self, wish: Wish, now: int, *, after: int = 0) -> None:
+        """Add a wish, to be sent `after` this time. One for the same symbol that was sent already stays as it is."""
         wish = msgspec.structs.replace(wish, symbol="") if wish.kind is WishKind.RECONNECT else wish
         key = wish.symbol
         known = self._wanted.get(key)
         if known is None:
-            wait = self._pace.first if key else self._pace.connection
-            self._wanted[key] = _Wanted(wish, now + after, wait, escalates=escalates)
-            return
-        known.escalates = known.escalates or escalates
-        if not known.tries:
+            self._wanted[key] = _Wanted(wish, now + after, self._pace.first if key else self._pace.connection)
+        elif not known.tries:
             known.due = min(known.due, now + after)
 
     def settled(self, symbol: str) -> None:
-        """Note that the symbol is whole again."""
+        """Note that the symbol has a valid book."""
         self._wanted.pop(symbol, None)
+        self._came.add(symbol)
 
     def connected(self) -> None:
-        """Note a new connection: it settles the wish for one. Symbols are still awaited."""
-        self._wanted.pop("", None)
+        """Note a new connection: what the one before it was asked for is settled. What is missing on the new one is wanted again."""
+        self._wanted.clear()
+        self._came.clear()
 
     def due(self, now: int) -> Sequence[Wish]:
         """Return the wishes to send now."""
@@ -80,7 +78,7 @@ class Wishes:
         wanted.due = now + wanted.wait
         wanted.wait = min(2 * wanted.wait, self._pace.most)
         symbol = wanted.wish.symbol
-        if not symbol or not wanted.escalates or wanted.tries % (self._pace.resyncs_max + 1):
+        if symbol not in self._came or wanted.tries % (self._pace.resyncs_max + 1):
             return True
         self.want(Wish(kind=WishKind.RECONNECT, reason=f"{symbol} did not come back"), now)
         return False

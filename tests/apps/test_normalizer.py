@@ -39,7 +39,7 @@ async def test_a_hole_ends_the_book_at_once_is_named_and_repaired_and_a_killed_n
     await gateway.put(gateway.update())
     await until(lambda: Flag.STALE in gateway.ticks[-1].flags)
     assert ((await normalizer.book(PATH))["valid"], (await normalizer.book(PATH))["bids"]) == (False, [])
-    await until(lambda: {"do": "resync", "symbol": SYMBOL} in gateway.asked)
+    await until(lambda: {"do": "resync", "symbol": SYMBOL, "reason": "frames are missing"} in gateway.asked)
     gaps = [fact for fact in (await normalizer.get(f"/facts?venue={VENUE}"))["facts"] if fact["fact"] == "gap" and fact["symbol"] is None]
     assert [(fact["from"], fact["to"]) for fact in gaps] == [(before + 1, before + 1)]
 

@@ -1,4 +1,4 @@
-"""Parts of normalizer alone: where the reading begins, what is published again, and what leaves for the core."""
+"""Parts of normalizer alone: where the reading begins, and what is published again."""
 
 import asyncio
 import random
@@ -8,24 +8,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from adapters import subjects
 from adapters.codec import encode
 from adapters.market_lookup import Stored
-from apps.normalizer.frame_quality import FrameQuality
-from apps.normalizer.recent_facts import RecentFacts
 from apps.normalizer.records_out import REPEAT_AFTER_S, STEPS_MAX, RecordsOut
 from apps.normalizer.start_point import BATCH_FRAMES_MAX, FramePoint, StartPoint, start_point
-from apps.normalizer.venue_run import LATENCY_BUCKETS_S, VenueRules, VenueRun, VenueShared
-from apps.runtime.metrics import Observations
-from domain.market.bars import Bars
-from domain.market.conflation import TickPace
-from domain.market.liveness import Patience
+from apps.normalizer.start_point import published as published_before
 from domain.market.normalization import BookRules, Normalised, VenueFold
-from domain.market.quotes import Quote
-from domain.market.records import Fact, FactKind, Flag
-from domain.market.venues.feed import Decoder, Opening, RawFrames
+from domain.market.records import Fact, FactKind, Records
+from domain.market.venues.feed import RawFrames
 from domain.ports import Unavailable
-from tests.domain.market.plain_venue import START, VENUE, PlainDecoder, S, raw
-from tests.domain.market.test_normalization import BEGIN
+from tests.domain.market.plain_venue import START, VENUE, PlainDecoder, raw
 
 # Where the reading begins
 
@@ -88,6 +81,33 @@ async def test_the_reading_begins_where_its_records_ended(
 async def test_a_connection_whose_begin_was_dropped_is_continued_without_its_opening() -> None:
     found = await start_point(Stream(DAY, first=3 * 60), VENUE, done(2, 3_000), 10_000)
     assert found == StartPoint(179, 2, found.published, None, 1_900)
+
+
+class Newest:
+    """The newest message of each subject of a stream."""
+
+    def __init__(self, **points: tuple[int, int]) -> None:
+        self.points = {subjects.market(kind, VENUE): point for kind, point in points.items()}
+
+    async def last(self, subject: str) -> Stored | None:
+        point = self.points.get(subject)
+        return point and Stored(1, encode(Records[Fact](venue=VENUE, epoch=point[0], n=point[1], records=[])))
+
+    async def at(self, subject: str, seq: int) -> Stored | None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("facts", "found"),
+    [
+        pytest.param((5, 0), (5, 900), id="a fact of our clock: as far as the other records"),
+        pytest.param((5, 950), (5, 950), id="a fact of a frame"),
+        pytest.param((5, 100), (5, 100), id="facts that the stream forgot are published again"),
+    ],
+)
+async def test_a_fact_of_our_clock_is_not_taken_for_the_first_one_of_its_connection(facts: tuple[int, int], found: tuple[int, int]) -> None:
+    done = await published_before(Newest(quotes=(5, 900), trades=(5, 200)), Newest(facts=facts), VENUE)
+    assert done == {"facts": FramePoint(*found), "quotes": FramePoint(5, 900), "trades": FramePoint(5, 200)}
 
 
 # What is published
@@ -171,129 +191,3 @@ async def test_the_reading_waits_while_the_streams_are_away() -> None:  # burst 
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(out.room(), 0.05)
     assert out.waiting == STEPS_MAX
-
-
-# What leaves for the core
-
-
-class Hands:
-    """Clocks that a test moves."""
-
-    def __init__(self) -> None:
-        self.steady, self.wall = 0, START
-
-    def now_ns(self) -> int:
-        return self.wall
-
-    def monotonic_ns(self) -> int:
-        return self.steady
-
-    def move(self, seconds: float) -> None:
-        self.steady += int(seconds * S)
-        self.wall += int(seconds * S)
-
-
-class Failing(PlainDecoder):
-    def take(self, frame: Any, n: int) -> Any:
-        if frame.text == "poison":
-            raise ZeroDivisionError("a bug")
-        return super().take(frame, n)
-
-
-def failing(venue: str, opening: Opening, epoch: int) -> Decoder:
-    return Failing(venue, opening, epoch)
-
-
-class Scene:
-    def __init__(self) -> None:
-        self.clock, self.sent = Hands(), list[Quote]()
-        self.facts = RecentFacts(100)
-        self.quality = FrameQuality()
-        shared = VenueShared(self.clock, self.facts, self.quality, Observations(LATENCY_BUCKETS_S), self.send)
-        rules = VenueRules(failing, BookRules(), Patience(), TickPace(), 2 * S)
-        self.run = VenueRun(VENUE, rules, shared, RecordsOut(VENUE, Places().write, {}, 0.0), Bars(10))
-        self.n = 0
-
-    def send(self, subject: str, payload: bytes) -> None:
-        if subject.startswith("ticks."):
-            self.sent.append(msgspec.json.decode(payload, type=Quote))
-
-    def take(self, *texts: str, at: int | None = None, epoch: int = 1) -> None:
-        self.run.take(raw(self.n + 1, *texts, at=self.clock.wall if at is None else at, epoch=epoch))
-        self.n += len(texts)
-
-    def ticks(self) -> list[tuple[str, int, tuple[str, ...]]]:
-        found, self.sent = [(quote.symbol[:3], int(quote.bid), quote.flags) for quote in self.sent], []
-        return found
-
-
-OK = (Flag.NO_VENUE_TIME.value,)
-ENDED = (*OK, Flag.STALE.value)
-
-
-def test_a_broken_book_ends_its_mark_at_once_and_leaves_the_others() -> None:  # marks of that venue end at once
-    scene = Scene()
-    scene.take(*BEGIN)
-    assert scene.ticks() == [("BTC", 100, OK), ("ETH", 10, OK)]
-    scene.clock.move(0.1)
-    scene.take("update btc 8 101 1 102 1", "update btc 10 102 1 103 1", "update eth 4 11 1 12 1")
-    assert scene.ticks() == [("BTC", 100, ENDED), ("ETH", 11, OK)]
-    scene.clock.move(2)
-    scene.run.due_ticks()
-    assert scene.ticks() == [("ETH", 11, OK)], "only what is valid is repeated"
-    assert [(wish.kind.value, wish.symbol) for wish in scene.run.due_wishes()] == [("resync", "BTCUSDT")]
-    scene.take("snapshot btc 20 105 1 106 1")
-    assert scene.ticks() == [("BTC", 105, OK)]
-    scene.clock.move(9)
-    assert scene.run.due_wishes() == []
-
-
-def test_frames_of_the_past_send_no_quotes_and_end_marks() -> None:
-    scene = Scene()
-    scene.take(*BEGIN, at=START - 60 * S)
-    assert (scene.ticks(), scene.run.due_wishes(), scene.run.lag_ns() > 59 * S) == ([], [], True)
-    scene.take("update btc 8 101 1 102 1")
-    assert scene.ticks() == [("BTC", 101, OK)]
-    scene.take("update btc 9 102 1 103 1", at=START - 10 * S)
-    assert scene.ticks() == [("BTC", 101, ENDED)]
-
-
-def test_a_mute_symbol_ends_and_its_unchanged_snapshot_brings_it_back() -> None:  # open but mute; quiet market
-    scene = Scene()
-    scene.take(*BEGIN)
-    scene.ticks()
-    scene.clock.move(2.5)
-    scene.take("beat")
-    scene.run.silence()
-    assert scene.ticks() == [("BTC", 100, ENDED), ("ETH", 10, ENDED)]
-    assert [fact.fact for fact in scene.facts.newest(VENUE, None, 0, 2)] == [FactKind.STALE, FactKind.STALE]
-    assert {wish.symbol for wish in scene.run.due_wishes()} == {"BTCUSDT", "ETHUSDT"}
-    scene.take("snapshot btc 7 100 1 101 1")
-    scene.run.silence()
-    assert scene.ticks() == [("BTC", 100, OK)]
-    assert scene.facts.newest(VENUE, None, 0, 1)[0].fact is FactKind.FRESH
-    scene.clock.move(6)
-    scene.run.silence()
-    assert scene.ticks() == [], "it may be quiet for three times as long"
-
-
-def test_a_bug_in_a_decoder_ends_its_connection_and_the_next_one_works() -> None:
-    scene = Scene()
-    scene.take(*BEGIN)
-    scene.ticks()
-    scene.take("update btc 8 101 1 102 1", "poison")
-    assert [flags for _, _, flags in scene.ticks()] == [ENDED, ENDED]
-    assert (scene.run.failures, [wish.kind.value for wish in scene.run.due_wishes()]) == (1, ["reconnect"])
-    scene.n = 0
-    scene.take(*BEGIN, epoch=2)
-    assert (scene.ticks(), scene.run.wishes.open) == ([("BTC", 100, OK), ("ETH", 10, OK)], 0)
-
-
-def test_too_many_bad_frames_in_a_minute_are_said() -> None:  # malformed frame: more than 1 % in a minute
-    scene = Scene()
-    scene.take("open", *["beat"] * 197, "rubbish", "rubbish")
-    assert scene.quality.trouble(scene.clock.steady) is None
-    scene.take("rubbish")
-    assert scene.quality.trouble(scene.clock.steady) == "3 of 201 frames of the last minute cannot be read"
-    scene.clock.move(61)
-    assert scene.quality.trouble(scene.clock.steady) is None

@@ -92,7 +92,6 @@ class BinanceSpotDialect:
         if status != 200:
             kind = FactKind.LIMITED if status in LIMITED else FactKind.REFUSED
             session.fact(kind, book.symbol, detail=f"{status} for {path}: {body}")
-            session.unanswered(book, f"the snapshot was refused with {status}")
         elif book.valid:
             session.drop(UNNEEDED_SNAPSHOT)
         else:
@@ -146,11 +145,11 @@ class BinanceSpotDialect:
         bids, asks = self._numbers.levels(snapshot.bids), self._numbers.levels(snapshot.asks)
         if bids is None or asks is None or snapshot.last <= 0:
             session.fact(FactKind.REJECTED_RECORD, book.symbol, detail=f"snapshot {snapshot.last}")
-            session.unusable_snapshot(book, "the snapshot was refused")
+            session.resync(book, "the snapshot was refused")
             return
         later = [update for update in book.kept if update.seq > snapshot.last]
         if later and later[0].first > snapshot.last + 1:
-            session.unusable_snapshot(book, f"snapshot {snapshot.last} is older than the kept updates from {later[0].first}")
+            session.resync(book, f"snapshot {snapshot.last} is older than the kept updates from {later[0].first}")
             return
         session.drop(OLD_UPDATE, book.forget() - len(later))
         book.replace(bids, asks, LEVELS_MAX)

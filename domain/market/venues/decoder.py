@@ -47,7 +47,7 @@ class VenueDecoder:
 
     def take(self, frame: Frame, n: int) -> Sequence[Record | Wish]:
         session, kind = self._session, frame.kind
-        out = session.begin(frame.received, n, opens=kind is FrameKind.OPEN)
+        out = session.begin(frame.received, n)
         if kind is FrameKind.FRAME:
             self._read(self._dialect.message, frame.text)
         elif kind is FrameKind.REST:

@@ -74,7 +74,10 @@ class WishKind(StrEnum):
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """What a decoder asks of gateway. `symbol` is ours; empty for the whole venue."""
+    """What a decoder asks of gateway, once for each reason: `domain.market.wishes` repeats it until it has its effect.
+
+    `symbol` is ours; empty for the whole venue.
+    """
 
     kind: WishKind
     symbol: str = ""

@@ -161,7 +161,7 @@ class KrakenDialect:
             session.broken(book, FactKind.CHECKSUM_FAILED, detail=detail)
         else:
             session.fact(FactKind.CHECKSUM_FAILED, book.symbol, detail=f"snapshot: {detail}")
-            session.unusable_snapshot(book, "the checksum of the snapshot does not agree")
+            session.resync(book, "the checksum of the snapshot does not agree")
         return False
 
     def _levels(self, levels: list[_KrakenLevel]) -> list[Level] | None:

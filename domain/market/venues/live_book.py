@@ -38,20 +38,16 @@ class LiveBook:
         "broken",
         "checked",
         "crossed_since",
-        "failures",
         "first",
         "flags",
         "kept",
         "kept_levels",
         "quote",
-        "reason",
         "received",
         "seq",
         "symbol",
         "touch",
         "valid",
-        "wish_due",
-        "wished_at",
     )
 
     def __init__(self, symbol: str) -> None:
@@ -72,11 +68,6 @@ class LiveBook:
         self.crossed_since: int | None = None
         self.kept: deque[BookUpdate] = deque()
         self.kept_levels = 0
-        self.reason = ""
-        self.wished_at = 0
-        self.wish_due = 0
-        self.failures = 0
-        """Snapshots in a row that could not be used."""
 
     def shown(self) -> bool:
         """Return whether its levels may be shown. A book that waits for the other side of a crossed touch may not."""

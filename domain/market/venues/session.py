@@ -16,11 +16,6 @@ from domain.values import ZERO, Side
 
 CROSSED_HOLD_NS: Final = 250_000_000
 """How long a crossed or locked touch may wait for its other side."""
-RESYNC_PATIENCE_NS: Final = 10_000_000_000
-"""A resync that brought nothing for this long is wished again."""
-RESYNC_SPACING_NS: Final = 1_000_000_000
-"""Between two wishes for a book whose snapshot could not be used. From the second such snapshot in a row, each doubles it."""
-DOUBLINGS_MAX: Final = 5
 TRADES_REMEMBERED: Final = 1000
 """Trade ids of each symbol. A trade whose id is among them is a duplicate."""
 UNKNOWN_NAMES_MAX: Final = 100
@@ -49,24 +44,22 @@ class FeedSession:
         self.received = 0
         self.n = 0
         self.out: list[Record | Wish] = []
-        self._due = 0
+        self._due = AT_END
+        """When a crossed book has waited long enough."""
         self._trades: dict[str, dict[str, None]] = {symbol: {} for symbol in self.books}
         self._unknown: set[str] = set()
         self._skew = ClockSkew()
 
     # A frame
 
-    def begin(self, received: int, n: int, *, opens: bool = False) -> list[Record | Wish]:
-        """Start with a frame: return the list for its records, with what time alone has brought about.
-
-        With the frame that opens the connection nothing is overdue.
-        """
+    def begin(self, received: int, n: int) -> list[Record | Wish]:
+        """Start with a frame: return the list for its records, with what time alone has brought about."""
         self.out = out = list[Record | Wish]()
         self.n = n
         if received < self.received:
             self._clock_went_back(received)
         self.received = received
-        if received >= self._due and not opens:
+        if received >= self._due:
             self._sweep()
         if received >= self._skew.ends and (offset := self._skew.ended(received)) is not None:
             self.fact(FactKind.SKEW, detail=f"received - at: {offset // 1_000_000} ms")
@@ -74,15 +67,12 @@ class FeedSession:
 
     def opened(self, detail: str) -> None:
         """Note that the connection is open. Its script has subscribed already, so every book has a resync under way."""
-        for book in self.books.values():
-            book.wish_due = self.received + RESYNC_PATIENCE_NS
-        self._due = self.received + RESYNC_PATIENCE_NS
         self.fact(FactKind.CONNECTED, detail=detail)
 
     def closed(self, reason: str) -> None:
         """End every book without a wish: there is no connection that could fulfil it."""
         for book in self.books.values():
-            book.valid, book.crossed_since, book.touch, book.wish_due = False, None, None, AT_END
+            book.valid, book.crossed_since, book.touch = False, None, None
         self.fact(FactKind.DISCONNECTED, detail=reason)
 
     def fact(self, kind: FactKind, symbol: str = "", *, from_: int = 0, to: int = 0, detail: str = "") -> None:
@@ -122,38 +112,22 @@ class FeedSession:
     # Books
 
     def broken(self, book: LiveBook, kind: FactKind, *, from_: int = 0, to: int = 0, detail: str = "") -> None:
-        """Make a valid book invalid: its fact, and one wish for a resync, at once. An invalid book already has both.
-
-        A book that breaks often is limited by gateway, which knows the venue's limits and has a clock also while no frame comes.
-        """
+        """Make a valid book invalid: its fact, and one wish for a resync, at once. An invalid book already has both."""
         if not book.valid:
             return
         book.valid, book.broken = False, True
         book.crossed_since = book.touch = None
         self.fact(kind, book.symbol, from_=from_, to=to, detail=detail)
-        book.reason = detail or kind.value
-        self._wish(book)
+        self.resync(book, detail or kind.value)
 
     def all_broken(self, kind: FactKind, *, from_: int = 0, to: int = 0, detail: str = "") -> None:
         for book in self.books.values():
             self.broken(book, kind, from_=from_, to=to, detail=detail)
 
-    def unusable_snapshot(self, book: LiveBook, reason: str) -> None:
-        """Ask for another snapshot, later after each one in a row: at most one in RESYNC_SPACING_NS."""
-        book.failures += 1
-        book.reason = reason
-        book.wish_due = book.wished_at + (RESYNC_SPACING_NS << min(book.failures - 1, DOUBLINGS_MAX)) if book.wished_at else self.received
-        if self.received >= book.wish_due:
-            self._wish(book)
-        else:
-            self._due = min(self._due, book.wish_due)
-
-    def unanswered(self, book: LiveBook, reason: str) -> None:
-        """Note that the venue refused to give a snapshot: ask again once the patience is over, which each refusal in a row doubles."""
-        book.wish_due = self.received + (RESYNC_PATIENCE_NS << min(book.failures, DOUBLINGS_MAX))
-        book.failures += 1
-        book.reason = reason
-        self._due = min(self._due, book.wish_due)
+    def resync(self, book: LiveBook, reason: str) -> None:
+        """Wish for a snapshot, once for each reason. Who sends wishes repeats and limits them: it has a clock also while no frame comes."""
+        self.fact(FactKind.RESYNC, book.symbol, detail=reason)
+        self.out.append(Wish(kind=WishKind.RESYNC, symbol=book.symbol, reason=reason))
 
     def refused(self, book: LiveBook, detail: str) -> None:
         """Refuse a book's record. Without it the book is not the venue's any more."""
@@ -162,8 +136,7 @@ class FeedSession:
 
     def whole(self, book: LiveBook, seq: int, at: int | None, *, checked: bool | None = None, flags: tuple[Flag, ...] = ()) -> None:
         """Declare a book valid as it is now, and give all of it."""
-        book.valid, book.failures = True, 0
-        book.touch = None
+        book.valid, book.touch = True, None
         if book.broken:
             book.broken = False
             self.fact(FactKind.REPAIRED, book.symbol)
@@ -282,23 +255,13 @@ class FeedSession:
 
     # Time
 
-    def _wish(self, book: LiveBook) -> None:
-        book.wished_at, book.wish_due = self.received, self.received + RESYNC_PATIENCE_NS
-        self._due = min(self._due, book.wish_due)
-        self.fact(FactKind.RESYNC, book.symbol, detail=book.reason)
-        self.out.append(Wish(kind=WishKind.RESYNC, symbol=book.symbol, reason=book.reason))
-
     def _sweep(self) -> None:
-        """Do what is due: end books that are crossed for too long, and wish again for resyncs without success."""
+        """End books that are crossed for too long."""
         for book in self.books.values():
             if book.crossed_since is not None and self.received - book.crossed_since >= CROSSED_HOLD_NS:
                 self.broken(book, FactKind.CROSSED, detail=_touch_of(book))
-            if not book.valid and self.received >= book.wish_due:
-                book.reason = book.reason or "no snapshot yet"
-                self._wish(book)
-        waits = [book.wish_due for book in self.books.values() if not book.valid]
-        holds = [book.crossed_since + CROSSED_HOLD_NS for book in self.books.values() if book.crossed_since is not None]
-        self._due = min((*waits, *holds), default=AT_END)
+        holds = (book.crossed_since + CROSSED_HOLD_NS for book in self.books.values() if book.crossed_since is not None)
+        self._due = min(holds, default=AT_END)
 
     def _clock_went_back(self, received: int) -> None:
         """Our clock was set back: no time that was noted may be later than now."""
@@ -306,9 +269,6 @@ class FeedSession:
         for book in self.books.values():
             if book.crossed_since is not None:
                 book.crossed_since = min(book.crossed_since, received)
-            if book.wish_due != AT_END:
-                book.wished_at = min(book.wished_at, received)
-                book.wish_due = min(book.wish_due, received + RESYNC_PATIENCE_NS)
         self._due = received
 
 

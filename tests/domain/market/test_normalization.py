@@ -7,8 +7,8 @@ import pytest
 from adapters.codec import encode
 from domain.market.normalization import BookRules, Normalised, VenueFold
 from domain.market.records import BookKind, FactKind, Flag
-from domain.market.venues.feed import Frame, FrameKind, RawFrames, WishKind
-from tests.domain.market.plain_venue import START, VENUE, PlainDecoder, S, opening, raw
+from domain.market.venues.feed import Frame, FrameKind, Opening, RawFrames, WishKind
+from tests.domain.market.plain_venue import START, SYMBOLS, VENUE, PlainDecoder, S, opening, raw
 
 BEGIN = ("open", "snapshot btc 7 100 1 101 1", "snapshot eth 3 10 1 11 1")
 
@@ -121,6 +121,26 @@ def test_frames_of_a_connection_that_was_replaced_are_ignored() -> None:
     assert venue.late_frames == 1
 
 
+def test_frames_of_a_closed_connection_that_come_again_change_nothing() -> None:  # duplicate frame
+    venue = begun()
+    venue.take(raw(4, f"trade btc t1 100 1 buy {START}", "close"))
+    for again in (raw(1, *BEGIN, f"trade btc t1 100 1 buy {START}", "close"), raw(4, f"trade btc t1 100 1 buy {START}", "close")):
+        out = venue.take(again)
+        assert (out.frames, out.facts, out.trades, out.wishes) == (0, [], [], [])
+    assert venue.take(raw(1, *BEGIN, epoch=2)).whole == ["BTCUSDT", "ETHUSDT"]
+
+
+def test_what_decoders_dropped_is_counted_beyond_the_end_of_their_connections() -> None:
+    found = PlainDecoder(VENUE, Opening(kind="plain", url="", symbols=SYMBOLS), 1)
+    venue = VenueFold(VENUE, lambda *_: found, BookRules())
+    for epoch in (1, 2):
+        venue.take(raw(1, *BEGIN, epoch=epoch))
+        found.dropped["old_update"] = epoch
+        assert venue.dropped == {"old_update": 1 if epoch == 1 else 3}
+        venue.take(raw(4, "close", epoch=epoch))
+    assert venue.dropped == {"old_update": 3}
+
+
 def test_connections_are_bounded_and_the_oldest_one_ends() -> None:
     venue = begun()
     venue.take(raw(1, "open", epoch=2))
@@ -148,6 +168,12 @@ def test_books_are_published_whole_now_and_then_and_by_bounded_deltas_in_between
     assert (book.kind, book.seq, book.bids, book.prev) == (BookKind.SNAPSHOT, 13, [(Decimal(100), Decimal(9))], 0)
 
 
+def test_after_our_clock_was_set_back_books_are_published_whole_again_at_once() -> None:  # our clock steps
+    venue = begun(BookRules(levels=25, every=S, delta_levels=4))
+    (book,) = venue.take(raw(4, "update btc 8 100 2 101 1", at=START - 3600 * S)).books
+    assert (book.kind, book.seq) == (BookKind.SNAPSHOT, 8)
+
+
 def test_a_snapshot_says_whether_it_differs_from_what_was_known() -> None:
     venue = begun()
     assert venue.take(raw(4, "snapshot btc 9 100 1 101 1")).snapshots == {"BTCUSDT": False}
@@ -157,8 +183,12 @@ def test_a_snapshot_says_whether_it_differs_from_what_was_known() -> None:
 
 
 def test_replayed_frames_give_flagged_records() -> None:  # replay pointed at a live core
-    out = fold().take(raw(1, *BEGIN, f"trade btc t1 100 1 buy {START}", replayed=True))
+    venue = fold()
+    out = venue.take(raw(1, *BEGIN, f"trade btc t1 100 1 buy {START}", replayed=True))
     assert all(Flag.REPLAYED in record.flags for records in (out.quotes, out.trades, out.books) for record in records)
+    assert venue.quote("BTCUSDT") == out.quotes[0]
+    venue.take(raw(5, "close", replayed=True))
+    assert venue.quote("BTCUSDT") is None
 
 
 def test_a_connection_continues_behind_a_frame_with_invalid_books() -> None:

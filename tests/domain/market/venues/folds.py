@@ -14,7 +14,7 @@ MILLISECOND = 1_000_000
 
 
 class ObviousBook:
-    """Levels in two dicts. Whoever asks pays for the order."""
+    """Levels in two dicts, sorted on each request."""
 
     def __init__(self) -> None:
         self.bids: dict[Decimal, Decimal] = {}
@@ -40,12 +40,11 @@ class ObviousBook:
 class Told:
     """A decoder, the frames given to it, numbered from 1, and all that came out."""
 
-    def __init__(self, kind: str, symbols: dict[str, str], depth: int = 10, *, opened_at: int | None = 0) -> None:
+    def __init__(self, kind: str, symbols: dict[str, str], depth: int = 10, *, opened_at: int = 0) -> None:
         self.decoder: Decoder = decoder("VENUE", Opening(kind=kind, url="ws://127.0.0.1:9", symbols=symbols, depth=depth), 7)
         self.n = 0
         self.all: list[Record | Wish] = []
-        if opened_at is not None:
-            self.give(Frame(opened_at, FrameKind.OPEN, "{}"))
+        self.give(Frame(opened_at, FrameKind.OPEN, "{}"))
 
     def give(self, frame: Frame) -> list[Record | Wish]:
         self.n += 1

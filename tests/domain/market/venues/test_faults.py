@@ -9,7 +9,7 @@ import pytest
 from domain.market.quotes import Quote
 from domain.market.records import Book, Fact, FactKind, Flag, MarketTrade
 from domain.market.venues.feed import Frame, FrameKind, Wish, WishKind
-from domain.market.venues.session import CROSSED_HOLD_NS, RESYNC_PATIENCE_NS, TRADES_REMEMBERED, UNKNOWN_NAMES_MAX
+from domain.market.venues.session import CROSSED_HOLD_NS, TRADES_REMEMBERED, UNKNOWN_NAMES_MAX
 from tests.domain.market.venues.folds import Told, only, said
 from tests.domain.market.venues.spoken import DEPTH, SPEAKERS, START_NS, Change, Market, price_text
 
@@ -175,8 +175,8 @@ def test_a_clock_that_is_ahead_is_a_fact_once_a_change(kind: str) -> None:
 
 
 @every_venue
-def test_a_resync_without_success_is_wished_again_after_its_time_and_not_before(kind: str) -> None:
-    """One resync is in flight."""
+def test_a_book_that_is_invalid_has_one_wish_until_it_is_whole(kind: str) -> None:
+    """One resync is in flight. Repeats are those of `domain.market.wishes`, which has a clock."""
     scene = Scene(kind)
     symbol = scene.speaker.symbol
     first = scene.told.decoder.invalidate(symbol, "a hole in the frames", START_NS + 1, 5)
@@ -187,12 +187,9 @@ def test_a_resync_without_success_is_wished_again_after_its_time_and_not_before(
     ]
     assert scene.shown() is None
     assert scene.told.decoder.invalidate(symbol, "again", START_NS + 2, 5) == []
-    assert only(Wish, scene.noise(RESYNC_PATIENCE_NS)) == []
-    assert len(only(Wish, scene.noise(1 + RESYNC_PATIENCE_NS))) == 1
-    assert only(Wish, scene.noise(2 * RESYNC_PATIENCE_NS)) == []
-    assert len(only(Wish, scene.noise(1 + 2 * RESYNC_PATIENCE_NS))) == 1
-    assert only(Fact, scene.subscribe(2 + 2 * RESYNC_PATIENCE_NS))[0].fact is FactKind.REPAIRED
-    assert only(Wish, scene.noise(9 * RESYNC_PATIENCE_NS)) == []
+    assert only(Wish, scene.noise(HOUR_NS)) == []
+    assert only(Fact, scene.subscribe(HOUR_NS + 1))[0].fact is FactKind.REPAIRED
+    assert only(Wish, scene.noise(2 * HOUR_NS)) == []
 
 
 @every_venue
@@ -224,22 +221,12 @@ def test_a_connection_that_ends_ends_its_books_without_a_wish(kind: str) -> None
 
 
 @every_venue
-def test_a_decoder_that_begins_in_the_middle_asks_for_its_books(kind: str) -> None:
-    speaker = SPEAKERS[kind]()
-    told = Told(kind, {speaker.name: speaker.symbol}, opened_at=None)
-    given = told.give(Frame(START_NS, FrameKind.FRAME, speaker.noise(START_NS)))
-    assert said(given)[:2] == [f"fact resync {speaker.symbol} (no snapshot yet)", f"wish resync {speaker.symbol}"]
-
-
-@every_venue
 def test_our_clock_may_be_set_back(kind: str) -> None:
     """Our clock steps: nothing waits for a time that will not come soon."""
     scene = Scene(kind)
     scene.change(("bid", min(scene.market.asks) + 1, 5), after=1)
     scene.noise(-HOUR_NS)
     assert FactKind.CROSSED in [fact.fact for fact in only(Fact, scene.noise(CROSSED_HOLD_NS - HOUR_NS))]
-    scene.noise(-2 * HOUR_NS)
-    assert len(only(Wish, scene.noise(RESYNC_PATIENCE_NS - 2 * HOUR_NS))) == 1
 
 
 @every_venue

@@ -37,7 +37,7 @@ DAMAGE: Final = {
     "coinbase": ("cut", "repeat", "swap", "flip", "lose", "drop"),
     "alpaca_crypto": ("cut", "repeat", "drop"),
 }
-"""`lose`: nobody saw the frame. `drop`: gateway had it and its number is missing."""
+"""`lose`: gateway did not receive the frame. `drop`: gateway had it and its number is missing."""
 
 
 @dataclass(frozen=True)

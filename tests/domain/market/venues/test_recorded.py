@@ -51,8 +51,7 @@ def test_every_binance_book_joins_its_snapshot_without_a_gap() -> None:
             if isinstance(record, Book):
                 read[record.symbol].follow(record)
                 assert told.top(record.symbol, 5000) == read[record.symbol].view(5000)
-    # the recorder asked for the last snapshot eleven seconds late, so it is wished once more
-    assert [(fact.fact, fact.symbol) for fact in only(Fact, told.all)] == [(FactKind.CONNECTED, ""), (FactKind.RESYNC, "RUNE/EUR")]
+    assert [(fact.fact, fact.symbol) for fact in only(Fact, told.all)] == [(FactKind.CONNECTED, "")]
     given = only(Book, told.all)
     assert sorted(book.symbol for book in given if book.kind is BookKind.SNAPSHOT) == sorted(names.values())
     assert sum(book.kind is BookKind.DELTA for book in given) > 50
