@@ -19,7 +19,7 @@ class MemoryStream:
         self.refuses: set[str] = set()
         """Messages that are refused once, by their ids."""
         self.lost_acks = 0
-        """So many of the next messages are stored, and their writer does not get to know it."""
+        """This many of the next messages are stored, and their writer gets no ack."""
         self.attempts: list[str] = []
         self.stored: dict[str, RawFrames] = {}
 

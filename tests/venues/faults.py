@@ -24,7 +24,7 @@ class Faults:
     new_field: bool = False
     """New field: every object of data has one that is not in the manual."""
     mute: bool = False
-    """Open but mute: heartbeats go on, data does not."""
+    """Open but mute: heartbeats continue, data does not."""
     silent: bool = False
     """Nothing at all leaves; the transport still answers pings."""
     ahead_ns: int = 0
