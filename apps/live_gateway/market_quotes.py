@@ -57,14 +57,21 @@ class MarketQuotes:
             await self._show(symbol, now)
 
     async def _show(self, symbol: str, now: int) -> None:
-        """Show what is new. A quote is shown once: shown again, it would renew the sizes that orders took since."""
+        """Show what is new. A quote is shown once: shown again, it would renew the sizes that orders took since.
+
+        One that normalizer repeats is published again, so that readers know it is still valid.
+        """
         quotes = self._market.quotes(symbol, now - AGE_MAX_NS)
         for name, host in self._hosts.items():
             wanted = host.settings.market
             source = best_source(quote for quote in quotes if wanted in ("", quote.venue))
+            shown = self._shown.get((name, symbol))
             if source is None:
                 self._shown.pop((name, symbol), None)
                 await host.end(symbol)
-            elif source is not self._shown.get((name, symbol)):
+            elif source is not shown:
                 self._shown[name, symbol] = source
-                await host.show(source, source.at)
+                if source == shown:
+                    host.repeat(symbol)
+                else:
+                    await host.show(source, source.at)

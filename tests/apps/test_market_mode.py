@@ -43,6 +43,9 @@ class ShownQuotes:
     async def show(self, base: Quote, _at: int) -> None:
         self.shown.append(f"{base.venue} {base.ask}")
 
+    def repeat(self, _symbol: str) -> None:
+        self.shown.append("the same")
+
     async def end(self, _symbol: str) -> None:
         self.shown.append("nothing")
 
@@ -61,9 +64,10 @@ async def test_a_quote_is_shown_once_whatever_other_venues_quote() -> None:
     await comes(quote("KRAKEN", "6990", "7010"))
     await comes(quote("KRAKEN", "6991", "7011"))
     await comes(quote("BINANCE", "7000", "7002"))
+    await comes(quote("BINANCE", "7000", "7002"))
     await comes(quote("BINANCE", "7000", "7002", flags=("stale",)))
     await comes(quote("BINANCE", "7000", "7002"))
-    assert best.shown == ["BINANCE 7001", "BINANCE 7002", "KRAKEN 7011", "BINANCE 7002"]
+    assert best.shown == ["BINANCE 7001", "BINANCE 7002", "the same", "KRAKEN 7011", "BINANCE 7002"]
     assert kraken.shown == ["nothing", "KRAKEN 7010", "KRAKEN 7011"]
 
 
