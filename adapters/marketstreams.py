@@ -27,10 +27,8 @@ Ensure = Callable[[], Awaitable[None]]
 """Raises Unavailable."""
 
 
-async def ensure_market_stream(
-    client: Client, name: str, subjects: Sequence[str], *, max_bytes: int, max_age_s: int = 0, replicas: int = 1
-) -> None:
-    """Create the stream if it is missing: on disk, readable as a journal is, the oldest messages dropped. `max_age_s` 0: kept by size only.
+async def ensure_market_stream(client: Client, name: str, subjects: Sequence[str], *, max_bytes: int, replicas: int = 1) -> None:
+    """Create the stream if it is missing: on disk, readable as a journal is, the oldest messages dropped. One that exists is not changed.
 
     Raises Unavailable.
     """
@@ -38,12 +36,12 @@ async def ensure_market_stream(
     if "error" not in answer:
         return
     if answer["error"].get("err_code") == NO_STREAM:
-        answer = await _api(client, f"STREAM.CREATE.{name}", _stream(name, subjects, max_bytes, max_age_s, replicas))
+        answer = await _api(client, f"STREAM.CREATE.{name}", _stream(name, subjects, max_bytes, replicas))
     if "error" in answer:
         raise Unavailable(f"stream {name}: {answer['error'].get('description')}")
 
 
-def _stream(name: str, subjects: Sequence[str], max_bytes: int, max_age_s: int, replicas: int) -> dict[str, object]:
+def _stream(name: str, subjects: Sequence[str], max_bytes: int, replicas: int) -> dict[str, object]:
     return {
         "name": name,
         "subjects": list(subjects),
@@ -51,7 +49,6 @@ def _stream(name: str, subjects: Sequence[str], max_bytes: int, max_age_s: int, 
         "retention": "limits",
         "discard": "old",
         "max_bytes": max_bytes,
-        "max_age": max_age_s * 1_000_000_000,
         "num_replicas": replicas,
         "duplicate_window": DUPLICATE_WINDOW_S * 1_000_000_000,
         **READABLE,

@@ -55,11 +55,9 @@ class Group(Section):
 
 
 class MarketSymbol(Section):
-    """What a kind of venue calls one of our symbols, its steps of price and size there, and the levels of the book that are wanted."""
+    """What a kind of venue calls one of our symbols, and the levels of the book that are wanted."""
 
     venue_symbol: Annotated[str, Field(pattern=r"^[!-~]{1,64}$")]
-    tick: Positive | None = None
-    lot: Positive | None = None
     depth: Annotated[int, Field(ge=1, le=5000)] = BOOK_DEPTH
 
 

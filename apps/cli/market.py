@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Annotated, Final
 
 import typer
+from nats.aio.client import Client
 
 from adapters import subjects
 from adapters.marketstreams import stored
@@ -25,7 +26,7 @@ from apps.stack.directory import DATA_DIR
 from apps.stack.ports import PORT_MAX
 from apps.stack.servers import MARKET_NATS
 from domain.market.file_times import EPOCH_DAY
-from domain.market.frame_file import BadFrames, is_of_day, read_frames, recorded_quotes, rows_of
+from domain.market.frame_file import BadFrames, begins_by, is_of_day, read_frames, recorded_quotes, rows_of
 from domain.market.venues.feed import RawFrames
 from domain.ports import Unavailable
 
@@ -33,6 +34,7 @@ SUFFIX: Final = ".frames.gz"
 START_MARKET: Final = "Start one with a market: trade up --market config"
 
 Recording = Annotated[Path, typer.Argument(dir_okay=False, exists=True, metavar=f"FILE{SUFFIX}", help="A file of trade market record.")]
+Day = Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="Only what was received on this day (UTC). By default all.")]
 Venue = Annotated[str, typer.Option(help="The venue whose quotes are used; needed if the file has several.")]
 app = typer.Typer(no_args_is_help=True)
 
@@ -45,12 +47,15 @@ def market() -> None:
 @app.command()
 def record(
     file: Annotated[Path, typer.Argument(dir_okay=False, metavar=f"FILE{SUFFIX}", help="A new file.")],
-    day: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="Only frames received on this day (UTC). By default all.")] = "",
+    day: Day = "",
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Write the raw frames that the market's stream holds to a file, byte for byte as gateway stored them."""
-    wanted = _day(day) if day else None
+    """Write the raw frames that the market's stream holds to a file, byte for byte as gateway stored them.
+
+    With a day, also the earlier frames of its connections: without them no book of the day can be built.
+    """
+    wanted = _day(day)
     addresses = find(data_dir, port_offset)
     if MARKET_NATS not in addresses.urls:
         raise Unreachable("This stack has no market data.", START_MARKET)
@@ -66,10 +71,11 @@ def quotes(
     file: Recording,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.csv", dir_okay=False, help="A new file.")],
     venue: Venue = "",
+    day: Day = "",
 ) -> None:
     """Write what a recorded market quoted, as `trade up --quotes` reads it. Equal recordings give equal files."""
     with _new_file(output) as out:
-        rows = _write_quotes(file, _only_venue(file, venue), out)
+        rows = _write_quotes(file, _only_venue(file, venue), _day(day), out)
     show.line(f"{rows} quotes. Play them: trade up --quotes {output} --quotes-speed 60")
 
 
@@ -77,6 +83,7 @@ def quotes(
 def replay(
     file: Recording,
     venue: Venue = "",
+    day: Day = "",
     speed: Annotated[str, typer.Option(metavar="FACTOR|max", help="How many times as fast as recorded.")] = "1",
     data_dir: Annotated[Path, typer.Option(file_okay=False, help="Directory of the state.")] = DATA_DIR,
     port_offset: Annotated[int, typer.Option(min=-1024, max=PORT_MAX, help="Shift every port by this number.")] = 0,
@@ -87,7 +94,7 @@ def replay(
     with tempfile.TemporaryDirectory(prefix="trade-market-") as home:
         played = Path(home) / f"{file.name.removesuffix(SUFFIX)}.csv"
         with _new_file(played) as out:
-            _write_quotes(file, _only_venue(file, venue), out)
+            _write_quotes(file, _only_venue(file, venue), _day(day), out)
         up(data_dir=data_dir, port_offset=port_offset, fills=fills, quotes=played, quotes_speed=speed, config_dir=config_dir)
 
 
@@ -95,14 +102,21 @@ async def _record(url: str, out: IO[bytes], day: int | None) -> Counter[str]:
     counts = Counter[str]()
     try:
         async with connected(url, "trade market record") as client:
+            connections = set() if day is None else await _connections(client, day)
             async for raw in stored(client, subjects.MARKET_RAW_STREAM, subjects.MARKET_RAW):
                 frames = _decoded(raw)
-                if day is None or is_of_day(frames, day):
+                if day is None or ((frames.venue, frames.epoch) in connections and begins_by(frames, day)):
                     out.write(raw + b"\n")
                     counts[frames.venue] += len(frames.frames)
     except Unavailable as error:
         raise Unreachable(f"{str(error).rstrip('.')}.", "Record again when it answers.") from error
     return counts
+
+
+async def _connections(client: Client, day: int) -> set[tuple[str, int]]:
+    """Return venue and epoch of each connection with a frame of this day."""
+    messages = stored(client, subjects.MARKET_RAW_STREAM, subjects.MARKET_RAW)
+    return {(frames.venue, frames.epoch) async for raw in messages if is_of_day(frames := _decoded(raw), day)}
 
 
 def _decoded(line: bytes) -> RawFrames:
@@ -132,11 +146,11 @@ def _only_venue(file: Path, named: str) -> str:
     return named or found[0]
 
 
-def _write_quotes(file: Path, venue: str, out: IO[bytes]) -> int:
+def _write_quotes(file: Path, venue: str, day: int | None, out: IO[bytes]) -> int:
     from domain.market.venues.kinds import decoder  # late: no other command needs the decoders of all venues
 
     rows = -1
-    for rows, row in enumerate(rows_of(recorded_quotes(_messages(file), decoder, venue))):  # noqa: B007 - counted for the caller
+    for rows, row in enumerate(rows_of(recorded_quotes(_messages(file), decoder, venue, day))):  # noqa: B007 - counted for the caller
         out.write(row.encode() + b"\n")
     if rows < 1:
         raise Refused(f"{venue} quoted nothing in {file}.", "Its books never became valid.")
@@ -163,7 +177,10 @@ def _new_file(path: Path) -> Iterator[IO[bytes]]:
         part.unlink(missing_ok=True)
 
 
-def _day(text: str) -> int:
+def _day(text: str) -> int | None:
+    """Return the day since 1970; None for all days."""
+    if not text:
+        return None
     try:
         return date.fromisoformat(text).toordinal() - EPOCH_DAY
     except ValueError:

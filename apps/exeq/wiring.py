@@ -116,14 +116,12 @@ async def _follow_ticks(
     clock: Clock,
 ) -> Ticks:
     """Keep the quotes of the venues that orders go to. With a real market, paper venues among them show its quotes."""
-    settings = chassis.settings.market
 
     def take(quote: Quote, arrived_ns: int) -> None:
         if quote.venue in venues:
             market.update(quote, arrived_ns)
 
-    listed = feeds.listed(instruments, venues, settings)
-    return await feeds.follow_ticks(chassis, client, market.update if settings.mode == "simulated" else take, listed, clock)
+    return await feeds.follow_ticks(chassis, client, take, feeds.listed(instruments, venues, chassis.settings.market), clock)
 
 
 def _router(

@@ -25,13 +25,11 @@ NOT_OFFERED: Final = {
 }
 
 
-class ControlRequest(msgspec.Struct, rename={"from_": "from"}):
-    """`symbol` is ours. `from` and `to` are nanoseconds UTC."""
+class ControlRequest(msgspec.Struct):
+    """`symbol` is ours. `reason` is that of a reconnect."""
 
     do: str
     symbol: str = ""
-    from_: int = 0
-    to: int = 0
     reason: str = ""
 
 

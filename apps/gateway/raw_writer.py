@@ -1,8 +1,8 @@
-"""Frames of one venue on their way to the stream: numbered, gathered, sent in rounds of messages, each repeated until its ack.
+"""Frames of one venue on their way to the stream: numbered, gathered, one message after the other, each repeated until its ack.
 
-The messages of a round leave together, and the next round begins when all are acknowledged, so the stream has them in order when some are
-repeated after a lost connection. Meanwhile frames gather, at most `bytes_max` of them; beyond that the oldest are dropped, which leaves a
-hole in `n` that readers report.
+One message is in flight at a time, so the stream has them in order whatever is refused or repeated: readers take a frame that comes late
+for a hole. Meanwhile frames gather, and the next message has more of them. At most `bytes_max` gather; beyond that the oldest are dropped,
+which leaves a hole in `n` that readers report.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ log = structlog.get_logger()
 
 MESSAGE_BYTES_MAX: Final = 1024 * 1024
 """Text of one message, unless a single frame is larger."""
-ROUND_MAX: Final = 8
-"""Messages of one round: when the server answers late, a venue still has this many of them each time."""
+LATE_FRAMES_MAX: Final = 8 * FRAMES_MAX
+"""Frames of a message that waited for the ack before it: a server that answers late is written to less often, not less."""
 FRAME_OVERHEAD: Final = 300
 """Bytes that a waiting frame needs besides its text."""
 REPEAT_AFTER_S: Final = 0.25
@@ -59,14 +59,6 @@ class WaitingFrame(NamedTuple):
         return (self.epoch, self.n) == (other.epoch, other.n + 1)
 
 
-class OutgoingMessage(NamedTuple):
-    """Frames that left, or are about to."""
-
-    frames: Sequence[WaitingFrame]
-    payload: bytes
-    id: str
-
-
 class RawWriter:
     """Writes the frames of one venue. `put` never waits."""
 
@@ -83,7 +75,7 @@ class RawWriter:
         self._epoch = 0
         self._n = 0
         self._waiting: deque[WaitingFrame] = deque()
-        self._in_flight: deque[OutgoingMessage] = deque()
+        self._in_flight: Sequence[WaitingFrame] = ()
         self._due = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._seldom = LogLimit()
@@ -114,7 +106,7 @@ class RawWriter:
 
     def oldest_ns(self) -> int:
         """Return how long the oldest frame has waited for its ack; 0 if none waits."""
-        first = self._in_flight[0].frames[0] if self._in_flight else self._waiting[0] if self._waiting else None
+        first = self._in_flight[0] if self._in_flight else self._waiting[0] if self._waiting else None
         return max(self._clock.now_ns() - first.frame.received, 0) if first else 0
 
     async def drained(self, within_s: float) -> bool:
@@ -137,7 +129,7 @@ class RawWriter:
                 self._timer.cancel()
                 self._timer = None
             while self._waiting:
-                await self._write_round()
+                await self._write(self._take())
                 if len(self._waiting) < FRAMES_MAX and not self._due.is_set() and not self._is_due():
                     self._timer = asyncio.get_running_loop().call_later(self._wait_s, self._due.set)
                     break
@@ -148,7 +140,7 @@ class RawWriter:
     def _take(self) -> Sequence[WaitingFrame]:
         """Return the next frames that fit into one message; all are of one epoch, and numbered without a hole."""
         waiting, taken, size = self._waiting, list[WaitingFrame](), 0
-        while waiting and len(taken) < FRAMES_MAX:
+        while waiting and len(taken) < LATE_FRAMES_MAX:
             first = waiting[0]
             if taken and (size + first.size > MESSAGE_BYTES_MAX or not first.follows(taken[-1])):
                 break
@@ -156,37 +148,26 @@ class RawWriter:
             taken.append(waiting.popleft())
         return taken
 
-    async def _write_round(self) -> None:
-        """Write the next messages, and return when all are acknowledged."""
-        messages: list[OutgoingMessage] = []
-        while self._waiting and len(messages) < ROUND_MAX:
-            taken = self._take()
-            first = taken[0]
-            frames = RawFrames(venue=self._venue, epoch=first.epoch, n=first.n, frames=[each.frame for each in taken])
-            payload = _ENCODER.encode(frames)
-            if len(payload) > self._stream.payload_max:
-                self._forget(taken, "frames are larger than the server takes")
-            else:
-                messages.append(OutgoingMessage(taken, payload, f"{self._venue}-{first.epoch}-{first.n}"))
-        self._in_flight.extend(messages)
-        all_sent = await asyncio.gather(*map(self._sent, messages)) if len(messages) > 1 else [await self._sent(each) for each in messages]
-        for message, sent in zip(messages, all_sent, strict=True):
-            while not sent:
-                self.repeated += 1
-                await asyncio.sleep(REPEAT_AFTER_S)
-                sent = await self._sent(message)
-            self._acknowledged()
-
-    def _acknowledged(self) -> None:
+    async def _write(self, taken: Sequence[WaitingFrame]) -> None:
+        """Write one message, and return when it is acknowledged."""
+        first = taken[0]
+        payload = _ENCODER.encode(RawFrames(venue=self._venue, epoch=first.epoch, n=first.n, frames=[each.frame for each in taken]))
+        if len(payload) > self._stream.payload_max:
+            self._forget(taken, "frames are larger than the server takes")
+            return
+        self._in_flight = taken
+        while not await self._sent(payload, f"{self._venue}-{first.epoch}-{first.n}"):
+            self.repeated += 1
+            await asyncio.sleep(REPEAT_AFTER_S)
         self._latency.observe(self.oldest_ns() / SECOND_NS)
-        frames = self._in_flight.popleft().frames
-        self.bytes -= sum(each.size for each in frames)
-        self.written += len(frames)
+        self._in_flight = ()
+        self.bytes -= sum(each.size for each in taken)
+        self.written += len(taken)
         self.messages += 1
 
-    async def _sent(self, message: OutgoingMessage) -> bool:
+    async def _sent(self, payload: bytes, message_id: str) -> bool:
         try:
-            await self._stream.write(self._subject, message.payload, message.id)
+            await self._stream.write(self._subject, payload, message_id)
         except Unavailable as trouble:
             if (held := self._seldom.now()) is not None:
                 log.warning("frames are waiting for the stream", venue=self._venue, reason=str(trouble), held_back=held, bytes=self.bytes)

@@ -154,6 +154,9 @@ class VenueFeed:
         except Unavailable as trouble:
             await self._pause(f"cannot connect: {trouble}")
             return
+        if self._stopped:
+            await socket.close()
+            return
         epoch = self._epochs.next()
         opening = self.listing.opening(script.url())
         link = Link(opening, script, socket, self.writer, self.fetcher, self._clock, self._bounds, self._credentials)

@@ -41,7 +41,7 @@ class QuotedVenues:
                 for symbol in list(host.quotes):
                     if loop.time() - host.quoted_at.get(symbol, 0.0) < QUOTE_AGE_MAX_S - HEARTBEAT_S:
                         continue
-                    host.publish_quote(host.quotes[symbol])
+                    host.repeat(symbol)
                     published += 1
                     if not published % AT_ONCE_MAX:
                         await asyncio.sleep(PAUSE_S)

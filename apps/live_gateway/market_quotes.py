@@ -23,7 +23,10 @@ class MarketQuotes:
         self._market = Market()
         self._changed: dict[str, None] = {}
         self._known: set[str] = set()
+        self._shown: dict[tuple[str, str], Quote] = {}
+        """By paper venue and symbol, the quote of the market that it shows."""
         self._wake = asyncio.Event()
+        self._looked_at = 0
 
     def take(self, quote: Quote, arrived_ns: int) -> None:
         """Take a quote of the market, or the end of one. The paper venues' own quotes come the same way and are ignored."""
@@ -35,28 +38,40 @@ class MarketQuotes:
 
     async def run(self) -> None:
         """Show what changed, at once, and end what is too old, until cancelled."""
-        looked = 0
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
                     await self._wake.wait()
             self._wake.clear()
-            changed, self._changed = self._changed, {}
-            self._known.update(changed)
-            now = self._clock.monotonic_ns()
-            symbols = list(changed)
-            if now - looked >= LOOK_S * 1e9:
-                looked = now
-                symbols += [symbol for symbol in self._known if symbol not in changed and not self._market.quotes(symbol, now - AGE_MAX_NS)]
-            for symbol in symbols:
-                await self._show(symbol, now)
+            await self.look(self._clock.monotonic_ns())
+
+    async def look(self, now: int) -> None:
+        """Show what changed, and a few times a second end what is too old. `now` is of our steady clock."""
+        changed, self._changed = self._changed, {}
+        self._known.update(changed)
+        symbols = list(changed)
+        if now - self._looked_at >= LOOK_S * 1e9:
+            self._looked_at = now
+            symbols += [symbol for symbol in self._known if symbol not in changed and not self._market.quotes(symbol, now - AGE_MAX_NS)]
+        for symbol in symbols:
+            await self._show(symbol, now)
 
     async def _show(self, symbol: str, now: int) -> None:
+        """Show what is new. A quote is shown once: shown again, it would renew the sizes that orders took since.
+
+        One that normalizer repeats is published again, so that readers know it is still valid.
+        """
         quotes = self._market.quotes(symbol, now - AGE_MAX_NS)
-        for host in self._hosts.values():
+        for name, host in self._hosts.items():
             wanted = host.settings.market
             source = best_source(quote for quote in quotes if wanted in ("", quote.venue))
+            shown = self._shown.get((name, symbol))
             if source is None:
+                self._shown.pop((name, symbol), None)
                 await host.end(symbol)
-            else:
-                await host.show(source, source.at)
+            elif source is not shown:
+                self._shown[name, symbol] = source
+                if source == shown:
+                    host.repeat(symbol)
+                else:
+                    await host.show(source, source.at)

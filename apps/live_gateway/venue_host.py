@@ -159,6 +159,11 @@ class VenueHost:
             self.quotes[quote.symbol] = quote
             await self._inbox.put((0, quote))
 
+    def repeat(self, symbol: str) -> None:
+        """Publish the last quote of a symbol again. For the venue this is not a new quote."""
+        if (quote := self.quotes.get(symbol)) is not None:
+            self.publish_quote(quote)
+
     async def end(self, symbol: str) -> None:
         """Stop showing a symbol: its last quote leaves with the flag `stale` and without sizes, so nothing trades with it."""
         shown = self.quotes.pop(symbol, None)

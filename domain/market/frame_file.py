@@ -10,7 +10,7 @@ from domain.market.file_times import DAY_NS
 from domain.market.normalization import BookRules, DecoderOf, VenueFold
 from domain.market.quotes import Quote
 from domain.market.recorded import COLUMNS
-from domain.market.venues.feed import FORMAT, FrameKind, RawFrames
+from domain.market.venues.feed import FORMAT, RawFrames
 from domain.values import ZERO, plain
 
 LINE_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -39,18 +39,23 @@ def read_frames(lines: Iterable[bytes]) -> Iterator[RawFrames]:
 
 
 def is_of_day(raw: RawFrames, day: int) -> bool:
-    """Return whether a frame of the message was received on this day (days since 1970, UTC), or opens its connection.
+    """Return whether a frame of the message was received on this day (days since 1970, UTC)."""
+    return any(frame.received // DAY_NS == day for frame in raw.frames)
 
-    A day begins with connections that were opened earlier: without their `open` frames nothing of them can be read.
+
+def begins_by(raw: RawFrames, day: int) -> bool:
+    """Return whether the message begins on this day or earlier.
+
+    A day needs all earlier frames of its connections too: a venue sends a whole book once, and a hole makes each book invalid.
     """
-    return any(frame.kind is FrameKind.OPEN or frame.received // DAY_NS == day for frame in raw.frames)
+    return bool(raw.frames) and raw.frames[0].received // DAY_NS <= day
 
 
-def recorded_quotes(messages: Iterable[RawFrames], decoder_of: DecoderOf, venue: str) -> Iterator[Quote]:
+def recorded_quotes(messages: Iterable[RawFrames], decoder_of: DecoderOf, venue: str, day: int | None = None) -> Iterator[Quote]:
     """Yield each change of the touch at one venue, in the order of receipt; `at` is our time of receipt and never runs backwards.
 
     Where a book became invalid, its last prices come with sizes of zero: nothing can be traded until it is whole again.
-    Equal messages give equal quotes.
+    Equal messages give equal quotes. `day`: only the quotes of this day, with the books that the frames before it made.
     """
     fold, last = VenueFold(venue, decoder_of, BookRules()), 0
     for raw in messages:
@@ -59,6 +64,8 @@ def recorded_quotes(messages: Iterable[RawFrames], decoder_of: DecoderOf, venue:
         for n, frame in enumerate(raw.frames, raw.n):
             out = fold.take(RawFrames(venue=venue, epoch=raw.epoch, n=n, frames=(frame,)))
             last = max(last, frame.received)
+            if day is not None and last // DAY_NS != day:
+                continue
             for quote in out.quotes:
                 yield msgspec.structs.replace(quote, at=last)
             for symbol in out.ended:

@@ -16,8 +16,10 @@ class MemoryStream:
     def __init__(self) -> None:
         self.payload_max = PAYLOAD_MAX
         self.away = False
+        self.refuses: set[str] = set()
+        """Messages that are refused once, by their ids."""
         self.lost_acks = 0
-        """So many of the next messages are stored, and their writer does not get to know it."""
+        """This many of the next messages are stored, and their writer gets no ack."""
         self.attempts: list[str] = []
         self.stored: dict[str, RawFrames] = {}
 
@@ -25,6 +27,9 @@ class MemoryStream:
         self.attempts.append(message_id)
         if self.away:
             raise Unavailable("the stream is away")
+        if message_id in self.refuses:
+            self.refuses.remove(message_id)
+            raise Unavailable("the stream refuses a message")
         self.stored.setdefault(message_id, msgspec.json.decode(payload, type=RawFrames))
         if self.lost_acks:
             self.lost_acks -= 1

@@ -203,7 +203,7 @@ async def test_the_venue_comes_back_with_nats_and_reports_only_what_is_on_disk( 
     found: Any = {}
     async with asyncio.timeout(120):
         while not found.get("known"):
-            with contextlib.suppress(OSError, TimeoutError, nats.errors.Error):  # while nobody is there, ask again
+            with contextlib.suppress(OSError, TimeoutError, nats.errors.Error):  # no service replies yet
                 await trader.send(order("B", "0.5"))
                 found = await trader.session(2.0, kind="order", route_id="B")
             await asyncio.sleep(0.2)

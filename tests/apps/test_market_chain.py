@@ -31,7 +31,7 @@ async def venues() -> AsyncIterator[dict[str, VenueSimulator]]:
 
 @pytest.fixture
 async def ticks(nats_server: LiveServer) -> AsyncIterator[list[Quote]]:
-    """What the core is told."""
+    """The quotes that the core receives."""
     found: list[Quote] = []
     client = await bus.connect(nats_server.url, "test", closed=lambda: None)
 

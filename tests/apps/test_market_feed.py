@@ -11,7 +11,7 @@ import pytest
 
 from adapters.clock import SystemClock
 from adapters.venue_rest import VenueRest
-from adapters.venue_socket import dial
+from adapters.venue_socket import VenueSocket, dial
 from apps.gateway import link, rest_fetch, venue_feed
 from apps.gateway.control import VenueControl
 from apps.gateway.epochs import Epochs
@@ -186,7 +186,7 @@ async def test_an_old_connection_is_replaced_by_one_that_is_open_before_the_old_
 
 
 async def test_a_limited_snapshot_is_fetched_again_when_the_venue_says_and_each_reply_is_a_frame() -> None:
-    """MARKETDATA 4: 429 or ban: back off as told."""
+    """MARKETDATA 4: 429 or ban: back off as long as the venue asks."""
     async with scene("binance_spot", up=False) as found:
         found.simulator.faults.rest_status = [(429, 1), (418, 0), (503, 0)]
         await found.simulator.start()
@@ -259,3 +259,21 @@ async def test_a_connection_is_made_again_on_request_once_it_is_not_new(monkeypa
         await until(lambda: found.stream.texts(FrameKind.CLOSE, first))
         assert found.stream.texts(FrameKind.CLOSE, first) == ["asked to: a book that stays invalid"]
         await until(lambda: found.feed.epoch > first)
+
+
+async def test_a_connection_that_opens_while_gateway_stops_is_closed_without_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, opened = asyncio.Event(), asyncio.Event()
+
+    async def slow(url: str) -> VenueSocket:
+        asked.set()
+        await opened.wait()
+        return await dial(url)
+
+    async with scene("kraken", up=False) as found:
+        monkeypatch.setattr(found.feed, "_dial", slow)
+        await found.simulator.start()
+        await asked.wait()
+        await found.feed.stop()
+        opened.set()
+        await until(lambda: found.simulator.connections and not found.simulator.open)
+        assert (found.feed.connections, found.feed.epoch, found.stream.messages) == (0, 0, [])

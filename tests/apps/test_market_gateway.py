@@ -93,7 +93,7 @@ async def a_resync_over_nats_is_what_the_venue_gets(nats: LiveServer, kraken: Ve
 async def frames_of_a_time_without_nats_are_bounded_and_the_hole_is_in_the_numbers(
     gateway: MarketGateway, nats: LiveServer, venues: dict[str, VenueSimulator]
 ) -> None:
-    """MARKETDATA 4: NATS away: nobody upstream notices; beyond the bound the oldest frames are dropped, which readers see."""
+    """MARKETDATA 4: NATS away: the venue does not notice; beyond the bound the oldest frames are dropped, which readers see."""
     nats.kill()
     dropped = 0
     while not dropped:

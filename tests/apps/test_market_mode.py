@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from adapters.clock import SystemClock
 from adapters.codec import encode
+from apps.live_gateway.market_quotes import MarketQuotes
 from domain.market.quotes import Quote, best_source
 from domain.market.records import Flag
 from tests.apps.gateway_house import WAIT_S, Gateway, Trader, order
@@ -28,6 +31,44 @@ def test_the_best_source_is_the_narrowest_two_sided_quote_and_then_the_largest()
     assert best_source([narrow, large]) == large
     assert best_source([empty]) == empty
     assert best_source([]) is None
+
+
+class ShownQuotes:
+    """In place of a paper venue: what it shows of BTCUSD, each time that it is shown."""
+
+    def __init__(self, market: str = "") -> None:
+        self.settings = SimpleNamespace(market=market)
+        self.shown: list[str] = []
+
+    async def show(self, base: Quote, _at: int) -> None:
+        self.shown.append(f"{base.venue} {base.ask}")
+
+    def repeat(self, _symbol: str) -> None:
+        self.shown.append("the same")
+
+    async def end(self, _symbol: str) -> None:
+        self.shown.append("nothing")
+
+
+async def test_a_quote_is_shown_once_whatever_other_venues_quote() -> None:
+    """Shown again, a quote would renew the sizes that orders took since."""
+    best, kraken = ShownQuotes(), ShownQuotes("KRAKEN")
+    quotes = MarketQuotes(cast(Any, {"PAPER_A": best, "PAPER_B": kraken}), SystemClock())
+
+    async def comes(*ticks: Quote) -> None:
+        for tick in ticks:
+            quotes.take(tick, SystemClock().monotonic_ns())
+        await quotes.look(SystemClock().monotonic_ns())
+
+    await comes(quote("BINANCE", "7000", "7001"))
+    await comes(quote("KRAKEN", "6990", "7010"))
+    await comes(quote("KRAKEN", "6991", "7011"))
+    await comes(quote("BINANCE", "7000", "7002"))
+    await comes(quote("BINANCE", "7000", "7002"))
+    await comes(quote("BINANCE", "7000", "7002", flags=("stale",)))
+    await comes(quote("BINANCE", "7000", "7002"))
+    assert best.shown == ["BINANCE 7001", "BINANCE 7002", "the same", "KRAKEN 7011", "BINANCE 7002"]
+    assert kraken.shown == ["nothing", "KRAKEN 7010", "KRAKEN 7011"]
 
 
 @pytest.fixture

@@ -10,8 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +23,7 @@ import yaml
 from apps.stack.ports import free_ports
 from tests.bench.gate import under
 from tests.bench.lives import seed
-from tests.bench.load import ACCOUNTS, QUANTITY, OrderBody, balanced, order_body
+from tests.bench.load import OrderBody, body_of, order_body
 from tests.bench.stand import Stand, get, stand
 from tests.children import started
 
@@ -29,16 +31,8 @@ VENUES: Final = {"BINANCE": ("binance_spot", ["BTCUSDT", "ETHUSDT"]), "COINBASE"
 VENUE_NICENESS: Final = 15
 """Real venues take nothing of this machine."""
 BOOKS_WITHIN_S: Final = 60.0
-
-
-def at_the_market(run: str, number: int) -> bytes:
-    """As `order_body`, at prices that always trade where the simulated venues are."""
-    account, side = balanced(number, ACCOUNTS)
-    price = 50_300 if side == "buy" else 49_700
-    return (
-        f'{{"account":"load-{account}","client_order_id":"{run}-{number}","symbol":"BTCUSDT","side":"{side}",'
-        f'"type":"limit","quantity":{QUANTITY},"price":{price}}}'
-    ).encode()
+VENUE_PRICES: Final = (50_300, 49_700)
+"""Of a buy and of a sell, which always trade where the simulated venues are."""
 
 
 @contextmanager
@@ -48,20 +42,8 @@ def venues(ticks: float, home: Path) -> Iterator[Path]:
     symbols_in_all = sum(len(symbols) for _, symbols in VENUES.values())
     for (name, (kind, symbols)), port in zip(VENUES.items(), free_ports(len(VENUES)), strict=True):
         rate = str(ticks / symbols_in_all)
-        command = [
-            "nice",
-            "-n",
-            str(VENUE_NICENESS),
-            sys.executable,
-            "-m",
-            "tests.venues",
-            "--kind",
-            kind,
-            "--port",
-            str(port),
-            "--rate",
-            rate,
-        ]
+        venue = ["-m", "tests.venues", "--kind", kind, "--port", str(port), "--rate", rate]
+        command = ["nice", "-n", str(VENUE_NICENESS), sys.executable, *venue]
         processes.append(started(command, stdout=subprocess.DEVNULL, start_new_session=True))
         with contextlib.suppress(OSError):  # where the scheduler groups sessions, a niceness counts only within its group
             Path(f"/proc/{processes[-1].pid}/autogroup").write_text(str(VENUE_NICENESS))
@@ -84,10 +66,12 @@ def frames(running: Stand) -> int:
 def until_quoted(running: Stand) -> None:
     """Until an order for BTCUSDT could fill."""
     deadline = time.monotonic() + BOOKS_WITHIN_S
-    while not get(f"{running.urls['live-gateway']}/quotes/BTCUSDT")["quotes"]:
-        if time.monotonic() > deadline:
-            raise SystemExit("the market did not come")
+    while time.monotonic() < deadline:
+        with contextlib.suppress(urllib.error.HTTPError):  # 404 while there is no quote
+            get(f"{running.urls['live-gateway']}/quotes/BTCUSDT")
+            return
         time.sleep(0.5)
+    raise SystemExit("the market did not come")
 
 
 def measured(running: Stand, body: OrderBody, seconds: float) -> dict[str, Any]:
@@ -111,7 +95,7 @@ def main(arguments: argparse.Namespace) -> None:
     ):
         until_quoted(running)
         before, began = frames(running), time.monotonic()
-        beside = measured(running, at_the_market, arguments.seconds)
+        beside = measured(running, partial(body_of, prices=VENUE_PRICES), arguments.seconds)
         rate = (frames(running) - before) / (time.monotonic() - began)
         sunk = running.rows("SELECT count() FROM trades")[0][0], running.rows("SELECT count() FROM quotes")[0][0]
     show(f"beside {rate:.0f} frames a second", beside)

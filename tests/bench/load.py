@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 ACCOUNTS = 10
 SEED_QUANTITY = "0.3"
 QUANTITY = "0.001"
+SIMULATED_PRICES = (45_300, 44_700)
+"""Of a buy and of a sell, which always trade in the simulated market."""
 TICK_S = 0.001
 """How often the open loop looks what is due. uvloop counts whole milliseconds: less than one would be none, and a busy loop."""
 
@@ -80,13 +82,13 @@ def balanced(number: int, accounts: int = ACCOUNTS) -> tuple[int, str]:
 
 def order_body(run: str, number: int) -> bytes:
     """Balanced, at prices that always trade."""
-    return body_of(run, number, ACCOUNTS)
+    return body_of(run, number)
 
 
-def body_of(run: str, number: int, accounts: int) -> bytes:
-    """The same over any number of accounts."""
+def body_of(run: str, number: int, accounts: int = ACCOUNTS, prices: tuple[int, int] = SIMULATED_PRICES) -> bytes:
+    """The same over any number of accounts, at any prices of a buy and of a sell."""
     account, side = balanced(number, accounts)
-    price = 45_300 if side == "buy" else 44_700
+    price = prices[side == "sell"]
     return (
         f'{{"account":"load-{account}","client_order_id":"{run}-{number}","symbol":"BTCUSDT","side":"{side}",'
         f'"type":"limit","quantity":{QUANTITY},"price":{price}}}'

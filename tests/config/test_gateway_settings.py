@@ -73,7 +73,7 @@ def test_a_name_at_the_venue_is_derived_where_that_is_certain(tmp_path: Path, ki
 
 
 def test_a_row_of_the_table_comes_first_and_may_be_of_no_instrument(tmp_path: Path) -> None:
-    table = "market_symbols: {kraken: {BTCUSD: {venue_symbol: XBT/USD, tick: 0.1, depth: 100}, DOGE: {venue_symbol: DOGE/EUR}}}\n"
+    table = "market_symbols: {kraken: {BTCUSD: {venue_symbol: XBT/USD, depth: 100}, DOGE: {venue_symbol: DOGE/EUR}}}\n"
     catalogue = load_instruments(written(tmp_path, INSTRUMENTS + table))
     venues = load_market_gateway(
         written(tmp_path, "venues: {K: {kind: kraken, ws_url: 'ws://x', symbols: [BTCUSD, DOGE]}}"), NOWHERE

@@ -24,7 +24,7 @@ class Faults:
     new_field: bool = False
     """New field: every object of data has one that is not in the manual."""
     mute: bool = False
-    """Open but mute: there are heartbeats and no data."""
+    """Open but mute: heartbeats continue, data does not."""
     silent: bool = False
     """Nothing at all leaves; the transport still answers pings."""
     ahead_ns: int = 0

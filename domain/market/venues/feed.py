@@ -14,7 +14,7 @@ from domain.market.records import Level, Record
 
 FORMAT: Final = 1
 FRAMES_MAX: Final = 100
-"""Frames of one message on MARKET_RAW."""
+"""This many frames leave as a message on MARKET_RAW without waiting for more. A message that waited for an ack may have more."""
 FRAME_BYTES_MAX: Final = 6 * 1024 * 1024
 """Text of one frame. The largest is a snapshot of a whole book; with its quotes escaped it must fit into a message of NATS, 8 MiB."""
 KEY_PLACEHOLDER: Final = "{{key}}"

@@ -8,7 +8,7 @@ import pytest
 from adapters.codec import encode
 from domain.instruments import Instrument
 from domain.market.file_times import DAY_NS
-from domain.market.frame_file import BadFrames, is_of_day, read_frames, recorded_quotes, rows_of
+from domain.market.frame_file import BadFrames, begins_by, is_of_day, read_frames, recorded_quotes, rows_of
 from domain.market.recorded import read_quotes
 from domain.market.venues.feed import Frame, FrameKind, RawFrames
 from tests.domain.market.plain_venue import START, SYMBOLS, VENUE, PlainDecoder, S, opening
@@ -86,8 +86,20 @@ def test_a_line_that_is_no_message_is_refused_by_its_number(line: bytes, reason:
         list(read_frames([encode(day_of()[0]), line]))
 
 
-def test_a_day_has_its_own_frames_and_the_openings_before() -> None:
-    first, rest = day_of("snapshot btc 7 100 1 101 1", "beat")
+def test_a_message_is_of_the_days_of_its_frames() -> None:
     today = START // DAY_NS
-    assert [is_of_day(each, today) for each in (first, rest)] == [True, True]
-    assert [is_of_day(each, today + 1) for each in (first, rest)] == [True, False]
+    midnight = (today + 1) * DAY_NS
+    frames = [Frame(midnight - 1, FrameKind.FRAME, "beat"), Frame(midnight, FrameKind.FRAME, "beat")]
+    both = RawFrames(venue=VENUE, epoch=1, n=1, frames=frames)
+    assert [is_of_day(both, day) for day in (today - 1, today, today + 1, today + 2)] == [False, True, True, False]
+    assert [begins_by(both, day) for day in (today - 1, today, today + 1)] == [False, True, True]
+
+
+def test_a_day_begins_with_the_books_that_the_day_before_made() -> None:
+    today = START // DAY_NS
+    midnight = (today + 1) * DAY_NS
+    before = [Frame(START, FrameKind.OPEN, opening()), Frame(START + S, FrameKind.FRAME, "snapshot btc 7 100 1 101 1")]
+    after = [Frame(midnight + S, FrameKind.FRAME, "update btc 8 100 2 101 1")]
+    messages = [RawFrames(venue=VENUE, epoch=1, n=1, frames=before), RawFrames(venue=VENUE, epoch=1, n=3, frames=after)]
+    found = list(rows_of(recorded_quotes(messages, PlainDecoder, VENUE, today + 1)))
+    assert found[1:] == [f"{midnight + S},BTCUSDT,100,2,101,1"]
