@@ -19,6 +19,7 @@ from apps.stack.trouble import CannotStart
 from domain.archive import tables
 from domain.archive.checkpoint import Checkpoint, Message
 from domain.archive.ports import ArchiveRow, RowsRefused
+from domain.market.records import Fact, FactKind
 from domain.order.events import OrderEvent
 from domain.order.lifecycle import State
 from tests.contracts import places
@@ -107,6 +108,22 @@ async def test_a_number_that_does_not_fit_is_refused_and_ends_nothing(engine: Cl
     with pytest.raises(RowsRefused) as refused:
         await place.write([first, absurd], Checkpoint())
     assert [row.i for row, _ in refused.value.rows] == [1]
+
+
+async def test_each_fact_of_no_frame_is_a_row_however_often_it_comes(engine: ClickHouse) -> None:
+    place = ClickHousePlace(engine, "facts", places.never)
+    await place.claim()
+    silences = [
+        Fact(fact=FactKind.STALE, venue="ALPHA", at=at, symbol=symbol) for at, symbol in ((5, "BTCUSDT"), (5, "ETHUSDT"), (9, "BTCUSDT"))
+    ]
+    for _ in range(2):
+        await place.write([row for fact in silences for row in tables.fact_rows("facts.ALPHA", 1, 0, [fact])], Checkpoint())
+    queries = ClickHouseQueries(engine)
+    assert await answer(queries, "SELECT symbol, count() AS facts FROM market_facts GROUP BY symbol ORDER BY symbol") == [
+        {"symbol": "BTCUSDT", "facts": 2},
+        {"symbol": "ETHUSDT", "facts": 1},
+    ]
+    await queries.close()
 
 
 async def stored(engine: ClickHouse, *commits: list[OrderEvent]) -> ClickHouseQueries:
