@@ -12,6 +12,7 @@ import msgspec
 from adapters.clickhouse_schema import DATABASE, SCHEMA, TABLES, TableShape
 from adapters.codec import decoder, encode
 from domain.archive.checkpoint import Checkpoint
+from domain.archive.misfit import EXPONENT_MAX, absurd
 from domain.archive.ports import ArchiveRow, RowsRefused
 from domain.ports import Fenced, Unavailable
 
@@ -22,7 +23,6 @@ ANSWER_TIMEOUT_S: Final = 60
 """For a server: the engine inside the process has no connection."""
 MISFITS: Final = (ValueError, TypeError, OverflowError)
 """What Arrow raises for a value that does not fit its column; its own exceptions are among them."""
-EXPONENT_MAX: Final = 76
 _CHECKPOINTS: Final = decoder(Checkpoint)
 _OWNED: Final = "SELECT argMax((owner, body), (owner, written)) FROM trade.checkpoints WHERE name = {name:String}"
 
@@ -165,7 +165,7 @@ def _array(values: Sequence[Any], kind: Any) -> Any:
 
     if pa.types.is_decimal(kind):
         for value in values:
-            if value is not None and abs(value.adjusted()) > EXPONENT_MAX:
+            if value is not None and absurd(value):
                 raise ValueError(f"{value} has an exponent beyond {EXPONENT_MAX}")
     return pa.array(values, kind)
 
