@@ -47,11 +47,11 @@ class ClickHouse:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown()
 
-    def client(self, **settings: object) -> Any:
-        """Return a further client with settings of its own. On the thread only."""
+    def client(self, database: str | None = None, **settings: object) -> Any:
+        """Return a further client with a database and settings of its own. On the thread only."""
         import clickhouse_connect  # imported late: with its engine it takes 200 MB
 
-        known: dict[str, Any] = {"settings": settings, "show_clickhouse_errors": True}
+        known: dict[str, Any] = {"settings": settings, "show_clickhouse_errors": True} | ({"database": database} if database else {})
         if self._path is not None:
             self._path.mkdir(parents=True, exist_ok=True)
             return clickhouse_connect.get_client(interface="chdb", path=str(self._path), **known)
