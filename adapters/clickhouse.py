@@ -147,7 +147,9 @@ def _by_table(rows: Sequence[ArchiveRow]) -> dict[str, Any]:
         try:
             found[table] = _columns(TABLES[table], [row.value for row in some])
         except MISFITS:
-            refused += ((row, reason) for row in some if (reason := _misfit(TABLES[table], row.value)))
+            if not (misfits := [(row, reason) for row in some if (reason := _misfit(TABLES[table], row.value))]):
+                raise  # no row explains it: without its table the others must not be written
+            refused += misfits
     if refused:
         raise RowsRefused(refused)
     return found

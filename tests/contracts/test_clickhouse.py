@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from adapters import clickhouse_query
+from adapters import clickhouse, clickhouse_query
 from adapters.clickhouse import ClickHouse, ClickHousePlace
 from adapters.clickhouse_query import QUERY_ROWS_MAX, ClickHouseQueries, QueryRefused
 from adapters.clickhouse_schema import TABLES
@@ -109,6 +109,20 @@ async def test_a_number_that_does_not_fit_is_refused_and_ends_nothing(engine: Cl
     with pytest.raises(RowsRefused) as refused:
         await place.write([first, absurd], Checkpoint())
     assert [row.i for row, _ in refused.value.rows] == [1]
+
+
+async def test_a_table_that_cannot_be_made_and_has_no_row_to_blame_is_never_left_out(
+    engine: ClickHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise ValueError("not the fault of a row")
+
+    place = ClickHousePlace(engine, "orders", places.never)
+    before = await place.claim()
+    monkeypatch.setattr(clickhouse, "_columns", failing)
+    with pytest.raises(ValueError, match="not the fault of a row"):
+        await place.write(tables.order_event_rows("orders.0", 0, 1, [submitted("O1")]), Checkpoint({"orders.0": {0: 1}}))
+    assert await place.checkpoint() == before
 
 
 async def test_each_fact_of_no_frame_is_a_row_however_often_it_comes(engine: ClickHouse) -> None:
