@@ -12,6 +12,7 @@ import msgspec
 from adapters.clickhouse_schema import DATABASE, SCHEMA, TABLES, TableShape
 from adapters.codec import decoder, encode
 from domain.archive.checkpoint import Checkpoint
+from domain.archive.misfit import EXPONENT_MAX, absurd
 from domain.archive.ports import ArchiveRow, RowsRefused
 from domain.ports import Fenced, Unavailable
 
@@ -22,7 +23,6 @@ ANSWER_TIMEOUT_S: Final = 60
 """For a server: the engine inside the process has no connection."""
 MISFITS: Final = (ValueError, TypeError, OverflowError)
 """What Arrow raises for a value that does not fit its column; its own exceptions are among them."""
-EXPONENT_MAX: Final = 76
 _CHECKPOINTS: Final = decoder(Checkpoint)
 _OWNED: Final = "SELECT argMax((owner, body), (owner, written)) FROM trade.checkpoints WHERE name = {name:String}"
 
@@ -47,11 +47,11 @@ class ClickHouse:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown()
 
-    def client(self, **settings: object) -> Any:
-        """Return a further client with settings of its own. On the thread only."""
+    def client(self, database: str | None = None, **settings: object) -> Any:
+        """Return a further client with a database and settings of its own. On the thread only."""
         import clickhouse_connect  # imported late: with its engine it takes 200 MB
 
-        known: dict[str, Any] = {"settings": settings, "show_clickhouse_errors": True}
+        known: dict[str, Any] = {"settings": settings, "show_clickhouse_errors": True} | ({"database": database} if database else {})
         if self._path is not None:
             self._path.mkdir(parents=True, exist_ok=True)
             return clickhouse_connect.get_client(interface="chdb", path=str(self._path), **known)
@@ -147,7 +147,9 @@ def _by_table(rows: Sequence[ArchiveRow]) -> dict[str, Any]:
         try:
             found[table] = _columns(TABLES[table], [row.value for row in some])
         except MISFITS:
-            refused += ((row, reason) for row in some if (reason := _misfit(TABLES[table], row.value)))
+            if not (misfits := [(row, reason) for row in some if (reason := _misfit(TABLES[table], row.value))]):
+                raise  # no row explains it: without its table the others must not be written
+            refused += misfits
     if refused:
         raise RowsRefused(refused)
     return found
@@ -165,7 +167,7 @@ def _array(values: Sequence[Any], kind: Any) -> Any:
 
     if pa.types.is_decimal(kind):
         for value in values:
-            if value is not None and abs(value.adjusted()) > EXPONENT_MAX:
+            if value is not None and absurd(value):
                 raise ValueError(f"{value} has an exponent beyond {EXPONENT_MAX}")
     return pa.array(values, kind)
 

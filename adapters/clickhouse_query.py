@@ -32,8 +32,10 @@ SETTINGS: Final = {
     "output_format_json_quote_64bit_integers": 0,
     "output_format_json_quote_denormals": 0,
 }
-READ_ONLY: Final = "SET readonly = 1"
-"""The last setting of a session: from then on no statement may write, and no setting may change."""
+READ_ONLY: Final = ("readonly", 1)
+"""The last setting of a client: no statement may write, and no setting may change. A server gets it with each request, since its requests
+share no session.
+"""
 
 HARMLESS_SOURCES: Final = frozenset(
     {
@@ -59,9 +61,11 @@ SELECT lower(name) FROM system.table_functions UNION DISTINCT SELECT lower(name)
 """
 _CANONICAL: Final = "SELECT formatQuerySingleLine({query:String})"
 _TREE: Final = "EXPLAIN AST SELECT * FROM ({})"
+"""Sent as it is: a FORMAT behind it would belong to the query that is explained, and the answer of a server would have another one."""
 _RESOLVED: Final = "EXPLAIN QUERY TREE {}"
 _NODE: Final = re.compile(r"^ *(\w+)(?: (\S+))?")
 _CALLED: Final = re.compile(r"function_name: (\w+)")
+_READ: Final = re.compile(r"\btable_name: ([^,\s]+)")
 _CODE: Final = re.compile(r"^(?:.*?)Code: (\d+)\. DB::Exception: (.*)$", re.DOTALL)
 _POSITION: Final = re.compile(r"failed at position (\d+)")
 
@@ -70,6 +74,12 @@ TOO_LARGE: Final = frozenset({158, 241, 396})
 TIMED_OUT: Final = 159
 
 _JSON: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+
+
+_TABLES: Final = frozenset({"system.one", *(f"{DATABASE}.{name}" for name in READABLE)})
+"""system.one is what a SELECT without FROM reads."""
+_OF_THE_QUERY: Final = "_temporary_and_external_tables."
+"""Where a recursive WITH keeps its rows; a text may not name it."""
 
 
 class QueryRefused(Exception):
@@ -106,7 +116,8 @@ class ClickHouseQueries:
         return answer
 
     async def close(self) -> None:
-        await self._clickhouse.run(lambda _: self._close())
+        if self._reader is not None:  # else it would connect, in order to close
+            await self._clickhouse.run(lambda _: self._close())
 
     def _ask(self, client: Any, sql: str) -> QueryAnswer | QueryRefused:
         from clickhouse_connect.driver.exceptions import DatabaseError
@@ -126,9 +137,8 @@ class ClickHouseQueries:
     def _opened(self, client: Any) -> Any:
         names = {name for (name,) in client.query(_FORBIDDEN).result_rows}
         self._forbidden = frozenset(names - HARMLESS_SOURCES) | OUTSIDE
-        reader = self._clickhouse.client(**SETTINGS)
-        reader.command(f"USE {DATABASE}")
-        reader.command(READ_ONLY)
+        reader = self._clickhouse.client(DATABASE, **SETTINGS)
+        reader.set_client_setting(*READ_ONLY)
         return reader
 
     def _close(self) -> None:
@@ -141,18 +151,19 @@ class ClickHouseQueries:
         from clickhouse_connect.driver.exceptions import DatabaseError
 
         try:
-            tree = [line for (line,) in self._reader.query(_TREE.format(query)).result_rows]
+            tree = self._reader.raw_query(_TREE.format(query)).decode().split("\n")
         except DatabaseError as error:
             if f"Code: {SYNTAX}." not in str(error):
                 raise
             return "only one SELECT is answered here, without INTO OUTFILE and FORMAT"
-        return next((reason for line in tree if (reason := self._node(line))), "") or self._called(query)
+        return next((reason for line in tree if (reason := self._node(line))), "") or self._resolved(query)
 
-    def _called(self, query: str) -> str:
-        """Judge the functions that the engine resolves, by whatever name or form the text calls them."""
-        tree = self._reader.query(_RESOLVED.format(query)).result_rows
-        names = (name for (line,) in tree for name in _CALLED.findall(line))
-        return next((_not_allowed(name) for name in names if name.lower() in self._forbidden), "")
+    def _resolved(self, query: str) -> str:
+        """Judge the functions and tables that the engine resolves, by whatever name or form the text has them."""
+        tree = [line for (line,) in self._reader.query(_RESOLVED.format(query)).result_rows]
+        called = (name for line in tree for name in _CALLED.findall(line) if name.lower() in self._forbidden)
+        read = (name for line in tree for name in _READ.findall(line) if name not in _TABLES and not name.startswith(_OF_THE_QUERY))
+        return next(map(_not_allowed, called), "") or next(map(_unknown, read), "")
 
     def _node(self, line: str) -> str:
         found = _NODE.match(line)
@@ -163,8 +174,8 @@ class ClickHouseQueries:
             return "APPLY is not allowed"  # it calls a function that the syntax tree does not name
         if kind in ("Function", "Identifier") and name.lower() in self._forbidden:  # an identifier may be a function for arrayMap
             return _not_allowed(name)
-        if kind in ("TableIdentifier", "Identifier") and _foreign(name):
-            return f"{name} is not a table of this system: known are {', '.join(sorted(READABLE))}"
+        if (kind == "TableIdentifier" and _elsewhere(name)) or (kind == "Identifier" and _foreign(name)):
+            return _unknown(name)
         return ""
 
 
@@ -172,8 +183,18 @@ def _not_allowed(function: str) -> str:
     return f"the function {function} is not allowed: a query reads the tables of this system alone"
 
 
+def _unknown(table: str) -> str:
+    return f"{table} is not a table of this system: known are {', '.join(sorted(READABLE))}"
+
+
+def _elsewhere(table: str) -> bool:
+    """Return whether a table's name has a database that is not ours. It is refused before the engine reads it to resolve a subquery."""
+    database, dot, _ = table.partition(".")
+    return bool(dot) and database != DATABASE
+
+
 def _foreign(name: str) -> bool:
-    """Return whether an identifier names a database that is not ours."""
+    """Return whether an identifier, which may be a column of a table's alias, names a database that is not ours."""
     first, dot, _ = name.partition(".")
     return bool(dot) and first.lower() in ("default", "system", "information_schema", "_temporary_and_external_tables")
 

@@ -71,7 +71,8 @@ TABLES: Final[Mapping[str, TableShape]] = {
     for shape in (
         _shape(tables.ORDER_EVENTS, tables.EventTableRow, "(shard, n, i)"),
         _shape(tables.CONTROLS, tables.ControlTableRow, "(n, i)"),
-        _shape(tables.MARKET_FACTS, tables.FactTableRow, "(venue, epoch, n, i)"),
+        # facts of no frame all have the n 0
+        _shape(tables.MARKET_FACTS, tables.FactTableRow, "(venue, epoch, n, i, at, symbol, fact)"),
         _shape(tables.QUOTES_1S, tables.QuoteTableRow, "(symbol, venue, second)", "received"),
     )
 }

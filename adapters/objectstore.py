@@ -45,9 +45,10 @@ class MarketObjects:
     async def claim(self) -> Checkpoint:
         earlier = await self._writers()
         if not self._writer or self._writer != max(earlier, default=0):
-            self._writer = max(earlier, default=0) + 1
-            if not await self._objects.put_new(self._writer_name(self._writer), b""):
+            number = max(earlier, default=0) + 1
+            if not await self._objects.put_new(self._writer_name(number), b""):
                 raise Fenced(f"{self._sink}: another sink claimed {self._objects.url} at the same moment")
+            self._writer = number  # not before: after a failure the number may be another sink's
             await self._objects.delete([self._writer_name(number) for number in earlier])
         return await self.checkpoint()
 

@@ -11,7 +11,7 @@ from adapters.codec import decoder, encode
 from adapters.opensearch_schema import CHECKPOINTS, MAPPINGS, creation, index
 from domain.archive.checkpoint import Checkpoint
 from domain.archive.documents import NOTICED, ORDERS, OrderChange, OrderRecord, changed, document, record_of
-from domain.archive.ports import ArchiveRow, RowsRefused
+from domain.archive.ports import REFUSED_MAX, ArchiveRow, RowsRefused
 from domain.order.events import OrderSubmitted
 from domain.ports import Fenced, Unavailable
 
@@ -26,6 +26,8 @@ RECORDS_MAX: Final = 5_000
 REASON_MAX: Final = 300
 STORED: Final = frozenset({200, 201, 409})
 """409: the place has this version, or a later one."""
+
+REMOVED: Final = frozenset({200, 404, 409})
 
 _CHECKPOINTS: Final = decoder(Checkpoint)
 _EXACT: Final = msgspec.json.Encoder(decimal_format="number")
@@ -97,7 +99,10 @@ class OpenSearchPlace:
         refused: list[tuple[ArchiveRow, str]] = []
         for bulk in _bulks(_actions(rows, records)):
             refused += await self._send(bulk)
-        self._remember(records, {row.value.order_id for row, _ in refused if row.table == ORDERS})
+        broken = {row.value.order_id for row, _ in refused if row.table == ORDERS}
+        self._remember(records, broken)
+        if broken and len(refused) <= REFUSED_MAX:  # else not the rows are wrong, and they come again
+            await self._remove({order_id: record.n for order_id in broken if (record := records[order_id])})
         if refused:
             raise RowsRefused(refused)
         self._fails("after_rows")
@@ -156,6 +161,14 @@ class OpenSearchPlace:
                 raise Unavailable(f"OpenSearch: {result['status']} {reason_of(result)}", unknown=True)
             refused += [(row, reason_of(result)) for row in rows]
         return refused
+
+    async def _remove(self, versions: Mapping[str, int]) -> None:
+        """Delete the documents of orders that miss an event from now on: later events would make them wrong."""
+        metas = ({"_index": index(ORDERS), "_id": key, "version": n, "version_type": "external"} for key, n in versions.items())
+        _, found = await self._server.request("POST", "/_bulk", b"".join(_EXACT.encode({"delete": meta}) + b"\n" for meta in metas))
+        for item in found["items"]:
+            if (result := item["delete"])["status"] not in REMOVED:
+                raise Unavailable(f"OpenSearch: {result['status']} {reason_of(result)}", unknown=True)
 
     def _remember(self, records: Mapping[str, OrderRecord | None], refused: set[str]) -> None:
         for order_id, record in records.items():

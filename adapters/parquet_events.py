@@ -12,6 +12,7 @@ from pyarrow import parquet
 from adapters.chain import is_foreign
 from adapters.journalcopy import Copied
 from domain.archive.event_rows import ArchivedEvent, EventColumns, rows_of
+from domain.archive.misfit import absurd
 from domain.market.file_times import DAY_NS
 from domain.ports import Corrupt
 
@@ -20,6 +21,7 @@ NUMBER: Final = pyarrow.decimal128(38, 18)
 `beyond`; the event's text always has it.
 """
 TEXT: Final = pyarrow.string()
+MISFITS: Final = (pyarrow.ArrowException, ValueError)
 NUMBERS: Final = ("quantity", "price", "stop_price", "fee")
 SCHEMA: Final = pyarrow.schema(
     [
@@ -100,17 +102,24 @@ def _table(rows: list[tuple[int, ArchivedEvent]]) -> pyarrow.Table:
 def _numbers(name: str, values: list[Decimal | None], beyond: dict[int, list[str]]) -> pyarrow.Array:
     """Return the column; a number that does not fit is null, and noted in `beyond` by its row."""
     try:
-        return pyarrow.array(values, NUMBER)
-    except (pyarrow.ArrowException, ValueError):
-        fits = [value is None or _fits(value) for value in values]
+        return _array(values)
+    except MISFITS:
+        fits = [_fits(value) for value in values]
     for place in (place for place, good in enumerate(fits) if not good):
         beyond.setdefault(place, []).append(name)
-    return pyarrow.array([value if good else None for value, good in zip(values, fits, strict=True)], NUMBER)
+    return _array([value if good else None for value, good in zip(values, fits, strict=True)])
 
 
-def _fits(value: Decimal) -> bool:
+def _fits(value: Decimal | None) -> bool:
     try:
-        pyarrow.scalar(value, NUMBER)
-    except (pyarrow.ArrowException, ValueError):
+        _array([value])
+    except MISFITS:
         return False
     return True
+
+
+def _array(values: list[Decimal | None]) -> pyarrow.Array:
+    """Return a column of numbers. Raises one of MISFITS if a number does not fit."""
+    if any(value is not None and absurd(value) for value in values):
+        raise ValueError("a number has an absurd exponent")
+    return pyarrow.array(values, NUMBER)

@@ -175,8 +175,10 @@ def _control(n: int, i: int, event: ControlEvent) -> dict[str, Any]:
 
 
 def _fact(epoch: int, n: int, i: int, fact: Fact) -> dict[str, Any]:
+    # facts of no frame all have the n 0: what tells them apart is what they say
+    of_frame = str(n) if n else f"{fact.at}-{fact.symbol}-{fact.fact}"
     return {
-        "id": f"{fact.venue}-{epoch}-{n}-{i}",
+        "id": f"{fact.venue}-{epoch}-{of_frame}-{i}",
         "at": rfc3339(fact.at),
         "type": str(fact.fact),
         "venue": fact.venue,

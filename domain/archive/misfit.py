@@ -47,5 +47,10 @@ def number_misfit(number: Decimal) -> str | None:
     return None
 
 
+def absurd(number: Decimal) -> bool:
+    """Return whether a number's exponent is one at which Arrow may end the process, without an exception."""
+    return abs(number.adjusted()) > EXPONENT_MAX
+
+
 def _text_misfit(text: str) -> str | None:
     return None if text.isascii() or text.encode(errors="replace").decode() == text else "is not valid text"

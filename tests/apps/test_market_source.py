@@ -176,7 +176,7 @@ async def test_how_full_the_stream_is_with_unread_messages_is_measured(stream: S
     assert (source.unread_percent, source.behind) == (0, 0)
 
 
-async def test_a_sink_goes_on_after_the_market_server_was_away(fresh_nats: LiveServer) -> None:
+async def test_a_sink_continues_after_the_market_server_was_away(fresh_nats: LiveServer) -> None:
     """MARKETDATA 4: NATS away. The sink waits and catches up without loss or doubles."""
     client = await bus.connect(fresh_nats.url, "market source", closed=lambda: None)
     stream, shelf = Stream(client), MemoryShelf()

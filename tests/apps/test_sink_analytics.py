@@ -23,10 +23,12 @@ from apps.stack.trouble import CannotStart
 from config.analytics_sections import ClickHouseSection, OpenSearchSection
 from domain.archive.checkpoint import Message
 from domain.archive.ports import Loss
+from domain.market.records import Fact, FactKind
 from domain.order import events as e
 from domain.order.lifecycle import State
 from domain.ports import Head
 from domain.risk.controls import KillThrown
+from tests.contracts import ticks
 from tests.contracts.facts import filled, queued, submitted
 from tests.contracts.places import never
 from tests.optional_servers import live_opensearch
@@ -131,3 +133,18 @@ def test_a_part_of_the_market_that_is_lost_is_a_fact_in_both_places() -> None:
     assert [row.value for row in fact_tables(message)] == [row.value]
     (document,) = fact_documents(message)
     assert (document.table, document.value["id"], document.value["type"]) == ("market-facts", "*-7-9-0", "lost")
+
+
+def silent(symbol: str, at: int) -> Message[Any]:
+    return ticks.told("facts", "ALPHA", 1, 0, Fact(fact=FactKind.STALE, venue="ALPHA", at=at, symbol=symbol))
+
+
+def test_each_fact_of_no_frame_is_a_document_of_its_own_however_often_it_comes() -> None:
+    """A silence comes from no frame, so its message has the number 0, as that of every other silence."""
+    silences = [silent("BTCUSDT", 5), silent("ETHUSDT", 5), silent("BTCUSDT", 9), silent("BTCUSDT", 9)]
+    assert [document.value["id"] for message in silences for document in fact_documents(message)] == [
+        "ALPHA-1-5-BTCUSDT-stale-0",
+        "ALPHA-1-5-ETHUSDT-stale-0",
+        "ALPHA-1-9-BTCUSDT-stale-0",
+        "ALPHA-1-9-BTCUSDT-stale-0",
+    ]

@@ -137,7 +137,7 @@ async def test_killed_in_the_middle_every_tick_is_in_both_places_once_and_the_su
 
 
 async def test_a_place_that_is_away_holds_up_no_other_and_is_named_by_ready(house: House) -> None:
-    """MARKETDATA 4: QuestDB away. Nobody upstream notices, and the sink waits."""
+    """MARKETDATA 4: QuestDB away. Nothing upstream notices, and the sink waits."""
     house.sink.begin(TRADE_QUESTDB_PG_URL="postgresql://admin:quest@127.0.0.1:1/qdb")
     await house.publish(log(0, 100))
     end = time.monotonic() + WAIT_S

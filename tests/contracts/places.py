@@ -205,7 +205,7 @@ async def _refused(place: Place, shelf: Shelf, log: Sequence[Message[Any]]) -> N
 
 
 async def check_refused_goes_aside(shelf: Shelf) -> None:
-    """MARKETDATA 4: schema refused by a place. That record goes aside with its reason, the rest goes on; once, however often it comes."""
+    """MARKETDATA 4: schema refused by a place. That record goes aside with its reason, once, and the rest is written."""
     assert shelf.refusable is not None
     half = len(shelf.messages) // 2
     log = numbered([*shelf.messages[:half], shelf.refusable, *shelf.messages[half:]])

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from adapters import clickhouse_query
+from adapters import clickhouse, clickhouse_query
 from adapters.clickhouse import ClickHouse, ClickHousePlace
 from adapters.clickhouse_query import QUERY_ROWS_MAX, ClickHouseQueries, QueryRefused
 from adapters.clickhouse_schema import TABLES
@@ -19,9 +19,11 @@ from apps.stack.trouble import CannotStart
 from domain.archive import tables
 from domain.archive.checkpoint import Checkpoint, Message
 from domain.archive.ports import ArchiveRow, RowsRefused
+from domain.market.records import Fact, FactKind
 from domain.order.events import OrderEvent
 from domain.order.lifecycle import State
 from tests.contracts import places
+from tests.contracts.clickhouse_server import http_server
 from tests.contracts.facts import busted, filled, queued, submitted
 from tests.contracts.places import Fails, Shelf
 
@@ -109,6 +111,36 @@ async def test_a_number_that_does_not_fit_is_refused_and_ends_nothing(engine: Cl
     assert [row.i for row, _ in refused.value.rows] == [1]
 
 
+async def test_a_table_that_cannot_be_made_and_has_no_row_to_blame_is_never_left_out(
+    engine: ClickHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise ValueError("not the fault of a row")
+
+    place = ClickHousePlace(engine, "orders", places.never)
+    before = await place.claim()
+    monkeypatch.setattr(clickhouse, "_columns", failing)
+    with pytest.raises(ValueError, match="not the fault of a row"):
+        await place.write(tables.order_event_rows("orders.0", 0, 1, [submitted("O1")]), Checkpoint({"orders.0": {0: 1}}))
+    assert await place.checkpoint() == before
+
+
+async def test_each_fact_of_no_frame_is_a_row_however_often_it_comes(engine: ClickHouse) -> None:
+    place = ClickHousePlace(engine, "facts", places.never)
+    await place.claim()
+    silences = [
+        Fact(fact=FactKind.STALE, venue="ALPHA", at=at, symbol=symbol) for at, symbol in ((5, "BTCUSDT"), (5, "ETHUSDT"), (9, "BTCUSDT"))
+    ]
+    for _ in range(2):
+        await place.write([row for fact in silences for row in tables.fact_rows("facts.ALPHA", 1, 0, [fact])], Checkpoint())
+    queries = ClickHouseQueries(engine)
+    assert await answer(queries, "SELECT symbol, count() AS facts FROM market_facts GROUP BY symbol ORDER BY symbol") == [
+        {"symbol": "BTCUSDT", "facts": 2},
+        {"symbol": "ETHUSDT", "facts": 1},
+    ]
+    await queries.close()
+
+
 async def stored(engine: ClickHouse, *commits: list[OrderEvent]) -> ClickHouseQueries:
     place = ClickHousePlace(engine, "orders", places.never)
     await place.claim()
@@ -157,11 +189,18 @@ async def test_the_pnl_of_a_day_is_the_change_of_value_and_the_cash_less_the_fee
     await queries.close()
 
 
+def _with_another_database(client: Any) -> None:
+    client.command("CREATE DATABASE IF NOT EXISTS elsewhere")
+    client.command("CREATE OR REPLACE VIEW elsewhere.notes AS SELECT 'secret' AS text")
+
+
 ALLOWED = (
     "SELECT count() FROM order_events",
     "WITH x AS (SELECT account FROM orders) SELECT * FROM x -- ; DROP TABLE orders",
     "SELECT ';DROP TABLE trade.order_events' AS text FROM numbers(1)",
     "(SELECT 1) UNION ALL (SELECT 2)",
+    "WITH orders AS (SELECT 1 AS one) SELECT o.one FROM orders AS o JOIN trade.order_events AS e ON e.n >= o.one",
+    "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t WHERE n < 5) SELECT sum(n) FROM t",
 )
 REFUSED = {
     "DROP TABLE order_events": "query_not_allowed",
@@ -184,8 +223,13 @@ REFUSED = {
     "SELECT * FROM python('x')": "query_not_allowed",
     "SELECT 1 IN default.`{outside}`": "query_not_allowed",
     "SELECT * FROM default.`{outside}`": "query_not_allowed",
-    "SELECT * FROM `{outside}`": "query_invalid",
+    "SELECT * FROM `{outside}`": "query_not_allowed",
     "SELECT * FROM system.tables": "query_not_allowed",
+    "SELECT * FROM checkpoints": "query_not_allowed",
+    "SELECT (SELECT body FROM trade.checkpoints AS `x, table_name: trade.orders` LIMIT 1)": "query_not_allowed",
+    "SELECT ('orders', 1, 1, '') IN (checkpoints)": "query_not_allowed",
+    "SELECT (SELECT toUInt8(text) FROM elsewhere.notes)": "query_not_allowed",
+    "SELECT 'x' IN elsewhere.notes": "query_not_allowed",
     "SELECT 1 SETTINGS readonly = 0": "query_not_allowed",
     "SELECT * FROM (SELECT 1 SETTINGS max_execution_time = 0)": "query_not_allowed",
     "SET readonly = 0": "query_not_allowed",
@@ -205,6 +249,7 @@ async def test_only_a_select_over_the_tables_of_this_system_passes_and_each_refu
     queries = await stored(engine, [submitted("O1")])
     outside = tmp_path / "outside.csv"
     outside.write_text("secret\n")
+    await engine.run(_with_another_database)
     for sql in ALLOWED:
         assert (await queries.ask(sql)).rows
     found = {}
@@ -217,6 +262,32 @@ async def test_only_a_select_over_the_tables_of_this_system_passes_and_each_refu
     assert outside.read_text() == "secret\n"
     assert (await answer(queries, "SELECT count() AS found FROM order_events")) == [{"found": 1}]
     await queries.close()
+
+
+async def test_a_server_answers_the_same_and_each_of_its_requests_is_read_only(engine: ClickHouse, directory: Path) -> None:
+    await (await stored(engine, [submitted("O1")])).close()
+    with http_server(directory) as url:
+        server = ClickHouse(url=url)
+        queries = ClickHouseQueries(server)
+        for sql, found in {
+            "SELECT order_id FROM orders": "O1",
+            "SELECT getSetting('readonly')": 1,
+            "SELECT getSetting('max_result_rows')": QUERY_ROWS_MAX,
+            "SELECT currentDatabase()": "trade",
+        }.items():
+            assert (await queries.ask(sql)).rows == [[found]], sql
+        for sql in ("SELECT * FROM system.tables", "DROP TABLE order_events", "SELECT * FROM checkpoints"):
+            with pytest.raises(QueryRefused) as refused:
+                await queries.ask(sql)
+            assert refused.value.code == "query_not_allowed", sql
+        await queries.close()
+        await server.close()
+
+
+async def test_queries_that_were_not_asked_close_without_a_server() -> None:
+    server = ClickHouse(url="http://127.0.0.1:9/")
+    await ClickHouseQueries(server).close()
+    await server.close()
 
 
 async def test_bad_sql_names_the_position(engine: ClickHouse) -> None:

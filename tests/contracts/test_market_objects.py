@@ -18,6 +18,7 @@ from adapters.objectstore import MarketObjects, objects_of
 from domain.archive.market_rows import BOOKS, FACTS, record_rows
 from domain.archive.ports import ArchiveRow
 from domain.market.records import Fact, FactKind
+from domain.ports import Fenced, Unavailable
 from tests.contracts import places, ticks
 from tests.contracts.places import Fails, Shelf
 
@@ -106,6 +107,30 @@ async def test_killed_between_two_objects_each_part_ends_at_its_own_last_name() 
         await places.moved(dying, log, flush_rows=50)
     await places.moved(one, log, flush_rows=2)
     await places.check_once_each(one)
+
+
+async def test_a_number_that_another_sink_took_during_a_failed_claim_is_not_ours() -> None:
+    """MARKETDATA 4: two sinks at once. The second one is fenced by the checkpoint's owner."""
+    store = MemoryStore()
+    other = MarketObjects(Objects(store, "memory"), "MARKET", places.never)
+
+    class Failing(Objects):
+        fails = True
+
+        async def put_new(self, name: str, data: bytes) -> bool:
+            if self.fails:
+                self.fails = False
+                await other.claim()
+                raise Unavailable("no answer", unknown=True)
+            return await super().put_new(name, data)
+
+    first = MarketObjects(Failing(store, "memory"), "MARKET", places.never)
+    with pytest.raises(Unavailable):
+        await first.claim()
+    reached = await first.claim()
+    with pytest.raises(Fenced):
+        await other.write([], reached)
+    await first.write([], reached)
 
 
 def test_the_same_range_is_the_same_bytes() -> None:

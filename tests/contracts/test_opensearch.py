@@ -137,6 +137,18 @@ async def test_a_change_of_an_order_that_the_place_never_had_goes_aside(server: 
         await stored(server, [submitted("O1")], [queued("O2")])
 
 
+async def test_an_order_that_misses_an_event_has_no_document_and_its_later_events_go_aside(server: OpenSearch) -> None:
+    place = await stored(server, [submitted("O1"), submitted("O2")])
+    immense = msgspec.structs.replace(filled("E1", order_id="O1"), exec_id="x" * 40_000)
+    with pytest.raises(RowsRefused, match="immense term"):
+        await place.write(change_rows("orders.0", 0, 2, [immense]), Checkpoint())
+    with pytest.raises(RowsRefused, match="no document of this order"):
+        await place.write(change_rows("orders.0", 0, 3, [filled("E2", order_id="O1")]), Checkpoint())
+    await place.write(change_rows("orders.0", 0, 3, [queued("O2")]), Checkpoint())
+    found = [(await server.request("GET", f"/{index(ORDERS)}/_doc/{order_id}", fine=[404]))[0] for order_id in ("O1", "O2")]
+    assert found == [404, 200]
+
+
 async def test_an_order_is_found_by_all_of_its_words_and_by_its_fields(server: OpenSearch) -> None:
     collar = e.OrderRejected(order_id="O1", at=5, status=State.REJECTED, source="risk", reason="price_collar", found="70", limit="60")
     others: list[OrderEvent] = [submitted("O2", "bob"), submitted("O3", symbol="BTC/USD"), queued("O3"), filled("E9", order_id="O3")]

@@ -46,7 +46,7 @@ class CheckpointFirst(MemoryPlace):
 
 
 class Unfenced(MemoryPlace):
-    """Planted bug: whoever writes is taken for the owner."""
+    """Planted bug: every writer is taken for the owner."""
 
     async def write(self, rows: Sequence[ArchiveRow], checkpoint: Checkpoint) -> None:
         self._owner = self._shelf.owner

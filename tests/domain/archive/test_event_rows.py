@@ -3,6 +3,8 @@
 import json
 from decimal import Decimal
 
+import pytest
+
 from adapters import parquet_events
 from adapters.journalcopy import Copied
 from domain.archive.event_rows import UNREADABLE, rows_of
@@ -58,3 +60,12 @@ def test_a_number_that_does_not_fit_is_named_and_stays_in_the_text() -> None:
         ["price,fee"],
     ]
     assert table["event"].to_pylist() == [event.decode()]
+
+
+@pytest.mark.parametrize("price", ["1e-999999999", "0e-999999999", "1e999999999", "NaN"])
+def test_an_absurd_number_is_named_and_ends_nothing(price: str) -> None:
+    """Arrow ends the process, without an exception, at an exponent far below zero."""
+    event = b'{"type":"OrderFilled","at":1,"order_id":"x","price":"%s","quantity":2}' % price.encode()
+    message = Copied(1, "oms.journal.0", "1-w-x", "chain", (b'{"n":1,"events":[' + event + b"]}").decode())
+    (table,) = parquet_events.tables_of([message]).values()
+    assert [table[name].to_pylist() for name in ("price", "quantity", "beyond")] == [[None], [Decimal("2.000000000000000000")], ["price"]]
