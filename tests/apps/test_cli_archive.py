@@ -46,6 +46,14 @@ def test_a_damaged_archive_ends_with_the_object_and_a_remedy(url: str, tmp_path:
     assert "docs/archive.md, Repair" in said.stderr
 
 
+def test_a_strange_name_is_named(url: str, tmp_path: Path) -> None:
+    (strange,) = (folder / ".DS_Store" for folder in (tmp_path / "archive").glob("commits/*"))
+    strange.touch()
+    said = trade("verify", "--archive", url)
+    assert (said.exit_code, said.exception.__class__) == (Exit.REFUSED, SystemExit)
+    assert "commits/stream=OMS_JOURNAL/.DS_Store is no name of an archive's object" in said.stderr
+
+
 def test_no_archive_there(tmp_path: Path) -> None:
     said = trade("verify", "--archive", f"file://{tmp_path}/nothing")
     assert (said.exit_code, said.stdout) == (Exit.UNREACHABLE, "")
