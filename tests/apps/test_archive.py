@@ -13,7 +13,7 @@ from adapters.archive import commits_folder, commits_name
 from adapters.journalcopy import Copied
 from adapters.objects import Objects
 from apps.tools.archive import check
-from apps.tools.archive.check import ArchiveCopy, StreamCheck, verify_archive
+from apps.tools.archive.check import ArchiveCopy, EventsDiffer, StreamCheck, verify_archive
 from apps.tools.archive.journal import ArchivedJournal
 from apps.tools.verify.report import VerificationReport
 from domain.archive.ranges import Span
@@ -156,6 +156,32 @@ async def test_damage_is_named(tmp_path: Path, name: str, monkeypatch: pytest.Mo
     assert any("DIFFERENT" in line for line in lines)
     with pytest.raises(Corrupt, match=re.escape(made.first_difference.partition(": ")[2])):
         await ArchiveCopy(objects_in(tmp_path)).verified()
+
+
+@pytest.mark.parametrize("name", [name for name, (_, named) in DAMAGES.items() if named.startswith("events")])
+async def test_commits_are_restored_without_their_rows_if_that_is_wanted(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sink that was killed between events and commits, on a machine that is gone, leaves such an archive: all commits are good."""
+    monkeypatch.setattr(check, "WRITE_MAX_S", 0.0)
+    stream = await filled(tmp_path)
+    DAMAGES[name][0](tmp_path)
+    with pytest.raises(EventsDiffer):
+        await ArchiveCopy(objects_in(tmp_path)).verified()
+    copy = ArchiveCopy(objects_in(tmp_path), rows=False)
+    heads = await copy.verified()
+    found = [message async for name, messages in copy.messages() if name == ORDERS for message in messages]
+    assert found == stream.messages[: heads[ORDERS][subjects.order_subject(0)].seq]
+    assert len(found) == (19 if name == "the last commits lost" else 25)
+
+
+async def test_damaged_commits_are_never_restored(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    flipped(tmp_path / commits_name(VENUES, Span(1, 9)))
+    cut(events(tmp_path, FULL))
+    for rows in (True, False):
+        with pytest.raises(Corrupt, match=re.escape(commits_name(VENUES, Span(1, 9)))):
+            await ArchiveCopy(objects_in(tmp_path), rows=rows).verified()
 
 
 @pytest.mark.parametrize("spans", [[SECOND], [TAIL], [FULL]])

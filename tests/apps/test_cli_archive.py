@@ -74,6 +74,7 @@ def test_no_archive_there(tmp_path: Path) -> None:
         (("verify", "--archive", "file:///"), "'file:///' is no address of an archive"),
         (("restore",), "Name the file of a backup, or an archive"),
         (("restore", __file__, "--from-archive", "file:///x"), "Name the file of a backup, or an archive"),
+        (("restore", __file__, "--commits-only"), "--commits-only is for an archive"),
         (("restore", "--from-archive", "https://example.com/x", "--port-offset", "0"), "is no address of an archive"),
     ],
 )

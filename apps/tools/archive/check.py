@@ -38,10 +38,14 @@ WRITE_LOOK_S: Final = 0.05
 Progress = Callable[[int], None]
 
 
-class StreamCheck:
-    """The verification of one stream. `counts` and `heads` are those of what was verified so far."""
+class EventsDiffer(Corrupt):
+    """The files of events are not those of the commits."""
 
-    def __init__(self, objects: Objects, stream: str, progress: Progress, before: int = 0) -> None:
+
+class StreamCheck:
+    """The verification of one stream. `heads` and all counts are those of what was verified so far. `rows`: compare those of events too."""
+
+    def __init__(self, objects: Objects, stream: str, progress: Progress, before: int = 0, *, rows: bool = True) -> None:
         self.heads: Mapping[str, Head] = {}
         self.seq = 0
         self.objects = self.replaced = self.files = self.rows = self.left_over = 0
@@ -50,6 +54,7 @@ class StreamCheck:
         """The first difference between the rows and the commits."""
         self._objects = objects
         self._stream = stream
+        self._has_events = rows and stream == WITH_EVENTS
         self._progress = progress
         self._before = before
         """The messages of other streams that were verified already, for the progress."""
@@ -68,12 +73,12 @@ class StreamCheck:
             async for span, found in objects:
                 seen.add(span)
                 await self._compare_replaced(span, found, others)
-                if self._stream == WITH_EVENTS:
+                if self._has_events:
                     await self._compare_events(span, found)
                 self.heads, self.seq, self.objects = dict(source.chains.heads), source.chains.seq, self.objects + 1
                 self._progress(self._before + self.seq)
         self.replaced = len(others)
-        if self._stream == WITH_EVENTS:
+        if self._has_events:
             await self._compare_files(seen)
 
     async def _spans(self) -> Sequence[Span]:
@@ -135,21 +140,26 @@ class StreamCheck:
 
 
 class ArchiveCopy:
-    """The copy of all journals in an archive. Port: apps.tools.backup.streams.Copy."""
+    """The copy of all journals in an archive. Port: apps.tools.backup.streams.Copy.
 
-    def __init__(self, objects: Objects, progress: Progress = lambda done: None) -> None:
+    It has commits alone. `rows` False: the files of events are not compared with them.
+    """
+
+    def __init__(self, objects: Objects, progress: Progress = lambda done: None, *, rows: bool = True) -> None:
         self.checks: dict[str, StreamCheck] = {}
         self._objects = objects
         self._progress = progress
+        self._rows = rows
 
     async def verified(self) -> Mapping[str, Mapping[str, Head]]:
+        """Verify the whole archive. Raises Corrupt, EventsDiffer if that is all that was found, Unavailable."""
         done = 0
         for stream in await self.streams():
-            check = self.checks[stream] = StreamCheck(self._objects, stream, self._progress, done)
+            check = self.checks[stream] = StreamCheck(self._objects, stream, self._progress, done, rows=self._rows)
             await check.run()
             done += check.seq
-            if check.found_in_events:
-                raise Corrupt(check.found_in_events)
+        if found := next((check.found_in_events for check in self.checks.values() if check.found_in_events), ""):
+            raise EventsDiffer(found)
         return {stream: check.heads for stream, check in self.checks.items() if check.heads}
 
     async def max_bytes(self) -> Mapping[str, int]:
