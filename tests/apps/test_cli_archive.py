@@ -84,6 +84,17 @@ def test_wrong_usage(arguments: tuple[str, ...], said: str) -> None:
     assert said in found.stderr
 
 
+def test_half_a_pair_of_keys_is_named_with_where_keys_come_from() -> None:
+    said = trade("verify", "--archive", "s3://trade/archive", TRADE_S3_ACCESS_KEY="key")
+    assert (said.exit_code, said.stderr.splitlines()) == (
+        Exit.USAGE,
+        [
+            "TRADE_S3_ACCESS_KEY and TRADE_S3_SECRET_KEY: set both, or neither.",
+            "The keys of the archive's server: docs/archive.md, Addresses and credentials.",
+        ],
+    )
+
+
 def test_keys_come_from_the_environment_or_from_the_secrets(tmp_path: Path) -> None:
     assert s3_access({}) == ("", None)
     for name, text in (("s3_access_key", "key\n"), ("s3_secret_key", "secret\n")):
