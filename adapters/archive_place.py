@@ -9,6 +9,7 @@ from adapters.archive import (
     WITH_EVENTS,
     StreamHeading,
     commit_spans,
+    commits_folder,
     commits_name,
     commits_object,
     event_files,
@@ -18,12 +19,13 @@ from adapters.archive import (
 )
 from adapters.commit_objects import packed, unpacked
 from adapters.journalcopy import Chains, Copied
+from adapters.object_writer import ObjectWriter
 from adapters.objects import Objects
 from adapters.parquet_events import Partition, read, tables_of, written
 from domain.archive.checkpoint import Checkpoint, Hint
 from domain.archive.ports import ArchiveRow
 from domain.archive.ranges import RANGE, Span, parts, range_of, whole
-from domain.ports import Corrupt, Fenced, Head, Missing
+from domain.ports import Corrupt, Head, Missing
 
 TAILS_MAX: Final = 16
 """Tails of one range before one object replaces them."""
@@ -65,7 +67,7 @@ class ArchivePlace:
         self._journals = journals
         self._fails = fails
         self._tails_max = tails_max
-        self._writer = 0
+        self._writer = ObjectWriter(objects, f"writers/stream={stream}", f"the archive {objects.url}")
         self._size = size
         self._has_heading = False
         self._chains = Chains()
@@ -76,7 +78,7 @@ class ArchivePlace:
         """The objects of that range, with the folders of their events."""
 
     async def claim(self) -> Checkpoint:
-        await self._become_writer()
+        await self._writer.claim()
         try:
             self._size, self._has_heading = (await read_heading(self._objects, self._stream)).range, True
         except Missing:
@@ -96,7 +98,7 @@ class ArchivePlace:
 
     async def write(self, rows: Sequence[ArchiveRow], checkpoint: Checkpoint) -> None:
         """Store the messages behind those that the archive has. Raises Fenced, Corrupt if they do not follow, Unavailable."""
-        await self._check_writer()
+        await self._writer.check()
         messages = [row.value for row in rows if row.n > self._chains.seq]
         if not messages:
             return
@@ -108,47 +110,16 @@ class ArchivePlace:
             await self._append(messages[part.first - start : part.last - start + 1])
 
     async def ping(self) -> None:
-        await self._objects.names(self._folder)
+        await self._objects.names(commits_folder(self._stream))
 
     async def close(self) -> None:
         """Leave everything in the store."""
-
-    @property
-    def _folder(self) -> str:
-        return f"writers/stream={self._stream}"
 
     def _reached(self, end: int, heads: Mapping[str, Head]) -> Checkpoint:
         if not end:
             return Checkpoint()
         chain = max(heads.values(), key=lambda head: head.seq, default=Head()).chain
         return Checkpoint({self._stream: {0: end}}, Hint(end, self._stream, 0, end, chain))
-
-    # The writer
-
-    async def _become_writer(self) -> None:
-        """Take the next number, or keep the one that this process has. A process that finds a larger one than its own is fenced."""
-        if self._writer:
-            await self._check_writer()
-            return
-        await self._objects.make_bucket()
-        earlier = await self._writers()
-        number = max(earlier, default=0) + 1
-        if not await self._objects.put_new(self._writer_name(number), b""):
-            raise Fenced(f"another sink claimed the archive {self._objects.url} at the same moment")
-        self._writer = number
-        await self._objects.delete([self._writer_name(number) for number in earlier])
-
-    async def _check_writer(self) -> None:
-        last = max(await self._writers(), default=0)
-        if last != self._writer:
-            raise Fenced(f"another sink claimed the archive {self._objects.url}: writer {last}, this one is {self._writer}")
-
-    async def _writers(self) -> list[int]:
-        names = [name.rpartition("n=")[2] for name in await self._objects.names(self._folder)]
-        return [int(name) for name in names if name.isdecimal()]
-
-    def _writer_name(self, number: int) -> str:
-        return f"{self._folder}/n={number:09d}"
 
     async def _compare(self, end: int, heads: Mapping[str, Head]) -> None:
         """Compare the end of the archive with the journals. Raises Corrupt if they are not those that were archived."""
@@ -213,7 +184,7 @@ class ArchivePlace:
         """Store events, then messages. Return the folders of the events."""
         partitions = await self._put_events(span, messages)
         self._fails("after_rows")
-        await self._check_writer()
+        await self._writer.check()
         name = commits_name(self._stream, span)
         data = await asyncio.to_thread(packed, self._stream, before, messages, self._chains.heads)
         if await self._objects.put_new(name, data):

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from adapters import tick_parquet
 from adapters.codec import decoder, encode
+from adapters.object_writer import ObjectWriter
 from adapters.objects import Objects
 from domain.archive.checkpoint import EPOCHS_KEPT, Checkpoint
 from domain.archive.market_names import ROOT, MarketRange, folder, range_of_name
@@ -19,7 +20,7 @@ from domain.archive.market_rows import EVERY_VENUE
 from domain.archive.misfit import misfit
 from domain.archive.ports import ArchiveRow, RowsRefused
 from domain.market.file_times import DAY_NS
-from domain.ports import Fenced, Missing
+from domain.ports import Missing
 from domain.values import rfc3339
 
 KINDS: Final = ("quotes", "trades", "books", "facts")
@@ -40,16 +41,10 @@ class MarketObjects:
         self._objects = objects
         self._sink = sink
         self._fails = fails
-        self._writer = 0
+        self._writer = ObjectWriter(objects, f"{self._folder}/writers", f"the place of {sink} in {objects.url}")
 
     async def claim(self) -> Checkpoint:
-        earlier = await self._writers()
-        if not self._writer or self._writer != max(earlier, default=0):
-            number = max(earlier, default=0) + 1
-            if not await self._objects.put_new(self._writer_name(number), b""):
-                raise Fenced(f"{self._sink}: another sink claimed {self._objects.url} at the same moment")
-            self._writer = number  # not before: after a failure the number may be another sink's
-            await self._objects.delete([self._writer_name(number) for number in earlier])
+        await self._writer.claim()
         return await self.checkpoint()
 
     async def write(self, rows: Sequence[ArchiveRow], checkpoint: Checkpoint) -> None:
@@ -57,10 +52,10 @@ class MarketObjects:
             raise RowsRefused(refused)
         for made in objects_of(rows):
             data = await asyncio.to_thread(tick_parquet.written, made.rows[0].table, made.rows)
-            await self._check_writer()
+            await self._writer.check()
             await self._objects.put_new(made.name, data)
         self._fails("after_rows")
-        await self._check_writer()
+        await self._writer.check()
         await self._objects.put(self._checkpoint_name, encode(checkpoint))
 
     async def checkpoint(self) -> Checkpoint:
@@ -96,17 +91,6 @@ class MarketObjects:
     @property
     def _checkpoint_name(self) -> str:
         return f"{self._folder}/checkpoint.json"
-
-    def _writer_name(self, number: int) -> str:
-        return f"{self._folder}/writers/{number:012d}"
-
-    async def _writers(self) -> list[int]:
-        return [int(name.rpartition("/")[2]) for name in await self._objects.names(f"{self._folder}/writers")]
-
-    async def _check_writer(self) -> None:
-        last = max(await self._writers(), default=0)
-        if last != self._writer:
-            raise Fenced(f"{self._sink}: another sink claimed {self._objects.url}: writer {last}, this one is {self._writer}")
 
 
 class MadeObject(NamedTuple):

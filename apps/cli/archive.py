@@ -15,6 +15,7 @@ from apps.stack.services import SECRETS
 from apps.tools.verify.report import VerificationReport
 from config.s3 import URL_VARIABLE as S3_VARIABLE
 from config.s3 import s3_access
+from config.text import ConfigError
 from domain.ports import Unavailable
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 URL_VARIABLE: Final = "TRADE_ARCHIVE_URL"
 DEFAULT_URL: Final = "s3://trade/archive"
 FORMS: Final = "s3://BUCKET/PREFIX, or file:///DIRECTORY"
+KEYS: Final = "The keys of the archive's server: docs/archive.md, Addresses and credentials."
 REPEAT: Final = "Check the server, the address and the keys of the archive: docs/archive.md."
 
 
@@ -31,7 +33,10 @@ def opened(url: str | None, data_dir: Path | None) -> "Objects":
     from adapters.objects import Objects, WrongAddress  # late, as other commands need no object store
 
     home, url = data_dir or Path(os.environ.get(DATA_DIR_VARIABLE) or DATA_DIR), url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
-    found = s3_access(endpoint=_endpoint_of(home), directory=home / SECRETS)
+    try:
+        found = s3_access(endpoint=_endpoint_of(home), directory=home / SECRETS)
+    except ConfigError as error:
+        raise WrongUsage(f"{error}.", KEYS) from error
     if url.startswith("s3:") and not found.endpoint:
         raise WrongUsage(f"{S3_VARIABLE} does not name the server of {url}.", f"Example: {S3_VARIABLE}=http://{HOST}:8333")
     try:

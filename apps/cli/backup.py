@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 EMPTY: Final = "Restore into new servers: trade up --fresh --only-servers, with another --data-dir to keep the current state."
 
+COMMITS_VERIFY: Final = "All commits verify, and they are all that is restored. To restore them: --commits-only"
+
 
 def backup(
     file: Annotated[
@@ -62,6 +64,9 @@ def restore(
     from_archive: Annotated[
         str | None, typer.Option("--from-archive", metavar="URL", help=f"Restore from an archive instead of a file: {FORMS}.")
     ] = None,
+    commits_only: Annotated[
+        bool, typer.Option("--commits-only", help="Do not compare the archive's rows of events, which restore nothing, with its commits.")
+    ] = False,
     keep_keys: Annotated[
         bool, typer.Option("--keep-keys", help="Keep the keys of the backup valid. Without it all are revoked but the command line's.")
     ] = False,
@@ -73,18 +78,23 @@ def restore(
     The whole file, or the whole archive, is verified before anything is written. The written journals are read back and compared. The
     keys in it are revoked: who may trade in the one environment may not trade in another one because of a file.
     """
+    from apps.tools.archive.check import EventsDiffer
     from apps.tools.backup.streams import NotEmpty
 
     if (file is None) == (from_archive is None):
         raise WrongUsage("Name the file of a backup, or an archive: one of both.", f"trade restore FILE, or --from-archive {FORMS}")
+    if commits_only and from_archive is None:
+        raise WrongUsage("--commits-only is for an archive: a backup has no rows of events.")
     try:
         addresses = find(data_dir, port_offset)
         archive = opened_archive(from_archive, addresses.data_dir) if file is None else None
-        asyncio.run(_restore(addresses, file, archive, keep_keys=keep_keys))
+        asyncio.run(_restore(addresses, file, archive, keep_keys=keep_keys, rows=not commits_only))
     except NotEmpty as error:
         raise Refused(f"Nothing was written: {error}.", EMPTY) from error
     except Unavailable as error:
         raise Unreachable(f"{str(error).rstrip('.')}.", START if file is not None else REPEAT) from error
+    except EventsDiffer as error:
+        raise Refused(f"Nothing was written: {error}.", COMMITS_VERIFY) from error
     except Corrupt as error:
         raise Refused(f"{error}.", "Restore another backup or archive, into empty servers.") from error
 
@@ -99,7 +109,7 @@ async def _backup(addresses: Addresses, file: Path, force: bool) -> None:
     show.line(f"{file}: {file.stat().st_size} bytes, read back and complete, sha256 of its lines {seal.sha256}")
 
 
-async def _restore(addresses: Addresses, file: Path | None, archive: "Objects | None", *, keep_keys: bool) -> None:
+async def _restore(addresses: Addresses, file: Path | None, archive: "Objects | None", *, keep_keys: bool, rows: bool) -> None:
     from apps.tools.archive.check import ArchiveCopy, archive_size
     from apps.tools.backup.streams import STREAMS, bring_back
 
@@ -110,7 +120,7 @@ async def _restore(addresses: Addresses, file: Path | None, archive: "Objects | 
             for stream in STREAMS
         }
         if archive is not None:
-            copy: Copy = ArchiveCopy(archive)
+            copy: Copy = ArchiveCopy(archive, rows=rows)
             commits, as_of = await archive_size(archive), f"from {archive.url}"
         else:
             assert file is not None

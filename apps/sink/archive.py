@@ -140,8 +140,8 @@ class BehindPlace:
 class ArchivePipeline(Pipeline):
     """A pipeline that waits where its archive does not fit the journal, or a damaged object is in the way.
 
-    The other pipelines of the service go on. It is not ready, says why, and looks again from time to time, because an operator may have
-    put it right.
+    The other pipelines of the service continue. This one is not ready, says why, and compares the archive again from time to time: an
+    operator may have repaired it.
     """
 
     retry_s = REFUSED_RETRY_S

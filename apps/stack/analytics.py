@@ -6,10 +6,10 @@ from typing import Final
 from apps.stack.trouble import CannotStart
 
 INSTALL: Final = "Install it (half a gigabyte, only once): make analytics"
-PACKAGES: Final = ("chdb", "clickhouse_connect")
+PACKAGE: Final = "chdb"
 
 
 def check() -> None:
-    """Raise CannotStart with the command that installs it if a package is missing. Imports nothing."""
-    if any(find_spec(name) is None for name in PACKAGES):
+    """Raise CannotStart with the command that installs it if it is missing. Imports nothing."""
+    if find_spec(PACKAGE) is None:
         raise CannotStart("The analytics engine (chdb) is not installed.", remedy=INSTALL)

@@ -101,7 +101,7 @@ def _start(choices: Choices, screen: Screen, *, fresh: bool, yes: bool, only_ser
     ports = ServerPorts().shifted(choices.port_offset)
     servers = Servers.at(ports, questdb=questdb, market=choices.real_market)
     last = [] if only_servers else services(choices, servers)
-    if questdb and not questdb_jar.cached():
+    if questdb and not questdb_jar.JAR.cached():
         screen.say("fetching QuestDB's jar (30 MB, only once)")
         questdb_jar.fetch()
     with claimed(choices.data_dir):

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
+from apps.stack.credentials.users import S3_ACCESS_KEY_FILE, S3_SECRET_KEY_FILE
 from apps.stack.ports import HOST, free_ports
 from apps.stack.program import PROJECTION_NICENESS, Program, http_answers
 from apps.stack.trouble import CannotStart
@@ -17,8 +18,6 @@ KEPT: Final = Path(__file__).parents[2] / ".servers"
 INSTALL: Final = "Build it (two minutes of processor time, only once; needs Go): make s3"
 INSTALL_SEAWEEDFS: Final = "Build it (twelve minutes of processor time, only once; needs Go): make s3 SERVER=seaweedfs"
 
-ACCESS_KEY_FILE: Final = "s3_access_key"
-SECRET_KEY_FILE: Final = "s3_secret_key"
 ACCESS_KEY: Final = "trade"
 SECRET_KEY: Final = "trade-without-secrets"
 """The credentials of a server without a secrets directory: any program on this machine may use it."""
@@ -128,7 +127,7 @@ def credentials(secrets: Path | None) -> tuple[str, str]:
     """Return the access key and the secret key: from the files of a secrets directory, else the known ones."""
     if secrets is None:
         return ACCESS_KEY, SECRET_KEY
-    return (secrets / ACCESS_KEY_FILE).read_text().strip(), (secrets / SECRET_KEY_FILE).read_text().strip()
+    return (secrets / S3_ACCESS_KEY_FILE).read_text().strip(), (secrets / S3_SECRET_KEY_FILE).read_text().strip()
 
 
 def _answers(port: int, path: str) -> None:

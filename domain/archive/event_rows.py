@@ -68,7 +68,7 @@ def rows_of(payload: bytes) -> Iterator[ArchivedEvent]:
         yield ArchivedEvent(0, 0, _NO_COLUMNS, payload.decode(errors="replace"))
         return
     for place, raw in enumerate(envelope.events):
-        yield ArchivedEvent(envelope.n, place, _columns(raw), bytes(raw).decode())
+        yield ArchivedEvent(envelope.n, place, _columns(raw), bytes(raw).decode(errors="replace"))
 
 
 def _columns(raw: msgspec.Raw) -> EventColumns:

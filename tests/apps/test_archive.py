@@ -2,15 +2,18 @@
 
 import gzip
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from obstore.store import LocalStore
 
 from adapters import subjects
-from adapters.archive import commits_name
+from adapters.archive import commits_folder, commits_name
 from adapters.journalcopy import Copied
-from apps.tools.archive.check import ArchiveCopy, verify_archive
+from adapters.objects import Objects
+from apps.tools.archive import check
+from apps.tools.archive.check import ArchiveCopy, EventsDiffer, StreamCheck, verify_archive
 from apps.tools.archive.journal import ArchivedJournal
 from apps.tools.verify.report import VerificationReport
 from domain.archive.ranges import Span
@@ -141,7 +144,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-async def test_damage_is_named(tmp_path: Path, name: str) -> None:
+async def test_damage_is_named(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "WRITE_MAX_S", 0.0)  # no sink runs: no write is waited for
     damage, named = DAMAGES[name]
     await filled(tmp_path)
     damage(tmp_path)
@@ -152,6 +156,32 @@ async def test_damage_is_named(tmp_path: Path, name: str) -> None:
     assert any("DIFFERENT" in line for line in lines)
     with pytest.raises(Corrupt, match=re.escape(made.first_difference.partition(": ")[2])):
         await ArchiveCopy(objects_in(tmp_path)).verified()
+
+
+@pytest.mark.parametrize("name", [name for name, (_, named) in DAMAGES.items() if named.startswith("events")])
+async def test_commits_are_restored_without_their_rows_if_that_is_wanted(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sink that was killed between events and commits, on a machine that is gone, leaves such an archive: all commits are good."""
+    monkeypatch.setattr(check, "WRITE_MAX_S", 0.0)
+    stream = await filled(tmp_path)
+    DAMAGES[name][0](tmp_path)
+    with pytest.raises(EventsDiffer):
+        await ArchiveCopy(objects_in(tmp_path)).verified()
+    copy = ArchiveCopy(objects_in(tmp_path), rows=False)
+    heads = await copy.verified()
+    found = [message async for name, messages in copy.messages() if name == ORDERS for message in messages]
+    assert found == stream.messages[: heads[ORDERS][subjects.order_subject(0)].seq]
+    assert len(found) == (19 if name == "the last commits lost" else 25)
+
+
+async def test_damaged_commits_are_never_restored(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    flipped(tmp_path / commits_name(VENUES, Span(1, 9)))
+    cut(events(tmp_path, FULL))
+    for rows in (True, False):
+        with pytest.raises(Corrupt, match=re.escape(commits_name(VENUES, Span(1, 9)))):
+            await ArchiveCopy(objects_in(tmp_path), rows=rows).verified()
 
 
 @pytest.mark.parametrize("spans", [[SECOND], [TAIL], [FULL]])
@@ -175,6 +205,50 @@ async def test_an_overlapping_tail_with_other_commits_is_named(tmp_path: Path) -
     made, _ = await report(tmp_path)
     assert made.first_difference is not None
     assert f"{Span(10, 12).name}.jsonl.zst has other messages than" in made.first_difference
+
+
+class ObjectsOfARunningSink(Objects):
+    """A directory into which a sink writes while it is read: `writes` has what it does at each list of a folder, until it is done."""
+
+    writes: dict[str, list[Callable[[], Awaitable[object]]]]
+
+    async def names(self, folder: str, after: str = "") -> list[str]:
+        if waiting := self.writes.get(folder):
+            await waiting.pop(0)()
+        return await super().names(folder, after)
+
+
+def written_meanwhile(directory: Path, writes: dict[str, list[Callable[[], Awaitable[object]]]]) -> ObjectsOfARunningSink:
+    objects = ObjectsOfARunningSink(LocalStore(prefix=directory), f"file://{directory}")
+    objects.writes = writes
+    return objects
+
+
+async def test_what_a_running_sink_writes_meanwhile_is_no_loss(tmp_path: Path) -> None:
+    """The commits are read, then the sink adds a tail: its events are behind the last commit that was read."""
+    await filled(tmp_path, FakeStreamOf(orders(40), 25))
+    objects = written_meanwhile(tmp_path, {"events": [lambda: archive(objects_in(tmp_path), orders(40))]})
+    made = await verify_archive(objects, lambda line: None)
+    assert (made.ok, made.first_difference, objects.writes) == (True, None, {"events": []})
+
+
+async def test_the_commits_of_a_file_of_events_are_waited_for(tmp_path: Path) -> None:
+    """The sink has written the events, and writes their commits when the verification looks for them."""
+    await filled(tmp_path)
+    under_way = tmp_path / "under way"
+    commits(tmp_path, TAIL).rename(under_way)
+
+    async def nothing() -> None: ...
+
+    async def writes() -> None:
+        under_way.rename(commits(tmp_path, TAIL))
+
+    # listed at the start, by the reader of the chain, and then for the file of events: twice, until they are there
+    objects = written_meanwhile(tmp_path, {commits_folder(ORDERS): [nothing, nothing, nothing, writes]})
+    made = StreamCheck(objects, ORDERS, lambda done: None)
+    await made.run()
+    assert (made.seq, made.found_in_events, made.left_over) == (19, "", 0)
+    assert not under_way.exists()
 
 
 async def test_damage_of_one_stream_does_not_hide_that_of_the_events(tmp_path: Path) -> None:

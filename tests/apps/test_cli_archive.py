@@ -46,6 +46,14 @@ def test_a_damaged_archive_ends_with_the_object_and_a_remedy(url: str, tmp_path:
     assert "docs/archive.md, Repair" in said.stderr
 
 
+def test_a_strange_name_is_named(url: str, tmp_path: Path) -> None:
+    (strange,) = (folder / ".DS_Store" for folder in (tmp_path / "archive").glob("commits/*"))
+    strange.touch()
+    said = trade("verify", "--archive", url)
+    assert (said.exit_code, said.exception.__class__) == (Exit.REFUSED, SystemExit)
+    assert "commits/stream=OMS_JOURNAL/.DS_Store is no name of an archive's object" in said.stderr
+
+
 def test_no_archive_there(tmp_path: Path) -> None:
     said = trade("verify", "--archive", f"file://{tmp_path}/nothing")
     assert (said.exit_code, said.stdout) == (Exit.UNREACHABLE, "")
@@ -66,6 +74,7 @@ def test_no_archive_there(tmp_path: Path) -> None:
         (("verify", "--archive", "file:///"), "'file:///' is no address of an archive"),
         (("restore",), "Name the file of a backup, or an archive"),
         (("restore", __file__, "--from-archive", "file:///x"), "Name the file of a backup, or an archive"),
+        (("restore", __file__, "--commits-only"), "--commits-only is for an archive"),
         (("restore", "--from-archive", "https://example.com/x", "--port-offset", "0"), "is no address of an archive"),
     ],
 )
@@ -73,6 +82,17 @@ def test_wrong_usage(arguments: tuple[str, ...], said: str) -> None:
     found = trade(*arguments)
     assert (found.exit_code, found.stdout) == (Exit.USAGE, "")
     assert said in found.stderr
+
+
+def test_half_a_pair_of_keys_is_named_with_where_keys_come_from() -> None:
+    said = trade("verify", "--archive", "s3://trade/archive", TRADE_S3_ACCESS_KEY="key")
+    assert (said.exit_code, said.stderr.splitlines()) == (
+        Exit.USAGE,
+        [
+            "TRADE_S3_ACCESS_KEY and TRADE_S3_SECRET_KEY: set both, or neither.",
+            "The keys of the archive's server: docs/archive.md, Addresses and credentials.",
+        ],
+    )
 
 
 def test_keys_come_from_the_environment_or_from_the_secrets(tmp_path: Path) -> None:

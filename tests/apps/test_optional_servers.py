@@ -32,7 +32,7 @@ def test_each_absent_server_names_the_command_that_installs_it(nothing_installed
 
 
 def test_an_absent_engine_names_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(analytics, "PACKAGES", ("no_such_package",))
+    monkeypatch.setattr(analytics, "PACKAGE", "no_such_package")
     with pytest.raises(CannotStart, match=r"chdb\) is not installed\.\n.*make analytics"):
         analytics.check()
 

@@ -145,7 +145,7 @@ def test_a_half_written_jar_counts_as_absent(tmp_path: Path, monkeypatch: pytest
     place = tmp_path / "org" / "questdb" / "questdb" / questdb_jar.VERSION
     place.mkdir(parents=True)
     (place / f"questdb-{questdb_jar.VERSION}.jar").write_bytes(b"half")
-    assert questdb_jar.cached() is None
+    assert questdb_jar.JAR.cached() is None
 
 
 @pytest.mark.parametrize("niceness", [-10, 5])

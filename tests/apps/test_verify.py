@@ -76,7 +76,7 @@ async def test_a_missing_commit_is_found_with_its_sequence(world: World) -> None
     assert "sequence 6: commit 6 follows commit 4" in found_in(await world.verified(), "journal")
 
 
-async def test_a_commit_that_nobody_can_read_is_found(world: World) -> None:
+async def test_an_unreadable_commit_is_found(world: World) -> None:
     await world.journal.append(b'{"v":99,"shard":0,"n":%d,"events":[]}' % (len(world.log.commits) + 1), world.log.commits[-1][0])
     assert "has version 99" in found_in(await world.verified(), "journal")
 
@@ -115,7 +115,7 @@ async def test_a_mark_that_does_not_verify_is_said_and_the_rest_is_compared(worl
 
 
 async def journaled(world: World, *events: e.OrderEvent) -> None:
-    """Written past the actors, by somebody who is wrong; everybody else shows it as it is."""
+    """Append events that no decision produced. Every view shows them as they are."""
     head = world.log.commits[-1][0]
     await world.desk.kill()
     await world.journal.append(ORDER_COMMITS.encode(0, head.n + 1, events), head)
@@ -224,7 +224,7 @@ async def test_who_does_not_answer_is_named_and_the_others_are_compared(world: W
     assert outcomes(report) == dict.fromkeys(NAMES, "ok") | {"positions": "different", "fills": "unreachable"}
 
 
-async def test_what_nobody_told_the_place_of_is_not_looked_at(world: World) -> None:
+async def test_a_view_without_an_address_is_not_looked_at(world: World) -> None:
     report = await verify(world.journal, Sides())
     assert (report.ok, report.complete) == (True, False)
     assert outcomes(report) == {"journal": "ok", "orders": "ok"} | dict.fromkeys(NAMES[2:], "not_looked_at")

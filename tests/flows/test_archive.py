@@ -146,7 +146,7 @@ def test_a_destroyed_stack_comes_back_from_its_archive_alone(tmp_path: Path) -> 
             assert f"Nothing was written: the stream {subjects.ORDER_STREAM} holds" in again.stderr
         finally:
             empty.close()
-        # then the stack is what it was, and the archive goes on from it
+        # then the stack is what it was, and the archive continues from it
         stack.start()
         assert hash_of(stack) == state
         assert (everything(stack), killed(stack)) == (orders, kills)

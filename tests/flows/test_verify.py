@@ -1,4 +1,4 @@
-"""`trade verify`, `POST /admin/verify` and the past, on the whole stack: what is planted is found, what is put right verifies again."""
+"""`trade verify`, `POST /admin/verify` and the past, on the whole stack: planted differences are found, and repaired ones verify again."""
 
 import contextlib
 import json

@@ -1,7 +1,8 @@
 """The objects of an archive, verified: chains, holes, damage, and the rows of events against the commits."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence, Set
 from typing import Final
 
 from adapters import subjects
@@ -11,6 +12,7 @@ from adapters.archive import (
     EventFile,
     archived_streams,
     commit_spans,
+    commits_folder,
     commits_name,
     commits_object,
     event_files,
@@ -25,18 +27,25 @@ from apps.tools.archive.journal import ArchivedJournal
 from apps.tools.verify.controls import ACCESS_KIND, CONTROLS_KIND, ControlsSide
 from apps.tools.verify.report import CheckLine, Counts, Tell, VerificationReport, report_of
 from apps.tools.verify.run import Sides, verify
-from domain.archive.ranges import Span, whole
+from domain.archive.ranges import Span, span_of, whole
 from domain.ports import Corrupt, Head, Missing
 
 ARCHIVE: Final = "archive"
 EVENTS: Final = "events"
+WRITE_MAX_S: Final = 5.0
+"""How long a running sink may take from a file of events to the object of its commits."""
+WRITE_LOOK_S: Final = 0.05
 Progress = Callable[[int], None]
 
 
-class StreamCheck:
-    """The verification of one stream. `counts` and `heads` are those of what was verified so far."""
+class EventsDiffer(Corrupt):
+    """The files of events are not those of the commits."""
 
-    def __init__(self, objects: Objects, stream: str, progress: Progress, before: int = 0) -> None:
+
+class StreamCheck:
+    """The verification of one stream. `heads` and all counts are those of what was verified so far. `rows`: compare those of events too."""
+
+    def __init__(self, objects: Objects, stream: str, progress: Progress, before: int = 0, *, rows: bool = True) -> None:
         self.heads: Mapping[str, Head] = {}
         self.seq = 0
         self.objects = self.replaced = self.files = self.rows = self.left_over = 0
@@ -45,6 +54,7 @@ class StreamCheck:
         """The first difference between the rows and the commits."""
         self._objects = objects
         self._stream = stream
+        self._has_events = rows and stream == WITH_EVENTS
         self._progress = progress
         self._before = before
         """The messages of other streams that were verified already, for the progress."""
@@ -55,7 +65,7 @@ class StreamCheck:
             self.max_bytes = (await read_heading(self._objects, self._stream)).max_bytes
         except Missing as trouble:
             raise Corrupt(str(trouble)) from trouble
-        spans = await commit_spans(self._objects, self._stream)
+        spans = await self._spans()
         taken = set(whole(spans))
         others = [span for span in spans if span not in taken]
         source, seen = ArchivedStream(self._objects, self._stream), set[Span]()
@@ -63,13 +73,16 @@ class StreamCheck:
             async for span, found in objects:
                 seen.add(span)
                 await self._compare_replaced(span, found, others)
-                if self._stream == WITH_EVENTS:
+                if self._has_events:
                     await self._compare_events(span, found)
                 self.heads, self.seq, self.objects = dict(source.chains.heads), source.chains.seq, self.objects + 1
                 self._progress(self._before + self.seq)
         self.replaced = len(others)
-        if self._stream == WITH_EVENTS:
-            self._compare_files([file for file in await event_files(self._objects) if file.span not in seen])
+        if self._has_events:
+            await self._compare_files(seen)
+
+    async def _spans(self) -> Sequence[Span]:
+        return await commit_spans(self._objects, self._stream)
 
     async def _compare_replaced(self, span: Span, found: CommitsObject, others: Sequence[Span]) -> None:
         """Compare objects of the same sequences that no reader takes. One that is gone meanwhile was removed as replaced."""
@@ -102,33 +115,51 @@ class StreamCheck:
             elif table != expected:
                 self._differs(f"{name} has other events than its commits")
 
-    def _compare_files(self, strange: Sequence[EventFile]) -> None:
+    async def _compare_files(self, seen: Set[Span]) -> None:
         """Count files of replaced objects, which the sink removes when it starts. One behind the last commit shows a loss."""
-        for file in strange:
-            if file.span.last > self.seq:
-                self._differs(f"{events_name(*file)} has events behind the last commit, {self.seq}: the archive lost its last commits")
-        self.left_over = len(strange)
+        strange = [file for file in await event_files(self._objects) if file.span not in seen]
+        behind = [file for file in strange if file.span.last > self.seq]
+        self.left_over = len(strange) - len(behind)
+        for file in behind:
+            if not await self._is_being_written(file):
+                lost = f"has events behind the last commit, {self.seq}: the last commits were lost, or the sink ended while it wrote them"
+                self._differs(f"{events_name(*file)} {lost}")
+
+    async def _is_being_written(self, file: EventFile) -> bool:
+        """Wait for the commits of a file: the sink writes the file first."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + WRITE_MAX_S
+        while not any(span.first <= file.span.first and file.span.last <= span.last for span in await self._spans()):
+            if loop.time() >= deadline:
+                return False
+            await asyncio.sleep(WRITE_LOOK_S)
+        return True
 
     def _differs(self, found: str) -> None:
         self.found_in_events = self.found_in_events or found
 
 
 class ArchiveCopy:
-    """The copy of all journals in an archive. Port: apps.tools.backup.streams.Copy."""
+    """The copy of all journals in an archive. Port: apps.tools.backup.streams.Copy.
 
-    def __init__(self, objects: Objects, progress: Progress = lambda done: None) -> None:
+    It has commits alone. `rows` False: the files of events are not compared with them.
+    """
+
+    def __init__(self, objects: Objects, progress: Progress = lambda done: None, *, rows: bool = True) -> None:
         self.checks: dict[str, StreamCheck] = {}
         self._objects = objects
         self._progress = progress
+        self._rows = rows
 
     async def verified(self) -> Mapping[str, Mapping[str, Head]]:
+        """Verify the whole archive. Raises Corrupt, EventsDiffer if that is all that was found, Unavailable."""
         done = 0
         for stream in await self.streams():
-            check = self.checks[stream] = StreamCheck(self._objects, stream, self._progress, done)
+            check = self.checks[stream] = StreamCheck(self._objects, stream, self._progress, done, rows=self._rows)
             await check.run()
             done += check.seq
-            if check.found_in_events:
-                raise Corrupt(check.found_in_events)
+        if found := next((check.found_in_events for check in self.checks.values() if check.found_in_events), ""):
+            raise EventsDiffer(found)
         return {stream: check.heads for stream, check in self.checks.items() if check.heads}
 
     async def max_bytes(self) -> Mapping[str, int]:
@@ -156,9 +187,10 @@ class ArchiveCopy:
 
 
 async def archive_size(objects: Objects) -> int:
-    """Return the number of messages that an archive holds, by the names of its objects. Corrupt, Unavailable."""
-    ends = [[span.last for span in await commit_spans(objects, stream)] for stream in await archived_streams(objects)]
-    return sum(max(each, default=0) for each in ends)
+    """Return the number of messages that an archive holds, by the names of its objects. A strange name counts nothing. Unavailable."""
+    found = [await objects.names(commits_folder(stream)) for stream in await archived_streams(objects)]
+    spans = [[span_of(name.rpartition("/")[2]) for name in names] for names in found]
+    return sum(max((span.last for span in each if span is not None), default=0) for each in spans)
 
 
 async def verify_archive(objects: Objects, tell: Tell, progress: Progress = lambda done: None) -> VerificationReport:

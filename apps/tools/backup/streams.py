@@ -107,18 +107,20 @@ async def bring_back(
             await journalcopy.into(writers[stream], messages)
             done += len(messages)
             progress(done)
-    await _compare(client, heads)
-    if revoke is not None and subjects.ACCESS_STREAM in heads:
-        await _revoke(client, writers[subjects.ACCESS_STREAM], revoke)
+    expected = {stream: dict(of) for stream, of in heads.items()}
+    if revoke is not None and subjects.ACCESS_STREAM in expected:  # first: reading back takes time, and may be interrupted
+        expected[subjects.ACCESS_STREAM] |= await _revoke(client, writers[subjects.ACCESS_STREAM], revoke)
+    await _compare(client, expected)
     return heads
 
 
-async def _revoke(client: Client, writer: Client, revoke: Callable[[Head], AccessAccepted]) -> None:
-    """Append the event that revokes all keys, behind the restored ones."""
+async def _revoke(client: Client, writer: Client, revoke: Callable[[Head], AccessAccepted]) -> Mapping[str, Head]:
+    """Append the event that revokes all keys, behind the restored ones; return where their journal ends. Empty if it has no keys."""
     journal = await open_journal(client, ACCESS_JOURNAL, writer)
     head = await journal.head()
-    if head.seq:
-        await journal.append(ACCESS_COMMITS.encode(0, head.n + 1, (revoke(head),)), head)
+    if not head.seq:
+        return {}
+    return {ACCESS_JOURNAL.subject: await journal.append(ACCESS_COMMITS.encode(0, head.n + 1, (revoke(head),)), head)}
 
 
 async def _compare(client: Client, copied: Heads) -> None:

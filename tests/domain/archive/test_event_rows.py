@@ -30,6 +30,10 @@ def test_what_cannot_be_read_is_one_row_with_its_text() -> None:
     assert [(row.columns.type, row.text) for row in rows_of(b"hello")] == [(UNREADABLE, "hello")]
     of_another_form = b'{"n":1,"events":[{"type":7,"at":1}]}'
     assert [(row.columns.type, row.text) for row in rows_of(of_another_form)] == [(UNREADABLE, '{"type":7,"at":1}')]
+    not_unicode = b'{"n":1,"events":[{"type":"OrderRejected","at":1,"reason":"\xff"}]}'
+    assert [(row.columns.type, row.text) for row in rows_of(not_unicode)] == [
+        (UNREADABLE, '{"type":"OrderRejected","at":1,"reason":"\N{REPLACEMENT CHARACTER}"}')
+    ]
 
 
 def test_a_file_holds_one_day_and_a_foreign_message_no_row() -> None:
