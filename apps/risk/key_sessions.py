@@ -96,7 +96,7 @@ class KeySessions:
         """Return the session of a token that may be renewed, and its key. Refusal 401, 409."""
         session = self._keys.sessions.get(token)
         key = None if session is None else self._keys.by_id.get(session.key_id)
-        if session is None or key is None or not key.live(now):
+        if session is None or key is None or not key.live(now) or now >= session.expires_at:
             raise unauthorized()
         if now >= session.began + SESSION_HARD_END_NS or session.began < key.old_until:
             raise Refusal(409, "session_not_renewed", "a session is renewed for 8 hours and not after a rotation of its key: send the key")

@@ -123,3 +123,13 @@ async def test_the_end_of_a_session_or_of_its_key_is_not_undone_by_a_renewal_at_
         revoked, again = await asyncio.gather(ann.post(f"/access/keys/{ANN.key_id}/revoke", json={}), renewed(house))
         assert (revoked.status_code, again) == (200, (401, "unauthorized"))
         assert not house.keys.sessions
+
+
+async def test_a_session_that_ends_while_its_renewal_waits_does_not_begin_a_second_time() -> None:
+    house = with_keys(House())
+    async with house.http(ANN) as ann:
+        await starts(ann)
+        before = dict(house.keys.sessions)
+        house.clock.later(15 * 60)  # it was good when the request was admitted
+        assert await renewed(house) == (401, "unauthorized")
+        assert house.keys.sessions == before
