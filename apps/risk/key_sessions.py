@@ -79,7 +79,9 @@ class KeySessions:
         now = self._clock.now_ns()
         key, session = self._of(caller.session, now)
         until, stored = _until(key, session.began, now), Head(seq=self._keys.version)
-        if until - session.expires_at >= RENEWED_AFTER_NS:
+        if until - session.expires_at < RENEWED_AFTER_NS:
+            until = session.expires_at
+        else:
 
             def event(version: int) -> SessionStarted:
                 at = self._clock.now_ns()
@@ -89,7 +91,7 @@ class KeySessions:
                 )
 
             stored = await self._record(event)
-        view = {"expires_at": rfc3339(max(until, session.expires_at)), "ends_at": rfc3339(session.began + SESSION_HARD_END_NS)}
+        view = {"expires_at": rfc3339(until), "ends_at": rfc3339(session.began + SESSION_HARD_END_NS)}
         return await self._answer({**view, "key_id": key.key_id}, stored)
 
     def _of(self, token: bytes, now: int) -> tuple[Key, Session]:

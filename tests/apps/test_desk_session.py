@@ -212,7 +212,15 @@ async def test_a_session_that_is_used_is_renewed_with_the_same_cookie_and_no_tok
         assert said(await page.post("/session/renew")) == (401, "unauthorized")
 
 
-async def test_nobody_else_renews_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_renewal_by_a_second_tab_soon_after_the_first_one_changes_nothing() -> None:
+    async with desk_house() as house, house.page() as page:
+        until = (await signed_in(page, house.key())).json()["expires_at"]
+        house.risk.clock.later(2 * 60)
+        again = await page.post("/session/renew")
+        assert (again.status_code, again.json()["expires_at"]) == (200, until)
+
+
+async def test_no_other_caller_renews_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
     async with desk_house() as house, house.page() as page, house.client() as other:
         key = house.key()
         token = token_in(await signed_in(page, key))

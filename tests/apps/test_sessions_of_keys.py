@@ -133,3 +133,12 @@ async def test_a_session_that_ends_while_its_renewal_waits_does_not_begin_a_seco
         house.clock.later(15 * 60)  # it was good when the request was admitted
         assert await renewed(house) == (401, "unauthorized")
         assert house.keys.sessions == before
+
+
+async def test_the_answer_to_a_renewal_that_wins_little_names_the_end_that_holds() -> None:
+    house = with_keys(House())
+    async with house.http(ANN) as ann:
+        until = (await starts(ann)).json()["expires_at"]
+        house.clock.later(2 * 60)
+        async with house.http(as_session(house)) as client:
+            assert (await client.post("/access/sessions/current")).json()["expires_at"] == until
