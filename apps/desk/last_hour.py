@@ -61,8 +61,8 @@ class LastHour:
 
 def _since(now: Mapping[str, int], before: Mapping[str, int]) -> dict[int, int]:
     """Return how many were counted since, by their upper bound; all of now if the service started again."""
-    began_anew = any(now.get(edge, 0) < count for edge, count in before.items())
-    return {int(edge): count - (0 if began_anew else before.get(edge, 0)) for edge, count in now.items()}
+    restarted = any(now.get(edge, 0) < count for edge, count in before.items())
+    return {int(edge): count - (0 if restarted else before.get(edge, 0)) for edge, count in now.items()}
 
 
 def _percentile(counts: Mapping[int, int], share: float) -> float | None:
