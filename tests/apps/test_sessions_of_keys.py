@@ -73,7 +73,7 @@ async def renewed(house: House) -> tuple[int, str]:
         return answer.status_code, answer.json().get("code", "")
 
 
-async def test_a_session_that_is_used_goes_on_up_to_its_hard_end_and_no_further() -> None:
+async def test_a_session_that_is_used_is_renewed_up_to_its_hard_end_and_no_further() -> None:
     house = with_keys(House())
     async with house.http(ANN) as ann:
         began = house.clock.now_ns()

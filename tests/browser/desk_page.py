@@ -97,7 +97,7 @@ class DeskPage:
         """Load the page again, and wait until the new one is there."""
         self.page.evaluate("window.isOld = true")
         self.page.call("Page.reload")
-        self.until(self._is_new, lambda: "the page anew")
+        self.until(self._is_new, lambda: "the new page")
 
     def _is_new(self) -> bool:
         with contextlib.suppress(AssertionError):  # the old page has gone in the middle of the question

@@ -1,5 +1,5 @@
 /**
- * What a person should look at, newest first: what the journal and the services told, and what this page saw while it was open.
+ * What a person should look at, newest first: what the journal and the services recorded, and what this page saw while it was open.
  *
  * @typedef {{ id: string, at: string, kind: string, text: string, orderId?: string, open: boolean, acknowledged?: string }} Alarm
  */
