@@ -286,7 +286,7 @@ def test_an_overfill_is_an_alarm_by_the_journal_also_for_a_page_that_is_opened_l
     httpx.post(f"{stack.url('live-gateway')}/venues/{venue}/faults", json=fault, timeout=10).raise_for_status()
     go(desk, "#alarms")
     desk.until_text("log", "Alarms", "beyond its quantity")
-    desk.until_text("log", "Alarms", "Account unruly is stopped")
+    desk.until_text("log", "Alarms", "Account unruly was stopped")
     desk.reload()
     told = desk.until_text("log", "Alarms", "beyond its quantity")
     assert "overfill" in told
