@@ -70,7 +70,7 @@ class KeySessions:
     async def _renew(self, request: Request) -> Response:
         """Renew it, the same token. Its event is a start of the same token, which keeps the time of the first one.
 
-        Refusal 409 after its hard end, and if its key was rotated: the old secret may have started it.
+        At its hard end the token is over as at any other end: 401. Refusal 409 if its key was rotated: the old secret may have started it.
         """
         caller = caller_of(request.scope)
         if not caller.session:
@@ -100,8 +100,8 @@ class KeySessions:
         key = None if session is None else self._keys.by_id.get(session.key_id)
         if session is None or key is None or not key.live(now) or now >= session.expires_at:
             raise unauthorized()
-        if now >= session.began + SESSION_HARD_END_NS or session.began < key.old_until:
-            raise Refusal(409, "session_not_renewed", "a session is renewed for 8 hours and not after a rotation of its key: send the key")
+        if session.began < key.old_until:
+            raise Refusal(409, "session_not_renewed", "the key of this session was rotated: start a session with the new secret")
         return key, session
 
     async def _end(self, request: Request) -> Response:
