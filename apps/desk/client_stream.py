@@ -144,6 +144,11 @@ class ClientStream:
         """Return whether an order may have changed since the cursor and left memory."""
         return ORDERS in self.query.kinds and self._cursor.rows_seq < self._frames.fold.forgotten_seq
 
+    def _lost_accounts(self) -> bool:
+        """Return whether an event after the cursor is read from the journal and its order, which says whose it is, may have left memory."""
+        fold = self._frames.fold
+        return not self.query.every_account and self._cursor.seq < min(fold.events_after, fold.forgotten_seq)
+
     async def _reached(self, seq: int) -> bool:
         deadline = asyncio.get_running_loop().time() + REACH_S
         while self._frames.head().seq < seq:
@@ -235,13 +240,19 @@ class ClientStream:
             await self._send(self._frames.frame(self.query, self._cursor, self._frames.head()))
 
     async def _catch_up_with_events(self) -> None:
-        """Send every event. Orders come with the last frame; if they are too many for it, most of them come before it."""
+        """Send every event, or the whole state if the accounts of some are no longer known.
+
+        Orders come with the last frame; if they are too many for it, most of them come before it.
+        """
         frames, query, cursor = self._frames, self.query, self._cursor
         if self._is_far_behind():
             await self._send_ahead(list(self._rows_behind()), frames.head().seq)
         more = True
         while more and self._ending is None:
             events, at = await self._sources.events.after(query, cursor.seq)
+            if self._lost_accounts():
+                await self._snapshot("too_old")
+                return
             more, lost = at != frames.head(), self._lost_orders()
             await self._send(frames.frame(query, cursor, at, events, more=more or lost))
             if lost and not more:

@@ -45,11 +45,12 @@ class LastHour:
         before = self._at
         if before is not None and now - before < EVERY_NS:
             return
-        oms, risk = found.get("oms") or {}, found.get("risk") or {}
-        submits, checks = sum((oms.get("answers") or {}).values()), risk.get("checks_up_to_ns") or {}
+        oms, risk = found.get("oms"), found.get("risk")
+        submits = sum((oms.get("answers") or {}).values()) if oms else self._submits
+        checks = risk.get("checks_up_to_ns") or {} if risk else self._checks
         if before is not None:
             rate = round((seq - self._seq) * 1e9 / (now - before), 1)
-            submit = (oms.get("submit_ms") or {}).get("p99") if submits != self._submits else None
+            submit = (oms.get("submit_ms") or {}).get("p99") if oms and submits != self._submits else None
             check = _percentile(_since(checks, self._checks), 0.99)
             self.samples.append(Sample(rfc3339(at), seq, rate, submit, check, max(lags, default=None)))
         self._at, self._seq, self._submits, self._checks = now, seq, submits, checks
@@ -60,8 +61,8 @@ class LastHour:
 
 def _since(now: Mapping[str, int], before: Mapping[str, int]) -> dict[int, int]:
     """Return how many were counted since, by their upper bound; all of now if the service started again."""
-    began_anew = any(now.get(edge, 0) < count for edge, count in before.items())
-    return {int(edge): count - (0 if began_anew else before.get(edge, 0)) for edge, count in now.items()}
+    restarted = any(now.get(edge, 0) < count for edge, count in before.items())
+    return {int(edge): count - (0 if restarted else before.get(edge, 0)) for edge, count in now.items()}
 
 
 def _percentile(counts: Mapping[int, int], share: float) -> float | None:

@@ -80,6 +80,8 @@ class VenueReconciliation:
         self.last: LastPass | None = None
         self.missed: MissedPass | None = None
         self._logged: set[tuple[str, ...]] = set()
+        self._alarms: dict[tuple[str, ...], Alarm] = {}
+        """By venue and difference: what the last pass left, as of the first pass that left it."""
 
     def wanted(self) -> None:
         """Start the next pass now, because a venue came back."""
@@ -144,6 +146,8 @@ class VenueReconciliation:
         for done in passes:
             self._log(done)
         self._logged &= {difference.key for difference in self.left}
+        left = {(done.venue, *each.key): _alarm(done, each, self.last.ended) for done in passes for each in done.left}
+        self._alarms = {key: self._alarms.get(key, alarm) for key, alarm in left.items()}
 
     def _log(self, done: VenuePass) -> None:
         """Log each difference once."""
@@ -174,15 +178,10 @@ class VenueReconciliation:
         return {"passes": self.passes, "failed": self.failed, "repaired": self.repaired, "differences_left": len(self.left)}
 
     def alarms(self) -> list[dict[str, Any]]:
-        """Return the differences that the last pass left: an operator must examine them."""
-        if self.last is None:
-            return []
-        at = self.last.ended
-        left = ((done.venue, done.as_of_seq, each) for done in self.last.venues for each in done.left)
-        return alarm_views(
-            Alarm(at, DIFFERENCE, _sentence(venue, each), each.order_id, each.account, seq) for venue, seq, each in islice(left, KEPT_MAX)
-        )
+        """Return the differences that the last pass left: an operator must examine them. One that lasts stays one alarm."""
+        return alarm_views(islice(self._alarms.values(), KEPT_MAX))
 
 
-def _sentence(venue: str, found: OrderDifference) -> str:
-    return f"{venue} differs from the journal: {found.what} of {found.symbol}, ours {found.ours}, theirs {found.theirs}."
+def _alarm(done: VenuePass, found: OrderDifference, at: int) -> Alarm:
+    what = f"{found.what} of {found.symbol}, ours {found.ours}, theirs {found.theirs}"
+    return Alarm(at, DIFFERENCE, f"{done.venue} differs from the journal: {what}.", found.order_id, found.account, done.as_of_seq)

@@ -1,8 +1,8 @@
 """The alarms of the lifecycle page: refused steps, reports that cannot be applied, orders in doubt, unexpected fills."""
 
 from collections import deque
-from typing import Any
 
+import msgspec
 import structlog
 
 from apps.journal.shard_host import Landed
@@ -26,6 +26,7 @@ class OrderAlarms:
         self._recorded: deque[Alarm] = deque(maxlen=KEPT_MAX)
         self._unrecorded: deque[Alarm] = deque(maxlen=KEPT_MAX)
         """Apart from the others, so that requests alone cannot push these out."""
+        self._encoded: msgspec.Raw | None = None
 
     def __call__(self, landed: Landed) -> None:
         for event in landed.events:
@@ -40,13 +41,16 @@ class OrderAlarms:
             elif isinstance(event, ReportQuarantined | ReplaceRefused):
                 self._metrics.repeated(type(event).__name__)
 
-    def views(self) -> list[dict[str, Any]]:
-        """Return the alarms of this process, newest first."""
-        return alarm_views((*self._recorded, *self._unrecorded))
+    def encoded(self) -> msgspec.Raw:
+        """Return the alarms of this process for `/stats`, newest first. desk reads it once a second, so it is made once for each change."""
+        if self._encoded is None:
+            self._encoded = msgspec.Raw(msgspec.json.encode(alarm_views((*self._recorded, *self._unrecorded))))
+        return self._encoded
 
     def _alarm(self, event: OrderEvent, account: str, seq: int | None) -> None:
         if (alarm := alarm_of(event, account, seq)) is not None:
             (self._unrecorded if seq is None else self._recorded).append(alarm)
+            self._encoded = None
         if type(event) is TransitionRefused:
             self._metrics.transition_refused(event.trigger)
             log.warning("transition refused", order_id=event.order_id, state=event.status, trigger=event.trigger, source=event.source)

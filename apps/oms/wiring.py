@@ -117,7 +117,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
         stats=lambda: (
             _stats(metrics, host, intake, risk, sessions, publisher, switch)
             | {"positions_upkeep": positions_upkeep.stats(), "quotes": ticks.stats(), "reduce_only": reduce_only.stats()}
-            | {"alarms": alarms.views()}
+            | {"alarms": alarms.encoded()}
         ),
         stop_intake=stop_intake,
     )

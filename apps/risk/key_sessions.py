@@ -70,7 +70,7 @@ class KeySessions:
     async def _renew(self, request: Request) -> Response:
         """Renew it, the same token. Its event is a start of the same token, which keeps the time of the first one.
 
-        Refusal 409 after its hard end, and if its key was rotated: the old secret may have started it.
+        At its hard end the token is over as at any other end: 401. Refusal 409 if its key was rotated: the old secret may have started it.
         """
         caller = caller_of(request.scope)
         if not caller.session:
@@ -79,7 +79,9 @@ class KeySessions:
         now = self._clock.now_ns()
         key, session = self._of(caller.session, now)
         until, stored = _until(key, session.began, now), Head(seq=self._keys.version)
-        if until - session.expires_at >= RENEWED_AFTER_NS:
+        if until - session.expires_at < RENEWED_AFTER_NS:
+            until = session.expires_at
+        else:
 
             def event(version: int) -> SessionStarted:
                 at = self._clock.now_ns()
@@ -89,17 +91,17 @@ class KeySessions:
                 )
 
             stored = await self._record(event)
-        view = {"expires_at": rfc3339(max(until, session.expires_at)), "ends_at": rfc3339(session.began + SESSION_HARD_END_NS)}
+        view = {"expires_at": rfc3339(until), "ends_at": rfc3339(session.began + SESSION_HARD_END_NS)}
         return await self._answer({**view, "key_id": key.key_id}, stored)
 
     def _of(self, token: bytes, now: int) -> tuple[Key, Session]:
         """Return the session of a token that may be renewed, and its key. Refusal 401, 409."""
         session = self._keys.sessions.get(token)
         key = None if session is None else self._keys.by_id.get(session.key_id)
-        if session is None or key is None or not key.live(now):
+        if session is None or key is None or not key.live(now) or now >= session.expires_at:
             raise unauthorized()
-        if now >= session.began + SESSION_HARD_END_NS or session.began < key.old_until:
-            raise Refusal(409, "session_not_renewed", "a session is renewed for 8 hours and not after a rotation of its key: send the key")
+        if session.began < key.old_until:
+            raise Refusal(409, "session_not_renewed", "the key of this session was rotated: start a session with the new secret")
         return key, session
 
     async def _end(self, request: Request) -> Response:

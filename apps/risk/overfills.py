@@ -66,7 +66,7 @@ class Overfills:
 
 def _alarm(stop: KillThrown) -> Alarm:
     account, order_id = stop.scope.removeprefix(_ACCOUNT), stop.reason.partition(_OF_ORDER)[2]
-    return Alarm(stop.at, ACCOUNT_STOPPED, f"Account {account} is stopped: {stop.reason}.", order_id, account, stop.version)
+    return Alarm(stop.at, ACCOUNT_STOPPED, f"Account {account} was stopped: {stop.reason}.", order_id, account, stop.version)
 
 
 def _reason(event: OrderFilled) -> str:

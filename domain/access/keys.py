@@ -131,11 +131,11 @@ class KeyRing:
         self.asked[event.token] = event
 
     def _start_session(self, event: SessionStarted) -> None:
+        hashed = bytes.fromhex(event.digest)
+        known = self.sessions.get(hashed)
         over = [digest for digest, each in self.sessions.items() if each.expires_at <= event.at]
         for digest in over:
             del self.sessions[digest]
-        hashed = bytes.fromhex(event.digest)
-        known = self.sessions.get(hashed)
         self.sessions[hashed] = Session(event.key_id, event.expires_at, event.at if known is None else known.began)
 
     def _end_sessions(self, key_id: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import httpx
 
-from adapters.chain import GENESIS
+from adapters.chain import GENESIS, following
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from adapters.memory import MemoryJournal
@@ -107,6 +107,14 @@ class Desk:
         for events in commits:
             head = await self.commit(*events)
         return head
+
+    async def commits_at_once(self, commits: list[tuple[e.OrderEvent, ...]]) -> None:
+        """Append all before desk reads any of them, so that it applies them together."""
+        head = await self.journal.head()
+        for events in commits:
+            payload = ORDER_COMMITS.encode(0, head.n + 1, events)
+            head = Head(head.seq + 1, head.n + 1, following(head, payload))
+            self.journal.log.store(head, payload)
 
     async def applied(self) -> None:
         async with asyncio.timeout(PATIENCE_S):

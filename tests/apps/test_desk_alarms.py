@@ -96,7 +96,7 @@ def said(submits: int, p99: float, checks: Mapping[str, int]) -> dict[str, Any]:
     return {"oms": {"answers": {"submitted": submits}, "submit_ms": {"p99": p99}}, "risk": {"checks_up_to_ns": checks}}
 
 
-def test_a_sample_is_of_the_ten_seconds_before_it_and_says_nothing_of_what_nobody_measured() -> None:
+def test_a_sample_is_of_the_ten_seconds_before_it_and_says_nothing_of_what_was_not_measured() -> None:
     history = LastHour()
     history.take(said(0, 0, {}), [], 100, 0, 0)
     history.take(said(5, 9, {}), [], 150, 9 * S, 9 * S)
@@ -106,6 +106,15 @@ def test_a_sample_is_of_the_ten_seconds_before_it_and_says_nothing_of_what_nobod
     history.take(said(11, 4.6, {"1000": 99, "8000": 101}), [], 201, 3 * EVERY_NS, 3 * EVERY_NS)
     shown = [(each.commits_a_second, each.submit_ms, each.check_us, each.lag) for each in history.samples]
     assert shown == [(10.0, 4.5, 1.0, 3), (0.0, None, None, 0), (0.1, 4.6, 8.0, None)]
+
+
+def test_after_a_time_without_answers_a_sample_is_of_what_was_measured_since_the_last_answer() -> None:
+    history = LastHour()
+    history.take(said(10, 4.5, {"8000": 99}), [], 1, 0, 0)
+    history.take({"oms": None, "risk": None}, [], 1, EVERY_NS, 1)
+    history.take(said(10, 4.5, {"8000": 99}), [], 1, 2 * EVERY_NS, 2)
+    history.take(said(12, 3.5, {"1000": 2, "8000": 99}), [], 1, 3 * EVERY_NS, 3)
+    assert [(each.submit_ms, each.check_us) for each in history.samples] == [(None, None), (None, None), (3.5, 1.0)]
 
 
 def test_a_service_that_started_again_or_is_away_breaks_no_sample_and_an_hour_is_the_bound() -> None:

@@ -117,6 +117,25 @@ async def test_an_order_that_changed_and_left_memory_before_a_frame_could_show_i
         assert state.orders.keys() == {"O3"}
 
 
+async def test_an_event_of_an_account_is_not_passed_over_because_its_order_left_memory() -> None:
+    async with desk(closed_max=1, events_max=1) as scene:
+        state = ClientState()
+        opened, closed = life("A1", "alice", 1)
+        await scene.commit(*opened)
+        await scene.until(state, 1, kinds="events", account="alice")
+        stream = scene.follow(state, kinds="events", account="alice")
+        assert (await anext(stream)).data["resumed"]
+        await scene.commits_at_once([closed, *life("B1", "bob", 1), *life("B2", "bob", 1)])
+        found = []
+        async for message in stream:
+            found.append(message)
+            if state.seq == 6 and message.id:
+                break
+        await stream.aclose()  # type: ignore[attr-defined]
+        assert told(found) == []
+        assert [message.data["reason"] for message in found if message.event == "reset"] == ["too_old"]
+
+
 async def test_a_report_of_an_order_that_never_was_is_not_searched_for(monkeypatch: pytest.MonkeyPatch) -> None:
     async with desk(closed_max=1) as scene:
         for number in range(3):

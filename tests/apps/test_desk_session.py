@@ -212,7 +212,15 @@ async def test_a_session_that_is_used_is_renewed_with_the_same_cookie_and_no_tok
         assert said(await page.post("/session/renew")) == (401, "unauthorized")
 
 
-async def test_nobody_else_renews_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_renewal_by_a_second_tab_soon_after_the_first_one_changes_nothing() -> None:
+    async with desk_house() as house, house.page() as page:
+        until = (await signed_in(page, house.key())).json()["expires_at"]
+        house.risk.clock.later(2 * 60)
+        again = await page.post("/session/renew")
+        assert (again.status_code, again.json()["expires_at"]) == (200, until)
+
+
+async def test_no_other_caller_renews_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
     async with desk_house() as house, house.page() as page, house.client() as other:
         key = house.key()
         token = token_in(await signed_in(page, key))
@@ -248,7 +256,7 @@ async def test_a_token_starts_no_other_session() -> None:
         ([], 400),
     ],
 )
-async def test_what_is_no_key_signs_nobody_in_and_is_not_repeated_in_the_answer(body: Any, status: int) -> None:
+async def test_what_is_no_key_signs_no_user_in_and_is_not_repeated_in_the_answer(body: Any, status: int) -> None:
     async with desk_house("open") as house, house.page() as page:
         answer = await page.post("/session", json=body)
         assert (answer.status_code, "set-cookie" in answer.headers, "trk_wrong" in answer.text) == (status, False, False)
@@ -265,7 +273,7 @@ async def test_guesses_are_slowed_by_desk_and_never_reach_risk() -> None:
 @pytest.mark.parametrize(
     "headers", [{"origin": "http://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}, {"host": "evil.example"}]
 )
-async def test_another_page_signs_nobody_in(headers: dict[str, str]) -> None:
+async def test_another_page_signs_no_user_in(headers: dict[str, str]) -> None:
     async with desk_house() as house, house.client() as client:
         answer = await client.post("/session", json={"key": house.key()}, headers=headers)
         assert answer.status_code in (403, 421)
@@ -280,7 +288,7 @@ async def test_in_open_mode_the_local_caller_is_shown() -> None:
         assert (await page.get("/session")).json()["owner"] == "erin"
 
 
-async def test_without_a_key_nobody_is_signed_in() -> None:
+async def test_without_a_key_no_user_is_signed_in() -> None:
     async with desk_house() as house, house.page() as page:
         assert said(await page.get("/session")) == (401, "unauthorized")
 
@@ -293,7 +301,7 @@ def without_risk(house: DeskHouse, monkeypatch: pytest.MonkeyPatch) -> Peer:
     return gone
 
 
-async def test_while_risk_is_away_nobody_signs_in_and_signing_out_clears_the_cookie(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_while_risk_is_away_no_user_signs_in_and_signing_out_clears_the_cookie(monkeypatch: pytest.MonkeyPatch) -> None:
     async with desk_house() as house, house.page() as page:
         key = house.key()
         await signed_in(page, key)

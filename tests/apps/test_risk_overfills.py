@@ -97,4 +97,4 @@ def test_a_stopped_account_is_an_alarm_by_the_controls_alone_so_it_outlives_a_re
     controls.apply(Armed(version=3, at=9, who="boss", reason="seen", scope="account:alice", token="t"))
     (alarm,) = Overfills(controls, SetClock()).alarms()
     assert (alarm["kind"], alarm["order_id"], alarm["account"], alarm["seq"]) == ("account_stopped", "o1", "alice", 2)
-    assert alarm["sentence"] == "Account alice is stopped: overfill: trade V-2 of V for order o1."
+    assert alarm["sentence"] == "Account alice was stopped: overfill: trade V-2 of V for order o1."

@@ -1,6 +1,7 @@
 """The desk as a person with a keyboard and a screen reader has it: everything is found by its role and its name."""
 
 import contextlib
+import json
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -93,11 +94,28 @@ class DeskPage:
     def push(self, name: str, role: str = "button") -> None:
         self.ask(self.one(role, name), "function () { this.click() }")
 
+    def go(self, address: str) -> None:
+        self.page.evaluate(f"location.hash = {json.dumps(address)}")
+
+    def sign_in(self, key: str) -> None:
+        """Sign in beside the page, and load it again."""
+        post = {"method": "POST", "headers": {"Content-Type": "application/json", "X-Trade-Desk": "1"}, "body": json.dumps({"key": key})}
+        assert self.page.evaluate(f"fetch('session', {json.dumps(post)}).then(one => one.status)") == 200
+        self.reload()
+
+    def sign_out(self) -> None:
+        """Sign out beside the page, as another tab does."""
+        self.page.evaluate("fetch('session', {method: 'DELETE', headers: {'X-Trade-Desk': '1'}}).then(() => 0)")
+
+    def later(self, minutes: float) -> None:
+        """Put the clock of the page forward, not that of desk."""
+        self.page.evaluate(f"{{ const now = performance.now.bind(performance); performance.now = () => now() + {minutes} * 60000 }}")
+
     def reload(self) -> None:
         """Load the page again, and wait until the new one is there."""
         self.page.evaluate("window.isOld = true")
         self.page.call("Page.reload")
-        self.until(self._is_new, lambda: "the page anew")
+        self.until(self._is_new, lambda: "the new page")
 
     def _is_new(self) -> bool:
         with contextlib.suppress(AssertionError):  # the old page has gone in the middle of the question

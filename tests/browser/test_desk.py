@@ -61,10 +61,6 @@ def submitted(stack: LiveStack, **terms: Any) -> dict[str, Any]:
     return answer
 
 
-def go(desk: DeskPage, address: str) -> None:
-    desk.page.evaluate(f"location.hash = {json.dumps(address)}")
-
-
 def write_order(desk: DeskPage, quantity: str, price: str, account: str = ACCOUNT) -> None:
     """Fill in the ticket from its first field, by keyboard."""
     desk.press("t", alt=True)
@@ -217,13 +213,13 @@ def test_the_chosen_order_is_cancelled_with_one_key_and_a_confirmation(stack: Li
     ("#alarms", "log", "Alarms"),
 ])  # fmt: skip
 def test_each_screen_has_what_it_promises(desk: DeskPage, address: str, role: str, name: str) -> None:
-    go(desk, address)
+    desk.go(address)
     desk.one(role, name)
 
 
 def test_positions_are_those_of_the_service(stack: LiveStack, desk: DeskPage) -> None:
     submitted(stack, account="holder", quantity="0.0041", price="47000")
-    go(desk, "#positions?account=holder")
+    desk.go("#positions?account=holder")
     row = desk.until_row("Positions", "holder", "BTCUSDT", "0.0041")
     held = httpx.get(f"{stack.url('oms')}/positions/holder", timeout=10).json(parse_float=str)["BTCUSDT"]
     assert held["average_price"] in row
@@ -232,7 +228,7 @@ def test_positions_are_those_of_the_service(stack: LiveStack, desk: DeskPage) ->
 def test_the_past_is_shown_as_it_was(stack: LiveStack, desk: DeskPage) -> None:
     order = submitted(stack, account="past", quantity="0.0051", price="47000")
     desk.until_row("Orders", "0.0051", "filled")
-    go(desk, f"#time?seq={order['seq']}")
+    desk.go(f"#time?seq={order['seq']}")
     desk.until_text("status", "Connection", f"as of {order['seq']}")
     row = desk.until_row("Orders as of", "0.0051")
     assert "filled" not in row
@@ -265,7 +261,7 @@ def test_a_kill_takes_two_steps_and_to_arm_two_people(stack: LiveStack, desk: De
 
 def test_a_state_of_the_drawing_opens_its_orders_by_keyboard(stack: LiveStack, desk: DeskPage) -> None:
     submitted(stack, account="drawn", quantity="0.0071", price="47000")
-    go(desk, "#lifecycle")
+    desk.go("#lifecycle")
     link = "[...document.querySelectorAll('.box-link')].find(one => one.ariaLabel.startsWith('filled: '))"
     desk.until(lambda: desk.page.evaluate(f"{link}?.ariaLabel.startsWith('filled: 0 ') === false"), lambda: "filled orders in the drawing")
     assert len(desk.found("link", desk.page.evaluate(f"{link}.ariaLabel"))) == 1
@@ -282,18 +278,17 @@ def test_an_overfill_is_an_alarm_by_the_journal_also_for_a_page_that_is_opened_l
     venue = httpx.get(f"{stack.url('oms')}/orders/{order_id}", timeout=10).json()["routes"][0]["venue"]
     fault = {"fault": "overfill", "order_id": order_id, "price": "40000"}
     httpx.post(f"{stack.url('live-gateway')}/venues/{venue}/faults", json=fault, timeout=10).raise_for_status()
-    go(desk, "#alarms")
+    desk.go("#alarms")
     desk.until_text("log", "Alarms", "beyond its quantity")
-    desk.until_text("log", "Alarms", "Account unruly is stopped")
+    desk.until_text("log", "Alarms", "Account unruly was stopped")
     desk.reload()
-    told = desk.until_text("log", "Alarms", "beyond its quantity")
-    assert "overfill" in told
+    assert "overfill" in desk.until_text("log", "Alarms", "beyond its quantity")
     links = f"document.querySelectorAll('.alarms a[href=\"#order/{order_id}\"]').length"
     assert desk.page.evaluate(links) >= 1
 
 
 def test_the_venues_are_compared_now_and_the_page_says_what_was_found(desk: DeskPage) -> None:
-    go(desk, "#doubt")
+    desk.go("#doubt")
     desk.push("Reconcile now")
     desk.until_text("status", "Reconciliation result", "Compared: ")
     desk.one("button", "Reconcile now")
@@ -303,7 +298,7 @@ def test_what_changed_between_two_sequences_is_listed_field_by_field(stack: Live
     order = submitted(stack, account="differs", quantity="0.0091", price="47000")
     desk.until_row("Orders", "0.0091", "filled")
     end = httpx.get(f"{stack.url('oms')}/stats", timeout=10).json()["seq"]
-    go(desk, f"#time?seq={end}&from={order['seq']}")
+    desk.go(f"#time?seq={end}&from={order['seq']}")
     desk.until_text("status", "Difference", f"From seq {order['seq']} to {end}: 0 new and 1 changed orders; 1 positions moved.")
     row = desk.until_row("Changed orders", "differs", "→ filled")
     assert "filled 0 → 0.0091" in row
@@ -316,7 +311,7 @@ def test_what_changed_between_two_sequences_is_listed_field_by_field(stack: Live
 
 def test_engine_draws_the_last_hour_that_desk_has_kept(stack: LiveStack, desk: DeskPage) -> None:
     desk.until(lambda: httpx.get(f"{stack.url('desk')}/history", timeout=10).json()["samples"], lambda: "a sample of the last ten seconds")
-    go(desk, "#engine")
+    desk.go("#engine")
     drawn = "document.querySelector('.chart svg[aria-label^=\"Commits, last hour: \"] polyline')?.getAttribute('points') ?? ''"
     desk.until(lambda: desk.page.evaluate(drawn), lambda: "a line of commits")
 
@@ -324,25 +319,32 @@ def test_engine_draws_the_last_hour_that_desk_has_kept(stack: LiveStack, desk: D
 def test_a_session_is_renewed_by_use_and_its_end_asks_for_the_key_and_keeps_what_was_typed(stack: LiveStack, desk: DeskPage) -> None:
     made = json.loads(stack.trade("key", "create", "--account", ACCOUNT, "--scopes", "trade,read", "--owner", "erin", "--json").stdout)
     key = f"{made['key_id']}.{made['secret']}"
-    post = f"method: 'POST', headers: {{'Content-Type': 'application/json', 'X-Trade-Desk': '1'}}, body: JSON.stringify({{key: '{key}'}})"
-    assert desk.page.evaluate(f"fetch('session', {{{post}}}).then(one => one.status)") == 200
-    desk.reload()
+    desk.sign_in(key)
     try:
         desk.one("button", "Sign out erin")
-        desk.page.evaluate(
-            "{ const now = performance.now.bind(performance); let m = 6; performance.now = () => now() + m * 60000; window.later = () => { m += 20 } }"  # noqa: E501
-        )
+        desk.later(6)
         write_order(desk, "0.0123", "41000")
         renewals = "performance.getEntriesByType('resource').filter(one => one.name.endsWith('/session/renew')).length"
         desk.until(lambda: desk.page.evaluate(renewals) == 1, lambda: f"one renewal, not {desk.page.evaluate(renewals)}")
-        desk.page.evaluate("later()")
+        is_last = "import('./session.js').then(({session}) => session.isLast)"  # desk's own clock is behind: for it the end did not move
+        desk.until(lambda: desk.page.evaluate(is_last), lambda: "the answer to it")
+        desk.later(13.5)
+        desk.until_text("status", "Session", "The key is needed then.")
+        desk.later(5)
+        desk.until(lambda: not desk.found("status", "Session"), lambda: "no word of an end that desk does not know")
+        assert not desk.found("dialog", "Sign in")
+        desk.sign_out()  # as in another tab
+        desk.later(20)
         desk.until_text("dialog", "Sign in", "What you typed is kept.")
         desk.fill("textbox", "API key", key)
         desk.press("Enter")
         desk.until(lambda: not desk.found("dialog", "Sign in"), lambda: "no form to sign in")
         assert desk.ask(desk.one("textbox", "Quantity"), "function () { return this.value }") == "0.0123"
+        desk.later(6)
+        desk.press("Tab")
+        desk.until(lambda: desk.page.evaluate(renewals) == 2, lambda: f"a renewal of the new session, not {desk.page.evaluate(renewals)}")
     finally:
-        desk.page.evaluate("fetch('session', {method: 'DELETE', headers: {'X-Trade-Desk': '1'}}).then(() => 0)")
+        desk.sign_out()
 
 
 def test_a_scrolled_blotter_holds_its_rows_and_counts_the_new_ones(stack: LiveStack, desk: DeskPage) -> None:

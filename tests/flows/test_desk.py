@@ -77,7 +77,7 @@ async def test_the_stream_of_an_account_is_what_oms_says_at_that_sequence(runnin
     await assert_as_the_services_say(running, state, "streamed")
 
 
-async def test_a_client_goes_on_over_a_killed_desk_and_misses_nothing(tmp_path: Path) -> None:
+async def test_a_client_continues_over_a_killed_desk_and_misses_nothing(tmp_path: Path) -> None:
     stack = LiveStack(tmp_path / "data", "--fills", "sqlite", desk=True).start()
     try:
         state, events = ClientState(), list[tuple[int, int]]()

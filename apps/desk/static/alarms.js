@@ -1,5 +1,5 @@
 /**
- * What a person should look at, newest first: what the journal and the services told, and what this page saw while it was open.
+ * What a person should look at, newest first: what the journal and the services recorded, and what this page saw while it was open.
  *
  * @typedef {{ id: string, at: string, kind: string, text: string, orderId?: string, open: boolean, acknowledged?: string }} Alarm
  */
@@ -13,6 +13,8 @@ import { html, useState } from './ui.js';
 const ALARMS_MAX = 500;
 const ACKNOWLEDGED_KEY = 'desk.acknowledged';
 const ACKNOWLEDGED_MAX = 1000;
+/** Far more than all services repeat together. */
+const TOLD_MAX = 5000;
 const LAG_COMMITS = 1000;
 const BEEP_S = 0.18;
 const BEEP_HZ = 880;
@@ -64,8 +66,11 @@ function keepAcknowledged(alarm, who) {
 function tell(service, record) {
   const { at, kind, order_id: orderId, account, sentence, seq } = record;
   const name = `${kind} ${orderId ?? ''} ${seq ?? at} ${sentence}`;
-  if (told.has(name)) return;
-  told.add(name);
+  const isRepeated = told.delete(name);
+  told.add(name); // Those that are repeated move to the end, so the first one is over.
+  if (isRepeated) return;
+  const [first] = told;
+  if (told.size > TOLD_MAX) told.delete(first);
   // An order in doubt is one alarm as long as it lasts, and the row says how long.
   const doubt = kind === 'doubt' && orderId;
   // A request that was refused is over: its sender was told.

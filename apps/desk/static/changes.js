@@ -1,8 +1,8 @@
 /** What changed between two sequences of the journal: orders with each field before and after, positions with what they moved by. */
 
 import { query } from './api.js';
+import { number, word } from './columns.js';
 import { sign, subtract, text } from './format.js';
-import { numberKey, textKey } from './grid.js';
 import { NotAvailable, State } from './parts.js';
 import { StaticGrid, usePast } from './past.js';
 import { STATES } from './store.js';
@@ -13,15 +13,6 @@ const LIST_MAX = 1000;
 const NAMES = /** @type {Record<string, string>} */ ({ cum_quantity: 'filled', leaves_quantity: 'leaves', average_price: 'average', stop_price: 'stop price' });
 /** What follows from the others, and would only make the sentence longer. */
 const FOLLOWS = new Set(['leaves_quantity']);
-
-/** @param {string} key @param {string} name @param {string} width @returns {import('./grid.js').Column} */
-const word = (key, name, width) => ({ key, name, width, cell: (row) => ({ text: text(row[key]), title: text(row[key]), state: key === 'side' ? row[key] : undefined }), sortKey: (row) => textKey(row[key]) });
-
-/** @param {string} key @param {string} name @param {string} width @param {boolean} [signed] @returns {import('./grid.js').Column} */
-const number = (key, name, width, signed = false) => ({
-  key, name, width, numeric: true, sortKey: (row) => numberKey(row[key]),
-  cell: (row) => ({ text: text(row[key]), state: signed && row[key] ? ['negative', 'zero', 'positive'][sign(row[key]) + 1] : undefined }),
-});
 
 const ORDER_CHANGES = [
   number('seq', 'Seq', 'minmax(60px, .5fr)'), word('account', 'Account', 'minmax(80px, .8fr)'), word('symbol', 'Symbol', 'minmax(80px, .8fr)'), word('side', 'Side', '58px'),

@@ -1,6 +1,7 @@
 /** Orders in doubt, how to settle them, and the differences that the last comparison with the venues found. */
 
 import { get, post, problemText } from './api.js';
+import { number, word } from './columns.js';
 import { onChanges, store, useDesk } from './desk.js';
 import { ago, isDecimal, longTime, multiply, shortTime, text } from './format.js';
 import { Grid, numberKey, textKey } from './grid.js';
@@ -16,12 +17,6 @@ const OUTCOMES = {
   working: 'working: the venue works it',
   filled: 'filled: it traded',
 };
-
-/** @param {string} key @param {string} name @param {string} width @returns {import('./grid.js').Column} */
-const number = (key, name, width) => ({ key, name, width, numeric: true, cell: (row) => text(row[key]), sortKey: (row) => numberKey(row[key]) });
-
-/** @param {string} key @param {string} name @param {string} width @returns {import('./grid.js').Column} */
-const word = (key, name, width) => ({ key, name, width, cell: (row) => (key === 'side' ? { text: row[key], state: row[key] } : text(row[key])), sortKey: (row) => textKey(row[key]) });
 
 /** @type {import('./grid.js').Column[]} */
 const COLUMNS = [

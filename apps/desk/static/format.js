@@ -180,6 +180,3 @@ export function ago(at) {
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   return lasted(Math.round(seconds) * 1000).replace('.0 s', ' s');
 }
-
-/** @param {string} id @returns {string} the beginning of an identifier, enough to tell it from its neighbours */
-export const shortId = (id) => (id.length > 12 ? id.slice(0, 8) : id);

@@ -1,8 +1,9 @@
 /** Positions, live: quantity, average, mark and its age, profit and loss, fees; totals by account; reduce and close through the ticket. */
 
+import { number } from './columns.js';
 import { knownAccounts, keepInAddress, onChanges, store, useDesk } from './desk.js';
 import { absolute, add, ago, half, longTime, multiply, rounded, sign, subtract, text } from './format.js';
-import { Grid, numberKey, textKey } from './grid.js';
+import { Grid, numberKey } from './grid.js';
 import { Num, Scroll } from './parts.js';
 import { fillTicket } from './ticket.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './ui.js';
@@ -11,31 +12,28 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from './ui.js';
 const OLD_MARK_MS = 10_000;
 const AGES_MS = 2000;
 /** The average is itself rounded by the service, so more places would only show its rounding. */
-export const UNREALISED_PLACES = 6;
+const UNREALISED_PLACES = 6;
 
 /** @param {any} position @returns {any} with its mark and what it is worth at it */
 export function valued(position) {
-  const { quantity, average_price: average, realised_pnl: realised } = position;
   const quote = store.marks.get(position.symbol);
   const quoted = quote && quote.bid !== null && quote.ask !== null;
-  const mark = quoted ? half(add(quote.bid, quote.ask)) : text(position.last_price);
-  const unrealised = mark && average && sign(quantity) ? rounded(multiply(subtract(mark, average), quantity), UNREALISED_PLACES) : '0';
-  return { ...position, mark, mark_at: quoted ? quote.at : null, unrealised, realised };
+  return valuedAt(position, quoted ? half(add(quote.bid, quote.ask)) : text(position.last_price), quoted ? quote.at : null);
 }
 
-/** @param {string} key @param {string} name @param {string} width @param {boolean} signed @returns {import('./grid.js').Column} */
-const number = (key, name, width, signed) => ({
-  key, name, width, numeric: true, flash: key === 'quantity',
-  cell: (row) => ({ text: text(row[key]), state: signed && row[key] ? ['negative', 'zero', 'positive'][sign(row[key]) + 1] : undefined }),
-  sortKey: (row) => numberKey(row[key]),
-});
+/** @param {any} position @param {string} mark @param {string | null} markAt null for the price of the last trade @returns {any} with what it is worth at the mark */
+export function valuedAt(position, mark, markAt) {
+  const { quantity, average_price: average, realised_pnl: realised } = position;
+  const unrealised = mark && average && sign(quantity) ? rounded(multiply(subtract(mark, average), quantity), UNREALISED_PLACES) : '0';
+  return { ...position, mark, mark_at: markAt, unrealised, realised };
+}
 
 /** @type {import('./grid.js').Column[]} */
 export const POSITION_COLUMNS = [
   { key: 'account', name: 'Account', width: 'minmax(90px, 1fr)', cell: (row) => row.account, sortKey: (row) => `${row.account} ${row.symbol}` },
   { key: 'symbol', name: 'Symbol', width: 'minmax(84px, 1fr)', cell: (row) => row.symbol, sortKey: (row) => `${row.symbol} ${row.account}` },
-  number('quantity', 'Quantity', 'minmax(90px, 1fr)', false),
-  number('average_price', 'Average', 'minmax(110px, 1.2fr)', false),
+  { ...number('quantity', 'Quantity', 'minmax(90px, 1fr)'), flash: true },
+  number('average_price', 'Average', 'minmax(110px, 1.2fr)'),
   {
     key: 'mark', name: 'Mark', width: 'minmax(110px, 1.2fr)', numeric: true, sortKey: (row) => numberKey(row.mark),
     cell: (row) => {
@@ -46,7 +44,7 @@ export const POSITION_COLUMNS = [
   },
   number('realised', 'Realised', 'minmax(100px, 1.1fr)', true),
   number('unrealised', 'Unrealised', 'minmax(110px, 1.1fr)', true),
-  number('fees', 'Fees', 'minmax(90px, 1fr)', false),
+  number('fees', 'Fees', 'minmax(90px, 1fr)'),
 ];
 
 /** @param {any} row */

@@ -30,6 +30,7 @@ export const session = {
 
 let renewedAt = 0;
 let triedAt = 0;
+let isAsking = false;
 /** @type {() => void} */
 let changed = () => undefined;
 
@@ -37,6 +38,7 @@ let changed = () => undefined;
 export function signedInAs(who) {
   session.who = who;
   session.endedAt = null;
+  session.isLast = false;
   const seconds = who.expires_in_sec;
   session.endsAt = seconds === null || seconds === undefined ? Infinity : performance.now() + Number(seconds) * 1000;
   session.endsTime = session.endsAt === Infinity ? '' : (moment(Date.now() + Number(seconds) * 1000)?.clock ?? '');
@@ -57,8 +59,21 @@ async function used() {
   if (session.endsAt === Infinity || session.endedAt || session.isLast || now - renewedAt < RENEW_AFTER_MS || now - triedAt < AGAIN_MS) return;
   triedAt = now;
   const answer = await call('POST', 'session/renew', undefined, { quiet: true });
-  if (answer.ok) signedInAs(answer.data);
-  else if (answer.status === 409) session.isLast = true;
+  if (answer.ok) {
+    const isSameEnd = answer.data.expires_at === session.who?.expires_at;
+    signedInAs(answer.data);
+    session.isLast = isSameEnd;
+  } else if (answer.status === 409) session.isLast = true;
+}
+
+/** Ask desk before the end is said: another tab may have renewed the session. */
+async function askIfEnded() {
+  if (isAsking) return;
+  isAsking = true;
+  const answer = await get('session', { quiet: true });
+  isAsking = false;
+  if (answer.ok && answer.data.owner === session.who?.owner) signedInAs(answer.data);
+  else if (answer.ok || answer.status === 401) ended();
 }
 
 function ended() {
@@ -85,7 +100,7 @@ export function watchSession(listener) {
   onSignedOut(() => session.who?.signed_in && ended());
   setInterval(() => {
     const left = session.endsAt - performance.now();
-    if (left <= 0) ended();
+    if (left <= 0) void askIfEnded();
     else if (left <= WARN_MS) changed();
   }, LOOK_MS);
 }

@@ -4,10 +4,10 @@ import { query } from './api.js';
 import { newestFirst, ORDER_COLUMNS } from './blotter.js';
 import { Changes } from './changes.js';
 import { keepInAddress, store, useDesk } from './desk.js';
-import { longTime, multiply, rounded, sign, subtract, text } from './format.js';
+import { longTime, text } from './format.js';
 import { NotAvailable } from './parts.js';
 import { StaticGrid, usePast } from './past.js';
-import { POSITION_COLUMNS, positionId, positionTie, UNREALISED_PLACES } from './positions.js';
+import { POSITION_COLUMNS, positionId, positionTie, valuedAt } from './positions.js';
 import { html, useMemo } from './ui.js';
 
 const LIST_MAX = 1000;
@@ -52,8 +52,4 @@ export function TimeTravel({ place, openOrder }) {
 }
 
 /** @param {any} position @returns {any} with the mark of that time: the price of the last trade */
-function valuedThen(position) {
-  const { quantity, average_price: average, last_price: mark } = position;
-  const unrealised = sign(quantity) ? rounded(multiply(subtract(mark, average), quantity), UNREALISED_PLACES) : '0';
-  return { ...position, mark: text(mark), mark_at: null, realised: position.realised_pnl, unrealised };
-}
+const valuedThen = (position) => valuedAt(position, text(position.last_price), null);

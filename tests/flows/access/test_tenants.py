@@ -76,7 +76,7 @@ def test_without_a_key_there_are_a_few_pages_and_nothing_else(house: House) -> N
             answer = house.ask(service, method, concrete(path))
             expected: tuple[int, ...] = (200, 503) if row is OPEN else (401,)
             if path in open_pages(service) - set(OPEN_PAGES):
-                expected = (200, 204, 400, 401, 403, 404)  # the page has no such file; without a key nobody is signed in
+                expected = (200, 204, 400, 401, 403, 404)  # the page has no such file; without a key no user is signed in
             assert answer.status_code in expected, (service, method, path, answer.status_code)
         assert {path for (_, path), row in table_of(service).items() if row is OPEN} == open_pages(service)
         for path in UNKNOWN[service == "desk" :]:  # desk has a page at /
