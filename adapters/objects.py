@@ -1,9 +1,12 @@
 """Objects by name, in a bucket of S3 or a directory: written once, read whole, listed, deleted."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -16,8 +19,13 @@ from domain.ports import Missing, Unavailable
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config
 
+T = TypeVar("T")
+
 TIMEOUT: Final = "30s"
 RETRIES_MAX: Final = 2
+CALLS_MAX: Final = 8
+"""Calls at a time."""
+
 LISTED_AT_ONCE: Final = 1000
 SIGNED_FOR: Final = timedelta(minutes=1)
 REGION: Final = "us-east-1"
@@ -29,11 +37,16 @@ class WrongAddress(ValueError):
 
 
 class Objects:
-    """The objects below one address."""
+    """The objects below one address.
+
+    Each call runs on a thread of ours. The library's coroutines are not used: they hand over a result from a thread of the
+    library that still needs the interpreter afterwards, and a process that ended at this moment was aborted (SIGABRT).
+    """
 
     def __init__(self, store: S3Store | LocalStore | MemoryStore, url: str, bucket: S3Store | None = None) -> None:
         self._store = store
         self._bucket = bucket
+        self._threads = ThreadPoolExecutor(CALLS_MAX, thread_name_prefix="objects")
         self.url = url
 
     @classmethod
@@ -66,7 +79,7 @@ class Objects:
     async def put_new(self, name: str, data: bytes) -> bool:
         """Write an object that does not exist yet; return False, with nothing changed, if it does. Unavailable."""
         try:
-            await obstore.put_async(self._store, name, data, mode="create")
+            await self._call(partial(obstore.put, self._store, name, data, mode="create"))
         except AlreadyExistsError:
             return False
         except (BaseError, OSError) as error:
@@ -76,35 +89,31 @@ class Objects:
     async def put(self, name: str, data: bytes) -> None:
         """Write an object, in place of what it was. Unavailable."""
         try:
-            await obstore.put_async(self._store, name, data)
+            await self._call(partial(obstore.put, self._store, name, data))
         except (BaseError, OSError) as error:
             raise Unavailable(f"{self.url}: {name} was not written: {_first_line(error)}", unknown=True) from error
 
     async def get(self, name: str) -> bytes:
         """Return an object. Missing if it does not exist, Unavailable."""
         async with self._reading(name):
-            found = await obstore.get_async(self._store, name)
-            return bytes(await found.bytes_async())
+            return await self._call(lambda: bytes(obstore.get(self._store, name).bytes()))
 
     async def names(self, folder: str, after: str = "") -> list[str]:
         """Return the names of all objects below a folder, sorted; with `after` only those behind that name. Unavailable."""
-        found: list[str] = []
         async with self._reading(folder):
-            async for batch in obstore.list(self._store, folder, offset=after or None, chunk_size=LISTED_AT_ONCE):
-                found.extend(each["path"] for each in batch)
-        return sorted(found)
+            return await self._call(lambda: self._listed(folder, after))
 
     async def folders(self, folder: str) -> list[str]:
         """Return the folders right below a folder, with their whole names. Unavailable."""
         async with self._reading(folder):
-            return sorted((await obstore.list_with_delimiter_async(self._store, folder))["common_prefixes"])
+            return await self._call(lambda: sorted(obstore.list_with_delimiter(self._store, folder)["common_prefixes"]))
 
     async def delete(self, names: Sequence[str]) -> None:
         """Delete objects; one that does not exist changes nothing. Unavailable."""
         for name in names:
             try:
                 async with self._reading(name):
-                    await obstore.delete_async(self._store, name)
+                    await self._call(partial(obstore.delete, self._store, name))
             except Missing:
                 continue
 
@@ -112,12 +121,19 @@ class Objects:
         """Create the bucket if it is missing and these keys may create one; a directory needs nothing. Unavailable."""
         if self._bucket is None:
             return
-        url = await obstore.sign_async(self._bucket, "PUT", "", SIGNED_FOR)
+        url = obstore.sign(self._bucket, "PUT", "", SIGNED_FOR)
         try:
             async with httpx.AsyncClient(trust_env=False) as http:
                 await http.put(url)
         except httpx.HTTPError as error:
             raise Unavailable(f"{self.url}: {str(error) or type(error).__name__}") from error
+
+    def _listed(self, folder: str, after: str) -> list[str]:
+        batches = obstore.list(self._store, folder, offset=after or None, chunk_size=LISTED_AT_ONCE)
+        return sorted(each["path"] for batch in batches for each in batch)
+
+    async def _call(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     @asynccontextmanager
     async def _reading(self, name: str) -> AsyncIterator[None]:
