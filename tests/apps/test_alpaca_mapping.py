@@ -5,7 +5,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from apps.oms.alpaca.catalogue import ListingBook
+from apps.oms.alpaca.catalogue import AssetBook
 from apps.oms.alpaca.ids import dashed, of_generation, shown_id, undashed
 from apps.oms.alpaca.moments import read_moment, shown_moment
 from apps.oms.alpaca.numbers import NotANumber, read_number, text_of
@@ -66,7 +66,7 @@ def test_ids_are_read_in_both_spellings_and_name_generations() -> None:
 
 @pytest.mark.parametrize("spelling", ["BTC/USDT", "btc/usdt", "BTCUSDT", "btcusdt"])
 def test_a_symbol_is_found_in_every_spelling(spelling: str) -> None:
-    listings = ListingBook(load_instruments().instruments.values())
+    listings = AssetBook(load_instruments().instruments.values())
     found = listings.find(spelling)
     assert found is not None
     assert (found.symbol, found.shown, found.asset_class, found.base, found.quote) == ("BTCUSDT", "BTC/USDT", "crypto", "BTC", "USDT")
@@ -74,7 +74,7 @@ def test_a_symbol_is_found_in_every_spelling(spelling: str) -> None:
 
 
 def test_an_equity_has_no_pair_and_a_former_symbol_is_still_shown() -> None:
-    listings = ListingBook(load_instruments().instruments.values())
+    listings = AssetBook(load_instruments().instruments.values())
     assert (listings.of("AAPL").shown, listings.of("AAPL").asset_class) == ("AAPL", "us_equity")
     assert listings.of("GONE").shown == "GONE"
     assert listings.find("GONE") is None

@@ -13,7 +13,7 @@ CRYPTO: Final = "crypto"
 EQUITY: Final = "us_equity"
 
 
-class Listing(msgspec.Struct, frozen=True):
+class AlpacaAsset(msgspec.Struct, frozen=True):
     """One instrument for a client: `symbol` is ours, `shown` what the client sees, `instrument` None if it is no longer traded."""
 
     symbol: str
@@ -43,13 +43,13 @@ class Listing(msgspec.Struct, frozen=True):
         return self.quote if buys else self.base
 
 
-class ListingBook:
+class AssetBook:
     """Finds instruments by every spelling: as a pair, joined, or by asset id, in any case."""
 
     def __init__(self, instruments: Iterable[Instrument]) -> None:
         self.all: Final = [_listing(instrument) for instrument in instruments]
         self._by_symbol = {listing.symbol: listing for listing in self.all}
-        self._found: dict[str, Listing] = {}
+        self._found: dict[str, AlpacaAsset] = {}
         for listing in self.all:
             for spelling in (
                 listing.shown,
@@ -60,25 +60,25 @@ class ListingBook:
             ):
                 self._found.setdefault(spelling.upper(), listing)
 
-    def find(self, text: str) -> Listing | None:
+    def find(self, text: str) -> AlpacaAsset | None:
         """Return the instrument that a client means; None if there is none."""
         return self._found.get(text) or self._found.get(text.upper())
 
-    def of(self, symbol: str) -> Listing:
+    def of(self, symbol: str) -> AlpacaAsset:
         """Return the instrument of an order or a position by our own symbol, also if it is no longer traded."""
         return self._by_symbol.get(symbol) or _delisted(symbol)
 
 
-def _listing(instrument: Instrument) -> Listing:
+def _listing(instrument: Instrument) -> AlpacaAsset:
     symbol, currency = instrument.symbol, instrument.currency
     base = symbol.removesuffix(currency).rstrip("/-")
     if base and base != symbol and instrument.lot < 1:
         shown, kind, exchange = f"{base}/{currency}", CRYPTO, "CRYPTO"
     else:
         base, shown, kind, exchange = symbol, symbol, EQUITY, "NASDAQ"
-    return Listing(symbol, shown, asset_id(symbol), kind, exchange, base, currency, shown, instrument)
+    return AlpacaAsset(symbol, shown, asset_id(symbol), kind, exchange, base, currency, shown, instrument)
 
 
-def _delisted(symbol: str) -> Listing:
+def _delisted(symbol: str) -> AlpacaAsset:
     kind = CRYPTO if "/" in symbol else EQUITY
-    return Listing(symbol, symbol, asset_id(symbol), kind, "CRYPTO" if kind == CRYPTO else "OTC", symbol, "USD", symbol)
+    return AlpacaAsset(symbol, symbol, asset_id(symbol), kind, "CRYPTO" if kind == CRYPTO else "OTC", symbol, "USD", symbol)

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from apps.oms.alpaca.catalogue import Listing
+from apps.oms.alpaca.catalogue import AlpacaAsset
 from apps.oms.alpaca.ids import shown_id
 from apps.oms.alpaca.moments import shown_moment, shown_or_none
 from apps.oms.alpaca.numbers import text_of
@@ -95,7 +95,7 @@ def _waits_for_stop(order: Order) -> bool:
     return order.stop_price is not None and not order.triggered and not order.routes
 
 
-def order_of(order: Order, listing: Listing) -> AlpacaOrder:
+def order_of(order: Order, listing: AlpacaAsset) -> AlpacaOrder:
     """Return the order as it is now. Its sequence is that of its last commit."""
     status, order_id = status_of(order), shown_id(order.order_id)
     closed_at = shown_moment(order.updated_at) if order.closed else None
