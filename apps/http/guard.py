@@ -11,20 +11,24 @@ from apps.http.credentials import Signed
 from apps.http.messages import Disconnected, Handler, read_body, send_problem
 from apps.http.problem import Refusal, not_offered
 from apps.http.route_scopes import OPEN_ROUTE, PASSED_ON
+from apps.http.websocket import answerable
 
 
 def guarded(app: Handler, access: Access, authority: Authority | None) -> Handler:
     """Put the application behind `access`, and then `authority` unless it is None: a refused request reaches none of its handlers.
 
     Handlers find who calls in `scope["caller"]`. The connection skips the body of a refused request; only a signature needs the body first.
+    A websocket carries its key in its first message: its handler asks `authority` itself.
     """
 
     async def front(scope: Scope, receive: Receive, send: Send) -> None:
-        found = watched(scope)
+        found, is_websocket = watched(scope), scope["type"] == "websocket"
+        if is_websocket:
+            send = answerable(send)
         refusal = access.refusal(scope, found)
         if refusal is not None:
             await send_problem(send, refusal)
-        elif authority is None:
+        elif authority is None or is_websocket:
             await app(scope, receive, send)
         else:
             await admitted(app, authority, found, scope, receive, send)
