@@ -30,7 +30,7 @@ from domain.ports import Corrupt, Head, StoredOrders, StoredPicture, Unavailable
 
 log = structlog.get_logger()
 
-SCHEMA: Final = 4
+SCHEMA: Final = 5
 BUSY_MS: Final = 2000
 TABLES: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

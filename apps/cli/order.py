@@ -21,6 +21,7 @@ from apps.cli.options import (
     Since,
     Status,
     Until,
+    client_order_id_of,
     identifier,
     status_name,
     symbol_name,
@@ -65,7 +66,8 @@ def submit(
         str | None, typer.Option("--account", "-a", metavar="ACCOUNT", help="By default the account that oms is configured with.")
     ] = None,
     client_order_id: Annotated[
-        str | None, typer.Option(help="Your idempotency key: the same order sent again with it stays one order.")
+        str | None,
+        typer.Option(help="Your idempotency key, 1 to 128 printable ASCII characters: the same order sent again with it stays one order."),
     ] = None,
     retry_for: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, max=RETRY_FOR_MAX_S, help="How long to retry while oms is unavailable or overloaded.")
@@ -82,7 +84,7 @@ def submit(
     """
     given = {"side": side, "quantity": quantity, "symbol": symbol}
     order = {
-        "client_order_id": identifier(client_order_id, "a client_order_id") if client_order_id else f"cli-{secrets.token_hex(12)}",
+        "client_order_id": client_order_id_of(client_order_id) if client_order_id else f"cli-{secrets.token_hex(12)}",
         **_main_terms(given, words or ()),
         "account": identifier(account, "an account") if account else None,
         "type": order_type,

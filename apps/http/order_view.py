@@ -44,6 +44,7 @@ def order_view(order: Order) -> View:
         "overfill": order.overfill,
         "created_at": rfc3339(order.created_at),
         "updated_at": rfc3339(order.updated_at),
+        "closed_at": rfc3339(order.closed_at) if order.closed_at is not None else None,
         "version": order.version,
     }
 

@@ -95,6 +95,7 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     while a control (a kill switch, a block) or `reduce_only` cancels it, they name that. `reference` is the price at which risk counts it.
     `asked` holds its first terms, once they were replaced. `expiring`: its cancel was requested because its time was over.
     `cancel_wanted`: its cancel was requested and not refused. A doubt in between does not reset it.
+    `closed_at`: the time of the event that brought it into the closed state that it is in; None while it is open.
     """
 
     order_id: str
@@ -135,6 +136,7 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     cancel_wanted: bool = False
     triggered: bool = False
     parked: tuple[Parked, ...] = ()
+    closed_at: int | None = None
     seqs: tuple[int, ...] = ()
     commit: int = 0
 
@@ -195,7 +197,9 @@ def evolve(order: Order | None, event: e.OrderEvent) -> Order:
     if type(event) is e.OrderSubmitted:
         return created(event)
     assert order is not None, f"{type(event).__name__} before OrderSubmitted for {event.order_id}"
-    order.status = event.status
+    if order.status is not event.status:
+        order.status = event.status
+        order.closed_at = event.at if event.status in CLOSED else None
     order.version += 1
     order.updated_at = event.at
     if (change := _CHANGES.get(type(event))) is not None:
