@@ -254,11 +254,12 @@ class MemoryOrderStore:
         body = self._orders.get(order_id)
         return None if body is None else _stored(body)
 
-    def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int) -> list[Order]:
+    def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int, *, oldest_first: bool = False) -> list[Order]:
         self._check_up()
-        orders = sorted(map(_stored, self._orders.values()), key=lambda o: (o.created_at, o.order_id), reverse=True)
-        older = [o for o in orders if below is None or (o.created_at, o.order_id) < below]
-        return [o for o in older if wanted.takes(o)][:limit]
+        orders = sorted(map(_stored, self._orders.values()), key=lambda o: (o.created_at, o.order_id), reverse=not oldest_first)
+        if below is not None:
+            orders = [o for o in orders if ((o.created_at, o.order_id) > below if oldest_first else (o.created_at, o.order_id) < below)]
+        return [o for o in orders if wanted.takes(o)][:limit]
 
     @contextlib.contextmanager
     def picture(self) -> Iterator[StoredPicture | None]:

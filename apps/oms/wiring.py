@@ -21,6 +21,9 @@ from apps.oms import admin, history_client, instrument_list, settle
 from apps.oms.accounts import Accounts
 from apps.oms.admin import Admin
 from apps.oms.alarms import OrderAlarms
+from apps.oms.alpaca.catalogue import AssetBook
+from apps.oms.alpaca.stream_wiring import stream
+from apps.oms.alpaca.wiring import FacadeParts, facade
 from apps.oms.command_handler import CommandHandler
 from apps.oms.expiry import OrderExpiry
 from apps.oms.history_client import HistoryProcess
@@ -103,6 +106,10 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     routes.include_router(instrument_list.router(instruments, venues, controls.listings))
     routes.include_router(admin.router(Admin(verification)))
     routes.include_router(settle.router(host, reads, negative, clock, settings.order_management.settle_second_person == "required"))
+    reader = _reader(settings, instruments, keys)
+    calendars = [venue.rules.calendar for venue in venues.values()]
+    book = AssetBook(instruments.values())
+    parts = FacadeParts(book, host, reads, intake, reader, market, calendars, controls.blocks, clock, metrics, QUOTE_AGE_MAX_S)
 
     async def stop_intake() -> None:
         intake.stopping = True
@@ -113,7 +120,9 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     metrics_page.read(chassis.registry, partial(_series, host, intake, risk, sessions, publisher))
     return Service(
         router=routes,
-        fast={("POST", "/orders"): SubmitEndpoint(_reader(settings, instruments, keys), intake, clock, metrics)},
+        fast={("POST", "/orders"): SubmitEndpoint(reader, intake, clock, metrics)},
+        mounts={} if chassis.alpaca is None else {chassis.alpaca.base: facade(chassis.alpaca.base, parts)},
+        websockets=await stream(chassis, client, unit, host, book),
         stats=lambda: (
             _stats(metrics, host, intake, risk, sessions, publisher, switch)
             | {"positions_upkeep": positions_upkeep.stats(), "quotes": ticks.stats(), "reduce_only": reduce_only.stats()}

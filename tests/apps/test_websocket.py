@@ -228,11 +228,15 @@ async def test_a_client_that_reads_nothing_does_not_keep_its_connection(door: Li
     writer.write(frame(b"flood"))
     await asyncio.sleep(0.5)
     with pytest.raises(ConnectionError):
-        while True:
-            writer.write(frame(b"are you there"))
-            await writer.drain()
-            await asyncio.sleep(0.01)
+        await asked_without_end(writer)
     writer.close()
+
+
+async def asked_without_end(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(frame(b"are you there"))
+        await writer.drain()
+        await asyncio.sleep(0.01)
 
 
 async def test_a_client_that_gives_no_sign_of_life_is_closed(echo: Echo, seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,7 +98,7 @@ def _waits_for_stop(order: Order) -> bool:
 def order_of(order: Order, listing: AlpacaAsset) -> AlpacaOrder:
     """Return the order as it is now. Its sequence is that of its last commit."""
     status, order_id = status_of(order), shown_id(order.order_id)
-    closed_at = shown_moment(order.updated_at) if order.closed else None
+    closed_at = shown_or_none(order.closed_at) if order.closed else None
     submitted_at = shown_moment(order.created_at)
     kind = str(order.order_type)
     average = order.average_price
@@ -152,3 +152,13 @@ def intent_of(order: Order, *, shortable: bool) -> str:
     if order.side is Side.BUY:
         return "buy_to_close" if order.reduce_only else "buy_to_open"
     return "sell_to_close" if order.reduce_only or not shortable else "sell_to_open"
+
+
+def submitted_order(order: Order, asset: AlpacaAsset, seq: int) -> AlpacaOrder:
+    """Return the order as its first commit left it: what has happened since may not be on disk yet."""
+    first, shown = order.asked or order, order_of(order, asset)
+    shown.qty, shown.limit_price, shown.stop_price = plain(first.quantity), text_of(first.price), text_of(first.stop_price)
+    shown.status, shown.filled_qty, shown.filled_avg_price, shown.fees = ACCEPTED, "0", None, "0"
+    shown.filled_at = shown.expired_at = shown.canceled_at = shown.failed_at = None
+    shown.updated_at, shown.seq, shown.reason, shown.in_doubt, shown.venues = shown.created_at, seq, None, False, []
+    return shown
