@@ -14,6 +14,7 @@ from adapters.codec import ORDER_COMMITS
 from apps.connections import access, control_journal, feeds, journals, nats, stores
 from apps.connections.past import PAST_MAX_S, WAITING_MAX
 from apps.connections.unit import Unit
+from apps.http import tls
 from apps.journal.publisher import Publisher
 from apps.journal.shard_host import Landed, ShardHost
 from apps.journal.watermark import Mark
@@ -22,6 +23,8 @@ from apps.oms.accounts import Accounts
 from apps.oms.admin import Admin
 from apps.oms.alarms import OrderAlarms
 from apps.oms.alpaca.catalogue import AssetBook
+from apps.oms.alpaca.portfolio import RiskReader
+from apps.oms.alpaca.recent_fills import RecentFills
 from apps.oms.alpaca.stream_wiring import stream
 from apps.oms.alpaca.wiring import FacadeParts, facade
 from apps.oms.command_handler import CommandHandler
@@ -88,8 +91,8 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     intake = _intake(settings, host, risk, switch)
     expirer = OrderExpiry(host, clock, _timeout_ns(settings), _calendars(venues.values()))
     host.on_ready, host.on_append = _on_ready(chassis, metrics, sessions, expirer), metrics.appended
-    alarms = OrderAlarms(metrics)
-    host.on_landed, host.on_unrecorded = partial(_on_landed, alarms, expirer), alarms.unrecorded
+    alarms, recent = OrderAlarms(metrics), RecentFills()
+    host.on_landed, host.on_unrecorded = partial(_on_landed, alarms, expirer, recent), alarms.unrecorded
     await risk.start()
     await sessions.start()
     await _take_commands(chassis, client, host, publisher, unit)
@@ -107,9 +110,24 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     routes.include_router(admin.router(Admin(verification)))
     routes.include_router(settle.router(host, reads, negative, clock, settings.order_management.settle_second_person == "required"))
     reader = _reader(settings, instruments, keys)
-    calendars = [venue.rules.calendar for venue in venues.values()]
-    book = AssetBook(instruments.values())
-    parts = FacadeParts(book, host, reads, intake, reader, market, calendars, controls.blocks, clock, metrics, QUOTE_AGE_MAX_S)
+    parts = FacadeParts(
+        assets=AssetBook(instruments.values()),
+        host=host,
+        reads=reads,
+        intake=intake,
+        reader=reader,
+        market=market,
+        calendars=[venue.rules.calendar for venue in venues.values()],
+        controls=controls,
+        keys=keys,
+        risk=_risk_reader(chassis),
+        accounts=accounts,
+        fills=fills,
+        recent=recent,
+        clock=clock,
+        metrics=metrics,
+        quote_age_max_s=QUOTE_AGE_MAX_S,
+    )
 
     async def stop_intake() -> None:
         intake.stopping = True
@@ -230,9 +248,16 @@ def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument], keys: 
     return TermsReader(instruments, orders.default_account, types, keys.may_trade)
 
 
-def _on_landed(alarms: OrderAlarms, expirer: OrderExpiry, landed: Landed) -> None:
+def _on_landed(alarms: OrderAlarms, expirer: OrderExpiry, recent: RecentFills, landed: Landed) -> None:
     alarms(landed)
     expirer.landed(landed)
+    recent.landed(landed)
+
+
+def _risk_reader(chassis: Chassis[OmsSettings]) -> RiskReader:
+    risk = RiskReader.at(str(chassis.settings.peers.risk_url), chassis.keys, tls.context_to_peers(chassis.settings))
+    chassis.exits.push_async_callback(risk.close)
+    return risk
 
 
 def _timeout_ns(settings: OmsSettings) -> int | None:

@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from apps.http.alpaca_words import RETRY_AFTER, UNAVAILABLE, AlpacaRefusal, in_alpaca_words, not_served
 from apps.http.caller import caller_of
-from apps.http.messages import Disconnected, header, read_body, send_json
+from apps.http.messages import Disconnected, read_body, send_json
 from apps.http.problem import Refusal
 from apps.oms.alpaca.requests import AlpacaReply, AlpacaRequest, read_parameters
 
@@ -52,7 +52,7 @@ class AlpacaApp:
         try:
             query = read_parameters(scope["query_string"]) if scope["query_string"] else {}
             body = await read_body(receive) if method in ("POST", "PATCH") else b""
-            return await handler(AlpacaRequest(caller_of(scope), rest, query, body, header(scope, b"idempotency-key")))
+            return await handler(AlpacaRequest(caller_of(scope), rest, query, body, scope["headers"]))
         except (AlpacaRefusal, Disconnected):
             raise
         except Refusal as refusal:

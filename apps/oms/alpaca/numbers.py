@@ -35,13 +35,14 @@ def read_number(raw: msgspec.Raw, name: str, step: Decimal | None, *, negative: 
     if text == "null":
         return None
     if len(text) > 2 and text[0] == text[-1] == '"':
-        return _read(text[1:-1], name, negative=negative)
+        return read_text(text[1:-1], name, negative=negative)
     if step is not None and (near := _nearest(text, step)) is not None:
         text = plain(near)
-    return _read(text, name, negative=negative)
+    return read_text(text, name, negative=negative)
 
 
-def _read(text: str, name: str, *, negative: bool) -> Decimal:
+def read_text(text: str, name: str, *, negative: bool = False) -> Decimal:
+    """Read a number as it is written. Raises NotANumber."""
     mantissa, _, exponent = text.lower().partition("e")
     if exponent and mantissa and not (_FLOAT.fullmatch(text) and EXPONENT_MIN <= int(exponent) <= EXPONENT_MAX):
         raise NotANumber(f"{name} must have an exponent between {EXPONENT_MIN} and {EXPONENT_MAX}")

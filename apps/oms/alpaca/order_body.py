@@ -97,7 +97,7 @@ def read_order(body: bytes, assets: AssetBook, account: str, key: str | None = N
     given, key = client_order_id_in(parsed.client_order_id), client_order_id_in(key, "Idempotency-Key")
     if given is not None and key is not None and given != key:
         raise malformed_field("client_order_id", "differs from Idempotency-Key")
-    client_order_id = given or key or str(uuid.uuid4())
+    client_order_id = given or key or new_client_order_id()
     quantity, notional = _amount(parsed, asset, kind)
     negative = asset.instrument is not None and asset.instrument.negative_prices
     terms = Terms(
@@ -138,6 +138,11 @@ def _without_unknown_nulls(body: bytes, fields: frozenset[str]) -> bytes | None:
         return None
     kept = {name: value for name, value in found.items() if name in fields or bytes(value) != _NULL}
     return msgspec.json.encode(kept) if len(kept) < len(found) else None
+
+
+def new_client_order_id() -> str:
+    """Return an id for an order whose client gives it none."""
+    return str(uuid.uuid4())
 
 
 def client_order_id_in(value: Text, name: str = "client_order_id") -> str | None:

@@ -58,8 +58,9 @@ class AlpacaOrders:
         """Submit an order; answered after its commit is on disk. AlpacaRefusal, Refusal."""
         began = time.perf_counter()
         try:
-            wanted = read_order(request.body, self._assets, request.account, request.idempotency_key)
-            shown = await self.place(wanted, request.caller.key_id, again=request.idempotency_key is not None)
+            key = request.idempotency_key
+            wanted = read_order(request.body, self._assets, request.account, key)
+            shown = await self.place(wanted, request.caller.key_id, again=key is not None)
         finally:
             self._metrics.submitted(time.perf_counter() - began)
         return reply(shown)

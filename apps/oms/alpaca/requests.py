@@ -1,6 +1,6 @@
 """Requests and replies of the facade, and the reader of its query parameters. Unknown parameters are ignored, as Alpaca does."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -16,17 +16,21 @@ FALSE: Final = ("false", "0", "no", "")
 
 
 class AlpacaRequest(NamedTuple):
-    """One request: who asks, what follows the route's fixed part of the path, the query, the body, and the header Idempotency-Key."""
+    """One request: who asks, what follows the route's fixed part of the path, the query, the body, and the headers."""
 
     caller: Caller
     rest: str
     query: Mapping[str, str]
     body: bytes
-    idempotency_key: str | None = None
+    headers: Sequence[tuple[bytes, bytes]] = ()
 
     @property
     def account(self) -> str:
         return self.caller.account
+
+    @property
+    def idempotency_key(self) -> str | None:
+        return next((value.decode("latin-1") for name, value in self.headers if name == b"idempotency-key"), None)
 
 
 class AlpacaReply(NamedTuple):

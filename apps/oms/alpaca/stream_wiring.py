@@ -24,7 +24,7 @@ async def stream(chassis: Chassis[OmsSettings], client: Client, unit: Unit | Non
         return {}
 
     def shown(order: Order, generation: int) -> AlpacaOrder:
-        return order_of(order, assets.of(order.symbol), generation)
+        return order_of(order, assets.of(order.symbol))
 
     source = UpdateSource(host, await journals.followed_orders(client, unit), shown)
     endpoint = AlpacaStream(source, chassis.authority)

@@ -1,0 +1,204 @@
+"""The Alpaca facade in front of an oms without servers: keys of two accounts, a risk that answers from a dict, trades that a test makes."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any, Final
+
+import httpx
+from starlette.types import Receive, Scope, Send
+
+from adapters.clock import SystemClock
+from adapters.codec import ORDER_COMMITS
+from adapters.memory import MemoryJournal
+from apps.http.access import Access
+from apps.http.alpaca_guard import AlpacaGuard
+from apps.http.app import Handler, fast_path, with_head
+from apps.http.authority import Authority, KeysKnown
+from apps.http.credentials import digest, new_key_id, new_secret
+from apps.http.guard import guarded
+from apps.http.messages import send_json
+from apps.http.route_scopes import TABLES
+from apps.oms.alpaca.app import AlpacaApp
+from apps.oms.alpaca.catalogue import AssetBook
+from apps.oms.alpaca.ids import undashed
+from apps.oms.alpaca.portfolio import RiskReader
+from apps.oms.alpaca.recent_fills import RecentFills
+from apps.oms.alpaca.wiring import FacadeParts, facade_routes
+from apps.runtime.chassis import cancelled
+from domain.access.events import KeyCreated
+from domain.access.keys import KeyRing
+from domain.market.quotes import Quote
+from domain.market.trading_hours import ALWAYS
+from domain.order.commands import ReportKind, RouteOrder, VenueReport
+from domain.order.events import Leg
+from domain.order.order import Order
+from domain.ports import Head
+from domain.position.position import PositionBook
+from domain.position.rows import EventRow
+from domain.risk.controls import Controls
+from domain.values import Liquidity
+from tests.apps.oms_house import QUOTE_AGE_MAX_S, OmsHouse, living
+from tests.apps.submits import INSTRUMENTS, READER
+
+BASE: Final = "/alpaca"
+SECRET: Final = new_secret()
+VENUE: Final = "PAPER_A"
+
+
+class AnsweringRisk:
+    """Stands for risk's HTTP port: answers what `portfolio` and `limits` say."""
+
+    def __init__(self) -> None:
+        self.portfolio = b'{"equity":100000,"margin_in_use":0,"reservations":0,"buying_power":100000,"symbols":{}}'
+        self.limits = b'{"margin_requirement_pct":50,"short_allowed":false}'
+        self.down = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.down:
+            await send_json(send, 503, b"{}")
+        else:
+            await send_json(send, 200, self.portfolio if scope["path"] == "/risk/portfolio" else self.limits)
+
+
+class StoppableClock(SystemClock):
+    """A clock that a test can stop, so that no rate recovers."""
+
+    stopped_at: int | None = None
+
+    def monotonic_ns(self) -> int:
+        return super().monotonic_ns() if self.stopped_at is None else self.stopped_at
+
+    def stop(self) -> None:
+        self.stopped_at = super().monotonic_ns()
+
+
+class AlpacaHouse:
+    """The facade as it is wired, and the keys of alice and bob."""
+
+    def __init__(self, oms: OmsHouse) -> None:
+        self.oms, self.keys, self.controls, self.risk = oms, KeyRing(), Controls(), AnsweringRisk()
+        self.recent, self.rates = RecentFills(), StoppableClock()
+        self.lagging = True
+        """Whether the table of fills is behind the journal."""
+        self._numbers = itertools.count(1)
+        self._versions = itertools.count(1)
+        known = KeysKnown(oms.clock)
+        known.read_to_end(oms.clock.monotonic_ns() + 10**15)  # for as long as a test runs
+        authority = Authority("open", self.keys, TABLES["oms"], self.rates, known)
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(app=self.risk), base_url="http://127.0.0.1:1")
+        parts = FacadeParts(
+            assets=AssetBook(INSTRUMENTS.values()),
+            host=oms.host,
+            reads=oms.reads,
+            intake=oms.intake,
+            reader=READER,
+            market=oms.market,
+            calendars=[ALWAYS],
+            controls=self.controls,
+            keys=self.keys,
+            risk=RiskReader(client, self.keys),
+            accounts=oms.accounts,
+            fills=oms.fills,
+            recent=self.recent,
+            clock=oms.clock,
+            metrics=oms.metrics,
+            quote_age_max_s=QUOTE_AGE_MAX_S,
+        )
+        self.routes = facade_routes(parts)
+        app = fast_path(oms.application, {("POST", "/orders"): oms.door}, {BASE: AlpacaApp(BASE, self.routes)})
+        self.app: Handler = guarded(with_head(app), Access(), authority, AlpacaGuard(BASE, self.rates))
+        oms.host.on_landed = self.recent.landed
+
+    def key(self, account: str, *scopes: str, rate: int = 1000) -> dict[str, str]:
+        """The headers of a new key."""
+        key_id = new_key_id()
+        made = KeyCreated(
+            version=next(self._versions),
+            at=1_700_000_000_000_000_000,
+            who="operator",
+            key_id=key_id,
+            owner=account,
+            account=account,
+            scopes=scopes,
+            digest=digest(SECRET.encode()).hex(),
+            rate=rate,
+            burst=rate,
+        )
+        self.keys.apply(made)
+        return {"APCA-API-KEY-ID": key_id, "APCA-API-SECRET-KEY": SECRET}
+
+    @asynccontextmanager
+    async def http(self, headers: dict[str, str] | None = None) -> AsyncIterator[httpx.AsyncClient]:
+        transport = httpx.ASGITransport(app=self.app)
+        async with httpx.AsyncClient(transport=transport, base_url=f"http://127.0.0.1{BASE}", headers=headers) as client:
+            yield client
+
+    def quote(self, bid: str, ask: str, symbol: str = "BTCUSDT") -> None:
+        """One venue quotes two units on each side."""
+        numbers = {"bid": Decimal(bid), "ask": Decimal(ask), "bid_size": Decimal(2), "ask_size": Decimal(2)}
+        quote = Quote(symbol=symbol, venue=VENUE, at=self.oms.clock.now_ns(), **numbers)
+        self.oms.market.update(quote, self.oms.clock.monotonic_ns())
+
+    def order(self, shown_id: str) -> Order:
+        order = self.oms.host.find(str(undashed(shown_id)))
+        assert order is not None
+        return order
+
+    async def route(self, shown_id: str) -> str:
+        """Send the order to a venue, which accepts it. Returns the route."""
+        order = self.order(shown_id)
+        route_id = f"R{next(self._numbers)}"
+        legs = (Leg(route_id, VENUE, order.quantity),)
+        await self.oms.host.perform(RouteOrder(order_id=order.order_id, legs=legs, policy="best_price"))
+        await self.report(shown_id, "accepted", venue_order_id=f"V-{route_id}")
+        return route_id
+
+    async def report(self, shown_id: str, kind: str, **fields: Any) -> None:
+        order, seq = self.order(shown_id), next(self._numbers)
+        common = {"order_id": order.order_id, "account": order.account, "symbol": order.symbol, "side": order.side}
+        await self.oms.host.perform(
+            VenueReport(
+                report=ReportKind(kind),
+                route_id=order.routes[-1].route_id,
+                venue=VENUE,
+                report_seq=seq,
+                at=self.oms.clock.now_ns(),
+                liquidity=Liquidity.TAKER,
+                **common,
+                **fields,
+            )
+        )
+
+    async def project(self) -> None:
+        """Do what the projector does: follow the journal, and keep positions, and fills unless they lag."""
+        book, rows, after = PositionBook(), list[EventRow](), 0
+        async for batch in MemoryJournal(self.oms.log).follow(Head()):
+            for entry in batch:
+                events, seq = ORDER_COMMITS.read(entry).events, entry.head.seq
+                rows += [EventRow(event=event, seq=seq, index=index) for index, event in enumerate(events)]
+                changed = [position for event in events if (position := book.apply(event, seq))]
+                await self.oms.positions.store(changed, after=after, seq=seq)
+                after = seq
+            if not self.lagging:
+                await self.oms.fills.write(rows)
+
+    async def fill(self, shown_id: str, quantity: str, price: str) -> None:
+        """The venue trades a part of the order, and the projection shows it."""
+        if not self.order(shown_id).routes:
+            await self.route(shown_id)
+        numbers = {"quantity": Decimal(quantity), "price": Decimal(price), "fee": Decimal(0)}
+        await self.report(shown_id, "fill", exec_id=f"E{next(self._numbers)}", **numbers)
+
+
+@asynccontextmanager
+async def trading(*scopes: str) -> AsyncIterator[tuple[AlpacaHouse, httpx.AsyncClient]]:
+    """A facade, and a client with a key of alice: it may trade and read unless other scopes are given."""
+    async with living() as (oms, _):
+        house = AlpacaHouse(oms)
+        projecting = asyncio.create_task(house.project())
+        async with house.http(house.key("alice", *(scopes or ("trade", "read")))) as client:
+            yield house, client
+        await cancelled(projecting)
