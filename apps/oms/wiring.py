@@ -140,7 +140,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
         router=routes,
         fast={("POST", "/orders"): SubmitEndpoint(reader, intake, clock, metrics)},
         mounts={} if chassis.alpaca is None else {chassis.alpaca.base: facade(chassis.alpaca.base, parts)},
-        websockets=await stream(chassis, client, unit, host, book),
+        websockets=await stream(chassis, client, unit, host, parts.assets),
         stats=lambda: (
             _stats(metrics, host, intake, risk, sessions, publisher, switch)
             | {"positions_upkeep": positions_upkeep.stats(), "quotes": ticks.stats(), "reduce_only": reduce_only.stats()}

@@ -122,7 +122,7 @@ class StreamHouse:
 
     @contextlib.asynccontextmanager
     async def connected(self, path: str = PATHS[0], **more: Any) -> AsyncIterator[Client]:
-        async with connect(f"ws://{LOCAL}:{self.port}{path}", proxy=None, **more) as socket:
+        async with connect(f"ws://{LOCAL}:{self.port}{path}", proxy=None, max_queue=None, **more) as socket:
             yield Client(socket)
 
     @contextlib.asynccontextmanager

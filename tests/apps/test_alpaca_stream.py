@@ -27,10 +27,14 @@ async def house() -> AsyncIterator[StreamHouse]:
 async def ended(client: Client) -> tuple[int, str]:
     """The code and the reason with which the server ends the connection, whatever it says before."""
     with pytest.raises(ConnectionClosed) as end:
-        while True:
-            await client.hear()
+        await heard_without_end(client)
     assert end.value.rcvd is not None
     return end.value.rcvd.code, end.value.rcvd.reason
+
+
+async def heard_without_end(client: Client) -> None:
+    while True:
+        await client.hear()
 
 
 # Who may listen
@@ -226,7 +230,9 @@ class Reluctant:
         self.sent.append(message)
 
 
-async def test_a_listener_that_takes_too_little_ends_and_the_others_do_not_wait(house: StreamHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_listener_that_takes_too_little_ends_and_the_others_do_not_wait(
+    house: StreamHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(update_source, "WAITING_MAX", 3)
     key_id, secret = house.key()
     slow = Reluctant(

@@ -31,6 +31,9 @@ INTERNAL: Final = 1011
 TRY_LATER: Final = 1013
 """Codes of the end of a connection (RFC 6455, and the registry for 1013)."""
 
+TOO_SLOW: Final = "too slow"
+NOT_MADE: Final = "an update could not be made"
+
 log = structlog.get_logger()
 Admit = Callable[[Secret], Caller]
 """Returns who a key belongs to and counts its connection; StreamEnd if it may not listen."""
@@ -118,7 +121,11 @@ class StreamClient:
         if not said.streams:
             await self._send_text(now_listening(said.streams))
             return
-        listener = self._listener = Listener(self.caller.account)
+        listener = self._listener = Listener(
+            self.caller.account,
+            on_overrun=lambda: self.end(StreamEnd(TRY_LATER, TOO_SLOW)),
+            on_lost=lambda: self.end(StreamEnd(INTERNAL, NOT_MADE)),
+        )
         if said.since_seq is None:
             await self._source.attach(listener)
         await self._send_text(now_listening(said.streams))
@@ -132,26 +139,22 @@ class StreamClient:
         self._telling = self._listener = None
 
     async def _tell(self, listener: Listener, since: int | None) -> None:
-        """Send updates until cancelled, or until the listener cannot have them all."""
+        """Send updates until cancelled, or until the client cannot have them all."""
         try:
             if since is not None:
                 await self._tell_earlier(listener, since)
             while True:
-                await listener.something()
-                if listener.overrun or listener.lost:
-                    break
-                await self._send_text(listener.waiting.popleft())
-            self.end(StreamEnd(TRY_LATER, "too slow") if listener.overrun else StreamEnd(INTERNAL, "an update could not be made"))
+                await self._send_text(await listener.next())
         except NoSuchSequence as error:
             self.end(StreamEnd(POLICY, str(error)))
         except (Unavailable, TimeoutError) as trouble:
             log.warning("a stream ends before earlier updates are told", reason=str(trouble) or "its client takes nothing")
-            self.end(StreamEnd(TRY_LATER, "the journal does not answer" if isinstance(trouble, Unavailable) else "too slow"))
+            self.end(StreamEnd(TRY_LATER, "the journal does not answer" if isinstance(trouble, Unavailable) else TOO_SLOW))
         except OSError:
             return  # the client has gone
         except Exception:  # the edge of a connection: its client must not wait for updates that do not come
-            log.exception("an update could not be made")
-            self.end(StreamEnd(INTERNAL, "an update could not be made"))
+            log.exception(NOT_MADE)
+            self.end(StreamEnd(INTERNAL, NOT_MADE))
 
     async def _tell_earlier(self, listener: Listener, since: int) -> None:
         async with contextlib.aclosing(self._source.earlier(listener, since)) as frames:

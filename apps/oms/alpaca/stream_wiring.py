@@ -18,7 +18,9 @@ from config.settings import OmsSettings
 from domain.order.order import Order
 
 
-async def stream(chassis: Chassis[OmsSettings], client: Client, unit: Unit | None, host: ShardHost, assets: AssetBook) -> Mapping[str, Handler]:
+async def stream(
+    chassis: Chassis[OmsSettings], client: Client, unit: Unit | None, host: ShardHost, assets: AssetBook
+) -> Mapping[str, Handler]:
     """Return the handler of the stream at each of its paths; none without a facade."""
     if chassis.alpaca is None:
         return {}

@@ -6,7 +6,7 @@ Without a listener nothing is read. Updates are encoded once for all listeners o
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Final
 
 import structlog
@@ -41,31 +41,28 @@ class NoSuchSequence(Exception):
 class Listener:
     """One connection that listens: the updates that wait for it. `since` is the sequence behind which they begin."""
 
-    def __init__(self, account: str) -> None:
+    def __init__(self, account: str, on_overrun: Callable[[], None], on_lost: Callable[[], None]) -> None:
+        """`on_overrun`: too many updates wait. `on_lost`: an update could not be made. Nothing more will come then."""
         self.account = account
         self.since = 0
         self.waiting: deque[str] = deque()
-        self.overrun = False
-        self.lost = False
-        """No more updates will come: they could not be made."""
+        self.on_overrun = on_overrun
+        self.on_lost = on_lost
         self._woken = asyncio.Event()
 
     def put(self, frame: str) -> None:
         if len(self.waiting) >= WAITING_MAX:
-            self.overrun = True
-        else:
-            self.waiting.append(frame)
+            self.on_overrun()
+            return
+        self.waiting.append(frame)
         self._woken.set()
 
-    def lose(self) -> None:
-        self.lost = True
-        self._woken.set()
-
-    async def something(self) -> None:
-        """Wait until an update waits, or until the listener cannot have them all."""
-        while not (self.waiting or self.overrun or self.lost):
+    async def next(self) -> str:
+        """Return the next update, when there is one."""
+        while not self.waiting:
             self._woken.clear()
             await self._woken.wait()
+        return self.waiting.popleft()
 
 
 class _Listened(FoldedAccount):
@@ -168,7 +165,7 @@ class UpdateSource:
         """End all listeners: an update could not be made, and what comes after it must not look as if nothing were missing."""
         for listener in [each for listened in self._accounts.values() for each in listened.listeners]:
             self.detach(listener)
-            listener.lose()
+            listener.on_lost()
 
     def _held(self, account: str) -> Holdings:
         """Return what the account holds as of the host's head."""
