@@ -288,6 +288,7 @@ async def test_several_events_of_one_commit_are_told_one_by_one() -> None:
         "fill filled filled=10 6@50 held=10",
     ]
     assert {update["seq"] for update in stream.told} == {stream.seq}
+    assert [update.get("more") for update in stream.told] == [True, True, None], "one may continue from the sequence of the last"
 
 
 async def test_every_update_has_an_id_of_its_own_and_a_fill_that_of_its_trade() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from adapters.codec import ORDER_COMMITS
-from apps.oms.alpaca.update_frames import Shown, update_frame
+from apps.oms.alpaca.update_frames import Shown, TradeUpdate, encoded, trade_update
 from apps.oms.alpaca.updates import Updates, stage, told, told_before
 from domain.order import events as e
 from domain.order.holdings import Holdings
@@ -14,6 +14,10 @@ from domain.ports import JournalEntry
 
 FOREIGN_MAX: Final = 50_000
 """Orders of other accounts that are remembered as such."""
+
+
+Made = tuple[str, TradeUpdate]
+"""An account and one of its updates."""
 
 
 class Past(Protocol):
@@ -57,7 +61,7 @@ class UpdateFold:
         for event in events:
             if event.order_id not in created:
                 await self._load(event, seq)
-        found: list[tuple[str, str]] = []
+        found: list[Made] = []
         touched: set[str] = set()
         for place, event in enumerate(events):
             following = events[place + 1] if place + 1 < len(events) else None
@@ -67,7 +71,7 @@ class UpdateFold:
         for order_id in touched:
             if self._orders[order_id].closed:
                 del self._orders[order_id]
-        return found
+        return _encoded(found)
 
     async def _load(self, event: e.OrderEvent, seq: int) -> None:
         """Load the order of the event, unless it is known not to be wanted."""
@@ -97,7 +101,7 @@ class UpdateFold:
         if len(self._foreign) > FOREIGN_MAX:
             del self._foreign[next(iter(self._foreign))]
 
-    def _apply(self, event: e.OrderEvent, following: e.OrderEvent | None, place: tuple[int, int]) -> Iterator[tuple[str, str]]:
+    def _apply(self, event: e.OrderEvent, following: e.OrderEvent | None, place: tuple[int, int]) -> Iterator[Made]:
         order, before = self._orders.get(event.order_id), None
         if order is not None:
             yield from self._frames(told_before(event, order), event, place)
@@ -111,12 +115,21 @@ class UpdateFold:
             self._accounts[order.account].holdings.apply(event)
         return order
 
-    def _frames(self, updates: Updates, event: e.OrderEvent, place: tuple[int, int]) -> Sequence[tuple[str, str]]:
+    def _frames(self, updates: Updates, event: e.OrderEvent, place: tuple[int, int]) -> Sequence[Made]:
         if not updates:
             return ()
         order = self._orders[event.order_id]
         held = self._accounts[order.account].holdings.of((order.account, order.symbol))
-        return [(order.account, update_frame(each, event, order, place, held, self._shown)) for each in updates]
+        return [(order.account, trade_update(each, event, order, place, held, self._shown)) for each in updates]
+
+
+def _encoded(updates: Sequence[Made]) -> list[tuple[str, str]]:
+    """Return the messages of one commit. All updates of an account but the last say that more follow."""
+    last = {account: place for place, (account, _) in enumerate(updates)}
+    for place, (account, update) in enumerate(updates):
+        if place != last[account]:
+            update.more = True
+    return [(account, encoded(update)) for account, update in updates]
 
 
 _WITHOUT_ORDER: Final = (e.ReportQuarantined, *e.OF_NO_ORDER)

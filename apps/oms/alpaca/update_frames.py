@@ -25,7 +25,8 @@ Shown = Callable[[Order, int], AlpacaOrder]
 class TradeUpdate(msgspec.Struct, kw_only=True, gc=False):
     """`qty` and `price` are those of the trade; `position_qty` is what the account holds after it, negative when short.
 
-    `seq` is the sequence of the commit, with which a client continues after a loss of its connection.
+    `seq` is the sequence of the commit, with which a client continues after a loss of its connection. `more` is there, and true, while
+    other updates of the same commit follow: a client that continues from this sequence would miss them.
     """
 
     event: str
@@ -37,6 +38,7 @@ class TradeUpdate(msgspec.Struct, kw_only=True, gc=False):
     qty: str | UnsetType = UNSET
     position_qty: str | UnsetType = UNSET
     previous_execution_id: str | UnsetType = UNSET
+    more: bool | UnsetType = UNSET
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -44,8 +46,8 @@ class _Message(msgspec.Struct, gc=False):
     data: TradeUpdate
 
 
-def update_frame(told: Told, event: e.OrderEvent, order: Order, place: tuple[int, int], held: Decimal, shown: Shown) -> str:
-    """Return the message of one update. `place`: the sequence of the commit, and the place of the event in it. `held`: after the event."""
+def trade_update(told: Told, event: e.OrderEvent, order: Order, place: tuple[int, int], held: Decimal, shown: Shown) -> TradeUpdate:
+    """Return one update. `place`: the sequence of the commit, and the place of the event in it. `held`: what is held after the event."""
     seq, number = place
     seen = shown(order, told.generation)
     if told.event == NEW_EVENT and isinstance(event, e.OrderFilled) and seen.status in (ACCEPTED, PENDING_NEW):
@@ -63,6 +65,11 @@ def update_frame(told: Told, event: e.OrderEvent, order: Order, place: tuple[int
             update.execution_id = execution_id(trade.venue, trade.exec_id)
         if previous := trade.corrects if isinstance(trade, e.OrderFilled) else trade.exec_id:
             update.previous_execution_id = execution_id(trade.venue, previous)
+    return update
+
+
+def encoded(update: TradeUpdate) -> str:
+    """Return the message of an update."""
     return _ENCODER.encode(_Message(TRADE_UPDATES, update)).decode()
 
 
