@@ -94,6 +94,7 @@ class AlpacaHouse:
             host=oms.host,
             reads=oms.reads,
             intake=oms.intake,
+            replaces=oms.replaces,
             reader=READER,
             market=oms.market,
             calendars=[ALWAYS],
