@@ -263,6 +263,7 @@ def replace(
     quantity: Annotated[str | None, Number] = None,
     price: Annotated[str | None, Number] = None,
     stop_price: Annotated[str | None, Number] = None,
+    client_order_id: Annotated[str | None, typer.Option(help="A name for the new terms, as unique as that of an order.")] = None,
     json: Json = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
@@ -276,6 +277,8 @@ def replace(
     terms = {name: value for name, value in numbers.items() if value is not None}
     if not terms:
         raise WrongUsage("No new term is given.", "trade order replace ORDER_ID [--quantity N] [--price N] [--stop-price N]")
+    if client_order_id is not None:
+        terms["client_order_id"] = client_order_id_of(client_order_id)
     with Oms(find(data_dir, port_offset), raw=json) as oms:
         answer = oms.patch(f"/orders/{identifier(order_id, 'an order id')}", terms)
     if not json:

@@ -14,7 +14,7 @@ from domain.position.position import Position
 from domain.values import plain
 
 DIGEST_BYTES: Final = 16
-ADDED: Final = ("cancel_wanted", "closed_at")
+ADDED: Final = ("cancel_wanted", "closed_at", "generation", "generations")
 """Fields that later releases added to orders. They follow from the events like all others and are left out, so that hashes recorded
 before stay valid.
 """

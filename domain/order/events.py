@@ -4,26 +4,13 @@ from decimal import Decimal
 
 import msgspec
 
-from domain.order.lifecycle import State
+from domain.order.event import Event as Event
+from domain.order.event import Requested as Requested
+from domain.order.journal_events import Foreign as Foreign
+from domain.order.journal_events import JournalAccepted as JournalAccepted
+from domain.order.journal_events import ShardHeld as ShardHeld
+from domain.order.journal_events import ShardTaken as ShardTaken
 from domain.values import Liquidity, OrderType, Side, TimeInForce
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="type", gc=False):
-    """The common fields: the order, when it was decided (nanoseconds UTC), and the order's state after the event."""
-
-    order_id: str
-    at: int
-    status: State
-
-
-class Requested(Event, frozen=True, kw_only=True, gc=False):
-    """An event that can follow from a client's request at once.
-
-    `by` is the id of the key that asked, or `local` for a program that needs none. It is empty if no client asked (a service, a venue, a
-    kill switch), and in journals from before the field. It says who asked and decides nothing, so no order keeps it.
-    """
-
-    by: str = ""
 
 
 class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -220,10 +207,12 @@ class ReplaceRequested(Requested, frozen=True, kw_only=True, tag=True, gc=False)
     """A replace, journaled before it is sent. `leg` is the route with its new terms.
 
     The old terms apply until the venue has answered; the order is counted at the worse of both. In the three events of a replace
-    `leaves_quantity` and `reference` are what the order may still trade and the price it is counted at.
+    `leaves_quantity` and `reference` are what the order may still trade and the price it is counted at. `client_order_id` is the client's
+    name for the new terms, never used for anything else in the account; empty if it gave none.
     """
 
     replace_id: str
+    client_order_id: str = ""
     leg: Leg
     quantity: Decimal
     price: Decimal | None = None
@@ -235,9 +224,13 @@ class ReplaceRequested(Requested, frozen=True, kw_only=True, tag=True, gc=False)
 
 
 class OrderReplaced(Requested, frozen=True, kw_only=True, tag=True, gc=False):
-    """The order has these terms now: its venue reported them, or no venue had the order yet."""
+    """The order has these terms now: its venue reported them, or no venue had the order yet.
+
+    `client_order_id`: as in ReplaceRequested, for a replace that no venue was asked for.
+    """
 
     replace_id: str
+    client_order_id: str = ""
     quantity: Decimal
     price: Decimal | None = None
     stop_price: Decimal | None = None
@@ -307,56 +300,6 @@ class ReportQuarantined(Event, frozen=True, kw_only=True, tag=True, gc=False):
     venue: str
     report_seq: int | None = None
     report: str
-
-
-class Foreign(msgspec.Struct, frozen=True, gc=False):
-    """A message in a journal's stream that is no commit: no writer of this system made it, so nothing in it was ever acknowledged."""
-
-    seq: int
-    sha256: str
-
-
-class JournalAccepted(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """An operator accepted that the journal continues from a sequence, although another one had been acknowledged.
-
-    `skipped` are foreign messages that the operator named; the hash chain continues past them. The event belongs to no order:
-    `order_id` and `status` have no meaning, and every fold ignores it.
-    """
-
-    order_id: str = ""
-    status: State = State.NEW
-    who: str
-    reason: str
-    goes_on_from: int
-    acknowledged_to: int
-    skipped: tuple[Foreign, ...] = ()
-
-
-class ShardTaken(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """A process took over the sending for this shard. Its epoch is the number of this commit; `before` is the epoch that it ends.
-
-    `sender` names the process, so that it recognises its own event. `met` is the largest epoch that a venue had seen: after a loss was
-    accepted, commits are numbered from a lower number again, and the epoch is then one above `met`.
-    It belongs to no order: `order_id` and `status` have no meaning.
-    """
-
-    order_id: str = ""
-    status: State = State.NEW
-    unit: str
-    sender: str
-    before: int = 0
-    met: int = 0
-
-
-class ShardHeld(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """Proof that the writer of this shard could still write, so its state was current. Appended on a cluster when a read needs that proof.
-
-    It belongs to no order: `order_id` and `status` have no meaning.
-    """
-
-    order_id: str = ""
-    status: State = State.NEW
-    unit: str
 
 
 OrderEvent = (
