@@ -167,6 +167,7 @@ ALPACA: Final[Table] = {
     ("DELETE", "/v2/orders"): CANCEL | STOPS,
     ("GET", "/v2/orders:by_client_order_id"): READ,
     ("GET", "/v2/orders/{order_id}"): READ,
+    ("PATCH", "/v2/orders/{order_id}"): TRADE,
     ("DELETE", "/v2/orders/{order_id}"): CANCEL | STOPS,
     ("GET", "/v2/positions"): READ,
     ("DELETE", "/v2/positions"): TRADE,

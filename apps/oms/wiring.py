@@ -105,7 +105,8 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     currency = partial(currency_of, instruments, controls.listings)
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency, HistoryProcess(past))
     reads, keys = OrderReads(host, journal, chassis.keys.owner_of), chassis.keys
-    routes = router(host, reads, accounts, ReplaceHandler(host, risk, instruments, intake.forbidden), instruments, keys.may_trade)
+    replaces = ReplaceHandler(host, risk, instruments, intake.forbidden)
+    routes = router(host, reads, accounts, replaces, instruments, keys.may_trade)
     routes.include_router(instrument_list.router(instruments, venues, controls.listings))
     routes.include_router(admin.router(Admin(verification)))
     routes.include_router(settle.router(host, reads, negative, clock, settings.order_management.settle_second_person == "required"))
@@ -115,6 +116,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
         host=host,
         reads=reads,
         intake=intake,
+        replaces=replaces,
         reader=reader,
         market=market,
         calendars=[venue.rules.calendar for venue in venues.values()],

@@ -60,7 +60,7 @@ def generation_id(order_id: str, number: int) -> str:
 def generations_named(id_: str) -> Iterator[tuple[str, int]]:
     """Yield each order id that may be meant by the id of a generation, with the generation's number. The likeliest comes first.
 
-    The id is meant if there is such an order and it has had so many replaces. An order that has had fewer is another one.
+    The id is meant if there is such an order and it has had that number of replaces. An order with fewer is another one.
     """
     return ((generation_id(id_, number), number) for number in range(GENERATIONS_MAX + 1))
 

@@ -34,6 +34,7 @@ from domain.market.quotes import Quote
 from domain.market.trading_hours import ALWAYS
 from domain.order.commands import ReportKind, RouteOrder, VenueReport
 from domain.order.events import Leg
+from domain.order.generations import generations_named
 from domain.order.order import Order
 from domain.ports import Head
 from domain.position.position import PositionBook
@@ -94,6 +95,7 @@ class AlpacaHouse:
             host=oms.host,
             reads=oms.reads,
             intake=oms.intake,
+            replaces=oms.replaces,
             reader=READER,
             market=oms.market,
             calendars=[ALWAYS],
@@ -138,14 +140,15 @@ class AlpacaHouse:
 
     def quote(self, bid: str, ask: str, symbol: str = "BTCUSDT") -> None:
         """One venue quotes two units on each side."""
-        numbers = {"bid": Decimal(bid), "ask": Decimal(ask), "bid_size": Decimal(2), "ask_size": Decimal(2)}
-        quote = Quote(symbol=symbol, venue=VENUE, at=self.oms.clock.now_ns(), **numbers)
+        prices, two = (Decimal(bid), Decimal(ask)), Decimal(2)
+        at = self.oms.clock.now_ns()
+        quote = Quote(symbol=symbol, venue=VENUE, bid=prices[0], ask=prices[1], bid_size=two, ask_size=two, at=at)
         self.oms.market.update(quote, self.oms.clock.monotonic_ns())
 
     def order(self, shown_id: str) -> Order:
-        order = self.oms.host.find(str(undashed(shown_id)))
-        assert order is not None
-        return order
+        """The order, by the id of any generation of its terms."""
+        found = [self.oms.host.find(order_id) for order_id, _ in generations_named(str(undashed(shown_id)))]
+        return next(filter(None, found))
 
     async def route(self, shown_id: str) -> str:
         """Send the order to a venue, which accepts it. Returns the route."""
@@ -158,7 +161,6 @@ class AlpacaHouse:
 
     async def report(self, shown_id: str, kind: str, **fields: Any) -> None:
         order, seq = self.order(shown_id), next(self._numbers)
-        common = {"order_id": order.order_id, "account": order.account, "symbol": order.symbol, "side": order.side}
         await self.oms.host.perform(
             VenueReport(
                 report=ReportKind(kind),
@@ -167,7 +169,10 @@ class AlpacaHouse:
                 report_seq=seq,
                 at=self.oms.clock.now_ns(),
                 liquidity=Liquidity.TAKER,
-                **common,
+                order_id=order.order_id,
+                account=order.account,
+                symbol=order.symbol,
+                side=order.side,
                 **fields,
             )
         )

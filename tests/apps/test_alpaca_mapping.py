@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from apps.oms.alpaca.catalogue import AssetBook
-from apps.oms.alpaca.ids import dashed, of_generation, shown_id, undashed
+from apps.oms.alpaca.ids import dashed, shown_id, undashed
 from apps.oms.alpaca.moments import read_moment, shown_moment
 from apps.oms.alpaca.numbers import NotANumber, read_number, text_of
 from config.catalogue import load_instruments
@@ -60,7 +60,6 @@ def test_ids_are_read_in_both_spellings_and_name_generations() -> None:
     assert dashed(order_id) == "01234567-89ab-cdef-0123-456789abcdef"
     assert undashed("01234567-89AB-CDEF-0123-456789abcdef") == undashed(order_id) == order_id
     assert undashed("0123") is undashed("01234567-89abcdef-0123-4567-89abcdef0") is None
-    assert of_generation(of_generation(order_id, 3), 3) == order_id
     assert shown_id(order_id, 1) == "01234567-89ab-cdef-0123-456789abcdee"
 
 

@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from adapters.clock import SystemClock
 from apps.oms.alpaca.reference import AlpacaReference
 from apps.oms.alpaca.requests import AlpacaRequest
 from config.venue_sections import CalendarSection
 from tests.apps.alpaca_house import trading
-from tests.apps.oms_house import SystemClock
 
 EXCHANGE = CalendarSection.model_validate(
     {

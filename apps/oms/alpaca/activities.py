@@ -1,6 +1,6 @@
 """Trades of an account as Alpaca lists activities, in pages that continue behind the last one seen."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -9,11 +9,12 @@ from apps.http.alpaca_words import malformed_field
 from apps.http.problem import Refusal
 from apps.journal.shard_host import ShardHost
 from apps.oms.alpaca.catalogue import AssetBook
-from apps.oms.alpaca.ids import account_id, dashed, execution_id, undashed
+from apps.oms.alpaca.ids import account_id, dashed, execution_id, shown_id, undashed
 from apps.oms.alpaca.moments import SECOND_NS, shown_moment
 from apps.oms.alpaca.recent_fills import FoundFill, RecentFills
 from apps.oms.alpaca.requests import AlpacaReply, AlpacaRequest, count_in, list_in, moment_in, reply, word_in
 from apps.oms.submit import unavailable
+from domain.order.generations import Standing
 from domain.order.order import Order, Trade
 from domain.ports import FillPlace, Fills, Unavailable
 from domain.values import ZERO, from_rfc3339, plain
@@ -38,8 +39,10 @@ class _Window(NamedTuple):
 
     def takes(self, fill: FoundFill) -> bool:
         at = fill.place.at_ns
-        in_time = at >= self.since_ns and (self.until_ns is None or at < self.until_ns)
-        return in_time and self.order_id in (None, fill.order_id)
+        return at >= self.since_ns and (self.until_ns is None or at < self.until_ns)
+
+    def shows(self, view: Mapping[str, Any]) -> bool:
+        return self.order_id in (None, view["order_id"])
 
 
 class AlpacaActivities:
@@ -82,7 +85,10 @@ class AlpacaActivities:
             trade = None if order is None else order.trade(fill.place.venue, fill.place.exec_id)
             if order is None or trade is None or trade.busted:
                 continue
-            yield self._view(order, trade, fill)
+            view = self._view(order, trade, fill)
+            if not window.shows(view):
+                continue
+            yield view
             count += 1
             if count == most:
                 return
@@ -122,7 +128,8 @@ class AlpacaActivities:
 
     def _view(self, order: Order, trade: Trade, fill: FoundFill) -> dict[str, Any]:
         cum = filled_until(order.trades, trade)
-        is_full = cum >= order.quantity
+        number, quantity = traded_by(order, cum)
+        is_full = cum >= quantity
         return {
             "id": activity_id(fill.place),
             "activity_type": FILL,
@@ -133,9 +140,9 @@ class AlpacaActivities:
             "qty": plain(trade.quantity),
             "side": str(order.side),
             "symbol": self._assets.of(order.symbol).shown,
-            "order_id": dashed(order.order_id),
+            "order_id": shown_id(order.order_id, number),
             "cum_qty": plain(cum),
-            "leaves_qty": plain(max(order.quantity - cum, ZERO)),
+            "leaves_qty": plain(max(quantity - cum, ZERO)),
             "order_status": "filled" if is_full else "partially_filled",
         }
 
@@ -148,6 +155,14 @@ def filled_until(trades: Sequence[Trade], last: Trade) -> Decimal:
         if trade is last:
             break
     return total
+
+
+def traded_by(order: Order, cum: Decimal) -> tuple[int, Decimal]:
+    """Return the generation of terms that traded when the order had traded `cum`, and its quantity."""
+    for each in order.generations:
+        if order.standing_of(each.number) is Standing.REPLACED and cum <= each.cum_quantity:
+            return each.number, each.quantity
+    return order.generation, order.quantity
 
 
 def activity_id(place: FillPlace) -> str:
@@ -190,9 +205,10 @@ def _window(request: AlpacaRequest) -> _Window:
     day = moment_in(query, "date")
     after, until = moment_in(query, "after"), moment_in(query, "until")
     named = query.get("order_id")
-    order_id = undashed(named) if named else None
-    if named and order_id is None:
+    found = undashed(named) if named else None
+    if named and found is None:
         raise malformed_field("order_id", "must be the id of an order")
+    order_id = None if found is None else dashed(found)
     if day is not None:
         return _Window(day, day + DAY_NS, order_id)
     return _Window(0 if after is None else after + 1, until, order_id)

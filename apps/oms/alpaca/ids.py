@@ -3,13 +3,11 @@
 import re
 from typing import Final
 
+from domain.order.generations import generation_id
 from domain.values import derived_id
 
 _ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _DASHED: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-GENERATION_BITS: Final = 16
-GENERATIONS_MAX: Final = 64
-"""Generations of terms beyond the first that a lookup tries: the replaces that one order may have."""
 
 
 def dashed(order_id: str) -> str:
@@ -25,17 +23,9 @@ def undashed(text: str) -> str | None:
     return text if _ID.fullmatch(text) else None
 
 
-def of_generation(order_id: str, generation: int) -> str:
-    """Return the 32 digits that name one generation of an order's terms: the order's own for the first, numbered 0."""
-    if not generation:
-        return order_id
-    low = int(order_id[-4:], 16) ^ generation
-    return f"{order_id[:-4]}{low:04x}"
-
-
 def shown_id(order_id: str, generation: int = 0) -> str:
-    """Return the id by which a client knows one generation of an order's terms."""
-    return dashed(of_generation(order_id, generation))
+    """Return the id by which a client knows one generation of an order's terms: the order's own for the first, numbered 0."""
+    return dashed(generation_id(order_id, generation) if generation else order_id)
 
 
 def account_id(account: str) -> str:

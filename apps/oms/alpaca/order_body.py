@@ -14,6 +14,7 @@ from apps.http.problem import ECHO_MAX, Refusal
 from apps.oms.alpaca.catalogue import AlpacaAsset, AssetBook
 from apps.oms.alpaca.numbers import NotANumber, read_number
 from apps.oms.alpaca.refusals import unknown_asset
+from apps.oms.replace import NewTerms
 from domain.order.commands import Terms
 from domain.values import CLIENT_ORDER_ID, CLIENT_ORDER_ID_RULE, ZERO, OrderType, Side, TimeInForce, order_id_of
 
@@ -94,10 +95,7 @@ def read_order(body: bytes, assets: AssetBook, account: str, key: str | None = N
     extended = parsed.extended_hours is True
     if extended and kind != "limit":
         raise AlpacaRefusal(422, NOT_POSSIBLE, "extended_hours is for limit orders only", reason="extended_hours_not_allowed")
-    given, key = client_order_id_in(parsed.client_order_id), client_order_id_in(key, "Idempotency-Key")
-    if given is not None and key is not None and given != key:
-        raise malformed_field("client_order_id", "differs from Idempotency-Key")
-    client_order_id = given or key or new_client_order_id()
+    client_order_id = named_by(parsed.client_order_id, key)
     quantity, notional = _amount(parsed, asset, kind)
     negative = asset.instrument is not None and asset.instrument.negative_prices
     terms = Terms(
@@ -207,3 +205,45 @@ def _served(name: str, word: str, served: tuple[str, ...]) -> None:
 
 def _is_given(value: object) -> bool:
     return isinstance(value, msgspec.Raw) and bytes(value) != _NULL
+
+
+class AlpacaReplaceBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The body of a replace. A field that is absent or null keeps its value."""
+
+    qty: RawNumber = UNSET
+    limit_price: RawNumber = UNSET
+    stop_price: RawNumber = UNSET
+    trail: RawNumber = UNSET
+    time_in_force: Text = UNSET
+    client_order_id: Text = UNSET
+
+
+_REPLACE_DECODER: Final = msgspec.json.Decoder(AlpacaReplaceBody)
+_REPLACE_FIELDS: Final = frozenset(AlpacaReplaceBody.__struct_fields__)
+
+
+def read_replacement(body: bytes, asset: AlpacaAsset, time_in_force: str, key: str | None) -> NewTerms:
+    """Return the terms that a client asks for. `time_in_force`: the order's own, which cannot change. AlpacaRefusal."""
+    parsed: AlpacaReplaceBody = read_body_of(_REPLACE_DECODER, body, _REPLACE_FIELDS)
+    if _is_given(parsed.trail):
+        raise malformed_field("trail", "is not supported with this type of order")
+    if _word(parsed.time_in_force, "time_in_force", KNOWN_TIFS, default=time_in_force) != time_in_force:
+        raise malformed_field("time_in_force", f"cannot be changed from {time_in_force}")
+    negative = asset.instrument is not None and asset.instrument.negative_prices
+    wanted = NewTerms(
+        number_in(parsed.qty, "qty", asset.lot),
+        number_in(parsed.limit_price, "limit_price", asset.tick, negative=negative),
+        number_in(parsed.stop_price, "stop_price", asset.tick, negative=negative),
+        named_by(parsed.client_order_id, key),
+    )
+    if wanted.numbers == (None, None, None):
+        raise malformed_field("qty", "or limit_price or stop_price is required")
+    return wanted
+
+
+def named_by(given: Text, key: str | None) -> str:
+    """Return the id in a body or in the header Idempotency-Key, which may not differ; a new one without both. AlpacaRefusal."""
+    in_body, in_header = client_order_id_in(given), client_order_id_in(key, "Idempotency-Key")
+    if in_body is not None and in_header is not None and in_body != in_header:
+        raise malformed_field("client_order_id", "differs from Idempotency-Key")
+    return in_body or in_header or new_client_order_id()

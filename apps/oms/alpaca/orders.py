@@ -8,11 +8,13 @@ from apps.oms.alpaca.catalogue import AlpacaAsset
 from apps.oms.alpaca.ids import shown_id
 from apps.oms.alpaca.moments import shown_moment, shown_or_none
 from apps.oms.alpaca.numbers import text_of
+from domain.order.generations import Standing
 from domain.order.lifecycle import State
 from domain.order.order import Order
-from domain.values import Side, TimeInForce, plain
+from domain.values import Side, TimeInForce, average, plain
 
-ACCEPTED, PENDING_NEW, NEW, REPLACED = "accepted", "pending_new", "new", "replaced"
+ACCEPTED, PENDING_NEW, NEW, REPLACED, REJECTED = "accepted", "pending_new", "new", "replaced", "rejected"
+MICROSECOND_NS: Final = 1000
 
 _STATUS: Final = {
     State.NEW: ACCEPTED,
@@ -23,7 +25,7 @@ _STATUS: Final = {
     State.FILLED: "filled",
     State.CANCELLED: "canceled",
     State.EXPIRED: "expired",
-    State.REJECTED: "rejected",
+    State.REJECTED: REJECTED,
 }
 """The states whose word depends on nothing else."""
 
@@ -95,19 +97,45 @@ def _waits_for_stop(order: Order) -> bool:
     return order.stop_price is not None and not order.triggered and not order.routes
 
 
-def order_of(order: Order, listing: AlpacaAsset) -> AlpacaOrder:
-    """Return the order as it is now. Its sequence is that of its last commit."""
-    status, order_id = status_of(order), shown_id(order.order_id)
+def numbers_of(order: Order) -> tuple[int, ...]:
+    """Return the numbers of all generations of its terms. Each is an order of its own to a client."""
+    return tuple(each.number for each in order.generations) or (order.generation,)
+
+
+def submitted_at(order: Order, number: int) -> int:
+    """Return the time by which lists place a generation (ns): the order's own, and a microsecond more for each replace.
+
+    So the generations of an order stay together in lists, and a page continued from any of them skips and repeats nothing.
+    """
+    return order.created_at + number * MICROSECOND_NS
+
+
+def is_open(order: Order, number: int) -> bool:
+    """Return whether a client sees this generation among the open orders."""
+    return not order.closed and order.standing_of(number) in (Standing.CURRENT, Standing.PENDING)
+
+
+def order_of(order: Order, asset: AlpacaAsset, number: int | None = None) -> AlpacaOrder:
+    """Return one generation of an order's terms as it is now; by default the current one. Its sequence is that of the last commit."""
+    number = order.generation if number is None else number
+    shown = _live(order, asset, number)
+    if order.generations:
+        _as_generation(shown, order, number)
+    return shown
+
+
+def _live(order: Order, asset: AlpacaAsset, number: int) -> AlpacaOrder:
+    """Return the order with its current terms, under the id of a generation."""
+    status = status_of(order)
     closed_at = shown_or_none(order.closed_at) if order.closed else None
-    submitted_at = shown_moment(order.created_at)
+    created_at = shown_moment(order.created_at)
     kind = str(order.order_type)
-    average = order.average_price
     return AlpacaOrder(
-        id=order_id,
+        id=shown_id(order.order_id, number),
         client_order_id=order.client_order_id,
-        created_at=submitted_at,
+        created_at=created_at,
         updated_at=shown_moment(order.updated_at),
-        submitted_at=submitted_at,
+        submitted_at=shown_moment(submitted_at(order, number)) if number else created_at,
         filled_at=closed_at if status == "filled" else None,
         expired_at=closed_at if status == "expired" else None,
         expires_at=shown_or_none(order.expire_at),
@@ -116,18 +144,18 @@ def order_of(order: Order, listing: AlpacaAsset) -> AlpacaOrder:
         replaced_at=None,
         replaced_by=None,
         replaces=None,
-        asset_id=listing.asset_id,
-        symbol=listing.shown,
-        asset_class=listing.asset_class,
+        asset_id=asset.asset_id,
+        symbol=asset.shown,
+        asset_class=asset.asset_class,
         notional=None,
         qty=plain(order.quantity),
         filled_qty=plain(order.cum_quantity),
-        filled_avg_price=text_of(average),
+        filled_avg_price=text_of(order.average_price),
         order_class="simple",
         order_type=kind,
         type=kind,
         side=str(order.side),
-        position_intent=intent_of(order, shortable=listing.shortable),
+        position_intent=intent_of(order, shortable=asset.shortable),
         time_in_force="gtc" if order.time_in_force is TimeInForce.GTD else str(order.time_in_force),
         limit_price=text_of(order.price),
         stop_price=text_of(order.stop_price),
@@ -147,6 +175,33 @@ def order_of(order: Order, listing: AlpacaAsset) -> AlpacaOrder:
     )
 
 
+def _as_generation(shown: AlpacaOrder, order: Order, number: int) -> None:
+    """Put the terms and the standing of one generation in place of the live order's."""
+    terms, standing = order.terms_of(number), order.standing_of(number)
+    assert terms is not None, f"the order has no generation {number}"
+    accepted = [each for each in numbers_of(order) if order.standing_of(each) in (Standing.REPLACED, Standing.CURRENT)]
+    before = max((each for each in accepted if each < number), default=None)
+    shown.replaces = None if before is None else shown_id(order.order_id, before)
+    shown.client_order_id = terms.client_order_id or order.client_order_id
+    shown.created_at = shown_moment(terms.at)
+    shown.qty, shown.limit_price, shown.stop_price = plain(terms.quantity), text_of(terms.price), text_of(terms.stop_price)
+    if standing is Standing.CURRENT:
+        return
+    shown.filled_at = shown.expired_at = shown.canceled_at = shown.failed_at = None
+    if standing is Standing.PENDING:
+        shown.status, shown.updated_at = ACCEPTED, shown.created_at
+        return
+    ended_at = shown_moment(terms.ended_at or order.closed_at or order.updated_at)
+    shown.updated_at = ended_at
+    shown.filled_qty = plain(terms.cum_quantity)
+    shown.filled_avg_price = text_of(average(terms.notional, terms.cum_quantity)) if terms.cum_quantity else None
+    if standing is Standing.REPLACED:
+        shown.status, shown.replaced_at = REPLACED, ended_at
+        shown.replaced_by = shown_id(order.order_id, min(each for each in accepted if each > number))
+    else:
+        shown.status, shown.failed_at = REJECTED, ended_at
+
+
 def intent_of(order: Order, *, shortable: bool) -> str:
     """Return whether the order opens or closes: a reduce-only order closes, and a sale of what cannot be sold short."""
     if order.side is Side.BUY:
@@ -156,7 +211,7 @@ def intent_of(order: Order, *, shortable: bool) -> str:
 
 def submitted_order(order: Order, asset: AlpacaAsset, seq: int) -> AlpacaOrder:
     """Return the order as its first commit left it: what has happened since may not be on disk yet."""
-    first, shown = order.asked or order, order_of(order, asset)
+    first, shown = order.asked or order, _live(order, asset, 0)
     shown.qty, shown.limit_price, shown.stop_price = plain(first.quantity), text_of(first.price), text_of(first.stop_price)
     shown.status, shown.filled_qty, shown.filled_avg_price, shown.fees = ACCEPTED, "0", None, "0"
     shown.filled_at = shown.expired_at = shown.canceled_at = shown.failed_at = None

@@ -6,7 +6,6 @@ from apps.http.alpaca_words import FORBIDDEN, NOT_FOUND, RETRY_AFTER, UNAVAILABL
 from apps.http.problem import ECHO_MAX, Refusal
 from apps.oms.alpaca.catalogue import AlpacaAsset
 from apps.oms.alpaca.ids import dashed
-from apps.oms.alpaca.orders import status_of
 from domain.order.order import Order
 from domain.risk.controls import KILLED
 from domain.risk.limits import BUYING_POWER, SHORT_RESTRICTION
@@ -34,10 +33,6 @@ def unknown_asset(text: str) -> AlpacaRefusal:
 def already(state: str, order_id: str) -> AlpacaRefusal:
     """Return the refusal of a change to an order that is closed or replaced."""
     return AlpacaRefusal(422, UNPROCESSABLE, f'order is already in "{state}" state', order_id=order_id)
-
-
-def closed_order(order: Order) -> AlpacaRefusal:
-    return already(status_of(order), dashed(order.order_id))
 
 
 def too_small(least: str) -> AlpacaRefusal:

@@ -11,12 +11,15 @@ from apps.oms.alpaca.app import AlpacaApp, Routes
 from apps.oms.alpaca.catalogue import AssetBook
 from apps.oms.alpaca.market_data import AlpacaMarketData
 from apps.oms.alpaca.order_handlers import AlpacaOrders
+from apps.oms.alpaca.order_list import OrderList
+from apps.oms.alpaca.order_lookup import OrderLookup
 from apps.oms.alpaca.portfolio import RiskReader
 from apps.oms.alpaca.positions import AlpacaPositions
 from apps.oms.alpaca.recent_fills import RecentFills
 from apps.oms.alpaca.reference import AlpacaReference
 from apps.oms.metrics import OmsMetrics
 from apps.oms.reads import OrderReads
+from apps.oms.replace import ReplaceHandler
 from apps.oms.submit import SubmitHandler
 from apps.oms.submit_body import TermsReader
 from domain.access.keys import KeyRing
@@ -33,6 +36,7 @@ class FacadeParts(NamedTuple):
     host: ShardHost
     reads: OrderReads
     intake: SubmitHandler
+    replaces: ReplaceHandler
     reader: TermsReader
     market: Market
     calendars: Sequence[Calendar]
@@ -49,7 +53,20 @@ class FacadeParts(NamedTuple):
 
 def facade_routes(parts: FacadeParts) -> Routes:
     """Build the handlers, by route below the base."""
-    orders = AlpacaOrders(parts.host, parts.reads, parts.intake, parts.reader, parts.assets, parts.clock, parts.metrics)
+    lookup = OrderLookup(parts.host, parts.reads, parts.assets)
+    orders = AlpacaOrders(
+        parts.host,
+        parts.reads,
+        parts.intake,
+        parts.replaces,
+        parts.reader,
+        lookup,
+        parts.assets,
+        parts.keys.may_trade,
+        parts.clock,
+        parts.metrics,
+    )
+    listed = OrderList(parts.host, parts.reads, lookup, parts.assets)
     reference = AlpacaReference(parts.assets, parts.calendars, parts.controls.blocks, parts.clock)
     age_max_ns = int(parts.quote_age_max_s * 1e9)
     data = AlpacaMarketData(parts.assets, parts.market, parts.clock, age_max_ns)
@@ -58,10 +75,11 @@ def facade_routes(parts: FacadeParts) -> Routes:
     activities = AlpacaActivities(parts.host, parts.fills, parts.recent, parts.assets)
     return {
         ("POST", "/v2/orders"): orders.submit,
-        ("GET", "/v2/orders"): orders.page,
+        ("GET", "/v2/orders"): listed.page,
         ("DELETE", "/v2/orders"): orders.cancel_all,
         ("GET", "/v2/orders:by_client_order_id"): orders.by_client_order_id,
         ("GET", "/v2/orders/{order_id}"): orders.one,
+        ("PATCH", "/v2/orders/{order_id}"): orders.replace,
         ("DELETE", "/v2/orders/{order_id}"): orders.cancel,
         ("GET", "/v2/positions"): positions.all,
         ("DELETE", "/v2/positions"): positions.close_all,
