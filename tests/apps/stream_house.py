@@ -101,7 +101,7 @@ class StreamHouse:
     def shown(self, order: Order, generation: int) -> AlpacaOrder:
         if self.fails:
             raise RuntimeError("this order cannot be shown")
-        return order_of(order, ASSETS.of(order.symbol))
+        return order_of(order, ASSETS.of(order.symbol), generation)
 
     def key(self, account: str = "alice", *scopes: str) -> tuple[str, str]:
         """A new key and its secret."""

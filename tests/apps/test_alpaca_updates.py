@@ -27,7 +27,7 @@ FILL: Final = ("price", "qty", "position_qty")
 
 
 def shown(order: Order, generation: int) -> AlpacaOrder:
-    return order_of(order, ASSETS.of(order.symbol))
+    return order_of(order, ASSETS.of(order.symbol), generation)
 
 
 class Commits:

@@ -26,7 +26,7 @@ async def stream(
         return {}
 
     def shown(order: Order, generation: int) -> AlpacaOrder:
-        return order_of(order, assets.of(order.symbol))
+        return order_of(order, assets.of(order.symbol), generation)
 
     source = UpdateSource(host, await journals.followed_orders(client, unit), shown)
     endpoint = AlpacaStream(source, chassis.authority)
