@@ -1,7 +1,7 @@
 """Websockets on an HTTP port: a connection that a slow or silent client cannot keep, and the way from the port to its handler."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Final
 
 from starlette.types import Message, Receive, Scope, Send
@@ -89,10 +89,7 @@ def answerable(send: Send) -> Send:
 def with_websockets(app: Handler, routes: Mapping[str, Handler]) -> Handler:
     """Pass websockets to the handlers of these paths; the application gets everything else."""
 
-    async def front(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "websocket":
-            await app(scope, receive, send)
-            return
+    async def opened(scope: Scope, receive: Receive, send: Send) -> None:
         handler = routes.get(scope["path"])
         try:
             if handler is None:
@@ -100,5 +97,8 @@ def with_websockets(app: Handler, routes: Mapping[str, Handler]) -> Handler:
             await handler(scope, receive, send)
         except Refusal as refusal:
             await send_problem(send, refusal)
+
+    def front(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return (opened if scope["type"] == "websocket" else app)(scope, receive, send)
 
     return front if routes else app
