@@ -1,13 +1,15 @@
 """The instruments as the facade names them: pairs for crypto, plain symbols for equities, and a stable id for each."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
 from apps.oms.alpaca.ids import asset_id
 from domain.instruments import AssetClass, Instrument, described
+from domain.market.trading_hours import ALWAYS, Calendar
 
 CRYPTO: Final = str(AssetClass.CRYPTO)
 EQUITY: Final = str(AssetClass.US_EQUITY)
@@ -25,6 +27,12 @@ class AlpacaAsset(msgspec.Struct, frozen=True):
     quote: str
     name: str
     instrument: Instrument | None = None
+    calendars: tuple[Calendar, ...] = (ALWAYS,)
+    """The trading hours of the venues that list it."""
+
+    def day_end(self, at_ns: int) -> int:
+        """Return when a day order of this moment ends: the last of the venues closes. Nanoseconds UTC."""
+        return max(calendar.session_end(at_ns) for calendar in self.calendars)
 
     @property
     def lot(self) -> Decimal | None:
@@ -46,9 +54,13 @@ class AlpacaAsset(msgspec.Struct, frozen=True):
 class AssetBook:
     """Finds instruments by every spelling: as a pair, joined, or by asset id, in any case."""
 
-    def __init__(self, instruments: Iterable[Instrument]) -> None:
-        """An instrument that is neither crypto nor an equity has no class at Alpaca, and cannot be traded here."""
-        self.all: Final = [_asset(described(instrument)) for instrument in instruments if described(instrument).asset_class is not None]
+    def __init__(self, instruments: Iterable[Instrument], calendars: Mapping[str, Sequence[Calendar]] = MappingProxyType({})) -> None:
+        """`calendars`: the trading hours of each symbol's venues; without one it never closes.
+
+        An instrument that is neither crypto nor an equity has no class at Alpaca, and cannot be traded here.
+        """
+        known = (described(instrument) for instrument in instruments)
+        self.all: Final = [_asset(each, calendars.get(each.symbol, ())) for each in known if each.asset_class is not None]
         self._by_symbol = {asset.symbol: asset for asset in self.all}
         self._found: dict[str, AlpacaAsset] = {}
         for asset in self.all:
@@ -65,7 +77,7 @@ class AssetBook:
         return self._by_symbol.get(symbol) or _other(symbol)
 
 
-def _asset(instrument: Instrument) -> AlpacaAsset:
+def _asset(instrument: Instrument, calendars: Sequence[Calendar]) -> AlpacaAsset:
     return AlpacaAsset(
         symbol=instrument.symbol,
         shown=instrument.pair,
@@ -76,6 +88,7 @@ def _asset(instrument: Instrument) -> AlpacaAsset:
         quote=instrument.quote,
         name=instrument.name,
         instrument=instrument,
+        calendars=tuple(calendars) or (ALWAYS,),
     )
 
 

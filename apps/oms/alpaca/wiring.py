@@ -63,8 +63,11 @@ def mounts(
         return {}
     risk = RiskReader.at(str(chassis.settings.peers.risk_url), chassis.keys, tls.context_to_peers(chassis.settings))
     chassis.exits.push_async_callback(risk.close)
-    calendars = [venue.rules.calendar for venue in venues.values()]
-    routes = facade_routes(AssetBook(instruments.values()), calendars, chassis.keys, risk, parts, int(quote_age_max_s * 1e9))
+    calendars = {name: venue.rules.calendar for name, venue in venues.items()}
+    hours = {symbol: [calendars[name] for name, venue in venues.items() if symbol in venue.symbols] for symbol in instruments}
+    routes = facade_routes(
+        AssetBook(instruments.values(), hours), [*calendars.values()], chassis.keys, risk, parts, int(quote_age_max_s * 1e9)
+    )
     return {chassis.alpaca.base: AlpacaApp(chassis.alpaca.base, routes)}
 
 
