@@ -14,7 +14,6 @@ from adapters.codec import ORDER_COMMITS
 from apps.connections import access, control_journal, feeds, journals, nats, stores
 from apps.connections.past import PAST_MAX_S, WAITING_MAX
 from apps.connections.unit import Unit
-from apps.http import tls
 from apps.journal.publisher import Publisher
 from apps.journal.shard_host import Landed, ShardHost
 from apps.journal.watermark import Mark
@@ -22,11 +21,10 @@ from apps.oms import admin, history_client, instrument_list, settle
 from apps.oms.accounts import Accounts
 from apps.oms.admin import Admin
 from apps.oms.alarms import OrderAlarms
-from apps.oms.alpaca.catalogue import AssetBook
-from apps.oms.alpaca.portfolio import RiskReader
+from apps.oms.alpaca import wiring as alpaca
 from apps.oms.alpaca.recent_fills import RecentFills
 from apps.oms.alpaca.stream_wiring import stream
-from apps.oms.alpaca.wiring import FacadeParts, facade
+from apps.oms.alpaca.wiring import FacadeParts
 from apps.oms.command_handler import CommandHandler
 from apps.oms.expiry import OrderExpiry
 from apps.oms.history_client import HistoryProcess
@@ -78,12 +76,10 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     positions, fills = stores.positions(chassis), stores.fills(chassis)
     market, controls = Market(), Controls()
     ticks = await feeds.follow_ticks(chassis, client, market.update, feeds.listed(instruments, venues, settings.market), clock)
-
     metrics = OmsMetrics(chassis.registry)
     negative = negative_prices(instruments.values())
     host = _host(chassis, journal, clock, mark, negative, unit)
     _follow_access(chassis, client, host)
-    chassis.ready.depend("journal's answers", host.distrusted)
     risk = RiskClient(client, _bounds(settings)) if unit is None else RiskInProcess(unit)
     publisher = Publisher(client)
     sessions = _sessions(client, host, venues, settings.journal.shard, chassis.fail)
@@ -96,9 +92,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     await risk.start()
     await sessions.start()
     await _take_commands(chassis, client, host, publisher, unit)
-    runs = ((publisher.run, tasks.OUTBOX_OF_NOTICES), (host.run, tasks.HOST), (sessions.run, tasks.SESSIONS), (expirer.run, tasks.EXPIRER))
-    for work, task in runs:
-        chassis.spawn(work, task)
+    _spawn(chassis, publisher, host, sessions, expirer)
     chassis.spawn(lambda: _await_risk(chassis, risk, instruments), tasks.AWAIT_RISK)
     past, verification = _helper_processes(chassis)
     positions_upkeep, reduce_only = _upkeep(chassis, host)
@@ -111,25 +105,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     routes.include_router(admin.router(Admin(verification)))
     routes.include_router(settle.router(host, reads, negative, clock, settings.order_management.settle_second_person == "required"))
     reader = _reader(settings, instruments, keys)
-    parts = FacadeParts(
-        assets=AssetBook(instruments.values()),
-        host=host,
-        reads=reads,
-        intake=intake,
-        replaces=replaces,
-        reader=reader,
-        market=market,
-        calendars=[venue.rules.calendar for venue in venues.values()],
-        controls=controls,
-        keys=keys,
-        risk=_risk_reader(chassis),
-        accounts=accounts,
-        fills=fills,
-        recent=recent,
-        clock=clock,
-        metrics=metrics,
-        quote_age_max_s=QUOTE_AGE_MAX_S,
-    )
+    parts = FacadeParts(host, reads, intake, replaces, reader, accounts, fills, recent, market, controls, clock, metrics)
 
     async def stop_intake() -> None:
         intake.stopping = True
@@ -141,8 +117,8 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     return Service(
         router=routes,
         fast={("POST", "/orders"): SubmitEndpoint(reader, intake, clock, metrics)},
-        mounts={} if chassis.alpaca is None else {chassis.alpaca.base: facade(chassis.alpaca.base, parts)},
-        websockets=await stream(chassis, client, unit, host, parts.assets),
+        mounts=alpaca.mounts(chassis, instruments, venues, parts, QUOTE_AGE_MAX_S),
+        websockets=await stream(chassis, client, unit, host, alpaca.asset_book(instruments, venues)),
         stats=lambda: (
             _stats(metrics, host, intake, risk, sessions, publisher, switch)
             | {"positions_upkeep": positions_upkeep.stats(), "quotes": ticks.stats(), "reduce_only": reduce_only.stats()}
@@ -150,6 +126,14 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
         ),
         stop_intake=stop_intake,
     )
+
+
+def _spawn(chassis: Chassis[OmsSettings], publisher: Publisher, host: ShardHost, sessions: VenueSessions, expirer: OrderExpiry) -> None:
+    """Start the tasks of the writer."""
+    chassis.spawn(publisher.run, tasks.OUTBOX_OF_NOTICES)
+    chassis.spawn(host.run, tasks.HOST)
+    chassis.spawn(sessions.run, tasks.SESSIONS)
+    chassis.spawn(expirer.run, tasks.EXPIRER)
 
 
 async def _journal(chassis: Chassis[OmsSettings], client: Client, writer: Client) -> tuple[Journal, Mark | None]:
@@ -231,7 +215,7 @@ def _host(
     chassis: Chassis[OmsSettings], journal: Journal, clock: Clock, mark: Mark | None, negative: Set[str], unit: Unit | None
 ) -> ShardHost:
     settings, store = chassis.settings, stores.order_store(chassis)
-    return ShardHost(
+    host = ShardHost(
         journal,
         clock,
         store=store,
@@ -242,6 +226,8 @@ def _host(
         feed=None if unit is None else unit.feed,
         negative_prices=negative,
     )
+    chassis.ready.depend("journal's answers", host.distrusted)
+    return host
 
 
 def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument], keys: KeyRing) -> TermsReader:
@@ -254,12 +240,6 @@ def _on_landed(alarms: OrderAlarms, expirer: OrderExpiry, recent: RecentFills, l
     alarms(landed)
     expirer.landed(landed)
     recent.landed(landed)
-
-
-def _risk_reader(chassis: Chassis[OmsSettings]) -> RiskReader:
-    risk = RiskReader.at(str(chassis.settings.peers.risk_url), chassis.keys, tls.context_to_peers(chassis.settings))
-    chassis.exits.push_async_callback(risk.close)
-    return risk
 
 
 def _timeout_ns(settings: OmsSettings) -> int | None:

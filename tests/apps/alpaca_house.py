@@ -45,6 +45,7 @@ from tests.apps.oms_house import QUOTE_AGE_MAX_S, OmsHouse, living
 from tests.apps.submits import INSTRUMENTS, READER
 
 BASE: Final = "/alpaca"
+ADDRESS: Final = "http://127.0.0.1/alpaca"
 SECRET: Final = new_secret()
 VENUE: Final = "PAPER_A"
 
@@ -91,25 +92,21 @@ class AlpacaHouse:
         authority = Authority("open", self.keys, TABLES["oms"], self.rates, known)
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app=self.risk), base_url="http://127.0.0.1:1")
         parts = FacadeParts(
-            assets=AssetBook(INSTRUMENTS.values()),
-            host=oms.host,
-            reads=oms.reads,
-            intake=oms.intake,
-            replaces=oms.replaces,
-            reader=READER,
-            market=oms.market,
-            calendars=[ALWAYS],
-            controls=self.controls,
-            keys=self.keys,
-            risk=RiskReader(client, self.keys),
-            accounts=oms.accounts,
-            fills=oms.fills,
-            recent=self.recent,
-            clock=oms.clock,
-            metrics=oms.metrics,
-            quote_age_max_s=QUOTE_AGE_MAX_S,
+            oms.host,
+            oms.reads,
+            oms.intake,
+            oms.replaces,
+            READER,
+            oms.accounts,
+            oms.fills,
+            self.recent,
+            oms.market,
+            self.controls,
+            oms.clock,
+            oms.metrics,
         )
-        self.routes = facade_routes(parts)
+        risk = RiskReader(client, self.keys)
+        self.routes = facade_routes(AssetBook(INSTRUMENTS.values()), [ALWAYS], self.keys, risk, parts, int(QUOTE_AGE_MAX_S * 1e9))
         app = fast_path(oms.application, {("POST", "/orders"): oms.door}, {BASE: AlpacaApp(BASE, self.routes)})
         self.app: Handler = guarded(with_head(app), Access(), authority, AlpacaGuard(BASE, self.rates))
         oms.host.on_landed = self.recent.landed
@@ -135,7 +132,7 @@ class AlpacaHouse:
     @asynccontextmanager
     async def http(self, headers: dict[str, str] | None = None) -> AsyncIterator[httpx.AsyncClient]:
         transport = httpx.ASGITransport(app=self.app)
-        async with httpx.AsyncClient(transport=transport, base_url=f"http://127.0.0.1{BASE}", headers=headers) as client:
+        async with httpx.AsyncClient(transport=transport, base_url=ADDRESS, headers=headers) as client:
             yield client
 
     def quote(self, bid: str, ask: str, symbol: str = "BTCUSDT") -> None:

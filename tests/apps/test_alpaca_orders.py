@@ -1,6 +1,7 @@
 """Orders through the Alpaca facade: what a client sends, what it gets, and what it may do next."""
 
 import json
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -42,6 +43,16 @@ async def test_an_order_is_answered_whole_with_every_number_as_a_string() -> Non
             assert (await client.get(address)).json() == order
         found = await client.get("/v2/orders:by_client_order_id", params={"client_order_id": "My order #1"})
         assert found.json() == order
+
+
+@pytest.mark.parametrize(("tif", "ends"), [("gtc", "2199-12-31"), ("day", "tomorrow"), ("ioc", "at once"), ("fok", "at once")])
+async def test_an_order_shows_when_it_ends_by_itself(tif: str, ends: str) -> None:
+    async with trading() as (_house, client):
+        order = (await client.post("/v2/orders", json=LIMIT | {"time_in_force": tif})).json()
+        made = order["created_at"]
+        tomorrow = (date.fromisoformat(made[:10]) + timedelta(days=1)).isoformat()
+        expected = {"tomorrow": f"{tomorrow}T00:00:00.000000000Z", "at once": made}.get(ends, f"{ends}T00:00:00.000000000Z")
+        assert (order["time_in_force"], order["expires_at"]) == (tif, expected)
 
 
 async def test_a_client_order_id_is_used_once_unless_the_header_asks_for_the_first_answer() -> None:

@@ -1,16 +1,18 @@
 """The instruments as the facade names them: pairs for crypto, plain symbols for equities, and a stable id for each."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
 from apps.oms.alpaca.ids import asset_id
-from domain.instruments import Instrument
+from domain.instruments import AssetClass, Instrument, described
+from domain.market.trading_hours import ALWAYS, Calendar
 
-CRYPTO: Final = "crypto"
-EQUITY: Final = "us_equity"
+CRYPTO: Final = str(AssetClass.CRYPTO)
+EQUITY: Final = str(AssetClass.US_EQUITY)
 
 
 class AlpacaAsset(msgspec.Struct, frozen=True):
@@ -25,6 +27,12 @@ class AlpacaAsset(msgspec.Struct, frozen=True):
     quote: str
     name: str
     instrument: Instrument | None = None
+    calendars: tuple[Calendar, ...] = (ALWAYS,)
+    """The trading hours of the venues that list it."""
+
+    def day_end(self, at_ns: int) -> int:
+        """Return when a day order of this moment ends: the last of the venues closes. Nanoseconds UTC."""
+        return max(calendar.session_end(at_ns) for calendar in self.calendars)
 
     @property
     def lot(self) -> Decimal | None:
@@ -46,39 +54,44 @@ class AlpacaAsset(msgspec.Struct, frozen=True):
 class AssetBook:
     """Finds instruments by every spelling: as a pair, joined, or by asset id, in any case."""
 
-    def __init__(self, instruments: Iterable[Instrument]) -> None:
-        self.all: Final = [_listing(instrument) for instrument in instruments]
-        self._by_symbol = {listing.symbol: listing for listing in self.all}
+    def __init__(self, instruments: Iterable[Instrument], calendars: Mapping[str, Sequence[Calendar]] = MappingProxyType({})) -> None:
+        """`calendars`: the trading hours of each symbol's venues; without one it never closes.
+
+        An instrument that is neither crypto nor an equity has no class at Alpaca, and cannot be traded here.
+        """
+        known = (described(instrument) for instrument in instruments)
+        self.all: Final = [_asset(each, calendars.get(each.symbol, ())) for each in known if each.asset_class is not None]
+        self._by_symbol = {asset.symbol: asset for asset in self.all}
         self._found: dict[str, AlpacaAsset] = {}
-        for listing in self.all:
-            for spelling in (
-                listing.shown,
-                listing.shown.replace("/", ""),
-                listing.symbol,
-                listing.asset_id,
-                listing.asset_id.replace("-", ""),
-            ):
-                self._found.setdefault(spelling.upper(), listing)
+        for asset in self.all:
+            joined, digits = asset.shown.replace("/", ""), asset.asset_id.replace("-", "")
+            for spelling in (asset.shown, joined, asset.symbol, asset.asset_id, digits):
+                self._found.setdefault(spelling.upper(), asset)
 
     def find(self, text: str) -> AlpacaAsset | None:
         """Return the instrument that a client means; None if there is none."""
         return self._found.get(text) or self._found.get(text.upper())
 
     def of(self, symbol: str) -> AlpacaAsset:
-        """Return the instrument of an order or a position by our own symbol, also if it is no longer traded."""
-        return self._by_symbol.get(symbol) or _delisted(symbol)
+        """Return the instrument of an order or a position by our own symbol, also if it cannot be traded here, or no longer."""
+        return self._by_symbol.get(symbol) or _other(symbol)
 
 
-def _listing(instrument: Instrument) -> AlpacaAsset:
-    symbol, currency = instrument.symbol, instrument.currency
-    base = symbol.removesuffix(currency).rstrip("/-")
-    if base and base != symbol and instrument.lot < 1:
-        shown, kind, exchange = f"{base}/{currency}", CRYPTO, "CRYPTO"
-    else:
-        base, shown, kind, exchange = symbol, symbol, EQUITY, "NASDAQ"
-    return AlpacaAsset(symbol, shown, asset_id(symbol), kind, exchange, base, currency, shown, instrument)
+def _asset(instrument: Instrument, calendars: Sequence[Calendar]) -> AlpacaAsset:
+    return AlpacaAsset(
+        symbol=instrument.symbol,
+        shown=instrument.pair,
+        asset_id=asset_id(instrument.symbol),
+        asset_class=str(instrument.asset_class),
+        exchange=instrument.exchange,
+        base=instrument.base,
+        quote=instrument.quote,
+        name=instrument.name,
+        instrument=instrument,
+        calendars=tuple(calendars) or (ALWAYS,),
+    )
 
 
-def _delisted(symbol: str) -> AlpacaAsset:
-    kind = CRYPTO if "/" in symbol else EQUITY
-    return AlpacaAsset(symbol, symbol, asset_id(symbol), kind, "CRYPTO" if kind == CRYPTO else "OTC", symbol, "USD", symbol)
+def _other(symbol: str) -> AlpacaAsset:
+    kind, exchange = (CRYPTO, "CRYPTO") if "/" in symbol else (EQUITY, "OTC")
+    return AlpacaAsset(symbol, symbol, asset_id(symbol), kind, exchange, symbol, "USD", symbol)

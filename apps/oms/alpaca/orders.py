@@ -15,6 +15,8 @@ from domain.values import Side, TimeInForce, average, plain
 
 ACCEPTED, PENDING_NEW, NEW, REPLACED, REJECTED = "accepted", "pending_new", "new", "replaced", "rejected"
 MICROSECOND_NS: Final = 1000
+NEVER: Final = "2199-12-31T00:00:00.000000000Z"
+"""What an order shows that works until it is cancelled: a moment that every client can read."""
 
 _STATUS: Final = {
     State.NEW: ACCEPTED,
@@ -40,7 +42,7 @@ class AlpacaOrder(msgspec.Struct, kw_only=True, gc=False):
     submitted_at: str
     filled_at: str | None
     expired_at: str | None
-    expires_at: str | None
+    expires_at: str
     canceled_at: str | None
     failed_at: str | None
     replaced_at: str | None
@@ -138,7 +140,7 @@ def _live(order: Order, asset: AlpacaAsset, number: int) -> AlpacaOrder:
         submitted_at=shown_moment(submitted_at(order, number)) if number else created_at,
         filled_at=closed_at if status == "filled" else None,
         expired_at=closed_at if status == "expired" else None,
-        expires_at=shown_or_none(order.expire_at),
+        expires_at=_expires_at(order, asset, created_at),
         canceled_at=closed_at if status == "canceled" else None,
         failed_at=closed_at if status == "rejected" else None,
         replaced_at=None,
@@ -173,6 +175,19 @@ def _live(order: Order, asset: AlpacaAsset, number: int) -> AlpacaOrder:
         fees=plain(order.fees),
         venues=[route.venue for route in order.routes],
     )
+
+
+def _expires_at(order: Order, asset: AlpacaAsset, created_at: str) -> str:
+    """Return when the order ends by itself. Alpaca's description of it has no null."""
+    match order.time_in_force:
+        case TimeInForce.GTC:
+            return NEVER
+        case TimeInForce.DAY:
+            return shown_moment(asset.day_end(order.created_at))
+        case TimeInForce.GTD if order.expire_at is not None:
+            return shown_moment(order.expire_at)
+        case _:
+            return created_at
 
 
 def _as_generation(shown: AlpacaOrder, order: Order, number: int) -> None:

@@ -1,8 +1,9 @@
 """Wiring of the facade: its handlers by route."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from apps.http import tls
 from apps.journal.shard_host import ShardHost
 from apps.oms.accounts import Accounts
 from apps.oms.alpaca.account import AlpacaAccounts
@@ -22,7 +23,11 @@ from apps.oms.reads import OrderReads
 from apps.oms.replace import ReplaceHandler
 from apps.oms.submit import SubmitHandler
 from apps.oms.submit_body import TermsReader
+from apps.runtime.chassis import Chassis
+from config.catalogue import VenueSettings
+from config.settings import OmsSettings
 from domain.access.keys import KeyRing
+from domain.instruments import Instrument
 from domain.market.quotes import Market
 from domain.market.trading_hours import Calendar
 from domain.ports import Clock, Fills
@@ -32,28 +37,48 @@ from domain.risk.controls import Controls
 class FacadeParts(NamedTuple):
     """What the facade needs of oms."""
 
-    assets: AssetBook
     host: ShardHost
     reads: OrderReads
     intake: SubmitHandler
     replaces: ReplaceHandler
     reader: TermsReader
-    market: Market
-    calendars: Sequence[Calendar]
-    controls: Controls
-    keys: KeyRing
-    risk: RiskReader
     accounts: Accounts
     fills: Fills
     recent: RecentFills
+    market: Market
+    controls: Controls
     clock: Clock
     metrics: OmsMetrics
-    quote_age_max_s: float
 
 
-def facade_routes(parts: FacadeParts) -> Routes:
-    """Build the handlers, by route below the base."""
-    lookup = OrderLookup(parts.host, parts.reads, parts.assets)
+def mounts(
+    chassis: Chassis[OmsSettings],
+    instruments: Mapping[str, Instrument],
+    venues: Mapping[str, VenueSettings],
+    parts: FacadeParts,
+    quote_age_max_s: float,
+) -> dict[str, AlpacaApp]:
+    """Build the facade, by the beginning of its paths; nothing if it is not enabled."""
+    if chassis.alpaca is None:
+        return {}
+    risk = RiskReader.at(str(chassis.settings.peers.risk_url), chassis.keys, tls.context_to_peers(chassis.settings))
+    chassis.exits.push_async_callback(risk.close)
+    calendars = [venue.rules.calendar for venue in venues.values()]
+    routes = facade_routes(asset_book(instruments, venues), calendars, chassis.keys, risk, parts, int(quote_age_max_s * 1e9))
+    return {chassis.alpaca.base: AlpacaApp(chassis.alpaca.base, routes)}
+
+
+def asset_book(instruments: Mapping[str, Instrument], venues: Mapping[str, VenueSettings]) -> AssetBook:
+    """Return the instruments as the facade names them, with the trading hours of their venues."""
+    hours = {symbol: [venue.rules.calendar for venue in venues.values() if symbol in venue.symbols] for symbol in instruments}
+    return AssetBook(instruments.values(), hours)
+
+
+def facade_routes(
+    assets: AssetBook, calendars: Sequence[Calendar], keys: KeyRing, risk: RiskReader, parts: FacadeParts, age_max_ns: int
+) -> Routes:
+    """Build the handlers, by route below the base. `age_max_ns`: how old a quote may be."""
+    lookup = OrderLookup(parts.host, parts.reads, assets)
     orders = AlpacaOrders(
         parts.host,
         parts.reads,
@@ -61,18 +86,17 @@ def facade_routes(parts: FacadeParts) -> Routes:
         parts.replaces,
         parts.reader,
         lookup,
-        parts.assets,
-        parts.keys.may_trade,
+        assets,
+        keys.may_trade,
         parts.clock,
         parts.metrics,
     )
-    listed = OrderList(parts.host, parts.reads, lookup, parts.assets)
-    reference = AlpacaReference(parts.assets, parts.calendars, parts.controls.blocks, parts.clock)
-    age_max_ns = int(parts.quote_age_max_s * 1e9)
-    data = AlpacaMarketData(parts.assets, parts.market, parts.clock, age_max_ns)
-    positions = AlpacaPositions(parts.host, parts.accounts, orders, parts.assets, parts.market, parts.clock, age_max_ns)
-    accounts = AlpacaAccounts(parts.risk, parts.keys, parts.controls)
-    activities = AlpacaActivities(parts.host, parts.fills, parts.recent, parts.assets)
+    listed = OrderList(parts.host, parts.reads, lookup, assets)
+    reference = AlpacaReference(assets, calendars, parts.controls.blocks, parts.clock)
+    data = AlpacaMarketData(assets, parts.market, parts.clock, age_max_ns)
+    positions = AlpacaPositions(parts.host, parts.accounts, orders, assets, parts.market, parts.clock, age_max_ns)
+    accounts = AlpacaAccounts(risk, keys, parts.controls)
+    activities = AlpacaActivities(parts.host, parts.fills, parts.recent, assets)
     return {
         ("POST", "/v2/orders"): orders.submit,
         ("GET", "/v2/orders"): listed.page,
@@ -99,8 +123,3 @@ def facade_routes(parts: FacadeParts) -> Routes:
         ("GET", "/v2/stocks/quotes/latest"): data.stock_quotes,
         ("GET", "/v2/stocks/snapshots"): data.stock_snapshots,
     }
-
-
-def facade(base: str, parts: FacadeParts) -> AlpacaApp:
-    """Build the application that serves the paths below `base`."""
-    return AlpacaApp(base, facade_routes(parts))
