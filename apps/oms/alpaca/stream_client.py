@@ -12,7 +12,7 @@ from apps.http.authority import Authority
 from apps.http.caller import Caller
 from apps.http.credentials import Secret
 from apps.oms.alpaca.stream_messages import Authenticate, Listen, NotUnderstood, authorization, now_listening, understood
-from apps.oms.alpaca.update_source import Listener, NoSuchSequence, UpdateSource
+from apps.oms.alpaca.update_source import NoSuchSequence, UpdateListener, UpdateSource
 from apps.runtime.chassis import cancelled
 from domain.ports import Unavailable
 
@@ -59,7 +59,7 @@ class StreamClient:
         self._receive = receive
         self._send = send
         self._telling: asyncio.Task[None] | None = None
-        self._listener: Listener | None = None
+        self._listener: UpdateListener | None = None
         self._ended: asyncio.Future[StreamEnd] = asyncio.get_running_loop().create_future()
         self.caller: Caller | None = None
 
@@ -114,14 +114,14 @@ class StreamClient:
         await self._send_text(authorization(granted=True))
 
     async def _listen(self, said: Listen) -> None:
-        """Begin anew with these streams. What has become durable by the time of the answer, and later, is told behind it."""
+        """Listen to these streams only. What becomes durable from the answer on is told after it."""
         if self.caller is None:
             raise StreamEnd(POLICY, "unauthorized", refused=True)
         await self._stop()
         if not said.streams:
             await self._send_text(now_listening(said.streams))
             return
-        listener = self._listener = Listener(
+        listener = self._listener = UpdateListener(
             self.caller.account,
             on_overrun=lambda: self.end(StreamEnd(TRY_LATER, TOO_SLOW)),
             on_lost=lambda: self.end(StreamEnd(INTERNAL, NOT_MADE)),
@@ -138,7 +138,7 @@ class StreamClient:
             self._source.detach(self._listener)
         self._telling = self._listener = None
 
-    async def _tell(self, listener: Listener, since: int | None) -> None:
+    async def _tell(self, listener: UpdateListener, since: int | None) -> None:
         """Send updates until cancelled, or until the client cannot have them all."""
         try:
             if since is not None:
@@ -156,7 +156,7 @@ class StreamClient:
             log.exception(NOT_MADE)
             self.end(StreamEnd(INTERNAL, NOT_MADE))
 
-    async def _tell_earlier(self, listener: Listener, since: int) -> None:
+    async def _tell_earlier(self, listener: UpdateListener, since: int) -> None:
         async with contextlib.aclosing(self._source.earlier(listener, since)) as frames:
             async for frame in frames:
                 async with asyncio.timeout(SEND_S):

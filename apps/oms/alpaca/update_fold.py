@@ -20,7 +20,7 @@ Made = tuple[str, TradeUpdate]
 """An account and one of its updates."""
 
 
-class Past(Protocol):
+class EarlierOrders(Protocol):
     """What the fold asks about orders that it does not have."""
 
     async def account_of(self, order_id: str) -> str | None:
@@ -41,7 +41,7 @@ class FoldedAccount:
 class UpdateFold:
     """Orders are loaded when their first event comes, and dropped when they have closed. Events of other accounts are skipped."""
 
-    def __init__(self, accounts: Mapping[str, FoldedAccount], past: Past, shown: Shown) -> None:
+    def __init__(self, accounts: Mapping[str, FoldedAccount], past: EarlierOrders, shown: Shown) -> None:
         """`accounts` may change at any time; call `forget` then."""
         self._accounts = accounts
         self._past = past

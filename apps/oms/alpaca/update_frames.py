@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from apps.oms.alpaca.ids import dashed, execution_id
 from apps.oms.alpaca.moments import shown_moment
 from apps.oms.alpaca.orders import ACCEPTED, NEW, PENDING_NEW, AlpacaOrder
-from apps.oms.alpaca.updates import NEW_EVENT, Told
+from apps.oms.alpaca.updates import NEW_EVENT, ToldUpdate
 from domain.order import events as e
 from domain.order.order import Order
 from domain.values import derived_id, plain
@@ -46,7 +46,7 @@ class _Message(msgspec.Struct, gc=False):
     data: TradeUpdate
 
 
-def trade_update(told: Told, event: e.OrderEvent, order: Order, place: tuple[int, int], held: Decimal, shown: Shown) -> TradeUpdate:
+def trade_update(told: ToldUpdate, event: e.OrderEvent, order: Order, place: tuple[int, int], held: Decimal, shown: Shown) -> TradeUpdate:
     """Return one update. `place`: the sequence of the commit, and the place of the event in it. `held`: what is held after the event."""
     seq, number = place
     seen = shown(order, told.generation)

@@ -24,7 +24,7 @@ from domain.ports import Head, Journal, JournalEntry, Unavailable
 WAITING_MAX: Final = 1024
 """Updates that wait for one listener. With more it is closed; it may continue from the last sequence that it has seen."""
 NEAR_COMMITS: Final = 64
-"""A listener that reads earlier updates hears live ones too from here on, which wait until it is there."""
+"""How near the end of the journal a listener must have read earlier updates before live ones begin to wait for it."""
 READERS_MAX: Final = 4
 """Listeners that read earlier updates at once; others wait."""
 READY_EVERY_S: Final = 0.01
@@ -38,7 +38,7 @@ class NoSuchSequence(Exception):
     """The journal has no commit at the sequence behind which a listener wants the updates."""
 
 
-class Listener:
+class UpdateListener:
     """One connection that listens: the updates that wait for it. `since` is the sequence behind which they begin."""
 
     def __init__(self, account: str, on_overrun: Callable[[], None], on_lost: Callable[[], None]) -> None:
@@ -68,7 +68,7 @@ class Listener:
 class _Listened(FoldedAccount):
     def __init__(self, holdings: Holdings, since: int) -> None:
         super().__init__(holdings, since)
-        self.listeners: set[Listener] = set()
+        self.listeners: set[UpdateListener] = set()
 
 
 class UpdateSource:
@@ -126,12 +126,12 @@ class UpdateSource:
                         listener.put(frame)
         self.told += len(frames)
 
-    async def attach(self, listener: Listener) -> None:
-        """Let a listener hear everything that becomes durable from now on. Waits while the shard recovers."""
+    async def attach(self, listener: UpdateListener) -> None:
+        """Give a listener everything that becomes durable from now on. Waits while the shard recovers."""
         while not self._attached(listener):  # noqa: ASYNC110 - the host and the follower say nothing when they are there
             await asyncio.sleep(READY_EVERY_S)
 
-    def _attached(self, listener: Listener) -> bool:
+    def _attached(self, listener: UpdateListener) -> bool:
         """Attach now, if the host has noted every commit that was told. What it has noted is where the listener begins."""
         head = self._host.head
         if not self._host.ready or (self._accounts and head.seq < self._begun):
@@ -148,7 +148,7 @@ class UpdateSource:
         self._wanted.set()
         return True
 
-    def detach(self, listener: Listener) -> None:
+    def detach(self, listener: UpdateListener) -> None:
         """Forget a listener. After the last one nothing is read any more."""
         listened = self._accounts.get(listener.account)
         if listened is None or listener not in listened.listeners:
@@ -171,7 +171,7 @@ class UpdateSource:
         """Return what the account holds as of the host's head."""
         return Holdings(self._host.book.recorded_of(account))
 
-    async def earlier(self, listener: Listener, since: int) -> AsyncGenerator[str]:
+    async def earlier(self, listener: UpdateListener, since: int) -> AsyncGenerator[str]:
         """Yield the updates behind `since`, and attach the listener on the way, so that nothing is missing in between or told twice.
 
         NoSuchSequence, Unavailable.
@@ -209,7 +209,7 @@ class UpdateSource:
         return entry.head
 
     async def _entries(self, after: Head, until: int) -> AsyncGenerator[JournalEntry]:
-        """Yield the commits behind `after`, up to and including `until`. Other work of the process goes on between them."""
+        """Yield the commits behind `after`, up to and including `until`. Other work of the process runs between them."""
         if after.seq >= until:
             return
         async with contextlib.aclosing(self._journal.follow(after, until=until)) as batches:

@@ -13,7 +13,7 @@ NEW_EVENT: Final = "new"
 Trade = e.OrderFilled | e.TradeBusted
 
 
-class Told(NamedTuple):
+class ToldUpdate(NamedTuple):
     """One update: the event's name for a client, the generation of terms that it shows, and the trade that it reports, if any."""
 
     event: str
@@ -28,7 +28,7 @@ class Stage(NamedTuple):
     is_new: bool
 
 
-Updates = tuple[Told, ...]
+Updates = tuple[ToldUpdate, ...]
 NOTHING: Final[Updates] = ()
 _UNANNOUNCED: Final = (State.NEW, State.RISK_CHECKED)
 
@@ -45,7 +45,7 @@ def stage(order: Order) -> Stage:
 def told_before(event: e.OrderEvent, order: Order) -> Updates:
     """Return the updates that show the order as it was before the event: a venue that trades an order has it, whatever it said of it."""
     if type(event) is e.OrderFilled and not stage(order).is_new:
-        return (Told(NEW_EVENT, order.generation),)
+        return (ToldUpdate(NEW_EVENT, order.generation),)
     return NOTHING
 
 
@@ -67,9 +67,9 @@ def _submitted(before: Stage | None, order: Order, following: e.OrderEvent | Non
     """Return `accepted` after the last event of a submit, and `new` for a stop: it works from now on, although no venue has it."""
     if following is not None and following.order_id == order.order_id and type(following) in _GOES_ON:
         return NOTHING
-    accepted = (Told("accepted", order.generation),) if len(order.seqs) == 1 and not _requeued(order) else NOTHING
+    accepted = (ToldUpdate("accepted", order.generation),) if len(order.seqs) == 1 and not _requeued(order) else NOTHING
     works = order.status is State.QUEUED and status_of(order) == NEW and not (before is not None and before.is_new)
-    return (*accepted, Told(NEW_EVENT, order.generation)) if works else accepted
+    return (*accepted, ToldUpdate(NEW_EVENT, order.generation)) if works else accepted
 
 
 def _requeued(order: Order) -> bool:
@@ -78,28 +78,28 @@ def _requeued(order: Order) -> bool:
 
 
 def _acknowledged(_: e.RouteAcknowledged, before: Stage, order: Order) -> Updates:
-    return NOTHING if before.is_new else (Told(NEW_EVENT, order.generation),)
+    return NOTHING if before.is_new else (ToldUpdate(NEW_EVENT, order.generation),)
 
 
 def _filled(event: e.OrderFilled, _: Stage, order: Order) -> Updates:
     if event.corrects is not None:
-        return (Told("trade_correct", order.generation, event),)
-    return (Told("fill" if event.status is State.FILLED else "partial_fill", order.generation, event),)
+        return (ToldUpdate("trade_correct", order.generation, event),)
+    return (ToldUpdate("fill" if event.status is State.FILLED else "partial_fill", order.generation, event),)
 
 
 def _busted(event: e.TradeBusted, _: Stage, order: Order) -> Updates:
-    return (Told("trade_bust", order.generation, event),)
+    return (ToldUpdate("trade_bust", order.generation, event),)
 
 
 def _replaced(_: e.OrderReplaced, before: Stage, order: Order) -> Updates:
     """Return the end of the old generation and the begin of the new one. A venue that changes an order unasked makes no generation."""
     if order.generation == before.generation:
         return NOTHING
-    return Told("replaced", before.generation), Told(NEW_EVENT, order.generation)
+    return ToldUpdate("replaced", before.generation), ToldUpdate(NEW_EVENT, order.generation)
 
 
 def _as(name: str) -> Callable[[e.OrderEvent, Stage, Order], Updates]:
-    return lambda event, before, order: (Told(name, order.generation),)
+    return lambda event, before, order: (ToldUpdate(name, order.generation),)
 
 
 _SUBMIT: Final = (e.OrderSubmitted, e.OrderRiskChecked, e.OrderQueued)

@@ -1,4 +1,4 @@
-"""Wiring of the facade's stream: its source of updates and its handler by path."""
+"""The parts of the stream put together: its source of updates, and its handler by path."""
 
 from collections.abc import Mapping
 
