@@ -52,6 +52,7 @@ from domain.market.listings import currency_of
 from domain.market.quotes import Market
 from domain.market.trading_hours import Calendar
 from domain.order.commands import Terms
+from domain.order.events import Candidate
 from domain.ports import Clock, Journal
 from domain.risk.controls import Controls
 from domain.values import OrderType, Side
@@ -113,7 +114,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     metrics_page.read(chassis.registry, partial(_series, host, intake, risk, sessions, publisher))
     return Service(
         router=routes,
-        fast={("POST", "/orders"): SubmitEndpoint(_reader(settings, instruments, keys), intake, clock, metrics)},
+        fast={("POST", "/orders"): SubmitEndpoint(_reader(settings, instruments, keys, market, clock), intake, clock, metrics)},
         stats=lambda: (
             _stats(metrics, host, intake, risk, sessions, publisher, switch)
             | {"positions_upkeep": positions_upkeep.stats(), "quotes": ticks.stats(), "reduce_only": reduce_only.stats()}
@@ -215,10 +216,15 @@ def _host(
     )
 
 
-def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument], keys: KeyRing) -> TermsReader:
+def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument], keys: KeyRing, market: Market, clock: Clock) -> TermsReader:
     orders = settings.order_management
     types = frozenset(OrderType(name) for name in orders.supported_order_types)
-    return TermsReader(instruments, orders.default_account, types, keys.may_trade)
+
+    def touching(symbol: str, side: Side) -> Candidate | None:
+        quote = market.touching(symbol, side, clock.monotonic_ns() - int(QUOTE_AGE_MAX_S * 1e9))
+        return None if quote is None else Candidate(quote.venue, quote.bid, quote.ask, quote.size(side), quote_seq=quote.seq or None)
+
+    return TermsReader(instruments, orders.default_account, types, keys.may_trade, touching)
 
 
 def _on_landed(alarms: OrderAlarms, expirer: OrderExpiry, landed: Landed) -> None:
