@@ -55,6 +55,7 @@ from domain.market.listings import currency_of
 from domain.market.quotes import Market
 from domain.market.trading_hours import Calendar
 from domain.order.commands import Terms
+from domain.order.events import Candidate
 from domain.ports import Clock, Journal
 from domain.risk.controls import Controls
 from domain.values import OrderType, Side
@@ -103,7 +104,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     routes.include_router(instrument_list.router(instruments, venues, controls.listings))
     routes.include_router(admin.router(Admin(verification)))
     routes.include_router(settle.router(host, reads, negative, clock, settings.order_management.settle_second_person == "required"))
-    reader = _reader(settings, instruments, keys)
+    reader = _reader(settings, instruments, keys, market, clock)
     parts = FacadeParts(host, reads, intake, replaces, reader, accounts, fills, recent, market, controls, clock, metrics)
 
     async def stop_intake() -> None:
@@ -228,10 +229,15 @@ def _host(
     return host
 
 
-def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument], keys: KeyRing) -> TermsReader:
+def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument], keys: KeyRing, market: Market, clock: Clock) -> TermsReader:
     orders = settings.order_management
     types = frozenset(OrderType(name) for name in orders.supported_order_types)
-    return TermsReader(instruments, orders.default_account, types, keys.may_trade)
+
+    def touching(symbol: str, side: Side) -> Candidate | None:
+        quote = market.touching(symbol, side, clock.monotonic_ns() - int(QUOTE_AGE_MAX_S * 1e9))
+        return None if quote is None else Candidate(quote.venue, quote.bid, quote.ask, quote.size(side), quote_seq=quote.seq or None)
+
+    return TermsReader(instruments, orders.default_account, types, keys.may_trade, touching)
 
 
 def _on_landed(alarms: OrderAlarms, expirer: OrderExpiry, recent: RecentFills, landed: Landed) -> None:

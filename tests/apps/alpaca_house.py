@@ -27,22 +27,23 @@ from apps.oms.alpaca.ids import undashed
 from apps.oms.alpaca.portfolio import RiskReader
 from apps.oms.alpaca.recent_fills import RecentFills
 from apps.oms.alpaca.wiring import FacadeParts, facade_routes
+from apps.oms.submit_body import TermsReader
 from apps.runtime.chassis import cancelled
 from domain.access.events import KeyCreated
 from domain.access.keys import KeyRing
 from domain.market.quotes import Quote
 from domain.market.trading_hours import ALWAYS
 from domain.order.commands import ReportKind, RouteOrder, VenueReport
-from domain.order.events import Leg
+from domain.order.events import Candidate, Leg
 from domain.order.generations import generations_named
 from domain.order.order import Order
 from domain.ports import Head
 from domain.position.position import PositionBook
 from domain.position.rows import EventRow
 from domain.risk.controls import Controls
-from domain.values import Liquidity
+from domain.values import Liquidity, OrderType, Side
 from tests.apps.oms_house import QUOTE_AGE_MAX_S, OmsHouse, living
-from tests.apps.submits import INSTRUMENTS, READER
+from tests.apps.submits import INSTRUMENTS
 
 BASE: Final = "/alpaca"
 ADDRESS: Final = "http://127.0.0.1/alpaca"
@@ -96,7 +97,7 @@ class AlpacaHouse:
             oms.reads,
             oms.intake,
             oms.replaces,
-            READER,
+            self._reader(),
             oms.accounts,
             oms.fills,
             self.recent,
@@ -110,6 +111,13 @@ class AlpacaHouse:
         app = fast_path(oms.application, {("POST", "/orders"): oms.door}, {BASE: AlpacaApp(BASE, self.routes)})
         self.app: Handler = guarded(with_head(app), Access(), authority, AlpacaGuard(BASE, self.rates))
         oms.host.on_landed = self.recent.landed
+
+    def _reader(self) -> TermsReader:
+        def touching(symbol: str, side: Side) -> Candidate | None:
+            quote = self.oms.market.touching(symbol, side)
+            return None if quote is None else Candidate(quote.venue, quote.bid, quote.ask, quote.size(side))
+
+        return TermsReader(INSTRUMENTS, "main", frozenset(OrderType), KeyRing().may_trade, touching)
 
     def key(self, account: str, *scopes: str, rate: int = 1000) -> dict[str, str]:
         """The headers of a new key."""

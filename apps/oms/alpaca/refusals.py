@@ -12,6 +12,7 @@ from domain.risk.limits import BUYING_POWER, SHORT_RESTRICTION
 from domain.values import Side
 
 NOTIONAL_TOO_SMALL: Final = "notional_too_small"
+NO_FRESH_QUOTE: Final = "no_fresh_quote"
 REDUCE_ONLY: Final = "reduce_only"
 RISK_SILENT: Final = ("risk_timeout", "risk_error")
 BY_USER: Final = "new orders are rejected by user request"
@@ -79,6 +80,8 @@ def untraded(refusal: Refusal, asset: AlpacaAsset, side: Side) -> AlpacaRefusal:
     code, numbers = refusal.code, refusal.extra
     if code == NOTIONAL_TOO_SMALL:
         return too_small(str(numbers.get("limit", "0")))
+    if code == NO_FRESH_QUOTE:
+        return AlpacaRefusal(403, FORBIDDEN, f"no fresh quote for {asset.shown}", reason=code)
     if code in (BUYING_POWER, SHORT_RESTRICTION, REDUCE_ONLY, KILLED, *RISK_SILENT):
         unit = numbers.get("unit")
         return refused_for(
