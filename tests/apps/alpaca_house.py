@@ -204,11 +204,11 @@ class AlpacaHouse:
 
 
 @asynccontextmanager
-async def trading(*scopes: str) -> AsyncIterator[tuple[AlpacaHouse, httpx.AsyncClient]]:
+async def trading(*scopes: str, rate: int = 1000, **bounds: Any) -> AsyncIterator[tuple[AlpacaHouse, httpx.AsyncClient]]:
     """A facade, and a client with a key of alice: it may trade and read unless other scopes are given."""
-    async with living() as (oms, _):
+    async with living(**bounds) as (oms, _):
         house = AlpacaHouse(oms)
         projecting = asyncio.create_task(house.project())
-        async with house.http(house.key("alice", *(scopes or ("trade", "read")))) as client:
+        async with house.http(house.key("alice", *(scopes or ("trade", "read")), rate=rate)) as client:
             yield house, client
         await cancelled(projecting)
