@@ -177,6 +177,7 @@ ALPACA: Final[Table] = {
     ("DELETE", "/v2/positions/{asset:path}"): TRADE,
     ("GET", "/v2/account"): READ,
     ("GET", "/v2/account/configurations"): READ,
+    ("PATCH", "/v2/account/configurations"): TRADE,
     ("GET", "/v2/account/activities"): READ,
     ("GET", "/v2/account/activities/{type}"): READ,
     ("GET", "/v2/assets"): ANY,

@@ -40,7 +40,7 @@ from domain.order.order import Order
 from domain.ports import Head
 from domain.position.position import PositionBook
 from domain.position.rows import EventRow
-from domain.risk.controls import Controls
+from domain.risk.controls import AccountResumed, AccountSuspended, Controls
 from domain.values import Liquidity, OrderType, Side
 from tests.apps.oms_house import QUOTE_AGE_MAX_S, OmsHouse, living
 from tests.apps.submits import INSTRUMENTS
@@ -52,16 +52,22 @@ VENUE: Final = "PAPER_A"
 
 
 class AnsweringRisk:
-    """Stands for risk's HTTP port: answers what `portfolio` and `limits` say."""
+    """Stands for risk's HTTP port: answers what `portfolio` and `limits` say, and suspends accounts."""
 
-    def __init__(self) -> None:
+    def __init__(self, controls: Controls) -> None:
+        self._controls = controls
         self.portfolio = b'{"equity":100000,"margin_in_use":0,"reservations":0,"buying_power":100000,"symbols":{}}'
         self.limits = b'{"margin_requirement_pct":50,"short_allowed":false}'
         self.down = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        *_, account, word = scope["path"].split("/")
+        common: Any = {"version": self._controls.version + 1, "at": 1, "who": account, "reason": "asked"}
         if self.down:
             await send_json(send, 503, b"{}")
+        elif scope["method"] == "POST":
+            self._controls.apply((AccountSuspended if word == "suspend" else AccountResumed)(account=account, **common))
+            await send_json(send, 200, b"{}")
         else:
             await send_json(send, 200, self.portfolio if scope["path"] == "/risk/portfolio" else self.limits)
 
@@ -82,7 +88,8 @@ class AlpacaHouse:
     """The facade as it is wired, and the keys of alice and bob."""
 
     def __init__(self, oms: OmsHouse) -> None:
-        self.oms, self.keys, self.controls, self.risk = oms, KeyRing(), Controls(), AnsweringRisk()
+        self.oms, self.keys, self.controls = oms, KeyRing(), Controls()
+        self.risk = AnsweringRisk(self.controls)
         self.recent, self.rates = RecentFills(), StoppableClock()
         self.lagging = True
         """Whether the table of fills is behind the journal."""
@@ -111,6 +118,7 @@ class AlpacaHouse:
         app = fast_path(oms.application, {("POST", "/orders"): oms.door}, {BASE: AlpacaApp(BASE, self.routes)})
         self.app: Handler = guarded(with_head(app), Access(), authority, AlpacaGuard(BASE, self.rates))
         oms.host.on_landed = self.recent.landed
+        oms.forbids = lambda terms: self.controls.refuses(terms.account, terms.symbol)
 
     def _reader(self) -> TermsReader:
         def touching(symbol: str, side: Side) -> Candidate | None:

@@ -82,7 +82,12 @@ def test_a_day_of_a_trader_fits_alpacas_own_description(facade: Facade) -> None:
     account = client.get_account()
     assert account.account_number.endswith("-a")
     assert float(account.long_market_value) > 0
-    client.get_account_configurations()
+    configuration = client.get_account_configurations()
+    configuration.suspend_trade = True
+    assert client.set_account_configurations(configuration).suspend_trade
+    assert refused(lambda: client.submit_order(limit(44_000))) == (403, 40310000, "new orders are rejected by user request")
+    configuration.suspend_trade = False
+    assert not client.set_account_configurations(configuration).suspend_trade
 
     money = client.submit_order(MarketOrderRequest(symbol="SOL/USDT", notional=250.5, side="buy", time_in_force="gtc"))
     assert (money.notional, money.qty) == ("250.5", None)

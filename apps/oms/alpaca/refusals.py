@@ -7,7 +7,7 @@ from apps.http.problem import ECHO_MAX, Refusal
 from apps.oms.alpaca.catalogue import AlpacaAsset
 from apps.oms.alpaca.ids import dashed
 from domain.order.order import Order
-from domain.risk.controls import KILLED
+from domain.risk.controls import KILLED, SUSPENDED
 from domain.risk.limits import BUYING_POWER, SHORT_RESTRICTION
 from domain.values import Side
 
@@ -61,6 +61,8 @@ def refused_for(
     if reason in RISK_SILENT:
         message = "risk did not answer in time; this order was refused, send a new one"
         return AlpacaRefusal(503, UNAVAILABLE, message, headers=RETRY_AFTER, outcome="refused", **extra)
+    if reason == SUSPENDED:
+        return AlpacaRefusal(403, FORBIDDEN, BY_USER, **extra)
     if reason == KILLED:
         return AlpacaRefusal(403, FORBIDDEN, f"{BY_USER}: a kill switch is set", **extra)
     if unit is not None:
@@ -82,7 +84,7 @@ def untraded(refusal: Refusal, asset: AlpacaAsset, side: Side) -> AlpacaRefusal:
         return too_small(str(numbers.get("limit", "0")))
     if code == NO_FRESH_QUOTE:
         return AlpacaRefusal(403, FORBIDDEN, f"no fresh quote for {asset.shown}", reason=code)
-    if code in (BUYING_POWER, SHORT_RESTRICTION, REDUCE_ONLY, KILLED, *RISK_SILENT):
+    if code in (BUYING_POWER, SHORT_RESTRICTION, REDUCE_ONLY, KILLED, SUSPENDED, *RISK_SILENT):
         unit = numbers.get("unit")
         return refused_for(
             code, str(numbers.get("found", "0")), str(numbers.get("limit", "0")), None if unit is None else str(unit), asset, side, {}
