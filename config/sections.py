@@ -311,13 +311,6 @@ class AdminSection(Section):
     verify: Literal["disabled", "enabled"] = "disabled"
 
 
-class AlpacaSection(Section):
-    """The facade of oms that speaks Alpaca's trading API. It always needs a key. `base`: the beginning of its paths."""
-
-    enabled: bool = True
-    base: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9_-]+){1,4}$")] = "/alpaca"
-
-
 class ControlsSection(Section):
     """Whether one person alone may take both steps of arming, and of a limit above `limits_second_person_above_usd` (none: one step)."""
 

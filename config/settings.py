@@ -5,13 +5,13 @@ from typing import ClassVar, Final, Literal, Self
 
 from pydantic import model_validator
 
+from config.alpaca_section import AlpacaSection
 from config.kinds import Port, Section, Wait
 from config.market_section import MarketSection
 from config.percent import fractions_in
 from config.sections import (
     AccessSection,
     AdminSection,
-    AlpacaSection,
     ControlsSection,
     FollowingSection,
     JournalSection,

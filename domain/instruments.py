@@ -133,6 +133,19 @@ def terms_denial(
     return None
 
 
+def quantity_worth(instrument: Instrument, notional: Decimal, price: Decimal) -> Decimal:
+    """Return the largest quantity on the lot that is worth no more than `notional` at a price above zero."""
+    return notional // (price * instrument.lot) * instrument.lot
+
+
+def notional_denial(instrument: Instrument, quantity: Decimal, price: Decimal, *, reduce_only: bool) -> Denial | None:
+    """Return why a quantity that was made from money is too little: less than a lot, or below the minimum notional."""
+    least = instrument.lot * price if reduce_only else max(instrument.notional_min, instrument.lot * price)
+    if quantity * price >= least:
+        return None
+    return Denial("notional_too_small", plain(quantity * price), plain(least), instrument.currency)
+
+
 def is_too_small(instrument: Instrument, quantity: Decimal, price: Decimal) -> bool:
     """Return whether |price| x quantity is below the minimum notional. A price of zero is exempt: no quantity could reach it."""
     return abs(price * quantity) < instrument.notional_min and bool(price)

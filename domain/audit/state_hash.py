@@ -18,6 +18,8 @@ ADDED: Final = ("cancel_wanted", "closed_at", "generation", "generations")
 """Fields that later releases added to orders. They follow from the events like all others and are left out, so that hashes recorded
 before stay valid.
 """
+ADDED_IF_SET: Final = ("asked_notional",)
+"""Fields that later releases added to orders, and that are left out while they are empty."""
 
 
 def state_hash(state: object) -> str:
@@ -53,6 +55,9 @@ def _as_before(builtins: Any) -> None:
     if isinstance(builtins, dict):
         for name in ADDED:
             builtins.pop(name, None)
+        for name in ADDED_IF_SET:
+            if name in builtins and not builtins[name]:
+                del builtins[name]
     elif isinstance(builtins, list | tuple):
         for part in builtins:
             _as_before(part)

@@ -40,6 +40,12 @@ class Leg(msgspec.Struct, frozen=True, gc=False):
 
 
 class OrderSubmitted(Requested, frozen=True, kw_only=True, tag=True, gc=False):
+    """The terms as they were asked for.
+
+    `notional`: the client asked for so much money, and oms made `quantity` of it. `quote` is the one that it used; None for a limit order,
+    whose price decided. Repetition of the order compares the money, since another quote makes another quantity.
+    """
+
     account: str
     client_order_id: str
     symbol: str
@@ -53,6 +59,8 @@ class OrderSubmitted(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     priority: int = 0
     post_only: bool = False
     reduce_only: bool = False
+    notional: Decimal | None = None
+    quote: Candidate | None = None
 
 
 class OrderRiskChecked(Event, frozen=True, kw_only=True, tag=True, gc=False):

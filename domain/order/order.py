@@ -46,6 +46,7 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     while a control (a kill switch, a block) or `reduce_only` cancels it, they name that. `reference` is the price at which risk counts it.
     `asked` holds its first terms, once they were replaced. `expiring`: its cancel was requested because its time was over.
     `cancel_wanted`: its cancel was requested and not refused. A doubt in between does not reset it.
+    `asked_notional`: the money that its first quantity was made from, if it was; `notional` is what it traded.
     `generation` is the number of the current terms; `generations` are all, once one was asked for: see generations.py.
     `closed_at`: the time of the event that brought it into the closed state that it is in; None while it is open.
     """
@@ -66,6 +67,7 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     updated_at: int
     post_only: bool = False
     reduce_only: bool = False
+    asked_notional: Decimal | None = None
     status: State = State.NEW
     version: int = 0
     cum_quantity: Decimal = ZERO
@@ -158,8 +160,9 @@ def copier(kind: type[Any], names: Iterable[str], source: str, *more: str, **own
 
 created: Final[Callable[[e.OrderSubmitted], Order]] = copier(
     Order,
-    (name for name in Order.__struct_fields__ if name in e.OrderSubmitted.__struct_fields__),
+    (name for name in Order.__struct_fields__ if name in e.OrderSubmitted.__struct_fields__ and name != "notional"),
     "event",
+    asked_notional="event.notional",
     created_at="event.at",
     updated_at="event.at",
     version="1",

@@ -27,22 +27,23 @@ from apps.oms.alpaca.ids import undashed
 from apps.oms.alpaca.portfolio import RiskReader
 from apps.oms.alpaca.recent_fills import RecentFills
 from apps.oms.alpaca.wiring import FacadeParts, facade_routes
+from apps.oms.submit_body import TermsReader
 from apps.runtime.chassis import cancelled
 from domain.access.events import KeyCreated
 from domain.access.keys import KeyRing
 from domain.market.quotes import Quote
 from domain.market.trading_hours import ALWAYS
 from domain.order.commands import ReportKind, RouteOrder, VenueReport
-from domain.order.events import Leg
+from domain.order.events import Candidate, Leg
 from domain.order.generations import generations_named
 from domain.order.order import Order
 from domain.ports import Head
 from domain.position.position import PositionBook
 from domain.position.rows import EventRow
-from domain.risk.controls import Controls
-from domain.values import Liquidity
+from domain.risk.controls import AccountResumed, AccountSuspended, Controls
+from domain.values import Liquidity, OrderType, Side
 from tests.apps.oms_house import QUOTE_AGE_MAX_S, OmsHouse, living
-from tests.apps.submits import INSTRUMENTS, READER
+from tests.apps.submits import INSTRUMENTS
 
 BASE: Final = "/alpaca"
 ADDRESS: Final = "http://127.0.0.1/alpaca"
@@ -51,16 +52,22 @@ VENUE: Final = "PAPER_A"
 
 
 class AnsweringRisk:
-    """Stands for risk's HTTP port: answers what `portfolio` and `limits` say."""
+    """Stands for risk's HTTP port: answers what `portfolio` and `limits` say, and suspends accounts."""
 
-    def __init__(self) -> None:
+    def __init__(self, controls: Controls) -> None:
+        self._controls = controls
         self.portfolio = b'{"equity":100000,"margin_in_use":0,"reservations":0,"buying_power":100000,"symbols":{}}'
         self.limits = b'{"margin_requirement_pct":50,"short_allowed":false}'
         self.down = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        *_, account, word = scope["path"].split("/")
+        common: Any = {"version": self._controls.version + 1, "at": 1, "who": account, "reason": "asked"}
         if self.down:
             await send_json(send, 503, b"{}")
+        elif scope["method"] == "POST":
+            self._controls.apply((AccountSuspended if word == "suspend" else AccountResumed)(account=account, **common))
+            await send_json(send, 200, b"{}")
         else:
             await send_json(send, 200, self.portfolio if scope["path"] == "/risk/portfolio" else self.limits)
 
@@ -81,7 +88,8 @@ class AlpacaHouse:
     """The facade as it is wired, and the keys of alice and bob."""
 
     def __init__(self, oms: OmsHouse) -> None:
-        self.oms, self.keys, self.controls, self.risk = oms, KeyRing(), Controls(), AnsweringRisk()
+        self.oms, self.keys, self.controls = oms, KeyRing(), Controls()
+        self.risk = AnsweringRisk(self.controls)
         self.recent, self.rates = RecentFills(), StoppableClock()
         self.lagging = True
         """Whether the table of fills is behind the journal."""
@@ -96,7 +104,7 @@ class AlpacaHouse:
             oms.reads,
             oms.intake,
             oms.replaces,
-            READER,
+            self._reader(),
             oms.accounts,
             oms.fills,
             self.recent,
@@ -110,6 +118,14 @@ class AlpacaHouse:
         app = fast_path(oms.application, {("POST", "/orders"): oms.door}, {BASE: AlpacaApp(BASE, self.routes)})
         self.app: Handler = guarded(with_head(app), Access(), authority, AlpacaGuard(BASE, self.rates))
         oms.host.on_landed = self.recent.landed
+        oms.forbids = lambda terms: self.controls.refuses(terms.account, terms.symbol)
+
+    def _reader(self) -> TermsReader:
+        def touching(symbol: str, side: Side) -> Candidate | None:
+            quote = self.oms.market.touching(symbol, side)
+            return None if quote is None else Candidate(quote.venue, quote.bid, quote.ask, quote.size(side))
+
+        return TermsReader(INSTRUMENTS, "main", frozenset(OrderType), KeyRing().may_trade, touching)
 
     def key(self, account: str, *scopes: str, rate: int = 1000) -> dict[str, str]:
         """The headers of a new key."""
@@ -196,11 +212,11 @@ class AlpacaHouse:
 
 
 @asynccontextmanager
-async def trading(*scopes: str) -> AsyncIterator[tuple[AlpacaHouse, httpx.AsyncClient]]:
+async def trading(*scopes: str, rate: int = 1000, **bounds: Any) -> AsyncIterator[tuple[AlpacaHouse, httpx.AsyncClient]]:
     """A facade, and a client with a key of alice: it may trade and read unless other scopes are given."""
-    async with living() as (oms, _):
+    async with living(**bounds) as (oms, _):
         house = AlpacaHouse(oms)
         projecting = asyncio.create_task(house.project())
-        async with house.http(house.key("alice", *(scopes or ("trade", "read")))) as client:
+        async with house.http(house.key("alice", *(scopes or ("trade", "read")), rate=rate)) as client:
             yield house, client
         await cancelled(projecting)

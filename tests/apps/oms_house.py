@@ -53,7 +53,7 @@ class HeldRisk:
 class OmsHouse:
     """One oms on a log that outlives it."""
 
-    def __init__(self, log: MemoryLog, *, in_flight_max: int = 4096, second_person: bool = False) -> None:
+    def __init__(self, log: MemoryLog, *, in_flight_max: int = 4096, second_person: bool = False, open_orders_max: int = 1000) -> None:
         clock, journal = SystemClock(), MemoryJournal(log)
         self.log, self.risk = log, HeldRisk()
         self.forbids: Callable[[Terms], str | None] = lambda terms: None
@@ -66,7 +66,7 @@ class OmsHouse:
             self.risk,  # type: ignore[arg-type]
             forbids=lambda terms: self.forbids(terms),
             informed=lambda: self.informed(),
-            open_orders_max=1000,
+            open_orders_max=open_orders_max,
             in_flight_max=in_flight_max,
         )
         self.clock, self.metrics, self.market = clock, OmsMetrics(CollectorRegistry()), Market()

@@ -103,6 +103,40 @@ async def test_the_account_adds_up() -> None:
         assert (away.status_code, away.json()["code"], away.headers["retry-after"]) == (503, 50310000, "1")
 
 
+async def test_an_account_suspends_itself_and_takes_that_back() -> None:
+    async with trading() as (house, client):
+        order = (await client.post("/v2/orders", json=LIMIT)).json()
+        shown = (await client.get("/v2/account/configurations")).json()
+        answer = await client.patch("/v2/account/configurations", json=shown | {"suspend_trade": True})
+        assert (answer.status_code, answer.json()) == (200, shown | {"suspend_trade": True})
+        refused = await client.post("/v2/orders", json=LIMIT)
+        assert (refused.status_code, refused.json()["message"]) == (403, "new orders are rejected by user request")
+        assert (await client.get("/v2/account")).json()["trade_suspended_by_user"] is True
+        assert (await client.delete(f"/v2/orders/{order['id']}")).status_code == 204, "cancels pass"
+        async with house.http(house.key("bob", "trade", "read")) as bob:
+            assert (await bob.post("/v2/orders", json=LIMIT)).status_code == 200
+        assert (await client.patch("/v2/account/configurations", json={"suspend_trade": False})).json() == shown
+        assert (await client.post("/v2/orders", json=LIMIT)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        ({"no_shorting": False}, 42210000, "no_shorting cannot be changed here"),
+        ({"fractional_trading": False, "suspend_trade": True}, 42210000, "fractional_trading cannot be changed here"),
+        ({"of_a_later_release": 1}, 42210000, "of_a_later_release cannot be changed here"),
+        ({"suspend_trade": "yes"}, 40010001, "suspend_trade: must be true or false"),
+        ([], 40010001, "Expected"),
+    ],
+)
+async def test_other_configurations_are_shown_and_fixed(body: Any, code: int, message: str) -> None:
+    async with trading() as (house, client):
+        answer = await client.patch("/v2/account/configurations", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (422, code)
+        assert message in answer.json()["message"]
+        assert not house.controls.suspensions
+
+
 async def activities(client: Any, path: str = "", **query: Any) -> list[dict[str, Any]]:
     answer = await client.get(f"/v2/account/activities{path}", params=query)
     assert answer.status_code == 200, answer.text

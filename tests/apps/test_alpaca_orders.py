@@ -150,6 +150,29 @@ async def test_the_least_notional_is_told_with_its_number() -> None:
         assert answer.json()["message"] == "cost basis must be >= minimal amount of order 5"
 
 
+async def test_an_order_for_money_is_worth_a_quantity_down_to_the_lot() -> None:
+    async with trading() as (house, client):
+        body = {name: value for name, value in MARKET.items() if name != "qty"}
+        unquoted = await client.post("/v2/orders", json=body | {"notional": 100})
+        assert (unquoted.status_code, unquoted.json()["message"]) == (403, "no fresh quote for BTC/USDT")
+        house.quote("49.9", "50.1")
+        small = await client.post("/v2/orders", json=body | {"notional": "4.99"})
+        assert (small.status_code, small.json()["message"]) == (403, "cost basis must be >= minimal amount of order 5")
+        limit = await client.post("/v2/orders", json=body | {"notional": "100", "type": "limit", "limit_price": "50"})
+        assert (limit.status_code, limit.json()["code"]) == (422, 40010001)
+        order = (await client.post("/v2/orders", json=body | {"notional": 100.0, "client_order_id": "money"})).json()
+        assert (order["notional"], order["qty"], order["status"]) == ("100", None, "accepted")
+        assert str(house.order(order["id"]).quantity) == "1.996"
+        await house.fill(order["id"], "1.996", "50.1")
+        filled = (await client.get(f"/v2/orders/{order['id']}")).json()
+        assert (filled["notional"], filled["qty"], filled["filled_qty"], filled["status"]) == ("100", None, "1.996", "filled")
+        house.quote("59.9", "60.1")
+        again = await client.post(
+            "/v2/orders", json=body | {"notional": 100, "client_order_id": "money"}, headers={"Idempotency-Key": "money"}
+        )
+        assert (again.status_code, again.json()) == (200, order)
+
+
 async def test_an_order_is_shown_in_alpacas_states_from_submit_to_fill() -> None:
     async with trading() as (house, client):
         order = (await client.post("/v2/orders", json=LIMIT)).json()

@@ -34,6 +34,7 @@ ANSWERS: Final[tuple[tuple[str, str, int, dict[str, Any]], ...]] = (
     ("DELETE", "/v2/positions", 207, many({"$ref": "#/components/schemas/PositionClosedResponse"})),
     ("GET", "/v2/account", 200, {"$ref": "#/components/schemas/Account"}),
     ("GET", "/v2/account/configurations", 200, {"$ref": "#/components/schemas/AccountConfigurations"}),
+    ("PATCH", "/v2/account/configurations", 200, {"$ref": "#/components/schemas/AccountConfigurations"}),
     ("GET", "/v2/account/activities(/FILL)?", 200, many(FILL)),
     ("GET", "/v2/assets", 200, many(ASSET)),
     ("GET", "/v2/assets/.+", 200, ASSET),

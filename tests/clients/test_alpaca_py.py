@@ -82,13 +82,20 @@ def test_a_day_of_a_trader_fits_alpacas_own_description(facade: Facade) -> None:
     account = client.get_account()
     assert account.account_number.endswith("-a")
     assert float(account.long_market_value) > 0
-    client.get_account_configurations()
+    configuration = client.get_account_configurations()
+    configuration.suspend_trade = True
+    assert client.set_account_configurations(configuration).suspend_trade
+    assert refused(lambda: client.submit_order(limit(44_000))) == (403, 40310000, "new orders are rejected by user request")
+    configuration.suspend_trade = False
+    assert not client.set_account_configurations(configuration).suspend_trade
 
+    money = client.submit_order(MarketOrderRequest(symbol="SOL/USDT", notional=250.5, side="buy", time_in_force="gtc"))
+    assert (money.notional, money.qty) == ("250.5", None)
+    until(lambda: client.get_order_by_id(money.id).status == "filled")
     half = client.close_position("BTCUSDT", ClosePositionRequest(percentage="50"))
     assert half.qty == "0.025"
     until(lambda: client.get_open_position("BTC/USDT").qty == "0.025")
-    (closing,) = client.close_all_positions(cancel_orders=True)
-    assert closing.status == 200
+    assert [closing.status for closing in client.close_all_positions(cancel_orders=True)] == [200, 200]
     until(lambda: not client.get_all_positions())
     assert [order.status for order in client.get_orders(GetOrdersRequest(status="all", symbols=["BTC/USDT"], limit=2))] == ["filled"] * 2
     client.submit_order(limit(44_000))

@@ -1,8 +1,13 @@
 """The account as Alpaca shows it: equity, cash and buying power from risk's portfolio, and what is switched off."""
 
+import asyncio
 from decimal import Decimal
 from typing import Any, Final
 
+import msgspec
+
+from apps.http.alpaca_words import MALFORMED, UNPROCESSABLE, AlpacaRefusal, malformed_field
+from apps.http.problem import DETAIL_MAX, ECHO_MAX
 from apps.oms.alpaca.ids import account_id
 from apps.oms.alpaca.moments import shown_moment
 from apps.oms.alpaca.portfolio import RiskPortfolio, RiskReader, RiskTerms
@@ -13,6 +18,8 @@ from domain.values import ZERO, divide, plain
 
 PERCENT: Final = Decimal(100)
 CURRENCY: Final = "USD"
+READ_WAIT_S: Final = 1.0
+READ_POLL_S: Final = 0.005
 
 
 class AlpacaAccounts:
@@ -30,7 +37,32 @@ class AlpacaAccounts:
 
     async def configurations(self, request: AlpacaRequest) -> AlpacaReply:
         _, terms = await self._risk.read(request)
-        return reply(configurations_view(terms))
+        return reply(configurations_view(terms, suspended=self._is_suspended(request.account)))
+
+    async def configure(self, request: AlpacaRequest) -> AlpacaReply:
+        """Suspend the account's trade, or take that back; other fields may only repeat what they are. AlpacaRefusal."""
+        asked = _read(request.body)
+        _, terms = await self._risk.read(request)
+        shown = configurations_view(terms, suspended=self._is_suspended(request.account))
+        wanted = asked.pop("suspend_trade", shown["suspend_trade"])
+        if not isinstance(wanted, bool):
+            raise malformed_field("suspend_trade", "must be true or false")
+        for name, value in asked.items():
+            if name not in shown or value != shown[name]:
+                raise AlpacaRefusal(422, UNPROCESSABLE, f"{name[:ECHO_MAX]} cannot be changed here", reason="configuration_fixed")
+        if wanted != shown["suspend_trade"]:
+            await self._risk.suspend(request, suspended=wanted)
+            await self._await_suspension(request.account, suspended=wanted)
+        return reply(shown | {"suspend_trade": wanted})
+
+    async def _await_suspension(self, account: str, *, suspended: bool) -> None:
+        """Wait until this service has read the change too, for a bounded time: risk has recorded it."""
+        deadline = asyncio.get_running_loop().time() + READ_WAIT_S
+        while self._is_suspended(account) is not suspended and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - risk records it
+            await asyncio.sleep(READ_POLL_S)
+
+    def _is_suspended(self, account: str) -> bool:
+        return account in self._controls.suspensions
 
     def _switches(self, account: str) -> dict[str, Any]:
         """Return what is switched off, and since when the account is known."""
@@ -38,7 +70,7 @@ class AlpacaAccounts:
         return {
             "trading_blocked": self._controls.killed(account, ""),
             "account_blocked": not self._keys.may_trade(account),
-            "trade_suspended_by_user": False,
+            "trade_suspended_by_user": self._is_suspended(account),
             "created_at": shown_moment(min(made, default=0)),
         }
 
@@ -82,7 +114,7 @@ def account_view(account: str, portfolio: RiskPortfolio, terms: RiskTerms) -> di
     }
 
 
-def configurations_view(terms: RiskTerms) -> dict[str, Any]:
+def configurations_view(terms: RiskTerms, *, suspended: bool) -> dict[str, Any]:
     return {
         "dtbp_check": "entry",
         "pdt_check": "entry",
@@ -90,6 +122,15 @@ def configurations_view(terms: RiskTerms) -> dict[str, Any]:
         "max_margin_multiplier": plain(divide(PERCENT, terms.margin_requirement_pct, 4)),
         "no_shorting": not terms.short_allowed,
         "ptp_no_exception_entry": False,
-        "suspend_trade": False,
+        "suspend_trade": suspended,
         "trade_confirm_email": "none",
     }
+
+
+def _read(body: bytes) -> dict[str, Any]:
+    """Return the fields of a body that are not null. AlpacaRefusal."""
+    try:
+        found: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
+    except ValueError as error:
+        raise AlpacaRefusal(422, MALFORMED, str(error)[:DETAIL_MAX]) from None
+    return {name: value for name, value in found.items() if value is not None}

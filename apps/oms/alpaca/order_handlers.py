@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import structs
+
 from apps.http.alpaca_words import MALFORMED, NOT_UNIQUE, UNPROCESSABLE, AlpacaRefusal, in_alpaca_words, malformed_field
 from apps.http.problem import Refusal
 from apps.journal.shard_host import ShardHost
@@ -58,11 +60,19 @@ class AlpacaOrders:
         began = time.perf_counter()
         try:
             key = request.idempotency_key
-            wanted = read_order(request.body, self._assets, request.account, key)
+            wanted = self._sized(read_order(request.body, self._assets, request.account, key))
             shown = await self.place(wanted, request.caller.key_id, again=key is not None)
         finally:
             self._metrics.submitted(time.perf_counter() - began)
         return reply(shown)
+
+    def _sized(self, wanted: OrderRequest) -> OrderRequest:
+        """Return an order for money with the quantity that it is worth now; zero if nothing is quoted, which is refused later."""
+        if wanted.notional is None:
+            return wanted
+        terms = wanted.terms
+        quantity, quote = self._reader.sized(terms.symbol, terms.side, wanted.notional, None)
+        return wanted._replace(terms=structs.replace(terms, quantity=quantity, notional=wanted.notional, quote=quote))
 
     async def place(self, wanted: OrderRequest, by: str, *, again: bool = False) -> AlpacaOrder:
         """Submit what a client asked for and return the order as its first commit left it. `again`: a known id gets its first answer.

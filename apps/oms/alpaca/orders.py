@@ -149,8 +149,8 @@ def _live(order: Order, asset: AlpacaAsset, number: int) -> AlpacaOrder:
         asset_id=asset.asset_id,
         symbol=asset.shown,
         asset_class=asset.asset_class,
-        notional=None,
-        qty=plain(order.quantity),
+        notional=text_of(order.asked_notional),
+        qty=None if order.asked_notional is not None else plain(order.quantity),
         filled_qty=plain(order.cum_quantity),
         filled_avg_price=text_of(order.average_price),
         order_class="simple",
@@ -227,7 +227,8 @@ def intent_of(order: Order, *, shortable: bool) -> str:
 def submitted_order(order: Order, asset: AlpacaAsset, seq: int) -> AlpacaOrder:
     """Return the order as its first commit left it: what has happened since may not be on disk yet."""
     first, shown = order.asked or order, _live(order, asset, 0)
-    shown.qty, shown.limit_price, shown.stop_price = plain(first.quantity), text_of(first.price), text_of(first.stop_price)
+    shown.qty = None if order.asked_notional is not None else plain(first.quantity)
+    shown.limit_price, shown.stop_price = text_of(first.price), text_of(first.stop_price)
     shown.status, shown.filled_qty, shown.filled_avg_price, shown.fees = ACCEPTED, "0", None, "0"
     shown.filled_at = shown.expired_at = shown.canceled_at = shown.failed_at = None
     shown.updated_at, shown.seq, shown.reason, shown.in_doubt, shown.venues = shown.created_at, seq, None, False, []

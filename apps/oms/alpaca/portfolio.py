@@ -67,14 +67,31 @@ class RiskReader:
 
     async def read(self, request: AlpacaRequest) -> tuple[RiskPortfolio, RiskTerms]:
         """Return the portfolio and the limits of the caller's account. AlpacaRefusal 403, 503."""
-        shown = credentials_in(request.headers)
-        if not shown or not good_from_here(self._keys, request.caller.key_id, self._risk.base_url.host):
-            detail = "the account is read from risk, with the same key: it needs a secret, and no limit to networks"
-            raise AlpacaRefusal(403, FORBIDDEN, detail)
+        shown = self._credentials(request)
         portfolio, terms = await asyncio.gather(
             self._asked("/risk/portfolio", request.account, shown, _PORTFOLIO), self._asked("/risk/limits", request.account, shown, _TERMS)
         )
         return portfolio, terms
+
+    async def suspend(self, request: AlpacaRequest, *, suspended: bool) -> None:
+        """Suspend the caller's account, or take that back. AlpacaRefusal 403, 503."""
+        path = f"/risk/accounts/{request.account}/{'suspend' if suspended else 'resume'}"
+        try:
+            answer = await self._risk.post(path, json={"reason": "suspend_trade"}, headers=self._credentials(request))
+            if answer.status_code == 200:
+                return
+            why = f"risk returned {answer.status_code}"
+        except (httpx.HTTPError, OSError) as error:
+            why = _unreachable(error)
+        raise AlpacaRefusal(503, UNAVAILABLE, why, headers=RETRY_AFTER, outcome="unknown")
+
+    def _credentials(self, request: AlpacaRequest) -> dict[str, str]:
+        """Return the caller's own credentials, if risk can verify them too. AlpacaRefusal 403."""
+        shown = credentials_in(request.headers)
+        if not shown or not good_from_here(self._keys, request.caller.key_id, self._risk.base_url.host):
+            detail = "risk must know the same key: it needs a secret, and no limit to networks"
+            raise AlpacaRefusal(403, FORBIDDEN, detail)
+        return shown
 
     async def _asked(self, path: str, account: str, shown: dict[str, str], decoder: msgspec.json.Decoder[T]) -> T:
         try:
@@ -83,5 +100,9 @@ class RiskReader:
                 return decoder.decode(answer.content)
             why = f"risk returned {answer.status_code}"
         except (httpx.HTTPError, OSError, ValueError) as error:
-            why = f"risk is not reachable: {str(error) or type(error).__name__}"
+            why = _unreachable(error)
         raise AlpacaRefusal(503, UNAVAILABLE, why, headers=RETRY_AFTER)
+
+
+def _unreachable(error: Exception) -> str:
+    return f"risk is not reachable: {str(error) or type(error).__name__}"

@@ -7,11 +7,12 @@ from apps.http.problem import ECHO_MAX, Refusal
 from apps.oms.alpaca.catalogue import AlpacaAsset
 from apps.oms.alpaca.ids import dashed
 from domain.order.order import Order
-from domain.risk.controls import KILLED
+from domain.risk.controls import KILLED, SUSPENDED
 from domain.risk.limits import BUYING_POWER, SHORT_RESTRICTION
 from domain.values import Side
 
 NOTIONAL_TOO_SMALL: Final = "notional_too_small"
+NO_FRESH_QUOTE: Final = "no_fresh_quote"
 REDUCE_ONLY: Final = "reduce_only"
 RISK_SILENT: Final = ("risk_timeout", "risk_error")
 BY_USER: Final = "new orders are rejected by user request"
@@ -60,6 +61,8 @@ def refused_for(
     if reason in RISK_SILENT:
         message = "risk did not answer in time; this order was refused, send a new one"
         return AlpacaRefusal(503, UNAVAILABLE, message, headers=RETRY_AFTER, outcome="refused", **extra)
+    if reason == SUSPENDED:
+        return AlpacaRefusal(403, FORBIDDEN, BY_USER, **extra)
     if reason == KILLED:
         return AlpacaRefusal(403, FORBIDDEN, f"{BY_USER}: a kill switch is set", **extra)
     if unit is not None:
@@ -79,7 +82,9 @@ def untraded(refusal: Refusal, asset: AlpacaAsset, side: Side) -> AlpacaRefusal:
     code, numbers = refusal.code, refusal.extra
     if code == NOTIONAL_TOO_SMALL:
         return too_small(str(numbers.get("limit", "0")))
-    if code in (BUYING_POWER, SHORT_RESTRICTION, REDUCE_ONLY, KILLED, *RISK_SILENT):
+    if code == NO_FRESH_QUOTE:
+        return AlpacaRefusal(403, FORBIDDEN, f"no fresh quote for {asset.shown}", reason=code)
+    if code in (BUYING_POWER, SHORT_RESTRICTION, REDUCE_ONLY, KILLED, SUSPENDED, *RISK_SILENT):
         unit = numbers.get("unit")
         return refused_for(
             code, str(numbers.get("found", "0")), str(numbers.get("limit", "0")), None if unit is None else str(unit), asset, side, {}

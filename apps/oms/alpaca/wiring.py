@@ -111,6 +111,7 @@ def facade_routes(
         ("DELETE", "/v2/positions/{asset:path}"): positions.close,
         ("GET", "/v2/account"): accounts.show,
         ("GET", "/v2/account/configurations"): accounts.configurations,
+        ("PATCH", "/v2/account/configurations"): accounts.configure,
         ("GET", "/v2/account/activities"): activities.page,
         ("GET", "/v2/account/activities/{type}"): activities.page,
         ("GET", "/v2/assets"): reference.assets,
