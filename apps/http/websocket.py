@@ -19,6 +19,9 @@ PING_EVERY_S: Final = 20.0
 CLOSE_S: Final = 10.0
 """How long a client that was sent the end of the connection may take to read it."""
 
+NOT_TEXT: Final = 1007
+"""The close code for a text message that is not UTF-8."""
+
 _FIXED: Final = [(name, value.strip()) for name, _, value in (line.partition(b":") for line in FIXED.splitlines())]
 _HTTP: Final = "http."
 
@@ -50,6 +53,14 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             self._ending.cancel()
         super().connection_lost(exc)
 
+    def send_receive_event_to_app(self) -> None:
+        """Pass a message to the handler. One that is not UTF-8 ends the connection; uvicorn would log each with a traceback."""
+        if self.curr_msg_data_type == "text" and not self.close_sent and not _is_utf8(b"".join(self.frames)):
+            self.conn.send_close(NOT_TEXT)
+            self.handle_parser_exception()
+            return
+        super().send_receive_event_to_app()
+
     def shutdown(self) -> None:
         super().shutdown()
         self._abort_in(LINGER_S)
@@ -71,6 +82,14 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         """Give up what the client has not read after this time: a transport that is only closed would wait for it without end."""
         if self._ending is None:
             self._ending = self.loop.call_later(seconds, self.transport.abort)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def answerable(send: Send) -> Send:

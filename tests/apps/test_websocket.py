@@ -203,6 +203,14 @@ async def test_a_message_beyond_the_bound_ends_it(door: Listener) -> None:
     assert end.value.rcvd.code == 1009
 
 
+async def test_a_text_that_is_not_utf_8_ends_it_without_a_line_in_the_log(door: Listener, caplog: pytest.LogCaptureFixture) -> None:
+    async with connected(door) as wire:
+        await raw_websocket(wire)
+        await wire.send(frame(b"\xff\xfe"))
+        assert await asyncio.wait_for(wire.reader.read(), 60) == bytes([0x88, 2]) + (1007).to_bytes(2, "big")
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_the_end_is_said_with_its_code(door: Listener) -> None:
     async with opened(door) as client:
         with pytest.raises(ConnectionClosed) as end:

@@ -47,8 +47,8 @@ def understood(text: str | bytes) -> Authenticate | Listen:
     """Read a message of a client. Fields that are not known are ignored. NotUnderstood."""
     try:
         said = _DECODER.decode(text)
-    except ValueError as error:
-        raise NotUnderstood(f"not understood: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise NotUnderstood("not understood: " + str(error).encode("ascii", "replace").decode()) from error
     if said.action in AUTHENTICATE:
         return Authenticate(_secret(said.data.key_id or said.key, said.data.secret_key or said.secret))
     if said.action != LISTEN:
