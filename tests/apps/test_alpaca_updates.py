@@ -16,8 +16,9 @@ from apps.oms.alpaca.update_fold import FoldedAccount, UpdateFold
 from domain.order import commands as c
 from domain.order import events as e
 from domain.order.holdings import Holdings
+from domain.order.index import note
 from domain.order.lifecycle import State
-from domain.order.order import Order, evolved
+from domain.order.order import Order, evolve
 from domain.ports import Head, JournalEntry
 from tests import given, table
 from tests.apps.submits import INSTRUMENTS
@@ -40,7 +41,12 @@ class Commits:
         return given.ACCOUNT if order_id == given.ORDER_ID else None
 
     async def before(self, order_id: str, seq: int) -> Order | None:
-        return evolved([event for at, events in self.events.items() if at < seq for event in events])
+        order: Order | None = None
+        for at, events in self.events.items():
+            for event in events if at < seq else ():
+                order = evolve(order, event)
+                note(order, at)
+        return order
 
 
 class Stream:

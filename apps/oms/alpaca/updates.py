@@ -92,8 +92,11 @@ def _busted(event: e.TradeBusted, _: Stage, order: Order) -> Updates:
 
 
 def _replaced(_: e.OrderReplaced, before: Stage, order: Order) -> Updates:
-    """Return the end of the old generation and the begin of the new one. A venue that changes an order unasked makes no generation."""
-    if order.generation == before.generation:
+    """Return the end of the old generation and the begin of the new one.
+
+    A venue that changes an order unasked makes no new generation. It may even report the terms of an earlier one, which was told before.
+    """
+    if order.generation <= before.generation:
         return NOTHING
     return ToldUpdate("replaced", before.generation), ToldUpdate(NEW_EVENT, order.generation)
 
