@@ -78,7 +78,8 @@ def _requeued(order: Order) -> bool:
 
 
 def _acknowledged(_: e.RouteAcknowledged, before: Stage, order: Order) -> Updates:
-    return NOTHING if before.is_new else (ToldUpdate(NEW_EVENT, order.generation),)
+    """Return `new`, unless the venue gave no id: then the order's status does not show that the venue has it, and a trade will."""
+    return (ToldUpdate(NEW_EVENT, order.generation),) if stage(order).is_new and not before.is_new else NOTHING
 
 
 def _filled(event: e.OrderFilled, _: Stage, order: Order) -> Updates:
