@@ -68,6 +68,14 @@ def test_the_preview_shows_every_check_and_sends_nothing(stack: LiveStack, desk:
     assert httpx.get(f"{stack.url('oms')}/stats", timeout=10).json()["seq"] >= before
 
 
+def test_a_preview_is_shown_also_if_the_typing_before_it_asks_once_more(desk: DeskPage) -> None:
+    slow = "asked => String(asked[0]).includes('/check') ? new Promise(done => setTimeout(done, 1500)) : Promise.resolve()"
+    desk.page.evaluate(f"{{ const real = fetch, slow = {slow}; window.fetch = (...asked) => slow(asked).then(() => real(...asked)) }}")
+    desk.write_order(TOO_LARGE, "45000", account="preview")
+    desk.press("p", alt=True)
+    desk.until_text("status", "Ticket result", "would be refused: order_size_limit")
+
+
 def test_an_order_whose_outcome_is_unknown_is_asked_for_and_not_sent_again(stack: LiveStack, desk: DeskPage) -> None:
     """oms stops before it answers. When it is back, it is asked by the client_order_id; what was lost, only a person sends again."""
     frozen = stack.pid("oms")

@@ -159,7 +159,7 @@ function App() {
     const stop = onChanges(() => {
       if (connection.trouble?.status === 401) setDialog((now) => now || 'sign in');
       // A stream that begins may be that of another user, who signed in or out in another tab.
-      if (hello && hello !== store.hello) void (session.who?.signed_in ? askIfSame() : begin());
+      if (hello !== store.hello && (hello || !session.who)) void (session.who?.signed_in ? askIfSame() : begin());
       hello = store.hello;
     });
     return () => void stop();
