@@ -56,8 +56,14 @@ class DeskPage:
 
     def one(self, role: str, name: str) -> str:
         """Wait for the one object with this role and name."""
-        self.until(lambda: len(self.found(role, name)) == 1, lambda: f"one {role} {name!r}, not {len(self.found(role, name))}")
-        return self.found(role, name)[0]
+        found: list[str] = []
+
+        def is_one() -> bool:
+            found[:] = self.found(role, name)
+            return len(found) == 1
+
+        self.until(is_one, lambda: f"one {role} {name!r}, not {len(found)}")
+        return found[0]
 
     def ask(self, of: str, function: str) -> Any:
         """Return what a function of the page makes of an object, which is its `this`."""
@@ -143,8 +149,12 @@ class DeskPage:
 
     def reload(self) -> None:
         """Load the page again, and wait until the new one is there."""
+        self.until_loaded(lambda: self.page.call("Page.reload"))
+
+    def until_loaded(self, act: Callable[[], object]) -> None:
+        """Do what makes the page load again, and wait until the new one is there."""
         self.page.evaluate("window.isOld = true")
-        self.page.call("Page.reload")
+        act()
         self.until(self._is_new, lambda: "the new page")
 
     def show(self) -> None:

@@ -53,7 +53,7 @@ def test_another_user_is_shown_nothing_of_the_one_before(stack: LiveStack, first
         desk.sign_out()
         desk.until_text("dialog", "Sign in", "Your session ended")
         desk.fill("textbox", "API key", key_of(stack, "after", "frank"))
-        desk.press("Enter")
+        desk.until_loaded(lambda: desk.press("Enter"))  # nothing of the page of erin is kept
         desk.one("button", "Sign out frank")
         desk.until_text("status", "Connection", "live")
         assert desk.shown_orders() == 0
