@@ -154,6 +154,15 @@ class Catalogue(NamedTuple):
             raise ConfigError(f"instruments: market_symbols.{kind}: has no row for {symbol}, and the venue's name cannot be derived")
         return MarketSymbol(venue_symbol=f"{base}{SEPARATORS[kind]}{instrument.currency}")
 
+    def market_name(self, kind: str, symbol: str) -> str | None:
+        """Return what a kind of venue calls one of our symbols that this file has; None for any other symbol."""
+        if symbol not in self.instruments and symbol not in self.market_symbols.get(kind, {}):
+            return None
+        try:
+            return self.market_symbol(kind, symbol).venue_symbol
+        except ConfigError:
+            return None
+
 
 class VenueSettings(NamedTuple):
     """A venue: how a paper venue differs from the quotes it receives. Fees are in basis points, latency in milliseconds."""

@@ -70,6 +70,12 @@ class VenueLivenessSection(Section):
         return self
 
 
+class VenueInstrumentsSection(Section):
+    """`check_sec`: how often each symbol is looked up in the venue's own list, which has its steps and whether it is listed."""
+
+    check_sec: Annotated[Seconds, Field(ge=60)] = 3600
+
+
 class MarketGatewayService(ServiceSection):
     name: Literal["gateway"] = "gateway"
     port: Port = 8080
@@ -86,8 +92,15 @@ VENUES: Final[Mapping[str, VenueFeedSection]] = {
         rest_url="https://api.binance.com",
         symbols=("BTCUSDT", "ETHUSDT", "SOLUSDT"),
     ),
-    "KRAKEN": VenueFeedSection(kind=KRAKEN, ws_url="wss://ws.kraken.com/v2", symbols=("BTCUSD", "ETHUSD")),
-    "COINBASE": VenueFeedSection(kind=COINBASE, ws_url="wss://advanced-trade-ws.coinbase.com", symbols=("BTCUSD", "ETHUSD")),
+    "KRAKEN": VenueFeedSection(
+        kind=KRAKEN, ws_url="wss://ws.kraken.com/v2", rest_url="https://api.kraken.com", symbols=("BTCUSD", "ETHUSD")
+    ),
+    "COINBASE": VenueFeedSection(
+        kind=COINBASE,
+        ws_url="wss://advanced-trade-ws.coinbase.com",
+        rest_url="https://api.coinbase.com",
+        symbols=("BTCUSD", "ETHUSD"),
+    ),
 }
 """The public addresses of the venues, for market data without a key."""
 
@@ -98,6 +111,7 @@ class MarketGatewaySettings(Settings):
     venues: Annotated[dict[VenueName, VenueFeedSection], Field(min_length=1)] = Field(default_factory=lambda: dict(VENUES))
     raw: RawSection = RawSection()
     liveness: VenueLivenessSection = VenueLivenessSection()
+    instruments: VenueInstrumentsSection = VenueInstrumentsSection()
     monitoring: MarketGatewayMonitoring = MarketGatewayMonitoring()
 
     def pending_bytes_max(self) -> int:

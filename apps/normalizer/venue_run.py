@@ -1,6 +1,6 @@
 """One venue: its frames are folded, records are queued for the streams, changed quotes leave for the core at once."""
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 import structlog
@@ -103,9 +103,14 @@ class VenueRun:
                 if fact.fact is FactKind.HALTED:
                     self.liveness.halted(fact.symbol)
         if out.opened:
-            self._opened(out.opened, now)
+            self.wishes.connected()
+        for symbol in (*out.opened, *out.added):
+            self.wishes.want(Wish(kind=WishKind.RESYNC, symbol=symbol, reason="no book yet"), now, after=FIRST_BOOK_NS)
         for wish in out.wishes:
             self.wishes.want(wish, now)
+        for fact in out.facts:
+            if fact.fact in (FactKind.UNSUBSCRIBED, FactKind.DELISTED):
+                self.wishes.forget(fact.symbol)
         for symbol in out.heard:
             self.liveness.heard(symbol, now)
         for symbol, moved in out.snapshots.items():
@@ -133,11 +138,11 @@ class VenueRun:
         now = clock.monotonic_ns()
         if now - self._read_at > self._rules.patience.least:
             self._paused.update(symbol for symbol in self.fold.owners if self.ticks.is_live(symbol))
-            for symbol in self._paused:
+            for symbol in sorted(self._paused):
                 self._end_mark(symbol, now)
             return
         if self._paused and self.lag_ns() <= self._rules.behind_max:
-            self._confirm(self._paused, now)
+            self._confirm(sorted(self._paused), now)
             self._paused.clear()
         for step in self.liveness.look(now):
             now, wall = clock.monotonic_ns(), clock.now_ns()
@@ -190,11 +195,6 @@ class VenueRun:
         for trade in out.trades:
             self.bars.add(trade, self.bars_since)
 
-    def _opened(self, symbols: tuple[str, ...], now: int) -> None:
-        self.wishes.connected()
-        for symbol in symbols:
-            self.wishes.want(Wish(kind=WishKind.RESYNC, symbol=symbol, reason="no book yet"), now, after=FIRST_BOOK_NS)
-
     def _end(self, symbol: str, now: int) -> None:
         """End the marks of a symbol at once."""
         if not self.liveness.is_stale(symbol):
@@ -214,7 +214,7 @@ class VenueRun:
                 if not self._replayed:
                     self._shared.latency.observe((self._shared.clock.now_ns() - quote.received) / 1e9)
 
-    def _confirm(self, symbols: Set[str], now: int) -> None:
+    def _confirm(self, symbols: Iterable[str], now: int) -> None:
         """Bring back marks that ended because frames came late: an update of a valid book confirms also a touch that it leaves alone."""
         for symbol in symbols:
             if not self.ticks.is_live(symbol) and (quote := self.fold.quote(symbol)) is not None:

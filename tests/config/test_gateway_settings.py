@@ -80,7 +80,7 @@ def test_a_row_of_the_table_comes_first_and_may_be_of_no_instrument(tmp_path: Pa
     ).venues
     listing = listing_of("K", venues["K"], catalogue)
     assert (listing.symbols, listing.depth) == ({"BTCUSD": "XBT/USD", "DOGE": "DOGE/EUR"}, 100)
-    assert listing.opening("ws://x").symbols == {"XBT/USD": "BTCUSD", "DOGE/EUR": "DOGE"}
+    assert listing.opening("ws://x", {}).symbols == {"XBT/USD": "BTCUSD", "DOGE/EUR": "DOGE"}
 
 
 def test_a_symbol_without_a_row_and_without_an_instrument_is_refused_with_its_table(tmp_path: Path) -> None:

@@ -8,8 +8,11 @@ from domain.market.venues.binance_spot import BinanceSpotDialect
 from domain.market.venues.coinbase import CoinbaseDialect
 from domain.market.venues.decoder import Dialect, VenueDecoder
 from domain.market.venues.feed import Decoder, Opening, VenueScript
+from domain.market.venues.history import history
+from domain.market.venues.instruments import instrument_list
 from domain.market.venues.kraken import KrakenDialect
 from domain.market.venues.names import ALPACA_CRYPTO, BINANCE_SPOT, COINBASE, KINDS, KRAKEN
+from domain.market.venues.replies import Replies
 from domain.market.venues.scripts import AlpacaCryptoScript, BinanceSpotScript, CoinbaseScript, KrakenScript
 from domain.market.venues.session import FeedSession
 
@@ -28,6 +31,9 @@ _DIALECTS: Final[Mapping[str, Callable[[FeedSession, Opening], Dialect]]] = {
     ALPACA_CRYPTO: lambda session, opening: AlpacaCryptoDialect(session),
 }
 
+_FORMS: Final[Mapping[str, Callable[[str], str]]] = {BINANCE_SPOT: str.upper}
+"""How a venue writes its names, where that differs from the configuration."""
+
 
 def script(kind: str, ws_url: str, symbols: Mapping[str, str], depth: int) -> VenueScript:
     """Return what a connection to this kind of venue sends. `symbols` maps our names to the venue's; `depth` is the levels wanted.
@@ -39,8 +45,9 @@ def script(kind: str, ws_url: str, symbols: Mapping[str, str], depth: int) -> Ve
 
 def decoder(venue: str, opening: Opening, epoch: int) -> Decoder:
     """Return the fold of one connection. Raises ValueError for an unknown kind."""
-    session = FeedSession(venue, opening, epoch)
-    return VenueDecoder(session, _known(_DIALECTS, opening.kind)(session, opening))
+    session = FeedSession(venue, opening, epoch, _FORMS.get(opening.kind, str))
+    dialect = _known(_DIALECTS, opening.kind)(session, opening)
+    return VenueDecoder(session, dialect, Replies(session, history(opening.kind), instrument_list(opening.kind)))
 
 
 def _known(by_kind: Mapping[str, Made], kind: str) -> Made:
