@@ -72,7 +72,7 @@ class VenueRun:
         self._received = 0
         self._lag = (0, 0)
         self._read_at = shared.clock.monotonic_ns()
-        self._paused: set[str] = set()
+        self._paused: dict[str, None] = {}
         """Symbols whose marks ended because frames could not be read."""
 
     def take(self, raw: RawFrames) -> None:
@@ -137,12 +137,12 @@ class VenueRun:
         clock = self._shared.clock
         now = clock.monotonic_ns()
         if now - self._read_at > self._rules.patience.least:
-            self._paused.update(symbol for symbol in self.fold.owners if self.ticks.is_live(symbol))
-            for symbol in sorted(self._paused):
+            self._paused.update((symbol, None) for symbol in self.fold.owners if self.ticks.is_live(symbol))
+            for symbol in self._paused:
                 self._end_mark(symbol, now)
             return
         if self._paused and self.lag_ns() <= self._rules.behind_max:
-            self._confirm(sorted(self._paused), now)
+            self._confirm(self._paused, now)
             self._paused.clear()
         for step in self.liveness.look(now):
             now, wall = clock.monotonic_ns(), clock.now_ns()
