@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from adapters import subjects
+from adapters import ccxt_exchange, subjects, venue_socket
 from adapters.clock import SystemClock
 from adapters.marketstreams import StreamWriter, ensure_market_stream, last_message
 from adapters.venue_rest import VenueRest
-from adapters.venue_socket import dial
 from apps.connections import access, market_nats, nats
 from apps.gateway.control import VenueControl
 from apps.gateway.epochs import Epochs, epoch_of
@@ -20,7 +19,7 @@ from apps.gateway.raw_writer import LATENCY_BUCKETS_S, RawStream, RawWriter
 from apps.gateway.rest_fetch import RestFetcher
 from apps.gateway.routes import venue_routes
 from apps.gateway.symbols import Listing
-from apps.gateway.venue_feed import FeedState, VenueFeed
+from apps.gateway.venue_feed import Dial, FeedState, VenueFeed
 from apps.runtime import metrics, tasks
 from apps.runtime.chassis import Chassis, Service
 from apps.runtime.metrics import Observations
@@ -31,6 +30,7 @@ from config.text import ConfigError
 from domain.execution.token_bucket import SECOND_NS
 from domain.market.venues.feed import VenueScript
 from domain.market.venues.kinds import script
+from domain.market.venues.names import exchange_of
 from domain.ports import Clock
 
 LAG_MAX_NS: Final = 5 * SECOND_NS
@@ -44,8 +44,9 @@ async def build(chassis: Chassis[MarketGatewaySettings]) -> Service:
     settings, clock = chassis.settings, SystemClock()
     catalogue = load_instruments()
     listings = {name: listing_of(name, venue, catalogue) for name, venue in settings.venues.items()}
-    for listing, venue in zip(listings.values(), settings.venues.values(), strict=True):
-        script_of(venue, listing)
+    for name, venue in settings.venues.items():
+        script_of(venue, listings[name])
+        dial_of(name, venue)
     credentials = credentials_of(settings.venues, secrets.read(chassis.name, chassis.environment or os.environ))
 
     core = await nats.connect(chassis)
@@ -98,7 +99,7 @@ def _feed(
         age_ns=int(liveness.connection_age_max_sec * SECOND_NS),
         instruments_every_ns=int(settings.instruments.check_sec * SECOND_NS),
     )
-    return VenueFeed(name, listing, partial(script_for, venue), dial, fetcher, writer, epochs, clock, bounds, credentials)
+    return VenueFeed(name, listing, partial(script_for, venue), dial_of(name, venue), fetcher, writer, epochs, clock, bounds, credentials)
 
 
 def listing_of(name: str, venue: VenueFeedSection, catalogue: Catalogue) -> Listing:
@@ -125,11 +126,23 @@ def script_of(venue: VenueFeedSection, listing: Listing) -> VenueScript:
     try:
         return script_for(venue, listing)
     except ValueError as error:
-        raise ConfigError(f"venues: {venue.ws_url}: {error}") from error
+        raise ConfigError(f"venues: {venue.address}: {error}") from error
 
 
 def script_for(venue: VenueFeedSection, listing: Listing) -> VenueScript:
-    return script(venue.kind, venue.ws_url, listing.symbols, listing.depth)
+    return script(venue.kind, venue.address, listing.symbols, listing.depth)
+
+
+def dial_of(name: str, venue: VenueFeedSection) -> Dial:
+    """Return what opens a connection to a venue. Raises ConfigError for an exchange that ccxt does not have, or without ccxt."""
+    exchange = exchange_of(venue.kind)
+    if exchange is None:
+        return venue_socket.dial
+    try:
+        ccxt_exchange.check(exchange)
+    except ValueError as error:
+        raise ConfigError(f"venues.{name}.kind: {error}") from error
+    return lambda _: ccxt_exchange.dial(exchange, venue.rest_url)
 
 
 def _report_readiness(chassis: Chassis[MarketGatewaySettings], feeds: Mapping[str, VenueFeed]) -> None:

@@ -71,13 +71,23 @@ class KrakenSpeech:
     def rest(self, path: str, query: Mapping[str, str]) -> Reply | None:
         if path == "/0/public/Time":
             return Reply(200, json.dumps({"error": [], "result": {"unixtime": self._ns() // 10**9}}))
-        if path not in ("/0/public/AssetPairs", "/0/public/Trades"):
+        if path == "/0/public/Assets":
+            names = sorted({part for book in self.symbols for part in book.name.split("/")})
+            assets = {name: {"aclass": "currency", "altname": name, "decimals": 10, "display_decimals": 5} for name in names}
+            return Reply(200, json.dumps({"error": [], "result": assets}))
+        if path == "/0/public/AssetPairs" and "pair" not in query:
+            pairs = {book.name: self._pair(book) for book in self.symbols if book.name not in self._faults.delisted}
+            return Reply(200, json.dumps({"error": [], "result": pairs}))
+        if path not in ("/0/public/AssetPairs", "/0/public/Trades", "/0/public/Depth"):
             return None
         book = self._books.get(query["pair"])
         if book is None or book.name in self._faults.delisted:
             return Reply(200, '{"error":["EQuery:Unknown asset pair"]}')
         if path == "/0/public/AssetPairs":
             return Reply(200, json.dumps({"error": [], "result": {book.name: self._pair(book)}}))
+        if path == "/0/public/Depth":
+            sides = [[[book.price(tick), book.size(lots), 1] for tick, lots in book.top(bids=bids, depth=100)] for bids in (True, False)]
+            return Reply(200, json.dumps({"error": [], "result": {book.name: {"bids": sides[0], "asks": sides[1]}}}))
         since = int(query["since"])
         rows = [row for row in book.past if row.print.at > since][: int(query["count"])]
         past = [
@@ -91,8 +101,13 @@ class KrakenSpeech:
     def _pair(self, book: SimulatedBook) -> dict[str, object]:
         tick = self._faults.ticks.get(book.name, book.price(1))
         status = "cancel_only" if book.name in self._faults.not_trading else "online"
+        base, _, quote = book.name.partition("/")
         return {
+            "altname": f"{base}{quote}",
             "wsname": book.name,
+            "base": base,
+            "quote": quote,
+            "ordermin": "0.0001",
             "pair_decimals": book.price_places,
             "lot_decimals": book.size_places,
             "tick_size": tick,

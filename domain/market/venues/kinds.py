@@ -5,13 +5,14 @@ from typing import Final, TypeVar
 
 from domain.market.venues.alpaca_crypto import AlpacaCryptoDialect
 from domain.market.venues.binance_spot import BinanceSpotDialect
+from domain.market.venues.ccxt_books import CcxtDialect, CcxtScript
 from domain.market.venues.coinbase import CoinbaseDialect
 from domain.market.venues.decoder import Dialect, VenueDecoder
 from domain.market.venues.feed import Decoder, Opening, VenueScript
 from domain.market.venues.history import history
 from domain.market.venues.instruments import instrument_list
 from domain.market.venues.kraken import KrakenDialect
-from domain.market.venues.names import ALPACA_CRYPTO, BINANCE_SPOT, COINBASE, KINDS, KRAKEN
+from domain.market.venues.names import ALPACA_CRYPTO, BINANCE_SPOT, CCXT, COINBASE, KNOWN, KRAKEN, exchange_of, is_kind
 from domain.market.venues.replies import Replies
 from domain.market.venues.scripts import AlpacaCryptoScript, BinanceSpotScript, CoinbaseScript, KrakenScript
 from domain.market.venues.session import FeedSession
@@ -23,12 +24,14 @@ _SCRIPTS: Final[Mapping[str, Callable[[str, Mapping[str, str], int], VenueScript
     KRAKEN: KrakenScript,
     COINBASE: CoinbaseScript,
     ALPACA_CRYPTO: AlpacaCryptoScript,
+    CCXT: CcxtScript,
 }
 _DIALECTS: Final[Mapping[str, Callable[[FeedSession, Opening], Dialect]]] = {
     BINANCE_SPOT: lambda session, opening: BinanceSpotDialect(session),
     KRAKEN: lambda session, opening: KrakenDialect(session, opening.depth),
     COINBASE: lambda session, opening: CoinbaseDialect(session),
     ALPACA_CRYPTO: lambda session, opening: AlpacaCryptoDialect(session),
+    CCXT: lambda session, opening: CcxtDialect(session),
 }
 
 _FORMS: Final[Mapping[str, Callable[[str], str]]] = {BINANCE_SPOT: str.upper}
@@ -51,6 +54,6 @@ def decoder(venue: str, opening: Opening, epoch: int) -> Decoder:
 
 
 def _known(by_kind: Mapping[str, Made], kind: str) -> Made:
-    if kind not in by_kind:
-        raise ValueError(f"{kind!r} is no kind of venue; known are {', '.join(KINDS)}")
-    return by_kind[kind]
+    if not is_kind(kind):
+        raise ValueError(f"{kind!r} is no kind of venue; known are {KNOWN}")
+    return by_kind[CCXT if exchange_of(kind) else kind]
