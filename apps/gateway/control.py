@@ -13,9 +13,8 @@ from nats.aio.msg import Msg
 
 from adapters import bus, subjects
 from adapters.codec import decoder, encode
-from apps.gateway.rest_errands import BackfillState
 from apps.gateway.venue_feed import VenueFeed
-from domain.market.venues.history import SECOND, SPAN_MAX, PastSpan, history
+from domain.market.venues.history import SECOND, SPAN_MAX, PastSpan
 from domain.ports import Clock, Unavailable
 from domain.values import from_rfc3339
 
@@ -119,9 +118,9 @@ class VenueControl:
         return _allowed(lambda: feed.subscribe(symbol, name))
 
     def _backfill(self, feed: VenueFeed, request: ControlRequest) -> ControlReply:
-        if history(feed.listing.kind) is None or not feed.fetcher.has_address:
+        if not feed.offers_backfill:
             return ControlReply(False, "not_offered", f"{feed.name} has no rest_url, or its kind has no trades of the past")
-        if feed.backfill is not None and feed.backfill.state is BackfillState.RUNNING:
+        if feed.backfill is not None and feed.is_backfilling:
             return ControlReply(False, "busy", f"a backfill of {feed.backfill.symbol} is under way")
         try:
             span = span_of(request.from_, request.to, self._clock.now_ns())

@@ -10,7 +10,7 @@ import structlog
 from apps.gateway.epochs import Epochs
 from apps.gateway.link import NO_CREDENTIALS, Bounds, Credentials, Link, Socket
 from apps.gateway.raw_writer import RawWriter
-from apps.gateway.rest_errands import Backfill
+from apps.gateway.rest_errands import Backfill, BackfillState
 from apps.gateway.rest_fetch import RestFetcher
 from apps.gateway.symbols import Instruments, Listing
 from apps.runtime.chassis import cancelled
@@ -18,7 +18,7 @@ from apps.runtime.log_limit import LogLimit
 from domain.execution.token_bucket import SECOND_NS
 from domain.market.back_off import pause_ns
 from domain.market.venues.feed import VenueScript
-from domain.market.venues.history import PastSpan
+from domain.market.venues.history import SPAN_MAX, PastSpan, history
 from domain.market.venues.instruments import ListedSymbol
 from domain.ports import Clock, Unavailable
 
@@ -29,9 +29,14 @@ STEADY_NS: Final = 60 * SECOND_NS
 REPLACE_EVERY_S: Final = 60.0
 """Between two attempts to replace an old connection; it stays open meanwhile."""
 STOP_LOOK_S: Final = 0.01
+BACKFILL_LOOK_S: Final = 0.1
 LOG_EVERY_NS: Final = 60 * SECOND_NS
 CHECK_DISTANCE_NS: Final = 60 * SECOND_NS
 """Between two looks at the venue's list for one symbol, whatever the venue refuses."""
+MISSED_AFTER_S: Final = 10.0
+"""Age of a connection at which the trades that were missed before it are fetched: one that breaks sooner causes no requests."""
+MISSED_OVERLAP_NS: Final = 2 * SECOND_NS
+"""How far missed trades reach into both connections."""
 RECONNECT_DISTANCE_NS: Final = 5 * SECOND_NS
 """Age that a connection reaches before it is made again on request."""
 
@@ -79,6 +84,8 @@ class VenueFeed:
         self.instruments = Instruments()
         self.backfill: Backfill | None = None
         """The last one that was asked for."""
+        self._missed_since = 0
+        """The last message before trades were missed, nanoseconds UTC; 0 if none are."""
         self._frames_before = 0
         self._last_frame_at = 0
         self._script = script
@@ -163,6 +170,14 @@ class VenueFeed:
             raise ValueError("it is the last symbol: take the venue out of the configuration instead")
         return self._change(self.listing.minus(symbol))
 
+    @property
+    def offers_backfill(self) -> bool:
+        return self.fetcher.has_address and history(self.listing.kind) is not None
+
+    @property
+    def is_backfilling(self) -> bool:
+        return self.backfill is not None and self.backfill.state is BackfillState.RUNNING
+
     def start_backfill(self, symbol: str, span: PastSpan) -> str:
         """Fetch trades of the past; return what happens. Raises Unavailable without a connection."""
         link = self._open_link()
@@ -227,6 +242,25 @@ class VenueFeed:
                 self._check(name, every_ns)
             await asyncio.sleep(min(every_ns, CHECK_DISTANCE_NS) / SECOND_NS)
 
+    async def _fetch_missed(self) -> None:
+        """Fetch the trades between the connection before and this one, symbol by symbol, in what a backfill may have."""
+        if not self._missed_since or not self.offers_backfill:
+            return
+        end = self._clock.now_ns() + MISSED_OVERLAP_NS
+        await asyncio.sleep(MISSED_AFTER_S)
+        begin = max(self._missed_since - MISSED_OVERLAP_NS, end - SPAN_MAX)
+        for symbol in list(self.listing.symbols):
+            await self._backfilled()
+            if symbol in self.listing.symbols:
+                self.start_backfill(symbol, PastSpan(begin, end))
+        await self._backfilled()
+        self._missed_since = 0
+
+    async def _backfilled(self) -> None:
+        """Wait until no backfill is under way."""
+        while self.is_backfilling:  # noqa: ASYNC110 - its pages take their time
+            await asyncio.sleep(BACKFILL_LOOK_S)
+
     def reconnect(self, reason: str) -> str:
         """Make the connection again; return what happens. Raises Unavailable without one."""
         return self._open_link().end_at_age(RECONNECT_DISTANCE_NS, f"asked to: {reason}")
@@ -255,7 +289,7 @@ class VenueFeed:
         log.info("Connected to a venue", venue=self.name, url=script.url().partition("?")[0], epoch=epoch)
         if self.listing is not listing:
             asyncio.get_running_loop().call_soon(self._ask)  # it changed while the connection was being opened
-        parts = [asyncio.create_task(work) for work in (self._replace(link), self._check_instruments())]
+        parts = [asyncio.create_task(work) for work in (self._replace(link), self._check_instruments(), self._fetch_missed())]
         try:
             reason = await link.run(epoch)
         finally:
@@ -263,6 +297,7 @@ class VenueFeed:
                 await cancelled(part)
             self._frames_before += link.frames
             self._last_frame_at = link.last_frame_at or self._last_frame_at
+            self._missed_since = self._missed_since or self._last_frame_at
             self.link = None
         if link.age_ns > STEADY_NS and link.frames:
             self.failures = 0

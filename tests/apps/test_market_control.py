@@ -224,6 +224,23 @@ async def test_one_backfill_of_a_venue_runs_at_a_time_and_a_failed_one_says_why(
         await until(lambda: found.feed.backfill and found.feed.backfill.detail == "the connection ended")
 
 
+async def test_the_trades_between_two_connections_are_fetched_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MARKETDATA 4: duplicate trade after reconnect: one row by (at, venue, symbol, trade_id)."""
+    monkeypatch.setattr(venue_feed, "MISSED_AFTER_S", 0.1)
+    async with scene("binance_spot") as found:
+        await live(found)
+        await found.simulator.stop()
+        missed = [time.time_ns() // 1_000_000 * 1_000_000 + number * 1_000_000 for number in range(5)]
+        for at in missed:
+            found.simulator.traded("BTCUSDT", at, "100.5", "0.25")
+        await found.simulator.start()
+        await until(lambda: Read(found.stream.messages).facts(FactKind.BACKFILLED))
+        read = Read(found.stream.messages)
+        fetched = {trade.at for trade in read.trades if Flag.BACKFILLED in trade.flags}
+        assert fetched >= set(missed)
+        assert len(read.facts(FactKind.BACKFILLED)) == 1
+
+
 @pytest.mark.parametrize("kind", LISTS)
 async def test_a_symbol_that_the_venue_lists_no_more_is_not_asked_for_until_it_is_back(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """MARKETDATA 4: listing gone: symbol disabled, others go on."""
