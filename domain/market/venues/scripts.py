@@ -25,11 +25,22 @@ REFUSAL_CHARACTERS_MAX: Final = 500
 """A message that refuses something is shorter, so that data is never searched for it."""
 
 
-class _KrakenRefusal(msgspec.Struct, gc=False):
+class _Refusal(msgspec.Struct, gc=False):
+    success: bool | None = None
+    type: str = ""
     symbol: str = ""
 
 
-_KRAKEN_REFUSAL: Final = msgspec.json.Decoder(_KrakenRefusal)
+_REFUSAL: Final = msgspec.json.Decoder(_Refusal)
+
+
+def _refusal(text: str) -> _Refusal | None:
+    if len(text) > REFUSAL_CHARACTERS_MAX or '"error"' not in text:
+        return None
+    try:
+        return _REFUSAL.decode(text)
+    except msgspec.MsgspecError:
+        return None  # its decoder states the fact
 
 
 def kraken_depth(wanted: int) -> int:
@@ -115,9 +126,8 @@ class KrakenScript:
         return [self._book("unsubscribe", names), self._trades("unsubscribe", names)]
 
     def refused(self, text: str) -> str | None:
-        if len(text) > REFUSAL_CHARACTERS_MAX or '"success":false' not in text.replace(" ", ""):
-            return None
-        return _KRAKEN_REFUSAL.decode(text).symbol
+        found = _refusal(text)
+        return found.symbol if found is not None and found.success is False else None
 
     def answer(self, text: str) -> Sequence[Send]:
         return ()
@@ -163,7 +173,8 @@ class CoinbaseScript:
         return self._both("unsubscribe", symbol)
 
     def refused(self, text: str) -> str | None:
-        return "" if len(text) <= REFUSAL_CHARACTERS_MAX and '"type":"error"' in text.replace(" ", "") else None
+        found = _refusal(text)
+        return "" if found is not None and found.type == "error" else None
 
     def _both(self, verb: str, symbol: str) -> Sequence[Send]:
         names = [self._symbols[symbol]]
