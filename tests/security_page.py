@@ -31,7 +31,9 @@ def lines(service: str, table: Table) -> Iterator[str]:
 
 
 def table_of_scopes() -> str:
-    own = {service: {route: row for route, row in table.items() if route not in EVERYWHERE} for service, table in TABLES.items()}
+    own: dict[str, Table] = {
+        service: {route: row for route, row in table.items() if route not in EVERYWHERE} for service, table in TABLES.items()
+    }
     own["oms, Alpaca facade"] = ALPACA
     head = ("| service | needs one of | routes |", "|---|---|---|")
     rows = (line for service, table in {"every service": EVERYWHERE, **own}.items() for line in lines(service, table))

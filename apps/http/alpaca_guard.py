@@ -3,8 +3,9 @@
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
 from apps.http.access import Access, watched
@@ -13,6 +14,7 @@ from apps.http.authority import ADDRESSES_MAX, FAILURES_BURST, Authority
 from apps.http.caller import Caller, Rate, unauthorized
 from apps.http.credentials import Signed
 from apps.http.messages import Disconnected, Handler, read_body, send_json
+from apps.http.problem import CONTENT_TYPE as PROBLEM
 from apps.http.problem import Refusal
 from apps.http.replay import replayed, target_of
 from apps.http.route_scopes import ALPACA, PUBLIC, Found, RouteScopes
@@ -123,12 +125,31 @@ class AlpacaGuard:
         ]
 
     def _with_headers(self, send: Send, rate: Rate) -> Send:
+        """Return a `send` that adds the headers of every answer, and puts problem details, which a stopping service sends, into words."""
+        problem = False
+
         async def with_headers(message: Message) -> None:
+            nonlocal problem
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *self._headers(rate)]
+                headers = message.get("headers", ())
+                problem = (b"content-type", PROBLEM) in headers
+                if problem:
+                    return
+                message["headers"] = [*headers, *self._headers(rate)]
+            elif problem:
+                words = in_alpaca_words(_refusal(message["body"]))
+                own = [(name.lower().encode(), value.encode("latin-1")) for name, value in words.headers.items()]
+                await send_json(send, words.status, words.body(), [*own, *self._headers(rate)])
+                return
             await send(message)
 
         return with_headers
+
+
+def _refusal(body: bytes) -> Refusal:
+    """Return the refusal that problem details tell."""
+    found = msgspec.json.decode(body, type=dict[str, Any])
+    return Refusal(found.pop("status"), found.pop("code"), found.pop("detail"), **{k: v for k, v in found.items() if k == "outcome"})
 
 
 def _is_public(route: Found) -> bool:

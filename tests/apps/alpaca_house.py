@@ -5,6 +5,7 @@ import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 import httpx
@@ -116,7 +117,8 @@ class AlpacaHouse:
         risk = RiskReader(client, self.keys)
         self.routes = facade_routes(AssetBook(INSTRUMENTS.values()), [ALWAYS], self.keys, risk, parts, int(QUOTE_AGE_MAX_S * 1e9))
         app = fast_path(oms.application, {("POST", "/orders"): oms.door}, {BASE: AlpacaApp(BASE, self.routes)})
-        self.app: Handler = guarded(with_head(app), Access(), authority, AlpacaGuard(BASE, self.rates))
+        self._guarded = partial(guarded, access=Access(), authority=authority, alpaca=AlpacaGuard(BASE, self.rates))
+        self.app: Handler = self._guarded(with_head(app))
         oms.host.on_landed = self.recent.landed
         oms.forbids = lambda terms: self.controls.refuses(terms.account, terms.symbol)
 
@@ -146,8 +148,8 @@ class AlpacaHouse:
         return {"APCA-API-KEY-ID": key_id, "APCA-API-SECRET-KEY": SECRET}
 
     @asynccontextmanager
-    async def http(self, headers: dict[str, str] | None = None) -> AsyncIterator[httpx.AsyncClient]:
-        transport = httpx.ASGITransport(app=self.app)
+    async def http(self, headers: dict[str, str] | None = None, app: Handler | None = None) -> AsyncIterator[httpx.AsyncClient]:
+        transport = httpx.ASGITransport(app=self.app if app is None else self._guarded(app))
         async with httpx.AsyncClient(transport=transport, base_url=ADDRESS, headers=headers) as client:
             yield client
 

@@ -5,8 +5,11 @@ import time
 from typing import Final
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from apps.http.alpaca_guard import PUBLIC_BURST
+from apps.http.messages import send_problem
+from apps.http.problem import Refusal
 from apps.http.route_scopes import ALPACA, PUBLIC
 from tests.apps.alpaca_house import SECRET, trading
 from tests.apps.test_alpaca_orders import LIMIT
@@ -89,6 +92,17 @@ async def test_requests_of_pages_and_foreign_hosts_are_refused_in_alpacas_form()
         assert (host.status_code, host.json()["reason"]) == (421, "host_unknown")
         text = await client.post("/v2/orders", content=b"{}", headers={"content-type": "text/plain"})
         assert (text.status_code, text.json()["reason"]) == (415, "json_wanted")
+
+
+async def test_a_service_that_stops_says_so_in_alpacas_form() -> None:
+    async def stopping(scope: Scope, receive: Receive, send: Send) -> None:
+        await send_problem(send, Refusal(503, "stopping", "oms is stopping", headers={"Retry-After": "1"}, outcome="not_accepted"))
+
+    async with trading() as (house, client), house.http(dict(client.headers), app=stopping) as late:
+        answer = await late.post("/v2/orders", json=LIMIT)
+        assert (answer.status_code, answer.json()["code"], answer.json()["outcome"]) == (503, 50310000, "not_accepted")
+        assert answer.headers["content-type"] == "application/json"
+        assert all(name in answer.headers for name in RATES)
 
 
 async def test_what_is_not_served_is_named() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from domain.risk.controls import KillThrown
 from domain.values import order_id_of
 from tests.apps.alpaca_house import AlpacaHouse, trading
 from tests.given import denied
@@ -122,7 +123,7 @@ async def test_unknown_fields_that_are_null_are_ignored_and_bodies_that_are_no_j
     [
         ("buying_power", 403, 40310000, "insufficient balance for USDT (requested: 150000, available: 100000)"),
         ("order_size_limit", 422, 42210000, "order size limit: found 150000, limit 100000 USD"),
-        ("killed", 403, 40310000, "new orders are rejected by user request: a kill switch is set"),
+        ("killed", 403, 40310000, "new orders are rejected by user request: killed"),
         ("risk_timeout", 503, 50310000, "risk did not answer in time; this order was refused, send a new one"),
     ],
 )
@@ -141,6 +142,41 @@ async def test_a_refusal_of_risk_is_told_in_words_that_clients_know_and_is_liste
         listed = (await client.get("/v2/orders", params={"status": "closed"})).json()
         assert [(order["id"], order["status"], order["reason"]) for order in listed] == [(found["order_id"], "rejected", reason)]
         assert listed[0]["failed_at"] == listed[0]["updated_at"]
+
+
+async def test_a_kill_is_told_with_its_scope() -> None:
+    async with trading() as (house, client):
+        house.controls.apply(KillThrown(version=2, at=1, who="ann", reason="test", scope="account:alice"))
+        answer = await client.post("/v2/orders", json=LIMIT)
+        message = "new orders are rejected by user request: account:alice"
+        assert (answer.status_code, answer.json()["message"], answer.json()["scope"]) == (403, message, "account:alice")
+
+
+async def test_while_the_journal_is_away_the_answer_says_whether_it_may_have_happened() -> None:
+    async with trading() as (house, client):
+        house.oms.log.acks_to_lose = 1
+        unknown = await client.post("/v2/orders", json=LIMIT | {"client_order_id": "lost"})
+        assert (unknown.status_code, unknown.json()["code"], unknown.json()["outcome"]) == (503, 50310000, "unknown")
+        assert unknown.headers["retry-after"] == "1"
+        assert "ask orders:by_client_order_id" in unknown.json()["message"]
+        house.oms.log.down = True
+        refused = await client.post("/v2/orders", json=LIMIT)
+        assert (refused.status_code, refused.json()["code"], refused.json()["outcome"]) == (503, 50310000, "not_accepted")
+        house.oms.log.down = False
+        await house.oms.recovered()
+        assert (await client.get("/v2/orders:by_client_order_id?client_order_id=lost")).status_code == 200
+
+
+async def test_an_error_of_our_own_is_never_500_nor_504(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with trading() as (house, client):
+
+        async def broken(*_: Any, **__: Any) -> None:
+            raise RuntimeError("a fault of ours")
+
+        monkeypatch.setattr(house.oms.intake, "submit", broken)
+        answer = await client.post("/v2/orders", json=LIMIT)
+        assert (answer.status_code, answer.json()["code"], answer.json()["outcome"]) == (503, 50310000, "unknown")
+        assert "a fault of ours" not in answer.text
 
 
 async def test_the_least_notional_is_told_with_its_number() -> None:

@@ -25,6 +25,7 @@ from apps.oms.submit import SubmitHandler, untradable
 from apps.oms.submit_body import TermsReader
 from domain.instruments import Denial
 from domain.ports import Clock
+from domain.risk.controls import Controls
 
 
 class AlpacaOrders:
@@ -41,6 +42,7 @@ class AlpacaOrders:
         assets: AssetBook,
         may_trade: Callable[[str], bool],
         clock: Clock,
+        controls: Controls,
         metrics: OmsMetrics,
     ) -> None:
         """`may_trade`: whether the account is not closed."""
@@ -53,6 +55,7 @@ class AlpacaOrders:
         self._assets = assets
         self._may_trade = may_trade
         self._clock = clock
+        self._controls = controls
         self._metrics = metrics
 
     async def submit(self, request: AlpacaRequest) -> AlpacaReply:
@@ -88,7 +91,7 @@ class AlpacaOrders:
         if answer.replayed and not again:
             raise AlpacaRefusal(422, MALFORMED, NOT_UNIQUE, order_id=dashed(answer.order.order_id))
         if answer.order.refused:
-            raise refused_order(answer.order, asset, answer.seq)
+            raise refused_order(answer.order, asset, answer.seq, self._controls.kills)
         shown = submitted_order(answer.order, asset, answer.seq)
         shown.extended_hours = wanted.extended_hours
         return shown

@@ -1,5 +1,6 @@
 """Why an order was refused, in Alpaca's words: the numbers and texts by which clients tell a lack of money from a mistake."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from apps.http.alpaca_words import FORBIDDEN, NOT_FOUND, RETRY_AFTER, UNAVAILABLE, UNPROCESSABLE, AlpacaRefusal, in_alpaca_words
@@ -7,7 +8,7 @@ from apps.http.problem import ECHO_MAX, Refusal
 from apps.oms.alpaca.catalogue import AlpacaAsset
 from apps.oms.alpaca.ids import dashed
 from domain.order.order import Order
-from domain.risk.controls import KILLED, SUSPENDED
+from domain.risk.controls import KILLED, SUSPENDED, scopes_of
 from domain.risk.limits import BUYING_POWER, SHORT_RESTRICTION
 from domain.values import Side
 
@@ -46,9 +47,11 @@ def no_quantity(requested: str, available: str) -> AlpacaRefusal:
     return AlpacaRefusal(403, FORBIDDEN, message, reason=REDUCE_ONLY, found=requested, limit=available)
 
 
-def refused_order(order: Order, asset: AlpacaAsset, seq: int) -> AlpacaRefusal:
-    """Return the refusal of an order that was recorded as rejected: it is listed under its id."""
+def refused_order(order: Order, asset: AlpacaAsset, seq: int, kills: Iterable[str]) -> AlpacaRefusal:
+    """Return the refusal of an order that was recorded as rejected: it is listed under its id. `kills`: the scopes that are killed now."""
     extra: dict[str, Any] = {"order_id": dashed(order.order_id), "seq": seq}
+    if order.reason == KILLED and (scope := next(filter(set(kills).__contains__, scopes_of(order.account, order.symbol)), None)):
+        extra["scope"] = scope
     found, limit = order.found or "0", order.limit or "0"
     return refused_for(str(order.reason), found, limit, order.unit, asset, order.side, extra)
 
@@ -64,7 +67,7 @@ def refused_for(
     if reason == SUSPENDED:
         return AlpacaRefusal(403, FORBIDDEN, BY_USER, **extra)
     if reason == KILLED:
-        return AlpacaRefusal(403, FORBIDDEN, f"{BY_USER}: a kill switch is set", **extra)
+        return AlpacaRefusal(403, FORBIDDEN, f"{BY_USER}: {extra.get('scope', KILLED)}", **extra)
     if unit is not None:
         extra |= {"found": found, "limit": limit, "unit": unit}
     if reason in (BUYING_POWER, SHORT_RESTRICTION):

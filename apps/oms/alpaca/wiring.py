@@ -89,6 +89,7 @@ def facade_routes(
         assets,
         keys.may_trade,
         parts.clock,
+        parts.controls,
         parts.metrics,
     )
     listed = OrderList(parts.host, parts.reads, lookup, assets)
