@@ -178,6 +178,18 @@ async def test_pages_of_trades_continue_behind_the_last_one_also_within_a_millis
         assert (wrong.status_code, wrong.json()["code"]) == (422, 40010001)
 
 
+async def test_moments_that_no_trade_can_have_bound_nothing() -> None:
+    async with trading() as (house, client):
+        order = (await client.post("/v2/orders", json=LIMIT)).json()
+        await house.fill(order["id"], "0.1", "50")
+        (fill,) = await activities(client)
+        for query in ({"after": "0001-01-01"}, {"until": "9999-12-31T23:59:59.999999999Z"}, {"page_token": "99991231235959999::x"}):
+            assert await activities(client, **query) == [fill], query
+        for query in ({"until": "0001-01-01"}, {"after": "9999-12-31"}, {"date": "0001-01-01"}, {"page_token": "00010101000000000::x"}):
+            assert await activities(client, **query) == [], query
+        assert await activities(client, date=fill["transaction_time"][:10]) == [fill]
+
+
 async def test_a_trade_that_was_taken_back_is_no_longer_listed() -> None:
     async with trading() as (house, client):
         order = (await client.post("/v2/orders", json=LIMIT)).json()

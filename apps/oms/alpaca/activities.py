@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from apps.http.alpaca_words import malformed_field
 from apps.http.problem import Refusal
@@ -28,6 +28,8 @@ OLDEST_FIRST_MAX: Final = 10_000
 MILLISECOND_NS: Final = 1_000_000
 DAY_NS: Final = 86_400 * SECOND_NS
 ID_DIGITS: Final = 17
+LAST_NS: Final = 2**63 - 1
+"""The last moment that the table can hold, in the year 2262."""
 
 
 class _Window(NamedTuple):
@@ -36,6 +38,12 @@ class _Window(NamedTuple):
     since_ns: int
     until_ns: int | None
     order_id: str | None
+
+    def before(self, until_ns: int) -> Self:
+        """Return the part of the window before a moment. One that no trade can reach bounds nothing: the table could not compare it."""
+        if until_ns >= LAST_NS:
+            return self
+        return self._replace(until_ns=until_ns if self.until_ns is None else min(until_ns, self.until_ns))
 
     def takes(self, fill: FoundFill) -> bool:
         at = fill.place.at_ns
@@ -69,7 +77,7 @@ class AlpacaActivities:
             found = _behind(found[::-1], token, oldest_first=True)
             return reply(found[:size])
         if token:
-            window = window._replace(until_ns=min(_token_ns(token) + MILLISECOND_NS, window.until_ns or _token_ns(token) + MILLISECOND_NS))
+            window = window.before(_token_ns(token) + MILLISECOND_NS)
         shown: list[dict[str, Any]] = []
         async for view in self._views(request.account, window, None):
             shown.append(view)
@@ -210,5 +218,6 @@ def _window(request: AlpacaRequest) -> _Window:
         raise malformed_field("order_id", "must be the id of an order")
     order_id = None if found is None else dashed(found)
     if day is not None:
-        return _Window(day, day + DAY_NS, order_id)
-    return _Window(0 if after is None else after + 1, until, order_id)
+        after, until = day - 1, day + DAY_NS
+    window = _Window(0 if after is None else min(max(after + 1, 0), LAST_NS), None, order_id)
+    return window if until is None else window.before(max(until, 0))
