@@ -15,6 +15,7 @@ from tests.stack import LiveStack
 
 HANGS_S: Final = 120.0
 ORDERS: Final = 12
+ENDS: Final = ("fill", "rejected", "canceled", "expired")
 
 
 def key(stack: LiveStack, account: str) -> tuple[str, str]:
@@ -68,24 +69,30 @@ def test_an_order_is_told_until_it_is_filled_and_a_revoked_key_hears_nothing_mor
 def test_after_a_kill_a_client_that_comes_back_has_missed_nothing(fresh: LiveStack) -> None:
     shown = key(fresh, "returns")
     heard: list[dict[str, Any]] = []
+    orders: set[str] = set()
     with opened(fresh, shown) as client:
-        with fresh.client() as oms:
-            for number in range(ORDERS // 2):
-                oms.post("/orders", json=order("returns", f"before-{number}"))
+        _submit(fresh, orders, "before")
         heard += [update(client) for _ in range(ORDERS)]
         fresh.kill(UNIT)
         with pytest.raises(ConnectionClosed):
             _heard_without_end(client, heard)
     fresh.await_ready()
-    with fresh.client() as oms:
-        for number in range(ORDERS // 2):
-            oms.post("/orders", json=order("returns", f"after-{number}"))
+    _submit(fresh, orders, "after")
     whole = max((each["seq"] for each in heard if "more" not in each), default=0)
     heard = [each for each in heard if each["seq"] <= whole]
     with opened(fresh, shown, since_seq=whole) as again:
-        _heard_until_all_are_filled(again, heard)
+        _heard_until_all_have_ended(again, heard, orders)
     with opened(fresh, shown, since_seq=0) as other:
         assert [update(other) for _ in heard] == heard
+
+
+def _submit(stack: LiveStack, orders: set[str], name: str) -> None:
+    """Submit half of the orders, and note those that oms has recorded."""
+    with stack.client() as oms:
+        for number in range(ORDERS // 2):
+            answer = oms.post("/orders", json=order("returns", f"{name}-{number}"))
+            assert answer.status_code == 200, answer.text
+            orders.add(f"{name}-{number}")
 
 
 def _heard_without_end(client: ClientConnection, heard: list[dict[str, Any]]) -> None:
@@ -93,8 +100,9 @@ def _heard_without_end(client: ClientConnection, heard: list[dict[str, Any]]) ->
         heard.append(update(client))
 
 
-def _heard_until_all_are_filled(client: ClientConnection, heard: list[dict[str, Any]]) -> None:
+def _heard_until_all_have_ended(client: ClientConnection, heard: list[dict[str, Any]], orders: set[str]) -> None:
+    """Until each order is filled, or was refused by the processes that died and came back."""
     deadline = time.monotonic() + HANGS_S
-    while sum(each["event"] == "fill" for each in heard) < ORDERS or "more" in heard[-1]:
+    while orders - {each["order"]["client_order_id"] for each in heard if each["event"] in ENDS} or "more" in heard[-1]:
         assert time.monotonic() < deadline, [each["event"] for each in heard]
         heard.append(update(client))
