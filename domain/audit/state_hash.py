@@ -19,6 +19,9 @@ ADDED: Final = "cancel_wanted"
 before stay valid.
 """
 
+ADDED_IF_SET: Final = ("group_id", "role", "exclusive", "waits_for", "group")
+"""Fields that a later release added to orders, and that are left out while they are empty."""
+
 
 def state_hash(state: object) -> str:
     """Return BLAKE2b over canonical JSON: keys and sets sorted, numbers in plain form (1.50 is 1.5), lists in their own order."""
@@ -49,9 +52,12 @@ def canonical(state: object) -> str:
 
 
 def _as_before(builtins: Any) -> None:
-    """Remove the added field, in an order or lists of them."""
+    """Remove the added fields, in an order or lists of them."""
     if isinstance(builtins, dict):
         builtins.pop(ADDED, None)
+        for name in ADDED_IF_SET:
+            if name in builtins and not builtins[name]:
+                del builtins[name]
     elif isinstance(builtins, list | tuple):
         for part in builtins:
             _as_before(part)

@@ -4,26 +4,19 @@ from decimal import Decimal
 
 import msgspec
 
-from domain.order.lifecycle import State
+from domain.order.event import Event as Event
+from domain.order.event import Requested as Requested
+from domain.order.group import AnyListEvent
+from domain.order.group import ListCancelRequested as ListCancelRequested
+from domain.order.group import ListEnded as ListEnded
+from domain.order.group import ListExtended as ListExtended
+from domain.order.group import ListFlagged as ListFlagged
+from domain.order.group import ListSubmitted as ListSubmitted
+from domain.order.journal_events import Foreign as Foreign
+from domain.order.journal_events import JournalAccepted as JournalAccepted
+from domain.order.journal_events import ShardHeld as ShardHeld
+from domain.order.journal_events import ShardTaken as ShardTaken
 from domain.values import Liquidity, OrderType, Side, TimeInForce
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="type", gc=False):
-    """The common fields: the order, when it was decided (nanoseconds UTC), and the order's state after the event."""
-
-    order_id: str
-    at: int
-    status: State
-
-
-class Requested(Event, frozen=True, kw_only=True, gc=False):
-    """An event that can follow from a client's request at once.
-
-    `by` is the id of the key that asked, or `local` for a program that needs none. It is empty if no client asked (a service, a venue, a
-    kill switch), and in journals from before the field. It says who asked and decides nothing, so no order keeps it.
-    """
-
-    by: str = ""
 
 
 class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -53,6 +46,10 @@ class Leg(msgspec.Struct, frozen=True, gc=False):
 
 
 class OrderSubmitted(Requested, frozen=True, kw_only=True, tag=True, gc=False):
+    """`group_id` and `role`: the order's list, and what it does there. `exclusive`: a stop that waits at exeq in any case, and once
+    triggered until the other exit of its list has ended.
+    """
+
     account: str
     client_order_id: str
     symbol: str
@@ -66,6 +63,9 @@ class OrderSubmitted(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     priority: int = 0
     post_only: bool = False
     reduce_only: bool = False
+    group_id: str = ""
+    role: str = ""
+    exclusive: bool = False
 
 
 class OrderRiskChecked(Event, frozen=True, kw_only=True, tag=True, gc=False):
@@ -89,10 +89,20 @@ class OrderQueued(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class OrderTriggered(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """The market reached the stop price while no venue had the order: it is a market or limit order from now on. `price` is the touch."""
+    """The market reached the stop price while no venue had the order: it is a market or limit order from now on. `price` is the touch.
+
+    `waits_for`: orders of its list that must have ended first. It is not routed before OrderReleased.
+    """
 
     venue: str
     price: Decimal
+    waits_for: tuple[str, ...] = ()
+
+
+class OrderReleased(Event, frozen=True, kw_only=True, tag=True, gc=False):
+    """A triggered stop no longer waits for another exit of its list. `forced`: the other had not ended within its time."""
+
+    forced: bool = False
 
 
 class OrderRejected(Event, frozen=True, kw_only=True, tag=True, gc=False):
@@ -309,61 +319,12 @@ class ReportQuarantined(Event, frozen=True, kw_only=True, tag=True, gc=False):
     report: str
 
 
-class Foreign(msgspec.Struct, frozen=True, gc=False):
-    """A message in a journal's stream that is no commit: no writer of this system made it, so nothing in it was ever acknowledged."""
-
-    seq: int
-    sha256: str
-
-
-class JournalAccepted(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """An operator accepted that the journal continues from a sequence, although another one had been acknowledged.
-
-    `skipped` are foreign messages that the operator named; the hash chain continues past them. The event belongs to no order:
-    `order_id` and `status` have no meaning, and every fold ignores it.
-    """
-
-    order_id: str = ""
-    status: State = State.NEW
-    who: str
-    reason: str
-    goes_on_from: int
-    acknowledged_to: int
-    skipped: tuple[Foreign, ...] = ()
-
-
-class ShardTaken(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """A process took over the sending for this shard. Its epoch is the number of this commit; `before` is the epoch that it ends.
-
-    `sender` names the process, so that it recognises its own event. `met` is the largest epoch that a venue had seen: after a loss was
-    accepted, commits are numbered from a lower number again, and the epoch is then one above `met`.
-    It belongs to no order: `order_id` and `status` have no meaning.
-    """
-
-    order_id: str = ""
-    status: State = State.NEW
-    unit: str
-    sender: str
-    before: int = 0
-    met: int = 0
-
-
-class ShardHeld(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """Proof that the writer of this shard could still write, so its state was current. Appended on a cluster when a read needs that proof.
-
-    It belongs to no order: `order_id` and `status` have no meaning.
-    """
-
-    order_id: str = ""
-    status: State = State.NEW
-    unit: str
-
-
 OrderEvent = (
     OrderSubmitted
     | OrderRiskChecked
     | OrderQueued
     | OrderTriggered
+    | OrderReleased
     | OrderRejected
     | OrderRouted
     | RouteAcknowledged
@@ -382,6 +343,7 @@ OrderEvent = (
     | OrderExpired
     | TransitionRefused
     | ReportQuarantined
+    | AnyListEvent
     | JournalAccepted
     | ShardTaken
     | ShardHeld
