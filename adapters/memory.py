@@ -254,6 +254,10 @@ class MemoryOrderStore:
         body = self._orders.get(order_id)
         return None if body is None else _stored(body)
 
+    def members(self, group_id: str) -> list[Order]:
+        self._check_up()
+        return [order for order in map(_stored, self._orders.values()) if order.group_id == group_id]
+
     def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int) -> list[Order]:
         self._check_up()
         orders = sorted(map(_stored, self._orders.values()), key=lambda o: (o.created_at, o.order_id), reverse=True)

@@ -238,6 +238,9 @@ class OrderStore(Protocol):
     def find(self, order_id: str) -> Order | None:
         """Return one order as last saved. Fast enough for the event loop. Raises Unavailable."""
 
+    def members(self, group_id: str) -> list[Order]:
+        """Return the orders of a list as last saved. Fast enough for the event loop. Raises Unavailable."""
+
     def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int) -> list[Order]:
         """Return the orders that `wanted` takes, newest first, older than `below` (created_at, order_id). Slow. Raises Unavailable."""
 

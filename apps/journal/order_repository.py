@@ -79,6 +79,14 @@ class OrderRepository:
                 del self._absent[next(iter(self._absent))]
         return order
 
+    def members(self, group_id: str) -> dict[str, Order]:
+        """Return the orders of a list by id, from memory and the store; empty if there is no such list. Unavailable."""
+        here = self.orders.groups.get(group_id, {})
+        group = next((order.group for order in here.values() if order.group is not None), None)
+        if group is not None and all(order_id in here for order_id in group.members):
+            return dict(here)
+        return {order.order_id: order for order in self._store.members(group_id)} | here
+
     def apply(self, order: Order | None, events: Iterable[e.OrderEvent]) -> Order | None:
         """Evolve the order at once, in memory, and return it. `order` is the result of `find`."""
         for event in events:

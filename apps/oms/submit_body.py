@@ -80,11 +80,10 @@ class TermsReader:
         quantity = exact_number(parsed.quantity, "quantity")
         if quantity is None:
             raise malformed("quantity is required", "/quantity")
-        instrument = self._instruments.get(parsed.symbol)
-        negative = instrument is not None and instrument.negative_prices
+        negative = self.may_be_negative(parsed.symbol)
         price = exact_number(parsed.price, "price", negative=negative)
         stop_price = exact_number(parsed.stop_price, "stop_price", negative=negative)
-        account = identifier(parsed.account, "account") or (self._default_account if own == EVERY_ACCOUNT else own)
+        account = identifier(parsed.account, "account") or self.account_of(own)
         if own not in (account, EVERY_ACCOUNT):
             raise account_not_yours()
         client_order_id = _client_order_id(parsed, idempotency_key)
@@ -104,6 +103,14 @@ class TermsReader:
             post_only=parsed.post_only is True,
             reduce_only=parsed.reduce_only is True,
         )
+
+    def account_of(self, own: str) -> str:
+        """Return the account of a request that names none. `own`: that of the caller's key."""
+        return self._default_account if own == EVERY_ACCOUNT else own
+
+    def may_be_negative(self, symbol: str) -> bool:
+        instrument = self._instruments.get(symbol)
+        return instrument is not None and instrument.negative_prices
 
     def denial(self, terms: Terms, now_ns: int) -> Denial | None:
         """Return the first reason why these terms cannot trade now, or None."""

@@ -142,6 +142,7 @@ def group_after(group: OrderGroup | None, event: AnyListEvent) -> OrderGroup:
             created_at=event.at,
             updated_at=event.at,
             rejected=event.rejected,
+            ended="rejected" if event.rejected else "",
         )
     assert group is not None, f"{type(event).__name__} before ListSubmitted for {event.order_id}"
     return msgspec.structs.replace(group, updated_at=event.at, version=group.version + 1, **_changed(group, event))

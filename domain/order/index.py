@@ -45,14 +45,17 @@ STATUSES: Final = ("open", "closed", *(str(state) for state in State))
 class OrderFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Selects the orders that equal every field that is not None.
 
-    `closed`: only closed or only open orders. `since_ns` (inclusive) and `until_ns` (exclusive) bound `created_at`.
+    `closed`: only closed or only open orders. `leads`: only orders that keep the state of a list.
+    `since_ns` (inclusive) and `until_ns` (exclusive) bound `created_at`.
     """
 
     account: str | None = None
     symbol: str | None = None
     client_order_id: str | None = None
+    group_id: str | None = None
     status: State | None = None
     closed: bool | None = None
+    leads: bool | None = None
     since_ns: int | None = None
     until_ns: int | None = None
 
@@ -64,7 +67,7 @@ class OrderFilter(msgspec.Struct, frozen=True, kw_only=True):
         return all(getattr(self, name) in (None, getattr(order, name)) for name in EQUAL_FIELDS)
 
 
-EQUAL_FIELDS: Final = ("account", "symbol", "client_order_id", "status", "closed")
+EQUAL_FIELDS: Final = ("account", "symbol", "client_order_id", "group_id", "status", "closed", "leads")
 
 
 class Orders:
@@ -78,6 +81,10 @@ class Orders:
         self.report_seqs: dict[str, int] = {}
         self.reducing: dict[Key, dict[str, Order]] = {}
         """The open reduce-only orders of each account and symbol. Empty for most accounts, which keeps fills fast."""
+        self.groups: dict[str, dict[str, Order]] = {}
+        """The orders in memory of each list; closed ones may be in the store only."""
+        self.waiting: dict[str, Order] = {}
+        """Triggered stops that wait for the other exit of their list."""
 
     def apply(self, event: e.OrderEvent) -> Order | None:
         """Apply the event and return its order; None for an event that belongs to no order."""
@@ -105,6 +112,8 @@ class Orders:
     def forget(self, order: Order) -> None:
         """Drop a closed order from memory; it is stored."""
         del self.by_id[order.order_id]
+        if order.group_id and (members := self.groups.get(order.group_id)) and members.pop(order.order_id, None) and not members:
+            del self.groups[order.group_id]
 
     def open_of(self, account: str) -> list[Order]:
         return list(self.open.get(account, {}).values())
@@ -115,10 +124,19 @@ class Orders:
     def _index(self, order: Order) -> None:
         if order.reduce_only:
             self._index_reducing(order)
+        if order.group_id:
+            self._index_group(order)
         if not order.closed:
             self.open.setdefault(order.account, {})[order.order_id] = order
         elif (opened := self.open.get(order.account)) and opened.pop(order.order_id, None) and not opened:
             del self.open[order.account]
+
+    def _index_group(self, order: Order) -> None:
+        self.groups.setdefault(order.group_id, {})[order.order_id] = order
+        if order.waits_for and not order.closed:
+            self.waiting[order.order_id] = order
+        else:
+            self.waiting.pop(order.order_id, None)
 
     def _index_reducing(self, order: Order) -> None:
         key = order.account, order.symbol

@@ -151,6 +151,11 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
         return self.status in CLOSED
 
     @property
+    def leads(self) -> bool:
+        """Whether the order keeps the state of a list."""
+        return self.group is not None
+
+    @property
     def leaves_quantity(self) -> Decimal:
         return ZERO if self.closed else max(self.quantity - self.cum_quantity, ZERO)
 
