@@ -16,7 +16,7 @@ from adapters.codec import decoder
 from domain.execution.owner import NO_OWNER, Owner
 from domain.order.events import Foreign
 from domain.order.holdings import Key
-from domain.order.index import OrderFilter
+from domain.order.index import OrderFilter, names_of
 from domain.order.order import Order
 from domain.ports import FOREIGN_MAX, Acceptance, Fenced, FillPlace, Head, JournalEntry, StoredOrders, StoredPicture, Unavailable
 from domain.position.position import Position
@@ -244,7 +244,8 @@ class MemoryOrderStore:
         checkpoint, head, report_seqs, owner, held = self._meta
         counts = Counter(str(order.status) for order in orders)
         still_open = [order for order in orders if not order.closed]
-        return StoredOrders(checkpoint, head, dict(report_seqs), still_open, dict(counts), owner, dict(held))
+        naming = frozenset(account for order in orders for account, _ in names_of(order))
+        return StoredOrders(checkpoint, head, dict(report_seqs), still_open, dict(counts), owner, naming, dict(held))
 
     def clear(self) -> None:
         self._orders, self._meta = {}, None
@@ -257,6 +258,12 @@ class MemoryOrderStore:
     def members(self, group_id: str) -> list[Order]:
         self._check_up()
         return [order for order in map(_stored, self._orders.values()) if order.group_id == group_id]
+
+    def named(self, account: str, client_order_id: str) -> str | None:
+        self._check_up()
+        return next(
+            (order.order_id for order in map(_stored, self._orders.values()) if (account, client_order_id) in names_of(order)), None
+        )
 
     def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int) -> list[Order]:
         self._check_up()

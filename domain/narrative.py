@@ -105,13 +105,16 @@ def _busted(event: e.TradeBusted) -> str:
 
 def _asked_to_replace(event: e.ReplaceRequested) -> str:
     terms = _terms(event.quantity, event.price, event.stop_price)
-    return f"{event.leg.venue} is asked to make it {terms}; until it answers the old terms apply."
+    return f"{event.leg.venue} is asked to make it {terms}{_named(event)}; until it answers the old terms apply."
+
+
+def _named(event: e.ReplaceRequested | e.OrderReplaced) -> str:
+    return f", named {event.client_order_id} by the client" if event.client_order_id else ""
 
 
 def _replaced(event: e.OrderReplaced) -> str:
-    return f"It is {_terms(event.quantity, event.price, event.stop_price)} now" + (
-        f", as reported by {event.venue}." if event.venue else "."
-    )
+    reported = f", as reported by {event.venue}" if event.venue else ""
+    return f"It is {_terms(event.quantity, event.price, event.stop_price)} now{_named(event)}{reported}."
 
 
 def _quarantined(event: e.ReportQuarantined) -> str:

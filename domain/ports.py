@@ -213,6 +213,8 @@ class StoredOrders(msgspec.Struct, frozen=True):
     open: list[Order]
     counts: dict[str, int]
     owner: Owner = NO_OWNER
+    naming: frozenset[str] = frozenset()
+    """The accounts that ever named a replace."""
     held: dict[Key, Decimal] = {}
     """Holdings as of `head`, by account and symbol; an absent one is flat."""
 
@@ -240,6 +242,9 @@ class OrderStore(Protocol):
 
     def members(self, group_id: str) -> list[Order]:
         """Return the orders of a list as last saved. Fast enough for the event loop. Raises Unavailable."""
+
+    def named(self, account: str, client_order_id: str) -> str | None:
+        """Return the order whose replace the client called so. As fast as `find`. Raises Unavailable."""
 
     def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int) -> list[Order]:
         """Return the orders that `wanted` takes, newest first, older than `below` (created_at, order_id). Slow. Raises Unavailable."""

@@ -21,6 +21,7 @@ from apps.cli.options import (
     Since,
     Status,
     Until,
+    client_order_id_of,
     identifier,
     status_name,
     symbol_name,
@@ -65,7 +66,8 @@ def submit(
         str | None, typer.Option("--account", "-a", metavar="ACCOUNT", help="By default the account that oms is configured with.")
     ] = None,
     client_order_id: Annotated[
-        str | None, typer.Option(help="Your idempotency key: the same order sent again with it stays one order.")
+        str | None,
+        typer.Option(help="Your idempotency key, 1 to 128 printable ASCII characters: the same order sent again with it stays one order."),
     ] = None,
     retry_for: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, max=RETRY_FOR_MAX_S, help="How long to retry while oms is unavailable or overloaded.")
@@ -82,7 +84,7 @@ def submit(
     """
     given = {"side": side, "quantity": quantity, "symbol": symbol}
     order = {
-        "client_order_id": identifier(client_order_id, "a client_order_id") if client_order_id else f"cli-{secrets.token_hex(12)}",
+        "client_order_id": client_order_id_of(client_order_id) if client_order_id else f"cli-{secrets.token_hex(12)}",
         **_main_terms(given, words or ()),
         "account": identifier(account, "an account") if account else None,
         "type": order_type,
@@ -261,6 +263,7 @@ def replace(
     quantity: Annotated[str | None, Number] = None,
     price: Annotated[str | None, Number] = None,
     stop_price: Annotated[str | None, Number] = None,
+    client_order_id: Annotated[str | None, typer.Option(help="A name for the new terms, as unique as that of an order.")] = None,
     json: Json = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
@@ -274,6 +277,8 @@ def replace(
     terms = {name: value for name, value in numbers.items() if value is not None}
     if not terms:
         raise WrongUsage("No new term is given.", "trade order replace ORDER_ID [--quantity N] [--price N] [--stop-price N]")
+    if client_order_id is not None:
+        terms["client_order_id"] = client_order_id_of(client_order_id)
     with Oms(find(data_dir, port_offset), raw=json) as oms:
         answer = oms.patch(f"/orders/{identifier(order_id, 'an order id')}", terms)
     if not json:

@@ -4,9 +4,10 @@ from typing import Any, Final
 
 import msgspec
 
-from domain.values import IDENTIFIER, WRITTEN
+from domain.values import CLIENT_ORDER_ID, IDENTIFIER, WRITTEN
 
 ID_PATTERN: Final = f"^{IDENTIFIER.pattern}$"
+CLIENT_ORDER_ID_PATTERN: Final = f"^{CLIENT_ORDER_ID.pattern}$"
 _DIGITS: Final = "A JSON number or a decimal string, read exactly: at most 18 digits before the decimal point and 12 after it"
 _NUMBERS: Final = [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^{WRITTEN.pattern}$"}]
 _PRICES: Final = [{"type": "number"}, {"type": "string", "pattern": f"^-?{WRITTEN.pattern}$"}, {"type": "null"}]

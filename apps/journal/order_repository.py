@@ -20,6 +20,7 @@ from domain.order.interning import Shared
 from domain.order.lifecycle import State
 from domain.order.order import Order
 from domain.ports import Head, Journal, OrderStore, StoredOrders, Unavailable
+from domain.values import order_id_of
 
 log = structlog.get_logger()
 
@@ -85,7 +86,23 @@ class OrderRepository:
         group = next((order.group for order in here.values() if order.group is not None), None)
         if group is not None and all(order_id in here for order_id in group.members):
             return dict(here)
-        return {order.order_id: order for order in self._store.members(group_id)} | here
+        found = {order.order_id: order for order in self._store.members(group_id)} | here
+        group = next((order.group for order in found.values() if order.group is not None), None)
+        if group is not None and (missing := [order_id for order_id in group.members if order_id not in found]):
+            raise Unavailable(f"the order store lacks order {missing[0]} of list {group_id}")
+        return found
+
+    def named(self, account: str, client_order_id: str) -> Order | None:
+        """Return the order that the client called so, at its submit or at a replace. Unavailable."""
+        order = self.find(order_id_of(account, client_order_id))
+        return self.replaced_as(account, client_order_id) if order is None else order
+
+    def replaced_as(self, account: str, client_order_id: str) -> Order | None:
+        """Return the order of which a replace has this name. An account that never named one costs nothing. Unavailable."""
+        if account not in self.orders.naming:
+            return None
+        order_id = self.orders.names.get((account, client_order_id)) or self._store.named(account, client_order_id)
+        return None if order_id is None else self.find(order_id)
 
     def apply(self, order: Order | None, events: Iterable[e.OrderEvent]) -> Order | None:
         """Evolve the order at once, in memory, and return it. `order` is the result of `find`."""
@@ -168,6 +185,7 @@ class OrderRepository:
             await asyncio.to_thread(self._store.clear)
             return 0, Head()
         self.orders.report_seqs = dict(stored.report_seqs)
+        self.orders.naming = set(stored.naming)
         self._report_seqs, self.owner = dict(stored.report_seqs), stored.owner
         self.holdings, self._recorded, self._held_at = Holdings(stored.held), Holdings(stored.held), stored.head.seq
         self.orders.states.update({State(status): count for status, count in stored.counts.items()})

@@ -7,15 +7,15 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from apps.http.body import exact_number, identifier, read_struct
+from apps.http.body import client_order_id_of, exact_number, identifier, read_struct
 from apps.http.caller import account_not_yours
 from apps.http.moments import EXAMPLE, body_moment
 from apps.http.problem import ECHO_MAX, malformed
-from apps.http.schema import ID, ID_PATTERN, NUMBER, PRICE, described
+from apps.http.schema import CLIENT_ORDER_ID_PATTERN, ID, NUMBER, PRICE, described
 from domain.access.scopes import EVERY_ACCOUNT
 from domain.instruments import Denial, Instrument, flags_denial, terms_denial
 from domain.order.commands import Terms
-from domain.values import IDENTIFIER, OrderType, Side, TimeInForce, order_id_of, rfc3339
+from domain.values import CLIENT_ORDER_ID, CLIENT_ORDER_ID_RULE, OrderType, Side, TimeInForce, order_id_of, rfc3339
 
 Priority = Annotated[int, msgspec.Meta(ge=0, le=9)]
 
@@ -29,7 +29,11 @@ class SubmitBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     account: Annotated[str | UnsetType | None, ID] = UNSET
     client_order_id: Annotated[
         str | UnsetType | None,
-        described("Idempotency key, never reused. A repeated request returns the first result. Generated if absent.", pattern=ID_PATTERN),
+        described(
+            "Idempotency key of 1 to 128 printable ASCII characters, never reused. A repeated request returns the first result. "
+            "Generated if absent.",
+            pattern=CLIENT_ORDER_ID_PATTERN,
+        ),
     ] = UNSET
     type: Annotated[OrderType | UnsetType | None, described("Defaults to limit if a price is given, else market.")] = UNSET
     price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
@@ -129,11 +133,11 @@ class TermsReader:
 
 
 def _client_order_id(parsed: SubmitBody, key: str | None) -> str:
-    given = identifier(parsed.client_order_id, "client_order_id")
+    given = client_order_id_of(parsed.client_order_id)
     if key is None:
         return given or f"auto-{secrets.token_hex(12)}"
-    if not IDENTIFIER.fullmatch(key):
-        raise malformed("Idempotency-Key must be 1 to 64 of the characters A-Z a-z 0-9 _ -")
+    if not CLIENT_ORDER_ID.fullmatch(key):
+        raise malformed(f"Idempotency-Key must be {CLIENT_ORDER_ID_RULE}")
     if given is not None and given != key:
         raise malformed("Idempotency-Key and client_order_id differ", "/client_order_id")
     return key

@@ -14,8 +14,8 @@ from domain.position.position import Position
 from domain.values import plain
 
 DIGEST_BYTES: Final = 16
-ADDED: Final = "cancel_wanted"
-"""A field that a later release added to orders. It follows from the events like all others and is left out, so that hashes recorded
+ADDED: Final = ("cancel_wanted", "closed_at", "generation", "generations")
+"""Fields that later releases added to orders. They follow from the events like all others and are left out, so that hashes recorded
 before stay valid.
 """
 
@@ -54,7 +54,8 @@ def canonical(state: object) -> str:
 def _as_before(builtins: Any) -> None:
     """Remove the added fields, in an order or lists of them."""
     if isinstance(builtins, dict):
-        builtins.pop(ADDED, None)
+        for name in ADDED:
+            builtins.pop(name, None)
         for name in ADDED_IF_SET:
             if name in builtins and not builtins[name]:
                 del builtins[name]

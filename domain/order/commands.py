@@ -79,10 +79,12 @@ class CancelOrder(ClientCommand, frozen=True, kw_only=True, tag="cancel", gc=Fal
 class ReplaceOrder(ClientCommand, frozen=True, kw_only=True, tag="replace", gc=False):
     """New terms; a term that is None stays unchanged.
 
-    `replace_id` names the terms that these follow. `decision` is risk's, set if the new terms can increase exposure.
+    `replace_id` names the terms that these follow. `decision` is risk's, set if the new terms can increase exposure. `client_order_id` is
+    the client's name for the new terms: the sender has checked that nothing else in the account has it.
     """
 
     replace_id: str
+    client_order_id: str = ""
     quantity: Decimal | None = None
     price: Decimal | None = None
     stop_price: Decimal | None = None

@@ -230,10 +230,12 @@ class ReplaceRequested(Requested, frozen=True, kw_only=True, tag=True, gc=False)
     """A replace, journaled before it is sent. `leg` is the route with its new terms.
 
     The old terms apply until the venue has answered; the order is counted at the worse of both. In the three events of a replace
-    `leaves_quantity` and `reference` are what the order may still trade and the price it is counted at.
+    `leaves_quantity` and `reference` are what the order may still trade and the price it is counted at. `client_order_id` is the client's
+    name for the new terms, never used for anything else in the account; empty if it gave none.
     """
 
     replace_id: str
+    client_order_id: str = ""
     leg: Leg
     quantity: Decimal
     price: Decimal | None = None
@@ -245,9 +247,13 @@ class ReplaceRequested(Requested, frozen=True, kw_only=True, tag=True, gc=False)
 
 
 class OrderReplaced(Requested, frozen=True, kw_only=True, tag=True, gc=False):
-    """The order has these terms now: its venue reported them, or no venue had the order yet."""
+    """The order has these terms now: its venue reported them, or no venue had the order yet.
+
+    `client_order_id`: as in ReplaceRequested, for a replace that no venue was asked for.
+    """
 
     replace_id: str
+    client_order_id: str = ""
     quantity: Decimal
     price: Decimal | None = None
     stop_price: Decimal | None = None

@@ -38,12 +38,21 @@ def trigger_of(kind: type[e.Event], before: State, after: State) -> str | None:
     return next((trigger for trigger in TRIGGERS_OF.get(kind, ()) if step(before, trigger) is after), None)
 
 
+Name = tuple[str, str]
+"""An account, and what its client called a replace."""
+
+
+def names_of(order: Order) -> list[Name]:
+    """Return the names that the client gave to replaces of the order."""
+    return [(order.account, each.client_order_id) for each in order.generations if each.number and each.client_order_id]
+
+
 STATUSES: Final = ("open", "closed", *(str(state) for state in State))
 """The status filters of a list: one state, or all states before or after the end of an order's life."""
 
 
 class OrderFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Selects the orders that equal every field that is not None.
+    """Selects the orders that equal every field that is not None. An order has also the names that its replaces were given.
 
     `closed`: only closed or only open orders. `leads`: only orders that keep the state of a list.
     `since_ns` (inclusive) and `until_ns` (exclusive) bound `created_at`.
@@ -64,10 +73,17 @@ class OrderFilter(msgspec.Struct, frozen=True, kw_only=True):
             return False
         if self.until_ns is not None and order.created_at >= self.until_ns:
             return False
+        if self.client_order_id is not None and not is_called(order, self.client_order_id):
+            return False
         return all(getattr(self, name) in (None, getattr(order, name)) for name in EQUAL_FIELDS)
 
 
-EQUAL_FIELDS: Final = ("account", "symbol", "client_order_id", "group_id", "status", "closed", "leads")
+def is_called(order: Order, client_order_id: str) -> bool:
+    """Return whether the client gave this name to the order, or to a replace of it."""
+    return order.client_order_id == client_order_id or any(each.client_order_id == client_order_id for each in order.generations)
+
+
+EQUAL_FIELDS: Final = ("account", "symbol", "group_id", "status", "closed", "leads")
 
 
 class Orders:
@@ -85,6 +101,10 @@ class Orders:
         """The orders in memory of each list; closed ones may be in the store only."""
         self.waiting: dict[str, Order] = {}
         """Triggered stops that wait for the other exit of their list."""
+        self.names: dict[Name, str] = {}
+        """The names of replaces, with their orders, of the orders in memory."""
+        self.naming: set[str] = set()
+        """The accounts that ever named a replace: the names of all others are those of their orders."""
 
     def apply(self, event: e.OrderEvent) -> Order | None:
         """Apply the event and return its order; None for an event that belongs to no order."""
@@ -107,6 +127,8 @@ class Orders:
     def adopt(self, order: Order) -> None:
         """Load an order back into memory, as it was stored."""
         self.by_id[order.order_id] = order
+        for name in names_of(order):
+            self._called(name, order)
         self._index(order)
 
     def forget(self, order: Order) -> None:
@@ -114,6 +136,12 @@ class Orders:
         del self.by_id[order.order_id]
         if order.group_id and (members := self.groups.get(order.group_id)) and members.pop(order.order_id, None) and not members:
             del self.groups[order.group_id]
+        for name in names_of(order):
+            self.names.pop(name, None)
+
+    def _called(self, name: Name, order: Order) -> None:
+        self.names[name] = order.order_id
+        self.naming.add(order.account)
 
     def open_of(self, account: str) -> list[Order]:
         return list(self.open.get(account, {}).values())
@@ -122,6 +150,8 @@ class Orders:
         return len(self.open.get(account, ()))
 
     def _index(self, order: Order) -> None:
+        if order.generations and (name := order.generations[-1].client_order_id):
+            self._called((order.account, name), order)
         if order.reduce_only:
             self._index_reducing(order)
         if order.group_id:

@@ -67,7 +67,7 @@ def submitted(body: bytes, field: str, instrument: Instrument) -> Decimal:
 
 
 def replaced(body: bytes, field: str, instrument: Instrument) -> Decimal | None:
-    return read_replace(body, negative=instrument.negative_prices)[REPLACED.index(field)]
+    return read_replace(body, negative=instrument.negative_prices).numbers[REPLACED.index(field)]
 
 
 def fault(body: bytes, field: str, instrument: Instrument) -> Decimal:

@@ -176,7 +176,7 @@ def test_orders_are_chosen_by_being_open_and_by_when_they_came(opened: MakeStore
 
 
 def test_every_field_of_a_filter_is_held_by_memory_and_by_the_store() -> None:
-    assert set(CONDITIONS) == set(OrderFilter.__struct_fields__) == {*EQUAL_FIELDS, "since_ns", "until_ns"}
+    assert set(CONDITIONS) == set(OrderFilter.__struct_fields__) == {*EQUAL_FIELDS, "client_order_id", "since_ns", "until_ns"}
 
 
 def test_filters_hold_together(opened: MakeStore) -> None:

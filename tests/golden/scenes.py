@@ -146,6 +146,14 @@ moved route PAPER_A
 moved reject halted
 moved route PAPER_B:3:R2
 
+called submit buy 3 @50
+called replace 4 named="R/1,b"
+called route PAPER_A
+called ack V30
+
+called replace 5 named=r-2
+called replaced 5
+
 kept submit buy 3 @50
 waits submit sell 3 @52
 

@@ -24,19 +24,25 @@ def test_each_step_of_a_list_is_recorded_once_and_keeps_the_state_of_its_lead() 
         (c.EndList(order_id=lead, reason="cancelled"), []),
         (c.FlagList(order_id=lead, flag="forced", leg="X", reason="late"), ["ListFlagged"]),
         (c.FlagList(order_id=lead, flag="forced", leg="X", reason="late"), []),
-        (c.ExtendList(order_id=lead, member="Y", instead_of=scene.last("stop_loss").order_id), ["ListExtended"]),
     ]
     for command, expected in steps:
         assert events_of(scene, command) == expected
-        if expected == ["ListExtended"]:
-            break
         assert scene.orders[lead].status in (State.QUEUED, State.CANCELLED)
     told = [event for commit in scene.commits for event in commit if event.order_id == lead]
     assert any(isinstance(event, ListSubmitted) for event in told)
     assert any(isinstance(event, ListCancelRequested) for event in told)
     assert any(isinstance(event, ListFlagged) for event in told)
-    assert any(isinstance(event, ListExtended) for event in told)
     assert any(isinstance(event, ListEnded) for event in told)
+
+
+def test_the_order_that_takes_the_place_of_another_is_recorded_with_it() -> None:
+    scene = bracket()
+    for line in ("rest entry", "fill entry 3", "rest take_profit", "fill take_profit 3", "fill entry 7"):
+        scene.play(line)
+    first, second = scene.group.slots[1]
+    made = [event for event in scene.commits[-1] if isinstance(event, ListExtended)]
+    assert (made[0].instead_of, made[0].member) == (first, second)
+    assert events_of(scene, c.ExtendList(order_id=scene.lead, member=second, instead_of=first)) == []
 
 
 def test_a_plain_order_keeps_no_list() -> None:
