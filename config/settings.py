@@ -13,6 +13,7 @@ from config.sections import (
     AdminSection,
     ControlsSection,
     FollowingSection,
+    GroupsSection,
     JournalSection,
     MonitoringSection,
     NatsSection,
@@ -136,6 +137,7 @@ class OmsSettings(Settings):
     questdb: QuestdbSection = QuestdbSection()
     risk_service: RiskServiceSection = RiskServiceSection()
     order_management: OrderManagementSection = OrderManagementSection()
+    groups: GroupsSection = GroupsSection()
     performance: OmsPerformanceSection = OmsPerformanceSection()
     monitoring: OmsMonitoring = OmsMonitoring()
     journal: JournalSection = JournalSection()

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from apps.http.body import exact_number, identifier, read_object, read_struct
+from apps.http.body import client_order_id_of, exact_number, identifier, read_object, read_struct
 from apps.http.caller import account_not_yours
 from apps.http.problem import Refusal, malformed
-from apps.http.schema import ID, ID_PATTERN, OPTIONAL_NUMBER, PRICE, described
+from apps.http.schema import CLIENT_ORDER_ID_PATTERN, ID, ID_PATTERN, OPTIONAL_NUMBER, PRICE, described
 from apps.oms.submit_body import Priority, TermsReader, moment
 from domain.access.scopes import EVERY_ACCOUNT
 from domain.order.commands import Terms
@@ -43,7 +43,7 @@ class LegBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """One order of a list. An exit of a bracket has the symbol and the quantity of its entry, and the other side."""
 
     role: Role | UnsetType | None = UNSET
-    client_order_id: Annotated[str | UnsetType | None, ID] = UNSET
+    client_order_id: Annotated[str | UnsetType | None, described(pattern=CLIENT_ORDER_ID_PATTERN)] = UNSET
     symbol: str | UnsetType | None = UNSET
     side: Side | UnsetType | None = UNSET
     type: OrderType | UnsetType | None = UNSET
@@ -110,7 +110,7 @@ class ListReader:
         quantity = _required(exact_number(source.quantity, "quantity"), "quantity")
         price = exact_number(leg.price, "price", negative=negative)
         stop_price = exact_number(leg.stop_price, "stop_price", negative=negative)
-        client_order_id = identifier(leg.client_order_id, "client_order_id") or derived_id("leg", list_id, str(number))
+        client_order_id = client_order_id_of(leg.client_order_id) or derived_id("leg", list_id, str(number))
         return Terms(
             order_id=order_id_of(account, client_order_id),
             account=account,
@@ -225,12 +225,20 @@ def _strict(found: ListBody) -> bool:
 def _finished(found: ListBody, made: Sequence[Terms]) -> list[Terms]:
     """Return the terms with what follows from the whole list: which stops are exclusive, which orders are alternatives."""
     reduces, strict = _reduces(found, made), _strict(found) and len(made) > 2
+    opened, roles = made[0].quantity, [terms.role for terms in made]
+    for number, terms in enumerate(made):
+        if reduces:
+            roles[number] = Role.ALTERNATIVE
+        elif terms.role == Role.HELD and _closes(terms, made[0]) and terms.quantity <= opened:
+            roles[number], opened = Role.CLOSING, opened - terms.quantity
     return [
-        msgspec.structs.replace(
-            terms, role=str(Role.ALTERNATIVE) if reduces else terms.role, exclusive=strict and terms.role == Role.STOP_LOSS
-        )
-        for terms in made
+        msgspec.structs.replace(terms, role=str(role), exclusive=strict and role == Role.STOP_LOSS)
+        for terms, role in zip(made, roles, strict=True)
     ]
+
+
+def _closes(leg: Terms, entry: Terms) -> bool:
+    return leg.symbol == entry.symbol and leg.side is not entry.side
 
 
 def _list_terms(found: ListBody, account: str, client_list_id: str, list_id: str, made: Sequence[Terms]) -> ListTerms:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from nats.aio.client import Client
 from prometheus_client.core import Metric
@@ -17,7 +17,7 @@ from apps.connections.unit import Unit
 from apps.journal.publisher import Publisher
 from apps.journal.shard_host import Landed, ShardHost
 from apps.journal.watermark import Mark
-from apps.oms import admin, history_client, instrument_list, settle
+from apps.oms import admin, history_client, instrument_list, list_routes, settle
 from apps.oms.accounts import Accounts
 from apps.oms.admin import Admin
 from apps.oms.alarms import OrderAlarms
@@ -25,6 +25,9 @@ from apps.oms.command_handler import CommandHandler
 from apps.oms.expiry import OrderExpiry
 from apps.oms.history_client import HistoryProcess
 from apps.oms.kill_switch import OmsKillSwitch
+from apps.oms.list_rules import list_rules
+from apps.oms.list_upkeep import ListUpkeep
+from apps.oms.lists import ListHandler
 from apps.oms.metrics import OmsMetrics
 from apps.oms.reads import OrderReads
 from apps.oms.reconciliation import PositionReconciliation, beside
@@ -47,6 +50,7 @@ from config.catalogue import VenueSettings, load_instruments, load_venues
 from config.settings import OmsSettings
 from config.venues import routed_venue
 from domain.access.keys import KeyRing
+from domain.groups.contingency import Rules
 from domain.instruments import Instrument, negative_prices
 from domain.market.listings import currency_of
 from domain.market.quotes import Market
@@ -73,9 +77,8 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     market, controls = Market(), Controls()
     ticks = await feeds.follow_ticks(chassis, client, market.update, feeds.listed(instruments, venues, settings.market), clock)
 
-    metrics = OmsMetrics(chassis.registry)
-    negative = negative_prices(instruments.values())
-    host = _host(chassis, journal, clock, mark, negative, unit)
+    metrics, negative = OmsMetrics(chassis.registry), negative_prices(instruments.values())
+    host = _host(chassis, journal, clock, mark, negative, unit, list_rules(instruments, controls))
     _follow_access(chassis, client, host)
     chassis.ready.depend("journal's answers", host.distrusted)
     risk = RiskClient(client, _bounds(settings)) if unit is None else RiskInProcess(unit)
@@ -98,10 +101,15 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     positions_upkeep, reduce_only = _upkeep(chassis, host)
     currency = partial(currency_of, instruments, controls.listings)
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency, HistoryProcess(past))
+    reader = _reader(settings, instruments, chassis.keys)
     reads, keys = OrderReads(host, journal, chassis.keys.owner_of), chassis.keys
     routes = router(host, reads, accounts, ReplaceHandler(host, risk, instruments, intake.forbidden), instruments, keys.may_trade)
     routes.include_router(instrument_list.router(instruments, venues, controls.listings))
     routes.include_router(admin.router(Admin(verification)))
+    lists = ListHandler(host, intake, risk, settings.groups.lists_open_max_per_account)
+    routes.include_router(list_routes.router(lists, list_routes.ListReads(host, reads, journal, keys.owner_of), reader, clock))
+    kept = _lists_upkeep(chassis, host)
+    parts: dict[str, HasStats] = {"positions_upkeep": positions_upkeep, "quotes": ticks, "reduce_only": reduce_only, "lists": kept}
     routes.include_router(settle.router(host, reads, negative, clock, settings.order_management.settle_second_person == "required"))
 
     async def stop_intake() -> None:
@@ -113,12 +121,8 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     metrics_page.read(chassis.registry, partial(_series, host, intake, risk, sessions, publisher))
     return Service(
         router=routes,
-        fast={("POST", "/orders"): SubmitEndpoint(_reader(settings, instruments, keys), intake, clock, metrics)},
-        stats=lambda: (
-            _stats(metrics, host, intake, risk, sessions, publisher, switch)
-            | {"positions_upkeep": positions_upkeep.stats(), "quotes": ticks.stats(), "reduce_only": reduce_only.stats()}
-            | {"alarms": alarms.encoded()}
-        ),
+        fast={("POST", "/orders"): SubmitEndpoint(reader, intake, clock, metrics)},
+        stats=lambda: _stats(metrics, host, intake, risk, sessions, publisher, switch, parts) | {"alarms": alarms.encoded()},
         stop_intake=stop_intake,
     )
 
@@ -167,6 +171,13 @@ def _upkeep(chassis: Chassis[OmsSettings], host: ShardHost) -> tuple[PositionRec
     return positions, reduce_only
 
 
+def _lists_upkeep(chassis: Chassis[OmsSettings], host: ShardHost) -> ListUpkeep:
+    upkeep = ListUpkeep(host, chassis.settings.groups.exclusive_wait_ms / 1000)
+    chassis.spawn(upkeep.run, tasks.LISTS)
+    metrics_page.read(chassis.registry, upkeep.series)
+    return upkeep
+
+
 def _intake(settings: OmsSettings, host: ShardHost, risk: RiskCheck, switch: OmsKillSwitch) -> SubmitHandler:
     orders = settings.order_management
     return SubmitHandler(
@@ -199,7 +210,13 @@ def _sessions(
 
 
 def _host(
-    chassis: Chassis[OmsSettings], journal: Journal, clock: Clock, mark: Mark | None, negative: Set[str], unit: Unit | None
+    chassis: Chassis[OmsSettings],
+    journal: Journal,
+    clock: Clock,
+    mark: Mark | None,
+    negative: Set[str],
+    unit: Unit | None,
+    rules: Rules,
 ) -> ShardHost:
     settings, store = chassis.settings, stores.order_store(chassis)
     return ShardHost(
@@ -212,6 +229,7 @@ def _host(
         replicas=settings.nats.replicas,
         feed=None if unit is None else unit.feed,
         negative_prices=negative,
+        rules=rules,
     )
 
 
@@ -278,6 +296,10 @@ def _probe(instrument: Instrument, account: str) -> Terms:
     )
 
 
+class HasStats(Protocol):
+    def stats(self) -> Any: ...
+
+
 def _stats(
     metrics: OmsMetrics,
     host: ShardHost,
@@ -286,6 +308,7 @@ def _stats(
     sessions: VenueSessions,
     publisher: Publisher,
     switch: OmsKillSwitch,
+    parts: Mapping[str, HasStats],
 ) -> dict[str, Any]:
     return {
         **metrics.stats(),
@@ -298,6 +321,7 @@ def _stats(
         "reports": sessions.stats(),
         "controls": switch.stats(),
         "notifications_dropped": publisher.dropped,
+        **{name: part.stats() for name, part in parts.items()},
     }
 
 

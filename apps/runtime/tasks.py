@@ -59,6 +59,7 @@ EXPIRER: Final = _housekeeping("expirer", "the order that failed expires after t
 FORBIDDEN: Final = _vital("what is forbidden", "open orders that a kill switch forbids would not be cancelled")
 REVOKED_KEYS: Final = _housekeeping("revoked keys", "open orders of an account whose key was revoked are cancelled a little later")
 REDUCE_ONLY: Final = _housekeeping("reduce only", "a venue that refused to cut or cancel a reduce-only order is asked again a little later")
+LISTS: Final = _housekeeping("lists", "a waiting stop is released, and what a venue refused to a list is asked again, a little later")
 AWAIT_RISK: Final = _housekeeping("first word from risk", "oms is ready a little later")
 POSITIONS_UPKEEP: Final = _housekeeping("positions upkeep", "Valkey is compared with the journal at the next interval")
 
@@ -125,6 +126,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         FORBIDDEN,
         REVOKED_KEYS,
         REDUCE_ONLY,
+        LISTS,
         AWAIT_RISK,
         POSITIONS_UPKEEP,
         MARK,

@@ -24,18 +24,24 @@ class Trigger(StrEnum):
 
 
 class Role(StrEnum):
-    """What a member of a list does. `leg` and `alternative` work from the start: the latter take each other's quantity when they trade."""
+    """What a member of a list does. `leg` and `alternative` work from the start: the latter take each other's quantity when they trade.
+
+    `held` and `closing` are the legs of an `oto` list; the latter only close what its entry opens.
+    """
 
     ENTRY = "entry"
     TAKE_PROFIT = "take_profit"
     STOP_LOSS = "stop_loss"
     HELD = "held"
+    CLOSING = "closing"
     LEG = "leg"
     ALTERNATIVE = "alternative"
 
 
-HELD_ROLES: Final = frozenset({Role.TAKE_PROFIT, Role.STOP_LOSS, Role.HELD})
+HELD_ROLES: Final = frozenset({Role.TAKE_PROFIT, Role.STOP_LOSS, Role.HELD, Role.CLOSING})
 """Roles of orders that wait in `risk_checked` until their entry trades. Their quantity follows the entry."""
+UNCOUNTED_ROLES: Final = frozenset({Role.TAKE_PROFIT, Role.STOP_LOSS, Role.CLOSING})
+"""Held roles that only close what their entry opens: risk counts nothing for them before they are queued."""
 ALTERNATIVE_ROLES: Final = frozenset({Role.TAKE_PROFIT, Role.STOP_LOSS, Role.ALTERNATIVE})
 """Roles of orders of which only the largest counts at risk: all of them together trade no more than that."""
 
@@ -48,9 +54,11 @@ EXITED: Final = "exited"
 STOP_TRIGGERED: Final = "stop_triggered"
 OTHER_TRADED: Final = "other_traded"
 LIST_CANCELLED: Final = "list_cancelled"
-OWN_REASONS: Final = frozenset({ENTRY_ENDED, EXITED, STOP_TRIGGERED, OTHER_TRADED, LIST_CANCELLED, RESIZE_REFUSED})
-"""The reasons of cancels that a list itself requests, with the source `list`."""
+"""The reasons of cancels that a list itself requests, with RESIZE_REFUSED."""
 SOURCE: Final = "list"
+"""The source of what a list itself requests."""
+LIST_REJECTED: Final = "list_rejected"
+"""The reason of an order that was rejected because another one of its list was."""
 
 
 class OrderGroup(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -7,7 +7,7 @@ import msgspec
 
 from domain.market.listings import Listings
 from domain.order import events as e
-from domain.order.group import ALTERNATIVE_ROLES, HELD_ROLES
+from domain.order.group import ALTERNATIVE_ROLES, UNCOUNTED_ROLES
 from domain.order.lifecycle import CLOSED, State
 from domain.risk.exposure import Exposure, Open
 from domain.risk.snapshot import HeldRow, RiskState, accounts_of, pooled_of, restore
@@ -40,6 +40,10 @@ class RiskFold:
         self._earlier: dict[Trade, Decimal] = {}
         self._held: dict[str, HeldRow] = {}
         """Legs that wait for their entry. They only close what the entry opens, so they count nothing before they are queued."""
+
+    def holds_back(self, order_id: str) -> bool:
+        """Return whether the order is a leg that waits for its entry and counts nothing yet."""
+        return order_id in self._held
 
     def state(self) -> RiskState:
         """Return the state from the journal alone: equal after the same events, whatever was reserved and whatever the prices are."""
@@ -94,7 +98,7 @@ class RiskFold:
         price = event.reference if event.reference is not None else terms.price
         assert price is not None, f"order {event.order_id} passed risk without a price to value it at"
         usd = abs(price) * self._rate(terms.symbol)
-        if terms.role in HELD_ROLES:
+        if terms.role in UNCOUNTED_ROLES:
             self._held[event.order_id] = HeldRow(terms, usd)
         else:
             self._open(terms, usd)
