@@ -359,18 +359,18 @@ VERBS: dict[str, Callable[[Floor, list[str]], Coroutine[Any, Any, None]]] = {
 }
 
 
-def play(scene: str, **others: type[Process]) -> None:
+def play(scene: str, floor: type[Floor] = Floor, **others: type[Process]) -> None:
     """The whole scene, on a floor of its own. The first line that does not hold fails with its number."""
 
     async def main(loop: VirtualLoop) -> None:
-        floor = Floor(loop)
-        with everything_quiet(floor.world):
+        opened = floor(loop)
+        with everything_quiet(opened.world):
             try:
-                await floor.open(KINDS | others)
-                await _played(floor, scene)
-                assert not floor.world.violations, floor.world.violations
+                await opened.open(KINDS | others)
+                await _played(opened, scene)
+                assert not opened.world.violations, opened.world.violations
             finally:
-                for process in floor.lives.values():
+                for process in opened.lives.values():
                     process.die()
                 await asyncio.sleep(1)
 
