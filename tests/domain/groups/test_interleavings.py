@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain.audit.journal_audit import ObservedCommit
+from domain.audit.list_audit import check_lists
 from domain.groups.status import flags_of
 from domain.order import commands as c
 from domain.order import events as e
@@ -14,7 +16,8 @@ from domain.order import group as g
 from domain.order.lifecycle import State
 from domain.order.order import Order
 from tests.domain.groups.obvious_bracket import ObviousBracket
-from tests.domain.groups.scene import bracket
+from tests.domain.groups.scene import LOT, bracket
+from tests.given import SYMBOL
 
 EXITS = ("take_profit", "stop_loss")
 RUNS = 250
@@ -85,7 +88,7 @@ class Day:
     def _answer(self, order: Order, *, refuse: bool) -> None:
         if order.status is State.IN_DOUBT:
             self.scene.do(c.ConfirmRoute(order_id=order.order_id, route_id=order.routes[-1].route_id, venue_order_id="V"))
-        elif order.status is State.PENDING_REPLACE:
+        elif order.replacing is not None and not order.closed and order.status is not State.PENDING_CANCEL:
             self.scene.refuse_replace(order) if refuse else self.scene.answer_replace(order)
         elif order.status is State.PENDING_CANCEL and refuse:
             self.scene.report(order, "cancel_rejected", reason="too_late")
@@ -145,3 +148,5 @@ def test_any_order_of_events_ends_as_the_obvious_bracket_says(strict: bool, day:
         lived.act(verb, name, halves)
     lived.rest_of_the_day()
     assert list(_differences(lived)) == []
+    observed = [ObservedCommit(n, n, "", b"", events) for n, events in enumerate(lived.scene.commits, 1)]
+    assert list(check_lists(observed, {SYMBOL: LOT})) == []
