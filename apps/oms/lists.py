@@ -24,6 +24,7 @@ IN_FLIGHT_MAX: Final = 256
 """Lists between request and response; one more is refused with 429."""
 
 Members = dict[str, Order]
+Recorded = tuple[Landed | IdTaken, Members]
 
 
 class ListResult(msgspec.Struct, frozen=True):
@@ -103,7 +104,7 @@ class ListHandler:
             decisions = self._checked_locally(asked, legs) or await self._risk.check_list(legs)
             failpoint("after_risk")
             decisions = self._forbidden(legs) or decisions  # a control may have changed since; no other task runs before the commit
-            landed = await self._recorded(asked, legs, _together(decisions), by)
+            landed, members = await self._recorded(asked, legs, _together(decisions), by)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
         finally:
@@ -113,11 +114,11 @@ class ListHandler:
             number = [terms.order_id for terms in legs].index(landed.order.order_id)
             raise _leg_reused(landed.order, legs[number], number)
         assert landed.order is not None, "a list has a lead"
-        members = self._members(asked.list_id)
         return ListResult(landed.order, tuple(members[terms.order_id] for terms in legs), landed.seq)
 
-    async def _recorded(self, asked: ListTerms, legs: Sequence[Terms], decisions: Sequence[RiskReply], by: str) -> Landed | IdTaken:
-        waiting: asyncio.Future[Landed | IdTaken] = asyncio.get_running_loop().create_future()
+    async def _recorded(self, asked: ListTerms, legs: Sequence[Terms], decisions: Sequence[RiskReply], by: str) -> Recorded:
+        """Record the list; return the outcome with the orders, which are read while they are certainly in memory."""
+        waiting: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
 
         def then(outcome: Landed | IdTaken | Unavailable) -> None:
             if waiting.done():
@@ -125,7 +126,7 @@ class ListHandler:
             if isinstance(outcome, Unavailable):
                 waiting.set_exception(outcome)
             else:
-                waiting.set_result(outcome)
+                waiting.set_result((outcome, self._host.book.members(asked.list_id)))
 
         commands = [
             SubmitOrder(order_id=terms.order_id, by=by, terms=terms, decision=decision)

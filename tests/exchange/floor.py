@@ -18,7 +18,6 @@ from typing import Any
 
 import msgspec
 
-from apps.exeq.stop_orders import StopOrders
 from apps.http.app import Refusal
 from apps.http.caller import LOCAL_CALLER
 from apps.live_gateway.venue_host import VenueHost
@@ -91,12 +90,6 @@ class ExeqWithStops(Exeq):
     """Where stops sleep until their price is reached."""
 
     holds_stops = True
-
-    async def begin(self) -> None:
-        await super().begin()
-        router = self.executor.router
-        stops = StopOrders(self.executor, self.executor.executions, router._market, self.clock, router.rules.quote_age_max_ns)
-        self.spawn(stops.run())
 
 
 KINDS: dict[str, type[Process]] = {"gateway": QuietGateway, "risk": RiskService, "exeq": Exeq, "oms": DoorsOfOms}

@@ -14,6 +14,7 @@ from adapters.codec import ORDER_COMMITS
 from apps.live_gateway.report_log import VENUE_COMMITS
 from domain.audit import checker
 from domain.audit.checker import Audit, ObservedBounds, Violation
+from domain.audit.list_audit import check_list_answers, check_lists
 from domain.execution.projection import Executions
 from domain.market.listings import Listings
 from domain.order.lifecycle import State
@@ -38,6 +39,7 @@ TROUBLE_S = 4.0
 CALM_AFTER_S = 0.5
 SETTLED_WITHIN_S = 30.0
 """FAILURES 2.2, invariant 9."""
+LOTS = {symbol: instrument.lot for symbol, instrument in market.INSTRUMENTS.items()}
 LOOK_S = 0.25
 
 BOUNDS = ObservedBounds(
@@ -89,12 +91,18 @@ async def _history(world: World, only: tuple[str, ...]) -> Outcome:
 async def _lived(world: World, house: House, only: tuple[str, ...]) -> Outcome:
     await house.open()
     await _until(lambda: house.oms.host.ready and house.risk.gate.shut is None, 10.0, house)
-    trading = asyncio.create_task(house.trader.trade(ORDERS, world.loop.time() + TROUBLE_S))
+    trading = asyncio.create_task(_trade(world, house))
     await trouble(house, world.loop.time() + TROUBLE_S, only)
     await asyncio.sleep(CALM_AFTER_S)
     await house.heal()
     await _settle(world, house, trading)
     return _outcome(world, house)
+
+
+async def _trade(world: World, house: House) -> None:
+    lists = asyncio.create_task(house.lists.trade(TROUBLE_S))
+    await house.trader.trade(ORDERS, world.loop.time() + TROUBLE_S)
+    await lists
 
 
 async def _close(house: House) -> None:
@@ -219,6 +227,8 @@ def _outcome(world: World, house: House) -> Outcome:
     world.violations += checker.check_settled(audit, house.risk.risk.exposure.reservations)
     world.violations += _stamps_that_go_back(house)
     world.violations += checker.check_reduce_only(_commits(house.ground.orders))
+    world.violations += check_lists(_commits(house.ground.orders), LOTS)
+    world.violations += check_list_answers(list(_commits(house.ground.orders)), house.lists.answers)
     if not audit.violations:  # a replay of an unlawful journal proves nothing, and may not even be possible
         world.violations += _folds(house, audit)
     for name, error in house.unread_errors():

@@ -21,6 +21,7 @@ from apps.exeq.kill_switch import ExeqKillSwitch as SendSwitch
 from apps.exeq.oms_commands import oms_commands
 from apps.exeq.ownership import Ownership
 from apps.exeq.router import Router, RoutingRules
+from apps.exeq.stop_orders import StopOrders
 from apps.exeq.venue_wire import VenueWire
 from apps.journal.commit_feed import FedJournal
 from apps.journal.group_commit import Pace
@@ -325,6 +326,7 @@ class Exeq(Process):
             self.spawn(coroutine)
         self.spawn(self.ownership.run(lambda: self.orders.caught_up and switch.controls_known()))
         self.spawn(InDoubtRoutes(client, self.executor).run())
+        self.spawn(StopOrders(self.executor, executions, quotes, self.clock, rules.quote_age_max_ns).run())
 
 
 class RogueHost(VenueHost):
