@@ -119,7 +119,9 @@ class _Look:
             yield c.FlagList(order_id=self._lead.order_id, flag=flag, leg=leg, reason=reason)
 
     def _cancel(self, order: Order, reason: str) -> Iterator[c.OrderCommand]:
-        if not order.closed and order.status is not State.PENDING_CANCEL and order.order_id not in self._kept:
+        """Ask for the cancel once. An order in doubt is not asked: it would leave the doubt without evidence, again and again."""
+        asked = order.status in (State.PENDING_CANCEL, State.IN_DOUBT)
+        if not order.closed and not asked and order.order_id not in self._kept:
             yield c.CancelOrder(order_id=order.order_id, source=g.SOURCE, reason=reason)
 
     def _entry(self) -> Iterator[c.OrderCommand]:
