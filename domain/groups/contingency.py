@@ -17,7 +17,7 @@ from domain.order import commands as c
 from domain.order import events as e
 from domain.order import group as g
 from domain.order.lifecycle import State
-from domain.order.order import Order
+from domain.order.order import RISK_CONTROL, Order
 from domain.order.replace import reason_against, terms_wanted
 from domain.order.terms import again
 from domain.values import ZERO, derived_id
@@ -91,6 +91,8 @@ class _Look:
         self._kept = {event.order_id for event in events if type(event) is e.CancelRejected}
         self._refused = {event.order_id: event.reason for event in events if type(event) is e.ReplaceRejected}
         self._forced = [event for event in events if type(event) is e.OrderReleased and event.forced]
+        self._stopped = bool(group.ended) or g.KILLED in group.flags or any(order.source == RISK_CONTROL for order in members.values())
+        """Nothing is released or submitted again after the end of the list, or after a control has cancelled one of its orders."""
         self._slots = [[members[order_id] for order_id in slot] for slot in group.slots]
 
     def commands(self) -> Iterator[c.OrderCommand]:
@@ -203,22 +205,32 @@ class _Look:
             if self._lead.closed:
                 yield from self._cancel(leg, reason)
             return
-        if self._rules.forbids(leg) or self._group.ended or self._depends_on_doubt(leg):
+        if self._stopped or self._depends_on_doubt(leg):
+            return
+        if self._rules.forbids(leg):
+            yield from self._killed(leg)
             return
         if leg.quantity != want:
             yield _resize(leg, want)
         else:
             yield c.ReleaseOrder(order_id=leg.order_id)
 
+    def _killed(self, leg: Order) -> Iterator[c.OrderCommand]:
+        """Record that a control kept a leg from the market: from now on the list releases nothing, also when the control has ended."""
+        yield from self._flag(g.KILLED, leg.order_id, "a control forbids it")
+
     def _again(self, slot: Sequence[Order], want: Decimal) -> Iterator[c.OrderCommand]:
         """Submit another order in the place of one that can no longer grow: it is filled, or the list itself has cancelled it."""
         last, group = slot[-1], self._group
         own = last.status is State.CANCELLED and last.source == g.SOURCE and last.reason in (g.EXITED, g.STOP_TRIGGERED, g.RESIZE_REFUSED)
-        if not want or not (last.status is State.FILLED or own) or group.ended or len(group.members) >= MEMBERS_MAX:
+        if not want or not (last.status is State.FILLED or own) or self._stopped or len(group.members) >= MEMBERS_MAX:
             return
         if group.kind is g.ListType.OCO and last.reason != g.RESIZE_REFUSED:
             return
-        if not self._rules.tradable(last, want) or self._rules.forbids(last) or self._depends_on_doubt(last):
+        if not self._rules.tradable(last, want) or self._depends_on_doubt(last):
+            return
+        if self._rules.forbids(last):
+            yield from self._killed(last)
             return
         client_order_id = derived_id("again", last.group_id, str(len(group.members)))
         terms = again(last, client_order_id, want)

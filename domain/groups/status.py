@@ -23,7 +23,7 @@ DUST: Final = "dust"
 UNPAIRED: Final = "unpaired"
 UNPROTECTED: Final = "unprotected"
 IN_DOUBT: Final = "in_doubt"
-ALERTS: Final = frozenset({g.DOUBLE_EXIT, g.FORCED, g.RESIZE_REFUSED, UNPROTECTED, IN_DOUBT})
+ALERTS: Final = frozenset({g.DOUBLE_EXIT, g.FORCED, g.RESIZE_REFUSED, g.KILLED, UNPROTECTED, IN_DOUBT})
 """Flags that a person should look at."""
 
 OnLot = Callable[[str, Decimal], Decimal]
@@ -71,7 +71,7 @@ def status_of(group: g.OrderGroup, members: Mapping[str, Order]) -> ListStatus:
 def end_reason(group: g.OrderGroup, members: Mapping[str, Order]) -> str:
     """Return why a list ended whose orders have all ended: killed, filled, expired or cancelled."""
     slots = slots_of(group, members)
-    if any(order.source == RISK_CONTROL for order in members.values()):
+    if g.KILLED in group.flags or any(order.source == RISK_CONTROL for order in members.values()):
         return "killed"
     last = [slot[-1] for slot in slots]
     match group.kind:

@@ -48,6 +48,7 @@ ALTERNATIVE_ROLES: Final = frozenset({Role.TAKE_PROFIT, Role.STOP_LOSS, Role.ALT
 DOUBLE_EXIT: Final = "double_exit"
 FORCED: Final = "forced"
 RESIZE_REFUSED: Final = "resize_refused"
+KILLED: Final = "killed"
 
 ENTRY_ENDED: Final = "entry_ended"
 EXITED: Final = "exited"
@@ -112,7 +113,7 @@ class ListCancelRequested(Requested, frozen=True, kw_only=True, tag=True, gc=Fal
 
 
 class ListFlagged(ListEvent, frozen=True, kw_only=True, tag=True, gc=False):
-    """Something a person should look at: `double_exit`, `forced` or `resize_refused`, and the leg that it is about."""
+    """Something a person should look at: `double_exit`, `forced`, `resize_refused` or `killed`, and the leg that it is about."""
 
     flag: str
     leg: str

@@ -318,7 +318,7 @@ def test_nothing_is_released_while_a_control_forbids_it_and_nothing_revives() ->
            cancelled entry
            = entry cancelled 0, take_profit cancelled 0, stop_loss cancelled 0
            list alert killed
-           flags unprotected
+           flags killed unprotected
            allow
            fill entry 1
            = entry cancelled 0, take_profit cancelled 0, stop_loss cancelled 0""",
