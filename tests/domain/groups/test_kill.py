@@ -11,7 +11,7 @@ from tests.domain.groups.scene import LOT, ListScene
 from tests.domain.groups.test_interleavings import EXITS, Day
 from tests.given import SYMBOL
 
-INSTANTS = 1_000
+INSTANTS = 250
 VERBS = ("buy", "buy", "sell", "answer", "rest", "trigger", "cancel_entry", "doubt")
 
 
