@@ -26,6 +26,7 @@ def order_view(order: Order) -> View:
         "side": order.side,
         "type": order.order_type,
         "quantity": order.quantity,
+        "notional": order.asked_notional,
         "price": order.price,
         "stop_price": order.stop_price,
         "time_in_force": order.time_in_force,

@@ -89,6 +89,8 @@ TABLES: Final[Mapping[str, Table]] = {
         ("POST", "/risk/arm"): RISK,
         ("POST", "/risk/symbols/{symbol:path}/block"): RISK,
         ("POST", "/risk/symbols/{symbol:path}/unblock"): RISK,
+        ("POST", "/risk/accounts/{account}/suspend"): TRADE | STOPS,
+        ("POST", "/risk/accounts/{account}/resume"): TRADE,
         ("POST", "/risk/repeats/{account}/enable"): RISK,
         ("POST", "/access/accounts"): ADMIN,
         ("POST", "/access/accounts/{account}/close"): ADMIN,

@@ -56,6 +56,7 @@ from domain.market.listings import currency_of
 from domain.market.quotes import Market
 from domain.market.trading_hours import Calendar
 from domain.order.commands import Terms
+from domain.order.events import Candidate
 from domain.ports import Clock, Journal
 from domain.risk.controls import Controls
 from domain.values import OrderType, Side
@@ -101,7 +102,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     positions_upkeep, reduce_only = _upkeep(chassis, host)
     currency = partial(currency_of, instruments, controls.listings)
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency, HistoryProcess(past))
-    reader = _reader(settings, instruments, chassis.keys)
+    reader = _reader(settings, instruments, chassis.keys, market, clock)
     reads, keys = OrderReads(host, journal, chassis.keys.owner_of), chassis.keys
     routes = router(host, reads, accounts, ReplaceHandler(host, risk, instruments, intake.forbidden), instruments, keys.may_trade)
     routes.include_router(instrument_list.router(instruments, venues, controls.listings))
@@ -233,10 +234,15 @@ def _host(
     )
 
 
-def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument], keys: KeyRing) -> TermsReader:
+def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument], keys: KeyRing, market: Market, clock: Clock) -> TermsReader:
     orders = settings.order_management
     types = frozenset(OrderType(name) for name in orders.supported_order_types)
-    return TermsReader(instruments, orders.default_account, types, keys.may_trade)
+
+    def touching(symbol: str, side: Side) -> Candidate | None:
+        quote = market.touching(symbol, side, clock.monotonic_ns() - int(QUOTE_AGE_MAX_S * 1e9))
+        return None if quote is None else Candidate(quote.venue, quote.bid, quote.ask, quote.size(side), quote_seq=quote.seq or None)
+
+    return TermsReader(instruments, orders.default_account, types, keys.may_trade, touching)
 
 
 def _on_landed(alarms: OrderAlarms, expirer: OrderExpiry, landed: Landed) -> None:

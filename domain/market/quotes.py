@@ -163,6 +163,12 @@ class Market:
             return None
         return min(found) if side is Side.BUY else max(found)
 
+    def touching(self, symbol: str, side: Side, since_ns: int = 0) -> Quote | None:
+        """Return the quote with the far touch over all venues, of those that arrived at `since_ns` or later."""
+        shown = [quote for quote in self.quotes(symbol, since_ns) if quote.size(side) > ZERO]
+        best = min if side is Side.BUY else max
+        return best(shown, key=lambda quote: quote.touch(side), default=None)
+
     def mid(self, symbol: str, since_ns: int = 0) -> Decimal | None:
         """Return the middle of the best bid and the best ask of all venues."""
         bid, ask = self.best(symbol, Side.SELL, since_ns), self.best(symbol, Side.BUY, since_ns)

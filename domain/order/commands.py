@@ -49,6 +49,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     group_id: str = ""
     role: str = ""
     exclusive: bool = False
+    notional: Decimal | None = None
+    quote: Candidate | None = None
+    """The money that `quantity` was made from, and the quote that it was made with (None for a limit order, whose price decided)."""
     replaces: str = ""
     """The order that would get these terms. `order_id` is then the id of the replace, and `quantity` what would be left to trade."""
 

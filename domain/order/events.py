@@ -46,8 +46,13 @@ class Leg(msgspec.Struct, frozen=True, gc=False):
 
 
 class OrderSubmitted(Requested, frozen=True, kw_only=True, tag=True, gc=False):
-    """`group_id` and `role`: the order's list, and what it does there. `exclusive`: a stop that waits at exeq in any case, and once
-    triggered until the other exit of its list has ended.
+    """The terms as they were asked for.
+
+    `notional`: the client asked for so much money, and oms made `quantity` of it. `quote` is the one that it used; None for a limit order,
+    whose price decided. Repetition of the order compares the money, since another quote makes another quantity.
+
+    `group_id` and `role`: the order's list, and what it does there. `exclusive`: a stop that waits at exeq in any case, and once triggered
+    until the other exit of its list has ended.
     """
 
     account: str
@@ -66,6 +71,8 @@ class OrderSubmitted(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     group_id: str = ""
     role: str = ""
     exclusive: bool = False
+    notional: Decimal | None = None
+    quote: Candidate | None = None
 
 
 class OrderRiskChecked(Event, frozen=True, kw_only=True, tag=True, gc=False):

@@ -49,6 +49,7 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     `cancel_wanted`: its cancel was requested and not refused. A doubt in between does not reset it.
     `group_id` and `role`: its list, and what it does there. `group`: the state of that list, if this order is its lead. `exclusive` and
     `waits_for`: see OrderSubmitted and OrderTriggered.
+    `asked_notional`: the money that its first quantity was made from, if it was; `notional` is what it traded.
     `generation` is the number of the current terms; `generations` are all, once one was asked for: see generations.py.
     `closed_at`: the time of the event that brought it into the closed state that it is in; None while it is open.
     """
@@ -72,6 +73,7 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     group_id: str = ""
     role: str = ""
     exclusive: bool = False
+    asked_notional: Decimal | None = None
     status: State = State.NEW
     version: int = 0
     cum_quantity: Decimal = ZERO
@@ -171,8 +173,9 @@ def copier(kind: type[Any], names: Iterable[str], source: str, *more: str, **own
 
 created: Final[Callable[[e.OrderSubmitted], Order]] = copier(
     Order,
-    (name for name in Order.__struct_fields__ if name in e.OrderSubmitted.__struct_fields__),
+    (name for name in Order.__struct_fields__ if name in e.OrderSubmitted.__struct_fields__ and name != "notional"),
     "event",
+    asked_notional="event.notional",
     created_at="event.at",
     updated_at="event.at",
     version="1",

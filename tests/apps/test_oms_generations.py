@@ -1,6 +1,7 @@
 """Names of replaces, at the doors of oms: found, unique for ever, and the same after a restart."""
 
 import asyncio
+from decimal import Decimal
 from pathlib import Path
 
 import httpx
@@ -10,13 +11,15 @@ import pytest
 from adapters.codec import encode
 from adapters.memory import MemoryLog, MemoryOrderStore
 from adapters.orderstore import SqliteOrderStore
-from domain.order.commands import RouteOrder
+from domain.order.commands import ReplaceOrder, RouteOrder
 from domain.order.events import Leg
 from domain.order.index import OrderFilter
 from domain.order.lifecycle import State
 from domain.order.order import Order, evolve
 from domain.ports import Head, OrderStore
 from tests import given
+from tests.apps import test_host
+from tests.apps.held_journal import until
 from tests.apps.oms_house import OmsHouse, living
 from tests.apps.submits import GOOD
 from tests.golden.scenes import Day
@@ -135,3 +138,22 @@ def test_a_store_knows_the_names_of_what_it_stores(kind: str, closed: bool, tmp_
     assert loaded is not None
     assert (loaded.naming, [each.status for each in loaded.open]) == (frozenset({"bob"}), [] if closed else [State.QUEUED])
     store.close()
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["with its store", "without its store"])
+async def test_the_name_of_a_replace_outlives_its_order_in_memory_and_a_restart(kept: bool) -> None:
+    log, store = MemoryLog(), MemoryOrderStore()
+    async with test_host.desk(log, store) as first:
+        await first.do(test_host.submit("a"))
+        order_id = first.order("a").order_id
+        await first.do(ReplaceOrder(order_id=order_id, replace_id=f"{order_id}-r1", quantity=Decimal(4), client_order_id="b"))
+        await first.do(test_host.cancel("a"))
+        await until(lambda: order_id not in first.host.orders.by_id)
+        found = first.host.book.named(given.ACCOUNT, "b")
+        assert found is not None
+        assert (found.order_id, first.host.orders.names) == (order_id, {})
+    async with test_host.desk(log, store if kept else MemoryOrderStore()) as second:
+        found = second.host.book.replaced_as(given.ACCOUNT, "b")
+        assert found is not None
+        assert (found.order_id, found.generation, found.closed) == (order_id, 1, True)
+        assert second.host.book.replaced_as("bob", "b") is None

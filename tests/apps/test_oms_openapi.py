@@ -35,7 +35,7 @@ ROUTES = {
     "post /orders/{order_id}/settle": {"200", "202", "400", "403", "404", "409", "422", "503", "default"},
     "post /admin/verify": {"200", "403", "409", "503", "default"},
 }
-NUMBERS = ("quantity", "price", "stop_price")
+NUMBERS = ("quantity", "notional", "price", "stop_price")
 
 
 @pytest.fixture
@@ -86,8 +86,8 @@ def test_documented_patterns_are_the_grammars_that_are_held() -> None:
     assert properties["client_order_id"]["pattern"] == f"^{CLIENT_ORDER_ID.pattern}$"
     for name in NUMBERS:
         types = [(each["type"], each.get("pattern"), each.get("minimum")) for each in properties[name]["oneOf"]]
-        if name == "quantity":
-            assert types == [("number", None, 0), ("string", f"^{WRITTEN.pattern}$", None)]
+        if name in ("quantity", "notional"):
+            assert types[:2] == [("number", None, 0), ("string", f"^{WRITTEN.pattern}$", None)]
         else:
             assert types == [("number", None, None), ("string", f"^-?{WRITTEN.pattern}$", None), ("null", None, None)]
 

@@ -146,6 +146,9 @@ moved route PAPER_A
 moved reject halted
 moved route PAPER_B:3:R2
 
+worth submit buy 1.996 market | notional=100 quote=PAPER_A
+limited submit buy 2 @50 | notional=101.5 time_in_force=ioc
+
 called submit buy 3 @50
 called replace 4 named="R/1,b"
 called route PAPER_A
@@ -242,6 +245,8 @@ class Day:
 
 def _submit(command: c.SubmitOrder, whose: dict[str, str], more: str) -> c.SubmitOrder:
     plain = msgspec.to_builtins(command.terms) | whose | dict(word.split("=") for word in more.split())
+    if venue := plain.pop("quote", None):
+        plain["quote"] = msgspec.to_builtins(next(seen for seen in CANDIDATES if seen.venue == venue))
     terms: c.Terms = msgspec.convert(plain, c.Terms, strict=False)
     decided: dict[str, Any] = {"order_id": terms.order_id, "reference": terms.price or Decimal("50.5"), "checks": given.approved().checks}
     decision = msgspec.structs.replace(command.decision, **decided)

@@ -12,6 +12,7 @@ from domain.order import commands as c
 from domain.order import events as e
 from domain.order.group import ListType, Role
 from domain.order.order import Order
+from domain.order.terms import FIELDS
 from domain.risk.engine import Risk
 from domain.risk.snapshot import RiskState
 from domain.values import Side
@@ -23,11 +24,10 @@ ROOM: dict[str, Any] = {"position_notional_max": Decimal(1_000), "order_notional
 
 
 def legs_of(scene: ListScene) -> list[c.Terms]:
-    fields = [name for name in c.Terms.__struct_fields__ if name not in ("replaces",)]
-    return [
-        c.Terms(**{name: getattr(scene.orders[slot[0]], name) for name in fields if name != "quantity"}, quantity=asked(scene, slot[0]))
-        for slot in scene.group.slots
-    ]
+    """The orders of a list as they were asked for."""
+    orders = [scene.orders[slot[0]] for slot in scene.group.slots]
+    kept = [{name: getattr(order, name) for name in FIELDS} | {"quantity": asked(scene, order.order_id)} for order in orders]
+    return [c.Terms(order_id=order.order_id, **fields) for order, fields in zip(orders, kept, strict=True)]
 
 
 def asked(scene: ListScene, order_id: str) -> Decimal:
