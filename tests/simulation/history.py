@@ -41,6 +41,8 @@ SETTLED_WITHIN_S = 30.0
 """FAILURES 2.2, invariant 9."""
 LOTS = {symbol: instrument.lot for symbol, instrument in market.INSTRUMENTS.items()}
 LOOK_S = 0.25
+ROUNDS = 4
+"""An order that is cancelled may have another one of its list take its place, which must be cancelled too."""
 
 BOUNDS = ObservedBounds(
     open_orders_max=OPEN_ORDERS_MAX,
@@ -123,8 +125,11 @@ async def _settle(world: World, house: House, trading: "asyncio.Task[None]") -> 
         _still(world, house, "does not come to rest")
         return
     trading.result()
-    for order_id in _open(house):
-        await house.trader.cancel(order_id, attempts=5)
+    for _ in range(ROUNDS):
+        for order_id in _open(house):
+            await house.trader.cancel(order_id, attempts=5)
+        if await _until(lambda: _at_rest(house) and not _open(house), SETTLED_WITHIN_S / ROUNDS, house):
+            break
     if not await _until(lambda: _at_rest(house) and not _open(house), SETTLED_WITHIN_S, house):
         _still(world, house, "does not end")
     world.tell("settled %.1f s after healing", world.loop.time() - began)
