@@ -11,9 +11,9 @@ import msgspec
 
 from domain.audit.journal_audit import ObservedCommit, Violation
 from domain.order import events as e
-from domain.order.group import DOUBLE_EXIT, HELD_ROLES, ListType, Role, Trigger
+from domain.order.group import DOUBLE_EXIT, HELD_ROLES, KILLED, ListType, Role, Trigger
 from domain.order.lifecycle import State
-from domain.order.order import Order, evolve
+from domain.order.order import RISK_CONTROL, Order, evolve
 from domain.values import ZERO
 
 REQUESTS: Final = (e.CancelRequested, e.OrderCancelled, e.ReplaceRequested, e.OrderReplaced)
@@ -32,7 +32,7 @@ class ObservedList(msgspec.Struct):
 
 
 class ListAudit:
-    """A pass over one shard's journal. `lots` are the steps of quantities by symbol."""
+    """A pass over one shard's journal. `lots` are the smallest quantities that can be traded, by symbol."""
 
     def __init__(self, lots: Mapping[str, Decimal]) -> None:
         self._lots = lots
@@ -125,16 +125,21 @@ class ListAudit:
             return
         want = max(entry.cum_quantity - out, ZERO)
         stops = [order for order in exits if order.role == Role.STOP_LOSS and order.triggered and not order.closed]
+        stopped = found.ended or KILLED in found.flags or any(o.source == RISK_CONTROL for o in (entry, *exits))
+        may_act = (found.submitted.trigger is Trigger.PARTIAL or entry.closed) and not stopped
         for order in exits:
+            if order.status is State.RISK_CHECKED and may_act and not self._fits(ZERO, order.symbol, want):
+                yield Violation("list_level", str(seq), f"{order.role} {order.order_id} waits, and {want} are to be exited")
             if order.status not in WORKING or order.replacing is not None or order.order_id in self._refused:
                 continue
             if found.submitted.strict and stops and order.role == Role.TAKE_PROFIT:
                 yield Violation("list_level", str(seq), f"take_profit {order.order_id} works beside the triggered stop")
-            elif not self._fits(order, want):
+            elif not self._fits(order.leaves_quantity, order.symbol, want):
                 yield Violation("list_level", str(seq), f"{order.role} {order.order_id} works for {order.leaves_quantity} of {want}")
 
-    def _fits(self, order: Order, want: Decimal) -> bool:
-        return ZERO <= want - order.leaves_quantity < self._lots.get(order.symbol, Decimal(1).scaleb(-18))
+    def _fits(self, has: Decimal, symbol: str, want: Decimal) -> bool:
+        """Return whether what is missing is too little to be traded."""
+        return ZERO <= want - has < self._lots.get(symbol, Decimal(1).scaleb(-18))
 
     def _others(self, found: ObservedList, commit: ObservedCommit, before: Mapping[str, State]) -> Iterator[Violation]:
         """After a trade of one member, each live other is cancelled or resized in the same commit."""

@@ -109,7 +109,7 @@ def _made(number: int, chance: random.Random) -> Listed:
     if chance.random() < 0.3:
         reduce = chance.random() < 0.5
         role = Role.ALTERNATIVE if reduce else Role.LEG
-        legs = [_leg(f"{name}-{n}", role, Side.SELL, quantity, price, None, list_id) for n, price in enumerate((market.MID, market.ASK))]
+        legs = [_leg(f"{name}-{n}", role, Side.SELL, quantity, price, None, list_id) for n, price in enumerate((market.BID, market.ASK))]
         return ListTerms(list_id=list_id, account=market.SHORT, client_list_id=name, kind=ListType.OCO, reduce=reduce), legs
     strict = chance.random() < 0.6
     take, stop = chance.choice((market.BID, market.MID)), chance.choice((market.BID, FAR))
