@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
+from config.catalogue import VenueName
 from config.kinds import Count, HttpUrl, Listed, PgUrl, Port, Seconds, Section
 from config.sections import MarketNatsSection, MonitoringSection, ServiceSection
 from config.settings import Settings
@@ -50,6 +51,19 @@ class TicksS3Section(Section):
         return text
 
 
+class ClosesSection(Section):
+    """Daily closes of value at risk from the bars of days that are over. `days`: how far back a missing one is filled; 0: none is written.
+
+    A day is complete at a venue if its quotes or trades were recorded within `margin_sec` before its end and after it. `venues`: whose
+    close counts, the first one that is complete; of venues that are not named, the one with the largest volume.
+    """
+
+    days: Annotated[int, Field(ge=0, le=400)] = 60
+    wait_sec: Seconds = 300
+    margin_sec: Seconds = 600
+    venues: Annotated[tuple[VenueName, ...], Listed] = ()
+
+
 class SinkBoundsSection(Section):
     """`lag_max_sec`: a place that lags more than this beyond its `flush_wait_sec` makes the service not ready.
 
@@ -68,6 +82,7 @@ class SinkTicksSettings(Settings):
     places: Annotated[tuple[TickPlace, ...], Listed, Field(min_length=1)] = ("questdb",)
     questdb: TicksQuestdbSection = TicksQuestdbSection()
     s3: TicksS3Section = TicksS3Section()
+    closes: ClosesSection = ClosesSection()
     bounds: SinkBoundsSection = SinkBoundsSection()
     monitoring: SinkTicksMonitoring = SinkTicksMonitoring()
 

@@ -12,6 +12,8 @@ from adapters.clock import SystemClock
 from adapters.dead_letters import SqliteDeadLetters
 from adapters.market_source import MarketSource
 from adapters.memory_places import MemoryDeadLetters
+from adapters.price_history import QuestDbPrices
+from adapters.questbars import QuestDbDayBars
 from adapters.questticks import QuestDbTicks
 from apps.runtime.chassis import Chassis
 from apps.runtime.failpoint import failpoint
@@ -44,6 +46,15 @@ def questdb_ticks(chassis: Chassis[SinkTicksSettings], stream: str) -> Place:
     place = QuestDbTicks(http_url, str(settings.pg_url), stream, uuid.uuid4().hex, SystemClock(), failpoint)
     chassis.exits.push_async_callback(place.close)
     return place
+
+
+def day_bars(chassis: Chassis[SinkTicksSettings]) -> QuestDbDayBars:
+    return QuestDbDayBars(str(chassis.settings.questdb.pg_url))
+
+
+def prices(chassis: Chassis[SinkTicksSettings]) -> QuestDbPrices:
+    """Open the daily closes beside the ticks, where risk reads them."""
+    return QuestDbPrices(str(chassis.settings.questdb.pg_url))
 
 
 def market_objects(chassis: Chassis[SinkTicksSettings], stream: str) -> Place:
