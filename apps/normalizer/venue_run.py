@@ -12,6 +12,7 @@ from apps.normalizer.recent_facts import RecentFacts
 from apps.normalizer.records_out import RecordsOut
 from apps.runtime.metrics import Observations
 from domain.market.bars import Bars
+from domain.market.collar import CollarRule
 from domain.market.conflation import Conflation, TickPace
 from domain.market.liveness import Liveness, Patience, StepKind
 from domain.market.normalization import BookRules, DecoderOf, Normalised, VenueFold
@@ -39,6 +40,7 @@ class VenueRules(NamedTuple):
     patience: Patience
     pace: TickPace
     behind_max: int
+    collar: CollarRule = CollarRule()
 
 
 class VenueShared(NamedTuple):
@@ -58,7 +60,7 @@ class VenueRun:
         self.venue = venue
         self.out = out
         self.bars = bars
-        self.fold = VenueFold(venue, rules.decoder_of, rules.books, since_epoch)
+        self.fold = VenueFold(venue, rules.decoder_of, rules.books, since_epoch, rules.collar)
         self.wishes = Wishes()
         self.ticks = Conflation(rules.pace)
         self.liveness = Liveness(rules.patience)
@@ -114,6 +116,8 @@ class VenueRun:
             self.wishes.settled(symbol)
         for symbol in out.ended:
             self._end(symbol, now)
+        for symbol in out.held:
+            self._end_mark(symbol, now)
         if out.quotes:
             self._offer({quote.symbol: quote for quote in out.quotes}, out, now, fresh=fresh)
         if fresh:
@@ -203,7 +207,7 @@ class VenueRun:
 
     def _offer(self, quotes: dict[str, Quote], out: Normalised, now: int, *, fresh: bool) -> None:
         for symbol, quote in quotes.items():
-            if symbol in out.ended:
+            if symbol in out.ended or symbol in out.held:
                 continue
             if not fresh:
                 self._end_mark(symbol, now)

@@ -100,6 +100,22 @@ def test_a_broken_book_ends_its_mark_at_once_and_leaves_the_others() -> None:  #
     assert scene.run.due_wishes() == []
 
 
+def test_an_absurd_touch_ends_the_mark_until_the_venue_shows_a_valid_one() -> None:  # absurd print: never a mark
+    scene = Scene()
+    scene.take(*BEGIN)
+    scene.ticks()
+    scene.clock.move(0.1)
+    scene.take("update btc 8 101 1 102 1", "update btc 9 900 1 901 1")
+    assert scene.ticks() == [("BTC", 100, ENDED)]
+    scene.clock.move(2)
+    scene.run.due_ticks()
+    scene.take("update eth 4 11 1 12 1")
+    assert [tick for tick in scene.ticks() if tick[0] == "BTC"] == [], "it is not repeated"
+    assert scene.run.due_wishes() == [], "its book is whole"
+    scene.take("update btc 10 102 1 103 1")
+    assert scene.ticks() == [("BTC", 102, OK)]
+
+
 def test_frames_of_the_past_send_no_quotes_and_end_marks() -> None:
     scene = Scene()
     scene.take(*BEGIN, at=START - 60 * S)
