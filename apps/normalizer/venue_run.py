@@ -1,6 +1,6 @@
 """One venue: its frames are folded, records are queued for the streams, changed quotes leave for the core at once."""
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator, Set
 from typing import Final, NamedTuple
 
 import structlog
@@ -148,17 +148,22 @@ class VenueRun:
             if step.kind is StepKind.STALE and step.symbol in self.fold.owners:
                 self.apply(self.fold.silence(step.symbol, wall), now, fresh=False)
             elif step.kind is StepKind.FRESH:
-                fact = Fact(
-                    fact=FactKind.FRESH,
-                    venue=self.venue,
-                    at=wall,
-                    symbol=step.symbol,
-                    detail=f"after {step.silent // 1_000_000} ms",
-                    epoch=self.fold.epoch,
-                )
-                self.apply(Normalised(epoch=self.fold.epoch, n=0, received=wall, facts=[fact]), now, fresh=False)
+                self.note(FactKind.FRESH, step.symbol, f"after {step.silent // 1_000_000} ms")
             elif step.kind is StepKind.RECONNECT:
                 self.wishes.want(Wish(kind=WishKind.RECONNECT, reason=f"{step.symbol} is mute"), now)
+
+    def note(self, kind: FactKind, symbol: str, detail: str) -> None:
+        """Publish a fact that comes from no frame."""
+        wall, epoch = self._shared.clock.now_ns(), self.fold.epoch
+        fact = Fact(fact=kind, venue=self.venue, at=wall, symbol=symbol, detail=detail, epoch=epoch)
+        out = Normalised(epoch=epoch, n=0, received=wall, facts=[fact])
+        self.apply(out, self._shared.clock.monotonic_ns(), fresh=False)
+
+    def live_quotes(self) -> Iterator[Quote]:
+        """Yield the quotes that are marks now."""
+        for symbol in self.fold.owners:
+            if self.ticks.is_live(symbol) and (quote := self.fold.quote(symbol)) is not None:
+                yield quote
 
     def due_ticks(self) -> None:
         """Send the quotes that waited, and repeat those that are valid and unchanged."""
