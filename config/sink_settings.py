@@ -1,9 +1,9 @@
 """The settings of sink-ticks: which streams of the market go to which places, and the bounds."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from config.catalogue import VenueName
 from config.kinds import Count, HttpUrl, Listed, PgUrl, Port, Seconds, Section
@@ -80,6 +80,7 @@ class SinkTicksSettings(Settings):
     market_nats: MarketNatsSection = MarketNatsSection()
     streams: Annotated[tuple[TickStream, ...], Listed, Field(min_length=1)] = ("MARKET", "MARKET_FACTS")
     places: Annotated[tuple[TickPlace, ...], Listed, Field(min_length=1)] = ("questdb",)
+    ticks_keep_days: Annotated[int, Field(ge=0, le=36_500)] = 0
     questdb: TicksQuestdbSection = TicksQuestdbSection()
     s3: TicksS3Section = TicksS3Section()
     closes: ClosesSection = ClosesSection()
@@ -92,3 +93,9 @@ class SinkTicksSettings(Settings):
         if len(set(names)) != len(names):
             raise ValueError("lists a name twice")
         return names
+
+    @model_validator(mode="after")
+    def _archived(self) -> Self:
+        if self.ticks_keep_days and set(self.places) != {"questdb", "s3"}:
+            raise ValueError("ticks_keep_days drops days of QuestDB that S3 has too: places must be [questdb, s3]")
+        return self
