@@ -10,12 +10,16 @@ from adapters.questwire import columns
 from domain.archive.day_proof import Row
 from domain.archive.market_names import ROOT
 from domain.archive.market_rows import BOOK_TOP, QUOTES, TRADES, top
-from domain.market.file_times import DAY_NS
+from domain.market.close_file import day_text
+from domain.market.file_times import DAY_NS, day_of
 from domain.market.records import Book, BookKind
 from domain.values import rfc3339
 
 KINDS: Final[Mapping[str, str]] = {QUOTES: "quotes", TRADES: "trades", BOOK_TOP: "books"}
 """Table -> the kind of object that has its rows."""
+
+DROPPED: Final = "sinks/questdb/dropped"
+"""Below it: an empty object for each day that was dropped from a table."""
 
 
 class HeldObject(NamedTuple):
@@ -31,6 +35,14 @@ class ArchivedDays:
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
+
+    async def note_dropped(self, table: str, day: int) -> None:
+        """Note that a day was equal and is dropped from the table. Unavailable."""
+        await self._objects.put_new(f"{DROPPED}/{table}/{day_text(day)}", b"")
+
+    async def dropped(self, table: str) -> set[int]:
+        """Return the days that were noted. Unavailable."""
+        return {day_of(name.rpartition("/")[2]) for name in await self._objects.names(f"{DROPPED}/{table}")}
 
     async def held(self, table: str, received: Iterable[int]) -> list[HeldObject]:
         """Return the objects of these days of receipt. Unavailable."""

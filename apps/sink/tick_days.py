@@ -53,6 +53,10 @@ class TimeSpan(Protocol):
 class Archive(Protocol):
     """Port: adapters.archived_days.ArchivedDays."""
 
+    async def note_dropped(self, table: str, day: int) -> None: ...
+
+    async def dropped(self, table: str) -> set[int]: ...
+
     async def held(self, table: str, received: Iterable[int]) -> Sequence[Any]: ...
 
     async def rows(self, table: str, held: Iterable[Any], begin: int, end: int) -> list[Row]: ...
@@ -100,18 +104,29 @@ class TickDays:
         self._looks += 1
         for table in KEYS:
             days = await self._stored.days(table)
-            for day in [day for day in days[:-1] if day < before]:
-                if await self._is_equal(table, day) and await self._stored.drop(table, day):
-                    self.dropped[table] += 1
-                    log.info("ticks of a day were dropped", table=table, day=day_text(day))
-                elif table == TRADES:
+            self.unequal = {at: why for at, why in self.unequal.items() if at[0] != table or at[1] in days}
+            old = [day for day in days[:-1] if day < before]
+            before_now = await self._archive.dropped(table) if old else set()
+            for day in old:
+                if not await self._is_gone(table, day, rest=day in before_now) and table == TRADES:
                     break
 
-    async def _is_equal(self, table: str, day: int) -> bool:
+    async def _is_gone(self, table: str, day: int, *, rest: bool) -> bool:
+        """Drop a day if it is equal; return whether it is gone. It is noted first: what comes late for it is only a part of the day."""
+        if not await self._is_equal(table, day, rest=rest):
+            return False
+        await self._archive.note_dropped(table, day)
+        if not await self._stored.drop(table, day):
+            return False
+        self.dropped[table] += 1
+        log.info("ticks of a day were dropped", table=table, day=day_text(day))
+        return True
+
+    async def _is_equal(self, table: str, day: int, *, rest: bool) -> bool:
         at = table, day
         if at in self.unequal and self._looks - self._looked[at] < AGAIN_AFTER_LOOKS:
             return False
-        trouble = await self._compare(table, day)
+        trouble = await self._compare(table, day, rest=rest)
         self._looked[at] = self._looks
         if trouble is None:
             self.unequal.pop(at, None)
@@ -121,11 +136,11 @@ class TickDays:
         self.unequal[at] = trouble
         return False
 
-    async def _compare(self, table: str, day: int) -> str | None:
+    async def _compare(self, table: str, day: int, *, rest: bool) -> str | None:
         """Return how the day differs from the archive; None if it does not."""
         received = await self._stored.received(table, day)
         held = await self._archive.held(table, received | {day, day + 1})
-        proof = DayProof(self._key_of(table, KEYS[table]))
+        proof = DayProof(self._key_of(table, KEYS[table]), rest=rest)
         slices = await self._stored.slices(table, day, SLICE_NS) | _slices(held, day)
         for begin in sorted(slices):
             stored = await self._stored.rows(table, begin, begin + SLICE_NS)

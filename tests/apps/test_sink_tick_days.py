@@ -59,6 +59,13 @@ def test_a_missing_an_additional_and_a_changed_row_are_found(archived: Sequence[
     assert found.trouble == trouble
 
 
+def test_what_came_late_for_a_dropped_day_must_be_in_the_archive_which_has_more() -> None:
+    found, other = (DayProof(key_of(TRADES, ("at", "venue", "symbol", "trade_id")), rest=True) for _ in range(2))
+    found.add([row(2)], [row(1), row(2), row(3)])
+    other.add([row(2), row(9)], [row(1), row(2), row(3)])
+    assert (found.trouble, other.trouble) == (None, "2 rows, and 1 in the archive")
+
+
 class Tables:
     """Days of one row each, in memory. `lost` are days whose row is not in the archive."""
 
@@ -92,6 +99,14 @@ class Kept:
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
+
+        self.noted: set[tuple[str, int]] = set()
+
+    async def note_dropped(self, table: str, day: int) -> None:
+        self.noted.add((table, day))
+
+    async def dropped(self, table: str) -> set[int]:
+        return {day for of, day in self.noted if of == table}
 
     async def held(self, table: str, received: Iterable[int]) -> list[HeldObject]:
         return [HeldObject("", day * DAY_NS, day * DAY_NS) for day in sorted(received)]
@@ -202,7 +217,8 @@ async def test_days_leave_questdb_when_the_archive_has_them_and_the_bars_stay_al
     # and the bars stay as they were, follow new trades, and do not follow a late one of a day that is gone
     late = ticks.trade("ALPHA", 70, at=(today - 5) * DAY_NS + 6, price="1")
     fresh = ticks.trade("ALPHA", 71, at=today * DAY_NS + 1, price="1")
-    await tables.write(tick_rows(ticks.told("trades", "ALPHA", 9, 2, late, fresh)), Checkpoint())
+    came = ticks.told("trades", "ALPHA", 9, 2, late, fresh)
+    await tables.write(tick_rows(came), Checkpoint())
     await until("SELECT sum(count) FROM bars_1d", 19)
     assert await connection.fetchval("SELECT count() FROM materialized_views() WHERE view_status != 'valid'") == 0
     assert [
@@ -211,6 +227,13 @@ async def test_days_leave_questdb_when_the_archive_has_them_and_the_bars_stay_al
         (Decimal(91), 1),
         (Decimal(92), 1),
     ]
+    # and the late one is dropped as well, once the archive has it
+    await until("SELECT count() FROM trades", 11)
+    await days.look()
+    assert days.unequal[TRADES, today - 5] == "1 rows, and 0 in the archive"
+    await archive.write(record_rows(came), Checkpoint())
+    await TickDays(stored, ArchivedDays(objects), key_of, SystemClock(), 2).look()
+    assert (await stored.days(TRADES))[0] == today - 2
     await tables.close()
     await TickTables(questdb_server, connection).drop()
     await connection.close()
