@@ -1,7 +1,7 @@
 """The fold of one venue: raw frames of its connections to quotes, trades, books and facts. No clock: equal frames give equal records."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -39,7 +39,7 @@ class Normalised(msgspec.Struct, kw_only=True):
 
     `ended`: symbols whose book was valid and is not any more. `whole`: symbols with a valid book that was not, or that another
     connection had.
-    `heard`: symbols with updates of their book; trades prove nothing about it.
+    `heard`: symbols with updates of their book, in the order of the frames; trades prove nothing about it.
     `snapshots`: symbols with a new snapshot, and whether its touch differs from the last one.
     """
 
@@ -54,9 +54,9 @@ class Normalised(msgspec.Struct, kw_only=True):
     wishes: list[Wish] = []
     ended: list[str] = []
     whole: list[str] = []
-    heard: set[str] = set()
+    heard: dict[str, None] = {}
     snapshots: dict[str, bool] = {}
-    held: set[str] = set()
+    held: dict[str, None] = {}
     """Symbols whose touch is beyond the collar: the book stays valid, and its quote is no mark."""
     opened: tuple[str, ...] = ()
     """Our symbols of a connection that was opened by these frames."""
@@ -249,7 +249,7 @@ class VenueFold:
 
     def _records(self, connection: _Connection, records: Sequence[Record | Wish], received: int, out: Normalised) -> None:
         """Sort the records of one frame by their kind."""
-        epoch, owners, heard, snapshots = connection.epoch, self.owners, set[str](), list[Book]()
+        epoch, owners, heard, snapshots = connection.epoch, self.owners, dict[str, None](), list[Book]()
         quotes: list[Quote] = []
         touched: set[str] = set()
         for record in records:
@@ -266,7 +266,7 @@ class VenueFold:
             if kind is MarketTrade:
                 self._trade(connection, record, received, out)  # type: ignore[arg-type]
                 continue
-            heard.add(record.symbol)
+            heard[record.symbol] = None
             if owners.get(record.symbol) == epoch or self._claims(connection, record.symbol, out):
                 if kind is Quote:
                     touched.add(record.symbol)
@@ -278,9 +278,9 @@ class VenueFold:
                     self._delta(connection, record, received, out)  # type: ignore[arg-type]
         for book in snapshots:
             out.snapshots[book.symbol] = out.snapshots.get(book.symbol, False) or self._moved(book)
-            heard.discard(book.symbol)
+            heard.pop(book.symbol, None)
         out.heard |= heard
-        self._confirm(epoch, heard - touched, quotes, out)
+        self._confirm(epoch, [symbol for symbol in heard if symbol not in touched], quotes, out)
         out.quotes += quotes
         self.last.update((quote.symbol, quote) for quote in quotes)
 
@@ -296,17 +296,17 @@ class VenueFold:
         """Take a touch, unless its price is absurd: then it is a fact only, and the venue has no quote until it shows another touch."""
         refused = self._collar.refuses_quote(quote)
         if refused is None:
-            out.held.discard(quote.symbol)
+            out.held.pop(quote.symbol, None)
             quotes.append(quote)
         else:
-            out.held.add(quote.symbol)
+            out.held[quote.symbol] = None
             self._refused(connection, quote.symbol, f"touch: {refused}", received, out)
 
-    def _confirm(self, epoch: int, heard: Set[str], quotes: list[Quote], out: Normalised) -> None:
+    def _confirm(self, epoch: int, heard: Iterable[str], quotes: list[Quote], out: Normalised) -> None:
         """Take a touch that was refused and that the venue still shows, once it counts as confirmed."""
-        for symbol in sorted(heard):
+        for symbol in heard:
             if self.owners.get(symbol) == epoch and (quote := self._collar.heard(symbol)) is not None:
-                out.held.discard(symbol)
+                out.held.pop(symbol, None)
                 quotes.append(quote)
 
     def _refused(self, connection: _Connection, symbol: str, detail: str, at: int, out: Normalised) -> None:

@@ -173,19 +173,25 @@ def market(today: int) -> list[Message[Any]]:
     return made
 
 
+async def written(server: LiveServer, objects: Objects, messages: Sequence[Message[Any]]) -> tuple[QuestDbTicks, MarketObjects]:
+    """Both places with these messages."""
+    tables = QuestDbTicks(server.url, server.pg_url, "ticks", "one process", SystemClock(), places.never)
+    archive = MarketObjects(objects, "ticks", places.never)
+    await tables.claim()
+    await archive.claim()
+    for message in messages:
+        await tables.write(tick_rows(message), Checkpoint())
+        await archive.write(record_rows(message), Checkpoint())
+    return tables, archive
+
+
 async def test_days_leave_questdb_when_the_archive_has_them_and_the_bars_stay_also_after_a_late_trade(
     questdb_server: LiveServer, tmp_path: Path
 ) -> None:
     connection = await asyncpg.connect(questdb_server.pg_url, statement_cache_size=0)
     await TickTables(questdb_server, connection).drop()
     objects, today = Objects.at(f"file://{tmp_path}/objects"), time.time_ns() // DAY_NS
-    tables = QuestDbTicks(questdb_server.url, questdb_server.pg_url, "ticks", "one process", SystemClock(), places.never)
-    archive = MarketObjects(objects, "ticks", places.never)
-    messages = market(today)
-    for place, rows_of in ((tables, tick_rows), (archive, record_rows)):
-        await place.claim()
-        for message in messages:
-            await place.write(rows_of(message), Checkpoint())
+    tables, archive = await written(questdb_server, objects, market(today))
 
     async def until(query: str, wanted: object) -> None:
         end, found = time.monotonic() + WAIT_S, None

@@ -55,7 +55,7 @@ def test_an_absurd_touch_ends_the_quote_and_the_book_stays() -> None:  # absurd 
     out = scene.touch("1000", "1001")
     assert (out.quotes, out.held, out.ended, said(out)) == (
         [],
-        {"BTCUSDT"},
+        {"BTCUSDT": None},
         [],
         [("rejected_record", "BTCUSDT", f"touch: 1000.5 {AROUND} 100.5")],
     )
@@ -64,7 +64,7 @@ def test_an_absurd_touch_ends_the_quote_and_the_book_stays() -> None:  # absurd 
     assert view is not None
     assert view.valid
     back = scene.touch("100.5", "101")
-    assert (scene.bids(back), back.held, back.facts) == ([Decimal("100.5")], set(), [])
+    assert (scene.bids(back), back.held, back.facts) == ([Decimal("100.5")], {}, [])
     assert scene.fold.quote("BTCUSDT") is not None
 
 
