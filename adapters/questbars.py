@@ -29,9 +29,11 @@ AROUND: Final = tuple(
     f"SELECT venue, symbol, min(at) < $3 AS before, max(at) >= $3 AS after FROM {table} WHERE at >= $1 AND at < $2"
     for table in ("quotes", "trades")
 )
-_VIEWS: Final = "('bars_1m', 'bars_1h', 'bars_1d')"
-INVALID: Final = f"SELECT count() FROM materialized_views() WHERE view_name IN {_VIEWS} AND view_status != 'valid'"
-BEHIND: Final = f"SELECT count() FROM materialized_views() WHERE view_name IN {_VIEWS} AND refresh_base_table_txn < base_table_txn"
+VIEWS: Final = ("bars_1m", "bars_1h", "bars_1d")
+"""From the trades to the bars of a day, each made from the one before."""
+# The status is `valid`, or `refreshing` while rows are taken over.
+INVALID: Final = f"SELECT count() FROM materialized_views() WHERE view_name IN {VIEWS} AND view_status = 'invalid'"
+REACHED: Final = "SELECT base_table_txn, refresh_base_table_txn FROM materialized_views() WHERE view_name = $1"
 
 
 class QuestDbDayBars:
@@ -45,13 +47,22 @@ class QuestDbDayBars:
         async with self._query() as connection:
             if await connection.fetchval(INVALID):
                 raise Unavailable("QuestDB: the views of bars are invalid (docs/market-sinks.md)")
-            until = time.monotonic() + LEVEL_WITHIN_S
-            while await connection.fetchval(BEHIND):
-                if time.monotonic() > until:
-                    raise Unavailable(f"QuestDB: the bars do not have the newest trades after {LEVEL_WITHIN_S:g} s")
-                await asyncio.sleep(LOOK_AGAIN_S)
+            for view in VIEWS:
+                await self._level(connection, view)
             found = await connection.fetch(BARS, _begin(first), _begin(last), ROWS_MAX)
         return [DayBar((at - EPOCH) // ONE_DAY, venue, symbol, close, volume) for at, venue, symbol, close, volume in found]
+
+    async def _level(self, connection: "asyncpg.Connection[asyncpg.Record]", view: str) -> None:
+        """Wait until a view has what the table that it is made from has now; rows that come in the meantime do not matter."""
+        until, wanted = time.monotonic() + LEVEL_WITHIN_S, None
+        while (found := await connection.fetchrow(REACHED, view)) is not None:
+            wanted = found["base_table_txn"] if wanted is None else wanted
+            if (found["refresh_base_table_txn"] or 0) >= (wanted or 0):
+                return
+            if time.monotonic() > until:
+                raise Unavailable(f"QuestDB: {view} does not have the newest trades after {LEVEL_WITHIN_S:g} s")
+            await asyncio.sleep(LOOK_AGAIN_S)
+        raise Unavailable(f"QuestDB has no view {view}")
 
     async def held(self, first: int, last: int) -> Mapping[tuple[int, str], HeldClose]:
         """Return the stored closes of these days by day and symbol, without simulated ones."""
