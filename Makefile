@@ -5,7 +5,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11
 	--no-header --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test faults simulate torture docs deploy-test chromium browser-test desk-test check bench bench-market bench-quick gate peers search s3 analytics format lock release pre-commit clean
+.PHONY: help run install test faults simulate torture docs deploy-test chromium browser-test desk-test check bench bench-market bench-quick gate peers search s3 analytics ccxt format lock release pre-commit clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -120,6 +120,9 @@ s3: .servers/$(SERVER) ## build an S3 server for trade up --with s3: versitygw, 
 analytics: install ## install the engine of ClickHouse (chdb) for trade up --with analytics: half a gigabyte into .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-analytics.lock
 
+ccxt: install ## install ccxt for venues of the kind ccxt:<exchange>, whose quotes are inexact: 100 MB into .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-ccxt.lock
+
 check: install ## check format, lint, types, import contracts and tidy rules
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -136,7 +139,8 @@ lock: install ## lock the newest versions that pyproject.toml allows, with hashe
 	@$(UV_COMPILE) --constraint requirements.lock -o requirements-run.lock
 	@$(UV_COMPILE) --constraint requirements.lock --extra peers -o requirements-peers.lock
 	@$(UV_COMPILE) --constraint requirements.lock --extra analytics -o requirements-analytics.lock
-	@! grep -n '://' requirements.lock requirements-run.lock requirements-peers.lock requirements-analytics.lock
+	@$(UV_COMPILE) --constraint requirements.lock --extra ccxt -o requirements-ccxt.lock
+	@! grep -n '://' requirements.lock requirements-run.lock requirements-peers.lock requirements-analytics.lock requirements-ccxt.lock
 
 pre-commit: install ## install git hooks that run ruff, mypy and the import contracts
 	@$(BIN)/pre-commit install

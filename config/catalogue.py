@@ -13,7 +13,7 @@ from config.kinds import Exact, Listed, Millis, Percent, Positive, Section, vali
 from config.text import ConfigError, read_mapping
 from config.venue_sections import CalendarSection, PaperSection
 from domain.instruments import Instrument
-from domain.market.venues.names import ALPACA_CRYPTO, BINANCE_SPOT, COINBASE, KINDS, KRAKEN
+from domain.market.venues.names import ALPACA_CRYPTO, BINANCE_SPOT, COINBASE, KNOWN, KRAKEN, is_kind
 from domain.paper.rules import PLAIN, PaperRules
 from domain.values import is_multiple, is_symbol, plain
 
@@ -21,7 +21,7 @@ HERE: Final = Path(__file__).parent
 BOOK_DEPTH: Final = 10
 """Levels of a market's book, unless market_symbols says otherwise."""
 SEPARATORS: Final = {KRAKEN: "/", ALPACA_CRYPTO: "/", COINBASE: "-"}
-"""Between base and quote currency in a venue's names, by kind."""
+"""Between base and quote currency in a venue's names, by kind. The names of ccxt have a slash for every exchange."""
 
 
 def _symbol(text: str) -> str:
@@ -71,8 +71,8 @@ class InstrumentsFile(Section):
     @classmethod
     def _both_directions(cls, tables: dict[str, dict[str, MarketSymbol]]) -> dict[str, dict[str, MarketSymbol]]:
         for kind, table in tables.items():
-            if kind not in KINDS:
-                raise ValueError(f"{kind} is no kind of venue; known are {', '.join(KINDS)}")
+            if not is_kind(kind):
+                raise ValueError(f"{kind} is no kind of venue; known are {KNOWN}")
             ours: dict[str, str] = {}
             for symbol, row in table.items():
                 other = ours.setdefault(row.venue_symbol, symbol)
@@ -152,7 +152,16 @@ class Catalogue(NamedTuple):
         base = symbol.removesuffix(instrument.currency) if instrument else symbol
         if instrument is None or base in ("", symbol):
             raise ConfigError(f"instruments: market_symbols.{kind}: has no row for {symbol}, and the venue's name cannot be derived")
-        return MarketSymbol(venue_symbol=f"{base}{SEPARATORS[kind]}{instrument.currency}")
+        return MarketSymbol(venue_symbol=f"{base}{SEPARATORS.get(kind, '/')}{instrument.currency}")
+
+    def market_name(self, kind: str, symbol: str) -> str | None:
+        """Return what a kind of venue calls one of our symbols that this file has; None for any other symbol."""
+        if symbol not in self.instruments and symbol not in self.market_symbols.get(kind, {}):
+            return None
+        try:
+            return self.market_symbol(kind, symbol).venue_symbol
+        except ConfigError:
+            return None
 
 
 class VenueSettings(NamedTuple):

@@ -10,7 +10,7 @@ from config.catalogue import Symbols, VenueName
 from config.kinds import Bytes, HttpUrl, Port, Seconds, Section, Wait, WsUrl
 from config.sections import MarketNatsSection, MonitoringSection, ServiceSection
 from config.settings import Settings
-from domain.market.venues.names import ALPACA_CRYPTO, BINANCE_SPOT, COINBASE, KINDS, KRAKEN
+from domain.market.venues.names import ALPACA_CRYPTO, BINANCE_SPOT, COINBASE, KNOWN, KRAKEN, exchange_of, is_kind
 
 WITH_KEYS: Final = (ALPACA_CRYPTO,)
 """Kinds of venues that want an account's key."""
@@ -20,24 +20,34 @@ MIB: Final = 1024 * 1024
 
 
 def _kind(text: str) -> str:
-    if text not in KINDS:
-        raise ValueError(f"must be one of {', '.join(KINDS)}")
+    if not is_kind(text):
+        raise ValueError(f"must be one of {KNOWN}")
     return text
 
 
 class VenueFeedSection(Section):
-    """One venue of the market. `symbols` are ours: config/instruments.yaml has the venue's names under market_symbols."""
+    """One venue of the market. `symbols` are ours: config/instruments.yaml has the venue's names under market_symbols.
+
+    A kind ccxt:<exchange> has no ws_url, and knows its address; `rest_url` is one in its place.
+    """
 
     kind: Annotated[str, AfterValidator(_kind)]
-    ws_url: WsUrl
+    ws_url: WsUrl | None = None
     rest_url: HttpUrl | None = None
     symbols: Symbols
+
+    @property
+    def address(self) -> str:
+        """What a connection is opened to."""
+        return self.ws_url or self.kind
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.kind in WITH_REST and self.rest_url is None:
             raise ValueError(f"rest_url is missing: a venue of the kind {self.kind} needs it for snapshots")
-        for url in (self.ws_url, self.rest_url or ""):
+        if (exchange_of(self.kind) is None) == (self.ws_url is None):
+            raise ValueError("ws_url: every kind needs it but ccxt:<exchange>, which polls")
+        for url in (self.ws_url or "", self.rest_url or ""):
             if urlsplit(url).username is not None:
                 raise ValueError("an address must have no user and password: a venue's key is in the secrets file")
         if len(set(self.symbols)) != len(self.symbols):
@@ -70,6 +80,12 @@ class VenueLivenessSection(Section):
         return self
 
 
+class VenueInstrumentsSection(Section):
+    """`check_sec`: how often each symbol is looked up in the venue's own list, which has its steps and whether it is listed."""
+
+    check_sec: Annotated[Seconds, Field(ge=60)] = 3600
+
+
 class MarketGatewayService(ServiceSection):
     name: Literal["gateway"] = "gateway"
     port: Port = 8080
@@ -86,8 +102,15 @@ VENUES: Final[Mapping[str, VenueFeedSection]] = {
         rest_url="https://api.binance.com",
         symbols=("BTCUSDT", "ETHUSDT", "SOLUSDT"),
     ),
-    "KRAKEN": VenueFeedSection(kind=KRAKEN, ws_url="wss://ws.kraken.com/v2", symbols=("BTCUSD", "ETHUSD")),
-    "COINBASE": VenueFeedSection(kind=COINBASE, ws_url="wss://advanced-trade-ws.coinbase.com", symbols=("BTCUSD", "ETHUSD")),
+    "KRAKEN": VenueFeedSection(
+        kind=KRAKEN, ws_url="wss://ws.kraken.com/v2", rest_url="https://api.kraken.com", symbols=("BTCUSD", "ETHUSD")
+    ),
+    "COINBASE": VenueFeedSection(
+        kind=COINBASE,
+        ws_url="wss://advanced-trade-ws.coinbase.com",
+        rest_url="https://api.coinbase.com",
+        symbols=("BTCUSD", "ETHUSD"),
+    ),
 }
 """The public addresses of the venues, for market data without a key."""
 
@@ -98,6 +121,7 @@ class MarketGatewaySettings(Settings):
     venues: Annotated[dict[VenueName, VenueFeedSection], Field(min_length=1)] = Field(default_factory=lambda: dict(VENUES))
     raw: RawSection = RawSection()
     liveness: VenueLivenessSection = VenueLivenessSection()
+    instruments: VenueInstrumentsSection = VenueInstrumentsSection()
     monitoring: MarketGatewayMonitoring = MarketGatewayMonitoring()
 
     def pending_bytes_max(self) -> int:

@@ -51,7 +51,7 @@ WALL_CLOCKS = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "
 HOSTS = re.compile(
     r"localhost|127\.0\.0\.1|0\.0\.0\.0|\{.*|\$.*|<.*"  # this machine, or told at run time
     r"|[a-z]+(-[a-z]+)?"  # a service of the compose file
-    r"|stream\.binance\.com|api\.binance\.com|ws\.kraken\.com|advanced-trade-ws\.coinbase\.com"  # the market's own public addresses
+    r"|(stream|api)\.binance\.com|(ws|api)\.kraken\.com|(advanced-trade-ws|api)\.coinbase\.com"  # the market's own public addresses
     r"|www\.w3\.org|www\.apache\.org|([a-z]+\.)?example(\.(com|org|net|test))?|.*\.invalid|.*\.test"
 )
 

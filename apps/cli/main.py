@@ -144,7 +144,9 @@ app.command("kill", rich_help_panel=_RISK)(kill.kill)
 app.command("arm", rich_help_panel=_RISK)(kill.arm)
 app.add_typer(risk.app, name="risk", help="Kill switches, blocks, and the limits of accounts.", rich_help_panel=_RISK)
 app.add_typer(prices.app, name="prices", help="Daily closes for value at risk.", rich_help_panel=_RISK)
-app.add_typer(market.app, name="market", help="Record the market and trade on it again.", rich_help_panel=_PROVE)
+app.add_typer(
+    market.app, name="market", help="Record the market, trade on it again, ask venues for symbols and past trades.", rich_help_panel=_PROVE
+)
 app.add_typer(replay.app, name="replay", help="Rebuild state from the journal alone.", rich_help_panel=_PROVE)
 app.command("reconcile", rich_help_panel=_PROVE)(reconcile.reconcile)
 app.command("verify", rich_help_panel=_PROVE)(verify.verify)

@@ -16,9 +16,10 @@ from nats.aio.client import Client
 
 from adapters import subjects
 from adapters.marketstreams import stored
-from apps.cli import show
+from apps.cli import market_requests, show
 from apps.cli.addresses import find
 from apps.cli.connection import connected
+from apps.cli.market_requests import START_MARKET
 from apps.cli.options import DataDir, PortOffset
 from apps.cli.run import FillsStore, up
 from apps.cli.trouble import Refused, Unreachable, WrongUsage
@@ -31,17 +32,18 @@ from domain.market.venues.feed import RawFrames
 from domain.ports import Unavailable
 
 SUFFIX: Final = ".frames.gz"
-START_MARKET: Final = "Start one with a market: trade up --market config"
 
 Recording = Annotated[Path, typer.Argument(dir_okay=False, exists=True, metavar=f"FILE{SUFFIX}", help="A file of trade market record.")]
 Day = Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="Only what was received on this day (UTC). By default all.")]
 Venue = Annotated[str, typer.Option(help="The venue whose quotes are used; needed if the file has several.")]
 app = typer.Typer(no_args_is_help=True)
+for request in (market_requests.subscribe, market_requests.unsubscribe, market_requests.backfill):
+    app.command()(request)
 
 
 @app.callback()
 def market() -> None:
-    """Record a market and trade on it again."""
+    """Record a market, trade on it again, and ask venues for symbols and past trades."""
 
 
 @app.command()

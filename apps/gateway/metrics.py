@@ -37,7 +37,7 @@ def series(feeds: Mapping[str, VenueFeed], control: VenueControl, latency: Obser
             rest.add_metric([venue, status], number)
     yield rest
     outcomes = {"accepted": float(control.accepted), "refused": float(control.refused)}
-    yield counter("market_control_requests", "Requests for a resync or a new connection, by outcome", outcomes, "outcome")
+    yield counter("market_control_requests", "Requests to the sessions with venues, by outcome", outcomes, "outcome")
 
 
 def stats(feeds: Mapping[str, VenueFeed], control: VenueControl) -> dict[str, object]:

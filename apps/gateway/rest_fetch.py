@@ -1,4 +1,4 @@
-"""Snapshots of one venue over REST: limited by its weights, held off as long as it asks, tried a bounded number of times."""
+"""Requests to one venue over REST: limited by its weights, held off as long as it asks, tried a bounded number of times."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -41,6 +41,17 @@ WEIGHTS: Final[Mapping[str, Weights]] = {BINANCE_SPOT: Weights(90, 1000)}
 WEIGHTS_DEFAULT: Final = Weights(1, 5)
 
 
+class Fetched(NamedTuple):
+    """The last reply to a request; status NO_REPLY if there was none."""
+
+    status: int
+    body: str
+
+    @property
+    def is_good(self) -> bool:
+        return self.status == OK
+
+
 class VenueReply(Protocol):
     """A reply over HTTP."""
 
@@ -74,22 +85,28 @@ class RestFetcher:
         """How long the venue wants no requests; 0 or less if it takes them."""
         return self._held_until - self._clock.monotonic_ns()
 
-    async def fetch(self, fetch: Fetch, reply: Callable[[str], None]) -> bool:
-        """Fetch, and call `reply` with each reply; return whether the last one is good."""
+    @property
+    def has_address(self) -> bool:
+        return self._get is not None
+
+    async def fetch(self, fetch: Fetch, reply: Callable[[str], None]) -> Fetched:
+        """Fetch, and call `reply` with each reply; return the last one."""
+        reason = f" {fetch.reason}" if fetch.reason else ""
         for failures in range(1, TRIES_MAX + 1):
             async with self._at_once:
                 await self._turn(fetch.weight)
                 status, body, headers = await self._once(fetch.path)
             self.statuses[str(status)] = self.statuses.get(str(status), 0) + 1
-            reply(f"{fetch.venue_symbol} {status} {fetch.path}\n{body}")
+            reply(f"{fetch.venue_symbol} {status} {fetch.path}{reason}\n{body}")
             if status in LIMITED:
                 self._hold(status, headers)
             elif status != NO_REPLY and status < SERVER_TROUBLE:
-                return status == OK
+                break
             else:
                 await asyncio.sleep(pause_ns(failures, f"{self._venue} {fetch.path}") / SECOND_NS)
-        log.warning("a snapshot was not fetched", venue=self._venue, path=fetch.path, tries=TRIES_MAX, status=status)
-        return False
+        else:
+            log.warning("a request failed for good", venue=self._venue, path=fetch.path, tries=TRIES_MAX, status=status)
+        return Fetched(status, body)
 
     async def _once(self, path: str) -> tuple[int, str, Mapping[str, str]]:
         if self._get is None:

@@ -1,7 +1,7 @@
 """The feed of one venue: one connection attempt at a time, a pause that grows, and a new connection before the old one is too old."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Final
 
@@ -10,12 +10,16 @@ import structlog
 from apps.gateway.epochs import Epochs
 from apps.gateway.link import NO_CREDENTIALS, Bounds, Credentials, Link, Socket
 from apps.gateway.raw_writer import RawWriter
+from apps.gateway.rest_errands import Backfill, BackfillState
 from apps.gateway.rest_fetch import RestFetcher
+from apps.gateway.symbols import Instruments, Listing
 from apps.runtime.chassis import cancelled
 from apps.runtime.log_limit import LogLimit
 from domain.execution.token_bucket import SECOND_NS
 from domain.market.back_off import pause_ns
-from domain.market.venues.feed import Opening, VenueScript
+from domain.market.venues.feed import VenueScript
+from domain.market.venues.history import SPAN_MAX, PastSpan, history
+from domain.market.venues.instruments import ListedSymbol
 from domain.ports import Clock, Unavailable
 
 log = structlog.get_logger()
@@ -25,7 +29,14 @@ STEADY_NS: Final = 60 * SECOND_NS
 REPLACE_EVERY_S: Final = 60.0
 """Between two attempts to replace an old connection; it stays open meanwhile."""
 STOP_LOOK_S: Final = 0.01
+BACKFILL_LOOK_S: Final = 0.1
 LOG_EVERY_NS: Final = 60 * SECOND_NS
+CHECK_DISTANCE_NS: Final = 60 * SECOND_NS
+"""Between two looks at the venue's list for one symbol, whatever the venue refuses."""
+MISSED_AFTER_S: Final = 10.0
+"""Age of a connection at which the trades that were missed before it are fetched: one that breaks sooner causes no requests."""
+MISSED_OVERLAP_NS: Final = 2 * SECOND_NS
+"""How far missed trades reach into both connections."""
 RECONNECT_DISTANCE_NS: Final = 5 * SECOND_NS
 """Age that a connection reaches before it is made again on request."""
 
@@ -43,19 +54,6 @@ class FeedState(StrEnum):
     """The last attempt failed, or the last connection ended; the next attempt follows by itself."""
 
 
-class Listing:
-    """What a venue is asked for: our symbols, its names, and how deep its books are wanted."""
-
-    def __init__(self, kind: str, symbols: Mapping[str, str], depth: int) -> None:
-        self.kind = kind
-        self.symbols = symbols
-        """Our name -> the venue's."""
-        self.depth = depth
-
-    def opening(self, url: str) -> Opening:
-        return Opening(kind=self.kind, url=url, symbols={name: ours for ours, name in self.symbols.items()}, depth=self.depth)
-
-
 class VenueFeed:
     """Keeps one venue connected for as long as the service runs."""
 
@@ -63,7 +61,7 @@ class VenueFeed:
         self,
         name: str,
         listing: Listing,
-        script: Callable[[], VenueScript],
+        script: Callable[[Listing], VenueScript],
         dial: Dial,
         fetcher: RestFetcher,
         writer: RawWriter,
@@ -72,7 +70,7 @@ class VenueFeed:
         bounds: Bounds,
         credentials: Credentials = NO_CREDENTIALS,
     ) -> None:
-        """`script` makes the script of a new connection."""
+        """`script` makes the script of a connection. Raises ValueError for more symbols than one may have."""
         self.name = name
         self.listing = listing
         self.writer = writer
@@ -83,6 +81,11 @@ class VenueFeed:
         self.failures = 0
         """Attempts that failed since the last good connection."""
         self.last_error = ""
+        self.instruments = Instruments()
+        self.backfill: Backfill | None = None
+        """The last one that was asked for."""
+        self._missed_since = 0
+        """The last message before trades were missed, nanoseconds UTC; 0 if none are."""
         self._frames_before = 0
         self._last_frame_at = 0
         self._script = script
@@ -91,7 +94,8 @@ class VenueFeed:
         self._clock = clock
         self._bounds = bounds
         self._credentials = credentials
-        self._next: Socket | None = None
+        self._next: tuple[Socket, Listing] | None = None
+        """The connection that takes over, and what its address asks for."""
         self._seldom = LogLimit(LOG_EVERY_NS)
         self._stopped = False
 
@@ -124,7 +128,7 @@ class VenueFeed:
                 await self._once()
         finally:
             if self._next is not None:
-                await self._next.close()
+                await self._next[0].close()
 
     async def stop(self) -> None:
         """Close the connection, and make no other. Returns once its `close` frame is with the writer."""
@@ -135,7 +139,127 @@ class VenueFeed:
 
     def resync(self, symbol: str) -> str:
         """Bring the book of a symbol back; return what happens. Raises Unavailable without a connection."""
+        if symbol not in self.listing.symbols:
+            raise Unavailable(f"{self.name} does not list {symbol} any more")
         return self._open_link().resync(symbol)
+
+    def is_asked_for(self, symbol: str) -> bool:
+        return symbol in self.listing.symbols or symbol in self.instruments.gone
+
+    def tell(self) -> None:
+        """Write into the frames what the venue is asked for: a reader asked for something else."""
+        if self.link is not None:
+            self.link.tell()
+
+    def subscribe(self, symbol: str, name: str) -> str:
+        """Ask for one symbol more; return what happens. Raises ValueError if the venue's rules do not allow it."""
+        if symbol in self.listing.symbols:
+            return "it is asked for already"
+        if name in self.listing.symbols.values():
+            raise ValueError(f"another symbol is {name} there")
+        listing = self.listing.plus(symbol, name)
+        self._script(listing)
+        self.instruments.gone.pop(symbol, None)
+        return self._change(listing)
+
+    def unsubscribe(self, symbol: str) -> str:
+        """Ask for one symbol less; return what happens. Raises ValueError for the last one."""
+        if self.instruments.gone.pop(symbol, None) is not None and symbol not in self.listing.symbols:
+            return "it is not listed, and will not be asked for again"
+        if len(self.listing.symbols) == 1:
+            raise ValueError("it is the last symbol: take the venue out of the configuration instead")
+        return self._change(self.listing.minus(symbol))
+
+    @property
+    def offers_backfill(self) -> bool:
+        return self.fetcher.has_address and history(self.listing.kind) is not None
+
+    @property
+    def is_backfilling(self) -> bool:
+        return self.backfill is not None and self.backfill.state is BackfillState.RUNNING
+
+    def start_backfill(self, symbol: str, span: PastSpan) -> str:
+        """Fetch trades of the past; return what happens. Raises Unavailable without a connection."""
+        link = self._open_link()
+        if symbol not in self.listing.symbols:
+            raise Unavailable(f"{self.name} does not list {symbol} any more")
+        self.backfill = Backfill(symbol, self.listing.symbols[symbol], span)
+        link.backfill(self.backfill)
+        return "accepted"
+
+    def listed(self, name: str, listed: ListedSymbol | None) -> None:
+        """Take what the venue's list says. A symbol that it does not have is not asked for until it is back; the others go on."""
+        known = self.instruments
+        ours = {each: symbol for symbol, each in (*known.gone.items(), *self.listing.symbols.items())}.get(name)
+        if ours is None:
+            return
+        if listed is None:
+            known.listed.pop(name, None)
+            known.gone[ours] = name
+            log.warning("A symbol is not listed any more", venue=self.name, symbol=ours, name=name)
+            if ours in self.listing.symbols and len(self.listing.symbols) > 1:
+                self._change(self.listing.minus(ours))
+            if self.link is not None and self.link.refused_others_with(name):
+                self.link.end_at_age(RECONNECT_DISTANCE_NS, f"{name} is not listed, and others were refused with it")
+            return
+        known.listed[name] = listed
+        if known.gone.pop(ours, None) is None:
+            return
+        log.info("A symbol is listed again", venue=self.name, symbol=ours, name=name)
+        if ours not in self.listing.symbols:
+            self._change(self.listing.plus(ours, name))
+        elif self.link is not None:
+            self.link.resync(ours)
+
+    def refused(self, name: str) -> None:
+        """Look up in the venue's list what it refuses."""
+        self._check(name, CHECK_DISTANCE_NS)
+
+    def _change(self, listing: Listing) -> str:
+        self.listing = listing
+        if self.link is None:
+            return "the next connection has it so"
+        self._ask()
+        return "accepted"
+
+    def _ask(self) -> None:
+        if self.link is not None:
+            script = self._script(self.listing)
+            self.link.ask(self.listing.opening(script.url(), self.instruments.steps()), script)
+
+    def _check(self, name: str, distance_ns: int) -> None:
+        """Look a symbol up in the venue's list, unless that was done a short while ago."""
+        now, checked = self._clock.monotonic_ns(), self.instruments.checked_at
+        if self.link is not None and now - checked.get(name, now - distance_ns) >= distance_ns:
+            checked[name] = now
+            self.link.check(name)
+
+    async def _check_instruments(self) -> None:
+        """Look every symbol up in the venue's list, again and again, also those that it did not have."""
+        every_ns = self._bounds.instruments_every_ns
+        while every_ns and self.fetcher.has_address:
+            for name in (*self.listing.symbols.values(), *self.instruments.gone.values()):
+                self._check(name, every_ns)
+            await asyncio.sleep(min(every_ns, CHECK_DISTANCE_NS) / SECOND_NS)
+
+    async def _fetch_missed(self) -> None:
+        """Fetch the trades between the connection before and this one, symbol by symbol, in what a backfill may have."""
+        if not self._missed_since or not self.offers_backfill:
+            return
+        end = self._clock.now_ns() + MISSED_OVERLAP_NS
+        await asyncio.sleep(MISSED_AFTER_S)
+        begin = max(self._missed_since - MISSED_OVERLAP_NS, end - SPAN_MAX)
+        for symbol in list(self.listing.symbols):
+            await self._backfilled()
+            if symbol in self.listing.symbols:
+                self.start_backfill(symbol, PastSpan(begin, end))
+        await self._backfilled()
+        self._missed_since = 0
+
+    async def _backfilled(self) -> None:
+        """Wait until no backfill is under way."""
+        while self.is_backfilling:  # noqa: ASYNC110 - its pages take their time
+            await asyncio.sleep(BACKFILL_LOOK_S)
 
     def reconnect(self, reason: str) -> str:
         """Make the connection again; return what happens. Raises Unavailable without one."""
@@ -148,40 +272,45 @@ class VenueFeed:
 
     async def _once(self) -> None:
         """Make one attempt, and run the connection that comes of it."""
-        script = self._script()
+        listing = self.listing
         try:
-            socket, self._next = self._next or await self._dial(script.url()), None
+            (socket, listing), self._next = self._next or (await self._dial(self._script(listing).url()), listing), None
         except Unavailable as trouble:
             await self._pause(f"cannot connect: {trouble}")
             return
         if self._stopped:
             await socket.close()
             return
-        epoch = self._epochs.next()
-        opening = self.listing.opening(script.url())
-        link = Link(opening, script, socket, self.writer, self.fetcher, self._clock, self._bounds, self._credentials)
+        epoch, script = self._epochs.next(), self._script(listing)
+        opening = listing.opening(script.url(), self.instruments.steps())
+        link = Link(opening, script, socket, self.writer, self.fetcher, self._clock, self._bounds, self._credentials, self)
         self.link, self.epoch = link, epoch
         self.connections += 1
         log.info("Connected to a venue", venue=self.name, url=script.url().partition("?")[0], epoch=epoch)
-        replacing = asyncio.create_task(self._replace(link, script.url()))
+        if self.listing is not listing:
+            asyncio.get_running_loop().call_soon(self._ask)  # it changed while the connection was being opened
+        parts = [asyncio.create_task(work) for work in (self._replace(link), self._check_instruments(), self._fetch_missed())]
         try:
             reason = await link.run(epoch)
         finally:
-            await cancelled(replacing)
+            for part in parts:
+                await cancelled(part)
             self._frames_before += link.frames
             self._last_frame_at = link.last_frame_at or self._last_frame_at
+            self._missed_since = self._missed_since or self._last_frame_at
             self.link = None
         if link.age_ns > STEADY_NS and link.frames:
             self.failures = 0
         if self._next is None and not self._stopped:
             await self._pause(f"connection ended: {reason}")
 
-    async def _replace(self, link: Link, url: str) -> None:
+    async def _replace(self, link: Link) -> None:
         """Open the next connection before this one is too old, and end this one only then."""
         await asyncio.sleep(self._bounds.age_ns / SECOND_NS)
         while self._next is None:
+            listing = self.listing
             try:
-                self._next = await self._dial(url)
+                self._next = await self._dial(self._script(listing).url()), listing
             except Unavailable as trouble:
                 self.last_error = f"cannot replace an old connection: {trouble}"
                 await asyncio.sleep(REPLACE_EVERY_S)

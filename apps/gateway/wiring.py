@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from adapters import subjects
+from adapters import ccxt_exchange, subjects, venue_socket
 from adapters.clock import SystemClock
 from adapters.marketstreams import StreamWriter, ensure_market_stream, last_message
 from adapters.venue_rest import VenueRest
-from adapters.venue_socket import dial
 from apps.connections import access, market_nats, nats
 from apps.gateway.control import VenueControl
 from apps.gateway.epochs import Epochs, epoch_of
@@ -19,7 +18,8 @@ from apps.gateway.metrics import series, stats
 from apps.gateway.raw_writer import LATENCY_BUCKETS_S, RawStream, RawWriter
 from apps.gateway.rest_fetch import RestFetcher
 from apps.gateway.routes import venue_routes
-from apps.gateway.venue_feed import FeedState, Listing, VenueFeed
+from apps.gateway.symbols import Listing
+from apps.gateway.venue_feed import Dial, FeedState, VenueFeed
 from apps.runtime import metrics, tasks
 from apps.runtime.chassis import Chassis, Service
 from apps.runtime.metrics import Observations
@@ -30,6 +30,7 @@ from config.text import ConfigError
 from domain.execution.token_bucket import SECOND_NS
 from domain.market.venues.feed import VenueScript
 from domain.market.venues.kinds import script
+from domain.market.venues.names import exchange_of
 from domain.ports import Clock
 
 LAG_MAX_NS: Final = 5 * SECOND_NS
@@ -43,8 +44,9 @@ async def build(chassis: Chassis[MarketGatewaySettings]) -> Service:
     settings, clock = chassis.settings, SystemClock()
     catalogue = load_instruments()
     listings = {name: listing_of(name, venue, catalogue) for name, venue in settings.venues.items()}
-    for listing, venue in zip(listings.values(), settings.venues.values(), strict=True):
-        script_of(listing, venue)
+    for name, venue in settings.venues.items():
+        script_of(venue, listings[name])
+        dial_of(name, venue)
     credentials = credentials_of(settings.venues, secrets.read(chassis.name, chassis.environment or os.environ))
 
     core = await nats.connect(chassis)
@@ -69,7 +71,7 @@ async def build(chassis: Chassis[MarketGatewaySettings]) -> Service:
     for name, feed in feeds.items():
         chassis.spawn(feed.writer.run, tasks.RAW_WRITER, name)
         chassis.spawn(feed.run, tasks.VENUE_FEED, name)
-    control = VenueControl(feeds)
+    control = VenueControl(feeds, catalogue.market_name, clock)
     await control.listen(market)
 
     _report_readiness(chassis, feeds)
@@ -95,8 +97,9 @@ def _feed(
         stale_ns=int(liveness.stale_after_sec * SECOND_NS),
         mute_ns=int(liveness.mute_after_sec * SECOND_NS),
         age_ns=int(liveness.connection_age_max_sec * SECOND_NS),
+        instruments_every_ns=int(settings.instruments.check_sec * SECOND_NS),
     )
-    return VenueFeed(name, listing, partial(script_of, listing, venue), dial, fetcher, writer, epochs, clock, bounds, credentials)
+    return VenueFeed(name, listing, partial(script_for, venue), dial_of(name, venue), fetcher, writer, epochs, clock, bounds, credentials)
 
 
 def listing_of(name: str, venue: VenueFeedSection, catalogue: Catalogue) -> Listing:
@@ -118,11 +121,28 @@ def credentials_of(venues: Mapping[str, VenueFeedSection], known: secrets.Creden
     return {name: Credentials(*known[f"venues.{name}"]) for name in wanted}
 
 
-def script_of(listing: Listing, venue: VenueFeedSection) -> VenueScript:
+def script_of(venue: VenueFeedSection, listing: Listing) -> VenueScript:
+    """Return the script of a venue as it is configured. Raises ConfigError for more symbols than a connection may have."""
     try:
-        return script(venue.kind, venue.ws_url, listing.symbols, listing.depth)
+        return script_for(venue, listing)
     except ValueError as error:
-        raise ConfigError(f"venues: {venue.ws_url}: {error}") from error
+        raise ConfigError(f"venues: {venue.address}: {error}") from error
+
+
+def script_for(venue: VenueFeedSection, listing: Listing) -> VenueScript:
+    return script(venue.kind, venue.address, listing.symbols, listing.depth)
+
+
+def dial_of(name: str, venue: VenueFeedSection) -> Dial:
+    """Return what opens a connection to a venue. Raises ConfigError for an exchange that ccxt does not have, or without ccxt."""
+    exchange = exchange_of(venue.kind)
+    if exchange is None:
+        return venue_socket.dial
+    try:
+        ccxt_exchange.check(exchange)
+    except ValueError as error:
+        raise ConfigError(f"venues.{name}.kind: {error}") from error
+    return lambda _: ccxt_exchange.dial(exchange, venue.rest_url)
 
 
 def _report_readiness(chassis: Chassis[MarketGatewaySettings], feeds: Mapping[str, VenueFeed]) -> None:

@@ -105,9 +105,14 @@ class VenueRun:
                 if fact.fact is FactKind.HALTED:
                     self.liveness.halted(fact.symbol)
         if out.opened:
-            self._opened(out.opened, now)
+            self.wishes.connected()
+        for symbol in (*out.opened, *out.added):
+            self.wishes.want(Wish(kind=WishKind.RESYNC, symbol=symbol, reason="no book yet"), now, after=FIRST_BOOK_NS)
         for wish in out.wishes:
             self.wishes.want(wish, now)
+        for fact in out.facts:
+            if fact.fact in (FactKind.UNSUBSCRIBED, FactKind.DELISTED):
+                self.wishes.forget(fact.symbol)
         for symbol in out.heard:
             self.liveness.heard(symbol, now)
         for symbol, moved in out.snapshots.items():
@@ -198,11 +203,6 @@ class VenueRun:
             self.bars_since = out.received
         for trade in out.trades:
             self.bars.add(trade, self.bars_since)
-
-    def _opened(self, symbols: tuple[str, ...], now: int) -> None:
-        self.wishes.connected()
-        for symbol in symbols:
-            self.wishes.want(Wish(kind=WishKind.RESYNC, symbol=symbol, reason="no book yet"), now, after=FIRST_BOOK_NS)
 
     def _end(self, symbol: str, now: int) -> None:
         """End the marks of a symbol at once."""

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from domain.market.records import MarketTrade
+from domain.market.records import Flag, MarketTrade
 
 SECOND: Final = 1_000_000_000
 INTERVALS: Final[Mapping[str, int]] = {
@@ -83,6 +83,8 @@ class _Series:
         self.now: list[_Sums] = []
         self.keys: list[tuple[str, int]] = []
         self.begin = self.end = 0
+        self.forgotten_to = 0
+        """The latest time of a trade that is not recognised any more."""
         self._known: set[tuple[int, str]] = set()
         self._order: deque[tuple[int, str]] = deque()
 
@@ -93,7 +95,9 @@ class _Series:
         self._known.add(key)
         self._order.append(key)
         if len(self._order) > TRADE_IDS_KEPT:
-            self._known.remove(self._order.popleft())
+            forgotten = self._order.popleft()
+            self._known.remove(forgotten)
+            self.forgotten_to = max(self.forgotten_to, forgotten[0])
         return False
 
 
@@ -107,13 +111,18 @@ class Bars:
         self.duplicates = 0
 
     def add(self, trade: MarketTrade, since: int) -> None:
-        """Add a trade. `since`: from when on all trades of its venue are known here, nanoseconds UTC."""
+        """Add a trade. `since`: from when on all trades of its venue are known here, nanoseconds UTC.
+
+        A backfilled trade as old as those that are forgotten may be in its bar already: it is left to the database's views.
+        """
         key = trade.venue, trade.symbol
         series = self._series.get(key)
         if series is None:
             series = self._series[key] = _Series(since)
         at = trade.at
-        if series.is_known((at, trade.trade_id)):
+        if at <= series.forgotten_to and Flag.BACKFILLED in trade.flags:
+            self.too_late += 1
+        elif series.is_known((at, trade.trade_id)):
             self.duplicates += 1
         elif series.begin <= at < series.end:
             for sums in series.now:

@@ -60,6 +60,8 @@ class Normalised(msgspec.Struct, kw_only=True):
     """Symbols whose touch is beyond the collar: the book stays valid, and its quote is no mark."""
     opened: tuple[str, ...] = ()
     """Our symbols of a connection that was opened by these frames."""
+    added: tuple[str, ...] = ()
+    """Our symbols that a connection is asked for since these frames."""
 
 
 class _Connection:
@@ -223,7 +225,9 @@ class VenueFold:
                 self._check(connection, symbol, out)
 
     def _frame(self, connection: _Connection, frame: Frame, n: int, out: Normalised) -> None:
-        if frame.kind is FrameKind.OPEN and not self._open(connection, frame, n, out):
+        if frame.kind is FrameKind.OPEN and connection.decoder is not None:
+            self._asked(connection, frame, out)
+        elif frame.kind is FrameKind.OPEN and not self._open(connection, frame, n, out):
             return
         if connection.decoder is None:
             if not connection.was_missed:
@@ -246,6 +250,16 @@ class VenueFold:
         out.opened = connection.symbols
         self.symbols.update(dict.fromkeys(connection.symbols))
         return True
+
+    def _asked(self, connection: _Connection, frame: Frame, out: Normalised) -> None:
+        """Note other symbols of an open connection. The decoder ends those that are gone, and says so."""
+        try:
+            symbols = tuple(_OPENING.decode(frame.text).symbols.values())
+        except ValueError:
+            return  # the decoder gives the fact
+        out.added += tuple(symbol for symbol in symbols if symbol not in connection.symbols)
+        connection.symbols = symbols
+        self.symbols.update(dict.fromkeys(symbols))
 
     def _records(self, connection: _Connection, records: Sequence[Record | Wish], received: int, out: Normalised) -> None:
         """Sort the records of one frame by their kind."""

@@ -59,6 +59,11 @@ class Wishes:
         self._wanted.pop(symbol, None)
         self._came.add(symbol)
 
+    def forget(self, symbol: str) -> None:
+        """Drop a wish for a symbol that nothing can bring back: it is not asked for, or not listed any more."""
+        self._wanted.pop(symbol, None)
+        self._came.discard(symbol)
+
     def connected(self) -> None:
         """Note a new connection: what the one before it was asked for is settled. What is missing on the new one is wanted again."""
         self._wanted.clear()

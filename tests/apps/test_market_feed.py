@@ -19,7 +19,8 @@ from apps.gateway.link import NO_CREDENTIALS, Bounds, Credentials
 from apps.gateway.raw_writer import LATENCY_BUCKETS_S, RawWriter
 from apps.gateway.rest_fetch import HOLD_DEFAULT_S, RestFetcher, retry_after_s
 from apps.gateway.routes import feed_view
-from apps.gateway.venue_feed import FeedState, Listing, VenueFeed
+from apps.gateway.symbols import Listing
+from apps.gateway.venue_feed import FeedState, VenueFeed
 from apps.runtime.chassis import cancelled
 from apps.runtime.metrics import Observations
 from domain.execution.token_bucket import SECOND_NS
@@ -33,6 +34,8 @@ from tests.venues.alpaca import KEY, SECRET
 LONG_NS = 3600 * SECOND_NS
 SYMBOLS = {"binance_spot": "BTCUSDT", "kraken": "BTC/USD", "coinbase": "BTC-USD", "alpaca_crypto": "BTC/USD"}
 OURS = "BTC"
+MORE = {kind: {OURS: name, "ETH": name.replace("BTC", "ETH"), "TWIN": name} for kind, name in SYMBOLS.items()}
+"""Our names and those of the venue, as config/instruments.yaml would list them."""
 CALM = Bounds(stale_ns=LONG_NS, mute_ns=LONG_NS, age_ns=LONG_NS)
 
 
@@ -56,7 +59,7 @@ class Scene:
         self.feed = VenueFeed(
             "V",
             listing,
-            lambda: script(kind, simulator.ws_url, listing.symbols, listing.depth),
+            lambda wanted: script(kind, simulator.ws_url, wanted.symbols, wanted.depth),
             dial,
             RestFetcher("V", kind, self.rest.get, clock),
             self.writer,
@@ -65,7 +68,7 @@ class Scene:
             bounds,
             credentials,
         )
-        self.control = VenueControl({"V": self.feed})
+        self.control = VenueControl({"V": self.feed}, lambda _, symbol: MORE[kind].get(symbol), clock)
 
     async def live(self) -> None:
         await until(lambda: self.feed.state is FeedState.LIVE)
@@ -76,9 +79,11 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(kind: str, *, bounds: Bounds = CALM, credentials: Credentials = NO_CREDENTIALS, up: bool = True) -> AsyncIterator[Scene]:
+async def scene(
+    kind: str, *, bounds: Bounds = CALM, credentials: Credentials = NO_CREDENTIALS, up: bool = True, both: bool = False
+) -> AsyncIterator[Scene]:
     async with AsyncExitStack() as opened:
-        simulator = VenueSimulator(kind, seed=11, symbols=[SYMBOLS[kind]])
+        simulator = VenueSimulator(kind, seed=11, symbols=[SYMBOLS[kind], MORE[kind]["ETH"]] if both else [SYMBOLS[kind]])
         await opened.enter_async_context(simulator)
         if not up:
             await simulator.stop()
@@ -120,6 +125,9 @@ async def test_the_stream_has_what_the_venue_sent_byte_by_byte_in_order_and_with
             "last_error": None,
             "frames_waiting_bytes": 0,
             "frames_dropped": 0,
+            "not_listed": [],
+            "instruments": {},
+            "backfill": None,
         }
 
 
@@ -242,7 +250,7 @@ async def test_requests_that_cannot_be_met_are_refused_with_a_code() -> None:
         await found.live()
         assert found.ask(do="resync", symbol="DOGE")[:2] == (False, "symbol_unknown")
         for verb in ("backfill", "subscribe", "unsubscribe"):
-            assert found.ask(do=verb, symbol=OURS)[:2] == (False, "not_offered")
+            assert found.ask(do=verb, symbol="DOGE")[:2] == (False, "symbol_unknown")
         assert found.ask(do="dance")[:2] == (False, "malformed")
         assert found.control.answer("V", b"{").code == "malformed"
         assert found.control.answer("X", b"{}").code == "venue_not_found"

@@ -1,5 +1,6 @@
 """gateway as a process: simulated venues on one side, NATS on the other, and what is left when either is away."""
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -8,13 +9,17 @@ from typing import Protocol
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from apps.cli.main import app
 from domain.market.venues.feed import FrameKind
+from domain.values import rfc3339
 from tests.apps.market_house import WAIT_S, MarketGateway, RawReader, until, venue
 from tests.live import LiveServer
 from tests.venues import VenueSimulator
 
 MIB = 1024 * 1024
+START_NS = 1_790_000_000 * 10**9
 
 
 class MakeGateway(Protocol):
@@ -50,6 +55,8 @@ async def test_from_venues_that_are_away_to_frames_in_the_stream_over_a_death_of
     }
     for simulator in venues.values():
         await simulator.stop()
+    for number in range(100):
+        venues["binance_spot"].traded("BTCUSDT", START_NS + number * 10**9, "50000.5", "0.25")
     gateway = make(sections, raw={"pending_bytes_max": 2 * MIB}).launch()
     await venues_away_at_the_start_are_down_and_gateway_is_healthy(gateway)
     for simulator in venues.values():
@@ -57,6 +64,7 @@ async def test_from_venues_that_are_away_to_frames_in_the_stream_over_a_death_of
     await gateway.ready()
     await every_frame_is_in_the_stream_as_it_was_sent(fresh_nats, {"BINANCE": venues["binance_spot"], "KRAKEN": venues["kraken"]})
     await a_resync_over_nats_is_what_the_venue_gets(fresh_nats, venues["kraken"])
+    await a_person_changes_symbols_and_fetches_trades_of_the_past(gateway, fresh_nats, venues["binance_spot"])
     await frames_of_a_time_without_nats_are_bounded_and_the_hole_is_in_the_numbers(gateway, fresh_nats, venues)
     await a_stop_is_a_close_frame_and_the_next_process_has_a_greater_epoch(gateway, fresh_nats)
     async with httpx.AsyncClient(trust_env=False) as client:
@@ -88,6 +96,24 @@ async def a_resync_over_nats_is_what_the_venue_gets(nats: LiveServer, kraken: Ve
         await until(lambda: len(kraken.open[0].received) == 4)
         unknown = await reader.request("market.control.OKX", do="resync", symbol="BTCUSD")
         assert (unknown["ok"], unknown["code"]) == (False, "venue_not_found")
+
+
+async def a_person_changes_symbols_and_fetches_trades_of_the_past(
+    gateway: MarketGateway, nats: LiveServer, binance: VenueSimulator
+) -> None:
+    environment = {"TRADE_MARKET_NATS_URL": nats.url, "TRADE_MARKET_GATEWAY_URL": gateway.url}
+
+    async def said(*words: str) -> tuple[int, str]:
+        result = await asyncio.to_thread(CliRunner().invoke, app, ["market", *words, "--venue", "BINANCE"], env=environment)
+        return result.exit_code, result.output
+
+    assert await said("unsubscribe", "ETHUSDT") == (0, "BINANCE ETHUSDT: accepted\n")
+    assert await said("subscribe", "ETHUSDT") == (0, "BINANCE ETHUSDT: accepted\n")
+    code, text = await said("subscribe", "DOGEUSDT")
+    assert (code, "lists no DOGEUSDT for BINANCE" in text.replace("\n", " ")) == (1, True)
+    span = ("--from", rfc3339(START_NS + 10 * 10**9), "--to", rfc3339(START_NS + 60 * 10**9))
+    assert await said("backfill", "BTCUSDT", *span) == (0, "BINANCE BTCUSDT: 50 trades, pages: 2\n")
+    await until(lambda: '"UNSUBSCRIBE"' in binance.open[0].received[0] and '"SUBSCRIBE"' in binance.open[0].received[1])
 
 
 async def frames_of_a_time_without_nats_are_bounded_and_the_hole_is_in_the_numbers(

@@ -141,8 +141,8 @@ async def _first(client: Client, stream: str, subject: str) -> bytes | None:
     return None
 
 
-@pytest.mark.parametrize("user", MARKET_SERVICES)
-async def test_the_gateway_is_asked_by_the_normalizer_alone(server: LiveServer, directory: Path, user: str) -> None:
+@pytest.mark.parametrize("user", [*MARKET_SERVICES, OPERATOR])
+async def test_the_gateway_is_asked_by_the_normalizer_and_the_operator_alone(server: LiveServer, directory: Path, user: str) -> None:
     async with connected(server, directory, GATEWAY) as gateway, connected(server, directory, user) as client:
 
         async def answer(message: Msg) -> None:

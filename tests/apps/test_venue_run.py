@@ -297,3 +297,46 @@ def test_too_many_bad_frames_in_a_minute_are_said() -> None:  # malformed frame:
     assert scene.quality.trouble(scene.clock.steady) == "3 of 201 frames of the last minute cannot be read"
     scene.clock.move(61)
     assert scene.quality.trouble(scene.clock.steady) is None
+
+
+def test_a_symbol_that_is_asked_for_no_more_ends_its_mark_and_its_wish_and_a_new_one_is_wished_for() -> None:
+    scene = Scene(decoder)
+    book = '[{{"T":"o","S":"{}/USD","t":"2026-01-01T00:00:00Z","b":[{{"p":{},"s":1}}],"a":[{{"p":{},"s":1}}],"r":true}}]'
+    names = {name: f"{name}/USD" for name in ("BTC", "ETH", "SOL")}
+
+    def take(kind: FrameKind, text: str) -> None:
+        scene.n += 1
+        scene.run.take(RawFrames(venue=VENUE, epoch=1, n=scene.n, frames=[Frame(scene.clock.wall, kind, text)]))
+
+    take(FrameKind.OPEN, opening("alpaca_crypto", {names[each]: each for each in ("BTC", "ETH")}))
+    take(FrameKind.FRAME, book.format("BTC", 100, 101))
+    scene.ticks()
+    take(FrameKind.FRAME, "[")
+    assert {(wish.kind.value, wish.symbol) for wish in scene.run.due_wishes()} == {("resync", "BTC")}
+    take(FrameKind.FRAME, book.format("BTC", 100, 101))
+    scene.ticks()
+    take(FrameKind.OPEN, opening("alpaca_crypto", {names[each]: each for each in ("ETH", "SOL")}))
+    assert [(symbol, bid, Flag.STALE.value in flags) for symbol, bid, flags in scene.ticks()] == [("BTC", 100, True)]
+    take(FrameKind.FRAME, book.format("BTC", 102, 103))
+    assert (scene.ticks(), scene.run.fold.dropped["unsubscribed"]) == ([], 1)
+    scene.clock.move(11)
+    take(FrameKind.FRAME, "[]")
+    assert {wish.symbol for wish in scene.run.due_wishes()} == {"ETH", "SOL"}
+
+
+def test_a_symbol_that_is_not_listed_is_wished_for_no_more() -> None:
+    scene = Scene(decoder)
+    scene.run.take(
+        RawFrames(
+            venue=VENUE,
+            epoch=1,
+            n=1,
+            frames=[
+                Frame(scene.clock.wall, FrameKind.OPEN, opening("kraken", {"BTC/USD": "BTC", "ETH/USD": "ETH"})),
+                Frame(scene.clock.wall, FrameKind.REST, 'BTC/USD 200 /x listing\n{"error":["EQuery:Unknown asset pair"]}'),
+            ],
+        )
+    )
+    scene.clock.move(11)
+    scene.run.take(RawFrames(venue=VENUE, epoch=1, n=3, frames=[Frame(scene.clock.wall, FrameKind.FRAME, '{"channel":"heartbeat"}')]))
+    assert [wish.symbol for wish in scene.run.due_wishes()] == ["ETH"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from apps.gateway.link import Credentials
-from apps.gateway.wiring import credentials_of, listing_of
+from apps.gateway.wiring import credentials_of, dial_of, listing_of
 from config.catalogue import load_instruments
 from config.loading import load_market_gateway
 from config.text import ConfigError
@@ -29,9 +29,11 @@ def written(tmp_path: Path, text: str) -> Path:
     [
         (
             "kind: binance, ws_url: 'ws://x', symbols: [A]",
-            "venues.V.kind: must be one of binance_spot, kraken, coinbase, alpaca_crypto, found",
+            "venues.V.kind: must be one of binance_spot, kraken, coinbase, alpaca_crypto, ccxt:<exchange>, found",
         ),
-        ("kind: 'ccxt:okx', ws_url: 'ws://x', symbols: [A]", "venues.V.kind: must be one of"),
+        ("kind: 'ccxt:', symbols: [A]", "venues.V.kind: must be one of"),
+        ("kind: 'ccxt:okx', ws_url: 'ws://x', symbols: [A]", "venues.V: ws_url: every kind needs it but ccxt:<exchange>, which polls"),
+        ("kind: kraken, symbols: [A]", "venues.V: ws_url: every kind needs it but ccxt:<exchange>, which polls"),
         ("kind: kraken, ws_url: 'http://x', symbols: [A]", "venues.V.ws_url: must be an address that starts with ws:// or wss://"),
         ("kind: kraken, ws_url: 'ws://x', symbols: []", "venues.V.symbols: "),
         ("kind: kraken, ws_url: 'ws://x', symbols: ['A B']", "venues.V.symbols.0: may have letters"),
@@ -66,6 +68,7 @@ def test_the_memory_for_frames_is_divided_among_the_venues() -> None:
         ("kraken", "BTCUSD", "BTC/USD"),
         ("coinbase", "BTCUSD", "BTC-USD"),
         ("alpaca_crypto", "BTCUSD", "BTC/USD"),
+        ("ccxt:okx", "BTCUSD", "BTC/USD"),
     ],
 )
 def test_a_name_at_the_venue_is_derived_where_that_is_certain(tmp_path: Path, kind: str, symbol: str, name: str) -> None:
@@ -80,7 +83,7 @@ def test_a_row_of_the_table_comes_first_and_may_be_of_no_instrument(tmp_path: Pa
     ).venues
     listing = listing_of("K", venues["K"], catalogue)
     assert (listing.symbols, listing.depth) == ({"BTCUSD": "XBT/USD", "DOGE": "DOGE/EUR"}, 100)
-    assert listing.opening("ws://x").symbols == {"XBT/USD": "BTCUSD", "DOGE/EUR": "DOGE"}
+    assert listing.opening("ws://x", {}).symbols == {"XBT/USD": "BTCUSD", "DOGE/EUR": "DOGE"}
 
 
 def test_a_symbol_without_a_row_and_without_an_instrument_is_refused_with_its_table(tmp_path: Path) -> None:
@@ -109,6 +112,13 @@ def test_a_table_and_a_derived_name_that_meet_are_refused(tmp_path: Path) -> Non
     settings = load_market_gateway(written(tmp_path, "venues: {K: {kind: kraken, ws_url: 'ws://x', symbols: [XBT, BTCUSD]}}"), NOWHERE)
     with pytest.raises(ConfigError, match="XBT and BTCUSD are both BTC/USD there"):
         listing_of("K", settings.venues["K"], catalogue)
+
+
+def test_an_exchange_of_ccxt_needs_the_library_which_the_usual_installation_has_not(tmp_path: Path) -> None:
+    venue = load_market_gateway(written(tmp_path, "venues: {V: {kind: 'ccxt:nowhere', symbols: [BTCUSD]}}"), NOWHERE).venues["V"]
+    assert venue.address == "ccxt:nowhere"
+    with pytest.raises(ConfigError, match=r"venues\.V\.kind: ccxt (is not installed: make ccxt|has no exchange 'nowhere')"):
+        dial_of("V", venue)
 
 
 def test_a_venue_with_keys_has_them_from_the_secrets_file_or_is_refused(tmp_path: Path) -> None:

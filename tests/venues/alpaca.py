@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from domain.values import from_rfc3339
 from tests.venues.connection import Connection, Reply
 from tests.venues.faults import Faults
 from tests.venues.market import Move, Print, SimulatedBook
@@ -59,11 +60,22 @@ class AlpacaSpeech:
     def printed(self, to: Connection, book: SimulatedBook, price: str, size: str, print_: Print) -> None:
         if book.name in to.state.get("trades", ()):
             side = "B" if print_.taker_buys else "S"
-            row = f'"T":"t","S":"{book.name}","p":{price},"s":{size},"t":"{self._now()}","i":{print_.number},"tks":"{side}"'
+            row = f'"T":"t","S":"{book.name}","p":{price},"s":{size},"t":"{_time(print_.at)}","i":{print_.number},"tks":"{side}"'
             to.data(f"[{{{row}{self._new_field()}}}]", "trade")
 
     def rest(self, path: str, query: Mapping[str, str]) -> Reply | None:
-        return None
+        if path != "/v1beta3/crypto/us/trades":
+            return None
+        name, first, limit = query["symbols"], int(query.get("page_token", "0")), int(query["limit"])
+        begin, end = from_rfc3339(query["start"]), from_rfc3339(query["end"])
+        rows = [row for row in self._books[name].past if begin <= row.print.at < end]
+        trades = [
+            f'{{"t":"{_time(row.print.at)}","p":{row.price},"s":{row.size},"i":{row.print.number},'
+            f'"tks":"{"B" if row.print.taker_buys else "S"}"}}'
+            for row in rows[first : first + limit]
+        ]
+        token = f'"{first + limit}"' if len(rows) > first + limit else "null"
+        return Reply(200, f'{{"trades":{{"{name}":[{",".join(trades)}]}},"next_page_token":{token}}}')
 
     def _book(self, to: Connection, book: SimulatedBook, move: Move | None = None, *, whole: bool = False) -> None:
         def levels(side: list[tuple[int, int]]) -> str:
@@ -81,5 +93,9 @@ class AlpacaSpeech:
         return ',"zz":"new"' if self._faults.new_field else ""
 
     def _now(self) -> str:
-        seconds, rest = divmod(time.time_ns() + self._faults.ahead_ns, 10**9)
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{rest:09d}Z"
+        return _time(time.time_ns() + self._faults.ahead_ns)
+
+
+def _time(at: int) -> str:
+    seconds, rest = divmod(at, 10**9)
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{rest:09d}Z"

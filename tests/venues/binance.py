@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tests.venues.connection import Connection, Reply
 from tests.venues.faults import Faults
-from tests.venues.market import Move, Print, SimulatedBook, Truth
+from tests.venues.market import Move, PastPrint, Print, SimulatedBook, Truth
 
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
 WEIGHT_MAX: Final = 6000
@@ -16,6 +16,7 @@ WINDOW_S: Final = 60.0
 RETRY_AFTER_S: Final = "5"
 SNAPSHOT_WEIGHTS: Final = ((100, 5), (500, 25), (1000, 50), (5000, 250))
 TRADE_IDS_FROM: Final = 10_000_000
+INVALID_SYMBOL: Final = '{"code":-1121,"msg":"Invalid symbol."}'
 
 
 class BinanceSpeech:
@@ -64,25 +65,39 @@ class BinanceSpeech:
 
     def printed(self, to: Connection, book: SimulatedBook, price: str, size: str, print_: Print) -> None:
         now = self._now_ms()
-        common = {"E": now, "s": book.name, "p": price, "q": size, "T": now, "m": not print_.taker_buys, "M": True}
+        common = {"E": now, "s": book.name, "p": price, "q": size, "T": print_.at // 1_000_000, "m": not print_.taker_buys, "M": True}
         number = TRADE_IDS_FROM + print_.number
         for kind, ids in (("trade", {"t": number}), ("aggTrade", {"a": number, "f": number, "l": number})):
             if (stream := f"{book.name.lower()}@{kind}") in to.state["streams"]:
                 self._send(to, stream, {"e": kind, **ids, **common}, "trade")
 
     def rest(self, path: str, query: Mapping[str, str]) -> Reply | None:
-        books = {book.name: book for book in self.symbols}
+        books = {book.name: book for book in self.symbols if book.name not in self._faults.delisted}
         match path:
             case "/api/v3/ping":
                 return Reply(200, "{}")
             case "/api/v3/time":
                 return Reply(200, json.dumps({"serverTime": self._now_ms()}))
             case "/api/v3/exchangeInfo":
-                return self._weighed(20, json.dumps({"timezone": "UTC", "symbols": [_listing(book) for book in self.symbols]}))
+                wanted = [query["symbol"]] if "symbol" in query else list(books)
+                if not set(wanted) <= books.keys():
+                    return Reply(400, INVALID_SYMBOL)
+                return self._weighed(20, json.dumps({"timezone": "UTC", "symbols": [self._listing(books[name]) for name in wanted]}))
+            case "/api/v3/aggTrades":
+                found = [row for row in books[query["symbol"]].past if row.print.at // 1_000_000 >= int(query["startTime"])]
+                rows = [
+                    {"a": number, "f": number, "l": number, "p": row.price, "q": row.size, "T": row.print.at // 1_000_000}
+                    for row in found[: int(query["limit"])]
+                    for number in (TRADE_IDS_FROM + row.print.number,)
+                ]
+                return self._weighed(4, json.dumps(rows))
+            case "/api/v3/historicalTrades":
+                past = [row for row in books[query["symbol"]].past if TRADE_IDS_FROM + row.print.number >= int(query["fromId"])]
+                return self._weighed(25, json.dumps([_past(row) for row in past[: int(query["limit"])]]))
             case "/api/v3/depth":
                 book, limit = books.get(query.get("symbol", "")), int(query.get("limit", "100"))
                 if book is None:
-                    return Reply(400, '{"code":-1121,"msg":"Invalid symbol."}')
+                    return Reply(400, INVALID_SYMBOL)
                 weight = next(weight for most, weight in SNAPSHOT_WEIGHTS if limit <= most)
                 return self._weighed(weight, self._snapshot(book, limit))
         return None
@@ -108,6 +123,15 @@ class BinanceSpeech:
             event["zz"] = "new"
         to.data(json.dumps({"stream": stream, "data": event} if to.state["combined"] else event, separators=(",", ":")), of)
 
+    def _listing(self, book: SimulatedBook) -> dict[str, object]:
+        tick = self._faults.ticks.get(book.name, book.price(1))
+        filters = [
+            {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "1000000.00", "tickSize": tick},
+            {"filterType": "LOT_SIZE", "minQty": book.size(1), "maxQty": "9000.00", "stepSize": book.size(1)},
+        ]
+        status = "BREAK" if book.name in self._faults.not_trading else "TRADING"
+        return {"symbol": book.name, "status": status, "baseAsset": book.name[:3], "quoteAsset": book.name[3:], "filters": filters}
+
     def _now_ms(self) -> int:
         return (time.time_ns() + self._faults.ahead_ns) // 1_000_000
 
@@ -130,9 +154,7 @@ def _ticker(book: SimulatedBook, number: int) -> dict[str, object]:
     }
 
 
-def _listing(book: SimulatedBook) -> dict[str, object]:
-    filters = [
-        {"filterType": "PRICE_FILTER", "minPrice": book.price(1), "maxPrice": "1000000.00", "tickSize": book.price(1)},
-        {"filterType": "LOT_SIZE", "minQty": book.size(1), "maxQty": "9000.00", "stepSize": book.size(1)},
-    ]
-    return {"symbol": book.name, "status": "TRADING", "baseAsset": book.name[:3], "quoteAsset": book.name[3:], "filters": filters}
+def _past(row: PastPrint) -> dict[str, object]:
+    at, buys = row.print.at // 1_000_000, row.print.taker_buys
+    number = TRADE_IDS_FROM + row.print.number
+    return {"id": number, "price": row.price, "qty": row.size, "quoteQty": "1", "time": at, "isBuyerMaker": not buys, "isBestMatch": True}

@@ -11,6 +11,7 @@ from tests.venues.faults import Faults
 from tests.venues.market import Move, Print, SimulatedBook
 
 SYMBOLS: Final = ("BTC-USD", "ETH-USD")
+PRODUCTS: Final = "/api/v3/brokerage/market/products/"
 CHANNELS: Final = ("level2", "market_trades", "heartbeats")
 
 
@@ -26,7 +27,7 @@ class CoinbaseSpeech:
 
     def take(self, to: Connection, message: Any) -> None:
         channel, names = message.get("channel"), message.get("product_ids", [])
-        unknown = [name for name in names if name not in self._books]
+        unknown = [name for name in names if name not in self._books or name in self._faults.delisted]
         if message.get("type") not in ("subscribe", "unsubscribe") or channel not in CHANNELS or unknown:
             to.control(json.dumps({"type": "error", "message": f"{', '.join(unknown) or channel} is not a valid subscription"}))
             return
@@ -70,14 +71,39 @@ class CoinbaseSpeech:
                 "price": price,
                 "size": size,
                 "side": side,
-                "time": self._now(),
+                "time": _time(print_.at),
             }
             self._send(to, "market_trades", "update", {"trades": [trade]})
 
     def rest(self, path: str, query: Mapping[str, str]) -> Reply | None:
         if path == "/api/v3/brokerage/time":
             return Reply(200, json.dumps({"iso": self._now(), "epochSeconds": str(self._ns() // 10**9)}))
-        return None
+        if not path.startswith(PRODUCTS):
+            return None
+        name, _, what = path.removeprefix(PRODUCTS).partition("/")
+        book = self._books.get(name)
+        if book is None or name in self._faults.delisted:
+            return Reply(
+                404, '{"error":"NOT_FOUND","error_details":"valid product_id is required","message":"valid product_id is required"}'
+            )
+        if not what:
+            steps = {"price_increment": self._faults.ticks.get(name, book.price(1)), "base_increment": book.size(1)}
+            state = {"is_disabled": False, "trading_disabled": name in self._faults.not_trading}
+            return Reply(200, json.dumps({"product_id": name, "status": "online", **steps, **state}))
+        begin, end = int(query["start"]) * 10**9, int(query["end"]) * 10**9
+        rows = [row for row in reversed(book.past) if begin <= row.print.at < end][: int(query["limit"])]
+        trades = [
+            {
+                "trade_id": str(row.print.number),
+                "product_id": name,
+                "price": row.price,
+                "size": row.size,
+                "time": _time(row.print.at),
+                "side": "SELL" if row.print.taker_buys else "BUY",
+            }
+            for row in rows
+        ]
+        return Reply(200, json.dumps({"trades": trades, "best_bid": "1", "best_ask": "2"}))
 
     def _whole(self, book: SimulatedBook) -> list[dict[str, str]]:
         return [self._update(book, bids, tick, lots) for bids in (True, False) for tick, lots in book.top(bids=bids, depth=10_000)]
@@ -103,5 +129,9 @@ class CoinbaseSpeech:
         return time.time_ns() + self._faults.ahead_ns
 
     def _now(self) -> str:
-        seconds, rest = divmod(self._ns(), 10**9)
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{rest:09d}Z"
+        return _time(self._ns())
+
+
+def _time(at: int) -> str:
+    seconds, rest = divmod(at, 10**9)
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{rest:09d}Z"

@@ -37,5 +37,11 @@ class Faults:
     """No reply over REST."""
     refuse: bool = False
     """New connections are refused with 503."""
+    delisted: set[str] = field(default_factory=set)
+    """Listing gone: these symbols are in no list, and refused."""
+    not_trading: set[str] = field(default_factory=set)
+    """Halt: the venue's list says that these do not trade."""
+    ticks: dict[str, str] = field(default_factory=dict)
+    """Precision changed: the step of prices that the venue's list has for a symbol."""
     burst: int = 1
     """Burst of ten times: this many steps in place of one."""

@@ -66,15 +66,56 @@ class KrakenSpeech:
             return
         side = "buy" if print_.taker_buys else "sell"
         row = f'{{"symbol":"{book.name}","side":"{side}","price":{price},"qty":{size},"ord_type":"market","trade_id":{print_.number}'
-        to.data(f'{{"channel":"trade","type":"update","data":[{row},"timestamp":"{self._now()}"{self._new_field()}}}]}}', "trade")
+        to.data(f'{{"channel":"trade","type":"update","data":[{row},"timestamp":"{_time(print_.at)}"{self._new_field()}}}]}}', "trade")
 
     def rest(self, path: str, query: Mapping[str, str]) -> Reply | None:
         if path == "/0/public/Time":
             return Reply(200, json.dumps({"error": [], "result": {"unixtime": self._ns() // 10**9}}))
-        return None
+        if path == "/0/public/Assets":
+            names = sorted({part for book in self.symbols for part in book.name.split("/")})
+            assets = {name: {"aclass": "currency", "altname": name, "decimals": 10, "display_decimals": 5} for name in names}
+            return Reply(200, json.dumps({"error": [], "result": assets}))
+        if path == "/0/public/AssetPairs" and "pair" not in query:
+            pairs = {book.name: self._pair(book) for book in self.symbols if book.name not in self._faults.delisted}
+            return Reply(200, json.dumps({"error": [], "result": pairs}))
+        if path not in ("/0/public/AssetPairs", "/0/public/Trades", "/0/public/Depth"):
+            return None
+        book = self._books.get(query["pair"])
+        if book is None or book.name in self._faults.delisted:
+            return Reply(200, '{"error":["EQuery:Unknown asset pair"]}')
+        if path == "/0/public/AssetPairs":
+            return Reply(200, json.dumps({"error": [], "result": {book.name: self._pair(book)}}))
+        if path == "/0/public/Depth":
+            sides = [[[book.price(tick), book.size(lots), 1] for tick, lots in book.top(bids=bids, depth=100)] for bids in (True, False)]
+            return Reply(200, json.dumps({"error": [], "result": {book.name: {"bids": sides[0], "asks": sides[1]}}}))
+        since = int(query["since"])
+        rows = [row for row in book.past if row.print.at > since][: int(query["count"])]
+        past = [
+            f'["{row.price}","{row.size}",{row.print.at // 10**9}.{row.print.at % 10**9 // 100:07d},'
+            f'"{"b" if row.print.taker_buys else "s"}","m","",{row.print.number}]'
+            for row in rows
+        ]
+        last = rows[-1].print.at if rows else since
+        return Reply(200, f'{{"error":[],"result":{{"{book.name}":[{",".join(past)}],"last":"{last}"}}}}')
+
+    def _pair(self, book: SimulatedBook) -> dict[str, object]:
+        tick = self._faults.ticks.get(book.name, book.price(1))
+        status = "cancel_only" if book.name in self._faults.not_trading else "online"
+        base, _, quote = book.name.partition("/")
+        return {
+            "altname": f"{base}{quote}",
+            "wsname": book.name,
+            "base": base,
+            "quote": quote,
+            "ordermin": "0.0001",
+            "pair_decimals": book.price_places,
+            "lot_decimals": book.size_places,
+            "tick_size": tick,
+            "status": status,
+        }
 
     def _subscribe(self, to: Connection, method: str, params: Mapping[str, Any], symbol: str) -> None:
-        channel, book = params["channel"], self._books.get(symbol)
+        channel, book = params["channel"], self._books.get(symbol) if symbol not in self._faults.delisted else None
         depth = params.get("depth", 10)
         refusal = "" if book else f"Currency pair not supported {symbol}"
         if channel == "book" and depth not in DEPTHS:
@@ -115,8 +156,12 @@ class KrakenSpeech:
         return time.time_ns() + self._faults.ahead_ns
 
     def _now(self) -> str:
-        seconds, rest = divmod(self._ns(), 10**9)
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{rest // 1000:06d}Z"
+        return _time(self._ns())
+
+
+def _time(at: int) -> str:
+    seconds, rest = divmod(at, 10**9)
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{rest // 1000:06d}Z"
 
 
 def checksum(book: SimulatedBook, shown: Shown) -> int:

@@ -14,6 +14,7 @@ TRADE_SHARE: Final = 0.3
 REMOVE_SHARE: Final = 0.2
 LOTS_MAX: Final = 2_000_000
 SPREAD_TICKS: Final = 2
+PAST_MAX: Final = 20_000
 OLD_STEPS: Final = 50
 """An old snapshot is this many steps old."""
 
@@ -28,12 +29,21 @@ class Truth(NamedTuple):
 
 
 class Print(NamedTuple):
-    """A trade. `taker_buys`: the taker's side."""
+    """A trade. `taker_buys`: the taker's side. `at`: the venue's time, nanoseconds UTC."""
 
     number: int
     tick: int
     lots: int
     taker_buys: bool
+    at: int = 0
+
+
+class PastPrint(NamedTuple):
+    """A trade that is over, with its price and size as texts."""
+
+    price: str
+    size: str
+    print: Print
 
 
 class Change(NamedTuple):
@@ -64,6 +74,8 @@ class SimulatedBook:
         """Asks and bids: lots by tick. `sides[True]` are the bids."""
         self.update_number = 1000
         self.trades = 0
+        self.past: deque[PastPrint] = deque(maxlen=PAST_MAX)
+        """The last trades, the oldest first."""
         self._random = random.Random(f"{seed} {name}")
         for place in range(LEVELS):
             self.sides[True][start - 1 - place] = self._lots()

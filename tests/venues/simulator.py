@@ -17,7 +17,7 @@ from websockets.http11 import Request, Response
 
 from tests.venues.connection import Connection, Reply, Speech
 from tests.venues.faults import Faults
-from tests.venues.market import Move, Print, SimulatedBook, Truth
+from tests.venues.market import Move, PastPrint, Print, SimulatedBook, Truth
 from tests.venues.speeches import SPEECHES
 
 HOST: Final = "127.0.0.1"
@@ -117,7 +117,13 @@ class VenueSimulator:
         book = self.books[symbol]
         book.trades += 1
         for connection in self._open:
-            self.speech.printed(connection, book, price, size, Print(book.trades, 0, 0, True))
+            self.speech.printed(connection, book, price, size, Print(book.trades, 0, 0, True, self._now()))
+
+    def traded(self, symbol: str, at: int, price: str, size: str, *, taker_buys: bool = True) -> None:
+        """Add a trade of the past, which no connection is told of."""
+        book = self.books[symbol]
+        book.trades += 1
+        book.past.append(PastPrint(price, size, Print(book.trades, 0, 0, taker_buys, at)))
 
     async def close_all(self, code: int = 1001, reason: str = "going away") -> None:
         """Close every connection, as a venue that restarts."""
@@ -128,7 +134,14 @@ class VenueSimulator:
         for connection in self._open:
             connection.abort()
 
+    def _now(self) -> int:
+        return time.time_ns() + self.faults.ahead_ns
+
     def _tell(self, book: SimulatedBook, move: Move) -> None:
+        if move.trade is not None:
+            trade = move.trade._replace(at=self._now())
+            move = move._replace(trade=trade)
+            book.past.append(PastPrint(book.price(trade.tick), book.size(trade.lots), trade))
         for connection in self._open:
             self.speech.moved(connection, book, move)
 

@@ -46,8 +46,8 @@ STREAMS: Final = (
     ),
     MarketStream(subjects.MARKET_FACTS_STREAM, (subjects.MARKET_FACTS,), NORMALIZER, (SINK_TICKS, SINK_ALT, OPERATOR)),
 )
-ASKS: Final = (NORMALIZER,)
-"""Who may ask the gateway for a snapshot or a backfill."""
+ASKS: Final = (NORMALIZER, OPERATOR)
+"""Who may ask the gateway for a snapshot, other symbols or trades of the past."""
 
 
 def account_of(user: str) -> str:

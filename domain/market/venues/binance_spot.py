@@ -65,7 +65,6 @@ class BinanceSpotDialect:
     numbered = True
 
     def __init__(self, session: FeedSession) -> None:
-        session.names = {name.upper(): symbol for name, symbol in session.names.items()}
         self._session = session
         self._numbers = NumberReader()
         self._spanning: set[str] = set()

@@ -6,7 +6,8 @@ from typing import Final, Protocol
 import msgspec
 
 from domain.market.records import FactKind, Record
-from domain.market.venues.feed import BookView, Frame, FrameKind, Wish
+from domain.market.venues.feed import BookView, Frame, FrameKind, Opening, Wish
+from domain.market.venues.replies import Replies
 from domain.market.venues.session import FeedSession
 
 TEXT_SHOWN_MAX: Final = 80
@@ -14,6 +15,8 @@ TEXT_SHOWN_MAX: Final = 80
 FACT_NAMES: Final = frozenset(kind.value for kind in FactKind)
 UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 """What decoding raises for bytes that are not the message they claim to be."""
+
+_OPENING: Final = msgspec.json.Decoder(Opening)
 
 
 class UnknownMessage(Exception):
@@ -33,16 +36,18 @@ class Dialect(Protocol):
         ...
 
     def reply(self, name: str, status: int, path: str, body: str) -> None:
-        """Fold a reply over HTTP into the session. Raises like `message`."""
+        """Fold a snapshot over HTTP into the session. Raises like `message`."""
         ...
 
 
 class VenueDecoder:
     """The fold of one connection of one venue."""
 
-    def __init__(self, session: FeedSession, dialect: Dialect) -> None:
+    def __init__(self, session: FeedSession, dialect: Dialect, replies: Replies) -> None:
         self._session = session
         self._dialect = dialect
+        self._replies = replies
+        self._is_open = False
         self.dropped = session.dropped
 
     def take(self, frame: Frame, n: int) -> Sequence[Record | Wish]:
@@ -52,7 +57,10 @@ class VenueDecoder:
             self._read(self._dialect.message, frame.text)
         elif kind is FrameKind.REST:
             self._read(self._reply, frame.text)
+        elif kind is FrameKind.OPEN and self._is_open:
+            self._read(lambda text: session.asked(_OPENING.decode(text).symbols), frame.text)
         elif kind is FrameKind.OPEN:
+            self._is_open = True
             session.opened("")
         elif kind is FrameKind.CLOSE:
             session.closed(frame.text)
@@ -84,8 +92,11 @@ class VenueDecoder:
 
     def _reply(self, text: str) -> None:
         head, _, body = text.partition("\n")
-        name, status, path = head.split(" ", 2)
-        self._dialect.reply(name, int(status), path, body)
+        name, status, path, *reason = head.split(" ", 3)
+        if reason:
+            self._replies.take(name, int(status), path, reason[0], body)
+        else:
+            self._dialect.reply(name, int(status), path, body)
 
     def _read(self, read: Callable[[str], None], text: str) -> None:
         session = self._session

@@ -24,13 +24,16 @@ SECRET_PLACEHOLDER: Final = "{{secret}}"
 
 class FrameKind(StrEnum):
     OPEN = "open"
-    """A connection is open. The text is an `Opening` as JSON."""
+    """A connection is open. The text is an `Opening` as JSON. A later one on the same connection says what is asked for from there on."""
     SENT = "sent"
     """What gateway sent, without secrets."""
     FRAME = "frame"
     """A message of the venue, as received."""
     REST = "rest"
-    """A reply over HTTP. The first line of the text is `<venue symbol> <status> <path>`, the rest is the body as received."""
+    """A reply over HTTP. The first line of the text is `<venue symbol> <status> <path>`, the rest is the body as received.
+
+    A reply that is no snapshot has its reason behind the path: `listing`, or `backfill <begin> <end> <page>`.
+    """
     CLOSE = "close"
     """The connection ended. The text is the reason."""
 
@@ -58,13 +61,17 @@ class RawFrames(msgspec.Struct, frozen=True, kw_only=True):
     replayed: bool = False
 
 
-class Opening(msgspec.Struct, frozen=True, kw_only=True):
-    """The text of an `open` frame: all that a decoder needs to know. `symbols` maps the venue's names to ours."""
+class Opening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The text of an `open` frame: all that a decoder needs to know. `symbols` maps the venue's names to ours.
+
+    `steps`: by the venue's name, the steps of prices and quantities that its list of instruments had.
+    """
 
     kind: str
     url: str
     symbols: Mapping[str, str]
     depth: int = 0
+    steps: Mapping[str, tuple[str, str]] = {}
 
 
 class WishKind(StrEnum):
@@ -127,11 +134,15 @@ class Send(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fetch(msgspec.Struct, frozen=True, kw_only=True):
-    """A GET relative to the venue's REST address. Its reply becomes a `rest` frame of `venue_symbol`. `weight` counts against its limit."""
+    """A GET relative to the venue's REST address. Its reply becomes a `rest` frame of `venue_symbol`. `weight` counts against its limit.
+
+    `reason`: why it is sent; empty for a snapshot.
+    """
 
     path: str
     venue_symbol: str
     weight: int = 1
+    reason: str = ""
 
 
 class VenueScript(Protocol):
@@ -147,6 +158,18 @@ class VenueScript(Protocol):
 
     def resync(self, symbol: str) -> Sequence[Send | Fetch]:
         """Return what brings the book of one of our symbols back."""
+        ...
+
+    def subscribe(self, symbol: str) -> Sequence[Send | Fetch]:
+        """Return what adds one of our symbols to an open connection. The script has it already."""
+        ...
+
+    def unsubscribe(self, symbol: str) -> Sequence[Send | Fetch]:
+        """Return what takes one of our symbols off an open connection. The script still has it."""
+        ...
+
+    def refused(self, text: str) -> str | None:
+        """Return the venue's symbol that a message refuses, empty if it does not say which; None if it refuses none."""
         ...
 
     def answer(self, text: str) -> Sequence[Send]:

@@ -21,6 +21,27 @@ BINANCE_SNAPSHOT_WEIGHT: Final = 50
 
 KRAKEN_DEPTHS: Final = (10, 25, 100, 500, 1000)
 
+REFUSAL_CHARACTERS_MAX: Final = 500
+"""A message that refuses something is shorter, so that data is never searched for it."""
+
+
+class _Refusal(msgspec.Struct, gc=False):
+    success: bool | None = None
+    type: str = ""
+    symbol: str = ""
+
+
+_REFUSAL: Final = msgspec.json.Decoder(_Refusal)
+
+
+def _refusal(text: str) -> _Refusal | None:
+    if len(text) > REFUSAL_CHARACTERS_MAX or '"error"' not in text:
+        return None
+    try:
+        return _REFUSAL.decode(text)
+    except msgspec.MsgspecError:
+        return None  # its decoder states the fact
+
 
 def kraken_depth(wanted: int) -> int:
     """Return the smallest depth that the venue offers and that is at least `wanted`; its largest if none is."""
@@ -33,7 +54,7 @@ class BinanceSpotScript:
     def __init__(self, ws_url: str, symbols: Mapping[str, str], depth: int) -> None:
         """`depth` is not used: differences have every level. Raises ValueError if one connection cannot have that many symbols."""
         self._symbols = symbols
-        self._streams = [f"{name.lower()}@{kind}" for name in symbols.values() for kind in ("depth@100ms", "trade")]
+        self._streams = [stream for name in symbols.values() for stream in _binance_streams(name)]
         if len(self._streams) > BINANCE_STREAMS_MAX:
             raise ValueError(f"one connection has at most {BINANCE_STREAMS_MAX // 2} symbols, not {len(symbols)}")
         parts = urlsplit(ws_url)
@@ -55,11 +76,23 @@ class BinanceSpotScript:
     def resync(self, symbol: str) -> Sequence[Send | Fetch]:
         return [_binance_snapshot(self._symbols[symbol])]
 
+    def subscribe(self, symbol: str) -> Sequence[Send | Fetch]:
+        return [self._streams_of("SUBSCRIBE", symbol), _binance_snapshot(self._symbols[symbol])]
+
+    def unsubscribe(self, symbol: str) -> Sequence[Send | Fetch]:
+        return [self._streams_of("UNSUBSCRIBE", symbol)]
+
+    def refused(self, text: str) -> str | None:
+        return None  # an unknown stream is silent; the snapshot is refused
+
     def answer(self, text: str) -> Sequence[Send]:
         return ()
 
     def keepalive(self) -> Send | None:
         return None
+
+    def _streams_of(self, method: str, symbol: str) -> Send:
+        return _send(method=method, params=_binance_streams(self._symbols[symbol]), id=list(self._symbols).index(symbol) + 1)
 
     def _named_in_url(self) -> bool:
         return not self._path and len(self._streams) <= BINANCE_URL_STREAMS_MAX
@@ -78,12 +111,23 @@ class KrakenScript:
 
     def opening(self) -> Sequence[Send | Fetch]:
         batches = _batches(list(self._symbols.values()))
-        trades = [_send(method="subscribe", params={"channel": "trade", "symbol": names, "snapshot": False}) for names in batches]
-        return [*(self._book("subscribe", names) for names in batches), *trades]
+        return [*(self._book("subscribe", names) for names in batches), *(self._trades("subscribe", names) for names in batches)]
 
     def resync(self, symbol: str) -> Sequence[Send | Fetch]:
         names = [self._symbols[symbol]]
         return [self._book("unsubscribe", names), self._book("subscribe", names)]
+
+    def subscribe(self, symbol: str) -> Sequence[Send | Fetch]:
+        names = [self._symbols[symbol]]
+        return [self._book("subscribe", names), self._trades("subscribe", names)]
+
+    def unsubscribe(self, symbol: str) -> Sequence[Send | Fetch]:
+        names = [self._symbols[symbol]]
+        return [self._book("unsubscribe", names), self._trades("unsubscribe", names)]
+
+    def refused(self, text: str) -> str | None:
+        found = _refusal(text)
+        return found.symbol if found is not None and found.success is False else None
 
     def answer(self, text: str) -> Sequence[Send]:
         return ()
@@ -93,6 +137,11 @@ class KrakenScript:
 
     def _book(self, method: str, names: Sequence[str]) -> Send:
         return _send(method=method, params={"channel": "book", "symbol": names, "depth": self._depth})
+
+    @staticmethod
+    def _trades(method: str, names: Sequence[str]) -> Send:
+        terms = {"snapshot": False} if method == "subscribe" else {}
+        return _send(method=method, params={"channel": "trade", "symbol": names, **terms})
 
 
 class CoinbaseScript:
@@ -116,6 +165,20 @@ class CoinbaseScript:
     def resync(self, symbol: str) -> Sequence[Send | Fetch]:
         names = [self._symbols[symbol]]
         return [_send(type=verb, product_ids=names, channel="level2") for verb in ("unsubscribe", "subscribe")]
+
+    def subscribe(self, symbol: str) -> Sequence[Send | Fetch]:
+        return self._both("subscribe", symbol)
+
+    def unsubscribe(self, symbol: str) -> Sequence[Send | Fetch]:
+        return self._both("unsubscribe", symbol)
+
+    def refused(self, text: str) -> str | None:
+        found = _refusal(text)
+        return "" if found is not None and found.type == "error" else None
+
+    def _both(self, verb: str, symbol: str) -> Sequence[Send]:
+        names = [self._symbols[symbol]]
+        return [_send(type=verb, product_ids=names, channel=channel) for channel in ("level2", "market_trades")]
 
     def answer(self, text: str) -> Sequence[Send]:
         return ()
@@ -145,6 +208,15 @@ class AlpacaCryptoScript:
         names = [self._symbols[symbol]]
         return [_send(action=verb, orderbooks=names) for verb in ("unsubscribe", "subscribe")]
 
+    def subscribe(self, symbol: str) -> Sequence[Send | Fetch]:
+        return [_send(action="subscribe", orderbooks=[self._symbols[symbol]], trades=[self._symbols[symbol]])]
+
+    def unsubscribe(self, symbol: str) -> Sequence[Send | Fetch]:
+        return [_send(action="unsubscribe", orderbooks=[self._symbols[symbol]], trades=[self._symbols[symbol]])]
+
+    def refused(self, text: str) -> str | None:
+        return None  # a refusal leads to a look at the list of instruments, which this venue does not publish
+
     def answer(self, text: str) -> Sequence[Send]:
         if len(text) > self._REPLY_CHARACTERS_MAX or '"authenticated"' not in text:
             return ()
@@ -152,6 +224,10 @@ class AlpacaCryptoScript:
 
     def keepalive(self) -> Send | None:
         return None
+
+
+def _binance_streams(name: str) -> list[str]:
+    return [f"{name.lower()}@{kind}" for kind in ("depth@100ms", "trade")]
 
 
 def _binance_snapshot(name: str) -> Fetch:

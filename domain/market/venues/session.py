@@ -4,6 +4,7 @@ The rules here are the same for every venue. What a venue's messages mean is in 
 """
 
 from collections import defaultdict
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -17,7 +18,7 @@ from domain.values import ZERO, Side
 CROSSED_HOLD_NS: Final = 250_000_000
 """How long a crossed or locked touch may wait for its other side."""
 TRADES_REMEMBERED: Final = 1000
-"""Trade ids of each symbol. A trade whose id is among them is a duplicate."""
+"""Trade ids of each symbol. A trade whose id is among them is a duplicate. A backfill has as many of its own."""
 UNKNOWN_NAMES_MAX: Final = 100
 """Unknown venue symbols that get a fact. Further ones are only counted."""
 
@@ -29,15 +30,19 @@ DUPLICATE_FRAME: Final = "duplicate_frame"
 DUPLICATE_TRADE: Final = "duplicate_trade"
 UNNEEDED_SNAPSHOT: Final = "unneeded_snapshot"
 UNKNOWN_NAME: Final = "unknown_name"
+UNSUBSCRIBED: Final = "unsubscribed"
 
 
 class FeedSession:
     """State of one connection. Times are nanoseconds UTC of receipt; the order of the frames is the only clock."""
 
-    def __init__(self, venue: str, opening: Opening, epoch: int) -> None:
+    def __init__(self, venue: str, opening: Opening, epoch: int, form: Callable[[str], str] = str) -> None:
+        """`form`: makes of a configured name the one that the venue sends."""
         self.venue = venue
         self.epoch = epoch
-        self.names = dict(opening.symbols)
+        self.names = {form(name): symbol for name, symbol in opening.symbols.items()}
+        self.steps = {form(name): steps for name, steps in opening.steps.items()}
+        """The last known steps of prices and quantities, by the venue's name."""
         self.books = {symbol: LiveBook(symbol) for symbol in self.names.values()}
         self.dropped: defaultdict[str, int] = defaultdict(int)
         """What was dropped without a fact, counted by reason."""
@@ -46,7 +51,11 @@ class FeedSession:
         self.out: list[Record | Wish] = []
         self._due = AT_END
         """When a crossed book has waited long enough."""
+        self._form = form
         self._trades: dict[str, dict[str, None]] = {symbol: {} for symbol in self.books}
+        self._past: dict[str, dict[str, None]] = {}
+        self._former: set[str] = set()
+        """Names that were asked for on this connection, and are not any more."""
         self._unknown: set[str] = set()
         self._skew = ClockSkew()
 
@@ -68,6 +77,20 @@ class FeedSession:
     def opened(self, detail: str) -> None:
         """Note that the connection is open. Its script has subscribed already, so every book has a resync under way."""
         self.fact(FactKind.CONNECTED, detail=detail)
+
+    def asked(self, symbols: Mapping[str, str]) -> None:
+        """Note what the connection is asked for from here on. A symbol that is gone ends; a new one has a resync under way."""
+        wanted = {self._form(name): symbol for name, symbol in symbols.items()}
+        for name, symbol in [each for each in self.names.items() if wanted.get(each[0]) != each[1]]:
+            del self.names[name], self.books[symbol], self._trades[symbol]
+            self._past.pop(symbol, None)
+            self._former.add(name)
+            self.fact(FactKind.UNSUBSCRIBED, symbol)
+        for name, symbol in wanted.items():
+            if name not in self.names:
+                self._former.discard(name)
+                self.names[name], self.books[symbol], self._trades[symbol] = symbol, LiveBook(symbol), {}
+                self.fact(FactKind.SUBSCRIBED, symbol, detail="asked for")
 
     def closed(self, reason: str) -> None:
         """End every book without a wish: there is no connection that could fulfil it."""
@@ -93,7 +116,9 @@ class FeedSession:
     def symbol(self, name: str) -> str | None:
         """Return our symbol of a venue's name. An unknown one is a fact, once, and None."""
         symbol = self.names.get(name)
-        if symbol is None:
+        if symbol is None and name in self._former:
+            self.drop(UNSUBSCRIBED)
+        elif symbol is None:
             self.drop(UNKNOWN_NAME)
             if name not in self._unknown and len(self._unknown) < UNKNOWN_NAMES_MAX:
                 self._unknown.add(name)
@@ -119,6 +144,13 @@ class FeedSession:
         book.crossed_since = book.touch = None
         self.fact(kind, book.symbol, from_=from_, to=to, detail=detail)
         self.resync(book, detail or kind.value)
+
+    def delisted(self, symbol: str, detail: str) -> None:
+        """End the book of a symbol that the venue does not list, without a wish: no snapshot would come."""
+        book = self.books[symbol]
+        book.valid, book.broken = False, book.valid or book.broken
+        book.crossed_since = book.touch = None
+        self.fact(FactKind.DELISTED, symbol, detail=detail)
 
     def all_broken(self, kind: FactKind, *, from_: int = 0, to: int = 0, detail: str = "") -> None:
         for book in self.books.values():
@@ -223,16 +255,21 @@ class FeedSession:
         seq: int,
         *,
         backfilled: bool = False,
-    ) -> None:
-        """Give a trade, unless it was given already. What is None could not be read: then the trade is refused."""
+        past: bool = False,
+    ) -> bool:
+        """Give a trade, unless it was given already; return whether it was. What is None could not be read: then the trade is refused.
+
+        `past`: of a backfill over REST. Its ids are remembered apart, so that a long one does not make the stream's forgotten.
+        """
         if price is None or quantity is None or side is None or at is None or not trade_id:
             wrong = [word for word, value in (("price", price), ("quantity", quantity), ("side", side), ("time", at)) if value is None]
             self.fact(FactKind.REJECTED_RECORD, symbol, detail=f"trade {trade_id or 'without id'}: {', '.join(wrong)}")
-            return
-        seen = self._trades[symbol]
-        if trade_id in seen:
+            return False
+        live = self._trades[symbol]
+        seen = self._past.setdefault(symbol, {}) if past else live
+        if trade_id in seen or (past and trade_id in live):
             self.drop(DUPLICATE_TRADE)
-            return
+            return False
         seen[trade_id] = None
         if len(seen) > TRADES_REMEMBERED:
             del seen[next(iter(seen))]
@@ -252,6 +289,7 @@ class FeedSession:
                 flags=(Flag.BACKFILLED,) if backfilled else (),
             )
         )
+        return True
 
     # Time
 

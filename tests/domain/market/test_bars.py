@@ -8,9 +8,10 @@ from itertools import groupby
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from domain.market.bars import INTERVALS, SECOND, TRADE_IDS_KEPT, WATERMARK_NS, Bar, Bars
-from domain.market.records import MarketTrade
+from domain.market.records import Flag, MarketTrade
 from domain.values import Side
 
 MINUTE = INTERVALS["1m"]
@@ -151,3 +152,15 @@ def test_symbols_and_venues_have_bars_of_their_own(venue: str, symbol: str) -> N
     bars = built([trade(1), trade(1, "200", symbol=symbol, venue=venue)])
     assert rows(bars, "1m")[0][1:3] == (Decimal(100), Decimal(100))
     assert bars.last("NOWHERE", "BTCUSDT", "1m", 10, LATER) is None
+
+
+def test_a_backfilled_trade_as_old_as_the_forgotten_ones_is_left_to_the_views() -> None:
+    live = [trade(LATER + each * SECOND) for each in range(TRADE_IDS_KEPT + 10)]
+    bars = built(live)
+    volume = sum(bar.volume for bar in bars.last("BINANCE", "BTCUSDT", "1m", 1000, LATER) or ())
+    for each in (*live, trade(LATER + 5, trade_id="missed")):
+        bars.add(structs.replace(each, flags=(Flag.BACKFILLED,)), 0)
+    assert sum(bar.volume for bar in bars.last("BINANCE", "BTCUSDT", "1m", 1000, LATER) or ()) == volume
+    assert (bars.duplicates, bars.too_late) == (TRADE_IDS_KEPT, 11)
+    bars.add(structs.replace(trade(LATER + 10 * SECOND + 5), flags=(Flag.BACKFILLED,)), 0)
+    assert sum(bar.volume for bar in bars.last("BINANCE", "BTCUSDT", "1m", 1000, LATER) or ()) == volume + 1, "a gap of now is filled"

@@ -106,3 +106,45 @@ def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
 def test_every_kind_has_a_script_and_a_decoder(kind: str) -> None:
     assert script(kind, "ws://127.0.0.1:9", PAIRS, 10).opening()
     assert decoder("V", Opening(kind=kind, url="ws://127.0.0.1:9", symbols=PAIRS, depth=10), 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "name"),
+    [
+        ("kraken", '{"error":"Currency pair not supported X/Y","method":"subscribe","success":false,"symbol":"X/Y"}', "X/Y"),
+        ("kraken", '{"error": "Method not found", "success": false}', ""),
+        ("kraken", '{"channel":"heartbeat"}', None),
+        ("kraken", '{"error":', None),
+        ("coinbase", '{"type": "error", "message": "X-Y is not a valid product"}', ""),
+        ("coinbase", '{"channel":"heartbeats","events":["error"]}', None),
+        ("binance_spot", '{"error":{"code":2,"msg":"Invalid request"},"id":1}', None),
+        ("alpaca_crypto", '[{"T":"error","code":405,"msg":"symbol limit exceeded"}]', None),
+    ],
+)
+def test_a_message_that_refuses_a_symbol_is_recognised(kind: str, text: str, name: str | None) -> None:
+    assert script(kind, "ws://127.0.0.1:9", {"A": "A"}, 10).refused(text) == name
+
+
+def test_a_symbol_is_added_and_taken_off_by_messages_of_its_own() -> None:
+    found = {kind: script(kind, "ws://127.0.0.1:9", {"A": "A", "B": "b"}, 10) for kind in KINDS}
+    assert {kind: said(each.subscribe("B")) for kind, each in found.items()} == {
+        "binance_spot": [
+            {"method": "SUBSCRIBE", "params": ["b@depth@100ms", "b@trade"], "id": 2},
+            ("/api/v3/depth?symbol=B&limit=1000", "b", 50),
+        ],
+        "kraken": [
+            {"method": "subscribe", "params": {"channel": "book", "symbol": ["b"], "depth": 10}},
+            {"method": "subscribe", "params": {"channel": "trade", "symbol": ["b"], "snapshot": False}},
+        ],
+        "coinbase": [{"type": "subscribe", "product_ids": ["b"], "channel": channel} for channel in ("level2", "market_trades")],
+        "alpaca_crypto": [{"action": "subscribe", "orderbooks": ["b"], "trades": ["b"]}],
+    }
+    assert {kind: said(each.unsubscribe("B")) for kind, each in found.items()} == {
+        "binance_spot": [{"method": "UNSUBSCRIBE", "params": ["b@depth@100ms", "b@trade"], "id": 2}],
+        "kraken": [
+            {"method": "unsubscribe", "params": {"channel": "book", "symbol": ["b"], "depth": 10}},
+            {"method": "unsubscribe", "params": {"channel": "trade", "symbol": ["b"]}},
+        ],
+        "coinbase": [{"type": "unsubscribe", "product_ids": ["b"], "channel": channel} for channel in ("level2", "market_trades")],
+        "alpaca_crypto": [{"action": "unsubscribe", "orderbooks": ["b"], "trades": ["b"]}],
+    }
