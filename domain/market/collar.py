@@ -43,20 +43,25 @@ class Collar:
     def __init__(self, rule: CollarRule) -> None:
         self._rule = rule
         self._known: dict[str, _Known] = {}
+        self._past: dict[str, _Known] = {}
+        """Of trades that were fetched later: they are compared with one another, and change nothing for the present."""
 
-    def refuses_trade(self, symbol: str, price: Decimal, *, quoted: bool) -> str | None:
-        """Return why a trade is refused; None if it is valid. `quoted`: the symbol has a valid book, which is the better reference."""
-        known = self._known.get(symbol)
+    def refuses_trade(self, symbol: str, price: Decimal, *, quoted: bool, past: bool = False) -> str | None:
+        """Return why a trade is refused; None if it is valid. `quoted`: the symbol has a valid book, which is the better reference.
+
+        `past`: it was fetched later.
+        """
+        known = (self._past if past else self._known).get(symbol)
         if known is None:
-            self._centre(symbol, price, touched=False)
+            (self._past if past else self._known)[symbol] = self._around(price)
         elif known.low <= price <= known.high:
             known.run = 0
-            if not quoted:
-                self._centre(symbol, price, touched=known.touched)
+            if past or not quoted:
+                self._centre(known, price, touched=known.touched)
         elif not self._is_confirmed(known, price):
             return self._reason(known, price)
         else:
-            self._centre(symbol, price, touched=known.touched)
+            self._centre(known, price, touched=known.touched)
         return None
 
     def refuses_quote(self, quote: Quote) -> str | None:
@@ -77,11 +82,15 @@ class Collar:
                 return None
         else:
             price = (quote.bid + quote.ask) * HALF
-            if known is None or not known.touched or known.low <= price <= known.high:
-                self._centre(symbol, price, touched=True)
+            if known is None:
+                known = self._known[symbol] = self._around(price)
+            if not known.touched or known.low <= price <= known.high:
+                self._centre(known, price, touched=True)
+                known.held = None
                 return None
         if self._is_confirmed(known, price):
-            self._centre(symbol, price, touched=True)
+            self._centre(known, price, touched=True)
+            known.held = None
             return None
         known.held = quote
         return self._reason(known, price)
@@ -114,14 +123,15 @@ class Collar:
             known.level, known.run = price, 1
         return known.run >= self._rule.confirm
 
-    def _centre(self, symbol: str, price: Decimal, *, touched: bool) -> None:
+    def _around(self, price: Decimal) -> _Known:
+        known = _Known(price, price, price, touched=False)
+        self._centre(known, price, touched=False)
+        return known
+
+    def _centre(self, known: _Known, price: Decimal, *, touched: bool) -> None:
         far = price * self._rule.share
-        known = self._known.get(symbol)
-        if known is None:
-            self._known[symbol] = _Known(price, price - far, price + far, touched)
-            return
         known.price, known.low, known.high, known.touched = price, price - far, price + far, touched
-        known.run, known.held = 0, None
+        known.run = 0
 
     def _reason(self, known: _Known, price: Decimal) -> str:
         return f"{plain(price)} is beyond the collar of {plain(self._rule.share.scaleb(2))} % around {plain(known.price)}"

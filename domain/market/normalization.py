@@ -300,7 +300,8 @@ class VenueFold:
 
     def _trade(self, connection: _Connection, trade: MarketTrade, received: int, out: Normalised) -> None:
         """Take a trade, unless its price is absurd: then it is a fact only."""
-        refused = self._collar.refuses_trade(trade.symbol, trade.price, quoted=trade.symbol in self.owners)
+        past = Flag.BACKFILLED in trade.flags
+        refused = self._collar.refuses_trade(trade.symbol, trade.price, quoted=trade.symbol in self.owners, past=past)
         if refused is None:
             out.trades.append(trade)
         else:
@@ -324,7 +325,8 @@ class VenueFold:
                 quotes.append(quote)
 
     def _refused(self, connection: _Connection, symbol: str, detail: str, at: int, out: Normalised) -> None:
-        self._fact(FactKind.REJECTED_RECORD, at, connection.epoch, connection.n, out, detail=detail[:DETAIL_MAX], symbol=symbol)
+        kind, epoch, n = FactKind.REJECTED_RECORD, connection.epoch, connection.n
+        out.facts.append(Fact(fact=kind, venue=self.venue, at=at, symbol=symbol, detail=detail[:DETAIL_MAX], epoch=epoch, n=n))
 
     def _concerned(self, connection: _Connection, of: Fact | Wish, out: Normalised) -> None:
         for symbol in (of.symbol,) if of.symbol else [each for each, epoch in self.owners.items() if epoch == connection.epoch]:
@@ -381,21 +383,8 @@ class VenueFold:
         if shown.levels <= rules.delta_levels:
             out.books.append(book)
 
-    def _fact(
-        self,
-        kind: FactKind,
-        at: int,
-        epoch: int,
-        n: int,
-        out: Normalised,
-        *,
-        from_: int = 0,
-        to: int = 0,
-        detail: str = "",
-        symbol: str = "",
-    ) -> None:
-        found = Fact(fact=kind, venue=self.venue, at=at, symbol=symbol, from_=from_, to=to, detail=detail, epoch=epoch, n=n)
-        out.facts.append(found)
+    def _fact(self, kind: FactKind, at: int, epoch: int, n: int, out: Normalised, *, from_: int = 0, to: int = 0, detail: str = "") -> None:
+        out.facts.append(Fact(fact=kind, venue=self.venue, at=at, from_=from_, to=to, detail=detail, epoch=epoch, n=n))
 
 
 def _is_valid(connection: _Connection, symbol: str) -> bool:

@@ -84,6 +84,14 @@ def test_a_touch_that_stands_is_confirmed_by_the_updates_behind_it() -> None:
     assert collar.heard("BTCUSDT") is None, "it is given once"
 
 
+def test_a_held_touch_that_trades_confirm_is_given_with_the_next_update_and_the_one_before_it_never_again() -> None:
+    collar = Collar(CollarRule())
+    collar.refuses_quote(quote("ALPHA", 1, "100", "101"))
+    collar.refuses_quote(other := quote("ALPHA", 2, "60", "61"))
+    assert [collar.refuses_trade("BTCUSDT", Decimal(60), quoted=True) is None for _ in range(4)] == [False, False, False, True]
+    assert (collar.holds("BTCUSDT"), collar.heard("BTCUSDT"), collar.holds("BTCUSDT")) == (True, other, False)
+
+
 def test_valid_prints_in_between_and_absurd_ones_far_apart_confirm_nothing() -> None:
     scene = Scene()
     for _ in range(3):
@@ -107,6 +115,15 @@ def test_one_side_alone_is_absurd_only_where_it_would_be_the_best_of_all_venues(
     assert scene.touch("1", "101", ask_size="0").facts == []
     assert said(scene.touch("100", "2", size="0"))[0][2] == f"touch: 2 {AROUND} 100.5"
     assert said(scene.touch("900", "101", ask_size="0"))[0][2] == f"touch: 900 {AROUND} 100.5"
+
+
+def test_trades_that_were_fetched_later_are_compared_with_one_another_and_change_nothing_for_the_present() -> None:
+    collar = Collar(CollarRule())
+    assert collar.refuses_quote(quote("ALPHA", 1, "100", "101")) is None
+    past = [collar.refuses_trade("BTCUSDT", Decimal(price), quoted=True, past=True) for price in ("50", "51", "5000", "52")]
+    assert past == [None, None, f"5000 {AROUND} 51", None]
+    assert collar.refuses_trade("BTCUSDT", Decimal(51), quoted=True) == f"51 {AROUND} 100.5"
+    assert collar.refuses_quote(quote("ALPHA", 2, "101", "102")) is None
 
 
 def test_the_first_touch_of_a_symbol_is_valid_whatever_trades_came_before_it() -> None:
