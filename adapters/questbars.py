@@ -12,6 +12,7 @@ import asyncpg
 from adapters.price_history import CONNECT_TIMEOUT_S, EPOCH, FORGOTTEN, ONE_DAY, QUERY_TIMEOUT_S
 from domain.market.bar_closes import DayBar, HeldClose
 from domain.market.price_history import SIMULATED
+from domain.market.quotes import INEXACT, REPLAYED
 from domain.ports import Unavailable
 
 ROWS_MAX: Final = 100_000
@@ -26,7 +27,8 @@ HELD: Final = (
     f"WHERE timestamp >= $1 AND timestamp <= $2 AND source != '{SIMULATED}' LIMIT $3"
 )
 AROUND: Final = tuple(
-    f"SELECT venue, symbol, min(at) < $3 AS before, max(at) >= $3 AS after FROM {table} WHERE at >= $1 AND at < $2"
+    f"SELECT venue, symbol, min(at) < $3 AS before, max(at) >= $3 AS after FROM {table} "
+    f"WHERE at >= $1 AND at < $2 AND (flags IS NULL OR NOT (flags LIKE '%{INEXACT}%' OR flags LIKE '%{REPLAYED}%'))"
     for table in ("quotes", "trades")
 )
 VIEWS: Final = ("bars_1m", "bars_1h", "bars_1d")
@@ -74,7 +76,10 @@ class QuestDbDayBars:
         }
 
     async def recorded(self, day: int, margin_s: float) -> set[tuple[str, str]]:
-        """Return venues and symbols of which a quote or trade was recorded within `margin_s` before the end of the day, and after it."""
+        """Return venues and symbols of which a quote or trade was recorded within `margin_s` before the end of the day, and after it.
+
+        Inexact and replayed ones do not count.
+        """
         end, margin = _begin(day + 1), timedelta(seconds=margin_s)
         before: set[tuple[str, str]] = set()
         after: set[tuple[str, str]] = set()

@@ -17,7 +17,7 @@ from domain.market.conflation import Conflation, TickPace
 from domain.market.liveness import Liveness, Patience, StepKind
 from domain.market.normalization import BookRules, DecoderOf, Normalised, VenueFold
 from domain.market.quotes import Quote
-from domain.market.records import Fact, FactKind
+from domain.market.records import Fact, FactKind, Flag
 from domain.market.venues.feed import BookView, RawFrames, Wish, WishKind
 from domain.market.wishes import SECOND, Wishes
 from domain.ports import Clock
@@ -165,9 +165,9 @@ class VenueRun:
         self.apply(out, self._shared.clock.monotonic_ns(), fresh=False)
 
     def live_quotes(self) -> Iterator[Quote]:
-        """Yield the quotes that are marks now."""
+        """Yield the quotes that are marks now; none that is inexact."""
         for symbol in self.fold.owners:
-            if self.ticks.is_live(symbol) and (quote := self.fold.quote(symbol)) is not None:
+            if self.ticks.is_live(symbol) and (quote := self.fold.quote(symbol)) is not None and Flag.INEXACT not in quote.flags:
                 yield quote
 
     def due_ticks(self) -> None:

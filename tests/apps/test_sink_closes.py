@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from adapters import bus, subjects
@@ -19,6 +20,7 @@ from apps.sink.bar_closes import DAY_NS, LOOKS_BETWEEN, BarCloses, CloseRule
 from domain.archive.checkpoint import Message
 from domain.market.bar_closes import DayBar, HeldClose
 from domain.market.price_history import SIMULATED, DailyClose
+from domain.market.records import Flag
 from domain.ports import Unavailable
 from tests.apps.test_prices import TODAY, Day, Shelf
 from tests.contracts import ticks
@@ -123,7 +125,10 @@ async def questdb(questdb_server: LiveServer) -> "AsyncIterator[asyncpg.Connecti
 
 
 def two_days(yesterday: int) -> list[Message[Any]]:
-    """ALPHA trades over the end of the day before yesterday; BETA, which trades more, was cut off an hour before; both traded before."""
+    """ALPHA trades over the end of the day before yesterday; BETA, which trades more, was cut off an hour before; both traded before.
+
+    GAMMA trades most, and its numbers are inexact.
+    """
     end = yesterday * DAY_NS
     alpha = [(end - 30 * 3600 * S, "90"), (end - 2 * MINUTE, "100.5"), (end + MINUTE, "101")]
     beta = [(end - 26 * 3600 * S, "91"), (end - 60 * MINUTE, "99"), (end + MINUTE, "102")]
@@ -131,7 +136,9 @@ def two_days(yesterday: int) -> list[Message[Any]]:
     for venue, size, its in (("ALPHA", "1", alpha), ("BETA", "7", beta)):
         trades = [ticks.trade(venue, n, at=at, price=price, quantity=size) for n, (at, price) in enumerate(its)]
         messages.append(ticks.told("trades", venue, 1, 1, *trades))
-    return messages
+    rough = [ticks.trade("GAMMA", n, at=at, price=price, quantity="99") for n, (at, price) in enumerate(alpha)]
+    flagged = [msgspec.structs.replace(each, flags=(Flag.INEXACT,)) for each in rough]
+    return [*messages, ticks.told("trades", "GAMMA", 1, 1, *flagged)]
 
 
 async def test_a_recorded_day_becomes_the_close_that_risk_reads(
@@ -155,7 +162,7 @@ async def test_a_recorded_day_becomes_the_close_that_risk_reads(
     sink = LiveService("sink-ticks", fresh_nats, tmp_path / "sink", changes=changes)
     sink.start()
     end = time.monotonic() + WAIT_S
-    while await questdb.fetchval("SELECT sum(count) FROM bars_1d") != 6:
+    while await questdb.fetchval("SELECT sum(count) FROM bars_1d") != 9:
         assert time.monotonic() < end, sink.said()
     sink.kill()
     sink.start()  # its first look may have come before the rows, and the next one is a minute later
