@@ -1,10 +1,11 @@
 """The settings of normalizer: how books, silence, quotes for the core and bars are bounded."""
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from config.kinds import Bytes, Count, Millis, Port, Seconds, Section, Wait
+from config.kinds import Bytes, Count, Exact, Millis, Port, Seconds, Section, Wait
 from config.sections import MarketNatsSection, MonitoringSection, ServiceSection
 from config.settings import Settings
 
@@ -51,6 +52,16 @@ class TicksSection(Section):
     behind_max_sec: Seconds = 2
 
 
+class PrintsSection(Section):
+    """Absurd prints. A trade or touch that is more than `collar_pct` percent from the last valid price of its venue is refused.
+
+    The print `confirm` of as many in a row near one another is believed, as are those after it. With 1 no print is refused.
+    """
+
+    collar_pct: Annotated[Exact, Field(gt=0, le=1000)] = Decimal(20)
+    confirm: Annotated[int, Field(ge=1, le=1000)] = 5
+
+
 class BarsSection(Section):
     """`kept`: bars of each interval, symbol and venue in memory. `refill_messages`: of the end of MARKET, in which
     trades are read again at the start."""
@@ -77,6 +88,7 @@ class NormalizerSettings(Settings):
     books: BooksSection = BooksSection()
     liveness: LivenessSection = LivenessSection()
     ticks: TicksSection = TicksSection()
+    prints: PrintsSection = PrintsSection()
     bars: BarsSection = BarsSection()
     bounds: NormalizerBoundsSection = NormalizerBoundsSection()
     monitoring: NormalizerMonitoring = NormalizerMonitoring()

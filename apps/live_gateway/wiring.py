@@ -87,8 +87,7 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     elif feed := _feed(settings, recording, list(markets.values()), audience, clock):
         chassis.spawn(feed, tasks.QUOTES)
     if recording is None:
-        prices = stores.prices(chassis)
-        chassis.spawn(lambda: keep_closes(markets, prices, clock, partial(feeds.announce_prices, client)), tasks.CLOSES)
+        _keep_closes(chassis, client, markets, clock)
 
     def stats() -> dict[str, object]:
         return {
@@ -105,6 +104,12 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     routes.include_router(misbehaviour_routes(hosts, allowed=settings.faults == "allowed"))
     metrics.read(chassis.registry, lambda: series(hosts, intake, sessions, publisher))
     return Service(router=routes, stats=stats)
+
+
+def _keep_closes(chassis: Chassis[GatewaySettings], client: Client, markets: Mapping[str, SimulatedMarket], clock: Clock) -> None:
+    prices, announce = stores.prices(chassis), partial(feeds.announce_prices, client)
+    beside_market = chassis.settings.market.mode != "simulated"
+    chassis.spawn(lambda: keep_closes(markets, prices, clock, announce, beside_market=beside_market), tasks.CLOSES)
 
 
 def recorded_quotes(

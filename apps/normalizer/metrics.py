@@ -22,6 +22,7 @@ def series(watch: MarketWatch, shared: VenueShared, publisher: Publisher) -> Ite
     dropped = sum((run.fold.dropped for run in runs.values()), Counter[str]())
     yield counter("normalizer_dropped", "Frames, updates and trades that decoders dropped without a fact, by reason", dropped, "reason")
     yield gauge("normalizer_books_valid", "Books that are valid now", {name: len(run.fold.owners) for name, run in runs.items()}, "venue")
+    yield gauge("normalizer_crossed_symbols", "Symbols whose bid at one venue reaches the ask of another", watch.across.crossed)
     yield gauge(
         "normalizer_lag_seconds", "Age of the last frames when they were read", {n: r.lag_ns() / 1e9 for n, r in runs.items()}, "venue"
     )
@@ -51,6 +52,7 @@ def stats(watch: MarketWatch, shared: VenueShared, publisher: Publisher) -> dict
         "frames": {"read": shared.quality.frames, "rejected": shared.quality.rejected},
         "facts": dict(shared.facts.counts),
         "asked": dict(watch.asked),
+        "crossed_symbols": watch.across.crossed,
         "messages_dropped": publisher.dropped,
         "venues": {
             name: {

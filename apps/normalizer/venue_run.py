@@ -1,6 +1,6 @@
 """One venue: its frames are folded, records are queued for the streams, changed quotes leave for the core at once."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 import structlog
@@ -12,11 +12,12 @@ from apps.normalizer.recent_facts import RecentFacts
 from apps.normalizer.records_out import RecordsOut
 from apps.runtime.metrics import Observations
 from domain.market.bars import Bars
+from domain.market.collar import CollarRule
 from domain.market.conflation import Conflation, TickPace
 from domain.market.liveness import Liveness, Patience, StepKind
 from domain.market.normalization import BookRules, DecoderOf, Normalised, VenueFold
 from domain.market.quotes import Quote
-from domain.market.records import Fact, FactKind
+from domain.market.records import Fact, FactKind, Flag
 from domain.market.venues.feed import BookView, RawFrames, Wish, WishKind
 from domain.market.wishes import SECOND, Wishes
 from domain.ports import Clock
@@ -39,6 +40,7 @@ class VenueRules(NamedTuple):
     patience: Patience
     pace: TickPace
     behind_max: int
+    collar: CollarRule = CollarRule()
 
 
 class VenueShared(NamedTuple):
@@ -58,7 +60,7 @@ class VenueRun:
         self.venue = venue
         self.out = out
         self.bars = bars
-        self.fold = VenueFold(venue, rules.decoder_of, rules.books, since_epoch)
+        self.fold = VenueFold(venue, rules.decoder_of, rules.books, since_epoch, rules.collar)
         self.wishes = Wishes()
         self.ticks = Conflation(rules.pace)
         self.liveness = Liveness(rules.patience)
@@ -119,6 +121,8 @@ class VenueRun:
             self.wishes.settled(symbol)
         for symbol in out.ended:
             self._end(symbol, now)
+        for symbol in out.held:
+            self._end_mark(symbol, now)
         if out.quotes:
             self._offer({quote.symbol: quote for quote in out.quotes}, out, now, fresh=fresh)
         if fresh:
@@ -149,17 +153,22 @@ class VenueRun:
             if step.kind is StepKind.STALE and step.symbol in self.fold.owners:
                 self.apply(self.fold.silence(step.symbol, wall), now, fresh=False)
             elif step.kind is StepKind.FRESH:
-                fact = Fact(
-                    fact=FactKind.FRESH,
-                    venue=self.venue,
-                    at=wall,
-                    symbol=step.symbol,
-                    detail=f"after {step.silent // 1_000_000} ms",
-                    epoch=self.fold.epoch,
-                )
-                self.apply(Normalised(epoch=self.fold.epoch, n=0, received=wall, facts=[fact]), now, fresh=False)
+                self.note(FactKind.FRESH, step.symbol, f"after {step.silent // 1_000_000} ms")
             elif step.kind is StepKind.RECONNECT:
                 self.wishes.want(Wish(kind=WishKind.RECONNECT, reason=f"{step.symbol} is mute"), now)
+
+    def note(self, kind: FactKind, symbol: str, detail: str) -> None:
+        """Publish a fact that comes from no frame."""
+        wall, epoch = self._shared.clock.now_ns(), self.fold.epoch
+        fact = Fact(fact=kind, venue=self.venue, at=wall, symbol=symbol, detail=detail, epoch=epoch)
+        out = Normalised(epoch=epoch, n=0, received=wall, facts=[fact])
+        self.apply(out, self._shared.clock.monotonic_ns(), fresh=False)
+
+    def live_quotes(self) -> Iterator[Quote]:
+        """Yield the quotes that are marks now; none that is inexact."""
+        for symbol in self.fold.owners:
+            if self.ticks.is_live(symbol) and (quote := self.fold.quote(symbol)) is not None and Flag.INEXACT not in quote.flags:
+                yield quote
 
     def due_ticks(self) -> None:
         """Send the quotes that waited, and repeat those that are valid and unchanged."""
@@ -203,7 +212,7 @@ class VenueRun:
 
     def _offer(self, quotes: dict[str, Quote], out: Normalised, now: int, *, fresh: bool) -> None:
         for symbol, quote in quotes.items():
-            if symbol in out.ended:
+            if symbol in out.ended or symbol in out.held:
                 continue
             if not fresh:
                 self._end_mark(symbol, now)

@@ -19,6 +19,7 @@ from apps.runtime import metrics, tasks
 from apps.runtime.chassis import Chassis, Service
 from apps.runtime.metrics import Observations
 from config.normalizer_settings import NormalizerSettings
+from domain.market.collar import CollarRule
 from domain.market.conflation import TickPace
 from domain.market.liveness import Patience
 from domain.market.normalization import BookRules
@@ -84,6 +85,7 @@ def rules_of(settings: NormalizerSettings) -> VenueRules:
         patience=Patience(live.factor, _ns(live.least_sec), _ns(live.most_sec), _ns(live.window_sec)),
         pace=TickPace(SECOND // ticks.touch_per_symbol_max, _ns(ticks.repeat_sec)),
         behind_max=_ns(ticks.behind_max_sec),
+        collar=CollarRule(settings.prints.collar_pct.scaleb(-2), settings.prints.confirm),
     )
 
 
