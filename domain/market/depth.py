@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -36,6 +36,18 @@ class Depth(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=T
         """Return whether this is the book of the quote: not older than it, and with its touch on this side."""
         levels = self.levels(side)
         return self.seq >= quote.seq and bool(levels) and levels[0][0] == quote.touch(side)
+
+
+class KnownDepths(Protocol):
+    """The last book of each symbol at each venue."""
+
+    def of(self, quote: Quote, since_ns: int) -> Depth | None:
+        """Return the last book of the quote's symbol and venue; None without a sound one that arrived since then."""
+        ...
+
+    def end(self, quote: Quote) -> None:
+        """Forget the book of a quote that ended."""
+        ...
 
 
 def unsound_depth(depth: Depth, *, negative_prices: bool = False) -> str | None:
