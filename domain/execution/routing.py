@@ -136,6 +136,7 @@ def split(ask: Ask, offers: Sequence[Offer]) -> Choice:
     return [(first, order.quantity - sum((quantity for _, quantity in others), ZERO)), *others]
 
 
+_BY_COST: Final = itemgetter(0, 1)
 POLICIES: Final[dict[str, Policy]] = {"lowest_cost": lowest_cost, "best_price": best_price, "split": split, "pinned": pinned}
 
 
@@ -201,21 +202,23 @@ def _look(
         return Candidate(venue.name, note=note, penalty_bps=penalty), Offer(venue, None, ZERO, venue.taker_bps + penalty_bps, ZERO)
     side, quantity = order.side, order.quantity
     touch, size = quote.touch(side), quote.size(side)
+    worth, rate = touch if side is Side.BUY else -touch, venue.taker_bps + penalty_bps
     levels: tuple[Level, ...] = ((touch, size),)
+    reached: tuple[Level, ...] = ()
+    seq, depth_seq = quote.seq or None, None
     if depth is not None and depth.belongs_to(quote, side):
         met = walk(depth.levels(side), side, quantity, order.price)
-        money, gross, reached, depth_seq = met.money, met.gross, met.reached, depth.seq or None
-        fee = gross * venue.taker_bps * BPS
-        levels, average = reached or levels, divide(money + fee if side is Side.BUY else money - fee, quantity)
+        paid, reached, depth_seq = met.money if side is Side.BUY else -met.money, met.reached, depth.seq or None
+        levels, cost = reached or levels, paid + met.gross * rate * BPS
+        average = divide(paid + met.gross * venue.taker_bps * BPS, quantity)
     else:
-        money, gross, reached, depth_seq = touch * quantity, abs(touch) * quantity, (), None
-        fee = abs(touch) * venue.taker_bps * BPS
-        average, fee = touch + fee if side is Side.BUY else touch - fee, fee * quantity
-    seq = quote.seq or None
+        gross = abs(touch)
+        average = worth + gross * venue.taker_bps * BPS
+        paid, cost = worth * quantity, (worth + gross * rate * BPS if penalty_bps else average) * quantity
+    if side is Side.SELL:
+        average = -average
     looked = Candidate(venue.name, quote.bid, quote.ask, size, average, closed, penalty, seq, reached, depth_seq)
-    worth, paid = (touch, money) if side is Side.BUY else (-touch, -money)
-    cost = paid + fee + gross * penalty_bps * BPS if penalty_bps else paid + fee
-    return looked, Offer(venue, worth, paid, cost, size, levels, venue.taker_bps + penalty_bps)
+    return looked, Offer(venue, worth, paid, cost, size, levels, rate)
 
 
 def _dearness(offer: Offer) -> tuple[bool, Decimal, Decimal]:
@@ -224,30 +227,32 @@ def _dearness(offer: Offer) -> tuple[bool, Decimal, Decimal]:
 
 def _cheapest_levels(ask: Ask, offers: Sequence[Offer]) -> dict[str, tuple[RoutedVenue, Decimal]]:
     """Take levels from the cheapest on until the order is full. Return quantities by venue, that of the cheapest level first."""
-    order, instrument = ask.order, ask.instrument
-    left, shown, legs = order.quantity, dict[str, Decimal](), dict[str, tuple[RoutedVenue, Decimal]]()
-    for _, _, size, venue in _ranked_levels(order, offers):
-        had = legs[venue.name][1] if venue.name in legs else ZERO
-        shown[venue.name] = whole = shown.get(venue.name, ZERO) + size
-        if instrument is not None:
-            whole -= whole % instrument.lot
+    left, lot = ask.order.quantity, ask.instrument.lot if ask.instrument is not None else None
+    shown, legs = dict[str, Decimal](), dict[str, tuple[RoutedVenue, Decimal]]()
+    for _, _, size, venue in _ranked_levels(ask.order, offers):
+        name = venue.name
+        had = legs[name][1] if name in legs else ZERO
+        shown[name] = whole = shown[name] + size if name in shown else size
+        if lot is not None:
+            whole -= whole % lot
         if taken := min(whole - had, left):
-            legs[venue.name] = (venue, had + taken)
+            legs[name] = (venue, had + taken)
             left -= taken
-        if not left:
-            break
+            if not left:
+                break
     return legs
 
 
 def _ranked_levels(order: OrderSubmitted, offers: Sequence[Offer]) -> list[tuple[Decimal, Decimal, Decimal, RoutedVenue]]:
     """Return unit cost, negative size, size and venue of every level within the limit: the cheapest first, then the larger one."""
-    found = []
+    found, side, limit = [], order.side, order.price
     for offer in offers:
         rate = offer.rate_bps * BPS
         for price, size in offer.levels:
-            if reaches(order.side, price, order.price):
-                found.append(((price if order.side is Side.BUY else -price) + abs(price) * rate, -size, size, offer.venue))
-    return sorted(found, key=itemgetter(0, 1))
+            if limit is None or reaches(side, price, limit):
+                found.append(((price if side is Side.BUY else -price) + abs(price) * rate, -size, size, offer.venue))
+    found.sort(key=_BY_COST)
+    return found
 
 
 def _is_too_small(ask: Ask, offer: Offer, legs: Mapping[str, tuple[RoutedVenue, Decimal]]) -> bool:
