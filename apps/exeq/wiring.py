@@ -100,7 +100,7 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
 
     def stats() -> dict[str, Any]:
         own = _stats(executor, doubts, orders, snapshots, reconciling) | {"orders_announced": venue_wire.announced.stats()}
-        own |= {"quotes": ticks.stats(), "depths": depths and depths.stats(), "requests_dropped": publisher.dropped}
+        own |= {"quotes": ticks.stats(), "requests_dropped": publisher.dropped} | ({} if depths is None else {"depths": depths.stats()})
         return own | switch.stats()
 
     routes = _router(executor, market, instruments, Scopes(instruments, venues), switch, publisher, clock)
