@@ -5,7 +5,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11
 	--no-header --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test faults simulate torture docs deploy-test browser-test desk-test check bench bench-market bench-quick gate peers search s3 analytics format lock release pre-commit clean
+.PHONY: help run install test faults simulate torture docs deploy-test chromium browser-test desk-test check bench bench-market bench-quick gate peers search s3 analytics format lock release pre-commit clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -55,13 +55,17 @@ docs: install ## regenerate the pages and dashboards that come from the code
 deploy-test: install ## test the real containers: build, up, an order, kill, down and up (needs Docker with compose, or COMPOSE_LAB)
 	@COMPOSE_LAB=$(or $(COMPOSE_LAB),$(wildcard ../shared/tools/compose-lab)) $(BIN)/pytest -n0 -v tests/deploy/with_engine.py
 
-browser-test: install ## try to trade from pages in a real browser (installs Debian's chromium if it is missing, as root)
-	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
-	@$(BIN)/pytest -n0 -v tests/browser --ignore=tests/browser/test_desk.py
+chromium:
+	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; } || { \
+		echo "Chromium is needed and is not installed, and Debian's package could not be installed (as root): these tests cannot run" >&2; exit 1; }
 
-desk-test: install ## use the desk in a real browser as a trader does (installs Debian's chromium if it is missing, as root)
-	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
-	@$(BIN)/pytest -n0 -v tests/browser/test_desk.py
+DESK_TESTS := tests/browser/test_desk.py tests/browser/test_desk_sessions.py
+
+browser-test: install chromium ## try to trade from pages in a real browser (installs Debian's chromium if it is missing, as root)
+	@$(BIN)/pytest -n0 -v tests/browser $(DESK_TESTS:%=--ignore=%)
+
+desk-test: install chromium ## use the desk in a real browser as a trader does (installs Debian's chromium if it is missing, as root)
+	@$(BIN)/pytest -n0 -v $(DESK_TESTS)
 
 bench: install ## benchmark orders, /check, replay and restart: three minutes (longer runs: docs/performance.md)
 	@$(BIN)/python -m tests.bench.lives --json bench.json $(LOADS)

@@ -32,7 +32,6 @@ from domain.ports import Clock
 from domain.values import rfc3339
 
 PATH: Final = "/session"
-RENEW: Final = "/session/renew"
 POLL_S: Final = 0.005
 KNOWN_POLLS_MAX: Final = 400
 """Looks for a new session in the keys that this service has read: two seconds, which is twice what it may be behind."""
@@ -43,7 +42,10 @@ OVER: Final = (200, 202, 401, 404)
 _BEARER: Final = "Bearer "
 _KEY: Final = re.compile(rf"({KEY_ID.pattern})\.([!-~]+)")
 _FORM: Final = f"{COOKIE}={{}}; HttpOnly; SameSite=Strict; Max-Age={{}}"
-"""Without Path, so the cookie is for the folder of `/session`: that of the page, also behind a proxy with a prefix (RFC 6265, 5.1.4)."""
+"""Without Path, so the cookie is for the folder of `/session`: that of the page, also behind a proxy with a prefix (RFC 6265, 5.1.4).
+
+So every request that sets it has this one address. Set from an address below it, a browser would keep a second cookie.
+"""
 
 
 class SignInBody(BaseModel):
@@ -88,7 +90,7 @@ class SessionEndpoint:
         router.add_api_route(
             PATH, self._start, methods=["POST"], summary="Sign in with a key, for 15 minutes", openapi_extra=model_doc(SignInBody)
         )
-        router.add_api_route(RENEW, self._renew, methods=["POST"], summary="Renew the session, for 15 minutes from now")
+        router.add_api_route(PATH, self._renew, methods=["PATCH"], summary="Renew the session, for 15 minutes from now")
         router.add_api_route(PATH, self._show, methods=["GET"], summary="Who is signed in, and until when")
         router.add_api_route(PATH, self._end, methods=["DELETE"], summary="Sign out", status_code=204)
         return router

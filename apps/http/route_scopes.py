@@ -142,7 +142,7 @@ TABLES: Final[Mapping[str, Table]] = {
         ("GET", "/{file}.svg"): OPEN,
         ("GET", "/vendor/{file}.js"): OPEN,
         ("GET", "/session"): ANY,
-        ("POST", "/session/renew"): ANY,
+        ("PATCH", "/session"): ANY,
         ("POST", "/session"): OPEN,  # it judges the key in its body
         ("DELETE", "/session"): OPEN,  # a cookie that is no longer good must be cleared too
         # the service judges each request again, by its own row

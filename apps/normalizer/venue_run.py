@@ -1,6 +1,6 @@
 """One venue: its frames are folded, records are queued for the streams, changed quotes leave for the core at once, after their book."""
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 import structlog
@@ -76,7 +76,7 @@ class VenueRun:
         self._received = 0
         self._lag = (0, 0)
         self._read_at = shared.clock.monotonic_ns()
-        self._paused: set[str] = set()
+        self._paused: dict[str, None] = {}
         """Symbols whose marks ended because frames could not be read."""
 
     def take(self, raw: RawFrames) -> None:
@@ -139,8 +139,8 @@ class VenueRun:
         clock = self._shared.clock
         now = clock.monotonic_ns()
         if now - self._read_at > self._rules.patience.least:
-            self._paused.update(symbol for symbol in self.fold.owners if self.ticks.is_live(symbol))
-            for symbol in sorted(self._paused):
+            self._paused.update((symbol, None) for symbol in self.fold.owners if self.ticks.is_live(symbol))
+            for symbol in self._paused:
                 self._end_mark(symbol, now)
             return
         if self._paused and self.lag_ns() <= self._rules.behind_max:
@@ -225,9 +225,9 @@ class VenueRun:
                 if not self._replayed:
                     self._shared.latency.observe((self._shared.clock.now_ns() - quote.received) / 1e9)
 
-    def _confirm(self, symbols: Set[str], now: int) -> None:
+    def _confirm(self, symbols: Iterable[str], now: int) -> None:
         """Bring back marks that ended because frames came late: an update of a valid book confirms also a touch that it leaves alone."""
-        for symbol in sorted(symbols):
+        for symbol in symbols:
             if not self.ticks.is_live(symbol) and (quote := self.fold.quote(symbol)) is not None:
                 self._send(self.ticks.offer(quote, now) or quote)
 

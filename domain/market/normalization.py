@@ -38,7 +38,7 @@ class Normalised(msgspec.Struct, kw_only=True):
 
     `ended`: symbols whose book was valid and is not any more. `whole`: symbols with a valid book that was not, or that another
     connection had.
-    `heard`: symbols with updates of their book; trades prove nothing about it.
+    `heard`: symbols with updates of their book, in the order of the frames; trades prove nothing about it.
     `snapshots`: symbols with a new snapshot, and whether its touch differs from the last one.
     """
 
@@ -53,7 +53,7 @@ class Normalised(msgspec.Struct, kw_only=True):
     wishes: list[Wish] = []
     ended: list[str] = []
     whole: list[str] = []
-    heard: set[str] = set()
+    heard: dict[str, None] = {}
     snapshots: dict[str, bool] = {}
     opened: tuple[str, ...] = ()
     """Our symbols of a connection that was opened by these frames."""
@@ -236,7 +236,7 @@ class VenueFold:
 
     def _records(self, connection: _Connection, records: Sequence[Record | Wish], received: int, out: Normalised) -> None:
         """Sort the records of one frame by their kind."""
-        epoch, owners, heard, snapshots = connection.epoch, self.owners, set[str](), list[Book]()
+        epoch, owners, heard, snapshots = connection.epoch, self.owners, dict[str, None](), list[Book]()
         quotes: list[Quote] = []
         for record in records:
             kind = type(record)
@@ -252,7 +252,7 @@ class VenueFold:
             if kind is MarketTrade:
                 out.trades.append(record)  # type: ignore[arg-type]
                 continue
-            heard.add(record.symbol)
+            heard[record.symbol] = None
             if owners.get(record.symbol) == epoch or self._claims(connection, record.symbol, out):
                 if kind is Quote:
                     quotes.append(record)  # type: ignore[arg-type]
@@ -263,7 +263,7 @@ class VenueFold:
                     self._delta(connection, record, received, out)  # type: ignore[arg-type]
         for book in snapshots:
             out.snapshots[book.symbol] = out.snapshots.get(book.symbol, False) or self._moved(book)
-            heard.discard(book.symbol)
+            heard.pop(book.symbol, None)
         out.heard |= heard
         out.quotes += quotes
         self.last.update((quote.symbol, quote) for quote in quotes)

@@ -201,22 +201,23 @@ async def test_a_session_that_is_used_is_renewed_with_the_same_cookie_and_no_tok
         first = await signed_in(page, house.key())
         house.risk.clock.later(10 * 60)
         assert 295 <= (await page.get("/session")).json()["expires_in_sec"] <= 300
-        again = await page.post("/session/renew")
+        again = await page.patch("/session")
         assert (again.status_code, token_in(again)) == (200, token_in(first))
         assert 890 <= again.json()["expires_in_sec"] <= 900
         assert 890 <= int(again.headers["set-cookie"].rpartition("=")[2]) <= 900
         assert token_in(first) not in again.text
+        assert [each.path for each in page.cookies.jar] == ["/"]  # one, for the whole page
         house.risk.clock.later(10 * 60)
         assert (await page.get("/api/oms/orders")).status_code == 200
         house.risk.clock.later(6 * 60)
-        assert said(await page.post("/session/renew")) == (401, "unauthorized")
+        assert said(await page.patch("/session")) == (401, "unauthorized")
 
 
 async def test_a_renewal_by_a_second_tab_soon_after_the_first_one_changes_nothing() -> None:
     async with desk_house() as house, house.page() as page:
         until = (await signed_in(page, house.key())).json()["expires_at"]
         house.risk.clock.later(2 * 60)
-        again = await page.post("/session/renew")
+        again = await page.patch("/session")
         assert (again.status_code, again.json()["expires_at"]) == (200, until)
 
 
@@ -224,11 +225,11 @@ async def test_no_other_caller_renews_a_session(monkeypatch: pytest.MonkeyPatch)
     async with desk_house() as house, house.page() as page, house.client() as other:
         key = house.key()
         token = token_in(await signed_in(page, key))
-        forged = await other.post("/session/renew", headers={"cookie": f"{COOKIE}={token}", "origin": LISTED, **PAGE})
+        forged = await other.patch("/session", headers={"cookie": f"{COOKIE}={token}", "origin": LISTED, **PAGE})
         assert said(forged) == (403, "origin_refused")
-        assert said(await other.post("/session/renew", headers=bearer(key))) == (404, "session_not_found")
+        assert said(await other.patch("/session", headers=bearer(key))) == (404, "session_not_found")
         gone = without_risk(house, monkeypatch)
-        answer = await page.post("/session/renew")
+        answer = await page.patch("/session")
         assert (said(answer), "set-cookie" in answer.headers) == ((503, "service_unavailable"), False)
         assert (await page.get("/session")).status_code == 200
         await gone.close()
@@ -334,5 +335,5 @@ async def test_what_risk_refuses_is_refused_in_its_words(monkeypatch: pytest.Mon
 async def test_the_routes_of_sessions_are_in_the_description() -> None:
     async with desk_house() as house, house.client() as client:
         paths = json.loads((await client.get("/openapi.json")).text)["paths"]
-        assert set(paths) == {"/session", "/session/renew"}
-        assert set(paths["/session"]) == {"get", "post", "delete"}
+        assert set(paths) == {"/session"}
+        assert set(paths["/session"]) == {"get", "post", "patch", "delete"}

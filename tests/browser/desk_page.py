@@ -6,10 +6,14 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+import httpx
+
 from tests.browser.chromium import Browser, Page
+from tests.stack import LiveStack
 
 ARRIVES_S: Final = 20.0
 POLL_S: Final = 0.05
+ACCOUNT: Final = "desk"
 
 ALT: Final = 1
 """CDP's bit for the Alt key."""
@@ -25,6 +29,13 @@ KEYS: Final = {
 """By key: its code, its number, and the text that it types."""
 
 
+def submitted(stack: LiveStack, **terms: Any) -> dict[str, Any]:
+    """Send an order beside the page."""
+    order = {"account": ACCOUNT, "symbol": "BTCUSDT", "side": "buy", "quantity": "0.001", "price": "40000", **terms}
+    answer: dict[str, Any] = httpx.post(f"{stack.url('oms')}/orders", json=order, timeout=10).raise_for_status().json()
+    return answer
+
+
 class DeskPage:
     """One tab with the desk in it."""
 
@@ -32,7 +43,7 @@ class DeskPage:
         self.page: Page = browser.page(url)
         self.page.call("DOM.enable")
         self.page.call("Accessibility.enable")
-        self.page.call("Page.bringToFront")
+        self.show()
 
     # --- find -----------------------------------------------------------------------------------------------------------------------------
 
@@ -45,8 +56,14 @@ class DeskPage:
 
     def one(self, role: str, name: str) -> str:
         """Wait for the one object with this role and name."""
-        self.until(lambda: len(self.found(role, name)) == 1, lambda: f"one {role} {name!r}, not {len(self.found(role, name))}")
-        return self.found(role, name)[0]
+        found: list[str] = []
+
+        def is_one() -> bool:
+            found[:] = self.found(role, name)
+            return len(found) == 1
+
+        self.until(is_one, lambda: f"one {role} {name!r}, not {len(found)}")
+        return found[0]
 
     def ask(self, of: str, function: str) -> Any:
         """Return what a function of the page makes of an object, which is its `this`."""
@@ -97,25 +114,55 @@ class DeskPage:
     def go(self, address: str) -> None:
         self.page.evaluate(f"location.hash = {json.dumps(address)}")
 
+    def write_order(self, quantity: str, price: str, account: str = ACCOUNT) -> None:
+        """Fill in the ticket from its first field, by keyboard."""
+        self.press("t", alt=True)
+        self.fill("combobox", "Account", account)
+        self.press("Tab")
+        self.type("BTCUSDT")
+        self.fill("textbox", "Quantity", quantity)
+        self.press("Tab")
+        self.type(price)
+
     def sign_in(self, key: str) -> None:
-        """Sign in beside the page, and load it again."""
+        """Sign in beside the page, connect again as the form does, and load the page again."""
         post = {"method": "POST", "headers": {"Content-Type": "application/json", "X-Trade-Desk": "1"}, "body": json.dumps({"key": key})}
         assert self.page.evaluate(f"fetch('session', {json.dumps(post)}).then(one => one.status)") == 200
+        self.page.evaluate("import('./desk.js').then(({reconnect}) => reconnect())")
         self.reload()
 
     def sign_out(self) -> None:
         """Sign out beside the page, as another tab does."""
         self.page.evaluate("fetch('session', {method: 'DELETE', headers: {'X-Trade-Desk': '1'}}).then(() => 0)")
 
+    def cookies(self) -> list[str]:
+        """Return the names of all cookies of the browser, for whichever address they are."""
+        return [each["name"] for each in self.page.call("Network.getAllCookies")["cookies"]]
+
     def later(self, minutes: float) -> None:
         """Put the clock of the page forward, not that of desk."""
         self.page.evaluate(f"{{ const now = performance.now.bind(performance); performance.now = () => now() + {minutes} * 60000 }}")
 
+    def shown_orders(self) -> int:
+        """Return how many orders the blotter has, also behind a dialog."""
+        return int(self.page.evaluate("document.querySelector('[role=grid][aria-label=Orders]').ariaRowCount")) - 1
+
     def reload(self) -> None:
         """Load the page again, and wait until the new one is there."""
+        self.until_loaded(lambda: self.page.call("Page.reload"))
+
+    def until_loaded(self, act: Callable[[], object]) -> None:
+        """Do what makes the page load again, and wait until the new one is there."""
         self.page.evaluate("window.isOld = true")
-        self.page.call("Page.reload")
+        act()
         self.until(self._is_new, lambda: "the new page")
+
+    def show(self) -> None:
+        """Bring the tab to the front. The others draw nothing."""
+        self.page.call("Page.bringToFront")
+
+    def close(self) -> None:
+        self.page.call("Page.close")
 
     def _is_new(self) -> bool:
         with contextlib.suppress(AssertionError):  # the old page has gone in the middle of the question

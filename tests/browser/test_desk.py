@@ -1,18 +1,15 @@
 """The desk in a real browser on a real stack, by its roles and names, as a screen reader has it. Run by `make desk-test`."""
 
-import json
 import os
 import signal
 import time
-from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import httpx
 import pytest
 
-from tests.browser.chromium import PROGRAM, Browser
-from tests.browser.desk_page import DeskPage
-from tests.flows.test_unruly_venue import CONFIG
+from tests.browser.chromium import PROGRAM
+from tests.browser.desk_page import ACCOUNT, DeskPage, submitted
 from tests.stack import LiveStack
 
 STAYS_S: Final = 25.0
@@ -27,49 +24,8 @@ COLUMNS: Final = (
 )
 GRIDS: Final = {"#positions": ("Positions",), "#doubt": ("Orders in doubt",), "#time": ("Orders as of", "Positions as of")}
 TABLES: Final = {"#venues": ("Venues", "Quotes"), "#lifecycle": ("Orders by state",), "#engine": ("Services",)}
-ACCOUNT: Final = "desk"
 TOO_LARGE: Final = "100"
 """BTC: more than the limit of one order."""
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
-    options = ("--fills", "sqlite", "--config-dir", str(CONFIG))
-    started = LiveStack(tmp_path_factory.mktemp("desk") / "data", *options, desk=True).start()
-    yield started
-    started.close()
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with Browser(tmp_path_factory.mktemp("chromium"), {}) as opened:
-        yield opened
-
-
-@pytest.fixture
-def desk(stack: LiveStack, browser: Browser) -> DeskPage:
-    """A new tab that is live."""
-    page = DeskPage(browser, f"{stack.url('desk')}/")
-    page.until_text("status", "Connection", "live")
-    return page
-
-
-def submitted(stack: LiveStack, **terms: Any) -> dict[str, Any]:
-    """Send an order beside the page."""
-    order = {"account": ACCOUNT, "symbol": "BTCUSDT", "side": "buy", "quantity": "0.001", "price": "40000", **terms}
-    answer: dict[str, Any] = httpx.post(f"{stack.url('oms')}/orders", json=order, timeout=10).raise_for_status().json()
-    return answer
-
-
-def write_order(desk: DeskPage, quantity: str, price: str, account: str = ACCOUNT) -> None:
-    """Fill in the ticket from its first field, by keyboard."""
-    desk.press("t", alt=True)
-    desk.fill("combobox", "Account", account)
-    desk.press("Tab")
-    desk.type("BTCUSDT")
-    desk.fill("textbox", "Quantity", quantity)
-    desk.press("Tab")
-    desk.type(price)
 
 
 def test_the_shell_says_paper_the_connection_and_every_screen(desk: DeskPage) -> None:
@@ -84,7 +40,7 @@ def test_the_shell_says_paper_the_connection_and_every_screen(desk: DeskPage) ->
 
 
 def test_an_order_typed_by_keyboard_is_filled_and_appears_in_the_grid(desk: DeskPage) -> None:
-    write_order(desk, "0.012", "47000")
+    desk.write_order("0.012", "47000")
     desk.press("Enter")
     desk.until_text("status", "Ticket result", "filled")
     row = desk.until_row("Orders", ACCOUNT, "BTCUSDT", "buy", "0.012", "filled")
@@ -101,7 +57,7 @@ def test_what_is_shown_of_an_order_is_what_the_service_says(stack: LiveStack, de
 
 def test_the_preview_shows_every_check_and_sends_nothing(stack: LiveStack, desk: DeskPage) -> None:
     before = httpx.get(f"{stack.url('oms')}/stats", timeout=10).json()["seq"]
-    write_order(desk, TOO_LARGE, "45000", account="preview")
+    desk.write_order(TOO_LARGE, "45000", account="preview")
     desk.press("p", alt=True)
     desk.until_text("status", "Ticket result", "would be refused: order_size_limit")
     checks = desk.rows("Pre-trade checks", role="table")
@@ -112,10 +68,18 @@ def test_the_preview_shows_every_check_and_sends_nothing(stack: LiveStack, desk:
     assert httpx.get(f"{stack.url('oms')}/stats", timeout=10).json()["seq"] >= before
 
 
+def test_a_preview_is_shown_also_if_the_typing_before_it_asks_once_more(desk: DeskPage) -> None:
+    slow = "asked => String(asked[0]).includes('/check') ? new Promise(done => setTimeout(done, 1500)) : Promise.resolve()"
+    desk.page.evaluate(f"{{ const real = fetch, slow = {slow}; window.fetch = (...asked) => slow(asked).then(() => real(...asked)) }}")
+    desk.write_order(TOO_LARGE, "45000", account="preview")
+    desk.press("p", alt=True)
+    desk.until_text("status", "Ticket result", "would be refused: order_size_limit")
+
+
 def test_an_order_whose_outcome_is_unknown_is_asked_for_and_not_sent_again(stack: LiveStack, desk: DeskPage) -> None:
     """oms stops before it answers. When it is back, it is asked by the client_order_id; what was lost, only a person sends again."""
     frozen = stack.pid("oms")
-    write_order(desk, "0.0071", "47000", account="unknown")
+    desk.write_order("0.0071", "47000", account="unknown")
     os.kill(frozen, signal.SIGSTOP)
     try:
         desk.press("Enter")
@@ -136,14 +100,14 @@ def test_an_order_whose_outcome_is_unknown_is_asked_for_and_not_sent_again(stack
 
 
 def test_a_refused_order_shows_its_code(desk: DeskPage) -> None:
-    write_order(desk, TOO_LARGE, "45000")
+    desk.write_order(TOO_LARGE, "45000")
     desk.press("Enter")
     desk.until_text("status", "Ticket result", "rejected: order_size_limit")
     desk.until_row("Orders", "rejected", "order_size_limit", TOO_LARGE)
 
 
 def test_an_error_is_at_its_field_and_nothing_is_sent(desk: DeskPage) -> None:
-    write_order(desk, "0.01", "45000.001")
+    desk.write_order("0.01", "45000.001")
     desk.press("Enter")
     desk.until_text("status", "Ticket result", "price_off_tick")
     assert desk.ask(desk.one("textbox", "Price"), "function () { return this.ariaInvalid }") == "true"
@@ -314,37 +278,6 @@ def test_engine_draws_the_last_hour_that_desk_has_kept(stack: LiveStack, desk: D
     desk.go("#engine")
     drawn = "document.querySelector('.chart svg[aria-label^=\"Commits, last hour: \"] polyline')?.getAttribute('points') ?? ''"
     desk.until(lambda: desk.page.evaluate(drawn), lambda: "a line of commits")
-
-
-def test_a_session_is_renewed_by_use_and_its_end_asks_for_the_key_and_keeps_what_was_typed(stack: LiveStack, desk: DeskPage) -> None:
-    made = json.loads(stack.trade("key", "create", "--account", ACCOUNT, "--scopes", "trade,read", "--owner", "erin", "--json").stdout)
-    key = f"{made['key_id']}.{made['secret']}"
-    desk.sign_in(key)
-    try:
-        desk.one("button", "Sign out erin")
-        desk.later(6)
-        write_order(desk, "0.0123", "41000")
-        renewals = "performance.getEntriesByType('resource').filter(one => one.name.endsWith('/session/renew')).length"
-        desk.until(lambda: desk.page.evaluate(renewals) == 1, lambda: f"one renewal, not {desk.page.evaluate(renewals)}")
-        is_last = "import('./session.js').then(({session}) => session.isLast)"  # desk's own clock is behind: for it the end did not move
-        desk.until(lambda: desk.page.evaluate(is_last), lambda: "the answer to it")
-        desk.later(13.5)
-        desk.until_text("status", "Session", "The key is needed then.")
-        desk.later(5)
-        desk.until(lambda: not desk.found("status", "Session"), lambda: "no word of an end that desk does not know")
-        assert not desk.found("dialog", "Sign in")
-        desk.sign_out()  # as in another tab
-        desk.later(20)
-        desk.until_text("dialog", "Sign in", "What you typed is kept.")
-        desk.fill("textbox", "API key", key)
-        desk.press("Enter")
-        desk.until(lambda: not desk.found("dialog", "Sign in"), lambda: "no form to sign in")
-        assert desk.ask(desk.one("textbox", "Quantity"), "function () { return this.value }") == "0.0123"
-        desk.later(6)
-        desk.press("Tab")
-        desk.until(lambda: desk.page.evaluate(renewals) == 2, lambda: f"a renewal of the new session, not {desk.page.evaluate(renewals)}")
-    finally:
-        desk.sign_out()
 
 
 def test_a_scrolled_blotter_holds_its_rows_and_counts_the_new_ones(stack: LiveStack, desk: DeskPage) -> None:

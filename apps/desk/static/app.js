@@ -8,7 +8,7 @@ import { longTime, moment, switchTimeZone, text, timeZone } from './format.js';
 import { mode, readCatalogue } from './catalogue.js';
 import { Dialog, setOwner } from './parts.js';
 import { SCREENS } from './screens.js';
-import { askWho, endedWords, session, sessionWords, signedInAs, watchSession } from './session.js';
+import { askIfSame, askWho, endedWords, isUser, session, sessionWords, signedInAs, watchSession } from './session.js';
 import { isOpen } from './store.js';
 import { setAccount } from './ticket.js';
 import { Trade } from './trade.js';
@@ -122,6 +122,12 @@ const afterDrawing = (act) => requestAnimationFrame(() => requestAnimationFrame(
 /** @param {string} selector */
 const focusOn = (selector) => /** @type {HTMLElement | null} */ (document.querySelector(selector))?.focus();
 
+/** Nothing of one user may stay on the screen, or in the stream of all tabs, for the next one. */
+function reloadForAnother() {
+  reconnect();
+  location.reload();
+}
+
 function App() {
   const at = usePlace();
   const [dialog, setDialog] = useState(/** @type {string} */ (''));
@@ -141,14 +147,20 @@ function App() {
       if (session.endedAt) setDialog('sign in');
       redraw((n) => n + 1);
     });
-    void askWho().then((who) => {
+    const begin = () => askWho().then((who) => {
       if (!who) return;
       void readCatalogue();
       setAccount(who.account);
       setOwner(who.signed_in ? who.owner : '');
+      setDialog((now) => (now === 'sign in' ? '' : now));
     });
+    void begin();
+    let hello = store.hello;
     const stop = onChanges(() => {
       if (connection.trouble?.status === 401) setDialog((now) => now || 'sign in');
+      // A stream that begins may be that of another user, who signed in or out in another tab.
+      if (hello !== store.hello && (hello || !session.who)) void (session.who?.signed_in ? askIfSame() : begin());
+      hello = store.hello;
     });
     return () => void stop();
   }, []);
@@ -199,8 +211,8 @@ function App() {
 
   const signedIn = (/** @type {any} */ data) => {
     const before = session.who;
-    if (before?.signed_in && (before.owner !== data.owner || before.account !== data.account)) {
-      location.reload(); // Nothing of the other person may stay on the screen.
+    if (before?.signed_in && !isUser(data)) {
+      reloadForAnother();
       return;
     }
     signedInAs(data);
@@ -212,7 +224,7 @@ function App() {
   };
   const signOut = async () => {
     await call('DELETE', 'session', undefined, { quiet: true });
-    location.reload(); // Nothing of the other person may stay on the screen.
+    reloadForAnother();
   };
   return html`<a class="skip" href="#main" onClick=${(/** @type {Event} */ event) => { event.preventDefault(); focusOn('main'); }}>Skip to the screen</a>
     <header class="shell">

@@ -58,7 +58,7 @@ async function used() {
   const now = performance.now();
   if (session.endsAt === Infinity || session.endedAt || session.isLast || now - renewedAt < RENEW_AFTER_MS || now - triedAt < AGAIN_MS) return;
   triedAt = now;
-  const answer = await call('POST', 'session/renew', undefined, { quiet: true });
+  const answer = await call('PATCH', 'session', undefined, { quiet: true });
   if (answer.ok) {
     const isSameEnd = answer.data.expires_at === session.who?.expires_at;
     signedInAs(answer.data);
@@ -70,11 +70,21 @@ async function used() {
 async function askIfEnded() {
   if (isAsking) return;
   isAsking = true;
-  const answer = await get('session', { quiet: true });
+  const who = await askIfSame();
   isAsking = false;
-  if (answer.ok && answer.data.owner === session.who?.owner) signedInAs(answer.data);
-  else if (answer.ok || answer.status === 401) ended();
+  if (who) signedInAs(who);
 }
+
+/** Ask whether this is still the session of the page's user: another tab may have signed out. @returns {Promise<Who | null>} */
+export async function askIfSame() {
+  const answer = await get('session', { quiet: true });
+  if (answer.ok && isUser(answer.data)) return answer.data;
+  if (answer.ok || answer.status === 401) ended();
+  return null;
+}
+
+/** @param {Who} who @returns {boolean} whether this is the user whom the page shows */
+export const isUser = (who) => who.owner === session.who?.owner && who.account === session.who.account;
 
 function ended() {
   if (session.endedAt) return;

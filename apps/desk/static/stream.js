@@ -41,13 +41,20 @@ export class Feed {
     void this.run();
   }
 
-  /** Forget the history and connect again, as another caller may see other accounts. */
+  /** Connect again, as another caller may see other accounts. */
   restart() {
-    this.id = null;
+    this.forget();
     this.retryMs = RETRY_MS;
     this.connection?.abort();
     this.wake?.();
     this.start();
+  }
+
+  /** Nothing that one caller was sent may be shown to the next one. */
+  forget() {
+    this.id = null;
+    this.store = new Store();
+    this.tell('reset', { reason: 'another_caller', orders_total: 0 });
   }
 
   giveUpOnSilence() {
@@ -98,7 +105,10 @@ export class Feed {
       }
       const after = Number(response.headers.get('Retry-After'));
       if (after > 0) this.retryMs = Math.min(after * 1000, RETRY_MAX_MS);
-      if (response.status === 401) this.running = false;
+      if (response.status === 401) {
+        this.running = false;
+        this.forget();
+      }
       this.tell('trouble', { status: response.status, detail });
       return;
     }
@@ -111,7 +121,10 @@ export class Feed {
       this.heardAt = performance.now();
       const pieces = (rest + value).split('\n\n');
       rest = pieces.pop() ?? '';
-      for (const piece of pieces) this.takeMessage(piece);
+      for (const piece of pieces) {
+        if (signal.aborted) return;
+        this.takeMessage(piece);
+      }
     }
   }
 
@@ -128,6 +141,10 @@ export class Feed {
     if (!event || !data) return;
     this.retryMs = RETRY_MS;
     const content = JSON.parse(data);
+    if (event === 'hello' && content.resumed && String(content.accounts) !== String(this.store.hello?.accounts)) {
+      this.restart(); // Another tab has signed in or out. The rest of the state is not of these accounts.
+      return;
+    }
     if (!this.store.apply(event, content)) {
       // A message is missing: nothing shown can be trusted, so the whole state is asked for again.
       this.id = null;

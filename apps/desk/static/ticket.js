@@ -89,6 +89,7 @@ export function Ticket() {
   const [absent, setAbsent] = useState(0);
   const [confirming, setConfirming] = useState(false);
   const turn = useRef(0);
+  const isPreviewWanted = useRef(false);
   const orderId = useRef(/** @type {string | null} */ (null));
   const form = useRef(/** @type {any} */ (null));
   kept.fields = fields;
@@ -100,6 +101,7 @@ export function Ticket() {
     setFields((before) => ({ ...before, ...part }));
     setWrong((before) => Object.fromEntries(Object.entries(before).filter(([name]) => !(name in part))));
     if (!sending && !unknown) setResult(null);
+    isPreviewWanted.current = false;
     followed.current = null;
   };
   useEffect(() => {
@@ -128,13 +130,18 @@ export function Ticket() {
       return;
     }
     const mine = ++turn.current;
-    if (shown) setResult({ text: 'asking risk…', tone: 'quiet' });
+    if (shown) {
+      isPreviewWanted.current = true; // Also if what was typed before asks once more: the answer to that one counts then.
+      setResult({ text: 'asking risk…', tone: 'quiet' });
+    }
     const made = await askPreview(order);
     if (mine !== turn.current) return;
+    const isWanted = isPreviewWanted.current;
+    isPreviewWanted.current = false;
     setPreview(made);
     if (made.approved !== null) {
-      if (shown) setResult({ text: made.verdict, tone: made.approved ? 'good' : 'bad', detail: meaning(made.check.data.reason) });
-    } else if (shown || !made.check.absent) {
+      if (isWanted) setResult({ text: made.verdict, tone: made.approved ? 'good' : 'bad', detail: meaning(made.check.data.reason) });
+    } else if (isWanted || !made.check.absent) {
       showProblem(made.check.problem);
     }
   };
@@ -156,6 +163,7 @@ export function Ticket() {
       return;
     }
     turn.current += 1; // A preview on its way must not overwrite the answer.
+    isPreviewWanted.current = false;
     setSending(true);
     setWrong({});
     setResult({ text: 'sending…', tone: 'quiet' });
