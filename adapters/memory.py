@@ -265,11 +265,12 @@ class MemoryOrderStore:
             (order.order_id for order in map(_stored, self._orders.values()) if (account, client_order_id) in names_of(order)), None
         )
 
-    def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int) -> list[Order]:
+    def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int, *, oldest_first: bool = False) -> list[Order]:
         self._check_up()
-        orders = sorted(map(_stored, self._orders.values()), key=lambda o: (o.created_at, o.order_id), reverse=True)
-        older = [o for o in orders if below is None or (o.created_at, o.order_id) < below]
-        return [o for o in older if wanted.takes(o)][:limit]
+        orders = sorted(map(_stored, self._orders.values()), key=lambda o: (o.created_at, o.order_id), reverse=not oldest_first)
+        if below is not None:
+            orders = [o for o in orders if ((o.created_at, o.order_id) > below if oldest_first else (o.created_at, o.order_id) < below)]
+        return [o for o in orders if wanted.takes(o)][:limit]
 
     @contextlib.contextmanager
     def picture(self) -> Iterator[StoredPicture | None]:

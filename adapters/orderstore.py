@@ -167,19 +167,20 @@ class SqliteOrderStore:
             raise Unavailable(f"the order store is damaged at a name of account {account}")
         return str(row[2])
 
-    def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int) -> list[Order]:
-        """Return orders, newest first, older than `below` (created_at, order_id)."""
+    def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int, *, oldest_first: bool = False) -> list[Order]:
+        """Return orders, newest first, older than `below` (created_at, order_id); or oldest first, newer than it."""
+        way, behind = ("ASC", ">") if oldest_first else ("DESC", "<")
         given = {name: value for name in CONDITIONS if (value := getattr(wanted, name)) is not None}
         asked = [CONDITIONS[name] for name in given]
         values: list[Any] = [_sql(value) for name, value in given.items() for _ in range(CONDITIONS[name].count("?"))]
         if below is not None:
-            asked.append("(created_at, order_id) < (?, ?)")
+            asked.append(f"(created_at, order_id) {behind} (?, ?)")
             values.extend(below)
         where = f" WHERE {' AND '.join(asked)}" if asked else ""
         connection = self._connect()
         try:
             with self._trouble():
-                found = connection.execute(f"{SELECT}{where} ORDER BY created_at DESC, order_id DESC LIMIT ?", [*values, limit])
+                found = connection.execute(f"{SELECT}{where} ORDER BY created_at {way}, order_id {way} LIMIT ?", [*values, limit])
                 return [_verified(row) for row in found]
         except DamagedStore as damage:
             raise Unavailable(f"the order store is damaged: {damage}") from damage

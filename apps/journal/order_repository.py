@@ -150,9 +150,9 @@ class OrderRepository:
         """Return orders whose stored state is, or may be, older than the journal."""
         return [self.orders.by_id[order_id] for order_id in self._saving | self._dirty]
 
-    async def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int) -> list[Order]:
-        """Return stored orders, newest first. Unavailable."""
-        return await asyncio.to_thread(self._store.page, wanted, below, limit)
+    async def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int, *, oldest_first: bool = False) -> list[Order]:
+        """Return stored orders, newest first or oldest first. Unavailable."""
+        return await asyncio.to_thread(self._store.page, wanted, below, limit, oldest_first=oldest_first)
 
     async def recover(self, journal: Journal) -> Head:
         """Rebuild memory and store from the journal; return the head that the next append must follow. Unavailable, Corrupt."""

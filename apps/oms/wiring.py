@@ -21,6 +21,9 @@ from apps.oms import admin, history_client, instrument_list, list_routes, settle
 from apps.oms.accounts import Accounts
 from apps.oms.admin import Admin
 from apps.oms.alarms import OrderAlarms
+from apps.oms.alpaca import wiring as alpaca
+from apps.oms.alpaca.recent_fills import RecentFills
+from apps.oms.alpaca.wiring import FacadeParts
 from apps.oms.command_handler import CommandHandler
 from apps.oms.expiry import OrderExpiry
 from apps.oms.history_client import HistoryProcess
@@ -77,11 +80,9 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     positions, fills = stores.positions(chassis), stores.fills(chassis)
     market, controls = Market(), Controls()
     ticks = await feeds.follow_ticks(chassis, client, market.update, feeds.listed(instruments, venues, settings.market), clock)
-
     metrics, negative = OmsMetrics(chassis.registry), negative_prices(instruments.values())
     host = _host(chassis, journal, clock, mark, negative, unit, list_rules(instruments, controls))
     _follow_access(chassis, client, host)
-    chassis.ready.depend("journal's answers", host.distrusted)
     risk = RiskClient(client, _bounds(settings)) if unit is None else RiskInProcess(unit)
     publisher = Publisher(client)
     sessions = _sessions(client, host, venues, settings.journal.shard, chassis.fail)
@@ -89,14 +90,12 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     intake = _intake(settings, host, risk, switch)
     expirer = OrderExpiry(host, clock, _timeout_ns(settings), _calendars(venues.values()))
     host.on_ready, host.on_append = _on_ready(chassis, metrics, sessions, expirer), metrics.appended
-    alarms = OrderAlarms(metrics)
-    host.on_landed, host.on_unrecorded = partial(_on_landed, alarms, expirer), alarms.unrecorded
+    alarms, recent = OrderAlarms(metrics), RecentFills()
+    host.on_landed, host.on_unrecorded = partial(_on_landed, alarms, expirer, recent), alarms.unrecorded
     await risk.start()
     await sessions.start()
     await _take_commands(chassis, client, host, publisher, unit)
-    runs = ((publisher.run, tasks.OUTBOX_OF_NOTICES), (host.run, tasks.HOST), (sessions.run, tasks.SESSIONS), (expirer.run, tasks.EXPIRER))
-    for work, task in runs:
-        chassis.spawn(work, task)
+    _spawn(chassis, publisher, host, sessions, expirer)
     chassis.spawn(lambda: _await_risk(chassis, risk, instruments), tasks.AWAIT_RISK)
     past, verification = _helper_processes(chassis)
     positions_upkeep, reduce_only = _upkeep(chassis, host)
@@ -104,14 +103,16 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency, HistoryProcess(past))
     reader = _reader(settings, instruments, chassis.keys, market, clock)
     reads, keys = OrderReads(host, journal, chassis.keys.owner_of), chassis.keys
-    routes = router(host, reads, accounts, ReplaceHandler(host, risk, instruments, intake.forbidden), instruments, keys.may_trade)
+    replaces = ReplaceHandler(host, risk, instruments, intake.forbidden)
+    routes = router(host, reads, accounts, replaces, instruments, keys.may_trade)
     routes.include_router(instrument_list.router(instruments, venues, controls.listings))
     routes.include_router(admin.router(Admin(verification)))
     lists = ListHandler(host, intake, risk, settings.groups.lists_open_max_per_account)
     routes.include_router(list_routes.router(lists, list_routes.ListReads(host, reads, journal, keys.owner_of), reader, clock))
-    kept = _lists_upkeep(chassis, host)
-    parts: dict[str, HasStats] = {"positions_upkeep": positions_upkeep, "quotes": ticks, "reduce_only": reduce_only, "lists": kept}
+    upkeep = _lists_upkeep(chassis, host)
+    kept: dict[str, HasStats] = {"positions_upkeep": positions_upkeep, "quotes": ticks, "reduce_only": reduce_only, "lists": upkeep}
     routes.include_router(settle.router(host, reads, negative, clock, settings.order_management.settle_second_person == "required"))
+    parts = FacadeParts(host, reads, intake, replaces, reader, accounts, fills, recent, market, controls, clock, metrics)
 
     async def stop_intake() -> None:
         intake.stopping = True
@@ -123,9 +124,18 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     return Service(
         router=routes,
         fast={("POST", "/orders"): SubmitEndpoint(reader, intake, clock, metrics)},
-        stats=lambda: _stats(metrics, host, intake, risk, sessions, publisher, switch, parts) | {"alarms": alarms.encoded()},
+        mounts=alpaca.mounts(chassis, instruments, venues, parts, QUOTE_AGE_MAX_S),
+        stats=lambda: _stats(metrics, host, intake, risk, sessions, publisher, switch, kept) | {"alarms": alarms.encoded()},
         stop_intake=stop_intake,
     )
+
+
+def _spawn(chassis: Chassis[OmsSettings], publisher: Publisher, host: ShardHost, sessions: VenueSessions, expirer: OrderExpiry) -> None:
+    """Start the tasks of the writer."""
+    chassis.spawn(publisher.run, tasks.OUTBOX_OF_NOTICES)
+    chassis.spawn(host.run, tasks.HOST)
+    chassis.spawn(sessions.run, tasks.SESSIONS)
+    chassis.spawn(expirer.run, tasks.EXPIRER)
 
 
 async def _journal(chassis: Chassis[OmsSettings], client: Client, writer: Client) -> tuple[Journal, Mark | None]:
@@ -220,7 +230,7 @@ def _host(
     rules: Rules,
 ) -> ShardHost:
     settings, store = chassis.settings, stores.order_store(chassis)
-    return ShardHost(
+    host = ShardHost(
         journal,
         clock,
         store=store,
@@ -232,6 +242,8 @@ def _host(
         negative_prices=negative,
         rules=rules,
     )
+    chassis.ready.depend("journal's answers", host.distrusted)
+    return host
 
 
 def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument], keys: KeyRing, market: Market, clock: Clock) -> TermsReader:
@@ -245,9 +257,10 @@ def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument], keys: 
     return TermsReader(instruments, orders.default_account, types, keys.may_trade, touching)
 
 
-def _on_landed(alarms: OrderAlarms, expirer: OrderExpiry, landed: Landed) -> None:
+def _on_landed(alarms: OrderAlarms, expirer: OrderExpiry, recent: RecentFills, landed: Landed) -> None:
     alarms(landed)
     expirer.landed(landed)
+    recent.landed(landed)
 
 
 def _timeout_ns(settings: OmsSettings) -> int | None:

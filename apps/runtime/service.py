@@ -130,6 +130,7 @@ async def _open(chassis: Chassis[S], front: Handler) -> tuple[Listener, Listener
             chassis.authority,
             tls=context,
             connections_max=chassis.settings.connections_max(),
+            alpaca=chassis.alpaca,
         )
     except OSError:
         await gauges.stop()
@@ -145,7 +146,7 @@ async def _serve_until_told(chassis: Chassis[S], build: Build[S], front: Front) 
         return
     chassis.service = service
     app = application(chassis.name, probes.router(chassis), service.router)
-    front.app = chassis.around(fast_path(app, service.fast))
+    front.app = chassis.around(fast_path(app, service.fast, service.mounts))
     chassis.health.set(SERVICE, True)
     chassis.ready.set(SERVICE, True)
     chassis.spawn(partial(_look_after, chassis), tasks.HEALTH)

@@ -109,6 +109,8 @@ MARKET_SILENCE: Final = _housekeeping("silence and wishes", "a mute symbol is no
 
 # sink-ticks and sink-alt
 SINK: Final = _vital("sink", "its memory may differ from the place: the next process starts from the checkpoint in the place")
+BAR_CLOSES: Final = _housekeeping("daily closes", "the closes of a past day are written a little later")
+TICK_DAYS: Final = _housekeeping("old ticks", "old days of ticks are compared with the archive, and dropped, a little later")
 
 _EVERYWHERE: Final = (LOOP_LAG, HEALTH)
 _CONTROLS: Final = (CONTROL_FOLLOWER, CONTROLS_KNOWN)
@@ -189,7 +191,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         SYNC,
     ),
     "projector": (*_EVERYWHERE, *_ACCESS, TURN, POSITIONS, FILLS, LISTINGS, MARK, CONTROLS_NOTED),
-    "sink-ticks": (*_EVERYWHERE, *_ACCESS, TURN, SINK, MARK, CONTROLS_NOTED),
+    "sink-ticks": (*_EVERYWHERE, *_ACCESS, TURN, SINK, BAR_CLOSES, TICK_DAYS, MARK, CONTROLS_NOTED),
     "sink-alt": (*_EVERYWHERE, *_ACCESS, TURN, SINK, MARK, CONTROLS_NOTED),
     "desk": (
         *_EVERYWHERE,
