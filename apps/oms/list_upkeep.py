@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 LOOK_EVERY_S: Final = 0.05
 RULES_EVERY_S: Final = 5.0
-AT_ONCE: Final = 100
+AT_ONCE: Final = 20
 """Lists to which the rules are applied before other tasks run."""
 
 
