@@ -62,6 +62,9 @@ REDUCE_ONLY: Final = _housekeeping("reduce only", "a venue that refused to cut o
 LISTS: Final = _housekeeping("lists", "a waiting stop is released, and what a venue refused to a list is asked again, a little later")
 AWAIT_RISK: Final = _housekeeping("first word from risk", "oms is ready a little later")
 POSITIONS_UPKEEP: Final = _housekeeping("positions upkeep", "Valkey is compared with the journal at the next interval")
+ALPACA_UPDATES: Final = _housekeeping(
+    "updates of the Alpaca stream", "connections that listen are closed; a client continues from the last sequence that it has seen"
+)
 
 # risk
 OPENING: Final = _vital("opening", "risk would never approve an order")
@@ -131,6 +134,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         LISTS,
         AWAIT_RISK,
         POSITIONS_UPKEEP,
+        ALPACA_UPDATES,
         MARK,
         CONTROLS_NOTED,
         ROOM,
