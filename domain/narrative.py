@@ -96,7 +96,8 @@ def _candidate(seen: e.Candidate) -> str:
     if seen.cost is None:
         return f"{seen.venue}: {seen.note or 'no quote'}"
     note = f", {seen.note}" if seen.note else ""
-    return f"{seen.venue} would cost {plain(seen.cost)}{note}"
+    levels = f" over {len(seen.levels)} levels" if seen.levels else ""
+    return f"{seen.venue} would cost {plain(seen.cost)}{levels}{note}"
 
 
 def _filled(event: e.OrderFilled) -> str:

@@ -36,6 +36,8 @@ class AlpacaGuard:
 
     def __init__(self, base: str, clock: Clock) -> None:
         self.base: Final = base
+        self.websocket_paths: Final = (f"{base}/stream", f"{base}/stream/")
+        """Where the stream is. Its handler judges the key, which comes in a message."""
         self._below = f"{base}/"
         self._clock = clock
         self._routes = RouteScopes(ALPACA)

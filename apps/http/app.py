@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, MutableMapping
 from decimal import Decimal
 from functools import partial
 from http import HTTPStatus
@@ -32,6 +32,7 @@ from apps.http.messages import Disconnected, Handler, header, read_body, send_js
 from apps.http.problem import CONTENT_TYPE, Refusal, not_offered, problem_body, problem_doc
 from apps.http.query import known_query, parameters_of, read_query, refused, repeatable_of
 from apps.http.tls import TlsListener
+from apps.http.websocket import MESSAGE_MAX, PING_EVERY_S, BoundedWebSocket
 from config.settings import CONNECTIONS_MAX
 from domain.values import plain
 
@@ -290,20 +291,26 @@ async def serve(
     connections_max: int = CONNECTIONS_MAX,
     drain_sec: float = DRAIN_S,
     alpaca: AlpacaGuard | None = None,
+    websocket_paths: Collection[str] = (),
 ) -> Listener:
     """Serve on the running loop, over TLS if given a context; port 0 takes any free one. OSError if the port cannot be bound.
 
     `authority`: None for a port that needs no key, which is the one of the metrics.
     `alpaca`: judges the requests of the facade, if the service has one.
+    `websocket_paths`: where the application takes websockets; their handler finds out who calls.
     """
     bound = socket.create_server((host, port), backlog=BACKLOG, family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     bound.setblocking(False)
-    room = Room(connections_max)
+    room = Room(connections_max, websocket_paths)
     config = uvicorn.Config(
         cast(Any, guarded(with_head(app), access, authority, alpaca)),
         http=cast(Any, partial(BoundedProtocol, room=room)),
         loop="none",
-        ws="none",
+        ws=cast(Any, partial(BoundedWebSocket, room=room)) if websocket_paths else "none",
+        ws_max_size=MESSAGE_MAX,
+        ws_ping_interval=PING_EVERY_S,
+        ws_ping_timeout=PING_EVERY_S,
+        ws_per_message_deflate=False,
         lifespan="off",
         log_config=None,
         access_log=False,

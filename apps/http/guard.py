@@ -13,6 +13,7 @@ from apps.http.messages import Disconnected, Handler, read_body, send_problem
 from apps.http.problem import Refusal, not_offered
 from apps.http.replay import replayed, target_of
 from apps.http.route_scopes import OPEN_ROUTE, PASSED_ON
+from apps.http.websocket import answerable
 
 
 def guarded(app: Handler, access: Access, authority: Authority | None, alpaca: AlpacaGuard | None = None) -> Handler:
@@ -21,17 +22,20 @@ def guarded(app: Handler, access: Access, authority: Authority | None, alpaca: A
     `alpaca` judges the requests of its facade in its place, if the service has one.
 
     Handlers find who calls in `scope["caller"]`. The connection skips the body of a refused request; only a signature needs the body first.
+    A websocket carries its key in its first message: its handler asks `authority` itself.
     """
 
     async def front(scope: Scope, receive: Receive, send: Send) -> None:
         if alpaca is not None and authority is not None and alpaca.judges(scope):
             await alpaca.admit(app, access, authority, scope, receive, send)
             return
-        found = watched(scope)
+        found, is_websocket = watched(scope), scope["type"] == "websocket"
+        if is_websocket:
+            send = answerable(send)
         refusal = access.refusal(scope, found)
         if refusal is not None:
             await send_problem(send, refusal)
-        elif authority is None:
+        elif authority is None or is_websocket:
             await app(scope, receive, send)
         else:
             await admitted(app, authority, found, scope, receive, send)

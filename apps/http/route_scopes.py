@@ -191,6 +191,8 @@ ALPACA: Final[Table] = {
     ("GET", "/v2/stocks/snapshots"): ANY | PUBLIC,
 }
 """The routes of the Alpaca facade of oms, below its base address. A key of one account is needed, also where the native API is open."""
+ALPACA_STREAM: Final[Row] = READ
+"""The scopes that open the facade's stream. Its key comes in a message."""
 
 
 Found = tuple[bool, Row]

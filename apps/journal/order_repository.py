@@ -134,6 +134,10 @@ class OrderRepository:
             note(order, seq)
             self._dirty.setdefault(order.order_id, seq)
 
+    def recorded_of(self, account: str) -> dict[Key, Decimal]:
+        """Return what an account holds, as of the last commit on disk."""
+        return {key: quantity for key, quantity in self._recorded.quantities.items() if key[0] == account}
+
     def unsaved(self) -> list[Order]:
         """Return orders whose stored state is, or may be, older than the journal."""
         return [self.orders.by_id[order_id] for order_id in self._saving | self._dirty]

@@ -23,6 +23,7 @@ from apps.oms.admin import Admin
 from apps.oms.alarms import OrderAlarms
 from apps.oms.alpaca import wiring as alpaca
 from apps.oms.alpaca.recent_fills import RecentFills
+from apps.oms.alpaca.stream_assembly import stream
 from apps.oms.alpaca.wiring import FacadeParts
 from apps.oms.command_handler import CommandHandler
 from apps.oms.expiry import OrderExpiry
@@ -99,12 +100,11 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     currency = partial(currency_of, instruments, controls.listings)
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency, HistoryProcess(past))
     reads, keys = OrderReads(host, journal, chassis.keys.owner_of), chassis.keys
-    replaces = ReplaceHandler(host, risk, instruments, intake.forbidden)
+    replaces, reader = ReplaceHandler(host, risk, instruments, intake.forbidden), _reader(settings, instruments, keys, market, clock)
     routes = router(host, reads, accounts, replaces, instruments, keys.may_trade)
     routes.include_router(instrument_list.router(instruments, venues, controls.listings))
     routes.include_router(admin.router(Admin(verification)))
     routes.include_router(settle.router(host, reads, negative, clock, settings.order_management.settle_second_person == "required"))
-    reader = _reader(settings, instruments, keys, market, clock)
     parts = FacadeParts(host, reads, intake, replaces, reader, accounts, fills, recent, market, controls, clock, metrics)
 
     async def stop_intake() -> None:
@@ -118,6 +118,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
         router=routes,
         fast={("POST", "/orders"): SubmitEndpoint(reader, intake, clock, metrics)},
         mounts=alpaca.mounts(chassis, instruments, venues, parts, QUOTE_AGE_MAX_S),
+        websockets=await stream(chassis, client, unit, host, alpaca.asset_book(instruments, venues)),
         stats=lambda: (
             _stats(metrics, host, intake, risk, sessions, publisher, switch)
             | {"positions_upkeep": positions_upkeep.stats(), "quotes": ticks.stats(), "reduce_only": reduce_only.stats()}

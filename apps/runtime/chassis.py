@@ -54,12 +54,14 @@ def _as_it_is(app: Handler) -> Handler:
 class Service:
     """The parts that a service plugs into the chassis. `fast` handlers precede the router; `stop_intake` refuses new work.
 
-    `mounts` are applications of their own, by the beginning of the paths that they serve.
+    `mounts` are applications of their own, by the beginning of the paths that they serve. `websockets` are handlers by path; the listener
+    must have been told these paths when it opened.
     """
 
     router: APIRouter = field(default_factory=APIRouter)
     fast: Mapping[tuple[str, str], Handler] = field(default_factory=dict)
     mounts: Mapping[str, Handler] = field(default_factory=dict)
+    websockets: Mapping[str, Handler] = field(default_factory=dict)
     stats: Callable[[], Mapping[str, object]] = dict
     stop_intake: Callable[[], Awaitable[None]] = _nothing_to_stop
 

@@ -19,6 +19,9 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     `penalty_bps` is what poor venue health added when costs were compared; `note` is the reason why the venue could not be chosen.
     `quote_seq` is the venue's own number of the quote, so that the comparison can be repeated on recorded market data; None for quotes
     without a number (simulated ones).
+
+    `levels` are the prices and shown sizes that the whole order would have met there, touch first, of the book with the number `depth_seq`;
+    `cost` is then the average over them, rounded to 12 places. They are empty if the touch showed enough, or the venue showed no depth.
     """
 
     venue: str
@@ -29,6 +32,8 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     note: str | None = None
     penalty_bps: Decimal | None = None
     quote_seq: int | None = None
+    levels: tuple[tuple[Decimal, Decimal], ...] = ()
+    depth_seq: int | None = None
 
 
 class Leg(msgspec.Struct, frozen=True, gc=False):

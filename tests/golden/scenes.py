@@ -23,6 +23,16 @@ CANDIDATES: Final = (
     e.Candidate("PAPER_A", bid=Decimal("49.99"), ask=Decimal(50), size=Decimal("7.5"), cost=Decimal("50.025")),
     e.Candidate("PAPER_B", note="no fresh quote", penalty_bps=Decimal("3.125")),
     e.Candidate("PAPER_C", Decimal("99.5"), Decimal("100.5"), Decimal(3), Decimal("100.6"), quote_seq=499_869_752),
+    e.Candidate(
+        "PAPER_D",
+        Decimal(49),
+        Decimal(51),
+        Decimal("0.5"),
+        Decimal("51.984375"),
+        quote_seq=17,
+        levels=((Decimal(51), Decimal("0.5")), (Decimal("52.25"), Decimal(70))),
+        depth_seq=19,
+    ),
 )
 
 SCENES: Final = """

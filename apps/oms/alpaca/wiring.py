@@ -63,12 +63,15 @@ def mounts(
         return {}
     risk = RiskReader.at(str(chassis.settings.peers.risk_url), chassis.keys, tls.context_to_peers(chassis.settings))
     chassis.exits.push_async_callback(risk.close)
-    calendars = {name: venue.rules.calendar for name, venue in venues.items()}
-    hours = {symbol: [calendars[name] for name, venue in venues.items() if symbol in venue.symbols] for symbol in instruments}
-    routes = facade_routes(
-        AssetBook(instruments.values(), hours), [*calendars.values()], chassis.keys, risk, parts, int(quote_age_max_s * 1e9)
-    )
+    calendars = [venue.rules.calendar for venue in venues.values()]
+    routes = facade_routes(asset_book(instruments, venues), calendars, chassis.keys, risk, parts, int(quote_age_max_s * 1e9))
     return {chassis.alpaca.base: AlpacaApp(chassis.alpaca.base, routes)}
+
+
+def asset_book(instruments: Mapping[str, Instrument], venues: Mapping[str, VenueSettings]) -> AssetBook:
+    """Return the instruments as the facade names them, with the trading hours of their venues."""
+    hours = {symbol: [venue.rules.calendar for venue in venues.values() if symbol in venue.symbols] for symbol in instruments}
+    return AssetBook(instruments.values(), hours)
 
 
 def facade_routes(
