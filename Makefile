@@ -5,7 +5,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --python-version 3.11
 	--no-header --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test faults simulate torture docs deploy-test chromium browser-test desk-test check bench bench-market bench-quick gate peers search s3 analytics ccxt format lock release pre-commit clean
+.PHONY: help run install test faults simulate torture docs deploy-test chromium browser-test desk-test clients-test check bench bench-market bench-quick gate peers search s3 analytics ccxt format lock release pre-commit clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -31,8 +31,8 @@ install: .venv/installed ## install what is missing into .venv
 
 # These suites use every core and run alone. All others run three at a time, each with its own stacks and servers: on two cores, a quarter of their time is waiting.
 ALONE := tests/simulation tests/torture
-# A real browser: make browser-test, make desk-test
-LATER := tests/browser
+# A real browser: make browser-test, make desk-test; clients of others: make clients-test
+LATER := tests/browser tests/clients
 
 test: install ## run every fast test, on its own servers (the last suites run even if the first ones fail)
 	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=10 $(ALONE:%=--ignore=%) $(LATER:%=--ignore=%); others=$$?; $(BIN)/pytest $(ALONE) && exit $$others
@@ -66,6 +66,16 @@ browser-test: install chromium ## try to trade from pages in a real browser (ins
 
 desk-test: install chromium ## use the desk in a real browser as a trader does (installs Debian's chromium if it is missing, as root)
 	@$(BIN)/pytest -n0 -v $(DESK_TESTS)
+
+clients-test: install .clients/installed ## trade through the Alpaca facade with alpaca-py and ccxt as they are (300 MB into .clients)
+	@$(BIN)/pytest -n0 -v -W default tests/clients
+
+# Of alpaca-mcp-server only a file in its wheel is needed: Alpaca's description of its API.
+.clients/installed: requirements-clients.lock requirements-clients-spec.lock
+	@rm -rf .clients
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --target .clients \
+		-r requirements-clients.lock -r requirements-clients-spec.lock
+	@touch $@
 
 bench: install ## benchmark orders, /check, replay and restart: three minutes (longer runs: docs/performance.md)
 	@$(BIN)/python -m tests.bench.lives --json bench.json $(LOADS)
@@ -140,7 +150,9 @@ lock: install ## lock the newest versions that pyproject.toml allows, with hashe
 	@$(UV_COMPILE) --constraint requirements.lock --extra peers -o requirements-peers.lock
 	@$(UV_COMPILE) --constraint requirements.lock --extra analytics -o requirements-analytics.lock
 	@$(UV_COMPILE) --constraint requirements.lock --extra ccxt -o requirements-ccxt.lock
-	@! grep -n '://' requirements.lock requirements-run.lock requirements-peers.lock requirements-analytics.lock requirements-ccxt.lock
+	@$(UV_COMPILE:pyproject.toml=--group clients) -o requirements-clients.lock
+	@echo alpaca-mcp-server==2.4.0 | $(UV_COMPILE:pyproject.toml=-) --no-deps -o requirements-clients-spec.lock
+	@! grep -n '://' requirements.lock requirements-run.lock requirements-peers.lock requirements-analytics.lock requirements-ccxt.lock requirements-clients.lock requirements-clients-spec.lock
 
 pre-commit: install ## install git hooks that run ruff, mypy and the import contracts
 	@$(BIN)/pre-commit install

@@ -16,7 +16,7 @@ from adapters.codec import decoder
 from domain.execution.owner import NO_OWNER, Owner
 from domain.order.events import Foreign
 from domain.order.holdings import Key
-from domain.order.index import OrderFilter
+from domain.order.index import OrderFilter, names_of
 from domain.order.order import Order
 from domain.ports import FOREIGN_MAX, Acceptance, Fenced, FillPlace, Head, JournalEntry, StoredOrders, StoredPicture, Unavailable
 from domain.position.position import Position
@@ -244,7 +244,8 @@ class MemoryOrderStore:
         checkpoint, head, report_seqs, owner, held = self._meta
         counts = Counter(str(order.status) for order in orders)
         still_open = [order for order in orders if not order.closed]
-        return StoredOrders(checkpoint, head, dict(report_seqs), still_open, dict(counts), owner, dict(held))
+        naming = frozenset(account for order in orders for account, _ in names_of(order))
+        return StoredOrders(checkpoint, head, dict(report_seqs), still_open, dict(counts), owner, naming, dict(held))
 
     def clear(self) -> None:
         self._orders, self._meta = {}, None
@@ -254,11 +255,18 @@ class MemoryOrderStore:
         body = self._orders.get(order_id)
         return None if body is None else _stored(body)
 
-    def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int) -> list[Order]:
+    def named(self, account: str, client_order_id: str) -> str | None:
         self._check_up()
-        orders = sorted(map(_stored, self._orders.values()), key=lambda o: (o.created_at, o.order_id), reverse=True)
-        older = [o for o in orders if below is None or (o.created_at, o.order_id) < below]
-        return [o for o in older if wanted.takes(o)][:limit]
+        return next(
+            (order.order_id for order in map(_stored, self._orders.values()) if (account, client_order_id) in names_of(order)), None
+        )
+
+    def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int, *, oldest_first: bool = False) -> list[Order]:
+        self._check_up()
+        orders = sorted(map(_stored, self._orders.values()), key=lambda o: (o.created_at, o.order_id), reverse=not oldest_first)
+        if below is not None:
+            orders = [o for o in orders if ((o.created_at, o.order_id) > below if oldest_first else (o.created_at, o.order_id) < below)]
+        return [o for o in orders if wanted.takes(o)][:limit]
 
     @contextlib.contextmanager
     def picture(self) -> Iterator[StoredPicture | None]:

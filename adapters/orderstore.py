@@ -22,7 +22,7 @@ import structlog
 from adapters.codec import encode
 from domain.execution.owner import NO_OWNER, Owner
 from domain.order.holdings import Key
-from domain.order.index import OrderFilter
+from domain.order.index import OrderFilter, names_of
 from domain.order.interning import Shared
 from domain.order.lifecycle import CLOSED
 from domain.order.order import Order
@@ -30,7 +30,7 @@ from domain.ports import Corrupt, Head, StoredOrders, StoredPicture, Unavailable
 
 log = structlog.get_logger()
 
-SCHEMA: Final = 4
+SCHEMA: Final = 5
 BUSY_MS: Final = 2000
 TABLES: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -40,6 +40,10 @@ CREATE TABLE IF NOT EXISTS orders (
 CREATE TABLE IF NOT EXISTS held (
   account TEXT NOT NULL, symbol TEXT NOT NULL, quantity TEXT NOT NULL, checksum INTEGER NOT NULL,
   PRIMARY KEY (account, symbol)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS names (
+  account TEXT NOT NULL, client_order_id TEXT NOT NULL, order_id TEXT NOT NULL, checksum INTEGER NOT NULL,
+  PRIMARY KEY (account, client_order_id)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_name ON names (client_order_id);
 CREATE INDEX IF NOT EXISTS by_time ON orders (created_at, order_id);
 CREATE INDEX IF NOT EXISTS by_account ON orders (account, created_at, order_id);
 CREATE INDEX IF NOT EXISTS by_status ON orders (status);
@@ -59,10 +63,11 @@ OPEN: Final = f"{SELECT} WHERE closed = 0"
 ALL: Final = f"{SELECT} NOT INDEXED"
 PICTURE: Final = f"{SELECT} ORDER BY order_id"
 HELD: Final = "SELECT account, symbol, quantity, checksum FROM held"
+NAMED: Final = "SELECT account, client_order_id, order_id, checksum FROM names WHERE account = ? AND client_order_id = ?"
 CONDITIONS: Final = {
     "account": "account = ?",
     "symbol": "symbol = ?",
-    "client_order_id": "client_order_id = ?",
+    "client_order_id": "(client_order_id = ? OR order_id IN (SELECT order_id FROM names WHERE client_order_id = ?))",
     "status": "status = ?",
     "closed": "closed = ?",
     "since_ns": "created_at >= ?",
@@ -114,6 +119,7 @@ class SqliteOrderStore:
                     open=orders,
                     counts=dict(counts),
                     owner=msgspec.json.decode(meta.get("owner", "{}"), type=Owner),
+                    naming=frozenset(account for (account,) in self._read().execute("SELECT DISTINCT account FROM names")),
                     held=dict(map(_held, self._read().execute(HELD))),
                 )
         except (DamagedStore, Unavailable, KeyError, ValueError) as trouble:
@@ -135,19 +141,30 @@ class SqliteOrderStore:
         except DamagedStore as damage:
             raise Unavailable(f"the order store is damaged at {order_id}: {damage}") from damage
 
-    def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int) -> list[Order]:
-        """Return orders, newest first, older than `below` (created_at, order_id)."""
+    def named(self, account: str, client_order_id: str) -> str | None:
+        """Return the order whose replace has this name. Raises Unavailable if the row does not verify."""
+        with self._trouble(), self._reading:
+            row = self._look().execute(NAMED, (account, client_order_id)).fetchone()
+        if row is None:
+            return None
+        if _texts_checksum(row[:-1]) != row[-1]:
+            raise Unavailable(f"the order store is damaged at a name of account {account}")
+        return str(row[2])
+
+    def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int, *, oldest_first: bool = False) -> list[Order]:
+        """Return orders, newest first, older than `below` (created_at, order_id); or oldest first, newer than it."""
+        way, behind = ("ASC", ">") if oldest_first else ("DESC", "<")
         given = {name: value for name in CONDITIONS if (value := getattr(wanted, name)) is not None}
         asked = [CONDITIONS[name] for name in given]
-        values: list[Any] = [_sql(value) for value in given.values()]
+        values: list[Any] = [_sql(value) for name, value in given.items() for _ in range(CONDITIONS[name].count("?"))]
         if below is not None:
-            asked.append("(created_at, order_id) < (?, ?)")
+            asked.append(f"(created_at, order_id) {behind} (?, ?)")
             values.extend(below)
         where = f" WHERE {' AND '.join(asked)}" if asked else ""
         connection = self._connect()
         try:
             with self._trouble():
-                found = connection.execute(f"{SELECT}{where} ORDER BY created_at DESC, order_id DESC LIMIT ?", [*values, limit])
+                found = connection.execute(f"{SELECT}{where} ORDER BY created_at {way}, order_id {way} LIMIT ?", [*values, limit])
                 return [_verified(row) for row in found]
         except DamagedStore as damage:
             raise Unavailable(f"the order store is damaged: {damage}") from damage
@@ -205,6 +222,8 @@ class SqliteOrderStore:
                 connection.executemany(
                     "INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?)", [_held_row(*key, q) for key, q in held.items() if q]
                 )
+                named = [(*name, order.order_id) for order, _ in rows if order.generations for name in names_of(order)]
+                connection.executemany("INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?)", [(*row, _texts_checksum(row)) for row in named])
                 connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
 
     @contextlib.contextmanager
@@ -292,12 +311,16 @@ def _checksum(named: tuple[Any, ...], body: bytes) -> int:
 
 def _held_row(account: str, symbol: str, quantity: Decimal) -> tuple[str, str, str, int]:
     row = account, symbol, str(quantity)
-    return (*row, zlib.crc32(repr(row).encode()))
+    return (*row, _texts_checksum(row))
+
+
+def _texts_checksum(row: tuple[str, ...]) -> int:
+    return zlib.crc32(repr(row).encode())
 
 
 def _held(row: tuple[Any, ...]) -> tuple[Key, Decimal]:
     *named, checksum = row
-    if zlib.crc32(repr(tuple(named)).encode()) != checksum:
+    if _texts_checksum(tuple(named)) != checksum:
         raise DamagedStore("a holding's checksum is wrong")
     account, symbol, quantity = named
     return (account, symbol), Decimal(quantity)

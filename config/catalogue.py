@@ -5,18 +5,21 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from config.kinds import Exact, Listed, Millis, Percent, Positive, Section, validated
 from config.text import ConfigError, read_mapping
 from config.venue_sections import CalendarSection, PaperSection
-from domain.instruments import Instrument
+from domain.instruments import AssetClass, Instrument, described
 from domain.market.venues.names import ALPACA_CRYPTO, BINANCE_SPOT, COINBASE, KNOWN, KRAKEN, is_kind
 from domain.paper.rules import PLAIN, PaperRules
 from domain.values import is_multiple, is_symbol, plain
 
+NAME_MAX: Final = 100
+"""Characters of an instrument's name."""
+TERMS: Final = ("tick", "lot", "quantity_max", "notional_min", "currency", "collar_pct", "shortable", "negative_prices")
 HERE: Final = Path(__file__).parent
 BOOK_DEPTH: Final = 10
 """Levels of a market's book, unless market_symbols says otherwise."""
@@ -48,10 +51,24 @@ class Group(Section):
     collar_pct: Percent | None = None
     shortable: bool = False
     negative_prices: bool = False
+    asset_class: Annotated[Literal["crypto", "us_equity"] | None, Field(alias="class")] = None
+    base: Annotated[str, Field(pattern=r"^[A-Z0-9._-]{1,16}$")] | None = None
+    quote: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,10}$")] | None = None
+    exchange: Literal["AMEX", "ARCA", "BATS", "NYSE", "NASDAQ", "NYSEARCA", "OTC", "CRYPTO"] | None = None
+    names: Annotated[dict[Symbol, Annotated[str, Field(min_length=1, max_length=NAME_MAX)]], Field(default_factory=dict)]
+
+    @model_validator(mode="after")
+    def _names_are_of_the_group(self) -> Self:
+        if other := next((symbol for symbol in self.names if symbol not in self.symbols), None):
+            raise ValueError(f"names: {other} is not among the symbols of the group")
+        return self
 
     def instruments(self) -> Iterable[Instrument]:
-        terms = {name: getattr(self, name) for name in Instrument.__struct_fields__ if name != "symbol"}
-        return (Instrument(symbol=symbol, **terms) for symbol in self.symbols)
+        """Return the instruments, with what the group leaves out of their description derived."""
+        terms: dict[str, Any] = {name: getattr(self, name) for name in TERMS}
+        terms["asset_class"] = AssetClass(self.asset_class) if self.asset_class else None
+        terms |= {name: getattr(self, name) or "" for name in ("base", "quote", "exchange")}
+        return (described(Instrument(symbol=symbol, name=self.names.get(symbol, ""), **terms)) for symbol in self.symbols)
 
 
 class MarketSymbol(Section):

@@ -62,6 +62,11 @@ GROUP_NOTES: Final = {
     "collar_pct": "replaces risk's `price_collar_pct`",
     "shortable": "whether accounts may sell below a flat position",
     "negative_prices": "whether the price may be zero or negative",
+    "class": "by default crypto if the symbol ends with its currency (BTCUSDT, BTC/USD), nothing with `negative_prices`, else us_equity",
+    "base": "what is traded; by default the symbol without the currency (crypto), or the symbol",
+    "quote": "what it is paid in, as people call it; by default `currency`",
+    "exchange": "by default CRYPTO or NASDAQ, by `class`",
+    "names": "a name for some of the symbols (`{AAPL: Apple Inc.}`); by default BASE/QUOTE (crypto), or the symbol",
 }
 
 
@@ -99,7 +104,7 @@ def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, 
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             yield from _keys(inner, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", _kind(inner, field), _default(field)
+            yield f"{prefix}{field.alias or name}", _kind(inner, field), _default(field)
 
 
 def _kind(annotation: Any, field: FieldInfo | None = None) -> str:

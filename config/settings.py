@@ -5,6 +5,7 @@ from typing import ClassVar, Final, Literal, Self
 
 from pydantic import model_validator
 
+from config.alpaca_section import AlpacaSection
 from config.kinds import Port, Section, Wait
 from config.market_section import MarketSection
 from config.percent import fractions_in
@@ -58,6 +59,10 @@ class Settings(Section):
     def connections_max(self) -> int:
         """Return how many connections the port of the service takes."""
         return CONNECTIONS_MAX
+
+    def alpaca_base(self) -> str | None:
+        """Return where the service answers as Alpaca does; None if it does not."""
+        return None
 
     def without_effect(self) -> list[str]:
         """Return a sentence for each key that the file sets and that has no effect by design."""
@@ -141,7 +146,11 @@ class OmsSettings(Settings):
     journal: JournalSection = JournalSection()
     admin: AdminSection = AdminSection()
     market: MarketSection = MarketSection()
+    alpaca: AlpacaSection = AlpacaSection()
     fills: FillsStore = "questdb"
+
+    def alpaca_base(self) -> str | None:
+        return self.alpaca.base if self.alpaca.enabled else None
 
     def notices(self) -> list[str]:
         allowed = ["admin.verify: enabled, so every client of this port can start a read of the whole journal"]

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 from decimal import Decimal
+from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -17,10 +19,21 @@ class Denial(msgspec.Struct, frozen=True):
     unit: str | None = None
 
 
+class AssetClass(StrEnum):
+    CRYPTO = "crypto"
+    US_EQUITY = "us_equity"
+
+
+EXCHANGES: Final[dict[AssetClass, str]] = {AssetClass.CRYPTO: "CRYPTO", AssetClass.US_EQUITY: "NASDAQ"}
+"""Where instruments of a class are listed, unless the catalogue says otherwise."""
+_SEPARATORS: Final = "/-_"
+
+
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     """One tradable instrument. A price is a whole number of `tick`, a quantity a whole number of `lot`; both are exact.
 
-    Prices are above zero, or with `negative_prices` any whole number of ticks: futures, power, spreads.
+    Prices are above zero, or with `negative_prices` any whole number of ticks: futures, power, spreads. The last five fields describe it
+    to people and decide nothing: see `described`. An `asset_class` of None is neither of the two.
     """
 
     symbol: str
@@ -32,6 +45,34 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     collar_pct: Decimal | None = None
     shortable: bool = False
     negative_prices: bool = False
+    asset_class: AssetClass | None = None
+    base: str = ""
+    quote: str = ""
+    exchange: str = ""
+    name: str = ""
+
+    @property
+    def pair(self) -> str:
+        """The usual name of what is traded: BASE/QUOTE of crypto, the symbol of everything else."""
+        return f"{self.base}/{self.quote}" if self.asset_class is AssetClass.CRYPTO else self.symbol
+
+
+def described(instrument: Instrument) -> Instrument:
+    """Return the instrument with the empty ones of its describing fields derived.
+
+    A symbol that ends with its currency is a crypto pair (BTCUSDT, BTC/USD); one whose price may be negative is neither crypto nor equity;
+    all others are US equities.
+    """
+    quote = instrument.quote or instrument.currency
+    stem = instrument.symbol.removesuffix(quote).rstrip(_SEPARATORS)
+    is_pair = instrument.symbol.endswith(quote) and bool(stem)
+    by_form = AssetClass.CRYPTO if is_pair else None if instrument.negative_prices else AssetClass.US_EQUITY
+    kind = instrument.asset_class or by_form
+    base = instrument.base or (stem if kind is AssetClass.CRYPTO and is_pair else instrument.symbol)
+    found = msgspec.structs.replace(
+        instrument, asset_class=kind, base=base, quote=quote, exchange=instrument.exchange or (EXCHANGES[kind] if kind else "")
+    )
+    return msgspec.structs.replace(found, name=instrument.name or found.pair)
 
 
 def negative_prices(instruments: Iterable[Instrument]) -> frozenset[str]:
@@ -90,6 +131,19 @@ def terms_denial(
     if not reduce_only and worst is not None and is_too_small(instrument, quantity, worst):
         return Denial("notional_too_small", plain(abs(worst * quantity)), plain(instrument.notional_min), instrument.currency)
     return None
+
+
+def quantity_worth(instrument: Instrument, notional: Decimal, price: Decimal) -> Decimal:
+    """Return the largest quantity on the lot that is worth no more than `notional` at a price above zero."""
+    return notional // (price * instrument.lot) * instrument.lot
+
+
+def notional_denial(instrument: Instrument, quantity: Decimal, price: Decimal, *, reduce_only: bool) -> Denial | None:
+    """Return why a quantity that was made from money is too little: less than a lot, or below the minimum notional."""
+    least = instrument.lot * price if reduce_only else max(instrument.notional_min, instrument.lot * price)
+    if quantity * price >= least:
+        return None
+    return Denial("notional_too_small", plain(quantity * price), plain(least), instrument.currency)
 
 
 def is_too_small(instrument: Instrument, quantity: Decimal, price: Decimal) -> bool:

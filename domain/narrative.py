@@ -9,7 +9,7 @@ from domain.access.scopes import LOCAL
 from domain.order import events as e
 from domain.order.order import RISK_CONTROL
 from domain.risk.decision_record import read
-from domain.values import plain, rfc3339
+from domain.values import Side, plain, rfc3339
 
 OwnerOf = Callable[[str], str | None]
 """Returns the owner of a key id; None if the key is unknown."""
@@ -40,7 +40,16 @@ def _submitted(event: e.OrderSubmitted) -> str:
     terms = (
         f"{event.side} {_terms(event.quantity, event.price, event.stop_price)} {event.symbol} as {event.order_type} {event.time_in_force}"
     )
-    return f"{event.account} asks to {terms}{until}{flags}."
+    return f"{event.account} asks to {terms}{_worth(event)}{until}{flags}."
+
+
+def _worth(event: e.OrderSubmitted) -> str:
+    """Return how the quantity was made, if it was made from money."""
+    if event.notional is None:
+        return ""
+    quote = event.quote
+    seen = f" at {plain(touch)} of {quote.venue}" if quote and (touch := quote.ask if event.side is Side.BUY else quote.bid) else ""
+    return f", which is what {plain(event.notional)} is worth{seen}"
 
 
 def _terms(quantity: Decimal, price: Decimal | None, stop_price: Decimal | None) -> str:
@@ -87,7 +96,8 @@ def _candidate(seen: e.Candidate) -> str:
     if seen.cost is None:
         return f"{seen.venue}: {seen.note or 'no quote'}"
     note = f", {seen.note}" if seen.note else ""
-    return f"{seen.venue} would cost {plain(seen.cost)}{note}"
+    levels = f" over {len(seen.levels)} levels" if seen.levels else ""
+    return f"{seen.venue} would cost {plain(seen.cost)}{levels}{note}"
 
 
 def _filled(event: e.OrderFilled) -> str:
@@ -105,13 +115,16 @@ def _busted(event: e.TradeBusted) -> str:
 
 def _asked_to_replace(event: e.ReplaceRequested) -> str:
     terms = _terms(event.quantity, event.price, event.stop_price)
-    return f"{event.leg.venue} is asked to make it {terms}; until it answers the old terms apply."
+    return f"{event.leg.venue} is asked to make it {terms}{_named(event)}; until it answers the old terms apply."
+
+
+def _named(event: e.ReplaceRequested | e.OrderReplaced) -> str:
+    return f", named {event.client_order_id} by the client" if event.client_order_id else ""
 
 
 def _replaced(event: e.OrderReplaced) -> str:
-    return f"It is {_terms(event.quantity, event.price, event.stop_price)} now" + (
-        f", as reported by {event.venue}." if event.venue else "."
-    )
+    reported = f", as reported by {event.venue}" if event.venue else ""
+    return f"It is {_terms(event.quantity, event.price, event.stop_price)} now{_named(event)}{reported}."
 
 
 def _quarantined(event: e.ReportQuarantined) -> str:

@@ -213,6 +213,8 @@ class StoredOrders(msgspec.Struct, frozen=True):
     open: list[Order]
     counts: dict[str, int]
     owner: Owner = NO_OWNER
+    naming: frozenset[str] = frozenset()
+    """The accounts that ever named a replace."""
     held: dict[Key, Decimal] = {}
     """Holdings as of `head`, by account and symbol; an absent one is flat."""
 
@@ -238,8 +240,14 @@ class OrderStore(Protocol):
     def find(self, order_id: str) -> Order | None:
         """Return one order as last saved. Fast enough for the event loop. Raises Unavailable."""
 
-    def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int) -> list[Order]:
-        """Return the orders that `wanted` takes, newest first, older than `below` (created_at, order_id). Slow. Raises Unavailable."""
+    def named(self, account: str, client_order_id: str) -> str | None:
+        """Return the order whose replace the client called so. As fast as `find`. Raises Unavailable."""
+
+    def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int, *, oldest_first: bool = False) -> list[Order]:
+        """Return the orders that `wanted` takes, newest first, older than `below` (created_at, order_id). Slow. Raises Unavailable.
+
+        `oldest_first`: in the other order, those newer than `below`.
+        """
 
     def picture(self) -> AbstractContextManager[StoredPicture | None]:
         """Open a consistent view for a checker, from any process; None if nothing was ever saved. Raises Unavailable, Corrupt."""

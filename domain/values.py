@@ -11,6 +11,10 @@ from typing import Final
 ZERO: Final = Decimal(0)
 
 IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+CLIENT_ORDER_ID: Final = re.compile(r"[ -~]{1,128}", re.ASCII)
+"""The names that clients give their orders: printable ASCII, the space included, in upper and lower case. It may hold quotes, commas and
+markup, so whatever prints one escapes it; it is never a part of a subject, a key or a path."""
+CLIENT_ORDER_ID_RULE: Final = "1 to 128 printable ASCII characters"
 SYMBOL: Final = re.compile(r"[A-Za-z0-9_/-][A-Za-z0-9_/.-]{0,63}", re.ASCII)
 """The form of a symbol in a query. `is_symbol` checks which of them may be listed."""
 _DOTS: Final = re.compile(r"\./|/\.|\.\.|\.$", re.ASCII)

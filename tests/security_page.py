@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from apps.http.route_scopes import ANY, EVERYWHERE, OPEN, TABLES, Row, Table
+from apps.http.route_scopes import ALPACA, ANY, EVERYWHERE, OPEN, PUBLIC, TABLES, Row, Table
 from domain.access.scopes import scopes_of
 
 PAGE: Final = Path(__file__).parents[1] / "docs/security.md"
@@ -16,6 +16,8 @@ def scopes(row: Row) -> str:
     """Return the scopes of a row as the page has them."""
     if row is OPEN:
         return "no key"
+    if row & PUBLIC:
+        return "no key, or any"
     return "any key" if row & ANY == ANY else ", ".join(f"`{scope}`" for scope in scopes_of(row))
 
 
@@ -29,7 +31,10 @@ def lines(service: str, table: Table) -> Iterator[str]:
 
 
 def table_of_scopes() -> str:
-    own = {service: {route: row for route, row in table.items() if route not in EVERYWHERE} for service, table in TABLES.items()}
+    own: dict[str, Table] = {
+        service: {route: row for route, row in table.items() if route not in EVERYWHERE} for service, table in TABLES.items()
+    }
+    own["oms, Alpaca facade"] = ALPACA
     head = ("| service | needs one of | routes |", "|---|---|---|")
     rows = (line for service, table in {"every service": EVERYWHERE, **own}.items() for line in lines(service, table))
     return "\n".join((*head, *rows)) + "\n"

@@ -135,7 +135,7 @@ def _cancel(words: list[str], _: Order | None) -> c.CancelOrder:
 
 
 def _replace(words: list[str], order: Order | None) -> c.ReplaceOrder:
-    """`12`, `@51`, `stop 48`, `checked`, `denied code`, `as r7`: what is not said stays as it is."""
+    """`12`, `@51`, `stop 48`, `checked`, `denied code`, `as r7`, `named=b-2`: what is not said stays as it is."""
     assert order is not None
     asked = c.ReplaceOrder(order_id=given.ORDER_ID, replace_id=order.next_replace_id)
     while words:
@@ -149,6 +149,8 @@ def _replace(words: list[str], order: Order | None) -> c.ReplaceOrder:
             changed = {"decision": given.denied(words.pop(0))}
         elif word == "as":
             changed = {"replace_id": words.pop(0)}
+        elif word.startswith("named="):
+            changed = {"client_order_id": word.removeprefix("named=")}
         elif word.startswith("@"):
             changed = {"price": Decimal(word[1:])}
         else:

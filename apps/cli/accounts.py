@@ -8,7 +8,7 @@ from apps.cli import show
 from apps.cli.acknowledgements import acknowledgements, check_acknowledged
 from apps.cli.addresses import find
 from apps.cli.client import Oms
-from apps.cli.options import Account, DataDir, Json, PortOffset, identifier
+from apps.cli.options import Account, DataDir, Json, PortOffset, Reason, identifier
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -48,6 +48,29 @@ def close(
         show.line(f"Closed: {account}. {acknowledgements(answer.object())}".rstrip())
         show.hint(f"Its open orders stay; cancel them: trade order cancel --account {account}")
     check_acknowledged(answer, f"{account} is closed")
+
+
+@app.command()
+def suspend(account: Account, reason: Reason, json: Json = False, data_dir: DataDir = None, port_offset: PortOffset = None) -> None:
+    """Refuse new orders of your own account, until `trade account resume`. Its open orders work on and can be cancelled.
+
+    Exit code 0 if every service has acknowledged it, 3 if it is durable but one has not.
+    """
+    path = f"/risk/accounts/{identifier(account, 'an account')}/suspend"
+    with Oms(find(data_dir, port_offset), "risk", raw=json) as risk:
+        answer = risk.post(path, {"reason": reason})
+    if not json:
+        show.line(f"Suspended: {account}. {acknowledgements(answer.object())}".rstrip())
+    check_acknowledged(answer, f"{account} is suspended")
+
+
+@app.command()
+def resume(account: Account, reason: Reason, json: Json = False, data_dir: DataDir = None, port_offset: PortOffset = None) -> None:
+    """Accept orders of your own account again, after `trade account suspend`."""
+    with Oms(find(data_dir, port_offset), "risk", raw=json) as risk:
+        risk.post(f"/risk/accounts/{identifier(account, 'an account')}/resume", {"reason": reason})
+    if not json:
+        show.line(f"Resumed: {account}.")
 
 
 @app.command("list")

@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -150,7 +151,7 @@ class Oms:
         Unreachable if the outcome is unknown or nothing was sent; Refused on a final refusal or if oms stays overloaded (429).
         """
         deadline = time.monotonic() + retry_for_s
-        repeat = f"Repeat the same order with --client-order-id {order['client_order_id']}: it cannot become two."
+        repeat = f"Repeat the same order with --client-order-id {shlex.quote(str(order['client_order_id']))}: it cannot become two."
         body, pause, first = json.dumps(order).encode(), RETRY_FIRST_S, True
         while True:
             answer, reason = self._try(body, first)

@@ -9,7 +9,7 @@ import typer
 from apps.cli.trouble import WrongUsage
 from apps.stack.ports import PORT_MAX
 from domain.order.index import STATUSES
-from domain.values import IDENTIFIER, SYMBOL
+from domain.values import CLIENT_ORDER_ID, CLIENT_ORDER_ID_RULE, IDENTIFIER, SYMBOL
 
 _WHERE = "Which stack"
 UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -44,6 +44,13 @@ def identifier(value: str, name: str) -> str:
     """Return the value if it can be used in a path or subject unchanged. WrongUsage."""
     if not IDENTIFIER.fullmatch(value):
         raise WrongUsage(f"{value!r} is not {name}: 1 to 64 of the characters A-Z a-z 0-9 _ -")
+    return value
+
+
+def client_order_id_of(value: str) -> str:
+    """Return the value if an order may have this client_order_id. WrongUsage."""
+    if not CLIENT_ORDER_ID.fullmatch(value):
+        raise WrongUsage(f"{value!r} is not a client_order_id: {CLIENT_ORDER_ID_RULE}")
     return value
 
 

@@ -21,6 +21,7 @@ from apps.cli.options import (
     Since,
     Status,
     Until,
+    client_order_id_of,
     identifier,
     status_name,
     symbol_name,
@@ -54,6 +55,7 @@ def submit(
     quantity: Annotated[str | None, Number] = None,
     symbol: Annotated[str | None, typer.Option("--symbol", "-s")] = None,
     order_type: Annotated[OrderType | None, typer.Option("--type", "-t", help="By default limit with a price, market without one.")] = None,
+    notional: Annotated[str | None, typer.Option(help="In place of the quantity: the money to trade, at market or with ioc.")] = None,
     price: Annotated[str | None, Number] = None,
     stop_price: Annotated[str | None, Number] = None,
     time_in_force: Annotated[TimeInForce | None, typer.Option(help="By default gtc.")] = None,
@@ -65,7 +67,8 @@ def submit(
         str | None, typer.Option("--account", "-a", metavar="ACCOUNT", help="By default the account that oms is configured with.")
     ] = None,
     client_order_id: Annotated[
-        str | None, typer.Option(help="Your idempotency key: the same order sent again with it stays one order.")
+        str | None,
+        typer.Option(help="Your idempotency key, 1 to 128 printable ASCII characters: the same order sent again with it stays one order."),
     ] = None,
     retry_for: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, max=RETRY_FOR_MAX_S, help="How long to retry while oms is unavailable or overloaded.")
@@ -82,8 +85,8 @@ def submit(
     """
     given = {"side": side, "quantity": quantity, "symbol": symbol}
     order = {
-        "client_order_id": identifier(client_order_id, "a client_order_id") if client_order_id else f"cli-{secrets.token_hex(12)}",
-        **_main_terms(given, words or ()),
+        "client_order_id": client_order_id_of(client_order_id) if client_order_id else f"cli-{secrets.token_hex(12)}",
+        **_main_terms(given, words or (), notional),
         "account": identifier(account, "an account") if account else None,
         "type": order_type,
         "price": _price(price, "--price"),
@@ -99,17 +102,22 @@ def submit(
     _print_submitted(answer.object(), quiet=json)
 
 
-def _main_terms(given: Mapping[str, str | None], words: list[str] | tuple[str, ...]) -> dict[str, str]:
-    """Return side, quantity and symbol from the options and the bare words. WrongUsage if one is missing or given twice."""
+def _main_terms(given: Mapping[str, str | None], words: list[str] | tuple[str, ...], notional: str | None) -> dict[str, str]:
+    """Return side, quantity or notional, and symbol from the options and the bare words. WrongUsage if one is missing or given twice."""
     terms = {name: value for name, value in given.items() if value is not None}
     for word in words:
         name = "side" if word.lower() in SIDES else "quantity" if NUMERIC.fullmatch(word) else "symbol"
         if name in terms:
             raise WrongUsage(f"The {name} is given twice: {terms[name]} and {word}.", EXAMPLE)
         terms[name] = word.lower() if name == "side" else word
-    if missing := [name for name in given if name not in terms]:
+    if notional is not None:
+        if "quantity" in terms:
+            raise WrongUsage("The order has a quantity and a notional.", EXAMPLE)
+        terms["notional"] = notional
+    if missing := [name for name in given if name not in terms and not (name == "quantity" and notional is not None)]:
         raise WrongUsage(f"The order lacks its {' and its '.join(missing)}.", EXAMPLE)
-    _number(terms["quantity"], "--quantity")
+    _number(terms.get("quantity"), "--quantity")
+    _number(notional, "--notional")
     symbol_name(terms["symbol"])
     return terms
 
@@ -261,6 +269,7 @@ def replace(
     quantity: Annotated[str | None, Number] = None,
     price: Annotated[str | None, Number] = None,
     stop_price: Annotated[str | None, Number] = None,
+    client_order_id: Annotated[str | None, typer.Option(help="A name for the new terms, as unique as that of an order.")] = None,
     json: Json = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
@@ -274,6 +283,8 @@ def replace(
     terms = {name: value for name, value in numbers.items() if value is not None}
     if not terms:
         raise WrongUsage("No new term is given.", "trade order replace ORDER_ID [--quantity N] [--price N] [--stop-price N]")
+    if client_order_id is not None:
+        terms["client_order_id"] = client_order_id_of(client_order_id)
     with Oms(find(data_dir, port_offset), raw=json) as oms:
         answer = oms.patch(f"/orders/{identifier(order_id, 'an order id')}", terms)
     if not json:

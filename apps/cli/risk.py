@@ -50,6 +50,7 @@ def controls(json: Json = False, data_dir: DataDir = None, port_offset: PortOffs
     rows = [
         *(("killed", kill.get("scope"), *_signed(kill)) for kill in reply.get("killed", ())),
         *(("blocked", f"symbol:{block.get('symbol')}", *_signed(block)) for block in reply.get("blocked_symbols", ())),
+        *(("suspended", f"account:{each.get('account')}", *_signed(each)) for each in reply.get("suspended", ())),
         *((f"arming, token {asked.get('token')}", asked.get("scope"), *_signed(asked)) for asked in reply.get("arming", ())),
         *((f"proposed, token {each.get('token')}", _about(each), *_signed(each)) for each in reply.get("proposals", ())),
     ]

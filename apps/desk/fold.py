@@ -20,8 +20,6 @@ from domain.position.position import Position, PositionBook
 
 STATE_VERSION: Final = 1
 """Increase this if the meaning of a field changes while its type stays the same."""
-OLDER_SHAPES: Final = ("1-1af7faf1f3e7516f4b1fc99f1ecfc1ad",)
-"""The state before it had alarms: restored from it, the alarms are those since."""
 
 Commits = Sequence[tuple[int, Commit[e.OrderEvent]]]
 OnOrder = Callable[[Order, int, Sequence[e.OrderEvent]], None]

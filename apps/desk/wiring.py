@@ -12,7 +12,7 @@ from apps.connections.service_stats import ask_stats
 from apps.desk.assembly import Assembly
 from apps.desk.client_stream import KNOWN_NS
 from apps.desk.drop_copy import DropCopy
-from apps.desk.fold import OLDER_SHAPES, STATE_VERSION, DeskFold, DeskState
+from apps.desk.fold import STATE_VERSION, DeskFold, DeskState
 from apps.desk.gateway import Gateway
 from apps.desk.pages import Pages
 from apps.desk.past import CHANGES_MODULE, ORDERS_MODULE, Past
@@ -39,7 +39,7 @@ async def build(chassis: Chassis[DeskSettings]) -> Service:
     access.follow_access(chassis, client)
     journal = await journals.order_journal(client)
     fold = DeskFold(bounds.closed_orders_max, bounds.events_max)
-    snapshots = journals.snapshotter(chassis, fold, DeskState, STATE_VERSION, OLDER_SHAPES)
+    snapshots = journals.snapshotter(chassis, fold, DeskState, STATE_VERSION)
     desk = Assembly(
         journal,
         fold,

@@ -84,7 +84,7 @@ class Access:
 
     def refusal(self, scope: Scope, found: Mapping[bytes, bytes]) -> Refusal | None:
         """Return why a request with these headers (`watched`) is refused, and count it; None if it is admitted."""
-        refusal = self._judged(scope["method"], found)
+        refusal = self._judged(scope.get("method", "GET"), found)  # the handshake of a websocket is a GET
         if refusal is not None:
             self.refused[refusal.code] += 1
         return refusal

@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, MutableMapping
 from decimal import Decimal
 from functools import partial
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 import msgspec
@@ -22,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from apps.http import limits
 from apps.http.access import Access
+from apps.http.alpaca_guard import AlpacaGuard
 from apps.http.authority import Authority
 from apps.http.docs_page import docs_routes
 from apps.http.guard import guarded
@@ -30,6 +32,7 @@ from apps.http.messages import Disconnected, Handler, header, read_body, send_js
 from apps.http.problem import CONTENT_TYPE, Refusal, not_offered, problem_body, problem_doc
 from apps.http.query import known_query, parameters_of, read_query, refused, repeatable_of
 from apps.http.tls import TlsListener
+from apps.http.websocket import MESSAGE_MAX, PING_EVERY_S, BoundedWebSocket
 from config.settings import CONNECTIONS_MAX
 from domain.values import plain
 
@@ -97,10 +100,11 @@ class Exact(Response):
         return encode(content)
 
 
-def fast_path(app: Handler, routes: Mapping[tuple[str, str], Handler]) -> Handler:
+def fast_path(app: Handler, routes: Mapping[tuple[str, str], Handler], mounts: Mapping[str, Handler] = MappingProxyType({})) -> Handler:
     """Put a few raw handlers in front of an application: FastAPI costs four times as much for a POST.
 
     Each accepts the query parameters of its documented twin in the application; without a twin, none.
+    `mounts` are applications of their own: each serves every path that begins with its name and a slash.
     """
     twins = {
         (method, context.path): (parameters_of(context.original_route), repeatable_of(context.original_route))
@@ -108,13 +112,14 @@ def fast_path(app: Handler, routes: Mapping[tuple[str, str], Handler]) -> Handle
         if isinstance(context.original_route, APIRoute)
         for method in context.methods or ()
     }
+    below = [(f"{base}/", mount) for base, mount in mounts.items()]
     known = {route: twins.get(route, (frozenset(), frozenset())) for route in routes}
 
     async def front(scope: Scope, receive: Receive, send: Send) -> None:
         route = (scope["method"], scope["path"]) if scope["type"] == "http" else ("", "")
         handler = routes.get(route)
         if handler is None:
-            await app(scope, receive, send)
+            await next((mount for base, mount in below if scope["path"].startswith(base)), app)(scope, receive, send)
             return
         try:
             if scope["query_string"]:
@@ -285,19 +290,27 @@ async def serve(
     tls: ssl.SSLContext | None = None,
     connections_max: int = CONNECTIONS_MAX,
     drain_sec: float = DRAIN_S,
+    alpaca: AlpacaGuard | None = None,
+    websocket_paths: Collection[str] = (),
 ) -> Listener:
     """Serve on the running loop, over TLS if given a context; port 0 takes any free one. OSError if the port cannot be bound.
 
     `authority`: None for a port that needs no key, which is the one of the metrics.
+    `alpaca`: judges the requests of the facade, if the service has one.
+    `websocket_paths`: where the application takes websockets; their handler finds out who calls.
     """
     bound = socket.create_server((host, port), backlog=BACKLOG, family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     bound.setblocking(False)
-    room = Room(connections_max)
+    room = Room(connections_max, websocket_paths)
     config = uvicorn.Config(
-        cast(Any, guarded(with_head(app), access, authority)),
+        cast(Any, guarded(with_head(app), access, authority, alpaca)),
         http=cast(Any, partial(BoundedProtocol, room=room)),
         loop="none",
-        ws="none",
+        ws=cast(Any, partial(BoundedWebSocket, room=room)) if websocket_paths else "none",
+        ws_max_size=MESSAGE_MAX,
+        ws_ping_interval=PING_EVERY_S,
+        ws_ping_timeout=PING_EVERY_S,
+        ws_per_message_deflate=False,
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 from pydantic import BaseModel, ValidationError
 
 from apps.http.problem import DETAIL_MAX, ECHO_MAX, malformed
-from domain.values import IDENTIFIER, NUMBER_RULE, SIGNED_RULE, exact, signed_exact
+from domain.values import CLIENT_ORDER_ID, CLIENT_ORDER_ID_RULE, IDENTIFIER, NUMBER_RULE, SIGNED_RULE, exact, signed_exact
 
 M = TypeVar("M", bound=BaseModel)
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -91,6 +91,15 @@ def identifier(value: str | UnsetType | None, field: str) -> str | None:
         return None
     if not IDENTIFIER.fullmatch(value):
         raise malformed(f"{field} must be 1 to 64 of the characters A-Z a-z 0-9 _ -", f"/{field}")
+    return value
+
+
+def client_order_id_of(value: str | UnsetType | None) -> str | None:
+    """Return the name that a client gives an order, or None if absent. Refusal 400, also for an empty string."""
+    if value is None or isinstance(value, UnsetType):
+        return None
+    if not CLIENT_ORDER_ID.fullmatch(value):
+        raise malformed(f"client_order_id must be {CLIENT_ORDER_ID_RULE}", "/client_order_id")
     return value
 
 

@@ -5,26 +5,37 @@ from collections.abc import Mapping, Sequence
 from starlette.types import Message, Receive, Scope, Send
 
 from apps.http.access import Access, watched
+from apps.http.alpaca_guard import AlpacaGuard
 from apps.http.authority import Authority
 from apps.http.caller import signature_not_passed_on
 from apps.http.credentials import Signed
 from apps.http.messages import Disconnected, Handler, read_body, send_problem
 from apps.http.problem import Refusal, not_offered
+from apps.http.replay import replayed, target_of
 from apps.http.route_scopes import OPEN_ROUTE, PASSED_ON
+from apps.http.websocket import answerable
 
 
-def guarded(app: Handler, access: Access, authority: Authority | None) -> Handler:
+def guarded(app: Handler, access: Access, authority: Authority | None, alpaca: AlpacaGuard | None = None) -> Handler:
     """Put the application behind `access`, and then `authority` unless it is None: a refused request reaches none of its handlers.
 
+    `alpaca` judges the requests of its facade in its place, if the service has one.
+
     Handlers find who calls in `scope["caller"]`. The connection skips the body of a refused request; only a signature needs the body first.
+    A websocket carries its key in its first message: its handler asks `authority` itself.
     """
 
     async def front(scope: Scope, receive: Receive, send: Send) -> None:
-        found = watched(scope)
+        if alpaca is not None and authority is not None and alpaca.judges(scope):
+            await alpaca.admit(app, access, authority, scope, receive, send)
+            return
+        found, is_websocket = watched(scope), scope["type"] == "websocket"
+        if is_websocket:
+            send = answerable(send)
         refusal = access.refusal(scope, found)
         if refusal is not None:
             await send_problem(send, refusal)
-        elif authority is None:
+        elif authority is None or is_websocket:
             await app(scope, receive, send)
         else:
             await admitted(app, authority, found, scope, receive, send)
@@ -49,7 +60,7 @@ async def admitted(app: Handler, authority: Authority, found: Mapping[bytes, byt
                 raise signature_not_passed_on()
             body = await read_body(receive)
             authority.verify(sent, method, path, target_of(scope), address, body, route)
-            receive = _replayed(body, receive)
+            receive = replayed(body, receive)
         caller, rate = authority.admit(method, path, address, sent, route)
     except Refusal as refusal:
         await send_problem(send, refusal)
@@ -62,27 +73,6 @@ async def admitted(app: Handler, authority: Authority, found: Mapping[bytes, byt
         await app(scope, receive, answer)
     else:
         await send_problem(answer, not_offered(method, authority.methods(path)))
-
-
-def target_of(scope: Scope) -> str:
-    """Return the path and query of a request as the caller sent them."""
-    query = scope["query_string"]
-    raw: bytes = scope.get("raw_path") or scope["path"].encode()
-    return (raw.partition(b"?")[0] + (b"?" + query if query else b"")).decode("latin-1")
-
-
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives a body that was read already, then what the connection gives."""
-    given = False
-
-    async def again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return again
 
 
 def _with_headers(send: Send, headers: Sequence[tuple[bytes, bytes]]) -> Send:

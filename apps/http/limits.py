@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final, cast
 
 import httptools
@@ -85,6 +85,11 @@ class HeadWithBody:
         self.flush()
         self._transport.close()
 
+    @property
+    def bare(self) -> asyncio.Transport:
+        """The transport itself, for a connection that is no longer HTTP."""
+        return self._transport
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
@@ -92,8 +97,12 @@ class HeadWithBody:
 class Room:
     """The connections of one port without a request in flight, longest idle first. They are closed to admit a new connection."""
 
-    def __init__(self, connections_max: int) -> None:
+    def __init__(self, connections_max: int, websocket_paths: Collection[str] = ()) -> None:
+        """`websocket_paths`: where a request may become a websocket. Anywhere else its wish for one is ignored."""
         self.connections_max = connections_max
+        self.websocket_paths = frozenset(path.encode("ascii") for path in websocket_paths)
+        self.websockets = 0
+        """Open websockets. They are not among the connections that are bounded here: their handler has a bound of its own."""
         self.shed = 0
         self._idle: OrderedDict[BoundedProtocol, float] = OrderedDict()
         self._receiving: OrderedDict[BoundedProtocol, float] = OrderedDict()
@@ -136,11 +145,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._receiving = False
         self._refusal: Refused | None = None
         self._ended = False
+        self._upgrades = False
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(HeadWithBody(transport))  # type: ignore[arg-type]
-        over = len(self.connections) - self._room.connections_max
+        over = self._over()
         if over > 0 and not self._room.make():
             self._beyond = True
             if over > URGENT_MAX:
@@ -201,10 +211,12 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(part)
         except httptools.HttpParserUpgrade:
-            # Upgrades are not supported: the request is answered without one. The parser ends it before its body, and would take that for
-            # another request, so nothing more is read from this connection.
+            # Where no websocket is served the request is answered without an upgrade. The parser ends it before its body, and would take
+            # that for another request, so nothing more is read from this connection as HTTP.
             self._ended = True
-            if self.cycle is not None:
+            if self._upgrades and not self._refusal:
+                self._become_websocket()
+            elif self.cycle is not None:
                 self.cycle.keep_alive = False
         except httptools.HttpParserError:
             self._refusal = self._refusal or (400, "malformed", "not a valid HTTP request")
@@ -231,6 +243,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._beyond and not self._urgent():
             self._refusal = self._refusal or self._too_many()
         if not self._refusal:
+            self._upgrades = self._asks_for_websocket()
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -248,9 +261,34 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self._refusal:
             super().on_message_complete()
 
+    def _should_upgrade(self) -> bool:
+        """Return what was decided when the head had arrived: uvicorn asks again and again."""
+        return self._upgrades
+
+    def _asks_for_websocket(self) -> bool:
+        """Return whether the request may become a websocket: at a path that serves them, and behind no unfinished answer."""
+        return (
+            self.url.partition(b"?")[0] in self._room.websocket_paths
+            and self.url.isascii()
+            and self.parser.should_upgrade()
+            and self._get_upgrade() == b"websocket"
+            and (self.parser.get_method(), self.parser.get_http_version()) == (b"GET", "1.1")
+            and (self.cycle is None or self.cycle.response_complete)
+        )
+
+    def _become_websocket(self) -> None:
+        """Give the connection to uvicorn's websocket protocol, without what is only right for HTTP: deadlines, and the held head."""
+        self._stop_deadline()
+        self.transport = cast(HeadWithBody, self.transport).bare
+        self.handle_websocket_upgrade()
+
+    def _over(self) -> int:
+        """Return how many connections there are beyond the bound."""
+        return len(self.connections) - self._room.websockets - self._room.connections_max
+
     def _urgent(self) -> bool:
         """Return whether the request is answered beyond the bound. Below the bound again, the connection is like any other."""
-        if len(self.connections) <= self._room.connections_max:
+        if self._over() <= 0:
             self._beyond = False
             return True
         method = self.parser.get_method().decode("ascii")

@@ -10,6 +10,7 @@ from apps.http.decision_view import record_view
 from domain.narrative import OwnerOf, no_owner, told
 from domain.order.events import OrderEvent
 from domain.order.fix import exec_type, ord_status
+from domain.order.generations import Generation
 from domain.order.order import Order, evolve
 from domain.values import rfc3339
 
@@ -25,6 +26,7 @@ def order_view(order: Order) -> View:
         "side": order.side,
         "type": order.order_type,
         "quantity": order.quantity,
+        "notional": order.asked_notional,
         "price": order.price,
         "stop_price": order.stop_price,
         "time_in_force": order.time_in_force,
@@ -37,6 +39,7 @@ def order_view(order: Order) -> View:
         "leaves_quantity": order.leaves_quantity,
         "average_price": order.average_price,
         "replacing": _replacing(order),
+        "generations": [_generation(order, each) for each in order.generations],
         "fees": order.fees,
         "routes": [route_view(order, place) for place in range(len(order.routes))],
         "reason": order.reason,
@@ -44,6 +47,7 @@ def order_view(order: Order) -> View:
         "overfill": order.overfill,
         "created_at": rfc3339(order.created_at),
         "updated_at": rfc3339(order.updated_at),
+        "closed_at": rfc3339(order.closed_at) if order.closed_at is not None else None,
         "version": order.version,
     }
 
@@ -52,6 +56,22 @@ def _replacing(order: Order) -> View | None:
     """Return the terms of a pending replace, or None."""
     asked = order.replacing if not order.closed else None
     return {"quantity": asked.quantity, "price": asked.price, "stop_price": asked.stop_price} if asked else None
+
+
+def _generation(order: Order, known: Generation) -> View:
+    """Build one generation of terms: what a replace asked for, and what became of it."""
+    terms = order.terms_of(known.number) or known
+    return {
+        "generation": known.number,
+        "client_order_id": known.client_order_id or None,
+        "quantity": terms.quantity,
+        "price": terms.price,
+        "stop_price": terms.stop_price,
+        "status": order.standing_of(known.number),
+        "cum_quantity": terms.cum_quantity,
+        "at": rfc3339(known.at),
+        "ended_at": rfc3339(known.ended_at) if known.ended_at is not None else None,
+    }
 
 
 def route_view(order: Order, place: int) -> View:

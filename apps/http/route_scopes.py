@@ -84,6 +84,8 @@ TABLES: Final[Mapping[str, Table]] = {
         ("POST", "/risk/arm"): RISK,
         ("POST", "/risk/symbols/{symbol:path}/block"): RISK,
         ("POST", "/risk/symbols/{symbol:path}/unblock"): RISK,
+        ("POST", "/risk/accounts/{account}/suspend"): TRADE | STOPS,
+        ("POST", "/risk/accounts/{account}/resume"): TRADE,
         ("POST", "/risk/repeats/{account}/enable"): RISK,
         ("POST", "/access/accounts"): ADMIN,
         ("POST", "/access/accounts/{account}/close"): ADMIN,
@@ -157,6 +159,40 @@ TABLES: Final[Mapping[str, Table]] = {
         ("POST", "/api/exeq/kill"): ANY | STOPS | PASSED_ON,
     },
 }
+
+PUBLIC: Final = 1 << 28
+"""Marks the row of a request that is answered without a key too; a key that is sent must be valid. It is no scope."""
+
+ALPACA: Final[Table] = {
+    ("POST", "/v2/orders"): TRADE,
+    ("GET", "/v2/orders"): READ,
+    ("DELETE", "/v2/orders"): CANCEL | STOPS,
+    ("GET", "/v2/orders:by_client_order_id"): READ,
+    ("GET", "/v2/orders/{order_id}"): READ,
+    ("PATCH", "/v2/orders/{order_id}"): TRADE,
+    ("DELETE", "/v2/orders/{order_id}"): CANCEL | STOPS,
+    ("GET", "/v2/positions"): READ,
+    ("DELETE", "/v2/positions"): TRADE,
+    ("GET", "/v2/positions/{asset:path}"): READ,
+    ("DELETE", "/v2/positions/{asset:path}"): TRADE,
+    ("GET", "/v2/account"): READ,
+    ("GET", "/v2/account/configurations"): READ,
+    ("PATCH", "/v2/account/configurations"): TRADE,
+    ("GET", "/v2/account/activities"): READ,
+    ("GET", "/v2/account/activities/{type}"): READ,
+    ("GET", "/v2/assets"): ANY,
+    ("GET", "/v2/assets/{asset:path}"): ANY,
+    ("GET", "/v2/clock"): ANY,
+    ("GET", "/v2/calendar"): ANY,
+    ("GET", "/v1beta3/crypto/{loc}/latest/quotes"): ANY | PUBLIC,
+    ("GET", "/v1beta3/crypto/{loc}/latest/orderbooks"): ANY | PUBLIC,
+    ("GET", "/v1beta3/crypto/{loc}/snapshots"): ANY | PUBLIC,
+    ("GET", "/v2/stocks/quotes/latest"): ANY | PUBLIC,
+    ("GET", "/v2/stocks/snapshots"): ANY | PUBLIC,
+}
+"""The routes of the Alpaca facade of oms, below its base address. A key of one account is needed, also where the native API is open."""
+ALPACA_STREAM: Final[Row] = READ
+"""The scopes that open the facade's stream. Its key comes in a message."""
 
 
 Found = tuple[bool, Row]

@@ -4,11 +4,12 @@ from typing import Any, Final
 
 import msgspec
 
-from domain.values import IDENTIFIER, WRITTEN
+from domain.values import CLIENT_ORDER_ID, IDENTIFIER, WRITTEN
 
 ID_PATTERN: Final = f"^{IDENTIFIER.pattern}$"
+CLIENT_ORDER_ID_PATTERN: Final = f"^{CLIENT_ORDER_ID.pattern}$"
 _DIGITS: Final = "A JSON number or a decimal string, read exactly: at most 18 digits before the decimal point and 12 after it"
-_NUMBERS: Final = [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^{WRITTEN.pattern}$"}]
+NUMBER_FORMS: Final = [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^{WRITTEN.pattern}$"}]
 _PRICES: Final = [{"type": "number"}, {"type": "string", "pattern": f"^-?{WRITTEN.pattern}$"}, {"type": "null"}]
 
 
@@ -17,8 +18,8 @@ def described(description: str = "", **schema: Any) -> msgspec.Meta:
     return msgspec.Meta(description=description or None, extra_json_schema=schema or None)
 
 
-NUMBER: Final = described(f"{_DIGITS}, no sign.", oneOf=_NUMBERS)
-OPTIONAL_NUMBER: Final = described(f"{_DIGITS}, no sign.", oneOf=[*_NUMBERS, {"type": "null"}])
+NUMBER: Final = described(f"{_DIGITS}, no sign.", oneOf=NUMBER_FORMS)
+OPTIONAL_NUMBER: Final = described(f"{_DIGITS}, no sign.", oneOf=[*NUMBER_FORMS, {"type": "null"}])
 PRICE: Final = described(f"{_DIGITS}. Zero or negative only if the instrument has negative_prices.", oneOf=_PRICES)
 ID: Final = described(pattern=ID_PATTERN)
 

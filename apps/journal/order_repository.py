@@ -20,6 +20,7 @@ from domain.order.interning import Shared
 from domain.order.lifecycle import State
 from domain.order.order import Order
 from domain.ports import Head, Journal, OrderStore, StoredOrders, Unavailable
+from domain.values import order_id_of
 
 log = structlog.get_logger()
 
@@ -79,6 +80,18 @@ class OrderRepository:
                 del self._absent[next(iter(self._absent))]
         return order
 
+    def named(self, account: str, client_order_id: str) -> Order | None:
+        """Return the order that the client called so, at its submit or at a replace. Unavailable."""
+        order = self.find(order_id_of(account, client_order_id))
+        return self.replaced_as(account, client_order_id) if order is None else order
+
+    def replaced_as(self, account: str, client_order_id: str) -> Order | None:
+        """Return the order of which a replace has this name. An account that never named one costs nothing. Unavailable."""
+        if account not in self.orders.naming:
+            return None
+        order_id = self.orders.names.get((account, client_order_id)) or self._store.named(account, client_order_id)
+        return None if order_id is None else self.find(order_id)
+
     def apply(self, order: Order | None, events: Iterable[e.OrderEvent]) -> Order | None:
         """Evolve the order at once, in memory, and return it. `order` is the result of `find`."""
         for event in events:
@@ -121,13 +134,17 @@ class OrderRepository:
             note(order, seq)
             self._dirty.setdefault(order.order_id, seq)
 
+    def recorded_of(self, account: str) -> dict[Key, Decimal]:
+        """Return what an account holds, as of the last commit on disk."""
+        return {key: quantity for key, quantity in self._recorded.quantities.items() if key[0] == account}
+
     def unsaved(self) -> list[Order]:
         """Return orders whose stored state is, or may be, older than the journal."""
         return [self.orders.by_id[order_id] for order_id in self._saving | self._dirty]
 
-    async def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int) -> list[Order]:
-        """Return stored orders, newest first. Unavailable."""
-        return await asyncio.to_thread(self._store.page, wanted, below, limit)
+    async def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int, *, oldest_first: bool = False) -> list[Order]:
+        """Return stored orders, newest first or oldest first. Unavailable."""
+        return await asyncio.to_thread(self._store.page, wanted, below, limit, oldest_first=oldest_first)
 
     async def recover(self, journal: Journal) -> Head:
         """Rebuild memory and store from the journal; return the head that the next append must follow. Unavailable, Corrupt."""
@@ -160,6 +177,7 @@ class OrderRepository:
             await asyncio.to_thread(self._store.clear)
             return 0, Head()
         self.orders.report_seqs = dict(stored.report_seqs)
+        self.orders.naming = set(stored.naming)
         self._report_seqs, self.owner = dict(stored.report_seqs), stored.owner
         self.holdings, self._recorded, self._held_at = Holdings(stored.held), Holdings(stored.held), stored.head.seq
         self.orders.states.update({State(status): count for status, count in stored.counts.items()})

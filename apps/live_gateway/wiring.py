@@ -137,10 +137,12 @@ async def _follow_market(
     instruments: Mapping[str, Instrument],
     clock: Clock,
 ) -> None:
-    """Show the quotes of the market's venues."""
+    """Show the quotes and books of the market's venues."""
     quotes = MarketQuotes(hosts, clock)
     own = {name: host.settings for name, host in hosts.items()}
-    await feeds.follow_ticks(chassis, client, quotes.take, feeds.listed(instruments, own, chassis.settings.market), clock)
+    quoted = feeds.listed(instruments, own, chassis.settings.market)
+    quotes.books = await feeds.follow_depths(chassis, client, quoted, clock, changed=quotes.take_book)
+    await feeds.follow_ticks(chassis, client, quotes.take, quoted, clock)
     chassis.spawn(quotes.run, tasks.QUOTES)
 
 

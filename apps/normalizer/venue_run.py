@@ -1,4 +1,4 @@
-"""One venue: its frames are folded, records are queued for the streams, changed quotes leave for the core at once."""
+"""One venue: its frames are folded, records are queued for the streams, changed quotes leave for the core at once, after their book."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
@@ -13,7 +13,8 @@ from apps.normalizer.records_out import RecordsOut
 from apps.runtime.metrics import Observations
 from domain.market.bars import Bars
 from domain.market.collar import CollarRule
-from domain.market.conflation import Conflation, TickPace
+from domain.market.conflation import ChangedBooks, Conflation, DepthPace, TickPace
+from domain.market.depth import Depth
 from domain.market.liveness import Liveness, Patience, StepKind
 from domain.market.normalization import BookRules, DecoderOf, Normalised, VenueFold
 from domain.market.quotes import Quote
@@ -39,6 +40,7 @@ class VenueRules(NamedTuple):
     books: BookRules
     patience: Patience
     pace: TickPace
+    depth: DepthPace
     behind_max: int
     collar: CollarRule = CollarRule()
 
@@ -63,9 +65,11 @@ class VenueRun:
         self.fold = VenueFold(venue, rules.decoder_of, rules.books, since_epoch, rules.collar)
         self.wishes = Wishes()
         self.ticks = Conflation(rules.pace)
+        self.books = ChangedBooks(rules.depth.interval)
         self.liveness = Liveness(rules.patience)
         self.failures = 0
         self.ticks_sent = 0
+        self.depths_sent = 0
         self.bars_since: int | None = None
         """From when on all trades are in the bars, nanoseconds UTC."""
         self._rules = rules
@@ -115,6 +119,9 @@ class VenueRun:
                 self.wishes.forget(fact.symbol)
         for symbol in out.heard:
             self.liveness.heard(symbol, now)
+        if self._rules.depth.levels:
+            self.books.changed(out.heard)
+            self.books.changed(out.snapshots)
         for symbol, moved in out.snapshots.items():
             self.liveness.snapshot(symbol, now, moved=moved)
         for symbol in out.whole:
@@ -171,9 +178,13 @@ class VenueRun:
                 yield quote
 
     def due_ticks(self) -> None:
-        """Send the quotes that waited, and repeat those that are valid and unchanged."""
-        for quote in self.ticks.due(self._shared.clock.monotonic_ns()):
+        """Send the quotes that waited, and repeat those that are valid and unchanged. Send books that changed behind their touch."""
+        now = self._shared.clock.monotonic_ns()
+        for quote in self.ticks.due(now):
             self._send(quote)
+        for symbol in self.books.due(now):
+            if self.ticks.is_live(symbol) and (shown := self.fold.quote(symbol)) is not None:
+                self._send_depth(shown)
 
     def due_wishes(self) -> list[Wish]:
         """Return what the gateway is to be asked for now; nothing while frames of the past are read."""
@@ -235,5 +246,20 @@ class VenueRun:
             self._send(ended)
 
     def _send(self, quote: Quote) -> None:
+        """Send a quote after its book, so that who has the quote has the book too."""
+        if self._rules.depth.levels and Flag.STALE not in quote.flags:
+            self._send_depth(quote)
         self.ticks_sent += 1
         self._shared.send(subjects.ticks(subject_token(quote.symbol)), encode(quote))
+
+    def _send_depth(self, quote: Quote) -> None:
+        """Send the top of the book that a quote is of."""
+        symbol = quote.symbol
+        view = self.fold.book(symbol, self._rules.depth.levels)
+        self.books.sent(symbol, self._shared.clock.monotonic_ns())
+        if view is None or not view.valid:
+            return
+        bids, asks, at, received = tuple(view.bids), tuple(view.asks), view.at, view.received
+        depth = Depth(symbol=symbol, venue=self.venue, bids=bids, asks=asks, at=at, received=received, seq=view.seq, flags=quote.flags)
+        self.depths_sent += 1
+        self._shared.send(subjects.depth(self.venue, subject_token(symbol)), encode(depth))

@@ -38,9 +38,11 @@ def router(instruments: Mapping[str, Instrument], venues: Mapping[str, VenueSett
 
 
 def _instrument(instrument: Instrument, venues: Iterable[VenueSettings]) -> View:
-    """Build one instrument. `collar_pct` is null if risk's `price_collar_pct` applies."""
+    """Build one instrument. `collar_pct` is null if risk's `price_collar_pct` applies, `class` if it is neither crypto nor a US equity."""
     listing = sorted(venue.name for venue in venues if instrument.symbol in venue.symbols)
-    return {**msgspec.structs.asdict(instrument), "venues": listing}
+    fields = msgspec.structs.asdict(instrument)
+    described = {"class": fields.pop("asset_class"), **{name: fields.pop(name) or None for name in ("base", "quote", "exchange", "name")}}
+    return {**fields, **described, "venues": listing}
 
 
 def _venue(venue: VenueSettings) -> View:

@@ -41,8 +41,8 @@ class OmsKillSwitch:
             self._changed.set()
 
     def forbids(self, terms: Terms) -> str | None:
-        """Return the reason to refuse the order; None when no control forbids it."""
-        return self._controls.forbids(terms.account, terms.symbol)
+        """Return the reason to refuse a new order, or new terms that weigh more; None if no control does."""
+        return self._controls.refuses(terms.account, terms.symbol)
 
     async def run(self) -> None:
         """Cancel forbidden open orders: at once after a control changes, and every AGAIN_S."""

@@ -6,7 +6,7 @@ from fastapi import Path, Query
 
 from apps.http.problem import ECHO_MAX, problem_doc
 from apps.http.query import MOMENT_FORMS
-from apps.http.schema import ID_PATTERN, schema_of
+from apps.http.schema import CLIENT_ORDER_ID_PATTERN, ID_PATTERN, schema_of
 from apps.oms.replace import ReplaceBody
 from apps.oms.submit_body import SubmitBody
 from domain.order.index import STATUSES
@@ -20,7 +20,7 @@ _SYMBOL_PATTERN: Final = f"^{SYMBOL.pattern}$"
 AccountPath = Annotated[str, Path(pattern=ID_PATTERN, description="The account.")]
 AccountQuery = Annotated[str, Query(pattern=ID_PATTERN, description="Only orders of this account.")]
 SymbolQuery = Annotated[str, Query(pattern=_SYMBOL_PATTERN, description="Only this instrument.")]
-ClientOrderIdQuery = Annotated[str, Query(pattern=ID_PATTERN, description="Only orders with this client_order_id.")]
+ClientOrderIdQuery = Annotated[str, Query(pattern=CLIENT_ORDER_ID_PATTERN, description="Only orders with this client_order_id.")]
 
 StatusQuery = Annotated[
     str,
@@ -59,7 +59,7 @@ _KEY: Final = {
     "in": "header",
     "required": False,
     "description": "Alternative to client_order_id; if both are given, they must be equal.",
-    "schema": {"type": "string", "pattern": ID_PATTERN},
+    "schema": {"type": "string", "pattern": CLIENT_ORDER_ID_PATTERN},
 }
 
 EVENT_SCHEMA: Final[dict[str, Any]] = {

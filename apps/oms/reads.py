@@ -19,6 +19,9 @@ FOREIGN_MAX: Final = 10_000
 CREATED_AT_MAX: Final = 2**63 - 1
 """The latest time that a store query accepts, in nanoseconds."""
 
+Place = tuple[int, str]
+"""The place of an order in lists: its time of creation (ns) and its id."""
+
 
 class OrderReads:
     """Reads of single orders, lists and timelines."""
@@ -101,21 +104,27 @@ class OrderReads:
             raise Refusal(422, "seq_not_reached", f"the journal is at sequence {self._host.head.seq}", as_of_seq=self._host.head.seq)
 
     async def page(self, wanted: OrderFilter, limit: int, cursor: str | None) -> dict[str, Any]:
-        """Return a page of orders, newest first. Orders not saved yet come from memory, all others from the store. Refusal 503."""
+        """Return a page of orders, newest first. Refusal 503."""
+        found = await self.some(wanted, _place(cursor) if cursor is not None else None, limit + 1)
+        shown, more = found[:limit], len(found) > limit
+        return {"orders": await self.views(shown), "next": "-".join(map(str, place_of(shown[-1]))) if more else None}
+
+    async def some(self, wanted: OrderFilter, behind: Place | None, limit: int, *, oldest_first: bool = False) -> list[Order]:
+        """Return at most `limit` orders, newest first, older than `behind`; or oldest first, newer than it. Refusal 503.
+
+        Orders not saved yet come from memory, all others from the store.
+        """
         if not self._host.ready:
             raise unavailable("the order journal is not available", unknown=False)
-        below = _place(cursor) if cursor is not None else None
         unsaved = {order.order_id: order for order in self._host.book.unsaved()}
-        asked = limit + 1 + len(unsaved)
         try:
-            stored = await self._host.book.page(wanted, below, asked)
+            stored = await self._host.book.page(wanted, behind, limit + len(unsaved), oldest_first=oldest_first)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
         found = [order for order in stored if order.order_id not in unsaved]
-        found += [order for order in unsaved.values() if wanted.takes(order) and (below is None or _key(order) < below)]
-        found.sort(key=_key, reverse=True)
-        shown, more = found[:limit], len(found) > limit
-        return {"orders": await self.views(shown), "next": "-".join(map(str, _key(shown[-1]))) if more else None}
+        found += [order for order in unsaved.values() if wanted.takes(order) and _is_behind(order, behind, oldest_first)]
+        found.sort(key=place_of, reverse=not oldest_first)
+        return found[:limit]
 
     async def timeline(self, order_id: str, caller: Caller) -> list[View]:
         """Return every event of the order, read from the journal itself. Refusal 404, 503."""
@@ -136,11 +145,17 @@ class OrderReads:
         return [event for event in ORDER_COMMITS.read(recorded).events if event.order_id == order_id]
 
 
-def _key(order: Order) -> tuple[int, str]:
+def place_of(order: Order) -> Place:
     return order.created_at, order.order_id
 
 
-def _place(cursor: str) -> tuple[int, str]:
+def _is_behind(order: Order, behind: Place | None, oldest_first: bool) -> bool:
+    if behind is None:
+        return True
+    return place_of(order) > behind if oldest_first else place_of(order) < behind
+
+
+def _place(cursor: str) -> Place:
     """Decode the sort key of the last order on a page."""
     at, _, order_id = cursor.partition("-")
     return min(int(at), CREATED_AT_MAX), order_id

@@ -3,18 +3,18 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from apps.http.app import Refusal
-from apps.http.body import exact_number, read_struct
+from apps.http.body import client_order_id_of, exact_number, read_struct
 from apps.http.problem import malformed
-from apps.http.schema import OPTIONAL_NUMBER, PRICE
+from apps.http.schema import CLIENT_ORDER_ID_PATTERN, OPTIONAL_NUMBER, PRICE, described
 from apps.journal.shard_host import Landed, ShardHost
 from apps.oms.risk_client import RiskCheck
-from apps.oms.submit import unavailable, untradable
+from apps.oms.submit import reused, unavailable, untradable
 from domain.instruments import Denial, Instrument, terms_denial
 from domain.order.commands import ReplaceOrder, RiskReply, Terms
 from domain.order.events import ReplaceRefused, TransitionRefused
@@ -31,21 +31,39 @@ class ReplaceBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     quantity: Annotated[msgspec.Raw | UnsetType, OPTIONAL_NUMBER] = UNSET
     price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
     stop_price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
+    client_order_id: Annotated[
+        str | UnsetType | None,
+        described(
+            "A name for the new terms, unique like that of an order. A repeated request with it changes nothing.",
+            pattern=CLIENT_ORDER_ID_PATTERN,
+        ),
+    ] = UNSET
 
 
 _DECODER: Final = msgspec.json.Decoder(ReplaceBody)
 
-Numbers = tuple[Decimal | None, Decimal | None, Decimal | None]
+
+class NewTerms(NamedTuple):
+    """The terms that a client asks for; None keeps the present one. `client_order_id` is its name for them, empty if it gives none."""
+
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+    stop_price: Decimal | None = None
+    client_order_id: str = ""
+
+    @property
+    def numbers(self) -> tuple[Decimal | None, Decimal | None, Decimal | None]:
+        return self.quantity, self.price, self.stop_price
 
 
-def read_replace(body: bytes, *, negative: bool = False) -> Numbers:
-    """Parse quantity, price and stop price, at least one of them. `negative`: prices may be negative. Refusal 400."""
+def read_replace(body: bytes, *, negative: bool = False) -> NewTerms:
+    """Parse quantity, price and stop price, at least one of them, and the name. `negative`: prices may be negative. Refusal 400."""
     found = read_struct(_DECODER, body)
     price, stop_price = (exact_number(getattr(found, name), name, negative=negative) for name in ("price", "stop_price"))
-    numbers = (exact_number(found.quantity, "quantity"), price, stop_price)
-    if numbers == (None, None, None):
+    asked = NewTerms(exact_number(found.quantity, "quantity"), price, stop_price, client_order_id_of(found.client_order_id) or "")
+    if asked.numbers == (None, None, None):
         raise malformed("at least one of quantity, price and stop_price is required")
-    return numbers
+    return asked
 
 
 class ReplaceHandler:
@@ -60,21 +78,21 @@ class ReplaceHandler:
         self._under_way: dict[str, asyncio.Future[None]] = {}
         self._forbidden = forbidden
 
-    def read(self, order: Order, body: bytes) -> Numbers:
+    def read(self, order: Order, body: bytes) -> NewTerms:
         """Parse the body by the rules of the order's instrument. Refusal 400."""
         instrument = self._instruments.get(order.symbol)
         return read_replace(body, negative=instrument is not None and instrument.negative_prices)
 
-    async def replace(self, order: Order, numbers: Numbers, *, by: str) -> None:
+    async def replace(self, order: Order, asked: NewTerms, *, by: str) -> None:
         """Replace the order's terms for a client; a repeated request changes nothing more. `by` is the client's key id.
 
-        Refusal 409 `illegal_transition` (with `reason`), 422 (by the instrument or by risk), 503.
+        Refusal 409 `illegal_transition` (with `reason`), 422 (by the instrument, by risk, or for a name that was used), 503.
         """
         while (first := self._under_way.get(order.order_id)) is not None:
             await asyncio.wait([first])
         mine = self._under_way[order.order_id] = asyncio.get_running_loop().create_future()
         try:
-            landed = await self._replaced(order, numbers, by)
+            landed = await self._replaced(order, asked, by)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
         finally:
@@ -86,25 +104,39 @@ class ReplaceHandler:
             if isinstance(event, ReplaceRefused):
                 raise untradable(Denial(event.reason, event.found, event.limit, event.unit))
 
-    async def _replaced(self, order: Order, numbers: Numbers, by: str) -> Landed:
-        wanted = terms_wanted(order, *numbers)
+    async def _replaced(self, order: Order, asked: NewTerms, by: str) -> Landed:
+        wanted = terms_wanted(order, *asked.numbers)
         replace_id, decision = order.next_replace_id, None
-        if not order.closed and not under_way(order, wanted):
+        if not self._is_repeat(order, asked) and not order.closed and not under_way(order, wanted):
             self._tradable(order, wanted)
             if reason_against(order, wanted) is None and weighs_more(order, wanted):
                 decision = await self._decision(order, wanted, replace_id)
-        quantity, price, stop_price = numbers
+            self._is_repeat(order, asked)  # another request may have used the name since; no other task runs before the commit
         return await self._host.perform(
             ReplaceOrder(
                 order_id=order.order_id,
                 by=by,
                 replace_id=replace_id,
-                quantity=quantity,
-                price=price,
-                stop_price=stop_price,
+                client_order_id=asked.client_order_id,
+                quantity=asked.quantity,
+                price=asked.price,
+                stop_price=asked.stop_price,
                 decision=decision,
             )
         )
+
+    def _is_repeat(self, order: Order, asked: NewTerms) -> bool:
+        """Return whether the order has had a replace with this name and these terms. Refusal 422 if the name was used for anything else."""
+        if not asked.client_order_id:
+            return False
+        owner = self._host.book.named(order.account, asked.client_order_id)
+        if owner is None:
+            return False
+        for known in owner.generations if owner.order_id == order.order_id else ():
+            given = zip(asked.numbers, (known.quantity, known.price, known.stop_price), strict=True)
+            if known.number and known.client_order_id == asked.client_order_id and all(new in (None, old) for new, old in given):
+                return True
+        raise reused(asked.client_order_id, owner)
 
     def _tradable(self, order: Order, wanted: Asked) -> None:
         instrument = self._instruments.get(order.symbol)

@@ -68,6 +68,7 @@ class SubmitHandler:
         known = self._find(terms.order_id)
         if known:
             return await self._repeated(known, terms)
+        self._unused(terms)
         if denial:
             await self._proven()
             raise untradable(denial)
@@ -87,6 +88,15 @@ class SubmitHandler:
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
 
+    def _unused(self, terms: Terms) -> None:
+        """Check that no replace has the id as its name. Refusal 422, 503."""
+        try:
+            other = self._host.book.replaced_as(terms.account, terms.client_order_id)
+        except Unavailable as trouble:
+            raise unavailable(str(trouble), unknown=False) from trouble
+        if other is not None:
+            raise reused(terms.client_order_id, other)
+
     async def _proven(self) -> None:
         """Wait until memory is known to match the journal: an unknown id is also read from memory."""
         try:
@@ -100,6 +110,7 @@ class SubmitHandler:
         try:
             decision = self._checked_locally(terms) or await self._risk.check(terms)
             failpoint("after_risk")
+            self._unused(terms)
             decision = self.forbidden(terms) or decision  # a control may have changed since; no other task runs before the commit
             landed = await self._host.perform(SubmitOrder(order_id=terms.order_id, by=by, terms=terms, decision=decision))
         except Unavailable as trouble:
@@ -137,13 +148,13 @@ class SubmitHandler:
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=True) from trouble
         if not same_terms(order, terms):
-            raise Refusal(
-                422,
-                "client_order_id_reused",
-                f"client_order_id {terms.client_order_id} was used for another order",
-                order_id=order.order_id,
-            )
+            raise reused(terms.client_order_id, order)
         return SubmitResult(order, order.seqs[0], replayed=True)
+
+
+def reused(client_order_id: str, order: Order) -> Refusal:
+    """Build the 422 refusal of an id that was used before, for `order`."""
+    return Refusal(422, "client_order_id_reused", f"client_order_id {client_order_id} was used for another order", order_id=order.order_id)
 
 
 def untradable(denial: Denial) -> Refusal:

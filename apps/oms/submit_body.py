@@ -2,20 +2,22 @@
 
 import secrets
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from apps.http.body import exact_number, identifier, read_struct
+from apps.http.body import client_order_id_of, exact_number, identifier, read_struct
 from apps.http.caller import account_not_yours
 from apps.http.moments import EXAMPLE, body_moment
 from apps.http.problem import ECHO_MAX, malformed
-from apps.http.schema import ID, ID_PATTERN, NUMBER, PRICE, described
+from apps.http.schema import CLIENT_ORDER_ID_PATTERN, ID, NUMBER_FORMS, OPTIONAL_NUMBER, PRICE, described
 from domain.access.scopes import EVERY_ACCOUNT
-from domain.instruments import Denial, Instrument, flags_denial, terms_denial
+from domain.instruments import Denial, Instrument, flags_denial, notional_denial, price_denial, quantity_worth, terms_denial
 from domain.order.commands import Terms
-from domain.values import IDENTIFIER, OrderType, Side, TimeInForce, order_id_of, rfc3339
+from domain.order.events import Candidate
+from domain.values import CLIENT_ORDER_ID, CLIENT_ORDER_ID_RULE, ZERO, OrderType, Side, TimeInForce, order_id_of, rfc3339
 
 Priority = Annotated[int, msgspec.Meta(ge=0, le=9)]
 
@@ -25,11 +27,23 @@ class SubmitBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     symbol: str
     side: Side
-    quantity: Annotated[msgspec.Raw, NUMBER]
+    quantity: Annotated[msgspec.Raw | UnsetType, OPTIONAL_NUMBER] = UNSET
+    notional: Annotated[
+        msgspec.Raw | UnsetType,
+        described(
+            "In place of quantity, for a market order or a limit order with ioc: the money to trade, in the instrument's currency. The "
+            "quantity is what it is worth at the best quote, or at the limit, down to the lot.",
+            oneOf=[*NUMBER_FORMS, {"type": "null"}],
+        ),
+    ] = UNSET
     account: Annotated[str | UnsetType | None, ID] = UNSET
     client_order_id: Annotated[
         str | UnsetType | None,
-        described("Idempotency key, never reused. A repeated request returns the first result. Generated if absent.", pattern=ID_PATTERN),
+        described(
+            "Idempotency key of 1 to 128 printable ASCII characters, never reused. A repeated request returns the first result. "
+            "Generated if absent.",
+            pattern=CLIENT_ORDER_ID_PATTERN,
+        ),
     ] = UNSET
     type: Annotated[OrderType | UnsetType | None, described("Defaults to limit if a price is given, else market.")] = UNSET
     price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
@@ -45,6 +59,15 @@ class SubmitBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             "No size limit and no minimum notional apply."
         ),
     ] = UNSET
+
+
+Touching = Callable[[str, Side], Candidate | None]
+"""Returns the fresh quote with the far touch of a symbol for a side; None if there is none."""
+
+
+def nothing_quoted(symbol: str, side: Side) -> Candidate | None:
+    """Return None: nothing is quoted here."""
+    return None
 
 
 _DECODER: Final = msgspec.json.Decoder(SubmitBody)
@@ -67,8 +90,13 @@ class TermsReader:
         default_account: str,
         types: frozenset[OrderType],
         may_trade: Callable[[str], bool],
+        touching: Touching = nothing_quoted,
     ) -> None:
-        """`default_account`: of an order without an account and without a key. `may_trade`: whether the account is not closed."""
+        """`default_account`: of an order without an account and without a key. `may_trade`: whether the account is not closed.
+
+        `touching`: the fresh quote that an aggressive order of a side would meet.
+        """
+        self._touching = touching
         self._instruments = instruments
         self._may_trade = may_trade
         self._default_account = default_account
@@ -78,8 +106,9 @@ class TermsReader:
         """Return the requested terms, tradable or not. `own`: the account of the caller's key. Refusal 400; 403 for another account."""
         parsed = read_struct(_DECODER, body)
         quantity = exact_number(parsed.quantity, "quantity")
-        if quantity is None:
-            raise malformed("quantity is required", "/quantity")
+        notional = exact_number(parsed.notional, "notional")
+        if (quantity is None) == (notional is None):
+            raise malformed("quantity is required, or notional in its place", "/quantity" if quantity is None else "/notional")
         instrument = self._instruments.get(parsed.symbol)
         negative = instrument is not None and instrument.negative_prices
         price = exact_number(parsed.price, "price", negative=negative)
@@ -88,6 +117,9 @@ class TermsReader:
         if own not in (account, EVERY_ACCOUNT):
             raise account_not_yours()
         client_order_id = _client_order_id(parsed, idempotency_key)
+        quote = None
+        if quantity is None:
+            quantity, quote = self.sized(parsed.symbol, parsed.side, notional or ZERO, price)
         return Terms(
             order_id=order_id_of(account, client_order_id),
             account=account,
@@ -103,7 +135,21 @@ class TermsReader:
             priority=parsed.priority or 0,
             post_only=parsed.post_only is True,
             reduce_only=parsed.reduce_only is True,
+            notional=notional,
+            quote=quote,
         )
+
+    def sized(self, symbol: str, side: Side, notional: Decimal, price: Decimal | None) -> tuple[Decimal, Candidate | None]:
+        """Return what an amount of money is worth now, down to the lot, and the quote that was used: none with a limit price.
+
+        Zero if it cannot be told, which `denial` explains.
+        """
+        instrument = self._instruments.get(symbol)
+        quote = self._touching(symbol, side) if price is None else None
+        worth = price if quote is None else quote.ask if side is Side.BUY else quote.bid
+        if instrument is None or worth is None or worth <= ZERO:
+            return ZERO, quote
+        return quantity_worth(instrument, notional, worth), quote
 
     def denial(self, terms: Terms, now_ns: int) -> Denial | None:
         """Return the first reason why these terms cannot trade now, or None."""
@@ -115,21 +161,39 @@ class TermsReader:
         if not self._may_trade(terms.account):
             return Denial("account_closed", terms.account)
         return (
-            terms_denial(instrument, terms.order_type, terms.quantity, terms.price, terms.stop_price, reduce_only=terms.reduce_only)
+            (None if terms.notional is None else _notional_denial(instrument, terms))
+            or terms_denial(instrument, terms.order_type, terms.quantity, terms.price, terms.stop_price, reduce_only=terms.reduce_only)
             or flags_denial(terms.order_type, terms.time_in_force, terms.post_only)
             or _expiry_denial(terms, now_ns)
         )
 
 
 def _client_order_id(parsed: SubmitBody, key: str | None) -> str:
-    given = identifier(parsed.client_order_id, "client_order_id")
+    given = client_order_id_of(parsed.client_order_id)
     if key is None:
         return given or f"auto-{secrets.token_hex(12)}"
-    if not IDENTIFIER.fullmatch(key):
-        raise malformed("Idempotency-Key must be 1 to 64 of the characters A-Z a-z 0-9 _ -")
+    if not CLIENT_ORDER_ID.fullmatch(key):
+        raise malformed(f"Idempotency-Key must be {CLIENT_ORDER_ID_RULE}")
     if given is not None and given != key:
         raise malformed("Idempotency-Key and client_order_id differ", "/client_order_id")
     return key
+
+
+def _notional_denial(instrument: Instrument, terms: Terms) -> Denial | None:
+    """Return why the money makes no quantity, or one that is too little. Missing and excess prices are told by `terms_denial`."""
+    is_limit, immediate = terms.order_type is OrderType.LIMIT, terms.time_in_force is TimeInForce.IOC
+    if instrument.negative_prices or not (terms.order_type is OrderType.MARKET or (is_limit and immediate)):
+        return Denial("notional_not_allowed", f"{terms.order_type} {terms.time_in_force}")
+    if is_limit == (terms.price is None):
+        return None
+    if terms.price is not None:
+        return price_denial(instrument, terms.price, "price") or notional_denial(
+            instrument, terms.quantity, terms.price, reduce_only=terms.reduce_only
+        )
+    touch = None if terms.quote is None else terms.quote.ask if terms.side is Side.BUY else terms.quote.bid
+    if touch is None:
+        return Denial("no_fresh_quote", terms.symbol)
+    return notional_denial(instrument, terms.quantity, touch, reduce_only=terms.reduce_only)
 
 
 def _expiry_denial(terms: Terms, now_ns: int) -> Denial | None:

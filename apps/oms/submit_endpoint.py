@@ -3,6 +3,7 @@
 import time
 from typing import Final
 
+import msgspec
 from starlette.types import Receive, Scope, Send
 
 from apps.http.app import header, read_body, send_json
@@ -42,13 +43,14 @@ class SubmitEndpoint:
 
 
 def answer_body(answer: SubmitResult) -> bytes:
-    """Render the response: `submitted` or `rejected`. Ids and codes consist of safe characters, so no escaping is needed."""
+    """Render the response: `submitted` or `rejected`. Only the client's own id can need escaping."""
     order = answer.order
     replayed = REPLAYED if answer.replayed else ""
     status = "rejected" if order.refused else "submitted"
+    client_order_id = msgspec.json.encode(order.client_order_id).decode()
     reason = f',"reason":"{order.reason}"{_detail(order)}' if order.refused else ""
     return (
-        f'{{"status":"{status}","order_id":"{order.order_id}","client_order_id":"{order.client_order_id}"{reason},"seq":{answer.seq}{replayed}}}'
+        f'{{"status":"{status}","order_id":"{order.order_id}","client_order_id":{client_order_id}{reason},"seq":{answer.seq}{replayed}}}'
     ).encode()
 
 

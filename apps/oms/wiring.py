@@ -21,6 +21,10 @@ from apps.oms import admin, history_client, instrument_list, settle
 from apps.oms.accounts import Accounts
 from apps.oms.admin import Admin
 from apps.oms.alarms import OrderAlarms
+from apps.oms.alpaca import wiring as alpaca
+from apps.oms.alpaca.recent_fills import RecentFills
+from apps.oms.alpaca.stream_assembly import stream
+from apps.oms.alpaca.wiring import FacadeParts
 from apps.oms.command_handler import CommandHandler
 from apps.oms.expiry import OrderExpiry
 from apps.oms.history_client import HistoryProcess
@@ -52,6 +56,7 @@ from domain.market.listings import currency_of
 from domain.market.quotes import Market
 from domain.market.trading_hours import Calendar
 from domain.order.commands import Terms
+from domain.order.events import Candidate
 from domain.ports import Clock, Journal
 from domain.risk.controls import Controls
 from domain.values import OrderType, Side
@@ -72,12 +77,10 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     positions, fills = stores.positions(chassis), stores.fills(chassis)
     market, controls = Market(), Controls()
     ticks = await feeds.follow_ticks(chassis, client, market.update, feeds.listed(instruments, venues, settings.market), clock)
-
     metrics = OmsMetrics(chassis.registry)
     negative = negative_prices(instruments.values())
     host = _host(chassis, journal, clock, mark, negative, unit)
     _follow_access(chassis, client, host)
-    chassis.ready.depend("journal's answers", host.distrusted)
     risk = RiskClient(client, _bounds(settings)) if unit is None else RiskInProcess(unit)
     publisher = Publisher(client)
     sessions = _sessions(client, host, venues, settings.journal.shard, chassis.fail)
@@ -85,24 +88,24 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     intake = _intake(settings, host, risk, switch)
     expirer = OrderExpiry(host, clock, _timeout_ns(settings), _calendars(venues.values()))
     host.on_ready, host.on_append = _on_ready(chassis, metrics, sessions, expirer), metrics.appended
-    alarms = OrderAlarms(metrics)
-    host.on_landed, host.on_unrecorded = partial(_on_landed, alarms, expirer), alarms.unrecorded
+    alarms, recent = OrderAlarms(metrics), RecentFills()
+    host.on_landed, host.on_unrecorded = partial(_on_landed, alarms, expirer, recent), alarms.unrecorded
     await risk.start()
     await sessions.start()
     await _take_commands(chassis, client, host, publisher, unit)
-    runs = ((publisher.run, tasks.OUTBOX_OF_NOTICES), (host.run, tasks.HOST), (sessions.run, tasks.SESSIONS), (expirer.run, tasks.EXPIRER))
-    for work, task in runs:
-        chassis.spawn(work, task)
+    _spawn(chassis, publisher, host, sessions, expirer)
     chassis.spawn(lambda: _await_risk(chassis, risk, instruments), tasks.AWAIT_RISK)
     past, verification = _helper_processes(chassis)
     positions_upkeep, reduce_only = _upkeep(chassis, host)
     currency = partial(currency_of, instruments, controls.listings)
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency, HistoryProcess(past))
     reads, keys = OrderReads(host, journal, chassis.keys.owner_of), chassis.keys
-    routes = router(host, reads, accounts, ReplaceHandler(host, risk, instruments, intake.forbidden), instruments, keys.may_trade)
+    replaces, reader = ReplaceHandler(host, risk, instruments, intake.forbidden), _reader(settings, instruments, keys, market, clock)
+    routes = router(host, reads, accounts, replaces, instruments, keys.may_trade)
     routes.include_router(instrument_list.router(instruments, venues, controls.listings))
     routes.include_router(admin.router(Admin(verification)))
     routes.include_router(settle.router(host, reads, negative, clock, settings.order_management.settle_second_person == "required"))
+    parts = FacadeParts(host, reads, intake, replaces, reader, accounts, fills, recent, market, controls, clock, metrics)
 
     async def stop_intake() -> None:
         intake.stopping = True
@@ -113,7 +116,9 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     metrics_page.read(chassis.registry, partial(_series, host, intake, risk, sessions, publisher))
     return Service(
         router=routes,
-        fast={("POST", "/orders"): SubmitEndpoint(_reader(settings, instruments, keys), intake, clock, metrics)},
+        fast={("POST", "/orders"): SubmitEndpoint(reader, intake, clock, metrics)},
+        mounts=alpaca.mounts(chassis, instruments, venues, parts, QUOTE_AGE_MAX_S),
+        websockets=await stream(chassis, client, unit, host, alpaca.asset_book(instruments, venues)),
         stats=lambda: (
             _stats(metrics, host, intake, risk, sessions, publisher, switch)
             | {"positions_upkeep": positions_upkeep.stats(), "quotes": ticks.stats(), "reduce_only": reduce_only.stats()}
@@ -121,6 +126,14 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
         ),
         stop_intake=stop_intake,
     )
+
+
+def _spawn(chassis: Chassis[OmsSettings], publisher: Publisher, host: ShardHost, sessions: VenueSessions, expirer: OrderExpiry) -> None:
+    """Start the tasks of the writer."""
+    chassis.spawn(publisher.run, tasks.OUTBOX_OF_NOTICES)
+    chassis.spawn(host.run, tasks.HOST)
+    chassis.spawn(sessions.run, tasks.SESSIONS)
+    chassis.spawn(expirer.run, tasks.EXPIRER)
 
 
 async def _journal(chassis: Chassis[OmsSettings], client: Client, writer: Client) -> tuple[Journal, Mark | None]:
@@ -202,7 +215,7 @@ def _host(
     chassis: Chassis[OmsSettings], journal: Journal, clock: Clock, mark: Mark | None, negative: Set[str], unit: Unit | None
 ) -> ShardHost:
     settings, store = chassis.settings, stores.order_store(chassis)
-    return ShardHost(
+    host = ShardHost(
         journal,
         clock,
         store=store,
@@ -213,17 +226,25 @@ def _host(
         feed=None if unit is None else unit.feed,
         negative_prices=negative,
     )
+    chassis.ready.depend("journal's answers", host.distrusted)
+    return host
 
 
-def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument], keys: KeyRing) -> TermsReader:
+def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument], keys: KeyRing, market: Market, clock: Clock) -> TermsReader:
     orders = settings.order_management
     types = frozenset(OrderType(name) for name in orders.supported_order_types)
-    return TermsReader(instruments, orders.default_account, types, keys.may_trade)
+
+    def touching(symbol: str, side: Side) -> Candidate | None:
+        quote = market.touching(symbol, side, clock.monotonic_ns() - int(QUOTE_AGE_MAX_S * 1e9))
+        return None if quote is None else Candidate(quote.venue, quote.bid, quote.ask, quote.size(side), quote_seq=quote.seq or None)
+
+    return TermsReader(instruments, orders.default_account, types, keys.may_trade, touching)
 
 
-def _on_landed(alarms: OrderAlarms, expirer: OrderExpiry, landed: Landed) -> None:
+def _on_landed(alarms: OrderAlarms, expirer: OrderExpiry, recent: RecentFills, landed: Landed) -> None:
     alarms(landed)
     expirer.landed(landed)
+    recent.landed(landed)
 
 
 def _timeout_ns(settings: OmsSettings) -> int | None:

@@ -27,6 +27,8 @@ from domain.four_eyes import SECOND_STEP_MAX_NS, in_time, same_person
 from domain.ports import Clock, Head, Unavailable
 from domain.risk.controls import (
     HISTORY_KEPT_MAX,
+    AccountResumed,
+    AccountSuspended,
     Armed,
     ArmRequested,
     ControlEvent,
@@ -47,6 +49,7 @@ TOKEN_BYTES: Final = 4
 Make = Callable[[int], ControlEvent]
 
 Account = Annotated[str | None, Query(pattern=f"^{IDENTIFIER.pattern}$")]
+AccountName = Annotated[str, Path(pattern=f"^{IDENTIFIER.pattern}$")]
 Symbol = Annotated[str | None, Query(pattern=f"^{SYMBOL.pattern}$")]
 
 
@@ -80,6 +83,8 @@ class ControlEndpoint:
             ("/risk/symbols/{symbol:path}/unblock", self._unblock, body_doc(SIGNED), "Allow orders in a symbol again"),
             ("/risk/kill", self._kill, kill_doc(), "Set the kill switch for a scope"),
             ("/risk/arm", self._arm, body_doc(ARMED), "Request to arm a scope again; with the token, confirm it"),
+            ("/risk/accounts/{account}/suspend", self._suspend, body_doc(SIGNED), "Refuse new orders of an account, at its own wish"),
+            ("/risk/accounts/{account}/resume", self._resume, body_doc(SIGNED), "Accept orders of a suspended account again"),
             ("/risk/repeats/{account}/enable", self._enable, body_doc(SIGNED), "Allow orders that were refused as repeated"),
         ):
             router.add_api_route(path, handler, methods=["POST"], summary=summary, openapi_extra=doc)
@@ -244,13 +249,33 @@ class ControlEndpoint:
             raise Refusal(409, "not_requested", "no valid proposal of these limits with this token: propose them again without a token")
         self._must_be_another(first, asked.who)
 
-    async def _enable(self, account: Annotated[str, Path(pattern=f"^{IDENTIFIER.pattern}$")], request: Request) -> Response:
+    async def _enable(self, account: AccountName, request: Request) -> Response:
         """Enable repeated orders of an account. This is not journaled: a restart of risk enables them too."""
         fields = read_object(await request.body(), SIGNED)
         reason, who = reason_of(fields), who_of(fields, caller_of(request.scope))
         enabled = self._risk.enable(account)
         log.warning("repeated orders enabled", account=account, orders=enabled, who=who, reason=reason)
         return Exact({"account": account, "enabled": enabled, "reason": reason, "who": who})
+
+    async def _suspend(self, account: AccountName, request: Request) -> Response:
+        return await self._set_suspension(AccountSuspended, account, request)
+
+    async def _resume(self, account: AccountName, request: Request) -> Response:
+        return await self._set_suspension(AccountResumed, account, request)
+
+    async def _set_suspension(self, kind: type[AccountSuspended | AccountResumed], account: str, request: Request) -> Response:
+        """Suspend or resume the caller's own account. What is so already is not recorded again."""
+        fields, caller = read_object(await request.body(), SIGNED), caller_of(request.scope)
+        reason, who, at = reason_of(fields), who_of(fields, caller), self._clock.now_ns()
+        if not caller.owns(account):
+            raise account_not_found()
+        suspends = kind is AccountSuspended
+        view = {"account": account, "suspended": suspends, "reason": reason, "who": who, "at": rfc3339(at)}
+        if (account in self._controls.suspensions) is suspends:
+            return Exact({**view, "version": self._controls.version})
+        stored = await self._record(lambda version: kind(version=version, at=at, who=who, reason=reason, account=account))
+        view |= {"version": self._controls.version, "seq": stored.seq}
+        return await self._answered(view, stored) if suspends else Exact(view)
 
     async def _record(self, make: Make) -> Head:
         """Record the event. Refusal 503."""

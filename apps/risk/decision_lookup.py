@@ -1,7 +1,5 @@
 """`GET /risk/decisions/{order_id}`: the decisions on an order of any age, read from its timeline in oms."""
 
-import contextlib
-import ipaddress
 import ssl
 from typing import Annotated, Any, Final
 
@@ -13,6 +11,7 @@ from starlette.responses import Response
 from adapters.codec import decoder
 from apps.http.app import Exact, Refusal
 from apps.http.caller import caller_of
+from apps.http.passed_on import credentials_in, good_from_here
 from apps.http.tls import needed_for
 from domain.access.keys import KeyRing
 from domain.access.scopes import LOCAL
@@ -29,8 +28,6 @@ DECIDED: Final = {
     "ReplaceRefused": False,
 }
 """Events that may carry a decision, and whether it is an approval."""
-PASSED_ON: Final = ("authorization", "apca-api-key-id", "apca-api-secret-key")
-"""Headers with which a caller shows who it is. A signature is for one address alone: callers that sign ask oms, or start a session."""
 NUMBERS: Final = ("found", "limit", "unit")
 
 OrderId = Annotated[str, Path(pattern=f"^{IDENTIFIER.pattern}$")]
@@ -66,26 +63,16 @@ class Decisions:
 
     async def _show(self, order_id: OrderId, request: Request) -> Response:
         """Return the decision on the order itself, and under `replaces` those on its replaces. oms judges the caller again."""
-        shown = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
+        shown = credentials_in(request.headers.raw)
         caller = caller_of(request.scope)
         if not shown and caller.key_id != LOCAL:
             raise _no_scope()  # in open mode oms would take the request for one of a program without a key
-        if not self._good_from_here(caller.key_id):
+        if not good_from_here(self._keys, caller.key_id, self._oms.base_url.host):
             raise _no_scope()  # oms would count failures of this address, and then refuse everyone here
         found = [decision_of(event) for event in await self._timeline(order_id, shown) if _was_decided(event)]
         if not found:
             raise Refusal(NOT_FOUND, "decision_not_found", "no decision on this order")
         return Exact({"order_id": order_id, **found[0], "replaces": found[1:]})
-
-    def _good_from_here(self, key_id: str) -> bool:
-        """Return whether oms accepts the key from this service. On one machine both have the same address; else that is not known."""
-        key = self._keys.by_id.get(key_id)
-        if key is None or not key.networks:
-            return True
-        with contextlib.suppress(ValueError):
-            here = ipaddress.ip_address(self._oms.base_url.host)
-            return here.is_loopback and any(here in ipaddress.ip_network(network) for network in key.networks)
-        return False
 
     async def _timeline(self, order_id: str, shown: dict[str, str]) -> list[View]:
         try:

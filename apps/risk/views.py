@@ -129,7 +129,12 @@ def limits_view(risk: Risk, account: str | None, symbol: str = "") -> View:
     if account is None:
         return view | {"overrides": [change_view(change) for _, change in sorted(risk.controls.limits.items())]}
     change = risk.controls.limits.get((account, symbol))
-    view |= {"account": account, "short_allowed": account in limits.short_accounts, "own": change_view(change) if change else None}
+    view |= {
+        "account": account,
+        "suspended": account in risk.controls.suspensions,
+        "short_allowed": account in limits.short_accounts,
+        "own": change_view(change) if change else None,
+    }
     return view | {"symbol": symbol} if symbol else view
 
 
@@ -147,6 +152,7 @@ def controls_view(controls: Controls, now_ns: int) -> View:
         "version": controls.version,
         "killed": kills_view(controls),
         "blocked_symbols": blocks_view(controls),
+        "suspended": [control_view(each) for _, each in sorted(controls.suspensions.items())],
         "arming": [control_view(asked) for _, asked in sorted(controls.arming.items()) if in_time(asked.at, now_ns)],
         "proposals": [proposal_view(each) for each in controls.pending(now_ns)],
     }

@@ -17,6 +17,7 @@ from structlog.stdlib import BoundLogger
 from adapters.clock import SystemClock
 from apps.http import session_cookie
 from apps.http.access import Access
+from apps.http.alpaca_guard import AlpacaGuard
 from apps.http.app import Handler
 from apps.http.authority import Authority, KeysKnown
 from apps.http.route_scopes import EVERYWHERE, TABLES
@@ -51,10 +52,16 @@ def _as_it_is(app: Handler) -> Handler:
 
 @dataclass(frozen=True)
 class Service:
-    """The parts that a service plugs into the chassis. `fast` handlers precede the router; `stop_intake` refuses new work."""
+    """The parts that a service plugs into the chassis. `fast` handlers precede the router; `stop_intake` refuses new work.
+
+    `mounts` are applications of their own, by the beginning of the paths that they serve. `websockets` are handlers by path; the listener
+    must have been told these paths when it opened.
+    """
 
     router: APIRouter = field(default_factory=APIRouter)
     fast: Mapping[tuple[str, str], Handler] = field(default_factory=dict)
+    mounts: Mapping[str, Handler] = field(default_factory=dict)
+    websockets: Mapping[str, Handler] = field(default_factory=dict)
     stats: Callable[[], Mapping[str, object]] = dict
     stop_intake: Callable[[], Awaitable[None]] = _nothing_to_stop
 
@@ -88,6 +95,8 @@ class Chassis(Generic[S]):
             settings.access.proxies,
             takes_cookies=self.name in session_cookie.SERVICES,
         )
+        base = settings.alpaca_base()
+        self.alpaca = None if base is None else AlpacaGuard(base, clock)
         self.log: BoundLogger = logs.get_logger()
         self.health = Health("healthy", "unhealthy", self.log)
         self.ready = Health("ready", "not ready", self.log)

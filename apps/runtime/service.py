@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from apps.http import tls
 from apps.http.app import Handler, Listener, application, fast_path, serve
+from apps.http.websocket import with_websockets
 from apps.runtime import logs, metrics, private_files, probes, tasks
 from apps.runtime.chassis import FAILED, MISCONFIGURED, Chassis, S, Service, cancelled
 from apps.runtime.health import SERVICE
@@ -130,6 +131,8 @@ async def _open(chassis: Chassis[S], front: Handler) -> tuple[Listener, Listener
             chassis.authority,
             tls=context,
             connections_max=chassis.settings.connections_max(),
+            alpaca=chassis.alpaca,
+            websocket_paths=() if chassis.alpaca is None else chassis.alpaca.websocket_paths,
         )
     except OSError:
         await gauges.stop()
@@ -145,7 +148,7 @@ async def _serve_until_told(chassis: Chassis[S], build: Build[S], front: Front) 
         return
     chassis.service = service
     app = application(chassis.name, probes.router(chassis), service.router)
-    front.app = chassis.around(fast_path(app, service.fast))
+    front.app = chassis.around(with_websockets(fast_path(app, service.fast, service.mounts), service.websockets))
     chassis.health.set(SERVICE, True)
     chassis.ready.set(SERVICE, True)
     chassis.spawn(partial(_look_after, chassis), tasks.HEALTH)

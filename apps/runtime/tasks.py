@@ -61,6 +61,9 @@ REVOKED_KEYS: Final = _housekeeping("revoked keys", "open orders of an account w
 REDUCE_ONLY: Final = _housekeeping("reduce only", "a venue that refused to cut or cancel a reduce-only order is asked again a little later")
 AWAIT_RISK: Final = _housekeeping("first word from risk", "oms is ready a little later")
 POSITIONS_UPKEEP: Final = _housekeeping("positions upkeep", "Valkey is compared with the journal at the next interval")
+ALPACA_UPDATES: Final = _housekeeping(
+    "updates of the Alpaca stream", "connections that listen are closed; a client continues from the last sequence that it has seen"
+)
 
 # risk
 OPENING: Final = _vital("opening", "risk would never approve an order")
@@ -129,6 +132,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         REDUCE_ONLY,
         AWAIT_RISK,
         POSITIONS_UPKEEP,
+        ALPACA_UPDATES,
         MARK,
         CONTROLS_NOTED,
         ROOM,

@@ -30,6 +30,7 @@ from apps.stack.topology import TOPOLOGIES, UNIT
 from apps.stack.trouble import CannotStart
 from apps.stack.upgrade import upgrade
 from config.access_mode import ACCESS_MODES, KEYS, OPEN
+from config.alpaca_section import ALPACA_BASE
 from config.text import ConfigError
 from domain.market.csv_rows import BadColumns, columns_of
 from domain.market.recorded import COLUMNS
@@ -239,6 +240,7 @@ def welcome(described: stack.Stack) -> str:
     lines = ["", "All services are ready:", *(f"  {name:<13}{url}" for name, url in described.urls.items()), ""]
     if oms := described.urls.get("oms"):
         lines += [*(_first_order_with_a_key(described, oms) if described.access == KEYS else _first_order(described, oms)), ""]
+        lines += [*_key_for_alpaca(described, oms), ""]
     if desk := described.urls.get(DESK):
         lines += [f"The desk, in a browser: open {desk}", ""]
     return "\n".join([*lines, "Ctrl-C stops the stack.", ""])
@@ -255,10 +257,23 @@ def _first_order(described: stack.Stack, oms: str) -> list[str]:
     ]
 
 
+def _key_for_alpaca(described: stack.Stack, oms: str) -> list[str]:
+    """Return the line that makes a key for clients of Alpaca, which need one in every mode."""
+    return [
+        f"A key for programs written for Alpaca; their address is {oms}{ALPACA_BASE} (docs/alpaca.md):",
+        f"  {_trade()} key create --account main --scopes trade,read --json{_where(described)}",
+    ]
+
+
+def _where(described: stack.Stack) -> str:
+    """Return the option that names this stack to a command; nothing if it is the usual one."""
+    usual = described.data_dir == os.path.realpath(DATA_DIR)
+    return "" if usual else f" --data-dir {shlex.quote(described.data_dir)}"
+
+
 def _first_order_with_a_key(described: stack.Stack, oms: str) -> list[str]:
     """Return the commands that make a key that may trade, and use it. It is kept in a variable, because it is shown only once."""
-    trade, usual = _trade(), described.data_dir == os.path.realpath(DATA_DIR)
-    where = "" if usual else f" --data-dir {shlex.quote(described.data_dir)}"
+    trade, where = _trade(), _where(described)
     return [
         "A key that may trade, and a first order with it, to paste into another terminal:",
         f"  KEY=$({trade} key create --account main --scopes trade,read{where})",

@@ -110,7 +110,13 @@ def document(record: OrderRecord) -> dict[str, Any]:
         "exec_ids": [trade.exec_id for trade in order.trades],
     }
     numbers = {name: getattr(order, name) for name in ("quantity", "price", "stop_price", "cum_quantity", "average_price", "fees")}
-    words = [*filter(None, named.values()), *(word for words in lists.values() for word in words), *(line.told for line in record.timeline)]
+    names = [each.client_order_id for each in order.generations if each.number and each.client_order_id]
+    words = [
+        *filter(None, named.values()),
+        *names,
+        *(word for words in lists.values() for word in words),
+        *(line.told for line in record.timeline),
+    ]
     return {
         **named,
         **lists,

@@ -110,6 +110,8 @@ class Audit:
         self.aside: set[tuple[str, str]] = set()
         """Quarantined trades, which cannot be booked: (venue, exec_id)."""
         self.clients: dict[tuple[str, str], str] = {}
+        self.names: dict[tuple[str, str], str] = {}
+        """The names of replaces, with their orders."""
         self.reports: dict[str, int] = {}
         self.open: Counter[str] = Counter()
         self.stakes: defaultdict[tuple[str, str], Stake] = defaultdict(Stake)
@@ -183,7 +185,7 @@ class Audit:
 
     def _submitted(self, event: e.OrderSubmitted, seq: int) -> None:
         key = (event.account, event.client_order_id)
-        if event.order_id in self.lines or key in self.clients:
+        if event.order_id in self.lines or key in self.clients or key in self.names:
             self.violated("one_order_a_client_id", seq, f"{event.account} {event.client_order_id} was submitted twice")
             return
         if event.status is not State.NEW:
@@ -205,6 +207,7 @@ class Audit:
                 if line.order.replacing is not None:
                     line.dropped.append((seq, "it was routed again without the requested terms"))
             case e.OrderReplaced():
+                self._named(line, event, seq)
                 line.price = event.reference if event.reference is not None else line.price
             case e.RouteAcknowledged():
                 line.words.setdefault(event.route_id, seq)
@@ -214,6 +217,7 @@ class Audit:
                 if event.reason in ("unknown", "too_early") and not line.words:
                     line.dropped.append((seq, "its cancel ended before its venue had the order"))
             case e.ReplaceRequested():
+                self._named(line, event, seq)
                 line.asked.setdefault("replace", seq)
             case e.OrderFilled():
                 self._traded(line, event, seq)
@@ -222,6 +226,15 @@ class Audit:
                     self.violated("trade_once", seq, f"the trade {event.exec_id} that was busted is unknown")
                 line.busted.add((event.venue, event.exec_id))
                 self.stakes[event.account, event.symbol].surprised = True
+
+    def _named(self, line: ObservedOrder, event: e.ReplaceRequested | e.OrderReplaced, seq: int) -> None:
+        """Check that the name of a replace was never used in the account."""
+        key = (line.order.account, event.client_order_id)
+        if not event.client_order_id:
+            return
+        if key in self.clients or key in self.names:
+            self.violated("one_order_a_client_id", seq, f"{key[0]} {key[1]} was used before it named a replace of {event.order_id}")
+        self.names[key] = event.order_id
 
     def _traded(self, line: ObservedOrder, event: e.OrderFilled, seq: int) -> None:
         key = (event.venue, event.exec_id)

@@ -14,10 +14,12 @@ from domain.position.position import Position
 from domain.values import plain
 
 DIGEST_BYTES: Final = 16
-ADDED: Final = "cancel_wanted"
-"""A field that a later release added to orders. It follows from the events like all others and is left out, so that hashes recorded
+ADDED: Final = ("cancel_wanted", "closed_at", "generation", "generations")
+"""Fields that later releases added to orders. They follow from the events like all others and are left out, so that hashes recorded
 before stay valid.
 """
+ADDED_IF_SET: Final = ("asked_notional",)
+"""Fields that later releases added to orders, and that are left out while they are empty."""
 
 
 def state_hash(state: object) -> str:
@@ -49,9 +51,13 @@ def canonical(state: object) -> str:
 
 
 def _as_before(builtins: Any) -> None:
-    """Remove the added field, in an order or lists of them."""
+    """Remove the added fields, in an order or lists of them."""
     if isinstance(builtins, dict):
-        builtins.pop(ADDED, None)
+        for name in ADDED:
+            builtins.pop(name, None)
+        for name in ADDED_IF_SET:
+            if name in builtins and not builtins[name]:
+                del builtins[name]
     elif isinstance(builtins, list | tuple):
         for part in builtins:
             _as_before(part)

@@ -19,8 +19,8 @@ ROUTED_KEPT_MAX: Final = 10_000
 
 STATE_VERSION: Final = 2
 """To be raised when the fields of `ExecutionsState` stay and their meaning changes."""
-OLDER_SHAPES: Final = ("2-f57ab318a5a586dbecce87cb6d336c1a",)
-"""0.1.0: an OrderRouted had neither unit nor epoch; they take their defaults."""
+OLDER_SHAPES: Final = ("2-c6a424703ad3255f42015a1a5fb75660", "2-f57ab318a5a586dbecce87cb6d336c1a")
+"""Before replaces had names; 0.1.0, where also an OrderRouted had neither unit nor epoch. What is missing takes its default."""
 
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -38,6 +38,10 @@ class Calendar(msgspec.Struct, frozen=True):
         """Return the end of the current session, or else of the next one: nanoseconds UTC."""
         return next(end for begin, end in self._sessions(at_ns, days=DAYS_AHEAD_MAX) if at_ns < end)
 
+    def next_open(self, at_ns: int) -> int:
+        """Return the begin of the next session: nanoseconds UTC."""
+        return next(begin for begin, _ in self._sessions(at_ns, days=DAYS_AHEAD_MAX) if at_ns < begin)
+
     def _sessions(self, at_ns: int, days: int) -> list[tuple[int, int]]:
         """Return the sessions from the day before up to `days` after it, until one is found that begins later."""
         found: list[tuple[int, int]] = []

@@ -45,6 +45,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     priority: int = 0
     post_only: bool = False
     reduce_only: bool = False
+    notional: Decimal | None = None
+    quote: Candidate | None = None
+    """The money that `quantity` was made from, and the quote that it was made with (None for a limit order, whose price decided)."""
     replaces: str = ""
     """The order that would get these terms. `order_id` is then the id of the replace, and `quantity` what would be left to trade."""
 
@@ -72,10 +75,12 @@ class CancelOrder(ClientCommand, frozen=True, kw_only=True, tag="cancel", gc=Fal
 class ReplaceOrder(ClientCommand, frozen=True, kw_only=True, tag="replace", gc=False):
     """New terms; a term that is None stays unchanged.
 
-    `replace_id` names the terms that these follow. `decision` is risk's, set if the new terms can increase exposure.
+    `replace_id` names the terms that these follow. `decision` is risk's, set if the new terms can increase exposure. `client_order_id` is
+    the client's name for the new terms: the sender has checked that nothing else in the account has it.
     """
 
     replace_id: str
+    client_order_id: str = ""
     quantity: Decimal | None = None
     price: Decimal | None = None
     stop_price: Decimal | None = None

@@ -4,26 +4,13 @@ from decimal import Decimal
 
 import msgspec
 
-from domain.order.lifecycle import State
+from domain.order.event import Event as Event
+from domain.order.event import Requested as Requested
+from domain.order.journal_events import Foreign as Foreign
+from domain.order.journal_events import JournalAccepted as JournalAccepted
+from domain.order.journal_events import ShardHeld as ShardHeld
+from domain.order.journal_events import ShardTaken as ShardTaken
 from domain.values import Liquidity, OrderType, Side, TimeInForce
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="type", gc=False):
-    """The common fields: the order, when it was decided (nanoseconds UTC), and the order's state after the event."""
-
-    order_id: str
-    at: int
-    status: State
-
-
-class Requested(Event, frozen=True, kw_only=True, gc=False):
-    """An event that can follow from a client's request at once.
-
-    `by` is the id of the key that asked, or `local` for a program that needs none. It is empty if no client asked (a service, a venue, a
-    kill switch), and in journals from before the field. It says who asked and decides nothing, so no order keeps it.
-    """
-
-    by: str = ""
 
 
 class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -32,6 +19,9 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     `penalty_bps` is what poor venue health added when costs were compared; `note` is the reason why the venue could not be chosen.
     `quote_seq` is the venue's own number of the quote, so that the comparison can be repeated on recorded market data; None for quotes
     without a number (simulated ones).
+
+    `levels` are the prices and shown sizes that the whole order would have met there, touch first, of the book with the number `depth_seq`;
+    `cost` is then the average over them, rounded to 12 places. They are empty if the touch showed enough, or the venue showed no depth.
     """
 
     venue: str
@@ -42,6 +32,8 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     note: str | None = None
     penalty_bps: Decimal | None = None
     quote_seq: int | None = None
+    levels: tuple[tuple[Decimal, Decimal], ...] = ()
+    depth_seq: int | None = None
 
 
 class Leg(msgspec.Struct, frozen=True, gc=False):
@@ -53,6 +45,12 @@ class Leg(msgspec.Struct, frozen=True, gc=False):
 
 
 class OrderSubmitted(Requested, frozen=True, kw_only=True, tag=True, gc=False):
+    """The terms as they were asked for.
+
+    `notional`: the client asked for so much money, and oms made `quantity` of it. `quote` is the one that it used; None for a limit order,
+    whose price decided. Repetition of the order compares the money, since another quote makes another quantity.
+    """
+
     account: str
     client_order_id: str
     symbol: str
@@ -66,6 +64,8 @@ class OrderSubmitted(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     priority: int = 0
     post_only: bool = False
     reduce_only: bool = False
+    notional: Decimal | None = None
+    quote: Candidate | None = None
 
 
 class OrderRiskChecked(Event, frozen=True, kw_only=True, tag=True, gc=False):
@@ -220,10 +220,12 @@ class ReplaceRequested(Requested, frozen=True, kw_only=True, tag=True, gc=False)
     """A replace, journaled before it is sent. `leg` is the route with its new terms.
 
     The old terms apply until the venue has answered; the order is counted at the worse of both. In the three events of a replace
-    `leaves_quantity` and `reference` are what the order may still trade and the price it is counted at.
+    `leaves_quantity` and `reference` are what the order may still trade and the price it is counted at. `client_order_id` is the client's
+    name for the new terms, never used for anything else in the account; empty if it gave none.
     """
 
     replace_id: str
+    client_order_id: str = ""
     leg: Leg
     quantity: Decimal
     price: Decimal | None = None
@@ -235,9 +237,13 @@ class ReplaceRequested(Requested, frozen=True, kw_only=True, tag=True, gc=False)
 
 
 class OrderReplaced(Requested, frozen=True, kw_only=True, tag=True, gc=False):
-    """The order has these terms now: its venue reported them, or no venue had the order yet."""
+    """The order has these terms now: its venue reported them, or no venue had the order yet.
+
+    `client_order_id`: as in ReplaceRequested, for a replace that no venue was asked for.
+    """
 
     replace_id: str
+    client_order_id: str = ""
     quantity: Decimal
     price: Decimal | None = None
     stop_price: Decimal | None = None
@@ -307,56 +313,6 @@ class ReportQuarantined(Event, frozen=True, kw_only=True, tag=True, gc=False):
     venue: str
     report_seq: int | None = None
     report: str
-
-
-class Foreign(msgspec.Struct, frozen=True, gc=False):
-    """A message in a journal's stream that is no commit: no writer of this system made it, so nothing in it was ever acknowledged."""
-
-    seq: int
-    sha256: str
-
-
-class JournalAccepted(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """An operator accepted that the journal continues from a sequence, although another one had been acknowledged.
-
-    `skipped` are foreign messages that the operator named; the hash chain continues past them. The event belongs to no order:
-    `order_id` and `status` have no meaning, and every fold ignores it.
-    """
-
-    order_id: str = ""
-    status: State = State.NEW
-    who: str
-    reason: str
-    goes_on_from: int
-    acknowledged_to: int
-    skipped: tuple[Foreign, ...] = ()
-
-
-class ShardTaken(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """A process took over the sending for this shard. Its epoch is the number of this commit; `before` is the epoch that it ends.
-
-    `sender` names the process, so that it recognises its own event. `met` is the largest epoch that a venue had seen: after a loss was
-    accepted, commits are numbered from a lower number again, and the epoch is then one above `met`.
-    It belongs to no order: `order_id` and `status` have no meaning.
-    """
-
-    order_id: str = ""
-    status: State = State.NEW
-    unit: str
-    sender: str
-    before: int = 0
-    met: int = 0
-
-
-class ShardHeld(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """Proof that the writer of this shard could still write, so its state was current. Appended on a cluster when a read needs that proof.
-
-    It belongs to no order: `order_id` and `status` have no meaning.
-    """
-
-    order_id: str = ""
-    status: State = State.NEW
-    unit: str
 
 
 OrderEvent = (

@@ -21,9 +21,15 @@ class Holdings:
 
     def apply(self, event: e.OrderFilled | e.TradeBusted) -> None:
         """Add the trade, or take the busted one back."""
-        key = event.account, event.symbol
         bought = (event.side is Side.BUY) is (type(event) is e.OrderFilled)
-        moved = event.quantity if bought else -event.quantity
+        self._move((event.account, event.symbol), event.quantity if bought else -event.quantity)
+
+    def take_back(self, event: e.OrderFilled | e.TradeBusted) -> None:
+        """Undo `apply`."""
+        bought = (event.side is Side.BUY) is (type(event) is e.OrderFilled)
+        self._move((event.account, event.symbol), -event.quantity if bought else event.quantity)
+
+    def _move(self, key: Key, moved: Decimal) -> None:
         before = self.quantities.get(key)
         if before is None:
             self.quantities[key] = moved

@@ -38,12 +38,21 @@ def trigger_of(kind: type[e.Event], before: State, after: State) -> str | None:
     return next((trigger for trigger in TRIGGERS_OF.get(kind, ()) if step(before, trigger) is after), None)
 
 
+Name = tuple[str, str]
+"""An account, and what its client called a replace."""
+
+
+def names_of(order: Order) -> list[Name]:
+    """Return the names that the client gave to replaces of the order."""
+    return [(order.account, each.client_order_id) for each in order.generations if each.number and each.client_order_id]
+
+
 STATUSES: Final = ("open", "closed", *(str(state) for state in State))
 """The status filters of a list: one state, or all states before or after the end of an order's life."""
 
 
 class OrderFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Selects the orders that equal every field that is not None.
+    """Selects the orders that equal every field that is not None. An order has also the names that its replaces were given.
 
     `closed`: only closed or only open orders. `since_ns` (inclusive) and `until_ns` (exclusive) bound `created_at`.
     """
@@ -61,10 +70,17 @@ class OrderFilter(msgspec.Struct, frozen=True, kw_only=True):
             return False
         if self.until_ns is not None and order.created_at >= self.until_ns:
             return False
+        if self.client_order_id is not None and not is_called(order, self.client_order_id):
+            return False
         return all(getattr(self, name) in (None, getattr(order, name)) for name in EQUAL_FIELDS)
 
 
-EQUAL_FIELDS: Final = ("account", "symbol", "client_order_id", "status", "closed")
+def is_called(order: Order, client_order_id: str) -> bool:
+    """Return whether the client gave this name to the order, or to a replace of it."""
+    return order.client_order_id == client_order_id or any(each.client_order_id == client_order_id for each in order.generations)
+
+
+EQUAL_FIELDS: Final = ("account", "symbol", "status", "closed")
 
 
 class Orders:
@@ -78,6 +94,10 @@ class Orders:
         self.report_seqs: dict[str, int] = {}
         self.reducing: dict[Key, dict[str, Order]] = {}
         """The open reduce-only orders of each account and symbol. Empty for most accounts, which keeps fills fast."""
+        self.names: dict[Name, str] = {}
+        """The names of replaces, with their orders, of the orders in memory."""
+        self.naming: set[str] = set()
+        """The accounts that ever named a replace: the names of all others are those of their orders."""
 
     def apply(self, event: e.OrderEvent) -> Order | None:
         """Apply the event and return its order; None for an event that belongs to no order."""
@@ -100,11 +120,19 @@ class Orders:
     def adopt(self, order: Order) -> None:
         """Load an order back into memory, as it was stored."""
         self.by_id[order.order_id] = order
+        for name in names_of(order):
+            self._called(name, order)
         self._index(order)
 
     def forget(self, order: Order) -> None:
         """Drop a closed order from memory; it is stored."""
         del self.by_id[order.order_id]
+        for name in names_of(order):
+            self.names.pop(name, None)
+
+    def _called(self, name: Name, order: Order) -> None:
+        self.names[name] = order.order_id
+        self.naming.add(order.account)
 
     def open_of(self, account: str) -> list[Order]:
         return list(self.open.get(account, {}).values())
@@ -113,6 +141,8 @@ class Orders:
         return len(self.open.get(account, ()))
 
     def _index(self, order: Order) -> None:
+        if order.generations and (name := order.generations[-1].client_order_id):
+            self._called((order.account, name), order)
         if order.reduce_only:
             self._index_reducing(order)
         if not order.closed:

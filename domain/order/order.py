@@ -8,7 +8,13 @@ from typing import Any, Final
 import msgspec
 
 from domain.order import events as e
+from domain.order import generations as g
 from domain.order.lifecycle import CLOSED, State
+from domain.order.parts import Asked as Asked
+from domain.order.parts import Parked as Parked
+from domain.order.parts import Replacing as Replacing
+from domain.order.parts import Route as Route
+from domain.order.parts import Trade as Trade
 from domain.values import ZERO, OrderType, Side, TimeInForce, average
 
 UNKNOWN_TRADE: Final = "unknown_trade"
@@ -33,61 +39,6 @@ class _Named(msgspec.Struct):
     ref_exec_id: str = ""
 
 
-class Route(msgspec.Struct, frozen=True, gc=False):
-    """The part of an order at one venue. `live` while the venue may still trade it; `ended` once the venue reported that it will not."""
-
-    route_id: str
-    venue: str
-    quantity: Decimal
-    cum_quantity: Decimal = ZERO
-    venue_order_id: str = ""
-    ended: bool = False
-
-    @property
-    def live(self) -> bool:
-        return not self.ended and self.cum_quantity < self.quantity
-
-    @property
-    def leaves_quantity(self) -> Decimal:
-        return self.quantity - self.cum_quantity if self.live else ZERO
-
-
-class Trade(msgspec.Struct, frozen=True, gc=False):
-    venue: str
-    exec_id: str
-    route_id: str
-    quantity: Decimal
-    price: Decimal
-    fee: Decimal
-    busted: bool = False
-
-
-class Asked(msgspec.Struct, frozen=True, gc=False):
-    """The numbers of an order as first submitted."""
-
-    quantity: Decimal
-    price: Decimal | None
-    stop_price: Decimal | None
-
-
-class Replacing(msgspec.Struct, frozen=True, gc=False):
-    """New terms that a venue was asked for and has not answered, and the price at which they would be counted."""
-
-    replace_id: str
-    quantity: Decimal
-    price: Decimal | None
-    stop_price: Decimal | None
-    reference: Decimal | None
-
-
-class Parked(msgspec.Struct, frozen=True, gc=False):
-    """A bust or correction that arrived before its trade: the whole report, as JSON."""
-
-    venue: str
-    exec_id: str
-    report: str
-
-
 class Order(msgspec.Struct, kw_only=True, gc=False):
     """State of one order. Only its decider changes it; `seqs` and `commit` are bookkeeping of the host, not of the order.
 
@@ -95,6 +46,9 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     while a control (a kill switch, a block) or `reduce_only` cancels it, they name that. `reference` is the price at which risk counts it.
     `asked` holds its first terms, once they were replaced. `expiring`: its cancel was requested because its time was over.
     `cancel_wanted`: its cancel was requested and not refused. A doubt in between does not reset it.
+    `asked_notional`: the money that its first quantity was made from, if it was; `notional` is what it traded.
+    `generation` is the number of the current terms; `generations` are all, once one was asked for: see generations.py.
+    `closed_at`: the time of the event that brought it into the closed state that it is in; None while it is open.
     """
 
     order_id: str
@@ -113,6 +67,7 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     updated_at: int
     post_only: bool = False
     reduce_only: bool = False
+    asked_notional: Decimal | None = None
     status: State = State.NEW
     version: int = 0
     cum_quantity: Decimal = ZERO
@@ -135,6 +90,9 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     cancel_wanted: bool = False
     triggered: bool = False
     parked: tuple[Parked, ...] = ()
+    closed_at: int | None = None
+    generation: int = 0
+    generations: g.Generations = ()
     seqs: tuple[int, ...] = ()
     commit: int = 0
 
@@ -157,7 +115,28 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     @property
     def next_replace_id(self) -> str:
         """The id of the next replace; it follows from the current terms."""
-        return f"{self.order_id}-r{self.replaces + 1}"
+        return self._replace_id(self.replaces + 1)
+
+    def _replace_id(self, number: int) -> str:
+        return f"{self.order_id}-r{number}"
+
+    def generation_of(self, replace_id: str) -> int | None:
+        """Return the number of the generation that a replace asked for; None if it made none, or if the venue changed the order unasked."""
+        return next((each.number for each in self.generations if self._replace_id(each.number) == replace_id), None)
+
+    def terms_of(self, number: int) -> g.Generation | None:
+        """Return a generation: the current one as it is now, an older one as it ended. None if the order has had no such generation."""
+        known = g.found(self.generations, number)
+        if number != self.generation:
+            return known
+        at, name = (known.at, known.client_order_id) if known else (self.created_at, self.client_order_id)
+        return g.Generation(
+            number, at, self.quantity, self.price, self.stop_price, name, cum_quantity=self.cum_quantity, notional=self.notional
+        )
+
+    def standing_of(self, number: int) -> g.Standing | None:
+        """Return what became of a generation; None if the order has had no such generation."""
+        return g.standing(self.generations, number, self.generation, closed=self.closed)
 
     def elsewhere(self, route_id: str) -> Decimal:
         """Return what the order traded on all other routes, and what these may still trade."""
@@ -181,8 +160,9 @@ def copier(kind: type[Any], names: Iterable[str], source: str, *more: str, **own
 
 created: Final[Callable[[e.OrderSubmitted], Order]] = copier(
     Order,
-    (name for name in Order.__struct_fields__ if name in e.OrderSubmitted.__struct_fields__),
+    (name for name in Order.__struct_fields__ if name in e.OrderSubmitted.__struct_fields__ and name != "notional"),
     "event",
+    asked_notional="event.notional",
     created_at="event.at",
     updated_at="event.at",
     version="1",
@@ -195,7 +175,9 @@ def evolve(order: Order | None, event: e.OrderEvent) -> Order:
     if type(event) is e.OrderSubmitted:
         return created(event)
     assert order is not None, f"{type(event).__name__} before OrderSubmitted for {event.order_id}"
-    order.status = event.status
+    if order.status is not event.status:
+        order.status = event.status
+        order.closed_at = event.at if event.status in CLOSED else None
     order.version += 1
     order.updated_at = event.at
     if (change := _CHANGES.get(type(event))) is not None:
@@ -282,10 +264,20 @@ def _cancel_rejected(event: e.CancelRejected, order: Order) -> None:
 def _replace_requested(event: e.ReplaceRequested, order: Order) -> None:
     order.replaces += 1
     order.replacing = Replacing(event.replace_id, event.quantity, event.price, event.stop_price, event.reference)
+    _generation_asked(event, order)
+
+
+def _generation_asked(event: e.ReplaceRequested | e.OrderReplaced, order: Order) -> None:
+    current = order.terms_of(order.generation)
+    assert current is not None, "an order has current terms"
+    wanted = g.Generation(order.replaces, event.at, event.quantity, event.price, event.stop_price, event.client_order_id)
+    order.generations = g.asked(order.generations, current, wanted)
 
 
 def _replace_rejected(event: e.ReplaceRejected, order: Order) -> None:
     order.replacing = None
+    if (number := order.generation_of(event.replace_id)) is not None:
+        order.generations = g.refused(order.generations, number, event.at)
 
 
 def _replaced(event: e.OrderReplaced, order: Order) -> None:
@@ -294,11 +286,27 @@ def _replaced(event: e.OrderReplaced, order: Order) -> None:
         order.asked = Asked(order.quantity, order.price, order.stop_price)
     if event.route_id is None:
         asked = order.replacing
-        order.replaces += asked is None or asked.replace_id != event.replace_id  # a replace that a venue was asked for is counted already
+        if asked is None or asked.replace_id != event.replace_id:  # a replace that a venue was asked for is counted already
+            order.replaces += 1
+            _generation_asked(event, order)
     else:
         _change_route(order, event.route_id, quantity=event.quantity - order.elsewhere(event.route_id))
+    _generation_accepted(event, order)
     order.quantity, order.price, order.stop_price = event.quantity, event.price, event.stop_price
     order.reference, order.replacing = event.reference, None
+
+
+def _generation_accepted(event: e.OrderReplaced, order: Order) -> None:
+    """End the current generation. One that is pending and not meant is refused: the venue reported other terms."""
+    pending, number = order.replacing, order.generation_of(event.replace_id)
+    if pending is not None and pending.replace_id != event.replace_id and (passed := order.generation_of(pending.replace_id)) is not None:
+        order.generations = g.refused(order.generations, passed, event.at)
+    wanted, current = g.found(order.generations, -1 if number is None else number), order.terms_of(order.generation)
+    if number is None or number == order.generation or wanted is None or current is None:
+        return
+    ended = msgspec.structs.replace(current, ended_at=event.at)
+    begun = g.Generation(number, wanted.at, event.quantity, event.price, event.stop_price, wanted.client_order_id)
+    order.generations, order.generation = g.accepted(order.generations, ended, begun), number
 
 
 def _rejected(event: e.OrderRejected, order: Order) -> None:

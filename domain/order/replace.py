@@ -6,6 +6,8 @@ from functools import partial
 
 from domain.order import commands as c
 from domain.order import events as e
+from domain.order.generations import GENERATIONS_MAX
+from domain.order.index import names_of
 from domain.order.lifecycle import UNROUTED, State, step
 from domain.order.order import Asked, Order, may_be_negative
 from domain.order.transition import Events, must, quarantined, refused, traded
@@ -57,15 +59,19 @@ def reason_against(order: Order, wanted: Asked) -> str | None:
 def replace(order: Order, command: c.ReplaceOrder, now: int) -> Events:
     """Replace in place while no venue has the order; otherwise journal the request before it is sent.
 
-    Pending or equal terms change nothing. A venue that has not reported on the order yet is asked after its first report:
-    see domain/execution/projection.py.
+    Pending or equal terms change nothing, nor does a name that a replace of the order has already. A venue that has not reported on the
+    order yet is asked after its first report: see domain/execution/projection.py.
     """
     wanted = terms_wanted(order, command.quantity, command.price, command.stop_price)
     if not order.closed and under_way(order, wanted):
         return ()
+    if command.client_order_id and (order.account, command.client_order_id) in names_of(order):
+        return ()
     why = reason_against(order, wanted)
     if why is None and command.replace_id != order.next_replace_id:
         why = "replaced_meanwhile"
+    if why is None and command.client_order_id and order.replaces >= GENERATIONS_MAX:
+        why = "too_many_replaces"
     if why is not None:
         return (refused(order, "replace", command.source, why, now),)
     decision = command.decision
@@ -83,6 +89,7 @@ def replace(order: Order, command: c.ReplaceOrder, now: int) -> Events:
             status=must(order.status, "replace"),
             by=command.by,
             replace_id=command.replace_id,
+            client_order_id=command.client_order_id,
             quantity=wanted.quantity,
             price=wanted.price,
             stop_price=wanted.stop_price,

@@ -11,10 +11,10 @@ from domain.order.commands import Terms
 from domain.order.events import OrderSubmitted
 from domain.order.order import Asked, Order, copier
 
-FIELDS: Final = tuple(name for name in Terms.__struct_fields__ if name not in ("order_id", "replaces"))
-"""The fields of the terms that an order keeps, under the same names."""
+FIELDS: Final = tuple(name for name in Terms.__struct_fields__ if name not in ("order_id", "replaces", "notional", "quote"))
+"""The fields of the terms that an order keeps, under the same names. Of the others it keeps `notional` as `asked_notional`."""
 FIRST: Final = ("quantity", "price", "stop_price")
-"""The fields of these that a replace may change."""
+"""The fields of these that a replace may change; the quantity comes first."""
 LASTING: Final = tuple(name for name in FIELDS if name not in FIRST)
 
 _fields: Final[Callable[[Any], tuple[Any, ...]]] = attrgetter(*FIELDS)
@@ -22,7 +22,15 @@ _first: Final[Callable[[Any], tuple[Any, ...]]] = attrgetter(*FIRST)
 _lasting: Final[Callable[[Any], tuple[Any, ...]]] = attrgetter(*LASTING)
 
 recorded: Final[Callable[[Terms, int, str], OrderSubmitted]] = copier(
-    OrderSubmitted, FIELDS, "terms", "now_ns", "by", order_id="terms.order_id", at="now_ns", status="State.NEW", by="by"
+    OrderSubmitted,
+    (*FIELDS, "notional", "quote"),
+    "terms",
+    "now_ns",
+    "by",
+    order_id="terms.order_id",
+    at="now_ns",
+    status="State.NEW",
+    by="by",
 )
 """The event that creates an order with these terms, at a time in nanoseconds UTC, and by whom (a key id or `local`)."""
 
@@ -37,5 +45,11 @@ def replacement(order: Order, wanted: Asked, replace_id: str) -> Terms:
 
 
 def same_terms(order: Order, terms: Terms) -> bool:
-    """Return whether a repeated submit has the terms of the first one. Later replaces do not matter."""
-    return _first(order.asked or order) == _first(terms) and _lasting(order) == _lasting(terms)
+    """Return whether a repeated submit has the terms of the first one. Later replaces do not matter.
+
+    Of orders for an amount of money the amounts are compared: each quantity was made with the quote of its time.
+    """
+    first, again = _first(order.asked or order), _first(terms)
+    if terms.notional is not None:
+        first, again = first[1:], again[1:]
+    return first == again and order.asked_notional == terms.notional and _lasting(order) == _lasting(terms)

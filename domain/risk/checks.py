@@ -30,6 +30,7 @@ class Case(msgspec.Struct, frozen=True, gc=False):
     limits: Limits
     killed: bool
     blocked: bool
+    suspended: bool
     priced: bool
     sells: bool
     reduce_only: bool
@@ -73,6 +74,10 @@ def _killed(case: Case) -> Measured:
 
 def _symbol_blocked(case: Case) -> Measured:
     return (ONE, ZERO) if case.blocked else None
+
+
+def _suspended(case: Case) -> Measured:
+    return (ONE, ZERO) if case.suspended else None
 
 
 def _no_reference_price(case: Case) -> Measured:
@@ -151,6 +156,7 @@ def _var(case: Case) -> Measured:
 CHECKS: Final = (
     Check("killed", None, None, _killed),
     Check("symbol_blocked", None, None, _symbol_blocked),
+    Check("account_suspended", None, None, _suspended),
     Check(RATE_LIMIT, "order_rate_max", "orders a second", _rate),
     Check("duplicate_order", "duplicate_window_ns", None, _duplicate),
     Check(REPEATED_ORDER, "repeated_orders_max", "orders", _repeated),

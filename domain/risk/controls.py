@@ -25,6 +25,7 @@ WHO_MAX: Final = 64
 
 KILLED: Final = "killed"
 BLOCKED: Final = "symbol_blocked"
+SUSPENDED: Final = "account_suspended"
 
 
 class Control(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="type", gc=False):
@@ -66,6 +67,18 @@ class Armed(Control, frozen=True, kw_only=True, tag=True, gc=False):
 
     scope: str
     token: str
+
+
+class AccountSuspended(Control, frozen=True, kw_only=True, tag=True, gc=False):
+    """An account takes no new orders, at its own wish. Its open orders work on and may be cancelled: this is no kill switch."""
+
+    account: str
+
+
+class AccountResumed(Control, frozen=True, kw_only=True, tag=True, gc=False):
+    """The account takes orders again. Its owner alone decides that, as it decided to suspend it."""
+
+    account: str
 
 
 class LimitSet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
@@ -137,6 +150,8 @@ ControlEvent = (
     | LimitsChanged
     | ControlsAccepted
     | CatalogueChanged
+    | AccountSuspended
+    | AccountResumed
 )
 
 
@@ -169,6 +184,8 @@ class Controls:
         self.blocks: dict[str, SymbolBlocked] = {}
         self.kills: dict[str, KillThrown] = {}
         self.arming: dict[str, ArmRequested] = {}
+        self.suspensions: dict[str, AccountSuspended] = {}
+        """By account."""
         self.limits: dict[tuple[str, str], LimitsChanged] = {}
         self.proposals: dict[tuple[str, str], LimitsProposed] = {}
         """The newest proposal for each account and symbol, oldest first. It may have expired: `pending` leaves those out."""
@@ -201,6 +218,10 @@ class Controls:
                 self.listings.apply(event.at, Change(event.rates, event.listed, event.delisted))
             case ControlsAccepted():
                 self._accepted(event)
+            case AccountSuspended():
+                self.suspensions[event.account] = event
+            case AccountResumed():
+                self.suspensions.pop(event.account, None)
 
     def pending(self, now_ns: int) -> list[LimitsProposed]:
         """Return the proposals that another person may still confirm, oldest first."""
@@ -235,3 +256,7 @@ class Controls:
         if self.killed(account, symbol, venue):
             return KILLED
         return BLOCKED if symbol in self.blocks else None
+
+    def refuses(self, account: str, symbol: str) -> str | None:
+        """Return the reason why no new order of this kind is accepted: it is forbidden, or its account is suspended. None if it may be."""
+        return self.forbids(account, symbol) or (SUSPENDED if account in self.suspensions else None)

@@ -212,6 +212,7 @@ class Risk:
             limits,
             bool(controls.kills) and controls.killed(terms.account, symbol),
             symbol in controls.blocks,
+            terms.account in controls.suspensions,
             price is not None,
             sells,
             terms.reduce_only,

@@ -53,7 +53,7 @@ class HeldRisk:
 class OmsHouse:
     """One oms on a log that outlives it."""
 
-    def __init__(self, log: MemoryLog, *, in_flight_max: int = 4096, second_person: bool = False) -> None:
+    def __init__(self, log: MemoryLog, *, in_flight_max: int = 4096, second_person: bool = False, open_orders_max: int = 1000) -> None:
         clock, journal = SystemClock(), MemoryJournal(log)
         self.log, self.risk = log, HeldRisk()
         self.forbids: Callable[[Terms], str | None] = lambda terms: None
@@ -66,17 +66,19 @@ class OmsHouse:
             self.risk,  # type: ignore[arg-type]
             forbids=lambda terms: self.forbids(terms),
             informed=lambda: self.informed(),
-            open_orders_max=1000,
+            open_orders_max=open_orders_max,
             in_flight_max=in_flight_max,
         )
-        self.door = SubmitEndpoint(READER, self.intake, clock, OmsMetrics(CollectorRegistry()))
-        replaces = ReplaceHandler(self.host, self.risk, INSTRUMENTS, self.intake.forbidden)  # type: ignore[arg-type]
-        accounts = Accounts(self.positions, self.fills, Market(), clock, QUOTE_AGE_MAX_S, CURRENCY)
-        reads = OrderReads(self.host, journal, {ERIN.key_id: ERIN.owner}.get)
-        settlements = settle.router(self.host, reads, negative, clock, second_person)
+        self.clock, self.metrics, self.market = clock, OmsMetrics(CollectorRegistry()), Market()
+        self.door = SubmitEndpoint(READER, self.intake, clock, self.metrics)
+        self.replaces = ReplaceHandler(self.host, self.risk, INSTRUMENTS, self.intake.forbidden)  # type: ignore[arg-type]
+        self.accounts = Accounts(self.positions, self.fills, self.market, clock, QUOTE_AGE_MAX_S, CURRENCY)
+        self.reads = OrderReads(self.host, journal, {ERIN.key_id: ERIN.owner}.get)
+        settlements = settle.router(self.host, self.reads, negative, clock, second_person)
         self.listings = Listings()
         others = (admin.router(admin.Admin(None)), settlements, instrument_list.router(INSTRUMENTS, {}, self.listings))
-        self.application = application("oms", router(self.host, reads, accounts, replaces, INSTRUMENTS, KeyRing().may_trade), *others)
+        own = router(self.host, self.reads, self.accounts, self.replaces, INSTRUMENTS, KeyRing().may_trade)
+        self.application = application("oms", own, *others)
         self.app: Handler = fast_path(self.application, {("POST", "/orders"): self.door})
 
     async def ready(self) -> None:

@@ -16,7 +16,8 @@ from domain.access.scopes import EVERY_ACCOUNT
 from domain.instruments import Instrument
 from domain.market.listings import Listings, currency_of
 from domain.order.commands import Terms
-from domain.values import OrderType
+from domain.order.events import Candidate
+from domain.values import OrderType, Side
 from tests.given import NOW
 
 GOOD: dict[str, Any] = {"account": "alice", "client_order_id": "a-1", "symbol": "BTCUSDT", "side": "buy", "quantity": 1, "price": 50}
@@ -36,7 +37,15 @@ INSTRUMENTS = {
     "CL": msgspec.structs.replace(instrument("CL", "0.01", "1"), negative_prices=True),
 }
 CURRENCY = partial(currency_of, INSTRUMENTS, Listings())
-READER = TermsReader(INSTRUMENTS, "main", frozenset(OrderType) - {OrderType.STOP_LIMIT}, KeyRing().may_trade)
+QUOTE = Candidate("PAPER_A", Decimal("49.9"), Decimal("50.1"), Decimal(3), quote_seq=7)
+
+
+def touching(symbol: str, side: Side) -> Candidate | None:
+    """Only BTCUSDT is quoted."""
+    return QUOTE if symbol == "BTCUSDT" else None
+
+
+READER = TermsReader(INSTRUMENTS, "main", frozenset(OrderType) - {OrderType.STOP_LIMIT}, KeyRing().may_trade, touching)
 
 
 def text(**changes: Any) -> bytes:

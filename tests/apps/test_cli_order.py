@@ -206,7 +206,9 @@ def test_a_program_that_is_not_ours_is_not_believed(oms: FakeOms) -> None:
         "buy 0.1 BTCUSDT --type iceberg",
         "buy 0.1 BTCUSDT --priority 10",
         "buy 0.1 BTCUSDT --account a/b",
-        "buy 0.1 BTCUSDT --client-order-id a.b",
+        "buy 0.1 BTCUSDT --client-order-id é",
+        "buy 0.1 BTCUSDT --notional 100",
+        "buy BTCUSDT --notional -1",
         "buy 0.1 BTCUSDT --nonsense",
     ],
 )

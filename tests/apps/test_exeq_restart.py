@@ -183,7 +183,7 @@ async def test_a_snapshot_of_the_program_before_epochs_is_gone_on_from(tmp_path:
     before_epochs = body.replace(b',"unit":"unit-0","epoch":1', b"")
     assert before_epochs != body
     for _ in (1, 2):  # the newest and the one before it
-        FileSnapshots(tmp_path).store("exeq", OLDER_SHAPES[0], head, before_epochs)
+        FileSnapshots(tmp_path).store("exeq", OLDER_SHAPES[-1], head, before_epochs)
     async with Exeq(journal, tmp_path, 2).live() as exeq:
         assert exeq.read_from == head.seq
         assert [request.route_id for request in exeq.executor.executions.unanswered(AT + 1)] == ["A-1"]

@@ -57,6 +57,11 @@ async def test_each_instrument_has_its_steps_and_bounds_and_where_it_trades(tmp_
             "collar_pct": Decimal("2.5"),
             "shortable": False,
             "negative_prices": False,
+            "class": "crypto",
+            "base": "BTC",
+            "quote": "USDT",
+            "exchange": "CRYPTO",
+            "name": "BTC/USDT",
             "venues": ["A", "B"],
         },
         {
@@ -69,6 +74,11 @@ async def test_each_instrument_has_its_steps_and_bounds_and_where_it_trades(tmp_
             "collar_pct": None,
             "shortable": True,
             "negative_prices": True,
+            "class": None,
+            "base": "CL",
+            "quote": "USD",
+            "exchange": None,
+            "name": "CL",
             "venues": ["A"],
         },
     ]

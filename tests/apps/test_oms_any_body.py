@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from apps.http.app import Refusal
 from apps.http.problem import DETAIL_MAX
 from domain.order.commands import Terms
-from domain.values import IDENTIFIER, SYMBOL
+from domain.values import CLIENT_ORDER_ID, IDENTIFIER, SYMBOL
 from tests.apps.submits import ALL_FIELDS, GOOD, INSTRUMENTS, malformed_at, read, refusal, text
 
 REFUSAL_MAX = 1000
@@ -37,7 +37,7 @@ def survives(body: bytes, key: str | None = None) -> None:
         assert len(problem) <= REFUSAL_MAX
         return
     assert IDENTIFIER.fullmatch(terms.account)
-    assert IDENTIFIER.fullmatch(terms.client_order_id)
+    assert CLIENT_ORDER_ID.fullmatch(terms.client_order_id)
     assert SYMBOL.fullmatch(terms.symbol)
     assert terms.symbol in INSTRUMENTS
 

@@ -53,9 +53,29 @@ NO_IDS = [
 def test_a_name_that_could_be_more_than_a_name_is_malformed(name: str) -> None:  # FAILURES 58, 61, 63, 64
     """An empty name is not an absent one: an order meant for somebody must not go to the default account."""
     assert malformed_at(text(account=name)) == "/account"
+    assert refusal(text(symbol=name)).code == "unknown_symbol"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "a\n", "a\r\nb", "\ta", "a\x00", "\x00", "\x7f", "a" * 129, "a" * 5000, "\x80", "\xa0"),
+        *("аlice", "ａlice", "alice\u0301", "é", "\u202eecila", "alice\u200b", "\ufeffalice", "😀", "ſ", "١", "ﬁ"),
+    ],
+    ids=ascii,
+)
+def test_a_client_order_id_that_is_not_printable_ascii_is_malformed(name: str) -> None:  # FAILURES 58, 61, 63
     assert malformed_at(text(client_order_id=name)) == "/client_order_id"
     assert malformed_at(text(client_order_id=...), key=name) is None
-    assert refusal(text(symbol=name)).code == "unknown_symbol"
+
+
+@pytest.mark.parametrize(
+    "name", [" ", "a b", " a ", "a.b", ">", "'; DROP TABLE orders; --", 'a"b', "a\\b", "%00", "=1+1", "{{x}}", "~" * 128]
+)
+def test_any_printable_ascii_is_a_client_order_id_with_its_case_and_spaces(name: str) -> None:
+    assert read(text(client_order_id=name)).client_order_id == name
+    assert read(text(client_order_id=name.upper())).client_order_id == name.upper()
+    assert read(text(client_order_id=...), name).order_id == order_id_of("alice", name)
 
 
 @pytest.mark.parametrize("name", ["a", "A-z_0", "-", "_", "0", "a" * 64, "--", "null", "__proto__"])

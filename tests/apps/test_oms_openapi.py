@@ -11,7 +11,7 @@ from fastapi.openapi.models import OpenAPI
 
 from apps.oms.openapi import SUBMIT_SCHEMA
 from apps.oms.submit_body import SubmitBody
-from domain.values import IDENTIFIER, WRITTEN
+from domain.values import CLIENT_ORDER_ID, IDENTIFIER, WRITTEN
 from tests.apps.oms_house import OmsHouse, living
 from tests.apps.submits import text
 
@@ -30,7 +30,7 @@ ROUTES = {
     "post /orders/{order_id}/settle": {"200", "202", "400", "403", "404", "409", "422", "503", "default"},
     "post /admin/verify": {"200", "403", "409", "503", "default"},
 }
-NUMBERS = ("quantity", "price", "stop_price")
+NUMBERS = ("quantity", "notional", "price", "stop_price")
 
 
 @pytest.fixture
@@ -77,11 +77,12 @@ def test_the_documented_body_is_the_body_that_is_read() -> None:
 
 def test_documented_patterns_are_the_grammars_that_are_held() -> None:
     properties = SUBMIT_SCHEMA["properties"]
-    assert properties["account"]["pattern"] == properties["client_order_id"]["pattern"] == f"^{IDENTIFIER.pattern}$"
+    assert properties["account"]["pattern"] == f"^{IDENTIFIER.pattern}$"
+    assert properties["client_order_id"]["pattern"] == f"^{CLIENT_ORDER_ID.pattern}$"
     for name in NUMBERS:
         types = [(each["type"], each.get("pattern"), each.get("minimum")) for each in properties[name]["oneOf"]]
-        if name == "quantity":
-            assert types == [("number", None, 0), ("string", f"^{WRITTEN.pattern}$", None)]
+        if name in ("quantity", "notional"):
+            assert types[:2] == [("number", None, 0), ("string", f"^{WRITTEN.pattern}$", None)]
         else:
             assert types == [("number", None, None), ("string", f"^-?{WRITTEN.pattern}$", None), ("null", None, None)]
 

@@ -16,7 +16,7 @@ from apps.runtime.chassis import cancelled
 from domain.order import commands as c
 from domain.order.events import Leg
 from domain.order.lifecycle import State
-from domain.risk.controls import Armed, ControlEvent, Controls, KillThrown, SymbolBlocked
+from domain.risk.controls import AccountResumed, AccountSuspended, Armed, ControlEvent, Controls, KillThrown, SymbolBlocked
 from tests import given
 from tests.apps.oms_house import OmsHouse, living
 from tests.apps.submits import text
@@ -164,3 +164,19 @@ async def test_before_it_is_known_what_is_forbidden_nothing_is_accepted_or_cance
         assert await s.statuses() == {"a": State.QUEUED}
         s.switch.known = lambda: True
         await s.until(a="cancelled")
+
+
+async def test_a_suspended_account_gets_no_new_order_and_keeps_its_open_ones() -> None:
+    async with scene() as s:
+        opened = (await s.submits("open"))["order_id"]
+        s.hears(AccountSuspended(account="alice", **SAID))
+        refused = await s.submits("refused")
+        assert (refused["status"], refused["reason"]) == ("rejected", "account_suspended")
+        assert (await s.submits("other", account="bob"))["status"] == "submitted"
+        more = await s.client.patch(f"/orders/{opened}", json={"quantity": 2})
+        assert (more.status_code, more.json()["code"]) == (422, "account_suspended")
+        await s.switch._cancel_forbidden()
+        assert await s.statuses() == {"open": "queued", "refused": "rejected", "other": "queued"}
+        assert (await s.client.delete(f"/orders/{opened}")).json()["status"] == "cancelled"
+        s.hears(AccountResumed(account="alice", **SAID))
+        assert (await s.submits("again"))["status"] == "submitted"

@@ -62,13 +62,13 @@ WRONG: dict[str, Any] = {
     "price": "1e99",
     "stop_price": [],
     "account": "",
-    "client_order_id": "a b",
+    "client_order_id": "é",
     "expire_at": "soon",
     "symbol": "NOPE",
     "type": "stop_limit",
     "time_in_force": "gtd",
     "twice": ',"symbol":"BTCUSDT"',
-    "key": "k k",
+    "key": "é",
 }
 """Everything is: `twice` is what stands behind the body, `key` the Idempotency-Key."""
 REPAIRS: list[tuple[str | None, dict[str, Any]]] = [

@@ -8,6 +8,8 @@ import pytest
 
 from adapters.codec import encode
 from adapters.memory import MemoryJournal
+from apps.http.caller import Caller
+from domain.access.scopes import AccessScope, mask_of
 from domain.four_eyes import SECOND_STEP_MAX_NS
 from domain.ports import Unavailable
 from tests.apps.risk_house import House, text
@@ -284,3 +286,47 @@ async def test_stamps_never_go_back_when_the_wall_clock_does(monkeypatch: pytest
         monkeypatch.setattr(house.control_door._clock, "now_ns", lambda: first.at - 3_600_000_000_000)
         await post(client, "/risk/symbols/BTCUSDT/block", **WHY)
         assert [control.at for control in house.risk.controls.history] == [first.at, first.at]
+
+
+# The account's own switch
+
+ALICE = Caller("PKALICE2222222222222", "ann", "alice", mask_of((AccessScope.TRADE,)))
+
+
+async def test_an_account_suspends_itself_and_takes_it_back_alone() -> None:
+    house = House()
+    async with house.http(ALICE) as client:
+        answer = (await post(client, "/risk/accounts/alice/suspend", **WHY)).json()
+        assert (answer["suspended"], answer["who"], answer["acknowledged"]) == (True, "ann", {"exeq": "yes", "oms": "yes"})
+    async with house.http() as client:
+        assert [await reason(client), await reason(client, side="sell")] == ["account_suspended"] * 2
+        assert await reason(client, account="bob") is None
+        assert [each["account"] for each in (await client.get("/risk/controls")).json()["suspended"]] == ["alice"]
+        assert (await client.get("/risk/limits", params={"account": "alice"})).json()["suspended"] is True
+    async with house.http(ALICE) as client:
+        assert (await post(client, "/risk/accounts/alice/resume", **WHY)).json()["suspended"] is False
+    async with house.http() as client:
+        assert await reason(client) is None
+
+
+async def test_what_is_so_already_is_not_recorded_again() -> None:
+    async with House().http(ALICE) as client:
+        assert (await post(client, "/risk/accounts/alice/resume", **WHY)).json()["version"] == 1
+        first = (await post(client, "/risk/accounts/alice/suspend", **WHY)).json()
+        again = (await post(client, "/risk/accounts/alice/suspend", reason="other")).json()
+        assert (first["version"], again["version"], "seq" in again) == (2, 2, False)
+
+
+async def test_nobody_suspends_or_resumes_another_account() -> None:
+    async with House().http(ALICE) as client:
+        for verb in ("suspend", "resume"):
+            answer = await post(client, f"/risk/accounts/bob/{verb}", **WHY)
+            assert (answer.status_code, answer.json()["code"]) == (404, "account_not_found")
+            assert (await post(client, f"/risk/accounts/alice/{verb}")).json()["pointer"] == "/reason"
+
+
+async def test_a_suspension_that_is_not_acknowledged_is_202() -> None:
+    house = House()
+    house.obeyed = {"exeq": "yes", "oms": "unknown"}
+    async with house.http(ALICE) as client:
+        assert (await post(client, "/risk/accounts/alice/suspend", **WHY)).status_code == 202

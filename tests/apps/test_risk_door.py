@@ -255,6 +255,7 @@ async def test_all_checks_are_explained_behind_a_refusal_too_and_the_verdict_is_
     assert outcomes(every) == {
         ("killed", None): "passed",
         ("symbol_blocked", None): "passed",
+        ("account_suspended", None): "passed",
         ("no_reference_price", None): "passed",
         ("reduce_only", "shares"): "not_applicable",
         ("price_collar", "USD"): "not_applicable",

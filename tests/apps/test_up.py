@@ -256,6 +256,14 @@ def test_with_keys_the_first_order_begins_with_a_key_that_may_trade(port_offset:
     assert "Bearer" not in welcome(replace(described, access="open"))
 
 
+@pytest.mark.parametrize("access", ["open", "keys"])
+def test_the_start_says_how_to_make_a_key_for_clients_of_alpaca(access: str, tmp_path: Path) -> None:
+    described = stack.Stack(1, 0.0, str(tmp_path), 0, "sqlite", {"oms": "http://127.0.0.1:8199"}, [], access=access)
+    said = welcome(described)
+    assert "their address is http://127.0.0.1:8199/alpaca (docs/alpaca.md):" in said
+    assert f"key create --account main --scopes trade,read --json --data-dir {tmp_path}" in said
+
+
 def test_an_unknown_mode_of_access_starts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = up(tmp_path, 0, False, False, "sqlite", None, "", "", None, only_servers=True, access="closed")
     assert (code, list(tmp_path.iterdir())) == (Exit.USAGE, [])

@@ -11,7 +11,8 @@ from apps.normalizer.records_out import RecordsOut
 from apps.normalizer.venue_run import LATENCY_BUCKETS_S, VenueRules, VenueRun, VenueShared
 from apps.runtime.metrics import Observations
 from domain.market.bars import Bars
-from domain.market.conflation import TickPace
+from domain.market.conflation import DepthPace, TickPace
+from domain.market.depth import Depth
 from domain.market.liveness import Patience
 from domain.market.normalization import BookRules, DecoderOf
 from domain.market.quotes import Quote
@@ -53,18 +54,26 @@ def failing(venue: str, opening: Opening, epoch: int) -> Decoder:
 
 
 class Scene:
-    def __init__(self, decoder_of: DecoderOf = failing, venue: str = VENUE) -> None:
+    def __init__(self, decoder_of: DecoderOf = failing, venue: str = VENUE, depth: DepthPace = DepthPace()) -> None:  # noqa: B008 - immutable
         self.clock, self.sent = Hands(), list[Quote]()
+        self.books: list[Depth] = []
+        self.told: list[str] = []
+        """Quotes and books in the order in which they left."""
         self.facts = RecentFacts(100)
         self.quality = FrameQuality()
         self.shared = VenueShared(self.clock, self.facts, self.quality, Observations(LATENCY_BUCKETS_S), self.send)
-        self.rules = VenueRules(decoder_of, BookRules(), Patience(), TickPace(), 2 * S)
-        self.run = VenueRun(venue, self.rules, self.shared, RecordsOut(venue, Places().write, {}, 0.0), Bars(10))
+        self.rules = VenueRules(decoder_of, BookRules(), Patience(), TickPace(), depth, 2 * S)
+        self.run = VenueRun(venue, self.rules, self.shared, RecordsOut(VENUE, Places().write, {}, 0.0), Bars(10))
         self.n = 0
 
     def send(self, subject: str, payload: bytes) -> None:
         if subject.startswith("ticks."):
             self.sent.append(msgspec.json.decode(payload, type=Quote))
+            self.told.append(f"{subject} {self.sent[-1].bid} {self.sent[-1].ask}")
+        elif subject.startswith("depth."):
+            book = msgspec.json.decode(payload, type=Depth)
+            self.books.append(book)
+            self.told.append(f"{subject} {book.seq}: {' '.join(f'{size}x{price}' for price, size in (*book.bids, *book.asks))}")
 
     def take(self, *texts: str, at: int | None = None, epoch: int = 1) -> None:
         self.run.take(raw(self.n + 1, *texts, at=self.clock.wall if at is None else at, epoch=epoch))

@@ -68,6 +68,17 @@ def test_a_price_may_be_negative_only_where_it_is_said(tmp_path: Path) -> None:
     assert load_venues(instruments, tmp_path / "venues.yaml").simulated["Y"].start == Decimal("-37.63")
 
 
+def test_the_shipped_instruments_are_pairs_of_crypto_and_us_equities() -> None:
+    instruments = load_instruments().instruments
+    assert [(one.pair, one.exchange) for symbol, one in instruments.items() if symbol in ("BTCUSDT", "LTCUSD", "AAPL", "SPY")] == [
+        ("BTC/USDT", "CRYPTO"),
+        ("LTC/USD", "CRYPTO"),
+        ("AAPL", "NASDAQ"),
+        ("SPY", "ARCA"),
+    ]
+    assert (instruments["AAPL"].name, instruments["BTCUSDT"].name) == ("Apple Inc.", "BTC/USDT")
+
+
 INSTRUMENTS_REFUSED = [
     (f"currencies: {{EUR: 1}}\ngroups: [{GROUP}]", "groups: X is in USD, which has no rate under currencies"),
     (f"currencies: {{USD: 1}}\ngroups: [{GROUP}, {GROUP}]", "groups: X is listed twice"),
@@ -77,6 +88,12 @@ INSTRUMENTS_REFUSED = [
     (f"currencies: {{USD: 0}}\ngroups: [{GROUP}]", "currencies.USD: must be greater than 0, found 0"),
     (f"currencies: {{USD: 1}}\ngroups: [{GROUP.replace('lot: 1, ', '')}]", "groups.0.lot: is missing"),
     (f"currencies: {{USD: 1}}\ngroups: [{GROUP.replace('lot: 1', 'lot: 1, negative_prices: 1')}]", "groups.0.negative_prices: "),
+    (
+        f"currencies: {{USD: 1}}\ngroups: [{GROUP.replace('lot: 1', 'lot: 1, class: bond')}]",
+        "groups.0.class: must be 'crypto' or 'us_equity'",
+    ),
+    (f"currencies: {{USD: 1}}\ngroups: [{GROUP.replace('lot: 1', 'lot: 1, exchange: LSE')}]", "groups.0.exchange: must be 'AMEX'"),
+    (f"currencies: {{USD: 1}}\ngroups: [{GROUP.replace('lot: 1', 'lot: 1, names: {Y: Why}')}]", "names: Y is not among the symbols"),
 ]
 
 

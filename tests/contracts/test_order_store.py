@@ -159,6 +159,18 @@ def test_pages_go_from_new_to_old_without_gap_or_repeat(opened: MakeStore) -> No
     store.close()
 
 
+def test_pages_go_from_old_to_new_if_they_are_asked_to(opened: MakeStore) -> None:
+    store = opened()
+    save(store, *(an_order(f"n{n}", at=n // 2) for n in range(10)))
+    seen: list[Order] = []
+    behind = None
+    while page := store.page(OrderFilter(), behind, 3, oldest_first=True):
+        seen += page
+        behind = (page[-1].created_at, page[-1].order_id)
+    assert seen == store.page(OrderFilter(), None, 20)[::-1]
+    store.close()
+
+
 def test_orders_are_chosen_by_being_open_and_by_when_they_came(opened: MakeStore) -> None:
     store = opened()
     save(store, *(an_order(f"n{n}", at=n, status=State.ROUTED if n % 2 else State.FILLED) for n in range(6)))
@@ -176,7 +188,7 @@ def test_orders_are_chosen_by_being_open_and_by_when_they_came(opened: MakeStore
 
 
 def test_every_field_of_a_filter_is_held_by_memory_and_by_the_store() -> None:
-    assert set(CONDITIONS) == set(OrderFilter.__struct_fields__) == {*EQUAL_FIELDS, "since_ns", "until_ns"}
+    assert set(CONDITIONS) == set(OrderFilter.__struct_fields__) == {*EQUAL_FIELDS, "client_order_id", "since_ns", "until_ns"}
 
 
 def test_filters_hold_together(opened: MakeStore) -> None:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from apps.http.route_scopes import EVERYWHERE, TABLES
+from apps.http.route_scopes import ALPACA, EVERYWHERE, TABLES
 from tests.security_page import PAGE, table_of_scopes, written
 
 ROOT: Final = Path(__file__).parents[2]
@@ -21,6 +21,7 @@ def test_the_table_of_scopes_is_that_of_the_code() -> None:
 def test_every_route_of_every_service_is_in_the_table() -> None:
     routes = [f"{method} {path}" for method, path in EVERYWHERE]
     routes += [f"{method} {path}" for table in TABLES.values() for method, path in table if (method, path) not in EVERYWHERE]
+    routes += [f"{method} {path}" for method, path in ALPACA]
     assert sorted(ROUTE.findall(table_of_scopes())) == sorted(routes)
 
 

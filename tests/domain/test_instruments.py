@@ -2,9 +2,10 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
-from domain.instruments import Denial, Instrument, price_denial, quantity_denial, terms_denial
+from domain.instruments import AssetClass, Denial, Instrument, described, price_denial, quantity_denial, terms_denial
 from domain.values import OrderType
 
 BTC = Instrument(
@@ -73,3 +74,32 @@ def test_trailing_zeros_are_no_smaller_steps() -> None:
 def test_a_denial_prints_numbers_without_exponents() -> None:
     assert quantity_denial(BTC, Decimal("1E-7")) == Denial("quantity_off_lot", "0.0000001", "0.00001")
     assert quantity_denial(BTC, Decimal("1E+3")) == Denial("quantity_too_large", "1000", "100")
+
+
+# symbol currency > class base quote exchange name pair
+DESCRIBED = """
+BTCUSDT USDT > crypto BTC USDT CRYPTO BTC/USDT BTC/USDT
+BTC/USD USD > crypto BTC USD CRYPTO BTC/USD BTC/USD
+SOL-USD USD > crypto SOL USD CRYPTO SOL/USD SOL/USD
+AAPL USD > us_equity AAPL USD NASDAQ AAPL AAPL
+BRK.B USD > us_equity BRK.B USD NASDAQ BRK.B BRK.B
+USD USD > us_equity USD USD NASDAQ USD USD
+"""
+
+
+@pytest.mark.parametrize("line", DESCRIBED.strip().splitlines())
+def test_an_instrument_that_says_nothing_of_itself_is_described_by_its_symbol(line: str) -> None:
+    (symbol, currency), expected = (part.split() for part in line.split(" > "))
+    found = described(msgspec.structs.replace(BTC, symbol=symbol, currency=currency))
+    assert [found.asset_class, found.base, found.quote, found.exchange, found.name, found.pair] == expected
+
+
+def test_what_an_instrument_says_of_itself_stays() -> None:
+    said = {"asset_class": AssetClass.CRYPTO, "base": "BTC", "quote": "USD", "exchange": "OTC", "name": "Bitcoin"}
+    told = msgspec.structs.replace(BTC, symbol="XBT", **said)
+    assert (described(told), told.pair) == (told, "BTC/USD")
+
+
+def test_what_may_trade_below_zero_is_neither_crypto_nor_equity() -> None:
+    found = described(msgspec.structs.replace(BTC, symbol="CL", currency="USD", negative_prices=True))
+    assert (found.asset_class, found.base, found.quote, found.exchange, found.name, found.pair) == (None, "CL", "USD", "", "CL", "CL")

@@ -25,7 +25,7 @@ from apps.live_gateway.venue_host import VenueHost
 from apps.oms.cancel import cancel
 from apps.oms.expiry import OrderExpiry
 from apps.oms.reads import OrderReads
-from apps.oms.replace import ReplaceHandler
+from apps.oms.replace import NewTerms, ReplaceHandler
 from domain.access.scopes import LOCAL
 from domain.instruments import flags_denial, terms_denial
 from domain.market.quotes import Quote
@@ -231,7 +231,7 @@ class Floor:
             else:
                 quantity = Decimal(word)
         order = await self.oms.reads.find(self.order_id, LOCAL_CALLER)
-        await self.asked(lambda: self.oms.replaces.replace(order, (quantity, price, stop), by=LOCAL))
+        await self.asked(lambda: self.oms.replaces.replace(order, NewTerms(quantity, price, stop), by=LOCAL))
 
     # The venue and its staff
 

@@ -158,6 +158,9 @@ def controls() -> list[tuple[c.ControlEvent, ...]]:
             record(c.ArmRequested, scope="account:alice", token="first"),
             record(c.ArmRequested, scope="venue:PAPER_A", token="second"),
             record(c.Armed, scope="account:alice", token="first", who="bo"),
+            record(c.AccountSuspended, account="alice"),
+            record(c.AccountSuspended, account="bob"),
+            record(c.AccountResumed, account="alice"),
         ),
         (
             record(c.LimitsProposed, account="alice", token="third", limits_version=1, symbol="SPY", old=old, new=new),
@@ -177,6 +180,8 @@ def _control_states(commits: Sequence[Sequence[c.ControlEvent]]) -> list[Any]:
             found.apply(event)
         kept = {name: list(getattr(found, name).values()) for name in ("blocks", "kills", "arming", "limits", "proposals")}
         listings = {"usd_rates": found.listings.rates(), "delisted": sorted(found.listings.delisted)}
+        if found.suspensions:  # a journal without any has the states that were recorded before they were known
+            kept["suspensions"] = list(found.suspensions.values())
         states.append(msgspec.to_builtins({"version": found.version, "limits_version": found.limits_version, **kept, **listings}))
     return states
 

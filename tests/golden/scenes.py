@@ -23,6 +23,16 @@ CANDIDATES: Final = (
     e.Candidate("PAPER_A", bid=Decimal("49.99"), ask=Decimal(50), size=Decimal("7.5"), cost=Decimal("50.025")),
     e.Candidate("PAPER_B", note="no fresh quote", penalty_bps=Decimal("3.125")),
     e.Candidate("PAPER_C", Decimal("99.5"), Decimal("100.5"), Decimal(3), Decimal("100.6"), quote_seq=499_869_752),
+    e.Candidate(
+        "PAPER_D",
+        Decimal(49),
+        Decimal(51),
+        Decimal("0.5"),
+        Decimal("51.984375"),
+        quote_seq=17,
+        levels=((Decimal(51), Decimal("0.5")), (Decimal("52.25"), Decimal(70))),
+        depth_seq=19,
+    ),
 )
 
 SCENES: Final = """
@@ -145,6 +155,17 @@ moved route PAPER_A
 moved reject halted
 moved route PAPER_B:3:R2
 
+worth submit buy 1.996 market | notional=100 quote=PAPER_A
+limited submit buy 2 @50 | notional=101.5 time_in_force=ioc
+
+called submit buy 3 @50
+called replace 4 named="R/1,b"
+called route PAPER_A
+called ack V30
+
+called replace 5 named=r-2
+called replaced 5
+
 kept submit buy 3 @50
 waits submit sell 3 @52
 
@@ -208,6 +229,8 @@ class Day:
 
 def _submit(command: c.SubmitOrder, whose: dict[str, str], more: str) -> c.SubmitOrder:
     plain = msgspec.to_builtins(command.terms) | whose | dict(word.split("=") for word in more.split())
+    if venue := plain.pop("quote", None):
+        plain["quote"] = msgspec.to_builtins(next(seen for seen in CANDIDATES if seen.venue == venue))
     terms: c.Terms = msgspec.convert(plain, c.Terms, strict=False)
     decided: dict[str, Any] = {"order_id": terms.order_id, "reference": terms.price or Decimal("50.5"), "checks": given.approved().checks}
     decision = msgspec.structs.replace(command.decision, **decided)

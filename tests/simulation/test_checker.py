@@ -233,6 +233,29 @@ def asked_of(events: Iterable[e.OrderEvent], command: OrderCommand) -> tuple[e.O
     return decide(evolved(events), command, NOW)
 
 
+def test_a_name_of_a_replace_is_used_once() -> None:
+    first, second = (
+        asked_of(replaced_so_far, _named(n)) for n, replaced_so_far in ((1, _queued()), (2, [*_queued(), *asked_of(_queued(), _named(1))]))
+    )
+    assert names(audited([*_queued(), *first]).violations) == set()
+    assert names(audited([*_queued(), *first, *changed(second, e.OrderReplaced, client_order_id="b")]).violations) == {
+        "one_order_a_client_id"
+    }
+    assert names(audited([*_queued(), *changed(first, e.OrderReplaced, client_order_id=CLIENT_ID)]).violations) == {"one_order_a_client_id"}
+    other = [msgspec.structs.replace(event, order_id="other") for event in changed(_queued(), e.OrderSubmitted, client_order_id="b")]
+    assert "one_order_a_client_id" in names(audited([*_queued(), *first, *other], ObservedBounds()).violations)
+
+
+def _queued() -> list[e.OrderEvent]:
+    return life()[:3]
+
+
+def _named(number: int) -> ReplaceOrder:
+    return ReplaceOrder(
+        order_id=ORDER_ID, replace_id=f"{ORDER_ID}-r{number}", quantity=Decimal(10 - number), client_order_id="b" if number == 1 else "c"
+    )
+
+
 @pytest.mark.parametrize(
     ("before", "head", "found"),
     [

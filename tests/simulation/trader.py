@@ -10,7 +10,7 @@ import msgspec
 
 from apps.http.app import Refusal
 from apps.oms.cancel import cancel
-from apps.oms.replace import Numbers
+from apps.oms.replace import NewTerms
 from apps.oms.submit import unavailable
 from domain.audit.checker import ObservedAnswer
 from domain.order.commands import Terms
@@ -131,8 +131,9 @@ class Trader:
         price = chance.choice((market.BID, market.MID, market.ASK)) if terms.price is not None and chance.random() < 0.6 else None
         if quantity is None and price is None:
             return
+        asked = NewTerms(quantity, price, None, f"{terms.client_order_id} {quantity} @ {price}")
         for _ in range(3):
-            outcome, *_ = await self._asked(lambda oms: _replaced(oms, terms.order_id, (quantity, price, None)))
+            outcome, *_ = await self._asked(lambda oms: _replaced(oms, terms.order_id, asked))
             self._world.tell("client replaces %s by %s @%s: %s", terms.order_id, quantity, price, outcome)
             if outcome in ("done", "refused", "reused"):
                 return
@@ -192,9 +193,9 @@ async def _cancelled(oms: Oms, order_id: str) -> int:
     return (await cancel(oms.host, _found(oms, order_id), by=BY)).seq
 
 
-async def _replaced(oms: Oms, order_id: str, numbers: Numbers) -> int:
+async def _replaced(oms: Oms, order_id: str, asked: NewTerms) -> int:
     order = _found(oms, order_id)
-    await oms.replaces.replace(order, numbers, by=BY)
+    await oms.replaces.replace(order, asked, by=BY)
     return order.seqs[-1] if order.seqs else 0
 
 

@@ -9,6 +9,7 @@ const WORDS = {
   concentration_limit: 'Too much of the account would be in one symbol.',
   short_restriction: 'The account may not sell more than it holds.',
   symbol_blocked: 'The symbol is blocked.',
+  account_suspended: 'The account was suspended by its owner.',
   killed: 'A kill switch is in force for it.',
   no_reference_price: 'There is no fresh price to value it with.',
   no_price_history: 'There is no price history to measure its risk.',
@@ -29,6 +30,7 @@ const WORDS = {
 const CHECKS = {
   killed: 'Kill switch',
   symbol_blocked: 'Symbol blocked',
+  account_suspended: 'Account suspended',
   no_reference_price: 'Reference price',
   no_price_history: 'Price history',
   duplicate_order: 'Same order again',

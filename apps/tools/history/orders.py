@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from adapters.codec import ORDER_COMMITS, decoder
 from adapters.snapshots import FileSnapshots
 from apps.connections import journals
-from apps.desk.fold import OLDER_SHAPES, STATE_VERSION, DeskFold, DeskState
+from apps.desk.fold import STATE_VERSION, DeskFold, DeskState
 from apps.desk.forgotten import remember
 from apps.desk.rows import NUMBERS, TEXTS, Formats, position_row
 from apps.tools.history.program import answer
@@ -44,7 +44,7 @@ async def fold_at(journal: Journal, seq: int, closed_max: int, saved: Snapshots 
     """Return the fold of all orders as of `seq`, from the newest snapshot of desk before it that verifies. Corrupt, Unavailable."""
     fold = DeskFold(closed_max, 1)
     head = Head()
-    for found, body in saved.kept("desk", _SCHEMA, *OLDER_SHAPES) if saved is not None else ():
+    for found, body in saved.kept("desk", _SCHEMA) if saved is not None else ():
         recorded = await journal.read(found.seq) if found.seq <= seq else None
         if recorded is not None and recorded.head == found:
             fold.restore(_STATE.decode(body))

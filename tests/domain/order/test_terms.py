@@ -13,7 +13,8 @@ from tests import given
 
 def test_every_field_of_the_terms_is_recorded_and_kept_under_its_name() -> None:
     assert set(FIELDS) <= set(OrderSubmitted.__struct_fields__) & set(Order.__struct_fields__)
-    assert set(Terms.__struct_fields__) - set(FIELDS) == {"order_id", "replaces"}
+    assert set(Terms.__struct_fields__) - set(FIELDS) == {"order_id", "replaces", "notional", "quote"}
+    assert {"notional", "quote"} <= set(OrderSubmitted.__struct_fields__)
 
 
 def test_what_is_optional_in_the_terms_is_optional_in_the_event() -> None:

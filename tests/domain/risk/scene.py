@@ -22,7 +22,7 @@ from domain.market.quotes import Quote
 from domain.order import commands as c
 from domain.order import events as e
 from domain.order.lifecycle import State
-from domain.risk.controls import Controls, SymbolBlocked, SymbolUnblocked
+from domain.risk.controls import AccountResumed, AccountSuspended, Controls, SymbolBlocked, SymbolUnblocked
 from domain.risk.decision_record import CheckResult, RiskDecision, read
 from domain.risk.engine import Risk
 from domain.risk.limits import SWITCHES, VAR_LIMIT, Limits
@@ -163,6 +163,12 @@ class Scene:
     def unblock(self, symbol: str) -> None:
         self.risk.controls.apply(SymbolUnblocked(version=2, at=0, who="test", reason="scene", symbol=symbol))
 
+    def suspend(self, account: str) -> None:
+        self.risk.controls.apply(AccountSuspended(version=3, at=0, who="test", reason="scene", account=account))
+
+    def resume(self, account: str) -> None:
+        self.risk.controls.apply(AccountResumed(version=4, at=0, who="test", reason="scene", account=account))
+
     def wait(self, seconds: str) -> None:
         self.now += int(seconds) * SECOND
 
@@ -203,7 +209,8 @@ class Scene:
         self.apply(e.OrderCancelled(order_id=order_id, at=0, status=State.CANCELLED, source="client", reason="requested"))
 
     VERBS: dict[str, Callable[..., None]] = {
-        verb.__name__: verb for verb in (limits, quote, closes, block, unblock, wait, enable, give, ask, fill, late, bust, cancel)
+        verb.__name__: verb
+        for verb in (limits, quote, closes, block, unblock, suspend, resume, wait, enable, give, ask, fill, late, bust, cancel)
     } | {"recorded": record}
 
     def _answered(self, words: list[str]) -> None:

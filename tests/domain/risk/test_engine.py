@@ -18,6 +18,7 @@ from tests.domain.risk.scene import SECOND, Scene, busted, check, filled, new_ri
 CODES = [
     "killed",
     "symbol_blocked",
+    "account_suspended",
     "rate_limit",
     "duplicate_order",
     "repeated_order",

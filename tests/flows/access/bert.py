@@ -48,6 +48,8 @@ def questions(bert: Bert) -> list[tuple[str, str, str, str, str, dict[str, Any]]
         ("risk", "POST", "/risk/kill", account, {"scope": "account:@", "reason": "x"}),
         ("risk", "PUT", "/risk/limits/@", account, {"version": 1, "reason": "x", "max_order_size_usd": 1}),
         ("risk", "POST", "/risk/repeats/@/enable", account, {"reason": "x"}),
+        ("risk", "POST", "/risk/accounts/@/suspend", account, {"reason": "x"}),
+        ("risk", "POST", "/risk/accounts/@/resume", account, {"reason": "x"}),
         *(("risk", "GET", f"/risk/{path}=@", account, {}) for path in ("portfolio?account", "portfolio?cursor", "limits?account")),
         ("risk", "GET", f"/risk/limits?account={ANNA}&symbol=@", symbol, {}),
         ("risk", "GET", "/access/keys?account=@", account, {}),

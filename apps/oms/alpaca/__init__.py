@@ -1,0 +1,1 @@
+"""The Alpaca-shaped facade of oms: the same orders in the words of Alpaca's trading API."""

@@ -1,0 +1,81 @@
+"""Latest quotes, books and snapshots, from the ticks that oms follows. Numbers are JSON numbers here, as Alpaca's market data has them."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+from apps.http.app import number
+from apps.oms.alpaca.catalogue import CRYPTO, EQUITY, AlpacaAsset, AssetBook
+from apps.oms.alpaca.moments import shown_moment
+from apps.oms.alpaca.requests import AlpacaReply, AlpacaRequest, list_in, reply
+from domain.market.quotes import Market, Quote
+from domain.ports import Clock
+from domain.values import ZERO, Side
+
+View = dict[str, Any]
+
+
+class AlpacaMarketData:
+    """The handlers of market data. A symbol without a fresh quote is left out."""
+
+    def __init__(self, assets: AssetBook, market: Market, clock: Clock, quote_age_max_ns: int) -> None:
+        self._assets = assets
+        self._market = market
+        self._clock = clock
+        self._age_max_ns = quote_age_max_ns
+
+    async def crypto_quotes(self, request: AlpacaRequest) -> AlpacaReply:
+        return reply({"quotes": {asset.shown: quote_view(quotes) for asset, quotes in self._quoted(request, CRYPTO)}})
+
+    async def crypto_books(self, request: AlpacaRequest) -> AlpacaReply:
+        return reply({"orderbooks": {asset.shown: book_view(quotes) for asset, quotes in self._quoted(request, CRYPTO)}})
+
+    async def crypto_snapshots(self, request: AlpacaRequest) -> AlpacaReply:
+        return reply({"snapshots": {asset.shown: _snapshot(quotes) for asset, quotes in self._quoted(request, CRYPTO)}})
+
+    async def stock_quotes(self, request: AlpacaRequest) -> AlpacaReply:
+        return reply({"quotes": {asset.shown: quote_view(quotes) for asset, quotes in self._quoted(request, EQUITY)}})
+
+    async def stock_snapshots(self, request: AlpacaRequest) -> AlpacaReply:
+        return reply({asset.shown: _snapshot(quotes) for asset, quotes in self._quoted(request, EQUITY)})
+
+    def _quoted(self, request: AlpacaRequest, kind: str) -> Iterable[tuple[AlpacaAsset, list[Quote]]]:
+        """Yield the assets of `symbols` (without it: all) that have fresh quotes with sizes on both sides."""
+        since_ns = self._clock.monotonic_ns() - self._age_max_ns
+        named = list_in(request.query, "symbols")
+        wanted = self._assets.all if not named else {asset.symbol: asset for text in named if (asset := self._assets.find(text))}.values()
+        for asset in wanted:
+            quotes = self._market.quotes(asset.symbol, since_ns) if asset.asset_class == kind else []
+            if any(quote.bid_size for quote in quotes) and any(quote.ask_size for quote in quotes):
+                yield asset, quotes
+
+
+def quote_view(quotes: list[Quote]) -> View:
+    """Return the best bid and ask of all venues, each with the size that is shown at it."""
+    bids, asks = _levels(quotes, Side.SELL), _levels(quotes, Side.BUY)
+    (bid, bid_size), (ask, ask_size) = bids[0], asks[0]
+    at = max(quote.at for quote in quotes)
+    return {"t": shown_moment(at), "bp": number(bid), "bs": number(bid_size), "ap": number(ask), "as": number(ask_size)}
+
+
+def book_view(quotes: list[Quote]) -> View:
+    """Return the book of all venues' quotes: one level for each price."""
+    at = max(quote.at for quote in quotes)
+    return {
+        "t": shown_moment(at),
+        "b": [{"p": number(price), "s": number(size)} for price, size in _levels(quotes, Side.SELL)],
+        "a": [{"p": number(price), "s": number(size)} for price, size in _levels(quotes, Side.BUY)],
+    }
+
+
+def _snapshot(quotes: list[Quote]) -> View:
+    return {"latestQuote": quote_view(quotes), "latestTrade": None, "minuteBar": None, "dailyBar": None, "prevDailyBar": None}
+
+
+def _levels(quotes: list[Quote], taker: Side) -> list[tuple[Decimal, Decimal]]:
+    """Return price and size that an aggressive order of this side meets, best first."""
+    found: dict[Decimal, Decimal] = {}
+    for quote in quotes:
+        if size := quote.size(taker):
+            found[quote.touch(taker)] = found.get(quote.touch(taker), ZERO) + size
+    return sorted(found.items(), reverse=taker is Side.SELL)

@@ -1,0 +1,105 @@
+"""Finds the order that a client means, by the id or the client's id of any generation of its terms, and shows it once it is durable."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from apps.http.problem import Refusal
+from apps.journal.shard_host import ShardHost
+from apps.oms.alpaca.catalogue import AssetBook
+from apps.oms.alpaca.ids import shown_id, undashed
+from apps.oms.alpaca.orders import AlpacaOrder, order_of, status_of
+from apps.oms.alpaca.refusals import already, order_not_found
+from apps.oms.alpaca.requests import AlpacaRequest
+from apps.oms.reads import OrderReads
+from apps.oms.submit import unavailable
+from domain.order.generations import Standing, generations_named
+from domain.order.order import Order
+from domain.ports import Unavailable
+from domain.values import order_id_of
+
+
+class Named(NamedTuple):
+    """One generation of an order's terms, which a client knows as an order."""
+
+    order: Order
+    number: int
+
+    @property
+    def shown_id(self) -> str:
+        return shown_id(self.order.order_id, self.number)
+
+    def refuse_if_closed(self) -> None:
+        """Raise the refusal of a change to an order that is closed to the client. AlpacaRefusal."""
+        standing = self.order.standing_of(self.number)
+        if standing is Standing.REPLACED:
+            raise already("replaced", self.shown_id)
+        if standing in (Standing.REFUSED, Standing.UNANSWERED):
+            raise already("rejected", self.shown_id)
+        if self.order.closed:
+            raise already(status_of(self.order), self.shown_id)
+
+
+class OrderLookup:
+    """Reads orders for the facade. An order of another account is absent."""
+
+    def __init__(self, host: ShardHost, reads: OrderReads, assets: AssetBook) -> None:
+        self._host = host
+        self._reads = reads
+        self._assets = assets
+
+    async def by_id(self, text: str, request: AlpacaRequest) -> Named:
+        """Return what an id means, in either spelling. AlpacaRefusal 404, Refusal 503."""
+        found = undashed(text)
+        if found is None:
+            raise order_not_found(text)
+        order = await self._exact(found, request)
+        if order is not None:
+            return Named(order, 0)
+        for order_id, number in generations_named(found):
+            order = self._own(self._find(order_id), request) if number else None
+            if order is not None and order.standing_of(number) is not None:
+                return Named(order, number)
+        raise order_not_found(text)
+
+    async def by_client_order_id(self, given: str, request: AlpacaRequest) -> Named | None:
+        """Return the order, or the replace, that the client called so; None without one. Refusal 503."""
+        order = await self._exact(order_id_of(request.account, given), request)
+        if order is not None:
+            return Named(order, 0)
+        try:
+            order = self._host.book.replaced_as(request.account, given)
+        except Unavailable as trouble:
+            raise unavailable(str(trouble), unknown=False) from trouble
+        if order is None:
+            return None
+        return Named(order, next(each.number for each in order.generations if each.client_order_id == given))
+
+    async def shown(self, named: Sequence[Named]) -> list[AlpacaOrder]:
+        """Return the orders as they are now, once that is durable. Refusal 503."""
+        shown = [order_of(order, self._assets.of(order.symbol), number) for order, number in named]
+        try:
+            await self._host.settled(*(order for order, _ in named))
+        except Unavailable as trouble:
+            raise unavailable(str(trouble), unknown=False) from trouble
+        for view, (order, _) in zip(shown, named, strict=True):
+            view.seq = order.seqs[-1]
+        return shown
+
+    async def _exact(self, order_id: str, request: AlpacaRequest) -> Order | None:
+        """Return the caller's order with this id, in a time that does not tell whether another account has it."""
+        try:
+            return self._own(await self._reads.find(order_id, request.caller), request)
+        except Refusal as refusal:
+            if refusal.code == "order_not_found":
+                return None
+            raise
+
+    def _find(self, order_id: str) -> Order | None:
+        try:
+            return self._host.find(order_id)
+        except Unavailable as trouble:
+            raise unavailable(str(trouble), unknown=False) from trouble
+
+    @staticmethod
+    def _own(order: Order | None, request: AlpacaRequest) -> Order | None:
+        return order if order is not None and order.account == request.account else None

@@ -1,0 +1,127 @@
+"""Wiring of the facade: its handlers by route."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from apps.http import tls
+from apps.journal.shard_host import ShardHost
+from apps.oms.accounts import Accounts
+from apps.oms.alpaca.account import AlpacaAccounts
+from apps.oms.alpaca.activities import AlpacaActivities
+from apps.oms.alpaca.app import AlpacaApp, Routes
+from apps.oms.alpaca.catalogue import AssetBook
+from apps.oms.alpaca.market_data import AlpacaMarketData
+from apps.oms.alpaca.order_handlers import AlpacaOrders
+from apps.oms.alpaca.order_list import OrderList
+from apps.oms.alpaca.order_lookup import OrderLookup
+from apps.oms.alpaca.portfolio import RiskReader
+from apps.oms.alpaca.positions import AlpacaPositions
+from apps.oms.alpaca.recent_fills import RecentFills
+from apps.oms.alpaca.reference import AlpacaReference
+from apps.oms.metrics import OmsMetrics
+from apps.oms.reads import OrderReads
+from apps.oms.replace import ReplaceHandler
+from apps.oms.submit import SubmitHandler
+from apps.oms.submit_body import TermsReader
+from apps.runtime.chassis import Chassis
+from config.catalogue import VenueSettings
+from config.settings import OmsSettings
+from domain.access.keys import KeyRing
+from domain.instruments import Instrument
+from domain.market.quotes import Market
+from domain.market.trading_hours import Calendar
+from domain.ports import Clock, Fills
+from domain.risk.controls import Controls
+
+
+class FacadeParts(NamedTuple):
+    """What the facade needs of oms."""
+
+    host: ShardHost
+    reads: OrderReads
+    intake: SubmitHandler
+    replaces: ReplaceHandler
+    reader: TermsReader
+    accounts: Accounts
+    fills: Fills
+    recent: RecentFills
+    market: Market
+    controls: Controls
+    clock: Clock
+    metrics: OmsMetrics
+
+
+def mounts(
+    chassis: Chassis[OmsSettings],
+    instruments: Mapping[str, Instrument],
+    venues: Mapping[str, VenueSettings],
+    parts: FacadeParts,
+    quote_age_max_s: float,
+) -> dict[str, AlpacaApp]:
+    """Build the facade, by the beginning of its paths; nothing if it is not enabled."""
+    if chassis.alpaca is None:
+        return {}
+    risk = RiskReader.at(str(chassis.settings.peers.risk_url), chassis.keys, tls.context_to_peers(chassis.settings))
+    chassis.exits.push_async_callback(risk.close)
+    calendars = [venue.rules.calendar for venue in venues.values()]
+    routes = facade_routes(asset_book(instruments, venues), calendars, chassis.keys, risk, parts, int(quote_age_max_s * 1e9))
+    return {chassis.alpaca.base: AlpacaApp(chassis.alpaca.base, routes)}
+
+
+def asset_book(instruments: Mapping[str, Instrument], venues: Mapping[str, VenueSettings]) -> AssetBook:
+    """Return the instruments as the facade names them, with the trading hours of their venues."""
+    hours = {symbol: [venue.rules.calendar for venue in venues.values() if symbol in venue.symbols] for symbol in instruments}
+    return AssetBook(instruments.values(), hours)
+
+
+def facade_routes(
+    assets: AssetBook, calendars: Sequence[Calendar], keys: KeyRing, risk: RiskReader, parts: FacadeParts, age_max_ns: int
+) -> Routes:
+    """Build the handlers, by route below the base. `age_max_ns`: how old a quote may be."""
+    lookup = OrderLookup(parts.host, parts.reads, assets)
+    orders = AlpacaOrders(
+        parts.host,
+        parts.reads,
+        parts.intake,
+        parts.replaces,
+        parts.reader,
+        lookup,
+        assets,
+        keys.may_trade,
+        parts.clock,
+        parts.controls,
+        parts.metrics,
+    )
+    listed = OrderList(parts.host, parts.reads, lookup, assets)
+    reference = AlpacaReference(assets, calendars, parts.controls.blocks, parts.clock)
+    data = AlpacaMarketData(assets, parts.market, parts.clock, age_max_ns)
+    positions = AlpacaPositions(parts.host, parts.accounts, orders, assets, parts.market, parts.clock, age_max_ns)
+    accounts = AlpacaAccounts(risk, keys, parts.controls)
+    activities = AlpacaActivities(parts.host, parts.fills, parts.recent, assets)
+    return {
+        ("POST", "/v2/orders"): orders.submit,
+        ("GET", "/v2/orders"): listed.page,
+        ("DELETE", "/v2/orders"): orders.cancel_all,
+        ("GET", "/v2/orders:by_client_order_id"): orders.by_client_order_id,
+        ("GET", "/v2/orders/{order_id}"): orders.one,
+        ("PATCH", "/v2/orders/{order_id}"): orders.replace,
+        ("DELETE", "/v2/orders/{order_id}"): orders.cancel,
+        ("GET", "/v2/positions"): positions.all,
+        ("DELETE", "/v2/positions"): positions.close_all,
+        ("GET", "/v2/positions/{asset:path}"): positions.one,
+        ("DELETE", "/v2/positions/{asset:path}"): positions.close,
+        ("GET", "/v2/account"): accounts.show,
+        ("GET", "/v2/account/configurations"): accounts.configurations,
+        ("PATCH", "/v2/account/configurations"): accounts.configure,
+        ("GET", "/v2/account/activities"): activities.page,
+        ("GET", "/v2/account/activities/{type}"): activities.page,
+        ("GET", "/v2/assets"): reference.assets,
+        ("GET", "/v2/assets/{asset:path}"): reference.asset,
+        ("GET", "/v2/clock"): reference.clock,
+        ("GET", "/v2/calendar"): reference.calendar,
+        ("GET", "/v1beta3/crypto/{loc}/latest/quotes"): data.crypto_quotes,
+        ("GET", "/v1beta3/crypto/{loc}/latest/orderbooks"): data.crypto_books,
+        ("GET", "/v1beta3/crypto/{loc}/snapshots"): data.crypto_snapshots,
+        ("GET", "/v2/stocks/quotes/latest"): data.stock_quotes,
+        ("GET", "/v2/stocks/snapshots"): data.stock_snapshots,
+    }

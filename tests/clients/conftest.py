@@ -1,0 +1,48 @@
+"""One open stack for all clients, and a key of an account of its own for each test."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+from tests.stack import CHECKOUT, LiveStack
+
+CLIENTS: Final = CHECKOUT / ".clients"
+"""Where make clients-test installs the clients: behind everything else, because ccxt pins versions of what the product needs too."""
+sys.path.append(str(CLIENTS))
+
+
+class Facade(NamedTuple):
+    """Where the facade is, and a key of one account."""
+
+    base: str
+    key_id: str
+    secret: str
+
+
+@pytest.fixture(scope="package")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
+    started = LiveStack(tmp_path_factory.mktemp("stack") / "data", "--fills", "sqlite").start()
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def made(stack: LiveStack, request: pytest.FixtureRequest) -> Callable[..., Facade]:
+    """Makes keys of accounts that are named for the test."""
+
+    def make(account: str = "a", scopes: str = "trade,read") -> Facade:
+        name = f"{request.node.originalname[-50:]}-{account}"
+        answer = stack.trade("key", "create", "--account", name, "--scopes", scopes, "--json")
+        assert answer.returncode == 0, answer.stderr
+        key: dict[str, Any] = json.loads(answer.stdout)
+        return Facade(f"{stack.url('oms').rstrip('/')}/alpaca", key["key_id"], key["secret"])
+
+    return make
+
+
+@pytest.fixture
+def facade(made: Callable[..., Facade]) -> Facade:
+    return made()
