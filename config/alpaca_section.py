@@ -8,7 +8,21 @@ from config.kinds import Section
 
 ALPACA_BASE: Final = "/alpaca"
 NATIVE: Final = frozenset(
-    ("access", "admin", "diagram", "docs", "fills", "health", "instruments", "openapi.json", "orders", "positions", "ready", "stats")
+    (
+        "access",
+        "admin",
+        "diagram",
+        "docs",
+        "fills",
+        "health",
+        "instruments",
+        "openapi.json",
+        "order-lists",
+        "orders",
+        "positions",
+        "ready",
+        "stats",
+    )
 )
 """How the paths of the native API begin: the facade must not cover them."""
 
